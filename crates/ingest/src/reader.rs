@@ -1,0 +1,338 @@
+//! Reading chunks: the one interface behind which io_uring and positioned reads are interchangeable.
+//!
+//! A [`ChunkReader`] belongs to the thread that made it. A [`ChunkBuf`] given to [`ChunkReader::submit`] belongs to the
+//! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`Landed`]; there is no
+//! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it.
+//!
+//! Two engines serve the interface ([`ReadPath`] names them): `uring` hands reads to the kernel in batches, and
+//! `positioned` does them one after the other on the calling thread, where io_uring is not to be had. Which one it is,
+//! and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`], [`ChunkReader::stats`].
+
+mod positioned;
+mod uring;
+
+pub use crate::queue::NO_OFFSET;
+use gristmill_protocol::PipelineError;
+use gristmill_ring::ChunkBuf;
+use std::marker::PhantomData;
+use std::ops::AddAssign;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How bytes come from a file to a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReadPath {
+    /// io_uring reads into mapped chunks, which are registered with the kernel when that is asked for.
+    RegisteredMappedRead,
+    /// `pread` and `read` on the calling thread.
+    PositionedRead,
+}
+
+impl ReadPath {
+    /// The path's name, as reports print it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReadPath::RegisteredMappedRead => "RegisteredMappedRead",
+            ReadPath::PositionedRead => "PositionedRead",
+        }
+    }
+}
+
+/// Which [`ReadPath`] a reader shall take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ReadPathChoice {
+    /// io_uring, or positioned reads where it is refused.
+    #[default]
+    Auto,
+    /// io_uring, or an error.
+    Registered,
+    /// Positioned reads.
+    Positioned,
+}
+
+/// What a [`ChunkReader`] is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct ReaderConfig {
+    /// Most reads in flight at once; 1 to 4096.
+    pub depth: u32,
+    /// Which path to take.
+    pub path: ReadPathChoice,
+}
+
+impl Default for ReaderConfig {
+    fn default() -> Self {
+        ReaderConfig {
+            depth: 8,
+            path: ReadPathChoice::Auto,
+        }
+    }
+}
+
+/// A read that is over.
+#[derive(Debug)]
+pub struct Landed {
+    /// The number that the read was submitted with.
+    pub tag: u64,
+    /// The chunk, whose first `bytes` bytes are what was read.
+    pub buffer: ChunkBuf,
+    /// Bytes that landed.
+    pub bytes: usize,
+    /// The file ends after these bytes: a read returned 0.
+    pub end: bool,
+    /// The errno that ended the read; the bytes before it are valid.
+    pub error: Option<i32>,
+}
+
+/// What a reader did so far. Sums of readers are sums of fields, but for `depth_max`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReaderStats {
+    /// Reads that the kernel was asked for, continuations of short ones included.
+    pub reads: u64,
+    /// Bytes read by io_uring into registered chunks (`READ_FIXED`).
+    pub bytes_registered: u64,
+    /// Bytes read by io_uring into chunks that are mapped and not registered (`READ`).
+    pub bytes_mapped: u64,
+    /// Bytes read by `pread` and `read`.
+    pub bytes_positioned: u64,
+    /// Reads that brought fewer bytes than asked for, and more than none.
+    pub short_reads: u64,
+    /// Reads asked for again after EINTR or EAGAIN.
+    pub retries: u64,
+    /// Over all reads, the number in the kernel's hands and not reaped, itself included, when it took them.
+    pub depth_sum: u64,
+    /// The greatest such number.
+    pub depth_max: u32,
+    /// System calls made to submit and to wait (and, by positioned reads, to read).
+    pub enters: u64,
+    /// Files that were given a slot in the ring's file table and have it still.
+    pub fixed_files: u64,
+    /// Why chunks were not registered although that was asked for.
+    pub unregistered_reason: Option<String>,
+}
+
+impl ReaderStats {
+    /// Achieved queue depth: the mean over all reads; 0 before the first.
+    pub fn mean_depth(&self) -> f64 {
+        if self.reads == 0 {
+            return 0.0;
+        }
+        self.depth_sum as f64 / self.reads as f64
+    }
+
+    /// Bytes read by every path together.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_registered + self.bytes_mapped + self.bytes_positioned
+    }
+}
+
+impl AddAssign for ReaderStats {
+    fn add_assign(&mut self, other: Self) {
+        self.reads += other.reads;
+        self.bytes_registered += other.bytes_registered;
+        self.bytes_mapped += other.bytes_mapped;
+        self.bytes_positioned += other.bytes_positioned;
+        self.short_reads += other.short_reads;
+        self.retries += other.retries;
+        self.depth_sum += other.depth_sum;
+        self.depth_max = self.depth_max.max(other.depth_max);
+        self.enters += other.enters;
+        self.fixed_files += other.fixed_files;
+        if self.unregistered_reason.is_none() {
+            self.unregistered_reason = other.unregistered_reason;
+        }
+    }
+}
+
+/// A read as an engine gets it; its numbers have been checked.
+struct Read {
+    file: Arc<OwnedFd>,
+    /// At most `i64::MAX - len`, or [`NO_OFFSET`].
+    offset: u64,
+    buffer: ChunkBuf,
+    /// 1 to the buffer's capacity.
+    len: u32,
+    tag: u64,
+    registered: bool,
+}
+
+/// What a reader needs of an engine. Meanings are those of [`ChunkReader`]'s methods.
+trait Engine {
+    fn submit(&mut self, read: Read) -> Result<(), (ChunkBuf, PipelineError)>;
+    fn flush(&mut self) -> Result<(), PipelineError>;
+    fn poll(&mut self) -> Option<Landed>;
+    fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError>;
+    fn inflight(&self) -> u32;
+    fn capacity(&self) -> u32;
+    fn stats(&self) -> ReaderStats;
+    /// Whether a stream read of this file is in flight.
+    fn streaming(&self, file: &Arc<OwnedFd>) -> bool;
+}
+
+/// Reads chunks of files, many at once, completed in any order.
+///
+/// It stays on the thread that made it: a ring belongs to one thread.
+pub struct ChunkReader {
+    engine: Box<dyn Engine>,
+    path: ReadPath,
+    why: Option<String>,
+    /// Neither `Send` nor `Sync`.
+    thread: PhantomData<*const ()>,
+}
+
+impl ChunkReader {
+    /// Makes a reader for the calling thread.
+    ///
+    /// # Errors
+    /// [`PipelineError::IoUringSyscall`] where io_uring is demanded ([`ReadPathChoice::Registered`]) and refused;
+    /// [`PipelineError::InvalidArgument`] for a depth of 0 or above 4096.
+    pub fn new(config: ReaderConfig) -> Result<Self, PipelineError> {
+        if config.depth == 0 || config.depth > crate::setup::MAX_ENTRIES {
+            return Err(PipelineError::InvalidArgument {
+                what: "a read depth that is not between 1 and 4096",
+                fix: "use a depth of 1 to 4096",
+            });
+        }
+        let positioned = |why| ChunkReader {
+            engine: Box::new(positioned::PositionedEngine::new(config.depth)),
+            path: ReadPath::PositionedRead,
+            why,
+            thread: PhantomData,
+        };
+        if config.path == ReadPathChoice::Positioned {
+            return Ok(positioned(None));
+        }
+        match uring::UringEngine::new(config.depth) {
+            Ok(engine) => Ok(ChunkReader {
+                engine: Box::new(engine),
+                path: ReadPath::RegisteredMappedRead,
+                why: None,
+                thread: PhantomData,
+            }),
+            Err(error) if config.path == ReadPathChoice::Registered => Err(error),
+            Err(error) => Ok(positioned(Some(format!("io_uring is refused: {error}")))),
+        }
+    }
+
+    /// Queues a read of `len` bytes at `offset` into the start of `buffer`. Nothing happens before
+    /// [`ChunkReader::flush`] or [`ChunkReader::wait`].
+    ///
+    /// `offset` is [`NO_OFFSET`] for a stream, of which one read may be in flight at a time. `registered` asks for a
+    /// registered buffer, which pays when the chunk will be read into many times: a chunk is registered when it is
+    /// first used so, and where that fails the read is done unregistered and [`ReaderStats`] say why.
+    ///
+    /// # Errors
+    /// The buffer, with [`PipelineError::QueueFull`] where [`ChunkReader::capacity`] reads are in flight, or
+    /// [`PipelineError::InvalidArgument`] for a length of 0 or above the buffer's, an offset out of range, or a second
+    /// read of a stream.
+    pub fn submit(
+        &mut self,
+        file: &Arc<OwnedFd>,
+        offset: u64,
+        buffer: ChunkBuf,
+        len: usize,
+        tag: u64,
+        registered: bool,
+    ) -> Result<(), (ChunkBuf, PipelineError)> {
+        if len == 0 || len > buffer.capacity() {
+            let error = PipelineError::InvalidArgument {
+                what: "a read of no bytes or of more than its chunk holds",
+                fix: "read at least 1 byte and at most the chunk's size",
+            };
+            return Err((buffer, error));
+        }
+        let past_the_end = offset
+            .checked_add(len as u64)
+            .is_none_or(|end| i64::try_from(end).is_err());
+        if offset != NO_OFFSET && past_the_end {
+            let error = PipelineError::InvalidArgument {
+                what: "a read beyond the greatest file offset",
+                fix: "keep offset and length below 2^63",
+            };
+            return Err((buffer, error));
+        }
+        if offset == NO_OFFSET && self.engine.streaming(file) {
+            let error = PipelineError::InvalidArgument {
+                what: "a second read of a stream while the first is in flight",
+                fix: "wait for the first to land: a stream has no offsets to tell them apart",
+            };
+            return Err((buffer, error));
+        }
+        let Ok(len) = u32::try_from(len) else {
+            let error = PipelineError::InvalidArgument {
+                what: "a read of 4 GiB or more",
+                fix: "use chunks of at most 1 GiB",
+            };
+            return Err((buffer, error));
+        };
+        self.engine.submit(Read {
+            file: Arc::clone(file),
+            offset,
+            buffer,
+            len,
+            tag,
+            registered,
+        })
+    }
+
+    /// Hands all queued reads to the kernel, in one system call as a rule. Reads of cached bytes are done when it
+    /// returns.
+    ///
+    /// # Errors
+    /// Where the ring fails for good; the reads concerned land with the errno.
+    pub fn flush(&mut self) -> Result<(), PipelineError> {
+        self.engine.flush()
+    }
+
+    /// The next read that is over, in the order of completion. It does not wait (but a positioned read of a file is
+    /// done here, and takes what it takes). Short reads are continued until the length asked for, the file's end or an
+    /// error.
+    pub fn poll(&mut self) -> Option<Landed> {
+        self.engine.poll()
+    }
+
+    /// Flushes, then waits until a read is over, none is in flight, a signal arrives, or `timeout` has passed.
+    ///
+    /// # Errors
+    /// Where the ring fails for good.
+    pub fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
+        self.engine.wait(timeout)
+    }
+
+    /// Reads submitted that [`ChunkReader::poll`] has not returned yet.
+    pub fn inflight(&self) -> u32 {
+        self.engine.inflight()
+    }
+
+    /// Most reads in flight at once.
+    pub fn capacity(&self) -> u32 {
+        self.engine.capacity()
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> ReaderStats {
+        self.engine.stats()
+    }
+
+    /// The path taken.
+    pub fn path(&self) -> ReadPath {
+        self.path
+    }
+
+    /// Why [`ReadPathChoice::Auto`] did not take io_uring, and what would change that; `None` where it did or was not
+    /// asked to choose.
+    pub fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+}
+
+impl std::fmt::Debug for ChunkReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChunkReader")
+            .field("path", &self.path)
+            .field("why", &self.why)
+            .field("inflight", &self.inflight())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,1 @@
+//! The persistent kernel that consumes a Gristmill ring, and its back ends.

@@ -1,0 +1,231 @@
+//! The arena of chunk buffers: memory that reads land in and that the kernel sees.
+//!
+//! One mapping holds every chunk; pages that no read ever filled are never touched. Each chunk has a state word:
+//!
+//! | state | who may touch the bytes | by holding |
+//! |---|---|---|
+//! | HOST | one owner on the host, exclusively | the chunk's only [`ChunkBuf`] |
+//! | LENT | nobody yet | the host holds a [`LentChunk`], with no access |
+//! | BORROWED | one worker, reading | a [`ChunkRef`] |
+//!
+//! HOST to LENT by [`ChunkBuf::lend`], LENT to BORROWED and back by [`ChunkMemory::borrow_chunk`] and dropping its
+//! result, LENT to HOST by [`LentChunk::reclaim`]. Every step is one compare-and-swap (or a release store by the sole
+//! owner), so the table holds whatever numbers slots carry.
+
+use crate::memory::{Mapping, PAGE_BYTES};
+use gristmill_protocol::PipelineError;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+
+const HOST: u32 = 0;
+const LENT: u32 = 1;
+const BORROWED: u32 = 2;
+
+/// Chunk buffers of one size in one lazily touched mapping.
+///
+/// Chunks lie `chunk_bytes` rounded up to a page, plus one page, apart: chunk sizes are powers of two as a rule, and
+/// without the odd page the first bytes of all chunks would compete for the same few sets of the cache.
+pub struct ChunkMemory {
+    map: Mapping,
+    state: Box<[AtomicU32]>,
+    chunk_bytes: usize,
+    stride: usize,
+}
+
+impl ChunkMemory {
+    /// Maps `count` chunks of `chunk_bytes` each, and returns the arena with the chunks' only tokens.
+    ///
+    /// # Errors
+    /// [`PipelineError`] for a size of zero or out of range, or where the memory is not to be had.
+    pub fn map(
+        count: u32,
+        chunk_bytes: usize,
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+        let invalid = PipelineError::InvalidArgument {
+            what: "a chunk arena of no chunks, of empty chunks, or too large to address",
+            fix: "ask for at least one chunk of 1 byte to 1 GiB",
+        };
+        if count == 0 || chunk_bytes == 0 || chunk_bytes > 1 << 30 {
+            return Err(invalid);
+        }
+        let stride = chunk_bytes.next_multiple_of(PAGE_BYTES) + PAGE_BYTES;
+        let total = stride.checked_mul(count as usize).ok_or(invalid)?;
+        let memory = Arc::new(ChunkMemory {
+            map: Mapping::new(total)?,
+            state: (0..count).map(|_| AtomicU32::new(HOST)).collect(),
+            chunk_bytes,
+            stride,
+        });
+        let tokens = (0..count)
+            .map(|index| ChunkBuf {
+                memory: Arc::clone(&memory),
+                index,
+            })
+            .collect();
+        Ok((memory, tokens))
+    }
+
+    /// Bytes in each chunk.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Number of chunks.
+    pub fn count(&self) -> usize {
+        self.state.len()
+    }
+
+    /// The device's side: the bytes of a lent chunk, for reading; `None` for a chunk that is not lent, is being read by
+    /// another worker, or does not exist.
+    pub fn borrow_chunk(&self, index: u32) -> Option<ChunkRef<'_>> {
+        self.state
+            .get(index as usize)?
+            .compare_exchange(LENT, BORROWED, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        Some(ChunkRef {
+            memory: self,
+            index,
+        })
+    }
+
+    /// Address of a chunk's first byte. `index` is that of a token of this arena, so below `count`.
+    fn address(&self, index: u32) -> *mut u8 {
+        debug_assert!((index as usize) < self.state.len());
+        // SAFETY: `index < count` (tokens are made for 0..count only, and `borrow_chunk` looked its index up in
+        // `state`), so the offset plus `chunk_bytes` lies inside the mapping of `stride * count` bytes, whose size
+        // fits in an isize (`Mapping::new` checks it).
+        unsafe { self.map.base().as_ptr().add(self.stride * index as usize) }
+    }
+}
+
+impl std::fmt::Debug for ChunkMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChunkMemory")
+            .field("count", &self.count())
+            .field("chunk_bytes", &self.chunk_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A chunk that the host owns: exclusive access to its bytes. Not `Clone`; dropping it retires the chunk.
+pub struct ChunkBuf {
+    memory: Arc<ChunkMemory>,
+    index: u32,
+}
+
+impl ChunkBuf {
+    /// The chunk's number in its arena.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Size in bytes.
+    pub fn capacity(&self) -> usize {
+        self.memory.chunk_bytes
+    }
+
+    /// The arena that this chunk belongs to.
+    pub fn memory(&self) -> &Arc<ChunkMemory> {
+        &self.memory
+    }
+
+    /// The whole chunk: what was read into it, and zeros or older contents elsewhere.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: `capacity` bytes at the chunk's address lie inside the mapping (see `address`), which `self.memory`
+        // keeps alive and which is initialised (zeroed when mapped). This is the chunk's only `ChunkBuf` (one is made
+        // in `map`, and again only in `reclaim`, which consumes the `LentChunk` that came from it), its state is HOST,
+        // so no `ChunkRef` exists, and `&self` excludes `as_mut_slice`.
+        unsafe { std::slice::from_raw_parts(self.memory.address(self.index), self.capacity()) }
+    }
+
+    /// The whole chunk, for writing.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as for `as_slice`, and `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.address(self.index), self.capacity()) }
+    }
+
+    /// Address of the first byte, for reads that the kernel does. The chunk must be owned by whoever tracks the read
+    /// until the kernel has completed it.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.memory.address(self.index)
+    }
+
+    /// Gives the chunk to the device, which may then borrow it by its index.
+    pub fn lend(self) -> LentChunk {
+        if let Some(state) = self.memory.state.get(self.index as usize) {
+            state.store(LENT, Ordering::Release);
+        }
+        LentChunk { chunk: self }
+    }
+}
+
+impl std::fmt::Debug for ChunkBuf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ChunkBuf({})", self.index)
+    }
+}
+
+/// A chunk that the device has: the host's claim to get it back.
+#[derive(Debug)]
+pub struct LentChunk {
+    /// Kept, not used: its methods are out of reach while the chunk is lent.
+    chunk: ChunkBuf,
+}
+
+impl LentChunk {
+    /// The chunk's number in its arena: what a slot carries.
+    pub fn index(&self) -> u32 {
+        self.chunk.index
+    }
+
+    /// Takes the chunk back.
+    ///
+    /// # Errors
+    /// The claim itself, while a worker is reading the chunk.
+    pub fn reclaim(self) -> Result<ChunkBuf, LentChunk> {
+        let taken = self
+            .chunk
+            .memory
+            .state
+            .get(self.chunk.index as usize)
+            .is_some_and(|state| {
+                state
+                    .compare_exchange(LENT, HOST, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            });
+        if taken {
+            Ok(self.chunk)
+        } else {
+            Err(self)
+        }
+    }
+}
+
+/// A worker's read access to a lent chunk; dropping it gives the chunk back to the lender's reach.
+#[derive(Debug)]
+pub struct ChunkRef<'a> {
+    memory: &'a ChunkMemory,
+    index: u32,
+}
+
+impl Deref for ChunkRef<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: in the mapping, alive and initialised as in `ChunkBuf::as_slice`. The state is BORROWED by this
+        // reference alone (`borrow_chunk`'s compare-and-swap), so no other `ChunkRef` to it exists and `reclaim` fails;
+        // the `ChunkBuf` sits inside a `LentChunk`, which gives no access to it. Nobody writes until this is dropped.
+        unsafe {
+            std::slice::from_raw_parts(self.memory.address(self.index), self.memory.chunk_bytes)
+        }
+    }
+}
+
+impl Drop for ChunkRef<'_> {
+    fn drop(&mut self) {
+        if let Some(state) = self.memory.state.get(self.index as usize) {
+            state.store(LENT, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Binary files: which bytes ripgrep would have looked at.
+//!
+//! ripgrep reads a file through a line buffer and looks for NUL in each read. A NUL stops it (files found in a walk) or
+//! turns the file into one of which only a note is printed (files named outright, standard input); the lines of the
+//! reads *before* are printed either way. So the answer depends on where those reads end, and that depends on where
+//! lines end: a read fills what the unfinished last line of the reads before leaves free of the buffer. [`Fills`]
+//! computes these ends without reading anything twice: it needs one newline near each 64 KiB boundary, which is in the
+//! chunk that is at hand anyway.
+//!
+//! Files that ripgrep maps instead (few files, all named outright) have no reads: their first 64 KiB count, and then
+//! each matching line.
+
+use memchr::memrchr;
+
+/// What NULs mean for a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Binary {
+    /// Nothing.
+    Text,
+    /// The file ends with the reads before.
+    Quit,
+    /// Every NUL ends a line, and from the read that holds the first one on, matching lines are only noted.
+    Stream,
+    /// As for [`Binary::Stream`], but NULs stay, and only those in the first [`MAPPED_PREFIX`] and in matching lines
+    /// are seen.
+    Mapped,
+}
+
+/// The bytes of a mapped file that are searched for NUL at its start.
+pub(super) const MAPPED_PREFIX: u64 = BUFFER;
+
+/// A byte order mark, the one that ripgrep takes off UTF-8 files.
+pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// ripgrep's line buffer, in bytes.
+const BUFFER: u64 = 64 << 10;
+
+/// The standard library's buffer around standard input, in bytes.
+const STDIN_BUFFER: u64 = 8 << 10;
+
+/// Bytes that are read first, to look for a byte order mark.
+const BOM_BYTES: u64 = 3;
+
+/// The reads that ripgrep's line buffer makes of a file, as far as they are complete.
+#[derive(Debug)]
+pub(super) struct Fills {
+    /// First byte of the buffer: where the first line begins that is not yet complete.
+    start: u64,
+    /// End of the last read.
+    end: u64,
+    /// Size of the buffer; lines that do not fit make it grow.
+    capacity: u64,
+    /// Whether a read for the byte order mark is still to come, as a short one.
+    short_first: bool,
+    /// For standard input: bytes in the standard library's buffer.
+    buffered: Option<u64>,
+    /// Start and end of each fill that may still be asked for; fills are in order.
+    past: Vec<(u64, u64)>,
+}
+
+impl Fills {
+    /// A file whose text begins at `origin`: 0, or after a byte order mark.
+    pub fn new(origin: u64, stdin: bool) -> Self {
+        Self {
+            start: origin,
+            end: origin,
+            capacity: BUFFER,
+            short_first: origin == 0,
+            buffered: stdin.then_some(STDIN_BUFFER - BOM_BYTES),
+            past: Vec::new(),
+        }
+    }
+
+    /// Where the lines begin that ripgrep has not searched yet.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Size of the next read, if the file goes on that long; what the reader holds afterwards.
+    fn next_read(&self, capacity: u64) -> (u64, Option<u64>) {
+        if self.short_first {
+            return (BOM_BYTES, self.buffered);
+        }
+        let free = capacity - (self.end - self.start);
+        match self.buffered {
+            None => (free, None),
+            Some(0) if free >= STDIN_BUFFER => (free, Some(0)),
+            Some(held) => {
+                let held = if held == 0 { STDIN_BUFFER } else { held };
+                let taken = held.min(free);
+                (taken, Some(held - taken))
+            }
+        }
+    }
+
+    fn grown(&self) -> u64 {
+        if self.end - self.start == self.capacity {
+            self.capacity * 3
+        } else {
+            self.capacity
+        }
+    }
+
+    /// Follows all reads that end at `limit` or before.
+    ///
+    /// `chunk` is the file's bytes from `offset` on, `newline` the last newline before it; `limit` is at most the end of
+    /// the chunk, and earlier calls went up to `offset`.
+    pub fn advance(&mut self, chunk: &[u8], offset: u64, newline: Option<u64>, limit: u64) {
+        loop {
+            let capacity = self.grown();
+            let (length, buffered) = self.next_read(capacity);
+            let end = self.end + length;
+            if end > limit {
+                return;
+            }
+            let within = |position: u64| {
+                usize::try_from(position.saturating_sub(offset))
+                    .unwrap_or(usize::MAX)
+                    .min(chunk.len())
+            };
+            let last = memrchr(b'\n', &chunk[within(self.end)..within(end)])
+                .map(|at| offset.max(self.end) + at as u64)
+                .or(newline.filter(|&at| at >= self.end && at < end));
+            self.capacity = capacity;
+            self.buffered = buffered;
+            self.short_first = false;
+            self.end = end;
+            if let Some(last) = last {
+                self.past.push((self.start, end));
+                self.start = last + 1;
+            }
+        }
+    }
+
+    /// Forgets the fills of which every line begins before `line`.
+    pub fn forget_before(&mut self, line: u64) {
+        let keep = self
+            .past
+            .partition_point(|fill| fill.0 <= line)
+            .saturating_sub(1);
+        self.past.drain(..keep);
+    }
+
+    /// Start, and end of the last read, of the fill that holds the line which begins at `line`.
+    pub fn fill_of(&self, line: u64) -> (u64, u64) {
+        if line >= self.start {
+            let (length, _) = self.next_read(self.grown());
+            return (self.start, self.end + length);
+        }
+        let after = self.past.partition_point(|fill| fill.0 <= line);
+        after
+            .checked_sub(1)
+            .and_then(|index| self.past.get(index).copied())
+            .unwrap_or((self.start, self.end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ripgrep's line buffer over a whole file, without its bytes' meaning.
+    fn model(file: &[u8], upto: usize) -> u64 {
+        let (mut start, mut end, mut capacity) = (0, 0, 65536);
+        let mut first = true;
+        loop {
+            if end - start == capacity {
+                capacity *= 3;
+            }
+            let length = if first { 3 } else { capacity - (end - start) };
+            first = false;
+            if end + length > upto {
+                return start as u64;
+            }
+            if let Some(at) = memrchr(b'\n', &file[end..end + length]) {
+                start = end + at + 1;
+            }
+            end += length;
+        }
+    }
+
+    #[test]
+    fn fills_do_not_depend_on_how_the_file_is_cut() {
+        let mut file = Vec::new();
+        let mut seed = 7_u64;
+        for _ in 0..400 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let long = if seed >> 60 == 0 { 300_000 } else { 2_000 };
+            file.resize(file.len() + (seed >> 33) as usize % long, b'x');
+            file.push(b'\n');
+        }
+        for size in [1000, 65_536, 70_001, 1 << 20] {
+            let mut fills = Fills::new(0, false);
+            let (mut offset, mut newline) = (0_u64, None);
+            for chunk in file.chunks(size) {
+                let end = offset + chunk.len() as u64;
+                fills.advance(chunk, offset, newline, end);
+                assert_eq!(fills.start(), model(&file, end as usize), "{size} {end}");
+                newline = memrchr(b'\n', chunk)
+                    .map(|at| offset + at as u64)
+                    .or(newline);
+                offset = end;
+            }
+        }
+    }
+
+    #[test]
+    fn a_fill_can_be_asked_for_until_it_is_forgotten() {
+        let file = b"0123456789abcde\n".repeat(16_384);
+        let mut fills = Fills::new(0, false);
+        fills.advance(&file, 0, None, file.len() as u64);
+        assert_eq!(fills.fill_of(16), (0, 65_536));
+        assert_eq!(fills.fill_of(65_536), (65_536, 131_072));
+        fills.forget_before(65_552);
+        assert_eq!(fills.fill_of(65_552), (65_536, 131_072));
+    }
+}

@@ -1,0 +1,219 @@
+//! The line that a chunk leaves unfinished, and its way into the next chunk.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes of unfinished lines that are kept at most, of one line and of all open files together. Of what goes beyond,
+/// only the position is kept, and the bytes are read again if they must be shown.
+pub(super) const CARRY_BYTES: usize = 8 << 20;
+
+/// What all open files keep of unfinished lines, in bytes.
+#[derive(Debug, Default)]
+pub(super) struct Budget(AtomicUsize);
+
+/// The beginning of a line whose end is in a later chunk.
+#[derive(Debug, Default)]
+pub(super) struct Carry {
+    open: bool,
+    start: u64,
+    matched: bool,
+    whole: bool,
+    nul: bool,
+    bytes: Vec<u8>,
+    charged: usize,
+}
+
+/// What of an unfinished line is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keep<'a> {
+    /// Bytes at the end in which a match may begin that ends in the next chunk.
+    pub reach: usize,
+    /// All bytes, within this budget, for the line may have to be shown.
+    pub show: Option<&'a Budget>,
+}
+
+/// Why a line cannot be shown.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// It was too long to keep and cannot be read again.
+    Stream,
+    /// It was too long to keep, and reading it again failed.
+    Read(io::Error),
+}
+
+impl Carry {
+    /// Whether there is an unfinished line.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Where the unfinished line begins in the file.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Whether a match was found in it.
+    pub fn matched(&self) -> bool {
+        self.matched
+    }
+
+    /// Whether a NUL was found in it, where the caller looked.
+    pub fn nul(&self) -> bool {
+        self.nul
+    }
+
+    /// Whether a match begins in the unfinished line and ends in `head`, the beginning of the chunk up to its first
+    /// newline. Matches on one side only may be found too; they are matches all the same.
+    pub fn straddles(&self, head: &[u8], reach: usize, is_match: impl Fn(&[u8]) -> bool) -> bool {
+        if reach == 0 || self.bytes.is_empty() || head.is_empty() {
+            return false;
+        }
+        let tail = &self.bytes[self.bytes.len().saturating_sub(reach)..];
+        let head = &head[..head.len().min(reach)];
+        let mut window = Vec::with_capacity(tail.len() + head.len());
+        window.extend_from_slice(tail);
+        window.extend_from_slice(head);
+        is_match(&window)
+    }
+
+    /// Adds a piece, which begins at `position` of the file, to the unfinished line, or begins one with it.
+    pub fn extend(&mut self, position: u64, piece: &[u8], matched: bool, nul: bool, keep: Keep<'_>) {
+        if piece.is_empty() {
+            return;
+        }
+        if !self.open {
+            self.open = true;
+            self.start = position;
+            self.whole = true;
+        }
+        self.matched |= matched;
+        self.nul |= nul;
+        let room = keep.show.filter(|_| self.whole).is_some_and(|budget| {
+            let fits = self.bytes.len() + piece.len() <= CARRY_BYTES
+                && budget.0.load(Ordering::Relaxed) + piece.len() <= CARRY_BYTES;
+            if fits {
+                budget.0.fetch_add(piece.len(), Ordering::Relaxed);
+                self.charged += piece.len();
+            }
+            fits
+        });
+        if room {
+            self.bytes.extend_from_slice(piece);
+            return;
+        }
+        self.whole = false;
+        if let Some(budget) = keep.show {
+            self.refund(budget);
+        }
+        if piece.len() >= keep.reach {
+            self.bytes.clear();
+            self.bytes
+                .extend_from_slice(&piece[piece.len() - keep.reach..]);
+        } else {
+            let spare = (self.bytes.len() + piece.len()).saturating_sub(keep.reach);
+            self.bytes.drain(..spare);
+            self.bytes.extend_from_slice(piece);
+        }
+        self.bytes.shrink_to(keep.reach.max(4096));
+    }
+
+    /// Ends the line with `rest` and calls `show` with all its bytes.
+    ///
+    /// # Errors
+    /// [`Lost`], where the bytes were not kept and could not be read again.
+    pub fn complete<T>(
+        &mut self,
+        rest: &[u8],
+        end: u64,
+        path: Option<&Path>,
+        show: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Lost> {
+        if self.whole {
+            let kept = self.bytes.len();
+            self.bytes.extend_from_slice(rest);
+            let shown = show(&self.bytes);
+            self.bytes.truncate(kept);
+            return Ok(shown);
+        }
+        let path = path.ok_or(Lost::Stream)?;
+        let length = usize::try_from(end - self.start)
+            .map_err(|_| Lost::Read(io::Error::from(io::ErrorKind::OutOfMemory)))?;
+        let mut line = Vec::new();
+        line.try_reserve_exact(length)
+            .map_err(|_| Lost::Read(io::Error::from(io::ErrorKind::OutOfMemory)))?;
+        line.resize(length, 0);
+        std::fs::File::open(path)
+            .and_then(|file| file.read_exact_at(&mut line, self.start))
+            .map_err(Lost::Read)?;
+        Ok(show(&line))
+    }
+
+    /// Forgets the line.
+    pub fn clear(&mut self, keep: Keep<'_>) {
+        if let Some(budget) = keep.show {
+            self.refund(budget);
+        }
+        self.bytes.clear();
+        self.bytes.shrink_to(64 << 10);
+        *self = Self {
+            bytes: std::mem::take(&mut self.bytes),
+            ..Self::default()
+        };
+    }
+
+    fn refund(&mut self, budget: &Budget) {
+        budget
+            .0
+            .fetch_sub(std::mem::take(&mut self.charged), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_line_that_is_not_shown_only_the_reach_is_kept() {
+        let keep = Keep {
+            reach: 3,
+            show: None,
+        };
+        let mut carry = Carry::default();
+        carry.extend(10, b"abcdef", false, false, keep);
+        carry.extend(16, b"g", false, false, keep);
+        assert_eq!(carry.bytes, b"efg");
+        assert!(carry.straddles(b"hij", 3, |window| window == b"efghij"));
+        assert_eq!((carry.start(), carry.is_open()), (10, true));
+        carry.clear(keep);
+        assert!(!carry.is_open() && carry.bytes.is_empty());
+    }
+
+    #[test]
+    fn a_line_beyond_the_budget_is_read_again() {
+        let path = std::env::temp_dir().join(format!("gristmill-carry-{}", std::process::id()));
+        let line = b"0123456789".repeat(CARRY_BYTES / 5);
+        std::fs::write(&path, &line).unwrap();
+        let budget = Budget::default();
+        let keep = Keep {
+            reach: 3,
+            show: Some(&budget),
+        };
+        let mut carry = Carry::default();
+        for (index, piece) in line.chunks(1 << 20).enumerate() {
+            carry.extend((index as u64) << 20, piece, false, false, keep);
+            assert!(carry.bytes.len() <= CARRY_BYTES);
+        }
+        assert!(!carry.whole);
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        let end = line.len() as u64;
+        let same = carry.complete(b"", end, Some(&path), |bytes| bytes == line);
+        assert!(same.unwrap());
+        assert!(matches!(
+            carry.complete(b"", end, None, |_| ()),
+            Err(Lost::Stream)
+        ));
+        std::fs::remove_file(&path).unwrap();
+    }
+}

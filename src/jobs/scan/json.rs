@@ -1,0 +1,201 @@
+//! The JSON Lines that ripgrep prints with `--json`, and one type of record that it does not have.
+//!
+//! `begin`, `match`, `end` and `summary` have ripgrep's fields in ripgrep's order. With `--all` each occurrence is a
+//! record of type `occurrence`, with the fields `path`, `absolute_offset` (of its first byte), `pattern_index` (from 0,
+//! in the order in which patterns were given) and `pattern`; there is no `begin` and no `end` then. Bytes that are UTF-8
+//! are `{"text": ...}`, others `{"bytes": ...}` in base64.
+
+use super::totals::ScanTotals;
+use std::time::Duration;
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn base64(rows: &mut Vec<u8>, bytes: &[u8]) {
+    for group in bytes.chunks(3) {
+        let word = group
+            .iter()
+            .enumerate()
+            .fold(0_u32, |word, (i, byte)| word | u32::from(*byte) << (16 - 8 * i));
+        for digit in 0..4 {
+            rows.push(if digit <= group.len() {
+                BASE64[(word >> (18 - 6 * digit)) as usize & 63]
+            } else {
+                b'='
+            });
+        }
+    }
+}
+
+/// A JSON string. Escapes are those of serde_json, which ripgrep uses too.
+fn string(rows: &mut Vec<u8>, text: &str) {
+    // A Vec takes any bytes, and a string always has a JSON form: this cannot fail.
+    let _ = serde_json::to_writer(&mut *rows, text);
+}
+
+/// Bytes as text where they are UTF-8, in base64 where not.
+fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            rows.extend_from_slice(b"{\"text\":");
+            string(rows, text);
+        }
+        Err(_) => {
+            rows.extend_from_slice(b"{\"bytes\":\"");
+            base64(rows, bytes);
+            rows.push(b'"');
+        }
+    }
+    rows.push(b'}');
+}
+
+fn number(rows: &mut Vec<u8>, name: &str, value: u64) {
+    rows.extend_from_slice(name.as_bytes());
+    super::printer::decimal(rows, value);
+}
+
+/// `begin`: the first match of a file follows.
+pub(super) fn begin(rows: &mut Vec<u8>, path: &[u8]) {
+    rows.extend_from_slice(b"{\"type\":\"begin\",\"data\":{\"path\":");
+    data(rows, path);
+    rows.extend_from_slice(b"}}\n");
+}
+
+/// `match`: a line, with the matches that `each` calls its argument for. `line_number` may be left out.
+pub(super) fn matched(
+    rows: &mut Vec<u8>,
+    path: &[u8],
+    line: &[u8],
+    line_number: Option<u64>,
+    offset: u64,
+    each: impl FnOnce(&mut dyn FnMut(usize, usize)),
+) {
+    rows.extend_from_slice(b"{\"type\":\"match\",\"data\":{\"path\":");
+    data(rows, path);
+    rows.extend_from_slice(b",\"lines\":");
+    data(rows, line);
+    match line_number {
+        Some(value) => number(rows, ",\"line_number\":", value),
+        None => rows.extend_from_slice(b",\"line_number\":null"),
+    }
+    number(rows, ",\"absolute_offset\":", offset);
+    rows.extend_from_slice(b",\"submatches\":[");
+    let mut first = true;
+    each(&mut |start, end| {
+        if !std::mem::replace(&mut first, false) {
+            rows.push(b',');
+        }
+        rows.extend_from_slice(b"{\"match\":");
+        data(rows, &line[start..end]);
+        number(rows, ",\"start\":", start as u64);
+        number(rows, ",\"end\":", end as u64);
+        rows.push(b'}');
+    });
+    rows.extend_from_slice(b"]}}\n");
+}
+
+/// `end`: a file of which matches were printed.
+pub(super) fn end(rows: &mut Vec<u8>, path: &[u8], nul: Option<u64>, totals: &ScanTotals) {
+    rows.extend_from_slice(b"{\"type\":\"end\",\"data\":{\"path\":");
+    data(rows, path);
+    match nul {
+        Some(offset) => number(rows, ",\"binary_offset\":", offset),
+        None => rows.extend_from_slice(b",\"binary_offset\":null"),
+    }
+    let time = totals.elapsed;
+    rows.extend_from_slice(b",\"stats\":{\"elapsed\":{");
+    number(rows, "\"secs\":", time.as_secs());
+    number(rows, ",\"nanos\":", u64::from(time.subsec_nanos()));
+    rows.extend_from_slice(format!(",\"human\":\"{:.6}s\"}}", time.as_secs_f64()).as_bytes());
+    number(rows, ",\"searches\":", totals.searches);
+    number(rows, ",\"searches_with_match\":", totals.searches_with_match);
+    number(rows, ",\"bytes_searched\":", totals.bytes_searched);
+    number(rows, ",\"bytes_printed\":", totals.bytes_printed);
+    number(rows, ",\"matched_lines\":", totals.matched_lines);
+    number(rows, ",\"matches\":", totals.matches);
+    rows.extend_from_slice(b"}}}\n");
+}
+
+/// `occurrence`: one of `--all`.
+pub(super) fn occurrence(
+    rows: &mut Vec<u8>,
+    path: &[u8],
+    offset: u64,
+    index: u64,
+    pattern: &[u8],
+) {
+    rows.extend_from_slice(b"{\"type\":\"occurrence\",\"data\":{\"path\":");
+    data(rows, path);
+    number(rows, ",\"absolute_offset\":", offset);
+    number(rows, ",\"pattern_index\":", index);
+    rows.extend_from_slice(b",\"pattern\":");
+    data(rows, pattern);
+    rows.extend_from_slice(b"}}\n");
+}
+
+/// `summary`: the whole run.
+pub(super) fn summary(rows: &mut Vec<u8>, totals: &ScanTotals, elapsed: Duration) {
+    let duration = |time: Duration| {
+        format!(
+            "{{\"human\":\"{:.6}s\",\"nanos\":{},\"secs\":{}}}",
+            time.as_secs_f64(),
+            time.subsec_nanos(),
+            time.as_secs()
+        )
+    };
+    rows.extend_from_slice(
+        format!(
+            "{{\"data\":{{\"elapsed_total\":{},\"stats\":{{\"bytes_printed\":{},\"bytes_searched\":{},\"elapsed\":{},\
+             \"matched_lines\":{},\"matches\":{},\"searches\":{},\"searches_with_match\":{}}}}},\"type\":\"summary\"}}\n",
+            duration(elapsed),
+            totals.bytes_printed,
+            totals.bytes_searched,
+            duration(totals.elapsed),
+            totals.matched_lines,
+            totals.matches,
+            totals.searches,
+            totals.searches_with_match,
+        )
+        .as_bytes(),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_base64() {
+        for (bytes, text) in [
+            (&b"\xff"[..], "/w=="),
+            (b"\xff\xfe", "//4="),
+            (b"\xff\xfe\x00", "//4A"),
+            (b"\xffabc", "/2FiYw=="),
+        ] {
+            let mut rows = Vec::new();
+            data(&mut rows, bytes);
+            assert_eq!(rows, format!("{{\"bytes\":\"{text}\"}}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn every_record_is_json() {
+        let mut rows = Vec::new();
+        let totals = ScanTotals::default();
+        begin(&mut rows, b"a\"b");
+        matched(&mut rows, b"p", b"x\x01y\n", None, 7, |found| {
+            found(0, 1);
+            found(2, 3);
+        });
+        end(&mut rows, b"\xff", Some(3), &totals);
+        occurrence(&mut rows, b"p", 1, 2, b"pat");
+        summary(&mut rows, &totals, Duration::from_millis(1500));
+        let text = String::from_utf8(rows).unwrap();
+        let records: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(records.len(), 5);
+        assert_eq!(records[1]["data"]["submatches"][1]["match"]["text"], "y");
+        assert_eq!(records[4]["data"]["elapsed_total"]["human"], "1.500000s");
+    }
+}

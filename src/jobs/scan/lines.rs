@@ -1,0 +1,561 @@
+//! Files of which each matching line counts: stitched from chunks, held back while a NUL may still undo them, printed.
+//!
+//! A line that lies within a chunk comes from the slot's records. One that spans chunks is put together by
+//! [`Carry`](super::carry::Carry): it matches if a fragment does, or if a match straddles a boundary. What ripgrep would
+//! not have printed because of a NUL further on is decided by [`Fills`]: lines below `bound` are certain, later ones wait
+//! in [`Held`], at most those of one line buffer.
+
+use super::binary::{Binary, Fills, MAPPED_PREFIX};
+use super::carry::{Carry, Keep, Lost};
+use super::facts::{Converted, Facts};
+use super::plan::{Plan, Text};
+use super::printer::{FileRows, Line};
+use super::totals::ScanTotals;
+use super::Report;
+use crate::jobs::{FileEnd, LandedChunk, Records};
+use crate::source::{Entry, Origin};
+use gristmill_protocol::PipelineError;
+use memchr::{memchr, memchr_iter};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Rows that are made but not certain.
+#[derive(Debug, Default)]
+struct Held {
+    rows: Vec<u8>,
+    lines: Vec<HeldLine>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct HeldLine {
+    start: u64,
+    end: u64,
+    rows_end: usize,
+    matches: u64,
+}
+
+/// A chunk, as the device or a [`Converted`] describes it.
+struct View<'a> {
+    offset: u64,
+    bytes: &'a [u8],
+    /// First byte that is part of the text.
+    begin: usize,
+    facts: Facts,
+    records: Records<'a>,
+    first: bool,
+    last: bool,
+}
+
+/// A matching line, and where it is in the file.
+struct Found<'a> {
+    start: u64,
+    end: u64,
+    number: u64,
+    bytes: &'a [u8],
+    may_hold_nul: bool,
+}
+
+pub(super) struct LinesFile {
+    entry: Arc<Entry>,
+    out: FileRows,
+    text: Text,
+    carry: Carry,
+    held: Held,
+    fills: Option<Fills>,
+    /// Whether lines wait until no NUL can undo them.
+    gated: bool,
+    /// Lines that begin before this are certain.
+    bound: u64,
+    /// The first NUL that ripgrep would see.
+    nul: Option<u64>,
+    last_newline: Option<u64>,
+    /// Newlines before the chunk at hand.
+    newlines: u64,
+    /// Position in the chunk at hand up to which newlines are counted, and their number.
+    counted: (usize, u64),
+    lines: u64,
+    matches: u64,
+    printed: u64,
+    /// Start and end of the last line that was certain.
+    last_line: (u64, u64),
+    converted: bool,
+    started: Option<Instant>,
+    done: bool,
+}
+
+impl LinesFile {
+    pub fn new(plan: &Plan, entry: &Arc<Entry>) -> Self {
+        Self {
+            entry: Arc::clone(entry),
+            out: plan.style.file(entry.path.as_os_str().as_bytes()),
+            text: Text::new(plan, entry),
+            carry: Carry::default(),
+            held: Held::default(),
+            fills: None,
+            gated: false,
+            bound: u64::MAX,
+            nul: None,
+            last_newline: None,
+            newlines: 0,
+            counted: (0, 0),
+            lines: 0,
+            matches: 0,
+            printed: 0,
+            last_line: (0, 0),
+            converted: false,
+            started: plan.timed().then(Instant::now),
+            done: false,
+        }
+    }
+
+    /// Takes the next part of the next chunk; whether the file is answered.
+    pub fn chunk(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> bool {
+        if self.done {
+            return true;
+        }
+        if chunk.first_part {
+            if chunk.offset == 0 {
+                self.begin(plan, chunk);
+            }
+            self.counted = (0, 0);
+            self.converted = false;
+        }
+        let begin = self.text.begin(chunk.offset);
+        let facts = self.text.facts(plan, chunk);
+        if self.text.binary == Binary::Stream && facts.first_nul.is_some() {
+            // All parts of the chunk at once: the device's records do not apply.
+            if !std::mem::replace(&mut self.converted, true) {
+                let converted = Converted::new(chunk.bytes, begin, plan.matcher());
+                let view = View {
+                    offset: chunk.offset,
+                    bytes: &converted.bytes,
+                    begin,
+                    facts: converted.facts,
+                    records: Records::List(&converted.records),
+                    first: true,
+                    last: true,
+                };
+                self.view(plan, &view, rows);
+            }
+            return self.done;
+        }
+        let view = View {
+            offset: chunk.offset,
+            bytes: chunk.bytes,
+            begin,
+            facts,
+            records: chunk.records,
+            first: chunk.first_part,
+            last: chunk.last_part,
+        };
+        self.view(plan, &view, rows);
+        self.done
+    }
+
+    /// The file's first bytes decide how it is read.
+    fn begin(&mut self, plan: &Plan, chunk: &LandedChunk<'_>) {
+        self.text.sniff(chunk);
+        let notes = plan.notes_binaries();
+        self.gated = match self.text.binary {
+            Binary::Text => false,
+            Binary::Quit => true,
+            Binary::Stream | Binary::Mapped => notes,
+        };
+        if self.gated {
+            self.bound = 0;
+        }
+        let follows = match self.text.binary {
+            Binary::Mapped => false,
+            Binary::Text | Binary::Quit | Binary::Stream => {
+                self.gated || (plan.timed() && plan.limit.is_some())
+            }
+        };
+        if follows {
+            let stdin = self.entry.origin == Origin::Stdin;
+            self.fills = Some(Fills::new(self.text.origin, stdin));
+        }
+    }
+
+    fn view(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
+        if view.first {
+            self.follow(plan, view);
+            self.release(plan, rows);
+            if !self.done {
+                self.head(plan, view, rows);
+            }
+        }
+        if plan.every_line {
+            self.every_line(plan, view, rows);
+        } else {
+            for index in 0..view.records.len() {
+                if self.done {
+                    return;
+                }
+                let (start, end) = view.records.get(index);
+                self.line_at(plan, view, start as usize, end as usize, rows);
+            }
+        }
+        if self.done || !view.last {
+            return;
+        }
+        if self.nul.is_some() && self.text.binary == Binary::Quit {
+            return self.finish(plan, rows, self.last_newline, None);
+        }
+        if let Some(last) = view.facts.last_newline {
+            let matched = plan.every_line || view.facts.tail_match;
+            self.carry_on(plan, view, last + 1, matched);
+            self.last_newline = Some(view.offset + last as u64);
+        }
+        self.newlines += view.facts.newlines;
+    }
+
+    /// Follows ripgrep's reads through the chunk: how far lines are certain, and whether a NUL was seen.
+    fn follow(&mut self, plan: &Plan, view: &View<'_>) {
+        let end = view.offset + view.bytes.len() as u64;
+        let nul = view.facts.first_nul.map(|at| view.offset + at as u64);
+        if self.text.binary == Binary::Mapped {
+            self.nul = self.nul.or(nul.filter(|&at| at < MAPPED_PREFIX));
+            if self.nul.is_none() && end >= MAPPED_PREFIX {
+                self.bound = u64::MAX;
+            }
+            return;
+        }
+        if let Some(fills) = &mut self.fills {
+            if self.nul.is_none() {
+                let limit = nul.unwrap_or(end);
+                fills.advance(view.bytes, view.offset, self.last_newline, limit);
+                if self.gated {
+                    self.bound = fills.start();
+                }
+            }
+            if self.text.binary != Binary::Quit {
+                fills.advance(view.bytes, view.offset, self.last_newline, end);
+            }
+            if plan.limit.is_none() || !plan.timed() {
+                fills.forget_before(self.bound.min(fills.start()));
+            }
+        }
+        self.nul = self.nul.or(nul);
+    }
+
+    /// Prints what has become certain; drops what a NUL has undone.
+    fn release(&mut self, plan: &Plan, rows: &mut Vec<u8>) {
+        let bound = self.bound;
+        let certain = self.held.lines.partition_point(|line| line.start < bound);
+        if let Some(last) = certain.checked_sub(1).and_then(|i| self.held.lines.get(i)) {
+            let (last_line, rows_end) = ((last.start, last.end), last.rows_end);
+            self.last_line = last_line;
+            rows.extend_from_slice(&self.held.rows[..rows_end]);
+            self.printed += rows_end as u64;
+            self.held.rows.drain(..rows_end);
+            for line in self.held.lines.drain(..certain) {
+                self.lines += 1;
+                self.matches += line.matches;
+            }
+            for line in &mut self.held.lines {
+                line.rows_end -= rows_end;
+            }
+            if plan.limit.is_some_and(|limit| self.lines >= limit) {
+                return self.finish(plan, rows, None, Some(self.last_line));
+            }
+        }
+        if self.nul.is_some() && self.gated {
+            let undone = self.held.lines.first().copied();
+            self.held = Held::default();
+            if let (Some(line), Binary::Stream | Binary::Mapped) = (undone, self.text.binary) {
+                self.noted(plan, rows, line.start, line.end, line.matches);
+            }
+        }
+    }
+
+    /// The line that the chunk begins with.
+    fn head(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
+        let end = view.facts.first_newline.unwrap_or(view.bytes.len());
+        let head = &view.bytes[view.begin.min(end)..end];
+        let mut matched = plan.every_line || view.facts.head_match;
+        let has_nul = view.facts.first_nul.is_some();
+        if !self.carry.is_open() {
+            match view.facts.first_newline {
+                None => self.carry_on(plan, view, view.begin, matched),
+                Some(newline) if matched => {
+                    self.line_at(plan, view, view.begin, newline + 1, rows);
+                }
+                Some(_) => {}
+            }
+            return;
+        }
+        matched = matched
+            || self.carry.matched()
+            || self
+                .carry
+                .straddles(head, plan.reach, |window| plan.matcher().is_match(window));
+        if view.facts.first_newline.is_none() {
+            return self.carry_on(plan, view, view.begin, matched);
+        }
+        if matched {
+            let rest = &view.bytes[..end + 1];
+            self.carried(plan, rest, view.offset + end as u64 + 1, has_nul, rows);
+        }
+        self.carry.clear(self.keep(plan));
+    }
+
+    fn keep<'p>(&self, plan: &'p Plan) -> Keep<'p> {
+        Keep {
+            reach: plan.reach,
+            show: Some(&plan.budget),
+        }
+    }
+
+    /// The chunk's bytes from `from` on begin a line, or go on with one.
+    fn carry_on(&mut self, plan: &Plan, view: &View<'_>, from: usize, matched: bool) {
+        let piece = view.bytes.get(from..).unwrap_or_default();
+        let nul = self.text.binary == Binary::Mapped
+            && view.facts.first_nul.is_some()
+            && memchr(0, piece).is_some();
+        let keep = self.keep(plan);
+        self.carry
+            .extend(view.offset + from as u64, piece, matched, nul, keep);
+    }
+
+    /// The unfinished line ends with `rest`, and matches.
+    fn carried(&mut self, plan: &Plan, rest: &[u8], end: u64, nul: bool, rows: &mut Vec<u8>) {
+        let mut carry = std::mem::take(&mut self.carry);
+        let (start, number) = (carry.start(), self.newlines + 1);
+        let may_hold_nul = nul || carry.nul();
+        let entry = Arc::clone(&self.entry);
+        let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
+        let shown = carry.complete(rest, end, path, |bytes| {
+            let found = Found {
+                start,
+                end,
+                number,
+                bytes,
+                may_hold_nul,
+            };
+            self.matched(plan, &found, rows);
+        });
+        if let Err(lost) = shown {
+            self.lines += 1;
+            self.last_line = (start, end);
+            plan.error(&self.entry.path, start, lost_reason(&lost));
+        }
+        self.carry = carry;
+    }
+
+    /// Every line between the first and the last newline.
+    fn every_line(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
+        let (Some(first), Some(last)) = (view.facts.first_newline, view.facts.last_newline) else {
+            return;
+        };
+        let mut start = first + 1;
+        for at in memchr_iter(b'\n', &view.bytes[start.min(last + 1)..=last]) {
+            if self.done {
+                return;
+            }
+            let end = first + 1 + at + 1;
+            self.line_at(plan, view, start, end, rows);
+            start = end;
+        }
+    }
+
+    /// A matching line that lies within the chunk.
+    #[inline]
+    fn line_at(
+        &mut self,
+        plan: &Plan,
+        view: &View<'_>,
+        start: usize,
+        end: usize,
+        rows: &mut Vec<u8>,
+    ) {
+        let Some(bytes) = view.bytes.get(start..end) else {
+            return;
+        };
+        let mut number = 0;
+        if plan.style.line_numbers {
+            let (upto, count) = self.counted;
+            let between = view.bytes.get(upto..start).unwrap_or_default();
+            self.counted = (start, count + memchr_iter(b'\n', between).count() as u64);
+            number = self.newlines + self.counted.1 + 1;
+        }
+        let found = Found {
+            start: view.offset + start as u64,
+            end: view.offset + end as u64,
+            number,
+            bytes,
+            may_hold_nul: view.facts.first_nul.is_some(),
+        };
+        self.matched(plan, &found, rows);
+    }
+
+    /// A line matches: it is printed, held, or undone by a NUL.
+    fn matched(&mut self, plan: &Plan, found: &Found<'_>, rows: &mut Vec<u8>) {
+        let waiting = self.held.lines.len() as u64;
+        if plan.limit.is_some_and(|limit| self.lines + waiting >= limit) {
+            return;
+        }
+        let line = Line {
+            bytes: found.bytes,
+            offset: found.start - self.text.origin,
+            number: found.number,
+        };
+        if found.start >= self.bound {
+            if self.nul.is_none() {
+                let matches = plan.print(&mut self.held.rows, &mut self.out, line);
+                self.held.lines.push(HeldLine {
+                    start: found.start,
+                    end: found.end,
+                    rows_end: self.held.rows.len(),
+                    matches,
+                });
+                return;
+            }
+            return match self.text.binary {
+                Binary::Quit => self.finish(plan, rows, None, None),
+                _ => {
+                    let matches = plan.count_in(found.bytes);
+                    self.noted(plan, rows, found.start, found.end, matches);
+                }
+            };
+        }
+        if self.text.binary == Binary::Mapped && found.may_hold_nul && self.nul.is_none() {
+            self.nul = memchr(0, found.bytes).map(|at| found.start + at as u64);
+            if self.nul.is_some() && self.gated {
+                let matches = plan.count_in(found.bytes);
+                return self.noted(plan, rows, found.start, found.end, matches);
+            }
+        }
+        let before = rows.len();
+        self.matches += plan.print(rows, &mut self.out, line);
+        self.lines += 1;
+        self.printed += (rows.len() - before) as u64;
+        self.last_line = (found.start, found.end);
+        if plan.limit.is_some_and(|limit| self.lines >= limit) {
+            self.finish(plan, rows, None, Some(self.last_line));
+        }
+    }
+
+    /// A line matches in a file that is known to be binary: that is all that is said of it.
+    fn noted(&mut self, plan: &Plan, rows: &mut Vec<u8>, start: u64, end: u64, matches: u64) {
+        self.lines += 1;
+        self.matches += matches;
+        self.finish(plan, rows, None, Some((start, end)));
+    }
+
+    /// The file has ended.
+    pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
+        if !self.done {
+            if self.nul.is_none() {
+                self.bound = u64::MAX;
+            }
+            self.release(plan, rows);
+        }
+        if let (false, FileEnd::Complete { bytes }) = (self.done, end) {
+            if self.carry.is_open() && (plan.every_line || self.carry.matched()) {
+                self.carried(plan, b"", *bytes, false, rows);
+            }
+            if !self.done {
+                self.finish(plan, rows, Some(*bytes), None);
+            }
+        } else if !self.done {
+            // Left early or failed: the rows stand, but no count and no note, which would be of half a file.
+            plan.found(self.lines > 0);
+        }
+        self.carry.clear(self.keep(plan));
+    }
+
+    /// The file is answered: its last rows. `complete` is its length, where it was searched to its end; `stopped` the
+    /// line at which the search stopped.
+    fn finish(
+        &mut self,
+        plan: &Plan,
+        rows: &mut Vec<u8>,
+        complete: Option<u64>,
+        stopped: Option<(u64, u64)>,
+    ) {
+        self.done = true;
+        let quit = self.text.binary == Binary::Quit;
+        let searched = self.searched(complete, stopped);
+        let mut nul = self.nul;
+        if let (Some((line, _)), Some(fills)) = (stopped, &self.fills) {
+            nul = nul.filter(|&at| at < fills.fill_of(line).1);
+        } else if let (Some((_, end)), Binary::Mapped) = (stopped, self.text.binary) {
+            nul = nul.filter(|&at| at < end.max(MAPPED_PREFIX));
+        }
+        let origin = self.text.origin;
+        let shown_nul = nul.map(|at| at - origin);
+        let before = rows.len();
+        let squashed = quit && nul.is_some();
+        let path = self.entry.path.as_os_str().as_bytes();
+        match plan.report {
+            Report::Lines | Report::Matches if plan.style.json => {}
+            Report::Lines | Report::Matches => {
+                if let (Some(at), true) = (shown_nul, self.lines > 0) {
+                    plan.style.binary_note(rows, &mut self.out, quit, at);
+                }
+            }
+            _ => {}
+        }
+        let mut found = self.lines > 0;
+        if plan.report.is_summary() {
+            found &= !squashed;
+        }
+        self.printed += (rows.len() - before) as u64;
+        let totals = ScanTotals {
+            matches: self.matches,
+            matched_lines: self.lines,
+            searches_with_match: u64::from(self.lines > 0),
+            searches: 1,
+            bytes_printed: self.printed - self.out.separators,
+            bytes_searched: searched - origin,
+            elapsed: self.started.map(|at| at.elapsed()).unwrap_or_default(),
+        };
+        if !plan.style.json || plan.report.is_summary() {
+            plan.add(&totals);
+        } else if self.lines > 0 {
+            plan.add(&totals);
+            super::json::end(rows, path, shown_nul, &totals);
+        }
+        if found {
+            match plan.report {
+                Report::Count => plan.style.count(rows, path, self.lines),
+                Report::CountMatches => plan.style.count(rows, path, self.matches),
+                Report::Paths => plan.style.path_line(rows, path),
+                Report::Lines | Report::Matches | Report::Quiet => {}
+            }
+        }
+        plan.found(found);
+    }
+
+    /// Bytes that ripgrep would say it searched.
+    fn searched(&self, complete: Option<u64>, stopped: Option<(u64, u64)>) -> u64 {
+        let origin = self.text.origin;
+        match (self.text.binary, stopped) {
+            (Binary::Mapped, _) => {
+                let position = stopped.map_or(complete.unwrap_or(origin), |line| line.1);
+                self.nul.map_or(position, |at| at.min(position))
+            }
+            (Binary::Quit, None) if self.nul.is_some() => {
+                self.fills.as_ref().map_or(origin, Fills::start)
+            }
+            (_, Some((line, _))) => self
+                .fills
+                .as_ref()
+                .map_or(origin, |fills| fills.fill_of(line).0),
+            (_, None) => complete.unwrap_or(origin).max(origin),
+        }
+    }
+}
+
+fn lost_reason(lost: &Lost) -> PipelineError {
+    let fix = "a line this long is not kept in memory; search for it with -c, -l or --all";
+    match lost {
+        Lost::Stream => PipelineError::Backend(format!(
+            "a matching line is too long to be printed from a stream; {fix}, or store the stream in a file"
+        )),
+        Lost::Read(error) => PipelineError::Backend(format!(
+            "a matching line could not be read again to print it: {error}; {fix}"
+        )),
+    }
+}

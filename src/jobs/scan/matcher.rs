@@ -1,0 +1,134 @@
+//! Searching on the host: what the device's results leave open.
+//!
+//! The device says which lines match. The host searches only where that is not enough: a few bytes around each chunk
+//! boundary, the lines whose matches must be shown one by one (`-o`, colours, JSON), and chunks whose NULs count as line
+//! ends. A match is what an alternation of the patterns finds: the leftmost, and of those that begin together the one
+//! whose pattern was given first.
+
+use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
+use memchr::memmem;
+
+enum Search {
+    One(memmem::Finder<'static>),
+    Many(AhoCorasick),
+}
+
+/// Finds leftmost-first matches of a set of patterns.
+pub(super) struct Matcher {
+    search: Option<Search>,
+}
+
+impl Matcher {
+    /// A matcher for the patterns, in their order.
+    ///
+    /// # Errors
+    /// The automaton's own error, where the patterns are too many for one.
+    pub fn new(patterns: &[Vec<u8>], case_insensitive: bool) -> Result<Self, BuildError> {
+        let search = match patterns {
+            [] => None,
+            [one] if !case_insensitive && !one.is_empty() => {
+                Some(Search::One(memmem::Finder::new(one).into_owned()))
+            }
+            many => Some(Search::Many(
+                AhoCorasick::builder()
+                    .match_kind(MatchKind::LeftmostFirst)
+                    .ascii_case_insensitive(case_insensitive)
+                    .build(many)?,
+            )),
+        };
+        Ok(Self { search })
+    }
+
+    /// A matcher that finds nothing.
+    pub fn never() -> Self {
+        Self { search: None }
+    }
+
+    /// The first match that begins at `at` or later, as start and end.
+    pub fn find_at(&self, haystack: &[u8], at: usize) -> Option<(usize, usize)> {
+        match self.search.as_ref()? {
+            Search::One(finder) => {
+                let start = at + finder.find(haystack.get(at..)?)?;
+                Some((start, start + finder.needle().len()))
+            }
+            Search::Many(automaton) => {
+                if at > haystack.len() {
+                    return None;
+                }
+                let found = automaton.find(Input::new(haystack).range(at..))?;
+                Some((found.start(), found.end()))
+            }
+        }
+    }
+
+    /// Whether there is a match.
+    pub fn is_match(&self, haystack: &[u8]) -> bool {
+        match &self.search {
+            None => false,
+            Some(Search::One(finder)) => finder.find(haystack).is_some(),
+            Some(Search::Many(automaton)) => automaton.is_match(haystack),
+        }
+    }
+
+    /// Calls `found` with start and end of each match in a line, which may end with its newline. Empty matches count,
+    /// except right after another match and at the end of a line that has no newline.
+    pub fn each(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let (mut at, mut last_end) = (0, None);
+        while let Some((start, end)) = self.find_at(text, at) {
+            if start >= line.len() {
+                return;
+            }
+            if start == end {
+                at = end + 1;
+                if last_end == Some(end) {
+                    continue;
+                }
+            } else {
+                at = end;
+            }
+            last_end = Some(end);
+            found(start, end);
+        }
+    }
+
+    /// Number of matches that [`each`](Self::each) finds.
+    pub fn count(&self, line: &[u8]) -> u64 {
+        let mut count = 0;
+        self.each(line, |_, _| count += 1);
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each(patterns: &[&str], insensitive: bool, line: &str) -> Vec<(usize, usize)> {
+        let patterns: Vec<Vec<u8>> = patterns.iter().map(|p| p.as_bytes().to_vec()).collect();
+        let mut all = Vec::new();
+        Matcher::new(&patterns, insensitive)
+            .unwrap()
+            .each(line.as_bytes(), |s, e| all.push((s, e)));
+        all
+    }
+
+    #[test]
+    fn of_matches_that_begin_together_the_first_pattern_wins() {
+        assert_eq!(each(&["ab", "abc"], false, "abcab\n"), [(0, 2), (3, 5)]);
+        assert_eq!(each(&["abc", "ab"], false, "abcab\n"), [(0, 3), (3, 5)]);
+        assert_eq!(each(&["aa"], false, "aaaa"), [(0, 2), (2, 4)]);
+        assert_eq!(each(&["aB"], true, "AbaB"), [(0, 2), (2, 4)]);
+        assert_eq!(each(&[], false, "ab"), []);
+    }
+
+    #[test]
+    fn empty_matches_are_shown_where_ripgrep_shows_them() {
+        assert_eq!(each(&[""], false, "ab\n"), [(0, 0), (1, 1), (2, 2)]);
+        assert_eq!(each(&[""], false, "ab"), [(0, 0), (1, 1)]);
+        assert_eq!(
+            each(&["foo", ""], false, "foo b\n"),
+            [(0, 3), (4, 4), (5, 5)]
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! What was asked, fixed when the job is built, and what was found so far, which all files share.
+
+use super::binary::{Binary, BOM};
+use super::carry::Budget;
+use super::facts::Facts;
+use super::matcher::Matcher;
+use super::printer::{FileRows, Line, Style};
+use super::totals::ScanTotals;
+use super::{Report, ScanError};
+use crate::jobs::LandedChunk;
+use crate::source::{Entry, Origin};
+use gristmill_protocol::PipelineError;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+pub(super) struct Plan {
+    pub patterns: Vec<Vec<u8>>,
+    pub case_insensitive: bool,
+    pub report: Report,
+    pub style: Style,
+    /// Matching lines of a file after which it is answered.
+    pub limit: Option<u64>,
+    /// NULs mean nothing.
+    pub text: bool,
+    /// Named files are treated as ripgrep treats those that it maps.
+    pub mapped: bool,
+    /// Totals are wanted.
+    pub totals_wanted: bool,
+    /// One of the patterns is empty.
+    pub every_line: bool,
+    /// One of the patterns holds a NUL.
+    pub nul_pattern: bool,
+    /// Bytes before a chunk boundary in which a match may begin that ends after it.
+    pub reach: usize,
+    pub budget: Budget,
+    matcher: OnceLock<Matcher>,
+    found: AtomicBool,
+    totals: Mutex<ScanTotals>,
+    errors: Mutex<Vec<ScanError>>,
+}
+
+impl Plan {
+    pub fn new(patterns: Vec<Vec<u8>>, report: Report, style: Style) -> Self {
+        Self {
+            case_insensitive: false,
+            report,
+            style,
+            limit: None,
+            text: false,
+            mapped: false,
+            totals_wanted: false,
+            every_line: patterns.iter().any(Vec::is_empty),
+            nul_pattern: patterns.iter().any(|pattern| pattern.contains(&0)),
+            reach: patterns
+                .iter()
+                .map(Vec::len)
+                .max()
+                .unwrap_or(0)
+                .saturating_sub(1),
+            budget: Budget::default(),
+            matcher: OnceLock::new(),
+            found: AtomicBool::new(false),
+            totals: Mutex::default(),
+            errors: Mutex::default(),
+            patterns,
+        }
+    }
+
+    /// The matcher for the host's own searches, built when it is first needed.
+    pub fn matcher(&self) -> &Matcher {
+        self.matcher.get_or_init(|| {
+            Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
+                let reason = format!(
+                    "cannot search at chunk boundaries: {error}; give fewer or shorter patterns"
+                );
+                self.error(Path::new("-"), 0, PipelineError::Backend(reason));
+                Matcher::never()
+            })
+        })
+    }
+
+    /// Whether the totals of each file are wanted.
+    pub fn timed(&self) -> bool {
+        self.totals_wanted || self.style.json
+    }
+
+    /// Whether binary files are only noted, rather than counted or printed.
+    pub fn notes_binaries(&self) -> bool {
+        !self.report.is_summary() && !self.style.json
+    }
+
+    /// Prints a line, if lines are printed; the number of its matches, if that is wanted.
+    #[inline]
+    pub fn print(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
+        match self.report {
+            Report::Lines | Report::Matches => {
+                self.style.line(rows, file, line, || self.matcher())
+            }
+            Report::CountMatches => self.matcher().count(line.bytes),
+            Report::Count | Report::Paths | Report::Quiet => self.count_in(line.bytes),
+        }
+    }
+
+    /// Number of matches in a line, if totals are wanted.
+    pub fn count_in(&self, line: &[u8]) -> u64 {
+        if self.timed() {
+            self.matcher().count(line)
+        } else {
+            0
+        }
+    }
+
+    pub fn found(&self, yes: bool) {
+        if yes {
+            self.found.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub fn has_found(&self) -> bool {
+        self.found.load(Ordering::Relaxed)
+    }
+
+    pub fn add(&self, totals: &ScanTotals) {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner) += *totals;
+    }
+
+    pub fn totals(&self) -> ScanTotals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn error(&self, path: &Path, offset: u64, error: PipelineError) {
+        self.errors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(ScanError {
+                path: path.to_path_buf(),
+                offset,
+                error,
+            });
+    }
+
+    pub fn take_errors(&self) -> Vec<ScanError> {
+        std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What NULs mean for a file.
+    pub fn binary(&self, entry: &Entry) -> Binary {
+        if self.text {
+            Binary::Text
+        } else if !entry.explicit {
+            Binary::Quit
+        } else if self.mapped && entry.origin != Origin::Stdin && has_length(&entry.path) {
+            Binary::Mapped
+        } else {
+            Binary::Stream
+        }
+    }
+}
+
+/// Whether a file says that it has bytes; those of /proc do not, and cannot be mapped.
+fn has_length(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+}
+
+/// How the bytes of a file are text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text {
+    pub binary: Binary,
+    /// Where the text begins: after a byte order mark, if there is one.
+    pub origin: u64,
+}
+
+impl Text {
+    pub fn new(plan: &Plan, entry: &Entry) -> Self {
+        Self {
+            binary: plan.binary(entry),
+            origin: 0,
+        }
+    }
+
+    /// Looks for a byte order mark. `chunk` is the file's first.
+    pub fn sniff(&mut self, chunk: &LandedChunk<'_>) {
+        if chunk.bytes.starts_with(BOM) {
+            self.origin = BOM.len() as u64;
+            if self.binary == Binary::Mapped {
+                self.binary = Binary::Stream;
+            }
+        }
+    }
+
+    /// The first byte of the chunk at `offset` that is text.
+    pub fn begin(&self, offset: u64) -> usize {
+        usize::try_from(self.origin.saturating_sub(offset)).unwrap_or(0)
+    }
+
+    /// What is known of a chunk, a byte order mark left out.
+    pub fn facts(&self, plan: &Plan, chunk: &LandedChunk<'_>) -> Facts {
+        let mut facts = Facts::from_results(&chunk.results);
+        let begin = self.begin(chunk.offset);
+        if begin > 0 && chunk.first_part {
+            let end = facts.first_newline.unwrap_or(chunk.bytes.len());
+            let head = &chunk.bytes[begin.min(end)..end];
+            facts.head_match = plan.matcher().is_match(head);
+            facts.first_match = plan.matcher().find_at(chunk.bytes, begin).map(|m| m.0);
+            if facts.first_newline.is_none() {
+                facts.tail_match = facts.head_match;
+            }
+        }
+        facts
+    }
+}

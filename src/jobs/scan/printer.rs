@@ -1,0 +1,271 @@
+//! Rows as ripgrep prints them: paths, line numbers, offsets, lines, matches, colours.
+
+use super::json;
+use super::matcher::Matcher;
+
+/// What rows are made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Style {
+    /// Rows say which file they are of.
+    pub path: bool,
+    /// ... in a line of its own before the file's first row, and an empty line between files.
+    pub heading: bool,
+    /// A file of which only a note is printed gets no empty line before it.
+    pub sequential: bool,
+    /// Rows begin with the number of their line.
+    pub line_numbers: bool,
+    /// Rows say where they are in the file, in bytes.
+    pub byte_offsets: bool,
+    /// A row for each match, rather than for each matching line.
+    pub only_matching: bool,
+    /// ANSI escapes.
+    pub color: bool,
+    /// Paths end with a NUL rather than `:` or a newline.
+    pub null: bool,
+    /// Records of JSON Lines rather than text.
+    pub json: bool,
+    /// Matches are to be counted, for the totals.
+    pub count_matches: bool,
+}
+
+const RESET: &[u8] = b"\x1b[0m";
+const PATH: &[u8] = b"\x1b[0m\x1b[35m";
+const NUMBER: &[u8] = b"\x1b[0m\x1b[32m";
+const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
+
+/// Appends a number.
+pub(super) fn decimal(rows: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    rows.extend_from_slice(&digits[at..]);
+}
+
+/// What a printer remembers of a file.
+#[derive(Debug)]
+pub(super) struct FileRows {
+    /// The path as it is shown.
+    path: Vec<u8>,
+    /// What every row begins with.
+    prefix: Vec<u8>,
+    /// Whether the file's first row has been made.
+    begun: bool,
+    /// Bytes of separators between files, which belong to no file.
+    pub separators: u64,
+}
+
+/// A matching line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line<'a> {
+    /// Its bytes, with its newline if it has one.
+    pub bytes: &'a [u8],
+    /// Where it begins in the file's text.
+    pub offset: u64,
+    /// Its number, from 1, where numbers are shown.
+    pub number: u64,
+}
+
+impl Style {
+    /// The rows of a file begin.
+    pub fn file(&self, path: &[u8]) -> FileRows {
+        let mut prefix = Vec::new();
+        if self.path && !self.heading && !self.json {
+            self.path_field(&mut prefix, path, b":");
+        }
+        FileRows {
+            path: path.to_vec(),
+            prefix,
+            begun: false,
+            separators: 0,
+        }
+    }
+
+    fn colored(&self, rows: &mut Vec<u8>, color: &[u8], text: &[u8]) {
+        if self.color {
+            rows.extend_from_slice(color);
+            rows.extend_from_slice(text);
+            rows.extend_from_slice(RESET);
+        } else {
+            rows.extend_from_slice(text);
+        }
+    }
+
+    /// The path and what separates it from what follows.
+    fn path_field(&self, rows: &mut Vec<u8>, path: &[u8], separator: &[u8]) {
+        self.colored(rows, PATH, path);
+        rows.extend_from_slice(if self.null { b"\0" } else { separator });
+    }
+
+    fn number_field(&self, rows: &mut Vec<u8>, color: &[u8], number: u64) {
+        if self.color {
+            rows.extend_from_slice(color);
+        }
+        decimal(rows, number);
+        if self.color {
+            rows.extend_from_slice(RESET);
+        }
+        rows.push(b':');
+    }
+
+    fn begin(&self, rows: &mut Vec<u8>, file: &mut FileRows) {
+        if std::mem::replace(&mut file.begun, true) {
+            return;
+        }
+        if self.json {
+            json::begin(rows, &file.path);
+        } else if self.heading {
+            rows.push(b'\n');
+            file.separators = 1;
+            if self.path {
+                self.path_field(rows, &file.path, b"\n");
+            }
+        }
+    }
+
+    fn prelude(&self, rows: &mut Vec<u8>, file: &FileRows, number: u64, offset: u64) {
+        rows.extend_from_slice(&file.prefix);
+        if self.line_numbers {
+            self.number_field(rows, NUMBER, number);
+        }
+        if self.byte_offsets {
+            self.number_field(rows, RESET, offset);
+        }
+    }
+
+    /// Appends the rows of a matching line; the number of its matches, where they are counted. `matcher` is asked for
+    /// only where matches are shown or counted one by one.
+    #[inline]
+    pub fn line<'m>(
+        &self,
+        rows: &mut Vec<u8>,
+        file: &mut FileRows,
+        line: Line<'_>,
+        matcher: impl FnOnce() -> &'m Matcher,
+    ) -> u64 {
+        self.begin(rows, file);
+        if self.json {
+            return self.json_line(rows, file, line, matcher());
+        }
+        if self.only_matching {
+            return self.matches(rows, file, line, matcher());
+        }
+        self.prelude(rows, file, line.number, line.offset);
+        if self.color {
+            return self.colored_line(rows, line.bytes, matcher());
+        }
+        rows.extend_from_slice(line.bytes);
+        if line.bytes.last() != Some(&b'\n') {
+            rows.push(b'\n');
+        }
+        if self.count_matches {
+            matcher().count(line.bytes)
+        } else {
+            0
+        }
+    }
+
+    fn json_line(
+        &self,
+        rows: &mut Vec<u8>,
+        file: &FileRows,
+        line: Line<'_>,
+        matcher: &Matcher,
+    ) -> u64 {
+        let mut count = 0;
+        let number = self.line_numbers.then_some(line.number);
+        json::matched(rows, &file.path, line.bytes, number, line.offset, |found| {
+            matcher.each(line.bytes, |start, end| {
+                count += 1;
+                found(start, end);
+            });
+        });
+        count
+    }
+
+    fn matches(
+        &self,
+        rows: &mut Vec<u8>,
+        file: &FileRows,
+        line: Line<'_>,
+        matcher: &Matcher,
+    ) -> u64 {
+        let mut count = 0;
+        matcher.each(line.bytes, |start, end| {
+            count += 1;
+            self.prelude(rows, file, line.number, line.offset + start as u64);
+            if start < end {
+                self.colored(rows, MATCH, &line.bytes[start..end]);
+            }
+            rows.push(b'\n');
+        });
+        count
+    }
+
+    /// A line whose matches are coloured; matches that touch share their escapes.
+    fn colored_line(&self, rows: &mut Vec<u8>, line: &[u8], matcher: &Matcher) -> u64 {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let (mut count, mut at, mut inside) = (0, 0, false);
+        matcher.each(line, |start, end| {
+            count += 1;
+            if start == end {
+                return;
+            }
+            if start > at || !inside {
+                if inside {
+                    rows.extend_from_slice(RESET);
+                }
+                rows.extend_from_slice(&text[at..start]);
+                rows.extend_from_slice(MATCH);
+                inside = true;
+            }
+            rows.extend_from_slice(&text[start..end]);
+            at = end;
+        });
+        if inside {
+            rows.extend_from_slice(RESET);
+        }
+        rows.extend_from_slice(&text[at..]);
+        rows.push(b'\n');
+        count
+    }
+
+    /// The note on a binary file of which something matched.
+    pub fn binary_note(&self, rows: &mut Vec<u8>, file: &mut FileRows, quit: bool, offset: u64) {
+        if self.heading && !file.begun && !self.sequential {
+            rows.push(b'\n');
+            file.separators = 1;
+        }
+        if self.path {
+            self.colored(rows, PATH, &file.path);
+            rows.extend_from_slice(b": ");
+        }
+        rows.extend_from_slice(if quit {
+            b"WARNING: stopped searching binary file after match (found \"\\0\" byte around offset "
+        } else {
+            b"binary file matches (found \"\\0\" byte around offset "
+        });
+        decimal(rows, offset);
+        rows.extend_from_slice(b")\n");
+    }
+
+    /// A file's count, as `-c` prints it.
+    pub fn count(&self, rows: &mut Vec<u8>, path: &[u8], count: u64) {
+        if self.path {
+            self.path_field(rows, path, b":");
+        }
+        decimal(rows, count);
+        rows.push(b'\n');
+    }
+
+    /// A file's path, as `-l` prints it.
+    pub fn path_line(&self, rows: &mut Vec<u8>, path: &[u8]) {
+        self.path_field(rows, path, b"\n");
+    }
+}

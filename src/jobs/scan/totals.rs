@@ -1,0 +1,69 @@
+//! What a scan found, counted as ripgrep counts.
+
+use super::json;
+use std::io::{self, Write};
+use std::ops::AddAssign;
+use std::time::Duration;
+
+/// Counters of a scan, those of ripgrep's `--stats`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScanTotals {
+    /// Matches; for a scan for all occurrences, occurrences.
+    pub matches: u64,
+    /// Lines with a match.
+    pub matched_lines: u64,
+    /// Files with a match.
+    pub searches_with_match: u64,
+    /// Files that were searched.
+    pub searches: u64,
+    /// Bytes of rows.
+    pub bytes_printed: u64,
+    /// Bytes that decided the answer: of a file that was left early, those before the place where it was left.
+    pub bytes_searched: u64,
+    /// Time from a file's first chunk to its last row, summed over the files.
+    pub elapsed: Duration,
+}
+
+impl AddAssign for ScanTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.matches += other.matches;
+        self.matched_lines += other.matched_lines;
+        self.searches_with_match += other.searches_with_match;
+        self.searches += other.searches;
+        self.bytes_printed += other.bytes_printed;
+        self.bytes_searched += other.bytes_searched;
+        self.elapsed += other.elapsed;
+    }
+}
+
+impl ScanTotals {
+    /// Writes the totals as ripgrep's `--stats` does, after an empty line.
+    ///
+    /// # Errors
+    /// Those of `output`.
+    pub fn write_text(&self, output: &mut dyn Write, elapsed: Duration) -> io::Result<()> {
+        write!(
+            output,
+            "\n{} matches\n{} matched lines\n{} files contained matches\n{} files searched\n{} bytes printed\n\
+             {} bytes searched\n{:.6} seconds spent searching\n{:.6} seconds\n",
+            self.matches,
+            self.matched_lines,
+            self.searches_with_match,
+            self.searches,
+            self.bytes_printed,
+            self.bytes_searched,
+            self.elapsed.as_secs_f64(),
+            elapsed.as_secs_f64()
+        )
+    }
+
+    /// Writes the totals as the `summary` record of ripgrep's `--json`.
+    ///
+    /// # Errors
+    /// Those of `output`.
+    pub fn write_json(&self, output: &mut dyn Write, elapsed: Duration) -> io::Result<()> {
+        let mut row = Vec::new();
+        json::summary(&mut row, self, elapsed);
+        output.write_all(&row)
+    }
+}

@@ -1,0 +1,32 @@
+//! Gristmill: files stream through io_uring into memory that a compute kernel sees, and a persistent megakernel
+//! consumes each landed chunk as a slot in a live ring.
+//!
+//! ```no_run
+//! use gristmill::{jobs::scan::ScanJob, mill::{Control, Mill}, source::Tree};
+//!
+//! # fn main() -> Result<(), gristmill::PipelineError> {
+//! let mill = Mill::builder().workers(2).build()?;
+//! let job = ScanJob::builder().pattern("needle").build()?;
+//! let report = mill.run(Tree::new(["/var/log"]), &job, &mut std::io::stdout(), &Control::default())?;
+//! eprintln!("{} files, {} bytes", report.files, report.bytes);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The crates underneath can be used alone: the protocol's words (`gristmill-protocol`), the live ring
+//! (`gristmill-ring`), reads into mapped memory (`gristmill-ingest`, here [`uring`]) and the kernel
+//! (`gristmill-megakernel`, here [`megakernel`]).
+
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod jobs;
+pub mod mill;
+pub mod source;
+
+pub use gristmill_ingest as uring;
+pub use gristmill_megakernel as megakernel;
+pub use gristmill_protocol as protocol;
+pub use gristmill_protocol::PipelineError;
+pub use gristmill_ring as ring;

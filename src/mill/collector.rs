@@ -1,0 +1,501 @@
+//! Completions become rows, in file order.
+//!
+//! Chunks finish in any order. The collector keeps, for each file, the number of the chunk that is due; a chunk that comes
+//! early waits with its buffer (its predecessor is in flight already, so the wait is short and takes no buffer that
+//! anybody needs to go on). A file's rows stay together: at most one file at a time, the *writing* one, has rows out
+//! before it has ended; the rows of all others are held until they end.
+
+use super::report::FileError;
+use super::run::{Flight, Kind, Landing, Piece, Run};
+use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records};
+use crate::source::{Entry, Origin};
+use gristmill_protocol::{completion, fault, slot, stream, PipelineError, SLOT_WORDS};
+use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, SlotToken, Submission};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+/// Rows, in bytes, that a file may gather before it asks to be the one that is written as it goes.
+const GATHER_BYTES: usize = 64 << 10;
+
+const _: () = assert!(stream::ARG_RESUME < SLOT_WORDS);
+
+/// A finished slot whose chunk is back with the host.
+struct Finished {
+    token: SlotToken,
+    chunk: ChunkBuf,
+    owner: usize,
+    mode: u32,
+    first_part: bool,
+    status: u32,
+    fault: u32,
+    results: [u32; 8],
+    records: u32,
+    flags: u32,
+}
+
+/// A chunk whose turn has not come.
+struct Waiting {
+    piece: Piece,
+    landing: Landing,
+    finished: Option<Finished>,
+}
+
+struct FileState<F> {
+    entry: Arc<Entry>,
+    state: Option<F>,
+    due: u64,
+    early: BTreeMap<u64, Waiting>,
+    rows: Vec<u8>,
+    /// How many bytes of `rows` are counted in `held`.
+    counted: usize,
+    bytes: u64,
+}
+
+pub(super) struct Collector<J: Job> {
+    completions: Completions,
+    files: HashMap<u64, FileState<J::File>>,
+    /// In the source's order: the next file whose rows may go out.
+    next_out: u64,
+    /// Rows of files that have ended and may not go out yet, by sequence.
+    ended: BTreeMap<u64, Vec<u8>>,
+    /// The file that is written as it goes.
+    writing: Option<u64>,
+    /// Rows held, of open and of ended files, in bytes.
+    held: usize,
+    /// The run was ended: what still arrives is passed over.
+    over: bool,
+}
+
+impl<J: Job> Collector<J> {
+    pub fn new(completions: Completions) -> Self {
+        Self {
+            completions,
+            files: HashMap::new(),
+            next_out: 0,
+            ended: BTreeMap::new(),
+            writing: None,
+            held: 0,
+            over: false,
+        }
+    }
+
+    /// Takes every completion that is there; whether there was one.
+    pub fn drain(&mut self, run: &Run<J>) -> bool {
+        let mut any = false;
+        while !run.outbox.is_full() {
+            let Some(done) = self.completions.next() else {
+                break;
+            };
+            any = true;
+            self.completed(run, done);
+        }
+        any
+    }
+
+    fn completed(&mut self, run: &Run<J>, done: Completion) {
+        let flight = run
+            .flights
+            .get(done.token.index().get() as usize)
+            .and_then(|flight| super::run::lock(flight).take());
+        let Some(Flight {
+            piece,
+            landing,
+            lent,
+            mode,
+            owner,
+            first_part,
+        }) = flight
+        else {
+            // Nothing was in flight there: a slot that this run did not publish.
+            return;
+        };
+        let finished = Finished {
+            token: done.token,
+            chunk: reclaim(lent),
+            owner,
+            mode,
+            first_part,
+            status: done.status,
+            fault: done.fault,
+            results: done.results,
+            records: done.records,
+            flags: done.flags,
+        };
+        self.arrive(
+            run,
+            Waiting {
+                piece,
+                landing,
+                finished: Some(finished),
+            },
+        );
+    }
+
+    /// A chunk without a slot: it landed nothing, or could not be published.
+    pub fn hand_in(&mut self, run: &Run<J>, piece: Piece, landing: Landing) {
+        self.arrive(
+            run,
+            Waiting {
+                piece,
+                landing,
+                finished: None,
+            },
+        );
+    }
+
+    fn arrive(&mut self, run: &Run<J>, waiting: Waiting) {
+        let file = &waiting.piece.file;
+        let sequence = file.entry.sequence;
+        let number = waiting.piece.number;
+        if !self.files.contains_key(&sequence) {
+            if self.over || file.finished.load(Ordering::Relaxed) {
+                return recycle(run, waiting);
+            }
+            run.files.fetch_add(1, Ordering::Relaxed);
+            self.files.insert(
+                sequence,
+                FileState {
+                    entry: Arc::clone(&file.entry),
+                    state: Some(run.job.open(&file.entry)),
+                    due: 0,
+                    early: BTreeMap::new(),
+                    rows: Vec::new(),
+                    counted: 0,
+                    bytes: 0,
+                },
+            );
+        }
+        let Some(state) = self.files.get_mut(&sequence) else {
+            return recycle(run, waiting);
+        };
+        if number != state.due {
+            state.early.insert(number, waiting);
+            return;
+        }
+        let mut next = Some(waiting);
+        while let Some(waiting) = next.take() {
+            let open_file = Arc::clone(&waiting.piece.file);
+            match Self::process(run, state, waiting) {
+                Step::Again => return self.spill(run, sequence),
+                Step::Next => next = state.early.remove(&state.due),
+                Step::End(end) => {
+                    open_file.finished.store(true, Ordering::Relaxed);
+                    return self.close(run, sequence, end);
+                }
+            }
+        }
+        self.spill(run, sequence);
+    }
+
+    /// The chunk that is due.
+    fn process(run: &Run<J>, file: &mut FileState<J::File>, waiting: Waiting) -> Step {
+        let Waiting {
+            piece,
+            landing,
+            finished,
+        } = waiting;
+        let mut flow = Flow::Continue;
+        if let Some(finished) = finished {
+            let chunk_offset = piece.offset;
+            if finished.status != slot::DONE {
+                let error = PipelineError::Fault {
+                    slot: finished.token.index().get(),
+                    tenant: 0,
+                    opcode: run.job.opcode(),
+                    reason: fault::name(finished.fault & 0xFFFF),
+                };
+                give_back(run, finished);
+                return Step::End(FileEnd::Failed {
+                    offset: chunk_offset,
+                    error,
+                });
+            }
+            let overflowed = finished.flags & completion::FLAG_OVERFLOW != 0;
+            let area = finished.token.index().get();
+            if let (Some(state), Some(port)) = (file.state.as_mut(), run.port.get()) {
+                flow = run.job.chunk(
+                    state,
+                    &LandedChunk {
+                        offset: chunk_offset,
+                        bytes: finished.chunk.as_slice().get(..landing.bytes).unwrap_or(&[]),
+                        results: finished.results,
+                        records: Records::Area {
+                            memory: &port.records,
+                            area,
+                            len: finished.records,
+                        },
+                        first_part: finished.first_part,
+                        last_part: !overflowed,
+                    },
+                    &mut file.rows,
+                );
+            }
+            if overflowed && flow == Flow::Continue {
+                let resume = finished.results[6];
+                let mode = finished.mode;
+                let owner = finished.owner;
+                let flight = Flight {
+                    piece,
+                    landing,
+                    lent: finished.chunk.lend(),
+                    mode,
+                    owner,
+                    first_part: false,
+                };
+                return match publish(run, finished.token, flight, resume) {
+                    Ok(()) => Step::Again,
+                    Err(error) => Step::End(FileEnd::Failed {
+                        offset: chunk_offset,
+                        error,
+                    }),
+                };
+            }
+            give_back(run, finished);
+            file.bytes += landing.bytes as u64;
+            run.bytes.fetch_add(landing.bytes as u64, Ordering::Relaxed);
+            run.chunks.fetch_add(1, Ordering::Relaxed);
+            run.control
+                .progress
+                .bytes
+                .fetch_add(landing.bytes as u64, Ordering::Relaxed);
+        }
+        file.due += 1;
+        match flow {
+            Flow::SkipFile => return Step::End(FileEnd::Skipped { bytes: file.bytes }),
+            Flow::Stop => {
+                run.answered.store(true, Ordering::Relaxed);
+                return Step::End(FileEnd::Skipped { bytes: file.bytes });
+            }
+            Flow::Continue => {}
+        }
+        let read_error = |offset: u64, reason: String| PipelineError::Read {
+            path: file.entry.path.display().to_string(),
+            offset,
+            reason,
+        };
+        let reached = piece.offset + landing.bytes as u64;
+        if let Some(reason) = landing.error {
+            return Step::End(FileEnd::Failed {
+                offset: reached,
+                error: read_error(reached, reason),
+            });
+        }
+        if landing.end {
+            let size = piece.file.size.load(Ordering::Relaxed);
+            if piece.file.kind == Kind::Positioned && reached < size {
+                return Step::End(FileEnd::Failed {
+                    offset: reached,
+                    error: read_error(
+                        reached,
+                        format!("the file shrank while it was read: it had {size} bytes"),
+                    ),
+                });
+            }
+            return Step::End(FileEnd::Complete { bytes: reached });
+        }
+        if run.stopping() {
+            return Step::End(FileEnd::Skipped { bytes: file.bytes });
+        }
+        Step::Next
+    }
+
+    /// Closes a file: its last rows, its error, and what may go out now.
+    fn close(&mut self, run: &Run<J>, sequence: u64, end: FileEnd) {
+        let Some(mut file) = self.files.remove(&sequence) else {
+            return;
+        };
+        for (_, waiting) in std::mem::take(&mut file.early) {
+            recycle(run, waiting);
+        }
+        if let Some(state) = file.state.take() {
+            if run.job.close(state, &end, &mut file.rows) == Flow::Stop {
+                run.answered.store(true, Ordering::Relaxed);
+            }
+        }
+        if let FileEnd::Failed { offset, error } = end {
+            run.fail(FileError {
+                path: Some(file.entry.path.clone()),
+                offset: Some(offset),
+                reason: match error {
+                    PipelineError::Read { reason, .. } => reason,
+                    other => other.to_string(),
+                },
+                notice: false,
+            });
+        }
+        self.held -= file.counted;
+        self.settle(run, sequence, file.rows);
+        run.control.progress.files.fetch_add(1, Ordering::Relaxed);
+        self.one_less(run);
+    }
+
+    /// An entry that could not be opened.
+    pub fn refuse(&mut self, run: &Run<J>, entry: &Entry, error: FileError) {
+        run.fail(error);
+        self.settle(run, entry.sequence, Vec::new());
+        self.one_less(run);
+    }
+
+    fn one_less(&mut self, run: &Run<J>) {
+        run.held_rows.store(self.held, Ordering::Relaxed);
+        if run.open_files.fetch_sub(1, Ordering::AcqRel) == 1 {
+            run.wake();
+        }
+    }
+
+    /// The rows of a file that has ended: out, or held until they may go.
+    fn settle(&mut self, run: &Run<J>, sequence: u64, mut rows: Vec<u8>) {
+        let was_writing = self.writing == Some(sequence);
+        if was_writing || (self.writing.is_none() && !run.config.ordered) {
+            run.outbox.rows(&mut rows, false);
+        } else if run.config.ordered || !rows.is_empty() {
+            self.held += rows.len();
+            self.ended.insert(sequence, rows);
+        }
+        if run.config.ordered {
+            if was_writing {
+                self.next_out = sequence + 1;
+                self.set_writing(run, None);
+            }
+            if self.writing.is_none() {
+                while let Some(mut rows) = self.ended.remove(&self.next_out) {
+                    self.held -= rows.len();
+                    run.outbox.rows(&mut rows, false);
+                    self.next_out += 1;
+                }
+                // The file that is due is written as it goes, so that it cannot be held up by what others hold.
+                self.set_writing(run, Some(self.next_out));
+                self.spill(run, self.next_out);
+            }
+        } else if was_writing {
+            self.set_writing(run, None);
+            for (_, mut rows) in std::mem::take(&mut self.ended) {
+                self.held -= rows.len();
+                run.outbox.rows(&mut rows, false);
+            }
+            let gathered = self
+                .files
+                .iter()
+                .filter(|(_, file)| file.rows.len() >= GATHER_BYTES)
+                .map(|(sequence, _)| *sequence)
+                .min();
+            if let Some(sequence) = gathered {
+                self.spill(run, sequence);
+            }
+        }
+    }
+
+    fn set_writing(&mut self, run: &Run<J>, sequence: Option<u64>) {
+        self.writing = sequence;
+        run.writing
+            .store(sequence.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Lets an open file's rows out, if it is the one that may; counts them as held otherwise.
+    fn spill(&mut self, run: &Run<J>, sequence: u64) {
+        if run.config.ordered && self.writing.is_none() {
+            self.set_writing(run, Some(self.next_out));
+        }
+        let prompt = self.files.get(&sequence).is_some_and(|file| {
+            // Rows of a pipe or a terminal are wanted as they come.
+            !file.rows.is_empty() && file.entry.origin != Origin::File
+        });
+        let gathered = self
+            .files
+            .get(&sequence)
+            .is_some_and(|file| file.rows.len() >= GATHER_BYTES);
+        if self.writing.is_none() && (prompt || gathered) {
+            self.set_writing(run, Some(sequence));
+        }
+        if let Some(file) = self.files.get_mut(&sequence) {
+            if self.writing == Some(sequence) {
+                run.outbox.rows(&mut file.rows, prompt);
+            }
+            self.held = self.held - file.counted + file.rows.len();
+            file.counted = file.rows.len();
+        }
+        run.held_rows.store(self.held, Ordering::Relaxed);
+    }
+
+    /// Closes whatever is open, at the end of a run that was stopped, and takes nothing more.
+    pub fn finish(&mut self, run: &Run<J>) {
+        self.drain(run);
+        self.over = true;
+        let mut open: Vec<u64> = self.files.keys().copied().collect();
+        open.sort_unstable();
+        for sequence in open {
+            let bytes = self.files.get(&sequence).map_or(0, |file| file.bytes);
+            self.close(run, sequence, FileEnd::Skipped { bytes });
+        }
+        for (_, mut rows) in std::mem::take(&mut self.ended) {
+            run.outbox.rows(&mut rows, false);
+        }
+    }
+}
+
+enum Step {
+    /// The chunk was published again, for its next part.
+    Again,
+    Next,
+    End(FileEnd),
+}
+
+fn reclaim(mut lent: LentChunk) -> ChunkBuf {
+    loop {
+        match lent.reclaim() {
+            Ok(chunk) => return chunk,
+            Err(still) => {
+                // The worker has completed the slot and is about to drop its reference.
+                lent = still;
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+fn give_back<J: Job>(run: &Run<J>, finished: Finished) {
+    run.give_chunk(finished.owner, finished.chunk);
+    if let Some(port) = run.port.get() {
+        port.submitter.release(finished.token);
+    }
+}
+
+fn recycle<J: Job>(run: &Run<J>, waiting: Waiting) {
+    if let Some(finished) = waiting.finished {
+        give_back(run, finished);
+    }
+}
+
+/// Publishes one chunk's slot.
+pub(super) fn publish<J: Job>(
+    run: &Run<J>,
+    token: SlotToken,
+    flight: Flight,
+    resume: u32,
+) -> Result<(), PipelineError> {
+    let Some(port) = run.port.get() else {
+        return Err(PipelineError::Backend(
+            "a chunk was published before the kernel was launched; please report this".into(),
+        ));
+    };
+    let mut args = [0; gristmill_protocol::ARGS_PER_SLOT];
+    let offset = flight.piece.offset;
+    args[stream::ARG_CHUNK] = flight.lent.index();
+    args[stream::ARG_LEN] = u32::try_from(flight.landing.bytes).unwrap_or(u32::MAX);
+    args[stream::ARG_MODE] = flight.mode;
+    args[stream::ARG_OFFSET_LO] = (offset & 0xFFFF_FFFF) as u32;
+    args[stream::ARG_OFFSET_HI] = (offset >> 32) as u32;
+    args[stream::ARG_RESUME] = resume;
+    let slot = token.index().get() as usize;
+    let Some(place) = run.flights.get(slot) else {
+        return Err(PipelineError::Backend(
+            "a slot outside the ring; please report this".into(),
+        ));
+    };
+    *super::run::lock(place) = Some(flight);
+    port.submitter
+        .publish(token, &Submission::new(run.job.opcode(), &args))
+        .map(|_slot| ())
+        .map_err(|(_token, error)| error)
+}

@@ -1,0 +1,548 @@
+//! A reader that feeds one worker: opens, lands and publishes.
+//!
+//! Called by its worker when there is nothing to claim, it does the next useful thing and returns, so that a chunk that
+//! has just landed is claimed, by this worker or another, before the next is read. How many reads it keeps in flight
+//! follows from what reads do: while they complete inline (a warm page cache) one at a time keeps chunks in cache; as soon
+//! as one does not, the window doubles, up to the configured depth.
+
+use super::collector::publish;
+use super::report::{FileError, StageTimes};
+use super::run::{Flight, Kind, Landing, OpenFile, Piece, Run};
+use super::BATCH_FILES;
+use crate::jobs::Job;
+use crate::source::{Entry, Origin};
+use gristmill_ingest::reader::{ChunkReader, Landed, ReaderConfig, NO_OFFSET};
+use gristmill_megakernel::{Feed, Feeder};
+use gristmill_ring::ChunkBuf;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a reader waits for its reads before it looks around.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Makes the feeder of one reader, on the thread that will use it.
+pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dyn Feeder> {
+    Box::new(ChunkFeeder {
+        run,
+        index: reader,
+        reader: None,
+        pending: Vec::new(),
+        window: 1,
+        entries: Vec::new(),
+        buffers: Vec::new(),
+        stages: StageTimes::default(),
+        left: None,
+        opened: Arc::default(),
+        done: false,
+    })
+}
+
+struct ChunkFeeder<J: Job> {
+    run: Arc<Run<J>>,
+    index: usize,
+    /// Made at the first use: a worker that never reads sets up no ring.
+    reader: Option<ChunkReader>,
+    /// By tag: what each read in flight is for.
+    pending: Vec<Option<Piece>>,
+    /// Reads to keep in flight.
+    window: u32,
+    entries: Vec<Arc<Entry>>,
+    buffers: Vec<ChunkBuf>,
+    stages: StageTimes,
+    /// When `feed` last returned with something for the worker to do.
+    left: Option<Instant>,
+    /// Special files that were opened by a thread of their own, as opening a FIFO may block for ever.
+    opened: Arc<Mutex<Vec<(Arc<Entry>, io::Result<File>)>>>,
+    done: bool,
+}
+
+impl<J: Job + 'static> Feeder for ChunkFeeder<J> {
+    fn feed(&mut self) -> Feed {
+        if self.done {
+            return Feed::Finished;
+        }
+        if self.run.port.get().is_none() {
+            return Feed::Idle;
+        }
+        if let Some(left) = self.left.take() {
+            self.stages.kernel += left.elapsed();
+        }
+        let fed = self.step();
+        if matches!(fed, Feed::Progress) {
+            self.left = Some(Instant::now());
+        }
+        fed
+    }
+}
+
+impl<J: Job + 'static> ChunkFeeder<J> {
+    fn step(&mut self) -> Feed {
+        let began = Instant::now();
+        self.run.collect(false);
+        let collected = Instant::now();
+        self.stages.collect += collected - began;
+
+        if self.land() {
+            self.stages.read += collected.elapsed();
+            return Feed::Progress;
+        }
+        if !self.run.stopping() && !self.run.outbox.is_full() && self.submit() {
+            return Feed::Progress;
+        }
+        let waited = Instant::now();
+        if self.run.collect(true) {
+            self.stages.collect += waited.elapsed();
+            return Feed::Progress;
+        }
+        if self.run.stopping() {
+            return self.stop();
+        }
+        let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
+        if inflight > 0 {
+            let waited = Instant::now();
+            if let Some(reader) = &mut self.reader {
+                if let Err(error) = reader.wait(WAIT) {
+                    self.reader_failed(&error);
+                }
+            }
+            self.land();
+            self.stages.read += waited.elapsed();
+            return Feed::Blocked;
+        }
+        if self.run.is_over() {
+            self.finish();
+            return Feed::Finished;
+        }
+        Feed::Idle
+    }
+
+    /// Takes what has landed and publishes it; whether there was anything.
+    fn land(&mut self) -> bool {
+        let mut any = false;
+        while let Some(landed) = self.reader.as_mut().and_then(ChunkReader::poll) {
+            any = true;
+            self.landed(landed);
+        }
+        any
+    }
+
+    fn landed(&mut self, landed: Landed) {
+        let Landed {
+            tag,
+            buffer,
+            bytes,
+            end,
+            error,
+        } = landed;
+        let piece = usize::try_from(tag)
+            .ok()
+            .and_then(|tag| self.pending.get_mut(tag))
+            .and_then(Option::take);
+        let Some(piece) = piece else {
+            self.run.give_chunk(self.index, buffer);
+            return;
+        };
+        let landing = Landing {
+            bytes,
+            end,
+            error: error.map(|errno| io::Error::from_raw_os_error(errno).to_string()),
+        };
+        if !end && error.is_none() {
+            self.go_on(&piece, bytes);
+        }
+        if bytes == 0 {
+            self.run.give_chunk(self.index, buffer);
+            self.run.hand_in(piece, landing);
+            return;
+        }
+        self.publish(piece, landing, buffer);
+    }
+
+    /// A chunk that landed in full: what of its file is to be read next.
+    fn go_on(&self, piece: &Piece, bytes: usize) {
+        let file = &piece.file;
+        if file.finished.load(Ordering::Relaxed) {
+            return;
+        }
+        match file.kind {
+            Kind::Stream => {
+                file.position.fetch_add(bytes as u64, Ordering::Relaxed);
+                self.run.offer(Arc::clone(file));
+            }
+            Kind::Positioned => {
+                let chunk_bytes = self.run.config.chunk_bytes as u64;
+                if piece.number == 0 {
+                    // Larger than a chunk: its size is worth asking for now.
+                    let size = file
+                        .file
+                        .try_clone()
+                        .and_then(|fd| File::from(fd).metadata())
+                        .map_or(0, |meta| meta.len());
+                    file.size.store(size, Ordering::Relaxed);
+                    file.limit
+                        .store(size.max(2 * chunk_bytes), Ordering::Relaxed);
+                    self.run.offer(Arc::clone(file));
+                } else {
+                    let reached = (piece.number + 1).saturating_mul(chunk_bytes);
+                    if reached >= file.limit.load(Ordering::Relaxed) {
+                        // The end was not seen yet: the file has grown, or ends just here.
+                        file.limit
+                            .store(reached.saturating_add(chunk_bytes), Ordering::Relaxed);
+                        self.run.offer(Arc::clone(file));
+                    }
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
+        let run = &self.run;
+        let token = run
+            .port
+            .get()
+            .and_then(|port| port.submitter.try_acquire());
+        let Some(token) = token else {
+            // There is a slot for every chunk, so this is a broken promise of this module; the file fails, visibly.
+            run.give_chunk(self.index, buffer);
+            let reason = "no slot was free for a landed chunk; please report this";
+            run.hand_in(piece, Landing::failed(reason.into()));
+            return;
+        };
+        let mode = run.job.mode(&piece.file.entry, piece.offset);
+        let flight = Flight {
+            piece: piece.clone(),
+            landing,
+            lent: buffer.lend(),
+            mode,
+            owner: self.index,
+            first_part: true,
+        };
+        if let Err(error) = publish(run, token, flight, 0) {
+            run.hand_in(piece, Landing::failed(error.to_string()));
+        }
+    }
+
+    /// Submits reads, up to the window; whether anything was done.
+    fn submit(&mut self) -> bool {
+        let began = Instant::now();
+        let mut did = self.submit_pieces();
+        let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
+        if !did && inflight < self.run.config.depth && !self.run.holds_too_much() {
+            did = self.submit_batch();
+        } else {
+            self.stages.read += began.elapsed();
+        }
+        did
+    }
+
+    /// Reads of files that are being cut.
+    fn submit_pieces(&mut self) -> bool {
+        let depth = self.run.config.depth;
+        let mut did = false;
+        loop {
+            let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
+            if inflight >= self.window {
+                break;
+            }
+            let Some(buffer) = self.run.take_chunk(self.index) else {
+                break;
+            };
+            let Some(piece) = self.run.next_piece() else {
+                self.run.give_chunk(self.index, buffer);
+                break;
+            };
+            let registered = piece.file.kind == Kind::Positioned;
+            if !self.read(piece, buffer, registered) {
+                break;
+            }
+            did = true;
+            if inflight + 1 < self.window {
+                continue;
+            }
+            let landed = self.flush();
+            if landed {
+                self.window = 1;
+            } else if self.window < depth {
+                self.window = (self.window * 2).min(depth);
+            }
+            if landed {
+                break;
+            }
+        }
+        if did {
+            self.flush();
+        }
+        did
+    }
+
+    /// Enters the kernel with what is queued; whether something landed at once.
+    fn flush(&mut self) -> bool {
+        if let Some(reader) = &mut self.reader {
+            if let Err(error) = reader.flush() {
+                self.reader_failed(&error);
+            }
+        }
+        self.land()
+    }
+
+    /// Opens a batch of files and reads the first chunk of each, in one submission.
+    fn submit_batch(&mut self) -> bool {
+        let began = Instant::now();
+        let mut entries = std::mem::take(&mut self.entries);
+        let buffers = &mut std::mem::take(&mut self.buffers);
+        while buffers.len() < BATCH_FILES {
+            let Some(buffer) = self.run.take_chunk(self.index) else {
+                break;
+            };
+            buffers.push(buffer);
+        }
+        // Backwards, so that they are used in the order in which they were taken: the warmest first.
+        buffers.reverse();
+        self.run.take_entries(buffers.len(), &mut entries);
+        let listed = Instant::now();
+        self.stages.source += listed - began;
+        let late = std::mem::take(&mut *super::run::lock(&self.opened));
+        let mut did = !entries.is_empty() || !late.is_empty();
+        for (entry, file) in late {
+            self.begin(entry, file, Kind::Stream, buffers);
+        }
+        for entry in entries.drain(..) {
+            match entry.origin {
+                Origin::File => {
+                    let file = self.open(&entry);
+                    self.begin(entry, file, Kind::Positioned, buffers);
+                }
+                Origin::Stdin => {
+                    let file = io::stdin()
+                        .as_fd()
+                        .try_clone_to_owned()
+                        .map(File::from);
+                    let kind = kind_of(file.as_ref().ok(), true);
+                    self.begin(entry, file, kind, buffers);
+                }
+                Origin::Special => self.open_special(entry, buffers),
+            }
+        }
+        self.entries = entries;
+        buffers.reverse();
+        for buffer in buffers.drain(..) {
+            self.run.give_chunk(self.index, buffer);
+        }
+        self.buffers = std::mem::take(buffers);
+        let opened = Instant::now();
+        self.stages.open += opened - listed;
+        did |= self.flush();
+        self.stages.read += opened.elapsed();
+        did
+    }
+
+    fn open(&self, entry: &Entry) -> io::Result<File> {
+        // Not blocking: what was a regular file when it was listed may be a FIFO now.
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        if self.run.config.direct {
+            let direct = OpenOptions::new()
+                .read(true)
+                .custom_flags(flags | libc::O_DIRECT)
+                .open(&entry.path);
+            match direct {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                    self.run.direct_refused.fetch_add(1, Ordering::Relaxed);
+                }
+                other => return other,
+            }
+        }
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(&entry.path)
+    }
+
+    /// Opens what the user named, whatever it is. Opening a FIFO waits for its writer: on a thread of its own.
+    fn open_special(&mut self, entry: Arc<Entry>, buffers: &mut Vec<ChunkBuf>) {
+        let meta = std::fs::metadata(&entry.path);
+        match meta {
+            Err(error) => self.begin(entry, Err(error), Kind::Stream, buffers),
+            Ok(meta) if meta.is_dir() => {
+                let error = io::Error::from_raw_os_error(libc::EISDIR);
+                self.begin(entry, Err(error), Kind::Stream, buffers);
+            }
+            Ok(meta) if meta.file_type().is_fifo() => {
+                let opened = Arc::clone(&self.opened);
+                let run = Arc::clone(&self.run);
+                let path = entry.path.clone();
+                let spare = Arc::clone(&entry);
+                let spawned = std::thread::Builder::new()
+                    .name("gristmill-open".into())
+                    .spawn(move || {
+                        let file = File::open(path);
+                        super::run::lock(&opened).push((entry, file));
+                        run.wake();
+                    });
+                if let Err(error) = spawned {
+                    self.begin(spare, Err(error), Kind::Stream, buffers);
+                }
+            }
+            Ok(_) => {
+                let file = self.open(&entry);
+                let kind = kind_of(file.as_ref().ok(), false);
+                self.begin(entry, file, kind, buffers);
+            }
+        }
+    }
+
+    /// Submits the first read of a file.
+    fn begin(
+        &mut self,
+        entry: Arc<Entry>,
+        file: io::Result<File>,
+        kind: Kind,
+        buffers: &mut Vec<ChunkBuf>,
+    ) {
+        let file = match file {
+            Ok(file) => file,
+            Err(error) => {
+                self.run.refuse(
+                    &entry,
+                    FileError {
+                        path: Some(entry.path.clone()),
+                        offset: None,
+                        reason: error.to_string(),
+                        notice: false,
+                    },
+                );
+                return;
+            }
+        };
+        let open = Arc::new(OpenFile {
+            entry,
+            file: Arc::new(OwnedFd::from(file)),
+            kind,
+            next: AtomicU64::new(u64::from(kind == Kind::Positioned)),
+            limit: AtomicU64::new(match kind {
+                Kind::Positioned => self.run.config.chunk_bytes as u64,
+                Kind::Stream => u64::MAX,
+            }),
+            size: AtomicU64::new(0),
+            position: AtomicU64::new(0),
+            finished: AtomicBool::new(false),
+        });
+        if kind == Kind::Stream {
+            self.run.offer(open);
+            return;
+        }
+        let Some(buffer) = buffers.pop() else {
+            open.next.store(0, Ordering::Relaxed);
+            self.run.offer(open);
+            return;
+        };
+        let piece = Piece {
+            file: open,
+            number: 0,
+            offset: 0,
+        };
+        self.read(piece, buffer, false);
+    }
+
+    /// Queues one read; false where that failed, which has been reported then.
+    fn read(&mut self, piece: Piece, buffer: ChunkBuf, registered: bool) -> bool {
+        if self.reader.is_none() {
+            let config = ReaderConfig {
+                depth: self.run.config.depth.max(BATCH_FILES as u32),
+                path: self.run.config.read_path,
+            };
+            match ChunkReader::new(config) {
+                Ok(reader) => self.reader = Some(reader),
+                Err(error) => {
+                    self.run.give_chunk(self.index, buffer);
+                    self.run.hand_in(piece, Landing::failed(error.to_string()));
+                    return false;
+                }
+            }
+        }
+        let Some(reader) = &mut self.reader else {
+            return false;
+        };
+        let tag = match self.pending.iter().position(Option::is_none) {
+            Some(free) => free,
+            None => {
+                self.pending.push(None);
+                self.pending.len() - 1
+            }
+        };
+        let offset = match piece.file.kind {
+            Kind::Stream => NO_OFFSET,
+            Kind::Positioned => piece.offset,
+        };
+        let len = buffer.capacity();
+        let file = Arc::clone(&piece.file.file);
+        match reader.submit(&file, offset, buffer, len, tag as u64, registered) {
+            Ok(()) => {
+                self.pending[tag] = Some(piece);
+                true
+            }
+            Err((buffer, error)) => {
+                self.run.give_chunk(self.index, buffer);
+                self.run.hand_in(piece, Landing::failed(error.to_string()));
+                false
+            }
+        }
+    }
+
+    /// The ring itself failed: every read in flight has, too.
+    fn reader_failed(&mut self, error: &gristmill_protocol::PipelineError) {
+        self.retire_reader();
+        for piece in std::mem::take(&mut self.pending).into_iter().flatten() {
+            self.run.hand_in(piece, Landing::failed(error.to_string()));
+        }
+    }
+
+    fn retire_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            let stages = std::mem::take(&mut self.stages);
+            self.run.add_reader(
+                reader.path().name(),
+                reader.why(),
+                &reader.stats(),
+                &stages,
+            );
+        }
+    }
+
+    /// Ends after a stop: reads in flight are cancelled, what is open is closed as it stands.
+    fn stop(&mut self) -> Feed {
+        self.retire_reader();
+        self.pending.clear();
+        self.run.end();
+        self.done = true;
+        Feed::Finished
+    }
+
+    fn finish(&mut self) {
+        self.retire_reader();
+        self.run.end();
+        self.done = true;
+    }
+}
+
+/// Whether a file is read by position or as a stream.
+fn kind_of(file: Option<&File>, at_its_position: bool) -> Kind {
+    use std::io::Seek;
+    let Some(mut file) = file else {
+        return Kind::Stream;
+    };
+    let regular = file.metadata().is_ok_and(|meta| {
+        let kind = meta.file_type();
+        kind.is_file() || kind.is_block_device()
+    });
+    // Standard input may be a file that somebody has read from already: then its position counts.
+    if regular && (!at_its_position || file.stream_position().is_ok_and(|at| at == 0)) {
+        Kind::Positioned
+    } else {
+        Kind::Stream
+    }
+}

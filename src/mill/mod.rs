@@ -1,0 +1,298 @@
+//! The mill: files in, rows out, with everything between them bounded.
+//!
+//! A run is this pipeline, and each stage has a file here:
+//!
+//! - [`feeder`](self): every worker of the kernel has a feeder of its own, with its own io_uring. When the worker has
+//!   nothing to claim, its feeder reads on: it takes entries from the source, opens them, lands chunks and publishes a
+//!   slot for each. A warm read is copied by the thread that submits it, so that thread claims the chunk next, while it
+//!   is in its cache.
+//! - `run`: what the feeders of a run share: the source, the files that several readers cut into chunks together, the
+//!   pools of free chunk buffers.
+//! - `collector`: completions become rows, in file order, under one lock; whichever worker comes by hands them in.
+//! - `outbox`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
+//!
+//! What is bounded: chunk buffers (their number is fixed when the run starts), rows that cannot be written yet
+//! ([`HELD_ROWS_BYTES`], then only the file that is being written goes on), rows on their way out, open files (two
+//! batches a reader and the files being cut).
+
+mod collector;
+mod feeder;
+mod outbox;
+mod report;
+mod run;
+
+pub use report::{FileError, ReadTotals, RunReport, StageTimes};
+
+use crate::jobs::Job;
+use crate::source::Source;
+use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_megakernel::backend::cpu::CpuBackend;
+use gristmill_megakernel::{Backend, FeederFactory, KernelConfig, Lease};
+use gristmill_protocol::PipelineError;
+use gristmill_ring::{ChunkMemory, RingConfig};
+use run::{Run, RunConfig};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Chunk size that is used where none is asked for, in bytes: small enough to be scanned while it is still in cache.
+pub const DEFAULT_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Reads in flight per reader where no other number is asked for.
+pub const DEFAULT_DEPTH: u32 = 8;
+
+/// Files that a reader takes, opens and reads together.
+pub const BATCH_FILES: usize = 16;
+
+/// Rows of unfinished files, in bytes, above which only the file that is being written out is read on.
+pub const HELD_ROWS_BYTES: usize = 16 << 20;
+
+/// Words of each slot's record area.
+const RECORD_WORDS: u32 = 16_384;
+
+/// Builds a [`Mill`].
+#[derive(Debug, Clone)]
+pub struct MillBuilder {
+    workers: usize,
+    chunk_bytes: usize,
+    depth: u32,
+    read_path: ReadPathChoice,
+    direct: bool,
+    ordered: bool,
+}
+
+impl MillBuilder {
+    /// Worker threads, each with a reader of its own. 0, the default, is one for each core.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Bytes in a chunk: a multiple of 4,096 from 4 KiB to 64 MiB. Default [`DEFAULT_CHUNK_BYTES`].
+    #[must_use]
+    pub fn chunk_bytes(mut self, bytes: usize) -> Self {
+        self.chunk_bytes = bytes;
+        self
+    }
+
+    /// Reads in flight at most, per reader: 1 to 256. Default [`DEFAULT_DEPTH`].
+    #[must_use]
+    pub fn depth(mut self, depth: u32) -> Self {
+        self.depth = depth;
+        self
+    }
+
+    /// Which read path to take. Default: io_uring, and positioned reads where it is refused.
+    #[must_use]
+    pub fn read_path(mut self, choice: ReadPathChoice) -> Self {
+        self.read_path = choice;
+        self
+    }
+
+    /// Whether files are opened with O_DIRECT, past the page cache. A file whose file system refuses is read through
+    /// the cache, and counted in [`RunReport::direct_refused`].
+    #[must_use]
+    pub fn direct(mut self, yes: bool) -> Self {
+        self.direct = yes;
+        self
+    }
+
+    /// Whether files' rows come in the source's order, rather than as files finish.
+    #[must_use]
+    pub fn ordered(mut self, yes: bool) -> Self {
+        self.ordered = yes;
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] for a setting out of range.
+    pub fn build(self) -> Result<Mill, PipelineError> {
+        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+        if !(4096..=64 << 20).contains(&self.chunk_bytes) || self.chunk_bytes % 4096 != 0 {
+            return invalid(
+                "a chunk size that is not a multiple of 4 KiB between 4 KiB and 64 MiB",
+                "use a size such as 256K",
+            );
+        }
+        if !(1..=256).contains(&self.depth) {
+            return invalid("a queue depth outside 1 to 256", "use a depth such as 8");
+        }
+        if self.workers > 256 {
+            return invalid(
+                "more than 256 workers",
+                "use at most as many as there are cores",
+            );
+        }
+        let workers = match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256)),
+            workers => workers,
+        };
+        Ok(Mill {
+            settings: MillBuilder { workers, ..self },
+        })
+    }
+}
+
+/// A configured pipeline. Each [`run`](Mill::run) launches the kernel once and feeds it until the source is spent.
+#[derive(Debug, Clone)]
+pub struct Mill {
+    settings: MillBuilder,
+}
+
+/// Counters that move while a run goes on, for progress displays.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes landed.
+    pub bytes: AtomicU64,
+    /// Files finished.
+    pub files: AtomicU64,
+}
+
+type ErrorSink = Box<dyn FnMut(&FileError) + Send>;
+
+/// How the caller of a run follows and ends it.
+#[derive(Clone, Default)]
+pub struct Control {
+    stop: Arc<AtomicBool>,
+    progress: Arc<Progress>,
+    errors: Option<Arc<Mutex<ErrorSink>>>,
+}
+
+impl Control {
+    /// A control whose run ends soon after `stop` becomes true.
+    pub fn with_stop(stop: Arc<AtomicBool>) -> Self {
+        Self {
+            stop,
+            ..Self::default()
+        }
+    }
+
+    /// Calls `sink` with each file that failed, as the run goes on. Called by the thread in [`Mill::run`].
+    #[must_use]
+    pub fn on_error(mut self, sink: impl FnMut(&FileError) + Send + 'static) -> Self {
+        self.errors = Some(Arc::new(Mutex::new(Box::new(sink))));
+        self
+    }
+
+    /// The run's counters.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Asks the run to end: what was done so far is kept.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the run was asked to end.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn report(&self, error: &FileError) {
+        if let Some(sink) = &self.errors {
+            let mut sink = sink
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            (*sink)(error);
+        }
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control")
+            .field("stopped", &self.stopped())
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Mill {
+    /// A builder with the default settings.
+    pub fn builder() -> MillBuilder {
+        MillBuilder {
+            workers: 0,
+            chunk_bytes: DEFAULT_CHUNK_BYTES,
+            depth: DEFAULT_DEPTH,
+            read_path: ReadPathChoice::Auto,
+            direct: false,
+            ordered: false,
+        }
+    }
+
+    /// Runs `job` over every file of `source` and writes its rows to `output`.
+    ///
+    /// Files that fail are reported through `control` and counted; the run goes on with the others. A failing `output`
+    /// ends the run: see [`RunReport::output`].
+    ///
+    /// # Errors
+    /// [`PipelineError`] where the run cannot start: no memory, no read path of the kind asked for.
+    pub fn run<J: Job + 'static>(
+        &self,
+        source: impl Source + 'static,
+        job: Arc<J>,
+        output: &mut dyn Write,
+        control: &Control,
+    ) -> Result<RunReport, PipelineError> {
+        let started = Instant::now();
+        let settings = &self.settings;
+        let backend = CpuBackend;
+        // Each reader has chunks for what it has in flight and for a batch of small files, and no slot is ever missing
+        // for a chunk that has landed.
+        let pool = settings.depth as usize + BATCH_FILES;
+        let chunks = u32::try_from(pool * settings.workers).unwrap_or(u32::MAX);
+        let (memory, tokens) = ChunkMemory::map(chunks, settings.chunk_bytes)?;
+        let slots = chunks.next_power_of_two();
+        let ring = RingConfig {
+            slots,
+            ..RingConfig::default()
+        };
+        let run = Arc::new(Run::new(
+            RunConfig {
+                workers: settings.workers,
+                chunk_bytes: settings.chunk_bytes,
+                depth: settings.depth,
+                read_path: settings.read_path,
+                direct: settings.direct,
+                ordered: settings.ordered,
+            },
+            Box::new(source),
+            Arc::clone(&job),
+            control.clone(),
+            tokens,
+            slots,
+        ));
+        let feeders = (0..settings.workers)
+            .map(|reader| {
+                let run = Arc::clone(&run);
+                Box::new(move |_worker| feeder::start(run, reader)) as FeederFactory
+            })
+            .collect();
+        let mut kernel = backend.launch(
+            KernelConfig {
+                workers: settings.workers,
+                ring,
+                chunks: memory,
+                record_words: RECORD_WORDS,
+                lease: Lease::default(),
+            },
+            vec![job.stream_job()],
+            feeders,
+        )?;
+        let completions = kernel.take_completions().ok_or_else(|| {
+            PipelineError::Backend(
+                "the kernel's completions were taken already; launch a kernel for each run".into(),
+            )
+        })?;
+        run.attach(kernel.submitter().clone(), kernel.records().clone(), completions);
+        let written = run.pump_output(output, control);
+        let stats = kernel.stats();
+        kernel.shutdown()?;
+        run.report(started.elapsed(), backend.name(), &stats, written)
+    }
+}

@@ -1,0 +1,94 @@
+//! Rows and errors on their way from the workers to the caller of a run, who writes them.
+
+use super::FileError;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Rows, in bytes, that wait to be written before the workers stop handing in more.
+const FULL_BYTES: usize = 4 << 20;
+
+/// Rows, in bytes, that are worth waking the writer for.
+const WORTH_BYTES: usize = 64 << 10;
+
+/// How long rows may wait while fewer than that.
+const LINGER: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Default)]
+pub(super) struct Post {
+    pub rows: Vec<u8>,
+    pub errors: Vec<FileError>,
+    pub finished: bool,
+    pub closed: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    post: Mutex<Post>,
+    arrived: Condvar,
+}
+
+impl Outbox {
+    fn lock(&self) -> MutexGuard<'_, Post> {
+        self.post
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Appends rows; `urgent` rows are written at once, others when enough have come together or a moment has passed.
+    pub fn rows(&self, rows: &mut Vec<u8>, urgent: bool) {
+        if rows.is_empty() {
+            return;
+        }
+        let mut post = self.lock();
+        if post.closed {
+            rows.clear();
+            return;
+        }
+        if post.rows.is_empty() {
+            std::mem::swap(&mut post.rows, rows);
+        } else {
+            post.rows.append(rows);
+        }
+        if urgent || post.rows.len() >= WORTH_BYTES {
+            self.arrived.notify_one();
+        }
+    }
+
+    pub fn error(&self, error: FileError) {
+        self.lock().errors.push(error);
+        self.arrived.notify_one();
+    }
+
+    /// Whether so much waits to be written that no more should be handed in.
+    pub fn is_full(&self) -> bool {
+        self.lock().rows.len() >= FULL_BYTES
+    }
+
+    /// No more will come.
+    pub fn finish(&self) {
+        self.lock().finished = true;
+        self.arrived.notify_one();
+    }
+
+    /// Rows are not wanted any more: the output failed.
+    pub fn close(&self) {
+        let mut post = self.lock();
+        post.closed = true;
+        post.rows = Vec::new();
+    }
+
+    /// What there is, after a wait of at most [`LINGER`] where there is little. The rows are swapped into `rows`, which
+    /// must be empty.
+    pub fn take(&self, rows: &mut Vec<u8>) -> (Vec<FileError>, bool) {
+        let mut post = self.lock();
+        if post.rows.len() < WORTH_BYTES && post.errors.is_empty() && !post.finished {
+            post = self
+                .arrived
+                .wait_timeout(post, LINGER)
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .0;
+        }
+        std::mem::swap(&mut post.rows, rows);
+        (std::mem::take(&mut post.errors), post.finished)
+    }
+}

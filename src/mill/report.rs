@@ -1,0 +1,130 @@
+//! What a run did, by which path, and what failed.
+
+use gristmill_megakernel::KernelStats;
+use gristmill_protocol::PipelineError;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A file, or a place in the source, that failed.
+#[derive(Debug, Clone)]
+pub struct FileError {
+    /// The path, where one is known.
+    pub path: Option<PathBuf>,
+    /// Where in the file, in bytes, when reading had begun.
+    pub offset: Option<u64>,
+    /// What happened, and what to do where something can be done.
+    pub reason: String,
+    /// Whether this is only worth telling, and not a failure.
+    pub notice: bool,
+}
+
+/// Bytes and reads by the path that they took, as the kernel confirmed them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadTotals {
+    /// Read operations that were submitted.
+    pub reads: u64,
+    /// Bytes by READ_FIXED into registered chunk buffers.
+    pub bytes_registered: u64,
+    /// Bytes by READ, through io_uring, into chunk buffers that are not registered.
+    pub bytes_mapped: u64,
+    /// Bytes by positioned reads, without io_uring.
+    pub bytes_positioned: u64,
+    /// Reads that returned less than was asked for and were continued.
+    pub short_reads: u64,
+    /// Reads that were submitted again after EINTR or EAGAIN.
+    pub retries: u64,
+    /// Calls into the kernel for submitting and waiting.
+    pub enters: u64,
+    /// Most reads that were in flight at once on one reader.
+    pub depth_max: u32,
+    /// Sum, over submissions, of the reads in flight on that reader.
+    pub depth_sum: u64,
+}
+
+impl ReadTotals {
+    /// Reads in flight on a reader at the moment of a submission, on average.
+    pub fn depth_mean(&self) -> f64 {
+        if self.reads == 0 {
+            0.0
+        } else {
+            self.depth_sum as f64 / self.reads as f64
+        }
+    }
+}
+
+/// Time spent by all workers together, by stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StageTimes {
+    /// Listing files.
+    pub source: Duration,
+    /// Opening and closing files.
+    pub open: Duration,
+    /// Submitting reads, waiting for them (for a warm file, copying), and publishing slots.
+    pub read: Duration,
+    /// Claiming and running slots.
+    pub kernel: Duration,
+    /// Turning results into rows.
+    pub collect: Duration,
+    /// Writing rows, by the caller's thread.
+    pub write: Duration,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct RunReport {
+    /// Wall-clock time.
+    pub elapsed: Duration,
+    /// Name of the back end.
+    pub backend: &'static str,
+    /// Worker threads.
+    pub workers: usize,
+    /// Names of the read paths that the readers took: one, or several where some were refused.
+    pub read_paths: Vec<&'static str>,
+    /// Why a read path or a registration that was wanted was not taken.
+    pub fallbacks: Vec<String>,
+    /// Bytes in a chunk, as configured.
+    pub chunk_bytes: usize,
+    /// Reads in flight at most per reader, as configured.
+    pub depth: u32,
+    /// Files that were opened.
+    pub files: u64,
+    /// Files and places that failed.
+    pub failures: u64,
+    /// Bytes handed to the job.
+    pub bytes: u64,
+    /// Chunks handed to the job.
+    pub chunks: u64,
+    /// Bytes and reads by path.
+    pub reads: ReadTotals,
+    /// Files whose file system refused O_DIRECT, where it was asked for.
+    pub direct_refused: u64,
+    /// Rows written, in bytes.
+    pub rows_bytes: u64,
+    /// The kernel's own counters.
+    pub kernel: KernelStats,
+    /// Time by stage.
+    pub stages: StageTimes,
+    /// Whether the run was ended early by its control.
+    pub stopped: bool,
+    /// How writing the output went. After an error no more was written, and the run ended.
+    pub output: io::Result<()>,
+}
+
+impl RunReport {
+    /// Checks that the counters add up: every byte that the job saw was read by one of the paths.
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] with the numbers, where they do not.
+    pub fn validate(&self) -> Result<(), PipelineError> {
+        let read =
+            self.reads.bytes_registered + self.reads.bytes_mapped + self.reads.bytes_positioned;
+        if read < self.bytes {
+            return Err(PipelineError::Backend(format!(
+                "the run's counters do not add up: {} bytes were processed, {read} read; please report this",
+                self.bytes
+            )));
+        }
+        Ok(())
+    }
+}

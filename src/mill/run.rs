@@ -1,0 +1,493 @@
+//! What the feeders of one run share.
+
+use super::collector::Collector;
+use super::outbox::Outbox;
+use super::report::{FileError, ReadTotals, RunReport, StageTimes};
+use super::{Control, HELD_ROWS_BYTES};
+use crate::jobs::Job;
+use crate::source::{Entry, Item, Source};
+use gristmill_ingest::reader::{ReadPathChoice, ReaderStats};
+use gristmill_megakernel::KernelStats;
+use gristmill_protocol::PipelineError;
+use gristmill_ring::{ChunkBuf, Completions, LentChunk, RecordMemory, Submitter};
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunConfig {
+    pub workers: usize,
+    pub chunk_bytes: usize,
+    pub depth: u32,
+    pub read_path: ReadPathChoice,
+    pub direct: bool,
+    pub ordered: bool,
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// By position: several readers may cut it into chunks.
+    Positioned,
+    /// In order, one read at a time: a pipe, a terminal.
+    Stream,
+}
+
+/// A file that is open, shared by the readers that cut it.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub entry: Arc<Entry>,
+    pub file: Arc<OwnedFd>,
+    pub kind: Kind,
+    /// The next chunk that nobody reads yet.
+    pub next: AtomicU64,
+    /// Bytes up to which chunks are handed out: the file's size when it was found to be large, more as it grows.
+    pub limit: AtomicU64,
+    /// The size that the file system told, or 0 before it was asked.
+    pub size: AtomicU64,
+    /// For a stream: bytes read so far.
+    pub position: AtomicU64,
+    /// No more chunks are wanted: ended, failed or answered.
+    pub finished: AtomicBool,
+}
+
+/// One chunk of one file.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    pub file: Arc<OpenFile>,
+    /// The chunk's number in the file.
+    pub number: u64,
+    /// Its position in the file.
+    pub offset: u64,
+}
+
+/// How a chunk's reading ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Landing {
+    pub bytes: usize,
+    pub end: bool,
+    /// Why no more could be read, where that is so.
+    pub error: Option<String>,
+}
+
+impl Landing {
+    pub fn failed(reason: String) -> Self {
+        Self {
+            error: Some(reason),
+            ..Self::default()
+        }
+    }
+}
+
+/// A published slot: what it stands for.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub piece: Piece,
+    pub landing: Landing,
+    pub lent: LentChunk,
+    pub mode: u32,
+    pub owner: usize,
+    pub first_part: bool,
+}
+
+/// The ends of the kernel that the run uses, there once it is launched.
+#[derive(Debug)]
+pub(super) struct Port {
+    pub submitter: Submitter,
+    pub records: RecordMemory,
+}
+
+struct Listing {
+    source: Box<dyn Source>,
+    sequence: u64,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Totals {
+    reads: ReadTotals,
+    paths: Vec<&'static str>,
+    fallbacks: Vec<String>,
+    stages: StageTimes,
+}
+
+/// The shared state of one run.
+pub(super) struct Run<J: Job> {
+    pub config: RunConfig,
+    pub job: Arc<J>,
+    pub control: Control,
+    pub port: OnceLock<Port>,
+    pub outbox: Outbox,
+    /// By slot: what is in flight there.
+    pub flights: Vec<Mutex<Option<Flight>>>,
+    /// By reader: the chunks that are free.
+    pools: Vec<Mutex<Vec<ChunkBuf>>>,
+    listing: Mutex<Listing>,
+    listed: AtomicBool,
+    /// Files that have chunks to hand out.
+    cutting: Mutex<VecDeque<Arc<OpenFile>>>,
+    collector: Mutex<Option<Collector<J>>>,
+    /// Entries taken from the source, or chunks of them, whose end has not been collected.
+    pub open_files: AtomicUsize,
+    /// Rows held back, in bytes.
+    pub held_rows: AtomicUsize,
+    /// Sequence number of the file whose rows are being written, or `u64::MAX`.
+    pub writing: AtomicU64,
+    pub answered: AtomicBool,
+    ended: AtomicBool,
+    pub files: AtomicU64,
+    pub failures: AtomicU64,
+    pub bytes: AtomicU64,
+    pub chunks: AtomicU64,
+    pub direct_refused: AtomicU64,
+    totals: Mutex<Totals>,
+}
+
+impl<J: Job> Run<J> {
+    pub fn new(
+        config: RunConfig,
+        source: Box<dyn Source>,
+        job: Arc<J>,
+        control: Control,
+        tokens: Vec<ChunkBuf>,
+        slots: u32,
+    ) -> Self {
+        let mut pools: Vec<Vec<ChunkBuf>> = (0..config.workers).map(|_| Vec::new()).collect();
+        let each = tokens.len().div_ceil(config.workers.max(1));
+        for (index, token) in tokens.into_iter().enumerate() {
+            if let Some(pool) = pools.get_mut(index / each) {
+                pool.push(token);
+            }
+        }
+        // The last in is the first out: the lowest chunks are used again and again, and the others stay untouched.
+        for pool in &mut pools {
+            pool.reverse();
+        }
+        Self {
+            config,
+            job,
+            control,
+            port: OnceLock::new(),
+            outbox: Outbox::default(),
+            flights: (0..slots).map(|_| Mutex::new(None)).collect(),
+            pools: pools.into_iter().map(Mutex::new).collect(),
+            listing: Mutex::new(Listing {
+                source,
+                sequence: 0,
+                ended: false,
+            }),
+            listed: AtomicBool::new(false),
+            cutting: Mutex::new(VecDeque::new()),
+            collector: Mutex::new(None),
+            open_files: AtomicUsize::new(0),
+            held_rows: AtomicUsize::new(0),
+            writing: AtomicU64::new(u64::MAX),
+            answered: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            files: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            chunks: AtomicU64::new(0),
+            direct_refused: AtomicU64::new(0),
+            totals: Mutex::new(Totals::default()),
+        }
+    }
+
+    /// Joins the run to its kernel. The feeders idle until then.
+    pub fn attach(&self, submitter: Submitter, records: RecordMemory, completions: Completions) {
+        *lock(&self.collector) = Some(Collector::new(completions));
+        let _already = self.port.set(Port { submitter, records });
+        self.wake();
+    }
+
+    /// Wakes workers that sleep: there is something to do for their feeders.
+    pub fn wake(&self) {
+        if let Some(port) = self.port.get() {
+            port.submitter.wake_workers();
+        }
+    }
+
+    /// Whether nothing more is to be read.
+    pub fn stopping(&self) -> bool {
+        self.control.stopped() || self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing more will come, and all that came has been collected.
+    pub fn is_over(&self) -> bool {
+        (self.listed.load(Ordering::Acquire) || self.stopping())
+            && self.open_files.load(Ordering::Acquire) == 0
+    }
+
+    /// A free chunk of one reader.
+    pub fn take_chunk(&self, reader: usize) -> Option<ChunkBuf> {
+        lock(self.pools.get(reader)?).pop()
+    }
+
+    /// Gives a chunk back to the reader it belongs to.
+    pub fn give_chunk(&self, reader: usize, chunk: ChunkBuf) {
+        if let Some(pool) = self.pools.get(reader) {
+            lock(pool).push(chunk);
+        }
+    }
+
+    /// Whether so many rows are held back that only the file being written may go on.
+    pub fn holds_too_much(&self) -> bool {
+        self.held_rows.load(Ordering::Relaxed) > HELD_ROWS_BYTES
+    }
+
+    /// Up to `most` entries of the source, counted as open.
+    pub fn take_entries(&self, most: usize, into: &mut Vec<Arc<Entry>>) {
+        if self.listed.load(Ordering::Acquire) {
+            return;
+        }
+        let mut listing = lock(&self.listing);
+        while into.len() < most && !listing.ended {
+            match listing.source.next_item() {
+                Some(Item::Entry(mut entry)) => {
+                    entry.sequence = listing.sequence;
+                    listing.sequence += 1;
+                    // Counted before the listing can be seen to have ended, so that the run is not over in between.
+                    self.open_files.fetch_add(1, Ordering::AcqRel);
+                    into.push(Arc::new(entry));
+                }
+                Some(Item::Error { path, reason }) => self.fail(FileError {
+                    path,
+                    offset: None,
+                    reason,
+                    notice: false,
+                }),
+                Some(Item::Notice(reason)) => self.fail(FileError {
+                    path: None,
+                    offset: None,
+                    reason,
+                    notice: true,
+                }),
+                None => {
+                    listing.ended = true;
+                    self.listed.store(true, Ordering::Release);
+                }
+            }
+        }
+    }
+
+    /// Reports a failure and counts it.
+    pub fn fail(&self, error: FileError) {
+        if !error.notice {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        self.outbox.error(error);
+    }
+
+    /// Offers a file's further chunks to all readers.
+    pub fn offer(&self, file: Arc<OpenFile>) {
+        lock(&self.cutting).push_back(file);
+        if self.config.workers > 1 {
+            self.wake();
+        }
+    }
+
+    /// The next chunk to read of a file that is being cut.
+    pub fn next_piece(&self) -> Option<Piece> {
+        let only = self
+            .holds_too_much()
+            .then(|| self.writing.load(Ordering::Relaxed));
+        let mut cutting = lock(&self.cutting);
+        let mut index = 0;
+        while let Some(file) = cutting.get(index) {
+            if only.is_some_and(|sequence| file.entry.sequence != sequence)
+                && !file.finished.load(Ordering::Relaxed)
+            {
+                index += 1;
+                continue;
+            }
+            let number = file.next.load(Ordering::Relaxed);
+            let offset = match file.kind {
+                Kind::Stream => file.position.load(Ordering::Relaxed),
+                Kind::Positioned => number.saturating_mul(self.config.chunk_bytes as u64),
+            };
+            let limit = file.limit.load(Ordering::Relaxed);
+            if file.finished.load(Ordering::Relaxed) || offset >= limit {
+                cutting.remove(index);
+                continue;
+            }
+            file.next.store(number + 1, Ordering::Relaxed);
+            let piece = Piece {
+                file: Arc::clone(file),
+                number,
+                offset,
+            };
+            if file.kind == Kind::Stream {
+                // Its next read is offered when this one has landed.
+                cutting.remove(index);
+            }
+            return Some(piece);
+        }
+        None
+    }
+
+    /// Turns completions into rows. Where another worker is at it already, `patient` waits for its turn: whoever is about
+    /// to sleep must, or a completion might be left lying.
+    pub fn collect(&self, patient: bool) -> bool {
+        let guard = if patient {
+            Some(lock(&self.collector))
+        } else {
+            match self.collector.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(std::sync::TryLockError::WouldBlock) => None,
+            }
+        };
+        let Some(mut guard) = guard else {
+            return false;
+        };
+        guard
+            .as_mut()
+            .is_some_and(|collector| collector.drain(self))
+    }
+
+    /// Hands in a chunk that no slot was published for: an end, an error.
+    pub fn hand_in(&self, piece: Piece, landing: Landing) {
+        if let Some(collector) = lock(&self.collector).as_mut() {
+            collector.hand_in(self, piece, landing);
+        }
+    }
+
+    /// An entry that could not be opened.
+    pub fn refuse(&self, entry: &Entry, error: FileError) {
+        if let Some(collector) = lock(&self.collector).as_mut() {
+            collector.refuse(self, entry, error);
+        }
+    }
+
+    /// Closes what is still open after a stop, once, and tells the writer that this is all.
+    pub fn end(&self) {
+        if !self.ended.swap(true, Ordering::AcqRel) {
+            if let Some(collector) = lock(&self.collector).as_mut() {
+                collector.finish(self);
+            }
+            self.outbox.finish();
+            self.wake();
+        }
+    }
+
+    /// Adds what one reader did.
+    pub fn add_reader(
+        &self,
+        path: &'static str,
+        why: Option<&str>,
+        stats: &ReaderStats,
+        stages: &StageTimes,
+    ) {
+        let mut totals = lock(&self.totals);
+        if !totals.paths.contains(&path) {
+            totals.paths.push(path);
+        }
+        for reason in why
+            .into_iter()
+            .chain(stats.unregistered_reason.as_deref())
+        {
+            if !totals.fallbacks.iter().any(|known| known == reason) {
+                totals.fallbacks.push(reason.to_owned());
+            }
+        }
+        let reads = &mut totals.reads;
+        reads.reads += stats.reads;
+        reads.bytes_registered += stats.bytes_registered;
+        reads.bytes_mapped += stats.bytes_mapped;
+        reads.bytes_positioned += stats.bytes_positioned;
+        reads.short_reads += stats.short_reads;
+        reads.retries += stats.retries;
+        reads.enters += stats.enters;
+        reads.depth_max = reads.depth_max.max(stats.depth_max);
+        reads.depth_sum += stats.depth_sum;
+        let sum = &mut totals.stages;
+        sum.source += stages.source;
+        sum.open += stages.open;
+        sum.read += stages.read;
+        sum.kernel += stages.kernel;
+        sum.collect += stages.collect;
+    }
+
+    /// Writes rows and reports errors until the run is over; on the caller's thread.
+    pub fn pump_output(&self, output: &mut dyn Write, control: &Control) -> Written {
+        let mut written = Written {
+            bytes: 0,
+            time: Duration::ZERO,
+            result: Ok(()),
+        };
+        let mut rows = Vec::new();
+        loop {
+            let (errors, finished) = self.outbox.take(&mut rows);
+            for error in &errors {
+                control.report(error);
+            }
+            if !rows.is_empty() && written.result.is_ok() {
+                let began = Instant::now();
+                written.result = output.write_all(&rows).and_then(|()| output.flush());
+                written.time += began.elapsed();
+                if written.result.is_ok() {
+                    written.bytes += rows.len() as u64;
+                } else {
+                    self.outbox.close();
+                    control.stop();
+                }
+                self.wake();
+            }
+            rows.clear();
+            if finished {
+                return written;
+            }
+        }
+    }
+
+    pub fn report(
+        &self,
+        elapsed: Duration,
+        backend: &'static str,
+        kernel: &KernelStats,
+        written: Written,
+    ) -> Result<RunReport, PipelineError> {
+        let totals = std::mem::take(&mut *lock(&self.totals));
+        let report = RunReport {
+            elapsed,
+            backend,
+            workers: self.config.workers,
+            read_paths: totals.paths,
+            fallbacks: totals.fallbacks,
+            chunk_bytes: self.config.chunk_bytes,
+            depth: self.config.depth,
+            files: self.files.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            chunks: self.chunks.load(Ordering::Relaxed),
+            reads: totals.reads,
+            direct_refused: self.direct_refused.load(Ordering::Relaxed),
+            rows_bytes: written.bytes,
+            kernel: kernel.clone(),
+            stages: StageTimes {
+                write: written.time,
+                ..totals.stages
+            },
+            stopped: self.control.stopped(),
+            output: written.result,
+        };
+        report.validate()?;
+        Ok(report)
+    }
+}
+
+/// How writing the rows went.
+pub(super) struct Written {
+    pub bytes: u64,
+    pub time: Duration,
+    pub result: io::Result<()>,
+}
