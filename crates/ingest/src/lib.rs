@@ -1,10 +1,47 @@
 //! Reads that land in memory a Gristmill kernel sees.
+//!
+//! # The pieces
+//!
+//! | module | what it is | who uses it |
+//! |---|---|---|
+//! | [`reader`] | [`reader::ChunkReader`]: chunks of files into an arena's chunks, by io_uring or by positioned reads | the mill |
+//! | [`mapped`] | [`GpuMappedBuffer`]: borrowed memory that reads may land in, carved into parts that never overlap | streams, drivers |
+//! | [`stream`] | [`AsyncUringStream`]: reads into such a buffer, counted by a tail that the device watches | pumps, users |
+//! | [`pump`] | [`UringMegakernelPump`]: publishes a slot for each read that has landed | users |
+//! | `probe` | [`probe()`]: what this kernel gives and why not more | `doctor` |
+//!
+//! Beneath them, private: `queue` (reads in flight on one ring: the table that owns them, short reads, retries,
+//! cancellation), `tables` (registered buffers and files, filled lazily) and `setup` (making and entering a ring).
+//!
+//! # Rules
+//!
+//! 1. **A read in flight owns what it uses.** From submission to the moment its result is taken, the chunk and the file
+//!    belong to the table of reads (or, for borrowed memory, the borrow does). Dropping a reader or a stream at any
+//!    moment cancels what the kernel has and waits for it. A reader that waits for a device in vain leaks the chunks
+//!    concerned after ten seconds, which is safe; a stream waits on, as it must.
+//! 2. **Completions find their reads by `user_data`**, never by their order.
+//! 3. **A short read is no answer.** It is continued until the length asked for or the file's end, which is a read of 0
+//!    and nothing else: no file is asked for its size.
+//! 4. **One ring, one thread.** Readers and streams stay on their thread (the types say so), so the kernel can leave
+//!    completion work to it (`SINGLE_ISSUER`, `DEFER_TASKRUN`). Reads of cached pages are done within the submitting
+//!    call, so several threads with a reader each go faster than one with a deep queue.
+//! 5. **Nothing is registered before it pays**: chunks at their first read that asks for it, files at their fifth
+//!    read in a row.
+//! 6. **Nothing falls back unnamed.** Which path, why not the other, bytes by route, achieved depth: all can be asked.
 
 #![warn(missing_docs)]
 
+pub mod mapped;
+mod probe;
+pub mod pump;
 mod queue;
 pub mod reader;
 mod setup;
+pub mod stream;
 mod tables;
 
+pub use mapped::{GpuMappedBuffer, Iovec};
+pub use probe::{probe, UringProbe};
+pub use pump::{PublishedScan, UringMegakernelPump};
 pub use setup::SetupFlags;
+pub use stream::{AsyncUringStream, IoUringState};

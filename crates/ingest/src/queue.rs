@@ -184,6 +184,11 @@ impl<P> ReadQueue<P> {
         u32::try_from(active).unwrap_or(u32::MAX)
     }
 
+    /// Whether [`ReadQueue::poll`] would return a read at once.
+    pub(crate) fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+
     /// The payloads of reads that are not over.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = &P> {
         self.table.iter().flatten().map(|flight| &flight.payload)
@@ -514,3 +519,6 @@ impl<P> Drop for ReadQueue<P> {
         std::mem::forget(std::mem::take(&mut self.table));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 mod positioned;
 mod uring;
 
+use crate::queue::QueueCounters;
 pub use crate::queue::NO_OFFSET;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
@@ -124,6 +125,22 @@ impl ReaderStats {
     /// Bytes read by every path together.
     pub fn bytes(&self) -> u64 {
         self.bytes_registered + self.bytes_mapped + self.bytes_positioned
+    }
+}
+
+impl From<QueueCounters> for ReaderStats {
+    fn from(counters: QueueCounters) -> Self {
+        ReaderStats {
+            reads: counters.reads,
+            bytes_registered: counters.bytes_fixed,
+            bytes_mapped: counters.bytes_plain,
+            short_reads: counters.short_reads,
+            retries: counters.retries,
+            depth_sum: counters.depth_sum,
+            depth_max: counters.depth_max,
+            enters: counters.enters,
+            ..ReaderStats::default()
+        }
     }
 }
 

@@ -58,7 +58,7 @@ use std::time::Duration;
 pub const MAX_SLOTS: u32 = 32_768;
 
 /// Claims above a waiting lower priority after which that one goes next.
-pub const AGEING_CLAIMS: u32 = 16;
+pub use gristmill_protocol::priority::AGEING_CLAIMS;
 
 const PRIORITIES: usize = 5;
 
@@ -409,7 +409,7 @@ impl Submitter {
             .store(submission.tenant, Relaxed);
         shared
             .slot_word(slot, PRIORITY_WORD)
-            .store(submission.priority.into(), Relaxed);
+            .store(submission.priority.word(), Relaxed);
         for (index, arg) in submission.args.iter().enumerate() {
             shared
                 .slot_word(slot, ARG0_WORD + index)

@@ -81,7 +81,7 @@ impl Fills {
         if self.short_first {
             return (BOM_BYTES, self.buffered);
         }
-        let free = capacity - (self.end - self.start);
+        let free = capacity.saturating_sub(self.end - self.start);
         match self.buffered {
             None => (free, None),
             Some(0) if free >= STDIN_BUFFER => (free, Some(0)),
@@ -94,7 +94,7 @@ impl Fills {
     }
 
     fn grown(&self) -> u64 {
-        if self.end - self.start == self.capacity {
+        if self.end - self.start >= self.capacity {
             self.capacity * 3
         } else {
             self.capacity
@@ -130,6 +130,15 @@ impl Fills {
                 self.start = last + 1;
             }
         }
+    }
+
+    /// Follows the last read, which the file's end cut short. `newline` is the last one of the file.
+    pub fn end_of_file(&mut self, length: u64, newline: Option<u64>) {
+        if let Some(last) = newline.filter(|&at| at >= self.end) {
+            self.past.push((self.start, length));
+            self.start = last + 1;
+        }
+        self.end = self.end.max(length);
     }
 
     /// Forgets the fills of which every line begins before `line`.

@@ -79,7 +79,14 @@ impl Carry {
     }
 
     /// Adds a piece, which begins at `position` of the file, to the unfinished line, or begins one with it.
-    pub fn extend(&mut self, position: u64, piece: &[u8], matched: bool, nul: bool, keep: Keep<'_>) {
+    pub fn extend(
+        &mut self,
+        position: u64,
+        piece: &[u8],
+        matched: bool,
+        nul: bool,
+        keep: Keep<'_>,
+    ) {
         if piece.is_empty() {
             return;
         }

@@ -1,7 +1,7 @@
 //! What is known of a chunk: the device's result words by name, or the same found by the host.
 
 use super::matcher::Matcher;
-use gristmill_protocol::stream::NONE;
+use gristmill_protocol::stream::{self, NONE};
 use memchr::{memchr, memchr_iter, memrchr};
 
 /// A chunk as far as lines are concerned. Positions are relative to the chunk's bytes.
@@ -33,14 +33,14 @@ impl Facts {
     /// Reads the result words of a SCAN slot.
     pub fn from_results(results: &[u32; 8]) -> Self {
         Self {
-            interior: u64::from(results[0]),
-            newlines: u64::from(results[1]),
-            first_newline: position(results[2]),
-            last_newline: position(results[3]),
-            head_match: results[4] & 1 != 0,
-            tail_match: results[4] & 2 != 0,
-            first_nul: position(results[5]),
-            first_match: position(results[7]),
+            interior: u64::from(results[stream::RESULT_MATCHES]),
+            newlines: u64::from(results[stream::RESULT_NEWLINES]),
+            first_newline: position(results[stream::RESULT_FIRST_NEWLINE]),
+            last_newline: position(results[stream::RESULT_LAST_NEWLINE]),
+            head_match: results[stream::RESULT_EDGES] & stream::HEAD_MATCH != 0,
+            tail_match: results[stream::RESULT_EDGES] & stream::TAIL_MATCH != 0,
+            first_nul: position(results[stream::RESULT_FIRST_NUL]),
+            first_match: position(results[stream::RESULT_FIRST_MATCH]),
         }
     }
 }

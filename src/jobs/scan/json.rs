@@ -12,10 +12,9 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 fn base64(rows: &mut Vec<u8>, bytes: &[u8]) {
     for group in bytes.chunks(3) {
-        let word = group
-            .iter()
-            .enumerate()
-            .fold(0_u32, |word, (i, byte)| word | u32::from(*byte) << (16 - 8 * i));
+        let word = group.iter().enumerate().fold(0_u32, |word, (i, byte)| {
+            word | u32::from(*byte) << (16 - 8 * i)
+        });
         for digit in 0..4 {
             rows.push(if digit <= group.len() {
                 BASE64[(word >> (18 - 6 * digit)) as usize & 63]
@@ -107,7 +106,11 @@ pub(super) fn end(rows: &mut Vec<u8>, path: &[u8], nul: Option<u64>, totals: &Sc
     number(rows, ",\"nanos\":", u64::from(time.subsec_nanos()));
     rows.extend_from_slice(format!(",\"human\":\"{:.6}s\"}}", time.as_secs_f64()).as_bytes());
     number(rows, ",\"searches\":", totals.searches);
-    number(rows, ",\"searches_with_match\":", totals.searches_with_match);
+    number(
+        rows,
+        ",\"searches_with_match\":",
+        totals.searches_with_match,
+    );
     number(rows, ",\"bytes_searched\":", totals.bytes_searched);
     number(rows, ",\"bytes_printed\":", totals.bytes_printed);
     number(rows, ",\"matched_lines\":", totals.matched_lines);
@@ -116,13 +119,7 @@ pub(super) fn end(rows: &mut Vec<u8>, path: &[u8], nul: Option<u64>, totals: &Sc
 }
 
 /// `occurrence`: one of `--all`.
-pub(super) fn occurrence(
-    rows: &mut Vec<u8>,
-    path: &[u8],
-    offset: u64,
-    index: u64,
-    pattern: &[u8],
-) {
+pub(super) fn occurrence(rows: &mut Vec<u8>, path: &[u8], offset: u64, index: u64, pattern: &[u8]) {
     rows.extend_from_slice(b"{\"type\":\"occurrence\",\"data\":{\"path\":");
     data(rows, path);
     number(rows, ",\"absolute_offset\":", offset);

@@ -33,6 +33,7 @@ struct HeldLine {
     end: u64,
     rows_end: usize,
     matches: u64,
+    uncounted: u64,
 }
 
 /// A chunk, as the device or a [`Converted`] describes it.
@@ -77,8 +78,14 @@ pub(super) struct LinesFile {
     lines: u64,
     matches: u64,
     printed: u64,
+    /// Bytes of what was printed that ripgrep does not count.
+    uncounted: u64,
     /// Start and end of the last line that was certain.
     last_line: (u64, u64),
+    /// The last line that is wanted, while it is not known what else to say.
+    limited: Option<(u64, u64)>,
+    /// Bytes seen, from the file's start.
+    seen: u64,
     converted: bool,
     started: Option<Instant>,
     done: bool,
@@ -102,7 +109,10 @@ impl LinesFile {
             lines: 0,
             matches: 0,
             printed: 0,
+            uncounted: 0,
             last_line: (0, 0),
+            limited: None,
+            seen: 0,
             converted: false,
             started: plan.timed().then(Instant::now),
             done: false,
@@ -165,13 +175,8 @@ impl LinesFile {
         if self.gated {
             self.bound = 0;
         }
-        let follows = match self.text.binary {
-            Binary::Mapped => false,
-            Binary::Text | Binary::Quit | Binary::Stream => {
-                self.gated || (plan.timed() && plan.limit.is_some())
-            }
-        };
-        if follows {
+        let follows = self.gated || (plan.timed() && plan.limit.is_some());
+        if follows && !self.text.mapped {
             let stdin = self.entry.origin == Origin::Stdin;
             self.fills = Some(Fills::new(self.text.origin, stdin));
         }
@@ -181,7 +186,9 @@ impl LinesFile {
         if view.first {
             self.follow(plan, view);
             self.release(plan, rows);
-            if !self.done {
+            if let Some(line) = self.limited {
+                self.limit_reached(plan, rows, line);
+            } else if !self.done {
                 self.head(plan, view, rows);
             }
         }
@@ -200,7 +207,7 @@ impl LinesFile {
             return;
         }
         if self.nul.is_some() && self.text.binary == Binary::Quit {
-            return self.finish(plan, rows, self.last_newline, None);
+            return self.finish(plan, rows, None, None);
         }
         if let Some(last) = view.facts.last_newline {
             let matched = plan.every_line || view.facts.tail_match;
@@ -214,6 +221,7 @@ impl LinesFile {
     fn follow(&mut self, plan: &Plan, view: &View<'_>) {
         let end = view.offset + view.bytes.len() as u64;
         let nul = view.facts.first_nul.map(|at| view.offset + at as u64);
+        self.seen = end;
         if self.text.binary == Binary::Mapped {
             self.nul = self.nul.or(nul.filter(|&at| at < MAPPED_PREFIX));
             if self.nul.is_none() && end >= MAPPED_PREFIX {
@@ -252,12 +260,13 @@ impl LinesFile {
             for line in self.held.lines.drain(..certain) {
                 self.lines += 1;
                 self.matches += line.matches;
+                self.uncounted += line.uncounted;
             }
             for line in &mut self.held.lines {
                 line.rows_end -= rows_end;
             }
             if plan.limit.is_some_and(|limit| self.lines >= limit) {
-                return self.finish(plan, rows, None, Some(self.last_line));
+                return self.limit_reached(plan, rows, self.last_line);
             }
         }
         if self.nul.is_some() && self.gated {
@@ -392,7 +401,10 @@ impl LinesFile {
     /// A line matches: it is printed, held, or undone by a NUL.
     fn matched(&mut self, plan: &Plan, found: &Found<'_>, rows: &mut Vec<u8>) {
         let waiting = self.held.lines.len() as u64;
-        if plan.limit.is_some_and(|limit| self.lines + waiting >= limit) {
+        if plan
+            .limit
+            .is_some_and(|limit| self.lines + waiting >= limit)
+        {
             return;
         }
         let line = Line {
@@ -408,6 +420,7 @@ impl LinesFile {
                     end: found.end,
                     rows_end: self.held.rows.len(),
                     matches,
+                    uncounted: std::mem::take(&mut self.out.uncounted),
                 });
                 return;
             }
@@ -430,9 +443,29 @@ impl LinesFile {
         self.matches += plan.print(rows, &mut self.out, line);
         self.lines += 1;
         self.printed += (rows.len() - before) as u64;
+        self.uncounted += std::mem::take(&mut self.out.uncounted);
         self.last_line = (found.start, found.end);
         if plan.limit.is_some_and(|limit| self.lines >= limit) {
-            self.finish(plan, rows, None, Some(self.last_line));
+            self.limit_reached(plan, rows, self.last_line);
+        }
+    }
+
+    /// No more lines are wanted after this one. JSON also says whether ripgrep saw a NUL until then, which may only be
+    /// known later.
+    fn limit_reached(&mut self, plan: &Plan, rows: &mut Vec<u8>, line: (u64, u64)) {
+        let known = match self.text.binary {
+            _ if !plan.style.json || self.gated || self.nul.is_some() => true,
+            Binary::Text | Binary::Quit => true,
+            Binary::Mapped => self.seen >= MAPPED_PREFIX,
+            Binary::Stream => self
+                .fills
+                .as_ref()
+                .is_none_or(|fills| fills.start() > line.0),
+        };
+        if known {
+            self.finish(plan, rows, None, Some(line));
+        } else {
+            self.limited = Some(line);
         }
     }
 
@@ -446,6 +479,9 @@ impl LinesFile {
     /// The file has ended.
     pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
         if !self.done {
+            if let (Some(fills), FileEnd::Complete { bytes }) = (&mut self.fills, end) {
+                fills.end_of_file(*bytes, self.last_newline);
+            }
             if self.nul.is_none() {
                 self.bound = u64::MAX;
             }
@@ -456,7 +492,8 @@ impl LinesFile {
                 self.carried(plan, b"", *bytes, false, rows);
             }
             if !self.done {
-                self.finish(plan, rows, Some(*bytes), None);
+                let complete = self.limited.is_none().then_some(*bytes);
+                self.finish(plan, rows, complete, self.limited);
             }
         } else if !self.done {
             // Left early or failed: the rows stand, but no count and no note, which would be of half a file.
@@ -479,9 +516,13 @@ impl LinesFile {
         let searched = self.searched(complete, stopped);
         let mut nul = self.nul;
         if let (Some((line, _)), Some(fills)) = (stopped, &self.fills) {
-            nul = nul.filter(|&at| at < fills.fill_of(line).1);
-        } else if let (Some((_, end)), Binary::Mapped) = (stopped, self.text.binary) {
-            nul = nul.filter(|&at| at < end.max(MAPPED_PREFIX));
+            // Where lines wait for NULs, those that are certain end before one is seen.
+            let seen = if self.gated {
+                line >= self.bound
+            } else {
+                nul.is_some_and(|at| at < fills.fill_of(line).1)
+            };
+            nul = nul.filter(|_| seen);
         }
         let origin = self.text.origin;
         let shown_nul = nul.map(|at| at - origin);
@@ -502,12 +543,13 @@ impl LinesFile {
             found &= !squashed;
         }
         self.printed += (rows.len() - before) as u64;
+        self.uncounted += std::mem::take(&mut self.out.uncounted);
         let totals = ScanTotals {
             matches: self.matches,
             matched_lines: self.lines,
             searches_with_match: u64::from(self.lines > 0),
             searches: 1,
-            bytes_printed: self.printed - self.out.separators,
+            bytes_printed: self.printed - self.uncounted,
             bytes_searched: searched - origin,
             elapsed: self.started.map(|at| at.elapsed()).unwrap_or_default(),
         };
@@ -531,11 +573,11 @@ impl LinesFile {
     /// Bytes that ripgrep would say it searched.
     fn searched(&self, complete: Option<u64>, stopped: Option<(u64, u64)>) -> u64 {
         let origin = self.text.origin;
+        if self.text.mapped {
+            let position = stopped.map_or(complete.unwrap_or(origin), |line| line.1);
+            return self.nul.map_or(position, |at| at.min(position));
+        }
         match (self.text.binary, stopped) {
-            (Binary::Mapped, _) => {
-                let position = stopped.map_or(complete.unwrap_or(origin), |line| line.1);
-                self.nul.map_or(position, |at| at.min(position))
-            }
             (Binary::Quit, None) if self.nul.is_some() => {
                 self.fills.as_ref().map_or(origin, Fills::start)
             }

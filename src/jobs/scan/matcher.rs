@@ -9,13 +9,16 @@ use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
 use memchr::memmem;
 
 enum Search {
-    One(memmem::Finder<'static>),
+    One(Box<memmem::Finder<'static>>),
     Many(AhoCorasick),
 }
 
 /// Finds leftmost-first matches of a set of patterns.
 pub(super) struct Matcher {
+    /// The patterns before the first empty one; those after it are never what an alternation finds.
     search: Option<Search>,
+    /// Whether a pattern is empty. It matches wherever none before it does.
+    empty: bool,
 }
 
 impl Matcher {
@@ -24,10 +27,11 @@ impl Matcher {
     /// # Errors
     /// The automaton's own error, where the patterns are too many for one.
     pub fn new(patterns: &[Vec<u8>], case_insensitive: bool) -> Result<Self, BuildError> {
-        let search = match patterns {
+        let empty = patterns.iter().position(Vec::is_empty);
+        let search = match &patterns[..empty.unwrap_or(patterns.len())] {
             [] => None,
-            [one] if !case_insensitive && !one.is_empty() => {
-                Some(Search::One(memmem::Finder::new(one).into_owned()))
+            [one] if !case_insensitive => {
+                Some(Search::One(Box::new(memmem::Finder::new(one).into_owned())))
             }
             many => Some(Search::Many(
                 AhoCorasick::builder()
@@ -36,25 +40,39 @@ impl Matcher {
                     .build(many)?,
             )),
         };
-        Ok(Self { search })
+        Ok(Self {
+            search,
+            empty: empty.is_some(),
+        })
     }
 
     /// A matcher that finds nothing.
     pub fn never() -> Self {
-        Self { search: None }
+        Self {
+            search: None,
+            empty: false,
+        }
     }
 
-    /// The first match that begins at `at` or later, as start and end.
+    /// The first match that begins at `at` or later, as start and end. Where a pattern is empty, that is one at `at`,
+    /// though perhaps a longer one begins there too.
     pub fn find_at(&self, haystack: &[u8], at: usize) -> Option<(usize, usize)> {
+        if at > haystack.len() {
+            None
+        } else if self.empty {
+            Some((at, at))
+        } else {
+            self.search_at(haystack, at)
+        }
+    }
+
+    fn search_at(&self, haystack: &[u8], at: usize) -> Option<(usize, usize)> {
         match self.search.as_ref()? {
             Search::One(finder) => {
                 let start = at + finder.find(haystack.get(at..)?)?;
                 Some((start, start + finder.needle().len()))
             }
             Search::Many(automaton) => {
-                if at > haystack.len() {
-                    return None;
-                }
                 let found = automaton.find(Input::new(haystack).range(at..))?;
                 Some((found.start(), found.end()))
             }
@@ -63,32 +81,28 @@ impl Matcher {
 
     /// Whether there is a match.
     pub fn is_match(&self, haystack: &[u8]) -> bool {
-        match &self.search {
-            None => false,
-            Some(Search::One(finder)) => finder.find(haystack).is_some(),
-            Some(Search::Many(automaton)) => automaton.is_match(haystack),
-        }
+        self.find_at(haystack, 0).is_some()
     }
 
     /// Calls `found` with start and end of each match in a line, which may end with its newline. Empty matches count,
     /// except right after another match and at the end of a line that has no newline.
     pub fn each(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
-        let (mut at, mut last_end) = (0, None);
-        while let Some((start, end)) = self.find_at(text, at) {
-            if start >= line.len() {
+        let mut at = 0;
+        // The position after a match, where no empty one counts.
+        let mut after_match = usize::MAX;
+        loop {
+            let next = self.search_at(text, at);
+            if self.empty {
+                let from = at + usize::from(at == after_match);
+                let upto = next.map_or(line.len(), |(start, _)| start);
+                (from..upto).for_each(|at| found(at, at));
+            }
+            let Some((start, end)) = next else {
                 return;
-            }
-            if start == end {
-                at = end + 1;
-                if last_end == Some(end) {
-                    continue;
-                }
-            } else {
-                at = end;
-            }
-            last_end = Some(end);
+            };
             found(start, end);
+            (at, after_match) = (end, end);
         }
     }
 
@@ -130,5 +144,10 @@ mod tests {
             each(&["foo", ""], false, "foo b\n"),
             [(0, 3), (4, 4), (5, 5)]
         );
+        assert_eq!(
+            each(&["abc", "ba", "", "a"], false, "aba\n"),
+            [(0, 0), (1, 3)]
+        );
+        assert_eq!(each(&["b", ""], false, "bb"), [(0, 1), (1, 2)]);
     }
 }

@@ -9,6 +9,8 @@ use super::totals::ScanTotals;
 use super::{Report, ScanError};
 use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
+use aho_corasick::{AhoCorasick, BuildError};
+use gristmill_megakernel::{ScanMode, ScanSet};
 use gristmill_protocol::PipelineError;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,10 +33,13 @@ pub(super) struct Plan {
     pub every_line: bool,
     /// One of the patterns holds a NUL.
     pub nul_pattern: bool,
+    /// One of the patterns holds a newline.
+    pub newline_pattern: bool,
     /// Bytes before a chunk boundary in which a match may begin that ends after it.
     pub reach: usize,
     pub budget: Budget,
     matcher: OnceLock<Matcher>,
+    overlapping: OnceLock<Option<AhoCorasick>>,
     found: AtomicBool,
     totals: Mutex<ScanTotals>,
     errors: Mutex<Vec<ScanError>>,
@@ -52,6 +57,7 @@ impl Plan {
             totals_wanted: false,
             every_line: patterns.iter().any(Vec::is_empty),
             nul_pattern: patterns.iter().any(|pattern| pattern.contains(&0)),
+            newline_pattern: patterns.iter().any(|pattern| pattern.contains(&b'\n')),
             reach: patterns
                 .iter()
                 .map(Vec::len)
@@ -60,6 +66,7 @@ impl Plan {
                 .saturating_sub(1),
             budget: Budget::default(),
             matcher: OnceLock::new(),
+            overlapping: OnceLock::new(),
             found: AtomicBool::new(false),
             totals: Mutex::default(),
             errors: Mutex::default(),
@@ -71,13 +78,64 @@ impl Plan {
     pub fn matcher(&self) -> &Matcher {
         self.matcher.get_or_init(|| {
             Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
-                let reason = format!(
-                    "cannot search at chunk boundaries: {error}; give fewer or shorter patterns"
-                );
-                self.error(Path::new("-"), 0, PipelineError::Backend(reason));
+                self.unsearchable(&error);
                 Matcher::never()
             })
         })
+    }
+
+    /// The patterns as the device searches for them.
+    ///
+    /// # Errors
+    /// The device's, for more patterns than it takes.
+    pub fn scan_set(&self, mode: ScanMode) -> Result<ScanSet, PipelineError> {
+        if self.every_line {
+            // The device only looks for newlines and NULs.
+            return ScanSet::build(&[b"\n"], false, mode);
+        }
+        ScanSet::build(&self.patterns, self.case_insensitive, mode)
+    }
+
+    /// Calls `found` with start, end and pattern of every occurrence, overlapping ones too.
+    pub fn overlapping(&self, haystack: &[u8], mut found: impl FnMut(usize, usize, u32)) {
+        let automaton = self.overlapping.get_or_init(|| {
+            AhoCorasick::builder()
+                .ascii_case_insensitive(self.case_insensitive)
+                .build(&self.patterns)
+                .map_err(|error| self.unsearchable(&error))
+                .ok()
+        });
+        for occurrence in automaton
+            .iter()
+            .flat_map(|automaton| automaton.find_overlapping_iter(haystack))
+        {
+            found(
+                occurrence.start(),
+                occurrence.end(),
+                occurrence.pattern().as_u32(),
+            );
+        }
+    }
+
+    fn unsearchable(&self, error: &BuildError) {
+        let reason =
+            format!("cannot search at chunk boundaries: {error}; give fewer or shorter patterns");
+        self.error(Path::new("-"), 0, PipelineError::Backend(reason));
+    }
+
+    /// Bytes of a pattern; none for a number that no pattern has.
+    pub fn pattern(&self, index: u32) -> &[u8] {
+        self.patterns.get(index as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Length of a pattern.
+    pub fn length(&self, index: u32) -> u64 {
+        self.pattern(index).len() as u64
+    }
+
+    /// Whether it only matters whether there is a match.
+    pub fn decides_only(&self) -> bool {
+        matches!(self.report, Report::Paths | Report::Quiet)
     }
 
     /// Whether the totals of each file are wanted.
@@ -94,9 +152,7 @@ impl Plan {
     #[inline]
     pub fn print(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
         match self.report {
-            Report::Lines | Report::Matches => {
-                self.style.line(rows, file, line, || self.matcher())
-            }
+            Report::Lines | Report::Matches => self.style.line(rows, file, line, || self.matcher()),
             Report::CountMatches => self.matcher().count(line.bytes),
             Report::Count | Report::Paths | Report::Quiet => self.count_in(line.bytes),
         }
@@ -143,19 +199,6 @@ impl Plan {
     pub fn take_errors(&self) -> Vec<ScanError> {
         std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    /// What NULs mean for a file.
-    pub fn binary(&self, entry: &Entry) -> Binary {
-        if self.text {
-            Binary::Text
-        } else if !entry.explicit {
-            Binary::Quit
-        } else if self.mapped && entry.origin != Origin::Stdin && has_length(&entry.path) {
-            Binary::Mapped
-        } else {
-            Binary::Stream
-        }
-    }
 }
 
 /// Whether a file says that it has bytes; those of /proc do not, and cannot be mapped.
@@ -169,13 +212,26 @@ pub(super) struct Text {
     pub binary: Binary,
     /// Where the text begins: after a byte order mark, if there is one.
     pub origin: u64,
+    /// Whether ripgrep maps the file, rather than reading it.
+    pub mapped: bool,
 }
 
 impl Text {
     pub fn new(plan: &Plan, entry: &Entry) -> Self {
+        let mapped = plan.mapped
+            && entry.explicit
+            && entry.origin != Origin::Stdin
+            && has_length(&entry.path);
+        let binary = match (plan.text, entry.explicit) {
+            (true, _) => Binary::Text,
+            (false, false) => Binary::Quit,
+            (false, true) if mapped => Binary::Mapped,
+            (false, true) => Binary::Stream,
+        };
         Self {
-            binary: plan.binary(entry),
+            binary,
             origin: 0,
+            mapped,
         }
     }
 
@@ -183,6 +239,7 @@ impl Text {
     pub fn sniff(&mut self, chunk: &LandedChunk<'_>) {
         if chunk.bytes.starts_with(BOM) {
             self.origin = BOM.len() as u64;
+            self.mapped = false;
             if self.binary == Binary::Mapped {
                 self.binary = Binary::Stream;
             }
@@ -197,6 +254,9 @@ impl Text {
     /// What is known of a chunk, a byte order mark left out.
     pub fn facts(&self, plan: &Plan, chunk: &LandedChunk<'_>) -> Facts {
         let mut facts = Facts::from_results(&chunk.results);
+        if self.binary == Binary::Text {
+            facts.first_nul = None;
+        }
         let begin = self.begin(chunk.offset);
         if begin > 0 && chunk.first_part {
             let end = facts.first_newline.unwrap_or(chunk.bytes.len());

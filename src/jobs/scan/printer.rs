@@ -57,8 +57,10 @@ pub(super) struct FileRows {
     prefix: Vec<u8>,
     /// Whether the file's first row has been made.
     begun: bool,
-    /// Bytes of separators between files, which belong to no file.
-    pub separators: u64,
+    /// Escapes in `prefix`, in bytes.
+    prefix_escapes: u64,
+    /// Bytes of rows that ripgrep does not count as printed: escapes, and empty lines between files.
+    pub uncounted: u64,
 }
 
 /// A matching line.
@@ -76,42 +78,50 @@ impl Style {
     /// The rows of a file begin.
     pub fn file(&self, path: &[u8]) -> FileRows {
         let mut prefix = Vec::new();
+        let mut prefix_escapes = 0;
         if self.path && !self.heading && !self.json {
-            self.path_field(&mut prefix, path, b":");
+            prefix_escapes = self.path_field(&mut prefix, path, b":");
         }
         FileRows {
             path: path.to_vec(),
             prefix,
             begun: false,
-            separators: 0,
+            prefix_escapes,
+            uncounted: 0,
         }
     }
 
-    fn colored(&self, rows: &mut Vec<u8>, color: &[u8], text: &[u8]) {
-        if self.color {
-            rows.extend_from_slice(color);
+    /// Appends text in a colour; the length of the escapes.
+    fn colored(&self, rows: &mut Vec<u8>, color: &[u8], text: &[u8]) -> u64 {
+        if !self.color {
             rows.extend_from_slice(text);
-            rows.extend_from_slice(RESET);
-        } else {
-            rows.extend_from_slice(text);
+            return 0;
         }
+        rows.extend_from_slice(color);
+        rows.extend_from_slice(text);
+        rows.extend_from_slice(RESET);
+        (color.len() + RESET.len()) as u64
     }
 
-    /// The path and what separates it from what follows.
-    fn path_field(&self, rows: &mut Vec<u8>, path: &[u8], separator: &[u8]) {
-        self.colored(rows, PATH, path);
+    /// The path and what separates it from what follows; the length of the escapes.
+    fn path_field(&self, rows: &mut Vec<u8>, path: &[u8], separator: &[u8]) -> u64 {
+        let escapes = self.colored(rows, PATH, path);
         rows.extend_from_slice(if self.null { b"\0" } else { separator });
+        escapes
     }
 
-    fn number_field(&self, rows: &mut Vec<u8>, color: &[u8], number: u64) {
-        if self.color {
-            rows.extend_from_slice(color);
+    /// A number and the separator after it; the length of the escapes.
+    fn number_field(&self, rows: &mut Vec<u8>, color: &[u8], number: u64) -> u64 {
+        if !self.color {
+            decimal(rows, number);
+            rows.push(b':');
+            return 0;
         }
+        rows.extend_from_slice(color);
         decimal(rows, number);
-        if self.color {
-            rows.extend_from_slice(RESET);
-        }
+        rows.extend_from_slice(RESET);
         rows.push(b':');
+        (color.len() + RESET.len()) as u64
     }
 
     fn begin(&self, rows: &mut Vec<u8>, file: &mut FileRows) {
@@ -122,20 +132,22 @@ impl Style {
             json::begin(rows, &file.path);
         } else if self.heading {
             rows.push(b'\n');
-            file.separators = 1;
+            file.uncounted += 1;
             if self.path {
-                self.path_field(rows, &file.path, b"\n");
+                file.uncounted += self.path_field(rows, &file.path, b"\n");
             }
         }
     }
 
-    fn prelude(&self, rows: &mut Vec<u8>, file: &FileRows, number: u64, offset: u64) {
+    #[inline]
+    fn prelude(&self, rows: &mut Vec<u8>, file: &mut FileRows, number: u64, offset: u64) {
         rows.extend_from_slice(&file.prefix);
+        file.uncounted += file.prefix_escapes;
         if self.line_numbers {
-            self.number_field(rows, NUMBER, number);
+            file.uncounted += self.number_field(rows, NUMBER, number);
         }
         if self.byte_offsets {
-            self.number_field(rows, RESET, offset);
+            file.uncounted += self.number_field(rows, RESET, offset);
         }
     }
 
@@ -158,7 +170,7 @@ impl Style {
         }
         self.prelude(rows, file, line.number, line.offset);
         if self.color {
-            return self.colored_line(rows, line.bytes, matcher());
+            return self.colored_line(rows, file, line.bytes, matcher());
         }
         rows.extend_from_slice(line.bytes);
         if line.bytes.last() != Some(&b'\n') {
@@ -192,7 +204,7 @@ impl Style {
     fn matches(
         &self,
         rows: &mut Vec<u8>,
-        file: &FileRows,
+        file: &mut FileRows,
         line: Line<'_>,
         matcher: &Matcher,
     ) -> u64 {
@@ -201,7 +213,7 @@ impl Style {
             count += 1;
             self.prelude(rows, file, line.number, line.offset + start as u64);
             if start < end {
-                self.colored(rows, MATCH, &line.bytes[start..end]);
+                file.uncounted += self.colored(rows, MATCH, &line.bytes[start..end]);
             }
             rows.push(b'\n');
         });
@@ -209,7 +221,13 @@ impl Style {
     }
 
     /// A line whose matches are coloured; matches that touch share their escapes.
-    fn colored_line(&self, rows: &mut Vec<u8>, line: &[u8], matcher: &Matcher) -> u64 {
+    fn colored_line(
+        &self,
+        rows: &mut Vec<u8>,
+        file: &mut FileRows,
+        line: &[u8],
+        matcher: &Matcher,
+    ) -> u64 {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let (mut count, mut at, mut inside) = (0, 0, false);
         matcher.each(line, |start, end| {
@@ -223,6 +241,7 @@ impl Style {
                 }
                 rows.extend_from_slice(&text[at..start]);
                 rows.extend_from_slice(MATCH);
+                file.uncounted += (MATCH.len() + RESET.len()) as u64;
                 inside = true;
             }
             rows.extend_from_slice(&text[start..end]);
@@ -240,10 +259,10 @@ impl Style {
     pub fn binary_note(&self, rows: &mut Vec<u8>, file: &mut FileRows, quit: bool, offset: u64) {
         if self.heading && !file.begun && !self.sequential {
             rows.push(b'\n');
-            file.separators = 1;
+            file.uncounted += 1;
         }
         if self.path {
-            self.colored(rows, PATH, &file.path);
+            file.uncounted += self.colored(rows, PATH, &file.path);
             rows.extend_from_slice(b": ");
         }
         rows.extend_from_slice(if quit {
@@ -267,5 +286,25 @@ impl Style {
     /// A file's path, as `-l` prints it.
     pub fn path_line(&self, rows: &mut Vec<u8>, path: &[u8]) {
         self.path_field(rows, path, b"\n");
+    }
+
+    /// One of all occurrences.
+    pub fn occurrence(
+        &self,
+        rows: &mut Vec<u8>,
+        path: &[u8],
+        offset: u64,
+        index: u32,
+        pattern: &[u8],
+    ) {
+        if self.json {
+            return json::occurrence(rows, path, offset, u64::from(index), pattern);
+        }
+        if self.path {
+            self.path_field(rows, path, b":");
+        }
+        self.number_field(rows, RESET, offset);
+        self.colored(rows, MATCH, pattern);
+        rows.push(b'\n');
     }
 }

@@ -109,19 +109,10 @@ impl Engine for UringEngine {
     }
 
     fn stats(&self) -> ReaderStats {
-        let counters = self.queue.counters();
         ReaderStats {
-            reads: counters.reads,
-            bytes_registered: counters.bytes_fixed,
-            bytes_mapped: counters.bytes_plain,
-            bytes_positioned: 0,
-            short_reads: counters.short_reads,
-            retries: counters.retries,
-            depth_sum: counters.depth_sum,
-            depth_max: counters.depth_max,
-            enters: counters.enters,
             fixed_files: self.files.live() as u64,
             unregistered_reason: self.buffers.refused().map(str::to_owned),
+            ..ReaderStats::from(self.queue.counters())
         }
     }
 

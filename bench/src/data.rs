@@ -1,0 +1,113 @@
+//! Generated inputs: the same bytes on every machine.
+
+use crate::Setting;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+/// A small generator of reproducible numbers (xorshift64*).
+pub struct Numbers(u64);
+
+impl Numbers {
+    /// Numbers from a seed that is not zero.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16) % bound.max(1)
+    }
+}
+
+fn word(numbers: &mut Numbers, shortest: u64, longest: u64) -> String {
+    let length = shortest + numbers.below(longest - shortest + 1);
+    (0..length)
+        .map(|_| char::from(b'a' + u8::try_from(numbers.below(26)).unwrap_or(0)))
+        .collect()
+}
+
+/// 32 MiB of lines of words; larger files repeat it with numbered lines in between.
+fn words() -> Vec<u8> {
+    let mut numbers = Numbers::new(7);
+    let vocabulary: Vec<String> = (0..50_000).map(|_| word(&mut numbers, 2, 11)).collect();
+    let mut text = Vec::with_capacity(32 << 20);
+    while text.len() < 32 << 20 {
+        for index in 0..3 + numbers.below(14) {
+            if index > 0 {
+                text.push(b' ');
+            }
+            let pick = usize::try_from(numbers.below(50_000)).unwrap_or(0);
+            text.extend_from_slice(vocabulary[pick].as_bytes());
+        }
+        text.push(b'\n');
+    }
+    text
+}
+
+/// A file of words of about `bytes` bytes.
+pub fn words_file(setting: &Setting, bytes: u64) -> Result<PathBuf, String> {
+    let path = setting.data.join(format!("words-{bytes}"));
+    if std::fs::metadata(&path).is_ok_and(|meta| meta.len() >= bytes) {
+        return Ok(path);
+    }
+    let make = || -> std::io::Result<()> {
+        let text = words();
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(&path)?);
+        let mut written = 0;
+        let mut part = 0_u64;
+        while written < bytes {
+            let wanted = usize::try_from(bytes - written).unwrap_or(usize::MAX);
+            let piece = &text[..wanted.min(text.len())];
+            file.write_all(piece)?;
+            writeln!(file, " part {part}")?;
+            written += piece.len() as u64 + 8;
+            part += 1;
+        }
+        file.flush()
+    };
+    make().map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// A directory of `count` files of 4 KiB, 100 to a directory.
+pub fn small_files(setting: &Setting, count: usize) -> Result<PathBuf, String> {
+    let root = setting.data.join(format!("small-{count}"));
+    if root.join("complete").exists() {
+        return Ok(root);
+    }
+    let make = || -> std::io::Result<()> {
+        let text = words();
+        let mut numbers = Numbers::new(11);
+        for index in 0..count {
+            let directory = root.join(format!("d{}", index / 100));
+            std::fs::create_dir_all(&directory)?;
+            let start = usize::try_from(numbers.below(text.len() as u64 - 4096)).unwrap_or(0);
+            std::fs::write(directory.join(format!("f{index}.txt")), &text[start..start + 4096])?;
+        }
+        std::fs::write(root.join("complete"), b"")
+    };
+    make().map_err(|error| format!("{}: {error}", root.display()))?;
+    Ok(root)
+}
+
+/// A file with `count` patterns that the words hardly ever contain.
+pub fn patterns(setting: &Setting, count: usize) -> Result<PathBuf, String> {
+    let path = setting.data.join(format!("patterns-{count}"));
+    let mut numbers = Numbers::new(3);
+    let text: String = (0..count)
+        .map(|_| word(&mut numbers, 8, 12) + "\n")
+        .collect();
+    std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// Reads a file once, so that it is in the page cache.
+pub fn warm(path: &PathBuf) -> Result<(), String> {
+    let mut file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    std::io::copy(&mut file, &mut std::io::sink()).map_err(|error| error.to_string())?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Reads alone: a reader of ours beside fio with the same shape.
+
+use crate::{data, median, Goal, Row, Setting};
+use gristmill::ring::ChunkMemory;
+use gristmill::uring::reader::{ChunkReader, ReadPathChoice, ReaderConfig};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const READ_BYTES: usize = 1 << 20;
+const DEPTH: u32 = 8;
+/// O_DIRECT of Linux on x86-64.
+const O_DIRECT: i32 = 0o40000;
+
+/// Reads a whole file once, in 1 MiB reads at depth 8 into registered buffers; bytes per second. The clock starts when
+/// the buffers are registered and warm, as fio's does.
+pub fn read_rate(path: &Path, direct: bool) -> Result<f64, String> {
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(if direct { O_DIRECT } else { 0 })
+        .open(path)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let size = file.metadata().map_err(|error| error.to_string())?.len();
+    let file = Arc::new(OwnedFd::from(file));
+    let (_memory, mut chunks) = ChunkMemory::map(DEPTH, READ_BYTES).map_err(|error| error.to_string())?;
+    let mut reader = ChunkReader::new(ReaderConfig {
+        depth: DEPTH,
+        path: ReadPathChoice::Registered,
+    })
+    .map_err(|error| error.to_string())?;
+    let mut rate = 0.0;
+    // The first round registers and touches the buffers.
+    for (from, until) in [(0, (u64::from(DEPTH) << 20).min(size)), (0, size)] {
+        let began = Instant::now();
+        let mut next: u64 = from;
+        let mut landed: u64 = 0;
+        while landed < until {
+            let mut queued = false;
+            while next < until {
+                let Some(buffer) = chunks.pop() else { break };
+                let len = usize::try_from(until - next).unwrap_or(READ_BYTES).min(READ_BYTES);
+                reader
+                    .submit(&file, next, buffer, if direct { READ_BYTES } else { len }, 0, true)
+                    .map_err(|(_, error)| error.to_string())?;
+                next += READ_BYTES as u64;
+                queued = true;
+            }
+            if queued {
+                reader.flush().map_err(|error| error.to_string())?;
+            }
+            let mut any = false;
+            while let Some(done) = reader.poll() {
+                any = true;
+                if let Some(errno) = done.error {
+                    return Err(std::io::Error::from_raw_os_error(errno).to_string());
+                }
+                landed += done.bytes as u64;
+                chunks.push(done.buffer);
+                if done.bytes == 0 {
+                    return Err("the file ended early".into());
+                }
+            }
+            if !any {
+                reader
+                    .wait(Duration::from_secs(10))
+                    .map_err(|error| error.to_string())?;
+            }
+        }
+        rate = landed as f64 / began.elapsed().as_secs_f64();
+    }
+    Ok(rate)
+}
+
+fn on_one_core(program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(program);
+    command
+}
+
+fn ours(path: &Path, direct: bool) -> Result<f64, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = on_one_core(&own);
+    command.arg("--read").arg(path);
+    if direct {
+        command.arg("--o-direct");
+    }
+    let output = command.output().map_err(|error| error.to_string())?;
+    String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn fio(path: &Path, direct: bool) -> Result<f64, String> {
+    let output = on_one_core(Path::new("fio"))
+        .args(["--name=ingest", "--rw=read", "--bs=1m", "--iodepth=8"])
+        .args(["--ioengine=io_uring", "--fixedbufs", "--registerfiles", "--invalidate=0", "--thread"])
+        .args(["--output-format=json", "--readonly"])
+        .arg(format!("--filename={}", path.display()))
+        .arg(format!("--direct={}", u8::from(direct)))
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let start = text.find('{').ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let json: serde_json::Value = serde_json::from_str(&text[start..]).map_err(|error| error.to_string())?;
+    let bytes = json["jobs"][0]["read"]["io_bytes"].as_f64().unwrap_or(0.0);
+    let millis = json["jobs"][0]["read"]["runtime"].as_f64().unwrap_or(0.0);
+    if bytes == 0.0 || millis == 0.0 {
+        return Err("fio reported no reads".into());
+    }
+    Ok(bytes / (millis / 1e3))
+}
+
+fn compare(setting: &Setting, name: &str, direct: bool) -> Result<Vec<Row>, String> {
+    crate::process::has("fio")?;
+    let bytes = if setting.smoke { 64 << 20 } else { 4 << 30 };
+    let file = data::words_file(setting, bytes)?;
+    data::warm(&file)?;
+    ours(&file, direct)?;
+    fio(&file, direct)?;
+    let pairs = (0..setting.runs)
+        .map(|_| Ok((ours(&file, direct)?, fio(&file, direct)?)))
+        .collect::<Result<Vec<_>, String>>()?;
+    let rate = |figures: Vec<f64>| format!("{:.2} GB/s", median(figures) / 1e9);
+    Ok(vec![Row {
+        name: name.into(),
+        ours: rate(pairs.iter().map(|pair| pair.0).collect()),
+        peer: format!("fio {}", rate(pairs.iter().map(|pair| pair.1).collect())),
+        figure: median(pairs.iter().map(|pair| pair.0 / pair.1).collect()),
+        goal: Goal::AtLeast(0.97),
+    }])
+}
+
+pub fn warm(setting: &Setting) -> Result<Vec<Row>, String> {
+    compare(setting, "ingest", false)
+}
+
+pub fn direct(setting: &Setting) -> Result<Vec<Row>, String> {
+    compare(setting, "ingest-direct", true)
+}

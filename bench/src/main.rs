@@ -1,0 +1,198 @@
+//! Gristmill's benchmarks, each beside a peer in the same run.
+//!
+//! `cargo run --release -p gristmill-bench -- [--only NAME]... [--runs N] [--record FILE] [--smoke]`
+//!
+//! What is measured is data: [`BENCHMARKS`] lists every benchmark with its goal. A benchmark runs ours and the peer in
+//! turn, `runs` times each after one warm-up, and the median of the paired ratios is what counts: machines are shared
+//! and noisy, and a ratio of neighbours in time is not. Nothing fails for being slow; what fell short is in the table.
+
+#![forbid(unsafe_code)]
+
+mod data;
+mod ingest;
+mod memory;
+mod process;
+mod ring;
+
+use clap::Parser;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where a benchmark's inputs are, and how large they shall be.
+pub struct Setting {
+    /// Directory of generated inputs.
+    pub data: PathBuf,
+    /// Small inputs and single runs, to see that everything works.
+    pub smoke: bool,
+    /// Counted runs of ours and of the peer.
+    pub runs: usize,
+}
+
+/// One line of the table.
+pub struct Row {
+    /// What was measured.
+    pub name: String,
+    /// Ours, with its unit.
+    pub ours: String,
+    /// The peer's, with its unit.
+    pub peer: String,
+    /// The figure that the goal is about.
+    pub figure: f64,
+    /// The goal.
+    pub goal: Goal,
+}
+
+/// What a figure should be.
+#[derive(Clone, Copy)]
+pub enum Goal {
+    /// At least so much.
+    AtLeast(f64),
+    /// At most so much.
+    AtMost(f64),
+    /// Only recorded.
+    None,
+}
+
+type Benchmark = fn(&Setting) -> Result<Vec<Row>, String>;
+
+/// Every benchmark: name, what it is about, and the function that runs it.
+pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
+    ("ingest", "1 MiB reads of a warm 4 GiB file on one core, beside fio (ratio of rates)", ingest::warm),
+    ("ingest-direct", "the same with O_DIRECT", ingest::direct),
+    ("scan-8", "scan -c, 8 rare patterns, warm 2 GiB of words, 2 cores, beside rg -F -c (rg's time / ours)", process::scan_8),
+    ("scan-512", "the same with 512 patterns", process::scan_512),
+    ("scan-dense", "scan -c -e e: a match in every line", process::scan_dense),
+    ("scan-print", "scan -e e >/dev/null: every line printed", process::scan_print),
+    ("small", "20,000 files of 4 KiB, warm, 2 cores, beside rg", process::small),
+    ("tiny", "one tiny file: ours less rg, in milliseconds", process::tiny),
+    ("ring", "publish to DONE, beside a pair of bounded crossbeam channels", ring::run),
+    ("memory", "peak memory above the configured buffers, in MiB", memory::run),
+];
+
+/// Benchmarks of Gristmill beside their peers.
+#[derive(Parser)]
+struct Args {
+    /// Run only this benchmark; may be given again.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Counted runs of each side.
+    #[arg(long, default_value_t = 7)]
+    runs: usize,
+    /// Small inputs, one run: only to see that everything works.
+    #[arg(long)]
+    smoke: bool,
+    /// Where generated inputs are kept.
+    #[arg(long, default_value = "target/bench-data")]
+    data: PathBuf,
+    /// Append the table to this file, in Markdown.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Internal: read FILE through a reader and print bytes per second.
+    #[arg(long, hide = true, value_name = "FILE")]
+    read: Option<PathBuf>,
+    /// Internal, with --read: O_DIRECT.
+    #[arg(long, hide = true)]
+    o_direct: bool,
+    /// Internal: run a command and print its peak memory in KiB.
+    #[arg(long, hide = true, num_args = 1.., value_name = "COMMAND")]
+    peak_of: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gristmill-bench: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), String> {
+    if let Some(file) = &args.read {
+        println!("{}", ingest::read_rate(file, args.o_direct)?);
+        return Ok(());
+    }
+    if !args.peak_of.is_empty() {
+        println!("{}", memory::peak_of(&args.peak_of)?);
+        return Ok(());
+    }
+    let setting = Setting {
+        data: args.data.clone(),
+        smoke: args.smoke,
+        runs: if args.smoke { 1 } else { args.runs.max(1) },
+    };
+    std::fs::create_dir_all(&setting.data).map_err(|error| error.to_string())?;
+    let mut table = String::new();
+    let _ = writeln!(table, "| benchmark | ours | peer | figure | goal | |\n|---|---|---|---|---|---|");
+    for (name, about, benchmark) in BENCHMARKS {
+        if !args.only.is_empty() && !args.only.iter().any(|only| only == name) {
+            continue;
+        }
+        eprintln!("{name}: {about}");
+        match benchmark(&setting) {
+            Ok(rows) => {
+                for row in rows {
+                    let (goal, met) = match row.goal {
+                        Goal::AtLeast(goal) => (format!(">= {goal}"), row.figure >= goal),
+                        Goal::AtMost(goal) => (format!("<= {goal}"), row.figure <= goal),
+                        Goal::None => ("".into(), true),
+                    };
+                    let line = format!(
+                        "| {} | {} | {} | {:.2} | {goal} | {} |",
+                        row.name,
+                        row.ours,
+                        row.peer,
+                        row.figure,
+                        if met { "" } else { "**falls short**" }
+                    );
+                    eprintln!("{line}");
+                    let _ = writeln!(table, "{line}");
+                }
+            }
+            Err(reason) => {
+                eprintln!("skipped: {name}: {reason}");
+                let _ = writeln!(table, "| {name} | skipped: {reason} | | | | |");
+            }
+        }
+    }
+    println!("{table}");
+    if let Some(file) = &args.record {
+        let command: Vec<String> = std::env::args().skip(1).collect();
+        let text = format!(
+            "\n{}\n\nCommand: `gristmill-bench {}`\n\n{table}",
+            machine(),
+            command.join(" ")
+        );
+        let mut whole = std::fs::read_to_string(file).unwrap_or_default();
+        whole.push_str(&text);
+        std::fs::write(file, whole).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// What the figures were measured on.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("model name").map(|rest| rest.trim_start_matches([' ', '\t', ':']).to_owned()))
+        .unwrap_or_default();
+    let memory = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:").map(|rest| rest.trim().to_owned()))
+        .unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "Machine: {cpu}, {cores} cores, {memory} of memory, Linux {}",
+        read("/proc/sys/kernel/osrelease").trim()
+    )
+}
+
+/// The middle of some figures.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}

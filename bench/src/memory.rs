@@ -1,0 +1,68 @@
+//! Peak memory of whole runs, above the buffers that they are configured with.
+
+use crate::{data, process, Goal, Row, Setting};
+use std::process::{Command, Stdio};
+
+/// Runs a command and returns the peak resident memory, in KiB, of the largest process that this one has waited for.
+pub fn peak_of(command: &[String]) -> Result<i64, String> {
+    let (program, args) = command.split_first().ok_or("no command")?;
+    Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|error| format!("{program}: {error}"))?;
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN)
+        .map_err(|error| error.to_string())?;
+    Ok(usage.max_rss())
+}
+
+/// In a process of its own, so that no earlier child counts.
+fn peak(args: &[&str]) -> Result<f64, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let tool = process::gristmill()?;
+    let output = Command::new(own)
+        .args(["--peak-of", "--"])
+        .arg(tool)
+        .args(args)
+        .output()
+        .map_err(|error| error.to_string())?;
+    let kib: f64 = String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    Ok(kib / 1024.0)
+}
+
+pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
+    let (bytes, files) = if setting.smoke {
+        (8 << 20, 200)
+    } else {
+        (4 << 30, 20_000)
+    };
+    let big = data::words_file(setting, bytes)?;
+    let small = data::small_files(setting, files)?;
+    let big = big.to_str().ok_or("a path that is not UTF-8")?;
+    let small = small.to_str().ok_or("a path that is not UTF-8")?;
+    let mut rows = Vec::new();
+    for (name, args) in [
+        ("memory, one large file, counted", vec!["scan", "-c", "-e", "e", big]),
+        ("memory, one large file, every line printed", vec!["scan", "-n", "-e", "e", big]),
+        ("memory, many files, every line printed", vec!["scan", "-n", "--sort", "path", "-e", "e", small]),
+        ("memory, digest of many files", vec!["digest", small]),
+    ] {
+        let peak = peak(&args)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let buffers = (cores * gristmill::mill::chunks_per_worker(gristmill::mill::DEFAULT_DEPTH)
+            * gristmill::mill::DEFAULT_CHUNK_BYTES) as f64
+            / f64::from(1 << 20);
+        rows.push(Row {
+            name: name.into(),
+            ours: format!("{peak:.1} MiB, {buffers:.1} MiB of them configured at most"),
+            peer: String::new(),
+            figure: peak - buffers,
+            goal: Goal::AtMost(64.0),
+        });
+    }
+    Ok(rows)
+}

@@ -1,0 +1,170 @@
+//! The ring: publish to DONE, beside a pair of bounded channels between two threads.
+
+use crate::{median, Goal, Row, Setting};
+use gristmill::megakernel::backend::cpu::CpuBackend;
+use gristmill::megakernel::{Backend, KernelConfig, Lease};
+use gristmill::protocol::opcode;
+use gristmill::ring::{ChunkMemory, RingConfig, Submission};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// What one run measured.
+struct Figures {
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    per_second: f64,
+}
+
+fn figures(mut nanos: Vec<u64>, seconds: f64) -> Figures {
+    nanos.sort_unstable();
+    let at = |share: f64| {
+        let index = (nanos.len() as f64 * share) as usize;
+        nanos[index.min(nanos.len() - 1)] as f64
+    };
+    Figures {
+        p50: at(0.5),
+        p99: at(0.99),
+        p999: at(0.999),
+        per_second: nanos.len() as f64 / seconds,
+    }
+}
+
+fn nanos(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn ours(depth: usize, count: usize) -> Result<Figures, String> {
+    let (chunks, _tokens) = ChunkMemory::map(1, 4096).map_err(|error| error.to_string())?;
+    let mut kernel = CpuBackend
+        .launch(
+            KernelConfig {
+                workers: 1,
+                ring: RingConfig {
+                    slots: 64,
+                    ..RingConfig::default()
+                },
+                chunks,
+                record_words: 16,
+                lease: Lease::default(),
+            },
+            Vec::new(),
+            Vec::new(),
+        )
+        .map_err(|error| error.to_string())?;
+    let submitter = kernel.submitter().clone();
+    let mut completions = kernel.take_completions().ok_or("no completions")?;
+    let mut tokens: Vec<_> = (0..depth).filter_map(|_| submitter.try_acquire()).collect();
+    let mut published = vec![Instant::now(); 64];
+    let submission = Submission::new(opcode::NOP, &[1, 2, 3]);
+    let mut taken = Vec::with_capacity(count);
+    let mut began = Instant::now();
+    let warm_up = count / 10;
+    let mut left = count + warm_up;
+    let mut flying = 0;
+    while left > 0 || flying > 0 {
+        while left > 0 {
+            let Some(token) = tokens.pop() else { break };
+            published[token.index().get() as usize] = Instant::now();
+            submitter
+                .publish(token, &submission)
+                .map_err(|(_, error)| error.to_string())?;
+            left -= 1;
+            flying += 1;
+        }
+        match completions.next() {
+            Some(done) => {
+                flying -= 1;
+                taken.push(nanos(published[done.token.index().get() as usize]));
+                tokens.push(done.token);
+                if taken.len() == warm_up && left >= count.saturating_sub(depth) {
+                    taken.clear();
+                    began = Instant::now();
+                }
+            }
+            None => std::hint::spin_loop(),
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    kernel.shutdown().map_err(|error| error.to_string())?;
+    Ok(figures(taken, seconds))
+}
+
+fn channels(depth: usize, count: usize) -> Result<Figures, String> {
+    let (to, from_host) = crossbeam_channel::bounded::<[u32; 16]>(64);
+    let (back, from_worker) = crossbeam_channel::bounded::<[u32; 16]>(64);
+    let worker = std::thread::spawn(move || {
+        while let Ok(message) = from_host.recv() {
+            if back.send(message).is_err() {
+                return;
+            }
+        }
+    });
+    let mut published = VecDeque::with_capacity(depth);
+    let mut taken = Vec::with_capacity(count);
+    let mut began = Instant::now();
+    let warm_up = count / 10;
+    let mut left = count + warm_up;
+    while left > 0 || !published.is_empty() {
+        while left > 0 && published.len() < depth {
+            published.push_back(Instant::now());
+            to.send([7; 16]).map_err(|error| error.to_string())?;
+            left -= 1;
+        }
+        match from_worker.try_recv() {
+            Ok(_message) => {
+                if let Some(since) = published.pop_front() {
+                    taken.push(nanos(since));
+                }
+                if taken.len() == warm_up && left >= count.saturating_sub(depth) {
+                    taken.clear();
+                    began = Instant::now();
+                }
+            }
+            Err(_) => std::hint::spin_loop(),
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    drop(to);
+    worker.join().map_err(|_| "the peer's worker panicked")?;
+    Ok(figures(taken, seconds))
+}
+
+pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
+    let count = if setting.smoke { 2_000 } else { 500_000 };
+    let mut rows = Vec::new();
+    for depth in [1, 64] {
+        let pairs = (0..setting.runs)
+            .map(|_| Ok((ours(depth, count)?, channels(depth, count)?)))
+            .collect::<Result<Vec<_>, String>>()?;
+        let mid = |pick: fn(&Figures) -> f64, peer: bool| {
+            median(pairs.iter().map(|pair| pick(if peer { &pair.1 } else { &pair.0 })).collect())
+        };
+        let describe = |peer: bool| {
+            format!(
+                "p50 {:.0} ns, p99 {:.0} ns, p99.9 {:.0} ns, {:.2} M/s",
+                mid(|figures| figures.p50, peer),
+                mid(|figures| figures.p99, peer),
+                mid(|figures| figures.p999, peer),
+                mid(|figures| figures.per_second, peer) / 1e6
+            )
+        };
+        rows.push(Row {
+            name: format!("ring, depth {depth} (slots/s over messages/s)"),
+            ours: describe(false),
+            peer: format!("channels {}", describe(true)),
+            figure: median(pairs.iter().map(|pair| pair.0.per_second / pair.1.per_second).collect()),
+            goal: Goal::AtLeast(1.0),
+        });
+        if depth == 1 {
+            rows.push(Row {
+                name: "ring, depth 1, p50 (channels' over ours)".into(),
+                ours: String::new(),
+                peer: String::new(),
+                figure: median(pairs.iter().map(|pair| pair.1.p50 / pair.0.p50).collect()),
+                goal: Goal::AtLeast(1.0),
+            });
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,234 @@
+//! Memory that reads land in and that a kernel sees, as a region that is handed from owner to owner.
+//!
+//! A [`GpuMappedBuffer`] is an address and a length on loan for `'a`; it gives no access to the bytes by itself. Whoever
+//! owns it may have io_uring write to them. Carving a [`GpuMappedBuffer::sub_region`] moves that right for the carved
+//! bytes to the new owner, until it and everything carved from it are gone: so two owners never overlap.
+
+use gristmill_protocol::PipelineError;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// An address range, laid out as the kernel's `struct iovec`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Iovec {
+    /// First byte.
+    pub iov_base: *mut core::ffi::c_void,
+    /// Length in bytes.
+    pub iov_len: usize,
+}
+
+/// Host-visible memory of a device, or host memory that plays this part, on loan for `'a`.
+pub struct GpuMappedBuffer<'a> {
+    base: *mut u8,
+    region: Arc<Region>,
+    owner: PhantomData<&'a mut [u8]>,
+}
+
+// SAFETY: the address is only ever handed to the kernel, which may write through it whatever thread asked; the borrow
+// of the memory's owner (`'a`) moves along, and no method reads or writes the bytes.
+unsafe impl Send for GpuMappedBuffer<'_> {}
+// SAFETY: a shared reference gives out lengths and sub-regions, and what was carved is kept under a lock.
+unsafe impl Sync for GpuMappedBuffer<'_> {}
+
+/// A range in its parent, and the ranges that were carved out of it.
+struct Region {
+    /// Offset in the parent.
+    offset: usize,
+    len: usize,
+    /// Keeps this range carved out of the parent for as long as anything that was carved out of it exists.
+    parent: Option<Arc<Region>>,
+    carved: Mutex<Vec<(usize, usize)>>,
+}
+
+impl Region {
+    fn new(offset: usize, len: usize, parent: Option<Arc<Region>>) -> Arc<Self> {
+        Arc::new(Region {
+            offset,
+            len,
+            parent,
+            carved: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Whether the range lies inside and overlaps nothing that was carved out.
+    fn is_free(carved: &[(usize, usize)], offset: usize, len: usize) -> bool {
+        carved.iter().all(|&(at, size)| {
+            offset >= at.saturating_add(size) || at >= offset.saturating_add(len)
+        })
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if let Some(parent) = &self.parent {
+            let mut carved = parent.carved.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = carved
+                .iter()
+                .position(|&range| range == (self.offset, self.len))
+            {
+                carved.swap_remove(at);
+            }
+        }
+    }
+}
+
+impl<'a> GpuMappedBuffer<'a> {
+    /// Takes a borrowed slice.
+    ///
+    /// # Safety
+    /// Nobody may read or write the slice's memory by another way than what this buffer's users agree on (a slot's
+    /// publication, say) until the buffer, what was carved from it and every stream over it are dropped. None of those
+    /// may be leaked with reads in flight: the borrow would end, the reads would not.
+    pub unsafe fn from_host_visible_slice(slice: &'a mut [u8]) -> Self {
+        Self::over(slice.as_mut_ptr(), slice.len())
+    }
+
+    /// Takes `len` bytes at `base`, memory that belongs to `owner`, which stays borrowed.
+    ///
+    /// # Safety
+    /// `base` must be valid for writes of `len` bytes for as long as `owner` is borrowed, and otherwise as for
+    /// [`GpuMappedBuffer::from_host_visible_slice`].
+    pub unsafe fn from_host_visible_owner<O: ?Sized>(
+        _owner: &'a mut O,
+        base: *mut u8,
+        len: usize,
+    ) -> Self {
+        Self::over(base, len)
+    }
+
+    fn over(base: *mut u8, len: usize) -> Self {
+        GpuMappedBuffer {
+            base,
+            region: Region::new(0, len, None),
+            owner: PhantomData,
+        }
+    }
+
+    /// Carves `len` bytes at `offset` out, for another owner. They come back when that owner, and all that was carved
+    /// from its part, are dropped.
+    ///
+    /// # Errors
+    /// [`PipelineError::QueueFull`] where the range is not inside this region, or overlaps one that is still carved
+    /// out.
+    pub fn sub_region(&self, offset: usize, len: usize) -> Result<Self, PipelineError> {
+        if offset.checked_add(len).is_none_or(|end| end > self.len()) {
+            return Err(PipelineError::QueueFull {
+                queue: "mapped buffer",
+                fix: "carve sub-regions that end inside the buffer, or map a larger one",
+            });
+        }
+        let mut carved = self
+            .region
+            .carved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !Region::is_free(&carved, offset, len) {
+            return Err(PipelineError::QueueFull {
+                queue: "mapped buffer",
+                fix: "carve sub-regions that do not overlap, or drop the one that has these bytes first",
+            });
+        }
+        carved.push((offset, len));
+        drop(carved);
+        Ok(GpuMappedBuffer {
+            base: self.base.wrapping_add(offset),
+            region: Region::new(offset, len, Some(Arc::clone(&self.region))),
+            owner: PhantomData,
+        })
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.region.len
+    }
+
+    /// Whether there is no byte in it.
+    pub fn is_empty(&self) -> bool {
+        self.region.len == 0
+    }
+
+    /// The address of `len` bytes at `offset`, where they are inside and nobody else's.
+    pub(crate) fn target(&self, offset: usize, len: usize) -> Option<*mut u8> {
+        if offset.checked_add(len)? > self.len() {
+            return None;
+        }
+        let carved = self
+            .region
+            .carved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Region::is_free(&carved, offset, len).then(|| self.base.wrapping_add(offset))
+    }
+
+    /// The first byte's address.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base
+    }
+}
+
+impl std::fmt::Debug for GpuMappedBuffer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GpuMappedBuffer({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_buffer(check: impl FnOnce(GpuMappedBuffer<'_>)) {
+        let mut memory = vec![0; 100];
+        // SAFETY: `memory` is used by nobody else until the buffer is gone, and nothing reads into it here.
+        check(unsafe { GpuMappedBuffer::from_host_visible_slice(&mut memory) });
+    }
+
+    #[test]
+    fn sub_regions_of_two_owners_never_overlap() {
+        with_buffer(|buffer| {
+            let first = buffer.sub_region(10, 20).unwrap();
+            for (offset, len) in [(10, 20), (0, 11), (29, 1), (15, 2), (0, 100)] {
+                assert!(buffer.sub_region(offset, len).is_err(), "{offset} {len}");
+            }
+            let second = buffer.sub_region(30, 70).unwrap();
+            assert_eq!(buffer.sub_region(0, 10).unwrap().len(), 10);
+            drop(first);
+            assert!(buffer.sub_region(0, 30).is_ok());
+            drop(second);
+            assert!(buffer.sub_region(0, 100).is_ok());
+        });
+    }
+
+    #[test]
+    fn what_was_carved_from_a_sub_region_keeps_it_carved_out() {
+        with_buffer(|buffer| {
+            let child = buffer.sub_region(0, 50).unwrap();
+            let grandchild = child.sub_region(40, 10).unwrap();
+            drop(child);
+            assert!(buffer.sub_region(45, 1).is_err());
+            drop(grandchild);
+            assert!(buffer.sub_region(45, 1).is_ok());
+        });
+    }
+
+    #[test]
+    fn a_region_outside_is_refused() {
+        with_buffer(|buffer| {
+            for (offset, len) in [(0, 101), (100, 1), (usize::MAX, 1), (1, usize::MAX)] {
+                let error = buffer.sub_region(offset, len).unwrap_err();
+                assert!(matches!(error, PipelineError::QueueFull { .. }));
+            }
+            assert!(buffer.sub_region(100, 0).unwrap().is_empty());
+        });
+    }
+
+    #[test]
+    fn a_carved_out_target_is_no_target_of_the_parent() {
+        with_buffer(|buffer| {
+            let child = buffer.sub_region(10, 10).unwrap();
+            assert!(buffer.target(0, 10).is_some() && buffer.target(20, 80).is_some());
+            assert!(buffer.target(0, 11).is_none() && buffer.target(19, 1).is_none());
+            assert_eq!(child.target(0, 10), Some(buffer.base().wrapping_add(10)));
+        });
+    }
+}

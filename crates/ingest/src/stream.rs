@@ -1,0 +1,459 @@
+//! Reads into one mapped buffer, counted by a tail that the device watches.
+//!
+//! An [`AsyncUringStream`] owns its ring and, for `'a`, the buffer. Its reads are `READ_FIXED` into the buffer, which is
+//! registered once, at the first read; where the kernel refuses that, reads are plain, [`AsyncUringStream::stats`] says
+//! why, and [`AsyncUringStream::submit_read_fixed`] fails. Dropping the stream cancels what is in flight and waits for
+//! it as long as it takes, as the memory goes back to its owner afterwards.
+//!
+//! A read may belong to a pump ([`crate::pump`]): it then carries what shall be published when it has landed, and only
+//! a pump takes it, whoever polls.
+
+use crate::mapped::{GpuMappedBuffer, Iovec};
+use crate::queue::{Farewell, Finished, ReadOp, ReadQueue};
+use crate::reader::ReaderStats;
+use crate::setup::{self, SetupFlags};
+use crate::tables::memlock_limit;
+use gristmill_protocol::PipelineError;
+use io_uring::IoUring;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Bytes in each registered buffer but the last: the kernel takes 1 GiB at most.
+const REGISTERED_BYTES: usize = 1 << 30;
+/// One step of a wait without end, so that a lost wake-up costs this much and no more.
+const WAIT_STEP: Duration = Duration::from_secs(1);
+
+/// A ring that was set up and is not in use yet.
+pub struct IoUringState {
+    ring: IoUring,
+    flags: SetupFlags,
+}
+
+impl IoUringState {
+    /// Sets up a ring for `entries` reads in flight, rounded up to a power of two, at most 4096.
+    ///
+    /// # Errors
+    /// [`PipelineError::IoUringSyscall`] where the kernel refuses, with the step that would change that.
+    pub fn new(entries: u32) -> Result<Self, PipelineError> {
+        let (ring, flags) = setup::build(entries, true)?;
+        Ok(IoUringState { ring, flags })
+    }
+
+    /// The setup flags that the kernel took.
+    pub fn flags(&self) -> SetupFlags {
+        self.flags
+    }
+
+    /// Reads that can be in flight at once.
+    pub fn entries(&self) -> u32 {
+        self.ring.params().sq_entries()
+    }
+}
+
+impl std::fmt::Debug for IoUringState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IoUringState")
+            .field("entries", &self.entries())
+            .field("flags", &self.flags)
+            .finish()
+    }
+}
+
+/// What a pump wants published when a read has landed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scan {
+    pub(crate) chunk: u32,
+    pub(crate) slot: u32,
+    pub(crate) tenant: u32,
+    pub(crate) opcode: u32,
+    pub(crate) args: [u32; 3],
+}
+
+/// What is known of a read in flight.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Note {
+    fd: i32,
+    file_offset: u64,
+    scan: Option<Scan>,
+}
+
+impl Note {
+    pub(crate) fn scan(fd: i32, file_offset: u64, scan: Scan) -> Self {
+        Note {
+            fd,
+            file_offset,
+            scan: Some(scan),
+        }
+    }
+
+    fn plain(fd: i32, file_offset: u64) -> Self {
+        Note {
+            fd,
+            file_offset,
+            scan: None,
+        }
+    }
+
+    /// The error of this read, which ended after `bytes` bytes.
+    fn error(&self, bytes: u32, errno: i32) -> PipelineError {
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", self.fd)).map_or_else(
+            |_| format!("fd {}", self.fd),
+            |path| path.display().to_string(),
+        );
+        let error = std::io::Error::from_raw_os_error(errno);
+        let reason = match self.scan {
+            Some(scan) => format!("chunk {} for slot {}: {error}", scan.chunk, scan.slot),
+            None => error.to_string(),
+        };
+        PipelineError::Read {
+            path,
+            offset: self.file_offset.saturating_add(u64::from(bytes)),
+            reason,
+        }
+    }
+}
+
+/// A pump's read that has landed and is not published yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LandedScan {
+    pub(crate) scan: Scan,
+    pub(crate) file_offset: u64,
+    pub(crate) bytes: u32,
+}
+
+/// Whether the buffer is registered with the ring.
+enum Registration {
+    Untried,
+    /// This many buffers of [`REGISTERED_BYTES`], the last one shorter.
+    Done(u16),
+    Refused(i32),
+}
+
+/// Reads from files into a mapped buffer; each read that lands raises the tail by one.
+///
+/// It is used by the thread that made it: a ring belongs to one thread.
+pub struct AsyncUringStream<'a> {
+    /// First, so that it is dropped first: its reads land in `buffer`.
+    queue: ReadQueue<Note>,
+    buffer: GpuMappedBuffer<'a>,
+    tail: &'a AtomicU32,
+    registration: Registration,
+    enabled: Result<(), PipelineError>,
+    /// Reads of a pump that have landed, waiting to be published.
+    pub(crate) landed_scans: VecDeque<LandedScan>,
+}
+
+impl<'a> AsyncUringStream<'a> {
+    /// A stream over `buffer` that raises `tail`, for the calling thread.
+    pub fn new(state: IoUringState, buffer: GpuMappedBuffer<'a>, tail: &'a AtomicU32) -> Self {
+        let enabled = setup::enable(&state.ring);
+        let depth = state.entries();
+        AsyncUringStream {
+            queue: ReadQueue::new(state.ring, state.flags, depth, Farewell::WaitForAll),
+            buffer,
+            tail,
+            registration: Registration::Untried,
+            enabled,
+            landed_scans: VecDeque::new(),
+        }
+    }
+
+    /// Queues a read of `len` bytes at `offset` of `fd` into the buffer at `chunk_idx * len`. The first of `iovs` is
+    /// set to the target; nothing refers to it afterwards.
+    ///
+    /// # Errors
+    /// [`PipelineError::QueueFull`] for empty `iovs`, a target out of range, or as many reads in flight as the ring
+    /// holds; [`PipelineError::InvalidArgument`] for a length of 0.
+    ///
+    /// # Safety
+    /// Until the read is over (or the stream dropped, which waits for it): `fd` must stay open and the same file,
+    /// nobody may use the target's bytes, and the stream must not be leaked.
+    pub unsafe fn submit_read_to_gpu(
+        &mut self,
+        fd: i32,
+        offset: u64,
+        len: u32,
+        chunk_idx: usize,
+        iovs: &mut [Iovec],
+    ) -> Result<(), PipelineError> {
+        let target = chunk_target(chunk_idx, len)?;
+        // SAFETY: the caller's promises are the same.
+        unsafe { self.submit_read_to_gpu_at(fd, offset, len, target, iovs) }
+    }
+
+    /// As [`AsyncUringStream::submit_read_to_gpu`], into the buffer at `target_offset`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn submit_read_to_gpu_at(
+        &mut self,
+        fd: i32,
+        offset: u64,
+        len: u32,
+        target_offset: u64,
+        iovs: &mut [Iovec],
+    ) -> Result<(), PipelineError> {
+        let Some(first) = iovs.first_mut() else {
+            return Err(PipelineError::QueueFull {
+                queue: "iovecs",
+                fix: "pass room for at least one iovec",
+            });
+        };
+        let target = usize::try_from(target_offset).map_err(|_| out_of_range())?;
+        let note = Note::plain(fd, offset);
+        // SAFETY: the caller's promises are the same.
+        let address = unsafe { self.submit_note(note, len, target, None) }?;
+        *first = Iovec {
+            iov_base: address.cast(),
+            iov_len: len as usize,
+        };
+        Ok(())
+    }
+
+    /// Queues a `READ_FIXED` of `len` bytes at `offset` of `fd` into the buffer at `chunk_idx * len`, bytes that lie in
+    /// registered buffer `buf_index`: the buffer's gibibytes are registered as 0, 1 and so on, so 0 is the only one of
+    /// a buffer of at most 1 GiB.
+    ///
+    /// # Errors
+    /// As [`AsyncUringStream::submit_read_to_gpu`]; [`PipelineError::QueueFull`] also where the target is not inside
+    /// that registered buffer; [`PipelineError::IoUringSyscall`] where the kernel refused to register.
+    ///
+    /// # Safety
+    /// As [`AsyncUringStream::submit_read_to_gpu`].
+    pub unsafe fn submit_read_fixed(
+        &mut self,
+        fd: i32,
+        offset: u64,
+        len: u32,
+        chunk_idx: usize,
+        buf_index: u16,
+    ) -> Result<(), PipelineError> {
+        let target = chunk_target(chunk_idx, len)?;
+        let target = usize::try_from(target).map_err(|_| out_of_range())?;
+        let note = Note::plain(fd, offset);
+        // SAFETY: the caller's promises are the same.
+        unsafe { self.submit_note(note, len, target, Some(buf_index)) }.map(drop)
+    }
+
+    /// Queues a read, and returns its target's address. `demanded` is the registered buffer that it must use; without
+    /// one it uses what there is.
+    ///
+    /// # Safety
+    /// As [`AsyncUringStream::submit_read_to_gpu`].
+    pub(crate) unsafe fn submit_note(
+        &mut self,
+        note: Note,
+        len: u32,
+        target: usize,
+        demanded: Option<u16>,
+    ) -> Result<*mut u8, PipelineError> {
+        self.enabled.clone()?;
+        if len == 0 {
+            return Err(PipelineError::InvalidArgument {
+                what: "a read of no bytes",
+                fix: "read at least one byte",
+            });
+        }
+        let address = self
+            .buffer
+            .target(target, len as usize)
+            .ok_or_else(out_of_range)?;
+        self.queue.room()?;
+        self.register();
+        let last = target + (len as usize - 1);
+        let whole_in = (target / REGISTERED_BYTES == last / REGISTERED_BYTES)
+            .then(|| u16::try_from(target / REGISTERED_BYTES).ok())
+            .flatten();
+        let fixed_buffer = match (&self.registration, whole_in) {
+            (Registration::Done(count), Some(index)) if index < *count => Some(index),
+            _ => None,
+        };
+        if demanded.is_some() && demanded != fixed_buffer {
+            return Err(match self.registration {
+                Registration::Refused(errno) => {
+                    setup::refused("io_uring_register(BUFFERS)", errno)
+                }
+                _ => PipelineError::QueueFull {
+                    queue: "registered buffer",
+                    fix: "name the registered buffer (each holds 1 GiB) that the whole target lies in",
+                },
+            });
+        }
+        let op = ReadOp {
+            fd: note.fd,
+            fixed_file: false,
+            address,
+            len,
+            offset: note.file_offset,
+            fixed_buffer,
+        };
+        // SAFETY: `target` checked that the range lies inside the buffer and was not carved out for another owner; the
+        // buffer is borrowed for `'a`, which outlives the queue, whose drop waits for all (`Farewell::WaitForAll`) as
+        // the caller does not leak the stream. That nobody else uses the bytes and `fd` stays open is the caller's
+        // promise.
+        unsafe { self.queue.submit(op, note) }.map_err(|(_, error)| error)?;
+        Ok(address)
+    }
+
+    /// Hands all queued reads to the kernel. [`AsyncUringStream::poll`] and
+    /// [`AsyncUringStream::wait_for_completion`] do it too.
+    ///
+    /// # Errors
+    /// Where the ring fails for good.
+    pub fn flush_submissions(&mut self) -> Result<(), PipelineError> {
+        self.queue.flush()
+    }
+
+    /// Takes the reads that are over, without waiting, and raises the tail by one for each that landed. Returns how
+    /// many those are. Reads that end early at the end of a file have landed, too.
+    ///
+    /// # Errors
+    /// The first read that failed, with file, offset and reason; the rest were taken all the same, and the tail counts
+    /// those that landed.
+    pub fn poll(&mut self) -> Result<u32, PipelineError> {
+        let mut landed = 0;
+        let mut first_error = self.queue.flush().err();
+        while let Some(finished) = self.queue.poll() {
+            match self.sort(finished) {
+                Ok(true) => {
+                    self.raise_tail();
+                    landed += 1;
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        first_error.map_or(Ok(landed), Err)
+    }
+
+    /// Puts a pump's read aside (false), passes a plain one on (true), and names what went wrong.
+    pub(crate) fn sort(&mut self, finished: Finished<Note>) -> Result<bool, PipelineError> {
+        let Finished {
+            payload: note,
+            bytes,
+            error,
+            ..
+        } = finished;
+        if let Some(errno) = error {
+            return Err(note.error(bytes, errno));
+        }
+        match note.scan {
+            None => Ok(true),
+            Some(scan) => {
+                self.landed_scans.push_back(LandedScan {
+                    scan,
+                    file_offset: note.file_offset,
+                    bytes,
+                });
+                Ok(false)
+            }
+        }
+    }
+
+    /// The next read that is over.
+    pub(crate) fn next_finished(&mut self) -> Option<Finished<Note>> {
+        self.queue.poll()
+    }
+
+    /// Tells the device of one more landed read. What was written before is visible to whoever sees the new count.
+    pub(crate) fn raise_tail(&self) {
+        self.tail.fetch_add(1, Ordering::Release);
+    }
+
+    /// The scans of reads that are not over.
+    pub(crate) fn scans_in_flight(&self) -> impl Iterator<Item = &Scan> {
+        self.queue.payloads().filter_map(|note| note.scan.as_ref())
+    }
+
+    /// Waits until a read is over, which the next [`AsyncUringStream::poll`] takes. Returns at once where none is in
+    /// flight.
+    ///
+    /// # Errors
+    /// Where the ring fails for good.
+    pub fn wait_for_completion(&mut self) -> Result<(), PipelineError> {
+        while !self.queue.has_finished() && self.queue.inflight() > 0 {
+            self.queue.wait(WAIT_STEP)?;
+        }
+        Ok(())
+    }
+
+    /// Reads submitted and not taken by a poll yet.
+    pub fn inflight(&self) -> u32 {
+        self.queue.inflight()
+    }
+
+    /// What was done so far: bytes by route, achieved queue depth, and why reads are not fixed if they are not.
+    pub fn stats(&self) -> ReaderStats {
+        let mut stats = ReaderStats::from(self.queue.counters());
+        if let Registration::Refused(errno) = self.registration {
+            let error = std::io::Error::from_raw_os_error(errno);
+            let bytes = self.buffer.len();
+            let limit = memlock_limit().map_or("none".to_owned(), |limit| limit.to_string());
+            stats.unregistered_reason = Some(format!(
+                "registering {bytes} bytes failed: {error}; the memory-lock limit is {limit}: raise it (ulimit -l) or \
+                 map less"
+            ));
+        }
+        stats
+    }
+
+    /// The setup flags of the ring.
+    pub fn flags(&self) -> SetupFlags {
+        self.queue.flags()
+    }
+
+    /// Registers the buffer, once.
+    fn register(&mut self) {
+        if !matches!(self.registration, Registration::Untried) {
+            return;
+        }
+        let base = self.buffer.base();
+        let len = self.buffer.len();
+        let iovecs: Vec<libc::iovec> = (0..len)
+            .step_by(REGISTERED_BYTES)
+            .map(|offset| libc::iovec {
+                iov_base: base.wrapping_add(offset).cast(),
+                iov_len: REGISTERED_BYTES.min(len - offset),
+            })
+            .collect();
+        let Ok(count) = u16::try_from(iovecs.len()) else {
+            self.registration = Registration::Refused(libc::E2BIG);
+            return;
+        };
+        // SAFETY: the ranges together are the buffer, memory that is valid for `'a`, which outlives the ring.
+        let result = unsafe { self.queue.ring().submitter().register_buffers(&iovecs) };
+        self.registration = match result {
+            Ok(()) => Registration::Done(count),
+            Err(error) => Registration::Refused(setup::errno_of(&error)),
+        };
+    }
+}
+
+impl std::fmt::Debug for AsyncUringStream<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AsyncUringStream")
+            .field("buffer", &self.buffer)
+            .field("inflight", &self.inflight())
+            .finish_non_exhaustive()
+    }
+}
+
+fn chunk_target(chunk_idx: usize, len: u32) -> Result<u64, PipelineError> {
+    u64::try_from(chunk_idx)
+        .ok()
+        .and_then(|chunk| chunk.checked_mul(u64::from(len)))
+        .ok_or_else(out_of_range)
+}
+
+fn out_of_range() -> PipelineError {
+    PipelineError::QueueFull {
+        queue: "mapped buffer",
+        fix: "read into a range that lies inside the buffer and outside of its sub-regions, or map a larger buffer",
+    }
+}

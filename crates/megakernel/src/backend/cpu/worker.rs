@@ -1,0 +1,386 @@
+//! What a worker thread does: claim, run, complete, and in between feed.
+
+use crate::backend::{Feed, Feeder, FeederFactory, Lease};
+use crate::opcode::{self as core, Reach};
+use crate::stream::{self as streams, StreamJob, StreamSlot};
+use gristmill_protocol::{control, fault, opcode, slot, stream, CONTROL_MIN_WORDS};
+use gristmill_ring::{
+    ChunkMemory, ClaimedSlot, Claimer, DeviceRing, Outcome, ParkedSlot, RecordMemory,
+};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Polls that only hint at the processor; later ones give the core away.
+const SPINS: u32 = 200;
+
+/// How long a worker sleeps before it looks around without having been woken.
+const SLEEP: Duration = Duration::from_millis(100);
+
+/// Slots between two mirrorings of a busy worker's counters.
+const MIRROR_SLOTS: u64 = 256;
+
+const TENANTS: usize = control::TENANT_QUOTA_WORDS;
+
+/// Counters of one worker: written by it alone, so without read-modify-write, and read by anybody.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Counters {
+    pub slots: AtomicU64,
+    pub faults: AtomicU64,
+    pub leases: AtomicU64,
+    pub relaunches: AtomicU64,
+    pub parked: AtomicU64,
+    metrics: [AtomicU32; control::METRIC_WORDS],
+    fairness: [AtomicU32; control::TENANT_FAIRNESS_WORDS],
+    priorities: [AtomicU32; 5],
+}
+
+fn bump(counter: &AtomicU32) {
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+}
+
+fn bump64(counter: &AtomicU64) {
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the workers of a kernel share.
+pub(super) struct Shared {
+    pub ring: DeviceRing,
+    pub chunks: Arc<ChunkMemory>,
+    pub records: RecordMemory,
+    pub jobs: Vec<StreamJob>,
+    pub lease: Lease,
+    pub tenants: u32,
+    /// By tenant: slots being run.
+    pub running: [AtomicU32; TENANTS],
+    /// Slots put aside: fences that wait, tenants over their quota.
+    pub parked: Mutex<Vec<ParkedSlot>>,
+    pub parked_len: AtomicU32,
+    pub epoch: AtomicU32,
+    pub counters: Vec<Counters>,
+    pub mirror: Mutex<()>,
+}
+
+impl Shared {
+    fn shutting_down(&self) -> bool {
+        self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
+    }
+
+    /// Copies the counters into the control words; one worker at a time, with plain stores.
+    pub fn mirror(&self) {
+        let Ok(_turn) = self.mirror.try_lock() else {
+            return;
+        };
+        let words = self.ring.control();
+        let sum = |pick: &dyn Fn(&Counters) -> u32| {
+            self.counters.iter().map(pick).fold(0, u32::wrapping_add)
+        };
+        // The low half: the word wraps, as every counter of the protocol does.
+        let done = sum(&|counters| (counters.slots.load(Ordering::Relaxed) & 0xFFFF_FFFF) as u32);
+        words[control::DONE_COUNT].store(done, Ordering::Release);
+        words[control::EPOCH].store(self.epoch.load(Ordering::Acquire), Ordering::Release);
+        for index in 0..control::METRIC_WORDS {
+            words[control::METRICS + index].store(
+                sum(&|counters| counters.metrics[index].load(Ordering::Relaxed)),
+                Ordering::Relaxed,
+            );
+        }
+        for index in 0..control::TENANT_FAIRNESS_WORDS {
+            words[control::TENANT_FAIRNESS + index].store(
+                sum(&|counters| counters.fairness[index].load(Ordering::Relaxed)),
+                Ordering::Relaxed,
+            );
+        }
+        for index in 0..5 {
+            words[control::PRIORITY_FAIRNESS + index].store(
+                sum(&|counters| counters.priorities[index].load(Ordering::Relaxed)),
+                Ordering::Relaxed,
+            );
+        }
+        words[control::PRIORITY_STARVATION].store(self.ring.aged_claims(), Ordering::Relaxed);
+    }
+
+    /// Completes as faults whatever is still parked.
+    pub fn drop_parked(&self) {
+        let parked = std::mem::take(&mut *lock(&self.parked));
+        self.parked_len.store(0, Ordering::Relaxed);
+        drop(parked);
+    }
+
+    fn park(&self, claimed: ClaimedSlot<'_>, counters: &Counters) {
+        bump64(&counters.parked);
+        let parked = claimed.park(slot::REQUEUE);
+        let mut list = lock(&self.parked);
+        list.push(parked);
+        self.parked_len
+            .store(len_u32(list.len()), Ordering::Release);
+    }
+
+    /// A parked slot that can go on now.
+    fn unpark(&self) -> Option<ClaimedSlot<'_>> {
+        if self.parked_len.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut list = lock(&self.parked);
+        let ready = list
+            .iter()
+            .position(|parked| parked.fence_ready() && self.has_room(parked.tenant()))?;
+        let parked = list.remove(ready);
+        self.parked_len
+            .store(len_u32(list.len()), Ordering::Release);
+        drop(list);
+        parked.resume(&self.ring).ok()
+    }
+
+    fn quota(&self, tenant: u32) -> u32 {
+        self.ring
+            .control()
+            .get(control::TENANT_QUOTAS + tenant as usize)
+            .map_or(0, |quota| quota.load(Ordering::Relaxed))
+    }
+
+    fn has_room(&self, tenant: u32) -> bool {
+        let quota = self.quota(tenant);
+        quota == 0
+            || self
+                .running
+                .get(tenant as usize)
+                .is_some_and(|running| running.load(Ordering::Relaxed) < quota)
+    }
+}
+
+fn len_u32(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// How a lease ended.
+enum Left {
+    /// There was nothing to do for too long.
+    Idle,
+    /// The lease's slots were run.
+    Spent,
+    Shutdown,
+}
+
+/// The thread of one worker: lease after lease, asleep in between where there is nothing to do.
+pub(super) fn main(shared: &Shared, index: usize, feeder: Option<FeederFactory>) {
+    let Some(counters) = shared.counters.get(index) else {
+        return;
+    };
+    let mut worker = Worker {
+        shared,
+        counters,
+        claimer: Claimer::default(),
+        feeder: feeder.map(|make| make(index)),
+    };
+    loop {
+        let left = worker.lease();
+        bump64(&counters.leases);
+        shared.mirror();
+        match left {
+            Left::Shutdown => return,
+            Left::Spent => {}
+            Left::Idle => shared.ring.sleep(SLEEP, || {
+                shared.shutting_down() || worker.feeder.is_some() && shared.ring.has_work()
+            }),
+        }
+        if shared.shutting_down() {
+            return;
+        }
+        bump64(&counters.relaunches);
+    }
+}
+
+struct Worker<'a> {
+    shared: &'a Shared,
+    counters: &'a Counters,
+    claimer: Claimer,
+    feeder: Option<Box<dyn Feeder>>,
+}
+
+impl Worker<'_> {
+    /// Works until the lease is spent.
+    fn lease(&mut self) -> Left {
+        let shared = self.shared;
+        let mut idle = 0_u32;
+        let mut slots = 0_u64;
+        loop {
+            if shared.shutting_down() {
+                return Left::Shutdown;
+            }
+            let claimed = shared
+                .unpark()
+                .or_else(|| shared.ring.claim(&mut self.claimer));
+            if let Some(claimed) = claimed {
+                self.run(claimed);
+                idle = 0;
+                slots += 1;
+                if slots % MIRROR_SLOTS == 0 {
+                    shared.mirror();
+                }
+                if slots >= shared.lease.slots {
+                    return Left::Spent;
+                }
+                continue;
+            }
+            match self.feed() {
+                Feed::Progress | Feed::Blocked => {
+                    idle = 0;
+                    continue;
+                }
+                // A feeder that is idle has looked everywhere: what there is to wait for rings the doorbell.
+                Feed::Idle => return Left::Idle,
+                Feed::Finished => self.feeder = None,
+            }
+            idle += 1;
+            if idle >= shared.lease.idle_polls {
+                return Left::Idle;
+            }
+            if idle < SPINS {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn feed(&mut self) -> Feed {
+        let Some(feeder) = &mut self.feeder else {
+            return Feed::Finished;
+        };
+        // A feeder that panics is dropped, which is where it tells whoever waits for it.
+        catch_unwind(AssertUnwindSafe(|| feeder.feed())).unwrap_or(Feed::Finished)
+    }
+
+    fn run(&self, claimed: ClaimedSlot<'_>) {
+        let shared = self.shared;
+        let tenant = claimed.tenant() as usize;
+        let refused = match shared.ring.control().get(control::TENANT_MASKS + tenant) {
+            Some(mask) if tenant < control::TENANT_MASK_WORDS => {
+                (mask.load(Ordering::Relaxed) == 0).then_some(fault::TENANT_MASKED)
+            }
+            _ => Some(fault::BAD_TENANT),
+        };
+        if let Some(reason) = refused {
+            return self.finish(claimed, Err(reason));
+        }
+        let quota = shared.quota(claimed.tenant());
+        if quota == 0 {
+            return self.finish(claimed, Err(fault::QUOTA));
+        }
+        if !shared.ring.fence_ready(&claimed) {
+            return shared.park(claimed, self.counters);
+        }
+        let running = &shared.running[tenant];
+        if running.fetch_add(1, Ordering::AcqRel) >= quota {
+            running.fetch_sub(1, Ordering::AcqRel);
+            return shared.park(claimed, self.counters);
+        }
+        // A panic unwinds out of here with `claimed` undropped, below.
+        let result = catch_unwind(AssertUnwindSafe(|| self.execute(&claimed)))
+            .unwrap_or(Err(fault::WORKER_PANICKED));
+        running.fetch_sub(1, Ordering::AcqRel);
+        self.finish(claimed, result);
+    }
+
+    fn execute(&self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
+        let shared = self.shared;
+        let number = claimed.opcode();
+        if number == opcode::BATCH_FENCE {
+            let epoch = shared.epoch.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+            return Ok(Outcome::value(epoch));
+        }
+        let reach = Reach {
+            ring: &shared.ring,
+            window: self.window(claimed.tenant())?,
+            slot: claimed.index().get(),
+        };
+        if let Some(result) = core::run(number, &reach, claimed.args()) {
+            return result;
+        }
+        self.stream(claimed)
+    }
+
+    /// The tenant's share of the observables.
+    fn window(&self, tenant: u32) -> Result<&[AtomicU32], u32> {
+        let all = self
+            .shared
+            .ring
+            .control()
+            .get(CONTROL_MIN_WORDS..)
+            .unwrap_or(&[]);
+        let each = all.len() / self.shared.tenants as usize;
+        let start = each * tenant as usize;
+        // A tenant that was opened later than at launch has no share.
+        Ok(all.get(start..start + each).unwrap_or(&[]))
+    }
+
+    fn stream(&self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
+        let shared = self.shared;
+        let args = claimed.args();
+        let known = |job: &&StreamJob| job.opcode() == claimed.opcode();
+        let Some(job) = shared
+            .jobs
+            .get(args[stream::ARG_JOB] as usize)
+            .filter(known)
+        else {
+            let any = shared.jobs.iter().any(|job| known(&job));
+            let stream_opcode = opcode::is_stream(claimed.opcode());
+            return Err(if any || stream_opcode {
+                fault::NO_SUCH_JOB
+            } else {
+                fault::UNKNOWN_OPCODE
+            });
+        };
+        let chunk = shared
+            .chunks
+            .borrow_chunk(args[stream::ARG_CHUNK])
+            .ok_or(fault::CHUNK_NOT_LENT)?;
+        let start = args[stream::ARG_START] as usize;
+        let bytes = start
+            .checked_add(args[stream::ARG_LEN] as usize)
+            .and_then(|end| chunk.get(start..end))
+            .ok_or(fault::INDEX_OUT_OF_RANGE)?;
+        let mut records = shared
+            .records
+            .writer(claimed.index().get())
+            .ok_or(fault::INDEX_OUT_OF_RANGE)?;
+        let place = StreamSlot {
+            mode: args[stream::ARG_MODE],
+            offset: u64::from(args[stream::ARG_OFFSET_HI]) << 32
+                | u64::from(args[stream::ARG_OFFSET_LO]),
+            resume: args[stream::ARG_RESUME],
+        };
+        streams::run(job, bytes, &place, &mut records)
+    }
+
+    fn finish(&self, claimed: ClaimedSlot<'_>, result: Result<Outcome, u32>) {
+        let counters = self.counters;
+        let outcome = result.unwrap_or_else(|reason| {
+            bump64(&counters.faults);
+            Outcome::fault(reason)
+        });
+        // Before the slot is complete: whoever sees it complete sees it counted.
+        bump64(&counters.slots);
+        if let Some(metric) = counters.metrics.get(claimed.opcode() as usize) {
+            bump(metric);
+        }
+        bump(&counters.fairness[claimed.tenant() as usize % control::TENANT_FAIRNESS_WORDS]);
+        if let Some(priority) = counters.priorities.get(claimed.priority() as usize) {
+            bump(priority);
+        }
+        claimed.complete(&outcome);
+    }
+}

@@ -1,0 +1,133 @@
+//! The host's handle to a running kernel.
+
+use crate::tenant::TenantRegistry;
+use gristmill_protocol::{control, debug, PipelineError, CONTROL_MIN_WORDS};
+use gristmill_ring::{Completions, RecordMemory, Submitter};
+use std::sync::atomic::Ordering;
+
+/// What a kernel has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KernelStats {
+    /// Times that the kernel was launched: once, and once more for each worker that left on a spent lease and was needed
+    /// again.
+    pub launches: u64,
+    /// Leases that were spent, by polling or by slots.
+    pub leases: u64,
+    /// Slots run.
+    pub slots: u64,
+    /// Slots that faulted.
+    pub faults: u64,
+    /// Slots that waited aside: fences, and tenants over their quota.
+    pub parked: u64,
+    /// Claims that went to a lower priority because it had waited long enough.
+    pub aged_claims: u64,
+    /// Slots run by each worker.
+    pub slots_by_worker: Vec<u64>,
+}
+
+/// The device's side of a handle: what only the back end can do.
+pub(crate) trait Device: Send + Sync {
+    fn stats(&self) -> KernelStats;
+    /// Brings the counters in the control words up to date.
+    fn mirror(&self);
+    /// Ends every worker and waits for it.
+    fn stop(&mut self) -> Result<(), PipelineError>;
+}
+
+/// A running kernel. Dropping it shuts it down.
+pub struct Kernel {
+    pub(crate) submitter: Submitter,
+    pub(crate) completions: Option<Completions>,
+    pub(crate) records: RecordMemory,
+    pub(crate) device: Box<dyn Device>,
+}
+
+impl Kernel {
+    /// The publishing end.
+    pub fn submitter(&self) -> &Submitter {
+        &self.submitter
+    }
+
+    /// The draining end, which exists once: `None` from the second call on.
+    pub fn take_completions(&mut self) -> Option<Completions> {
+        self.completions.take()
+    }
+
+    /// The slots' record areas, by slot index.
+    pub fn records(&self) -> &RecordMemory {
+        &self.records
+    }
+
+    /// The tenants.
+    pub fn tenants(&self) -> TenantRegistry {
+        TenantRegistry::new(self.submitter.control().clone())
+    }
+
+    /// Observable `index`, counted over all windows; `None` out of range.
+    pub fn observable(&self, index: usize) -> Option<u32> {
+        self.submitter
+            .control()
+            .get(CONTROL_MIN_WORDS.checked_add(index)?)
+            .map(|word| word.load(Ordering::Acquire))
+    }
+
+    /// A control word below 160, with the counters brought up to date first; `None` out of range.
+    pub fn control_word(&self, index: usize) -> Option<u32> {
+        if index >= CONTROL_MIN_WORDS {
+            return None;
+        }
+        self.device.mirror();
+        self.submitter
+            .control()
+            .get(index)
+            .map(|word| word.load(Ordering::Acquire))
+    }
+
+    /// BATCH_FENCEs that have completed.
+    pub fn epoch(&self) -> u32 {
+        self.control_word(control::EPOCH).unwrap_or(0)
+    }
+
+    /// The debug log: its records, and how many were dropped because it was full.
+    pub fn debug_log(&self) -> (Vec<[u32; debug::RECORD_WORDS]>, u32) {
+        let words = self.submitter.debug_log();
+        let cursor = words.first().map_or(0, |word| word.load(Ordering::Acquire));
+        let (records, _) = words.get(1..).unwrap_or(&[]).as_chunks::<4>();
+        let kept: Vec<_> = records
+            .iter()
+            .take(cursor as usize)
+            .map(|record| std::array::from_fn(|index| record[index].load(Ordering::Relaxed)))
+            .collect();
+        let dropped = cursor - u32::try_from(kept.len()).unwrap_or(cursor);
+        (kept, dropped)
+    }
+
+    /// What the kernel has done so far.
+    pub fn stats(&self) -> KernelStats {
+        self.device.stats()
+    }
+
+    /// Ends the kernel after the slots in hand. Slots that nobody claimed stay unrun; parked ones complete as faults.
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] when a worker ended in a way that it should not.
+    pub fn shutdown(mut self) -> Result<(), PipelineError> {
+        self.device.stop()
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        // Stopping twice is harmless. Errors have nowhere to go here: `shutdown` returns them.
+        drop(self.device.stop());
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel")
+            .field("submitter", &self.submitter)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

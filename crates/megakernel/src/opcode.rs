@@ -1,0 +1,140 @@
+//! The protocol's own opcodes: everything that needs no chunk.
+//!
+//! Each is a function of a slot's arguments and of what its tenant may reach: an equal window of the observables, counted
+//! from the window's start. [`TABLE`] lists them; what is in no table is a fault, never a silent DONE.
+
+use gristmill_protocol::{control, fault, opcode, CONTROL_MIN_WORDS};
+use gristmill_ring::{DeviceRing, Outcome};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What a core opcode runs with.
+pub(crate) struct Reach<'a> {
+    pub ring: &'a DeviceRing,
+    /// The tenant's window of observables.
+    pub window: &'a [AtomicU32],
+    /// The slot's number, for PRINTF.
+    pub slot: u32,
+}
+
+type Core = fn(&Reach<'_>, &[u32]) -> Result<Outcome, u32>;
+
+/// Core opcodes: number, argument words, effect.
+const TABLE: &[(u32, usize, Core)] = &[
+    (opcode::NOP, 0, |_, _| Ok(Outcome::default())),
+    (opcode::STORE_U32, 2, store),
+    (opcode::ATOMIC_ADD, 2, add),
+    (opcode::LOAD_U32, 2, load),
+    (opcode::COMPARE_SWAP, 3, compare_swap),
+    (opcode::MEMCPY, 3, copy),
+    (opcode::PRINTF, 3, printf),
+    (opcode::SHUTDOWN, 0, shutdown),
+];
+
+/// Runs a core opcode; `None` where it is not one.
+pub(crate) fn run(number: u32, reach: &Reach<'_>, args: &[u32]) -> Option<Result<Outcome, u32>> {
+    if number == opcode::PACKED_SLOT {
+        return Some(packed(reach, args));
+    }
+    let (_, words, effect) = TABLE.iter().find(|(known, ..)| *known == number)?;
+    Some(match args.get(..*words) {
+        Some(args) => effect(reach, args),
+        None => Err(fault::BAD_ARGUMENT),
+    })
+}
+
+fn observable<'a>(reach: &Reach<'a>, index: u32) -> Result<&'a AtomicU32, u32> {
+    reach
+        .window
+        .get(index as usize)
+        .ok_or(fault::INDEX_OUT_OF_RANGE)
+}
+
+fn store(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
+    observable(reach, args[1])?.store(args[0], Ordering::Relaxed);
+    Ok(Outcome::default())
+}
+
+fn add(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
+    let before = observable(reach, args[1])?.fetch_add(args[0], Ordering::Relaxed);
+    Ok(Outcome::value(before.wrapping_add(args[0])))
+}
+
+/// Reads a control word below 160, or an observable of the window behind that.
+fn load(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
+    let from = args[0] as usize;
+    let value = match from.checked_sub(CONTROL_MIN_WORDS) {
+        None => reach.ring.control()[from].load(Ordering::Relaxed),
+        Some(index) => reach
+            .window
+            .get(index)
+            .ok_or(fault::INDEX_OUT_OF_RANGE)?
+            .load(Ordering::Relaxed),
+    };
+    observable(reach, args[1])?.store(value, Ordering::Relaxed);
+    Ok(Outcome::value(value))
+}
+
+fn compare_swap(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
+    let old = observable(reach, args[0])?
+        .compare_exchange(args[1], args[2], Ordering::AcqRel, Ordering::Acquire)
+        .unwrap_or_else(|other| other);
+    Ok(Outcome::value(old))
+}
+
+/// Copies observables; ranges may overlap.
+fn copy(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
+    let range = |start: u32| {
+        let start = start as usize;
+        reach
+            .window
+            .get(start..start.checked_add(args[2] as usize)?)
+    };
+    let (Some(from), Some(to)) = (range(args[0]), range(args[1])) else {
+        return Err(fault::INDEX_OUT_OF_RANGE);
+    };
+    let move_word = |(from, to): (&AtomicU32, &AtomicU32)| {
+        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    };
+    if args[1] <= args[0] {
+        from.iter().zip(to).for_each(move_word);
+    } else {
+        from.iter().zip(to).rev().for_each(move_word);
+    }
+    Ok(Outcome::default())
+}
+
+fn printf(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
+    reach.ring.log([args[0], args[1], args[2], reach.slot]);
+    Ok(Outcome::default())
+}
+
+fn shutdown(reach: &Reach<'_>, _args: &[u32]) -> Result<Outcome, u32> {
+    reach.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
+    reach.ring.wake_workers();
+    Ok(Outcome::default())
+}
+
+/// The inner operations of a packed slot, in order; the first that faults faults the slot. The result is that of the last.
+fn packed(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
+    let mut bytes = [0; gristmill_protocol::ARGS_PER_SLOT * 4];
+    for (word, arg) in bytes.chunks_exact_mut(4).zip(args) {
+        word.copy_from_slice(&arg.to_le_bytes());
+    }
+    let (ops, words) = (usize::from(bytes[0]), usize::from(bytes[1]));
+    let first_arg = (2 + 2 * ops).div_ceil(4);
+    let inner_args = args
+        .get(first_arg..first_arg + words)
+        .ok_or(fault::BAD_PACKED_SLOT)?;
+    let mut outcome = Outcome::default();
+    for index in 0..ops {
+        let at = 2 + 2 * index;
+        let number = u32::from(bytes[at]);
+        let offset = usize::from(bytes[at + 1]);
+        let inner = inner_args.get(offset..).ok_or(fault::BAD_PACKED_SLOT)?;
+        outcome = match run(number, reach, inner) {
+            Some(Err(fault::BAD_ARGUMENT)) | None => return Err(fault::BAD_PACKED_SLOT),
+            Some(result) => result?,
+        };
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,17 @@
+//! CRC32C: the Castagnoli CRC of the chunk (RFC 3720, B.4). Chunks' results combine to the file's.
+
+use super::{StreamOpcode, StreamSlot};
+use gristmill_ring::{Outcome, RecordWriter};
+
+pub(super) struct Crc32c;
+
+impl StreamOpcode for Crc32c {
+    fn run(
+        &self,
+        bytes: &[u8],
+        _slot: &StreamSlot,
+        _records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32> {
+        Ok(Outcome::value(crc32c::crc32c(bytes)))
+    }
+}

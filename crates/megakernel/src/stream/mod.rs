@@ -1,0 +1,98 @@
+//! Stream opcodes: what a worker does with the bytes of a landed chunk.
+//!
+//! Each is a file here and one line in [`run`]. A user's own opcode is a [`StreamOpcode`] in a
+//! [`StreamJob::Custom`], under a number of the user range.
+
+mod crc32c;
+mod histogram;
+mod lines;
+mod scan;
+
+pub use scan::{ScanMode, ScanSet};
+
+use gristmill_protocol::{fault, opcode};
+use gristmill_ring::{Outcome, RecordWriter};
+use std::sync::Arc;
+
+/// A chunk's place and the mode it is asked about in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamSlot {
+    /// Mode and flags (`ARG_MODE`).
+    pub mode: u32,
+    /// Position of the chunk's first own byte in its file.
+    pub offset: u64,
+    /// Where to go on after an overflow; 0 at first.
+    pub resume: u32,
+}
+
+/// An opcode over a chunk's bytes.
+pub trait StreamOpcode: Send + Sync {
+    /// Runs over `bytes`, the chunk's own bytes. Results go into the outcome and into `records`, which is empty.
+    ///
+    /// # Errors
+    /// A reason of [`fault`]: the slot completes as FAULT.
+    fn run(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot,
+        records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32>;
+}
+
+/// A stream opcode with what it needs, registered with the kernel when it is launched. Slots name it by its index.
+#[derive(Clone)]
+pub enum StreamJob {
+    /// SCAN for a set of patterns.
+    Scan(Arc<ScanSet>),
+    /// HISTOGRAM.
+    Histogram,
+    /// LINES.
+    Lines,
+    /// CRC32C.
+    Crc32c,
+    /// An opcode of the user's, under its number.
+    Custom(u32, Arc<dyn StreamOpcode>),
+}
+
+impl StreamJob {
+    /// The opcode that slots of this job carry.
+    pub fn opcode(&self) -> u32 {
+        match self {
+            StreamJob::Scan(_) => opcode::SCAN,
+            StreamJob::Histogram => opcode::HISTOGRAM,
+            StreamJob::Lines => opcode::LINES,
+            StreamJob::Crc32c => opcode::CRC32C,
+            StreamJob::Custom(opcode, _) => *opcode,
+        }
+    }
+}
+
+impl std::fmt::Debug for StreamJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StreamJob({:#x})", self.opcode())
+    }
+}
+
+/// Runs a registered job.
+///
+/// # Errors
+/// A reason of [`fault`].
+pub(crate) fn run(
+    job: &StreamJob,
+    bytes: &[u8],
+    slot: &StreamSlot,
+    records: &mut RecordWriter<'_>,
+) -> Result<Outcome, u32> {
+    match job {
+        StreamJob::Scan(set) => set.run(bytes, slot, records),
+        StreamJob::Histogram => histogram::Histogram.run(bytes, slot, records),
+        StreamJob::Lines => lines::Lines.run(bytes, slot, records),
+        StreamJob::Crc32c => crc32c::Crc32c.run(bytes, slot, records),
+        StreamJob::Custom(_, custom) => custom.run(bytes, slot, records),
+    }
+}
+
+/// A position within a chunk as a result word. Chunks are at most 1 GiB, so it fits; a broken promise is a fault.
+pub(crate) fn word(position: usize) -> Result<u32, u32> {
+    u32::try_from(position).map_err(|_| fault::INDEX_OUT_OF_RANGE)
+}

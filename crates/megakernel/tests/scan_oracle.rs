@@ -1,0 +1,183 @@
+//! SCAN's answers beside a naive search, over random bytes, patterns and modes. Proptest prints the failing case.
+
+use gristmill_megakernel::{ScanMode, ScanSet, StreamOpcode, StreamSlot};
+use gristmill_protocol::{completion, stream};
+use gristmill_ring::RecordMemory;
+use proptest::prelude::*;
+
+/// All `(start, pattern)` in the order of their ends, then of patterns; naively.
+fn occurrences(bytes: &[u8], patterns: &[Vec<u8>], fold: bool) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for start in 0..bytes.len() {
+        for (index, pattern) in patterns.iter().enumerate() {
+            let same = bytes.get(start..start + pattern.len()).is_some_and(|here| {
+                if fold {
+                    here.eq_ignore_ascii_case(pattern)
+                } else {
+                    here == pattern
+                }
+            });
+            if same {
+                found.push((start, index));
+            }
+        }
+    }
+    found.sort_by_key(|(start, index)| (start + patterns[*index].len(), *index));
+    found
+}
+
+/// Runs a slot, and again from where it overflowed, until it is through: the parts' results and all records.
+fn run(
+    set: &ScanSet,
+    bytes: &[u8],
+    mode: u32,
+    record_words: u32,
+) -> (Vec<[u32; 8]>, Vec<(u32, u32)>) {
+    let memory = RecordMemory::new(1, record_words).unwrap();
+    let (mut parts, mut records, mut resume) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let mut writer = memory.writer(0).unwrap();
+        let slot = StreamSlot {
+            mode,
+            offset: 0,
+            resume,
+        };
+        let outcome = set.run(bytes, &slot, &mut writer).unwrap();
+        records.extend((0..outcome.records).map(|index| memory.get(0, index)));
+        parts.push(outcome.results);
+        if outcome.flags & completion::FLAG_OVERFLOW == 0 {
+            return (parts, records);
+        }
+        assert!(outcome.records > 0, "an overflow without progress");
+        resume = outcome.results[stream::RESULT_RESUME];
+        assert!(parts.len() <= bytes.len() + 2, "never through");
+    }
+}
+
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let byte =
+        prop_oneof![4 => prop::sample::select(b"abAB".to_vec()), 1 => Just(b'\n'), 1 => Just(0_u8)];
+    prop::collection::vec(byte, 0..200)
+}
+
+fn patterns(most: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let byte = prop::sample::select(b"abAB\0".to_vec());
+    prop::collection::vec(prop::collection::vec(byte, 1..5), 1..most)
+}
+
+/// Enough patterns for every kind of engine, from one byte to the automaton.
+fn some_patterns() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    prop_oneof![patterns(2), patterns(9), patterns(60)]
+}
+
+fn word(position: Option<usize>) -> u32 {
+    position.map_or(stream::NONE, |at| u32::try_from(at).unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn lines_are_counted_and_recorded_as_a_naive_search_does(
+        bytes in text(),
+        patterns in some_patterns(),
+        fold in any::<bool>(),
+        empty in prop::bool::weighted(0.05),
+        record_words in 2_u32..40,
+    ) {
+        let mut patterns = patterns;
+        if empty {
+            patterns.push(Vec::new());
+        }
+        let set = ScanSet::build(&patterns, fold, ScanMode::Lines).unwrap();
+        let matches = |line: &[u8]| {
+            empty || !occurrences(line, &patterns, fold).is_empty()
+        };
+        let first = bytes.iter().position(|byte| *byte == b'\n');
+        let last = bytes.iter().rposition(|byte| *byte == b'\n');
+        let mut interior = Vec::new();
+        if let (Some(first), Some(last)) = (first, last) {
+            let mut at = first + 1;
+            while at < last + 1 {
+                let end = at + bytes[at..].iter().position(|byte| *byte == b'\n').unwrap();
+                if matches(&bytes[at..end]) {
+                    interior.push((word(Some(at)), word(Some(end + 1))));
+                }
+                at = end + 1;
+            }
+        }
+        let mut edges = 0;
+        if matches(&bytes[..first.unwrap_or(bytes.len())]) && !bytes.is_empty() {
+            edges |= stream::HEAD_MATCH;
+        }
+        let tail = last.map_or(0, |last| last + 1);
+        if tail < bytes.len() && matches(&bytes[tail..]) {
+            edges |= stream::TAIL_MATCH;
+        }
+        let flags = stream::WANT_NEWLINES | stream::WANT_NUL;
+        let newlines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let nul = bytes.iter().position(|byte| *byte == 0);
+
+        let (parts, records) = run(&set, &bytes, stream::MODE_LINES | flags, record_words);
+        prop_assert_eq!(&records, &interior);
+        let counted: u32 = parts.iter().map(|part| part[stream::RESULT_MATCHES]).sum();
+        prop_assert_eq!(counted as usize, interior.len());
+        for part in &parts {
+            prop_assert_eq!(part[stream::RESULT_NEWLINES] as usize, newlines);
+            prop_assert_eq!(part[stream::RESULT_FIRST_NEWLINE], word(first));
+            prop_assert_eq!(part[stream::RESULT_LAST_NEWLINE], word(last));
+            prop_assert_eq!(part[stream::RESULT_FIRST_NUL], word(nul));
+            if !bytes.is_empty() {
+                prop_assert_eq!(part[stream::RESULT_EDGES], edges);
+            }
+        }
+        let (parts, _) = run(&set, &bytes, stream::MODE_COUNT_LINES, 2);
+        prop_assert_eq!(parts.len(), 1);
+        prop_assert_eq!(parts[0][stream::RESULT_MATCHES] as usize, interior.len());
+
+        let (parts, _) = run(&set, &bytes, stream::MODE_ANY, 2);
+        let any = edges != 0 || !interior.is_empty();
+        if !bytes.is_empty() {
+            prop_assert_eq!(parts[0][stream::RESULT_MATCHES], u32::from(any));
+            let matched = parts[0][stream::RESULT_FIRST_MATCH] != stream::NONE;
+            prop_assert_eq!(matched, any);
+        }
+    }
+
+    #[test]
+    fn every_occurrence_is_recorded_once_however_often_the_area_overflows(
+        bytes in text(),
+        patterns in some_patterns(),
+        fold in any::<bool>(),
+        record_words in prop_oneof![Just(2_000_u32), 120_u32..200],
+    ) {
+        let set = ScanSet::build(&patterns, fold, ScanMode::All).unwrap();
+        let expected: Vec<(u32, u32)> = occurrences(&bytes, &patterns, fold)
+            .into_iter()
+            .map(|(start, pattern)| (word(Some(start)), word(Some(pattern))))
+            .collect();
+        let (parts, records) = run(&set, &bytes, stream::MODE_ALL, record_words);
+        prop_assert_eq!(&records, &expected);
+        let counted: u32 = parts.iter().map(|part| part[stream::RESULT_MATCHES]).sum();
+        prop_assert_eq!(counted as usize, expected.len());
+    }
+}
+
+#[test]
+fn a_hundred_thousand_patterns_are_taken_and_one_more_refused() {
+    let mut patterns: Vec<String> = (0..100_000)
+        .map(|index| format!("pattern {index:06}"))
+        .collect();
+    let set = ScanSet::build(&patterns, false, ScanMode::Lines).unwrap();
+    let (parts, records) = run(
+        &set,
+        b"head\na line with pattern 099999 in it\nnone here\ntail",
+        stream::MODE_LINES,
+        64,
+    );
+    assert_eq!((parts[0][0], records), (1, vec![(5, 38)]));
+    patterns.push("one more".into());
+    assert!(ScanSet::build(&patterns, false, ScanMode::Lines).is_err());
+    assert!(ScanSet::build::<&[u8]>(&[], false, ScanMode::Lines).is_err());
+    assert!(ScanSet::build(&[""], false, ScanMode::All).is_err());
+}

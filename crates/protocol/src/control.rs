@@ -1,0 +1,104 @@
+//! The control words: what host and device tell each other beside the slots, and the observables behind them.
+//!
+//! SHUTDOWN, masks, quotas and PRIORITY_OFFSETS are the host's to write (an opcode may set SHUTDOWN); the counters and
+//! the observables are the device's. A tenant id without a mask word is refused: the functions here that take one
+//! answer `None`, so that nobody reads what lies behind the table.
+
+use core::ops::Range;
+
+/// Words before the observables.
+pub const CONTROL_MIN_WORDS: usize = 160;
+
+/// Non-zero asks the kernel to leave after the slot in hand.
+pub const SHUTDOWN: usize = 0;
+/// Slots finished.
+pub const DONE_COUNT: usize = 1;
+/// Holds [`TENANT_MASK_BASE_VALUE`], the number of the first mask word.
+pub const TENANT_BASE: usize = 2;
+/// What [`TENANT_BASE`] holds.
+pub const TENANT_MASK_BASE_VALUE: u32 = 3;
+/// First tenant mask.
+pub const TENANT_MASKS: usize = 3;
+/// Tenants that have a mask word.
+pub const TENANT_MASK_WORDS: usize = 29;
+/// Mask of a tenant that may run everything; zero means that it may not run.
+pub const TENANT_OPEN: u32 = u32::MAX;
+/// First tenant quota: slots that a tenant may have in flight.
+pub const TENANT_QUOTAS: usize = 32;
+/// Quota words. Only those of tenants with a mask count.
+pub const TENANT_QUOTA_WORDS: usize = 32;
+/// A quota that nobody has changed.
+pub const DEFAULT_QUOTA: u32 = 1_000_000;
+/// First fairness counter, by tenant id modulo [`TENANT_FAIRNESS_WORDS`].
+pub const TENANT_FAIRNESS: usize = 64;
+/// Fairness counters.
+pub const TENANT_FAIRNESS_WORDS: usize = 32;
+/// First execution counter, by opcode.
+pub const METRICS: usize = 96;
+/// Opcodes that have an execution counter: 0 and up.
+pub const METRIC_WORDS: usize = 32;
+/// +1 by the device for each BATCH_FENCE that completes.
+pub const EPOCH: usize = 128;
+/// First partition start: see [`priority`](crate::priority).
+pub const PRIORITY_OFFSETS: usize = 129;
+/// Partition starts, and a sentinel.
+pub const PRIORITY_OFFSET_WORDS: usize = 6;
+/// Claims that a lower priority got because it had waited long enough.
+pub const PRIORITY_STARVATION: usize = 135;
+/// First claim counter, by priority.
+pub const PRIORITY_FAIRNESS: usize = 136;
+/// Claim counters.
+pub const PRIORITY_FAIRNESS_WORDS: usize = 5;
+/// First observable.
+pub const OBSERVABLES: usize = CONTROL_MIN_WORDS;
+/// Most observables that a region may have (64 MiB of them).
+pub const MAX_OBSERVABLES: u32 = 1 << 24;
+
+/// `first + index`, for an index below `count`.
+fn word_of(first: usize, count: usize, index: u32) -> Option<usize> {
+    let index = usize::try_from(index).ok()?;
+    (index < count).then(|| first + index)
+}
+
+/// Word of a tenant's mask; `None` for a tenant that has none.
+#[must_use]
+pub fn mask_word(tenant: u32) -> Option<usize> {
+    word_of(TENANT_MASKS, TENANT_MASK_WORDS, tenant)
+}
+
+/// Word of a tenant's quota; `None` for a tenant that has no mask, and so may not run at all.
+#[must_use]
+pub fn quota_word(tenant: u32) -> Option<usize> {
+    word_of(TENANT_QUOTAS, TENANT_MASK_WORDS, tenant)
+}
+
+/// Word of the fairness counter that a tenant shares with those whose ids are equal modulo 32.
+#[must_use]
+pub fn fairness_word(tenant: u32) -> usize {
+    let [.., low] = tenant.to_be_bytes();
+    TENANT_FAIRNESS + usize::from(low) % TENANT_FAIRNESS_WORDS
+}
+
+/// Word of an opcode's execution counter; `None` for an opcode that has none.
+#[must_use]
+pub fn metric_word(opcode: u32) -> Option<usize> {
+    word_of(METRICS, METRIC_WORDS, opcode)
+}
+
+/// Word of an observable, whatever the size of the region; `None` where it cannot be counted.
+#[must_use]
+pub fn observable_word(index: u32) -> Option<usize> {
+    OBSERVABLES.checked_add(usize::try_from(index).ok()?)
+}
+
+/// The observables of one open tenant, of `open` in all, which stands at `rank` among them by id: all windows are
+/// equal, and what cannot be dealt equally is nobody's. `None` for a rank that is none.
+#[must_use]
+pub fn observable_window(observables: u32, open: u32, rank: u32) -> Option<Range<u32>> {
+    if rank >= open {
+        return None;
+    }
+    let share = observables / open;
+    let start = share * rank;
+    Some(start..start + share)
+}

@@ -1,0 +1,128 @@
+//! The debug log that PRINTF writes: a cursor word, then records of four words.
+//!
+//! The device owns it. The cursor counts the records that were appended, those included that a full log had to drop; so
+//! what the cursor says beyond the capacity is how many were dropped.
+
+use crate::{words, PipelineError};
+use alloc::vec::Vec;
+use core::ops::Deref;
+
+/// Word of the cursor.
+pub const CURSOR: usize = 0;
+/// First word of the first record.
+pub const RECORDS: usize = 1;
+/// Words in a record.
+pub const RECORD_WORDS: usize = 4;
+/// Records that a log has unless told otherwise.
+pub const DEFAULT_RECORDS: u32 = 64;
+/// Most records that a log may have (16 MiB of them).
+pub const MAX_RECORDS: u32 = 1 << 20;
+
+const RECORD_BYTES: usize = RECORD_WORDS * words::WORD_BYTES;
+
+/// What one PRINTF left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct DebugRecord {
+    /// Which message.
+    pub format_id: u32,
+    /// Its two arguments.
+    pub args: [u32; 2],
+    /// The slot that it came from.
+    pub slot: u32,
+}
+
+impl DebugRecord {
+    /// The record's words.
+    #[must_use]
+    pub const fn words(&self) -> [u32; RECORD_WORDS] {
+        [self.format_id, self.args[0], self.args[1], self.slot]
+    }
+
+    /// The record of these words.
+    #[must_use]
+    pub const fn from_words(words: [u32; RECORD_WORDS]) -> Self {
+        let [format_id, a1, a2, slot] = words;
+        Self {
+            format_id,
+            args: [a1, a2],
+            slot,
+        }
+    }
+}
+
+/// A decoded log: the records that are there, in order, and how many are not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DebugLog {
+    /// The records that are there.
+    pub records: Vec<DebugRecord>,
+    /// Records that were dropped because the log was full.
+    pub dropped: u32,
+}
+
+impl Deref for DebugLog {
+    type Target = [DebugRecord];
+
+    fn deref(&self) -> &[DebugRecord] {
+        &self.records
+    }
+}
+
+impl IntoIterator for DebugLog {
+    type Item = DebugRecord;
+    type IntoIter = alloc::vec::IntoIter<DebugRecord>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.records.into_iter()
+    }
+}
+
+/// Whole records that a log of this many bytes has room for.
+#[must_use]
+pub fn capacity(log_bytes: usize) -> usize {
+    log_bytes.saturating_sub(RECORDS * words::WORD_BYTES) / RECORD_BYTES
+}
+
+/// Decodes whatever is there: of a log that is cut short, the whole records. `written` is not trusted beyond that.
+pub(crate) fn decode_lenient(bytes: &[u8]) -> DebugLog {
+    let appended = words::read(bytes, CURSOR).unwrap_or(0);
+    let room = u32::try_from(capacity(bytes.len())).unwrap_or(u32::MAX);
+    let present = appended.min(room);
+    let records = bytes
+        .get(RECORDS * words::WORD_BYTES..)
+        .unwrap_or_default()
+        .chunks_exact(RECORD_BYTES)
+        .zip(0..present)
+        .filter_map(|(record, _)| words::read_array(record, 0))
+        .map(DebugRecord::from_words)
+        .collect();
+    DebugLog {
+        records,
+        dropped: appended - present,
+    }
+}
+
+/// Refuses bytes that cannot be a log.
+pub(crate) fn check_shape(bytes: &[u8]) -> Result<(), PipelineError> {
+    let header = RECORDS * words::WORD_BYTES;
+    if bytes.len() >= header && (bytes.len() - header) % RECORD_BYTES == 0 {
+        return Ok(());
+    }
+    Err(PipelineError::Decode {
+        what: "a debug log",
+        offset: bytes.len(),
+        fix: "hand in one word and then whole records of 16 bytes",
+    })
+}
+
+/// Appends a record; false where the log was full: then it is dropped, and counted.
+pub(crate) fn append(bytes: &mut [u8], record: &DebugRecord) -> Result<bool, PipelineError> {
+    check_shape(bytes)?;
+    let appended = words::read(bytes, CURSOR).unwrap_or(0);
+    let kept = usize::try_from(appended)
+        .ok()
+        .and_then(|index| index.checked_mul(RECORD_WORDS)?.checked_add(RECORDS))
+        .is_some_and(|first| words::write_all(bytes, first, &record.words()));
+    let counted = words::write(bytes, CURSOR, appended.saturating_add(1));
+    debug_assert!(counted, "the shape was checked");
+    Ok(kept)
+}

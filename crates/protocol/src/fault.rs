@@ -1,0 +1,64 @@
+//! Why a slot faulted. A completion entry's FAULT word has the reason in its low half and a detail in its high half
+//! (for a program, its instruction).
+
+/// No fault.
+pub const NONE: u32 = 0;
+/// No handler for the opcode.
+pub const UNKNOWN_OPCODE: u32 = 1;
+/// The tenant's mask is closed, or its mask does not let it use the opcode.
+pub const TENANT_MASKED: u32 = 2;
+/// The tenant has as many slots in flight as its quota allows.
+pub const QUOTA: u32 = 3;
+/// An index beyond the tenant's observables, or beyond the control words.
+pub const INDEX_OUT_OF_RANGE: u32 = 4;
+/// A packed slot whose payload is not well formed.
+pub const BAD_PACKED_SLOT: u32 = 5;
+/// An argument that the opcode cannot take.
+pub const BAD_ARGUMENT: u32 = 6;
+/// The chunk named is not one that the host has lent.
+pub const CHUNK_NOT_LENT: u32 = 7;
+/// The worker that ran the slot panicked.
+pub const WORKER_PANICKED: u32 = 8;
+/// A tenant id that has no mask word.
+pub const BAD_TENANT: u32 = 9;
+/// The job named is not registered with the kernel.
+pub const NO_SUCH_JOB: u32 = 10;
+
+/// A reason in words; takes a bare reason or a whole FAULT word.
+#[must_use]
+pub const fn name(word: u32) -> &'static str {
+    match reason(word) {
+        NONE => "no fault",
+        UNKNOWN_OPCODE => "no handler for this opcode",
+        TENANT_MASKED => "the tenant's mask does not allow it",
+        QUOTA => "the tenant's quota is used up",
+        INDEX_OUT_OF_RANGE => "an index is out of range",
+        BAD_PACKED_SLOT => "the packed slot is not well formed",
+        BAD_ARGUMENT => "an argument is not one that the opcode takes",
+        CHUNK_NOT_LENT => "the chunk is not lent to the device",
+        WORKER_PANICKED => "the worker that ran it panicked",
+        BAD_TENANT => "there is no such tenant",
+        NO_SUCH_JOB => "the job is not registered with the kernel",
+        _ => "an unknown reason",
+    }
+}
+
+/// The FAULT word of a reason and a detail. Of the reason the low half counts.
+#[must_use]
+pub const fn word(reason: u32, detail: u16) -> u32 {
+    let [high, low] = detail.to_be_bytes();
+    (reason & 0xFFFF) | u32::from_be_bytes([high, low, 0, 0])
+}
+
+/// The reason in a FAULT word.
+#[must_use]
+pub const fn reason(word: u32) -> u32 {
+    word & 0xFFFF
+}
+
+/// The detail in a FAULT word.
+#[must_use]
+pub const fn detail(word: u32) -> u16 {
+    let [high, low, _, _] = word.to_be_bytes();
+    u16::from_be_bytes([high, low])
+}

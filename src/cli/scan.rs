@@ -1,0 +1,445 @@
+//! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
+
+use crate::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
+use crate::mill::{Control, Mill};
+use crate::source::{FileList, Source, Tree, STDIN_NAME};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal, Read};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Most paths for which ripgrep maps files, if all of them are files.
+const MAPPED_PATHS: usize = 10;
+
+/// Flags of `gristmill scan`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(args_override_self = true)]
+pub struct ScanArgs {
+    /// What to search for: a string, taken as it is. With -e or -f this is a path.
+    #[arg(required_unless_present_any = ["patterns", "pattern_files"])]
+    pattern: Option<OsString>,
+
+    /// Files and directories to search. `-` is standard input.
+    ///
+    /// Without a path, standard input is searched if it is a file or a pipe, and the current directory if not.
+    paths: Vec<PathBuf>,
+
+    /// A string to search for; may be given several times.
+    ///
+    /// Where several patterns match at one place, the one given first is the match that -o, --color and --json show.
+    #[arg(
+        short = 'e',
+        long = "regexp",
+        value_name = "PATTERN",
+        allow_hyphen_values = true
+    )]
+    patterns: Vec<OsString>,
+
+    /// Search for the lines of a file; `-` is standard input. May be given several times.
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "PATTERNFILE",
+        allow_hyphen_values = true
+    )]
+    pattern_files: Vec<PathBuf>,
+
+    /// Match ASCII letters in either case. (ripgrep also folds letters outside ASCII.)
+    #[arg(short = 'i', long)]
+    ignore_case: bool,
+
+    /// List every occurrence, overlapping ones too, as path, byte offset and pattern.
+    ///
+    /// Whole files are searched as bytes: lines and NULs mean nothing, and patterns may hold newlines. Occurrences come
+    /// in the order in which they end; those that end together in the order in which patterns were given. With --json
+    /// each is a record of type `occurrence`.
+    #[arg(long, conflicts_with_all = ["only_matching", "max_count", "line_number", "heading"])]
+    all: bool,
+
+    /// Print the number of matching lines of each file that has any; with -o, the number of matches.
+    #[arg(short = 'c', long)]
+    count: bool,
+
+    /// Print only the paths of files with a match.
+    #[arg(short = 'l', long)]
+    files_with_matches: bool,
+
+    /// Print nothing, and end with the first match: the exit code is the answer.
+    #[arg(short = 'q', long)]
+    quiet: bool,
+
+    /// Print only what matches, each match in a row of its own.
+    #[arg(short = 'o', long)]
+    only_matching: bool,
+
+    /// End a file after so many matching lines.
+    #[arg(short = 'm', long, value_name = "NUM")]
+    max_count: Option<u64>,
+
+    /// Show line numbers. This is the default on a terminal.
+    #[arg(short = 'n', long, overrides_with = "no_line_number")]
+    line_number: bool,
+
+    /// Show no line numbers.
+    #[arg(short = 'N', long, overrides_with = "line_number")]
+    no_line_number: bool,
+
+    /// Show the byte offset of each line; with -o, of each match.
+    #[arg(short = 'b', long)]
+    byte_offset: bool,
+
+    /// Show the path in every row. This is the default if more than one file may be searched.
+    #[arg(short = 'H', long, overrides_with = "no_filename")]
+    with_filename: bool,
+
+    /// Show no paths.
+    #[arg(short = 'I', long, overrides_with = "with_filename")]
+    no_filename: bool,
+
+    /// Show a file's path once, above its rows. This is the default on a terminal.
+    #[arg(long, overrides_with = "no_heading")]
+    heading: bool,
+
+    /// Show paths in rows, not above them.
+    #[arg(long, overrides_with = "heading")]
+    no_heading: bool,
+
+    /// End paths with a NUL, instead of a colon or a newline.
+    #[arg(short = '0', long)]
+    null: bool,
+
+    /// When to colour: never, auto (on a terminal), always or ansi (the same as always).
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: ColorWhen,
+
+    /// Print JSON Lines, ripgrep's: records of type begin, match, end and summary.
+    #[arg(long, conflicts_with_all = ["count", "files_with_matches"])]
+    json: bool,
+
+    /// Search files that hold NULs as if they were text.
+    #[arg(short = 'a', long)]
+    text: bool,
+
+    /// End with totals, and with the path that the bytes took.
+    #[arg(long)]
+    stats: bool,
+
+    /// Search only files that match this glob, or with a leading `!` that do not. May be given several times; the last
+    /// that matches decides. Goes before all ignore rules.
+    #[arg(
+        short = 'g',
+        long = "glob",
+        value_name = "GLOB",
+        allow_hyphen_values = true
+    )]
+    globs: Vec<String>,
+
+    /// Search hidden files and directories too.
+    #[arg(short = '.', long)]
+    hidden: bool,
+
+    /// Do not honour ignore files: .gitignore, .ignore, .rgignore and git's others.
+    #[arg(long)]
+    no_ignore: bool,
+
+    /// Search the files named in a list, one a line; `-` is standard input. They count as named outright.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files_from: Option<PathBuf>,
+
+    /// The order of files: `path`, or `none`, as they finish.
+    #[arg(long, value_name = "ORDER", default_value = "none")]
+    sort: SortBy,
+
+    /// Worker threads; 0 means one for each core.
+    #[arg(short = 'j', long, value_name = "NUM", default_value_t = 0)]
+    threads: usize,
+}
+
+/// The order of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SortBy {
+    None,
+    Path,
+}
+
+/// When rows are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ColorWhen {
+    Never,
+    Auto,
+    Always,
+    Ansi,
+}
+
+impl ColorWhen {
+    /// ripgrep's rule: a terminal that can, and nobody who says no.
+    fn colors(self, terminal: bool) -> bool {
+        match self {
+            ColorWhen::Never => false,
+            ColorWhen::Always | ColorWhen::Ansi => true,
+            ColorWhen::Auto => {
+                terminal
+                    && std::env::var_os("NO_COLOR").is_none()
+                    && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+            }
+        }
+    }
+}
+
+/// A scan as asked for on the command line.
+struct Asked {
+    job: ScanJob,
+    source: Box<dyn Source>,
+    heading: bool,
+    /// The directory that is searched was not named.
+    default_directory: bool,
+}
+
+impl ScanArgs {
+    /// The patterns, in the order of -e, then -f.
+    fn patterns(&self) -> Result<Vec<Vec<u8>>, String> {
+        let mut patterns: Vec<Vec<u8>> = self
+            .patterns
+            .iter()
+            .map(|pattern| pattern.as_bytes().to_vec())
+            .collect();
+        if !self.names_patterns() {
+            patterns.extend(self.pattern.iter().map(|p| p.as_bytes().to_vec()));
+        }
+        for path in &self.pattern_files {
+            let mut text = Vec::new();
+            let (read, shown) = if path == Path::new("-") {
+                (io::stdin().lock().read_to_end(&mut text), STDIN_NAME.into())
+            } else {
+                let file = File::open(path);
+                let read = file.and_then(|mut file| file.read_to_end(&mut text));
+                (read, path.display().to_string())
+            };
+            read.map_err(|error| format!("{shown}: {error}"))?;
+            patterns.extend(lines(&text).map(<[u8]>::to_vec));
+        }
+        Ok(patterns)
+    }
+
+    /// Whether patterns come from flags, so that the first argument is a path.
+    fn names_patterns(&self) -> bool {
+        !self.patterns.is_empty() || !self.pattern_files.is_empty()
+    }
+
+    /// The paths that were named.
+    fn named_paths(&self) -> Vec<PathBuf> {
+        let first = self.pattern.iter().filter(|_| self.names_patterns());
+        first
+            .map(PathBuf::from)
+            .chain(self.paths.iter().cloned())
+            .collect()
+    }
+
+    fn report(&self) -> Report {
+        match () {
+            () if self.quiet => Report::Quiet,
+            () if self.count && self.only_matching => Report::CountMatches,
+            () if self.count => Report::Count,
+            () if self.files_with_matches => Report::Paths,
+            () if self.only_matching => Report::Matches,
+            () => Report::Lines,
+        }
+    }
+
+    /// The job, for the paths that are searched.
+    fn job(&self, patterns: Vec<Vec<u8>>, paths: &[PathBuf]) -> ScanJobBuilder {
+        let terminal = io::stdout().is_terminal();
+        let only_stdin = paths == [Path::new("-")];
+        let is_file = |path: &PathBuf| path.is_file();
+        let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
+        let wants_path = self.with_filename || self.all || several;
+        let numbers = self.json || self.line_number || (terminal && !only_stdin);
+        ScanJob::builder()
+            .patterns(patterns)
+            .case_insensitive(self.ignore_case)
+            .all(self.all)
+            .report(self.report())
+            .with_path(wants_path && !self.no_filename)
+            .heading(self.headings())
+            .sequential(
+                self.sort == SortBy::Path || (paths.len() == 1 && paths.iter().all(is_file)),
+            )
+            .line_numbers(numbers && !self.no_line_number)
+            .byte_offsets(self.byte_offset)
+            .color(self.color.colors(terminal))
+            .null(self.null)
+            .json(self.json)
+            .limit(self.max_count)
+            .text(self.text)
+            .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
+            .totals(self.stats)
+    }
+
+    fn headings(&self) -> bool {
+        !self.no_heading && !self.all && (self.heading || io::stdout().is_terminal())
+    }
+
+    /// What is asked for; `None` if it is known that nothing can be found.
+    fn asked(&self) -> Result<Option<Asked>, String> {
+        let patterns = self.patterns()?;
+        let mut paths = self.named_paths();
+        let default_directory = paths.is_empty() && self.files_from.is_none() && {
+            let taken = self.pattern_files.iter().any(|path| path == Path::new("-"));
+            let directory = taken || !stdin_is_readable();
+            paths.push(if directory { "./" } else { "-" }.into());
+            directory
+        };
+        if patterns.is_empty() || self.max_count == Some(0) {
+            return Ok(None);
+        }
+        let job = self
+            .job(patterns, &paths)
+            .build()
+            .map_err(|error| error.to_string())?;
+        let source: Box<dyn Source> = match &self.files_from {
+            Some(list) if list == Path::new("-") => {
+                Box::new(FileList::new(BufReader::new(io::stdin())))
+            }
+            Some(list) => {
+                let file =
+                    File::open(list).map_err(|error| format!("{}: {error}", list.display()))?;
+                Box::new(FileList::new(BufReader::new(file)))
+            }
+            None => {
+                let mut tree = Tree::new(paths)
+                    .hidden(self.hidden)
+                    .ignore_files(!self.no_ignore)
+                    .sorted(self.sort == SortBy::Path)
+                    .strip_dot(default_directory);
+                for glob in &self.globs {
+                    tree = tree.glob(glob);
+                }
+                Box::new(tree.walk().map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Some(Asked {
+            job,
+            source,
+            heading: self.headings() && matches!(self.report(), Report::Lines | Report::Matches),
+            default_directory,
+        }))
+    }
+}
+
+/// The lines of a pattern file, without their ends.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|&byte| byte == b'\n').map(|line| {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        line.strip_suffix(b"\r").unwrap_or(line)
+    })
+}
+
+/// Whether standard input is something that a search without paths would mean.
+fn stdin_is_readable() -> bool {
+    let stdin = io::stdin();
+    let kind = stdin
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|stdin| File::from(stdin).metadata())
+        .map(|metadata| metadata.file_type());
+    !stdin.is_terminal()
+        && kind.is_ok_and(|kind| kind.is_file() || kind.is_fifo() || kind.is_socket())
+}
+
+/// Runs `gristmill scan`.
+pub fn run(args: &ScanArgs) -> ExitCode {
+    let started = Instant::now();
+    let asked = match args.asked() {
+        Ok(Some(asked)) => asked,
+        Ok(None) => return ExitCode::from(1),
+        Err(error) => {
+            eprintln!("gristmill: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match search(args, asked, started) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("gristmill: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
+    let job = Arc::new(asked.job);
+    let mill = Mill::builder()
+        .workers(args.threads)
+        .ordered(args.sort == SortBy::Path)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let control = Control::default().on_error(|error| {
+        let path = error
+            .path
+            .as_ref()
+            .map(|path| format!("{}: ", path.display()));
+        let offset = error.offset.map(|offset| format!("offset {offset}: "));
+        eprintln!(
+            "gristmill: {}{}{}",
+            path.unwrap_or_default(),
+            offset.unwrap_or_default(),
+            error.reason
+        );
+    });
+    let stdout = io::stdout()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| format!("standard output: {error}"))?;
+    let mut output = File::from(stdout);
+    let report = if asked.heading {
+        let mut separated = Separated::new(&mut output);
+        mill.run(asked.source, Arc::clone(&job), &mut separated, &control)
+    } else {
+        mill.run(asked.source, Arc::clone(&job), &mut output, &control)
+    }
+    .map_err(|error| error.to_string())?;
+    let mut failed = report.failures > 0;
+    for error in job.take_errors() {
+        failed = true;
+        eprintln!(
+            "gristmill: {}: offset {}: {}",
+            error.path.display(),
+            error.offset,
+            error.error
+        );
+    }
+    if asked.default_directory && report.files == 0 && report.failures == 0 {
+        failed = true;
+        eprintln!(
+            "gristmill: no files were searched: all are empty directories, hidden or ignored; name files, or give \
+             --hidden or --no-ignore"
+        );
+    }
+    let mut written = report.output;
+    if written.is_ok() {
+        let elapsed = started.elapsed();
+        if args.json {
+            written = job.totals().write_json(&mut output, elapsed);
+        } else if args.stats {
+            written = job.totals().write_text(&mut output, elapsed);
+        }
+    }
+    if let Err(error) = written {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            failed = true;
+            eprintln!("gristmill: standard output: {error}");
+        }
+    }
+    Ok(match (job.found(), failed) {
+        (true, false) => ExitCode::SUCCESS,
+        (true, true) if args.quiet => ExitCode::SUCCESS,
+        (_, true) => ExitCode::from(2),
+        (false, false) => ExitCode::from(1),
+    })
+}
