@@ -93,6 +93,23 @@ fn timeless(rows: &[u8]) -> String {
     text
 }
 
+/// Where rows begin to differ.
+fn difference(expected: &str, got: &str) -> String {
+    let cut = |row: Option<&str>| row.map(|row| row.chars().take(300).collect::<String>());
+    let (mut expected, mut got) = (expected.lines(), got.lines());
+    for number in 1.. {
+        let rows = (expected.next(), got.next());
+        if rows.0 != rows.1 || rows.0.is_none() {
+            return format!(
+                "row {number}\n  rg        {:?}\n  gristmill {:?}",
+                cut(rows.0),
+                cut(rows.1)
+            );
+        }
+    }
+    String::new()
+}
+
 fn words(arguments: &[&str]) -> Vec<OsString> {
     arguments.iter().map(OsString::from).collect()
 }
@@ -103,14 +120,13 @@ fn same_with(tree: &Tree, arguments: &[OsString], stdin: Option<&Path>) {
     let (got_rows, expected_rows) = (timeless(&got.stdout), timeless(&expected.stdout));
     assert!(
         got_rows == expected_rows && got.status.code() == expected.status.code(),
-        "{arguments:?} in {}\n--- rg, {:?}\n{}{}--- gristmill, {:?}\n{}{}",
+        "{arguments:?} < {stdin:?} in {}\nrg {:?} {}\ngristmill {:?} {}\n{}",
         tree.root.display(),
         expected.status,
-        expected_rows.chars().take(4000).collect::<String>(),
         String::from_utf8_lossy(&expected.stderr),
         got.status,
-        got_rows.chars().take(4000).collect::<String>(),
         String::from_utf8_lossy(&got.stderr),
+        difference(&expected_rows, &got_rows),
     );
     assert_eq!(
         got.stderr.is_empty(),
@@ -208,8 +224,10 @@ fn a_walked_tree_is_answered_as_ripgrep_answers_it() {
         &["needle"][..],
         &["needle", "."],
         &["needle", "./"],
-        &["needle", "sub", "zz", "a b"],
-        &["needle", "sub/../sub"],
+        &["needle", "sub/deeper", "zz", "a b"],
+        // Anchored ignore rules of a directory above: ripgrep 13 passes over them, later ones and the crate do not.
+        &["--no-ignore", "needle", "sub/../sub"],
+        &["--no-ignore", "needle", "link-to-dir"],
         &["-n", "needle"],
         &["-N", "-b", "needle"],
         &["-nb", "needle", "."],
@@ -263,10 +281,10 @@ fn a_walked_tree_is_answered_as_ripgrep_answers_it() {
         &["-e", "-dash", "-e", "hay", "-c"],
         &["-e", "zero"],
         &["--json", "needle"],
-        &["--json", "-N", "needle", "sub"],
+        &["--json", "-N", "needle", "sub/deeper"],
         &["--json", "-i", "needle", "."],
         &["--json", "-m1", "needle"],
-        &["", "sub"],
+        &["", "sub/deeper"],
         &["-c", ""],
         &["-o", "", "crlf.txt"],
         &["-n", "-H", "needle"],
@@ -304,7 +322,6 @@ fn named_files_are_answered_as_ripgrep_answers_them() {
         "many-lines",
         "./kept.log",
         "link-to-file",
-        "link-to-dir",
         "sub/deeper/../deeper/text.rs",
     ];
     let flags = [
@@ -408,6 +425,8 @@ fn patterns_come_from_files_and_standard_input() {
         return;
     }
     let tree = mixed_tree();
+    // ripgrep's buffer stays as large as this file makes it, and then its reads are other ones.
+    fs::remove_file(tree.root.join("long-lines")).unwrap();
     tree.write("patterns", "needle in\nfirst\n");
     tree.write("patterns-crlf", "needle in\r\nfirst");
     tree.write("patterns-none", "");
@@ -443,6 +462,8 @@ fn totals_are_ripgreps_and_the_path_taken_follows() {
         return;
     }
     let tree = mixed_tree();
+    // ripgrep's buffer stays as large as this file makes it, and then its reads are other ones.
+    fs::remove_file(tree.root.join("long-lines")).unwrap();
     for arguments in [
         &["--stats", "needle", "--sort", "path"][..],
         &["--stats", "-c", "needle", "--sort", "path"],
@@ -462,7 +483,8 @@ fn totals_are_ripgreps_and_the_path_taken_follows() {
         let got = timeless(&gristmill(&tree, &words(arguments), None).stdout);
         assert!(
             got.starts_with(&expected),
-            "{arguments:?}\n--- rg\n{expected}\n--- gristmill\n{got}"
+            "{arguments:?} {}",
+            difference(&expected, &got)
         );
         assert!(got.len() > expected.len(), "{arguments:?}: no path taken");
     }
@@ -557,7 +579,7 @@ fn random_trees_are_answered_as_ripgrep_answers_them() {
     }
     for seed in 1..=12 {
         println!("seed {seed}");
-        let mut random = Random(seed * 0x9E37_79B9_7F4A_7C15);
+        let mut random = Random(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15));
         let tree = Tree::new();
         // ripgrep's buffer stays as large as an earlier file's longest line made it, which changes how far it looks in
         // binary files: so a tree has the ones or the others.

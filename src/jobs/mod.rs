@@ -7,9 +7,9 @@
 //!
 //! A new job is a new file here and one line in the list below.
 
-pub mod digest;
+
 pub mod scan;
-pub mod stats;
+
 
 use crate::source::Entry;
 use gristmill_megakernel::StreamJob;

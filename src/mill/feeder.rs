@@ -452,7 +452,8 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     fn read(&mut self, piece: Piece, buffer: ChunkBuf, registered: bool) -> bool {
         if self.reader.is_none() {
             let config = ReaderConfig {
-                depth: self.run.config.depth.max(BATCH_FILES as u32),
+                // The window, and a batch of first reads beside it.
+                depth: self.run.config.depth + BATCH_FILES as u32,
                 path: self.run.config.read_path,
             };
             match ChunkReader::new(config) {

@@ -421,7 +421,8 @@ impl<P> ReadQueue<P> {
                 } else {
                     self.counters.bytes_plain += u64::from(bytes);
                 }
-                if whole {
+                // What a stream has is wanted now: its next bytes may be long in coming.
+                if whole || flight.op.offset == NO_OFFSET {
                     self.finish(index, false, None);
                 } else {
                     self.counters.short_reads += 1;

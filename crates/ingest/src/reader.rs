@@ -303,8 +303,8 @@ impl ChunkReader {
     }
 
     /// The next read that is over, in the order of completion. It does not wait (but a positioned read of a file is
-    /// done here, and takes what it takes). Short reads are continued until the length asked for, the file's end or an
-    /// error.
+    /// done here, and takes what it takes). Short reads of files are continued until the length asked for, the file's
+    /// end or an error; a stream's read lands with what there was.
     pub fn poll(&mut self) -> Option<Landed> {
         self.engine.poll()
     }

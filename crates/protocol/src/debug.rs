@@ -104,7 +104,7 @@ pub(crate) fn decode_lenient(bytes: &[u8]) -> DebugLog {
 /// Refuses bytes that cannot be a log.
 pub(crate) fn check_shape(bytes: &[u8]) -> Result<(), PipelineError> {
     let header = RECORDS * words::WORD_BYTES;
-    if bytes.len() >= header && (bytes.len() - header) % RECORD_BYTES == 0 {
+    if bytes.len() >= header && (bytes.len() - header).is_multiple_of(RECORD_BYTES) {
         return Ok(());
     }
     Err(PipelineError::Decode {

@@ -63,6 +63,12 @@ impl PositionedEngine {
                 Ok(bytes) => {
                     *done += bytes;
                     stats.bytes_positioned += bytes as u64;
+                    if read.offset == NO_OFFSET {
+                        return Progress::Landed {
+                            end: false,
+                            error: None,
+                        };
+                    }
                     stats.short_reads += u64::from(*done < len);
                 }
                 Err(libc::EINTR) => stats.retries += 1,

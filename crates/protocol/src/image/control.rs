@@ -275,7 +275,7 @@ fn tenant_words(tenant: u32) -> Result<(usize, usize), PipelineError> {
 /// Refuses bytes that cannot be control words.
 fn check(bytes: &[u8]) -> Result<(), PipelineError> {
     let least = control::CONTROL_MIN_WORDS * words::WORD_BYTES;
-    if bytes.len() < least || bytes.len() % words::WORD_BYTES != 0 {
+    if bytes.len() < least || !bytes.len().is_multiple_of(words::WORD_BYTES) {
         return Err(PipelineError::Decode {
             what: "the control words",
             offset: bytes.len(),

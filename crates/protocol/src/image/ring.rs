@@ -164,7 +164,7 @@ impl Megakernel {
     /// [`PipelineError::Decode`] for bytes that are no ring; [`PipelineError::InvalidArgument`] for a slot that is not
     /// there.
     pub fn try_read_slot(ring_bytes: &[u8], slot: u32) -> Result<SlotImage, PipelineError> {
-        if ring_bytes.len() % SLOT_BYTES != 0 {
+        if !ring_bytes.len().is_multiple_of(SLOT_BYTES) {
             return Err(PipelineError::Decode {
                 what: "a ring",
                 offset: ring_bytes.len(),
@@ -193,7 +193,7 @@ fn all_args(used: &[u32]) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
 
 /// Where a slot lies in a ring.
 fn slot_range(ring_bytes: &[u8], slot: u32) -> Result<Range<usize>, PipelineError> {
-    if ring_bytes.len() % SLOT_BYTES != 0 {
+    if !ring_bytes.len().is_multiple_of(SLOT_BYTES) {
         return Err(refused(
             "hand in whole slots of 64 bytes, as encode_empty_ring makes them",
         ));

@@ -364,7 +364,7 @@ impl ReadSlot {
 /// The slots of a queue, or what is wrong with it.
 fn slots(bytes: &[u8]) -> Result<Range<u32>, PipelineError> {
     let count = u32::try_from(bytes.len() / IO_SLOT_BYTES).unwrap_or(u32::MAX);
-    if bytes.len() % IO_SLOT_BYTES != 0 || count > IO_SLOT_COUNT {
+    if !bytes.len().is_multiple_of(IO_SLOT_BYTES) || count > IO_SLOT_COUNT {
         return Err(PipelineError::Decode {
             what: "an io queue",
             offset: bytes.len(),
