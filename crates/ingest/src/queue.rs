@@ -46,6 +46,8 @@ pub(crate) struct ReadOp {
     pub(crate) offset: u64,
     /// Index in the ring's buffer table of the registered buffer that holds the target.
     pub(crate) fixed_buffer: Option<u16>,
+    /// Whether fewer bytes than asked for are the answer, rather than to be continued: what a stream has is wanted now.
+    pub(crate) take_short: bool,
 }
 
 /// A read that is over.
@@ -421,8 +423,7 @@ impl<P> ReadQueue<P> {
                 } else {
                     self.counters.bytes_plain += u64::from(bytes);
                 }
-                // What a stream has is wanted now: its next bytes may be long in coming.
-                if whole || flight.op.offset == NO_OFFSET {
+                if whole || flight.op.take_short {
                     self.finish(index, false, None);
                 } else {
                     self.counters.short_reads += 1;

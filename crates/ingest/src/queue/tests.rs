@@ -23,6 +23,7 @@ fn op(file: &impl AsRawFd, target: &mut [u8], fixed_buffer: Option<u16>) -> Read
         len: u32::try_from(target.len()).unwrap(),
         offset: 0,
         fixed_buffer,
+        take_short: false,
     }
 }
 
@@ -136,6 +137,7 @@ fn reads_that_never_end_are_leaked_with_their_memory_where_that_is_allowed() {
         len: 64,
         offset: NO_OFFSET,
         fixed_buffer: None,
+        take_short: false,
     };
     // SAFETY: the target is never freed, and the pipe lives longer than the queue.
     unsafe { queue.submit(op, std::sync::Arc::clone(&owned)) }

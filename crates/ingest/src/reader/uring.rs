@@ -65,6 +65,7 @@ impl Engine for UringEngine {
             len,
             offset,
             fixed_buffer,
+            take_short: offset == NO_OFFSET,
         };
         let owned = Owned {
             file,
