@@ -1,27 +1,112 @@
-//! The command-line tool: a file for each command, and here what they share.
+//! The command-line tool: a file for each command, and in `common` what they share.
+//!
+//! Each flag is defined once, in its command's file; parser, help, manual page and completions come from there.
 
-pub mod scan;
+mod common;
+mod digest;
+mod doctor;
+mod progress;
+mod report;
+mod scan;
+mod stats;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Stream files through io_uring into a persistent kernel: scan, digest and summarise more bytes than fit in memory.
+/// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in memory.
+///
+/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check), 2 something
+/// failed, 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "gristmill", version, propagate_version = true)]
-pub struct Cli {
+#[command(name = "gristmill", version, max_term_width = 100)]
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Find fixed strings, with ripgrep's flags and ripgrep's answers.
-    Scan(scan::ScanArgs),
+    /// Find fixed strings, with ripgrep's flags and ripgrep's answers
+    Scan(Box<scan::ScanArgs>),
+    /// Print or check the CRC-32C of each file
+    Digest(digest::DigestArgs),
+    /// Count bytes and lines, and tell the histogram and entropy of bytes
+    Stats(stats::StatsArgs),
+    /// Tell what this machine can do, and what would change it
+    Doctor(doctor::DoctorArgs),
+    /// Print the manual page, in roff
+    Man,
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
-/// Runs the tool with the process's arguments.
+/// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Scan(args) => scan::run(&args),
+    let result = match Cli::parse().command {
+        Command::Scan(args) => Ok(scan::run(&args)),
+        Command::Digest(args) => digest::run(&args),
+        Command::Stats(args) => stats::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Man => print(&manual()),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "gristmill", &mut text);
+            print(&text)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        common::complain(&error);
+        ExitCode::from(2)
+    })
+}
+
+/// Prints a command's whole answer.
+fn print(text: &[u8]) -> Result<ExitCode, String> {
+    let mut output = common::stdout()?;
+    match output.write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {error}; what was not written is lost"))
+        }
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
+
+/// The manual page: every command with its flags, from their one definition.
+fn manual() -> Vec<u8> {
+    let mut page = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    let mut write = || -> io::Result<()> {
+        let main = clap_mangen::Man::new(command.clone());
+        main.render_title(&mut page)?;
+        main.render_name_section(&mut page)?;
+        main.render_synopsis_section(&mut page)?;
+        main.render_description_section(&mut page)?;
+        for sub in command.get_subcommands() {
+            let name = sub.get_name().to_owned();
+            if name == "help" {
+                continue;
+            }
+            writeln!(page, ".SH \"GRISTMILL {}\"", name.to_uppercase())?;
+            let sub = clap_mangen::Man::new(sub.clone());
+            let mut section = Vec::new();
+            sub.render_description_section(&mut section)?;
+            sub.render_synopsis_section(&mut section)?;
+            sub.render_options_section(&mut section)?;
+            // Sections of a command are subsections of the page.
+            let text = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
+            page.write_all(text.as_bytes())?;
+        }
+        page.write_all(DIFFERENCES.as_bytes())
+    };
+    // Writing to memory does not fail.
+    let _ = write();
+    page
+}
+
+/// What `scan` does otherwise than ripgrep; part of the manual page.
+const DIFFERENCES: &str = include_str!("differences.roff");

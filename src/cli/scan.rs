@@ -1,11 +1,11 @@
 //! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
 
 use crate::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
-use crate::mill::{Control, Mill};
+use crate::mill::{Control, Mill, RunReport};
 use crate::source::{FileList, Source, Tree, STDIN_NAME};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Read};
+use std::io::{self, BufReader, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
@@ -421,13 +421,19 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
              --hidden or --no-ignore"
         );
     }
-    let mut written = report.output;
+    let mut written = match &report.output {
+        Ok(()) => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+    };
     if written.is_ok() {
         let elapsed = started.elapsed();
         if args.json {
             written = job.totals().write_json(&mut output, elapsed);
         } else if args.stats {
             written = job.totals().write_text(&mut output, elapsed);
+        }
+        if args.stats && written.is_ok() {
+            written = write_path_taken(&report, args.json, &mut output);
         }
     }
     if let Err(error) = written {
@@ -442,4 +448,82 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
         (_, true) => ExitCode::from(2),
         (false, false) => ExitCode::from(1),
     })
+}
+
+/// Writes which path the bytes of a run took; with `json` as a record of type `path`.
+fn write_path_taken(report: &RunReport, json: bool, output: &mut dyn Write) -> io::Result<()> {
+    let (reads, stages) = (&report.reads, &report.stages);
+    let paths = report.read_paths.join(", ");
+    if json {
+        let record = serde_json::json!({
+            "type": "path",
+            "data": {
+                "back_end": report.backend,
+                "workers": report.workers,
+                "launches": report.kernel.launches,
+                "slots": report.kernel.slots,
+                "read_path": paths,
+                "fallbacks": report.fallbacks,
+                "bytes": {
+                    "registered": reads.bytes_registered,
+                    "mapped": reads.bytes_mapped,
+                    "positioned": reads.bytes_positioned,
+                },
+                "reads": reads.reads,
+                "queue_depth": {
+                    "configured": report.depth,
+                    "mean": reads.depth_mean(),
+                    "max": reads.depth_max,
+                },
+                "chunks": report.chunks,
+                "chunk_bytes": report.chunk_bytes,
+                "seconds": {
+                    "source": stages.source.as_secs_f64(),
+                    "open": stages.open.as_secs_f64(),
+                    "read": stages.read.as_secs_f64(),
+                    "kernel": stages.kernel.as_secs_f64(),
+                    "collect": stages.collect.as_secs_f64(),
+                    "write": stages.write.as_secs_f64(),
+                },
+            },
+        });
+        return writeln!(output, "{record}");
+    }
+    writeln!(
+        output,
+        "back end: {}, {} workers, {} launches, {} slots",
+        report.backend, report.workers, report.kernel.launches, report.kernel.slots
+    )?;
+    writeln!(output, "read path: {paths}")?;
+    for reason in &report.fallbacks {
+        writeln!(output, "not taken: {reason}")?;
+    }
+    writeln!(
+        output,
+        "bytes by path: {} registered, {} mapped, {} positioned; {} reads",
+        reads.bytes_registered, reads.bytes_mapped, reads.bytes_positioned, reads.reads
+    )?;
+    writeln!(
+        output,
+        "queue depth: {:.1} on average, {} at most, {} configured",
+        reads.depth_mean(),
+        reads.depth_max,
+        report.depth
+    )?;
+    writeln!(
+        output,
+        "chunks: {} of at most {} bytes",
+        report.chunks, report.chunk_bytes
+    )?;
+    writeln!(
+        output,
+        "seconds by stage, all workers together: {:.3} source, {:.3} open, {:.3} read, {:.3} kernel, {:.3} collect, \
+         {:.3} write",
+        stages.source.as_secs_f64(),
+        stages.open.as_secs_f64(),
+        stages.read.as_secs_f64(),
+        stages.kernel.as_secs_f64(),
+        stages.collect.as_secs_f64(),
+        stages.write.as_secs_f64()
+    )
 }

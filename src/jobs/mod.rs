@@ -8,7 +8,10 @@
 //! A new job is a new file here and one line in the list below.
 
 
+pub mod digest;
+pub mod names;
 pub mod scan;
+pub mod stats;
 
 
 use crate::source::Entry;

@@ -1,0 +1,323 @@
+//! What commands share: their flags for sources and the engine, how they run a job, and how they end.
+
+use super::progress::{Estimate, Shown};
+use super::report;
+use crate::jobs::Job;
+use crate::mill::{Control, Mill, RunReport};
+use crate::source::{FileList, Source, Stdin, Tree};
+use crate::uring::reader::ReadPathChoice;
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+
+/// Which files `digest` and `stats` read.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SourceArgs {
+    /// Files and directories to read; every file in a directory is. `-`, or no path at all, is standard input.
+    paths: Vec<PathBuf>,
+
+    /// Read the names of files from this file, one a line; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files_from: Option<PathBuf>,
+
+    /// Names in --files-from end with a NUL, not with a newline.
+    #[arg(short = '0', long, requires = "files_from")]
+    null: bool,
+
+    /// Read only files that match this glob, or with a leading `!` that do not. May be given several times.
+    #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
+    glob: Vec<String>,
+
+    /// Pass over what `scan` passes over: hidden files, and what ignore files name.
+    #[arg(long)]
+    ignore: bool,
+
+    /// Follow symbolic links.
+    #[arg(short = 'L', long)]
+    follow: bool,
+
+    /// The order of files: `path`, or `none` for files as they finish.
+    #[arg(long, value_name = "SORTBY", default_value = "none")]
+    sort: Sort,
+}
+
+/// The order of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sort {
+    /// As files finish.
+    None,
+    /// By path.
+    Path,
+}
+
+impl SourceArgs {
+    /// Whether files come by path.
+    pub fn sorted(&self) -> bool {
+        self.sort == Sort::Path
+    }
+
+    fn tree(&self) -> Tree {
+        let tree = Tree::new(self.paths.iter().cloned())
+            .hidden(!self.ignore)
+            .ignore_files(self.ignore)
+            .follow(self.follow)
+            .sorted(self.sorted());
+        self.glob.iter().fold(tree, |tree, glob| tree.glob(glob))
+    }
+
+    /// The source.
+    ///
+    /// # Errors
+    /// What cannot be opened or parsed, in words.
+    pub fn source(&self) -> Result<Box<dyn Source>, String> {
+        if let Some(list) = &self.files_from {
+            let source = if list == Path::new("-") {
+                FileList::new(BufReader::new(io::stdin()))
+            } else {
+                let file = File::open(list).map_err(|error| {
+                    format!("{}: {error}; name a readable list", list.display())
+                })?;
+                FileList::new(BufReader::new(file))
+            };
+            return Ok(Box::new(source.nul(self.null)));
+        }
+        if self.paths.is_empty() {
+            return Ok(Box::new(Stdin::new()));
+        }
+        Ok(Box::new(
+            self.tree().walk().map_err(|error| error.to_string())?,
+        ))
+    }
+
+    /// What a progress display may count beforehand.
+    pub fn estimate(&self) -> Option<Estimate> {
+        let countable = self.files_from.is_none()
+            && !self.paths.is_empty()
+            && !self.paths.iter().any(|path| path == Path::new("-"));
+        countable.then(|| Estimate::new(self.tree()))
+    }
+}
+
+/// How files are read and where the kernel runs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EngineArgs {
+    /// Worker threads, each with a reader of its own. 0 is one for each core.
+    #[arg(short = 'j', long = "workers", visible_alias = "threads", value_name = "NUM", default_value_t = 0)]
+    pub workers: usize,
+
+    /// Where the kernel runs. This build has one back end, `cpu`; `auto` takes the best there is.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub backend: BackendChoice,
+
+    /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), or `auto`: io_uring, and pread where it
+    /// is refused.
+    #[arg(long, value_name = "PATH", default_value = "auto")]
+    pub read_path: ReadPathArg,
+
+    /// Bytes in a chunk, such as 256K or 1M.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512K")]
+    pub chunk_size: usize,
+
+    /// Reads in flight at most, for each worker.
+    #[arg(long, value_name = "NUM", default_value_t = crate::mill::DEFAULT_DEPTH)]
+    pub depth: u32,
+
+    /// Read past the page cache, with O_DIRECT, where the file system allows it.
+    #[arg(long)]
+    pub direct: bool,
+}
+
+/// Back ends by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BackendChoice {
+    /// The best there is.
+    Auto,
+    /// Worker threads.
+    Cpu,
+}
+
+/// Read paths by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReadPathArg {
+    /// io_uring, and positioned reads where it is refused.
+    Auto,
+    /// io_uring.
+    Registered,
+    /// Positioned reads.
+    Positioned,
+}
+
+impl EngineArgs {
+    /// The mill that these flags describe.
+    ///
+    /// # Errors
+    /// A value out of range, in words.
+    pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
+        // Both choices name the same back end while there is one.
+        let (BackendChoice::Auto | BackendChoice::Cpu) = self.backend;
+        Mill::builder()
+            .workers(self.workers)
+            .chunk_bytes(self.chunk_size)
+            .depth(self.depth)
+            .direct(self.direct)
+            .read_path(match self.read_path {
+                ReadPathArg::Auto => ReadPathChoice::Auto,
+                ReadPathArg::Registered => ReadPathChoice::Registered,
+                ReadPathArg::Positioned => ReadPathChoice::Positioned,
+            })
+            .ordered(ordered)
+            .build()
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// A size in bytes, with K, M or G for powers of 1,024.
+fn parse_size(text: &str) -> Result<usize, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    digits
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| "not a size; write a number of bytes, such as 262144 or 256K".into())
+}
+
+/// Whether a progress display is wanted.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReportArgs {
+    /// End with the path that was taken, on standard error: back end, read path, bytes by path, queue depth, time by
+    /// stage.
+    #[arg(long)]
+    pub stats: bool,
+
+    /// Show no progress. It is shown on a terminal only, and only when a run takes more than a second.
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+/// How a command ended, short of its own answer.
+#[derive(Debug)]
+pub struct Ended {
+    /// The run's report.
+    pub report: RunReport,
+    /// Whether something failed, and was told.
+    pub failed: bool,
+    /// Whether the user ended it.
+    pub interrupted: bool,
+    /// Whether the reader of standard output went away.
+    pub unread: bool,
+}
+
+impl Ended {
+    /// The exit code: 2 for failures, 130 after SIGINT, else what the command found.
+    pub fn code(&self, answer: u8) -> ExitCode {
+        if self.interrupted {
+            ExitCode::from(130)
+        } else if self.failed {
+            ExitCode::from(2)
+        } else {
+            ExitCode::from(answer)
+        }
+    }
+}
+
+/// Standard output as a file: whole blocks go out in one call, and its errors are seen.
+///
+/// # Errors
+/// In words, where there is no standard output.
+pub fn stdout() -> Result<File, String> {
+    io::stdout()
+        .as_fd()
+        .try_clone_to_owned()
+        .map(File::from)
+        .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
+}
+
+/// Tells an error on standard error.
+pub fn complain(error: &str) {
+    // Nothing can be done where standard error is closed.
+    let _ = writeln!(io::stderr(), "gristmill: {error}");
+}
+
+/// Runs a job: SIGINT ends it early, progress is shown, failures are told.
+///
+/// # Errors
+/// Where the run cannot start, in words.
+pub fn run<J: Job + 'static>(
+    mill: &Mill,
+    source: impl Source + 'static,
+    job: Arc<J>,
+    output: &mut dyn Write,
+    args: &ReportArgs,
+    estimate: Option<Estimate>,
+) -> Result<Ended, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    // The second SIGINT ends the process at once: the first has set the flag that arms it.
+    for register in [
+        signal_hook::flag::register_conditional_shutdown(
+            signal_hook::consts::SIGINT,
+            130,
+            Arc::clone(&stop),
+        ),
+        signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&stop)),
+    ] {
+        register.map_err(|error| format!("cannot watch for SIGINT: {error}"))?;
+    }
+    let control = Control::with_stop(Arc::clone(&stop));
+    let shown = Shown::start(control.progress(), estimate, !args.no_progress);
+    let told = shown.clone();
+    let control = control.on_error(move |error| {
+        told.aside(|| complain(&report::file_error(error)));
+    });
+    let mut output = shown.writer(output);
+    let result = mill.run(source, job, &mut output, &control);
+    shown.finish();
+    let report = result.map_err(|error| error.to_string())?;
+    let mut failed = report.failures > 0;
+    let mut unread = false;
+    if let Err(error) = &report.output {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            unread = true;
+        } else {
+            failed = true;
+            complain(&format!("standard output: {error}; what was not written is lost"));
+        }
+    }
+    if args.stats {
+        // Nothing can be done where standard error is closed.
+        let _ = io::stderr().write_all(report::text(&report).as_bytes());
+    }
+    let interrupted = report.stopped && report.output.is_ok();
+    if interrupted {
+        complain("interrupted: what was done so far is above");
+    }
+    Ok(Ended {
+        report,
+        failed,
+        interrupted,
+        unread,
+    })
+}
+
+/// Ends a command whose last rows are its own: writes them, and tells when that fails.
+pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
+    if ended.unread || ended.report.output.is_err() {
+        return;
+    }
+    if let Err(error) = output.write_all(rows).and_then(|()| output.flush()) {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            ended.unread = true;
+        } else {
+            ended.failed = true;
+            complain(&format!("standard output: {error}; what was not written is lost"));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Reports in words: what a run did, and what failed.
+
+use crate::mill::{FileError, RunReport};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// `PATH: offset N: reason`.
+pub fn file_error(error: &FileError) -> String {
+    let mut text = String::new();
+    if let Some(path) = &error.path {
+        let _ = write!(text, "{}: ", path.display());
+    }
+    if let Some(offset) = error.offset {
+        let _ = write!(text, "offset {offset}: ");
+    }
+    text + &error.reason
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+/// A rate or an amount of bytes, with a decimal prefix.
+pub fn bytes(amount: f64) -> String {
+    let mut amount = amount;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if amount < 1000.0 {
+            return if unit == "B" {
+                format!("{amount:.0} B")
+            } else {
+                format!("{amount:.2} {unit}")
+            };
+        }
+        amount /= 1000.0;
+    }
+    format!("{amount:.2} TB")
+}
+
+/// The path that a run took, line by line.
+pub fn text(report: &RunReport) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<14}{value}");
+    };
+    let seconds = report.elapsed.as_secs_f64().max(1e-9);
+    line(
+        "back end",
+        format!("{}, {} workers", report.backend, report.workers),
+    );
+    let paths = if report.read_paths.is_empty() {
+        "none: nothing was read".to_owned()
+    } else {
+        report.read_paths.join(", ")
+    };
+    line("read path", paths);
+    for reason in &report.fallbacks {
+        line("fallback", reason.clone());
+    }
+    if report.direct_refused > 0 {
+        line(
+            "fallback",
+            format!("O_DIRECT was refused for {} files", report.direct_refused),
+        );
+    }
+    let reads = &report.reads;
+    line(
+        "bytes",
+        format!(
+            "{} in {}: {}/s",
+            report.bytes,
+            millis(report.elapsed),
+            bytes(report.bytes as f64 / seconds)
+        ),
+    );
+    line(
+        "by path",
+        format!(
+            "{} registered, {} mapped, {} positioned",
+            reads.bytes_registered, reads.bytes_mapped, reads.bytes_positioned
+        ),
+    );
+    line(
+        "files",
+        format!("{}, {} failures", report.files, report.failures),
+    );
+    line(
+        "chunks",
+        format!("{} of at most {} bytes", report.chunks, report.chunk_bytes),
+    );
+    line(
+        "reads",
+        format!(
+            "{} in {} calls, {} continued, {} retried",
+            reads.reads, reads.enters, reads.short_reads, reads.retries
+        ),
+    );
+    line(
+        "queue depth",
+        format!(
+            "{:.2} achieved, {} at most, {} allowed for each worker's large files",
+            reads.depth_mean(),
+            reads.depth_max,
+            report.depth
+        ),
+    );
+    let kernel = &report.kernel;
+    line(
+        "kernel",
+        format!(
+            "{} launches, {} leases, {} slots, {} faults",
+            kernel.launches, kernel.leases, kernel.slots, kernel.faults
+        ),
+    );
+    let stages = &report.stages;
+    line(
+        "time",
+        format!(
+            "source {}, open {}, read {}, kernel {}, collect {}, write {} (all workers together)",
+            millis(stages.source),
+            millis(stages.open),
+            millis(stages.read),
+            millis(stages.kernel),
+            millis(stages.collect),
+            millis(stages.write)
+        ),
+    );
+    text
+}
