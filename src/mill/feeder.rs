@@ -502,6 +502,14 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
     }
 
+    /// Ends after a stop: reads in flight are cancelled, what is open is closed as it stands.
+    fn stop(&mut self) -> Feed {
+        self.finish();
+        Feed::Finished
+    }
+}
+
+impl<J: Job> ChunkFeeder<J> {
     fn retire_reader(&mut self) {
         if let Some(reader) = self.reader.take() {
             let stages = std::mem::take(&mut self.stages);
@@ -514,19 +522,21 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
     }
 
-    /// Ends after a stop: reads in flight are cancelled, what is open is closed as it stands.
-    fn stop(&mut self) -> Feed {
+    fn finish(&mut self) {
         self.retire_reader();
         self.pending.clear();
         self.run.end();
         self.done = true;
-        Feed::Finished
     }
+}
 
-    fn finish(&mut self) {
-        self.retire_reader();
-        self.run.end();
-        self.done = true;
+/// Whichever way a feeder goes (the kernel may be shut down before it is called again, or it may have panicked), what it
+/// did is counted and nobody waits for it.
+impl<J: Job> Drop for ChunkFeeder<J> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.finish();
+        }
     }
 }
 

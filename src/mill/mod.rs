@@ -2,7 +2,7 @@
 //!
 //! A run is this pipeline, and each stage has a file here:
 //!
-//! - [`feeder`](self): every worker of the kernel has a feeder of its own, with its own io_uring. When the worker has
+//! - `feeder`: every worker of the kernel has a feeder of its own, with its own io_uring. When the worker has
 //!   nothing to claim, its feeder reads on: it takes entries from the source, opens them, lands chunks and publishes a
 //!   slot for each. A warm read is copied by the thread that submits it, so that thread claims the chunk next, while it
 //!   is in its cache.
@@ -36,8 +36,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Chunk size that is used where none is asked for, in bytes: small enough to be scanned while it is still in cache.
-pub const DEFAULT_CHUNK_BYTES: usize = 256 * 1024;
+/// Chunk size that is used where none is asked for, in bytes: large enough that a read costs little beside its copying,
+/// small enough to be scanned while it is still in cache.
+pub const DEFAULT_CHUNK_BYTES: usize = 512 * 1024;
 
 /// Reads in flight per reader where no other number is asked for.
 pub const DEFAULT_DEPTH: u32 = 8;
@@ -50,6 +51,12 @@ pub const HELD_ROWS_BYTES: usize = 16 << 20;
 
 /// Words of each slot's record area.
 const RECORD_WORDS: u32 = 16_384;
+
+/// Chunk buffers of each worker's reader at this depth: for its large files, and for a batch of small ones. Pages of a
+/// buffer that no read ever fills are never touched.
+pub fn chunks_per_worker(depth: u32) -> usize {
+    depth as usize + BATCH_FILES
+}
 
 /// Builds a [`Mill`].
 #[derive(Debug, Clone)]
@@ -244,7 +251,7 @@ impl Mill {
         let backend = CpuBackend;
         // Each reader has chunks for what it has in flight and for a batch of small files, and no slot is ever missing
         // for a chunk that has landed.
-        let pool = settings.depth as usize + BATCH_FILES;
+        let pool = chunks_per_worker(settings.depth);
         let chunks = u32::try_from(pool * settings.workers).unwrap_or(u32::MAX);
         let (memory, tokens) = ChunkMemory::map(chunks, settings.chunk_bytes)?;
         let slots = chunks.next_power_of_two();

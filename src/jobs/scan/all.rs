@@ -44,8 +44,7 @@ impl AllFile {
     /// Takes the next part of the next chunk; whether the file is answered.
     pub fn chunk(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> bool {
         if plan.decides_only() {
-            self.found |=
-                chunk.results[stream::RESULT_MATCHES] > 0 || self.straddles(plan, chunk);
+            self.found |= chunk.results[stream::RESULT_MATCHES] > 0 || self.straddles(plan, chunk);
             if self.found {
                 return true;
             }

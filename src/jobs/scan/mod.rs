@@ -14,10 +14,18 @@
 //! have read), `matcher` (searching on the host, where single matches are shown), `printer` and `json` (rows), `totals`,
 //! `plan` (what was asked).
 //!
-//! What differs from ripgrep 13: `case_insensitive` folds ASCII letters only; UTF-16 is not decoded (a UTF-8 byte order
-//! mark is taken off, as ripgrep does); patterns are bytes and need not be UTF-8; an empty pattern among forty or more
-//! matches every line. ripgrep's line buffer stays as large as an earlier file's lines made it, and then decides
-//! differently which lines before a NUL are printed; here it begins anew with each file.
+//! What differs from ripgrep 13:
+//!
+//! - `case_insensitive` folds ASCII letters only.
+//! - UTF-16 is not decoded, with a byte order mark or without. UTF-8's mark is taken off, as ripgrep does.
+//! - Patterns are bytes, and need not be UTF-8; there may be 100,000. An empty one among forty or more matches every
+//!   line, where ripgrep 13 searches for `(?:z{0})*`.
+//! - ripgrep's line buffer stays as large as the lines of earlier files made it, and then reads further into binary
+//!   files before it decides; here each file begins with 64 KiB. A pipe is taken to deliver as much as is asked for.
+//! - With headings and totals, the empty lines between files are not counted as printed.
+//!
+//! A line longer than 8 MiB is not kept while its end is awaited; if it matches it is read again, and is in memory whole
+//! while its row is made. From a stream it cannot be read again: it counts, but instead of a row there is an error.
 //!
 //! ```
 //! use gristmill::jobs::scan::{Report, ScanJob};
