@@ -3,11 +3,13 @@
 //!
 //! ```no_run
 //! use gristmill::{jobs::scan::ScanJob, mill::{Control, Mill}, source::Tree};
+//! use std::sync::Arc;
 //!
 //! # fn main() -> Result<(), gristmill::PipelineError> {
 //! let mill = Mill::builder().workers(2).build()?;
-//! let job = ScanJob::builder().pattern("needle").build()?;
-//! let report = mill.run(Tree::new(["/var/log"]), &job, &mut std::io::stdout(), &Control::default())?;
+//! let job = Arc::new(ScanJob::builder().pattern("needle").build()?);
+//! let source = Tree::new(["/var/log"]).walk()?;
+//! let report = mill.run(source, job, &mut std::io::stdout(), &Control::default())?;
 //! eprintln!("{} files, {} bytes", report.files, report.bytes);
 //! # Ok(())
 //! # }

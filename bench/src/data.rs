@@ -86,7 +86,10 @@ pub fn small_files(setting: &Setting, count: usize) -> Result<PathBuf, String> {
             let directory = root.join(format!("d{}", index / 100));
             std::fs::create_dir_all(&directory)?;
             let start = usize::try_from(numbers.below(text.len() as u64 - 4096)).unwrap_or(0);
-            std::fs::write(directory.join(format!("f{index}.txt")), &text[start..start + 4096])?;
+            std::fs::write(
+                directory.join(format!("f{index}.txt")),
+                &text[start..start + 4096],
+            )?;
         }
         std::fs::write(root.join("complete"), b"")
     };

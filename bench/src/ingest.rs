@@ -25,7 +25,8 @@ pub fn read_rate(path: &Path, direct: bool) -> Result<f64, String> {
         .map_err(|error| format!("{}: {error}", path.display()))?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     let file = Arc::new(OwnedFd::from(file));
-    let (_memory, mut chunks) = ChunkMemory::map(DEPTH, READ_BYTES).map_err(|error| error.to_string())?;
+    let (_memory, mut chunks) =
+        ChunkMemory::map(DEPTH, READ_BYTES).map_err(|error| error.to_string())?;
     let mut reader = ChunkReader::new(ReaderConfig {
         depth: DEPTH,
         path: ReadPathChoice::Registered,
@@ -41,9 +42,18 @@ pub fn read_rate(path: &Path, direct: bool) -> Result<f64, String> {
             let mut queued = false;
             while next < until {
                 let Some(buffer) = chunks.pop() else { break };
-                let len = usize::try_from(until - next).unwrap_or(READ_BYTES).min(READ_BYTES);
+                let len = usize::try_from(until - next)
+                    .unwrap_or(READ_BYTES)
+                    .min(READ_BYTES);
                 reader
-                    .submit(&file, next, buffer, if direct { READ_BYTES } else { len }, 0, true)
+                    .submit(
+                        &file,
+                        next,
+                        buffer,
+                        if direct { READ_BYTES } else { len },
+                        0,
+                        true,
+                    )
                     .map_err(|(_, error)| error.to_string())?;
                 next += READ_BYTES as u64;
                 queued = true;
@@ -97,15 +107,24 @@ fn ours(path: &Path, direct: bool) -> Result<f64, String> {
 fn fio(path: &Path, direct: bool) -> Result<f64, String> {
     let output = on_one_core(Path::new("fio"))
         .args(["--name=ingest", "--rw=read", "--bs=1m", "--iodepth=8"])
-        .args(["--ioengine=io_uring", "--fixedbufs", "--registerfiles", "--invalidate=0", "--thread"])
+        .args([
+            "--ioengine=io_uring",
+            "--fixedbufs",
+            "--registerfiles",
+            "--invalidate=0",
+            "--thread",
+        ])
         .args(["--output-format=json", "--readonly"])
         .arg(format!("--filename={}", path.display()))
         .arg(format!("--direct={}", u8::from(direct)))
         .output()
         .map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let start = text.find('{').ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
-    let json: serde_json::Value = serde_json::from_str(&text[start..]).map_err(|error| error.to_string())?;
+    let start = text
+        .find('{')
+        .ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let json: serde_json::Value =
+        serde_json::from_str(&text[start..]).map_err(|error| error.to_string())?;
     let bytes = json["jobs"][0]["read"]["io_bytes"].as_f64().unwrap_or(0.0);
     let millis = json["jobs"][0]["read"]["runtime"].as_f64().unwrap_or(0.0);
     if bytes == 0.0 || millis == 0.0 {

@@ -95,7 +95,7 @@ struct Args {
     #[arg(long, hide = true)]
     o_direct: bool,
     /// Internal: run a command and print its peak memory in KiB.
-    #[arg(long, hide = true, num_args = 1.., value_name = "COMMAND")]
+    #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, value_name = "COMMAND")]
     peak_of: Vec<String>,
 }
 
@@ -126,7 +126,10 @@ fn run(args: &Args) -> Result<(), String> {
     };
     std::fs::create_dir_all(&setting.data).map_err(|error| error.to_string())?;
     let mut table = String::new();
-    let _ = writeln!(table, "| benchmark | ours | peer | figure | goal | |\n|---|---|---|---|---|---|");
+    let _ = writeln!(
+        table,
+        "| benchmark | ours | peer | figure | goal | |\n|---|---|---|---|---|---|"
+    );
     for (name, about, benchmark) in BENCHMARKS {
         if !args.only.is_empty() && !args.only.iter().any(|only| only == name) {
             continue;
@@ -178,11 +181,17 @@ fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo")
         .lines()
-        .find_map(|line| line.strip_prefix("model name").map(|rest| rest.trim_start_matches([' ', '\t', ':']).to_owned()))
+        .find_map(|line| {
+            line.strip_prefix("model name")
+                .map(|rest| rest.trim_start_matches([' ', '\t', ':']).to_owned())
+        })
         .unwrap_or_default();
     let memory = read("/proc/meminfo")
         .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:").map(|rest| rest.trim().to_owned()))
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")
+                .map(|rest| rest.trim().to_owned())
+        })
         .unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(

@@ -22,7 +22,7 @@ fn peak(args: &[&str]) -> Result<f64, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let tool = process::gristmill()?;
     let output = Command::new(own)
-        .args(["--peak-of", "--"])
+        .arg("--peak-of")
         .arg(tool)
         .args(args)
         .output()
@@ -46,14 +46,24 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
     let small = small.to_str().ok_or("a path that is not UTF-8")?;
     let mut rows = Vec::new();
     for (name, args) in [
-        ("memory, one large file, counted", vec!["scan", "-c", "-e", "e", big]),
-        ("memory, one large file, every line printed", vec!["scan", "-n", "-e", "e", big]),
-        ("memory, many files, every line printed", vec!["scan", "-n", "--sort", "path", "-e", "e", small]),
+        (
+            "memory, one large file, counted",
+            vec!["scan", "-c", "-e", "e", big],
+        ),
+        (
+            "memory, one large file, every line printed",
+            vec!["scan", "-n", "-e", "e", big],
+        ),
+        (
+            "memory, many files, every line printed",
+            vec!["scan", "-n", "--sort", "path", "-e", "e", small],
+        ),
         ("memory, digest of many files", vec!["digest", small]),
     ] {
         let peak = peak(&args)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let buffers = (cores * gristmill::mill::chunks_per_worker(gristmill::mill::DEFAULT_DEPTH)
+        let buffers = (cores
+            * gristmill::mill::chunks_per_worker(gristmill::mill::DEFAULT_DEPTH)
             * gristmill::mill::DEFAULT_CHUNK_BYTES) as f64
             / f64::from(1 << 20);
         rows.push(Row {

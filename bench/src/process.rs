@@ -33,7 +33,10 @@ pub fn has(program: &str) -> Result<(), String> {
 /// Runs a command; its wall time in seconds, and its output where it is kept.
 fn timed(program: &Path, args: &[&str], keep: bool) -> Result<(f64, Vec<u8>), String> {
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
     command.stdout(if keep { Stdio::piped() } else { Stdio::null() });
     let began = Instant::now();
     let output = command
@@ -48,12 +51,20 @@ fn timed(program: &Path, args: &[&str], keep: bool) -> Result<(f64, Vec<u8>), St
 }
 
 /// Ours and rg in turn: seconds of each, pairwise. The answers must be the same, line by line in any order.
-fn pairs(setting: &Setting, ours: &[&str], peer: &[&str], compare: bool) -> Result<Vec<(f64, f64)>, String> {
+fn pairs(
+    setting: &Setting,
+    ours: &[&str],
+    peer: &[&str],
+    compare: bool,
+) -> Result<Vec<(f64, f64)>, String> {
     has("rg")?;
     let tool = gristmill()?;
     if compare {
         let sorted = |text: Vec<u8>| {
-            let mut lines: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            let mut lines: Vec<Vec<u8>> = text
+                .split(|byte| *byte == b'\n')
+                .map(<[u8]>::to_vec)
+                .collect();
             lines.sort();
             lines
         };
@@ -87,7 +98,8 @@ fn row(name: &str, pairs: &[(f64, f64)], goal: Goal) -> Row {
 }
 
 fn text(path: &Path) -> Result<&str, String> {
-    path.to_str().ok_or_else(|| "a path that is not UTF-8".into())
+    path.to_str()
+        .ok_or_else(|| "a path that is not UTF-8".into())
 }
 
 fn big(setting: &Setting) -> Result<PathBuf, String> {
@@ -148,7 +160,10 @@ pub fn small(setting: &Setting) -> Result<Vec<Row>, String> {
     let list = data::patterns(setting, 8)?;
     let (root, list) = (text(&root)?, text(&list)?);
     let mut rows = Vec::new();
-    for (name, patterns) in [("small, 1 pattern", ["-e", "zqxwvk"]), ("small, 8 patterns", ["-f", list])] {
+    for (name, patterns) in [
+        ("small, 1 pattern", ["-e", "zqxwvk"]),
+        ("small, 8 patterns", ["-f", list]),
+    ] {
         let mut ours = vec!["scan", "-c", "--no-ignore", "-j", "2"];
         let mut peer = vec!["--no-config", "-F", "-c", "--no-ignore", "-j", "2"];
         ours.extend(patterns);

@@ -138,7 +138,12 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
             .map(|_| Ok((ours(depth, count)?, channels(depth, count)?)))
             .collect::<Result<Vec<_>, String>>()?;
         let mid = |pick: fn(&Figures) -> f64, peer: bool| {
-            median(pairs.iter().map(|pair| pick(if peer { &pair.1 } else { &pair.0 })).collect())
+            median(
+                pairs
+                    .iter()
+                    .map(|pair| pick(if peer { &pair.1 } else { &pair.0 }))
+                    .collect(),
+            )
         };
         let describe = |peer: bool| {
             format!(
@@ -153,7 +158,12 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
             name: format!("ring, depth {depth} (slots/s over messages/s)"),
             ours: describe(false),
             peer: format!("channels {}", describe(true)),
-            figure: median(pairs.iter().map(|pair| pair.0.per_second / pair.1.per_second).collect()),
+            figure: median(
+                pairs
+                    .iter()
+                    .map(|pair| pair.0.per_second / pair.1.per_second)
+                    .collect(),
+            ),
             goal: Goal::AtLeast(1.0),
         });
         if depth == 1 {

@@ -106,7 +106,13 @@ impl SourceArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct EngineArgs {
     /// Worker threads, each with a reader of its own. 0 is one for each core.
-    #[arg(short = 'j', long = "workers", visible_alias = "threads", value_name = "NUM", default_value_t = 0)]
+    #[arg(
+        short = 'j',
+        long = "workers",
+        visible_alias = "threads",
+        value_name = "NUM",
+        default_value_t = 0
+    )]
     pub workers: usize,
 
     /// Where the kernel runs. This build has one back end, `cpu`; `auto` takes the best there is.
@@ -288,7 +294,9 @@ pub fn run<J: Job + 'static>(
             unread = true;
         } else {
             failed = true;
-            complain(&format!("standard output: {error}; what was not written is lost"));
+            complain(&format!(
+                "standard output: {error}; what was not written is lost"
+            ));
         }
     }
     if args.stats {
@@ -317,7 +325,9 @@ pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
             ended.unread = true;
         } else {
             ended.failed = true;
-            complain(&format!("standard output: {error}; what was not written is lost"));
+            complain(&format!(
+                "standard output: {error}; what was not written is lost"
+            ));
         }
     }
 }

@@ -72,7 +72,14 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
     let job = Arc::new(job);
     // In the list's order, as people read it beside the list.
     let mill = args.engine.mill(true)?;
-    let ended = common::run(&mill, source, Arc::clone(&job), &mut output, &args.report, None)?;
+    let ended = common::run(
+        &mill,
+        source,
+        Arc::clone(&job),
+        &mut output,
+        &args.report,
+        None,
+    )?;
     let differing = job.differing();
     if differing > 0 {
         common::complain(&format!(

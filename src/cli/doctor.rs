@@ -83,7 +83,10 @@ fn machine() -> Vec<(&'static str, String)> {
     let cores = std::thread::available_parallelism()
         .map_or_else(|error| error.to_string(), |cores| cores.to_string());
     vec![
-        ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
+        (
+            "kernel",
+            read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        ),
         ("processor", field(&read("/proc/cpuinfo"), "model name")),
         ("cores", cores),
         ("memory", field(&read("/proc/meminfo"), "MemTotal")),
@@ -100,7 +103,10 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
     };
     let limit = match probe.memlock_limit {
         None => "locked memory is not limited".to_owned(),
-        Some(bytes) => format!("locked memory (ulimit -l) is limited to {} KiB", bytes / 1024),
+        Some(bytes) => format!(
+            "locked memory (ulimit -l) is limited to {} KiB",
+            bytes / 1024
+        ),
     };
     vec![
         Finding {

@@ -68,9 +68,9 @@ pub fn main() -> ExitCode {
 fn print(text: &[u8]) -> Result<ExitCode, String> {
     let mut output = common::stdout()?;
     match output.write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("standard output: {error}; what was not written is lost"))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
+            "standard output: {error}; what was not written is lost"
+        )),
         _ => Ok(ExitCode::SUCCESS),
     }
 }

@@ -122,7 +122,12 @@ impl Write for Aside<'_> {
     }
 }
 
-fn watch(bar: &ProgressBar, progress: &Progress, estimate: Option<Estimate>, over: &Arc<AtomicBool>) {
+fn watch(
+    bar: &ProgressBar,
+    progress: &Progress,
+    estimate: Option<Estimate>,
+    over: &Arc<AtomicBool>,
+) {
     let began = Instant::now();
     while began.elapsed() < QUIET {
         if over.load(Ordering::Relaxed) {

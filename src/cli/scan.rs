@@ -1,7 +1,10 @@
 //! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
 
+use super::common::{self, EngineArgs, ReportArgs, Sort};
+use super::progress::Estimate;
+use super::report;
 use crate::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
-use crate::mill::{Control, Mill, RunReport};
+use crate::mill::FileError;
 use crate::source::{FileList, Source, Tree, STDIN_NAME};
 use std::ffi::OsString;
 use std::fs::File;
@@ -126,10 +129,6 @@ pub struct ScanArgs {
     #[arg(short = 'a', long)]
     text: bool,
 
-    /// End with totals, and with the path that the bytes took.
-    #[arg(long)]
-    stats: bool,
-
     /// Search only files that match this glob, or with a leading `!` that do not. May be given several times; the last
     /// that matches decides. Goes before all ignore rules.
     #[arg(
@@ -152,20 +151,15 @@ pub struct ScanArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files_from: Option<PathBuf>,
 
-    /// The order of files: `path`, or `none`, as they finish.
-    #[arg(long, value_name = "ORDER", default_value = "none")]
-    sort: SortBy,
+    /// The order of files: `path`, or `none` for files as they finish.
+    #[arg(long, value_name = "SORTBY", default_value = "none")]
+    sort: Sort,
 
-    /// Worker threads; 0 means one for each core.
-    #[arg(short = 'j', long, value_name = "NUM", default_value_t = 0)]
-    threads: usize,
-}
+    #[command(flatten)]
+    engine: EngineArgs,
 
-/// The order of files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum SortBy {
-    None,
-    Path,
+    #[command(flatten)]
+    ends: ReportArgs,
 }
 
 /// When rows are coloured.
@@ -196,6 +190,7 @@ impl ColorWhen {
 struct Asked {
     job: ScanJob,
     source: Box<dyn Source>,
+    estimate: Option<Estimate>,
     heading: bool,
     /// The directory that is searched was not named.
     default_directory: bool,
@@ -267,9 +262,7 @@ impl ScanArgs {
             .report(self.report())
             .with_path(wants_path && !self.no_filename)
             .heading(self.headings())
-            .sequential(
-                self.sort == SortBy::Path || (paths.len() == 1 && paths.iter().all(is_file)),
-            )
+            .sequential(self.sort == Sort::Path || (paths.len() == 1 && paths.iter().all(is_file)))
             .line_numbers(numbers && !self.no_line_number)
             .byte_offsets(self.byte_offset)
             .color(self.color.colors(terminal))
@@ -278,7 +271,7 @@ impl ScanArgs {
             .limit(self.max_count)
             .text(self.text)
             .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
-            .totals(self.stats)
+            .totals(self.ends.stats)
     }
 
     fn headings(&self) -> bool {
@@ -302,30 +295,33 @@ impl ScanArgs {
             .job(patterns, &paths)
             .build()
             .map_err(|error| error.to_string())?;
-        let source: Box<dyn Source> = match &self.files_from {
+        let countable = !paths.iter().any(|path| path == Path::new("-"));
+        let (source, tree): (Box<dyn Source>, _) = match &self.files_from {
             Some(list) if list == Path::new("-") => {
-                Box::new(FileList::new(BufReader::new(io::stdin())))
+                let list = FileList::new(BufReader::new(io::stdin()));
+                (Box::new(list), None)
             }
             Some(list) => {
-                let file =
-                    File::open(list).map_err(|error| format!("{}: {error}", list.display()))?;
-                Box::new(FileList::new(BufReader::new(file)))
+                let file = File::open(list).map_err(|error| {
+                    format!("{}: {error}; name a readable list", list.display())
+                })?;
+                (Box::new(FileList::new(BufReader::new(file))), None)
             }
             None => {
-                let mut tree = Tree::new(paths)
+                let tree = Tree::new(paths)
                     .hidden(self.hidden)
                     .ignore_files(!self.no_ignore)
-                    .sorted(self.sort == SortBy::Path)
+                    .sorted(self.sort == Sort::Path)
                     .strip_dot(default_directory);
-                for glob in &self.globs {
-                    tree = tree.glob(glob);
-                }
-                Box::new(tree.walk().map_err(|error| error.to_string())?)
+                let tree = self.globs.iter().fold(tree, |tree, glob| tree.glob(glob));
+                let walk = tree.walk().map_err(|error| error.to_string())?;
+                (Box::new(walk), countable.then_some(tree))
             }
         };
         Ok(Some(Asked {
             job,
             source,
+            estimate: tree.map(Estimate::new),
             heading: self.headings() && matches!(self.report(), Report::Lines | Report::Matches),
             default_directory,
         }))
@@ -355,175 +351,75 @@ fn stdin_is_readable() -> bool {
 /// Runs `gristmill scan`.
 pub fn run(args: &ScanArgs) -> ExitCode {
     let started = Instant::now();
-    let asked = match args.asked() {
-        Ok(Some(asked)) => asked,
-        Ok(None) => return ExitCode::from(1),
-        Err(error) => {
-            eprintln!("gristmill: {error}");
-            return ExitCode::from(2);
-        }
+    let code = match args.asked() {
+        Ok(Some(asked)) => search(args, asked, started),
+        Ok(None) => Ok(ExitCode::from(1)),
+        Err(error) => Err(error),
     };
-    match search(args, asked, started) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("gristmill: {error}");
-            ExitCode::from(2)
-        }
-    }
+    code.unwrap_or_else(|error| {
+        common::complain(&error);
+        ExitCode::from(2)
+    })
 }
 
 fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
     let job = Arc::new(asked.job);
-    let mill = Mill::builder()
-        .workers(args.threads)
-        .ordered(args.sort == SortBy::Path)
-        .build()
-        .map_err(|error| error.to_string())?;
-    let control = Control::default().on_error(|error| {
-        let path = error
-            .path
-            .as_ref()
-            .map(|path| format!("{}: ", path.display()));
-        let offset = error.offset.map(|offset| format!("offset {offset}: "));
-        eprintln!(
-            "gristmill: {}{}{}",
-            path.unwrap_or_default(),
-            offset.unwrap_or_default(),
-            error.reason
-        );
-    });
-    let stdout = io::stdout()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|error| format!("standard output: {error}"))?;
-    let mut output = File::from(stdout);
-    let report = if asked.heading {
-        let mut separated = Separated::new(&mut output);
-        mill.run(asked.source, Arc::clone(&job), &mut separated, &control)
+    let mill = args.engine.mill(args.sort == Sort::Path)?;
+    let mut output = common::stdout()?;
+    let mut separated;
+    let rows: &mut dyn Write = if asked.heading {
+        separated = Separated::new(&mut output);
+        &mut separated
     } else {
-        mill.run(asked.source, Arc::clone(&job), &mut output, &control)
-    }
-    .map_err(|error| error.to_string())?;
-    let mut failed = report.failures > 0;
-    for error in job.take_errors() {
-        failed = true;
-        eprintln!(
-            "gristmill: {}: offset {}: {}",
-            error.path.display(),
-            error.offset,
-            error.error
-        );
-    }
-    if asked.default_directory && report.files == 0 && report.failures == 0 {
-        failed = true;
-        eprintln!(
-            "gristmill: no files were searched: all are empty directories, hidden or ignored; name files, or give \
-             --hidden or --no-ignore"
-        );
-    }
-    let mut written = match &report.output {
-        Ok(()) => Ok(()),
-        Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        &mut output
     };
-    if written.is_ok() {
-        let elapsed = started.elapsed();
-        if args.json {
-            written = job.totals().write_json(&mut output, elapsed);
-        } else if args.stats {
-            written = job.totals().write_text(&mut output, elapsed);
-        }
-        if args.stats && written.is_ok() {
-            written = write_path_taken(&report, args.json, &mut output);
-        }
-    }
-    if let Err(error) = written {
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            failed = true;
-            eprintln!("gristmill: standard output: {error}");
-        }
-    }
-    Ok(match (job.found(), failed) {
-        (true, false) => ExitCode::SUCCESS,
-        (true, true) if args.quiet => ExitCode::SUCCESS,
-        (_, true) => ExitCode::from(2),
-        (false, false) => ExitCode::from(1),
-    })
-}
-
-/// Writes which path the bytes of a run took; with `json` as a record of type `path`.
-fn write_path_taken(report: &RunReport, json: bool, output: &mut dyn Write) -> io::Result<()> {
-    let (reads, stages) = (&report.reads, &report.stages);
-    let paths = report.read_paths.join(", ");
-    if json {
-        let record = serde_json::json!({
-            "type": "path",
-            "data": {
-                "back_end": report.backend,
-                "workers": report.workers,
-                "launches": report.kernel.launches,
-                "slots": report.kernel.slots,
-                "read_path": paths,
-                "fallbacks": report.fallbacks,
-                "bytes": {
-                    "registered": reads.bytes_registered,
-                    "mapped": reads.bytes_mapped,
-                    "positioned": reads.bytes_positioned,
-                },
-                "reads": reads.reads,
-                "queue_depth": {
-                    "configured": report.depth,
-                    "mean": reads.depth_mean(),
-                    "max": reads.depth_max,
-                },
-                "chunks": report.chunks,
-                "chunk_bytes": report.chunk_bytes,
-                "seconds": {
-                    "source": stages.source.as_secs_f64(),
-                    "open": stages.open.as_secs_f64(),
-                    "read": stages.read.as_secs_f64(),
-                    "kernel": stages.kernel.as_secs_f64(),
-                    "collect": stages.collect.as_secs_f64(),
-                    "write": stages.write.as_secs_f64(),
-                },
-            },
-        });
-        return writeln!(output, "{record}");
-    }
-    writeln!(
-        output,
-        "back end: {}, {} workers, {} launches, {} slots",
-        report.backend, report.workers, report.kernel.launches, report.kernel.slots
+    // The path that was taken comes last, after the totals.
+    let ends = ReportArgs {
+        stats: false,
+        ..args.ends.clone()
+    };
+    let mut ended = common::run(
+        &mill,
+        asked.source,
+        Arc::clone(&job),
+        rows,
+        &ends,
+        asked.estimate,
     )?;
-    writeln!(output, "read path: {paths}")?;
-    for reason in &report.fallbacks {
-        writeln!(output, "not taken: {reason}")?;
+    for failed in job.take_errors() {
+        ended.failed = true;
+        common::complain(&report::file_error(&FileError {
+            path: Some(failed.path),
+            offset: Some(failed.offset),
+            reason: failed.error.to_string(),
+            notice: false,
+        }));
     }
-    writeln!(
-        output,
-        "bytes by path: {} registered, {} mapped, {} positioned; {} reads",
-        reads.bytes_registered, reads.bytes_mapped, reads.bytes_positioned, reads.reads
-    )?;
-    writeln!(
-        output,
-        "queue depth: {:.1} on average, {} at most, {} configured",
-        reads.depth_mean(),
-        reads.depth_max,
-        report.depth
-    )?;
-    writeln!(
-        output,
-        "chunks: {} of at most {} bytes",
-        report.chunks, report.chunk_bytes
-    )?;
-    writeln!(
-        output,
-        "seconds by stage, all workers together: {:.3} source, {:.3} open, {:.3} read, {:.3} kernel, {:.3} collect, \
-         {:.3} write",
-        stages.source.as_secs_f64(),
-        stages.open.as_secs_f64(),
-        stages.read.as_secs_f64(),
-        stages.kernel.as_secs_f64(),
-        stages.collect.as_secs_f64(),
-        stages.write.as_secs_f64()
-    )
+    let searched = ended.report.files + ended.report.failures;
+    if asked.default_directory && searched == 0 && !ended.interrupted {
+        ended.failed = true;
+        common::complain(
+            "no files were searched: there is none, or all are hidden or ignored; name files, or give --hidden or \
+             --no-ignore",
+        );
+    }
+    let mut last = Vec::new();
+    // Writing to memory does not fail.
+    let _ = if args.json {
+        job.totals().write_json(&mut last, started.elapsed())
+    } else if args.ends.stats {
+        job.totals().write_text(&mut last, started.elapsed())
+    } else {
+        Ok(())
+    };
+    common::write_last(&mut output, &last, &mut ended);
+    if args.ends.stats {
+        // Nothing can be done where standard error is closed.
+        let _ = io::stderr().write_all(report::text(&ended.report).as_bytes());
+    }
+    let answered_early = args.quiet && job.found() && !ended.interrupted;
+    if answered_early {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ended.code(u8::from(!job.found())))
 }

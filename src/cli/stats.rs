@@ -48,7 +48,11 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
     let job = Arc::new(StatsJob::new(rows));
     let mut output = common::stdout()?;
     let mut nothing = io::sink();
-    let files: &mut dyn io::Write = if args.total { &mut nothing } else { &mut output };
+    let files: &mut dyn io::Write = if args.total {
+        &mut nothing
+    } else {
+        &mut output
+    };
     let mut ended = common::run(
         &args.engine.mill(args.source.sorted())?,
         args.source.source()?,

@@ -7,12 +7,10 @@
 //!
 //! A new job is a new file here and one line in the list below.
 
-
 pub mod digest;
 pub mod names;
 pub mod scan;
 pub mod stats;
-
 
 use crate::source::Entry;
 use gristmill_megakernel::StreamJob;
@@ -142,9 +140,13 @@ impl Records<'_> {
     pub fn word(&self, index: usize) -> u32 {
         match self {
             Records::Area { memory, area, .. } => memory.word(*area, index),
-            Records::List(list) => list
-                .get(index / 2)
-                .map_or(0, |pair| if index % 2 == 0 { pair.0 } else { pair.1 }),
+            Records::List(list) => list.get(index / 2).map_or(0, |pair| {
+                if index.is_multiple_of(2) {
+                    pair.0
+                } else {
+                    pair.1
+                }
+            }),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub fn escaped(path: &Path) -> (bool, Vec<u8>) {
     let bytes = path.as_os_str().as_bytes();
     let special = |byte: &u8| matches!(byte, b'\n' | b'\r' | b'\\');
-    if !bytes.iter().any(|byte| special(byte)) {
+    if !bytes.iter().any(special) {
         return (false, bytes.to_vec());
     }
     let mut out = Vec::with_capacity(bytes.len() + 8);
@@ -89,7 +89,13 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ];
         for (plain, coded) in cases {
             assert_eq!(base64(plain.as_bytes()), coded);
         }

@@ -218,7 +218,11 @@ impl<J: Job> Collector<J> {
                     state,
                     &LandedChunk {
                         offset: chunk_offset,
-                        bytes: finished.chunk.as_slice().get(..landing.bytes).unwrap_or(&[]),
+                        bytes: finished
+                            .chunk
+                            .as_slice()
+                            .get(..landing.bytes)
+                            .unwrap_or(&[]),
                         results: finished.results,
                         records: Records::Area {
                             memory: &port.records,

@@ -42,6 +42,9 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
     })
 }
 
+/// A file that a thread of its own has opened, or not.
+type Opened = (Arc<Entry>, io::Result<File>);
+
 struct ChunkFeeder<J: Job> {
     run: Arc<Run<J>>,
     index: usize,
@@ -57,7 +60,7 @@ struct ChunkFeeder<J: Job> {
     /// When `feed` last returned with something for the worker to do.
     left: Option<Instant>,
     /// Special files that were opened by a thread of their own, as opening a FIFO may block for ever.
-    opened: Arc<Mutex<Vec<(Arc<Entry>, io::Result<File>)>>>,
+    opened: Arc<Mutex<Vec<Opened>>>,
     done: bool,
 }
 
@@ -202,10 +205,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     fn publish(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
         let run = &self.run;
-        let token = run
-            .port
-            .get()
-            .and_then(|port| port.submitter.try_acquire());
+        let token = run.port.get().and_then(|port| port.submitter.try_acquire());
         let Some(token) = token else {
             // There is a slot for every chunk, so this is a broken promise of this module; the file fails, visibly.
             run.give_chunk(self.index, buffer);
@@ -318,10 +318,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     self.begin(entry, file, Kind::Positioned, buffers);
                 }
                 Origin::Stdin => {
-                    let file = io::stdin()
-                        .as_fd()
-                        .try_clone_to_owned()
-                        .map(File::from);
+                    let file = io::stdin().as_fd().try_clone_to_owned().map(File::from);
                     let kind = kind_of(file.as_ref().ok(), true);
                     self.begin(entry, file, kind, buffers);
                 }
@@ -513,12 +510,8 @@ impl<J: Job> ChunkFeeder<J> {
     fn retire_reader(&mut self) {
         if let Some(reader) = self.reader.take() {
             let stages = std::mem::take(&mut self.stages);
-            self.run.add_reader(
-                reader.path().name(),
-                reader.why(),
-                &reader.stats(),
-                &stages,
-            );
+            self.run
+                .add_reader(reader.path().name(), reader.why(), &reader.stats(), &stages);
         }
     }
 

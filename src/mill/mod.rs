@@ -119,7 +119,8 @@ impl MillBuilder {
     /// [`PipelineError::InvalidArgument`] for a setting out of range.
     pub fn build(self) -> Result<Mill, PipelineError> {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
-        if !(4096..=64 << 20).contains(&self.chunk_bytes) || self.chunk_bytes % 4096 != 0 {
+        if !(4096..=64 << 20).contains(&self.chunk_bytes) || !self.chunk_bytes.is_multiple_of(4096)
+        {
             return invalid(
                 "a chunk size that is not a multiple of 4 KiB between 4 KiB and 64 MiB",
                 "use a size such as 256K",
@@ -296,7 +297,11 @@ impl Mill {
                 "the kernel's completions were taken already; launch a kernel for each run".into(),
             )
         })?;
-        run.attach(kernel.submitter().clone(), kernel.records().clone(), completions);
+        run.attach(
+            kernel.submitter().clone(),
+            kernel.records().clone(),
+            completions,
+        );
         let written = run.pump_output(output, control);
         let stats = kernel.stats();
         kernel.shutdown()?;

@@ -391,10 +391,7 @@ impl<J: Job> Run<J> {
         if !totals.paths.contains(&path) {
             totals.paths.push(path);
         }
-        for reason in why
-            .into_iter()
-            .chain(stats.unregistered_reason.as_deref())
-        {
+        for reason in why.into_iter().chain(stats.unregistered_reason.as_deref()) {
             if !totals.fallbacks.iter().any(|known| known == reason) {
                 totals.fallbacks.push(reason.to_owned());
             }

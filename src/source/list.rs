@@ -106,10 +106,7 @@ mod tests {
             paths(b"a\n\nb c\nlast", false),
             ["a", "b c", "last"].map(PathBuf::from)
         );
-        assert_eq!(
-            paths(b"a\nb\0c\0", true),
-            ["a\nb", "c"].map(PathBuf::from)
-        );
+        assert_eq!(paths(b"a\nb\0c\0", true), ["a\nb", "c"].map(PathBuf::from));
     }
 
     #[test]

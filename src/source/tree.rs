@@ -108,7 +108,9 @@ impl Tree {
             .git_ignore(self.ignore_files)
             .git_exclude(self.ignore_files)
             .git_global(self.ignore_files)
-            .follow_links(self.follow);
+            .follow_links(self.follow)
+            // A tree that holds the run's own output would never end.
+            .skip_stdout(true);
         if self.ignore_files {
             builder.add_custom_ignore_filename(".rgignore");
         }
@@ -136,7 +138,7 @@ impl Walking {
         let explicit = found.depth() == 0;
         let kind = found.file_type();
         let wanted = match kind {
-            Some(kind) if explicit => !kind.is_dir() || is_link_to_file(found),
+            Some(kind) if explicit => !(kind.is_dir() || is_link_to_directory(found)),
             Some(kind) => kind.is_file(),
             None => explicit,
         };
@@ -160,9 +162,9 @@ impl Walking {
     }
 }
 
-/// Whether a path that the user named is a link to something other than a directory.
-fn is_link_to_file(found: &DirEntry) -> bool {
-    found.path_is_symlink() && !found.path().is_dir()
+/// Whether a path that the user named is a link to a directory: its files follow, it is none.
+fn is_link_to_directory(found: &DirEntry) -> bool {
+    found.path_is_symlink() && found.path().is_dir()
 }
 
 impl Source for Walking {
@@ -190,13 +192,13 @@ impl Source for Walking {
 
 fn problem(error: &ignore::Error) -> Item {
     let path = path_of(error);
-    let text = error.to_string();
-    let reason = match &path {
-        // The path is shown by whoever reports the error: once is enough.
-        Some(path) => text
-            .strip_prefix(&format!("{}: ", path.display()))
-            .map_or(text.clone(), str::to_owned),
-        None => text,
+    // The path is shown by whoever reports the error: once is enough.
+    let reason = match error.io_error() {
+        Some(io) if path.is_some() => match io.raw_os_error() {
+            Some(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+            None => io.to_string(),
+        },
+        _ => error.to_string(),
     };
     Item::Error { path, reason }
 }

@@ -227,7 +227,7 @@ impl Worker<'_> {
                 self.run(claimed);
                 idle = 0;
                 slots += 1;
-                if slots % MIRROR_SLOTS == 0 {
+                if slots.is_multiple_of(MIRROR_SLOTS) {
                     shared.mirror();
                 }
                 if slots >= shared.lease.slots {
