@@ -1,7 +1,7 @@
 //! The protocol's own opcodes: everything that needs no chunk.
 //!
 //! Each is a function of a slot's arguments and of what its tenant may reach: an equal window of the observables, counted
-//! from the window's start. [`TABLE`] lists them; what is in no table is a fault, never a silent DONE.
+//! from the window's start. `TABLE` lists them; what is in no table is a fault, never a silent DONE.
 
 use gristmill_protocol::{control, fault, opcode, CONTROL_MIN_WORDS};
 use gristmill_ring::{DeviceRing, Outcome};

@@ -1,6 +1,6 @@
 //! Stream opcodes: what a worker does with the bytes of a landed chunk.
 //!
-//! Each is a file here and one line in [`run`]. A user's own opcode is a [`StreamOpcode`] in a
+//! Each is a file here and one line in `run`. A user's own opcode is a [`StreamOpcode`] in a
 //! [`StreamJob::Custom`], under a number of the user range.
 
 mod crc32c;
@@ -8,7 +8,7 @@ mod histogram;
 mod lines;
 mod scan;
 
-pub use scan::{ScanMode, ScanSet};
+pub use scan::{ScanMode, ScanSet, DFA_PATTERN_BYTES, MAX_PATTERNS};
 
 use gristmill_protocol::{fault, opcode};
 use gristmill_ring::{Outcome, RecordWriter};

@@ -1,6 +1,6 @@
 //! The kernel on CPU threads: always there, and the one that others are compared with.
 //!
-//! Workers are threads that stay in [`worker`]'s loop for the length of a lease. Device memory is ordinary memory here:
+//! Workers are threads that stay in `worker`'s loop for the length of a lease. Device memory is ordinary memory here:
 //! counters that a GPU would keep on its side are kept per worker, each written by its worker alone, and mirrored into
 //! the control words.
 
