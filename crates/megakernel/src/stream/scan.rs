@@ -8,7 +8,8 @@
 //! What searches follows from the set:
 //!
 //! - one byte: `memchr`; one pattern: `memmem`;
-//! - few patterns: `aho-corasick`'s packed searcher (Teddy), which looks at 16 or 32 bytes at a time;
+//! - few patterns: `aho-corasick`'s packed searcher (Teddy), which looks at 16 or 32 bytes at a time; in either case, over
+//!   the cases of their first bytes;
 //! - more: its DFA, two to four times as fast as the NFA that the crate would choose to save memory, while its table
 //!   stays in the cache or near it ([`DFA_PATTERN_BYTES`]); beyond that the contiguous NFA.
 
@@ -43,6 +44,7 @@ enum Engine {
     EitherByte(u8, u8),
     One(Box<memmem::Finder<'static>>),
     Packed(Box<packed::Searcher>, Box<AhoCorasick>),
+    Folded(Box<Folded>),
     Automaton(Box<AhoCorasick>),
 }
 
@@ -123,6 +125,7 @@ impl ScanSet {
             Engine::Byte(_) | Engine::EitherByte(..) => "memchr",
             Engine::One(_) => "memmem",
             Engine::Packed(..) => "teddy",
+            Engine::Folded(_) => "teddy over both cases",
             Engine::Automaton(automaton) => match automaton.kind() {
                 AhoCorasickKind::DFA => "aho-corasick dfa",
                 _ => "aho-corasick nfa",
@@ -152,6 +155,9 @@ impl ScanSet {
                 };
                 found.map(|found| (from + found.start(), from + found.end()))
             }
+            Engine::Folded(folded) => folded
+                .find(within)
+                .map(|(start, end)| (from + start, from + end)),
             Engine::Automaton(automaton) => automaton
                 .find(Input::new(within).anchored(Anchored::No))
                 .map(|found| (from + found.start(), from + found.end())),
@@ -327,6 +333,90 @@ impl StreamOpcode for ScanSet {
     }
 }
 
+/// Few patterns in either case: the packed searcher looks for the first bytes of each in every combination of cases, and
+/// what it finds is compared in full.
+struct Folded {
+    prefixes: packed::Searcher,
+    patterns: Vec<Vec<u8>>,
+    automaton: AhoCorasick,
+}
+
+/// Candidates in a row that may fail before the automaton, which never looks at a byte twice, takes over for the rest:
+/// where first bytes are common the packed searcher stops all the time.
+const FOLDED_FAILURES: usize = 64;
+
+/// First bytes of each pattern that are looked for.
+const FOLDED_PREFIX: usize = 3;
+
+impl Folded {
+    /// `None` where there are too many combinations for the packed searcher.
+    fn build<P: AsRef<[u8]>>(patterns: &[P], automaton: &AhoCorasick) -> Option<Self> {
+        let shortest = patterns
+            .iter()
+            .map(|pattern| pattern.as_ref().len())
+            .min()?;
+        let mut prefixes: Vec<Vec<u8>> = Vec::new();
+        for pattern in patterns {
+            let prefix = pattern.as_ref().get(..shortest.min(FOLDED_PREFIX))?;
+            let mut cases = vec![Vec::new()];
+            for byte in prefix {
+                let both = [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()];
+                let choices = if both[0] == both[1] {
+                    &both[..1]
+                } else {
+                    &both[..]
+                };
+                cases = cases
+                    .iter()
+                    .flat_map(|case| {
+                        choices.iter().map(move |choice| {
+                            let mut longer = case.clone();
+                            longer.push(*choice);
+                            longer
+                        })
+                    })
+                    .collect();
+            }
+            prefixes.append(&mut cases);
+        }
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        if prefixes.len() > PACKED_PATTERNS {
+            return None;
+        }
+        Some(Self {
+            prefixes: packed::Config::new().builder().extend(prefixes).build()?,
+            patterns: patterns
+                .iter()
+                .map(|pattern| pattern.as_ref().to_vec())
+                .collect(),
+            automaton: automaton.clone(),
+        })
+    }
+
+    fn find(&self, bytes: &[u8]) -> Option<(usize, usize)> {
+        let mut at = 0;
+        for _ in 0..FOLDED_FAILURES {
+            let rest = bytes.get(at..)?;
+            if rest.len() < self.prefixes.minimum_len() {
+                break;
+            }
+            let start = at + self.prefixes.find(rest)?.start();
+            let here = bytes.get(start..)?;
+            let matched = self.patterns.iter().find(|pattern| {
+                here.get(..pattern.len())
+                    .is_some_and(|candidate| candidate.eq_ignore_ascii_case(pattern))
+            });
+            if let Some(pattern) = matched {
+                return Some((start, start + pattern.len()));
+            }
+            at = start + 1;
+        }
+        let found = self.automaton.find(bytes.get(at..)?)?;
+        Some((at + found.start(), at + found.end()))
+    }
+}
+
 fn lines_engine<P: AsRef<[u8]>>(
     patterns: &[P],
     case_insensitive: bool,
@@ -355,7 +445,11 @@ fn lines_engine<P: AsRef<[u8]>>(
         case_insensitive,
         MatchKind::LeftmostFirst,
     )?);
-    if patterns.len() <= PACKED_PATTERNS && !case_insensitive {
+    if case_insensitive {
+        if let Some(folded) = Folded::build(patterns, &automaton) {
+            return Ok(Engine::Folded(Box::new(folded)));
+        }
+    } else if patterns.len() <= PACKED_PATTERNS {
         let searcher = packed::Config::new()
             .match_kind(packed::MatchKind::LeftmostFirst)
             .builder()

@@ -283,15 +283,19 @@ impl Worker<'_> {
         if !shared.ring.fence_ready(&claimed) {
             return shared.park(claimed, self.counters);
         }
-        let running = &shared.running[tenant];
-        if running.fetch_add(1, Ordering::AcqRel) >= quota {
-            running.fetch_sub(1, Ordering::AcqRel);
-            return shared.park(claimed, self.counters);
+        // A quota of at least all slots binds nothing, and counting would contend for one line on every slot.
+        let running = (quota < shared.ring.slots()).then_some(&shared.running[tenant]);
+        if let Some(running) = running {
+            if running.fetch_add(1, Ordering::AcqRel) >= quota {
+                running.fetch_sub(1, Ordering::AcqRel);
+                return shared.park(claimed, self.counters);
+            }
         }
-        // A panic unwinds out of here with `claimed` undropped, below.
         let result = catch_unwind(AssertUnwindSafe(|| self.execute(&claimed)))
             .unwrap_or(Err(fault::WORKER_PANICKED));
-        running.fetch_sub(1, Ordering::AcqRel);
+        if let Some(running) = running {
+            running.fetch_sub(1, Ordering::AcqRel);
+        }
         self.finish(claimed, result);
     }
 
