@@ -297,8 +297,9 @@ fn tenants_run_only_with_a_mask_and_reach_only_their_window() {
     assert_eq!(handle.opcodes().start, 0x4010_0000);
 }
 
-/// Counts how many of its runs overlap.
+/// Counts how many of its runs overlap, and gives as many as are awaited the time to.
 struct Overlap {
+    awaited: u32,
     now: AtomicU32,
     most: AtomicU32,
 }
@@ -312,6 +313,10 @@ impl StreamOpcode for Overlap {
     ) -> Result<Outcome, u32> {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
+        let until = Instant::now() + Duration::from_secs(20);
+        while self.most.load(Ordering::SeqCst) < self.awaited && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         std::thread::sleep(Duration::from_millis(5));
         self.now.fetch_sub(1, Ordering::SeqCst);
         Ok(Outcome::default())
@@ -322,6 +327,7 @@ impl StreamOpcode for Overlap {
 fn a_quota_bounds_the_slots_of_a_tenant_that_run_at_a_time() {
     for (quota, expected) in [(1, 1), (1000, 3)] {
         let overlap = Arc::new(Overlap {
+            awaited: expected,
             now: AtomicU32::new(0),
             most: AtomicU32::new(0),
         });
