@@ -25,7 +25,7 @@ pub struct SourceArgs {
     files_from: Option<PathBuf>,
 
     /// Names in --files-from end with a NUL, not with a newline.
-    #[arg(short = '0', long, requires = "files_from")]
+    #[arg(short = '0', long, requires = "files_from", conflicts_with = "paths")]
     null: bool,
 
     /// Read only files that match this glob, or with a leading `!` that do not. May be given several times.

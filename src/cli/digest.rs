@@ -24,7 +24,12 @@ pub struct DigestArgs {
     check: Option<PathBuf>,
 
     /// With --check, write nothing for files that are as listed.
-    #[arg(short = 'q', long, requires = "check")]
+    #[arg(
+        short = 'q',
+        long,
+        requires = "check",
+        conflicts_with_all = ["paths", "files_from", "glob", "ignore", "follow"]
+    )]
     quiet: bool,
 
     /// Write a JSON object for each file.

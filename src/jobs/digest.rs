@@ -6,7 +6,7 @@ use crate::source::{Entry, Item, Origin, Source};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::BufRead;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ pub enum DigestRows {
 }
 
 /// Digests that were read from a list and whose files are still to come.
-type Expected = Arc<Mutex<HashMap<PathBuf, Vec<u32>>>>;
+type Expected = Arc<Mutex<HashMap<PathBuf, VecDeque<u32>>>>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -190,7 +190,7 @@ impl Job for DigestJob {
 fn take(expected: &Expected, entry: &Entry) -> Option<u32> {
     let mut map = lock(expected);
     let digests = map.get_mut(&entry.path)?;
-    let digest = digests.pop();
+    let digest = digests.pop_front();
     if digests.is_empty() {
         map.remove(&entry.path);
     }
@@ -256,7 +256,7 @@ impl Source for DigestList {
             lock(&self.expected)
                 .entry(path.clone())
                 .or_default()
-                .push(digest);
+                .push_back(digest);
             return Some(Item::Entry(Entry {
                 path,
                 explicit: true,

@@ -51,8 +51,8 @@ impl Histogram {
                 -share * share.log2()
             })
             .sum();
-        // A single value gives minus zero.
-        sum.max(0.0)
+        // No value, and a single one, give minus zero; `max` may keep it.
+        sum.max(0.0) + 0.0
     }
 
     fn add(&mut self, other: &Histogram) {

@@ -4,6 +4,7 @@ use super::{stdin_entry, Entry, Item, Origin, Source};
 use gristmill_protocol::PipelineError;
 use ignore::overrides::OverrideBuilder;
 use ignore::{DirEntry, Walk, WalkBuilder};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Files under the given paths, with ripgrep's rules: ignore files are honoured, hidden files and symbolic links are
@@ -193,14 +194,42 @@ impl Source for Walking {
 fn problem(error: &ignore::Error) -> Item {
     let path = path_of(error);
     // The path is shown by whoever reports the error: once is enough.
-    let reason = match error.io_error() {
-        Some(io) if path.is_some() => match io.raw_os_error() {
-            Some(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
-            None => io.to_string(),
-        },
+    let reason = match (error.io_error(), ancestor_of(error)) {
+        (Some(io), _) if path.is_some() => errno_of(io).map_or_else(
+            || io.to_string(),
+            |errno| io::Error::from_raw_os_error(errno).to_string(),
+        ),
+        (_, Some(ancestor)) => format!(
+            "a loop of links, not followed: it leads back to {}",
+            ancestor.display()
+        ),
         _ => error.to_string(),
     };
     Item::Error { path, reason }
+}
+
+/// The errno at the bottom of an error that was wrapped on its way.
+fn errno_of(error: &io::Error) -> Option<i32> {
+    let mut error: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(some) = error {
+        let errno = some.downcast_ref().and_then(io::Error::raw_os_error);
+        if errno.is_some() {
+            return errno;
+        }
+        error = some.source();
+    }
+    None
+}
+
+/// Where a loop of links leads back to.
+fn ancestor_of(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::Loop { ancestor, .. } => Some(ancestor),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithPath { err, .. } => {
+            ancestor_of(err)
+        }
+        _ => None,
+    }
 }
 
 fn path_of(error: &ignore::Error) -> Option<PathBuf> {
@@ -209,6 +238,7 @@ fn path_of(error: &ignore::Error) -> Option<PathBuf> {
         ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
             path_of(err)
         }
+        ignore::Error::Loop { child, .. } => Some(child.clone()),
         _ => None,
     }
 }

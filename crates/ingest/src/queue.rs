@@ -34,6 +34,14 @@ const MAX_RETRIES: u32 = 10_000;
 /// Time after which a dropped queue asks again for the end of what is still in flight.
 const CANCEL_AGAIN: Duration = Duration::from_millis(100);
 
+/// The error of one read too many.
+pub(crate) fn full() -> PipelineError {
+    PipelineError::QueueFull {
+        queue: "reads in flight",
+        fix: "take landed reads with poll() first, or ask for a greater depth",
+    }
+}
+
 /// One read, as the kernel is asked for it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadOp {
@@ -48,6 +56,9 @@ pub(crate) struct ReadOp {
     pub(crate) fixed_buffer: Option<u16>,
     /// Whether fewer bytes than asked for are the answer, rather than to be continued: what a stream has is wanted now.
     pub(crate) take_short: bool,
+    /// Whether to ask first for what can be had without waiting: a file system that cannot do so refuses, with
+    /// EOPNOTSUPP.
+    pub(crate) probing: bool,
 }
 
 /// A read that is over.
@@ -85,11 +96,16 @@ impl<P> Flight<P> {
                 NO_OFFSET => NO_OFFSET,
                 offset => offset.saturating_add(u64::from(done)),
             };
+            let flags = if self.op.probing { libc::RWF_NOWAIT } else { 0 };
             match self.op.fixed_buffer {
                 Some(index) => opcode::ReadFixed::new(fd, address, len, index)
                     .offset(offset)
+                    .rw_flags(flags)
                     .build(),
-                None => opcode::Read::new(fd, address, len).offset(offset).build(),
+                None => opcode::Read::new(fd, address, len)
+                    .offset(offset)
+                    .rw_flags(flags)
+                    .build(),
             }
         };
         if self.op.fixed_file {
@@ -205,10 +221,7 @@ impl<P> ReadQueue<P> {
             return Err(setup::refused("io_uring_enter", errno));
         }
         if self.inflight() >= self.capacity() {
-            return Err(PipelineError::QueueFull {
-                queue: "reads in flight",
-                fix: "take landed reads with poll() first, or ask for a greater depth",
-            });
+            return Err(full());
         }
         Ok(())
     }
@@ -410,6 +423,7 @@ impl<P> ReadQueue<P> {
         }
         self.in_kernel -= 1;
         let was_poll = std::mem::replace(&mut flight.polling, false);
+        let was_probe = std::mem::replace(&mut flight.op.probing, false);
         match u32::try_from(result) {
             Ok(_) if was_poll => self.again(index),
             Ok(0) => self.finish(index, true, None),
@@ -430,6 +444,8 @@ impl<P> ReadQueue<P> {
                     self.again(index);
                 }
             }
+            // The file system can read without waiting, and would have to wait for these bytes.
+            Err(_) if was_probe && result == -libc::EAGAIN => self.again(index),
             Err(_) => {
                 let errno = result.wrapping_neg();
                 flight.retries += 1;

@@ -5,9 +5,11 @@
 //! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it.
 //!
 //! Two engines serve the interface ([`ReadPath`] names them): `uring` hands reads to the kernel in batches, and
-//! `positioned` does them one after the other on the calling thread, where io_uring is not to be had. Which one it is,
-//! and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`], [`ChunkReader::stats`].
+//! `positioned` does them one after the other on the calling thread, where io_uring is not to be had and for files that
+//! it reads wrongly (`manner`). Which one it is, and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`],
+//! [`ChunkReader::stats`].
 
+mod manner;
 mod positioned;
 mod uring;
 
@@ -109,7 +111,7 @@ pub struct ReaderStats {
     pub enters: u64,
     /// Files that were given a slot in the ring's file table and have it still.
     pub fixed_files: u64,
-    /// Why chunks were not registered although that was asked for.
+    /// Why chunks were not registered although that was asked for, or files were not read by the ring.
     pub unregistered_reason: Option<String>,
 }
 

@@ -291,6 +291,7 @@ impl<'a> AsyncUringStream<'a> {
             offset: note.file_offset,
             fixed_buffer,
             take_short: false,
+            probing: false,
         };
         // SAFETY: `target` checked that the range lies inside the buffer and was not carved out for another owner; the
         // buffer is borrowed for `'a`, which outlives the queue, whose drop waits for all (`Farewell::WaitForAll`) as

@@ -4,7 +4,7 @@
 //! A stream without bytes does not hold up the others: it is asked first (`poll`) whether a read would block.
 
 use super::{Engine, Landed, Read, ReaderStats};
-use crate::queue::NO_OFFSET;
+use crate::queue::{full, NO_OFFSET};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
 use std::collections::VecDeque;
@@ -94,11 +94,7 @@ impl PositionedEngine {
 impl Engine for PositionedEngine {
     fn submit(&mut self, read: Read) -> Result<(), (ChunkBuf, PipelineError)> {
         if self.inflight() >= self.depth {
-            let error = PipelineError::QueueFull {
-                queue: "reads in flight",
-                fix: "take landed reads with poll() first, or ask for a greater depth",
-            };
-            return Err((read.buffer, error));
+            return Err((read.buffer, full()));
         }
         self.queue.push_back(Waiting { read, done: 0 });
         Ok(())

@@ -1,7 +1,9 @@
 //! The io_uring engine: a ring of its own, whose reads own their chunk and their file.
 
+use super::manner::{Manner, Manners};
+use super::positioned::PositionedEngine;
 use super::{Engine, Landed, Read, ReaderStats};
-use crate::queue::{Farewell, ReadOp, ReadQueue, NO_OFFSET};
+use crate::queue::{full, Farewell, Finished, ReadOp, ReadQueue, NO_OFFSET};
 use crate::setup;
 use crate::tables::{BufferTable, FileTable};
 use gristmill_protocol::PipelineError;
@@ -13,12 +15,15 @@ use std::time::Duration;
 /// How long a dropped reader waits for a device that does not answer; after that the chunks in flight are leaked.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a read owns while it is in flight.
+/// Why some files are not read by the ring, for reports.
+const PLAIN_REASON: &str = "files of FUSE file systems are read by pread: Linux repeats bytes where a ring's read of such \
+                            a file is short";
+
+/// What a read owns while it is in flight: all that it was submitted with.
 struct Owned {
-    file: Arc<OwnedFd>,
-    buffer: ChunkBuf,
-    tag: u64,
-    stream: bool,
+    read: Read,
+    /// Nobody knew yet whether the ring may read this file.
+    probing: bool,
 }
 
 /// Field order matters: the ring goes before the table that keeps its registered memory alive.
@@ -26,58 +31,96 @@ pub(super) struct UringEngine {
     queue: ReadQueue<Owned>,
     buffers: BufferTable,
     files: FileTable,
+    manners: Manners,
+    /// Reads of files that the ring must not read.
+    plain: PositionedEngine,
 }
 
 impl UringEngine {
     pub(super) fn new(depth: u32) -> Result<Self, PipelineError> {
         let (ring, flags) = setup::build(depth, false)?;
+        let queue = ReadQueue::new(ring, flags, depth, Farewell::LeakAfter(PATIENCE));
         Ok(UringEngine {
-            queue: ReadQueue::new(ring, flags, depth, Farewell::LeakAfter(PATIENCE)),
+            plain: PositionedEngine::new(queue.capacity()),
+            queue,
             buffers: BufferTable::default(),
             files: FileTable::default(),
+            manners: Manners::default(),
+        })
+    }
+
+    /// Gives a read to the ring; `probing` asks whether it may have it.
+    fn submit_to_ring(
+        &mut self,
+        mut read: Read,
+        probing: bool,
+    ) -> Result<(), (ChunkBuf, PipelineError)> {
+        if let Err(error) = self.queue.room() {
+            return Err((read.buffer, error));
+        }
+        let fixed_buffer = if read.registered {
+            self.buffers.index_of(self.queue.ring(), &mut read.buffer)
+        } else {
+            None
+        };
+        let (fd, fixed_file) = self.files.target(self.queue.ring(), &read.file);
+        let op = ReadOp {
+            fd,
+            fixed_file,
+            address: read.buffer.as_mut_ptr(),
+            len: read.len,
+            offset: read.offset,
+            fixed_buffer,
+            take_short: read.offset == NO_OFFSET,
+            probing,
+        };
+        let owned = Owned { read, probing };
+        // SAFETY: the address is the start of the chunk, `len` is at most its capacity (`ChunkReader::submit`), and
+        // the payload holds both the chunk's only `ChunkBuf` (so nobody else touches the bytes, and the arena stays
+        // mapped even if the payload is leaked) and the file. A file in a slot stays there while the payload's `Arc`
+        // keeps its count above zero (`FileTable::sweep`).
+        unsafe { self.queue.submit(op, owned) }.map_err(|(owned, error)| (owned.read.buffer, error))
+    }
+
+    /// A read that the file system would not do without waiting: done otherwise, or landed with why not.
+    fn refused(&mut self, read: Read) -> Option<Landed> {
+        let tag = read.tag;
+        let again = match self.manners.ask(&read.file) {
+            Manner::Plain => self.plain.submit(read),
+            Manner::Ring => {
+                let submitted = self.submit_to_ring(read, false);
+                // Where the ring fails, its reads land with the errno.
+                let _ = self.queue.flush();
+                submitted
+            }
+        };
+        let (buffer, _no_room) = again.err()?;
+        Some(Landed {
+            tag,
+            buffer,
+            bytes: 0,
+            end: false,
+            error: Some(libc::EOPNOTSUPP),
         })
     }
 }
 
 impl Engine for UringEngine {
     fn submit(&mut self, read: Read) -> Result<(), (ChunkBuf, PipelineError)> {
-        let Read {
-            file,
-            offset,
-            mut buffer,
-            len,
-            tag,
-            registered,
-        } = read;
-        if let Err(error) = self.queue.room() {
-            return Err((buffer, error));
+        if self.inflight() >= self.capacity() {
+            return Err((read.buffer, full()));
         }
-        let fixed_buffer = if registered {
-            self.buffers.index_of(self.queue.ring(), &mut buffer)
-        } else {
-            None
+        let known = self.manners.of(&read.file);
+        let manner = match known {
+            // A stream cannot be probed: what a read of it takes is gone. Streams are few.
+            None if read.offset == NO_OFFSET => Some(self.manners.ask(&read.file)),
+            known => known,
         };
-        let (fd, fixed_file) = self.files.target(self.queue.ring(), &file);
-        let op = ReadOp {
-            fd,
-            fixed_file,
-            address: buffer.as_mut_ptr(),
-            len,
-            offset,
-            fixed_buffer,
-            take_short: offset == NO_OFFSET,
-        };
-        let owned = Owned {
-            file,
-            buffer,
-            tag,
-            stream: offset == NO_OFFSET,
-        };
-        // SAFETY: the address is the start of the chunk, `len` is at most its capacity (`ChunkReader::submit`), and
-        // the payload holds both the chunk's only `ChunkBuf` (so nobody else touches the bytes, and the arena stays
-        // mapped even if the payload is leaked) and the file. A file in a slot stays there while the payload's `Arc`
-        // keeps its count above zero (`FileTable::sweep`).
-        unsafe { self.queue.submit(op, owned) }.map_err(|(owned, error)| (owned.buffer, error))
+        match manner {
+            Some(Manner::Plain) => self.plain.submit(read),
+            Some(Manner::Ring) => self.submit_to_ring(read, false),
+            None => self.submit_to_ring(read, true),
+        }
     }
 
     fn flush(&mut self) -> Result<(), PipelineError> {
@@ -86,23 +129,48 @@ impl Engine for UringEngine {
     }
 
     fn poll(&mut self) -> Option<Landed> {
-        let finished = self.queue.poll()?;
-        Some(Landed {
-            tag: finished.payload.tag,
-            buffer: finished.payload.buffer,
-            bytes: finished.bytes as usize,
-            end: finished.end,
-            error: finished.error,
-        })
+        while let Some(finished) = self.queue.poll() {
+            let Finished {
+                payload: Owned { read, probing },
+                bytes,
+                end,
+                error,
+            } = finished;
+            if probing && error == Some(libc::EOPNOTSUPP) {
+                match self.refused(read) {
+                    Some(landed) => return Some(landed),
+                    None => continue,
+                }
+            }
+            if probing && !end && error.is_none() {
+                // There is more of it to read.
+                self.manners.learn(&read.file, Manner::Ring);
+            }
+            return Some(Landed {
+                tag: read.tag,
+                buffer: read.buffer,
+                bytes: bytes as usize,
+                end,
+                error,
+            });
+        }
+        self.plain.poll()
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
         self.files.sweep(self.queue.ring());
-        self.queue.wait(timeout)
+        if self.plain.inflight() == 0 {
+            return self.queue.wait(timeout);
+        }
+        self.queue.flush()?;
+        if self.queue.inflight() == 0 {
+            return self.plain.wait(timeout);
+        }
+        Ok(())
     }
 
     fn inflight(&self) -> u32 {
-        self.queue.inflight()
+        self.queue.inflight() + self.plain.inflight()
     }
 
     fn capacity(&self) -> u32 {
@@ -110,16 +178,22 @@ impl Engine for UringEngine {
     }
 
     fn stats(&self) -> ReaderStats {
-        ReaderStats {
+        let plain = self.plain.stats();
+        let plain_reason = (plain.reads > 0).then(|| PLAIN_REASON.to_owned());
+        let mut stats = ReaderStats {
             fixed_files: self.files.live() as u64,
-            unregistered_reason: self.buffers.refused().map(str::to_owned),
+            unregistered_reason: self.buffers.refused().map(str::to_owned).or(plain_reason),
             ..ReaderStats::from(self.queue.counters())
-        }
+        };
+        stats += plain;
+        stats
     }
 
     fn streaming(&self, file: &Arc<OwnedFd>) -> bool {
-        self.queue
-            .payloads()
-            .any(|owned| owned.stream && Arc::ptr_eq(&owned.file, file))
+        self.plain.streaming(file)
+            || self
+                .queue
+                .payloads()
+                .any(|owned| owned.read.offset == NO_OFFSET && Arc::ptr_eq(&owned.read.file, file))
     }
 }
