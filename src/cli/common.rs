@@ -247,10 +247,18 @@ pub fn stdout() -> Result<File, String> {
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
 }
 
-/// Tells an error on standard error.
+/// Tells an error on standard error, in one line whatever the names in it hold.
 pub fn complain(error: &str) {
+    let mut line = String::with_capacity(error.len());
+    for character in error.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
     // Nothing can be done where standard error is closed.
-    let _ = writeln!(io::stderr(), "gristmill: {error}");
+    let _ = writeln!(io::stderr(), "gristmill: {line}");
 }
 
 /// Runs a job: SIGINT ends it early, progress is shown, failures are told.

@@ -2,6 +2,7 @@
 
 use super::print;
 use crate::uring::{probe, UringProbe};
+use gristmill_protocol::PipelineError;
 use serde_json::{json, Value};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -31,8 +32,9 @@ struct Finding {
 /// # Errors
 /// Where the answer cannot be written.
 pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
-    let machine = machine();
-    let findings = findings(&probe());
+    let probe = probe();
+    let machine = machine(&probe);
+    let findings = findings(&probe);
     let text = if args.json {
         let list: Vec<Value> = findings
             .iter()
@@ -72,7 +74,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
     print(text.as_bytes())
 }
 
-fn machine() -> Vec<(&'static str, String)> {
+fn machine(probe: &UringProbe) -> Vec<(&'static str, String)> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         text.lines()
@@ -82,6 +84,10 @@ fn machine() -> Vec<(&'static str, String)> {
     };
     let cores = std::thread::available_parallelism()
         .map_or_else(|error| error.to_string(), |cores| cores.to_string());
+    let locked = match probe.memlock_limit {
+        None => "not limited".into(),
+        Some(bytes) => format!("{} KiB at most (ulimit -l)", bytes / 1024),
+    };
     vec![
         (
             "kernel",
@@ -91,22 +97,49 @@ fn machine() -> Vec<(&'static str, String)> {
         ("cores", cores),
         ("memory", field(&read("/proc/meminfo"), "MemTotal")),
         ("free", field(&read("/proc/meminfo"), "MemAvailable")),
+        ("lockable", locked),
     ]
+}
+
+/// What a ring was set up with, by the kernel's names.
+fn setup(probe: &UringProbe) -> String {
+    let setup = &probe.setup;
+    let flags = [
+        (setup.single_issuer, "SINGLE_ISSUER"),
+        (setup.defer_taskrun, "DEFER_TASKRUN"),
+        (setup.coop_taskrun, "COOP_TASKRUN"),
+        (setup.submit_all, "SUBMIT_ALL"),
+    ];
+    let taken: Vec<&str> = flags
+        .iter()
+        .filter_map(|(taken, name)| taken.then_some(*name))
+        .collect();
+    if taken.is_empty() {
+        "io_uring, with no setup flag".into()
+    } else {
+        format!("io_uring, with {}", taken.join(", "))
+    }
+}
+
+/// What needs code that this build does not have.
+fn missing(kind: &'static str, name: &'static str, instead: &str) -> Finding {
+    Finding {
+        kind,
+        name,
+        works: false,
+        why: "not in this build".into(),
+        step: Some(format!(
+            "nothing on this machine; a build that has it. This one takes {instead}"
+        )),
+    }
 }
 
 fn findings(probe: &UringProbe) -> Vec<Finding> {
     let ring = probe.is_available();
-    let refused = |error: &Option<gristmill_protocol::PipelineError>| match error {
+    let refused = |error: &Option<PipelineError>| match error {
         Some(error) => error.to_string(),
         None if ring => "works".into(),
         None => "needs io_uring".into(),
-    };
-    let limit = match probe.memlock_limit {
-        None => "locked memory is not limited".to_owned(),
-        Some(bytes) => format!(
-            "locked memory (ulimit -l) is limited to {} KiB",
-            bytes / 1024
-        ),
     };
     vec![
         Finding {
@@ -114,7 +147,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             name: "RegisteredMappedRead",
             works: ring,
             why: match &probe.refusal {
-                None => format!("io_uring, with {:?}", probe.setup),
+                None => setup(probe),
                 Some(error) => error.to_string(),
             },
             step: (!ring).then(|| match probe.io_uring_disabled {
@@ -133,11 +166,13 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             why: "pread works everywhere; taken where io_uring is refused".into(),
             step: None,
         },
+        missing("read path", "GpuDirectNvmePassthrough", HOST_PATHS),
+        missing("read path", "PeerRead", HOST_PATHS),
         Finding {
             kind: "feature",
             name: "registered buffers",
             works: probe.has_registered_buffers(),
-            why: format!("{}; {limit}", refused(&probe.registered_buffers_refusal)),
+            why: refused(&probe.registered_buffers_refusal),
             step: (ring && !probe.has_registered_buffers()).then(|| {
                 "raise the limit on locked memory (`ulimit -l`, or LimitMEMLOCK= of a service)".into()
             }),
@@ -156,5 +191,99 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             why: "worker threads, always there".into(),
             step: None,
         },
+        missing("back end", "opencl", "cpu"),
+        missing("back end", "cuda", "cpu"),
     ]
+}
+
+/// What reads the files that a path into a device's memory would.
+const HOST_PATHS: &str = "RegisteredMappedRead or PositionedRead";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::uring::SetupFlags;
+
+    /// A machine on which everything works.
+    fn able() -> UringProbe {
+        UringProbe {
+            refusal: None,
+            setup: SetupFlags::default(),
+            registered_buffers_refusal: None,
+            registered_files_refusal: None,
+            memlock_limit: None,
+            io_uring_disabled: None,
+        }
+    }
+
+    fn refusal(syscall: &'static str, errno: i32) -> Option<PipelineError> {
+        Some(PipelineError::IoUringSyscall {
+            syscall,
+            errno,
+            fix: "allow it",
+        })
+    }
+
+    fn finding(probe: &UringProbe, name: &str) -> (bool, String, String) {
+        let found = findings(probe).into_iter().find(|it| it.name == name);
+        let found = found.unwrap_or_else(|| panic!("{name} is not told"));
+        (found.works, found.why, found.step.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_refused_ring_is_told_with_the_switch_that_refuses_it() {
+        for (switch, step) in [
+            (None, "seccomp"),
+            (Some(0), "seccomp"),
+            (Some(1), "sysctl kernel.io_uring_disabled=0"),
+            (Some(2), "sysctl kernel.io_uring_disabled=0"),
+        ] {
+            let probe = UringProbe {
+                refusal: refusal("io_uring_setup", 1),
+                io_uring_disabled: switch,
+                ..able()
+            };
+            let ring = finding(&probe, "RegisteredMappedRead");
+            assert!(!ring.0 && ring.1.contains("io_uring_setup"), "{ring:?}");
+            assert!(ring.2.contains(step), "{switch:?}: {ring:?}");
+            assert!(finding(&probe, "PositionedRead").0);
+            for name in ["registered buffers", "registered files"] {
+                let (works, why, _) = finding(&probe, name);
+                assert_eq!((works, why.as_str()), (false, "needs io_uring"));
+            }
+        }
+    }
+
+    #[test]
+    fn refused_registration_of_buffers_leaves_the_path_and_names_the_limit() {
+        let probe = UringProbe {
+            registered_buffers_refusal: refusal("io_uring_register(BUFFERS)", 12),
+            memlock_limit: Some(64 << 10),
+            ..able()
+        };
+        assert!(finding(&probe, "RegisteredMappedRead").0);
+        let (works, why, step) = finding(&probe, "registered buffers");
+        assert!(!works && why.contains("BUFFERS") && step.contains("ulimit -l"));
+        let lockable = ("lockable", "64 KiB at most (ulimit -l)".to_owned());
+        assert!(machine(&probe).contains(&lockable));
+    }
+
+    #[test]
+    fn setup_flags_are_told_by_the_kernels_names() {
+        assert_eq!(setup(&able()), "io_uring, with no setup flag");
+        let setup_flags = SetupFlags {
+            single_issuer: true,
+            defer_taskrun: true,
+            coop_taskrun: false,
+            submit_all: true,
+        };
+        let probe = UringProbe {
+            setup: setup_flags,
+            ..able()
+        };
+        assert_eq!(
+            setup(&probe),
+            "io_uring, with SINGLE_ISSUER, DEFER_TASKRUN, SUBMIT_ALL"
+        );
+    }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 /// Flags of `gristmill stats`.
 ///
-/// Rows are bytes, lines, entropy in bits for each byte, and path; the last row is the total.
+/// Rows are bytes, lines, entropy in bits for each byte, and path; the last row is the total. In a path a newline is
+/// written \\n, a carriage return \\r and a backslash \\\\.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StatsArgs {
     #[command(flatten)]
@@ -107,7 +108,7 @@ fn table(histogram: &Histogram) -> String {
 
 /// Bars for eight values each.
 fn chart(histogram: &Histogram) -> String {
-    const WIDTH: f64 = 50.0;
+    const WIDTH: u128 = 50;
     let total = histogram.bytes();
     let groups: Vec<u64> = histogram
         .counts()
@@ -128,14 +129,15 @@ fn chart(histogram: &Histogram) -> String {
                 }
             })
             .collect();
-        let length = (*count as f64 / most as f64 * WIDTH).ceil();
-        let bar = "#".repeat(length as usize);
-        let _ = writeln!(
-            text,
+        let length = (u128::from(*count) * WIDTH).div_ceil(u128::from(most));
+        let bar: String = (0..length).map(|_| '#').collect();
+        let row = format!(
             "0x{first:02x}..0x{:02x} {names} {:>6.2} % {bar}",
             first + 7,
             share(*count, total)
         );
+        text.push_str(row.trim_end());
+        text.push('\n');
     }
     text
 }

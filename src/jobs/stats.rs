@@ -6,7 +6,6 @@ use crate::source::Entry;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use serde_json::{json, Value};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How often each byte value occurs.
@@ -167,7 +166,9 @@ impl Job for StatsJob {
         }
         match self.rows {
             StatsRows::Text => {
-                rows.extend(columns(&histogram, entry.path.as_os_str().as_bytes()));
+                // No mark is needed: a name with a backslash is always escaped.
+                let (_, name) = names::escaped(&entry.path);
+                rows.extend(columns(&histogram, &name));
             }
             StatsRows::Json => {
                 let mut row = histogram.json();

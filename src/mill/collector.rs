@@ -12,6 +12,7 @@ use crate::source::{Entry, Origin};
 use gristmill_protocol::{completion, fault, slot, stream, PipelineError, SLOT_WORDS};
 use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, SlotToken, Submission};
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -153,11 +154,13 @@ impl<J: Job> Collector<J> {
                 return recycle(run, waiting);
             }
             run.files.fetch_add(1, Ordering::Relaxed);
+            let state = guarded(|| run.job.open(&file.entry));
+            let panicked = state.is_none();
             self.files.insert(
                 sequence,
                 FileState {
                     entry: Arc::clone(&file.entry),
-                    state: Some(run.job.open(&file.entry)),
+                    state,
                     due: 0,
                     early: BTreeMap::new(),
                     rows: Vec::new(),
@@ -165,6 +168,11 @@ impl<J: Job> Collector<J> {
                     bytes: 0,
                 },
             );
+            if panicked {
+                file.finished.store(true, Ordering::Relaxed);
+                recycle(run, waiting);
+                return self.close(run, sequence, job_panicked(0));
+            }
         }
         let Some(state) = self.files.get_mut(&sequence) else {
             return recycle(run, waiting);
@@ -213,10 +221,9 @@ impl<J: Job> Collector<J> {
             }
             let overflowed = finished.flags & completion::FLAG_OVERFLOW != 0;
             let area = finished.token.index().get();
-            if let (Some(state), Some(port)) = (file.state.as_mut(), run.port.get()) {
-                flow = run.job.chunk(
-                    state,
-                    &LandedChunk {
+            let answer = match (file.state.as_mut(), run.port.get()) {
+                (Some(state), Some(port)) => {
+                    let landed = LandedChunk {
                         offset: chunk_offset,
                         bytes: finished
                             .chunk
@@ -231,10 +238,18 @@ impl<J: Job> Collector<J> {
                         },
                         first_part: finished.first_part,
                         last_part: !overflowed,
-                    },
-                    &mut file.rows,
-                );
-            }
+                    };
+                    guarded(|| run.job.chunk(state, &landed, &mut file.rows))
+                }
+                _ => None,
+            };
+            let Some(answer) = answer else {
+                // What the job remembers of this file may be half done: it is not asked again.
+                file.state = None;
+                give_back(run, finished);
+                return Step::End(job_panicked(chunk_offset));
+            };
+            flow = answer;
             if overflowed && flow == Flow::Continue {
                 let resume = finished.results[6];
                 let mode = finished.mode;
@@ -305,7 +320,7 @@ impl<J: Job> Collector<J> {
     }
 
     /// Closes a file: its last rows, its error, and what may go out now.
-    fn close(&mut self, run: &Run<J>, sequence: u64, end: FileEnd) {
+    fn close(&mut self, run: &Run<J>, sequence: u64, mut end: FileEnd) {
         let Some(mut file) = self.files.remove(&sequence) else {
             return;
         };
@@ -313,8 +328,16 @@ impl<J: Job> Collector<J> {
             recycle(run, waiting);
         }
         if let Some(state) = file.state.take() {
-            if run.job.close(state, &end, &mut file.rows) == Flow::Stop {
-                run.answered.store(true, Ordering::Relaxed);
+            let certain = file.rows.len();
+            match guarded(|| run.job.close(state, &end, &mut file.rows)) {
+                Some(Flow::Stop) => run.answered.store(true, Ordering::Relaxed),
+                Some(Flow::Continue | Flow::SkipFile) => {}
+                None => {
+                    file.rows.truncate(certain);
+                    if !matches!(end, FileEnd::Failed { .. }) {
+                        end = job_panicked(file.bytes);
+                    }
+                }
             }
         }
         if let FileEnd::Failed { offset, error } = end {
@@ -443,6 +466,21 @@ enum Step {
     Again,
     Next,
     End(FileEnd),
+}
+
+/// Calls the job's own code. `None` if it panics: then its file fails, and the run goes on.
+fn guarded<T>(call: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).ok()
+}
+
+/// The end of a file whose job panicked at byte `offset`.
+fn job_panicked(offset: u64) -> FileEnd {
+    FileEnd::Failed {
+        offset,
+        error: PipelineError::Backend(
+            "the job panicked; its message says where, please report it to the job's author".into(),
+        ),
+    }
 }
 
 fn reclaim(mut lent: LentChunk) -> ChunkBuf {

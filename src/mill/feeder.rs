@@ -527,9 +527,18 @@ impl<J: Job> ChunkFeeder<J> {
 /// did is counted and nobody waits for it.
 impl<J: Job> Drop for ChunkFeeder<J> {
     fn drop(&mut self) {
-        if !self.done {
-            self.finish();
+        if self.done {
+            return;
         }
+        if !self.run.has_ended() {
+            self.run.fail(FileError {
+                path: None,
+                offset: None,
+                reason: "a reader panicked, and the run ended early; its message says where, please report it".into(),
+                notice: false,
+            });
+        }
+        self.finish();
     }
 }
 

@@ -368,6 +368,11 @@ impl<J: Job> Run<J> {
         }
     }
 
+    /// Whether [`Run::end`] was called.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Closes what is still open after a stop, once, and tells the writer that this is all.
     pub fn end(&self) {
         if !self.ended.swap(true, Ordering::AcqRel) {
