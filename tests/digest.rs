@@ -512,3 +512,13 @@ fn a_file_that_cannot_be_opened_costs_one_line_and_exit_code_2() {
     assert_eq!(done.code, Some(2));
     assert!(!absent.as_bytes().is_ascii());
 }
+
+#[test]
+fn a_complaint_is_one_line_whatever_the_name_and_sends_a_terminal_no_commands() {
+    let tree = tempfile::tempdir().unwrap();
+    let done = gristmill(tree.path(), &["digest", "new\nline\u{1b}[2J"]);
+    assert_eq!(done.code, Some(2));
+    assert_eq!(done.err.lines().count(), 1, "{:?}", done.err);
+    let named = "gristmill: new\\nline\\u{1b}[2J: ";
+    assert!(done.err.starts_with(named), "{:?}", done.err);
+}

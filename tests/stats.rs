@@ -312,3 +312,15 @@ fn a_file_that_fails_is_told_and_left_out_of_the_total() {
     assert_row(rows[0], &files[4].1, "4-noise");
     assert_row(rows[1], &files[4].1, "total of 1 files");
 }
+
+#[test]
+fn a_name_with_a_newline_is_one_row_and_no_other_name_looks_like_it() {
+    let tree = tempfile::tempdir().unwrap();
+    for (name, shown) in [("new\nline", "new\\nline"), ("new\\nline", "new\\\\nline")] {
+        fs::write(tree.path().join(name), b"x").unwrap();
+        let text = gristmill(tree.path(), &["stats", name]).rows();
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows.len(), 2, "{text}");
+        assert_row(rows[0], b"x", shown);
+    }
+}

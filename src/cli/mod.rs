@@ -30,10 +30,20 @@ enum Command {
     /// Find fixed strings, with ripgrep's flags and ripgrep's answers
     Scan(Box<scan::ScanArgs>),
     /// Print or check the CRC-32C of each file
+    ///
+    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs. Where a
+    /// path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
+    /// `\\` in their places.
     Digest(digest::DigestArgs),
     /// Count bytes and lines, and tell the histogram and entropy of bytes
+    ///
+    /// A row is bytes, lines, entropy in bits for each byte, and path; the last row is the total. In a path, a newline is
+    /// written as `\n`, a carriage return as `\r`, a backslash as `\\`. Lines are counted by their newlines, as wc does.
     Stats(stats::StatsArgs),
     /// Tell what this machine can do, and what would change it
+    ///
+    /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
+    /// change it.
     Doctor(doctor::DoctorArgs),
     /// Print the manual page, in roff
     Man,

@@ -8,9 +8,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Flags of `gristmill stats`.
-///
-/// Rows are bytes, lines, entropy in bits for each byte, and path; the last row is the total. In a path a newline is
-/// written \\n, a carriage return \\r and a backslash \\\\.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StatsArgs {
     #[command(flatten)]

@@ -39,7 +39,10 @@ pub fn prepare(program: &str, arguments: &[&OsStr]) -> Option<String> {
     if !output.status.success() {
         skipped(format_args!(
             "{program} {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
+            String::from_utf8_lossy(&output.stderr)
+                .lines()
+                .next()
+                .unwrap_or_default()
         ));
         return None;
     }
@@ -244,7 +247,15 @@ impl Tool {
     }
 
     pub fn start(mut self) -> Running {
-        let mut child = self.command.spawn().unwrap();
+        let mut child = loop {
+            match self.command.spawn() {
+                // A child that another test has just forked still holds the copy of the program open for writing.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                spawned => break spawned.unwrap(),
+            }
+        };
         Running {
             started: Instant::now(),
             rows: Gathered::start(child.stdout.take()),

@@ -1,0 +1,134 @@
+//! `gristmill doctor` against what this machine says of itself, and against what other commands then do.
+
+use serde_json::Value;
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+fn gristmill(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gristmill"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn rows(arguments: &[&str]) -> String {
+    let output = gristmill(arguments);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn answer() -> Value {
+    serde_json::from_str(&rows(&["doctor", "--json"])).unwrap()
+}
+
+fn names(answer: &Value, kind: &str) -> Vec<(String, bool)> {
+    let findings = answer["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .filter(|finding| finding["kind"] == kind)
+        .map(|finding| {
+            let name = finding["name"].as_str().unwrap().to_owned();
+            (name, finding["works"].as_bool().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn the_machine_is_this_one() {
+    let machine = answer()["machine"].clone();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    assert_eq!(machine["kernel"], release.trim());
+    let cores = std::thread::available_parallelism().unwrap();
+    assert_eq!(machine["cores"], cores.to_string());
+    let memory = fs::read_to_string("/proc/meminfo").unwrap();
+    let total = memory.lines().find(|line| line.starts_with("MemTotal"));
+    let shown = machine["memory"].as_str().unwrap();
+    assert!(total.unwrap().ends_with(shown), "{shown}");
+}
+
+#[test]
+fn the_limit_on_locked_memory_is_that_of_the_process() {
+    let script = format!(
+        "ulimit -S -l 1024 && exec '{}' doctor --json",
+        env!("CARGO_BIN_EXE_gristmill")
+    );
+    // Not every sh has `ulimit -l`.
+    let output = match Command::new("bash").args(["-c", &script]).output() {
+        Ok(output) if output.status.success() => output,
+        other => {
+            println!("skipped: bash cannot set the limit: {other:?}");
+            return;
+        }
+    };
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let shown = answer["machine"]["lockable"].as_str().unwrap();
+    assert_eq!(shown, "1024 KiB at most (ulimit -l)");
+}
+
+#[test]
+fn every_read_path_and_back_end_is_told_with_a_step_where_it_is_missing() {
+    let answer = answer();
+    let paths = names(&answer, "read path");
+    let known: Vec<&str> = paths.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        known,
+        [
+            "RegisteredMappedRead",
+            "PositionedRead",
+            "GpuDirectNvmePassthrough",
+            "PeerRead"
+        ]
+    );
+    let backends = names(&answer, "back end");
+    let expected = [("cpu", true), ("opencl", false), ("cuda", false)];
+    assert_eq!(
+        backends,
+        expected.map(|(name, works)| (name.to_owned(), works))
+    );
+    for finding in answer["findings"].as_array().unwrap() {
+        let works = finding["works"].as_bool().unwrap();
+        let told = finding["step"]
+            .as_str()
+            .is_some_and(|step| !step.is_empty());
+        let of_a_place = finding["kind"] != "feature";
+        assert!(works || told || !of_a_place, "{finding}");
+        assert!(!works || !told, "nothing to change: {finding}");
+    }
+}
+
+#[test]
+fn the_flags_accept_what_works_and_nothing_else() {
+    let answer = answer();
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    let file = file.to_str().unwrap();
+    for (backend, works) in names(&answer, "back end") {
+        let run = gristmill(&["digest", "--backend", &backend, file]);
+        assert_eq!(run.status.code(), Some(if works { 0 } else { 2 }));
+    }
+    for (path, flag) in [
+        ("RegisteredMappedRead", "registered"),
+        ("PositionedRead", "positioned"),
+    ] {
+        let (_, works) = names(&answer, "read path")
+            .into_iter()
+            .find(|(name, _)| name == path)
+            .unwrap();
+        let run = gristmill(&["digest", "--stats", "--read-path", flag, file]);
+        assert_eq!(run.status.code(), Some(if works { 0 } else { 2 }));
+        let report = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(report.contains(path), works, "{report}");
+    }
+}
+
+#[test]
+fn the_text_is_for_people() {
+    let text = rows(&["doctor"]);
+    // No value as the program keeps it.
+    for sign in ["{", "}", "Some(", "None", "true", "false"] {
+        assert!(!text.contains(sign), "{sign}: {text}");
+    }
+}
