@@ -238,7 +238,10 @@ fn sizes_out_of_range_are_refused() {
     assert!(live_ring(config).is_err());
     assert!(ChunkMemory::map(0, 4096).is_err());
     assert!(ChunkMemory::map(1, 0).is_err());
-    assert!(ChunkMemory::map(u32::MAX, 1 << 30).is_err());
+    // Miri ends the process where memory runs out.
+    if !cfg!(miri) {
+        assert!(ChunkMemory::map(u32::MAX, 1 << 30).is_err());
+    }
 }
 
 #[test]
