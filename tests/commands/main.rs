@@ -1,0 +1,8 @@
+//! Each command end to end, with the real binary: a file for each, and `tool`, which runs it.
+
+mod cli;
+mod digest;
+mod doctor;
+mod stats;
+mod terminal;
+mod tool;

@@ -1,0 +1,106 @@
+//! The tool as a process that ends, and what it left.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// No run may take longer.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a run left.
+#[derive(Debug)]
+pub struct Done {
+    pub code: Option<i32>,
+    pub out: Vec<u8>,
+    pub err: String,
+}
+
+impl Done {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.out).unwrap()
+    }
+
+    /// The rows, of a run that ended well and complained of nothing.
+    pub fn rows(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
+        String::from_utf8(self.out).unwrap()
+    }
+}
+
+/// Ends within the limit, or is killed and fails the test.
+pub fn finish(mut child: Child, stdin: Vec<u8>) -> Done {
+    fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                pipe.read_to_end(&mut bytes).unwrap();
+            }
+            bytes
+        })
+    }
+    let out = collect(child.stdout.take());
+    let err = collect(child.stderr.take());
+    let pipe = child.stdin.take();
+    let writer = std::thread::spawn(move || {
+        if let Some(mut pipe) = pipe {
+            // A run that needs no standard input may end before it is written.
+            let _ = pipe.write_all(&stdin);
+        }
+    });
+    let deadline = Instant::now() + LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("killed after {LIMIT:?}");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    writer.join().unwrap();
+    Done {
+        code: status.code(),
+        out: out.join().unwrap(),
+        err: String::from_utf8(err.join().unwrap()).unwrap(),
+    }
+}
+
+pub fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub fn gristmill(directory: &Path, arguments: &[&str]) -> Done {
+    finish(command(directory, arguments).spawn().unwrap(), Vec::new())
+}
+
+pub fn gristmill_reading(directory: &Path, arguments: &[&str], stdin: &[u8]) -> Done {
+    let mut command = command(directory, arguments);
+    finish(
+        command.stdin(Stdio::piped()).spawn().unwrap(),
+        stdin.to_vec(),
+    )
+}
+
+/// Bytes without a pattern, the same for the same seed.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .collect()
+}
