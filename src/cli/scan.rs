@@ -1,6 +1,6 @@
 //! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
 
-use super::common::{self, EngineArgs, ReportArgs, Sort};
+use super::common::{self, parse_size, EngineArgs, ReportArgs, Sort};
 use super::progress::Estimate;
 use super::report;
 use crate::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
@@ -84,6 +84,10 @@ pub struct ScanArgs {
     /// End a file after so many matching lines.
     #[arg(short = 'm', long, value_name = "NUM")]
     max_count: Option<u64>,
+
+    /// Print no matching line that is longer: it is reported as an error instead. A line is in memory while it is printed.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
+    max_line: usize,
 
     /// Show line numbers. This is the default on a terminal.
     #[arg(short = 'n', long, overrides_with = "no_line_number")]
@@ -269,6 +273,7 @@ impl ScanArgs {
             .null(self.null)
             .json(self.json)
             .limit(self.max_count)
+            .max_line_bytes(self.max_line as u64)
             .text(self.text)
             .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
             .totals(self.ends.stats)

@@ -64,15 +64,32 @@ fn a_line_of_a_gigabyte_is_counted_within_bounds() {
 }
 
 #[test]
-#[ignore = "a matching line is read again as a whole, also where only its matches are shown"]
-fn matches_in_a_line_of_a_gigabyte_are_shown_within_bounds() {
+fn the_longest_line_that_is_shown_is_shown_within_bounds() {
     let scratch = Scratch::new();
-    let path = scratch.sparse("line", 1 << 30, b"needle\n");
-    assert_bounded(
-        &["scan", "-a", "-H", "-o", "-b", "-e", "needle"],
-        &[&path],
-        1,
-    );
+    let longest = scratch.sparse("longest", (16 << 20) - 8, b"needle\n");
+    for command in [
+        &["scan", "-a", "-H", "-o", "-b", "-e", "needle"][..],
+        &["scan", "-a", "-H", "-e", "needle"],
+    ] {
+        assert_bounded(command, &[&longest], 1);
+    }
+}
+
+#[test]
+fn a_longer_line_is_reported_and_the_rest_is_shown() {
+    let scratch = Scratch::new();
+    let path = scratch.sparse("line", 1 << 30, b"needle\nanother needle\n");
+    let command = ["scan", "-a", "-H", "-o", "-b", "-e", "needle"];
+    let answer = Tool::new(command).args(CONFIGURATION).args([&path]).run();
+    answer.assert_code(2);
+    let name = path.display().to_string();
+    let shown = format!("{name}:{}:needle\n", (1 << 30) + 15);
+    assert_eq!(String::from_utf8_lossy(&answer.rows), shown);
+    let complaint = &answer.errors;
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    for part in [name.as_str(), "1073741831 bytes", "--max-line"] {
+        assert!(complaint.contains(part), "{complaint}");
+    }
 }
 
 #[test]

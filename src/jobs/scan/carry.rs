@@ -37,6 +37,11 @@ pub(super) struct Keep<'a> {
 /// Why a line cannot be shown.
 #[derive(Debug)]
 pub(super) enum Lost {
+    /// It is longer than was asked for.
+    Long {
+        /// Its length in bytes.
+        bytes: u64,
+    },
     /// It was too long to keep and cannot be read again.
     Stream,
     /// It was too long to keep, and reading it again failed.
@@ -129,14 +134,19 @@ impl Carry {
     /// Ends the line with `rest` and calls `show` with all its bytes.
     ///
     /// # Errors
-    /// [`Lost`], where the bytes were not kept and could not be read again.
+    /// [`Lost`], where the line is longer than `most` bytes, or was not kept and could not be read again.
     pub fn complete<T>(
         &mut self,
         rest: &[u8],
         end: u64,
         path: Option<&Path>,
+        most: u64,
         show: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, Lost> {
+        let bytes = end - self.start;
+        if bytes > most {
+            return Err(Lost::Long { bytes });
+        }
         if self.whole {
             let kept = self.bytes.len();
             self.bytes.extend_from_slice(rest);
@@ -145,7 +155,7 @@ impl Carry {
             return Ok(shown);
         }
         let path = path.ok_or(Lost::Stream)?;
-        let length = usize::try_from(end - self.start)
+        let length = usize::try_from(bytes)
             .map_err(|_| Lost::Read(io::Error::from(io::ErrorKind::OutOfMemory)))?;
         let mut line = Vec::new();
         line.try_reserve_exact(length)
@@ -215,11 +225,15 @@ mod tests {
         assert!(!carry.whole);
         assert_eq!(budget.0.load(Ordering::Relaxed), 0);
         let end = line.len() as u64;
-        let same = carry.complete(b"", end, Some(&path), |bytes| bytes == line);
+        let same = carry.complete(b"", end, Some(&path), end, |bytes| bytes == line);
         assert!(same.unwrap());
         assert!(matches!(
-            carry.complete(b"", end, None, |_| ()),
+            carry.complete(b"", end, None, end, |_| ()),
             Err(Lost::Stream)
+        ));
+        assert!(matches!(
+            carry.complete(b"", end, Some(&path), end - 1, |_| ()),
+            Err(Lost::Long { bytes }) if bytes == end
         ));
         std::fs::remove_file(&path).unwrap();
     }

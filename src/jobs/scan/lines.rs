@@ -334,7 +334,7 @@ impl LinesFile {
         let may_hold_nul = nul || carry.nul();
         let entry = Arc::clone(&self.entry);
         let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
-        let shown = carry.complete(rest, end, path, |bytes| {
+        let shown = carry.complete(rest, end, path, plan.max_line_bytes, |bytes| {
             let found = Found {
                 start,
                 end,
@@ -593,6 +593,9 @@ impl LinesFile {
 fn lost_reason(lost: &Lost) -> PipelineError {
     let fix = "a line this long is not kept in memory; search for it with -c, -l or --all";
     match lost {
+        Lost::Long { bytes } => PipelineError::Backend(format!(
+            "a matching line of {bytes} bytes is not printed; allow more with --max-line, or search for it with -c, -l or --all"
+        )),
         Lost::Stream => PipelineError::Backend(format!(
             "a matching line is too long to be printed from a stream; {fix}, or store the stream in a file"
         )),

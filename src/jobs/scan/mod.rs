@@ -25,7 +25,8 @@
 //! - With headings and totals, the empty lines between files are not counted as printed.
 //!
 //! A line longer than 8 MiB is not kept while its end is awaited; if it matches it is read again, and is in memory whole
-//! while its row is made. From a stream it cannot be read again: it counts, but instead of a row there is an error.
+//! while its row is made. From a stream it cannot be read again: it counts, but instead of a row there is an error. So
+//! there is for a line longer than [`max_line_bytes`](ScanJobBuilder::max_line_bytes), which bounds what rows cost.
 //!
 //! ```
 //! use gristmill::jobs::scan::{Report, ScanJob};
@@ -68,6 +69,9 @@ use printer::Style;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The longest line that is shown, in bytes, unless something else is asked for.
+const MAX_LINE_BYTES: u64 = 16 << 20;
 
 /// What is said of each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,6 +118,7 @@ pub struct ScanJobBuilder {
     report: Report,
     style: Style,
     limit: Option<u64>,
+    max_line_bytes: Option<u64>,
     text: bool,
     mapped: bool,
     totals: bool,
@@ -223,6 +228,14 @@ impl ScanJobBuilder {
         self
     }
 
+    /// The longest matching line that is shown, in bytes, where a line spans chunks: it is in memory whole while its row is
+    /// made. Of a longer one an error is reported instead, and it still counts. Default: 16 MiB.
+    #[must_use]
+    pub fn max_line_bytes(mut self, bytes: u64) -> Self {
+        self.max_line_bytes = Some(bytes);
+        self
+    }
+
     /// Whether NULs mean nothing. Default: no: a file with NULs is binary, as for ripgrep.
     #[must_use]
     pub fn text(mut self, yes: bool) -> Self {
@@ -279,6 +292,7 @@ impl ScanJobBuilder {
         let mut plan = Plan::new(self.patterns, self.report, style);
         plan.case_insensitive = self.case_insensitive;
         plan.limit = self.limit;
+        plan.max_line_bytes = self.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
         plan.text = self.text;
         plan.mapped = self.mapped;
         plan.totals_wanted = self.totals;

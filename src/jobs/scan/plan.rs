@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub style: Style,
     /// Matching lines of a file after which it is answered.
     pub limit: Option<u64>,
+    /// Bytes of a line that spans chunks beyond which it is not shown.
+    pub max_line_bytes: u64,
     /// NULs mean nothing.
     pub text: bool,
     /// Named files are treated as ripgrep treats those that it maps.
@@ -52,6 +54,7 @@ impl Plan {
             report,
             style,
             limit: None,
+            max_line_bytes: super::MAX_LINE_BYTES,
             text: false,
             mapped: false,
             totals_wanted: false,
