@@ -522,6 +522,7 @@ fn a_line_too_long_to_keep_is_read_again() {
         ScanJob::builder()
             .pattern("needle")
             .text(binary)
+            .max_line_bytes(1 << 30)
             .build()
             .unwrap()
     };
