@@ -1,0 +1,29 @@
+//! VIR0: a bytecode for programs that run over chunks of files.
+//!
+//! A program is a map over windows of bytes with commutative reductions: what it says of a file does not depend on how
+//! many lanes, workers or back ends run it. The verifier accepts only programs that cannot hang and cannot reach memory
+//! that is not theirs.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`isa`] | instructions and their eight bytes |
+//! | [`program`] | a program as data |
+//! | [`container`](mod@container) | a program as bytes |
+//! | [`verify`](mod@verify) | what is accepted, and what it costs at most |
+//! | [`chunk`] | what a program runs over, and what it leaves |
+//! | [`reference`](mod@reference) | the interpreter that says what is right |
+
+#![warn(missing_docs)]
+
+pub mod chunk;
+pub mod container;
+pub mod isa;
+pub mod program;
+pub mod reference;
+pub mod verify;
+
+pub use chunk::{Chunk, Fault, FaultKind, Record, Results, Stop};
+pub use container::{decode, encode, DecodeError, EncodeError};
+pub use isa::{Instr, Op, Operand};
+pub use program::{AccArray, AccKind, Arg, Debug, Program, Scratch};
+pub use verify::{verify, Cost, Limits, Refusal, Rule, Verified};
