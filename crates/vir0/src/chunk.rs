@@ -75,7 +75,7 @@ pub(crate) struct View<'a> {
 
 impl View<'_> {
     /// The byte at a signed offset from the first own byte; 0 out of range.
-    #[inline]
+    #[inline(always)]
     pub fn byte(&self, offset: i64) -> u8 {
         // Sizes are at most 16 MiB and offsets 33 bits, so nothing overflows.
         usize::try_from(offset + self.before as i64)
@@ -86,7 +86,7 @@ impl View<'_> {
     }
 
     /// Four bytes from a signed offset on, each 0 out of range.
-    #[inline]
+    #[inline(always)]
     pub fn word(&self, offset: i64) -> u32 {
         let whole = usize::try_from(offset + self.before as i64)
             .ok()
@@ -99,13 +99,13 @@ impl View<'_> {
 }
 
 /// The byte of a table at an offset; 0 out of range.
-#[inline]
+#[inline(always)]
 pub(crate) fn table_byte(table: &[u8], at: u32) -> u8 {
     table.get(at as usize).copied().unwrap_or(0)
 }
 
 /// Four bytes of a table from an offset on, each 0 out of range; offsets do not wrap.
-#[inline]
+#[inline(always)]
 pub(crate) fn table_word(table: &[u8], at: u32) -> u32 {
     let rest = table.get(at as usize..).unwrap_or_default();
     match rest.first_chunk::<4>() {

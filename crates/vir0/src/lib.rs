@@ -12,14 +12,19 @@
 //! | [`verify`](mod@verify) | what is accepted, and what it costs at most |
 //! | [`chunk`] | what a program runs over, and what it leaves |
 //! | [`reference`](mod@reference) | the interpreter that says what is right |
+//! | [`vector`] | the interpreter that is fast |
+//! | [`random`] | random programs that are accepted, to compare interpreters with |
 
 #![warn(missing_docs)]
+#![deny(unsafe_code)]
 
 pub mod chunk;
 pub mod container;
 pub mod isa;
 pub mod program;
+pub mod random;
 pub mod reference;
+pub mod vector;
 pub mod verify;
 
 pub use chunk::{Chunk, Fault, FaultKind, Record, Results, Stop};

@@ -174,7 +174,7 @@ impl Machine<'_> {
 }
 
 /// A scratch word after an update.
-#[inline]
+#[inline(always)]
 pub(crate) fn update(op: Op, word: u32, value: u32) -> u32 {
     match op {
         Op::SAdd => word.wrapping_add(value),
@@ -187,7 +187,7 @@ pub(crate) fn update(op: Op, word: u32, value: u32) -> u32 {
 }
 
 /// Arithmetic and comparisons: of two words, or of `a` alone.
-#[inline]
+#[inline(always)]
 pub(crate) fn compute(op: Op, a: u32, b: u32) -> u32 {
     match op {
         Op::Add => a.wrapping_add(b),

@@ -1,0 +1,750 @@
+//! The instructions, on blocks of lanes.
+//!
+//! Everything here is inlined into one function for each vector unit. The mask of every open block is kept: `if` and
+//! `loop` push one, `end` pops it, and a lane that leaves early (`break`, `halt`, a fault) is taken off every mask that it
+//! must not come back to.
+
+use super::lanes::{spread, Lanes, Mask, GROUP, MAX_LANES};
+use super::plan::{EachPlan, Plan, Registers};
+use crate::chunk::{table_byte, table_word, Fault, FaultKind, Record, Results, Stop, View};
+use crate::isa::{Instr, Op, Operand, REGISTERS};
+use crate::program::AccKind;
+use crate::reference::{compute, update};
+use crate::verify::{Verified, MAX_DEPTH};
+use std::ops::Range;
+
+/// Registers, masks and scratch words of a machine.
+pub(super) struct Scratchpad {
+    regs: [Box<Lanes>; REGISTERS],
+    /// Where results go before they change places with their register.
+    spare: Box<Lanes>,
+    masks: [Mask; MAX_DEPTH + 1],
+    /// By depth: the lanes that an `else` turns on.
+    others: [Lanes; MAX_DEPTH + 1],
+    scratch: Vec<u32>,
+}
+
+impl Scratchpad {
+    pub fn new(program: &Verified) -> Box<Self> {
+        Box::new(Self {
+            regs: std::array::from_fn(|_| Box::new(Lanes::ZERO)),
+            spare: Box::new(Lanes::ZERO),
+            masks: [Mask::NONE; MAX_DEPTH + 1],
+            others: [Lanes::ZERO; MAX_DEPTH + 1],
+            scratch: vec![0; program.program().scratch_words()],
+        })
+    }
+
+    #[inline(always)]
+    fn reg(&self, register: u8) -> &Lanes {
+        &self.regs[usize::from(register) % REGISTERS]
+    }
+
+    #[inline(always)]
+    fn reg_mut(&mut self, register: u8) -> &mut Lanes {
+        &mut self.regs[usize::from(register) % REGISTERS]
+    }
+}
+
+/// An open block of instructions.
+#[derive(Clone, Copy, Default)]
+struct Frame {
+    is_loop: bool,
+    /// Of a loop: its first instruction, its end, and trips that are left after this one.
+    body: usize,
+    end: usize,
+    trips: u32,
+}
+
+/// A run over one chunk.
+pub(super) struct Executor<'a> {
+    program: &'a Verified,
+    plan: &'a Plan,
+    pad: &'a mut Scratchpad,
+    view: View<'a>,
+    results: &'a mut Results,
+    lanes: usize,
+    /// Lanes of the block at hand, and so many rounded up to a whole group.
+    count: usize,
+    width: usize,
+    frames: [Frame; MAX_DEPTH + 1],
+    depth: usize,
+    /// The first lane that has faulted in this block.
+    fault: Option<(usize, Fault)>,
+    overflow: bool,
+    /// The register whose lanes count up by a stride, and the stride.
+    steady: Option<(u8, usize)>,
+    /// Registers that hold the same word in every lane.
+    constant: Registers,
+}
+
+impl<'a> Executor<'a> {
+    pub fn new(
+        program: &'a Verified,
+        plan: &'a Plan,
+        pad: &'a mut Scratchpad,
+        view: View<'a>,
+        results: &'a mut Results,
+        lanes: usize,
+    ) -> Self {
+        Self {
+            program,
+            plan,
+            pad,
+            view,
+            results,
+            lanes,
+            count: 1,
+            width: GROUP,
+            frames: [Frame::default(); MAX_DEPTH + 1],
+            depth: 0,
+            fault: None,
+            overflow: false,
+            steady: None,
+            constant: Registers::default(),
+        }
+    }
+
+    /// Runs the whole program.
+    #[inline(always)]
+    pub fn run(&mut self) -> Result<(), Stop> {
+        self.pad.scratch.fill(0);
+        for register in &mut self.pad.regs {
+            register.first_mut(GROUP).fill(0);
+        }
+        let code = self.program.program().code.len();
+        let mut pc = 0;
+        self.begin_block(1);
+        // From one `each` to the next: what lies between is a block of one lane.
+        while pc < code {
+            let next = self.next_each(pc);
+            let flow = self.block(pc..next);
+            self.faulted()?;
+            if flow == Flow::Over || next >= code {
+                break;
+            }
+            self.results.steps += 1;
+            self.each(next)?;
+            self.begin_block(1);
+            pc = self.program.target(next) + 1;
+        }
+        if self.overflow {
+            return Err(Stop::Overflow);
+        }
+        Ok(())
+    }
+
+    fn next_each(&self, from: usize) -> usize {
+        let code = &self.program.program().code;
+        let rest = code.get(from..).unwrap_or_default();
+        rest.iter()
+            .position(|instr| instr.op == Op::Each)
+            .map_or(code.len(), |at| from + at)
+    }
+
+    fn begin_block(&mut self, count: usize) {
+        self.count = count;
+        self.width = count.next_multiple_of(GROUP).min(MAX_LANES);
+        self.pad.masks[0].set_first(count);
+        self.depth = 0;
+        self.fault = None;
+    }
+
+    fn faulted(&self) -> Result<(), Stop> {
+        self.fault
+            .map_or(Ok(()), |(_, fault)| Err(Stop::Fault(fault)))
+    }
+
+    /// An `each`: its windows, block after block.
+    #[inline(always)]
+    fn each(&mut self, at: usize) -> Result<(), Stop> {
+        let instr = self.program.program().code[at];
+        let stride = instr.immediate().unwrap_or(1) as usize;
+        let windows = self.view.len.div_ceil(stride);
+        let plan: EachPlan = self.plan.each(at);
+        let before: [u32; REGISTERS] = std::array::from_fn(|index| self.pad.regs[index].0[0]);
+        for register in plan.constant.iter() {
+            let value = before[usize::from(register) % REGISTERS];
+            self.pad.reg_mut(register).0.fill(value);
+        }
+        self.steady = plan.start_kept.then_some((instr.dst, stride));
+        self.constant = plan.constant;
+        let body = at + 1..self.program.target(at);
+        let mut window = 0;
+        while window < windows {
+            self.begin_block((windows - window).min(self.lanes));
+            for register in plan.fresh.iter() {
+                let value = before[usize::from(register) % REGISTERS];
+                let width = self.width;
+                self.pad.reg_mut(register).first_mut(width).fill(value);
+            }
+            let (start, step, width) = (window * stride, stride as u32, self.width);
+            let starts = self.pad.reg_mut(instr.dst).first_mut(width);
+            for (lane, word) in (0_u32..).zip(starts) {
+                *word = (start as u32).wrapping_add(lane.wrapping_mul(step));
+            }
+            self.block(body.clone());
+            self.faulted()?;
+            window += self.count;
+        }
+        self.steady = None;
+        self.constant = Registers::default();
+        for (register, value) in self.pad.regs.iter_mut().zip(before) {
+            register.first_mut(GROUP).fill(value);
+        }
+        Ok(())
+    }
+
+    /// Runs instructions, which hold no `each`, until their end or until no lane is left.
+    #[inline(always)]
+    fn block(&mut self, range: Range<usize>) -> Flow {
+        let program = self.program;
+        let code = &program.program().code;
+        let mut pc = range.start;
+        while pc < range.end {
+            let instr = &code[pc];
+            let counts = !matches!(instr.op, Op::Else | Op::End);
+            if counts {
+                self.results.steps += self.mask().active as u64;
+            }
+            match instr.op {
+                Op::If => {
+                    self.push_if(instr.a);
+                    if self.mask().active == 0 {
+                        // Nobody enters: on to the else, or the end.
+                        pc = program.target(pc);
+                        continue;
+                    }
+                }
+                Op::Else => {
+                    self.enter_else();
+                    if self.mask().active == 0 {
+                        pc = program.target(pc);
+                        continue;
+                    }
+                }
+                Op::Loop => {
+                    let trips = instr.immediate().unwrap_or(1);
+                    self.push(Frame {
+                        is_loop: true,
+                        body: pc + 1,
+                        end: program.target(pc),
+                        trips: trips.saturating_sub(1),
+                    });
+                }
+                Op::End => {
+                    if let Some(body) = self.end() {
+                        pc = body;
+                        continue;
+                    }
+                }
+                Op::Break => {
+                    if let Some(end) = self.leave_loop(instr.a) {
+                        pc = end;
+                        continue;
+                    }
+                }
+                Op::Halt => {
+                    let leaving = self.mask().lanes.clone();
+                    self.remove(&leaving, 0);
+                    if self.pad.masks[0].active == 0 {
+                        return Flow::Over;
+                    }
+                }
+                _ => {
+                    self.plain(pc, instr);
+                    if self.pad.masks[0].active == 0 {
+                        return Flow::Over;
+                    }
+                }
+            }
+            pc += 1;
+        }
+        Flow::Next
+    }
+
+    /// The mask of the innermost open block.
+    #[inline(always)]
+    fn mask(&self) -> &Mask {
+        &self.pad.masks[self.depth.min(MAX_DEPTH)]
+    }
+
+    #[inline(always)]
+    fn is_on(&self, lane: usize) -> bool {
+        self.mask().lanes.0[lane % MAX_LANES] != 0
+    }
+
+    /// Whether every lane of the block is on.
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        self.mask().active == self.count
+    }
+
+    #[inline(always)]
+    fn push(&mut self, frame: Frame) {
+        let from = self.depth.min(MAX_DEPTH - 1);
+        let (outer, inner) = self.pad.masks.split_at_mut(from + 1);
+        if let (Some(outer), Some(inner)) = (outer.last(), inner.first_mut()) {
+            let width = self.width;
+            let lanes = inner.lanes.first_mut(width);
+            lanes.copy_from_slice(outer.lanes.first(width));
+            inner.active = outer.active;
+        }
+        self.depth = from + 1;
+        self.frames[self.depth] = frame;
+    }
+
+    #[inline(always)]
+    fn push_if(&mut self, register: u8) {
+        self.push(Frame::default());
+        let (depth, width) = (self.depth, self.width);
+        let pad = &mut *self.pad;
+        let condition = pad.regs[usize::from(register) % REGISTERS].first(width);
+        let mask = &mut pad.masks[depth];
+        let lanes = mask.lanes.first_mut(width);
+        let others = pad.others[depth].first_mut(width);
+        for ((on, other), word) in lanes.iter_mut().zip(others).zip(condition) {
+            let taken = spread(*word);
+            *other = *on & !taken;
+            *on &= taken;
+        }
+        mask.recount(width);
+    }
+
+    #[inline(always)]
+    fn enter_else(&mut self) {
+        let width = self.width;
+        let mask = &mut self.pad.masks[self.depth];
+        let others = self.pad.others[self.depth].first(width);
+        mask.lanes.first_mut(width).copy_from_slice(others);
+        mask.recount(width);
+    }
+
+    /// Ends a block; the instruction to go on with, where a loop has another trip.
+    #[inline(always)]
+    fn end(&mut self) -> Option<usize> {
+        let active = self.mask().active;
+        let frame = &mut self.frames[self.depth];
+        if frame.is_loop && frame.trips > 0 && active > 0 {
+            frame.trips -= 1;
+            return Some(frame.body);
+        }
+        self.depth = self.depth.saturating_sub(1);
+        None
+    }
+
+    /// Takes lanes off the masks from `depth` on.
+    #[inline(always)]
+    fn remove(&mut self, lanes: &Lanes, depth: usize) {
+        let to = self.depth;
+        for mask in &mut self.pad.masks[depth.min(to)..=to] {
+            mask.remove(lanes.first(self.width));
+        }
+    }
+
+    /// Lanes whose register is not zero leave the innermost loop; its end, when nobody is left in it.
+    #[inline(always)]
+    fn leave_loop(&mut self, register: u8) -> Option<usize> {
+        let mut leaving = self.mask().lanes.clone();
+        let condition = self.pad.reg(register).first(self.width);
+        let mut any = 0;
+        for (lane, word) in leaving.0.iter_mut().zip(condition) {
+            *lane &= spread(*word);
+            any |= *lane;
+        }
+        if any == 0 {
+            return None;
+        }
+        let mut depth = self.depth;
+        while depth > 0 && !self.frames[depth].is_loop {
+            depth -= 1;
+        }
+        self.remove(&leaving, depth);
+        if self.pad.masks[depth].active > 0 {
+            return None;
+        }
+        self.depth = depth;
+        Some(self.frames[depth].end)
+    }
+
+    /// A lane has faulted: it stops, and the first such lane is what the block reports.
+    #[cold]
+    fn fault_lane(&mut self, lane: usize, fault: Fault) {
+        if self.fault.is_none_or(|(first, _)| lane < first) {
+            self.fault = Some((lane, fault));
+        }
+        let mut leaving = Lanes::ZERO;
+        leaving.0[lane % MAX_LANES] = u32::MAX;
+        self.remove(&leaving, 0);
+    }
+
+    /// Stores what `fill` writes into the lanes of a register that are on. It is given the lanes to write and all registers.
+    #[inline(always)]
+    fn store(&mut self, register: u8, fill: impl FnOnce(&mut [u32], &[Box<Lanes>; REGISTERS])) {
+        let (full, width) = (self.is_full(), self.width);
+        let pad = &mut *self.pad;
+        let out = pad.spare.first_mut(width);
+        fill(out, &pad.regs);
+        if !full {
+            let old = pad.regs[usize::from(register) % REGISTERS].first(width);
+            let mask = pad.masks[self.depth.min(MAX_DEPTH)].lanes.first(width);
+            for ((word, old), on) in out.iter_mut().zip(old).zip(mask) {
+                *word = *word & on | old & !on;
+            }
+        }
+        std::mem::swap(
+            &mut pad.regs[usize::from(register) % REGISTERS],
+            &mut pad.spare,
+        );
+    }
+
+    /// dst = f(a, b), lane by lane.
+    #[inline(always)]
+    fn binary(&mut self, instr: &Instr, f: impl Fn(u32, u32) -> u32 + Copy) {
+        let a = usize::from(instr.a) % REGISTERS;
+        match instr.b {
+            Operand::Imm(imm) => self.store(instr.dst, |out, regs| {
+                for (out, a) in out.iter_mut().zip(&regs[a].0) {
+                    *out = f(*a, imm);
+                }
+            }),
+            Operand::Reg(b) => {
+                let b = usize::from(b) % REGISTERS;
+                self.store(instr.dst, |out, regs| {
+                    for ((out, a), b) in out.iter_mut().zip(&regs[a].0).zip(&regs[b].0) {
+                        *out = f(*a, *b);
+                    }
+                });
+            }
+        }
+    }
+
+    /// The same word in every lane that is on.
+    #[inline(always)]
+    fn fill(&mut self, register: u8, value: u32) {
+        self.store(register, |out, _| out.fill(value));
+    }
+
+    #[inline(always)]
+    fn plain(&mut self, pc: usize, instr: &Instr) {
+        macro_rules! lanewise {
+            ($($op:ident),*) => {
+                match instr.op {
+                    $(Op::$op => self.binary(instr, |a, b| compute(Op::$op, a, b)),)*
+                    Op::Divu => self.binary(instr, divu),
+                    Op::Remu => self.binary(instr, |a, b| {
+                        if b == 0 { a } else { a.wrapping_sub(divu(a, b).wrapping_mul(b)) }
+                    }),
+                    Op::Mov => self.binary(instr, |_, b| b),
+                    Op::Sel => self.select(instr),
+                    Op::Len => self.fill(instr.dst, self.view.len as u32),
+                    Op::AvailBefore => self.fill(instr.dst, self.view.before as u32),
+                    Op::AvailAfter => self.fill(instr.dst, self.view.after as u32),
+                    Op::BaseLo => self.fill(instr.dst, (self.view.base & 0xFFFF_FFFF) as u32),
+                    Op::BaseHi => self.fill(instr.dst, (self.view.base >> 32) as u32),
+                    Op::Arg => {
+                        let number = instr.immediate().unwrap_or(0) as usize;
+                        self.fill(instr.dst, self.view.args.get(number).copied().unwrap_or(0));
+                    }
+                    Op::Ld8 => self.load8(instr),
+                    Op::Ld32 => self.load32(instr),
+                    Op::Tb8 => {
+                        let program = self.program;
+                        let table = &program.program().table;
+                        self.binary(instr, |a, b| table_byte(table, a.wrapping_add(b)).into());
+                    }
+                    Op::Tb32 => {
+                        let program = self.program;
+                        let table = &program.program().table;
+                        self.binary(instr, |a, b| table_word(table, a.wrapping_add(b)));
+                    }
+                    Op::SLd => self.scratch_load(pc, instr),
+                    Op::SSt | Op::SAdd | Op::SMin | Op::SMax | Op::SOr | Op::SXor => {
+                        self.scratch_update(pc, instr);
+                    }
+                    Op::Acc => self.acc(pc, instr),
+                    Op::Emit => self.emit(instr),
+                    // Dealt with where blocks are.
+                    Op::Each | Op::Loop | Op::If | Op::Else | Op::End | Op::Break | Op::Halt => {}
+                }
+            };
+        }
+        lanewise!(
+            Add, Sub, Mul, Mulhi, Min, Max, And, Or, Xor, Shl, Shr, Sar, Rotl, Not, Popcnt, Clz,
+            Ctz, Bswap, Eq, Ne, Ltu, Leu, Lts, Les
+        );
+    }
+
+    #[inline(always)]
+    fn select(&mut self, instr: &Instr) {
+        let (a, dst) = (
+            usize::from(instr.a) % REGISTERS,
+            usize::from(instr.dst) % REGISTERS,
+        );
+        let b = instr.b;
+        self.store(instr.dst, |out, regs| {
+            let lanes = out.iter_mut().zip(&regs[a].0).zip(&regs[dst].0);
+            match b {
+                Operand::Imm(imm) => {
+                    for ((out, condition), old) in lanes {
+                        *out = if *condition == 0 { *old } else { imm };
+                    }
+                }
+                Operand::Reg(b) => {
+                    let b = &regs[usize::from(b) % REGISTERS].0;
+                    for (((out, condition), old), b) in lanes.zip(b) {
+                        *out = if *condition == 0 { *old } else { *b };
+                    }
+                }
+            }
+        });
+    }
+
+    /// Where the lanes' addresses a + b lie one after the other, `stride` apart, and all in reach with `width` bytes: the
+    /// bytes from the first on.
+    #[inline(always)]
+    fn steady_bytes(&self, instr: &Instr, stride: usize, width: usize) -> Option<&'a [u8]> {
+        let Operand::Imm(imm) = instr.b else {
+            return None;
+        };
+        let (register, steps) = self.steady?;
+        if register != instr.a || steps != stride {
+            return None;
+        }
+        let first = self.pad.reg(register).0[0].wrapping_add(imm);
+        let from = usize::try_from(i64::from(first as i32) + self.view.before as i64).ok()?;
+        let bytes = self.view.bytes;
+        bytes.get(from..from + (self.count - 1) * stride + width)
+    }
+
+    #[inline(always)]
+    fn load8(&mut self, instr: &Instr) {
+        if let Some(bytes) = self.steady_bytes(instr, 1, 1) {
+            self.store(instr.dst, |out, _| {
+                for (out, byte) in out.iter_mut().zip(bytes) {
+                    *out = u32::from(*byte);
+                }
+            });
+            return;
+        }
+        let view = self.view;
+        self.binary(instr, |a, b| {
+            view.byte(i64::from(a.wrapping_add(b) as i32)).into()
+        });
+    }
+
+    #[inline(always)]
+    fn load32(&mut self, instr: &Instr) {
+        if let Some(bytes) = self.steady_bytes(instr, 4, 4) {
+            let (words, _) = bytes.as_chunks::<4>();
+            self.store(instr.dst, |out, _| {
+                for (out, word) in out.iter_mut().zip(words) {
+                    *out = u32::from_le_bytes(*word);
+                }
+            });
+            return;
+        }
+        let view = self.view;
+        self.binary(instr, |a, b| view.word(i64::from(a.wrapping_add(b) as i32)));
+    }
+
+    /// Operand b of a lane.
+    #[inline(always)]
+    fn lane_b(&self, instr: &Instr, lane: usize) -> u32 {
+        match instr.b {
+            Operand::Imm(imm) => imm,
+            Operand::Reg(b) => self.lane(b, lane),
+        }
+    }
+
+    #[inline(always)]
+    fn lane(&self, register: u8, lane: usize) -> u32 {
+        self.pad.reg(register).0[lane % MAX_LANES]
+    }
+
+    /// The largest operand b of the lanes that are on.
+    #[inline(always)]
+    fn largest_b(&self, instr: &Instr) -> u32 {
+        match instr.b {
+            Operand::Imm(imm) => imm,
+            Operand::Reg(b) => {
+                let lanes = self.pad.reg(b).first(self.width);
+                let mask = self.mask().lanes.first(self.width);
+                let on = lanes.iter().zip(mask).map(|(word, mask)| word & mask);
+                on.fold(0, u32::max)
+            }
+        }
+    }
+
+    /// Stops the lanes whose index is out of an array's range; the others go on.
+    #[inline(always)]
+    fn check_index(&mut self, pc: usize, instr: &Instr, len: usize, kind: FaultKind) {
+        if (self.largest_b(instr) as usize) < len {
+            return;
+        }
+        for lane in 0..self.count {
+            if self.is_on(lane) && self.lane_b(instr, lane) as usize >= len {
+                let fault = Fault {
+                    kind,
+                    instruction: pc,
+                };
+                self.fault_lane(lane, fault);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn scratch_load(&mut self, pc: usize, instr: &Instr) {
+        let range = self.program.scratch_range(instr.a);
+        self.check_index(pc, instr, range.len(), FaultKind::Scratch);
+        let scratch = std::mem::take(&mut self.pad.scratch);
+        let array = scratch.get(range).unwrap_or_default();
+        // Lanes that are off may hold any index.
+        self.binary(instr, |_, index| {
+            array.get(index as usize).copied().unwrap_or(0)
+        });
+        self.pad.scratch = scratch;
+    }
+
+    #[inline(always)]
+    fn scratch_update(&mut self, pc: usize, instr: &Instr) {
+        let range = self.program.scratch_range(instr.dst);
+        self.check_index(pc, instr, range.len(), FaultKind::Scratch);
+        let mut scratch = std::mem::take(&mut self.pad.scratch);
+        let array = scratch.get_mut(range).unwrap_or_default();
+        let (full, count) = (self.is_full(), self.count);
+        macro_rules! lanes {
+            ($op:expr) => {
+                for lane in 0..count {
+                    if full || self.is_on(lane) {
+                        if let Some(word) = array.get_mut(self.lane_b(instr, lane) as usize) {
+                            *word = update($op, *word, self.lane(instr.a, lane));
+                        }
+                    }
+                }
+            };
+        }
+        match instr.op {
+            Op::SAdd => lanes!(Op::SAdd),
+            op => lanes!(op),
+        }
+        self.pad.scratch = scratch;
+    }
+
+    #[inline(always)]
+    fn acc(&mut self, pc: usize, instr: &Instr) {
+        let range = self.program.acc_range(instr.dst);
+        let Some(declared) = self.program.program().accs.get(usize::from(instr.dst)) else {
+            return;
+        };
+        let kind = declared.kind;
+        self.check_index(pc, instr, range.len(), FaultKind::Acc);
+        if let (Operand::Imm(index), AccKind::Sum) = (instr.b, kind) {
+            let sum = self.sum(instr.a);
+            if let Some(acc) = self.results.accs.get_mut(range.start + index as usize) {
+                *acc = acc.wrapping_add(sum);
+            }
+            return;
+        }
+        let Some(array) = self.results.accs.get_mut(range) else {
+            return;
+        };
+        let count = self.count;
+        let mask = &self.pad.masks[self.depth.min(MAX_DEPTH)];
+        let full = mask.active == count;
+        let values = self.pad.reg(instr.a).first(count);
+        macro_rules! lanes {
+            ($kind:expr, $indexes:expr) => {{
+                let lanes = $indexes.zip(values);
+                if full {
+                    for (index, value) in lanes {
+                        if let Some(acc) = array.get_mut(index as usize) {
+                            *acc = $kind.merge(*acc, u64::from(*value));
+                        }
+                    }
+                } else {
+                    for ((index, value), on) in lanes.zip(&mask.lanes.0) {
+                        if *on != 0 {
+                            if let Some(acc) = array.get_mut(index as usize) {
+                                *acc = $kind.merge(*acc, u64::from(*value));
+                            }
+                        }
+                    }
+                }
+            }};
+        }
+        match (kind, instr.b) {
+            // A histogram: the value is a constant.
+            (AccKind::Sum, Operand::Reg(b)) if full && self.constant.contains(instr.a) => {
+                let value = u64::from(values[0]);
+                if let Ok(array) = <&mut [u64; 256]>::try_from(&mut *array) {
+                    // A histogram of bytes: indexes are known to be below 256, and cutting them says so.
+                    for index in self.pad.reg(b).first(count) {
+                        let acc = &mut array[usize::from(index.to_le_bytes()[0])];
+                        *acc = acc.wrapping_add(value);
+                    }
+                    return;
+                }
+                for index in self.pad.reg(b).first(count) {
+                    if let Some(acc) = array.get_mut(*index as usize) {
+                        *acc = acc.wrapping_add(value);
+                    }
+                }
+            }
+            (AccKind::Sum, Operand::Reg(b)) => {
+                lanes!(AccKind::Sum, self.pad.reg(b).first(count).iter().copied());
+            }
+            (kind, Operand::Reg(b)) => {
+                lanes!(kind, self.pad.reg(b).first(count).iter().copied());
+            }
+            (kind, Operand::Imm(imm)) => lanes!(kind, std::iter::repeat_n(imm, count)),
+        }
+    }
+
+    /// The sum of a register over the lanes that are on.
+    #[inline(always)]
+    fn sum(&self, register: u8) -> u64 {
+        let values = self.pad.reg(register).first(self.width);
+        let mask = self.mask().lanes.first(self.width);
+        let on = values.iter().zip(mask);
+        on.map(|(value, mask)| u64::from(value & mask)).sum()
+    }
+
+    #[inline(always)]
+    fn emit(&mut self, instr: &Instr) {
+        let most = self.program.program().records as usize;
+        for lane in 0..self.count {
+            if !self.is_on(lane) {
+                continue;
+            }
+            if self.results.records.len() >= most {
+                self.overflow = true;
+                return;
+            }
+            let record = Record {
+                position: self.lane(instr.a, lane) as i32,
+                value: self.lane_b(instr, lane),
+            };
+            self.results.records.push(record);
+        }
+    }
+}
+
+/// How a run of instructions ended.
+#[derive(PartialEq, Eq, Clone, Copy)]
+enum Flow {
+    Next,
+    /// No lane is left.
+    Over,
+}
+
+/// Division through double precision, which vector units have: exact, for the quotient of two 32-bit numbers is never
+/// closer to an integer from below than 2^-32 of its size, and doubles have 53 bits.
+#[inline(always)]
+fn divu(a: u32, b: u32) -> u32 {
+    if b == 0 {
+        u32::MAX
+    } else {
+        (f64::from(a) / f64::from(b)) as u32
+    }
+}

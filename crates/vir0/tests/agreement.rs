@@ -1,0 +1,111 @@
+//! One semantics: on random programs the vectorised interpreter leaves what the reference interpreter leaves, for every
+//! number of lanes and every vector unit, and no program takes more instructions than its static cost.
+
+use gristmill_vir0::random::{program, Numbers};
+use gristmill_vir0::vector::{Level, Machine};
+use gristmill_vir0::{reference, verify, Chunk, Limits, Op, Results, Stop};
+use std::collections::BTreeMap;
+
+const LANES: [usize; 5] = [1, 8, 64, 100, 256];
+
+/// How many programs; more with `VIR0_PROGRAMS`.
+fn programs() -> u64 {
+    std::env::var("VIR0_PROGRAMS")
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(4_000)
+}
+
+/// A start that differs from run to run; `VIR0_SEED` sets it.
+fn seed() -> u64 {
+    let seed = std::env::var("VIR0_SEED")
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            now.map_or(1, |since| since.as_secs())
+        });
+    println!("VIR0_SEED={seed}");
+    seed
+}
+
+#[test]
+fn random_programs_agree_and_keep_to_their_cost() {
+    let first = seed().wrapping_mul(1 << 20);
+    let levels: Vec<Level> = Level::ALL
+        .into_iter()
+        .filter(|l| l.is_available())
+        .collect();
+    let mut outcomes = [0; 3];
+    for seed in first..first + programs() {
+        let verified = verify(program(seed), &Limits::default())
+            .unwrap_or_else(|refusal| panic!("program {seed}: {refusal}"));
+        let mut numbers = Numbers::new(!seed);
+        let len = [0, 1, 15, 17, 256, 257, 700, 1500][numbers.below(8) as usize];
+        let around = numbers.below(80) as usize;
+        let mut data = numbers.bytes(len + 2 * around);
+        if numbers.one_in(2) {
+            data.iter_mut().for_each(|byte| *byte &= 3);
+        }
+        let start = around.min(data.len() - len);
+        let args: Vec<u32> = (0..7).map(|_| numbers.below(1000)).collect();
+        let base = numbers.next_u64() >> 8;
+        let chunk = Chunk::new(&data, start, len, base, &args).unwrap();
+        let mut expected = Results::default();
+        let how = reference::run(&verified, &chunk, &mut expected);
+        let cost = verified.cost().at(len as u32);
+        assert!(
+            expected.steps <= cost,
+            "program {seed}: {} steps and a cost of {cost}",
+            expected.steps
+        );
+        outcomes[match how {
+            Ok(()) => 0,
+            Err(Stop::Overflow) => 1,
+            Err(Stop::Fault(_)) => 2,
+        }] += 1;
+        for &level in &levels {
+            for lanes in LANES {
+                let mut machine = Machine::with(&verified, lanes, level);
+                let mut results = Results::default();
+                // Twice: nothing of the first run may be left.
+                for _ in 0..2 {
+                    let got = machine.run(&chunk, &mut results);
+                    assert_eq!(got, how, "program {seed}, {lanes} lanes, {level:?}");
+                    if how.is_ok() {
+                        assert_eq!(
+                            results, expected,
+                            "program {seed}, {lanes} lanes, {level:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    println!("done, overflowed, faulted: {outcomes:?}");
+    assert!(outcomes.iter().all(|&count| count > 0), "{outcomes:?}");
+}
+
+#[test]
+fn no_opcode_is_left_out() {
+    let mut seen: BTreeMap<Op, u32> = BTreeMap::new();
+    for seed in 0..2_000 {
+        let program = program(seed);
+        // What is certain to be executed: what stands in no block, and first in an each over some bytes.
+        let mut depth = 0;
+        for (index, instr) in program.code.iter().enumerate() {
+            if instr.op == Op::End {
+                depth -= 1;
+            }
+            let first = index > 0 && program.code[index - 1].op == Op::Each;
+            if depth == 0 || first || matches!(instr.op, Op::Break | Op::Halt | Op::Else) {
+                *seen.entry(instr.op).or_default() += 1;
+            }
+            depth += i32::from(instr.op.opens());
+        }
+    }
+    for op in Op::ALL {
+        let count = seen.get(op).copied().unwrap_or(0);
+        assert!(count >= 5, "{} is tested {count} times", op.mnemonic());
+    }
+}
