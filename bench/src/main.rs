@@ -10,9 +10,11 @@
 
 mod data;
 mod ingest;
+mod loops;
 mod memory;
 mod process;
 mod ring;
+mod vir0;
 
 use clap::Parser;
 use std::fmt::Write as _;
@@ -67,6 +69,7 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("small", "20,000 files of 4 KiB, warm, 2 cores, beside rg", process::small),
     ("tiny", "one tiny file: ours less rg, in milliseconds", process::tiny),
     ("ring", "publish to DONE, beside a pair of bounded crossbeam channels", ring::run),
+    ("vir0", "bytecode on one core, over 1 MiB in the cache, beside a loop in Rust, and beside an eBPF interpreter", vir0::run),
     ("memory", "peak memory above the configured buffers, in MiB", memory::run),
 ];
 

@@ -1,5 +1,6 @@
 //! The host's handle to a running kernel.
 
+use crate::programs::ProgramTable;
 use crate::tenant::TenantRegistry;
 use gristmill_protocol::{control, debug, PipelineError, CONTROL_MIN_WORDS};
 use gristmill_ring::{Completions, RecordMemory, Submitter};
@@ -39,6 +40,7 @@ pub struct Kernel {
     pub(crate) submitter: Submitter,
     pub(crate) completions: Option<Completions>,
     pub(crate) records: RecordMemory,
+    pub(crate) programs: ProgramTable,
     pub(crate) device: Box<dyn Device>,
 }
 
@@ -56,6 +58,11 @@ impl Kernel {
     /// The slots' record areas, by slot index.
     pub fn records(&self) -> &RecordMemory {
         &self.records
+    }
+
+    /// The programs, which can be loaded and unloaded while the kernel runs.
+    pub fn programs(&self) -> &ProgramTable {
+        &self.programs
     }
 
     /// The tenants.

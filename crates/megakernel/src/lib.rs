@@ -2,7 +2,7 @@
 //!
 //! A [`Backend`] launches a [`Kernel`] once; from then on the host only publishes slots and reads completions. What runs
 //! is the same everywhere: the opcodes of the protocol ([`opcode`](mod@opcode)), the stream opcodes over landed chunks
-//! ([`stream`](mod@stream)), and for each tenant only what its mask, quota and window allow ([`tenant`]).
+//! ([`stream`](mod@stream)), the programs that tenants have loaded ([`programs`]), and for each tenant only what its mask, quota and window allow ([`tenant`]).
 //!
 //! - A new core opcode is a line in `opcode`'s table; a new stream opcode is a file in `stream` and a line in its table.
 //! - A new back end is a folder in `backend`.
@@ -13,6 +13,7 @@
 pub mod backend;
 pub mod kernel;
 pub mod opcode;
+pub mod programs;
 pub mod stream;
 pub mod tenant;
 
@@ -20,6 +21,8 @@ pub use backend::{Backend, Feed, Feeder, FeederFactory, KernelConfig, Lease};
 pub use gristmill_protocol::{
     self as protocol, image, io, IoCompletion, IoRequest, Megakernel, MegakernelIoQueue,
 };
+pub use gristmill_vir0 as vir0;
 pub use kernel::{Kernel, KernelStats};
+pub use programs::ProgramTable;
 pub use stream::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
 pub use tenant::{TenantHandle, TenantRegistry};

@@ -3,6 +3,7 @@
 //! Each is a function of a slot's arguments and of what its tenant may reach: an equal window of the observables, counted
 //! from the window's start. `TABLE` lists them; what is in no table is a fault, never a silent DONE.
 
+use crate::programs::ProgramTable;
 use gristmill_protocol::{control, fault, opcode, CONTROL_MIN_WORDS};
 use gristmill_ring::{DeviceRing, Outcome};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +15,9 @@ pub(crate) struct Reach<'a> {
     pub window: &'a [AtomicU32],
     /// The slot's number, for PRINTF.
     pub slot: u32,
+    /// The slot's tenant and all programs, for DFA_STEP.
+    pub tenant: u32,
+    pub programs: &'a ProgramTable,
 }
 
 type Core = fn(&Reach<'_>, &[u32]) -> Result<Outcome, u32>;
@@ -26,6 +30,7 @@ const TABLE: &[(u32, usize, Core)] = &[
     (opcode::LOAD_U32, 2, load),
     (opcode::COMPARE_SWAP, 3, compare_swap),
     (opcode::MEMCPY, 3, copy),
+    (opcode::DFA_STEP, 3, dfa_step),
     (opcode::PRINTF, 3, printf),
     (opcode::SHUTDOWN, 0, shutdown),
 ];
@@ -101,6 +106,21 @@ fn copy(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
         from.iter().zip(to).rev().for_each(move_word);
     }
     Ok(Outcome::default())
+}
+
+/// One step of an automaton whose table of words is that of a program: next state of state a0 on input a1.
+fn dfa_step(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
+    let program = opcode::tenant_window(reach.tenant)
+        .filter(|_| args[2] < opcode::TENANT_WINDOW)
+        .and_then(|window| reach.programs.get(window.start() + args[2]))
+        .ok_or(fault::NO_SUCH_PROGRAM)?;
+    let (words, _) = program.program().table.as_chunks::<4>();
+    let at = u64::from(args[0]) * 256 + u64::from(args[1]);
+    let next = usize::try_from(at).ok().and_then(|at| words.get(at));
+    let next = next.filter(|_| args[1] < 256);
+    Ok(Outcome::value(u32::from_le_bytes(
+        *next.ok_or(fault::INDEX_OUT_OF_RANGE)?,
+    )))
 }
 
 fn printf(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {

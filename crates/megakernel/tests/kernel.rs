@@ -163,10 +163,11 @@ fn what_is_out_of_range_or_unknown_is_a_fault_with_its_reason() {
     ] {
         fails(number, &args, fault::INDEX_OUT_OF_RANGE);
     }
-    fails(opcode::DFA_STEP, &[], fault::UNKNOWN_OPCODE);
+    fails(opcode::DFA_STEP, &[], fault::NO_SUCH_PROGRAM);
     fails(opcode::LOAD_MISS, &[], fault::UNKNOWN_OPCODE);
     fails(0xFFF3, &[], fault::UNKNOWN_OPCODE);
-    fails(0x4000_0000, &[], fault::UNKNOWN_OPCODE);
+    fails(0x4000_0000, &[], fault::NO_SUCH_PROGRAM);
+    fails(0x4010_0000, &[], fault::FOREIGN_OPCODE);
     fails(opcode::SCAN, &[], fault::NO_SUCH_JOB);
     fails(opcode::LINES, &[0, 0, 1, 9], fault::NO_SUCH_JOB);
     fails(opcode::LINES, &[0, 0, 1, 0], fault::CHUNK_NOT_LENT);

@@ -23,6 +23,16 @@ pub const WORKER_PANICKED: u32 = 8;
 pub const BAD_TENANT: u32 = 9;
 /// The job named is not registered with the kernel.
 pub const NO_SUCH_JOB: u32 = 10;
+/// No program is bound to the opcode, or to the number.
+pub const NO_SUCH_PROGRAM: u32 = 11;
+/// The opcode lies in another tenant's window.
+pub const FOREIGN_OPCODE: u32 = 12;
+/// A program's index into a scratch array is out of its range.
+pub const SCRATCH_INDEX: u32 = 13;
+/// A program's index into an accumulator array is out of its range.
+pub const ACC_INDEX: u32 = 14;
+/// The slot's record area is too small for what the program leaves.
+pub const AREA_TOO_SMALL: u32 = 15;
 
 /// A reason in words; takes a bare reason or a whole FAULT word.
 #[must_use]
@@ -39,6 +49,11 @@ pub const fn name(word: u32) -> &'static str {
         WORKER_PANICKED => "the worker that ran it panicked",
         BAD_TENANT => "there is no such tenant",
         NO_SUCH_JOB => "the job is not registered with the kernel",
+        NO_SUCH_PROGRAM => "no program is bound to it",
+        FOREIGN_OPCODE => "the opcode belongs to another tenant",
+        SCRATCH_INDEX => "a program's index into a scratch array is out of range",
+        ACC_INDEX => "a program's index into an accumulator array is out of range",
+        AREA_TOO_SMALL => "the record area is too small for what the program leaves",
         _ => "an unknown reason",
     }
 }

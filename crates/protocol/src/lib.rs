@@ -19,6 +19,7 @@
 //! | [`slot`] | a slot's 16 words and its status |
 //! | [`opcode`] | opcodes, their ranges, and the tenants' windows |
 //! | [`stream`] | arguments and results of the opcodes that run over a chunk |
+//! | [`program`] | arguments and results of a VIR0 program's slot |
 //! | [`packed`] | several ops in one slot |
 //! | [`control`] | the control words and observables |
 //! | [`priority`] | priorities, and the partitions of a ring by priority |
@@ -45,6 +46,7 @@ pub mod io;
 pub mod opcode;
 pub mod packed;
 pub mod priority;
+pub mod program;
 pub mod slot;
 pub mod stream;
 pub mod words;

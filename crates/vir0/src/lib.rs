@@ -9,6 +9,7 @@
 //! | [`isa`] | instructions and their eight bytes |
 //! | [`program`] | a program as data |
 //! | [`container`](mod@container) | a program as bytes |
+//! | [`asm`](mod@asm), [`disasm`] | a program as text |
 //! | [`verify`](mod@verify) | what is accepted, and what it costs at most |
 //! | [`chunk`] | what a program runs over, and what it leaves |
 //! | [`reference`](mod@reference) | the interpreter that says what is right |
@@ -18,8 +19,10 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+pub mod asm;
 pub mod chunk;
 pub mod container;
+pub mod disasm;
 pub mod isa;
 pub mod program;
 pub mod random;

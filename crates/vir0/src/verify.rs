@@ -254,6 +254,12 @@ struct Inner {
 }
 
 impl Verified {
+    /// Whether both are the same program, and not only equal ones.
+    #[must_use]
+    pub fn is_same(&self, other: &Verified) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The program.
     #[must_use]
     pub fn program(&self) -> &Program {

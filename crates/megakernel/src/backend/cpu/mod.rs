@@ -8,7 +8,7 @@ mod worker;
 
 use super::{Backend, FeederFactory, KernelConfig};
 use crate::kernel::{Device, Kernel, KernelStats};
-use crate::StreamJob;
+use crate::{ProgramTable, StreamJob};
 use gristmill_protocol::{control, PipelineError};
 use gristmill_ring::{live_ring, DeviceRing, RecordMemory};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,10 +39,12 @@ impl Backend for CpuBackend {
         }
         let (submitter, completions, ring) = live_ring(config.ring)?;
         let records = RecordMemory::new(config.ring.slots, config.record_words)?;
+        let programs = ProgramTable::new(config.record_words);
         let shared = Arc::new(Shared {
             ring,
             chunks: config.chunks,
             records: records.clone(),
+            programs: programs.clone(),
             jobs,
             lease: config.lease,
             tenants: config.ring.tenants.max(1),
@@ -75,6 +77,7 @@ impl Backend for CpuBackend {
             submitter,
             completions: Some(completions),
             records,
+            programs,
             device: Box::new(device),
         })
     }

@@ -2,7 +2,9 @@
 
 use crate::backend::{Feed, Feeder, FeederFactory, Lease};
 use crate::opcode::{self as core, Reach};
+use crate::programs::{Machines, ProgramTable};
 use crate::stream::{self as streams, StreamJob, StreamSlot};
+use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{control, fault, opcode, slot, stream, CONTROL_MIN_WORDS};
 use gristmill_ring::{
     ChunkMemory, ClaimedSlot, Claimer, DeviceRing, Outcome, ParkedSlot, RecordMemory,
@@ -61,6 +63,7 @@ pub(super) struct Shared {
     pub chunks: Arc<ChunkMemory>,
     pub records: RecordMemory,
     pub jobs: Vec<StreamJob>,
+    pub programs: ProgramTable,
     pub lease: Lease,
     pub tenants: u32,
     /// By tenant: slots being run.
@@ -184,6 +187,7 @@ pub(super) fn main(shared: &Shared, index: usize, feeder: Option<FeederFactory>)
         counters,
         claimer: Claimer::default(),
         feeder: feeder.map(|make| make(index)),
+        machines: Machines::default(),
     };
     loop {
         let left = worker.lease();
@@ -208,6 +212,7 @@ struct Worker<'a> {
     counters: &'a Counters,
     claimer: Claimer,
     feeder: Option<Box<dyn Feeder>>,
+    machines: Machines,
 }
 
 impl Worker<'_> {
@@ -264,7 +269,7 @@ impl Worker<'_> {
         catch_unwind(AssertUnwindSafe(|| feeder.feed())).unwrap_or(Feed::Finished)
     }
 
-    fn run(&self, claimed: ClaimedSlot<'_>) {
+    fn run(&mut self, claimed: ClaimedSlot<'_>) {
         let shared = self.shared;
         let tenant = claimed.tenant() as usize;
         let refused = match shared.ring.control().get(control::TENANT_MASKS + tenant) {
@@ -299,7 +304,7 @@ impl Worker<'_> {
         self.finish(claimed, result);
     }
 
-    fn execute(&self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
+    fn execute(&mut self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
         let shared = self.shared;
         let number = claimed.opcode();
         if number == opcode::BATCH_FENCE {
@@ -310,9 +315,14 @@ impl Worker<'_> {
             ring: &shared.ring,
             window: self.window(claimed.tenant())?,
             slot: claimed.index().get(),
+            tenant: claimed.tenant(),
+            programs: &shared.programs,
         };
         if let Some(result) = core::run(number, &reach, claimed.args()) {
             return result;
+        }
+        if opcode::tenant_of(number).is_some() {
+            return self.program(claimed);
         }
         self.stream(claimed)
     }
@@ -329,6 +339,26 @@ impl Worker<'_> {
         let start = each * tenant as usize;
         // A tenant that was opened later than at launch has no share.
         Ok(all.get(start..start + each).unwrap_or(&[]))
+    }
+
+    /// A program of the tenant's over a chunk.
+    fn program(&mut self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
+        let shared = self.shared;
+        if !opcode::is_open_to(claimed.opcode(), claimed.tenant()) {
+            return Err(fault::FOREIGN_OPCODE);
+        }
+        let program = shared.programs.get(claimed.opcode());
+        let program = program.ok_or(fault::NO_SUCH_PROGRAM)?;
+        let args = ProgramArgs::from_args(claimed.args());
+        let chunk = shared
+            .chunks
+            .borrow_chunk(args.chunk)
+            .ok_or(fault::CHUNK_NOT_LENT)?;
+        let mut records = shared
+            .records
+            .writer(claimed.index().get())
+            .ok_or(fault::INDEX_OUT_OF_RANGE)?;
+        self.machines.run(&program, &args, &chunk, &mut records)
     }
 
     fn stream(&self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {

@@ -1,0 +1,175 @@
+//! VIR0 programs in the kernel: a table that takes new ones while it runs, and their way from a slot to its record area.
+//!
+//! A program is bound to an opcode of its tenant's window. A worker looks it up for every slot, so a program that was
+//! loaded before a slot was published is there when the slot is claimed; one that is unloaded meanwhile makes the slot
+//! fault, never run something else.
+
+use crate::tenant::TenantHandle;
+use gristmill_protocol::program::{ProgramArgs, ACC_WORDS};
+use gristmill_protocol::{completion, fault, opcode, PipelineError};
+use gristmill_ring::{Outcome, RecordWriter};
+use gristmill_vir0::vector::Machine;
+use gristmill_vir0::{Chunk, FaultKind, Program, Results, Stop, Verified};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Machines that a worker keeps for programs it has run.
+const KEPT_MACHINES: usize = 16;
+
+/// The programs of a kernel, by opcode. Clones share one table.
+#[derive(Debug, Clone)]
+pub struct ProgramTable {
+    programs: Arc<RwLock<BTreeMap<u32, Verified>>>,
+    record_words: u32,
+}
+
+impl ProgramTable {
+    /// An empty table, for slots with record areas of so many words.
+    pub(crate) fn new(record_words: u32) -> Self {
+        Self {
+            programs: Arc::default(),
+            record_words,
+        }
+    }
+
+    /// Words of a slot's record area that a program needs: its accumulators and all its records.
+    pub fn words_needed(program: &Program) -> u64 {
+        let accs = program.acc_count() as u64 * ACC_WORDS as u64;
+        accs + 2 * u64::from(program.records)
+    }
+
+    /// Binds a program to the first free opcode of the tenant's window, which it returns.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] where slots have not enough record words for it; [`PipelineError::QueueFull`]
+    /// where all opcodes are taken.
+    pub fn load(&self, tenant: &TenantHandle, program: Verified) -> Result<u32, PipelineError> {
+        if Self::words_needed(program.program()) > u64::from(self.record_words) {
+            return Err(PipelineError::InvalidArgument {
+                what: "a program whose results do not fit into a slot's record area",
+                fix: "launch the kernel with more record words, or declare fewer records",
+            });
+        }
+        let mut programs = self
+            .programs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let free = tenant
+            .opcodes()
+            .find(|opcode| !programs.contains_key(opcode));
+        let free = free.ok_or(PipelineError::QueueFull {
+            queue: "the tenant's window of opcodes",
+            fix: "unload programs that are no longer used",
+        })?;
+        programs.insert(free, program);
+        Ok(free)
+    }
+
+    /// Takes a program out of the table, if there was one. Slots with its opcode fault from then on.
+    pub fn unload(&self, opcode: u32) -> Option<Verified> {
+        let mut programs = self
+            .programs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        programs.remove(&opcode)
+    }
+
+    /// The program that is bound to an opcode.
+    pub fn get(&self, opcode: u32) -> Option<Verified> {
+        let programs = self.programs.read().unwrap_or_else(PoisonError::into_inner);
+        programs.get(&opcode).cloned()
+    }
+
+    /// A tenant's number of a program: its place in the tenant's window, as DFA_STEP names it.
+    pub fn number(opcode: u32) -> Option<u32> {
+        let tenant = opcode::tenant_of(opcode)?;
+        let window = opcode::tenant_window(tenant)?;
+        Some(opcode - window.start())
+    }
+}
+
+/// The machines of one worker, each for one program.
+#[derive(Debug, Default)]
+pub(crate) struct Machines {
+    /// The last used is the last.
+    machines: Vec<Machine>,
+    results: Results,
+}
+
+impl Machines {
+    /// Runs a program over the chunk that a slot names, and leaves its results in the slot's record area.
+    pub fn run(
+        &mut self,
+        program: &Verified,
+        args: &ProgramArgs,
+        chunk: &[u8],
+        records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32> {
+        let declared = program.program();
+        if args.len > declared.chunk || !args.offset.is_multiple_of(declared.align.into()) {
+            return Err(fault::BAD_ARGUMENT);
+        }
+        let range = || {
+            let (start, len) = (args.start as usize, args.len as usize);
+            let end = start.checked_add(len)?.checked_add(args.after as usize)?;
+            let bytes = chunk.get(..end)?;
+            Chunk::new(bytes, start, len, args.offset, &args.args)
+        };
+        let chunk = range().ok_or(fault::INDEX_OUT_OF_RANGE)?;
+        let mut machine = match self.machines.iter().position(|machine| {
+            // By identity: an opcode may be bound to another program by now.
+            machine.program().is_same(program)
+        }) {
+            Some(known) => self.machines.remove(known),
+            None => Machine::new(program),
+        };
+        let ran = machine.run(&chunk, &mut self.results);
+        if self.machines.len() >= KEPT_MACHINES {
+            self.machines.remove(0);
+        }
+        self.machines.push(machine);
+        match ran {
+            Ok(()) => self.leave(records),
+            Err(Stop::Overflow) => Ok(Outcome {
+                flags: completion::FLAG_OVERFLOW,
+                ..Outcome::default()
+            }),
+            Err(Stop::Fault(found)) => {
+                let reason = match found.kind {
+                    FaultKind::Scratch => fault::SCRATCH_INDEX,
+                    FaultKind::Acc => fault::ACC_INDEX,
+                };
+                // A program has at most 4,096 instructions.
+                let instruction = u16::try_from(found.instruction).unwrap_or(u16::MAX);
+                Err(fault::word(reason, instruction))
+            }
+        }
+    }
+
+    /// Writes accumulators and records.
+    fn leave(&self, area: &mut RecordWriter<'_>) -> Result<Outcome, u32> {
+        let mut word = 0;
+        let mut put = |value: u32| {
+            let fits = area.set_word(word, value);
+            word += 1;
+            if fits {
+                Ok(())
+            } else {
+                Err(fault::AREA_TOO_SMALL)
+            }
+        };
+        for acc in &self.results.accs {
+            let [a, b, c, d, e, f, g, h] = acc.to_le_bytes();
+            put(u32::from_le_bytes([a, b, c, d]))?;
+            put(u32::from_le_bytes([e, f, g, h]))?;
+        }
+        for record in &self.results.records {
+            put(record.position.cast_unsigned())?;
+            put(record.value)?;
+        }
+        Ok(Outcome {
+            records: u32::try_from(self.results.records.len()).unwrap_or(u32::MAX),
+            ..Outcome::default()
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! Arguments and results of a slot that runs a VIR0 program over a chunk.
+//!
+//! Such a slot's opcode lies in its tenant's window ([`opcode::tenant_window`](crate::opcode::tenant_window)), where the
+//! program was bound to it. The chunk's *own bytes* are `len` bytes at `start` of its buffer; the bytes before them in the
+//! buffer, and `after` bytes behind them, are those of the same file. How much of these the program sees is what it
+//! declares.
+//!
+//! The slot's record area then begins with the accumulators, each two words (low, high), in the order of their arrays;
+//! behind them are the records, each the position (signed, relative to the first own byte) and the value, ordered by
+//! position and then value. RECORDS counts records only. If the program emitted more than it declares, the completion has
+//! the flag OVERFLOW and nothing in the area counts: the host splits the chunk and publishes its parts. A fault carries
+//! the instruction's number as its detail.
+
+use crate::slot::ARGS_PER_SLOT;
+use crate::words::{join, split};
+
+/// Argument: the chunk's index in the low [`CHUNK_BITS`] bits, and the number of bytes behind the own ones above.
+pub const ARG_CHUNK_AFTER: usize = 0;
+/// Argument: where the own bytes begin in the chunk's buffer.
+pub const ARG_START: usize = 1;
+/// Argument: how many own bytes there are.
+pub const ARG_LEN: usize = 2;
+/// Argument: the low half of the first own byte's position in the file.
+pub const ARG_OFFSET_LO: usize = 3;
+/// Argument: the high half of it.
+pub const ARG_OFFSET_HI: usize = 4;
+/// First of the program's own arguments.
+pub const ARG_FIRST: usize = 5;
+/// How many arguments a program has at most.
+pub const PROGRAM_ARGS: usize = ARGS_PER_SLOT - ARG_FIRST;
+
+/// Bits of [`ARG_CHUNK_AFTER`] that are the chunk's index.
+pub const CHUNK_BITS: u32 = 19;
+/// The largest index of a chunk that a program can run over.
+pub const MAX_CHUNK_INDEX: u32 = (1 << CHUNK_BITS) - 1;
+/// The largest number of bytes behind the own ones that can be told.
+pub const MAX_AFTER: u32 = (1 << (32 - CHUNK_BITS)) - 1;
+
+/// Words of the record area that an accumulator takes.
+pub const ACC_WORDS: usize = 2;
+
+/// The arguments of a program's slot, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ProgramArgs {
+    /// The chunk's index, at most [`MAX_CHUNK_INDEX`].
+    pub chunk: u32,
+    /// Bytes of the file behind the own ones in the buffer, at most [`MAX_AFTER`].
+    pub after: u32,
+    /// Where the own bytes begin in the buffer.
+    pub start: u32,
+    /// How many own bytes there are.
+    pub len: u32,
+    /// The position of the first own byte in the file.
+    pub offset: u64,
+    /// The program's arguments.
+    pub args: [u32; PROGRAM_ARGS],
+}
+
+impl ProgramArgs {
+    /// The slot's argument words; `None` where the chunk's index or `after` is too large.
+    #[must_use]
+    pub const fn to_args(&self) -> Option<[u32; ARGS_PER_SLOT]> {
+        if self.chunk > MAX_CHUNK_INDEX || self.after > MAX_AFTER {
+            return None;
+        }
+        let (low, high) = split(self.offset);
+        let [a, b, c, d, e, f, g] = self.args;
+        let first = self.chunk | self.after << CHUNK_BITS;
+        Some([first, self.start, self.len, low, high, a, b, c, d, e, f, g])
+    }
+
+    /// The arguments in a slot's words.
+    #[must_use]
+    pub const fn from_args(args: &[u32; ARGS_PER_SLOT]) -> Self {
+        let [first, start, len, low, high, a, b, c, d, e, f, g] = *args;
+        Self {
+            chunk: first & MAX_CHUNK_INDEX,
+            after: first >> CHUNK_BITS,
+            start,
+            len,
+            offset: join(low, high),
+            args: [a, b, c, d, e, f, g],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn arguments_round_trip(
+            chunk in 0..=MAX_CHUNK_INDEX,
+            after in 0..=MAX_AFTER,
+            start: u32,
+            len: u32,
+            offset: u64,
+            args: [u32; PROGRAM_ARGS],
+        ) {
+            let all = ProgramArgs { chunk, after, start, len, offset, args };
+            prop_assert_eq!(ProgramArgs::from_args(&all.to_args().unwrap()), all);
+        }
+
+        #[test]
+        fn every_slot_has_one_meaning(words: [u32; ARGS_PER_SLOT]) {
+            prop_assert_eq!(ProgramArgs::from_args(&words).to_args(), Some(words));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let fits = ProgramArgs {
+            chunk: MAX_CHUNK_INDEX,
+            after: MAX_AFTER,
+            ..ProgramArgs::default()
+        };
+        assert!(fits.to_args().is_some());
+        let (chunk, after) = (fits.chunk + 1, fits.after + 1);
+        assert!(ProgramArgs { chunk, ..fits }.to_args().is_none());
+        assert!(ProgramArgs { after, ..fits }.to_args().is_none());
+    }
+}

@@ -1,0 +1,204 @@
+//! A line of source as tokens.
+
+/// A token, and where it is in its line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Token {
+    pub kind: Kind,
+    /// In characters, from 1 on.
+    pub column: usize,
+    /// In characters.
+    pub width: usize,
+}
+
+/// What a token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A mnemonic, a directive, a name: letters, digits, `_` and `.`.
+    Word(String),
+    /// A number or a character.
+    Number(i128),
+    /// What stands between quotes.
+    Text(Vec<u8>),
+    /// Everything else; `«` and `»` stand for `<<` and `>>`.
+    Sign(char),
+}
+
+/// What is wrong with a line, and where.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub column: usize,
+    pub width: usize,
+    pub message: String,
+}
+
+impl Token {
+    pub fn wrong(&self, message: impl Into<String>) -> Wrong {
+        Wrong {
+            column: self.column,
+            width: self.width,
+            message: message.into(),
+        }
+    }
+
+    /// The word, if it is one.
+    pub fn word(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    pub fn is_sign(&self, sign: char) -> bool {
+        self.kind == Kind::Sign(sign)
+    }
+}
+
+struct Lexer<'a> {
+    rest: std::iter::Peekable<std::str::Chars<'a>>,
+    column: usize,
+}
+
+impl Lexer<'_> {
+    fn next(&mut self) -> Option<char> {
+        let next = self.rest.next();
+        self.column += usize::from(next.is_some());
+        next
+    }
+
+    fn next_if(&mut self, wanted: impl Fn(char) -> bool) -> Option<char> {
+        let next = self.rest.next_if(|next| wanted(*next));
+        self.column += usize::from(next.is_some());
+        next
+    }
+
+    fn wrong(&self, from: usize, message: &str) -> Wrong {
+        Wrong {
+            column: from,
+            width: (self.column - from).max(1),
+            message: message.into(),
+        }
+    }
+
+    /// Behind a backslash.
+    fn escape(&mut self, from: usize) -> Result<u8, Wrong> {
+        let unknown = "an unknown escape; there are \\n \\r \\t \\0 \\\\ \\\" \\' and \\xNN";
+        Ok(match self.next() {
+            Some('n') => b'\n',
+            Some('r') => b'\r',
+            Some('t') => b'\t',
+            Some('0') => 0,
+            Some('\\') => b'\\',
+            Some('"') => b'"',
+            Some('\'') => b'\'',
+            Some('x') => {
+                let mut digit = || self.next().and_then(|next| next.to_digit(16));
+                match (digit(), digit()) {
+                    // Two digits of four bits.
+                    (Some(high), Some(low)) => (high << 4 | low).to_le_bytes()[0],
+                    _ => return Err(self.wrong(from, "\\x needs two hexadecimal digits")),
+                }
+            }
+            _ => return Err(self.wrong(from, unknown)),
+        })
+    }
+
+    fn text(&mut self, from: usize) -> Result<Kind, Wrong> {
+        let mut bytes = Vec::new();
+        loop {
+            match self.next() {
+                Some('"') => return Ok(Kind::Text(bytes)),
+                Some('\\') => {
+                    let at = self.column - 1;
+                    bytes.push(self.escape(at)?);
+                }
+                Some(other) => bytes.extend(other.encode_utf8(&mut [0; 4]).bytes()),
+                None => return Err(self.wrong(from, "a text without its closing quote")),
+            }
+        }
+    }
+
+    fn character(&mut self, from: usize) -> Result<Kind, Wrong> {
+        let byte = match self.next() {
+            Some('\\') => self.escape(from + 1)?,
+            Some(plain) if plain.is_ascii() && plain != '\'' => {
+                let mut bytes = [0; 1];
+                plain.encode_utf8(&mut bytes);
+                bytes[0]
+            }
+            _ => {
+                return Err(self.wrong(from, "a character is one byte between quotes, such as 'a'"))
+            }
+        };
+        match self.next() {
+            Some('\'') => Ok(Kind::Number(byte.into())),
+            _ => Err(self.wrong(from, "a character is one byte between quotes, such as 'a'")),
+        }
+    }
+
+    fn number(&mut self, first: char, from: usize) -> Result<Kind, Wrong> {
+        let mut digits = String::from(first);
+        while let Some(next) = self.next_if(|next| next.is_ascii_alphanumeric() || next == '_') {
+            digits.push(next);
+        }
+        let plain = digits.replace('_', "");
+        let (digits, radix) = match plain.get(..2) {
+            Some("0x" | "0X") => (&plain[2..], 16),
+            Some("0b" | "0B") => (&plain[2..], 2),
+            _ => (plain.as_str(), 10),
+        };
+        match u64::from_str_radix(digits, radix) {
+            Ok(number) => Ok(Kind::Number(number.into())),
+            Err(_) => Err(self.wrong(
+                from,
+                "not a number; write decimal, 0x hexadecimal or 0b binary, up to 32 bits",
+            )),
+        }
+    }
+}
+
+/// The tokens of a line, without its comment.
+pub(super) fn tokens(line: &str) -> Result<Vec<Token>, Wrong> {
+    let mut lexer = Lexer {
+        rest: line.chars().peekable(),
+        column: 1,
+    };
+    let mut tokens = Vec::new();
+    loop {
+        let column = lexer.column;
+        let Some(first) = lexer.next() else {
+            return Ok(tokens);
+        };
+        let kind = match first {
+            ';' => return Ok(tokens),
+            blank if blank.is_whitespace() => continue,
+            '"' => lexer.text(column)?,
+            '\'' => lexer.character(column)?,
+            '0'..='9' => lexer.number(first, column)?,
+            letter if letter.is_ascii_alphabetic() || letter == '_' || letter == '.' => {
+                let mut word = String::from(letter);
+                let more = |next: char| next.is_ascii_alphanumeric() || next == '_' || next == '.';
+                while let Some(next) = lexer.next_if(more) {
+                    word.push(next);
+                }
+                Kind::Word(word)
+            }
+            '<' if lexer.next_if(|next| next == '<').is_some() => Kind::Sign('«'),
+            '>' if lexer.next_if(|next| next == '>').is_some() => Kind::Sign('»'),
+            '+' | '-' | '*' | '/' | '|' | '&' | '(' | ')' | ',' | '=' | '[' | ']' | '#' => {
+                Kind::Sign(first)
+            }
+            _ => {
+                return Err(Wrong {
+                    column,
+                    width: 1,
+                    message: "a character that means nothing here".into(),
+                })
+            }
+        };
+        tokens.push(Token {
+            kind,
+            column,
+            width: lexer.column - column,
+        });
+    }
+}

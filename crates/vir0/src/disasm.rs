@@ -1,0 +1,152 @@
+//! The disassembler: a program's text form, which assembles to the same program.
+
+use crate::isa::{Instr, Op, Operand, Shape};
+use crate::program::Program;
+use std::fmt::Write;
+
+/// The text of a program, verified or not. Where an array or argument has no name of its own, its number is written.
+#[must_use]
+pub fn disassemble(program: &Program) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write_program(&mut text, program);
+    text
+}
+
+fn write_program(text: &mut String, program: &Program) -> std::fmt::Result {
+    writeln!(text, ".name    {}", program.name)?;
+    if program.before > 0 {
+        writeln!(text, ".before  {}", program.before)?;
+    }
+    if program.after > 0 {
+        writeln!(text, ".after   {}", program.after)?;
+    }
+    writeln!(text, ".chunk   {}", program.chunk)?;
+    writeln!(text, ".align   {}", program.align)?;
+    if program.records > 0 {
+        writeln!(text, ".records {}", program.records)?;
+    }
+    for arg in &program.args {
+        match arg.default {
+            Some(default) => writeln!(text, ".arg     {} = {}", arg.name, number(default))?,
+            None => writeln!(text, ".arg     {}", arg.name)?,
+        }
+    }
+    for array in &program.scratch {
+        writeln!(text, ".scratch {} {}", array.name, array.words)?;
+    }
+    for array in &program.accs {
+        if array.len == 1 {
+            writeln!(text, ".acc     {} {}", array.name, array.kind)?;
+        } else {
+            writeln!(
+                text,
+                ".acc     {}[{}] {}",
+                array.name, array.len, array.kind
+            )?;
+        }
+    }
+    for row in program.table.chunks(16) {
+        let bytes: Vec<String> = row.iter().map(|byte| format!("0x{byte:02X}")).collect();
+        writeln!(text, ".u8      {}", bytes.join(", "))?;
+    }
+    match &program.debug {
+        Some(debug) => writeln!(text, ".source  \"{}\"", quoted(&debug.source))?,
+        None => writeln!(text, ".nodebug")?,
+    }
+    writeln!(text)?;
+    let mut depth = 0_usize;
+    let mut shown = None;
+    for (index, instr) in program.code.iter().enumerate() {
+        let line = program.line(index);
+        if line != shown {
+            if let Some(line) = line {
+                writeln!(text, ".line {line}")?;
+            }
+            shown = line;
+        }
+        if matches!(instr.op, Op::End | Op::Else) {
+            depth = depth.saturating_sub(1);
+        }
+        // However deep a program that is not verified goes.
+        let indent = 4 + 2 * depth.min(32);
+        writeln!(text, "{:indent$}{}", "", instruction(program, instr))?;
+        depth += usize::from(instr.op.opens() || instr.op == Op::Else);
+    }
+    Ok(())
+}
+
+/// Text between quotes.
+fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            '\u{0}'..='\u{1F}' | '\u{7F}' => {
+                let _ = write!(out, "\\x{:02X}", u32::from(character));
+            }
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+/// A word as people would write it: small and negative numbers decimal, others hexadecimal.
+fn number(value: u32) -> String {
+    let signed = value.cast_signed();
+    if value < 65_536 {
+        format!("{value}")
+    } else if (-4096..0).contains(&signed) {
+        format!("{signed}")
+    } else {
+        format!("0x{value:08X}")
+    }
+}
+
+fn operand(b: Operand) -> String {
+    match b {
+        Operand::Reg(register) => format!("r{register}"),
+        Operand::Imm(imm) => number(imm),
+    }
+}
+
+/// The name of a part, if the assembler finds this part by it; else its number.
+fn named<'n>(names: impl Iterator<Item = &'n str>, index: u32) -> String {
+    let names: Vec<&str> = names.collect();
+    let name = usize::try_from(index)
+        .ok()
+        .and_then(|index| names.get(index).map(|name| (index, *name)))
+        .filter(|(index, name)| names.iter().position(|other| other == name) == Some(*index));
+    name.map_or_else(|| format!("#{index}"), |(_, name)| name.to_owned())
+}
+
+fn instruction(program: &Program, instr: &Instr) -> String {
+    let word = instr.op.mnemonic();
+    let (dst, a, b) = (instr.dst, instr.a, operand(instr.b));
+    let scratch = |array: u8| {
+        let names = program.scratch.iter().map(|array| array.name.as_str());
+        named(names, array.into())
+    };
+    match instr.op.shape() {
+        Shape::Bare => word.to_owned(),
+        Shape::Dst => format!("{word} r{dst}"),
+        Shape::DstA => format!("{word} r{dst}, r{a}"),
+        Shape::DstB => format!("{word} r{dst}, {b}"),
+        Shape::DstAB => format!("{word} r{dst}, r{a}, {b}"),
+        Shape::DstN if instr.op == Op::Arg => {
+            let names = program.args.iter().map(|arg| arg.name.as_str());
+            let index = instr.immediate().unwrap_or(0);
+            format!("{word} r{dst}, {}", named(names, index))
+        }
+        Shape::DstN => format!("{word} r{dst}, {b}"),
+        Shape::DstArrayIndex => format!("{word} r{dst}, {}, {b}", scratch(a)),
+        Shape::ArrayIndexValue if instr.op == Op::Acc => {
+            let names = program.accs.iter().map(|array| array.name.as_str());
+            format!("{word} {}, {b}, r{a}", named(names, dst.into()))
+        }
+        Shape::ArrayIndexValue => format!("{word} {}, {b}, r{a}", scratch(dst)),
+        Shape::AB => format!("{word} r{a}, {b}"),
+        Shape::A => format!("{word} r{a}"),
+        Shape::N => format!("{word} {b}"),
+    }
+}
