@@ -25,6 +25,7 @@
 pub mod cli;
 pub mod jobs;
 pub mod mill;
+pub mod program;
 pub mod source;
 
 pub use gristmill_ingest as uring;

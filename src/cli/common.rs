@@ -261,6 +261,12 @@ pub fn complain(error: &str) {
     let _ = writeln!(io::stderr(), "gristmill: {line}");
 }
 
+/// Tells an error that shows a place in a text, in several lines: of names in it, nothing breaks a line.
+pub fn complain_in_lines(error: &str) {
+    // Nothing can be done where standard error is closed.
+    let _ = writeln!(io::stderr(), "gristmill: {error}");
+}
+
 /// Runs a job: SIGINT ends it early, progress is shown, failures are told.
 ///
 /// # Errors

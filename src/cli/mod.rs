@@ -5,8 +5,10 @@
 mod common;
 mod digest;
 mod doctor;
+mod program;
 mod progress;
 mod report;
+mod run;
 mod scan;
 mod stats;
 
@@ -16,8 +18,8 @@ use std::process::ExitCode;
 
 /// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in memory.
 ///
-/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check), 2 something
-/// failed, 130 interrupted.
+/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check and run --check,
+/// or is refused, for verify), 2 something failed, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "gristmill", version, max_term_width = 100)]
 struct Cli {
@@ -40,6 +42,23 @@ enum Command {
     /// A row is bytes, lines, entropy in bits for each byte, and path; the last row is the total. In a path, a newline is
     /// written as `\n`, a carriage return as `\r`, a backslash as `\\`. Lines are counted by their newlines, as wc does.
     Stats(stats::StatsArgs),
+    /// Run a VIR0 program over files
+    ///
+    /// A row is a record, as path, offset and value with colons between, or behind a file's records an accumulator, as
+    /// path, a colon, name and value; of arrays only what took something. In a path, a newline is written as `\n`, a
+    /// carriage return as `\r`, a backslash as `\\`. A file that fails has no accumulators.
+    Run(run::RunArgs),
+    /// Assemble a VIR0 program
+    ///
+    /// It is verified, too: what the verifier refuses is not written.
+    Asm(program::AsmArgs),
+    /// Write a VIR0 program as text, which assembles to the same bytes
+    Disasm(program::DisasmArgs),
+    /// Tell what the verifier says of VIR0 programs
+    ///
+    /// A row is a path and `accepted`, with the most instructions that the program executes, or `refused`, with the
+    /// instruction, its line and the rule that it breaks. Exit code 1 where one is refused.
+    Verify(program::VerifyArgs),
     /// Tell what this machine can do, and what would change it
     ///
     /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
@@ -60,6 +79,10 @@ pub fn main() -> ExitCode {
         Command::Scan(args) => Ok(scan::run(&args)),
         Command::Digest(args) => digest::run(&args),
         Command::Stats(args) => stats::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Asm(args) => program::assemble(&args),
+        Command::Disasm(args) => program::disassemble(&args),
+        Command::Verify(args) => program::check(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Man => print(&manual()),
         Command::Completions { shell } => {

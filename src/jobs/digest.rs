@@ -148,8 +148,8 @@ impl DigestJob {
 impl Job for DigestJob {
     type File = DigestFile;
 
-    fn stream_job(&self) -> StreamJob {
-        StreamJob::Crc32c
+    fn stream_job(&self) -> Option<StreamJob> {
+        Some(StreamJob::Crc32c)
     }
 
     fn opcode(&self) -> u32 {

@@ -9,12 +9,14 @@
 
 pub mod digest;
 pub mod names;
+pub mod run;
 pub mod scan;
 pub mod stats;
 
 use crate::source::Entry;
-use gristmill_megakernel::StreamJob;
-use gristmill_protocol::PipelineError;
+use gristmill_megakernel::{Kernel, StreamJob};
+use gristmill_protocol::stream::StreamArgs;
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::RecordMemory;
 use std::sync::Arc;
 
@@ -23,11 +25,51 @@ pub trait Job: Send + Sync {
     /// What the job remembers of one file while it is read.
     type File: Send;
 
-    /// The job as the kernel needs it.
-    fn stream_job(&self) -> StreamJob;
+    /// The stream opcode as the kernel needs it when it is launched, if the job runs one.
+    fn stream_job(&self) -> Option<StreamJob>;
 
-    /// The stream opcode of every slot of this job.
+    /// The opcode of every slot of this job.
     fn opcode(&self) -> u32;
+
+    /// Called once, when the kernel runs and before anything is read.
+    ///
+    /// # Errors
+    /// [`PipelineError`] where the job cannot run on this kernel: the run ends with it.
+    fn prepare(&self, _kernel: &Kernel) -> Result<(), PipelineError> {
+        Ok(())
+    }
+
+    /// How files are cut for this job.
+    fn geometry(&self) -> Geometry {
+        Geometry::default()
+    }
+
+    /// Words of a slot's record area that the job needs at least.
+    fn record_words(&self) -> u32 {
+        0
+    }
+
+    /// The argument words of a slot: those of a stream opcode, unless the job says otherwise.
+    ///
+    /// # Errors
+    /// [`PipelineError`] where the place cannot be said: the file fails with it.
+    fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
+        Ok(StreamArgs {
+            chunk: place.chunk,
+            start: place.start,
+            len: place.len,
+            job: 0,
+            mode: place.mode,
+            offset: place.offset,
+            resume: place.resume,
+        }
+        .to_args())
+    }
+
+    /// What a slot's FAULT word means, where the job knows more than its reason.
+    fn fault(&self, _word: u32) -> Option<String> {
+        None
+    }
 
     /// The slot's mode and flags (`ARG_MODE`) for the chunk at byte `offset` of the file.
     fn mode(&self, _entry: &Entry, _offset: u64) -> u32 {
@@ -44,6 +86,60 @@ pub trait Job: Send + Sync {
 
     /// The file has ended, in whatever way; its last rows.
     fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;
+}
+
+/// How files are cut into chunks for a job. Sizes are bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Bytes of the same file that are there before a chunk's own bytes, if the file has them: at most 4,096.
+    pub before: usize,
+    /// Bytes of the same file that are there behind them: at most 4,096.
+    pub after: usize,
+    /// Chunks begin at multiples of this in the file: a power of two.
+    pub align: usize,
+    /// The largest chunk: a multiple of `align`.
+    pub max_chunk: usize,
+    /// Whether a chunk whose records overflow is split and its parts are run, rather than resumed.
+    pub split: bool,
+}
+
+impl Default for Geometry {
+    /// Chunks of any size, anywhere, without surroundings.
+    fn default() -> Self {
+        Self {
+            before: 0,
+            after: 0,
+            align: 1,
+            max_chunk: usize::MAX,
+            split: false,
+        }
+    }
+}
+
+impl Geometry {
+    /// Whether a chunk's own bytes are all that it needs.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.before == 0 && self.after == 0 && self.align == 1
+    }
+}
+
+/// Where a slot's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SlotPlace {
+    /// The chunk's index.
+    pub chunk: u32,
+    /// Where the own bytes begin in the chunk's buffer. What lies before them are bytes of the same file.
+    pub start: u32,
+    /// How many own bytes there are.
+    pub len: u32,
+    /// Bytes of the same file behind them in the buffer, no more than the job's geometry asks for.
+    pub after: u32,
+    /// Position of the first own byte in the file.
+    pub offset: u64,
+    /// What [`Job::mode`] said.
+    pub mode: u32,
+    /// Where to go on after an overflow; 0 at first.
+    pub resume: u32,
 }
 
 /// Whether more is wanted.

@@ -139,8 +139,8 @@ fn columns(histogram: &Histogram, name: &[u8]) -> Vec<u8> {
 impl Job for StatsJob {
     type File = (Arc<Entry>, Histogram);
 
-    fn stream_job(&self) -> StreamJob {
-        StreamJob::Histogram
+    fn stream_job(&self) -> Option<StreamJob> {
+        Some(StreamJob::Histogram)
     }
 
     fn opcode(&self) -> u32 {

@@ -7,7 +7,8 @@
 
 use super::report::FileError;
 use super::run::{Flight, Kind, Landing, Piece, Run};
-use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records};
+use super::split::Parts;
+use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records, SlotPlace};
 use crate::source::{Entry, Origin};
 use gristmill_protocol::{completion, fault, slot, stream, PipelineError, SLOT_WORDS};
 use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, SlotToken, Submission};
@@ -25,6 +26,7 @@ const _: () = assert!(stream::ARG_RESUME < SLOT_WORDS);
 struct Finished {
     token: SlotToken,
     chunk: ChunkBuf,
+    parts: Parts,
     owner: usize,
     mode: u32,
     first_part: bool,
@@ -103,6 +105,7 @@ impl<J: Job> Collector<J> {
             piece,
             landing,
             lent,
+            parts,
             mode,
             owner,
             first_part,
@@ -114,6 +117,7 @@ impl<J: Job> Collector<J> {
         let finished = Finished {
             token: done.token,
             chunk: reclaim(lent),
+            parts,
             owner,
             mode,
             first_part,
@@ -207,28 +211,48 @@ impl<J: Job> Collector<J> {
         if let Some(finished) = finished {
             let chunk_offset = piece.offset;
             if finished.status != slot::DONE {
-                let error = PipelineError::Fault {
-                    slot: finished.token.index().get(),
-                    tenant: 0,
-                    opcode: run.job.opcode(),
-                    reason: fault::name(finished.fault & 0xFFFF),
+                let error = match run.job.fault(finished.fault) {
+                    Some(reason) => PipelineError::Backend(reason),
+                    None => PipelineError::Fault {
+                        slot: finished.token.index().get(),
+                        tenant: 0,
+                        opcode: run.job.opcode(),
+                        reason: fault::name(finished.fault & 0xFFFF),
+                    },
                 };
+                let offset = chunk_offset + finished.parts.current().start as u64;
                 give_back(run, finished);
-                return Step::End(FileEnd::Failed {
-                    offset: chunk_offset,
-                    error,
-                });
+                return Step::End(FileEnd::Failed { offset, error });
             }
             let overflowed = finished.flags & completion::FLAG_OVERFLOW != 0;
+            let splits = run.config.layout.geometry.split;
+            if overflowed && splits {
+                let align = run.config.layout.geometry.align;
+                let Some(parts) = finished.parts.halved(chunk_offset, align) else {
+                    let block = finished.parts.current();
+                    give_back(run, finished);
+                    return Step::End(FileEnd::Failed {
+                        offset: chunk_offset + block.start as u64,
+                        error: PipelineError::Backend(format!(
+                            "more records than the program declares in one block of {} bytes; declare more, or a \
+                             smaller align",
+                            block.len()
+                        )),
+                    });
+                };
+                let first_part = finished.first_part;
+                return again(run, piece, landing, finished, parts, first_part, 0);
+            }
             let area = finished.token.index().get();
             let answer = match (file.state.as_mut(), run.port.get()) {
                 (Some(state), Some(port)) => {
+                    let part = finished.parts.current();
                     let landed = LandedChunk {
-                        offset: chunk_offset,
+                        offset: chunk_offset + part.start as u64,
                         bytes: finished
                             .chunk
                             .as_slice()
-                            .get(..landing.bytes)
+                            .get(landing.start + part.start..landing.start + part.end)
                             .unwrap_or(&[]),
                         results: finished.results,
                         records: Records::Area {
@@ -237,7 +261,7 @@ impl<J: Job> Collector<J> {
                             len: finished.records,
                         },
                         first_part: finished.first_part,
-                        last_part: !overflowed,
+                        last_part: !overflowed && finished.parts.is_last(),
                     };
                     guarded(|| run.job.chunk(state, &landed, &mut file.rows))
                 }
@@ -251,24 +275,11 @@ impl<J: Job> Collector<J> {
             };
             flow = answer;
             if overflowed && flow == Flow::Continue {
-                let resume = finished.results[6];
-                let mode = finished.mode;
-                let owner = finished.owner;
-                let flight = Flight {
-                    piece,
-                    landing,
-                    lent: finished.chunk.lend(),
-                    mode,
-                    owner,
-                    first_part: false,
-                };
-                return match publish(run, finished.token, flight, resume) {
-                    Ok(()) => Step::Again,
-                    Err(error) => Step::End(FileEnd::Failed {
-                        offset: chunk_offset,
-                        error,
-                    }),
-                };
+                let (parts, resume) = (finished.parts.clone(), finished.results[6]);
+                return again(run, piece, landing, finished, parts, false, resume);
+            }
+            if let (Some(parts), Flow::Continue) = (finished.parts.next(), flow) {
+                return again(run, piece, landing, finished, parts, false, 0);
             }
             give_back(run, finished);
             file.bytes += landing.bytes as u64;
@@ -509,6 +520,32 @@ fn recycle<J: Job>(run: &Run<J>, waiting: Waiting) {
     }
 }
 
+/// Publishes a chunk that has run once more, for another part of it.
+fn again<J: Job>(
+    run: &Run<J>,
+    piece: Piece,
+    landing: Landing,
+    finished: Finished,
+    parts: Parts,
+    first_part: bool,
+    resume: u32,
+) -> Step {
+    let offset = piece.offset + parts.current().start as u64;
+    let flight = Flight {
+        piece,
+        landing,
+        lent: finished.chunk.lend(),
+        parts,
+        mode: finished.mode,
+        owner: finished.owner,
+        first_part,
+    };
+    match publish(run, finished.token, flight, resume) {
+        Ok(()) => Step::Again,
+        Err(error) => Step::End(FileEnd::Failed { offset, error }),
+    }
+}
+
 /// Publishes one chunk's slot.
 pub(super) fn publish<J: Job>(
     run: &Run<J>,
@@ -521,14 +558,19 @@ pub(super) fn publish<J: Job>(
             "a chunk was published before the kernel was launched; please report this".into(),
         ));
     };
-    let mut args = [0; gristmill_protocol::ARGS_PER_SLOT];
-    let offset = flight.piece.offset;
-    args[stream::ARG_CHUNK] = flight.lent.index();
-    args[stream::ARG_LEN] = u32::try_from(flight.landing.bytes).unwrap_or(u32::MAX);
-    args[stream::ARG_MODE] = flight.mode;
-    args[stream::ARG_OFFSET_LO] = (offset & 0xFFFF_FFFF) as u32;
-    args[stream::ARG_OFFSET_HI] = (offset >> 32) as u32;
-    args[stream::ARG_RESUME] = resume;
+    let (landing, part) = (&flight.landing, flight.parts.current());
+    // Chunks have at most 1 GiB.
+    let word = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let behind = landing.bytes - part.end + landing.after;
+    let args = run.job.args(&SlotPlace {
+        chunk: flight.lent.index(),
+        start: word(landing.start + part.start),
+        len: word(part.len()),
+        after: word(behind.min(run.config.layout.geometry.after)),
+        offset: flight.piece.offset + part.start as u64,
+        mode: flight.mode,
+        resume,
+    })?;
     let slot = token.index().get() as usize;
     let Some(place) = run.flights.get(slot) else {
         return Err(PipelineError::Backend(

@@ -8,6 +8,7 @@
 use super::collector::publish;
 use super::report::{FileError, StageTimes};
 use super::run::{Flight, Kind, Landing, OpenFile, Piece, Run};
+use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
 use crate::source::{Entry, Origin};
@@ -154,11 +155,41 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             bytes,
             end,
             error: error.map(|errno| io::Error::from_raw_os_error(errno).to_string()),
+            ..Landing::default()
         };
-        if !end && error.is_none() {
-            self.go_on(&piece, bytes);
+        let layout = &self.run.config.layout;
+        match piece.file.kind {
+            Kind::Positioned => {
+                let (before, _) = layout.read(piece.offset);
+                let landing = layout.landed(before, landing);
+                self.take(piece, landing, buffer);
+            }
+            Kind::Stream if layout.geometry.is_plain() => self.take(piece, landing, buffer),
+            Kind::Stream => self.take_of_stream(piece, landing, buffer),
         }
-        if bytes == 0 {
+    }
+
+    /// Bytes of a stream whose chunks have surroundings: they come behind what was carried.
+    fn take_of_stream(&mut self, piece: Piece, landing: Landing, mut buffer: ChunkBuf) {
+        let layout = self.run.config.layout;
+        let landing =
+            super::run::lock(&piece.file.carry).landed(&layout, buffer.as_mut_slice(), landing);
+        if landing.bytes == 0 && !landing.end && landing.error.is_none() {
+            // Not a chunk yet: its number is taken again, when more has been read.
+            self.run.give_chunk(self.index, buffer);
+            piece.file.next.store(piece.number, Ordering::Relaxed);
+            self.run.offer(Arc::clone(&piece.file));
+            return;
+        }
+        self.take(piece, landing, buffer);
+    }
+
+    /// A chunk with what is known of its end.
+    fn take(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
+        if !landing.end && landing.error.is_none() {
+            self.go_on(&piece, landing.bytes);
+        }
+        if landing.bytes == 0 {
             self.run.give_chunk(self.index, buffer);
             self.run.hand_in(piece, landing);
             return;
@@ -178,7 +209,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 self.run.offer(Arc::clone(file));
             }
             Kind::Positioned => {
-                let chunk_bytes = self.run.config.chunk_bytes as u64;
+                let chunk_bytes = self.run.config.layout.chunk as u64;
                 if piece.number == 0 {
                     // Larger than a chunk: its size is worth asking for now.
                     let size = file
@@ -216,6 +247,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let mode = run.job.mode(&piece.file.entry, piece.offset);
         let flight = Flight {
             piece: piece.clone(),
+            parts: Parts::whole(landing.bytes),
             landing,
             lent: buffer.lend(),
             mode,
@@ -421,11 +453,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             kind,
             next: AtomicU64::new(u64::from(kind == Kind::Positioned)),
             limit: AtomicU64::new(match kind {
-                Kind::Positioned => self.run.config.chunk_bytes as u64,
+                Kind::Positioned => self.run.config.layout.chunk as u64,
                 Kind::Stream => u64::MAX,
             }),
             size: AtomicU64::new(0),
             position: AtomicU64::new(0),
+            carry: Mutex::default(),
             finished: AtomicBool::new(false),
         });
         if kind == Kind::Stream {
@@ -447,6 +480,24 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Queues one read; false where that failed, which has been reported then.
     fn read(&mut self, piece: Piece, buffer: ChunkBuf, registered: bool) -> bool {
+        let layout = self.run.config.layout;
+        let carries = piece.file.kind == Kind::Stream && !layout.geometry.is_plain();
+        let mut wanted = buffer.capacity();
+        if carries {
+            let carry = super::run::lock(&piece.file.carry);
+            wanted = carry.wanted(&layout).min(wanted);
+            if let Some(error) = carry.ended() {
+                // All is read, and there is more than one chunk of it.
+                drop(carry);
+                let landing = Landing {
+                    end: error.is_none(),
+                    error,
+                    ..Landing::default()
+                };
+                self.take_of_stream(piece, landing, buffer);
+                return true;
+            }
+        }
         if self.reader.is_none() {
             let config = ReaderConfig {
                 // The window, and a batch of first reads beside it.
@@ -472,11 +523,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 self.pending.len() - 1
             }
         };
-        let offset = match piece.file.kind {
-            Kind::Stream => NO_OFFSET,
-            Kind::Positioned => piece.offset,
+        let (offset, len) = match piece.file.kind {
+            Kind::Stream => (NO_OFFSET, wanted),
+            Kind::Positioned => {
+                let (before, len) = layout.read(piece.offset);
+                (piece.offset - before as u64, len)
+            }
         };
-        let len = buffer.capacity();
         let file = Arc::clone(&piece.file.file);
         match reader.submit(&file, offset, buffer, len, tag as u64, registered) {
             Ok(()) => {

@@ -17,9 +17,11 @@
 
 mod collector;
 mod feeder;
+mod halo;
 mod outbox;
 mod report;
 mod run;
+mod split;
 
 pub use report::{FileError, ReadTotals, RunReport, StageTimes};
 
@@ -30,6 +32,7 @@ use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::{Backend, FeederFactory, KernelConfig, Lease};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkMemory, RingConfig};
+use halo::Layout;
 use run::{Run, RunConfig};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -254,7 +257,14 @@ impl Mill {
         // for a chunk that has landed.
         let pool = chunks_per_worker(settings.depth);
         let chunks = u32::try_from(pool * settings.workers).unwrap_or(u32::MAX);
-        let (memory, tokens) = ChunkMemory::map(chunks, settings.chunk_bytes)?;
+        let layout = Layout::new(job.geometry(), settings.chunk_bytes);
+        if settings.direct && !layout.is_direct() {
+            return Err(PipelineError::InvalidArgument {
+                what: "direct reads of chunks that are no multiple of 4 KiB",
+                fix: "leave out direct reads, or declare larger chunks",
+            });
+        }
+        let (memory, tokens) = ChunkMemory::map(chunks, layout.buffer())?;
         let slots = chunks.next_power_of_two();
         let ring = RingConfig {
             slots,
@@ -263,7 +273,7 @@ impl Mill {
         let run = Arc::new(Run::new(
             RunConfig {
                 workers: settings.workers,
-                chunk_bytes: settings.chunk_bytes,
+                layout,
                 depth: settings.depth,
                 read_path: settings.read_path,
                 direct: settings.direct,
@@ -286,12 +296,13 @@ impl Mill {
                 workers: settings.workers,
                 ring,
                 chunks: memory,
-                record_words: RECORD_WORDS,
+                record_words: job.record_words().max(RECORD_WORDS),
                 lease: Lease::default(),
             },
-            vec![job.stream_job()],
+            job.stream_job().into_iter().collect(),
             feeders,
         )?;
+        job.prepare(&kernel)?;
         let completions = kernel.take_completions().ok_or_else(|| {
             PipelineError::Backend(
                 "the kernel's completions were taken already; launch a kernel for each run".into(),

@@ -1,8 +1,10 @@
 //! What the feeders of one run share.
 
 use super::collector::Collector;
+use super::halo::{Carry, Layout};
 use super::outbox::Outbox;
 use super::report::{FileError, ReadTotals, RunReport, StageTimes};
+use super::split::Parts;
 use super::{Control, HELD_ROWS_BYTES};
 use crate::jobs::Job;
 use crate::source::{Entry, Item, Source};
@@ -26,7 +28,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunConfig {
     pub workers: usize,
-    pub chunk_bytes: usize,
+    pub layout: Layout,
     pub depth: u32,
     pub read_path: ReadPathChoice,
     pub direct: bool,
@@ -54,8 +56,10 @@ pub(super) struct OpenFile {
     pub limit: AtomicU64,
     /// The size that the file system told, or 0 before it was asked.
     pub size: AtomicU64,
-    /// For a stream: bytes read so far.
+    /// For a stream: bytes in chunks so far.
     pub position: AtomicU64,
+    /// For a stream: what its next chunk needs again.
+    pub carry: Mutex<Carry>,
     /// No more chunks are wanted: ended, failed or answered.
     pub finished: AtomicBool,
 }
@@ -73,7 +77,12 @@ pub(super) struct Piece {
 /// How a chunk's reading ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Landing {
+    /// The chunk's own bytes.
     pub bytes: usize,
+    /// Where they begin in the buffer.
+    pub start: usize,
+    /// Bytes of the file behind them in the buffer.
+    pub after: usize,
     pub end: bool,
     /// Why no more could be read, where that is so.
     pub error: Option<String>,
@@ -94,6 +103,7 @@ pub(super) struct Flight {
     pub piece: Piece,
     pub landing: Landing,
     pub lent: LentChunk,
+    pub parts: Parts,
     pub mode: u32,
     pub owner: usize,
     pub first_part: bool,
@@ -312,7 +322,7 @@ impl<J: Job> Run<J> {
             let number = file.next.load(Ordering::Relaxed);
             let offset = match file.kind {
                 Kind::Stream => file.position.load(Ordering::Relaxed),
-                Kind::Positioned => number.saturating_mul(self.config.chunk_bytes as u64),
+                Kind::Positioned => number.saturating_mul(self.config.layout.chunk as u64),
             };
             let limit = file.limit.load(Ordering::Relaxed);
             if file.finished.load(Ordering::Relaxed) || offset >= limit {
@@ -465,7 +475,7 @@ impl<J: Job> Run<J> {
             workers: self.config.workers,
             read_paths: totals.paths,
             fallbacks: totals.fallbacks,
-            chunk_bytes: self.config.chunk_bytes,
+            chunk_bytes: self.config.layout.chunk,
             depth: self.config.depth,
             files: self.files.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),

@@ -3,6 +3,7 @@
 mod cli;
 mod digest;
 mod doctor;
+mod program;
 mod stats;
 mod terminal;
 mod tool;

@@ -59,8 +59,9 @@ struct SumJob {
 impl Job for SumJob {
     type File = (PathBuf, u32);
 
-    fn stream_job(&self) -> StreamJob {
-        StreamJob::Custom(OPCODE, Arc::clone(&self.opcode) as Arc<dyn StreamOpcode>)
+    fn stream_job(&self) -> Option<StreamJob> {
+        let opcode = Arc::clone(&self.opcode) as Arc<dyn StreamOpcode>;
+        Some(StreamJob::Custom(OPCODE, opcode))
     }
 
     fn opcode(&self) -> u32 {

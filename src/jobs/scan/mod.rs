@@ -387,8 +387,8 @@ impl ScanJob {
 impl Job for ScanJob {
     type File = ScanFile;
 
-    fn stream_job(&self) -> StreamJob {
-        StreamJob::Scan(Arc::clone(&self.set))
+    fn stream_job(&self) -> Option<StreamJob> {
+        Some(StreamJob::Scan(Arc::clone(&self.set)))
     }
 
     fn opcode(&self) -> u32 {

@@ -1,0 +1,170 @@
+//! `gristmill asm`, `disasm` and `verify`: programs as text, as bytes, and what the verifier says of them.
+
+use super::common;
+use crate::megakernel::vir0::{self, container, disasm, verify, Limits};
+use crate::program::{parse, ProgramError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Flags of `gristmill asm`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AsmArgs {
+    /// The source, usually a .vasm file; `-` is standard input
+    source: PathBuf,
+
+    /// Where the program goes: by default beside the source with the ending .vir0; `-` is standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Leave out the debug information: the source's name and a line for each instruction, which faults are told with
+    #[arg(long)]
+    strip: bool,
+
+    /// Write a program that the verifier refuses, too
+    #[arg(long)]
+    unverified: bool,
+}
+
+/// Flags of `gristmill disasm`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DisasmArgs {
+    /// The program; `-` is standard input
+    program: PathBuf,
+
+    /// Where the text goes, instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Flags of `gristmill verify`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VerifyArgs {
+    /// Programs, assembled or as text; `-` is standard input
+    #[arg(required = true)]
+    programs: Vec<PathBuf>,
+}
+
+/// Runs `gristmill asm`.
+///
+/// # Errors
+/// What cannot be encoded or written, in words.
+pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
+    let program = match load(&args.source, !args.strip) {
+        Ok(program) => program,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    if !args.unverified {
+        if let Err(refusal) = verify(program.clone(), &Limits::default()) {
+            return Ok(refuse(&ProgramError::Refused {
+                name: args.source.display().to_string(),
+                refusal,
+            }));
+        }
+    }
+    let bytes = container::encode(&program)
+        .map_err(|error| format!("{}: {error}", args.source.display()))?;
+    let stdin = args.source == Path::new("-");
+    let output = match &args.output {
+        Some(output) => output.clone(),
+        None if stdin => "-".into(),
+        None => args.source.with_extension("vir0"),
+    };
+    if output == args.source && !stdin {
+        return Err(format!(
+            "{}: would be overwritten by its program; name an output with -o",
+            output.display()
+        ));
+    }
+    write(&output, &bytes)
+}
+
+/// Runs `gristmill disasm`.
+///
+/// # Errors
+/// What cannot be written, in words.
+pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
+    let program = match load(&args.program, true) {
+        Ok(program) => program,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    write(
+        args.output.as_deref().unwrap_or(Path::new("-")),
+        disasm::disassemble(&program).as_bytes(),
+    )
+}
+
+/// Runs `gristmill verify`: 0 where all are accepted, 1 where one is refused, 2 where one is no program.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
+    let mut rows = String::new();
+    let mut code = 0;
+    for path in &args.programs {
+        let program = match load(path, true) {
+            Ok(program) => program,
+            Err(error) => {
+                refuse(&error);
+                code = 2;
+                continue;
+            }
+        };
+        let shown = path.display();
+        let (instructions, chunk) = (program.code.len(), program.chunk);
+        match verify(program, &Limits::default()) {
+            Ok(verified) => rows.push_str(&format!(
+                "{shown}: accepted: {instructions} instructions; at most {} executed for a chunk of {chunk} bytes ({})\n",
+                verified.cost().at(chunk),
+                verified.cost(),
+            )),
+            Err(refusal) => {
+                rows.push_str(&format!("{shown}: refused: {refusal}\n"));
+                code = code.max(1);
+            }
+        }
+    }
+    write(Path::new("-"), rows.as_bytes())?;
+    Ok(ExitCode::from(code))
+}
+
+/// Says why there is no program; the exit code.
+pub fn refuse(error: &ProgramError) -> ExitCode {
+    match error {
+        ProgramError::Assemble(error) => common::complain_in_lines(&error.to_string()),
+        other => common::complain(&other.to_string()),
+    }
+    ExitCode::from(2)
+}
+
+/// A program that is assembled, or a text.
+fn load(path: &Path, debug: bool) -> Result<vir0::Program, ProgramError> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        io::Read::read_to_end(&mut io::stdin(), &mut bytes).map(drop)
+    } else {
+        std::fs::read(path).map(|read| bytes = read)
+    };
+    match read {
+        Ok(()) => parse(path, &bytes, debug),
+        Err(error) => Err(ProgramError::Read {
+            path: path.to_path_buf(),
+            error,
+        }),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<ExitCode, String> {
+    if path == Path::new("-") {
+        let mut output = common::stdout()?;
+        return match output.write_all(bytes).and_then(|()| output.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
+                "standard output: {error}; what was not written is lost"
+            )),
+            _ => Ok(ExitCode::SUCCESS),
+        };
+    }
+    std::fs::write(path, bytes)
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|error| format!("{}: {error}; name another output with -o", path.display()))
+}

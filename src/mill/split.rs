@@ -1,0 +1,104 @@
+//! A chunk in parts: where its records overflow it is halved, and its halves are run one after the other.
+
+use std::ops::Range;
+
+/// The parts of a chunk's own bytes that are still to be run, the current one first. All together they are one range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// Where parts begin and end: the current one lies between the last two. In bytes, descending.
+    bounds: Vec<usize>,
+}
+
+impl Parts {
+    /// All own bytes at once.
+    pub fn whole(bytes: usize) -> Self {
+        Self {
+            bounds: vec![bytes, 0],
+        }
+    }
+
+    /// The part to run.
+    pub fn current(&self) -> Range<usize> {
+        match self.bounds.as_slice() {
+            [.., end, start] => *start..*end,
+            _ => 0..0,
+        }
+    }
+
+    /// Whether no other part follows.
+    pub fn is_last(&self) -> bool {
+        self.bounds.len() <= 2
+    }
+
+    /// The parts that are left after the current one, if there are any.
+    pub fn next(&self) -> Option<Parts> {
+        if self.is_last() {
+            return None;
+        }
+        let mut bounds = self.bounds.clone();
+        bounds.pop();
+        Some(Parts { bounds })
+    }
+
+    /// The same with the current part cut in two, at a multiple of `align` in the file; the chunk begins at `offset` there.
+    /// `None` where the part is one block.
+    pub fn halved(&self, offset: u64, align: usize) -> Option<Parts> {
+        let part = self.current();
+        let (align, middle) = (align.max(1) as u64, part.start + part.len() / 2);
+        // The chunk begins at a multiple, but for what is said of streams that are not cut so.
+        let above = (offset + middle as u64).next_multiple_of(align) - offset;
+        let cut = [above, above.saturating_sub(align)]
+            .into_iter()
+            .filter_map(|cut| usize::try_from(cut).ok())
+            .find(|cut| part.start < *cut && *cut < part.end)?;
+        let mut bounds = self.bounds.clone();
+        bounds.insert(bounds.len() - 1, cut);
+        Some(Parts { bounds })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parts in the order in which they run, when those longer than `fits` are halved.
+    fn parts(bytes: usize, offset: u64, align: usize, fits: usize) -> Option<Vec<Range<usize>>> {
+        let mut run = Vec::new();
+        let mut left = Some(Parts::whole(bytes));
+        while let Some(parts) = left {
+            let part = parts.current();
+            if part.len() > fits {
+                left = Some(parts.halved(offset, align)?);
+                continue;
+            }
+            run.push(part);
+            left = parts.next();
+        }
+        Some(run)
+    }
+
+    #[test]
+    fn parts_come_in_order_and_cover_the_chunk() {
+        for (bytes, align, fits) in [(1, 1, 1), (1000, 1, 1), (1000, 64, 64), (4097, 1024, 1024)] {
+            let run = parts(bytes, 1 << 20, align, fits).unwrap();
+            assert_eq!(run.first().unwrap().start, 0);
+            assert_eq!(run.last().unwrap().end, bytes);
+            for pair in run.windows(2) {
+                assert_eq!(pair[0].end, pair[1].start);
+                assert_eq!(pair[0].end % align, 0);
+            }
+            assert!(run
+                .iter()
+                .all(|part| !part.is_empty() && part.len() <= fits));
+        }
+    }
+
+    #[test]
+    fn a_block_is_not_cut() {
+        assert_eq!(parts(64, 0, 64, 63), None);
+        assert_eq!(parts(1, 0, 1, 0), None);
+        assert!(parts(65, 0, 64, 64).is_some());
+        assert_eq!(Parts::whole(0).current(), 0..0);
+        assert_eq!(Parts::whole(0).next(), None);
+    }
+}
