@@ -74,26 +74,23 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The byte at a signed offset from the first own byte; 0 out of range.
+    /// The byte at an offset from the first own byte, signed in two's complement; 0 out of range.
     #[inline(always)]
-    pub fn byte(&self, offset: i64) -> u8 {
-        // Sizes are at most 16 MiB and offsets 33 bits, so nothing overflows.
-        usize::try_from(offset + self.before as i64)
-            .ok()
-            .and_then(|at| self.bytes.get(at))
-            .copied()
-            .unwrap_or(0)
+    pub fn byte(&self, offset: u32) -> u8 {
+        // Everything together has less than 2^31 bytes: an offset before the first wraps to one behind the last.
+        let at = offset.wrapping_add(self.before as u32);
+        self.bytes.get(at as usize).copied().unwrap_or(0)
     }
 
-    /// Four bytes from a signed offset on, each 0 out of range.
+    /// Four bytes from such an offset on, each 0 out of range.
     #[inline(always)]
-    pub fn word(&self, offset: i64) -> u32 {
-        let whole = usize::try_from(offset + self.before as i64)
-            .ok()
-            .and_then(|at| self.bytes.get(at..)?.first_chunk::<4>());
-        match whole {
+    pub fn word(&self, offset: u32) -> u32 {
+        let at = offset.wrapping_add(self.before as u32) as usize;
+        match self.bytes.get(at..).and_then(|rest| rest.first_chunk()) {
             Some(bytes) => u32::from_le_bytes(*bytes),
-            None => u32::from_le_bytes([0, 1, 2, 3].map(|next| self.byte(offset + next))),
+            None => {
+                u32::from_le_bytes([0, 1, 2, 3].map(|next| self.byte(offset.wrapping_add(next))))
+            }
         }
     }
 }

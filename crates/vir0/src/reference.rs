@@ -125,8 +125,8 @@ impl Machine<'_> {
             Op::BaseLo => (self.view.base & 0xFFFF_FFFF) as u32,
             Op::BaseHi => (self.view.base >> 32) as u32,
             Op::Arg => self.view.args.get(b as usize).copied().unwrap_or(0),
-            Op::Ld8 => self.view.byte(i64::from(a.wrapping_add(b) as i32)).into(),
-            Op::Ld32 => self.view.word(i64::from(a.wrapping_add(b) as i32)),
+            Op::Ld8 => self.view.byte(a.wrapping_add(b)).into(),
+            Op::Ld32 => self.view.word(a.wrapping_add(b)),
             Op::Tb8 => table_byte(table, a.wrapping_add(b)).into(),
             Op::Tb32 => table_word(table, a.wrapping_add(b)),
             Op::SLd => *self

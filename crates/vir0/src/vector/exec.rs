@@ -528,13 +528,28 @@ impl<'a> Executor<'a> {
             return;
         }
         let view = self.view;
-        self.binary(instr, |a, b| {
-            view.byte(i64::from(a.wrapping_add(b) as i32)).into()
-        });
+        self.binary(instr, |a, b| view.byte(a.wrapping_add(b)).into());
     }
 
     #[inline(always)]
     fn load32(&mut self, instr: &Instr) {
+        if let Some(bytes) = self.steady_bytes(instr, 1, 4) {
+            // Words that overlap: four bytes, each from a row of bytes one further on.
+            let rows = bytes
+                .iter()
+                .zip(&bytes[1..])
+                .zip(&bytes[2..])
+                .zip(&bytes[3..]);
+            self.store(instr.dst, |out, _| {
+                for (out, (((a, b), c), d)) in out.iter_mut().zip(rows) {
+                    *out = u32::from(*a)
+                        | u32::from(*b) << 8
+                        | u32::from(*c) << 16
+                        | u32::from(*d) << 24;
+                }
+            });
+            return;
+        }
         if let Some(bytes) = self.steady_bytes(instr, 4, 4) {
             let (words, _) = bytes.as_chunks::<4>();
             self.store(instr.dst, |out, _| {
@@ -545,7 +560,7 @@ impl<'a> Executor<'a> {
             return;
         }
         let view = self.view;
-        self.binary(instr, |a, b| view.word(i64::from(a.wrapping_add(b) as i32)));
+        self.binary(instr, |a, b| view.word(a.wrapping_add(b)));
     }
 
     /// Operand b of a lane.
@@ -610,15 +625,32 @@ impl<'a> Executor<'a> {
     fn scratch_update(&mut self, pc: usize, instr: &Instr) {
         let range = self.program.scratch_range(instr.dst);
         self.check_index(pc, instr, range.len(), FaultKind::Scratch);
+        if let Some(index) = self.same_index(instr) {
+            return self.scratch_reduce(range.start + index, instr);
+        }
         let mut scratch = std::mem::take(&mut self.pad.scratch);
         let array = scratch.get_mut(range).unwrap_or_default();
         let (full, count) = (self.is_full(), self.count);
+        let values = self.pad.reg(instr.a).first(count);
+        let Operand::Reg(b) = instr.b else {
+            // A constant index is the same for all.
+            return;
+        };
+        let lanes = self.pad.reg(b).first(count).iter().zip(values);
         macro_rules! lanes {
             ($op:expr) => {
-                for lane in 0..count {
-                    if full || self.is_on(lane) {
-                        if let Some(word) = array.get_mut(self.lane_b(instr, lane) as usize) {
-                            *word = update($op, *word, self.lane(instr.a, lane));
+                if full {
+                    for (index, value) in lanes {
+                        if let Some(word) = array.get_mut(*index as usize) {
+                            *word = update($op, *word, *value);
+                        }
+                    }
+                } else {
+                    for ((index, value), on) in lanes.zip(&self.mask().lanes.0) {
+                        if *on != 0 {
+                            if let Some(word) = array.get_mut(*index as usize) {
+                                *word = update($op, *word, *value);
+                            }
                         }
                     }
                 }
@@ -629,6 +661,47 @@ impl<'a> Executor<'a> {
             op => lanes!(op),
         }
         self.pad.scratch = scratch;
+    }
+
+    /// The index that all lanes have that are on, if it is one.
+    #[inline(always)]
+    fn same_index(&self, instr: &Instr) -> Option<usize> {
+        match instr.b {
+            Operand::Imm(imm) => Some(imm as usize),
+            Operand::Reg(b) => {
+                let first = self.pad.reg(b).0[0];
+                let lanes = self.pad.reg(b).first(self.width);
+                let mask = self.mask().lanes.first(self.width);
+                let other = lanes.iter().zip(mask);
+                let other = other.fold(0, |all, (word, on)| all | (word ^ first) & on);
+                // Where the first lane is off, its index may be anything.
+                (other == 0 && self.is_on(0)).then_some(first as usize)
+            }
+        }
+    }
+
+    /// All lanes that are on update one scratch word.
+    #[inline(always)]
+    fn scratch_reduce(&mut self, at: usize, instr: &Instr) {
+        if self.mask().active == 0 {
+            return;
+        }
+        let values = self.pad.reg(instr.a).first(self.width);
+        let on = values.iter().zip(self.mask().lanes.first(self.width));
+        // What is off leaves each of these as it is.
+        let zeroed = on.clone().map(|(value, on)| value & on);
+        let value = match instr.op {
+            Op::SAdd => zeroed.fold(0, u32::wrapping_add),
+            Op::SMin => on.fold(u32::MAX, |all, (value, on)| all.min(value | !on)),
+            Op::SMax => zeroed.fold(0, u32::max),
+            Op::SOr => zeroed.fold(0, |all, value| all | value),
+            Op::SXor => zeroed.fold(0, |all, value| all ^ value),
+            // At top level only, where there is one lane.
+            _ => values[0],
+        };
+        if let Some(word) = self.pad.scratch.get_mut(at) {
+            *word = update(instr.op, *word, value);
+        }
     }
 
     #[inline(always)]
