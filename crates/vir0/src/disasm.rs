@@ -1,4 +1,9 @@
-//! The disassembler: a program's text form, which assembles to the same program.
+//! The disassembler: a program's text form, which assembles to the same program, debug information included.
+//!
+//! That holds for every program that has a container and stays within what the assembler takes:
+//! [`MAX_ASSEMBLED`](crate::asm::MAX_ASSEMBLED) instructions, [`MAX_TABLE`](crate::verify::MAX_TABLE) bytes of table and
+//! [`MAX_SOURCE`](crate::asm::MAX_SOURCE) bytes of text. Every verified program is far smaller; a container can hold more
+//! than that, and then the text is for people only.
 
 use crate::isa::{Instr, Op, Operand, Shape};
 use crate::program::Program;
@@ -76,14 +81,19 @@ fn write_program(text: &mut String, program: &Program) -> std::fmt::Result {
     Ok(())
 }
 
-/// Text between quotes.
+/// Text between quotes. What a terminal would obey, or not show, is written as the bytes of its UTF-8: a container may
+/// come from anywhere.
 fn quoted(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            '\u{0}'..='\u{1F}' | '\u{7F}' => {
-                let _ = write!(out, "\\x{:02X}", u32::from(character));
+            '\'' => out.push(character),
+            // More than one: an escape.
+            _ if character.escape_debug().len() > 1 => {
+                for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                    let _ = write!(out, "\\x{byte:02X}");
+                }
             }
             _ => out.push(character),
         }
@@ -111,13 +121,13 @@ fn operand(b: Operand) -> String {
 }
 
 /// The name of a part, if the assembler finds this part by it; else its number.
-fn named<'n>(names: impl Iterator<Item = &'n str>, index: u32) -> String {
-    let names: Vec<&str> = names.collect();
-    let name = usize::try_from(index)
+fn named<'n>(mut names: impl Iterator<Item = &'n str> + Clone, index: u32) -> String {
+    let same = names.clone();
+    usize::try_from(index)
         .ok()
-        .and_then(|index| names.get(index).map(|name| (index, *name)))
-        .filter(|(index, name)| names.iter().position(|other| other == name) == Some(*index));
-    name.map_or_else(|| format!("#{index}"), |(_, name)| name.to_owned())
+        .and_then(|index| Some((index, names.nth(index)?)))
+        .filter(|(index, name)| same.clone().position(|other| other == *name) == Some(*index))
+        .map_or_else(|| format!("#{index}"), |(_, name)| name.to_owned())
 }
 
 fn instruction(program: &Program, instr: &Instr) -> String {

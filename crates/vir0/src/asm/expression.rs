@@ -1,30 +1,37 @@
 //! Constants and the expressions that they stand in.
 
-use super::lex::{Kind, Token, Wrong};
+use super::error::{nearest, Complaint, Wrong};
+use super::lex::{Kind, Token};
 use std::collections::HashMap;
 
-/// How deep parentheses and constants may refer to each other.
-const MAX_DEPTH: usize = 32;
+/// How deep parentheses lie, and how many constants in a row refer to later ones, at most: each takes stack.
+const MAX_DEPTH: usize = 64;
 
-/// Steps of an evaluation at most: constants that double each other could take for ever.
-const MAX_STEPS: usize = 100_000;
-
-/// Constants by name: values, or expressions that are evaluated when they are needed.
+/// Constants by name. Each is evaluated once, so that constants which double each other cost no more than their text.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
-    known: HashMap<String, Constant>,
+    index: HashMap<String, usize>,
+    all: Vec<Constant>,
 }
 
 #[derive(Debug)]
-enum Constant {
+struct Constant {
+    line: usize,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// An expression that was not needed yet.
+    Waiting(Vec<Token>),
+    /// Being evaluated: who asks for it now refers to itself.
+    Busy,
     Value(i128),
-    Expression(Vec<Token>),
 }
 
 /// A complaint about all of an expression.
 pub(super) fn whole(tokens: &[Token], message: impl Into<String>) -> Wrong {
-    let first = tokens.first();
-    let column = first.map_or(1, |first| first.column);
+    let column = tokens.first().map_or(1, |first| first.column);
     let end = tokens
         .last()
         .map_or(column, |last| last.column + last.width);
@@ -37,49 +44,114 @@ pub(super) fn whole(tokens: &[Token], message: impl Into<String>) -> Wrong {
 
 impl Constants {
     pub fn has(&self, name: &str) -> bool {
-        self.known.contains_key(name)
+        self.index.contains_key(name)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.known.keys().map(String::as_str)
+        self.index.keys().map(String::as_str)
     }
 
-    pub fn set(&mut self, name: String, value: i128) {
-        self.known.insert(name, Constant::Value(value));
+    pub fn set(&mut self, name: String, line: usize, value: i128) {
+        self.add(name, line, State::Value(value));
     }
 
-    pub fn define(&mut self, name: String, expression: Vec<Token>) {
-        self.known.insert(name, Constant::Expression(expression));
+    pub fn define(&mut self, name: String, line: usize, expression: Vec<Token>) {
+        self.add(name, line, State::Waiting(expression));
     }
 
-    /// The value of an expression.
-    pub fn value(&self, tokens: &[Token]) -> Result<i128, Wrong> {
-        let mut steps = MAX_STEPS;
-        self.nested(tokens, 0, &mut steps)
+    fn add(&mut self, name: String, line: usize, state: State) {
+        self.index.insert(name, self.all.len());
+        self.all.push(Constant { line, state });
     }
 
-    fn nested(&self, tokens: &[Token], depth: usize, steps: &mut usize) -> Result<i128, Wrong> {
-        let mut parser = Parser {
-            constants: self,
-            all: tokens,
-            rest: tokens,
-            depth,
-            steps,
+    /// Evaluates every constant. Nothing is defined afterwards.
+    pub fn resolve(&mut self) -> Result<(), Complaint> {
+        (0..self.all.len()).try_for_each(|index| self.constant(index, 0).map(drop))
+    }
+
+    fn constant(&mut self, index: usize, depth: usize) -> Result<i128, Complaint> {
+        let Some(constant) = self.all.get_mut(index) else {
+            return Ok(0);
         };
-        let value = parser.binary(0)?;
-        match parser.rest.first() {
-            None => Ok(value),
-            Some(more) => Err(more.wrong("an operator or a comma is missing before this")),
+        let line = constant.line;
+        let tokens = match std::mem::replace(&mut constant.state, State::Busy) {
+            State::Waiting(tokens) => tokens,
+            State::Value(value) => {
+                constant.state = State::Value(value);
+                return Ok(value);
+            }
+            State::Busy => {
+                let wrong = whole(&[], "this is defined by itself");
+                return Err((line, wrong));
+            }
+        };
+        let value = evaluate(line, &tokens, depth, &mut |token, word, depth| {
+            let index = self.find(token, word).map_err(|wrong| (line, wrong))?;
+            match self.all.get(index).map(|constant| &constant.state) {
+                Some(State::Busy) => {
+                    Err((line, token.wrong(format!("{word} is defined by itself"))))
+                }
+                _ => self.constant(index, depth + 1),
+            }
+        })?;
+        if let Some(constant) = self.all.get_mut(index) {
+            constant.state = State::Value(value);
         }
+        Ok(value)
+    }
+
+    fn find(&self, token: &Token, word: &str) -> Result<usize, Wrong> {
+        self.index.get(word).copied().ok_or_else(|| {
+            let near = nearest(word, self.names());
+            token.wrong(format!("there is no constant {word}{near}"))
+        })
+    }
+
+    /// The value of an expression, when every constant is evaluated.
+    pub fn value(&self, tokens: &[Token]) -> Result<i128, Wrong> {
+        let value = evaluate(0, tokens, 0, &mut |token, word, _| {
+            let index = self.find(token, word).map_err(|wrong| (0, wrong))?;
+            match self.all.get(index).map(|constant| &constant.state) {
+                Some(State::Value(value)) => Ok(*value),
+                _ => Err((0, token.wrong(format!("{word} has no value yet")))),
+            }
+        });
+        value.map_err(|(_, wrong)| wrong)
     }
 }
 
-struct Parser<'a, 's> {
-    constants: &'a Constants,
+/// Finds the value of a word, so deep.
+type Lookup<'l> = dyn FnMut(&Token, &str, usize) -> Result<i128, Complaint> + 'l;
+
+fn evaluate(
+    line: usize,
+    tokens: &[Token],
+    depth: usize,
+    lookup: &mut Lookup<'_>,
+) -> Result<i128, Complaint> {
+    let mut parser = Parser {
+        line,
+        all: tokens,
+        rest: tokens,
+        depth,
+        lookup,
+    };
+    let value = parser.binary(0)?;
+    let message = match parser.rest.first() {
+        None => return Ok(value),
+        Some(comma) if comma.is_sign(',') => "one value stands here, and no list",
+        Some(close) if close.is_sign(')') => "this parenthesis was not opened",
+        Some(_) => "an operator is missing before this",
+    };
+    Err(parser.error(parser.rest.first(), message))
+}
+
+struct Parser<'a, 'l, 'm> {
+    line: usize,
     all: &'a [Token],
     rest: &'a [Token],
     depth: usize,
-    steps: &'s mut usize,
+    lookup: &'l mut Lookup<'m>,
 }
 
 /// How tightly an operator binds.
@@ -94,15 +166,28 @@ fn strength(sign: char) -> Option<usize> {
     }
 }
 
-impl<'a> Parser<'a, '_> {
+impl<'a> Parser<'a, '_, '_> {
     fn next(&mut self) -> Option<&'a Token> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(first)
     }
 
+    /// A complaint about a token, or about there being none.
+    fn error(&self, token: Option<&Token>, message: &str) -> Complaint {
+        let wrong = token.map_or_else(
+            || Wrong {
+                column: self.all.last().map_or(1, |last| last.column + last.width),
+                width: 1,
+                message: message.into(),
+            },
+            |token| token.wrong(message),
+        );
+        (self.line, wrong)
+    }
+
     /// Operators that bind more tightly than `least`.
-    fn binary(&mut self, least: usize) -> Result<i128, Wrong> {
+    fn binary(&mut self, least: usize) -> Result<i128, Complaint> {
         let mut left = self.unary()?;
         while let Some(token) = self.rest.first() {
             let Kind::Sign(sign) = token.kind else { break };
@@ -122,57 +207,53 @@ impl<'a> Parser<'a, '_> {
                 '*' => left.checked_mul(right),
                 _ => left.checked_div(right),
             };
+            let message = match sign {
+                '/' if right == 0 => "this divides by zero",
+                '«' | '»' if shift.is_none() => "shifts go by 0 to 63 bits",
+                _ => "this is too large for anything",
+            };
             // Far from where anything fits, so that no chain of operators overflows.
             left = value
                 .filter(|value| value.unsigned_abs() < 1 << 100)
-                .ok_or_else(|| token.wrong("this has no value: too large, or divided by zero"))?;
+                .ok_or_else(|| self.error(Some(token), message))?;
         }
         Ok(left)
     }
 
-    fn unary(&mut self) -> Result<i128, Wrong> {
-        let Some(token) = self.next() else {
-            let end = self.all.last();
-            return Err(Wrong {
-                column: end.map_or(1, |end| end.column + end.width),
-                width: 1,
-                message: "a value is missing".into(),
-            });
-        };
-        *self.steps = self.steps.saturating_sub(1);
-        if self.depth > MAX_DEPTH || *self.steps == 0 {
-            return Err(token.wrong("this refers to itself, or is nested too deeply"));
+    fn unary(&mut self) -> Result<i128, Complaint> {
+        let token = self.next();
+        if self.depth > MAX_DEPTH {
+            let message = "this is nested too deeply; define constants before they are used";
+            return Err(self.error(token, message));
         }
-        match &token.kind {
-            Kind::Number(number) => Ok(*number),
-            Kind::Sign('-') => {
+        match token.map(|token| (token, &token.kind)) {
+            Some((_, Kind::Number(number))) => Ok(*number),
+            Some((_, Kind::Sign('-'))) => {
                 self.depth += 1;
                 let value = self.unary()?;
                 self.depth -= 1;
                 Ok(-value)
             }
-            Kind::Sign('(') => {
+            Some((open, Kind::Sign('('))) => {
                 self.depth += 1;
                 let value = self.binary(0)?;
                 self.depth -= 1;
-                match self.next() {
-                    Some(close) if close.is_sign(')') => Ok(value),
-                    _ => Err(token.wrong("this parenthesis is not closed")),
+                match self.rest.first() {
+                    Some(close) if close.is_sign(')') => {
+                        self.next();
+                        Ok(value)
+                    }
+                    Some(other) if other.begins_value() => {
+                        Err(self.error(Some(other), "an operator is missing before this"))
+                    }
+                    _ => Err(self.error(Some(open), "this parenthesis is not closed")),
                 }
             }
-            Kind::Word(word) => match self.constants.known.get(word) {
-                Some(Constant::Value(value)) => Ok(*value),
-                Some(Constant::Expression(tokens)) => self
-                    .constants
-                    .nested(tokens, self.depth + 1, self.steps)
-                    // The complaint is about where it is used: that is the line which is shown.
-                    .map_err(|wrong| token.wrong(format!("{word}: {}", wrong.message))),
-                None => {
-                    let near = super::nearest(word, self.constants.names());
-                    Err(token.wrong(format!("there is no constant {word}{near}")))
-                }
-            },
-            Kind::Text(_) | Kind::Sign(_) => Err(token.wrong("a value stands here")),
+            Some((token, Kind::Word(word))) => (self.lookup)(token, word, self.depth),
+            Some((token, Kind::Text(_) | Kind::Sign(_))) => {
+                Err(self.error(Some(token), "a value stands here"))
+            }
+            None => Err(self.error(None, "a value is missing")),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A line of source as tokens.
 
+use super::error::Wrong;
+
 /// A token, and where it is in its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
@@ -23,14 +25,6 @@ pub(super) enum Kind {
     Sign(char),
 }
 
-/// What is wrong with a line, and where.
-#[derive(Debug)]
-pub(super) struct Wrong {
-    pub column: usize,
-    pub width: usize,
-    pub message: String,
-}
-
 impl Token {
     pub fn wrong(&self, message: impl Into<String>) -> Wrong {
         Wrong {
@@ -50,6 +44,16 @@ impl Token {
 
     pub fn is_sign(&self, sign: char) -> bool {
         self.kind == Kind::Sign(sign)
+    }
+
+    /// Whether a value, or a part's number, ends here.
+    pub fn ends_value(&self) -> bool {
+        !matches!(self.kind, Kind::Sign(sign) if sign != ')' && sign != ']')
+    }
+
+    /// Whether a value, or a part's number, can only begin here.
+    pub fn begins_value(&self) -> bool {
+        !matches!(self.kind, Kind::Sign(sign) if sign != '#')
     }
 }
 
@@ -93,8 +97,8 @@ impl Lexer<'_> {
             Some('x') => {
                 let mut digit = || self.next().and_then(|next| next.to_digit(16));
                 match (digit(), digit()) {
-                    // Two digits of four bits.
-                    (Some(high), Some(low)) => (high << 4 | low).to_le_bytes()[0],
+                    // Two digits of four bits fit.
+                    (Some(high), Some(low)) => u8::try_from(high << 4 | low).unwrap_or_default(),
                     _ => return Err(self.wrong(from, "\\x needs two hexadecimal digits")),
                 }
             }
@@ -121,9 +125,8 @@ impl Lexer<'_> {
         let byte = match self.next() {
             Some('\\') => self.escape(from + 1)?,
             Some(plain) if plain.is_ascii() && plain != '\'' => {
-                let mut bytes = [0; 1];
-                plain.encode_utf8(&mut bytes);
-                bytes[0]
+                // One byte, as it is ASCII.
+                u8::try_from(plain).unwrap_or_default()
             }
             _ => {
                 return Err(self.wrong(from, "a character is one byte between quotes, such as 'a'"))
@@ -140,17 +143,21 @@ impl Lexer<'_> {
         while let Some(next) = self.next_if(|next| next.is_ascii_alphanumeric() || next == '_') {
             digits.push(next);
         }
-        let plain = digits.replace('_', "");
-        let (digits, radix) = match plain.get(..2) {
-            Some("0x" | "0X") => (&plain[2..], 16),
-            Some("0b" | "0B") => (&plain[2..], 2),
-            _ => (plain.as_str(), 10),
+        let (radix, digits) = match digits.get(..2) {
+            Some("0x" | "0X") => (16, digits.get(2..).unwrap_or_default()),
+            Some("0b" | "0B") => (2, digits.get(2..).unwrap_or_default()),
+            _ => (10, digits.as_str()),
         };
-        match u64::from_str_radix(digits, radix) {
-            Ok(number) => Ok(Kind::Number(number.into())),
-            Err(_) => Err(self.wrong(
+        // `_` stands between digits.
+        let number = digits
+            .split('_')
+            .all(|group| !group.is_empty())
+            .then(|| u64::from_str_radix(&digits.replace('_', ""), radix));
+        match number {
+            Some(Ok(number)) => Ok(Kind::Number(number.into())),
+            _ => Err(self.wrong(
                 from,
-                "not a number; write decimal, 0x hexadecimal or 0b binary, up to 32 bits",
+                "not a number; write decimal, 0x hexadecimal or 0b binary, up to 64 bits",
             )),
         }
     }

@@ -1,0 +1,242 @@
+//! Instructions and their operands: the second pass.
+
+use super::error::{nearest, Wrong};
+use super::expression::whole;
+use super::lex::{Kind, Token};
+use super::{missing, operands, Assembler};
+use crate::isa::{Instr, Op, Operand, Shape};
+use crate::program::register;
+
+/// What an instruction takes, in words.
+fn wanted(op: Op) -> &'static [&'static str] {
+    match op.shape() {
+        Shape::Bare => &[],
+        Shape::Dst => &["register"],
+        Shape::DstA => &["register", "register"],
+        Shape::DstB => &["register", "register or value"],
+        Shape::DstAB => &["register", "register", "register or value"],
+        Shape::DstN if op == Op::Arg => &["register", "argument"],
+        Shape::DstN => &["register", "bytes"],
+        Shape::DstArrayIndex => &["register", "array", "index"],
+        Shape::ArrayIndexValue => &["array", "index", "register"],
+        Shape::AB => &["register", "register or value"],
+        Shape::A => &["register"],
+        Shape::N => &["trips"],
+    }
+}
+
+/// The number of `#` and a number.
+fn hashed(tokens: &[Token]) -> Option<i128> {
+    match tokens {
+        [hash, Token {
+            kind: Kind::Number(number),
+            ..
+        }] if hash.is_sign('#') => Some(*number),
+        _ => None,
+    }
+}
+
+/// The only token's word.
+fn single(tokens: &[Token]) -> Option<&str> {
+    match tokens {
+        [token] => token.word(),
+        _ => None,
+    }
+}
+
+/// Whether a word looks like a register, which it then is not.
+fn looks_like_register(word: &str) -> bool {
+    word.strip_prefix(['r', 'R']).is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+impl Assembler<'_> {
+    pub(super) fn instruction(&self, line: usize, tokens: &[Token]) -> Result<Instr, Wrong> {
+        let Some((first, rest)) = tokens.split_first() else {
+            return Err(missing(tokens, "an instruction is missing"));
+        };
+        let word = first.word().unwrap_or_default();
+        let is_ldi = word == "ldi";
+        let op = Op::from_mnemonic(word).unwrap_or(Op::Mov);
+        let wanted = if is_ldi {
+            &["register", "value"]
+        } else {
+            wanted(op)
+        };
+        let mut given = operands(rest)?;
+        let zero = [Token {
+            kind: Kind::Number(0),
+            column: first.column,
+            width: first.width,
+        }];
+        match (op, given.len()) {
+            (Op::Ld8 | Op::Ld32 | Op::Tb8 | Op::Tb32, 2) => given.push(&zero),
+            (Op::Acc, 2) => given.insert(1, &zero),
+            _ => {}
+        }
+        if let Some(more) = given.get(wanted.len()).and_then(|more| more.first()) {
+            let takes = match wanted {
+                [] => "no operands".to_owned(),
+                _ => wanted.join(", "),
+            };
+            return Err(more.wrong(format!("{word} takes {takes}")));
+        }
+        if given.len() < wanted.len() {
+            let message = format!("an operand is missing: {word} takes {}", wanted.join(", "));
+            return Err(missing(tokens, message));
+        }
+        let at = |index: usize| given.get(index).copied().unwrap_or_default();
+        let reg = |index: usize| self.register(line, at(index));
+        let either = |index: usize| self.operand(line, at(index));
+        let constant = |index: usize| self.constant(line, word, at(index)).map(Operand::Imm);
+        let none = Operand::Reg(0);
+        let (dst, a, b) = match op.shape() {
+            Shape::Bare => (0, 0, none),
+            Shape::Dst => (reg(0)?, 0, none),
+            Shape::DstA => (reg(0)?, reg(1)?, none),
+            Shape::DstB if is_ldi => (reg(0)?, 0, constant(1)?),
+            Shape::DstB => (reg(0)?, 0, either(1)?),
+            Shape::DstAB => (reg(0)?, reg(1)?, either(2)?),
+            Shape::DstN if op == Op::Arg => (reg(0)?, 0, Operand::Imm(self.argument(at(1))?)),
+            Shape::DstN => (reg(0)?, 0, constant(1)?),
+            Shape::DstArrayIndex => (reg(0)?, self.scratch(at(1))?, either(2)?),
+            Shape::ArrayIndexValue => {
+                let array = if op == Op::Acc {
+                    self.accumulators(at(0))?
+                } else {
+                    self.scratch(at(0))?
+                };
+                let index = either(1)?;
+                (array, reg(2)?, index)
+            }
+            Shape::AB => (0, reg(0)?, either(1)?),
+            Shape::A => (0, reg(0)?, none),
+            Shape::N => (0, 0, constant(0)?),
+        };
+        Ok(Instr { op, dst, a, b })
+    }
+
+    /// The register of a word, in this line.
+    fn known_register(&self, line: usize, tokens: &[Token]) -> Option<u8> {
+        let word = single(tokens)?;
+        register(word).or_else(|| {
+            let alias = self.registers.get(word)?;
+            (alias.line < line).then_some(alias.register)
+        })
+    }
+
+    /// What is to be said of a word that is no register here, whatever else is wanted.
+    fn no_register(&self, word: &str) -> Option<String> {
+        if let Some(alias) = self.registers.get(word) {
+            return Some(format!(
+                "{word} names a register from line {} on only; move the .reg up",
+                alias.line
+            ));
+        }
+        looks_like_register(word)
+            .then(|| format!("there is no register {word}; registers are r0 to r31"))
+    }
+
+    fn register(&self, line: usize, tokens: &[Token]) -> Result<u8, Wrong> {
+        self.known_register(line, tokens).ok_or_else(|| {
+            let word = single(tokens).unwrap_or_default();
+            let message = self.no_register(word).unwrap_or_else(|| {
+                let is_value = word.is_empty() || self.constants.has(word);
+                let hint = if is_value {
+                    "; mov a value into one first".to_owned()
+                } else {
+                    nearest(word, self.registers.keys().map(String::as_str))
+                };
+                format!("a register stands here, r0 to r31{hint}")
+            });
+            whole(tokens, message)
+        })
+    }
+
+    fn operand(&self, line: usize, tokens: &[Token]) -> Result<Operand, Wrong> {
+        if let Some(register) = self.known_register(line, tokens) {
+            return Ok(Operand::Reg(register));
+        }
+        match single(tokens) {
+            Some(word) if !self.constants.has(word) => {
+                let message = self.no_register(word).unwrap_or_else(|| {
+                    let registers = self.registers.keys().map(String::as_str);
+                    let hint = if self.program.args.iter().any(|arg| arg.name == word) {
+                        format!("; arg rN, {word} puts the argument into a register")
+                    } else {
+                        nearest(word, registers.chain(self.constants.names()))
+                    };
+                    format!(
+                        "{word} is neither a register, which are r0 to r31, nor a constant{hint}"
+                    )
+                });
+                Err(whole(tokens, message))
+            }
+            _ => self.immediate(tokens).map(Operand::Imm),
+        }
+    }
+
+    /// An operand that is a value only.
+    fn constant(&self, line: usize, word: &str, tokens: &[Token]) -> Result<u32, Wrong> {
+        if self.known_register(line, tokens).is_some() {
+            let message = format!("{word} takes a value here, and no register");
+            return Err(whole(tokens, message));
+        }
+        self.immediate(tokens)
+    }
+
+    /// The number of something by its name.
+    fn numbered<'n>(
+        &self,
+        what: &str,
+        names: impl Iterator<Item = &'n str> + Clone,
+        tokens: &[Token],
+    ) -> Result<usize, Wrong> {
+        let word = single(tokens).unwrap_or_default();
+        let found = names.clone().position(|name| name == word);
+        found.ok_or_else(|| {
+            let near = nearest(word, names);
+            let message = if word.is_empty() {
+                format!("the name of {what} stands here")
+            } else {
+                format!("{word} is not the name of {what}{near}")
+            };
+            whole(tokens, message)
+        })
+    }
+
+    /// The number of an array by its name, or `#` and a number.
+    fn array<'n>(
+        &self,
+        what: &str,
+        names: impl Iterator<Item = &'n str> + Clone,
+        tokens: &[Token],
+    ) -> Result<u8, Wrong> {
+        let number = match hashed(tokens) {
+            Some(number) => u8::try_from(number).ok(),
+            None => u8::try_from(self.numbered(what, names, tokens)?).ok(),
+        };
+        number.ok_or_else(|| whole(tokens, "arrays have the numbers 0 to 255"))
+    }
+
+    fn scratch(&self, tokens: &[Token]) -> Result<u8, Wrong> {
+        let names = self.program.scratch.iter().map(|array| array.name.as_str());
+        self.array("a .scratch", names, tokens)
+    }
+
+    fn accumulators(&self, tokens: &[Token]) -> Result<u8, Wrong> {
+        let names = self.program.accs.iter().map(|array| array.name.as_str());
+        self.array("an .acc", names, tokens)
+    }
+
+    /// The number of an argument by its name, or `#` and a number, which may be anything that an instruction can hold.
+    fn argument(&self, tokens: &[Token]) -> Result<u32, Wrong> {
+        let names = self.program.args.iter().map(|arg| arg.name.as_str());
+        let number = match hashed(tokens) {
+            Some(number) => u32::try_from(number).ok(),
+            None => u32::try_from(self.numbered("an .arg", names, tokens)?).ok(),
+        };
+        number.ok_or_else(|| whole(tokens, "the number of an argument has 32 bits"))
+    }
+}
