@@ -194,7 +194,8 @@ impl Fault {
     #[must_use]
     pub fn describe(&self, program: &Program) -> String {
         let line = match (&program.debug, program.line(self.instruction)) {
-            (Some(debug), Some(line)) => format!(" ({}:{line})", debug.source),
+            // A container's source name may be anything.
+            (Some(debug), Some(line)) => format!(" ({}:{line})", debug.source.escape_debug()),
             _ => String::new(),
         };
         format!(

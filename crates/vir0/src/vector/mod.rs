@@ -4,9 +4,9 @@
 //! words that compiles to vector instructions. Top-level code runs as a block of one lane. An `each` copies the
 //! registers that its body reads into all lanes and then runs the body block after block.
 //!
-//! - [`plan`]: what is found out about a program before it runs;
-//! - [`lanes`]: registers, masks, and the shape of every lane-wise loop;
-//! - [`exec`]: the instructions.
+//! - `plan`: what is found out about a program before it runs;
+//! - `lanes`: registers, masks, and the shape of every lane-wise loop;
+//! - `exec`: the instructions.
 //!
 //! The instructions are compiled three times, for different vector units, and one is chosen when a machine is made.
 
