@@ -159,21 +159,21 @@ opcodes! {
     Tb8 = 0x32, "tb8", DstAB;
     /// dst = four bytes of the table from a + b on
     Tb32 = 0x33, "tb32", DstAB;
-    /// dst = scratch array[index]
+    /// dst = scratch `array[index]`
     SLd = 0x38, "s.ld", DstArrayIndex;
-    /// scratch array[index] = value
+    /// scratch `array[index]` = value
     SSt = 0x39, "s.st", ArrayIndexValue;
-    /// scratch array[index] += value
+    /// scratch `array[index]` += value
     SAdd = 0x3A, "s.add", ArrayIndexValue;
-    /// scratch array[index] = the smaller
+    /// scratch `array[index]` = the smaller
     SMin = 0x3B, "s.min", ArrayIndexValue;
-    /// scratch array[index] = the larger
+    /// scratch `array[index]` = the larger
     SMax = 0x3C, "s.max", ArrayIndexValue;
-    /// scratch array[index] |= value
+    /// scratch `array[index]` |= value
     SOr = 0x3D, "s.or", ArrayIndexValue;
-    /// scratch array[index] ^= value
+    /// scratch `array[index]` ^= value
     SXor = 0x3E, "s.xor", ArrayIndexValue;
-    /// accumulator array[index] takes value
+    /// accumulator `array[index]` takes value
     Acc = 0x40, "acc", ArrayIndexValue;
     /// a record (position a, value b)
     Emit = 0x41, "emit", AB;
