@@ -265,6 +265,22 @@ fn a_program_that_depends_on_where_chunks_begin_is_found_out() {
 }
 
 #[test]
+fn the_program_in_the_readme_counts_what_it_says() {
+    let readme = include_str!("../../README.md");
+    let program = readme
+        .split("```")
+        .find(|part| part.contains(".acc "))
+        .unwrap();
+    let tree = tempfile::tempdir().unwrap();
+    written(tree.path(), "above.vasm", program);
+    fs::write(tree.path().join("file"), [0, 127, 128, 200, 201, 255]).unwrap();
+    let run = |arguments: &[&str]| gristmill(tree.path(), arguments).rows();
+    assert_eq!(run(&["run", "above.vasm", "file"]), "file: count 4\n");
+    let above = run(&["run", "above.vasm", "--arg", "limit=200", "file"]);
+    assert_eq!(above, "file: count 2\n");
+}
+
+#[test]
 fn assembling_and_disassembling_go_round() {
     let tree = tempfile::tempdir().unwrap();
     written(tree.path(), "above.vasm", PROGRAM);
