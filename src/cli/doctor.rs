@@ -1,6 +1,7 @@
 //! `gristmill doctor`: what this machine can do, why not, and the step that would change it.
 
 use super::print;
+use crate::megakernel::vir0::vector::Level;
 use crate::uring::{probe, UringProbe};
 use gristmill_protocol::PipelineError;
 use serde_json::{json, Value};
@@ -134,6 +135,25 @@ fn missing(kind: &'static str, name: &'static str, instead: &str) -> Finding {
     }
 }
 
+/// What the interpreter of VIR0 programs runs on.
+fn vector_unit(name: &'static str, level: Level) -> Finding {
+    let (works, best) = (level.is_available(), Level::best());
+    Finding {
+        kind: "vector unit",
+        name,
+        works,
+        why: match (works, best == level) {
+            (true, true) => "VIR0 programs run on it".into(),
+            (true, false) => format!("there; VIR0 programs run on {}", best.name()),
+            (false, _) => format!(
+                "this processor does not have it; VIR0 programs run on {}",
+                best.name()
+            ),
+        },
+        step: (!works).then(|| "nothing on this machine; a processor that has it".into()),
+    }
+}
+
 fn findings(probe: &UringProbe) -> Vec<Finding> {
     let ring = probe.is_available();
     let refused = |error: &Option<PipelineError>| match error {
@@ -184,6 +204,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             why: refused(&probe.registered_files_refusal),
             step: None,
         },
+        vector_unit("avx512", Level::Avx512),
+        vector_unit("avx2", Level::Avx2),
         Finding {
             kind: "back end",
             name: "cpu",

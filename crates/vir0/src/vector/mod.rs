@@ -6,11 +6,13 @@
 //!
 //! - `plan`: what is found out about a program before it runs;
 //! - `lanes`: registers, masks, and the shape of every lane-wise loop;
-//! - `exec`: the instructions.
+//! - `exec`: blocks of windows, and of instructions;
+//! - `instructions`: what single instructions do.
 //!
 //! The instructions are compiled three times, for different vector units, and one is chosen when a machine is made.
 
 mod exec;
+mod instructions;
 mod lanes;
 mod plan;
 

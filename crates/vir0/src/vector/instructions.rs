@@ -1,0 +1,446 @@
+//! What single instructions do to a block of lanes.
+
+use super::exec::Executor;
+use super::lanes::{Lanes, MAX_LANES};
+use crate::chunk::{table_byte, table_word, Fault, FaultKind, Record};
+use crate::isa::{Instr, Op, Operand, REGISTERS};
+use crate::program::AccKind;
+use crate::reference::{compute, update};
+use crate::verify::MAX_DEPTH;
+
+impl<'a> Executor<'a> {
+    /// Stores what `fill` writes into the lanes of a register that are on. It is given the lanes to write and all registers.
+    #[inline(always)]
+    fn store(&mut self, register: u8, fill: impl FnOnce(&mut [u32], &[Box<Lanes>; REGISTERS])) {
+        let (full, width) = (self.is_full(), self.width);
+        let pad = &mut *self.pad;
+        let out = pad.spare.first_mut(width);
+        fill(out, &pad.regs);
+        if !full {
+            let old = pad.regs[usize::from(register) % REGISTERS].first(width);
+            let mask = pad.masks[self.depth.min(MAX_DEPTH)].lanes.first(width);
+            for ((word, old), on) in out.iter_mut().zip(old).zip(mask) {
+                *word = *word & on | old & !on;
+            }
+        }
+        std::mem::swap(
+            &mut pad.regs[usize::from(register) % REGISTERS],
+            &mut pad.spare,
+        );
+    }
+
+    /// dst = f(a, b), lane by lane.
+    #[inline(always)]
+    fn binary(&mut self, instr: &Instr, f: impl Fn(u32, u32) -> u32 + Copy) {
+        let a = usize::from(instr.a) % REGISTERS;
+        match instr.b {
+            Operand::Imm(imm) => self.store(instr.dst, |out, regs| {
+                for (out, a) in out.iter_mut().zip(&regs[a].0) {
+                    *out = f(*a, imm);
+                }
+            }),
+            Operand::Reg(b) => {
+                let b = usize::from(b) % REGISTERS;
+                self.store(instr.dst, |out, regs| {
+                    for ((out, a), b) in out.iter_mut().zip(&regs[a].0).zip(&regs[b].0) {
+                        *out = f(*a, *b);
+                    }
+                });
+            }
+        }
+    }
+
+    /// The same word in every lane that is on.
+    #[inline(always)]
+    fn fill(&mut self, register: u8, value: u32) {
+        self.store(register, |out, _| out.fill(value));
+    }
+
+    #[inline(always)]
+    pub(super) fn plain(&mut self, pc: usize, instr: &Instr) {
+        macro_rules! lanewise {
+            ($($op:ident),*) => {
+                match instr.op {
+                    $(Op::$op => self.binary(instr, |a, b| compute(Op::$op, a, b)),)*
+                    Op::Divu => self.binary(instr, divu),
+                    Op::Remu => self.binary(instr, |a, b| {
+                        if b == 0 { a } else { a.wrapping_sub(divu(a, b).wrapping_mul(b)) }
+                    }),
+                    Op::Mov => self.binary(instr, |_, b| b),
+                    Op::Sel => self.select(instr),
+                    Op::Len => self.fill(instr.dst, self.view.len as u32),
+                    Op::AvailBefore => self.fill(instr.dst, self.view.before as u32),
+                    Op::AvailAfter => self.fill(instr.dst, self.view.after as u32),
+                    Op::BaseLo => self.fill(instr.dst, (self.view.base & 0xFFFF_FFFF) as u32),
+                    Op::BaseHi => self.fill(instr.dst, (self.view.base >> 32) as u32),
+                    Op::Arg => {
+                        let number = instr.immediate().unwrap_or(0) as usize;
+                        self.fill(instr.dst, self.view.args.get(number).copied().unwrap_or(0));
+                    }
+                    Op::Ld8 => self.load8(instr),
+                    Op::Ld32 => self.load32(instr),
+                    Op::Tb8 => {
+                        let program = self.program;
+                        let table = &program.program().table;
+                        self.binary(instr, |a, b| table_byte(table, a.wrapping_add(b)).into());
+                    }
+                    Op::Tb32 => {
+                        let program = self.program;
+                        let table = &program.program().table;
+                        self.binary(instr, |a, b| table_word(table, a.wrapping_add(b)));
+                    }
+                    Op::SLd => self.scratch_load(pc, instr),
+                    Op::SSt | Op::SAdd | Op::SMin | Op::SMax | Op::SOr | Op::SXor => {
+                        self.scratch_update(pc, instr);
+                    }
+                    Op::Acc => self.acc(pc, instr),
+                    Op::Emit => self.emit(instr),
+                    // Dealt with where blocks are.
+                    Op::Each | Op::Loop | Op::If | Op::Else | Op::End | Op::Break | Op::Halt => {}
+                }
+            };
+        }
+        lanewise!(
+            Add, Sub, Mul, Mulhi, Min, Max, And, Or, Xor, Shl, Shr, Sar, Rotl, Not, Popcnt, Clz,
+            Ctz, Bswap, Eq, Ne, Ltu, Leu, Lts, Les
+        );
+    }
+
+    #[inline(always)]
+    fn select(&mut self, instr: &Instr) {
+        let (a, dst) = (
+            usize::from(instr.a) % REGISTERS,
+            usize::from(instr.dst) % REGISTERS,
+        );
+        let b = instr.b;
+        self.store(instr.dst, |out, regs| {
+            let lanes = out.iter_mut().zip(&regs[a].0).zip(&regs[dst].0);
+            match b {
+                Operand::Imm(imm) => {
+                    for ((out, condition), old) in lanes {
+                        *out = if *condition == 0 { *old } else { imm };
+                    }
+                }
+                Operand::Reg(b) => {
+                    let b = &regs[usize::from(b) % REGISTERS].0;
+                    for (((out, condition), old), b) in lanes.zip(b) {
+                        *out = if *condition == 0 { *old } else { *b };
+                    }
+                }
+            }
+        });
+    }
+
+    /// Where the lanes' addresses a + b lie one after the other, `stride` apart, and all in reach with `width` bytes: the
+    /// bytes from the first on.
+    #[inline(always)]
+    fn steady_bytes(&self, instr: &Instr, stride: usize, width: usize) -> Option<&'a [u8]> {
+        let Operand::Imm(imm) = instr.b else {
+            return None;
+        };
+        let (register, steps) = self.steady?;
+        if register != instr.a || steps != stride {
+            return None;
+        }
+        let first = self.pad.reg(register).0[0].wrapping_add(imm);
+        let from = usize::try_from(i64::from(first as i32) + self.view.before as i64).ok()?;
+        let bytes = self.view.bytes;
+        bytes.get(from..from + (self.count - 1) * stride + width)
+    }
+
+    #[inline(always)]
+    fn load8(&mut self, instr: &Instr) {
+        if let Some(bytes) = self.steady_bytes(instr, 1, 1) {
+            self.store(instr.dst, |out, _| {
+                for (out, byte) in out.iter_mut().zip(bytes) {
+                    *out = u32::from(*byte);
+                }
+            });
+            return;
+        }
+        let view = self.view;
+        self.binary(instr, |a, b| view.byte(a.wrapping_add(b)).into());
+    }
+
+    #[inline(always)]
+    fn load32(&mut self, instr: &Instr) {
+        if let Some(bytes) = self.steady_bytes(instr, 1, 4) {
+            // Words that overlap: four bytes, each from a row of bytes one further on.
+            let rows = bytes
+                .iter()
+                .zip(&bytes[1..])
+                .zip(&bytes[2..])
+                .zip(&bytes[3..]);
+            self.store(instr.dst, |out, _| {
+                for (out, (((a, b), c), d)) in out.iter_mut().zip(rows) {
+                    *out = u32::from(*a)
+                        | u32::from(*b) << 8
+                        | u32::from(*c) << 16
+                        | u32::from(*d) << 24;
+                }
+            });
+            return;
+        }
+        if let Some(bytes) = self.steady_bytes(instr, 4, 4) {
+            let (words, _) = bytes.as_chunks::<4>();
+            self.store(instr.dst, |out, _| {
+                for (out, word) in out.iter_mut().zip(words) {
+                    *out = u32::from_le_bytes(*word);
+                }
+            });
+            return;
+        }
+        let view = self.view;
+        self.binary(instr, |a, b| view.word(a.wrapping_add(b)));
+    }
+
+    /// Operand b of a lane.
+    #[inline(always)]
+    fn lane_b(&self, instr: &Instr, lane: usize) -> u32 {
+        match instr.b {
+            Operand::Imm(imm) => imm,
+            Operand::Reg(b) => self.lane(b, lane),
+        }
+    }
+
+    #[inline(always)]
+    fn lane(&self, register: u8, lane: usize) -> u32 {
+        self.pad.reg(register).0[lane % MAX_LANES]
+    }
+
+    /// The largest operand b of the lanes that are on.
+    #[inline(always)]
+    fn largest_b(&self, instr: &Instr) -> u32 {
+        match instr.b {
+            Operand::Imm(imm) => imm,
+            Operand::Reg(b) => {
+                let lanes = self.pad.reg(b).first(self.width);
+                let mask = self.mask().lanes.first(self.width);
+                let on = lanes.iter().zip(mask).map(|(word, mask)| word & mask);
+                on.fold(0, u32::max)
+            }
+        }
+    }
+
+    /// Stops the lanes whose index is out of an array's range; the others go on.
+    #[inline(always)]
+    fn check_index(&mut self, pc: usize, instr: &Instr, len: usize, kind: FaultKind) {
+        if (self.largest_b(instr) as usize) < len {
+            return;
+        }
+        for lane in 0..self.count {
+            if self.is_on(lane) && self.lane_b(instr, lane) as usize >= len {
+                let fault = Fault {
+                    kind,
+                    instruction: pc,
+                };
+                self.fault_lane(lane, fault);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn scratch_load(&mut self, pc: usize, instr: &Instr) {
+        let range = self.program.scratch_range(instr.a);
+        self.check_index(pc, instr, range.len(), FaultKind::Scratch);
+        let scratch = std::mem::take(&mut self.pad.scratch);
+        let array = scratch.get(range).unwrap_or_default();
+        // Lanes that are off may hold any index.
+        self.binary(instr, |_, index| {
+            array.get(index as usize).copied().unwrap_or(0)
+        });
+        self.pad.scratch = scratch;
+    }
+
+    #[inline(always)]
+    fn scratch_update(&mut self, pc: usize, instr: &Instr) {
+        let range = self.program.scratch_range(instr.dst);
+        self.check_index(pc, instr, range.len(), FaultKind::Scratch);
+        if let Some(index) = self.same_index(instr) {
+            return self.scratch_reduce(range.start + index, instr);
+        }
+        let mut scratch = std::mem::take(&mut self.pad.scratch);
+        let array = scratch.get_mut(range).unwrap_or_default();
+        let (full, count) = (self.is_full(), self.count);
+        let values = self.pad.reg(instr.a).first(count);
+        let Operand::Reg(b) = instr.b else {
+            // A constant index is the same for all.
+            return;
+        };
+        let lanes = self.pad.reg(b).first(count).iter().zip(values);
+        macro_rules! lanes {
+            ($op:expr) => {
+                if full {
+                    for (index, value) in lanes {
+                        if let Some(word) = array.get_mut(*index as usize) {
+                            *word = update($op, *word, *value);
+                        }
+                    }
+                } else {
+                    for ((index, value), on) in lanes.zip(&self.mask().lanes.0) {
+                        if *on != 0 {
+                            if let Some(word) = array.get_mut(*index as usize) {
+                                *word = update($op, *word, *value);
+                            }
+                        }
+                    }
+                }
+            };
+        }
+        match instr.op {
+            Op::SAdd => lanes!(Op::SAdd),
+            op => lanes!(op),
+        }
+        self.pad.scratch = scratch;
+    }
+
+    /// The index that all lanes have that are on, if it is one.
+    #[inline(always)]
+    fn same_index(&self, instr: &Instr) -> Option<usize> {
+        match instr.b {
+            Operand::Imm(imm) => Some(imm as usize),
+            Operand::Reg(b) => {
+                let first = self.pad.reg(b).0[0];
+                let lanes = self.pad.reg(b).first(self.width);
+                let mask = self.mask().lanes.first(self.width);
+                let other = lanes.iter().zip(mask);
+                let other = other.fold(0, |all, (word, on)| all | (word ^ first) & on);
+                // Where the first lane is off, its index may be anything.
+                (other == 0 && self.is_on(0)).then_some(first as usize)
+            }
+        }
+    }
+
+    /// All lanes that are on update one scratch word.
+    #[inline(always)]
+    fn scratch_reduce(&mut self, at: usize, instr: &Instr) {
+        if self.mask().active == 0 {
+            return;
+        }
+        let values = self.pad.reg(instr.a).first(self.width);
+        let on = values.iter().zip(self.mask().lanes.first(self.width));
+        // What is off leaves each of these as it is.
+        let zeroed = on.clone().map(|(value, on)| value & on);
+        let value = match instr.op {
+            Op::SAdd => zeroed.fold(0, u32::wrapping_add),
+            Op::SMin => on.fold(u32::MAX, |all, (value, on)| all.min(value | !on)),
+            Op::SMax => zeroed.fold(0, u32::max),
+            Op::SOr => zeroed.fold(0, |all, value| all | value),
+            Op::SXor => zeroed.fold(0, |all, value| all ^ value),
+            // At top level only, where there is one lane.
+            _ => values[0],
+        };
+        if let Some(word) = self.pad.scratch.get_mut(at) {
+            *word = update(instr.op, *word, value);
+        }
+    }
+
+    #[inline(always)]
+    fn acc(&mut self, pc: usize, instr: &Instr) {
+        let range = self.program.acc_range(instr.dst);
+        let Some(declared) = self.program.program().accs.get(usize::from(instr.dst)) else {
+            return;
+        };
+        let kind = declared.kind;
+        self.check_index(pc, instr, range.len(), FaultKind::Acc);
+        if let (Operand::Imm(index), AccKind::Sum) = (instr.b, kind) {
+            let sum = self.sum(instr.a);
+            if let Some(acc) = self.results.accs.get_mut(range.start + index as usize) {
+                *acc = acc.wrapping_add(sum);
+            }
+            return;
+        }
+        let Some(array) = self.results.accs.get_mut(range) else {
+            return;
+        };
+        let count = self.count;
+        let mask = &self.pad.masks[self.depth.min(MAX_DEPTH)];
+        let full = mask.active == count;
+        let values = self.pad.reg(instr.a).first(count);
+        macro_rules! lanes {
+            ($kind:expr, $indexes:expr) => {{
+                let lanes = $indexes.zip(values);
+                if full {
+                    for (index, value) in lanes {
+                        if let Some(acc) = array.get_mut(index as usize) {
+                            *acc = $kind.merge(*acc, u64::from(*value));
+                        }
+                    }
+                } else {
+                    for ((index, value), on) in lanes.zip(&mask.lanes.0) {
+                        if *on != 0 {
+                            if let Some(acc) = array.get_mut(index as usize) {
+                                *acc = $kind.merge(*acc, u64::from(*value));
+                            }
+                        }
+                    }
+                }
+            }};
+        }
+        match (kind, instr.b) {
+            // A histogram: the value is a constant.
+            (AccKind::Sum, Operand::Reg(b)) if full && self.constant.contains(instr.a) => {
+                let value = u64::from(values[0]);
+                if let Ok(array) = <&mut [u64; 256]>::try_from(&mut *array) {
+                    // A histogram of bytes: indexes are known to be below 256, and cutting them says so.
+                    for index in self.pad.reg(b).first(count) {
+                        let acc = &mut array[usize::from(index.to_le_bytes()[0])];
+                        *acc = acc.wrapping_add(value);
+                    }
+                    return;
+                }
+                for index in self.pad.reg(b).first(count) {
+                    if let Some(acc) = array.get_mut(*index as usize) {
+                        *acc = acc.wrapping_add(value);
+                    }
+                }
+            }
+            (AccKind::Sum, Operand::Reg(b)) => {
+                lanes!(AccKind::Sum, self.pad.reg(b).first(count).iter().copied());
+            }
+            (kind, Operand::Reg(b)) => {
+                lanes!(kind, self.pad.reg(b).first(count).iter().copied());
+            }
+            (kind, Operand::Imm(imm)) => lanes!(kind, std::iter::repeat_n(imm, count)),
+        }
+    }
+
+    /// The sum of a register over the lanes that are on.
+    #[inline(always)]
+    fn sum(&self, register: u8) -> u64 {
+        let values = self.pad.reg(register).first(self.width);
+        let mask = self.mask().lanes.first(self.width);
+        let on = values.iter().zip(mask);
+        on.map(|(value, mask)| u64::from(value & mask)).sum()
+    }
+
+    #[inline(always)]
+    fn emit(&mut self, instr: &Instr) {
+        let most = self.program.program().records as usize;
+        for lane in 0..self.count {
+            if !self.is_on(lane) {
+                continue;
+            }
+            if self.results.records.len() >= most {
+                self.overflow = true;
+                return;
+            }
+            let record = Record {
+                position: self.lane(instr.a, lane) as i32,
+                value: self.lane_b(instr, lane),
+            };
+            self.results.records.push(record);
+        }
+    }
+}
+
+/// Division through double precision, which vector units have: exact, for the quotient of two 32-bit numbers is never
+/// closer to an integer from below than 2^-32 of its size, and doubles have 53 bits.
+#[inline(always)]
+fn divu(a: u32, b: u32) -> u32 {
+    if b == 0 {
+        u32::MAX
+    } else {
+        (f64::from(a) / f64::from(b)) as u32
+    }
+}
