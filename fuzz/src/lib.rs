@@ -7,14 +7,19 @@ use gristmill_vir0::isa::Shape;
 use gristmill_vir0::vector::Machine;
 use gristmill_vir0::{
     decode, encode, reference, verify, AccArray, AccKind, Arg, Chunk, Instr, Limits, Op, Operand,
-    Program, Results, Scratch,
+    Program, Results, Rule, Scratch, Verified,
 };
 
-/// Whatever decodes is the encoding of what it decodes to; nothing panics. The bytes are taken as they are, and with
-/// their checksum corrected.
+/// Whatever decodes is the encoding of what it decodes to, and the other way round; nothing panics. The bytes are taken
+/// as they are, and with their checksum corrected.
 pub fn container(input: &[u8]) {
     canonical(input);
     canonical(&with_checksum(input));
+    for program in [structured(input, false).0, raw(input)] {
+        if let Ok(bytes) = encode(&program) {
+            assert_eq!(decode(&bytes), Ok(program), "nothing is lost");
+        }
+    }
 }
 
 fn canonical(bytes: &[u8]) {
@@ -41,25 +46,88 @@ pub fn with_checksum(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The verifier answers, whatever it is given; what it accepts has a cost within the limit.
+/// The verifier answers, whatever it is given; what it accepts has a cost within the limit and can reach nothing that it
+/// does not declare.
 pub fn verifier(input: &[u8]) {
     let limits = Limits::default();
     let decoded = decode(&with_checksum(input)).ok();
-    for program in decoded.into_iter().chain([structured(input).0, raw(input)]) {
+    let made = [
+        structured(input, false).0,
+        structured(input, true).0,
+        raw(input),
+    ];
+    for program in decoded.into_iter().chain(made) {
         let chunk = program.chunk;
         if let Ok(verified) = verify(program, &limits) {
             assert!(verified.cost().at(chunk) <= limits.cost);
+            sound(&verified);
         }
     }
+    // What is made to be accepted may still cost too much, and nothing else.
+    if let Err(refusal) = verify(structured(input, true).0, &limits) {
+        assert!(
+            matches!(refusal.rule, Rule::Cost | Rule::CodeSize),
+            "{refusal}"
+        );
+    }
+}
+
+/// What the interpreters rely on, found out once more and in another way: by following each block to where the verifier
+/// says that it goes on.
+fn sound(verified: &Verified) {
+    let program = verified.program();
+    let code = &program.code;
+    assert!((1..=4096).contains(&code.len()));
+    let mut open: Vec<(Op, usize)> = Vec::new();
+    for (index, instr) in code.iter().enumerate() {
+        instr.check().expect("well-formed");
+        // Every block's target lies behind it, inside the block around it, and is an `else` or an `end`.
+        let target = verified.target(index);
+        if instr.op.opens() || instr.op == Op::Else {
+            assert!(target > index && matches!(code[target].op, Op::Else | Op::End));
+            assert!(code[target].op == Op::End || instr.op == Op::If);
+        } else {
+            assert_eq!(target, index);
+        }
+        match instr.op {
+            Op::Each => assert!(open.is_empty() && instr.immediate() > Some(0)),
+            Op::Loop => assert!((1..=65_535).contains(&instr.immediate().unwrap_or(0))),
+            Op::Else | Op::End => {
+                let (op, end) = open.pop().expect("a block is open");
+                assert_eq!(end, index, "it ends where it was said to");
+                assert!(instr.op == Op::End || op == Op::If);
+            }
+            Op::Break => assert!(open.iter().any(|(op, _)| *op == Op::Loop)),
+            Op::Arg => {
+                assert!((instr.immediate().expect("a number") as usize) < program.args.len())
+            }
+            Op::Acc => assert!(!verified.acc_range(instr.dst).is_empty()),
+            Op::SLd => assert!(!verified.scratch_range(instr.a).is_empty()),
+            Op::SSt => assert!(open.first().is_none_or(|(op, _)| *op != Op::Each)),
+            Op::Emit => assert!(program.records > 0),
+            _ => {}
+        }
+        if instr.op == Op::SSt || instr.op.is_scratch_update() {
+            assert!(!verified.scratch_range(instr.dst).is_empty());
+        }
+        if instr.op.opens() || instr.op == Op::Else {
+            open.push((instr.op, target));
+            assert!(open.len() <= 16);
+        }
+    }
+    assert!(open.is_empty());
 }
 
 /// An accepted program ends within its static cost, and both interpreters agree on what it leaves, for every number of
 /// lanes.
 pub fn run(input: &[u8]) {
-    let (program, data) = structured(input);
+    let (program, data) = structured(input, true);
     let limits = Limits { cost: 200_000 };
     let decoded = decode(&with_checksum(input)).ok();
-    for program in decoded.into_iter().chain([program]) {
+    for mut program in decoded.into_iter().chain([program]) {
+        // The limit is for the largest chunk: with small ones, more programs keep to it.
+        program.chunk = program.chunk.min(1024);
+        program.align = 1;
         let Ok(verified) = verify(program, &limits) else {
             continue;
         };
@@ -75,13 +143,18 @@ pub fn run(input: &[u8]) {
             expected.steps <= verified.cost().at(len as u32),
             "within its cost"
         );
+        // Where it stops, how far it came says nothing; else, everything must be the same, and once more in a machine
+        // that has run already.
         for lanes in [1, 8, 64, 256] {
             let mut results = Results::default();
             let mut machine =
                 Machine::with(&verified, lanes, gristmill_vir0::vector::Level::best());
-            assert_eq!(machine.run(&chunk, &mut results), how, "{lanes} lanes");
-            if how.is_ok() {
-                assert_eq!(results, expected, "{lanes} lanes");
+            for time in ["first", "second"] {
+                let stop = machine.run(&chunk, &mut results);
+                assert_eq!(stop, how, "{lanes} lanes, {time} run");
+                if how.is_ok() {
+                    assert_eq!(results, expected, "{lanes} lanes, {time} run");
+                }
             }
         }
     }
@@ -93,7 +166,8 @@ pub fn assembler(input: &[u8]) {
     if let Ok(program) = assemble(&text, &options()) {
         round_trip(&program);
     }
-    round_trip(&structured(input).0);
+    round_trip(&structured(input, false).0);
+    round_trip(&structured(input, true).0);
     round_trip(&raw(input));
     if let Ok(program) = decode(&with_checksum(input)) {
         round_trip(&program);
@@ -170,48 +244,70 @@ fn declared() -> Program {
 
 /// A program whose instructions are mostly well-formed and whose blocks are closed, and the bytes that are left for data.
 /// The first byte says how many instructions there are; each takes four bytes.
-fn structured(input: &[u8]) -> (Program, &[u8]) {
+///
+/// A legal one leaves out what its place forbids, so that only its cost can be too high.
+fn structured(input: &[u8], legal: bool) -> (Program, &[u8]) {
     let mut program = declared();
     let Some((count, rest)) = input.split_first() else {
         return (program, input);
     };
     let (words, _) = rest.as_chunks::<4>();
     let words = &words[..words.len().min(usize::from(*count))];
-    let mut open = 0_usize;
-    for [number, x, y, z] in words {
-        let op = Op::ALL[usize::from(*number) % Op::ALL.len()];
-        let (register, small) = (x % 8, y % 8);
-        let b = if z & 0x80 == 0 {
-            Operand::Reg(z % 8)
-        } else {
-            Operand::Imm(match z & 0x60 {
-                0 => u32::from(z & 0x1F),
-                0x20 => u32::from(z & 0x1F).wrapping_neg(),
-                0x40 => 1 << (z & 0x1F),
-                _ => u32::from(*z) * 0x0101,
-            })
-        };
-        let n = Operand::Imm(1 + u32::from(z % 16));
-        let none = Operand::Reg(0);
-        let (dst, a, b) = match op.shape() {
-            Shape::Bare => (0, 0, none),
-            Shape::Dst => (register, 0, none),
-            Shape::DstA => (register, small, none),
-            Shape::DstB => (register, 0, b),
-            Shape::DstAB => (register, small, b),
-            Shape::DstN if op == Op::Arg => (register, 0, Operand::Imm(0)),
-            Shape::DstN => (register, 0, n),
-            Shape::DstArrayIndex => (register, small % 3, b),
-            Shape::ArrayIndexValue => (register % 5, small, b),
-            Shape::AB => (0, small, b),
-            Shape::A => (0, small, none),
-            Shape::N => (0, 0, n),
-        };
-        open += usize::from(op.opens());
-        if op == Op::End {
-            open = open.saturating_sub(1);
+    let mut open: Vec<Op> = Vec::new();
+    // By scratch array, of the `each` at hand: what uses it.
+    let mut uses = [None; 2];
+    for word @ [number, _, y, _] in words {
+        let mut op = Op::ALL[usize::from(*number) % Op::ALL.len()];
+        let in_each = open.first() == Some(&Op::Each);
+        let is_scratch = op.is_scratch_update() || matches!(op, Op::SLd | Op::SSt);
+        if legal {
+            let forbidden = match op {
+                Op::Each => !open.is_empty(),
+                Op::Loop | Op::If => open.len() == 16,
+                Op::Else => open.last() != Some(&Op::If),
+                Op::End => open.is_empty(),
+                Op::Break => !open.contains(&Op::Loop),
+                Op::SSt => in_each,
+                _ => false,
+            };
+            if forbidden {
+                continue;
+            }
+            if is_scratch && in_each {
+                op = *uses[usize::from(y % 2)].get_or_insert(op);
+            }
         }
-        program.code.push(Instr { op, dst, a, b });
+        match op {
+            Op::Each => uses = [None; 2],
+            Op::Else => {
+                open.pop();
+            }
+            Op::End => {
+                open.pop();
+            }
+            _ => {}
+        }
+        // What is opened by an `else` has no other one.
+        if op.opens() || op == Op::Else {
+            open.push(op);
+        }
+        let mut instr = fields(op, word);
+        if legal && (is_scratch || op == Op::Acc) {
+            let (array, len) = if op == Op::Acc {
+                (y % 4, [4, 1, 300, 2][usize::from(y % 4)])
+            } else {
+                (y % 2, [16, 1][usize::from(y % 2)])
+            };
+            if op == Op::SLd {
+                instr.a = array;
+            } else {
+                instr.dst = array;
+            }
+            if let Operand::Imm(index) = &mut instr.b {
+                *index %= len;
+            }
+        }
+        program.code.push(instr);
     }
     let end = Instr {
         op: Op::End,
@@ -219,6 +315,38 @@ fn structured(input: &[u8]) -> (Program, &[u8]) {
         a: 0,
         b: Operand::Reg(0),
     };
-    program.code.extend(std::iter::repeat_n(end, open));
+    program.code.extend(open.iter().map(|_| end));
     (program, &rest[words.len() * 4..])
+}
+
+/// An instruction with the fields of its opcode.
+fn fields(op: Op, [_, x, y, z]: &[u8; 4]) -> Instr {
+    let (register, small) = (x % 8, y % 8);
+    let b = if z & 0x80 == 0 {
+        Operand::Reg(z % 8)
+    } else {
+        Operand::Imm(match z & 0x60 {
+            0 => u32::from(z & 0x1F),
+            0x20 => u32::from(z & 0x1F).wrapping_neg(),
+            0x40 => 1 << (z & 0x1F),
+            _ => u32::from(*z) * 0x0101,
+        })
+    };
+    let n = Operand::Imm(1 + u32::from(z % 16));
+    let none = Operand::Reg(0);
+    let (dst, a, b) = match op.shape() {
+        Shape::Bare => (0, 0, none),
+        Shape::Dst => (register, 0, none),
+        Shape::DstA => (register, small, none),
+        Shape::DstB => (register, 0, b),
+        Shape::DstAB => (register, small, b),
+        Shape::DstN if op == Op::Arg => (register, 0, Operand::Imm(0)),
+        Shape::DstN => (register, 0, n),
+        Shape::DstArrayIndex => (register, small % 3, b),
+        Shape::ArrayIndexValue => (register % 5, small, b),
+        Shape::AB => (0, small, b),
+        Shape::A => (0, small, none),
+        Shape::N => (0, 0, n),
+    };
+    Instr { op, dst, a, b }
 }

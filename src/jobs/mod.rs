@@ -62,6 +62,8 @@ pub trait Job: Send + Sync {
             mode: place.mode,
             offset: place.offset,
             resume: place.resume,
+            after: place.after,
+            before: place.before,
         }
         .to_args())
     }
@@ -88,16 +90,20 @@ pub trait Job: Send + Sync {
     fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;
 }
 
+/// The most bytes before and behind a chunk's own that a [`Geometry`] can ask for.
+pub const MAX_HALO: usize = 4096;
+
 /// How files are cut into chunks for a job. Sizes are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
-    /// Bytes of the same file that are there before a chunk's own bytes, if the file has them: at most 4,096.
+    /// Bytes of the same file that are there before a chunk's own bytes, if the file has them: at most [`MAX_HALO`].
     pub before: usize,
-    /// Bytes of the same file that are there behind them: at most 4,096.
+    /// Bytes of the same file that are there behind them: at most [`MAX_HALO`].
     pub after: usize,
     /// Chunks begin at multiples of this in the file: a power of two.
     pub align: usize,
-    /// The largest chunk: a multiple of `align`.
+    /// The largest chunk: a multiple of `align`. Chunks are as large as the mill is configured to make them, but no
+    /// larger than this, and then cut down to a multiple of `align`, though never below one.
     pub max_chunk: usize,
     /// Whether a chunk whose records overflow is split and its parts are run, rather than resumed.
     pub split: bool,
@@ -117,6 +123,33 @@ impl Default for Geometry {
 }
 
 impl Geometry {
+    /// Checks that files can be cut so.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] where a number is out of range.
+    pub fn check(&self) -> Result<(), PipelineError> {
+        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+        if self.before > MAX_HALO || self.after > MAX_HALO {
+            return invalid(
+                "a job that looks at more than 4,096 bytes before or behind a chunk",
+                "ask for at most 4,096 bytes on each side",
+            );
+        }
+        if !self.align.is_power_of_two() {
+            return invalid(
+                "a job whose chunks begin at multiples of what is no power of two",
+                "use an align such as 1 or 4096",
+            );
+        }
+        if self.max_chunk < self.align {
+            return invalid(
+                "a job whose largest chunk is smaller than its align",
+                "let max_chunk be a multiple of align",
+            );
+        }
+        Ok(())
+    }
+
     /// Whether a chunk's own bytes are all that it needs.
     pub(crate) fn is_plain(&self) -> bool {
         self.before == 0 && self.after == 0 && self.align == 1
@@ -132,6 +165,8 @@ pub struct SlotPlace {
     pub start: u32,
     /// How many own bytes there are.
     pub len: u32,
+    /// Bytes of the same file in front of them in the buffer, no more than the job's geometry asks for.
+    pub before: u32,
     /// Bytes of the same file behind them in the buffer, no more than the job's geometry asks for.
     pub after: u32,
     /// Position of the first own byte in the file.

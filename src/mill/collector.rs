@@ -270,25 +270,28 @@ impl<J: Job> Collector<J> {
             let Some(answer) = answer else {
                 // What the job remembers of this file may be half done: it is not asked again.
                 file.state = None;
+                let offset = chunk_offset + finished.parts.current().start as u64;
                 give_back(run, finished);
-                return Step::End(job_panicked(chunk_offset));
+                return Step::End(job_panicked(offset));
             };
             flow = answer;
             if overflowed && flow == Flow::Continue {
                 let (parts, resume) = (finished.parts.clone(), finished.results[6]);
                 return again(run, piece, landing, finished, parts, false, resume);
             }
+            // The part's own bytes, of which the job has now seen all that it wants.
+            let bytes = finished.parts.current().len() as u64;
+            file.bytes += bytes;
+            run.bytes.fetch_add(bytes, Ordering::Relaxed);
+            run.control
+                .progress
+                .bytes
+                .fetch_add(bytes, Ordering::Relaxed);
             if let (Some(parts), Flow::Continue) = (finished.parts.next(), flow) {
                 return again(run, piece, landing, finished, parts, false, 0);
             }
             give_back(run, finished);
-            file.bytes += landing.bytes as u64;
-            run.bytes.fetch_add(landing.bytes as u64, Ordering::Relaxed);
             run.chunks.fetch_add(1, Ordering::Relaxed);
-            run.control
-                .progress
-                .bytes
-                .fetch_add(landing.bytes as u64, Ordering::Relaxed);
         }
         file.due += 1;
         match flow {
@@ -561,12 +564,16 @@ pub(super) fn publish<J: Job>(
     let (landing, part) = (&flight.landing, flight.parts.current());
     // Chunks have at most 1 GiB.
     let word = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-    let behind = landing.bytes - part.end + landing.after;
+    // The bytes of the chunk's other parts are surroundings of this one.
+    let geometry = run.config.layout.geometry;
+    let start = landing.start + part.start;
+    let behind = landing.bytes.saturating_sub(part.end) + landing.after;
     let args = run.job.args(&SlotPlace {
         chunk: flight.lent.index(),
-        start: word(landing.start + part.start),
+        start: word(start),
         len: word(part.len()),
-        after: word(behind.min(run.config.layout.geometry.after)),
+        before: word(start.min(geometry.before)),
+        after: word(behind.min(geometry.after)),
         offset: flight.piece.offset + part.start as u64,
         mode: flight.mode,
         resume,

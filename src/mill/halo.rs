@@ -57,18 +57,29 @@ impl Layout {
             return landing;
         }
         let there = landing.bytes.saturating_sub(before);
-        let own = there.min(self.chunk);
-        let after = (there - own).min(self.geometry.after);
-        // Where reading failed, bytes that are not there do not mean that the file ends.
-        let incomplete = landing.error.is_some() && after < self.geometry.after;
+        let certain = if landing.error.is_some() {
+            self.certain(there)
+        } else {
+            there
+        };
+        let own = certain.min(self.chunk);
         Landing {
-            bytes: if incomplete { 0 } else { own },
+            bytes: own,
             start: before,
-            after,
+            after: (there - own).min(self.geometry.after),
             // Bytes behind the chunk belong to the next one.
             end: landing.end && there <= self.chunk,
-            error: landing.error.filter(|_| incomplete || there < self.chunk),
+            // What lies behind a chunk that is whole is the next one's concern: it reads it again, as its own.
+            error: landing.error.filter(|_| own < self.chunk),
         }
+    }
+
+    /// How many of the bytes that are there from a multiple of `align` on can be in chunks, when more may follow: whole
+    /// blocks with all of what they see behind them. Where reading failed the rest is passed over: that it is not there
+    /// does not mean that the file ends.
+    fn certain(&self, there: usize) -> usize {
+        let certain = there.saturating_sub(self.geometry.after);
+        certain - certain % self.geometry.align.max(1)
     }
 }
 
@@ -98,25 +109,23 @@ impl Carry {
     /// chunk, and carries on the rest. The landing says where the chunk is in the buffer; of no bytes, there is none yet
     /// (or, at the end, none more).
     pub fn landed(&mut self, layout: &Layout, buffer: &mut [u8], landing: Landing) -> Landing {
-        let Geometry {
-            before,
-            after,
-            align,
-            ..
-        } = layout.geometry;
+        let Geometry { before, after, .. } = layout.geometry;
         let carried = self.bytes.len();
         let total = (carried + landing.bytes).min(buffer.len());
-        buffer.copy_within(..total - carried, carried);
-        buffer[..carried].copy_from_slice(&self.bytes);
         let there = total - self.before;
         let over = landing.end || landing.error.is_some();
-        // Where reading failed, bytes that are not there do not mean that the stream ends.
         let certain = if landing.end && landing.error.is_none() {
             there
         } else {
-            let certain = there.saturating_sub(after);
-            certain - certain % align.max(1)
+            layout.certain(there)
         };
+        if certain == 0 && !over {
+            // Only what is new is copied: a stream may come byte by byte.
+            self.bytes.extend_from_slice(&buffer[..total - carried]);
+            return Landing::default();
+        }
+        buffer.copy_within(..total - carried, carried);
+        buffer[..carried].copy_from_slice(&self.bytes);
         let own = certain.min(layout.chunk);
         let start = self.before;
         let end = start + own;
@@ -132,6 +141,124 @@ impl Carry {
             after: (total - end).min(after),
             end: landing.end && !left,
             error: landing.error.filter(|_| !left),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(before: usize, after: usize, align: usize, chunk: usize) -> Layout {
+        let geometry = Geometry {
+            before,
+            after,
+            align,
+            ..Geometry::default()
+        };
+        Layout::new(geometry, chunk)
+    }
+
+    fn landing(bytes: usize, end: bool, error: bool) -> Landing {
+        Landing {
+            bytes,
+            end,
+            error: error.then(|| "broken".to_owned()),
+            ..Landing::default()
+        }
+    }
+
+    /// Own bytes, bytes behind them, whether the file ends, whether it failed.
+    fn told(landing: &Landing) -> (usize, usize, bool, bool) {
+        let Landing {
+            bytes, after, end, ..
+        } = *landing;
+        (bytes, after, end, landing.error.is_some())
+    }
+
+    #[test]
+    fn reads_begin_and_end_at_whole_blocks() {
+        let layout = layout(1, 904, 1, 8192);
+        assert_eq!((layout.lead, layout.tail), (4096, 4096));
+        assert_eq!(layout.buffer(), 16_384);
+        assert_eq!(layout.read(0), (0, 12_288));
+        assert_eq!(layout.read(8192), (4096, 16_384));
+        assert!(layout.is_direct());
+    }
+
+    #[test]
+    fn a_file_that_ends_behind_a_chunk_has_another() {
+        let layout = layout(10, 10, 1, 4096);
+        let landed =
+            |bytes: usize, end| told(&layout.landed(4096, landing(4096 + bytes, end, false)));
+        assert_eq!(landed(100, true), (100, 0, true, false));
+        assert_eq!(landed(4096, true), (4096, 0, true, false));
+        assert_eq!(landed(4097, true), (4096, 1, false, false));
+        assert_eq!(landed(4106, true), (4096, 10, false, false));
+        assert_eq!(landed(8192, false), (4096, 10, false, false));
+        // The file has shrunk meanwhile.
+        let shrunk = layout.landed(4096, landing(100, true, false));
+        assert_eq!(told(&shrunk), (0, 0, true, false));
+    }
+
+    #[test]
+    fn what_a_broken_file_does_not_give_is_not_its_end() {
+        let layout = layout(10, 10, 64, 4096);
+        let landed = |bytes: usize| told(&layout.landed(4096, landing(bytes, false, true)));
+        assert_eq!(landed(0), (0, 0, false, true));
+        assert_eq!(landed(4096 + 5), (0, 5, false, true));
+        // Whole blocks, with all that they see.
+        assert_eq!(landed(4096 + 64 + 9), (0, 10, false, true));
+        assert_eq!(landed(4096 + 64 + 10), (64, 10, false, true));
+        assert_eq!(landed(4096 + 4096 + 9), (4032, 10, false, true));
+        // The chunk is whole; the next one will find out.
+        assert_eq!(landed(4096 + 4096 + 10), (4096, 10, false, false));
+    }
+
+    #[test]
+    fn a_broken_stream_gives_whole_blocks_and_then_its_error() {
+        let layout = layout(10, 10, 64, 64);
+        let mut buffer = vec![0; layout.buffer()];
+        let mut carry = Carry::default();
+        let mut land = |bytes, error| {
+            let landed = carry.landed(&layout, &mut buffer, landing(bytes, false, error));
+            (told(&landed), carry.ended().is_some())
+        };
+        assert_eq!(land(50, false), ((0, 0, false, false), false));
+        assert_eq!(land(24, false), ((64, 10, false, false), false));
+        // 10 and 127 bytes are there: one block, and not all of what the next would see.
+        assert_eq!(land(127, true), ((64, 10, false, true), false));
+
+        let mut carry = Carry::default();
+        let mut land = |bytes, error| {
+            let landed = carry.landed(&layout, &mut buffer, landing(bytes, false, error));
+            (told(&landed), carry.ended().is_some())
+        };
+        assert_eq!(land(150, true), ((64, 10, false, false), true));
+        assert_eq!(land(0, true), ((64, 10, false, true), false));
+    }
+
+    #[test]
+    fn a_stream_always_has_something_to_read() {
+        // Chunks may be far smaller than what is around them.
+        for (before, after, align, chunk) in [
+            (0, 4096, 1, 1),
+            (4096, 4096, 1, 1),
+            (4096, 4096, 4096, 4096),
+            (1, 1, 64, 64),
+        ] {
+            let layout = layout(before, after, align, chunk);
+            let mut buffer = vec![0; layout.buffer()];
+            let mut carry = Carry::default();
+            for bytes in [1, usize::MAX, 1, 1, usize::MAX, usize::MAX] {
+                let wanted = carry.wanted(&layout);
+                assert!((1..=buffer.len()).contains(&wanted), "{layout:?}");
+                carry.landed(
+                    &layout,
+                    &mut buffer,
+                    landing(bytes.min(wanted), false, false),
+                );
+            }
         }
     }
 }

@@ -10,6 +10,8 @@
 //!   pools of free chunk buffers.
 //! - `collector`: completions become rows, in file order, under one lock; whichever worker comes by hands them in.
 //! - `outbox`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
+//! - `halo`: where a chunk's own bytes lie in its buffer and what is around them, for jobs that look beyond them.
+//! - `split`: a chunk in parts, for jobs whose records overflow.
 //!
 //! What is bounded: chunk buffers (their number is fixed when the run starts), rows that cannot be written yet
 //! ([`HELD_ROWS_BYTES`], then only the file that is being written goes on), rows on their way out, open files (two
@@ -80,7 +82,8 @@ impl MillBuilder {
         self
     }
 
-    /// Bytes in a chunk: a multiple of 4,096 from 4 KiB to 64 MiB. Default [`DEFAULT_CHUNK_BYTES`].
+    /// Bytes in a chunk: a multiple of 4,096 from 4 KiB to 64 MiB. Default [`DEFAULT_CHUNK_BYTES`]. A job may want
+    /// smaller chunks, or such that are multiples of its own: see [`Geometry`](crate::jobs::Geometry).
     #[must_use]
     pub fn chunk_bytes(mut self, bytes: usize) -> Self {
         self.chunk_bytes = bytes;
@@ -242,7 +245,8 @@ impl Mill {
     /// ends the run: see [`RunReport::output`].
     ///
     /// # Errors
-    /// [`PipelineError`] where the run cannot start: no memory, no read path of the kind asked for.
+    /// [`PipelineError`] where the run cannot start: no memory, no read path of the kind asked for, a job whose geometry
+    /// is out of range.
     pub fn run<J: Job + 'static>(
         &self,
         source: impl Source + 'static,
@@ -257,7 +261,9 @@ impl Mill {
         // for a chunk that has landed.
         let pool = chunks_per_worker(settings.depth);
         let chunks = u32::try_from(pool * settings.workers).unwrap_or(u32::MAX);
-        let layout = Layout::new(job.geometry(), settings.chunk_bytes);
+        let geometry = job.geometry();
+        geometry.check()?;
+        let layout = Layout::new(geometry, settings.chunk_bytes);
         if settings.direct && !layout.is_direct() {
             return Err(PipelineError::InvalidArgument {
                 what: "direct reads of chunks that are no multiple of 4 KiB",

@@ -83,7 +83,7 @@ pub struct RunReport {
     pub read_paths: Vec<&'static str>,
     /// Why a read path or a registration that was wanted was not taken.
     pub fallbacks: Vec<String>,
-    /// Bytes in a chunk, as configured.
+    /// Bytes in a chunk: as configured, and as the job's geometry allows.
     pub chunk_bytes: usize,
     /// Reads in flight at most per reader, as configured.
     pub depth: u32,
@@ -91,11 +91,11 @@ pub struct RunReport {
     pub files: u64,
     /// Files and places that failed.
     pub failures: u64,
-    /// Bytes handed to the job.
+    /// Bytes handed to the job, each once: not what chunks show of their surroundings.
     pub bytes: u64,
     /// Chunks handed to the job.
     pub chunks: u64,
-    /// Bytes and reads by path.
+    /// Bytes and reads by path. Surroundings of chunks are read again, so these may be more than `bytes`.
     pub reads: ReadTotals,
     /// Files whose file system refused O_DIRECT, where it was asked for.
     pub direct_refused: u64,
@@ -112,7 +112,7 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Checks that the counters add up: every byte that the job saw was read by one of the paths.
+    /// Checks that the counters add up: every byte that the job was handed was read by one of the paths.
     ///
     /// # Errors
     /// [`PipelineError::Backend`] with the numbers, where they do not.

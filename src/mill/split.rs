@@ -40,15 +40,23 @@ impl Parts {
         Some(Parts { bounds })
     }
 
-    /// The same with the current part cut in two, at a multiple of `align` in the file; the chunk begins at `offset` there.
-    /// `None` where the part is one block.
+    /// The same with the current part cut in two, at the multiple of `align` in the file that is nearest its middle; the
+    /// chunk begins at `offset` there. `None` where the part is one block.
     pub fn halved(&self, offset: u64, align: usize) -> Option<Parts> {
         let part = self.current();
         let (align, middle) = (align.max(1) as u64, part.start + part.len() / 2);
-        // The chunk begins at a multiple, but for what is said of streams that are not cut so.
-        let above = (offset + middle as u64).next_multiple_of(align) - offset;
-        let cut = [above, above.saturating_sub(align)]
+        // How far the middle is beyond the multiple below it. All positions in files are below 2^63.
+        let beyond = offset.wrapping_add(middle as u64) % align;
+        let below = (middle as u64).checked_sub(beyond);
+        let above = below.map_or(middle as u64 + (align - beyond), |below| below + align);
+        let (near, far) = if beyond <= align / 2 {
+            (below, Some(above))
+        } else {
+            (Some(above), below)
+        };
+        let cut = [near, far]
             .into_iter()
+            .flatten()
             .filter_map(|cut| usize::try_from(cut).ok())
             .find(|cut| part.start < *cut && *cut < part.end)?;
         let mut bounds = self.bounds.clone();
@@ -91,6 +99,22 @@ mod tests {
                 .iter()
                 .all(|part| !part.is_empty() && part.len() <= fits));
         }
+    }
+
+    #[test]
+    fn the_cut_is_the_multiple_nearest_the_middle() {
+        let cut = |bytes, offset, align| {
+            let halved = Parts::whole(bytes).halved(offset, align);
+            halved.map(|parts| parts.current().end)
+        };
+        assert_eq!(cut(8292, 0, 4096), Some(4096));
+        assert_eq!(cut(12290, 0, 4096), Some(8192));
+        assert_eq!(cut(4097, 1 << 40, 4096), Some(4096));
+        assert_eq!(cut(1000, 1 << 40, 1), Some(500));
+        // Where a chunk does not begin at a multiple, multiples are still those of the file.
+        assert_eq!(cut(100, 50, 64), Some(78));
+        assert_eq!(cut(20, 60, 64), Some(4));
+        assert_eq!(cut(20, 20, 64), None);
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl StreamOpcode for Sum {
     fn run(
         &self,
         bytes: &[u8],
-        _slot: &StreamSlot,
+        _slot: &StreamSlot<'_>,
         _records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
         assert!(!(self.panics && is_poisoned(bytes)), "a poisoned chunk");

@@ -309,7 +309,7 @@ impl StreamOpcode for Overlap {
     fn run(
         &self,
         _bytes: &[u8],
-        _slot: &StreamSlot,
+        _slot: &StreamSlot<'_>,
         _records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
@@ -364,7 +364,7 @@ fn a_fence_completes_after_everything_published_before_it() {
         fn run(
             &self,
             _bytes: &[u8],
-            _slot: &StreamSlot,
+            _slot: &StreamSlot<'_>,
             _records: &mut RecordWriter<'_>,
         ) -> Result<Outcome, u32> {
             std::thread::sleep(Duration::from_millis(30));
@@ -421,6 +421,69 @@ fn metrics_and_the_debug_log_tell_what_ran() {
     assert_eq!(records[1][..3], [1, 10, 20]);
 }
 
+/// Tells how much there is before, in and behind the own bytes, and the first and last byte of it all.
+struct Around;
+
+impl StreamOpcode for Around {
+    fn run(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot<'_>,
+        _records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32> {
+        assert_eq!(&slot.around[slot.before..][..bytes.len()], bytes);
+        let mut told = slot.before * 1000 + bytes.len() * 10;
+        told += slot.around.len() - slot.before - bytes.len();
+        for byte in [slot.around.first(), slot.around.last()]
+            .into_iter()
+            .flatten()
+        {
+            told = told * 1000 + usize::from(*byte);
+        }
+        u32::try_from(told).map_or(Err(fault::BAD_ARGUMENT), |told| Ok(Outcome::value(told)))
+    }
+}
+
+#[test]
+fn an_opcode_sees_what_the_slot_says_is_around_its_bytes() {
+    let mut world = world(Setup {
+        jobs: vec![StreamJob::Custom(8, Arc::new(Around)), StreamJob::Lines],
+        ..Setup::default()
+    });
+    let mut chunk = world.chunks.pop().unwrap();
+    for (byte, at) in chunk.as_mut_slice().iter_mut().zip(0_u8..=255) {
+        *byte = at;
+    }
+    let lent = chunk.lend();
+    let index = lent.index();
+    let op = |world: &mut World, opcode, job, [before, start, len, after]: [u32; 4]| {
+        world.op(opcode, &[index, start, len, job, 0, 0, 0, 0, after, before])
+    };
+    assert_eq!(op(&mut world, 8, 0, [2, 20, 3, 4]), (OK, 0, 2_034_018_026));
+    assert_eq!(op(&mut world, 8, 0, [0, 20, 3, 4]), (OK, 0, 34_020_026));
+    assert_eq!(op(&mut world, 8, 0, [0, 0, 1, 0]), (OK, 0, 10_000_000));
+    assert_eq!(op(&mut world, 8, 0, [0, 4096, 0, 0]), (OK, 0, 0));
+    // The chunk has 4,096 bytes. Opcodes that do not look around are not given what is not there either.
+    for outside in [
+        [21, 20, 3, 0],
+        [1, 0, 3, 0],
+        [0, 20, 3, 4074],
+        [0, 4096, 0, 1],
+        [0, 0, 4097, 0],
+        [u32::MAX; 4],
+        [u32::MAX, 0, 0, 0],
+        [0, 0, 0, u32::MAX],
+    ] {
+        for (opcode, job) in [(8, 0), (opcode::LINES, 1)] {
+            let (status, reason, _) = op(&mut world, opcode, job, outside);
+            let faulted = (slot::FAULT, fault::INDEX_OUT_OF_RANGE);
+            assert_eq!((status, reason), faulted, "{outside:?}");
+        }
+    }
+    assert_eq!(op(&mut world, opcode::LINES, 1, [5, 8, 5, 9]), (OK, 0, 1));
+    assert!(lent.reclaim().is_ok(), "the chunk was let go of each time");
+}
+
 /// Panics when told to.
 struct Fragile;
 
@@ -428,7 +491,7 @@ impl StreamOpcode for Fragile {
     fn run(
         &self,
         _bytes: &[u8],
-        slot: &StreamSlot,
+        slot: &StreamSlot<'_>,
         _records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
         assert!(slot.mode != 13, "told to panic");
@@ -600,7 +663,7 @@ fn priorities_age_on_a_running_kernel() {
         fn run(
             &self,
             _bytes: &[u8],
-            _slot: &StreamSlot,
+            _slot: &StreamSlot<'_>,
             _records: &mut RecordWriter<'_>,
         ) -> Result<Outcome, u32> {
             if !self.1.swap(true, Ordering::SeqCst) {

@@ -41,6 +41,7 @@ fn run(
             mode,
             offset: 0,
             resume,
+            ..StreamSlot::default()
         };
         let outcome = set.run(bytes, &slot, &mut writer).unwrap();
         records.extend((0..outcome.records).map(|index| memory.get(0, index)));

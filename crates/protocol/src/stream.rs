@@ -1,8 +1,9 @@
 //! Arguments and results of the stream opcodes, which run over the bytes of one chunk.
 //!
 //! A chunk has *own bytes*: `len` of them, from `start` on in the chunk's buffer. Offsets in results and records are
-//! relative to the first own byte. A *job* is what the opcode works with (for SCAN a set of patterns), registered with
-//! the kernel before.
+//! relative to the first own byte. Around them may lie a *halo*: [`ARG_BEFORE`] bytes in front of them and
+//! [`ARG_AFTER`] bytes behind, of the same file, which are other chunks' own. The opcodes below do not look at it; a
+//! user's own may. A *job* is what the opcode works with (for SCAN a set of patterns), registered with the kernel before.
 //!
 //! # SCAN
 //!
@@ -49,6 +50,11 @@ pub const ARG_OFFSET_LO: usize = 5;
 pub const ARG_OFFSET_HI: usize = 6;
 /// Argument: where to go on after an overflow; 0 at first.
 pub const ARG_RESUME: usize = 7;
+/// Argument: how many bytes of the same file follow the own bytes in the chunk's buffer and may be looked at.
+pub const ARG_AFTER: usize = 8;
+/// Argument: how many of the bytes in front of the own ones are of the same file and may be looked at. At most
+/// [`ARG_START`].
+pub const ARG_BEFORE: usize = 9;
 
 /// The part of [`ARG_MODE`] that is the mode; the rest is flags.
 pub const MODE_MASK: u32 = 0xFF;
@@ -116,6 +122,10 @@ pub struct StreamArgs {
     pub offset: u64,
     /// Where to go on after an overflow; 0 at first.
     pub resume: u32,
+    /// Bytes of the same file behind the own ones.
+    pub after: u32,
+    /// Bytes of the same file in front of the own ones.
+    pub before: u32,
 }
 
 impl StreamArgs {
@@ -132,6 +142,8 @@ impl StreamArgs {
         args[ARG_OFFSET_LO] = low;
         args[ARG_OFFSET_HI] = high;
         args[ARG_RESUME] = self.resume;
+        args[ARG_AFTER] = self.after;
+        args[ARG_BEFORE] = self.before;
         args
     }
 
@@ -146,6 +158,8 @@ impl StreamArgs {
             mode: args[ARG_MODE],
             offset: join(args[ARG_OFFSET_LO], args[ARG_OFFSET_HI]),
             resume: args[ARG_RESUME],
+            after: args[ARG_AFTER],
+            before: args[ARG_BEFORE],
         }
     }
 }

@@ -147,12 +147,15 @@ proptest! {
 
     #[test]
     fn stream_arguments_round_trip(
-        chunk: u32, start: u32, len: u32, job: u32, mode: u32, offset: u64, resume: u32, args: [u32; 12],
+        chunk: u32, start: u32, len: u32, job: u32, mode: u32, offset: u64, resume: u32, halo: [u32; 2],
+        args: [u32; 12],
     ) {
-        let stream = StreamArgs { chunk, start, len, job, mode, offset, resume };
+        let [after, before] = halo;
+        let stream = StreamArgs { chunk, start, len, job, mode, offset, resume, after, before };
         let words = stream.to_args();
         prop_assert_eq!(StreamArgs::from_args(&words), stream);
         prop_assert_eq!(u64::from(words[5]) | u64::from(words[6]) << 32, offset);
-        prop_assert_eq!(&StreamArgs::from_args(&args).to_args()[..8], &args[..8]);
+        prop_assert_eq!((words[8], words[9]), (after, before));
+        prop_assert_eq!(&StreamArgs::from_args(&args).to_args()[..10], &args[..10]);
     }
 }

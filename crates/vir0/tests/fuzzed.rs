@@ -1,6 +1,7 @@
 //! The promises of the fuzz targets, without the fuzzer: over random bytes, changed encodings and changed texts.
 //!
-//! `VIR0_FUZZ_SECONDS` says how long each goes on (default 3), `VIR0_SEED` where it begins.
+//! Each goes through so many inputs, or with `VIR0_FUZZ_SECONDS` through as many as it gets to in that time. `VIR0_SEED`
+//! says with which input it begins; one that fails says its own.
 
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
@@ -41,40 +42,71 @@ fn input(numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
-fn fuzz(name: &str, target: fn(&[u8])) {
+/// Says which input it was, when a target panics.
+struct Running(u64);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("it fails again with VIR0_SEED={}", self.0);
+        }
+    }
+}
+
+fn fuzz(name: &str, inputs: u64, target: fn(&[u8])) {
     let number = |variable: &str| std::env::var(variable).ok()?.parse::<u64>().ok();
     let seed = number("VIR0_SEED").unwrap_or_else(|| {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.map_or(1, |since| since.as_nanos() as u64)
     });
     println!("VIR0_SEED={seed}");
-    let until = Instant::now() + Duration::from_secs(number("VIR0_FUZZ_SECONDS").unwrap_or(3));
-    let mut numbers = Numbers::new(seed);
-    let mut count = 0_u64;
-    while Instant::now() < until {
-        target(&input(&mut numbers));
+    let time = number("VIR0_FUZZ_SECONDS").map(Duration::from_secs);
+    let began = Instant::now();
+    let mut count = 0;
+    while time.map_or(count < inputs, |time| began.elapsed() < time) {
+        let running = Running(seed.wrapping_add(count));
+        target(&input(&mut Numbers::new(running.0)));
         count += 1;
     }
-    println!("{name}: {count} inputs");
+    println!("{name}: {count} inputs in {:?}", began.elapsed());
     assert!(count > 0);
 }
 
 #[test]
 fn container() {
-    fuzz("container", targets::container);
+    fuzz("container", 80_000, targets::container);
 }
 
 #[test]
 fn verifier() {
-    fuzz("verifier", targets::verifier);
+    fuzz("verifier", 80_000, targets::verifier);
 }
 
 #[test]
 fn run() {
-    fuzz("run", targets::run);
+    fuzz("run", 20_000, targets::run);
 }
 
 #[test]
 fn assembler() {
-    fuzz("assembler", targets::assembler);
+    fuzz("assembler", 8_000, targets::assembler);
+}
+
+/// The fuzzer begins with programs and texts, and not with nothing.
+#[test]
+#[ignore = "writes the fuzzer's first inputs to fuzz/corpus"]
+fn seeds() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus");
+    for target in ["container", "verifier", "run", "assembler"] {
+        let folder = std::path::Path::new(corpus).join(target);
+        std::fs::create_dir_all(&folder).unwrap();
+        for seed in 0..200 {
+            let program = program(seed);
+            let mut bytes = encode(&program).unwrap();
+            if target == "assembler" {
+                bytes = disasm::disassemble(&program).into_bytes();
+            }
+            std::fs::write(folder.join(format!("random_{seed}")), bytes).unwrap();
+        }
+    }
 }

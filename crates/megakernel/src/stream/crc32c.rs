@@ -9,7 +9,7 @@ impl StreamOpcode for Crc32c {
     fn run(
         &self,
         bytes: &[u8],
-        _slot: &StreamSlot,
+        _slot: &StreamSlot<'_>,
         _records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
         Ok(Outcome::value(crc32c::crc32c(bytes)))

@@ -10,7 +10,7 @@ impl StreamOpcode for Histogram {
     fn run(
         &self,
         bytes: &[u8],
-        _slot: &StreamSlot,
+        _slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
         // Four tables, so that runs of one byte do not wait for their own increments.

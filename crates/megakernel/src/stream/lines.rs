@@ -9,7 +9,7 @@ impl StreamOpcode for Lines {
     fn run(
         &self,
         bytes: &[u8],
-        _slot: &StreamSlot,
+        _slot: &StreamSlot<'_>,
         _records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
         Ok(Outcome::value(word(

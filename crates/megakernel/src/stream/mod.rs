@@ -14,27 +14,32 @@ use gristmill_protocol::{fault, opcode};
 use gristmill_ring::{Outcome, RecordWriter};
 use std::sync::Arc;
 
-/// A chunk's place and the mode it is asked about in.
+/// A chunk's place and surroundings, and the mode it is asked about in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StreamSlot {
+pub struct StreamSlot<'a> {
     /// Mode and flags (`ARG_MODE`).
     pub mode: u32,
     /// Position of the chunk's first own byte in its file.
     pub offset: u64,
     /// Where to go on after an overflow; 0 at first.
     pub resume: u32,
+    /// The own bytes with the bytes of the same file around them, as many as the slot says may be looked at.
+    pub around: &'a [u8],
+    /// Where the own bytes begin in `around`.
+    pub before: usize,
 }
 
 /// An opcode over a chunk's bytes.
 pub trait StreamOpcode: Send + Sync {
-    /// Runs over `bytes`, the chunk's own bytes. Results go into the outcome and into `records`, which is empty.
+    /// Runs over `bytes`, the chunk's own bytes; `slot` shows what lies around them. Results go into the outcome and into
+    /// `records`, which is empty.
     ///
     /// # Errors
     /// A reason of [`fault`]: the slot completes as FAULT.
     fn run(
         &self,
         bytes: &[u8],
-        slot: &StreamSlot,
+        slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32>;
 }
@@ -80,7 +85,7 @@ impl std::fmt::Debug for StreamJob {
 pub(crate) fn run(
     job: &StreamJob,
     bytes: &[u8],
-    slot: &StreamSlot,
+    slot: &StreamSlot<'_>,
     records: &mut RecordWriter<'_>,
 ) -> Result<Outcome, u32> {
     match job {

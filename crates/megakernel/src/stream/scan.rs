@@ -167,7 +167,7 @@ impl ScanSet {
     fn lines(
         &self,
         bytes: &[u8],
-        slot: &StreamSlot,
+        slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), u32> {
@@ -243,7 +243,7 @@ impl ScanSet {
     fn all(
         &self,
         bytes: &[u8],
-        slot: &StreamSlot,
+        slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), u32> {
@@ -305,7 +305,7 @@ impl StreamOpcode for ScanSet {
     fn run(
         &self,
         bytes: &[u8],
-        slot: &StreamSlot,
+        slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
         let mut outcome = Outcome::default();

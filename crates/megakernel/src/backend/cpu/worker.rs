@@ -382,10 +382,21 @@ impl Worker<'_> {
             .chunks
             .borrow_chunk(args[stream::ARG_CHUNK])
             .ok_or(fault::CHUNK_NOT_LENT)?;
-        let start = args[stream::ARG_START] as usize;
-        let bytes = start
-            .checked_add(args[stream::ARG_LEN] as usize)
-            .and_then(|end| chunk.get(start..end))
+        let [start, len, before, after] = [
+            stream::ARG_START,
+            stream::ARG_LEN,
+            stream::ARG_BEFORE,
+            stream::ARG_AFTER,
+        ]
+        .map(|index| args[index] as usize);
+        let around = || {
+            let end = start.checked_add(len)?.checked_add(after)?;
+            chunk.get(start.checked_sub(before)?..end)
+        };
+        let around = around().ok_or(fault::INDEX_OUT_OF_RANGE)?;
+        // Within `around`, which is of `before`, `len` and `after` bytes.
+        let bytes = around
+            .get(before..before + len)
             .ok_or(fault::INDEX_OUT_OF_RANGE)?;
         let mut records = shared
             .records
@@ -396,6 +407,8 @@ impl Worker<'_> {
             offset: u64::from(args[stream::ARG_OFFSET_HI]) << 32
                 | u64::from(args[stream::ARG_OFFSET_LO]),
             resume: args[stream::ARG_RESUME],
+            around,
+            before,
         };
         streams::run(job, bytes, &place, &mut records)
     }

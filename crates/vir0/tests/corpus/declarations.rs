@@ -33,14 +33,25 @@ fn sizes(corpus: &mut Corpus) {
     }
     for count in [0, 4097, 4098, 8192, 65_536, 100_000] {
         let program = with(vec![nop(); count]);
-        corpus.refuse(format!("{count} instructions"), program, Rule::CodeSize, None);
+        corpus.refuse(
+            format!("{count} instructions"),
+            program,
+            Rule::CodeSize,
+            None,
+        );
     }
     for halo in [0, 1, 4095, 4096] {
         let program = changed(|program| (program.before, program.after) = (halo, halo));
         corpus.accept(format!("a halo of {halo}"), program);
     }
     for halo in [4097, 4098, 8192, 32_768, u16::MAX] {
-        for (before, after) in [(halo, 0), (0, halo), (halo, 4096), (4096, halo), (halo, halo)] {
+        for (before, after) in [
+            (halo, 0),
+            (0, halo),
+            (halo, 4096),
+            (4096, halo),
+            (halo, halo),
+        ] {
             let program = changed(|program| (program.before, program.after) = (before, after));
             let what = format!("a halo of {before} and {after}");
             corpus.refuse(what, program, Rule::Halo, None);
@@ -60,7 +71,12 @@ fn sizes(corpus: &mut Corpus) {
     }
     for bytes in [262_145, 262_148, 524_288, 1_000_000, 1 << 21] {
         let program = changed(|program| program.table = vec![1; bytes]);
-        corpus.refuse(format!("a table of {bytes}"), program, Rule::TableSize, None);
+        corpus.refuse(
+            format!("a table of {bytes}"),
+            program,
+            Rule::TableSize,
+            None,
+        );
     }
     for count in [0, 1, 6, 7] {
         let program = changed(|program| program.args = args(count));
@@ -187,12 +203,19 @@ fn arrays(corpus: &mut Corpus) {
         ("as many as 16 bits make none", many(16, 4096)),
     ] {
         let program = changed(|program| program.accs = accs(&lens));
-        corpus.refuse(format!("accumulators: {what}"), program, Rule::AccSize, None);
+        corpus.refuse(
+            format!("accumulators: {what}"),
+            program,
+            Rule::AccSize,
+            None,
+        );
     }
 }
 
-/// Sets the name of one part.
-const PARTS: [(&str, fn(&mut Program, String)); 5] = [
+/// A part, and what names it.
+type Part = (&'static str, fn(&mut Program, String));
+
+const PARTS: [Part; 5] = [
     ("the program", |program, name| program.name = name),
     ("an argument", |program, name| program.args[0].name = name),
     ("the last argument", |program, name| {
@@ -209,7 +232,9 @@ const PARTS: [(&str, fn(&mut Program, String)); 5] = [
 fn names(corpus: &mut Corpus) {
     let longest = "n".repeat(32);
     // Registers are r0 to r31; what only looks like one is a name.
-    for name in ["_", "r", "R0", "r32", "r00", "r007", "x9", "each", "_1", &longest] {
+    for name in [
+        "_", "r", "R0", "r32", "r00", "r007", "x9", "each", "_1", &longest,
+    ] {
         for (part, set) in PARTS {
             let program = changed(|program| set(program, name.into()));
             corpus.accept(format!("{part} named {name:?}"), program);
@@ -260,10 +285,13 @@ fn names(corpus: &mut Corpus) {
         }
     }
     for (what, change) in [
-        ("two scratch arrays", (|program| {
-            program.scratch[0].name = "same".into();
-            program.scratch[1].name = "same".into();
-        }) as fn(&mut Program)),
+        (
+            "two scratch arrays",
+            (|program| {
+                program.scratch[0].name = "same".into();
+                program.scratch[1].name = "same".into();
+            }) as fn(&mut Program),
+        ),
         ("two accumulator arrays", |program| {
             program.accs[0].name = "same".into();
             program.accs[1].name = "same".into();

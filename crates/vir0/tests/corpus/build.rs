@@ -1,8 +1,6 @@
 //! Instructions and programs in few words, and the corpus that they are gathered in.
 
-use gristmill_vir0::{
-    AccArray, AccKind, Arg, Instr, Limits, Op, Operand, Program, Rule, Scratch,
-};
+use gristmill_vir0::{AccArray, AccKind, Arg, Instr, Limits, Op, Operand, Program, Rule, Scratch};
 use Operand::{Imm, Reg};
 
 /// A program that must be refused.
@@ -113,14 +111,7 @@ pub fn scratch(op: Op, array: u8, index: Operand) -> Instr {
 }
 
 /// What uses scratch memory inside an `each`.
-pub const SHARED: [Op; 6] = [
-    Op::SLd,
-    Op::SAdd,
-    Op::SMin,
-    Op::SMax,
-    Op::SOr,
-    Op::SXor,
-];
+pub const SHARED: [Op; 6] = [Op::SLd, Op::SAdd, Op::SMin, Op::SMax, Op::SOr, Op::SXor];
 
 /// A program that declares two of everything, and does nothing.
 pub fn base() -> Program {

@@ -1,0 +1,8 @@
+//! How the mill cuts files for a job: what chunks see around them, where they begin, how they are split.
+//!
+//! `world` has an opcode that compares everything it is shown with what the file holds there.
+
+mod files;
+mod splits;
+mod streams;
+mod world;
