@@ -166,7 +166,16 @@ fn run(args: &Args) -> Result<(), String> {
     }
     println!("{table}");
     if let Some(file) = &args.record {
-        let command: Vec<String> = std::env::args().skip(1).collect();
+        let mut command = Vec::new();
+        let mut given = std::env::args().skip(1);
+        while let Some(argument) = given.next() {
+            // Where inputs and the record are says nothing about the figures.
+            if ["--data", "--record"].contains(&argument.as_str()) {
+                given.next();
+            } else {
+                command.push(argument);
+            }
+        }
         let text = format!(
             "\n{}\n\nCommand: `gristmill-bench {}`\n\n{table}",
             machine(),

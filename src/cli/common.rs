@@ -55,6 +55,15 @@ pub enum Sort {
 }
 
 impl SourceArgs {
+    /// Whether standard input is among what is read, which can be read once.
+    pub fn is_stream(&self) -> bool {
+        let stdin = Path::new("-");
+        match &self.files_from {
+            Some(list) => list == stdin,
+            None => self.paths.is_empty() || self.paths.iter().any(|path| path == stdin),
+        }
+    }
+
     /// Whether files come by path.
     pub fn sorted(&self) -> bool {
         self.sort == Sort::Path

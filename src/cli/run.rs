@@ -87,7 +87,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         (true, false) => RunRows::None,
         (false, false) => RunRows::Text,
     };
-    let job = job(args, program, rows, false)?;
+    let job = job(args, program, rows, None)?;
     let mut output = common::stdout()?;
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {
@@ -109,8 +109,17 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     Ok(ended.code(0))
 }
 
-fn job(args: &RunArgs, program: Program, rows: RunRows, sums: bool) -> Result<Arc<RunJob>, String> {
-    let builder = RunJob::builder(program).rows(rows).sums(sums);
+/// The job; of one that is checked, with chunks of this size.
+fn job(
+    args: &RunArgs,
+    program: Program,
+    rows: RunRows,
+    checked: Option<usize>,
+) -> Result<Arc<RunJob>, String> {
+    let mut builder = RunJob::builder(program).rows(rows);
+    if let Some(size) = checked {
+        builder = builder.max_chunk(size).sums(true);
+    }
     let given = args.arg.iter();
     let builder = given.fold(builder, |builder, (name, value)| builder.arg(name, *value));
     builder
@@ -119,9 +128,9 @@ fn job(args: &RunArgs, program: Program, rows: RunRows, sums: bool) -> Result<Ar
         .map_err(|error| error.to_string())
 }
 
-/// The chunk sizes that are compared: from the alignment, or what the mill takes, to the largest that the program takes.
+/// The chunk sizes that are compared: from the alignment, or what is not too slow, to the largest that the program takes.
 fn sizes(program: &Program) -> Vec<usize> {
-    const LEAST: usize = 4096;
+    const LEAST: usize = 512;
     let program = program.verified().program();
     let (align, most) = (program.align as usize, program.chunk as usize);
     let unit = align.max(LEAST);
@@ -131,19 +140,27 @@ fn sizes(program: &Program) -> Vec<usize> {
         .map(|times| unit * times)
         .filter(|size| *size < most)
         .collect();
+    if sizes.is_empty() && align < most {
+        sizes.push(align);
+    }
     sizes.push(most);
     sizes
 }
 
 fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
+    if args.source.is_stream() {
+        return Err(
+            "standard input can be read once, and --check reads several times; name files".into(),
+        );
+    }
     let mut first: Option<(usize, BTreeMap<PathBuf, u32>)> = None;
     let mut worst = 0;
     let mut differing = 0;
     let sizes = sizes(program);
     for &size in &sizes {
-        let job = job(args, program.clone(), RunRows::None, true)?;
+        let job = job(args, program.clone(), RunRows::None, Some(size))?;
         let engine = EngineArgs {
-            // The mill takes whole blocks, and cuts them down to what the program takes.
+            // The mill takes whole blocks, and cuts them down to what the job takes.
             chunk_size: size.next_multiple_of(4096),
             ..args.engine.clone()
         };
@@ -178,7 +195,9 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
     }
     let files = first.map_or(0, |(_, sums)| sums.len());
     let shown: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    let verdict = if differing == 0 {
+    let verdict = if sizes.len() == 1 {
+        "nothing to compare, as the program takes one size only: answers"
+    } else if differing == 0 {
         "the same answers"
     } else {
         "different answers"

@@ -66,6 +66,7 @@ pub struct RunJobBuilder {
     program: Program,
     args: BTreeMap<String, u32>,
     rows: RunRows,
+    max_chunk: usize,
     sums: bool,
 }
 
@@ -81,6 +82,14 @@ impl RunJobBuilder {
     #[must_use]
     pub fn rows(mut self, rows: RunRows) -> Self {
         self.rows = rows;
+        self
+    }
+
+    /// Chunks are no larger than this, in bytes, cut down to a multiple of the program's alignment. Default: what the
+    /// program takes.
+    #[must_use]
+    pub fn max_chunk(mut self, bytes: usize) -> Self {
+        self.max_chunk = bytes;
         self
     }
 
@@ -132,6 +141,7 @@ impl RunJobBuilder {
             program: self.program.verified().clone(),
             args,
             rows: self.rows,
+            max_chunk: self.max_chunk,
             opcode: OnceLock::new(),
             total: Mutex::new(total),
             sums: self.sums.then(Mutex::default),
@@ -156,6 +166,7 @@ pub struct RunJob {
     program: Verified,
     args: [u32; PROGRAM_ARGS],
     rows: RunRows,
+    max_chunk: usize,
     /// Where the kernel has bound the program.
     opcode: OnceLock<u32>,
     total: Mutex<RunTotal>,
@@ -179,6 +190,7 @@ impl RunJob {
             program,
             args: BTreeMap::new(),
             rows: RunRows::default(),
+            max_chunk: usize::MAX,
             sums: false,
         }
     }
@@ -311,11 +323,12 @@ impl Job for RunJob {
 
     fn geometry(&self) -> Geometry {
         let program = self.program.program();
+        let align = program.align as usize;
         Geometry {
             before: program.before.into(),
             after: program.after.into(),
-            align: program.align as usize,
-            max_chunk: program.chunk as usize,
+            align,
+            max_chunk: self.max_chunk.clamp(align, program.chunk as usize),
             split: true,
         }
     }

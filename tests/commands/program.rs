@@ -262,6 +262,19 @@ fn a_program_that_depends_on_where_chunks_begin_is_found_out() {
     );
     assert!(done.err.contains("6-600001: chunks of"), "{done:?}");
     assert!(!done.err.contains("1-1:"), "{done:?}");
+    // Small chunks, too; and it is said where there is nothing to compare.
+    for (chunk, said) in [("64", "different answers"), ("1", "nothing to compare")] {
+        written(
+            tree.path(),
+            "small.vasm",
+            &format!(".chunk {chunk}\n{source}"),
+        );
+        let done = gristmill(tree.path(), &["run", "--check", "small.vasm", "2-4095"]);
+        assert!(done.text().starts_with(said), "{done:?}");
+    }
+    let stream = gristmill_reading(tree.path(), &["run", "--check", "chunks.vasm"], b"x");
+    assert_eq!(stream.code, Some(2));
+    assert!(stream.err.contains("name files"), "{stream:?}");
 }
 
 #[test]

@@ -138,7 +138,7 @@ pub struct Results {
     pub accs: Vec<u64>,
     /// The records, by position and then value.
     pub records: Vec<Record>,
-    /// Instructions executed: windows of a vectorised interpreter each count.
+    /// Instructions executed, those of each window counted: the same for every interpreter, when there are results.
     pub steps: u64,
 }
 

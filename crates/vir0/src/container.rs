@@ -353,8 +353,7 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
     let crc = crc32c::crc32c(&bytes[..end]);
     reader.bytes = body;
     let parsed = sections(&mut reader);
-    // What is wrong with the contents says more than that the checksum is wrong too, but a program with a wrong checksum
-    // is refused whatever its contents.
+    // A wrong checksum comes first: what else is wrong is then damage, and where it shows says little.
     if crc != u32::from_le_bytes(*stored) {
         return Err(DecodeError {
             offset: end,

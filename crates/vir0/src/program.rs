@@ -159,7 +159,7 @@ impl fmt::Display for AccKind {
 pub struct Debug {
     /// The source's name.
     pub source: String,
-    /// The line of each instruction, from 1 on.
+    /// The line of each instruction. The assembler counts from 1.
     pub lines: Vec<u32>,
 }
 
