@@ -245,7 +245,7 @@ fn declared() -> Program {
 /// A program whose instructions are mostly well-formed and whose blocks are closed, and the bytes that are left for data.
 /// The first byte says how many instructions there are; each takes four bytes.
 ///
-/// A legal one leaves out what its place forbids, so that only its cost can be too high.
+/// A legal one leaves out what its place forbids, so that only its cost can be too high, and shows what it computes.
 fn structured(input: &[u8], legal: bool) -> (Program, &[u8]) {
     let mut program = declared();
     let Some((count, rest)) = input.split_first() else {
@@ -283,7 +283,9 @@ fn structured(input: &[u8], legal: bool) -> (Program, &[u8]) {
                 open.pop();
             }
             Op::End => {
-                open.pop();
+                if open.pop() == Some(Op::Each) && legal {
+                    program.code.extend(shown());
+                }
             }
             _ => {}
         }
@@ -315,8 +317,47 @@ fn structured(input: &[u8], legal: bool) -> (Program, &[u8]) {
         a: 0,
         b: Operand::Reg(0),
     };
-    program.code.extend(open.iter().map(|_| end));
+    while let Some(op) = open.pop() {
+        if op == Op::Each && legal {
+            program.code.extend(shown());
+        }
+        program.code.push(end);
+    }
+    if legal {
+        program.code.extend(shown());
+        program.code.extend(scratch_shown());
+    }
     (program, &rest[words.len() * 4..])
+}
+
+/// Every register into an accumulator: without it, most of what an instruction computes would never be seen.
+fn shown() -> impl Iterator<Item = Instr> {
+    (0..8).map(|register: u8| Instr {
+        op: Op::Acc,
+        dst: 0,
+        a: register,
+        b: Operand::Imm(u32::from(register) % 4),
+    })
+}
+
+/// Every scratch word too.
+fn scratch_shown() -> impl Iterator<Item = Instr> {
+    let words = (0..16).map(|word| (0, word)).chain([(1, 0)]);
+    words.flat_map(|(array, word)| {
+        let load = Instr {
+            op: Op::SLd,
+            dst: 0,
+            a: array,
+            b: Operand::Imm(word),
+        };
+        let show = Instr {
+            op: Op::Acc,
+            dst: 2,
+            a: 0,
+            b: Operand::Imm(200 + word + 16 * u32::from(array)),
+        };
+        [load, show]
+    })
 }
 
 /// An instruction with the fields of its opcode.

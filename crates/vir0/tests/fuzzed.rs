@@ -84,7 +84,7 @@ fn verifier() {
 
 #[test]
 fn run() {
-    fuzz("run", 20_000, targets::run);
+    fuzz("run", 60_000, targets::run);
 }
 
 #[test]

@@ -227,8 +227,9 @@ fn wrapping(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + 
         );
         let part = [vec![when()], nested(repeat(trips), 1, &body), vec![end()]].concat();
         refuse(format!("2^64 as {trips} trips in an if"), chunked(1, part));
-        let code = costing(1 << (64 - bits)).repeat(1 << bits.min(5));
+        // More parts have no room in a program.
         if bits <= 5 {
+            let code = body.repeat(1 << bits);
             refuse(format!("2^64 as {trips} parts"), chunked(1, code.clone()));
             let code = nested(each(1), 1, &code);
             refuse(
