@@ -283,7 +283,8 @@ fn structured(input: &[u8], legal: bool) -> (Program, &[u8]) {
                 open.pop();
             }
             Op::End => {
-                if open.pop() == Some(Op::Each) && legal {
+                let closed = open.pop();
+                if closed == Some(Op::Each) && legal {
                     program.code.extend(shown());
                 }
             }
