@@ -37,7 +37,7 @@ pub const MAX_ACCS: usize = 1024;
 /// What a mill lets a program cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Instructions for the largest chunk that the program takes.
+    /// Instructions for the largest chunk that the program takes. With `u64::MAX`, where costs saturate, none is too many.
     pub cost: u64,
 }
 
