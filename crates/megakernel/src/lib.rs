@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod device;
 pub mod kernel;
 pub mod opcode;
 pub mod programs;

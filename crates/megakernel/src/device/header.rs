@@ -1,0 +1,77 @@
+//! The numbers that the device source shares with the Rust crates, as `kernel/numbers.h`: they exist once, there.
+
+use gristmill_vir0::isa::Op;
+use std::fmt::Write;
+
+/// Constants of a module, each as `GM_` with a prefix and its own name.
+macro_rules! numbers {
+    ($($prefix:literal, $($module:ident)::+: $($name:ident)*;)*) => {
+        &[$({
+            use $($module)::+ as module;
+            &[$((concat!("GM_", $prefix, stringify!($name)), module::$name as u32)),*]
+        }),*]
+    };
+}
+
+const NUMBERS: &[&[(&str, u32)]] = numbers! {
+    "", gristmill_protocol: SLOT_WORDS STATUS_WORD OPCODE_WORD TENANT_WORD PRIORITY_WORD ARG0_WORD ARGS_PER_SLOT CONTROL_MIN_WORDS;
+    "SLOT_", gristmill_protocol::slot: CLAIMED DONE WAIT_IO YIELD REQUEUE FAULT;
+    "CONTROL_", gristmill_protocol::control: SHUTDOWN DONE_COUNT TENANT_MASKS TENANT_MASK_WORDS TENANT_QUOTAS TENANT_QUOTA_WORDS
+        TENANT_FAIRNESS TENANT_FAIRNESS_WORDS METRICS METRIC_WORDS EPOCH PRIORITY_STARVATION PRIORITY_FAIRNESS;
+    "PRIORITY_", gristmill_protocol::priority: COUNT AGEING_CLAIMS;
+    "OP_", gristmill_protocol::opcode: NOP STORE_U32 ATOMIC_ADD LOAD_U32 COMPARE_SWAP MEMCPY DFA_STEP BATCH_FENCE SCAN HISTOGRAM
+        LINES CRC32C LOAD_MISS PRINTF PACKED_SLOT SHUTDOWN TENANT_BASE TENANT_SHIFT RESERVED_BIT FENCE_ARG_SLOTS
+        FENCE_ARG_GENERATION;
+    "FAULT_", gristmill_protocol::fault: NONE UNKNOWN_OPCODE TENANT_MASKED QUOTA INDEX_OUT_OF_RANGE BAD_PACKED_SLOT BAD_ARGUMENT
+        CHUNK_NOT_LENT WORKER_PANICKED BAD_TENANT NO_SUCH_JOB NO_SUCH_PROGRAM FOREIGN_OPCODE SCRATCH_INDEX ACC_INDEX
+        AREA_TOO_SMALL;
+    "COMPLETION_", gristmill_protocol::completion: WORDS SEQ SLOT STATUS FAULT RESULT0 RECORDS FLAGS FLAG_OVERFLOW;
+    "DEBUG_", gristmill_protocol::debug: RECORD_WORDS;
+    "STREAM_", gristmill_protocol::stream: ARG_CHUNK ARG_START ARG_LEN ARG_JOB ARG_MODE ARG_OFFSET_LO ARG_OFFSET_HI ARG_RESUME
+        ARG_AFTER ARG_BEFORE MODE_MASK MODE_ANY MODE_COUNT_LINES MODE_LINES MODE_ALL WANT_NEWLINES WANT_NUL NONE
+        RESULT_MATCHES RESULT_NEWLINES RESULT_FIRST_NEWLINE RESULT_LAST_NEWLINE RESULT_EDGES RESULT_FIRST_NUL
+        RESULT_RESUME RESULT_FIRST_MATCH HEAD_MATCH TAIL_MATCH RESULT_COUNT RESULT_CRC HISTOGRAM_WORDS
+        HISTOGRAM_RECORDS;
+    "PROGRAM_", gristmill_protocol::program: ARG_CHUNK_AFTER ARG_START ARG_LEN ARG_OFFSET_LO ARG_OFFSET_HI ARG_FIRST PROGRAM_ARGS
+        CHUNK_BITS MAX_CHUNK_INDEX ACC_WORDS;
+    "IO_", gristmill_protocol::io: IO_SLOT_WORDS IO_SLOT_COUNT;
+    "IO_", gristmill_protocol::io::io_word: OP_TYPE SRC_HANDLE DST_HANDLE OFFSET_LO OFFSET_HI BYTE_COUNT STATUS TAG;
+    "IO_OP_", gristmill_protocol::io::io_op: READ WRITE FENCE LANDED;
+    "IO_STATUS_", gristmill_protocol::io::io_status: OK ERROR;
+    "VIR0_", gristmill_vir0::verify: MAX_DEPTH MAX_SCRATCH MAX_SCRATCH_WORDS MAX_ACCS MAX_ARGS;
+};
+
+/// The text of `kernel/numbers.h`.
+pub fn numbers() -> String {
+    let mut text = String::from(
+        "/* Generated from the crates gristmill-protocol and gristmill-vir0: do not edit. Run\n \
+         * UPDATE_KERNEL=1 cargo test -p gristmill-megakernel --lib header */\n",
+    );
+    for (name, value) in NUMBERS.iter().copied().flatten() {
+        let _infallible = writeln!(text, "#define {name} {value}u");
+    }
+    for op in Op::ALL {
+        let name = op.mnemonic().to_uppercase().replace('.', "_");
+        let _infallible = writeln!(text, "#define GM_VIR0_{name} {}u", *op as u32);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn the_kernel_has_the_numbers_of_the_crates() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernel/numbers.h");
+        let text = super::numbers();
+        if std::env::var_os("UPDATE_KERNEL").is_some() {
+            std::fs::write(&path, &text).expect("the kernel's folder can be written");
+        }
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            there == text,
+            "kernel/numbers.h is stale: see its first lines"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! What the back ends of real devices share: the device source, and what it works with in memory.
+
+pub mod header;
