@@ -9,6 +9,7 @@ use crate::{ScanMode, ScanSet, StreamJob};
 use gristmill_protocol::program::{ProgramArgs, ACC_WORDS};
 use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::stream::StreamArgs;
+use gristmill_protocol::Priority;
 use gristmill_protocol::{completion, opcode, PipelineError};
 use gristmill_vir0::{container, verify, Limits, Verified};
 use std::ops::Range;
@@ -113,6 +114,7 @@ impl LoggedKernel {
         };
         let right = words.status == slot::PUBLISHED
             && words.tenant == 0
+            && Priority::from_word(words.priority).is_some()
             && matches!(result.status, slot::DONE | slot::FAULT)
             && visible.len() == slot.digest.len as usize
             && area == result.area.len()
