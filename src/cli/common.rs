@@ -3,6 +3,8 @@
 use super::progress::{Estimate, Shown};
 use super::report;
 use crate::jobs::Job;
+use crate::megakernel::backend::cpu::CpuBackend;
+use crate::megakernel::Backend;
 use crate::mill::{Control, Mill, RunReport};
 use crate::source::{FileList, Source, Stdin, Tree};
 use crate::uring::reader::ReadPathChoice;
@@ -155,6 +157,19 @@ pub enum BackendChoice {
     Cpu,
 }
 
+impl BackendChoice {
+    /// The back end of this name.
+    ///
+    /// # Errors
+    /// Where it is not to be had, in words.
+    pub fn open(self) -> Result<Box<dyn Backend>, String> {
+        match self {
+            // Both choices name the same back end while there is one.
+            BackendChoice::Auto | BackendChoice::Cpu => Ok(Box::new(CpuBackend)),
+        }
+    }
+}
+
 /// Read paths by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ReadPathArg {
@@ -205,7 +220,7 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "not a size; write a number of bytes, such as 262144 or 256K".into())
 }
 
-/// Whether a progress display is wanted.
+/// What a run tells beside its rows.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReportArgs {
     /// End with the path that was taken, on standard error: back end, read path, bytes by path, queue depth, time by
@@ -216,6 +231,13 @@ pub struct ReportArgs {
     /// Show no progress. It is shown on a terminal only, and only when a run takes more than a second.
     #[arg(long)]
     pub no_progress: bool,
+
+    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is written over;
+    /// let it lie outside of what is read. A slot, which is a chunk of a file, takes 152 bytes, the file's path, and
+    /// its results: 1,024 bytes for `stats`, 8 for each record of `scan` and `run` and each accumulator. Standard input
+    /// and FIFOs, which cannot be read again, are kept in it whole.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// How a command ended, short of its own answer.
@@ -306,6 +328,15 @@ pub fn run<J: Job + 'static>(
     let control = control.on_error(move |error| {
         told.aside(|| complain(&report::file_error(error)));
     });
+    let control = match &args.record {
+        Some(path) => control.record(File::create(path).map_err(|error| {
+            format!(
+                "{}: {error}; record to a file that can be written",
+                path.display()
+            )
+        })?),
+        None => control,
+    };
     let mut output = shown.writer(output);
     let result = mill.run(source, job, &mut output, &control);
     shown.finish();
@@ -322,11 +353,15 @@ pub fn run<J: Job + 'static>(
             ));
         }
     }
+    if let Err(error) = &report.record {
+        failed = true;
+        complain(&error.to_string());
+    }
     if args.stats {
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(report::text(&report).as_bytes());
     }
-    let interrupted = report.stopped && report.output.is_ok();
+    let interrupted = report.stopped && report.output.is_ok() && report.record.is_ok();
     if interrupted {
         complain("interrupted: what was done so far is above");
     }

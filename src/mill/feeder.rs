@@ -14,6 +14,7 @@ use crate::jobs::Job;
 use crate::source::{Entry, Origin};
 use gristmill_ingest::reader::{ChunkReader, Landed, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
+use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -253,6 +254,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             mode,
             owner: self.index,
             first_part: true,
+            args: [0; ARGS_PER_SLOT],
         };
         if let Err(error) = publish(run, token, flight, 0) {
             run.hand_in(piece, Landing::failed(error.to_string()));

@@ -12,6 +12,7 @@
 //! - `outbox`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
 //! - `halo`: where a chunk's own bytes lie in its buffer and what is around them, for jobs that look beyond them.
 //! - `split`: a chunk in parts, for jobs whose records overflow.
+//! - `record`: finished slots on their way into a ring log, where one is wanted.
 //!
 //! What is bounded: chunk buffers (their number is fixed when the run starts), rows that cannot be written yet
 //! ([`HELD_ROWS_BYTES`], then only the file that is being written goes on), rows on their way out, open files (two
@@ -21,6 +22,7 @@ mod collector;
 mod feeder;
 mod halo;
 mod outbox;
+mod record;
 mod report;
 mod run;
 mod split;
@@ -31,11 +33,13 @@ use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_megakernel::backend::cpu::CpuBackend;
+use gristmill_megakernel::log::LoggedKernel;
 use gristmill_megakernel::{Backend, FeederFactory, KernelConfig, Lease};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkMemory, RingConfig};
 use halo::Layout;
-use run::{Run, RunConfig};
+use record::{LogOutput, Recorder};
+use run::{Port, Run, RunConfig};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -174,6 +178,7 @@ pub struct Control {
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
     errors: Option<Arc<Mutex<ErrorSink>>>,
+    record: Arc<Mutex<Option<LogOutput>>>,
 }
 
 impl Control {
@@ -189,6 +194,15 @@ impl Control {
     #[must_use]
     pub fn on_error(mut self, sink: impl FnMut(&FileError) + Send + 'static) -> Self {
         self.errors = Some(Arc::new(Mutex::new(Box::new(sink))));
+        self
+    }
+
+    /// Records every slot of the next run in a ring log, which [`Replay`](crate::replay::Replay) runs again; the log's
+    /// format is that of [`gristmill_megakernel::log`]. The run ends when `log` cannot be written: see
+    /// [`RunReport::record`].
+    #[must_use]
+    pub fn record(self, log: impl Write + Send + 'static) -> Self {
+        *run::lock(&self.record) = Some(Box::new(log));
         self
     }
 
@@ -297,31 +311,51 @@ impl Mill {
                 Box::new(move |_worker| feeder::start(run, reader)) as FeederFactory
             })
             .collect();
+        let record_words = job.record_words().max(RECORD_WORDS);
         let mut kernel = backend.launch(
             KernelConfig {
                 workers: settings.workers,
                 ring,
                 chunks: memory,
-                record_words: job.record_words().max(RECORD_WORDS),
+                record_words,
                 lease: Lease::default(),
             },
             job.stream_job().into_iter().collect(),
             feeders,
         )?;
         job.prepare(&kernel)?;
+        let log = run::lock(&control.record).take();
+        let recorder = log.map(|log| {
+            let opcode = job.opcode();
+            let program = kernel.programs().get(opcode);
+            let about = LoggedKernel {
+                backend: backend.name().to_owned(),
+                record_words,
+                chunk_bytes: u32::try_from(layout.buffer()).unwrap_or(u32::MAX),
+                jobs: job.stream_job().into_iter().collect(),
+                programs: program
+                    .map(|program| (opcode, program))
+                    .into_iter()
+                    .collect(),
+            };
+            Recorder::begin(log, about).map(|recorder| Mutex::new(Some(recorder)))
+        });
+        let recorder = recorder.transpose()?;
         let completions = kernel.take_completions().ok_or_else(|| {
             PipelineError::Backend(
                 "the kernel's completions were taken already; launch a kernel for each run".into(),
             )
         })?;
-        run.attach(
-            kernel.submitter().clone(),
-            kernel.records().clone(),
-            completions,
-        );
+        let port = Port {
+            submitter: kernel.submitter().clone(),
+            records: kernel.records().clone(),
+            recorder,
+        };
+        run.attach(port, completions);
         let written = run.pump_output(output, control);
         let stats = kernel.stats();
         kernel.shutdown()?;
-        run.report(started.elapsed(), backend.name(), &stats, written)
+        let record = run.end_record();
+        run.report(started.elapsed(), backend.name(), &stats, written, record)
     }
 }

@@ -109,6 +109,8 @@ pub struct RunReport {
     pub stopped: bool,
     /// How writing the output went. After an error no more was written, and the run ended.
     pub output: io::Result<()>,
+    /// How writing the ring log went, if there is one. After an error the run ended.
+    pub record: Result<(), PipelineError>,
 }
 
 impl RunReport {

@@ -3,6 +3,7 @@
 use super::collector::Collector;
 use super::halo::{Carry, Layout};
 use super::outbox::Outbox;
+use super::record::Recorder;
 use super::report::{FileError, ReadTotals, RunReport, StageTimes};
 use super::split::Parts;
 use super::{Control, HELD_ROWS_BYTES};
@@ -10,7 +11,7 @@ use crate::jobs::Job;
 use crate::source::{Entry, Item, Source};
 use gristmill_ingest::reader::{ReadPathChoice, ReaderStats};
 use gristmill_megakernel::KernelStats;
-use gristmill_protocol::PipelineError;
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{ChunkBuf, Completions, LentChunk, RecordMemory, Submitter};
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -107,13 +108,16 @@ pub(super) struct Flight {
     pub mode: u32,
     pub owner: usize,
     pub first_part: bool,
+    /// What was published: set when it is.
+    pub args: [u32; ARGS_PER_SLOT],
 }
 
 /// The ends of the kernel that the run uses, there once it is launched.
-#[derive(Debug)]
 pub(super) struct Port {
     pub submitter: Submitter,
     pub records: RecordMemory,
+    /// Where finished slots are recorded, if they are.
+    pub recorder: Option<Mutex<Option<Recorder>>>,
 }
 
 struct Listing {
@@ -213,10 +217,19 @@ impl<J: Job> Run<J> {
     }
 
     /// Joins the run to its kernel. The feeders idle until then.
-    pub fn attach(&self, submitter: Submitter, records: RecordMemory, completions: Completions) {
+    pub fn attach(&self, port: Port, completions: Completions) {
         *lock(&self.collector) = Some(Collector::new(completions));
-        let _already = self.port.set(Port { submitter, records });
+        let _already = self.port.set(port);
         self.wake();
+    }
+
+    /// Ends the log, if there is one. What finishes later is not recorded.
+    pub fn end_record(&self) -> Result<(), PipelineError> {
+        let recorder = self.port.get().and_then(|port| port.recorder.as_ref());
+        match recorder.and_then(|recorder| lock(recorder).take()) {
+            Some(recorder) => recorder.finish(),
+            None => Ok(()),
+        }
     }
 
     /// Wakes workers that sleep: there is something to do for their feeders.
@@ -467,6 +480,7 @@ impl<J: Job> Run<J> {
         backend: &'static str,
         kernel: &KernelStats,
         written: Written,
+        record: Result<(), PipelineError>,
     ) -> Result<RunReport, PipelineError> {
         let totals = std::mem::take(&mut *lock(&self.totals));
         let report = RunReport {
@@ -491,6 +505,7 @@ impl<J: Job> Run<J> {
             },
             stopped: self.control.stopped(),
             output: written.result,
+            record,
         };
         report.validate()?;
         Ok(report)

@@ -13,6 +13,7 @@
 pub mod backend;
 pub mod device;
 pub mod kernel;
+pub mod log;
 pub mod opcode;
 pub mod programs;
 pub mod stream;
@@ -24,6 +25,7 @@ pub use gristmill_protocol::{
 };
 pub use gristmill_vir0 as vir0;
 pub use kernel::{Kernel, KernelStats};
+pub use log::{RingLog, RingLogReader};
 pub use programs::ProgramTable;
 pub use stream::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
 pub use tenant::{TenantHandle, TenantRegistry};

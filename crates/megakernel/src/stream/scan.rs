@@ -53,7 +53,8 @@ pub struct ScanSet {
     engine: Engine,
     mode: ScanMode,
     longest: usize,
-    patterns: usize,
+    patterns: Vec<Box<[u8]>>,
+    case_insensitive: bool,
 }
 
 impl std::fmt::Debug for ScanSet {
@@ -61,7 +62,7 @@ impl std::fmt::Debug for ScanSet {
         write!(
             f,
             "ScanSet({} patterns by {})",
-            self.patterns,
+            self.patterns.len(),
             self.engine_name()
         )
     }
@@ -108,7 +109,8 @@ impl ScanSet {
             engine,
             mode,
             longest: longest.unwrap_or(0),
-            patterns: patterns.len(),
+            patterns: patterns.iter().map(|p| p.as_ref().into()).collect(),
+            case_insensitive,
         })
     }
 
@@ -116,6 +118,21 @@ impl ScanSet {
     /// either side.
     pub fn longest(&self) -> usize {
         self.longest
+    }
+
+    /// The patterns, in the order of their numbers.
+    pub fn patterns(&self) -> &[Box<[u8]>] {
+        &self.patterns
+    }
+
+    /// Whether ASCII letters match in either case.
+    pub fn case_insensitive(&self) -> bool {
+        self.case_insensitive
+    }
+
+    /// What the set is asked for.
+    pub fn mode(&self) -> ScanMode {
+        self.mode
     }
 
     /// What searches, for reports.
