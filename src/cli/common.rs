@@ -3,8 +3,7 @@
 use super::progress::{Estimate, Shown};
 use super::report;
 use crate::jobs::Job;
-use crate::megakernel::backend::cpu::CpuBackend;
-use crate::megakernel::Backend;
+use crate::megakernel::backend::{self, BackendName, Opened};
 use crate::mill::{Control, Mill, RunReport};
 use crate::source::{FileList, Source, Stdin, Tree};
 use crate::uring::reader::ReadPathChoice;
@@ -126,9 +125,8 @@ pub struct EngineArgs {
     )]
     pub workers: usize,
 
-    /// Where the kernel runs. This build has one back end, `cpu`; `auto` takes the best there is.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    pub backend: BackendChoice,
+    #[command(flatten)]
+    pub backend: BackendArgs,
 
     /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), or `auto`: io_uring, and pread where it
     /// is refused.
@@ -148,25 +146,43 @@ pub struct EngineArgs {
     pub direct: bool,
 }
 
+/// Where the kernel runs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BackendArgs {
+    /// Where the kernel runs: `cpu` (threads), `opencl`, or `auto`: an OpenCL GPU if there is one, else threads. See
+    /// `gristmill doctor`.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    backend: BackendChoice,
+
+    /// The device of --backend opencl, by its number in `gristmill doctor`. Without it the first that can run the
+    /// kernel, GPUs first.
+    #[arg(long, value_name = "N")]
+    device: Option<usize>,
+}
+
 /// Back ends by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum BackendChoice {
+enum BackendChoice {
     /// The best there is.
     Auto,
     /// Worker threads.
     Cpu,
+    /// An OpenCL device.
+    Opencl,
 }
 
-impl BackendChoice {
-    /// The back end of this name.
+impl BackendArgs {
+    /// The back end that was asked for.
     ///
     /// # Errors
     /// Where it is not to be had, in words.
-    pub fn open(self) -> Result<Box<dyn Backend>, String> {
-        match self {
-            // Both choices name the same back end while there is one.
-            BackendChoice::Auto | BackendChoice::Cpu => Ok(Box::new(CpuBackend)),
-        }
+    pub fn open(&self) -> Result<Opened, String> {
+        let name = match self.backend {
+            BackendChoice::Auto => BackendName::Auto,
+            BackendChoice::Cpu => BackendName::Cpu,
+            BackendChoice::Opencl => BackendName::OpenCl,
+        };
+        backend::open(name, self.device).map_err(|error| error.to_string())
     }
 }
 
@@ -187,9 +203,8 @@ impl EngineArgs {
     /// # Errors
     /// A value out of range, in words.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
-        // Both choices name the same back end while there is one.
-        let (BackendChoice::Auto | BackendChoice::Cpu) = self.backend;
         Mill::builder()
+            .backend(self.backend.open()?)
             .workers(self.workers)
             .chunk_bytes(self.chunk_size)
             .depth(self.depth)

@@ -1,6 +1,6 @@
 //! `gristmill replay`: a recorded run once more, compared word by word.
 
-use super::common::{self, BackendChoice};
+use super::common::{self, BackendArgs};
 use super::report;
 use crate::mill::FileError;
 use crate::replay::{Replay, SlotName};
@@ -17,9 +17,8 @@ pub struct ReplayArgs {
     /// The ring log that --record has written
     log: PathBuf,
 
-    /// Where the kernel runs. This build has one back end, `cpu`; `auto` takes the best there is.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    backend: BackendChoice,
+    #[command(flatten)]
+    backend: BackendArgs,
 
     /// Worker threads, at most 256.
     #[arg(short = 'j', long, value_name = "NUM", default_value_t = 1)]
@@ -36,7 +35,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         .map_err(|error| format!("{shown}: {error}; name a file that --record has written"))?;
     let told = |error| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, file)).map_err(told)?;
-    let backend = args.backend.open()?;
+    let backend = args.backend.open()?.backend;
     let report = Replay::new(&*backend)
         .workers(args.workers)
         .run(&mut log)

@@ -473,7 +473,16 @@ impl<J: Job> Collector<J> {
         open.sort_unstable();
         for sequence in open {
             let bytes = self.files.get(&sequence).map_or(0, |file| file.bytes);
-            self.close(run, sequence, FileEnd::Skipped { bytes });
+            let end = match run.broken.get() {
+                None => FileEnd::Skipped { bytes },
+                Some(_) => FileEnd::Failed {
+                    offset: bytes,
+                    error: PipelineError::Backend(
+                        "not read further, as the kernel had failed; run again for it alone".into(),
+                    ),
+                },
+            };
+            self.close(run, sequence, end);
         }
         for (_, mut rows) in std::mem::take(&mut self.ended) {
             run.outbox.rows(&mut rows, false);

@@ -173,8 +173,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Bytes of a stream whose chunks have surroundings: they come behind what was carried.
     fn take_of_stream(&mut self, piece: Piece, landing: Landing, mut buffer: ChunkBuf) {
         let layout = self.run.config.layout;
-        let landing =
-            super::run::lock(&piece.file.carry).landed(&layout, buffer.as_mut_slice(), landing);
+        let mut carry = super::run::lock(&piece.file.carry);
+        let landing = carry.landed(&layout, buffer.as_mut_slice(), landing);
+        let copied = carry.take_copied();
+        drop(carry);
+        self.run.bounced.fetch_add(copied, Ordering::Relaxed);
         if landing.bytes == 0 && !landing.end && landing.error.is_none() {
             // Not a chunk yet: its number is taken again, when more has been read.
             self.run.give_chunk(self.index, buffer);

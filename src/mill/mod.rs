@@ -33,10 +33,11 @@ use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_megakernel::backend::cpu::CpuBackend;
+use gristmill_megakernel::backend::Opened;
 use gristmill_megakernel::log::LoggedKernel;
-use gristmill_megakernel::{Backend, FeederFactory, KernelConfig, Lease};
+use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{ChunkMemory, RingConfig};
+use gristmill_ring::RingConfig;
 use halo::Layout;
 use record::{LogOutput, Recorder};
 use run::{Port, Run, RunConfig};
@@ -76,9 +77,17 @@ pub struct MillBuilder {
     read_path: ReadPathChoice,
     direct: bool,
     ordered: bool,
+    backend: Opened,
 }
 
 impl MillBuilder {
+    /// Where the kernel runs. Default: the [`CpuBackend`]; [`open`](gristmill_megakernel::backend::open) finds others.
+    #[must_use]
+    pub fn backend(mut self, backend: Opened) -> Self {
+        self.backend = backend;
+        self
+    }
+
     /// Worker threads, each with a reader of its own. 0, the default, is one for each core.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
@@ -250,6 +259,10 @@ impl Mill {
             read_path: ReadPathChoice::Auto,
             direct: false,
             ordered: false,
+            backend: Opened {
+                backend: Arc::new(CpuBackend),
+                why: "the default".into(),
+            },
         }
     }
 
@@ -270,7 +283,7 @@ impl Mill {
     ) -> Result<RunReport, PipelineError> {
         let started = Instant::now();
         let settings = &self.settings;
-        let backend = CpuBackend;
+        let backend = &*settings.backend.backend;
         // Each reader has chunks for what it has in flight and for a batch of small files, and no slot is ever missing
         // for a chunk that has landed.
         let pool = chunks_per_worker(settings.depth);
@@ -284,7 +297,7 @@ impl Mill {
                 fix: "leave out direct reads, or declare larger chunks",
             });
         }
-        let (memory, tokens) = ChunkMemory::map(chunks, layout.buffer())?;
+        let (memory, tokens) = backend.chunk_memory(chunks, layout.buffer())?;
         let slots = chunks.next_power_of_two();
         let ring = RingConfig {
             slots,
@@ -314,7 +327,7 @@ impl Mill {
         let record_words = job.record_words().max(RECORD_WORDS);
         let mut kernel = backend.launch(
             KernelConfig {
-                workers: settings.workers,
+                workers: backend.workers(settings.workers),
                 ring,
                 chunks: memory,
                 record_words,
@@ -352,10 +365,21 @@ impl Mill {
             recorder,
         };
         run.attach(port, completions);
-        let written = run.pump_output(output, control);
+        let written = run.pump_output(&kernel, output, control);
         let stats = kernel.stats();
-        kernel.shutdown()?;
+        if let Err(error) = kernel.shutdown() {
+            // A kernel that had failed before has been told of.
+            if run.broken.get().is_none() {
+                return Err(error);
+            }
+        }
         let record = run.end_record();
-        run.report(started.elapsed(), backend.name(), &stats, written, record)
+        run.report(
+            started.elapsed(),
+            &settings.backend,
+            &stats,
+            written,
+            record,
+        )
     }
 }

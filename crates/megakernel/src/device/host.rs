@@ -111,25 +111,27 @@ impl Host {
             .fold(0, u32::wrapping_add)
     }
 
-    fn shutting_down(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-            || self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
-    }
-
+    /// Whether the device is to be launched no more.
     fn over(&self) -> bool {
-        self.shutting_down() || self.failure.get().is_some()
+        self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
+            || self.failure.get().is_some()
     }
 
-    /// The kernel runs no more, for this reason; the first one counts.
+    /// The kernel runs no more, for this reason; the first one counts. Feeders go on until they have seen that.
     fn fail(&self, error: PipelineError) {
         if self.failure.set(error).is_ok() {
-            self.stop();
+            self.leave();
         }
     }
 
     /// Asks everybody to leave.
     fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.leave();
+    }
+
+    /// Asks the device to leave.
+    fn leave(&self) {
         self.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
         self.ring.wake_workers();
     }
@@ -229,7 +231,6 @@ impl Host {
         let run = AssertUnwindSafe(|| {
             let mut feeder = make(index);
             let mut nap = FEEDER_NAPS.0;
-            // Feeders outlive a failure: they are told by whoever waits for them, and hand in what they have.
             loop {
                 match feeder.feed() {
                     Feed::Progress | Feed::Blocked => nap = FEEDER_NAPS.0,
