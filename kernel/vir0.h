@@ -198,8 +198,8 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
         gm_u32 more = words[3];
         gm_u32 op = fields & 127;
         /* Operand b is the register's value and no bit, or no bit of a register and the immediate. */
-        gm_u32 constant = fields >> 7 & 1;
-        gm_u32 keep = constant - 1;
+        gm_u32 immediate = fields >> 7 & 1;
+        gm_u32 keep = immediate - 1;
         gm_u32 *rd = r[fields >> 8 & 31];
         const gm_u32 *ra = r[fields >> 16 & 31];
         const gm_u32 *rb = r[fields >> 24 & 31];
@@ -285,7 +285,7 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
                 break;
             }
 #if GM_STRIP > 1
-            if (constant)
+            if (immediate)
                 gm_vir0_update_one(cells + (imm << wide), more >> 16, wide, wait, ra);
             else
 #endif
@@ -360,16 +360,16 @@ GM_FN void gm_vir0_fill(gm_u32 set, GM_LOCAL const gm_u32 *registers, gm_u32 (*r
 }
 
 /* Scratch words and accumulators as they are before a program runs. */
-GM_FN void gm_vir0_begin(GM_GLOBAL const gm_u32 *image, GM_LOCAL gm_u32 *local)
+GM_FN void gm_vir0_begin(GM_GLOBAL const gm_u32 *image, GM_LOCAL gm_u32 *memory)
 {
     gm_u32 scratch = image[GM_IMAGE_SCRATCH];
     gm_u32 words = GM_VIR0_CELLS + scratch + 2 * image[GM_IMAGE_ACCS];
     GM_GLOBAL const gm_u32 *minima = image + image[GM_IMAGE_MINIMA_PLACE];
     for (gm_u32 i = gm_lane(); i < words; i += GM_LANES)
-        local[i] = i == GM_VIR0_FAULT_WINDOW ? GM_VIR0_OVER : 0;
+        memory[i] = i == GM_VIR0_FAULT_WINDOW ? GM_VIR0_OVER : 0;
     gm_barrier();
     for (gm_u32 k = 0; k < image[GM_IMAGE_MINIMA]; k++) {
-        GM_LOCAL gm_u32 *first = local + GM_VIR0_CELLS + scratch + 2 * (minima[k] & 0xFFFF);
+        GM_LOCAL gm_u32 *first = memory + GM_VIR0_CELLS + scratch + 2 * (minima[k] & 0xFFFF);
         for (gm_u32 i = gm_lane(); i < 2 * (minima[k] >> 16); i += GM_LANES)
             first[i] = 0xFFFFFFFFu;
     }
@@ -377,7 +377,7 @@ GM_FN void gm_vir0_begin(GM_GLOBAL const gm_u32 *image, GM_LOCAL gm_u32 *local)
 }
 
 /* Runs a program to its end or first fault, in turn the code up to the next `each` and that `each`. */
-GM_FN void gm_vir0_execute(const gm_vir0_run_of *run, GM_GLOBAL const gm_u32 *image, GM_LOCAL gm_u32 *local)
+GM_FN void gm_vir0_execute(const gm_vir0_run_of *run, GM_GLOBAL const gm_u32 *image, GM_LOCAL gm_u32 *memory)
 {
     gm_u32 r[GM_VIR0_REGISTERS][GM_STRIP];
     gm_u32 wait[GM_STRIP];
@@ -407,12 +407,12 @@ GM_FN void gm_vir0_execute(const gm_vir0_run_of *run, GM_GLOBAL const gm_u32 *im
             start = words[0] >> 8 & 31;
             each = words[3];
             words = run->code + GM_IMAGE_INSTRUCTION * stop;
-            gm_vir0_fill(words[1], local, r);
+            gm_vir0_fill(words[1], memory, r);
             fresh = words[2];
         }
         /* Windows behind one that has faulted cannot matter. */
         for (; first < windows && first < lane.fault_window; first += GM_STRIP * GM_LANES) {
-            gm_vir0_fill(fresh, local, r);
+            gm_vir0_fill(fresh, memory, r);
             GM_VIR0_STRIP(i)
             {
                 wait[i] = first + i < windows ? 0 : GM_VIR0_OVER;
@@ -422,15 +422,15 @@ GM_FN void gm_vir0_execute(const gm_vir0_run_of *run, GM_GLOBAL const gm_u32 *im
         }
         if (top && gm_leader()) {
             for (gm_u32 k = 0; k < GM_VIR0_REGISTERS; k++)
-                local[k] = r[k][0];
-            local[GM_VIR0_NEXT] = wait[0];
+                memory[k] = r[k][0];
+            memory[GM_VIR0_NEXT] = wait[0];
         }
-        gm_local_min(local + GM_VIR0_FAULT_WINDOW, lane.fault_window);
+        gm_local_min(memory + GM_VIR0_FAULT_WINDOW, lane.fault_window);
         gm_barrier();
-        if (lane.fault_window != GM_VIR0_OVER && lane.fault_window == local[GM_VIR0_FAULT_WINDOW])
-            local[GM_VIR0_FAULT] = lane.fault;
+        if (lane.fault_window != GM_VIR0_OVER && lane.fault_window == memory[GM_VIR0_FAULT_WINDOW])
+            memory[GM_VIR0_FAULT] = lane.fault;
         from = stop + 1;
-        if (local[GM_VIR0_FAULT_WINDOW] != GM_VIR0_OVER || local[GM_VIR0_NEXT] != 0)
+        if (memory[GM_VIR0_FAULT_WINDOW] != GM_VIR0_OVER || memory[GM_VIR0_NEXT] != 0)
             from = count;
         top = !top;
         /* Nobody changes these words before everybody has read them. */
@@ -479,14 +479,20 @@ GM_FN void gm_vir0_sort(GM_GLOBAL gm_u32 *records, gm_u32 count, GM_LOCAL gm_u32
     }
 }
 
-/* Accumulators and records into the record area. */
+/* Accumulators and records into the record area. All lanes make as many rounds: with more than one lane, PoCL 3.1 lets
+ * each make as many as the first otherwise. */
 GM_FN void gm_vir0_leave(GM_LOCAL const gm_u32 *accs, gm_u32 acc_words, GM_GLOBAL const gm_u32 *records, gm_u32 count,
                          GM_GLOBAL gm_u32 *area)
 {
-    for (gm_u32 i = gm_lane(); i < acc_words; i += GM_LANES)
-        area[i] = accs[i];
-    for (gm_u32 i = gm_lane(); i < 2 * count; i += GM_LANES)
-        area[acc_words + i] = i & 1 ? records[i] : records[i] ^ 0x80000000u;
+    gm_u32 words = acc_words + 2 * count;
+    for (gm_u32 round = 0; round < words; round += GM_LANES) {
+        gm_u32 i = round + gm_lane();
+        gm_u32 word = i - acc_words;
+        if (i < acc_words)
+            area[i] = accs[i];
+        else if (i < words)
+            area[i] = word & 1 ? records[word] : records[word] ^ 0x80000000u;
+    }
 }
 
 /* The fault of a slot whose arguments are not those of a chunk for this program, or 0. */
@@ -510,7 +516,7 @@ GM_FN gm_u32 gm_vir0_check(GM_GLOBAL const gm_u32 *image, GM_LOCAL const gm_u32 
  * the arguments are. When it returns, every lane sees the outcome. */
 GM_FN void gm_vir0_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chunk, gm_u32 capacity,
                        GM_LOCAL const gm_u32 *args, GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work,
-                       GM_LOCAL gm_u32 *local, GM_LOCAL gm_outcome *out)
+                       GM_LOCAL gm_u32 *memory, GM_LOCAL gm_outcome *out)
 {
     gm_u32 fault = gm_vir0_check(image, args, capacity);
     gm_u32 flags = 0;
@@ -530,25 +536,27 @@ GM_FN void gm_vir0_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chu
         run.bytes = chunk + (start - run.before);
         run.total = run.before + run.len + run.after;
         run.args = args;
-        run.scratch = local + GM_VIR0_CELLS;
+        run.scratch = memory + GM_VIR0_CELLS;
         run.accs = run.scratch + image[GM_IMAGE_SCRATCH];
-        run.emitted = local + GM_VIR0_EMITTED;
+        run.emitted = memory + GM_VIR0_EMITTED;
         run.records = work;
         run.most = image[GM_IMAGE_RECORDS];
         run.room = run.most < area_words / 2 ? run.most : area_words / 2;
-        gm_vir0_begin(image, local);
-        gm_vir0_execute(&run, image, local);
-        fault = local[GM_VIR0_FAULT];
-        emitted = local[GM_VIR0_EMITTED];
-        if (fault == 0 && emitted > run.most) {
+        gm_vir0_begin(image, memory);
+        gm_vir0_execute(&run, image, memory);
+        fault = memory[GM_VIR0_FAULT];
+        emitted = memory[GM_VIR0_EMITTED];
+        if (fault == 0 && emitted > run.most)
             flags = GM_COMPLETION_FLAG_OVERFLOW;
-        } else if (fault == 0 && (gm_u64)acc_words + 2 * (gm_u64)emitted > area_words) {
+        else if (fault == 0 && (gm_u64)acc_words + 2 * (gm_u64)emitted > area_words)
             fault = GM_FAULT_AREA_TOO_SMALL;
-        } else if (fault == 0) {
+        /* Without results, of which none is left, all lanes take the same way nevertheless. */
+        if (fault == 0 && flags == 0)
             records = emitted;
-            gm_vir0_sort(work, records, local + GM_VIR0_UNSORTED);
-            gm_vir0_leave(run.accs, acc_words, work, records, area);
-        }
+        else
+            acc_words = 0;
+        gm_vir0_sort(work, records, memory + GM_VIR0_UNSORTED);
+        gm_vir0_leave(run.accs, acc_words, work, records, area);
     }
     if (gm_leader()) {
         out->fault = fault;
