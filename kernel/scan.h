@@ -415,7 +415,7 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
     gm_barrier();
     if (!all) {
         gm_u32 first = gm_first_of(bytes, 0, len, '\n', gm_lane(), GM_LANES);
-        gm_u32 last = gm_last_of(bytes, first, len, '\n', gm_lane(), GM_LANES);
+        gm_u32 last = gm_last_of(bytes, 0, len, '\n', gm_lane(), GM_LANES);
         if (first < len)
             gm_local_min(shared + GM_SCAN_FIRST_NEWLINE, first);
         gm_local_max(shared + GM_SCAN_LAST_NEWLINE, last + 1);
