@@ -335,9 +335,12 @@ impl Worker<'_> {
             .control()
             .get(CONTROL_MIN_WORDS..)
             .unwrap_or(&[]);
+        // A tenant that was opened later than at launch has no share.
+        if tenant >= self.shared.tenants {
+            return Ok(&[]);
+        }
         let each = all.len() / self.shared.tenants as usize;
         let start = each * tenant as usize;
-        // A tenant that was opened later than at launch has no share.
         Ok(all.get(start..start + each).unwrap_or(&[]))
     }
 
