@@ -7,7 +7,7 @@ pub mod cpu;
 
 use crate::{Kernel, StreamJob};
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{ChunkMemory, RingConfig};
+use gristmill_ring::{ChunkBuf, ChunkMemory, RingConfig};
 use std::sync::Arc;
 
 /// How long a worker stays in the kernel before it leaves, with its state in memory, to be launched again.
@@ -74,6 +74,18 @@ pub type FeederFactory = Box<dyn FnOnce(usize) -> Box<dyn Feeder> + Send>;
 pub trait Backend {
     /// The name that users choose it by.
     fn name(&self) -> &'static str;
+
+    /// Chunk memory that this back end's kernels see, with its chunks' only tokens: `count` chunks of `chunk_bytes`.
+    ///
+    /// # Errors
+    /// [`PipelineError`] for a size of zero or out of range, or where the memory is not to be had.
+    fn chunk_memory(
+        &self,
+        count: u32,
+        chunk_bytes: usize,
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+        ChunkMemory::map(count, chunk_bytes)
+    }
 
     /// Launches a kernel. Slots of stream opcodes name `jobs` by index. `feeders` run on the first workers; there are at
     /// most as many.
