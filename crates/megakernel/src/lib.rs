@@ -15,6 +15,7 @@ pub mod device;
 pub mod kernel;
 pub mod opcode;
 pub mod programs;
+pub mod selftest;
 pub mod stream;
 pub mod tenant;
 

@@ -5,7 +5,7 @@ use crate::{Kernel, KernelConfig, Lease, StreamJob, TenantHandle};
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{fault, slot};
 use gristmill_ring::{
-    ChunkBuf, ChunkMemory, Completions, LentChunk, RecordMemory, RingConfig, Submission, Submitter,
+    ChunkBuf, Completions, LentChunk, RecordMemory, RingConfig, Submission, Submitter,
 };
 use gristmill_vir0::asm::{assemble, AsmOptions};
 use gristmill_vir0::{verify, Limits, Verified};
@@ -96,7 +96,7 @@ pub(super) struct World {
 
 impl World {
     pub fn launch(suite: &Suite<'_>, setup: Setup) -> Result<Self, Stop> {
-        let (chunks, tokens) = ChunkMemory::map(setup.chunks, setup.chunk_bytes)?;
+        let (chunks, tokens) = suite.backend.chunk_memory(setup.chunks, setup.chunk_bytes)?;
         let config = KernelConfig {
             workers: setup.workers,
             ring: RingConfig {
@@ -176,6 +176,11 @@ impl World {
 
     pub fn in_flight(&self) -> usize {
         self.in_flight.iter().flatten().count()
+    }
+
+    /// Whether a slot is free, while fewer than `most` were published.
+    pub fn has_room(&self, most: usize) -> bool {
+        self.published < most as u64 && self.in_flight() < self.in_flight.len()
     }
 
     /// Publishes where a slot is free: the publication's number, or `None`.
