@@ -30,7 +30,11 @@ fn alone(suite: &Suite<'_>) -> Checked {
                 world.publish(&fence(tag))?;
             }
             for done in world.drain()? {
-                ensure!(done.fault == fault::NONE, "{:?} of a fence", Fault(done.fault));
+                ensure!(
+                    done.fault == fault::NONE,
+                    "{:?} of a fence",
+                    Fault(done.fault)
+                );
             }
             same!(world.kernel()?.epoch(), (round + 1) * slots, "the epoch");
         }
@@ -72,7 +76,10 @@ fn ordering(suite: &Suite<'_>) -> Checked {
         // By publication: when it completed.
         let mut when = vec![0; total];
         for (position, number) in finished.iter().enumerate() {
-            if let Some(when) = usize::try_from(*number).ok().and_then(|at| when.get_mut(at)) {
+            if let Some(when) = usize::try_from(*number)
+                .ok()
+                .and_then(|at| when.get_mut(at))
+            {
                 *when = position;
             }
         }
@@ -92,7 +99,10 @@ fn ordering(suite: &Suite<'_>) -> Checked {
         world.close()?;
         ran = (ran.0 + total, ran.1 + count);
     }
-    Ok(format!("{} slots, {} of them fences, 1 to 4 workers", ran.0, ran.1))
+    Ok(format!(
+        "{} slots, {} of them fences, 1 to 4 workers",
+        ran.0, ran.1
+    ))
 }
 
 /// A fence of a tenant that may not run is a fault, but what is published behind it counts on it having waited.
@@ -118,7 +128,11 @@ fn refused(suite: &Suite<'_>) -> Checked {
         list.push(at(Priority::Critical, fence(1)));
         let order = world.held(&list)?;
         let places: Vec<usize> = order.iter().map(|(place, _)| *place).collect();
-        same!(places.last(), Some(&7), "the fence, which must complete last of {places:?}");
+        same!(
+            places.last(),
+            Some(&7),
+            "the fence, which must complete last of {places:?}"
+        );
         for (place, done) in order {
             let expected = if place == 6 { reason } else { fault::NONE };
             same!(Fault(done.fault), Fault(expected), "place {place}");
@@ -126,7 +140,11 @@ fn refused(suite: &Suite<'_>) -> Checked {
         rounds += 1;
     }
     let after = world.run(&fence(2))?;
-    ensure!(after.fault == fault::NONE, "a fence after all that: {:?}", Fault(after.fault));
+    ensure!(
+        after.fault == fault::NONE,
+        "a fence after all that: {:?}",
+        Fault(after.fault)
+    );
     world.close()?;
     Ok(format!("{rounds} refused fences, each with one behind it"))
 }

@@ -21,10 +21,24 @@ fn of_slots(slots: u64) -> Lease {
 }
 
 /// What the statistics must say of `slots` slots, `faults` of them faulted, on `workers` workers.
-fn explained(world: &World, slots: u64, faults: u64, workers: u64, lease: Lease) -> Result<u64, super::Stop> {
+fn explained(
+    world: &World,
+    slots: u64,
+    faults: u64,
+    workers: u64,
+    lease: Lease,
+) -> Result<u64, super::Stop> {
     let stats = world.kernel()?.stats();
-    same!((stats.slots, stats.faults), (slots, faults), "slots and faults");
-    same!(stats.slots_by_worker.iter().sum::<u64>(), slots, "slots by worker");
+    same!(
+        (stats.slots, stats.faults),
+        (slots, faults),
+        "slots and faults"
+    );
+    same!(
+        stats.slots_by_worker.iter().sum::<u64>(),
+        slots,
+        "slots by worker"
+    );
     ensure!(
         stats.launches >= 1 && stats.launches - 1 <= stats.leases,
         "{} launches, but {} leases have ended",
@@ -39,7 +53,8 @@ fn explained(world: &World, slots: u64, faults: u64, workers: u64, lease: Lease)
         stats.leases,
         lease.slots
     );
-    let done = world.settles(|kernel| kernel.control_word(control::DONE_COUNT).map(u64::from) == Some(slots))?;
+    let done = world
+        .settles(|kernel| kernel.control_word(control::DONE_COUNT).map(u64::from) == Some(slots))?;
     ensure!(done, "DONE_COUNT is not the number of slots");
     Ok(stats.launches)
 }
@@ -61,7 +76,10 @@ fn few_slots(suite: &Suite<'_>) -> Checked {
             while published < count {
                 // Every tenth faults.
                 let index = if published % 10 == 9 { 64 } else { 1 };
-                if world.try_publish(&Submission::new(opcode::ATOMIC_ADD, &[1, index]))?.is_none() {
+                if world
+                    .try_publish(&Submission::new(opcode::ATOMIC_ADD, &[1, index]))?
+                    .is_none()
+                {
                     break;
                 }
                 published += 1;
@@ -73,7 +91,9 @@ fn few_slots(suite: &Suite<'_>) -> Checked {
         launches += explained(&world, count as u64, faults, workers as u64, lease)?;
         world.close()?;
     }
-    Ok(format!("4,600 slots in leases of 1 and 7, {launches} launches"))
+    Ok(format!(
+        "4,600 slots in leases of 1 and 7, {launches} launches"
+    ))
 }
 
 /// The worker has left whenever something is published, and must be there again.
@@ -94,12 +114,18 @@ fn few_polls(suite: &Suite<'_>) -> Checked {
             if round % 10 == 0 {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            same!(world.op(opcode::ATOMIC_ADD, &[1, 0])?, Ok(round + 1), "a sum");
+            same!(
+                world.op(opcode::ATOMIC_ADD, &[1, 0])?,
+                Ok(round + 1),
+                "a sum"
+            );
         }
         launches += explained(&world, 150, 0, workers as u64, lease)?;
         world.close()?;
     }
-    Ok(format!("300 slots, each after a pause, {launches} launches"))
+    Ok(format!(
+        "300 slots, each after a pause, {launches} launches"
+    ))
 }
 
 /// What is put aside when a lease ends is still there in the next.
@@ -126,11 +152,24 @@ fn parked(suite: &Suite<'_>) -> Checked {
             world.publish(&submission)?;
         }
         for done in world.drain()? {
-            same!(done.fault, fault::NONE, "the fault of publication {}", done.number);
+            same!(
+                done.fault,
+                fault::NONE,
+                "the fault of publication {}",
+                done.number
+            );
         }
         same!(world.kernel()?.epoch(), 3 * (round + 1), "the epoch");
     }
-    same!(world.observable(0)? + world.observable(32)?, 27 * rounds, "the sums");
+    same!(
+        world.observable(0)? + world.observable(32)?,
+        27 * rounds,
+        "the sums"
+    );
     world.close()?;
-    Ok(format!("{} slots, {} of them fences, leases of one slot", 30 * rounds, 3 * rounds))
+    Ok(format!(
+        "{} slots, {} of them fences, leases of one slot",
+        30 * rounds,
+        3 * rounds
+    ))
 }

@@ -77,7 +77,9 @@ pub(super) fn core(window: &mut [u32], tenants: u32, number: u32, args: &[u32]) 
         }
         opcode::MEMCPY => {
             let (from, to, len) = (a as usize, b as usize, c as usize);
-            let copied = window.get(from..from.saturating_add(len)).map(<[u32]>::to_vec);
+            let copied = window
+                .get(from..from.saturating_add(len))
+                .map(<[u32]>::to_vec);
             let target = window.get_mut(to..to.saturating_add(len));
             let (Some(copied), Some(target)) = (copied, target) else {
                 return Err(outside);

@@ -57,7 +57,11 @@ fn examples(suite: &Suite<'_>) -> Checked {
         let done = world.run(&Submission::new(number, &args))?;
         same!(done.answer(), expected, "opcode {number} {args:?}");
         let rest = (&done.results[1..], done.records, done.flags);
-        same!(rest, (&[0; 7][..], 0, 0), "opcode {number}, the rest of its entry");
+        same!(
+            rest,
+            (&[0; 7][..], 0, 0),
+            "opcode {number}, the rest of its entry"
+        );
     }
     same!(window[5..9], [9, 1, 3, 3], "the model's copies");
     same!(world.observables()?, window, "the observables");
@@ -89,7 +93,11 @@ fn random(suite: &Suite<'_>) -> Checked {
             for (number, args) in &ops {
                 let got = world.reap()?.answer();
                 let expected = model::core(&mut window, 1, *number, args);
-                same!(got, expected, "opcode {number} {args:?} of {observables} observables");
+                same!(
+                    got,
+                    expected,
+                    "opcode {number} {args:?} of {observables} observables"
+                );
             }
             same!(world.observables()?, window, "the observables");
             ran += ops.len();
@@ -114,14 +122,22 @@ fn control_words(suite: &Suite<'_>) -> Checked {
             same!(got, Ok(expected), "control word {from}");
             compared += 1;
         }
-        same!(got, Ok(world.observable(1)?), "the observable after control word {from}");
+        same!(
+            got,
+            Ok(world.observable(1)?),
+            "the observable after control word {from}"
+        );
     }
     for number in model::OPCODES {
         for index in [10, 0_u32.wrapping_sub(160), 0_u32.wrapping_sub(157)] {
             let args = [index, index, 5];
             if number != opcode::NOP {
                 let outside = Err(Fault(fault::INDEX_OUT_OF_RANGE));
-                same!(world.op(number, &args)?, outside, "opcode {number} {args:?}");
+                same!(
+                    world.op(number, &args)?,
+                    outside,
+                    "opcode {number} {args:?}"
+                );
             }
         }
     }
@@ -132,7 +148,9 @@ fn control_words(suite: &Suite<'_>) -> Checked {
         }
     }
     world.close()?;
-    Ok(format!("160 words loaded, {compared} of them compared, 15 writes refused"))
+    Ok(format!(
+        "160 words loaded, {compared} of them compared, 15 writes refused"
+    ))
 }
 
 fn automaton(suite: &Suite<'_>) -> Checked {
@@ -169,10 +187,18 @@ fn automaton(suite: &Suite<'_>) -> Checked {
         ([0, 0, opcode::TENANT_WINDOW], missing),
         ([0, 0, u32::MAX], missing),
     ] {
-        same!(world.op(opcode::DFA_STEP, &args)?, expected, "step {args:?}");
+        same!(
+            world.op(opcode::DFA_STEP, &args)?,
+            expected,
+            "step {args:?}"
+        );
     }
     let foreign = super::world::of(1, Submission::new(opcode::DFA_STEP, &[0, 0, table]));
-    same!(world.run(&foreign)?.answer(), missing, "another tenant's program");
+    same!(
+        world.run(&foreign)?.answer(),
+        missing,
+        "another tenant's program"
+    );
     world.close()?;
     Ok("6 steps, 11 that fault".into())
 }
@@ -186,7 +212,10 @@ fn debug_log(suite: &Suite<'_>) -> Checked {
         let mut world = World::launch(suite, setup)?;
         let mut expected = Vec::new();
         for id in 0..8 {
-            let done = world.run(&Submission::new(opcode::PRINTF, &[id, 10 * id, u32::MAX - id]))?;
+            let done = world.run(&Submission::new(
+                opcode::PRINTF,
+                &[id, 10 * id, u32::MAX - id],
+            ))?;
             same!(done.answer(), Ok(0), "PRINTF {id}");
             expected.push([id, 10 * id, u32::MAX - id, done.slot]);
         }
@@ -211,18 +240,36 @@ fn unknown(suite: &Suite<'_>) -> Checked {
         (
             fault::UNKNOWN_OPCODE,
             &[
-                8, 0xFF, 0x200, 0xFFEF, 0xFFF0, 0xFFF3, 0xFFFC, 0xFFFF, 0x1_0000, 0x3FFF_FFFF,
-                0x8000_0000, 0x8000_0002, 0xFFFF_FFFE,
+                8,
+                0xFF,
+                0x200,
+                0xFFEF,
+                0xFFF0,
+                0xFFF3,
+                0xFFFC,
+                0xFFFF,
+                0x1_0000,
+                0x3FFF_FFFF,
+                0x8000_0000,
+                0x8000_0002,
+                0xFFFF_FFFE,
             ],
         ),
-        (fault::NO_SUCH_JOB, &[opcode::SCAN, opcode::CRC32C, 0x104, 0x1FF]),
+        (
+            fault::NO_SUCH_JOB,
+            &[opcode::SCAN, opcode::CRC32C, 0x104, 0x1FF],
+        ),
         (fault::NO_SUCH_PROGRAM, &[mine, mine + 1, theirs - 1]),
         (fault::FOREIGN_OPCODE, &[theirs, theirs + 1, 0x7FFF_FFFF]),
     ];
     let mut count = 0;
     for (reason, opcodes) in expected {
         for number in opcodes {
-            same!(world.op(*number, &[])?, Err(Fault(reason)), "opcode {number:#x}");
+            same!(
+                world.op(*number, &[])?,
+                Err(Fault(reason)),
+                "opcode {number:#x}"
+            );
             count += 1;
         }
     }

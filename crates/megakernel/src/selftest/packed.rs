@@ -34,7 +34,11 @@ fn sizes(suite: &Suite<'_>) -> Checked {
         let before = world.observable(5)?;
         let sum = before + (0..ops).map(|index| 10 + index).sum::<u32>();
         let args = packed::encode(&list)?;
-        same!(world.op(opcode::PACKED_SLOT, &args)?, Ok(sum), "{ops} additions");
+        same!(
+            world.op(opcode::PACKED_SLOT, &args)?,
+            Ok(sum),
+            "{ops} additions"
+        );
         same!(world.observable(5)?, sum, "the sum of {ops} additions");
     }
     world.close()?;
@@ -51,7 +55,11 @@ fn random(suite: &Suite<'_>) -> Checked {
             .map(|_| {
                 let (number, mut args) = model::random_op(&mut numbers, 64);
                 // Now and then an opcode that is none, one argument too few, or one too many.
-                let number = if numbers.one_in(30) { 8 + numbers.below(248) } else { number };
+                let number = if numbers.one_in(30) {
+                    8 + numbers.below(248)
+                } else {
+                    number
+                };
                 if numbers.one_in(20) {
                     args.pop();
                 } else if numbers.one_in(10) {
@@ -65,7 +73,11 @@ fn random(suite: &Suite<'_>) -> Checked {
         };
         let expected = model::packed(&mut window, 1, &args);
         same!(world.op(opcode::PACKED_SLOT, &args)?, expected, "{ops:?}");
-        same!(world.observables()?, window, "the observables after {ops:?}");
+        same!(
+            world.observables()?,
+            window,
+            "the observables after {ops:?}"
+        );
         slots += 1;
         operations += ops.len();
     }
@@ -99,8 +111,16 @@ fn malformed(suite: &Suite<'_>) -> Checked {
     ];
     let bad = Err(Fault(fault::BAD_PACKED_SLOT));
     for bytes in listed {
-        same!(world.op(opcode::PACKED_SLOT, &words(bytes))?, bad, "{bytes:?}");
-        same!(world.observables()?, [0; 64], "the observables after {bytes:?}");
+        same!(
+            world.op(opcode::PACKED_SLOT, &words(bytes))?,
+            bad,
+            "{bytes:?}"
+        );
+        same!(
+            world.observables()?,
+            [0; 64],
+            "the observables after {bytes:?}"
+        );
     }
     // Payloads of which most are malformed, and a few are not.
     let mut window = vec![0; 64];
@@ -113,10 +133,15 @@ fn malformed(suite: &Suite<'_>) -> Checked {
         let args = words(&bytes);
         refused += usize::from(packed::decode(&args).is_err());
         let expected = model::packed(&mut window, 1, &args);
-        let got = world.run(&Submission::new(opcode::PACKED_SLOT, &args))?.answer();
+        let got = world
+            .run(&Submission::new(opcode::PACKED_SLOT, &args))?
+            .answer();
         same!(got, expected, "{bytes:?}");
     }
     same!(world.observables()?, window, "the observables");
     world.close()?;
-    Ok(format!("{} by hand, {count} random ones, {refused} of them malformed", listed.len()))
+    Ok(format!(
+        "{} by hand, {count} random ones, {refused} of them malformed",
+        listed.len()
+    ))
 }

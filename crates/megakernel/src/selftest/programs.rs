@@ -7,7 +7,9 @@ use crate::ProgramTable;
 use gristmill_protocol::program::{ProgramArgs, ACC_WORDS, PROGRAM_ARGS};
 use gristmill_protocol::{completion, fault};
 use gristmill_vir0::random::{self, Numbers};
-use gristmill_vir0::{reference, verify, Chunk, FaultKind, Limits, Record, Results, Stop as Stopped, Verified};
+use gristmill_vir0::{
+    reference, verify, Chunk, FaultKind, Limits, Record, Results, Stop as Stopped, Verified,
+};
 
 pub(super) const CASES: &[Case] = &[
     ("the shipped ones", shipped),
@@ -21,7 +23,10 @@ const CHUNK: usize = 16 << 10;
 /// What a program leaves of a chunk.
 #[derive(Debug, PartialEq, Eq)]
 enum Left {
-    Results { accs: Vec<u64>, records: Vec<Record> },
+    Results {
+        accs: Vec<u64>,
+        records: Vec<Record>,
+    },
     Overflow,
     Fault(Fault),
 }
@@ -83,7 +88,13 @@ fn left(world: &World, program: &Verified, done: &Done) -> Left {
 }
 
 /// Runs a loaded program over a place of a chunk and compares it with the reference.
-fn compare(world: &mut World, number: u32, program: &Verified, place: ProgramArgs, data: &[u8]) -> Result<Left, Stop> {
+fn compare(
+    world: &mut World,
+    number: u32,
+    program: &Verified,
+    place: ProgramArgs,
+    data: &[u8],
+) -> Result<Left, Stop> {
     let right = expected(program, &place, data)?;
     let lent = world.lend(data)?;
     let place = ProgramArgs {
@@ -104,7 +115,14 @@ fn compare(world: &mut World, number: u32, program: &Verified, place: ProgramArg
 
 /// The first difference, as results may be long.
 fn difference(got: &Left, right: &Left) -> String {
-    let (Left::Results { accs, records }, Left::Results { accs: a, records: r }) = (got, right) else {
+    let (
+        Left::Results { accs, records },
+        Left::Results {
+            accs: a,
+            records: r,
+        },
+    ) = (got, right)
+    else {
         return match (got, right) {
             (Left::Results { .. }, right) => format!("got results, expected {right:?}"),
             (got, Left::Results { .. }) => format!("got {got:?}, expected results"),
@@ -112,7 +130,11 @@ fn difference(got: &Left, right: &Left) -> String {
         };
     };
     if let Some(at) = (0..accs.len()).find(|at| accs.get(*at) != a.get(*at)) {
-        return format!("accumulator {at}: got {:?}, expected {:?}", accs.get(at), a.get(at));
+        return format!(
+            "accumulator {at}: got {:?}, expected {:?}",
+            accs.get(at),
+            a.get(at)
+        );
     }
     let at = (0..records.len().max(r.len())).find(|at| records.get(*at) != r.get(*at));
     let at = at.unwrap_or(0);
@@ -186,7 +208,10 @@ fn shipped(suite: &Suite<'_>) -> Checked {
         world.kernel()?.programs().unload(number);
     }
     world.close()?;
-    Ok(format!("{} programs, {chunks} chunks", suite.programs.len()))
+    Ok(format!(
+        "{} programs, {chunks} chunks",
+        suite.programs.len()
+    ))
 }
 
 fn random_ones(suite: &Suite<'_>) -> Checked {
@@ -198,8 +223,9 @@ fn random_ones(suite: &Suite<'_>) -> Checked {
     for _ in 0..count / 50 {
         let mut batch = Vec::new();
         for _ in 0..50 {
-            let program = verify(random::program(numbers.next_u64()), &Limits::default())
-                .map_err(|refusal| Stop::Failed(format!("a random program is refused: {refusal}")))?;
+            let program = verify(random::program(numbers.next_u64()), &Limits::default()).map_err(
+                |refusal| Stop::Failed(format!("a random program is refused: {refusal}")),
+            )?;
             batch.push((program.program().name.clone(), program));
         }
         let mut world = world_for(suite, &batch)?;
@@ -222,7 +248,9 @@ fn random_ones(suite: &Suite<'_>) -> Checked {
         world.close()?;
     }
     let (results, overflows, faults) = told;
-    Ok(format!("{count} programs: {results} with results, {overflows} overflow, {faults} fault"))
+    Ok(format!(
+        "{count} programs: {results} with results, {overflows} overflow, {faults} fault"
+    ))
 }
 
 fn places(suite: &Suite<'_>) -> Checked {
@@ -268,7 +296,11 @@ fn places(suite: &Suite<'_>) -> Checked {
         let done = world.run(&busy(number, &place)?)?;
         same!(Fault(done.fault), Fault(reason), "{place:?}");
         if reason == fault::NONE {
-            same!(world.records.word(done.slot, 0), len, "the length that the program saw");
+            same!(
+                world.records.word(done.slot, 0),
+                len,
+                "the length that the program saw"
+            );
         }
     }
     world.take_back(lent)?;
@@ -278,10 +310,17 @@ fn places(suite: &Suite<'_>) -> Checked {
             ..ProgramArgs::default()
         };
         let done = world.run(&busy(number, &place)?)?;
-        same!(Fault(done.fault), Fault(fault::CHUNK_NOT_LENT), "chunk {missing}, which is not lent");
+        same!(
+            Fault(done.fault),
+            Fault(fault::CHUNK_NOT_LENT),
+            "chunk {missing}, which is not lent"
+        );
     }
     world.close()?;
-    Ok(format!("{} places, and 3 chunks that are not lent", tries.len()))
+    Ok(format!(
+        "{} places, and 3 chunks that are not lent",
+        tries.len()
+    ))
 }
 
 /// A program that fills its area exactly leaves the others' as they are, whether it has results, overflows or faults.
@@ -313,13 +352,24 @@ fn areas(suite: &Suite<'_>) -> Checked {
         ..Setup::default()
     };
     let mut world = World::launch(suite, setup)?;
-    ensure!(world.load(0, &program).is_ok(), "a program that needs all of its area is refused");
-    let larger = super::world::program(".acc n[2] sum\n.records 31\n len r1\n emit r1, r1\n acc n, r1")?;
-    ensure!(world.load(0, &larger).is_err(), "a program that needs more than its area is taken");
+    ensure!(
+        world.load(0, &program).is_ok(),
+        "a program that needs all of its area is refused"
+    );
+    let larger =
+        super::world::program(".acc n[2] sum\n.records 31\n len r1\n emit r1, r1\n acc n, r1")?;
+    ensure!(
+        world.load(0, &larger).is_err(),
+        "a program that needs more than its area is taken"
+    );
     let number = world.load(0, &program)?;
     let words = words_of(&program) as usize;
     let all = |world: &World| -> Vec<Vec<u32>> {
-        let area = |area| (0..words).map(|index| world.records.word(area, index)).collect();
+        let area = |area| {
+            (0..words)
+                .map(|index| world.records.word(area, index))
+                .collect()
+        };
         (0..8).map(area).collect()
     };
     let mut numbers = suite.numbers(53);
@@ -327,7 +377,10 @@ fn areas(suite: &Suite<'_>) -> Checked {
     for _ in 0..rounds {
         let len = 25 + numbers.below(10) as usize;
         let last = if numbers.one_in(4) { 255 } else { 200 };
-        let data: Vec<u8> = (0..len).map(|_| 100 + numbers.below(3).to_le_bytes()[0]).chain([last]).collect();
+        let data: Vec<u8> = (0..len)
+            .map(|_| 100 + numbers.below(3).to_le_bytes()[0])
+            .chain([last])
+            .collect();
         let before = all(&world);
         let place = ProgramArgs {
             len: word(data.len()),
@@ -345,10 +398,16 @@ fn areas(suite: &Suite<'_>) -> Checked {
         ensure!(got == right, "{}", difference(&got, &right));
         for (area, (now, before)) in all(&world).iter().zip(&before).enumerate() {
             let own = word(area) == done.slot;
-            ensure!(own || now == before, "slot {} wrote into the area of slot {area}", done.slot);
+            ensure!(
+                own || now == before,
+                "slot {} wrote into the area of slot {area}",
+                done.slot
+            );
         }
         world.take_back(lent)?;
     }
     world.close()?;
-    Ok(format!("{rounds} chunks, with results, overflows and faults"))
+    Ok(format!(
+        "{rounds} chunks, with results, overflows and faults"
+    ))
 }

@@ -26,7 +26,11 @@ fn zero(suite: &Suite<'_>) -> Checked {
     for quota in [0, 1, 0, 2, u32::MAX, 0] {
         tenant.set_quota(quota);
         let expected = if quota == 0 { QUOTA } else { Ok(0) };
-        same!(world.run(&nop)?.answer(), expected, "a NOP under a quota of {quota}");
+        same!(
+            world.run(&nop)?.answer(),
+            expected,
+            "a NOP under a quota of {quota}"
+        );
         same!(world.op(opcode::NOP, &[])?, Ok(0), "the other tenant's");
     }
     world.close()?;
@@ -70,7 +74,10 @@ fn exclusive(suite: &Suite<'_>) -> Checked {
     let count = 3_000;
     let mut world = several(suite, 1)?;
     let ops = [(COPY, &[0, 1, 1][..]), (ADD, &[1, 1]), (COPY, &[1, 0, 1])];
-    let slot = of(1, Submission::new(opcode::PACKED_SLOT, &packed::encode(&ops)?));
+    let slot = of(
+        1,
+        Submission::new(opcode::PACKED_SLOT, &packed::encode(&ops)?),
+    );
     stream(&mut world, &slot, count, |answer| match answer {
         Ok(_) => Ok(()),
         Err(fault) => failed(format!("{fault:?} under a quota of 1")),
@@ -88,7 +95,10 @@ fn bounded(suite: &Suite<'_>) -> Checked {
     // As many as fit, to make it last.
     ops.extend(vec![(opcode::NOP as u8, Vec::new()); 13]);
     ops.push((ADD, vec![u32::MAX, 0]));
-    let slot = of(1, Submission::new(opcode::PACKED_SLOT, &packed::encode(&ops)?));
+    let slot = of(
+        1,
+        Submission::new(opcode::PACKED_SLOT, &packed::encode(&ops)?),
+    );
     let mut most = Vec::new();
     for quota in [1, 2, 3] {
         let mut world = several(suite, quota)?;
@@ -103,7 +113,9 @@ fn bounded(suite: &Suite<'_>) -> Checked {
         most.push(seen);
         world.close()?;
     }
-    Ok(format!("{count} slots each under quotas of 1, 2 and 3: at most {most:?} at a time"))
+    Ok(format!(
+        "{count} slots each under quotas of 1, 2 and 3: at most {most:?} at a time"
+    ))
 }
 
 fn others(suite: &Suite<'_>) -> Checked {
@@ -120,12 +132,24 @@ fn others(suite: &Suite<'_>) -> Checked {
             world.publish(&add(0))?;
         }
         for done in world.drain()? {
-            same!(Fault(done.fault), Fault(fault::NONE), "publication {}", done.number);
+            same!(
+                Fault(done.fault),
+                Fault(fault::NONE),
+                "publication {}",
+                done.number
+            );
         }
     }
-    same!((world.observable(0)?, world.observable(32)?), (10 * rounds, 20 * rounds), "the sums");
+    same!(
+        (world.observable(0)?, world.observable(32)?),
+        (10 * rounds, 20 * rounds),
+        "the sums"
+    );
     world.close()?;
-    Ok(format!("{} slots of two tenants, and fences among them", 31 * rounds))
+    Ok(format!(
+        "{} slots of two tenants, and fences among them",
+        31 * rounds
+    ))
 }
 
 /// A quota that is lowered and raised while slots wait for it: each runs, or faults while it is 0.
@@ -153,10 +177,18 @@ fn changing(suite: &Suite<'_>) -> Checked {
     for done in world.drain()? {
         count(done.answer())?;
     }
-    same!(world.observable(32)?, ran, "the additions that did not fault");
+    same!(
+        world.observable(32)?,
+        ran,
+        "the additions that did not fault"
+    );
     // Nothing is still counted as running.
     tenant.set_quota(1);
-    same!(world.run(&add)?.answer(), Ok(ran + 1), "one more under a quota of 1");
+    same!(
+        world.run(&add)?.answer(),
+        Ok(ran + 1),
+        "one more under a quota of 1"
+    );
     world.close()?;
     Ok(format!("400 changes, {ran} of 2,000 slots ran"))
 }

@@ -33,7 +33,11 @@ fn backpressure(suite: &Suite<'_>) -> Checked {
             world.publish(&nop)?;
         }
         for _ in 0..10 {
-            same!(world.try_publish(&nop)?, None, "one more than {slots} slots");
+            same!(
+                world.try_publish(&nop)?,
+                None,
+                "one more than {slots} slots"
+            );
             world.reap()?;
             world.publish(&nop)?;
         }
@@ -69,7 +73,10 @@ fn every_slot_once(suite: &Suite<'_>) -> Checked {
             let place = sum.ok().and_then(|sum| (sum as usize).checked_sub(1));
             match place.and_then(|place| seen.get_mut(place)) {
                 Some(seen) if !*seen => *seen = true,
-                _ => ensure!(false, "a sum of {sum:?}, which came before or is of none of {count}"),
+                _ => ensure!(
+                    false,
+                    "a sum of {sum:?}, which came before or is of none of {count}"
+                ),
             }
             reaped += 1;
         }
@@ -111,7 +118,12 @@ fn ageing(suite: &Suite<'_>) -> Checked {
         .collect();
     // All lower ones wait behind those that would never let them.
     let mut urgent = vec![Priority::Critical; 120];
-    urgent.extend([Priority::Idle, Priority::Low, Priority::Normal, Priority::High]);
+    urgent.extend([
+        Priority::Idle,
+        Priority::Low,
+        Priority::Normal,
+        Priority::High,
+    ]);
     urgent.extend([Priority::Idle; 3]);
     let mut worlds = 0;
     for priorities in [few, many, urgent] {
@@ -129,11 +141,17 @@ fn ageing(suite: &Suite<'_>) -> Checked {
             .iter()
             .map(|(place, _)| *place)
             .collect();
-        same!(got, order(&priorities), "the order in which {priorities:?} complete");
+        same!(
+            got,
+            order(&priorities),
+            "the order in which {priorities:?} complete"
+        );
         world.close()?;
         worlds += 1;
     }
-    Ok(format!("{worlds} lists of up to 200 slots, in the order of the rule"))
+    Ok(format!(
+        "{worlds} lists of up to 200 slots, in the order of the rule"
+    ))
 }
 
 fn starvation(suite: &Suite<'_>) -> Checked {
@@ -155,7 +173,10 @@ fn starvation(suite: &Suite<'_>) -> Checked {
             }
             before += 1;
             let most = BUSY + AGEING_CLAIMS as usize + 1;
-            ensure!(before <= most, "{before} urgent slots went before one of {priority:?}");
+            ensure!(
+                before <= most,
+                "{before} urgent slots went before one of {priority:?}"
+            );
             world.publish(&urgent)?;
         }
     }
@@ -209,7 +230,8 @@ fn counters(suite: &Suite<'_>) -> Checked {
     ];
     for range in counters {
         for index in range {
-            let settled = world.settles(|kernel| kernel.control_word(index) == Some(expected[index]));
+            let settled =
+                world.settles(|kernel| kernel.control_word(index) == Some(expected[index]));
             if !settled? {
                 let got = world.kernel()?.control_word(index);
                 same!(got, Some(expected[index]), "control word {index}");
@@ -221,8 +243,14 @@ fn counters(suite: &Suite<'_>) -> Checked {
         let by_worker: u64 = stats.slots_by_worker.iter().sum();
         Ok((stats.slots, stats.faults, by_worker))
     };
-    same!(told(&world)?, (1_000, faults, 1_000), "slots, faults, slots by worker");
+    same!(
+        told(&world)?,
+        (1_000, faults, 1_000),
+        "slots, faults, slots by worker"
+    );
     same!(world.kernel()?.epoch(), fences, "the epoch");
     world.close()?;
-    Ok(format!("1,000 slots of 3 tenants, {faults} of them faults, {fences} fences"))
+    Ok(format!(
+        "1,000 slots of 3 tenants, {faults} of them faults, {fences} fences"
+    ))
 }

@@ -28,14 +28,20 @@ fn sets(numbers: &mut Numbers) -> Vec<Set> {
         (vec![b"ab".to_vec()], false),
         (vec![b"aB".to_vec()], true),
         (vec![b"aa".to_vec(), b"a".to_vec(), b"aab".to_vec()], false),
-        (vec![b"ab".to_vec(), b"b\0".to_vec(), b"\xFFa".to_vec()], true),
+        (
+            vec![b"ab".to_vec(), b"b\0".to_vec(), b"\xFFa".to_vec()],
+            true,
+        ),
         (vec![b"nowhere at all".to_vec()], false),
         (vec![vec![b'a'; 200], b"b".to_vec()], false),
     ];
     let many = |numbers: &mut Numbers, count| {
         let pattern = |numbers: &mut Numbers| {
             let len = 2 + numbers.below(4) as usize;
-            text(numbers, len).iter().map(|byte| if *byte == b'\n' { b'z' } else { *byte }).collect()
+            text(numbers, len)
+                .iter()
+                .map(|byte| if *byte == b'\n' { b'z' } else { *byte })
+                .collect()
         };
         (0..count).map(|_| pattern(numbers)).collect()
     };
@@ -60,14 +66,23 @@ fn text(numbers: &mut Numbers, len: usize) -> Vec<u8> {
 
 /// Where a pattern begins, by comparing at every place.
 fn starts<'a>(bytes: &'a [u8], pattern: &'a [u8], fold: bool) -> impl Iterator<Item = usize> + 'a {
-    bytes.windows(pattern.len()).enumerate().filter_map(move |(at, here)| {
-        let found = if fold { here.eq_ignore_ascii_case(pattern) } else { here == pattern };
-        found.then_some(at)
-    })
+    bytes
+        .windows(pattern.len())
+        .enumerate()
+        .filter_map(move |(at, here)| {
+            let found = if fold {
+                here.eq_ignore_ascii_case(pattern)
+            } else {
+                here == pattern
+            };
+            found.then_some(at)
+        })
 }
 
 fn first_match(bytes: &[u8], (patterns, fold): &Set) -> Option<usize> {
-    let firsts = patterns.iter().map(|pattern| starts(bytes, pattern, *fold).next());
+    let firsts = patterns
+        .iter()
+        .map(|pattern| starts(bytes, pattern, *fold).next());
     firsts.flatten().min()
 }
 
@@ -138,9 +153,19 @@ fn through(world: &mut World, args: &StreamArgs) -> Result<(Vec<[u32; 8]>, Vec<(
     }
 }
 
-fn scan_world(suite: &Suite<'_>, sets: &[Set], mode: ScanMode, record_words: u32) -> Result<World, Stop> {
-    let build = |(patterns, fold): &Set| Ok(StreamJob::Scan(Arc::new(ScanSet::build(patterns, *fold, mode)?)));
-    let jobs: Result<Vec<StreamJob>, gristmill_protocol::PipelineError> = sets.iter().map(build).collect();
+fn scan_world(
+    suite: &Suite<'_>,
+    sets: &[Set],
+    mode: ScanMode,
+    record_words: u32,
+) -> Result<World, Stop> {
+    let build = |(patterns, fold): &Set| {
+        Ok(StreamJob::Scan(Arc::new(ScanSet::build(
+            patterns, *fold, mode,
+        )?)))
+    };
+    let jobs: Result<Vec<StreamJob>, gristmill_protocol::PipelineError> =
+        sets.iter().map(build).collect();
     let setup = Setup {
         chunk_bytes: CHUNK + 80,
         record_words,
@@ -151,7 +176,11 @@ fn scan_world(suite: &Suite<'_>, sets: &[Set], mode: ScanMode, record_words: u32
 }
 
 /// Text somewhere in a chunk, with text that does not count around it.
-fn place(world: &mut World, numbers: &mut Numbers, len: usize) -> Result<(Vec<u8>, gristmill_ring::LentChunk, StreamArgs), Stop> {
+fn place(
+    world: &mut World,
+    numbers: &mut Numbers,
+    len: usize,
+) -> Result<(Vec<u8>, gristmill_ring::LentChunk, StreamArgs), Stop> {
     let data = text(numbers, CHUNK + 80);
     let start = numbers.below(70) as usize;
     let lent = world.lend(&data)?;
@@ -196,11 +225,23 @@ fn lines(suite: &Suite<'_>) -> Checked {
                 args.mode = mode | flags;
                 let what = format!("mode {:#x} of {:?} in {own:?}", args.mode, sets[set]);
                 let (parts, records) = through(&mut world, &args)?;
-                let lines: &[(u32, u32)] = if mode == stream::MODE_LINES { &right.interior } else { &[] };
+                let lines: &[(u32, u32)] = if mode == stream::MODE_LINES {
+                    &right.interior
+                } else {
+                    &[]
+                };
                 same!(records, lines, "the lines, {what}");
                 for part in &parts {
-                    let newlines = if flags & stream::WANT_NEWLINES == 0 { 0 } else { right.newlines };
-                    let nul = if flags & stream::WANT_NUL == 0 { stream::NONE } else { right.first_nul };
+                    let newlines = if flags & stream::WANT_NEWLINES == 0 {
+                        0
+                    } else {
+                        right.newlines
+                    };
+                    let nul = if flags & stream::WANT_NUL == 0 {
+                        stream::NONE
+                    } else {
+                        right.first_nul
+                    };
                     let told = [
                         part[stream::RESULT_NEWLINES],
                         part[stream::RESULT_FIRST_NEWLINE],
@@ -211,7 +252,11 @@ fn lines(suite: &Suite<'_>) -> Checked {
                     ];
                     let (first, last) = (right.first_newline, right.last_newline);
                     let all = [newlines, first, last, right.edges, nul, right.first_match];
-                    same!(told, all, "newlines, first, last, edges, NUL and first match, {what}");
+                    same!(
+                        told,
+                        all,
+                        "newlines, first, last, edges, NUL and first match, {what}"
+                    );
                 }
                 let matches: u32 = parts.iter().map(|part| part[stream::RESULT_MATCHES]).sum();
                 counted.push(matches);
@@ -219,13 +264,21 @@ fn lines(suite: &Suite<'_>) -> Checked {
             }
             let any = u32::from(right.first_match != stream::NONE);
             let count = word(right.interior.len());
-            same!(counted, [any, any, count, count, count], "matches by mode, {:?} in {own:?}", sets[set]);
+            same!(
+                counted,
+                [any, any, count, count, count],
+                "matches by mode, {:?} in {own:?}",
+                sets[set]
+            );
             world.take_back(lent)?;
             searches += counted.len();
         }
         world.close()?;
     }
-    Ok(format!("{} sets, {searches} searches, resumed {resumed} times", sets.len()))
+    Ok(format!(
+        "{} sets, {searches} searches, resumed {resumed} times",
+        sets.len()
+    ))
 }
 
 fn occurrences(suite: &Suite<'_>) -> Checked {
@@ -244,11 +297,15 @@ fn occurrences(suite: &Suite<'_>) -> Checked {
             args.mode = stream::MODE_ALL;
             let mut right = Vec::new();
             for (number, pattern) in patterns.iter().enumerate() {
-                let ends = starts(&own, pattern, *fold).map(|start| (start + pattern.len(), number, start));
+                let ends = starts(&own, pattern, *fold)
+                    .map(|start| (start + pattern.len(), number, start));
                 right.extend(ends);
             }
             right.sort_unstable();
-            let right: Vec<_> = right.iter().map(|(_, number, start)| (word(*start), word(*number))).collect();
+            let right: Vec<_> = right
+                .iter()
+                .map(|(_, number, start)| (word(*start), word(*number)))
+                .collect();
             let (parts, records) = through(&mut world, &args)?;
             same!(records, right, "all of {:?} in {own:?}", sets[set]);
             let matches: u32 = parts.iter().map(|part| part[stream::RESULT_MATCHES]).sum();
@@ -259,7 +316,10 @@ fn occurrences(suite: &Suite<'_>) -> Checked {
         }
         world.close()?;
     }
-    Ok(format!("{} sets, {searches} searches, resumed {resumed} times", sets.len()))
+    Ok(format!(
+        "{} sets, {searches} searches, resumed {resumed} times",
+        sets.len()
+    ))
 }
 
 fn wrong_modes(suite: &Suite<'_>) -> Checked {
@@ -276,8 +336,16 @@ fn wrong_modes(suite: &Suite<'_>) -> Checked {
                 ..StreamArgs::default()
             };
             let done = world.run(&Submission::new(opcode::SCAN, &args.to_args()))?;
-            let reason = if right.contains(&mode) { fault::NONE } else { fault::BAD_ARGUMENT };
-            same!(Fault(done.fault), Fault(reason), "mode {mode} of a set for {kind:?}");
+            let reason = if right.contains(&mode) {
+                fault::NONE
+            } else {
+                fault::BAD_ARGUMENT
+            };
+            same!(
+                Fault(done.fault),
+                Fault(reason),
+                "mode {mode} of a set for {kind:?}"
+            );
             tried += 1;
         }
         world.take_back(lent)?;

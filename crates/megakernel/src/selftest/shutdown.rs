@@ -24,7 +24,11 @@ fn accounts(world: &mut World, published: usize) -> Result<usize, Stop> {
     }
     let control = world.submitter.control().clone();
     let word_at = |index: usize| control.get(index).map(|word| word.load(Ordering::Acquire));
-    same!(word_at(CONTROL_MIN_WORDS), Some(ran), "the sum of {completed} additions that completed");
+    same!(
+        word_at(CONTROL_MIN_WORDS),
+        Some(ran),
+        "the sum of {completed} additions that completed"
+    );
     let mut unrun = 0;
     for index in 0..world.submitter.slots() {
         match world.submitter.status(index) {
@@ -38,7 +42,11 @@ fn accounts(world: &mut World, published: usize) -> Result<usize, Stop> {
             }
         }
     }
-    same!(completed + unrun, published, "slots completed and slots unrun");
+    same!(
+        completed + unrun,
+        published,
+        "slots completed and slots unrun"
+    );
     Ok(completed)
 }
 
@@ -82,14 +90,24 @@ fn under_load(suite: &Suite<'_>) -> Checked {
     for _ in 0..10 {
         full(suite, 256, 3)?.shut_down()?;
     }
-    Ok(format!("of 4,096, 4,096 and 64 slots in flight {told:?} were run; 10 times with fences"))
+    Ok(format!(
+        "of 4,096, 4,096 and 64 slots in flight {told:?} were run; 10 times with fences"
+    ))
 }
 
 fn by_opcode(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, Setup::default())?;
-    same!(world.op(opcode::ATOMIC_ADD, &[1, 0])?, Ok(1), "before SHUTDOWN");
+    same!(
+        world.op(opcode::ATOMIC_ADD, &[1, 0])?,
+        Ok(1),
+        "before SHUTDOWN"
+    );
     same!(world.op(opcode::SHUTDOWN, &[])?, Ok(0), "SHUTDOWN");
-    same!(world.kernel()?.control_word(control::SHUTDOWN), Some(1), "control word 0");
+    same!(
+        world.kernel()?.control_word(control::SHUTDOWN),
+        Some(1),
+        "control word 0"
+    );
     // Nothing is run any more.
     std::thread::sleep(Duration::from_millis(5));
     for _ in 0..8 {

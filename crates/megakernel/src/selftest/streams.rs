@@ -20,7 +20,9 @@ pub(super) const CASES: &[Case] = &[
 const CHUNK: usize = 9_000;
 
 /// The lengths that every opcode over bytes is tried at.
-pub(super) const SIZES: [usize; 14] = [0, 1, 2, 3, 31, 63, 64, 65, 255, 1000, 4095, 4096, 4097, CHUNK];
+pub(super) const SIZES: [usize; 14] = [
+    0, 1, 2, 3, 31, 63, 64, 65, 255, 1000, 4095, 4096, 4097, CHUNK,
+];
 
 fn setup() -> Setup {
     Setup {
@@ -47,7 +49,11 @@ pub(super) fn bytes(numbers: &mut Numbers, len: usize) -> Vec<u8> {
     match numbers.below(5) {
         0 => vec![b'\n'; len],
         1 => vec![0xFF; len],
-        2 => numbers.bytes(len).iter().map(|byte| b"ab \n\0"[usize::from(byte % 5)]).collect(),
+        2 => numbers
+            .bytes(len)
+            .iter()
+            .map(|byte| b"ab \n\0"[usize::from(byte % 5)])
+            .collect(),
         _ => numbers.bytes(len),
     }
 }
@@ -58,7 +64,11 @@ fn stream(world: &mut World, number: u32, args: &StreamArgs) -> Result<Done, Sto
 }
 
 fn sizes(suite: &Suite<'_>) -> Checked {
-    same!(crc32c(b"123456789"), 0xE306_9283, "the checksum of this suite");
+    same!(
+        crc32c(b"123456789"),
+        0xE306_9283,
+        "the checksum of this suite"
+    );
     let mut numbers = suite.numbers(31);
     let mut world = World::launch(suite, setup())?;
     let mut places = 0;
@@ -82,18 +92,35 @@ fn sizes(suite: &Suite<'_>) -> Checked {
             };
             let lines = stream(&mut world, opcode::LINES, &args)?;
             let newlines = own.iter().filter(|byte| **byte == b'\n').count();
-            same!(lines.answer(), Ok(word(newlines)), "LINES of {len} bytes at {start}");
+            same!(
+                lines.answer(),
+                Ok(word(newlines)),
+                "LINES of {len} bytes at {start}"
+            );
             let crc = stream(&mut world, opcode::CRC32C, &StreamArgs { job: 2, ..args })?;
-            same!(crc.answer(), Ok(crc32c(own)), "CRC32C of {len} bytes at {start}");
-            let histogram = stream(&mut world, opcode::HISTOGRAM, &StreamArgs { job: 1, ..args })?;
+            same!(
+                crc.answer(),
+                Ok(crc32c(own)),
+                "CRC32C of {len} bytes at {start}"
+            );
+            let histogram = stream(
+                &mut world,
+                opcode::HISTOGRAM,
+                &StreamArgs { job: 1, ..args },
+            )?;
             same!(histogram.fault, fault::NONE, "the fault of HISTOGRAM");
-            same!(histogram.records, HISTOGRAM_RECORDS, "the records of HISTOGRAM");
+            same!(
+                histogram.records,
+                HISTOGRAM_RECORDS,
+                "the records of HISTOGRAM"
+            );
             let mut counts = [0; HISTOGRAM_WORDS as usize];
             for byte in own {
                 counts[usize::from(*byte)] += 1;
             }
             let area = histogram.slot;
-            let got: [u32; HISTOGRAM_WORDS as usize] = std::array::from_fn(|index| world.records.word(area, index));
+            let got: [u32; HISTOGRAM_WORDS as usize] =
+                std::array::from_fn(|index| world.records.word(area, index));
             same!(got, counts, "HISTOGRAM of {len} bytes at {start}");
             world.take_back(lent)?;
             places += 1;
@@ -107,7 +134,12 @@ fn outside(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, setup())?;
     let lent = world.lend(b"")?;
     let end = word(CHUNK);
-    let inside = [(end, 0, 0, 0), (0, end, 0, 0), (5, 0, 5, end - 5), (1, 1, 1, end - 2)];
+    let inside = [
+        (end, 0, 0, 0),
+        (0, end, 0, 0),
+        (5, 0, 5, end - 5),
+        (1, 1, 1, end - 2),
+    ];
     let outside = [
         (0, end + 1, 0, 0),
         (1, end, 0, 0),
@@ -123,7 +155,10 @@ fn outside(suite: &Suite<'_>) -> Checked {
         (0, 1, 0, u32::MAX),
         (1, 1, u32::MAX, 0),
     ];
-    let places = inside.map(|place| (place, true)).into_iter().chain(outside.map(|place| (place, false)));
+    let places = inside
+        .map(|place| (place, true))
+        .into_iter()
+        .chain(outside.map(|place| (place, false)));
     for ((start, len, before, after), fits) in places {
         for (job, number) in (0..).zip([opcode::LINES, opcode::HISTOGRAM, opcode::CRC32C]) {
             let args = StreamArgs {
@@ -135,14 +170,26 @@ fn outside(suite: &Suite<'_>) -> Checked {
                 after,
                 ..StreamArgs::default()
             };
-            let reason = if fits { fault::NONE } else { fault::INDEX_OUT_OF_RANGE };
+            let reason = if fits {
+                fault::NONE
+            } else {
+                fault::INDEX_OUT_OF_RANGE
+            };
             let done = stream(&mut world, number, &args)?;
-            same!(Fault(done.fault), Fault(reason), "opcode {number:#x}, {args:?}");
+            same!(
+                Fault(done.fault),
+                Fault(reason),
+                "opcode {number:#x}, {args:?}"
+            );
         }
     }
     world.take_back(lent)?;
     world.close()?;
-    Ok(format!("{} places within, {} beyond", inside.len(), outside.len()))
+    Ok(format!(
+        "{} places within, {} beyond",
+        inside.len(),
+        outside.len()
+    ))
 }
 
 fn not_lent(suite: &Suite<'_>) -> Checked {
@@ -155,15 +202,31 @@ fn not_lent(suite: &Suite<'_>) -> Checked {
     };
     let missing = Err(Fault(fault::CHUNK_NOT_LENT));
     for chunk in [0, 1, 2, 3, 1 << 19, 1 << 31, u32::MAX] {
-        same!(stream(&mut world, number, &of(chunk))?.answer(), missing, "chunk {chunk}");
+        same!(
+            stream(&mut world, number, &of(chunk))?.answer(),
+            missing,
+            "chunk {chunk}"
+        );
     }
     for round in 0..20 {
         let lent = world.lend(b"\n")?;
         let chunk = lent.index();
-        same!(stream(&mut world, number, &of(chunk))?.answer(), Ok(1), "chunk {chunk}, round {round}");
-        same!(stream(&mut world, number, &of(1 - chunk))?.answer(), missing, "the other chunk");
+        same!(
+            stream(&mut world, number, &of(chunk))?.answer(),
+            Ok(1),
+            "chunk {chunk}, round {round}"
+        );
+        same!(
+            stream(&mut world, number, &of(1 - chunk))?.answer(),
+            missing,
+            "the other chunk"
+        );
         world.take_back(lent)?;
-        same!(stream(&mut world, number, &of(chunk))?.answer(), missing, "chunk {chunk} when it is taken back");
+        same!(
+            stream(&mut world, number, &of(chunk))?.answer(),
+            missing,
+            "chunk {chunk} when it is taken back"
+        );
     }
     world.close()?;
     Ok("7 chunks that are not lent; 20 that were".into())
@@ -174,7 +237,12 @@ fn jobs(suite: &Suite<'_>) -> Checked {
     let lent = world.lend(b"x")?;
     let missing = Err(Fault(fault::NO_SUCH_JOB));
     // SCAN has no job here; the others have one, at another number.
-    for (number, its) in [(opcode::LINES, 0), (opcode::HISTOGRAM, 1), (opcode::CRC32C, 2), (opcode::SCAN, 9)] {
+    for (number, its) in [
+        (opcode::LINES, 0),
+        (opcode::HISTOGRAM, 1),
+        (opcode::CRC32C, 2),
+        (opcode::SCAN, 9),
+    ] {
         for job in [0, 1, 2, 3, 1000, u32::MAX] {
             let args = StreamArgs {
                 chunk: lent.index(),
@@ -182,7 +250,10 @@ fn jobs(suite: &Suite<'_>) -> Checked {
                 ..StreamArgs::default()
             };
             let got = stream(&mut world, number, &args)?.answer();
-            ensure!((got == missing) == (job != its), "opcode {number:#x}, job {job}: {got:?}");
+            ensure!(
+                (got == missing) == (job != its),
+                "opcode {number:#x}, job {job}: {got:?}"
+            );
         }
     }
     world.take_back(lent)?;
@@ -193,7 +264,13 @@ fn jobs(suite: &Suite<'_>) -> Checked {
 /// HISTOGRAM needs 256 words, and writes none into the next slot's area.
 fn small_area(suite: &Suite<'_>) -> Checked {
     for record_words in [0, 1, 255, 256] {
-        let mut world = World::launch(suite, Setup { record_words, ..setup() })?;
+        let mut world = World::launch(
+            suite,
+            Setup {
+                record_words,
+                ..setup()
+            },
+        )?;
         let lent = world.lend(&[7; CHUNK])?;
         let args = StreamArgs {
             chunk: lent.index(),
@@ -203,10 +280,18 @@ fn small_area(suite: &Suite<'_>) -> Checked {
         };
         let done = stream(&mut world, opcode::HISTOGRAM, &args)?;
         let fits = record_words >= HISTOGRAM_WORDS;
-        ensure!((done.fault == fault::NONE) == fits, "{:?} in an area of {record_words} words", Fault(done.fault));
+        ensure!(
+            (done.fault == fault::NONE) == fits,
+            "{:?} in an area of {record_words} words",
+            Fault(done.fault)
+        );
         for area in (0..64).filter(|area| *area != done.slot) {
             for index in 0..record_words as usize {
-                same!(world.records.word(area, index), 0, "word {index} of slot {area}'s area");
+                same!(
+                    world.records.word(area, index),
+                    0,
+                    "word {index} of slot {area}'s area"
+                );
             }
         }
         world.take_back(lent)?;

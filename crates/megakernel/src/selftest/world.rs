@@ -50,7 +50,12 @@ pub(super) struct Fault(pub u32);
 
 impl std::fmt::Debug for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "fault {} ({})", fault::reason(self.0), fault::name(self.0))?;
+        write!(
+            f,
+            "fault {} ({})",
+            fault::reason(self.0),
+            fault::name(self.0)
+        )?;
         match fault::detail(self.0) {
             0 => Ok(()),
             detail => write!(f, " at {detail}"),
@@ -96,7 +101,9 @@ pub(super) struct World {
 
 impl World {
     pub fn launch(suite: &Suite<'_>, setup: Setup) -> Result<Self, Stop> {
-        let (chunks, tokens) = suite.backend.chunk_memory(setup.chunks, setup.chunk_bytes)?;
+        let (chunks, tokens) = suite
+            .backend
+            .chunk_memory(setup.chunks, setup.chunk_bytes)?;
         let config = KernelConfig {
             workers: setup.workers,
             ring: RingConfig {
@@ -214,9 +221,14 @@ impl World {
             return Ok(None);
         };
         let index = done.token.index().get();
-        let number = self.in_flight.get_mut(index as usize).and_then(Option::take);
+        let number = self
+            .in_flight
+            .get_mut(index as usize)
+            .and_then(Option::take);
         let Some(number) = number else {
-            return failed(format!("slot {index} completed twice, or was never published"));
+            return failed(format!(
+                "slot {index} completed twice, or was never published"
+            ));
         };
         let consistent = match done.status {
             slot::DONE => done.fault == fault::NONE,
@@ -297,7 +309,10 @@ impl World {
             };
             let first = self.publish(&busy(gate, &place)?)?;
             let status = |world: &Self| {
-                let at = world.in_flight.iter().position(|place| *place == Some(first));
+                let at = world
+                    .in_flight
+                    .iter()
+                    .position(|place| *place == Some(first));
                 at.and_then(|at| world.submitter.status(u32::try_from(at).ok()?))
             };
             let until = Instant::now() + LIMIT;
@@ -362,7 +377,9 @@ impl World {
         let kernel = self.kernel.take();
         match within_limit(move || drop(kernel)) {
             Some(()) => Ok(()),
-            None => failed(format!("dropping the kernel did not return within {LIMIT:?}")),
+            None => failed(format!(
+                "dropping the kernel did not return within {LIMIT:?}"
+            )),
         }
     }
 
@@ -370,7 +387,10 @@ impl World {
     pub fn close(mut self) -> Result<(), Stop> {
         same!(self.in_flight(), 0, "slots in flight at the end");
         self.shut_down()?;
-        ensure!(self.poll()?.is_none(), "a completion of nothing that was published");
+        ensure!(
+            self.poll()?.is_none(),
+            "a completion of nothing that was published"
+        );
         Ok(())
     }
 }
@@ -446,4 +466,3 @@ pub(super) fn program(source: &str) -> Result<Verified, Stop> {
 pub(super) fn word(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
-
