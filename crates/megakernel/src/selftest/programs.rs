@@ -337,7 +337,7 @@ fn areas(suite: &Suite<'_>) -> Checked {
               ld8  r2, r1
               eq   r3, r2, 255
               mul  r3, r3, 100
-              sld  r5, s, r3
+              s.ld r5, s, r3
               ltu  r3, r4, r2
               acc  n, r3
               if   r3

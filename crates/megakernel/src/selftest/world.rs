@@ -300,7 +300,7 @@ impl World {
         let bytes = vec![0; GATE_BYTES as usize];
         let lent = self.lend(&bytes)?;
         let mut held = None;
-        let mut len = 16;
+        let mut len = 4;
         for _ in 0..40 {
             let place = ProgramArgs {
                 chunk: lent.index(),
@@ -432,7 +432,7 @@ const GATE: &str = "
     .chunk 16384
     .acc   trips sum
         each r1, 1
-          loop 1024
+          loop 8192
             add r2, r2, 1
           end
           acc trips, r2
