@@ -154,7 +154,11 @@ impl Shared {
             .map_or(0, |quota| quota.load(Ordering::Relaxed))
     }
 
+    /// Whether a slot of the tenant need not wait: it may run, or is to be refused.
     fn has_room(&self, tenant: u32) -> bool {
+        if tenant as usize >= control::TENANT_MASK_WORDS {
+            return true;
+        }
         let quota = self.quota(tenant);
         quota == 0
             || self
@@ -271,6 +275,10 @@ impl Worker<'_> {
 
     fn run(&mut self, claimed: ClaimedSlot<'_>) {
         let shared = self.shared;
+        // Before anything refuses it: the fence behind this one counts on it having waited.
+        if !shared.ring.fence_ready(&claimed) {
+            return shared.park(claimed, self.counters);
+        }
         let tenant = claimed.tenant() as usize;
         let refused = match shared.ring.control().get(control::TENANT_MASKS + tenant) {
             Some(mask) if tenant < control::TENANT_MASK_WORDS => {
@@ -284,9 +292,6 @@ impl Worker<'_> {
         let quota = shared.quota(claimed.tenant());
         if quota == 0 {
             return self.finish(claimed, Err(fault::QUOTA));
-        }
-        if !shared.ring.fence_ready(&claimed) {
-            return shared.park(claimed, self.counters);
         }
         // A quota of at least all slots binds nothing, and counting would contend for one line on every slot.
         let running = (quota < shared.ring.slots()).then_some(&shared.running[tenant]);
