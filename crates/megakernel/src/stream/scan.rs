@@ -197,6 +197,12 @@ impl ScanSet {
         let end = last + 1;
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let mut at = (first + 1).max(resume);
+        if at > first + 1 && results[7] == stream::NONE {
+            // Of the whole chunk, so that every part says the same.
+            if let Some((start, _)) = self.find(bytes, first + 1, end) {
+                results[7] = word(start)?;
+            }
+        }
         let mut count = 0_u32;
         let answered = |results: &[u32; 8]| mode == stream::MODE_ANY && results[7] != stream::NONE;
         while at < end && !answered(results) {
