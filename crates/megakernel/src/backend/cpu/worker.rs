@@ -81,11 +81,20 @@ impl Shared {
         self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
     }
 
-    /// Copies the counters into the control words; one worker at a time, with plain stores.
+    /// Copies the counters into the control words, unless somebody else is at it.
+    fn mirror_if_free(&self) {
+        if let Ok(turn) = self.mirror.try_lock() {
+            self.mirror_in_turn(&turn);
+        }
+    }
+
+    /// Copies the counters into the control words.
     pub fn mirror(&self) {
-        let Ok(_turn) = self.mirror.try_lock() else {
-            return;
-        };
+        self.mirror_in_turn(&lock(&self.mirror));
+    }
+
+    /// One at a time, so that plain stores do and no counter goes back.
+    fn mirror_in_turn(&self, _turn: &MutexGuard<'_, ()>) {
         let words = self.ring.control();
         let sum = |pick: &dyn Fn(&Counters) -> u32| {
             self.counters.iter().map(pick).fold(0, u32::wrapping_add)
@@ -196,7 +205,7 @@ pub(super) fn main(shared: &Shared, index: usize, feeder: Option<FeederFactory>)
     loop {
         let left = worker.lease();
         bump64(&counters.leases);
-        shared.mirror();
+        shared.mirror_if_free();
         match left {
             Left::Shutdown => return,
             Left::Spent => {}
@@ -237,7 +246,7 @@ impl Worker<'_> {
                 idle = 0;
                 slots += 1;
                 if slots.is_multiple_of(MIRROR_SLOTS) {
-                    shared.mirror();
+                    shared.mirror_if_free();
                 }
                 if slots >= shared.lease.slots {
                     return Left::Spent;
