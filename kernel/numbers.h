@@ -150,7 +150,6 @@
 #define GM_IO_OP_LANDED 4u
 #define GM_IO_STATUS_OK 16u
 #define GM_IO_STATUS_ERROR 17u
-<<<<<<< HEAD
 #define GM_CHUNK_LENT 1u
 #define GM_LAUNCH_SLOTS 0u
 #define GM_LAUNCH_SLOT_WORDS 1u
@@ -200,7 +199,6 @@
 #define GM_DIRECTORY_WORDS 4u
 #define GM_DIRECTORY_ENTRIES 1024u
 #define GM_TAILS_MIRROR 5u
-=======
 #define GM_SCAN_FLAGS 1u
 #define GM_SCAN_LONGEST 2u
 #define GM_SCAN_INFO 3u
@@ -212,7 +210,6 @@
 #define GM_SCAN_FLAG_EVERYTHING 2u
 #define GM_CRC_POWERS 8u
 #define GM_CRC_TABLES 64u
->>>>>>> stream
 #define GM_VIR0_MAX_DEPTH 16u
 #define GM_VIR0_MAX_SCRATCH 16u
 #define GM_VIR0_MAX_SCRATCH_WORDS 4096u

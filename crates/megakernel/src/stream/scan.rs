@@ -126,28 +126,7 @@ impl ScanSet {
     }
 
     /// The patterns, by number.
-    pub(crate) fn patterns(&self) -> &[Vec<u8>] {
-        &self.patterns
-    }
-
-    /// Whether ASCII letters match in either case.
-    pub(crate) fn case_insensitive(&self) -> bool {
-        self.case_insensitive
-    }
-
-    /// What may be asked of the set.
-    pub(crate) fn mode(&self) -> ScanMode {
-        self.mode
-    }
-
-    /// Length of the longest pattern, in bytes: a match that straddles two chunks lies within one byte less than that on
-    /// either side.
-    pub fn longest(&self) -> usize {
-        self.longest
-    }
-
-    /// The patterns, in the order of their numbers.
-    pub fn patterns(&self) -> &[Box<[u8]>] {
+    pub fn patterns(&self) -> &[Vec<u8>] {
         &self.patterns
     }
 
@@ -156,9 +135,15 @@ impl ScanSet {
         self.case_insensitive
     }
 
-    /// What the set is asked for.
+    /// What may be asked of the set.
     pub fn mode(&self) -> ScanMode {
         self.mode
+    }
+
+    /// Length of the longest pattern, in bytes: a match that straddles two chunks lies within one byte less than that on
+    /// either side.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// What searches, for reports.
@@ -242,6 +227,12 @@ impl ScanSet {
         let end = last + 1;
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let mut at = (first + 1).max(resume);
+        if at > first + 1 && results[7] == stream::NONE {
+            // Of the whole chunk, so that every part says the same.
+            if let Some((start, _)) = self.find(bytes, first + 1, end) {
+                results[7] = word(start)?;
+            }
+        }
         let mut count = 0_u32;
         let answered = |results: &[u32; 8]| mode == stream::MODE_ANY && results[7] != stream::NONE;
         while at < end && !answered(results) {
