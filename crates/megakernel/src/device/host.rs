@@ -134,6 +134,13 @@ impl Host {
     fn leave(&self) {
         self.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
         self.ring.wake_workers();
+        drop(
+            self.running
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        self.running.1.notify_all();
     }
 
     /// A crew's thread: launch after launch while there is work.
@@ -198,7 +205,7 @@ impl Host {
             .collect();
         let mut looked = Instant::now();
         while !self.over() {
-            self.ring.sleep_unless(WATCH, || self.over());
+            self.doze();
             let late = looked.elapsed() > 3 * WATCH;
             looked = Instant::now();
             for (crew, seen) in self.crews.iter().zip(&mut seen) {
@@ -223,6 +230,19 @@ impl Host {
                     )));
                 }
             }
+        }
+    }
+
+    /// Sleeps until it is time to look again, or until the device is to leave. Not at the ring's bell: what that rings
+    /// once is meant for a crew.
+    fn doze(&self) {
+        let guard = self
+            .running
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !self.over() {
+            drop(self.running.1.wait_timeout(guard, WATCH));
         }
     }
 
