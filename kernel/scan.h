@@ -262,6 +262,7 @@ GM_FN gm_u32 gm_occurrences(const gm_automaton *a, GM_GLOBAL const gm_u32 *image
 #define GM_SCAN_RESUME 6  /* where to go on, if the area is full */
 #define GM_SCAN_RECORDS 7 /* records that are in it then */
 #define GM_SCAN_GROUP 8   /* how many the next ones are that must stay together */
+#define GM_SCAN_WHOLE 9   /* the first match in all lines, for a slot that goes on behind some of them */
 #define GM_SCAN_PARTS 16
 
 GM_FN void gm_scan_all(const gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, gm_u32 len,
@@ -350,12 +351,17 @@ GM_FN void gm_scan_lines(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm
     gm_u32 lines = 0;
     gm_u32 first = GM_STREAM_NONE;
     gm_u32 head;
+    gm_u32 whole;
     gm_first_match(a, bytes, 0, behind != 0 ? newline : len, shared + GM_SCAN_HEAD);
     if (behind != 0 && behind < len)
         gm_first_match(a, bytes, behind, len, shared + GM_SCAN_TAIL);
+    /* Of the whole chunk, so that every part says the same. */
+    if (behind != 0 && resume > newline + 1)
+        gm_first_match(a, bytes, newline + 1, behind, shared + GM_SCAN_WHOLE);
     gm_barrier();
     head = shared[GM_SCAN_HEAD];
-    if (behind != 0 && (mode != GM_STREAM_MODE_ANY || head == GM_STREAM_NONE)) {
+    whole = shared[GM_SCAN_WHOLE];
+    if (behind != 0 && (mode != GM_STREAM_MODE_ANY || (head == GM_STREAM_NONE && whole == GM_STREAM_NONE))) {
         gm_u32 from = resume > newline ? resume : newline + 1;
         if (from < behind)
             lines = gm_interior(a, bytes, from, behind, mode, limit, area, work, shared + GM_SCAN_PARTS,
@@ -365,6 +371,7 @@ GM_FN void gm_scan_lines(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm
     if (gm_leader()) {
         gm_u32 tail = behind != 0 ? shared[GM_SCAN_TAIL] : head;
         gm_u32 full = shared[GM_SCAN_RESUME] != GM_STREAM_NONE;
+        first = whole != GM_STREAM_NONE ? whole : first;
         first = head != GM_STREAM_NONE ? head : first != GM_STREAM_NONE ? first : tail;
         out->results[GM_STREAM_RESULT_EDGES] = (head != GM_STREAM_NONE ? GM_STREAM_HEAD_MATCH : 0) |
                                                (tail != GM_STREAM_NONE ? GM_STREAM_TAIL_MATCH : 0);
