@@ -493,7 +493,10 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
             out->fault = GM_FAULT_CHUNK_NOT_LENT;
         else {
             claim->image--;
-            return GM_GO_PROGRAM;
+            out->fault = gm_vir0_check(w->tables + claim->image, claim->args,
+                                       gm_sys_load(w->shared + GM_LAUNCH_CHUNK_BYTES));
+            if (out->fault == GM_FAULT_NONE)
+                return GM_GO_PROGRAM;
         }
         return GM_GO_AGAIN;
     }
