@@ -305,6 +305,17 @@ fn changed_logs_with_right_checksums_are_refused_or_have_one_encoding() {
 }
 
 #[test]
+#[ignore = "writes the fuzzer's first inputs to fuzz/corpus"]
+fn seeds() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/log");
+    std::fs::create_dir_all(folder).unwrap();
+    for seed in 0..50 {
+        let bytes = written(&some_slots(&mut Numbers::new(seed), 3));
+        std::fs::write(format!("{folder}/random_{seed}"), bytes).unwrap();
+    }
+}
+
+#[test]
 fn a_length_is_checked_before_it_is_believed() {
     let bytes = written(&[]);
     let bounds = records(&bytes);
