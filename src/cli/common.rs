@@ -368,9 +368,9 @@ pub fn run<J: Job + 'static>(
             ));
         }
     }
-    if let Err(error) = &report.record {
+    if let (Err(error), Some(path)) = (&report.record, &args.record) {
         failed = true;
-        complain(&error.to_string());
+        complain(&format!("{}: {error}", path.display()));
     }
     if args.stats {
         // Nothing can be done where standard error is closed.

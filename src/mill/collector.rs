@@ -5,7 +5,7 @@
 //! anybody needs to go on). A file's rows stay together: at most one file at a time, the *writing* one, has rows out
 //! before it has ended; the rows of all others are held until they end.
 
-use super::record::Ran;
+use super::record::record;
 use super::report::FileError;
 use super::run::{Flight, Kind, Landing, Piece, Run};
 use super::split::Parts;
@@ -522,40 +522,6 @@ fn reclaim(mut lent: LentChunk) -> ChunkBuf {
                 std::thread::yield_now();
             }
         }
-    }
-}
-
-/// Records a finished slot, where that was asked for; a log that cannot be written ends the run.
-fn record<J: Job>(
-    run: &Run<J>,
-    piece: &Piece,
-    landing: &Landing,
-    parts: &Parts,
-    args: [u32; ARGS_PER_SLOT],
-    chunk: &ChunkBuf,
-    done: &Completion,
-) {
-    let Some(port) = run.port.get() else {
-        return;
-    };
-    let Some(recorder) = &port.recorder else {
-        return;
-    };
-    let first = parts.current().start;
-    let ran = Ran {
-        piece,
-        submission: Submission::new(run.job.opcode(), &args),
-        offset: piece.offset + first as u64,
-        start: landing.start + first,
-        buffer: chunk.as_slice(),
-        done,
-        records: &port.records,
-    };
-    let recorded = super::run::lock(recorder)
-        .as_mut()
-        .is_none_or(|recorder| recorder.slot(&ran));
-    if !recorded {
-        run.control.stop();
     }
 }
 

@@ -3,14 +3,16 @@
 //! Off unless asked for. The log is written under the collector's lock, by whoever drains completions; when it cannot be
 //! written the run ends.
 
-use super::run::{Kind, Piece};
+use super::run::{lock, Kind, Landing, Piece, Run};
+use super::split::Parts;
+use crate::jobs::Job;
 use crate::source::Origin;
 use gristmill_megakernel::log::{
     Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog,
 };
 use gristmill_protocol::slot::{self, SlotImage};
-use gristmill_protocol::PipelineError;
-use gristmill_ring::{Completion, RecordMemory, Submission};
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
+use gristmill_ring::{ChunkBuf, Completion, RecordMemory, Submission};
 use std::borrow::Cow;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -28,18 +30,52 @@ pub(super) struct Recorder {
     failed: Option<PipelineError>,
 }
 
+/// Records a finished slot, where that was asked for; a log that cannot be written ends the run.
+pub(super) fn record<J: Job>(
+    run: &Run<J>,
+    piece: &Piece,
+    landing: &Landing,
+    parts: &Parts,
+    args: [u32; ARGS_PER_SLOT],
+    chunk: &ChunkBuf,
+    done: &Completion,
+) {
+    let Some(port) = run.port.get() else {
+        return;
+    };
+    let Some(recorder) = &port.recorder else {
+        return;
+    };
+    let first = parts.current().start;
+    let ran = Ran {
+        piece,
+        submission: Submission::new(run.job.opcode(), &args),
+        offset: piece.offset + first as u64,
+        start: landing.start + first,
+        buffer: chunk.as_slice(),
+        done,
+        records: &port.records,
+    };
+    let recorded = lock(recorder)
+        .as_mut()
+        .is_none_or(|recorder| recorder.slot(&ran));
+    if !recorded {
+        run.control.stop();
+    }
+}
+
 /// A slot that has run.
-pub(super) struct Ran<'a> {
-    pub piece: &'a Piece,
-    pub submission: Submission,
+struct Ran<'a> {
+    piece: &'a Piece,
+    submission: Submission,
     /// Where the first own byte lies in the file.
-    pub offset: u64,
+    offset: u64,
     /// Where it lies in the buffer.
-    pub start: usize,
+    start: usize,
     /// The chunk's buffer.
-    pub buffer: &'a [u8],
-    pub done: &'a Completion,
-    pub records: &'a RecordMemory,
+    buffer: &'a [u8],
+    done: &'a Completion,
+    records: &'a RecordMemory,
 }
 
 impl Recorder {
@@ -58,7 +94,7 @@ impl Recorder {
     }
 
     /// Appends a finished slot. False if nothing more can be recorded.
-    pub fn slot(&mut self, ran: &Ran<'_>) -> bool {
+    fn slot(&mut self, ran: &Ran<'_>) -> bool {
         if self.failed.is_none() {
             self.failed = self.append(ran).err();
         }

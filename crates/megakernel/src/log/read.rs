@@ -131,7 +131,11 @@ impl<R: Read> RingLogReader<R> {
 
     fn begin(&mut self) -> Result<(), PipelineError> {
         let (magic, version) = (MAGIC.len(), VERSION.to_le_bytes());
-        let there = self.fill(magic + version.len())?;
+        let head = [MAGIC.as_slice(), &version].concat();
+        let there = self.fill(head.len())?;
+        if there < head.len() && head.starts_with(&self.payload) {
+            return Err(cut(0));
+        }
         if self.payload.get(..magic) != Some(&MAGIC) {
             return Err(decode(
                 "a ring log: it does not begin as one,",

@@ -151,6 +151,6 @@ impl<W: Write> RingLog<W> {
 
 fn unwritable(error: io::Error) -> PipelineError {
     PipelineError::Backend(format!(
-        "the ring log cannot be written: {error}; what it holds so far can be replayed, record again elsewhere"
+        "the ring log cannot be written: {error}; what it holds so far can be replayed; record elsewhere for the rest"
     ))
 }
