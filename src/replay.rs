@@ -26,7 +26,7 @@ use gristmill_protocol::slot::SlotImage;
 use gristmill_protocol::Priority;
 use gristmill_protocol::{stream, PipelineError};
 use gristmill_ring::{
-    ChunkBuf, ChunkMemory, Completion, Completions, LentChunk, RingConfig, Submission,
+    ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -133,7 +133,9 @@ impl<'a> Replay<'a> {
         let about = log.about();
         // One chunk for each worker, and as many that are being filled or compared.
         let chunks = u32::try_from(2 * self.workers).unwrap_or(2);
-        let (memory, free) = ChunkMemory::map(chunks, about.chunk_bytes as usize)?;
+        let (memory, free) = self
+            .backend
+            .chunk_memory(chunks, about.chunk_bytes as usize)?;
         let mut kernel = self.backend.launch(
             KernelConfig {
                 workers: self.workers,
@@ -294,6 +296,9 @@ impl Running {
 
     /// Waits for results, and compares those that are there.
     fn finish_some<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<(), PipelineError> {
+        if let Some(failure) = self.kernel.failure() {
+            return Err(failure);
+        }
         self.completions.wait(WAIT);
         while let Some(done) = self.completions.next() {
             self.finish(log, done);

@@ -52,7 +52,7 @@ use gristmill_protocol::{
     PipelineError, ARG0_WORD, ARGS_PER_SLOT, CONTROL_MIN_WORDS, OPCODE_WORD, PRIORITY_WORD,
     SLOT_WORDS, STATUS_WORD, TENANT_WORD,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most slots that a live ring may have: ready entries carry the slot in 16 bits.
 pub const MAX_SLOTS: u32 = 32_768;
@@ -218,6 +218,8 @@ struct Shared {
     slots: u32,
     debug_records: u32,
     memory: RingMemory,
+    /// Whether the device cannot ring `completed`.
+    silent: bool,
     host: Mutex<HostState>,
     // Device memory from here on: the host never looks at it.
     heads: SharedWords,
@@ -341,17 +343,25 @@ pub fn live_ring(
     config: RingConfig,
 ) -> Result<(Submitter, Completions, DeviceRing), PipelineError> {
     config.check()?;
-    live_ring_over(config, RingMemory::new(&config, SharedWords::map)?)
+    make(config, RingMemory::new(&config, SharedWords::map)?, false)
 }
 
-/// Makes a live ring in memory of the same configuration, all zero. The [`DeviceRing`] is for workers of this process; a
-/// device that claims for itself leaves it alone.
+/// Makes a live ring in memory of the same configuration, all zero, for a device that claims for itself: the host keeps the
+/// [`DeviceRing`] to look at what both see. Such a device rings no bell, so [`Completions::wait`] looks again and again.
 ///
 /// # Errors
 /// As for [`live_ring`].
 pub fn live_ring_over(
     config: RingConfig,
     memory: RingMemory,
+) -> Result<(Submitter, Completions, DeviceRing), PipelineError> {
+    make(config, memory, true)
+}
+
+fn make(
+    config: RingConfig,
+    memory: RingMemory,
+    silent: bool,
 ) -> Result<(Submitter, Completions, DeviceRing), PipelineError> {
     config.check()?;
     if memory.slots.len() != config.slots as usize * SLOT_WORDS {
@@ -366,6 +376,7 @@ pub fn live_ring_over(
         slots: config.slots,
         debug_records: config.debug_records,
         memory,
+        silent,
         host: Mutex::new(HostState {
             tails: [0; PRIORITIES],
             free: (0..config.slots).rev().collect(),
@@ -560,6 +571,9 @@ pub struct Completion {
     pub flags: u32,
 }
 
+/// How long the host waits for a device that rings no bell before it looks again: at first, and at most.
+const NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+
 /// The host's draining end: reads the completion ring in order, by sequence number.
 pub struct Completions {
     shared: Arc<Shared>,
@@ -608,7 +622,15 @@ impl Completions {
 
     /// Sleeps until a completion may be there, or until `timeout`. May return early.
     pub fn wait(&self, timeout: Duration) {
-        self.shared.completed.sleep(timeout, || self.is_ready());
+        if !self.shared.silent {
+            return self.shared.completed.sleep(timeout, || self.is_ready());
+        }
+        let begun = Instant::now();
+        let mut nap = NAPS.0;
+        while !self.is_ready() && begun.elapsed() < timeout {
+            std::thread::sleep(nap.min(timeout));
+            nap = (nap * 2).min(NAPS.1);
+        }
     }
 }
 
