@@ -25,9 +25,7 @@ use gristmill_protocol::program::MAX_CHUNK_INDEX;
 use gristmill_protocol::slot::SlotImage;
 use gristmill_protocol::Priority;
 use gristmill_protocol::{stream, PipelineError};
-use gristmill_ring::{
-    ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission,
-};
+use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};

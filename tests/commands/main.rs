@@ -3,6 +3,7 @@
 mod cli;
 mod digest;
 mod doctor;
+mod opencl;
 mod program;
 mod replay;
 mod stats;

@@ -83,7 +83,9 @@ impl Case {
             area: None,
         };
         let declared = self.program.program();
-        if self.args.len > declared.chunk || !self.args.offset.is_multiple_of(u64::from(declared.align)) {
+        if self.args.len > declared.chunk
+            || !self.args.offset.is_multiple_of(u64::from(declared.align))
+        {
             return void(fault::BAD_ARGUMENT, 0);
         }
         let (start, len) = (self.args.start as usize, self.args.len as usize);

@@ -467,14 +467,22 @@ impl Driver for OpenClDriver {
                 &[],
             )
         };
-        let launched = launched.map_err(|error| failed("clEnqueueNDRangeKernel", error))?;
-        launched
-            .wait()
-            .map_err(|error| failed("clWaitForEvents", error))?;
-        self.lanes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(lane);
-        Ok(())
+        let over = launched
+            .map_err(|error| failed("clEnqueueNDRangeKernel", error))
+            .and_then(|event| {
+                let over = event.wait();
+                // Releasing what a lost device may still use could wait for it.
+                over.inspect_err(|_| std::mem::forget(event))
+                    .map_err(|error| failed("clWaitForEvents", error))
+            });
+        match over {
+            Ok(()) => self
+                .lanes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(lane),
+            Err(_) => std::mem::forget(lane),
+        }
+        over
     }
 }

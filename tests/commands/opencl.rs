@@ -1,0 +1,270 @@
+//! Commands on an OpenCL device, PoCL's where there is no other: what they answer, and what they do when it fails.
+
+use crate::tool::{command, finish, gristmill, noise, Done};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Whether there is a device; says why not.
+fn device() -> bool {
+    let done = gristmill(Path::new("."), &["doctor"]);
+    let found = done
+        .text()
+        .lines()
+        .any(|line| line.starts_with("yes") && line.contains("opencl, device"));
+    if !found {
+        println!("skipped: no OpenCL device that can run the kernel (Debian: pocl-opencl-icd)");
+    }
+    found
+}
+
+/// Files of many sizes, some with the word `needle`.
+fn files() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (seed, size) in [
+        (1, 0),
+        (2, 1),
+        (3, 4_095),
+        (4, 70_000),
+        (5, 600_000),
+        (6, 3_000_000),
+    ] {
+        let mut bytes = noise(seed, size);
+        for at in (100..size.saturating_sub(10)).step_by(50_000) {
+            bytes[at..at + 8].copy_from_slice(b"\nneedle\n");
+        }
+        std::fs::write(directory.path().join(format!("file-{seed}")), bytes).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn every_command_answers_as_on_the_processor() {
+    if !device() {
+        return;
+    }
+    let files = files();
+    let program = format!(
+        "{}/programs/content_chunks.vasm",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    for arguments in [
+        &["scan", "needle", "--sort", "path", "-a", "-b", "."][..],
+        &["scan", "needle", "--all", "--sort", "path", "."],
+        &[
+            "scan", "-c", "-i", "-e", "NEEDLE", "-e", "e", "--sort", "path", "-a", ".",
+        ],
+        &["digest", "--sort", "path", "."],
+        &["stats", "--sort", "path", "."],
+        &["run", "--sort", "path", &program, "."],
+    ] {
+        let on = |backend| gristmill(files.path(), &[arguments, &["--backend", backend]].concat());
+        let (cpu, opencl) = (on("cpu"), on("opencl"));
+        assert_eq!(cpu.code, Some(0), "{cpu:?}");
+        assert!(!cpu.out.is_empty());
+        assert!(
+            cpu.out == opencl.out && cpu.code == opencl.code,
+            "{arguments:?}: {}",
+            opencl.err
+        );
+    }
+}
+
+#[test]
+fn a_recorded_run_replays_there_word_by_word() {
+    if !device() {
+        return;
+    }
+    let files = files();
+    let log = files.path().join("../log").display().to_string() + &std::process::id().to_string();
+    let program = format!(
+        "{}/programs/content_chunks.vasm",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    for (recorded, replayed) in [("cpu", "opencl"), ("opencl", "cpu")] {
+        for job in [
+            &["scan", "-a", "needle", "."][..],
+            &["digest", "."],
+            &["stats", "."],
+            &["run", &program, "."],
+        ] {
+            let record = gristmill(
+                files.path(),
+                &[job, &["--backend", recorded, "--record", &log]].concat(),
+            );
+            assert_eq!(record.code, Some(0), "{record:?}");
+            let again = gristmill(files.path(), &["replay", &log, "--backend", replayed]);
+            assert!(
+                again.code == Some(0) && again.text().contains("the same"),
+                "{job:?}: {again:?}"
+            );
+            assert!(again
+                .text()
+                .contains(&format!("recorded on {recorded}, replayed on {replayed}")));
+        }
+    }
+    std::fs::remove_file(log).unwrap();
+}
+
+#[test]
+fn stats_tell_the_device_the_launches_and_that_nothing_was_copied() {
+    if !device() {
+        return;
+    }
+    let files = files();
+    let done = gristmill(
+        files.path(),
+        &["digest", "--stats", "--backend", "opencl", "."],
+    );
+    assert_eq!(done.code, Some(0));
+    let line = |name: &str| {
+        done.err
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(
+        line("back end").contains("opencl: ") && line("back end").contains("asked for by name"),
+        "{done:?}"
+    );
+    assert!(line("copied").contains(" 0 "), "{done:?}");
+    assert!(
+        line("kernel").contains("launches") && line("kernel").contains("for each launch"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn a_back_end_that_is_not_there_is_an_error_that_says_what_to_install() {
+    let files = files();
+    let run = |arguments: &[&str]| {
+        let mut command = command(files.path(), arguments);
+        // The loader finds no driver there.
+        finish(
+            command
+                .env("OCL_ICD_VENDORS", "/nonexistent")
+                .spawn()
+                .unwrap(),
+            Vec::new(),
+        )
+    };
+    let done = run(&["digest", "--backend", "opencl", "."]);
+    assert_eq!((done.code, done.out.len()), (Some(2), 0), "{done:?}");
+    assert!(
+        done.err.contains("OpenCL") && done.err.contains("pocl-opencl-icd"),
+        "{done:?}"
+    );
+    // Nobody asked for it by name here.
+    assert_eq!(run(&["digest", "."]).code, Some(0));
+    let doctor = run(&["doctor"]);
+    let line = doctor
+        .text()
+        .lines()
+        .find(|line| line.contains("opencl"))
+        .unwrap_or_default();
+    assert!(
+        line.starts_with("no") && doctor.text().contains("pocl-opencl-icd"),
+        "{doctor:?}"
+    );
+}
+
+#[test]
+fn devices_are_chosen_by_number() {
+    let files = files();
+    let refused = |arguments: &[&str], words: &str| {
+        let done = gristmill(files.path(), &[&["digest", "."], arguments].concat());
+        assert!(
+            done.code == Some(2) && done.err.contains(words),
+            "{arguments:?}: {done:?}"
+        );
+    };
+    refused(&["--device", "0"], "name the back end");
+    refused(&["--backend", "cpu", "--device", "0"], "name the back end");
+    if device() {
+        refused(
+            &["--backend", "opencl", "--device", "99"],
+            "there is no OpenCL device 99",
+        );
+        let done = gristmill(
+            files.path(),
+            &["digest", ".", "--backend", "opencl", "--device", "0"],
+        );
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+}
+
+/// The loader whose devices fail, built in `directory`.
+fn failing_loader(directory: &Path) -> Option<PathBuf> {
+    let loader = directory.join("libfailing.so");
+    let source = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/commands/failing_opencl.c"
+    );
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-Wl,--no-as-needed", "-o"])
+        .arg(&loader)
+        .args([source, "-l:libOpenCL.so.1", "-ldl"])
+        .output();
+    match built {
+        Ok(done) if done.status.success() => Some(loader),
+        Ok(done) => panic!("{}", String::from_utf8_lossy(&done.stderr)),
+        Err(error) => {
+            println!("skipped: cc: {error}");
+            None
+        }
+    }
+}
+
+/// Runs `digest` over the files on a device that fails in this way.
+fn on_a_failing_device(how: &str, launch: &str) -> Option<Done> {
+    if !device() {
+        return None;
+    }
+    let files = files();
+    let place = tempfile::tempdir().unwrap();
+    let loader = failing_loader(place.path())?;
+    let mut command = command(
+        files.path(),
+        &["digest", "--backend", "opencl", "--workers", "1", "."],
+    );
+    command.env("OPENCL_DYLIB_PATH", loader).env(how, launch);
+    Some(finish(command.spawn().unwrap(), Vec::new()))
+}
+
+#[test]
+fn a_launch_that_fails_ends_the_run_with_its_reason() {
+    // Launch 0 is that by which the driver compiles.
+    for (how, reason) in [
+        ("FAIL_LAUNCH", "clEnqueueNDRangeKernel"),
+        ("LOSE_LAUNCH", "clWaitForEvents"),
+    ] {
+        let Some(done) = on_a_failing_device(how, "1") else {
+            return;
+        };
+        assert_eq!(done.code, Some(2), "{how}: {done:?}");
+        assert!(
+            done.err.contains(reason) && done.err.contains("--backend cpu"),
+            "{how}: {done:?}"
+        );
+    }
+}
+
+#[test]
+fn a_device_that_fails_from_the_start_is_an_error() {
+    let Some(done) = on_a_failing_device("FAIL_LAUNCH", "0") else {
+        return;
+    };
+    assert!(
+        done.code == Some(2) && done.err.contains("clEnqueueNDRangeKernel failed"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn a_device_that_hangs_is_noticed_and_the_run_ends() {
+    let Some(done) = on_a_failing_device("HANG_LAUNCH", "1") else {
+        return;
+    };
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(done.err.contains("no sign of life"), "{done:?}");
+}
