@@ -22,6 +22,9 @@
 #define GM_VIR0_EMITTED 35u      /* records */
 #define GM_VIR0_UNSORTED 36u     /* whether a record comes before the one that it is behind */
 #define GM_VIR0_CELLS 40u
+#if GM_VIR0_CELLS + GM_VIR0_MAX_SCRATCH_WORDS + 2 * GM_VIR0_MAX_ACCS > GM_LOCAL_WORDS
+#error "local memory does not hold the largest program"
+#endif
 
 /* What a lane needs to know, and where it leaves its effects. */
 typedef struct {
@@ -172,16 +175,13 @@ GM_FN gm_u32 gm_vir0_bswap(gm_u32 x)
     return x >> 24 | (x >> 8 & 0xFF00u) | (x << 8 & 0xFF0000u) | x << 24;
 }
 
-/* The value of an instruction, window by window, from operands x and y. */
-#define GM_VIR0_VALUE(value)                                                                                           \
-    GM_VIR0_STRIP(i)                                                                                                   \
-    {                                                                                                                  \
-        gm_u32 x = ra[i];                                                                                              \
-        gm_u32 y = (rb[i] & keep) | imm;                                                                               \
-        (void)x;                                                                                                       \
-        (void)y;                                                                                                       \
-        v[i] = (value);                                                                                                \
-    }                                                                                                                  \
+/* The value of an instruction, window by window, from operand a as x, operand b as y, both or none. */
+#define GM_VIR0_X gm_u32 x = ra[i];
+#define GM_VIR0_Y gm_u32 y = (rb[i] & keep) | imm;
+#define GM_VIR0_XY GM_VIR0_X GM_VIR0_Y
+#define GM_VIR0_NONE
+#define GM_VIR0_VALUE(operands, value)                                                                                 \
+    GM_VIR0_STRIP(i) { GM_VIR0_##operands v[i] = (value); }                                                            \
     break
 
 /* Instructions pc to stop, for the windows from `window` on that do not wait. They hold no `each`. */
@@ -204,40 +204,40 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
         const gm_u32 *ra = r[fields >> 16 & 31];
         const gm_u32 *rb = r[fields >> 24 & 31];
         switch (op) {
-        case GM_VIR0_MOV: GM_VIR0_VALUE(y);
-        case GM_VIR0_SEL: GM_VIR0_VALUE(x ? y : rd[i]);
-        case GM_VIR0_LEN: GM_VIR0_VALUE(run->len);
-        case GM_VIR0_AVAIL_BEFORE: GM_VIR0_VALUE(run->before);
-        case GM_VIR0_AVAIL_AFTER: GM_VIR0_VALUE(run->after);
-        case GM_VIR0_BASE_LO: GM_VIR0_VALUE(run->args[GM_PROGRAM_ARG_OFFSET_LO]);
-        case GM_VIR0_BASE_HI: GM_VIR0_VALUE(run->args[GM_PROGRAM_ARG_OFFSET_HI]);
-        case GM_VIR0_ARG: GM_VIR0_VALUE(run->args[GM_PROGRAM_ARG_FIRST + imm]);
-        case GM_VIR0_ADD: GM_VIR0_VALUE(x + y);
-        case GM_VIR0_SUB: GM_VIR0_VALUE(x - y);
-        case GM_VIR0_MUL: GM_VIR0_VALUE(x * y);
-        case GM_VIR0_MULHI: GM_VIR0_VALUE(gm_mulhi(x, y));
-        case GM_VIR0_DIVU: GM_VIR0_VALUE(y ? x / y : 0xFFFFFFFFu);
-        case GM_VIR0_REMU: GM_VIR0_VALUE(y ? x % y : x);
-        case GM_VIR0_MIN: GM_VIR0_VALUE(x < y ? x : y);
-        case GM_VIR0_MAX: GM_VIR0_VALUE(x > y ? x : y);
-        case GM_VIR0_AND: GM_VIR0_VALUE(x & y);
-        case GM_VIR0_OR: GM_VIR0_VALUE(x | y);
-        case GM_VIR0_XOR: GM_VIR0_VALUE(x ^ y);
-        case GM_VIR0_SHL: GM_VIR0_VALUE(x << (y & 31));
-        case GM_VIR0_SHR: GM_VIR0_VALUE(x >> (y & 31));
-        case GM_VIR0_SAR: GM_VIR0_VALUE(gm_vir0_sar(x, y & 31));
-        case GM_VIR0_ROTL: GM_VIR0_VALUE(x << (y & 31) | x >> ((32 - (y & 31)) & 31));
-        case GM_VIR0_NOT: GM_VIR0_VALUE(~x);
-        case GM_VIR0_POPCNT: GM_VIR0_VALUE(gm_popcount(x));
-        case GM_VIR0_CLZ: GM_VIR0_VALUE(gm_clz(x));
-        case GM_VIR0_CTZ: GM_VIR0_VALUE(gm_ctz(x));
-        case GM_VIR0_BSWAP: GM_VIR0_VALUE(gm_vir0_bswap(x));
-        case GM_VIR0_EQ: GM_VIR0_VALUE(x == y);
-        case GM_VIR0_NE: GM_VIR0_VALUE(x != y);
-        case GM_VIR0_LTU: GM_VIR0_VALUE(x < y);
-        case GM_VIR0_LEU: GM_VIR0_VALUE(x <= y);
-        case GM_VIR0_LTS: GM_VIR0_VALUE((gm_s32)x < (gm_s32)y);
-        case GM_VIR0_LES: GM_VIR0_VALUE((gm_s32)x <= (gm_s32)y);
+        case GM_VIR0_MOV: GM_VIR0_VALUE(Y, y);
+        case GM_VIR0_SEL: GM_VIR0_VALUE(XY, x ? y : rd[i]);
+        case GM_VIR0_LEN: GM_VIR0_VALUE(NONE, run->len);
+        case GM_VIR0_AVAIL_BEFORE: GM_VIR0_VALUE(NONE, run->before);
+        case GM_VIR0_AVAIL_AFTER: GM_VIR0_VALUE(NONE, run->after);
+        case GM_VIR0_BASE_LO: GM_VIR0_VALUE(NONE, run->args[GM_PROGRAM_ARG_OFFSET_LO]);
+        case GM_VIR0_BASE_HI: GM_VIR0_VALUE(NONE, run->args[GM_PROGRAM_ARG_OFFSET_HI]);
+        case GM_VIR0_ARG: GM_VIR0_VALUE(NONE, run->args[GM_PROGRAM_ARG_FIRST + imm]);
+        case GM_VIR0_ADD: GM_VIR0_VALUE(XY, x + y);
+        case GM_VIR0_SUB: GM_VIR0_VALUE(XY, x - y);
+        case GM_VIR0_MUL: GM_VIR0_VALUE(XY, x * y);
+        case GM_VIR0_MULHI: GM_VIR0_VALUE(XY, gm_mulhi(x, y));
+        case GM_VIR0_DIVU: GM_VIR0_VALUE(XY, y ? x / y : 0xFFFFFFFFu);
+        case GM_VIR0_REMU: GM_VIR0_VALUE(XY, y ? x % y : x);
+        case GM_VIR0_MIN: GM_VIR0_VALUE(XY, x < y ? x : y);
+        case GM_VIR0_MAX: GM_VIR0_VALUE(XY, x > y ? x : y);
+        case GM_VIR0_AND: GM_VIR0_VALUE(XY, x & y);
+        case GM_VIR0_OR: GM_VIR0_VALUE(XY, x | y);
+        case GM_VIR0_XOR: GM_VIR0_VALUE(XY, x ^ y);
+        case GM_VIR0_SHL: GM_VIR0_VALUE(XY, x << (y & 31));
+        case GM_VIR0_SHR: GM_VIR0_VALUE(XY, x >> (y & 31));
+        case GM_VIR0_SAR: GM_VIR0_VALUE(XY, gm_vir0_sar(x, y & 31));
+        case GM_VIR0_ROTL: GM_VIR0_VALUE(XY, x << (y & 31) | x >> ((32 - (y & 31)) & 31));
+        case GM_VIR0_NOT: GM_VIR0_VALUE(X, ~x);
+        case GM_VIR0_POPCNT: GM_VIR0_VALUE(X, gm_popcount(x));
+        case GM_VIR0_CLZ: GM_VIR0_VALUE(X, gm_clz(x));
+        case GM_VIR0_CTZ: GM_VIR0_VALUE(X, gm_ctz(x));
+        case GM_VIR0_BSWAP: GM_VIR0_VALUE(X, gm_vir0_bswap(x));
+        case GM_VIR0_EQ: GM_VIR0_VALUE(XY, x == y);
+        case GM_VIR0_NE: GM_VIR0_VALUE(XY, x != y);
+        case GM_VIR0_LTU: GM_VIR0_VALUE(XY, x < y);
+        case GM_VIR0_LEU: GM_VIR0_VALUE(XY, x <= y);
+        case GM_VIR0_LTS: GM_VIR0_VALUE(XY, (gm_s32)x < (gm_s32)y);
+        case GM_VIR0_LES: GM_VIR0_VALUE(XY, (gm_s32)x <= (gm_s32)y);
         case GM_VIR0_LD8:
             GM_VIR0_STRIP(i) v[i] = ra[i] + ((rb[i] & keep) | imm) + run->before;
             gm_vir0_ld8(run->bytes, run->total, v);
@@ -246,8 +246,8 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
             GM_VIR0_STRIP(i) v[i] = ra[i] + ((rb[i] & keep) | imm) + run->before;
             gm_vir0_ld32(run->bytes, run->total, v);
             break;
-        case GM_VIR0_TB8: GM_VIR0_VALUE(gm_vir0_tb32(run->table, run->table_bytes, x + y) & 255);
-        case GM_VIR0_TB32: GM_VIR0_VALUE(gm_vir0_tb32(run->table, run->table_bytes, x + y));
+        case GM_VIR0_TB8: GM_VIR0_VALUE(XY, gm_vir0_tb32(run->table, run->table_bytes, x + y) & 255);
+        case GM_VIR0_TB32: GM_VIR0_VALUE(XY, gm_vir0_tb32(run->table, run->table_bytes, x + y));
         case GM_VIR0_S_LD:
         case GM_VIR0_S_ST:
         case GM_VIR0_S_ADD:
@@ -287,6 +287,12 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
 #if GM_STRIP > 1
             if (immediate)
                 gm_vir0_update_one(cells + (imm << wide), more >> 16, wide, wait, ra);
+            else if (more >> 16 == GM_VIR0_S_ADD)
+                GM_VIR0_STRIP(i)
+                {
+                    if (GM_VIR0_RUNS(i))
+                        gm_vir0_update(cells + (v[i] << wide), GM_VIR0_S_ADD, wide, ra[i]);
+                }
             else
 #endif
                 GM_VIR0_STRIP(i)
@@ -343,7 +349,8 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
             pc = gm_vir0_next(wait, pc + 1);
             continue;
         }
-        GM_VIR0_STRIP(i) rd[i] = GM_VIR0_RUNS(i) ? v[i] : rd[i];
+        /* By masks: of a choice clang makes one between addresses, which is no vector code. */
+        GM_VIR0_STRIP(i) rd[i] ^= (rd[i] ^ v[i]) & (0u - (gm_u32)GM_VIR0_RUNS(i));
         pc++;
     }
 }

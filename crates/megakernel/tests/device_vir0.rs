@@ -411,7 +411,7 @@ fn shipped_programs_agree() {
 }
 
 /// What random programs hardly do, as a name and a program for 5,000 bytes.
-const CHOSEN: [(&str, &str); 12] = [
+const CHOSEN: [(&str, &str); 14] = [
     (
         "records in the opposite order, and equal ones",
         "
@@ -488,6 +488,36 @@ const CHOSEN: [(&str, &str); 12] = [
           end
           each r1, 1
             s.add s, r1, r1
+          end",
+    ),
+    (
+        "the first window that faults, though a later one does so at a later instruction",
+        "
+        .acc n[4] sum
+        .scratch s 4
+          each r1, 1
+            sub  r2, r1, 1280
+            sub  r3, r1, 1290
+            ltu  r3, r2, r3
+            mul  r3, r3, 9
+            shr  r2, r2, 31
+            eq   r2, r2, 0
+            mul  r2, r2, 9
+            if   r3
+              s.add s, r2, r1
+            end
+            acc  n, r2, r1
+          end",
+    ),
+    (
+        "the last byte that is there, and the one behind it",
+        "
+        .acc n sum
+          each r1, 1
+            ld8  r2, r1, 5000 - 31
+            acc  n, r2
+            ld8  r2, r1, 5000 - 32
+            acc  n, r2
           end",
     ),
     (
@@ -614,17 +644,23 @@ fn chosen_programs_agree() {
     let mut cases = Vec::new();
     for (name, source) in CHOSEN {
         let program = assembled("case.vasm", source);
-        for (before, after) in [(0, 0), (7, 9), (2, 1)] {
+        for (before, after, missing) in [(0, 0, 0), (7, 9, 0), (2, 1, 0), (0, 0, 1)] {
             let chunk = bytes(&mut numbers, (before + 5000 + after) as usize);
             let mut case = Case::new(name, &program, chunk);
             case.args.start = before;
             case.args.len = 5000;
             case.args.after = after;
+            case.area_words -= missing;
             cases.push(case);
         }
     }
     let kinds = compare("chosen", &cases);
-    let overflow = (0, completion::FLAG_OVERFLOW);
-    let expected = [((0, 0), 27), (overflow, 3), ((fault::ACC_INDEX, 0), 6)];
+    let expected = [
+        ((0, 0), 31),
+        ((0, completion::FLAG_OVERFLOW), 4),
+        ((fault::SCRATCH_INDEX, 0), 4),
+        ((fault::ACC_INDEX, 0), 8),
+        ((fault::AREA_TOO_SMALL, 0), 9),
+    ];
     assert_eq!(kinds, BTreeMap::from(expected));
 }
