@@ -377,7 +377,7 @@ fn speed() {
     }
     let absent = |count: u32, random: &mut Random| {
         (0..count)
-            .map(|_| [random.bytes(8, b"etaoinshrdlu"), b"zq".to_vec()].concat())
+            .map(|_| [random.bytes(8, b"etaoinshrdlu"), b"eh".to_vec()].concat())
             .collect::<Vec<_>>()
     };
     let scan = |patterns: &[Vec<u8>], fold, mode| {
