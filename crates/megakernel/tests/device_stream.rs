@@ -446,21 +446,33 @@ fn speed() {
         let mut input = vec![1, len(&image)];
         input.extend(image);
         case.input(&mut input);
-        input.extend([3, 200]);
+        input.extend([3, 20].repeat(10));
         let output = drive(&driver, &input);
-        let (_, nanoseconds) = output.split_last_chunk::<8>().expect("a time");
-        let device = 200.0 * chunk.len() as f64 / u64::from_le_bytes(*nanoseconds) as f64;
+        let (_, times) = output.split_at(output.len() - 80);
+        let best = times
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|time| u64::from_le_bytes(*time))
+            .min();
+        let speed = |nanoseconds: u64| 20.0 * chunk.len() as f64 / nanoseconds as f64;
+        let device = best.map_or(0.0, speed);
         let memory = RecordMemory::new(1, case.area_words).expect("memory for records");
         let slot = StreamSlot {
             mode,
             ..StreamSlot::default()
         };
-        let began = Instant::now();
-        for _ in 0..200 {
-            let mut records = memory.writer(0).expect("the one area");
-            job.run(&chunk, &slot, &mut records).expect("no fault");
-        }
-        let cpu = 200.0 * chunk.len() as f64 / began.elapsed().as_nanos() as f64;
+        let best = (0..10)
+            .map(|_| {
+                let began = Instant::now();
+                for _ in 0..20 {
+                    let mut records = memory.writer(0).expect("the one area");
+                    job.run(&chunk, &slot, &mut records).expect("no fault");
+                }
+                began.elapsed().as_nanos()
+            })
+            .min();
+        let cpu = best.map_or(0.0, |best| speed(u64::try_from(best).unwrap_or(u64::MAX)));
         println!("{what:28} device {device:6.2} GB/s, cpu {cpu:6.2} GB/s, image of {} words in {built:.1?}", input[1]);
     }
 }
