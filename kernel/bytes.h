@@ -16,16 +16,16 @@ GM_FN gm_u32 gm_segment(gm_u32 from, gm_u32 to, gm_u32 *end)
 /* A table of an image: lanes copy it into local memory, a lone lane has it in its cache anyway. */
 #if GM_LANES == 1
 #define GM_TABLE GM_GLOBAL
-#define gm_table(words, local, count) (words)
+#define gm_table(words, scratch, count) (words)
 #else
 #define GM_TABLE GM_LOCAL
-GM_FN GM_LOCAL const gm_u32 *gm_table(GM_GLOBAL const gm_u32 *words, GM_LOCAL gm_u32 *local, gm_u32 count)
+GM_FN GM_LOCAL const gm_u32 *gm_table(GM_GLOBAL const gm_u32 *words, GM_LOCAL gm_u32 *scratch, gm_u32 count)
 {
     gm_u32 i;
     for (i = gm_lane(); i < count; i += GM_LANES)
-        local[i] = words[i];
+        scratch[i] = words[i];
     gm_barrier();
-    return local;
+    return scratch;
 }
 #endif
 

@@ -423,10 +423,10 @@ GM_FN void gm_scan_lines(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm
 }
 
 GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, GM_LOCAL const gm_u32 *args,
-                   GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work, GM_LOCAL gm_u32 *local,
+                   GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work, GM_LOCAL gm_u32 *scratch,
                    GM_LOCAL gm_outcome *out)
 {
-    GM_LOCAL gm_u32 *shared = local + (GM_SCAN_NEXT - GM_SCAN_CLASSES);
+    GM_LOCAL gm_u32 *shared = scratch + (GM_SCAN_NEXT - GM_SCAN_CLASSES);
     GM_TABLE const gm_u32 *tables;
     gm_automaton a;
     gm_u32 len = args[GM_STREAM_ARG_LEN];
@@ -442,7 +442,7 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
             out->fault = GM_FAULT_BAD_ARGUMENT;
         return;
     }
-    tables = gm_table(image + GM_SCAN_CLASSES, local, GM_SCAN_NEXT - GM_SCAN_CLASSES);
+    tables = gm_table(image + GM_SCAN_CLASSES, scratch, GM_SCAN_NEXT - GM_SCAN_CLASSES);
     a.classes = (GM_TABLE const gm_u8 *)tables;
     a.starts = (GM_TABLE const gm_u8 *)(tables + (GM_SCAN_STARTS - GM_SCAN_CLASSES));
     a.rows = image + GM_SCAN_NEXT;

@@ -1,16 +1,16 @@
 /* The stream opcodes: SCAN, which is in scan.h, HISTOGRAM, LINES and CRC32C. What they report is written in
  * crates/protocol/src/stream.rs. */
 
-GM_FN void gm_lines(GM_GLOBAL const gm_u8 *bytes, gm_u32 len, GM_LOCAL gm_u32 *local, GM_LOCAL gm_outcome *out)
+GM_FN void gm_lines(GM_GLOBAL const gm_u8 *bytes, gm_u32 len, GM_LOCAL gm_u32 *scratch, GM_LOCAL gm_outcome *out)
 {
     gm_u32 count = gm_count_of(bytes, len, '\n');
     if (gm_leader())
-        local[0] = 0;
+        scratch[0] = 0;
     gm_barrier();
-    gm_local_add(local, count);
+    gm_local_add(scratch, count);
     gm_barrier();
     if (gm_leader())
-        out->results[GM_STREAM_RESULT_COUNT] = local[0];
+        out->results[GM_STREAM_RESULT_COUNT] = scratch[0];
 }
 
 /* Each count is spread over some words of local memory: those of one lane, so that runs of a byte do not wait for their own
@@ -24,7 +24,7 @@ GM_FN void gm_lines(GM_GLOBAL const gm_u8 *bytes, gm_u32 len, GM_LOCAL gm_u32 *l
 #endif
 
 GM_FN void gm_histogram(GM_GLOBAL const gm_u8 *bytes, gm_u32 len, GM_GLOBAL gm_u32 *area, gm_u32 area_words,
-                        GM_LOCAL gm_u32 *local, GM_LOCAL gm_outcome *out)
+                        GM_LOCAL gm_u32 *scratch, GM_LOCAL gm_outcome *out)
 {
     gm_u32 at = gm_aligned(bytes, 0, len);
     gm_u32 words = (len - at) / 8;
@@ -36,24 +36,24 @@ GM_FN void gm_histogram(GM_GLOBAL const gm_u8 *bytes, gm_u32 len, GM_GLOBAL gm_u
         return;
     }
     for (i = gm_lane(); i < 256 * GM_SPREAD; i += GM_LANES)
-        local[i] = 0;
+        scratch[i] = 0;
     gm_barrier();
     if (gm_leader()) {
         for (i = 0; i < at; i++)
-            gm_local_add(local + gm_bin(bytes[i], 0u), 1);
+            gm_local_add(scratch + gm_bin(bytes[i], 0u), 1);
         for (i = at + 8 * words; i < len; i++)
-            gm_local_add(local + gm_bin(bytes[i], 0u), 1);
+            gm_local_add(scratch + gm_bin(bytes[i], 0u), 1);
     }
     for (i = gm_lane(); i < words; i += GM_LANES) {
         gm_u64 word = gm_eight(bytes + at + 8 * i);
         for (k = 0; k < 8; k++)
-            gm_local_add(local + gm_bin((gm_u32)(word >> (8 * k)) & 0xFF, k), 1);
+            gm_local_add(scratch + gm_bin((gm_u32)(word >> (8 * k)) & 0xFF, k), 1);
     }
     gm_barrier();
     for (i = gm_lane(); i < 256; i += GM_LANES) {
         gm_u32 count = 0;
         for (k = 0; k < GM_SPREAD; k++)
-            count += local[GM_LANES == 1 ? k * 256 + i : i * GM_SPREAD + (k + i) % GM_SPREAD];
+            count += scratch[GM_LANES == 1 ? k * 256 + i : i * GM_SPREAD + (k + i) % GM_SPREAD];
         area[i] = count;
     }
     if (gm_leader())
@@ -73,10 +73,10 @@ GM_FN gm_u32 gm_crc_multiply(gm_u32 a, gm_u32 b)
 
 /* Each lane has the remainder of its segment, eight bytes a step. Remainders add up once each is multiplied by x to the
  * power of the bits behind its segment. */
-GM_FN void gm_crc32c(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, gm_u32 len, GM_LOCAL gm_u32 *local,
+GM_FN void gm_crc32c(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, gm_u32 len, GM_LOCAL gm_u32 *scratch,
                      GM_LOCAL gm_outcome *out)
 {
-    GM_TABLE const gm_u32 *tables = gm_table(image + GM_CRC_TABLES, local + 32, 8 * 256);
+    GM_TABLE const gm_u32 *tables = gm_table(image + GM_CRC_TABLES, scratch + 32, 8 * 256);
     gm_u32 end;
     gm_u32 at = gm_segment(0, len, &end);
     gm_u32 first = gm_aligned(bytes, at, end);
@@ -99,22 +99,22 @@ GM_FN void gm_crc32c(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes
         if (rest & 1)
             crc = gm_crc_multiply(crc, image[GM_CRC_POWERS + power]);
     if (gm_leader())
-        local[0] = 0xFFFFFFFFu;
+        scratch[0] = 0xFFFFFFFFu;
     gm_barrier();
-    gm_local_xor(local, crc);
+    gm_local_xor(scratch, crc);
     gm_barrier();
     if (gm_leader())
-        out->results[GM_STREAM_RESULT_CRC] = local[0];
+        out->results[GM_STREAM_RESULT_CRC] = scratch[0];
 }
 
 /* Runs a slot's stream opcode over its chunk, by all lanes of the group; ends with a barrier.
  *
  * `image` is the job's, `chunk` the chunk's buffer of `capacity` bytes at a multiple of eight, `args` the slot's. The host
- * reads `area`, so it is only written; `work` has as many words and is the group's own. `local` has GM_LOCAL_WORDS. `out`
+ * reads `area`, so it is only written; `work` has as many words and is the group's own. `scratch` has GM_LOCAL_WORDS. `out`
  * is all zero, and only the leader's to write. */
 GM_FN void gm_stream_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chunk, gm_u32 capacity,
                          GM_LOCAL const gm_u32 *args, GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work,
-                         GM_LOCAL gm_u32 *local, GM_LOCAL gm_outcome *out)
+                         GM_LOCAL gm_u32 *scratch, GM_LOCAL gm_outcome *out)
 {
     gm_u32 start = args[GM_STREAM_ARG_START];
     gm_u32 len = args[GM_STREAM_ARG_LEN];
@@ -125,16 +125,16 @@ GM_FN void gm_stream_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *c
     } else {
         switch (image[0]) {
         case GM_OP_SCAN:
-            gm_scan(image, bytes, args, area, area_words, work, local, out);
+            gm_scan(image, bytes, args, area, area_words, work, scratch, out);
             break;
         case GM_OP_HISTOGRAM:
-            gm_histogram(bytes, len, area, area_words, local, out);
+            gm_histogram(bytes, len, area, area_words, scratch, out);
             break;
         case GM_OP_LINES:
-            gm_lines(bytes, len, local, out);
+            gm_lines(bytes, len, scratch, out);
             break;
         case GM_OP_CRC32C:
-            gm_crc32c(image, bytes, len, local, out);
+            gm_crc32c(image, bytes, len, scratch, out);
             break;
         default:
             if (gm_leader())
