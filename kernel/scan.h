@@ -359,6 +359,8 @@ GM_FN void gm_scan_all(const gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_
     if (gm_leader()) {
         gm_u32 full = shared[GM_SCAN_RESUME] != GM_STREAM_NONE;
         if (full && shared[GM_SCAN_GROUP] > capacity) {
+            for (i = 0; i < 8; i++)
+                out->results[i] = 0;
             out->fault = GM_FAULT_BAD_ARGUMENT;
             return;
         }
@@ -471,15 +473,15 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
             gm_local_min(shared + GM_SCAN_FIRST_NUL, nul);
     }
     gm_barrier();
-    if (all)
-        gm_scan_all(&a, image, bytes, len, resume, area, area_words / 2, work, shared, out);
-    else
-        gm_scan_lines(&a, bytes, len, mode, resume, area, area_words / 2, work, shared, out);
-    if (gm_leader() && out->fault == GM_FAULT_NONE) {
+    if (gm_leader()) {
         gm_u32 behind = shared[GM_SCAN_LAST_NEWLINE];
         out->results[GM_STREAM_RESULT_NEWLINES] = shared[GM_SCAN_NEWLINES];
         out->results[GM_STREAM_RESULT_FIRST_NEWLINE] = shared[GM_SCAN_FIRST_NEWLINE];
         out->results[GM_STREAM_RESULT_LAST_NEWLINE] = behind - 1;
         out->results[GM_STREAM_RESULT_FIRST_NUL] = shared[GM_SCAN_FIRST_NUL];
     }
+    if (all)
+        gm_scan_all(&a, image, bytes, len, resume, area, area_words / 2, work, shared, out);
+    else
+        gm_scan_lines(&a, bytes, len, mode, resume, area, area_words / 2, work, shared, out);
 }
