@@ -8,7 +8,6 @@
 typedef struct {
     GM_GLOBAL const gm_u32 *rows;
     GM_TABLE const gm_u8 *classes;
-    GM_TABLE const gm_u8 *starts;
     gm_u32 info;  /* the column that tells what ends in a state */
     gm_u32 match; /* the first state in which a pattern ends */
     gm_u32 longest;
@@ -429,7 +428,6 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
                    GM_LOCAL gm_outcome *out)
 {
     GM_LOCAL gm_u32 *shared = scratch + (GM_SCAN_NEXT - GM_SCAN_CLASSES);
-    GM_TABLE const gm_u32 *tables;
     gm_automaton a;
     gm_u32 len = args[GM_STREAM_ARG_LEN];
     gm_u32 wants = args[GM_STREAM_ARG_MODE];
@@ -444,9 +442,7 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
             out->fault = GM_FAULT_BAD_ARGUMENT;
         return;
     }
-    tables = gm_table(image + GM_SCAN_CLASSES, scratch, GM_SCAN_NEXT - GM_SCAN_CLASSES);
-    a.classes = (GM_TABLE const gm_u8 *)tables;
-    a.starts = (GM_TABLE const gm_u8 *)(tables + (GM_SCAN_STARTS - GM_SCAN_CLASSES));
+    a.classes = (GM_TABLE const gm_u8 *)gm_table(image + GM_SCAN_CLASSES, scratch, GM_SCAN_NEXT - GM_SCAN_CLASSES);
     a.rows = image + GM_SCAN_NEXT;
     a.info = image[GM_SCAN_INFO];
     a.match = image[GM_SCAN_MATCH];

@@ -38,7 +38,7 @@ const NUMBERS: &[&[(&str, u32)]] = numbers! {
     "IO_", gristmill_protocol::io::io_word: OP_TYPE SRC_HANDLE DST_HANDLE OFFSET_LO OFFSET_HI BYTE_COUNT STATUS TAG;
     "IO_OP_", gristmill_protocol::io::io_op: READ WRITE FENCE LANDED;
     "IO_STATUS_", gristmill_protocol::io::io_status: OK ERROR;
-    "SCAN_", crate::device::job::scan: FLAGS LONGEST INFO MATCH CLASSES STARTS NEXT FLAG_ALL FLAG_EVERYTHING;
+    "SCAN_", crate::device::job::scan: FLAGS LONGEST INFO MATCH CLASSES NEXT FLAG_ALL FLAG_EVERYTHING;
     "CRC_", crate::device::job::crc: POWERS TABLES;
     "VIR0_", gristmill_vir0::verify: MAX_DEPTH MAX_SCRATCH MAX_SCRATCH_WORDS MAX_ACCS MAX_ARGS;
 };

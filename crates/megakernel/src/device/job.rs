@@ -26,10 +26,8 @@ pub mod scan {
     pub const MATCH: usize = 4;
     /// The class of each byte value, four to a word.
     pub const CLASSES: usize = 8;
-    /// For each byte value, four to a word, whether it leads away from the state before any pattern.
-    pub const STARTS: usize = CLASSES + 64;
     /// The rows. The first is that of the state before any pattern.
-    pub const NEXT: usize = STARTS + 64;
+    pub const NEXT: usize = CLASSES + 64;
     /// The set is asked for all occurrences.
     pub const FLAG_ALL: u32 = 1;
     /// The empty pattern is in the set: everything matches.
@@ -147,14 +145,6 @@ fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, 
     image[scan::MATCH] = places.first_match;
     for (at, packed) in pack(&classes.of).enumerate() {
         image[scan::CLASSES + at] = packed;
-    }
-    let mut starts = [0; 256];
-    for byte in 0..=u8::MAX {
-        let class = usize::from(classes.of[usize::from(byte)]);
-        starts[usize::from(byte)] = u8::from(states.next[class] != 0);
-    }
-    for (at, packed) in pack(&starts).enumerate() {
-        image[scan::STARTS + at] = packed;
     }
     let rows = stride * states.ids.len();
     image.resize(scan::NEXT + rows, 0);
