@@ -227,6 +227,10 @@ GM_FN gm_u32 gm_local_add(GM_LOCAL gm_u32 *p, gm_u32 v)
 #define gm_ctz(x) ((x) ? 31u - gm_clz((x) & (0u - (x))) : 32u)
 #define gm_leader() (gm_lane() == 0)
 
+/* A sign of life: the host takes a worker that gives none for lost. Any lane may give it: what counts is that the word
+ * moves. */
+GM_FN void gm_beat(GM_GLOBAL gm_u32 *beat) { gm_sys_store(beat, gm_sys_load(beat) + 1); }
+
 /* What an opcode leaves, in local memory: written by the leader, all zero before the opcode runs. */
 typedef struct {
     gm_u32 fault; /* 0 or a FAULT word */

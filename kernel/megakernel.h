@@ -51,7 +51,6 @@ typedef struct {
     gm_u32 counted;        /* whether this worker is counted as idle */
     gm_u32 run;            /* slots run in this lease */
     gm_u32 dirty;          /* whether counters have moved since they were mirrored */
-    gm_u32 beat;
 } gm_worker;
 
 GM_FN void gm_lock(const gm_worker *w)
@@ -61,13 +60,6 @@ GM_FN void gm_lock(const gm_worker *w)
 }
 
 GM_FN void gm_unlock(const gm_worker *w) { gm_dev_store_release(w->state + GM_STATE_LOCK, 0); }
-
-/* A sign of life: the host takes a worker that gives none for lost. */
-GM_FN void gm_heartbeat(gm_worker *w)
-{
-    w->beat++;
-    gm_sys_store(w->own + GM_WORKER_BEAT, w->beat);
-}
 
 /* Copies the counters into the control words; the caller holds the lock. */
 GM_FN void gm_mirror(gm_worker *w)
@@ -614,14 +606,14 @@ GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome
             w->counted = 0;
             gm_dev_add(w->state + GM_STATE_IDLE + 2 * w->first, 0u - 1u);
         }
-        gm_heartbeat(w);
+        gm_beat(w->own + GM_WORKER_BEAT);
         if (w->run % 256 == 255)
             gm_serve_mirror(w, 1);
         return gm_admit(w, claim, out, bound);
     }
     gm_serve_mirror(w, w->dirty && w->idle == 16);
     if (w->idle % 64 == 0)
-        gm_heartbeat(w);
+        gm_beat(w->own + GM_WORKER_BEAT);
     *left = GM_LEFT_IDLE;
     return gm_idle(w);
 }
@@ -660,7 +652,6 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
     w.counted = 0;
     w.run = 0;
     w.dirty = 0;
-    w.beat = gm_sys_load(w.own + GM_WORKER_BEAT);
     for (;;) {
         if (gm_leader())
             claim->go = gm_turn(&w, claim, out, &bound, &left);
@@ -675,7 +666,8 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
         } else if (go == GM_GO_PROGRAM) {
             gm_u32 chunk = claim->args[GM_PROGRAM_ARG_CHUNK_AFTER] & GM_PROGRAM_MAX_CHUNK_INDEX;
             gm_vir0_run(tables + claim->image, chunks + (gm_u64)chunk * stride, capacity, claim->args,
-                        records + (gm_u64)claim->slot * area_words, area_words, work, scratch, out);
+                        records + (gm_u64)claim->slot * area_words, area_words, work, scratch, out,
+                        w.own + GM_WORKER_BEAT);
         }
         if (go != GM_GO_AGAIN && gm_leader()) {
             if (bound)

@@ -204,8 +204,7 @@
 #define GM_SCAN_INFO 3u
 #define GM_SCAN_MATCH 4u
 #define GM_SCAN_CLASSES 8u
-#define GM_SCAN_STARTS 72u
-#define GM_SCAN_NEXT 136u
+#define GM_SCAN_NEXT 72u
 #define GM_SCAN_FLAG_ALL 1u
 #define GM_SCAN_FLAG_EVERYTHING 2u
 #define GM_CRC_POWERS 8u

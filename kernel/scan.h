@@ -8,7 +8,6 @@
 typedef struct {
     GM_GLOBAL const gm_u32 *rows;
     GM_TABLE const gm_u8 *classes;
-    GM_TABLE const gm_u8 *starts;
     gm_u32 info;  /* the column that tells what ends in a state */
     gm_u32 match; /* the first state in which a pattern ends */
     gm_u32 longest;
@@ -16,39 +15,6 @@ typedef struct {
 } gm_automaton;
 
 #define gm_step(a, state, byte) ((a)->rows[(state) + (a)->classes[byte]])
-
-/* Searches at..to, which is not empty, from a state on: to behind the byte that ends a pattern, or to `to`. */
-GM_FN gm_u32 gm_search(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
-{
-    gm_u32 s = *state;
-    gm_u32 match = a->match;
-    gm_u32 i;
-    while (to - at >= 8) {
-        GM_GLOBAL const gm_u8 *b = bytes + at;
-        /* Mostly no pattern has begun, and none begins in the next bytes. */
-        if (s == 0 && (a->starts[b[0]] | a->starts[b[1]] | a->starts[b[2]] | a->starts[b[3]] | a->starts[b[4]] |
-                       a->starts[b[5]] | a->starts[b[6]] | a->starts[b[7]]) == 0) {
-            at += 8;
-            continue;
-        }
-        for (i = 0; i < 8; i++) {
-            s = gm_step(a, s, b[i]);
-            if (s >= match) {
-                *state = s;
-                return at + i + 1;
-            }
-        }
-        at += 8;
-    }
-    while (at < to) {
-        s = gm_step(a, s, bytes[at]);
-        at++;
-        if (s >= match)
-            break;
-    }
-    *state = s;
-    return at;
-}
 
 /* The state behind `at`, for patterns that begin at `from` or later. */
 GM_FN gm_u32 gm_state_at(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 from, gm_u32 at)
@@ -60,6 +26,82 @@ GM_FN gm_u32 gm_state_at(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm
     for (; i < at; i++)
         s = gm_step(a, s, bytes[i]);
     return s;
+}
+
+/* Searches at..to from a state on, byte by byte: to behind the byte that ends a pattern, or to `to`. */
+GM_FN gm_u32 gm_search_near(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+{
+    gm_u32 s = *state;
+    while (at < to) {
+        s = gm_step(a, s, bytes[at]);
+        at++;
+        if (s >= a->match)
+            break;
+    }
+    *state = s;
+    return at;
+}
+
+/* Every step of a search waits for the one before it, so a lane takes four *runs* of bytes together, one behind the other.
+ * The later three begin with the bytes before them, as many as a pattern may reach back. */
+#define GM_RUN_BYTES 512u
+
+/* Passes over bytes in which no pattern ends, from a multiple of eight on: to where one ends in the next run, or to where
+ * less than four runs are left. */
+GM_FN gm_u32 gm_search_far(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+{
+    while (to - at >= 4 * GM_RUN_BYTES) {
+        gm_u32 s0 = *state;
+        gm_u32 s1 = gm_state_at(a, bytes, at, at + GM_RUN_BYTES);
+        gm_u32 s2 = gm_state_at(a, bytes, at, at + 2 * GM_RUN_BYTES);
+        gm_u32 s3 = gm_state_at(a, bytes, at, at + 3 * GM_RUN_BYTES);
+        gm_u32 top0 = 0;
+        gm_u32 top1 = 0;
+        gm_u32 top2 = 0;
+        gm_u32 top3 = 0;
+        gm_u32 run;
+        gm_u32 i;
+        gm_u32 k;
+        for (i = at; i < at + GM_RUN_BYTES; i += 8) {
+            gm_u64 w0 = gm_eight(bytes + i);
+            gm_u64 w1 = gm_eight(bytes + i + GM_RUN_BYTES);
+            gm_u64 w2 = gm_eight(bytes + i + 2 * GM_RUN_BYTES);
+            gm_u64 w3 = gm_eight(bytes + i + 3 * GM_RUN_BYTES);
+            for (k = 0; k < 64; k += 8) {
+                s0 = gm_step(a, s0, w0 >> k & 0xFF);
+                s1 = gm_step(a, s1, w1 >> k & 0xFF);
+                s2 = gm_step(a, s2, w2 >> k & 0xFF);
+                s3 = gm_step(a, s3, w3 >> k & 0xFF);
+                top0 = s0 > top0 ? s0 : top0;
+                top1 = s1 > top1 ? s1 : top1;
+                top2 = s2 > top2 ? s2 : top2;
+                top3 = s3 > top3 ? s3 : top3;
+            }
+        }
+        run = top0 >= a->match ? 0 : top1 >= a->match ? 1 : top2 >= a->match ? 2 : top3 >= a->match ? 3 : 4;
+        if (run == 0)
+            break;
+        if (run < 4) {
+            *state = gm_state_at(a, bytes, at, at + run * GM_RUN_BYTES);
+            return at + run * GM_RUN_BYTES;
+        }
+        *state = s3;
+        at += 4 * GM_RUN_BYTES;
+    }
+    return at;
+}
+
+/* Searches at..to from a state on: to behind the byte that ends a pattern, or to `to`. */
+GM_FN gm_u32 gm_search(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+{
+    /* Matches that are frequent are near. */
+    if (to - at >= 5 * GM_RUN_BYTES && a->longest <= GM_RUN_BYTES / 4) {
+        at = gm_search_near(a, bytes, at, gm_aligned(bytes, at + 256, to), state);
+        if (*state >= a->match)
+            return at;
+        at = gm_search_far(a, bytes, at, to, state);
+    }
+    return gm_search_near(a, bytes, at, to, state);
 }
 
 /* The least start of a match that ends in at..to, or NONE; `state` is that behind `at`. The automaton finds the earliest
@@ -317,6 +359,8 @@ GM_FN void gm_scan_all(const gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_
     if (gm_leader()) {
         gm_u32 full = shared[GM_SCAN_RESUME] != GM_STREAM_NONE;
         if (full && shared[GM_SCAN_GROUP] > capacity) {
+            for (i = 0; i < 8; i++)
+                out->results[i] = 0;
             out->fault = GM_FAULT_BAD_ARGUMENT;
             return;
         }
@@ -391,7 +435,6 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
                    GM_LOCAL gm_outcome *out)
 {
     GM_LOCAL gm_u32 *shared = scratch + (GM_SCAN_NEXT - GM_SCAN_CLASSES);
-    GM_TABLE const gm_u32 *tables;
     gm_automaton a;
     gm_u32 len = args[GM_STREAM_ARG_LEN];
     gm_u32 wants = args[GM_STREAM_ARG_MODE];
@@ -406,9 +449,7 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
             out->fault = GM_FAULT_BAD_ARGUMENT;
         return;
     }
-    tables = gm_table(image + GM_SCAN_CLASSES, scratch, GM_SCAN_NEXT - GM_SCAN_CLASSES);
-    a.classes = (GM_TABLE const gm_u8 *)tables;
-    a.starts = (GM_TABLE const gm_u8 *)(tables + (GM_SCAN_STARTS - GM_SCAN_CLASSES));
+    a.classes = (GM_TABLE const gm_u8 *)gm_table(image + GM_SCAN_CLASSES, scratch, GM_SCAN_NEXT - GM_SCAN_CLASSES);
     a.rows = image + GM_SCAN_NEXT;
     a.info = image[GM_SCAN_INFO];
     a.match = image[GM_SCAN_MATCH];
@@ -435,15 +476,15 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
             gm_local_min(shared + GM_SCAN_FIRST_NUL, nul);
     }
     gm_barrier();
-    if (all)
-        gm_scan_all(&a, image, bytes, len, resume, area, area_words / 2, work, shared, out);
-    else
-        gm_scan_lines(&a, bytes, len, mode, resume, area, area_words / 2, work, shared, out);
-    if (gm_leader() && out->fault == GM_FAULT_NONE) {
+    if (gm_leader()) {
         gm_u32 behind = shared[GM_SCAN_LAST_NEWLINE];
         out->results[GM_STREAM_RESULT_NEWLINES] = shared[GM_SCAN_NEWLINES];
         out->results[GM_STREAM_RESULT_FIRST_NEWLINE] = shared[GM_SCAN_FIRST_NEWLINE];
         out->results[GM_STREAM_RESULT_LAST_NEWLINE] = behind - 1;
         out->results[GM_STREAM_RESULT_FIRST_NUL] = shared[GM_SCAN_FIRST_NUL];
     }
+    if (all)
+        gm_scan_all(&a, image, bytes, len, resume, area, area_words / 2, work, shared, out);
+    else
+        gm_scan_lines(&a, bytes, len, mode, resume, area, area_words / 2, work, shared, out);
 }

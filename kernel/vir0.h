@@ -43,6 +43,7 @@ typedef struct {
     GM_GLOBAL gm_u32 *records;
     gm_u32 most; /* records that the program declares */
     gm_u32 room; /* records that are kept: at most as many as there is room for */
+    GM_GLOBAL gm_u32 *beat;
 } gm_vir0_run_of;
 
 /* What a lane has found. */
@@ -50,7 +51,18 @@ typedef struct {
     gm_u32 fault_window; /* the first of its windows that faulted, or GM_VIR0_OVER */
     gm_u32 fault;        /* its FAULT word */
     gm_u32 overflow;
+    gm_u32 trips; /* strips, and trips of their loops, so far */
 } gm_vir0_lane;
+
+/* Strips and trips of a lane between two signs of life: of the longest program, far less than a second. */
+#define GM_VIR0_BEAT_TRIPS 1024u
+
+GM_FN void gm_vir0_trip(const gm_vir0_run_of *run, gm_vir0_lane *lane)
+{
+    lane->trips++;
+    if (lane->trips % GM_VIR0_BEAT_TRIPS == 0)
+        gm_beat(run->beat);
+}
 
 #if GM_STRIP == 1
 /* A strip whose only window waits runs nothing. */
@@ -334,6 +346,7 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
         case GM_VIR0_END:
             /* A loop has another trip if a window came to its end, rather than that all wait for it. */
             if (to != 0 && --trips[more] != 0 && gm_vir0_next(wait, 0) == 0) {
+                gm_vir0_trip(run, lane);
                 pc = to;
                 continue;
             }
@@ -396,6 +409,7 @@ GM_FN void gm_vir0_execute(const gm_vir0_run_of *run, GM_GLOBAL const gm_u32 *im
     lane.fault_window = GM_VIR0_OVER;
     lane.fault = 0;
     lane.overflow = 0;
+    lane.trips = 0;
     for (gm_u32 k = 0; k < GM_VIR0_REGISTERS; k++)
         GM_VIR0_STRIP(i) r[k][i] = 0;
     while (from < count) {
@@ -425,6 +439,7 @@ GM_FN void gm_vir0_execute(const gm_vir0_run_of *run, GM_GLOBAL const gm_u32 *im
                 wait[i] = first + i < windows ? 0 : GM_VIR0_OVER;
                 r[start][i] = top ? r[start][i] : (first + i) * stride;
             }
+            gm_vir0_trip(run, &lane);
             gm_vir0_strip(run, from, stop, first, r, wait, &lane);
         }
         if (top && gm_leader()) {
@@ -519,11 +534,11 @@ GM_FN gm_u32 gm_vir0_check(GM_GLOBAL const gm_u32 *image, GM_LOCAL const gm_u32 
  *
  * Every lane of a group calls it with the same arguments: the chunk buffer of `capacity` bytes, the slot's argument words,
  * its record area of `area_words` words (only written, each word once), as many words of device memory of the group's
- * own, GM_LOCAL_WORDS words of local memory, and an outcome that is all zero. Nothing else is read or written, whatever
- * the arguments are. When it returns, every lane sees the outcome. */
+ * own, GM_LOCAL_WORDS words of local memory, an outcome that is all zero, and the word that tells that the worker lives.
+ * Nothing else is read or written, whatever the arguments are. When it returns, every lane sees the outcome. */
 GM_FN void gm_vir0_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chunk, gm_u32 capacity,
                        GM_LOCAL const gm_u32 *args, GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work,
-                       GM_LOCAL gm_u32 *memory, GM_LOCAL gm_outcome *out)
+                       GM_LOCAL gm_u32 *memory, GM_LOCAL gm_outcome *out, GM_GLOBAL gm_u32 *beat)
 {
     gm_u32 fault = gm_vir0_check(image, args, capacity);
     gm_u32 flags = 0;
@@ -548,6 +563,7 @@ GM_FN void gm_vir0_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chu
         run.emitted = memory + GM_VIR0_EMITTED;
         run.records = work;
         run.most = image[GM_IMAGE_RECORDS];
+        run.beat = beat;
         run.room = run.most < area_words / 2 ? run.most : area_words / 2;
         gm_vir0_begin(image, memory);
         gm_vir0_execute(&run, image, memory);

@@ -62,7 +62,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn patterns(most: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
-    let byte = prop::sample::select(b"abAB\0".to_vec());
+    let byte = prop::sample::select(b"abAB\0\n".to_vec());
     prop::collection::vec(prop::collection::vec(byte, 1..5), 1..most)
 }
 

@@ -49,7 +49,7 @@ const NUMBERS: &[&[(&str, u32)]] = numbers! {
     "WORKER_", crate::device::layout::worker: BEAT MIRRORED SLOTS FAULTS PARKED LEASES LEFT WORDS;
     "DIRECTORY_", crate::device::layout::directory: OPCODE IMAGE LONGEST WORDS ENTRIES;
     "TAILS_", crate::device::layout::tails: MIRROR;
-    "SCAN_", crate::device::job::scan: FLAGS LONGEST INFO MATCH CLASSES STARTS NEXT FLAG_ALL FLAG_EVERYTHING;
+    "SCAN_", crate::device::job::scan: FLAGS LONGEST INFO MATCH CLASSES NEXT FLAG_ALL FLAG_EVERYTHING;
     "CRC_", crate::device::job::crc: POWERS TABLES;
     "VIR0_", gristmill_vir0::verify: MAX_DEPTH MAX_SCRATCH MAX_SCRATCH_WORDS MAX_ACCS MAX_ARGS;
 };

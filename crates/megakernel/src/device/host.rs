@@ -26,11 +26,15 @@ use std::time::{Duration, Instant};
 /// Words of the tables that programs have: 8 MiB.
 const PROGRAM_WORDS: usize = 2 << 20;
 
-/// Silence after which a device that has begun to run is taken for lost.
+/// Silence after which a device that has begun to run is taken for lost. Workers give signs of life between slots, and
+/// within programs; stream opcodes are silent for as long as their chunk takes.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// The same before its first sign of life: a device that others use may start later.
-const FIRST_SILENCE: Duration = Duration::from_secs(10);
+/// Bytes that the slowest stream opcode reads in a second, at the very least.
+const SLOWEST_BYTES: u64 = 32 << 20;
+
+/// The same before the first sign of life of all: a device that others use, too, may start later.
+const FIRST_SILENCE: Duration = Duration::from_secs(5);
 
 /// How often the watchdog looks.
 const WATCH: Duration = Duration::from_millis(100);
@@ -74,6 +78,8 @@ struct Host {
     _chunks: Arc<ChunkMemory>,
     launch: Launch,
     crews: Vec<Crew>,
+    /// Silence after which a crew that has begun to run is taken for lost.
+    patience: Duration,
     stopping: AtomicBool,
     failure: OnceLock<PipelineError>,
     /// Threads that run; notified when one ends.
@@ -218,7 +224,11 @@ impl Host {
                     seen.since = looked;
                     continue;
                 }
-                let patience = if seen.alive { SILENCE } else { FIRST_SILENCE };
+                let patience = if seen.alive {
+                    self.patience
+                } else {
+                    FIRST_SILENCE.max(self.patience)
+                };
                 if seen.since.elapsed() >= patience {
                     self.fail(PipelineError::Backend(format!(
                         "{} ({}) has given no sign of life for {} s while {} slots were in flight; look at the driver's \
@@ -326,6 +336,7 @@ pub fn launch(
     let state = driver.state(4 * state_words)?;
     let (submitter, completions, ring) = live_ring_over(config.ring, memory.ring)?;
     let (chunks, chunk_states) = config.chunks.addresses();
+    let chunk_bytes = config.chunks.chunk_bytes() as u64;
     let host = Arc::new_cyclic(|host: &std::sync::Weak<Host>| {
         let host = std::sync::Weak::clone(host);
         let tables = ProgramTables::new(
@@ -357,6 +368,7 @@ pub fn launch(
                 number: 0,
             },
             crews: groups.iter().map(crew).collect(),
+            patience: SILENCE + Duration::from_millis(1000 * chunk_bytes / SLOWEST_BYTES),
             driver,
             ring,
             workers: memory.workers,

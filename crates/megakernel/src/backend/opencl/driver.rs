@@ -39,8 +39,9 @@ const GPU_LANES: u32 = 128;
 /// Windows that a lane runs side by side on a processor: what its vector units are filled with.
 const CPU_STRIP: u32 = 32;
 
-/// Held while a driver compiles: PoCL 3.1 crashes, or makes code that computes nonsense, where two threads let it compile.
-static COMPILING: Mutex<()> = Mutex::new(());
+/// Held while devices are listed or a kernel is compiled: PoCL 3.1 tells of devices that it has not set up yet, and crashes
+/// where two threads let it compile.
+static SETTING_UP: Mutex<()> = Mutex::new(());
 
 /// Numbers of devices in [`HostVisible::device`].
 static NEXT_DEVICE: AtomicU64 = AtomicU64::new(1);
@@ -51,14 +52,21 @@ fn failed(call: &str, error: impl std::fmt::Display) -> PipelineError {
     ))
 }
 
-/// A device of a platform.
+/// A device of a platform, and what was found of it.
 pub(super) struct Candidate {
+    pub found: Found,
+    device: Device,
+}
+
+/// A device of which nothing is known yet.
+struct Listed {
     platform: Platform,
     device: Device,
 }
 
 /// All devices of all platforms.
 pub(super) fn devices() -> Result<Vec<Candidate>, PipelineError> {
+    let _setting_up = SETTING_UP.lock().unwrap_or_else(PoisonError::into_inner);
     let platforms = get_platforms().map_err(|ClError(code)| match code {
         DLOPEN_RUNTIME_LOAD_FAILED => {
             PipelineError::Backend(format!("OpenCL: there is no libOpenCL.so.1; {INSTALL}"))
@@ -68,32 +76,31 @@ pub(super) fn devices() -> Result<Vec<Candidate>, PipelineError> {
         }
         code => failed("clGetPlatformIDs", ClError(code)),
     })?;
-    let mut found = Vec::new();
+    let mut candidates = Vec::new();
     for platform in platforms {
         // A platform whose devices cannot be listed has none that could be used.
-        let devices = platform.get_devices(CL_DEVICE_TYPE_ALL).unwrap_or_default();
-        found.extend(devices.into_iter().map(|id| Candidate {
-            platform: Platform::new(platform.id()),
-            device: Device::new(id),
-        }));
+        for id in platform.get_devices(CL_DEVICE_TYPE_ALL).unwrap_or_default() {
+            let listed = Listed {
+                platform: Platform::new(platform.id()),
+                device: Device::new(id),
+            };
+            candidates.push(Candidate {
+                found: listed.found(),
+                device: listed.device,
+            });
+        }
     }
-    if found.is_empty() {
+    if candidates.is_empty() {
         return Err(PipelineError::Backend(format!(
             "OpenCL: no platform has a device; {INSTALL}"
         )));
     }
-    Ok(found)
+    Ok(candidates)
 }
 
-impl Candidate {
-    fn is_cpu(&self) -> bool {
-        self.device
-            .dev_type()
-            .is_ok_and(|kind| kind & CL_DEVICE_TYPE_CPU != 0)
-    }
-
+impl Listed {
     /// What it is, and whether it will do.
-    pub fn found(&self) -> Found {
+    fn found(&self) -> Found {
         let device = &self.device;
         let unknown = |_| "unknown".to_owned();
         let units = device.max_compute_units().unwrap_or(0);
@@ -277,13 +284,11 @@ pub(super) struct OpenClDriver {
 
 impl OpenClDriver {
     /// Builds the kernel for a device.
-    pub fn new(
-        candidate: &Candidate,
-        found: &Found,
-        shape: Option<Shape>,
-    ) -> Result<Self, PipelineError> {
+    pub fn new(candidate: &Candidate, shape: Option<Shape>) -> Result<Self, PipelineError> {
         let device = &candidate.device;
-        let apart = candidate.is_cpu();
+        let apart = device
+            .dev_type()
+            .is_ok_and(|kind| kind & CL_DEVICE_TYPE_CPU != 0);
         let most = u32::try_from(device.max_work_group_size().unwrap_or(1)).unwrap_or(1);
         let shape = shape.unwrap_or(if apart {
             Shape {
@@ -315,11 +320,11 @@ impl OpenClDriver {
             "-cl-std=CL2.0 -DGM_LANES={} -DGM_STRIP={}",
             shape.lanes, shape.strip
         );
-        let compiling = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
+        let setting_up = SETTING_UP.lock().unwrap_or_else(PoisonError::into_inner);
         let program = Program::create_and_build_from_source(&context, &SOURCE.concat(), &options)
             .map_err(|error| failed("clBuildProgram", error))?;
         let driver = Self {
-            info: found.info.clone(),
+            info: candidate.found.info.clone(),
             shape,
             units: device.max_compute_units().unwrap_or(1).max(1),
             apart,
@@ -331,7 +336,7 @@ impl OpenClDriver {
             }),
         };
         driver.compile()?;
-        drop(compiling);
+        drop(setting_up);
         Ok(driver)
     }
 

@@ -51,7 +51,7 @@ impl OpenClBackend {
     /// [`PipelineError::Backend`] where there is no loader, no platform or no device.
     pub fn devices() -> Result<Vec<Found>, PipelineError> {
         let devices = driver::devices()?;
-        Ok(devices.iter().map(driver::Candidate::found).collect())
+        Ok(devices.into_iter().map(|device| device.found).collect())
     }
 
     /// The device with this number; without one the first that can run the kernel, GPUs first.
@@ -68,20 +68,21 @@ impl OpenClBackend {
     /// As for [`OpenClBackend::new`].
     pub fn with_shape(device: Option<usize>, shape: Option<Shape>) -> Result<Self, PipelineError> {
         let candidates = driver::devices()?;
-        let found: Vec<Found> = candidates.iter().map(driver::Candidate::found).collect();
+        let found = |number: &usize| &candidates[*number].found;
         let number = match device {
             Some(number) => number,
-            None => (0..found.len())
-                .filter(|number| found[*number].refused.is_none())
-                .min_by_key(|number| !found[*number].gpu)
+            None => (0..candidates.len())
+                .filter(|number| found(number).refused.is_none())
+                .min_by_key(|number| !found(number).gpu)
                 .unwrap_or(0),
         };
-        let (Some(candidate), Some(found)) = (candidates.get(number), found.get(number)) else {
+        let Some(candidate) = candidates.get(number) else {
             return Err(PipelineError::Backend(format!(
                 "there is no OpenCL device {number}: there are {}; see `gristmill doctor`",
                 candidates.len()
             )));
         };
+        let found = &candidate.found;
         if let Some(reason) = &found.refused {
             return Err(PipelineError::Backend(format!(
                 "OpenCL device {number} ({}) cannot run the kernel: {reason}",
@@ -89,7 +90,7 @@ impl OpenClBackend {
             )));
         }
         Ok(Self {
-            driver: Arc::new(OpenClDriver::new(candidate, found, shape)?),
+            driver: Arc::new(OpenClDriver::new(candidate, shape)?),
         })
     }
 
