@@ -1,8 +1,8 @@
 /* VIR0 programs (docs/vir0.md), interpreted.
  *
- * Code at top level is run by the leader, which has one window; of an `each`, every lane runs a strip of GM_STRIP windows
- * at a time, instruction by instruction, then the strip GM_LANES further on. Lanes meet only between the two, so no
- * instruction waits for another lane.
+ * Code at top level is run by the leader, which has one window; of an `each`, every lane runs a strip of GM_STRIP
+ * windows at a time, instruction by instruction, then the strip GM_LANES further on. Lanes meet only between the two,
+ * so no instruction waits for another lane.
  *
  * A window of a strip runs, or waits: `wait` holds 0, or the number of the instruction that it waits for, which is an
  * `else` or `end` further on, or GM_VIR0_OVER. A strip in which all windows wait goes on at the first of these numbers.
@@ -532,10 +532,10 @@ GM_FN gm_u32 gm_vir0_check(GM_GLOBAL const gm_u32 *image, GM_LOCAL const gm_u32 
 
 /* Runs the program of an image over a chunk, and leaves its results.
  *
- * Every lane of a group calls it with the same arguments: the chunk buffer of `capacity` bytes, the slot's argument words,
- * its record area of `area_words` words (only written, each word once), as many words of device memory of the group's
- * own, GM_LOCAL_WORDS words of local memory, an outcome that is all zero, and the word that tells that the worker lives.
- * Nothing else is read or written, whatever the arguments are. When it returns, every lane sees the outcome. */
+ * Every lane of a group calls it with the same arguments: the chunk buffer of `capacity` bytes, the slot's argument
+ * words, its record area of `area_words` words (only written, each word once), as many words of device memory of the
+ * group's own, GM_LOCAL_WORDS words of local memory, an outcome that is all zero, and the word that tells that the worker
+ * lives. Nothing else is read or written, whatever the arguments are. When it returns, every lane sees the outcome. */
 GM_FN void gm_vir0_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chunk, gm_u32 capacity,
                        GM_LOCAL const gm_u32 *args, GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work,
                        GM_LOCAL gm_u32 *memory, GM_LOCAL gm_outcome *out, GM_GLOBAL gm_u32 *beat)

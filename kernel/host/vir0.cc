@@ -1,10 +1,10 @@
 /* Runs VIR0 images from a file, with the lanes of one group as threads: vir0 CASES RESULTS [REPEATS].
  *
- * CASES is words: for each case the number of image words, the chunk buffer's bytes, the record area's words, the low and
- * high word of a table index, the twelve argument words, the image, and the chunk buffer filled up to whole words.
- * RESULTS gets for each case the outcome's fault, flags and records, whether the table has the word and the word, and the
- * record area, whose words are 0xA5A5A5A5 where nothing was written. With REPEATS, each case runs so many times, and
- * its nanoseconds for a run are printed. Ends with 1 where a run has written behind its memory. */
+ * CASES is words: for each case the number of image words, the chunk buffer's bytes, the record area's words, the low
+ * and high word of a table index, the twelve argument words, the image, and the chunk buffer filled up to whole words.
+ * RESULTS gets for each case the outcome's fault, flags and records, whether the table has the word and the word, and
+ * the record area, whose words are 0xA5A5A5A5 where nothing was written. With REPEATS, each case runs so many times,
+ * and its nanoseconds for a run are printed. Ends with 1 where a run has written behind its memory. */
 
 #include "../host.h"
 

@@ -2,19 +2,21 @@
 //!
 //! First [`word::HEADER`] words, whose numbers are in [`word`]. Behind them four words for each instruction:
 //!
-//! | word | what |
-//! |---|---|
-//! | 0 | the first four bytes of its encoding: the opcode with the immediate bit, `dst`, `a`, `b` |
-//! | 1 | its immediate |
-//! | 2 | where it leads to, by number: of `if` the `else` or `end`; of `else` and `each` the `end`; of `break` the loop's `end`; of a loop's `end` the loop's first instruction, of other `end` 0. Of `s.` and `acc` the first word of the array, from the first scratch word or accumulator on |
-//! | 3 | of `loop` and its `end`, how many loops it lies in; of `each`, the next `each`; of `s.` and `acc`, the array's length in the low half and in the high half how it is updated, as the number of an `s.` opcode |
+//! - Word 0: the first four bytes of its encoding, which are the opcode with the immediate bit, `dst`, `a` and `b`.
+//! - Word 1: its immediate.
+//! - Word 2: where it leads to, by number. Of `if` the `else` or `end`; of `else`, `each` and `loop` the `end`; of
+//!   `break` the loop's `end`; of a loop's `end` the loop's first instruction, and of an `if`'s 0. Of `s.` and `acc` it
+//!   is the first word of the array, counted from the first scratch word or accumulator on.
+//! - Word 3: of `loop` and its `end`, how many loops it lies in; of `each`, the next `each`. Of `s.` and `acc`, the
+//!   array's length in the low half, and in the high half how it is updated, as the number of an `s.` opcode.
 //!
-//! Instructions are numbered from 0 on; the number of instructions stands for "none". The `end` of an `each` carries two
-//! sets of registers, a bit for each, lowest first: in word 1 those that the body reads and never writes, in word 2
-//! those that it may read before it writes them. Other registers need no value when a window begins.
+//! Instructions are numbered from 0 on; the number of instructions stands for "none". The `end` of an `each` carries
+//! two sets of registers, a bit for each, lowest first: in word 1 those that the body reads and never writes, in word 2
+//! those that it writes, but may read before. Other registers need no value when a window begins.
 //!
-//! Behind the instructions are the accumulators that begin as all ones, a word for each array (the number of its first in
-//! the low half, its length in the high half), and behind these the table, closed by at least four zero bytes.
+//! Behind the instructions are the arrays of accumulators that begin as all ones, a word for each (the number of its
+//! first accumulator in the low half, its length in the high half), and behind these the table, closed by at least four
+//! zero bytes.
 
 use gristmill_vir0::isa::{Instr, Op};
 use gristmill_vir0::program::AccKind;
@@ -179,8 +181,8 @@ fn inputs(block: &[Instr]) -> [u32; 2] {
     };
     let bit = |register: u8| 1_u32 << (register & 31);
     let (mut early, mut written) = (0, bit(each.dst));
-    // The registers that are certainly written, for each open block: what a block writes that not every window enters, or
-    // stays in, is certain inside of it only.
+    // The registers that are certainly written, for each open block: what a block writes that not every window enters,
+    // or stays in, is certain inside of it only.
     let mut certain = vec![written];
     for instr in body {
         let known = certain.last().copied().unwrap_or(0);
