@@ -6,12 +6,13 @@
 //! turn, `runs` times each after one warm-up, and the median of the paired ratios is what counts: machines are shared
 //! and noisy, and a ratio of neighbours in time is not. Nothing fails for being slow; what fell short is in the table.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod data;
 mod ingest;
 mod loops;
 mod memory;
+mod opencl;
 mod process;
 mod ring;
 mod vir0;
@@ -69,6 +70,8 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("small", "20,000 files of 4 KiB, warm, 2 cores, beside rg", process::small),
     ("tiny", "one tiny file: ours less rg, in milliseconds", process::tiny),
     ("ring", "publish to DONE, beside a pair of bounded crossbeam channels", ring::run),
+    ("ring-opencl", "the same on an OpenCL device, beside a launch for each slot", opencl::ring),
+    ("opcodes", "every opcode and program over 4 MiB in the cache: an OpenCL device beside the processor's threads", opencl::opcodes),
     ("vir0", "bytecode on one core, over 1 MiB in the cache, beside a loop in Rust, and beside an eBPF interpreter", vir0::run),
     ("memory", "peak memory above the configured buffers, in MiB", memory::run),
 ];

@@ -4,19 +4,20 @@ use crate::{median, Goal, Row, Setting};
 use gristmill::megakernel::backend::cpu::CpuBackend;
 use gristmill::megakernel::{Backend, KernelConfig, Lease};
 use gristmill::protocol::opcode;
-use gristmill::ring::{ChunkMemory, RingConfig, Submission};
+use gristmill::ring::{RingConfig, Submission};
 use std::collections::VecDeque;
 use std::time::Instant;
 
 /// What one run measured.
-struct Figures {
-    p50: f64,
-    p99: f64,
-    p999: f64,
-    per_second: f64,
+pub struct Figures {
+    pub p50: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub per_second: f64,
 }
 
-fn figures(mut nanos: Vec<u64>, seconds: f64) -> Figures {
+/// The figures of a run, from the nanoseconds that each slot took, and the seconds of all.
+pub fn figures(mut nanos: Vec<u64>, seconds: f64) -> Figures {
     nanos.sort_unstable();
     let at = |share: f64| {
         let index = (nanos.len() as f64 * share) as usize;
@@ -30,13 +31,17 @@ fn figures(mut nanos: Vec<u64>, seconds: f64) -> Figures {
     }
 }
 
-fn nanos(since: Instant) -> u64 {
+/// Nanoseconds since then.
+pub fn nanos(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn ours(depth: usize, count: usize) -> Result<Figures, String> {
-    let (chunks, _tokens) = ChunkMemory::map(1, 4096).map_err(|error| error.to_string())?;
-    let mut kernel = CpuBackend
+/// Publish to DONE of empty slots, so many in flight.
+pub fn ours(backend: &dyn Backend, depth: usize, count: usize) -> Result<Figures, String> {
+    let (chunks, _tokens) = backend
+        .chunk_memory(1, 4096)
+        .map_err(|error| error.to_string())?;
+    let mut kernel = backend
         .launch(
             KernelConfig {
                 workers: 1,
@@ -130,34 +135,29 @@ fn channels(depth: usize, count: usize) -> Result<Figures, String> {
     Ok(figures(taken, seconds))
 }
 
+/// The medians of several runs, in words.
+pub fn describe<'a>(runs: impl Iterator<Item = &'a Figures> + Clone) -> String {
+    let mid = |pick: fn(&Figures) -> f64| median(runs.clone().map(pick).collect());
+    format!(
+        "p50 {:.0} ns, p99 {:.0} ns, p99.9 {:.0} ns, {:.2} M/s",
+        mid(|figures| figures.p50),
+        mid(|figures| figures.p99),
+        mid(|figures| figures.p999),
+        mid(|figures| figures.per_second) / 1e6
+    )
+}
+
 pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
     let count = if setting.smoke { 2_000 } else { 500_000 };
     let mut rows = Vec::new();
     for depth in [1, 64] {
         let pairs = (0..setting.runs)
-            .map(|_| Ok((ours(depth, count)?, channels(depth, count)?)))
+            .map(|_| Ok((ours(&CpuBackend, depth, count)?, channels(depth, count)?)))
             .collect::<Result<Vec<_>, String>>()?;
-        let mid = |pick: fn(&Figures) -> f64, peer: bool| {
-            median(
-                pairs
-                    .iter()
-                    .map(|pair| pick(if peer { &pair.1 } else { &pair.0 }))
-                    .collect(),
-            )
-        };
-        let describe = |peer: bool| {
-            format!(
-                "p50 {:.0} ns, p99 {:.0} ns, p99.9 {:.0} ns, {:.2} M/s",
-                mid(|figures| figures.p50, peer),
-                mid(|figures| figures.p99, peer),
-                mid(|figures| figures.p999, peer),
-                mid(|figures| figures.per_second, peer) / 1e6
-            )
-        };
         rows.push(Row {
             name: format!("ring, depth {depth} (slots/s over messages/s)"),
-            ours: describe(false),
-            peer: format!("channels {}", describe(true)),
+            ours: describe(pairs.iter().map(|pair| &pair.0)),
+            peer: format!("channels {}", describe(pairs.iter().map(|pair| &pair.1))),
             figure: median(
                 pairs
                     .iter()

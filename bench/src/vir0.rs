@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 /// The shipped programs.
-const SHIPPED: &[(&str, &str)] = &[
+pub const SHIPPED: &[(&str, &str)] = &[
     (
         "newline_count",
         include_str!("../../programs/newline_count.vasm"),
@@ -49,7 +49,8 @@ const SHIPPED: &[(&str, &str)] = &[
     ),
 ];
 
-fn shipped(name: &str, source: &str) -> Result<Verified, String> {
+/// Assembles and verifies one of them.
+pub fn shipped(name: &str, source: &str) -> Result<Verified, String> {
     let files = |file: &str| match file {
         "entropy.u32" => Ok(include_bytes!("../../programs/entropy.u32").to_vec()),
         _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
@@ -64,7 +65,7 @@ fn shipped(name: &str, source: &str) -> Result<Verified, String> {
 }
 
 /// Lines of words, the same every time.
-fn text(len: usize) -> Vec<u8> {
+pub fn text(len: usize) -> Vec<u8> {
     const WORDS: [&str; 12] = [
         "ring", "kernel", "noodle", "chunk", "the", "of", "a", "slot", "lane", "verified", "42",
         "Übung",
