@@ -212,7 +212,7 @@ fn some_job(random: &mut Random) -> (StreamJob, String) {
 }
 
 fn some_case(random: &mut Random, job: &StreamJob, what: &str) -> Case {
-    let capacity = random.pick(&[0, 1, 9, 40, 300, 300, 300, 5_000]);
+    let capacity = random.pick(&[0, 1, 9, 40, 300, 300, 300, 12_000]);
     let capacity = random.below(capacity + 1);
     let alphabet: &[u8] = random.pick(&[
         &b"ab"[..],
@@ -223,10 +223,22 @@ fn some_case(random: &mut Random, job: &StreamJob, what: &str) -> Case {
         b"\0\xFF\n",
     ]);
     let sparse = random.one_in(2);
+    // Mostly bytes of no pattern, so that searches go far.
+    let quiet = random.one_in(3);
+    let mut burst = 0;
     let chunk = (0..capacity)
-        .map(|_| match random.pick(alphabet) {
-            b'\n' if sparse && !random.one_in(30) => b'a',
-            byte => byte,
+        .map(|_| {
+            if quiet && random.one_in(500) {
+                burst = 20;
+            }
+            if quiet && burst == 0 {
+                return b'.';
+            }
+            burst -= u32::from(quiet);
+            match random.pick(alphabet) {
+                b'\n' if sparse && !random.one_in(30) => b'a',
+                byte => byte,
+            }
         })
         .collect();
     let start = random.below(capacity.min(20) + 1);
