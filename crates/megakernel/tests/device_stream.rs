@@ -321,7 +321,12 @@ fn compare(driver: &Path, random: &mut Random, jobs: u32) {
             }
         }
     }
-    let output = drive(driver, &input);
+    check(driver, &input, &cases, &expected);
+}
+
+/// Runs the cases in `input` and compares their answers with those expected.
+fn check(driver: &Path, input: &[u32], cases: &[Case], expected: &[Vec<u32>]) {
+    let output = drive(driver, input);
     let words: Vec<u32> = output
         .as_chunks::<4>()
         .0
@@ -329,7 +334,7 @@ fn compare(driver: &Path, random: &mut Random, jobs: u32) {
         .map(|bytes| u32::from_le_bytes(*bytes))
         .collect();
     let mut rest = &words[..];
-    for (case, expected) in cases.iter().zip(&expected) {
+    for (case, expected) in cases.iter().zip(expected) {
         let there =
             rest.split_at_checked(11 + 2 * rest.get(9).map_or(0, |records| *records as usize));
         let (found, behind) = there.expect("an answer to every case");
@@ -366,6 +371,38 @@ fn one_lane_leaves_what_the_cpu_leaves() {
 #[test]
 fn four_lanes_leave_what_the_cpu_leaves() {
     agrees(4, 1_000);
+}
+
+#[test]
+fn a_lone_match_is_found_wherever_it_lies() {
+    let Some(driver) = driver(1, &["-O2"]) else {
+        return;
+    };
+    let set = ScanSet::build(&["needle"], false, ScanMode::All).expect("a small set");
+    let job = StreamJob::Scan(Arc::new(set));
+    let image = job::image(&job).expect("an image");
+    let mut input = vec![1, len(&image)];
+    input.extend(image);
+    let cases: Vec<Case> = (0..=2_994)
+        .map(|at| {
+            let mut chunk = vec![b'.'; 3_000];
+            chunk[at..at + 6].copy_from_slice(b"needle");
+            Case {
+                job: job.clone(),
+                what: format!("a needle at {at}"),
+                args: StreamArgs {
+                    len: 3_000,
+                    mode: stream::MODE_ALL,
+                    ..StreamArgs::default()
+                },
+                chunk,
+                area_words: 8,
+            }
+        })
+        .collect();
+    cases.iter().for_each(|case| case.input(&mut input));
+    let expected: Vec<Vec<u32>> = cases.iter().map(Case::expected).collect();
+    check(&driver, &input, &cases, &expected);
 }
 
 /// Gigabytes a second of every opcode, of one lane and of the CPU's implementation.
