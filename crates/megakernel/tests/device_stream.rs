@@ -212,7 +212,7 @@ fn some_job(random: &mut Random) -> (StreamJob, String) {
 }
 
 fn some_case(random: &mut Random, job: &StreamJob, what: &str) -> Case {
-    let capacity = random.pick(&[0, 1, 9, 40, 300, 300, 300, 5_000]);
+    let capacity = random.pick(&[0, 1, 9, 40, 300, 300, 300, 12_000]);
     let capacity = random.below(capacity + 1);
     let alphabet: &[u8] = random.pick(&[
         &b"ab"[..],
@@ -223,10 +223,22 @@ fn some_case(random: &mut Random, job: &StreamJob, what: &str) -> Case {
         b"\0\xFF\n",
     ]);
     let sparse = random.one_in(2);
+    // Mostly bytes of no pattern, so that searches go far.
+    let quiet = random.one_in(3);
+    let mut burst = 0;
     let chunk = (0..capacity)
-        .map(|_| match random.pick(alphabet) {
-            b'\n' if sparse && !random.one_in(30) => b'a',
-            byte => byte,
+        .map(|_| {
+            if quiet && random.one_in(500) {
+                burst = 20;
+            }
+            if quiet && burst == 0 {
+                return b'.';
+            }
+            burst -= u32::from(quiet);
+            match random.pick(alphabet) {
+                b'\n' if sparse && !random.one_in(30) => b'a',
+                byte => byte,
+            }
         })
         .collect();
     let start = random.below(capacity.min(20) + 1);
@@ -309,7 +321,12 @@ fn compare(driver: &Path, random: &mut Random, jobs: u32) {
             }
         }
     }
-    let output = drive(driver, &input);
+    check(driver, &input, &cases, &expected);
+}
+
+/// Runs the cases in `input` and compares their answers with those expected.
+fn check(driver: &Path, input: &[u32], cases: &[Case], expected: &[Vec<u32>]) {
+    let output = drive(driver, input);
     let words: Vec<u32> = output
         .as_chunks::<4>()
         .0
@@ -317,7 +334,7 @@ fn compare(driver: &Path, random: &mut Random, jobs: u32) {
         .map(|bytes| u32::from_le_bytes(*bytes))
         .collect();
     let mut rest = &words[..];
-    for (case, expected) in cases.iter().zip(&expected) {
+    for (case, expected) in cases.iter().zip(expected) {
         let there =
             rest.split_at_checked(11 + 2 * rest.get(9).map_or(0, |records| *records as usize));
         let (found, behind) = there.expect("an answer to every case");
@@ -354,6 +371,38 @@ fn one_lane_leaves_what_the_cpu_leaves() {
 #[test]
 fn four_lanes_leave_what_the_cpu_leaves() {
     agrees(4, 1_000);
+}
+
+#[test]
+fn a_lone_match_is_found_wherever_it_lies() {
+    let Some(driver) = driver(1, &["-O2"]) else {
+        return;
+    };
+    let set = ScanSet::build(&["needle"], false, ScanMode::All).expect("a small set");
+    let job = StreamJob::Scan(Arc::new(set));
+    let image = job::image(&job).expect("an image");
+    let mut input = vec![1, len(&image)];
+    input.extend(image);
+    let cases: Vec<Case> = (0..=2_994)
+        .map(|at| {
+            let mut chunk = vec![b'.'; 3_000];
+            chunk[at..at + 6].copy_from_slice(b"needle");
+            Case {
+                job: job.clone(),
+                what: format!("a needle at {at}"),
+                args: StreamArgs {
+                    len: 3_000,
+                    mode: stream::MODE_ALL,
+                    ..StreamArgs::default()
+                },
+                chunk,
+                area_words: 8,
+            }
+        })
+        .collect();
+    cases.iter().for_each(|case| case.input(&mut input));
+    let expected: Vec<Vec<u32>> = cases.iter().map(Case::expected).collect();
+    check(&driver, &input, &cases, &expected);
 }
 
 /// Gigabytes a second of every opcode, of one lane and of the CPU's implementation.
