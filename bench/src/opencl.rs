@@ -142,7 +142,7 @@ fn rates(
         chunk.as_mut_slice()[..bytes.len()].copy_from_slice(&bytes);
     }
     let few = &patterns[..8];
-    let set = |patterns: &[Vec<u8>], mode| ScanSet::new(patterns, false, mode).map_err(told);
+    let set = |patterns: &[Vec<u8>], mode| ScanSet::build(patterns, false, mode).map_err(told);
     let jobs = vec![
         StreamJob::Scan(set(few, ScanMode::Lines)?.into()),
         StreamJob::Scan(set(patterns, ScanMode::Lines)?.into()),
@@ -214,8 +214,7 @@ fn rates(
         let mut in_flight = 0;
         loop {
             let over = warm && began.elapsed().as_secs_f64() >= seconds;
-            while !over {
-                let Some(chunk) = chunks.pop() else { break };
+            while let Some(chunk) = chunks.pop_if(|_| !over) {
                 let lent = chunk.lend();
                 let submission = submission(&work, lent.index(), bytes.len())?;
                 let token = kernel.submitter().try_acquire().ok_or("no slot")?;
@@ -277,7 +276,7 @@ fn submission(work: &Work, chunk: u32, len: usize) -> Result<Submission, String>
                 len: u32::try_from(*len).map_err(|error| error.to_string())?,
                 ..*args
             };
-            let args = place.to_args().map_err(|error| error.to_string())?;
+            let args = place.to_args().ok_or("a place that no slot takes")?;
             Ok(Submission::new(*opcode, &args))
         }
     }
