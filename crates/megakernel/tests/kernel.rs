@@ -40,6 +40,7 @@ fn world(setup: Setup) -> World {
                     tenants: setup.tenants.max(1),
                     observables: 64,
                     debug_records: setup.debug_records,
+                    io_slots: 0,
                 },
                 chunks: memory,
                 record_words: 256,
@@ -164,7 +165,7 @@ fn what_is_out_of_range_or_unknown_is_a_fault_with_its_reason() {
         fails(number, &args, fault::INDEX_OUT_OF_RANGE);
     }
     fails(opcode::DFA_STEP, &[], fault::NO_SUCH_PROGRAM);
-    fails(opcode::LOAD_MISS, &[], fault::UNKNOWN_OPCODE);
+    fails(opcode::LOAD_MISS, &[], fault::NO_IO_QUEUE);
     fails(0xFFF3, &[], fault::UNKNOWN_OPCODE);
     fails(0x4000_0000, &[], fault::NO_SUCH_PROGRAM);
     fails(0x4010_0000, &[], fault::FOREIGN_OPCODE);

@@ -1,5 +1,5 @@
 //! Why a slot faulted. A completion entry's FAULT word has the reason in its low half and a detail in its high half
-//! (for a program, its instruction).
+//! (for a program, its instruction; for a request to the host, the error number).
 
 /// No fault.
 pub const NONE: u32 = 0;
@@ -35,6 +35,10 @@ pub const ACC_INDEX: u32 = 14;
 pub const AREA_TOO_SMALL: u32 = 15;
 /// The program could cost more on this chunk than the kernel's lease allows.
 pub const OVER_BUDGET: u32 = 16;
+/// The ring has no IO queue.
+pub const NO_IO_QUEUE: u32 = 17;
+/// The host could not serve the request for bytes; the detail is the error number.
+pub const IO_FAILED: u32 = 18;
 
 /// A reason in words; takes a bare reason or a whole FAULT word.
 #[must_use]
@@ -57,6 +61,8 @@ pub const fn name(word: u32) -> &'static str {
         ACC_INDEX => "a program's index into an accumulator array is out of range",
         AREA_TOO_SMALL => "the record area is too small for what the program leaves",
         OVER_BUDGET => "the program could cost more on this chunk than its budget",
+        NO_IO_QUEUE => "the ring has no IO queue",
+        IO_FAILED => "the bytes that it asked for could not be had",
         _ => "an unknown reason",
     }
 }

@@ -16,6 +16,14 @@
 //! in [`FENCE_ARG_SLOTS`] and [`FENCE_ARG_GENERATION`], how many slots were published since the fence before it (that
 //! fence counts as one), and how many fences came before it; whatever the caller put there is overwritten. In an image
 //! both are zero. This is Gristmill's extension of the protocol.
+//!
+//! # LOAD_MISS in a live ring
+//!
+//! The slot's arguments become a READ in the IO queue ([`io`](crate::io)), whose TAG is the slot's number. With a prefetch
+//! of 0 the slot waits ([`slot::WAIT_IO`](crate::slot::WAIT_IO)) and completes with the number of bytes that landed, or
+//! faults with [`fault::IO_FAILED`](crate::fault::IO_FAILED); otherwise it completes as soon as the host can see the
+//! request, and how that ends is not told. While the queue is full the slot is put aside; without a queue it faults with
+//! [`fault::NO_IO_QUEUE`](crate::fault::NO_IO_QUEUE). The arguments behind the first two are Gristmill's extension.
 
 use core::ops::RangeInclusive;
 
@@ -73,6 +81,19 @@ pub const USER_HIGH: RangeInclusive<u32> = 0x1_0000..=0x7FFF_FFFF;
 pub const RESERVED_BIT: u32 = 0x8000_0000;
 /// Gristmill's stream opcodes.
 pub const STREAM: RangeInclusive<u32> = 0x100..=0x1FF;
+
+/// LOAD_MISS's argument that names the source, by its handle.
+pub const LOAD_ARG_RESOURCE: usize = 0;
+/// LOAD_MISS's argument that says, with anything but 0, that the slot does not wait for the bytes.
+pub const LOAD_ARG_PREFETCH: usize = 1;
+/// LOAD_MISS's argument that names the destination, by its handle.
+pub const LOAD_ARG_DESTINATION: usize = 2;
+/// LOAD_MISS's argument with the offset in the source, in bytes, low half.
+pub const LOAD_ARG_OFFSET_LO: usize = 3;
+/// LOAD_MISS's argument with the offset in the source, in bytes, high half.
+pub const LOAD_ARG_OFFSET_HI: usize = 4;
+/// LOAD_MISS's argument that says how many bytes.
+pub const LOAD_ARG_BYTES: usize = 5;
 
 /// First opcode of tenant 0's window.
 pub const TENANT_BASE: u32 = 0x4000_0000;

@@ -31,9 +31,9 @@ mod sync;
 #[cfg(not(loom))]
 pub use chunk::{ChunkBuf, ChunkMemory, ChunkPlan, ChunkRef, LentChunk};
 pub use live::{
-    live_ring, live_ring_over, ClaimedSlot, Claimer, Completion, Completions, DeviceRing, Outcome,
-    ParkedSlot, RingConfig, RingMemory, SlotIndex, SlotToken, Submission, Submitter, AGEING_CLAIMS,
-    MAX_SLOTS,
+    live_ring, live_ring_over, ClaimedIo, ClaimedSlot, Claimer, Completion, Completions,
+    DeviceRing, IoQueue, Outcome, ParkedSlot, PendingIo, RingConfig, RingMemory, SlotIndex,
+    SlotToken, Submission, Submitter, AGEING_CLAIMS, MAX_SLOTS,
 };
 pub use memory::SharedWords;
 #[cfg(not(loom))]

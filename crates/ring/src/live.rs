@@ -8,6 +8,7 @@
 //! | STATUS while a worker owns the slot | that worker |
 //! | `ready[priority][..]`, `tail[priority]` | host, under the submitter's lock |
 //! | completion entries | the worker that took the entry's ticket |
+//! | slots of the IO queue | see `io` |
 //! | heads, completion ticket, ages, fence counters | device (never shared with the host) |
 //!
 //! # A slot's life
@@ -42,11 +43,16 @@
 //! A publisher that sees a sleeper takes the bell's lock and notifies. Sleeper and publisher each store (the sleeper
 //! count, the tail), then a sequentially consistent fence, then load what the other stored: one of them sees the other.
 
+mod io;
+
+pub use io::{ClaimedIo, IoQueue, PendingIo};
+
 use crate::memory::SharedWords;
 use crate::sync::{
     fence, lock, Arc, AtomicU32, Condvar, Mutex,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
+use gristmill_protocol::io::{IO_SLOT_COUNT, IO_SLOT_WORDS};
 use gristmill_protocol::{completion, control, debug, fault, opcode, priority::Priority, slot};
 use gristmill_protocol::{
     PipelineError, ARG0_WORD, ARGS_PER_SLOT, CONTROL_MIN_WORDS, OPCODE_WORD, PRIORITY_WORD,
@@ -76,16 +82,19 @@ pub struct RingConfig {
     pub observables: u32,
     /// Records that the debug log holds.
     pub debug_records: u32,
+    /// Slots of the IO queue: requests for bytes that can be under way at a time, 0 to 64. With 0 there is no queue.
+    pub io_slots: u32,
 }
 
 impl Default for RingConfig {
-    /// 64 slots, one tenant, 64 observables, 64 debug records.
+    /// 64 slots, one tenant, 64 observables, 64 debug records, no IO queue.
     fn default() -> Self {
         Self {
             slots: 64,
             tenants: 1,
             observables: 64,
             debug_records: 64,
+            io_slots: 0,
         }
     }
 }
@@ -217,10 +226,12 @@ struct Shared {
     id: u64,
     slots: u32,
     debug_records: u32,
+    io_slots: u32,
     memory: RingMemory,
     /// Whether the device cannot ring `completed`.
     silent: bool,
     host: Mutex<HostState>,
+    io_host: Mutex<io::HostIo>,
     // Device memory from here on: the host never looks at it.
     heads: SharedWords,
     ages: [AtomicU32; PRIORITIES],
@@ -229,8 +240,12 @@ struct Shared {
     /// Finished slots by generation, modulo 2 * slots.
     finished: Vec<AtomicU32>,
     debug_lock: Mutex<u32>,
+    /// By slot of the IO queue: whether somebody waits for its request's end.
+    io_waited: Mutex<Vec<bool>>,
     doorbell: Bell,
     completed: Bell,
+    /// Rung for the host when a request is published.
+    asked: Bell,
 }
 
 impl Shared {
@@ -281,6 +296,12 @@ impl RingConfig {
                 fix: "use fewer",
             });
         }
+        if self.io_slots > IO_SLOT_COUNT {
+            return Err(PipelineError::InvalidArgument {
+                what: "an IO queue of more than 64 slots",
+                fix: "use fewer; requests that find no slot wait",
+            });
+        }
         Ok(())
     }
 }
@@ -292,17 +313,20 @@ pub struct RingMemory {
     slots: SharedWords,
     /// 5 * slots words: slot index, and the generation's low half.
     ready: SharedWords,
-    /// One line: the tails, and a word that a back end may use to ask its workers for something.
+    /// One line: the tails, a word that a back end may use to ask its workers for something, and how many requests of the
+    /// IO queue the host has ended.
     tails: SharedWords,
     /// slots * 16 words.
     entries: SharedWords,
     control: SharedWords,
     debug: SharedWords,
+    /// io_slots * 8 words.
+    io: SharedWords,
 }
 
 impl RingMemory {
-    /// Takes what a ring needs from `words`, part by part: slots, ready rings, tails, completion entries, control words
-    /// and the debug log, in this order.
+    /// Takes what a ring needs from `words`, part by part: slots, ready rings, tails, completion entries, control words,
+    /// the debug log and the IO queue, in this order.
     ///
     /// # Errors
     /// What `words` returns.
@@ -310,7 +334,7 @@ impl RingMemory {
         config: &RingConfig,
         mut words: impl FnMut(usize) -> Result<SharedWords, PipelineError>,
     ) -> Result<Self, PipelineError> {
-        let [slots, ready, tails, entries, control, debug] = Self::lens(config);
+        let [slots, ready, tails, entries, control, debug, io] = Self::lens(config);
         Ok(Self {
             slots: words(slots)?,
             ready: words(ready)?,
@@ -318,19 +342,21 @@ impl RingMemory {
             entries: words(entries)?,
             control: words(control)?,
             debug: words(debug)?,
+            io: words(io)?,
         })
     }
 
     /// Words of each part, in the order of [`RingMemory::new`].
-    pub fn lens(config: &RingConfig) -> [usize; 6] {
+    pub fn lens(config: &RingConfig) -> [usize; 7] {
         let slots = config.slots as usize;
         [
             slots * SLOT_WORDS,
             slots * PRIORITIES,
-            PRIORITIES + 1,
+            PRIORITIES + 2,
             slots * completion::WORDS,
             CONTROL_MIN_WORDS + config.observables as usize,
             1 + config.debug_records as usize * debug::RECORD_WORDS,
+            config.io_slots as usize * IO_SLOT_WORDS,
         ]
     }
 }
@@ -364,7 +390,9 @@ fn make(
     silent: bool,
 ) -> Result<(Submitter, Completions, DeviceRing), PipelineError> {
     config.check()?;
-    if memory.slots.len() != config.slots as usize * SLOT_WORDS {
+    if memory.slots.len() != config.slots as usize * SLOT_WORDS
+        || memory.io.len() != config.io_slots as usize * IO_SLOT_WORDS
+    {
         return Err(PipelineError::InvalidArgument {
             what: "ring memory of another configuration",
             fix: "make it with the configuration of the ring",
@@ -375,6 +403,7 @@ fn make(
         id: NEXT_RING.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
         slots: config.slots,
         debug_records: config.debug_records,
+        io_slots: config.io_slots,
         memory,
         silent,
         host: Mutex::new(HostState {
@@ -383,14 +412,17 @@ fn make(
             generation: 0,
             in_generation: 0,
         }),
+        io_host: Mutex::new(io::HostIo::new(config.io_slots)),
         heads: SharedWords::map(PRIORITIES)?,
         ages: std::array::from_fn(|_| AtomicU32::new(0)),
         aged_claims: AtomicU32::new(0),
         completion_ticket: SharedWords::map(1)?,
         finished: (0..2 * slots).map(|_| AtomicU32::new(0)).collect(),
         debug_lock: Mutex::new(0),
+        io_waited: Mutex::new(vec![false; config.io_slots as usize]),
         doorbell: Bell::new(),
         completed: Bell::new(),
+        asked: Bell::new(),
     });
     let control = &shared.memory.control;
     control[control::TENANT_BASE].store(control::TENANT_MASK_BASE_VALUE, Relaxed);
@@ -574,6 +606,16 @@ pub struct Completion {
 /// How long the host waits for a device that rings no bell before it looks again: at first, and at most.
 const NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 
+/// Looks again and again whether `ready` holds, until `timeout`.
+fn nap_until(timeout: Duration, ready: impl Fn() -> bool) {
+    let begun = Instant::now();
+    let mut nap = NAPS.0;
+    while !ready() && begun.elapsed() < timeout {
+        std::thread::sleep(nap.min(timeout));
+        nap = (nap * 2).min(NAPS.1);
+    }
+}
+
 /// The host's draining end: reads the completion ring in order, by sequence number.
 pub struct Completions {
     shared: Arc<Shared>,
@@ -601,6 +643,9 @@ impl Completions {
             return None;
         }
         let slot = self.entry(completion::SLOT).load(Relaxed);
+        if self.shared.io_slots != 0 {
+            self.shared.note_tenant(slot);
+        }
         let mut results = [0; 8];
         for (index, result) in results.iter_mut().enumerate() {
             *result = self.entry(completion::RESULT0 + index).load(Relaxed);
@@ -625,12 +670,7 @@ impl Completions {
         if !self.shared.silent {
             return self.shared.completed.sleep(timeout, || self.is_ready());
         }
-        let begun = Instant::now();
-        let mut nap = NAPS.0;
-        while !self.is_ready() && begun.elapsed() < timeout {
-            std::thread::sleep(nap.min(timeout));
-            nap = (nap * 2).min(NAPS.1);
-        }
+        nap_until(timeout, || self.is_ready());
     }
 }
 
@@ -754,8 +794,8 @@ impl DeviceRing {
             .sleep(timeout, || self.has_work() || also());
     }
 
-    /// How many slots of each priority were published, modulo 2^32, and behind these five a word that the host may use to
-    /// ask a device's workers for something.
+    /// How many slots of each priority were published, modulo 2^32; behind these five a word that the host may use to ask
+    /// a device's workers for something, and how many requests of the IO queue it has ended, modulo 2^32.
     pub fn tails(&self) -> &SharedWords {
         &self.shared.memory.tails
     }

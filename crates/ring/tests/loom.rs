@@ -24,6 +24,7 @@ fn config(slots: u32) -> RingConfig {
         tenants: 1,
         observables: 0,
         debug_records: 0,
+        io_slots: 0,
     }
 }
 

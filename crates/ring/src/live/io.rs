@@ -1,0 +1,326 @@
+//! The IO queue of a live ring: the device asks for bytes, the host serves. The words are those of
+//! [`gristmill_protocol::io`].
+//!
+//! # Who writes what
+//!
+//! | a slot's STATUS | who owns its words | what comes next |
+//! |---|---|---|
+//! | EMPTY | device | the request, then PUBLISHED |
+//! | PUBLISHED | host | CLAIMED |
+//! | CLAIMED | host | BYTE_COUNT or the error number in TAG, then OK or ERROR |
+//! | OK, ERROR | device | EMPTY |
+//!
+//! Every hand-over is a release store of STATUS that the other side loads with acquire order. After each request the host
+//! also stores how many it has ended, behind the tails: a device looks at this one word to know whether to look at the
+//! queue.
+//!
+//! # Whose request it is
+//!
+//! TAG names the slot that asks, and the tenant is that slot's: the host wrote it there, so it need not believe the device.
+//! But a slot that does not wait for its bytes completes, and can be published again for another tenant, before its request
+//! is claimed. So whoever reads the completion of a LOAD_MISS notes the tenant beside the requests of that slot that still
+//! wait to be claimed. A request without a note is therefore one whose slot has not been published again.
+
+use super::{nap_until, DeviceRing, Shared, Submitter, PRIORITIES};
+use crate::sync::{
+    lock, Arc, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use gristmill_protocol::io::{io_status, io_word, IoRequest, EIO, IO_SLOT_WORDS};
+use gristmill_protocol::{opcode, slot, words, OPCODE_WORD, TENANT_WORD};
+use std::time::Duration;
+
+/// The word behind the tails that says how many requests the host has ended, modulo 2^32.
+const ENDED: usize = PRIORITIES + 1;
+
+/// What the host keeps beside the queue.
+#[derive(Default)]
+pub(super) struct HostIo {
+    taken: bool,
+    ended: u32,
+    /// By slot of the queue: whose request it is, where its slot has completed.
+    tenants: Vec<Option<u32>>,
+}
+
+impl HostIo {
+    pub(super) fn new(slots: u32) -> Self {
+        Self {
+            tenants: vec![None; slots as usize],
+            ..Self::default()
+        }
+    }
+}
+
+fn is_ended(status: u32) -> bool {
+    matches!(status, io_status::OK | io_status::ERROR)
+}
+
+impl Shared {
+    fn io_word(&self, io_slot: u32, word: usize) -> &AtomicU32 {
+        // In range: `io_slot` counts up to `io_slots` or comes from a value that was made so, and `word` is one of the
+        // protocol's constants below IO_SLOT_WORDS.
+        &self.memory.io[io_slot as usize * IO_SLOT_WORDS + word]
+    }
+
+    fn io_status(&self, io_slot: u32) -> u32 {
+        self.io_word(io_slot, io_word::STATUS).load(Acquire)
+    }
+
+    /// Before a completed slot can be published again: whose its requests are that nobody has claimed.
+    pub(super) fn note_tenant(&self, slot: u32) {
+        if slot >= self.slots
+            || self.slot_word(slot, OPCODE_WORD).load(Relaxed) != opcode::LOAD_MISS
+        {
+            return;
+        }
+        let tenant = self.slot_word(slot, TENANT_WORD).load(Relaxed);
+        let mut host = lock(&self.io_host);
+        for (io_slot, note) in (0..self.io_slots).zip(&mut host.tenants) {
+            let waits = note.is_none() && self.io_status(io_slot) == slot::PUBLISHED;
+            if waits && self.io_word(io_slot, io_word::TAG).load(Relaxed) == slot {
+                *note = Some(tenant);
+            }
+        }
+    }
+}
+
+impl DeviceRing {
+    /// Slots of the IO queue; 0 where there is none.
+    pub fn io_slots(&self) -> u32 {
+        self.shared.io_slots
+    }
+
+    /// Publishes a request in a slot of the IO queue of the device's choice; `None` while none is free. TAG must be the
+    /// number of the slot that asks. Dropping the result waits no longer, and takes nothing back.
+    pub fn ask(&self, request: &IoRequest) -> Option<PendingIo> {
+        let shared = &*self.shared;
+        let mut waited = lock(&shared.io_waited);
+        let (io_slot, waits) = (0..shared.io_slots)
+            .zip(waited.iter_mut())
+            .find(|(io_slot, waits)| !**waits && is_free(shared.io_status(*io_slot)))?;
+        *waits = true;
+        let (low, high) = words::split(request.offset);
+        for (word, value) in [
+            (io_word::OP_TYPE, request.op_type),
+            (io_word::SRC_HANDLE, request.src_handle),
+            (io_word::DST_HANDLE, request.dst_handle),
+            (io_word::OFFSET_LO, low),
+            (io_word::OFFSET_HI, high),
+            (io_word::BYTE_COUNT, request.byte_count),
+            (io_word::TAG, request.tag),
+        ] {
+            shared.io_word(io_slot, word).store(value, Relaxed);
+        }
+        shared
+            .io_word(io_slot, io_word::STATUS)
+            .store(slot::PUBLISHED, Release);
+        drop(waited);
+        shared.asked.ring(true);
+        Some(PendingIo {
+            ring: self.clone(),
+            io_slot,
+        })
+    }
+
+    /// Whether [`DeviceRing::ask`] would find a free slot now.
+    pub fn can_ask(&self) -> bool {
+        let waited = lock(&self.shared.io_waited);
+        (0..self.shared.io_slots)
+            .zip(waited.iter())
+            .any(|(io_slot, waits)| !waits && is_free(self.shared.io_status(io_slot)))
+    }
+}
+
+/// Whether the device may publish in a slot of this status for which nobody waits: it is empty, or its request has ended.
+fn is_free(status: u32) -> bool {
+    status == slot::EMPTY || is_ended(status)
+}
+
+/// The device's half of a request that it waits for.
+#[must_use = "a dropped request is not waited for"]
+pub struct PendingIo {
+    ring: DeviceRing,
+    io_slot: u32,
+}
+
+impl PendingIo {
+    /// How the request ended: the number of bytes, or the error number; `None` while it is under way.
+    pub fn outcome(&self) -> Option<Result<u32, u32>> {
+        let word = |word| self.ring.shared.io_word(self.io_slot, word).load(Relaxed);
+        match self.ring.shared.io_status(self.io_slot) {
+            io_status::OK => Some(Ok(word(io_word::BYTE_COUNT))),
+            io_status::ERROR => Some(Err(word(io_word::TAG))),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for PendingIo {
+    fn drop(&mut self) {
+        let shared = &*self.ring.shared;
+        let mut waited = lock(&shared.io_waited);
+        if is_ended(shared.io_status(self.io_slot)) {
+            shared
+                .io_word(self.io_slot, io_word::STATUS)
+                .store(slot::EMPTY, Relaxed);
+        }
+        if let Some(waits) = waited.get_mut(self.io_slot as usize) {
+            *waits = false;
+        }
+    }
+}
+
+impl std::fmt::Debug for PendingIo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PendingIo({})", self.io_slot)
+    }
+}
+
+impl Submitter {
+    /// The host's end of the IO queue, which exists once: `None` from the second call on, and for a ring without a queue.
+    pub fn take_io_queue(&self) -> Option<IoQueue> {
+        if self.shared.io_slots == 0
+            || std::mem::replace(&mut lock(&self.shared.io_host).taken, true)
+        {
+            return None;
+        }
+        Some(IoQueue {
+            shared: Arc::clone(&self.shared),
+            next: 0,
+        })
+    }
+}
+
+/// The host's end of the IO queue: claims what the device asks for.
+pub struct IoQueue {
+    shared: Arc<Shared>,
+    /// Where to look first, so that every slot gets its turn.
+    next: u32,
+}
+
+impl IoQueue {
+    fn ready(&self) -> Option<u32> {
+        let slots = self.shared.io_slots;
+        (0..slots)
+            .map(|step| (self.next + step) % slots)
+            .find(|io_slot| self.shared.io_status(*io_slot) == slot::PUBLISHED)
+    }
+
+    /// Takes a request that waits to be claimed, or `None` where there is none now. Never blocks.
+    ///
+    /// After `None` every request has been claimed that was published before the last one claimed.
+    pub fn claim(&mut self) -> Option<ClaimedIo> {
+        let shared = &*self.shared;
+        let mut host = lock(&shared.io_host);
+        let io_slot = self.ready()?;
+        self.next = io_slot + 1;
+        let word = |word| shared.io_word(io_slot, word).load(Relaxed);
+        let tag = word(io_word::TAG);
+        let noted = host
+            .tenants
+            .get_mut(io_slot as usize)
+            .and_then(Option::take);
+        let asking = || {
+            let named = (tag < shared.slots).then(|| shared.slot_word(tag, TENANT_WORD));
+            named.map(|tenant| tenant.load(Relaxed))
+        };
+        let claimed = ClaimedIo {
+            tenant: noted.or_else(asking),
+            request: IoRequest {
+                slot_idx: io_slot,
+                op_type: word(io_word::OP_TYPE),
+                src_handle: word(io_word::SRC_HANDLE),
+                dst_handle: word(io_word::DST_HANDLE),
+                offset: words::join(word(io_word::OFFSET_LO), word(io_word::OFFSET_HI)),
+                byte_count: word(io_word::BYTE_COUNT),
+                tag,
+            },
+            shared: Some(Arc::clone(&self.shared)),
+        };
+        shared
+            .io_word(io_slot, io_word::STATUS)
+            .store(slot::CLAIMED, Relaxed);
+        Some(claimed)
+    }
+
+    /// Slots of the queue: requests that can be under way at a time.
+    pub fn slots(&self) -> u32 {
+        self.shared.io_slots
+    }
+
+    /// Sleeps until a request may be there, or until `timeout`. May return early.
+    pub fn wait(&self, timeout: Duration) {
+        let ready = || self.ready().is_some();
+        if self.shared.silent {
+            nap_until(timeout, ready);
+        } else {
+            self.shared.asked.sleep(timeout, ready);
+        }
+    }
+}
+
+impl std::fmt::Debug for IoQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "IoQueue({} slots)", self.shared.io_slots)
+    }
+}
+
+/// A request that the host has claimed. Dropped without an answer, it fails with [`EIO`].
+#[must_use = "a claimed request that is dropped fails"]
+pub struct ClaimedIo {
+    shared: Option<Arc<Shared>>,
+    request: IoRequest,
+    tenant: Option<u32>,
+}
+
+impl ClaimedIo {
+    /// What the device asks for. Nothing in it was checked.
+    pub fn request(&self) -> &IoRequest {
+        &self.request
+    }
+
+    /// Whose slot asks, as the host published it; `None` where TAG names no slot.
+    pub fn tenant(&self) -> Option<u32> {
+        self.tenant
+    }
+
+    /// Ends the request: with the number of bytes, or with the error number.
+    pub fn end(mut self, outcome: Result<u32, i32>) {
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Result<u32, i32>) {
+        let Some(shared) = self.shared.take() else {
+            return;
+        };
+        let (word, value, status) = match outcome {
+            Ok(bytes) => (io_word::BYTE_COUNT, bytes, io_status::OK),
+            Err(errno) => (io_word::TAG, errno.unsigned_abs(), io_status::ERROR),
+        };
+        let io_slot = self.request.slot_idx;
+        let mut host = lock(&shared.io_host);
+        shared.io_word(io_slot, word).store(value, Relaxed);
+        shared
+            .io_word(io_slot, io_word::STATUS)
+            .store(status, Release);
+        host.ended = host.ended.wrapping_add(1);
+        shared.memory.tails[ENDED].store(host.ended, Release);
+        drop(host);
+        shared.doorbell.ring(true);
+    }
+}
+
+impl Drop for ClaimedIo {
+    fn drop(&mut self) {
+        self.finish(Err(EIO));
+    }
+}
+
+impl std::fmt::Debug for ClaimedIo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClaimedIo")
+            .field("request", &self.request)
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}
