@@ -18,7 +18,7 @@ pub struct KernelStats {
     pub slots: u64,
     /// Slots that faulted.
     pub faults: u64,
-    /// Slots that waited aside: fences, and tenants over their quota.
+    /// Slots that waited aside: fences, tenants over their quota, and LOAD_MISSes.
     pub parked: u64,
     /// Claims that went to a lower priority because it had waited long enough.
     pub aged_claims: u64,

@@ -51,6 +51,8 @@ impl Backend for CpuBackend {
             running: std::array::from_fn(|_| AtomicU32::new(0)),
             parked: Mutex::new(Vec::new()),
             parked_len: AtomicU32::new(0),
+            loading: Mutex::new(Vec::new()),
+            loading_len: AtomicU32::new(0),
             epoch: AtomicU32::new(0),
             counters: (0..config.workers).map(|_| Counters::default()).collect(),
             mirror: Mutex::new(()),

@@ -4,10 +4,13 @@ use crate::backend::{Feed, Feeder, FeederFactory, Lease};
 use crate::opcode::{self as core, Reach};
 use crate::programs::{Machines, ProgramTable};
 use crate::stream::{StreamJob, StreamSlot};
+use gristmill_protocol::io::{io_op, IoRequest};
 use gristmill_protocol::program::ProgramArgs;
-use gristmill_protocol::{control, fault, opcode, slot, stream, CONTROL_MIN_WORDS};
+use gristmill_protocol::{
+    control, fault, opcode, slot, stream, words, ARGS_PER_SLOT, CONTROL_MIN_WORDS,
+};
 use gristmill_ring::{
-    ChunkMemory, ClaimedSlot, Claimer, DeviceRing, Outcome, ParkedSlot, RecordMemory,
+    ChunkMemory, ClaimedSlot, Claimer, DeviceRing, Outcome, ParkedSlot, PendingIo, RecordMemory,
 };
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -57,6 +60,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A LOAD_MISS that waits for its bytes.
+pub(super) struct Loading {
+    pending: PendingIo,
+    parked: ParkedSlot,
+    /// Whether it counts against its tenant's quota.
+    counted: bool,
+}
+
 /// What the workers of a kernel share.
 pub(super) struct Shared {
     pub ring: DeviceRing,
@@ -68,9 +79,12 @@ pub(super) struct Shared {
     pub tenants: u32,
     /// By tenant: slots being run.
     pub running: [AtomicU32; TENANTS],
-    /// Slots put aside: fences that wait, tenants over their quota.
+    /// Slots put aside: fences that wait, tenants over their quota, LOAD_MISSes that find the IO queue full.
     pub parked: Mutex<Vec<ParkedSlot>>,
     pub parked_len: AtomicU32,
+    /// LOAD_MISSes that wait for their bytes.
+    pub loading: Mutex<Vec<Loading>>,
+    pub loading_len: AtomicU32,
     pub epoch: AtomicU32,
     pub counters: Vec<Counters>,
     pub mirror: Mutex<()>,
@@ -129,6 +143,9 @@ impl Shared {
         let parked = std::mem::take(&mut *lock(&self.parked));
         self.parked_len.store(0, Ordering::Relaxed);
         drop(parked);
+        let loading = std::mem::take(&mut *lock(&self.loading));
+        self.loading_len.store(0, Ordering::Relaxed);
+        drop(loading);
     }
 
     fn park(&self, claimed: ClaimedSlot<'_>, counters: &Counters) {
@@ -146,14 +163,55 @@ impl Shared {
             return None;
         }
         let mut list = lock(&self.parked);
-        let ready = list
-            .iter()
-            .position(|parked| parked.fence_ready() && self.has_room(parked.tenant()))?;
+        let ready = list.iter().position(|parked| self.can_go_on(parked))?;
         let parked = list.remove(ready);
         self.parked_len
             .store(len_u32(list.len()), Ordering::Release);
         drop(list);
         parked.resume(&self.ring).ok()
+    }
+
+    fn can_go_on(&self, parked: &ParkedSlot) -> bool {
+        let asks = parked.opcode() == opcode::LOAD_MISS && self.ring.io_slots() != 0;
+        parked.fence_ready() && self.has_room(parked.tenant()) && (!asks || self.ring.can_ask())
+    }
+
+    /// A LOAD_MISS whose request has ended.
+    fn loaded(&self) -> Option<(ParkedSlot, Result<u32, u32>, bool)> {
+        if self.loading_len.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut list = lock(&self.loading);
+        let outcome =
+            |(index, loading): (usize, &Loading)| Some((index, loading.pending.outcome()?));
+        let (index, outcome) = list.iter().enumerate().find_map(outcome)?;
+        let ended = list.remove(index);
+        self.loading_len
+            .store(len_u32(list.len()), Ordering::Release);
+        Some((ended.parked, outcome, ended.counted))
+    }
+
+    /// Whether a slot that was put aside can go on now.
+    fn can_resume(&self) -> bool {
+        let loaded = || {
+            lock(&self.loading)
+                .iter()
+                .any(|loading| loading.pending.outcome().is_some())
+        };
+        let parked = || {
+            lock(&self.parked)
+                .iter()
+                .any(|parked| self.can_go_on(parked))
+        };
+        self.loading_len.load(Ordering::Acquire) != 0 && loaded()
+            || self.parked_len.load(Ordering::Acquire) != 0 && parked()
+    }
+
+    /// A slot of the tenant is being run no more.
+    fn leave(&self, tenant: u32) {
+        if let Some(running) = self.running.get(tenant as usize) {
+            running.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     fn quota(&self, tenant: u32) -> u32 {
@@ -174,6 +232,22 @@ impl Shared {
                 .running
                 .get(tenant as usize)
                 .is_some_and(|running| running.load(Ordering::Relaxed) < quota)
+    }
+}
+
+/// What a LOAD_MISS in this slot asks for.
+fn load_request(slot: u32, args: &[u32; ARGS_PER_SLOT]) -> IoRequest {
+    IoRequest {
+        op_type: io_op::READ,
+        src_handle: args[opcode::LOAD_ARG_RESOURCE],
+        dst_handle: args[opcode::LOAD_ARG_DESTINATION],
+        offset: words::join(
+            args[opcode::LOAD_ARG_OFFSET_LO],
+            args[opcode::LOAD_ARG_OFFSET_HI],
+        ),
+        byte_count: args[opcode::LOAD_ARG_BYTES],
+        tag: slot,
+        ..IoRequest::default()
     }
 }
 
@@ -210,7 +284,9 @@ pub(super) fn main(shared: &Shared, index: usize, feeder: Option<FeederFactory>)
             Left::Shutdown => return,
             Left::Spent => {}
             Left::Idle => shared.ring.sleep(SLEEP, || {
-                shared.shutting_down() || worker.feeder.is_some() && shared.ring.has_work()
+                shared.shutting_down()
+                    || worker.feeder.is_some() && shared.ring.has_work()
+                    || shared.can_resume()
             }),
         }
         if shared.shutting_down() {
@@ -238,11 +314,7 @@ impl Worker<'_> {
             if shared.shutting_down() {
                 return Left::Shutdown;
             }
-            let claimed = shared
-                .unpark()
-                .or_else(|| shared.ring.claim(&mut self.claimer));
-            if let Some(claimed) = claimed {
-                self.run(claimed);
+            if self.end_load() || self.run_next() {
                 idle = 0;
                 slots += 1;
                 if slots.is_multiple_of(MIRROR_SLOTS) {
@@ -282,6 +354,32 @@ impl Worker<'_> {
         catch_unwind(AssertUnwindSafe(|| feeder.feed())).unwrap_or(Feed::Finished)
     }
 
+    /// Completes a LOAD_MISS whose request has ended; says whether there was one.
+    fn end_load(&self) -> bool {
+        let Some((parked, outcome, counted)) = self.shared.loaded() else {
+            return false;
+        };
+        if counted {
+            self.shared.leave(parked.tenant());
+        }
+        if let Ok(claimed) = parked.resume(&self.shared.ring) {
+            let result = outcome.map(Outcome::value).map_err(|errno| {
+                fault::word(fault::IO_FAILED, u16::try_from(errno).unwrap_or(u16::MAX))
+            });
+            self.finish(claimed, result);
+        }
+        true
+    }
+
+    /// Runs the next slot; says whether there was one.
+    fn run_next(&mut self) -> bool {
+        let shared = self.shared;
+        let claimed = shared
+            .unpark()
+            .or_else(|| shared.ring.claim(&mut self.claimer));
+        claimed.map(|claimed| self.run(claimed)).is_some()
+    }
+
     fn run(&mut self, claimed: ClaimedSlot<'_>) {
         let shared = self.shared;
         // Before anything refuses it: the fence behind this one counts on it having waited.
@@ -310,12 +408,49 @@ impl Worker<'_> {
                 return shared.park(claimed, self.counters);
             }
         }
+        if claimed.opcode() == opcode::LOAD_MISS {
+            return self.load(claimed, running.is_some());
+        }
         let result = catch_unwind(AssertUnwindSafe(|| self.execute(&claimed)))
             .unwrap_or(Err(fault::WORKER_PANICKED));
-        if let Some(running) = running {
-            running.fetch_sub(1, Ordering::AcqRel);
+        if running.is_some() {
+            shared.leave(claimed.tenant());
         }
         self.finish(claimed, result);
+    }
+
+    /// LOAD_MISS: asks the host, and puts the slot aside until there is an answer, or room to ask. `counted` says whether
+    /// the slot counts against its tenant's quota, as it then does until its bytes are there.
+    fn load(&self, claimed: ClaimedSlot<'_>, counted: bool) {
+        let shared = self.shared;
+        let args = claimed.args();
+        let prefetch = args[opcode::LOAD_ARG_PREFETCH] != 0;
+        let asked = shared.ring.ask(&load_request(claimed.index().get(), args));
+        let result = match asked {
+            Some(pending) if !prefetch => {
+                bump64(&self.counters.parked);
+                let mut list = lock(&shared.loading);
+                list.push(Loading {
+                    pending,
+                    parked: claimed.park(slot::WAIT_IO),
+                    counted,
+                });
+                shared
+                    .loading_len
+                    .store(len_u32(list.len()), Ordering::Release);
+                return;
+            }
+            Some(_nobody_waits) => Some(Ok(Outcome::default())),
+            None if shared.ring.io_slots() == 0 => Some(Err(fault::NO_IO_QUEUE)),
+            None => None,
+        };
+        if counted {
+            shared.leave(claimed.tenant());
+        }
+        match result {
+            Some(result) => self.finish(claimed, result),
+            None => shared.park(claimed, self.counters),
+        }
     }
 
     fn execute(&mut self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
