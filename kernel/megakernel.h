@@ -5,7 +5,8 @@
  *
  * - shared: host and device see it. Begins with the launch's parameters. One writer for each word at any moment: the host
  *   for slots it owns, ready rings, tails, requests and directories; a worker for the slot it has claimed, its completion
- *   entry, its record area and its own words; whoever holds the lock for control words, observables and the debug log.
+ *   entry, its record area and its own words; whoever holds the lock for control words, observables, the debug log and
+ *   the device's words of the IO queue.
  * - chunks: the chunk buffers, and a state for each. The host writes them before it publishes; the device reads.
  * - state: device memory. Heads, ages, tickets, counters; the host never looks at it.
  * - tables: images of jobs and programs. Written by the host before the directory names them. */
@@ -42,8 +43,10 @@ typedef struct {
     GM_GLOBAL gm_u32 *tails;
     GM_GLOBAL gm_u32 *entries;
     GM_GLOBAL gm_u32 *control;
+    GM_GLOBAL gm_u32 *io;
     GM_GLOBAL gm_u32 *own; /* this worker's words in shared memory */
     gm_u32 mask;           /* slots - 1 */
+    gm_u32 io_slots;       /* of the IO queue; 0 where there is none */
     gm_u32 first;          /* the first worker of this launch */
     gm_u32 groups;         /* workers of this launch */
     gm_u32 launch;         /* its number */
@@ -167,28 +170,58 @@ GM_FN gm_u32 gm_quota(const gm_worker *w, gm_u32 tenant)
     return gm_sys_load(w->control + GM_CONTROL_TENANT_QUOTAS + tenant);
 }
 
-/* ---- Parking: a fence that must wait, a tenant over its quota ---- */
+/* ---- Parking: a fence that must wait, a tenant over its quota, a LOAD_MISS that finds the IO queue full ---- */
 
-GM_FN void gm_park(gm_worker *w, GM_LOCAL gm_claim *claim)
+#define GM_PARKED_SLOT 1u /* a fence or a quota */
+#define GM_PARKED_IO 2u   /* the IO queue */
+
+/* Counts the parked slots of a kind. */
+GM_FN GM_GLOBAL gm_u32 *gm_parked(const gm_worker *w, gm_u32 kind)
 {
-    gm_sys_store(w->slots + (gm_u64)claim->slot * GM_SLOT_WORDS + GM_STATUS_WORD, GM_SLOT_REQUEUE);
-    gm_sys_store(w->own + GM_WORKER_PARKED, gm_sys_load(w->own + GM_WORKER_PARKED) + 1);
-    gm_dev_store_release(w->state + GM_STATE_SLOTS + 2 * claim->slot + 1, 1);
-    gm_dev_add(w->state + GM_STATE_PARKED, 1);
+    return w->state + (kind == GM_PARKED_IO ? GM_STATE_IO_PARKED : GM_STATE_PARKED);
 }
 
-/* A parked slot that can go on now. Only slots are looked at that are parked, and those hardly ever are many. */
+GM_FN void gm_count_parked(const gm_worker *w)
+{
+    gm_sys_store(w->own + GM_WORKER_PARKED, gm_sys_load(w->own + GM_WORKER_PARKED) + 1);
+}
+
+GM_FN void gm_park(gm_worker *w, GM_LOCAL gm_claim *claim, gm_u32 kind)
+{
+    gm_sys_store(w->slots + (gm_u64)claim->slot * GM_SLOT_WORDS + GM_STATUS_WORD, GM_SLOT_REQUEUE);
+    gm_count_parked(w);
+    gm_dev_store_release(w->state + GM_STATE_SLOTS + 2 * claim->slot + 1, kind);
+    gm_dev_add(gm_parked(w, kind), 1);
+}
+
+/* Claims a slot again that this worker has taken from where it waited. */
+GM_FN void gm_reclaim(const gm_worker *w, GM_LOCAL gm_claim *claim, gm_u32 slot)
+{
+    claim->slot = slot;
+    claim->generation = gm_dev_load(w->state + GM_STATE_SLOTS + 2 * slot);
+    gm_read_slot(w, claim);
+}
+
+/* A parked slot that can go on now, each in its turn. Slots are looked at only while some are parked, and not while all of
+ * those wait for an IO queue that is full. */
 GM_FN int gm_unpark(const gm_worker *w, GM_LOCAL gm_claim *claim)
 {
-    gm_u32 slot;
-    if (gm_dev_load_acquire(w->state + GM_STATE_PARKED) == 0)
+    gm_u32 parked_slots = gm_dev_load_acquire(w->state + GM_STATE_PARKED);
+    int room = w->io_slots != 0 && gm_dev_load_acquire(w->state + GM_STATE_IO_PARKED) != 0 &&
+               gm_dev_load(w->state + GM_STATE_IO_USED) < w->io_slots;
+    gm_u32 first;
+    gm_u32 i;
+    if (parked_slots == 0 && !room)
         return 0;
-    for (slot = 0; slot <= w->mask; slot++) {
+    first = gm_dev_load(w->state + GM_STATE_UNPARK);
+    for (i = 0; i <= w->mask; i++) {
+        gm_u32 slot = (first + i) & w->mask;
         GM_GLOBAL gm_u32 *parked = w->state + GM_STATE_SLOTS + 2 * slot + 1;
         GM_GLOBAL gm_u32 *words = w->slots + (gm_u64)slot * GM_SLOT_WORDS;
+        gm_u32 kind = gm_dev_load_acquire(parked);
         gm_u32 tenant;
         gm_u32 quota;
-        if (gm_dev_load_acquire(parked) == 0)
+        if (kind == 0 || (kind == GM_PARKED_IO && !room))
             continue;
         if (!gm_fence_reached(w, gm_sys_load(words + GM_OPCODE_WORD),
                               gm_sys_load(words + GM_ARG0_WORD + GM_OP_FENCE_ARG_SLOTS),
@@ -199,12 +232,11 @@ GM_FN int gm_unpark(const gm_worker *w, GM_LOCAL gm_claim *claim)
         quota = tenant < GM_CONTROL_TENANT_MASK_WORDS ? gm_quota(w, tenant) : 0;
         if (quota != 0 && gm_dev_load(w->state + GM_STATE_RUNNING + tenant) >= quota)
             continue;
-        if (!gm_dev_cas(parked, 1, 0))
+        if (!gm_dev_cas(parked, kind, 0))
             continue;
-        gm_dev_add(w->state + GM_STATE_PARKED, 0u - 1u);
-        claim->slot = slot;
-        claim->generation = gm_dev_load(w->state + GM_STATE_SLOTS + 2 * slot);
-        gm_read_slot(w, claim);
+        gm_dev_add(gm_parked(w, kind), 0u - 1u);
+        gm_dev_store(w->state + GM_STATE_UNPARK, slot + 1);
+        gm_reclaim(w, claim, slot);
         return 1;
     }
     return 0;
@@ -256,6 +288,121 @@ GM_FN void gm_complete(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL co
         gm_dev_store(gm_finished(w, claim->args[GM_OP_FENCE_ARG_GENERATION]), 0);
     /* After the ticket: a fence that waited for this slot then takes a later one, and the host sees it later. */
     gm_dev_add(gm_finished(w, claim->generation), 1);
+}
+
+/* ---- LOAD_MISS: requests to the host ----
+ *
+ * Who waits for the request in a slot of the IO queue: nobody, or a slot of the ring, and whether that counts against its
+ * tenant's quota. Under the lock. */
+
+#define GM_IO_NOBODY 0x40000000u  /* a prefetch */
+#define GM_IO_COUNTED 0x80000000u /* else the slot plus one, with this where it counts */
+
+GM_FN GM_GLOBAL gm_u32 *gm_io_slot(const gm_worker *w, gm_u32 i) { return w->io + i * GM_IO_IO_SLOT_WORDS; }
+
+/* Publishes the claimed slot's request; 0 where the queue is full. Unless it is a prefetch, the slot belongs to whoever
+ * finds the request ended from then on. */
+GM_FN int gm_ask(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 bound)
+{
+    gm_u32 waits = claim->args[GM_OP_LOAD_ARG_PREFETCH] == 0;
+    int asked = 0;
+    gm_u32 i;
+    if (gm_dev_load(w->state + GM_STATE_IO_USED) >= w->io_slots)
+        return 0;
+    gm_lock(w);
+    for (i = 0; i < w->io_slots && !asked; i++) {
+        GM_GLOBAL gm_u32 *words = gm_io_slot(w, i);
+        GM_GLOBAL gm_u32 *waiter = w->state + GM_STATE_IO + i;
+        if (gm_dev_load(waiter) != 0)
+            continue;
+        gm_dev_store(waiter, waits ? (claim->slot + 1) | (bound ? GM_IO_COUNTED : 0) : GM_IO_NOBODY);
+        gm_dev_add(w->state + GM_STATE_IO_USED, 1);
+        gm_sys_store(words + GM_IO_OP_TYPE, GM_IO_OP_READ);
+        gm_sys_store(words + GM_IO_SRC_HANDLE, claim->args[GM_OP_LOAD_ARG_RESOURCE]);
+        gm_sys_store(words + GM_IO_DST_HANDLE, claim->args[GM_OP_LOAD_ARG_DESTINATION]);
+        gm_sys_store(words + GM_IO_OFFSET_LO, claim->args[GM_OP_LOAD_ARG_OFFSET_LO]);
+        gm_sys_store(words + GM_IO_OFFSET_HI, claim->args[GM_OP_LOAD_ARG_OFFSET_HI]);
+        gm_sys_store(words + GM_IO_BYTE_COUNT, claim->args[GM_OP_LOAD_ARG_BYTES]);
+        gm_sys_store(words + GM_IO_TAG, claim->slot);
+        if (waits) {
+            gm_sys_store(w->slots + (gm_u64)claim->slot * GM_SLOT_WORDS + GM_STATUS_WORD, GM_SLOT_WAIT_IO);
+            gm_count_parked(w);
+        }
+        gm_sys_store_release(words + GM_IO_STATUS, GM_SLOT_PUBLISHED);
+        asked = 1;
+    }
+    gm_unlock(w);
+    return asked;
+}
+
+/* Completes the slot that waits for a request, for good or with a fault. */
+GM_FN void gm_end_load(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 waiter, gm_u32 fault,
+                       gm_u32 bytes)
+{
+    gm_reclaim(w, claim, (waiter & ~GM_IO_COUNTED) - 1);
+    gm_clear(out);
+    out->fault = fault;
+    out->results[0] = bytes;
+    if (waiter & GM_IO_COUNTED)
+        gm_dev_add(w->state + GM_STATE_RUNNING + claim->tenant, 0u - 1u);
+    gm_complete(w, claim, out);
+}
+
+/* Frees slots of the queue whose requests the host has ended, up to one that somebody waits for: that slot is completed.
+ * 0 where nobody has waited. */
+GM_FN int gm_serve_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
+{
+    gm_u32 waiter = GM_IO_NOBODY;
+    gm_u32 bytes = 0;
+    gm_u32 number = 0; /* of the error */
+    int failed = 0;
+    gm_u32 ended;
+    gm_u32 i;
+    if (w->io_slots == 0 || gm_dev_load(w->state + GM_STATE_IO_USED) == 0)
+        return 0;
+    ended = gm_sys_load_acquire(w->tails + GM_TAILS_ENDED);
+    if (ended == gm_dev_load(w->state + GM_STATE_IO_SEEN))
+        return 0;
+    gm_lock(w);
+    ended = gm_sys_load_acquire(w->tails + GM_TAILS_ENDED);
+    for (i = 0; i < w->io_slots && waiter == GM_IO_NOBODY; i++) {
+        GM_GLOBAL gm_u32 *words = gm_io_slot(w, i);
+        gm_u32 here = gm_dev_load(w->state + GM_STATE_IO + i);
+        gm_u32 status = here == 0 ? GM_SLOT_EMPTY : gm_sys_load_acquire(words + GM_IO_STATUS);
+        if (status != GM_IO_STATUS_OK && status != GM_IO_STATUS_ERROR)
+            continue;
+        waiter = here;
+        bytes = status == GM_IO_STATUS_OK ? gm_sys_load(words + GM_IO_BYTE_COUNT) : 0;
+        number = status == GM_IO_STATUS_OK ? 0 : gm_sys_load(words + GM_IO_TAG);
+        failed = status != GM_IO_STATUS_OK;
+        gm_sys_store(words + GM_IO_STATUS, GM_SLOT_EMPTY);
+        gm_dev_store(w->state + GM_STATE_IO + i, 0);
+        gm_dev_add(w->state + GM_STATE_IO_USED, 0u - 1u);
+    }
+    if (waiter == GM_IO_NOBODY)
+        gm_dev_store(w->state + GM_STATE_IO_SEEN, ended);
+    gm_unlock(w);
+    if (waiter == GM_IO_NOBODY)
+        return 0;
+    number = number < 0xFFFFu ? number : 0xFFFFu;
+    gm_end_load(w, claim, out, waiter, failed ? GM_FAULT_IO_FAILED | number << 16 : GM_FAULT_NONE, bytes);
+    return 1;
+}
+
+/* The kernel ends: nobody waits for bytes any more. */
+GM_FN void gm_drop_loads(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
+{
+    gm_u32 i;
+    for (i = 0; i < w->io_slots; i++) {
+        gm_u32 waiter;
+        gm_lock(w);
+        waiter = gm_dev_load(w->state + GM_STATE_IO + i);
+        if (waiter != 0)
+            gm_dev_store(w->state + GM_STATE_IO + i, GM_IO_NOBODY);
+        gm_unlock(w);
+        if (waiter != 0 && waiter != GM_IO_NOBODY)
+            gm_end_load(w, claim, out, waiter, GM_FAULT_WORKER_PANICKED, 0);
+    }
 }
 
 /* ---- Opcodes that need no chunk: the leader alone ---- */
@@ -523,7 +670,7 @@ GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcom
     /* Before anything refuses it: the fence behind this one counts on it having waited. */
     if (!gm_fence_reached(w, claim->opcode, claim->args[GM_OP_FENCE_ARG_SLOTS],
                           claim->args[GM_OP_FENCE_ARG_GENERATION])) {
-        gm_park(w, claim);
+        gm_park(w, claim, GM_PARKED_SLOT);
         return GM_GO_AGAIN;
     }
     if (tenant >= GM_CONTROL_TENANT_MASK_WORDS)
@@ -533,21 +680,34 @@ GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcom
     else if ((quota = gm_quota(w, tenant)) == 0)
         out->fault = GM_FAULT_QUOTA;
     else {
-        gm_u32 go;
+        gm_u32 go = GM_GO_AGAIN;
+        int full = 0;
         /* A quota of at least all slots binds nothing. */
         if (quota <= w->mask) {
             if (gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 1) >= quota) {
                 gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 0u - 1u);
-                gm_park(w, claim);
+                gm_park(w, claim, GM_PARKED_SLOT);
                 return GM_GO_AGAIN;
             }
             *bound = 1;
         }
-        go = gm_prepare(w, claim, out);
-        if (go != GM_GO_AGAIN)
-            return go;
+        if (claim->opcode != GM_OP_LOAD_MISS) {
+            go = gm_prepare(w, claim, out);
+            if (go != GM_GO_AGAIN)
+                return go;
+        } else if (w->io_slots == 0) {
+            out->fault = GM_FAULT_NO_IO_QUEUE;
+        } else if (!gm_ask(w, claim, *bound)) {
+            full = 1;
+        } else if (claim->args[GM_OP_LOAD_ARG_PREFETCH] == 0) {
+            return GM_GO_AGAIN;
+        }
         if (*bound)
             gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 0u - 1u);
+        if (full) {
+            gm_park(w, claim, GM_PARKED_IO);
+            return GM_GO_AGAIN;
+        }
     }
     gm_complete(w, claim, out);
     return GM_GO_AGAIN;
@@ -557,18 +717,20 @@ GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcom
 GM_FN void gm_drop_parked(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
 {
     gm_u32 slot;
-    for (slot = 0; slot <= w->mask && gm_dev_load_acquire(w->state + GM_STATE_PARKED) != 0; slot++) {
+    for (slot = 0; slot <= w->mask && (gm_dev_load_acquire(w->state + GM_STATE_PARKED) != 0 ||
+                                       gm_dev_load_acquire(w->state + GM_STATE_IO_PARKED) != 0);
+         slot++) {
         GM_GLOBAL gm_u32 *parked = w->state + GM_STATE_SLOTS + 2 * slot + 1;
-        if (gm_dev_load_acquire(parked) == 0 || !gm_dev_cas(parked, 1, 0))
+        gm_u32 kind = gm_dev_load_acquire(parked);
+        if (kind == 0 || !gm_dev_cas(parked, kind, 0))
             continue;
-        gm_dev_add(w->state + GM_STATE_PARKED, 0u - 1u);
-        claim->slot = slot;
-        claim->generation = gm_dev_load(w->state + GM_STATE_SLOTS + 2 * slot);
-        gm_read_slot(w, claim);
+        gm_dev_add(gm_parked(w, kind), 0u - 1u);
+        gm_reclaim(w, claim, slot);
         gm_clear(out);
         out->fault = GM_FAULT_WORKER_PANICKED;
         gm_complete(w, claim, out);
     }
+    gm_drop_loads(w, claim, out);
 }
 
 /* Nothing to claim: whether to poll on. The workers of one launch leave together, as none of them can come back before
@@ -591,6 +753,7 @@ GM_FN gm_u32 gm_idle(gm_worker *w)
 /* The leader's turn: one slot, or the decision to leave. */
 GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 *bound, gm_u32 *left)
 {
+    int ended;
     if (gm_sys_load_acquire(w->control + GM_CONTROL_SHUTDOWN) != 0) {
         gm_drop_parked(w, claim, out);
         *left = GM_LEFT_SHUTDOWN;
@@ -600,7 +763,8 @@ GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome
         *left = GM_LEFT_SPENT;
         return GM_GO_LEAVE;
     }
-    if (gm_unpark(w, claim) || gm_take_next(w, claim)) {
+    ended = gm_serve_ended(w, claim, out);
+    if (ended || gm_unpark(w, claim) || gm_take_next(w, claim)) {
         w->idle = 0;
         if (w->counted) {
             w->counted = 0;
@@ -609,7 +773,7 @@ GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome
         gm_beat(w->own + GM_WORKER_BEAT);
         if (w->run % 256 == 255)
             gm_serve_mirror(w, 1);
-        return gm_admit(w, claim, out, bound);
+        return ended ? GM_GO_AGAIN : gm_admit(w, claim, out, bound);
     }
     gm_serve_mirror(w, w->dirty && w->idle == 16);
     if (w->idle % 64 == 0)
@@ -644,7 +808,9 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
     w.entries = shared + gm_sys_load(shared + GM_LAUNCH_ENTRIES);
     w.control = shared + gm_sys_load(shared + GM_LAUNCH_CONTROL);
     w.own = shared + gm_sys_load(shared + GM_LAUNCH_WORKERS) + number * GM_WORKER_WORDS;
+    w.io = shared + gm_sys_load(shared + GM_LAUNCH_IO);
     w.mask = slots - 1;
+    w.io_slots = gm_sys_load(shared + GM_LAUNCH_IO_SLOTS);
     w.first = first;
     w.groups = groups;
     w.launch = launch;

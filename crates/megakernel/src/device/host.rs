@@ -42,6 +42,9 @@ const WATCH: Duration = Duration::from_millis(100);
 /// How long a shutdown waits for the device to leave the kernel.
 const LEAVE: Duration = Duration::from_secs(5);
 
+/// How long a crew waits that has left the kernel without having completed anything, at first and at most.
+const CREW_NAPS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));
+
 /// How long a feeder with nothing to do waits at first, and at most.
 const FEEDER_NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 
@@ -151,19 +154,27 @@ impl Host {
 
     /// A crew's thread: launch after launch while there is work.
     fn run_crew(&self, crew: &Crew) {
+        // What the host does that gives the device more to do.
+        let ended = &self.ring.tails()[tails::ENDED];
+        let news = || (self.published(), ended.load(Ordering::Acquire));
+        let mut nap = CREW_NAPS.0;
         while !self.over() {
             if self.in_flight() == 0 {
                 self.ring
                     .sleep_unless(WATCH, || self.over() || self.in_flight() != 0);
                 continue;
             }
-            let before = self.completed();
+            let before = (self.completed(), news());
             if !self.launch(crew) {
                 return;
             }
-            if self.completed() == before && !self.over() {
-                // Others run what is left, or it waits for them.
-                std::thread::sleep(Duration::from_micros(100));
+            if self.completed() == before.0 {
+                // Others run what is left, or it waits for them, or for bytes.
+                self.ring
+                    .sleep_unless(nap, || self.over() || news() != before.1);
+                nap = (nap * 2).min(CREW_NAPS.1);
+            } else {
+                nap = CREW_NAPS.0;
             }
         }
         // A last time, to complete what is parked.
@@ -447,7 +458,7 @@ impl Memory {
         let address = head.as_ptr() as u64;
 
         let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let [_, slot_words, ready, tails_at, entries, control, debug, records_at, programs, workers_at] =
+        let [_, slot_words, ready, tails_at, entries, control, debug, io, records_at, programs, workers_at] =
             places[..]
         else {
             return Err(too_large());
@@ -476,6 +487,8 @@ impl Memory {
             (parameter::JOBS, 0),
             (parameter::PROGRAMS, programs),
             (parameter::WORKERS, workers_at),
+            (parameter::IO, io),
+            (parameter::IO_SLOTS, config.ring.io_slots),
         ] {
             head[word].store(value, Ordering::Release);
         }

@@ -42,6 +42,10 @@ pub mod launch {
     pub const PROGRAMS: usize = 18;
     /// Place of the workers' words.
     pub const WORKERS: usize = 19;
+    /// Place of the IO queue.
+    pub const IO: usize = 20;
+    /// Slots of the IO queue.
+    pub const IO_SLOTS: usize = 21;
     /// Parameter words.
     pub const WORDS: usize = 32;
 }
@@ -56,7 +60,7 @@ pub mod state {
     pub const TICKET: usize = 64;
     /// Held by whoever writes control words, observables or the debug log.
     pub const LOCK: usize = 96;
-    /// Slots that are parked.
+    /// Slots that are parked, other than for the IO queue.
     pub const PARKED: usize = 128;
     /// BATCH_FENCEs completed.
     pub const EPOCH: usize = 129;
@@ -64,6 +68,14 @@ pub mod state {
     pub const DONE: usize = 130;
     /// Claims by age.
     pub const AGED: usize = 131;
+    /// Slots that are parked because the IO queue is full.
+    pub const IO_PARKED: usize = 132;
+    /// Slots of the IO queue that are in use.
+    pub const IO_USED: usize = 133;
+    /// How many requests the host had ended when none was left in the queue that has.
+    pub const IO_SEEN: usize = 134;
+    /// Where to look first for a parked slot.
+    pub const UNPARK: usize = 135;
     /// First of the priorities' counters.
     pub const PRIORITIES: usize = 136;
     /// First of the tenants' counts of slots being run.
@@ -76,9 +88,11 @@ pub mod state {
     pub const IDLE: usize = 256;
     /// Workers at most.
     pub const MAX_WORKERS: usize = 1024;
-    /// For each slot: its generation, and whether it is parked. Behind them two counters of finished slots for each slot;
+    /// For each slot of the IO queue: 0 where it is free, or who waits for its request (see `kernel/megakernel.h`).
+    pub const IO: usize = IDLE + 2 * MAX_WORKERS;
+    /// For each slot: its generation, and why it is parked. Behind them two counters of finished slots for each slot;
     /// behind those the workers' own memory, as many words each as a record area.
-    pub const SLOTS: usize = IDLE + 2 * MAX_WORKERS;
+    pub const SLOTS: usize = IO + gristmill_protocol::io::IO_SLOT_COUNT as usize;
 }
 
 /// Words of each worker in shared memory, written by that worker.
@@ -117,8 +131,10 @@ pub mod directory {
     pub const GONE: u32 = 1;
 }
 
-/// Words of the ready rings' tails; the one behind them asks workers to bring the control words up to date.
+/// Words behind the ready rings' tails.
 pub mod tails {
-    /// Word of the request: goes up by one each time.
+    /// Asks workers to bring the control words up to date: goes up by one each time.
     pub const MIRROR: usize = 5;
+    /// How many requests of the IO queue the host has ended, modulo 2^32.
+    pub const ENDED: usize = 6;
 }

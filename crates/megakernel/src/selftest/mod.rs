@@ -29,6 +29,7 @@ macro_rules! same {
 }
 
 mod fences;
+mod io;
 mod leases;
 mod model;
 mod opcodes;
@@ -129,6 +130,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("tenants", tenants::CASES),
     ("quotas", quotas::CASES),
     ("leases", leases::CASES),
+    ("io", io::CASES),
     ("shutdown", shutdown::CASES),
 ];
 

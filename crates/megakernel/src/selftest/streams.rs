@@ -33,7 +33,7 @@ fn setup() -> Setup {
 }
 
 /// Bit by bit, by the polynomial.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {
         crc ^= u32::from(*byte);
