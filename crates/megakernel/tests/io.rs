@@ -1,0 +1,637 @@
+//! Files behind LOAD_MISS: an [`IoServer`] beside a running kernel, on the CPU and on an OpenCL device.
+
+use gristmill_megakernel::backend::cpu::CpuBackend;
+use gristmill_megakernel::backend::opencl::OpenClBackend;
+use gristmill_megakernel::vir0::random::Numbers;
+use gristmill_megakernel::{Backend, IoServer, Kernel, KernelConfig, Lease, Source, StreamJob};
+use gristmill_protocol::io::{io_op, IoRequest};
+use gristmill_protocol::{fault, opcode, slot, stream, PipelineError};
+use gristmill_ring::{
+    live_ring, ChunkBuf, ChunkMemory, Completion, Completions, DeviceRing, RingConfig, Submission,
+    Submitter,
+};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const CHUNK: usize = 4096;
+
+/// No wait may take longer.
+const LIMIT: Duration = Duration::from_secs(60);
+
+const EBADF: u16 = 9;
+const EACCES: u16 = 13;
+const EBUSY: u32 = 16;
+const EISDIR: u16 = 21;
+const EINVAL: u16 = 22;
+
+/// Runs a test on every back end of this machine.
+fn on_each(test: impl Fn(&dyn Backend)) {
+    test(&CpuBackend);
+    match OpenClBackend::devices() {
+        Ok(_) => test(&OpenClBackend::new(None).unwrap()),
+        Err(error) => println!("skipped: OpenCL: {error}"),
+    }
+}
+
+/// A file with these bytes, open for reading and writing, which no name leads to.
+fn file(bytes: &[u8]) -> File {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("gristmill-io-{}-{number}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create_new(true);
+    let mut file = options.open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+fn source(bytes: &[u8], tenants: &[u32]) -> Source {
+    Source {
+        file: file(bytes),
+        len: bytes.len() as u64,
+        tenants: tenants.to_vec(),
+        writable: false,
+    }
+}
+
+/// Bytes that tell where they are from.
+fn pattern(len: usize, seed: u64) -> Vec<u8> {
+    let mut numbers = Numbers::new(seed);
+    (0..len)
+        .map(|_| numbers.next_u64().to_le_bytes()[0])
+        .collect()
+}
+
+/// What a LOAD_MISS asks for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    tenant: u32,
+    prefetch: u32,
+    source: u32,
+    destination: u32,
+    offset: u64,
+    bytes: u32,
+}
+
+impl Load {
+    fn submission(&self) -> Submission {
+        let mut args = [0; 12];
+        args[opcode::LOAD_ARG_RESOURCE] = self.source;
+        args[opcode::LOAD_ARG_PREFETCH] = self.prefetch;
+        args[opcode::LOAD_ARG_DESTINATION] = self.destination;
+        args[opcode::LOAD_ARG_OFFSET_LO] = (self.offset & 0xFFFF_FFFF) as u32;
+        args[opcode::LOAD_ARG_OFFSET_HI] = (self.offset >> 32) as u32;
+        args[opcode::LOAD_ARG_BYTES] = self.bytes;
+        Submission {
+            tenant: self.tenant,
+            ..Submission::new(opcode::LOAD_MISS, &args)
+        }
+    }
+}
+
+struct World {
+    kernel: Kernel,
+    completions: Completions,
+    chunks: Vec<ChunkBuf>,
+}
+
+/// A kernel of three tenants, and the server of its queue.
+fn world(backend: &dyn Backend, io_slots: u32) -> (World, IoServer) {
+    let (memory, chunks) = backend.chunk_memory(4, CHUNK).unwrap();
+    let config = KernelConfig {
+        workers: 2,
+        ring: RingConfig {
+            slots: 128,
+            tenants: 3,
+            io_slots,
+            ..RingConfig::default()
+        },
+        chunks: memory,
+        record_words: 256,
+        lease: Lease::default(),
+    };
+    let mut kernel = backend
+        .launch(config, vec![StreamJob::Crc32c], vec![])
+        .unwrap();
+    let server = IoServer::new(kernel.submitter().take_io_queue().unwrap());
+    let world = World {
+        completions: kernel.take_completions().unwrap(),
+        kernel,
+        chunks,
+    };
+    (world, server)
+}
+
+impl World {
+    fn publish(&self, submission: &Submission) -> u32 {
+        let token = self.kernel.submitter().try_acquire().unwrap();
+        let published = self.kernel.submitter().publish(token, submission);
+        published.unwrap().get()
+    }
+
+    fn wait(&mut self) -> Completion {
+        let begun = Instant::now();
+        loop {
+            if let Some(done) = self.completions.next() {
+                return done;
+            }
+            assert!(begun.elapsed() < LIMIT, "{:?}", self.kernel.failure());
+            self.completions.wait(Duration::from_millis(1));
+        }
+    }
+
+    /// The next slot's answer: its first result, or its fault word.
+    fn answer(&mut self) -> Result<u32, u32> {
+        let done = self.wait();
+        let answer = match done.fault {
+            fault::NONE => Ok(done.results[0]),
+            fault => Err(fault),
+        };
+        self.kernel.submitter().release(done.token);
+        answer
+    }
+
+    fn run(&mut self, submission: &Submission) -> Result<u32, u32> {
+        self.publish(submission);
+        self.answer()
+    }
+
+    /// Runs a LOAD_MISS that waits, and serves it here.
+    fn load(&mut self, server: &mut IoServer, load: &Load) -> Result<u32, u32> {
+        self.publish(&load.submission());
+        serve(server, 1);
+        self.answer()
+    }
+
+    /// The checksum of a chunk's first bytes, by a stream opcode.
+    fn crc(&mut self, chunk: u32, len: usize) -> Result<u32, u32> {
+        let mut args = [0; 12];
+        args[stream::ARG_CHUNK] = chunk;
+        args[stream::ARG_LEN] = u32::try_from(len).unwrap();
+        self.publish(&Submission::new(opcode::CRC32C, &args));
+        let done = self.wait();
+        let crc = done.results[stream::RESULT_CRC];
+        self.kernel.submitter().release(done.token);
+        (done.fault == fault::NONE).then_some(crc).ok_or(done.fault)
+    }
+}
+
+/// Serves until so many requests were.
+fn serve(server: &mut IoServer, mut count: usize) {
+    let begun = Instant::now();
+    while count > 0 {
+        count = count
+            .checked_sub(server.serve())
+            .expect("a request too many");
+        assert!(begun.elapsed() < LIMIT, "{count} requests are missing");
+    }
+}
+
+fn io_failed(errno: u16) -> Result<u32, u32> {
+    Err(fault::word(fault::IO_FAILED, errno))
+}
+
+#[test]
+fn what_a_slot_asked_for_is_what_the_next_slot_sees() {
+    on_each(|backend| {
+        let (mut world, mut server) = world(backend, 8);
+        let bytes = pattern(5 * CHUNK + 100, 1);
+        server.add_source(source(&bytes, &[0]));
+        let destination = server.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        let chunk = server.chunk_of(destination).unwrap();
+        assert_eq!(
+            world.crc(chunk, 1),
+            Err(fault::CHUNK_NOT_LENT),
+            "nothing has landed"
+        );
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.run(&stop));
+            for (offset, asked, landed) in [
+                (0, CHUNK, CHUNK),
+                (1, CHUNK, CHUNK),
+                (CHUNK, 7, 7),
+                // The file ends: fewer bytes are told, and none at its end.
+                (5 * CHUNK, CHUNK, 100),
+                (5 * CHUNK + 99, 2, 1),
+                (5 * CHUNK + 100, 1, 0),
+                (3, 0, 0),
+            ] {
+                let load = Load {
+                    offset: offset as u64,
+                    bytes: asked as u32,
+                    ..Load::default()
+                };
+                assert_eq!(world.run(&load.submission()), Ok(landed as u32), "{load:?}");
+                let expected = crc32c::crc32c(&bytes[offset..offset + landed]);
+                assert_eq!(world.crc(chunk, landed), Ok(expected), "{load:?}");
+            }
+            stop.store(true, Ordering::Release);
+        });
+        assert_eq!(server.into_chunks().len(), 1);
+        world.kernel.shutdown().unwrap();
+    });
+}
+
+#[test]
+fn a_prefetched_chunk_lands_without_anybody_waiting() {
+    on_each(|backend| {
+        let (mut world, mut server) = world(backend, 2);
+        let bytes = pattern(2 * CHUNK, 2);
+        server.add_source(source(&bytes, &[0]));
+        for _ in 0..2 {
+            server.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        }
+        for round in 0..10 {
+            for destination in 0..2 {
+                let load = Load {
+                    prefetch: 1,
+                    destination,
+                    offset: u64::from(destination) * CHUNK as u64 / 2 + round,
+                    bytes: CHUNK as u32,
+                    ..Load::default()
+                };
+                assert_eq!(world.run(&load.submission()), Ok(0), "before it is served");
+            }
+            serve(&mut server, 2);
+            for destination in 0..2 {
+                let from = destination * CHUNK / 2 + round as usize;
+                let chunk = server.chunk_of(destination as u32).unwrap();
+                let expected = crc32c::crc32c(&bytes[from..from + CHUNK]);
+                assert_eq!(world.crc(chunk, CHUNK), Ok(expected));
+            }
+        }
+        world.kernel.shutdown().unwrap();
+    });
+}
+
+#[test]
+fn a_hundred_slots_share_a_queue_of_one() {
+    on_each(|backend| {
+        let (mut world, mut server) = world(backend, 1);
+        server.add_source(source(&pattern(200, 3), &[0]));
+        server.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.run(&stop));
+            for number in 0..100 {
+                let load = Load {
+                    bytes: number,
+                    prefetch: u32::from(number % 4 == 3),
+                    ..Load::default()
+                };
+                world.publish(&load.submission());
+            }
+            let mut answers: Vec<u32> = (0..100).map(|_| world.answer().unwrap()).collect();
+            answers.sort_unstable();
+            let mut expected: Vec<u32> = (0..100)
+                .map(|number| if number % 4 == 3 { 0 } else { number })
+                .collect();
+            expected.sort_unstable();
+            assert_eq!(answers, expected);
+            stop.store(true, Ordering::Release);
+        });
+        world.kernel.shutdown().unwrap();
+    });
+}
+
+/// What the server must answer, by its tables and by nothing else.
+fn expected(
+    load: &Load,
+    sources: &[(Vec<u8>, Vec<u32>)],
+    destinations: &[Vec<u32>],
+) -> Result<usize, u16> {
+    let (bytes, readers) = sources.get(load.source as usize).ok_or(EBADF)?;
+    let writers = destinations.get(load.destination as usize).ok_or(EBADF)?;
+    if !readers.contains(&load.tenant) || !writers.contains(&load.tenant) {
+        return Err(EACCES);
+    }
+    let left = (bytes.len() as u64)
+        .checked_sub(load.offset)
+        .ok_or(EINVAL)?;
+    if load.bytes as usize > CHUNK {
+        return Err(EINVAL);
+    }
+    Ok((load.bytes as usize).min(left as usize))
+}
+
+#[test]
+fn any_numbers_are_looked_up_and_nothing_else() {
+    let seed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .subsec_nanos();
+    println!("seed {seed}");
+    on_each(|backend| {
+        let mut numbers = Numbers::new(seed.into());
+        let (mut world, mut server) = world(backend, 4);
+        let sources = [
+            (pattern(CHUNK, 4), vec![0, 1, 2]),
+            (pattern(3 * CHUNK + 5, 5), vec![1]),
+            (pattern(0, 6), vec![0, 2]),
+        ];
+        for (bytes, tenants) in &sources {
+            server.add_source(source(bytes, tenants));
+        }
+        let destinations = [vec![0], vec![1, 2], vec![0, 1, 2]];
+        for tenants in &destinations {
+            server.add_destination(world.chunks.pop().unwrap(), tenants.clone());
+        }
+        let mut outcomes = [0; 2];
+        for _ in 0..600 {
+            let mut any = |usual: u32| {
+                let odd = [u32::MAX, 1 << 31, usual, usual + 1];
+                match numbers.below(8) {
+                    0 => odd[numbers.below(4) as usize],
+                    _ => numbers.below(usual),
+                }
+            };
+            let load = Load {
+                tenant: any(3) % 3,
+                prefetch: 0,
+                source: any(3),
+                destination: any(3),
+                offset: u64::from(any(CHUNK as u32)) | u64::from(any(8) / 7) << 32,
+                bytes: any(CHUNK as u32 + 1),
+            };
+            let expected = expected(&load, &sources, &destinations);
+            let answer = world.load(&mut server, &load);
+            outcomes[usize::from(expected.is_ok())] += 1;
+            match expected {
+                Err(errno) => assert_eq!(answer, io_failed(errno), "{load:?}"),
+                Ok(landed) => {
+                    assert_eq!(answer, Ok(landed as u32), "{load:?}");
+                    let from = load.offset as usize;
+                    let bytes = &sources[load.source as usize].0[from..from + landed];
+                    let chunk = server.chunk_of(load.destination).unwrap();
+                    let crc = world.crc(chunk, landed);
+                    assert_eq!(crc, Ok(crc32c::crc32c(bytes)), "{load:?}");
+                }
+            }
+        }
+        assert!(outcomes.iter().all(|count| *count > 30), "{outcomes:?}");
+        world.kernel.shutdown().unwrap();
+    });
+}
+
+#[test]
+fn a_read_that_the_file_system_refuses_leaves_nothing_to_see() {
+    on_each(|backend| {
+        let (mut world, mut server) = world(backend, 1);
+        server.add_source(source(&[7; 100], &[0]));
+        server.add_source(Source {
+            file: File::open(std::env::temp_dir()).unwrap(),
+            len: 100,
+            tenants: vec![0],
+            writable: false,
+        });
+        server.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        let chunk = server.chunk_of(0).unwrap();
+        let good = Load {
+            bytes: 10,
+            ..Load::default()
+        };
+        let refused = Load { source: 1, ..good };
+        assert_eq!(world.load(&mut server, &good), Ok(10));
+        assert_eq!(world.load(&mut server, &refused), io_failed(EISDIR));
+        assert_eq!(world.crc(chunk, 10), Err(fault::CHUNK_NOT_LENT));
+        assert_eq!(world.load(&mut server, &good), Ok(10));
+        assert_eq!(world.crc(chunk, 10), Ok(crc32c::crc32c(&[7; 10])));
+        world.kernel.shutdown().unwrap();
+    });
+}
+
+#[test]
+fn a_prefetch_stays_its_tenants_when_its_slot_is_anothers() {
+    on_each(|backend| {
+        let (mut world, mut server) = world(backend, 2);
+        server.add_source(source(&[7; 100], &[1]));
+        server.add_destination(world.chunks.pop().unwrap(), vec![1]);
+        let chunk = server.chunk_of(0).unwrap();
+        let load = Load {
+            prefetch: 1,
+            bytes: 10,
+            ..Load::default()
+        };
+        // Of tenant 0, which may name neither; then the same slot is tenant 1's.
+        assert_eq!(world.run(&load.submission()), Ok(0));
+        let waits = world.publish(
+            &Load {
+                tenant: 1,
+                bytes: 0,
+                prefetch: 0,
+                ..load
+            }
+            .submission(),
+        );
+        let begun = Instant::now();
+        while world.kernel.submitter().status(waits) != Some(slot::WAIT_IO) {
+            assert!(begun.elapsed() < LIMIT);
+            std::thread::yield_now();
+        }
+        serve(&mut server, 2);
+        assert_eq!(world.answer(), Ok(0));
+        // Only the second request, of no bytes, has reached the chunk.
+        let crc = world.crc(chunk, 10);
+        assert_eq!(crc, Ok(crc32c::crc32c(&[0; 10])));
+        world.kernel.shutdown().unwrap();
+    });
+}
+
+#[test]
+fn a_kernel_that_ends_waits_for_no_bytes() {
+    on_each(|backend| {
+        let (mut world, mut server) = world(backend, 2);
+        server.add_source(source(&[7; 100], &[0]));
+        server.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        let waits: Vec<u32> = (0..5)
+            .map(|_| world.publish(&Load::default().submission()))
+            .collect();
+        let begun = Instant::now();
+        let asking = |world: &World| {
+            let status =
+                |slot: &&u32| world.kernel.submitter().status(**slot) == Some(slot::WAIT_IO);
+            waits.iter().filter(status).count()
+        };
+        while asking(&world) < 2 {
+            assert!(begun.elapsed() < LIMIT);
+            std::thread::yield_now();
+        }
+        world.kernel.shutdown().unwrap();
+        let mut ended = 0;
+        while let Some(done) = world.completions.next() {
+            assert_eq!(done.fault, fault::WORKER_PANICKED);
+            ended += 1;
+        }
+        assert!((2..=5).contains(&ended), "{ended}");
+        assert_eq!(server.serve(), 2, "too late, and harmless");
+        assert!(world.completions.next().is_none());
+        assert_eq!(server.into_chunks().len(), 1);
+    });
+}
+
+/// A ring whose device is the test: for requests that no opcode makes.
+fn bare() -> (Submitter, DeviceRing, IoServer, Vec<ChunkBuf>) {
+    let config = RingConfig {
+        tenants: 2,
+        io_slots: 4,
+        ..RingConfig::default()
+    };
+    let (submitter, _completions, device) = live_ring(config).unwrap();
+    // Slot 0 is tenant 1's: requests name it.
+    let token = submitter.try_acquire().unwrap();
+    let submission = Submission {
+        tenant: 1,
+        ..Submission::new(opcode::NOP, &[])
+    };
+    submitter.publish(token, &submission).unwrap();
+    let server = IoServer::new(submitter.take_io_queue().unwrap());
+    let (_, chunks) = ChunkMemory::map(2, CHUNK).unwrap();
+    (submitter, device, server, chunks)
+}
+
+fn request(op_type: u32, byte_count: u32) -> IoRequest {
+    IoRequest {
+        op_type,
+        byte_count,
+        ..IoRequest::default()
+    }
+}
+
+#[test]
+fn a_write_reaches_files_that_are_for_writing() {
+    let (_submitter, device, mut server, mut chunks) = bare();
+    let kept = file(&[0; 10]);
+    for (writable, tenants) in [(true, vec![1]), (false, vec![1]), (true, vec![0])] {
+        server.add_source(Source {
+            file: kept.try_clone().unwrap(),
+            len: 10,
+            tenants,
+            writable,
+        });
+    }
+    let mut chunk = chunks.pop().unwrap();
+    chunk.as_mut_slice()[..4].copy_from_slice(b"abcd");
+    server.add_destination(chunk, vec![1]);
+    let write = |source: u32, offset: u64, bytes: u32| IoRequest {
+        src_handle: source,
+        offset,
+        ..request(io_op::WRITE, bytes)
+    };
+    for (request, expected) in [
+        (write(0, 1, 3), Ok(3)),
+        (write(0, 6, 4), Ok(4)),
+        // Never beyond the source's length, nor beyond the chunk.
+        (write(0, 7, 4), Err(EINVAL)),
+        (write(0, u64::MAX, 4), Err(EINVAL)),
+        (write(0, 0, CHUNK as u32 + 1), Err(EINVAL)),
+        (write(1, 0, 4), Err(EACCES)),
+        (write(2, 0, 4), Err(EACCES)),
+        (write(3, 0, 4), Err(EBADF)),
+        (request(9, 1), Err(EINVAL)),
+        (
+            IoRequest {
+                tag: 64,
+                ..write(0, 0, 4)
+            },
+            Err(EINVAL),
+        ),
+    ] {
+        let pending = device.ask(&request).unwrap();
+        assert_eq!(server.serve(), 1);
+        let expected = expected.map_err(u32::from);
+        assert_eq!(pending.outcome(), Some(expected), "{request:?}");
+    }
+    let mut there = [1; 10];
+    kept.read_exact_at(&mut there, 0).unwrap();
+    assert_eq!(&there, b"\0abc\0\0abcd");
+    assert_eq!(kept.metadata().unwrap().len(), 10);
+}
+
+#[test]
+fn a_fence_ends_after_the_requests_before_it() {
+    let (_submitter, device, mut server, mut chunks) = bare();
+    let kept = file(&[0; 4]);
+    server.add_source(Source {
+        file: kept.try_clone().unwrap(),
+        len: 4,
+        tenants: vec![1],
+        writable: true,
+    });
+    let mut chunk = chunks.pop().unwrap();
+    chunk.as_mut_slice()[..4].copy_from_slice(b"abcd");
+    server.add_destination(chunk, vec![1]);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.run(&stop));
+        let zero = [0; 4];
+        for _ in 0..300 {
+            kept.write_all_at(&zero, 0).unwrap();
+            // Slots are taken from the first on: the fence may lie before what it waits for.
+            let other = device.ask(&request(io_op::FENCE, 0)).unwrap();
+            let write = device.ask(&request(io_op::WRITE, 4)).unwrap();
+            drop(other);
+            let fence = loop {
+                if let Some(fence) = device.ask(&request(io_op::FENCE, 0)) {
+                    break fence;
+                }
+            };
+            while fence.outcome().is_none() {
+                std::hint::spin_loop();
+            }
+            assert_eq!(write.outcome(), Some(Ok(4)));
+            let mut there = zero;
+            kept.read_exact_at(&mut there, 0).unwrap();
+            assert_eq!(&there, b"abcd");
+        }
+        stop.store(true, Ordering::Release);
+    });
+}
+
+#[test]
+fn a_chunk_that_a_worker_reads_is_busy() {
+    let (_submitter, device, mut server, mut chunks) = bare();
+    server.add_source(source(&[7; 100], &[1]));
+    let memory = chunks[0].memory().clone();
+    let destination = server.add_destination(chunks.pop().unwrap(), vec![1]);
+    let chunk = server.chunk_of(destination).unwrap();
+    let mut ask = |bytes| {
+        let pending = device.ask(&request(io_op::READ, bytes)).unwrap();
+        server.serve();
+        pending.outcome()
+    };
+    assert_eq!(ask(5), Some(Ok(5)));
+    let reading = memory.borrow_chunk(chunk).unwrap();
+    assert_eq!(ask(9), Some(Err(EBUSY)));
+    assert_eq!(&reading[..9], [7, 7, 7, 7, 7, 0, 0, 0, 0]);
+    drop(reading);
+    assert_eq!(ask(9), Some(Ok(9)));
+    assert_eq!(memory.borrow_chunk(chunk).unwrap()[..9], [7; 9]);
+}
+
+#[test]
+fn the_kernel_of_a_ring_without_a_queue_has_none_to_serve() {
+    let (memory, _chunks) = CpuBackend.chunk_memory(1, CHUNK).unwrap();
+    let config = |io_slots| KernelConfig {
+        workers: 1,
+        ring: RingConfig {
+            io_slots,
+            ..RingConfig::default()
+        },
+        chunks: memory.clone(),
+        record_words: 256,
+        lease: Lease::default(),
+    };
+    let kernel = CpuBackend.launch(config(0), vec![], vec![]).unwrap();
+    assert!(kernel.submitter().take_io_queue().is_none());
+    let refused = CpuBackend.launch(config(65), vec![], vec![]);
+    assert!(matches!(
+        refused,
+        Err(PipelineError::InvalidArgument { .. })
+    ));
+}
