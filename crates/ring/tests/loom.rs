@@ -5,6 +5,7 @@
 
 #![cfg(loom)]
 
+use gristmill_protocol::io::{io_op, IoRequest};
 use gristmill_protocol::opcode;
 use gristmill_ring::{
     live_ring, Claimer, Completions, DeviceRing, Outcome, RingConfig, Submission,
@@ -183,5 +184,80 @@ fn a_fence_completes_behind_what_it_waited_for() {
             .map(|done| done.results[0])
             .collect();
         assert_eq!(order, [opcode::NOP, opcode::BATCH_FENCE]);
+    });
+}
+
+fn io_config() -> RingConfig {
+    RingConfig {
+        io_slots: 1,
+        ..config(1)
+    }
+}
+
+fn request(tag: u32) -> IoRequest {
+    IoRequest {
+        op_type: io_op::READ,
+        byte_count: 9,
+        tag,
+        ..IoRequest::default()
+    }
+}
+
+#[test]
+fn a_request_and_its_end_arrive_whole_and_wake_whoever_sleeps() {
+    model(2, || {
+        let (submitter, _completions, device) = live_ring(io_config()).unwrap();
+        let mut queue = submitter.take_io_queue().unwrap();
+        let worker = thread::spawn(move || {
+            for tag in 0..2 {
+                let pending = device.ask(&request(tag)).unwrap();
+                while pending.outcome().is_none() {
+                    device.sleep(std::time::Duration::from_secs(1), || {
+                        pending.outcome().is_some()
+                    });
+                }
+                assert_eq!(pending.outcome(), Some(Ok(7 + tag)));
+            }
+        });
+        for tag in 0..2 {
+            let claimed = loop {
+                match queue.claim() {
+                    Some(claimed) => break claimed,
+                    None => queue.wait(std::time::Duration::from_secs(1)),
+                }
+            };
+            assert_eq!(*claimed.request(), request(tag));
+            claimed.end(Ok(7 + tag));
+        }
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_request_stays_its_tenants_while_its_slot_becomes_anothers() {
+    model(3, || {
+        let (submitter, mut completions, device) = live_ring(io_config()).unwrap();
+        let mut queue = submitter.take_io_queue().unwrap();
+        let server = thread::spawn(move || loop {
+            match queue.claim() {
+                Some(claimed) => {
+                    assert_eq!(claimed.tenant(), Some(1));
+                    return;
+                }
+                None => thread::yield_now(),
+            }
+        });
+        let of = |tenant| Submission {
+            tenant,
+            ..Submission::new(opcode::LOAD_MISS, &[])
+        };
+        let token = submitter.try_acquire().unwrap();
+        submitter.publish(token, &of(1)).unwrap();
+        let slot = device.claim(&mut Claimer::default()).unwrap();
+        drop(device.ask(&request(slot.index().get())).unwrap());
+        slot.complete(&Outcome::default());
+        let done = completions.next().unwrap();
+        submitter.publish(done.token, &of(2)).unwrap();
+        server.join().unwrap();
     });
 }
