@@ -181,10 +181,18 @@ fn prefetches(suite: &Suite<'_>) -> Checked {
             claimed.end(if round % 2 == 0 { Ok(1) } else { Err(5) });
             asked += 1;
         }
-        // How they ended is nobody else's business.
+        // How they end is nobody else's business.
+        same!(world.run(&load(0, 1))?.answer(), Ok(0), "a prefetch");
         world.publish(&load(0, 0))?;
-        claim(&mut queue)?.end(Ok(3));
-        same!(world.reap()?.answer(), Ok(3), "a request after prefetches");
+        let prefetch = claim(&mut queue)?;
+        let waits = claim(&mut queue)?;
+        prefetch.end(Err(5));
+        waits.end(Ok(3));
+        same!(
+            world.reap()?.answer(),
+            Ok(3),
+            "a request beside a prefetch that fails"
+        );
     }
     ensure!(queue.claim().is_none(), "a request that nobody made");
     world.close()?;
