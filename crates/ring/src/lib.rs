@@ -14,7 +14,8 @@
 //! - [`memory`]: a lazily touched mapping, and words in it.
 //! - [`chunk`]: the arena of chunk buffers that reads land in.
 //! - [`records`]: the area of each slot in which an opcode leaves results that do not fit in a completion entry.
-//! - [`live`]: the ring itself: [`Submitter`] and [`Completions`] for the host, [`DeviceRing`] for workers.
+//! - [`live`]: the ring itself: [`Submitter`] and [`Completions`] for the host, [`DeviceRing`] for workers;
+//!   and its IO queue, through which the device asks for bytes: [`IoQueue`] for the host.
 //!
 //! `vm-memory`'s `VolatileSlice` was considered for the first rule. Its accesses are volatile rather than ordered, and
 //! the ring needs acquire and release on nearly every word, so a slice of atomics is both smaller and checkable by loom.
