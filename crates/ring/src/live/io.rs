@@ -243,11 +243,6 @@ impl IoQueue {
         Some(claimed)
     }
 
-    /// Slots of the queue: requests that can be under way at a time.
-    pub fn slots(&self) -> u32 {
-        self.shared.io_slots
-    }
-
     /// Sleeps until a request may be there, or until `timeout`. May return early.
     pub fn wait(&self, timeout: Duration) {
         let ready = || self.ready().is_some();
