@@ -1,7 +1,12 @@
 //! `gristmill selftest`: what it says, and with which exit code.
 
-use crate::tool::gristmill;
+use crate::tool::Done;
 use serde_json::Value;
+use std::path::Path;
+
+fn gristmill(arguments: &[&str]) -> Done {
+    crate::tool::gristmill(Path::new("."), arguments)
+}
 
 #[test]
 fn it_passes_here_and_says_what_it_ran() {

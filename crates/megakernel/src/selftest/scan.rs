@@ -135,8 +135,11 @@ fn expected(bytes: &[u8], set: &Set) -> Expected {
     }
 }
 
+/// The results of a slot.
+type Part = [u32; 8];
+
 /// Runs a slot, and again from where its area was full until it is through: each part's results, and all records.
-fn through(world: &mut World, args: &StreamArgs) -> Result<(Vec<[u32; 8]>, Vec<(u32, u32)>), Stop> {
+fn through(world: &mut World, args: &StreamArgs) -> Result<(Vec<Part>, Vec<(u32, u32)>), Stop> {
     let (mut parts, mut records) = (Vec::new(), Vec::new());
     let mut args = *args;
     loop {
