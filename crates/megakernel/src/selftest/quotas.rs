@@ -13,6 +13,15 @@ pub(super) const CASES: &[Case] = &[
     ("quotas that change", changing),
 ];
 
+const COPY: u8 = opcode::MEMCPY.to_le_bytes()[0];
+const ADD: u8 = opcode::ATOMIC_ADD.to_le_bytes()[0];
+
+/// Words that a slot copies to make it last.
+const COPIED: u32 = 1_000;
+
+/// Observables of each of the two tenants.
+const EACH: u32 = COPIED + 2;
+
 const QUOTA: Answer = Err(Fault(fault::QUOTA));
 
 fn zero(suite: &Suite<'_>) -> Checked {
@@ -42,6 +51,7 @@ fn several(suite: &Suite<'_>, quota: u32) -> Result<World, Stop> {
         workers: 4,
         slots: 32,
         tenants: 2,
+        observables: 2 * EACH,
         ..Setup::default()
     };
     let world = World::launch(suite, setup)?;
@@ -69,8 +79,6 @@ fn stream(
 
 /// The slot copies a word, adds to the copy, and copies it back: what two did at once would be counted once.
 fn exclusive(suite: &Suite<'_>) -> Checked {
-    const COPY: u8 = opcode::MEMCPY as u8;
-    const ADD: u8 = opcode::ATOMIC_ADD as u8;
     let count = 3_000;
     let mut world = several(suite, 1)?;
     let ops = [(COPY, &[0, 1, 1][..]), (ADD, &[1, 1]), (COPY, &[1, 0, 1])];
@@ -82,23 +90,22 @@ fn exclusive(suite: &Suite<'_>) -> Checked {
         Ok(_) => Ok(()),
         Err(fault) => failed(format!("{fault:?} under a quota of 1")),
     })?;
-    same!(world.observable(32)?, word(count), "the sum");
+    same!(world.observable(EACH as usize)?, word(count), "the sum");
     world.close()?;
     Ok(format!("{count} slots on 4 workers, no update lost"))
 }
 
 /// The slot counts itself in, and out again: what it then reads is how many others run.
 fn bounded(suite: &Suite<'_>) -> Checked {
-    const ADD: u8 = opcode::ATOMIC_ADD as u8;
-    let count = 2_000;
-    let mut ops = vec![(ADD, vec![1, 0])];
-    // As many as fit, to make it last.
-    ops.extend(vec![(opcode::NOP as u8, Vec::new()); 13]);
-    ops.push((ADD, vec![u32::MAX, 0]));
-    let slot = of(
-        1,
-        Submission::new(opcode::PACKED_SLOT, &packed::encode(&ops)?),
-    );
+    let count = 600;
+    // Between the two, a copy within the tenant's window, to make it last.
+    let ops = [
+        (ADD, &[1, 0][..]),
+        (COPY, &[1, 2, COPIED]),
+        (ADD, &[u32::MAX, 0]),
+    ];
+    let payload = packed::encode(&ops)?;
+    let slot = of(1, Submission::new(opcode::PACKED_SLOT, &payload));
     let mut most = Vec::new();
     for quota in [1, 2, 3] {
         let mut world = several(suite, quota)?;
@@ -141,7 +148,7 @@ fn others(suite: &Suite<'_>) -> Checked {
         }
     }
     same!(
-        (world.observable(0)?, world.observable(32)?),
+        (world.observable(0)?, world.observable(EACH as usize)?),
         (10 * rounds, 20 * rounds),
         "the sums"
     );
@@ -178,7 +185,7 @@ fn changing(suite: &Suite<'_>) -> Checked {
         count(done.answer())?;
     }
     same!(
-        world.observable(32)?,
+        world.observable(EACH as usize)?,
         ran,
         "the additions that did not fault"
     );

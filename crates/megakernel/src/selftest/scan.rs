@@ -135,11 +135,11 @@ fn expected(bytes: &[u8], set: &Set) -> Expected {
     }
 }
 
-/// The results of a slot.
-type Part = [u32; 8];
+/// What a slot says, part by part, and its records.
+type Through = (Vec<[u32; 8]>, Vec<(u32, u32)>);
 
 /// Runs a slot, and again from where its area was full until it is through: each part's results, and all records.
-fn through(world: &mut World, args: &StreamArgs) -> Result<(Vec<Part>, Vec<(u32, u32)>), Stop> {
+fn through(world: &mut World, args: &StreamArgs) -> Result<Through, Stop> {
     let (mut parts, mut records) = (Vec::new(), Vec::new());
     let mut args = *args;
     loop {
