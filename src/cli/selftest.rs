@@ -1,11 +1,10 @@
 //! `gristmill selftest`: whether a back end on this machine does what the protocol promises.
 
-use super::common::{self, BackendChoice};
-use crate::megakernel::backend::cpu::CpuBackend;
+use super::common::{self, BackendArgs};
+use crate::megakernel::backend::Opened;
 use crate::megakernel::selftest::{self, CaseResult, Summary, Verdict};
 use crate::megakernel::vir0::asm::{assemble, AsmOptions};
 use crate::megakernel::vir0::{verify, Limits, Verified};
-use crate::megakernel::Backend;
 use serde_json::{json, Value};
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -14,9 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Flags of `gristmill selftest`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SelftestArgs {
-    /// The back end that is tested; `auto` takes the one that other commands would.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    backend: BackendChoice,
+    #[command(flatten)]
+    backend: BackendArgs,
 
     /// What random cases follow from: a seed that was printed runs the same again. By default from the time.
     #[arg(long, value_name = "NUM")]
@@ -48,20 +46,18 @@ const FILES: &[(&str, &[u8])] = shipped!(include_bytes: "entropy.u32");
 /// Runs `gristmill selftest`.
 ///
 /// # Errors
-/// Where no case has such a name, or the answer cannot be written, in words.
+/// Where the back end is not to be had, no case has such a name, or the answer cannot be written, in words.
 pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
-    // Both choices name the same back end while there is one.
-    let (BackendChoice::Auto | BackendChoice::Cpu) = args.backend;
-    let backend: &dyn Backend = &CpuBackend;
+    let Opened { backend, why } = args.backend.open()?;
     let seed = args.seed.unwrap_or_else(from_the_time);
     let programs = programs()?;
     let mut output = common::stdout()?;
     let mut cases: Vec<Value> = Vec::new();
     let mut written = Ok(());
     if !args.json {
-        written = writeln!(output, "back end {}, seed {seed}", backend.name());
+        written = writeln!(output, "back end {} ({why}), seed {seed}", backend.name());
     }
-    let summary = selftest::run(backend, &programs, &args.filter, seed, &mut |case| {
+    let summary = selftest::run(&*backend, &programs, &args.filter, seed, &mut |case| {
         if args.json {
             cases.push(as_json(case));
         } else if written.is_ok() {
@@ -85,6 +81,7 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
         if args.json {
             let answer = json!({
                 "backend": backend.name(),
+                "why": why,
                 "seed": seed,
                 "passed": passed,
                 "failed": failed,

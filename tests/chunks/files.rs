@@ -180,3 +180,15 @@ fn a_geometry_out_of_range_is_refused() {
         );
     }
 }
+
+#[test]
+fn an_opcode_of_the_user_is_not_recorded() {
+    let asked = Asked {
+        record: true,
+        ..Asked::new(Geometry::default())
+    };
+    let source = Tree::new(["Cargo.toml"]).walk().unwrap();
+    let ended = start(source, asked, How::slow(4096)).recv_timeout(PATIENCE);
+    let error = ended.expect("the run hangs").unwrap_err();
+    assert!(error.to_string().contains("host code"), "{error}");
+}

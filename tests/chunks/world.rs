@@ -151,6 +151,8 @@ pub struct Asked {
     pub overflows: Box<dyn Fn(Range<u64>) -> bool + Send + Sync>,
     /// Called with each part; says whether to go on.
     pub flow: Box<dyn Fn(&Part) -> Flow + Send + Sync>,
+    /// Whether a ring log is asked for, which an opcode of the user's cannot have.
+    pub record: bool,
 }
 
 impl Asked {
@@ -160,6 +162,7 @@ impl Asked {
             sizes: BTreeMap::new(),
             overflows: Box::new(|_| false),
             flow: Box::new(|_| Flow::Continue),
+            record: false,
         }
     }
 }
@@ -310,6 +313,11 @@ fn run_here(source: impl Source + 'static, asked: Asked, how: How) -> Ending {
     let told = Arc::clone(&errors);
     let control =
         Control::default().on_error(move |error| told.lock().unwrap().push(error.clone()));
+    let control = if asked.record {
+        control.record(Vec::new())
+    } else {
+        control
+    };
     let mill = Mill::builder()
         .workers(how.workers)
         .depth(how.depth)

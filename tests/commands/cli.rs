@@ -1,7 +1,7 @@
 //! What all commands share: how they end, what they say when they cannot go on, and how they read; doctor, manual and
 //! completions.
 
-use crate::tool::{command, finish, gristmill, LIMIT};
+use crate::tool::{command, finish, gristmill, interrupt, LIMIT};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -335,15 +335,6 @@ fn endless_fifo(path: &Path) -> File {
     assert!(made.success());
     let mut options = OpenOptions::new();
     options.read(true).write(true).open(path).unwrap()
-}
-
-/// As Ctrl-C does.
-fn interrupt(child: &Child) {
-    let pid = libc::pid_t::try_from(child.id()).unwrap();
-    // SAFETY: kill reads no memory of this process. The pid is a child's that was not waited for yet, which `finish`
-    // does later, so that it cannot have passed to another process.
-    let result = unsafe { libc::kill(pid, libc::SIGINT) };
-    assert_eq!(result, 0);
 }
 
 /// Reads rows until one is wanted, and returns them with the rest to be read. A run that never writes it is killed.

@@ -4,6 +4,7 @@ mod cli;
 mod digest;
 mod doctor;
 mod program;
+mod replay;
 mod selftest;
 mod stats;
 mod terminal;

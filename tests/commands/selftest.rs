@@ -12,7 +12,7 @@ fn gristmill(arguments: &[&str]) -> Done {
 fn it_passes_here_and_says_what_it_ran() {
     let text = gristmill(&["selftest", "--backend", "cpu", "--seed", "7"]).rows();
     let mut rows: Vec<&str> = text.lines().collect();
-    assert_eq!(rows.remove(0), "back end cpu, seed 7");
+    assert_eq!(rows.remove(0), "back end cpu (asked for by name), seed 7");
     let last = rows.pop().unwrap();
     assert_eq!(last, format!("{} passed, 0 failed, 0 skipped", rows.len()));
     for row in &rows {
@@ -40,7 +40,16 @@ fn it_passes_here_and_says_what_it_ran() {
 fn a_seed_runs_the_same_again() {
     let answer = |seed: &str| -> Value {
         let filter = "random operations";
-        let text = gristmill(&["selftest", "--json", "--filter", filter, "--seed", seed]).rows();
+        let text = gristmill(&[
+            "selftest",
+            "--backend=cpu",
+            "--json",
+            "--filter",
+            filter,
+            "--seed",
+            seed,
+        ])
+        .rows();
         serde_json::from_str(&text).unwrap()
     };
     let whats = |answer: &Value| -> Vec<String> {
@@ -63,7 +72,7 @@ fn a_seed_runs_the_same_again() {
 
 #[test]
 fn a_filter_that_no_case_has_is_an_error() {
-    let done = gristmill(&["selftest", "--filter", "no such case"]);
+    let done = gristmill(&["selftest", "--backend=cpu", "--filter", "no such case"]);
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(done.err.contains("--filter"), "{done:?}");
 }

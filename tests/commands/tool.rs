@@ -92,6 +92,15 @@ pub fn gristmill_reading(directory: &Path, arguments: &[&str], stdin: &[u8]) -> 
     )
 }
 
+/// As Ctrl-C does.
+pub fn interrupt(child: &Child) {
+    let pid = libc::pid_t::try_from(child.id()).unwrap();
+    // SAFETY: kill reads no memory of this process. The pid is a child's that was not waited for yet, which `finish`
+    // does later, so that it cannot have passed to another process.
+    let result = unsafe { libc::kill(pid, libc::SIGINT) };
+    assert_eq!(result, 0);
+}
+
 /// Bytes without a pattern, the same for the same seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;

@@ -8,11 +8,12 @@
 //! - A new back end is a folder in `backend`.
 
 #![warn(missing_docs)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod backend;
 pub mod device;
 pub mod kernel;
+pub mod log;
 pub mod opcode;
 pub mod programs;
 pub mod selftest;
@@ -25,6 +26,7 @@ pub use gristmill_protocol::{
 };
 pub use gristmill_vir0 as vir0;
 pub use kernel::{Kernel, KernelStats};
+pub use log::{RingLog, RingLogReader};
 pub use programs::ProgramTable;
 pub use stream::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
 pub use tenant::{TenantHandle, TenantRegistry};

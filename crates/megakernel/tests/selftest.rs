@@ -1,6 +1,7 @@
 //! The conformance suite on the CPU back end, and that it notices what a back end does wrong.
 
 use gristmill_megakernel::backend::cpu::CpuBackend;
+use gristmill_megakernel::backend::opencl::{OpenClBackend, Shape};
 use gristmill_megakernel::selftest::{self, Summary, Verdict};
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits, Verified};
@@ -46,20 +47,44 @@ fn run(backend: &dyn Backend, filter: &str, seed: u64) -> (Summary, Vec<String>)
     (summary, failed)
 }
 
+/// A seed of the moment, or the one in SELFTEST_SEED.
+fn seed() -> u64 {
+    match std::env::var("SELFTEST_SEED") {
+        Ok(seed) => seed.parse().expect("SELFTEST_SEED is a number"),
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .subsec_nanos()
+            .into(),
+    }
+}
+
 #[test]
 fn the_cpu_back_end_passes_every_case() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = match std::env::var("SELFTEST_SEED") {
-        Ok(seed) => seed.parse().expect("SELFTEST_SEED is a number"),
-        Err(_) => u64::from(now.subsec_nanos()),
-    };
+    let seed = seed();
     let (summary, failed) = run(&CpuBackend, "", seed);
     assert!(failed.is_empty(), "seed {seed}: {failed:?}");
     assert_eq!(summary.skipped, 0);
     assert!(summary.passed > 40, "{summary:?}");
 }
 
+#[test]
+fn an_opencl_device_passes_every_case() {
+    for shape in [None, Some(Shape { lanes: 8, strip: 1 })] {
+        if let Err(error) = OpenClBackend::devices() {
+            return println!("skipped: {error}");
+        }
+        let backend = OpenClBackend::with_shape(None, shape).unwrap();
+        println!("{backend:?} {shape:?}");
+        let seed = seed();
+        let (summary, failed) = run(&backend, "", seed);
+        assert!(failed.is_empty(), "seed {seed}, {shape:?}: {failed:?}");
+        assert!(summary.passed > 40, "{summary:?}");
+    }
+}
+
 /// A back end that launches something else than it was asked for.
+#[derive(Debug)]
 struct Wrong(fn(&mut KernelConfig, &mut Vec<StreamJob>));
 
 impl Backend for Wrong {
@@ -105,6 +130,7 @@ fn a_back_end_that_is_wrong_fails() {
 
 #[test]
 fn a_back_end_that_cannot_launch_fails_every_case() {
+    #[derive(Debug)]
     struct Never;
     impl Backend for Never {
         fn name(&self) -> &'static str {

@@ -4,7 +4,13 @@
 //! their results are the same on all of them.
 
 pub mod cpu;
+pub mod opencl;
 
+mod choice;
+
+pub use choice::{open, BackendName, Opened};
+
+use crate::device::DeviceInfo;
 use crate::{Kernel, StreamJob};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory, RingConfig};
@@ -20,14 +26,19 @@ pub struct Lease {
     pub idle_polls: u32,
     /// Slots run.
     pub slots: u64,
+    /// Instructions that a program may cost on one chunk, by its static bound: a slot that could cost more faults
+    /// with [`fault::OVER_BUDGET`](gristmill_protocol::fault::OVER_BUDGET) before it runs.
+    pub instructions: u64,
 }
 
 impl Default for Lease {
-    /// About 20 microseconds of idle polling; a million slots.
+    /// About 20 microseconds of idle polling; a million slots; 2^34 instructions for a slot, which is what the verifier
+    /// accepts by default.
     fn default() -> Self {
         Self {
             idle_polls: 2_000,
             slots: 1_000_000,
+            instructions: 1 << 34,
         }
     }
 }
@@ -71,9 +82,19 @@ pub enum Feed {
 pub type FeederFactory = Box<dyn FnOnce(usize) -> Box<dyn Feeder> + Send>;
 
 /// A place where kernels run.
-pub trait Backend {
+pub trait Backend: std::fmt::Debug + Send + Sync {
     /// The name that users choose it by.
     fn name(&self) -> &'static str;
+
+    /// The device that its kernels run on, where that is not the processor's threads.
+    fn device(&self) -> Option<DeviceInfo> {
+        None
+    }
+
+    /// How many workers suit a kernel that so many threads feed.
+    fn workers(&self, feeders: usize) -> usize {
+        feeders
+    }
 
     /// Chunk memory that this back end's kernels see, with its chunks' only tokens: `count` chunks of `chunk_bytes`.
     ///

@@ -3,7 +3,7 @@
 use crate::backend::{Feed, Feeder, FeederFactory, Lease};
 use crate::opcode::{self as core, Reach};
 use crate::programs::{Machines, ProgramTable};
-use crate::stream::{self as streams, StreamJob, StreamSlot};
+use crate::stream::{StreamJob, StreamSlot};
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{control, fault, opcode, slot, stream, CONTROL_MIN_WORDS};
 use gristmill_ring::{
@@ -367,6 +367,9 @@ impl Worker<'_> {
         let program = shared.programs.get(claimed.opcode());
         let program = program.ok_or(fault::NO_SUCH_PROGRAM)?;
         let args = ProgramArgs::from_args(claimed.args());
+        if program.cost().at(args.len) > shared.lease.instructions {
+            return Err(fault::OVER_BUDGET);
+        }
         let chunk = shared
             .chunks
             .borrow_chunk(args.chunk)
@@ -427,7 +430,7 @@ impl Worker<'_> {
             around,
             before,
         };
-        streams::run(job, bytes, &place, &mut records)
+        job.run(bytes, &place, &mut records)
     }
 
     fn finish(&self, claimed: ClaimedSlot<'_>, result: Result<Outcome, u32>) {
