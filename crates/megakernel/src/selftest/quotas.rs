@@ -154,17 +154,21 @@ fn bounded(suite: &Suite<'_>) -> Checked {
         };
         Ok::<_, Stop>(of(1, busy(number, &place)?))
     };
-    // How long a gate must be here.
+    // How long a gate must be here. The shorter of two runs counts: the machine may have been busy with something else.
     let mut len = 4;
     loop {
-        let began = Instant::now();
-        let done = world.run(&gate(lents[0].index(), len)?)?;
-        same!(
-            Fault(done.fault),
-            Fault(fault::NONE),
-            "a gate of {len} bytes"
-        );
-        if began.elapsed() >= GATE_TIME || len >= GATE_BYTES {
+        let mut shortest = Duration::MAX;
+        for _ in 0..2 {
+            let began = Instant::now();
+            let done = world.run(&gate(lents[0].index(), len)?)?;
+            shortest = shortest.min(began.elapsed());
+            same!(
+                Fault(done.fault),
+                Fault(fault::NONE),
+                "a gate of {len} bytes"
+            );
+        }
+        if shortest >= GATE_TIME || len >= GATE_BYTES {
             break;
         }
         len = (len * 2).min(GATE_BYTES);
