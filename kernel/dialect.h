@@ -89,9 +89,9 @@ typedef unsigned long long gm_u64;
 #define gm_barrier() __syncthreads()
 #endif
 
-/* Inline PTX: the ordered accesses exist there by name, and no header is needed. A pointer in CUDA is generic: it is made
- * the address in global memory that these instructions take. That costs nothing, and an atomic on a generic address
- * would first have to ask which memory it means. */
+/* Inline PTX: the ordered accesses exist there by name, and no header is needed. A pointer in CUDA is generic: it is
+ * made the address in global memory that these instructions take. That costs nothing, and an atomic on a generic
+ * address would first have to ask which memory it means. */
 #define GM_ADDRESS(p) __cvta_generic_to_global(p)
 GM_FN gm_u32 gm_sys_load(const gm_u32 *p)
 {
