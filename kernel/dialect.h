@@ -26,6 +26,7 @@
 #define GM_KERNEL __kernel
 #define GM_GLOBAL __global
 #define GM_LOCAL __local
+#define GM_SHARED __local
 typedef uchar gm_u8;
 typedef uint gm_u32;
 typedef int gm_s32;
@@ -76,6 +77,7 @@ GM_FN int gm_dev_cas(__global gm_u32 *p, gm_u32 expected, gm_u32 desired)
 #define GM_KERNEL extern "C" __global__
 #define GM_GLOBAL
 #define GM_LOCAL
+#define GM_SHARED __shared__
 typedef unsigned char gm_u8;
 typedef unsigned int gm_u32;
 typedef int gm_s32;
@@ -163,7 +165,6 @@ GM_FN int gm_dev_cas(gm_u32 *p, gm_u32 expected, gm_u32 desired)
 #else /* Host C++: for the race detector, and for tests without a driver. A lane is a thread; host.h comes first. */
 
 #define GM_FN static inline
-#define GM_KERNEL static
 #define GM_GLOBAL
 #define GM_LOCAL
 typedef unsigned char gm_u8;

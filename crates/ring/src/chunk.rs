@@ -11,15 +11,21 @@
 //! HOST to LENT by [`ChunkBuf::lend`], LENT to BORROWED and back by [`ChunkMemory::borrow_chunk`] and dropping its
 //! result, LENT to HOST by [`LentChunk::reclaim`]. Every step is one compare-and-swap (or a release store by the sole
 //! owner), so the table holds whatever numbers slots carry.
+//!
+//! A device behind a bus cannot compare and swap in host memory, so it does not borrow: it reads a chunk whose state is
+//! LENT. There the publisher's own order is what protects the bytes: who reclaims a chunk has seen the completion of every
+//! slot that names it, as the mill does. A device never writes a chunk, so a publisher that breaks this order gets wrong
+//! results of the device, and nothing else.
 
-use crate::memory::{Mapping, PAGE_BYTES};
+use crate::memory::{Arena, Region, SharedWords, PAGE_BYTES};
 use gristmill_protocol::PipelineError;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 const HOST: u32 = 0;
-const LENT: u32 = 1;
+/// State of a chunk that the device may read: what a device that reads the states itself looks for.
+pub const LENT: u32 = 1;
 const BORROWED: u32 = 2;
 
 /// Chunk buffers of one size in one lazily touched mapping.
@@ -27,10 +33,47 @@ const BORROWED: u32 = 2;
 /// Chunks lie `chunk_bytes` rounded up to a page, plus one page, apart: chunk sizes are powers of two as a rule, and
 /// without the odd page the first bytes of all chunks would compete for the same few sets of the cache.
 pub struct ChunkMemory {
-    map: Mapping,
-    state: Box<[AtomicU32]>,
+    region: Region,
+    state: SharedWords,
     chunk_bytes: usize,
     stride: usize,
+}
+
+/// Where an arena's chunks and their states lie, for a device that reads them by address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkPlan {
+    /// Chunks.
+    pub count: u32,
+    /// Bytes in each.
+    pub chunk_bytes: usize,
+    /// Bytes from one chunk's first byte to the next one's.
+    pub stride: usize,
+}
+
+impl ChunkPlan {
+    /// The plan for `count` chunks of `chunk_bytes` each.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] for a size of zero or out of range.
+    pub fn new(count: u32, chunk_bytes: usize) -> Result<Self, PipelineError> {
+        if count == 0 || chunk_bytes == 0 || chunk_bytes > 1 << 30 {
+            return Err(PipelineError::InvalidArgument {
+                what: "a chunk arena of no chunks, of empty chunks, or too large to address",
+                fix: "ask for at least one chunk of 1 byte to 1 GiB",
+            });
+        }
+        Ok(Self {
+            count,
+            chunk_bytes,
+            stride: chunk_bytes.next_multiple_of(PAGE_BYTES) + PAGE_BYTES,
+        })
+    }
+
+    /// Bytes of all chunks together.
+    pub fn bytes(&self) -> usize {
+        // At most 2^32 times a little more than 2^30: far from overflowing 64 bits.
+        self.stride.saturating_mul(self.count as usize)
+    }
 }
 
 impl ChunkMemory {
@@ -42,28 +85,43 @@ impl ChunkMemory {
         count: u32,
         chunk_bytes: usize,
     ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
-        let invalid = PipelineError::InvalidArgument {
-            what: "a chunk arena of no chunks, of empty chunks, or too large to address",
-            fix: "ask for at least one chunk of 1 byte to 1 GiB",
-        };
-        if count == 0 || chunk_bytes == 0 || chunk_bytes > 1 << 30 {
-            return Err(invalid);
-        }
-        let stride = chunk_bytes.next_multiple_of(PAGE_BYTES) + PAGE_BYTES;
-        let total = stride.checked_mul(count as usize).ok_or(invalid)?;
+        let plan = ChunkPlan::new(count, chunk_bytes)?;
+        let region = Region::map(plan.bytes())?;
+        Ok(Self::over(plan, region, SharedWords::map(count as usize)?))
+    }
+
+    /// Chunks in a device's memory: their bytes and their states are the next two parts of the arenas.
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] where the arenas have not enough left.
+    pub fn carve(
+        plan: ChunkPlan,
+        bytes: &mut Arena,
+        states: &mut Arena,
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+        let region = bytes.part(plan.bytes())?;
+        Ok(Self::over(plan, region, states.words(plan.count as usize)?))
+    }
+
+    /// The arena over its parts, which are large enough for the plan.
+    fn over(
+        plan: ChunkPlan,
+        region: Region,
+        state: SharedWords,
+    ) -> (Arc<ChunkMemory>, Vec<ChunkBuf>) {
         let memory = Arc::new(ChunkMemory {
-            map: Mapping::new(total)?,
-            state: (0..count).map(|_| AtomicU32::new(HOST)).collect(),
-            chunk_bytes,
-            stride,
+            region,
+            state,
+            chunk_bytes: plan.chunk_bytes,
+            stride: plan.stride,
         });
-        let tokens = (0..count)
+        let tokens = (0..plan.count)
             .map(|index| ChunkBuf {
                 memory: Arc::clone(&memory),
                 index,
             })
             .collect();
-        Ok((memory, tokens))
+        (memory, tokens)
     }
 
     /// Bytes in each chunk.
@@ -93,9 +151,14 @@ impl ChunkMemory {
     fn address(&self, index: u32) -> *mut u8 {
         debug_assert!((index as usize) < self.state.len());
         // SAFETY: `index < count` (tokens are made for 0..count only, and `borrow_chunk` looked its index up in
-        // `state`), so the offset plus `chunk_bytes` lies inside the mapping of `stride * count` bytes, whose size
-        // fits in an isize (`Mapping::new` checks it).
-        unsafe { self.map.base().as_ptr().add(self.stride * index as usize) }
+        // `state`), so the offset plus `chunk_bytes` lies inside the region of `stride * count` bytes, whose size
+        // fits in an isize (`HostVisible`; `map` and `carve` made it as large as the plan says).
+        unsafe {
+            self.region
+                .base()
+                .as_ptr()
+                .add(self.stride * index as usize)
+        }
     }
 }
 

@@ -29,10 +29,13 @@ pub mod records;
 mod sync;
 
 #[cfg(not(loom))]
-pub use chunk::{ChunkBuf, ChunkMemory, ChunkRef, LentChunk};
+pub use chunk::{ChunkBuf, ChunkMemory, ChunkPlan, ChunkRef, LentChunk};
 pub use live::{
-    live_ring, ClaimedSlot, Claimer, Completion, Completions, DeviceRing, Outcome, ParkedSlot,
-    RingConfig, SlotIndex, SlotToken, Submission, Submitter, AGEING_CLAIMS, MAX_SLOTS,
+    live_ring, live_ring_over, ClaimedSlot, Claimer, Completion, Completions, DeviceRing, Outcome,
+    ParkedSlot, RingConfig, RingMemory, SlotIndex, SlotToken, Submission, Submitter, AGEING_CLAIMS,
+    MAX_SLOTS,
 };
 pub use memory::SharedWords;
+#[cfg(not(loom))]
+pub use memory::{Arena, HostVisible, REGION_ALIGN};
 pub use records::{RecordMemory, RecordWriter};

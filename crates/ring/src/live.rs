@@ -217,16 +217,7 @@ struct Shared {
     id: u64,
     slots: u32,
     debug_records: u32,
-    /// slots * 16 words.
-    slot_words: SharedWords,
-    /// 5 * slots words: slot index, and the generation's low half.
-    ready: SharedWords,
-    /// One line: the tails.
-    tails: SharedWords,
-    /// slots * 16 words.
-    entries: SharedWords,
-    control: SharedWords,
-    debug: SharedWords,
+    memory: RingMemory,
     host: Mutex<HostState>,
     // Device memory from here on: the host never looks at it.
     heads: SharedWords,
@@ -244,11 +235,11 @@ impl Shared {
     fn slot_word(&self, slot: u32, word: usize) -> &AtomicU32 {
         // In range: `slot` comes from a token or from a ready entry that was written from one, and `word` is one of the
         // protocol's constants below SLOT_WORDS.
-        &self.slot_words[slot as usize * SLOT_WORDS + word]
+        &self.memory.slots[slot as usize * SLOT_WORDS + word]
     }
 
     fn ready_entry(&self, priority: usize, ticket: u32) -> &AtomicU32 {
-        &self.ready[priority * self.slots as usize + (ticket & (self.slots - 1)) as usize]
+        &self.memory.ready[priority * self.slots as usize + (ticket & (self.slots - 1)) as usize]
     }
 
     fn finished_of(&self, generation: u32) -> &AtomicU32 {
@@ -256,11 +247,76 @@ impl Shared {
     }
 
     fn waiting(&self, priority: usize) -> bool {
-        self.heads[priority].load(Relaxed) != self.tails[priority].load(Acquire)
+        self.heads[priority].load(Relaxed) != self.memory.tails[priority].load(Acquire)
     }
 
     fn has_work(&self) -> bool {
         (0..PRIORITIES).any(|priority| self.waiting(priority))
+    }
+}
+
+impl RingConfig {
+    /// Checks the sizes.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] for sizes out of range.
+    pub fn check(&self) -> Result<(), PipelineError> {
+        if self.slots > MAX_SLOTS || !self.slots.is_power_of_two() {
+            return Err(PipelineError::InvalidArgument {
+                what: "a ring whose slot count is not a power of two up to 32768",
+                fix: "use a power of two, such as 64",
+            });
+        }
+        if self.tenants as usize > control::TENANT_MASK_WORDS || self.observables > 1 << 24 {
+            return Err(PipelineError::InvalidArgument {
+                what: "more tenants than there are mask words, or too many observables",
+                fix: "use at most 29 tenants and 16 million observables",
+            });
+        }
+        if self.debug_records > 1 << 20 {
+            return Err(PipelineError::InvalidArgument {
+                what: "a debug log of more than a million records",
+                fix: "use fewer",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The words of a ring that host and device share.
+#[derive(Debug, Clone)]
+pub struct RingMemory {
+    /// slots * 16 words.
+    slots: SharedWords,
+    /// 5 * slots words: slot index, and the generation's low half.
+    ready: SharedWords,
+    /// One line: the tails.
+    tails: SharedWords,
+    /// slots * 16 words.
+    entries: SharedWords,
+    control: SharedWords,
+    debug: SharedWords,
+}
+
+impl RingMemory {
+    /// Takes what a ring needs from `words`, part by part: slots, ready rings, tails, completion entries, control words
+    /// and the debug log, in this order.
+    ///
+    /// # Errors
+    /// What `words` returns.
+    pub fn new(
+        config: &RingConfig,
+        mut words: impl FnMut(usize) -> Result<SharedWords, PipelineError>,
+    ) -> Result<Self, PipelineError> {
+        let slots = config.slots as usize;
+        Ok(Self {
+            slots: words(slots * SLOT_WORDS)?,
+            ready: words(slots * PRIORITIES)?,
+            tails: words(PRIORITIES)?,
+            entries: words(slots * completion::WORDS)?,
+            control: words(CONTROL_MIN_WORDS + config.observables as usize)?,
+            debug: words(1 + config.debug_records as usize * debug::RECORD_WORDS)?,
+        })
     }
 }
 
@@ -271,22 +327,24 @@ impl Shared {
 pub fn live_ring(
     config: RingConfig,
 ) -> Result<(Submitter, Completions, DeviceRing), PipelineError> {
-    if config.slots > MAX_SLOTS || !config.slots.is_power_of_two() {
+    config.check()?;
+    live_ring_over(config, RingMemory::new(&config, SharedWords::map)?)
+}
+
+/// Makes a live ring in memory of the same configuration, all zero. The [`DeviceRing`] is for workers of this process; a
+/// device that claims for itself leaves it alone.
+///
+/// # Errors
+/// As for [`live_ring`].
+pub fn live_ring_over(
+    config: RingConfig,
+    memory: RingMemory,
+) -> Result<(Submitter, Completions, DeviceRing), PipelineError> {
+    config.check()?;
+    if memory.slots.len() != config.slots as usize * SLOT_WORDS {
         return Err(PipelineError::InvalidArgument {
-            what: "a ring whose slot count is not a power of two up to 32768",
-            fix: "use a power of two, such as 64",
-        });
-    }
-    if config.tenants as usize > control::TENANT_MASK_WORDS || config.observables > 1 << 24 {
-        return Err(PipelineError::InvalidArgument {
-            what: "more tenants than there are mask words, or too many observables",
-            fix: "use at most 29 tenants and 16 million observables",
-        });
-    }
-    if config.debug_records > 1 << 20 {
-        return Err(PipelineError::InvalidArgument {
-            what: "a debug log of more than a million records",
-            fix: "use fewer",
+            what: "ring memory of another configuration",
+            fix: "make it with the configuration of the ring",
         });
     }
     let slots = config.slots as usize;
@@ -294,12 +352,7 @@ pub fn live_ring(
         id: NEXT_RING.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
         slots: config.slots,
         debug_records: config.debug_records,
-        slot_words: SharedWords::map(slots * SLOT_WORDS)?,
-        ready: SharedWords::map(slots * PRIORITIES)?,
-        tails: SharedWords::map(PRIORITIES)?,
-        entries: SharedWords::map(slots * completion::WORDS)?,
-        control: SharedWords::map(CONTROL_MIN_WORDS + config.observables as usize)?,
-        debug: SharedWords::map(1 + config.debug_records as usize * debug::RECORD_WORDS)?,
+        memory,
         host: Mutex::new(HostState {
             tails: [0; PRIORITIES],
             free: (0..config.slots).rev().collect(),
@@ -315,7 +368,7 @@ pub fn live_ring(
         doorbell: Bell::new(),
         completed: Bell::new(),
     });
-    let control = &shared.control;
+    let control = &shared.memory.control;
     control[control::TENANT_BASE].store(control::TENANT_MASK_BASE_VALUE, Relaxed);
     for tenant in 0..config.tenants as usize {
         control[control::TENANT_MASKS + tenant].store(u32::MAX, Relaxed);
@@ -439,7 +492,7 @@ impl Submitter {
             .ready_entry(priority, ticket)
             .store(slot | (generation << 16), Relaxed);
         host.tails[priority] = ticket.wrapping_add(1);
-        shared.tails[priority].store(ticket.wrapping_add(1), Release);
+        shared.memory.tails[priority].store(ticket.wrapping_add(1), Release);
         drop(host);
         shared.doorbell.ring(false);
         Ok(SlotIndex(slot))
@@ -447,12 +500,12 @@ impl Submitter {
 
     /// The control words and observables.
     pub fn control(&self) -> &SharedWords {
-        &self.shared.control
+        &self.shared.memory.control
     }
 
     /// The debug log's words.
     pub fn debug_log(&self) -> &SharedWords {
-        &self.shared.debug
+        &self.shared.memory.debug
     }
 
     /// Number of slots.
@@ -503,7 +556,7 @@ pub struct Completions {
 impl Completions {
     fn entry(&self, word: usize) -> &AtomicU32 {
         let index = (self.cursor & (self.shared.slots - 1)) as usize;
-        &self.shared.entries[index * completion::WORDS + word]
+        &self.shared.memory.entries[index * completion::WORDS + word]
     }
 
     /// Whether an entry is there to be read.
@@ -603,7 +656,7 @@ impl DeviceRing {
         let shared = &*self.shared;
         let mut ticket = shared.heads[priority].load(Relaxed);
         loop {
-            if ticket == shared.tails[priority].load(Acquire) {
+            if ticket == shared.memory.tails[priority].load(Acquire) {
                 return None;
             }
             let entry = shared.ready_entry(priority, ticket).load(Relaxed);
@@ -673,7 +726,7 @@ impl DeviceRing {
 
     /// The control words and observables.
     pub fn control(&self) -> &SharedWords {
-        &self.shared.control
+        &self.shared.memory.control
     }
 
     /// Number of slots.
@@ -695,11 +748,11 @@ impl DeviceRing {
         if fits {
             let first = 1 + at as usize * debug::RECORD_WORDS;
             for (offset, word) in record.iter().enumerate() {
-                shared.debug[first + offset].store(*word, Relaxed);
+                shared.memory.debug[first + offset].store(*word, Relaxed);
             }
         }
         *cursor = at.saturating_add(1);
-        shared.debug[0].store(*cursor, Release);
+        shared.memory.debug[0].store(*cursor, Release);
         fits
     }
 }
@@ -804,7 +857,7 @@ impl ClaimedSlot<'_> {
             .store(status, Release);
         let ticket = shared.completion_ticket[0].fetch_add(1, Relaxed);
         let base = (ticket & (shared.slots - 1)) as usize * completion::WORDS;
-        let entry = |word: usize| &shared.entries[base + word];
+        let entry = |word: usize| &shared.memory.entries[base + word];
         entry(completion::SLOT).store(self.slot, Relaxed);
         entry(completion::STATUS).store(status, Relaxed);
         entry(completion::FAULT).store(outcome.fault, Relaxed);

@@ -1,15 +1,132 @@
-//! A mapping that is touched lazily, and the words in it that host and device share.
+//! Memory that host and device share: a mapping that is touched lazily or what a device's driver gave, and the words in it.
 
-use crate::sync::{Arc, AtomicU32};
+use crate::sync::AtomicU32;
 use gristmill_protocol::PipelineError;
 use std::ops::Deref;
+#[cfg(not(loom))]
+use std::{ptr::NonNull, sync::Arc};
+
+/// Memory that this process can read and write, and that a device may see too.
+///
+/// # Safety
+/// For as long as the value lives, the [`bytes`](Self::bytes) bytes from [`base`](Self::base) on
+///
+/// - are valid for reads and writes of this process, from any thread, and stay at that address;
+/// - are initialised (zeroed when they were made), and `base` is aligned to [`REGION_ALIGN`] bytes;
+/// - are touched by nobody but the device and whoever got a part of them from an [`Arena`].
+#[cfg(not(loom))]
+pub unsafe trait HostVisible: Send + Sync {
+    /// The first byte.
+    fn base(&self) -> NonNull<u8>;
+    /// Length in bytes; fits in an `isize`.
+    fn bytes(&self) -> usize;
+}
+
+/// Alignment of host-visible memory, and of each part that an [`Arena`] hands out, in bytes: two cache lines, so that no
+/// two parts share one, nor a pair that is fetched together.
+#[cfg(not(loom))]
+pub const REGION_ALIGN: usize = 128;
+
+/// Hands out parts of host-visible memory, each once.
+#[cfg(not(loom))]
+pub struct Arena {
+    memory: Arc<dyn HostVisible>,
+    next: usize,
+}
+
+#[cfg(not(loom))]
+impl Arena {
+    /// All of `memory`, which is the arena's alone from now on.
+    pub fn new(memory: Box<dyn HostVisible>) -> Self {
+        Self {
+            memory: Arc::from(memory),
+            next: 0,
+        }
+    }
+
+    /// Offset of the next part, in bytes from the memory's first.
+    pub fn offset(&self) -> usize {
+        self.next
+    }
+
+    /// The next part.
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] where less is left.
+    pub(crate) fn part(&mut self, bytes: usize) -> Result<Region, PipelineError> {
+        let end = self.next.checked_add(bytes);
+        let Some(end) = end.filter(|end| *end <= self.memory.bytes()) else {
+            return Err(too_large(bytes));
+        };
+        let region = Region {
+            memory: Arc::clone(&self.memory),
+            start: self.next,
+            bytes,
+        };
+        self.next = end.next_multiple_of(REGION_ALIGN);
+        Ok(region)
+    }
+
+    /// The next part, as words.
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] where less is left.
+    pub fn words(&mut self, len: usize) -> Result<SharedWords, PipelineError> {
+        let bytes = len
+            .checked_mul(size_of::<AtomicU32>())
+            .ok_or_else(|| too_large(len))?;
+        Ok(SharedWords {
+            region: Arc::new(self.part(bytes)?),
+            len,
+        })
+    }
+}
+
+#[cfg(not(loom))]
+impl std::fmt::Debug for Arena {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Arena({} of {} bytes)", self.next, self.memory.bytes())
+    }
+}
+
+/// A part of host-visible memory that nobody else has.
+#[cfg(not(loom))]
+pub(crate) struct Region {
+    memory: Arc<dyn HostVisible>,
+    start: usize,
+    bytes: usize,
+}
+
+#[cfg(not(loom))]
+impl Region {
+    /// A whole mapping.
+    pub(crate) fn map(bytes: usize) -> Result<Self, PipelineError> {
+        Ok(Self {
+            memory: Arc::new(Mapping::new(bytes)?),
+            start: 0,
+            bytes,
+        })
+    }
+
+    /// The first byte; aligned to [`REGION_ALIGN`].
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        // SAFETY: `start + bytes` is at most the memory's length (`Arena::part` checked it, and `map` made it so), which
+        // fits in an isize and lies in one allocation (`HostVisible`).
+        unsafe { self.memory.base().add(self.start) }
+    }
+
+    /// Length in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
 
 /// Zeroed, page-aligned memory that is backed by physical pages only where it was touched.
 ///
 /// Under Miri it comes from the allocator, as Miri has no shared mappings.
 #[cfg(not(loom))]
-pub(crate) struct Mapping {
-    base: std::ptr::NonNull<u8>,
+struct Mapping {
+    base: NonNull<u8>,
     bytes: usize,
 }
 
@@ -31,7 +148,7 @@ impl Mapping {
     ///
     /// # Errors
     /// [`PipelineError::Backend`] where the kernel refuses the mapping.
-    pub(crate) fn new(bytes: usize) -> Result<Self, PipelineError> {
+    fn new(bytes: usize) -> Result<Self, PipelineError> {
         let bytes = bytes
             .max(1)
             .checked_next_multiple_of(PAGE_BYTES)
@@ -46,7 +163,7 @@ impl Mapping {
     }
 
     #[cfg(not(miri))]
-    fn allocate(bytes: usize) -> Result<std::ptr::NonNull<u8>, PipelineError> {
+    fn allocate(bytes: usize) -> Result<NonNull<u8>, PipelineError> {
         // SAFETY: an anonymous mapping at an address of the kernel's choice: no existing memory is affected, no file
         // descriptor is passed, and the result is checked below before it is used.
         let address = unsafe {
@@ -65,25 +182,28 @@ impl Mapping {
                 "cannot map {bytes} bytes of chunk memory: {error}; use fewer or smaller chunks"
             )));
         }
-        std::ptr::NonNull::new(address.cast()).ok_or_else(|| too_large(bytes))
+        NonNull::new(address.cast()).ok_or_else(|| too_large(bytes))
     }
 
     #[cfg(miri)]
-    fn allocate(bytes: usize) -> Result<std::ptr::NonNull<u8>, PipelineError> {
+    fn allocate(bytes: usize) -> Result<NonNull<u8>, PipelineError> {
         let layout =
             std::alloc::Layout::from_size_align(bytes, PAGE_BYTES).map_err(|_| too_large(bytes))?;
         // SAFETY: the layout's size is not zero: `new` rounded it up to at least one page.
-        std::ptr::NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })
-            .ok_or_else(|| too_large(bytes))
+        NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).ok_or_else(|| too_large(bytes))
     }
+}
 
-    /// The first byte.
-    pub(crate) fn base(&self) -> std::ptr::NonNull<u8> {
+// SAFETY: the mapping is private, readable and writable until `drop`, zeroed by the kernel or the allocator, aligned to a
+// page, and its length was checked to fit in an isize (`new`). `Mapping` is private to this module, which hands it to one
+// `Region` only.
+#[cfg(not(loom))]
+unsafe impl HostVisible for Mapping {
+    fn base(&self) -> NonNull<u8> {
         self.base
     }
 
-    /// Length in bytes, a multiple of [`PAGE_BYTES`].
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.bytes
     }
 }
@@ -121,11 +241,11 @@ impl Drop for Mapping {
 #[derive(Clone)]
 pub struct SharedWords {
     #[cfg(not(loom))]
-    map: Arc<Mapping>,
+    region: Arc<Region>,
     #[cfg(not(loom))]
     len: usize,
     #[cfg(loom)]
-    words: Arc<Vec<AtomicU32>>,
+    words: crate::sync::Arc<Vec<AtomicU32>>,
 }
 
 impl SharedWords {
@@ -138,8 +258,10 @@ impl SharedWords {
         let bytes = len
             .checked_mul(size_of::<AtomicU32>())
             .ok_or_else(|| too_large(len))?;
-        let map = Arc::new(Mapping::new(bytes)?);
-        Ok(Self { map, len })
+        Ok(Self {
+            region: Arc::new(Region::map(bytes)?),
+            len,
+        })
     }
 
     /// Makes `len` words of loom's, all zero.
@@ -149,7 +271,7 @@ impl SharedWords {
     #[cfg(loom)]
     pub fn map(len: usize) -> Result<Self, PipelineError> {
         Ok(Self {
-            words: Arc::new((0..len).map(|_| AtomicU32::new(0)).collect()),
+            words: crate::sync::Arc::new((0..len).map(|_| AtomicU32::new(0)).collect()),
         })
     }
 }
@@ -159,13 +281,13 @@ impl Deref for SharedWords {
 
     #[cfg(not(loom))]
     fn deref(&self) -> &[AtomicU32] {
-        debug_assert!(self.len * size_of::<AtomicU32>() <= self.map.bytes());
-        // SAFETY: the mapping holds at least `len` words (`map` sized it so), is aligned to a page and therefore to a
-        // word, is initialised (zeroed by the kernel or the allocator), and lives as long as `self.map`, which the
-        // returned borrow keeps. `AtomicU32` has the layout of `u32`, every bit pattern is valid, and shared mutation
-        // through it is allowed; nobody makes a plain reference to these bytes, as `Mapping` is private to this crate
-        // and a `SharedWords` shares its mapping with nothing but its own clones.
-        unsafe { std::slice::from_raw_parts(self.map.base().as_ptr().cast(), self.len) }
+        debug_assert!(self.len * size_of::<AtomicU32>() <= self.region.bytes());
+        // SAFETY: the region holds at least `len` words (`map` and `Arena::words` sized it so), is aligned to
+        // `REGION_ALIGN` and therefore to a word, is initialised (`HostVisible`), and lives as long as `self.region`, which
+        // the returned borrow keeps. `AtomicU32` has the layout of `u32`, every bit pattern is valid, and shared mutation
+        // through it is allowed; nobody makes a plain reference to these bytes, as a region has one owner
+        // (`Arena::part` hands out each byte once) and a `SharedWords` shares its own with nothing but its clones.
+        unsafe { std::slice::from_raw_parts(self.region.base().as_ptr().cast(), self.len) }
     }
 
     #[cfg(loom)]

@@ -40,6 +40,14 @@ impl RecordMemory {
         self.area_words
     }
 
+    /// Areas of `area_words` words each over words that a device sees.
+    pub fn over(words: SharedWords, area_words: u32) -> Self {
+        Self {
+            words,
+            area_words: area_words as usize,
+        }
+    }
+
     fn area(&self, area: u32) -> Option<&[crate::sync::AtomicU32]> {
         let start = (area as usize).checked_mul(self.area_words)?;
         self.words.get(start..start.checked_add(self.area_words)?)
