@@ -31,6 +31,10 @@ pub(crate) trait Device: Send + Sync {
     fn stats(&self) -> KernelStats;
     /// Brings the counters in the control words up to date.
     fn mirror(&self);
+    /// Why the kernel runs no more, where a device was lost.
+    fn failure(&self) -> Option<PipelineError> {
+        None
+    }
     /// Ends every worker and waits for it.
     fn stop(&mut self) -> Result<(), PipelineError>;
 }
@@ -107,6 +111,11 @@ impl Kernel {
             .collect();
         let dropped = cursor - u32::try_from(kept.len()).unwrap_or(cursor);
         (kept, dropped)
+    }
+
+    /// Why the kernel runs no more: a device that was lost or gives no sign of life. Slots in flight will not complete.
+    pub fn failure(&self) -> Option<PipelineError> {
+        self.device.failure()
     }
 
     /// What the kernel has done so far.

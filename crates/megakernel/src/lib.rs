@@ -8,7 +8,7 @@
 //! - A new back end is a folder in `backend`.
 
 #![warn(missing_docs)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod backend;
 pub mod device;

@@ -4,7 +4,7 @@
 //! from the window's start. `TABLE` lists them; what is in no table is a fault, never a silent DONE.
 
 use crate::programs::ProgramTable;
-use gristmill_protocol::{control, fault, opcode, CONTROL_MIN_WORDS};
+use gristmill_protocol::{control, fault, opcode, packed, ARGS_PER_SLOT, CONTROL_MIN_WORDS};
 use gristmill_ring::{DeviceRing, Outcome};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -36,10 +36,18 @@ const TABLE: &[(u32, usize, Core)] = &[
 ];
 
 /// Runs a core opcode; `None` where it is not one.
-pub(crate) fn run(number: u32, reach: &Reach<'_>, args: &[u32]) -> Option<Result<Outcome, u32>> {
+pub(crate) fn run(
+    number: u32,
+    reach: &Reach<'_>,
+    args: &[u32; ARGS_PER_SLOT],
+) -> Option<Result<Outcome, u32>> {
     if number == opcode::PACKED_SLOT {
         return Some(packed(reach, args));
     }
+    run_one(number, reach, args)
+}
+
+fn run_one(number: u32, reach: &Reach<'_>, args: &[u32]) -> Option<Result<Outcome, u32>> {
     let (_, words, effect) = TABLE.iter().find(|(known, ..)| *known == number)?;
     Some(match args.get(..*words) {
         Some(args) => effect(reach, args),
@@ -134,24 +142,12 @@ fn shutdown(reach: &Reach<'_>, _args: &[u32]) -> Result<Outcome, u32> {
     Ok(Outcome::default())
 }
 
-/// The inner operations of a packed slot, in order; the first that faults faults the slot. The result is that of the last.
-fn packed(reach: &Reach<'_>, args: &[u32]) -> Result<Outcome, u32> {
-    let mut bytes = [0; gristmill_protocol::ARGS_PER_SLOT * 4];
-    for (word, arg) in bytes.chunks_exact_mut(4).zip(args) {
-        word.copy_from_slice(&arg.to_le_bytes());
-    }
-    let (ops, words) = (usize::from(bytes[0]), usize::from(bytes[1]));
-    let first_arg = (2 + 2 * ops).div_ceil(4);
-    let inner_args = args
-        .get(first_arg..first_arg + words)
-        .ok_or(fault::BAD_PACKED_SLOT)?;
+/// The inner operations of a packed slot, checked as a whole and run in order; the first that faults faults the slot. The
+/// result is that of the last.
+fn packed(reach: &Reach<'_>, args: &[u32; ARGS_PER_SLOT]) -> Result<Outcome, u32> {
     let mut outcome = Outcome::default();
-    for index in 0..ops {
-        let at = 2 + 2 * index;
-        let number = u32::from(bytes[at]);
-        let offset = usize::from(bytes[at + 1]);
-        let inner = inner_args.get(offset..).ok_or(fault::BAD_PACKED_SLOT)?;
-        outcome = match run(number, reach, inner) {
+    for (number, inner) in packed::decode(args).map_err(|_| fault::BAD_PACKED_SLOT)? {
+        outcome = match run_one(number.into(), reach, inner) {
             Some(Err(fault::BAD_ARGUMENT)) | None => return Err(fault::BAD_PACKED_SLOT),
             Some(result) => result?,
         };

@@ -17,18 +17,28 @@ use std::sync::{Arc, PoisonError, RwLock};
 const KEPT_MACHINES: usize = 16;
 
 /// The programs of a kernel, by opcode. Clones share one table.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ProgramTable {
     programs: Arc<RwLock<BTreeMap<u32, Verified>>>,
     record_words: u32,
+    device: Option<Arc<dyn ProgramSink>>,
+}
+
+/// Where a device keeps its own form of the programs.
+pub(crate) trait ProgramSink: Send + Sync {
+    /// Lets slots with this opcode run the program from now on.
+    fn bind(&self, opcode: u32, program: &Verified) -> Result<(), PipelineError>;
+    /// Lets slots with this opcode fault from now on.
+    fn unbind(&self, opcode: u32);
 }
 
 impl ProgramTable {
     /// An empty table, for slots with record areas of so many words.
-    pub(crate) fn new(record_words: u32) -> Self {
+    pub(crate) fn new(record_words: u32, device: Option<Arc<dyn ProgramSink>>) -> Self {
         Self {
             programs: Arc::default(),
             record_words,
+            device,
         }
     }
 
@@ -42,7 +52,7 @@ impl ProgramTable {
     ///
     /// # Errors
     /// [`PipelineError::InvalidArgument`] where slots have not enough record words for it; [`PipelineError::QueueFull`]
-    /// where all opcodes are taken.
+    /// where all opcodes, or the device's memory for programs, are taken.
     pub fn load(&self, tenant: &TenantHandle, program: Verified) -> Result<u32, PipelineError> {
         if Self::words_needed(program.program()) > u64::from(self.record_words) {
             return Err(PipelineError::InvalidArgument {
@@ -61,6 +71,9 @@ impl ProgramTable {
             queue: "the tenant's window of opcodes",
             fix: "unload programs that are no longer used",
         })?;
+        if let Some(device) = &self.device {
+            device.bind(free, &program)?;
+        }
         programs.insert(free, program);
         Ok(free)
     }
@@ -71,7 +84,11 @@ impl ProgramTable {
             .programs
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        programs.remove(&opcode)
+        let program = programs.remove(&opcode)?;
+        if let Some(device) = &self.device {
+            device.unbind(opcode);
+        }
+        Some(program)
     }
 
     /// The program that is bound to an opcode.
@@ -85,6 +102,13 @@ impl ProgramTable {
         let tenant = opcode::tenant_of(opcode)?;
         let window = opcode::tenant_window(tenant)?;
         Some(opcode - window.start())
+    }
+}
+
+impl std::fmt::Debug for ProgramTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let programs = self.programs.read().unwrap_or_else(PoisonError::into_inner);
+        write!(f, "ProgramTable({} programs)", programs.len())
     }
 }
 

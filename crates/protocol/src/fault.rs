@@ -33,6 +33,8 @@ pub const SCRATCH_INDEX: u32 = 13;
 pub const ACC_INDEX: u32 = 14;
 /// The slot's record area is too small for what the program leaves.
 pub const AREA_TOO_SMALL: u32 = 15;
+/// The program could cost more on this chunk than the kernel's lease allows.
+pub const OVER_BUDGET: u32 = 16;
 
 /// A reason in words; takes a bare reason or a whole FAULT word.
 #[must_use]
@@ -54,6 +56,7 @@ pub const fn name(word: u32) -> &'static str {
         SCRATCH_INDEX => "a program's index into a scratch array is out of range",
         ACC_INDEX => "a program's index into an accumulator array is out of range",
         AREA_TOO_SMALL => "the record area is too small for what the program leaves",
+        OVER_BUDGET => "the program could cost more on this chunk than its budget",
         _ => "an unknown reason",
     }
 }

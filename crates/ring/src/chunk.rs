@@ -69,6 +69,13 @@ impl ChunkPlan {
         })
     }
 
+    /// Bytes of an arena that chunks and their states can be carved from.
+    pub fn carved_bytes(&self) -> usize {
+        (self.count as usize * 4)
+            .next_multiple_of(PAGE_BYTES)
+            .saturating_add(self.bytes())
+    }
+
     /// Bytes of all chunks together.
     pub fn bytes(&self) -> usize {
         // At most 2^32 times a little more than 2^30: far from overflowing 64 bits.
@@ -90,17 +97,19 @@ impl ChunkMemory {
         Ok(Self::over(plan, region, SharedWords::map(count as usize)?))
     }
 
-    /// Chunks in a device's memory: their bytes and their states are the next two parts of the arenas.
+    /// Chunks in a device's memory: first their states, then, from the next page on, their bytes. This takes
+    /// [`ChunkPlan::carved_bytes`].
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where the arenas have not enough left.
+    /// [`PipelineError::Backend`] where the arena has not enough left.
     pub fn carve(
         plan: ChunkPlan,
-        bytes: &mut Arena,
-        states: &mut Arena,
+        arena: &mut Arena,
     ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
-        let region = bytes.part(plan.bytes())?;
-        Ok(Self::over(plan, region, states.words(plan.count as usize)?))
+        let states = arena.words(plan.count as usize)?;
+        arena.align(PAGE_BYTES);
+        let region = arena.part(plan.bytes())?;
+        Ok(Self::over(plan, region, states))
     }
 
     /// The arena over its parts, which are large enough for the plan.
@@ -132,6 +141,24 @@ impl ChunkMemory {
     /// Number of chunks.
     pub fn count(&self) -> usize {
         self.state.len()
+    }
+
+    /// Number of the device whose memory this is, as its driver gave it; 0 for plain memory.
+    pub fn device(&self) -> u64 {
+        self.region.device()
+    }
+
+    /// Bytes from one chunk's first byte to the next one's.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Addresses of the first chunk's first byte and of the first chunk's state, for a device that sees both.
+    pub fn addresses(&self) -> (usize, usize) {
+        (
+            self.region.base().as_ptr() as usize,
+            self.state.as_ptr() as usize,
+        )
     }
 
     /// The device's side: the bytes of a lent chunk, for reading; `None` for a chunk that is not lent, is being read by

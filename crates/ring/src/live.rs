@@ -290,7 +290,7 @@ pub struct RingMemory {
     slots: SharedWords,
     /// 5 * slots words: slot index, and the generation's low half.
     ready: SharedWords,
-    /// One line: the tails.
+    /// One line: the tails, and a word that a back end may use to ask its workers for something.
     tails: SharedWords,
     /// slots * 16 words.
     entries: SharedWords,
@@ -308,15 +308,28 @@ impl RingMemory {
         config: &RingConfig,
         mut words: impl FnMut(usize) -> Result<SharedWords, PipelineError>,
     ) -> Result<Self, PipelineError> {
-        let slots = config.slots as usize;
+        let [slots, ready, tails, entries, control, debug] = Self::lens(config);
         Ok(Self {
-            slots: words(slots * SLOT_WORDS)?,
-            ready: words(slots * PRIORITIES)?,
-            tails: words(PRIORITIES)?,
-            entries: words(slots * completion::WORDS)?,
-            control: words(CONTROL_MIN_WORDS + config.observables as usize)?,
-            debug: words(1 + config.debug_records as usize * debug::RECORD_WORDS)?,
+            slots: words(slots)?,
+            ready: words(ready)?,
+            tails: words(tails)?,
+            entries: words(entries)?,
+            control: words(control)?,
+            debug: words(debug)?,
         })
+    }
+
+    /// Words of each part, in the order of [`RingMemory::new`].
+    pub fn lens(config: &RingConfig) -> [usize; 6] {
+        let slots = config.slots as usize;
+        [
+            slots * SLOT_WORDS,
+            slots * PRIORITIES,
+            PRIORITIES + 1,
+            slots * completion::WORDS,
+            CONTROL_MIN_WORDS + config.observables as usize,
+            1 + config.debug_records as usize * debug::RECORD_WORDS,
+        ]
     }
 }
 
@@ -717,6 +730,18 @@ impl DeviceRing {
         self.shared
             .doorbell
             .sleep(timeout, || self.has_work() || also());
+    }
+
+    /// How many slots of each priority were published, modulo 2^32, and behind these five a word that the host may use to
+    /// ask a device's workers for something.
+    pub fn tails(&self) -> &SharedWords {
+        &self.shared.memory.tails
+    }
+
+    /// Sleeps until something is published, somebody wakes the workers, or `timeout`, unless `ready` holds. May return
+    /// early. For whoever launches a device that claims for itself: what that has claimed is not known here.
+    pub fn sleep_unless(&self, timeout: Duration, ready: impl Fn() -> bool) {
+        self.shared.doorbell.sleep(timeout, ready);
     }
 
     /// Wakes every sleeping worker.

@@ -20,6 +20,10 @@ pub unsafe trait HostVisible: Send + Sync {
     fn base(&self) -> NonNull<u8>;
     /// Length in bytes; fits in an `isize`.
     fn bytes(&self) -> usize;
+    /// A number for the device that sees the memory at the same address; 0 for none.
+    fn device(&self) -> u64 {
+        0
+    }
 }
 
 /// Alignment of host-visible memory, and of each part that an [`Arena`] hands out, in bytes: two cache lines, so that no
@@ -47,6 +51,16 @@ impl Arena {
     /// Offset of the next part, in bytes from the memory's first.
     pub fn offset(&self) -> usize {
         self.next
+    }
+
+    /// The device that sees the memory, as its driver numbers it; 0 for none.
+    pub fn device(&self) -> u64 {
+        self.memory.device()
+    }
+
+    /// Lets the next part begin at a multiple of `bytes`, counted from the memory's first.
+    pub fn align(&mut self, bytes: usize) {
+        self.next = self.next.next_multiple_of(bytes.max(REGION_ALIGN));
     }
 
     /// The next part.
@@ -118,6 +132,11 @@ impl Region {
     /// Length in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The device that sees it, or 0.
+    pub(crate) fn device(&self) -> u64 {
+        self.memory.device()
     }
 }
 

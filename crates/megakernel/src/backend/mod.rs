@@ -4,10 +4,11 @@
 //! their results are the same on all of them.
 
 pub mod cpu;
+pub mod opencl;
 
 use crate::{Kernel, StreamJob};
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{ChunkMemory, RingConfig};
+use gristmill_ring::{ChunkBuf, ChunkMemory, RingConfig};
 use std::sync::Arc;
 
 /// How long a worker stays in the kernel before it leaves, with its state in memory, to be launched again.
@@ -20,14 +21,19 @@ pub struct Lease {
     pub idle_polls: u32,
     /// Slots run.
     pub slots: u64,
+    /// Instructions that a program may cost on one chunk, by its static bound: a slot that could cost more faults
+    /// with [`fault::OVER_BUDGET`](gristmill_protocol::fault::OVER_BUDGET) before it runs.
+    pub instructions: u64,
 }
 
 impl Default for Lease {
-    /// About 20 microseconds of idle polling; a million slots.
+    /// About 20 microseconds of idle polling; a million slots; 2^34 instructions for a slot, which is what the verifier
+    /// accepts by default.
     fn default() -> Self {
         Self {
             idle_polls: 2_000,
             slots: 1_000_000,
+            instructions: 1 << 34,
         }
     }
 }
@@ -74,6 +80,18 @@ pub type FeederFactory = Box<dyn FnOnce(usize) -> Box<dyn Feeder> + Send>;
 pub trait Backend {
     /// The name that users choose it by.
     fn name(&self) -> &'static str;
+
+    /// Chunk memory that this back end's kernels see, with its chunks' only tokens: `count` chunks of `chunk_bytes`.
+    ///
+    /// # Errors
+    /// [`PipelineError`] for a size of zero or out of range, or where the memory is not to be had.
+    fn chunk_memory(
+        &self,
+        count: u32,
+        chunk_bytes: usize,
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+        ChunkMemory::map(count, chunk_bytes)
+    }
 
     /// Launches a kernel. Slots of stream opcodes name `jobs` by index. `feeders` run on the first workers; there are at
     /// most as many.

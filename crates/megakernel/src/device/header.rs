@@ -1,5 +1,6 @@
 //! The numbers that the device source shares with the Rust crates, as `kernel/numbers.h`: they exist once, there.
 
+use gristmill_protocol::opcode;
 use gristmill_vir0::isa::Op;
 use std::fmt::Write;
 
@@ -24,7 +25,7 @@ const NUMBERS: &[&[(&str, u32)]] = numbers! {
         FENCE_ARG_GENERATION;
     "FAULT_", gristmill_protocol::fault: NONE UNKNOWN_OPCODE TENANT_MASKED QUOTA INDEX_OUT_OF_RANGE BAD_PACKED_SLOT BAD_ARGUMENT
         CHUNK_NOT_LENT WORKER_PANICKED BAD_TENANT NO_SUCH_JOB NO_SUCH_PROGRAM FOREIGN_OPCODE SCRATCH_INDEX ACC_INDEX
-        AREA_TOO_SMALL;
+        AREA_TOO_SMALL OVER_BUDGET;
     "COMPLETION_", gristmill_protocol::completion: WORDS SEQ SLOT STATUS FAULT RESULT0 RECORDS FLAGS FLAG_OVERFLOW;
     "DEBUG_", gristmill_protocol::debug: RECORD_WORDS;
     "STREAM_", gristmill_protocol::stream: ARG_CHUNK ARG_START ARG_LEN ARG_JOB ARG_MODE ARG_OFFSET_LO ARG_OFFSET_HI ARG_RESUME
@@ -38,6 +39,14 @@ const NUMBERS: &[&[(&str, u32)]] = numbers! {
     "IO_", gristmill_protocol::io::io_word: OP_TYPE SRC_HANDLE DST_HANDLE OFFSET_LO OFFSET_HI BYTE_COUNT STATUS TAG;
     "IO_OP_", gristmill_protocol::io::io_op: READ WRITE FENCE LANDED;
     "IO_STATUS_", gristmill_protocol::io::io_status: OK ERROR;
+    "CHUNK_", gristmill_ring::chunk: LENT;
+    "LAUNCH_", crate::device::layout::launch: SLOTS SLOT_WORDS READY TAILS ENTRIES CONTROL DEBUG DEBUG_RECORDS OBSERVABLES
+        TENANTS RECORDS RECORD_WORDS CHUNKS CHUNK_BYTES CHUNK_STRIDE IDLE_POLLS LEASE_SLOTS JOBS PROGRAMS WORKERS;
+    "STATE_", crate::device::layout::state: HEADS AGES TICKET LOCK PARKED EPOCH DONE AGED PRIORITIES RUNNING METRICS
+        FAIRNESS IDLE SLOTS;
+    "WORKER_", crate::device::layout::worker: BEAT MIRRORED SLOTS FAULTS PARKED LEASES LEFT WORDS;
+    "DIRECTORY_", crate::device::layout::directory: OPCODE IMAGE LONGEST WORDS ENTRIES;
+    "TAILS_", crate::device::layout::tails: MIRROR;
     "VIR0_", gristmill_vir0::verify: MAX_DEPTH MAX_SCRATCH MAX_SCRATCH_WORDS MAX_ACCS MAX_ARGS;
 };
 
@@ -49,6 +58,12 @@ pub fn numbers() -> String {
     );
     for (name, value) in NUMBERS.iter().copied().flatten() {
         let _infallible = writeln!(text, "#define {name} {value}u");
+    }
+    for (name, value) in [
+        ("FIRST", opcode::STREAM.start()),
+        ("LAST", opcode::STREAM.end()),
+    ] {
+        let _infallible = writeln!(text, "#define GM_OP_STREAM_{name} {value}u");
     }
     for op in Op::ALL {
         let name = op.mnemonic().to_uppercase().replace('.', "_");

@@ -1,3 +1,29 @@
-//! What the back ends of real devices share: the device source, and what it works with in memory.
+//! What the back ends of real devices share: the device source in `kernel/`, what it works with in memory, and the host's
+//! half of a kernel that runs there.
+//!
+//! - `driver`: what a back end brings: memory, and a way to launch.
+//! - `layout`: the words that host and device share beside the ring; `header` tells the device source their numbers.
+//! - `host`: launches, leases, heartbeat, shutdown.
+//! - `tables`, [`job`], [`program`]: images of jobs and programs, as the device reads them.
 
+pub(crate) mod driver;
 pub mod header;
+pub(crate) mod host;
+pub mod job;
+pub(crate) mod layout;
+pub mod program;
+mod tables;
+
+pub use driver::DeviceInfo;
+
+/// The device source, in the order in which its parts need each other.
+pub const SOURCE: [&str; 5] = [
+    include_str!("../../../../kernel/dialect.h"),
+    include_str!("../../../../kernel/numbers.h"),
+    include_str!("../../../../kernel/vir0.h"),
+    include_str!("../../../../kernel/stream.h"),
+    include_str!("../../../../kernel/megakernel.h"),
+];
+
+/// Local memory that a group needs, in bytes: `GM_GROUP_WORDS` of the device source.
+pub(crate) const LOCAL_BYTES: usize = 4 * (8192 + 64);

@@ -39,7 +39,7 @@ impl Backend for CpuBackend {
         }
         let (submitter, completions, ring) = live_ring(config.ring)?;
         let records = RecordMemory::new(config.ring.slots, config.record_words)?;
-        let programs = ProgramTable::new(config.record_words);
+        let programs = ProgramTable::new(config.record_words, None);
         let shared = Arc::new(Shared {
             ring,
             chunks: config.chunks,

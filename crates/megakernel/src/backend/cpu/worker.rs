@@ -335,9 +335,12 @@ impl Worker<'_> {
             .control()
             .get(CONTROL_MIN_WORDS..)
             .unwrap_or(&[]);
+        // A tenant that was opened later than at launch has no share.
+        if tenant >= self.shared.tenants {
+            return Ok(&[]);
+        }
         let each = all.len() / self.shared.tenants as usize;
         let start = each * tenant as usize;
-        // A tenant that was opened later than at launch has no share.
         Ok(all.get(start..start + each).unwrap_or(&[]))
     }
 
@@ -350,6 +353,9 @@ impl Worker<'_> {
         let program = shared.programs.get(claimed.opcode());
         let program = program.ok_or(fault::NO_SUCH_PROGRAM)?;
         let args = ProgramArgs::from_args(claimed.args());
+        if program.cost().at(args.len) > shared.lease.instructions {
+            return Err(fault::OVER_BUDGET);
+        }
         let chunk = shared
             .chunks
             .borrow_chunk(args.chunk)

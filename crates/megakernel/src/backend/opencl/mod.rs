@@ -1,0 +1,134 @@
+//! The kernel on OpenCL devices: those of OpenCL 2.0 or later whose memory the host shares word by word.
+//!
+//! The loader (`libOpenCL.so.1`) is looked for at run time, so the same binary runs where there is none. A ring that lives
+//! needs memory that host and device both see while a kernel runs, with atomics: fine-grained buffers of shared virtual
+//! memory. Devices without are refused, with the reason, rather than served through copies.
+
+mod driver;
+
+use super::{Backend, FeederFactory, KernelConfig};
+use crate::device::driver::Driver;
+use crate::device::{host, DeviceInfo};
+use crate::{Kernel, StreamJob};
+use driver::OpenClDriver;
+use gristmill_protocol::PipelineError;
+use gristmill_ring::{ChunkBuf, ChunkMemory};
+use std::sync::Arc;
+
+/// What to install where nothing is found.
+const INSTALL: &str = "install a driver and its loader (Debian: pocl-opencl-icd for the processor, intel-opencl-icd or \
+                       mesa-opencl-icd for GPUs)";
+
+/// An OpenCL device that was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What it is.
+    pub info: DeviceInfo,
+    /// Whether it is a GPU.
+    pub gpu: bool,
+    /// Why it cannot run the kernel, if so.
+    pub refused: Option<String>,
+}
+
+/// How groups of the kernel are shaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Lanes of a group, which work on a chunk together: a power of two.
+    pub lanes: u32,
+    /// Windows of a program that a lane runs side by side.
+    pub strip: u32,
+}
+
+/// An OpenCL device as the place where kernels run.
+pub struct OpenClBackend {
+    driver: Arc<OpenClDriver>,
+}
+
+impl OpenClBackend {
+    /// All devices of all platforms, in the order of their numbers for [`OpenClBackend::new`].
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] where there is no loader, no platform or no device.
+    pub fn devices() -> Result<Vec<Found>, PipelineError> {
+        let devices = driver::devices()?;
+        Ok(devices.iter().map(driver::Candidate::found).collect())
+    }
+
+    /// The device with this number; without one the first that can run the kernel, GPUs first.
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] where there is none, where it is refused, or where its driver fails.
+    pub fn new(device: Option<usize>) -> Result<Self, PipelineError> {
+        Self::with_shape(device, None)
+    }
+
+    /// The same with groups of a shape of one's own.
+    ///
+    /// # Errors
+    /// As for [`OpenClBackend::new`].
+    pub fn with_shape(device: Option<usize>, shape: Option<Shape>) -> Result<Self, PipelineError> {
+        let candidates = driver::devices()?;
+        let found: Vec<Found> = candidates.iter().map(driver::Candidate::found).collect();
+        let number = match device {
+            Some(number) => number,
+            None => (0..found.len())
+                .filter(|number| found[*number].refused.is_none())
+                .min_by_key(|number| !found[*number].gpu)
+                .unwrap_or(0),
+        };
+        let (Some(candidate), Some(found)) = (candidates.get(number), found.get(number)) else {
+            return Err(PipelineError::Backend(format!(
+                "there is no OpenCL device {number}: there are {}; see `gristmill doctor`",
+                candidates.len()
+            )));
+        };
+        if let Some(reason) = &found.refused {
+            return Err(PipelineError::Backend(format!(
+                "OpenCL device {number} ({}) cannot run the kernel: {reason}",
+                found.info.name
+            )));
+        }
+        Ok(Self {
+            driver: Arc::new(OpenClDriver::new(candidate, found, shape)?),
+        })
+    }
+
+    /// What the device is.
+    pub fn info(&self) -> &DeviceInfo {
+        self.driver.info()
+    }
+}
+
+impl Backend for OpenClBackend {
+    fn name(&self) -> &'static str {
+        "opencl"
+    }
+
+    fn chunk_memory(
+        &self,
+        count: u32,
+        chunk_bytes: usize,
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+        host::chunk_memory(&*self.driver, count, chunk_bytes)
+    }
+
+    fn launch(
+        &self,
+        config: KernelConfig,
+        jobs: Vec<StreamJob>,
+        feeders: Vec<FeederFactory>,
+    ) -> Result<Kernel, PipelineError> {
+        host::launch(
+            Arc::clone(&self.driver) as Arc<dyn Driver>,
+            config,
+            &jobs,
+            feeders,
+        )
+    }
+}
+
+impl std::fmt::Debug for OpenClBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("OpenClBackend").field(self.info()).finish()
+    }
+}

@@ -1,0 +1,628 @@
+//! The host's half of a kernel on a device: it lays memory out, launches the kernel again whenever a lease has ended and
+//! work remains, watches for signs of life, and ends it all.
+//!
+//! Each crew of groups (see [`Driver::crews`]) has a thread that launches it and waits. A watchdog looks at the heartbeats
+//! of crews that have work: one that gives none is lost, and the kernel fails with what is known of it. A thread that waits
+//! for a lost device cannot be ended; it is left behind, and keeps the memory that the device may still write alive.
+
+use super::driver::{DeviceMemory, Driver, Launch};
+use super::job;
+use super::layout::{directory, launch as parameter, state, tails, worker};
+use super::tables::{ProgramTables, IMAGE_ALIGN};
+use crate::backend::{Feed, FeederFactory, KernelConfig};
+use crate::kernel::{Device, Kernel, KernelStats};
+use crate::programs::ProgramSink;
+use crate::{ProgramTable, StreamJob};
+use gristmill_protocol::{control, PipelineError};
+use gristmill_ring::{
+    live_ring_over, Arena, ChunkBuf, ChunkMemory, ChunkPlan, DeviceRing, RecordMemory, RingMemory,
+    SharedWords, REGION_ALIGN,
+};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Words of the tables that programs have: 8 MiB.
+const PROGRAM_WORDS: usize = 2 << 20;
+
+/// Silence after which a device that has begun to run is taken for lost.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The same before its first sign of life: a device that others use may start later.
+const FIRST_SILENCE: Duration = Duration::from_secs(10);
+
+/// How often the watchdog looks.
+const WATCH: Duration = Duration::from_millis(100);
+
+/// How long a shutdown waits for the device to leave the kernel.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// How long a feeder with nothing to do waits at first, and at most.
+const FEEDER_NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+
+/// Chunk memory that a driver's device sees.
+///
+/// # Errors
+/// [`PipelineError`] for a size of zero or out of range, or where the memory is not to be had.
+pub fn chunk_memory(
+    driver: &dyn Driver,
+    count: u32,
+    chunk_bytes: usize,
+) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+    let plan = ChunkPlan::new(count, chunk_bytes)?;
+    let mut arena = Arena::new(driver.shared(plan.carved_bytes())?);
+    ChunkMemory::carve(plan, &mut arena)
+}
+
+/// One crew's launches.
+struct Crew {
+    first: u32,
+    groups: u32,
+    launches: AtomicU32,
+    /// Whether the kernel is launched now.
+    inside: AtomicBool,
+}
+
+/// What the threads of a kernel share. Whoever has it keeps everything alive that the device can reach.
+struct Host {
+    driver: Arc<dyn Driver>,
+    ring: DeviceRing,
+    workers: SharedWords,
+    tables: Arc<ProgramTables>,
+    _state: Box<dyn DeviceMemory>,
+    _chunks: Arc<ChunkMemory>,
+    launch: Launch,
+    crews: Vec<Crew>,
+    stopping: AtomicBool,
+    failure: OnceLock<PipelineError>,
+    /// Threads that run; notified when one ends.
+    running: (Mutex<usize>, Condvar),
+}
+
+impl Host {
+    fn worker(&self, number: u32, word: usize) -> &AtomicU32 {
+        &self.workers[number as usize * worker::WORDS + word]
+    }
+
+    fn worker_count(&self) -> u32 {
+        self.crews.iter().map(|crew| crew.groups).sum()
+    }
+
+    /// Slots completed, modulo 2^32.
+    fn completed(&self) -> u32 {
+        (0..self.worker_count())
+            .map(|number| self.worker(number, worker::SLOTS).load(Ordering::Acquire))
+            .fold(0, u32::wrapping_add)
+    }
+
+    /// Slots published and not completed, at some moment during the call.
+    fn in_flight(&self) -> u32 {
+        // In this order: what was completed before can only have been published before as well.
+        let completed = self.completed();
+        self.published().wrapping_sub(completed)
+    }
+
+    /// Slots published, modulo 2^32.
+    fn published(&self) -> u32 {
+        self.ring.tails()[..tails::MIRROR]
+            .iter()
+            .map(|tail| tail.load(Ordering::Acquire))
+            .fold(0, u32::wrapping_add)
+    }
+
+    fn shutting_down(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+            || self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
+    }
+
+    fn over(&self) -> bool {
+        self.shutting_down() || self.failure.get().is_some()
+    }
+
+    /// The kernel runs no more, for this reason; the first one counts.
+    fn fail(&self, error: PipelineError) {
+        if self.failure.set(error).is_ok() {
+            self.stop();
+        }
+    }
+
+    /// Asks everybody to leave.
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
+        self.ring.wake_workers();
+    }
+
+    /// A crew's thread: launch after launch while there is work.
+    fn run_crew(&self, crew: &Crew) {
+        while !self.over() {
+            if self.in_flight() == 0 {
+                self.ring
+                    .sleep_unless(WATCH, || self.over() || self.in_flight() != 0);
+                continue;
+            }
+            let before = self.completed();
+            if !self.launch(crew) {
+                return;
+            }
+            if self.completed() == before && !self.over() {
+                // Others run what is left, or it waits for them.
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+        // A last time, to complete what is parked.
+        if self.failure.get().is_none() && self.in_flight() != 0 {
+            self.launch(crew);
+        }
+    }
+
+    /// One launch, from here until all its groups have left; says whether it could be done.
+    fn launch(&self, crew: &Crew) -> bool {
+        let number = crew.launches.fetch_add(1, Ordering::Relaxed) + 1;
+        crew.inside.store(true, Ordering::Release);
+        let launched = self.driver.launch(&Launch {
+            first: crew.first,
+            groups: crew.groups,
+            number,
+            ..self.launch
+        });
+        crew.inside.store(false, Ordering::Release);
+        launched.map_err(|error| self.fail(error)).is_ok()
+    }
+
+    /// The watchdog's thread.
+    fn watch(&self) {
+        struct Seen {
+            launch: u32,
+            beats: u32,
+            since: Instant,
+            alive: bool,
+        }
+        let beats = |crew: &Crew| {
+            (crew.first..crew.first + crew.groups)
+                .map(|number| self.worker(number, worker::BEAT).load(Ordering::Relaxed))
+                .fold(0, u32::wrapping_add)
+        };
+        let mut seen: Vec<Seen> = self
+            .crews
+            .iter()
+            .map(|crew| Seen {
+                launch: 0,
+                beats: beats(crew),
+                since: Instant::now(),
+                alive: false,
+            })
+            .collect();
+        let mut looked = Instant::now();
+        while !self.over() {
+            self.ring.sleep_unless(WATCH, || self.over());
+            let late = looked.elapsed() > 3 * WATCH;
+            looked = Instant::now();
+            for (crew, seen) in self.crews.iter().zip(&mut seen) {
+                let now = (crew.launches.load(Ordering::Relaxed), beats(crew));
+                let inside = crew.inside.load(Ordering::Acquire);
+                // A process that does not get its time itself cannot tell that the device does not.
+                if now != (seen.launch, seen.beats) || !inside || late {
+                    seen.alive |= now.1 != seen.beats;
+                    (seen.launch, seen.beats) = now;
+                    seen.since = looked;
+                    continue;
+                }
+                let patience = if seen.alive { SILENCE } else { FIRST_SILENCE };
+                if seen.since.elapsed() >= patience {
+                    self.fail(PipelineError::Backend(format!(
+                        "{} ({}) has given no sign of life for {} s while {} slots were in flight; look at the driver's \
+                         messages (dmesg), or use --backend cpu",
+                        self.driver.info().name,
+                        self.driver.info().backend,
+                        patience.as_secs(),
+                        self.in_flight(),
+                    )));
+                }
+            }
+        }
+    }
+
+    /// A feeder's thread.
+    fn feed(&self, index: usize, make: FeederFactory) {
+        let run = AssertUnwindSafe(|| {
+            let mut feeder = make(index);
+            let mut nap = FEEDER_NAPS.0;
+            // Feeders outlive a failure: they are told by whoever waits for them, and hand in what they have.
+            loop {
+                match feeder.feed() {
+                    Feed::Progress | Feed::Blocked => nap = FEEDER_NAPS.0,
+                    Feed::Finished => return,
+                    Feed::Idle => {
+                        if self.stopping.load(Ordering::Acquire) {
+                            return;
+                        }
+                        // The device rings no bell, so completions are looked for.
+                        std::thread::sleep(nap);
+                        nap = (nap * 2).min(FEEDER_NAPS.1);
+                    }
+                }
+            }
+        });
+        // A feeder that panics is dropped, which is where it tells whoever waits for it.
+        drop(catch_unwind(run));
+    }
+
+    /// Waits until all threads have ended, at most until `deadline`; says how many still run.
+    fn wait_for_end(&self, deadline: Instant) -> usize {
+        let mut running = self
+            .running
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while *running > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.running.1.wait_timeout(running, left);
+            running = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *running
+    }
+}
+
+/// Launches a kernel on a driver's device.
+///
+/// # Errors
+/// [`PipelineError`] where sizes are out of range, where memory or threads are not to be had, for chunk memory that the
+/// device does not see, and for jobs that only the host can run.
+pub fn launch(
+    driver: Arc<dyn Driver>,
+    config: KernelConfig,
+    jobs: &[StreamJob],
+    feeders: Vec<FeederFactory>,
+) -> Result<Kernel, PipelineError> {
+    config.ring.check()?;
+    if config.workers == 0 {
+        return Err(PipelineError::InvalidArgument {
+            what: "a kernel without workers",
+            fix: "use at least one worker",
+        });
+    }
+    let groups = driver.crews(config.workers);
+    let workers: u32 = groups.iter().sum();
+    if workers == 0 || workers as usize > state::MAX_WORKERS {
+        return Err(PipelineError::Backend(format!(
+            "{} would run {workers} workers, and 1 to {} are possible; use another number of workers",
+            driver.info().name,
+            state::MAX_WORKERS
+        )));
+    }
+    let memory = Memory::lay_out(&*driver, &config, workers)?;
+    let (image, programs) = job_tables(jobs)?;
+    let tables = driver.tables(programs + PROGRAM_WORDS)?;
+    tables.write(0, &image)?;
+
+    let slots = config.ring.slots as usize;
+    let state_words = state::SLOTS + 4 * slots + workers as usize * config.record_words as usize;
+    let state = driver.state(4 * state_words)?;
+    let (submitter, completions, ring) = live_ring_over(config.ring, memory.ring)?;
+    let (chunks, chunk_states) = config.chunks.addresses();
+    let host = Arc::new_cyclic(|host: &std::sync::Weak<Host>| {
+        let host = std::sync::Weak::clone(host);
+        let tables = ProgramTables::new(
+            tables,
+            (programs, programs + PROGRAM_WORDS),
+            memory.directory,
+            config.lease.instructions,
+            move || host.upgrade().is_none_or(|host| host.in_flight() == 0),
+        );
+        let mut first = 0;
+        let crew = |groups: &u32| {
+            first += groups;
+            Crew {
+                first: first - groups,
+                groups: *groups,
+                launches: AtomicU32::new(0),
+                inside: AtomicBool::new(false),
+            }
+        };
+        Host {
+            launch: Launch {
+                shared: memory.address,
+                chunks: chunks as u64,
+                chunk_states: chunk_states as u64,
+                state: state.address(),
+                tables: tables.address(),
+                first: 0,
+                groups: 0,
+                number: 0,
+            },
+            crews: groups.iter().map(crew).collect(),
+            driver,
+            ring,
+            workers: memory.workers,
+            tables: Arc::new(tables),
+            _state: state,
+            _chunks: config.chunks,
+            stopping: AtomicBool::new(false),
+            failure: OnceLock::new(),
+            running: (Mutex::new(0), Condvar::new()),
+        }
+    });
+    let sink: Arc<dyn ProgramSink> = Arc::clone(&host.tables) as _;
+    let device = OnDevice {
+        host: Arc::clone(&host),
+        stopped: false,
+    };
+    device.start(feeders)?;
+    Ok(Kernel {
+        submitter,
+        completions: Some(completions),
+        records: memory.records,
+        programs: ProgramTable::new(config.record_words, Some(sink)),
+        device: Box::new(device),
+    })
+}
+
+/// Memory that host and device share, part by part.
+struct Memory {
+    address: u64,
+    ring: RingMemory,
+    records: RecordMemory,
+    directory: SharedWords,
+    workers: SharedWords,
+}
+
+impl Memory {
+    /// Lays out what a kernel of so many workers shares with the host, and fills its parameters in.
+    fn lay_out(
+        driver: &dyn Driver,
+        config: &KernelConfig,
+        workers: u32,
+    ) -> Result<Self, PipelineError> {
+        let slots = config.ring.slots as usize;
+        let records = slots * config.record_words as usize;
+        let directory_words = directory::ENTRIES * directory::WORDS;
+        let worker_words = workers as usize * worker::WORDS;
+        let bytes: usize = RingMemory::lens(&config.ring)
+            .into_iter()
+            .chain([parameter::WORDS, records, directory_words, worker_words])
+            .map(|words| (4 * words).next_multiple_of(REGION_ALIGN))
+            .sum();
+        let too_large = || PipelineError::InvalidArgument {
+            what: "a ring whose record areas take 16 GiB or more",
+            fix: "use fewer slots, or fewer record words",
+        };
+        if u32::try_from(bytes / 4).is_err() {
+            return Err(too_large());
+        }
+        let mut arena = Arena::new(driver.shared(bytes)?);
+        if config.chunks.device() != arena.device() {
+            return Err(PipelineError::InvalidArgument {
+                what: "chunk memory that the device does not see",
+                fix: "take chunk memory from the back end that the kernel is launched on",
+            });
+        }
+        let mut places = Vec::new();
+        let mut part = |words: usize| {
+            places.push(u32::try_from(arena.offset() / 4).map_err(|_| too_large())?);
+            arena.words(words)
+        };
+        let head = part(parameter::WORDS)?;
+        let ring = RingMemory::new(&config.ring, &mut part)?;
+        let records = part(records)?;
+        let directory = part(directory_words)?;
+        let workers = part(worker_words)?;
+        let address = head.as_ptr() as u64;
+
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let [_, slot_words, ready, tails_at, entries, control, debug, records_at, programs, workers_at] =
+            places[..]
+        else {
+            return Err(too_large());
+        };
+        for (word, value) in [
+            (parameter::SLOTS, config.ring.slots),
+            (parameter::SLOT_WORDS, slot_words),
+            (parameter::READY, ready),
+            (parameter::TAILS, tails_at),
+            (parameter::ENTRIES, entries),
+            (parameter::CONTROL, control),
+            (parameter::DEBUG, debug),
+            (parameter::DEBUG_RECORDS, config.ring.debug_records),
+            (parameter::OBSERVABLES, config.ring.observables),
+            (parameter::TENANTS, config.ring.tenants.max(1)),
+            (parameter::RECORDS, records_at),
+            (parameter::RECORD_WORDS, config.record_words),
+            (parameter::CHUNKS, number(config.chunks.count())),
+            (parameter::CHUNK_BYTES, number(config.chunks.chunk_bytes())),
+            (parameter::CHUNK_STRIDE, number(config.chunks.stride())),
+            (parameter::IDLE_POLLS, config.lease.idle_polls),
+            (
+                parameter::LEASE_SLOTS,
+                u32::try_from(config.lease.slots).unwrap_or(u32::MAX),
+            ),
+            (parameter::JOBS, 0),
+            (parameter::PROGRAMS, programs),
+            (parameter::WORKERS, workers_at),
+        ] {
+            head[word].store(value, Ordering::Release);
+        }
+        Ok(Self {
+            address,
+            ring,
+            records: RecordMemory::over(records, config.record_words),
+            directory,
+            workers,
+        })
+    }
+}
+
+/// The tables of the stream jobs: their number, the place of each image, and the images; and where programs begin.
+fn job_tables(jobs: &[StreamJob]) -> Result<(Vec<u32>, usize), PipelineError> {
+    let too_large = || PipelineError::InvalidArgument {
+        what: "stream jobs whose tables take 16 GiB or more",
+        fix: "use fewer patterns",
+    };
+    let mut tables = vec![0; 1 + jobs.len()];
+    tables[0] = u32::try_from(jobs.len()).map_err(|_| too_large())?;
+    for (index, job) in jobs.iter().enumerate() {
+        tables.resize(tables.len().next_multiple_of(IMAGE_ALIGN), 0);
+        tables[1 + index] = u32::try_from(tables.len()).map_err(|_| too_large())?;
+        tables.extend(job::image(job)?);
+    }
+    let programs = tables.len().next_multiple_of(IMAGE_ALIGN);
+    if u32::try_from(programs + PROGRAM_WORDS).is_err() {
+        return Err(too_large());
+    }
+    Ok((tables, programs))
+}
+
+/// A kernel on a device, as its handle knows it.
+struct OnDevice {
+    host: Arc<Host>,
+    stopped: bool,
+}
+
+impl OnDevice {
+    /// Starts a thread that has the host's half in its hands until it ends.
+    fn spawn(
+        &self,
+        name: String,
+        run: impl FnOnce(&Host) + Send + 'static,
+    ) -> Result<(), PipelineError> {
+        let host = Arc::clone(&self.host);
+        *host
+            .running
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) += 1;
+        let ended = |host: &Host| {
+            *host
+                .running
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) -= 1;
+            host.running.1.notify_all();
+        };
+        let thread = std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || {
+                // Drivers are foreign code: a panic there must not keep the others waiting.
+                if catch_unwind(AssertUnwindSafe(|| run(&host))).is_err() {
+                    host.fail(PipelineError::Backend(format!(
+                        "thread {} ended in a panic; please report this",
+                        std::thread::current().name().unwrap_or("of a kernel")
+                    )));
+                }
+                if host.failure.get().is_some() {
+                    // The device may still write its memory: it is never released.
+                    std::mem::forget(Arc::clone(&host));
+                }
+                ended(&host);
+            });
+        if let Err(error) = thread {
+            ended(&self.host);
+            return Err(PipelineError::Backend(format!(
+                "cannot start thread {name}: {error}; use fewer workers"
+            )));
+        }
+        Ok(())
+    }
+
+    fn start(&self, feeders: Vec<FeederFactory>) -> Result<(), PipelineError> {
+        let backend = self.host.driver.info().backend;
+        for index in 0..self.host.crews.len() {
+            self.spawn(format!("gm-{backend}-{index}"), move |host| {
+                host.run_crew(&host.crews[index]);
+            })?;
+        }
+        self.spawn(format!("gm-{backend}-watch"), Host::watch)?;
+        for (index, feeder) in feeders.into_iter().enumerate() {
+            self.spawn(format!("gm-feeder-{index}"), move |host| {
+                host.feed(index, feeder)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Device for OnDevice {
+    fn stats(&self) -> KernelStats {
+        let host = &self.host;
+        let aged = &host.ring.control()[control::PRIORITY_STARVATION];
+        let mut stats = KernelStats {
+            launches: host
+                .crews
+                .iter()
+                .map(|crew| u64::from(crew.launches.load(Ordering::Relaxed)))
+                .sum(),
+            aged_claims: u64::from(aged.load(Ordering::Relaxed)),
+            ..KernelStats::default()
+        };
+        for number in 0..host.worker_count() {
+            let word = |word| u64::from(host.worker(number, word).load(Ordering::Acquire));
+            let slots = word(worker::SLOTS);
+            stats.slots += slots;
+            stats.slots_by_worker.push(slots);
+            stats.leases += word(worker::LEASES);
+            stats.faults += word(worker::FAULTS);
+            stats.parked += word(worker::PARKED);
+        }
+        stats
+    }
+
+    fn mirror(&self) {
+        let host = &self.host;
+        let request = host.ring.tails()[tails::MIRROR]
+            .fetch_add(1, Ordering::AcqRel)
+            .wrapping_add(1);
+        let begun = Instant::now();
+        // Whoever left the kernel has mirrored then; one worker that is inside is enough for all. A worker that is busy
+        // answers after its slot.
+        while host.failure.get().is_none() && begun.elapsed() < SILENCE {
+            let answered = (0..host.worker_count()).any(|number| {
+                host.worker(number, worker::MIRRORED)
+                    .load(Ordering::Acquire)
+                    .wrapping_sub(request)
+                    < 1 << 31
+            });
+            if answered
+                || !host
+                    .crews
+                    .iter()
+                    .any(|crew| crew.inside.load(Ordering::Acquire))
+            {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn failure(&self) -> Option<PipelineError> {
+        self.host.failure.get().cloned()
+    }
+
+    fn stop(&mut self) -> Result<(), PipelineError> {
+        let host = &self.host;
+        host.stop();
+        if !std::mem::replace(&mut self.stopped, true) {
+            let left = host.wait_for_end(Instant::now() + LEAVE);
+            if left > 0 {
+                host.fail(PipelineError::Backend(format!(
+                    "{} ({}) did not leave the kernel within {} s of the end; {left} threads are left behind",
+                    host.driver.info().name,
+                    host.driver.info().backend,
+                    LEAVE.as_secs(),
+                )));
+            }
+        }
+        host.failure
+            .get()
+            .map_or(Ok(()), |error| Err(error.clone()))
+    }
+}
+
+impl Drop for OnDevice {
+    fn drop(&mut self) {
+        drop(self.stop());
+    }
+}

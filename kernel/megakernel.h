@@ -1,0 +1,716 @@
+/* The persistent kernel: every group is a worker that polls the ready rings, claims a slot, runs it and completes it, until
+ * its lease is spent. The leader of a group talks to the host; all lanes work on chunks.
+ *
+ * What lies where (the words' numbers are in numbers.h, made from crates/megakernel/src/device/layout.rs):
+ *
+ * - shared: host and device see it. Begins with the launch's parameters. One writer for each word at any moment: the host
+ *   for slots it owns, ready rings, tails, requests and directories; a worker for the slot it has claimed, its completion
+ *   entry, its record area and its own words; whoever holds the lock for control words, observables and the debug log.
+ * - chunks: the chunk buffers, and a state for each. The host writes them before it publishes; the device reads.
+ * - state: device memory. Heads, ages, tickets, counters; the host never looks at it.
+ * - tables: images of jobs and programs. Written by the host before the directory names them. */
+
+typedef struct {
+    gm_u32 go; /* what to do next: GM_GO_... */
+    gm_u32 slot;
+    gm_u32 generation;
+    gm_u32 opcode;
+    gm_u32 tenant;
+    gm_u32 priority;
+    gm_u32 image; /* of the job or program: its place in the tables */
+    gm_u32 args[GM_ARGS_PER_SLOT];
+} gm_claim;
+
+#define GM_GO_AGAIN 0u   /* nothing to run: poll again */
+#define GM_GO_LEAVE 1u   /* the lease is spent */
+#define GM_GO_STREAM 2u  /* all lanes run a stream opcode */
+#define GM_GO_PROGRAM 3u /* all lanes run a program */
+
+/* Why a worker left, for the host's counters. */
+#define GM_LEFT_IDLE 1u
+#define GM_LEFT_SPENT 2u
+#define GM_LEFT_SHUTDOWN 3u
+
+/* What a worker's leader carries from slot to slot. */
+typedef struct {
+    GM_GLOBAL gm_u32 *shared;
+    GM_GLOBAL gm_u32 *state;
+    GM_GLOBAL const gm_u32 *tables;
+    GM_GLOBAL gm_u32 *chunk_states;
+    GM_GLOBAL gm_u32 *slots;
+    GM_GLOBAL gm_u32 *ready;
+    GM_GLOBAL gm_u32 *tails;
+    GM_GLOBAL gm_u32 *entries;
+    GM_GLOBAL gm_u32 *control;
+    GM_GLOBAL gm_u32 *own; /* this worker's words in shared memory */
+    gm_u32 mask;           /* slots - 1 */
+    gm_u32 first;          /* the first worker of this launch */
+    gm_u32 groups;         /* workers of this launch */
+    gm_u32 launch;         /* its number */
+    gm_u32 idle;           /* polls in a row that found nothing */
+    gm_u32 counted;        /* whether this worker is counted as idle */
+    gm_u32 run;            /* slots run in this lease */
+    gm_u32 dirty;          /* whether counters have moved since they were mirrored */
+    gm_u32 beat;
+} gm_worker;
+
+GM_FN void gm_lock(const gm_worker *w)
+{
+    while (!gm_dev_cas(w->state + GM_STATE_LOCK, 0, 1)) {
+    }
+}
+
+GM_FN void gm_unlock(const gm_worker *w) { gm_dev_store_release(w->state + GM_STATE_LOCK, 0); }
+
+/* A sign of life: the host takes a worker that gives none for lost. */
+GM_FN void gm_heartbeat(gm_worker *w)
+{
+    w->beat++;
+    gm_sys_store(w->own + GM_WORKER_BEAT, w->beat);
+}
+
+/* Copies the counters into the control words; the caller holds the lock. */
+GM_FN void gm_mirror(gm_worker *w)
+{
+    gm_u32 i;
+    for (i = 0; i < GM_CONTROL_METRIC_WORDS; i++)
+        gm_sys_store(w->control + GM_CONTROL_METRICS + i, gm_dev_load(w->state + GM_STATE_METRICS + i));
+    for (i = 0; i < GM_CONTROL_TENANT_FAIRNESS_WORDS; i++)
+        gm_sys_store(w->control + GM_CONTROL_TENANT_FAIRNESS + i, gm_dev_load(w->state + GM_STATE_FAIRNESS + i));
+    for (i = 0; i < GM_PRIORITY_COUNT; i++)
+        gm_sys_store(w->control + GM_CONTROL_PRIORITY_FAIRNESS + i, gm_dev_load(w->state + GM_STATE_PRIORITIES + i));
+    gm_sys_store(w->control + GM_CONTROL_PRIORITY_STARVATION, gm_dev_load(w->state + GM_STATE_AGED));
+    gm_sys_store(w->control + GM_CONTROL_EPOCH, gm_dev_load(w->state + GM_STATE_EPOCH));
+    gm_sys_store_release(w->control + GM_CONTROL_DONE_COUNT, gm_dev_load(w->state + GM_STATE_DONE));
+    w->dirty = 0;
+}
+
+/* Mirrors the counters if `now`, or if the host asks for it. */
+GM_FN void gm_serve_mirror(gm_worker *w, int now)
+{
+    gm_u32 request = gm_sys_load_acquire(w->tails + GM_TAILS_MIRROR);
+    if (!now && request == gm_sys_load(w->own + GM_WORKER_MIRRORED))
+        return;
+    gm_lock(w);
+    gm_mirror(w);
+    gm_unlock(w);
+    gm_sys_store_release(w->own + GM_WORKER_MIRRORED, request);
+}
+
+/* ---- Claiming ---- */
+
+GM_FN int gm_waiting(const gm_worker *w, gm_u32 priority)
+{
+    return gm_dev_load(w->state + GM_STATE_HEADS + priority) != gm_sys_load_acquire(w->tails + priority);
+}
+
+/* One ticket of one priority. The entry is read before the ticket is taken: see crates/ring/src/live.rs. */
+GM_FN int gm_take(const gm_worker *w, gm_u32 priority, gm_u32 *entry)
+{
+    GM_GLOBAL gm_u32 *head = w->state + GM_STATE_HEADS + priority;
+    for (;;) {
+        gm_u32 ticket = gm_dev_load_acquire(head);
+        if (ticket == gm_sys_load_acquire(w->tails + priority))
+            return 0;
+        *entry = gm_sys_load(w->ready + (gm_u64)priority * (w->mask + 1) + (ticket & w->mask));
+        if (gm_dev_cas(head, ticket, ticket + 1))
+            return 1;
+    }
+}
+
+GM_FN void gm_read_slot(const gm_worker *w, GM_LOCAL gm_claim *claim)
+{
+    GM_GLOBAL gm_u32 *words = w->slots + (gm_u64)claim->slot * GM_SLOT_WORDS;
+    gm_u32 i;
+    claim->opcode = gm_sys_load(words + GM_OPCODE_WORD);
+    claim->tenant = gm_sys_load(words + GM_TENANT_WORD);
+    claim->priority = gm_sys_load(words + GM_PRIORITY_WORD);
+    for (i = 0; i < GM_ARGS_PER_SLOT; i++)
+        claim->args[i] = gm_sys_load(words + GM_ARG0_WORD + i);
+    gm_sys_store(words + GM_STATUS_WORD, GM_SLOT_CLAIMED);
+}
+
+/* The next slot: by priority, with ageing. */
+GM_FN int gm_take_next(const gm_worker *w, GM_LOCAL gm_claim *claim)
+{
+    gm_u32 aged = GM_PRIORITY_COUNT;
+    gm_u32 entry = 0;
+    gm_u32 i;
+    for (i = 1; i < GM_PRIORITY_COUNT && aged == GM_PRIORITY_COUNT; i++)
+        if (gm_dev_load(w->state + GM_STATE_AGES + i) >= GM_PRIORITY_AGEING_CLAIMS && gm_waiting(w, i))
+            aged = i;
+    for (i = 0; i <= GM_PRIORITY_COUNT; i++) {
+        gm_u32 priority = i == 0 ? aged : i - 1;
+        gm_u32 lower;
+        if (priority == GM_PRIORITY_COUNT || !gm_take(w, priority, &entry))
+            continue;
+        if (i == 0)
+            gm_dev_add(w->state + GM_STATE_AGED, 1);
+        if (priority > 0)
+            gm_dev_store(w->state + GM_STATE_AGES + priority, 0);
+        for (lower = priority + 1; lower < GM_PRIORITY_COUNT; lower++)
+            if (gm_waiting(w, lower))
+                gm_dev_add(w->state + GM_STATE_AGES + lower, 1);
+        claim->slot = entry & w->mask;
+        claim->generation = entry >> 16;
+        gm_dev_store(w->state + GM_STATE_SLOTS + 2 * claim->slot, claim->generation);
+        gm_read_slot(w, claim);
+        return 1;
+    }
+    return 0;
+}
+
+GM_FN GM_GLOBAL gm_u32 *gm_finished(const gm_worker *w, gm_u32 generation)
+{
+    return w->state + GM_STATE_SLOTS + 2 * (w->mask + 1) + (generation & (2 * w->mask + 1));
+}
+
+GM_FN int gm_fence_reached(const gm_worker *w, gm_u32 opcode, gm_u32 slots, gm_u32 generation)
+{
+    return opcode != GM_OP_BATCH_FENCE || gm_dev_load_acquire(gm_finished(w, generation)) >= slots;
+}
+
+GM_FN gm_u32 gm_quota(const gm_worker *w, gm_u32 tenant)
+{
+    return gm_sys_load(w->control + GM_CONTROL_TENANT_QUOTAS + tenant);
+}
+
+/* ---- Parking: a fence that must wait, a tenant over its quota ---- */
+
+GM_FN void gm_park(gm_worker *w, GM_LOCAL gm_claim *claim)
+{
+    gm_sys_store(w->slots + (gm_u64)claim->slot * GM_SLOT_WORDS + GM_STATUS_WORD, GM_SLOT_REQUEUE);
+    gm_sys_store(w->own + GM_WORKER_PARKED, gm_sys_load(w->own + GM_WORKER_PARKED) + 1);
+    gm_dev_store_release(w->state + GM_STATE_SLOTS + 2 * claim->slot + 1, 1);
+    gm_dev_add(w->state + GM_STATE_PARKED, 1);
+}
+
+/* A parked slot that can go on now. Only slots are looked at that are parked, and those hardly ever are many. */
+GM_FN int gm_unpark(const gm_worker *w, GM_LOCAL gm_claim *claim)
+{
+    gm_u32 slot;
+    if (gm_dev_load_acquire(w->state + GM_STATE_PARKED) == 0)
+        return 0;
+    for (slot = 0; slot <= w->mask; slot++) {
+        GM_GLOBAL gm_u32 *parked = w->state + GM_STATE_SLOTS + 2 * slot + 1;
+        GM_GLOBAL gm_u32 *words = w->slots + (gm_u64)slot * GM_SLOT_WORDS;
+        gm_u32 tenant;
+        gm_u32 quota;
+        if (gm_dev_load_acquire(parked) == 0)
+            continue;
+        if (!gm_fence_reached(w, gm_sys_load(words + GM_OPCODE_WORD),
+                              gm_sys_load(words + GM_ARG0_WORD + GM_OP_FENCE_ARG_SLOTS),
+                              gm_sys_load(words + GM_ARG0_WORD + GM_OP_FENCE_ARG_GENERATION)))
+            continue;
+        tenant = gm_sys_load(words + GM_TENANT_WORD);
+        if (tenant >= GM_CONTROL_TENANT_MASK_WORDS)
+            continue;
+        quota = gm_quota(w, tenant);
+        if (quota != 0 && gm_dev_load(w->state + GM_STATE_RUNNING + tenant) >= quota)
+            continue;
+        if (!gm_dev_cas(parked, 1, 0))
+            continue;
+        gm_dev_add(w->state + GM_STATE_PARKED, 0u - 1u);
+        claim->slot = slot;
+        claim->generation = gm_dev_load(w->state + GM_STATE_SLOTS + 2 * slot);
+        gm_read_slot(w, claim);
+        return 1;
+    }
+    return 0;
+}
+
+/* ---- Completing ---- */
+
+GM_FN void gm_clear(GM_LOCAL gm_outcome *out)
+{
+    gm_u32 i;
+    out->fault = GM_FAULT_NONE;
+    out->records = 0;
+    out->flags = 0;
+    for (i = 0; i < 8; i++)
+        out->results[i] = 0;
+}
+
+GM_FN void gm_complete(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL const gm_outcome *out)
+{
+    gm_u32 status = out->fault == GM_FAULT_NONE ? GM_SLOT_DONE : GM_SLOT_FAULT;
+    gm_u32 ticket;
+    GM_GLOBAL gm_u32 *entry;
+    gm_u32 i;
+    /* Counted before the slot is complete: whoever sees it complete sees it counted. */
+    w->dirty = 1;
+    w->run++;
+    gm_dev_add(w->state + GM_STATE_DONE, 1);
+    if (claim->opcode < GM_CONTROL_METRIC_WORDS)
+        gm_dev_add(w->state + GM_STATE_METRICS + claim->opcode, 1);
+    gm_dev_add(w->state + GM_STATE_FAIRNESS + claim->tenant % GM_CONTROL_TENANT_FAIRNESS_WORDS, 1);
+    if (claim->priority < GM_PRIORITY_COUNT)
+        gm_dev_add(w->state + GM_STATE_PRIORITIES + claim->priority, 1);
+    gm_sys_store_release(w->own + GM_WORKER_SLOTS, gm_sys_load(w->own + GM_WORKER_SLOTS) + 1);
+    if (status == GM_SLOT_FAULT)
+        gm_sys_store(w->own + GM_WORKER_FAULTS, gm_sys_load(w->own + GM_WORKER_FAULTS) + 1);
+
+    if (claim->opcode == GM_OP_BATCH_FENCE)
+        gm_dev_store(gm_finished(w, claim->args[GM_OP_FENCE_ARG_GENERATION]), 0);
+    gm_dev_add(gm_finished(w, claim->generation), 1);
+    gm_sys_store_release(w->slots + (gm_u64)claim->slot * GM_SLOT_WORDS + GM_STATUS_WORD, status);
+    ticket = gm_dev_add(w->state + GM_STATE_TICKET, 1);
+    entry = w->entries + (gm_u64)(ticket & w->mask) * GM_COMPLETION_WORDS;
+    gm_sys_store(entry + GM_COMPLETION_SLOT, claim->slot);
+    gm_sys_store(entry + GM_COMPLETION_STATUS, status);
+    gm_sys_store(entry + GM_COMPLETION_FAULT, out->fault);
+    for (i = 0; i < 8; i++)
+        gm_sys_store(entry + GM_COMPLETION_RESULT0 + i, out->results[i]);
+    gm_sys_store(entry + GM_COMPLETION_RECORDS, out->records);
+    gm_sys_store(entry + GM_COMPLETION_FLAGS, out->flags);
+    gm_sys_store_release(entry + GM_COMPLETION_SEQ, ticket + 1);
+}
+
+/* ---- Opcodes that need no chunk: the leader alone ---- */
+
+/* The program that is bound to an opcode: the place of its image in the tables plus one, or 0. *longest is how many bytes
+ * of a chunk its budget allows. Entries never change from one opcode to another while slots are in flight. */
+GM_FN gm_u32 gm_program(const gm_worker *w, gm_u32 opcode, gm_u32 *longest)
+{
+    GM_GLOBAL gm_u32 *directory = w->shared + gm_sys_load(w->shared + GM_LAUNCH_PROGRAMS);
+    gm_u32 i;
+    for (i = 0; i < GM_DIRECTORY_ENTRIES; i++) {
+        GM_GLOBAL gm_u32 *entry = directory + ((opcode + i) % GM_DIRECTORY_ENTRIES) * GM_DIRECTORY_WORDS;
+        gm_u32 key = gm_sys_load_acquire(entry + GM_DIRECTORY_OPCODE);
+        if (key == opcode) {
+            *longest = gm_sys_load(entry + GM_DIRECTORY_LONGEST);
+            return gm_sys_load(entry + GM_DIRECTORY_IMAGE) + 1;
+        }
+        if (key == 0)
+            break;
+    }
+    return 0;
+}
+
+/* The tenant's window of observables. */
+GM_FN GM_GLOBAL gm_u32 *gm_window(const gm_worker *w, gm_u32 tenant, gm_u32 *len)
+{
+    gm_u32 tenants = gm_sys_load(w->shared + GM_LAUNCH_TENANTS);
+    *len = tenant < tenants ? gm_sys_load(w->shared + GM_LAUNCH_OBSERVABLES) / tenants : 0;
+    return w->control + GM_CONTROL_MIN_WORDS + (gm_u64)*len * tenant;
+}
+
+/* Runs a core opcode with `n` argument words at `a`; 0 where it is none. *fault is set where it faults, to BAD_ARGUMENT
+ * where it wants more words. Observables and the debug log are read and written under the lock. */
+GM_FN int gm_core(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 opcode, GM_LOCAL const gm_u32 *a, gm_u32 n,
+                  gm_u32 *result, gm_u32 *fault)
+{
+    gm_u32 len;
+    GM_GLOBAL gm_u32 *window = gm_window(w, claim->tenant, &len);
+    gm_u32 needs = opcode == GM_OP_NOP || opcode == GM_OP_SHUTDOWN                                           ? 0
+                   : opcode == GM_OP_STORE_U32 || opcode == GM_OP_ATOMIC_ADD || opcode == GM_OP_LOAD_U32 ? 2
+                                                                                                           : 3;
+    gm_u32 value = 0;
+    gm_u32 i;
+    *result = 0;
+    if (n < needs) {
+        *fault = GM_FAULT_BAD_ARGUMENT;
+        return opcode <= GM_OP_DFA_STEP;
+    }
+    switch (opcode) {
+    case GM_OP_NOP:
+        return 1;
+    case GM_OP_STORE_U32:
+    case GM_OP_ATOMIC_ADD:
+        if (a[1] >= len) {
+            *fault = GM_FAULT_INDEX_OUT_OF_RANGE;
+            return 1;
+        }
+        gm_lock(w);
+        value = a[0] + (opcode == GM_OP_ATOMIC_ADD ? gm_sys_load(window + a[1]) : 0);
+        gm_sys_store(window + a[1], value);
+        gm_unlock(w);
+        *result = opcode == GM_OP_ATOMIC_ADD ? value : 0;
+        return 1;
+    case GM_OP_LOAD_U32:
+        if (a[1] >= len || (a[0] >= GM_CONTROL_MIN_WORDS && a[0] - GM_CONTROL_MIN_WORDS >= len)) {
+            *fault = GM_FAULT_INDEX_OUT_OF_RANGE;
+            return 1;
+        }
+        gm_lock(w);
+        value = gm_sys_load(a[0] < GM_CONTROL_MIN_WORDS ? w->control + a[0] : window + (a[0] - GM_CONTROL_MIN_WORDS));
+        gm_sys_store(window + a[1], value);
+        gm_unlock(w);
+        *result = value;
+        return 1;
+    case GM_OP_COMPARE_SWAP:
+        if (a[0] >= len) {
+            *fault = GM_FAULT_INDEX_OUT_OF_RANGE;
+            return 1;
+        }
+        gm_lock(w);
+        value = gm_sys_load(window + a[0]);
+        if (value == a[1])
+            gm_sys_store(window + a[0], a[2]);
+        gm_unlock(w);
+        *result = value;
+        return 1;
+    case GM_OP_MEMCPY:
+        if (a[0] > len || a[1] > len || a[2] > len - a[0] || a[2] > len - a[1]) {
+            *fault = GM_FAULT_INDEX_OUT_OF_RANGE;
+            return 1;
+        }
+        gm_lock(w);
+        for (i = 0; i < a[2]; i++) {
+            gm_u32 at = a[1] <= a[0] ? i : a[2] - 1 - i;
+            gm_sys_store(window + a[1] + at, gm_sys_load(window + a[0] + at));
+        }
+        gm_unlock(w);
+        return 1;
+    case GM_OP_DFA_STEP: {
+        gm_u32 longest;
+        gm_u32 image = 0;
+        int found = 0;
+        if (a[2] < (1u << GM_OP_TENANT_SHIFT))
+            image = gm_program(w, GM_OP_TENANT_BASE + (claim->tenant << GM_OP_TENANT_SHIFT) + a[2], &longest);
+        if (image == 0) {
+            *fault = GM_FAULT_NO_SUCH_PROGRAM;
+            return 1;
+        }
+        value = gm_vir0_table_word(w->tables + (image - 1), (gm_u64)a[0] * 256 + a[1], &found);
+        if (a[1] >= 256 || !found)
+            *fault = GM_FAULT_INDEX_OUT_OF_RANGE;
+        else
+            *result = value;
+        return 1;
+    }
+    case GM_OP_PRINTF: {
+        GM_GLOBAL gm_u32 *log = w->shared + gm_sys_load(w->shared + GM_LAUNCH_DEBUG);
+        gm_u32 records = gm_sys_load(w->shared + GM_LAUNCH_DEBUG_RECORDS);
+        gm_u32 cursor;
+        gm_lock(w);
+        cursor = gm_sys_load(log);
+        if (cursor < records) {
+            GM_GLOBAL gm_u32 *record = log + 1 + (gm_u64)cursor * GM_DEBUG_RECORD_WORDS;
+            gm_sys_store(record, a[0]);
+            gm_sys_store(record + 1, a[1]);
+            gm_sys_store(record + 2, a[2]);
+            gm_sys_store(record + 3, claim->slot);
+        }
+        if (cursor != 0xFFFFFFFFu)
+            gm_sys_store_release(log, cursor + 1);
+        gm_unlock(w);
+        return 1;
+    }
+    case GM_OP_SHUTDOWN:
+        gm_sys_store_release(w->control + GM_CONTROL_SHUTDOWN, 1);
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* Byte `at` of a packed slot's payload. */
+GM_FN gm_u32 gm_packed_byte(GM_LOCAL const gm_claim *claim, gm_u32 at)
+{
+    return claim->args[at / 4] >> (at % 4 * 8) & 0xFF;
+}
+
+/* The inner operations of a packed slot, checked as a whole and run in order; the first that faults faults the slot. The
+ * layout is that of crates/protocol/src/packed.rs. */
+GM_FN void gm_packed(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL gm_outcome *out)
+{
+    gm_u32 ops = gm_packed_byte(claim, 0);
+    gm_u32 total = gm_packed_byte(claim, 1);
+    gm_u32 prefix = (2 + 2 * ops + 3) / 4;
+    gm_u32 before = 0;
+    gm_u32 result = 0;
+    gm_u32 i;
+    out->fault = GM_FAULT_BAD_PACKED_SLOT;
+    if (ops == 0 || ops > 23 || prefix + total > GM_ARGS_PER_SLOT)
+        return;
+    for (i = 0; i < ops; i++) {
+        gm_u32 offset = gm_packed_byte(claim, 3 + 2 * i);
+        if (gm_packed_byte(claim, 2 + 2 * i) == GM_OP_BATCH_FENCE || offset < before || offset > total ||
+            (i == 0 && offset != 0))
+            return;
+        before = offset;
+    }
+    for (i = 2 + 2 * ops; i < 4 * prefix; i++)
+        if (gm_packed_byte(claim, i) != 0)
+            return;
+    for (i = 0; i < ops; i++) {
+        gm_u32 offset = gm_packed_byte(claim, 3 + 2 * i);
+        gm_u32 end = i + 1 < ops ? gm_packed_byte(claim, 5 + 2 * i) : total;
+        gm_u32 fault = GM_FAULT_NONE;
+        if (!gm_core(w, claim, gm_packed_byte(claim, 2 + 2 * i), claim->args + prefix + offset, end - offset, &result,
+                     &fault))
+            return;
+        if (fault != GM_FAULT_NONE) {
+            if (fault != GM_FAULT_BAD_ARGUMENT)
+                out->fault = fault;
+            return;
+        }
+    }
+    out->fault = GM_FAULT_NONE;
+    out->results[0] = result;
+}
+
+/* ---- What a claimed slot asks for ---- */
+
+GM_FN int gm_chunk_is_lent(const gm_worker *w, gm_u32 chunk)
+{
+    return chunk < gm_sys_load(w->shared + GM_LAUNCH_CHUNKS) &&
+           gm_sys_load_acquire(w->chunk_states + chunk) == GM_CHUNK_LENT;
+}
+
+/* Runs what the leader can run alone and says GM_GO_AGAIN; else prepares what all lanes run together. */
+GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
+{
+    gm_u32 opcode = claim->opcode;
+    gm_u32 result = 0;
+    gm_u32 fault = GM_FAULT_NONE;
+    if (opcode == GM_OP_BATCH_FENCE) {
+        out->results[0] = gm_dev_add(w->state + GM_STATE_EPOCH, 1) + 1;
+        return GM_GO_AGAIN;
+    }
+    if (opcode == GM_OP_PACKED_SLOT) {
+        gm_packed(w, claim, out);
+        return GM_GO_AGAIN;
+    }
+    if (gm_core(w, claim, opcode, claim->args, GM_ARGS_PER_SLOT, &result, &fault)) {
+        out->results[0] = result;
+        out->fault = fault;
+        return GM_GO_AGAIN;
+    }
+    if (opcode >= GM_OP_TENANT_BASE && !(opcode & GM_OP_RESERVED_BIT)) {
+        gm_u32 longest = 0;
+        if ((opcode - GM_OP_TENANT_BASE) >> GM_OP_TENANT_SHIFT != claim->tenant) {
+            out->fault = GM_FAULT_FOREIGN_OPCODE;
+            return GM_GO_AGAIN;
+        }
+        claim->image = gm_program(w, opcode, &longest);
+        if (claim->image == 0)
+            out->fault = GM_FAULT_NO_SUCH_PROGRAM;
+        else if (claim->args[GM_PROGRAM_ARG_LEN] > longest)
+            out->fault = GM_FAULT_OVER_BUDGET;
+        else if (!gm_chunk_is_lent(w, claim->args[GM_PROGRAM_ARG_CHUNK_AFTER] & GM_PROGRAM_MAX_CHUNK_INDEX))
+            out->fault = GM_FAULT_CHUNK_NOT_LENT;
+        else {
+            claim->image--;
+            return GM_GO_PROGRAM;
+        }
+        return GM_GO_AGAIN;
+    }
+    {
+        GM_GLOBAL const gm_u32 *jobs = w->tables + gm_sys_load(w->shared + GM_LAUNCH_JOBS);
+        gm_u32 count = jobs[0];
+        gm_u32 job = claim->args[GM_STREAM_ARG_JOB];
+        gm_u32 i;
+        if (job < count && w->tables[jobs[1 + job]] == opcode) {
+            claim->image = jobs[1 + job];
+            if (gm_chunk_is_lent(w, claim->args[GM_STREAM_ARG_CHUNK]))
+                return GM_GO_STREAM;
+            out->fault = GM_FAULT_CHUNK_NOT_LENT;
+            return GM_GO_AGAIN;
+        }
+        out->fault = opcode >= GM_OP_STREAM_FIRST && opcode <= GM_OP_STREAM_LAST ? GM_FAULT_NO_SUCH_JOB
+                                                                                 : GM_FAULT_UNKNOWN_OPCODE;
+        for (i = 0; i < count; i++)
+            if (w->tables[jobs[1 + i]] == opcode)
+                out->fault = GM_FAULT_NO_SUCH_JOB;
+    }
+    return GM_GO_AGAIN;
+}
+
+/* Admits a claimed slot: tenant, quota, fence. What is refused or parked is dealt with here. */
+GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 *bound)
+{
+    gm_u32 tenant = claim->tenant;
+    gm_u32 quota;
+    *bound = 0;
+    gm_clear(out);
+    if (tenant >= GM_CONTROL_TENANT_MASK_WORDS)
+        out->fault = GM_FAULT_BAD_TENANT;
+    else if (gm_sys_load(w->control + GM_CONTROL_TENANT_MASKS + tenant) == 0)
+        out->fault = GM_FAULT_TENANT_MASKED;
+    else if ((quota = gm_quota(w, tenant)) == 0)
+        out->fault = GM_FAULT_QUOTA;
+    else if (!gm_fence_reached(w, claim->opcode, claim->args[GM_OP_FENCE_ARG_SLOTS],
+                               claim->args[GM_OP_FENCE_ARG_GENERATION])) {
+        gm_park(w, claim);
+        return GM_GO_AGAIN;
+    } else {
+        gm_u32 go;
+        /* A quota of at least all slots binds nothing. */
+        if (quota <= w->mask) {
+            if (gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 1) >= quota) {
+                gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 0u - 1u);
+                gm_park(w, claim);
+                return GM_GO_AGAIN;
+            }
+            *bound = 1;
+        }
+        go = gm_prepare(w, claim, out);
+        if (go != GM_GO_AGAIN)
+            return go;
+        if (*bound)
+            gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 0u - 1u);
+    }
+    gm_complete(w, claim, out);
+    return GM_GO_AGAIN;
+}
+
+/* The kernel ends: parked slots will never go on. */
+GM_FN void gm_drop_parked(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
+{
+    gm_u32 slot;
+    for (slot = 0; slot <= w->mask && gm_dev_load_acquire(w->state + GM_STATE_PARKED) != 0; slot++) {
+        GM_GLOBAL gm_u32 *parked = w->state + GM_STATE_SLOTS + 2 * slot + 1;
+        if (gm_dev_load_acquire(parked) == 0 || !gm_dev_cas(parked, 1, 0))
+            continue;
+        gm_dev_add(w->state + GM_STATE_PARKED, 0u - 1u);
+        claim->slot = slot;
+        claim->generation = gm_dev_load(w->state + GM_STATE_SLOTS + 2 * slot);
+        gm_read_slot(w, claim);
+        gm_clear(out);
+        out->fault = GM_FAULT_WORKER_PANICKED;
+        gm_complete(w, claim, out);
+    }
+}
+
+/* Nothing to claim: whether to poll on. The workers of one launch leave together, as none of them can come back before
+ * the last has left. */
+GM_FN gm_u32 gm_idle(gm_worker *w)
+{
+    GM_GLOBAL gm_u32 *count = w->state + GM_STATE_IDLE + 2 * w->first;
+    gm_u32 polls = gm_sys_load(w->shared + GM_LAUNCH_IDLE_POLLS);
+    w->idle++;
+    if (w->idle < polls)
+        return GM_GO_AGAIN;
+    if (!w->counted) {
+        w->counted = 1;
+        if (gm_dev_add(count, 1) + 1 == w->groups)
+            gm_dev_store_release(count + 1, w->launch);
+    }
+    return gm_dev_load_acquire(count + 1) == w->launch || w->idle / 64 >= polls ? GM_GO_LEAVE : GM_GO_AGAIN;
+}
+
+/* The leader's turn: one slot, or the decision to leave. */
+GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 *bound, gm_u32 *left)
+{
+    if (gm_sys_load_acquire(w->control + GM_CONTROL_SHUTDOWN) != 0) {
+        gm_drop_parked(w, claim, out);
+        *left = GM_LEFT_SHUTDOWN;
+        return GM_GO_LEAVE;
+    }
+    if (w->run >= gm_sys_load(w->shared + GM_LAUNCH_LEASE_SLOTS)) {
+        *left = GM_LEFT_SPENT;
+        return GM_GO_LEAVE;
+    }
+    if (gm_unpark(w, claim) || gm_take_next(w, claim)) {
+        w->idle = 0;
+        if (w->counted) {
+            w->counted = 0;
+            gm_dev_add(w->state + GM_STATE_IDLE + 2 * w->first, 0u - 1u);
+        }
+        gm_heartbeat(w);
+        if (w->run % 256 == 255)
+            gm_serve_mirror(w, 1);
+        return gm_admit(w, claim, out, bound);
+    }
+    gm_serve_mirror(w, w->dirty && w->idle == 16);
+    if (w->idle % 64 == 0)
+        gm_heartbeat(w);
+    *left = GM_LEFT_IDLE;
+    return gm_idle(w);
+}
+
+/* A worker, from launch to leave. `scratch`, `claim` and `out` are the group's local memory. */
+GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_GLOBAL gm_u32 *chunk_states,
+                   GM_GLOBAL gm_u32 *state, GM_GLOBAL const gm_u32 *tables, gm_u32 first, gm_u32 groups, gm_u32 launch,
+                   GM_LOCAL gm_u32 *scratch, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
+{
+    gm_worker w;
+    gm_u32 number = first + gm_group_id();
+    gm_u32 slots = gm_sys_load(shared + GM_LAUNCH_SLOTS);
+    gm_u32 area_words = gm_sys_load(shared + GM_LAUNCH_RECORD_WORDS);
+    GM_GLOBAL gm_u32 *records = shared + gm_sys_load(shared + GM_LAUNCH_RECORDS);
+    GM_GLOBAL gm_u32 *work = state + GM_STATE_SLOTS + 4 * slots + (gm_u64)number * area_words;
+    gm_u32 capacity = gm_sys_load(shared + GM_LAUNCH_CHUNK_BYTES);
+    gm_u32 stride = gm_sys_load(shared + GM_LAUNCH_CHUNK_STRIDE);
+    gm_u32 bound = 0;
+    gm_u32 left = 0;
+    gm_u32 go;
+    w.shared = shared;
+    w.state = state;
+    w.tables = tables;
+    w.chunk_states = chunk_states;
+    w.slots = shared + gm_sys_load(shared + GM_LAUNCH_SLOT_WORDS);
+    w.ready = shared + gm_sys_load(shared + GM_LAUNCH_READY);
+    w.tails = shared + gm_sys_load(shared + GM_LAUNCH_TAILS);
+    w.entries = shared + gm_sys_load(shared + GM_LAUNCH_ENTRIES);
+    w.control = shared + gm_sys_load(shared + GM_LAUNCH_CONTROL);
+    w.own = shared + gm_sys_load(shared + GM_LAUNCH_WORKERS) + number * GM_WORKER_WORDS;
+    w.mask = slots - 1;
+    w.first = first;
+    w.groups = groups;
+    w.launch = launch;
+    w.idle = 0;
+    w.counted = 0;
+    w.run = 0;
+    w.dirty = 0;
+    w.beat = gm_sys_load(w.own + GM_WORKER_BEAT);
+    for (;;) {
+        if (gm_leader())
+            claim->go = gm_turn(&w, claim, out, &bound, &left);
+        gm_barrier();
+        go = claim->go;
+        if (go == GM_GO_LEAVE)
+            break;
+        if (go == GM_GO_STREAM) {
+            gm_u32 chunk = claim->args[GM_STREAM_ARG_CHUNK];
+            gm_stream_run(tables + claim->image, chunks + (gm_u64)chunk * stride, capacity, claim->args,
+                          records + (gm_u64)claim->slot * area_words, area_words, work, scratch, out);
+        } else if (go == GM_GO_PROGRAM) {
+            gm_u32 chunk = claim->args[GM_PROGRAM_ARG_CHUNK_AFTER] & GM_PROGRAM_MAX_CHUNK_INDEX;
+            gm_vir0_run(tables + claim->image, chunks + (gm_u64)chunk * stride, capacity, claim->args,
+                        records + (gm_u64)claim->slot * area_words, area_words, work, scratch, out);
+        }
+        if (go != GM_GO_AGAIN && gm_leader()) {
+            if (bound)
+                gm_dev_add(w.state + GM_STATE_RUNNING + claim->tenant, 0u - 1u);
+            gm_complete(&w, claim, out);
+        }
+        gm_barrier();
+    }
+    if (gm_leader()) {
+        if (w.counted)
+            gm_dev_add(w.state + GM_STATE_IDLE + 2 * first, 0u - 1u);
+        gm_lock(&w);
+        gm_mirror(&w);
+        gm_unlock(&w);
+        gm_sys_store(w.own + GM_WORKER_LEFT, left);
+        gm_sys_store_release(w.own + GM_WORKER_LEASES, gm_sys_load(w.own + GM_WORKER_LEASES) + 1);
+    }
+}
+
+#define GM_GROUP_WORDS (GM_LOCAL_WORDS + 64) /* local memory of a group: scratch, then the claim and its outcome */
+
+/* A launch with number 0 leaves at once: it lets a driver compile the kernel. */
+#define GM_ENTER(group)                                                                                                  \
+    if (launch != 0)                                                                                                     \
+        gm_work(shared, chunks, chunk_states, state, tables, first, groups, launch, (group),                            \
+                (GM_LOCAL gm_claim *)((group) + GM_LOCAL_WORDS), (GM_LOCAL gm_outcome *)((group) + GM_LOCAL_WORDS + 32))
+
+#if defined(__OPENCL_VERSION__)
+/* Local memory is an argument: PoCL 3.1 makes nonsense of structures that a kernel declares as local. */
+__kernel void gristmill(__global gm_u32 *shared, __global const gm_u8 *chunks, __global gm_u32 *chunk_states,
+                        __global gm_u32 *state, __global const gm_u32 *tables, gm_u32 first, gm_u32 groups,
+                        gm_u32 launch, __local gm_u32 *group)
+{
+    GM_ENTER(group);
+}
+#elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
+extern "C" __global__ void gristmill(gm_u32 *shared, const gm_u8 *chunks, gm_u32 *chunk_states, gm_u32 *state,
+                                     const gm_u32 *tables, gm_u32 first, gm_u32 groups, gm_u32 launch)
+{
+    __shared__ gm_u32 group[GM_GROUP_WORDS];
+    GM_ENTER(group);
+}
+#endif

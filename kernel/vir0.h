@@ -1,0 +1,3 @@
+GM_FN void gm_vir0_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chunk, gm_u32 capacity, GM_LOCAL const gm_u32 *args,
+  GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work, GM_LOCAL gm_u32 *scratch, GM_LOCAL gm_outcome *out) { gm_barrier(); }
+GM_FN gm_u32 gm_vir0_table_word(GM_GLOBAL const gm_u32 *image, gm_u64 index, int *found) { *found = 0; return 0; }
