@@ -74,7 +74,7 @@ struct Expected {
 // Shared memory, laid out as the launch parameters at its begin say.
 class Shared {
   public:
-    Shared() : words(GM_LAUNCH_WORDS)
+    Shared() : words(GM_LAUNCH_WORKERS + 1)
     {
         set(GM_LAUNCH_SLOTS, SLOTS);
         set(GM_LAUNCH_RECORD_WORDS, RECORD_WORDS);
@@ -88,7 +88,7 @@ class Shared {
         set(GM_LAUNCH_LEASE_SLOTS, 40);
         part(GM_LAUNCH_SLOT_WORDS, SLOTS * GM_SLOT_WORDS);
         part(GM_LAUNCH_READY, SLOTS * GM_PRIORITY_COUNT);
-        part(GM_LAUNCH_TAILS, GM_TAILS_WORDS);
+        part(GM_LAUNCH_TAILS, GM_TAILS_MIRROR + 1);
         part(GM_LAUNCH_ENTRIES, SLOTS * GM_COMPLETION_WORDS);
         part(GM_LAUNCH_CONTROL, GM_CONTROL_MIN_WORDS + OBSERVABLES);
         part(GM_LAUNCH_DEBUG, 1 + DEBUG_RECORDS * GM_DEBUG_RECORD_WORDS);

@@ -7,8 +7,8 @@
 mod driver;
 
 use super::{Backend, FeederFactory, KernelConfig};
-use crate::device::driver::Driver;
-use crate::device::{host, DeviceInfo};
+use crate::device::driver::{choose, Driver};
+use crate::device::{host, DeviceInfo, Found};
 use crate::{Kernel, StreamJob};
 use driver::OpenClDriver;
 use gristmill_protocol::PipelineError;
@@ -18,17 +18,6 @@ use std::sync::Arc;
 /// What to install where nothing is found.
 const INSTALL: &str = "install a driver and its loader (Debian: pocl-opencl-icd for the processor, intel-opencl-icd or \
                        mesa-opencl-icd for GPUs)";
-
-/// An OpenCL device that was found.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// What it is.
-    pub info: DeviceInfo,
-    /// Whether it is a GPU.
-    pub gpu: bool,
-    /// Why it cannot run the kernel, if so.
-    pub refused: Option<String>,
-}
 
 /// How groups of the kernel are shaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,27 +58,13 @@ impl OpenClBackend {
     pub fn with_shape(device: Option<usize>, shape: Option<Shape>) -> Result<Self, PipelineError> {
         let candidates = driver::devices()?;
         let found: Vec<Found> = candidates.iter().map(driver::Candidate::found).collect();
-        let number = match device {
-            Some(number) => number,
-            None => (0..found.len())
-                .filter(|number| found[*number].refused.is_none())
-                .min_by_key(|number| !found[*number].gpu)
-                .unwrap_or(0),
-        };
-        let (Some(candidate), Some(found)) = (candidates.get(number), found.get(number)) else {
-            return Err(PipelineError::Backend(format!(
-                "there is no OpenCL device {number}: there are {}; see `gristmill doctor`",
-                candidates.len()
-            )));
-        };
-        if let Some(reason) = &found.refused {
-            return Err(PipelineError::Backend(format!(
-                "OpenCL device {number} ({}) cannot run the kernel: {reason}",
-                found.info.name
-            )));
-        }
+        let number = choose("OpenCL", &found, device)?;
         Ok(Self {
-            driver: Arc::new(OpenClDriver::new(candidate, found, shape)?),
+            driver: Arc::new(OpenClDriver::new(
+                &candidates[number],
+                &found[number],
+                shape,
+            )?),
         })
     }
 
