@@ -202,10 +202,9 @@ GM_FN int gm_unpark(const gm_worker *w, GM_LOCAL gm_claim *claim)
                               gm_sys_load(words + GM_ARG0_WORD + GM_OP_FENCE_ARG_SLOTS),
                               gm_sys_load(words + GM_ARG0_WORD + GM_OP_FENCE_ARG_GENERATION)))
             continue;
+        /* A slot that is to be refused waits for no room. */
         tenant = gm_sys_load(words + GM_TENANT_WORD);
-        if (tenant >= GM_CONTROL_TENANT_MASK_WORDS)
-            continue;
-        quota = gm_quota(w, tenant);
+        quota = tenant < GM_CONTROL_TENANT_MASK_WORDS ? gm_quota(w, tenant) : 0;
         if (quota != 0 && gm_dev_load(w->state + GM_STATE_RUNNING + tenant) >= quota)
             continue;
         if (!gm_dev_cas(parked, 1, 0))
@@ -250,9 +249,6 @@ GM_FN void gm_complete(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL co
     if (status == GM_SLOT_FAULT)
         gm_sys_store(w->own + GM_WORKER_FAULTS, gm_sys_load(w->own + GM_WORKER_FAULTS) + 1);
 
-    if (claim->opcode == GM_OP_BATCH_FENCE)
-        gm_dev_store(gm_finished(w, claim->args[GM_OP_FENCE_ARG_GENERATION]), 0);
-    gm_dev_add(gm_finished(w, claim->generation), 1);
     gm_sys_store_release(w->slots + (gm_u64)claim->slot * GM_SLOT_WORDS + GM_STATUS_WORD, status);
     ticket = gm_dev_add(w->state + GM_STATE_TICKET, 1);
     entry = w->entries + (gm_u64)(ticket & w->mask) * GM_COMPLETION_WORDS;
@@ -264,6 +260,10 @@ GM_FN void gm_complete(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL co
     gm_sys_store(entry + GM_COMPLETION_RECORDS, out->records);
     gm_sys_store(entry + GM_COMPLETION_FLAGS, out->flags);
     gm_sys_store_release(entry + GM_COMPLETION_SEQ, ticket + 1);
+    if (claim->opcode == GM_OP_BATCH_FENCE)
+        gm_dev_store(gm_finished(w, claim->args[GM_OP_FENCE_ARG_GENERATION]), 0);
+    /* After the ticket: a fence that waited for this slot then takes a later one, and the host sees it later. */
+    gm_dev_add(gm_finished(w, claim->generation), 1);
 }
 
 /* ---- Opcodes that need no chunk: the leader alone ---- */
@@ -525,17 +525,19 @@ GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcom
     gm_u32 quota;
     *bound = 0;
     gm_clear(out);
+    /* Before anything refuses it: the fence behind this one counts on it having waited. */
+    if (!gm_fence_reached(w, claim->opcode, claim->args[GM_OP_FENCE_ARG_SLOTS],
+                          claim->args[GM_OP_FENCE_ARG_GENERATION])) {
+        gm_park(w, claim);
+        return GM_GO_AGAIN;
+    }
     if (tenant >= GM_CONTROL_TENANT_MASK_WORDS)
         out->fault = GM_FAULT_BAD_TENANT;
     else if (gm_sys_load(w->control + GM_CONTROL_TENANT_MASKS + tenant) == 0)
         out->fault = GM_FAULT_TENANT_MASKED;
     else if ((quota = gm_quota(w, tenant)) == 0)
         out->fault = GM_FAULT_QUOTA;
-    else if (!gm_fence_reached(w, claim->opcode, claim->args[GM_OP_FENCE_ARG_SLOTS],
-                               claim->args[GM_OP_FENCE_ARG_GENERATION])) {
-        gm_park(w, claim);
-        return GM_GO_AGAIN;
-    } else {
+    else {
         gm_u32 go;
         /* A quota of at least all slots binds nothing. */
         if (quota <= w->mask) {

@@ -26,6 +26,7 @@ pub mod cli;
 pub mod jobs;
 pub mod mill;
 pub mod program;
+pub mod replay;
 pub mod source;
 
 pub use gristmill_ingest as uring;

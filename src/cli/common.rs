@@ -3,6 +3,7 @@
 use super::progress::{Estimate, Shown};
 use super::report;
 use crate::jobs::Job;
+use crate::megakernel::backend::{self, BackendName, Opened};
 use crate::mill::{Control, Mill, RunReport};
 use crate::source::{FileList, Source, Stdin, Tree};
 use crate::uring::reader::ReadPathChoice;
@@ -124,9 +125,8 @@ pub struct EngineArgs {
     )]
     pub workers: usize,
 
-    /// Where the kernel runs. This build has one back end, `cpu`; `auto` takes the best there is.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    pub backend: BackendChoice,
+    #[command(flatten)]
+    pub backend: BackendArgs,
 
     /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), or `auto`: io_uring, and pread where it
     /// is refused.
@@ -146,13 +146,44 @@ pub struct EngineArgs {
     pub direct: bool,
 }
 
+/// Where the kernel runs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BackendArgs {
+    /// Where the kernel runs: `cpu` (threads), `opencl`, or `auto`: an OpenCL GPU if there is one, else threads. See
+    /// `gristmill doctor`.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    backend: BackendChoice,
+
+    /// The device of --backend opencl, by its number in `gristmill doctor`. Without it the first that can run the
+    /// kernel, GPUs first.
+    #[arg(long, value_name = "N")]
+    device: Option<usize>,
+}
+
 /// Back ends by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum BackendChoice {
+enum BackendChoice {
     /// The best there is.
     Auto,
     /// Worker threads.
     Cpu,
+    /// An OpenCL device.
+    Opencl,
+}
+
+impl BackendArgs {
+    /// The back end that was asked for.
+    ///
+    /// # Errors
+    /// Where it is not to be had, in words.
+    pub fn open(&self) -> Result<Opened, String> {
+        let name = match self.backend {
+            BackendChoice::Auto => BackendName::Auto,
+            BackendChoice::Cpu => BackendName::Cpu,
+            BackendChoice::Opencl => BackendName::OpenCl,
+        };
+        backend::open(name, self.device).map_err(|error| error.to_string())
+    }
 }
 
 /// Read paths by name.
@@ -172,9 +203,8 @@ impl EngineArgs {
     /// # Errors
     /// A value out of range, in words.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
-        // Both choices name the same back end while there is one.
-        let (BackendChoice::Auto | BackendChoice::Cpu) = self.backend;
         Mill::builder()
+            .backend(self.backend.open()?)
             .workers(self.workers)
             .chunk_bytes(self.chunk_size)
             .depth(self.depth)
@@ -205,7 +235,7 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "not a size; write a number of bytes, such as 262144 or 256K".into())
 }
 
-/// Whether a progress display is wanted.
+/// What a run tells beside its rows.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReportArgs {
     /// End with the path that was taken, on standard error: back end, read path, bytes by path, queue depth, time by
@@ -216,6 +246,13 @@ pub struct ReportArgs {
     /// Show no progress. It is shown on a terminal only, and only when a run takes more than a second.
     #[arg(long)]
     pub no_progress: bool,
+
+    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is written over;
+    /// let it lie outside of what is read. A slot, which is a chunk of a file, takes 152 bytes, the file's path, and
+    /// its results: 1,024 bytes for `stats`, 8 for each record of `scan` and `run` and each accumulator. Standard input
+    /// and FIFOs, which cannot be read again, are kept in it whole.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// How a command ended, short of its own answer.
@@ -306,6 +343,15 @@ pub fn run<J: Job + 'static>(
     let control = control.on_error(move |error| {
         told.aside(|| complain(&report::file_error(error)));
     });
+    let control = match &args.record {
+        Some(path) => control.record(File::create(path).map_err(|error| {
+            format!(
+                "{}: {error}; record to a file that can be written",
+                path.display()
+            )
+        })?),
+        None => control,
+    };
     let mut output = shown.writer(output);
     let result = mill.run(source, job, &mut output, &control);
     shown.finish();
@@ -322,11 +368,15 @@ pub fn run<J: Job + 'static>(
             ));
         }
     }
+    if let Err(error) = &report.record {
+        failed = true;
+        complain(&error.to_string());
+    }
     if args.stats {
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(report::text(&report).as_bytes());
     }
-    let interrupted = report.stopped && report.output.is_ok();
+    let interrupted = report.stopped && report.output.is_ok() && report.record.is_ok();
     if interrupted {
         complain("interrupted: what was done so far is above");
     }

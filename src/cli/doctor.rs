@@ -1,10 +1,12 @@
 //! `gristmill doctor`: what this machine can do, why not, and the step that would change it.
 
 use super::print;
+use crate::megakernel::backend::opencl::{Found, OpenClBackend};
 use crate::megakernel::vir0::vector::Level;
 use crate::uring::{probe, UringProbe};
 use gristmill_protocol::PipelineError;
 use serde_json::{json, Value};
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -20,7 +22,7 @@ pub struct DoctorArgs {
 struct Finding {
     /// `read path`, `back end`, `feature`.
     kind: &'static str,
-    name: &'static str,
+    name: Cow<'static, str>,
     works: bool,
     /// What was seen.
     why: String,
@@ -126,7 +128,7 @@ fn setup(probe: &UringProbe) -> String {
 fn missing(kind: &'static str, name: &'static str, instead: &str) -> Finding {
     Finding {
         kind,
-        name,
+        name: name.into(),
         works: false,
         why: "not in this build".into(),
         step: Some(format!(
@@ -140,7 +142,7 @@ fn vector_unit(name: &'static str, level: Level) -> Finding {
     let (works, best) = (level.is_available(), Level::best());
     Finding {
         kind: "vector unit",
-        name,
+        name: name.into(),
         works,
         why: match (works, best == level) {
             (true, true) => "VIR0 programs run on it".into(),
@@ -161,10 +163,10 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         None if ring => "works".into(),
         None => "needs io_uring".into(),
     };
-    vec![
+    let mut findings = vec![
         Finding {
             kind: "read path",
-            name: "RegisteredMappedRead",
+            name: "RegisteredMappedRead".into(),
             works: ring,
             why: match &probe.refusal {
                 None => setup(probe),
@@ -181,7 +183,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         },
         Finding {
             kind: "read path",
-            name: "PositionedRead",
+            name: "PositionedRead".into(),
             works: true,
             why: "pread works everywhere; taken where io_uring is refused".into(),
             step: None,
@@ -190,7 +192,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         missing("read path", "PeerRead", HOST_PATHS),
         Finding {
             kind: "feature",
-            name: "registered buffers",
+            name: "registered buffers".into(),
             works: probe.has_registered_buffers(),
             why: refused(&probe.registered_buffers_refusal),
             step: (ring && !probe.has_registered_buffers()).then(|| {
@@ -199,7 +201,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         },
         Finding {
             kind: "feature",
-            name: "registered files",
+            name: "registered files".into(),
             works: probe.has_registered_files(),
             why: refused(&probe.registered_files_refusal),
             step: None,
@@ -208,14 +210,52 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         vector_unit("avx2", Level::Avx2),
         Finding {
             kind: "back end",
-            name: "cpu",
+            name: "cpu".into(),
             works: true,
             why: "worker threads, always there".into(),
             step: None,
         },
-        missing("back end", "opencl", "cpu"),
-        missing("back end", "cuda", "cpu"),
-    ]
+    ];
+    findings.extend(opencl(OpenClBackend::devices()));
+    findings.push(missing("back end", "cuda", "cpu"));
+    findings
+}
+
+/// The OpenCL devices, by the numbers that `--device` takes.
+fn opencl(found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
+    let devices = match found {
+        Ok(devices) => devices,
+        Err(error) => {
+            return vec![Finding {
+                kind: "back end",
+                name: "opencl".into(),
+                works: false,
+                why: error.to_string(),
+                step: Some(
+                    "install an OpenCL driver and its loader, such as Debian's pocl-opencl-icd, then run this again".into(),
+                ),
+            }]
+        }
+    };
+    let finding = |(number, found): (usize, &Found)| Finding {
+        kind: "back end",
+        name: format!("opencl, device {number}").into(),
+        works: found.refused.is_none(),
+        why: format!(
+            "{}, {}: {}{}{}",
+            found.info.name,
+            found.info.driver,
+            found.info.details,
+            if found.gpu { ", a GPU" } else { "" },
+            match &found.refused {
+                Some(reason) => format!("; {reason}"),
+                None => String::new(),
+            }
+        ),
+        step: (found.refused.is_some())
+            .then(|| "a newer driver, if there is one; or another device".into()),
+    };
+    devices.iter().enumerate().map(finding).collect()
 }
 
 /// What reads the files that a path into a device's memory would.

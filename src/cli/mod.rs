@@ -7,6 +7,7 @@ mod digest;
 mod doctor;
 mod program;
 mod progress;
+mod replay;
 mod report;
 mod run;
 mod scan;
@@ -18,8 +19,8 @@ use std::process::ExitCode;
 
 /// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in memory.
 ///
-/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check and run --check,
-/// or is refused, for verify), 2 something failed, 130 interrupted.
+/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check and
+/// replay, or is refused, for verify), 2 something failed, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "gristmill", version, max_term_width = 100)]
 struct Cli {
@@ -59,6 +60,12 @@ enum Command {
     /// A row is a path and `accepted`, with the most instructions that the program executes, or `refused`, with the
     /// instruction, its line and the rule that it breaks. Exit code 1 where one is refused.
     Verify(program::VerifyArgs),
+    /// Run what --record has recorded once more, and compare every result
+    ///
+    /// On another back end, or after a change, every slot must say the same. The first difference is printed with its slot
+    /// and word; what was recorded of files is read from them again. Exit code 1 where results differ, 2 where a file has
+    /// changed since or the log is cut or damaged.
+    Replay(replay::ReplayArgs),
     /// Tell what this machine can do, and what would change it
     ///
     /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
@@ -83,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Asm(args) => program::assemble(&args),
         Command::Disasm(args) => program::disassemble(&args),
         Command::Verify(args) => program::check(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Man => print(&manual()),
         Command::Completions { shell } => {

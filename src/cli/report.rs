@@ -45,7 +45,20 @@ pub fn text(report: &RunReport) -> String {
     let seconds = report.elapsed.as_secs_f64().max(1e-9);
     line(
         "back end",
-        format!("{}, {} workers", report.backend, report.workers),
+        match &report.device {
+            None => format!(
+                "{}, {} workers ({})",
+                report.backend, report.workers, report.why
+            ),
+            Some(device) => format!(
+                "{}: {}, {} workers, fed by {} readers ({})",
+                report.backend,
+                device.name,
+                report.kernel.slots_by_worker.len(),
+                report.workers,
+                report.why
+            ),
+        },
     );
     let paths = if report.read_paths.is_empty() {
         "none: nothing was read".to_owned()
@@ -80,6 +93,13 @@ pub fn text(report: &RunReport) -> String {
         ),
     );
     line(
+        "copied",
+        format!(
+            "{} (cpu_bounce_bytes: copied in user space before the kernel saw them)",
+            report.cpu_bounce_bytes
+        ),
+    );
+    line(
         "files",
         format!("{}, {} failures", report.files, report.failures),
     );
@@ -107,8 +127,12 @@ pub fn text(report: &RunReport) -> String {
     line(
         "kernel",
         format!(
-            "{} launches, {} leases, {} slots, {} faults",
-            kernel.launches, kernel.leases, kernel.slots, kernel.faults
+            "{} launches, {} leases, {} slots ({:.1} for each launch), {} faults",
+            kernel.launches,
+            kernel.leases,
+            kernel.slots,
+            kernel.slots as f64 / kernel.launches.max(1) as f64,
+            kernel.faults
         ),
     );
     let stages = &report.stages;

@@ -34,7 +34,7 @@ pub struct RunArgs {
 
     /// Run the program with chunks of several sizes, and compare: whether its answer depends on how files are cut.
     /// Exit code 1 if it does. Nothing is kept of the files but a checksum of each one's answer.
-    #[arg(long, conflicts_with_all = ["total", "json"])]
+    #[arg(long, conflicts_with_all = ["total", "json", "record"])]
     check: bool,
 
     #[command(flatten)]

@@ -422,7 +422,8 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(report::text(&ended.report).as_bytes());
     }
-    let answered_early = args.quiet && job.found() && !ended.interrupted;
+    let answered_early =
+        args.quiet && job.found() && !ended.interrupted && ended.report.record.is_ok();
     if answered_early {
         return Ok(ExitCode::SUCCESS);
     }

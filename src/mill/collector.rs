@@ -5,12 +5,15 @@
 //! anybody needs to go on). A file's rows stay together: at most one file at a time, the *writing* one, has rows out
 //! before it has ended; the rows of all others are held until they end.
 
+use super::record::Ran;
 use super::report::FileError;
 use super::run::{Flight, Kind, Landing, Piece, Run};
 use super::split::Parts;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records, SlotPlace};
 use crate::source::{Entry, Origin};
-use gristmill_protocol::{completion, fault, slot, stream, PipelineError, SLOT_WORDS};
+use gristmill_protocol::{
+    completion, fault, slot, stream, PipelineError, ARGS_PER_SLOT, SLOT_WORDS,
+};
 use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, SlotToken, Submission};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -109,14 +112,17 @@ impl<J: Job> Collector<J> {
             mode,
             owner,
             first_part,
+            args,
         }) = flight
         else {
             // Nothing was in flight there: a slot that this run did not publish.
             return;
         };
+        let chunk = reclaim(lent);
+        record(run, &piece, &landing, &parts, args, &chunk, &done);
         let finished = Finished {
             token: done.token,
-            chunk: reclaim(lent),
+            chunk,
             parts,
             owner,
             mode,
@@ -467,7 +473,16 @@ impl<J: Job> Collector<J> {
         open.sort_unstable();
         for sequence in open {
             let bytes = self.files.get(&sequence).map_or(0, |file| file.bytes);
-            self.close(run, sequence, FileEnd::Skipped { bytes });
+            let end = match run.broken.get() {
+                None => FileEnd::Skipped { bytes },
+                Some(_) => FileEnd::Failed {
+                    offset: bytes,
+                    error: PipelineError::Backend(
+                        "not read further, as the kernel had failed; run again for it alone".into(),
+                    ),
+                },
+            };
+            self.close(run, sequence, end);
         }
         for (_, mut rows) in std::mem::take(&mut self.ended) {
             run.outbox.rows(&mut rows, false);
@@ -510,6 +525,40 @@ fn reclaim(mut lent: LentChunk) -> ChunkBuf {
     }
 }
 
+/// Records a finished slot, where that was asked for; a log that cannot be written ends the run.
+fn record<J: Job>(
+    run: &Run<J>,
+    piece: &Piece,
+    landing: &Landing,
+    parts: &Parts,
+    args: [u32; ARGS_PER_SLOT],
+    chunk: &ChunkBuf,
+    done: &Completion,
+) {
+    let Some(port) = run.port.get() else {
+        return;
+    };
+    let Some(recorder) = &port.recorder else {
+        return;
+    };
+    let first = parts.current().start;
+    let ran = Ran {
+        piece,
+        submission: Submission::new(run.job.opcode(), &args),
+        offset: piece.offset + first as u64,
+        start: landing.start + first,
+        buffer: chunk.as_slice(),
+        done,
+        records: &port.records,
+    };
+    let recorded = super::run::lock(recorder)
+        .as_mut()
+        .is_none_or(|recorder| recorder.slot(&ran));
+    if !recorded {
+        run.control.stop();
+    }
+}
+
 fn give_back<J: Job>(run: &Run<J>, finished: Finished) {
     run.give_chunk(finished.owner, finished.chunk);
     if let Some(port) = run.port.get() {
@@ -542,6 +591,7 @@ fn again<J: Job>(
         mode: finished.mode,
         owner: finished.owner,
         first_part,
+        args: [0; ARGS_PER_SLOT],
     };
     match publish(run, finished.token, flight, resume) {
         Ok(()) => Step::Again,
@@ -553,7 +603,7 @@ fn again<J: Job>(
 pub(super) fn publish<J: Job>(
     run: &Run<J>,
     token: SlotToken,
-    flight: Flight,
+    mut flight: Flight,
     resume: u32,
 ) -> Result<(), PipelineError> {
     let Some(port) = run.port.get() else {
@@ -578,6 +628,7 @@ pub(super) fn publish<J: Job>(
         mode: flight.mode,
         resume,
     })?;
+    flight.args = args;
     let slot = token.index().get() as usize;
     let Some(place) = run.flights.get(slot) else {
         return Err(PipelineError::Backend(

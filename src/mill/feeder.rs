@@ -14,6 +14,7 @@ use crate::jobs::Job;
 use crate::source::{Entry, Origin};
 use gristmill_ingest::reader::{ChunkReader, Landed, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
+use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -172,8 +173,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Bytes of a stream whose chunks have surroundings: they come behind what was carried.
     fn take_of_stream(&mut self, piece: Piece, landing: Landing, mut buffer: ChunkBuf) {
         let layout = self.run.config.layout;
-        let landing =
-            super::run::lock(&piece.file.carry).landed(&layout, buffer.as_mut_slice(), landing);
+        let mut carry = super::run::lock(&piece.file.carry);
+        let landing = carry.landed(&layout, buffer.as_mut_slice(), landing);
+        let copied = carry.take_copied();
+        drop(carry);
+        self.run.bounced.fetch_add(copied, Ordering::Relaxed);
         if landing.bytes == 0 && !landing.end && landing.error.is_none() {
             // Not a chunk yet: its number is taken again, when more has been read.
             self.run.give_chunk(self.index, buffer);
@@ -253,6 +257,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             mode,
             owner: self.index,
             first_part: true,
+            args: [0; ARGS_PER_SLOT],
         };
         if let Err(error) = publish(run, token, flight, 0) {
             run.hand_in(piece, Landing::failed(error.to_string()));

@@ -92,6 +92,8 @@ pub(super) struct Carry {
     before: usize,
     /// How the stream ended, while there are chunks left of it.
     ended: Option<Option<String>>,
+    /// Bytes that were copied since [`Carry::take_copied`].
+    copied: u64,
 }
 
 impl Carry {
@@ -103,6 +105,11 @@ impl Carry {
     /// How the stream has ended, where no more is to be read of it.
     pub fn ended(&self) -> Option<Option<String>> {
         self.ended.clone()
+    }
+
+    /// How many bytes were copied since this was last asked.
+    pub fn take_copied(&mut self) -> u64 {
+        std::mem::take(&mut self.copied)
     }
 
     /// `landing.bytes` bytes have landed in `buffer`. Moves them behind those that were carried, takes as many as make a
@@ -122,10 +129,13 @@ impl Carry {
         if certain == 0 && !over {
             // Only what is new is copied: a stream may come byte by byte.
             self.bytes.extend_from_slice(&buffer[..total - carried]);
+            self.copied += (total - carried) as u64;
             return Landing::default();
         }
-        buffer.copy_within(..total - carried, carried);
-        buffer[..carried].copy_from_slice(&self.bytes);
+        if carried > 0 {
+            buffer.copy_within(..total - carried, carried);
+            buffer[..carried].copy_from_slice(&self.bytes);
+        }
         let own = certain.min(layout.chunk);
         let start = self.before;
         let end = start + own;
@@ -133,6 +143,8 @@ impl Carry {
         let left = certain > own;
         self.bytes.clear();
         self.bytes.extend_from_slice(&buffer[end - kept..total]);
+        let moved = if carried == 0 { 0 } else { total };
+        self.copied += (moved + self.bytes.len()) as u64;
         self.before = kept;
         self.ended = (over && left).then(|| landing.error.clone());
         Landing {

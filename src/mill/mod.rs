@@ -12,6 +12,7 @@
 //! - `outbox`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
 //! - `halo`: where a chunk's own bytes lie in its buffer and what is around them, for jobs that look beyond them.
 //! - `split`: a chunk in parts, for jobs whose records overflow.
+//! - `record`: finished slots on their way into a ring log, where one is wanted.
 //!
 //! What is bounded: chunk buffers (their number is fixed when the run starts), rows that cannot be written yet
 //! ([`HELD_ROWS_BYTES`], then only the file that is being written goes on), rows on their way out, open files (two
@@ -21,6 +22,7 @@ mod collector;
 mod feeder;
 mod halo;
 mod outbox;
+mod record;
 mod report;
 mod run;
 mod split;
@@ -31,11 +33,14 @@ use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_megakernel::backend::cpu::CpuBackend;
-use gristmill_megakernel::{Backend, FeederFactory, KernelConfig, Lease};
+use gristmill_megakernel::backend::Opened;
+use gristmill_megakernel::log::LoggedKernel;
+use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{ChunkMemory, RingConfig};
+use gristmill_ring::RingConfig;
 use halo::Layout;
-use run::{Run, RunConfig};
+use record::{LogOutput, Recorder};
+use run::{Port, Run, RunConfig};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -72,9 +77,17 @@ pub struct MillBuilder {
     read_path: ReadPathChoice,
     direct: bool,
     ordered: bool,
+    backend: Opened,
 }
 
 impl MillBuilder {
+    /// Where the kernel runs. Default: the [`CpuBackend`]; [`open`](gristmill_megakernel::backend::open) finds others.
+    #[must_use]
+    pub fn backend(mut self, backend: Opened) -> Self {
+        self.backend = backend;
+        self
+    }
+
     /// Worker threads, each with a reader of its own. 0, the default, is one for each core.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
@@ -174,6 +187,7 @@ pub struct Control {
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
     errors: Option<Arc<Mutex<ErrorSink>>>,
+    record: Arc<Mutex<Option<LogOutput>>>,
 }
 
 impl Control {
@@ -189,6 +203,15 @@ impl Control {
     #[must_use]
     pub fn on_error(mut self, sink: impl FnMut(&FileError) + Send + 'static) -> Self {
         self.errors = Some(Arc::new(Mutex::new(Box::new(sink))));
+        self
+    }
+
+    /// Records every slot of the next run in a ring log, which [`Replay`](crate::replay::Replay) runs again; the log's
+    /// format is that of [`gristmill_megakernel::log`]. The run ends when `log` cannot be written: see
+    /// [`RunReport::record`].
+    #[must_use]
+    pub fn record(self, log: impl Write + Send + 'static) -> Self {
+        *run::lock(&self.record) = Some(Box::new(log));
         self
     }
 
@@ -236,6 +259,10 @@ impl Mill {
             read_path: ReadPathChoice::Auto,
             direct: false,
             ordered: false,
+            backend: Opened {
+                backend: Arc::new(CpuBackend),
+                why: "the default".into(),
+            },
         }
     }
 
@@ -256,7 +283,7 @@ impl Mill {
     ) -> Result<RunReport, PipelineError> {
         let started = Instant::now();
         let settings = &self.settings;
-        let backend = CpuBackend;
+        let backend = &*settings.backend.backend;
         // Each reader has chunks for what it has in flight and for a batch of small files, and no slot is ever missing
         // for a chunk that has landed.
         let pool = chunks_per_worker(settings.depth);
@@ -270,7 +297,7 @@ impl Mill {
                 fix: "leave out direct reads, or declare larger chunks",
             });
         }
-        let (memory, tokens) = ChunkMemory::map(chunks, layout.buffer())?;
+        let (memory, tokens) = backend.chunk_memory(chunks, layout.buffer())?;
         let slots = chunks.next_power_of_two();
         let ring = RingConfig {
             slots,
@@ -297,31 +324,62 @@ impl Mill {
                 Box::new(move |_worker| feeder::start(run, reader)) as FeederFactory
             })
             .collect();
+        let record_words = job.record_words().max(RECORD_WORDS);
         let mut kernel = backend.launch(
             KernelConfig {
-                workers: settings.workers,
+                workers: backend.workers(settings.workers),
                 ring,
                 chunks: memory,
-                record_words: job.record_words().max(RECORD_WORDS),
+                record_words,
                 lease: Lease::default(),
             },
             job.stream_job().into_iter().collect(),
             feeders,
         )?;
         job.prepare(&kernel)?;
+        let log = run::lock(&control.record).take();
+        let recorder = log.map(|log| {
+            let opcode = job.opcode();
+            let program = kernel.programs().get(opcode);
+            let about = LoggedKernel {
+                backend: backend.name().to_owned(),
+                record_words,
+                chunk_bytes: u32::try_from(layout.buffer()).unwrap_or(u32::MAX),
+                jobs: job.stream_job().into_iter().collect(),
+                programs: program
+                    .map(|program| (opcode, program))
+                    .into_iter()
+                    .collect(),
+            };
+            Recorder::begin(log, about).map(|recorder| Mutex::new(Some(recorder)))
+        });
+        let recorder = recorder.transpose()?;
         let completions = kernel.take_completions().ok_or_else(|| {
             PipelineError::Backend(
                 "the kernel's completions were taken already; launch a kernel for each run".into(),
             )
         })?;
-        run.attach(
-            kernel.submitter().clone(),
-            kernel.records().clone(),
-            completions,
-        );
-        let written = run.pump_output(output, control);
+        let port = Port {
+            submitter: kernel.submitter().clone(),
+            records: kernel.records().clone(),
+            recorder,
+        };
+        run.attach(port, completions);
+        let written = run.pump_output(&kernel, output, control);
         let stats = kernel.stats();
-        kernel.shutdown()?;
-        run.report(started.elapsed(), backend.name(), &stats, written)
+        if let Err(error) = kernel.shutdown() {
+            // A kernel that had failed before has been told of.
+            if run.broken.get().is_none() {
+                return Err(error);
+            }
+        }
+        let record = run.end_record();
+        run.report(
+            started.elapsed(),
+            &settings.backend,
+            &stats,
+            written,
+            record,
+        )
     }
 }

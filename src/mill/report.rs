@@ -1,5 +1,6 @@
 //! What a run did, by which path, and what failed.
 
+use gristmill_megakernel::device::DeviceInfo;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::PipelineError;
 use std::io;
@@ -77,7 +78,11 @@ pub struct RunReport {
     pub elapsed: Duration,
     /// Name of the back end.
     pub backend: &'static str,
-    /// Worker threads.
+    /// Why this one.
+    pub why: String,
+    /// The device that the kernel ran on, where that is not the processor's threads.
+    pub device: Option<DeviceInfo>,
+    /// Threads that read, each for itself.
     pub workers: usize,
     /// Names of the read paths that the readers took: one, or several where some were refused.
     pub read_paths: Vec<&'static str>,
@@ -99,6 +104,9 @@ pub struct RunReport {
     pub reads: ReadTotals,
     /// Files whose file system refused O_DIRECT, where it was asked for.
     pub direct_refused: u64,
+    /// Bytes that the processor copied in user space on their way into the memory that the kernel sees: what a stream's
+    /// chunks need again. Everything else is read straight into that memory.
+    pub cpu_bounce_bytes: u64,
     /// Rows written, in bytes.
     pub rows_bytes: u64,
     /// The kernel's own counters.
@@ -109,6 +117,8 @@ pub struct RunReport {
     pub stopped: bool,
     /// How writing the output went. After an error no more was written, and the run ended.
     pub output: io::Result<()>,
+    /// How writing the ring log went, if there is one. After an error the run ended.
+    pub record: Result<(), PipelineError>,
 }
 
 impl RunReport {

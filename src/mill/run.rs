@@ -3,14 +3,16 @@
 use super::collector::Collector;
 use super::halo::{Carry, Layout};
 use super::outbox::Outbox;
+use super::record::Recorder;
 use super::report::{FileError, ReadTotals, RunReport, StageTimes};
 use super::split::Parts;
 use super::{Control, HELD_ROWS_BYTES};
 use crate::jobs::Job;
 use crate::source::{Entry, Item, Source};
 use gristmill_ingest::reader::{ReadPathChoice, ReaderStats};
-use gristmill_megakernel::KernelStats;
-use gristmill_protocol::PipelineError;
+use gristmill_megakernel::backend::Opened;
+use gristmill_megakernel::{Kernel, KernelStats};
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{ChunkBuf, Completions, LentChunk, RecordMemory, Submitter};
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -107,13 +109,16 @@ pub(super) struct Flight {
     pub mode: u32,
     pub owner: usize,
     pub first_part: bool,
+    /// What was published: set when it is.
+    pub args: [u32; ARGS_PER_SLOT],
 }
 
 /// The ends of the kernel that the run uses, there once it is launched.
-#[derive(Debug)]
 pub(super) struct Port {
     pub submitter: Submitter,
     pub records: RecordMemory,
+    /// Where finished slots are recorded, if they are.
+    pub recorder: Option<Mutex<Option<Recorder>>>,
 }
 
 struct Listing {
@@ -159,6 +164,10 @@ pub(super) struct Run<J: Job> {
     pub bytes: AtomicU64,
     pub chunks: AtomicU64,
     pub direct_refused: AtomicU64,
+    /// Bytes that were copied in user space on their way into chunks.
+    pub bounced: AtomicU64,
+    /// Why the kernel runs no more, where that is so.
+    pub broken: OnceLock<PipelineError>,
     totals: Mutex<Totals>,
 }
 
@@ -208,15 +217,26 @@ impl<J: Job> Run<J> {
             bytes: AtomicU64::new(0),
             chunks: AtomicU64::new(0),
             direct_refused: AtomicU64::new(0),
+            bounced: AtomicU64::new(0),
+            broken: OnceLock::new(),
             totals: Mutex::new(Totals::default()),
         }
     }
 
     /// Joins the run to its kernel. The feeders idle until then.
-    pub fn attach(&self, submitter: Submitter, records: RecordMemory, completions: Completions) {
+    pub fn attach(&self, port: Port, completions: Completions) {
         *lock(&self.collector) = Some(Collector::new(completions));
-        let _already = self.port.set(Port { submitter, records });
+        let _already = self.port.set(port);
         self.wake();
+    }
+
+    /// Ends the log, if there is one. What finishes later is not recorded.
+    pub fn end_record(&self) -> Result<(), PipelineError> {
+        let recorder = self.port.get().and_then(|port| port.recorder.as_ref());
+        match recorder.and_then(|recorder| lock(recorder).take()) {
+            Some(recorder) => recorder.finish(),
+            None => Ok(()),
+        }
     }
 
     /// Wakes workers that sleep: there is something to do for their feeders.
@@ -228,7 +248,9 @@ impl<J: Job> Run<J> {
 
     /// Whether nothing more is to be read.
     pub fn stopping(&self) -> bool {
-        self.control.stopped() || self.answered.load(Ordering::Relaxed)
+        self.control.stopped()
+            || self.answered.load(Ordering::Relaxed)
+            || self.broken.get().is_some()
     }
 
     /// Whether nothing more will come, and all that came has been collected.
@@ -429,8 +451,27 @@ impl<J: Job> Run<J> {
         sum.collect += stages.collect;
     }
 
-    /// Writes rows and reports errors until the run is over; on the caller's thread.
-    pub fn pump_output(&self, output: &mut dyn Write, control: &Control) -> Written {
+    /// The kernel runs no more: ends the run with what was done, and says why.
+    fn break_off(&self, error: PipelineError) {
+        let reason = format!("{error}; files that are not finished or not named are left undone");
+        if self.broken.set(error).is_ok() {
+            self.fail(FileError {
+                path: None,
+                offset: None,
+                reason,
+                notice: false,
+            });
+            self.wake();
+        }
+    }
+
+    /// Writes rows and reports errors until the run is over, or until the kernel has failed; on the caller's thread.
+    pub fn pump_output(
+        &self,
+        kernel: &Kernel,
+        output: &mut dyn Write,
+        control: &Control,
+    ) -> Written {
         let mut written = Written {
             bytes: 0,
             time: Duration::ZERO,
@@ -438,6 +479,9 @@ impl<J: Job> Run<J> {
         };
         let mut rows = Vec::new();
         loop {
+            if let Some(error) = kernel.failure() {
+                self.break_off(error);
+            }
             let (errors, finished) = self.outbox.take(&mut rows);
             for error in &errors {
                 control.report(error);
@@ -464,14 +508,17 @@ impl<J: Job> Run<J> {
     pub fn report(
         &self,
         elapsed: Duration,
-        backend: &'static str,
+        backend: &Opened,
         kernel: &KernelStats,
         written: Written,
+        record: Result<(), PipelineError>,
     ) -> Result<RunReport, PipelineError> {
         let totals = std::mem::take(&mut *lock(&self.totals));
         let report = RunReport {
             elapsed,
-            backend,
+            backend: backend.backend.name(),
+            why: backend.why.clone(),
+            device: backend.backend.device(),
             workers: self.config.workers,
             read_paths: totals.paths,
             fallbacks: totals.fallbacks,
@@ -483,6 +530,7 @@ impl<J: Job> Run<J> {
             chunks: self.chunks.load(Ordering::Relaxed),
             reads: totals.reads,
             direct_refused: self.direct_refused.load(Ordering::Relaxed),
+            cpu_bounce_bytes: self.bounced.load(Ordering::Relaxed),
             rows_bytes: written.bytes,
             kernel: kernel.clone(),
             stages: StageTimes {
@@ -491,6 +539,7 @@ impl<J: Job> Run<J> {
             },
             stopped: self.control.stopped(),
             output: written.result,
+            record,
         };
         report.validate()?;
         Ok(report)

@@ -13,8 +13,10 @@
 pub mod backend;
 pub mod device;
 pub mod kernel;
+pub mod log;
 pub mod opcode;
 pub mod programs;
+pub mod selftest;
 pub mod stream;
 pub mod tenant;
 
@@ -24,6 +26,7 @@ pub use gristmill_protocol::{
 };
 pub use gristmill_vir0 as vir0;
 pub use kernel::{Kernel, KernelStats};
+pub use log::{RingLog, RingLogReader};
 pub use programs::ProgramTable;
 pub use stream::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
 pub use tenant::{TenantHandle, TenantRegistry};

@@ -521,6 +521,7 @@ fn a_spent_lease_is_followed_by_another_and_nothing_is_lost() {
         lease: Lease {
             idle_polls: 1,
             slots: 3,
+            ..Lease::default()
         },
         ..Setup::default()
     });

@@ -873,10 +873,6 @@ impl ClaimedSlot<'_> {
         } else {
             slot::FAULT
         };
-        if self.opcode == opcode::BATCH_FENCE {
-            shared.finished_of(self.args[3]).store(0, Relaxed);
-        }
-        shared.finished_of(self.generation).fetch_add(1, AcqRel);
         shared
             .slot_word(self.slot, STATUS_WORD)
             .store(status, Release);
@@ -892,6 +888,11 @@ impl ClaimedSlot<'_> {
         entry(completion::RECORDS).store(outcome.records, Relaxed);
         entry(completion::FLAGS).store(outcome.flags, Relaxed);
         entry(completion::SEQ).store(ticket.wrapping_add(1), Release);
+        if self.opcode == opcode::BATCH_FENCE {
+            shared.finished_of(self.args[3]).store(0, Relaxed);
+        }
+        // After the ticket: a fence that waited for this slot then takes a later one, and the host sees it later.
+        shared.finished_of(self.generation).fetch_add(1, AcqRel);
         shared.completed.ring(true);
     }
 }

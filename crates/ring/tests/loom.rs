@@ -5,6 +5,7 @@
 
 #![cfg(loom)]
 
+use gristmill_protocol::opcode;
 use gristmill_ring::{
     live_ring, Claimer, Completions, DeviceRing, Outcome, RingConfig, Submission,
 };
@@ -149,5 +150,37 @@ fn a_sleeping_worker_is_always_woken() {
         submitter.publish(token, &Submission::new(0, &[])).unwrap();
         worker.join().unwrap();
         assert_eq!(reap(&mut completions, 1), [7]);
+    });
+}
+
+#[test]
+fn a_fence_completes_behind_what_it_waited_for() {
+    model(3, || {
+        let (submitter, mut completions, device) = live_ring(config(2)).unwrap();
+        for number in [opcode::NOP, opcode::BATCH_FENCE] {
+            let token = submitter.try_acquire().unwrap();
+            submitter
+                .publish(token, &Submission::new(number, &[]))
+                .unwrap();
+        }
+        let worker = |device: DeviceRing| {
+            move || {
+                let Some(slot) = device.claim(&mut Claimer::default()) else {
+                    return;
+                };
+                while !device.fence_ready(&slot) {
+                    thread::yield_now();
+                }
+                let opcode = slot.opcode();
+                slot.complete(&Outcome::value(opcode));
+            }
+        };
+        let other = thread::spawn(worker(device.clone()));
+        worker(device)();
+        other.join().unwrap();
+        let order: Vec<u32> = std::iter::from_fn(|| completions.next())
+            .map(|done| done.results[0])
+            .collect();
+        assert_eq!(order, [opcode::NOP, opcode::BATCH_FENCE]);
     });
 }

@@ -7,6 +7,11 @@ pub mod cpu;
 pub mod cuda;
 pub mod opencl;
 
+mod choice;
+
+pub use choice::{open, BackendName, Opened};
+
+use crate::device::DeviceInfo;
 use crate::{Kernel, StreamJob};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory, RingConfig};
@@ -78,9 +83,19 @@ pub enum Feed {
 pub type FeederFactory = Box<dyn FnOnce(usize) -> Box<dyn Feeder> + Send>;
 
 /// A place where kernels run.
-pub trait Backend {
+pub trait Backend: std::fmt::Debug + Send + Sync {
     /// The name that users choose it by.
     fn name(&self) -> &'static str;
+
+    /// The device that its kernels run on, where that is not the processor's threads.
+    fn device(&self) -> Option<DeviceInfo> {
+        None
+    }
+
+    /// How many workers suit a kernel that so many threads feed.
+    fn workers(&self, feeders: usize) -> usize {
+        feeders
+    }
 
     /// Chunk memory that this back end's kernels see, with its chunks' only tokens: `count` chunks of `chunk_bytes`.
     ///

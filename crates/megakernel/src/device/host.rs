@@ -111,27 +111,36 @@ impl Host {
             .fold(0, u32::wrapping_add)
     }
 
-    fn shutting_down(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-            || self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
-    }
-
+    /// Whether the device is to be launched no more.
     fn over(&self) -> bool {
-        self.shutting_down() || self.failure.get().is_some()
+        self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
+            || self.failure.get().is_some()
     }
 
-    /// The kernel runs no more, for this reason; the first one counts.
+    /// The kernel runs no more, for this reason; the first one counts. Feeders go on until they have seen that.
     fn fail(&self, error: PipelineError) {
         if self.failure.set(error).is_ok() {
-            self.stop();
+            self.leave();
         }
     }
 
     /// Asks everybody to leave.
     fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.leave();
+    }
+
+    /// Asks the device to leave.
+    fn leave(&self) {
         self.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
         self.ring.wake_workers();
+        drop(
+            self.running
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        self.running.1.notify_all();
     }
 
     /// A crew's thread: launch after launch while there is work.
@@ -196,7 +205,7 @@ impl Host {
             .collect();
         let mut looked = Instant::now();
         while !self.over() {
-            self.ring.sleep_unless(WATCH, || self.over());
+            self.doze();
             let late = looked.elapsed() > 3 * WATCH;
             looked = Instant::now();
             for (crew, seen) in self.crews.iter().zip(&mut seen) {
@@ -224,12 +233,24 @@ impl Host {
         }
     }
 
+    /// Sleeps until it is time to look again, or until the device is to leave. Not at the ring's bell: what that rings
+    /// once is meant for a crew.
+    fn doze(&self) {
+        let guard = self
+            .running
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !self.over() {
+            drop(self.running.1.wait_timeout(guard, WATCH));
+        }
+    }
+
     /// A feeder's thread.
     fn feed(&self, index: usize, make: FeederFactory) {
         let run = AssertUnwindSafe(|| {
             let mut feeder = make(index);
             let mut nap = FEEDER_NAPS.0;
-            // Feeders outlive a failure: they are told by whoever waits for them, and hand in what they have.
             loop {
                 match feeder.feed() {
                     Feed::Progress | Feed::Blocked => nap = FEEDER_NAPS.0,

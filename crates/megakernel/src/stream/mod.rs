@@ -70,30 +70,30 @@ impl StreamJob {
             StreamJob::Custom(opcode, _) => *opcode,
         }
     }
+
+    /// Runs the opcode on the CPU over `bytes`, a chunk's own bytes; `records` is empty.
+    ///
+    /// # Errors
+    /// A reason of [`fault`].
+    pub fn run(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot<'_>,
+        records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32> {
+        match self {
+            StreamJob::Scan(set) => set.run(bytes, slot, records),
+            StreamJob::Histogram => histogram::Histogram.run(bytes, slot, records),
+            StreamJob::Lines => lines::Lines.run(bytes, slot, records),
+            StreamJob::Crc32c => crc32c::Crc32c.run(bytes, slot, records),
+            StreamJob::Custom(_, custom) => custom.run(bytes, slot, records),
+        }
+    }
 }
 
 impl std::fmt::Debug for StreamJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "StreamJob({:#x})", self.opcode())
-    }
-}
-
-/// Runs a registered job.
-///
-/// # Errors
-/// A reason of [`fault`].
-pub(crate) fn run(
-    job: &StreamJob,
-    bytes: &[u8],
-    slot: &StreamSlot<'_>,
-    records: &mut RecordWriter<'_>,
-) -> Result<Outcome, u32> {
-    match job {
-        StreamJob::Scan(set) => set.run(bytes, slot, records),
-        StreamJob::Histogram => histogram::Histogram.run(bytes, slot, records),
-        StreamJob::Lines => lines::Lines.run(bytes, slot, records),
-        StreamJob::Crc32c => crc32c::Crc32c.run(bytes, slot, records),
-        StreamJob::Custom(_, custom) => custom.run(bytes, slot, records),
     }
 }
 

@@ -38,6 +38,8 @@ pub enum ScanMode {
 }
 
 enum Engine {
+    /// No pattern can occur in a line.
+    Nothing,
     /// The empty pattern is in the set: everything matches.
     Everything,
     Byte(u8),
@@ -53,7 +55,8 @@ pub struct ScanSet {
     engine: Engine,
     mode: ScanMode,
     longest: usize,
-    patterns: usize,
+    patterns: Vec<Vec<u8>>,
+    case_insensitive: bool,
 }
 
 impl std::fmt::Debug for ScanSet {
@@ -61,14 +64,15 @@ impl std::fmt::Debug for ScanSet {
         write!(
             f,
             "ScanSet({} patterns by {})",
-            self.patterns,
+            self.patterns.len(),
             self.engine_name()
         )
     }
 }
 
 impl ScanSet {
-    /// Prepares a set. `case_insensitive` is for ASCII letters only.
+    /// Prepares a set. `case_insensitive` is for ASCII letters only. In [`ScanMode::Lines`] a pattern that holds a newline
+    /// is left out, as it occurs in no line.
     ///
     /// # Errors
     /// [`PipelineError::InvalidArgument`] for no patterns, more than [`MAX_PATTERNS`], or an empty one in
@@ -85,31 +89,55 @@ impl ScanSet {
                 "give 1 to 100,000 patterns",
             );
         }
-        let longest = patterns.iter().map(|pattern| pattern.as_ref().len()).max();
-        let empty = patterns.iter().any(|pattern| pattern.as_ref().is_empty());
+        let patterns: Vec<Vec<u8>> = patterns
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|pattern| mode == ScanMode::All || !pattern.contains(&b'\n'))
+            .map(<[u8]>::to_vec)
+            .collect();
+        let longest = patterns.iter().map(Vec::len).max();
+        let empty = patterns.iter().any(Vec::is_empty);
         if empty && mode == ScanMode::All {
             return invalid(
                 "an empty pattern, which occurs everywhere",
                 "leave the empty pattern out",
             );
         }
-        let engine = if empty {
+        let engine = if patterns.is_empty() {
+            Engine::Nothing
+        } else if empty {
             Engine::Everything
         } else if mode == ScanMode::All {
             Engine::Automaton(Box::new(automaton(
-                patterns,
+                &patterns,
                 case_insensitive,
                 MatchKind::Standard,
             )?))
         } else {
-            lines_engine(patterns, case_insensitive)?
+            lines_engine(&patterns, case_insensitive)?
         };
         Ok(Self {
             engine,
             mode,
             longest: longest.unwrap_or(0),
-            patterns: patterns.len(),
+            patterns,
+            case_insensitive,
         })
+    }
+
+    /// The patterns, by number.
+    pub fn patterns(&self) -> &[Vec<u8>] {
+        &self.patterns
+    }
+
+    /// Whether ASCII letters match in either case.
+    pub fn case_insensitive(&self) -> bool {
+        self.case_insensitive
+    }
+
+    /// What may be asked of the set.
+    pub fn mode(&self) -> ScanMode {
+        self.mode
     }
 
     /// Length of the longest pattern, in bytes: a match that straddles two chunks lies within one byte less than that on
@@ -121,6 +149,7 @@ impl ScanSet {
     /// What searches, for reports.
     pub fn engine_name(&self) -> &'static str {
         match &self.engine {
+            Engine::Nothing => "nothing matches",
             Engine::Everything => "everything matches",
             Engine::Byte(_) | Engine::EitherByte(..) => "memchr",
             Engine::One(_) => "memmem",
@@ -138,6 +167,7 @@ impl ScanSet {
     fn find(&self, bytes: &[u8], from: usize, until: usize) -> Option<(usize, usize)> {
         let within = bytes.get(from..until)?;
         match &self.engine {
+            Engine::Nothing => None,
             Engine::Everything => Some((from, from)),
             Engine::Byte(byte) => memchr(*byte, within).map(|at| (from + at, from + at + 1)),
             Engine::EitherByte(a, b) => {
@@ -197,6 +227,12 @@ impl ScanSet {
         let end = last + 1;
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let mut at = (first + 1).max(resume);
+        if at > first + 1 && results[7] == stream::NONE {
+            // Of the whole chunk, so that every part says the same.
+            if let Some((start, _)) = self.find(bytes, first + 1, end) {
+                results[7] = word(start)?;
+            }
+        }
         let mut count = 0_u32;
         let answered = |results: &[u32; 8]| mode == stream::MODE_ANY && results[7] != stream::NONE;
         while at < end && !answered(results) {

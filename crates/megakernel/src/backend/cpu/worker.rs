@@ -3,7 +3,7 @@
 use crate::backend::{Feed, Feeder, FeederFactory, Lease};
 use crate::opcode::{self as core, Reach};
 use crate::programs::{Machines, ProgramTable};
-use crate::stream::{self as streams, StreamJob, StreamSlot};
+use crate::stream::{StreamJob, StreamSlot};
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{control, fault, opcode, slot, stream, CONTROL_MIN_WORDS};
 use gristmill_ring::{
@@ -81,11 +81,20 @@ impl Shared {
         self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
     }
 
-    /// Copies the counters into the control words; one worker at a time, with plain stores.
+    /// Copies the counters into the control words, unless somebody else is at it.
+    fn mirror_if_free(&self) {
+        if let Ok(turn) = self.mirror.try_lock() {
+            self.mirror_in_turn(&turn);
+        }
+    }
+
+    /// Copies the counters into the control words.
     pub fn mirror(&self) {
-        let Ok(_turn) = self.mirror.try_lock() else {
-            return;
-        };
+        self.mirror_in_turn(&lock(&self.mirror));
+    }
+
+    /// One at a time, so that plain stores do and no counter goes back.
+    fn mirror_in_turn(&self, _turn: &MutexGuard<'_, ()>) {
         let words = self.ring.control();
         let sum = |pick: &dyn Fn(&Counters) -> u32| {
             self.counters.iter().map(pick).fold(0, u32::wrapping_add)
@@ -154,7 +163,11 @@ impl Shared {
             .map_or(0, |quota| quota.load(Ordering::Relaxed))
     }
 
+    /// Whether a slot of the tenant need not wait: it may run, or is to be refused.
     fn has_room(&self, tenant: u32) -> bool {
+        if tenant as usize >= control::TENANT_MASK_WORDS {
+            return true;
+        }
         let quota = self.quota(tenant);
         quota == 0
             || self
@@ -192,7 +205,7 @@ pub(super) fn main(shared: &Shared, index: usize, feeder: Option<FeederFactory>)
     loop {
         let left = worker.lease();
         bump64(&counters.leases);
-        shared.mirror();
+        shared.mirror_if_free();
         match left {
             Left::Shutdown => return,
             Left::Spent => {}
@@ -233,7 +246,7 @@ impl Worker<'_> {
                 idle = 0;
                 slots += 1;
                 if slots.is_multiple_of(MIRROR_SLOTS) {
-                    shared.mirror();
+                    shared.mirror_if_free();
                 }
                 if slots >= shared.lease.slots {
                     return Left::Spent;
@@ -271,6 +284,10 @@ impl Worker<'_> {
 
     fn run(&mut self, claimed: ClaimedSlot<'_>) {
         let shared = self.shared;
+        // Before anything refuses it: the fence behind this one counts on it having waited.
+        if !shared.ring.fence_ready(&claimed) {
+            return shared.park(claimed, self.counters);
+        }
         let tenant = claimed.tenant() as usize;
         let refused = match shared.ring.control().get(control::TENANT_MASKS + tenant) {
             Some(mask) if tenant < control::TENANT_MASK_WORDS => {
@@ -284,9 +301,6 @@ impl Worker<'_> {
         let quota = shared.quota(claimed.tenant());
         if quota == 0 {
             return self.finish(claimed, Err(fault::QUOTA));
-        }
-        if !shared.ring.fence_ready(&claimed) {
-            return shared.park(claimed, self.counters);
         }
         // A quota of at least all slots binds nothing, and counting would contend for one line on every slot.
         let running = (quota < shared.ring.slots()).then_some(&shared.running[tenant]);
@@ -416,7 +430,7 @@ impl Worker<'_> {
             around,
             before,
         };
-        streams::run(job, bytes, &place, &mut records)
+        job.run(bytes, &place, &mut records)
     }
 
     fn finish(&self, claimed: ClaimedSlot<'_>, result: Result<Outcome, u32>) {

@@ -348,6 +348,15 @@ impl OpenClDriver {
         })
     }
 
+    /// On a processor as many as feed it, and on a GPU as many as there is room for.
+    pub fn workers(&self, feeders: usize) -> usize {
+        if self.apart {
+            feeders
+        } else {
+            self.units as usize
+        }
+    }
+
     fn lane(&self) -> Result<Lane, PipelineError> {
         let idle = self
             .lanes

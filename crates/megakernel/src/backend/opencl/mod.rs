@@ -79,6 +79,14 @@ impl Backend for OpenClBackend {
         "opencl"
     }
 
+    fn device(&self) -> Option<DeviceInfo> {
+        Some(self.info().clone())
+    }
+
+    fn workers(&self, feeders: usize) -> usize {
+        self.driver.workers(feeders)
+    }
+
     fn chunk_memory(
         &self,
         count: u32,

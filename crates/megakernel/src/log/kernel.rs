@@ -1,0 +1,201 @@
+//! What a kernel ran with, as a log tells it.
+
+use super::read::Fields;
+use super::{
+    Digest, LoggedBytes, LoggedSlot, MAX_CHUNK_BYTES, MAX_JOBS, MAX_NAME_BYTES, MAX_PATH_BYTES,
+    MAX_PATTERN_BYTES, MAX_RECORD_WORDS,
+};
+use crate::{ScanMode, ScanSet, StreamJob};
+use gristmill_protocol::program::{ProgramArgs, ACC_WORDS};
+use gristmill_protocol::slot::{self, SlotImage};
+use gristmill_protocol::stream::StreamArgs;
+use gristmill_protocol::Priority;
+use gristmill_protocol::{completion, opcode, PipelineError};
+use gristmill_vir0::{container, verify, Limits, Verified};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+/// What a kernel was launched with, and what was bound in it.
+#[derive(Debug, Clone)]
+pub struct LoggedKernel {
+    /// Name of the back end.
+    pub backend: String,
+    /// Words of each slot's record area.
+    pub record_words: u32,
+    /// Bytes of each chunk's buffer.
+    pub chunk_bytes: u32,
+    /// The jobs that slots name by index.
+    pub jobs: Vec<StreamJob>,
+    /// The programs of tenant 0, by the opcode that each was bound to.
+    pub programs: Vec<(u32, Verified)>,
+}
+
+impl LoggedKernel {
+    /// Checks that a log can hold it.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] for a job of host code, or sizes out of range.
+    pub fn check(&self) -> Result<(), PipelineError> {
+        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+        let custom = |job: &StreamJob| matches!(job, StreamJob::Custom(..));
+        if self.jobs.iter().any(custom) {
+            return invalid(
+                "a ring log of a job that is host code, which no log can hold",
+                "record jobs of the built-in opcodes, or programs",
+            );
+        }
+        let few = |len: usize| len <= MAX_JOBS as usize;
+        if self.record_words > MAX_RECORD_WORDS
+            || !(1..=MAX_CHUNK_BYTES).contains(&self.chunk_bytes)
+            || !few(self.jobs.len())
+            || !few(self.programs.len())
+            || self.backend.len() > MAX_NAME_BYTES as usize
+        {
+            return invalid(
+                "a ring log of a kernel with larger chunks, larger record areas or more jobs than a log can hold",
+                "use chunks of at most 64 MiB and record areas of at most 16 million words",
+            );
+        }
+        Ok(())
+    }
+
+    fn program(&self, opcode: u32) -> Option<&Verified> {
+        let mut programs = self.programs.iter();
+        programs
+            .find(|(bound, _)| *bound == opcode)
+            .map(|(_, program)| program)
+    }
+
+    /// Which bytes of its chunk's buffer a slot can see: its own and what lies around them. `None` for an opcode that is
+    /// neither a job's nor a program's, and for a range that is outside of the buffer.
+    pub fn visible(&self, words: &SlotImage) -> Option<Range<usize>> {
+        let (start, before, len, after) = if let Some(program) = self.program(words.opcode) {
+            let args = ProgramArgs::from_args(&words.args);
+            let before = args.start.min(program.program().before.into());
+            (args.start, before, args.len, args.after)
+        } else {
+            let known = |job: &StreamJob| job.opcode() == words.opcode;
+            let args = StreamArgs::from_args(&words.args);
+            self.jobs.iter().any(known).then_some(())?;
+            (args.start, args.before, args.len, args.after)
+        };
+        let first = start.checked_sub(before)?;
+        let end = start.checked_add(len)?.checked_add(after)?;
+        (end <= self.chunk_bytes).then_some(first as usize..end as usize)
+    }
+
+    /// How many words of a slot's record area count, when it ended with this status, these flags and so many records.
+    pub fn area_words(&self, opcode: u32, status: u32, flags: u32, records: u32) -> usize {
+        if status != slot::DONE {
+            return 0;
+        }
+        let accs = match self.program(opcode) {
+            // Nothing in the area counts where a program's records overflow.
+            Some(_) if flags & completion::FLAG_OVERFLOW != 0 => return 0,
+            Some(program) => ACC_WORDS * program.program().acc_count(),
+            None => 0,
+        };
+        (accs + 2 * records as usize).min(self.record_words as usize)
+    }
+
+    /// Why a log cannot hold a slot, if so: what a reader would refuse.
+    pub(super) fn refuses(&self, slot: &LoggedSlot<'_>) -> Option<&'static str> {
+        let LoggedSlot { words, result, .. } = slot;
+        let Some(visible) = self.visible(words) else {
+            return Some("a slot of a ring log whose opcode or bytes its kernel does not have");
+        };
+        let area = self.area_words(words.opcode, result.status, result.flags, result.records);
+        let fits = match &slot.bytes {
+            LoggedBytes::File { path, .. } => {
+                path.as_os_str().as_bytes().len() <= MAX_PATH_BYTES as usize
+            }
+            LoggedBytes::Kept(bytes) => Digest::of(bytes) == slot.digest,
+        };
+        let right = words.status == slot::PUBLISHED
+            && words.tenant == 0
+            && Priority::from_word(words.priority).is_some()
+            && matches!(result.status, slot::DONE | slot::FAULT)
+            && visible.len() == slot.digest.len as usize
+            && area == result.area.len()
+            && fits;
+        (!right).then_some("a slot of a ring log whose parts do not belong together")
+    }
+}
+
+/// The payload of a job's record.
+pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
+    let mut payload = job.opcode().to_le_bytes().to_vec();
+    let StreamJob::Scan(set) = job else {
+        return Ok(payload);
+    };
+    let patterns = set.patterns();
+    let bytes: usize = patterns.iter().map(|pattern| 4 + pattern.len()).sum();
+    if bytes > MAX_PATTERN_BYTES as usize {
+        return Err(PipelineError::InvalidArgument {
+            what: "a ring log of patterns of more than 256 MiB",
+            fix: "record with fewer or shorter patterns",
+        });
+    }
+    let all = u32::from(set.mode() == ScanMode::All);
+    // A set has at most 100,000 patterns; their lengths are below 256 MiB, as was just checked.
+    let word = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+    payload.extend(all.to_le_bytes());
+    payload.extend(u32::from(set.case_insensitive()).to_le_bytes());
+    payload.extend(word(patterns.len()));
+    for pattern in patterns {
+        payload.extend(word(pattern.len()));
+        payload.extend(&**pattern);
+    }
+    Ok(payload)
+}
+
+/// The job in a record's payload.
+pub(super) fn decode_job(payload: &[u8]) -> Option<StreamJob> {
+    let mut fields = Fields(payload);
+    let number = fields.u32()?;
+    let job = match number {
+        opcode::HISTOGRAM => StreamJob::Histogram,
+        opcode::LINES => StreamJob::Lines,
+        opcode::CRC32C => StreamJob::Crc32c,
+        opcode::SCAN => {
+            let mode = match fields.u32()? {
+                0 => ScanMode::Lines,
+                1 => ScanMode::All,
+                _ => return None,
+            };
+            let case_insensitive = match fields.u32()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            };
+            let count = fields.u32()? as usize;
+            let mut patterns = Vec::new();
+            for _ in 0..count {
+                let len = fields.u32()? as usize;
+                patterns.push(fields.take(len)?);
+            }
+            let set = ScanSet::build(&patterns, case_insensitive, mode).ok()?;
+            StreamJob::Scan(Arc::new(set))
+        }
+        _ => return None,
+    };
+    fields.0.is_empty().then_some(job)
+}
+
+/// The payload of a program's record.
+pub(super) fn encode_program(opcode: u32, program: &Verified) -> Result<Vec<u8>, PipelineError> {
+    let container = container::encode(program.program())
+        .map_err(|error| PipelineError::Backend(format!("the program to record: {error}")))?;
+    Ok([opcode.to_le_bytes().as_slice(), &container].concat())
+}
+
+/// The program in a record's payload, and the opcode it was bound to.
+pub(super) fn decode_program(payload: &[u8]) -> Option<(u32, Verified)> {
+    let mut fields = Fields(payload);
+    let number = fields.u32()?;
+    opcode::is_open_to(number, 0).then_some(())?;
+    (opcode::tenant_of(number) == Some(0)).then_some(())?;
+    let program = container::decode(fields.0).ok()?;
+    Some((number, verify(program, &Limits::default()).ok()?))
+}

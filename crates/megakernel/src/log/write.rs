@@ -1,0 +1,156 @@
+//! Writing a ring log.
+
+use super::kernel::{encode_job, encode_program};
+use super::{
+    LoggedBytes, LoggedKernel, LoggedSlot, END, IN_FILE, JOB, KEPT, KERNEL, MAGIC, PROGRAM, SLOT,
+    VERSION,
+};
+use gristmill_protocol::slot::SLOT_BYTES;
+use gristmill_protocol::PipelineError;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+
+/// Writes a ring log, record by record. The output should be buffered.
+///
+/// A log that is dropped without [`finish`](Self::finish) reads as one that was cut.
+#[derive(Debug)]
+pub struct RingLog<W> {
+    output: W,
+    kernel: LoggedKernel,
+    /// CRC-32C of everything written so far but checksums.
+    crc: u32,
+    slots: u64,
+    payload: Vec<u8>,
+}
+
+impl<W: Write> RingLog<W> {
+    /// Begins a log of what runs on a kernel.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] where a log cannot hold the kernel's jobs: see [`LoggedKernel::check`].
+    /// [`PipelineError::Backend`] where the output cannot be written.
+    pub fn new(output: W, kernel: LoggedKernel) -> Result<Self, PipelineError> {
+        kernel.check()?;
+        let mut log = Self {
+            output,
+            kernel,
+            crc: 0,
+            slots: 0,
+            payload: Vec::new(),
+        };
+        let LoggedKernel { jobs, programs, .. } = &log.kernel;
+        let jobs: Vec<_> = jobs.iter().map(encode_job).collect::<Result<_, _>>()?;
+        let programs = programs.iter();
+        let programs: Vec<_> = programs
+            .map(|(opcode, program)| encode_program(*opcode, program))
+            .collect::<Result<_, _>>()?;
+        let mut payload = Vec::new();
+        // There are at most 64 of each, as `check` says.
+        let count = |list: &[Vec<u8>]| u32::try_from(list.len()).unwrap_or(u32::MAX);
+        for word in [
+            log.kernel.record_words,
+            log.kernel.chunk_bytes,
+            count(&jobs),
+            count(&programs),
+        ] {
+            payload.extend(word.to_le_bytes());
+        }
+        payload.extend(log.kernel.backend.as_bytes());
+        let begin = |log: &mut Self| -> io::Result<()> {
+            log.put(&MAGIC)?;
+            log.put(&VERSION.to_le_bytes())?;
+            log.record(KERNEL, &[&payload])?;
+            for job in &jobs {
+                log.record(JOB, &[job])?;
+            }
+            for program in &programs {
+                log.record(PROGRAM, &[program])?;
+            }
+            Ok(())
+        };
+        begin(&mut log).map_err(unwritable)?;
+        Ok(log)
+    }
+
+    /// What the log says of its kernel.
+    pub fn kernel(&self) -> &LoggedKernel {
+        &self.kernel
+    }
+
+    /// Appends a finished slot.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`], and nothing written, for a slot that is not the kernel's;
+    /// [`PipelineError::Backend`] where the output cannot be written: then the log ends with the slot before.
+    pub fn slot(&mut self, slot: &LoggedSlot<'_>) -> Result<(), PipelineError> {
+        if let Some(what) = self.kernel.refuses(slot) {
+            let fix = "record slots of one kernel, with what they could see";
+            return Err(PipelineError::InvalidArgument { what, fix });
+        }
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.clear();
+        let mut words = [0; SLOT_BYTES];
+        slot.words.encode_into(&mut words)?;
+        payload.extend(words);
+        let result = &slot.result;
+        // An area has at most 2^24 words.
+        let area = u32::try_from(result.area.len()).unwrap_or(u32::MAX);
+        let head = [slot.index, slot.digest.len, slot.digest.crc];
+        let ends = [result.status, result.fault];
+        let tail = [result.records, result.flags, area];
+        let words = head.iter().chain(&ends).chain(&result.results);
+        for word in words.chain(&tail).chain(&*result.area) {
+            payload.extend(word.to_le_bytes());
+        }
+        let kept: &[u8] = match &slot.bytes {
+            LoggedBytes::File { path, offset } => {
+                payload.extend(IN_FILE.to_le_bytes());
+                payload.extend(offset.to_le_bytes());
+                path.as_os_str().as_bytes()
+            }
+            LoggedBytes::Kept(bytes) => {
+                payload.extend(KEPT.to_le_bytes());
+                bytes
+            }
+        };
+        let written = self.record(SLOT, &[&payload, kept]);
+        self.payload = payload;
+        self.slots += u64::from(written.is_ok());
+        written.map_err(unwritable)
+    }
+
+    /// Ends the log and flushes it.
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] where the output cannot be written.
+    pub fn finish(mut self) -> Result<W, PipelineError> {
+        let slots = self.slots.to_le_bytes();
+        self.record(END, &[&slots])
+            .and_then(|()| self.output.flush())
+            .map_err(unwritable)?;
+        Ok(self.output)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.output.write_all(bytes)
+    }
+
+    /// Writes one record; its parts have at most some 200 MiB together, as their own limits say.
+    fn record(&mut self, tag: [u8; 4], parts: &[&[u8]]) -> io::Result<()> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let len = u32::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.put(&tag)?;
+        self.put(&len.to_le_bytes())?;
+        for part in parts {
+            self.put(part)?;
+        }
+        self.output.write_all(&self.crc.to_le_bytes())
+    }
+}
+
+fn unwritable(error: io::Error) -> PipelineError {
+    PipelineError::Backend(format!(
+        "the ring log cannot be written: {error}; what it holds so far can be replayed, record again elsewhere"
+    ))
+}

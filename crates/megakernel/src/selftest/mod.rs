@@ -1,0 +1,179 @@
+//! The conformance suite: whether a back end on this machine does what the protocol promises.
+//!
+//! A user runs it to trust a driver (`gristmill selftest`), CI runs it on every back end. It speaks to a [`Backend`] and
+//! the [`Kernel`](crate::Kernel) that it launches, and to nothing behind them. What is expected is worked out here or by
+//! the reference interpreter of VIR0, never by a back end: bit by bit for a checksum, byte by byte for a search.
+//!
+//! A case is a function and a line in its theme's table. It says what it ran, or what was different. Every wait is
+//! bounded ([`LIMIT`]): a kernel that does not answer is a failed case, not a hang. Random cases follow from a seed.
+
+/// Ends a case that found something different, unless the condition holds.
+macro_rules! ensure {
+    ($holds:expr, $($what:tt)+) => {
+        if !$holds {
+            return Err($crate::selftest::Stop::Failed(format!($($what)+)));
+        }
+    };
+}
+
+/// Ends a case where two values that must be equal are not.
+macro_rules! same {
+    ($got:expr, $expected:expr, $($what:tt)+) => {{
+        let (got, expected) = (&$got, &$expected);
+        ensure!(
+            got == expected,
+            "{}: got {got:?}, expected {expected:?}",
+            format_args!($($what)+)
+        );
+    }};
+}
+
+mod fences;
+mod leases;
+mod model;
+mod opcodes;
+mod packed;
+mod programs;
+mod quotas;
+mod ring;
+mod scan;
+mod shutdown;
+mod streams;
+mod tenants;
+mod world;
+
+use crate::Backend;
+use gristmill_protocol::PipelineError;
+use gristmill_vir0::random::Numbers;
+use gristmill_vir0::Verified;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::time::{Duration, Instant};
+
+/// How long a case waits for one answer of the kernel before it takes it for hung.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// How a case ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// As the protocol says; with what was run.
+    Passed(String),
+    /// Something was different; with what, and what was expected.
+    Failed(String),
+    /// It could not be run here; with the reason.
+    Skipped(String),
+}
+
+/// One case's result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseResult {
+    /// Its theme and its name, as `theme: name`.
+    pub name: String,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// How many cases ended how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Cases in which everything was as the protocol says.
+    pub passed: usize,
+    /// Cases in which something was different.
+    pub failed: usize,
+    /// Cases that could not be run here.
+    pub skipped: usize,
+}
+
+/// What cases work with.
+struct Suite<'a> {
+    backend: &'a dyn Backend,
+    programs: &'a [(String, Verified)],
+    seed: u64,
+}
+
+impl Suite<'_> {
+    /// A case's own stream of random numbers: `salt` keeps those of cases apart.
+    fn numbers(&self, salt: u64) -> Numbers {
+        Numbers::new(self.seed ^ salt << 48)
+    }
+}
+
+/// Why a case ended before its end.
+enum Stop {
+    Failed(String),
+    Skipped(String),
+}
+
+impl From<PipelineError> for Stop {
+    fn from(error: PipelineError) -> Self {
+        Stop::Failed(error.to_string())
+    }
+}
+
+/// What a case gives: what it ran, or why it stopped.
+type Checked = Result<String, Stop>;
+
+/// A case: its name within its theme, and what it does.
+type Case = (&'static str, fn(&Suite<'_>) -> Checked);
+
+/// All cases by theme.
+const THEMES: &[(&str, &[Case])] = &[
+    ("opcodes", opcodes::CASES),
+    ("packed slots", packed::CASES),
+    ("streams", streams::CASES),
+    ("scan", scan::CASES),
+    ("programs", programs::CASES),
+    ("ring", ring::CASES),
+    ("fences", fences::CASES),
+    ("tenants", tenants::CASES),
+    ("quotas", quotas::CASES),
+    ("leases", leases::CASES),
+    ("shutdown", shutdown::CASES),
+];
+
+/// Runs the cases whose names contain `filter` (an empty one is in all), and reports each as it ends.
+///
+/// `programs` are those to be compared with the reference interpreter, by name; without a default, an argument is 0.
+/// Random cases follow from `seed`: the same seed runs the same again.
+pub fn run(
+    backend: &dyn Backend,
+    programs: &[(String, Verified)],
+    filter: &str,
+    seed: u64,
+    report: &mut dyn FnMut(&CaseResult),
+) -> Summary {
+    let suite = Suite {
+        backend,
+        programs,
+        seed,
+    };
+    let mut summary = Summary::default();
+    for (theme, cases) in THEMES {
+        for (case, check) in *cases {
+            let name = format!("{theme}: {case}");
+            if !name.contains(filter) {
+                continue;
+            }
+            let began = Instant::now();
+            // A back end that panics on the host's side has failed the case, and only that.
+            let checked = catch_unwind(AssertUnwindSafe(|| check(&suite)));
+            let (verdict, count) = match checked {
+                Ok(Ok(what)) => (Verdict::Passed(what), &mut summary.passed),
+                Ok(Err(Stop::Failed(what))) => (Verdict::Failed(what), &mut summary.failed),
+                Ok(Err(Stop::Skipped(why))) => (Verdict::Skipped(why), &mut summary.skipped),
+                Err(_) => (
+                    Verdict::Failed("the back end panicked on the host's side".into()),
+                    &mut summary.failed,
+                ),
+            };
+            *count += 1;
+            report(&CaseResult {
+                name,
+                verdict,
+                elapsed: began.elapsed(),
+            });
+        }
+    }
+    summary
+}

@@ -1,0 +1,355 @@
+//! The stream opcodes of the device source, compiled for the host, beside those of the CPU: every result, every record.
+
+use gristmill_megakernel::device::job;
+use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, StreamSlot};
+use gristmill_protocol::stream::{self, StreamArgs};
+use gristmill_protocol::{fault, opcode};
+use gristmill_ring::{Outcome, RecordMemory};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// Splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Self {
+        let seed = match std::env::var("SEED") {
+            Ok(seed) => seed.parse().expect("SEED is a number"),
+            Err(_) => SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs() ^ u64::from(since.subsec_nanos())),
+        };
+        println!("SEED={seed}");
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, end: u32) -> u32 {
+        u32::try_from(self.next() % u64::from(end.max(1))).expect("it is below a u32")
+    }
+
+    fn one_in(&mut self, times: u32) -> bool {
+        self.below(times) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(u32::try_from(choices.len()).expect("few choices")) as usize]
+    }
+
+    fn bytes(&mut self, len: u32, alphabet: &[u8]) -> Vec<u8> {
+        (0..len).map(|_| self.pick(alphabet)).collect()
+    }
+}
+
+/// The device source with its driver, compiled; `None`, and said so, where there is no compiler.
+fn driver(lanes: u32, flags: &[&str]) -> Option<PathBuf> {
+    let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernel/host/stream.cc");
+    let name = format!("stream-{lanes}{}", flags.concat().replace([',', '='], "-"));
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let compiled = Command::new("c++")
+        .args([
+            "-std=c++17",
+            "-pthread",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-unused-parameter",
+        ])
+        .arg(format!("-DGM_LANES={lanes}"))
+        .args(flags)
+        .arg(kernel)
+        .arg("-o")
+        .arg(&binary)
+        .output();
+    match compiled {
+        Err(error) => {
+            println!("skipped: no C++ compiler: {error}");
+            None
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success(),
+                "the device source does not compile:\n{said}"
+            );
+            Some(binary)
+        }
+    }
+}
+
+/// Whether programs can be built with the address sanitizer here.
+fn has_sanitizer() -> bool {
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sanitizer");
+    let mut compiler = match Command::new("c++")
+        .args(["-fsanitize=address,undefined", "-x", "c++", "-", "-o"])
+        .arg(&binary)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+    {
+        Ok(compiler) => compiler,
+        Err(_) => return false,
+    };
+    if let Some(mut source) = compiler.stdin.take() {
+        let _checked_below = std::io::Write::write_all(&mut source, b"int main() { return 0; }\n");
+    }
+    compiler.wait().is_ok_and(|status| status.success())
+        && Command::new(&binary)
+            .status()
+            .is_ok_and(|status| status.success())
+}
+
+/// Runs the driver over its input words.
+fn drive(driver: &Path, input: &[u32]) -> Vec<u8> {
+    let path = driver.with_extension("in");
+    let bytes: Vec<u8> = input.iter().flat_map(|word| word.to_le_bytes()).collect();
+    std::fs::write(&path, bytes).expect("the input can be written");
+    let output = Command::new(driver)
+        .stdin(std::fs::File::open(&path).expect("the input is there"))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("the driver runs");
+    let _cleaned = std::fs::remove_file(&path);
+    assert!(
+        output.status.success(),
+        "the driver fails: {}",
+        output.status
+    );
+    output.stdout
+}
+
+struct Case {
+    job: StreamJob,
+    what: String,
+    args: StreamArgs,
+    chunk: Vec<u8>,
+    area_words: u32,
+}
+
+impl Case {
+    fn input(&self, words: &mut Vec<u32>) {
+        words.extend([2, len(&self.chunk), self.area_words]);
+        words.extend(self.args.to_args());
+        words.extend(self.chunk.chunks(4).map(|bytes| {
+            let mut word = [0; 4];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u32::from_le_bytes(word)
+        }));
+    }
+
+    /// What the CPU leaves, as the driver writes it.
+    fn expected(&self) -> Vec<u32> {
+        let memory = RecordMemory::new(1, self.area_words).expect("memory for records");
+        let mut records = memory.writer(0).expect("the one area");
+        let args = &self.args;
+        let [start, len, before, after] =
+            [args.start, args.len, args.before, args.after].map(|word| word as usize);
+        let outcome = if start + len + after > self.chunk.len() || before > start {
+            Err(fault::INDEX_OUT_OF_RANGE)
+        } else {
+            let slot = StreamSlot {
+                mode: args.mode,
+                offset: args.offset,
+                resume: args.resume,
+                around: &self.chunk[start - before..start + len + after],
+                before,
+            };
+            self.job
+                .run(&self.chunk[start..start + len], &slot, &mut records)
+        };
+        let outcome = outcome.unwrap_or_else(Outcome::fault);
+        let mut words = vec![outcome.fault];
+        words.extend(outcome.results);
+        words.extend([outcome.records, outcome.flags]);
+        words.extend((0..outcome.records as usize * 2).map(|index| memory.word(0, index)));
+        words
+    }
+}
+
+fn len<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).expect("a small length")
+}
+
+fn some_job(random: &mut Random) -> (StreamJob, String) {
+    match random.below(10) {
+        0 => (StreamJob::Histogram, "HISTOGRAM".into()),
+        1 => (StreamJob::Lines, "LINES".into()),
+        2 => (StreamJob::Crc32c, "CRC32C".into()),
+        _ => {
+            let alphabet: &[u8] =
+                random.pick(&[&b"ab"[..], b"abAB\0", b"abAB\n", b"abcdefghk\xFF"]);
+            let count = random.pick(&[1, 1, 2, 5, 60]);
+            let longest = random.pick(&[1, 3, 5, 40]);
+            let mode = random.pick(&[ScanMode::Lines, ScanMode::Lines, ScanMode::All]);
+            let mut patterns: Vec<Vec<u8>> = (0..1 + random.below(count))
+                .map(|_| {
+                    let len = 1 + random.below(longest);
+                    random.bytes(len, alphabet)
+                })
+                .collect();
+            if mode == ScanMode::Lines && random.one_in(10) {
+                patterns.push(Vec::new());
+            }
+            let fold = random.one_in(3);
+            let set = ScanSet::build(&patterns, fold, mode).expect("a small set");
+            (
+                StreamJob::Scan(Arc::new(set)),
+                format!("SCAN {mode:?}, fold {fold}, patterns {patterns:?}"),
+            )
+        }
+    }
+}
+
+fn some_case(random: &mut Random, job: &StreamJob, what: &str) -> Case {
+    let capacity = random.pick(&[0, 1, 9, 40, 300, 300, 300, 5_000]);
+    let capacity = random.below(capacity + 1);
+    let alphabet: &[u8] = random.pick(&[
+        &b"ab"[..],
+        b"abA\n",
+        b"ababab\0\n",
+        b"\n",
+        b"abcdefghijklmnop\n",
+        b"\0\xFF\n",
+    ]);
+    let sparse = random.one_in(2);
+    let chunk = (0..capacity)
+        .map(|_| match random.pick(alphabet) {
+            b'\n' if sparse && !random.one_in(30) => b'a',
+            byte => byte,
+        })
+        .collect();
+    let start = random.below(capacity.min(20) + 1);
+    let own = match random.below(4) {
+        0 => random.below(capacity - start + 1),
+        _ => capacity - start,
+    };
+    let mut args = StreamArgs {
+        start,
+        len: own,
+        mode: if random.one_in(20) {
+            random.below(6)
+        } else if what.contains("SCAN All") {
+            stream::MODE_ALL
+        } else {
+            random.below(3)
+        } | random.pick(&[0, stream::WANT_NEWLINES, stream::WANT_NUL, 0x300]),
+        resume: if random.one_in(5) {
+            random.pick(&[
+                own,
+                own + 1,
+                own + 60,
+                u32::MAX,
+                random.0 as u32 % (own + 1),
+            ])
+        } else {
+            0
+        },
+        ..StreamArgs::default()
+    };
+    args.before = random.below(start + 1);
+    args.after = random.below(capacity - start - own + 1);
+    if random.one_in(40) {
+        match random.below(4) {
+            0 => args.start = random.pick(&[capacity + 1, u32::MAX]),
+            1 => args.len = random.pick(&[capacity - start + 1, u32::MAX]),
+            2 => args.after = u32::MAX,
+            _ => args.before = start + 1,
+        }
+    }
+    Case {
+        job: job.clone(),
+        what: what.into(),
+        args,
+        chunk,
+        area_words: 1 + random.pick(&[1, 3, 8, 40, 255, 4_000]),
+    }
+}
+
+/// Random cases, each followed by what its overflows ask for.
+fn compare(driver: &Path, random: &mut Random, jobs: u32) {
+    let (mut input, mut cases, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..jobs {
+        let (job, what) = some_job(random);
+        let image = job::image(&job).expect("an image");
+        input.extend([1, len(&image)]);
+        input.extend(image);
+        for _ in 0..12 {
+            let mut case = some_case(random, &job, &what);
+            for _ in 0..4 {
+                let words = case.expected();
+                case.input(&mut input);
+                let again = Case {
+                    args: StreamArgs {
+                        resume: words[1 + stream::RESULT_RESUME],
+                        ..case.args
+                    },
+                    job: case.job.clone(),
+                    what: case.what.clone(),
+                    chunk: case.chunk.clone(),
+                    area_words: case.area_words,
+                };
+                let overflows = words[10] != 0;
+                cases.push(case);
+                expected.push(words);
+                if !overflows {
+                    break;
+                }
+                case = again;
+            }
+        }
+    }
+    let output = drive(driver, &input);
+    let words: Vec<u32> = output
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| u32::from_le_bytes(*bytes))
+        .collect();
+    let mut rest = &words[..];
+    for (case, expected) in cases.iter().zip(&expected) {
+        let there =
+            rest.split_at_checked(11 + 2 * rest.get(9).map_or(0, |records| *records as usize));
+        let (found, behind) = there.expect("an answer to every case");
+        assert!(
+            found == expected,
+            "{}\n{:?}, area {} words, chunk {:?}\n device {found:?}\n    cpu {expected:?}",
+            case.what,
+            case.args,
+            case.area_words,
+            case.chunk.escape_ascii().to_string(),
+        );
+        rest = behind;
+    }
+    assert!(rest.is_empty(), "answers to no case");
+    println!("{} cases", cases.len());
+}
+
+/// Beside what a sanitizer sees: reads outside the own bytes, writes outside the areas.
+fn agrees(lanes: u32, jobs: u32) {
+    let mut flags = vec!["-O1"];
+    if has_sanitizer() {
+        flags.extend(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    }
+    if let Some(driver) = driver(lanes, &flags) {
+        compare(&driver, &mut Random::seeded(), jobs);
+    }
+}
+
+#[test]
+fn one_lane_leaves_what_the_cpu_leaves() {
+    agrees(1, 2_000);
+}
+
+#[test]
+fn four_lanes_leave_what_the_cpu_leaves() {
+    agrees(4, 1_000);
+}

@@ -1,0 +1,628 @@
+//! The device source's VIR0 interpreter beside the reference interpreter: `kernel/vir0.h`, compiled as host C++ for several
+//! numbers of lanes and of windows that a lane runs together, leaves for every slot what `docs/vir0.md` says.
+//!
+//! Where the compiler has them, sanitizers watch: for memory that is not the slot's own, and for races between lanes.
+
+use gristmill_megakernel::device::program::image;
+use gristmill_megakernel::ProgramTable;
+use gristmill_protocol::program::ProgramArgs;
+use gristmill_protocol::{completion, fault};
+use gristmill_vir0::asm::{assemble, AsmOptions};
+use gristmill_vir0::isa::{Op, Operand};
+use gristmill_vir0::random::{self, Numbers};
+use gristmill_vir0::{reference, verify, Chunk, FaultKind, Limits, Results, Stop, Verified};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Lanes, windows of a strip, and the sanitizer that watches.
+const SHAPES: [(u32, u32, &str); 3] = [
+    (1, 32, "-fsanitize=address,undefined"),
+    (1, 1, "-fsanitize=address,undefined"),
+    (4, 1, "-fsanitize=thread"),
+];
+
+/// A word of a record area that nothing was written to.
+const FILL: u32 = 0xA5A5_A5A5;
+
+/// A slot that runs a program.
+struct Case {
+    name: String,
+    program: Verified,
+    chunk: Vec<u8>,
+    args: ProgramArgs,
+    area_words: usize,
+    /// A word of the table that is asked for.
+    index: u64,
+}
+
+/// What a slot leaves.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    fault: u32,
+    flags: u32,
+    records: u32,
+    table_word: Option<u32>,
+    /// `None` where nothing in it counts.
+    area: Option<Vec<u32>>,
+}
+
+impl Case {
+    /// A slot over the whole of a chunk, with as much room as the program needs.
+    fn new(name: &str, program: &Verified, chunk: Vec<u8>) -> Self {
+        let declared = program.program();
+        let mut args = ProgramArgs {
+            len: u32::try_from(chunk.len()).unwrap(),
+            ..ProgramArgs::default()
+        };
+        for (arg, declared) in args.args.iter_mut().zip(&declared.args) {
+            *arg = declared.default.unwrap_or(0);
+        }
+        Self {
+            name: name.into(),
+            program: program.clone(),
+            chunk,
+            args,
+            area_words: usize::try_from(ProgramTable::words_needed(declared)).unwrap(),
+            index: 0,
+        }
+    }
+
+    /// What the reference interpreter and the specification say.
+    fn expected(&self) -> Left {
+        let bytes = self.index.checked_mul(4).and_then(|at| {
+            let table = &self.program.program().table;
+            let rest = table.get(usize::try_from(at).ok()?..)?;
+            rest.first_chunk().copied()
+        });
+        let void = |fault, flags| Left {
+            fault,
+            flags,
+            records: 0,
+            table_word: bytes.map(u32::from_le_bytes),
+            area: None,
+        };
+        let declared = self.program.program();
+        if self.args.len > declared.chunk || self.args.offset % u64::from(declared.align) != 0 {
+            return void(fault::BAD_ARGUMENT, 0);
+        }
+        let (start, len) = (self.args.start as usize, self.args.len as usize);
+        let Some(bytes) = self.chunk.get(..start + len + self.args.after as usize) else {
+            return void(fault::INDEX_OUT_OF_RANGE, 0);
+        };
+        let chunk = Chunk::new(bytes, start, len, self.args.offset, &self.args.args).unwrap();
+        let mut results = Results::default();
+        match reference::run(&self.program, &chunk, &mut results) {
+            Ok(()) => {}
+            Err(Stop::Overflow) => return void(0, completion::FLAG_OVERFLOW),
+            Err(Stop::Fault(found)) => {
+                let reason = match found.kind {
+                    FaultKind::Scratch => fault::SCRATCH_INDEX,
+                    FaultKind::Acc => fault::ACC_INDEX,
+                };
+                return void(
+                    fault::word(reason, found.instruction.try_into().unwrap()),
+                    0,
+                );
+            }
+        }
+        let halves = |acc: &u64| [(acc & 0xFFFF_FFFF) as u32, (acc >> 32) as u32];
+        let mut area: Vec<u32> = results.accs.iter().flat_map(halves).collect();
+        for record in &results.records {
+            area.extend([record.position.cast_unsigned(), record.value]);
+        }
+        if area.len() > self.area_words {
+            return void(fault::AREA_TOO_SMALL, 0);
+        }
+        area.resize(self.area_words, FILL);
+        Left {
+            records: u32::try_from(results.records.len()).unwrap(),
+            area: Some(area),
+            ..void(0, 0)
+        }
+    }
+
+    /// The case as the driver reads it.
+    fn words(&self) -> Vec<u32> {
+        let image = image(&self.program);
+        let mut words = vec![
+            image.len() as u32,
+            self.chunk.len() as u32,
+            self.area_words as u32,
+            (self.index & 0xFFFF_FFFF) as u32,
+            (self.index >> 32) as u32,
+        ];
+        words.extend(self.args.to_args().unwrap());
+        words.extend(image);
+        words.extend(self.chunk.chunks(4).map(|bytes| {
+            u32::from_le_bytes(std::array::from_fn(|k| bytes.get(k).copied().unwrap_or(0)))
+        }));
+        words
+    }
+}
+
+fn kernel() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernel")
+}
+
+fn programs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../programs")
+}
+
+/// Runs the driver over the cases in a file.
+fn drive(binary: &Path, cases: &Path, results: &Path) -> std::process::Output {
+    Command::new(binary)
+        .args([cases, results])
+        .output()
+        .expect("the driver was just built")
+}
+
+/// The driver for a shape, with its sanitizer if that works here; `None` without a compiler.
+fn driver(folder: &Path, lanes: u32, strip: u32, sanitizer: &str) -> Option<PathBuf> {
+    let binary = folder.join(format!("vir0_{lanes}_{strip}"));
+    let empty = folder.join("empty");
+    std::fs::write(&empty, []).unwrap();
+    for watch in [Some(sanitizer), None] {
+        let built = Command::new("c++")
+            .args(["-std=c++17", "-O1", "-g", "-Wall", "-Werror", "-pthread"])
+            .args(
+                watch
+                    .map(|watch| [watch, "-fno-sanitize-recover=all"])
+                    .into_iter()
+                    .flatten(),
+            )
+            .args([format!("-DGM_LANES={lanes}"), format!("-DGM_STRIP={strip}")])
+            .arg(kernel().join("host/vir0.cc"))
+            .arg("-o")
+            .arg(&binary)
+            .output();
+        let built = match built {
+            Ok(built) => built,
+            Err(error) => {
+                println!("skipped: no C++ compiler: {error}");
+                return None;
+            }
+        };
+        if built.status.success()
+            && drive(&binary, &empty, &folder.join("none"))
+                .status
+                .success()
+        {
+            return Some(binary);
+        }
+        let errors = String::from_utf8_lossy(&built.stderr);
+        assert!(
+            watch.is_some(),
+            "{lanes} lanes, strips of {strip}: {errors}"
+        );
+        println!("skipped: {sanitizer}: it does not work here");
+    }
+    None
+}
+
+/// Compares all cases, in every shape; what the cases leave, by fault and flags, how often.
+fn compare(test: &str, cases: &[Case]) -> BTreeMap<(u32, u32), usize> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("device_vir0_{test}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let expected: Vec<Left> = cases.iter().map(Case::expected).collect();
+    let bytes: Vec<u8> = cases
+        .iter()
+        .flat_map(Case::words)
+        .flat_map(u32::to_le_bytes)
+        .collect();
+    let input = folder.join("cases");
+    std::fs::write(&input, bytes).unwrap();
+    for (lanes, strip, sanitizer) in SHAPES {
+        let shape = format!("{lanes} lanes, strips of {strip}");
+        let Some(binary) = driver(&folder, lanes, strip, sanitizer) else {
+            continue;
+        };
+        let output = folder.join(format!("results_{lanes}_{strip}"));
+        let ran = drive(&binary, &input, &output);
+        let errors = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{shape}: {}\n{errors}", ran.status);
+        let bytes = std::fs::read(&output).unwrap();
+        let mut words = bytes
+            .chunks_exact(4)
+            .map(|word| u32::from_le_bytes(word.try_into().unwrap()));
+        for (case, expected) in cases.iter().zip(&expected) {
+            let mut next = || words.next().expect("a result for every case");
+            let [fault, flags, records, found, word] = std::array::from_fn(|_| next());
+            let area: Vec<u32> = (0..case.area_words).map(|_| next()).collect();
+            let got = Left {
+                fault,
+                flags,
+                records,
+                table_word: (found != 0).then_some(word),
+                area: expected.area.is_some().then_some(area),
+            };
+            assert!(
+                got == *expected,
+                "{shape}, {}: {got:?}\ninstead of {expected:?}",
+                case.name
+            );
+        }
+        assert!(words.next().is_none(), "{shape}");
+    }
+    let mut kinds = BTreeMap::new();
+    for left in &expected {
+        *kinds
+            .entry((fault::reason(left.fault), left.flags))
+            .or_default() += 1;
+    }
+    kinds
+}
+
+/// A start that differs from run to run; `VIR0_SEED` sets it.
+fn seed() -> u64 {
+    let seed = std::env::var("VIR0_SEED")
+        .ok()
+        .and_then(|number| number.parse().ok());
+    let seed = seed.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(1, |since| since.as_secs())
+    });
+    println!("VIR0_SEED={seed}");
+    seed
+}
+
+fn random_case(seed: u64) -> Case {
+    let mut numbers = Numbers::new(!seed);
+    let mut program = random::program(seed);
+    program.align = 1 << numbers.below(3);
+    // Some indexes may be one too large.
+    for instr in &mut program.code {
+        match instr.b {
+            Operand::Imm(len) if instr.op == Op::Remu && numbers.one_in(8) => {
+                instr.b = Operand::Imm(len.wrapping_add(1));
+            }
+            _ => {}
+        }
+    }
+    let verified = verify(program, &Limits::default())
+        .unwrap_or_else(|refusal| panic!("program {seed}: {refusal}"));
+    let declared = verified.program();
+    let len = [0, 1, 15, 31, 32, 33, 257, 700, 1500][numbers.below(9) as usize];
+    let (before, after, unused) = (numbers.below(80), numbers.below(80), numbers.below(3));
+    let mut chunk = numbers.bytes((before + len + after + unused) as usize);
+    if numbers.one_in(2) {
+        chunk.iter_mut().for_each(|byte| *byte &= 3);
+    }
+    let mut args = ProgramArgs {
+        chunk: numbers.below(1 << 19),
+        after,
+        start: before,
+        len,
+        offset: (numbers.next_u64() >> 8) & !u64::from(declared.align - 1),
+        args: std::array::from_fn(|_| numbers.below(1000)),
+    };
+    if numbers.one_in(30) {
+        // A slot says whatever its tenant likes.
+        match numbers.below(5) {
+            0 => args.offset ^= 1,
+            1 => args.len = declared.chunk + numbers.below(2),
+            2 => args.len = u32::MAX - numbers.below(100),
+            3 => args.start = u32::MAX - numbers.below(2000),
+            _ => args.after = 80 + numbers.below(8000),
+        }
+    }
+    let acc_words = 2 * declared.acc_count();
+    let mut area_words = acc_words + 2 * (declared.records as usize).min(3000);
+    if numbers.one_in(40) {
+        area_words = numbers.below(u32::try_from(acc_words + 40).unwrap()) as usize;
+    }
+    let index = if numbers.one_in(9) {
+        numbers.next_u64()
+    } else {
+        numbers.below(300).into()
+    };
+    Case {
+        name: format!("program {seed}"),
+        program: verified,
+        chunk,
+        args,
+        area_words,
+        index,
+    }
+}
+
+#[test]
+fn random_programs_agree() {
+    let first = seed().wrapping_mul(1 << 20);
+    let cases: Vec<Case> = (first..first + 1_200).map(random_case).collect();
+    let kinds = compare("random", &cases);
+    println!("fault and flags: {kinds:?}");
+    for kind in [
+        (0, 0),
+        (0, completion::FLAG_OVERFLOW),
+        (fault::BAD_ARGUMENT, 0),
+        (fault::INDEX_OUT_OF_RANGE, 0),
+        (fault::SCRATCH_INDEX, 0),
+        (fault::ACC_INDEX, 0),
+        (fault::AREA_TOO_SMALL, 0),
+    ] {
+        assert!(kinds.contains_key(&kind), "no {kind:?} in {kinds:?}");
+    }
+}
+
+fn assembled(name: &str, source: &str) -> Verified {
+    let files = |file: &str| std::fs::read(programs().join(file));
+    let options = AsmOptions {
+        name,
+        files: &files,
+        debug: true,
+    };
+    let program = assemble(source, &options).unwrap_or_else(|error| panic!("{error}"));
+    verify(program, &Limits::default()).unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+/// Text with some bytes that are no UTF-8.
+fn bytes(numbers: &mut Numbers, len: usize) -> Vec<u8> {
+    let words: [&[u8]; 8] = [
+        b"gristmill ",
+        b"the quick brown fox\n",
+        "\u{e4}\u{df}\u{20ac}\u{1f980} ".as_bytes(),
+        b"aaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        b"\n\n",
+        b"\xFF\xC3\x28",
+        b"needle",
+        b"\0\0\0\0",
+    ];
+    let mut bytes = Vec::new();
+    while bytes.len() < len {
+        bytes.extend(words[numbers.below(8) as usize]);
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+#[test]
+fn shipped_programs_agree() {
+    let mut numbers = Numbers::new(seed());
+    let mut cases = Vec::new();
+    for entry in std::fs::read_dir(programs()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "vasm") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let program = assembled(&name, &std::fs::read_to_string(&path).unwrap());
+        let declared = program.program();
+        let (before, after) = (u32::from(declared.before), u32::from(declared.after));
+        for len in [0, 1, 31, 4097, 20_000] {
+            let len = len.min(declared.chunk);
+            let chunk = bytes(&mut numbers, (before + len + after) as usize);
+            let mut case = Case::new(&format!("{name}, {len} bytes"), &program, chunk);
+            case.args.start = before;
+            case.args.len = len;
+            case.args.after = after;
+            case.args.offset = u64::from(declared.align) << 22;
+            cases.push(case);
+        }
+    }
+    assert!(cases.len() >= 45);
+    let kinds = compare("shipped", &cases);
+    assert!(
+        kinds.get(&(0, 0)).is_some_and(|done| *done >= 40),
+        "{kinds:?}"
+    );
+}
+
+/// What random programs hardly do, as a name and a program for 5,000 bytes.
+const CHOSEN: [(&str, &str); 12] = [
+    (
+        "records in the opposite order, and equal ones",
+        "
+        .records 11000
+          each r1, 1
+            mov  r2, 2000
+            sub  r2, r2, r1
+            and  r3, r1, 3
+            emit r2, r3
+            emit r2, 0
+            ltu  r4, r1, 700
+            if   r4
+              emit r1, r1
+            end
+          end",
+    ),
+    (
+        "exactly as many records as there may be",
+        "
+        .records 5000
+          each r1, 1
+            emit r1, -1
+          end",
+    ),
+    (
+        "one record too many",
+        "
+        .records 4999
+          each r1, 1
+            emit r1, -1
+          end",
+    ),
+    (
+        "sums that carry",
+        "
+        .acc one sum
+        .acc some[3] sum
+          mov r2, -1
+          each r1, 1
+            acc one, r2
+            remu r3, r1, 3
+            acc some, r3, r2
+          end
+          acc one, r2",
+    ),
+    (
+        "a minimum of all ones is no untouched one",
+        "
+        .acc low[3] min
+          mov r2, -1
+          each r1, 1
+            acc low, 1, r2
+          end
+          acc low, 2, r2",
+    ),
+    (
+        "the first window that faults, though a later one does so at an earlier instruction",
+        "
+        .acc n[4] sum
+        .scratch s 4
+        .records 1
+          each r1, 1
+            emit r1, 0
+            sub  r2, r1, 1290
+            sar  r2, r2, 31
+            add  r2, r2, 1
+            mul  r2, r2, 9
+            s.add s, r2, r1
+            sub  r2, r1, 1280
+            sar  r2, r2, 31
+            add  r2, r2, 1
+            mul  r2, r2, 9
+            acc  n, r2, r1
+          end
+          each r1, 1
+            s.add s, r1, r1
+          end",
+    ),
+    (
+        "a fault at top level stops everything",
+        "
+        .acc n[4] sum
+          mov r1, 4
+          each r2, 1
+            acc n, 0, r2
+          end
+          acc n, r1, r1
+          each r2, 1
+            acc n, r2, r2
+          end",
+    ),
+    (
+        "a halt at top level, in blocks",
+        "
+        .acc n[4] sum
+        .scratch s 8
+          mov r1, 1
+          loop 5
+            add r2, r2, 1
+            s.add s, 3, r2
+            eq  r3, r2, 3
+            if  r3
+              acc n, 1, r2
+              halt
+            end
+            acc n, 2, r1
+          end
+          each r2, 1
+            acc n, 3, r1
+          end",
+    ),
+    (
+        "what one each leaves in scratch words, code behind it reads",
+        "
+        .acc n[256] sum
+        .scratch s 256
+          each r1, 1
+            ld8   r2, r1
+            s.add s, r2, r1
+          end
+          s.ld r4, s, 10
+          each r1, 1
+            ld8  r2, r1
+            s.ld r3, s, r2
+            add  r3, r3, r4
+            acc  n, r2, r3
+          end",
+    ),
+    (
+        "the most scratch words and accumulators",
+        "
+        .acc a[1023] max
+        .acc b xor
+        .scratch s 4095
+        .scratch t 1
+          each r1, 1
+            remu  r2, r1, 4095
+            s.max s, r2, r1
+            s.add t, 0, r1
+          end
+          each r1, 1
+            remu r2, r1, 1023
+            remu r3, r1, 4095
+            s.ld r3, s, r3
+            acc  a, r2, r3
+            acc  b, r3
+          end",
+    ),
+    (
+        "loops that windows leave at different trips",
+        "
+        .acc n[8] sum
+          each r1, 1
+            ld8  r2, r1
+            and  r2, r2, 7
+            mov  r3, 0
+            loop 6
+              if   r2
+                sub r2, r2, 1
+                loop 3
+                  add   r3, r3, 1
+                  and   r4, r3, r1
+                  break r4
+                end
+              else
+                break r1
+                add r3, r3, 100
+              end
+            end
+            and r5, r1, 7
+            acc n, r5, r3
+          end",
+    ),
+    (
+        "a window longer than the chunk, and loads around it",
+        "
+        .before 3
+        .after  5
+        .acc n[4] xor
+          each r1, 0xFFFFFFFF
+            loop 40
+              sub  r2, r3, 20
+              ld32 r4, r2
+              acc  n, 0, r4
+              ld32 r4, r2, 5000
+              acc  n, 1, r4
+              add  r3, r3, 1
+            end
+            avail.before r5
+            acc  n, 2, r5
+            avail.after r5
+            acc  n, 3, r5
+          end",
+    ),
+];
+
+#[test]
+fn chosen_programs_agree() {
+    let mut numbers = Numbers::new(seed());
+    let mut cases = Vec::new();
+    for (name, source) in CHOSEN {
+        let program = assembled("case.vasm", source);
+        for (before, after) in [(0, 0), (7, 9), (2, 1)] {
+            let chunk = bytes(&mut numbers, (before + 5000 + after) as usize);
+            let mut case = Case::new(name, &program, chunk);
+            case.args.start = before;
+            case.args.len = 5000;
+            case.args.after = after;
+            cases.push(case);
+        }
+    }
+    let kinds = compare("chosen", &cases);
+    let overflow = (0, completion::FLAG_OVERFLOW);
+    let expected = [((0, 0), 27), (overflow, 3), ((fault::ACC_INDEX, 0), 6)];
+    assert_eq!(kinds, BTreeMap::from(expected));
+}

@@ -1,0 +1,109 @@
+//! `gristmill replay`: a recorded run once more, compared word by word.
+
+use super::common::{self, BackendArgs};
+use super::report;
+use crate::mill::FileError;
+use crate::replay::{Replay, SlotName};
+use gristmill_megakernel::RingLogReader;
+use gristmill_protocol::opcode;
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Flags of `gristmill replay`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReplayArgs {
+    /// The ring log that --record has written
+    log: PathBuf,
+
+    #[command(flatten)]
+    backend: BackendArgs,
+
+    /// Worker threads, at most 256.
+    #[arg(short = 'j', long, value_name = "NUM", default_value_t = 1)]
+    workers: usize,
+}
+
+/// Runs `gristmill replay`.
+///
+/// # Errors
+/// Where it cannot start, in words.
+pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
+    let shown = args.log.display();
+    let file = File::open(&args.log)
+        .map_err(|error| format!("{shown}: {error}; name a file that --record has written"))?;
+    let told = |error| format!("{shown}: {error}");
+    let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, file)).map_err(told)?;
+    let backend = args.backend.open()?.backend;
+    let report = Replay::new(&*backend)
+        .workers(args.workers)
+        .run(&mut log)
+        .map_err(told)?;
+    for lost in &report.told {
+        let (path, offset) = lost.slot.place.clone().unzip();
+        common::complain(&report::file_error(&FileError {
+            path,
+            offset,
+            reason: lost.reason.clone(),
+            notice: false,
+        }));
+    }
+    if report.lost > 0 {
+        common::complain(&format!(
+            "{} of {} slots could not be replayed: their bytes are not what was recorded",
+            report.lost,
+            log.slots()
+        ));
+    }
+    if let Some(damage) = &report.damage {
+        common::complain(&told(damage.clone()));
+    }
+    let mut rows = String::new();
+    if let Some((slot, difference)) = &report.first {
+        rows += &format!(
+            "{}: {} {}: recorded {:#x}, replayed {:#x}\n",
+            name(slot),
+            difference.word,
+            difference.index,
+            difference.left,
+            difference.right
+        );
+    }
+    let verdict = if report.differing == 0 {
+        format!("the same: {} slots", report.slots)
+    } else {
+        format!("different: {} of {} slots", report.differing, report.slots)
+    };
+    rows += &format!(
+        "{verdict}, {} bytes, recorded on {}, replayed on {}\n",
+        report.bytes,
+        log.about().backend,
+        backend.name()
+    );
+    common::stdout()?
+        .write_all(rows.as_bytes())
+        .map_err(|error| format!("standard output: {error}; what was not written is lost"))?;
+    Ok(ExitCode::from(if !report.is_whole() {
+        2
+    } else {
+        u8::from(report.differing > 0)
+    }))
+}
+
+/// A slot for people: its number, its opcode, and where its bytes are.
+fn name(slot: &SlotName) -> String {
+    let what = match opcode::name(slot.opcode) {
+        "tenant" => "a program",
+        name => name,
+    };
+    let place = match &slot.place {
+        // As `complain` does: a name breaks no line.
+        Some((path, offset)) => {
+            let path = crate::jobs::names::escaped(path).1;
+            format!("{}: offset {offset}", String::from_utf8_lossy(&path))
+        }
+        None => "bytes in the log".into(),
+    };
+    format!("slot {} ({what}, {place})", slot.number)
+}

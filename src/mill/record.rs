@@ -1,0 +1,123 @@
+//! Recording a run: every finished slot goes into a ring log, in the order in which slots finish.
+//!
+//! Off unless asked for. The log is written under the collector's lock, by whoever drains completions; when it cannot be
+//! written the run ends.
+
+use super::run::{Kind, Piece};
+use crate::source::Origin;
+use gristmill_megakernel::log::{
+    Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog,
+};
+use gristmill_protocol::slot::{self, SlotImage};
+use gristmill_protocol::PipelineError;
+use gristmill_ring::{Completion, RecordMemory, Submission};
+use std::borrow::Cow;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+/// Where a log goes.
+pub(super) type LogOutput = Box<dyn Write + Send>;
+
+/// Bytes of the log that are written together.
+const BUFFER_BYTES: usize = 256 << 10;
+
+pub(super) struct Recorder {
+    log: RingLog<BufWriter<LogOutput>>,
+    /// Relative paths are relative to this.
+    directory: PathBuf,
+    failed: Option<PipelineError>,
+}
+
+/// A slot that has run.
+pub(super) struct Ran<'a> {
+    pub piece: &'a Piece,
+    pub submission: Submission,
+    /// Where the first own byte lies in the file.
+    pub offset: u64,
+    /// Where it lies in the buffer.
+    pub start: usize,
+    /// The chunk's buffer.
+    pub buffer: &'a [u8],
+    pub done: &'a Completion,
+    pub records: &'a RecordMemory,
+}
+
+impl Recorder {
+    /// Begins the log of a kernel.
+    pub fn begin(output: LogOutput, kernel: LoggedKernel) -> Result<Self, PipelineError> {
+        let directory = std::env::current_dir().map_err(|error| {
+            PipelineError::Backend(format!(
+                "the current directory, which the ring log tells paths by: {error}; run in another"
+            ))
+        })?;
+        Ok(Self {
+            log: RingLog::new(BufWriter::with_capacity(BUFFER_BYTES, output), kernel)?,
+            directory,
+            failed: None,
+        })
+    }
+
+    /// Appends a finished slot. False if nothing more can be recorded.
+    pub fn slot(&mut self, ran: &Ran<'_>) -> bool {
+        if self.failed.is_none() {
+            self.failed = self.append(ran).err();
+        }
+        self.failed.is_none()
+    }
+
+    fn append(&mut self, ran: &Ran<'_>) -> Result<(), PipelineError> {
+        let Ran {
+            piece,
+            submission,
+            done,
+            ..
+        } = ran;
+        let kernel = self.log.kernel();
+        let words = SlotImage {
+            status: slot::PUBLISHED,
+            opcode: submission.opcode,
+            tenant: submission.tenant,
+            priority: submission.priority.word(),
+            args: submission.args,
+        };
+        // An opcode that the log does not know sees nothing here; the log refuses it.
+        let visible = kernel.visible(&words).unwrap_or(0..0);
+        let before = ran.start.saturating_sub(visible.start) as u64;
+        let bytes = ran.buffer.get(visible).unwrap_or(&[]);
+        let index = done.token.index().get();
+        let area = kernel.area_words(words.opcode, done.status, done.flags, done.records);
+        let area: Vec<u32> = (0..area)
+            .map(|word| ran.records.word(index, word))
+            .collect();
+        let again = piece.file.kind == Kind::Positioned && piece.file.entry.origin == Origin::File;
+        self.log.slot(&LoggedSlot {
+            words,
+            index,
+            bytes: if again {
+                LoggedBytes::File {
+                    path: Cow::Owned(self.directory.join(&piece.file.entry.path)),
+                    offset: ran.offset.saturating_sub(before),
+                }
+            } else {
+                LoggedBytes::Kept(Cow::Borrowed(bytes))
+            },
+            digest: Digest::of(bytes),
+            result: LoggedResult {
+                status: done.status,
+                fault: done.fault,
+                results: done.results,
+                records: done.records,
+                flags: done.flags,
+                area: Cow::Owned(area),
+            },
+        })
+    }
+
+    /// Ends the log.
+    pub fn finish(self) -> Result<(), PipelineError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.log.finish().map(drop),
+        }
+    }
+}
