@@ -287,6 +287,12 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
 #if GM_STRIP > 1
             if (immediate)
                 gm_vir0_update_one(cells + (imm << wide), more >> 16, wide, wait, ra);
+            else if (more >> 16 == GM_VIR0_S_ADD)
+                GM_VIR0_STRIP(i)
+                {
+                    if (GM_VIR0_RUNS(i))
+                        gm_vir0_update(cells + (v[i] << wide), GM_VIR0_S_ADD, wide, ra[i]);
+                }
             else
 #endif
                 GM_VIR0_STRIP(i)
@@ -343,7 +349,8 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
             pc = gm_vir0_next(wait, pc + 1);
             continue;
         }
-        GM_VIR0_STRIP(i) rd[i] = GM_VIR0_RUNS(i) ? v[i] : rd[i];
+        /* By masks: of a choice clang makes one between addresses, which is no vector code. */
+        GM_VIR0_STRIP(i) rd[i] ^= (rd[i] ^ v[i]) & (0u - (gm_u32)GM_VIR0_RUNS(i));
         pc++;
     }
 }
