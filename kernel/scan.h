@@ -17,39 +17,6 @@ typedef struct {
 
 #define gm_step(a, state, byte) ((a)->rows[(state) + (a)->classes[byte]])
 
-/* Searches at..to, which is not empty, from a state on: to behind the byte that ends a pattern, or to `to`. */
-GM_FN gm_u32 gm_search(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
-{
-    gm_u32 s = *state;
-    gm_u32 match = a->match;
-    gm_u32 i;
-    while (to - at >= 8) {
-        GM_GLOBAL const gm_u8 *b = bytes + at;
-        /* Mostly no pattern has begun, and none begins in the next bytes. */
-        if (s == 0 && (a->starts[b[0]] | a->starts[b[1]] | a->starts[b[2]] | a->starts[b[3]] | a->starts[b[4]] |
-                       a->starts[b[5]] | a->starts[b[6]] | a->starts[b[7]]) == 0) {
-            at += 8;
-            continue;
-        }
-        for (i = 0; i < 8; i++) {
-            s = gm_step(a, s, b[i]);
-            if (s >= match) {
-                *state = s;
-                return at + i + 1;
-            }
-        }
-        at += 8;
-    }
-    while (at < to) {
-        s = gm_step(a, s, bytes[at]);
-        at++;
-        if (s >= match)
-            break;
-    }
-    *state = s;
-    return at;
-}
-
 /* The state behind `at`, for patterns that begin at `from` or later. */
 GM_FN gm_u32 gm_state_at(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 from, gm_u32 at)
 {
@@ -60,6 +27,82 @@ GM_FN gm_u32 gm_state_at(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm
     for (; i < at; i++)
         s = gm_step(a, s, bytes[i]);
     return s;
+}
+
+/* Searches at..to from a state on, byte by byte: to behind the byte that ends a pattern, or to `to`. */
+GM_FN gm_u32 gm_search_near(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+{
+    gm_u32 s = *state;
+    while (at < to) {
+        s = gm_step(a, s, bytes[at]);
+        at++;
+        if (s >= a->match)
+            break;
+    }
+    *state = s;
+    return at;
+}
+
+/* Every step of a search waits for the one before it, so a lane takes four *runs* of bytes together, one behind the other.
+ * The later three begin with the bytes before them, as many as a pattern may reach back. */
+#define GM_RUN_BYTES 512u
+
+/* Passes over bytes in which no pattern ends, from a multiple of eight on: to where one ends in the next run, or to where
+ * less than four runs are left. */
+GM_FN gm_u32 gm_search_far(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+{
+    while (to - at >= 4 * GM_RUN_BYTES) {
+        gm_u32 s0 = *state;
+        gm_u32 s1 = gm_state_at(a, bytes, at, at + GM_RUN_BYTES);
+        gm_u32 s2 = gm_state_at(a, bytes, at, at + 2 * GM_RUN_BYTES);
+        gm_u32 s3 = gm_state_at(a, bytes, at, at + 3 * GM_RUN_BYTES);
+        gm_u32 top0 = 0;
+        gm_u32 top1 = 0;
+        gm_u32 top2 = 0;
+        gm_u32 top3 = 0;
+        gm_u32 run;
+        gm_u32 i;
+        gm_u32 k;
+        for (i = at; i < at + GM_RUN_BYTES; i += 8) {
+            gm_u64 w0 = gm_eight(bytes + i);
+            gm_u64 w1 = gm_eight(bytes + i + GM_RUN_BYTES);
+            gm_u64 w2 = gm_eight(bytes + i + 2 * GM_RUN_BYTES);
+            gm_u64 w3 = gm_eight(bytes + i + 3 * GM_RUN_BYTES);
+            for (k = 0; k < 64; k += 8) {
+                s0 = gm_step(a, s0, w0 >> k & 0xFF);
+                s1 = gm_step(a, s1, w1 >> k & 0xFF);
+                s2 = gm_step(a, s2, w2 >> k & 0xFF);
+                s3 = gm_step(a, s3, w3 >> k & 0xFF);
+                top0 = s0 > top0 ? s0 : top0;
+                top1 = s1 > top1 ? s1 : top1;
+                top2 = s2 > top2 ? s2 : top2;
+                top3 = s3 > top3 ? s3 : top3;
+            }
+        }
+        run = top0 >= a->match ? 0 : top1 >= a->match ? 1 : top2 >= a->match ? 2 : top3 >= a->match ? 3 : 4;
+        if (run == 0)
+            break;
+        if (run < 4) {
+            *state = gm_state_at(a, bytes, at, at + run * GM_RUN_BYTES);
+            return at + run * GM_RUN_BYTES;
+        }
+        *state = s3;
+        at += 4 * GM_RUN_BYTES;
+    }
+    return at;
+}
+
+/* Searches at..to from a state on: to behind the byte that ends a pattern, or to `to`. */
+GM_FN gm_u32 gm_search(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+{
+    /* Matches that are frequent are near. */
+    if (to - at >= 5 * GM_RUN_BYTES && a->longest <= GM_RUN_BYTES / 4) {
+        at = gm_search_near(a, bytes, at, gm_aligned(bytes, at + 256, to), state);
+        if (*state >= a->match)
+            return at;
+        at = gm_search_far(a, bytes, at, to, state);
+    }
+    return gm_search_near(a, bytes, at, to, state);
 }
 
 /* The least start of a match that ends in at..to, or NONE; `state` is that behind `at`. The automaton finds the earliest

@@ -18,6 +18,7 @@
 
 #include "../stream.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -77,7 +78,7 @@ int main()
             filled.resize(((size_t)head[0] + 3) / 4);
             need(read_words(filled.data(), filled.size()), "a chunk is cut short");
             chunk = (gm_u8 *)malloc(head[0]);
-            memcpy(chunk, filled.data(), head[0]);
+            std::copy_n((const gm_u8 *)filled.data(), head[0], chunk);
             area = fresh(head[1]);
             work = fresh(head[1]);
             memset(local, 0xA5, GM_LOCAL_WORDS * 4);

@@ -2,12 +2,12 @@
 
 use gristmill_megakernel::device::job;
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, StreamSlot};
+use gristmill_protocol::fault;
 use gristmill_protocol::stream::{self, StreamArgs};
-use gristmill_protocol::{fault, opcode};
 use gristmill_ring::{Outcome, RecordMemory};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 /// Splitmix64.
@@ -85,6 +85,8 @@ fn driver(lanes: u32, flags: &[&str]) -> Option<PathBuf> {
         }
     }
 }
+
+static SANITIZER: OnceLock<bool> = OnceLock::new();
 
 /// Whether programs can be built with the address sanitizer here.
 fn has_sanitizer() -> bool {
@@ -336,7 +338,7 @@ fn compare(driver: &Path, random: &mut Random, jobs: u32) {
 /// Beside what a sanitizer sees: reads outside the own bytes, writes outside the areas.
 fn agrees(lanes: u32, jobs: u32) {
     let mut flags = vec!["-O1"];
-    if has_sanitizer() {
+    if *SANITIZER.get_or_init(has_sanitizer) {
         flags.extend(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
     }
     if let Some(driver) = driver(lanes, &flags) {
@@ -352,4 +354,113 @@ fn one_lane_leaves_what_the_cpu_leaves() {
 #[test]
 fn four_lanes_leave_what_the_cpu_leaves() {
     agrees(4, 1_000);
+}
+
+/// Gigabytes a second of every opcode, of one lane and of the CPU's implementation.
+#[test]
+#[ignore = "a measurement: run it in release mode"]
+fn speed() {
+    let Some(driver) = driver(1, &["-O3", "-march=native"]) else {
+        return;
+    };
+    let mut random = Random(1);
+    let words: Vec<Vec<u8>> = (0..500)
+        .map(|_| {
+            let len = 2 + random.below(9);
+            random.bytes(len, b"etaoinshrdlucmfwypvbgk")
+        })
+        .collect();
+    let mut chunk = Vec::new();
+    while chunk.len() < 1 << 20 {
+        chunk.extend(&words[random.below(500) as usize]);
+        chunk.push(if random.one_in(12) { b'\n' } else { b' ' });
+    }
+    let absent = |count: u32, random: &mut Random| {
+        (0..count)
+            .map(|_| [random.bytes(8, b"etaoinshrdlu"), b"eh".to_vec()].concat())
+            .collect::<Vec<_>>()
+    };
+    let scan = |patterns: &[Vec<u8>], fold, mode| {
+        StreamJob::Scan(Arc::new(
+            ScanSet::build(patterns, fold, mode).expect("a set"),
+        ))
+    };
+    let (few, many) = (absent(10, &mut random), absent(1_000, &mut random));
+    let lots = absent(100_000, &mut random);
+    let lines = stream::MODE_LINES | stream::WANT_NEWLINES | stream::WANT_NUL;
+    for (what, job, mode) in [
+        ("LINES", StreamJob::Lines, 0),
+        ("HISTOGRAM", StreamJob::Histogram, 0),
+        ("CRC32C", StreamJob::Crc32c, 0),
+        (
+            "SCAN 1 rare",
+            scan(&[b"Sherlock Holmes".to_vec()], false, ScanMode::Lines),
+            lines,
+        ),
+        (
+            "SCAN 1 absent",
+            scan(&few[..1], false, ScanMode::Lines),
+            lines,
+        ),
+        ("SCAN 10 absent", scan(&few, false, ScanMode::Lines), lines),
+        (
+            "SCAN 10 absent, either case",
+            scan(&few, true, ScanMode::Lines),
+            lines,
+        ),
+        (
+            "SCAN 1,000 absent",
+            scan(&many, false, ScanMode::Lines),
+            lines,
+        ),
+        (
+            "SCAN 100,000 absent",
+            scan(&lots, false, ScanMode::Lines),
+            lines,
+        ),
+        (
+            "SCAN 1 in most lines",
+            scan(&words[..1], false, ScanMode::Lines),
+            lines,
+        ),
+        (
+            "SCAN 20 words, all",
+            scan(&words[..20], false, ScanMode::All),
+            stream::MODE_ALL,
+        ),
+    ] {
+        let case = Case {
+            job: job.clone(),
+            what: what.into(),
+            args: StreamArgs {
+                len: len(&chunk),
+                mode,
+                ..StreamArgs::default()
+            },
+            chunk: chunk.clone(),
+            area_words: 1 << 20,
+        };
+        let began = Instant::now();
+        let image = job::image(&job).expect("an image");
+        let built = began.elapsed();
+        let mut input = vec![1, len(&image)];
+        input.extend(image);
+        case.input(&mut input);
+        input.extend([3, 200]);
+        let output = drive(&driver, &input);
+        let (_, nanoseconds) = output.split_last_chunk::<8>().expect("a time");
+        let device = 200.0 * chunk.len() as f64 / u64::from_le_bytes(*nanoseconds) as f64;
+        let memory = RecordMemory::new(1, case.area_words).expect("memory for records");
+        let slot = StreamSlot {
+            mode,
+            ..StreamSlot::default()
+        };
+        let began = Instant::now();
+        for _ in 0..200 {
+            let mut records = memory.writer(0).expect("the one area");
+            job.run(&chunk, &slot, &mut records).expect("no fault");
+        }
+        let cpu = 200.0 * chunk.len() as f64 / began.elapsed().as_nanos() as f64;
+        println!("{what:28} device {device:6.2} GB/s, cpu {cpu:6.2} GB/s, image of {} words in {built:.1?}", input[1]);
+    }
 }

@@ -57,7 +57,7 @@ const POLYNOMIAL: u32 = 0x82F6_3B78;
 /// larger than 1 GiB.
 pub fn image(job: &StreamJob) -> Result<Vec<u32>, PipelineError> {
     match job {
-        StreamJob::Scan(set) => scan_image(job.opcode(), set),
+        StreamJob::Scan(set) => scan_image(job.opcode(), set, MAX_WORDS),
         StreamJob::Crc32c => Ok(crc_image(job.opcode())),
         StreamJob::Histogram | StreamJob::Lines => Ok(vec![job.opcode()]),
         StreamJob::Custom(..) => Err(PipelineError::Backend(
@@ -122,7 +122,7 @@ impl Classes {
     }
 }
 
-fn scan_image(opcode: u32, set: &ScanSet) -> Result<Vec<u32>, PipelineError> {
+fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, PipelineError> {
     let all = set.mode() == ScanMode::All;
     let everything = set.patterns().iter().any(Vec::is_empty);
     let mut image = vec![0; scan::NEXT];
@@ -140,7 +140,7 @@ fn scan_image(opcode: u32, set: &ScanSet) -> Result<Vec<u32>, PipelineError> {
         .build(set.patterns())
         .map_err(|_| too_large())?;
     let classes = Classes::new(set);
-    let states = States::walk(&nfa, &classes)?;
+    let states = States::walk(&nfa, &classes, max_words)?;
     let stride = classes.members.len() + 1;
     let places = states.places(&nfa, stride)?;
     image[scan::INFO] = word(stride - 1)?;
@@ -181,7 +181,7 @@ fn scan_image(opcode: u32, set: &ScanSet) -> Result<Vec<u32>, PipelineError> {
                 ends.iter()
                     .flat_map(|(pattern, length)| [*pattern, *length]),
             );
-            if image.len() > MAX_WORDS {
+            if image.len() > max_words {
                 return Err(too_large());
             }
         } else {
@@ -205,7 +205,7 @@ struct Places {
 }
 
 impl States {
-    fn walk(nfa: &NFA, classes: &Classes) -> Result<Self, PipelineError> {
+    fn walk(nfa: &NFA, classes: &Classes, max_words: usize) -> Result<Self, PipelineError> {
         let start = nfa.start_state(Anchored::No).map_err(|_| too_large())?;
         let mut states = Self {
             ids: vec![start],
@@ -226,7 +226,7 @@ impl States {
                 };
                 states.next.push(number);
             }
-            if scan::NEXT + (classes.members.len() + 1) * states.ids.len() > MAX_WORDS {
+            if scan::NEXT + (classes.members.len() + 1) * states.ids.len() > max_words {
                 return Err(too_large());
             }
             at += 1;
@@ -288,4 +288,44 @@ fn crc_image(opcode: u32) -> Vec<u32> {
         }
     }
     image
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{image, scan_image};
+    use crate::stream::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
+    use gristmill_ring::{Outcome, RecordWriter};
+    use std::sync::Arc;
+
+    #[test]
+    fn tables_above_the_limit_are_refused() {
+        for mode in [ScanMode::Lines, ScanMode::All] {
+            let set = ScanSet::build(&["abcd", "bcd", "d"], false, mode).unwrap();
+            let fits = scan_image(1, &set, usize::MAX).unwrap().len();
+            assert_eq!(scan_image(1, &set, fits).unwrap().len(), fits);
+            let error = scan_image(1, &set, fits - 1).unwrap_err().to_string();
+            assert!(error.contains("--backend cpu"), "{error}");
+        }
+    }
+
+    struct Own;
+
+    impl StreamOpcode for Own {
+        fn run(
+            &self,
+            _: &[u8],
+            _: &StreamSlot<'_>,
+            _: &mut RecordWriter<'_>,
+        ) -> Result<Outcome, u32> {
+            Ok(Outcome::default())
+        }
+    }
+
+    #[test]
+    fn host_code_has_no_image() {
+        let error = image(&StreamJob::Custom(0x200, Arc::new(Own)))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--backend cpu"), "{error}");
+    }
 }
