@@ -9,21 +9,23 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-# The order in which crates/megakernel puts the same files together.
-SOURCES = ["dialect.h", "numbers.h", "vir0.h", "stream.h", "megakernel.h"]
 # One PTX for all: a driver compiles it for newer devices than the oldest.
-OPTIONS = ["--gpu-architecture=compute_70", "--std=c++17", "-DGM_LANES=128", "-DGM_STRIP=1"]
+OPTIONS = ["--gpu-architecture=compute_70", "--std=c++17", "-DGM_LANES=128", "-DGM_STRIP=1",
+           "--diag-suppress=550"]  # operands that an instruction does not use
 # What the PTX says that it needs: CUDA 12.0, so drivers from 525 on take it. NVRTC writes its own version, for which
 # drivers before 575 are too old; ptxas refuses what is newer than the version that a file says.
 PTX_VERSION = ".version 8.0"
 ARCHITECTURES = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
-KERNEL = Path(__file__).resolve().parent.parent / "kernel"
+ROOT = Path(__file__).resolve().parent.parent
+KERNEL = ROOT / "kernel"
 PACKAGES = Path(sysconfig.get_paths()["purelib"]) / "nvidia"
 
 
 def source():
-    """The whole device source. Errors of the compiler name the file that they are in."""
-    return "".join(f'#line 1 "{name}"\n{(KERNEL / name).read_text()}' for name in SOURCES)
+    """The whole device source, as crates/megakernel puts it together. Errors name the file that they are in."""
+    parts = (ROOT / "crates/megakernel/src/device/mod.rs").read_text()
+    names = re.findall(r'include_str!\("[./]*/kernel/(.+)"\)', parts)
+    return "".join(f'#line 1 "{name}"\n{(KERNEL / name).read_text()}' for name in names)
 
 
 def compile_ptx(text):

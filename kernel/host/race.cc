@@ -15,6 +15,10 @@
 
 #include "../vir0.h"
 
+#include "../bytes.h"
+
+#include "../scan.h"
+
 #include "../stream.h"
 
 #include "../megakernel.h"

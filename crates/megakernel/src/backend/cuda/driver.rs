@@ -435,6 +435,8 @@ impl Drop for Module {
 /// A GPU with the kernel loaded.
 pub(super) struct CudaDriver {
     info: DeviceInfo,
+    /// Multiprocessors.
+    units: u32,
     /// Groups that the GPU runs side by side.
     most: u32,
     /// Streams that no launch uses now.
@@ -461,7 +463,8 @@ impl CudaDriver {
         // SAFETY: the device is from cuDeviceGet.
         let units = unsafe { result::device::get_attribute(session.device, attribute) }
             .map_err(refused("cuDeviceGetAttribute"))?;
-        let most = u32::try_from(groups.saturating_mul(units)).unwrap_or(0);
+        let units = u32::try_from(units).unwrap_or(0);
+        let most = units.saturating_mul(u32::try_from(groups).unwrap_or(0));
         if most == 0 {
             return Err(failed(
                 "a launch",
@@ -470,6 +473,7 @@ impl CudaDriver {
         }
         let driver = Self {
             info,
+            units,
             most: most.min(MAX_WORKERS as u32),
             streams: Mutex::new(Vec::new()),
             module,
@@ -492,6 +496,11 @@ impl CudaDriver {
             groups: 1,
             number: 0,
         })
+    }
+
+    /// How many multiprocessors the GPU has.
+    pub fn units(&self) -> usize {
+        self.units as usize
     }
 
     fn stream(&self) -> Result<Stream, PipelineError> {

@@ -52,6 +52,15 @@ impl Backend for CudaBackend {
         "cuda"
     }
 
+    fn device(&self) -> Option<DeviceInfo> {
+        Some(self.info().clone())
+    }
+
+    /// One for each multiprocessor: enough loads in flight to fill the link to the host, and no more that poll over it.
+    fn workers(&self, _feeders: usize) -> usize {
+        self.driver.units()
+    }
+
     fn chunk_memory(
         &self,
         count: u32,

@@ -8,12 +8,14 @@ mod driver;
 
 use super::{Backend, FeederFactory, KernelConfig};
 use crate::device::driver::{choose, Driver};
-use crate::device::{host, DeviceInfo, Found};
+use crate::device::{host, DeviceInfo};
 use crate::{Kernel, StreamJob};
 use driver::OpenClDriver;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory};
 use std::sync::Arc;
+
+pub use crate::device::Found;
 
 /// What to install where nothing is found.
 const INSTALL: &str = "install a driver and its loader (Debian: pocl-opencl-icd for the processor, intel-opencl-icd or \
