@@ -23,10 +23,8 @@
 #if defined(__OPENCL_VERSION__)
 
 #define GM_FN static inline
-#define GM_KERNEL __kernel
 #define GM_GLOBAL __global
 #define GM_LOCAL __local
-#define GM_SHARED __local
 typedef uchar gm_u8;
 typedef uint gm_u32;
 typedef int gm_s32;
@@ -74,10 +72,8 @@ GM_FN int gm_dev_cas(__global gm_u32 *p, gm_u32 expected, gm_u32 desired)
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
 
 #define GM_FN static __device__ __forceinline__
-#define GM_KERNEL extern "C" __global__
 #define GM_GLOBAL
 #define GM_LOCAL
-#define GM_SHARED __shared__
 typedef unsigned char gm_u8;
 typedef unsigned int gm_u32;
 typedef int gm_s32;

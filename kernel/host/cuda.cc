@@ -1,10 +1,13 @@
 // A CUDA driver without a GPU: the functions of libcuda that crates/megakernel/src/backend/cuda calls, with the device
-// source, compiled for the host, as the kernel whatever PTX is loaded. So the back end's calls are tested where there is no
-// GPU. A call without a current context, a copy beyond an allocation or a launch that is too large is an error, as it is
-// with the real one; new memory holds no zeroes; what is left over when the library is unloaded is told.
+// source, compiled for the host, as the kernel, whatever PTX is loaded. So the back end's calls are tested where there
+// is no GPU. A call without a current context, a copy beyond an allocation or a launch that is too large is an error, as
+// it is with the real one; new memory holds no zeroes; what is left over when the library is unloaded is told.
 //
-//   GM_CUDA_FAIL=cuMemAlloc_v2    that function fails
-//   GM_CUDA_IS=absent|old|alien|split|stale   no GPU; of an old kind; prohibited; with addresses of its own; an old driver
+//   GM_CUDA_FAIL=cuMemAlloc_v2   that function fails
+//   GM_CUDA_IS=absent            there is no GPU;
+//              old|prohibited    there is one of an old kind, one that takes no kernels,
+//              split             one that sees memory at other addresses;
+//              stale             the driver is an old one
 //
 // crates/megakernel/tests/cuda.rs compiles it, as libcuda.so, and runs itself with it.
 
@@ -32,7 +35,16 @@
 
 namespace {
 
-enum Result { SUCCESS = 0, INVALID_VALUE = 1, NO_DEVICE = 100, INVALID_CONTEXT = 201, NOT_FOUND = 500, TOO_LARGE = 720, UNKNOWN = 999 };
+// Of CUresult.
+enum Result {
+    SUCCESS = 0,
+    INVALID_VALUE = 1,
+    NO_DEVICE = 100,
+    INVALID_CONTEXT = 201,
+    NOT_FOUND = 500,
+    TOO_LARGE = 720,
+    UNKNOWN = 999
+};
 
 const int UNITS = 3;
 const int GROUPS_PER_UNIT = 1;
@@ -109,17 +121,17 @@ struct AtEnd {
 } // namespace
 
 // A function that needs no context, and one that does.
-#define FREE_CALL(name, ...)                                                                                             \
-    extern "C" int name(__VA_ARGS__)                                                                                     \
-    {                                                                                                                    \
-        if (is("GM_CUDA_FAIL", #name))                                                                                   \
+#define FREE_CALL(name, ...)                                                                                           \
+    extern "C" int name(__VA_ARGS__)                                                                                   \
+    {                                                                                                                  \
+        if (is("GM_CUDA_FAIL", #name))                                                                                 \
             return UNKNOWN;
-#define CALL(name, ...)                                                                                                  \
-    FREE_CALL(name, __VA_ARGS__)                                                                                         \
-    if (!current)                                                                                                        \
+#define CALL(name, ...)                                                                                                \
+    FREE_CALL(name, __VA_ARGS__)                                                                                       \
+    if (!current)                                                                                                      \
         return INVALID_CONTEXT;
-#define END                                                                                                              \
-    return SUCCESS;                                                                                                      \
+#define END                                                                                                            \
+    return SUCCESS;                                                                                                    \
     }
 
 FREE_CALL(cuInit, unsigned)
@@ -152,13 +164,13 @@ END
 FREE_CALL(cuDeviceGetAttribute, int *value, int attribute, int)
     switch (attribute) {
     case 16: *value = UNITS; break;
-    case 17: *value = 0; break;                              // limit of a kernel's time
-    case 19: *value = 1; break;                              // can map host memory
-    case 20: *value = is("GM_CUDA_IS", "alien") ? 2 : 0; break; // compute mode
-    case 41: *value = 1; break;                              // unified addresses
-    case 75: *value = is("GM_CUDA_IS", "old") ? 6 : 9; break;
+    case 17: *value = 0; break; // whether there is a limit of a kernel's time
+    case 19: *value = 1; break; // whether host memory can be mapped,
+    case 41: *value = 1; break; // at the same address
+    case 20: *value = is("GM_CUDA_IS", "prohibited") ? 2 : 0; break; // the compute mode
+    case 75: *value = is("GM_CUDA_IS", "old") ? 6 : 9; break;        // the compute capability
     case 76: *value = 0; break;
-    case 95: *value = 1; break; // cooperative launch
+    case 95: *value = 1; break; // whether launches can be cooperative
     default: return INVALID_VALUE;
     }
 END

@@ -1,6 +1,6 @@
-// The device source as host C++ under ThreadSanitizer: a host thread publishes and drains as crates/ring/src/live.rs does,
-// workers run the kernel lease after lease, and every completion is checked. What x86 and a CPU's OpenCL driver hide, a
-// missing order between host and device or between two workers, is reported here as a data race.
+// The device source as host C++ under ThreadSanitizer: a host thread publishes and drains as crates/ring/src/live.rs
+// does, workers run the kernel lease after lease, and every completion is checked. What x86 and a CPU's OpenCL driver
+// hide, a missing order between host and device or between two workers, is reported here as a data race.
 //
 //   race IMAGES SLOTS SEED     (compiled with -DGM_LANES=L -DGM_GROUPS=G -DGM_CREWS=C)
 //
@@ -13,9 +13,9 @@
 #include "../dialect.h"
 #include "../numbers.h"
 
-// Words that all sides access atomically although the protocol says that an order protects them: without it they would be
-// stale, not torn, which nothing reports. Relaxed accesses to them are made plain, so that it is a race. These words are,
-// from one address to another, each `step`th:
+// Words that all sides access atomically although the protocol says that an order protects them: without it they
+// would be stale, not torn, which nothing reports. Relaxed accesses to them are made plain, so that it is a race.
+// These words are, from one address to another, each `step`th:
 struct Ordered {
     const gm_u32 *from;
     const gm_u32 *to;
@@ -284,8 +284,8 @@ class Host {
                 check_area(slot);
     }
 
-    // In the order of `Submitter::publish`. Workers may look at what decides whether a parked slot can go on after it has
-    // gone on, so those words need atomic stores.
+    // In the order of `Submitter::publish`. Workers may look at what decides whether a parked slot can go on after it
+    // has gone on, so those words need atomic stores.
     void publish(gm_u32 slot, gm_u32 opcode, gm_u32 tenant, gm_u32 priority, const gm_u32 *args)
     {
         gm_u32 *words = shared_.at(GM_LAUNCH_SLOT_WORDS) + slot * GM_SLOT_WORDS;
@@ -313,20 +313,21 @@ class Host {
     // A slot of any kind: its opcode and arguments, and what it must leave.
     gm_u32 any(gm_u32 slot, gm_u32 &tenant, gm_u32 *args, Expected &expected)
     {
-        switch (below(12)) {
+        switch (below(13)) {
         case 0:
             expected.results = {0, 0, 0, 0, 0, 0, 0, 0};
             return GM_OP_NOP;
         case 1:
             if (below(2)) {
-                args[0] = 77;
                 args[1] = OBSERVABLES / TENANTS;
                 expected.fault = GM_FAULT_INDEX_OUT_OF_RANGE;
-            } else {
-                args[0] = below(1000);
-                args[1] = 2 + below(OBSERVABLES / TENANTS - 2);
+                return GM_OP_STORE_U32;
             }
-            return GM_OP_STORE_U32;
+            // Most of what the lock orders, both read and written.
+            args[0] = 2;
+            args[1] = 3;
+            args[2] = OBSERVABLES / TENANTS - 3;
+            return GM_OP_MEMCPY;
         case 2:
             tenant = 0;
             args[0] = 1 + below(3);
@@ -353,6 +354,10 @@ class Host {
             tenant = below(2) ? TENANTS : tenant;
             expected.fault = tenant == TENANTS ? GM_FAULT_TENANT_MASKED : GM_FAULT_UNKNOWN_OPCODE;
             return 99;
+        case 7:
+            args[0] = below(1000);
+            args[1] = 2;
+            return GM_OP_STORE_U32;
         default:
             return over_chunk(slot, tenant, args, expected);
         }

@@ -151,7 +151,7 @@ fn what_cannot_be_used_is_refused_with_the_reason() {
             "old",
             "Host threads) cannot run the kernel: it has compute capability 6.0",
         ),
-        ("alien", "its compute mode is prohibited"),
+        ("prohibited", "its compute mode is prohibited"),
         ("split", "the GPU sees the memory at another address"),
         ("stale", "the driver is older than CUDA 12.0; install"),
     ] {
@@ -199,10 +199,7 @@ fn without_a_driver_nothing_panics() {
     // Where there is one, this says nothing new.
     if let Err(error) = CudaBackend::devices() {
         let said = error.to_string();
-        assert!(
-            said.starts_with("CUDA: ") || said.contains("CUDA: "),
-            "{said}"
-        );
+        assert!(said.contains("CUDA: "), "{said}");
         assert!(CudaBackend::new(Some(7)).is_err());
     }
 }

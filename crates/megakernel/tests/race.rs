@@ -13,8 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Lanes of a group, groups of a launch, launches beside each other.
 const SHAPES: [(u32, u32, u32); 3] = [(1, 1, 4), (1, 4, 1), (2, 2, 1)];
 
-/// Slots that each shape runs.
-const SLOTS: u32 = 6000;
+/// Slots that each shape runs, if RACE_SLOTS does not say otherwise.
+const SLOTS: &str = "1500";
 
 /// Counts newlines and each 'a', and emits every newline.
 const PROGRAM: &str = "
@@ -86,6 +86,7 @@ fn the_device_source_has_no_data_race() {
         now.subsec_nanos().to_string()
     });
     println!("SEED={seed}");
+    let slots = std::env::var("RACE_SLOTS").unwrap_or_else(|_| SLOTS.to_owned());
     let input = folder.join("race-images");
     std::fs::write(&input, images()).unwrap();
     for (lanes, groups, crews) in SHAPES {
@@ -106,7 +107,7 @@ fn the_device_source_has_no_data_race() {
         assert!(built.status.success(), "{shape}: {said}");
         let run = Command::new(&binary)
             .arg(&input)
-            .args([&SLOTS.to_string(), &seed])
+            .args([&slots, &seed])
             .env("TSAN_OPTIONS", "halt_on_error=1 exitcode=66")
             .output()
             .unwrap();

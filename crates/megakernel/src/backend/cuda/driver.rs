@@ -1,8 +1,8 @@
 //! CUDA's calls: devices, memory, the module, launches.
 //!
-//! Nothing here waits for a kernel that runs but `launch` itself: streams do not wait for the legacy stream, and memory is
-//! cleared by copies, as a kernel that sets it would want room beside those that run. Memory that is freed may make the
-//! driver wait until the launches of other kernels end their leases.
+//! Nothing here waits for a kernel that runs but `launch` itself: streams do not wait for the legacy stream, and
+//! memory is cleared by copies, as a kernel that sets it would want room beside those that run. Memory that is freed
+//! may make the driver wait until the launches of other kernels end their leases.
 #![allow(unsafe_code)]
 
 use crate::device::driver::{next_device_number, DeviceMemory, Driver, Found, Launch, TableMemory};
@@ -25,15 +25,17 @@ const LANES: u32 = 128;
 /// The compute capability that the PTX was compiled for. Older ones have no memory model that the ring could rely on.
 const OLDEST: (i32, i32) = (7, 0);
 
-/// The CUDA version that the PTX needs, as the driver counts: 12.0. A driver with it has all functions that are called here.
+/// The CUDA version that the PTX needs, as the driver counts: 12.0. A driver with it has all functions that are
+/// called here.
 const OLDEST_DRIVER: i32 = 12_000;
 
 /// Alignment of shared memory. Drivers cut small blocks out of larger ones, so a page more is asked for.
 const PAGE_BYTES: usize = 4096;
 
 /// What to install where nothing is found.
-const INSTALL: &str = "install NVIDIA's driver, version 525 or later (Debian: nvidia-driver); a container must be given the \
-                       GPU (docker run --gpus all)";
+const INSTALL: &str =
+    "install NVIDIA's driver, version 525 or later (Debian: nvidia-driver); a container must be \
+                       given the GPU (docker run --gpus all)";
 
 fn failed(call: &str, error: impl std::fmt::Display) -> PipelineError {
     PipelineError::Backend(format!(
@@ -64,9 +66,9 @@ fn refused(call: &'static str) -> impl Fn(DriverError) -> PipelineError {
 /// All GPUs.
 pub(super) fn devices() -> Result<Vec<Found>, PipelineError> {
     let missing = |what| PipelineError::Backend(format!("CUDA: {what}; {INSTALL}"));
-    // Asked first, as every other call panics where there is no driver.
-    // SAFETY: loading libcuda.so.1 runs its initialisers, which must be those of a CUDA driver: whoever installs libraries
-    // where the loader looks for them answers for that.
+    // Asked first, as every other call panics where there is no driver. SAFETY: loading libcuda.so.1 runs its
+    // initialisers, which must be those of a CUDA driver: whoever installs libraries where the loader looks for them
+    // answers for that.
     if !unsafe { sys::is_culib_present() } {
         return Err(missing("there is no libcuda.so.1"));
     }
@@ -150,8 +152,8 @@ fn found(device: sys::CUdevice, version: i32) -> Found {
 #[derive(Debug)]
 struct Handle<T>(*mut T);
 
-// SAFETY: the driver takes handles from any thread at any time (CUDA driver API, 6: "is thread-safe"), and nobody else looks
-// at what they point to.
+// SAFETY: the driver takes handles from any thread at any time (CUDA driver API, 6: "is thread-safe"), and nobody
+// else looks at what they point to.
 unsafe impl<T> Send for Handle<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T> Sync for Handle<T> {}
@@ -246,15 +248,16 @@ impl Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         if self.session.enter().is_ok() {
-            // SAFETY: from cuMemHostAlloc of this context; freed once, here; whoever uses the memory holds the block, and
-            // kernels run only while `device::host` keeps it alive. An error leaves it allocated, which is safe.
+            // SAFETY: from cuMemHostAlloc of this context; freed once, here; whoever uses the memory holds the block,
+            // and kernels run only while `device::host` keeps it alive. An error leaves it allocated, which is safe.
             let _freed = unsafe { result::free_host(self.allocated.0) };
         }
     }
 }
 
-// SAFETY: the host may read and write mapped memory at any time, from `base` on for `bytes` bytes, which `new` checked to fit
-// in an isize, until `drop`; zeroed and aligned to a page by `new`. This module hands it to one owner and touches it no more.
+// SAFETY: the host may read and write mapped memory at any time, from `base` on for `bytes` bytes, which `new`
+// checked to fit in an isize, until `drop`; zeroed and aligned to a page by `new`. This module hands it to one owner
+// and touches it no more.
 unsafe impl HostVisible for Pinned {
     fn base(&self) -> NonNull<u8> {
         self.base
@@ -317,12 +320,12 @@ impl Drop for Stream {
 
 /// Memory of the GPU, which the host writes by copies.
 ///
-/// A running kernel sees what it is written once it has seen, with acquire order, a word that the host stored afterwards
-/// with release order, also where it has read the same place before: the copy is done when `write` returns (in the L2
-/// cache, which all multiprocessors share), and an acquire of device or system scope makes a multiprocessor drop what its
-/// L1 cache holds, for all lanes that a barrier joins with the one that acquired. So no place of the tables needs to be
-/// kept until the next launch. What would break it is a load through the non-coherent path (`ld.global.nc`), so
-/// `scripts/ptx` fails where the compiler made one.
+/// A running kernel sees what it is written once it has seen, with acquire order, a word that the host stored
+/// afterwards with release order, also where it has read the same place before: the copy is done when `write` returns
+/// (in the L2 cache, which all multiprocessors share), and an acquire of device or system scope makes a
+/// multiprocessor drop what its L1 cache holds, for all lanes that a barrier joins with the one that acquired. So no
+/// place of the tables needs to be kept until the next launch. What would break it is a load through the non-coherent
+/// path (`ld.global.nc`), so `scripts/ptx` fails where the compiler made one.
 struct Memory {
     session: Arc<Session>,
     address: u64,
@@ -360,8 +363,8 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         if self.session.enter().is_ok() {
-            // SAFETY: from cuMemAlloc of this context, freed once; kernels that use it have left or are lost, in which case
-            // `device::host` never drops it. An error leaves it allocated, which is safe.
+            // SAFETY: from cuMemAlloc of this context, freed once; kernels that use it have left or are lost, in
+            // which case `device::host` never drops it. An error leaves it allocated, which is safe.
             let _freed = unsafe { result::free_sync(self.address) };
         }
     }
@@ -390,8 +393,8 @@ impl TableMemory for Memory {
         }
         let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         self.session.enter()?;
-        // SAFETY: `at + words` lies in the memory (checked above), which lives as long as `self`; `words` is borrowed until
-        // the copy has been waited for, or the driver has said that the device is lost.
+        // SAFETY: `at + words` lies in the memory (checked above), which lives as long as `self`; `words` is borrowed
+        // until the copy has been waited for, or the driver has said that the device is lost.
         unsafe { result::memcpy_htod_async(self.address + 4 * at as u64, words, copies.stream.0) }
             .map_err(refused("cuMemcpyHtoDAsync"))?;
         copies.wait()
@@ -483,8 +486,8 @@ impl CudaDriver {
         Ok(driver)
     }
 
-    /// Drivers load a kernel when it is first launched, and may wait for what runs to do so: launches it in a way that makes
-    /// it leave at once.
+    /// Drivers load a kernel when it is first launched, and may wait for what runs to do so: launches it in a way
+    /// that makes it leave at once.
     fn warm_up(&self) -> Result<(), PipelineError> {
         self.launch(&Launch {
             shared: 0,
@@ -553,10 +556,10 @@ impl Driver for CudaDriver {
         for (argument, number) in words.iter_mut().zip(&mut numbers) {
             *argument = ptr::from_mut(number).cast();
         }
-        // SAFETY: the kernel takes five addresses, then three words (kernel/megakernel.h), and the driver copies them during
-        // the call. The memory behind the addresses is laid out as the kernel expects and lives until this returns (whoever
-        // makes a `Launch` promises both), which is after the kernel has left: if the wait fails, the device is taken for
-        // lost and the memory is kept (`device::host`). A kernel with number 0 touches none.
+        // SAFETY: the kernel takes five addresses, then three words (kernel/megakernel.h), and the driver copies them
+        // during the call. The memory behind the addresses is laid out as the kernel expects and lives until this
+        // returns (whoever makes a `Launch` promises both), which is after the kernel has left: if the wait fails,
+        // the device is taken for lost and the memory is kept (`device::host`). A kernel with number 0 touches none.
         unsafe {
             result::launch_cooperative_kernel(
                 self.module.function.0,

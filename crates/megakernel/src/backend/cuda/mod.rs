@@ -1,8 +1,8 @@
 //! The kernel on NVIDIA's GPUs, from compute capability 7.0 (Volta) on.
 //!
-//! The driver (`libcuda.so.1`) is looked for at run time, so the same binary runs where there is none. The kernel comes as
-//! PTX, compiled from the device source by `scripts/ptx`, and the driver makes machine code of it: nothing else of CUDA
-//! need be installed.
+//! The driver (`libcuda.so.1`) is looked for at run time, so the same binary runs where there is none. The kernel
+//! comes as PTX, compiled from the device source by `scripts/ptx`, and the driver makes machine code of it: nothing
+//! else of CUDA need be installed.
 
 mod driver;
 
