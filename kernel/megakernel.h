@@ -704,8 +704,9 @@ __kernel void gristmill(__global gm_u32 *shared, __global const gm_u8 *chunks, _
     GM_ENTER(group);
 }
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
-extern "C" __global__ void gristmill(gm_u32 *shared, const gm_u8 *chunks, gm_u32 *chunk_states, gm_u32 *state,
-                                     const gm_u32 *tables, gm_u32 first, gm_u32 groups, gm_u32 launch)
+extern "C" __global__ void __launch_bounds__(GM_LANES)
+    gristmill(gm_u32 *shared, const gm_u8 *chunks, gm_u32 *chunk_states, gm_u32 *state, const gm_u32 *tables,
+              gm_u32 first, gm_u32 groups, gm_u32 launch)
 {
     __shared__ gm_u32 group[GM_GROUP_WORDS];
     GM_ENTER(group);

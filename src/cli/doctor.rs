@@ -1,7 +1,9 @@
 //! `gristmill doctor`: what this machine can do, why not, and the step that would change it.
 
 use super::print;
-use crate::megakernel::backend::opencl::{Found, OpenClBackend};
+use crate::megakernel::backend::cuda::CudaBackend;
+use crate::megakernel::backend::opencl::OpenClBackend;
+use crate::megakernel::device::Found;
 use crate::megakernel::vir0::vector::Level;
 use crate::uring::{probe, UringProbe};
 use gristmill_protocol::PipelineError;
@@ -216,30 +218,30 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             step: None,
         },
     ];
-    findings.extend(opencl(OpenClBackend::devices()));
-    findings.push(missing("back end", "cuda", "cpu"));
+    findings.extend(devices("opencl", OpenClBackend::devices()));
+    findings.extend(devices("cuda", CudaBackend::devices()));
     findings
 }
 
-/// The OpenCL devices, by the numbers that `--device` takes.
-fn opencl(found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
-    let devices = match found {
-        Ok(devices) => devices,
-        Err(error) => {
-            return vec![Finding {
+/// The devices of a back end, by the numbers that `--device` takes.
+fn devices(backend: &str, found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
+    let devices =
+        match found {
+            Ok(devices) => devices,
+            Err(error) => return vec![Finding {
                 kind: "back end",
-                name: "opencl".into(),
+                name: backend.to_owned().into(),
                 works: false,
                 why: error.to_string(),
                 step: Some(
-                    "install an OpenCL driver and its loader, such as Debian's pocl-opencl-icd, then run this again".into(),
+                    "install its driver, as said above, then run this again; `cpu` works without"
+                        .into(),
                 ),
-            }]
-        }
-    };
+            }],
+        };
     let finding = |(number, found): (usize, &Found)| Finding {
         kind: "back end",
-        name: format!("opencl, device {number}").into(),
+        name: format!("{backend}, device {number}").into(),
         works: found.refused.is_none(),
         why: format!(
             "{}, {}: {}{}{}",

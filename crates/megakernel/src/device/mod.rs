@@ -14,7 +14,7 @@ pub(crate) mod layout;
 pub mod program;
 mod tables;
 
-pub use driver::DeviceInfo;
+pub use driver::{DeviceInfo, Found};
 
 /// The device source, in the order in which its parts need each other.
 pub const SOURCE: [&str; 7] = [
