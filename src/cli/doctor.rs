@@ -8,7 +8,6 @@ use crate::megakernel::vir0::vector::Level;
 use crate::uring::{probe, UringProbe};
 use gristmill_protocol::PipelineError;
 use serde_json::{json, Value};
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -24,7 +23,9 @@ pub struct DoctorArgs {
 struct Finding {
     /// `read path`, `back end`, `feature`.
     kind: &'static str,
-    name: Cow<'static, str>,
+    name: &'static str,
+    /// Which of several devices, as `--device` takes it.
+    device: Option<usize>,
     works: bool,
     /// What was seen.
     why: String,
@@ -47,6 +48,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
                 json!({
                     "kind": finding.kind,
                     "name": finding.name,
+                    "device": finding.device,
                     "works": finding.works,
                     "why": finding.why,
                     "step": finding.step,
@@ -65,10 +67,14 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
         }
         for finding in &findings {
             let yes = if finding.works { "yes" } else { "no " };
+            let name = match finding.device {
+                Some(number) => format!("{}, device {number}", finding.name),
+                None => finding.name.to_owned(),
+            };
             let _ = writeln!(
                 text,
-                "{yes} {:<10} {:<24} {}",
-                finding.kind, finding.name, finding.why
+                "{yes} {:<10} {name:<24} {}",
+                finding.kind, finding.why
             );
             if let Some(step) = &finding.step {
                 let _ = writeln!(text, "    to change that: {step}");
@@ -130,7 +136,8 @@ fn setup(probe: &UringProbe) -> String {
 fn missing(kind: &'static str, name: &'static str, instead: &str) -> Finding {
     Finding {
         kind,
-        name: name.into(),
+        name,
+        device: None,
         works: false,
         why: "not in this build".into(),
         step: Some(format!(
@@ -144,7 +151,8 @@ fn vector_unit(name: &'static str, level: Level) -> Finding {
     let (works, best) = (level.is_available(), Level::best());
     Finding {
         kind: "vector unit",
-        name: name.into(),
+        name,
+        device: None,
         works,
         why: match (works, best == level) {
             (true, true) => "VIR0 programs run on it".into(),
@@ -168,7 +176,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
     let mut findings = vec![
         Finding {
             kind: "read path",
-            name: "RegisteredMappedRead".into(),
+            name: "RegisteredMappedRead",
+            device: None,
             works: ring,
             why: match &probe.refusal {
                 None => setup(probe),
@@ -185,7 +194,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         },
         Finding {
             kind: "read path",
-            name: "PositionedRead".into(),
+            name: "PositionedRead",
+            device: None,
             works: true,
             why: "pread works everywhere; taken where io_uring is refused".into(),
             step: None,
@@ -194,7 +204,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         missing("read path", "PeerRead", HOST_PATHS),
         Finding {
             kind: "feature",
-            name: "registered buffers".into(),
+            name: "registered buffers",
+            device: None,
             works: probe.has_registered_buffers(),
             why: refused(&probe.registered_buffers_refusal),
             step: (ring && !probe.has_registered_buffers()).then(|| {
@@ -203,7 +214,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         },
         Finding {
             kind: "feature",
-            name: "registered files".into(),
+            name: "registered files",
+            device: None,
             works: probe.has_registered_files(),
             why: refused(&probe.registered_files_refusal),
             step: None,
@@ -212,7 +224,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         vector_unit("avx2", Level::Avx2),
         Finding {
             kind: "back end",
-            name: "cpu".into(),
+            name: "cpu",
+            device: None,
             works: true,
             why: "worker threads, always there".into(),
             step: None,
@@ -224,24 +237,27 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
 }
 
 /// The devices of a back end, by the numbers that `--device` takes.
-fn devices(backend: &str, found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
-    let devices =
-        match found {
-            Ok(devices) => devices,
-            Err(error) => return vec![Finding {
+fn devices(backend: &'static str, found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
+    let devices = match found {
+        Ok(devices) => devices,
+        Err(error) => {
+            return vec![Finding {
                 kind: "back end",
-                name: backend.to_owned().into(),
+                name: backend,
+                device: None,
                 works: false,
                 why: error.to_string(),
                 step: Some(
                     "install its driver, as said above, then run this again; `cpu` works without"
                         .into(),
                 ),
-            }],
-        };
+            }]
+        }
+    };
     let finding = |(number, found): (usize, &Found)| Finding {
         kind: "back end",
-        name: format!("{backend}, device {number}").into(),
+        name: backend,
+        device: Some(number),
         works: found.refused.is_none(),
         why: format!(
             "{}, {}: {}{}{}",
