@@ -52,6 +52,7 @@ typedef ulong gm_u64;
 #define gm_dev_store(p, v) __opencl_atomic_store(GM_DEV(p), (v), memory_order_relaxed, memory_scope_device)
 #define gm_dev_store_release(p, v) __opencl_atomic_store(GM_DEV(p), (v), memory_order_release, memory_scope_device)
 #define gm_dev_add(p, v) __opencl_atomic_fetch_add(GM_DEV(p), (v), memory_order_acq_rel, memory_scope_device)
+#define gm_dev_count(p) __opencl_atomic_fetch_add(GM_DEV(p), 1u, memory_order_relaxed, memory_scope_device)
 GM_FN int gm_dev_cas(__global gm_u32 *p, gm_u32 expected, gm_u32 desired)
 {
     return __opencl_atomic_compare_exchange_strong(GM_DEV(p), &expected, desired, memory_order_acq_rel,
@@ -137,6 +138,10 @@ GM_FN gm_u32 gm_dev_add(gm_u32 *p, gm_u32 v)
     asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;" : "=r"(old) : "l"(GM_ADDRESS(p)), "r"(v) : "memory");
     return old;
 }
+GM_FN void gm_dev_count(gm_u32 *p)
+{
+    asm volatile("red.relaxed.gpu.global.add.u32 [%0], 1;" : : "l"(GM_ADDRESS(p)) : "memory");
+}
 GM_FN int gm_dev_cas(gm_u32 *p, gm_u32 expected, gm_u32 desired)
 {
     gm_u32 old;
@@ -181,6 +186,7 @@ typedef unsigned long long gm_u64;
 #define gm_dev_store(p, v) __atomic_store_n((p), (gm_u32)(v), __ATOMIC_RELAXED)
 #define gm_dev_store_release(p, v) __atomic_store_n((p), (gm_u32)(v), __ATOMIC_RELEASE)
 #define gm_dev_add(p, v) __atomic_fetch_add((p), (gm_u32)(v), __ATOMIC_ACQ_REL)
+#define gm_dev_count(p) __atomic_fetch_add((p), (gm_u32)1, __ATOMIC_RELAXED)
 GM_FN int gm_dev_cas(gm_u32 *p, gm_u32 expected, gm_u32 desired)
 {
     return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
