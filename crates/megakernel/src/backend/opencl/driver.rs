@@ -37,7 +37,7 @@ const SVM_ALIGN: u32 = 64;
 const GPU_LANES: u32 = 128;
 
 /// Windows that a lane runs side by side on a processor: what its vector units are filled with.
-const CPU_STRIP: u32 = 32;
+const CPU_STRIP: u32 = 64;
 
 /// Held while devices are listed or a kernel is compiled: PoCL 3.1 tells of devices that it has not set up yet, and crashes
 /// where two threads let it compile.
