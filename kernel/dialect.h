@@ -23,10 +23,8 @@
 #if defined(__OPENCL_VERSION__)
 
 #define GM_FN static inline
-#define GM_KERNEL __kernel
 #define GM_GLOBAL __global
 #define GM_LOCAL __local
-#define GM_SHARED __local
 typedef uchar gm_u8;
 typedef uint gm_u32;
 typedef int gm_s32;
@@ -54,6 +52,7 @@ typedef ulong gm_u64;
 #define gm_dev_store(p, v) __opencl_atomic_store(GM_DEV(p), (v), memory_order_relaxed, memory_scope_device)
 #define gm_dev_store_release(p, v) __opencl_atomic_store(GM_DEV(p), (v), memory_order_release, memory_scope_device)
 #define gm_dev_add(p, v) __opencl_atomic_fetch_add(GM_DEV(p), (v), memory_order_acq_rel, memory_scope_device)
+#define gm_dev_count(p) __opencl_atomic_fetch_add(GM_DEV(p), 1u, memory_order_relaxed, memory_scope_device)
 GM_FN int gm_dev_cas(__global gm_u32 *p, gm_u32 expected, gm_u32 desired)
 {
     return __opencl_atomic_compare_exchange_strong(GM_DEV(p), &expected, desired, memory_order_acq_rel,
@@ -74,10 +73,8 @@ GM_FN int gm_dev_cas(__global gm_u32 *p, gm_u32 expected, gm_u32 desired)
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
 
 #define GM_FN static __device__ __forceinline__
-#define GM_KERNEL extern "C" __global__
 #define GM_GLOBAL
 #define GM_LOCAL
-#define GM_SHARED __shared__
 typedef unsigned char gm_u8;
 typedef unsigned int gm_u32;
 typedef int gm_s32;
@@ -91,59 +88,66 @@ typedef unsigned long long gm_u64;
 #define gm_barrier() __syncthreads()
 #endif
 
-/* Inline PTX: the ordered accesses exist there by name, and no header is needed. */
+/* Inline PTX: the ordered accesses exist there by name, and no header is needed. A pointer in CUDA is generic: it is
+ * made the address in global memory that these instructions take. That costs nothing, and an atomic on a generic
+ * address would first have to ask which memory it means. */
+#define GM_ADDRESS(p) __cvta_generic_to_global(p)
 GM_FN gm_u32 gm_sys_load(const gm_u32 *p)
 {
     gm_u32 v;
-    asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(v) : "l"(GM_ADDRESS(p)) : "memory");
     return v;
 }
 GM_FN gm_u32 gm_sys_load_acquire(const gm_u32 *p)
 {
     gm_u32 v;
-    asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(v) : "l"(GM_ADDRESS(p)) : "memory");
     return v;
 }
 GM_FN void gm_sys_store(gm_u32 *p, gm_u32 v)
 {
-    asm volatile("st.relaxed.sys.global.u32 [%0], %1;" : : "l"(p), "r"(v) : "memory");
+    asm volatile("st.relaxed.sys.global.u32 [%0], %1;" : : "l"(GM_ADDRESS(p)), "r"(v) : "memory");
 }
 GM_FN void gm_sys_store_release(gm_u32 *p, gm_u32 v)
 {
-    asm volatile("st.release.sys.global.u32 [%0], %1;" : : "l"(p), "r"(v) : "memory");
+    asm volatile("st.release.sys.global.u32 [%0], %1;" : : "l"(GM_ADDRESS(p)), "r"(v) : "memory");
 }
 GM_FN gm_u32 gm_dev_load(const gm_u32 *p)
 {
     gm_u32 v;
-    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(GM_ADDRESS(p)) : "memory");
     return v;
 }
 GM_FN gm_u32 gm_dev_load_acquire(const gm_u32 *p)
 {
     gm_u32 v;
-    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(GM_ADDRESS(p)) : "memory");
     return v;
 }
 GM_FN void gm_dev_store(gm_u32 *p, gm_u32 v)
 {
-    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" : : "l"(p), "r"(v) : "memory");
+    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" : : "l"(GM_ADDRESS(p)), "r"(v) : "memory");
 }
 GM_FN void gm_dev_store_release(gm_u32 *p, gm_u32 v)
 {
-    asm volatile("st.release.gpu.global.u32 [%0], %1;" : : "l"(p), "r"(v) : "memory");
+    asm volatile("st.release.gpu.global.u32 [%0], %1;" : : "l"(GM_ADDRESS(p)), "r"(v) : "memory");
 }
 GM_FN gm_u32 gm_dev_add(gm_u32 *p, gm_u32 v)
 {
     gm_u32 old;
-    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;" : "=r"(old) : "l"(p), "r"(v) : "memory");
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;" : "=r"(old) : "l"(GM_ADDRESS(p)), "r"(v) : "memory");
     return old;
+}
+GM_FN void gm_dev_count(gm_u32 *p)
+{
+    asm volatile("red.relaxed.gpu.global.add.u32 [%0], 1;" : : "l"(GM_ADDRESS(p)) : "memory");
 }
 GM_FN int gm_dev_cas(gm_u32 *p, gm_u32 expected, gm_u32 desired)
 {
     gm_u32 old;
     asm volatile("atom.acq_rel.gpu.global.cas.b32 %0, [%1], %2, %3;"
                  : "=r"(old)
-                 : "l"(p), "r"(expected), "r"(desired)
+                 : "l"(GM_ADDRESS(p)), "r"(expected), "r"(desired)
                  : "memory");
     return old == expected;
 }
@@ -182,6 +186,7 @@ typedef unsigned long long gm_u64;
 #define gm_dev_store(p, v) __atomic_store_n((p), (gm_u32)(v), __ATOMIC_RELAXED)
 #define gm_dev_store_release(p, v) __atomic_store_n((p), (gm_u32)(v), __ATOMIC_RELEASE)
 #define gm_dev_add(p, v) __atomic_fetch_add((p), (gm_u32)(v), __ATOMIC_ACQ_REL)
+#define gm_dev_count(p) __atomic_fetch_add((p), (gm_u32)1, __ATOMIC_RELAXED)
 GM_FN int gm_dev_cas(gm_u32 *p, gm_u32 expected, gm_u32 desired)
 {
     return __atomic_compare_exchange_n(p, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);

@@ -140,12 +140,12 @@ GM_FN int gm_take_next(const gm_worker *w, GM_LOCAL gm_claim *claim)
         if (priority == GM_PRIORITY_COUNT || !gm_take(w, priority, &entry))
             continue;
         if (i == 0)
-            gm_dev_add(w->state + GM_STATE_AGED, 1);
+            gm_dev_count(w->state + GM_STATE_AGED);
         if (priority > 0)
             gm_dev_store(w->state + GM_STATE_AGES + priority, 0);
         for (lower = priority + 1; lower < GM_PRIORITY_COUNT; lower++)
             if (gm_waiting(w, lower))
-                gm_dev_add(w->state + GM_STATE_AGES + lower, 1);
+                gm_dev_count(w->state + GM_STATE_AGES + lower);
         claim->slot = entry & w->mask;
         claim->generation = entry >> 16;
         gm_dev_store(w->state + GM_STATE_SLOTS + 2 * claim->slot, claim->generation);
@@ -260,15 +260,15 @@ GM_FN void gm_complete(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL co
     gm_u32 ticket;
     GM_GLOBAL gm_u32 *entry;
     gm_u32 i;
-    /* Counted before the slot is complete: whoever sees it complete sees it counted. */
+    /* Counted before the slot is complete: whoever sees it complete sees it counted. Counters order nothing else. */
     w->dirty = 1;
     w->run++;
-    gm_dev_add(w->state + GM_STATE_DONE, 1);
+    gm_dev_count(w->state + GM_STATE_DONE);
     if (claim->opcode < GM_CONTROL_METRIC_WORDS)
-        gm_dev_add(w->state + GM_STATE_METRICS + claim->opcode, 1);
-    gm_dev_add(w->state + GM_STATE_FAIRNESS + claim->tenant % GM_CONTROL_TENANT_FAIRNESS_WORDS, 1);
+        gm_dev_count(w->state + GM_STATE_METRICS + claim->opcode);
+    gm_dev_count(w->state + GM_STATE_FAIRNESS + claim->tenant % GM_CONTROL_TENANT_FAIRNESS_WORDS);
     if (claim->priority < GM_PRIORITY_COUNT)
-        gm_dev_add(w->state + GM_STATE_PRIORITIES + claim->priority, 1);
+        gm_dev_count(w->state + GM_STATE_PRIORITIES + claim->priority);
     gm_sys_store_release(w->own + GM_WORKER_SLOTS, gm_sys_load(w->own + GM_WORKER_SLOTS) + 1);
     if (status == GM_SLOT_FAULT)
         gm_sys_store(w->own + GM_WORKER_FAULTS, gm_sys_load(w->own + GM_WORKER_FAULTS) + 1);
@@ -870,8 +870,9 @@ __kernel void gristmill(__global gm_u32 *shared, __global const gm_u8 *chunks, _
     GM_ENTER(group);
 }
 #elif defined(__CUDACC__) || defined(__CUDACC_RTC__)
-extern "C" __global__ void gristmill(gm_u32 *shared, const gm_u8 *chunks, gm_u32 *chunk_states, gm_u32 *state,
-                                     const gm_u32 *tables, gm_u32 first, gm_u32 groups, gm_u32 launch)
+extern "C" __global__ void __launch_bounds__(GM_LANES)
+    gristmill(gm_u32 *shared, const gm_u8 *chunks, gm_u32 *chunk_states, gm_u32 *state, const gm_u32 *tables,
+              gm_u32 first, gm_u32 groups, gm_u32 launch)
 {
     __shared__ gm_u32 group[GM_GROUP_WORDS];
     GM_ENTER(group);

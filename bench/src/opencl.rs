@@ -2,8 +2,9 @@
 //! processor's threads.
 #![allow(unsafe_code)]
 
+use crate::data::words_file;
 use crate::ring::{self, Figures};
-use crate::vir0::{shipped, text, SHIPPED};
+use crate::vir0::{shipped, SHIPPED};
 use crate::{median, Goal, Row, Setting};
 use gristmill::megakernel::backend::cpu::CpuBackend;
 use gristmill::megakernel::backend::opencl::OpenClBackend;
@@ -137,7 +138,9 @@ fn rates(
 ) -> Result<Vec<(String, f64)>, String> {
     let told = |error: gristmill::PipelineError| error.to_string();
     let (memory, mut chunks) = backend.chunk_memory(CHUNKS, CHUNK_BYTES).map_err(told)?;
-    let bytes = text(CHUNK_BYTES);
+    let file = words_file(setting, 1 << 20)?;
+    let mut bytes = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    bytes.truncate(CHUNK_BYTES);
     for chunk in &mut chunks {
         chunk.as_mut_slice()[..bytes.len()].copy_from_slice(&bytes);
     }

@@ -65,7 +65,7 @@ pub fn shipped(name: &str, source: &str) -> Result<Verified, String> {
 }
 
 /// Lines of words, the same every time.
-pub fn text(len: usize) -> Vec<u8> {
+fn text(len: usize) -> Vec<u8> {
     const WORDS: [&str; 12] = [
         "ring", "kernel", "noodle", "chunk", "the", "of", "a", "slot", "lane", "verified", "42",
         "Übung",

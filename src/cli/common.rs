@@ -149,12 +149,12 @@ pub struct EngineArgs {
 /// Where the kernel runs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BackendArgs {
-    /// Where the kernel runs: `cpu` (threads), `opencl`, or `auto`: an OpenCL GPU if there is one, else threads. See
-    /// `gristmill doctor`.
+    /// Where the kernel runs: `cpu` (threads), `opencl`, `cuda`, or `auto`: CUDA if there is a GPU for it, else an OpenCL
+    /// GPU, else threads. `gristmill doctor` lists what there is.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     backend: BackendChoice,
 
-    /// The device of --backend opencl, by its number in `gristmill doctor`. Without it the first that can run the
+    /// The device of --backend opencl or cuda, by its number in `gristmill doctor`. Without it the first that can run the
     /// kernel, GPUs first.
     #[arg(long, value_name = "N")]
     device: Option<usize>,
@@ -169,6 +169,8 @@ enum BackendChoice {
     Cpu,
     /// An OpenCL device.
     Opencl,
+    /// An NVIDIA GPU.
+    Cuda,
 }
 
 impl BackendArgs {
@@ -181,6 +183,7 @@ impl BackendArgs {
             BackendChoice::Auto => BackendName::Auto,
             BackendChoice::Cpu => BackendName::Cpu,
             BackendChoice::Opencl => BackendName::OpenCl,
+            BackendChoice::Cuda => BackendName::Cuda,
         };
         backend::open(name, self.device).map_err(|error| error.to_string())
     }

@@ -1,12 +1,13 @@
 //! `gristmill doctor`: what this machine can do, why not, and the step that would change it.
 
 use super::print;
-use crate::megakernel::backend::opencl::{Found, OpenClBackend};
+use crate::megakernel::backend::cuda::CudaBackend;
+use crate::megakernel::backend::opencl::OpenClBackend;
+use crate::megakernel::device::Found;
 use crate::megakernel::vir0::vector::Level;
 use crate::uring::{probe, UringProbe};
 use gristmill_protocol::PipelineError;
 use serde_json::{json, Value};
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -22,7 +23,9 @@ pub struct DoctorArgs {
 struct Finding {
     /// `read path`, `back end`, `feature`.
     kind: &'static str,
-    name: Cow<'static, str>,
+    name: &'static str,
+    /// Which of several devices, as `--device` takes it.
+    device: Option<usize>,
     works: bool,
     /// What was seen.
     why: String,
@@ -45,6 +48,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
                 json!({
                     "kind": finding.kind,
                     "name": finding.name,
+                    "device": finding.device,
                     "works": finding.works,
                     "why": finding.why,
                     "step": finding.step,
@@ -63,10 +67,14 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
         }
         for finding in &findings {
             let yes = if finding.works { "yes" } else { "no " };
+            let name = match finding.device {
+                Some(number) => format!("{}, device {number}", finding.name),
+                None => finding.name.to_owned(),
+            };
             let _ = writeln!(
                 text,
-                "{yes} {:<10} {:<24} {}",
-                finding.kind, finding.name, finding.why
+                "{yes} {:<10} {name:<24} {}",
+                finding.kind, finding.why
             );
             if let Some(step) = &finding.step {
                 let _ = writeln!(text, "    to change that: {step}");
@@ -128,7 +136,8 @@ fn setup(probe: &UringProbe) -> String {
 fn missing(kind: &'static str, name: &'static str, instead: &str) -> Finding {
     Finding {
         kind,
-        name: name.into(),
+        name,
+        device: None,
         works: false,
         why: "not in this build".into(),
         step: Some(format!(
@@ -142,7 +151,8 @@ fn vector_unit(name: &'static str, level: Level) -> Finding {
     let (works, best) = (level.is_available(), Level::best());
     Finding {
         kind: "vector unit",
-        name: name.into(),
+        name,
+        device: None,
         works,
         why: match (works, best == level) {
             (true, true) => "VIR0 programs run on it".into(),
@@ -166,7 +176,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
     let mut findings = vec![
         Finding {
             kind: "read path",
-            name: "RegisteredMappedRead".into(),
+            name: "RegisteredMappedRead",
+            device: None,
             works: ring,
             why: match &probe.refusal {
                 None => setup(probe),
@@ -183,7 +194,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         },
         Finding {
             kind: "read path",
-            name: "PositionedRead".into(),
+            name: "PositionedRead",
+            device: None,
             works: true,
             why: "pread works everywhere; taken where io_uring is refused".into(),
             step: None,
@@ -192,7 +204,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         missing("read path", "PeerRead", HOST_PATHS),
         Finding {
             kind: "feature",
-            name: "registered buffers".into(),
+            name: "registered buffers",
+            device: None,
             works: probe.has_registered_buffers(),
             why: refused(&probe.registered_buffers_refusal),
             step: (ring && !probe.has_registered_buffers()).then(|| {
@@ -201,7 +214,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         },
         Finding {
             kind: "feature",
-            name: "registered files".into(),
+            name: "registered files",
+            device: None,
             works: probe.has_registered_files(),
             why: refused(&probe.registered_files_refusal),
             step: None,
@@ -210,36 +224,40 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         vector_unit("avx2", Level::Avx2),
         Finding {
             kind: "back end",
-            name: "cpu".into(),
+            name: "cpu",
+            device: None,
             works: true,
             why: "worker threads, always there".into(),
             step: None,
         },
     ];
-    findings.extend(opencl(OpenClBackend::devices()));
-    findings.push(missing("back end", "cuda", "cpu"));
+    findings.extend(devices("opencl", OpenClBackend::devices()));
+    findings.extend(devices("cuda", CudaBackend::devices()));
     findings
 }
 
-/// The OpenCL devices, by the numbers that `--device` takes.
-fn opencl(found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
+/// The devices of a back end, by the numbers that `--device` takes.
+fn devices(backend: &'static str, found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
     let devices = match found {
         Ok(devices) => devices,
         Err(error) => {
             return vec![Finding {
                 kind: "back end",
-                name: "opencl".into(),
+                name: backend,
+                device: None,
                 works: false,
                 why: error.to_string(),
                 step: Some(
-                    "install an OpenCL driver and its loader, such as Debian's pocl-opencl-icd, then run this again".into(),
+                    "install its driver, as said above, then run this again; `cpu` works without"
+                        .into(),
                 ),
             }]
         }
     };
     let finding = |(number, found): (usize, &Found)| Finding {
         kind: "back end",
-        name: format!("opencl, device {number}").into(),
+        name: backend,
+        device: Some(number),
         works: found.refused.is_none(),
         why: format!(
             "{}, {}: {}{}{}",

@@ -11,6 +11,7 @@ mod replay;
 mod report;
 mod run;
 mod scan;
+mod selftest;
 mod stats;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -19,8 +20,8 @@ use std::process::ExitCode;
 
 /// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in memory.
 ///
-/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check and
-/// replay, or is refused, for verify), 2 something failed, 130 interrupted.
+/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check,
+/// replay and selftest, or is refused, for verify), 2 something failed, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "gristmill", version, max_term_width = 100)]
 struct Cli {
@@ -71,6 +72,12 @@ enum Command {
     /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
     /// change it.
     Doctor(doctor::DoctorArgs),
+    /// Test whether a back end on this machine does what the protocol promises
+    ///
+    /// Every opcode, the shipped programs and 1,000 random ones, priorities, fences, tenants, leases and shutdown are
+    /// compared with the protocol and the reference interpreter. A row is the result, the time, the case, and what was run
+    /// or what was different. Exit code 1 where something was.
+    Selftest(selftest::SelftestArgs),
     /// Print the manual page, in roff
     Man,
     /// Print a shell's completions
@@ -92,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => program::check(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
         Command::Man => print(&manual()),
         Command::Completions { shell } => {
             let mut text = Vec::new();

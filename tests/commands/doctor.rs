@@ -82,11 +82,10 @@ fn every_read_path_and_back_end_is_told_with_a_step_where_it_is_missing() {
         ]
     );
     let backends = names(&answer, "back end");
-    let expected = [("cpu", true), ("opencl", false), ("cuda", false)];
-    assert_eq!(
-        backends,
-        expected.map(|(name, works)| (name.to_owned(), works))
-    );
+    assert_eq!(backends[0], ("cpu".to_owned(), true));
+    for name in ["opencl", "cuda"] {
+        assert!(backends.iter().any(|(known, _)| known == name), "{name}");
+    }
     for finding in answer["findings"].as_array().unwrap() {
         let works = finding["works"].as_bool().unwrap();
         let told = finding["step"]
@@ -105,9 +104,18 @@ fn the_flags_accept_what_works_and_nothing_else() {
     let file = scratch.path().join("file");
     fs::write(&file, b"x").unwrap();
     let file = file.to_str().unwrap();
-    for (backend, works) in names(&answer, "back end") {
-        let run = gristmill(&["digest", "--backend", &backend, file]);
-        assert_eq!(run.status.code(), Some(if works { 0 } else { 2 }));
+    for finding in answer["findings"].as_array().unwrap() {
+        if finding["kind"] != "back end" {
+            continue;
+        }
+        let name = finding["name"].as_str().unwrap();
+        let number = finding["device"].as_u64().map(|number| number.to_string());
+        let mut flags = vec!["digest", "--backend", name];
+        flags.extend(number.iter().flat_map(|number| ["--device", number]));
+        flags.push(file);
+        let run = gristmill(&flags);
+        let expected = if finding["works"] == true { 0 } else { 2 };
+        assert_eq!(run.status.code(), Some(expected), "{finding}");
     }
     for (path, flag) in [
         ("RegisteredMappedRead", "registered"),

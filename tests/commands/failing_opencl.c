@@ -1,5 +1,6 @@
-/* A loader of OpenCL whose devices fail when they are told to: the real one, with two calls in between.
+/* A loader of OpenCL whose devices fail when they are told to: the real one, with some calls in between.
  *
+ * COARSE_ONLY: devices say that the host cannot share memory with a kernel that runs.
  * FAIL_LAUNCH=N: from launch N on, launching fails. HANG_LAUNCH=N: from launch N on, launching never returns.
  * LOSE_LAUNCH=N: launch N and those behind it run, but waiting for them fails at once, as for a device that is lost. */
 #define _GNU_SOURCE
@@ -17,6 +18,15 @@ static int from(const char *name)
 
 static atomic_int launches;
 static atomic_int lost;
+
+int clGetDeviceInfo(void *device, unsigned name, size_t size, void *value, size_t *value_size)
+{
+    int error = ((int (*)(void *, unsigned, size_t, void *, size_t *))dlsym(RTLD_NEXT, "clGetDeviceInfo"))(
+        device, name, size, value, value_size);
+    if (name == 0x1053 /* CL_DEVICE_SVM_CAPABILITIES */ && value && getenv("COARSE_ONLY"))
+        *(unsigned long *)value = 1; /* CL_DEVICE_SVM_COARSE_GRAIN_BUFFER */
+    return error;
+}
 
 typedef int enqueue(void *, void *, unsigned, const size_t *, const size_t *, const size_t *, unsigned, void *const *,
                     void **);

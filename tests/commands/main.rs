@@ -6,6 +6,7 @@ mod doctor;
 mod opencl;
 mod program;
 mod replay;
+mod selftest;
 mod stats;
 mod terminal;
 mod tool;

@@ -1,8 +1,10 @@
 //! Commands on an OpenCL device, PoCL's where there is no other: what they answer, and what they do when it fails.
 
-use crate::tool::{command, finish, gristmill, noise, Done};
+use crate::tool::{command, finish, gristmill, gristmill_reading, noise, Done};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Whether there is a device; says why not.
 fn device() -> bool {
@@ -128,6 +130,26 @@ fn stats_tell_the_device_the_launches_and_that_nothing_was_copied() {
         "{done:?}"
     );
     assert!(line("copied").contains(" 0 "), "{done:?}");
+    // Of a stream, the bytes around a chunk are needed twice, and those are copied.
+    let program = format!("{}/programs/fixed_string.vasm", env!("CARGO_MANIFEST_DIR"));
+    let arguments = [
+        "run",
+        "--stats",
+        "--backend",
+        "opencl",
+        "--chunk-size",
+        "16K",
+        &program,
+        "-",
+    ];
+    let copied = gristmill_reading(files.path(), &arguments, &noise(7, 100_000));
+    assert_eq!(copied.code, Some(0), "{copied:?}");
+    let said = copied
+        .err
+        .lines()
+        .find(|line| line.starts_with("copied"))
+        .unwrap_or_default();
+    assert!(!said.contains(" 0 "), "{said}");
     assert!(
         line("kernel").contains("launches") && line("kernel").contains("for each launch"),
         "{done:?}"
@@ -257,6 +279,69 @@ fn a_device_that_fails_from_the_start_is_an_error() {
     assert!(
         done.code == Some(2) && done.err.contains("clEnqueueNDRangeKernel failed"),
         "{done:?}"
+    );
+}
+
+#[test]
+fn a_device_that_stops_in_the_middle_is_noticed_within_a_second() {
+    if !device() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let Some(loader) = failing_loader(place.path()) else {
+        return;
+    };
+    let mut command = command(place.path(), &["digest", "--backend", "opencl", "-"]);
+    command
+        .env("OPENCL_DYLIB_PATH", loader)
+        .env("HANG_LAUNCH", "3");
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // Each piece is a chunk that comes when the kernel has left for want of work: a launch of its own.
+    let writer = std::thread::spawn(move || {
+        while pipe.write_all(b"a piece\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let done = finish(child, Vec::new());
+    writer.join().unwrap();
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(done.err.contains("no sign of life for 1 s"), "{done:?}");
+}
+
+#[test]
+fn a_device_that_cannot_follow_a_living_ring_is_refused_with_the_reason() {
+    if !device() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let Some(loader) = failing_loader(place.path()) else {
+        return;
+    };
+    let run = |arguments: &[&str]| {
+        let mut command = command(place.path(), arguments);
+        command
+            .env("OPENCL_DYLIB_PATH", &loader)
+            .env("COARSE_ONLY", "1");
+        finish(command.spawn().unwrap(), Vec::new())
+    };
+    let done = run(&["digest", "--backend", "opencl", "."]);
+    assert!(done.code == Some(2) && done.out.is_empty(), "{done:?}");
+    assert!(
+        done.err.contains("fine-grained shared virtual memory"),
+        "{done:?}"
+    );
+    let doctor = run(&["doctor"]);
+    let refused = |line: &&str| line.contains("opencl, device 0");
+    let line = doctor
+        .text()
+        .lines()
+        .find(refused)
+        .unwrap_or_default()
+        .to_owned();
+    assert!(
+        line.starts_with("no") && line.contains("fine-grained"),
+        "{doctor:?}"
     );
 }
 

@@ -14,11 +14,11 @@
 //! |---|---|
 //! | [`RESULT_MATCHES`] | matching interior lines of this part; with [`MODE_ALL`] occurrences; with [`MODE_ANY`] 1 if there is any match in the chunk |
 //! | [`RESULT_NEWLINES`] | newlines in the chunk, if [`WANT_NEWLINES`] |
-//! | [`RESULT_FIRST_NEWLINE`], [`RESULT_LAST_NEWLINE`] | their offsets, or [`NONE`] |
-//! | [`RESULT_EDGES`] | [`HEAD_MATCH`]: a match lies wholly before the first newline; [`TAIL_MATCH`]: wholly behind the last. In a chunk without newlines both say: a match lies anywhere |
+//! | [`RESULT_FIRST_NEWLINE`], [`RESULT_LAST_NEWLINE`] | their offsets, or [`NONE`]; not with [`MODE_ALL`] |
+//! | [`RESULT_EDGES`] | [`HEAD_MATCH`]: a match lies wholly before the first newline; [`TAIL_MATCH`]: wholly behind the last. In a chunk without newlines both say: a match lies anywhere. Not with [`MODE_ALL`] |
 //! | [`RESULT_FIRST_NUL`] | offset of the first NUL if [`WANT_NUL`], or [`NONE`] |
 //! | [`RESULT_RESUME`] | where to go on, if the completion says overflow |
-//! | [`RESULT_FIRST_MATCH`] | start of the first match, or [`NONE`] |
+//! | [`RESULT_FIRST_MATCH`] | start of the first match, or [`NONE`]; not with [`MODE_ALL`] |
 //!
 //! Records are pairs of words: with [`MODE_LINES`] an interior matching line's start and end (its newline included),
 //! in order; with [`MODE_ALL`] an occurrence's start and its pattern's number, overlapping ones too, ordered by end and

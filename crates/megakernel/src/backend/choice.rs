@@ -1,8 +1,10 @@
 //! Back ends by name.
 
 use super::cpu::CpuBackend;
+use super::cuda::CudaBackend;
 use super::opencl::OpenClBackend;
 use super::Backend;
+use crate::device::Found;
 use gristmill_protocol::PipelineError;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,12 +12,14 @@ use std::sync::Arc;
 /// A back end, as users name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
-    /// The best there is: an OpenCL device that is a GPU, else the processor's threads.
+    /// The best there is: CUDA, else an OpenCL device that is a GPU, else the processor's threads.
     Auto,
     /// Worker threads.
     Cpu,
     /// An OpenCL device.
     OpenCl,
+    /// An NVIDIA GPU.
+    Cuda,
 }
 
 /// A back end that can be launched on.
@@ -41,46 +45,60 @@ pub fn open(name: BackendName, device: Option<usize>) -> Result<Opened, Pipeline
             fix: "name the back end too, such as --backend opencl, or leave the device out",
         });
     }
-    let named = || "asked for by name".to_owned();
-    Ok(match name {
-        BackendName::Auto => automatic(),
-        BackendName::Cpu => Opened {
-            backend: Arc::new(CpuBackend),
-            why: named(),
-        },
-        BackendName::OpenCl => Opened {
-            backend: Arc::new(OpenClBackend::new(device)?),
-            why: named(),
-        },
+    let backend: Arc<dyn Backend> = match name {
+        BackendName::Auto => return Ok(automatic()),
+        BackendName::Cpu => Arc::new(CpuBackend),
+        BackendName::OpenCl => Arc::new(OpenClBackend::new(device)?),
+        BackendName::Cuda => Arc::new(CudaBackend::new(device)?),
+    };
+    Ok(Opened {
+        backend,
+        why: "asked for by name".into(),
     })
 }
 
 /// What the driver of a GPU leaves in /dev. Drivers take long to load, and where none of these is there is no GPU.
-const GPU_NODES: [&str; 3] = ["/dev/dri", "/dev/kfd", "/dev/nvidiactl"];
+const GPU_NODES: [&str; 4] = ["/dev/nvidiactl", "/dev/dxg", "/dev/dri", "/dev/kfd"];
+
+/// The number of the first GPU that can run the kernel, or why there is none.
+fn gpu(found: Result<Vec<Found>, PipelineError>) -> Result<usize, String> {
+    let found = found.map_err(|error| error.to_string())?;
+    let usable = |device: &Found| device.gpu && device.refused.is_none();
+    let refused = || found.iter().find_map(|device| device.refused.clone());
+    found
+        .iter()
+        .position(usable)
+        .ok_or_else(|| refused().unwrap_or_else(|| "no device is a GPU".into()))
+}
 
 fn automatic() -> Opened {
-    let cpu = |why: String| Opened {
-        backend: Arc::new(CpuBackend),
-        why,
-    };
     if !GPU_NODES.iter().any(|node| Path::new(node).exists()) {
-        return cpu("there is no GPU".into());
+        return Opened {
+            backend: Arc::new(CpuBackend),
+            why: "there is no GPU".into(),
+        };
     }
-    let found = match OpenClBackend::devices() {
-        Ok(found) => found,
-        Err(error) => return cpu(error.to_string()),
+    let cuda = gpu(CudaBackend::devices())
+        .and_then(|number| CudaBackend::new(Some(number)).map_err(|error| error.to_string()));
+    let no_cuda = match cuda {
+        Ok(backend) => {
+            return Opened {
+                backend: Arc::new(backend),
+                why: "an NVIDIA GPU".into(),
+            }
+        }
+        Err(why) => why,
     };
-    let Some(gpu) = found
-        .iter()
-        .position(|device| device.gpu && device.refused.is_none())
-    else {
-        return cpu("no OpenCL device is a GPU that can run the kernel".into());
-    };
-    match OpenClBackend::new(Some(gpu)) {
+    let opencl = gpu(OpenClBackend::devices())
+        .and_then(|number| OpenClBackend::new(Some(number)).map_err(|error| error.to_string()));
+    match opencl {
         Ok(backend) => Opened {
             backend: Arc::new(backend),
             why: "a GPU that OpenCL can use".into(),
         },
-        Err(error) => cpu(error.to_string()),
+        Err(no_opencl) => Opened {
+            backend: Arc::new(CpuBackend),
+            why: format!("no GPU can be used: {no_cuda}; {no_opencl}"),
+        },
     }
 }

@@ -4,6 +4,7 @@
 //! their results are the same on all of them.
 
 pub mod cpu;
+pub mod cuda;
 pub mod opencl;
 
 mod choice;

@@ -2,6 +2,7 @@
 
 use gristmill_protocol::PipelineError;
 use gristmill_ring::HostVisible;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a device is and can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,53 @@ pub struct DeviceInfo {
     pub driver: String,
     /// What it has: compute units, memory, lanes.
     pub details: String,
+}
+
+/// A device that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What it is.
+    pub info: DeviceInfo,
+    /// Whether it is a GPU.
+    pub gpu: bool,
+    /// Why it cannot run the kernel, if so.
+    pub refused: Option<String>,
+}
+
+/// The number of the device to use: the wanted one; without one the first that can run the kernel, GPUs first.
+///
+/// # Errors
+/// [`PipelineError::Backend`] where there is no such device, or where it cannot run the kernel.
+pub(crate) fn choose(
+    api: &str,
+    found: &[Found],
+    wanted: Option<usize>,
+) -> Result<usize, PipelineError> {
+    let number = wanted.unwrap_or_else(|| {
+        (0..found.len())
+            .filter(|number| found[*number].refused.is_none())
+            .min_by_key(|number| !found[*number].gpu)
+            .unwrap_or(0)
+    });
+    let Some(chosen) = found.get(number) else {
+        return Err(PipelineError::Backend(format!(
+            "there is no {api} device {number}: there are {}; see `gristmill doctor`",
+            found.len()
+        )));
+    };
+    if let Some(reason) = &chosen.refused {
+        return Err(PipelineError::Backend(format!(
+            "{api} device {number} ({}) cannot run the kernel: {reason}",
+            chosen.info.name
+        )));
+    }
+    Ok(number)
+}
+
+/// A number for a device, for [`HostVisible::device`]: another one at each call.
+pub(crate) fn next_device_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Memory that only the device reads and writes, from an address of its own.
@@ -92,4 +140,43 @@ pub(crate) trait Driver: Send + Sync {
     /// # Errors
     /// [`PipelineError::Backend`] where the launch fails or the device is lost.
     fn launch(&self, launch: &Launch) -> Result<(), PipelineError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{choose, DeviceInfo, Found};
+
+    fn found(gpu: bool, refused: Option<&str>) -> Found {
+        Found {
+            info: DeviceInfo {
+                backend: "test",
+                name: "a device".to_owned(),
+                driver: String::new(),
+                details: String::new(),
+            },
+            gpu,
+            refused: refused.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_first_gpu_that_can_is_chosen_and_refusals_say_why() {
+        let devices = [
+            found(false, None),
+            found(true, Some("it is too old")),
+            found(true, None),
+        ];
+        assert_eq!(choose("Test", &devices, None).ok(), Some(2));
+        assert_eq!(choose("Test", &devices[..2], None).ok(), Some(0));
+        assert_eq!(choose("Test", &devices, Some(0)).ok(), Some(0));
+        for (devices, wanted, reason) in [
+            (&devices[..], Some(1), "it is too old"),
+            (&devices[1..2], None, "it is too old"),
+            (&devices[..], Some(3), "there are 3"),
+            (&[], None, "there are 0"),
+        ] {
+            let error = choose("Test", devices, wanted).expect_err(reason);
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
 }

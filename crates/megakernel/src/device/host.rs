@@ -1,30 +1,26 @@
-//! The host's half of a kernel on a device: it lays memory out, launches the kernel again whenever a lease has ended and
-//! work remains, watches for signs of life, and ends it all.
+//! The host's half of a kernel on a device: it launches the kernel again whenever a lease has ended and work remains, watches
+//! for signs of life, and ends it all.
 //!
 //! Each crew of groups (see [`Driver::crews`]) has a thread that launches it and waits. A watchdog looks at the heartbeats
 //! of crews that have work: one that gives none is lost, and the kernel fails with what is known of it. A thread that waits
 //! for a lost device cannot be ended; it is left behind, and keeps the memory that the device may still write alive.
 
 use super::driver::{DeviceMemory, Driver, Launch};
-use super::job;
-use super::layout::{directory, launch as parameter, state, tails, worker};
-use super::tables::{ProgramTables, IMAGE_ALIGN};
+use super::layout::{state, tails, worker};
+use super::memory::{job_tables, Memory, PROGRAM_WORDS};
+use super::tables::ProgramTables;
 use crate::backend::{Feed, FeederFactory, KernelConfig};
 use crate::kernel::{Device, Kernel, KernelStats};
 use crate::programs::ProgramSink;
 use crate::{ProgramTable, StreamJob};
 use gristmill_protocol::{control, PipelineError};
 use gristmill_ring::{
-    live_ring_over, Arena, ChunkBuf, ChunkMemory, ChunkPlan, DeviceRing, RecordMemory, RingMemory,
-    SharedWords, REGION_ALIGN,
+    live_ring_over, Arena, ChunkBuf, ChunkMemory, ChunkPlan, DeviceRing, SharedWords,
 };
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-
-/// Words of the tables that programs have: 8 MiB.
-const PROGRAM_WORDS: usize = 2 << 20;
 
 /// Silence after which a device that has begun to run is taken for lost. Workers give signs of life between slots, and
 /// within programs; stream opcodes are silent for as long as their chunk takes.
@@ -404,122 +400,6 @@ pub fn launch(
         programs: ProgramTable::new(config.record_words, Some(sink)),
         device: Box::new(device),
     })
-}
-
-/// Memory that host and device share, part by part.
-struct Memory {
-    address: u64,
-    ring: RingMemory,
-    records: RecordMemory,
-    directory: SharedWords,
-    workers: SharedWords,
-}
-
-impl Memory {
-    /// Lays out what a kernel of so many workers shares with the host, and fills its parameters in.
-    fn lay_out(
-        driver: &dyn Driver,
-        config: &KernelConfig,
-        workers: u32,
-    ) -> Result<Self, PipelineError> {
-        let slots = config.ring.slots as usize;
-        let records = slots * config.record_words as usize;
-        let directory_words = directory::ENTRIES * directory::WORDS;
-        let worker_words = workers as usize * worker::WORDS;
-        let bytes: usize = RingMemory::lens(&config.ring)
-            .into_iter()
-            .chain([parameter::WORDS, records, directory_words, worker_words])
-            .map(|words| (4 * words).next_multiple_of(REGION_ALIGN))
-            .sum();
-        let too_large = || PipelineError::InvalidArgument {
-            what: "a ring whose record areas take 16 GiB or more",
-            fix: "use fewer slots, or fewer record words",
-        };
-        if u32::try_from(bytes / 4).is_err() {
-            return Err(too_large());
-        }
-        let mut arena = Arena::new(driver.shared(bytes)?);
-        if config.chunks.device() != arena.device() {
-            return Err(PipelineError::InvalidArgument {
-                what: "chunk memory that the device does not see",
-                fix: "take chunk memory from the back end that the kernel is launched on",
-            });
-        }
-        let mut places = Vec::new();
-        let mut part = |words: usize| {
-            places.push(u32::try_from(arena.offset() / 4).map_err(|_| too_large())?);
-            arena.words(words)
-        };
-        let head = part(parameter::WORDS)?;
-        let ring = RingMemory::new(&config.ring, &mut part)?;
-        let records = part(records)?;
-        let directory = part(directory_words)?;
-        let workers = part(worker_words)?;
-        let address = head.as_ptr() as u64;
-
-        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let [_, slot_words, ready, tails_at, entries, control, debug, io, records_at, programs, workers_at] =
-            places[..]
-        else {
-            return Err(too_large());
-        };
-        for (word, value) in [
-            (parameter::SLOTS, config.ring.slots),
-            (parameter::SLOT_WORDS, slot_words),
-            (parameter::READY, ready),
-            (parameter::TAILS, tails_at),
-            (parameter::ENTRIES, entries),
-            (parameter::CONTROL, control),
-            (parameter::DEBUG, debug),
-            (parameter::DEBUG_RECORDS, config.ring.debug_records),
-            (parameter::OBSERVABLES, config.ring.observables),
-            (parameter::TENANTS, config.ring.tenants.max(1)),
-            (parameter::RECORDS, records_at),
-            (parameter::RECORD_WORDS, config.record_words),
-            (parameter::CHUNKS, number(config.chunks.count())),
-            (parameter::CHUNK_BYTES, number(config.chunks.chunk_bytes())),
-            (parameter::CHUNK_STRIDE, number(config.chunks.stride())),
-            (parameter::IDLE_POLLS, config.lease.idle_polls),
-            (
-                parameter::LEASE_SLOTS,
-                u32::try_from(config.lease.slots).unwrap_or(u32::MAX),
-            ),
-            (parameter::JOBS, 0),
-            (parameter::PROGRAMS, programs),
-            (parameter::WORKERS, workers_at),
-            (parameter::IO, io),
-            (parameter::IO_SLOTS, config.ring.io_slots),
-        ] {
-            head[word].store(value, Ordering::Release);
-        }
-        Ok(Self {
-            address,
-            ring,
-            records: RecordMemory::over(records, config.record_words),
-            directory,
-            workers,
-        })
-    }
-}
-
-/// The tables of the stream jobs: their number, the place of each image, and the images; and where programs begin.
-fn job_tables(jobs: &[StreamJob]) -> Result<(Vec<u32>, usize), PipelineError> {
-    let too_large = || PipelineError::InvalidArgument {
-        what: "stream jobs whose tables take 16 GiB or more",
-        fix: "use fewer patterns",
-    };
-    let mut tables = vec![0; 1 + jobs.len()];
-    tables[0] = u32::try_from(jobs.len()).map_err(|_| too_large())?;
-    for (index, job) in jobs.iter().enumerate() {
-        tables.resize(tables.len().next_multiple_of(IMAGE_ALIGN), 0);
-        tables[1 + index] = u32::try_from(tables.len()).map_err(|_| too_large())?;
-        tables.extend(job::image(job)?);
-    }
-    let programs = tables.len().next_multiple_of(IMAGE_ALIGN);
-    if u32::try_from(programs + PROGRAM_WORDS).is_err() {
-        return Err(too_large());
-    }
-    Ok((tables, programs))
 }
 
 /// A kernel on a device, as its handle knows it.

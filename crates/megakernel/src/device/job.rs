@@ -102,7 +102,7 @@ impl Classes {
             }
         };
         let mut occurs = [false; 256];
-        for byte in set.patterns().iter().flatten() {
+        for byte in set.searched().flatten() {
             occurs[usize::from(fold(*byte))] = true;
         }
         let unused = (0..=u8::MAX).find(|byte| !occurs[usize::from(fold(*byte))]);
@@ -122,7 +122,7 @@ impl Classes {
 
 fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, PipelineError> {
     let all = set.mode() == ScanMode::All;
-    let everything = set.patterns().iter().any(Vec::is_empty);
+    let everything = set.searched().any(<[u8]>::is_empty);
     let mut image = vec![0; scan::NEXT];
     image[0] = opcode;
     image[scan::FLAGS] =
@@ -135,7 +135,7 @@ fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, 
         .match_kind(MatchKind::Standard)
         .ascii_case_insensitive(set.case_insensitive())
         .prefilter(false)
-        .build(set.patterns())
+        .build(set.searched())
         .map_err(|_| too_large())?;
     let classes = Classes::new(set);
     let states = States::walk(&nfa, &classes, max_words)?;

@@ -3,7 +3,7 @@
 //!
 //! - `driver`: what a back end brings: memory, and a way to launch.
 //! - `layout`: the words that host and device share beside the ring; `header` tells the device source their numbers.
-//! - `host`: launches, leases, heartbeat, shutdown.
+//! - `memory`: what is where; `host`: launches, leases, heartbeat, shutdown.
 //! - `tables`, [`job`], [`program`]: images of jobs and programs, as the device reads them.
 
 pub(crate) mod driver;
@@ -11,10 +11,11 @@ pub mod header;
 pub(crate) mod host;
 pub mod job;
 pub(crate) mod layout;
+mod memory;
 pub mod program;
 mod tables;
 
-pub use driver::DeviceInfo;
+pub use driver::{DeviceInfo, Found};
 
 /// The device source, in the order in which its parts need each other.
 pub const SOURCE: [&str; 7] = [

@@ -162,7 +162,9 @@ pub fn run(
             let checked = catch_unwind(AssertUnwindSafe(|| check(&suite)));
             let (verdict, count) = match checked {
                 Ok(Ok(what)) => (Verdict::Passed(what), &mut summary.passed),
-                Ok(Err(Stop::Failed(what))) => (Verdict::Failed(what), &mut summary.failed),
+                Ok(Err(Stop::Failed(what))) => {
+                    (Verdict::Failed(shortened(what)), &mut summary.failed)
+                }
                 Ok(Err(Stop::Skipped(why))) => (Verdict::Skipped(why), &mut summary.skipped),
                 Err(_) => (
                     Verdict::Failed("the back end panicked on the host's side".into()),
@@ -178,4 +180,14 @@ pub fn run(
         }
     }
     summary
+}
+
+/// What failed, without most of the bytes that it may have in it.
+fn shortened(mut what: String) -> String {
+    const MOST: usize = 1_000;
+    if let Some((end, _)) = what.char_indices().nth(MOST) {
+        what.truncate(end);
+        what.push_str(" ...");
+    }
+    what
 }

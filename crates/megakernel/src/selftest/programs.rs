@@ -3,7 +3,7 @@
 use super::streams::bytes;
 use super::world::{busy, failed, program, word, Done, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite};
-use crate::ProgramTable;
+use crate::{Lease, ProgramTable};
 use gristmill_protocol::program::{ProgramArgs, ACC_WORDS, PROGRAM_ARGS};
 use gristmill_protocol::{completion, fault};
 use gristmill_vir0::random::{self, Numbers};
@@ -16,6 +16,7 @@ pub(super) const CASES: &[Case] = &[
     ("1,000 random ones", random_ones),
     ("places that they do not take", places),
     ("areas are each slot's own", areas),
+    ("a budget for each slot", budget),
 ];
 
 const CHUNK: usize = 16 << 10;
@@ -319,6 +320,50 @@ fn places(suite: &Suite<'_>) -> Checked {
     world.close()?;
     Ok(format!(
         "{} places, and 3 chunks that are not lent",
+        tries.len()
+    ))
+}
+
+/// A slot that could cost more than the lease allows faults before it runs; one that could cost as much runs.
+fn budget(suite: &Suite<'_>) -> Checked {
+    let program = program(".acc n sum\n each r1, 1\n mov r2, 1\n acc n, r2\n end")?;
+    let longest = 1_000;
+    let lease = Lease {
+        instructions: program.cost().at(longest),
+        ..Lease::default()
+    };
+    let mut world = World::launch(
+        suite,
+        Setup {
+            chunk_bytes: CHUNK,
+            lease,
+            ..Setup::default()
+        },
+    )?;
+    let number = world.load(0, &program)?;
+    let lent = world.lend(b"")?;
+    let tries = [0, 1, longest - 1, longest, longest + 1, 4_096, u32::MAX];
+    for len in tries {
+        let place = ProgramArgs {
+            chunk: lent.index(),
+            len,
+            ..ProgramArgs::default()
+        };
+        let done = world.run(&busy(number, &place)?)?;
+        let reason = if len > longest {
+            fault::OVER_BUDGET
+        } else {
+            fault::NONE
+        };
+        same!(Fault(done.fault), Fault(reason), "{len} bytes");
+        if reason == fault::NONE {
+            same!(world.records.word(done.slot, 0), len, "the bytes counted");
+        }
+    }
+    world.take_back(lent)?;
+    world.close()?;
+    Ok(format!(
+        "{} lengths, up to {longest} within it",
         tries.len()
     ))
 }

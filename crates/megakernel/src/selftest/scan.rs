@@ -135,11 +135,11 @@ fn expected(bytes: &[u8], set: &Set) -> Expected {
     }
 }
 
-/// Pairs of words.
-type Records = Vec<(u32, u32)>;
+/// What a slot says, part by part, and its records.
+type Through = (Vec<[u32; 8]>, Vec<(u32, u32)>);
 
 /// Runs a slot, and again from where its area was full until it is through: each part's results, and all records.
-fn through(world: &mut World, args: &StreamArgs) -> Result<(Vec<[u32; 8]>, Records), Stop> {
+fn through(world: &mut World, args: &StreamArgs) -> Result<Through, Stop> {
     let (mut parts, mut records) = (Vec::new(), Vec::new());
     let mut args = *args;
     loop {

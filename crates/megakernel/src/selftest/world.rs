@@ -295,6 +295,15 @@ impl World {
         Ok(self.run(&Submission::new(opcode, args))?.answer())
     }
 
+    /// STATUS of the slot that a publication is in; `None` where it has been reaped.
+    pub fn status(&self, number: u64) -> Option<u32> {
+        let at = self
+            .in_flight
+            .iter()
+            .position(|place| *place == Some(number));
+        at.and_then(|at| self.submitter.status(u32::try_from(at).ok()?))
+    }
+
     /// Publishes all while the kernel's one worker is busy with a costly program, so that all wait when it claims the
     /// next. Gives the places in `submissions` in the order of completion. Where the worker was free too soon, everything
     /// is run again with more to do: submissions must be ones that can be repeated.
@@ -311,21 +320,14 @@ impl World {
                 ..ProgramArgs::default()
             };
             let first = self.publish(&busy(gate, &place)?)?;
-            let status = |world: &Self| {
-                let at = world
-                    .in_flight
-                    .iter()
-                    .position(|place| *place == Some(first));
-                at.and_then(|at| world.submitter.status(u32::try_from(at).ok()?))
-            };
             let until = Instant::now() + LIMIT;
-            while status(self) == Some(slot::PUBLISHED) && Instant::now() < until {
+            while self.status(first) == Some(slot::PUBLISHED) && Instant::now() < until {
                 std::hint::spin_loop();
             }
             for submission in submissions {
                 self.publish(submission)?;
             }
-            let in_time = status(self) == Some(slot::CLAIMED);
+            let in_time = self.status(first) == Some(slot::CLAIMED);
             let order = self.drain()?;
             let Some((gated, order)) = order.split_first() else {
                 break;
@@ -431,7 +433,7 @@ pub(super) fn of(tenant: u32, submission: Submission) -> Submission {
 }
 
 /// Keeps a worker busy for as long as its chunk is.
-const GATE: &str = "
+pub(super) const GATE: &str = "
     .chunk 16384
     .acc   trips sum
         each r1, 1
@@ -443,7 +445,7 @@ const GATE: &str = "
 ";
 
 /// The longest chunk of the gate.
-const GATE_BYTES: u32 = 16 << 10;
+pub(super) const GATE_BYTES: u32 = 16 << 10;
 
 /// A slot that runs the program that is bound to `opcode`.
 pub(super) fn busy(opcode: u32, place: &ProgramArgs) -> Result<Submission, Stop> {

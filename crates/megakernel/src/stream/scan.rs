@@ -89,14 +89,13 @@ impl ScanSet {
                 "give 1 to 100,000 patterns",
             );
         }
-        let patterns: Vec<Vec<u8>> = patterns
+        let all = patterns
             .iter()
-            .map(AsRef::as_ref)
-            .filter(|pattern| mode == ScanMode::All || !pattern.contains(&b'\n'))
-            .map(<[u8]>::to_vec)
+            .map(|pattern| pattern.as_ref().to_vec())
             .collect();
-        let longest = patterns.iter().map(Vec::len).max();
-        let empty = patterns.iter().any(Vec::is_empty);
+        let patterns: Vec<&[u8]> = searched(patterns, mode).collect();
+        let longest = patterns.iter().map(|pattern| pattern.len()).max();
+        let empty = patterns.iter().any(|pattern| pattern.is_empty());
         if empty && mode == ScanMode::All {
             return invalid(
                 "an empty pattern, which occurs everywhere",
@@ -120,14 +119,19 @@ impl ScanSet {
             engine,
             mode,
             longest: longest.unwrap_or(0),
-            patterns,
+            patterns: all,
             case_insensitive,
         })
     }
 
-    /// The patterns, by number.
+    /// The patterns as they were given, by number.
     pub fn patterns(&self) -> &[Vec<u8>] {
         &self.patterns
+    }
+
+    /// Those that can occur.
+    pub(crate) fn searched(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        searched(&self.patterns, self.mode)
     }
 
     /// Whether ASCII letters match in either case.
@@ -367,6 +371,14 @@ impl StreamOpcode for ScanSet {
         outcome.records = records.len();
         Ok(outcome)
     }
+}
+
+/// The patterns that can occur: no line holds a newline.
+fn searched<P: AsRef<[u8]>>(patterns: &[P], mode: ScanMode) -> impl Iterator<Item = &[u8]> + Clone {
+    patterns
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(move |pattern| mode == ScanMode::All || !pattern.contains(&b'\n'))
 }
 
 /// Few patterns in either case: the packed searcher looks for the first bytes of each in every combination of cases, and

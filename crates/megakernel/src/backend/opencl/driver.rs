@@ -1,9 +1,9 @@
 //! OpenCL's calls: devices, shared memory, the program, launches.
 #![allow(unsafe_code)]
 
-use super::{Found, Shape, INSTALL};
-use crate::device::driver::{DeviceMemory, Driver, Launch, TableMemory};
-use crate::device::{DeviceInfo, LOCAL_BYTES, SOURCE};
+use super::{Shape, INSTALL};
+use crate::device::driver::{next_device_number, DeviceMemory, Driver, Launch, TableMemory};
+use crate::device::{DeviceInfo, Found, LOCAL_BYTES, SOURCE};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::HostVisible;
 use opencl3::command_queue::CommandQueue;
@@ -21,7 +21,7 @@ use opencl3::platform::{get_platforms, Platform};
 use opencl3::program::Program;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// `CL_PLATFORM_NOT_FOUND_KHR` of the extension `cl_khr_icd`: the loader found no driver.
@@ -37,14 +37,11 @@ const SVM_ALIGN: u32 = 64;
 const GPU_LANES: u32 = 128;
 
 /// Windows that a lane runs side by side on a processor: what its vector units are filled with.
-const CPU_STRIP: u32 = 32;
+const CPU_STRIP: u32 = 64;
 
 /// Held while devices are listed or a kernel is compiled: PoCL 3.1 tells of devices that it has not set up yet, and crashes
 /// where two threads let it compile.
 static SETTING_UP: Mutex<()> = Mutex::new(());
-
-/// Numbers of devices in [`HostVisible::device`].
-static NEXT_DEVICE: AtomicU64 = AtomicU64::new(1);
 
 fn failed(call: &str, error: impl std::fmt::Display) -> PipelineError {
     PipelineError::Backend(format!(
@@ -332,7 +329,7 @@ impl OpenClDriver {
             program,
             session: Arc::new(Session {
                 context,
-                number: NEXT_DEVICE.fetch_add(1, Ordering::Relaxed),
+                number: next_device_number(),
             }),
         };
         driver.compile()?;

@@ -7,7 +7,7 @@
 mod driver;
 
 use super::{Backend, FeederFactory, KernelConfig};
-use crate::device::driver::Driver;
+use crate::device::driver::{choose, Driver};
 use crate::device::{host, DeviceInfo};
 use crate::{Kernel, StreamJob};
 use driver::OpenClDriver;
@@ -15,20 +15,11 @@ use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory};
 use std::sync::Arc;
 
+pub use crate::device::Found;
+
 /// What to install where nothing is found.
 const INSTALL: &str = "install a driver and its loader (Debian: pocl-opencl-icd for the processor, intel-opencl-icd or \
                        mesa-opencl-icd for GPUs)";
-
-/// An OpenCL device that was found.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// What it is.
-    pub info: DeviceInfo,
-    /// Whether it is a GPU.
-    pub gpu: bool,
-    /// Why it cannot run the kernel, if so.
-    pub refused: Option<String>,
-}
 
 /// How groups of the kernel are shaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,29 +59,13 @@ impl OpenClBackend {
     /// As for [`OpenClBackend::new`].
     pub fn with_shape(device: Option<usize>, shape: Option<Shape>) -> Result<Self, PipelineError> {
         let candidates = driver::devices()?;
-        let found = |number: &usize| &candidates[*number].found;
-        let number = match device {
-            Some(number) => number,
-            None => (0..candidates.len())
-                .filter(|number| found(number).refused.is_none())
-                .min_by_key(|number| !found(number).gpu)
-                .unwrap_or(0),
-        };
-        let Some(candidate) = candidates.get(number) else {
-            return Err(PipelineError::Backend(format!(
-                "there is no OpenCL device {number}: there are {}; see `gristmill doctor`",
-                candidates.len()
-            )));
-        };
-        let found = &candidate.found;
-        if let Some(reason) = &found.refused {
-            return Err(PipelineError::Backend(format!(
-                "OpenCL device {number} ({}) cannot run the kernel: {reason}",
-                found.info.name
-            )));
-        }
+        let found: Vec<Found> = candidates
+            .iter()
+            .map(|candidate| candidate.found.clone())
+            .collect();
+        let number = choose("OpenCL", &found, device)?;
         Ok(Self {
-            driver: Arc::new(OpenClDriver::new(candidate, shape)?),
+            driver: Arc::new(OpenClDriver::new(&candidates[number], shape)?),
         })
     }
 

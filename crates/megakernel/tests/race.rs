@@ -1,0 +1,119 @@
+//! The device source under ThreadSanitizer: compiled as host C++ with a host that publishes and drains beside it
+//! (`kernel/host/race.cc`), it has no data race, in several shapes of groups and launches.
+
+use gristmill_megakernel::device::{job, program};
+use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
+use gristmill_megakernel::vir0::{verify, Limits};
+use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Lanes of a group, groups of a launch, launches beside each other.
+const SHAPES: [(u32, u32, u32); 3] = [(1, 1, 4), (1, 4, 1), (2, 2, 1)];
+
+/// Slots that each shape runs, if RACE_SLOTS does not say otherwise.
+const SLOTS: &str = "1500";
+
+/// Counts newlines and each 'a', and emits every newline.
+const PROGRAM: &str = "
+.name    race
+.chunk   200
+.records 200
+.acc     newlines sum
+.acc     letters sum
+.reg     at   = r1
+.reg     byte = r2
+.reg     hit  = r3
+    each  at, 1
+      ld8   byte, at
+      eq    hit, byte, 97
+      acc   letters, hit
+      eq    hit, byte, 10
+      acc   newlines, hit
+      if    hit
+        emit  at, byte
+      end
+    end
+";
+
+/// The images in the order in which `race.cc` reads them, each behind its length.
+fn images() -> Vec<u8> {
+    let patterns = ScanSet::build(&["ab"], false, ScanMode::All).unwrap();
+    let jobs = [
+        StreamJob::Scan(Arc::new(patterns)),
+        StreamJob::Histogram,
+        StreamJob::Lines,
+        StreamJob::Crc32c,
+    ];
+    let options = AsmOptions {
+        name: "race",
+        files: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        debug: false,
+    };
+    let assembled = assemble(PROGRAM, &options).unwrap_or_else(|error| panic!("{error}"));
+    let verified = verify(assembled, &Limits::default()).unwrap();
+    let images = jobs.iter().map(|job| job::image(job).unwrap());
+    images
+        .chain([program::image(&verified)])
+        .flat_map(|image| [vec![u32::try_from(image.len()).unwrap()], image].concat())
+        .flat_map(u32::to_le_bytes)
+        .collect()
+}
+
+/// Whether programs can be built and run with the detector here.
+fn has_detector(folder: &Path) -> bool {
+    let (source, binary) = (folder.join("detector.cc"), folder.join("detector"));
+    std::fs::write(&source, "int main() { return 0; }\n").unwrap();
+    let done = |command: &mut Command| command.output().is_ok_and(|done| done.status.success());
+    done(
+        Command::new("g++")
+            .args(["-fsanitize=thread", "-o"])
+            .args([&binary, &source]),
+    ) && done(&mut Command::new(&binary))
+}
+
+#[test]
+fn the_device_source_has_no_data_race() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    if !has_detector(folder) {
+        println!("skipped: g++ -fsanitize=thread makes no program that runs here");
+        return;
+    }
+    let seed = std::env::var("SEED").unwrap_or_else(|_| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        now.subsec_nanos().to_string()
+    });
+    println!("SEED={seed}");
+    let slots = std::env::var("RACE_SLOTS").unwrap_or_else(|_| SLOTS.to_owned());
+    let input = folder.join("race-images");
+    std::fs::write(&input, images()).unwrap();
+    for (lanes, groups, crews) in SHAPES {
+        let shape = format!("{lanes} lanes, {groups} groups, {crews} launches");
+        let binary = folder.join(format!("race-{lanes}-{groups}-{crews}"));
+        let built = Command::new("g++")
+            .args(["-std=c++17", "-O1", "-g", "-pthread", "-fsanitize=thread"])
+            .arg(format!("-DGM_LANES={lanes}"))
+            .arg(format!("-DGM_GROUPS={groups}"))
+            .arg(format!("-DGM_CREWS={crews}"))
+            .arg(format!("-DGM_STRIP={}", if lanes == 1 { 4 } else { 1 }))
+            .arg("-o")
+            .arg(&binary)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernel/host/race.cc"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&built.stderr);
+        assert!(built.status.success(), "{shape}: {said}");
+        let run = Command::new(&binary)
+            .arg(&input)
+            .args([&slots, &seed])
+            .env("TSAN_OPTIONS", "halt_on_error=1 exitcode=66")
+            .output()
+            .unwrap();
+        let said = [run.stdout, run.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        println!("{shape}: {said}");
+        assert!(run.status.success(), "SEED={seed}, {shape}: {}", run.status);
+    }
+}
