@@ -21,7 +21,7 @@ struct Ordered {
     const gm_u32 *to;
     size_t step;
 };
-static Ordered ordered[3];
+static Ordered ordered[11];
 static inline bool is_ordered(const gm_u32 *p)
 {
     for (const Ordered &words : ordered)
@@ -75,6 +75,7 @@ const gm_u32 RECORD_WORDS = 512;
 const gm_u32 TENANTS = 2;
 const gm_u32 OBSERVABLES = 16;
 const gm_u32 DEBUG_RECORDS = 8;
+const gm_u32 IO_SLOTS = 2;
 const gm_u32 WORKERS = GM_GROUPS * GM_CREWS;
 const gm_u32 PROGRAM_OPCODE = GM_OP_TENANT_BASE + 7;
 
@@ -114,7 +115,7 @@ struct Expected {
 // Shared memory, laid out as the launch parameters at its begin say.
 class Shared {
   public:
-    Shared() : words(GM_LAUNCH_WORKERS + 1)
+    Shared() : words(GM_LAUNCH_IO_SLOTS + 1)
     {
         set(GM_LAUNCH_SLOTS, SLOTS);
         set(GM_LAUNCH_RECORD_WORDS, RECORD_WORDS);
@@ -124,17 +125,19 @@ class Shared {
         set(GM_LAUNCH_TENANTS, TENANTS);
         set(GM_LAUNCH_OBSERVABLES, OBSERVABLES);
         set(GM_LAUNCH_DEBUG_RECORDS, DEBUG_RECORDS);
+        set(GM_LAUNCH_IO_SLOTS, IO_SLOTS);
         set(GM_LAUNCH_IDLE_POLLS, 50);
         set(GM_LAUNCH_LEASE_SLOTS, 40);
         part(GM_LAUNCH_SLOT_WORDS, SLOTS * GM_SLOT_WORDS);
         part(GM_LAUNCH_READY, SLOTS * GM_PRIORITY_COUNT);
-        part(GM_LAUNCH_TAILS, GM_TAILS_MIRROR + 1);
+        part(GM_LAUNCH_TAILS, GM_TAILS_ENDED + 1);
         part(GM_LAUNCH_ENTRIES, SLOTS * GM_COMPLETION_WORDS);
         part(GM_LAUNCH_CONTROL, GM_CONTROL_MIN_WORDS + OBSERVABLES);
         part(GM_LAUNCH_DEBUG, 1 + DEBUG_RECORDS * GM_DEBUG_RECORD_WORDS);
         part(GM_LAUNCH_WORKERS, WORKERS * GM_WORKER_WORDS);
         part(GM_LAUNCH_PROGRAMS, GM_DIRECTORY_ENTRIES * GM_DIRECTORY_WORDS);
         part(GM_LAUNCH_RECORDS, SLOTS * RECORD_WORDS);
+        part(GM_LAUNCH_IO, IO_SLOTS * GM_IO_IO_SLOT_WORDS);
         for (gm_u32 tenant = 0; tenant < TENANTS; tenant++)
             at(GM_LAUNCH_CONTROL)[GM_CONTROL_TENANT_MASKS + tenant] = 0xFFFFFFFF;
         for (gm_u32 tenant = 0; tenant < GM_CONTROL_TENANT_QUOTA_WORDS; tenant++)
@@ -212,6 +215,29 @@ class Host {
         publish(slot, opcode, tenant, below(GM_PRIORITY_COUNT), args);
     }
 
+    // Ends the requests that wait in the IO queue, or leaves them for later; says whether there was one.
+    bool serve()
+    {
+        bool served = false;
+        for (gm_u32 i = 0; i < IO_SLOTS; i++) {
+            gm_u32 *words = shared_.at(GM_LAUNCH_IO) + i * GM_IO_IO_SLOT_WORDS;
+            if (gm_sys_load_acquire(words + GM_IO_STATUS) != PUBLISHED || below(4) == 0)
+                continue;
+            gm_u32 source = words[GM_IO_SRC_HANDLE];
+            expect("operation", words[GM_IO_TAG], words[GM_IO_OP_TYPE], GM_IO_OP_READ);
+            expect("destination", words[GM_IO_TAG], words[GM_IO_DST_HANDLE], source + 1);
+            expect("offset", words[GM_IO_TAG], words[GM_IO_OFFSET_LO], source + 2);
+            expect("offset", words[GM_IO_TAG], words[GM_IO_OFFSET_HI], source + 3);
+            expect("count", words[GM_IO_TAG], words[GM_IO_BYTE_COUNT], source + 4);
+            gm_sys_store(words + GM_IO_STATUS, GM_SLOT_CLAIMED);
+            words[source % 2 ? GM_IO_TAG : GM_IO_BYTE_COUNT] = source;
+            gm_sys_store_release(words + GM_IO_STATUS, source % 2 ? GM_IO_STATUS_ERROR : GM_IO_STATUS_OK);
+            gm_sys_store_release(shared_.at(GM_LAUNCH_TAILS) + GM_TAILS_ENDED, ++ended_);
+            served = true;
+        }
+        return served;
+    }
+
     // Takes one completion and checks it; false where there is none yet.
     bool complete_one()
     {
@@ -262,6 +288,7 @@ class Host {
     gm_u32 added_ = 0;
     gm_u32 fences_ = 0;
     gm_u32 logged_ = 0;
+    gm_u32 ended_ = 0;
 
     gm_u32 below(gm_u32 bound) { return random_() % bound; }
     // Word 1 of tenant 0's window: slots add to it.
@@ -313,7 +340,7 @@ class Host {
     // A slot of any kind: its opcode and arguments, and what it must leave.
     gm_u32 any(gm_u32 slot, gm_u32 &tenant, gm_u32 *args, Expected &expected)
     {
-        switch (below(13)) {
+        switch (below(14)) {
         case 0:
             expected.results = {0, 0, 0, 0, 0, 0, 0, 0};
             return GM_OP_NOP;
@@ -358,6 +385,21 @@ class Host {
             args[0] = below(1000);
             args[1] = 2;
             return GM_OP_STORE_U32;
+        case 8: // bytes from the host, which answers odd sources with an error
+            args[GM_OP_LOAD_ARG_RESOURCE] = below(1000);
+            args[GM_OP_LOAD_ARG_PREFETCH] = below(3) == 0;
+            args[GM_OP_LOAD_ARG_DESTINATION] = args[GM_OP_LOAD_ARG_RESOURCE] + 1;
+            args[GM_OP_LOAD_ARG_OFFSET_LO] = args[GM_OP_LOAD_ARG_RESOURCE] + 2;
+            args[GM_OP_LOAD_ARG_OFFSET_HI] = args[GM_OP_LOAD_ARG_RESOURCE] + 3;
+            args[GM_OP_LOAD_ARG_BYTES] = args[GM_OP_LOAD_ARG_RESOURCE] + 4;
+            expected.results = {0};
+            if (args[GM_OP_LOAD_ARG_PREFETCH] != 0)
+                return GM_OP_LOAD_MISS;
+            if (args[GM_OP_LOAD_ARG_RESOURCE] % 2)
+                expected.fault = GM_FAULT_IO_FAILED | args[GM_OP_LOAD_ARG_RESOURCE] << 16;
+            else
+                expected.results = {args[GM_OP_LOAD_ARG_RESOURCE]};
+            return GM_OP_LOAD_MISS;
         default:
             return over_chunk(slot, tenant, args, expected);
         }
@@ -455,6 +497,12 @@ int main(int argc, char **argv)
     ordered[1] = {log + 1, log + 1 + DEBUG_RECORDS * GM_DEBUG_RECORD_WORDS, 1};
     // The generation of a slot, from whoever parks it to whoever goes on with it.
     ordered[2] = {state.data() + GM_STATE_SLOTS, state.data() + GM_STATE_SLOTS + 2 * SLOTS, 2};
+    // Who waits for a request, which the lock orders; and the request, which its status orders.
+    ordered[3] = {state.data() + GM_STATE_IO, state.data() + GM_STATE_IO + IO_SLOTS, 1};
+    gm_u32 *io = shared.at(GM_LAUNCH_IO);
+    for (gm_u32 word = 0, next = 4; word < GM_IO_IO_SLOT_WORDS; word++)
+        if (word != GM_IO_STATUS)
+            ordered[next++] = {io + word, io + IO_SLOTS * GM_IO_IO_SLOT_WORDS, GM_IO_IO_SLOT_WORDS};
     Host host(shared, chunks, (gm_u32)std::strtoul(argv[3], nullptr, 10));
     std::vector<std::thread> crews;
     for (gm_u32 crew = 0; crew < GM_CREWS; crew++)
@@ -468,6 +516,7 @@ int main(int argc, char **argv)
             host.publish_any();
         while (host.complete_one())
             moved = true;
+        moved |= host.serve();
         auto now = std::chrono::steady_clock::now();
         if (moved)
             last = now;

@@ -1,8 +1,8 @@
 //! The host's side of LOAD_MISS: files that a kernel's slots may ask bytes of, and chunks that the bytes land in.
 //!
-//! Whatever arrives from the device is a number: an index into a table of this server, an offset or a count, and is checked
-//! against the table before anything is done. It is never a file descriptor, an address or a length to be believed. Whose
-//! request it is comes from the slot that the host published (see [`gristmill_ring::live`]).
+//! Whatever arrives from the device is a number: an index into a table of this server, an offset or a count, and is
+//! checked against the table before anything is done. It is never a file descriptor, an address or a length to be
+//! believed. Whose request it is comes from the slot that the host published (see [`gristmill_ring::live`]).
 //!
 //! | error number | for |
 //! |---|---|
@@ -103,9 +103,9 @@ impl IoServer {
         last(self.sources.len())
     }
 
-    /// Registers a chunk of the kernel's chunk memory, which only `tenants` may name; its handle. The chunk is lent to the
-    /// device once a READ into it has succeeded, until one fails. A request takes it back for as long as it lasts: whoever
-    /// publishes it has seen the completion of every slot that names the chunk.
+    /// Registers a chunk of the kernel's chunk memory, which only `tenants` may name; its handle. The chunk is lent to
+    /// the device once a READ into it has succeeded, until one fails. A request takes it back for as long as it lasts:
+    /// whoever publishes it has seen the completion of every slot that names the chunk.
     pub fn add_destination(&mut self, chunk: ChunkBuf, tenants: Vec<u32>) -> u32 {
         self.destinations.push(Destination {
             index: chunk.index(),

@@ -19,11 +19,12 @@
 //!
 //! # LOAD_MISS in a live ring
 //!
-//! The slot's arguments become a READ in the IO queue ([`io`](crate::io)), whose TAG is the slot's number. With a prefetch
-//! of 0 the slot waits ([`slot::WAIT_IO`](crate::slot::WAIT_IO)) and completes with the number of bytes that landed, or
-//! faults with [`fault::IO_FAILED`](crate::fault::IO_FAILED); otherwise it completes as soon as the host can see the
-//! request, and how that ends is not told. While the queue is full the slot is put aside; without a queue it faults with
-//! [`fault::NO_IO_QUEUE`](crate::fault::NO_IO_QUEUE). The arguments behind the first two are Gristmill's extension.
+//! The slot's arguments become a READ in the IO queue ([`io`](crate::io)), whose TAG is the slot's number. With a
+//! prefetch of 0 the slot waits ([`slot::WAIT_IO`](crate::slot::WAIT_IO)) and completes with the number of bytes that
+//! landed, or faults with [`fault::IO_FAILED`](crate::fault::IO_FAILED); otherwise it completes as soon as the host can
+//! see the request, and how that ends is not told. While the queue is full the slot is put aside; without a queue it
+//! faults with [`fault::NO_IO_QUEUE`](crate::fault::NO_IO_QUEUE). The arguments behind the first two are Gristmill's
+//! extension.
 
 use core::ops::RangeInclusive;
 

@@ -18,7 +18,8 @@
 //!   and its IO queue, through which the device asks for bytes: [`IoQueue`] for the host.
 //!
 //! `vm-memory`'s `VolatileSlice` was considered for the first rule. Its accesses are volatile rather than ordered, and
-//! the ring needs acquire and release on nearly every word, so a slice of atomics is both smaller and checkable by loom.
+//! the ring needs acquire and release on nearly every word, so a slice of atomics is both smaller and checkable by
+//! loom.
 
 #![warn(missing_docs)]
 

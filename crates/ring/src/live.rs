@@ -313,8 +313,8 @@ pub struct RingMemory {
     slots: SharedWords,
     /// 5 * slots words: slot index, and the generation's low half.
     ready: SharedWords,
-    /// One line: the tails, a word that a back end may use to ask its workers for something, and how many requests of the
-    /// IO queue the host has ended.
+    /// One line: the tails, a word that a back end may use to ask its workers for something, and how many requests of
+    /// the IO queue the host has ended.
     tails: SharedWords,
     /// slots * 16 words.
     entries: SharedWords,
@@ -325,8 +325,8 @@ pub struct RingMemory {
 }
 
 impl RingMemory {
-    /// Takes what a ring needs from `words`, part by part: slots, ready rings, tails, completion entries, control words,
-    /// the debug log and the IO queue, in this order.
+    /// Takes what a ring needs from `words`, part by part: slots, ready rings, tails, completion entries, control
+    /// words, the debug log and the IO queue, in this order.
     ///
     /// # Errors
     /// What `words` returns.
@@ -372,8 +372,9 @@ pub fn live_ring(
     make(config, RingMemory::new(&config, SharedWords::map)?, false)
 }
 
-/// Makes a live ring in memory of the same configuration, all zero, for a device that claims for itself: the host keeps the
-/// [`DeviceRing`] to look at what both see. Such a device rings no bell, so [`Completions::wait`] looks again and again.
+/// Makes a live ring in memory of the same configuration, all zero, for a device that claims for itself: the host keeps
+/// the [`DeviceRing`] to look at what both see. Such a device rings no bell, so [`Completions::wait`] looks again and
+/// again.
 ///
 /// # Errors
 /// As for [`live_ring`].
@@ -794,8 +795,8 @@ impl DeviceRing {
             .sleep(timeout, || self.has_work() || also());
     }
 
-    /// How many slots of each priority were published, modulo 2^32; behind these five a word that the host may use to ask
-    /// a device's workers for something, and how many requests of the IO queue it has ended, modulo 2^32.
+    /// How many slots of each priority were published, modulo 2^32; behind these five a word that the host may use to
+    /// ask a device's workers for something, and how many requests of the IO queue it has ended, modulo 2^32.
     pub fn tails(&self) -> &SharedWords {
         &self.shared.memory.tails
     }

@@ -1,5 +1,5 @@
-//! LOAD_MISS: what the kernel asks of its host arrives there, and what the host answers decides how the slot ends. The case
-//! is the host here: it needs no files.
+//! LOAD_MISS: what the kernel asks of its host arrives there, and what the host answers decides how the slot ends. The
+//! case is the host here: it needs no files.
 
 use super::world::{failed, of, Answer, Done, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite, LIMIT};

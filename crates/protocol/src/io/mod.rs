@@ -14,9 +14,9 @@
 //! Handles are indexes into tables that the host registered. A number that came from the device is looked up there, and
 //! is never used as a file descriptor or an address.
 //!
-//! These functions work on images; the queue of a live ring is in `gristmill-ring`. For a request that failed, TAG holds
-//! the error number. In a live ring TAG is the number of the slot that asks, BYTE_COUNT of a request that was served says
-//! how many bytes there were, and landings are not used: there a chunk lands with the slot that names it.
+//! These functions work on images; the queue of a live ring is in `gristmill-ring`. For a request that failed, TAG
+//! holds the error number. In a live ring TAG is the number of the slot that asks, BYTE_COUNT of a request that was
+//! served says how many bytes there were, and landings are not used: there a chunk lands with the slot that names it.
 
 mod queue;
 

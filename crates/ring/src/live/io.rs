@@ -10,16 +10,17 @@
 //! | CLAIMED | host | BYTE_COUNT or the error number in TAG, then OK or ERROR |
 //! | OK, ERROR | device | EMPTY |
 //!
-//! Every hand-over is a release store of STATUS that the other side loads with acquire order. After each request the host
-//! also stores how many it has ended, behind the tails: a device looks at this one word to know whether to look at the
-//! queue.
+//! Every hand-over is a release store of STATUS that the other side loads with acquire order. After each request the
+//! host also stores how many it has ended, behind the tails: a device looks at this one word to know whether to look at
+//! the queue.
 //!
 //! # Whose request it is
 //!
-//! TAG names the slot that asks, and the tenant is that slot's: the host wrote it there, so it need not believe the device.
-//! But a slot that does not wait for its bytes completes, and can be published again for another tenant, before its request
-//! is claimed. So whoever reads the completion of a LOAD_MISS notes the tenant beside the requests of that slot that still
-//! wait to be claimed. A request without a note is therefore one whose slot has not been published again.
+//! TAG names the slot that asks, and the tenant is that slot's: the host wrote it there, so it need not believe the
+//! device. But a slot that does not wait for its bytes completes, and can be published again for another tenant, before
+//! its request is claimed. So whoever reads the completion of a LOAD_MISS notes the tenant beside the requests of that
+//! slot that still wait to be claimed. A request without a note is therefore one whose slot has not been published
+//! again.
 
 use super::{nap_until, DeviceRing, Shared, Submitter, PRIORITIES};
 use crate::sync::{
@@ -131,7 +132,8 @@ impl DeviceRing {
     }
 }
 
-/// Whether the device may publish in a slot of this status for which nobody waits: it is empty, or its request has ended.
+/// Whether the device may publish in a slot of this status for which nobody waits: it is empty, or its request has
+/// ended.
 fn is_free(status: u32) -> bool {
     status == slot::EMPTY || is_ended(status)
 }
@@ -177,7 +179,8 @@ impl std::fmt::Debug for PendingIo {
 }
 
 impl Submitter {
-    /// The host's end of the IO queue, which exists once: `None` from the second call on, and for a ring without a queue.
+    /// The host's end of the IO queue, which exists once: `None` from the second call on, and for a ring without a
+    /// queue.
     pub fn take_io_queue(&self) -> Option<IoQueue> {
         if self.shared.io_slots == 0
             || std::mem::replace(&mut lock(&self.shared.io_host).taken, true)

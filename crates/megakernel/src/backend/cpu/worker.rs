@@ -419,8 +419,8 @@ impl Worker<'_> {
         self.finish(claimed, result);
     }
 
-    /// LOAD_MISS: asks the host, and puts the slot aside until there is an answer, or room to ask. `counted` says whether
-    /// the slot counts against its tenant's quota, as it then does until its bytes are there.
+    /// LOAD_MISS: asks the host, and puts the slot aside until there is an answer, or room to ask. `counted` says
+    /// whether the slot counts against its tenant's quota, as it then does until its bytes are there.
     fn load(&self, claimed: ClaimedSlot<'_>, counted: bool) {
         let shared = self.shared;
         let args = claimed.args();
