@@ -24,6 +24,10 @@
 
 #include "../stream.h"
 
+#include "../worker.h"
+
+#include "../io.h"
+
 #include "../megakernel.h"
 
 #include <atomic>

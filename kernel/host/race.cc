@@ -57,6 +57,10 @@ static inline void ordered_store(gm_u32 *p, gm_u32 value)
 
 #include "../stream.h"
 
+#include "../worker.h"
+
+#include "../io.h"
+
 #include "../megakernel.h"
 
 #include <atomic>

@@ -85,7 +85,7 @@ pub(crate) trait TableMemory: Send + Sync {
 
 /// One launch of the kernel: `groups` workers, the first of them with number `first`.
 ///
-/// Addresses are the device's; what lies there is what `kernel/megakernel.h` says. Whoever makes one promises that they
+/// Addresses are the device's; what lies there is what `kernel/worker.h` says. Whoever makes one promises that they
 /// are those of memory that the driver gave, laid out as [`layout`](super::layout) says and alive until the launch is
 /// over: only `host` makes any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

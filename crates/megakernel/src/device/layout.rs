@@ -88,7 +88,7 @@ pub mod state {
     pub const IDLE: usize = 256;
     /// Workers at most.
     pub const MAX_WORKERS: usize = 1024;
-    /// For each slot of the IO queue: 0 where it is free, or who waits for its request (see `kernel/megakernel.h`).
+    /// For each slot of the IO queue: 0 where it is free, or who waits for its request (see `kernel/io.h`).
     pub const IO: usize = IDLE + 2 * MAX_WORKERS;
     /// For each slot: its generation, and why it is parked. Behind them two counters of finished slots for each slot;
     /// behind those the workers' own memory, as many words each as a record area.

@@ -18,13 +18,15 @@ mod tables;
 pub use driver::{DeviceInfo, Found};
 
 /// The device source, in the order in which its parts need each other.
-pub const SOURCE: [&str; 7] = [
+pub const SOURCE: [&str; 9] = [
     include_str!("../../../../kernel/dialect.h"),
     include_str!("../../../../kernel/numbers.h"),
     include_str!("../../../../kernel/vir0.h"),
     include_str!("../../../../kernel/bytes.h"),
     include_str!("../../../../kernel/scan.h"),
     include_str!("../../../../kernel/stream.h"),
+    include_str!("../../../../kernel/worker.h"),
+    include_str!("../../../../kernel/io.h"),
     include_str!("../../../../kernel/megakernel.h"),
 ];
 
