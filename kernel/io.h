@@ -44,22 +44,12 @@ GM_FN int gm_ask(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 bound)
     return asked;
 }
 
-/* Completes the slot that waits for a request, for good or with a fault. */
-GM_FN void gm_end_load(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 waiter, gm_u32 fault,
-                       gm_u32 bytes)
-{
-    gm_reclaim(w, claim, (waiter & ~GM_IO_COUNTED) - 1);
-    gm_clear(out);
-    out->fault = fault;
-    out->results[0] = bytes;
-    if (waiter & GM_IO_COUNTED)
-        gm_dev_add(w->state + GM_STATE_RUNNING + claim->tenant, 0u - 1u);
-    gm_complete(w, claim, out);
-}
+/* The slot of the ring that waits for a request. */
+GM_FN gm_u32 gm_waiting_slot(gm_u32 waiter) { return (waiter & ~GM_IO_COUNTED) - 1; }
 
-/* Frees slots of the queue whose requests the host has ended, up to one that somebody waits for, whose slot is then
- * completed; 0 where nobody has waited. */
-GM_FN int gm_serve_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
+/* Frees slots of the queue whose requests the host has ended, up to one that somebody waits for: claims that slot, to be
+ * completed as `out` then says, and says in *bound whether it counts. 0 where nobody has waited. */
+GM_FN int gm_take_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 *bound)
 {
     gm_u32 waiter = GM_IO_NOBODY;
     gm_u32 bytes = 0;
@@ -93,23 +83,27 @@ GM_FN int gm_serve_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_out
     gm_unlock(w);
     if (waiter == GM_IO_NOBODY)
         return 0;
-    number = number < 0xFFFFu ? number : 0xFFFFu;
-    gm_end_load(w, claim, out, waiter, failed ? GM_FAULT_IO_FAILED | number << 16 : GM_FAULT_NONE, bytes);
+    gm_reclaim(w, claim, gm_waiting_slot(waiter));
+    gm_clear(out);
+    *bound = (waiter & GM_IO_COUNTED) != 0;
+    out->results[0] = bytes;
+    if (failed)
+        out->fault = GM_FAULT_IO_FAILED | (number < 0xFFFFu ? number : 0xFFFFu) << 16;
     return 1;
 }
 
-/* The kernel ends: nobody waits for bytes any more. */
-GM_FN void gm_drop_loads(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
+/* The kernel ends: claims the slot that waits for the request in slot `i` of the queue; 0 where none does. */
+GM_FN int gm_drop_waiting(gm_worker *w, GM_LOCAL gm_claim *claim, gm_u32 i)
 {
-    gm_u32 i;
-    for (i = 0; i < w->io_slots; i++) {
-        gm_u32 waiter;
-        gm_lock(w);
-        waiter = gm_dev_load(w->state + GM_STATE_IO + i);
-        if (waiter != 0)
-            gm_dev_store(w->state + GM_STATE_IO + i, GM_IO_NOBODY);
-        gm_unlock(w);
-        if (waiter != 0 && waiter != GM_IO_NOBODY)
-            gm_end_load(w, claim, out, waiter, GM_FAULT_WORKER_PANICKED, 0);
-    }
+    GM_GLOBAL gm_u32 *place = w->state + GM_STATE_IO + i;
+    gm_u32 waiter;
+    gm_lock(w);
+    waiter = gm_dev_load(place);
+    if (waiter != 0)
+        gm_dev_store(place, GM_IO_NOBODY);
+    gm_unlock(w);
+    if (waiter == 0 || waiter == GM_IO_NOBODY)
+        return 0;
+    gm_reclaim(w, claim, gm_waiting_slot(waiter));
+    return 1;
 }

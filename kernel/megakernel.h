@@ -194,7 +194,7 @@ GM_FN int gm_chunk_is_lent(const gm_worker *w, gm_u32 chunk)
            gm_sys_load_acquire(w->chunk_states + chunk) == GM_CHUNK_LENT;
 }
 
-/* Runs what the leader can run alone and says GM_GO_AGAIN; else prepares what all lanes run together. */
+/* Runs what the leader can run alone and says GM_GO_COMPLETE; else prepares what all lanes run together. */
 GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
 {
     gm_u32 opcode = claim->opcode;
@@ -202,22 +202,22 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
     gm_u32 fault = GM_FAULT_NONE;
     if (opcode == GM_OP_BATCH_FENCE) {
         out->results[0] = gm_dev_add(w->state + GM_STATE_EPOCH, 1) + 1;
-        return GM_GO_AGAIN;
+        return GM_GO_COMPLETE;
     }
     if (opcode == GM_OP_PACKED_SLOT) {
         gm_packed(w, claim, out);
-        return GM_GO_AGAIN;
+        return GM_GO_COMPLETE;
     }
     if (gm_core(w, claim, opcode, claim->args, GM_ARGS_PER_SLOT, &result, &fault)) {
         out->results[0] = result;
         out->fault = fault;
-        return GM_GO_AGAIN;
+        return GM_GO_COMPLETE;
     }
     if (opcode >= GM_OP_TENANT_BASE && !(opcode & GM_OP_RESERVED_BIT)) {
         gm_u32 longest = 0;
         if ((opcode - GM_OP_TENANT_BASE) >> GM_OP_TENANT_SHIFT != claim->tenant) {
             out->fault = GM_FAULT_FOREIGN_OPCODE;
-            return GM_GO_AGAIN;
+            return GM_GO_COMPLETE;
         }
         claim->image = gm_program(w, opcode, &longest);
         if (claim->image == 0)
@@ -233,7 +233,7 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
             if (out->fault == GM_FAULT_NONE)
                 return GM_GO_PROGRAM;
         }
-        return GM_GO_AGAIN;
+        return GM_GO_COMPLETE;
     }
     {
         GM_GLOBAL const gm_u32 *jobs = w->tables + gm_sys_load(w->shared + GM_LAUNCH_JOBS);
@@ -245,7 +245,7 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
             if (gm_chunk_is_lent(w, claim->args[GM_STREAM_ARG_CHUNK]))
                 return GM_GO_STREAM;
             out->fault = GM_FAULT_CHUNK_NOT_LENT;
-            return GM_GO_AGAIN;
+            return GM_GO_COMPLETE;
         }
         out->fault = opcode >= GM_OP_STREAM_FIRST && opcode <= GM_OP_STREAM_LAST ? GM_FAULT_NO_SUCH_JOB
                                                                                  : GM_FAULT_UNKNOWN_OPCODE;
@@ -253,7 +253,7 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
             if (w->tables[jobs[1 + i]] == opcode)
                 out->fault = GM_FAULT_NO_SUCH_JOB;
     }
-    return GM_GO_AGAIN;
+    return GM_GO_COMPLETE;
 }
 
 /* Admits a claimed slot: tenant, quota, fence. What is refused or parked is dealt with here. */
@@ -276,8 +276,6 @@ GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcom
     else if ((quota = gm_quota(w, tenant)) == 0)
         out->fault = GM_FAULT_QUOTA;
     else {
-        gm_u32 go = GM_GO_AGAIN;
-        int full = 0;
         /* A quota of at least all slots binds nothing. */
         if (quota <= w->mask) {
             if (gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 1) >= quota) {
@@ -287,46 +285,41 @@ GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcom
             }
             *bound = 1;
         }
-        if (claim->opcode != GM_OP_LOAD_MISS) {
-            go = gm_prepare(w, claim, out);
-            if (go != GM_GO_AGAIN)
-                return go;
-        } else if (w->io_slots == 0) {
+        if (claim->opcode != GM_OP_LOAD_MISS)
+            return gm_prepare(w, claim, out);
+        if (w->io_slots == 0) {
             out->fault = GM_FAULT_NO_IO_QUEUE;
         } else if (!gm_ask(w, claim, *bound)) {
-            full = 1;
+            if (*bound)
+                gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 0u - 1u);
+            gm_park(w, claim, GM_PARKED_IO);
+            return GM_GO_AGAIN;
         } else if (claim->args[GM_OP_LOAD_ARG_PREFETCH] == 0) {
             return GM_GO_AGAIN;
         }
-        if (*bound)
-            gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 0u - 1u);
-        if (full) {
-            gm_park(w, claim, GM_PARKED_IO);
-            return GM_GO_AGAIN;
-        }
     }
-    gm_complete(w, claim, out);
-    return GM_GO_AGAIN;
+    return GM_GO_COMPLETE;
 }
 
-/* The kernel ends: parked slots will never go on. */
-GM_FN void gm_drop_parked(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
+/* The kernel ends, and what was put aside will never go on: claims the next of these slots, which completes as a fault;
+ * 0 where there is none. */
+GM_FN int gm_drop_next(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
 {
-    gm_u32 slot;
-    for (slot = 0; slot <= w->mask && (gm_dev_load_acquire(w->state + GM_STATE_PARKED) != 0 ||
-                                       gm_dev_load_acquire(w->state + GM_STATE_IO_PARKED) != 0);
-         slot++) {
-        GM_GLOBAL gm_u32 *parked = w->state + GM_STATE_SLOTS + 2 * slot + 1;
-        gm_u32 kind = gm_dev_load_acquire(parked);
-        if (kind == 0 || !gm_dev_cas(parked, kind, 0))
+    while (w->dropped <= w->mask + w->io_slots) {
+        gm_u32 at;
+        if (w->dropped <= w->mask && gm_dev_load_acquire(w->state + GM_STATE_PARKED) == 0 &&
+            gm_dev_load_acquire(w->state + GM_STATE_IO_PARKED) == 0) {
+            w->dropped = w->mask + 1;
             continue;
-        gm_dev_add(gm_parked(w, kind), 0u - 1u);
-        gm_reclaim(w, claim, slot);
+        }
+        at = w->dropped++;
+        if (at <= w->mask ? !gm_drop_parked(w, claim, at) : !gm_drop_waiting(w, claim, at - w->mask - 1))
+            continue;
         gm_clear(out);
         out->fault = GM_FAULT_WORKER_PANICKED;
-        gm_complete(w, claim, out);
+        return 1;
     }
-    gm_drop_loads(w, claim, out);
+    return 0;
 }
 
 /* Nothing to claim: whether to poll on. The workers of one launch leave together, as none of them can come back before
@@ -351,15 +344,15 @@ GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome
 {
     int ended;
     if (gm_sys_load_acquire(w->control + GM_CONTROL_SHUTDOWN) != 0) {
-        gm_drop_parked(w, claim, out);
+        *bound = 0;
         *left = GM_LEFT_SHUTDOWN;
-        return GM_GO_LEAVE;
+        return gm_drop_next(w, claim, out) ? GM_GO_COMPLETE : GM_GO_LEAVE;
     }
     if (w->run >= gm_sys_load(w->shared + GM_LAUNCH_LEASE_SLOTS)) {
         *left = GM_LEFT_SPENT;
         return GM_GO_LEAVE;
     }
-    ended = gm_serve_ended(w, claim, out);
+    ended = gm_take_ended(w, claim, out, bound);
     if (ended || gm_unpark(w, claim) || gm_take_next(w, claim)) {
         w->idle = 0;
         if (w->counted) {
@@ -369,7 +362,7 @@ GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome
         gm_beat(w->own + GM_WORKER_BEAT);
         if (w->run % 256 == 255)
             gm_serve_mirror(w, 1);
-        return ended ? GM_GO_AGAIN : gm_admit(w, claim, out, bound);
+        return ended ? GM_GO_COMPLETE : gm_admit(w, claim, out, bound);
     }
     gm_serve_mirror(w, w->dirty && w->idle == 16);
     if (w->idle % 64 == 0)
@@ -414,6 +407,7 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
     w.counted = 0;
     w.run = 0;
     w.dirty = 0;
+    w.dropped = 0;
     for (;;) {
         if (gm_leader())
             claim->go = gm_turn(&w, claim, out, &bound, &left);

@@ -22,10 +22,11 @@ typedef struct {
     gm_u32 args[GM_ARGS_PER_SLOT];
 } gm_claim;
 
-#define GM_GO_AGAIN 0u   /* nothing to run: poll again */
-#define GM_GO_LEAVE 1u   /* the lease is spent */
-#define GM_GO_STREAM 2u  /* all lanes run a stream opcode */
-#define GM_GO_PROGRAM 3u /* all lanes run a program */
+#define GM_GO_AGAIN 0u    /* nothing to run: poll again */
+#define GM_GO_LEAVE 1u    /* the lease is spent */
+#define GM_GO_STREAM 2u   /* all lanes run a stream opcode */
+#define GM_GO_PROGRAM 3u  /* all lanes run a program */
+#define GM_GO_COMPLETE 4u /* the slot is finished */
 
 /* Why a worker left, for the host's counters. */
 #define GM_LEFT_IDLE 1u
@@ -54,6 +55,7 @@ typedef struct {
     gm_u32 counted;        /* whether this worker is counted as idle */
     gm_u32 run;            /* slots run in this lease */
     gm_u32 dirty;          /* whether counters have moved since they were mirrored */
+    gm_u32 dropped;        /* at the end: how many places were looked at where slots wait */
 } gm_worker;
 
 GM_FN void gm_lock(const gm_worker *w)
@@ -240,6 +242,18 @@ GM_FN int gm_unpark(const gm_worker *w, GM_LOCAL gm_claim *claim)
         return 1;
     }
     return 0;
+}
+
+/* The kernel ends: claims a slot if it is parked; 0 where it is not. */
+GM_FN int gm_drop_parked(const gm_worker *w, GM_LOCAL gm_claim *claim, gm_u32 slot)
+{
+    GM_GLOBAL gm_u32 *parked = w->state + GM_STATE_SLOTS + 2 * slot + 1;
+    gm_u32 kind = gm_dev_load_acquire(parked);
+    if (kind == 0 || !gm_dev_cas(parked, kind, 0))
+        return 0;
+    gm_dev_add(gm_parked(w, kind), 0u - 1u);
+    gm_reclaim(w, claim, slot);
+    return 1;
 }
 
 /* ---- Completing ---- */
