@@ -59,7 +59,7 @@ GM_FN int gm_take_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
     gm_u32 i;
     if (w->io_slots == 0 || gm_dev_load(w->state + GM_STATE_IO_USED) == 0)
         return 0;
-    ended = gm_sys_load_acquire(w->tails + GM_TAILS_ENDED);
+    ended = gm_sys_load(w->tails + GM_TAILS_ENDED);
     if (ended == gm_dev_load(w->state + GM_STATE_IO_SEEN))
         return 0;
     gm_lock(w);

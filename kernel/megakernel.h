@@ -343,7 +343,7 @@ GM_FN gm_u32 gm_idle(gm_worker *w)
 GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 *bound, gm_u32 *left)
 {
     int ended;
-    if (gm_sys_load_acquire(w->control + GM_CONTROL_SHUTDOWN) != 0) {
+    if (gm_sys_load(w->control + GM_CONTROL_SHUTDOWN) != 0) {
         *bound = 0;
         *left = GM_LEFT_SHUTDOWN;
         return gm_drop_next(w, claim, out) ? GM_GO_COMPLETE : GM_GO_LEAVE;

@@ -85,9 +85,11 @@ GM_FN void gm_mirror(gm_worker *w)
 /* Mirrors the counters if `now`, or if the host asks for it. */
 GM_FN void gm_serve_mirror(gm_worker *w, int now)
 {
-    gm_u32 request = gm_sys_load_acquire(w->tails + GM_TAILS_MIRROR);
+    gm_u32 request = gm_sys_load(w->tails + GM_TAILS_MIRROR);
     if (!now && request == gm_sys_load(w->own + GM_WORKER_MIRRORED))
         return;
+    /* Whatever was counted before the host asked is mirrored. */
+    request = gm_sys_load_acquire(w->tails + GM_TAILS_MIRROR);
     gm_lock(w);
     gm_mirror(w);
     gm_unlock(w);
@@ -98,17 +100,21 @@ GM_FN void gm_serve_mirror(gm_worker *w, int now)
 
 GM_FN int gm_waiting(const gm_worker *w, gm_u32 priority)
 {
-    return gm_dev_load(w->state + GM_STATE_HEADS + priority) != gm_sys_load_acquire(w->tails + priority);
+    return gm_dev_load(w->state + GM_STATE_HEADS + priority) != gm_sys_load(w->tails + priority);
 }
 
-/* One ticket of one priority. The entry is read before the ticket is taken: see crates/ring/src/live.rs. */
+/* One ticket of one priority. The entry is read before the ticket is taken: see crates/ring/src/live.rs.
+ *
+ * Polling orders nothing, as each acquire may cost a GPU its first cache: only a tail that has moved is acquired. So the tail
+ * may be seen as it was before the head, and only a tail beyond the head means work. */
 GM_FN int gm_take(const gm_worker *w, gm_u32 priority, gm_u32 *entry)
 {
     GM_GLOBAL gm_u32 *head = w->state + GM_STATE_HEADS + priority;
     for (;;) {
-        gm_u32 ticket = gm_dev_load_acquire(head);
-        if (ticket == gm_sys_load_acquire(w->tails + priority))
+        gm_u32 ticket = gm_dev_load(head);
+        if ((gm_s32)(gm_sys_load(w->tails + priority) - ticket) <= 0)
             return 0;
+        (void)gm_sys_load_acquire(w->tails + priority);
         *entry = gm_sys_load(w->ready + (gm_u64)priority * (w->mask + 1) + (ticket & w->mask));
         if (gm_dev_cas(head, ticket, ticket + 1))
             return 1;
@@ -208,8 +214,8 @@ GM_FN void gm_reclaim(const gm_worker *w, GM_LOCAL gm_claim *claim, gm_u32 slot)
  * of those wait for an IO queue that is full. */
 GM_FN int gm_unpark(const gm_worker *w, GM_LOCAL gm_claim *claim)
 {
-    gm_u32 parked_slots = gm_dev_load_acquire(w->state + GM_STATE_PARKED);
-    int room = w->io_slots != 0 && gm_dev_load_acquire(w->state + GM_STATE_IO_PARKED) != 0 &&
+    gm_u32 parked_slots = gm_dev_load(w->state + GM_STATE_PARKED);
+    int room = w->io_slots != 0 && gm_dev_load(w->state + GM_STATE_IO_PARKED) != 0 &&
                gm_dev_load(w->state + GM_STATE_IO_USED) < w->io_slots;
     gm_u32 first;
     gm_u32 i;

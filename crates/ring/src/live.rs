@@ -730,7 +730,8 @@ impl DeviceRing {
     /// Takes one ticket of one priority.
     fn take(&self, priority: usize) -> Option<(u32, u32)> {
         let shared = &*self.shared;
-        let mut ticket = shared.heads[priority].load(Relaxed);
+        // With acquire, so that the tail is seen at least as it was when the head was moved here.
+        let mut ticket = shared.heads[priority].load(Acquire);
         loop {
             if ticket == shared.memory.tails[priority].load(Acquire) {
                 return None;
