@@ -340,16 +340,16 @@ GM_FN gm_u32 gm_idle(gm_worker *w)
 }
 
 /* The leader's turn: one slot, or the decision to leave. */
-GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 *left)
+GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
 {
     int ended;
     if (gm_sys_load_acquire(w->control + GM_CONTROL_SHUTDOWN) != 0) {
         claim->bound = 0;
-        *left = GM_LEFT_SHUTDOWN;
+        claim->left = GM_LEFT_SHUTDOWN;
         return gm_drop_next(w, claim, out) ? GM_GO_COMPLETE : GM_GO_LEAVE;
     }
     if (w->run >= gm_sys_load(w->shared + GM_LAUNCH_LEASE_SLOTS)) {
-        *left = GM_LEFT_SPENT;
+        claim->left = GM_LEFT_SPENT;
         return GM_GO_LEAVE;
     }
     ended = gm_take_ended(w, claim, out);
@@ -367,7 +367,7 @@ GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome
     gm_serve_mirror(w, w->dirty && w->idle == 16);
     if (w->idle % 64 == 0)
         gm_beat(w->own + GM_WORKER_BEAT);
-    *left = GM_LEFT_IDLE;
+    claim->left = GM_LEFT_IDLE;
     return gm_idle(w);
 }
 
@@ -384,7 +384,6 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
     GM_GLOBAL gm_u32 *work = state + GM_STATE_SLOTS + 4 * slots + (gm_u64)number * area_words;
     gm_u32 capacity = gm_sys_load(shared + GM_LAUNCH_CHUNK_BYTES);
     gm_u32 stride = gm_sys_load(shared + GM_LAUNCH_CHUNK_STRIDE);
-    gm_u32 left = 0;
     gm_u32 go = GM_GO_AGAIN;
     w.shared = shared;
     w.state = state;
@@ -416,7 +415,7 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
                         gm_dev_add(w.state + GM_STATE_RUNNING + claim->tenant, 0u - 1u);
                     gm_complete(&w, claim, out);
                 }
-                go = gm_turn(&w, claim, out, &left);
+                go = gm_turn(&w, claim, out);
             } while (go == GM_GO_COMPLETE);
             claim->go = go;
         }
@@ -442,7 +441,7 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
         gm_lock(&w);
         gm_mirror(&w);
         gm_unlock(&w);
-        gm_sys_store(w.own + GM_WORKER_LEFT, left);
+        gm_sys_store(w.own + GM_WORKER_LEFT, claim->left);
         gm_sys_store_release(w.own + GM_WORKER_LEASES, gm_sys_load(w.own + GM_WORKER_LEASES) + 1);
     }
 }
