@@ -11,7 +11,7 @@ GM_FN GM_GLOBAL gm_u32 *gm_io_slot(const gm_worker *w, gm_u32 i) { return w->io 
 
 /* Publishes the claimed slot's request; 0 where the queue is full. Unless it is a prefetch, the slot belongs to whoever
  * finds the request ended from then on. */
-GM_FN int gm_ask(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 bound)
+GM_FN int gm_ask(gm_worker *w, GM_LOCAL const gm_claim *claim)
 {
     gm_u32 waits = claim->args[GM_OP_LOAD_ARG_PREFETCH] == 0;
     int asked = 0;
@@ -24,7 +24,7 @@ GM_FN int gm_ask(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 bound)
         GM_GLOBAL gm_u32 *waiter = w->state + GM_STATE_IO + i;
         if (gm_dev_load(waiter) != 0)
             continue;
-        gm_dev_store(waiter, waits ? (claim->slot + 1) | (bound ? GM_IO_COUNTED : 0) : GM_IO_NOBODY);
+        gm_dev_store(waiter, waits ? (claim->slot + 1) | (claim->bound ? GM_IO_COUNTED : 0) : GM_IO_NOBODY);
         gm_dev_add(w->state + GM_STATE_IO_USED, 1);
         gm_sys_store(words + GM_IO_OP_TYPE, GM_IO_OP_READ);
         gm_sys_store(words + GM_IO_SRC_HANDLE, claim->args[GM_OP_LOAD_ARG_RESOURCE]);
@@ -48,8 +48,8 @@ GM_FN int gm_ask(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 bound)
 GM_FN gm_u32 gm_waiting_slot(gm_u32 waiter) { return (waiter & ~GM_IO_COUNTED) - 1; }
 
 /* Frees slots of the queue whose requests the host has ended, up to one that somebody waits for: claims that slot, to be
- * completed as `out` then says, and says in *bound whether it counts. 0 where nobody has waited. */
-GM_FN int gm_take_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 *bound)
+ * completed as `out` then says; 0 where nobody has waited. */
+GM_FN int gm_take_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
 {
     gm_u32 waiter = GM_IO_NOBODY;
     gm_u32 bytes = 0;
@@ -85,7 +85,7 @@ GM_FN int gm_take_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
         return 0;
     gm_reclaim(w, claim, gm_waiting_slot(waiter));
     gm_clear(out);
-    *bound = (waiter & GM_IO_COUNTED) != 0;
+    claim->bound = (waiter & GM_IO_COUNTED) != 0;
     out->results[0] = bytes;
     if (failed)
         out->fault = GM_FAULT_IO_FAILED | (number < 0xFFFFu ? number : 0xFFFFu) << 16;

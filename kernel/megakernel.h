@@ -257,11 +257,11 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
 }
 
 /* Admits a claimed slot: tenant, quota, fence. What is refused or parked is dealt with here. */
-GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 *bound)
+GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
 {
     gm_u32 tenant = claim->tenant;
     gm_u32 quota;
-    *bound = 0;
+    claim->bound = 0;
     gm_clear(out);
     /* Before anything refuses it: the fence behind this one counts on it having waited. */
     if (!gm_fence_reached(w, claim->opcode, claim->args[GM_OP_FENCE_ARG_SLOTS],
@@ -283,14 +283,14 @@ GM_FN gm_u32 gm_admit(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcom
                 gm_park(w, claim, GM_PARKED_SLOT);
                 return GM_GO_AGAIN;
             }
-            *bound = 1;
+            claim->bound = 1;
         }
         if (claim->opcode != GM_OP_LOAD_MISS)
             return gm_prepare(w, claim, out);
         if (w->io_slots == 0) {
             out->fault = GM_FAULT_NO_IO_QUEUE;
-        } else if (!gm_ask(w, claim, *bound)) {
-            if (*bound)
+        } else if (!gm_ask(w, claim)) {
+            if (claim->bound)
                 gm_dev_add(w->state + GM_STATE_RUNNING + tenant, 0u - 1u);
             gm_park(w, claim, GM_PARKED_IO);
             return GM_GO_AGAIN;
@@ -340,19 +340,19 @@ GM_FN gm_u32 gm_idle(gm_worker *w)
 }
 
 /* The leader's turn: one slot, or the decision to leave. */
-GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out, gm_u32 *bound, gm_u32 *left)
+GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome *out)
 {
     int ended;
     if (gm_sys_load(w->control + GM_CONTROL_SHUTDOWN) != 0) {
-        *bound = 0;
-        *left = GM_LEFT_SHUTDOWN;
+        claim->bound = 0;
+        claim->left = GM_LEFT_SHUTDOWN;
         return gm_drop_next(w, claim, out) ? GM_GO_COMPLETE : GM_GO_LEAVE;
     }
     if (w->run >= gm_sys_load(w->shared + GM_LAUNCH_LEASE_SLOTS)) {
-        *left = GM_LEFT_SPENT;
+        claim->left = GM_LEFT_SPENT;
         return GM_GO_LEAVE;
     }
-    ended = gm_take_ended(w, claim, out, bound);
+    ended = gm_take_ended(w, claim, out);
     if (ended || gm_unpark(w, claim) || gm_take_next(w, claim)) {
         w->idle = 0;
         if (w->counted) {
@@ -362,12 +362,12 @@ GM_FN gm_u32 gm_turn(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outcome
         gm_beat(w->own + GM_WORKER_BEAT);
         if (w->run % 256 == 255)
             gm_serve_mirror(w, 1);
-        return ended ? GM_GO_COMPLETE : gm_admit(w, claim, out, bound);
+        return ended ? GM_GO_COMPLETE : gm_admit(w, claim, out);
     }
     gm_serve_mirror(w, w->dirty && w->idle == 16);
     if (w->idle % 64 == 0)
         gm_beat(w->own + GM_WORKER_BEAT);
-    *left = GM_LEFT_IDLE;
+    claim->left = GM_LEFT_IDLE;
     return gm_idle(w);
 }
 
@@ -384,9 +384,7 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
     GM_GLOBAL gm_u32 *work = state + GM_STATE_SLOTS + 4 * slots + (gm_u64)number * area_words;
     gm_u32 capacity = gm_sys_load(shared + GM_LAUNCH_CHUNK_BYTES);
     gm_u32 stride = gm_sys_load(shared + GM_LAUNCH_CHUNK_STRIDE);
-    gm_u32 bound = 0;
-    gm_u32 left = 0;
-    gm_u32 go;
+    gm_u32 go = GM_GO_AGAIN;
     w.shared = shared;
     w.state = state;
     w.tables = tables;
@@ -409,8 +407,18 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
     w.dirty = 0;
     w.dropped = 0;
     for (;;) {
-        if (gm_leader())
-            claim->go = gm_turn(&w, claim, out, &bound, &left);
+        /* What all lanes ran is completed here, too: PoCL 3.1 makes nonsense of it behind their barriers. */
+        if (gm_leader()) {
+            do {
+                if (go != GM_GO_AGAIN) {
+                    if (claim->bound)
+                        gm_dev_add(w.state + GM_STATE_RUNNING + claim->tenant, 0u - 1u);
+                    gm_complete(&w, claim, out);
+                }
+                go = gm_turn(&w, claim, out);
+            } while (go == GM_GO_COMPLETE);
+            claim->go = go;
+        }
         gm_barrier();
         go = claim->go;
         if (go == GM_GO_LEAVE)
@@ -425,11 +433,6 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
                         records + (gm_u64)claim->slot * area_words, area_words, work, scratch, out,
                         w.own + GM_WORKER_BEAT);
         }
-        if (go != GM_GO_AGAIN && gm_leader()) {
-            if (bound)
-                gm_dev_add(w.state + GM_STATE_RUNNING + claim->tenant, 0u - 1u);
-            gm_complete(&w, claim, out);
-        }
         gm_barrier();
     }
     if (gm_leader()) {
@@ -438,7 +441,7 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
         gm_lock(&w);
         gm_mirror(&w);
         gm_unlock(&w);
-        gm_sys_store(w.own + GM_WORKER_LEFT, left);
+        gm_sys_store(w.own + GM_WORKER_LEFT, claim->left);
         gm_sys_store_release(w.own + GM_WORKER_LEASES, gm_sys_load(w.own + GM_WORKER_LEASES) + 1);
     }
 }

@@ -19,6 +19,8 @@ typedef struct {
     gm_u32 tenant;
     gm_u32 priority;
     gm_u32 image; /* of the job or program: its place in the tables */
+    gm_u32 left;  /* why the worker leaves: GM_LEFT_... */
+    gm_u32 bound; /* whether it counts against its tenant's quota */
     gm_u32 args[GM_ARGS_PER_SLOT];
 } gm_claim;
 
