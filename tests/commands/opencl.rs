@@ -191,6 +191,27 @@ fn a_back_end_that_is_not_there_is_an_error_that_says_what_to_install() {
 }
 
 #[test]
+fn the_same_binary_runs_where_there_is_no_loader_of_opencl() {
+    let files = files();
+    // The first that the linker finds, and no library.
+    std::fs::write(files.path().join("libOpenCL.so.1"), b"").unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = command(files.path(), arguments);
+        finish(
+            command
+                .env("LD_LIBRARY_PATH", files.path())
+                .spawn()
+                .unwrap(),
+            Vec::new(),
+        )
+    };
+    assert_eq!(run(&["digest", "."]).code, Some(0));
+    let done = run(&["digest", "--backend", "opencl", "."]);
+    assert_eq!((done.code, done.out.len()), (Some(2), 0), "{done:?}");
+    assert!(done.err.contains("there is no libOpenCL.so.1"), "{done:?}");
+}
+
+#[test]
 fn devices_are_chosen_by_number() {
     let files = files();
     let refused = |arguments: &[&str], words: &str| {
