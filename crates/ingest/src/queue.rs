@@ -304,11 +304,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
     /// The memory that `op` reads into must be valid for writes, and nobody else may touch it, until the
     /// read's [`Finished`] was taken or the queue's drop has returned; under [`Farewell::LeakAfter`] it must stay
     /// valid for as long as the payload is not dropped, even if it never is. `op`'s file must stay open as long.
-    pub(crate) unsafe fn submit(
-        &mut self,
-        op: O,
-        payload: P,
-    ) -> Result<(), (P, PipelineError)> {
+    pub(crate) unsafe fn submit(&mut self, op: O, payload: P) -> Result<(), (P, PipelineError)> {
         if let Err(error) = self.room() {
             return Err((payload, error));
         }
