@@ -23,7 +23,7 @@ mod file;
 
 use crate::canary::{self, Canary};
 use crate::gpudirect;
-use crate::nvme::{FileMap, LbaRange, NvmeNamespace};
+use crate::nvme::{self, FileMap, LbaRange, NvmeNamespace};
 use crate::reader::ReaderStats;
 use crate::stream::{nvme_error, AsyncUringStream, NvmeOwner, Owner};
 use crate::telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};
@@ -56,6 +56,15 @@ struct Reading {
     map: Option<FileMap>,
 }
 
+/// What a canary is sent from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Source {
+    /// A namespace, by the number of its character device.
+    Namespace(u64),
+    /// A file system, by the number of its block device: its files' places are seen to be right, too.
+    FileSystem(u64),
+}
+
 #[derive(Debug)]
 enum Slot {
     /// Nothing is in flight for it. Whether the device owns it, the queue tells.
@@ -80,8 +89,8 @@ pub struct NvmeGpuIngestDriver<'a> {
     telemetry: NvmeGpuIngestTelemetry,
     /// The generic character devices of disks that files lie on, by name.
     disks: HashMap<String, Arc<File>>,
-    /// How the canary of each device ended.
-    canaries: HashMap<u64, Result<(), PipelineError>>,
+    /// How the canary of each source ended.
+    canaries: HashMap<Source, Result<(), PipelineError>>,
     /// Failures of reads that were not returned yet.
     failures: VecDeque<PipelineError>,
 }
@@ -230,15 +239,15 @@ impl<'a> NvmeGpuIngestDriver<'a> {
             file: None,
             map: None,
         };
-        let device = crate::nvme::device_number(nvme_fd);
+        let source = Source::Namespace(nvme::device_number(nvme_fd));
         // Before the canary, which reads the first block alone.
-        crate::nvme::plan(
+        nvme::plan(
             &namespace,
             &[range],
             self.stream.address(target, 1)?.addr() as u64,
         )?;
         let ordinary = || canary::read_block(nvme_fd, &namespace, starting_lba);
-        self.prove_command(device, nvme_fd, &namespace, starting_lba, target, ordinary)?;
+        self.prove_command(source, nvme_fd, &namespace, starting_lba, target, ordinary)?;
         // SAFETY: the caller keeps `nvme_fd` open and does not leak the driver; `admit` saw that neither the device nor
         // another read has the slot.
         unsafe { self.submit_command(nvme_fd, &namespace, &[range], target, slot, reading) }
@@ -483,11 +492,11 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         }
     }
 
-    /// Sees once for each `device` that commands bring bytes to this buffer: the block at `lba`, of which `ordinary` reads
+    /// Sees once for each source that commands bring bytes to this buffer: the block at `lba`, of which `ordinary` reads
     /// the first bytes in another way.
     fn prove_command(
         &mut self,
-        device: u64,
+        source: Source,
         fd: i32,
         namespace: &NvmeNamespace,
         lba: u64,
@@ -499,20 +508,20 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         // SAFETY: the address is of a block in the slot, which is the driver's alone (`admit`).
         let transfer = || unsafe { canary::read_by_command(fd, namespace, lba, address) };
         let what = format!("NVMe passthrough from {}", namespace.name);
-        self.prove(device, &what, target, block, ordinary, transfer)
+        self.prove(source, &what, target, block, ordinary, transfer)
     }
 
-    /// Runs the canary of a device where it has not run yet, and tells how it ended.
+    /// Runs the canary of a source where it has not run yet, and tells how it ended.
     fn prove(
         &mut self,
-        device: u64,
+        source: Source,
         what: &str,
         target: usize,
         len: usize,
         ordinary: impl FnMut() -> Result<Vec<u8>, PipelineError>,
         transfer: impl FnMut() -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
-        if let Some(outcome) = self.canaries.get(&device) {
+        if let Some(outcome) = self.canaries.get(&source) {
             return outcome.clone();
         }
         let address = self.stream.address(target, len)?;
@@ -528,7 +537,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
             Canary::Sings => Ok(()),
             Canary::Silent(seen) => Err(seen),
         };
-        self.canaries.insert(device, outcome.clone());
+        self.canaries.insert(source, outcome.clone());
         outcome
     }
 }

@@ -497,13 +497,17 @@ impl<'a> AsyncUringStream<'a> {
             };
         }
         if let Registration::Refused(errno) = self.registration {
-            let error = std::io::Error::from_raw_os_error(errno);
             let bytes = self.buffer.len();
-            let limit = memlock_limit().map_or("none".to_owned(), |limit| limit.to_string());
-            stats.unregistered_reason = Some(format!(
-                "registering {bytes} bytes failed: {error}; the memory-lock limit is {limit}: raise it (ulimit -l) or \
-                 map less"
-            ));
+            stats.unregistered_reason = Some(if self.buffer.is_peer() {
+                "peer memory cannot be registered".to_owned()
+            } else {
+                let error = std::io::Error::from_raw_os_error(errno);
+                let limit = memlock_limit().map_or("none".to_owned(), |limit| limit.to_string());
+                format!(
+                    "registering {bytes} bytes failed: {error}; the memory-lock limit is {limit}: raise it (ulimit -l) \
+                     or map less"
+                )
+            });
         }
         stats
     }

@@ -1,6 +1,6 @@
 //! Files as the sources of a driver's reads.
 
-use super::{NvmeGpuIngestDriver, Reading};
+use super::{NvmeGpuIngestDriver, Reading, Source};
 use crate::canary;
 use crate::nvme::{DiskPlace, FileMap};
 use crate::stream::{Note, Owner};
@@ -112,8 +112,8 @@ impl NvmeGpuIngestDriver<'_> {
                         fix: "open it with O_DIRECT, so that the disk itself writes to that memory",
                     });
                 }
-                let device = metadata.dev();
-                self.prove_direct(file, device, offset, target)?;
+                let source = Source::FileSystem(metadata.dev());
+                self.prove_direct(file, source, offset, target)?;
                 self.submit_read(file, offset, direct, target, slot, reading)
             }
             NativeReadPath::RegisteredMappedRead | NativeReadPath::PositionedRead => {
@@ -173,7 +173,14 @@ impl NvmeGpuIngestDriver<'_> {
             .dev();
         let len = usize::try_from(map.bytes().min(block)).unwrap_or(0);
         let ordinary = || canary::read_cached(file, offset, len);
-        self.prove_command(device, fd, &namespace, first.lba, target, ordinary)?;
+        self.prove_command(
+            Source::FileSystem(device),
+            fd,
+            &namespace,
+            first.lba,
+            target,
+            ordinary,
+        )?;
         reading.map = Some(map);
         // SAFETY: `disks` keeps the device open for as long as the driver lives, and the stream is dropped before it.
         // `admit` saw that neither the device nor another read has the slot, and whole blocks fit into it. That the
@@ -186,7 +193,7 @@ impl NvmeGpuIngestDriver<'_> {
     fn prove_direct(
         &mut self,
         file: &Arc<File>,
-        device: u64,
+        source: Source,
         offset: u64,
         target: usize,
     ) -> Result<(), PipelineError> {
@@ -208,7 +215,7 @@ impl NvmeGpuIngestDriver<'_> {
         };
         let ordinary = || canary::read_cached(file, offset, len);
         let what = format!("O_DIRECT reading of {}", name_of(file).display());
-        self.prove(device, &what, target, len, ordinary, transfer)
+        self.prove(source, &what, target, len, ordinary, transfer)
     }
 
     /// The generic character device of this name, opened once.
