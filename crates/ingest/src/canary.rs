@@ -172,12 +172,12 @@ mod tests {
         let mut memory = vec![0; BLOCK];
         let address = memory.as_mut_ptr();
         let ordinary = || Ok((0..BLOCK).map(|byte| byte as u8).collect());
-        // SAFETY: `memory` has a block, and is used by nobody else meanwhile.
         let transfer = || {
+            // SAFETY: `memory` has a block, and is used by nobody else meanwhile.
             transfer(unsafe { std::slice::from_raw_parts_mut(address, BLOCK) });
             Ok(())
         };
-        // SAFETY: as above.
+        // SAFETY: as there.
         unsafe { watch("the path", address, ordinary, transfer) }.unwrap()
     }
 
