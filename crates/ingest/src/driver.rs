@@ -15,9 +15,9 @@
 //! # Paths
 //!
 //! A driver has one path, named when it is made, and never takes another ([`NativeReadPath`]). A transfer that another
-//! device than the processor must see through (passthrough, and any read into peer memory) is tried once for each disk
-//! before it is used ([`crate::NvmeGpuIngestDriver::submit_file`]): a block is read into the slot, and compared with what
-//! an ordinary read brings. None of these reads is counted.
+//! device than the processor must see through (passthrough, and any read into peer memory) is tried once for each disk or
+//! file system, at the first submission: a block is read into the slot, and compared with what an ordinary read brings.
+//! Where they differ, this and every later submission is refused with what was seen. None of these reads is counted.
 
 mod file;
 
@@ -207,7 +207,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     ///
     /// # Safety
     /// Until the read is over, or the driver is dropped: `nvme_fd`, a generic character device (`/dev/ng0n1`), must stay
-    /// open. The driver must not be leaked with reads in flight, unless the memory stays, too.
+    /// open, and its namespace must not be formatted anew. The driver must not be leaked with reads in flight, unless the memory stays, too.
     pub unsafe fn submit_native_nvme_read(
         &mut self,
         nvme_fd: i32,

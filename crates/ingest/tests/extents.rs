@@ -280,8 +280,6 @@ fn a_change_after_the_map_was_made_is_noticed() {
             file.read_exact_at(&mut read, 0).unwrap();
             assert!(map.is_unchanged(&file), "before it was {name}");
         }
-        // Times are as coarse as the kernel's tick where it keeps no finer ones.
-        std::thread::sleep(std::time::Duration::from_millis(20));
         change(&path, &bytes);
         assert!(!map.is_unchanged(&file), "{name}");
     }

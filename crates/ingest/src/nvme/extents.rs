@@ -11,7 +11,10 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
+/// A file system may stamp all changes within this time alike: the tick of the slowest kernels, twice.
+const TICK: Duration = Duration::from_millis(20);
 /// `FS_IOC_FIEMAP`.
 const FIEMAP: libc::Ioctl = 0xC020_660B;
 /// Write what is dirty first.
@@ -141,6 +144,19 @@ impl Identity {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
     }
+
+    /// Waits until a further change would be stamped with another time than the last one was.
+    fn settle(&self) {
+        let (seconds, nanos) = self.changed;
+        let (Ok(seconds), Ok(nanos)) = (u64::try_from(seconds), u32::try_from(nanos)) else {
+            return;
+        };
+        let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+        // A time in the future says nothing.
+        if let Ok(age) = changed.elapsed() {
+            std::thread::sleep(TICK.saturating_sub(age));
+        }
+    }
 }
 
 /// Where a part of a file lay when it was asked for.
@@ -154,7 +170,7 @@ pub struct FileMap {
 
 impl FileMap {
     /// Writes what is dirty of `file`, and asks where its bytes from `offset` on lie: `bytes` of them, or fewer where
-    /// the file ends.
+    /// the file ends. Waits for up to 20 ms where the file has just been changed, so that every later change shows.
     ///
     /// # Errors
     /// [`PipelineError::Backend`] where the file system is none whose answer can be used (it must be ext4 or XFS, the
@@ -167,6 +183,8 @@ impl FileMap {
             return Err(refused("it is no regular file"));
         }
         trusted(file)?;
+        // Changes until now are written below, and read; those after it show.
+        identity.settle();
         let bytes = bytes.min(identity.size.saturating_sub(offset));
         let map = FileMap {
             extents: extents(file, offset, bytes).map_err(failed)?,

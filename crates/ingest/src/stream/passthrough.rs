@@ -19,7 +19,7 @@ impl AsyncUringStream<'_> {
     /// many reads in flight as the ring holds; [`PipelineError::IoUringSyscall`] where the kernel has no passthrough.
     ///
     /// # Safety
-    /// As [`AsyncUringStream::submit_read_to_gpu`].
+    /// As [`AsyncUringStream::submit_read_to_gpu`]; and the namespace must not be formatted anew meanwhile.
     pub unsafe fn submit_nvme_passthrough(
         &mut self,
         fd: i32,
