@@ -9,6 +9,11 @@
 #![deny(unsafe_code)]
 
 mod data;
+#[allow(
+    unsafe_code,
+    reason = "the pump and borrowed buffers are unsafe to use"
+)]
+mod driver;
 mod ingest;
 mod loops;
 mod memory;
@@ -63,6 +68,7 @@ type Benchmark = fn(&Setting) -> Result<Vec<Row>, String>;
 pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("ingest", "1 MiB reads of a warm 4 GiB file on one core, beside fio (ratio of rates)", ingest::warm),
     ("ingest-direct", "the same with O_DIRECT", ingest::direct),
+    ("driver", "the ingest driver on the registered path, beside the plain pump: 1 MiB reads of a warm 2 GiB file", driver::run),
     ("scan-8", "scan -c, 8 rare patterns, warm 2 GiB of words, 2 cores, beside rg -F -c (rg's time / ours)", process::scan_8),
     ("scan-512", "the same with 512 patterns", process::scan_512),
     ("scan-dense", "scan -c -e e: a match in every line", process::scan_dense),

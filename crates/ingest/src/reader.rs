@@ -4,7 +4,7 @@
 //! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`Landed`]; there is no
 //! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it.
 //!
-//! Two engines serve the interface ([`ReadPath`] names them): `uring` hands reads to the kernel in batches, and
+//! Two engines serve the interface ([`NativeReadPath`] names them): `uring` hands reads to the kernel in batches, and
 //! `positioned` does them one after the other on the calling thread, where io_uring is not to be had and for files that
 //! it reads wrongly (`manner`). Which one it is, and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`],
 //! [`ChunkReader::stats`].
@@ -15,6 +15,7 @@ mod uring;
 
 use crate::queue::QueueCounters;
 pub use crate::queue::NO_OFFSET;
+use crate::telemetry::NativeReadPath;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
 use std::marker::PhantomData;
@@ -23,27 +24,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How bytes come from a file to a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ReadPath {
-    /// io_uring reads into mapped chunks, which are registered with the kernel when that is asked for.
-    RegisteredMappedRead,
-    /// `pread` and `read` on the calling thread.
-    PositionedRead,
-}
-
-impl ReadPath {
-    /// The path's name, as reports print it.
-    pub fn name(self) -> &'static str {
-        match self {
-            ReadPath::RegisteredMappedRead => "RegisteredMappedRead",
-            ReadPath::PositionedRead => "PositionedRead",
-        }
-    }
-}
-
-/// Which [`ReadPath`] a reader shall take.
+/// Which [`NativeReadPath`] a reader shall take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ReadPathChoice {
     /// io_uring, or positioned reads where it is refused.
@@ -97,6 +78,8 @@ pub struct ReaderStats {
     pub bytes_registered: u64,
     /// Bytes read by io_uring into chunks that are mapped and not registered (`READ`).
     pub bytes_mapped: u64,
+    /// Bytes read by NVMe passthrough.
+    pub bytes_passthrough: u64,
     /// Bytes read by `pread` and `read`.
     pub bytes_positioned: u64,
     /// Reads that brought fewer bytes than asked for, and more than none.
@@ -126,7 +109,7 @@ impl ReaderStats {
 
     /// Bytes read by every path together.
     pub fn bytes(&self) -> u64 {
-        self.bytes_registered + self.bytes_mapped + self.bytes_positioned
+        self.bytes_registered + self.bytes_mapped + self.bytes_passthrough + self.bytes_positioned
     }
 }
 
@@ -151,6 +134,7 @@ impl AddAssign for ReaderStats {
         self.reads += other.reads;
         self.bytes_registered += other.bytes_registered;
         self.bytes_mapped += other.bytes_mapped;
+        self.bytes_passthrough += other.bytes_passthrough;
         self.bytes_positioned += other.bytes_positioned;
         self.short_reads += other.short_reads;
         self.retries += other.retries;
@@ -194,7 +178,7 @@ trait Engine {
 /// It stays on the thread that made it: a ring belongs to one thread.
 pub struct ChunkReader {
     engine: Box<dyn Engine>,
-    path: ReadPath,
+    path: NativeReadPath,
     why: Option<String>,
     /// Neither `Send` nor `Sync`.
     thread: PhantomData<*const ()>,
@@ -215,7 +199,7 @@ impl ChunkReader {
         }
         let positioned = |why| ChunkReader {
             engine: Box::new(positioned::PositionedEngine::new(config.depth)),
-            path: ReadPath::PositionedRead,
+            path: NativeReadPath::PositionedRead,
             why,
             thread: PhantomData,
         };
@@ -225,7 +209,7 @@ impl ChunkReader {
         match uring::UringEngine::new(config.depth) {
             Ok(engine) => Ok(ChunkReader {
                 engine: Box::new(engine),
-                path: ReadPath::RegisteredMappedRead,
+                path: NativeReadPath::RegisteredMappedRead,
                 why: None,
                 thread: PhantomData,
             }),
@@ -335,7 +319,7 @@ impl ChunkReader {
     }
 
     /// The path taken.
-    pub fn path(&self) -> ReadPath {
+    pub fn path(&self) -> NativeReadPath {
         self.path
     }
 

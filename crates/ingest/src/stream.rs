@@ -6,23 +6,34 @@
 //! it as long as it takes, as the memory goes back to its owner afterwards.
 //!
 //! A read may belong to a pump ([`crate::pump`]): it then carries what shall be published when it has landed, and only
-//! a pump takes it, whoever polls.
+//! a pump takes it, whoever polls. Or it belongs to a slot of a driver ([`crate::driver`]), which owns its stream.
+//!
+//! NVMe commands need larger entries, so they have a ring of their own, made at the first of them.
+
+mod note;
+mod passthrough;
 
 use crate::mapped::{GpuMappedBuffer, Iovec};
+use crate::nvme::{NvmeNamespace, NvmeOp};
 use crate::queue::{Farewell, Finished, ReadOp, ReadQueue};
 use crate::reader::ReaderStats;
 use crate::setup::{self, SetupFlags};
 use crate::tables::memlock_limit;
 use gristmill_protocol::PipelineError;
 use io_uring::IoUring;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+pub(crate) use note::{nvme_error, Note, NvmeOwner, Owner, Scan};
 
 /// Bytes in each registered buffer but the last: the kernel takes 1 GiB at most.
 const REGISTERED_BYTES: usize = 1 << 30;
 /// One step of a wait without end, so that a lost wake-up costs this much and no more.
 const WAIT_STEP: Duration = Duration::from_secs(1);
+/// One step of a wait for two rings in turn.
+const TURN: Duration = Duration::from_millis(1);
 
 /// A ring that was set up and is not in use yet.
 pub struct IoUringState {
@@ -60,60 +71,6 @@ impl std::fmt::Debug for IoUringState {
     }
 }
 
-/// What a pump wants published when a read has landed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Scan {
-    pub(crate) chunk: u32,
-    pub(crate) slot: u32,
-    pub(crate) tenant: u32,
-    pub(crate) opcode: u32,
-    pub(crate) args: [u32; 3],
-}
-
-/// What is known of a read in flight.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Note {
-    fd: i32,
-    file_offset: u64,
-    scan: Option<Scan>,
-}
-
-impl Note {
-    pub(crate) fn scan(fd: i32, file_offset: u64, scan: Scan) -> Self {
-        Note {
-            fd,
-            file_offset,
-            scan: Some(scan),
-        }
-    }
-
-    fn plain(fd: i32, file_offset: u64) -> Self {
-        Note {
-            fd,
-            file_offset,
-            scan: None,
-        }
-    }
-
-    /// The error of this read, which ended after `bytes` bytes.
-    fn error(&self, bytes: u32, errno: i32) -> PipelineError {
-        let path = std::fs::read_link(format!("/proc/self/fd/{}", self.fd)).map_or_else(
-            |_| format!("fd {}", self.fd),
-            |path| path.display().to_string(),
-        );
-        let error = std::io::Error::from_raw_os_error(errno);
-        let reason = match self.scan {
-            Some(scan) => format!("chunk {} for slot {}: {error}", scan.chunk, scan.slot),
-            None => error.to_string(),
-        };
-        PipelineError::Read {
-            path,
-            offset: self.file_offset.saturating_add(u64::from(bytes)),
-            reason,
-        }
-    }
-}
-
 /// A pump's read that has landed and is not published yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LandedScan {
@@ -125,7 +82,7 @@ pub(crate) struct LandedScan {
 /// Whether the buffer is registered with the ring.
 enum Registration {
     Untried,
-    /// This many buffers of [`REGISTERED_BYTES`], the last one shorter.
+    /// This many buffers of the stream's `registered_bytes`, the last one shorter.
     Done(u16),
     Refused(i32),
 }
@@ -136,9 +93,15 @@ enum Registration {
 pub struct AsyncUringStream<'a> {
     /// First, so that it is dropped first: its reads land in `buffer`.
     queue: ReadQueue<Note>,
+    /// For NVMe commands, from the first of them on; before `buffer`, too.
+    nvme: Option<ReadQueue<NvmeOwner, NvmeOp>>,
     buffer: GpuMappedBuffer<'a>,
     tail: &'a AtomicU32,
     registration: Registration,
+    /// Bytes in each registered buffer but the last.
+    registered_bytes: usize,
+    /// What is known of namespaces, by the number of their character device.
+    namespaces: HashMap<u64, Rc<NvmeNamespace>>,
     enabled: Result<(), PipelineError>,
     /// Reads of a pump that have landed, waiting to be published.
     pub(crate) landed_scans: VecDeque<LandedScan>,
@@ -151,9 +114,12 @@ impl<'a> AsyncUringStream<'a> {
         let depth = state.entries();
         AsyncUringStream {
             queue: ReadQueue::new(state.ring, state.flags, depth, Farewell::WaitForAll),
+            nvme: None,
             buffer,
             tail,
             registration: Registration::Untried,
+            registered_bytes: REGISTERED_BYTES,
+            namespaces: HashMap::new(),
             enabled,
             landed_scans: VecDeque::new(),
         }
@@ -204,7 +170,7 @@ impl<'a> AsyncUringStream<'a> {
             });
         };
         let target = usize::try_from(target_offset).map_err(|_| out_of_range())?;
-        let note = Note::plain(fd, offset);
+        let note = Note::new(fd, offset, Owner::Caller);
         // SAFETY: the caller's promises are the same.
         let address = unsafe { self.submit_note(note, len, target, None) }?;
         *first = Iovec {
@@ -234,7 +200,7 @@ impl<'a> AsyncUringStream<'a> {
     ) -> Result<(), PipelineError> {
         let target = chunk_target(chunk_idx, len)?;
         let target = usize::try_from(target).map_err(|_| out_of_range())?;
-        let note = Note::plain(fd, offset);
+        let note = Note::new(fd, offset, Owner::Caller);
         // SAFETY: the caller's promises are the same.
         unsafe { self.submit_note(note, len, target, Some(buf_index)) }.map(drop)
     }
@@ -264,14 +230,7 @@ impl<'a> AsyncUringStream<'a> {
             .ok_or_else(out_of_range)?;
         self.queue.room()?;
         self.register();
-        let last = target + (len as usize - 1);
-        let whole_in = (target / REGISTERED_BYTES == last / REGISTERED_BYTES)
-            .then(|| u16::try_from(target / REGISTERED_BYTES).ok())
-            .flatten();
-        let fixed_buffer = match (&self.registration, whole_in) {
-            (Registration::Done(count), Some(index)) if index < *count => Some(index),
-            _ => None,
-        };
+        let fixed_buffer = self.registered_index(target, len as usize);
         if demanded.is_some() && demanded != fixed_buffer {
             return Err(match self.registration {
                 Registration::Refused(errno) => {
@@ -307,7 +266,9 @@ impl<'a> AsyncUringStream<'a> {
     /// # Errors
     /// Where the ring fails for good.
     pub fn flush_submissions(&mut self) -> Result<(), PipelineError> {
-        self.queue.flush()
+        let flushed = self.queue.flush();
+        self.nvme.as_mut().map_or(Ok(()), ReadQueue::flush)?;
+        flushed
     }
 
     /// Takes the reads that are over, without waiting, and raises the tail by one for each that landed. Returns how
@@ -319,6 +280,9 @@ impl<'a> AsyncUringStream<'a> {
     pub fn poll(&mut self) -> Result<u32, PipelineError> {
         let mut landed = 0;
         let mut first_error = self.queue.flush().err();
+        if let Some(Err(error)) = self.nvme.as_mut().map(ReadQueue::flush) {
+            first_error.get_or_insert(error);
+        }
         while let Some(finished) = self.queue.poll() {
             match self.sort(finished) {
                 Ok(true) => {
@@ -328,6 +292,17 @@ impl<'a> AsyncUringStream<'a> {
                 Ok(false) => {}
                 Err(error) => {
                     first_error.get_or_insert(error);
+                }
+            }
+        }
+        while let Some(finished) = self.next_nvme() {
+            match finished.error {
+                None => {
+                    self.raise_tail();
+                    landed += 1;
+                }
+                Some(error) => {
+                    first_error.get_or_insert(nvme_error(finished.payload, &finished.op, error));
                 }
             }
         }
@@ -345,11 +320,11 @@ impl<'a> AsyncUringStream<'a> {
         if let Some(errno) = error {
             return Err(note.error(bytes, errno));
         }
-        match note.scan {
+        match note.scan() {
             None => Ok(true),
             Some(scan) => {
                 self.landed_scans.push_back(LandedScan {
-                    scan,
+                    scan: *scan,
                     file_offset: note.file_offset,
                     bytes,
                 });
@@ -363,6 +338,11 @@ impl<'a> AsyncUringStream<'a> {
         self.queue.poll()
     }
 
+    /// The next NVMe read that is over.
+    pub(crate) fn next_nvme(&mut self) -> Option<Finished<NvmeOwner, NvmeOp>> {
+        self.nvme.as_mut()?.poll()
+    }
+
     /// Tells the device of one more landed read. What was written before is visible to whoever sees the new count.
     pub(crate) fn raise_tail(&self) {
         self.tail.fetch_add(1, Ordering::Release);
@@ -370,7 +350,7 @@ impl<'a> AsyncUringStream<'a> {
 
     /// The scans of reads that are not over.
     pub(crate) fn scans_in_flight(&self) -> impl Iterator<Item = &Scan> {
-        self.queue.payloads().filter_map(|note| note.scan.as_ref())
+        self.queue.payloads().filter_map(Note::scan)
     }
 
     /// Waits until a read is over, which the next [`AsyncUringStream::poll`] takes. Returns at once where none is in
@@ -379,28 +359,64 @@ impl<'a> AsyncUringStream<'a> {
     /// # Errors
     /// Where the ring fails for good.
     pub fn wait_for_completion(&mut self) -> Result<(), PipelineError> {
-        while !self.queue.has_finished() && self.queue.inflight() > 0 {
-            self.queue.wait(WAIT_STEP)?;
+        loop {
+            let reading = self.queue.inflight() > 0;
+            let Some(nvme) = self.nvme.as_mut().filter(|nvme| nvme.inflight() > 0) else {
+                if !reading || self.queue.has_finished() {
+                    return Ok(());
+                }
+                self.queue.wait(WAIT_STEP)?;
+                continue;
+            };
+            if nvme.has_finished() || self.queue.has_finished() {
+                return Ok(());
+            }
+            nvme.wait(if reading { TURN } else { WAIT_STEP })?;
+            if reading {
+                self.queue.wait(TURN)?;
+            }
         }
-        Ok(())
     }
 
     /// Reads submitted and not taken by a poll yet.
     pub fn inflight(&self) -> u32 {
-        self.queue.inflight()
+        let commands = self.nvme.as_ref().map_or(0, ReadQueue::inflight);
+        self.queue.inflight().saturating_add(commands)
     }
 
-    /// What was done so far: bytes by route, achieved queue depth, and why reads are not fixed if they are not.
+    /// Whether nothing is in flight, and nothing that has landed waits for a pump.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.inflight() == 0 && self.landed_scans.is_empty()
+    }
+
+    /// What was done so far: bytes by route, achieved queue depth, and why reads are not fixed if they are not. Each NVMe
+    /// command counts as a read.
     pub fn stats(&self) -> ReaderStats {
         let mut stats = ReaderStats::from(self.queue.counters());
+        if let Some(nvme) = &self.nvme {
+            let counters = nvme.counters();
+            stats += ReaderStats {
+                reads: counters.reads,
+                bytes_passthrough: counters.bytes_plain,
+                retries: counters.retries,
+                depth_sum: counters.depth_sum,
+                depth_max: counters.depth_max,
+                enters: counters.enters,
+                ..ReaderStats::default()
+            };
+        }
         if let Registration::Refused(errno) = self.registration {
-            let error = std::io::Error::from_raw_os_error(errno);
             let bytes = self.buffer.len();
-            let limit = memlock_limit().map_or("none".to_owned(), |limit| limit.to_string());
-            stats.unregistered_reason = Some(format!(
-                "registering {bytes} bytes failed: {error}; the memory-lock limit is {limit}: raise it (ulimit -l) or \
-                 map less"
-            ));
+            stats.unregistered_reason = Some(if self.buffer.is_peer() {
+                "peer memory cannot be registered".to_owned()
+            } else {
+                let error = std::io::Error::from_raw_os_error(errno);
+                let limit = memlock_limit().map_or("none".to_owned(), |limit| limit.to_string());
+                format!(
+                    "registering {bytes} bytes failed: {error}; the memory-lock limit is {limit}: raise it (ulimit -l) \
+                     or map less"
+                )
+            });
         }
         stats
     }
@@ -410,18 +426,22 @@ impl<'a> AsyncUringStream<'a> {
         self.queue.flags()
     }
 
-    /// Registers the buffer, once.
+    /// Registers the buffer, once. Memory of another device is not registered: the kernel would refuse.
     fn register(&mut self) {
         if !matches!(self.registration, Registration::Untried) {
+            return;
+        }
+        if self.buffer.is_peer() {
+            self.registration = Registration::Refused(libc::EFAULT);
             return;
         }
         let base = self.buffer.base();
         let len = self.buffer.len();
         let iovecs: Vec<libc::iovec> = (0..len)
-            .step_by(REGISTERED_BYTES)
+            .step_by(self.registered_bytes)
             .map(|offset| libc::iovec {
                 iov_base: base.wrapping_add(offset).cast(),
-                iov_len: REGISTERED_BYTES.min(len - offset),
+                iov_len: self.registered_bytes.min(len - offset),
             })
             .collect();
         let Ok(count) = u16::try_from(iovecs.len()) else {
@@ -434,6 +454,55 @@ impl<'a> AsyncUringStream<'a> {
             Ok(()) => Registration::Done(count),
             Err(error) => Registration::Refused(setup::errno_of(&error)),
         };
+    }
+
+    /// The registered buffer that holds all of these bytes of the buffer.
+    pub(crate) fn registered_index(&self, target: usize, len: usize) -> Option<u16> {
+        let Registration::Done(count) = self.registration else {
+            return None;
+        };
+        let last = target.checked_add(len.checked_sub(1)?)?;
+        let index = target / self.registered_bytes;
+        let index =
+            (index == last / self.registered_bytes).then(|| u16::try_from(index).ok())??;
+        (index < count).then_some(index)
+    }
+
+    /// Registers the buffer so that each of its slots of `slot_bytes` lies in one registered buffer.
+    ///
+    /// # Errors
+    /// [`PipelineError::IoUringSyscall`] where the kernel refuses, [`PipelineError::QueueFull`] for slots of more than
+    /// 1 GiB, and for a stream whose buffer was registered otherwise before.
+    pub(crate) fn register_slots(&mut self, slot_bytes: usize) -> Result<(), PipelineError> {
+        self.enabled.clone()?;
+        if let (Registration::Untried, 1..=REGISTERED_BYTES) = (&self.registration, slot_bytes) {
+            self.registered_bytes = REGISTERED_BYTES / slot_bytes * slot_bytes;
+        }
+        self.register();
+        match self.registration {
+            Registration::Refused(errno) => {
+                Err(setup::refused("io_uring_register(BUFFERS)", errno))
+            }
+            _ if self.buffer.len() > self.registered_bytes
+                && !self.registered_bytes.is_multiple_of(slot_bytes) =>
+            {
+                Err(PipelineError::QueueFull {
+                    queue: "registered buffer",
+                    fix: "hand in a stream that has not read yet, with slots of 1 GiB at most",
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Length of the buffer, and whether it is memory of another device.
+    pub(crate) fn memory(&self) -> (usize, bool) {
+        (self.buffer.len(), self.buffer.is_peer())
+    }
+
+    /// The address of `len` bytes of the buffer.
+    pub(crate) fn address(&self, target: usize, len: usize) -> Result<*mut u8, PipelineError> {
+        self.buffer.target(target, len).ok_or_else(out_of_range)
     }
 }
 
