@@ -1,0 +1,8 @@
+//! Reads from the real NVMe driver, in the guest that `vm/run` boots (`vm/test` runs all of them). A module for each shape
+//! of the guest; outside of it, its tests say `skipped:`.
+
+mod iommu;
+mod media_error;
+mod removal;
+mod root_bus;
+mod switch;
