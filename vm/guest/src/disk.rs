@@ -1,4 +1,4 @@
-//! The guest's disks, found by serial, since their numbers differ from boot to boot.
+//! The guest's disks, found by serial and namespace, since the numbers in device names differ from boot to boot.
 //!
 //! | serial | what it is |
 //! |---|---|
@@ -74,22 +74,29 @@ impl Disk {
         self.device.join("device")
     }
 
-    /// One of its namespaces.
+    /// One of its namespaces. The numbers in device names are not it: they go by which was found first.
     ///
     /// # Panics
     /// Where it has none of this number.
     pub fn namespace(&self, id: u32) -> Namespace {
-        let block = format!("{}n{id}", self.name);
-        let generic_path = PathBuf::from(format!("/dev/{}", block.replace("nvme", "ng")));
-        let queue = PathBuf::from(format!("/sys/block/{block}/queue"));
-        Namespace {
-            id,
-            generic: File::open(&generic_path).expect("a namespace has a generic device"),
-            generic_path,
-            block_path: PathBuf::from(format!("/dev/{block}")),
-            block_bytes: number(&queue.join("logical_block_size")),
-            max_transfer_bytes: number(&queue.join("max_hw_sectors_kb")) << 10,
+        let blocks = fs::read_dir("/sys/block").expect("the guest has sysfs");
+        let prefix = format!("{}n", self.name);
+        for block in blocks.flatten() {
+            let name = block.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&prefix) && number(&block.path().join("nsid")) == u64::from(id) {
+                let generic_path = PathBuf::from(format!("/dev/{}", name.replace("nvme", "ng")));
+                let queue = block.path().join("queue");
+                return Namespace {
+                    id,
+                    generic: File::open(&generic_path).expect("a namespace has a generic device"),
+                    generic_path,
+                    block_path: Path::new("/dev").join(name),
+                    block_bytes: number(&queue.join("logical_block_size")),
+                    max_transfer_bytes: number(&queue.join("max_hw_sectors_kb")) << 10,
+                };
+            }
         }
+        panic!("{} has no namespace {id}", self.name);
     }
 }
 

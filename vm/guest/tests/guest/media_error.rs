@@ -15,6 +15,7 @@ fn only_the_read_that_touches_the_sector_fails() {
         return;
     }
     let namespace = Disk::find("data").namespace(1);
+
     for memory in [Memory::host(64 * 4096), Memory::peer(64 * 4096)] {
         let mut passthrough = Passthrough::new(&namespace, &memory, 64);
         let first = SECTOR / 8 * 8 - 32 * 8;
@@ -31,6 +32,6 @@ fn only_the_read_that_touches_the_sector_fails() {
                 failed.push((read, result));
             }
         }
-        assert_eq!(failed, [(32, UNRECOVERED_READ_ERROR)]);
+        assert_eq!(failed, [(32, UNRECOVERED_READ_ERROR)], "{memory:?}");
     }
 }
