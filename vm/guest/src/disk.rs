@@ -46,6 +46,8 @@ pub struct Namespace {
     pub generic_path: PathBuf,
     /// Path of its block device, such as `/dev/nvme1n2`.
     pub block_path: PathBuf,
+    /// Its queue's folder in sysfs.
+    pub queue: PathBuf,
     /// Bytes in a block.
     pub block_bytes: u64,
     /// The most bytes that one command may move.
@@ -93,6 +95,7 @@ impl Disk {
                     block_path: Path::new("/dev").join(name),
                     block_bytes: number(&queue.join("logical_block_size")),
                     max_transfer_bytes: number(&queue.join("max_hw_sectors_kb")) << 10,
+                    queue,
                 };
             }
         }

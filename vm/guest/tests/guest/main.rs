@@ -5,4 +5,5 @@ mod iommu;
 mod media_error;
 mod removal;
 mod root_bus;
+mod silence;
 mod switch;
