@@ -8,10 +8,14 @@
 //! | [`mapped`] | [`GpuMappedBuffer`]: borrowed memory that reads may land in, carved into parts that never overlap | streams, drivers |
 //! | [`stream`] | [`AsyncUringStream`]: reads into such a buffer, counted by a tail that the device watches | pumps, users |
 //! | [`pump`] | [`UringMegakernelPump`]: publishes a slot for each read that has landed | users |
+//! | [`driver`] | [`NvmeGpuIngestDriver`]: files and blocks of NVMe namespaces into slots, published in the device's IO queue | users |
+//! | [`nvme`] | NVMe Read commands, statuses, namespaces, and where files lie on them | the driver, users |
+//! | `peer` | [`PeerMemory`]: memory of a PCI device that disks can write to | drivers, users |
+//! | `gpudirect` | [`GpuDirectCapability`]: whether passthrough is to be had, and what is missing | `doctor`, drivers |
 //! | `probe` | [`probe()`]: what this kernel gives and why not more | `doctor` |
 //!
 //! Beneath them, private: `queue` (reads in flight on one ring: the table that owns them, short reads, retries,
-//! cancellation), `tables` (registered buffers and files, filled lazily) and `setup` (making and entering a ring).
+//! cancellation), `canary` (a path's first transfer, compared with an ordinary read), `telemetry`, `tables` (registered buffers and files, filled lazily) and `setup` (making and entering a ring).
 //!
 //! # Rules
 //!
@@ -31,7 +35,12 @@
 
 #![warn(missing_docs)]
 
+mod canary;
+pub mod driver;
+mod gpudirect;
 pub mod mapped;
+pub mod nvme;
+mod peer;
 mod probe;
 pub mod pump;
 mod queue;
@@ -39,9 +48,15 @@ pub mod reader;
 mod setup;
 pub mod stream;
 mod tables;
+mod telemetry;
 
+pub use driver::{CompletedIngest, NvmeGpuIngestDriver};
+pub use gpudirect::GpuDirectCapability;
 pub use mapped::{GpuMappedBuffer, Iovec};
+pub use nvme::{encode_nvme_read_sqe, NvmeNamespace};
+pub use peer::{PeerDevice, PeerMemory};
 pub use probe::{probe, UringProbe};
 pub use pump::{PublishedScan, UringMegakernelPump};
 pub use setup::SetupFlags;
 pub use stream::{AsyncUringStream, IoUringState};
+pub use telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};

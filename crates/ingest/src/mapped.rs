@@ -5,6 +5,7 @@
 //! bytes to the new owner, until it and everything carved from it are gone: so two owners never overlap.
 
 use gristmill_protocol::PipelineError;
+use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +23,8 @@ pub struct Iovec {
 pub struct GpuMappedBuffer<'a> {
     base: *mut u8,
     region: Arc<Region>,
+    /// Whether it is memory of another device on the bus.
+    peer: bool,
     owner: PhantomData<&'a mut [u8]>,
 }
 
@@ -39,6 +42,8 @@ struct Region {
     /// Keeps this range carved out of the parent for as long as anything that was carved out of it exists.
     parent: Option<Arc<Region>>,
     carved: Mutex<Vec<(usize, usize)>>,
+    /// What keeps the memory mapped, where the buffer is to do so.
+    _mapping: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Region {
@@ -48,6 +53,7 @@ impl Region {
             len,
             parent,
             carved: Mutex::new(Vec::new()),
+            _mapping: None,
         })
     }
 
@@ -87,7 +93,7 @@ impl<'a> GpuMappedBuffer<'a> {
     /// Takes `len` bytes at `base`, memory that belongs to `owner`, which stays borrowed.
     ///
     /// # Safety
-    /// `base` must be valid for writes of `len` bytes for as long as `owner` is borrowed, and otherwise as for
+    /// `base` must be valid for reads and writes of `len` bytes for as long as `owner` is borrowed, and otherwise as for
     /// [`GpuMappedBuffer::from_host_visible_slice`].
     pub unsafe fn from_host_visible_owner<O: ?Sized>(
         _owner: &'a mut O,
@@ -97,12 +103,60 @@ impl<'a> GpuMappedBuffer<'a> {
         Self::over(base, len)
     }
 
+    /// Takes `len` bytes at `base`, memory of a PCI device that is mapped here and belongs to `owner`, which stays
+    /// borrowed. It must be backed by p2pdma pages to be read into; [`PeerMemory`](crate::PeerMemory) is such an owner,
+    /// and safe. It is never registered with a ring, which the kernel refuses.
+    ///
+    /// # Safety
+    /// As [`GpuMappedBuffer::from_host_visible_owner`].
+    pub unsafe fn from_bar1_peer_with_owner<O: ?Sized>(
+        _owner: &'a mut O,
+        base: *mut u8,
+        len: usize,
+    ) -> Self {
+        GpuMappedBuffer {
+            peer: true,
+            ..Self::over(base, len)
+        }
+    }
+
+    /// Peer memory that stays mapped for as long as the buffer, or anything carved from it, exists.
+    ///
+    /// # Safety
+    /// `base` must be valid for reads and writes of `len` bytes for as long as `mapping` exists, and nobody may make
+    /// references to those bytes.
+    pub(crate) unsafe fn from_peer_mapping(
+        mapping: Arc<dyn Any + Send + Sync>,
+        base: *mut u8,
+        len: usize,
+    ) -> Self {
+        let region = Arc::new(Region {
+            offset: 0,
+            len,
+            parent: None,
+            carved: Mutex::new(Vec::new()),
+            _mapping: Some(mapping),
+        });
+        GpuMappedBuffer {
+            base,
+            region,
+            peer: true,
+            owner: PhantomData,
+        }
+    }
+
     fn over(base: *mut u8, len: usize) -> Self {
         GpuMappedBuffer {
             base,
             region: Region::new(0, len, None),
+            peer: false,
             owner: PhantomData,
         }
+    }
+
+    /// Whether it is memory of another device on the bus.
+    pub fn is_peer(&self) -> bool {
+        self.peer
     }
 
     /// Carves `len` bytes at `offset` out, for another owner. They come back when that owner, and all that was carved
@@ -134,6 +188,7 @@ impl<'a> GpuMappedBuffer<'a> {
         Ok(GpuMappedBuffer {
             base: self.base.wrapping_add(offset),
             region: Region::new(offset, len, Some(Arc::clone(&self.region))),
+            peer: self.peer,
             owner: PhantomData,
         })
     }

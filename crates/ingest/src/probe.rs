@@ -4,6 +4,7 @@ use crate::setup::{self, SetupFlags};
 use crate::tables::memlock_limit;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkMemory;
+use io_uring::{cqueue, squeue};
 
 /// The answer of [`probe`].
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ pub fn probe() -> UringProbe {
     };
     // Made before the ring, so dropped after it.
     let mut chunks = ChunkMemory::map(1, 4096).map(|(_, chunks)| chunks);
-    let ring = match setup::build(1, false) {
+    let ring = match setup::build::<squeue::Entry, cqueue::Entry>(1, false) {
         Ok((ring, flags)) => {
             probe.setup = flags;
             ring

@@ -14,7 +14,7 @@
 //!   of the first of them;
 //! - any other opcode finds the number of bytes that landed in arg 3.
 
-use crate::stream::{AsyncUringStream, LandedScan, Note, Scan};
+use crate::stream::{AsyncUringStream, LandedScan, Note, Owner, Scan};
 use gristmill_protocol::stream::StreamArgs;
 use gristmill_protocol::{opcode, Megakernel, PipelineError, Priority, ARGS_PER_SLOT};
 use gristmill_ring::{SlotIndex, Submission, Submitter};
@@ -114,17 +114,14 @@ impl<'a> UringMegakernelPump<'a> {
             queue: "chunk",
             fix: "use a chunk that lies inside the buffer",
         })?;
-        let note = Note::scan(
-            fd,
-            file_offset,
-            Scan {
-                chunk: chunk_idx,
-                slot: slot_idx,
-                tenant: tenant_id,
-                opcode,
-                args,
-            },
-        );
+        let scan = Scan {
+            chunk: chunk_idx,
+            slot: slot_idx,
+            tenant: tenant_id,
+            opcode,
+            args,
+        };
+        let note = Note::new(fd, file_offset, Owner::Scan(scan));
         // SAFETY: the caller promises what `submit_note` asks for.
         unsafe { self.stream.submit_note(note, len, target, None) }.map(drop)
     }

@@ -1,5 +1,6 @@
 //! Reads in flight on one ring: what [`ChunkReader`](crate::reader::ChunkReader) and
-//! [`AsyncUringStream`](crate::stream::AsyncUringStream) have in common.
+//! [`AsyncUringStream`](crate::stream::AsyncUringStream) have in common. What a read is asked for with is an
+//! [`Operation`]: a [`ReadOp`] of a file, or the NVMe commands of [`NvmeOp`](crate::nvme::NvmeOp).
 //!
 //! A [`ReadQueue`] owns a ring and a table of reads. From [`ReadQueue::submit`] until its [`Finished`] is taken, a
 //! read's *payload* belongs to the table: whatever the payload owns (the buffer, the file) lives as long as the kernel
@@ -14,8 +15,8 @@
 
 use crate::setup::{self, Entered, SetupFlags};
 use gristmill_protocol::PipelineError;
-use io_uring::squeue::{self, Flags};
-use io_uring::{opcode, types, IoUring};
+use io_uring::squeue::{self, EntryMarker as _, Flags};
+use io_uring::{cqueue, opcode, types, IoUring};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -42,7 +43,39 @@ pub(crate) fn full() -> PipelineError {
     }
 }
 
-/// One read, as the kernel is asked for it.
+/// A read, as the entries that a ring takes.
+pub(crate) trait Operation {
+    /// The submission entries of its ring.
+    type Submission: squeue::EntryMarker;
+    /// The completion entries of its ring.
+    type Completion: cqueue::EntryMarker;
+
+    /// The entry that asks for what lies behind the first `done` bytes; or, if `polling`, for word that it can be had.
+    fn entry(&self, done: u32, polling: bool) -> Self::Submission;
+
+    /// What a completion says about a read of which `done` bytes had landed before.
+    fn judge(&mut self, done: u32, result: i32) -> Verdict;
+
+    /// Whether it goes into a registered buffer.
+    fn is_fixed(&self) -> bool;
+}
+
+/// What a completion says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// So many more bytes have landed; `whole` if there is nothing left to ask for.
+    Landed { bytes: u32, whole: bool },
+    /// The file ends here.
+    End,
+    /// The read is to be asked for once more, which is no retry.
+    Again,
+    /// An errno that passes: asked for again, after a poll if `polling`.
+    Passing { errno: i32, polling: bool },
+    /// It has failed.
+    Failed(i32),
+}
+
+/// One read of a file, as the kernel is asked for it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadOp {
     /// A file descriptor, or an index in the ring's file table if `fixed_file`.
@@ -63,17 +96,19 @@ pub(crate) struct ReadOp {
 
 /// A read that is over.
 #[derive(Debug)]
-pub(crate) struct Finished<P> {
+pub(crate) struct Finished<P, O = ReadOp> {
     pub(crate) payload: P,
+    pub(crate) op: O,
     /// Bytes that landed, from the target's start.
     pub(crate) bytes: u32,
     /// A read returned 0: the file ends here.
     pub(crate) end: bool,
+    /// An errno; of an NVMe command that the device failed, its status, negated.
     pub(crate) error: Option<i32>,
 }
 
-struct Flight<P> {
-    op: ReadOp,
+struct Flight<P, O> {
+    op: O,
     payload: P,
     done: u32,
     /// Retries since the last byte landed.
@@ -83,21 +118,23 @@ struct Flight<P> {
     in_kernel: bool,
 }
 
-impl<P> Flight<P> {
-    fn entry(&self) -> squeue::Entry {
-        let fd = types::Fd(self.op.fd);
-        let entry = if self.polling {
+impl Operation for ReadOp {
+    type Submission = squeue::Entry;
+    type Completion = cqueue::Entry;
+
+    fn entry(&self, done: u32, polling: bool) -> squeue::Entry {
+        let fd = types::Fd(self.fd);
+        let entry = if polling {
             opcode::PollAdd::new(fd, u32::from(libc::POLLIN.unsigned_abs())).build()
         } else {
-            let done = self.done;
-            let address = self.op.address.wrapping_add(done as usize);
-            let len = self.op.len.saturating_sub(done);
-            let offset = match self.op.offset {
+            let address = self.address.wrapping_add(done as usize);
+            let len = self.len.saturating_sub(done);
+            let offset = match self.offset {
                 NO_OFFSET => NO_OFFSET,
                 offset => offset.saturating_add(u64::from(done)),
             };
-            let flags = if self.op.probing { libc::RWF_NOWAIT } else { 0 };
-            match self.op.fixed_buffer {
+            let flags = if self.probing { libc::RWF_NOWAIT } else { 0 };
+            match self.fixed_buffer {
                 Some(index) => opcode::ReadFixed::new(fd, address, len, index)
                     .offset(offset)
                     .rw_flags(flags)
@@ -108,11 +145,38 @@ impl<P> Flight<P> {
                     .build(),
             }
         };
-        if self.op.fixed_file {
+        if self.fixed_file {
             entry.flags(Flags::FIXED_FILE)
         } else {
             entry
         }
+    }
+
+    fn judge(&mut self, done: u32, result: i32) -> Verdict {
+        let was_probe = std::mem::replace(&mut self.probing, false);
+        match u32::try_from(result) {
+            Ok(0) => Verdict::End,
+            Ok(bytes) => {
+                let left = self.len.saturating_sub(done);
+                Verdict::Landed {
+                    bytes: bytes.min(left),
+                    whole: bytes >= left || self.take_short,
+                }
+            }
+            // The file system can read without waiting, and would have to wait for these bytes.
+            Err(_) if was_probe && result == -libc::EAGAIN => Verdict::Again,
+            Err(_) => match result.wrapping_neg() {
+                errno @ (libc::EINTR | libc::EAGAIN) => Verdict::Passing {
+                    errno,
+                    polling: errno == libc::EAGAIN,
+                },
+                errno => Verdict::Failed(errno),
+            },
+        }
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.fixed_buffer.is_some()
     }
 }
 
@@ -140,26 +204,31 @@ pub(crate) enum Farewell {
     LeakAfter(Duration),
 }
 
-pub(crate) struct ReadQueue<P> {
-    ring: IoUring,
+pub(crate) struct ReadQueue<P, O: Operation = ReadOp> {
+    ring: IoUring<O::Submission, O::Completion>,
     flags: SetupFlags,
-    table: Vec<Option<Flight<P>>>,
+    table: Vec<Option<Flight<P, O>>>,
     free: Vec<u32>,
     pending: VecDeque<u32>,
     pushed: VecDeque<u32>,
     in_kernel: u32,
     /// `pending` holds continuations, which are submitted without being asked for.
     continuing: bool,
-    finished: VecDeque<Finished<P>>,
+    finished: VecDeque<Finished<P, O>>,
     reaped: Vec<(u64, i32)>,
     broken: Option<i32>,
     farewell: Farewell,
     counters: QueueCounters,
 }
 
-impl<P> ReadQueue<P> {
+impl<P, O: Operation> ReadQueue<P, O> {
     /// A queue of at most `depth` reads, which must be used by the thread that made (or enabled) the ring.
-    pub(crate) fn new(ring: IoUring, flags: SetupFlags, depth: u32, farewell: Farewell) -> Self {
+    pub(crate) fn new(
+        ring: IoUring<O::Submission, O::Completion>,
+        flags: SetupFlags,
+        depth: u32,
+        farewell: Farewell,
+    ) -> Self {
         let depth = depth.clamp(1, ring.params().sq_entries());
         let capacity = depth as usize;
         ReadQueue {
@@ -179,7 +248,7 @@ impl<P> ReadQueue<P> {
         }
     }
 
-    pub(crate) fn ring(&self) -> &IoUring {
+    pub(crate) fn ring(&self) -> &IoUring<O::Submission, O::Completion> {
         &self.ring
     }
 
@@ -232,14 +301,10 @@ impl<P> ReadQueue<P> {
     /// The payload, and what [`ReadQueue::room`] says.
     ///
     /// # Safety
-    /// `op.address` must be valid for writes of `op.len` bytes, and nobody else may touch those bytes, until the
-    /// read's [`Finished`] was taken or the queue's drop has returned; under [`Farewell::LeakAfter`] they must stay
-    /// valid for as long as the payload is not dropped, even if it never is. `op.fd` must stay open as long.
-    pub(crate) unsafe fn submit(
-        &mut self,
-        op: ReadOp,
-        payload: P,
-    ) -> Result<(), (P, PipelineError)> {
+    /// The memory that `op` reads into must be valid for writes, and nobody else may touch it, until the
+    /// read's [`Finished`] was taken or the queue's drop has returned; under [`Farewell::LeakAfter`] it must stay
+    /// valid for as long as the payload is not dropped, even if it never is. `op`'s file must stay open as long.
+    pub(crate) unsafe fn submit(&mut self, op: O, payload: P) -> Result<(), (P, PipelineError)> {
         if let Err(error) = self.room() {
             return Err((payload, error));
         }
@@ -299,7 +364,7 @@ impl<P> ReadQueue<P> {
 
     /// The next read that is over. Never waits for one; enters the kernel only to continue short reads and to let it
     /// deliver completions that it has announced.
-    pub(crate) fn poll(&mut self) -> Option<Finished<P>> {
+    pub(crate) fn poll(&mut self) -> Option<Finished<P, O>> {
         if let Some(finished) = self.finished.pop_front() {
             return Some(finished);
         }
@@ -363,8 +428,9 @@ impl<P> ReadQueue<P> {
         let mut queue = self.ring.submission();
         while let Some(&index) = self.pending.front() {
             if let Some(Some(flight)) = self.table.get(index as usize) {
-                let entry = flight.entry().user_data(u64::from(index));
-                // SAFETY: the entry is a poll, or a read into `op.address + done .. op.address + len`, memory that
+                let mut entry = flight.op.entry(flight.done, flight.polling);
+                entry.set_user_data(u64::from(index));
+                // SAFETY: the entry is a poll, or a read into that part of `op`'s memory that lies behind `done`, which
                 // `submit`'s caller keeps valid and untouched until this read is over; the table keeps the read, and
                 // with it the payload, until its completion was reaped (`complete`) or `drop` has seen to it.
                 if unsafe { queue.push(&entry) }.is_err() {
@@ -403,7 +469,8 @@ impl<P> ReadQueue<P> {
         reaped.extend(
             self.ring
                 .completion()
-                .map(|entry| (entry.user_data(), entry.result())),
+                .map(Into::into)
+                .map(|entry: cqueue::Entry| (entry.user_data(), entry.result())),
         );
         for (user_data, result) in reaped.drain(..) {
             // Cancellations have completions too, whose number is no index.
@@ -423,39 +490,36 @@ impl<P> ReadQueue<P> {
         }
         self.in_kernel -= 1;
         let was_poll = std::mem::replace(&mut flight.polling, false);
-        let was_probe = std::mem::replace(&mut flight.op.probing, false);
-        match u32::try_from(result) {
-            Ok(_) if was_poll => self.again(index),
-            Ok(0) => self.finish(index, true, None),
-            Ok(bytes) => {
-                let bytes = bytes.min(flight.op.len - flight.done);
+        if was_poll && result >= 0 {
+            return self.again(index);
+        }
+        match flight.op.judge(flight.done, result) {
+            Verdict::End => self.finish(index, true, None),
+            Verdict::Again => self.again(index),
+            Verdict::Failed(error) => self.finish(index, false, Some(error)),
+            Verdict::Landed { bytes, whole } => {
                 flight.done += bytes;
                 flight.retries = 0;
-                let whole = flight.done == flight.op.len;
-                if flight.op.fixed_buffer.is_some() {
+                if flight.op.is_fixed() {
                     self.counters.bytes_fixed += u64::from(bytes);
                 } else {
                     self.counters.bytes_plain += u64::from(bytes);
                 }
-                if whole || flight.op.take_short {
+                if whole {
                     self.finish(index, false, None);
                 } else {
                     self.counters.short_reads += 1;
                     self.again(index);
                 }
             }
-            // The file system can read without waiting, and would have to wait for these bytes.
-            Err(_) if was_probe && result == -libc::EAGAIN => self.again(index),
-            Err(_) => {
-                let errno = result.wrapping_neg();
+            Verdict::Passing { errno, polling } => {
                 flight.retries += 1;
-                let passing = matches!(errno, libc::EINTR | libc::EAGAIN);
-                if passing && flight.retries <= MAX_RETRIES {
-                    flight.polling = errno == libc::EAGAIN;
+                if flight.retries > MAX_RETRIES {
+                    self.finish(index, false, Some(errno));
+                } else {
+                    flight.polling = polling;
                     self.counters.retries += 1;
                     self.again(index);
-                } else {
-                    self.finish(index, false, Some(errno));
                 }
             }
         }
@@ -476,6 +540,7 @@ impl<P> ReadQueue<P> {
             self.free.push(index);
             self.finished.push_back(Finished {
                 payload: flight.payload,
+                op: flight.op,
                 bytes: flight.done,
                 end,
                 error,
@@ -498,7 +563,8 @@ impl<P> ReadQueue<P> {
         let mut queue = self.ring.submission();
         for (index, flight) in (0u64..).zip(&self.table) {
             if flight.as_ref().is_some_and(|flight| flight.in_kernel) {
-                let entry = opcode::AsyncCancel::new(index).build().user_data(CANCEL);
+                let cancel = opcode::AsyncCancel::new(index).build().user_data(CANCEL);
+                let entry = O::Submission::from(cancel);
                 // SAFETY: a cancellation names its target by number and refers to no memory.
                 if unsafe { queue.push(&entry) }.is_err() {
                     break;
@@ -508,7 +574,7 @@ impl<P> ReadQueue<P> {
     }
 }
 
-impl<P> Drop for ReadQueue<P> {
+impl<P, O: Operation> Drop for ReadQueue<P, O> {
     /// Cancels what the kernel has and waits for it, so that no byte lands in memory, and no file is in use, after
     /// that. A read that is being done (not merely waited for) cannot be cancelled; it ends when the device answers.
     fn drop(&mut self) {

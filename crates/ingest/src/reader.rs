@@ -97,6 +97,8 @@ pub struct ReaderStats {
     pub bytes_registered: u64,
     /// Bytes read by io_uring into chunks that are mapped and not registered (`READ`).
     pub bytes_mapped: u64,
+    /// Bytes read by NVMe passthrough.
+    pub bytes_passthrough: u64,
     /// Bytes read by `pread` and `read`.
     pub bytes_positioned: u64,
     /// Reads that brought fewer bytes than asked for, and more than none.
@@ -126,7 +128,7 @@ impl ReaderStats {
 
     /// Bytes read by every path together.
     pub fn bytes(&self) -> u64 {
-        self.bytes_registered + self.bytes_mapped + self.bytes_positioned
+        self.bytes_registered + self.bytes_mapped + self.bytes_passthrough + self.bytes_positioned
     }
 }
 
@@ -151,6 +153,7 @@ impl AddAssign for ReaderStats {
         self.reads += other.reads;
         self.bytes_registered += other.bytes_registered;
         self.bytes_mapped += other.bytes_mapped;
+        self.bytes_passthrough += other.bytes_passthrough;
         self.bytes_positioned += other.bytes_positioned;
         self.short_reads += other.short_reads;
         self.retries += other.retries;

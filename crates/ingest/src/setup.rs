@@ -6,7 +6,7 @@
 
 use gristmill_protocol::PipelineError;
 use io_uring::types::{SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring};
+use io_uring::{cqueue, squeue, EnterFlags, IoUring};
 use std::io;
 use std::time::Duration;
 
@@ -59,11 +59,14 @@ pub(crate) const MAX_ENTRIES: u32 = 4096;
 ///
 /// # Errors
 /// [`PipelineError::IoUringSyscall`] with the kernel's errno and the step that would change it.
-pub(crate) fn build(entries: u32, disabled: bool) -> Result<(IoUring, SetupFlags), PipelineError> {
+pub(crate) fn build<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    entries: u32,
+    disabled: bool,
+) -> Result<(IoUring<S, C>, SetupFlags), PipelineError> {
     let entries = entries.clamp(1, MAX_ENTRIES).next_power_of_two();
     let mut refusal = libc::EINVAL;
     for flags in LADDER {
-        let mut builder = IoUring::builder();
+        let mut builder = IoUring::<S, C>::builder();
         builder.setup_clamp();
         if flags.single_issuer {
             builder.setup_single_issuer();
@@ -129,6 +132,10 @@ fn fix_for(errno: i32) -> &'static str {
         }
         libc::ENOMEM => "raise the memory-lock limit (ulimit -l), or ask for a smaller depth",
         libc::EMFILE | libc::ENFILE => "raise the limit on open files (ulimit -n)",
+        libc::EFAULT => {
+            "memory of a device's BAR cannot be registered: read into it by O_DIRECT or by NVMe passthrough; it must be \
+             backed by p2pdma pages"
+        }
         libc::EEXIST => "use a ring on the thread that made it, and on no other",
         libc::EINVAL => "use Linux 5.11 or later",
         _ => "read with positioned reads instead, and report the errno",
@@ -152,8 +159,8 @@ pub(crate) enum Entered {
 
 /// Enters the kernel once: submits what the submission queue holds (if `submit`), and waits for `want` completions,
 /// for `timeout` at most.
-pub(crate) fn enter(
-    ring: &mut IoUring,
+pub(crate) fn enter<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    ring: &mut IoUring<S, C>,
     submit: bool,
     want: u32,
     timeout: Option<Duration>,

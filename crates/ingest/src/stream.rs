@@ -6,16 +6,20 @@
 //! it as long as it takes, as the memory goes back to its owner afterwards.
 //!
 //! A read may belong to a pump ([`crate::pump`]): it then carries what shall be published when it has landed, and only
-//! a pump takes it, whoever polls.
+//! a pump takes it, whoever polls. Or it belongs to a slot of a driver ([`crate::driver`]), which owns its stream.
+//!
+//! NVMe commands need larger entries, so they have a ring of their own, made at the first of them.
 
 use crate::mapped::{GpuMappedBuffer, Iovec};
+use crate::nvme::{self, LbaRange, NvmeNamespace, NvmeOp, NvmeRead, NvmeStatus};
 use crate::queue::{Farewell, Finished, ReadOp, ReadQueue};
 use crate::reader::ReaderStats;
 use crate::setup::{self, SetupFlags};
 use crate::tables::memlock_limit;
 use gristmill_protocol::PipelineError;
 use io_uring::IoUring;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -23,6 +27,8 @@ use std::time::Duration;
 const REGISTERED_BYTES: usize = 1 << 30;
 /// One step of a wait without end, so that a lost wake-up costs this much and no more.
 const WAIT_STEP: Duration = Duration::from_secs(1);
+/// One step of a wait for two rings in turn.
+const TURN: Duration = Duration::from_millis(1);
 
 /// A ring that was set up and is not in use yet.
 pub struct IoUringState {
@@ -70,48 +76,90 @@ pub(crate) struct Scan {
     pub(crate) args: [u32; 3],
 }
 
+/// Whom a read is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Owner {
+    /// Whoever polls the stream.
+    Caller,
+    /// A pump.
+    Scan(Scan),
+    /// This slot of a driver.
+    Slot(u32),
+}
+
 /// What is known of a read in flight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Note {
     fd: i32,
     file_offset: u64,
-    scan: Option<Scan>,
+    pub(crate) owner: Owner,
 }
 
 impl Note {
-    pub(crate) fn scan(fd: i32, file_offset: u64, scan: Scan) -> Self {
+    pub(crate) fn new(fd: i32, file_offset: u64, owner: Owner) -> Self {
         Note {
             fd,
             file_offset,
-            scan: Some(scan),
+            owner,
         }
     }
 
-    fn plain(fd: i32, file_offset: u64) -> Self {
-        Note {
-            fd,
-            file_offset,
-            scan: None,
+    fn scan(&self) -> Option<&Scan> {
+        match &self.owner {
+            Owner::Scan(scan) => Some(scan),
+            Owner::Caller | Owner::Slot(_) => None,
         }
     }
 
     /// The error of this read, which ended after `bytes` bytes.
-    fn error(&self, bytes: u32, errno: i32) -> PipelineError {
-        let path = std::fs::read_link(format!("/proc/self/fd/{}", self.fd)).map_or_else(
-            |_| format!("fd {}", self.fd),
-            |path| path.display().to_string(),
-        );
+    pub(crate) fn error(&self, bytes: u32, errno: i32) -> PipelineError {
         let error = std::io::Error::from_raw_os_error(errno);
-        let reason = match self.scan {
-            Some(scan) => format!("chunk {} for slot {}: {error}", scan.chunk, scan.slot),
-            None => error.to_string(),
+        let reason = match self.owner {
+            Owner::Scan(scan) => format!("chunk {} for slot {}: {error}", scan.chunk, scan.slot),
+            Owner::Slot(slot) => format!("slot {slot}: {error}"),
+            Owner::Caller => error.to_string(),
         };
         PipelineError::Read {
-            path,
+            path: path_of(self.fd),
             offset: self.file_offset.saturating_add(u64::from(bytes)),
             reason,
         }
     }
+}
+
+/// Whom an NVMe read is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NvmeOwner {
+    /// Whoever polls the stream, who knows it by this number.
+    Caller(u64),
+    /// This slot of a driver.
+    Slot(u32),
+}
+
+/// The error of an NVMe read: of its command that failed, with the device's words.
+pub(crate) fn nvme_error(owner: NvmeOwner, op: &NvmeOp, error: i32) -> PipelineError {
+    let words = match u16::try_from(error.wrapping_neg()) {
+        Ok(status) => NvmeStatus(status).to_string(),
+        Err(_) => std::io::Error::from_raw_os_error(error).to_string(),
+    };
+    let of = match owner {
+        NvmeOwner::Caller(user_data) => format!("user data {user_data}"),
+        NvmeOwner::Slot(slot) => format!("slot {slot}"),
+    };
+    let (lba, block) = op.current().map_or((0, 0), |read| {
+        let block = read.data_len.checked_div(read.blocks).unwrap_or(0);
+        (read.starting_lba, block)
+    });
+    PipelineError::Read {
+        path: path_of(op.fd()),
+        offset: lba.saturating_mul(u64::from(block)),
+        reason: format!("{of}: the command at LBA {lba}: {words}"),
+    }
+}
+
+fn path_of(fd: i32) -> String {
+    std::fs::read_link(format!("/proc/self/fd/{fd}"))
+        .map_or_else(|_| format!("fd {fd}"), |path| path.display().to_string())
 }
 
 /// A pump's read that has landed and is not published yet.
@@ -125,7 +173,7 @@ pub(crate) struct LandedScan {
 /// Whether the buffer is registered with the ring.
 enum Registration {
     Untried,
-    /// This many buffers of [`REGISTERED_BYTES`], the last one shorter.
+    /// This many buffers of the stream's `registered_bytes`, the last one shorter.
     Done(u16),
     Refused(i32),
 }
@@ -136,9 +184,15 @@ enum Registration {
 pub struct AsyncUringStream<'a> {
     /// First, so that it is dropped first: its reads land in `buffer`.
     queue: ReadQueue<Note>,
+    /// For NVMe commands, from the first of them on; before `buffer`, too.
+    nvme: Option<ReadQueue<NvmeOwner, NvmeOp>>,
     buffer: GpuMappedBuffer<'a>,
     tail: &'a AtomicU32,
     registration: Registration,
+    /// Bytes in each registered buffer but the last.
+    registered_bytes: usize,
+    /// What is known of namespaces, by the number of their character device.
+    namespaces: HashMap<u64, Rc<NvmeNamespace>>,
     enabled: Result<(), PipelineError>,
     /// Reads of a pump that have landed, waiting to be published.
     pub(crate) landed_scans: VecDeque<LandedScan>,
@@ -151,9 +205,12 @@ impl<'a> AsyncUringStream<'a> {
         let depth = state.entries();
         AsyncUringStream {
             queue: ReadQueue::new(state.ring, state.flags, depth, Farewell::WaitForAll),
+            nvme: None,
             buffer,
             tail,
             registration: Registration::Untried,
+            registered_bytes: REGISTERED_BYTES,
+            namespaces: HashMap::new(),
             enabled,
             landed_scans: VecDeque::new(),
         }
@@ -204,7 +261,7 @@ impl<'a> AsyncUringStream<'a> {
             });
         };
         let target = usize::try_from(target_offset).map_err(|_| out_of_range())?;
-        let note = Note::plain(fd, offset);
+        let note = Note::new(fd, offset, Owner::Caller);
         // SAFETY: the caller's promises are the same.
         let address = unsafe { self.submit_note(note, len, target, None) }?;
         *first = Iovec {
@@ -234,7 +291,7 @@ impl<'a> AsyncUringStream<'a> {
     ) -> Result<(), PipelineError> {
         let target = chunk_target(chunk_idx, len)?;
         let target = usize::try_from(target).map_err(|_| out_of_range())?;
-        let note = Note::plain(fd, offset);
+        let note = Note::new(fd, offset, Owner::Caller);
         // SAFETY: the caller's promises are the same.
         unsafe { self.submit_note(note, len, target, Some(buf_index)) }.map(drop)
     }
@@ -264,14 +321,7 @@ impl<'a> AsyncUringStream<'a> {
             .ok_or_else(out_of_range)?;
         self.queue.room()?;
         self.register();
-        let last = target + (len as usize - 1);
-        let whole_in = (target / REGISTERED_BYTES == last / REGISTERED_BYTES)
-            .then(|| u16::try_from(target / REGISTERED_BYTES).ok())
-            .flatten();
-        let fixed_buffer = match (&self.registration, whole_in) {
-            (Registration::Done(count), Some(index)) if index < *count => Some(index),
-            _ => None,
-        };
+        let fixed_buffer = self.registered_index(target, len as usize);
         if demanded.is_some() && demanded != fixed_buffer {
             return Err(match self.registration {
                 Registration::Refused(errno) => {
@@ -307,7 +357,9 @@ impl<'a> AsyncUringStream<'a> {
     /// # Errors
     /// Where the ring fails for good.
     pub fn flush_submissions(&mut self) -> Result<(), PipelineError> {
-        self.queue.flush()
+        let flushed = self.queue.flush();
+        self.nvme.as_mut().map_or(Ok(()), ReadQueue::flush)?;
+        flushed
     }
 
     /// Takes the reads that are over, without waiting, and raises the tail by one for each that landed. Returns how
@@ -319,6 +371,9 @@ impl<'a> AsyncUringStream<'a> {
     pub fn poll(&mut self) -> Result<u32, PipelineError> {
         let mut landed = 0;
         let mut first_error = self.queue.flush().err();
+        if let Some(Err(error)) = self.nvme.as_mut().map(ReadQueue::flush) {
+            first_error.get_or_insert(error);
+        }
         while let Some(finished) = self.queue.poll() {
             match self.sort(finished) {
                 Ok(true) => {
@@ -328,6 +383,17 @@ impl<'a> AsyncUringStream<'a> {
                 Ok(false) => {}
                 Err(error) => {
                     first_error.get_or_insert(error);
+                }
+            }
+        }
+        while let Some(finished) = self.next_nvme() {
+            match finished.error {
+                None => {
+                    self.raise_tail();
+                    landed += 1;
+                }
+                Some(error) => {
+                    first_error.get_or_insert(nvme_error(finished.payload, &finished.op, error));
                 }
             }
         }
@@ -345,11 +411,11 @@ impl<'a> AsyncUringStream<'a> {
         if let Some(errno) = error {
             return Err(note.error(bytes, errno));
         }
-        match note.scan {
+        match note.scan() {
             None => Ok(true),
             Some(scan) => {
                 self.landed_scans.push_back(LandedScan {
-                    scan,
+                    scan: *scan,
                     file_offset: note.file_offset,
                     bytes,
                 });
@@ -363,6 +429,11 @@ impl<'a> AsyncUringStream<'a> {
         self.queue.poll()
     }
 
+    /// The next NVMe read that is over.
+    pub(crate) fn next_nvme(&mut self) -> Option<Finished<NvmeOwner, NvmeOp>> {
+        self.nvme.as_mut()?.poll()
+    }
+
     /// Tells the device of one more landed read. What was written before is visible to whoever sees the new count.
     pub(crate) fn raise_tail(&self) {
         self.tail.fetch_add(1, Ordering::Release);
@@ -370,7 +441,7 @@ impl<'a> AsyncUringStream<'a> {
 
     /// The scans of reads that are not over.
     pub(crate) fn scans_in_flight(&self) -> impl Iterator<Item = &Scan> {
-        self.queue.payloads().filter_map(|note| note.scan.as_ref())
+        self.queue.payloads().filter_map(Note::scan)
     }
 
     /// Waits until a read is over, which the next [`AsyncUringStream::poll`] takes. Returns at once where none is in
@@ -379,28 +450,64 @@ impl<'a> AsyncUringStream<'a> {
     /// # Errors
     /// Where the ring fails for good.
     pub fn wait_for_completion(&mut self) -> Result<(), PipelineError> {
-        while !self.queue.has_finished() && self.queue.inflight() > 0 {
-            self.queue.wait(WAIT_STEP)?;
+        loop {
+            let reading = self.queue.inflight() > 0;
+            let Some(nvme) = self.nvme.as_mut().filter(|nvme| nvme.inflight() > 0) else {
+                if !reading || self.queue.has_finished() {
+                    return Ok(());
+                }
+                self.queue.wait(WAIT_STEP)?;
+                continue;
+            };
+            if nvme.has_finished() || self.queue.has_finished() {
+                return Ok(());
+            }
+            nvme.wait(if reading { TURN } else { WAIT_STEP })?;
+            if reading {
+                self.queue.wait(TURN)?;
+            }
         }
-        Ok(())
     }
 
     /// Reads submitted and not taken by a poll yet.
     pub fn inflight(&self) -> u32 {
-        self.queue.inflight()
+        let commands = self.nvme.as_ref().map_or(0, ReadQueue::inflight);
+        self.queue.inflight().saturating_add(commands)
     }
 
-    /// What was done so far: bytes by route, achieved queue depth, and why reads are not fixed if they are not.
+    /// Whether nothing is in flight, and nothing that has landed waits for a pump.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.inflight() == 0 && self.landed_scans.is_empty()
+    }
+
+    /// What was done so far: bytes by route, achieved queue depth, and why reads are not fixed if they are not. Each NVMe
+    /// command counts as a read.
     pub fn stats(&self) -> ReaderStats {
         let mut stats = ReaderStats::from(self.queue.counters());
+        if let Some(nvme) = &self.nvme {
+            let counters = nvme.counters();
+            stats += ReaderStats {
+                reads: counters.reads,
+                bytes_passthrough: counters.bytes_plain,
+                retries: counters.retries,
+                depth_sum: counters.depth_sum,
+                depth_max: counters.depth_max,
+                enters: counters.enters,
+                ..ReaderStats::default()
+            };
+        }
         if let Registration::Refused(errno) = self.registration {
-            let error = std::io::Error::from_raw_os_error(errno);
             let bytes = self.buffer.len();
-            let limit = memlock_limit().map_or("none".to_owned(), |limit| limit.to_string());
-            stats.unregistered_reason = Some(format!(
-                "registering {bytes} bytes failed: {error}; the memory-lock limit is {limit}: raise it (ulimit -l) or \
-                 map less"
-            ));
+            stats.unregistered_reason = Some(if self.buffer.is_peer() {
+                "peer memory cannot be registered".to_owned()
+            } else {
+                let error = std::io::Error::from_raw_os_error(errno);
+                let limit = memlock_limit().map_or("none".to_owned(), |limit| limit.to_string());
+                format!(
+                    "registering {bytes} bytes failed: {error}; the memory-lock limit is {limit}: raise it (ulimit -l) \
+                     or map less"
+                )
+            });
         }
         stats
     }
@@ -410,18 +517,22 @@ impl<'a> AsyncUringStream<'a> {
         self.queue.flags()
     }
 
-    /// Registers the buffer, once.
+    /// Registers the buffer, once. Memory of another device is not registered: the kernel would refuse.
     fn register(&mut self) {
         if !matches!(self.registration, Registration::Untried) {
+            return;
+        }
+        if self.buffer.is_peer() {
+            self.registration = Registration::Refused(libc::EFAULT);
             return;
         }
         let base = self.buffer.base();
         let len = self.buffer.len();
         let iovecs: Vec<libc::iovec> = (0..len)
-            .step_by(REGISTERED_BYTES)
+            .step_by(self.registered_bytes)
             .map(|offset| libc::iovec {
                 iov_base: base.wrapping_add(offset).cast(),
-                iov_len: REGISTERED_BYTES.min(len - offset),
+                iov_len: self.registered_bytes.min(len - offset),
             })
             .collect();
         let Ok(count) = u16::try_from(iovecs.len()) else {
@@ -434,6 +545,169 @@ impl<'a> AsyncUringStream<'a> {
             Ok(()) => Registration::Done(count),
             Err(error) => Registration::Refused(setup::errno_of(&error)),
         };
+    }
+
+    /// The registered buffer that holds all of these bytes of the buffer.
+    pub(crate) fn registered_index(&self, target: usize, len: usize) -> Option<u16> {
+        let Registration::Done(count) = self.registration else {
+            return None;
+        };
+        let last = target.checked_add(len.checked_sub(1)?)?;
+        let index = target / self.registered_bytes;
+        let index =
+            (index == last / self.registered_bytes).then(|| u16::try_from(index).ok())??;
+        (index < count).then_some(index)
+    }
+
+    /// Registers the buffer so that each of its slots of `slot_bytes` lies in one registered buffer.
+    ///
+    /// # Errors
+    /// [`PipelineError::IoUringSyscall`] where the kernel refuses, [`PipelineError::QueueFull`] for slots of more than
+    /// 1 GiB, and for a stream whose buffer was registered otherwise before.
+    pub(crate) fn register_slots(&mut self, slot_bytes: usize) -> Result<(), PipelineError> {
+        self.enabled.clone()?;
+        if let (Registration::Untried, 1..=REGISTERED_BYTES) = (&self.registration, slot_bytes) {
+            self.registered_bytes = REGISTERED_BYTES / slot_bytes * slot_bytes;
+        }
+        self.register();
+        match self.registration {
+            Registration::Refused(errno) => {
+                Err(setup::refused("io_uring_register(BUFFERS)", errno))
+            }
+            _ if self.buffer.len() > self.registered_bytes
+                && !self.registered_bytes.is_multiple_of(slot_bytes) =>
+            {
+                Err(PipelineError::QueueFull {
+                    queue: "registered buffer",
+                    fix: "hand in a stream that has not read yet, with slots of 1 GiB at most",
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Length of the buffer, and whether it is memory of another device.
+    pub(crate) fn memory(&self) -> (usize, bool) {
+        (self.buffer.len(), self.buffer.is_peer())
+    }
+
+    /// The address of `len` bytes of the buffer.
+    pub(crate) fn address(&self, target: usize, len: usize) -> Result<*mut u8, PipelineError> {
+        self.buffer.target(target, len).ok_or_else(out_of_range)
+    }
+}
+
+/// Reads by NVMe passthrough.
+impl AsyncUringStream<'_> {
+    /// Queues one NVMe Read, as [`encode_nvme_read_sqe`](crate::encode_nvme_read_sqe) encodes it, of the namespace whose
+    /// generic character device `fd` is. Its address must lie in the buffer. A length of 0 bytes is filled in from the
+    /// namespace's block size; a read that is larger than the queue takes at once goes in pieces. When it has landed,
+    /// [`AsyncUringStream::poll`] counts it and raises the tail; an error names `user_data`.
+    ///
+    /// # Errors
+    /// [`PipelineError::Decode`] for anything but an NVMe Read; [`PipelineError::InvalidArgument`] for another namespace
+    /// than `fd`'s, a length that is not that of the blocks, or blocks that are not there; [`PipelineError::Backend`]
+    /// where `fd` is no such device; [`PipelineError::QueueFull`] for a destination outside of the buffer and for as
+    /// many reads in flight as the ring holds; [`PipelineError::IoUringSyscall`] where the kernel has no passthrough.
+    ///
+    /// # Safety
+    /// As [`AsyncUringStream::submit_read_to_gpu`].
+    pub unsafe fn submit_nvme_passthrough(
+        &mut self,
+        fd: i32,
+        user_data: u64,
+        command: &[u8],
+    ) -> Result<(), PipelineError> {
+        let read = NvmeRead::decode(command)?;
+        let namespace = self.namespace(fd)?;
+        let bytes = read.blocks.checked_mul(namespace.block_bytes);
+        if read.namespace_id != namespace.id {
+            return Err(PipelineError::InvalidArgument {
+                what: "a command for another namespace than the device's",
+                fix: "use the namespace id that NvmeNamespace tells for this descriptor",
+            });
+        }
+        if ![Some(0), bytes].contains(&Some(read.data_len)) {
+            return Err(PipelineError::InvalidArgument {
+                what: "a command whose length is not that of its blocks",
+                fix: "leave the length 0, or make it the number of blocks times the namespace's block size",
+            });
+        }
+        let base = self.buffer.base().addr() as u64;
+        let target = read.address.checked_sub(base);
+        let target = target.and_then(|target| usize::try_from(target).ok());
+        let range = LbaRange {
+            lba: read.starting_lba,
+            blocks: u64::from(read.blocks),
+        };
+        let target = target.ok_or_else(out_of_range)?;
+        let owner = NvmeOwner::Caller(user_data);
+        // SAFETY: the caller's promises are the same.
+        unsafe { self.submit_ranges(fd, &namespace, &[range], target, owner) }
+    }
+
+    /// Queues a read of blocks of a namespace, one range behind the other, into the buffer at `target`.
+    ///
+    /// # Safety
+    /// As [`AsyncUringStream::submit_read_to_gpu`].
+    pub(crate) unsafe fn submit_ranges(
+        &mut self,
+        fd: i32,
+        namespace: &NvmeNamespace,
+        ranges: &[LbaRange],
+        target: usize,
+        owner: NvmeOwner,
+    ) -> Result<(), PipelineError> {
+        let bytes = ranges
+            .iter()
+            .try_fold(0_u64, |sum, range| sum.checked_add(range.blocks))
+            .and_then(|blocks| blocks.checked_mul(u64::from(namespace.block_bytes)))
+            // A read's progress is counted in 32 bits.
+            .and_then(|bytes| u32::try_from(bytes).ok())
+            .ok_or_else(out_of_range)?;
+        let address = self.address(target, bytes as usize)?;
+        let reads = nvme::plan(namespace, ranges, address.addr() as u64)?;
+        let op = NvmeOp::new(fd, &reads)?;
+        let queue = self.nvme_queue()?;
+        // SAFETY: the pieces lie one behind the other from `address` on and are `bytes` long together, each as long as
+        // its blocks are on the device (`plan`), so the device writes no byte outside of the range that `address`
+        // checked: it lies in the buffer and was not carved out for another owner. The buffer is borrowed for `'a`,
+        // which outlives the queue, whose drop waits for all, as the caller does not leak the stream. That nobody else
+        // uses the bytes and `fd` stays open is the caller's promise.
+        unsafe { queue.submit(op, owner) }.map_err(|(_, error)| error)
+    }
+
+    /// What is known of the namespace behind a generic character device; asked for once per device.
+    ///
+    /// # Errors
+    /// As [`NvmeNamespace::of`].
+    pub(crate) fn namespace(&mut self, fd: i32) -> Result<Rc<NvmeNamespace>, PipelineError> {
+        let device = nvme::device_number(fd);
+        if let Some(namespace) = self.namespaces.get(&device) {
+            return Ok(Rc::clone(namespace));
+        }
+        let namespace = Rc::new(NvmeNamespace::of(fd)?);
+        self.namespaces.insert(device, Rc::clone(&namespace));
+        Ok(namespace)
+    }
+
+    /// The ring for commands, made at the first call.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn nvme_queue(
+        &mut self,
+    ) -> Result<&mut ReadQueue<NvmeOwner, NvmeOp>, PipelineError> {
+        self.enabled.clone()?;
+        let queue = match self.nvme.take() {
+            Some(queue) => queue,
+            None => {
+                let depth = self.queue.capacity();
+                let (ring, flags) = nvme::build_ring(depth)?;
+                ReadQueue::new(ring, flags, depth, Farewell::WaitForAll)
+            }
+        };
+        Ok(self.nvme.insert(queue))
     }
 }
 

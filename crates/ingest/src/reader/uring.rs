@@ -135,6 +135,7 @@ impl Engine for UringEngine {
                 bytes,
                 end,
                 error,
+                ..
             } = finished;
             if probing && error == Some(libc::EOPNOTSUPP) {
                 match self.refused(read) {

@@ -1,0 +1,543 @@
+//! From files and NVMe namespaces to the device's IO queue: each read fills one slot of a mapped buffer, and is published
+//! there when it has landed.
+//!
+//! # Who owns a slot
+//!
+//! Slot `n` of the buffer goes with slot `n` of the [`MegakernelIoQueue`]. It belongs, one after the other,
+//!
+//! 1. to nobody: the queue's slot is EMPTY and the driver has nothing in flight for it; only now may a read be submitted;
+//! 2. to the driver, from a submission on, until the read has failed (then to nobody) or is published;
+//! 3. to the device, from the publication on until it has recycled the queue's slot.
+//!
+//! The driver keeps no copy of what the device owns: it asks the queue. So a slot that is not EMPTY is refused at
+//! submission, before any byte lands in it. A publication that the queue refuses is kept and tried again at each poll.
+//!
+//! # Paths
+//!
+//! A driver has one path, named when it is made, and never takes another ([`NativeReadPath`]). A transfer that another
+//! device than the processor must see through (passthrough, and any read into peer memory) is tried once for each disk
+//! before it is used ([`crate::NvmeGpuIngestDriver::submit_file`]): a block is read into the slot, and compared with what
+//! an ordinary read brings. None of these reads is counted.
+
+mod file;
+
+use crate::canary::{self, Canary};
+use crate::gpudirect;
+use crate::nvme::{self, FileMap, LbaRange, NvmeNamespace};
+use crate::reader::ReaderStats;
+use crate::stream::{nvme_error, AsyncUringStream, NvmeOwner, Owner};
+use crate::telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};
+use gristmill_protocol::{MegakernelIoQueue, PipelineError};
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::sync::Arc;
+
+/// A slot whose bytes have landed and that the device has been told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompletedIngest {
+    /// The slot, of the buffer and of the queue.
+    pub slot: u32,
+    /// Bytes that landed in it, from its start.
+    pub byte_count: u32,
+    /// The number that the read was submitted with, which the queue's slot carries, too: the slot's own where none was
+    /// given.
+    pub tag: u32,
+}
+
+/// A read that is under way, or that has landed.
+#[derive(Debug)]
+struct Reading {
+    tag: u32,
+    /// Bytes that it is to bring.
+    bytes: u32,
+    /// What is read, kept open.
+    file: Option<Arc<File>>,
+    /// Where the file's bytes lay when the read was submitted.
+    map: Option<FileMap>,
+}
+
+/// What a canary is sent from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Source {
+    /// A namespace, by the number of its character device.
+    Namespace(u64),
+    /// A file system, by the number of its block device: its files' places are seen to be right, too.
+    FileSystem(u64),
+}
+
+#[derive(Debug)]
+enum Slot {
+    /// Nothing is in flight for it. Whether the device owns it, the queue tells.
+    Idle,
+    Reading(Reading),
+    /// So many bytes have landed, and the queue has not taken the publication yet.
+    Landed {
+        tag: u32,
+        bytes: u32,
+    },
+}
+
+/// Reads files and blocks into the slots of a mapped buffer, and publishes them in an IO queue.
+#[derive(Debug)]
+pub struct NvmeGpuIngestDriver<'a> {
+    /// First, so that it is dropped first: its reads use the files that `slots` keeps open.
+    stream: AsyncUringStream<'a>,
+    slots: Vec<Slot>,
+    slot_bytes: usize,
+    queue: MegakernelIoQueue,
+    path: NativeReadPath,
+    telemetry: NvmeGpuIngestTelemetry,
+    /// The generic character devices of disks that files lie on, by name.
+    disks: HashMap<String, Arc<File>>,
+    /// How the canary of each source ended.
+    canaries: HashMap<Source, Result<(), PipelineError>>,
+    /// Failures of reads that were not returned yet.
+    failures: VecDeque<PipelineError>,
+}
+
+impl<'a> NvmeGpuIngestDriver<'a> {
+    /// A driver whose reads are `READ_FIXED` into the stream's buffer, in `slot_count` slots of equal size.
+    ///
+    /// # Errors
+    /// [`PipelineError::QueueFull`] where the buffer does not divide into that many slots of at least a byte (and of
+    /// 1 GiB at most), the queue has fewer, or the stream has reads in flight; [`PipelineError::InvalidArgument`] for peer
+    /// memory, which cannot be registered; [`PipelineError::IoUringSyscall`] where the kernel refuses to register the
+    /// buffer.
+    pub fn new(
+        stream: AsyncUringStream<'a>,
+        slot_count: u32,
+        queue: MegakernelIoQueue,
+    ) -> Result<Self, PipelineError> {
+        if stream.memory().1 {
+            return Err(PipelineError::InvalidArgument {
+                what: "peer memory for registered reads",
+                fix: "read into it by new_gpudirect or new_peer_read, or use host memory",
+            });
+        }
+        let mut driver = Self::over(
+            stream,
+            slot_count,
+            queue,
+            NativeReadPath::RegisteredMappedRead,
+        )?;
+        driver.stream.register_slots(driver.slot_bytes)?;
+        Ok(driver)
+    }
+
+    /// A driver whose reads are NVMe commands, of blocks or of files, into host or peer memory.
+    ///
+    /// # Errors
+    /// As [`NvmeGpuIngestDriver::new`] for slots; where [`GpuDirectCapability`](crate::GpuDirectCapability) is not
+    /// available, its reason, or [`PipelineError::NvmePassthroughDisabled`].
+    pub fn new_gpudirect(
+        stream: AsyncUringStream<'a>,
+        slot_count: u32,
+        queue: MegakernelIoQueue,
+    ) -> Result<Self, PipelineError> {
+        gpudirect::require()?;
+        let path = NativeReadPath::GpuDirectNvmePassthrough;
+        let mut driver = Self::over(stream, slot_count, queue, path)?;
+        driver.stream.nvme_queue()?;
+        Ok(driver)
+    }
+
+    /// A driver whose reads are O_DIRECT reads of files into peer memory: the file system maps them, the disk writes to
+    /// the other device.
+    ///
+    /// # Errors
+    /// As [`NvmeGpuIngestDriver::new`] for slots; [`PipelineError::InvalidArgument`] for host memory.
+    pub fn new_peer_read(
+        stream: AsyncUringStream<'a>,
+        slot_count: u32,
+        queue: MegakernelIoQueue,
+    ) -> Result<Self, PipelineError> {
+        if !stream.memory().1 {
+            return Err(PipelineError::InvalidArgument {
+                what: "host memory for reads into peer memory",
+                fix: "make the buffer from peer memory, or use new(), whose reads are registered",
+            });
+        }
+        Self::over(stream, slot_count, queue, NativeReadPath::PeerRead)
+    }
+
+    fn over(
+        stream: AsyncUringStream<'a>,
+        slot_count: u32,
+        queue: MegakernelIoQueue,
+        path: NativeReadPath,
+    ) -> Result<Self, PipelineError> {
+        let refused = |queue, fix| Err(PipelineError::QueueFull { queue, fix });
+        if slot_count == 0 || queue.slot_count() < slot_count {
+            return refused("io queue", "use 1 to 64 slots, and a queue with as many");
+        }
+        let (bytes, count) = (stream.memory().0, slot_count as usize);
+        if bytes == 0 || !bytes.is_multiple_of(count) || bytes / count > u32::MAX as usize {
+            return refused(
+                "mapped buffer",
+                "map a buffer that divides into slots of equal size, each of a byte to 4 GiB",
+            );
+        }
+        if !stream.is_idle() {
+            return refused(
+                "reads in flight",
+                "poll the stream until nothing is in flight",
+            );
+        }
+        Ok(NvmeGpuIngestDriver {
+            stream,
+            slots: (0..count).map(|_| Slot::Idle).collect(),
+            slot_bytes: bytes / count,
+            queue,
+            path,
+            telemetry: NvmeGpuIngestTelemetry::default(),
+            disks: HashMap::new(),
+            canaries: HashMap::new(),
+            failures: VecDeque::new(),
+        })
+    }
+
+    /// Queues a read of `blocks` logical blocks of a namespace from `starting_lba` on into a slot, whose tag is its
+    /// number. A read that is larger than the queue takes at once goes in pieces, one after the other.
+    ///
+    /// # Errors
+    /// [`PipelineError::NvmePassthroughDisabled`] on a driver for another path; [`PipelineError::InvalidArgument`] where
+    /// the namespace is another one, has other blocks or not these, and for no blocks; [`PipelineError::QueueFull`] for
+    /// more bytes than a slot has and for a slot that is not there or not free; [`PipelineError::Backend`] where
+    /// `nvme_fd` is no such device, and where bytes do not arrive in this memory.
+    ///
+    /// # Safety
+    /// Until the read is over, or the driver is dropped: `nvme_fd`, a generic character device (`/dev/ng0n1`), must stay
+    /// open. The driver must not be leaked with reads in flight, unless the memory stays, too.
+    pub unsafe fn submit_native_nvme_read(
+        &mut self,
+        nvme_fd: i32,
+        namespace_id: u32,
+        starting_lba: u64,
+        blocks: u32,
+        bytes_per_block: u32,
+        slot: u32,
+    ) -> Result<(), PipelineError> {
+        if self.path != NativeReadPath::GpuDirectNvmePassthrough {
+            return Err(PipelineError::NvmePassthroughDisabled);
+        }
+        let target = self.admit(slot)?;
+        let namespace = self.stream.namespace(nvme_fd)?;
+        if (namespace_id, bytes_per_block) != (namespace.id, namespace.block_bytes) {
+            return Err(PipelineError::InvalidArgument {
+                what: "a read of another namespace, or of other blocks, than the device has",
+                fix: "use the id and the block size that NvmeNamespace tells for this descriptor",
+            });
+        }
+        let range = LbaRange {
+            lba: starting_lba,
+            blocks: u64::from(blocks),
+        };
+        let bytes = self.fits(u64::from(blocks) * u64::from(bytes_per_block))?;
+        let reading = Reading {
+            tag: slot,
+            bytes,
+            file: None,
+            map: None,
+        };
+        let source = Source::Namespace(nvme::device_number(nvme_fd));
+        // Before the canary, which reads the first block alone.
+        nvme::plan(
+            &namespace,
+            &[range],
+            self.stream.address(target, 1)?.addr() as u64,
+        )?;
+        let ordinary = || canary::read_block(nvme_fd, &namespace, starting_lba);
+        self.prove_command(source, nvme_fd, &namespace, starting_lba, target, ordinary)?;
+        // SAFETY: the caller keeps `nvme_fd` open and does not leak the driver; `admit` saw that neither the device nor
+        // another read has the slot.
+        unsafe { self.submit_command(nvme_fd, &namespace, &[range], target, slot, reading) }
+    }
+
+    /// Takes the reads that are over, and publishes those that landed. Returns what was published now.
+    ///
+    /// A read that failed takes nothing away from others: where something was published, that is the answer, and the
+    /// failure is the next call's.
+    ///
+    /// # Errors
+    /// The oldest failure that was not told yet: a read's, with its slot, place and reason; the file changed while it was
+    /// read by passthrough; the queue refused a publication (which is tried again at the next poll).
+    pub fn poll_completions(&mut self) -> Result<Vec<CompletedIngest>, PipelineError> {
+        let mut completed = Vec::new();
+        let trouble = self.drain(&mut completed);
+        if completed.is_empty() {
+            self.tell(trouble)?;
+        }
+        Ok(completed)
+    }
+
+    /// As [`NvmeGpuIngestDriver::poll_completions`], into memory that is reused; what was in it is gone.
+    ///
+    /// # Errors
+    /// As there; `completed` then still holds what was published.
+    pub fn poll_completions_into(
+        &mut self,
+        completed: &mut Vec<CompletedIngest>,
+    ) -> Result<(), PipelineError> {
+        completed.clear();
+        let trouble = self.drain(completed);
+        self.tell(trouble)
+    }
+
+    /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to tell,
+    /// or nothing is in flight.
+    ///
+    /// # Errors
+    /// Where the ring fails for good.
+    pub fn wait_for_completion(&mut self) -> Result<(), PipelineError> {
+        let landed = self
+            .slots
+            .iter()
+            .any(|slot| matches!(slot, Slot::Landed { .. }));
+        if landed || !self.failures.is_empty() {
+            return Ok(());
+        }
+        self.stream.wait_for_completion()
+    }
+
+    /// The queue.
+    pub fn megakernel_io_queue(&self) -> &MegakernelIoQueue {
+        &self.queue
+    }
+
+    /// The queue, for the device's side of it.
+    pub fn megakernel_io_queue_mut(&mut self) -> &mut MegakernelIoQueue {
+        &mut self.queue
+    }
+
+    /// Bytes in a slot.
+    pub fn slot_bytes(&self) -> usize {
+        self.slot_bytes
+    }
+
+    /// Number of slots.
+    pub fn slot_count(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The path that every read takes.
+    pub fn read_path(&self) -> NativeReadPath {
+        self.path
+    }
+
+    /// The counters as they are now.
+    pub fn telemetry_snapshot(&self) -> NvmeGpuIngestTelemetry {
+        self.telemetry
+    }
+
+    /// Counts anew. Reads in flight count as submitted since, so that the counters add up when they are over.
+    pub fn reset_telemetry(&mut self) {
+        let mut telemetry = NvmeGpuIngestTelemetry::default();
+        for slot in &self.slots {
+            if let Slot::Reading(reading) = slot {
+                // Of 64 slots with less than 4 GiB each no counter overflows.
+                telemetry = telemetry
+                    .with_submitted(self.path, reading.bytes)
+                    .unwrap_or(telemetry);
+            }
+        }
+        self.telemetry = telemetry;
+    }
+
+    /// What the rings did: commands and reads, bytes by route, achieved depth.
+    pub fn stats(&self) -> ReaderStats {
+        self.stream.stats()
+    }
+
+    /// The oldest failure that was not told yet, or else `trouble`.
+    fn tell(&mut self, trouble: Option<PipelineError>) -> Result<(), PipelineError> {
+        self.failures.pop_front().or(trouble).map_or(Ok(()), Err)
+    }
+
+    /// Sorts what is over and publishes what has landed. Returns what goes on being wrong.
+    fn drain(&mut self, completed: &mut Vec<CompletedIngest>) -> Option<PipelineError> {
+        let mut trouble = self.stream.flush_submissions().err();
+        while let Some(finished) = self.stream.next_finished() {
+            if let Owner::Slot(slot) = finished.payload.owner {
+                let result = match finished.error {
+                    None => Ok(finished.bytes),
+                    Some(errno) => Err(finished.payload.error(finished.bytes, errno)),
+                };
+                self.settle(slot, result);
+            }
+        }
+        while let Some(finished) = self.stream.next_nvme() {
+            if let NvmeOwner::Slot(slot) = finished.payload {
+                let result = match finished.error {
+                    None => Ok(finished.bytes),
+                    Some(error) => Err(nvme_error(finished.payload, &finished.op, error)),
+                };
+                self.settle(slot, result);
+            }
+        }
+        for (slot, state) in (0..).zip(&mut self.slots) {
+            let Slot::Landed { tag, bytes } = *state else {
+                continue;
+            };
+            match self.queue.publish_slot(slot, slot, bytes, tag) {
+                Ok(()) => {
+                    *state = Slot::Idle;
+                    self.stream.raise_tail();
+                    completed.push(CompletedIngest {
+                        slot,
+                        byte_count: bytes,
+                        tag,
+                    });
+                }
+                Err(error) => {
+                    trouble.get_or_insert(error);
+                }
+            }
+        }
+        trouble
+    }
+
+    /// Ends the read of a slot: `result` is the number of bytes that landed, or why it failed.
+    fn settle(&mut self, slot: u32, result: Result<u32, PipelineError>) {
+        let Some(state) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
+        let Slot::Reading(reading) = std::mem::replace(state, Slot::Idle) else {
+            return;
+        };
+        let result = result.and_then(|bytes| {
+            if let (Some(file), Some(map)) = (&reading.file, &reading.map) {
+                if !map.is_unchanged(file) {
+                    return Err(file::changed(file, slot));
+                }
+            }
+            // Whole blocks were read: what lies behind the last byte asked for does not count.
+            Ok(bytes.min(reading.bytes))
+        });
+        let counted = match result {
+            Ok(bytes) => {
+                let tag = reading.tag;
+                *state = Slot::Landed { tag, bytes };
+                self.telemetry.with_completed(bytes)
+            }
+            Err(error) => {
+                self.failures.push_back(error);
+                self.telemetry.with_failed()
+            }
+        };
+        match counted {
+            Ok(telemetry) => self.telemetry = telemetry,
+            Err(error) => self.failures.push_back(error),
+        }
+    }
+
+    /// Where a slot begins in the buffer, if a read may be submitted for it.
+    ///
+    /// # Errors
+    /// [`PipelineError::QueueFull`] where it is not there, a read has it, or the device.
+    fn admit(&self, slot: u32) -> Result<usize, PipelineError> {
+        let refused = |fix| Err(PipelineError::QueueFull { queue: "slot", fix });
+        match self.slots.get(slot as usize) {
+            None => return refused("use a slot below slot_count()"),
+            Some(Slot::Idle) => {}
+            Some(_) => return refused("poll until the read of this slot is published"),
+        }
+        if !self.queue.is_recycled(slot) {
+            return refused(
+                "the device owns this slot: wait until it has recycled it, or use another",
+            );
+        }
+        Ok(slot as usize * self.slot_bytes)
+    }
+
+    /// `bytes`, if a slot has room for as many.
+    fn fits(&self, bytes: u64) -> Result<u32, PipelineError> {
+        u32::try_from(bytes)
+            .ok()
+            .filter(|bytes| *bytes as usize <= self.slot_bytes)
+            .ok_or(PipelineError::QueueFull {
+                queue: "slot",
+                fix: "read at most slot_bytes() at once (in whole blocks, past the page cache), or map larger slots",
+            })
+    }
+
+    /// Queues a read by commands, and counts it.
+    ///
+    /// # Safety
+    /// As [`AsyncUringStream::submit_ranges`]; nobody but the driver owns the slot.
+    unsafe fn submit_command(
+        &mut self,
+        fd: i32,
+        namespace: &NvmeNamespace,
+        ranges: &[LbaRange],
+        target: usize,
+        slot: u32,
+        reading: Reading,
+    ) -> Result<(), PipelineError> {
+        let telemetry = self.telemetry.with_submitted(self.path, reading.bytes)?;
+        let owner = NvmeOwner::Slot(slot);
+        // SAFETY: the caller's promises are the same.
+        unsafe {
+            self.stream
+                .submit_ranges(fd, namespace, ranges, target, owner)
+        }?;
+        self.begin(slot, reading, telemetry);
+        Ok(())
+    }
+
+    /// Notes a read that was queued.
+    fn begin(&mut self, slot: u32, reading: Reading, telemetry: NvmeGpuIngestTelemetry) {
+        if let Some(state) = self.slots.get_mut(slot as usize) {
+            *state = Slot::Reading(reading);
+            self.telemetry = telemetry;
+        }
+    }
+
+    /// Sees once for each source that commands bring bytes to this buffer: the block at `lba`, of which `ordinary` reads
+    /// the first bytes in another way.
+    fn prove_command(
+        &mut self,
+        source: Source,
+        fd: i32,
+        namespace: &NvmeNamespace,
+        lba: u64,
+        target: usize,
+        ordinary: impl FnMut() -> Result<Vec<u8>, PipelineError>,
+    ) -> Result<(), PipelineError> {
+        let block = namespace.block_bytes as usize;
+        let address = self.stream.address(target, block)?;
+        // SAFETY: the address is of a block in the slot, which is the driver's alone (`admit`).
+        let transfer = || unsafe { canary::read_by_command(fd, namespace, lba, address) };
+        let what = format!("NVMe passthrough from {}", namespace.name);
+        self.prove(source, &what, target, block, ordinary, transfer)
+    }
+
+    /// Runs the canary of a source where it has not run yet, and tells how it ended.
+    fn prove(
+        &mut self,
+        source: Source,
+        what: &str,
+        target: usize,
+        len: usize,
+        ordinary: impl FnMut() -> Result<Vec<u8>, PipelineError>,
+        transfer: impl FnMut() -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
+        if let Some(outcome) = self.canaries.get(&source) {
+            return outcome.clone();
+        }
+        let address = self.stream.address(target, len)?;
+        let into = if self.stream.memory().1 {
+            "peer"
+        } else {
+            "host"
+        };
+        let what = format!("{what} into {into} memory");
+        // SAFETY: `address` checked that `len` bytes, as many as `ordinary` returns at most, lie in the buffer, whose
+        // memory is readable and writable; the slot is the driver's alone (`admit`).
+        let outcome = match unsafe { canary::watch(&what, address, ordinary, transfer) }? {
+            Canary::Sings => Ok(()),
+            Canary::Silent(seen) => Err(seen),
+        };
+        self.canaries.insert(source, outcome.clone());
+        outcome
+    }
+}

@@ -1,0 +1,111 @@
+//! Whether NVMe passthrough is to be had on this machine, and what is missing.
+
+use crate::nvme::{self, NvmeNamespace};
+use crate::peer::PeerDevice;
+use gristmill_protocol::PipelineError;
+use std::fmt::Write as _;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+/// What the nvidia-fs driver says of itself, where it is loaded.
+const NVIDIA_FS_STATS: &str = "/proc/driver/nvidia-fs/stats";
+
+/// The answer of [`GpuDirectCapability::probe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GpuDirectCapability {
+    /// At least one namespace can be read by passthrough.
+    Available {
+        /// What was found, a line each: namespaces with their geometry, devices with peer memory, nvidia-fs.
+        stats: String,
+    },
+    /// None can.
+    Unavailable {
+        /// Why, and what would change it.
+        reason: String,
+    },
+    /// io_uring is switched off, or this kernel's has no passthrough (Linux 5.19).
+    FeatureDisabled,
+}
+
+impl GpuDirectCapability {
+    /// Asks the kernel for a ring that takes commands, and each NVMe generic character device for its geometry. Reads
+    /// nothing from any disk.
+    pub fn probe() -> Self {
+        let supported = nvme::build_ring(1).is_ok_and(|(ring, _)| nvme::is_supported(&ring));
+        if !supported {
+            return GpuDirectCapability::FeatureDisabled;
+        }
+        let (mut stats, mut missing) = (String::new(), String::new());
+        for path in NvmeNamespace::devices() {
+            match namespace(&path) {
+                Ok(namespace) => {
+                    let _ = writeln!(
+                        stats,
+                        "{}: namespace {}, {} blocks of {} bytes, {} bytes a command",
+                        path.display(),
+                        namespace.id,
+                        namespace.blocks,
+                        namespace.block_bytes,
+                        namespace.max_transfer_bytes
+                    );
+                }
+                Err(why) => {
+                    let _ = write!(missing, "{}: {why}; ", path.display());
+                }
+            }
+        }
+        if stats.is_empty() {
+            let reason = if missing.is_empty() {
+                "there is no NVMe generic character device (/dev/ng*); attach an NVMe disk, on Linux 5.13 or later"
+                    .to_owned()
+            } else {
+                missing.trim_end_matches("; ").to_owned()
+            };
+            return GpuDirectCapability::Unavailable { reason };
+        }
+        let peers = PeerDevice::list();
+        for peer in &peers {
+            let _ = writeln!(
+                stats,
+                "{}: {} of {} bytes of peer memory available",
+                peer.address, peer.available_bytes, peer.bytes
+            );
+        }
+        if peers.is_empty() {
+            stats.push_str("no device publishes peer memory (p2pmem): reads go to host memory\n");
+        }
+        if let Ok(text) = std::fs::read_to_string(NVIDIA_FS_STATS) {
+            let _ = writeln!(
+                stats,
+                "nvidia-fs: {}",
+                text.lines().next().unwrap_or_default()
+            );
+        }
+        GpuDirectCapability::Available { stats }
+    }
+
+    /// Whether at least one namespace can be read by passthrough.
+    pub fn is_available(&self) -> bool {
+        matches!(self, GpuDirectCapability::Available { .. })
+    }
+}
+
+fn namespace(path: &Path) -> Result<NvmeNamespace, String> {
+    let file = std::fs::File::open(path)
+        .map_err(|error| format!("{error}; run as a user who may read it"))?;
+    NvmeNamespace::of(file.as_raw_fd()).map_err(|error| error.to_string())
+}
+
+/// What a driver that needs passthrough says where there is none.
+///
+/// # Errors
+/// That.
+pub(crate) fn require() -> Result<(), PipelineError> {
+    match GpuDirectCapability::probe() {
+        GpuDirectCapability::Available { .. } => Ok(()),
+        GpuDirectCapability::Unavailable { reason } => Err(PipelineError::Backend(format!(
+            "NVMe passthrough is not to be had: {reason}; or use registered mapped reads"
+        ))),
+        GpuDirectCapability::FeatureDisabled => Err(PipelineError::NvmePassthroughDisabled),
+    }
+}

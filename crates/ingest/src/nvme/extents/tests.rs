@@ -1,0 +1,141 @@
+use super::*;
+use proptest::prelude::*;
+use std::path::PathBuf;
+
+fn map(offset: u64, bytes: u64, extents: &[(u64, u64, u64, u32)]) -> FileMap {
+    let identity = Identity {
+        device: 0,
+        inode: 0,
+        size: 1 << 40,
+        modified: (0, 0),
+        changed: (0, 0),
+    };
+    let extents = extents
+        .iter()
+        .map(|&(logical, physical, bytes, flags)| FileExtent {
+            logical,
+            physical,
+            bytes,
+            flags,
+        })
+        .collect();
+    FileMap {
+        identity,
+        offset,
+        bytes,
+        extents,
+    }
+}
+
+#[test]
+fn every_extent_that_the_disk_alone_does_not_tell_is_refused() {
+    assert!(map(0, 4096, &[(0, 0, 4096, EXTENT_LAST | EXTENT_MERGED)])
+        .check()
+        .is_ok());
+    for bit in 0..32 {
+        let flag = 1 << bit;
+        if flag & (EXTENT_LAST | EXTENT_MERGED) == 0 {
+            assert!(
+                map(0, 4096, &[(0, 0, 4096, flag)]).check().is_err(),
+                "{flag:#x}"
+            );
+        }
+    }
+}
+
+#[test]
+fn holes_are_refused_wherever_they_are() {
+    let hole = |extents: &[(u64, u64, u64, u32)]| {
+        map(4096, 8192, extents)
+            .check()
+            .map_err(|error| error.to_string())
+    };
+    assert!(hole(&[(0, 0, 12_288, 0)]).is_ok());
+    assert!(hole(&[(4096, 0, 4096, 0), (8192, 99, 4096, 0)]).is_ok());
+    for (extents, at) in [
+        (&[][..], 4096),
+        (&[(8192, 0, 4096, 0)], 4096),
+        (&[(4096, 0, 4096, 0)], 8192),
+        (&[(4096, 0, 2048, 0), (8192, 0, 4096, 0)], 6144),
+    ] {
+        let error = hole(extents).unwrap_err();
+        assert!(error.contains(&format!("hole at offset {at}")), "{error}");
+    }
+}
+
+#[test]
+fn a_part_that_does_not_begin_with_a_block_is_refused() {
+    let one = [(0, 8192, 65_536, 0)];
+    assert!(map(512, 512, &one).lba_ranges(0, 512).is_ok());
+    assert!(map(512, 512, &one).lba_ranges(0, 4096).is_err());
+    assert!(map(100, 512, &one).lba_ranges(0, 512).is_err());
+    assert!(map(0, 512, &one).lba_ranges(256, 512).is_err());
+    // Extents that meet within a block, as those of a smaller file system block would.
+    let two = [(0, 8192, 1024, 0), (1024, 65_536, 4096, 0)];
+    assert!(map(0, 4096, &two).lba_ranges(0, 4096).is_err());
+    assert!(map(0, 4096, &two).lba_ranges(0, 512).is_ok());
+}
+
+proptest! {
+    /// A disk is a function from a byte's place to a byte; so is a file, through its extents.
+    #[test]
+    fn the_blocks_hold_the_files_bytes(
+        lens in prop::collection::vec((1u64..20, 0u64..1000), 1..8),
+        start in 0u64..100,
+        wide in any::<bool>(),
+        (first, bytes) in (0u64..10, 1u64..40_000),
+    ) {
+        let block = if wide { 4096 } else { 512 };
+        let mut extents = Vec::new();
+        let mut logical = 0;
+        for (blocks, place) in lens {
+            extents.push((logical, place * 4096, blocks * 4096, 0));
+            logical += blocks * 4096;
+        }
+        let offset = (first * 4096).min(logical - 4096);
+        let bytes = bytes.min(logical - offset);
+        let map = map(offset, bytes, &extents);
+        prop_assert!(map.check().is_ok());
+        let ranges = map.lba_ranges(start * 4096, block).unwrap();
+        let block = u64::from(block);
+        let places: Vec<u64> = ranges
+            .iter()
+            .flat_map(|range| range.lba * block..(range.lba + range.blocks) * block)
+            .collect();
+        prop_assert_eq!(places.len() as u64, bytes.next_multiple_of(block));
+        for (at, place) in (offset..offset + bytes).zip(&places) {
+            let of = extents.iter().find(|of| (of.0..of.0 + of.2).contains(&at)).unwrap();
+            prop_assert_eq!(*place, start * 4096 + of.1 + (at - of.0));
+        }
+    }
+}
+
+#[test]
+fn a_partition_is_found_on_its_disk_and_other_disks_are_refused() {
+    let root: PathBuf =
+        std::env::temp_dir().join(format!("gristmill-place-{}", std::process::id()));
+    let disk = root.join("devices/pci/nvme2/nvme2n1");
+    std::fs::create_dir_all(disk.join("nvme2n1p3")).unwrap();
+    std::fs::create_dir_all(root.join("devices/virtual/loop0")).unwrap();
+    std::fs::create_dir_all(root.join("dev/block")).unwrap();
+    std::fs::write(disk.join("nvme2n1p3/start"), "2048\n").unwrap();
+    for (number, target) in [
+        ("259:0", "pci/nvme2/nvme2n1"),
+        ("259:3", "pci/nvme2/nvme2n1/nvme2n1p3"),
+        ("7:0", "virtual/loop0"),
+    ] {
+        let link = root.join("dev/block").join(number);
+        std::os::unix::fs::symlink(root.join("devices").join(target), link).unwrap();
+    }
+    let place = |major, minor| DiskPlace::from_sysfs(&root, libc::makedev(major, minor));
+    let (whole, partition) = (place(259, 0).unwrap(), place(259, 3).unwrap());
+    let (looped, missing) = (place(7, 0), place(0, 42));
+    std::fs::remove_dir_all(&root).unwrap();
+    assert_eq!((&*whole.generic, whole.start), ("ng2n1", 0));
+    assert_eq!(
+        (&*partition.generic, partition.start),
+        ("ng2n1", 2048 * 512)
+    );
+    assert!(looped.unwrap_err().to_string().contains("loop0"));
+    assert!(missing.is_err());
+}

@@ -1,0 +1,29 @@
+//! Reads of NVMe namespaces past the block layer: NVMe Read commands through `IORING_OP_URING_CMD`.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `command` | the 72 bytes of a Read command; nothing else can be encoded |
+//! | `status` | what a device answers, in words |
+//! | `namespace` | block size, capacity and limits of a namespace, from its character device |
+//! | `extents` | where the bytes of a file lie, and when that may not be used |
+//! | `op` | a read as the commands that a ring takes |
+//!
+//! # Why geometry is never taken on trust
+//!
+//! The kernel checks a passthrough command's namespace and that it fits its queue, but not that the number of blocks
+//! agrees with the length of the memory: a device would go on past the memory's end. So every command is made or checked
+//! against the namespace's own block size before it is submitted.
+
+mod command;
+mod extents;
+mod namespace;
+mod op;
+mod status;
+
+pub use command::{encode_nvme_read_sqe, NvmeRead, NVME_COMMAND_BYTES, NVME_MAX_BLOCKS};
+pub use extents::{DiskPlace, FileExtent, FileMap, LbaRange};
+pub use namespace::NvmeNamespace;
+pub use status::NvmeStatus;
+
+pub(crate) use namespace::device_number;
+pub(crate) use op::{build_ring, is_supported, plan, NvmeOp};

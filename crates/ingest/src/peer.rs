@@ -1,0 +1,278 @@
+//! Memory of a PCI device that other devices can write to: what the kernel hands out through sysfs (`p2pmem/allocate`).
+//!
+//! It is backed by p2pdma pages, which is what a read into it needs; the same bytes mapped from the device's
+//! `resourceN` file are not, and every read into those fails with EFAULT.
+
+use crate::mapped::GpuMappedBuffer;
+use gristmill_protocol::PipelineError;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A device that publishes peer memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerDevice {
+    /// Its address on the bus, as in `0000:03:00.0`.
+    pub address: String,
+    /// Bytes of peer memory that it has.
+    pub bytes: u64,
+    /// Bytes that are not allocated.
+    pub available_bytes: u64,
+}
+
+impl PeerDevice {
+    /// The devices of this machine that publish peer memory, by address.
+    pub fn list() -> Vec<PeerDevice> {
+        let Ok(entries) = std::fs::read_dir("/sys/bus/pci/devices") else {
+            return Vec::new();
+        };
+        let mut devices: Vec<PeerDevice> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let directory = entry.path().join("p2pmem");
+                let number = |file: &str| -> Option<u64> {
+                    let text = std::fs::read_to_string(directory.join(file)).ok()?;
+                    text.trim().parse().ok()
+                };
+                Some(PeerDevice {
+                    address: entry.file_name().into_string().ok()?,
+                    bytes: number("size")?,
+                    available_bytes: number("available")?,
+                })
+            })
+            .collect();
+        devices.sort_by(|a, b| a.address.cmp(&b.address));
+        devices
+    }
+}
+
+/// A mapping of peer memory, unmapped when nobody has it any more.
+struct Mapping {
+    base: *mut u8,
+    bytes: usize,
+}
+
+// SAFETY: the address is of a mapping that belongs to the process, not to a thread; the bytes are touched by volatile
+// accesses of whole bytes alone, or by devices.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` made and nobody else unmaps; buffers over
+        // it hold it, so there is none any more.
+        unsafe { libc::munmap(self.base.cast(), self.bytes) };
+    }
+}
+
+/// Peer memory of a PCI device, allocated and mapped here.
+pub struct PeerMemory {
+    mapping: Arc<Mapping>,
+    device: String,
+}
+
+impl PeerMemory {
+    /// Allocates `bytes` of the device at `address` (see [`PeerDevice::list`]); a multiple of the page size.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] for no bytes or parts of a page, [`PipelineError::Backend`] where the device
+    /// has no peer memory or not enough, or this user may not have it.
+    pub fn allocate(address: &str, bytes: usize) -> Result<Self, PipelineError> {
+        if bytes == 0 || !bytes.is_multiple_of(4096) {
+            return Err(PipelineError::InvalidArgument {
+                what: "a size of peer memory that is not in whole pages",
+                fix: "allocate a multiple of 4096 bytes",
+            });
+        }
+        let named = !address.is_empty() && !address.contains('/') && !address.starts_with('.');
+        let path = Path::new("/sys/bus/pci/devices")
+            .join(address)
+            .join("p2pmem/allocate");
+        let refused = |error: std::io::Error| {
+            PipelineError::Backend(format!(
+                "{bytes} bytes of peer memory of the device {address:?} cannot be had: {error}; name a device with that \
+                 much available (PeerDevice::list), run as root, and use Linux 6.2 or later with CONFIG_PCI_P2PDMA"
+            ))
+        };
+        if !named {
+            return Err(refused(std::io::ErrorKind::InvalidInput.into()));
+        }
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(refused)?;
+        let (access, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
+        // SAFETY: a new mapping, wherever the kernel puts it, of a file that is open; nothing that exists is touched.
+        let base =
+            unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, fd, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(refused(std::io::Error::last_os_error()));
+        }
+        Ok(PeerMemory {
+            mapping: Arc::new(Mapping {
+                base: base.cast(),
+                bytes,
+            }),
+            device: address.to_owned(),
+        })
+    }
+
+    /// The device's address on the bus.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.mapping.bytes
+    }
+
+    /// Never: no bytes cannot be allocated.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of it as a buffer for reads.
+    ///
+    /// # Errors
+    /// [`PipelineError::QueueFull`] where an earlier buffer still exists, which can only be one that was leaked.
+    pub fn buffer(&mut self) -> Result<GpuMappedBuffer<'_>, PipelineError> {
+        if Arc::strong_count(&self.mapping) > 1 {
+            return Err(PipelineError::QueueFull {
+                queue: "peer memory",
+                fix: "drop the buffer that has it first, or allocate more",
+            });
+        }
+        let mapping = Arc::clone(&self.mapping);
+        let (base, bytes) = (mapping.base, mapping.bytes);
+        // SAFETY: the mapping is readable and writable, `bytes` long, and exists for as long as the `Arc` that the
+        // buffer holds; `read` and `write`, the only other way to the bytes, make no references to them.
+        Ok(unsafe { GpuMappedBuffer::from_peer_mapping(mapping, base, bytes) })
+    }
+
+    /// Copies the bytes from `offset` on into `bytes`, over the bus.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] where they do not lie inside.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<(), PipelineError> {
+        self.check(offset, bytes.len())?;
+        // SAFETY: the range lies inside the mapping, which is readable.
+        unsafe { read_bytes(self.mapping.base.wrapping_add(offset), bytes) };
+        Ok(())
+    }
+
+    /// Copies `bytes` to `offset`, over the bus.
+    ///
+    /// # Errors
+    /// As [`PeerMemory::read`].
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), PipelineError> {
+        self.check(offset, bytes.len())?;
+        // SAFETY: the range lies inside the mapping, which is writable.
+        unsafe { write_bytes(self.mapping.base.wrapping_add(offset), bytes) };
+        Ok(())
+    }
+
+    fn check(&self, offset: usize, len: usize) -> Result<(), PipelineError> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.len() => Ok(()),
+            _ => Err(PipelineError::InvalidArgument {
+                what: "a range outside of the peer memory",
+                fix: "stay below PeerMemory::len",
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for PeerMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PeerMemory({} bytes of {})", self.len(), self.device)
+    }
+}
+
+/// Reads bytes that a device may have written.
+///
+/// # Safety
+/// `from` must be valid for reads of as many bytes.
+pub(crate) unsafe fn read_bytes(from: *const u8, bytes: &mut [u8]) {
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        // SAFETY: the caller's promise; volatile, as a device may change the byte.
+        *byte = unsafe { from.wrapping_add(index).read_volatile() };
+    }
+}
+
+/// Writes bytes for a device to see or to overwrite.
+///
+/// # Safety
+/// `to` must be valid for writes of as many bytes.
+pub(crate) unsafe fn write_bytes(to: *mut u8, bytes: &[u8]) {
+    for (index, byte) in bytes.iter().enumerate() {
+        // SAFETY: the caller's promise; volatile, as a device looks at the byte.
+        unsafe { to.wrapping_add(index).write_volatile(*byte) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_no_device_has_is_refused_with_what_to_do() {
+        for address in ["ffff:ff:1f.7", "", "..", "../../../tmp", "/etc"] {
+            let error = PeerMemory::allocate(address, 4096).unwrap_err().to_string();
+            assert!(error.contains("CONFIG_PCI_P2PDMA"), "{error}");
+        }
+        for bytes in [0, 1, 4095] {
+            let error = PeerMemory::allocate("ffff:ff:1f.7", bytes).unwrap_err();
+            assert!(matches!(error, PipelineError::InvalidArgument { .. }));
+        }
+    }
+
+    /// A mapping of ordinary memory in the place of a device's.
+    fn memory() -> PeerMemory {
+        let (access, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
+        // SAFETY: a new mapping, wherever the kernel puts it.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), 8192, access, flags, -1, 0) };
+        assert_ne!(base, libc::MAP_FAILED);
+        PeerMemory {
+            mapping: Arc::new(Mapping {
+                base: base.cast(),
+                bytes: 8192,
+            }),
+            device: "test".into(),
+        }
+    }
+
+    #[test]
+    fn a_leaked_buffer_keeps_the_memory_mapped_and_to_itself() {
+        let mut memory = memory();
+        drop(memory.buffer().unwrap());
+        let part = memory.buffer().unwrap().sub_region(4096, 4096).unwrap();
+        assert!(part.is_peer() && part.len() == 4096);
+        let address = part.target(0, 4096).unwrap();
+        std::mem::forget(part);
+        assert!(memory.buffer().is_err());
+        memory.write(4096, &[7; 4096]).unwrap();
+        drop(memory);
+        let mut byte = [0];
+        // SAFETY: what is tested: the leaked buffer keeps these bytes mapped.
+        unsafe { read_bytes(address, &mut byte) };
+        assert_eq!(byte, [7]);
+    }
+
+    #[test]
+    fn copies_stay_inside() {
+        let mut memory = memory();
+        memory.write(8000, &[1; 192]).unwrap();
+        let mut bytes = [9; 193];
+        assert!(memory.read(8000, &mut bytes).is_err());
+        assert!(memory.read(usize::MAX, &mut bytes).is_err());
+        assert!(memory.write(8192, &[1]).is_err());
+        memory.read(7999, &mut bytes).unwrap();
+        assert!(bytes[0] == 0 && bytes[1..] == [1; 192]);
+    }
+}
