@@ -3,7 +3,7 @@
 //! | serial | what it is |
 //! |---|---|
 //! | `peer` | no disk, only 64 MiB of memory on the PCI bus (its controller memory buffer) |
-//! | `data` | namespaces 1 (blocks of 512 bytes) and 2 (4096 bytes): 32 MiB, word `i` is [`word`]`(0, i)` |
+//! | `data` | namespaces 1 (blocks of 512 bytes) and 2 (4096 bytes): 32 MiB, word `i` is [`word`]`(0, i)`; namespace 3 has blocks with metadata |
 //! | `files` | namespace 1: a partition with an ext4 file system, which has [`FILES`] |
 
 use std::fs::{self, File};

@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 pub struct Memory {
     base: *mut u64,
     bytes: usize,
+    peer: bool,
     /// For messages.
     name: &'static str,
 }
@@ -64,8 +65,14 @@ impl Memory {
         Memory {
             base: base.cast(),
             bytes,
+            peer: fd >= 0,
             name,
         }
+    }
+
+    /// Whether it is on the PCI bus.
+    pub fn is_peer(&self) -> bool {
+        self.peer
     }
 
     /// Its length in bytes.
@@ -108,18 +115,44 @@ impl Memory {
     }
 
     /// Checks that `bytes` bytes at `offset` are those at `position` of the disk `data` (tag 0) or of a file (its number);
-    /// all are multiples of 8.
+    /// `offset` and `position` are multiples of 8.
     ///
     /// # Panics
     /// With the first word that differs.
     pub fn assert_words(&self, offset: usize, bytes: usize, tag: u64, position: u64) {
-        for (index, found) in (position / 8..).zip(self.words(offset, bytes)) {
-            let expected = word(tag, index);
+        let expected = (position / 8..).map(|index| word(tag, index));
+        self.assert_are(
+            offset,
+            bytes,
+            expected,
+            &format!("byte {position} of {tag}"),
+        );
+    }
+
+    /// Checks that `bytes` bytes at `offset` are zeros; `offset` is a multiple of 8.
+    ///
+    /// # Panics
+    /// With the first word that differs.
+    pub fn assert_zeros(&self, offset: usize, bytes: usize) {
+        self.assert_are(offset, bytes, std::iter::repeat(0), "zeros");
+    }
+
+    fn assert_are(
+        &self,
+        offset: usize,
+        bytes: usize,
+        expected: impl Iterator<Item = u64>,
+        what: &str,
+    ) {
+        // Of the last word only the bytes that are asked for, which come first.
+        let found = self.words(offset, bytes.next_multiple_of(8));
+        for ((at, found), expected) in (0..bytes).step_by(8).zip(found).zip(expected) {
+            let beyond = 8 - (bytes - at).min(8);
+            let mask = u64::MAX >> (8 * beyond);
             assert!(
-                found == expected,
-                "{}: {found:#018x} at byte {} of {tag}, expected {expected:#018x}",
+                found & mask == expected & mask,
+                "{}: {found:#018x} at byte {at} from {what} on, expected {expected:#018x}",
                 self.name,
-                index * 8,
             );
         }
     }

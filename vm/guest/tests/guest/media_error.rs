@@ -6,8 +6,9 @@ use gristmill_vm_guest::memory::Memory;
 use gristmill_vm_guest::passthrough::{Passthrough, UNRECOVERED_READ_ERROR};
 
 /// As `vm/test` gives it to `vm/run`.
-const SHAPE: &str = "--media-error=1000";
-const SECTOR: u64 = 1000;
+pub const SHAPE: &str = "--media-error=1000";
+/// The sector that cannot be read.
+pub const SECTOR: u64 = 1000;
 
 #[test]
 fn only_the_read_that_touches_the_sector_fails() {
