@@ -13,16 +13,17 @@
 //! - a short read goes back to `pending` with what it lacks, until it is complete or a read returns 0;
 //! - a table that is dropped cancels what the kernel has and waits for it.
 
+mod op;
+
 use crate::setup::{self, Entered, SetupFlags};
 use gristmill_protocol::PipelineError;
-use io_uring::squeue::{self, EntryMarker as _, Flags};
-use io_uring::{cqueue, opcode, types, IoUring};
+use io_uring::squeue::EntryMarker as _;
+use io_uring::{cqueue, opcode, IoUring};
 use std::collections::VecDeque;
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-/// The file offset of a stream (a pipe, a terminal): a read goes on where the last one ended.
-pub const NO_OFFSET: u64 = u64::MAX;
+pub use op::NO_OFFSET;
+pub(crate) use op::{Operation, ReadOp, Verdict};
 
 /// `user_data` of entries that cancel others; no read has it.
 const CANCEL: u64 = u64::MAX;
@@ -30,8 +31,6 @@ const CANCEL: u64 = u64::MAX;
 const MAX_STALLS: u32 = 200;
 /// Pause between two attempts to hand over entries that the kernel has no room for.
 const STALL_PAUSE: Duration = Duration::from_millis(10);
-/// Times in a row that one read may answer EAGAIN or EINTR before that is its error.
-const MAX_RETRIES: u32 = 10_000;
 /// Time after which a dropped queue asks again for the end of what is still in flight.
 const CANCEL_AGAIN: Duration = Duration::from_millis(100);
 
@@ -41,57 +40,6 @@ pub(crate) fn full() -> PipelineError {
         queue: "reads in flight",
         fix: "take landed reads with poll() first, or ask for a greater depth",
     }
-}
-
-/// A read, as the entries that a ring takes.
-pub(crate) trait Operation {
-    /// The submission entries of its ring.
-    type Submission: squeue::EntryMarker;
-    /// The completion entries of its ring.
-    type Completion: cqueue::EntryMarker;
-
-    /// The entry that asks for what lies behind the first `done` bytes; or, if `polling`, for word that it can be had.
-    fn entry(&self, done: u32, polling: bool) -> Self::Submission;
-
-    /// What a completion says about a read of which `done` bytes had landed before.
-    fn judge(&mut self, done: u32, result: i32) -> Verdict;
-
-    /// Whether it goes into a registered buffer.
-    fn is_fixed(&self) -> bool;
-}
-
-/// What a completion says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// So many more bytes have landed; `whole` if there is nothing left to ask for.
-    Landed { bytes: u32, whole: bool },
-    /// The file ends here.
-    End,
-    /// The read is to be asked for once more, which is no retry.
-    Again,
-    /// An errno that passes: asked for again, after a poll if `polling`.
-    Passing { errno: i32, polling: bool },
-    /// It has failed.
-    Failed(i32),
-}
-
-/// One read of a file, as the kernel is asked for it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ReadOp {
-    /// A file descriptor, or an index in the ring's file table if `fixed_file`.
-    pub(crate) fd: RawFd,
-    pub(crate) fixed_file: bool,
-    pub(crate) address: *mut u8,
-    pub(crate) len: u32,
-    /// [`NO_OFFSET`] for a stream.
-    pub(crate) offset: u64,
-    /// Index in the ring's buffer table of the registered buffer that holds the target.
-    pub(crate) fixed_buffer: Option<u16>,
-    /// Whether fewer bytes than asked for are the answer, rather than to be continued: what a stream has is wanted now.
-    pub(crate) take_short: bool,
-    /// Whether to ask first for what can be had without waiting: a file system that cannot do so refuses, with
-    /// EOPNOTSUPP.
-    pub(crate) probing: bool,
 }
 
 /// A read that is over.
@@ -116,68 +64,6 @@ struct Flight<P, O> {
     /// The next or current entry is a poll for readability, after an EAGAIN; the read follows it.
     polling: bool,
     in_kernel: bool,
-}
-
-impl Operation for ReadOp {
-    type Submission = squeue::Entry;
-    type Completion = cqueue::Entry;
-
-    fn entry(&self, done: u32, polling: bool) -> squeue::Entry {
-        let fd = types::Fd(self.fd);
-        let entry = if polling {
-            opcode::PollAdd::new(fd, u32::from(libc::POLLIN.unsigned_abs())).build()
-        } else {
-            let address = self.address.wrapping_add(done as usize);
-            let len = self.len.saturating_sub(done);
-            let offset = match self.offset {
-                NO_OFFSET => NO_OFFSET,
-                offset => offset.saturating_add(u64::from(done)),
-            };
-            let flags = if self.probing { libc::RWF_NOWAIT } else { 0 };
-            match self.fixed_buffer {
-                Some(index) => opcode::ReadFixed::new(fd, address, len, index)
-                    .offset(offset)
-                    .rw_flags(flags)
-                    .build(),
-                None => opcode::Read::new(fd, address, len)
-                    .offset(offset)
-                    .rw_flags(flags)
-                    .build(),
-            }
-        };
-        if self.fixed_file {
-            entry.flags(Flags::FIXED_FILE)
-        } else {
-            entry
-        }
-    }
-
-    fn judge(&mut self, done: u32, result: i32) -> Verdict {
-        let was_probe = std::mem::replace(&mut self.probing, false);
-        match u32::try_from(result) {
-            Ok(0) => Verdict::End,
-            Ok(bytes) => {
-                let left = self.len.saturating_sub(done);
-                Verdict::Landed {
-                    bytes: bytes.min(left),
-                    whole: bytes >= left || self.take_short,
-                }
-            }
-            // The file system can read without waiting, and would have to wait for these bytes.
-            Err(_) if was_probe && result == -libc::EAGAIN => Verdict::Again,
-            Err(_) => match result.wrapping_neg() {
-                errno @ (libc::EINTR | libc::EAGAIN) => Verdict::Passing {
-                    errno,
-                    polling: errno == libc::EAGAIN,
-                },
-                errno => Verdict::Failed(errno),
-            },
-        }
-    }
-
-    fn is_fixed(&self) -> bool {
-        self.fixed_buffer.is_some()
-    }
 }
 
 /// What a queue did so far.
@@ -514,7 +400,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
             }
             Verdict::Passing { errno, polling } => {
                 flight.retries += 1;
-                if flight.retries > MAX_RETRIES {
+                if flight.retries > O::MAX_RETRIES {
                     self.finish(index, false, Some(errno));
                 } else {
                     flight.polling = polling;

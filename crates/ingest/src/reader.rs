@@ -4,7 +4,7 @@
 //! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`Landed`]; there is no
 //! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it.
 //!
-//! Two engines serve the interface ([`ReadPath`] names them): `uring` hands reads to the kernel in batches, and
+//! Two engines serve the interface ([`NativeReadPath`] names them): `uring` hands reads to the kernel in batches, and
 //! `positioned` does them one after the other on the calling thread, where io_uring is not to be had and for files that
 //! it reads wrongly (`manner`). Which one it is, and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`],
 //! [`ChunkReader::stats`].
@@ -15,6 +15,7 @@ mod uring;
 
 use crate::queue::QueueCounters;
 pub use crate::queue::NO_OFFSET;
+use crate::telemetry::NativeReadPath;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
 use std::marker::PhantomData;
@@ -23,27 +24,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How bytes come from a file to a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ReadPath {
-    /// io_uring reads into mapped chunks, which are registered with the kernel when that is asked for.
-    RegisteredMappedRead,
-    /// `pread` and `read` on the calling thread.
-    PositionedRead,
-}
-
-impl ReadPath {
-    /// The path's name, as reports print it.
-    pub fn name(self) -> &'static str {
-        match self {
-            ReadPath::RegisteredMappedRead => "RegisteredMappedRead",
-            ReadPath::PositionedRead => "PositionedRead",
-        }
-    }
-}
-
-/// Which [`ReadPath`] a reader shall take.
+/// Which [`NativeReadPath`] a reader shall take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ReadPathChoice {
     /// io_uring, or positioned reads where it is refused.
@@ -197,7 +178,7 @@ trait Engine {
 /// It stays on the thread that made it: a ring belongs to one thread.
 pub struct ChunkReader {
     engine: Box<dyn Engine>,
-    path: ReadPath,
+    path: NativeReadPath,
     why: Option<String>,
     /// Neither `Send` nor `Sync`.
     thread: PhantomData<*const ()>,
@@ -218,7 +199,7 @@ impl ChunkReader {
         }
         let positioned = |why| ChunkReader {
             engine: Box::new(positioned::PositionedEngine::new(config.depth)),
-            path: ReadPath::PositionedRead,
+            path: NativeReadPath::PositionedRead,
             why,
             thread: PhantomData,
         };
@@ -228,7 +209,7 @@ impl ChunkReader {
         match uring::UringEngine::new(config.depth) {
             Ok(engine) => Ok(ChunkReader {
                 engine: Box::new(engine),
-                path: ReadPath::RegisteredMappedRead,
+                path: NativeReadPath::RegisteredMappedRead,
                 why: None,
                 thread: PhantomData,
             }),
@@ -338,7 +319,7 @@ impl ChunkReader {
     }
 
     /// The path taken.
-    pub fn path(&self) -> ReadPath {
+    pub fn path(&self) -> NativeReadPath {
         self.path
     }
 

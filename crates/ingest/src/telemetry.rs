@@ -12,7 +12,7 @@ pub enum NativeReadPath {
     GpuDirectNvmePassthrough,
     /// `IORING_OP_READ` with O_DIRECT into peer memory, which cannot be registered.
     PeerRead,
-    /// `pread`, where io_uring is not to be had. No driver takes it; readers do.
+    /// `pread` and `read` on the calling thread, where io_uring is not to be had. No driver takes it; readers do.
     PositionedRead,
 }
 

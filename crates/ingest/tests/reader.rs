@@ -3,9 +3,8 @@
 mod common;
 
 use common::{in_child, noise, pipe, Scratch};
-use gristmill_ingest::reader::{
-    ChunkReader, Landed, ReadPath, ReadPathChoice, ReaderConfig, NO_OFFSET,
-};
+use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::NativeReadPath;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory};
 use std::io::Write;
@@ -29,7 +28,7 @@ fn readers(depth: u32) -> Vec<ChunkReader> {
 fn uring(depth: u32) -> Option<ChunkReader> {
     readers(depth)
         .pop()
-        .filter(|reader| reader.path() == ReadPath::RegisteredMappedRead)
+        .filter(|reader| reader.path() == NativeReadPath::RegisteredMappedRead)
 }
 
 fn chunks(count: u32, bytes: usize) -> Vec<ChunkBuf> {
@@ -458,7 +457,7 @@ fn where_io_uring_is_refused(test: &str, errno: i32, hint: &str) {
     let file = scratch.file("f", b"bytes");
     common::refuse_io_uring(errno);
     let mut reader = ChunkReader::new(ReaderConfig::default()).unwrap();
-    assert_eq!(reader.path(), ReadPath::PositionedRead);
+    assert_eq!(reader.path(), NativeReadPath::PositionedRead);
     let why = reader.why().unwrap();
     assert!(
         why.contains("io_uring_setup") && why.contains(hint),

@@ -129,6 +129,8 @@ impl NvmeOp {
 impl Operation for NvmeOp {
     type Submission = squeue::Entry128;
     type Completion = cqueue::Entry32;
+    /// EINTR says that the kernel gave a command up, after half a minute or as its controller was reset.
+    const MAX_RETRIES: u32 = 8;
 
     fn entry(&self, _done: u32, _polling: bool) -> squeue::Entry128 {
         let mut inline = [0; 80];
