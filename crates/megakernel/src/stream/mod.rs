@@ -6,7 +6,9 @@
 mod crc32c;
 mod histogram;
 mod lines;
+mod runs;
 mod scan;
+pub(crate) mod table;
 
 pub use scan::{ScanMode, ScanSet, DFA_PATTERN_BYTES, MAX_PATTERNS};
 

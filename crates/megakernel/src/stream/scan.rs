@@ -13,17 +13,24 @@
 //! - more: its DFA, two to four times as fast as the NFA that the crate would choose to save memory, while its table
 //!   stays in the cache or near it ([`DFA_PATTERN_BYTES`]); beyond that the contiguous NFA.
 
+use super::runs::Search;
+use super::table::Table;
 use super::{word, StreamOpcode, StreamSlot};
 use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, Anchored, Input, MatchKind, StartKind};
 use gristmill_protocol::{completion, fault, stream, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
 use memchr::{memchr, memchr2, memmem, memrchr};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Most patterns in a set.
 pub const MAX_PATTERNS: usize = 100_000;
 
 /// Bytes of all patterns together up to which a DFA is built: its table takes about 128 to 1,024 bytes for each.
 pub const DFA_PATTERN_BYTES: usize = 64 << 10;
+
+/// Words of four bytes that the table of a set may take at most: 128 MiB.
+const TABLE_WORDS: usize = 32 << 20;
 
 /// Patterns up to which the packed searcher is tried; it takes no more than 64.
 const PACKED_PATTERNS: usize = 32;
@@ -48,6 +55,7 @@ enum Engine {
     Packed(Box<packed::Searcher>, Box<AhoCorasick>),
     Folded(Box<Folded>),
     Automaton(Box<AhoCorasick>),
+    Table(Box<Table>),
 }
 
 /// A set of byte strings, ready to be searched for.
@@ -106,14 +114,8 @@ impl ScanSet {
             Engine::Nothing
         } else if empty {
             Engine::Everything
-        } else if mode == ScanMode::All {
-            Engine::Automaton(Box::new(automaton(
-                &patterns,
-                case_insensitive,
-                MatchKind::Standard,
-            )?))
         } else {
-            lines_engine(&patterns, case_insensitive)?
+            engine(&patterns, case_insensitive, mode)?
         };
         Ok(Self {
             engine,
@@ -132,6 +134,15 @@ impl ScanSet {
     /// Those that can occur.
     pub(crate) fn searched(&self) -> impl Iterator<Item = &[u8]> + Clone {
         searched(&self.patterns, self.mode)
+    }
+
+    /// The automaton of the set as a table; `None` if it takes more than `max_words` words.
+    pub(crate) fn table(&self, max_words: usize) -> Option<Cow<'_, Table>> {
+        if let Engine::Table(table) = &self.engine {
+            return (table.words().len() <= max_words).then_some(Cow::Borrowed(table));
+        }
+        let (fold, mode) = (self.case_insensitive, self.mode);
+        Table::build(self.searched(), fold, mode, max_words).map(Cow::Owned)
     }
 
     /// Whether ASCII letters match in either case.
@@ -163,6 +174,7 @@ impl ScanSet {
                 AhoCorasickKind::DFA => "aho-corasick dfa",
                 _ => "aho-corasick nfa",
             },
+            Engine::Table(_) => "aho-corasick table",
         }
     }
 
@@ -195,6 +207,9 @@ impl ScanSet {
             Engine::Automaton(automaton) => automaton
                 .find(Input::new(within).anchored(Anchored::No))
                 .map(|found| (from + found.start(), from + found.end())),
+            Engine::Table(table) => {
+                Search::new(table, bytes.get(..until)?, from).first(self.longest)
+            }
         }
     }
 
@@ -238,9 +253,20 @@ impl ScanSet {
             }
         }
         let mut count = 0_u32;
+        let mut search = match &self.engine {
+            Engine::Table(table) => Some(Search::new(table, bytes.get(..end).unwrap_or(&[]), at)),
+            _ => None,
+        };
         let answered = |results: &[u32; 8]| mode == stream::MODE_ANY && results[7] != stream::NONE;
         while at < end && !answered(results) {
-            let Some((start, after)) = self.find(bytes, at, end) else {
+            let found = match &mut search {
+                // Where in the line it lies matters only for the first match of all.
+                Some(search) if results[7] != stream::NONE => {
+                    search.next_from(at).map(|hit| (hit.end - 1, hit.end))
+                }
+                _ => self.find(bytes, at, end),
+            };
+            let Some((start, after)) = found else {
                 break;
             };
             if results[7] == stream::NONE {
@@ -287,14 +313,18 @@ impl ScanSet {
         records: &mut RecordWriter<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), u32> {
-        let Engine::Automaton(automaton) = &self.engine else {
-            return Err(fault::BAD_ARGUMENT);
-        };
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         // Matches that end where the last part stopped, or later: they begin less than the longest pattern before it.
         let from = resume.saturating_sub(self.longest);
         let Some(within) = bytes.get(from..) else {
             return Err(fault::BAD_ARGUMENT);
+        };
+        let automaton = match &self.engine {
+            Engine::Automaton(automaton) => automaton,
+            Engine::Table(table) => {
+                return table.all(bytes, resume, self.longest, records, outcome)
+            }
+            _ => return Err(fault::BAD_ARGUMENT),
         };
         let capacity = records.capacity();
         // The matches that end at one position, in the order of their patterns.
@@ -398,16 +428,12 @@ const FOLDED_PREFIX: usize = 3;
 
 impl Folded {
     /// `None` where there are too many combinations for the packed searcher.
-    fn build<P: AsRef<[u8]>>(patterns: &[P], automaton: &AhoCorasick) -> Option<Self> {
-        let shortest = patterns
-            .iter()
-            .map(|pattern| pattern.as_ref().len())
-            .min()?;
-        let mut prefixes: Vec<Vec<u8>> = Vec::new();
+    fn prefixes(patterns: &[&[u8]]) -> Option<packed::Searcher> {
+        let shortest = patterns.iter().map(|pattern| pattern.len()).min()?;
+        let mut prefixes = BTreeSet::new();
         for pattern in patterns {
-            let prefix = pattern.as_ref().get(..shortest.min(FOLDED_PREFIX))?;
             let mut cases = vec![Vec::new()];
-            for byte in prefix {
+            for byte in pattern.get(..shortest.min(FOLDED_PREFIX))? {
                 let both = [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()];
                 let choices = if both[0] == both[1] {
                     &both[..1]
@@ -425,21 +451,12 @@ impl Folded {
                     })
                     .collect();
             }
-            prefixes.append(&mut cases);
+            prefixes.extend(cases);
+            if prefixes.len() > PACKED_PATTERNS {
+                return None;
+            }
         }
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        if prefixes.len() > PACKED_PATTERNS {
-            return None;
-        }
-        Some(Self {
-            prefixes: packed::Config::new().builder().extend(prefixes).build()?,
-            patterns: patterns
-                .iter()
-                .map(|pattern| pattern.as_ref().to_vec())
-                .collect(),
-            automaton: automaton.clone(),
-        })
+        packed::Config::new().builder().extend(prefixes).build()
     }
 
     fn find(&self, bytes: &[u8]) -> Option<(usize, usize)> {
@@ -465,49 +482,67 @@ impl Folded {
     }
 }
 
-fn lines_engine<P: AsRef<[u8]>>(
-    patterns: &[P],
+fn engine(
+    patterns: &[&[u8]],
     case_insensitive: bool,
+    mode: ScanMode,
 ) -> Result<Engine, PipelineError> {
-    if let [pattern] = patterns {
-        let pattern = pattern.as_ref();
+    if mode == ScanMode::Lines {
+        if let Some(engine) = few(patterns, case_insensitive)? {
+            return Ok(engine);
+        }
+    }
+    let all = patterns.iter().copied();
+    if let Some(table) = Table::build(all, case_insensitive, mode, TABLE_WORDS) {
+        return Ok(Engine::Table(Box::new(table)));
+    }
+    let kind = match mode {
+        ScanMode::Lines => MatchKind::LeftmostFirst,
+        ScanMode::All => MatchKind::Standard,
+    };
+    let automaton = automaton(patterns, case_insensitive, kind)?;
+    Ok(Engine::Automaton(Box::new(automaton)))
+}
+
+/// What searches for few patterns in lines; `None` for others.
+fn few(patterns: &[&[u8]], case_insensitive: bool) -> Result<Option<Engine>, PipelineError> {
+    if let [pattern] = *patterns {
         let cased = case_insensitive && pattern.iter().any(u8::is_ascii_alphabetic);
-        match pattern {
+        let engine = match pattern {
             [byte] if cased => {
-                return Ok(Engine::EitherByte(
-                    byte.to_ascii_lowercase(),
-                    byte.to_ascii_uppercase(),
-                ));
+                Engine::EitherByte(byte.to_ascii_lowercase(), byte.to_ascii_uppercase())
             }
-            [byte] => return Ok(Engine::Byte(*byte)),
-            _ if !cased => {
-                return Ok(Engine::One(Box::new(
-                    memmem::Finder::new(pattern).into_owned(),
-                )))
-            }
-            _ => {}
+            [byte] => Engine::Byte(*byte),
+            _ if !cased => Engine::One(Box::new(memmem::Finder::new(pattern).into_owned())),
+            _ => Engine::Nothing,
+        };
+        if !matches!(engine, Engine::Nothing) {
+            return Ok(Some(engine));
         }
     }
-    let automaton = Box::new(automaton(
-        patterns,
-        case_insensitive,
-        MatchKind::LeftmostFirst,
-    )?);
+    let automaton = || automaton(patterns, case_insensitive, MatchKind::LeftmostFirst);
     if case_insensitive {
-        if let Some(folded) = Folded::build(patterns, &automaton) {
-            return Ok(Engine::Folded(Box::new(folded)));
-        }
-    } else if patterns.len() <= PACKED_PATTERNS {
-        let searcher = packed::Config::new()
-            .match_kind(packed::MatchKind::LeftmostFirst)
-            .builder()
-            .extend(patterns.iter().map(AsRef::as_ref))
-            .build();
-        if let Some(searcher) = searcher {
-            return Ok(Engine::Packed(Box::new(searcher), automaton));
-        }
+        return Ok(match Folded::prefixes(patterns) {
+            Some(prefixes) => Some(Engine::Folded(Box::new(Folded {
+                prefixes,
+                patterns: patterns.iter().map(|pattern| pattern.to_vec()).collect(),
+                automaton: automaton()?,
+            }))),
+            None => None,
+        });
     }
-    Ok(Engine::Automaton(automaton))
+    if patterns.len() > PACKED_PATTERNS {
+        return Ok(None);
+    }
+    let searcher = packed::Config::new()
+        .match_kind(packed::MatchKind::LeftmostFirst)
+        .builder()
+        .extend(patterns)
+        .build();
+    Ok(match searcher {
+        Some(searcher) => Some(Engine::Packed(Box::new(searcher), Box::new(automaton()?))),
+        None => None,
+    })
 }
 
 fn automaton<P: AsRef<[u8]>>(
