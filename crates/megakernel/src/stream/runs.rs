@@ -19,11 +19,14 @@ const RUNS: usize = 8;
 /// Bytes of a run that are searched before the next look at what was found.
 const BLOCK: usize = 8;
 
-/// The longest run, in bytes: all of them stay in the nearest cache.
-const LONGEST_RUN: usize = 1024;
+/// Blocks of a short run, a longer and the longest: all runs together stay in the nearest cache. Of shorter ones too much
+/// would be searched twice.
+const SHORT: usize = 8;
+const LONGER: usize = 32;
+const LONGEST: usize = 128;
 
-/// The shortest run, in bytes: with shorter ones too much is searched twice.
-const SHORTEST_RUN: usize = 64;
+/// As many runs of `BLOCKS` blocks as are searched together.
+type Window<const BLOCKS: usize> = [[[u8; BLOCK]; BLOCKS]; RUNS];
 
 /// Bytes that are searched one by one before runs are tried.
 const NEAR: usize = 128;
@@ -42,8 +45,8 @@ pub(crate) struct Search<'a> {
     /// How far it has come, and the state there.
     at: usize,
     state: u32,
-    /// Length of the next runs; below [`SHORTEST_RUN`], what is near comes first.
-    run: usize,
+    /// How long the next runs are; at 0 there are none and what is near comes first.
+    level: u8,
     /// What was found before `at`, and how much of it was told.
     hits: Vec<Hit>,
     told: usize,
@@ -51,6 +54,35 @@ pub(crate) struct Search<'a> {
     last: usize,
     /// What was found in each run.
     found: [Vec<Hit>; RUNS],
+}
+
+/// Passes over blocks in which no pattern ends: to the first in which one does, or behind the last. The states are those in
+/// front of it.
+#[inline(never)]
+fn pass<const BLOCKS: usize>(
+    table: &Table,
+    window: &Window<BLOCKS>,
+    from: usize,
+    states: &mut [u32; RUNS],
+) -> usize {
+    let (rows, classes, matching) = (table.rows(), table.classes(), table.matching());
+    let mut now = *states;
+    for block in from..BLOCKS {
+        // Its highest bit says whether any state is one in which a pattern ends; a maximum would be a branch.
+        let mut ends = 0;
+        for at in 0..BLOCK {
+            for run in 0..RUNS {
+                let class = classes[usize::from(window[run][block][at])];
+                now[run] = rows[now[run] as usize + usize::from(class)];
+                ends |= (matching - 1).wrapping_sub(now[run]);
+            }
+        }
+        if ends >> 31 != 0 {
+            return block;
+        }
+        *states = now;
+    }
+    BLOCKS
 }
 
 impl<'a> Search<'a> {
@@ -61,7 +93,7 @@ impl<'a> Search<'a> {
             bytes,
             at,
             state: 0,
-            run: 0,
+            level: 0,
             hits: Vec::new(),
             told: 0,
             last: 0,
@@ -71,26 +103,43 @@ impl<'a> Search<'a> {
 
     /// The next place.
     pub(crate) fn next(&mut self) -> Option<Hit> {
-        while self.told == self.hits.len() {
-            if self.at >= self.bytes.len() {
+        loop {
+            if let Some(hit) = self.hits.get(self.told).copied() {
+                self.told += 1;
+                self.last = hit.end;
+                return Some(hit);
+            }
+            if self.at == self.bytes.len() {
                 return None;
             }
             self.hits.clear();
             self.told = 0;
-            self.go_on();
+            let searched = match self.level {
+                0 => false,
+                1 => self.window::<SHORT>(),
+                2 => self.window::<LONGER>(),
+                _ => self.window::<LONGEST>(),
+            };
+            if searched {
+                self.level = (self.level + 1).min(3);
+            } else if self.level > 1 {
+                // The rest is shorter.
+                self.level -= 1;
+            } else if let Some(hit) = self.near(NEAR) {
+                self.last = hit.end;
+                return Some(hit);
+            } else {
+                self.level = 1;
+            }
         }
-        let hit = self.hits.get(self.told).copied()?;
-        self.told += 1;
-        self.last = hit.end;
-        Some(hit)
     }
 
     /// The next place behind `at`, where no pattern can begin before it and end behind it.
     pub(crate) fn next_from(&mut self, at: usize) -> Option<Hit> {
         if at > self.at {
-            if self.at - self.last > RUNS / 2 * self.run {
-                // Half of the last runs or more are skipped.
-                self.run /= 4;
+            // Much was searched in vain.
+            if self.at - self.last > NEAR {
+                self.level = self.level.saturating_sub(2);
             }
             (self.at, self.state) = (at, 0);
             self.told = self.hits.len();
@@ -117,68 +166,47 @@ impl<'a> Search<'a> {
         Some((start, end))
     }
 
-    /// Searches on, a bit.
-    fn go_on(&mut self) {
-        let left = self.bytes.len() - self.at;
-        if self.run < SHORTEST_RUN || left < RUNS * SHORTEST_RUN {
-            self.run = self.run.max(SHORTEST_RUN);
-            self.near(left.min(NEAR));
-        } else {
-            let run = self.run.min(left / RUNS) & !(BLOCK - 1);
-            self.window(run);
-            self.run = (2 * self.run).min(LONGEST_RUN);
-        }
-    }
-
-    /// Searches bytes one by one, up to the next match.
-    fn near(&mut self, count: usize) {
-        for byte in &self.bytes[self.at..self.at + count] {
-            self.state = self.table.step(self.state, *byte);
-            self.at += 1;
-            if self.state >= self.table.matching() {
-                self.hits.push(Hit {
-                    end: self.at,
-                    state: self.state,
-                });
-                // It was near.
-                self.run = 0;
-                return;
+    /// Searches bytes one by one, at most `count` and up to the first place.
+    fn near(&mut self, count: usize) -> Option<Hit> {
+        let mut state = self.state;
+        for (byte, end) in self.bytes[self.at..].iter().take(count).zip(self.at + 1..) {
+            state = self.table.step(state, *byte);
+            if state >= self.table.matching() {
+                (self.at, self.state) = (end, state);
+                return Some(Hit { end, state });
             }
         }
+        self.state = state;
+        self.at = self.bytes.len().min(self.at + count);
+        None
     }
 
-    /// Searches runs of `run` bytes, a multiple of blocks.
-    fn window(&mut self, run: usize) {
-        let (rows, classes) = (self.table.rows(), self.table.classes());
-        let matching = self.table.matching();
-        let mut runs = self.bytes[self.at..self.at + RUNS * run].chunks_exact(run);
-        let runs: [&[[u8; BLOCK]]; RUNS] =
-            std::array::from_fn(|_| runs.next().map_or(&[][..], |run| run.as_chunks().0));
+    /// Searches runs of `BLOCKS` blocks; false, and nothing searched, where so many bytes are not left.
+    fn window<const BLOCKS: usize>(&mut self) -> bool {
+        let (blocks, _) = self.bytes[self.at..].as_chunks::<BLOCK>();
+        let Some(window) = blocks.as_chunks::<BLOCKS>().0.first_chunk::<RUNS>() else {
+            return false;
+        };
+        let run = BLOCKS * BLOCK;
         let mut states = [0; RUNS];
         states[0] = self.state;
-        for block in 0..run / BLOCK {
-            let blocks: [&[u8; BLOCK]; RUNS] = std::array::from_fn(|run| &runs[run][block]);
-            let before = states;
-            let mut top = 0;
-            for at in 0..BLOCK {
-                for run in 0..RUNS {
-                    let class = classes[usize::from(blocks[run][at])];
-                    states[run] = rows[states[run] as usize + usize::from(class)];
-                    top = top.max(states[run]);
-                }
+        let mut block = 0;
+        loop {
+            block = pass(self.table, window, block, &mut states);
+            if block == BLOCKS {
+                break;
             }
-            if top >= matching {
-                for index in 0..RUNS {
-                    let mut state = before[index];
-                    let from = self.at + index * run + block * BLOCK;
-                    for (byte, end) in blocks[index].iter().zip(from + 1..) {
-                        state = self.table.step(state, *byte);
-                        if state >= matching {
-                            self.found[index].push(Hit { end, state });
-                        }
+            for index in 0..RUNS {
+                let from = self.at + index * run + block * BLOCK;
+                for (byte, end) in window[index][block].iter().zip(from + 1..) {
+                    states[index] = self.table.step(states[index], *byte);
+                    if states[index] >= self.table.matching() {
+                        let state = states[index];
+                        self.found[index].push(Hit { end, state });
                     }
                 }
             }
+            block += 1;
         }
         self.state = states[0];
         self.at += run;
@@ -186,6 +214,7 @@ impl<'a> Search<'a> {
         for index in 1..RUNS {
             self.join(run, index, states[index]);
         }
+        true
     }
 
     /// Adds a run to those before it: `last` is the state behind it, if nothing lay before it.
@@ -235,7 +264,7 @@ impl Table {
     ) -> Result<(), u32> {
         let at = resume.saturating_sub(1).min(bytes.len());
         let mut search = Search::new(self, bytes, at);
-        search.run = LONGEST_RUN;
+        search.level = 3;
         search.state = bytes[at.saturating_sub(longest)..at]
             .iter()
             .fold(0, |state, byte| self.step(state, *byte));
