@@ -45,6 +45,8 @@ pub(crate) struct Search<'a> {
     /// How far it has come, and the state there.
     at: usize,
     state: u32,
+    /// Whether who asks goes on behind the line of a match.
+    skips: bool,
     /// How long the next runs are; at 0 there are none and what is near comes first.
     level: u8,
     /// What was found before `at`, and how much of it was told.
@@ -93,6 +95,7 @@ impl<'a> Search<'a> {
             bytes,
             at,
             state: 0,
+            skips: true,
             level: 0,
             hits: Vec::new(),
             told: 0,
@@ -114,13 +117,17 @@ impl<'a> Search<'a> {
             }
             self.hits.clear();
             self.told = 0;
+            let from = self.at;
             let searched = match self.level {
                 0 => false,
                 1 => self.window::<SHORT>(),
                 2 => self.window::<LONGER>(),
                 _ => self.window::<LONGEST>(),
             };
-            if searched {
+            let dense = self.hits.len() > (self.at - from) / NEAR;
+            if searched && dense && self.skips {
+                self.level = 0;
+            } else if searched {
                 self.level = (self.level + 1).min(3);
             } else if self.level > 1 {
                 // The rest is shorter.
@@ -265,6 +272,7 @@ impl Table {
         let at = resume.saturating_sub(1).min(bytes.len());
         let mut search = Search::new(self, bytes, at);
         search.level = 3;
+        search.skips = false;
         search.state = bytes[at.saturating_sub(longest)..at]
             .iter()
             .fold(0, |state, byte| self.step(state, *byte));
