@@ -157,13 +157,13 @@ impl<'a> Search<'a> {
         self.next()
     }
 
-    /// The first match, of those that begin first: its start, and the end of one of them.
-    pub(crate) fn first(mut self, longest: usize) -> Option<(usize, usize)> {
+    /// A match that begins as early as any: its start and end.
+    pub(crate) fn first(mut self) -> Option<(usize, usize)> {
         let Hit { end, mut state } = self.next()?;
         let mut start = end - self.table.longest_end(state);
         // Another may begin before, and end later.
         let mut at = end;
-        while at < self.bytes.len().min(start + longest - 1) {
+        while at < self.bytes.len().min(start + self.table.longest() - 1) {
             state = self.table.step(state, self.bytes[at]);
             at += 1;
             if state >= self.table.matching() {
@@ -265,7 +265,6 @@ impl Table {
         &self,
         bytes: &[u8],
         resume: usize,
-        longest: usize,
         records: &mut RecordWriter<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), u32> {
@@ -273,7 +272,7 @@ impl Table {
         let mut search = Search::new(self, bytes, at);
         search.level = 3;
         search.skips = false;
-        search.state = bytes[at.saturating_sub(longest)..at]
+        search.state = bytes[at.saturating_sub(self.longest())..at]
             .iter()
             .fold(0, |state, byte| self.step(state, *byte));
         while let Some(hit) = search.next() {

@@ -4,36 +4,19 @@
 //! *tail* after the last, and the complete lines between. Head and tail are only tested, as their lines continue in
 //! other chunks and the host joins them; the lines between are counted or recorded here. After a match the search goes
 //! on in the next line, so that a pattern in every line costs one short search a line.
-//!
-//! What searches follows from the set:
-//!
-//! - one byte: `memchr`; one pattern: `memmem`;
-//! - few patterns: `aho-corasick`'s packed searcher (Teddy), which looks at 16 or 32 bytes at a time; in either case, over
-//!   the cases of their first bytes;
-//! - more: its DFA, two to four times as fast as the NFA that the crate would choose to save memory, while its table
-//!   stays in the cache or near it ([`DFA_PATTERN_BYTES`]); beyond that the contiguous NFA.
+//! What searches, `engine.rs` says.
 
+use super::engine::Engine;
 use super::runs::Search;
 use super::table::Table;
 use super::{word, StreamOpcode, StreamSlot};
-use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, Anchored, Input, MatchKind, StartKind};
 use gristmill_protocol::{completion, fault, stream, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
-use memchr::{memchr, memchr2, memmem, memrchr};
+use memchr::{memchr, memrchr};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 /// Most patterns in a set.
 pub const MAX_PATTERNS: usize = 100_000;
-
-/// Bytes of all patterns together up to which a DFA is built: its table takes about 128 to 1,024 bytes for each.
-pub const DFA_PATTERN_BYTES: usize = 64 << 10;
-
-/// Words of four bytes that the table of a set may take at most: 128 MiB.
-const TABLE_WORDS: usize = 32 << 20;
-
-/// Patterns up to which the packed searcher is tried; it takes no more than 64.
-const PACKED_PATTERNS: usize = 32;
 
 /// What is asked of the set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,20 +25,6 @@ pub enum ScanMode {
     Lines,
     /// Every occurrence, overlapping ones too: for `MODE_ALL`.
     All,
-}
-
-enum Engine {
-    /// No pattern can occur in a line.
-    Nothing,
-    /// The empty pattern is in the set: everything matches.
-    Everything,
-    Byte(u8),
-    EitherByte(u8, u8),
-    One(Box<memmem::Finder<'static>>),
-    Packed(Box<packed::Searcher>, Box<AhoCorasick>),
-    Folded(Box<Folded>),
-    Automaton(Box<AhoCorasick>),
-    Table(Box<Table>),
 }
 
 /// A set of byte strings, ready to be searched for.
@@ -115,7 +84,7 @@ impl ScanSet {
         } else if empty {
             Engine::Everything
         } else {
-            engine(&patterns, case_insensitive, mode)?
+            Engine::new(&patterns, case_insensitive, mode)?
         };
         Ok(Self {
             engine,
@@ -138,7 +107,7 @@ impl ScanSet {
 
     /// The automaton of the set as a table; `None` if it takes more than `max_words` words.
     pub(crate) fn table(&self, max_words: usize) -> Option<Cow<'_, Table>> {
-        if let Engine::Table(table) = &self.engine {
+        if let Some(table) = self.engine.table() {
             return (table.words().len() <= max_words).then_some(Cow::Borrowed(table));
         }
         let (fold, mode) = (self.case_insensitive, self.mode);
@@ -163,54 +132,7 @@ impl ScanSet {
 
     /// What searches, for reports.
     pub fn engine_name(&self) -> &'static str {
-        match &self.engine {
-            Engine::Nothing => "nothing matches",
-            Engine::Everything => "everything matches",
-            Engine::Byte(_) | Engine::EitherByte(..) => "memchr",
-            Engine::One(_) => "memmem",
-            Engine::Packed(..) => "teddy",
-            Engine::Folded(_) => "teddy over both cases",
-            Engine::Automaton(automaton) => match automaton.kind() {
-                AhoCorasickKind::DFA => "aho-corasick dfa",
-                _ => "aho-corasick nfa",
-            },
-            Engine::Table(_) => "aho-corasick table",
-        }
-    }
-
-    /// The first match at or after `from`, in `bytes[..until]`: its start and end.
-    #[inline]
-    fn find(&self, bytes: &[u8], from: usize, until: usize) -> Option<(usize, usize)> {
-        let within = bytes.get(from..until)?;
-        match &self.engine {
-            Engine::Nothing => None,
-            Engine::Everything => Some((from, from)),
-            Engine::Byte(byte) => memchr(*byte, within).map(|at| (from + at, from + at + 1)),
-            Engine::EitherByte(a, b) => {
-                memchr2(*a, *b, within).map(|at| (from + at, from + at + 1))
-            }
-            Engine::One(finder) => finder
-                .find(within)
-                .map(|at| (from + at, from + at + finder.needle().len())),
-            Engine::Packed(searcher, automaton) => {
-                // The packed searcher falls back to something slow on short spans.
-                let found = if within.len() < searcher.minimum_len() {
-                    automaton.find(within)
-                } else {
-                    searcher.find(within)
-                };
-                found.map(|found| (from + found.start(), from + found.end()))
-            }
-            Engine::Folded(folded) => folded
-                .find(within)
-                .map(|(start, end)| (from + start, from + end)),
-            Engine::Automaton(automaton) => automaton
-                .find(Input::new(within).anchored(Anchored::No))
-                .map(|found| (from + found.start(), from + found.end())),
-            Engine::Table(table) => {
-                Search::new(table, bytes.get(..until)?, from).first(self.longest)
-            }
-        }
+        self.engine.name()
     }
 
     fn lines(
@@ -224,7 +146,7 @@ impl ScanSet {
         let mode = slot.mode & stream::MODE_MASK;
         let newline = memchr(b'\n', bytes);
         let Some(first) = newline else {
-            if let Some((start, _)) = self.find(bytes, 0, bytes.len()) {
+            if let Some((start, _)) = self.engine.find(bytes, 0, bytes.len()) {
                 results[7] = word(start)?;
                 results[4] = stream::HEAD_MATCH | stream::TAIL_MATCH;
                 results[0] = u32::from(mode == stream::MODE_ANY);
@@ -234,12 +156,12 @@ impl ScanSet {
         let last = memrchr(b'\n', bytes).unwrap_or(first);
         results[2] = word(first)?;
         results[3] = word(last)?;
-        let head = self.find(bytes, 0, first);
+        let head = self.engine.find(bytes, 0, first);
         if let Some((start, _)) = head {
             results[7] = word(start)?;
             results[4] |= stream::HEAD_MATCH;
         }
-        let tail = self.find(bytes, last + 1, bytes.len());
+        let tail = self.engine.find(bytes, last + 1, bytes.len());
         if tail.is_some() && last + 1 < bytes.len() {
             results[4] |= stream::TAIL_MATCH;
         }
@@ -248,7 +170,7 @@ impl ScanSet {
         let mut at = (first + 1).max(resume);
         if at > first + 1 && results[7] == stream::NONE {
             // Of the whole chunk, so that every part says the same.
-            if let Some((start, _)) = self.find(bytes, first + 1, end) {
+            if let Some((start, _)) = self.engine.find(bytes, first + 1, end) {
                 results[7] = word(start)?;
             }
         }
@@ -264,7 +186,7 @@ impl ScanSet {
                 Some(search) if results[7] != stream::NONE => {
                     search.next_from(at).map(|hit| (hit.end - 1, hit.end))
                 }
-                _ => self.find(bytes, at, end),
+                _ => self.engine.find(bytes, at, end),
             };
             let Some((start, after)) = found else {
                 break;
@@ -321,9 +243,7 @@ impl ScanSet {
         };
         let automaton = match &self.engine {
             Engine::Automaton(automaton) => automaton,
-            Engine::Table(table) => {
-                return table.all(bytes, resume, self.longest, records, outcome)
-            }
+            Engine::Table(table) => return table.all(bytes, resume, records, outcome),
             _ => return Err(fault::BAD_ARGUMENT),
         };
         let capacity = records.capacity();
@@ -409,166 +329,4 @@ fn searched<P: AsRef<[u8]>>(patterns: &[P], mode: ScanMode) -> impl Iterator<Ite
         .iter()
         .map(AsRef::as_ref)
         .filter(move |pattern| mode == ScanMode::All || !pattern.contains(&b'\n'))
-}
-
-/// Few patterns in either case: the packed searcher looks for the first bytes of each in every combination of cases, and
-/// what it finds is compared in full.
-struct Folded {
-    prefixes: packed::Searcher,
-    patterns: Vec<Vec<u8>>,
-    automaton: AhoCorasick,
-}
-
-/// Candidates in a row that may fail before the automaton, which never looks at a byte twice, takes over for the rest:
-/// where first bytes are common the packed searcher stops all the time.
-const FOLDED_FAILURES: usize = 64;
-
-/// First bytes of each pattern that are looked for.
-const FOLDED_PREFIX: usize = 3;
-
-impl Folded {
-    /// `None` where there are too many combinations for the packed searcher.
-    fn prefixes(patterns: &[&[u8]]) -> Option<packed::Searcher> {
-        let shortest = patterns.iter().map(|pattern| pattern.len()).min()?;
-        let mut prefixes = BTreeSet::new();
-        for pattern in patterns {
-            let mut cases = vec![Vec::new()];
-            for byte in pattern.get(..shortest.min(FOLDED_PREFIX))? {
-                let both = [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()];
-                let choices = if both[0] == both[1] {
-                    &both[..1]
-                } else {
-                    &both[..]
-                };
-                cases = cases
-                    .iter()
-                    .flat_map(|case| {
-                        choices.iter().map(move |choice| {
-                            let mut longer = case.clone();
-                            longer.push(*choice);
-                            longer
-                        })
-                    })
-                    .collect();
-            }
-            prefixes.extend(cases);
-            if prefixes.len() > PACKED_PATTERNS {
-                return None;
-            }
-        }
-        packed::Config::new().builder().extend(prefixes).build()
-    }
-
-    fn find(&self, bytes: &[u8]) -> Option<(usize, usize)> {
-        let mut at = 0;
-        for _ in 0..FOLDED_FAILURES {
-            let rest = bytes.get(at..)?;
-            if rest.len() < self.prefixes.minimum_len() {
-                break;
-            }
-            let start = at + self.prefixes.find(rest)?.start();
-            let here = bytes.get(start..)?;
-            let matched = self.patterns.iter().find(|pattern| {
-                here.get(..pattern.len())
-                    .is_some_and(|candidate| candidate.eq_ignore_ascii_case(pattern))
-            });
-            if let Some(pattern) = matched {
-                return Some((start, start + pattern.len()));
-            }
-            at = start + 1;
-        }
-        let found = self.automaton.find(bytes.get(at..)?)?;
-        Some((at + found.start(), at + found.end()))
-    }
-}
-
-fn engine(
-    patterns: &[&[u8]],
-    case_insensitive: bool,
-    mode: ScanMode,
-) -> Result<Engine, PipelineError> {
-    if mode == ScanMode::Lines {
-        if let Some(engine) = few(patterns, case_insensitive)? {
-            return Ok(engine);
-        }
-    }
-    let all = patterns.iter().copied();
-    if let Some(table) = Table::build(all, case_insensitive, mode, TABLE_WORDS) {
-        return Ok(Engine::Table(Box::new(table)));
-    }
-    let kind = match mode {
-        ScanMode::Lines => MatchKind::LeftmostFirst,
-        ScanMode::All => MatchKind::Standard,
-    };
-    let automaton = automaton(patterns, case_insensitive, kind)?;
-    Ok(Engine::Automaton(Box::new(automaton)))
-}
-
-/// What searches for few patterns in lines; `None` for others.
-fn few(patterns: &[&[u8]], case_insensitive: bool) -> Result<Option<Engine>, PipelineError> {
-    if let [pattern] = *patterns {
-        let cased = case_insensitive && pattern.iter().any(u8::is_ascii_alphabetic);
-        let engine = match pattern {
-            [byte] if cased => {
-                Engine::EitherByte(byte.to_ascii_lowercase(), byte.to_ascii_uppercase())
-            }
-            [byte] => Engine::Byte(*byte),
-            _ if !cased => Engine::One(Box::new(memmem::Finder::new(pattern).into_owned())),
-            _ => Engine::Nothing,
-        };
-        if !matches!(engine, Engine::Nothing) {
-            return Ok(Some(engine));
-        }
-    }
-    let automaton = || automaton(patterns, case_insensitive, MatchKind::LeftmostFirst);
-    if case_insensitive {
-        return Ok(match Folded::prefixes(patterns) {
-            Some(prefixes) => Some(Engine::Folded(Box::new(Folded {
-                prefixes,
-                patterns: patterns.iter().map(|pattern| pattern.to_vec()).collect(),
-                automaton: automaton()?,
-            }))),
-            None => None,
-        });
-    }
-    if patterns.len() > PACKED_PATTERNS {
-        return Ok(None);
-    }
-    let searcher = packed::Config::new()
-        .match_kind(packed::MatchKind::LeftmostFirst)
-        .builder()
-        .extend(patterns)
-        .build();
-    Ok(match searcher {
-        Some(searcher) => Some(Engine::Packed(Box::new(searcher), Box::new(automaton()?))),
-        None => None,
-    })
-}
-
-fn automaton<P: AsRef<[u8]>>(
-    patterns: &[P],
-    case_insensitive: bool,
-    kind: MatchKind,
-) -> Result<AhoCorasick, PipelineError> {
-    let bytes: usize = patterns.iter().map(|pattern| pattern.as_ref().len()).sum();
-    let engine = if bytes <= DFA_PATTERN_BYTES {
-        AhoCorasickKind::DFA
-    } else {
-        AhoCorasickKind::ContiguousNFA
-    };
-    let build = |engine| {
-        AhoCorasick::builder()
-            .ascii_case_insensitive(case_insensitive)
-            .match_kind(kind)
-            .start_kind(StartKind::Unanchored)
-            .kind(Some(engine))
-            .build(patterns.iter().map(AsRef::as_ref))
-    };
-    build(engine)
-        .or_else(|_| build(AhoCorasickKind::NoncontiguousNFA))
-        .map_err(|error| {
-            PipelineError::Backend(format!(
-                "the patterns cannot be compiled: {error}; use fewer or shorter ones"
-            ))
-        })
 }

@@ -24,6 +24,7 @@ pub(crate) struct Table {
     rows: usize,
     stride: usize,
     matching: u32,
+    longest: usize,
 }
 
 /// A state whose row is to be made: that of a prefix that patterns share.
@@ -80,6 +81,11 @@ impl Table {
     /// The first state in which a pattern ends.
     pub(crate) fn matching(&self) -> u32 {
         self.matching
+    }
+
+    /// Length of the longest pattern, in bytes.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// The rows and what their last columns lead to. For a set that is asked for lines the last column is the length of the
@@ -256,6 +262,12 @@ impl Builder<'_> {
             rows,
             stride: self.stride,
             matching: behind(matching),
+            longest: self
+                .sorted
+                .iter()
+                .map(|(pattern, _)| pattern.len())
+                .max()
+                .unwrap_or(0),
         }
     }
 }
