@@ -165,6 +165,66 @@ proptest! {
 }
 
 #[test]
+fn the_first_match_is_the_one_that_begins_first() {
+    let mut patterns: Vec<String> = (0..60).map(|index| format!("filler {index}")).collect();
+    patterns.extend(["long and longer", "and", "g and long"].map(String::from));
+    let set = ScanSet::build(&patterns, false, ScanMode::Lines).unwrap();
+    for filling in [0, 100, 1_000, 10_000] {
+        for (text, start) in [
+            ("long and longer", 0),
+            ("long and longes", 3),
+            ("lung and longer", 3),
+            ("lung and lunger", 5),
+        ] {
+            let filling = "-".repeat(filling);
+            for (before, behind) in [("", ""), ("\n", "\n"), ("\n", "")] {
+                let bytes = format!("{before}{filling}{text}{filling}{behind}");
+                let (parts, _) = run(&set, bytes.as_bytes(), stream::MODE_LINES, 64);
+                let expected = word(Some(before.len() + filling.len() + start));
+                assert_eq!(parts[0][stream::RESULT_FIRST_MATCH], expected, "{bytes}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sets_whose_table_would_be_too_large_are_searched_without_one() {
+    let mut number = 1_u64;
+    let mut random = || {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (number >> 56) as u8
+    };
+    let patterns: Vec<Vec<u8>> = (0..300)
+        .map(|_| {
+            (0..1_000)
+                .map(|_| random())
+                .filter(|byte| *byte != b'\n')
+                .collect()
+        })
+        .collect();
+    let bytes = [
+        b"\n",
+        patterns[7].as_slice(),
+        patterns[299].as_slice(),
+        b"\n",
+    ]
+    .concat();
+    let set = ScanSet::build(&patterns, false, ScanMode::Lines).unwrap();
+    assert_eq!(set.engine_name(), "aho-corasick nfa");
+    let (_, records) = run(&set, &bytes, stream::MODE_LINES, 64);
+    assert_eq!(records, vec![(1, word(Some(bytes.len())))]);
+    let set = ScanSet::build(&patterns, false, ScanMode::All).unwrap();
+    assert_eq!(set.engine_name(), "aho-corasick nfa");
+    let (_, records) = run(&set, &bytes, stream::MODE_ALL, 64);
+    assert_eq!(
+        records,
+        vec![(1, 7), (word(Some(1 + patterns[7].len())), 299)]
+    );
+}
+
+#[test]
 fn a_hundred_thousand_patterns_are_taken_and_one_more_refused() {
     let mut patterns: Vec<String> = (0..100_000)
         .map(|index| format!("pattern {index:06}"))

@@ -6,7 +6,7 @@
 //! the run again from there, until it comes into the same state as before; mostly that takes a few bytes.
 //!
 //! Runs are long where matches are rare. Who goes on behind the line of a match may skip much of what was searched: then
-//! they become shorter.
+//! runs become shorter, and where most lines match bytes are searched one by one.
 
 use super::table::Table;
 use super::word;
@@ -32,20 +32,20 @@ type Window<const BLOCKS: usize> = [[[u8; BLOCK]; BLOCKS]; RUNS];
 const NEAR: usize = 128;
 
 /// Where patterns end: behind which byte, and the state there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Hit {
-    pub(crate) end: usize,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hit {
+    pub(super) end: usize,
     state: u32,
 }
 
 /// A search through bytes for all places where patterns end.
-pub(crate) struct Search<'a> {
+pub(super) struct Search<'a> {
     table: &'a Table,
     bytes: &'a [u8],
     /// How far it has come, and the state there.
     at: usize,
     state: u32,
-    /// Whether who asks goes on behind the line of a match.
+    /// Whether who asks goes on behind the line of a match ([`Search::next_from`]).
     skips: bool,
     /// How long the next runs are; at 0 there are none and what is near comes first.
     level: u8,
@@ -70,7 +70,7 @@ fn pass<const BLOCKS: usize>(
     let (rows, classes, matching) = (table.rows(), table.classes(), table.matching());
     let mut now = *states;
     for block in from..BLOCKS {
-        // Its highest bit says whether any state is one in which a pattern ends; a maximum would be a branch.
+        // Its highest bit says whether a pattern ends in any state, as states are below it; a maximum would be a branch.
         let mut ends = 0;
         for at in 0..BLOCK {
             for run in 0..RUNS {
@@ -89,7 +89,7 @@ fn pass<const BLOCKS: usize>(
 
 impl<'a> Search<'a> {
     /// A search from `at` on, for patterns that begin there or later.
-    pub(crate) fn new(table: &'a Table, bytes: &'a [u8], at: usize) -> Self {
+    pub(super) fn new(table: &'a Table, bytes: &'a [u8], at: usize) -> Self {
         Self {
             table,
             bytes,
@@ -99,20 +99,20 @@ impl<'a> Search<'a> {
             level: 0,
             hits: Vec::new(),
             told: 0,
-            last: 0,
+            last: at,
             found: Default::default(),
         }
     }
 
     /// The next place.
-    pub(crate) fn next(&mut self) -> Option<Hit> {
+    pub(super) fn next(&mut self) -> Option<Hit> {
         loop {
             if let Some(hit) = self.hits.get(self.told).copied() {
                 self.told += 1;
                 self.last = hit.end;
                 return Some(hit);
             }
-            if self.at == self.bytes.len() {
+            if self.at >= self.bytes.len() {
                 return None;
             }
             self.hits.clear();
@@ -142,7 +142,7 @@ impl<'a> Search<'a> {
     }
 
     /// The next place behind `at`, where no pattern can begin before it and end behind it.
-    pub(crate) fn next_from(&mut self, at: usize) -> Option<Hit> {
+    pub(super) fn next_from(&mut self, at: usize) -> Option<Hit> {
         if at > self.at {
             // Much was searched in vain.
             if self.at - self.last > NEAR {
@@ -158,7 +158,7 @@ impl<'a> Search<'a> {
     }
 
     /// A match that begins as early as any: its start and end.
-    pub(crate) fn first(mut self) -> Option<(usize, usize)> {
+    pub(super) fn first(mut self) -> Option<(usize, usize)> {
         let Hit { end, mut state } = self.next()?;
         let mut start = end - self.table.longest_end(state);
         // Another may begin before, and end later.
@@ -257,11 +257,11 @@ impl Table {
         self.rows()[state as usize + usize::from(self.classes()[usize::from(byte)])]
     }
 
-    /// All occurrences that end behind `from` or later, as far as they fit; those that end together stay together.
+    /// Records all occurrences that end at `resume` or later, as far as they fit; those that end together stay together.
     ///
     /// # Errors
     /// BAD_ARGUMENT where the area is too small for those that end together.
-    pub(crate) fn all(
+    pub(super) fn all(
         &self,
         bytes: &[u8],
         resume: usize,
@@ -270,22 +270,21 @@ impl Table {
     ) -> Result<(), u32> {
         let at = resume.saturating_sub(1).min(bytes.len());
         let mut search = Search::new(self, bytes, at);
-        search.level = 3;
+        search.level = 1;
         search.skips = false;
         search.state = bytes[at.saturating_sub(self.longest())..at]
             .iter()
             .fold(0, |state, byte| self.step(state, *byte));
         while let Some(hit) = search.next() {
-            let ends = self.ends(hit.state);
+            let (ends, end) = (self.ends(hit.state), word(hit.end)?);
             if ends.len() > records.capacity() {
                 return Err(fault::BAD_ARGUMENT);
             }
             if records.len() as usize + ends.len() > records.capacity() {
                 outcome.flags |= completion::FLAG_OVERFLOW;
-                outcome.results[stream::RESULT_RESUME] = word(hit.end)?;
+                outcome.results[stream::RESULT_RESUME] = end;
                 break;
             }
-            let end = word(hit.end)?;
             for [pattern, length] in ends {
                 records.push(end - length, *pattern);
             }
