@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 /// Words of four bytes that a set's table may take at most: 128 MiB.
 const TABLE_WORDS: usize = 32 << 20;
 
-/// Patterns up to which the packed searcher is faster than the table; it takes no more than 64.
-const PACKED_PATTERNS: usize = 48;
+/// Patterns up to which the packed searcher is mostly faster than the table; it takes no more.
+const PACKED_PATTERNS: usize = 64;
 
 /// As much, where a pattern is shorter than [`PACKED_PREFIX`]: what it stops at then is mostly no match.
 const PACKED_SHORT_PATTERNS: usize = 24;

@@ -29,7 +29,13 @@ const LONGEST: usize = 128;
 type Window<const BLOCKS: usize> = [[[u8; BLOCK]; BLOCKS]; RUNS];
 
 /// Bytes that are searched one by one before runs are tried.
-const NEAR: usize = 128;
+const NEAR: usize = 64;
+
+/// Bytes for each match, below which bytes are searched one by one: much of a run would be skipped.
+const DENSE: usize = 32;
+
+/// Bytes that may be searched in vain behind a match before runs become shorter.
+const SKIPPED: usize = 128;
 
 /// Where patterns end: behind which byte, and the state there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +130,7 @@ impl<'a> Search<'a> {
                 2 => self.window::<LONGER>(),
                 _ => self.window::<LONGEST>(),
             };
-            let dense = self.hits.len() > (self.at - from) / NEAR;
+            let dense = self.hits.len() > (self.at - from) / DENSE;
             if searched && dense && self.skips {
                 self.level = 0;
             } else if searched {
@@ -145,7 +151,7 @@ impl<'a> Search<'a> {
     pub(super) fn next_from(&mut self, at: usize) -> Option<Hit> {
         if at > self.at {
             // Much was searched in vain.
-            if self.at - self.last > NEAR {
+            if self.at - self.last > SKIPPED {
                 self.level = self.level.saturating_sub(2);
             }
             (self.at, self.state) = (at, 0);
@@ -218,8 +224,8 @@ impl<'a> Search<'a> {
         self.state = states[0];
         self.at += run;
         self.hits.append(&mut self.found[0]);
-        for index in 1..RUNS {
-            self.join(run, index, states[index]);
+        for (index, last) in states.into_iter().enumerate().skip(1) {
+            self.join(run, index, last);
         }
         true
     }
