@@ -29,10 +29,10 @@ const LONGEST: usize = 128;
 type Window<const BLOCKS: usize> = [[[u8; BLOCK]; BLOCKS]; RUNS];
 
 /// Bytes that are searched one by one before runs are tried.
-const NEAR: usize = 64;
+const NEAR: usize = 128;
 
 /// Bytes for each match, below which bytes are searched one by one: much of a run would be skipped.
-const DENSE: usize = 32;
+const DENSE: usize = 48;
 
 /// Bytes that may be searched in vain behind a match before runs become shorter.
 const SKIPPED: usize = 128;
