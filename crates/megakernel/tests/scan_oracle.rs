@@ -165,6 +165,66 @@ proptest! {
 }
 
 #[test]
+fn the_first_match_is_the_one_that_begins_first() {
+    let mut patterns: Vec<String> = (0..60).map(|index| format!("filler {index}")).collect();
+    patterns.extend(["long and longer", "and", "g and long"].map(String::from));
+    let set = ScanSet::build(&patterns, false, ScanMode::Lines).unwrap();
+    for filling in [0, 100, 1_000, 10_000] {
+        for (text, start) in [
+            ("long and longer", 0),
+            ("long and longes", 3),
+            ("lung and longer", 3),
+            ("lung and lunger", 5),
+        ] {
+            let filling = "-".repeat(filling);
+            for (before, behind) in [("", ""), ("\n", "\n"), ("\n", "")] {
+                let bytes = format!("{before}{filling}{text}{filling}{behind}");
+                let (parts, _) = run(&set, bytes.as_bytes(), stream::MODE_LINES, 64);
+                let expected = word(Some(before.len() + filling.len() + start));
+                assert_eq!(parts[0][stream::RESULT_FIRST_MATCH], expected, "{bytes}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sets_whose_table_would_be_too_large_are_searched_without_one() {
+    let mut number = 1_u64;
+    let mut random = || {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (number >> 56) as u8
+    };
+    let patterns: Vec<Vec<u8>> = (0..300)
+        .map(|_| {
+            (0..1_000)
+                .map(|_| random())
+                .filter(|byte| *byte != b'\n')
+                .collect()
+        })
+        .collect();
+    let bytes = [
+        b"\n",
+        patterns[7].as_slice(),
+        patterns[299].as_slice(),
+        b"\n",
+    ]
+    .concat();
+    let set = ScanSet::build(&patterns, false, ScanMode::Lines).unwrap();
+    assert_eq!(set.engine_name(), "aho-corasick nfa");
+    let (_, records) = run(&set, &bytes, stream::MODE_LINES, 64);
+    assert_eq!(records, vec![(1, word(Some(bytes.len())))]);
+    let set = ScanSet::build(&patterns, false, ScanMode::All).unwrap();
+    assert_eq!(set.engine_name(), "aho-corasick nfa");
+    let (_, records) = run(&set, &bytes, stream::MODE_ALL, 64);
+    assert_eq!(
+        records,
+        vec![(1, 7), (word(Some(1 + patterns[7].len())), 299)]
+    );
+}
+
+#[test]
 fn a_hundred_thousand_patterns_are_taken_and_one_more_refused() {
     let mut patterns: Vec<String> = (0..100_000)
         .map(|index| format!("pattern {index:06}"))
@@ -181,4 +241,83 @@ fn a_hundred_thousand_patterns_are_taken_and_one_more_refused() {
     assert!(ScanSet::build(&patterns, false, ScanMode::Lines).is_err());
     assert!(ScanSet::build::<&[u8]>(&[], false, ScanMode::Lines).is_err());
     assert!(ScanSet::build(&[""], false, ScanMode::All).is_err());
+}
+
+/// Text that is long enough for runs of every length to be searched side by side, with stretches in which much or nothing
+/// matches, and one byte over and over.
+fn long_text() -> impl Strategy<Value = Vec<u8>> {
+    let stretch = prop_oneof![
+        3 => prop::collection::vec(prop::sample::select(b"abAB\n".to_vec()), 0..300),
+        2 => prop::collection::vec(prop::sample::select(b"abcxyz  \n".to_vec()), 0..3_000),
+        2 => prop::collection::vec(prop::sample::select(b"bcdwxyz ".to_vec()), 0..12_000),
+        1 => prop::collection::vec(Just(b'a'), 0..4_000),
+    ];
+    prop::collection::vec(stretch, 1..6).prop_map(|stretches| stretches.concat())
+}
+
+/// Enough patterns, short and long, for the table; the longest reach over runs.
+fn many_patterns() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let byte = || prop::sample::select(b"abcB".to_vec());
+    let pattern = prop_oneof![
+        1 => prop::collection::vec(byte(), 2..6),
+        4 => prop::collection::vec(byte(), 6..14),
+        1 => (1_usize..1_500).prop_map(|len| vec![b'a'; len]),
+        1 => (1_usize..700).prop_map(|len| b"ab".repeat(len)),
+    ];
+    prop::collection::vec(pattern, 49..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn long_chunks_are_searched_as_short_ones(
+        bytes in long_text(),
+        patterns in many_patterns(),
+        fold in any::<bool>(),
+        record_words in 120_u32..3_000,
+    ) {
+        let set = ScanSet::build(&patterns, fold, ScanMode::All).unwrap();
+        prop_assert_eq!(set.engine_name(), "aho-corasick table");
+        let expected: Vec<(u32, u32)> = occurrences(&bytes, &patterns, fold)
+            .into_iter()
+            .map(|(start, pattern)| (word(Some(start)), word(Some(pattern))))
+            .collect();
+        let (_, records) = run(&set, &bytes, stream::MODE_ALL, record_words);
+        prop_assert!(records == expected, "all occurrences");
+
+        let set = ScanSet::build(&patterns, fold, ScanMode::Lines).unwrap();
+        let first = bytes.iter().position(|byte| *byte == b'\n');
+        let last = bytes.iter().rposition(|byte| *byte == b'\n');
+        let mut at = 0;
+        let mut lines = Vec::new();
+        let mut edges = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let end = at + line.len();
+            let interior = first.is_some_and(|first| at > first) && last.is_some_and(|last| at <= last);
+            let matches = expected.iter().any(|(start, pattern)| {
+                let start = *start as usize;
+                start >= at && start + patterns[*pattern as usize].len() <= end
+            });
+            if matches && interior {
+                lines.push((word(Some(at)), word(Some(end))));
+            }
+            if matches && first.is_none_or(|first| at <= first) {
+                edges |= stream::HEAD_MATCH;
+            }
+            if matches && last.is_none_or(|last| at > last) {
+                edges |= stream::TAIL_MATCH;
+            }
+            at = end;
+        }
+        let first_match = expected.iter().map(|(start, _)| *start).min().unwrap_or(stream::NONE);
+        let (parts, records) = run(&set, &bytes, stream::MODE_LINES, record_words);
+        prop_assert!(records == lines, "matching lines");
+        for part in &parts {
+            prop_assert_eq!(part[stream::RESULT_EDGES], edges);
+            prop_assert_eq!(part[stream::RESULT_FIRST_MATCH], first_match);
+        }
+        let (parts, _) = run(&set, &bytes, stream::MODE_ANY, 2);
+        prop_assert_eq!(parts[0][stream::RESULT_FIRST_MATCH], first_match);
+    }
 }

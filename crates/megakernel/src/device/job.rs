@@ -1,16 +1,10 @@
 //! Images of stream jobs: what `kernel/stream.h` works with, as words that mean the same wherever they lie. The first word
 //! is the opcode.
 //!
-//! SCAN is an Aho-Corasick automaton as a table: a row for each state, a column for each class of bytes that no pattern
-//! tells apart, and in it where the row of the next state begins. A row's last column tells what ends in its state. Rows
-//! whose states end no pattern come first, so whether a state matches is one comparison.
+//! SCAN is an Aho-Corasick automaton as a table (`stream/table.rs`).
 
 use crate::stream::{ScanMode, ScanSet, StreamJob};
-use aho_corasick::automaton::{Automaton, StateID};
-use aho_corasick::nfa::noncontiguous::{Builder, NFA};
-use aho_corasick::{Anchored, MatchKind};
 use gristmill_protocol::PipelineError;
-use std::collections::hash_map::{Entry, HashMap};
 
 /// Words of the image of SCAN.
 pub mod scan {
@@ -85,41 +79,6 @@ fn pack(bytes: &[u8; 256]) -> impl Iterator<Item = u32> + '_ {
         .map(|four| u32::from_le_bytes(*four))
 }
 
-/// Bytes that no pattern tells apart share a class: class 0 occurs in none.
-struct Classes {
-    of: [u8; 256],
-    /// For each class, a byte of it.
-    members: Vec<u8>,
-}
-
-impl Classes {
-    fn new(set: &ScanSet) -> Self {
-        let fold = |byte: u8| {
-            if set.case_insensitive() {
-                byte.to_ascii_lowercase()
-            } else {
-                byte
-            }
-        };
-        let mut occurs = [false; 256];
-        for byte in set.searched().flatten() {
-            occurs[usize::from(fold(*byte))] = true;
-        }
-        let unused = (0..=u8::MAX).find(|byte| !occurs[usize::from(fold(*byte))]);
-        let used = (0..=u8::MAX).filter(|byte| occurs[usize::from(*byte)]);
-        let members: Vec<u8> = unused.into_iter().chain(used).collect();
-        let mut class_of = [0; 256];
-        for (class, member) in (0..=u8::MAX).zip(&members) {
-            class_of[usize::from(fold(*member))] = class;
-        }
-        let mut of = [0; 256];
-        for byte in 0..=u8::MAX {
-            of[usize::from(byte)] = class_of[usize::from(fold(byte))];
-        }
-        Self { of, members }
-    }
-}
-
 fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, PipelineError> {
     let all = set.mode() == ScanMode::All;
     let everything = set.searched().any(<[u8]>::is_empty);
@@ -131,116 +90,22 @@ fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, 
     if everything {
         return Ok(image);
     }
-    let nfa = Builder::new()
-        .match_kind(MatchKind::Standard)
-        .ascii_case_insensitive(set.case_insensitive())
-        .prefilter(false)
-        .build(set.searched())
-        .map_err(|_| too_large())?;
-    let classes = Classes::new(set);
-    let states = States::walk(&nfa, &classes, max_words)?;
-    let stride = classes.members.len() + 1;
-    let places = states.places(&nfa, stride)?;
-    image[scan::INFO] = word(stride - 1)?;
-    image[scan::MATCH] = places.first_match;
-    for (at, packed) in pack(&classes.of).enumerate() {
+    let room = max_words.saturating_sub(scan::NEXT);
+    let table = set.table(room).ok_or_else(too_large)?;
+    image[scan::INFO] = word(table.stride() - 1)?;
+    image[scan::MATCH] = table.matching();
+    for (at, packed) in pack(table.classes()).enumerate() {
         image[scan::CLASSES + at] = packed;
     }
-    let rows = stride * states.ids.len();
-    image.resize(scan::NEXT + rows, 0);
-    for (state, next) in states.next.chunks_exact(stride - 1).enumerate() {
-        let row = scan::NEXT + places.of[state] as usize;
-        for (column, next) in next.iter().enumerate() {
-            image[row + column] = places.of[*next as usize];
-        }
-        let id = states.ids[state];
-        if !nfa.is_match(id) {
-            continue;
-        }
-        let mut ends: Vec<(u32, u32)> = (0..nfa.match_len(id))
-            .map(|index| {
-                let pattern = nfa.match_pattern(id, index);
-                Ok((pattern.as_u32(), word(nfa.pattern_len(pattern))?))
-            })
-            .collect::<Result<_, PipelineError>>()?;
-        if all {
-            ends.sort_unstable();
-            image[row + stride - 1] = word(image.len())?;
-            image.push(word(ends.len())?);
-            image.extend(
-                ends.iter()
-                    .flat_map(|(pattern, length)| [*pattern, *length]),
-            );
-            if image.len() > max_words {
-                return Err(too_large());
-            }
-        } else {
-            image[row + stride - 1] = ends.iter().map(|(_, length)| *length).max().unwrap_or(0);
+    image.extend(table.words());
+    if all {
+        // What ends in a state is found from the image's beginning on.
+        let ending = scan::NEXT + table.matching() as usize..scan::NEXT + table.rows().len();
+        for row in image[ending].chunks_exact_mut(table.stride()) {
+            row[table.stride() - 1] += word(scan::NEXT)?;
         }
     }
     Ok(image)
-}
-
-/// The states that can be reached, breadth first, so that those that a search is mostly in lie together.
-struct States {
-    ids: Vec<StateID>,
-    /// For each state, for each class, the number of the next state.
-    next: Vec<u32>,
-}
-
-/// Where states' rows begin, in words from the first row.
-struct Places {
-    of: Vec<u32>,
-    first_match: u32,
-}
-
-impl States {
-    fn walk(nfa: &NFA, classes: &Classes, max_words: usize) -> Result<Self, PipelineError> {
-        let start = nfa.start_state(Anchored::No).map_err(|_| too_large())?;
-        let mut states = Self {
-            ids: vec![start],
-            next: Vec::new(),
-        };
-        let mut numbers = HashMap::from([(start, 0)]);
-        let mut at = 0;
-        while let Some(&state) = states.ids.get(at) {
-            for &byte in &classes.members {
-                let next = nfa.next_state(Anchored::No, state, byte);
-                let number = match numbers.entry(next) {
-                    Entry::Occupied(known) => *known.get(),
-                    Entry::Vacant(new) => {
-                        let number = word(states.ids.len())?;
-                        states.ids.push(next);
-                        *new.insert(number)
-                    }
-                };
-                states.next.push(number);
-            }
-            if scan::NEXT + (classes.members.len() + 1) * states.ids.len() > max_words {
-                return Err(too_large());
-            }
-            at += 1;
-        }
-        Ok(states)
-    }
-
-    fn places(&self, nfa: &NFA, stride: usize) -> Result<Places, PipelineError> {
-        let mut of = vec![0; self.ids.len()];
-        let mut row = 0;
-        let mut first_match = 0;
-        for matching in [false, true] {
-            if matching {
-                first_match = word(row)?;
-            }
-            for (state, id) in self.ids.iter().enumerate() {
-                if nfa.is_match(*id) == matching {
-                    of[state] = word(row)?;
-                    row += stride;
-                }
-            }
-        }
-        Ok(Places { of, first_match })
-    }
 }
 
 /// The register after one more byte of zero: its polynomial times x to the power of 8.

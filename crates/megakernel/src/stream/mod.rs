@@ -4,11 +4,14 @@
 //! [`StreamJob::Custom`], under a number of the user range.
 
 mod crc32c;
+mod engine;
 mod histogram;
 mod lines;
+mod runs;
 mod scan;
+pub(crate) mod table;
 
-pub use scan::{ScanMode, ScanSet, DFA_PATTERN_BYTES, MAX_PATTERNS};
+pub use scan::{ScanMode, ScanSet, MAX_PATTERNS};
 
 use gristmill_protocol::{fault, opcode};
 use gristmill_ring::{Outcome, RecordWriter};

@@ -4,29 +4,19 @@
 //! *tail* after the last, and the complete lines between. Head and tail are only tested, as their lines continue in
 //! other chunks and the host joins them; the lines between are counted or recorded here. After a match the search goes
 //! on in the next line, so that a pattern in every line costs one short search a line.
-//!
-//! What searches follows from the set:
-//!
-//! - one byte: `memchr`; one pattern: `memmem`;
-//! - few patterns: `aho-corasick`'s packed searcher (Teddy), which looks at 16 or 32 bytes at a time; in either case, over
-//!   the cases of their first bytes;
-//! - more: its DFA, two to four times as fast as the NFA that the crate would choose to save memory, while its table
-//!   stays in the cache or near it ([`DFA_PATTERN_BYTES`]); beyond that the contiguous NFA.
+//! What searches, `engine.rs` says.
 
+use super::engine::Engine;
+use super::runs::Search;
+use super::table::Table;
 use super::{word, StreamOpcode, StreamSlot};
-use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, Anchored, Input, MatchKind, StartKind};
 use gristmill_protocol::{completion, fault, stream, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
-use memchr::{memchr, memchr2, memmem, memrchr};
+use memchr::{memchr, memrchr};
+use std::borrow::Cow;
 
 /// Most patterns in a set.
 pub const MAX_PATTERNS: usize = 100_000;
-
-/// Bytes of all patterns together up to which a DFA is built: its table takes about 128 to 1,024 bytes for each.
-pub const DFA_PATTERN_BYTES: usize = 64 << 10;
-
-/// Patterns up to which the packed searcher is tried; it takes no more than 64.
-const PACKED_PATTERNS: usize = 32;
 
 /// What is asked of the set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,19 +25,6 @@ pub enum ScanMode {
     Lines,
     /// Every occurrence, overlapping ones too: for `MODE_ALL`.
     All,
-}
-
-enum Engine {
-    /// No pattern can occur in a line.
-    Nothing,
-    /// The empty pattern is in the set: everything matches.
-    Everything,
-    Byte(u8),
-    EitherByte(u8, u8),
-    One(Box<memmem::Finder<'static>>),
-    Packed(Box<packed::Searcher>, Box<AhoCorasick>),
-    Folded(Box<Folded>),
-    Automaton(Box<AhoCorasick>),
 }
 
 /// A set of byte strings, ready to be searched for.
@@ -106,14 +83,8 @@ impl ScanSet {
             Engine::Nothing
         } else if empty {
             Engine::Everything
-        } else if mode == ScanMode::All {
-            Engine::Automaton(Box::new(automaton(
-                &patterns,
-                case_insensitive,
-                MatchKind::Standard,
-            )?))
         } else {
-            lines_engine(&patterns, case_insensitive)?
+            Engine::new(&patterns, case_insensitive, mode)?
         };
         Ok(Self {
             engine,
@@ -134,6 +105,15 @@ impl ScanSet {
         searched(&self.patterns, self.mode)
     }
 
+    /// The automaton of the set as a table; `None` if it takes more than `max_words` words.
+    pub(crate) fn table(&self, max_words: usize) -> Option<Cow<'_, Table>> {
+        if let Some(table) = self.engine.table() {
+            return (table.words().len() <= max_words).then_some(Cow::Borrowed(table));
+        }
+        let (fold, mode) = (self.case_insensitive, self.mode);
+        Table::build(self.searched(), fold, mode, max_words).map(Cow::Owned)
+    }
+
     /// Whether ASCII letters match in either case.
     pub fn case_insensitive(&self) -> bool {
         self.case_insensitive
@@ -152,50 +132,7 @@ impl ScanSet {
 
     /// What searches, for reports.
     pub fn engine_name(&self) -> &'static str {
-        match &self.engine {
-            Engine::Nothing => "nothing matches",
-            Engine::Everything => "everything matches",
-            Engine::Byte(_) | Engine::EitherByte(..) => "memchr",
-            Engine::One(_) => "memmem",
-            Engine::Packed(..) => "teddy",
-            Engine::Folded(_) => "teddy over both cases",
-            Engine::Automaton(automaton) => match automaton.kind() {
-                AhoCorasickKind::DFA => "aho-corasick dfa",
-                _ => "aho-corasick nfa",
-            },
-        }
-    }
-
-    /// The first match at or after `from`, in `bytes[..until]`: its start and end.
-    #[inline]
-    fn find(&self, bytes: &[u8], from: usize, until: usize) -> Option<(usize, usize)> {
-        let within = bytes.get(from..until)?;
-        match &self.engine {
-            Engine::Nothing => None,
-            Engine::Everything => Some((from, from)),
-            Engine::Byte(byte) => memchr(*byte, within).map(|at| (from + at, from + at + 1)),
-            Engine::EitherByte(a, b) => {
-                memchr2(*a, *b, within).map(|at| (from + at, from + at + 1))
-            }
-            Engine::One(finder) => finder
-                .find(within)
-                .map(|at| (from + at, from + at + finder.needle().len())),
-            Engine::Packed(searcher, automaton) => {
-                // The packed searcher falls back to something slow on short spans.
-                let found = if within.len() < searcher.minimum_len() {
-                    automaton.find(within)
-                } else {
-                    searcher.find(within)
-                };
-                found.map(|found| (from + found.start(), from + found.end()))
-            }
-            Engine::Folded(folded) => folded
-                .find(within)
-                .map(|(start, end)| (from + start, from + end)),
-            Engine::Automaton(automaton) => automaton
-                .find(Input::new(within).anchored(Anchored::No))
-                .map(|found| (from + found.start(), from + found.end())),
-        }
+        self.engine.name()
     }
 
     fn lines(
@@ -209,7 +146,7 @@ impl ScanSet {
         let mode = slot.mode & stream::MODE_MASK;
         let newline = memchr(b'\n', bytes);
         let Some(first) = newline else {
-            if let Some((start, _)) = self.find(bytes, 0, bytes.len()) {
+            if let Some((start, _)) = self.engine.find(bytes, 0, bytes.len()) {
                 results[7] = word(start)?;
                 results[4] = stream::HEAD_MATCH | stream::TAIL_MATCH;
                 results[0] = u32::from(mode == stream::MODE_ANY);
@@ -219,12 +156,12 @@ impl ScanSet {
         let last = memrchr(b'\n', bytes).unwrap_or(first);
         results[2] = word(first)?;
         results[3] = word(last)?;
-        let head = self.find(bytes, 0, first);
+        let head = self.engine.find(bytes, 0, first);
         if let Some((start, _)) = head {
             results[7] = word(start)?;
             results[4] |= stream::HEAD_MATCH;
         }
-        let tail = self.find(bytes, last + 1, bytes.len());
+        let tail = self.engine.find(bytes, last + 1, bytes.len());
         if tail.is_some() && last + 1 < bytes.len() {
             results[4] |= stream::TAIL_MATCH;
         }
@@ -233,14 +170,25 @@ impl ScanSet {
         let mut at = (first + 1).max(resume);
         if at > first + 1 && results[7] == stream::NONE {
             // Of the whole chunk, so that every part says the same.
-            if let Some((start, _)) = self.find(bytes, first + 1, end) {
+            if let Some((start, _)) = self.engine.find(bytes, first + 1, end) {
                 results[7] = word(start)?;
             }
         }
         let mut count = 0_u32;
+        let mut search = match &self.engine {
+            Engine::Table(table) => Some(Search::new(table, bytes.get(..end).unwrap_or(&[]), at)),
+            _ => None,
+        };
         let answered = |results: &[u32; 8]| mode == stream::MODE_ANY && results[7] != stream::NONE;
         while at < end && !answered(results) {
-            let Some((start, after)) = self.find(bytes, at, end) else {
+            let found = match &mut search {
+                // Where in the line it lies matters only for the first match of all.
+                Some(search) if results[7] != stream::NONE => {
+                    search.next_from(at).map(|hit| (hit.end - 1, hit.end))
+                }
+                _ => self.engine.find(bytes, at, end),
+            };
+            let Some((start, after)) = found else {
                 break;
             };
             if results[7] == stream::NONE {
@@ -287,14 +235,16 @@ impl ScanSet {
         records: &mut RecordWriter<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), u32> {
-        let Engine::Automaton(automaton) = &self.engine else {
-            return Err(fault::BAD_ARGUMENT);
-        };
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         // Matches that end where the last part stopped, or later: they begin less than the longest pattern before it.
         let from = resume.saturating_sub(self.longest);
         let Some(within) = bytes.get(from..) else {
             return Err(fault::BAD_ARGUMENT);
+        };
+        let automaton = match &self.engine {
+            Engine::Automaton(automaton) => automaton,
+            Engine::Table(table) => return table.all(bytes, resume, records, outcome),
+            _ => return Err(fault::BAD_ARGUMENT),
         };
         let capacity = records.capacity();
         // The matches that end at one position, in the order of their patterns.
@@ -379,161 +329,4 @@ fn searched<P: AsRef<[u8]>>(patterns: &[P], mode: ScanMode) -> impl Iterator<Ite
         .iter()
         .map(AsRef::as_ref)
         .filter(move |pattern| mode == ScanMode::All || !pattern.contains(&b'\n'))
-}
-
-/// Few patterns in either case: the packed searcher looks for the first bytes of each in every combination of cases, and
-/// what it finds is compared in full.
-struct Folded {
-    prefixes: packed::Searcher,
-    patterns: Vec<Vec<u8>>,
-    automaton: AhoCorasick,
-}
-
-/// Candidates in a row that may fail before the automaton, which never looks at a byte twice, takes over for the rest:
-/// where first bytes are common the packed searcher stops all the time.
-const FOLDED_FAILURES: usize = 64;
-
-/// First bytes of each pattern that are looked for.
-const FOLDED_PREFIX: usize = 3;
-
-impl Folded {
-    /// `None` where there are too many combinations for the packed searcher.
-    fn build<P: AsRef<[u8]>>(patterns: &[P], automaton: &AhoCorasick) -> Option<Self> {
-        let shortest = patterns
-            .iter()
-            .map(|pattern| pattern.as_ref().len())
-            .min()?;
-        let mut prefixes: Vec<Vec<u8>> = Vec::new();
-        for pattern in patterns {
-            let prefix = pattern.as_ref().get(..shortest.min(FOLDED_PREFIX))?;
-            let mut cases = vec![Vec::new()];
-            for byte in prefix {
-                let both = [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()];
-                let choices = if both[0] == both[1] {
-                    &both[..1]
-                } else {
-                    &both[..]
-                };
-                cases = cases
-                    .iter()
-                    .flat_map(|case| {
-                        choices.iter().map(move |choice| {
-                            let mut longer = case.clone();
-                            longer.push(*choice);
-                            longer
-                        })
-                    })
-                    .collect();
-            }
-            prefixes.append(&mut cases);
-        }
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        if prefixes.len() > PACKED_PATTERNS {
-            return None;
-        }
-        Some(Self {
-            prefixes: packed::Config::new().builder().extend(prefixes).build()?,
-            patterns: patterns
-                .iter()
-                .map(|pattern| pattern.as_ref().to_vec())
-                .collect(),
-            automaton: automaton.clone(),
-        })
-    }
-
-    fn find(&self, bytes: &[u8]) -> Option<(usize, usize)> {
-        let mut at = 0;
-        for _ in 0..FOLDED_FAILURES {
-            let rest = bytes.get(at..)?;
-            if rest.len() < self.prefixes.minimum_len() {
-                break;
-            }
-            let start = at + self.prefixes.find(rest)?.start();
-            let here = bytes.get(start..)?;
-            let matched = self.patterns.iter().find(|pattern| {
-                here.get(..pattern.len())
-                    .is_some_and(|candidate| candidate.eq_ignore_ascii_case(pattern))
-            });
-            if let Some(pattern) = matched {
-                return Some((start, start + pattern.len()));
-            }
-            at = start + 1;
-        }
-        let found = self.automaton.find(bytes.get(at..)?)?;
-        Some((at + found.start(), at + found.end()))
-    }
-}
-
-fn lines_engine<P: AsRef<[u8]>>(
-    patterns: &[P],
-    case_insensitive: bool,
-) -> Result<Engine, PipelineError> {
-    if let [pattern] = patterns {
-        let pattern = pattern.as_ref();
-        let cased = case_insensitive && pattern.iter().any(u8::is_ascii_alphabetic);
-        match pattern {
-            [byte] if cased => {
-                return Ok(Engine::EitherByte(
-                    byte.to_ascii_lowercase(),
-                    byte.to_ascii_uppercase(),
-                ));
-            }
-            [byte] => return Ok(Engine::Byte(*byte)),
-            _ if !cased => {
-                return Ok(Engine::One(Box::new(
-                    memmem::Finder::new(pattern).into_owned(),
-                )))
-            }
-            _ => {}
-        }
-    }
-    let automaton = Box::new(automaton(
-        patterns,
-        case_insensitive,
-        MatchKind::LeftmostFirst,
-    )?);
-    if case_insensitive {
-        if let Some(folded) = Folded::build(patterns, &automaton) {
-            return Ok(Engine::Folded(Box::new(folded)));
-        }
-    } else if patterns.len() <= PACKED_PATTERNS {
-        let searcher = packed::Config::new()
-            .match_kind(packed::MatchKind::LeftmostFirst)
-            .builder()
-            .extend(patterns.iter().map(AsRef::as_ref))
-            .build();
-        if let Some(searcher) = searcher {
-            return Ok(Engine::Packed(Box::new(searcher), automaton));
-        }
-    }
-    Ok(Engine::Automaton(automaton))
-}
-
-fn automaton<P: AsRef<[u8]>>(
-    patterns: &[P],
-    case_insensitive: bool,
-    kind: MatchKind,
-) -> Result<AhoCorasick, PipelineError> {
-    let bytes: usize = patterns.iter().map(|pattern| pattern.as_ref().len()).sum();
-    let engine = if bytes <= DFA_PATTERN_BYTES {
-        AhoCorasickKind::DFA
-    } else {
-        AhoCorasickKind::ContiguousNFA
-    };
-    let build = |engine| {
-        AhoCorasick::builder()
-            .ascii_case_insensitive(case_insensitive)
-            .match_kind(kind)
-            .start_kind(StartKind::Unanchored)
-            .kind(Some(engine))
-            .build(patterns.iter().map(AsRef::as_ref))
-    };
-    build(engine)
-        .or_else(|_| build(AhoCorasickKind::NoncontiguousNFA))
-        .map_err(|error| {
-            PipelineError::Backend(format!(
-                "the patterns cannot be compiled: {error}; use fewer or shorter ones"
-            ))
-        })
 }

@@ -1,0 +1,260 @@
+//! What searches for a set of patterns. It follows from the set:
+//!
+//! - one byte: `memchr`; one pattern: `memmem`;
+//! - few patterns, asked for lines: `aho-corasick`'s packed searcher (Teddy), which looks at 16 or 32 bytes at a time; in
+//!   either case, over the cases of their first bytes;
+//! - more, or asked for all occurrences: a [`Table`], in many runs side by side (`runs.rs`);
+//! - more than a table of [`TABLE_WORDS`] holds: `aho-corasick`'s contiguous NFA.
+
+use super::runs::Search;
+use super::table::Table;
+use super::ScanMode;
+use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, MatchKind, StartKind};
+use gristmill_protocol::PipelineError;
+use memchr::{memchr, memchr2, memmem};
+use std::collections::BTreeSet;
+
+/// Words of four bytes that a set's table may take at most: 128 MiB.
+const TABLE_WORDS: usize = 32 << 20;
+
+/// Patterns up to which the packed searcher is mostly faster than the table; it takes no more.
+const PACKED_PATTERNS: usize = 64;
+
+/// As much, where a pattern is shorter than [`PACKED_PREFIX`]: what it stops at then is mostly no match.
+const PACKED_SHORT_PATTERNS: usize = 24;
+
+/// The first bytes of a pattern that the packed searcher looks at.
+const PACKED_PREFIX: usize = 4;
+
+/// Combinations of cases up to which it is faster.
+const FOLDED_PREFIXES: usize = 64;
+
+/// First bytes of each pattern that are looked for in every combination of cases.
+const FOLDED_PREFIX: usize = 3;
+
+/// Candidates in a row that may fail before the table, which hardly looks at a byte twice, takes over for the rest: where
+/// first bytes are common the packed searcher stops all the time.
+const FOLDED_FAILURES: usize = 64;
+
+pub(super) enum Engine {
+    /// No pattern can occur in a line.
+    Nothing,
+    /// The empty pattern is in the set: everything matches.
+    Everything,
+    Byte(u8),
+    EitherByte(u8, u8),
+    One(Box<memmem::Finder<'static>>),
+    /// The packed searcher, and what searches spans that are too short for it.
+    Packed(Box<packed::Searcher>, Box<Engine>),
+    Folded(Box<Folded>),
+    Table(Box<Table>),
+    Automaton(Box<AhoCorasick>),
+}
+
+impl Engine {
+    /// What searches for patterns, of which there are some and none is empty.
+    pub(super) fn new(
+        patterns: &[&[u8]],
+        case_insensitive: bool,
+        mode: ScanMode,
+    ) -> Result<Self, PipelineError> {
+        if mode == ScanMode::All {
+            return Self::many(patterns, case_insensitive, mode);
+        }
+        if let Some(engine) = Self::one(patterns, case_insensitive) {
+            return Ok(engine);
+        }
+        let many = Self::many(patterns, case_insensitive, mode)?;
+        if case_insensitive {
+            return Ok(match prefixes(patterns) {
+                Some(prefixes) => Self::Folded(Box::new(Folded {
+                    prefixes,
+                    patterns: patterns.iter().map(|pattern| pattern.to_vec()).collect(),
+                    rest: many,
+                })),
+                None => many,
+            });
+        }
+        let short = patterns.iter().any(|pattern| pattern.len() < PACKED_PREFIX);
+        let most = if short {
+            PACKED_SHORT_PATTERNS
+        } else {
+            PACKED_PATTERNS
+        };
+        if patterns.len() > most {
+            return Ok(many);
+        }
+        let searcher = packed::Config::new()
+            .match_kind(packed::MatchKind::LeftmostFirst)
+            .builder()
+            .extend(patterns)
+            .build();
+        Ok(match searcher {
+            Some(searcher) => Self::Packed(Box::new(searcher), Box::new(many)),
+            None => many,
+        })
+    }
+
+    /// What searches for one pattern as a string of bytes; `None` for others.
+    fn one(patterns: &[&[u8]], case_insensitive: bool) -> Option<Self> {
+        let [pattern] = *patterns else { return None };
+        let cased = case_insensitive && pattern.iter().any(u8::is_ascii_alphabetic);
+        match pattern {
+            [byte] if cased => Some(Self::EitherByte(
+                byte.to_ascii_lowercase(),
+                byte.to_ascii_uppercase(),
+            )),
+            [byte] => Some(Self::Byte(*byte)),
+            _ if cased => None,
+            _ => Some(Self::One(Box::new(
+                memmem::Finder::new(pattern).into_owned(),
+            ))),
+        }
+    }
+
+    /// What searches for any number of patterns.
+    fn many(
+        patterns: &[&[u8]],
+        case_insensitive: bool,
+        mode: ScanMode,
+    ) -> Result<Self, PipelineError> {
+        let given = patterns.iter().copied();
+        if let Some(table) = Table::build(given, case_insensitive, mode, TABLE_WORDS) {
+            return Ok(Self::Table(Box::new(table)));
+        }
+        let build = |kind| {
+            AhoCorasick::builder()
+                .ascii_case_insensitive(case_insensitive)
+                .match_kind(match mode {
+                    ScanMode::Lines => MatchKind::LeftmostFirst,
+                    ScanMode::All => MatchKind::Standard,
+                })
+                .start_kind(StartKind::Unanchored)
+                .kind(Some(kind))
+                .build(patterns)
+        };
+        build(AhoCorasickKind::ContiguousNFA)
+            .or_else(|_| build(AhoCorasickKind::NoncontiguousNFA))
+            .map(|automaton| Self::Automaton(Box::new(automaton)))
+            .map_err(|error| {
+                PipelineError::Backend(format!(
+                    "the patterns cannot be compiled: {error}; use fewer or shorter ones"
+                ))
+            })
+    }
+
+    /// The set's table, if it has one.
+    pub(super) fn table(&self) -> Option<&Table> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Packed(_, rest) => rest.table(),
+            Self::Folded(folded) => folded.rest.table(),
+            _ => None,
+        }
+    }
+
+    /// What searches, for reports.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing matches",
+            Self::Everything => "everything matches",
+            Self::Byte(_) | Self::EitherByte(..) => "memchr",
+            Self::One(_) => "memmem",
+            Self::Packed(..) => "teddy",
+            Self::Folded(_) => "teddy over both cases",
+            Self::Table(_) => "aho-corasick table",
+            Self::Automaton(_) => "aho-corasick nfa",
+        }
+    }
+
+    /// A match in `bytes[from..until]` that begins as early as any: its start and end.
+    #[inline]
+    pub(super) fn find(&self, bytes: &[u8], from: usize, until: usize) -> Option<(usize, usize)> {
+        let within = bytes.get(from..until)?;
+        let (start, end) = match self {
+            Self::Nothing => None,
+            Self::Everything => Some((0, 0)),
+            Self::Byte(byte) => memchr(*byte, within).map(|at| (at, at + 1)),
+            Self::EitherByte(a, b) => memchr2(*a, *b, within).map(|at| (at, at + 1)),
+            Self::One(finder) => finder
+                .find(within)
+                .map(|at| (at, at + finder.needle().len())),
+            // The packed searcher falls back to something slow on short spans.
+            Self::Packed(searcher, rest) if within.len() < searcher.minimum_len() => {
+                rest.find(within, 0, within.len())
+            }
+            Self::Packed(searcher, _) => searcher
+                .find(within)
+                .map(|found| (found.start(), found.end())),
+            Self::Folded(folded) => folded.find(within),
+            Self::Table(table) => Search::new(table, within, 0).first(),
+            Self::Automaton(automaton) => automaton
+                .find(within)
+                .map(|found| (found.start(), found.end())),
+        }?;
+        Some((from + start, from + end))
+    }
+}
+
+/// Few patterns in either case: the packed searcher looks for the first bytes of each in every combination of cases, and
+/// what it finds is compared in full.
+pub(super) struct Folded {
+    prefixes: packed::Searcher,
+    patterns: Vec<Vec<u8>>,
+    rest: Engine,
+}
+
+/// What finds the first bytes of patterns; `None` where there are too many combinations for it.
+fn prefixes(patterns: &[&[u8]]) -> Option<packed::Searcher> {
+    let shortest = patterns.iter().map(|pattern| pattern.len()).min()?;
+    let mut prefixes = BTreeSet::new();
+    for pattern in patterns {
+        let mut cases = vec![Vec::new()];
+        for byte in pattern.get(..shortest.min(FOLDED_PREFIX))? {
+            let both = [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()];
+            let choices = if both[0] == both[1] {
+                &both[..1]
+            } else {
+                &both[..]
+            };
+            cases = cases
+                .iter()
+                .flat_map(|case| {
+                    choices.iter().map(move |choice| {
+                        let mut longer = case.clone();
+                        longer.push(*choice);
+                        longer
+                    })
+                })
+                .collect();
+        }
+        prefixes.extend(cases);
+        if prefixes.len() > FOLDED_PREFIXES {
+            return None;
+        }
+    }
+    packed::Config::new().builder().extend(prefixes).build()
+}
+
+impl Folded {
+    fn find(&self, bytes: &[u8]) -> Option<(usize, usize)> {
+        let mut at = 0;
+        for _ in 0..FOLDED_FAILURES {
+            let rest = bytes.get(at..)?;
+            if rest.len() < self.prefixes.minimum_len() {
+                break;
+            }
+            let start = at + self.prefixes.find(rest)?.start();
+            let here = bytes.get(start..)?;
+            let matched = self.patterns.iter().find(|pattern| {
+                here.get(..pattern.len())
+                    .is_some_and(|candidate| candidate.eq_ignore_ascii_case(pattern))
+            });
+            if let Some(pattern) = matched {
+                return Some((start, start + pattern.len()));
+            }
+            at = start + 1;
+        }
+        self.rest.find(bytes, at, bytes.len())
+    }
+}

@@ -1,0 +1,273 @@
+//! The Aho-Corasick automaton of a set of patterns as a table, for the CPU ([`super::runs`]) and for devices
+//! (`device/job.rs`): one load of the table for each byte of the text.
+//!
+//! A state has a row, and is named by where its row begins. A row has a column for each class of bytes that no pattern
+//! tells apart, and in it where the row of the next state begins. Its last column tells what ends in the state. States
+//! that end no pattern come first, so whether a state matches is one comparison; in both parts states are in the order
+//! of their depths, so that those that a search is mostly in lie together.
+
+use super::ScanMode;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Marks a row among those whose states end a pattern, while it is not known where they will begin.
+const ENDING: u32 = 1 << 31;
+
+/// The most words that a table may take: rows are named by 31 bits.
+const MAX_WORDS: usize = 1 << 28;
+
+/// An Aho-Corasick automaton as a table.
+#[derive(Clone)]
+pub(crate) struct Table {
+    classes: [u8; 256],
+    words: Vec<u32>,
+    rows: usize,
+    stride: usize,
+    matching: u32,
+    longest: usize,
+}
+
+/// A state whose row is to be made: that of a prefix that patterns share.
+struct Prefix {
+    len: usize,
+    /// The patterns that begin with it, from the first to behind the last in sorted order.
+    patterns: Range<usize>,
+    /// The state of its longest suffix that is a prefix of a pattern, too.
+    suffix: u32,
+}
+
+impl Table {
+    /// Builds the table of a set in which no pattern is empty. `None` if it would take more than `max_words` words of four
+    /// bytes; while it is built it takes up to twice as much.
+    pub(crate) fn build<'p>(
+        patterns: impl Iterator<Item = &'p [u8]> + Clone,
+        case_insensitive: bool,
+        mode: ScanMode,
+        max_words: usize,
+    ) -> Option<Self> {
+        let (classes, count) = classes(patterns.clone().flatten(), case_insensitive);
+        let class = |byte: &u8| classes[usize::from(*byte)];
+        let mut sorted: Vec<(Vec<u8>, u32)> = patterns
+            .zip(0..)
+            .map(|(pattern, number)| (pattern.iter().map(class).collect(), number))
+            .collect();
+        sorted.sort_unstable();
+        Builder {
+            sorted: &sorted,
+            stride: count + 1,
+            mode,
+            max_words: max_words.min(MAX_WORDS),
+            rows: [Vec::new(), Vec::new()],
+            ends: Vec::new(),
+        }
+        .build(classes)
+    }
+
+    /// The class of each byte value: the column of a row.
+    pub(crate) fn classes(&self) -> &[u8; 256] {
+        &self.classes
+    }
+
+    /// The rows, the first that of the state before any pattern.
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.words[..self.rows]
+    }
+
+    /// Length of a row, in words.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The first state in which a pattern ends.
+    pub(crate) fn matching(&self) -> u32 {
+        self.matching
+    }
+
+    /// Length of the longest pattern, in bytes.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// The rows and what their last columns lead to. For a set that is asked for lines the last column is the length of the
+    /// longest pattern that ends in the state. For one that is asked for all occurrences it is a place in these words, where
+    /// the number of patterns lies that end in the state, and behind it for each, in order, its number and its length.
+    pub(crate) fn words(&self) -> &[u32] {
+        &self.words
+    }
+
+    /// The last column of a state's row.
+    fn info(&self, state: u32) -> u32 {
+        self.words[state as usize + self.stride - 1]
+    }
+
+    /// Length of the longest pattern that ends in a state. Only of a set that is asked for lines.
+    pub(crate) fn longest_end(&self, state: u32) -> usize {
+        self.info(state) as usize
+    }
+
+    /// The patterns that end in a state, in order: their numbers and lengths. Only of a set that is asked for all.
+    pub(crate) fn ends(&self, state: u32) -> &[[u32; 2]] {
+        let at = self.info(state) as usize;
+        let count = self.words[at] as usize;
+        self.words[at + 1..][..2 * count].as_chunks().0
+    }
+}
+
+/// The class of each byte value, and how many there are. Bytes that occur in no pattern share a class.
+fn classes<'p>(bytes: impl Iterator<Item = &'p u8>, case_insensitive: bool) -> ([u8; 256], usize) {
+    let fold = |byte: u8| {
+        if case_insensitive {
+            byte.to_ascii_lowercase()
+        } else {
+            byte
+        }
+    };
+    let mut occurs = [false; 256];
+    for byte in bytes {
+        occurs[usize::from(fold(*byte))] = true;
+    }
+    let mut classes = [0; 256];
+    let mut count = usize::from((0..=u8::MAX).any(|byte| !occurs[usize::from(fold(byte))]));
+    for byte in 0..=u8::MAX {
+        if occurs[usize::from(byte)] {
+            classes[usize::from(byte)] = u8::try_from(count).unwrap_or(u8::MAX);
+            count += 1;
+        }
+    }
+    for byte in 0..=u8::MAX {
+        classes[usize::from(byte)] = classes[usize::from(fold(byte))];
+    }
+    (classes, count)
+}
+
+struct Builder<'p> {
+    /// The classes of each pattern's bytes, and its number.
+    sorted: &'p [(Vec<u8>, u32)],
+    stride: usize,
+    mode: ScanMode,
+    max_words: usize,
+    /// The rows of states that end no pattern, and of those that do.
+    rows: [Vec<u32>; 2],
+    ends: Vec<u32>,
+}
+
+impl Builder<'_> {
+    fn build(mut self, classes: [u8; 256]) -> Option<Table> {
+        let columns = self.stride - 1;
+        let root = Prefix {
+            len: 0,
+            patterns: 0..self.sorted.len(),
+            suffix: 0,
+        };
+        let mut queue = VecDeque::from([(self.add(&root)?, root)]);
+        let mut row = vec![0; columns];
+        // Breadth first: a suffix is shorter, so its row is complete.
+        while let Some((state, prefix)) = queue.pop_front() {
+            row.copy_from_slice(&self.row(prefix.suffix)[..columns]);
+            let mut rest = prefix.patterns;
+            while let Some((class, patterns)) = self.longer(&rest, prefix.len) {
+                rest.start = patterns.end;
+                let child = Prefix {
+                    len: prefix.len + 1,
+                    patterns,
+                    suffix: row[usize::from(class)],
+                };
+                let child_state = self.add(&child)?;
+                row[usize::from(class)] = child_state;
+                queue.push_back((child_state, child));
+            }
+            self.row_mut(state)[..columns].copy_from_slice(&row);
+        }
+        Some(self.finish(classes))
+    }
+
+    /// The first class behind a prefix, and the patterns that go on with it.
+    fn longer(&self, patterns: &Range<usize>, prefix: usize) -> Option<(u8, Range<usize>)> {
+        let class = |at: usize| self.sorted[at].0.get(prefix).copied();
+        // Those that end here come first.
+        let from = patterns.clone().find(|at| class(*at).is_some())?;
+        let first = class(from)?;
+        let until = (from..patterns.end).find(|at| class(*at) != Some(first));
+        Some((first, from..until.unwrap_or(patterns.end)))
+    }
+
+    /// Adds the state of a prefix, its row without what comes next.
+    fn add(&mut self, prefix: &Prefix) -> Option<u32> {
+        let own = self.sorted[prefix.patterns.clone()]
+            .iter()
+            .take_while(|(pattern, _)| pattern.len() == prefix.len);
+        let len = u32::try_from(prefix.len).ok()?;
+        let mut ends: Vec<[u32; 2]> = own.map(|(_, number)| [*number, len]).collect();
+        let info = match (self.mode, ends.is_empty()) {
+            (_, true) if prefix.len == 0 => 0,
+            (_, true) => self.row(prefix.suffix)[self.stride - 1],
+            (ScanMode::Lines, false) => len,
+            (ScanMode::All, false) => {
+                if prefix.suffix & ENDING != 0 {
+                    let at = self.row(prefix.suffix)[self.stride - 1] as usize;
+                    let count = self.ends[at] as usize;
+                    ends.extend(self.ends[at + 1..][..2 * count].as_chunks().0);
+                    ends.sort_unstable();
+                }
+                let at = self.ends.len();
+                self.ends.push(u32::try_from(ends.len()).ok()?);
+                self.ends.extend(ends.as_flattened());
+                u32::try_from(at).ok()?
+            }
+        };
+        let ending = prefix.suffix & ENDING != 0 || !ends.is_empty();
+        let rows = &mut self.rows[usize::from(ending)];
+        let state = u32::try_from(rows.len()).ok()? | if ending { ENDING } else { 0 };
+        rows.resize(rows.len() + self.stride - 1, 0);
+        rows.push(info);
+        let words = self.rows[0].len() + self.rows[1].len() + self.ends.len();
+        (words <= self.max_words).then_some(state)
+    }
+
+    fn row(&self, state: u32) -> &[u32] {
+        let rows = &self.rows[usize::from(state & ENDING != 0)];
+        &rows[(state & !ENDING) as usize..][..self.stride]
+    }
+
+    fn row_mut(&mut self, state: u32) -> &mut [u32] {
+        let rows = &mut self.rows[usize::from(state & ENDING != 0)];
+        &mut rows[(state & !ENDING) as usize..][..self.stride]
+    }
+
+    /// Puts the parts behind each other.
+    fn finish(self, classes: [u8; 256]) -> Table {
+        let [mut words, ending] = self.rows;
+        let matching = words.len();
+        words.extend(ending);
+        let rows = words.len();
+        // All places are below `MAX_WORDS`.
+        let behind = |base: usize| u32::try_from(base).unwrap_or(ENDING);
+        for row in words.chunks_exact_mut(self.stride) {
+            let (next, _) = row.split_at_mut(self.stride - 1);
+            for state in next {
+                if *state & ENDING != 0 {
+                    *state = (*state & !ENDING) + behind(matching);
+                }
+            }
+        }
+        if self.mode == ScanMode::All {
+            for row in words[matching..].chunks_exact_mut(self.stride) {
+                row[self.stride - 1] += behind(rows);
+            }
+            words.extend(self.ends);
+        }
+        Table {
+            classes,
+            words,
+            rows,
+            stride: self.stride,
+            matching: behind(matching),
+            longest: self
+                .sorted
+                .iter()
+                .map(|(pattern, _)| pattern.len())
+                .max()
+                .unwrap_or(0),
+        }
+    }
+}
