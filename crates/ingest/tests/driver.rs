@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{noise, pipe, Scratch};
+use common::{become_nobody, in_child, noise, pipe, Scratch};
 use gristmill_ingest::{
     encode_nvme_read_sqe, AsyncUringStream, CompletedIngest, GpuDirectCapability, GpuMappedBuffer,
     IoUringState, NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
@@ -234,6 +234,8 @@ fn one_failed_read_loses_no_other_and_is_told_once() {
             let deadline = Instant::now() + Duration::from_secs(20);
             while slots.len() + errors.len() < 3 && Instant::now() < deadline {
                 driver.wait_for_completion().unwrap();
+                // All are over by now, so that one poll has landed and failed ones.
+                std::thread::sleep(Duration::from_millis(50));
                 let mut completed = Vec::new();
                 let result = if into {
                     driver.poll_completions_into(&mut completed)
@@ -422,6 +424,28 @@ fn slots_must_divide_the_buffer_and_the_queue_must_have_as_many() {
 }
 
 #[test]
+fn memory_that_the_kernel_does_not_register_is_refused_when_a_driver_is_made() {
+    if in_child("memory_that_the_kernel_does_not_register_is_refused_when_a_driver_is_made")
+        .is_some()
+    {
+        return;
+    }
+    // Enough for the ring, and not for the slots beside it.
+    if !become_nobody(SLOT as u64 * u64::from(SLOTS)) {
+        return println!("skipped: not root, so this process stays what it is");
+    }
+    with_stream(false, |stream, _, _| {
+        let queue = MegakernelIoQueue::new(SLOTS).unwrap();
+        let error = NvmeGpuIngestDriver::new(stream, SLOTS, queue).unwrap_err();
+        assert!(
+            matches!(error, PipelineError::IoUringSyscall { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("memory-lock limit"), "{error}");
+    });
+}
+
+#[test]
 fn a_dropped_driver_leaves_nothing_in_flight() {
     let (reading, mut writer) = pipe(0);
     let file = Arc::new(File::from(reading.try_clone().unwrap()));
@@ -449,11 +473,9 @@ fn peer_memory_is_read_into_by_direct_reads_and_never_registered() {
     with_stream(true, |stream, memory, _| {
         let queue = MegakernelIoQueue::new(SLOTS).unwrap();
         let mut driver = NvmeGpuIngestDriver::new_peer_read(stream, SLOTS, queue).unwrap();
-        let direct = std::fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_DIRECT)
-            .open(&paths[0]);
-        if let Err(error) = direct {
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).custom_flags(libc::O_DIRECT);
+        if let Err(error) = options.open(&paths[0]) {
             return println!("skipped: O_DIRECT in {}: {error}", scratch.0.display());
         }
         let cached = Arc::new(File::open(&paths[0]).unwrap());
@@ -471,6 +493,25 @@ fn peer_memory_is_read_into_by_direct_reads_and_never_registered() {
         for (slot, bytes) in (0..).zip(&contents) {
             assert_eq!(counts[slot as usize], bytes.len());
             assert!(memory.slot(slot, bytes.len()) == *bytes, "slot {slot}");
+        }
+        // A part is read in whole blocks, and is only what was asked for.
+        while driver.telemetry_snapshot().completed_reads < 5 {
+            consume(&mut driver);
+            if driver.megakernel_io_queue().is_recycled(1) {
+                let file = options.open(&paths[0]).unwrap();
+                driver
+                    .submit_file_range(&Arc::new(file), 4096, 100, 1, 5)
+                    .unwrap();
+                let byte_count = 100;
+                let (slot, tag) = (1, 5);
+                let expected = CompletedIngest {
+                    slot,
+                    byte_count,
+                    tag,
+                };
+                assert_eq!(drain(&mut driver, 1), [expected]);
+                assert!(memory.slot(1, 100) == contents[0][4096..4196]);
+            }
         }
         let telemetry = driver.telemetry_snapshot();
         telemetry
