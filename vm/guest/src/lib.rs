@@ -1,0 +1,61 @@
+//! What the tests know of the guest that `vm/run` boots: its disks, what is on them, and memory to read them into.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`disk`] | the guest's disks, found by serial, and the words that they are full of |
+//! | [`memory`] | host memory and PCI peer memory that reads land in |
+//! | [`passthrough`] | NVMe reads by `IORING_OP_URING_CMD`, raw: what the driver's answers are compared with |
+//!
+//! The tests are in `tests/guest`, a module for each shape of the guest.
+
+pub mod disk;
+pub mod memory;
+pub mod passthrough;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+/// Whether this is a guest of the shape that these flags of `vm/run` make ("" for none); says `skipped:` where not.
+pub fn in_guest(shape: &str) -> bool {
+    let there = std::env::var("VM");
+    if there.as_deref() == Ok(shape) {
+        return true;
+    }
+    match there {
+        Ok(other) => {
+            println!("skipped: needs a guest by vm/run {shape}, and this one is by vm/run {other}")
+        }
+        Err(_) => println!("skipped: needs a guest by vm/run {shape}"),
+    }
+    false
+}
+
+/// Hands a command to QEMU's monitor, such as `device_del data`. Its answer is not seen.
+///
+/// # Panics
+/// Where this is no guest of `vm/run`.
+pub fn monitor(command: &str) {
+    let mut line = OpenOptions::new()
+        .write(true)
+        .open("/dev/ttyS1")
+        .expect("vm/run gives the guest a line to QEMU's monitor");
+    writeln!(line, "{command}").expect("QEMU reads what its monitor is sent");
+}
+
+/// Numbers without a pattern, the same for the same seed (xorshift64*).
+pub struct Random(u64);
+
+impl Random {
+    /// From a seed, which a failing test prints.
+    pub fn new(seed: u64) -> Self {
+        Random(seed | 1)
+    }
+
+    /// A number below `limit`, which is not 0.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % limit
+    }
+}
