@@ -108,7 +108,14 @@ impl LoopDisk {
 
 impl Drop for LoopDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.join("")).output();
+        // Busy for a moment where another test has just forked, with this one's files.
+        for _ in 0..100 {
+            let unmounted = Command::new("umount").arg(self.join("")).output();
+            if !unmounted.is_ok_and(|output| output.status.code() == Some(32)) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         let _ = Command::new("losetup").args(["-d", &self.device]).output();
     }
 }
