@@ -1,5 +1,5 @@
-//! What the ingest driver costs: its reads on the registered path beside the plain pump's, of the same file into the same
-//! memory. Both publish each landed megabyte, and a device that does nothing gives the slot back at once.
+//! What the ingest driver costs: its reads on the registered path beside the plain pump's, of the same file into the
+//! same memory. Both publish each landed megabyte, and a device that does nothing gives the slot back at once.
 
 use crate::{data, median, Goal, Row, Setting};
 use gristmill::protocol::{io, slot, Megakernel, MegakernelIoQueue, SLOT_WORDS, STATUS_WORD};
@@ -25,8 +25,8 @@ fn stream<'a>(
     tail: &'a AtomicU32,
 ) -> Result<AsyncUringStream<'a>, PipelineError> {
     let (base, bytes) = (chunk.as_mut_ptr(), chunk.capacity());
-    // SAFETY: the chunk is mapped for as long as it exists, it is borrowed for as long as the stream, and nobody looks at
-    // its bytes meanwhile; no stream is leaked here.
+    // SAFETY: the chunk is mapped for as long as it exists, it is borrowed for as long as the stream, and nobody looks
+    // at its bytes meanwhile; no stream is leaked here.
     let buffer = unsafe { GpuMappedBuffer::from_host_visible_owner(chunk, base, bytes) };
     Ok(AsyncUringStream::new(
         IoUringState::new(SLOTS)?,

@@ -60,8 +60,8 @@ pub(crate) unsafe fn watch(
         );
     }
     Ok(Canary::Silent(PipelineError::Backend(format!(
-        "{what} is refused: its reads report success, but {seen}; let the devices reach each other (both behind one PCIe \
-         switch, or the IOMMU off or passing through for them), or use registered mapped reads"
+        "{what} is refused: its reads report success, but {seen}; let the devices reach each other (both behind one \
+         PCIe switch, or the IOMMU off or passing through for them), or use registered mapped reads"
     ))))
 }
 
@@ -92,8 +92,8 @@ pub(crate) fn read_cached(file: &File, offset: u64, len: usize) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Reads a block of a namespace in an ordinary way: from its block device past the page cache, or, where that may not be
-/// opened, by the same command into ordinary memory.
+/// Reads a block of a namespace in an ordinary way: from its block device past the page cache, or, where that may not
+/// be opened, by the same command into ordinary memory.
 ///
 /// # Errors
 /// The system's, or the device's.

@@ -1,11 +1,11 @@
-//! From files and NVMe namespaces to the device's IO queue: each read fills one slot of a mapped buffer, and is published
-//! there when it has landed.
+//! From files and NVMe namespaces to the device's IO queue: each read fills one slot of a mapped buffer, and is
+//! published there when it has landed.
 //!
 //! # Who owns a slot
 //!
 //! Slot `n` of the buffer goes with slot `n` of the [`MegakernelIoQueue`]. It belongs, one after the other,
 //!
-//! 1. to nobody: the queue's slot is EMPTY and the driver has nothing in flight for it; only now may a read be submitted;
+//! 1. to nobody: the queue's slot is EMPTY and nothing is in flight for it; only now may a read be submitted;
 //! 2. to the driver, from a submission on, until the read has failed (then to nobody) or is published;
 //! 3. to the device, from the publication on until it has recycled the queue's slot.
 //!
@@ -15,9 +15,10 @@
 //! # Paths
 //!
 //! A driver has one path, named when it is made, and never takes another ([`NativeReadPath`]). A transfer that another
-//! device than the processor must see through (passthrough, and any read into peer memory) is tried once for each disk or
-//! file system, at the first submission: a block is read into the slot, and compared with what an ordinary read brings.
-//! Where they differ, this and every later submission is refused with what was seen. None of these reads is counted.
+//! device than the processor must see through (passthrough, and any read into peer memory) is tried once for each disk
+//! or file system, at the first submission: a block is read into the slot, and compared with what an ordinary read
+//! brings. Where they differ, this and every later submission is refused with what was seen. None of these reads is
+//! counted.
 
 mod file;
 
@@ -99,10 +100,10 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     /// A driver whose reads are `READ_FIXED` into the stream's buffer, in `slot_count` slots of equal size.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] where the buffer does not divide into that many slots of at least a byte (and of
-    /// 1 GiB at most), the queue has fewer, or the stream has reads in flight; [`PipelineError::InvalidArgument`] for peer
-    /// memory, which cannot be registered; [`PipelineError::IoUringSyscall`] where the kernel refuses to register the
-    /// buffer.
+    /// [`PipelineError::QueueFull`] where the buffer does not divide into that many slots of at least a byte (and of 1
+    /// GiB at most), the queue has fewer, or the stream has reads in flight; [`PipelineError::InvalidArgument`] for
+    /// peer memory, which cannot be registered; [`PipelineError::IoUringSyscall`] where the kernel refuses to register
+    /// the buffer.
     pub fn new(
         stream: AsyncUringStream<'a>,
         slot_count: u32,
@@ -200,14 +201,15 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     /// number. A read that is larger than the queue takes at once goes in pieces, one after the other.
     ///
     /// # Errors
-    /// [`PipelineError::NvmePassthroughDisabled`] on a driver for another path; [`PipelineError::InvalidArgument`] where
-    /// the namespace is another one, has other blocks or not these, and for no blocks; [`PipelineError::QueueFull`] for
-    /// more bytes than a slot has and for a slot that is not there or not free; [`PipelineError::Backend`] where
-    /// `nvme_fd` is no such device, and where bytes do not arrive in this memory.
+    /// [`PipelineError::NvmePassthroughDisabled`] on a driver for another path; [`PipelineError::InvalidArgument`]
+    /// where the namespace is another one, has other blocks or not these, and for no blocks;
+    /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
+    /// [`PipelineError::Backend`] where `nvme_fd` is no such device, and where bytes do not arrive in this memory.
     ///
     /// # Safety
-    /// Until the read is over, or the driver is dropped: `nvme_fd`, a generic character device (`/dev/ng0n1`), must stay
-    /// open, and its namespace must not be formatted anew. The driver must not be leaked with reads in flight, unless the memory stays, too.
+    /// Until the read is over, or the driver is dropped: `nvme_fd`, a generic character device (`/dev/ng0n1`), must
+    /// stay open, and its namespace must not be formatted anew. The driver must not be leaked with reads in flight,
+    /// unless the memory stays, too.
     pub unsafe fn submit_native_nvme_read(
         &mut self,
         nvme_fd: i32,
@@ -259,8 +261,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     /// failure is the next call's.
     ///
     /// # Errors
-    /// The oldest failure that was not told yet: a read's, with its slot, place and reason; the file changed while it was
-    /// read by passthrough; the queue refused a publication (which is tried again at the next poll).
+    /// The oldest failure that was not told yet: a read's, with its slot, place and reason; the file changed while it
+    /// was read by passthrough; the queue refused a publication (which is tried again at the next poll).
     pub fn poll_completions(&mut self) -> Result<Vec<CompletedIngest>, PipelineError> {
         let mut completed = Vec::new();
         let trouble = self.drain(&mut completed);
@@ -283,8 +285,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         self.tell(trouble)
     }
 
-    /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to tell,
-    /// or nothing is in flight.
+    /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to
+    /// tell, or nothing is in flight.
     ///
     /// # Errors
     /// Where the ring fails for good.
@@ -492,8 +494,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         }
     }
 
-    /// Sees once for each source that commands bring bytes to this buffer: the block at `lba`, of which `ordinary` reads
-    /// the first bytes in another way.
+    /// Sees once for each source that commands bring bytes to this buffer: the block at `lba`, of which `ordinary`
+    /// reads the first bytes in another way.
     fn prove_command(
         &mut self,
         source: Source,

@@ -15,7 +15,8 @@
 //! | `probe` | [`probe()`]: what this kernel gives and why not more | `doctor` |
 //!
 //! Beneath them, private: `queue` (reads in flight on one ring: the table that owns them, short reads, retries,
-//! cancellation), `canary` (a path's first transfer, compared with an ordinary read), `telemetry`, `tables` (registered buffers and files, filled lazily) and `setup` (making and entering a ring).
+//! cancellation), `canary` (a path's first transfer, compared with an ordinary read), `telemetry`, `tables` (registered
+//! buffers and files, filled lazily) and `setup` (making and entering a ring).
 //!
 //! # Rules
 //!

@@ -1,8 +1,8 @@
 //! Memory that reads land in and that a kernel sees, as a region that is handed from owner to owner.
 //!
-//! A [`GpuMappedBuffer`] is an address and a length on loan for `'a`; it gives no access to the bytes by itself. Whoever
-//! owns it may have io_uring write to them. Carving a [`GpuMappedBuffer::sub_region`] moves that right for the carved
-//! bytes to the new owner, until it and everything carved from it are gone: so two owners never overlap.
+//! A [`GpuMappedBuffer`] is an address and a length on loan for `'a`; it gives no access to the bytes by itself.
+//! Whoever owns it may have io_uring write to them. Carving a [`GpuMappedBuffer::sub_region`] moves that right for the
+//! carved bytes to the new owner, until it and everything carved from it are gone: so two owners never overlap.
 
 use gristmill_protocol::PipelineError;
 use std::any::Any;
@@ -93,8 +93,8 @@ impl<'a> GpuMappedBuffer<'a> {
     /// Takes `len` bytes at `base`, memory that belongs to `owner`, which stays borrowed.
     ///
     /// # Safety
-    /// `base` must be valid for reads and writes of `len` bytes for as long as `owner` is borrowed, and otherwise as for
-    /// [`GpuMappedBuffer::from_host_visible_slice`].
+    /// `base` must be valid for reads and writes of `len` bytes for as long as `owner` is borrowed, and otherwise as
+    /// for [`GpuMappedBuffer::from_host_visible_slice`].
     pub unsafe fn from_host_visible_owner<O: ?Sized>(
         _owner: &'a mut O,
         base: *mut u8,

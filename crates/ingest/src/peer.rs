@@ -60,8 +60,8 @@ unsafe impl Sync for Mapping {}
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` made and nobody else unmaps; buffers over
-        // it hold it, so there is none any more.
+        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` made and nobody else unmaps; buffers
+        // over it hold it, so there is none any more.
         unsafe { libc::munmap(self.base.cast(), self.bytes) };
     }
 }

@@ -1,9 +1,9 @@
 //! Reads into one mapped buffer, counted by a tail that the device watches.
 //!
-//! An [`AsyncUringStream`] owns its ring and, for `'a`, the buffer. Its reads are `READ_FIXED` into the buffer, which is
-//! registered once, at the first read; where the kernel refuses that, reads are plain, [`AsyncUringStream::stats`] says
-//! why, and [`AsyncUringStream::submit_read_fixed`] fails. Dropping the stream cancels what is in flight and waits for
-//! it as long as it takes, as the memory goes back to its owner afterwards.
+//! An [`AsyncUringStream`] owns its ring and, for `'a`, the buffer. Its reads are `READ_FIXED` into the buffer, which
+//! is registered once, at the first read; where the kernel refuses that, reads are plain, [`AsyncUringStream::stats`]
+//! says why, and [`AsyncUringStream::submit_read_fixed`] fails. Dropping the stream cancels what is in flight and waits
+//! for it as long as it takes, as the memory goes back to its owner afterwards.
 //!
 //! A read may belong to a pump ([`crate::pump`]): it then carries what shall be published when it has landed, and only
 //! a pump takes it, whoever polls. Or it belongs to a slot of a driver ([`crate::driver`]), which owns its stream.
@@ -389,8 +389,8 @@ impl<'a> AsyncUringStream<'a> {
         self.inflight() == 0 && self.landed_scans.is_empty()
     }
 
-    /// What was done so far: bytes by route, achieved queue depth, and why reads are not fixed if they are not. Each NVMe
-    /// command counts as a read.
+    /// What was done so far: bytes by route, achieved queue depth, and why reads are not fixed if they are not. Each
+    /// NVMe command counts as a read.
     pub fn stats(&self) -> ReaderStats {
         let mut stats = ReaderStats::from(self.queue.counters());
         if let Some(nvme) = &self.nvme {

@@ -7,16 +7,17 @@ use gristmill_protocol::PipelineError;
 use std::rc::Rc;
 
 impl AsyncUringStream<'_> {
-    /// Queues one NVMe Read, as [`encode_nvme_read_sqe`](crate::encode_nvme_read_sqe) encodes it, of the namespace whose
-    /// generic character device `fd` is. Its address must lie in the buffer. A length of 0 bytes is filled in from the
-    /// namespace's block size; a read that is larger than the queue takes at once goes in pieces. When it has landed,
-    /// [`AsyncUringStream::poll`] counts it and raises the tail; an error names `user_data`.
+    /// Queues one NVMe Read, as [`encode_nvme_read_sqe`](crate::encode_nvme_read_sqe) encodes it, of the namespace
+    /// whose generic character device `fd` is. Its address must lie in the buffer. A length of 0 bytes is filled in
+    /// from the namespace's block size; a read that is larger than the queue takes at once goes in pieces. When it has
+    /// landed, [`AsyncUringStream::poll`] counts it and raises the tail; an error names `user_data`.
     ///
     /// # Errors
-    /// [`PipelineError::Decode`] for anything but an NVMe Read; [`PipelineError::InvalidArgument`] for another namespace
-    /// than `fd`'s, a length that is not that of the blocks, or blocks that are not there; [`PipelineError::Backend`]
-    /// where `fd` is no such device; [`PipelineError::QueueFull`] for a destination outside of the buffer and for as
-    /// many reads in flight as the ring holds; [`PipelineError::IoUringSyscall`] where the kernel has no passthrough.
+    /// [`PipelineError::Decode`] for anything but an NVMe Read; [`PipelineError::InvalidArgument`] for another
+    /// namespace than `fd`'s, a length that is not that of the blocks, or blocks that are not there;
+    /// [`PipelineError::Backend`] where `fd` is no such device; [`PipelineError::QueueFull`] for a destination outside
+    /// of the buffer and for as many reads in flight as the ring holds; [`PipelineError::IoUringSyscall`] where the
+    /// kernel has no passthrough.
     ///
     /// # Safety
     /// As [`AsyncUringStream::submit_read_to_gpu`]; and the namespace must not be formatted anew meanwhile.

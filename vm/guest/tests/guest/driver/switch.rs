@@ -1,3 +1,5 @@
+mod commands;
+
 use super::{finish, next, recycle, submit, with_driver, Passthrough, PeerRead};
 use gristmill_ingest::{GpuDirectCapability, NvmeNamespace, PeerDevice};
 use gristmill_vm_guest::disk::{file, Disk, DATA_BYTES, FILES};
