@@ -3,7 +3,7 @@
 
 use gristmill_megakernel::backend::opencl::OpenClBackend;
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
-use gristmill_megakernel::vir0::{verify, Limits};
+use gristmill_megakernel::vir0::{verify, Limits, Verified};
 use gristmill_megakernel::{Backend, Kernel, KernelConfig, KernelStats, Lease, StreamJob};
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{fault, opcode, slot, stream, PipelineError};
@@ -122,6 +122,16 @@ impl World {
     }
 }
 
+fn program(text: &str) -> Verified {
+    let options = AsmOptions {
+        name: "test",
+        files: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        debug: false,
+    };
+    let program = assemble(text, &options).unwrap_or_else(|error| panic!("{error}"));
+    verify(program, &Limits::default()).unwrap()
+}
+
 #[test]
 fn one_launch_of_each_worker_serves_ten_thousand_chunks() {
     let Some(backend) = backend() else { return };
@@ -159,13 +169,7 @@ fn a_program_that_takes_long_gives_signs_of_life() {
     // One window, and so many trips that it takes some seconds.
     let text =
         ".acc n sum\n loop 4000\n loop 4000\n loop 8\n add r1, r1, 3\n end\n end\n end\n acc n, r1";
-    let options = AsmOptions {
-        name: "long",
-        files: &|_| Err(std::io::ErrorKind::NotFound.into()),
-        debug: false,
-    };
-    let program = assemble(text, &options).unwrap_or_else(|error| panic!("{error}"));
-    let program = verify(program, &Limits::default()).unwrap();
+    let program = program(text);
     let tenant = world.kernel.tenants().tenant(0).unwrap();
     let number = world.kernel.programs().load(&tenant, program).unwrap();
     let lent = world.chunks.pop().unwrap().lend();
@@ -180,6 +184,31 @@ fn a_program_that_takes_long_gives_signs_of_life() {
     assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
     assert_eq!(world.kernel.records().word(slot, 0), 3 * 4_000 * 4_000 * 8);
     assert!(world.kernel.failure().is_none());
+}
+
+#[test]
+fn programs_come_and_go_more_often_than_there_is_room_for() {
+    let Some(backend) = backend() else { return };
+    let world = &mut world(&backend, 2, Lease::default());
+    let tenant = world.kernel.tenants().tenant(0).unwrap();
+    let lent = world.chunks.pop().unwrap().lend();
+    let args = ProgramArgs {
+        chunk: lent.index(),
+        ..ProgramArgs::default()
+    };
+    // A device has 1,024 places for programs, and those of programs that are gone are used again.
+    for round in 0..3_000 {
+        let program = program(&format!(".acc n sum\n mov r1, {round}\n acc n, r1"));
+        let number = world.kernel.programs().load(&tenant, program).unwrap();
+        let slot = world.publish(number, &args.to_args().unwrap());
+        world.publish(opcode::NOP, &[]);
+        for done in [world.wait(), world.wait()] {
+            assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
+            world.kernel.submitter().release(done.token);
+        }
+        assert_eq!(world.kernel.records().word(slot, 0), round);
+        world.kernel.programs().unload(number).unwrap();
+    }
 }
 
 #[test]

@@ -219,6 +219,9 @@ struct HostState {
     free: Vec<u32>,
     generation: u32,
     in_generation: u32,
+    /// Slots published so far, and by slot the number of its last publication, from 1 on.
+    published: u64,
+    published_as: Vec<u64>,
 }
 
 struct Shared {
@@ -412,6 +415,8 @@ fn make(
             free: (0..config.slots).rev().collect(),
             generation: 0,
             in_generation: 0,
+            published: 0,
+            published_as: vec![0; slots],
         }),
         io_host: Mutex::new(io::HostIo::new(config.io_slots)),
         heads: SharedWords::map(PRIORITIES)?,
@@ -541,6 +546,8 @@ impl Submitter {
             host.generation
         };
         host.in_generation = host.in_generation.wrapping_add(1);
+        host.published += 1;
+        host.published_as[slot as usize] = host.published;
         shared
             .slot_word(slot, STATUS_WORD)
             .store(slot::PUBLISHED, Release);
@@ -553,6 +560,20 @@ impl Submitter {
         drop(host);
         shared.doorbell.ring(false);
         Ok(SlotIndex(slot))
+    }
+
+    /// How many slots were published so far.
+    pub fn published(&self) -> u64 {
+        lock(&self.shared.host).published
+    }
+
+    /// Whether the first `published` slots that were published have all completed: what they were to use is used no more.
+    pub fn is_done(&self, published: u64) -> bool {
+        let host = lock(&self.shared.host);
+        (0..).zip(&host.published_as).all(|(slot, number)| {
+            let status = self.shared.slot_word(slot, STATUS_WORD).load(Acquire);
+            *number > published || matches!(status, slot::EMPTY | slot::DONE | slot::FAULT)
+        })
     }
 
     /// The control words and observables.

@@ -45,6 +45,26 @@ fn a_full_ring_hands_out_no_token_until_a_completion_is_read() {
 }
 
 #[test]
+fn what_was_published_before_is_known_to_be_done() {
+    let (submitter, mut completions, device) = ring(4);
+    assert!(
+        submitter.is_done(submitter.published()),
+        "nothing was published"
+    );
+    publish(&submitter, &Submission::new(opcode::NOP, &[1]));
+    let first = submitter.published();
+    publish(&submitter, &Submission::new(opcode::NOP, &[2]));
+    let claimed = device.claim(&mut Claimer::default()).unwrap();
+    assert!(!submitter.is_done(first), "it is being run");
+    claimed.complete(&Outcome::default());
+    assert!(submitter.is_done(first) && !submitter.is_done(submitter.published()));
+    // The same slot, for something that came later.
+    submitter.release(completions.next().unwrap().token);
+    publish(&submitter, &Submission::new(opcode::NOP, &[3]));
+    assert!(submitter.is_done(first) && !submitter.is_done(first + 1));
+}
+
+#[test]
 fn a_token_of_another_ring_is_refused() {
     let (first, _first_completions, _first_device) = ring(1);
     let (second, _completions, device) = ring(1);

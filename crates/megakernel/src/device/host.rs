@@ -344,48 +344,45 @@ pub fn launch(
     let (submitter, completions, ring) = live_ring_over(config.ring, memory.ring)?;
     let (chunks, chunk_states) = config.chunks.addresses();
     let chunk_bytes = config.chunks.chunk_bytes() as u64;
-    let host = Arc::new_cyclic(|host: &std::sync::Weak<Host>| {
-        let host = std::sync::Weak::clone(host);
-        let tables = ProgramTables::new(
-            tables,
-            (programs, programs + PROGRAM_WORDS),
-            memory.directory,
-            config.lease.instructions,
-            move || host.upgrade().is_none_or(|host| host.in_flight() == 0),
-        );
-        let mut first = 0;
-        let crew = |groups: &u32| {
-            first += groups;
-            Crew {
-                first: first - groups,
-                groups: *groups,
-                launches: AtomicU32::new(0),
-                inside: AtomicBool::new(false),
-            }
-        };
-        Host {
-            launch: Launch {
-                shared: memory.address,
-                chunks: chunks as u64,
-                chunk_states: chunk_states as u64,
-                state: state.address(),
-                tables: tables.address(),
-                first: 0,
-                groups: 0,
-                number: 0,
-            },
-            crews: groups.iter().map(crew).collect(),
-            patience: SILENCE + Duration::from_millis(1000 * chunk_bytes / SLOWEST_BYTES),
-            driver,
-            ring,
-            workers: memory.workers,
-            tables: Arc::new(tables),
-            _state: state,
-            _chunks: config.chunks,
-            stopping: AtomicBool::new(false),
-            failure: OnceLock::new(),
-            running: (Mutex::new(0), Condvar::new()),
+    let tables = ProgramTables::new(
+        tables,
+        (programs, programs + PROGRAM_WORDS),
+        memory.directory,
+        config.lease.instructions,
+        submitter.clone(),
+    );
+    let mut first = 0;
+    let crew = |groups: &u32| {
+        first += groups;
+        Crew {
+            first: first - groups,
+            groups: *groups,
+            launches: AtomicU32::new(0),
+            inside: AtomicBool::new(false),
         }
+    };
+    let host = Arc::new(Host {
+        launch: Launch {
+            shared: memory.address,
+            chunks: chunks as u64,
+            chunk_states: chunk_states as u64,
+            state: state.address(),
+            tables: tables.address(),
+            first: 0,
+            groups: 0,
+            number: 0,
+        },
+        crews: groups.iter().map(crew).collect(),
+        patience: SILENCE + Duration::from_millis(1000 * chunk_bytes / SLOWEST_BYTES),
+        driver,
+        ring,
+        workers: memory.workers,
+        tables: Arc::new(tables),
+        _state: state,
+        _chunks: config.chunks,
+        stopping: AtomicBool::new(false),
+        failure: OnceLock::new(),
+        running: (Mutex::new(0), Condvar::new()),
     });
     let sink: Arc<dyn ProgramSink> = Arc::clone(&host.tables) as _;
     let device = OnDevice {

@@ -1,15 +1,15 @@
 //! A device's tables: images of jobs, and of programs that come and go while the kernel runs.
 //!
 //! The directory names a program's image only after the image is in the tables, with release order. An image is taken away
-//! in three steps: the directory forgets it, then every slot that was in flight completes, and only then are its words and
-//! its directory entry used again. So no worker ever reads an image that is being replaced.
+//! in three steps: the directory forgets it, then every slot completes that was published before, and only then are its words
+//! and its directory entry used again. So no worker ever reads an image that is being replaced.
 
 use super::driver::TableMemory;
 use super::layout::directory;
 use super::program;
 use crate::programs::ProgramSink;
 use gristmill_protocol::PipelineError;
-use gristmill_ring::SharedWords;
+use gristmill_ring::{SharedWords, Submitter};
 use gristmill_vir0::Verified;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -23,8 +23,8 @@ pub(crate) struct ProgramTables {
     directory: SharedWords,
     /// Instructions that a slot may cost.
     budget: u64,
-    /// Whether, at some moment during the call, no slot is in flight.
-    quiet: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Tells which slots have completed.
+    submitter: Submitter,
     room: Mutex<Room>,
 }
 
@@ -42,8 +42,8 @@ struct Room {
     /// In order; no two touch.
     free: Vec<Span>,
     bound: Vec<Bound>,
-    /// Unbound, while slots may still read them.
-    retired: Vec<Bound>,
+    /// Unbound, while slots may still read them; with how many slots had been published then.
+    retired: Vec<(Bound, u64)>,
 }
 
 impl ProgramTables {
@@ -53,13 +53,13 @@ impl ProgramTables {
         span: Span,
         directory: SharedWords,
         budget: u64,
-        quiet: impl Fn() -> bool + Send + Sync + 'static,
+        submitter: Submitter,
     ) -> Self {
         Self {
             memory,
             directory,
             budget,
-            quiet: Box::new(quiet),
+            submitter,
             room: Mutex::new(Room {
                 free: vec![span],
                 bound: Vec::new(),
@@ -100,17 +100,18 @@ impl ProgramTables {
             .map(|step| (first + step) % directory::ENTRIES)
             .find(|entry| {
                 let taken = |bound: &Bound| bound.entry == *entry;
-                !room.bound.iter().any(taken) && !room.retired.iter().any(taken)
+                let retired = |retired: &(Bound, u64)| taken(&retired.0);
+                !room.bound.iter().any(taken) && !room.retired.iter().any(retired)
             })
     }
 }
 
 impl Room {
     /// Makes free what no slot can be reading any more.
-    fn reclaim(&mut self) {
-        for retired in self.retired.drain(..) {
-            self.free.push(retired.span);
-        }
+    fn reclaim(&mut self, submitter: &Submitter) {
+        let done = |retired: &mut (Bound, u64)| submitter.is_done(retired.1);
+        let free = self.retired.extract_if(.., done);
+        self.free.extend(free.map(|(bound, _)| bound.span));
         self.free.sort_unstable();
         self.free.dedup_by(|next, before| {
             let touch = before.1 == next.0;
@@ -142,9 +143,7 @@ impl ProgramSink for ProgramTables {
         };
         let image = program::image(program);
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-        if !room.retired.is_empty() && (self.quiet)() {
-            room.reclaim();
-        }
+        room.reclaim(&self.submitter);
         let entry = self.entry(opcode, &room).ok_or_else(full)?;
         let span = room.take(image.len()).ok_or_else(full)?;
         let place = u32::try_from(span.0).map_err(|_| full())?;
@@ -172,7 +171,7 @@ impl ProgramSink for ProgramTables {
             let bound = room.bound.swap_remove(index);
             self.word(bound.entry, directory::OPCODE)
                 .store(directory::GONE, Ordering::Release);
-            room.retired.push(bound);
+            room.retired.push((bound, self.submitter.published()));
         }
     }
 }
