@@ -3,6 +3,7 @@
 use crate::{data, median, Goal, Row, Setting};
 use gristmill::ring::ChunkMemory;
 use gristmill::uring::reader::{ChunkReader, ReadPathChoice, ReaderConfig};
+use nix::sys::resource::{getrusage, UsageWho};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -15,9 +16,25 @@ const DEPTH: u32 = 8;
 /// O_DIRECT of Linux on x86-64.
 const O_DIRECT: i32 = 0o40000;
 
-/// Reads a whole file once, in 1 MiB reads at depth 8 into registered buffers; bytes per second. The clock starts when
+/// What reading a file once took.
+pub struct Rate {
+    /// Bytes per second.
+    pub bytes_per_second: f64,
+    /// Seconds of processor time, of user and kernel together, for each 10^9 bytes.
+    pub cpu_per_gb: f64,
+}
+
+/// Processor time of this process so far, in seconds.
+fn cpu_seconds() -> Result<f64, String> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
+/// Reads a whole file once, in 1 MiB reads at depth 8 into registered buffers. The clocks start when
 /// the buffers are registered and warm, as fio's does.
-pub fn read_rate(path: &Path, direct: bool) -> Result<f64, String> {
+pub fn read_rate(path: &Path, direct: bool) -> Result<Rate, String> {
     let file = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(if direct { O_DIRECT } else { 0 })
@@ -32,10 +49,13 @@ pub fn read_rate(path: &Path, direct: bool) -> Result<f64, String> {
         path: ReadPathChoice::Registered,
     })
     .map_err(|error| error.to_string())?;
-    let mut rate = 0.0;
+    let mut rate = Rate {
+        bytes_per_second: 0.0,
+        cpu_per_gb: 0.0,
+    };
     // The first round registers and touches the buffers.
     for (from, until) in [(0, (u64::from(DEPTH) << 20).min(size)), (0, size)] {
-        let began = Instant::now();
+        let (began, cpu) = (Instant::now(), cpu_seconds()?);
         let mut next: u64 = from;
         let mut landed: u64 = 0;
         while landed < until {
@@ -79,7 +99,10 @@ pub fn read_rate(path: &Path, direct: bool) -> Result<f64, String> {
                     .map_err(|error| error.to_string())?;
             }
         }
-        rate = landed as f64 / began.elapsed().as_secs_f64();
+        rate = Rate {
+            bytes_per_second: landed as f64 / began.elapsed().as_secs_f64(),
+            cpu_per_gb: (cpu_seconds()? - cpu) / (landed as f64 / 1e9),
+        };
     }
     Ok(rate)
 }
@@ -90,7 +113,7 @@ fn on_one_core(program: &Path) -> Command {
     command
 }
 
-fn ours(path: &Path, direct: bool) -> Result<f64, String> {
+fn ours(path: &Path, direct: bool) -> Result<Rate, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = on_one_core(&own);
     command.arg("--read").arg(path);
@@ -98,13 +121,18 @@ fn ours(path: &Path, direct: bool) -> Result<f64, String> {
         command.arg("--o-direct");
     }
     let output = command.output().map_err(|error| error.to_string())?;
-    String::from_utf8_lossy(&output.stdout)
-        .trim()
-        .parse()
-        .map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())
+    let told = String::from_utf8_lossy(&output.stdout);
+    let figures: Vec<f64> = told.split_whitespace().flat_map(str::parse).collect();
+    match figures[..] {
+        [bytes_per_second, cpu_per_gb] => Ok(Rate {
+            bytes_per_second,
+            cpu_per_gb,
+        }),
+        _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
 }
 
-fn fio(path: &Path, direct: bool) -> Result<f64, String> {
+fn fio(path: &Path, direct: bool) -> Result<Rate, String> {
     let output = on_one_core(Path::new("fio"))
         .args(["--name=ingest", "--rw=read", "--bs=1m", "--iodepth=8"])
         .args([
@@ -130,7 +158,11 @@ fn fio(path: &Path, direct: bool) -> Result<f64, String> {
     if bytes == 0.0 || millis == 0.0 {
         return Err("fio reported no reads".into());
     }
-    Ok(bytes / (millis / 1e3))
+    let share = |name: &str| json["jobs"][0][name].as_f64().unwrap_or(0.0) / 100.0;
+    Ok(Rate {
+        bytes_per_second: bytes / (millis / 1e3),
+        cpu_per_gb: (share("usr_cpu") + share("sys_cpu")) * (millis / 1e3) / (bytes / 1e9),
+    })
 }
 
 fn compare(setting: &Setting, name: &str, direct: bool) -> Result<Vec<Row>, String> {
@@ -143,14 +175,41 @@ fn compare(setting: &Setting, name: &str, direct: bool) -> Result<Vec<Row>, Stri
     let pairs = (0..setting.runs)
         .map(|_| Ok((ours(&file, direct)?, fio(&file, direct)?)))
         .collect::<Result<Vec<_>, String>>()?;
-    let rate = |figures: Vec<f64>| format!("{:.2} GB/s", median(figures) / 1e9);
-    Ok(vec![Row {
-        name: name.into(),
-        ours: rate(pairs.iter().map(|pair| pair.0).collect()),
-        peer: format!("fio {}", rate(pairs.iter().map(|pair| pair.1).collect())),
-        figure: median(pairs.iter().map(|pair| pair.0 / pair.1).collect()),
-        goal: Goal::AtLeast(0.97),
-    }])
+    let rate = |pick: fn(&(Rate, Rate)) -> &Rate| {
+        let rates = || pairs.iter().map(pick);
+        format!(
+            "{:.2} GB/s, {:.3} s of processor time for each GB",
+            median(rates().map(|rate| rate.bytes_per_second).collect()) / 1e9,
+            median(rates().map(|rate| rate.cpu_per_gb).collect())
+        )
+    };
+    let ratio = |pick: fn(&Rate) -> f64| {
+        median(
+            pairs
+                .iter()
+                .map(|pair| pick(&pair.0) / pick(&pair.1))
+                .collect(),
+        )
+    };
+    let row = |name: String, figure: f64, goal: Goal| Row {
+        name,
+        ours: rate(|pair| &pair.0),
+        peer: format!("fio {}", rate(|pair| &pair.1)),
+        figure,
+        goal,
+    };
+    Ok(vec![
+        row(
+            name.into(),
+            ratio(|rate| rate.bytes_per_second),
+            Goal::AtLeast(0.97),
+        ),
+        row(
+            format!("{name}, processor time (ours / fio's)"),
+            ratio(|rate| rate.cpu_per_gb),
+            Goal::None,
+        ),
+    ])
 }
 
 pub fn warm(setting: &Setting) -> Result<Vec<Row>, String> {

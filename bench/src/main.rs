@@ -100,7 +100,7 @@ struct Args {
     /// Append the table to this file, in Markdown.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Internal: read FILE through a reader and print bytes per second.
+    /// Internal: read FILE through a reader and print bytes per second, and processor time for each GB.
     #[arg(long, hide = true, value_name = "FILE")]
     read: Option<PathBuf>,
     /// Internal, with --read: O_DIRECT.
@@ -124,7 +124,8 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), String> {
     if let Some(file) = &args.read {
-        println!("{}", ingest::read_rate(file, args.o_direct)?);
+        let rate = ingest::read_rate(file, args.o_direct)?;
+        println!("{} {}", rate.bytes_per_second, rate.cpu_per_gb);
         return Ok(());
     }
     if !args.peak_of.is_empty() {
