@@ -8,6 +8,7 @@
 //! | [`mapped`] | [`GpuMappedBuffer`]: borrowed memory that reads may land in, carved into parts that never overlap | streams, drivers |
 //! | [`stream`] | [`AsyncUringStream`]: reads into such a buffer, counted by a tail that the device watches | pumps, users |
 //! | [`pump`] | [`UringMegakernelPump`]: publishes a slot for each read that has landed | users |
+//! | [`io_loop`] | [`MegakernelIoLoop`]: a thread that reads what the device asks for | users |
 //! | `probe` | [`probe()`]: what this kernel gives and why not more | `doctor` |
 //!
 //! Beneath them, private: `queue` (reads in flight on one ring: the table that owns them, short reads, retries,
@@ -31,6 +32,7 @@
 
 #![warn(missing_docs)]
 
+pub mod io_loop;
 pub mod mapped;
 mod probe;
 pub mod pump;
@@ -40,6 +42,7 @@ mod setup;
 pub mod stream;
 mod tables;
 
+pub use io_loop::{IoLoopStats, IoSource, IoTables, MegakernelIoLoop, StoppedIo};
 pub use mapped::{GpuMappedBuffer, Iovec};
 pub use probe::{probe, UringProbe};
 pub use pump::{PublishedScan, UringMegakernelPump};
