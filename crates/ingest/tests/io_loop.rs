@@ -86,7 +86,7 @@ impl World {
 
     /// A source that has no bytes until something is written to the other end.
     fn add_pipe(&mut self) -> File {
-        let (reads, writes) = pipe(0);
+        let (reads, writes) = pipe(libc::O_CLOEXEC);
         self.add_file(unshared(reads).into(), 1 << 30);
         writes
     }
