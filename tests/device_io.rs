@@ -257,9 +257,8 @@ fn a_prefetched_chunk_lands_without_anybody_waiting() {
             // At first nobody serves yet.
             let served = served.get_or_insert_with(|| world.serve(tables.take().unwrap()));
             settle(served, 2 * (round + 1));
-            for destination in 0..2 {
+            for (destination, chunk) in chunks.into_iter().enumerate() {
                 let from = destination * CHUNK / 2 + round as usize;
-                let chunk = chunks[destination];
                 let expected = crc32c::crc32c(&bytes[from..from + CHUNK]);
                 assert_eq!(world.crc(chunk, CHUNK), Ok(expected));
             }
