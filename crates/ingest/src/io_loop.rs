@@ -15,10 +15,10 @@
 //!
 //! # Order
 //!
-//! READs go to a [`ChunkReader`] of the thread's own, many at once, and end in any order; a WRITE is done at once, on the
-//! thread. Requests for one destination are served one after the other. A FENCE ends when all have ended that were
-//! published before it. A READ of which the file holds less than it asks for, at the file's or the source's end, tells how
-//! many bytes landed.
+//! READs go to a [`ChunkReader`] of the thread's own, many at once, and end in any order. A WRITE is done at once, on the
+//! thread, and so are READs of files that io_uring must not read: while one of these is being done, nothing else is
+//! served. Requests for one destination are served one after the other. A FENCE ends when all have ended that were
+//! published before it. A READ that meets the file's or the source's end tells how many bytes landed.
 
 mod tables;
 
@@ -431,9 +431,8 @@ impl Server {
 
     /// Ends the fences before which nothing is left.
     fn end_fences(&mut self) {
-        let in_flight = self.flights.first_key_value().map(|(number, _)| *number);
-        let waits = self.waiting.front().map(|(number, _)| *number);
-        let first = in_flight.into_iter().chain(waits).min();
+        // What waits for a destination waits for an earlier request in flight, so it need not be looked at.
+        let first = self.flights.first_key_value().map(|(number, _)| *number);
         while let Some((until, fence)) = self.fences.pop_front() {
             if first.is_some_and(|first| first < until) {
                 self.fences.push_front((until, fence));
