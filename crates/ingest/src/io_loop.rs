@@ -65,7 +65,7 @@ pub struct IoLoopStats {
     pub failed: u64,
     /// Requests that were in flight when the loop was stopped.
     pub cancelled: u64,
-    /// How READs are done: [`crate::reader::ReadPath::name`].
+    /// How READs are done: the name of the reader's path.
     pub path: &'static str,
     /// Why io_uring was not taken; `None` where it was, or was not asked for.
     pub why: Option<String>,
