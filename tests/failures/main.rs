@@ -7,6 +7,7 @@
 
 mod fuse;
 mod io_errors;
+mod io_loop;
 mod limits;
 mod memory;
 mod names;

@@ -12,6 +12,7 @@
 //! | [`nvme`] | NVMe Read commands, statuses, namespaces, and where files lie on them | the driver, users |
 //! | `peer` | [`PeerMemory`]: memory of a PCI device that disks can write to | drivers, users |
 //! | `gpudirect` | [`GpuDirectCapability`]: whether passthrough is to be had, and what is missing | `doctor`, drivers |
+//! | [`io_loop`] | [`MegakernelIoLoop`]: a thread that reads what the device asks for | users |
 //! | `probe` | [`probe()`]: what this kernel gives and why not more | `doctor` |
 //!
 //! Beneath them, private: `queue` (reads in flight on one ring: the table that owns them, short reads, retries,
@@ -39,6 +40,7 @@
 mod canary;
 pub mod driver;
 mod gpudirect;
+pub mod io_loop;
 pub mod mapped;
 pub mod nvme;
 mod peer;
@@ -53,6 +55,7 @@ mod telemetry;
 
 pub use driver::{CompletedIngest, NvmeGpuIngestDriver};
 pub use gpudirect::GpuDirectCapability;
+pub use io_loop::{IoLoopStats, IoSource, IoTables, MegakernelIoLoop, StoppedIo};
 pub use mapped::{GpuMappedBuffer, Iovec};
 pub use nvme::{encode_nvme_read_sqe, NvmeNamespace};
 pub use peer::{PeerDevice, PeerMemory};

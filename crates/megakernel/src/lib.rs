@@ -12,7 +12,6 @@
 
 pub mod backend;
 pub mod device;
-pub mod io_server;
 pub mod kernel;
 pub mod log;
 pub mod opcode;
@@ -26,7 +25,6 @@ pub use gristmill_protocol::{
     self as protocol, image, io, IoCompletion, IoRequest, Megakernel, MegakernelIoQueue,
 };
 pub use gristmill_vir0 as vir0;
-pub use io_server::{IoServer, Source};
 pub use kernel::{Kernel, KernelStats};
 pub use log::{RingLog, RingLogReader};
 pub use programs::ProgramTable;

@@ -1,19 +1,16 @@
-//! Files behind LOAD_MISS: an [`IoServer`] beside a running kernel, on the CPU and on an OpenCL device.
+//! Files behind LOAD_MISS: a [`MegakernelIoLoop`] beside a running kernel, on the CPU and on an OpenCL device.
 
-use gristmill_megakernel::backend::cpu::CpuBackend;
-use gristmill_megakernel::backend::opencl::OpenClBackend;
-use gristmill_megakernel::vir0::random::Numbers;
-use gristmill_megakernel::{Backend, IoServer, Kernel, KernelConfig, Lease, Source, StreamJob};
-use gristmill_protocol::io::{io_op, IoRequest};
-use gristmill_protocol::{fault, opcode, slot, stream, PipelineError};
-use gristmill_ring::{
-    live_ring, ChunkBuf, ChunkMemory, Completion, Completions, DeviceRing, RingConfig, Submission,
-    Submitter,
-};
+use gristmill::megakernel::backend::cpu::CpuBackend;
+use gristmill::megakernel::backend::opencl::OpenClBackend;
+use gristmill::megakernel::vir0::random::Numbers;
+use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease, StreamJob};
+use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
+use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
+use gristmill::uring::reader::ReadPathChoice;
+use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const CHUNK: usize = 4096;
@@ -23,7 +20,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 const EBADF: u16 = 9;
 const EACCES: u16 = 13;
-const EBUSY: u32 = 16;
 const EISDIR: u16 = 21;
 const EINVAL: u16 = 22;
 
@@ -50,8 +46,8 @@ fn file(bytes: &[u8]) -> File {
     file
 }
 
-fn source(bytes: &[u8], tenants: &[u32]) -> Source {
-    Source {
+fn source(bytes: &[u8], tenants: &[u32]) -> IoSource {
+    IoSource {
         file: file(bytes),
         len: bytes.len() as u64,
         tenants: tenants.to_vec(),
@@ -98,10 +94,12 @@ struct World {
     kernel: Kernel,
     completions: Completions,
     chunks: Vec<ChunkBuf>,
+    /// Until it is a loop's.
+    queue: Option<IoQueue>,
 }
 
-/// A kernel of three tenants, and the server of its queue.
-fn world(backend: &dyn Backend, io_slots: u32) -> (World, IoServer) {
+/// A kernel of three tenants, and empty tables for the loop that serves it.
+fn world(backend: &dyn Backend, io_slots: u32) -> (World, IoTables) {
     let (memory, chunks) = backend.chunk_memory(4, CHUNK).unwrap();
     let config = KernelConfig {
         workers: 2,
@@ -118,16 +116,20 @@ fn world(backend: &dyn Backend, io_slots: u32) -> (World, IoServer) {
     let mut kernel = backend
         .launch(config, vec![StreamJob::Crc32c], vec![])
         .unwrap();
-    let server = IoServer::new(kernel.submitter().take_io_queue().unwrap());
     let world = World {
         completions: kernel.take_completions().unwrap(),
+        queue: Some(kernel.submitter().take_io_queue().unwrap()),
         kernel,
         chunks,
     };
-    (world, server)
+    (world, IoTables::new())
 }
 
 impl World {
+    fn serve(&mut self, tables: IoTables) -> MegakernelIoLoop {
+        serve(self.queue.take().unwrap(), tables)
+    }
+
     fn publish(&self, submission: &Submission) -> u32 {
         let token = self.kernel.submitter().try_acquire().unwrap();
         let published = self.kernel.submitter().publish(token, submission);
@@ -161,13 +163,6 @@ impl World {
         self.answer()
     }
 
-    /// Runs a LOAD_MISS that waits, and serves it here.
-    fn load(&mut self, server: &mut IoServer, load: &Load) -> Result<u32, u32> {
-        self.publish(&load.submission());
-        serve(server, 1);
-        self.answer()
-    }
-
     /// The checksum of a chunk's first bytes, by a stream opcode.
     fn crc(&mut self, chunk: u32, len: usize) -> Result<u32, u32> {
         let mut args = [0; 12];
@@ -181,23 +176,16 @@ impl World {
     }
 }
 
-/// Ends a server's thread, also when its test fails.
-struct Stops<'a>(&'a AtomicBool);
-
-impl Drop for Stops<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
+fn serve(queue: IoQueue, tables: IoTables) -> MegakernelIoLoop {
+    MegakernelIoLoop::start(queue, tables, ReadPathChoice::Auto).unwrap()
 }
 
-/// Serves until so many requests were.
-fn serve(server: &mut IoServer, mut count: usize) {
+/// Waits until so many requests have ended.
+fn settle(served: &MegakernelIoLoop, count: u64) {
     let begun = Instant::now();
-    while count > 0 {
-        count = count
-            .checked_sub(server.serve())
-            .expect("a request too many");
-        assert!(begun.elapsed() < LIMIT, "{count} requests are missing");
+    while served.stats().ended() < count {
+        assert!(begun.elapsed() < LIMIT, "{served:?}");
+        std::thread::yield_now();
     }
 }
 
@@ -208,41 +196,37 @@ fn io_failed(errno: u16) -> Result<u32, u32> {
 #[test]
 fn what_a_slot_asked_for_is_what_the_next_slot_sees() {
     on_each(|backend| {
-        let (mut world, mut server) = world(backend, 8);
+        let (mut world, mut tables) = world(backend, 8);
         let bytes = pattern(5 * CHUNK + 100, 1);
-        server.add_source(source(&bytes, &[0]));
-        let destination = server.add_destination(world.chunks.pop().unwrap(), vec![0]);
-        let chunk = server.chunk_of(destination).unwrap();
+        tables.add_source(source(&bytes, &[0]));
+        let destination = tables.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        let chunk = tables.chunk_of(destination).unwrap();
         assert_eq!(
             world.crc(chunk, 1),
             Err(fault::CHUNK_NOT_LENT),
             "nothing has landed"
         );
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let _stops = Stops(&stop);
-            scope.spawn(|| server.run(&stop));
-            for (offset, asked, landed) in [
-                (0, CHUNK, CHUNK),
-                (1, CHUNK, CHUNK),
-                (CHUNK, 7, 7),
-                // The file ends: fewer bytes are told, and none at its end.
-                (5 * CHUNK, CHUNK, 100),
-                (5 * CHUNK + 99, 2, 1),
-                (5 * CHUNK + 100, 1, 0),
-                (3, 0, 0),
-            ] {
-                let load = Load {
-                    offset: offset as u64,
-                    bytes: asked as u32,
-                    ..Load::default()
-                };
-                assert_eq!(world.run(&load.submission()), Ok(landed as u32), "{load:?}");
-                let expected = crc32c::crc32c(&bytes[offset..offset + landed]);
-                assert_eq!(world.crc(chunk, landed), Ok(expected), "{load:?}");
-            }
-        });
-        assert_eq!(server.into_chunks().len(), 1);
+        let served = world.serve(tables);
+        for (offset, asked, landed) in [
+            (0, CHUNK, CHUNK),
+            (1, CHUNK, CHUNK),
+            (CHUNK, 7, 7),
+            // The file ends: fewer bytes are told, and none at its end.
+            (5 * CHUNK, CHUNK, 100),
+            (5 * CHUNK + 99, 2, 1),
+            (5 * CHUNK + 100, 1, 0),
+            (3, 0, 0),
+        ] {
+            let load = Load {
+                offset: offset as u64,
+                bytes: asked as u32,
+                ..Load::default()
+            };
+            assert_eq!(world.run(&load.submission()), Ok(landed as u32), "{load:?}");
+            let expected = crc32c::crc32c(&bytes[offset..offset + landed]);
+            assert_eq!(world.crc(chunk, landed), Ok(expected), "{load:?}");
+        }
+        assert_eq!(served.stop().unwrap().chunks.len(), 1);
         world.kernel.shutdown().unwrap();
     });
 }
@@ -250,12 +234,15 @@ fn what_a_slot_asked_for_is_what_the_next_slot_sees() {
 #[test]
 fn a_prefetched_chunk_lands_without_anybody_waiting() {
     on_each(|backend| {
-        let (mut world, mut server) = world(backend, 2);
+        let (mut world, mut tables) = world(backend, 2);
         let bytes = pattern(2 * CHUNK, 2);
-        server.add_source(source(&bytes, &[0]));
-        for _ in 0..2 {
-            server.add_destination(world.chunks.pop().unwrap(), vec![0]);
-        }
+        tables.add_source(source(&bytes, &[0]));
+        let chunks = [(); 2].map(|()| world.chunks.pop().unwrap()).map(|chunk| {
+            let index = chunk.index();
+            tables.add_destination(chunk, vec![0]);
+            index
+        });
+        let (mut tables, mut served) = (Some(tables), None);
         for round in 0..10 {
             for destination in 0..2 {
                 let load = Load {
@@ -267,10 +254,11 @@ fn a_prefetched_chunk_lands_without_anybody_waiting() {
                 };
                 assert_eq!(world.run(&load.submission()), Ok(0), "before it is served");
             }
-            serve(&mut server, 2);
-            for destination in 0..2 {
+            // At first nobody serves yet.
+            let served = served.get_or_insert_with(|| world.serve(tables.take().unwrap()));
+            settle(served, 2 * (round + 1));
+            for (destination, chunk) in chunks.into_iter().enumerate() {
                 let from = destination * CHUNK / 2 + round as usize;
-                let chunk = server.chunk_of(destination as u32).unwrap();
                 let expected = crc32c::crc32c(&bytes[from..from + CHUNK]);
                 assert_eq!(world.crc(chunk, CHUNK), Ok(expected));
             }
@@ -282,29 +270,25 @@ fn a_prefetched_chunk_lands_without_anybody_waiting() {
 #[test]
 fn a_hundred_slots_share_a_queue_of_one() {
     on_each(|backend| {
-        let (mut world, mut server) = world(backend, 1);
-        server.add_source(source(&pattern(200, 3), &[0]));
-        server.add_destination(world.chunks.pop().unwrap(), vec![0]);
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let _stops = Stops(&stop);
-            scope.spawn(|| server.run(&stop));
-            for number in 0..100 {
-                let load = Load {
-                    bytes: number,
-                    prefetch: u32::from(number % 4 == 3),
-                    ..Load::default()
-                };
-                world.publish(&load.submission());
-            }
-            let mut answers: Vec<u32> = (0..100).map(|_| world.answer().unwrap()).collect();
-            answers.sort_unstable();
-            let mut expected: Vec<u32> = (0..100)
-                .map(|number| if number % 4 == 3 { 0 } else { number })
-                .collect();
-            expected.sort_unstable();
-            assert_eq!(answers, expected);
-        });
+        let (mut world, mut tables) = world(backend, 1);
+        tables.add_source(source(&pattern(200, 3), &[0]));
+        tables.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        let _served = world.serve(tables);
+        for number in 0..100 {
+            let load = Load {
+                bytes: number,
+                prefetch: u32::from(number % 4 == 3),
+                ..Load::default()
+            };
+            world.publish(&load.submission());
+        }
+        let mut answers: Vec<u32> = (0..100).map(|_| world.answer().unwrap()).collect();
+        answers.sort_unstable();
+        let mut expected: Vec<u32> = (0..100)
+            .map(|number| if number % 4 == 3 { 0 } else { number })
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(answers, expected);
         world.kernel.shutdown().unwrap();
     });
 }
@@ -338,19 +322,21 @@ fn any_numbers_are_looked_up_and_nothing_else() {
     println!("seed {seed}");
     on_each(|backend| {
         let mut numbers = Numbers::new(seed.into());
-        let (mut world, mut server) = world(backend, 4);
+        let (mut world, mut tables) = world(backend, 4);
         let sources = [
             (pattern(CHUNK, 4), vec![0, 1, 2]),
             (pattern(3 * CHUNK + 5, 5), vec![1]),
             (pattern(0, 6), vec![0, 2]),
         ];
         for (bytes, tenants) in &sources {
-            server.add_source(source(bytes, tenants));
+            tables.add_source(source(bytes, tenants));
         }
         let destinations = [vec![0], vec![1, 2], vec![0, 1, 2]];
         for tenants in &destinations {
-            server.add_destination(world.chunks.pop().unwrap(), tenants.clone());
+            tables.add_destination(world.chunks.pop().unwrap(), tenants.clone());
         }
+        let chunks = [0, 1, 2].map(|destination| tables.chunk_of(destination).unwrap());
+        let served = world.serve(tables);
         let mut outcomes = [0; 2];
         for _ in 0..600 {
             let mut any = |usual: u32| {
@@ -369,7 +355,7 @@ fn any_numbers_are_looked_up_and_nothing_else() {
                 bytes: any(CHUNK as u32 + 1),
             };
             let expected = expected(&load, &sources, &destinations);
-            let answer = world.load(&mut server, &load);
+            let answer = world.run(&load.submission());
             outcomes[usize::from(expected.is_ok())] += 1;
             match expected {
                 Err(errno) => assert_eq!(answer, io_failed(errno), "{load:?}"),
@@ -377,13 +363,15 @@ fn any_numbers_are_looked_up_and_nothing_else() {
                     assert_eq!(answer, Ok(landed as u32), "{load:?}");
                     let from = load.offset as usize;
                     let bytes = &sources[load.source as usize].0[from..from + landed];
-                    let chunk = server.chunk_of(load.destination).unwrap();
-                    let crc = world.crc(chunk, landed);
+                    let crc = world.crc(chunks[load.destination as usize], landed);
                     assert_eq!(crc, Ok(crc32c::crc32c(bytes)), "{load:?}");
                 }
             }
         }
         assert!(outcomes.iter().all(|count| *count > 30), "{outcomes:?}");
+        let stats = served.stop().unwrap().stats;
+        assert_eq!([stats.refused, stats.reads], outcomes, "{stats:?}");
+        assert_eq!(stats.reader.bytes(), stats.bytes_read, "{stats:?}");
         world.kernel.shutdown().unwrap();
     });
 }
@@ -391,25 +379,26 @@ fn any_numbers_are_looked_up_and_nothing_else() {
 #[test]
 fn a_read_that_the_file_system_refuses_leaves_nothing_to_see() {
     on_each(|backend| {
-        let (mut world, mut server) = world(backend, 1);
-        server.add_source(source(&[7; 100], &[0]));
-        server.add_source(Source {
+        let (mut world, mut tables) = world(backend, 1);
+        tables.add_source(source(&[7; 100], &[0]));
+        tables.add_source(IoSource {
             file: File::open(std::env::temp_dir()).unwrap(),
             len: 100,
             tenants: vec![0],
             writable: false,
         });
-        server.add_destination(world.chunks.pop().unwrap(), vec![0]);
-        let chunk = server.chunk_of(0).unwrap();
+        tables.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        let chunk = tables.chunk_of(0).unwrap();
+        let _served = world.serve(tables);
         let good = Load {
             bytes: 10,
             ..Load::default()
         };
         let refused = Load { source: 1, ..good };
-        assert_eq!(world.load(&mut server, &good), Ok(10));
-        assert_eq!(world.load(&mut server, &refused), io_failed(EISDIR));
+        assert_eq!(world.run(&good.submission()), Ok(10));
+        assert_eq!(world.run(&refused.submission()), io_failed(EISDIR));
         assert_eq!(world.crc(chunk, 10), Err(fault::CHUNK_NOT_LENT));
-        assert_eq!(world.load(&mut server, &good), Ok(10));
+        assert_eq!(world.run(&good.submission()), Ok(10));
         assert_eq!(world.crc(chunk, 10), Ok(crc32c::crc32c(&[7; 10])));
         world.kernel.shutdown().unwrap();
     });
@@ -418,10 +407,10 @@ fn a_read_that_the_file_system_refuses_leaves_nothing_to_see() {
 #[test]
 fn a_prefetch_stays_its_tenants_when_its_slot_is_anothers() {
     on_each(|backend| {
-        let (mut world, mut server) = world(backend, 2);
-        server.add_source(source(&[7; 100], &[1]));
-        server.add_destination(world.chunks.pop().unwrap(), vec![1]);
-        let chunk = server.chunk_of(0).unwrap();
+        let (mut world, mut tables) = world(backend, 2);
+        tables.add_source(source(&[7; 100], &[1]));
+        tables.add_destination(world.chunks.pop().unwrap(), vec![1]);
+        let chunk = tables.chunk_of(0).unwrap();
         let load = Load {
             prefetch: 1,
             bytes: 10,
@@ -443,8 +432,9 @@ fn a_prefetch_stays_its_tenants_when_its_slot_is_anothers() {
             assert!(begun.elapsed() < LIMIT);
             std::thread::yield_now();
         }
-        serve(&mut server, 2);
+        let served = world.serve(tables);
         assert_eq!(world.answer(), Ok(0));
+        settle(&served, 2);
         // Only the second request, of no bytes, has reached the chunk.
         let crc = world.crc(chunk, 10);
         assert_eq!(crc, Ok(crc32c::crc32c(&[0; 10])));
@@ -455,9 +445,9 @@ fn a_prefetch_stays_its_tenants_when_its_slot_is_anothers() {
 #[test]
 fn a_kernel_that_ends_waits_for_no_bytes() {
     on_each(|backend| {
-        let (mut world, mut server) = world(backend, 2);
-        server.add_source(source(&[7; 100], &[0]));
-        server.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        let (mut world, mut tables) = world(backend, 2);
+        tables.add_source(source(&[7; 100], &[0]));
+        tables.add_destination(world.chunks.pop().unwrap(), vec![0]);
         let waits: Vec<u32> = (0..5)
             .map(|_| world.publish(&Load::default().submission()))
             .collect();
@@ -471,154 +461,25 @@ fn a_kernel_that_ends_waits_for_no_bytes() {
             assert!(begun.elapsed() < LIMIT);
             std::thread::yield_now();
         }
-        world.kernel.shutdown().unwrap();
+        let World {
+            kernel,
+            queue,
+            mut completions,
+            ..
+        } = world;
+        kernel.shutdown().unwrap();
         let mut ended = 0;
-        while let Some(done) = world.completions.next() {
+        while let Some(done) = completions.next() {
             assert_eq!(done.fault, fault::WORKER_PANICKED);
             ended += 1;
         }
         assert!((2..=5).contains(&ended), "{ended}");
-        assert_eq!(server.serve(), 2, "too late, and harmless");
-        assert!(world.completions.next().is_none());
-        assert_eq!(server.into_chunks().len(), 1);
+        // Too late, and harmless.
+        let served = serve(queue.unwrap(), tables);
+        settle(&served, 2);
+        assert!(completions.next().is_none());
+        assert_eq!(served.stop().unwrap().chunks.len(), 1);
     });
-}
-
-/// A ring whose device is the test: for requests that no opcode makes.
-fn bare() -> (Submitter, DeviceRing, IoServer, Vec<ChunkBuf>) {
-    let config = RingConfig {
-        tenants: 2,
-        io_slots: 4,
-        ..RingConfig::default()
-    };
-    let (submitter, _completions, device) = live_ring(config).unwrap();
-    // Slot 0 is tenant 1's: requests name it.
-    let token = submitter.try_acquire().unwrap();
-    let submission = Submission {
-        tenant: 1,
-        ..Submission::new(opcode::NOP, &[])
-    };
-    submitter.publish(token, &submission).unwrap();
-    let server = IoServer::new(submitter.take_io_queue().unwrap());
-    let (_, chunks) = ChunkMemory::map(2, CHUNK).unwrap();
-    (submitter, device, server, chunks)
-}
-
-fn request(op_type: u32, byte_count: u32) -> IoRequest {
-    IoRequest {
-        op_type,
-        byte_count,
-        ..IoRequest::default()
-    }
-}
-
-#[test]
-fn a_write_reaches_files_that_are_for_writing() {
-    let (_submitter, device, mut server, mut chunks) = bare();
-    let kept = file(&[0; 10]);
-    for (writable, tenants) in [(true, vec![1]), (false, vec![1]), (true, vec![0])] {
-        server.add_source(Source {
-            file: kept.try_clone().unwrap(),
-            len: 10,
-            tenants,
-            writable,
-        });
-    }
-    let mut chunk = chunks.pop().unwrap();
-    chunk.as_mut_slice()[..4].copy_from_slice(b"abcd");
-    server.add_destination(chunk, vec![1]);
-    let write = |source: u32, offset: u64, bytes: u32| IoRequest {
-        src_handle: source,
-        offset,
-        ..request(io_op::WRITE, bytes)
-    };
-    for (request, expected) in [
-        (write(0, 1, 3), Ok(3)),
-        (write(0, 6, 4), Ok(4)),
-        // Never beyond the source's length, nor beyond the chunk.
-        (write(0, 7, 4), Err(EINVAL)),
-        (write(0, u64::MAX, 4), Err(EINVAL)),
-        (write(0, 0, CHUNK as u32 + 1), Err(EINVAL)),
-        (write(1, 0, 4), Err(EACCES)),
-        (write(2, 0, 4), Err(EACCES)),
-        (write(3, 0, 4), Err(EBADF)),
-        (request(9, 1), Err(EINVAL)),
-        (
-            IoRequest {
-                tag: 64,
-                ..write(0, 0, 4)
-            },
-            Err(EINVAL),
-        ),
-    ] {
-        let pending = device.ask(&request).unwrap();
-        assert_eq!(server.serve(), 1);
-        let expected = expected.map_err(u32::from);
-        assert_eq!(pending.outcome(), Some(expected), "{request:?}");
-    }
-    let mut there = [1; 10];
-    kept.read_exact_at(&mut there, 0).unwrap();
-    assert_eq!(&there, b"\0abc\0\0abcd");
-    assert_eq!(kept.metadata().unwrap().len(), 10);
-}
-
-#[test]
-fn a_fence_ends_after_the_requests_before_it() {
-    let (_submitter, device, mut server, mut chunks) = bare();
-    let kept = file(&[0; 4]);
-    server.add_source(Source {
-        file: kept.try_clone().unwrap(),
-        len: 4,
-        tenants: vec![1],
-        writable: true,
-    });
-    let mut chunk = chunks.pop().unwrap();
-    chunk.as_mut_slice()[..4].copy_from_slice(b"abcd");
-    server.add_destination(chunk, vec![1]);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let _stops = Stops(&stop);
-        scope.spawn(|| server.run(&stop));
-        let zero = [0; 4];
-        for _ in 0..300 {
-            kept.write_all_at(&zero, 0).unwrap();
-            // Slots are taken from the first on: the fence may lie before what it waits for.
-            let other = device.ask(&request(io_op::FENCE, 0)).unwrap();
-            let write = device.ask(&request(io_op::WRITE, 4)).unwrap();
-            drop(other);
-            let fence = device.ask(&request(io_op::FENCE, 0)).unwrap();
-            let begun = Instant::now();
-            while fence.outcome().is_none() {
-                assert!(begun.elapsed() < LIMIT);
-                std::thread::yield_now();
-            }
-            assert_eq!(write.outcome(), Some(Ok(4)));
-            let mut there = zero;
-            kept.read_exact_at(&mut there, 0).unwrap();
-            assert_eq!(&there, b"abcd");
-        }
-    });
-}
-
-#[test]
-fn a_chunk_that_a_worker_reads_is_busy() {
-    let (_submitter, device, mut server, mut chunks) = bare();
-    server.add_source(source(&[7; 100], &[1]));
-    let memory = chunks[0].memory().clone();
-    let destination = server.add_destination(chunks.pop().unwrap(), vec![1]);
-    let chunk = server.chunk_of(destination).unwrap();
-    let mut ask = |bytes| {
-        let pending = device.ask(&request(io_op::READ, bytes)).unwrap();
-        server.serve();
-        pending.outcome()
-    };
-    assert_eq!(ask(5), Some(Ok(5)));
-    let reading = memory.borrow_chunk(chunk).unwrap();
-    assert_eq!(ask(9), Some(Err(EBUSY)));
-    assert_eq!(&reading[..9], [7, 7, 7, 7, 7, 0, 0, 0, 0]);
-    drop(reading);
-    assert_eq!(ask(9), Some(Ok(9)));
-    assert_eq!(memory.borrow_chunk(chunk).unwrap()[..9], [7; 9]);
 }
 
 #[test]

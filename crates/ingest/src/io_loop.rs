@@ -1,0 +1,463 @@
+//! The host's side of LOAD_MISS: a thread that reads what a kernel's slots ask for.
+//!
+//! Whatever arrives from the device is a number: a handle in the loop's tables ([`IoTables`]), an offset or a count, and
+//! is checked against the table before anything is done. It is never a file descriptor, an address or a length to be
+//! believed. Whose request it is comes from the slot that the host published (see [`gristmill_ring::live`]).
+//!
+//! | error number | for |
+//! |---|---|
+//! | EBADF | a handle that is in no table |
+//! | EACCES | a handle of other tenants, a WRITE to a source that is not for writing |
+//! | EINVAL | an offset or a count out of range, an unknown operation, a request of no slot |
+//! | EBUSY | a destination that a worker is reading |
+//! | ECANCELED | a request that was in flight when the loop was stopped |
+//! | any | what the file system answers |
+//!
+//! # Order
+//!
+//! READs go to a [`ChunkReader`] of the thread's own, many at once, and end in any order. A WRITE is done at once, on the
+//! thread, and so are READs of files that io_uring must not read: while one of these is being done, nothing else is
+//! served. Requests for one destination are served one after the other. A FENCE ends when all have ended that were
+//! published before it. A READ that meets the file's or the source's end tells how many bytes landed.
+
+mod tables;
+
+pub use tables::{IoSource, IoTables};
+
+use crate::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, ReaderStats};
+use gristmill_protocol::io::{io_op, IO_SLOT_COUNT};
+use gristmill_protocol::PipelineError;
+use gristmill_ring::{ChunkBuf, ClaimedIo, IoQueue};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tables::{Checked, Taken};
+
+/// How long an idle loop sleeps before it looks whether it is to stop.
+const IDLE: Duration = Duration::from_millis(10);
+
+/// How long a loop waits for reads in flight before it looks for requests: at first, and at most, while nothing
+/// happens.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+
+/// How long [`MegakernelIoLoop::stop`] waits for a device that does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a loop did so far. Of each request exactly one count says how it ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IoLoopStats {
+    /// READs that were served.
+    pub reads: u64,
+    /// Bytes that these landed.
+    pub bytes_read: u64,
+    /// WRITEs that were served.
+    pub writes: u64,
+    /// Bytes that these wrote.
+    pub bytes_written: u64,
+    /// FENCEs that ended.
+    pub fences: u64,
+    /// Requests that the tables refused: nothing was asked of a file.
+    pub refused: u64,
+    /// READs and WRITEs that a file failed.
+    pub failed: u64,
+    /// Requests that were in flight when the loop was stopped.
+    pub cancelled: u64,
+    /// How READs are done: the name of the reader's path.
+    pub path: &'static str,
+    /// Why io_uring was not taken; `None` where it was, or was not asked for.
+    pub why: Option<String>,
+    /// What READs asked of the kernel, and bytes by path.
+    pub reader: ReaderStats,
+}
+
+impl IoLoopStats {
+    /// Requests that have ended, one way or the other.
+    pub fn ended(&self) -> u64 {
+        self.reads + self.writes + self.fences + self.refused + self.failed + self.cancelled
+    }
+}
+
+/// What a stopped loop leaves.
+#[derive(Debug)]
+pub struct StoppedIo {
+    /// The queue: requests that nobody has claimed wait in it, for another loop.
+    pub queue: IoQueue,
+    /// The chunks of all destinations, but for those of reads that were in flight and those that a worker is reading:
+    /// these are retired.
+    pub chunks: Vec<ChunkBuf>,
+    /// What the loop did.
+    pub stats: IoLoopStats,
+}
+
+/// A thread that serves the device's IO requests, by io_uring or, where that is refused, by positioned reads. Dropping it
+/// stops it.
+pub struct MegakernelIoLoop {
+    stop: Arc<AtomicBool>,
+    stats: Arc<Mutex<IoLoopStats>>,
+    /// `None` once the loop was stopped.
+    thread: Option<(JoinHandle<()>, Receiver<StoppedIo>)>,
+}
+
+impl MegakernelIoLoop {
+    /// Starts serving a queue from tables, which are fixed from here on.
+    ///
+    /// # Errors
+    /// [`PipelineError::IoUringSyscall`] where `path` demands io_uring and it is refused; [`PipelineError::Backend`]
+    /// where there is no thread to be had. The queue and the chunks are lost.
+    pub fn start(
+        queue: IoQueue,
+        tables: IoTables,
+        path: ReadPathChoice,
+    ) -> Result<Self, PipelineError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stats = Arc::new(Mutex::new(IoLoopStats::default()));
+        let (ready, started) = mpsc::channel();
+        let (leaves, left) = mpsc::channel();
+        let (stops, counts) = (Arc::clone(&stop), Arc::clone(&stats));
+        let body = move || serve(queue, tables, path, counts, &stops, &ready, &leaves);
+        let thread = std::thread::Builder::new()
+            .name("gristmill-io".into())
+            .spawn(body)
+            .map_err(|error| {
+                PipelineError::Backend(format!(
+                    "no thread for the IO loop: {error}; raise the limit on processes (ulimit -u)"
+                ))
+            })?;
+        started.recv().unwrap_or_else(|_| Err(panicked()))?;
+        Ok(Self {
+            stop,
+            stats,
+            thread: Some((thread, left)),
+        })
+    }
+
+    /// What was done so far. A request is counted before the device learns that it has ended.
+    pub fn stats(&self) -> IoLoopStats {
+        lock(&self.stats).clone()
+    }
+
+    /// Stops serving: cancels the reads in flight, waits until no byte lands any more, and fails their requests with
+    /// ECANCELED.
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] where a device does not answer within two seconds. The thread then ends by itself,
+    /// when the device answers or ten seconds have passed, and keeps until then all memory that bytes may land in.
+    pub fn stop(mut self) -> Result<StoppedIo, PipelineError> {
+        self.finish().unwrap_or_else(|| Err(panicked()))
+    }
+
+    /// Stops the thread; `None` if that was done before.
+    fn finish(&mut self) -> Option<Result<StoppedIo, PipelineError>> {
+        let (thread, left) = self.thread.take()?;
+        self.stop.store(true, Ordering::Release);
+        let result = match left.recv_timeout(PATIENCE) {
+            Err(RecvTimeoutError::Timeout) => {
+                return Some(Err(PipelineError::Backend(
+                    "the IO loop waits for a device that does not answer; check what its files are stored on".into(),
+                )));
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(panicked()),
+            Ok(stopped) => Ok(stopped),
+        };
+        // The thread has said all it had to say: this takes no time.
+        let joined = thread.join();
+        Some(joined.map_err(|_| panicked()).and(result))
+    }
+}
+
+impl Drop for MegakernelIoLoop {
+    fn drop(&mut self) {
+        // Errors have nowhere to go here: `stop` returns them.
+        drop(self.finish());
+    }
+}
+
+impl std::fmt::Debug for MegakernelIoLoop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MegakernelIoLoop")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+fn panicked() -> PipelineError {
+    PipelineError::Backend("the IO loop's thread has panicked; please report this".into())
+}
+
+fn lock(stats: &Mutex<IoLoopStats>) -> MutexGuard<'_, IoLoopStats> {
+    stats.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread: makes the reader, which belongs to it, serves until `stop`, and hands over what is left.
+fn serve(
+    queue: IoQueue,
+    tables: IoTables,
+    path: ReadPathChoice,
+    stats: Arc<Mutex<IoLoopStats>>,
+    stop: &AtomicBool,
+    ready: &Sender<Result<(), PipelineError>>,
+    leaves: &Sender<StoppedIo>,
+) {
+    // A request keeps its slot of the queue until it has ended, so there are never more.
+    let config = ReaderConfig {
+        depth: IO_SLOT_COUNT,
+        path,
+    };
+    // Whoever waits for these messages may be gone; then nobody needs them.
+    let reader = match ChunkReader::new(config) {
+        Ok(reader) => reader,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    {
+        let mut stats = lock(&stats);
+        stats.path = reader.path().name();
+        stats.why = reader.why().map(str::to_owned);
+    }
+    let _ = ready.send(Ok(()));
+    let mut server = Server {
+        queue,
+        tables,
+        reader,
+        stats,
+        claims: 0,
+        waiting: VecDeque::new(),
+        flights: BTreeMap::new(),
+        fences: VecDeque::new(),
+    };
+    server.run(stop);
+    let _ = leaves.send(server.close());
+}
+
+/// A READ in the reader's hands.
+struct Flight {
+    claimed: ClaimedIo,
+    destination: usize,
+}
+
+/// What the thread works with. Requests are numbered in the order in which they were claimed.
+struct Server {
+    queue: IoQueue,
+    tables: IoTables,
+    reader: ChunkReader,
+    stats: Arc<Mutex<IoLoopStats>>,
+    claims: u64,
+    /// Requests whose destination another one has, by number.
+    waiting: VecDeque<(u64, ClaimedIo)>,
+    /// By number, which is their tag in the reader.
+    flights: BTreeMap<u64, Flight>,
+    /// Fences, each with the number below which all must have ended.
+    fences: VecDeque<(u64, ClaimedIo)>,
+}
+
+impl Server {
+    fn run(&mut self, stop: &AtomicBool) {
+        let mut pause = PAUSES.0;
+        while !stop.load(Ordering::Acquire) {
+            if self.turn(stop) {
+                pause = PAUSES.0;
+            } else if self.flights.is_empty() {
+                self.queue.wait(IDLE);
+            } else {
+                // Requests make no noise that this wait would hear, so it is short.
+                if self.reader.wait(pause).is_err() {
+                    std::thread::sleep(pause);
+                }
+                pause = (pause * 2).min(PAUSES.1);
+            }
+        }
+    }
+
+    /// Claims, submits and ends what it can; whether there was anything.
+    fn turn(&mut self, stop: &AtomicBool) -> bool {
+        let claimed = self.claim();
+        self.start_waiting();
+        let mut landed = false;
+        while let Some(read) = self.reader.poll() {
+            self.land(read);
+            landed = true;
+            if stop.load(Ordering::Acquire) {
+                return true;
+            }
+        }
+        if landed {
+            self.start_waiting();
+        }
+        self.end_fences();
+        claimed || landed
+    }
+
+    /// Claims all requests there are; whether there were any.
+    fn claim(&mut self) -> bool {
+        let mut fences = Vec::new();
+        let before = self.claims;
+        while let Some(claimed) = self.queue.claim() {
+            if claimed.request().op_type == io_op::FENCE {
+                fences.push(claimed);
+            } else {
+                self.waiting.push_back((self.claims, claimed));
+                self.claims += 1;
+            }
+        }
+        let any = self.claims > before || !fences.is_empty();
+        // After the last claim, all that was published before any of these fences was claimed too.
+        let until = self.claims;
+        self.fences
+            .extend(fences.into_iter().map(|fence| (until, fence)));
+        any
+    }
+
+    /// Serves the requests whose destination is to be had, in order, and hands the reads among them to the kernel.
+    fn start_waiting(&mut self) {
+        for _ in 0..self.waiting.len() {
+            let Some((number, claimed)) = self.waiting.pop_front() else {
+                break;
+            };
+            // What must wait on goes behind, so after one round all are in their order again.
+            if let Some(claimed) = self.start(number, claimed) {
+                self.waiting.push_back((number, claimed));
+            }
+        }
+        // Where the ring fails, its reads land with the error.
+        let _ = self.reader.flush();
+    }
+
+    /// Serves a request, as far as that goes without waiting; or gives it back, if another one has its destination.
+    fn start(&mut self, number: u64, claimed: ClaimedIo) -> Option<ClaimedIo> {
+        let checked = match self.tables.check(claimed.request(), claimed.tenant()) {
+            Ok(checked) => checked,
+            Err(errno) => {
+                self.refuse(claimed, errno);
+                return None;
+            }
+        };
+        match self.tables.take(checked.destination) {
+            Ok(None) => return Some(claimed),
+            Ok(Some(taken)) if checked.writes => self.write(claimed, &checked, taken),
+            Ok(Some(taken)) => self.read(number, claimed, &checked, taken.chunk),
+            Err(errno) => self.refuse(claimed, errno),
+        }
+        None
+    }
+
+    fn write(&mut self, claimed: ClaimedIo, checked: &Checked, taken: Taken) {
+        let written = self.tables.write(checked, &taken.chunk);
+        self.tables
+            .put(checked.destination, taken.chunk, taken.was_lent);
+        let bytes = claimed.request().byte_count;
+        let mut stats = lock(&self.stats);
+        match written {
+            Ok(()) => {
+                stats.writes += 1;
+                stats.bytes_written += u64::from(bytes);
+            }
+            Err(_) => stats.failed += 1,
+        }
+        drop(stats);
+        claimed.end(written.map(|()| bytes));
+    }
+
+    fn read(&mut self, number: u64, claimed: ClaimedIo, checked: &Checked, chunk: ChunkBuf) {
+        let destination = checked.destination;
+        if checked.count == 0 {
+            return self.end_read(claimed, destination, chunk, Ok(0));
+        }
+        let file = match self.tables.file(checked) {
+            Ok(file) => file,
+            Err(errno) => return self.end_read(claimed, destination, chunk, Err(errno)),
+        };
+        let submitted =
+            self.reader
+                .submit(file, checked.offset, chunk, checked.count, number, true);
+        match submitted {
+            Ok(()) => {
+                let flight = Flight {
+                    claimed,
+                    destination,
+                };
+                self.flights.insert(number, flight);
+            }
+            Err((chunk, error)) => {
+                let errno = match error {
+                    PipelineError::IoUringSyscall { errno, .. } => errno,
+                    // An offset that no file can have.
+                    _ => libc::EINVAL,
+                };
+                self.end_read(claimed, destination, chunk, Err(errno));
+            }
+        }
+    }
+
+    fn land(&mut self, landed: Landed) {
+        let Some(flight) = self.flights.remove(&landed.tag) else {
+            return;
+        };
+        lock(&self.stats).reader = self.reader.stats();
+        // At most a request's count, which has 32 bits.
+        let bytes = u32::try_from(landed.bytes).unwrap_or(u32::MAX);
+        let outcome = landed.error.map_or(Ok(bytes), Err);
+        self.end_read(flight.claimed, flight.destination, landed.buffer, outcome);
+    }
+
+    fn end_read(
+        &mut self,
+        claimed: ClaimedIo,
+        destination: usize,
+        chunk: ChunkBuf,
+        outcome: Result<u32, i32>,
+    ) {
+        self.tables.put(destination, chunk, outcome.is_ok());
+        let mut stats = lock(&self.stats);
+        match outcome {
+            Ok(bytes) => {
+                stats.reads += 1;
+                stats.bytes_read += u64::from(bytes);
+            }
+            Err(_) => stats.failed += 1,
+        }
+        drop(stats);
+        claimed.end(outcome);
+    }
+
+    fn refuse(&self, claimed: ClaimedIo, errno: i32) {
+        lock(&self.stats).refused += 1;
+        claimed.end(Err(errno));
+    }
+
+    /// Ends the fences before which nothing is left.
+    fn end_fences(&mut self) {
+        // What waits for a destination waits for an earlier request in flight, so it need not be looked at.
+        let first = self.flights.first_key_value().map(|(number, _)| *number);
+        while let Some((until, fence)) = self.fences.pop_front() {
+            if first.is_some_and(|first| first < until) {
+                self.fences.push_front((until, fence));
+                break;
+            }
+            lock(&self.stats).fences += 1;
+            fence.end(Ok(0));
+        }
+    }
+
+    /// Cancels what is in flight, fails what was claimed, and returns the rest.
+    fn close(self) -> StoppedIo {
+        lock(&self.stats).reader = self.reader.stats();
+        // Its drop returns when no byte can land any more, so only now the requests may end.
+        drop(self.reader);
+        let flights = self.flights.into_values().map(|flight| flight.claimed);
+        let queued = self.waiting.into_iter().chain(self.fences);
+        for claimed in flights.chain(queued.map(|(_, claimed)| claimed)) {
+            lock(&self.stats).cancelled += 1;
+            claimed.end(Err(libc::ECANCELED));
+        }
+        StoppedIo {
+            queue: self.queue,
+            chunks: self.tables.into_chunks(),
+            stats: lock(&self.stats).clone(),
+        }
+    }
+}
