@@ -169,6 +169,19 @@ impl Outcome {
     }
 }
 
+/// Has its cache lines to itself (two, which are fetched together): what one side writes all the time must not slow down
+/// what the other side reads.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+impl<T> std::ops::Deref for Apart<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 /// A bell that threads sleep on.
 struct Bell {
     sleepers: AtomicU32,
@@ -233,22 +246,22 @@ struct Shared {
     memory: RingMemory,
     /// Whether the device cannot ring `completed`.
     silent: bool,
-    host: Mutex<HostState>,
+    host: Apart<Mutex<HostState>>,
     io_host: Mutex<io::HostIo>,
     // Device memory from here on: the host never looks at it.
     heads: SharedWords,
-    ages: [AtomicU32; PRIORITIES],
+    ages: Apart<[AtomicU32; PRIORITIES]>,
     aged_claims: AtomicU32,
     completion_ticket: SharedWords,
     /// Finished slots by generation, modulo 2 * slots.
-    finished: Vec<AtomicU32>,
-    debug_lock: Mutex<u32>,
+    finished: SharedWords,
+    debug_lock: Apart<Mutex<u32>>,
     /// By slot of the IO queue: whether somebody waits for its request's end.
     io_waited: Mutex<Vec<bool>>,
-    doorbell: Bell,
-    completed: Bell,
+    doorbell: Apart<Bell>,
+    completed: Apart<Bell>,
     /// Rung for the host when a request is published.
-    asked: Bell,
+    asked: Apart<Bell>,
 }
 
 impl Shared {
@@ -410,25 +423,25 @@ fn make(
         io_slots: config.io_slots,
         memory,
         silent,
-        host: Mutex::new(HostState {
+        host: Apart(Mutex::new(HostState {
             tails: [0; PRIORITIES],
             free: (0..config.slots).rev().collect(),
             generation: 0,
             in_generation: 0,
             published: 0,
             published_as: vec![0; slots],
-        }),
+        })),
         io_host: Mutex::new(io::HostIo::new(config.io_slots)),
         heads: SharedWords::map(PRIORITIES)?,
-        ages: std::array::from_fn(|_| AtomicU32::new(0)),
+        ages: Apart(std::array::from_fn(|_| AtomicU32::new(0))),
         aged_claims: AtomicU32::new(0),
         completion_ticket: SharedWords::map(1)?,
-        finished: (0..2 * slots).map(|_| AtomicU32::new(0)).collect(),
-        debug_lock: Mutex::new(0),
+        finished: SharedWords::map(2 * slots)?,
+        debug_lock: Apart(Mutex::new(0)),
         io_waited: Mutex::new(vec![false; config.io_slots as usize]),
-        doorbell: Bell::new(),
-        completed: Bell::new(),
-        asked: Bell::new(),
+        doorbell: Apart(Bell::new()),
+        completed: Apart(Bell::new()),
+        asked: Apart(Bell::new()),
     });
     let control = &shared.memory.control;
     control[control::TENANT_BASE].store(control::TENANT_MASK_BASE_VALUE, Relaxed);
