@@ -18,6 +18,7 @@ pub use crate::queue::NO_OFFSET;
 use crate::telemetry::NativeReadPath;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
+pub use manner::is_on_fuse;
 use std::marker::PhantomData;
 use std::ops::AddAssign;
 use std::os::fd::OwnedFd;

@@ -7,6 +7,7 @@ use crate::mill::FileError;
 use crate::protocol::{io, PipelineError};
 use crate::source::{Entry, Item, Origin, Source};
 use crate::uring::nvme::{DiskPlace, FileMap};
+use crate::uring::reader::is_on_fuse;
 use crate::uring::{NativeReadPath, NvmeGpuIngestDriver, NvmeNamespace};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -282,8 +283,14 @@ impl<'a, 'b> Ingest<'a, 'b> {
             None => {
                 let size = metadata.len();
                 let direct = path == NativeReadPath::PeerRead;
+                if is_on_fuse(&file) {
+                    return Err(
+                        "it lies on a FUSE file system, of which io_uring may read bytes twice; read it with digest"
+                            .into(),
+                    );
+                }
                 // Files of /proc and the like say 0 and have bytes.
-                if size == 0 && !direct && matches!(file.read_at(&mut [0], 0), Ok(1..)) {
+                if size == 0 && !direct && file.read_at(&mut [0], 0).map_err(words)? > 0 {
                     return Err("it does not tell its size; read it with digest".into());
                 }
                 let past = path == NativeReadPath::GpuDirectNvmePassthrough && size > 0;
