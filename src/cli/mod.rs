@@ -77,7 +77,7 @@ enum Command {
     /// Tell what this machine can do, and what would change it
     ///
     /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
-    /// change it.
+    /// change it. With files: which read path can take each of them, and why not the others.
     Doctor(doctor::DoctorArgs),
     /// Test whether a back end on this machine does what the protocol promises
     ///
