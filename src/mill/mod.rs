@@ -110,7 +110,8 @@ impl MillBuilder {
         self
     }
 
-    /// Which read path to take. Default: io_uring, and positioned reads where it is refused.
+    /// Which read path to take. Default: io_uring, and positioned reads where it is refused. By passthrough, which is never
+    /// chosen unasked, each file that it cannot read fails, with the reason.
     #[must_use]
     pub fn read_path(mut self, choice: ReadPathChoice) -> Self {
         self.read_path = choice;
@@ -295,6 +296,12 @@ impl Mill {
             return Err(PipelineError::InvalidArgument {
                 what: "direct reads of chunks that are no multiple of 4 KiB",
                 fix: "leave out direct reads, or declare larger chunks",
+            });
+        }
+        if settings.read_path == ReadPathChoice::Passthrough && !layout.is_direct() {
+            return Err(PipelineError::InvalidArgument {
+                what: "NVMe passthrough into chunks that are no multiple of 4 KiB",
+                fix: "use another read path, or declare larger chunks",
             });
         }
         let (memory, tokens) = backend.chunk_memory(chunks, layout.buffer())?;

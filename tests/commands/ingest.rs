@@ -156,6 +156,31 @@ fn a_path_that_is_not_to_be_had_is_refused_with_the_reason_and_no_other_is_taken
 }
 
 #[test]
+fn commands_never_read_by_another_path_than_passthrough_where_that_is_asked_for() {
+    let scratch = files();
+    for command in [&["digest"][..], &["stats"], &["scan", "x"]] {
+        let flags = [
+            "--read-path",
+            "passthrough",
+            "files/new\nline",
+            "files/0000001",
+        ];
+        let done = gristmill(scratch.path(), &[command, &flags[..]].concat());
+        assert_eq!(done.code, Some(2), "{command:?}: {done:?}");
+        let told: Vec<&str> = done.err.lines().collect();
+        assert_eq!(told.len(), 2, "a failure for each file: {done:?}");
+        let refused = |line: &&str| line.contains("files/") && line.contains("NVMe passthrough");
+        assert!(told.iter().all(refused), "{done:?}");
+    }
+    let done = gristmill_reading(
+        scratch.path(),
+        &["digest", "--read-path", "passthrough", "-"],
+        b"x",
+    );
+    assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+}
+
+#[test]
 fn flags_out_of_range_are_refused() {
     let scratch = files();
     for flags in [

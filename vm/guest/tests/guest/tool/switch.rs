@@ -213,3 +213,118 @@ fn doctor_tells_which_path_a_file_can_take_and_why_not_the_others() {
     let (works, why) = told(&done, "GpuDirectNvmePassthrough");
     assert!(works && why.contains("blocks of 4096 bytes"), "{why}");
 }
+
+/// Bytes by each path, as `--stats` says them: registered, mapped, positioned, passthrough.
+fn by_path(done: &super::Done) -> Vec<u64> {
+    let line = done
+        .err
+        .lines()
+        .find_map(|line| line.strip_prefix("by path "));
+    let numbers = line.unwrap().split_whitespace();
+    numbers.filter_map(|word| word.parse().ok()).collect()
+}
+
+#[test]
+fn digest_scan_and_stats_read_files_by_commands() {
+    if !ready() {
+        return;
+    }
+    let (one, many) = (path(0), path(1));
+    for flags in [
+        &["--chunk-size", "4K"][..],
+        &["--chunk-size", "64K", "-j", "3", "--depth", "3"],
+        &["--chunk-size", "2M"],
+    ] {
+        let passthrough = [
+            "digest",
+            "--sort",
+            "none",
+            "--stats",
+            "--read-path",
+            "passthrough",
+            "-j",
+            "1",
+        ];
+        let flags = [
+            &passthrough[..6],
+            if flags.contains(&"-j") {
+                &[]
+            } else {
+                &passthrough[6..]
+            },
+            flags,
+        ]
+        .concat();
+        let done = gristmill(&[&flags[..], &[&one, &many]].concat());
+        let mut found: Vec<&str> = done.out.lines().collect();
+        found.sort_unstable();
+        let expected = rows(&[0, 1]);
+        let mut expected: Vec<&str> = expected.lines().collect();
+        expected.sort_unstable();
+        assert_eq!((done.code, found), (Some(0), expected), "{}", done.err);
+        assert!(
+            done.err
+                .contains("read path     GpuDirectNvmePassthrough\n"),
+            "{}",
+            done.err
+        );
+        let blocks: u64 = FILES[..2]
+            .iter()
+            .map(|(_, bytes)| bytes.next_multiple_of(512))
+            .sum();
+        assert_eq!(by_path(&done), [0, 0, 0, blocks], "{}", done.err);
+    }
+    for command in [
+        &["stats"][..],
+        &["scan", "-a", "-c", "1"],
+        &["scan", "-a", "-o", "-b", "\u{1}"],
+    ] {
+        let by = |read_path: &'static str| {
+            let flags = [
+                "--sort",
+                "path",
+                "--read-path",
+                read_path,
+                "--chunk-size",
+                "16K",
+                &one,
+                &many,
+            ];
+            let done = gristmill(&[command, &flags[..]].concat());
+            assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{command:?}");
+            done.out
+        };
+        assert_eq!(by("passthrough"), by("registered"), "{command:?}");
+    }
+}
+
+#[test]
+fn digest_by_commands_refuses_each_file_that_they_cannot_read_and_reads_the_others() {
+    if !ready() {
+        return;
+    }
+    let paths: Vec<String> = (0..5).map(path).collect();
+    let mut flags = vec!["digest", "--sort", "path", "--read-path", "passthrough"];
+    flags.extend(paths.iter().map(String::as_str));
+    flags.push("/proc/version");
+    let done = gristmill(&flags);
+    let mut found: Vec<&str> = done.out.lines().collect();
+    found.sort_unstable();
+    let expected = rows(&[0, 1]);
+    let mut expected: Vec<&str> = expected.lines().collect();
+    expected.sort_unstable();
+    assert_eq!((done.code, found), (Some(2), expected), "{}", done.err);
+    assert_eq!(done.err.lines().count(), 4, "{}", done.err);
+    for (path, reason) in [
+        (paths[2].as_str(), "hole"),
+        (&paths[3], "unwritten"),
+        (&paths[4], "inline"),
+        ("/proc/version", "neither ext4 nor XFS"),
+    ] {
+        let told = done
+            .err
+            .lines()
+            .any(|line| line.contains(path) && line.contains(reason));
+        assert!(told, "{path}: {}", done.err);
+    }
+}
