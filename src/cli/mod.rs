@@ -51,11 +51,11 @@ enum Command {
     /// path, a colon, name and value; of arrays only what took something. In a path, a newline is written as `\n`, a
     /// carriage return as `\r`, a backslash as `\\`. A file that fails has no accumulators.
     Run(run::RunArgs),
-    /// Read files, or ranges of NVMe devices, by one named path, and tell what the driver counted
+    /// Read files by one named path, and tell what was counted
     ///
-    /// Each file goes through the slots of a mapped buffer, in host memory or in the memory of another PCI device. A row
-    /// is the CRC-32C of what landed, as `digest` writes it; the report is on standard error. Exit code 2 where a read
-    /// failed, or came by another path, or was copied on its way, or the counters do not add up.
+    /// Each file, or range of an NVMe device, goes through the slots of a mapped buffer, in host memory or in the memory of
+    /// another PCI device. A row is the CRC-32C of what landed, as `digest` writes it; the report is on standard error.
+    /// Exit code 2 where a read failed, or came by another path, or was copied on its way, or the counters do not add up.
     Ingest(ingest::IngestArgs),
     /// Assemble a VIR0 program
     ///

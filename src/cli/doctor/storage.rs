@@ -90,15 +90,18 @@ fn peer_memory() -> Result<String, (String, String)> {
         })
         .collect();
     let told = told.join("; ");
-    // A page of it is allocated, and given back.
-    let refused = devices
-        .iter()
-        .map(|device| PeerMemory::allocate(&device.address, 4096))
-        .find_map(|memory| match memory {
-            Ok(_) => Some(None),
-            Err(error) => Some(Some(error)),
-        });
-    match refused.flatten() {
+    // A page is allocated, and given back: of the first device whose memory this user may have.
+    let mut refusal = None;
+    for device in &devices {
+        match PeerMemory::allocate(&device.address, 4096) {
+            Ok(_) => {
+                refusal = None;
+                break;
+            }
+            Err(error) => refusal = Some(error),
+        }
+    }
+    match refusal {
         Some(error) => Err((
             format!("{told}; {error}"),
             "run as root, while there is some available".into(),
