@@ -149,6 +149,12 @@ impl MillBuilder {
         if !(1..=256).contains(&self.depth) {
             return invalid("a queue depth outside 1 to 256", "use a depth such as 8");
         }
+        if self.direct && self.read_path == ReadPathChoice::Passthrough {
+            return invalid(
+                "direct reads by NVMe passthrough",
+                "leave out direct reads: passthrough never goes through the page cache",
+            );
+        }
         if self.workers > 256 {
             return invalid(
                 "more than 256 workers",

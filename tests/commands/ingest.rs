@@ -172,6 +172,13 @@ fn commands_never_read_by_another_path_than_passthrough_where_that_is_asked_for(
         let refused = |line: &&str| line.contains("files/") && line.contains("NVMe passthrough");
         assert!(told.iter().all(refused), "{done:?}");
     }
+    let both = ["digest", "--read-path", "passthrough", "--direct", "files"];
+    let done = gristmill(scratch.path(), &both);
+    assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+    assert!(
+        complaint(&done).contains("leave out direct reads"),
+        "{done:?}"
+    );
     let done = gristmill_reading(
         scratch.path(),
         &["digest", "--read-path", "passthrough", "-"],
