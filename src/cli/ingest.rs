@@ -25,9 +25,9 @@ pub struct IngestArgs {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// How bytes come into the slots: `registered` (io_uring, into registered memory), `passthrough` (NVMe Read commands,
-    /// past the file system) or `peer` (O_DIRECT reads into the memory of another PCI device). No other is ever taken
-    /// instead.
+    /// How bytes come into the slots: `registered` (io_uring, into registered memory), `passthrough` (NVMe Read
+    /// commands, past the file system) or `peer` (O_DIRECT reads into the memory of another PCI device). No other is
+    /// ever taken instead.
     #[arg(long, value_name = "PATH", default_value = "registered")]
     read_path: IngestPath,
 

@@ -14,15 +14,15 @@ impl NvmeGpuIngestDriver<'_> {
     /// number. A read that is larger than the queue takes at once goes in pieces, one after the other.
     ///
     /// # Errors
-    /// [`PipelineError::NvmePassthroughDisabled`] on a driver for another path; [`PipelineError::InvalidArgument`] where
-    /// the namespace is another one, has other blocks or not these, and for no blocks; [`PipelineError::QueueFull`] for
-    /// more bytes than a slot has and for a slot that is not there or not free; [`PipelineError::Backend`] where
-    /// `nvme_fd` is no such device, and where bytes do not arrive in this memory.
+    /// [`PipelineError::NvmePassthroughDisabled`] on a driver for another path; [`PipelineError::InvalidArgument`]
+    /// where the namespace is another one, has other blocks or not these, and for no blocks;
+    /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
+    /// [`PipelineError::Backend`] where `nvme_fd` is no such device, and where bytes do not arrive in this memory.
     ///
     /// # Safety
-    /// Until the read is over, or the driver is dropped: `nvme_fd`, a generic character device (`/dev/ng0n1`), must stay
-    /// open, and its namespace must not be formatted anew. The driver must not be leaked with reads in flight, unless the
-    /// memory stays, too.
+    /// Until the read is over, or the driver is dropped: `nvme_fd`, a generic character device (`/dev/ng0n1`), must
+    /// stay open, and its namespace must not be formatted anew. The driver must not be leaked with reads in flight,
+    /// unless the memory stays, too.
     pub unsafe fn submit_native_nvme_read(
         &mut self,
         nvme_fd: i32,
@@ -50,8 +50,8 @@ impl NvmeGpuIngestDriver<'_> {
         unsafe { self.submit_lbas(nvme_fd, &namespace, starting_lba, blocks, slot, reading) }
     }
 
-    /// As [`NvmeGpuIngestDriver::submit_native_nvme_read`], with a tag of the caller's, of a device that the driver keeps
-    /// open until the read is over. The namespace must not be formatted anew meanwhile.
+    /// As [`NvmeGpuIngestDriver::submit_native_nvme_read`], with a tag of the caller's, of a device that the driver
+    /// keeps open until the read is over. The namespace must not be formatted anew meanwhile.
     ///
     /// # Errors
     /// As there.
@@ -110,7 +110,8 @@ impl NvmeGpuIngestDriver<'_> {
         let source = Source::Namespace(nvme::device_number(fd));
         let ordinary = || canary::read_block(fd, namespace, lba);
         self.prove_command(source, fd, namespace, lba, target, ordinary)?;
-        // SAFETY: the caller's promises are the same; `admit` saw that neither the device nor another read has the slot.
+        // SAFETY: the caller's promises are the same; `admit` saw that neither the device nor another read has the
+        // slot.
         unsafe { self.submit_command(fd, namespace, &[range], target, slot, reading) }
     }
 }

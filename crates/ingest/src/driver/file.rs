@@ -67,9 +67,9 @@ impl NvmeGpuIngestDriver<'_> {
     /// Queues a read of `len` bytes of a file from `offset` on into a slot, with a tag of the caller's; fewer where the
     /// file ends, as it is now. The driver keeps the file open until the read is over.
     ///
-    /// By passthrough and into peer memory, `offset` must be a multiple of the disk's block size, and the slot must have
-    /// room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. The file must not
-    /// lie on a FUSE file system, which is not checked here: see [`is_on_fuse`].
+    /// By passthrough and into peer memory, `offset` must be a multiple of the disk's block size, and the slot must
+    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. The file
+    /// must not lie on a FUSE file system, which is not checked here: see [`is_on_fuse`].
     ///
     /// # Errors
     /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
@@ -144,9 +144,9 @@ impl NvmeGpuIngestDriver<'_> {
         let note = Note::new(fd, offset, Owner::Slot(slot));
         let fixed = self.stream.registered_index(target, len as usize);
         // SAFETY: `begin` keeps the file open in the slot's state until the read is over, and the stream is dropped
-        // before that state. `admit` saw that neither the device nor another read has the slot, and `len` bytes fit into
-        // it. That the driver is not leaked with reads in flight while its memory goes away, whoever made the buffer has
-        // promised, or the buffer keeps the memory.
+        // before that state. `admit` saw that neither the device nor another read has the slot, and `len` bytes fit
+        // into it. That the driver is not leaked with reads in flight while its memory goes away, whoever made the
+        // buffer has promised, or the buffer keeps the memory.
         unsafe { self.stream.submit_note(note, len, target, fixed) }?;
         self.begin(slot, reading, telemetry);
         Ok(())

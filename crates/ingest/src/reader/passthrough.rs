@@ -1,9 +1,9 @@
 //! The engine that reads files past their file system: by NVMe commands for the blocks that hold their bytes.
 //!
 //! A file's blocks are asked for once, at its first read, where everything that stands against it is seen: that read is
-//! refused, with the reason. After each read the file must be as it was then, and its blocks where they were, or the read
-//! has failed. The first read from each file system is a canary's: its first block is compared with what an ordinary read
-//! brings. None of these reads is counted.
+//! refused, with the reason. After each read the file must be as it was then, and its blocks where they were, or the
+//! read has failed. The first read from each file system is a canary's: its first block is compared with what an
+//! ordinary read brings. None of these reads is counted.
 
 use super::{Engine, Landed, Read, ReaderStats, CHANGED};
 use crate::canary::{self, Canary};
@@ -142,7 +142,8 @@ impl PassthroughEngine {
         Ok((NvmeOp::new(fd, &reads)?, known, part))
     }
 
-    /// Runs the canary of a file system where it has not run yet: reads the first block of `part`, at `lba`, to `target`.
+    /// Runs the canary of a file system where it has not run yet: reads the first block of `part`, at `lba`, to
+    /// `target`.
     fn prove(
         &mut self,
         known: &Known,
@@ -199,9 +200,10 @@ impl Engine for PassthroughEngine {
             Err(error) => return Err((read.buffer, error)),
         };
         let owned = Owned { read, known, part };
-        // SAFETY: the commands write from the start of the chunk on, as many bytes as its capacity at most (`prepare`), and
-        // each as many as its blocks have on the device (`plan`). The payload holds the chunk's only `ChunkBuf`, so nobody
-        // else touches the bytes and the arena stays mapped even if the payload is leaked, and the device's descriptor.
+        // SAFETY: the commands write from the start of the chunk on, as many bytes as its capacity at most (`prepare`),
+        // and each as many as its blocks have on the device (`plan`). The payload holds the chunk's only `ChunkBuf`, so
+        // nobody else touches the bytes and the arena stays mapped even if the payload is leaked, and the device's
+        // descriptor.
         let submitted = unsafe { self.queue.submit(op, owned) };
         submitted.map_err(|(owned, error)| (owned.read.buffer, error))
     }
