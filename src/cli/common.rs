@@ -128,8 +128,9 @@ pub struct EngineArgs {
     #[command(flatten)]
     pub backend: BackendArgs,
 
-    /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), or `auto`: io_uring, and pread where it
-    /// is refused.
+    /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for the
+    /// blocks of files on ext4 or XFS, past the page cache), or `auto`: io_uring, and pread where it is refused. What
+    /// passthrough cannot read is a failure; `gristmill doctor FILE` tells why.
     #[arg(long, value_name = "PATH", default_value = "auto")]
     pub read_path: ReadPathArg,
 
@@ -198,6 +199,8 @@ pub enum ReadPathArg {
     Registered,
     /// Positioned reads.
     Positioned,
+    /// NVMe Read commands.
+    Passthrough,
 }
 
 impl EngineArgs {
@@ -216,6 +219,7 @@ impl EngineArgs {
                 ReadPathArg::Auto => ReadPathChoice::Auto,
                 ReadPathArg::Registered => ReadPathChoice::Registered,
                 ReadPathArg::Positioned => ReadPathChoice::Positioned,
+                ReadPathArg::Passthrough => ReadPathChoice::Passthrough,
             })
             .ordered(ordered)
             .build()

@@ -1,6 +1,10 @@
 //! `gristmill doctor`: what this machine can do, why not, and the step that would change it.
 
+mod storage;
+
+use super::common::complain;
 use super::print;
+use crate::jobs::names;
 use crate::megakernel::backend::cuda::CudaBackend;
 use crate::megakernel::backend::opencl::OpenClBackend;
 use crate::megakernel::device::Found;
@@ -9,11 +13,16 @@ use crate::uring::{probe, UringProbe};
 use gristmill_protocol::PipelineError;
 use serde_json::{json, Value};
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Flags of `gristmill doctor`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DoctorArgs {
+    /// Tell of these files, and of devices /dev/ng*, which read path can take each, instead of the machine. What of a
+    /// file is not written to its disk yet is written first.
+    files: Vec<PathBuf>,
+
     /// Write one JSON object.
     #[arg(long)]
     json: bool,
@@ -39,50 +48,90 @@ struct Finding {
 /// Where the answer cannot be written.
 pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
     let probe = probe();
+    if !args.files.is_empty() {
+        return of_files(args, &probe);
+    }
     let machine = machine(&probe);
     let findings = findings(&probe);
     let text = if args.json {
-        let list: Vec<Value> = findings
-            .iter()
-            .map(|finding| {
-                json!({
-                    "kind": finding.kind,
-                    "name": finding.name,
-                    "device": finding.device,
-                    "works": finding.works,
-                    "why": finding.why,
-                    "step": finding.step,
-                })
-            })
-            .collect();
         let machine: serde_json::Map<String, Value> = machine
             .into_iter()
             .map(|(name, value)| (name.to_owned(), Value::String(value)))
             .collect();
-        format!("{}\n", json!({ "machine": machine, "findings": list }))
+        format!(
+            "{}\n",
+            json!({ "machine": machine, "findings": list(&findings) })
+        )
     } else {
         let mut text = String::new();
         for (name, value) in machine {
             let _ = writeln!(text, "{name:<12}{value}");
         }
-        for finding in &findings {
-            let yes = if finding.works { "yes" } else { "no " };
-            let name = match finding.device {
-                Some(number) => format!("{}, device {number}", finding.name),
-                None => finding.name.to_owned(),
-            };
-            let _ = writeln!(
-                text,
-                "{yes} {:<10} {name:<24} {}",
-                finding.kind, finding.why
-            );
-            if let Some(step) = &finding.step {
-                let _ = writeln!(text, "    to change that: {step}");
-            }
-        }
-        text
+        text + &rows(&findings)
     };
     print(text.as_bytes())
+}
+
+/// What is told of files; exit code 2 where one cannot be opened.
+fn of_files(args: &DoctorArgs, probe: &UringProbe) -> Result<ExitCode, String> {
+    let (mut files, mut text, mut failed) = (Vec::new(), String::new(), false);
+    for path in &args.files {
+        match storage::file(path, probe) {
+            Err(why) => {
+                complain(&format!("{}: {why}", path.display()));
+                failed = true;
+            }
+            Ok(findings) if args.json => {
+                files.push(json!({ "path": names::json(path), "findings": list(&findings) }));
+            }
+            Ok(findings) => {
+                let name = names::escaped(path).1;
+                let _ = writeln!(text, "{}", String::from_utf8_lossy(&name));
+                text.push_str(&rows(&findings));
+            }
+        }
+    }
+    if args.json {
+        text = format!("{}\n", json!({ "files": files }));
+    }
+    let printed = print(text.as_bytes())?;
+    Ok(if failed { ExitCode::from(2) } else { printed })
+}
+
+/// Findings for programs.
+fn list(findings: &[Finding]) -> Vec<Value> {
+    let value = |finding: &Finding| {
+        json!({
+            "kind": finding.kind,
+            "name": finding.name,
+            "device": finding.device,
+            "works": finding.works,
+            "why": finding.why,
+            "step": finding.step,
+        })
+    };
+    findings.iter().map(value).collect()
+}
+
+/// Findings for people.
+fn rows(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let yes = if finding.works { "yes" } else { "no " };
+        let name = match finding.device {
+            Some(number) => format!("{}, device {number}", finding.name),
+            None => finding.name.to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "{yes} {:<10} {name:<24} {}",
+            finding.kind, finding.why
+        );
+        if let Some(step) = &finding.step {
+            let _ = writeln!(text, "    to change that: {step}");
+        }
+    }
+    text
 }
 
 fn machine(probe: &UringProbe) -> Vec<(&'static str, String)> {
@@ -129,20 +178,6 @@ fn setup(probe: &UringProbe) -> String {
         "io_uring, with no setup flag".into()
     } else {
         format!("io_uring, with {}", taken.join(", "))
-    }
-}
-
-/// What needs code that this build does not have.
-fn missing(kind: &'static str, name: &'static str, instead: &str) -> Finding {
-    Finding {
-        kind,
-        name,
-        device: None,
-        works: false,
-        why: "not in this build".into(),
-        step: Some(format!(
-            "nothing on this machine; a build that has it. This one takes {instead}"
-        )),
     }
 }
 
@@ -200,8 +235,9 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             why: "pread works everywhere; taken where io_uring is refused".into(),
             step: None,
         },
-        missing("read path", "GpuDirectNvmePassthrough", HOST_PATHS),
-        missing("read path", "PeerRead", HOST_PATHS),
+    ];
+    findings.extend(storage::machine());
+    findings.extend([
         Finding {
             kind: "feature",
             name: "registered buffers",
@@ -209,7 +245,8 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             works: probe.has_registered_buffers(),
             why: refused(&probe.registered_buffers_refusal),
             step: (ring && !probe.has_registered_buffers()).then(|| {
-                "raise the limit on locked memory (`ulimit -l`, or LimitMEMLOCK= of a service)".into()
+                "raise the limit on locked memory (`ulimit -l`, or LimitMEMLOCK= of a service)"
+                    .into()
             }),
         },
         Finding {
@@ -230,7 +267,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             why: "worker threads, always there".into(),
             step: None,
         },
-    ];
+    ]);
     findings.extend(devices("opencl", OpenClBackend::devices()));
     findings.extend(devices("cuda", CudaBackend::devices()));
     findings
@@ -275,9 +312,6 @@ fn devices(backend: &'static str, found: Result<Vec<Found>, PipelineError>) -> V
     };
     devices.iter().enumerate().map(finding).collect()
 }
-
-/// What reads the files that a path into a device's memory would.
-const HOST_PATHS: &str = "RegisteredMappedRead or PositionedRead";
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
 mod common;
 mod digest;
 mod doctor;
+mod ingest;
 mod program;
 mod progress;
 mod replay;
@@ -50,6 +51,12 @@ enum Command {
     /// path, a colon, name and value; of arrays only what took something. In a path, a newline is written as `\n`, a
     /// carriage return as `\r`, a backslash as `\\`. A file that fails has no accumulators.
     Run(run::RunArgs),
+    /// Read files by one named path, and tell what was counted
+    ///
+    /// Each file, or range of an NVMe device, goes through the slots of a mapped buffer, in host memory or in the memory of
+    /// another PCI device. A row is the CRC-32C of what landed, as `digest` writes it; the report is on standard error.
+    /// Exit code 2 where a read failed, or came by another path, or was copied on its way, or the counters do not add up.
+    Ingest(ingest::IngestArgs),
     /// Assemble a VIR0 program
     ///
     /// It is verified, too: what the verifier refuses is not written.
@@ -70,7 +77,7 @@ enum Command {
     /// Tell what this machine can do, and what would change it
     ///
     /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
-    /// change it.
+    /// change it. With files: which read path can take each of them, and why not the others.
     Doctor(doctor::DoctorArgs),
     /// Test whether a back end on this machine does what the protocol promises
     ///
@@ -94,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Digest(args) => digest::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Ingest(args) => ingest::run(&args),
         Command::Asm(args) => program::assemble(&args),
         Command::Disasm(args) => program::disassemble(&args),
         Command::Verify(args) => program::check(&args),

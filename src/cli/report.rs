@@ -88,8 +88,11 @@ pub fn text(report: &RunReport) -> String {
     line(
         "by path",
         format!(
-            "{} registered, {} mapped, {} positioned",
-            reads.bytes_registered, reads.bytes_mapped, reads.bytes_positioned
+            "{} registered, {} mapped, {} positioned, {} passthrough",
+            reads.bytes_registered,
+            reads.bytes_mapped,
+            reads.bytes_positioned,
+            reads.bytes_passthrough
         ),
     );
     line(

@@ -8,7 +8,7 @@ use gristmill_protocol::{opcode, stream};
 use serde_json::json;
 use std::collections::{HashMap, VecDeque};
 use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +20,29 @@ pub enum DigestRows {
     Text,
     /// A JSON object a line: `path`, `crc32c`, `bytes`.
     Json,
+}
+
+/// Writes the row of a file's digest.
+pub(crate) fn write_row(rows: DigestRows, path: &Path, crc: u32, bytes: u64, out: &mut Vec<u8>) {
+    match rows {
+        DigestRows::Text => {
+            let (marked, path) = names::escaped(path);
+            if marked {
+                out.push(b'\\');
+            }
+            out.extend(format!("{crc:08x}  ").as_bytes());
+            out.extend(path);
+        }
+        DigestRows::Json => {
+            let row = json!({
+                "path": names::json(path),
+                "crc32c": format!("{crc:08x}"),
+                "bytes": bytes,
+            });
+            out.extend(row.to_string().as_bytes());
+        }
+    }
+    out.push(b'\n');
 }
 
 /// Digests that were read from a list and whose files are still to come.
@@ -93,28 +116,6 @@ impl DigestJob {
         self.differing.load(Ordering::Relaxed)
     }
 
-    fn digest_row(&self, file: &DigestFile, bytes: u64, rows: &mut Vec<u8>) {
-        match self.rows {
-            DigestRows::Text => {
-                let (marked, path) = names::escaped(&file.entry.path);
-                if marked {
-                    rows.push(b'\\');
-                }
-                rows.extend(format!("{:08x}  ", file.crc).as_bytes());
-                rows.extend(path);
-            }
-            DigestRows::Json => {
-                let row = json!({
-                    "path": names::json(&file.entry.path),
-                    "crc32c": format!("{:08x}", file.crc),
-                    "bytes": bytes,
-                });
-                rows.extend(row.to_string().as_bytes());
-            }
-        }
-        rows.push(b'\n');
-    }
-
     fn check_row(&self, file: &DigestFile, expected: u32, rows: &mut Vec<u8>) {
         let same = file.crc == expected;
         let counter = if same { &self.matched } else { &self.differing };
@@ -178,7 +179,9 @@ impl Job for DigestJob {
         if let FileEnd::Complete { bytes } = end {
             match file.expected {
                 Some(expected) => self.check_row(&file, expected, rows),
-                None if self.expected.is_none() => self.digest_row(&file, *bytes, rows),
+                None if self.expected.is_none() => {
+                    write_row(self.rows, &file.entry.path, file.crc, *bytes, rows);
+                }
                 None => {}
             }
         }

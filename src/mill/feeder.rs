@@ -137,12 +137,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     }
 
     fn landed(&mut self, landed: Landed) {
+        let reason = landed.reason();
         let Landed {
             tag,
             buffer,
             bytes,
             end,
-            error,
+            ..
         } = landed;
         let piece = usize::try_from(tag)
             .ok()
@@ -155,7 +156,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let landing = Landing {
             bytes,
             end,
-            error: error.map(|errno| io::Error::from_raw_os_error(errno).to_string()),
+            error: reason,
             ..Landing::default()
         };
         let layout = &self.run.config.layout;

@@ -110,7 +110,8 @@ impl MillBuilder {
         self
     }
 
-    /// Which read path to take. Default: io_uring, and positioned reads where it is refused.
+    /// Which read path to take. Default: io_uring, and positioned reads where it is refused. By passthrough, which is never
+    /// chosen unasked, each file that it cannot read fails, with the reason.
     #[must_use]
     pub fn read_path(mut self, choice: ReadPathChoice) -> Self {
         self.read_path = choice;
@@ -147,6 +148,12 @@ impl MillBuilder {
         }
         if !(1..=256).contains(&self.depth) {
             return invalid("a queue depth outside 1 to 256", "use a depth such as 8");
+        }
+        if self.direct && self.read_path == ReadPathChoice::Passthrough {
+            return invalid(
+                "direct reads by NVMe passthrough",
+                "leave out direct reads: passthrough never goes through the page cache",
+            );
         }
         if self.workers > 256 {
             return invalid(
@@ -295,6 +302,12 @@ impl Mill {
             return Err(PipelineError::InvalidArgument {
                 what: "direct reads of chunks that are no multiple of 4 KiB",
                 fix: "leave out direct reads, or declare larger chunks",
+            });
+        }
+        if settings.read_path == ReadPathChoice::Passthrough && !layout.is_direct() {
+            return Err(PipelineError::InvalidArgument {
+                what: "NVMe passthrough into chunks that are no multiple of 4 KiB",
+                fix: "use another read path, or declare larger chunks",
             });
         }
         let (memory, tokens) = backend.chunk_memory(chunks, layout.buffer())?;

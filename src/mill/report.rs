@@ -29,6 +29,8 @@ pub struct ReadTotals {
     pub bytes_registered: u64,
     /// Bytes by READ, through io_uring, into chunk buffers that are not registered.
     pub bytes_mapped: u64,
+    /// Bytes by NVMe passthrough, in whole blocks.
+    pub bytes_passthrough: u64,
     /// Bytes by positioned reads, without io_uring.
     pub bytes_positioned: u64,
     /// Reads that returned less than was asked for and were continued.
@@ -127,8 +129,9 @@ impl RunReport {
     /// # Errors
     /// [`PipelineError::Backend`] with the numbers, where they do not.
     pub fn validate(&self) -> Result<(), PipelineError> {
-        let read =
-            self.reads.bytes_registered + self.reads.bytes_mapped + self.reads.bytes_positioned;
+        let reads = &self.reads;
+        let host = reads.bytes_registered + reads.bytes_mapped + reads.bytes_positioned;
+        let read = host + reads.bytes_passthrough;
         if read < self.bytes {
             return Err(PipelineError::Backend(format!(
                 "the run's counters do not add up: {} bytes were processed, {read} read; please report this",

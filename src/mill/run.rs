@@ -437,6 +437,7 @@ impl<J: Job> Run<J> {
         reads.reads += stats.reads;
         reads.bytes_registered += stats.bytes_registered;
         reads.bytes_mapped += stats.bytes_mapped;
+        reads.bytes_passthrough += stats.bytes_passthrough;
         reads.bytes_positioned += stats.bytes_positioned;
         reads.short_reads += stats.short_reads;
         reads.retries += stats.retries;

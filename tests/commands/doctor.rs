@@ -140,3 +140,59 @@ fn the_text_is_for_people() {
         assert!(!text.contains(sign), "{sign}: {text}");
     }
 }
+
+#[test]
+fn of_a_file_every_path_is_told_with_why_and_a_step_where_it_is_missing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("a file");
+    fs::write(&file, b"x").unwrap();
+    let text = rows(&["doctor", "--json", file.to_str().unwrap(), "/proc/version"]);
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["files"][0]["path"]["text"], file.to_str().unwrap());
+    for told in answer["files"].as_array().unwrap() {
+        let paths = names(told, "read path");
+        let known: Vec<&str> = paths.iter().map(|(name, _)| name.as_str()).collect();
+        let all = [
+            "RegisteredMappedRead",
+            "PositionedRead",
+            "GpuDirectNvmePassthrough",
+            "PeerRead",
+        ];
+        assert_eq!(known, all);
+        assert!(paths[1].1, "pread works everywhere");
+        for finding in told["findings"].as_array().unwrap() {
+            let step = finding["step"].as_str();
+            assert_ne!(
+                finding["works"] == true,
+                step.is_some_and(|step| !step.is_empty()),
+                "{finding}"
+            );
+            assert_ne!(finding["why"], "");
+        }
+    }
+    let of_proc = &answer["files"][1]["findings"];
+    for (number, reason) in [
+        (2, "neither ext4 nor XFS"),
+        (2, "not on a block device"),
+        (3, "O_DIRECT"),
+    ] {
+        let why = of_proc[number]["why"].as_str().unwrap();
+        assert!(why.contains(reason), "{why}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_a_failure_and_the_others_are_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    let output = gristmill(&["doctor", "nothing-there", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.starts_with("gristmill: nothing-there: No such file"),
+        "{told}"
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("PositionedRead") && text.contains(file.to_str().unwrap()));
+}

@@ -3,6 +3,7 @@
 mod cli;
 mod digest;
 mod doctor;
+mod ingest;
 mod opencl;
 mod program;
 mod replay;

@@ -59,6 +59,24 @@ fn eio_ends_the_file_where_it_strikes_and_no_other() {
 }
 
 #[test]
+fn ingest_refuses_files_of_which_a_ring_may_read_bytes_twice() {
+    let Some(mounted) = mount([Faulty::new("file", text(1000))]) else {
+        return;
+    };
+    let scratch = Scratch::new();
+    let good = scratch.write("good", b"good");
+    let path = mounted.join("file");
+    let answer = Tool::new([OsStr::new("ingest"), path.as_os_str(), good.as_os_str()]).run();
+    answer.assert_code(2);
+    let told = format!(
+        "gristmill: {}: it lies on a FUSE file system",
+        path.display()
+    );
+    assert!(answer.errors.contains(&told), "{}", answer.errors);
+    assert_eq!(answer.rows, digest_row(&good, crc32c::crc32c(b"good")));
+}
+
+#[test]
 fn a_single_failing_file_has_its_rows_and_its_error() {
     let lines = text(2 * MIB / LINE_BYTES);
     let offset = MIB + MIB / 2;

@@ -1,11 +1,11 @@
-//! From files and NVMe namespaces to the device's IO queue: each read fills one slot of a mapped buffer, and is
-//! published there when it has landed.
+//! From files and NVMe namespaces to the device's IO queue: each read fills one slot of a mapped buffer, and is published
+//! there when it has landed.
 //!
 //! # Who owns a slot
 //!
 //! Slot `n` of the buffer goes with slot `n` of the [`MegakernelIoQueue`]. It belongs, one after the other,
 //!
-//! 1. to nobody: the queue's slot is EMPTY and nothing is in flight for it; only now may a read be submitted;
+//! 1. to nobody: the queue's slot is EMPTY and the driver has nothing in flight for it; only now may a read be submitted;
 //! 2. to the driver, from a submission on, until the read has failed (then to nobody) or is published;
 //! 3. to the device, from the publication on until it has recycled the queue's slot.
 //!
@@ -15,16 +15,16 @@
 //! # Paths
 //!
 //! A driver has one path, named when it is made, and never takes another ([`NativeReadPath`]). A transfer that another
-//! device than the processor must see through (passthrough, and any read into peer memory) is tried once for each disk
-//! or file system, at the first submission: a block is read into the slot, and compared with what an ordinary read
-//! brings. Where they differ, this and every later submission is refused with what was seen. None of these reads is
-//! counted.
+//! device than the processor must see through (passthrough, and any read into peer memory) is tried once for each disk or
+//! file system, at the first submission: a block is read into the slot, and compared with what an ordinary read brings.
+//! Where they differ, this and every later submission is refused with what was seen. None of these reads is counted.
 
+mod blocks;
 mod file;
 
 use crate::canary::{self, Canary};
 use crate::gpudirect;
-use crate::nvme::{self, FileMap, LbaRange, NvmeNamespace};
+use crate::nvme::{FileMap, LbaRange, NvmeNamespace};
 use crate::reader::ReaderStats;
 use crate::stream::{nvme_error, AsyncUringStream, NvmeOwner, Owner};
 use crate::telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};
@@ -43,6 +43,17 @@ pub struct CompletedIngest {
     /// The number that the read was submitted with, which the queue's slot carries, too: the slot's own where none was
     /// given.
     pub tag: u32,
+}
+
+/// A read that has failed.
+#[derive(Debug)]
+pub struct FailedIngest {
+    /// The slot, which is free again.
+    pub slot: u32,
+    /// The number that the read was submitted with.
+    pub tag: u32,
+    /// Why.
+    pub error: PipelineError,
 }
 
 /// A read that is under way, or that has landed.
@@ -93,17 +104,17 @@ pub struct NvmeGpuIngestDriver<'a> {
     /// How the canary of each source ended.
     canaries: HashMap<Source, Result<(), PipelineError>>,
     /// Failures of reads that were not returned yet.
-    failures: VecDeque<PipelineError>,
+    failures: VecDeque<FailedIngest>,
 }
 
 impl<'a> NvmeGpuIngestDriver<'a> {
     /// A driver whose reads are `READ_FIXED` into the stream's buffer, in `slot_count` slots of equal size.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] where the buffer does not divide into that many slots of at least a byte (and of 1
-    /// GiB at most), the queue has fewer, or the stream has reads in flight; [`PipelineError::InvalidArgument`] for
-    /// peer memory, which cannot be registered; [`PipelineError::IoUringSyscall`] where the kernel refuses to register
-    /// the buffer.
+    /// [`PipelineError::QueueFull`] where the buffer does not divide into that many slots of at least a byte (and of
+    /// 1 GiB at most), the queue has fewer, or the stream has reads in flight; [`PipelineError::InvalidArgument`] for peer
+    /// memory, which cannot be registered; [`PipelineError::IoUringSyscall`] where the kernel refuses to register the
+    /// buffer.
     pub fn new(
         stream: AsyncUringStream<'a>,
         slot_count: u32,
@@ -197,72 +208,14 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         })
     }
 
-    /// Queues a read of `blocks` logical blocks of a namespace from `starting_lba` on into a slot, whose tag is its
-    /// number. A read that is larger than the queue takes at once goes in pieces, one after the other.
-    ///
-    /// # Errors
-    /// [`PipelineError::NvmePassthroughDisabled`] on a driver for another path; [`PipelineError::InvalidArgument`]
-    /// where the namespace is another one, has other blocks or not these, and for no blocks;
-    /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
-    /// [`PipelineError::Backend`] where `nvme_fd` is no such device, and where bytes do not arrive in this memory.
-    ///
-    /// # Safety
-    /// Until the read is over, or the driver is dropped: `nvme_fd`, a generic character device (`/dev/ng0n1`), must
-    /// stay open, and its namespace must not be formatted anew. The driver must not be leaked with reads in flight,
-    /// unless the memory stays, too.
-    pub unsafe fn submit_native_nvme_read(
-        &mut self,
-        nvme_fd: i32,
-        namespace_id: u32,
-        starting_lba: u64,
-        blocks: u32,
-        bytes_per_block: u32,
-        slot: u32,
-    ) -> Result<(), PipelineError> {
-        if self.path != NativeReadPath::GpuDirectNvmePassthrough {
-            return Err(PipelineError::NvmePassthroughDisabled);
-        }
-        let target = self.admit(slot)?;
-        let namespace = self.stream.namespace(nvme_fd)?;
-        if (namespace_id, bytes_per_block) != (namespace.id, namespace.block_bytes) {
-            return Err(PipelineError::InvalidArgument {
-                what: "a read of another namespace, or of other blocks, than the device has",
-                fix: "use the id and the block size that NvmeNamespace tells for this descriptor",
-            });
-        }
-        let range = LbaRange {
-            lba: starting_lba,
-            blocks: u64::from(blocks),
-        };
-        let bytes = self.fits(u64::from(blocks) * u64::from(bytes_per_block))?;
-        let reading = Reading {
-            tag: slot,
-            bytes,
-            file: None,
-            map: None,
-        };
-        let source = Source::Namespace(nvme::device_number(nvme_fd));
-        // Before the canary, which reads the first block alone.
-        nvme::plan(
-            &namespace,
-            &[range],
-            self.stream.address(target, 1)?.addr() as u64,
-        )?;
-        let ordinary = || canary::read_block(nvme_fd, &namespace, starting_lba);
-        self.prove_command(source, nvme_fd, &namespace, starting_lba, target, ordinary)?;
-        // SAFETY: the caller keeps `nvme_fd` open and does not leak the driver; `admit` saw that neither the device nor
-        // another read has the slot.
-        unsafe { self.submit_command(nvme_fd, &namespace, &[range], target, slot, reading) }
-    }
-
     /// Takes the reads that are over, and publishes those that landed. Returns what was published now.
     ///
     /// A read that failed takes nothing away from others: where something was published, that is the answer, and the
     /// failure is the next call's.
     ///
     /// # Errors
-    /// The oldest failure that was not told yet: a read's, with its slot, place and reason; the file changed while it
-    /// was read by passthrough; the queue refused a publication (which is tried again at the next poll).
+    /// The oldest failure that was not told yet: a read's, with its slot, place and reason; the file changed while it was
+    /// read by passthrough; the queue refused a publication (which is tried again at the next poll).
     pub fn poll_completions(&mut self) -> Result<Vec<CompletedIngest>, PipelineError> {
         let mut completed = Vec::new();
         let trouble = self.drain(&mut completed);
@@ -285,8 +238,58 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         self.tell(trouble)
     }
 
-    /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to
-    /// tell, or nothing is in flight.
+    /// As [`NvmeGpuIngestDriver::poll_completions_into`], with every read that has failed since it was last asked, each
+    /// by its slot and tag. What was in both vectors is gone.
+    ///
+    /// # Errors
+    /// Where the ring fails for good, or the queue refuses a publication; both vectors then hold what there is.
+    pub fn poll_outcomes_into(
+        &mut self,
+        completed: &mut Vec<CompletedIngest>,
+        failed: &mut Vec<FailedIngest>,
+    ) -> Result<(), PipelineError> {
+        completed.clear();
+        failed.clear();
+        let trouble = self.drain(completed);
+        failed.extend(self.failures.drain(..));
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// Copies bytes that have landed in a slot, from `offset` on, while the slot belongs to the device: for a device's
+    /// side that runs on the processor, and for checks.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] where nothing is published in the slot, or the bytes lie behind what landed.
+    pub fn read_landed(
+        &self,
+        slot: u32,
+        offset: usize,
+        bytes: &mut [u8],
+    ) -> Result<(), PipelineError> {
+        let idle = matches!(self.slots.get(slot as usize), Some(Slot::Idle));
+        let landed = self.queue.completion(slot).filter(|_| idle);
+        let end = offset.checked_add(bytes.len());
+        let inside = landed.zip(end).is_some_and(|(landed, end)| {
+            landed.mapped_slot == slot
+                && end <= landed.byte_count as usize
+                && end <= self.slot_bytes
+        });
+        if !inside {
+            return Err(PipelineError::InvalidArgument {
+                what: "bytes of a slot that have not landed",
+                fix: "read what CompletedIngest tells, until the slot is recycled",
+            });
+        }
+        let at = slot as usize * self.slot_bytes + offset;
+        let address = self.stream.address(at, bytes.len())?;
+        // SAFETY: `address` checked that the bytes lie in the buffer, whose memory is readable, and no read of the
+        // driver has the slot. The copy makes no reference to them.
+        unsafe { crate::peer::read_bytes(address, bytes) };
+        Ok(())
+    }
+
+    /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to tell,
+    /// or nothing is in flight.
     ///
     /// # Errors
     /// Where the ring fails for good.
@@ -352,7 +355,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
 
     /// The oldest failure that was not told yet, or else `trouble`.
     fn tell(&mut self, trouble: Option<PipelineError>) -> Result<(), PipelineError> {
-        self.failures.pop_front().or(trouble).map_or(Ok(()), Err)
+        let failure = self.failures.pop_front().map(|failed| failed.error);
+        failure.or(trouble).map_or(Ok(()), Err)
     }
 
     /// Sorts what is over and publishes what has landed. Returns what goes on being wrong.
@@ -415,20 +419,20 @@ impl<'a> NvmeGpuIngestDriver<'a> {
             // Whole blocks were read: what lies behind the last byte asked for does not count.
             Ok(bytes.min(reading.bytes))
         });
+        let tag = reading.tag;
         let counted = match result {
             Ok(bytes) => {
-                let tag = reading.tag;
                 *state = Slot::Landed { tag, bytes };
                 self.telemetry.with_completed(bytes)
             }
             Err(error) => {
-                self.failures.push_back(error);
+                self.failures.push_back(FailedIngest { slot, tag, error });
                 self.telemetry.with_failed()
             }
         };
         match counted {
             Ok(telemetry) => self.telemetry = telemetry,
-            Err(error) => self.failures.push_back(error),
+            Err(error) => self.failures.push_back(FailedIngest { slot, tag, error }),
         }
     }
 
@@ -494,8 +498,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         }
     }
 
-    /// Sees once for each source that commands bring bytes to this buffer: the block at `lba`, of which `ordinary`
-    /// reads the first bytes in another way.
+    /// Sees once for each source that commands bring bytes to this buffer: the block at `lba`, of which `ordinary` reads
+    /// the first bytes in another way.
     fn prove_command(
         &mut self,
         source: Source,

@@ -10,6 +10,7 @@
 //! | [`pump`] | [`UringMegakernelPump`]: publishes a slot for each read that has landed | users |
 //! | [`driver`] | [`NvmeGpuIngestDriver`]: files and blocks of NVMe namespaces into slots, published in the device's IO queue | users |
 //! | [`nvme`] | NVMe Read commands, statuses, namespaces, and where files lie on them | the driver, users |
+//! | `host` | [`HostMemory`]: host memory for a driver's slots | `gristmill ingest`, users |
 //! | `peer` | [`PeerMemory`]: memory of a PCI device that disks can write to | drivers, users |
 //! | `gpudirect` | [`GpuDirectCapability`]: whether passthrough is to be had, and what is missing | `doctor`, drivers |
 //! | [`io_loop`] | [`MegakernelIoLoop`]: a thread that reads what the device asks for | users |
@@ -40,6 +41,7 @@
 mod canary;
 pub mod driver;
 mod gpudirect;
+mod host;
 pub mod io_loop;
 pub mod mapped;
 pub mod nvme;
@@ -53,8 +55,9 @@ pub mod stream;
 mod tables;
 mod telemetry;
 
-pub use driver::{CompletedIngest, NvmeGpuIngestDriver};
+pub use driver::{CompletedIngest, FailedIngest, NvmeGpuIngestDriver};
 pub use gpudirect::GpuDirectCapability;
+pub use host::HostMemory;
 pub use io_loop::{IoLoopStats, IoSource, IoTables, MegakernelIoLoop, StoppedIo};
 pub use mapped::{GpuMappedBuffer, Iovec};
 pub use nvme::{encode_nvme_read_sqe, NvmeNamespace};

@@ -120,15 +120,17 @@ impl<'a> GpuMappedBuffer<'a> {
         }
     }
 
-    /// Peer memory that stays mapped for as long as the buffer, or anything carved from it, exists.
+    /// Memory, of another device if `peer`, that stays mapped for as long as the buffer, or anything carved from it,
+    /// exists.
     ///
     /// # Safety
     /// `base` must be valid for reads and writes of `len` bytes for as long as `mapping` exists, and nobody may make
     /// references to those bytes.
-    pub(crate) unsafe fn from_peer_mapping(
+    pub(crate) unsafe fn from_mapping(
         mapping: Arc<dyn Any + Send + Sync>,
         base: *mut u8,
         len: usize,
+        peer: bool,
     ) -> Self {
         let region = Arc::new(Region {
             offset: 0,
@@ -140,7 +142,7 @@ impl<'a> GpuMappedBuffer<'a> {
         GpuMappedBuffer {
             base,
             region,
-            peer: true,
+            peer,
             owner: PhantomData,
         }
     }

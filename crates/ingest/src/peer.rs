@@ -46,10 +46,10 @@ impl PeerDevice {
     }
 }
 
-/// A mapping of peer memory, unmapped when nobody has it any more.
-struct Mapping {
-    base: *mut u8,
-    bytes: usize,
+/// A mapping of peer memory, or of host memory in its place, unmapped when nobody has it any more.
+pub(crate) struct Mapping {
+    pub(crate) base: *mut u8,
+    pub(crate) bytes: usize,
 }
 
 // SAFETY: the address is of a mapping that belongs to the process, not to a thread; the bytes are touched by volatile
@@ -60,8 +60,8 @@ unsafe impl Sync for Mapping {}
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` made and nobody else unmaps; buffers
-        // over it hold it, so there is none any more.
+        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` or `HostMemory::allocate` made and nobody
+        // else unmaps; buffers over it hold it, so there is none any more.
         unsafe { libc::munmap(self.base.cast(), self.bytes) };
     }
 }
@@ -149,7 +149,7 @@ impl PeerMemory {
         let (base, bytes) = (mapping.base, mapping.bytes);
         // SAFETY: the mapping is readable and writable, `bytes` long, and exists for as long as the `Arc` that the
         // buffer holds; `read` and `write`, the only other way to the bytes, make no references to them.
-        Ok(unsafe { GpuMappedBuffer::from_peer_mapping(mapping, base, bytes) })
+        Ok(unsafe { GpuMappedBuffer::from_mapping(mapping, base, bytes, true) })
     }
 
     /// Copies the bytes from `offset` on into `bytes`, over the bus.
@@ -196,10 +196,26 @@ impl std::fmt::Debug for PeerMemory {
 /// # Safety
 /// `from` must be valid for reads of as many bytes.
 pub(crate) unsafe fn read_bytes(from: *const u8, bytes: &mut [u8]) {
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        // SAFETY: the caller's promise; volatile, as a device may change the byte.
-        *byte = unsafe { from.wrapping_add(index).read_volatile() };
+    const WORD: usize = size_of::<u64>();
+    let before = from.align_offset(WORD).min(bytes.len());
+    let (head, rest) = bytes.split_at_mut(before);
+    let words = rest.len() / WORD * WORD;
+    let (middle, tail) = rest.split_at_mut(words);
+    let single = |from: *const u8, bytes: &mut [u8]| {
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            // SAFETY: the caller's promise; volatile, as a device may change the byte.
+            *byte = unsafe { from.wrapping_add(index).read_volatile() };
+        }
+    };
+    single(from, head);
+    // Whole words: a read across a bus takes as long for a byte as for eight.
+    let aligned = from.wrapping_add(before).cast::<u64>();
+    for (index, bytes) in middle.chunks_exact_mut(WORD).enumerate() {
+        // SAFETY: as above, for the word's bytes; `align_offset` made the address a multiple of the word.
+        let word = unsafe { aligned.wrapping_add(index).read_volatile() };
+        bytes.copy_from_slice(&word.to_ne_bytes());
     }
+    single(from.wrapping_add(before + words), tail);
 }
 
 /// Writes bytes for a device to see or to overwrite.
@@ -262,6 +278,20 @@ mod tests {
         // SAFETY: what is tested: the leaked buffer keeps these bytes mapped.
         unsafe { read_bytes(address, &mut byte) };
         assert_eq!(byte, [7]);
+    }
+
+    #[test]
+    fn copies_are_the_same_from_every_address_and_of_every_length() {
+        let mut memory = memory();
+        let content: Vec<u8> = (0..64).map(|byte| byte * 3 + 1).collect();
+        memory.write(100, &content).unwrap();
+        for from in 0..17 {
+            for len in 0..40 {
+                let mut bytes = vec![0; len];
+                memory.read(100 + from, &mut bytes).unwrap();
+                assert_eq!(bytes, content[from..from + len], "{from} {len}");
+            }
+        }
     }
 
     #[test]

@@ -4,20 +4,24 @@
 //! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`Landed`]; there is no
 //! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it.
 //!
-//! Two engines serve the interface ([`NativeReadPath`] names them): `uring` hands reads to the kernel in batches, and
+//! Three engines serve the interface ([`NativeReadPath`] names them): `uring` hands reads to the kernel in batches,
 //! `positioned` does them one after the other on the calling thread, where io_uring is not to be had and for files that
-//! it reads wrongly (`manner`). Which one it is, and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`],
+//! it reads wrongly (`manner`), and `passthrough` reads files past their file system by NVMe commands, where that is asked
+//! for. Which one it is, and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`],
 //! [`ChunkReader::stats`].
 
 mod manner;
+mod passthrough;
 mod positioned;
 mod uring;
 
+use crate::nvme::NvmeStatus;
 use crate::queue::QueueCounters;
 pub use crate::queue::NO_OFFSET;
 use crate::telemetry::NativeReadPath;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
+pub use manner::is_on_fuse;
 use std::marker::PhantomData;
 use std::ops::AddAssign;
 use std::os::fd::OwnedFd;
@@ -34,6 +38,9 @@ pub enum ReadPathChoice {
     Registered,
     /// Positioned reads.
     Positioned,
+    /// NVMe commands for the blocks of files on ext4 or XFS, or an error. A file that cannot be read so is refused when
+    /// it is submitted.
+    Passthrough,
 }
 
 /// What a [`ChunkReader`] is made from.
@@ -65,8 +72,26 @@ pub struct Landed {
     pub bytes: usize,
     /// The file ends after these bytes: a read returned 0.
     pub end: bool,
-    /// The errno that ended the read; the bytes before it are valid.
+    /// What ended the read; the bytes before it are valid. An errno; of an NVMe command, the device's status, negated;
+    /// or [`CHANGED`]. [`Landed::reason`] says it in words.
     pub error: Option<i32>,
+}
+
+/// The error of a file that changed while it was read past its file system.
+pub const CHANGED: i32 = i32::MIN;
+
+impl Landed {
+    /// What ended the read, in words.
+    pub fn reason(&self) -> Option<String> {
+        let error = self.error?;
+        Some(match u16::try_from(error.wrapping_neg()) {
+            _ if error == CHANGED => {
+                "the file changed while it was read past its file system".into()
+            }
+            Ok(status) => format!("the disk: {}", NvmeStatus(status)),
+            Err(_) => std::io::Error::from_raw_os_error(error).to_string(),
+        })
+    }
 }
 
 /// What a reader did so far. Sums of readers are sums of fields, but for `depth_max`.
@@ -110,6 +135,19 @@ impl ReaderStats {
     /// Bytes read by every path together.
     pub fn bytes(&self) -> u64 {
         self.bytes_registered + self.bytes_mapped + self.bytes_passthrough + self.bytes_positioned
+    }
+}
+
+impl ReaderStats {
+    /// Of a queue of NVMe commands, each of which counts as a read.
+    pub(crate) fn of_commands(counters: QueueCounters) -> Self {
+        ReaderStats {
+            bytes_mapped: 0,
+            bytes_passthrough: counters.bytes_plain,
+            // A read that goes on with its next command is none that was short.
+            short_reads: 0,
+            ..ReaderStats::from(counters)
+        }
     }
 }
 
@@ -188,7 +226,8 @@ impl ChunkReader {
     /// Makes a reader for the calling thread.
     ///
     /// # Errors
-    /// [`PipelineError::IoUringSyscall`] where io_uring is demanded ([`ReadPathChoice::Registered`]) and refused;
+    /// [`PipelineError::IoUringSyscall`] where io_uring is demanded ([`ReadPathChoice::Registered`]) and refused; where
+    /// passthrough is demanded and not to be had, the reason;
     /// [`PipelineError::InvalidArgument`] for a depth of 0 or above 4096.
     pub fn new(config: ReaderConfig) -> Result<Self, PipelineError> {
         if config.depth == 0 || config.depth > crate::setup::MAX_ENTRIES {
@@ -205,6 +244,14 @@ impl ChunkReader {
         };
         if config.path == ReadPathChoice::Positioned {
             return Ok(positioned(None));
+        }
+        if config.path == ReadPathChoice::Passthrough {
+            return Ok(ChunkReader {
+                engine: Box::new(passthrough::PassthroughEngine::new(config.depth)?),
+                path: NativeReadPath::GpuDirectNvmePassthrough,
+                why: None,
+                thread: PhantomData,
+            });
         }
         match uring::UringEngine::new(config.depth) {
             Ok(engine) => Ok(ChunkReader {

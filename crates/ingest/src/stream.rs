@@ -394,16 +394,7 @@ impl<'a> AsyncUringStream<'a> {
     pub fn stats(&self) -> ReaderStats {
         let mut stats = ReaderStats::from(self.queue.counters());
         if let Some(nvme) = &self.nvme {
-            let counters = nvme.counters();
-            stats += ReaderStats {
-                reads: counters.reads,
-                bytes_passthrough: counters.bytes_plain,
-                retries: counters.retries,
-                depth_sum: counters.depth_sum,
-                depth_max: counters.depth_max,
-                enters: counters.enters,
-                ..ReaderStats::default()
-            };
+            stats += ReaderStats::of_commands(nvme.counters());
         }
         if let Registration::Refused(errno) = self.registration {
             let bytes = self.buffer.len();

@@ -3,6 +3,7 @@
 use super::{NvmeGpuIngestDriver, Reading, Source};
 use crate::canary;
 use crate::nvme::{DiskPlace, FileMap};
+use crate::reader::is_on_fuse;
 use crate::stream::{Note, Owner};
 use crate::telemetry::NativeReadPath;
 use gristmill_protocol::PipelineError;
@@ -21,8 +22,8 @@ impl NvmeGpuIngestDriver<'_> {
     /// A file without bytes lands at once.
     ///
     /// # Errors
-    /// [`PipelineError::Read`] where the file cannot be opened, is no regular file or does not tell its size, and
-    /// [`NvmeGpuIngestDriver::submit_file_range`]'s.
+    /// [`PipelineError::Read`] where the file cannot be opened, is no regular file, lies on a FUSE file system
+    /// ([`is_on_fuse`]) or does not tell its size, and [`NvmeGpuIngestDriver::submit_file_range`]'s.
     pub fn submit_file(&mut self, path: &Path, slot: u32) -> Result<(), PipelineError> {
         self.admit(slot)?;
         let failed = |reason: String| PipelineError::Read {
@@ -43,6 +44,11 @@ impl NvmeGpuIngestDriver<'_> {
         let file = options
             .open(path)
             .map_err(|error| failed(error.to_string()))?;
+        if is_on_fuse(&file) {
+            return Err(failed(
+                "it lies on a FUSE file system, of which a ring may read bytes twice; read it by positioned reads".into(),
+            ));
+        }
         let size = file
             .metadata()
             .map_err(|error| failed(error.to_string()))?
@@ -62,7 +68,8 @@ impl NvmeGpuIngestDriver<'_> {
     /// file ends, as it is now. The driver keeps the file open until the read is over.
     ///
     /// By passthrough and into peer memory, `offset` must be a multiple of the disk's block size, and the slot must
-    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT.
+    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. The file
+    /// must not lie on a FUSE file system, which is not checked here: see [`is_on_fuse`].
     ///
     /// # Errors
     /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;

@@ -201,6 +201,11 @@ impl FileMap {
         self.identity.size
     }
 
+    /// Where the part that is mapped begins in the file, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Bytes of the part that is mapped: what was asked for, or less where the file ends.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -211,11 +216,27 @@ impl FileMap {
         &self.extents
     }
 
+    /// What is known of a part of the part: of `bytes` bytes from `offset` on, or fewer where the part ends.
+    pub fn part(&self, offset: u64, bytes: u64) -> FileMap {
+        let end = self.offset.saturating_add(self.bytes);
+        let offset = offset.clamp(self.offset, end);
+        let bytes = bytes.min(end - offset);
+        let holds = |extent: &&FileExtent| clipped(extent, offset, bytes).is_some();
+        FileMap {
+            identity: self.identity,
+            offset,
+            bytes,
+            extents: self.extents.iter().filter(holds).copied().collect(),
+        }
+    }
+
     /// Whether the file is as it was, and its bytes where they were. Asked after a read, `true` says that what was read
     /// are the file's bytes.
     pub fn is_unchanged(&self, file: &File) -> bool {
+        let (offset, bytes) = (self.offset, self.bytes);
+        let places = |extents: &[FileExtent]| places(extents, offset, bytes);
         // The places first, the times last: a change in between shows in them.
-        extents(file, self.offset, self.bytes).is_ok_and(|extents| extents == self.extents)
+        extents(file, offset, bytes).is_ok_and(|now| places(&now) == places(&self.extents))
             && Identity::of(file).is_ok_and(|identity| identity == self.identity)
     }
 
@@ -351,6 +372,40 @@ fn extents(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<FileExtent>> 
         from = next;
     }
     Ok(found)
+}
+
+/// The bytes of an extent that lie in a range.
+fn clipped(extent: &FileExtent, offset: u64, bytes: u64) -> Option<FileExtent> {
+    let from = extent.logical.max(offset);
+    let end = extent.logical.saturating_add(extent.bytes);
+    let until = end.min(offset.saturating_add(bytes));
+    (from < until).then(|| FileExtent {
+        logical: from,
+        physical: extent.physical.wrapping_add(from - extent.logical),
+        bytes: until - from,
+        flags: extent.flags & !(EXTENT_LAST | EXTENT_MERGED),
+    })
+}
+
+/// Where the bytes of a range lie, said in one way, however a file system cuts its answers.
+fn places(extents: &[FileExtent], offset: u64, bytes: u64) -> Vec<FileExtent> {
+    let mut places: Vec<FileExtent> = Vec::new();
+    for extent in extents
+        .iter()
+        .filter_map(|extent| clipped(extent, offset, bytes))
+    {
+        match places.last_mut() {
+            Some(last)
+                if last.logical + last.bytes == extent.logical
+                    && last.physical.checked_add(last.bytes) == Some(extent.physical)
+                    && last.flags == extent.flags =>
+            {
+                last.bytes += extent.bytes;
+            }
+            _ => places.push(extent),
+        }
+    }
+    places
 }
 
 /// One call's answer.

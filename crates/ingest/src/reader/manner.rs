@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
 /// Files that are remembered. One that was forgotten is asked again.
@@ -51,7 +51,7 @@ impl Manners {
 
     /// Asks the file for its file system, and remembers the answer.
     pub(super) fn ask(&mut self, file: &Arc<OwnedFd>) -> Manner {
-        let manner = if is_on_fuse(file) {
+        let manner = if is_on_fuse(file.as_ref()) {
             Manner::Plain
         } else {
             Manner::Ring
@@ -61,10 +61,11 @@ impl Manners {
     }
 }
 
-fn is_on_fuse(file: &OwnedFd) -> bool {
+/// Whether a file lies on a FUSE file system, where a ring's read that is short may repeat bytes.
+pub fn is_on_fuse(file: &impl AsFd) -> bool {
     let mut told = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `told` has room for the structure that is written, and lives through the call.
-    let result = unsafe { libc::fstatfs(file.as_raw_fd(), told.as_mut_ptr()) };
+    let result = unsafe { libc::fstatfs(file.as_fd().as_raw_fd(), told.as_mut_ptr()) };
     if result != 0 {
         return false;
     }

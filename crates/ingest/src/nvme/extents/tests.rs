@@ -139,3 +139,45 @@ fn a_partition_is_found_on_its_disk_and_other_disks_are_refused() {
     assert!(looped.unwrap_err().to_string().contains("loop0"));
     assert!(missing.is_err());
 }
+
+#[test]
+fn a_part_has_the_blocks_of_its_bytes_and_is_compared_however_an_answer_is_cut() {
+    let whole = map(
+        0,
+        20_000,
+        &[
+            (0, 40_960, 8192, 0),
+            (8192, 49_152, 4096, EXTENT_MERGED),
+            (12_288, 0, 8192, EXTENT_LAST),
+        ],
+    );
+    let ranges = |part: &FileMap| {
+        let ranges = part.lba_ranges(4096, 4096).unwrap();
+        ranges
+            .iter()
+            .map(|range| (range.lba, range.blocks))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ranges(&whole), [(11, 3), (1, 2)]);
+    assert_eq!(ranges(&whole.part(4096, 8192)), [(12, 2)]);
+    assert_eq!(ranges(&whole.part(8192, 1 << 40)), [(13, 1), (1, 2)]);
+    assert_eq!(ranges(&whole.part(16_384, 100)), [(2, 1)]);
+    assert_eq!(whole.part(30_000, 4096).bytes(), 0);
+    let cut = map(
+        4096,
+        8192,
+        &[(4096, 45_056, 100, 0), (4196, 45_156, 9000, EXTENT_LAST)],
+    );
+    let same = |a: &FileMap, b: &FileMap| {
+        places(a.extents(), 4096, 8192) == places(b.extents(), 4096, 8192)
+    };
+    assert!(same(&whole, &cut));
+    for other in [
+        map(4096, 8192, &[(4096, 45_057, 8192, 0)]),
+        map(4096, 8192, &[(4096, 45_056, 8191, 0)]),
+        map(4096, 8192, &[(4096, 45_056, 8192, 0x800)]),
+        map(4096, 8192, &[]),
+    ] {
+        assert!(!same(&whole, &other), "{other:?}");
+    }
+}

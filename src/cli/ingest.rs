@@ -1,0 +1,329 @@
+//! `gristmill ingest`: files and ranges of devices through the ingest driver, by one named path, with its telemetry.
+
+mod reading;
+
+use super::common::{self, complain, SourceArgs};
+use super::report;
+use crate::jobs::digest::DigestRows;
+use crate::protocol::{MegakernelIoQueue, PipelineError};
+use crate::uring::reader::ReaderStats;
+use crate::uring::{
+    AsyncUringStream, GpuMappedBuffer, HostMemory, IoUringState, NativeReadPath,
+    NvmeGpuIngestDriver, NvmeGpuIngestTelemetry, PeerMemory,
+};
+use reading::{parse_range, DeviceRange, Ingest};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+/// Flags of `gristmill ingest`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct IngestArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// How bytes come into the slots: `registered` (io_uring, into registered memory), `passthrough` (NVMe Read
+    /// commands, past the file system) or `peer` (O_DIRECT reads into the memory of another PCI device). No other is
+    /// ever taken instead.
+    #[arg(long, value_name = "PATH", default_value = "registered")]
+    read_path: IngestPath,
+
+    /// Let the slots lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor`
+    /// lists them. Without it they lie in host memory.
+    #[arg(long, value_name = "ADDRESS")]
+    peer_memory: Option<String>,
+
+    /// Read so many bytes of NVMe generic character devices (/dev/ng0n1), from START on, by passthrough. Both must be
+    /// multiples of the namespace's blocks.
+    #[arg(long, value_name = "START,LEN", value_parser = parse_range)]
+    device_range: Option<DeviceRange>,
+
+    /// Slots, each with a read in flight: 1 to 64.
+    #[arg(long, value_name = "NUM", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    slots: u32,
+
+    /// Bytes in a slot, which is the most that one read brings, such as 256K or 1M.
+    #[arg(long, value_name = "SIZE", value_parser = parse_slot_size, default_value = "1M")]
+    slot_size: usize,
+
+    /// Write a JSON object for each file, and the report as the last one.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Read paths by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum IngestPath {
+    /// READ_FIXED into registered memory.
+    Registered,
+    /// NVMe Read commands.
+    Passthrough,
+    /// O_DIRECT reads into peer memory.
+    Peer,
+}
+
+/// A slot's size: one that every disk can fill in whole blocks.
+fn parse_slot_size(text: &str) -> Result<usize, String> {
+    let bytes = common::parse_size(text)?;
+    if !(4096..=1 << 30).contains(&bytes) || !bytes.is_multiple_of(4096) {
+        return Err("a slot has a multiple of 4 KiB, up to 1 GiB; write a size such as 1M".into());
+    }
+    Ok(bytes)
+}
+
+/// The memory that the slots lie in.
+enum Memory {
+    Host(HostMemory),
+    Peer(PeerMemory),
+}
+
+impl Memory {
+    fn buffer(&mut self) -> Result<GpuMappedBuffer<'_>, PipelineError> {
+        match self {
+            Memory::Host(memory) => memory.buffer(),
+            Memory::Peer(memory) => memory.buffer(),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Memory::Host(_) => "host memory".into(),
+            Memory::Peer(memory) => format!("peer memory of {}", memory.device()),
+        }
+    }
+}
+
+/// Runs `gristmill ingest`.
+///
+/// # Errors
+/// Where it cannot start or the driver itself fails, in words.
+pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
+    let words = |error: PipelineError| error.to_string();
+    if args.device_range.is_some() && args.read_path != IngestPath::Passthrough {
+        return Err("--device-range is read by NVMe commands; give --read-path passthrough".into());
+    }
+    if args.peer_memory.is_none() && args.read_path == IngestPath::Peer {
+        return Err(
+            "--read-path peer needs memory to read into; give --peer-memory and the address of a device that \
+             `gristmill doctor` lists"
+                .into(),
+        );
+    }
+    let bytes = args.slot_size * args.slots as usize;
+    let mut memory = match &args.peer_memory {
+        Some(address) => Memory::Peer(PeerMemory::allocate(address, bytes).map_err(words)?),
+        None => Memory::Host(HostMemory::allocate(bytes).map_err(words)?),
+    };
+    let memory_name = memory.name();
+    let tail = AtomicU32::new(0);
+    let ring = IoUringState::new(args.slots).map_err(words)?;
+    let stream = AsyncUringStream::new(ring, memory.buffer().map_err(words)?, &tail);
+    let queue = MegakernelIoQueue::new(args.slots).map_err(words)?;
+    let driver = match args.read_path {
+        IngestPath::Registered => NvmeGpuIngestDriver::new(stream, args.slots, queue),
+        IngestPath::Passthrough => NvmeGpuIngestDriver::new_gpudirect(stream, args.slots, queue),
+        IngestPath::Peer => NvmeGpuIngestDriver::new_peer_read(stream, args.slots, queue),
+    };
+    let driver = driver.map_err(words)?;
+    let rows = if args.json {
+        DigestRows::Json
+    } else {
+        DigestRows::Text
+    };
+    let source = args.source.source()?;
+    let mut output = common::stdout()?;
+    let mut ingest = Ingest::new(driver, source, args.device_range, rows, &mut output);
+    let began = Instant::now();
+    let ended = ingest.run();
+    let report = Report {
+        path: ingest.driver().read_path(),
+        memory: memory_name,
+        slots: args.slots,
+        slot_bytes: args.slot_size,
+        files: ingest.listed,
+        failures: ingest.failures,
+        elapsed: began.elapsed(),
+        telemetry: ingest.driver().telemetry_snapshot(),
+        reads: ingest.driver().stats(),
+    };
+    let mut written = std::mem::replace(&mut ingest.written, Ok(()));
+    drop(ingest);
+    if args.json {
+        written = written.and_then(|()| output.write_all(report.json().as_bytes()));
+    } else {
+        // Nothing can be done where standard error is closed.
+        let _ = io::stderr().write_all(report.text().as_bytes());
+    }
+    let mut failed = report.failures > 0;
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => {
+            failed = true;
+            complain(&format!(
+                "standard output: {error}; what was not written is lost"
+            ));
+        }
+        Ok(()) => {}
+    }
+    ended.map_err(words)?;
+    if let Err(error) = report.validate() {
+        failed = true;
+        complain(&error.to_string());
+    }
+    Ok(ExitCode::from(if failed { 2 } else { 0 }))
+}
+
+/// What an ingest did.
+struct Report {
+    path: NativeReadPath,
+    memory: String,
+    slots: u32,
+    slot_bytes: usize,
+    files: u64,
+    failures: u64,
+    elapsed: Duration,
+    telemetry: NvmeGpuIngestTelemetry,
+    reads: ReaderStats,
+}
+
+impl Report {
+    /// Whether every read came by the named path, uncopied, and the counters add up: the driver's among themselves, and
+    /// its bytes beside those that the rings took by that path.
+    fn validate(&self) -> Result<(), PipelineError> {
+        self.telemetry.validate_completed_zero_copy(self.path)?;
+        let landed = self.telemetry.completed_bytes;
+        let by_route = match self.path {
+            NativeReadPath::RegisteredMappedRead => self.reads.bytes_registered,
+            NativeReadPath::GpuDirectNvmePassthrough => self.reads.bytes_passthrough,
+            _ => self.reads.bytes_mapped,
+        };
+        // Whole blocks are read, so that more may come than the file has.
+        if by_route < landed {
+            return Err(PipelineError::Backend(format!(
+                "the counters do not add up: {landed} bytes landed, and {by_route} came by {}; please report this",
+                self.path
+            )));
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        let (telemetry, reads) = (&self.telemetry, &self.reads);
+        let seconds = self.elapsed.as_secs_f64().max(1e-9);
+        let valid = match self.validate() {
+            Ok(()) => format!("every read was zero-copy, by {}", self.path),
+            Err(_) => "no, see below".into(),
+        };
+        let lines = [
+            ("read path", format!("{}, into {}", self.path, self.memory)),
+            (
+                "slots",
+                format!("{} of {} bytes", self.slots, self.slot_bytes),
+            ),
+            (
+                "summed by",
+                "the host, from the slots in which the bytes had landed".into(),
+            ),
+            (
+                "files",
+                format!("{}, {} failures", self.files, self.failures),
+            ),
+            (
+                "bytes",
+                format!(
+                    "{} landed of {} in {:.1} ms: {}/s, summing included",
+                    telemetry.completed_bytes,
+                    telemetry.submitted_bytes,
+                    seconds * 1e3,
+                    report::bytes(telemetry.completed_bytes as f64 / seconds)
+                ),
+            ),
+            (
+                "reads",
+                format!(
+                    "{} landed of {}, {} failed, {} in flight",
+                    telemetry.completed_reads,
+                    telemetry.submitted_reads,
+                    telemetry.failed_completions,
+                    telemetry.inflight_reads()
+                ),
+            ),
+            (
+                "by path",
+                format!(
+                    "{} registered, {} passthrough, {} peer",
+                    telemetry.registered_mapped_read_submissions,
+                    telemetry.gpudirect_nvme_submissions,
+                    telemetry.path_submissions(NativeReadPath::PeerRead)
+                ),
+            ),
+            (
+                "copied",
+                format!(
+                    "{} (cpu_bounce_bytes: copied in user space before they were in their slot)",
+                    telemetry.cpu_bounce_bytes
+                ),
+            ),
+            (
+                "commands",
+                format!(
+                    "{} in {} calls, {} continued, {} retried",
+                    reads.reads, reads.enters, reads.short_reads, reads.retries
+                ),
+            ),
+            (
+                "queue depth",
+                format!(
+                    "{:.2} achieved, {} at most",
+                    reads.mean_depth(),
+                    reads.depth_max
+                ),
+            ),
+            ("adds up", valid),
+        ];
+        let mut text = String::new();
+        for (name, value) in lines {
+            let _ = writeln!(text, "{name:<14}{value}");
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        let (telemetry, reads) = (&self.telemetry, &self.reads);
+        let valid = self.validate();
+        let report = json!({ "report": {
+            "read_path": self.path.name(),
+            "memory": self.memory,
+            "slots": self.slots,
+            "slot_bytes": self.slot_bytes,
+            "summed_by": "host",
+            "files": self.files,
+            "failures": self.failures,
+            "elapsed_seconds": self.elapsed.as_secs_f64(),
+            "telemetry": {
+                "submitted_bytes": telemetry.submitted_bytes,
+                "completed_bytes": telemetry.completed_bytes,
+                "submitted_reads": telemetry.submitted_reads,
+                "completed_reads": telemetry.completed_reads,
+                "registered_mapped_read_submissions": telemetry.registered_mapped_read_submissions,
+                "gpudirect_nvme_submissions": telemetry.gpudirect_nvme_submissions,
+                "peer_read_submissions": telemetry.path_submissions(NativeReadPath::PeerRead),
+                "cpu_bounce_bytes": telemetry.cpu_bounce_bytes,
+                "failed_completions": telemetry.failed_completions,
+                "inflight_reads": telemetry.inflight_reads(),
+            },
+            "commands": reads.reads,
+            "bytes_registered": reads.bytes_registered,
+            "bytes_passthrough": reads.bytes_passthrough,
+            "bytes_mapped": reads.bytes_mapped,
+            "depth_mean": reads.mean_depth(),
+            "depth_max": reads.depth_max,
+            "zero_copy": valid.is_ok(),
+            "why_not": valid.err().map(|error| error.to_string()),
+        }});
+        format!("{report}\n")
+    }
+}

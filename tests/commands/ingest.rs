@@ -1,0 +1,209 @@
+//! `gristmill ingest` on this machine: the registered path beside `digest`, and the refusals of what it has not got. What
+//! needs NVMe disks is in `vm/guest/tests/guest/tool.rs`.
+
+use crate::tool::{gristmill, gristmill_reading, noise, Done};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// A folder with files of many sizes around those of slots.
+fn files() -> tempfile::TempDir {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir(scratch.path().join("files")).unwrap();
+    for size in [0, 1, 4095, 4096, 4097, 8192, 70_000, 1_000_003] {
+        let name = scratch.path().join(format!("files/{size:07}"));
+        fs::write(name, noise(size as u64 + 1, size)).unwrap();
+    }
+    fs::write(scratch.path().join("files/new\nline"), b"x").unwrap();
+    scratch
+}
+
+/// The report of `--json`, which is the last row.
+fn report(done: &Done) -> Value {
+    let last = done.text().lines().last().unwrap();
+    serde_json::from_str::<Value>(last).unwrap()["report"].clone()
+}
+
+fn complaint(done: &Done) -> &str {
+    let lines = done.err.lines();
+    let told: Vec<&str> = lines
+        .filter(|line| line.starts_with("gristmill: "))
+        .collect();
+    assert_eq!(told.len(), 1, "{done:?}");
+    told[0]
+}
+
+#[test]
+fn rows_are_those_of_digest_whatever_the_slots() {
+    let scratch = files();
+    let expected = gristmill(scratch.path(), &["digest", "--sort", "path", "files"]).rows();
+    for slots in ["1", "2", "7", "64"] {
+        for size in ["4K", "8K", "1M"] {
+            let flags = [
+                "ingest",
+                "--sort",
+                "path",
+                "--slots",
+                slots,
+                "--slot-size",
+                size,
+            ];
+            let done = gristmill(scratch.path(), &[&flags[..], &["files"]].concat());
+            assert_eq!(done.code, Some(0), "{done:?}");
+            assert_eq!(done.text(), expected, "{slots} slots of {size}");
+            assert!(done
+                .err
+                .contains("every read was zero-copy, by RegisteredMappedRead"));
+        }
+    }
+    let checked = gristmill_reading(
+        scratch.path(),
+        &["digest", "--check", "-"],
+        expected.as_bytes(),
+    );
+    assert_eq!(checked.code, Some(0));
+}
+
+#[test]
+fn the_report_counts_every_byte_once_by_its_path() {
+    let scratch = files();
+    let sizes = fs::read_dir(scratch.path().join("files")).unwrap();
+    let sizes: Vec<u64> = sizes
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .collect();
+    let bytes: u64 = sizes.iter().sum();
+    let reads: u64 = sizes.iter().map(|size| size.div_ceil(8192)).sum();
+    let flags = [
+        "ingest",
+        "--json",
+        "--slots",
+        "3",
+        "--slot-size",
+        "8K",
+        "files",
+    ];
+    let done = gristmill(scratch.path(), &flags);
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
+    let report = report(&done);
+    assert_eq!(report["read_path"], "RegisteredMappedRead");
+    assert_eq!(report["memory"], "host memory");
+    assert_eq!(report["files"], sizes.len());
+    assert_eq!(report["bytes_registered"], bytes);
+    assert_eq!(report["zero_copy"], true);
+    let telemetry = &report["telemetry"];
+    for (name, value) in [
+        ("submitted_bytes", bytes),
+        ("completed_bytes", bytes),
+        ("submitted_reads", reads),
+        ("completed_reads", reads),
+        ("registered_mapped_read_submissions", reads),
+        ("gpudirect_nvme_submissions", 0),
+        ("peer_read_submissions", 0),
+        ("cpu_bounce_bytes", 0),
+        ("failed_completions", 0),
+        ("inflight_reads", 0),
+    ] {
+        assert_eq!(telemetry[name], value, "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_takes_nothing_from_others() {
+    let scratch = files();
+    let whole = gristmill(scratch.path(), &["digest", "files/0070000"]).rows();
+    for (path, reason) in [
+        ("nothing", "No such file"),
+        ("/dev/null", "no regular file"),
+        ("/proc/version", "does not tell its size"),
+        ("-", "standard input"),
+    ] {
+        let done = gristmill(scratch.path(), &["ingest", path, "files/0070000"]);
+        assert_eq!(done.code, Some(2), "{done:?}");
+        assert_eq!(done.text(), whole);
+        assert!(complaint(&done).contains(reason), "{done:?}");
+        assert!(done.err.contains("1 failures"), "{done:?}");
+    }
+}
+
+#[test]
+fn a_path_that_is_not_to_be_had_is_refused_with_the_reason_and_no_other_is_taken() {
+    let scratch = files();
+    let refused = |flags: &[&str], reason: &str| {
+        let arguments = [&["ingest"], flags, &["files"]].concat();
+        let done = gristmill(scratch.path(), &arguments);
+        assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+        assert!(complaint(&done).contains(reason), "{reason}: {done:?}");
+    };
+    refused(&["--read-path", "peer"], "--peer-memory");
+    for path in ["registered", "passthrough", "peer"] {
+        let flags = ["--peer-memory", "ffff:ff:1f.7", "--read-path", path];
+        refused(
+            &flags,
+            "peer memory of the device \"ffff:ff:1f.7\" cannot be had",
+        );
+    }
+    refused(&["--device-range", "0,4096"], "--read-path passthrough");
+    if Path::new("/sys/class/nvme-generic").exists() {
+        println!("skipped: this machine has NVMe disks, whose passthrough may work");
+        return;
+    }
+    let passthrough = ["--read-path", "passthrough"];
+    refused(&passthrough, "NVMe passthrough is");
+    refused(
+        &[&passthrough[..], &["--device-range", "0,4096"]].concat(),
+        "NVMe passthrough is",
+    );
+}
+
+#[test]
+fn commands_never_read_by_another_path_than_passthrough_where_that_is_asked_for() {
+    let scratch = files();
+    for command in [&["digest"][..], &["stats"], &["scan", "x"]] {
+        let flags = [
+            "--read-path",
+            "passthrough",
+            "files/new\nline",
+            "files/0000001",
+        ];
+        let done = gristmill(scratch.path(), &[command, &flags[..]].concat());
+        assert_eq!(done.code, Some(2), "{command:?}: {done:?}");
+        let told: Vec<&str> = done.err.lines().collect();
+        assert_eq!(told.len(), 2, "a failure for each file: {done:?}");
+        let refused = |line: &&str| line.contains("files/") && line.contains("NVMe passthrough");
+        assert!(told.iter().all(refused), "{done:?}");
+    }
+    let both = ["digest", "--read-path", "passthrough", "--direct", "files"];
+    let done = gristmill(scratch.path(), &both);
+    assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+    assert!(
+        complaint(&done).contains("leave out direct reads"),
+        "{done:?}"
+    );
+    let done = gristmill_reading(
+        scratch.path(),
+        &["digest", "--read-path", "passthrough", "-"],
+        b"x",
+    );
+    assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+}
+
+#[test]
+fn flags_out_of_range_are_refused() {
+    let scratch = files();
+    for flags in [
+        ["--slots", "0"],
+        ["--slots", "65"],
+        ["--slot-size", "100"],
+        ["--slot-size", "5000"],
+        ["--slot-size", "2G"],
+        ["--device-range", "512"],
+        ["--device-range", "0,0"],
+        ["--read-path", "positioned"],
+    ] {
+        let done = gristmill(
+            scratch.path(),
+            &[&["ingest"], &flags[..], &["files"]].concat(),
+        );
+        assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+    }
+}

@@ -1,0 +1,3 @@
+//! The reader of `gristmill-ingest` by NVMe passthrough, a module for each shape of the guest.
+
+mod switch;

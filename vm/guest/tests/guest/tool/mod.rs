@@ -1,0 +1,93 @@
+//! The tool itself on real disks, a module for each shape of the guest: what it says, compared with what the disks hold.
+
+mod media_error;
+mod switch;
+
+use gristmill_vm_guest::disk::{file, word, Disk, FILES};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TOOL: &str = "/bin/gristmill";
+
+/// What a run left.
+#[derive(Debug)]
+struct Done {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Done {
+    /// The rows of `--json`.
+    fn objects(&self) -> Vec<Value> {
+        let lines = self.out.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The report of `ingest --json`.
+    fn report(&self) -> Value {
+        self.objects().last().unwrap()["report"].clone()
+    }
+}
+
+/// Whether the guest has the tool; says `skipped:` where not.
+fn has_tool() -> bool {
+    let there = Path::new(TOOL).exists();
+    if !there {
+        println!("skipped: needs the tool in the guest: vm/run --with gristmill, as vm/test does");
+    }
+    there
+}
+
+fn run(command: &mut Command) -> Done {
+    let output = command.output().unwrap();
+    Done {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn gristmill(arguments: &[&str]) -> Done {
+    run(Command::new(TOOL).args(arguments))
+}
+
+/// Path and CRC-32C of the file at this index of [`FILES`].
+fn expected(index: usize) -> (PathBuf, u32) {
+    let (name, bytes) = FILES[index];
+    let mut content = words(index as u64 + 1, bytes);
+    let zeros = match name {
+        "hole" => 65_536..131_072,
+        "unwritten" => 131_072..content.len(),
+        _ => 0..0,
+    };
+    content[zeros].fill(0);
+    (file(name), crc32c::crc32c(&content))
+}
+
+/// The first bytes of a disk (tag 0) or a file.
+fn words(tag: u64, bytes: u64) -> Vec<u8> {
+    let words = (0..bytes.div_ceil(8)).flat_map(|index| word(tag, index).to_le_bytes());
+    words.take(usize::try_from(bytes).unwrap()).collect()
+}
+
+fn row((path, crc): &(PathBuf, u32)) -> String {
+    format!("{crc:08x}  {}\n", path.display())
+}
+
+fn rows(indexes: &[usize]) -> String {
+    indexes.iter().map(|index| row(&expected(*index))).collect()
+}
+
+fn path(index: usize) -> String {
+    file(FILES[index].0).display().to_string()
+}
+
+/// The address on the bus of the device that has peer memory.
+fn peer() -> String {
+    let device = std::fs::canonicalize(Disk::find("peer").pci()).unwrap();
+    device.file_name().unwrap().to_str().unwrap().to_owned()
+}
