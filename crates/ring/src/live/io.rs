@@ -22,7 +22,8 @@
 //! slot that still wait to be claimed. A request without a note is therefore one whose slot has not been published
 //! again.
 
-use super::{nap_until, DeviceRing, Shared, Submitter, PRIORITIES};
+use super::host::nap_until;
+use super::{DeviceRing, Shared, Submitter, PRIORITIES};
 use crate::sync::{
     lock, Arc, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},

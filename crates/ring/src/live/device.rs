@@ -1,0 +1,385 @@
+//! The device's end of a live ring: claiming, parking, completing.
+
+use super::{Outcome, Shared, SlotIndex, AGEING_CLAIMS, PRIORITIES};
+use crate::memory::SharedWords;
+use crate::sync::{
+    lock, Arc,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+use gristmill_protocol::{
+    completion, debug, fault, opcode, slot, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD,
+    STATUS_WORD, TENANT_WORD,
+};
+use std::time::Duration;
+
+/// A worker's own place for what claiming needs. One per worker.
+#[derive(Debug, Default)]
+pub struct Claimer {
+    /// Slots that this worker has claimed.
+    pub claimed: u64,
+}
+
+/// The device's end. Clones claim from the same ring.
+#[derive(Clone)]
+pub struct DeviceRing {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl DeviceRing {
+    /// Takes the next slot: by priority, with ageing. `None` where nothing is ready.
+    #[inline]
+    pub fn claim(&self, claimer: &mut Claimer) -> Option<ClaimedSlot<'_>> {
+        let shared = &*self.shared;
+        let mut aged = None;
+        for priority in 1..PRIORITIES {
+            if shared.ages[priority].load(Relaxed) >= AGEING_CLAIMS && shared.waiting(priority) {
+                aged = Some(priority);
+                break;
+            }
+        }
+        let order = aged.into_iter().chain(0..PRIORITIES);
+        for priority in order {
+            if let Some((entry, ticket)) = self.take(priority) {
+                if aged == Some(priority) {
+                    shared.aged_claims.fetch_add(1, Relaxed);
+                }
+                if priority > 0 {
+                    shared.ages[priority].store(0, Relaxed);
+                }
+                for lower in priority + 1..PRIORITIES {
+                    if shared.waiting(lower) {
+                        shared.ages[lower].fetch_add(1, Relaxed);
+                    }
+                }
+                claimer.claimed += 1;
+                return Some(self.claimed(entry, ticket));
+            }
+        }
+        None
+    }
+
+    /// Takes one ticket of one priority.
+    fn take(&self, priority: usize) -> Option<(u32, u32)> {
+        let shared = &*self.shared;
+        // With acquire, so that the tail is seen at least as it was when the head was moved here.
+        let mut ticket = shared.heads[priority].load(Acquire);
+        loop {
+            if ticket == shared.memory.tails[priority].load(Acquire) {
+                return None;
+            }
+            let entry = shared.ready_entry(priority, ticket).load(Relaxed);
+            match shared.heads[priority].compare_exchange_weak(
+                ticket,
+                ticket.wrapping_add(1),
+                AcqRel,
+                Acquire,
+            ) {
+                Ok(_) => return Some((entry, ticket)),
+                Err(now) => ticket = now,
+            }
+        }
+    }
+
+    fn claimed(&self, entry: u32, ticket: u32) -> ClaimedSlot<'_> {
+        let shared = &*self.shared;
+        let slot = entry & 0xFFFF;
+        let word = |word: usize| shared.slot_word(slot, word).load(Relaxed);
+        let mut args = [0; ARGS_PER_SLOT];
+        for (index, arg) in args.iter_mut().enumerate() {
+            *arg = word(ARG0_WORD + index);
+        }
+        let claimed = ClaimedSlot {
+            slot,
+            ticket,
+            generation: entry >> 16,
+            opcode: word(OPCODE_WORD),
+            tenant: word(TENANT_WORD),
+            priority: word(PRIORITY_WORD),
+            args,
+            ring: Some(self),
+        };
+        shared
+            .slot_word(slot, STATUS_WORD)
+            .store(slot::CLAIMED, Relaxed);
+        claimed
+    }
+
+    /// Whether every slot that was published before this BATCH_FENCE has finished. Calling it for another opcode
+    /// answers true.
+    pub fn fence_ready(&self, claimed: &ClaimedSlot<'_>) -> bool {
+        self.fence_reached(claimed.opcode, &claimed.args)
+    }
+
+    fn fence_reached(&self, opcode: u32, args: &[u32; ARGS_PER_SLOT]) -> bool {
+        opcode != opcode::BATCH_FENCE || self.shared.finished_of(args[3]).load(Acquire) >= args[2]
+    }
+
+    /// Whether any slot waits to be claimed.
+    #[inline]
+    pub fn has_work(&self) -> bool {
+        self.shared.has_work()
+    }
+
+    /// Sleeps until something is published, somebody wakes the workers, or `timeout`. May return early.
+    pub fn sleep(&self, timeout: Duration, also: impl Fn() -> bool) {
+        self.shared
+            .doorbell
+            .sleep(timeout, || self.has_work() || also());
+    }
+
+    /// How many slots of each priority were published, modulo 2^32; behind these five a word that the host may use to
+    /// ask a device's workers for something, and how many requests of the IO queue it has ended, modulo 2^32.
+    pub fn tails(&self) -> &SharedWords {
+        &self.shared.memory.tails
+    }
+
+    /// Sleeps until something is published, somebody wakes the workers, or `timeout`, unless `ready` holds. May return
+    /// early. For whoever launches a device that claims for itself: what that has claimed is not known here.
+    pub fn sleep_unless(&self, timeout: Duration, ready: impl Fn() -> bool) {
+        self.shared.doorbell.sleep(timeout, ready);
+    }
+
+    /// Wakes every sleeping worker.
+    pub fn wake_workers(&self) {
+        self.shared.doorbell.ring(true);
+    }
+
+    /// The control words and observables.
+    pub fn control(&self) -> &SharedWords {
+        &self.shared.memory.control
+    }
+
+    /// Number of slots.
+    pub fn slots(&self) -> u32 {
+        self.shared.slots
+    }
+
+    /// Claims that went to a lower priority because it had waited long enough.
+    pub fn aged_claims(&self) -> u32 {
+        self.shared.aged_claims.load(Relaxed)
+    }
+
+    /// Appends a record to the debug log; false where it was full: then the record is dropped, and counted.
+    pub fn log(&self, record: [u32; debug::RECORD_WORDS]) -> bool {
+        let shared = &*self.shared;
+        let mut cursor = lock(&shared.debug_lock);
+        let at = *cursor;
+        let fits = at < shared.debug_records;
+        if fits {
+            let first = 1 + at as usize * debug::RECORD_WORDS;
+            for (offset, word) in record.iter().enumerate() {
+                shared.memory.debug[first + offset].store(*word, Relaxed);
+            }
+        }
+        *cursor = at.saturating_add(1);
+        shared.memory.debug[0].store(*cursor, Release);
+        fits
+    }
+}
+
+impl std::fmt::Debug for DeviceRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DeviceRing({} slots)", self.shared.slots)
+    }
+}
+
+/// A slot that one worker owns. Completing consumes it; dropping it unfinished (a worker that panicked) completes it as
+/// FAULT with [`fault::WORKER_PANICKED`], so that no slot is ever lost.
+#[must_use = "a claimed slot that is dropped is completed as a fault"]
+pub struct ClaimedSlot<'r> {
+    slot: u32,
+    ticket: u32,
+    generation: u32,
+    opcode: u32,
+    tenant: u32,
+    priority: u32,
+    args: [u32; ARGS_PER_SLOT],
+    ring: Option<&'r DeviceRing>,
+}
+
+impl ClaimedSlot<'_> {
+    /// Which slot.
+    pub fn index(&self) -> SlotIndex {
+        SlotIndex(self.slot)
+    }
+
+    /// Its place in its priority's order of publication.
+    pub fn ticket(&self) -> u32 {
+        self.ticket
+    }
+
+    /// The opcode.
+    pub fn opcode(&self) -> u32 {
+        self.opcode
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> u32 {
+        self.tenant
+    }
+
+    /// The priority's number.
+    pub fn priority(&self) -> u32 {
+        self.priority
+    }
+
+    /// The argument words.
+    pub fn args(&self) -> &[u32; ARGS_PER_SLOT] {
+        &self.args
+    }
+
+    /// Stores a passing status (WAIT_IO, YIELD, REQUEUE) while the slot is parked.
+    pub fn set_status(&self, status: u32) {
+        if let Some(ring) = self.ring {
+            ring.shared
+                .slot_word(self.slot, STATUS_WORD)
+                .store(status, Relaxed);
+        }
+    }
+
+    /// Finishes the slot: results, status, completion entry, sequence number last.
+    #[inline]
+    pub fn complete(mut self, outcome: &Outcome) {
+        if let Some(ring) = self.ring.take() {
+            self.finish(ring, outcome);
+        }
+    }
+
+    /// Puts the slot aside without finishing it, for whoever resumes it: a fence that must wait, a tenant over its
+    /// quota. `status` (WAIT_IO, YIELD, REQUEUE) is what the slot shows meanwhile.
+    pub fn park(mut self, status: u32) -> ParkedSlot {
+        self.set_status(status);
+        ParkedSlot {
+            ring: self.ring.take().cloned(),
+            slot: self.slot,
+            ticket: self.ticket,
+            generation: self.generation,
+            opcode: self.opcode,
+            tenant: self.tenant,
+            priority: self.priority,
+            args: self.args,
+        }
+    }
+
+    fn finish(&self, ring: &DeviceRing, outcome: &Outcome) {
+        let shared = &*ring.shared;
+        let status = if outcome.fault == fault::NONE {
+            slot::DONE
+        } else {
+            slot::FAULT
+        };
+        shared
+            .slot_word(self.slot, STATUS_WORD)
+            .store(status, Release);
+        let ticket = shared.completion_ticket[0].fetch_add(1, Relaxed);
+        let base = (ticket & (shared.slots - 1)) as usize * completion::WORDS;
+        let entry = |word: usize| &shared.memory.entries[base + word];
+        entry(completion::SLOT).store(self.slot, Relaxed);
+        entry(completion::STATUS).store(status, Relaxed);
+        entry(completion::FAULT).store(outcome.fault, Relaxed);
+        for (index, result) in outcome.results.iter().enumerate() {
+            entry(completion::RESULT0 + index).store(*result, Relaxed);
+        }
+        entry(completion::RECORDS).store(outcome.records, Relaxed);
+        entry(completion::FLAGS).store(outcome.flags, Relaxed);
+        entry(completion::SEQ).store(ticket.wrapping_add(1), Release);
+        if self.opcode == opcode::BATCH_FENCE {
+            shared.finished_of(self.args[3]).store(0, Relaxed);
+        }
+        // After the ticket: a fence that waited for this slot then takes a later one, and the host sees it later.
+        shared.finished_of(self.generation).fetch_add(1, AcqRel);
+        shared.completed.ring(true);
+    }
+}
+
+impl Drop for ClaimedSlot<'_> {
+    fn drop(&mut self) {
+        if let Some(ring) = self.ring.take() {
+            self.finish(ring, &Outcome::fault(fault::WORKER_PANICKED));
+        }
+    }
+}
+
+impl std::fmt::Debug for ClaimedSlot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ClaimedSlot({}, opcode {:#x})", self.slot, self.opcode)
+    }
+}
+
+/// A claimed slot that was put aside. Dropping it completes it as FAULT, as dropping a [`ClaimedSlot`] does.
+#[must_use = "a parked slot that is dropped is completed as a fault"]
+pub struct ParkedSlot {
+    ring: Option<DeviceRing>,
+    slot: u32,
+    ticket: u32,
+    generation: u32,
+    opcode: u32,
+    tenant: u32,
+    priority: u32,
+    args: [u32; ARGS_PER_SLOT],
+}
+
+impl ParkedSlot {
+    /// The tenant.
+    pub fn tenant(&self) -> u32 {
+        self.tenant
+    }
+
+    /// The opcode.
+    pub fn opcode(&self) -> u32 {
+        self.opcode
+    }
+
+    /// Whether this is a BATCH_FENCE that may complete now; true for every other opcode.
+    pub fn fence_ready(&self) -> bool {
+        self.ring
+            .as_ref()
+            .is_none_or(|ring| ring.fence_reached(self.opcode, &self.args))
+    }
+
+    /// The claimed slot again, on a worker of the same ring.
+    ///
+    /// # Errors
+    /// The parked slot, when `ring` is another ring.
+    pub fn resume(mut self, ring: &DeviceRing) -> Result<ClaimedSlot<'_>, ParkedSlot> {
+        let same = self
+            .ring
+            .as_ref()
+            .is_some_and(|own| Arc::ptr_eq(&own.shared, &ring.shared));
+        if !same {
+            return Err(self);
+        }
+        self.ring = None;
+        ring.shared
+            .slot_word(self.slot, STATUS_WORD)
+            .store(slot::CLAIMED, Relaxed);
+        Ok(self.claimed(ring))
+    }
+
+    fn claimed<'r>(&self, ring: &'r DeviceRing) -> ClaimedSlot<'r> {
+        ClaimedSlot {
+            slot: self.slot,
+            ticket: self.ticket,
+            generation: self.generation,
+            opcode: self.opcode,
+            tenant: self.tenant,
+            priority: self.priority,
+            args: self.args,
+            ring: Some(ring),
+        }
+    }
+}
+
+impl Drop for ParkedSlot {
+    fn drop(&mut self) {
+        if let Some(ring) = self.ring.take() {
+            drop(self.claimed(&ring));
+        }
+    }
+}
+
+impl std::fmt::Debug for ParkedSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ParkedSlot({}, opcode {:#x})", self.slot, self.opcode)
+    }
+}

@@ -1,0 +1,265 @@
+//! The host's ends of a live ring: tokens of empty slots, publishing, draining.
+
+use super::{Shared, SlotIndex, Submission};
+use crate::memory::SharedWords;
+use crate::sync::{
+    lock, Arc, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use gristmill_protocol::{
+    completion, opcode, slot, PipelineError, ARG0_WORD, OPCODE_WORD, PRIORITY_WORD, STATUS_WORD,
+    TENANT_WORD,
+};
+use std::time::{Duration, Instant};
+
+/// An empty slot that its holder alone may fill. Publishing consumes it; [`Submitter::release`] makes the slot free
+/// for others. Dropping it retires the slot: it holds no pointer to its ring, as counting those would put a contended
+/// cache line on the path of every slot.
+#[must_use = "a dropped token retires its slot: publish it, or give it back with `Submitter::release`"]
+pub struct SlotToken {
+    pub(super) ring: u64,
+    pub(super) slot: u32,
+}
+
+impl SlotToken {
+    /// Which slot.
+    pub fn index(&self) -> SlotIndex {
+        SlotIndex(self.slot)
+    }
+}
+
+impl std::fmt::Debug for SlotToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SlotToken({})", self.slot)
+    }
+}
+
+/// The host's publishing end. Clones publish into the same ring.
+#[derive(Clone)]
+pub struct Submitter {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Submitter {
+    /// An empty slot, or `None` while all are in use: that is the backpressure.
+    pub fn try_acquire(&self) -> Option<SlotToken> {
+        let slot = lock(&self.shared.host).free.pop()?;
+        Some(SlotToken {
+            ring: self.shared.id,
+            slot,
+        })
+    }
+
+    /// Makes an acquired slot free again. A token of another ring is not taken: that slot is retired.
+    pub fn release(&self, token: SlotToken) {
+        if token.ring == self.shared.id {
+            lock(&self.shared.host).free.push(token.slot);
+        }
+    }
+
+    /// Fills the token's slot and publishes it. In a BATCH_FENCE, args 2 and 3 are set by this function.
+    ///
+    /// # Errors
+    /// The token, with the reason, when it belongs to another ring.
+    pub fn publish(
+        &self,
+        token: SlotToken,
+        submission: &Submission,
+    ) -> Result<SlotIndex, (SlotToken, PipelineError)> {
+        let shared = &*self.shared;
+        if token.ring != shared.id {
+            return Err((
+                token,
+                PipelineError::InvalidArgument {
+                    what: "a slot token of another ring",
+                    fix: "publish with the submitter that the token came from",
+                },
+            ));
+        }
+        let slot = token.slot;
+        let priority = submission.priority.index();
+        shared
+            .slot_word(slot, OPCODE_WORD)
+            .store(submission.opcode, Relaxed);
+        shared
+            .slot_word(slot, TENANT_WORD)
+            .store(submission.tenant, Relaxed);
+        shared
+            .slot_word(slot, PRIORITY_WORD)
+            .store(submission.priority.word(), Relaxed);
+        for (index, arg) in submission.args.iter().enumerate() {
+            shared
+                .slot_word(slot, ARG0_WORD + index)
+                .store(*arg, Relaxed);
+        }
+
+        let mut host = lock(&shared.host);
+        let generation = if submission.opcode == opcode::BATCH_FENCE {
+            shared
+                .slot_word(slot, ARG0_WORD + 2)
+                .store(host.in_generation, Relaxed);
+            shared
+                .slot_word(slot, ARG0_WORD + 3)
+                .store(host.generation, Relaxed);
+            host.in_generation = 0;
+            host.generation = host.generation.wrapping_add(1);
+            host.generation
+        } else {
+            host.generation
+        };
+        host.in_generation = host.in_generation.wrapping_add(1);
+        host.published += 1;
+        host.published_as[slot as usize] = host.published;
+        shared
+            .slot_word(slot, STATUS_WORD)
+            .store(slot::PUBLISHED, Release);
+        let ticket = host.tails[priority];
+        shared
+            .ready_entry(priority, ticket)
+            .store(slot | (generation << 16), Relaxed);
+        host.tails[priority] = ticket.wrapping_add(1);
+        shared.memory.tails[priority].store(ticket.wrapping_add(1), Release);
+        drop(host);
+        shared.doorbell.ring(false);
+        Ok(SlotIndex(slot))
+    }
+
+    /// How many slots were published so far.
+    pub fn published(&self) -> u64 {
+        lock(&self.shared.host).published
+    }
+
+    /// Whether the first `published` slots that were published have all completed: what they were to use is used no more.
+    pub fn is_done(&self, published: u64) -> bool {
+        let host = lock(&self.shared.host);
+        (0..).zip(&host.published_as).all(|(slot, number)| {
+            let status = self.shared.slot_word(slot, STATUS_WORD).load(Acquire);
+            *number > published || matches!(status, slot::EMPTY | slot::DONE | slot::FAULT)
+        })
+    }
+
+    /// The control words and observables.
+    pub fn control(&self) -> &SharedWords {
+        &self.shared.memory.control
+    }
+
+    /// The debug log's words.
+    pub fn debug_log(&self) -> &SharedWords {
+        &self.shared.memory.debug
+    }
+
+    /// Number of slots.
+    pub fn slots(&self) -> u32 {
+        self.shared.slots
+    }
+
+    /// Wakes every worker that sleeps, for instance after SHUTDOWN was set.
+    pub fn wake_workers(&self) {
+        self.shared.doorbell.ring(true);
+    }
+
+    /// STATUS of a slot as it stands, for reports; `None` where there is no such slot.
+    pub fn status(&self, index: u32) -> Option<u32> {
+        (index < self.shared.slots).then(|| self.shared.slot_word(index, STATUS_WORD).load(Acquire))
+    }
+}
+
+impl std::fmt::Debug for Submitter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Submitter({} slots)", self.shared.slots)
+    }
+}
+
+/// A finished slot, with its token for the next publication.
+#[derive(Debug)]
+pub struct Completion {
+    /// The slot, empty again.
+    pub token: SlotToken,
+    /// [`slot::DONE`] or [`slot::FAULT`].
+    pub status: u32,
+    /// [`NONE`](gristmill_protocol::fault::NONE), or the reason in the low half and a detail in the high half.
+    pub fault: u32,
+    /// Result words.
+    pub results: [u32; 8],
+    /// Records in the slot's area.
+    pub records: u32,
+    /// Flags, such as [`completion::FLAG_OVERFLOW`].
+    pub flags: u32,
+}
+
+/// How long the host waits for a device that rings no bell before it looks again: at first, and at most.
+const NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+
+/// Looks again and again whether `ready` holds, until `timeout`.
+pub(super) fn nap_until(timeout: Duration, ready: impl Fn() -> bool) {
+    let begun = Instant::now();
+    let mut nap = NAPS.0;
+    while !ready() && begun.elapsed() < timeout {
+        std::thread::sleep(nap.min(timeout));
+        nap = (nap * 2).min(NAPS.1);
+    }
+}
+
+/// The host's draining end: reads the completion ring in order, by sequence number.
+pub struct Completions {
+    pub(super) shared: Arc<Shared>,
+    pub(super) cursor: u32,
+}
+
+impl Completions {
+    fn entry(&self, word: usize) -> &AtomicU32 {
+        let index = (self.cursor & (self.shared.slots - 1)) as usize;
+        &self.shared.memory.entries[index * completion::WORDS + word]
+    }
+
+    /// Whether an entry is there to be read.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.entry(completion::SEQ).load(Acquire) == self.cursor.wrapping_add(1)
+    }
+
+    /// The next completion, or `None` where there is none yet. Never blocks.
+    // Not an `Iterator`: `None` here means "not yet".
+    #[allow(clippy::should_implement_trait)]
+    #[inline]
+    pub fn next(&mut self) -> Option<Completion> {
+        if !self.is_ready() {
+            return None;
+        }
+        let slot = self.entry(completion::SLOT).load(Relaxed);
+        if self.shared.io_slots != 0 {
+            self.shared.note_tenant(slot);
+        }
+        let mut results = [0; 8];
+        for (index, result) in results.iter_mut().enumerate() {
+            *result = self.entry(completion::RESULT0 + index).load(Relaxed);
+        }
+        let done = Completion {
+            token: SlotToken {
+                ring: self.shared.id,
+                slot,
+            },
+            status: self.entry(completion::STATUS).load(Relaxed),
+            fault: self.entry(completion::FAULT).load(Relaxed),
+            results,
+            records: self.entry(completion::RECORDS).load(Relaxed),
+            flags: self.entry(completion::FLAGS).load(Relaxed),
+        };
+        self.cursor = self.cursor.wrapping_add(1);
+        Some(done)
+    }
+
+    /// Sleeps until a completion may be there, or until `timeout`. May return early.
+    pub fn wait(&self, timeout: Duration) {
+        if !self.shared.silent {
+            return self.shared.completed.sleep(timeout, || self.is_ready());
+        }
+        nap_until(timeout, || self.is_ready());
+    }
+}
+
+impl std::fmt::Debug for Completions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Completions(at {})", self.cursor)
+    }
+}
