@@ -2,7 +2,7 @@
 
 use super::{NvmeGpuIngestDriver, Reading, Source};
 use crate::canary;
-use crate::nvme::{DiskPlace, FileMap};
+use crate::nvme::{is_made, DiskPlace, FileMap};
 use crate::reader::is_on_fuse;
 use crate::stream::{Note, Owner};
 use crate::telemetry::NativeReadPath;
@@ -119,6 +119,12 @@ impl NvmeGpuIngestDriver<'_> {
                         fix: "open it with O_DIRECT, so that the disk itself writes to that memory",
                     });
                 }
+                if let Some(why) = is_made(file, offset, u64::from(bytes)) {
+                    let reason = format!(
+                        "the file system would copy it, as {why}; use registered mapped reads"
+                    );
+                    return Err(failed(file, offset, &reason));
+                }
                 let source = Source::FileSystem(metadata.dev());
                 self.prove_direct(file, source, offset, target)?;
                 self.submit_read(file, offset, direct, target, slot, reading)
@@ -212,10 +218,17 @@ impl NvmeGpuIngestDriver<'_> {
             let count = unsafe { libc::pread(file.as_raw_fd(), address.cast(), len, position) };
             if count < 0 {
                 let error = io::Error::last_os_error();
+                // What the kernel says where it sees no way from one device to the other.
+                let way = match error.raw_os_error() {
+                    Some(libc::EINVAL | libc::EREMOTEIO) => {
+                        "; put the disk and the memory behind one PCIe switch"
+                    }
+                    _ => "",
+                };
                 return Err(failed(
                     file,
                     offset,
-                    &format!("read into peer memory: {error}"),
+                    &format!("read into peer memory: {error}{way}"),
                 ));
             }
             Ok(())

@@ -34,6 +34,8 @@ const REFUSED: [(u32, &str); 9] = [
     (0x800, "it is allocated and unwritten: it reads as zeros"),
     (0x2000, "it is shared with other files"),
 ];
+/// Flags of extents whose bytes no disk can bring to their place alone: the file system makes them from others.
+const MADE: u32 = 0x80 | 0x8 | 0x200 | 0x400;
 /// Extents that one call asks for.
 const BATCH: usize = 64;
 /// 64-bit words of the request's head, and of each extent.
@@ -352,6 +354,15 @@ fn mounted_with(file: &File, option: &str) -> bool {
         .filter(|line| line.split(' ').nth(2) == Some(&number))
         .filter_map(|line| line.rsplit(' ').next())
         .any(|options| options.split(',').any(|given| given == option))
+}
+
+/// Why a read of these bytes would be a copy by the processor, even past the page cache: the file system makes them from
+/// other bytes. `None` where it does not, or where it cannot tell.
+pub(crate) fn is_made(file: &File, offset: u64, bytes: u64) -> Option<&'static str> {
+    let extents = extents(file, offset, bytes).ok()?;
+    let made = extents.iter().find(|extent| extent.flags & MADE != 0)?;
+    let why = |(flag, why): &(u32, &'static str)| (made.flags & MADE & flag != 0).then_some(*why);
+    REFUSED.iter().find_map(why)
 }
 
 /// The extents that overlap a range, after what is dirty was written.

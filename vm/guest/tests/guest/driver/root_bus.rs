@@ -28,5 +28,6 @@ fn peer_memory_is_refused_and_host_memory_works() {
             .unwrap_err()
             .to_string();
         assert!(error.contains("Invalid argument"), "{error}");
+        assert!(error.contains("behind one PCIe switch"), "{error}");
     });
 }

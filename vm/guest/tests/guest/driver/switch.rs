@@ -242,6 +242,12 @@ fn every_file_arrives_in_peer_memory_where_the_file_system_maps_it() {
             .telemetry_snapshot()
             .validate_completed_zero_copy(PeerRead)
             .unwrap();
+        // No disk writes these bytes to their place: they lie in an inode.
+        let error = driver
+            .submit_file(&file("inline"), 0)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("inline"), "{error}");
     });
 }
 
