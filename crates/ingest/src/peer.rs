@@ -5,8 +5,10 @@
 
 use crate::mapped::GpuMappedBuffer;
 use gristmill_protocol::PipelineError;
+use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan, HostVisible};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// A device that publishes peer memory.
@@ -152,6 +154,46 @@ impl PeerMemory {
         Ok(unsafe { GpuMappedBuffer::from_mapping(mapping, base, bytes, true) })
     }
 
+    /// `count` chunks of `chunk_bytes` in the peer memory of the device at `address`, with their only tokens: memory for a
+    /// kernel on the processor, which then looks at bytes over the bus. It is filled with zeros, and allocated until the
+    /// last of the chunks and their arena is dropped.
+    ///
+    /// The device must stay while the chunks exist: looking at memory of a device that was removed ends a process by
+    /// SIGBUS.
+    ///
+    /// # Errors
+    /// As [`PeerMemory::allocate`] and [`ChunkPlan::new`].
+    pub fn chunks(
+        address: &str,
+        count: u32,
+        chunk_bytes: usize,
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+        let plan = ChunkPlan::new(count, chunk_bytes)?;
+        PeerMemory::allocate(address, plan.bytes())?.place(plan)
+    }
+
+    /// The chunks of a plan in this memory, which nobody else has.
+    fn place(
+        mut self,
+        plan: ChunkPlan,
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+        let base = NonNull::new(self.mapping.base).ok_or_else(|| {
+            PipelineError::Backend("memory at address 0; please report this".into())
+        })?;
+        self.clear();
+        ChunkMemory::place(plan, Box::new(PlacedMemory { memory: self, base }))
+    }
+
+    /// Writes zeros to all of it.
+    fn clear(&mut self) {
+        let words = self.mapping.base.cast::<u64>();
+        for index in 0..self.len() / size_of::<u64>() {
+            // SAFETY: the word lies inside the mapping, whose base is aligned to a page, and which is writable; volatile, as
+            // the memory is a device's.
+            unsafe { words.wrapping_add(index).write_volatile(0) };
+        }
+    }
+
     /// Copies the bytes from `offset` on into `bytes`, over the bus.
     ///
     /// # Errors
@@ -182,6 +224,36 @@ impl PeerMemory {
                 fix: "stay below PeerMemory::len",
             }),
         }
+    }
+}
+
+/// Peer memory that is an arena's alone.
+struct PlacedMemory {
+    memory: PeerMemory,
+    /// Its first byte.
+    base: NonNull<u8>,
+}
+
+// SAFETY: an address and what keeps it mapped, both of which belong to the process; no method looks at the bytes.
+unsafe impl Send for PlacedMemory {}
+// SAFETY: as above.
+unsafe impl Sync for PlacedMemory {}
+
+// SAFETY: the mapping is valid for reads and writes from any thread at one address until it is dropped with this value
+// (`Mapping::drop`; `PeerMemory::place` took the only `PeerMemory` and no buffer borrows it), aligned to a page, zeroed
+// (`PeerMemory::clear`), and shorter than half the address space, as the kernel mapped it. Other devices write to it only
+// where a holder of a chunk lets them, which is what an arena's chunks are for.
+unsafe impl HostVisible for PlacedMemory {
+    fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    fn bytes(&self) -> usize {
+        self.memory.len()
+    }
+
+    fn peer(&self) -> Option<&str> {
+        Some(&self.memory.device)
     }
 }
 
@@ -278,6 +350,31 @@ mod tests {
         // SAFETY: what is tested: the leaked buffer keeps these bytes mapped.
         unsafe { read_bytes(address, &mut byte) };
         assert_eq!(byte, [7]);
+    }
+
+    #[test]
+    fn chunks_lie_in_it_and_keep_it() {
+        let mut memory = memory();
+        memory.write(0, &[7; 8192]).unwrap();
+        let plan = ChunkPlan::new(1, 4096).unwrap();
+        assert_eq!(plan.bytes(), 8192);
+        let base = memory.mapping.base;
+        let (arena, mut chunks) = memory.place(plan).unwrap();
+        assert_eq!((arena.peer(), arena.device()), (Some("test"), 0));
+        let mut chunk = chunks.pop().unwrap();
+        assert_eq!(chunk.as_slice(), [0; 4096]);
+        assert_eq!(chunk.as_mut_ptr(), base);
+        chunk.as_mut_slice().fill(3);
+        let lent = chunk.lend();
+        assert_eq!(*arena.borrow_chunk(lent.index()).unwrap(), [3; 4096]);
+        drop(arena);
+        assert_eq!(lent.reclaim().unwrap().as_slice(), [3; 4096]);
+    }
+
+    #[test]
+    fn chunks_that_it_has_no_room_for_are_refused() {
+        let plan = ChunkPlan::new(2, 4096).unwrap();
+        assert!(memory().place(plan).is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! slot that names it, as the mill does. A device never writes a chunk, so a publisher that breaks this order gets wrong
 //! results of the device, and nothing else.
 
-use crate::memory::{Arena, Region, SharedWords, PAGE_BYTES};
+use crate::memory::{Arena, HostVisible, Region, SharedWords, PAGE_BYTES};
 use gristmill_protocol::PipelineError;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
@@ -112,6 +112,27 @@ impl ChunkMemory {
         Ok(Self::over(plan, region, states))
     }
 
+    /// Chunks in memory of the caller's, of which nobody else has a part: their bytes from its start on, which takes
+    /// [`ChunkPlan::bytes`], and their states in memory of the host. This is for memory that is far away, such as a PCI
+    /// device's, where a compare-and-swap would cross the bus or could not be done at all.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] where the memory is smaller than that; [`PipelineError::Backend`] where there is
+    /// none for the states.
+    pub fn place(
+        plan: ChunkPlan,
+        memory: Box<dyn HostVisible>,
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+        if memory.bytes() < plan.bytes() {
+            return Err(PipelineError::InvalidArgument {
+                what: "memory that is smaller than the chunks to place in it",
+                fix: "allocate ChunkPlan::bytes",
+            });
+        }
+        let states = SharedWords::map(plan.count as usize)?;
+        Ok(Self::over(plan, Region::all(memory), states))
+    }
+
     /// The arena over its parts, which are large enough for the plan.
     fn over(
         plan: ChunkPlan,
@@ -148,6 +169,11 @@ impl ChunkMemory {
         self.region.device()
     }
 
+    /// The address on the bus of the PCI device whose memory this is, as in `0000:03:00.0`; `None` for the host's.
+    pub fn peer(&self) -> Option<&str> {
+        self.region.peer()
+    }
+
     /// Bytes from one chunk's first byte to the next one's.
     pub fn stride(&self) -> usize {
         self.stride
@@ -179,7 +205,7 @@ impl ChunkMemory {
         debug_assert!((index as usize) < self.state.len());
         // SAFETY: `index < count` (tokens are made for 0..count only, and `borrow_chunk` looked its index up in
         // `state`), so the offset plus `chunk_bytes` lies inside the region of `stride * count` bytes, whose size
-        // fits in an isize (`HostVisible`; `map` and `carve` made it as large as the plan says).
+        // fits in an isize (`HostVisible`; `map`, `carve` and `place` saw that it is as large as the plan says).
         unsafe {
             self.region
                 .base()

@@ -24,6 +24,10 @@ pub unsafe trait HostVisible: Send + Sync {
     fn device(&self) -> u64 {
         0
     }
+    /// The address on the bus of the PCI device whose memory this is, where it is one's; `None` for memory of the host.
+    fn peer(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Alignment of host-visible memory, and of each part that an [`Arena`] hands out, in bytes: two cache lines, so that no
@@ -122,6 +126,16 @@ impl Region {
         })
     }
 
+    /// All of a memory that nobody else has.
+    pub(crate) fn all(memory: Box<dyn HostVisible>) -> Self {
+        let bytes = memory.bytes();
+        Self {
+            memory: Arc::from(memory),
+            start: 0,
+            bytes,
+        }
+    }
+
     /// The first byte; aligned to [`REGION_ALIGN`].
     pub(crate) fn base(&self) -> NonNull<u8> {
         // SAFETY: `start + bytes` is at most the memory's length (`Arena::part` checked it, and `map` made it so), which
@@ -137,6 +151,11 @@ impl Region {
     /// The device that sees it, or 0.
     pub(crate) fn device(&self) -> u64 {
         self.memory.device()
+    }
+
+    /// The PCI device whose memory it is, if it is one's.
+    pub(crate) fn peer(&self) -> Option<&str> {
+        self.memory.peer()
     }
 }
 
