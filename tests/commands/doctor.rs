@@ -196,3 +196,71 @@ fn a_file_that_cannot_be_opened_is_a_failure_and_the_others_are_told() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("PositionedRead") && text.contains(file.to_str().unwrap()));
 }
+
+/// What is told of a read path of one file: whether it works, and why.
+fn of_file(path: &str, name: &str) -> (bool, String) {
+    let answer: Value = serde_json::from_str(&rows(&["doctor", "--json", path])).unwrap();
+    let findings = answer["files"][0]["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["name"] == name);
+    let found = found.unwrap();
+    let why = found["why"].as_str().unwrap().to_owned();
+    (found["works"].as_bool().unwrap(), why)
+}
+
+#[test]
+fn what_is_no_file_on_a_disk_is_told_as_what_it_is() {
+    let scratch = tempfile::tempdir().unwrap();
+    let fifo = scratch.path().join("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    let mut expected = vec![("/dev/null", "no NVMe namespace")];
+    if made.is_ok_and(|status| status.success()) {
+        expected.push((fifo.to_str().unwrap(), "no regular file"));
+    }
+    if fs::File::open("/dev/loop0").is_ok() {
+        expected.push(("/dev/loop0", "a block device"));
+    }
+    for (path, reason) in expected {
+        assert!(of_file(path, "PositionedRead").0, "{path}");
+        let (works, why) = of_file(path, "GpuDirectNvmePassthrough");
+        assert!(!works && why.contains(reason), "{path}: {why}");
+        // Nothing is said of the file system that its name lies in.
+        assert!(!why.contains("file system"), "{path}: {why}");
+        let (works, why) = of_file(path, "PeerRead");
+        assert_eq!((works, why.as_str()), (false, "it is no regular file"));
+    }
+}
+
+#[test]
+fn a_file_in_memory_is_on_no_disk() {
+    let Ok(file) = tempfile::NamedTempFile::new_in("/dev/shm") else {
+        return println!("skipped: no file can be made in /dev/shm");
+    };
+    fs::write(&file, [1; 5000]).unwrap();
+    let path = file.path().to_str().unwrap();
+    assert!(of_file(path, "PositionedRead").0);
+    for (name, reason) in [
+        ("GpuDirectNvmePassthrough", "neither ext4 nor XFS"),
+        ("GpuDirectNvmePassthrough", "not on a block device"),
+        ("PeerRead", "not on a block device"),
+    ] {
+        let (works, why) = of_file(path, name);
+        assert!(!works && why.contains(reason), "{name}: {why}");
+    }
+}
+
+#[test]
+fn a_directory_is_a_failure_that_says_so_and_the_files_in_it_are_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    let (directory, file) = (scratch.path().to_str().unwrap(), file.to_str().unwrap());
+    let output = gristmill(&["doctor", directory, file]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains(directory) && told.contains("name the files in it"),
+        "{told}"
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.matches("PositionedRead").count(), 1, "{text}");
+}

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::protocol::PipelineError;
-use crate::uring::nvme::{DiskPlace, FileMap};
+use crate::uring::nvme::{is_made, DiskPlace, FileMap};
 use crate::uring::reader::is_on_fuse;
 use crate::uring::{GpuDirectCapability, NvmeNamespace, PeerDevice, PeerMemory, UringProbe};
 use std::fs::{File, OpenOptions};
@@ -188,7 +188,7 @@ fn release_of(text: &str) -> Option<(u32, u32)> {
 /// Which paths can take a file, and why not the others.
 ///
 /// # Errors
-/// Why it cannot be opened.
+/// Why it cannot be opened, or that it is a directory.
 pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, String> {
     let words = |error: std::io::Error| error.to_string();
     let open = |flags| {
@@ -199,7 +199,9 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
     };
     let file = open(0).map_err(words)?;
     let kind = file.metadata().map_err(words)?.file_type();
-    let device = kind.is_char_device();
+    if kind.is_dir() {
+        return Err("it is a directory, which has no bytes to read; name the files in it".into());
+    }
     let regular = kind.is_file();
     let ring = if !probe.is_available() {
         let why = "io_uring is refused on this machine";
@@ -225,18 +227,34 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
         finding(
             "read path",
             "GpuDirectNvmePassthrough",
-            if device {
+            if kind.is_char_device() {
                 of_device(&file)
-            } else {
+            } else if kind.is_block_device() {
+                Err((
+                    "it is a block device, which takes no commands".into(),
+                    "of an NVMe disk, name the character device: /dev/ng0n1 for /dev/nvme0n1"
+                        .into(),
+                ))
+            } else if regular {
                 by_commands(&file)
+            } else {
+                Err(no_file())
             },
         ),
         finding(
             "read path",
             "PeerRead",
-            into_peer_memory(&file, regular, direct),
+            if regular {
+                into_peer_memory(&file, direct)
+            } else {
+                Err(no_file())
+            },
         ),
     ])
+}
+
+fn no_file() -> (String, String) {
+    ("it is no regular file".into(), "name one".into())
 }
 
 /// Whether a character device is a namespace that commands read.
@@ -330,7 +348,6 @@ fn namespace(generic: &str) -> Result<NvmeNamespace, String> {
 /// Whether a file's bytes can go from its disk into a device's memory.
 fn into_peer_memory(
     file: &File,
-    regular: bool,
     direct: impl FnOnce() -> std::io::Result<()>,
 ) -> Result<String, (String, String)> {
     let (mut missing, mut steps) = (Vec::new(), Vec::new());
@@ -338,13 +355,16 @@ fn into_peer_memory(
         missing.push(why);
         steps.push(step);
     };
-    if !regular {
-        refuse("it is no regular file".into(), "name one".into());
-    }
     if let Err(error) = DiskPlace::of(file) {
         refuse(reason(&error), ON_NVME.into());
     }
-    if let (true, Err(error)) = (regular, direct()) {
+    if let Some(why) = is_made(file, 0, u64::MAX) {
+        refuse(
+            format!("the file system would copy it, as {why}"),
+            "read it by RegisteredMappedRead".into(),
+        );
+    }
+    if let Err(error) = direct() {
         let why = format!("its file system refuses O_DIRECT: {error}");
         refuse(
             why,

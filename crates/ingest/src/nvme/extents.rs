@@ -358,7 +358,7 @@ fn mounted_with(file: &File, option: &str) -> bool {
 
 /// Why a read of these bytes would be a copy by the processor, even past the page cache: the file system makes them from
 /// other bytes. `None` where it does not, or where it cannot tell.
-pub(crate) fn is_made(file: &File, offset: u64, bytes: u64) -> Option<&'static str> {
+pub fn is_made(file: &File, offset: u64, bytes: u64) -> Option<&'static str> {
     let extents = extents(file, offset, bytes).ok()?;
     let made = extents.iter().find(|extent| extent.flags & MADE != 0)?;
     let why = |(flag, why): &(u32, &'static str)| (made.flags & MADE & flag != 0).then_some(*why);
