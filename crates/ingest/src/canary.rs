@@ -153,10 +153,9 @@ pub(crate) unsafe fn read_by_command(
     loop {
         queue.wait(Duration::from_secs(1))?;
         if let Some(finished) = queue.poll() {
-            let owner = NvmeOwner::Caller(0);
             return match finished.error {
                 None => Ok(()),
-                Some(error) => Err(nvme_error(owner, &finished.op, error)),
+                Some(error) => Err(nvme_error(NvmeOwner::Canary, &finished.op, error)),
             };
         }
     }

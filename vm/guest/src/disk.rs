@@ -24,6 +24,9 @@ pub const FILES: [(&str, u64); 5] = [
     ("inline", 56),
 ];
 
+/// The byte of `one-extent` that cannot be read in a guest with a media error: nor can the 511 bytes behind it.
+pub const BAD_BYTE: u64 = 200 * 4096;
+
 /// The 64-bit little-endian word at offset `8 * index` of the disk `data` (tag 0) or of a file (its number, from 1 on).
 pub fn word(tag: u64, index: u64) -> u64 {
     tag << 56 | index
@@ -125,6 +128,34 @@ pub fn file(name: &str) -> PathBuf {
         folder
     });
     folder.join(name)
+}
+
+/// A file of sysfs that says something else than the kernel does, until this is dropped: so that a disk gets commands
+/// which its geometry rules out.
+pub struct Pretence(PathBuf);
+
+impl Pretence {
+    /// Lets `attribute` say `text`.
+    ///
+    /// # Panics
+    /// Where there is no such file, or nothing can be mounted over it.
+    pub fn new(attribute: &Path, text: &str) -> Self {
+        let attribute = fs::canonicalize(attribute).expect("sysfs has the attribute");
+        let lie = Path::new("/tmp").join(attribute.to_string_lossy().replace('/', "-"));
+        fs::write(&lie, text).expect("/tmp is a file system in memory");
+        let mount = Command::new("mount")
+            .args(["-o", "bind"])
+            .args([&lie, &attribute])
+            .status();
+        assert!(mount.is_ok_and(|status| status.success()), "mount {lie:?}");
+        Pretence(attribute)
+    }
+}
+
+impl Drop for Pretence {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
 }
 
 fn text(path: &Path) -> String {

@@ -71,6 +71,8 @@ pub(crate) enum NvmeOwner {
     Caller(u64),
     /// This slot of a driver.
     Slot(u32),
+    /// A canary.
+    Canary,
 }
 
 /// The error of an NVMe read: of its command that failed, with the device's words.
@@ -82,6 +84,7 @@ pub(crate) fn nvme_error(owner: NvmeOwner, op: &NvmeOp, error: i32) -> PipelineE
     let of = match owner {
         NvmeOwner::Caller(user_data) => format!("user data {user_data}"),
         NvmeOwner::Slot(slot) => format!("slot {slot}"),
+        NvmeOwner::Canary => "the first read, which tries the path".into(),
     };
     let (lba, block) = op.current().map_or((0, 0), |read| {
         let block = read.data_len.checked_div(read.blocks).unwrap_or(0);

@@ -1,8 +1,15 @@
-use super::{finish, submit, with_driver, Passthrough};
+use super::switch::commands::with_stream;
+use super::{finish, submit, with_driver, Passthrough, PeerRead};
 use crate::media_error::{SECTOR, SHAPE};
-use gristmill_vm_guest::disk::Disk;
+use gristmill_ingest::encode_nvme_read_sqe;
+use gristmill_vm_guest::disk::{file, Disk, BAD_BYTE};
 use gristmill_vm_guest::in_guest;
 use gristmill_vm_guest::memory::Memory;
+use std::fs::OpenOptions;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 #[test]
 fn only_the_read_that_touches_the_sector_fails_and_says_why() {
@@ -30,6 +37,100 @@ fn only_the_read_that_touches_the_sector_fails_and_says_why() {
                 (63, 1)
             );
             assert!(telemetry.validate_completed_zero_copy(Passthrough).is_err());
+        });
+    }
+}
+
+#[test]
+fn a_first_read_that_touches_the_sector_fails_and_the_next_ones_arrive() {
+    if !in_guest(SHAPE) {
+        return;
+    }
+    let namespace = Disk::find("data").namespace(1);
+    let memory = Memory::peer(2 * 4096);
+    with_driver(&memory, Passthrough, 2, |driver| {
+        for _ in 0..2 {
+            let error = submit(driver, &namespace, SECTOR * 512, 4096, 0).unwrap_err();
+            for words in ["first read", "unrecovered read error"] {
+                assert!(error.to_string().contains(words), "{error}");
+            }
+        }
+        submit(driver, &namespace, 0, 4096, 0).unwrap();
+        submit(driver, &namespace, SECTOR * 512, 4096, 1).unwrap();
+        let (landed, failed) = finish(driver);
+        assert_eq!((landed.len(), landed[0].slot, failed.len()), (1, 0, 1));
+        memory.assert_words(0, 4096, 0, 0);
+    });
+}
+
+#[test]
+fn only_the_command_of_a_stream_that_touches_the_sector_fails() {
+    if !in_guest(SHAPE) {
+        return;
+    }
+    let namespace = Disk::find("data").namespace(1);
+    let memory = Memory::host(4 << 20);
+    with_stream(&memory, |stream, tail, base| {
+        for number in 0..3 {
+            let lba = SECTOR - 8 + number * 8;
+            let address = base + number * 4096;
+            let command = encode_nvme_read_sqe(namespace.id, lba, 8, address).unwrap();
+            let fd = namespace.generic.as_raw_fd();
+            // SAFETY: the namespace is open, and nobody uses the memory, until the stream is dropped.
+            unsafe { stream.submit_nvme_passthrough(fd, number, &command) }.unwrap();
+        }
+        let mut errors = Vec::new();
+        while stream.inflight() > 0 {
+            stream.wait_for_completion().unwrap();
+            errors.extend(stream.poll().err().map(|error| error.to_string()));
+        }
+        assert_eq!((errors.len(), tail.load(Ordering::Acquire)), (1, 2));
+        let words = "user data 1: the command at LBA 1000: unrecovered read error";
+        assert!(errors[0].contains(words), "{errors:?}");
+        for number in [0, 2] {
+            let at = (2 << 20) + number * 4096;
+            memory.assert_words(at, 4096, 0, (SECTOR - 8) * 512 + number as u64 * 4096);
+        }
+    });
+}
+
+#[test]
+fn of_a_file_only_the_part_that_touches_the_sector_fails() {
+    const PART: usize = 64 << 10;
+    if !in_guest(SHAPE) {
+        return;
+    }
+    let bad = u32::try_from(BAD_BYTE as usize / PART).unwrap();
+    for (path, words) in [
+        (Passthrough, "unrecovered read error"),
+        (PeerRead, "No data available"),
+    ] {
+        let memory = Memory::peer(16 * PART);
+        with_driver(&memory, path, 16, |driver| {
+            let flags = if path == PeerRead { libc::O_DIRECT } else { 0 };
+            let opened = OpenOptions::new()
+                .read(true)
+                .custom_flags(flags)
+                .open(file("one-extent"));
+            let opened = Arc::new(opened.unwrap());
+            for slot in 0..16 {
+                let offset = u64::from(slot) * PART as u64;
+                let len = u32::try_from(PART).unwrap();
+                driver
+                    .submit_file_range(&opened, offset, len, slot, slot)
+                    .unwrap();
+            }
+            let (landed, failed) = finish(driver);
+            assert_eq!((landed.len(), failed.len()), (15, 1), "{path}: {failed:?}");
+            let slot = format!("slot {bad}: ");
+            assert!(
+                failed[0].contains(&slot) && failed[0].contains(words),
+                "{failed:?}"
+            );
+            for read in landed {
+                let at = read.slot as usize * PART;
+                memory.assert_words(at, PART, 1, at as u64);
+            }
         });
     }
 }

@@ -1,6 +1,6 @@
 use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, CHANGED};
 use gristmill_ring::{ChunkBuf, ChunkMemory};
-use gristmill_vm_guest::disk::{file, word, FILES};
+use gristmill_vm_guest::disk::{file, word, Disk, Pretence, FILES};
 use gristmill_vm_guest::in_guest;
 use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
@@ -8,20 +8,20 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-const CHUNK: usize = 64 << 10;
+pub const CHUNK: usize = 64 << 10;
 
-fn reader() -> (ChunkReader, Vec<ChunkBuf>) {
+pub fn reader(depth: u32) -> (ChunkReader, Vec<ChunkBuf>) {
     let path = ReadPathChoice::Passthrough;
-    let reader = ChunkReader::new(ReaderConfig { depth: 8, path }).unwrap();
-    let (_, chunks) = ChunkMemory::map(4, CHUNK).unwrap();
+    let reader = ChunkReader::new(ReaderConfig { depth, path }).unwrap();
+    let (_, chunks) = ChunkMemory::map(depth, CHUNK).unwrap();
     (reader, chunks)
 }
 
-fn open(name: &str) -> Arc<OwnedFd> {
+pub fn open(name: &str) -> Arc<OwnedFd> {
     Arc::new(OwnedFd::from(File::open(file(name)).unwrap()))
 }
 
-fn next(reader: &mut ChunkReader) -> Landed {
+pub fn next(reader: &mut ChunkReader) -> Landed {
     loop {
         if let Some(landed) = reader.poll() {
             return landed;
@@ -35,7 +35,7 @@ fn chunks_of_a_file_land_to_its_end() {
     if !in_guest("") {
         return;
     }
-    let (mut reader, mut chunks) = reader();
+    let (mut reader, mut chunks) = reader(8);
     for (tag, (name, bytes)) in (1..).zip(FILES).take(2) {
         let (file, bytes) = (open(name), usize::try_from(bytes).unwrap());
         let mut read = 0;
@@ -82,7 +82,7 @@ fn a_file_that_changes_while_it_is_read_lands_with_that_error_and_no_byte() {
     std::fs::copy(file("one-extent"), &path).unwrap();
     let writer = OpenOptions::new().write(true).open(&path).unwrap();
     writer.sync_all().unwrap();
-    let (mut reader, mut chunks) = reader();
+    let (mut reader, mut chunks) = reader(8);
     let opened = open("changed-while-read");
     let chunk = chunks.pop().unwrap();
     reader.submit(&opened, 0, chunk, CHUNK, 0, false).unwrap();
@@ -113,7 +113,7 @@ fn what_commands_cannot_read_is_refused_when_it_is_submitted_and_the_chunk_comes
     if !in_guest("") {
         return;
     }
-    let (mut reader, mut chunks) = reader();
+    let (mut reader, mut chunks) = reader(8);
     let mut refuse = |file: &Arc<OwnedFd>, offset, reason: &str| {
         let chunk = chunks.pop().unwrap();
         let (chunk, error) = reader
@@ -133,4 +133,32 @@ fn what_commands_cannot_read_is_refused_when_it_is_submitted_and_the_chunk_comes
     refuse(&one, 100, "does not begin a block");
     refuse(&one, gristmill_ingest::reader::NO_OFFSET, "stream");
     assert_eq!((reader.inflight(), reader.stats().bytes()), (0, 0));
+}
+
+#[test]
+fn blocks_that_the_disk_has_not_got_fail_one_read_with_the_disks_words() {
+    if !in_guest("") {
+        return;
+    }
+    let (one, many) = (open("one-extent"), open("many-extents"));
+    let namespace = Disk::find("files").namespace(1);
+    let disk = namespace.block_path.file_name().unwrap().to_str().unwrap();
+    let block = namespace.queue.parent().unwrap();
+    // Sysfs says that the disk is larger, and then that its partition begins behind the disk's end.
+    let _size = Pretence::new(&block.join("size"), "1000000\n");
+    let (mut reader, mut chunks) = reader(8);
+    let read = |reader: &mut ChunkReader, chunks: &mut Vec<ChunkBuf>, file| {
+        let chunk = chunks.pop().unwrap();
+        reader.submit(file, 0, chunk, 4096, 0, false).unwrap();
+        let landed = next(reader);
+        (landed.bytes, landed.reason())
+    };
+    assert_eq!(read(&mut reader, &mut chunks, &one), (4096, None));
+    let start = block.join(format!("{disk}p1/start"));
+    let moved = Pretence::new(&start, "500000\n");
+    let (bytes, reason) = read(&mut reader, &mut chunks, &many);
+    let words = "the disk: LBA out of range (NVMe status 0x4080";
+    assert!(bytes == 0 && reason.unwrap().starts_with(words));
+    assert_eq!(read(&mut reader, &mut chunks, &one), (4096, None));
+    drop(moved);
 }

@@ -1,5 +1,5 @@
-use super::{gristmill, has_tool};
-use gristmill_vm_guest::disk::{word, Disk};
+use super::{gristmill, has_tool, path, rows};
+use gristmill_vm_guest::disk::{word, Disk, BAD_BYTE};
 use gristmill_vm_guest::in_guest;
 
 #[test]
@@ -38,4 +38,32 @@ fn a_range_with_a_bad_sector_is_told_by_its_place_and_one_beside_it_is_read() {
         .collect();
     let crc = format!("{:08x}", crc32c::crc32c(&content));
     assert_eq!(good.objects()[0]["crc32c"], crc);
+}
+
+#[test]
+fn a_file_with_a_bad_sector_is_a_failure_in_the_disks_words_and_another_is_read() {
+    if !in_guest("--media-error=1000") || !has_tool() {
+        return;
+    }
+    let (bad, good) = (path(0), path(1));
+    for command in ["digest", "ingest"] {
+        let flags = [command, "--read-path", "passthrough", &bad, &good];
+        let done = gristmill(&flags);
+        assert_eq!((done.code, &done.out), (Some(2), &rows(&[1])), "{done:?}");
+        let told = |line: &&str| line.contains(&bad) && line.contains("unrecovered read error");
+        assert_eq!(done.err.lines().filter(told).count(), 1, "{done:?}");
+    }
+    let small = ["--chunk-size", "4K", "-j", "1"];
+    let flags = [
+        &["digest", "--read-path", "passthrough"],
+        &small[..],
+        &[&bad],
+    ]
+    .concat();
+    let done = gristmill(&flags);
+    let place = format!("offset {BAD_BYTE}: ");
+    assert!(
+        done.code == Some(2) && done.err.contains(&place),
+        "{done:?}"
+    );
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const BYTES: usize = 2 << 20;
 
 /// A stream over the second half of `memory`.
-fn with_stream(memory: &Memory, test: impl FnOnce(&mut AsyncUringStream<'_>, &AtomicU32, u64)) {
+pub fn with_stream(memory: &Memory, test: impl FnOnce(&mut AsyncUringStream<'_>, &AtomicU32, u64)) {
     let tail = AtomicU32::new(0);
     let (mut owner, base) = ((), memory.address(BYTES, BYTES));
     // SAFETY: `memory` stays mapped beyond this function, has no references to its bytes, and the tests look at them only
