@@ -10,6 +10,7 @@ use gristmill::uring::reader::ReadPathChoice;
 use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,7 @@ const EBADF: u16 = 9;
 const EACCES: u16 = 13;
 const EISDIR: u16 = 21;
 const EINVAL: u16 = 22;
+const ECANCELED: u16 = 125;
 
 /// Runs a test on every back end of this machine.
 fn on_each(test: impl Fn(&dyn Backend)) {
@@ -400,6 +402,49 @@ fn a_read_that_the_file_system_refuses_leaves_nothing_to_see() {
         assert_eq!(world.crc(chunk, 10), Err(fault::CHUNK_NOT_LENT));
         assert_eq!(world.run(&good.submission()), Ok(10));
         assert_eq!(world.crc(chunk, 10), Ok(crc32c::crc32c(&[7; 10])));
+        world.kernel.shutdown().unwrap();
+    });
+}
+
+#[test]
+fn a_loop_that_stops_fails_the_slots_that_wait_for_it() {
+    on_each(|backend| {
+        let (mut world, mut tables) = world(backend, 4);
+        let (silent, _writer) = std::io::pipe().unwrap();
+        tables.add_source(IoSource {
+            file: OwnedFd::from(silent).into(),
+            len: 1 << 20,
+            tenants: vec![0],
+            writable: false,
+        });
+        tables.add_source(source(&[7; 100], &[0]));
+        for chunk in world.chunks.drain(..3) {
+            tables.add_destination(chunk, vec![0]);
+        }
+        let served = world.serve(tables);
+        if let Some(why) = served.stats().why {
+            return println!("skipped: {why}");
+        }
+        for destination in 0..2 {
+            let load = Load {
+                destination,
+                bytes: 10,
+                ..Load::default()
+            };
+            world.publish(&load.submission());
+        }
+        // Another file is read meanwhile.
+        let other = Load {
+            source: 1,
+            destination: 2,
+            bytes: 10,
+            ..Load::default()
+        };
+        assert_eq!(world.run(&other.submission()), Ok(10));
+        served.stop().unwrap();
+        for _ in 0..2 {
+            assert_eq!(world.answer(), io_failed(ECANCELED));
+        }
         world.kernel.shutdown().unwrap();
     });
 }

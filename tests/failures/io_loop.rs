@@ -146,3 +146,57 @@ fn a_file_system_that_does_not_answer_keeps_its_memory_and_holds_up_no_stop() {
     }
     assert!(pending.outcome().is_some());
 }
+
+#[test]
+fn slow_files_hold_up_no_stop_and_what_they_had_not_answered_is_cancelled() {
+    const ANSWER: Duration = Duration::from_millis(700);
+    let names = ["a", "b", "c", "d"];
+    let file = |name| Faulty::new(name, vec![7; 5000]).pause(|_| std::thread::sleep(ANSWER));
+    let Some(mounted) = mount(names.map(file)) else {
+        return;
+    };
+    let paths = names.map(|name| mounted.join(name));
+    for stops in [true, false] {
+        let (device, served, _memory) = serve(&paths.each_ref().map(|path| path.as_path()));
+        let pending = [0, 1, 2, 3].map(|file| ask(&device, file, 0));
+        std::thread::sleep(ANSWER / 10);
+        let begun = Instant::now();
+        if stops {
+            served.stop().unwrap();
+        } else {
+            drop(served);
+        }
+        // The answer that is awaited, and not those behind it.
+        assert!(begun.elapsed() < 2 * ANSWER, "{:?}", begun.elapsed());
+        let outcomes = pending.each_ref().map(|pending| pending.outcome().unwrap());
+        let cancelled = Err(libc::ECANCELED.unsigned_abs());
+        for outcome in outcomes {
+            assert!([Ok(1000), cancelled].contains(&outcome), "{outcomes:?}");
+        }
+        let count = outcomes.iter().filter(|it| **it == cancelled).count();
+        assert!(count >= 2, "{outcomes:?}");
+    }
+}
+
+#[test]
+fn a_fence_waits_for_a_slow_file_and_a_failure_before_it_is_told_first() {
+    const ANSWER: Duration = Duration::from_millis(200);
+    let slow = Faulty::new("slow", vec![7; 5000]).pause(|_| std::thread::sleep(ANSWER));
+    let bad = Faulty::new("bad", vec![7; 5000]).error_at(0);
+    let Some(mounted) = mount([slow, bad]) else {
+        return;
+    };
+    let (device, served, _memory) = serve(&[&mounted.join("slow"), &mounted.join("bad")]);
+    for _ in 0..3 {
+        let before = [ask(&device, 0, 0), ask(&device, 1, 0)];
+        let fence = IoRequest {
+            op_type: io_op::FENCE,
+            ..IoRequest::default()
+        };
+        let fence = device.ask(&fence).unwrap();
+        assert_eq!(outcome(&fence), Ok(0));
+        let ended = before.each_ref().map(|pending| pending.outcome());
+        assert_eq!(ended, [Some(Ok(1000)), Some(Err(5))]);
+    }
+    served.stop().unwrap();
+}
