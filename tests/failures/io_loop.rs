@@ -149,7 +149,8 @@ fn a_file_system_that_does_not_answer_keeps_its_memory_and_holds_up_no_stop() {
 
 #[test]
 fn slow_files_hold_up_no_stop_and_what_they_had_not_answered_is_cancelled() {
-    const ANSWER: Duration = Duration::from_millis(700);
+    // All four together are less than a loop waits for before it gives a stop up.
+    const ANSWER: Duration = Duration::from_millis(400);
     let names = ["a", "b", "c", "d"];
     let file = |name| Faulty::new(name, vec![7; 5000]).pause(|_| std::thread::sleep(ANSWER));
     let Some(mounted) = mount(names.map(file)) else {

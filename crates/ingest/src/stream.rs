@@ -22,6 +22,7 @@ use crate::tables::memlock_limit;
 use gristmill_protocol::PipelineError;
 use io_uring::IoUring;
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -100,8 +101,9 @@ pub struct AsyncUringStream<'a> {
     registration: Registration,
     /// Bytes in each registered buffer but the last.
     registered_bytes: usize,
-    /// What is known of namespaces, by the number of their character device.
-    namespaces: HashMap<u64, Rc<NvmeNamespace>>,
+    /// What is known of namespaces, by the number of their character device, each with the device: while it is open, no
+    /// other gets its number, even where it was pulled.
+    namespaces: HashMap<u64, (Rc<NvmeNamespace>, OwnedFd)>,
     enabled: Result<(), PipelineError>,
     /// Reads of a pump that have landed, waiting to be published.
     pub(crate) landed_scans: VecDeque<LandedScan>,

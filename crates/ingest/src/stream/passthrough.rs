@@ -4,6 +4,7 @@ use super::{out_of_range, AsyncUringStream, NvmeOwner};
 use crate::nvme::{self, LbaRange, NvmeNamespace, NvmeOp, NvmeRead};
 use crate::queue::{Farewell, ReadQueue};
 use gristmill_protocol::PipelineError;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::rc::Rc;
 
 impl AsyncUringStream<'_> {
@@ -92,11 +93,23 @@ impl AsyncUringStream<'_> {
     /// As [`NvmeNamespace::of`].
     pub(crate) fn namespace(&mut self, fd: i32) -> Result<Rc<NvmeNamespace>, PipelineError> {
         let device = nvme::device_number(fd);
-        if let Some(namespace) = self.namespaces.get(&device) {
+        if let Some((namespace, _)) = self.namespaces.get(&device) {
             return Ok(Rc::clone(namespace));
         }
         let namespace = Rc::new(NvmeNamespace::of(fd)?);
-        self.namespaces.insert(device, Rc::clone(&namespace));
+        // SAFETY: takes numbers only.
+        let open = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+        if open < 0 {
+            let error = std::io::Error::last_os_error();
+            return Err(PipelineError::Backend(format!(
+                "the disk {} cannot be kept open: {error}; raise the limit on open files (ulimit -n)",
+                namespace.name
+            )));
+        }
+        // SAFETY: the call has just made this descriptor, and nobody else owns it.
+        let open = unsafe { OwnedFd::from_raw_fd(open) };
+        self.namespaces
+            .insert(device, (Rc::clone(&namespace), open));
         Ok(namespace)
     }
 

@@ -59,19 +59,21 @@ fn every_size_across_splits_arrives_in_host_and_peer_memory() {
         for namespace in [disk.namespace(1), disk.namespace(2)] {
             let largest = usize::try_from(namespace.max_transfer_bytes).unwrap();
             with_driver(&memory, Passthrough, 1, |driver| {
-                for bytes in [
-                    4096,
-                    largest - 4096,
-                    largest,
-                    largest + 4096,
-                    3 * MIB + 8192,
+                for (bytes, commands) in [
+                    (4096, 1),
+                    (largest - 4096, 1),
+                    (largest, 1),
+                    (largest + 4096, 2),
+                    (3 * MIB + 8192, (3 * MIB + 8192).div_ceil(largest)),
                 ] {
+                    let before = driver.stats().reads;
                     let position = DATA_BYTES / 2 + 4096;
                     memory.poison(0, bytes + 4096);
                     submit(driver, &namespace, position, bytes, 0).unwrap();
                     let (landed, failed) = finish(driver);
                     assert_eq!((landed.len(), failed), (1, Vec::new()));
                     assert_eq!(landed[0].byte_count as usize, bytes);
+                    assert_eq!(driver.stats().reads - before, commands as u64, "{bytes}");
                     memory.assert_words(0, bytes, 0, position);
                     assert!(memory.words(bytes, 4096).all(|word| word == POISON));
                     recycle(driver);
@@ -123,6 +125,9 @@ fn ten_thousand_reads_in_random_order_at_depth_32_all_arrive() {
             telemetry.validate_completed_zero_copy(Passthrough).unwrap();
             assert_eq!(telemetry.completed_reads, reads);
             assert_eq!(telemetry.completed_bytes, reads * BYTES as u64);
+            let stats = driver.stats();
+            assert_eq!((stats.reads, stats.depth_max), (reads, 32));
+            assert!(stats.mean_depth() > 1.0, "{stats:?}");
         });
     }
 }
@@ -142,6 +147,27 @@ fn blocks_that_are_not_there_are_refused_and_others_arrive() {
         submit(driver, &namespace, DATA_BYTES - 4096, 4096, 0).unwrap();
         assert_eq!(finish(driver).0.len(), 1);
         memory.assert_words(0, 4096, 0, DATA_BYTES - 4096);
+    });
+}
+
+#[test]
+fn a_device_whose_geometry_is_known_is_kept_open_so_that_no_other_gets_its_number() {
+    if !in_guest("") {
+        return;
+    }
+    let disk = Disk::find("data");
+    let path = disk.namespace(1).generic_path;
+    let memory = Memory::host(8192);
+    with_driver(&memory, Passthrough, 2, |driver| {
+        let device = std::sync::Arc::new(std::fs::File::open(&path).unwrap());
+        driver.submit_blocks(&device, 8, 8, 0, 0).unwrap();
+        drop(device);
+        assert_eq!(finish(driver).0.len(), 1);
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let open = open
+            .flatten()
+            .filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        assert_eq!(open.filter(|open| *open == path).count(), 1);
     });
 }
 
