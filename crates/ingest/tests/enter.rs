@@ -1,0 +1,231 @@
+//! What `io_uring_enter` may answer although nothing is wrong: every answer of a kernel that has no room, no memory or a
+//! signal at this moment. A supervisor gives these answers for the kernel, by seccomp's notifications, and lets the other
+//! calls through.
+
+mod common;
+
+use common::{noise, Scratch};
+use gristmill_ingest::{AsyncUringStream, GpuMappedBuffer, IoUringState, Iovec};
+use gristmill_protocol::PipelineError;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+const LEN: usize = 512;
+const ENTER: u32 = 426;
+
+/// Has each `io_uring_enter` of the calling thread, for as long as it lives, asked for at what is returned; `None`, having
+/// said so, where that cannot be had.
+fn watch_enter() -> Option<OwnedFd> {
+    let op = |code: u32, jf, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf,
+        k,
+    };
+    let mut program = [
+        op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, ENTER),
+        op(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_USER_NOTIF),
+        op(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog {
+        len: 4,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: takes numbers only.
+    assert_eq!(
+        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) },
+        0
+    );
+    // SAFETY: `filter` points at four valid instructions, and both live through the call.
+    let listener = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            &raw const filter,
+        )
+    };
+    let Ok(listener @ 0..) = i32::try_from(listener) else {
+        println!("skipped: seccomp: {}", std::io::Error::last_os_error());
+        return None;
+    };
+    // SAFETY: the call has just made this descriptor, and nobody else owns it.
+    Some(unsafe { OwnedFd::from_raw_fd(listener) })
+}
+
+/// Answers calls until the thread that makes them has ended: with the errno that `answer` returns, or as the kernel does.
+fn supervise(listener: &OwnedFd, mut answer: impl FnMut() -> Option<i32>) {
+    loop {
+        let mut poll = libc::pollfd {
+            fd: listener.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: `poll` is one valid entry, and lives through the call.
+        let ready = unsafe { libc::poll(&raw mut poll, 1, -1) };
+        if ready < 0 {
+            continue;
+        }
+        if poll.revents & libc::POLLIN == 0 {
+            return;
+        }
+        // SAFETY: all-zero bytes are a valid notification, a structure of numbers, and what the kernel asks for.
+        let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+        // SAFETY: the call writes one notification, which `call` has room for.
+        if unsafe {
+            libc::ioctl(
+                listener.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_RECV,
+                &raw mut call,
+            )
+        } != 0
+        {
+            continue;
+        }
+        let errno = answer();
+        let response = libc::seccomp_notif_resp {
+            id: call.id,
+            val: 0,
+            error: -errno.unwrap_or(0),
+            // Bit 0: go on as if nobody had asked (SECCOMP_USER_NOTIF_FLAG_CONTINUE).
+            flags: u32::from(errno.is_none()),
+        };
+        // SAFETY: the call reads one response. A call that a signal has ended meanwhile needs none.
+        unsafe {
+            libc::ioctl(
+                listener.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SEND,
+                &raw const response,
+            )
+        };
+    }
+}
+
+/// Runs `test` on a thread of its own, whose calls are answered by `answer`.
+fn with_answers(answer: impl FnMut() -> Option<i32>, test: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        let (gives, given) = mpsc::channel();
+        scope.spawn(move || {
+            let listener = watch_enter();
+            let there = listener.is_some();
+            gives.send(listener).unwrap();
+            if there {
+                test();
+            }
+        });
+        if let Some(listener) = given.recv().unwrap() {
+            supervise(&listener, answer);
+        }
+    });
+}
+
+/// Reads `count` stretches of a file by a stream, in random order; how it ended, and how many landed.
+fn read(count: usize, random: &mut dyn FnMut(usize) -> usize) -> (Result<(), PipelineError>, u32) {
+    let state = match IoUringState::new(8) {
+        Ok(state) => state,
+        Err(error) => {
+            println!("skipped: {error}");
+            return (Ok(()), u32::try_from(count).unwrap());
+        }
+    };
+    let scratch = Scratch::new();
+    let bytes = noise(64 * LEN);
+    let file = scratch.file("file", &bytes);
+    let mut memory = vec![0; 8 * LEN];
+    let base = memory.as_ptr();
+    let tail = AtomicU32::new(0);
+    // SAFETY: until the stream is dropped, at the end of this function, the memory is only looked at where nothing is in
+    // flight.
+    let buffer = unsafe { GpuMappedBuffer::from_host_visible_slice(&mut memory) };
+    let mut stream = AsyncUringStream::new(state, buffer, &tail);
+    let mut left = count;
+    while left > 0 {
+        let round = left.min(1 + random(8));
+        let places: Vec<usize> = (0..round).map(|_| random(64)).collect();
+        for (chunk, place) in places.iter().enumerate() {
+            let offset = (place * LEN) as u64;
+            let mut iovec = [Iovec {
+                iov_base: std::ptr::null_mut(),
+                iov_len: 0,
+            }];
+            // SAFETY: the file stays open, and the stream is dropped.
+            let submitted = unsafe {
+                stream.submit_read_to_gpu(file.as_raw_fd(), offset, LEN as u32, chunk, &mut iovec)
+            };
+            if let Err(error) = submitted {
+                return (Err(error), tail.load(Ordering::Acquire));
+            }
+        }
+        while stream.inflight() > 0 {
+            let step = stream.wait_for_completion().and_then(|()| stream.poll());
+            if let Err(error) = step {
+                return (Err(error), tail.load(Ordering::Acquire));
+            }
+        }
+        for (chunk, place) in places.iter().enumerate() {
+            for at in 0..LEN {
+                // SAFETY: the byte lies in `memory`, and no read is in flight.
+                let found = unsafe { base.wrapping_add(chunk * LEN + at).read_volatile() };
+                assert_eq!(found, bytes[place * LEN + at]);
+            }
+        }
+        left -= round;
+    }
+    (Ok(()), tail.load(Ordering::Acquire))
+}
+
+fn random(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut state = seed | 1;
+    move |below| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as usize % below
+    }
+}
+
+#[test]
+fn calls_that_end_with_a_passing_errno_lose_no_read() {
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    println!("seed {seed}");
+    for errno in [libc::EINTR, libc::EAGAIN, libc::EBUSY, 0] {
+        let (mut chance, mut order) = (random(seed), random(seed + 2));
+        let any = [libc::EINTR, libc::EAGAIN, libc::EBUSY];
+        let mut given = 0;
+        let answer = || {
+            let errno = if errno == 0 { any[chance(3)] } else { errno };
+            let refused = chance(3) == 0;
+            given += u32::from(refused);
+            refused.then_some(errno)
+        };
+        let mut there = false;
+        with_answers(answer, || {
+            let (ended, landed) = read(200, &mut order);
+            ended.unwrap();
+            assert_eq!(landed, 200);
+            there = true;
+        });
+        assert!(!there || given > 5, "{given}");
+    }
+}
+
+#[test]
+fn a_kernel_that_is_always_busy_ends_the_reads_with_its_errno() {
+    let begun = Instant::now();
+    with_answers(
+        || Some(libc::EBUSY),
+        || {
+            let (ended, landed) = read(3, &mut random(1));
+            if let Err(error) = ended {
+                let PipelineError::IoUringSyscall { errno, .. } = error else {
+                    panic!("{error}");
+                };
+                assert_eq!((errno, landed), (libc::EBUSY, 0));
+            }
+        },
+    );
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
