@@ -1,3 +1,4 @@
+mod counts;
 mod xfs;
 
 use super::{expected, gristmill, has_tool, path, peer, rows, run, words, TOOL};
