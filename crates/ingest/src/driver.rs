@@ -300,40 +300,6 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// Copies bytes that have landed in a slot, from `offset` on, while the slot belongs to the device: for a device's
-    /// side that runs on the processor, and for checks.
-    ///
-    /// # Errors
-    /// [`PipelineError::InvalidArgument`] where nothing is published in the slot, or the bytes lie behind what landed.
-    pub fn read_landed(
-        &self,
-        slot: u32,
-        offset: usize,
-        bytes: &mut [u8],
-    ) -> Result<(), PipelineError> {
-        let idle = matches!(self.slots.get(slot as usize), Some(Slot::Idle));
-        let landed = self.queue.completion(slot).filter(|_| idle);
-        let end = offset.checked_add(bytes.len());
-        let inside = landed.zip(end).is_some_and(|(landed, end)| {
-            landed.mapped_slot == slot
-                && end <= landed.byte_count as usize
-                && end <= self.layout.bytes
-        });
-        if !inside {
-            return Err(PipelineError::InvalidArgument {
-                what: "bytes of a slot that have not landed",
-                fix: "read what CompletedIngest tells, until the slot is recycled",
-            });
-        }
-        self.at_home(slot)?;
-        let at = slot as usize * self.layout.stride + offset;
-        let address = self.stream.address(at, bytes.len())?;
-        // SAFETY: `address` checked that the bytes lie in the buffer, whose memory is readable, and no read of the
-        // driver has the slot. The copy makes no reference to them.
-        unsafe { crate::peer::read_bytes(address, bytes) };
-        Ok(())
-    }
-
     /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to tell,
     /// or nothing is in flight.
     ///

@@ -35,10 +35,8 @@ fn watch_enter() -> Option<OwnedFd> {
         filter: program.as_mut_ptr(),
     };
     // SAFETY: takes numbers only.
-    assert_eq!(
-        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) },
-        0
-    );
+    let result = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(result, 0);
     // SAFETY: `filter` points at four valid instructions, and both live through the call.
     let listener = unsafe {
         libc::syscall(
