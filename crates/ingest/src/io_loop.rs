@@ -11,6 +11,8 @@
 //! | EINVAL | an offset or a count out of range, an unknown operation, a request of no slot |
 //! | EBUSY | a destination that a worker is reading |
 //! | ECANCELED | a request that was in flight when the loop was stopped |
+//! | EOPNOTSUPP | a file that the loop's path cannot read |
+//! | EIO | what a disk answers to a command, a file that changed while it was read past its file system |
 //! | any | what the file system answers |
 //!
 //! # Order
@@ -385,8 +387,8 @@ impl Server {
             Err((chunk, error)) => {
                 let errno = match error {
                     PipelineError::IoUringSyscall { errno, .. } => errno,
-                    // An offset that no file can have.
-                    _ => libc::EINVAL,
+                    PipelineError::InvalidArgument { .. } => libc::EINVAL,
+                    _ => libc::EOPNOTSUPP,
                 };
                 self.end_read(claimed, destination, chunk, Err(errno));
             }
@@ -400,7 +402,11 @@ impl Server {
         lock(&self.stats).reader = self.reader.stats();
         // At most a request's count, which has 32 bits.
         let bytes = u32::try_from(landed.bytes).unwrap_or(u32::MAX);
-        let outcome = landed.error.map_or(Ok(bytes), Err);
+        // What is below 0 is no errno.
+        let errno = landed
+            .error
+            .map(|error| if error > 0 { error } else { libc::EIO });
+        let outcome = errno.map_or(Ok(bytes), Err);
         self.end_read(flight.claimed, flight.destination, landed.buffer, outcome);
     }
 

@@ -11,6 +11,10 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+/// What to do where the kernel answers EFAULT to a read into memory of a device.
+pub(crate) const NO_PAGES: &str =
+    "; memory of a device needs p2pdma pages, as PeerMemory (p2pmem/allocate) has them and a mapped BAR has not";
+
 /// A device that publishes peer memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerDevice {

@@ -45,7 +45,33 @@ impl Memory {
         Self::map(bytes, libc::MAP_SHARED, file.as_raw_fd(), "peer memory")
     }
 
+    /// The same bytes of the disk `peer` as its BAR has them, which no p2pdma pages stand behind; `None`, which is said, where
+    /// the kernel lets nobody map them.
+    pub fn bar(bytes: usize) -> Option<Self> {
+        let pci = Disk::find("peer").pci();
+        // The largest of its regions is the memory.
+        let size = |path: &std::path::PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+        let regions = (0..6).map(|number| pci.join(format!("resource{number}")));
+        let path = regions.max_by_key(size)?;
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let mapped = file.and_then(|file| {
+            Self::try_map(bytes, libc::MAP_SHARED, file.as_raw_fd(), "a device's BAR")
+        });
+        mapped
+            .map_err(|error| println!("skipped: {}: {error}", path.display()))
+            .ok()
+    }
+
     fn map(bytes: usize, flags: libc::c_int, fd: libc::c_int, name: &'static str) -> Self {
+        Self::try_map(bytes, flags, fd, name).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn try_map(
+        bytes: usize,
+        flags: libc::c_int,
+        fd: libc::c_int,
+        name: &'static str,
+    ) -> std::io::Result<Self> {
         // SAFETY: the kernel chooses an address where nothing else is.
         let base = unsafe {
             libc::mmap(
@@ -57,17 +83,15 @@ impl Memory {
                 0,
             )
         };
-        assert!(
-            base != libc::MAP_FAILED,
-            "{name}: {}",
-            std::io::Error::last_os_error()
-        );
-        Memory {
+        if base == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        Ok(Memory {
             base: base.cast(),
             bytes,
             peer: fd >= 0,
             name,
-        }
+        })
     }
 
     /// Whether it is on the PCI bus.

@@ -223,6 +223,7 @@ impl NvmeGpuIngestDriver<'_> {
                     Some(libc::EINVAL | libc::EREMOTEIO) => {
                         "; put the disk and the memory behind one PCIe switch"
                     }
+                    Some(libc::EFAULT) => crate::peer::NO_PAGES,
                     _ => "",
                 };
                 return Err(failed(

@@ -79,7 +79,14 @@ pub(crate) enum NvmeOwner {
 pub(crate) fn nvme_error(owner: NvmeOwner, op: &NvmeOp, error: i32) -> PipelineError {
     let words = match u16::try_from(error.wrapping_neg()) {
         Ok(status) => NvmeStatus(status).to_string(),
-        Err(_) => std::io::Error::from_raw_os_error(error).to_string(),
+        Err(_) => {
+            let way = if error == libc::EFAULT {
+                crate::peer::NO_PAGES
+            } else {
+                ""
+            };
+            format!("{}{way}", std::io::Error::from_raw_os_error(error))
+        }
     };
     let of = match owner {
         NvmeOwner::Caller(user_data) => format!("user data {user_data}"),

@@ -61,3 +61,24 @@ fn it_runs_once_for_each_disk_and_memory() {
         assert_eq!(finish(driver).0.len(), 2);
     });
 }
+
+#[test]
+fn memory_without_pages_behind_it_is_refused_by_either_path() {
+    if !in_guest("") {
+        return;
+    }
+    let Some(memory) = Memory::bar(2 * SLOT) else {
+        return;
+    };
+    let namespace = Disk::find("data").namespace(1);
+    with_driver(&memory, Passthrough, 2, |driver| {
+        let error = submit(driver, &namespace, 0, 4096, 0).unwrap_err();
+        assert!(error.to_string().contains("needs p2pdma pages"), "{error}");
+        assert_eq!(driver.telemetry_snapshot().submitted_reads, 0);
+    });
+    with_driver(&memory, PeerRead, 2, |driver| {
+        let error = driver.submit_file(&file("one-extent"), 0).unwrap_err();
+        assert!(error.to_string().contains("needs p2pdma pages"), "{error}");
+        assert_eq!(driver.telemetry_snapshot().submitted_reads, 0);
+    });
+}
