@@ -273,7 +273,17 @@ impl Drop for Mounted {
                     .status();
                 std::mem::forget(session);
             } else {
-                session.umount_and_join().unwrap();
+                // Busy for a moment where another test has just forked, with this one's files.
+                let path = self.directory.path();
+                for _ in 0..100 {
+                    let busy = Command::new("umount").arg(path).output();
+                    if busy.is_ok_and(|umount| umount.status.success()) {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                // Whoever served it ends with an error, as it is gone.
+                let _ = session.umount_and_join();
             }
         }
     }

@@ -169,13 +169,17 @@ fn slow_files_hold_up_no_stop_and_what_they_had_not_answered_is_cancelled() {
         }
         // The answer that is awaited, and not those behind it.
         assert!(begun.elapsed() < 2 * ANSWER, "{:?}", begun.elapsed());
-        let outcomes = pending.each_ref().map(|pending| pending.outcome().unwrap());
-        let cancelled = Err(libc::ECANCELED.unsigned_abs());
+        // What was not claimed yet has not begun, and waits for another loop.
+        let outcomes = pending.each_ref().map(|pending| pending.outcome());
+        let cancelled = Some(Err(libc::ECANCELED.unsigned_abs()));
         for outcome in outcomes {
-            assert!([Ok(1000), cancelled].contains(&outcome), "{outcomes:?}");
+            assert!(
+                [Some(Ok(1000)), cancelled, None].contains(&outcome),
+                "{outcomes:?}"
+            );
         }
-        let count = outcomes.iter().filter(|it| **it == cancelled).count();
-        assert!(count >= 2, "{outcomes:?}");
+        let read = outcomes.iter().filter(|it| **it == Some(Ok(1000)));
+        assert!(read.count() <= 2, "{outcomes:?}");
     }
 }
 
