@@ -408,7 +408,10 @@ impl Job for ScanJob {
             (_, true, _) => false,
             (_, _, false) | (Engine::Lines, ..) => true,
             (Engine::Any, ..) => plan.nul_pattern,
-            (Engine::Count, ..) | (Engine::All, ..) => true,
+            // Of a mapped file ripgrep counts the lines whatever NULs it holds; one that is not mapped after all, the
+            // host searches for them.
+            (Engine::Count, ..) => !plan.maps(entry),
+            (Engine::All, ..) => true,
         };
         if nul {
             mode |= stream::WANT_NUL;
