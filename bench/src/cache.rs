@@ -33,8 +33,8 @@ pub enum Folios {
     Single,
 }
 
-/// Drops a file from the page cache and reads it so that it lies there as is asked; the state in words, with what a look
-/// at the cache says of it.
+/// Drops a file from the page cache and reads it so that it should lie there as is asked; the state in words, with the share
+/// of the file that a look at the cache found in it.
 pub fn arrange(path: &Path, folios: Folios) -> Result<String, String> {
     let arrange = || -> io::Result<File> {
         let mut file = File::open(path)?;
@@ -55,11 +55,12 @@ pub fn arrange(path: &Path, folios: Folios) -> Result<String, String> {
         Folios::Single => "single pages",
     };
     Ok(match share_in_large_folios(&file) {
-        Ok(share) => {
-            let reached = (share > 0.5) == (folios == Folios::Large);
-            let not = if reached { "" } else { "not reached, " };
-            let percent = 100.0 * share;
-            format!("{name} ({not}{percent:.0}% of the pages sampled are in large folios)")
+        Ok(large) => {
+            let share = match folios {
+                Folios::Large => large,
+                Folios::Single => 1.0 - large,
+            };
+            format!("{name} ({:.0}% of the pages sampled)", 100.0 * share)
         }
         Err(error) => format!("{name} (not checked: {error})"),
     })
