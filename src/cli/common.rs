@@ -188,6 +188,25 @@ impl BackendArgs {
         };
         backend::open(name, self.device).map_err(|error| error.to_string())
     }
+
+    /// The back end that was asked for, for chunks in the peer memory of a PCI device, which only the processor's threads
+    /// see: by default they.
+    ///
+    /// # Errors
+    /// Where another was asked for, in words.
+    pub fn open_beside_peer_memory(&self) -> Result<Opened, String> {
+        match self.backend {
+            BackendChoice::Auto => Self {
+                backend: BackendChoice::Cpu,
+                ..self.clone()
+            }
+            .open(),
+            BackendChoice::Cpu => self.open(),
+            BackendChoice::Opencl | BackendChoice::Cuda => Err(
+                "--peer-memory: a kernel on that device does not see the memory of another; use --backend cpu".into(),
+            ),
+        }
+    }
 }
 
 /// Read paths by name.

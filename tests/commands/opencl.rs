@@ -56,6 +56,7 @@ fn every_command_answers_as_on_the_processor() {
             "scan", "-c", "-i", "-e", "NEEDLE", "-e", "e", "--sort", "path", "-a", ".",
         ],
         &["digest", "--sort", "path", "."],
+        &["ingest", "--sort", "path", "--slot-size", "64K", "."],
         &["stats", "--sort", "path", "."],
         &["run", "--sort", "path", &program, "."],
     ] {

@@ -8,9 +8,8 @@
 //! | [`mapped`] | [`GpuMappedBuffer`]: borrowed memory that reads may land in, carved into parts that never overlap | streams, drivers |
 //! | [`stream`] | [`AsyncUringStream`]: reads into such a buffer, counted by a tail that the device watches | pumps, users |
 //! | [`pump`] | [`UringMegakernelPump`]: publishes a slot for each read that has landed | users |
-//! | [`driver`] | [`NvmeGpuIngestDriver`]: files and blocks of NVMe namespaces into slots, published in the device's IO queue | users |
+//! | [`driver`] | [`NvmeGpuIngestDriver`]: files and blocks of NVMe namespaces into slots, which may be a kernel's chunks, published in the device's IO queue | `gristmill ingest`, users |
 //! | [`nvme`] | NVMe Read commands, statuses, namespaces, and where files lie on them | the driver, users |
-//! | `host` | [`HostMemory`]: host memory for a driver's slots | `gristmill ingest`, users |
 //! | `peer` | [`PeerMemory`]: memory of a PCI device that disks can write to | drivers, users |
 //! | `gpudirect` | [`GpuDirectCapability`]: whether passthrough is to be had, and what is missing | `doctor`, drivers |
 //! | [`io_loop`] | [`MegakernelIoLoop`]: a thread that reads what the device asks for | users |
@@ -41,7 +40,6 @@
 mod canary;
 pub mod driver;
 mod gpudirect;
-mod host;
 pub mod io_loop;
 pub mod mapped;
 pub mod nvme;
@@ -57,7 +55,6 @@ mod telemetry;
 
 pub use driver::{CompletedIngest, FailedIngest, NvmeGpuIngestDriver};
 pub use gpudirect::GpuDirectCapability;
-pub use host::HostMemory;
 pub use io_loop::{IoLoopStats, IoSource, IoTables, MegakernelIoLoop, StoppedIo};
 pub use mapped::{GpuMappedBuffer, Iovec};
 pub use nvme::{encode_nvme_read_sqe, NvmeNamespace};

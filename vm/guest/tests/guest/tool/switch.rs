@@ -1,3 +1,6 @@
+mod counts;
+mod xfs;
+
 use super::{expected, gristmill, has_tool, path, peer, rows, run, words, TOOL};
 use gristmill_vm_guest::disk::{Disk, DATA_BYTES, FILES};
 use gristmill_vm_guest::in_guest;
