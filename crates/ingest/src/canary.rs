@@ -26,6 +26,52 @@ pub(crate) enum Canary {
     Silent(PipelineError),
 }
 
+/// How the first transfers ended, from each file system into each memory.
+#[derive(Debug, Default)]
+pub(crate) struct Canaries(Vec<(Way, Result<(), PipelineError>)>);
+
+/// From where to where: the number of a file system's device, and the device whose memory it is, if it is one's.
+type Way = (u64, Option<String>);
+
+impl Canaries {
+    /// How it ended from this file system into the memory of `peer`, or the host's; `None` before it was tried.
+    pub(crate) fn outcome(
+        &self,
+        file_system: u64,
+        peer: Option<&str>,
+    ) -> Option<&Result<(), PipelineError>> {
+        let same = |((from, to), _): &&(Way, _)| *from == file_system && to.as_deref() == peer;
+        self.0.iter().find(same).map(|(_, outcome)| outcome)
+    }
+
+    /// Keeps how it ended.
+    ///
+    /// # Errors
+    /// What was seen, where nothing arrived.
+    pub(crate) fn keep(
+        &mut self,
+        file_system: u64,
+        peer: Option<&str>,
+        ended: Canary,
+    ) -> Result<(), PipelineError> {
+        let outcome = match ended {
+            Canary::Sings => Ok(()),
+            Canary::Silent(seen) => Err(seen),
+        };
+        self.0
+            .push(((file_system, peer.map(str::to_owned)), outcome.clone()));
+        outcome
+    }
+}
+
+/// How messages call the memory of `peer`, or the host's.
+pub(crate) fn memory_name(peer: Option<&str>) -> String {
+    match peer {
+        None => "host memory".into(),
+        Some(address) => format!("peer memory of {address}"),
+    }
+}
+
 /// Compares what `transfer` brings to `target` with what `ordinary` reads, for the path and device that `what` names.
 ///
 /// # Errors
