@@ -1,5 +1,6 @@
 //! What a run did, by which path, and what failed.
 
+use gristmill_ingest::NativeReadPath;
 use gristmill_megakernel::device::DeviceInfo;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::PipelineError;
@@ -27,7 +28,8 @@ pub struct ReadTotals {
     pub reads: u64,
     /// Bytes by READ_FIXED into registered chunk buffers.
     pub bytes_registered: u64,
-    /// Bytes by READ, through io_uring, into chunk buffers that are not registered.
+    /// Bytes by READ, through io_uring, into chunk buffers that are not registered: into peer memory, by the read path
+    /// `PeerRead`, all of them.
     pub bytes_mapped: u64,
     /// Bytes by NVMe passthrough, in whole blocks.
     pub bytes_passthrough: u64,
@@ -88,6 +90,8 @@ pub struct RunReport {
     pub workers: usize,
     /// Names of the read paths that the readers took: one, or several where some were refused.
     pub read_paths: Vec<&'static str>,
+    /// The address on the bus of the PCI device in whose memory chunks lay; `None` where that was the host's.
+    pub peer_memory: Option<String>,
     /// Why a read path or a registration that was wanted was not taken.
     pub fallbacks: Vec<String>,
     /// Bytes in a chunk: as configured, and as the job's geometry allows.
@@ -124,7 +128,9 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Checks that the counters add up: every byte that the job was handed was read by one of the paths.
+    /// Checks that the counters add up: every byte that the job was handed was read by one of the paths, and where the one
+    /// path is [`PeerRead`](NativeReadPath::PeerRead) or
+    /// [`GpuDirectNvmePassthrough`](NativeReadPath::GpuDirectNvmePassthrough), which nothing may stand in for, by no other.
     ///
     /// # Errors
     /// [`PipelineError::Backend`] with the numbers, where they do not.
@@ -136,6 +142,28 @@ impl RunReport {
             return Err(PipelineError::Backend(format!(
                 "the run's counters do not add up: {} bytes were processed, {read} read; please report this",
                 self.bytes
+            )));
+        }
+        let alone = [
+            (NativeReadPath::PeerRead, reads.bytes_mapped),
+            (
+                NativeReadPath::GpuDirectNvmePassthrough,
+                reads.bytes_passthrough,
+            ),
+        ];
+        for (path, bytes) in alone {
+            if self.read_paths == [path.name()] && bytes != read {
+                return Err(PipelineError::Backend(format!(
+                    "the run's counters do not add up: {read} bytes were read, {bytes} of them by {path}; please report \
+                     this"
+                )));
+            }
+        }
+        if self.peer_memory.is_some() && reads.bytes_registered > 0 {
+            return Err(PipelineError::Backend(format!(
+                "the run's counters do not add up: {} bytes came into registered peer memory, which there is none of; \
+                 please report this",
+                reads.bytes_registered
             )));
         }
         Ok(())
