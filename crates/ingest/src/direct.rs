@@ -41,10 +41,12 @@ pub(crate) fn refusal(why: &str) -> String {
 
 /// How direct reads bring a range of a file.
 pub(crate) fn range(file: &File, offset: u64, bytes: u64) -> DirectRange {
-    if goes_through_the_page_cache(file) {
-        return DirectRange::Refused("its file system reads it through the page cache");
+    match nvme::direct_range(file, offset, bytes) {
+        DirectRange::Zeros | DirectRange::OnDisk(_) if goes_through_the_page_cache(file) => {
+            DirectRange::Refused("its file system reads it through the page cache")
+        }
+        range => range,
     }
-    nvme::direct_range(file, offset, bytes)
 }
 
 /// Whether the file system says that it has no direct reads of this file, as ext4 of one whose data are journalled: it

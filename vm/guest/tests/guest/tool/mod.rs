@@ -30,8 +30,8 @@ impl Done {
     }
 
     /// The rows of a digest, in an order of their own.
-    fn rows(&self) -> Vec<&str> {
-        let mut rows: Vec<&str> = self.out.lines().collect();
+    fn rows(&self) -> Vec<String> {
+        let mut rows: Vec<String> = self.out.lines().map(str::to_owned).collect();
         rows.sort_unstable();
         rows
     }
