@@ -169,3 +169,41 @@ impl RunReport {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::jobs::digest::{DigestJob, DigestRows};
+    use crate::mill::{Control, Mill};
+    use crate::source::Tree;
+    use gristmill_ingest::reader::ReadPathChoice;
+    use std::sync::Arc;
+
+    #[test]
+    fn bytes_by_another_path_than_the_one_that_was_demanded_do_not_add_up() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("file"), [7; 10_000]).unwrap();
+        let mill = Mill::builder().workers(1);
+        let mill = mill.read_path(ReadPathChoice::Positioned).build().unwrap();
+        let source = Tree::new([scratch.path()]).walk().unwrap();
+        let job = Arc::new(DigestJob::new(DigestRows::Text));
+        let mut report = mill
+            .run(source, job, &mut std::io::sink(), &Control::default())
+            .unwrap();
+        assert_eq!(report.bytes, 10_000);
+        for path in ["PeerRead", "GpuDirectNvmePassthrough"] {
+            report.read_paths = vec![path];
+            let error = report.validate().unwrap_err().to_string();
+            assert!(
+                error.contains(path) && error.contains("10000 bytes"),
+                "{error}"
+            );
+        }
+        report.reads.bytes_passthrough = std::mem::take(&mut report.reads.bytes_positioned);
+        report.validate().unwrap();
+        report.reads.bytes_registered = std::mem::take(&mut report.reads.bytes_passthrough);
+        report.read_paths = vec!["RegisteredMappedRead"];
+        report.validate().unwrap();
+        report.peer_memory = Some("0000:03:00.0".into());
+        assert!(report.validate().is_err());
+    }
+}
