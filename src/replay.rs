@@ -333,7 +333,7 @@ impl Running {
                 report.first = Some((flight.name, difference));
             }
         }
-        self.free.push(reclaim(flight.lent));
+        self.free.push(flight.lent.reclaim_completed());
         self.kernel.submitter().release(done.token);
     }
 
@@ -386,17 +386,4 @@ fn unchanged(recorded: Digest, bytes: &[u8]) -> Result<(), String> {
          what was recorded",
         recorded.len, recorded.crc, now.crc
     ))
-}
-
-fn reclaim(mut lent: LentChunk) -> ChunkBuf {
-    loop {
-        match lent.reclaim() {
-            Ok(chunk) => return chunk,
-            Err(still) => {
-                // The worker has completed the slot and is about to drop its reference.
-                lent = still;
-                std::thread::yield_now();
-            }
-        }
-    }
 }

@@ -196,16 +196,23 @@ impl BackendArgs {
         backend::open(name, self.device).map_err(|error| error.to_string())
     }
 
-    /// As [`BackendArgs::open`], for chunks in peer memory: where any back end will do, the one that sees it.
-    fn open_for_peer_memory(&self) -> Result<Opened, String> {
-        if self.backend != BackendChoice::Auto || self.device.is_some() {
-            return self.open();
+    /// The back end that was asked for, for chunks in the peer memory of a PCI device, which only the processor's threads
+    /// see: by default they.
+    ///
+    /// # Errors
+    /// Where another was asked for, in words.
+    pub fn open_beside_peer_memory(&self) -> Result<Opened, String> {
+        match self.backend {
+            BackendChoice::Auto => Self {
+                backend: BackendChoice::Cpu,
+                ..self.clone()
+            }
+            .open(),
+            BackendChoice::Cpu => self.open(),
+            BackendChoice::Opencl | BackendChoice::Cuda => Err(
+                "--peer-memory: a kernel on that device does not see the memory of another; use --backend cpu".into(),
+            ),
         }
-        let opened = backend::open(BackendName::Cpu, None).map_err(|error| error.to_string())?;
-        Ok(Opened {
-            why: "the one that sees peer memory".into(),
-            ..opened
-        })
     }
 }
 
@@ -231,7 +238,7 @@ impl EngineArgs {
     /// A value out of range, in words.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
         let backend = match self.peer_memory {
-            Some(_) => self.backend.open_for_peer_memory()?,
+            Some(_) => self.backend.open_beside_peer_memory()?,
             None => self.backend.open()?,
         };
         let builder = Mill::builder()

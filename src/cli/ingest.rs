@@ -1,15 +1,17 @@
-//! `gristmill ingest`: files and ranges of devices through the ingest driver, by one named path, with its telemetry.
+//! `gristmill ingest`: files and ranges of devices through the ingest driver, by one named path, into the chunks of a running
+//! kernel, which sums them; with the telemetry of the driver.
 
 mod reading;
+mod summing;
 
-use super::common::{self, complain, SourceArgs};
+use super::common::{self, complain, BackendArgs, SourceArgs};
 use super::report;
 use crate::jobs::digest::DigestRows;
-use crate::protocol::{MegakernelIoQueue, PipelineError};
+use crate::megakernel::device::DeviceInfo;
+use crate::protocol::PipelineError;
 use crate::uring::reader::ReaderStats;
 use crate::uring::{
-    AsyncUringStream, GpuMappedBuffer, HostMemory, IoUringState, NativeReadPath,
-    NvmeGpuIngestDriver, NvmeGpuIngestTelemetry, PeerMemory,
+    IoUringState, NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry, PeerMemory,
 };
 use reading::{parse_range, DeviceRange, Ingest};
 use serde_json::json;
@@ -18,6 +20,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
+use summing::{Done, Summing};
 
 /// Flags of `gristmill ingest`.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,7 +44,21 @@ pub struct IngestArgs {
     #[arg(long, value_name = "START,LEN", value_parser = parse_range)]
     device_range: Option<DeviceRange>,
 
-    /// Slots, each with a read in flight: 1 to 64.
+    #[command(flatten)]
+    backend: BackendArgs,
+
+    /// Worker threads of the kernel, or groups of it on a device. 0 is one for each core.
+    #[arg(
+        short = 'j',
+        long = "workers",
+        visible_alias = "threads",
+        value_name = "NUM",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(0..=256)
+    )]
+    workers: u16,
+
+    /// Slots, each a chunk that the kernel sees, with a read in flight: 1 to 64.
     #[arg(long, value_name = "NUM", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     slots: u32,
 
@@ -74,32 +91,10 @@ fn parse_slot_size(text: &str) -> Result<usize, String> {
     Ok(bytes)
 }
 
-/// The memory that the slots lie in.
-enum Memory {
-    Host(HostMemory),
-    Peer(PeerMemory),
-}
-
-impl Memory {
-    fn buffer(&mut self) -> Result<GpuMappedBuffer<'_>, PipelineError> {
-        match self {
-            Memory::Host(memory) => memory.buffer(),
-            Memory::Peer(memory) => memory.buffer(),
-        }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Memory::Host(_) => "host memory".into(),
-            Memory::Peer(memory) => format!("peer memory of {}", memory.device()),
-        }
-    }
-}
-
 /// Runs `gristmill ingest`.
 ///
 /// # Errors
-/// Where it cannot start or the driver itself fails, in words.
+/// Where it cannot start or the driver or the kernel itself fails, in words.
 pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     let words = |error: PipelineError| error.to_string();
     if args.device_range.is_some() && args.read_path != IngestPath::Passthrough {
@@ -112,22 +107,32 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
                 .into(),
         );
     }
-    let bytes = args.slot_size * args.slots as usize;
-    let mut memory = match &args.peer_memory {
-        Some(address) => Memory::Peer(PeerMemory::allocate(address, bytes).map_err(words)?),
-        None => Memory::Host(HostMemory::allocate(bytes).map_err(words)?),
+    let on = match &args.peer_memory {
+        Some(_) => args.backend.open_beside_peer_memory()?,
+        None => args.backend.open()?,
     };
-    let memory_name = memory.name();
+    let (memory, chunks) = match &args.peer_memory {
+        Some(address) => PeerMemory::chunks(address, args.slots, args.slot_size),
+        None => on.backend.chunk_memory(args.slots, args.slot_size),
+    }
+    .map_err(words)?;
+    let memory_name = match memory.peer() {
+        Some(address) => format!("peer memory of {address}"),
+        None => "host memory".into(),
+    };
     let tail = AtomicU32::new(0);
     let ring = IoUringState::new(args.slots).map_err(words)?;
-    let stream = AsyncUringStream::new(ring, memory.buffer().map_err(words)?, &tail);
-    let queue = MegakernelIoQueue::new(args.slots).map_err(words)?;
-    let driver = match args.read_path {
-        IngestPath::Registered => NvmeGpuIngestDriver::new(stream, args.slots, queue),
-        IngestPath::Passthrough => NvmeGpuIngestDriver::new_gpudirect(stream, args.slots, queue),
-        IngestPath::Peer => NvmeGpuIngestDriver::new_peer_read(stream, args.slots, queue),
+    let path = match args.read_path {
+        IngestPath::Registered => NativeReadPath::RegisteredMappedRead,
+        IngestPath::Passthrough => NativeReadPath::GpuDirectNvmePassthrough,
+        IngestPath::Peer => NativeReadPath::PeerRead,
     };
-    let driver = driver.map_err(words)?;
+    let driver = NvmeGpuIngestDriver::over_chunks(ring, chunks, path, &tail).map_err(words)?;
+    let workers = match usize::from(args.workers) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let kernel = Summing::launch(&on, workers, memory).map_err(words)?;
     let rows = if args.json {
         DigestRows::Json
     } else {
@@ -135,22 +140,30 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     };
     let source = args.source.source()?;
     let mut output = common::stdout()?;
-    let mut ingest = Ingest::new(driver, source, args.device_range, rows, &mut output);
+    let mut ingest = Ingest::new(driver, kernel, source, args.device_range, rows, &mut output);
     let began = Instant::now();
     let ended = ingest.run();
+    let elapsed = began.elapsed();
+    let (files, failures) = (ingest.listed, ingest.failures);
+    let mut written = std::mem::replace(&mut ingest.written, Ok(()));
+    let (driver, kernel) = ingest.into_parts();
+    let kernel = kernel.end();
+    // A kernel that had failed before has been told of.
+    ended.map_err(words)?;
     let report = Report {
-        path: ingest.driver().read_path(),
+        path,
         memory: memory_name,
+        backend: on.backend.name(),
+        device: on.backend.device(),
         slots: args.slots,
         slot_bytes: args.slot_size,
-        files: ingest.listed,
-        failures: ingest.failures,
-        elapsed: began.elapsed(),
-        telemetry: ingest.driver().telemetry_snapshot(),
-        reads: ingest.driver().stats(),
+        files,
+        failures,
+        elapsed,
+        telemetry: driver.telemetry_snapshot(),
+        reads: driver.stats(),
+        kernel: kernel.map_err(words)?,
     };
-    let mut written = std::mem::replace(&mut ingest.written, Ok(()));
-    drop(ingest);
     if args.json {
         written = written.and_then(|()| output.write_all(report.json().as_bytes()));
     } else {
@@ -168,7 +181,6 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         }
         Ok(()) => {}
     }
-    ended.map_err(words)?;
     if let Err(error) = report.validate() {
         failed = true;
         complain(&error.to_string());
@@ -180,6 +192,9 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
 struct Report {
     path: NativeReadPath,
     memory: String,
+    /// Name of the back end that summed.
+    backend: &'static str,
+    device: Option<DeviceInfo>,
     slots: u32,
     slot_bytes: usize,
     files: u64,
@@ -187,11 +202,12 @@ struct Report {
     elapsed: Duration,
     telemetry: NvmeGpuIngestTelemetry,
     reads: ReaderStats,
+    kernel: Done,
 }
 
 impl Report {
-    /// Whether every read came by the named path, uncopied, and the counters add up: the driver's among themselves, and
-    /// its bytes beside those that the rings took by that path.
+    /// Whether every read came by the named path, uncopied, and the counters add up: the driver's among themselves, its
+    /// bytes beside those that the rings took by that path, and its reads beside the slots that the kernel ran.
     fn validate(&self) -> Result<(), PipelineError> {
         self.telemetry.validate_completed_zero_copy(self.path)?;
         let landed = self.telemetry.completed_bytes;
@@ -205,6 +221,16 @@ impl Report {
             return Err(PipelineError::Backend(format!(
                 "the counters do not add up: {landed} bytes landed, and {by_route} came by {}; please report this",
                 self.path
+            )));
+        }
+        // A read that brings nothing, of an empty file or behind an end, is no chunk for the kernel.
+        let kernel = &self.kernel;
+        let ran = kernel.stats.slots;
+        if kernel.bytes != landed || kernel.chunks != ran || ran > self.telemetry.completed_reads {
+            return Err(PipelineError::Backend(format!(
+                "the counters do not add up: {landed} bytes landed by {} reads, and the kernel summed {} in {} of {ran} \
+                 slots; please report this",
+                self.telemetry.completed_reads, kernel.bytes, kernel.chunks
             )));
         }
         Ok(())
@@ -225,7 +251,16 @@ impl Report {
             ),
             (
                 "summed by",
-                "the host, from the slots in which the bytes had landed".into(),
+                format!(
+                    "the kernel{}, where the bytes had landed: {} launches, {} slots, {} faults",
+                    match &self.device {
+                        None => format!(" on {}", self.backend),
+                        Some(device) => format!(" on {}: {}", self.backend, device.name),
+                    },
+                    self.kernel.stats.launches,
+                    self.kernel.stats.slots,
+                    self.kernel.stats.faults
+                ),
             ),
             (
                 "files",
@@ -299,7 +334,14 @@ impl Report {
             "memory": self.memory,
             "slots": self.slots,
             "slot_bytes": self.slot_bytes,
-            "summed_by": "host",
+            "backend": self.backend,
+            "device": self.device.as_ref().map(|device| device.name.as_str()),
+            "kernel": {
+                "launches": self.kernel.stats.launches,
+                "slots": self.kernel.stats.slots,
+                "faults": self.kernel.stats.faults,
+                "bytes": self.kernel.bytes,
+            },
             "files": self.files,
             "failures": self.failures,
             "elapsed_seconds": self.elapsed.as_secs_f64(),

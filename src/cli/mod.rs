@@ -53,9 +53,10 @@ enum Command {
     Run(run::RunArgs),
     /// Read files by one named path, and tell what was counted
     ///
-    /// Each file, or range of an NVMe device, goes through the slots of a mapped buffer, in host memory or in the memory of
-    /// another PCI device. A row is the CRC-32C of what landed, as `digest` writes it; the report is on standard error.
-    /// Exit code 2 where a read failed, or came by another path, or was copied on its way, or the counters do not add up.
+    /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in memory
+    /// of the host or of another PCI device, and the kernel sums each chunk where it landed. A row is the CRC-32C of a file,
+    /// as `digest` writes it; the report is on standard error. Exit code 2 where a read failed, or came by another path, or
+    /// was copied on its way, or what was submitted, what landed and what the kernel summed do not add up.
     Ingest(ingest::IngestArgs),
     /// Assemble a VIR0 program
     ///

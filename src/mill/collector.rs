@@ -14,7 +14,7 @@ use crate::source::{Entry, Origin};
 use gristmill_protocol::{
     completion, fault, slot, stream, PipelineError, ARGS_PER_SLOT, SLOT_WORDS,
 };
-use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, SlotToken, Submission};
+use gristmill_ring::{ChunkBuf, Completion, Completions, SlotToken, Submission};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
@@ -118,7 +118,7 @@ impl<J: Job> Collector<J> {
             // Nothing was in flight there: a slot that this run did not publish.
             return;
         };
-        let chunk = reclaim(lent);
+        let chunk = lent.reclaim_completed();
         record(run, &piece, &landing, &parts, args, &chunk, &done);
         let finished = Finished {
             token: done.token,
@@ -509,19 +509,6 @@ fn job_panicked(offset: u64) -> FileEnd {
         error: PipelineError::Backend(
             "the job panicked; its message says where, please report it to the job's author".into(),
         ),
-    }
-}
-
-fn reclaim(mut lent: LentChunk) -> ChunkBuf {
-    loop {
-        match lent.reclaim() {
-            Ok(chunk) => return chunk,
-            Err(still) => {
-                // The worker has completed the slot and is about to drop its reference.
-                lent = still;
-                std::thread::yield_now();
-            }
-        }
     }
 }
 

@@ -90,6 +90,9 @@ fn the_report_counts_every_byte_once_by_its_path() {
     assert_eq!(report["files"], sizes.len());
     assert_eq!(report["bytes_registered"], bytes);
     assert_eq!(report["zero_copy"], true);
+    assert_eq!(report["kernel"]["bytes"], bytes);
+    assert_eq!(report["kernel"]["slots"], reads);
+    assert_eq!(report["kernel"]["faults"], 0);
     let telemetry = &report["telemetry"];
     for (name, value) in [
         ("submitted_bytes", bytes),
@@ -141,6 +144,10 @@ fn a_path_that_is_not_to_be_had_is_refused_with_the_reason_and_no_other_is_taken
             &flags,
             "peer memory of the device \"ffff:ff:1f.7\" cannot be had",
         );
+    }
+    for backend in ["opencl", "cuda"] {
+        let flags = ["--peer-memory", "ffff:ff:1f.7", "--backend", backend];
+        refused(&flags, "use --backend cpu");
     }
     refused(&["--device-range", "0,4096"], "--read-path passthrough");
     if Path::new("/sys/class/nvme-generic").exists() {
@@ -235,6 +242,7 @@ fn flags_out_of_range_are_refused() {
     for flags in [
         ["--slots", "0"],
         ["--slots", "65"],
+        ["--workers", "257"],
         ["--slot-size", "100"],
         ["--slot-size", "5000"],
         ["--slot-size", "2G"],

@@ -56,6 +56,7 @@ fn every_command_answers_as_on_the_processor() {
             "scan", "-c", "-i", "-e", "NEEDLE", "-e", "e", "--sort", "path", "-a", ".",
         ],
         &["digest", "--sort", "path", "."],
+        &["ingest", "--sort", "path", "--slot-size", "64K", "."],
         &["stats", "--sort", "path", "."],
         &["run", "--sort", "path", &program, "."],
     ] {
@@ -390,7 +391,7 @@ fn peer_memory_is_refused_for_a_kernel_on_a_device_and_any_other_runs_on_the_pro
     };
     let refused = on("opencl");
     assert!(
-        refused.contains("does not see it") && refused.contains("--backend cpu"),
+        refused.contains("does not see") && refused.contains("--backend cpu"),
         "{refused}"
     );
     // Here the memory is what is missing.

@@ -12,6 +12,10 @@
 //! The driver keeps no copy of what the device owns: it asks the queue. So a slot that is not EMPTY is refused at
 //! submission, before any byte lands in it. A publication that the queue refuses is kept and tried again at each poll.
 //!
+//! Over the chunks of a running kernel (`chunks`) the device is that kernel: who was told of a landing lends the chunk, lets
+//! the kernel's slots run over it, and hands it back, which recycles the queue's slot. A chunk that is away is refused at
+//! submission, too.
+//!
 //! # Paths
 //!
 //! A driver has one path, named when it is made, and never takes another ([`NativeReadPath`]). A transfer that another
@@ -20,6 +24,7 @@
 //! Where they differ, this and every later submission is refused with what was seen. None of these reads is counted.
 
 mod blocks;
+mod chunks;
 mod file;
 
 use crate::canary::{self, Canary};
@@ -89,13 +94,46 @@ enum Slot {
     },
 }
 
+/// Where slots lie in the stream's buffer.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    count: usize,
+    /// Bytes in a slot.
+    bytes: usize,
+    /// Bytes from one slot's first byte to the next one's.
+    stride: usize,
+}
+
+/// Whether reads by this path may go into host or into peer memory.
+fn check_path(path: NativeReadPath, peer: bool) -> Result<(), PipelineError> {
+    let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+    match path {
+        NativeReadPath::RegisteredMappedRead if peer => invalid(
+            "peer memory for registered reads",
+            "read into it by new_gpudirect or new_peer_read, or use host memory",
+        ),
+        NativeReadPath::PeerRead if !peer => invalid(
+            "host memory for reads into peer memory",
+            "make the buffer from peer memory, or use new(), whose reads are registered",
+        ),
+        NativeReadPath::PositionedRead => invalid(
+            "a driver for positioned reads, which none does",
+            "use a ChunkReader for those, or another path",
+        ),
+        NativeReadPath::GpuDirectNvmePassthrough => gpudirect::require(),
+        NativeReadPath::RegisteredMappedRead | NativeReadPath::PeerRead => Ok(()),
+    }
+}
+
 /// Reads files and blocks into the slots of a mapped buffer, and publishes them in an IO queue.
 #[derive(Debug)]
 pub struct NvmeGpuIngestDriver<'a> {
     /// First, so that it is dropped first: its reads use the files that `slots` keeps open.
     stream: AsyncUringStream<'a>,
     slots: Vec<Slot>,
-    slot_bytes: usize,
+    layout: Layout,
+    /// The chunks that the slots are, where they are a kernel's.
+    chunks: Option<chunks::Chunks>,
     queue: MegakernelIoQueue,
     path: NativeReadPath,
     telemetry: NvmeGpuIngestTelemetry,
@@ -120,20 +158,12 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         slot_count: u32,
         queue: MegakernelIoQueue,
     ) -> Result<Self, PipelineError> {
-        if stream.memory().1 {
-            return Err(PipelineError::InvalidArgument {
-                what: "peer memory for registered reads",
-                fix: "read into it by new_gpudirect or new_peer_read, or use host memory",
-            });
-        }
-        let mut driver = Self::over(
+        Self::dividing(
             stream,
             slot_count,
             queue,
             NativeReadPath::RegisteredMappedRead,
-        )?;
-        driver.stream.register_slots(driver.slot_bytes)?;
-        Ok(driver)
+        )
     }
 
     /// A driver whose reads are NVMe commands, of blocks or of files, into host or peer memory.
@@ -146,11 +176,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         slot_count: u32,
         queue: MegakernelIoQueue,
     ) -> Result<Self, PipelineError> {
-        gpudirect::require()?;
         let path = NativeReadPath::GpuDirectNvmePassthrough;
-        let mut driver = Self::over(stream, slot_count, queue, path)?;
-        driver.stream.nvme_queue()?;
-        Ok(driver)
+        Self::dividing(stream, slot_count, queue, path)
     }
 
     /// A driver whose reads are O_DIRECT reads of files into peer memory: the file system maps them, the disk writes to
@@ -163,22 +190,18 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         slot_count: u32,
         queue: MegakernelIoQueue,
     ) -> Result<Self, PipelineError> {
-        if !stream.memory().1 {
-            return Err(PipelineError::InvalidArgument {
-                what: "host memory for reads into peer memory",
-                fix: "make the buffer from peer memory, or use new(), whose reads are registered",
-            });
-        }
-        Self::over(stream, slot_count, queue, NativeReadPath::PeerRead)
+        Self::dividing(stream, slot_count, queue, NativeReadPath::PeerRead)
     }
 
-    fn over(
+    /// A driver whose slots divide the stream's buffer.
+    fn dividing(
         stream: AsyncUringStream<'a>,
         slot_count: u32,
         queue: MegakernelIoQueue,
         path: NativeReadPath,
     ) -> Result<Self, PipelineError> {
         let refused = |queue, fix| Err(PipelineError::QueueFull { queue, fix });
+        check_path(path, stream.memory().1)?;
         if slot_count == 0 || queue.slot_count() < slot_count {
             return refused("io queue", "use 1 to 64 slots, and a queue with as many");
         }
@@ -195,17 +218,39 @@ impl<'a> NvmeGpuIngestDriver<'a> {
                 "poll the stream until nothing is in flight",
             );
         }
-        Ok(NvmeGpuIngestDriver {
+        let layout = Layout {
+            count,
+            bytes: bytes / count,
+            stride: bytes / count,
+        };
+        Self::over(stream, layout, queue, path)
+    }
+
+    /// A driver whose slots lie in the stream's buffer as `layout` says, which was seen to fit.
+    fn over(
+        stream: AsyncUringStream<'a>,
+        layout: Layout,
+        queue: MegakernelIoQueue,
+        path: NativeReadPath,
+    ) -> Result<Self, PipelineError> {
+        let mut driver = NvmeGpuIngestDriver {
             stream,
-            slots: (0..count).map(|_| Slot::Idle).collect(),
-            slot_bytes: bytes / count,
+            slots: (0..layout.count).map(|_| Slot::Idle).collect(),
+            layout,
+            chunks: None,
             queue,
             path,
             telemetry: NvmeGpuIngestTelemetry::default(),
             disks: HashMap::new(),
             canaries: HashMap::new(),
             failures: VecDeque::new(),
-        })
+        };
+        match path {
+            NativeReadPath::RegisteredMappedRead => driver.stream.register_slots(layout.stride)?,
+            NativeReadPath::GpuDirectNvmePassthrough => driver.stream.nvme_queue().map(|_| ())?,
+            NativeReadPath::PeerRead | NativeReadPath::PositionedRead => {}
+        }
+        Ok(driver)
     }
 
     /// Takes the reads that are over, and publishes those that landed. Returns what was published now.
@@ -255,39 +300,6 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// Copies bytes that have landed in a slot, from `offset` on, while the slot belongs to the device: for a device's
-    /// side that runs on the processor, and for checks.
-    ///
-    /// # Errors
-    /// [`PipelineError::InvalidArgument`] where nothing is published in the slot, or the bytes lie behind what landed.
-    pub fn read_landed(
-        &self,
-        slot: u32,
-        offset: usize,
-        bytes: &mut [u8],
-    ) -> Result<(), PipelineError> {
-        let idle = matches!(self.slots.get(slot as usize), Some(Slot::Idle));
-        let landed = self.queue.completion(slot).filter(|_| idle);
-        let end = offset.checked_add(bytes.len());
-        let inside = landed.zip(end).is_some_and(|(landed, end)| {
-            landed.mapped_slot == slot
-                && end <= landed.byte_count as usize
-                && end <= self.slot_bytes
-        });
-        if !inside {
-            return Err(PipelineError::InvalidArgument {
-                what: "bytes of a slot that have not landed",
-                fix: "read what CompletedIngest tells, until the slot is recycled",
-            });
-        }
-        let at = slot as usize * self.slot_bytes + offset;
-        let address = self.stream.address(at, bytes.len())?;
-        // SAFETY: `address` checked that the bytes lie in the buffer, whose memory is readable, and no read of the
-        // driver has the slot. The copy makes no reference to them.
-        unsafe { crate::peer::read_bytes(address, bytes) };
-        Ok(())
-    }
-
     /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to tell,
     /// or nothing is in flight.
     ///
@@ -316,7 +328,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
 
     /// Bytes in a slot.
     pub fn slot_bytes(&self) -> usize {
-        self.slot_bytes
+        self.layout.bytes
     }
 
     /// Number of slots.
@@ -452,14 +464,15 @@ impl<'a> NvmeGpuIngestDriver<'a> {
                 "the device owns this slot: wait until it has recycled it, or use another",
             );
         }
-        Ok(slot as usize * self.slot_bytes)
+        self.at_home(slot)?;
+        Ok(slot as usize * self.layout.stride)
     }
 
     /// `bytes`, if a slot has room for as many.
     fn fits(&self, bytes: u64) -> Result<u32, PipelineError> {
         u32::try_from(bytes)
             .ok()
-            .filter(|bytes| *bytes as usize <= self.slot_bytes)
+            .filter(|bytes| *bytes as usize <= self.layout.bytes)
             .ok_or(PipelineError::QueueFull {
                 queue: "slot",
                 fix: "read at most slot_bytes() at once (in whole blocks, past the page cache), or map larger slots",

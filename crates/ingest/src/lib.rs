@@ -8,9 +8,8 @@
 //! | [`mapped`] | [`GpuMappedBuffer`]: borrowed memory that reads may land in, carved into parts that never overlap | streams, drivers |
 //! | [`stream`] | [`AsyncUringStream`]: reads into such a buffer, counted by a tail that the device watches | pumps, users |
 //! | [`pump`] | [`UringMegakernelPump`]: publishes a slot for each read that has landed | users |
-//! | [`driver`] | [`NvmeGpuIngestDriver`]: files and blocks of NVMe namespaces into slots, published in the device's IO queue | users |
+//! | [`driver`] | [`NvmeGpuIngestDriver`]: files and blocks of NVMe namespaces into slots, which may be a kernel's chunks, published in the device's IO queue | `gristmill ingest`, users |
 //! | [`nvme`] | NVMe Read commands, statuses, namespaces, and where files lie on them | the driver, users |
-//! | `host` | [`HostMemory`]: host memory for a driver's slots | `gristmill ingest`, users |
 //! | `peer` | [`PeerMemory`]: memory of a PCI device that disks can write to | the mill, drivers, users |
 //! | `direct` | [`why_copied`]: whether O_DIRECT would bring a file's bytes there without a copy | readers, drivers, `doctor` |
 //! | `gpudirect` | [`GpuDirectCapability`]: whether passthrough is to be had, and what is missing | `doctor`, drivers |
@@ -43,7 +42,6 @@ mod canary;
 mod direct;
 pub mod driver;
 mod gpudirect;
-mod host;
 pub mod io_loop;
 pub mod mapped;
 pub mod nvme;
@@ -60,7 +58,6 @@ mod telemetry;
 pub use direct::why_copied;
 pub use driver::{CompletedIngest, FailedIngest, NvmeGpuIngestDriver};
 pub use gpudirect::GpuDirectCapability;
-pub use host::HostMemory;
 pub use io_loop::{IoLoopStats, IoSource, IoTables, MegakernelIoLoop, StoppedIo};
 pub use mapped::{GpuMappedBuffer, Iovec};
 pub use nvme::{encode_nvme_read_sqe, NvmeNamespace};

@@ -125,7 +125,7 @@ impl<'a> GpuMappedBuffer<'a> {
     ///
     /// # Safety
     /// `base` must be valid for reads and writes of `len` bytes for as long as `mapping` exists, and nobody may make
-    /// references to those bytes.
+    /// references to bytes while the buffer's owner has reads into them in flight, or looks at them.
     pub(crate) unsafe fn from_mapping(
         mapping: Arc<dyn Any + Send + Sync>,
         base: *mut u8,

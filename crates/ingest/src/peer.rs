@@ -48,10 +48,10 @@ impl PeerDevice {
     }
 }
 
-/// A mapping of peer memory, or of host memory in its place, unmapped when nobody has it any more.
-pub(crate) struct Mapping {
-    pub(crate) base: *mut u8,
-    pub(crate) bytes: usize,
+/// A mapping of peer memory, unmapped when nobody has it any more.
+struct Mapping {
+    base: *mut u8,
+    bytes: usize,
 }
 
 // SAFETY: the address is of a mapping that belongs to the process, not to a thread; the bytes are touched by volatile
@@ -62,8 +62,7 @@ unsafe impl Sync for Mapping {}
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` or `HostMemory::allocate` made and nobody
-        // else unmaps; buffers over it hold it, so there is none any more.
+        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` made and nobody else unmaps; buffers over it hold it, so there is none any more.
         unsafe { libc::munmap(self.base.cast(), self.bytes) };
     }
 }

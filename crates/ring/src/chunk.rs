@@ -316,6 +316,20 @@ impl LentChunk {
             Err(self)
         }
     }
+
+    /// Takes the chunk back whose slots have all completed: a worker that has completed one of them may be about to drop its
+    /// [`ChunkRef`], which this waits for.
+    pub fn reclaim_completed(mut self) -> ChunkBuf {
+        loop {
+            match self.reclaim() {
+                Ok(chunk) => return chunk,
+                Err(still) => {
+                    self = still;
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
 }
 
 /// A worker's read access to a lent chunk; dropping it gives the chunk back to the lender's reach.

@@ -1,5 +1,6 @@
-//! Files and ranges of devices through the driver's slots, a part in each, and the sum of their bytes.
+//! Files and ranges of devices through the driver's slots, a part in each, which the kernel sums where it has landed.
 
+use super::summing::Summing;
 use crate::cli::common::{complain, parse_size};
 use crate::cli::report;
 use crate::jobs::digest::{write_row, DigestRows};
@@ -16,9 +17,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Bytes that are copied out of a slot at once to be summed.
-const COPY_BYTES: usize = 64 << 10;
 
 /// A range of a device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +109,7 @@ struct Part {
 /// The files that go through a driver, one behind the other, as many parts at once as there are slots.
 pub(super) struct Ingest<'a, 'b> {
     driver: NvmeGpuIngestDriver<'a>,
+    kernel: Summing,
     source: Box<dyn Source>,
     range: Option<DeviceRange>,
     rows: DigestRows,
@@ -136,6 +135,7 @@ pub(super) struct Ingest<'a, 'b> {
 impl<'a, 'b> Ingest<'a, 'b> {
     pub(super) fn new(
         driver: NvmeGpuIngestDriver<'a>,
+        kernel: Summing,
         source: Box<dyn Source>,
         range: Option<DeviceRange>,
         rows: DigestRows,
@@ -144,6 +144,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         let slots = driver.slot_count() as usize;
         Ingest {
             driver,
+            kernel,
             source,
             range,
             rows,
@@ -159,14 +160,15 @@ impl<'a, 'b> Ingest<'a, 'b> {
         }
     }
 
-    pub(super) fn driver(&self) -> &NvmeGpuIngestDriver<'a> {
-        &self.driver
+    /// The driver and the kernel, which have nothing of each other's any more once all was read.
+    pub(super) fn into_parts(self) -> (NvmeGpuIngestDriver<'a>, Summing) {
+        (self.driver, self.kernel)
     }
 
     /// Reads everything. Failures of files are told as they happen, rows come in the source's order.
     ///
     /// # Errors
-    /// Where the driver itself fails.
+    /// Where the driver or the kernel itself fails.
     pub(super) fn run(&mut self) -> Result<(), PipelineError> {
         let (mut landed, mut failed) = (Vec::new(), Vec::new());
         loop {
@@ -174,16 +176,18 @@ impl<'a, 'b> Ingest<'a, 'b> {
             if self.parts.iter().all(Option::is_none) {
                 return Ok(());
             }
-            self.driver.wait_for_completion()?;
-            self.driver.poll_outcomes_into(&mut landed, &mut failed)?;
-            for read in &landed {
-                let sum = self.sum(read.slot, read.byte_count);
-                self.ended(read.slot, sum.map(|crc| (crc, read.byte_count)));
+            // What the kernel has it has done soon, and reads go on meanwhile.
+            if self.kernel.is_idle() {
+                self.driver.wait_for_completion()?;
+            } else {
+                self.kernel.wait()?;
             }
+            self.driver.poll_outcomes_into(&mut landed, &mut failed)?;
             for read in failed.drain(..) {
                 self.ended(read.slot, Err(read.error));
             }
-            self.recycle()?;
+            self.lend()?;
+            self.take_back()?;
         }
     }
 
@@ -340,17 +344,37 @@ impl<'a, 'b> Ingest<'a, 'b> {
         Ok(())
     }
 
-    /// The CRC-32C of what landed in a slot.
-    fn sum(&self, slot: u32, bytes: u32) -> Result<u32, PipelineError> {
-        let (mut crc, bytes) = (0, bytes as usize);
-        let mut copy = vec![0; COPY_BYTES.min(bytes)];
-        for offset in (0..bytes).step_by(COPY_BYTES) {
-            let len = COPY_BYTES.min(bytes - offset);
-            let copy = &mut copy[..len];
-            self.driver.read_landed(slot, offset, copy)?;
-            crc = crc32c::crc32c_append(crc, copy);
+    /// The device's side of the queue: what has landed goes to the kernel.
+    fn lend(&mut self) -> Result<(), PipelineError> {
+        while let Some(landing) =
+            io::take_landing(self.driver.megakernel_io_queue_mut().as_mut_bytes())?
+        {
+            let slot = landing.mapped_slot;
+            if landing.byte_count == 0 {
+                io::recycle(
+                    self.driver.megakernel_io_queue_mut().as_mut_bytes(),
+                    landing.slot_idx,
+                )?;
+                self.ended(slot, Ok((0, 0)));
+            } else {
+                let chunk = self.driver.lend(slot)?;
+                self.kernel.submit(chunk, landing.byte_count)?;
+            }
         }
-        Ok(crc)
+        Ok(())
+    }
+
+    /// The device's side of the queue: what the kernel has summed is free for the next read.
+    fn take_back(&mut self) -> Result<(), PipelineError> {
+        while let Some(summed) = self.kernel.poll() {
+            let slot = summed.chunk.index();
+            self.driver
+                .take_back(summed.chunk)
+                .map_err(|(_chunk, error)| error)?;
+            io::recycle(self.driver.megakernel_io_queue_mut().as_mut_bytes(), slot)?;
+            self.ended(slot, summed.crc.map(|crc| (crc, summed.bytes)));
+        }
+        Ok(())
     }
 
     /// Takes the end of a slot's read: sum and length of what landed, or why it failed.
@@ -448,15 +472,6 @@ impl<'a, 'b> Ingest<'a, 'b> {
             reason,
             notice: false,
         }));
-    }
-
-    /// The device's side of the queue: slots go back once their bytes are summed.
-    fn recycle(&mut self) -> Result<(), PipelineError> {
-        let queue = self.driver.megakernel_io_queue_mut().as_mut_bytes();
-        while let Some(landing) = io::take_landing(queue)? {
-            io::recycle(queue, landing.slot_idx)?;
-        }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `peer` | no disk, only 64 MiB of memory on the PCI bus (its controller memory buffer) |
 //! | `data` | namespaces 1 (blocks of 512 bytes) and 2 (4096 bytes): 32 MiB, word `i` is [`word`]`(0, i)`; namespace 3 has blocks with metadata |
-//! | `files` | namespace 1: a partition with an ext4 file system, which has [`FILES`] |
+//! | `files` | namespace 1: a partition with an ext4 file system, which has [`FILES`]; namespace 2: an XFS file system, which has [`XFS_FILE`] |
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ pub const FILES: [(&str, u64); 5] = [
     ("unwritten", 256 << 10),
     ("inline", 56),
 ];
+
+/// Name and bytes of the file of the XFS file system; word `i` is [`word`]`(6, i)`.
+pub const XFS_FILE: (&str, u64) = ("on-xfs", (3 << 20) + 99);
 
 /// The 64-bit little-endian word at offset `8 * index` of the disk `data` (tag 0) or of a file (its number, from 1 on).
 pub fn word(tag: u64, index: u64) -> u64 {
@@ -103,7 +106,7 @@ impl Disk {
     }
 }
 
-/// Path of a file on the disk `files`, whose file system is mounted by the first call.
+/// Path of a file of the ext4 file system on the disk `files`, which is mounted by the first call.
 ///
 /// # Panics
 /// Where it cannot be mounted.
@@ -111,20 +114,40 @@ pub fn file(name: &str) -> PathBuf {
     static MOUNTED: OnceLock<PathBuf> = OnceLock::new();
     let folder = MOUNTED.get_or_init(|| {
         let disk = Disk::find("files").namespace(1).block_path;
-        let folder = PathBuf::from("/tmp/files");
-        fs::create_dir_all(&folder).expect("/tmp is a file system in memory");
-        let partition = format!("{}p1", disk.display());
-        let mount = Command::new("mount")
-            .args(["-t", "ext4", &partition])
-            .arg(&folder)
-            .status();
-        assert!(
-            mount.is_ok_and(|status| status.success()),
-            "mount {partition}"
-        );
-        folder
+        mount("ext4", &format!("{}p1", disk.display()), "/tmp/files")
     });
     folder.join(name)
+}
+
+/// Path of a file of the XFS file system on the disk `files`, which is mounted by the first call. `None`, which is said,
+/// where the guest's kernel has no XFS.
+///
+/// # Panics
+/// Where it cannot be mounted.
+pub fn xfs_file(name: &str) -> Option<PathBuf> {
+    static MOUNTED: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = MOUNTED.get_or_init(|| {
+        let known = text(Path::new("/proc/filesystems"));
+        if !known.lines().any(|line| line.trim() == "xfs") {
+            println!("skipped: the guest's kernel has no XFS: its module could not be fetched");
+            return None;
+        }
+        let disk = Disk::find("files").namespace(2).block_path;
+        Some(mount("xfs", &disk.display().to_string(), "/tmp/xfs"))
+    });
+    folder.as_ref().map(|folder| folder.join(name))
+}
+
+fn mount(kind: &str, device: &str, folder: &str) -> PathBuf {
+    fs::create_dir_all(folder).expect("/tmp is a file system in memory");
+    let status = Command::new("mount")
+        .args(["-t", kind, device, folder])
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "mount {device}"
+    );
+    folder.into()
 }
 
 fn text(path: &Path) -> String {

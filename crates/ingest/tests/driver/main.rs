@@ -1,5 +1,6 @@
 //! `NvmeGpuIngestDriver` on real files: slots, the queue and the device agree at every moment.
 
+mod chunks;
 #[path = "../common/mod.rs"]
 mod common;
 mod model;

@@ -1,4 +1,5 @@
 mod peer;
+mod xfs;
 
 use super::{expected, gristmill, has_tool, path, peer, rows, run, words, TOOL};
 use gristmill_vm_guest::disk::{Disk, DATA_BYTES, FILES};
