@@ -75,7 +75,7 @@ pub(crate) fn memory_name(peer: Option<&str>) -> String {
 /// Compares what `transfer` brings to `target` with what `ordinary` reads, for the path and device that `what` names.
 ///
 /// # Errors
-/// Those of `ordinary` and `transfer`: then nothing is known of the path.
+/// Those of `ordinary` and `transfer`, and where there is nothing to compare: then nothing is known of the path.
 ///
 /// # Safety
 /// `target` must be valid for reads and writes of as many bytes as `ordinary` returns, and nobody else may use them.
@@ -88,6 +88,12 @@ pub(crate) unsafe fn watch(
     let mut seen = String::new();
     for _ in 0..ATTEMPTS {
         let expected = ordinary()?;
+        if expected.is_empty() {
+            // No byte was seen to arrive.
+            return Err(PipelineError::Backend(format!(
+                "{what}: the file ended before its bytes could be compared; read it again"
+            )));
+        }
         let poison: Vec<u8> = expected.iter().map(|byte| !byte).collect();
         // SAFETY: the caller's promise; `poison` is as long as what `ordinary` returned.
         unsafe { write_bytes(target, &poison) };
@@ -268,6 +274,17 @@ mod tests {
         let fail = || Err(PipelineError::Backend("a media error".into()));
         // SAFETY: `memory` has a block.
         let result = unsafe { watch("the path", memory.as_mut_ptr(), || Ok(vec![1; BLOCK]), fail) };
+        assert!(result.is_err());
+        // Nor does a read of nothing.
+        // SAFETY: as above.
+        let result = unsafe {
+            watch(
+                "the path",
+                memory.as_mut_ptr(),
+                || Ok(Vec::new()),
+                || Ok(()),
+            )
+        };
         assert!(result.is_err());
     }
 }

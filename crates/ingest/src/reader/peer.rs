@@ -81,7 +81,8 @@ impl PeerEngine {
         if read.offset >= metadata.len() {
             return Ok(0);
         }
-        match direct::range(&file, read.offset, len) {
+        let there = len.min(metadata.len() - read.offset);
+        match direct::range(&file, read.offset, there) {
             DirectRange::Refused(why) => return refused(&direct::refusal(why)),
             // No disk is asked for zeros, so they prove nothing.
             DirectRange::Zeros => {}
