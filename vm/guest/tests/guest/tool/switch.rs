@@ -1,3 +1,4 @@
+mod counts;
 mod peer;
 mod xfs;
 
