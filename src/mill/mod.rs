@@ -11,6 +11,7 @@
 //! - `collector`: completions become rows, in file order, under one lock; whichever worker comes by hands them in.
 //! - `outbox`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
 //! - `halo`: where a chunk's own bytes lie in its buffer and what is around them, for jobs that look beyond them.
+//! - `memory`: where the chunks lie.
 //! - `split`: a chunk in parts, for jobs whose records overflow.
 //! - `record`: finished slots on their way into a ring log, where one is wanted.
 //!
@@ -21,6 +22,7 @@
 mod collector;
 mod feeder;
 mod halo;
+mod memory;
 mod outbox;
 mod record;
 mod report;
@@ -75,6 +77,7 @@ pub struct MillBuilder {
     chunk_bytes: usize,
     depth: u32,
     read_path: ReadPathChoice,
+    peer_memory: Option<String>,
     direct: bool,
     ordered: bool,
     backend: Opened,
@@ -110,11 +113,25 @@ impl MillBuilder {
         self
     }
 
-    /// Which read path to take. Default: io_uring, and positioned reads where it is refused. By passthrough, which is never
-    /// chosen unasked, each file that it cannot read fails, with the reason.
+    /// Which read path to take. Default: io_uring, and positioned reads where it is refused. By passthrough and into peer
+    /// memory, which are never chosen unasked, each file that cannot be read so fails, with the reason.
     #[must_use]
     pub fn read_path(mut self, choice: ReadPathChoice) -> Self {
         self.read_path = choice;
+        self
+    }
+
+    /// Lets chunks lie in the peer memory of the PCI device at this address, such as `0000:03:00.0`
+    /// ([`PeerDevice::list`](gristmill_ingest::PeerDevice::list)), where a kernel on the processor looks at them over the
+    /// bus. Read paths that go there are [`ReadPathChoice::Peer`], [`ReadPathChoice::Passthrough`] and
+    /// [`ReadPathChoice::Positioned`], which is a copy by the processor; one must be named. There are
+    /// [`chunks_per_worker`] chunks for each worker.
+    ///
+    /// The device must stay while a run goes on: looking at memory of a device that was removed ends the process by
+    /// SIGBUS.
+    #[must_use]
+    pub fn peer_memory(mut self, address: impl Into<String>) -> Self {
+        self.peer_memory = Some(address.into());
         self
     }
 
@@ -136,7 +153,7 @@ impl MillBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for a setting out of range.
+    /// [`PipelineError::InvalidArgument`] for a setting out of range, and for settings that do not go with each other.
     pub fn build(self) -> Result<Mill, PipelineError> {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         if !(4096..=64 << 20).contains(&self.chunk_bytes) || !self.chunk_bytes.is_multiple_of(4096)
@@ -155,6 +172,13 @@ impl MillBuilder {
                 "leave out direct reads: passthrough never goes through the page cache",
             );
         }
+        let backend = &*self.backend.backend;
+        memory::check(
+            self.peer_memory.as_deref(),
+            self.read_path,
+            self.direct,
+            backend,
+        )?;
         if self.workers > 256 {
             return invalid(
                 "more than 256 workers",
@@ -264,6 +288,7 @@ impl Mill {
             chunk_bytes: DEFAULT_CHUNK_BYTES,
             depth: DEFAULT_DEPTH,
             read_path: ReadPathChoice::Auto,
+            peer_memory: None,
             direct: false,
             ordered: false,
             backend: Opened {
@@ -310,7 +335,15 @@ impl Mill {
                 fix: "use another read path, or declare larger chunks",
             });
         }
-        let (memory, tokens) = backend.chunk_memory(chunks, layout.buffer())?;
+        if settings.read_path == ReadPathChoice::Peer && !layout.is_direct() {
+            return Err(PipelineError::InvalidArgument {
+                what: "direct reads into peer memory of chunks that are no multiple of 4 KiB",
+                fix: "use another read path, or declare larger chunks",
+            });
+        }
+        let peer = settings.peer_memory.as_deref();
+        let (memory, tokens) = memory::chunks(backend, peer, chunks, layout.buffer())?;
+        let peer = memory.peer().map(str::to_owned);
         let slots = chunks.next_power_of_two();
         let ring = RingConfig {
             slots,
@@ -390,6 +423,7 @@ impl Mill {
         run.report(
             started.elapsed(),
             &settings.backend,
+            peer,
             &stats,
             written,
             record,
