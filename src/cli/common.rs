@@ -141,9 +141,10 @@ pub struct EngineArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub peer_memory: Option<String>,
 
-    /// Bytes in a chunk, such as 256K or 1M.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512K")]
-    pub chunk_size: usize,
+    /// Bytes in a chunk, such as 256K or 2M. By default 1M where a chunk leaves no more than a number (digest, scan -c), and
+    /// 512K elsewhere.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub chunk_size: Option<usize>,
 
     /// Reads in flight at most, for each worker.
     #[arg(long, value_name = "NUM", default_value_t = crate::mill::DEFAULT_DEPTH)]
@@ -244,7 +245,6 @@ impl EngineArgs {
         let builder = Mill::builder()
             .backend(backend)
             .workers(self.workers)
-            .chunk_bytes(self.chunk_size)
             .depth(self.depth)
             .direct(self.direct)
             .read_path(match self.read_path {
@@ -255,6 +255,10 @@ impl EngineArgs {
                 ReadPathArg::Peer => ReadPathChoice::Peer,
             })
             .ordered(ordered);
+        let builder = match self.chunk_size {
+            Some(bytes) => builder.chunk_bytes(bytes),
+            None => builder,
+        };
         let builder = match &self.peer_memory {
             Some(address) => builder.peer_memory(address),
             None => builder,

@@ -58,6 +58,7 @@ mod tests;
 pub use totals::ScanTotals;
 
 use super::{FileEnd, Flow, Job, LandedChunk};
+use crate::mill::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::Entry;
 use all::AllFile;
 use count::{AnyFile, CountFile};
@@ -393,6 +394,13 @@ impl Job for ScanJob {
 
     fn opcode(&self) -> u32 {
         opcode::SCAN
+    }
+
+    fn chunk_bytes(&self) -> usize {
+        match self.engine {
+            Engine::Count => LARGE_CHUNK_BYTES,
+            Engine::Any | Engine::Lines | Engine::All => DEFAULT_CHUNK_BYTES,
+        }
     }
 
     fn mode(&self, entry: &Entry, _offset: u64) -> u32 {
