@@ -215,6 +215,31 @@ fn mixed_tree() -> Tree {
 }
 
 #[test]
+fn nuls_end_lines_of_named_files_that_are_not_mapped() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    let mut text = b"\xEF\xBB\xBFneedle\0needle\n".to_vec();
+    text.extend_from_slice(&b"hay\n".repeat(600_000));
+    text.extend_from_slice(b"needle\0needle\nneedle\n");
+    tree.write("mark", &text);
+    tree.write("no-mark", &text[3..]);
+    // The environment: strings that end with NULs, in a file that says it has no length.
+    let environment = format!("/proc/{}/environ", std::process::id());
+    for (pattern, file) in [
+        ("needle", "mark"),
+        ("needle", "no-mark"),
+        ("=", environment.as_str()),
+    ] {
+        for flags in ["-c", "-co", "-l", "-n"] {
+            same(&tree, &[flags, pattern, file]);
+        }
+    }
+    same(&tree, &["-c", "-e", "", "mark"]);
+}
+
+#[test]
 fn a_walked_tree_is_answered_as_ripgrep_answers_it() {
     if rg_is_missing() {
         return;

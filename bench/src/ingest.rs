@@ -24,9 +24,9 @@ pub struct Rate {
     pub cpu_per_gb: f64,
 }
 
-/// Processor time of this process so far, in seconds.
-fn cpu_seconds() -> Result<f64, String> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| error.to_string())?;
+/// Processor time so far, in seconds: of this process, or of all children that it has waited for.
+pub fn cpu_seconds(of: UsageWho) -> Result<f64, String> {
+    let usage = getrusage(of).map_err(|error| error.to_string())?;
     let seconds =
         |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
@@ -55,7 +55,7 @@ pub fn read_rate(path: &Path, direct: bool) -> Result<Rate, String> {
     };
     // The first round registers and touches the buffers.
     for (from, until) in [(0, (u64::from(DEPTH) << 20).min(size)), (0, size)] {
-        let (began, cpu) = (Instant::now(), cpu_seconds()?);
+        let (began, cpu) = (Instant::now(), cpu_seconds(UsageWho::RUSAGE_SELF)?);
         let mut next: u64 = from;
         let mut landed: u64 = 0;
         while landed < until {
@@ -101,7 +101,7 @@ pub fn read_rate(path: &Path, direct: bool) -> Result<Rate, String> {
         }
         rate = Rate {
             bytes_per_second: landed as f64 / began.elapsed().as_secs_f64(),
-            cpu_per_gb: (cpu_seconds()? - cpu) / (landed as f64 / 1e9),
+            cpu_per_gb: (cpu_seconds(UsageWho::RUSAGE_SELF)? - cpu) / (landed as f64 / 1e9),
         };
     }
     Ok(rate)

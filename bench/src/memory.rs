@@ -1,6 +1,7 @@
 //! Peak memory of whole runs, above the buffers that they are configured with.
 
 use crate::{data, process, Goal, Row, Setting};
+use gristmill::mill::{chunks_per_worker, DEFAULT_CHUNK_BYTES, DEFAULT_DEPTH, LARGE_CHUNK_BYTES};
 use std::process::{Command, Stdio};
 
 /// Runs a command and returns the peak resident memory, in KiB, of the largest process that this one has waited for.
@@ -45,27 +46,32 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
     let big = big.to_str().ok_or("a path that is not UTF-8")?;
     let small = small.to_str().ok_or("a path that is not UTF-8")?;
     let mut rows = Vec::new();
-    for (name, args) in [
+    for (name, chunk, args) in [
         (
             "memory, one large file, counted",
+            LARGE_CHUNK_BYTES,
             vec!["scan", "-c", "-e", "e", big],
         ),
         (
             "memory, one large file, every line printed",
+            DEFAULT_CHUNK_BYTES,
             vec!["scan", "-n", "-e", "e", big],
         ),
         (
             "memory, many files, every line printed",
+            DEFAULT_CHUNK_BYTES,
             vec!["scan", "-n", "--sort", "path", "-e", "e", small],
         ),
-        ("memory, digest of many files", vec!["digest", small]),
+        (
+            "memory, digest of many files",
+            LARGE_CHUNK_BYTES,
+            vec!["digest", small],
+        ),
     ] {
         let peak = peak(&args)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let buffers = (cores
-            * gristmill::mill::chunks_per_worker(gristmill::mill::DEFAULT_DEPTH)
-            * gristmill::mill::DEFAULT_CHUNK_BYTES) as f64
-            / f64::from(1 << 20);
+        let buffers =
+            (cores * chunks_per_worker(DEFAULT_DEPTH) * chunk) as f64 / f64::from(1 << 20);
         rows.push(Row {
             name: name.into(),
             ours: format!("{peak:.1} MiB, {buffers:.1} MiB of them configured at most"),

@@ -129,14 +129,22 @@ pub struct EngineArgs {
     pub backend: BackendArgs,
 
     /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for the
-    /// blocks of files on ext4 or XFS, past the page cache), or `auto`: io_uring, and pread where it is refused. What
-    /// passthrough cannot read is a failure; `gristmill doctor FILE` tells why.
+    /// blocks of files on ext4 or XFS, past the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`: io_uring,
+    /// and pread where it is refused. What passthrough or peer cannot read is a failure; `gristmill doctor FILE` tells why.
     #[arg(long, value_name = "PATH", default_value = "auto")]
     pub read_path: ReadPathArg,
 
-    /// Bytes in a chunk, such as 256K or 1M.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "512K")]
-    pub chunk_size: usize,
+    /// Let chunks lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor` lists
+    /// them. The kernel looks at them over the bus, so it must be on the processor: --backend auto is cpu then. Name a read
+    /// path that goes there: peer, passthrough, or positioned, which is a copy by the processor. --workers, --depth and
+    /// --chunk-size say how much is needed. If the device is removed meanwhile, SIGBUS ends the process.
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer_memory: Option<String>,
+
+    /// Bytes in a chunk, such as 256K or 2M. By default 1M where a chunk leaves no more than a number (digest, scan -c), and
+    /// 512K elsewhere.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub chunk_size: Option<usize>,
 
     /// Reads in flight at most, for each worker.
     #[arg(long, value_name = "NUM", default_value_t = crate::mill::DEFAULT_DEPTH)]
@@ -220,6 +228,8 @@ pub enum ReadPathArg {
     Positioned,
     /// NVMe Read commands.
     Passthrough,
+    /// O_DIRECT reads into peer memory.
+    Peer,
 }
 
 impl EngineArgs {
@@ -228,10 +238,13 @@ impl EngineArgs {
     /// # Errors
     /// A value out of range, in words.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
-        Mill::builder()
-            .backend(self.backend.open()?)
+        let backend = match self.peer_memory {
+            Some(_) => self.backend.open_beside_peer_memory()?,
+            None => self.backend.open()?,
+        };
+        let builder = Mill::builder()
+            .backend(backend)
             .workers(self.workers)
-            .chunk_bytes(self.chunk_size)
             .depth(self.depth)
             .direct(self.direct)
             .read_path(match self.read_path {
@@ -239,10 +252,18 @@ impl EngineArgs {
                 ReadPathArg::Registered => ReadPathChoice::Registered,
                 ReadPathArg::Positioned => ReadPathChoice::Positioned,
                 ReadPathArg::Passthrough => ReadPathChoice::Passthrough,
+                ReadPathArg::Peer => ReadPathChoice::Peer,
             })
-            .ordered(ordered)
-            .build()
-            .map_err(|error| error.to_string())
+            .ordered(ordered);
+        let builder = match self.chunk_size {
+            Some(bytes) => builder.chunk_bytes(bytes),
+            None => builder,
+        };
+        let builder = match &self.peer_memory {
+            Some(address) => builder.peer_memory(address),
+            None => builder,
+        };
+        builder.build().map_err(|error| error.to_string())
     }
 }
 

@@ -66,6 +66,13 @@ pub fn text(report: &RunReport) -> String {
         report.read_paths.join(", ")
     };
     line("read path", paths);
+    line(
+        "memory",
+        match &report.peer_memory {
+            None => "host memory".to_owned(),
+            Some(address) => format!("peer memory of {address}"),
+        },
+    );
     for reason in &report.fallbacks {
         line("fallback", reason.clone());
     }

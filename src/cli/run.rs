@@ -161,7 +161,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
         let job = job(args, program.clone(), RunRows::None, Some(size))?;
         let engine = EngineArgs {
             // The mill takes whole blocks, and cuts them down to what the job takes.
-            chunk_size: size.next_multiple_of(4096),
+            chunk_size: Some(size.next_multiple_of(4096)),
             ..args.engine.clone()
         };
         let ended = common::run(

@@ -2,6 +2,7 @@
 
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
+use crate::mill::LARGE_CHUNK_BYTES;
 use crate::source::{Entry, Item, Origin, Source};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
@@ -155,6 +156,10 @@ impl Job for DigestJob {
 
     fn opcode(&self) -> u32 {
         opcode::CRC32C
+    }
+
+    fn chunk_bytes(&self) -> usize {
+        LARGE_CHUNK_BYTES
     }
 
     fn open(&self, entry: &Arc<Entry>) -> DigestFile {

@@ -13,6 +13,7 @@ pub mod run;
 pub mod scan;
 pub mod stats;
 
+use crate::mill::DEFAULT_CHUNK_BYTES;
 use crate::source::Entry;
 use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::stream::StreamArgs;
@@ -37,6 +38,11 @@ pub trait Job: Send + Sync {
     /// [`PipelineError`] where the job cannot run on this kernel: the run ends with it.
     fn prepare(&self, _kernel: &Kernel) -> Result<(), PipelineError> {
         Ok(())
+    }
+
+    /// Bytes in a chunk that suit this job, where the mill is not told how many: a multiple of 4,096 from 4 KiB to 64 MiB.
+    fn chunk_bytes(&self) -> usize {
+        DEFAULT_CHUNK_BYTES
     }
 
     /// How files are cut for this job.

@@ -12,7 +12,7 @@ use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
 use crate::source::{Entry, Origin};
-use gristmill_ingest::reader::{ChunkReader, Landed, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
@@ -379,13 +379,20 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     fn open(&self, entry: &Entry) -> io::Result<File> {
         // Not blocking: what was a regular file when it was listed may be a FIFO now.
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        if self.run.config.direct {
+        // Into peer memory nothing is read otherwise.
+        let must = self.run.config.read_path == ReadPathChoice::Peer;
+        if self.run.config.direct || must {
             let direct = OpenOptions::new()
                 .read(true)
                 .custom_flags(flags | libc::O_DIRECT)
                 .open(&entry.path);
             match direct {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                    if must {
+                        let why =
+                            "its file system refuses O_DIRECT, which reads into peer memory need";
+                        return Err(io::Error::other(why));
+                    }
                     self.run.direct_refused.fetch_add(1, Ordering::Relaxed);
                 }
                 other => return other,

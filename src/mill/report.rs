@@ -1,5 +1,6 @@
 //! What a run did, by which path, and what failed.
 
+use gristmill_ingest::NativeReadPath;
 use gristmill_megakernel::device::DeviceInfo;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::PipelineError;
@@ -27,7 +28,8 @@ pub struct ReadTotals {
     pub reads: u64,
     /// Bytes by READ_FIXED into registered chunk buffers.
     pub bytes_registered: u64,
-    /// Bytes by READ, through io_uring, into chunk buffers that are not registered.
+    /// Bytes by READ, through io_uring, into chunk buffers that are not registered: into peer memory, by the read path
+    /// `PeerRead`, all of them.
     pub bytes_mapped: u64,
     /// Bytes by NVMe passthrough, in whole blocks.
     pub bytes_passthrough: u64,
@@ -88,6 +90,8 @@ pub struct RunReport {
     pub workers: usize,
     /// Names of the read paths that the readers took: one, or several where some were refused.
     pub read_paths: Vec<&'static str>,
+    /// The address on the bus of the PCI device in whose memory chunks lay; `None` where that was the host's.
+    pub peer_memory: Option<String>,
     /// Why a read path or a registration that was wanted was not taken.
     pub fallbacks: Vec<String>,
     /// Bytes in a chunk: as configured, and as the job's geometry allows.
@@ -124,7 +128,9 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Checks that the counters add up: every byte that the job was handed was read by one of the paths.
+    /// Checks that the counters add up: every byte that the job was handed was read by one of the paths, and where the one
+    /// path is [`PeerRead`](NativeReadPath::PeerRead) or
+    /// [`GpuDirectNvmePassthrough`](NativeReadPath::GpuDirectNvmePassthrough), which nothing may stand in for, by no other.
     ///
     /// # Errors
     /// [`PipelineError::Backend`] with the numbers, where they do not.
@@ -138,6 +144,66 @@ impl RunReport {
                 self.bytes
             )));
         }
+        let alone = [
+            (NativeReadPath::PeerRead, reads.bytes_mapped),
+            (
+                NativeReadPath::GpuDirectNvmePassthrough,
+                reads.bytes_passthrough,
+            ),
+        ];
+        for (path, bytes) in alone {
+            if self.read_paths == [path.name()] && bytes != read {
+                return Err(PipelineError::Backend(format!(
+                    "the run's counters do not add up: {read} bytes were read, {bytes} of them by {path}; please report \
+                     this"
+                )));
+            }
+        }
+        if self.peer_memory.is_some() && reads.bytes_registered > 0 {
+            return Err(PipelineError::Backend(format!(
+                "the run's counters do not add up: {} bytes came into registered peer memory, which there is none of; \
+                 please report this",
+                reads.bytes_registered
+            )));
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::jobs::digest::{DigestJob, DigestRows};
+    use crate::mill::{Control, Mill};
+    use crate::source::Tree;
+    use gristmill_ingest::reader::ReadPathChoice;
+    use std::sync::Arc;
+
+    #[test]
+    fn bytes_by_another_path_than_the_one_that_was_demanded_do_not_add_up() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("file"), [7; 10_000]).unwrap();
+        let mill = Mill::builder().workers(1);
+        let mill = mill.read_path(ReadPathChoice::Positioned).build().unwrap();
+        let source = Tree::new([scratch.path()]).walk().unwrap();
+        let job = Arc::new(DigestJob::new(DigestRows::Text));
+        let mut report = mill
+            .run(source, job, &mut std::io::sink(), &Control::default())
+            .unwrap();
+        assert_eq!(report.bytes, 10_000);
+        for path in ["PeerRead", "GpuDirectNvmePassthrough"] {
+            report.read_paths = vec![path];
+            let error = report.validate().unwrap_err().to_string();
+            assert!(
+                error.contains(path) && error.contains("10000 bytes"),
+                "{error}"
+            );
+        }
+        report.reads.bytes_passthrough = std::mem::take(&mut report.reads.bytes_positioned);
+        report.validate().unwrap();
+        report.reads.bytes_registered = std::mem::take(&mut report.reads.bytes_passthrough);
+        report.read_paths = vec!["RegisteredMappedRead"];
+        report.validate().unwrap();
+        report.peer_memory = Some("0000:03:00.0".into());
+        assert!(report.validate().is_err());
     }
 }

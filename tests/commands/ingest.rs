@@ -163,6 +163,48 @@ fn a_path_that_is_not_to_be_had_is_refused_with_the_reason_and_no_other_is_taken
 }
 
 #[test]
+fn commands_refuse_peer_memory_that_is_not_there_and_paths_that_do_not_go_there() {
+    let scratch = files();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/newline_count.vasm");
+    for command in [
+        &["digest"][..],
+        &["stats"],
+        &["scan", "x"],
+        &["run", program],
+    ] {
+        let refused = |flags: &[&str], reasons: &[&str]| {
+            let done = gristmill(scratch.path(), &[command, flags, &["files"]].concat());
+            assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+            for reason in reasons {
+                assert!(complaint(&done).contains(reason), "{reason}: {done:?}");
+            }
+        };
+        refused(&["--read-path", "peer"], &["--peer-memory", "doctor"]);
+        let memory = ["--peer-memory", "ffff:ff:1f.7"];
+        let with = |flags: &[&'static str]| [&memory, flags].concat();
+        refused(
+            &with(&[]),
+            &["name a read path", "peer", "passthrough", "positioned"],
+        );
+        refused(&with(&["--read-path", "auto"]), &["name a read path"]);
+        refused(
+            &with(&["--read-path", "registered"]),
+            &["cannot be registered"],
+        );
+        refused(
+            &with(&["--read-path", "positioned", "--direct"]),
+            &["the read path peer"],
+        );
+        for path in ["peer", "passthrough", "positioned"] {
+            refused(
+                &with(&["--read-path", path]),
+                &["ffff:ff:1f.7", "cannot be had", "doctor"],
+            );
+        }
+    }
+}
+
+#[test]
 fn commands_never_read_by_another_path_than_passthrough_where_that_is_asked_for() {
     let scratch = files();
     for command in [&["digest"][..], &["stats"], &["scan", "x"]] {

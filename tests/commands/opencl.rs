@@ -375,3 +375,27 @@ fn a_device_that_hangs_is_noticed_and_the_run_ends() {
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(done.err.contains("no sign of life"), "{done:?}");
 }
+
+#[test]
+fn peer_memory_is_refused_for_a_kernel_on_a_device_and_any_other_runs_on_the_processor() {
+    if !device() {
+        return;
+    }
+    let files = files();
+    let memory = ["--peer-memory", "ffff:ff:1f.7", "--read-path", "peer", "."];
+    let on = |backend| {
+        let flags = ["digest", "--backend", backend];
+        let done = gristmill(files.path(), &[&flags[..], &memory].concat());
+        assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+        done.err
+    };
+    let refused = on("opencl");
+    assert!(
+        refused.contains("does not see") && refused.contains("--backend cpu"),
+        "{refused}"
+    );
+    // Here the memory is what is missing.
+    for backend in ["auto", "cpu"] {
+        assert!(on(backend).contains("cannot be had"), "{backend}");
+    }
+}

@@ -26,10 +26,56 @@ pub(crate) enum Canary {
     Silent(PipelineError),
 }
 
+/// How the first transfers ended, from each file system into each memory.
+#[derive(Debug, Default)]
+pub(crate) struct Canaries(Vec<(Way, Result<(), PipelineError>)>);
+
+/// From where to where: the number of a file system's device, and the device whose memory it is, if it is one's.
+type Way = (u64, Option<String>);
+
+impl Canaries {
+    /// How it ended from this file system into the memory of `peer`, or the host's; `None` before it was tried.
+    pub(crate) fn outcome(
+        &self,
+        file_system: u64,
+        peer: Option<&str>,
+    ) -> Option<&Result<(), PipelineError>> {
+        let same = |((from, to), _): &&(Way, _)| *from == file_system && to.as_deref() == peer;
+        self.0.iter().find(same).map(|(_, outcome)| outcome)
+    }
+
+    /// Keeps how it ended.
+    ///
+    /// # Errors
+    /// What was seen, where nothing arrived.
+    pub(crate) fn keep(
+        &mut self,
+        file_system: u64,
+        peer: Option<&str>,
+        ended: Canary,
+    ) -> Result<(), PipelineError> {
+        let outcome = match ended {
+            Canary::Sings => Ok(()),
+            Canary::Silent(seen) => Err(seen),
+        };
+        self.0
+            .push(((file_system, peer.map(str::to_owned)), outcome.clone()));
+        outcome
+    }
+}
+
+/// How messages call the memory of `peer`, or the host's.
+pub(crate) fn memory_name(peer: Option<&str>) -> String {
+    match peer {
+        None => "host memory".into(),
+        Some(address) => format!("peer memory of {address}"),
+    }
+}
+
 /// Compares what `transfer` brings to `target` with what `ordinary` reads, for the path and device that `what` names.
 ///
 /// # Errors
-/// Those of `ordinary` and `transfer`: then nothing is known of the path.
+/// Those of `ordinary` and `transfer`, and where there is nothing to compare: then nothing is known of the path.
 ///
 /// # Safety
 /// `target` must be valid for reads and writes of as many bytes as `ordinary` returns, and nobody else may use them.
@@ -42,6 +88,12 @@ pub(crate) unsafe fn watch(
     let mut seen = String::new();
     for _ in 0..ATTEMPTS {
         let expected = ordinary()?;
+        if expected.is_empty() {
+            // No byte was seen to arrive.
+            return Err(PipelineError::Backend(format!(
+                "{what}: the file ended before its bytes could be compared; read it again"
+            )));
+        }
         let poison: Vec<u8> = expected.iter().map(|byte| !byte).collect();
         // SAFETY: the caller's promise; `poison` is as long as what `ordinary` returned.
         unsafe { write_bytes(target, &poison) };
@@ -221,6 +273,17 @@ mod tests {
         let fail = || Err(PipelineError::Backend("a media error".into()));
         // SAFETY: `memory` has a block.
         let result = unsafe { watch("the path", memory.as_mut_ptr(), || Ok(vec![1; BLOCK]), fail) };
+        assert!(result.is_err());
+        // Nor does a read of nothing.
+        // SAFETY: as above.
+        let result = unsafe {
+            watch(
+                "the path",
+                memory.as_mut_ptr(),
+                || Ok(Vec::new()),
+                || Ok(()),
+            )
+        };
         assert!(result.is_err());
     }
 }

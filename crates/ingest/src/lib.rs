@@ -4,13 +4,14 @@
 //!
 //! | module | what it is | who uses it |
 //! |---|---|---|
-//! | [`reader`] | [`reader::ChunkReader`]: chunks of files into an arena's chunks, by io_uring or by positioned reads | the mill |
+//! | [`reader`] | [`reader::ChunkReader`]: chunks of files into an arena's chunks, by io_uring, by positioned reads, or past the page cache where that is asked for | the mill |
 //! | [`mapped`] | [`GpuMappedBuffer`]: borrowed memory that reads may land in, carved into parts that never overlap | streams, drivers |
 //! | [`stream`] | [`AsyncUringStream`]: reads into such a buffer, counted by a tail that the device watches | pumps, users |
 //! | [`pump`] | [`UringMegakernelPump`]: publishes a slot for each read that has landed | users |
 //! | [`driver`] | [`NvmeGpuIngestDriver`]: files and blocks of NVMe namespaces into slots, which may be a kernel's chunks, published in the device's IO queue | `gristmill ingest`, users |
 //! | [`nvme`] | NVMe Read commands, statuses, namespaces, and where files lie on them | the driver, users |
-//! | `peer` | [`PeerMemory`]: memory of a PCI device that disks can write to | drivers, users |
+//! | `peer` | [`PeerMemory`]: memory of a PCI device that disks can write to | the mill, drivers, users |
+//! | `direct` | [`why_copied`]: whether O_DIRECT would bring a file's bytes there without a copy | readers, drivers, `doctor` |
 //! | `gpudirect` | [`GpuDirectCapability`]: whether passthrough is to be had, and what is missing | `doctor`, drivers |
 //! | [`io_loop`] | [`MegakernelIoLoop`]: a thread that reads what the device asks for | users |
 //! | `probe` | [`probe()`]: what this kernel gives and why not more | `doctor` |
@@ -38,6 +39,7 @@
 #![warn(missing_docs)]
 
 mod canary;
+mod direct;
 pub mod driver;
 mod gpudirect;
 pub mod io_loop;
@@ -53,6 +55,7 @@ pub mod stream;
 mod tables;
 mod telemetry;
 
+pub use direct::why_copied;
 pub use driver::{CompletedIngest, FailedIngest, NvmeGpuIngestDriver};
 pub use gpudirect::GpuDirectCapability;
 pub use io_loop::{IoLoopStats, IoSource, IoTables, MegakernelIoLoop, StoppedIo};

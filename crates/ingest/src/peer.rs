@@ -97,7 +97,7 @@ impl PeerMemory {
         let refused = |error: std::io::Error| {
             PipelineError::Backend(format!(
                 "{bytes} bytes of peer memory of the device {address:?} cannot be had: {error}; name a device with that \
-                 much available (PeerDevice::list), run as root, and use Linux 6.2 or later with CONFIG_PCI_P2PDMA"
+                 much available (`gristmill doctor` lists them), run as root, and use Linux 6.2 or later with CONFIG_PCI_P2PDMA"
             ))
         };
         if !named {

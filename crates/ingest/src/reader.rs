@@ -4,14 +4,15 @@
 //! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`Landed`]; there is no
 //! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it.
 //!
-//! Three engines serve the interface ([`NativeReadPath`] names them): `uring` hands reads to the kernel in batches,
+//! Four engines serve the interface ([`NativeReadPath`] names them): `uring` hands reads to the kernel in batches,
 //! `positioned` does them one after the other on the calling thread, where io_uring is not to be had and for files that
-//! it reads wrongly (`manner`), and `passthrough` reads files past their file system by NVMe commands, where that is asked
-//! for. Which one it is, and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`],
+//! it reads wrongly (`manner`); where that is asked for, `passthrough` reads files past their file system by NVMe commands,
+//! and `peer` lets disks write to the memory of another device by O_DIRECT. Which one it is, and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`],
 //! [`ChunkReader::stats`].
 
 mod manner;
 mod passthrough;
+mod peer;
 mod positioned;
 mod uring;
 
@@ -41,6 +42,10 @@ pub enum ReadPathChoice {
     /// NVMe commands for the blocks of files on ext4 or XFS, or an error. A file that cannot be read so is refused when
     /// it is submitted.
     Passthrough,
+    /// O_DIRECT reads by io_uring into chunks of peer memory ([`PeerMemory::chunks`](crate::PeerMemory::chunks)), or an
+    /// error. Files must be open with O_DIRECT, and reads begin at multiples of 4,096 bytes; one that the disk would not
+    /// bring there alone ([`why_copied`](crate::why_copied)) is refused when it is submitted.
+    Peer,
 }
 
 /// What a [`ChunkReader`] is made from.
@@ -101,7 +106,7 @@ pub struct ReaderStats {
     pub reads: u64,
     /// Bytes read by io_uring into registered chunks (`READ_FIXED`).
     pub bytes_registered: u64,
-    /// Bytes read by io_uring into chunks that are mapped and not registered (`READ`).
+    /// Bytes read by io_uring into chunks that are mapped and not registered (`READ`), such as those of peer memory.
     pub bytes_mapped: u64,
     /// Bytes read by NVMe passthrough.
     pub bytes_passthrough: u64,
@@ -226,7 +231,8 @@ impl ChunkReader {
     /// Makes a reader for the calling thread.
     ///
     /// # Errors
-    /// [`PipelineError::IoUringSyscall`] where io_uring is demanded ([`ReadPathChoice::Registered`]) and refused; where
+    /// [`PipelineError::IoUringSyscall`] where io_uring is demanded ([`ReadPathChoice::Registered`] and
+    /// [`ReadPathChoice::Peer`]) and refused; where
     /// passthrough is demanded and not to be had, the reason;
     /// [`PipelineError::InvalidArgument`] for a depth of 0 or above 4096.
     pub fn new(config: ReaderConfig) -> Result<Self, PipelineError> {
@@ -249,6 +255,14 @@ impl ChunkReader {
             return Ok(ChunkReader {
                 engine: Box::new(passthrough::PassthroughEngine::new(config.depth)?),
                 path: NativeReadPath::GpuDirectNvmePassthrough,
+                why: None,
+                thread: PhantomData,
+            });
+        }
+        if config.path == ReadPathChoice::Peer {
+            return Ok(ChunkReader {
+                engine: Box::new(peer::PeerEngine::new(config.depth)?),
+                path: NativeReadPath::PeerRead,
                 why: None,
                 thread: PhantomData,
             });

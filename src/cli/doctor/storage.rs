@@ -2,9 +2,11 @@
 
 use super::Finding;
 use crate::protocol::PipelineError;
-use crate::uring::nvme::{is_made, DiskPlace, FileMap};
+use crate::uring::nvme::{DiskPlace, FileMap};
 use crate::uring::reader::is_on_fuse;
-use crate::uring::{GpuDirectCapability, NvmeNamespace, PeerDevice, PeerMemory, UringProbe};
+use crate::uring::{
+    why_copied, GpuDirectCapability, NvmeNamespace, PeerDevice, PeerMemory, UringProbe,
+};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -107,7 +109,8 @@ fn peer_memory() -> Result<String, (String, String)> {
             "run as root, while there is some available".into(),
         )),
         None => Ok(format!(
-            "{told}; whether a disk reaches it is seen at its first read, which is compared"
+            "{told}; for --peer-memory, of ingest, scan, digest, stats and run; whether a disk reaches it is seen at its \
+             first read, which is compared"
         )),
     }
 }
@@ -339,6 +342,9 @@ fn reason(error: &PipelineError) -> String {
 /// What would let a disk be read past its file system.
 const ON_NVME: &str = "keep the file on an NVMe disk, or a partition of one";
 
+/// What would let a disk alone bring a file's bytes to their place.
+const UNCOPIED: &str = "keep a copy on ext4 or XFS, too large to be inline, not encrypted, and its data not journalled";
+
 fn namespace(generic: &str) -> Result<NvmeNamespace, String> {
     let path = format!("/dev/{generic}");
     let device = File::open(&path).map_err(|error| format!("{path} cannot be opened: {error}"))?;
@@ -355,14 +361,14 @@ fn into_peer_memory(
         missing.push(why);
         steps.push(step);
     };
-    if let Err(error) = DiskPlace::of(file) {
-        refuse(reason(&error), ON_NVME.into());
-    }
-    if let Some(why) = is_made(file, 0, u64::MAX) {
-        refuse(
-            format!("the file system would copy it, as {why}"),
-            "read it by RegisteredMappedRead".into(),
-        );
+    match DiskPlace::of(file) {
+        Err(error) => refuse(reason(&error), ON_NVME.into()),
+        Ok(_) => {
+            let size = file.metadata().map_or(0, |metadata| metadata.len());
+            if let Some(why) = why_copied(file, 0, size) {
+                refuse(why, UNCOPIED.into());
+            }
+        }
     }
     if let Err(error) = direct() {
         let why = format!("its file system refuses O_DIRECT: {error}");

@@ -7,6 +7,7 @@ use super::plan::{Plan, Text};
 use super::Report;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, Origin};
+use memchr::memchr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -45,6 +46,10 @@ impl CountFile {
         }
         let begin = self.text.begin(chunk.offset);
         let mut facts = self.text.facts(plan, chunk);
+        if self.text.binary == Binary::Stream && plan.maps(&self.entry) {
+            // The device was not asked: a byte order mark, or no length, showed only now that the file is not mapped.
+            facts.first_nul = memchr(0, chunk.bytes);
+        }
         let mut bytes = chunk.bytes;
         let converted;
         if facts.first_nul.is_some() {

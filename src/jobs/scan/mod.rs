@@ -58,6 +58,7 @@ mod tests;
 pub use totals::ScanTotals;
 
 use super::{FileEnd, Flow, Job, LandedChunk};
+use crate::mill::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::Entry;
 use all::AllFile;
 use count::{AnyFile, CountFile};
@@ -395,6 +396,13 @@ impl Job for ScanJob {
         opcode::SCAN
     }
 
+    fn chunk_bytes(&self) -> usize {
+        match self.engine {
+            Engine::Count => LARGE_CHUNK_BYTES,
+            Engine::Any | Engine::Lines | Engine::All => DEFAULT_CHUNK_BYTES,
+        }
+    }
+
     fn mode(&self, entry: &Entry, _offset: u64) -> u32 {
         let plan = &self.plan;
         let mut mode = self.engine.mode(plan);
@@ -408,7 +416,10 @@ impl Job for ScanJob {
             (_, true, _) => false,
             (_, _, false) | (Engine::Lines, ..) => true,
             (Engine::Any, ..) => plan.nul_pattern,
-            (Engine::Count, ..) | (Engine::All, ..) => true,
+            // Of a mapped file ripgrep counts the lines whatever NULs it holds; one that is not mapped after all, the
+            // host searches for them.
+            (Engine::Count, ..) => !plan.maps(entry),
+            (Engine::All, ..) => true,
         };
         if nul {
             mode |= stream::WANT_NUL;

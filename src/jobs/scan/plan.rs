@@ -146,6 +146,11 @@ impl Plan {
         self.totals_wanted || self.style.json
     }
 
+    /// Whether ripgrep maps the file, if it has a length and no byte order mark.
+    pub fn maps(&self, entry: &Entry) -> bool {
+        self.mapped && entry.explicit && entry.origin != Origin::Stdin
+    }
+
     /// Whether binary files are only noted, rather than counted or printed.
     pub fn notes_binaries(&self) -> bool {
         !self.report.is_summary() && !self.style.json
@@ -221,10 +226,7 @@ pub(super) struct Text {
 
 impl Text {
     pub fn new(plan: &Plan, entry: &Entry) -> Self {
-        let mapped = plan.mapped
-            && entry.explicit
-            && entry.origin != Origin::Stdin
-            && has_length(&entry.path);
+        let mapped = plan.maps(entry) && has_length(&entry.path);
         let binary = match (plan.text, entry.explicit) {
             (true, _) => Binary::Text,
             (false, false) => Binary::Quit,

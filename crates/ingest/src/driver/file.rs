@@ -2,20 +2,17 @@
 
 use super::{NvmeGpuIngestDriver, Reading, Source};
 use crate::canary;
-use crate::nvme::{is_made, DiskPlace, FileMap};
+use crate::direct::{self, DIRECT_BYTES};
+use crate::nvme::{DirectRange, DiskPlace, FileMap};
 use crate::reader::is_on_fuse;
 use crate::stream::{Note, Owner};
 use crate::telemetry::NativeReadPath;
 use gristmill_protocol::PipelineError;
 use std::fs::File;
-use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// What O_DIRECT reads are rounded up to: no disk has larger blocks.
-const DIRECT_BYTES: u64 = 4096;
 
 impl NvmeGpuIngestDriver<'_> {
     /// Queues a read of a whole file, which must fit into the slot, by the driver's path. Its tag is the slot's number.
@@ -68,8 +65,8 @@ impl NvmeGpuIngestDriver<'_> {
     /// file ends, as it is now. The driver keeps the file open until the read is over.
     ///
     /// By passthrough and into peer memory, `offset` must be a multiple of the disk's block size, and the slot must
-    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. The file
-    /// must not lie on a FUSE file system, which is not checked here: see [`is_on_fuse`].
+    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. By registered
+    /// reads, the file must not lie on a FUSE file system, which is not checked here: see [`is_on_fuse`].
     ///
     /// # Errors
     /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
@@ -113,20 +110,9 @@ impl NvmeGpuIngestDriver<'_> {
             NativeReadPath::PeerRead => {
                 let direct = u64::from(bytes).next_multiple_of(DIRECT_BYTES);
                 let direct = self.fits(direct)?;
-                if !is_direct(file) {
-                    return Err(PipelineError::InvalidArgument {
-                        what: "a file that was opened without O_DIRECT, for reads into peer memory",
-                        fix: "open it with O_DIRECT, so that the disk itself writes to that memory",
-                    });
-                }
-                if let Some(why) = is_made(file, offset, u64::from(bytes)) {
-                    let reason = format!(
-                        "the file system would copy it, as {why}; use registered mapped reads"
-                    );
-                    return Err(failed(file, offset, &reason));
-                }
+                direct::require(file)?;
                 let source = Source::FileSystem(metadata.dev());
-                self.prove_direct(file, source, offset, target)?;
+                self.prove_direct(file, source, offset, u64::from(bytes), target)?;
                 self.submit_read(file, offset, direct, target, slot, reading)
             }
             NativeReadPath::RegisteredMappedRead | NativeReadPath::PositionedRead => {
@@ -202,39 +188,35 @@ impl NvmeGpuIngestDriver<'_> {
         unsafe { self.submit_command(fd, &namespace, &ranges, target, slot, reading) }
     }
 
-    /// Sees once for each file system that direct reads bring bytes to this buffer.
+    /// Sees that the disk itself brings these bytes, and once for each file system that it brings any to this buffer.
     fn prove_direct(
         &mut self,
         file: &Arc<File>,
         source: Source,
         offset: u64,
+        bytes: u64,
         target: usize,
     ) -> Result<(), PipelineError> {
+        let refused = |why: &str| Err(failed(file, offset, &direct::refusal(why)));
+        if !self.canaries.contains_key(&source) {
+            if let Some(why) = direct::why_file_system_copies(file) {
+                return refused(&why);
+            }
+        }
+        let at = match direct::range(file, offset, bytes) {
+            DirectRange::Refused(why) => return refused(why),
+            // Zeros that the disk does not have prove nothing.
+            DirectRange::Zeros => return self.canaries.get(&source).cloned().unwrap_or(Ok(())),
+            DirectRange::OnDisk(at) => at,
+        };
         let len = usize::try_from(DIRECT_BYTES).unwrap_or(0);
         let address = self.stream.address(target, len)?;
-        let position = libc::off_t::try_from(offset).unwrap_or(libc::off_t::MAX);
         let transfer = || {
             // SAFETY: `address` checked that so many bytes lie in the buffer, and the slot is the driver's alone.
-            let count = unsafe { libc::pread(file.as_raw_fd(), address.cast(), len, position) };
-            if count < 0 {
-                let error = io::Error::last_os_error();
-                // What the kernel says where it sees no way from one device to the other.
-                let way = match error.raw_os_error() {
-                    Some(libc::EINVAL | libc::EREMOTEIO) => {
-                        "; put the disk and the memory behind one PCIe switch"
-                    }
-                    Some(libc::EFAULT) => crate::peer::NO_PAGES,
-                    _ => "",
-                };
-                return Err(failed(
-                    file,
-                    offset,
-                    &format!("read into peer memory: {error}{way}"),
-                ));
-            }
-            Ok(())
+            unsafe { direct::read_block(file, at, address) }
+                .map_err(|reason| failed(file, at, &reason))
         };
-        let ordinary = || canary::read_cached(file, offset, len);
+        let ordinary = || canary::read_cached(file, at, len);
         let what = format!("O_DIRECT reading of {}", name_of(file).display());
         self.prove(source, &what, target, len, ordinary, transfer)
     }
@@ -272,10 +254,4 @@ fn failed(file: &File, offset: u64, reason: &str) -> PipelineError {
 fn name_of(file: &File) -> PathBuf {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     std::fs::read_link(&link).unwrap_or_else(|_| link.into())
-}
-
-fn is_direct(file: &File) -> bool {
-    // SAFETY: F_GETFL takes no argument.
-    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
-    flags >= 0 && flags & libc::O_DIRECT != 0
 }

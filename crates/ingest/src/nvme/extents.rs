@@ -31,11 +31,16 @@ const REFUSED: [(u32, &str); 9] = [
     (0x200, "its data lie within metadata (inline)"),
     (0x400, "its data share a block with others (tail)"),
     (0x100, "it is not aligned to blocks"),
-    (0x800, "it is allocated and unwritten: it reads as zeros"),
+    (
+        UNWRITTEN,
+        "it is allocated and unwritten: it reads as zeros",
+    ),
     (0x2000, "it is shared with other files"),
 ];
 /// Flags of extents whose bytes no disk can bring to their place alone: the file system makes them from others.
 const MADE: u32 = 0x80 | 0x8 | 0x200 | 0x400;
+/// Flag of extents that are allocated and were never written: no disk is asked for them.
+const UNWRITTEN: u32 = 0x800;
 /// Extents that one call asks for.
 const BATCH: usize = 64;
 /// 64-bit words of the request's head, and of each extent.
@@ -123,6 +128,23 @@ impl DiskPlace {
             ))
         })
     }
+}
+
+/// Why a file system with this device number has no disk that reads its files alone; `None` where it has one.
+pub(crate) fn why_no_disk(device: libc::dev_t) -> Option<String> {
+    let devices = Path::new("/sys/dev/block");
+    let Some(name) = device_name(devices, device) else {
+        return Some("its file system is not on a block device".into());
+    };
+    let number = format!("{}:{}", libc::major(device), libc::minor(device));
+    let place = std::fs::canonicalize(devices.join(number)).ok()?;
+    // What a device is made of; a partition's directory lies in its disk's.
+    let made_of = |place: &Path| {
+        let parts = std::fs::read_dir(place.join("slaves"));
+        parts.is_ok_and(|mut parts| parts.next().is_some())
+    };
+    let stacked = made_of(&place) || place.parent().is_some_and(made_of);
+    stacked.then(|| format!("its file system lies on {name}, which is made of other devices"))
 }
 
 /// What tells whether a file has changed.
@@ -325,10 +347,7 @@ fn trusted(file: &File) -> Result<(), PipelineError> {
         return Ok(());
     }
     if stat.f_type == libc::XFS_SUPER_MAGIC {
-        let mut attributes = [0_u32; XATTR_WORDS];
-        // SAFETY: FS_IOC_FSGETXATTR writes a `struct fsxattr`, 28 bytes, which `attributes` has.
-        let result = unsafe { libc::ioctl(file.as_raw_fd(), FSGETXATTR, attributes.as_mut_ptr()) };
-        if result != 0 || attributes[0] & REALTIME != 0 {
+        if is_realtime(file) != Some(false) {
             return Err(refused("it lies on the realtime device of XFS"));
         }
         return Ok(());
@@ -337,6 +356,14 @@ fn trusted(file: &File) -> Result<(), PipelineError> {
         "its file system (type {:#x}) is neither ext4 nor XFS",
         stat.f_type
     )))
+}
+
+/// Whether a file lies on a second device of XFS, where its file system tells.
+fn is_realtime(file: &File) -> Option<bool> {
+    let mut attributes = [0_u32; XATTR_WORDS];
+    // SAFETY: FS_IOC_FSGETXATTR writes a `struct fsxattr`, 28 bytes, which `attributes` has.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), FSGETXATTR, attributes.as_mut_ptr()) };
+    (result == 0).then_some(attributes[0] & REALTIME != 0)
 }
 
 /// Whether a mount of the file's device has this option; true also where that cannot be told.
@@ -356,13 +383,39 @@ fn mounted_with(file: &File, option: &str) -> bool {
         .any(|options| options.split(',').any(|given| given == option))
 }
 
-/// Why a read of these bytes would be a copy by the processor, even past the page cache: the file system makes them from
-/// other bytes. `None` where it does not, or where it cannot tell.
-pub fn is_made(file: &File, offset: u64, bytes: u64) -> Option<&'static str> {
-    let extents = extents(file, offset, bytes).ok()?;
-    let made = extents.iter().find(|extent| extent.flags & MADE != 0)?;
-    let why = |(flag, why): &(u32, &'static str)| (made.flags & MADE & flag != 0).then_some(*why);
-    REFUSED.iter().find_map(why)
+/// How a read past the page cache brings a range of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DirectRange {
+    /// Not as the disk's bytes alone, for this reason: as a rule, the file system makes them from others.
+    Refused(&'static str),
+    /// All of them are zeros that the disk does not have: the range is a hole, or was never written.
+    Zeros,
+    /// The disk has bytes of it, the first of them at this offset of the file; or the file system does not tell.
+    OnDisk(u64),
+}
+
+/// How a read past the page cache would bring `bytes` bytes of a file from `offset` on.
+pub(crate) fn direct_range(file: &File, offset: u64, bytes: u64) -> DirectRange {
+    if is_realtime(file) == Some(true) {
+        // What was seen of the file system's first device says nothing of the second.
+        return DirectRange::Refused("it lies on the realtime device of XFS");
+    }
+    let Ok(extents) = extents(file, offset, bytes) else {
+        return DirectRange::OnDisk(offset);
+    };
+    if let Some(made) = extents.iter().find(|extent| extent.flags & MADE != 0) {
+        let why =
+            |(flag, why): &(u32, &'static str)| (made.flags & MADE & flag != 0).then_some(*why);
+        let why = REFUSED.iter().find_map(why);
+        return DirectRange::Refused(why.unwrap_or("it is made of other bytes"));
+    }
+    let mut written = extents
+        .iter()
+        .filter(|extent| extent.flags & UNWRITTEN == 0);
+    let first = written.find_map(|extent| clipped(extent, offset, bytes));
+    first.map_or(DirectRange::Zeros, |extent| {
+        DirectRange::OnDisk(extent.logical)
+    })
 }
 
 /// The extents that overlap a range, after what is dirty was written.

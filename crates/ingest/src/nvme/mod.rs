@@ -22,9 +22,10 @@ mod op;
 mod status;
 
 pub use command::{encode_nvme_read_sqe, NvmeRead, NVME_COMMAND_BYTES, NVME_MAX_BLOCKS};
-pub use extents::{is_made, DiskPlace, FileExtent, FileMap, LbaRange};
+pub use extents::{DiskPlace, FileExtent, FileMap, LbaRange};
 pub use namespace::NvmeNamespace;
 pub use status::NvmeStatus;
 
+pub(crate) use extents::{direct_range, why_no_disk, DirectRange};
 pub(crate) use namespace::device_number;
 pub(crate) use op::{build_ring, is_supported, plan, NvmeOp};

@@ -2,11 +2,11 @@
 //!
 //! A file's blocks are asked for once, at its first read, where everything that stands against it is seen: that read is
 //! refused, with the reason. After each read the file must be as it was then, and its blocks where they were, or the
-//! read has failed. The first read from each file system is a canary's: its first block is compared with what an
-//! ordinary read brings. None of these reads is counted.
+//! read has failed. The first read from each file system into each memory is a canary's: its first block is compared with
+//! what an ordinary read brings. None of these reads is counted.
 
 use super::{Engine, Landed, Read, ReaderStats, CHANGED};
-use crate::canary::{self, Canary};
+use crate::canary::{self, Canaries};
 use crate::nvme::{self, DiskPlace, FileMap, NvmeNamespace, NvmeOp};
 use crate::queue::{full, Farewell, ReadQueue, NO_OFFSET};
 use gristmill_protocol::PipelineError;
@@ -53,8 +53,7 @@ pub(super) struct PassthroughEngine {
     known: VecDeque<(Weak<OwnedFd>, Arc<Known>)>,
     /// By name.
     disks: HashMap<String, Arc<Disk>>,
-    /// How the canary of each file system ended, by the number of its device.
-    canaries: HashMap<u64, Result<(), PipelineError>>,
+    canaries: Canaries,
     /// Reads behind the end of their file.
     ended: VecDeque<Landed>,
 }
@@ -67,7 +66,7 @@ impl PassthroughEngine {
             queue: ReadQueue::new(ring, flags, depth, Farewell::LeakAfter(PATIENCE)),
             known: VecDeque::new(),
             disks: HashMap::new(),
-            canaries: HashMap::new(),
+            canaries: Canaries::default(),
             ended: VecDeque::new(),
         })
     }
@@ -132,44 +131,43 @@ impl PassthroughEngine {
                 fix: "use chunks that are multiples of the disk's blocks",
             });
         }
+        let memory = Arc::clone(read.buffer.memory());
         let target = read.buffer.as_mut_ptr();
         let address = target.addr() as u64;
         let fd = known.disk.device.as_raw_fd();
         let reads = nvme::plan(namespace, &ranges, address)?;
         if let Some(first) = ranges.first() {
-            self.prove(&known, first.lba, &part, target)?;
+            self.prove(&known, first.lba, &part, target, memory.peer())?;
         }
         Ok((NvmeOp::new(fd, &reads)?, known, part))
     }
 
     /// Runs the canary of a file system where it has not run yet: reads the first block of `part`, at `lba`, to
-    /// `target`.
+    /// `target`, in the memory of `peer` or the host's.
     fn prove(
         &mut self,
         known: &Known,
         lba: u64,
         part: &FileMap,
         target: *mut u8,
+        peer: Option<&str>,
     ) -> Result<(), PipelineError> {
         let words = |error: std::io::Error| PipelineError::Backend(error.to_string());
         let file_system = known.file.metadata().map_err(words)?.dev();
-        if let Some(outcome) = self.canaries.get(&file_system) {
+        if let Some(outcome) = self.canaries.outcome(file_system, peer) {
             return outcome.clone();
         }
         let (fd, namespace) = (known.disk.device.as_raw_fd(), &known.disk.namespace);
         let block = u64::from(namespace.block_bytes);
         let len = usize::try_from(part.bytes().min(block)).unwrap_or(0);
-        let what = format!("NVMe passthrough from {} into host memory", namespace.name);
+        let memory = canary::memory_name(peer);
+        let what = format!("NVMe passthrough from {} into {memory}", namespace.name);
         let ordinary = || canary::read_cached(&known.file, part.offset(), len);
         // SAFETY: `prepare` saw that the chunk has room for whole blocks, and it is this read's alone.
         let transfer = || unsafe { canary::read_by_command(fd, namespace, lba, target) };
         // SAFETY: as above.
-        let outcome = match unsafe { canary::watch(&what, target, ordinary, transfer) }? {
-            Canary::Sings => Ok(()),
-            Canary::Silent(seen) => Err(seen),
-        };
-        self.canaries.insert(file_system, outcome.clone());
-        outcome
+        let ended = unsafe { canary::watch(&what, target, ordinary, transfer) }?;
+        self.canaries.keep(file_system, peer, ended)
     }
 }
 

@@ -181,3 +181,36 @@ fn a_part_has_the_blocks_of_its_bytes_and_is_compared_however_an_answer_is_cut()
         assert!(!same(&whole, &other), "{other:?}");
     }
 }
+
+#[test]
+fn what_the_disk_has_of_a_range_is_told_from_zeros_that_it_has_not() {
+    use std::os::unix::fs::FileExt;
+    let path = std::env::temp_dir().join(format!("gristmill-extents-{}", std::process::id()));
+    let file = File::options()
+        .create(true)
+        .truncate(true)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let data = 1 << 20;
+    file.write_all_at(&[1; 8192], data).unwrap();
+    file.set_len(4 * data).unwrap();
+    if let Err(error) = extents(&file, 0, 4 * data) {
+        assert_eq!(direct_range(&file, 0, 4096), DirectRange::OnDisk(0));
+        return println!("skipped: FIEMAP in {}: {error}", path.display());
+    }
+    for (offset, bytes, expected) in [
+        (0, data, DirectRange::Zeros),
+        (0, 4 * data, DirectRange::OnDisk(data)),
+        (data + 4096, 4096, DirectRange::OnDisk(data + 4096)),
+        (2 * data, data, DirectRange::Zeros),
+    ] {
+        assert_eq!(
+            direct_range(&file, offset, bytes),
+            expected,
+            "{offset} {bytes}"
+        );
+    }
+}

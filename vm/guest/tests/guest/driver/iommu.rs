@@ -2,6 +2,8 @@ use super::{finish, submit, with_driver, Passthrough, PeerRead};
 use gristmill_vm_guest::disk::{file, Disk};
 use gristmill_vm_guest::in_guest;
 use gristmill_vm_guest::memory::Memory;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 
 #[test]
 fn the_canary_catches_reads_that_succeed_and_bring_nothing() {
@@ -23,6 +25,14 @@ fn the_canary_catches_reads_that_succeed_and_bring_nothing() {
             assert!(error.contains("never written"), "{error}");
         }
         assert_eq!(driver.telemetry_snapshot().submitted_reads, 0);
+    });
+    let hole = file("driver-begins-with-a-hole");
+    let written = File::create(&hole).unwrap();
+    written.write_all_at(&[1; 4096], 8192).unwrap();
+    // Zeros that the disk does not have prove nothing.
+    with_driver(&peer, PeerRead, 1, |driver| {
+        let error = driver.submit_file(&hole, 0).unwrap_err().to_string();
+        assert!(error.contains("never written"), "{error}");
     });
     with_driver(&peer, PeerRead, 1, |driver| {
         let error = driver

@@ -1,6 +1,8 @@
 //! The tool itself on real disks, a module for each shape of the guest: what it says, compared with what the disks hold.
 
+mod iommu;
 mod media_error;
+mod root_bus;
 mod switch;
 
 use gristmill_vm_guest::disk::{file, word, Disk, FILES};
@@ -24,6 +26,21 @@ impl Done {
         let lines = self.out.lines();
         lines
             .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The rows of a digest, in an order of their own.
+    fn rows(&self) -> Vec<String> {
+        let mut rows: Vec<String> = self.out.lines().map(str::to_owned).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// The lines that tell failures.
+    fn complaints(&self) -> Vec<&str> {
+        let lines = self.err.lines();
+        lines
+            .filter(|line| line.starts_with("gristmill: "))
             .collect()
     }
 
@@ -80,6 +97,26 @@ fn row((path, crc): &(PathBuf, u32)) -> String {
 
 fn rows(indexes: &[usize]) -> String {
     indexes.iter().map(|index| row(&expected(*index))).collect()
+}
+
+/// What [`Done::rows`] says of these files.
+fn sorted_rows(indexes: &[usize]) -> Vec<String> {
+    let mut rows: Vec<String> = rows(indexes).lines().map(str::to_owned).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// `digest --stats` into the memory of the device at this address.
+fn digest_into(peer: &str, read_path: &str, flags: &[&str]) -> Done {
+    let into = [
+        "digest",
+        "--stats",
+        "--peer-memory",
+        peer,
+        "--read-path",
+        read_path,
+    ];
+    gristmill(&[&into, flags].concat())
 }
 
 fn path(index: usize) -> String {

@@ -75,8 +75,7 @@ fn a_slot_takes_as_many_commands_as_the_queue_makes_of_it_and_no_more() {
     let (reads, commands) = file(&PASSTHROUGH, 1);
     assert!(reads == 2 && commands > 200, "{commands}");
     let by_peer = ["ingest", "--read-path", "peer", "--peer-memory", &peer];
-    for index in 0..4 {
-        let bytes = FILES[index].1;
+    for (index, (_, bytes)) in FILES.iter().enumerate().take(4) {
         // What ends within a block is short of what was asked for, and one more read sees the end.
         let ends = u64::from(!bytes.is_multiple_of(4096));
         let reads = bytes.div_ceil(1 << 20);

@@ -1,7 +1,7 @@
 //! Files of an XFS file system that fills its disk: no partition, extents that files may share.
 
 use super::{gristmill, ready, words, PASSTHROUGH};
-use crate::tool::{peer, row, Done};
+use crate::tool::{digest_into, peer, row, Done};
 use gristmill_vm_guest::disk::{xfs_file, XFS_FILE};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -67,6 +67,8 @@ fn files_are_read_by_commands_and_into_peer_memory() {
         &PASSTHROUGH[..],
         &[&PASSTHROUGH[..], &into_peer].concat(),
         &[&["ingest", "--read-path", "peer"][..], &into_peer].concat(),
+        &[&["digest", "--read-path", "passthrough"][..], &into_peer].concat(),
+        &[&["digest", "--read-path", "peer"][..], &into_peer].concat(),
     ] {
         let done = gristmill(&[flags, &[name]].concat());
         assert_read(&done, &original, &content());
@@ -91,6 +93,11 @@ fn what_was_just_written_is_what_commands_read() {
         .unwrap();
     let longer = [&content[..], b"and more"].concat();
     assert_read(&by_commands(&written), &written, &longer);
+    // Into peer memory what is dirty is written first, too.
+    let other: Vec<u8> = longer.iter().map(|byte| byte.wrapping_add(1)).collect();
+    fs::write(&written, &other).unwrap();
+    let done = digest_into(&peer(), "peer", &[written.to_str().unwrap()]);
+    assert_read(&done, &written, &other);
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! How the page cache holds a file: made, and looked at.
+//!
+//! Linux caches a file in folios: runs of pages that are handled as one. Reading ahead of a sequential reader makes large
+//! ones, where the file system has them; without reading ahead each page is a folio of its own. Mapping a file costs next
+//! to nothing in the first case and much in the second, and copying it costs more in the second, too. So whoever
+//! compares a program that maps with one that copies must say which it was.
+
+use nix::fcntl::{posix_fadvise, PosixFadviseAdvice};
+use nix::sys::mman::{mmap, munmap, MapFlags, ProtFlags};
+use nix::unistd::{sysconf, SysconfVar};
+use std::fs::File;
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Pages that are looked at, spread over the file.
+const SAMPLES: u64 = 256;
+
+/// Bits of `/proc/kpageflags`: the page is the first of a large folio, or another one.
+const COMPOUND: u64 = 1 << 15 | 1 << 16;
+
+/// The bit of `/proc/self/pagemap` that says that a page is mapped, and those that say where it lies.
+const PRESENT: u64 = 1 << 63;
+const FRAME: u64 = (1 << 55) - 1;
+
+/// How a file lies in the page cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folios {
+    /// In large folios, as reading it in sequence leaves it.
+    Large,
+    /// In single pages, as reading it at random leaves it.
+    Single,
+}
+
+/// Drops a file from the page cache and reads it so that it should lie there as is asked; the state in words, with the share
+/// of the file that a look at the cache found in it.
+pub fn arrange(path: &Path, folios: Folios) -> Result<String, String> {
+    let arrange = || -> io::Result<File> {
+        let mut file = File::open(path)?;
+        // Dirty pages cannot be dropped.
+        file.sync_all()?;
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+        if folios == Folios::Single {
+            // It is this open file that is not read ahead of.
+            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM)?;
+        }
+        let mut buffer = vec![0; 1 << 20];
+        while file.read(&mut buffer)? > 0 {}
+        Ok(file)
+    };
+    let file = arrange().map_err(|error| format!("{}: {error}", path.display()))?;
+    let name = match folios {
+        Folios::Large => "large folios",
+        Folios::Single => "single pages",
+    };
+    Ok(match share_in_large_folios(&file) {
+        Ok(large) => {
+            let share = match folios {
+                Folios::Large => large,
+                Folios::Single => 1.0 - large,
+            };
+            format!("{name} ({:.0}% of the pages sampled)", 100.0 * share)
+        }
+        Err(error) => format!("{name} (not checked: {error})"),
+    })
+}
+
+/// The share of a file's pages that are in large folios, of a sample.
+fn share_in_large_folios(file: &File) -> Result<f64, String> {
+    let open = |path: &str| File::open(path).map_err(|error| format!("{path}: {error}"));
+    let (pagemap, flags) = (open("/proc/self/pagemap")?, open("/proc/kpageflags")?);
+    let sample = || -> io::Result<(u32, u32)> {
+        let page = sysconf(SysconfVar::PAGE_SIZE)?.and_then(|bytes| u64::try_from(bytes).ok());
+        let page = page.ok_or_else(|| io::Error::other("the page size is not known"))?;
+        let pages = file.metadata()?.len() / page;
+        let (mut large, mut all) = (0, 0);
+        for index in 0..SAMPLES.min(pages) {
+            let offset = pages * index / SAMPLES.min(pages) * page;
+            if let Some(frame) = frame_of(file, offset, page, &pagemap)? {
+                large += u32::from(word(&flags, frame)? & COMPOUND != 0);
+                all += 1;
+            }
+        }
+        Ok((large, all))
+    };
+    match sample().map_err(|error| error.to_string())? {
+        (_, 0) => Err("/proc/self/pagemap does not tell where pages lie".into()),
+        (large, all) => Ok(f64::from(large) / f64::from(all)),
+    }
+}
+
+/// Which page of the machine's memory holds the page of a file that begins at `offset`, a multiple of `page` bytes;
+/// `None` where the kernel does not tell.
+fn frame_of(file: &File, offset: u64, page: u64, pagemap: &File) -> io::Result<Option<u64>> {
+    let out_of_range = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let bytes = usize::try_from(page).map_err(out_of_range)?;
+    let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+    let start = i64::try_from(offset).map_err(out_of_range)?;
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
+    // SAFETY: a new mapping at an address of the kernel's choice, so no memory of this process is affected. Nothing here
+    // reads or writes through it: the kernel maps the page (MAP_POPULATE) and is asked where it lies, so that it does
+    // not matter whether the file changes or is cut short.
+    let mapped = unsafe { mmap(None, length, ProtFlags::PROT_READ, flags, file, start) }?;
+    let entry = word(pagemap, mapped.as_ptr().addr() as u64 / page);
+    // SAFETY: exactly what `mmap` has just returned, unmapped once, and no reference into it was ever made.
+    unsafe { munmap(mapped, bytes) }?;
+    let entry = entry?;
+    let frame = entry & FRAME;
+    Ok((entry & PRESENT != 0 && frame != 0).then_some(frame))
+}
+
+/// One of a file's words of 64 bits.
+fn word(file: &File, index: u64) -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    file.read_exact_at(&mut bytes, index * 8)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
