@@ -10,33 +10,42 @@
 //! | EACCES | a handle of other tenants, a WRITE to a source that is not for writing |
 //! | EINVAL | an offset or a count out of range, an unknown operation, a request of no slot |
 //! | EBUSY | a destination that a worker is reading |
-//! | ECANCELED | a request that was in flight when the loop was stopped |
+//! | ECANCELED | a request that was in flight when the loop was stopped; of a WRITE, bytes may have reached the file |
+//! | EAGAIN | a READ or WRITE for which there was no thread to be had |
 //! | EOPNOTSUPP | a file that the loop's path cannot read |
 //! | EIO | what a disk answers to a command, a file that changed while it was read past its file system |
 //! | any | what the file system answers |
 //!
 //! # Order
 //!
-//! READs go to a [`ChunkReader`] of the thread's own, many at once, and end in any order. A WRITE is done at once, on the
-//! thread, and so are READs of files that io_uring must not read: while one of these is being done, nothing else is
-//! served. Requests for one destination are served one after the other. A FENCE ends when all have ended that were
-//! published before it. A READ that meets the file's or the source's end tells how many bytes landed.
+//! READs go to a [`ChunkReader`] of the thread's own, many at once. What that could not do without blocking the thread is
+//! done on other threads (`io_loop/threads.rs`), a few for each file: WRITEs, READs of files on FUSE (which io_uring must not
+//! read), and all READs where io_uring is refused. So a file system that does not answer holds up the requests of its files,
+//! and no others.
+//!
+//! READs and WRITEs end in any order, but requests for one destination are served one after the other. A FENCE ends when
+//! all have ended that were published before it. A READ that meets the file's or the source's end tells how many bytes
+//! landed.
 
 mod tables;
+mod threads;
 
 pub use tables::{IoSource, IoTables};
 
-use crate::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, ReaderStats};
-use gristmill_protocol::io::{io_op, IO_SLOT_COUNT};
+use crate::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, ReaderStats, FUSE_REASON};
+use crate::telemetry::NativeReadPath;
+use gristmill_protocol::io::{io_op, IoRequest, IO_SLOT_COUNT};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ClaimedIo, IoQueue};
 use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tables::{Checked, Taken};
+use threads::{Done, FileThreads, Job};
 
 /// How long an idle loop sleeps before it looks whether it is to stop.
 const IDLE: Duration = Duration::from_millis(10);
@@ -44,6 +53,9 @@ const IDLE: Duration = Duration::from_millis(10);
 /// How long a loop waits for reads in flight before it looks for requests: at first, and at most, while nothing
 /// happens.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+
+/// How long a loop that stops waits for what other threads are doing, before it leaves them behind.
+const GRACE: Duration = Duration::from_millis(10);
 
 /// How long [`MegakernelIoLoop::stop`] waits for a device that does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -90,12 +102,16 @@ pub struct StoppedIo {
     /// The chunks of all destinations, but for those of reads that were in flight and those that a worker is reading:
     /// these are retired.
     pub chunks: Vec<ChunkBuf>,
+    /// READs and WRITEs whose file had not answered. They ended with ECANCELED, but each is still being done, by a thread
+    /// that keeps its file and its chunk until the file answers, and then ends: a READ may still change that chunk, which
+    /// nobody else has, and a WRITE the file. As with any such thread, the process cannot end before.
+    pub left_behind: Vec<IoRequest>,
     /// What the loop did.
     pub stats: IoLoopStats,
 }
 
-/// A thread that serves the device's IO requests, by io_uring or, where that is refused, by positioned reads. Dropping it
-/// stops it.
+/// A thread that serves the device's IO requests, by io_uring or, where that is refused, by positioned reads on more
+/// threads. Dropping it stops it.
 pub struct MegakernelIoLoop {
     stop: Arc<AtomicBool>,
     stats: Arc<Mutex<IoLoopStats>>,
@@ -142,11 +158,13 @@ impl MegakernelIoLoop {
     }
 
     /// Stops serving: cancels the reads in flight, waits until no byte lands any more, and fails their requests with
-    /// ECANCELED.
+    /// ECANCELED. This takes some milliseconds. A `pread` or `pwrite` cannot be cancelled: one that is not over by then,
+    /// because its file system does not answer, is left behind ([`StoppedIo::left_behind`]) and holds nothing else up.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where a device does not answer within two seconds. The thread then ends by itself,
-    /// when the device answers or ten seconds have passed, and keeps until then all memory that bytes may land in.
+    /// [`PipelineError::Backend`] where a device does not answer within two seconds to the cancelling of io_uring's reads
+    /// or of NVMe commands. The thread then ends by itself, when the device answers or ten seconds have passed, and keeps
+    /// until then all memory that bytes may land in.
     pub fn stop(mut self) -> Result<StoppedIo, PipelineError> {
         self.finish().unwrap_or_else(|| Err(panicked()))
     }
@@ -226,6 +244,8 @@ fn serve(
         queue,
         tables,
         reader,
+        threads: FileThreads::new(),
+        threads_stats: ReaderStats::default(),
         stats,
         claims: 0,
         waiting: VecDeque::new(),
@@ -236,22 +256,31 @@ fn serve(
     let _ = leaves.send(server.close());
 }
 
-/// A READ in the reader's hands.
+/// A READ or WRITE that the reader or a thread has.
 struct Flight {
     claimed: ClaimedIo,
-    destination: usize,
+    checked: Checked,
+    /// Whether the device had the destination's chunk before.
+    was_lent: bool,
 }
+
+/// A chunk that comes back with its request's outcome.
+type Ended = (ChunkBuf, Result<usize, i32>);
 
 /// What the thread works with. Requests are numbered in the order in which they were claimed.
 struct Server {
     queue: IoQueue,
     tables: IoTables,
     reader: ChunkReader,
+    /// For what would block this thread.
+    threads: FileThreads,
+    /// What READs on these threads asked of the kernel.
+    threads_stats: ReaderStats,
     stats: Arc<Mutex<IoLoopStats>>,
     claims: u64,
     /// Requests whose destination another one has, by number.
     waiting: VecDeque<(u64, ClaimedIo)>,
-    /// By number, which is their tag in the reader.
+    /// By number, which is also their tag in the reader and their number among the threads' jobs.
     flights: BTreeMap<u64, Flight>,
     /// Fences, each with the number below which all must have ended.
     fences: VecDeque<(u64, ClaimedIo)>,
@@ -266,8 +295,11 @@ impl Server {
             } else if self.flights.is_empty() {
                 self.queue.wait(IDLE);
             } else {
-                // Requests make no noise that this wait would hear, so it is short.
-                if self.reader.wait(pause).is_err() {
+                // Requests make no noise that these waits would hear, nor do threads where the reader is waited for: so
+                // they are short.
+                if self.reader.inflight() == 0 {
+                    self.threads.wait(pause);
+                } else if self.reader.wait(pause).is_err() {
                     std::thread::sleep(pause);
                 }
                 pause = (pause * 2).min(PAUSES.1);
@@ -286,6 +318,10 @@ impl Server {
             if stop.load(Ordering::Acquire) {
                 return true;
             }
+        }
+        while let Some(done) = self.threads.poll() {
+            self.done(done);
+            landed = true;
         }
         if landed {
             self.start_waiting();
@@ -340,86 +376,129 @@ impl Server {
         };
         match self.tables.take(checked.destination) {
             Ok(None) => return Some(claimed),
-            Ok(Some(taken)) if checked.writes => self.write(claimed, &checked, taken),
-            Ok(Some(taken)) => self.read(number, claimed, &checked, taken.chunk),
+            Ok(Some(taken)) => self.submit(number, claimed, checked, taken),
             Err(errno) => self.refuse(claimed, errno),
         }
         None
     }
 
-    fn write(&mut self, claimed: ClaimedIo, checked: &Checked, taken: Taken) {
-        let written = self.tables.write(checked, &taken.chunk);
-        self.tables
-            .put(checked.destination, taken.chunk, taken.was_lent);
-        let bytes = claimed.request().byte_count;
-        let mut stats = lock(&self.stats);
-        match written {
-            Ok(()) => {
-                stats.writes += 1;
-                stats.bytes_written += u64::from(bytes);
-            }
-            Err(_) => stats.failed += 1,
+    fn submit(&mut self, number: u64, claimed: ClaimedIo, checked: Checked, taken: Taken) {
+        let Taken { chunk, was_lent } = taken;
+        let submitted = if checked.count == 0 {
+            Err((chunk, Ok(0)))
+        } else if checked.writes || self.blocks(&checked) {
+            self.give(number, &checked, chunk)
+        } else {
+            self.read(number, &checked, chunk)
+        };
+        let flight = Flight {
+            claimed,
+            checked,
+            was_lent,
+        };
+        match submitted {
+            Ok(()) => drop(self.flights.insert(number, flight)),
+            Err((chunk, outcome)) => self.end(flight, chunk, outcome),
         }
-        drop(stats);
-        claimed.end(written.map(|()| bytes));
     }
 
-    fn read(&mut self, number: u64, claimed: ClaimedIo, checked: &Checked, chunk: ChunkBuf) {
-        let destination = checked.destination;
-        if checked.count == 0 {
-            return self.end_read(claimed, destination, chunk, Ok(0));
+    /// Whether the reader would read a file on this thread, which waits then for as long as the file system likes.
+    fn blocks(&self, checked: &Checked) -> bool {
+        match self.reader.path() {
+            NativeReadPath::PositionedRead => true,
+            NativeReadPath::RegisteredMappedRead => checked.on_fuse,
+            _ => false,
         }
-        let file = match self.tables.file(checked) {
-            Ok(file) => file,
-            Err(errno) => return self.end_read(claimed, destination, chunk, Err(errno)),
+    }
+
+    /// Hands a READ to the reader; or gives back the chunk, with the READ's outcome.
+    fn read(&mut self, number: u64, checked: &Checked, chunk: ChunkBuf) -> Result<(), Ended> {
+        self.reader.learn_ring_reads(&checked.file);
+        let submitted = self.reader.submit(
+            &checked.file,
+            checked.offset,
+            chunk,
+            checked.count,
+            number,
+            true,
+        );
+        submitted.map_err(|(chunk, error)| {
+            let errno = match error {
+                PipelineError::IoUringSyscall { errno, .. } => errno,
+                PipelineError::InvalidArgument { .. } => libc::EINVAL,
+                _ => libc::EOPNOTSUPP,
+            };
+            (chunk, Err(errno))
+        })
+    }
+
+    /// Hands a READ or a WRITE to a thread; or gives back the chunk, with the request's outcome.
+    fn give(&mut self, number: u64, checked: &Checked, chunk: ChunkBuf) -> Result<(), Ended> {
+        let job = Job {
+            number,
+            source: checked.source,
+            file: Arc::clone(&checked.file),
+            offset: checked.offset,
+            chunk,
+            count: checked.count,
+            writes: checked.writes,
         };
-        let submitted =
-            self.reader
-                .submit(file, checked.offset, chunk, checked.count, number, true);
-        match submitted {
-            Ok(()) => {
-                let flight = Flight {
-                    claimed,
-                    destination,
-                };
-                self.flights.insert(number, flight);
-            }
-            Err((chunk, error)) => {
-                let errno = match error {
-                    PipelineError::IoUringSyscall { errno, .. } => errno,
-                    PipelineError::InvalidArgument { .. } => libc::EINVAL,
-                    _ => libc::EOPNOTSUPP,
-                };
-                self.end_read(claimed, destination, chunk, Err(errno));
-            }
-        }
+        self.threads
+            .give(job)
+            .map_err(|(chunk, errno)| (chunk, Err(errno)))
     }
 
     fn land(&mut self, landed: Landed) {
         let Some(flight) = self.flights.remove(&landed.tag) else {
             return;
         };
-        lock(&self.stats).reader = self.reader.stats();
-        // At most a request's count, which has 32 bits.
-        let bytes = u32::try_from(landed.bytes).unwrap_or(u32::MAX);
+        self.tell_reader_stats();
         // What is below 0 is no errno.
         let errno = landed
             .error
             .map(|error| if error > 0 { error } else { libc::EIO });
-        let outcome = errno.map_or(Ok(bytes), Err);
-        self.end_read(flight.claimed, flight.destination, landed.buffer, outcome);
+        self.end(flight, landed.buffer, errno.map_or(Ok(landed.bytes), Err));
     }
 
-    fn end_read(
-        &mut self,
-        claimed: ClaimedIo,
-        destination: usize,
-        chunk: ChunkBuf,
-        outcome: Result<u32, i32>,
-    ) {
-        self.tables.put(destination, chunk, outcome.is_ok());
+    fn done(&mut self, done: Done) {
+        let Some(flight) = self.flights.remove(&done.number) else {
+            return;
+        };
+        self.threads_stats += done.stats;
+        if flight.checked.on_fuse && self.reader.path() == NativeReadPath::RegisteredMappedRead {
+            let reason = &mut self.threads_stats.unregistered_reason;
+            reason.get_or_insert_with(|| FUSE_REASON.to_owned());
+        }
+        self.tell_reader_stats();
+        self.end(flight, done.chunk, done.outcome);
+    }
+
+    fn tell_reader_stats(&self) {
+        let mut stats = self.reader.stats();
+        stats += self.threads_stats.clone();
+        lock(&self.stats).reader = stats;
+    }
+
+    fn end(&mut self, flight: Flight, chunk: ChunkBuf, outcome: Result<usize, i32>) {
+        let Flight {
+            claimed,
+            checked,
+            was_lent,
+        } = flight;
+        let lend = if checked.writes {
+            was_lent
+        } else {
+            outcome.is_ok()
+        };
+        self.tables.put(checked.destination, chunk, lend);
+        // At most a request's count, which has 32 bits.
+        let outcome = outcome.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         let mut stats = lock(&self.stats);
         match outcome {
+            Ok(bytes) if checked.writes => {
+                stats.writes += 1;
+                stats.bytes_written += u64::from(bytes);
+            }
             Ok(bytes) => {
                 stats.reads += 1;
                 stats.bytes_read += u64::from(bytes);
@@ -450,20 +529,59 @@ impl Server {
     }
 
     /// Cancels what is in flight, fails what was claimed, and returns the rest.
-    fn close(self) -> StoppedIo {
-        lock(&self.stats).reader = self.reader.stats();
+    fn close(mut self) -> StoppedIo {
+        // What has not begun leaves its chunk as it was.
+        for job in self.threads.take_queued() {
+            if let Some(flight) = self.flights.get(&job.number) {
+                let destination = flight.checked.destination;
+                self.tables.put(destination, job.chunk, flight.was_lent);
+            }
+        }
+        let until = Instant::now() + GRACE;
+        while self.threads.under_way().next().is_some() && Instant::now() < until {
+            self.threads
+                .wait(until.saturating_duration_since(Instant::now()));
+            while let Some(done) = self.threads.poll() {
+                self.done(done);
+            }
+        }
+        self.tell_reader_stats();
         // Its drop returns when no byte can land any more, so only now the requests may end.
         drop(self.reader);
+        let left_behind = self
+            .threads
+            .under_way()
+            .filter_map(|number| self.flights.get(&number))
+            .map(|flight| *flight.claimed.request())
+            .collect();
         let flights = self.flights.into_values().map(|flight| flight.claimed);
         let queued = self.waiting.into_iter().chain(self.fences);
         for claimed in flights.chain(queued.map(|(_, claimed)| claimed)) {
             lock(&self.stats).cancelled += 1;
             claimed.end(Err(libc::ECANCELED));
         }
+        close_elsewhere(self.tables.take_fuse_files(), until);
         StoppedIo {
             queue: self.queue,
             chunks: self.tables.into_chunks(),
+            left_behind,
             stats: lock(&self.stats).clone(),
         }
     }
+}
+
+/// Closes files on a thread that may take its time, as a FUSE file system is asked when a file is closed; waits for it
+/// until `until`.
+fn close_elsewhere(files: Vec<Arc<OwnedFd>>, until: Instant) {
+    if files.is_empty() {
+        return;
+    }
+    let (closing, closed) = mpsc::channel::<()>();
+    let body = move || {
+        drop(files);
+        drop(closing);
+    };
+    // Where there is no thread to be had, they are closed here.
+    let _ = std::thread::Builder::new().spawn(body);
+    let _ = closed.recv_timeout(until.saturating_duration_since(Instant::now()));
 }

@@ -28,6 +28,7 @@ use std::ops::AddAssign;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
+pub(crate) use uring::FUSE_REASON;
 
 /// Which [`NativeReadPath`] a reader shall take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -212,6 +213,8 @@ trait Engine {
     fn inflight(&self) -> u32;
     fn capacity(&self) -> u32;
     fn stats(&self) -> ReaderStats;
+    /// The file does not lie on FUSE.
+    fn learn_ring_reads(&mut self, _file: &Arc<OwnedFd>) {}
     /// Whether a stream read of this file is in flight.
     fn streaming(&self, file: &Arc<OwnedFd>) -> bool;
 }
@@ -338,6 +341,11 @@ impl ChunkReader {
             tag,
             registered,
         })
+    }
+
+    /// Says of a file that is read next that it does not lie on FUSE, so that its file system need not be asked.
+    pub(crate) fn learn_ring_reads(&mut self, file: &Arc<OwnedFd>) {
+        self.engine.learn_ring_reads(file);
     }
 
     /// Hands all queued reads to the kernel, in one system call as a rule. Reads of cached bytes are done when it

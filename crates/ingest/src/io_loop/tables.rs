@@ -1,10 +1,10 @@
 //! What requests may name: files and chunks, by handle. Everything that a request says is checked here.
 
+use crate::reader::is_on_fuse;
 use gristmill_protocol::io::{io_op, IoRequest};
 use gristmill_ring::{ChunkBuf, LentChunk};
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// A file that requests may name by its handle.
@@ -23,6 +23,7 @@ pub struct IoSource {
 /// A registered source, whose reads share its descriptor.
 struct Source {
     file: Arc<OwnedFd>,
+    on_fuse: bool,
     len: u64,
     tenants: Vec<u32>,
     writable: bool,
@@ -54,7 +55,9 @@ pub struct IoTables {
 
 /// A READ or WRITE that may be done, if its chunk is to be had.
 pub(super) struct Checked {
-    source: usize,
+    pub source: usize,
+    pub file: Arc<OwnedFd>,
+    pub on_fuse: bool,
     pub destination: usize,
     pub writes: bool,
     pub offset: u64,
@@ -74,9 +77,10 @@ impl IoTables {
         Self::default()
     }
 
-    /// Registers a source; its handle.
+    /// Registers a source; its handle. The file is asked for its file system, which blocks where opening it would.
     pub fn add_source(&mut self, source: IoSource) -> u32 {
         self.sources.push(Source {
+            on_fuse: is_on_fuse(&source.file),
             file: Arc::new(source.file.into()),
             len: source.len,
             tenants: source.tenants,
@@ -140,6 +144,8 @@ impl IoTables {
         }
         Ok(Checked {
             source,
+            file: Arc::clone(&from.file),
+            on_fuse: from.on_fuse,
             destination,
             writes,
             offset: request.offset,
@@ -181,25 +187,10 @@ impl IoTables {
         }
     }
 
-    /// The file of a request.
-    ///
-    /// # Errors
-    /// EBADF where it is none of a checked request.
-    pub(super) fn file(&self, checked: &Checked) -> Result<&Arc<OwnedFd>, i32> {
-        let source = self.sources.get(checked.source);
-        source.map(|source| &source.file).ok_or(libc::EBADF)
-    }
-
-    /// Writes a chunk's first bytes to the file of a request, as many as it asks for.
-    ///
-    /// # Errors
-    /// What the file system answers.
-    pub(super) fn write(&self, checked: &Checked, chunk: &ChunkBuf) -> Result<(), i32> {
-        // A second descriptor of the same file, as only a `File` can be written to by safe code. Writes are rare.
-        let file = self.file(checked)?.try_clone().map(File::from);
-        let bytes = chunk.as_slice().get(..checked.count).unwrap_or(&[]);
-        file.and_then(|file| file.write_all_at(bytes, checked.offset))
-            .map_err(|error| crate::setup::errno_of(&error))
+    /// Takes out the files that lie on FUSE; no request may name any of them any more.
+    pub(super) fn take_fuse_files(&mut self) -> Vec<Arc<OwnedFd>> {
+        let taken = self.sources.extract_if(.., |source| source.on_fuse);
+        taken.map(|source| source.file).collect()
     }
 }
 

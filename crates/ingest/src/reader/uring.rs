@@ -16,7 +16,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why some files are not read by the ring, for reports.
-const PLAIN_REASON: &str = "files of FUSE file systems are read by pread: Linux repeats bytes where a ring's read of such \
+pub const FUSE_REASON: &str = "files of FUSE file systems are read by pread: Linux repeats bytes where a ring's read of such \
                             a file is short";
 
 /// What a read owns while it is in flight: all that it was submitted with.
@@ -180,7 +180,7 @@ impl Engine for UringEngine {
 
     fn stats(&self) -> ReaderStats {
         let plain = self.plain.stats();
-        let plain_reason = (plain.reads > 0).then(|| PLAIN_REASON.to_owned());
+        let plain_reason = (plain.reads > 0).then(|| FUSE_REASON.to_owned());
         let mut stats = ReaderStats {
             fixed_files: self.files.live() as u64,
             unregistered_reason: self.buffers.refused().map(str::to_owned).or(plain_reason),
@@ -188,6 +188,10 @@ impl Engine for UringEngine {
         };
         stats += plain;
         stats
+    }
+
+    fn learn_ring_reads(&mut self, file: &Arc<OwnedFd>) {
+        self.manners.learn(file, Manner::Ring);
     }
 
     fn streaming(&self, file: &Arc<OwnedFd>) -> bool {
