@@ -4,7 +4,7 @@ use crate::world::{skipped, Scratch};
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
     Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
-    ReplyEntry, ReplyOpen, Request,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -31,6 +31,8 @@ pub struct Faulty {
     error_at: Option<u64>,
     most: fn(u64) -> usize,
     pause: Option<Pause>,
+    closing: Option<Pause>,
+    writable: bool,
 }
 
 impl Faulty {
@@ -46,6 +48,8 @@ impl Faulty {
             error_at: None,
             most: |_| usize::MAX,
             pause: None,
+            closing: None,
+            writable: false,
         }
     }
 
@@ -85,9 +89,21 @@ impl Faulty {
         self
     }
 
-    /// Called with the offset before each read is answered.
+    /// Called with the offset before each read or write is answered.
     pub fn pause(mut self, pause: impl Fn(u64) + Send + Sync + 'static) -> Self {
         self.pause = Some(Arc::new(pause));
+        self
+    }
+
+    /// Called before each closing of a descriptor is answered.
+    pub fn pause_closing(mut self, pause: impl Fn() + Send + Sync + 'static) -> Self {
+        self.closing = Some(Arc::new(move |_| pause()));
+        self
+    }
+
+    /// It can be written to, which changes nothing.
+    pub fn writable(mut self) -> Self {
+        self.writable = true;
         self
     }
 
@@ -208,6 +224,31 @@ impl Filesystem for FaultyFiles {
         }
     }
 
+    fn write(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        if let Some(pause) = self.get(ino).and_then(|file| file.pause.as_ref()) {
+            pause(offset);
+        }
+        reply.written(u32::try_from(data.len()).unwrap());
+    }
+
+    fn flush(&self, _: &Request, ino: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        if let Some(pause) = self.get(ino).and_then(|file| file.closing.as_ref()) {
+            pause(0);
+        }
+        reply.ok();
+    }
+
     fn readdir(
         &self,
         _: &Request,
@@ -237,9 +278,12 @@ pub struct Mounted {
 pub fn mount(files: impl IntoIterator<Item = Faulty>) -> Option<Mounted> {
     let directory = Scratch::new();
     let mut config = Config::default();
-    config.mount_options = vec![MountOption::RO, MountOption::FSName("faulty".into())];
-    config.n_threads = Some(THREADS);
     let files = FaultyFiles(files.into_iter().collect());
+    config.mount_options = vec![MountOption::FSName("faulty".into())];
+    if !files.0.iter().any(|file| file.writable) {
+        config.mount_options.push(MountOption::RO);
+    }
+    config.n_threads = Some(THREADS);
     match fuser::spawn_mount(files, directory.path(), &config) {
         Ok(session) => Some(Mounted {
             directory,

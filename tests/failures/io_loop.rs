@@ -1,12 +1,17 @@
 //! Files that fail the loop which serves a device's requests. The device is the test.
 
 use crate::fuse::{mount, Faulty};
+use crate::limits::refuse_io_uring;
+use crate::world::Scratch;
 use gristmill::protocol::io::{io_op, IoRequest};
-use gristmill::ring::{live_ring, ChunkMemory, DeviceRing, PendingIo, RingConfig};
+use gristmill::ring::{
+    live_ring, ChunkBuf, ChunkMemory, DeviceRing, PendingIo, RingConfig, Submitter,
+};
 use gristmill::uring::reader::ReadPathChoice;
 use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -16,50 +21,109 @@ const CHUNK: usize = 4096;
 /// No wait may take longer.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// A loop over these files, each with a chunk.
-fn serve(paths: &[&Path]) -> (DeviceRing, MegakernelIoLoop, Arc<ChunkMemory>) {
+/// What stopping may take, on a busy machine.
+const PROMPTLY: Duration = Duration::from_secs(1);
+
+/// A loop, its device, and its chunks.
+struct World {
+    _submitter: Submitter,
+    device: DeviceRing,
+    served: Option<MegakernelIoLoop>,
+    memory: Arc<ChunkMemory>,
+}
+
+/// A loop over these files, each with a chunk, and with so many chunks more.
+fn serve(paths: &[&Path], more: u32) -> World {
     let config = RingConfig {
-        io_slots: 4,
+        io_slots: 16,
         ..RingConfig::default()
     };
     let (submitter, _completions, device) = live_ring(config).unwrap();
-    let (memory, chunks) = ChunkMemory::map(4, CHUNK).unwrap();
-    let mut tables = IoTables::new();
-    for (path, chunk) in paths.iter().zip(chunks) {
-        tables.add_source(IoSource {
-            file: File::open(path).unwrap(),
-            len: 1 << 20,
-            tenants: vec![0],
-            writable: false,
-        });
-        tables.add_destination(chunk, vec![0]);
-    }
+    let count = paths.len() as u32 + more;
+    let (memory, chunks) = ChunkMemory::map(count, CHUNK).unwrap();
     let queue = submitter.take_io_queue().unwrap();
+    let tables = tables(paths, chunks);
     let served = MegakernelIoLoop::start(queue, tables, ReadPathChoice::Auto).unwrap();
-    (device, served, memory)
+    World {
+        _submitter: submitter,
+        device,
+        served: Some(served),
+        memory,
+    }
 }
 
-fn ask(device: &DeviceRing, file: u32, offset: u64) -> PendingIo {
-    let request = IoRequest {
-        op_type: io_op::READ,
-        src_handle: file,
-        dst_handle: file,
-        offset,
-        byte_count: 1000,
-        ..IoRequest::default()
-    };
-    device.ask(&request).unwrap()
+fn tables(paths: &[&Path], chunks: Vec<ChunkBuf>) -> IoTables {
+    let mut tables = IoTables::new();
+    for path in paths {
+        let writable = OpenOptions::new().read(true).write(true).open(path);
+        tables.add_source(IoSource {
+            writable: writable.is_ok(),
+            file: writable.or_else(|_| File::open(path)).unwrap(),
+            len: 1 << 20,
+            tenants: vec![0],
+        });
+    }
+    for chunk in chunks {
+        tables.add_destination(chunk, vec![0]);
+    }
+    tables
+}
+
+impl World {
+    fn ask(&self, op_type: u32, file: u32, chunk: u32, offset: u64) -> PendingIo {
+        let request = IoRequest {
+            op_type,
+            src_handle: file,
+            dst_handle: chunk,
+            offset,
+            byte_count: 1000,
+            ..IoRequest::default()
+        };
+        self.device.ask(&request).unwrap()
+    }
+
+    /// Asks for bytes of a file into the chunk of the same number.
+    fn read(&self, file: u32, offset: u64) -> PendingIo {
+        self.ask(io_op::READ, file, file, offset)
+    }
+
+    fn fence(&self) -> PendingIo {
+        self.ask(io_op::FENCE, 0, 0, 0)
+    }
 }
 
 fn outcome(pending: &PendingIo) -> Result<u32, u32> {
+    await_true(|| pending.outcome().is_some());
+    pending.outcome().unwrap()
+}
+
+fn await_true(ready: impl Fn() -> bool) {
     let begun = Instant::now();
-    loop {
-        if let Some(outcome) = pending.outcome() {
-            return outcome;
-        }
+    while !ready() {
         assert!(begun.elapsed() < LIMIT);
         std::thread::yield_now();
     }
+}
+
+const CHILD: &str = "GRISTMILL_TEST_CHILD";
+
+/// Runs a test here, and once more in a process of its own to which io_uring is refused.
+fn with_and_without_io_uring(name: &str, test: impl FnOnce()) {
+    if std::env::var_os(CHILD).is_some() {
+        refuse_io_uring(libc::EPERM).unwrap();
+        return test();
+    }
+    test();
+    let name = format!("io_loop::{name}");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &name, "--nocapture", "--test-threads=1"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    assert!(output.status.success(), "without io_uring: {said:?}");
+    assert!(said[0].contains("1 passed"), "{said:?}");
 }
 
 #[test]
@@ -71,7 +135,7 @@ fn short_answers_are_continued_and_errors_are_told() {
     ]) else {
         return;
     };
-    let (device, served, memory) = serve(&[&mounted.join("short"), &mounted.join("bad")]);
+    let world = serve(&[&mounted.join("short"), &mounted.join("bad")], 0);
     for (file, offset, expected) in [
         (0, 300, Ok(1000)),
         (1, 300, Ok(1000)),
@@ -79,8 +143,8 @@ fn short_answers_are_continued_and_errors_are_told() {
         (0, 4500, Ok(500)),
         (1, 1000, Ok(1000)),
     ] {
-        assert_eq!(outcome(&ask(&device, file, offset)), expected);
-        let seen = memory.borrow_chunk(file);
+        assert_eq!(outcome(&world.read(file, offset)), expected);
+        let seen = world.memory.borrow_chunk(file);
         let Ok(landed) = expected else {
             assert!(seen.is_none());
             continue;
@@ -91,96 +155,190 @@ fn short_answers_are_continued_and_errors_are_told() {
             bytes[from..from + landed as usize]
         );
     }
-    let stats = served.stats();
+    let stats = world.served.unwrap().stats();
     assert_eq!((stats.reads, stats.failed, stats.bytes_read), (4, 1, 3500));
 }
 
-/// Opens once, for all.
-#[derive(Default)]
-struct Gate(Mutex<bool>, Condvar);
+/// Opens once, for all; and when the test ends, however it does: else a thread of this process would wait for another one,
+/// and the process could not end.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar, AtomicBool)>);
 
 impl Gate {
     fn pass(&self) {
-        let open = self.0.lock().unwrap();
-        drop(self.1.wait_while(open, |open| !*open).unwrap());
+        let (open, opens, reached) = &*self.0;
+        reached.store(true, Ordering::Release);
+        let open = open.lock().unwrap();
+        drop(opens.wait_while(open, |open| !*open).unwrap());
     }
 
-    fn open(&self) {
-        *self.0.lock().unwrap() = true;
-        self.1.notify_all();
+    fn was_reached(&self) -> bool {
+        self.0 .2.load(Ordering::Acquire)
     }
 }
 
+struct Opener(Gate);
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        let (open, opens, _) = &*self.0 .0;
+        *open.lock().unwrap() = true;
+        opens.notify_all();
+    }
+}
+
+/// A gate, what opens it, and a file with a pause that waits for it.
+fn stuck(name: &str) -> (Gate, Opener, Faulty) {
+    let gate = Gate::default();
+    let waits = gate.clone();
+    let file = Faulty::new(name, vec![7; 5000]).pause(move |_| waits.pass());
+    (gate.clone(), Opener(gate), file)
+}
+
+fn cancelled() -> Option<Result<u32, u32>> {
+    Some(Err(libc::ECANCELED.unsigned_abs()))
+}
+
 #[test]
-fn a_file_system_that_does_not_answer_keeps_its_memory_and_holds_up_no_stop() {
-    let gate = Arc::new(Gate::default());
-    let held = Arc::clone(&gate);
-    let reached = Arc::new(AtomicBool::new(false));
-    let reaches = Arc::clone(&reached);
-    let file = Faulty::new("stuck", vec![7; 5000]).pause(move |_| {
-        reaches.store(true, Ordering::Release);
-        held.pass();
+fn a_file_that_is_not_answered_for_holds_up_no_other_and_no_stop() {
+    let name = "a_file_that_is_not_answered_for_holds_up_no_other_and_no_stop";
+    with_and_without_io_uring(name, || {
+        not_answered_for(true);
+        not_answered_for(false);
     });
-    let Some(mounted) = mount([file]) else {
+}
+
+fn not_answered_for(stops: bool) {
+    const READS: u32 = 7;
+    let scratch = Scratch::new();
+    let plain = scratch.write("plain", &[3; 5000]);
+    let (gate, opener, file) = stuck("stuck");
+    let Some(mounted) = mount([file, Faulty::new("well", vec![5; 5000])]) else {
         return;
     };
-    let (device, served, memory) = serve(&[&mounted.join("stuck")]);
-    let pending = ask(&device, 0, 0);
-    let begun = Instant::now();
-    while !reached.load(Ordering::Acquire) {
-        assert!(begun.elapsed() < LIMIT);
+    let (stuck, well) = (mounted.join("stuck"), mounted.join("well"));
+    let mut world = serve(&[&stuck, &well, &plain], READS - 1);
+    let mut pending = vec![world.read(0, 0)];
+    pending.extend((3..READS + 2).map(|chunk| world.ask(io_op::READ, 0, chunk, 0)));
+    await_true(|| gate.was_reached());
+    pending.push(world.fence());
+    for _ in 0..20 {
+        for (file, byte) in [(1, 5), (2, 3)] {
+            assert_eq!(outcome(&world.read(file, 100)), Ok(1000));
+            let seen = world.memory.borrow_chunk(file).unwrap();
+            assert_eq!(seen[..1000], [byte; 1000]);
+        }
     }
+    assert!(pending.iter().all(|pending| pending.outcome().is_none()));
     let begun = Instant::now();
-    let stopped = served.stop();
-    assert!(begun.elapsed() < Duration::from_secs(5));
-    let error = stopped.unwrap_err().to_string();
-    assert!(error.contains("does not answer"), "{error}");
-    let kept = Arc::downgrade(&memory);
-    drop(memory);
+    let served = world.served.take().unwrap();
+    let stopped = if stops {
+        Some(served.stop().unwrap())
+    } else {
+        drop(served);
+        None
+    };
+    assert!(begun.elapsed() < PROMPTLY, "{:?}", begun.elapsed());
+    for pending in pending {
+        assert_eq!(pending.outcome(), cancelled());
+    }
+    if let Some(stopped) = stopped {
+        let stats = &stopped.stats;
+        assert_eq!((stats.cancelled, stats.reads), (u64::from(READS) + 1, 40));
+        assert_eq!(stats.reader.bytes(), stats.bytes_read);
+        // The file was asked some of its READs at once; the others had not begun.
+        let left = &stopped.left_behind;
+        assert!((1..READS as usize).contains(&left.len()), "{left:?}");
+        assert!(left.iter().all(|request| request.src_handle == 0));
+        assert_eq!(stopped.chunks.len() + left.len(), 2 + READS as usize);
+        // The queue is served again, with the chunks that are left.
+        let again = tables(&[&plain], stopped.chunks);
+        let again = MegakernelIoLoop::start(stopped.queue, again, ReadPathChoice::Auto).unwrap();
+        assert_eq!(outcome(&world.read(0, 0)), Ok(1000));
+        assert!(again.stop().unwrap().left_behind.is_empty());
+    }
+    let kept = Arc::downgrade(&world.memory);
+    drop(world);
     assert!(kept.upgrade().is_some(), "bytes may land there");
-    gate.open();
-    let begun = Instant::now();
-    while kept.upgrade().is_some() {
-        assert!(begun.elapsed() < LIMIT);
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert!(pending.outcome().is_some());
+    drop(opener);
+    await_true(|| kept.upgrade().is_none());
 }
 
 #[test]
-fn slow_files_hold_up_no_stop_and_what_they_had_not_answered_is_cancelled() {
-    // All four together are less than a loop waits for before it gives a stop up.
-    const ANSWER: Duration = Duration::from_millis(400);
-    let names = ["a", "b", "c", "d"];
-    let file = |name| Faulty::new(name, vec![7; 5000]).pause(|_| std::thread::sleep(ANSWER));
-    let Some(mounted) = mount(names.map(file)) else {
-        return;
-    };
-    let paths = names.map(|name| mounted.join(name));
-    for stops in [true, false] {
-        let (device, served, _memory) = serve(&paths.each_ref().map(|path| path.as_path()));
-        let pending = [0, 1, 2, 3].map(|file| ask(&device, file, 0));
+fn a_write_and_a_closing_that_are_not_answered_hold_up_no_other_and_no_stop() {
+    let name = "a_write_and_a_closing_that_are_not_answered_hold_up_no_other_and_no_stop";
+    with_and_without_io_uring(name, || {
+        let (written, open_written, file) = stuck("written");
+        let (closed, open_closed, _) = stuck("closed");
+        let closing = closed.clone();
+        let other = Faulty::new("closed", vec![5; 5000]).pause_closing(move || closing.pass());
+        let Some(mounted) = mount([file.writable(), other]) else {
+            return;
+        };
+        let (open_written, open_closed) = (open_written, open_closed);
+        let world = serve(&[&mounted.join("written"), &mounted.join("closed")], 0);
+        let write = world.ask(io_op::WRITE, 0, 0, 0);
+        await_true(|| written.was_reached());
+        for _ in 0..20 {
+            assert_eq!(outcome(&world.read(1, 100)), Ok(1000));
+        }
+        assert_eq!(write.outcome(), None);
+        let begun = Instant::now();
+        let stopped = world.served.unwrap().stop().unwrap();
+        assert!(begun.elapsed() < PROMPTLY, "{:?}", begun.elapsed());
+        assert_eq!(write.outcome(), cancelled());
+        let [left] = stopped.left_behind[..] else {
+            panic!("{:?}", stopped.left_behind);
+        };
+        assert_eq!((left.op_type, left.src_handle), (io_op::WRITE, 0));
+        assert_eq!(stopped.stats.writes, 0);
+        assert_eq!(stopped.chunks.len(), 1);
+        await_true(|| closed.was_reached());
+        drop((open_written, open_closed));
+    });
+}
+
+#[test]
+fn slow_files_are_read_side_by_side_and_hold_up_no_stop() {
+    const ANSWER: Duration = Duration::from_millis(600);
+    const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+    let name = "slow_files_are_read_side_by_side_and_hold_up_no_stop";
+    with_and_without_io_uring(name, || {
+        let file = |name| Faulty::new(name, vec![7; 5000]).pause(|_| std::thread::sleep(ANSWER));
+        let Some(mounted) = mount(NAMES.map(file)) else {
+            return;
+        };
+        let paths = NAMES.map(|name| mounted.join(name));
+        let world = serve(&paths.each_ref().map(|path| path.as_path()), 0);
+        let begun = Instant::now();
+        let pending = [0, 1, 2, 3].map(|file| world.read(file, 0));
+        for pending in &pending {
+            assert_eq!(outcome(pending), Ok(1000));
+        }
+        assert!(begun.elapsed() < 3 * ANSWER, "{:?}", begun.elapsed());
+        let served = world.served.as_ref().unwrap();
+        let stats = served.stats();
+        assert_eq!(stats.reader.depth_max, 4, "{stats:?}");
+        assert_eq!(stats.reader.bytes_positioned, stats.bytes_read);
+        let told = stats.why.or(stats.reader.unregistered_reason).unwrap();
+        assert!(told.contains("FUSE") || told.contains("refused"), "{told}");
+        drop(pending);
+
+        let pending = [0, 1, 2, 3].map(|file| world.read(file, 0));
         std::thread::sleep(ANSWER / 10);
         let begun = Instant::now();
-        if stops {
-            served.stop().unwrap();
-        } else {
-            drop(served);
-        }
-        // The answer that is awaited, and not those behind it.
-        assert!(begun.elapsed() < 2 * ANSWER, "{:?}", begun.elapsed());
+        let stopped = world.served.unwrap().stop().unwrap();
+        assert!(begun.elapsed() < ANSWER / 2, "{:?}", begun.elapsed());
         // What was not claimed yet has not begun, and waits for another loop.
         let outcomes = pending.each_ref().map(|pending| pending.outcome());
-        let cancelled = Some(Err(libc::ECANCELED.unsigned_abs()));
-        for outcome in outcomes {
-            assert!(
-                [Some(Ok(1000)), cancelled, None].contains(&outcome),
-                "{outcomes:?}"
-            );
-        }
-        let read = outcomes.iter().filter(|it| **it == Some(Ok(1000)));
-        assert!(read.count() <= 2, "{outcomes:?}");
-    }
+        assert!(
+            outcomes.iter().all(|it| [cancelled(), None].contains(it)),
+            "{outcomes:?}"
+        );
+        let ended = outcomes.iter().flatten().count();
+        assert_eq!(stopped.left_behind.len(), ended);
+        assert_eq!(stopped.chunks.len(), 4 - ended);
+    });
 }
 
 #[test]
@@ -191,17 +349,12 @@ fn a_fence_waits_for_a_slow_file_and_a_failure_before_it_is_told_first() {
     let Some(mounted) = mount([slow, bad]) else {
         return;
     };
-    let (device, served, _memory) = serve(&[&mounted.join("slow"), &mounted.join("bad")]);
+    let world = serve(&[&mounted.join("slow"), &mounted.join("bad")], 0);
     for _ in 0..3 {
-        let before = [ask(&device, 0, 0), ask(&device, 1, 0)];
-        let fence = IoRequest {
-            op_type: io_op::FENCE,
-            ..IoRequest::default()
-        };
-        let fence = device.ask(&fence).unwrap();
-        assert_eq!(outcome(&fence), Ok(0));
+        let before = [world.read(0, 0), world.read(1, 0)];
+        assert_eq!(outcome(&world.fence()), Ok(0));
         let ended = before.each_ref().map(|pending| pending.outcome());
         assert_eq!(ended, [Some(Ok(1000)), Some(Err(5))]);
     }
-    served.stop().unwrap();
+    assert!(world.served.unwrap().stop().unwrap().left_behind.is_empty());
 }

@@ -32,8 +32,8 @@ impl Tool {
     }
 }
 
-/// From now on this process's `io_uring_setup` fails with `errno`. Allocates nothing.
-fn refuse_io_uring(errno: i32) -> io::Result<()> {
+/// From now on `io_uring_setup` fails with `errno` on this thread and those that it starts. Allocates nothing.
+pub fn refuse_io_uring(errno: i32) -> io::Result<()> {
     let instruction = |code: u32, jt, jf, k| libc::sock_filter {
         code: u16::try_from(code).unwrap_or(0),
         jt,
