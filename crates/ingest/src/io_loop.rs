@@ -104,7 +104,7 @@ pub struct StoppedIo {
     pub chunks: Vec<ChunkBuf>,
     /// READs and WRITEs whose file had not answered. They ended with ECANCELED, but each is still being done, by a thread
     /// that keeps its file and its chunk until the file answers, and then ends: a READ may still change that chunk, which
-    /// nobody else has, and a WRITE the file. As with any such thread, the process cannot end before.
+    /// nobody else has, and a WRITE the file. Linux ends no process before such a thread of it ends.
     pub left_behind: Vec<IoRequest>,
     /// What the loop did.
     pub stats: IoLoopStats,
