@@ -94,7 +94,7 @@ impl Landed {
                 "the file changed while it was read past its file system".into()
             }
             Ok(status) => format!("the disk: {}", NvmeStatus(status)),
-            Err(_) => std::io::Error::from_raw_os_error(error).to_string(),
+            Err(_) => crate::setup::words_for(error),
         })
     }
 }
