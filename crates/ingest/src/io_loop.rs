@@ -10,7 +10,7 @@
 //! | EACCES | a handle of other tenants, a WRITE to a source that is not for writing |
 //! | EINVAL | an offset or a count out of range, an unknown operation, a request of no slot |
 //! | EBUSY | a destination that a worker is reading |
-//! | ECANCELED | a request that was in flight when the loop was stopped |
+//! | ECANCELED | a request that was in flight when the loop was stopped, or that is made while none serves the queue |
 //! | EOPNOTSUPP | a file that the loop's path cannot read |
 //! | EIO | what a disk answers to a command, a file that changed while it was read past its file system |
 //! | any | what the file system answers |
