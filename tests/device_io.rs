@@ -445,6 +445,19 @@ fn a_loop_that_stops_fails_the_slots_that_wait_for_it() {
         for _ in 0..2 {
             assert_eq!(world.answer(), io_failed(ECANCELED));
         }
+        // So does what is asked from now on, until another loop serves.
+        assert_eq!(world.run(&other.submission()), io_failed(ECANCELED));
+        world.queue = world.kernel.submitter().take_io_queue();
+        let mut tables = IoTables::new();
+        tables.add_source(source(&[7; 100], &[0]));
+        tables.add_destination(world.chunks.pop().unwrap(), vec![0]);
+        let served = world.serve(tables);
+        let load = Load {
+            bytes: 10,
+            ..Load::default()
+        };
+        assert_eq!(world.run(&load.submission()), Ok(10));
+        served.stop().unwrap();
         world.kernel.shutdown().unwrap();
     });
 }

@@ -360,18 +360,11 @@ pub fn complain_in_lines(error: &str) {
     let _ = writeln!(io::stderr(), "gristmill: {error}");
 }
 
-/// Runs a job: SIGINT ends it early, progress is shown, failures are told.
+/// A flag that SIGINT sets.
 ///
 /// # Errors
-/// Where the run cannot start, in words.
-pub fn run<J: Job + 'static>(
-    mill: &Mill,
-    source: impl Source + 'static,
-    job: Arc<J>,
-    output: &mut dyn Write,
-    args: &ReportArgs,
-    estimate: Option<Estimate>,
-) -> Result<Ended, String> {
+/// Where the signal cannot be watched for, in words.
+pub fn stop_at_sigint() -> Result<Arc<AtomicBool>, String> {
     let stop = Arc::new(AtomicBool::new(false));
     // The second SIGINT ends the process at once: the first has set the flag that arms it.
     for register in [
@@ -384,7 +377,27 @@ pub fn run<J: Job + 'static>(
     ] {
         register.map_err(|error| format!("cannot watch for SIGINT: {error}"))?;
     }
-    let control = Control::with_stop(Arc::clone(&stop));
+    Ok(stop)
+}
+
+/// Says that SIGINT has ended a command.
+pub fn tell_interrupted() {
+    complain("interrupted: what was done so far is above");
+}
+
+/// Runs a job: SIGINT ends it early, progress is shown, failures are told.
+///
+/// # Errors
+/// Where the run cannot start, in words.
+pub fn run<J: Job + 'static>(
+    mill: &Mill,
+    source: impl Source + 'static,
+    job: Arc<J>,
+    output: &mut dyn Write,
+    args: &ReportArgs,
+    estimate: Option<Estimate>,
+) -> Result<Ended, String> {
+    let control = Control::with_stop(stop_at_sigint()?);
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
     let control = control.on_error(move |error| {
@@ -425,7 +438,7 @@ pub fn run<J: Job + 'static>(
     }
     let interrupted = report.stopped && report.output.is_ok() && report.record.is_ok();
     if interrupted {
-        complain("interrupted: what was done so far is above");
+        tell_interrupted();
     }
     Ok(Ended {
         report,

@@ -5,20 +5,23 @@ mod reading;
 mod summing;
 
 use super::common::{self, complain, BackendArgs, SourceArgs};
+use super::progress::Shown;
 use super::report;
 use crate::jobs::digest::DigestRows;
 use crate::megakernel::device::DeviceInfo;
+use crate::mill::Progress;
 use crate::protocol::PipelineError;
 use crate::uring::reader::ReaderStats;
 use crate::uring::{
     IoUringState, NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry, PeerMemory,
 };
-use reading::{parse_range, DeviceRange, Ingest};
+use reading::{parse_range, DeviceRange, Ingest, User};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use summing::{Done, Summing};
 
@@ -69,6 +72,10 @@ pub struct IngestArgs {
     /// Write a JSON object for each file, and the report as the last one.
     #[arg(long)]
     json: bool,
+
+    /// Show no progress. It is shown on a terminal only, and only when a run takes more than a second.
+    #[arg(long)]
+    no_progress: bool,
 }
 
 /// Read paths by name.
@@ -140,10 +147,31 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     };
     let source = args.source.source()?;
     let mut output = common::stdout()?;
-    let mut ingest = Ingest::new(driver, kernel, source, args.device_range, rows, &mut output);
+    let stop = common::stop_at_sigint()?;
+    let progress = Arc::<Progress>::default();
+    // What a range of a device has, its size does not tell.
+    let estimate = args
+        .source
+        .estimate()
+        .filter(|_| args.device_range.is_none());
+    let shown = Shown::start(&progress, estimate, !args.no_progress);
+    let mut ingest = Ingest::new(
+        driver,
+        kernel,
+        source,
+        args.device_range,
+        rows,
+        &mut output,
+        User {
+            shown: shown.clone(),
+            progress,
+            stop: Arc::clone(&stop),
+        },
+    );
     let began = Instant::now();
     let ended = ingest.run();
     let elapsed = began.elapsed();
+    shown.finish();
     let (files, failures) = (ingest.listed, ingest.failures);
     let mut written = std::mem::replace(&mut ingest.written, Ok(()));
     let (driver, kernel) = ingest.into_parts();
@@ -184,6 +212,10 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     if let Err(error) = report.validate() {
         failed = true;
         complain(&error.to_string());
+    }
+    if stop.load(Ordering::Relaxed) {
+        common::tell_interrupted();
+        return Ok(ExitCode::from(130));
     }
     Ok(ExitCode::from(if failed { 2 } else { 0 }))
 }

@@ -1,9 +1,11 @@
-//! A reader that feeds one worker: opens, lands and publishes.
+//! A reader that feeds one worker: opens (`open`), lands and publishes.
 //!
 //! Called by its worker when there is nothing to claim, it does the next useful thing and returns, so that a chunk that
 //! has just landed is claimed, by this worker or another, before the next is read. How many reads it keeps in flight
 //! follows from what reads do: while they complete inline (a warm page cache) one at a time keeps chunks in cache; as soon
 //! as one does not, the window doubles, up to the configured depth.
+
+mod open;
 
 use super::collector::publish;
 use super::report::{FileError, StageTimes};
@@ -12,14 +14,13 @@ use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
 use crate::source::{Entry, Origin};
-use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{ChunkReader, Landed, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -357,7 +358,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 }
                 Origin::Stdin => {
                     let file = io::stdin().as_fd().try_clone_to_owned().map(File::from);
-                    let kind = kind_of(file.as_ref().ok(), true);
+                    let kind = open::kind_of(file.as_ref().ok(), true);
                     self.begin(entry, file, kind, buffers);
                 }
                 Origin::Special => self.open_special(entry, buffers),
@@ -374,67 +375,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         did |= self.flush();
         self.stages.read += opened.elapsed();
         did
-    }
-
-    fn open(&self, entry: &Entry) -> io::Result<File> {
-        // Not blocking: what was a regular file when it was listed may be a FIFO now.
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        // Into peer memory nothing is read otherwise.
-        let must = self.run.config.read_path == ReadPathChoice::Peer;
-        if self.run.config.direct || must {
-            let direct = OpenOptions::new()
-                .read(true)
-                .custom_flags(flags | libc::O_DIRECT)
-                .open(&entry.path);
-            match direct {
-                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                    if must {
-                        let why =
-                            "its file system refuses O_DIRECT, which reads into peer memory need";
-                        return Err(io::Error::other(why));
-                    }
-                    self.run.direct_refused.fetch_add(1, Ordering::Relaxed);
-                }
-                other => return other,
-            }
-        }
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(&entry.path)
-    }
-
-    /// Opens what the user named, whatever it is. Opening a FIFO waits for its writer: on a thread of its own.
-    fn open_special(&mut self, entry: Arc<Entry>, buffers: &mut Vec<ChunkBuf>) {
-        let meta = std::fs::metadata(&entry.path);
-        match meta {
-            Err(error) => self.begin(entry, Err(error), Kind::Stream, buffers),
-            Ok(meta) if meta.is_dir() => {
-                let error = io::Error::from_raw_os_error(libc::EISDIR);
-                self.begin(entry, Err(error), Kind::Stream, buffers);
-            }
-            Ok(meta) if meta.file_type().is_fifo() => {
-                let opened = Arc::clone(&self.opened);
-                let run = Arc::clone(&self.run);
-                let path = entry.path.clone();
-                let spare = Arc::clone(&entry);
-                let spawned = std::thread::Builder::new()
-                    .name("gristmill-open".into())
-                    .spawn(move || {
-                        let file = File::open(path);
-                        super::run::lock(&opened).push((entry, file));
-                        run.wake();
-                    });
-                if let Err(error) = spawned {
-                    self.begin(spare, Err(error), Kind::Stream, buffers);
-                }
-            }
-            Ok(_) => {
-                let file = self.open(&entry);
-                let kind = kind_of(file.as_ref().ok(), false);
-                self.begin(entry, file, kind, buffers);
-            }
-        }
     }
 
     /// Submits the first read of a file.
@@ -605,23 +545,5 @@ impl<J: Job> Drop for ChunkFeeder<J> {
             });
         }
         self.finish();
-    }
-}
-
-/// Whether a file is read by position or as a stream.
-fn kind_of(file: Option<&File>, at_its_position: bool) -> Kind {
-    use std::io::Seek;
-    let Some(mut file) = file else {
-        return Kind::Stream;
-    };
-    let regular = file.metadata().is_ok_and(|meta| {
-        let kind = meta.file_type();
-        kind.is_file() || kind.is_block_device()
-    });
-    // Standard input may be a file that somebody has read from already: then its position counts.
-    if regular && (!at_its_position || file.stream_position().is_ok_and(|at| at == 0)) {
-        Kind::Positioned
-    } else {
-        Kind::Stream
     }
 }

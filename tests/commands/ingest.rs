@@ -1,9 +1,10 @@
 //! `gristmill ingest` on this machine: the registered path beside `digest`, and the refusals of what it has not got. What
 //! needs NVMe disks is in `vm/guest/tests/guest/tool.rs`.
 
-use crate::tool::{gristmill, gristmill_reading, noise, Done};
+use crate::tool::{command, finish, gristmill, gristmill_reading, interrupt, noise, Done};
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 /// A folder with files of many sizes around those of slots.
@@ -234,6 +235,38 @@ fn commands_never_read_by_another_path_than_passthrough_where_that_is_asked_for(
         b"x",
     );
     assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+}
+
+#[test]
+fn an_interrupted_ingest_keeps_the_rows_so_far_and_exits_with_130() {
+    let scratch = files();
+    let endless = fs::File::create(scratch.path().join("endless")).unwrap();
+    // All of it a hole, which takes hours to read.
+    endless.set_len(1 << 43).unwrap();
+    let arguments = ["ingest", "files/0000001", "endless"];
+    let mut child = command(scratch.path(), &arguments).spawn().unwrap();
+    let mut rows = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut rows).unwrap();
+    interrupt(&child);
+    let done = finish(child, Vec::new());
+    stdout.read_to_string(&mut rows).unwrap();
+    assert_eq!(done.code, Some(130), "{}", done.err);
+    assert_eq!(
+        rows,
+        gristmill(scratch.path(), &["digest", "files/0000001"]).rows()
+    );
+    assert_eq!(
+        complaint(&done),
+        "gristmill: interrupted: what was done so far is above"
+    );
+    // What was begun has ended, and adds up.
+    assert!(done.err.contains(" 0 in flight"), "{}", done.err);
+    assert!(
+        done.err.contains("every read was zero-copy"),
+        "{}",
+        done.err
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! | EACCES | a handle of other tenants, a WRITE to a source that is not for writing |
 //! | EINVAL | an offset or a count out of range, an unknown operation, a request of no slot |
 //! | EBUSY | a destination that a worker is reading |
-//! | ECANCELED | a request that was in flight when the loop was stopped; of a WRITE, bytes may have reached the file |
+//! | ECANCELED | a request that was in flight when the loop was stopped, or that is made while none serves the queue |
 //! | EAGAIN | a READ or WRITE for which there was no thread to be had |
 //! | EOPNOTSUPP | a file that the loop's path cannot read |
 //! | EIO | what a disk answers to a command, a file that changed while it was read past its file system |
@@ -25,7 +25,7 @@
 //!
 //! READs and WRITEs end in any order, but requests for one destination are served one after the other. A FENCE ends when
 //! all have ended that were published before it. A READ that meets the file's or the source's end tells how many bytes
-//! landed.
+//! landed. Of a WRITE that was cancelled, bytes may have reached the file.
 
 mod tables;
 mod threads;

@@ -6,9 +6,9 @@
 //!
 //! Four engines serve the interface ([`NativeReadPath`] names them): `uring` hands reads to the kernel in batches,
 //! `positioned` does them one after the other on the calling thread, where io_uring is not to be had and for files that
-//! it reads wrongly (`manner`); where that is asked for, `passthrough` reads files past their file system by NVMe commands,
-//! and `peer` lets disks write to the memory of another device by O_DIRECT. Which one it is, and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`],
-//! [`ChunkReader::stats`].
+//! it reads wrongly (`manner`); where that is asked for, `passthrough` reads files past their file system by NVMe
+//! commands, and `peer` lets disks write to the memory of another device by O_DIRECT. Which one it is, and why, is
+//! never hidden: [`ChunkReader::path`], [`ChunkReader::why`], [`ChunkReader::stats`].
 
 mod manner;
 mod passthrough;
@@ -95,7 +95,7 @@ impl Landed {
                 "the file changed while it was read past its file system".into()
             }
             Ok(status) => format!("the disk: {}", NvmeStatus(status)),
-            Err(_) => std::io::Error::from_raw_os_error(error).to_string(),
+            Err(_) => crate::setup::words_for(error),
         })
     }
 }

@@ -112,6 +112,19 @@ pub(crate) fn errno_of(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
+/// An errno of a read in words: the system's, and the block layer's where it gives an errno a meaning of its own
+/// (`blk_errors` in Linux's `block/blk-core.c`), which an ordinary read through the page cache shows as EIO.
+pub(crate) fn words_for(errno: i32) -> String {
+    let meant = match errno {
+        libc::ENODATA => ": the disk reports a medium error",
+        libc::EREMOTEIO => ": the disk reports that it cannot do this",
+        libc::ENOLINK => ": the way to the disk has failed",
+        libc::EILSEQ => ": the bytes do not agree with their protection",
+        _ => "",
+    };
+    format!("{}{meant}", io::Error::from_raw_os_error(errno))
+}
+
 /// An io_uring call that failed, with what to do about it.
 pub(crate) fn refused(syscall: &'static str, errno: i32) -> PipelineError {
     PipelineError::IoUringSyscall {

@@ -2,7 +2,8 @@
 //!
 //! A [`Backend`] launches a [`Kernel`] once; from then on the host only publishes slots and reads completions. What runs
 //! is the same everywhere: the opcodes of the protocol ([`opcode`](mod@opcode)), the stream opcodes over landed chunks
-//! ([`stream`](mod@stream)), the programs that tenants have loaded ([`programs`]), and for each tenant only what its mask, quota and window allow ([`tenant`]).
+//! ([`stream`](mod@stream)), the programs that tenants have loaded ([`programs`]), and for each tenant only what its
+//! mask, quota and window allow ([`tenant`]).
 //!
 //! - A new core opcode is a line in `opcode`'s table; a new stream opcode is a file in `stream` and a line in its table.
 //! - A new back end is a folder in `backend`.

@@ -249,6 +249,8 @@ struct Shared {
     silent: bool,
     host: Apart<Mutex<HostState>>,
     io_host: Mutex<io::HostIo>,
+    /// Not 0 while the host's end of the IO queue is dropped.
+    io_closed: AtomicU32,
     // Device memory from here on: the host never looks at it.
     heads: SharedWords,
     ages: Apart<[AtomicU32; PRIORITIES]>,
@@ -433,6 +435,7 @@ fn make(
             published_as: vec![0; slots],
         })),
         io_host: Mutex::new(io::HostIo::new(config.io_slots)),
+        io_closed: AtomicU32::new(0),
         heads: SharedWords::map(PRIORITIES)?,
         ages: Apart(std::array::from_fn(|_| AtomicU32::new(0))),
         aged_claims: AtomicU32::new(0),

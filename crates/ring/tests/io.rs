@@ -2,12 +2,14 @@
 
 #![cfg(not(loom))]
 
-use gristmill_protocol::io::{io_op, IoRequest, EIO};
+use gristmill_protocol::io::{io_op, IoRequest, ECANCELED, EIO};
 use gristmill_protocol::{opcode, PipelineError};
 use gristmill_ring::{
     live_ring, Claimer, Completions, DeviceRing, IoQueue, Outcome, RingConfig, Submission,
     Submitter,
 };
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 struct World {
@@ -142,6 +144,66 @@ fn a_tag_that_names_no_slot_is_nobodys() {
     let request = IoRequest { tag: 2, ..read(1) };
     let _pending = world.device.ask(&request).unwrap();
     assert_eq!(world.queue.claim().unwrap().tenant(), None);
+}
+
+#[test]
+fn what_waits_when_the_queue_is_dropped_fails_and_so_does_what_comes_later() {
+    let World {
+        submitter,
+        mut completions,
+        device,
+        mut queue,
+    } = world(3);
+    let canceled = Some(Err(ECANCELED.unsigned_abs()));
+    let claimed = device.ask(&read(1)).unwrap();
+    let in_hand = queue.claim().unwrap();
+    let waiting = device.ask(&read(2)).unwrap();
+    drop(queue);
+    assert_eq!((claimed.outcome(), waiting.outcome()), (None, canceled));
+    in_hand.end(Ok(7));
+    assert_eq!(claimed.outcome(), Some(Ok(7)));
+    let later = device.ask(&read(3)).unwrap();
+    assert!(completions.next().is_none());
+    assert_eq!(later.outcome(), canceled);
+    drop(later);
+    // Taken again, it is served again.
+    let mut queue = submitter.take_io_queue().unwrap();
+    assert!(submitter.take_io_queue().is_none());
+    let served = device.ask(&read(4)).unwrap();
+    assert!(completions.next().is_none());
+    assert_eq!(served.outcome(), None);
+    queue.claim().unwrap().end(Ok(9));
+    assert_eq!(served.outcome(), Some(Ok(9)));
+}
+
+#[test]
+fn a_host_that_sleeps_is_woken_by_a_request_that_nobody_serves() {
+    let World {
+        submitter: _submitter,
+        completions,
+        device,
+        queue,
+    } = world(1);
+    drop(queue);
+    let over = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&over);
+    let worker = std::thread::spawn(move || {
+        for number in 0..50 {
+            std::thread::sleep(Duration::from_micros(200));
+            let pending = device.ask(&read(number)).unwrap();
+            while pending.outcome().is_none() {
+                std::thread::yield_now();
+            }
+        }
+        ends.store(true, Ordering::SeqCst);
+        // Wakes the host for the last time.
+        drop(device.ask(&read(50)));
+    });
+    while !over.load(Ordering::SeqCst) {
+        // Were it not woken, each request would take as long as this.
+        completions.wait(Duration::from_secs(600));
+    }
+    worker.join().unwrap();
 }
 
 #[test]

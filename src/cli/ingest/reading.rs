@@ -2,9 +2,10 @@
 
 use super::summing::Summing;
 use crate::cli::common::{complain, parse_size};
+use crate::cli::progress::Shown;
 use crate::cli::report;
 use crate::jobs::digest::{write_row, DigestRows};
-use crate::mill::FileError;
+use crate::mill::{FileError, Progress};
 use crate::protocol::{io, PipelineError};
 use crate::source::{Entry, Item, Origin, Source};
 use crate::uring::nvme::{DiskPlace, FileMap};
@@ -16,6 +17,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 /// A range of a device, in bytes.
@@ -106,6 +108,14 @@ struct Part {
     len: u32,
 }
 
+/// Who watches, and may want an end.
+pub(super) struct User {
+    pub(super) shown: Shown,
+    pub(super) progress: Arc<Progress>,
+    /// Set when an end is wanted.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
 /// The files that go through a driver, one behind the other, as many parts at once as there are slots.
 pub(super) struct Ingest<'a, 'b> {
     driver: NvmeGpuIngestDriver<'a>,
@@ -114,6 +124,7 @@ pub(super) struct Ingest<'a, 'b> {
     range: Option<DeviceRange>,
     rows: DigestRows,
     output: &'b mut dyn Write,
+    user: User,
     /// Files of which something is to be read or in flight, by number.
     files: BTreeMap<u64, Reading>,
     /// The file that is being cut.
@@ -140,6 +151,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         range: Option<DeviceRange>,
         rows: DigestRows,
         output: &'b mut dyn Write,
+        user: User,
     ) -> Self {
         let slots = driver.slot_count() as usize;
         Ingest {
@@ -149,6 +161,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
             range,
             rows,
             output,
+            user,
             files: BTreeMap::new(),
             current: None,
             parts: vec![None; slots],
@@ -165,7 +178,8 @@ impl<'a, 'b> Ingest<'a, 'b> {
         (self.driver, self.kernel)
     }
 
-    /// Reads everything. Failures of files are told as they happen, rows come in the source's order.
+    /// Reads everything, or what was begun when the user wants an end. Failures of files are told as they happen, rows come
+    /// in the source's order.
     ///
     /// # Errors
     /// Where the driver or the kernel itself fails.
@@ -214,7 +228,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
     /// The next part of the file that is being cut, or of the next one.
     fn next_part(&mut self) -> Option<Part> {
         loop {
-            if self.written.is_err() {
+            if self.written.is_err() || self.user.stop.load(Ordering::Relaxed) {
                 return None;
             }
             let current = self
@@ -234,7 +248,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
             self.current = None;
             match self.source.next_item()? {
                 Item::Error { path, reason } => self.tell(path, None, reason),
-                Item::Notice(text) => complain(&text),
+                Item::Notice(text) => self.user.shown.aside(|| complain(&text)),
                 Item::Entry(entry) => self.begin(entry),
             }
         }
@@ -372,6 +386,10 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 .take_back(summed.chunk)
                 .map_err(|(_chunk, error)| error)?;
             io::recycle(self.driver.megakernel_io_queue_mut().as_mut_bytes(), slot)?;
+            self.user
+                .progress
+                .bytes
+                .fetch_add(u64::from(summed.bytes), Ordering::Relaxed);
             self.ended(slot, summed.crc.map(|crc| (crc, summed.bytes)));
         }
         Ok(())
@@ -455,23 +473,28 @@ impl<'a, 'b> Ingest<'a, 'b> {
 
     /// Writes what is done, in the source's order.
     fn finish(&mut self, id: u64, row: Option<Vec<u8>>) {
+        self.user.progress.files.fetch_add(1, Ordering::Relaxed);
         self.done.insert(id, row);
         while let Some(row) = self.done.remove(&self.told) {
             self.told += 1;
             if let (Some(row), Ok(())) = (row, &self.written) {
-                self.written = self.output.write_all(&row);
+                let Self { user, output, .. } = self;
+                self.written = user.shown.aside(|| output.write_all(&row));
             }
         }
     }
 
     fn tell(&mut self, path: Option<PathBuf>, offset: Option<u64>, reason: String) {
         self.failures += 1;
-        complain(&report::file_error(&FileError {
+        let error = FileError {
             path,
             offset,
             reason,
             notice: false,
-        }));
+        };
+        self.user
+            .shown
+            .aside(|| complain(&report::file_error(&error)));
     }
 }
 

@@ -50,11 +50,11 @@ impl Note {
 
     /// The error of this read, which ended after `bytes` bytes.
     pub(crate) fn error(&self, bytes: u32, errno: i32) -> PipelineError {
-        let error = std::io::Error::from_raw_os_error(errno);
+        let error = crate::setup::words_for(errno);
         let reason = match self.owner {
             Owner::Scan(scan) => format!("chunk {} for slot {}: {error}", scan.chunk, scan.slot),
             Owner::Slot(slot) => format!("slot {slot}: {error}"),
-            Owner::Caller => error.to_string(),
+            Owner::Caller => error,
         };
         PipelineError::Read {
             path: path_of(self.fd),

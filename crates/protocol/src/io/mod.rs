@@ -76,6 +76,9 @@ pub mod io_status {
 /// Error number that a failure without one gets: an input or output error.
 pub const EIO: i32 = 5;
 
+/// The error number of a request that nobody serves any more: Linux's ECANCELED.
+pub const ECANCELED: i32 = 125;
+
 /// What the device asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct IoRequest {

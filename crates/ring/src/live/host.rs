@@ -224,6 +224,7 @@ impl Completions {
     #[inline]
     pub fn next(&mut self) -> Option<Completion> {
         if !self.is_ready() {
+            self.shared.cancel_unserved();
             return None;
         }
         let slot = self.entry(completion::SLOT).load(Relaxed);
@@ -251,10 +252,11 @@ impl Completions {
 
     /// Sleeps until a completion may be there, or until `timeout`. May return early.
     pub fn wait(&self, timeout: Duration) {
+        let ready = || self.is_ready() || self.shared.cancel_unserved();
         if !self.shared.silent {
-            return self.shared.completed.sleep(timeout, || self.is_ready());
+            return self.shared.completed.sleep(timeout, ready);
         }
-        nap_until(timeout, || self.is_ready());
+        nap_until(timeout, ready);
     }
 }
 

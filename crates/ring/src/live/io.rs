@@ -21,6 +21,11 @@
 //! its request is claimed. So whoever reads the completion of a LOAD_MISS notes the tenant beside the requests of that
 //! slot that still wait to be claimed. A request without a note is therefore one whose slot has not been published
 //! again.
+//!
+//! # When nobody serves
+//!
+//! Requests wait until somebody takes the queue. Once it is dropped, those that wait fail with ECANCELED, and so do later
+//! ones: whoever reads completions, or waits for them, ends them. Taking the queue again ends that.
 
 use super::host::nap_until;
 use super::{DeviceRing, Shared, Submitter, PRIORITIES};
@@ -28,7 +33,7 @@ use crate::sync::{
     lock, Arc, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
-use gristmill_protocol::io::{io_status, io_word, IoRequest, EIO, IO_SLOT_WORDS};
+use gristmill_protocol::io::{io_status, io_word, IoRequest, ECANCELED, EIO, IO_SLOT_WORDS};
 use gristmill_protocol::{opcode, slot, words, OPCODE_WORD, TENANT_WORD};
 use std::time::Duration;
 
@@ -66,6 +71,45 @@ impl Shared {
 
     fn io_status(&self, io_slot: u32) -> u32 {
         self.io_word(io_slot, io_word::STATUS).load(Acquire)
+    }
+
+    /// Ends a request: with the number of bytes, or with the error number.
+    fn end_io(&self, host: &mut HostIo, io_slot: u32, outcome: Result<u32, i32>) {
+        let (word, value, status) = match outcome {
+            Ok(bytes) => (io_word::BYTE_COUNT, bytes, io_status::OK),
+            Err(errno) => (io_word::TAG, errno.unsigned_abs(), io_status::ERROR),
+        };
+        self.io_word(io_slot, word).store(value, Relaxed);
+        self.io_word(io_slot, io_word::STATUS)
+            .store(status, Release);
+        host.ended = host.ended.wrapping_add(1);
+        self.memory.tails[ENDED].store(host.ended, Release);
+    }
+
+    /// Fails the requests that wait, where the queue was dropped; whether there were any.
+    pub(super) fn cancel_unserved(&self) -> bool {
+        if self.io_closed.load(Acquire) == 0 {
+            return false;
+        }
+        let mut host = lock(&self.io_host);
+        if host.taken {
+            return false;
+        }
+        let mut any = false;
+        for io_slot in 0..self.io_slots {
+            if self.io_status(io_slot) == slot::PUBLISHED {
+                if let Some(note) = host.tenants.get_mut(io_slot as usize) {
+                    *note = None;
+                }
+                self.end_io(&mut host, io_slot, Err(ECANCELED));
+                any = true;
+            }
+        }
+        drop(host);
+        if any {
+            self.doorbell.ring(true);
+        }
+        any
     }
 
     /// Before a completed slot can be published again: whose its requests are that nobody has claimed.
@@ -116,8 +160,13 @@ impl DeviceRing {
         shared
             .io_word(io_slot, io_word::STATUS)
             .store(slot::PUBLISHED, Release);
+        // Under the lock that a queue is dropped under: either that sees the request, or this sees that it is dropped.
+        let closed = shared.io_closed.load(Relaxed) != 0;
         drop(waited);
         shared.asked.ring(true);
+        if closed {
+            shared.completed.ring(true);
+        }
         Some(PendingIo {
             ring: self.clone(),
             io_slot,
@@ -180,14 +229,15 @@ impl std::fmt::Debug for PendingIo {
 }
 
 impl Submitter {
-    /// The host's end of the IO queue, which exists once: `None` from the second call on, and for a ring without a
-    /// queue.
+    /// The host's end of the IO queue, of which there is one at a time: `None` while somebody has it, and for a ring
+    /// without a queue.
     pub fn take_io_queue(&self) -> Option<IoQueue> {
         if self.shared.io_slots == 0
             || std::mem::replace(&mut lock(&self.shared.io_host).taken, true)
         {
             return None;
         }
+        self.shared.io_closed.store(0, Release);
         Some(IoQueue {
             shared: Arc::clone(&self.shared),
             next: 0,
@@ -195,7 +245,8 @@ impl Submitter {
     }
 }
 
-/// The host's end of the IO queue: claims what the device asks for.
+/// The host's end of the IO queue: claims what the device asks for. When it is dropped, requests that wait fail with
+/// ECANCELED, and so do later ones until the queue is taken again.
 pub struct IoQueue {
     shared: Arc<Shared>,
     /// Where to look first, so that every slot gets its turn.
@@ -258,6 +309,16 @@ impl IoQueue {
     }
 }
 
+impl Drop for IoQueue {
+    fn drop(&mut self) {
+        let waited = lock(&self.shared.io_waited);
+        self.shared.io_closed.store(1, Release);
+        drop(waited);
+        lock(&self.shared.io_host).taken = false;
+        self.shared.cancel_unserved();
+    }
+}
+
 impl std::fmt::Debug for IoQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "IoQueue({} slots)", self.shared.io_slots)
@@ -292,18 +353,8 @@ impl ClaimedIo {
         let Some(shared) = self.shared.take() else {
             return;
         };
-        let (word, value, status) = match outcome {
-            Ok(bytes) => (io_word::BYTE_COUNT, bytes, io_status::OK),
-            Err(errno) => (io_word::TAG, errno.unsigned_abs(), io_status::ERROR),
-        };
-        let io_slot = self.request.slot_idx;
         let mut host = lock(&shared.io_host);
-        shared.io_word(io_slot, word).store(value, Relaxed);
-        shared
-            .io_word(io_slot, io_word::STATUS)
-            .store(status, Release);
-        host.ended = host.ended.wrapping_add(1);
-        shared.memory.tails[ENDED].store(host.ended, Release);
+        shared.end_io(&mut host, self.request.slot_idx, outcome);
         drop(host);
         shared.doorbell.ring(true);
     }

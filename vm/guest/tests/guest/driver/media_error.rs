@@ -103,7 +103,7 @@ fn of_a_file_only_the_part_that_touches_the_sector_fails() {
     let bad = u32::try_from(BAD_BYTE as usize / PART).unwrap();
     for (path, words) in [
         (Passthrough, "unrecovered read error"),
-        (PeerRead, "No data available"),
+        (PeerRead, "reports a medium error"),
     ] {
         let memory = Memory::peer(16 * PART);
         with_driver(&memory, path, 16, |driver| {

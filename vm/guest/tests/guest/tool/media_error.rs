@@ -53,6 +53,9 @@ fn a_file_with_a_bad_sector_is_a_failure_in_the_disks_words_and_another_is_read(
         let told = |line: &&str| line.contains(&bad) && line.contains("unrecovered read error");
         assert_eq!(done.err.lines().filter(told).count(), 1, "{done:?}");
     }
+    let direct = gristmill(&["digest", "--direct", &bad, &good]);
+    assert_eq!((direct.code, &direct.out), (Some(2), &rows(&[1])));
+    assert!(direct.err.contains("reports a medium error"), "{direct:?}");
     let small = ["--chunk-size", "4K", "-j", "1"];
     let flags = [
         &["digest", "--read-path", "passthrough"],

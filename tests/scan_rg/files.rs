@@ -1,0 +1,233 @@
+//! What files hold and where they are: walked, named, unreadable, standard input.
+
+use super::*;
+
+#[test]
+fn nuls_end_lines_of_named_files_that_are_not_mapped() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    let mut text = b"\xEF\xBB\xBFneedle\0needle\n".to_vec();
+    text.extend_from_slice(&b"hay\n".repeat(600_000));
+    text.extend_from_slice(b"needle\0needle\nneedle\n");
+    tree.write("mark", &text);
+    tree.write("no-mark", &text[3..]);
+    // The environment: strings that end with NULs, in a file that says it has no length.
+    let environment = format!("/proc/{}/environ", std::process::id());
+    for (pattern, file) in [
+        ("needle", "mark"),
+        ("needle", "no-mark"),
+        ("=", environment.as_str()),
+    ] {
+        for flags in ["-c", "-co", "-l", "-n"] {
+            same(&tree, &[flags, pattern, file]);
+        }
+    }
+    same(&tree, &["-c", "-e", "", "mark"]);
+}
+
+#[test]
+fn a_walked_tree_is_answered_as_ripgrep_answers_it() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = mixed_tree();
+    for arguments in [
+        &["needle"][..],
+        &["needle", "."],
+        &["needle", "./"],
+        &["needle", "sub/deeper", "zz", "a b"],
+        // Anchored ignore rules of a directory above: ripgrep 13 passes over them, later ones and the crate do not.
+        &["--no-ignore", "needle", "sub/../sub"],
+        &["--no-ignore", "needle", "link-to-dir"],
+        &["-n", "needle"],
+        &["-N", "-b", "needle"],
+        &["-nb", "needle", "."],
+        &["-i", "NEEDLE"],
+        &["-c", "needle"],
+        &["-ci", "needle"],
+        &["-co", "needle"],
+        &["-l", "needle"],
+        &["-l", "zero"],
+        &["-o", "needle"],
+        &["-onb", "needle", "."],
+        &["-a", "needle"],
+        &["-ac", "needle"],
+        &["-q", "needle"],
+        &["-q", "not there"],
+        &["not there"],
+        &["--hidden", "needle"],
+        &["-.", "-l", "needle"],
+        &["--no-ignore", "needle"],
+        &["--no-ignore", "--hidden", "-l", "needle"],
+        &["-g", "*.txt", "needle"],
+        &["-g", "!*.txt", "-l", "needle"],
+        &["-g", "sub/**", "-l", "needle"],
+        &["-g", "*.log", "-l", "needle"],
+        &["-g", "*.rs", "-g", "*.txt", "-c", "needle"],
+        &["-I", "needle"],
+        &["--no-filename", "-n", "needle"],
+        &["-H", "needle"],
+        &["--heading", "needle"],
+        &["--heading", "-n", "needle", "."],
+        &["--heading", "-I", "needle"],
+        &["--heading", "--no-heading", "needle"],
+        &["--color", "always", "needle"],
+        &["--color", "always", "-n", "-b", "needle", "."],
+        &["--color", "always", "--heading", "-n", "-o", "needle"],
+        &["--color=always", "-c", "needle"],
+        &["--color=always", "-l", "needle"],
+        &["--color=ansi", "-in", "needle"],
+        &["--color=never", "needle"],
+        &["--color=auto", "needle"],
+        &["-0", "needle"],
+        &["-0", "-l", "needle"],
+        &["-0", "-c", "needle"],
+        &["-m1", "needle"],
+        &["-m", "2", "-n", "needle"],
+        &["-m2", "-c", "needle"],
+        &["-m0", "needle"],
+        &["-e", "needle", "-e", "first"],
+        &["-e", "first", "-e", "needle", "-o", "-n"],
+        &["-e", "need", "-e", "needle", "-o"],
+        &["-e", "-dash", "-e", "hay", "-c"],
+        &["-e", "zero"],
+        &["--json", "needle"],
+        &["--json", "-N", "needle", "sub/deeper"],
+        &["--json", "-i", "needle", "."],
+        &["--json", "-m1", "needle"],
+        &["", "sub/deeper"],
+        &["-c", ""],
+        &["-o", "", "crlf.txt"],
+        &["-n", "-H", "needle"],
+        &["-nN", "needle"],
+        &["-Nn", "needle"],
+        &["-HI", "needle"],
+        &["-IH", "needle"],
+    ] {
+        let mut arguments = words(arguments);
+        arguments.splice(0..0, words(&["--sort", "path"]));
+        same_with(&tree, &arguments, None);
+    }
+}
+
+#[test]
+fn named_files_are_answered_as_ripgrep_answers_them() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = mixed_tree();
+    let files = [
+        "kept.log",
+        "ignored-by-git",
+        ".hidden",
+        "empty",
+        "newline-only",
+        "crlf.txt",
+        "bom.txt",
+        "latin1.txt",
+        "binary-early",
+        "binary-line",
+        "binary-late",
+        "sub/binary-late-without-match",
+        "long-lines",
+        "many-lines",
+        "./kept.log",
+        "link-to-file",
+        "sub/deeper/../deeper/text.rs",
+    ];
+    let flags = [
+        &[][..],
+        &["-n"],
+        &["-c"],
+        &["-co"],
+        &["-l"],
+        &["-o", "-b"],
+        &["-H"],
+        &["-a", "-n"],
+        &["--json"],
+        &["-q"],
+        &["--color=always", "-n"],
+        &["--heading", "-H"],
+        &["-m2"],
+    ];
+    for file in files {
+        for flags in flags {
+            let mut arguments = words(flags);
+            arguments.extend(words(&["needle", file]));
+            same_with(&tree, &arguments, None);
+            // With a directory beside it, ripgrep reads the file in another way.
+            arguments.extend(words(&["zz", "--sort", "path"]));
+            same_with(&tree, &arguments, None);
+        }
+    }
+    same(&tree, &["needle", "kept.log", "crlf.txt", "--sort", "path"]);
+    same(
+        &tree,
+        &["-I", "needle", "kept.log", "crlf.txt", "--sort", "path"],
+    );
+    same(
+        &tree,
+        &["-c", "needle", "kept.log", "empty", "--sort", "path"],
+    );
+    let odd = OsString::from(OsStr::from_bytes(b"not-utf8-\xff\xfe"));
+    for flags in [&["-H"][..], &["-c", "-H"], &["--json"]] {
+        let mut arguments = words(flags);
+        arguments.extend([OsString::from("needle"), odd.clone()]);
+        same_with(&tree, &arguments, None);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_reported_and_the_rest_is_answered() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = mixed_tree();
+    for arguments in [
+        &["needle", "nowhere"][..],
+        &["needle", "nowhere", "kept.log", "--sort", "path"],
+        &["-q", "needle", "nowhere", "kept.log", "--sort", "path"],
+        &["-q", "not there", "nowhere", "kept.log"],
+        &["needle", "broken-link"],
+        &["-c", "needle", "broken-link", "kept.log", "--sort", "path"],
+        &["-f", "no-such-patterns", "kept.log"],
+        &["-e", "two\nlines", "kept.log"],
+        &["-g", "{", "needle"],
+    ] {
+        same(&tree, arguments);
+    }
+}
+
+#[test]
+fn standard_input_is_answered_as_ripgrep_answers_it() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = mixed_tree();
+    for file in [
+        "kept.log",
+        "binary-line",
+        "binary-late",
+        "long-lines",
+        "bom.txt",
+        "empty",
+    ] {
+        for arguments in [
+            &["needle"][..],
+            &["needle", "-"],
+            &["-n", "-H", "needle"],
+            &["-c", "needle"],
+            &["-l", "needle"],
+            &["-q", "needle"],
+            &["-o", "needle", "-"],
+            &["-a", "needle"],
+            &["--json", "needle"],
+            &["needle", "-", "kept.log", "--sort", "path"],
+            &["-m1", "needle", "-"],
+        ] {
+            same_with(&tree, &words(arguments), Some(Path::new(file)));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Where patterns and names come from, and in what shape the answer is.
+
+use super::*;
+
+#[test]
+fn patterns_come_from_files_and_standard_input() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = mixed_tree();
+    // ripgrep's buffer stays as large as this file makes it, and then its reads are other ones.
+    fs::remove_file(tree.root.join("long-lines")).unwrap();
+    tree.write("patterns", "needle in\nfirst\n");
+    tree.write("patterns-crlf", "needle in\r\nfirst");
+    tree.write("patterns-none", "");
+    tree.write("patterns-empty-line", "needle in\n\n");
+    for name in [
+        "patterns",
+        "patterns-crlf",
+        "patterns-none",
+        "patterns-empty-line",
+    ] {
+        for arguments in [
+            &["-n", "kept.log"][..],
+            &["-e", "last", "kept.log", "crlf.txt", "--sort", "path"],
+            &["-c", "--sort", "path"],
+        ] {
+            let mut arguments = words(arguments);
+            arguments.extend(words(&["-f", name]));
+            same_with(&tree, &arguments, None);
+        }
+        same_with(
+            &tree,
+            &words(&["-f", "-", "kept.log"]),
+            Some(Path::new(name)),
+        );
+        let arguments = words(&["-f", "-", "--sort", "path", "-g", "!patterns*"]);
+        same_with(&tree, &arguments, Some(Path::new(name)));
+    }
+}
+
+#[test]
+fn totals_are_ripgreps_and_the_path_taken_follows() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = mixed_tree();
+    // ripgrep's buffer stays as large as this file makes it, and then its reads are other ones.
+    fs::remove_file(tree.root.join("long-lines")).unwrap();
+    for arguments in [
+        &["--stats", "needle", "--sort", "path"][..],
+        &["--stats", "-c", "needle", "--sort", "path"],
+        &["--stats", "-l", "needle", "--sort", "path"],
+        &["--stats", "-q", "needle", "--sort", "path"],
+        &[
+            "--stats",
+            "--color=always",
+            "-n",
+            "needle",
+            "--sort",
+            "path",
+        ],
+        &["--stats", "-m1", "needle", "many-lines"],
+    ] {
+        let expected = timeless(&rg(&tree, &words(arguments), None).stdout);
+        let output = gristmill(&tree, &words(arguments), None);
+        let got = timeless(&output.stdout);
+        assert!(
+            got == expected,
+            "{arguments:?} {}",
+            difference(&expected, &got)
+        );
+        let path = String::from_utf8(output.stderr).unwrap();
+        assert!(path.contains("back end"), "{arguments:?}: {path}");
+    }
+}
+
+#[test]
+fn without_an_order_the_same_rows_come() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = mixed_tree();
+    let sorted = |output: &Output| {
+        let rows = timeless(&output.stdout);
+        let mut rows: Vec<String> = rows.lines().map(str::to_string).collect();
+        rows.sort();
+        rows
+    };
+    for arguments in [
+        &["-n", "needle"][..],
+        &["-c", "needle", "."],
+        &["-ol", "needle"],
+    ] {
+        let expected = rg(&tree, &words(arguments), None);
+        let got = gristmill(&tree, &words(arguments), None);
+        assert_eq!(sorted(&got), sorted(&expected), "{arguments:?}");
+        assert_eq!(got.status.code(), expected.status.code(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn every_occurrence_is_listed_over_whole_files() {
+    let tree = Tree::new();
+    tree.write("f", b"aaa\0aa\nab");
+    let list = |arguments: &[&str]| {
+        let output = gristmill(&tree, &words(arguments), None);
+        (
+            String::from_utf8(output.stdout).unwrap(),
+            output.status.code(),
+        )
+    };
+    assert_eq!(
+        list(&["--all", "-e", "aa", "-e", "a\na", "-e", "ab", "f"]),
+        (
+            "f:0:aa\nf:1:aa\nf:4:aa\nf:5:a\na\nf:7:ab\n".to_string(),
+            Some(0)
+        )
+    );
+    assert_eq!(
+        list(&["--all", "-c", "aa", "f"]),
+        ("f:3\n".to_string(), Some(0))
+    );
+    assert_eq!(list(&["--all", "-l", "aa"]), ("f\n".to_string(), Some(0)));
+    assert_eq!(list(&["--all", "-q", "zz"]), (String::new(), Some(1)));
+    let (json, _) = list(&["--all", "--json", "ab", "f"]);
+    let record: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(record["type"], "occurrence");
+    assert_eq!(record["data"]["absolute_offset"], 7);
+    assert_eq!(record["data"]["pattern"]["text"], "ab");
+}
+
+#[test]
+fn names_of_files_come_from_a_list() {
+    let tree = mixed_tree();
+    tree.write("list", "kept.log\n.hidden\nno-such-file\n");
+    let output = gristmill(
+        &tree,
+        &words(&["-c", "--sort", "path", "--files-from", "list", "needle"]),
+        None,
+    );
+    assert_eq!(output.stdout, b"kept.log:2\n.hidden:2\n");
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("no-such-file"), "{stderr}");
+}
