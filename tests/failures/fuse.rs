@@ -310,8 +310,8 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
             if std::thread::panicking() {
-                // Whoever still uses it may be stuck: fail what they wait for (else this process could not end), and let
-                // go without waiting.
+                // Whoever still uses it may be stuck: fail what they wait for (else this process could not end), and
+                // let go without waiting.
                 let _ = Command::new("umount")
                     .arg("-fl")
                     .arg(self.directory.path())

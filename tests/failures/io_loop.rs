@@ -159,8 +159,8 @@ fn short_answers_are_continued_and_errors_are_told() {
     assert_eq!((stats.reads, stats.failed, stats.bytes_read), (4, 1, 3500));
 }
 
-/// Opens once, for all; and when the test ends, however it does: else a thread of this process would wait for another one,
-/// and the process could not end.
+/// Opens once, for all; and when the test ends, however it does: else a thread of this process would wait for another
+/// one, and the process could not end.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar, AtomicBool)>);
 

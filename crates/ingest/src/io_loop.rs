@@ -1,8 +1,8 @@
 //! The host's side of LOAD_MISS: a thread that reads what a kernel's slots ask for.
 //!
-//! Whatever arrives from the device is a number: a handle in the loop's tables ([`IoTables`]), an offset or a count, and
-//! is checked against the table before anything is done. It is never a file descriptor, an address or a length to be
-//! believed. Whose request it is comes from the slot that the host published (see [`gristmill_ring::live`]).
+//! Whatever arrives from the device is a number: a handle in the loop's tables ([`IoTables`]), an offset or a count,
+//! and is checked against the table before anything is done. It is never a file descriptor, an address or a length to
+//! be believed. Whose request it is comes from the slot that the host published (see [`gristmill_ring::live`]).
 //!
 //! | error number | for |
 //! |---|---|
@@ -18,14 +18,14 @@
 //!
 //! # Order
 //!
-//! READs go to a [`ChunkReader`] of the thread's own, many at once. What that could not do without blocking the thread is
-//! done on other threads (`io_loop/threads.rs`), a few for each file: WRITEs, READs of files on FUSE (which io_uring must not
-//! read), and all READs where io_uring is refused. So a file system that does not answer holds up the requests of its files,
-//! and no others.
+//! READs go to a [`ChunkReader`] of the thread's own, many at once. What that could not do without blocking the thread
+//! is done on other threads (`io_loop/threads.rs`), a few for each file: WRITEs, READs of files on FUSE (which io_uring
+//! must not read), and all READs where io_uring is refused. So a file system that does not answer holds up the requests
+//! of its files, and no others.
 //!
-//! READs and WRITEs end in any order, but requests for one destination are served one after the other. A FENCE ends when
-//! all have ended that were published before it. A READ that meets the file's or the source's end tells how many bytes
-//! landed. Of a WRITE that was cancelled, bytes may have reached the file.
+//! READs and WRITEs end in any order, but requests for one destination are served one after the other. A FENCE ends
+//! when all have ended that were published before it. A READ that meets the file's or the source's end tells how many
+//! bytes landed. Of a WRITE that was cancelled, bytes may have reached the file.
 
 mod tables;
 mod threads;
@@ -102,9 +102,9 @@ pub struct StoppedIo {
     /// The chunks of all destinations, but for those of reads that were in flight and those that a worker is reading:
     /// these are retired.
     pub chunks: Vec<ChunkBuf>,
-    /// READs and WRITEs whose file had not answered. They ended with ECANCELED, but each is still being done, by a thread
-    /// that keeps its file and its chunk until the file answers, and then ends: a READ may still change that chunk, which
-    /// nobody else has, and a WRITE the file. Linux ends no process before such a thread of it ends.
+    /// READs and WRITEs whose file had not answered. They ended with ECANCELED, but each is still being done, by a
+    /// thread that keeps its file and its chunk until the file answers, and then ends: a READ may still change that
+    /// chunk, which nobody else has, and a WRITE the file. Linux ends no process before such a thread of it ends.
     pub left_behind: Vec<IoRequest>,
     /// What the loop did.
     pub stats: IoLoopStats,
@@ -158,13 +158,14 @@ impl MegakernelIoLoop {
     }
 
     /// Stops serving: cancels the reads in flight, waits until no byte lands any more, and fails their requests with
-    /// ECANCELED. This takes some milliseconds. A `pread` or `pwrite` cannot be cancelled: one that is not over by then,
-    /// because its file system does not answer, is left behind ([`StoppedIo::left_behind`]) and holds nothing else up.
+    /// ECANCELED. This takes some milliseconds. A `pread` or `pwrite` cannot be cancelled: one that is not over by
+    /// then, because its file system does not answer, is left behind ([`StoppedIo::left_behind`]) and holds nothing
+    /// else up.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where a device does not answer within two seconds to the cancelling of io_uring's reads
-    /// or of NVMe commands. The thread then ends by itself, when the device answers or ten seconds have passed, and keeps
-    /// until then all memory that bytes may land in.
+    /// [`PipelineError::Backend`] where a device does not answer within two seconds to the cancelling of io_uring's
+    /// reads or of NVMe commands. The thread then ends by itself, when the device answers or ten seconds have passed,
+    /// and keeps until then all memory that bytes may land in.
     pub fn stop(mut self) -> Result<StoppedIo, PipelineError> {
         self.finish().unwrap_or_else(|| Err(panicked()))
     }

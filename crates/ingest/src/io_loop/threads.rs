@@ -1,8 +1,8 @@
 //! Threads for reads and writes that block their caller: by `pread` and `pwrite`.
 //!
-//! A file whose file system does not answer takes [`PER_FILE`] threads at most, and none from the others. Each thread owns
-//! the chunk and the file of what it does until that is done. So whoever gives up on it just leaves it behind: it then keeps
-//! both until the file system answers, and ends.
+//! A file whose file system does not answer takes [`PER_FILE`] threads at most, and none from the others. Each thread
+//! owns the chunk and the file of what it does until that is done. So whoever gives up on it just leaves it behind: it
+//! then keeps both until the file system answers, and ends.
 
 use crate::reader::{ChunkReader, ReadPathChoice, ReaderConfig, ReaderStats};
 use gristmill_ring::ChunkBuf;
@@ -51,8 +51,8 @@ struct FileThread {
     job: Option<(usize, u64)>,
 }
 
-/// The threads, as many as there were ever jobs under way at once. Dropping this ends those that are idle, and leaves the
-/// others behind.
+/// The threads, as many as there were ever jobs under way at once. Dropping this ends those that are idle, and leaves
+/// the others behind.
 pub(super) struct FileThreads {
     threads: Vec<FileThread>,
     queued: VecDeque<Job>,
