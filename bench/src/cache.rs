@@ -9,7 +9,7 @@ use nix::fcntl::{posix_fadvise, PosixFadviseAdvice};
 use nix::sys::mman::{mmap, munmap, MapFlags, ProtFlags};
 use nix::unistd::{sysconf, SysconfVar};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -31,12 +31,17 @@ pub enum Folios {
     Large,
     /// In single pages, as reading it at random leaves it.
     Single,
+    /// As writing it leaves it, a megabyte at a time: in folios of all sizes.
+    Written,
 }
 
-/// Drops a file from the page cache and reads it so that it should lie there as is asked; the state in words, with the share
-/// of the file that a look at the cache found in it.
+/// Writes a file anew, or drops it from the page cache and reads it, so that it should lie there as is asked; the state in
+/// words, with the share of the file that a look at the cache found in it.
 pub fn arrange(path: &Path, folios: Folios) -> Result<String, String> {
     let arrange = || -> io::Result<File> {
+        if folios == Folios::Written {
+            return write_again(path);
+        }
         let mut file = File::open(path)?;
         // Dirty pages cannot be dropped.
         file.sync_all()?;
@@ -53,17 +58,34 @@ pub fn arrange(path: &Path, folios: Folios) -> Result<String, String> {
     let name = match folios {
         Folios::Large => "large folios",
         Folios::Single => "single pages",
+        Folios::Written => "as written, in large folios",
     };
     Ok(match share_in_large_folios(&file) {
         Ok(large) => {
             let share = match folios {
-                Folios::Large => large,
+                Folios::Large | Folios::Written => large,
                 Folios::Single => 1.0 - large,
             };
             format!("{name} ({:.0}% of the pages sampled)", 100.0 * share)
         }
         Err(error) => format!("{name} (not checked: {error})"),
     })
+}
+
+/// Puts a copy in the place of a file, and opens it once all of it is on the disk, so that nothing is written out later.
+fn write_again(path: &Path) -> io::Result<File> {
+    let copy = path.with_extension("copy");
+    let (mut from, mut to) = (File::open(path)?, File::create(&copy)?);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => break,
+            count => to.write_all(&buffer[..count])?,
+        }
+    }
+    to.sync_all()?;
+    std::fs::rename(&copy, path)?;
+    File::open(path)
 }
 
 /// The share of a file's pages that are in large folios, of a sample.

@@ -75,7 +75,7 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("ingest", "1 MiB reads of a warm 4 GiB file on one core, beside fio (ratio of rates)", ingest::warm),
     ("ingest-direct", "the same with O_DIRECT", ingest::direct),
     ("driver", "the ingest driver on the registered path, beside the plain pump: 1 MiB reads of a warm 2 GiB file", driver::run),
-    ("scan-8", "scan -c, 8 rare patterns, 2 GiB of words cached in two ways, 2 cores, beside rg -F -c and a bare loop (the peer's time / ours)", process::scan_8),
+    ("scan-8", "scan -c, 8 rare patterns, 2 GiB of words cached in three ways, 2 cores, beside rg -F -c and a bare loop (the peer's time / ours)", process::scan_8),
     ("scan-512", "the same with 512 patterns, beside rg; the file is cached as it happens to be", process::scan_512),
     ("scan-dense", "scan -c -e e: a match in every line", process::scan_dense),
     ("scan-print", "scan -e e >/dev/null: every line printed", process::scan_print),

@@ -199,7 +199,7 @@ pub fn scan_8(setting: &Setting) -> Result<Vec<Row>, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut rows = Vec::new();
     // Large folios last: so most files lie in the cache, and so the other benchmarks find this one.
-    for folios in [Folios::Single, Folios::Large] {
+    for folios in [Folios::Written, Folios::Single, Folios::Large] {
         let state = cache::arrange(&path, folios)?;
         let (mut ours, mut rg) = (Side::ours(&ours)?, Side::rg(&rg)?);
         let mut bare = Side::new("bare loop ", own.clone(), &["--bare-scan", file, list]);
