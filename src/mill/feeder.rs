@@ -14,7 +14,7 @@ use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
 use crate::source::{Entry, Origin};
-use gristmill_ingest::reader::{ChunkReader, Landed, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
@@ -355,6 +355,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 Origin::File => {
                     let file = self.open(&entry);
                     self.begin(entry, file, Kind::Positioned, buffers);
+                }
+                Origin::Stdin if self.run.config.read_path == ReadPathChoice::Peer => {
+                    let why = "a disk does not bring standard input into peer memory; name a file";
+                    self.begin(entry, Err(io::Error::other(why)), Kind::Stream, buffers);
                 }
                 Origin::Stdin => {
                     let file = io::stdin().as_fd().try_clone_to_owned().map(File::from);

@@ -180,3 +180,33 @@ fn an_ordinary_user_without_lockable_memory_gets_the_same_rows_and_the_reason() 
         .collect();
     assert_rows_of_files(&answer.rows, &rows);
 }
+
+#[test]
+fn an_ordinary_user_ingests_with_the_usual_limit_and_is_told_what_to_do_below_it() {
+    let scratch = Scratch::new();
+    let content = text(70_000);
+    let path = scratch.write("file", &content);
+    let ingest = |flags: &[&str], lockable| {
+        let tool = Tool::new(["ingest"]).args(flags).args([&path]);
+        tool.ordinary_user().with_locked_memory(lockable).run()
+    };
+    let row = digest_row(&path, crc32c::crc32c(&content));
+    // What Linux allows ordinary users, for all their processes together, is more than what the slots take by default.
+    for (flags, lockable) in [
+        (&[][..], 8 << 20),
+        (&["--slots", "2", "--slot-size", "32K"], 1 << 20),
+    ] {
+        let answer = ingest(flags, lockable);
+        if answer.errors.contains("io_uring_setup") {
+            return println!("skipped: {}", answer.errors);
+        }
+        answer.assert_code(0);
+        assert_eq!(answer.rows, row, "{}", answer.errors);
+    }
+    let answer = ingest(&[], 64 << 10);
+    answer.assert_code(2);
+    assert_eq!(answer.rows, b"");
+    for words in ["ulimit -l", "fewer or smaller slots"] {
+        assert!(answer.errors.contains(words), "{}", answer.errors);
+    }
+}

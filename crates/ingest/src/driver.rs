@@ -246,7 +246,9 @@ impl<'a> NvmeGpuIngestDriver<'a> {
             failures: VecDeque::new(),
         };
         match path {
-            NativeReadPath::RegisteredMappedRead => driver.stream.register_slots(layout.stride)?,
+            NativeReadPath::RegisteredMappedRead => {
+                driver.stream.register_slots(layout.bytes, layout.stride)?;
+            }
             NativeReadPath::GpuDirectNvmePassthrough => driver.stream.nvme_queue().map(|_| ())?,
             NativeReadPath::PeerRead | NativeReadPath::PositionedRead => {}
         }
@@ -376,9 +378,13 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         let mut trouble = self.stream.flush_submissions().err();
         while let Some(finished) = self.stream.next_finished() {
             if let Owner::Slot(slot) = finished.payload.owner {
+                // Direct reads are of whole blocks: an error behind the last byte asked for does not count, such as that of
+                // going on within a block, in a file that has grown meanwhile.
+                let enough = matches!(self.slots.get(slot as usize),
+                    Some(Slot::Reading(reading)) if finished.bytes >= reading.bytes);
                 let result = match finished.error {
-                    None => Ok(finished.bytes),
-                    Some(errno) => Err(finished.payload.error(finished.bytes, errno)),
+                    Some(errno) if !enough => Err(finished.payload.error(finished.bytes, errno)),
+                    _ => Ok(finished.bytes),
                 };
                 self.settle(slot, result);
             }

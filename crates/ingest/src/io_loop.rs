@@ -561,7 +561,7 @@ impl Server {
             lock(&self.stats).cancelled += 1;
             claimed.end(Err(libc::ECANCELED));
         }
-        close_elsewhere(self.tables.take_fuse_files(), until);
+        close_elsewhere(self.tables.take_files_that_close_slowly(), until);
         StoppedIo {
             queue: self.queue,
             chunks: self.tables.into_chunks(),
@@ -571,7 +571,7 @@ impl Server {
     }
 }
 
-/// Closes files on a thread that may take its time, as a FUSE file system is asked when a file is closed; waits for it
+/// Closes files on a thread that may take its time, as some file systems are asked when a file is closed; waits for it
 /// until `until`.
 fn close_elsewhere(files: Vec<Arc<OwnedFd>>, until: Instant) {
     if files.is_empty() {

@@ -58,8 +58,8 @@ struct Mapping {
     bytes: usize,
 }
 
-// SAFETY: the address is of a mapping that belongs to the process, not to a thread; the bytes are touched by volatile
-// accesses of whole bytes alone, or by devices.
+// SAFETY: the address is of a mapping that belongs to the process, not to a thread. Its bytes are reached through the one
+// `PeerMemory` that has it (`&mut` for writes), by devices, or through the tokens of the one arena that it was moved into.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}

@@ -117,7 +117,7 @@ pub(crate) fn errno_of(error: &io::Error) -> i32 {
 pub(crate) fn words_for(errno: i32) -> String {
     let meant = match errno {
         libc::ENODATA => ": the disk reports a medium error",
-        libc::EREMOTEIO => ": the disk reports that it cannot do this",
+        libc::EREMOTEIO => ": the disk, or the way from it to this memory, cannot do this",
         libc::ENOLINK => ": the way to the disk has failed",
         libc::EILSEQ => ": the bytes do not agree with their protection",
         _ => "",
@@ -143,7 +143,9 @@ fn fix_for(errno: i32) -> &'static str {
         libc::ENOSYS => {
             "use Linux 5.11 or later with CONFIG_IO_URING, outside of sandboxes that hide io_uring (gVisor, seccomp)"
         }
-        libc::ENOMEM => "raise the memory-lock limit (ulimit -l), or ask for a smaller depth",
+        libc::ENOMEM => {
+            "raise the memory-lock limit (ulimit -l), or ask for less: a smaller depth, fewer or smaller slots"
+        }
         libc::EMFILE | libc::ENFILE => "raise the limit on open files (ulimit -n)",
         libc::EFAULT => {
             "memory of a device's BAR cannot be registered: read into it by O_DIRECT or by NVMe passthrough; it must be \

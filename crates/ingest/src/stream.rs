@@ -83,7 +83,7 @@ pub(crate) struct LandedScan {
 /// Whether the buffer is registered with the ring.
 enum Registration {
     Untried,
-    /// This many buffers of the stream's `registered_bytes`, the last one shorter.
+    /// This many buffers, `registered_stride` apart.
     Done(u16),
     Refused(i32),
 }
@@ -99,7 +99,9 @@ pub struct AsyncUringStream<'a> {
     buffer: GpuMappedBuffer<'a>,
     tail: &'a AtomicU32,
     registration: Registration,
-    /// Bytes in each registered buffer but the last.
+    /// Bytes from one registered buffer's first byte to the next one's.
+    registered_stride: usize,
+    /// Bytes in each registered buffer, but fewer in one that the buffer ends in.
     registered_bytes: usize,
     /// What is known of namespaces, by the number of their character device, each with the device: while it is open, no
     /// other gets its number, even where it was pulled.
@@ -120,6 +122,7 @@ impl<'a> AsyncUringStream<'a> {
             buffer,
             tail,
             registration: Registration::Untried,
+            registered_stride: REGISTERED_BYTES,
             registered_bytes: REGISTERED_BYTES,
             namespaces: HashMap::new(),
             enabled,
@@ -431,7 +434,7 @@ impl<'a> AsyncUringStream<'a> {
         let base = self.buffer.base();
         let len = self.buffer.len();
         let iovecs: Vec<libc::iovec> = (0..len)
-            .step_by(self.registered_bytes)
+            .step_by(self.registered_stride)
             .map(|offset| libc::iovec {
                 iov_base: base.wrapping_add(offset).cast(),
                 iov_len: self.registered_bytes.min(len - offset),
@@ -454,30 +457,44 @@ impl<'a> AsyncUringStream<'a> {
         let Registration::Done(count) = self.registration else {
             return None;
         };
-        let last = target.checked_add(len.checked_sub(1)?)?;
-        let index = target / self.registered_bytes;
-        let index =
-            (index == last / self.registered_bytes).then(|| u16::try_from(index).ok())??;
+        let (index, within) = (
+            target / self.registered_stride,
+            target % self.registered_stride,
+        );
+        if len == 0 || within.checked_add(len)? > self.registered_bytes {
+            return None;
+        }
+        let index = u16::try_from(index).ok()?;
         (index < count).then_some(index)
     }
 
-    /// Registers the buffer so that each of its slots of `slot_bytes` lies in one registered buffer.
+    /// Registers the buffer so that each of its slots of `slot_bytes`, which begin `stride` bytes apart, lies in one
+    /// registered buffer. What lies between slots is not registered: it would count against the memory-lock limit.
     ///
     /// # Errors
     /// [`PipelineError::IoUringSyscall`] where the kernel refuses, [`PipelineError::QueueFull`] for slots of more than
     /// 1 GiB, and for a stream whose buffer was registered otherwise before.
-    pub(crate) fn register_slots(&mut self, slot_bytes: usize) -> Result<(), PipelineError> {
+    pub(crate) fn register_slots(
+        &mut self,
+        slot_bytes: usize,
+        stride: usize,
+    ) -> Result<(), PipelineError> {
         self.enabled.clone()?;
         if let (Registration::Untried, 1..=REGISTERED_BYTES) = (&self.registration, slot_bytes) {
-            self.registered_bytes = REGISTERED_BYTES / slot_bytes * slot_bytes;
+            if slot_bytes == stride {
+                self.registered_bytes = REGISTERED_BYTES / slot_bytes * slot_bytes;
+                self.registered_stride = self.registered_bytes;
+            } else {
+                (self.registered_bytes, self.registered_stride) = (slot_bytes, stride);
+            }
         }
         self.register();
         match self.registration {
             Registration::Refused(errno) => {
                 Err(setup::refused("io_uring_register(BUFFERS)", errno))
             }
-            _ if self.buffer.len() > self.registered_bytes
-                && !self.registered_bytes.is_multiple_of(slot_bytes) =>
+            _ if self.buffer.len() > self.registered_stride
+                && !self.registered_stride.is_multiple_of(stride) =>
             {
                 Err(PipelineError::QueueFull {
                     queue: "registered buffer",

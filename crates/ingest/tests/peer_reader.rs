@@ -266,3 +266,26 @@ fn what_a_disk_does_not_bring_there_alone_is_refused_and_the_chunk_comes_back() 
     }
     assert_eq!((reader.inflight(), reader.stats().reads), (0, 0));
 }
+
+#[test]
+fn a_file_that_grows_behind_a_read_of_its_end_has_landed_as_it_was() {
+    let scratch = Scratch::new();
+    let Some(mut reader) = reader(&scratch) else {
+        return;
+    };
+    // Ends within a block, from where no direct read goes on.
+    let (before, path) = (noise(5000), scratch.0.join("grows"));
+    std::fs::write(&path, &before).unwrap();
+    let file = direct(&path).unwrap();
+    let chunk = chunks(1).remove(0);
+    assert!(reader.submit(&file, 0, chunk, CHUNK, 1, false).is_ok());
+    reader.flush().unwrap();
+    // The disk has answered by then, and the reader does not know yet.
+    std::thread::sleep(Duration::from_millis(100));
+    let grown = OpenOptions::new().write(true).open(&path).unwrap();
+    grown.write_all_at(&noise(5000), 5000).unwrap();
+    grown.sync_all().unwrap();
+    let landed = next(&mut reader);
+    assert_eq!((landed.bytes, landed.end, landed.error), (5000, true, None));
+    assert_eq!(landed.buffer.as_slice()[..5000], before);
+}

@@ -13,7 +13,8 @@ use std::{ptr::NonNull, sync::Arc};
 ///
 /// - are valid for reads and writes of this process, from any thread, and stay at that address;
 /// - are initialised (zeroed when they were made), and `base` is aligned to [`REGION_ALIGN`] bytes;
-/// - are touched by nobody but the device and whoever got a part of them from an [`Arena`].
+/// - are touched by nobody but the device and whoever got a part of them from the [`Arena`], or the arena of chunks
+///   ([`ChunkMemory::place`](crate::ChunkMemory::place)), that took the value.
 #[cfg(not(loom))]
 pub unsafe trait HostVisible: Send + Sync {
     /// The first byte.
@@ -138,8 +139,8 @@ impl Region {
 
     /// The first byte; aligned to [`REGION_ALIGN`].
     pub(crate) fn base(&self) -> NonNull<u8> {
-        // SAFETY: `start + bytes` is at most the memory's length (`Arena::part` checked it, and `map` made it so), which
-        // fits in an isize and lies in one allocation (`HostVisible`).
+        // SAFETY: `start + bytes` is at most the memory's length (`Arena::part` checked it, and `map` and `all` made it
+        // so), which fits in an isize and lies in one allocation (`HostVisible`).
         unsafe { self.memory.base().add(self.start) }
     }
 

@@ -293,7 +293,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         })?;
         let metadata = file.metadata().map_err(words)?;
         let (target, bytes) = match self.range {
-            Some(range) => (device(&file, range)?, range.bytes),
+            Some(range) => (device(&file, range, self.driver.slot_bytes())?, range.bytes),
             None if !metadata.is_file() => {
                 let fix = "name files, or give --device-range for a device /dev/ng*";
                 return Err(format!("it is no regular file; {fix}"));
@@ -498,14 +498,19 @@ impl<'a, 'b> Ingest<'a, 'b> {
     }
 }
 
-/// The blocks of a namespace that a range of bytes is.
-fn device(file: &File, range: DeviceRange) -> Result<Target, String> {
+/// The blocks of a namespace that a range of bytes is, to be read in slots of so many bytes.
+fn device(file: &File, range: DeviceRange, slot_bytes: usize) -> Result<Target, String> {
     let namespace = NvmeNamespace::of(file.as_raw_fd()).map_err(|error| error.to_string())?;
     let block = u64::from(namespace.block_bytes);
     let capacity = namespace.blocks.saturating_mul(block);
     if !range.start.is_multiple_of(block) || !range.bytes.is_multiple_of(block) {
         return Err(format!(
             "the range is not in whole blocks; make START and LEN multiples of {block}"
+        ));
+    }
+    if !(slot_bytes as u64).is_multiple_of(block) {
+        return Err(format!(
+            "slots of {slot_bytes} bytes do not hold whole blocks of {block}; give --slot-size a multiple of it"
         ));
     }
     if range.start + range.bytes > capacity {

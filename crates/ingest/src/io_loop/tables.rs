@@ -187,9 +187,12 @@ impl IoTables {
         }
     }
 
-    /// Takes out the files that lie on FUSE; no request may name any of them any more.
-    pub(super) fn take_fuse_files(&mut self) -> Vec<Arc<OwnedFd>> {
-        let taken = self.sources.extract_if(.., |source| source.on_fuse);
+    /// Takes out the files whose closing may wait for their file system: those on FUSE, and those that may have been written
+    /// to, which some file systems write out then. No request may name any of them any more.
+    pub(super) fn take_files_that_close_slowly(&mut self) -> Vec<Arc<OwnedFd>> {
+        let taken = self
+            .sources
+            .extract_if(.., |source| source.on_fuse || source.writable);
         taken.map(|source| source.file).collect()
     }
 }

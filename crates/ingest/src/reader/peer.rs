@@ -23,6 +23,9 @@ use std::time::Duration;
 /// How long a dropped reader waits for a device that does not answer; after that the chunks in flight are leaked.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// No disk has smaller blocks.
+const SECTOR_BYTES: u64 = 512;
+
 pub(super) struct PeerEngine {
     /// The payload owns the chunk and the file.
     queue: ReadQueue<Read>,
@@ -159,12 +162,16 @@ impl Engine for PeerEngine {
         let wanted = read.len;
         // Whole blocks were asked for: what lies behind the last byte wanted does not count.
         let beyond = finished.bytes > wanted;
+        // The file ended within a block when it was read. It has grown since, and the queue's going on from there, to see
+        // the end, is no direct read.
+        let grew = finished.error == Some(libc::EINVAL)
+            && !u64::from(finished.bytes).is_multiple_of(SECTOR_BYTES);
         Some(Landed {
             tag: read.tag,
             buffer: read.buffer,
             bytes: finished.bytes.min(wanted) as usize,
-            end: finished.end && !beyond,
-            error: finished.error.filter(|_| finished.bytes < wanted),
+            end: (finished.end || grew && finished.bytes < wanted) && !beyond,
+            error: finished.error.filter(|_| finished.bytes < wanted && !grew),
         })
     }
 

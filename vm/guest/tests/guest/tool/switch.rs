@@ -53,7 +53,8 @@ fn ingest_reads_files_by_commands_into_host_and_peer_memory() {
                 "{done:?}"
             );
         }
-        let done = gristmill(&[&PASSTHROUGH, memory, &["--json", &one, &many]].concat());
+        let flags = [&PASSTHROUGH, memory, &["--slot-size", "1M", "--json"]].concat();
+        let done = gristmill(&[&flags[..], &[&one, &many]].concat());
         let (report, bytes) = (done.report(), FILES[0].1 + FILES[1].1);
         let telemetry = &report["telemetry"];
         assert_eq!(telemetry["completed_bytes"], bytes, "{report}");

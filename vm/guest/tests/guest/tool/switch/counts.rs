@@ -68,7 +68,7 @@ fn a_slot_takes_as_many_commands_as_the_queue_makes_of_it_and_no_more() {
     // A file's commands are those of its extents; where the file system maps it, one read each.
     let file = |flags: &[&str], index: usize| {
         let name = path(index);
-        let report = report(&[flags, &[name.as_str()]].concat());
+        let report = report(&[flags, &["--slot-size", "1M", name.as_str()]].concat());
         tell(&format!("ext4, {}", FILES[index].0), &report)
     };
     assert_eq!(file(&PASSTHROUGH, 0), (2, 3));
