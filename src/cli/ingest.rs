@@ -62,12 +62,12 @@ pub struct IngestArgs {
     workers: u16,
 
     /// Slots, each a chunk that the kernel sees, with a read in flight: 1 to 64.
-    #[arg(long, value_name = "NUM", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "NUM", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     slots: u32,
 
     /// Bytes in a slot, which is the most that one read brings, such as 256K or 1M. Registered slots count against the
     /// memory-lock limit (ulimit -l), which is 8 MiB for all processes of an ordinary user together.
-    #[arg(long, value_name = "SIZE", value_parser = parse_slot_size, default_value = "512K")]
+    #[arg(long, value_name = "SIZE", value_parser = parse_slot_size, default_value = "1M")]
     slot_size: usize,
 
     /// Write a JSON object for each file, and the report as the last one.

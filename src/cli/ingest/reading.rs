@@ -190,18 +190,23 @@ impl<'a, 'b> Ingest<'a, 'b> {
             if self.parts.iter().all(Option::is_none) {
                 return Ok(());
             }
-            // What the kernel has it has done soon, and reads go on meanwhile.
+            self.driver.poll_outcomes_into(&mut landed, &mut failed)?;
+            let mut progress = !landed.is_empty() || !failed.is_empty();
+            for read in failed.drain(..) {
+                self.ended(read.slot, Err(read.error));
+            }
+            self.lend()?;
+            progress |= self.take_back()?;
+            // Reads of cached bytes are done by this thread when they are handed over: it waits only where there is
+            // nothing to hand over, for the kernel if it has something, which it has done soon.
+            if progress {
+                continue;
+            }
             if self.kernel.is_idle() {
                 self.driver.wait_for_completion()?;
             } else {
                 self.kernel.wait()?;
             }
-            self.driver.poll_outcomes_into(&mut landed, &mut failed)?;
-            for read in failed.drain(..) {
-                self.ended(read.slot, Err(read.error));
-            }
-            self.lend()?;
-            self.take_back()?;
         }
     }
 
@@ -378,9 +383,11 @@ impl<'a, 'b> Ingest<'a, 'b> {
         Ok(())
     }
 
-    /// The device's side of the queue: what the kernel has summed is free for the next read.
-    fn take_back(&mut self) -> Result<(), PipelineError> {
+    /// The device's side of the queue: what the kernel has summed is free for the next read. Whether there was anything.
+    fn take_back(&mut self) -> Result<bool, PipelineError> {
+        let mut any = false;
         while let Some(summed) = self.kernel.poll() {
+            any = true;
             let slot = summed.chunk.index();
             self.driver
                 .take_back(summed.chunk)
@@ -392,7 +399,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 .fetch_add(u64::from(summed.bytes), Ordering::Relaxed);
             self.ended(slot, summed.crc.map(|crc| (crc, summed.bytes)));
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Takes the end of a slot's read: sum and length of what landed, or why it failed.
