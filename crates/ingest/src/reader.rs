@@ -7,9 +7,11 @@
 //! Four engines serve the interface ([`NativeReadPath`] names them): `uring` hands reads to the kernel in batches,
 //! `positioned` does them one after the other on the calling thread, where io_uring is not to be had and for files that
 //! it reads wrongly (`manner`); where that is asked for, `passthrough` reads files past their file system by NVMe
-//! commands, and `peer` lets disks write to the memory of another device by O_DIRECT. Which one it is, and why, is
-//! never hidden: [`ChunkReader::path`], [`ChunkReader::why`], [`ChunkReader::stats`].
+//! commands, and `peer` lets disks write to the memory of another device by O_DIRECT (what both need for whole blocks is in
+//! `blocks`). Which one it is, and why, is never hidden: [`ChunkReader::path`], [`ChunkReader::why`],
+//! [`ChunkReader::stats`].
 
+mod blocks;
 mod manner;
 mod passthrough;
 mod peer;

@@ -5,10 +5,11 @@
 //! read has failed. The first read from each file system into each memory is a canary's: its first block is compared with
 //! what an ordinary read brings. None of these reads is counted.
 
+use super::blocks::BlockReads;
 use super::{Engine, Landed, Read, ReaderStats, CHANGED};
 use crate::canary::{self, Canaries};
 use crate::nvme::{self, DiskPlace, FileMap, NvmeNamespace, NvmeOp};
-use crate::queue::{full, Farewell, ReadQueue, NO_OFFSET};
+use crate::queue::{full, NO_OFFSET};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
 use std::collections::{HashMap, VecDeque};
@@ -19,8 +20,6 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// How long a dropped reader waits for a device that does not answer; after that the chunks in flight are leaked.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Files that are remembered. One that was forgotten is asked again.
 const REMEMBERED: usize = 32;
 
@@ -48,14 +47,12 @@ struct Owned {
 }
 
 pub(super) struct PassthroughEngine {
-    queue: ReadQueue<Owned, NvmeOp>,
+    reads: BlockReads<Owned, NvmeOp>,
     /// Newest first. Weak references keep no file of the caller's open, and keep an address from being used again.
     known: VecDeque<(Weak<OwnedFd>, Arc<Known>)>,
     /// By name.
     disks: HashMap<String, Arc<Disk>>,
     canaries: Canaries,
-    /// Reads behind the end of their file.
-    ended: VecDeque<Landed>,
 }
 
 impl PassthroughEngine {
@@ -63,11 +60,10 @@ impl PassthroughEngine {
         crate::gpudirect::require()?;
         let (ring, flags) = nvme::build_ring(depth)?;
         Ok(PassthroughEngine {
-            queue: ReadQueue::new(ring, flags, depth, Farewell::LeakAfter(PATIENCE)),
+            reads: BlockReads::new(ring, flags, depth),
             known: VecDeque::new(),
             disks: HashMap::new(),
             canaries: Canaries::default(),
-            ended: VecDeque::new(),
         })
     }
 
@@ -180,13 +176,7 @@ impl Engine for PassthroughEngine {
             match self.known(&read.file) {
                 Ok(known) if read.offset >= known.map.bytes() => {
                     let changed = !known.map.part(read.offset, 0).is_unchanged(&known.file);
-                    self.ended.push_back(Landed {
-                        tag: read.tag,
-                        buffer: read.buffer,
-                        bytes: 0,
-                        end: !changed,
-                        error: changed.then_some(CHANGED),
-                    });
+                    self.reads.end(read, changed);
                     return Ok(());
                 }
                 Ok(_) => {}
@@ -202,19 +192,19 @@ impl Engine for PassthroughEngine {
         // and each as many as its blocks have on the device (`plan`). The payload holds the chunk's only `ChunkBuf`, so
         // nobody else touches the bytes and the arena stays mapped even if the payload is leaked, and the device's
         // descriptor.
-        let submitted = unsafe { self.queue.submit(op, owned) };
+        let submitted = unsafe { self.reads.queue.submit(op, owned) };
         submitted.map_err(|(owned, error)| (owned.read.buffer, error))
     }
 
     fn flush(&mut self) -> Result<(), PipelineError> {
-        self.queue.flush()
+        self.reads.queue.flush()
     }
 
     fn poll(&mut self) -> Option<Landed> {
-        if let Some(landed) = self.ended.pop_front() {
+        if let Some(landed) = self.reads.poll_ended() {
             return Some(landed);
         }
-        let finished = self.queue.poll()?;
+        let finished = self.reads.queue.poll()?;
         let Owned { read, known, part } = finished.payload;
         let wanted = usize::try_from(part.bytes()).unwrap_or(0);
         let mut landed = Landed {
@@ -234,22 +224,19 @@ impl Engine for PassthroughEngine {
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
-        if !self.ended.is_empty() {
-            return self.queue.flush();
-        }
-        self.queue.wait(timeout)
+        self.reads.wait(timeout)
     }
 
     fn inflight(&self) -> u32 {
-        self.queue.inflight() + u32::try_from(self.ended.len()).unwrap_or(u32::MAX)
+        self.reads.inflight()
     }
 
     fn capacity(&self) -> u32 {
-        self.queue.capacity()
+        self.reads.queue.capacity()
     }
 
     fn stats(&self) -> ReaderStats {
-        ReaderStats::of_commands(self.queue.counters())
+        ReaderStats::of_commands(self.reads.queue.counters())
     }
 
     fn streaming(&self, _file: &Arc<OwnedFd>) -> bool {

@@ -5,42 +5,36 @@
 //! copy is refused, with the reason. The first read of bytes on the disk, from each file system into each memory, is a
 //! canary's: a block is compared with what an ordinary read brings. It is not counted.
 
+use super::blocks::BlockReads;
 use super::{Engine, Landed, Read, ReaderStats};
 use crate::canary::{self, Canaries, Canary};
 use crate::direct::{self, DIRECT_BYTES};
 use crate::nvme::DirectRange;
-use crate::queue::{full, Farewell, ReadOp, ReadQueue, NO_OFFSET};
+use crate::queue::{full, ReadOp, NO_OFFSET};
 use crate::setup;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
-use std::collections::VecDeque;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a dropped reader waits for a device that does not answer; after that the chunks in flight are leaked.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// No disk has smaller blocks.
 const SECTOR_BYTES: u64 = 512;
 
 pub(super) struct PeerEngine {
-    /// The payload owns the chunk and the file.
-    queue: ReadQueue<Read>,
+    /// Each owns its chunk and its file.
+    reads: BlockReads<Read>,
     canaries: Canaries,
-    /// Reads behind the end of their file.
-    ended: VecDeque<Landed>,
 }
 
 impl PeerEngine {
     pub(super) fn new(depth: u32) -> Result<Self, PipelineError> {
         let (ring, flags) = setup::build(depth, false)?;
         Ok(PeerEngine {
-            queue: ReadQueue::new(ring, flags, depth, Farewell::LeakAfter(PATIENCE)),
+            reads: BlockReads::new(ring, flags, depth),
             canaries: Canaries::default(),
-            ended: VecDeque::new(),
         })
     }
 
@@ -124,13 +118,7 @@ impl Engine for PeerEngine {
             Err(error) => return Err((read.buffer, error)),
         };
         if len == 0 {
-            self.ended.push_back(Landed {
-                tag: read.tag,
-                buffer: read.buffer,
-                bytes: 0,
-                end: true,
-                error: None,
-            });
+            self.reads.end(read, false);
             return Ok(());
         }
         let op = ReadOp {
@@ -146,18 +134,18 @@ impl Engine for PeerEngine {
         // SAFETY: the address is the start of the chunk, whose capacity is at least `len` (`admit`), and the payload holds
         // both the chunk's only `ChunkBuf` (so nobody else touches the bytes, and the arena stays mapped even if the
         // payload is leaked) and the file.
-        unsafe { self.queue.submit(op, read) }.map_err(|(read, error)| (read.buffer, error))
+        unsafe { self.reads.queue.submit(op, read) }.map_err(|(read, error)| (read.buffer, error))
     }
 
     fn flush(&mut self) -> Result<(), PipelineError> {
-        self.queue.flush()
+        self.reads.queue.flush()
     }
 
     fn poll(&mut self) -> Option<Landed> {
-        if let Some(landed) = self.ended.pop_front() {
+        if let Some(landed) = self.reads.poll_ended() {
             return Some(landed);
         }
-        let finished = self.queue.poll()?;
+        let finished = self.reads.queue.poll()?;
         let read = finished.payload;
         let wanted = read.len;
         // Whole blocks were asked for: what lies behind the last byte wanted does not count.
@@ -176,22 +164,19 @@ impl Engine for PeerEngine {
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
-        if !self.ended.is_empty() {
-            return self.queue.flush();
-        }
-        self.queue.wait(timeout)
+        self.reads.wait(timeout)
     }
 
     fn inflight(&self) -> u32 {
-        self.queue.inflight() + u32::try_from(self.ended.len()).unwrap_or(u32::MAX)
+        self.reads.inflight()
     }
 
     fn capacity(&self) -> u32 {
-        self.queue.capacity()
+        self.reads.queue.capacity()
     }
 
     fn stats(&self) -> ReaderStats {
-        ReaderStats::from(self.queue.counters())
+        ReaderStats::from(self.reads.queue.counters())
     }
 
     fn streaming(&self, _file: &Arc<OwnedFd>) -> bool {
