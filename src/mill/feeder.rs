@@ -9,7 +9,7 @@ mod open;
 
 use super::collector::publish;
 use super::report::{FileError, StageTimes};
-use super::run::{Flight, Kind, Landing, OpenFile, Piece, Run};
+use super::run::{Flight, HeldSlot, Kind, Landing, OpenFile, Piece, Run};
 use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
@@ -105,8 +105,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.stages.collect += waited.elapsed();
             return Feed::Progress;
         }
-        if self.run.stopping() {
-            return self.stop();
+        if self.run.stopping() || self.run.is_over() {
+            // Reads that are still in flight are of files that are answered, or not wanted any more: they are cancelled.
+            self.finish();
+            return Feed::Finished;
         }
         let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
         if inflight > 0 {
@@ -119,10 +121,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.land();
             self.stages.read += waited.elapsed();
             return Feed::Blocked;
-        }
-        if self.run.is_over() {
-            self.finish();
-            return Feed::Finished;
         }
         Feed::Idle
     }
@@ -151,7 +149,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             .and_then(|tag| self.pending.get_mut(tag))
             .and_then(Option::take);
         let Some(piece) = piece else {
-            self.run.give_chunk(self.index, buffer);
             return;
         };
         let landing = Landing {
@@ -182,7 +179,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         self.run.bounced.fetch_add(copied, Ordering::Relaxed);
         if landing.bytes == 0 && !landing.end && landing.error.is_none() {
             // Not a chunk yet: its number is taken again, when more has been read.
-            self.run.give_chunk(self.index, buffer);
             piece.file.next.store(piece.number, Ordering::Relaxed);
             self.run.offer(Arc::clone(&piece.file));
             return;
@@ -196,7 +192,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.go_on(&piece, landing.bytes);
         }
         if landing.bytes == 0 {
-            self.run.give_chunk(self.index, buffer);
             self.run.hand_in(piece, landing);
             return;
         }
@@ -242,10 +237,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     fn publish(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
         let run = &self.run;
-        let token = run.port.get().and_then(|port| port.submitter.try_acquire());
-        let Some(token) = token else {
+        let slot = run.port.get().and_then(|port| {
+            let token = port.submitter.try_acquire()?;
+            Some(HeldSlot::new(token, &port.submitter))
+        });
+        let Some(slot) = slot else {
             // There is a slot for every chunk, so this is a broken promise of this module; the file fails, visibly.
-            run.give_chunk(self.index, buffer);
             let reason = "no slot was free for a landed chunk; please report this";
             run.hand_in(piece, Landing::failed(reason.into()));
             return;
@@ -257,11 +254,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             landing,
             lent: buffer.lend(),
             mode,
-            owner: self.index,
             first_part: true,
             args: [0; ARGS_PER_SLOT],
         };
-        if let Err(error) = publish(run, token, flight, 0) {
+        if let Err(error) = publish(run, slot, flight, 0) {
             run.hand_in(piece, Landing::failed(error.to_string()));
         }
     }
@@ -288,11 +284,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             if inflight >= self.window {
                 break;
             }
-            let Some(buffer) = self.run.take_chunk(self.index) else {
+            let Some(buffer) = self.run.pool.take(self.index) else {
                 break;
             };
             let Some(piece) = self.run.next_piece() else {
-                self.run.give_chunk(self.index, buffer);
                 break;
             };
             let registered = piece.file.kind == Kind::Positioned;
@@ -335,7 +330,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let mut entries = std::mem::take(&mut self.entries);
         let buffers = &mut std::mem::take(&mut self.buffers);
         while buffers.len() < BATCH_FILES {
-            let Some(buffer) = self.run.take_chunk(self.index) else {
+            let Some(buffer) = self.run.pool.take(self.index) else {
                 break;
             };
             buffers.push(buffer);
@@ -369,10 +364,8 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
         }
         self.entries = entries;
-        buffers.reverse();
-        for buffer in buffers.drain(..) {
-            self.run.give_chunk(self.index, buffer);
-        }
+        // The rest goes home: the warmest last, which makes it the next to be taken.
+        buffers.clear();
         self.buffers = std::mem::take(buffers);
         let opened = Instant::now();
         self.stages.open += opened - listed;
@@ -464,7 +457,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             match ChunkReader::new(config) {
                 Ok(reader) => self.reader = Some(reader),
                 Err(error) => {
-                    self.run.give_chunk(self.index, buffer);
                     self.run.hand_in(piece, Landing::failed(error.to_string()));
                     return false;
                 }
@@ -493,8 +485,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 self.pending[tag] = Some(piece);
                 true
             }
-            Err((buffer, error)) => {
-                self.run.give_chunk(self.index, buffer);
+            Err((_buffer, error)) => {
                 self.run.hand_in(piece, Landing::failed(error.to_string()));
                 false
             }
@@ -508,25 +499,19 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.run.hand_in(piece, Landing::failed(error.to_string()));
         }
     }
-
-    /// Ends after a stop: reads in flight are cancelled, what is open is closed as it stands.
-    fn stop(&mut self) -> Feed {
-        self.finish();
-        Feed::Finished
-    }
 }
 
 impl<J: Job> ChunkFeeder<J> {
     fn retire_reader(&mut self) {
         if let Some(reader) = self.reader.take() {
-            let stages = std::mem::take(&mut self.stages);
             self.run
-                .add_reader(reader.path().name(), reader.why(), &reader.stats(), &stages);
+                .add_reader(reader.path().name(), reader.why(), &reader.stats());
         }
     }
 
     fn finish(&mut self) {
         self.retire_reader();
+        self.run.add_stages(&std::mem::take(&mut self.stages));
         self.pending.clear();
         self.run.end();
         self.done = true;

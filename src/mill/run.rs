@@ -13,7 +13,10 @@ use gristmill_ingest::reader::{ReadPathChoice, ReaderStats};
 use gristmill_megakernel::backend::Opened;
 use gristmill_megakernel::{Kernel, KernelStats};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
-use gristmill_ring::{ChunkBuf, Completions, LentChunk, RecordMemory, Submitter};
+use gristmill_ring::{
+    ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, SlotToken, Submission,
+    Submitter,
+};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -107,10 +110,52 @@ pub(super) struct Flight {
     pub lent: LentChunk,
     pub parts: Parts,
     pub mode: u32,
-    pub owner: usize,
     pub first_part: bool,
     /// What was published: set when it is.
     pub args: [u32; ARGS_PER_SLOT],
+}
+
+/// An empty slot of the run's ring, free again when it is dropped: no error path loses one.
+#[derive(Debug)]
+pub(super) struct HeldSlot {
+    /// There until it is published or dropped.
+    token: Option<SlotToken>,
+    submitter: Submitter,
+}
+
+impl HeldSlot {
+    pub fn new(token: SlotToken, submitter: &Submitter) -> Self {
+        Self {
+            token: Some(token),
+            submitter: submitter.clone(),
+        }
+    }
+
+    pub fn index(&self) -> u32 {
+        self.token.as_ref().map_or(u32::MAX, |token| token.index().get())
+    }
+
+    /// Fills and publishes the slot, or makes it free again and says why.
+    pub fn publish(mut self, submission: &Submission) -> Result<(), PipelineError> {
+        let Some(token) = self.token.take() else {
+            return Ok(());
+        };
+        match self.submitter.publish(token, submission) {
+            Ok(_slot) => Ok(()),
+            Err((token, error)) => {
+                self.token = Some(token);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for HeldSlot {
+    fn drop(&mut self) {
+        if let Some(token) = self.token.take() {
+            self.submitter.release(token);
+        }
+    }
 }
 
 /// The ends of the kernel that the run uses, there once it is launched.
@@ -144,8 +189,8 @@ pub(super) struct Run<J: Job> {
     pub outbox: Outbox,
     /// By slot: what is in flight there.
     pub flights: Vec<Mutex<Option<Flight>>>,
-    /// By reader: the chunks that are free.
-    pools: Vec<Mutex<Vec<ChunkBuf>>>,
+    /// The chunks that are free, on a shelf for each reader.
+    pub pool: Arc<ChunkPool>,
     listing: Mutex<Listing>,
     listed: AtomicBool,
     /// Files that have chunks to hand out.
@@ -180,17 +225,7 @@ impl<J: Job> Run<J> {
         tokens: Vec<ChunkBuf>,
         slots: u32,
     ) -> Self {
-        let mut pools: Vec<Vec<ChunkBuf>> = (0..config.workers).map(|_| Vec::new()).collect();
-        let each = tokens.len().div_ceil(config.workers.max(1));
-        for (index, token) in tokens.into_iter().enumerate() {
-            if let Some(pool) = pools.get_mut(index / each) {
-                pool.push(token);
-            }
-        }
-        // The last in is the first out: the lowest chunks are used again and again, and the others stay untouched.
-        for pool in &mut pools {
-            pool.reverse();
-        }
+        let pool = ChunkPool::new(tokens, config.workers);
         Self {
             config,
             job,
@@ -198,7 +233,7 @@ impl<J: Job> Run<J> {
             port: OnceLock::new(),
             outbox: Outbox::default(),
             flights: (0..slots).map(|_| Mutex::new(None)).collect(),
-            pools: pools.into_iter().map(Mutex::new).collect(),
+            pool,
             listing: Mutex::new(Listing {
                 source,
                 sequence: 0,
@@ -259,18 +294,6 @@ impl<J: Job> Run<J> {
             && self.open_files.load(Ordering::Acquire) == 0
     }
 
-    /// A free chunk of one reader.
-    pub fn take_chunk(&self, reader: usize) -> Option<ChunkBuf> {
-        lock(self.pools.get(reader)?).pop()
-    }
-
-    /// Gives a chunk back to the reader it belongs to.
-    pub fn give_chunk(&self, reader: usize, chunk: ChunkBuf) {
-        if let Some(pool) = self.pools.get(reader) {
-            lock(pool).push(chunk);
-        }
-    }
-
     /// Whether so many rows are held back that only the file being written may go on.
     pub fn holds_too_much(&self) -> bool {
         self.held_rows.load(Ordering::Relaxed) > HELD_ROWS_BYTES
@@ -282,7 +305,8 @@ impl<J: Job> Run<J> {
             return;
         }
         let mut listing = lock(&self.listing);
-        while into.len() < most && !listing.ended {
+        // What cannot be listed takes no buffer, but waits to be told like everything else.
+        while into.len() < most && !listing.ended && !self.outbox.is_full() {
             match listing.source.next_item() {
                 Some(Item::Entry(mut entry)) => {
                     entry.sequence = listing.sequence;
@@ -417,13 +441,7 @@ impl<J: Job> Run<J> {
     }
 
     /// Adds what one reader did.
-    pub fn add_reader(
-        &self,
-        path: &'static str,
-        why: Option<&str>,
-        stats: &ReaderStats,
-        stages: &StageTimes,
-    ) {
+    pub fn add_reader(&self, path: &'static str, why: Option<&str>, stats: &ReaderStats) {
         let mut totals = lock(&self.totals);
         if !totals.paths.contains(&path) {
             totals.paths.push(path);
@@ -444,7 +462,11 @@ impl<J: Job> Run<J> {
         reads.enters += stats.enters;
         reads.depth_max = reads.depth_max.max(stats.depth_max);
         reads.depth_sum += stats.depth_sum;
-        let sum = &mut totals.stages;
+    }
+
+    /// Adds the time that one feeder took, whether it read anything or not.
+    pub fn add_stages(&self, stages: &StageTimes) {
+        let sum = &mut lock(&self.totals).stages;
         sum.source += stages.source;
         sum.open += stages.open;
         sum.read += stages.read;
@@ -497,6 +519,9 @@ impl<J: Job> Run<J> {
                     self.outbox.close();
                     control.stop();
                 }
+            }
+            if !rows.is_empty() || !errors.is_empty() {
+                // There is room for more.
                 self.wake();
             }
             rows.clear();
