@@ -302,6 +302,19 @@ pub struct ReportArgs {
     pub record: Option<PathBuf>,
 }
 
+/// Lets the process open as many files as its hard limit allows: the soft one is low for the sake of programs that use
+/// `select`. How many a run has open follows from it.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // Where that is refused, the soft limit stands, and a run keeps within it.
+    let _ = setrlimit(Resource::Nofile, wanted);
+}
+
 /// How a command ended, short of its own answer.
 #[derive(Debug)]
 pub struct Ended {

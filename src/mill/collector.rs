@@ -268,6 +268,7 @@ impl<J: Job> Collector<J> {
                         },
                         first_part: finished.first_part,
                         last_part: !overflowed && finished.parts.is_last(),
+                        stream: piece.file.kind == Kind::Stream,
                     };
                     guarded(|| run.job.chunk(state, &landed, &mut file.rows))
                 }

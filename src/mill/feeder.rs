@@ -8,6 +8,7 @@
 mod open;
 
 use super::collector::publish;
+use super::descriptors::{ran_out, Moment, Permit};
 use super::report::{FileError, StageTimes};
 use super::run::{Flight, HeldSlot, Kind, Landing, OpenFile, Piece, Run};
 use super::split::Parts;
@@ -20,7 +21,7 @@ use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
         run,
         index: reader,
         reader: None,
+        path: None,
         pending: Vec::new(),
         window: 1,
         entries: Vec::new(),
@@ -45,14 +47,35 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
     })
 }
 
-/// A file that a thread of its own has opened, or not.
-type Opened = (Arc<Entry>, io::Result<File>);
+/// How a feeder reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    By(ReadPathChoice),
+    /// Not at all: a ring was demanded, and there are descriptors for those of other feeders alone.
+    Not,
+}
+
+/// Why a reader does without a ring of its own.
+const NO_RING: &str = "some readers had no ring, as the limit of open files leaves too few descriptors for one each; raise it \
+                       (ulimit -n), or use fewer workers";
+
+/// An attempt to open a file.
+struct Attempt {
+    entry: Arc<Entry>,
+    file: io::Result<File>,
+    kind: Kind,
+    permit: Permit,
+    /// What was known before it.
+    then: Moment,
+}
 
 struct ChunkFeeder<J: Job> {
     run: Arc<Run<J>>,
     index: usize,
     /// Made at the first use: a worker that never reads sets up no ring.
     reader: Option<ChunkReader>,
+    /// How it reads, once that is settled.
+    path: Option<Path>,
     /// By tag: what each read in flight is for.
     pending: Vec<Option<Piece>>,
     /// Reads to keep in flight.
@@ -63,7 +86,7 @@ struct ChunkFeeder<J: Job> {
     /// When `feed` last returned with something for the worker to do.
     left: Option<Instant>,
     /// Special files that were opened by a thread of their own, as opening a FIFO may block for ever.
-    opened: Arc<Mutex<Vec<Opened>>>,
+    opened: Arc<Mutex<Vec<Attempt>>>,
     done: bool,
 }
 
@@ -265,6 +288,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Submits reads, up to the window; whether anything was done.
     fn submit(&mut self) -> bool {
         let began = Instant::now();
+        if self.path() == Path::Not {
+            return false;
+        }
         let mut did = self.submit_pieces();
         let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
         if !did && inflight < self.run.config.depth && !self.run.holds_too_much() {
@@ -273,6 +299,22 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.stages.read += began.elapsed();
         }
         did
+    }
+
+    /// How this feeder reads: settled when it first wants to.
+    fn path(&mut self) -> Path {
+        let wanted = self.run.config.read_path;
+        *self.path.get_or_insert_with(|| {
+            if wanted == ReadPathChoice::Positioned || self.run.descriptors.take_ring() {
+                return Path::By(wanted);
+            }
+            self.run.add_fallback(NO_RING);
+            if wanted == ReadPathChoice::Auto {
+                Path::By(ReadPathChoice::Positioned)
+            } else {
+                Path::Not
+            }
+        })
     }
 
     /// Reads of files that are being cut.
@@ -329,39 +371,53 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let began = Instant::now();
         let mut entries = std::mem::take(&mut self.entries);
         let buffers = &mut std::mem::take(&mut self.buffers);
+        let mut permits = Vec::new();
         while buffers.len() < BATCH_FILES {
             let Some(buffer) = self.run.pool.take(self.index) else {
                 break;
             };
             buffers.push(buffer);
+            let Some(permit) = self.run.descriptors.take() else {
+                break;
+            };
+            permits.push(permit);
         }
         // Backwards, so that they are used in the order in which they were taken: the warmest first.
         buffers.reverse();
-        self.run.take_entries(buffers.len(), &mut entries);
+        // What waits comes first, and nothing new is opened before it.
+        if !self.run.take_deferred(permits.len(), &mut entries) {
+            self.run.take_entries(permits.len(), &mut entries);
+        }
         let listed = Instant::now();
         self.stages.source += listed - began;
         let late = std::mem::take(&mut *super::run::lock(&self.opened));
         let mut did = !entries.is_empty() || !late.is_empty();
-        for (entry, file) in late {
-            self.begin(entry, file, Kind::Stream, buffers);
+        for opened in late {
+            self.begin(opened, buffers);
         }
-        for entry in entries.drain(..) {
-            match entry.origin {
-                Origin::File => {
-                    let file = self.open(&entry);
-                    self.begin(entry, file, Kind::Positioned, buffers);
-                }
+        for (entry, permit) in entries.drain(..).zip(permits) {
+            let then = self.run.descriptors.moment();
+            let (file, kind) = match entry.origin {
+                Origin::File => (self.open(&entry), Kind::Positioned),
                 Origin::Stdin if self.run.config.read_path == ReadPathChoice::Peer => {
                     let why = "a disk does not bring standard input into peer memory; name a file";
-                    self.begin(entry, Err(io::Error::other(why)), Kind::Stream, buffers);
+                    (Err(io::Error::other(why)), Kind::Stream)
                 }
-                Origin::Stdin => {
-                    let file = io::stdin().as_fd().try_clone_to_owned().map(File::from);
-                    let kind = open::kind_of(file.as_ref().ok(), true);
-                    self.begin(entry, file, kind, buffers);
-                }
-                Origin::Special => self.open_special(entry, buffers),
-            }
+                Origin::Stdin => open::standard_input(),
+                Origin::Special => match self.open_special(&entry) {
+                    Some(opened) => opened,
+                    // A thread waits for it.
+                    None => continue,
+                },
+            };
+            let attempt = Attempt {
+                entry,
+                file,
+                kind,
+                permit,
+                then,
+            };
+            self.begin(attempt, buffers);
         }
         self.entries = entries;
         // The rest goes home: the warmest last, which makes it the next to be taken.
@@ -374,16 +430,21 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         did
     }
 
-    /// Submits the first read of a file.
-    fn begin(
-        &mut self,
-        entry: Arc<Entry>,
-        file: io::Result<File>,
-        kind: Kind,
-        buffers: &mut Vec<ChunkBuf>,
-    ) {
+    /// Submits the first read of a file, or says why there is none.
+    fn begin(&mut self, attempt: Attempt, buffers: &mut Vec<ChunkBuf>) {
+        let Attempt {
+            entry,
+            file,
+            kind,
+            permit,
+            then,
+        } = attempt;
         let file = match file {
             Ok(file) => file,
+            Err(error) if ran_out(&error) && self.run.descriptors.worth_waiting(then) => {
+                self.run.defer(entry, then);
+                return;
+            }
             Err(error) => {
                 self.run.refuse(
                     &entry,
@@ -410,6 +471,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             position: AtomicU64::new(0),
             carry: Mutex::default(),
             finished: AtomicBool::new(false),
+            _permit: permit.opened(),
         });
         if kind == Kind::Stream {
             self.run.offer(open);
@@ -449,10 +511,14 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
         }
         if self.reader.is_none() {
+            let Path::By(path) = self.path() else {
+                self.run.read_again(piece);
+                return false;
+            };
             let config = ReaderConfig {
                 // The window, and a batch of first reads beside it.
                 depth: self.run.config.depth + BATCH_FILES as u32,
-                path: self.run.config.read_path,
+                path,
             };
             match ChunkReader::new(config) {
                 Ok(reader) => self.reader = Some(reader),

@@ -10,16 +10,18 @@
 //!   pools of free chunk buffers.
 //! - `collector`: completions become rows, in file order, under one lock; whichever worker comes by hands them in.
 //! - `outbox`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
+//! - `descriptors`: how many files may be open, and when an open that ran out of something is tried again.
 //! - `halo`: where a chunk's own bytes lie in its buffer and what is around them, for jobs that look beyond them.
 //! - `memory`: where the chunks lie.
 //! - `split`: a chunk in parts, for jobs whose records overflow.
 //! - `record`: finished slots on their way into a ring log, where one is wanted.
 //!
 //! What is bounded: chunk buffers (their number is fixed when the run starts), rows that cannot be written yet
-//! ([`HELD_ROWS_BYTES`], then only the file that is being written goes on), rows on their way out, open files (two
-//! batches a reader and the files being cut).
+//! ([`HELD_ROWS_BYTES`], then only the file that is being written goes on), rows and errors on their way out, open files (two
+//! batches a reader and the files being cut, and no more than the process's limit of descriptors leaves).
 
 mod collector;
+mod descriptors;
 mod feeder;
 mod halo;
 mod memory;

@@ -1,6 +1,7 @@
 //! What the feeders of one run share.
 
 use super::collector::Collector;
+use super::descriptors::{Descriptors, Moment, Permit};
 use super::halo::{Carry, Layout};
 use super::outbox::Outbox;
 use super::record::Recorder;
@@ -67,6 +68,8 @@ pub(super) struct OpenFile {
     pub carry: Mutex<Carry>,
     /// No more chunks are wanted: ended, failed or answered.
     pub finished: AtomicBool,
+    /// Gives the descriptor back when `file`, which is dropped before it, has been closed.
+    pub _permit: Permit,
 }
 
 /// One chunk of one file.
@@ -180,6 +183,20 @@ struct Totals {
     stages: StageTimes,
 }
 
+impl Totals {
+    fn add_fallback(&mut self, reason: &str) {
+        if !self.fallbacks.iter().any(|known| known == reason) {
+            self.fallbacks.push(reason.to_owned());
+        }
+    }
+}
+
+/// An entry whose open ran out of something, and the state before that.
+struct Deferred {
+    entry: Arc<Entry>,
+    then: Moment,
+}
+
 /// The shared state of one run.
 pub(super) struct Run<J: Job> {
     pub config: RunConfig,
@@ -191,8 +208,15 @@ pub(super) struct Run<J: Job> {
     pub flights: Vec<Mutex<Option<Flight>>>,
     /// The chunks that are free, on a shelf for each reader.
     pub pool: Arc<ChunkPool>,
+    pub descriptors: Arc<Descriptors>,
     listing: Mutex<Listing>,
     listed: AtomicBool,
+    /// Entries that wait for a descriptor, or what else there was too little of, in the order in which they failed.
+    deferred: Mutex<VecDeque<Deferred>>,
+    /// Their number.
+    waiting: AtomicUsize,
+    /// Chunks whose reader could not read them, for another one.
+    again: Mutex<VecDeque<Piece>>,
     /// Files that have chunks to hand out.
     cutting: Mutex<VecDeque<Arc<OpenFile>>>,
     collector: Mutex<Option<Collector<J>>>,
@@ -226,6 +250,7 @@ impl<J: Job> Run<J> {
         slots: u32,
     ) -> Self {
         let pool = ChunkPool::new(tokens, config.workers);
+        let descriptors = Descriptors::new(config.workers);
         Self {
             config,
             job,
@@ -234,6 +259,10 @@ impl<J: Job> Run<J> {
             outbox: Outbox::default(),
             flights: (0..slots).map(|_| Mutex::new(None)).collect(),
             pool,
+            descriptors,
+            deferred: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            again: Mutex::default(),
             listing: Mutex::new(Listing {
                 source,
                 sequence: 0,
@@ -261,6 +290,7 @@ impl<J: Job> Run<J> {
     /// Joins the run to its kernel. The feeders idle until then.
     pub fn attach(&self, port: Port, completions: Completions) {
         *lock(&self.collector) = Some(Collector::new(completions));
+        self.descriptors.attach(port.submitter.clone());
         let _already = self.port.set(port);
         self.wake();
     }
@@ -294,9 +324,41 @@ impl<J: Job> Run<J> {
             && self.open_files.load(Ordering::Acquire) == 0
     }
 
-    /// Whether so many rows are held back that only the file being written may go on.
+    /// Whether so many rows are held back that only the file being written may go on. While a file waits to be opened all
+    /// go on: it may be the one that is due, and need what they have open.
     pub fn holds_too_much(&self) -> bool {
         self.held_rows.load(Ordering::Relaxed) > HELD_ROWS_BYTES
+            && self.waiting.load(Ordering::Relaxed) == 0
+    }
+
+    /// Keeps an entry for another attempt to open it.
+    pub fn defer(&self, entry: Arc<Entry>, then: Moment) {
+        let mut deferred = lock(&self.deferred);
+        deferred.push_back(Deferred { entry, then });
+        self.waiting.store(deferred.len(), Ordering::Relaxed);
+    }
+
+    /// Up to `most` of the entries that wait to be opened, if now is the time; whether others still wait.
+    pub fn take_deferred(&self, most: usize, into: &mut Vec<Arc<Entry>>) -> bool {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let mut deferred = lock(&self.deferred);
+        while into.len() < most {
+            match deferred.front() {
+                Some(first) if self.descriptors.is_time(first.then) => {}
+                _ => break,
+            }
+            into.extend(deferred.pop_front().map(|first| first.entry));
+        }
+        self.waiting.store(deferred.len(), Ordering::Relaxed);
+        !deferred.is_empty()
+    }
+
+    /// Hands a chunk that its reader could not read to whichever reads next.
+    pub fn read_again(&self, piece: Piece) {
+        lock(&self.again).push_back(piece);
+        self.wake();
     }
 
     /// Up to `most` entries of the source, counted as open.
@@ -356,6 +418,14 @@ impl<J: Job> Run<J> {
         let only = self
             .holds_too_much()
             .then(|| self.writing.load(Ordering::Relaxed));
+        let mut again = lock(&self.again);
+        if let Some(index) = again
+            .iter()
+            .position(|piece| only.is_none_or(|sequence| piece.file.entry.sequence == sequence))
+        {
+            return again.remove(index);
+        }
+        drop(again);
         let mut cutting = lock(&self.cutting);
         let mut index = 0;
         while let Some(file) = cutting.get(index) {
@@ -447,9 +517,7 @@ impl<J: Job> Run<J> {
             totals.paths.push(path);
         }
         for reason in why.into_iter().chain(stats.unregistered_reason.as_deref()) {
-            if !totals.fallbacks.iter().any(|known| known == reason) {
-                totals.fallbacks.push(reason.to_owned());
-            }
+            totals.add_fallback(reason);
         }
         let reads = &mut totals.reads;
         reads.reads += stats.reads;
@@ -462,6 +530,11 @@ impl<J: Job> Run<J> {
         reads.enters += stats.enters;
         reads.depth_max = reads.depth_max.max(stats.depth_max);
         reads.depth_sum += stats.depth_sum;
+    }
+
+    /// Says that something was done otherwise than it was wanted, and why.
+    pub fn add_fallback(&self, reason: &str) {
+        lock(&self.totals).add_fallback(reason);
     }
 
     /// Adds the time that one feeder took, whether it read anything or not.
