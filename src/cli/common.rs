@@ -150,6 +150,12 @@ pub struct EngineArgs {
     #[arg(long, value_name = "NUM", default_value_t = crate::mill::DEFAULT_DEPTH)]
     pub depth: u32,
 
+    /// Memory for chunks and their records at most, such as 256M. By default 1G, or a quarter of the memory that there is
+    /// where that is less. Where more would be needed, each worker gets fewer chunks, then there are fewer workers, and
+    /// --stats says so.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub memory: Option<usize>,
+
     /// Read past the page cache, with O_DIRECT, where the file system allows it.
     #[arg(long)]
     pub direct: bool,
@@ -257,6 +263,10 @@ impl EngineArgs {
             .ordered(ordered);
         let builder = match self.chunk_size {
             Some(bytes) => builder.chunk_bytes(bytes),
+            None => builder,
+        };
+        let builder = match self.memory {
+            Some(bytes) => builder.memory(bytes),
             None => builder,
         };
         let builder = match &self.peer_memory {
