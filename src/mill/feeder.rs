@@ -10,7 +10,7 @@ mod open;
 use super::collector::publish;
 use super::descriptors::{ran_out, Moment, Permit};
 use super::report::{FileError, StageTimes};
-use super::run::{Flight, HeldSlot, Kind, Landing, OpenFile, Piece, Run};
+use super::run::{Flight, HeldSlot, Kind, Landing, NoBuffer, OpenFile, Piece, Run};
 use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
@@ -174,10 +174,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     }
 
     fn landed(&mut self, piece: Piece, landed: Landed) {
-        let others = self.reader.as_ref().is_some_and(|reader| reader.inflight() > 0);
+        let others = self
+            .reader
+            .as_ref()
+            .is_some_and(|reader| reader.inflight() > 0);
         if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others {
             // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
-            self.run.read_again(piece, landed.buffer);
+            self.run.read_again(piece, Some(landed.buffer));
             return;
         }
         let reason = landed.reason();
@@ -336,9 +339,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             if inflight >= self.window {
                 break;
             }
-            let (piece, buffer) = match self.run.take_again() {
-                Some(again) => again,
-                None => {
+            let (piece, buffer) = match self.run.take_again(self.index) {
+                Err(NoBuffer) => break,
+                Ok(Some(again)) => again,
+                Ok(None) => {
                     let Some(buffer) = self.run.pool.take(self.index) else {
                         break;
                     };
@@ -528,7 +532,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         if self.reader.is_none() {
             let Path::By(path) = self.path() else {
-                self.run.read_again(piece, buffer);
+                self.run.read_again(piece, Some(buffer));
                 return false;
             };
             let config = ReaderConfig {
@@ -585,7 +589,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         if landed.error.is_none() {
             self.landed(piece, landed);
         } else if self.goes_on() {
-            self.run.read_again(piece, landed.buffer);
+            self.run.read_again(piece, Some(landed.buffer));
         } else {
             self.run.hand_in(piece, Landing::failed(error.to_string()));
         }
@@ -611,15 +615,21 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         self.count(&reader);
         // This waits for what the kernel is still doing. What it gives no word of keeps its chunk for good.
         drop(reader);
-        for piece in std::mem::take(&mut self.pending).into_iter().flatten() {
-            let spare = match piece.file.kind {
-                // What its read has taken is gone.
-                Kind::Stream => None,
-                Kind::Positioned => self.run.pool.take(self.index),
-            };
-            match spare {
-                Some(buffer) if self.goes_on() => self.run.read_again(piece, buffer),
-                _ => self.run.hand_in(piece, Landing::failed(error.to_string())),
+        let mut silent: Vec<Piece> = std::mem::take(&mut self.pending)
+            .into_iter()
+            .flatten()
+            .collect();
+        // In the order in which their files need them. One buffer is enough to go on with: the first chunk that has been
+        // read gives its own to the next.
+        silent.sort_by_key(|piece| (piece.file.entry.sequence, piece.number));
+        let mut spare = self.run.take_any_chunk();
+        let goes_on = self.goes_on() && spare.is_some();
+        for piece in silent {
+            // What a stream's read has taken is gone.
+            if goes_on && piece.file.kind == Kind::Positioned {
+                self.run.read_again(piece, spare.take());
+            } else {
+                self.run.hand_in(piece, Landing::failed(error.to_string()));
             }
         }
     }

@@ -15,8 +15,7 @@ use gristmill_megakernel::backend::Opened;
 use gristmill_megakernel::{Kernel, KernelStats};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{
-    ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, SlotToken, Submission,
-    Submitter,
+    ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, SlotToken, Submission, Submitter,
 };
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -135,7 +134,9 @@ impl HeldSlot {
     }
 
     pub fn index(&self) -> u32 {
-        self.token.as_ref().map_or(u32::MAX, |token| token.index().get())
+        self.token
+            .as_ref()
+            .map_or(u32::MAX, |token| token.index().get())
     }
 
     /// Fills and publishes the slot, or makes it free again and says why.
@@ -191,6 +192,9 @@ impl Totals {
     }
 }
 
+/// A chunk waits for a buffer.
+pub(super) struct NoBuffer;
+
 /// An entry whose open ran out of something, and the state before that.
 struct Deferred {
     entry: Arc<Entry>,
@@ -215,8 +219,8 @@ pub(super) struct Run<J: Job> {
     deferred: Mutex<VecDeque<Deferred>>,
     /// Their number.
     waiting: AtomicUsize,
-    /// Chunks whose reader could not read them, for another one, each with the buffer that it has.
-    again: Mutex<VecDeque<(Piece, ChunkBuf)>>,
+    /// Chunks whose reader could not read them, for another one, with the buffers that they have.
+    again: Mutex<VecDeque<(Piece, Option<ChunkBuf>)>>,
     /// Files that have chunks to hand out.
     cutting: Mutex<VecDeque<Arc<OpenFile>>>,
     collector: Mutex<Option<Collector<J>>>,
@@ -355,16 +359,32 @@ impl<J: Job> Run<J> {
         !deferred.is_empty()
     }
 
-    /// Hands a chunk that its reader could not read to whichever reads next. It keeps its buffer: chunks behind it in its file
-    /// wait for it in theirs, and may hold all others.
-    pub fn read_again(&self, piece: Piece, buffer: ChunkBuf) {
+    /// Hands a chunk that its reader could not read to whichever reads next. It keeps its buffer, if it has one: chunks
+    /// behind it in its file wait for it in theirs, and may hold all others.
+    pub fn read_again(&self, piece: Piece, buffer: Option<ChunkBuf>) {
         lock(&self.again).push_back((piece, buffer));
         self.wake();
     }
 
-    /// A chunk to read again.
-    pub fn take_again(&self) -> Option<(Piece, ChunkBuf)> {
-        lock(&self.again).pop_front()
+    /// A chunk to read again, with its buffer or one of the reader's own; or whether one waits for a buffer, in which case
+    /// nothing else may take one.
+    pub fn take_again(&self, reader: usize) -> Result<Option<(Piece, ChunkBuf)>, NoBuffer> {
+        let mut again = lock(&self.again);
+        let Some((piece, buffer)) = again.pop_front() else {
+            return Ok(None);
+        };
+        match buffer.or_else(|| self.pool.take(reader)) {
+            Some(buffer) => Ok(Some((piece, buffer))),
+            None => {
+                again.push_front((piece, None));
+                Err(NoBuffer)
+            }
+        }
+    }
+
+    /// A free chunk of any reader's.
+    pub fn take_any_chunk(&self) -> Option<ChunkBuf> {
+        (0..self.config.workers).find_map(|reader| self.pool.take(reader))
     }
 
     /// Up to `most` entries of the source, counted as open.

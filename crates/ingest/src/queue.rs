@@ -27,7 +27,8 @@ pub(crate) use op::{Operation, ReadOp, Verdict};
 
 /// `user_data` of entries that cancel others; no read has it.
 const CANCEL: u64 = u64::MAX;
-/// Times in a row that the kernel may refuse to take an entry before the ring is given up.
+/// Times in a row that the kernel may say that it has no room, without taking an entry or completing one of ours in
+/// between, before the ring is given up. There is a [`STALL_PAUSE`] between any two.
 const MAX_STALLS: u32 = 200;
 /// Pause between two attempts to hand over entries that the kernel has no room for.
 const STALL_PAUSE: Duration = Duration::from_millis(10);
@@ -103,6 +104,8 @@ pub(crate) struct ReadQueue<P, O: Operation = ReadOp> {
     finished: VecDeque<Finished<P, O>>,
     reaped: Vec<(u64, i32)>,
     broken: Option<i32>,
+    /// Times in a row that the kernel had no room.
+    stalls: u32,
     farewell: Farewell,
     counters: QueueCounters,
 }
@@ -129,6 +132,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
             finished: VecDeque::with_capacity(capacity),
             reaped: Vec::with_capacity(capacity),
             broken: None,
+            stalls: 0,
             farewell,
             counters: QueueCounters::default(),
         }
@@ -222,7 +226,6 @@ impl<P, O: Operation> ReadQueue<P, O> {
     /// # Errors
     /// Where the ring fails for good; every read that the kernel did not take then finishes with that errno.
     pub(crate) fn flush(&mut self) -> Result<(), PipelineError> {
-        let mut stalls = 0;
         loop {
             self.push_pending();
             if self.pushed.is_empty() {
@@ -232,25 +235,44 @@ impl<P, O: Operation> ReadQueue<P, O> {
             match self.enter(true, 0, None) {
                 Entered::Took(taken) if taken > 0 => {
                     self.took(taken);
-                    stalls = 0;
+                    self.stalls = 0;
                 }
                 Entered::Failed(errno) => return Err(self.fail(errno)),
                 Entered::Interrupted => {}
-                Entered::Took(_) | Entered::TimedOut | Entered::Busy => {
-                    stalls += 1;
-                    if stalls > MAX_STALLS {
-                        return Err(self.fail(libc::EBUSY));
-                    }
-                    self.reap();
-                    if self.in_kernel > 0 {
-                        self.enter(false, 1, Some(STALL_PAUSE));
-                        self.reap();
-                    } else {
-                        std::thread::sleep(STALL_PAUSE);
-                    }
-                }
+                Entered::Took(_) | Entered::TimedOut => self.stalled(libc::EBUSY, STALL_PAUSE)?,
+                Entered::Busy(errno) => self.stalled(errno, STALL_PAUSE)?,
             }
         }
+    }
+
+    /// The kernel has no room or no memory for what it was asked: waits for something of ours to complete, which gives some
+    /// back, for `pause` at most.
+    ///
+    /// # Errors
+    /// Where it said so [`MAX_STALLS`] times and nothing completed: the ring is given up.
+    fn stalled(&mut self, errno: i32, pause: Duration) -> Result<(), PipelineError> {
+        let before = self.in_kernel;
+        self.reap();
+        if self.in_kernel == before {
+            let waited = before > 0
+                && matches!(
+                    self.enter(false, 1, Some(pause)),
+                    Entered::Took(_) | Entered::TimedOut | Entered::Interrupted
+                );
+            if !waited {
+                std::thread::sleep(pause);
+            }
+            self.reap();
+        }
+        if self.in_kernel < before {
+            self.stalls = 0;
+            return Ok(());
+        }
+        self.stalls += 1;
+        if self.stalls > MAX_STALLS {
+            return Err(self.fail(errno));
+        }
+        Ok(())
     }
 
     /// The next read that is over. Never waits for one; enters the kernel only to continue short reads and to let it
@@ -294,8 +316,9 @@ impl<P, O: Operation> ReadQueue<P, O> {
             }
             match self.enter(false, 1, Some(left)) {
                 Entered::Failed(errno) => return Err(self.fail(errno)),
+                Entered::Busy(errno) => self.stalled(errno, STALL_PAUSE.min(left))?,
                 Entered::Interrupted => return Ok(()),
-                Entered::Took(_) | Entered::TimedOut | Entered::Busy => {}
+                Entered::Took(_) | Entered::TimedOut => self.stalls = 0,
             }
         }
     }
@@ -449,6 +472,12 @@ impl<P, O: Operation> ReadQueue<P, O> {
         setup::refused("io_uring_enter", errno)
     }
 
+    /// Whether a ring that can be entered no more brings no completion any more, and its reads may be left behind: their
+    /// payloads are leaked then, as the kernel may still write into their memory.
+    fn completes_only_on_entry(&self) -> bool {
+        self.broken.is_some() && self.flags.defer_taskrun && self.farewell != Farewell::WaitForAll
+    }
+
     /// Queues a cancellation for each read in the kernel, as far as the submission queue has room.
     fn cancel_all(&mut self) {
         let mut queue = self.ring.submission();
@@ -487,8 +516,9 @@ impl<P, O: Operation> Drop for ReadQueue<P, O> {
             }
             match self.enter(submit, 1, Some(CANCEL_AGAIN)) {
                 Entered::Took(taken) => self.took(taken),
-                Entered::Failed(_) => std::thread::sleep(STALL_PAUSE),
-                Entered::Interrupted | Entered::TimedOut | Entered::Busy => {}
+                Entered::Failed(_) | Entered::Busy(_) if self.completes_only_on_entry() => break,
+                Entered::Failed(_) | Entered::Busy(_) => std::thread::sleep(STALL_PAUSE),
+                Entered::Interrupted | Entered::TimedOut => {}
             }
         }
         std::mem::forget(std::mem::take(&mut self.table));
