@@ -10,7 +10,7 @@ mod open;
 use super::collector::publish;
 use super::descriptors::{ran_out, Moment, Permit};
 use super::report::{FileError, StageTimes};
-use super::run::{Flight, HeldSlot, Kind, Landing, NoBuffer, OpenFile, Piece, Run};
+use super::run::{Flight, HeldSlot, Kind, Landing, OpenFile, Piece, Run};
 use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
@@ -180,7 +180,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             .is_some_and(|reader| reader.inflight() > 0);
         if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others {
             // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
-            self.run.read_again(piece, Some(landed.buffer));
+            self.run.read_again(piece, landed.buffer);
             return;
         }
         let reason = landed.reason();
@@ -339,10 +339,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             if inflight >= self.window {
                 break;
             }
-            let (piece, buffer) = match self.run.take_again(self.index) {
-                Err(NoBuffer) => break,
-                Ok(Some(again)) => again,
-                Ok(None) => {
+            let (piece, buffer) = match self.run.take_again() {
+                Some(again) => again,
+                None => {
                     let Some(buffer) = self.run.pool.take(self.index) else {
                         break;
                     };
@@ -532,7 +531,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         if self.reader.is_none() {
             let Path::By(path) = self.path() else {
-                self.run.read_again(piece, Some(buffer));
+                self.run.read_again(piece, buffer);
                 return false;
             };
             let config = ReaderConfig {
@@ -586,10 +585,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// What a reader gives back whose ring has failed. An error may be the ring's or the file's own: a second reader meets
     /// the latter again, and without one the file is not blamed for the former.
     fn landed_at_last(&mut self, piece: Piece, landed: Landed, error: &PipelineError) {
+        // What a stream's read has taken is gone.
+        let lost = landed.unanswered && piece.file.kind == Kind::Stream;
         if landed.error.is_none() {
             self.landed(piece, landed);
-        } else if self.goes_on() {
-            self.run.read_again(piece, Some(landed.buffer));
+        } else if self.goes_on() && !lost {
+            self.run.read_again(piece, landed.buffer);
         } else {
             self.run.hand_in(piece, Landing::failed(error.to_string()));
         }
@@ -607,31 +608,19 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 "io_uring failed in the middle of the run, and what followed was read without it: {error}"
             ));
         }
-        while let Some(landed) = reader.poll() {
-            if let Some(piece) = self.piece_of(landed.tag) {
-                self.landed_at_last(piece, landed, error);
+        // Every read comes back, those that the kernel had as soon as it lets go of their memory.
+        loop {
+            while let Some(landed) = reader.poll() {
+                if let Some(piece) = self.piece_of(landed.tag) {
+                    self.landed_at_last(piece, landed, error);
+                }
+            }
+            if reader.inflight() == 0 || self.run.stopping() || reader.wait(WAIT).is_err() {
+                break;
             }
         }
         self.count(&reader);
-        // This waits for what the kernel is still doing. What it gives no word of keeps its chunk for good.
-        drop(reader);
-        let mut silent: Vec<Piece> = std::mem::take(&mut self.pending)
-            .into_iter()
-            .flatten()
-            .collect();
-        // In the order in which their files need them. One buffer is enough to go on with: the first chunk that has been
-        // read gives its own to the next.
-        silent.sort_by_key(|piece| (piece.file.entry.sequence, piece.number));
-        let mut spare = self.run.take_any_chunk();
-        let goes_on = self.goes_on() && spare.is_some();
-        for piece in silent {
-            // What a stream's read has taken is gone.
-            if goes_on && piece.file.kind == Kind::Positioned {
-                self.run.read_again(piece, spare.take());
-            } else {
-                self.run.hand_in(piece, Landing::failed(error.to_string()));
-            }
-        }
+        self.pending.clear();
     }
 }
 

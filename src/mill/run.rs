@@ -192,9 +192,6 @@ impl Totals {
     }
 }
 
-/// A chunk waits for a buffer.
-pub(super) struct NoBuffer;
-
 /// An entry whose open ran out of something, and the state before that.
 struct Deferred {
     entry: Arc<Entry>,
@@ -219,8 +216,8 @@ pub(super) struct Run<J: Job> {
     deferred: Mutex<VecDeque<Deferred>>,
     /// Their number.
     waiting: AtomicUsize,
-    /// Chunks whose reader could not read them, for another one, with the buffers that they have.
-    again: Mutex<VecDeque<(Piece, Option<ChunkBuf>)>>,
+    /// Chunks whose reader could not read them, for another one, with their buffers.
+    again: Mutex<VecDeque<(Piece, ChunkBuf)>>,
     /// Files that have chunks to hand out.
     cutting: Mutex<VecDeque<Arc<OpenFile>>>,
     collector: Mutex<Option<Collector<J>>>,
@@ -359,32 +356,16 @@ impl<J: Job> Run<J> {
         !deferred.is_empty()
     }
 
-    /// Hands a chunk that its reader could not read to whichever reads next. It keeps its buffer, if it has one: chunks
-    /// behind it in its file wait for it in theirs, and may hold all others.
-    pub fn read_again(&self, piece: Piece, buffer: Option<ChunkBuf>) {
+    /// Hands a chunk that its reader could not read to whichever reads next. It keeps its buffer: chunks behind it in its
+    /// file wait for it in theirs, and may hold all others.
+    pub fn read_again(&self, piece: Piece, buffer: ChunkBuf) {
         lock(&self.again).push_back((piece, buffer));
         self.wake();
     }
 
-    /// A chunk to read again, with its buffer or one of the reader's own; or whether one waits for a buffer, in which case
-    /// nothing else may take one.
-    pub fn take_again(&self, reader: usize) -> Result<Option<(Piece, ChunkBuf)>, NoBuffer> {
-        let mut again = lock(&self.again);
-        let Some((piece, buffer)) = again.pop_front() else {
-            return Ok(None);
-        };
-        match buffer.or_else(|| self.pool.take(reader)) {
-            Some(buffer) => Ok(Some((piece, buffer))),
-            None => {
-                again.push_front((piece, None));
-                Err(NoBuffer)
-            }
-        }
-    }
-
-    /// A free chunk of any reader's.
-    pub fn take_any_chunk(&self) -> Option<ChunkBuf> {
-        (0..self.config.workers).find_map(|reader| self.pool.take(reader))
+    /// A chunk to read again.
+    pub fn take_again(&self) -> Option<(Piece, ChunkBuf)> {
+        lock(&self.again).pop_front()
     }
 
     /// Up to `most` entries of the source, counted as open.

@@ -166,7 +166,7 @@ pub(crate) enum Entered {
     Interrupted,
     /// The wait ended without a completion.
     TimedOut,
-    /// No room or no memory at this moment, with the errno that says so: reap, wait, and try again.
+    /// No room or no memory at this moment, with the errno: reap, wait, and try again.
     Busy(i32),
     /// The ring cannot be used any more.
     Failed(i32),
