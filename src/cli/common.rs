@@ -22,12 +22,12 @@ pub struct SourceArgs {
     paths: Vec<PathBuf>,
 
     /// Read the names of files from this file, one a line; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Names in --files-from end with a NUL, not with a newline.
-    #[arg(short = '0', long, requires = "files_from", conflicts_with = "paths")]
-    null: bool,
+    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files0_from: Option<PathBuf>,
 
     /// Read only files that match this glob, or with a leading `!` that do not. May be given several times.
     #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
@@ -59,7 +59,7 @@ impl SourceArgs {
     /// Whether standard input is among what is read, which can be read once.
     pub fn is_stream(&self) -> bool {
         let stdin = Path::new("-");
-        match &self.files_from {
+        match self.files_from.as_ref().or(self.files0_from.as_ref()) {
             Some(list) => list == stdin,
             None => self.paths.is_empty() || self.paths.iter().any(|path| path == stdin),
         }
@@ -84,16 +84,8 @@ impl SourceArgs {
     /// # Errors
     /// What cannot be opened or parsed, in words.
     pub fn source(&self) -> Result<Box<dyn Source>, String> {
-        if let Some(list) = &self.files_from {
-            let source = if list == Path::new("-") {
-                FileList::new(BufReader::new(io::stdin()))
-            } else {
-                let file = File::open(list).map_err(|error| {
-                    format!("{}: {error}; name a readable list", list.display())
-                })?;
-                FileList::new(BufReader::new(file))
-            };
-            return Ok(Box::new(source.nul(self.null)));
+        if let Some(list) = file_list(self.files_from.as_deref(), self.files0_from.as_deref())? {
+            return Ok(Box::new(list));
         }
         if self.paths.is_empty() {
             return Ok(Box::new(Stdin::new()));
@@ -106,10 +98,29 @@ impl SourceArgs {
     /// What a progress display may count beforehand.
     pub fn estimate(&self) -> Option<Estimate> {
         let countable = self.files_from.is_none()
+            && self.files0_from.is_none()
             && !self.paths.is_empty()
             && !self.paths.iter().any(|path| path == Path::new("-"));
         countable.then(|| Estimate::new(self.tree()))
     }
+}
+
+/// The list of names that --files-from or --files0-from gives; `None` where neither is there.
+///
+/// # Errors
+/// Where the list cannot be opened, in words.
+pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<FileList>, String> {
+    let Some(list) = lines.or(nul) else {
+        return Ok(None);
+    };
+    let names = if list == Path::new("-") {
+        FileList::new(BufReader::new(io::stdin()))
+    } else {
+        let file = File::open(list)
+            .map_err(|error| format!("{}: {error}; name a readable list", list.display()))?;
+        FileList::new(BufReader::new(file))
+    };
+    Ok(Some(names.nul(nul.is_some())))
 }
 
 /// How files are read and where the kernel runs.

@@ -362,7 +362,7 @@ impl Report {
     fn json(&self) -> String {
         let (telemetry, reads) = (&self.telemetry, &self.reads);
         let valid = self.validate();
-        let report = json!({ "report": {
+        let report = json!({ "type": "report", "report": {
             "read_path": self.path.name(),
             "memory": self.memory,
             "slots": self.slots,

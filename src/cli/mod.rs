@@ -5,7 +5,9 @@
 mod common;
 mod digest;
 mod doctor;
+mod examples;
 mod ingest;
+mod letters;
 mod program;
 mod progress;
 mod replay;
@@ -15,7 +17,7 @@ mod scan;
 mod selftest;
 mod stats;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -24,7 +26,12 @@ use std::process::ExitCode;
 /// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check,
 /// replay and selftest, or is refused, for verify), 2 something failed, 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "gristmill", version, max_term_width = 100)]
+#[command(
+    name = "gristmill",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -95,9 +102,21 @@ enum Command {
     },
 }
 
+/// Every command with its flags and examples: what parser, help, manual page and completions are made of.
+fn definition() -> clap::Command {
+    Cli::command().mut_subcommands(|command| {
+        let examples = examples::help(command.get_name());
+        // `gristmill scan --version` is the version of gristmill.
+        command.display_name("gristmill").after_help(examples)
+    })
+}
+
 /// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let parsed = definition().try_get_matches();
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());
+    let result = match cli.command {
         Command::Scan(args) => Ok(scan::run(&args)),
         Command::Digest(args) => digest::run(&args),
         Command::Stats(args) => stats::run(&args),
@@ -112,7 +131,7 @@ pub fn main() -> ExitCode {
         Command::Man => print(&manual()),
         Command::Completions { shell } => {
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "gristmill", &mut text);
+            clap_complete::generate(shell, &mut definition(), "gristmill", &mut text);
             print(&text)
         }
     };
@@ -136,7 +155,7 @@ fn print(text: &[u8]) -> Result<ExitCode, String> {
 /// The manual page: every command with its flags, from their one definition.
 fn manual() -> Vec<u8> {
     let mut page = Vec::new();
-    let mut command = Cli::command();
+    let mut command = definition();
     command.build();
     let mut write = || -> io::Result<()> {
         let main = clap_mangen::Man::new(command.clone());
@@ -158,13 +177,19 @@ fn manual() -> Vec<u8> {
             // Sections of a command are subsections of the page.
             let text = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
             page.write_all(text.as_bytes())?;
+            page.write_all(examples::roff(&name).as_bytes())?;
         }
+        page.write_all(letters::roff(&command).as_bytes())?;
+        page.write_all(EXPLANATIONS.as_bytes())?;
         page.write_all(DIFFERENCES.as_bytes())
     };
     // Writing to memory does not fail.
     let _ = write();
     page
 }
+
+/// Files in and out, records of JSON, the terms of --stats, and the shipped programs; part of the manual page.
+const EXPLANATIONS: &str = include_str!("explanations.roff");
 
 /// What `scan` does otherwise than ripgrep; part of the manual page.
 const DIFFERENCES: &str = include_str!("differences.roff");

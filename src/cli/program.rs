@@ -43,6 +43,10 @@ pub struct VerifyArgs {
     /// Programs, assembled or as text; `-` is standard input
     #[arg(required = true)]
     programs: Vec<PathBuf>,
+
+    /// Write no rows for programs that are accepted
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 /// Runs `gristmill asm`.
@@ -113,6 +117,7 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
         let shown = path.display();
         let (instructions, chunk) = (program.code.len(), program.chunk);
         match verify(program, &Limits::default()) {
+            Ok(_) if args.quiet => {}
             Ok(verified) => rows.push_str(&format!(
                 "{shown}: accepted: {instructions} instructions; at most {} executed for a chunk of {chunk} bytes ({})\n",
                 verified.cost().at(chunk),

@@ -93,9 +93,9 @@ pub fn text(report: &RunReport) -> String {
         ),
     );
     line(
-        "by path",
+        "by call",
         format!(
-            "{} registered, {} mapped, {} positioned, {} passthrough",
+            "{} by READ_FIXED, {} by READ, {} by pread, {} by NVMe Read",
             reads.bytes_registered,
             reads.bytes_mapped,
             reads.bytes_positioned,

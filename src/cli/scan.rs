@@ -5,10 +5,10 @@ use super::progress::Estimate;
 use super::report;
 use crate::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
 use crate::mill::FileError;
-use crate::source::{FileList, Source, Tree, STDIN_NAME};
+use crate::source::{Source, Tree, STDIN_NAME};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
@@ -52,6 +52,10 @@ pub struct ScanArgs {
         allow_hyphen_values = true
     )]
     pattern_files: Vec<PathBuf>,
+
+    /// Take patterns as they are, as `grep -F` and `rg -F` do: scan always does, with or without this flag.
+    #[arg(short = 'F', long)]
+    fixed_strings: bool,
 
     /// Match ASCII letters in either case. (ripgrep also folds letters outside ASCII.)
     #[arg(short = 'i', long)]
@@ -152,8 +156,12 @@ pub struct ScanArgs {
     no_ignore: bool,
 
     /// Search the files named in a list, one a line; `-` is standard input. They count as named outright.
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
+
+    /// Search the files named in a list, each name ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files0_from: Option<PathBuf>,
 
     /// The order of files: `path`, or `none` for files as they finish.
     #[arg(long, value_name = "SORTBY", default_value = "none")]
@@ -287,7 +295,8 @@ impl ScanArgs {
     fn asked(&self) -> Result<Option<Asked>, String> {
         let patterns = self.patterns()?;
         let mut paths = self.named_paths();
-        let default_directory = paths.is_empty() && self.files_from.is_none() && {
+        let listed = self.files_from.is_some() || self.files0_from.is_some();
+        let default_directory = paths.is_empty() && !listed && {
             let taken = self.pattern_files.iter().any(|path| path == Path::new("-"));
             let directory = taken || !stdin_is_readable();
             paths.push(if directory { "./" } else { "-" }.into());
@@ -301,17 +310,9 @@ impl ScanArgs {
             .build()
             .map_err(|error| error.to_string())?;
         let countable = !paths.iter().any(|path| path == Path::new("-"));
-        let (source, tree): (Box<dyn Source>, _) = match &self.files_from {
-            Some(list) if list == Path::new("-") => {
-                let list = FileList::new(BufReader::new(io::stdin()));
-                (Box::new(list), None)
-            }
-            Some(list) => {
-                let file = File::open(list).map_err(|error| {
-                    format!("{}: {error}; name a readable list", list.display())
-                })?;
-                (Box::new(FileList::new(BufReader::new(file))), None)
-            }
+        let list = common::file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
+        let (source, tree): (Box<dyn Source>, _) = match list {
+            Some(list) => (Box::new(list), None),
             None => {
                 let tree = Tree::new(paths)
                     .hidden(self.hidden)

@@ -24,6 +24,10 @@ pub struct SelftestArgs {
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
 
+    /// Write no rows for cases that passed.
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+
     /// Write one JSON object.
     #[arg(long)]
     json: bool,
@@ -54,13 +58,14 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
     let mut output = common::stdout()?;
     let mut cases: Vec<Value> = Vec::new();
     let mut written = Ok(());
-    if !args.json {
+    if !args.json && !args.quiet {
         written = writeln!(output, "back end {} ({why}), seed {seed}", backend.name());
     }
     let summary = selftest::run(&*backend, &programs, &args.filter, seed, &mut |case| {
+        let passed = matches!(case.verdict, Verdict::Passed(_));
         if args.json {
             cases.push(as_json(case));
-        } else if written.is_ok() {
+        } else if written.is_ok() && !(passed && args.quiet) {
             let (verdict, what) = told(&case.verdict);
             let (name, elapsed) = (&case.name, case.elapsed.as_millis());
             written = writeln!(output, "{verdict:<8}{elapsed:>6} ms  {name:<51} {what}");
@@ -80,6 +85,7 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
     written = written.and_then(|()| {
         if args.json {
             let answer = json!({
+                "type": "selftest",
                 "backend": backend.name(),
                 "why": why,
                 "seed": seed,
@@ -89,6 +95,8 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
                 "cases": cases,
             });
             writeln!(output, "{answer}")
+        } else if args.quiet && failed == 0 {
+            Ok(())
         } else {
             writeln!(
                 output,

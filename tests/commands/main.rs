@@ -11,3 +11,4 @@ mod selftest;
 mod stats;
 mod terminal;
 mod tool;
+mod words;

@@ -17,13 +17,13 @@ pub enum NativeReadPath {
 }
 
 impl NativeReadPath {
-    /// The path's name, as reports print it.
+    /// The path's name: in reports, in what `doctor` says, and as the value of `--read-path`.
     pub fn name(self) -> &'static str {
         match self {
-            NativeReadPath::RegisteredMappedRead => "RegisteredMappedRead",
-            NativeReadPath::GpuDirectNvmePassthrough => "GpuDirectNvmePassthrough",
-            NativeReadPath::PeerRead => "PeerRead",
-            NativeReadPath::PositionedRead => "PositionedRead",
+            NativeReadPath::RegisteredMappedRead => "registered",
+            NativeReadPath::GpuDirectNvmePassthrough => "passthrough",
+            NativeReadPath::PeerRead => "peer",
+            NativeReadPath::PositionedRead => "positioned",
         }
     }
 }
@@ -242,7 +242,7 @@ mod tests {
             ),
             (
                 |t| t.gpudirect_nvme_submissions = 1,
-                "reads came by RegisteredMappedRead",
+                "reads came by registered",
             ),
         ];
         for (index, (first, words)) in faults.iter().enumerate() {
