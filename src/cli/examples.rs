@@ -113,7 +113,7 @@ gristmill man > gristmill.1
     (
         "completions",
         "\
-# for bash: write them, and let ~/.bashrc read them with `. ~/.gristmill.bash`
+# for bash; ~/.bashrc then says `. ~/.gristmill.bash`
 gristmill completions bash > ~/.gristmill.bash
 ",
     ),

@@ -6,14 +6,7 @@ use std::time::Duration;
 
 /// `PATH: offset N: reason`.
 pub fn file_error(error: &FileError) -> String {
-    let mut text = String::new();
-    if let Some(path) = &error.path {
-        let _ = write!(text, "{}: ", path.display());
-    }
-    if let Some(offset) = error.offset {
-        let _ = write!(text, "offset {offset}: ");
-    }
-    text + &error.reason
+    error.to_string()
 }
 
 fn millis(time: Duration) -> String {

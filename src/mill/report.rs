@@ -21,6 +21,19 @@ pub struct FileError {
     pub notice: bool,
 }
 
+impl std::fmt::Display for FileError {
+    /// `PATH: offset N: reason`. A path is shown as it is: what prints it for people escapes what breaks a line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(path) = &self.path {
+            write!(f, "{}: ", path.display())?;
+        }
+        if let Some(offset) = self.offset {
+            write!(f, "offset {offset}: ")?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
 /// Bytes and reads by the path that they took, as the kernel confirmed them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadTotals {

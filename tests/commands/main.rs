@@ -6,6 +6,7 @@ mod doctor;
 mod ingest;
 mod opencl;
 mod program;
+mod readme;
 mod replay;
 mod selftest;
 mod stats;

@@ -280,10 +280,8 @@ fn a_program_that_depends_on_where_chunks_begin_is_found_out() {
 #[test]
 fn the_program_in_the_readme_counts_what_it_says() {
     let readme = include_str!("../../README.md");
-    let program = readme
-        .split("```")
-        .find(|part| part.contains(".acc "))
-        .unwrap();
+    let (_, program) = readme.split_once("\n```asm\n").unwrap();
+    let (program, _) = program.split_once("```\n").unwrap();
     let tree = tempfile::tempdir().unwrap();
     written(tree.path(), "above.vasm", program);
     fs::write(tree.path().join("file"), [0, 127, 128, 200, 201, 255]).unwrap();
