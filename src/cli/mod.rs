@@ -113,6 +113,7 @@ fn definition() -> clap::Command {
 
 /// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
+    common::raise_descriptor_limit();
     let parsed = definition().try_get_matches();
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());
