@@ -152,7 +152,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub peer_memory: Option<String>,
 
-    /// Bytes in a chunk, such as 256K or 2M. By default 1M where a chunk leaves no more than a number (digest, scan -c), and
+    /// Bytes in a chunk, such as 256K or 2M. By default 1M for digest and scan -c, whose result for a chunk is one number, and
     /// 512K elsewhere.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub chunk_size: Option<usize>,
@@ -203,7 +203,7 @@ impl BackendArgs {
     /// The back end that was asked for.
     ///
     /// # Errors
-    /// Where it is not to be had, in words.
+    /// Why it is not available, in words.
     pub fn open(&self) -> Result<Opened, String> {
         let name = match self.backend {
             BackendChoice::Auto => BackendName::Auto,
@@ -214,8 +214,8 @@ impl BackendArgs {
         backend::open(name, self.device).map_err(|error| error.to_string())
     }
 
-    /// The back end that was asked for, for chunks in the peer memory of a PCI device, which only the processor's threads
-    /// see: by default they.
+    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
+    /// memory, so `auto` means them.
     ///
     /// # Errors
     /// Where another was asked for, in words.
@@ -288,6 +288,14 @@ impl EngineArgs {
     }
 }
 
+/// Workers as -j gives them: 0 is one for each core.
+pub fn workers(asked: u16) -> usize {
+    match usize::from(asked) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
 /// A size in bytes, with K, M or G for powers of 1,024.
 pub fn parse_size(text: &str) -> Result<usize, String> {
     let (digits, shift) = match text.as_bytes().last() {
@@ -306,8 +314,8 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 /// What a run tells beside its rows.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReportArgs {
-    /// End with the path that was taken, on standard error: back end, read path, bytes by path, queue depth, time by
-    /// stage.
+    /// End with the path that was taken, on standard error: back end, read path, bytes by call, queue depth, time by
+    /// stage. The manual explains each line.
     #[arg(long)]
     pub stats: bool,
 

@@ -42,8 +42,8 @@ pub struct IngestArgs {
     #[arg(long, value_name = "ADDRESS")]
     peer_memory: Option<String>,
 
-    /// Read so many bytes of NVMe generic character devices (/dev/ng0n1), from START on, by passthrough. Both must be
-    /// multiples of the namespace's blocks.
+    /// Read LEN bytes of each NVMe generic character device (/dev/ng0n1) that is named, from byte START on, by passthrough.
+    /// Both must be multiples of the namespace's block size.
     #[arg(long, value_name = "START,LEN", value_parser = parse_range)]
     device_range: Option<DeviceRange>,
 
@@ -136,10 +136,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         IngestPath::Peer => NativeReadPath::PeerRead,
     };
     let driver = NvmeGpuIngestDriver::over_chunks(ring, chunks, path, &tail).map_err(words)?;
-    let workers = match usize::from(args.workers) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
+    let workers = common::workers(args.workers);
     let kernel = Summing::launch(&on, workers, memory).map_err(words)?;
     let rows = if args.json {
         DigestRows::Json

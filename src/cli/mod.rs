@@ -47,9 +47,9 @@ enum Command {
     /// path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
     /// `\\` in their places.
     Digest(digest::DigestArgs),
-    /// Count bytes and lines, and tell the histogram and entropy of bytes
+    /// Count bytes and lines, with the entropy and histogram of bytes
     ///
-    /// A row is bytes, lines, entropy in bits for each byte, and path; the last row is the total. In a path, a newline is
+    /// The first row names the columns: bytes, lines, entropy in bits per byte, and path; the last row is the total. In a path, a newline is
     /// written as `\n`, a carriage return as `\r`, a backslash as `\\`. Lines are counted by their newlines, as wc does.
     Stats(stats::StatsArgs),
     /// Run a VIR0 program over files
@@ -57,8 +57,11 @@ enum Command {
     /// A row is a record, as path, offset and value with colons between, or behind a file's records an accumulator, as
     /// path, a colon, name and value; of arrays only what took something. In a path, a newline is written as `\n`, a
     /// carriage return as `\r`, a backslash as `\\`. A file that fails has no accumulators.
+    ///
+    /// Numbers are whole numbers in the program's own unit, which its source says: entropy.vasm counts in 1/65536 bit per
+    /// byte, so that 304112 is 4.64 bits per byte. The manual lists the units of the shipped programs.
     Run(run::RunArgs),
-    /// Read files by one named path, and tell what was counted
+    /// Read files by one named path, and report what was counted
     ///
     /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in memory
     /// of the host or of another PCI device, and the kernel sums each chunk where it landed. A row is the CRC-32C of a file,
@@ -71,7 +74,7 @@ enum Command {
     Asm(program::AsmArgs),
     /// Write a VIR0 program as text, which assembles to the same bytes
     Disasm(program::DisasmArgs),
-    /// Tell what the verifier says of VIR0 programs
+    /// Check VIR0 programs: what each costs at most, or why it is refused
     ///
     /// A row is a path and `accepted`, with the most instructions that the program executes, or `refused`, with the
     /// instruction, its line and the rule that it breaks. Exit code 1 where one is refused.
@@ -82,7 +85,7 @@ enum Command {
     /// and word; what was recorded of files is read from them again. Exit code 1 where results differ, 2 where a file has
     /// changed since or the log is cut or damaged.
     Replay(replay::ReplayArgs),
-    /// Tell what this machine can do, and what would change it
+    /// Show what this machine can do, and what would change it
     ///
     /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
     /// change it. With files: which read path can take each of them, and why not the others.
@@ -91,7 +94,7 @@ enum Command {
     ///
     /// Every opcode, the shipped programs and 1,000 random ones, priorities, fences, tenants, leases and shutdown are
     /// compared with the protocol and the reference interpreter. A row is the result, the time, the case, and what was run
-    /// or what was different. Exit code 1 where something was.
+    /// or what was different. Exit code 1 where a case failed.
     Selftest(selftest::SelftestArgs),
     /// Print the manual page, in roff
     Man,

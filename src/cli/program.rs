@@ -13,11 +13,11 @@ pub struct AsmArgs {
     /// The source, usually a .vasm file; `-` is standard input
     source: PathBuf,
 
-    /// Where the program goes: by default beside the source with the ending .vir0; `-` is standard output
+    /// The file to write; by default the source's name with the ending .vir0; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Leave out the debug information: the source's name and a line for each instruction, which faults are told with
+    /// Leave out the debug information: the source's name and the line of each instruction, which messages about faults name
     #[arg(long)]
     strip: bool,
 
@@ -32,7 +32,7 @@ pub struct DisasmArgs {
     /// The program; `-` is standard input
     program: PathBuf,
 
-    /// Where the text goes, instead of standard output
+    /// The file to write, instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -85,11 +85,12 @@ pub struct ScanArgs {
     #[arg(short = 'o', long)]
     only_matching: bool,
 
-    /// End a file after so many matching lines.
+    /// Stop searching a file after NUM matching lines.
     #[arg(short = 'm', long, value_name = "NUM")]
     max_count: Option<u64>,
 
-    /// Print no matching line that is longer: it is reported as an error instead. A line is in memory while it is printed.
+    /// Print no matching line that is longer than this: it is reported as an error instead, as a line is in memory while it
+    /// is printed.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     max_line: usize,
 

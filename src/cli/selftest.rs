@@ -16,7 +16,7 @@ pub struct SelftestArgs {
     #[command(flatten)]
     backend: BackendArgs,
 
-    /// What random cases follow from: a seed that was printed runs the same again. By default from the time.
+    /// The seed of random cases: one that was printed runs the same cases again. By default it follows from the time.
     #[arg(long, value_name = "NUM")]
     seed: Option<u64>,
 
@@ -50,7 +50,7 @@ const FILES: &[(&str, &[u8])] = shipped!(include_bytes: "entropy.u32");
 /// Runs `gristmill selftest`.
 ///
 /// # Errors
-/// Where the back end is not to be had, no case has such a name, or the answer cannot be written, in words.
+/// Where the back end is not available, no case has such a name, or the answer cannot be written, in words.
 pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
     let Opened { backend, why } = args.backend.open()?;
     let seed = args.seed.unwrap_or_else(from_the_time);

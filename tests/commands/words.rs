@@ -174,11 +174,13 @@ fn quiet_leaves_out_what_is_as_it_should_be_and_nothing_else() {
     fs::write(root.join("bad.vasm"), program).unwrap();
     let list = gristmill(root, &["digest", "logs/a.log", "logs/b.log"]).rows();
     fs::write(root.join("list"), list).unwrap();
+    gristmill(root, &["digest", "--record=run.log", "logs/a.log"]).rows();
     for arguments in [
         &["digest", "--check", "list"][..],
         &["verify", "programs/newline_count.vasm"],
         &["selftest", "--backend=cpu", "--filter=fence"],
         &["run", "--check", "programs/newline_count.vasm", "logs"],
+        &["replay", "run.log"],
     ] {
         let loud = gristmill(root, arguments);
         assert!(loud.code == Some(0) && !loud.out.is_empty(), "{loud:?}");
