@@ -107,7 +107,8 @@ enum Command {
 
 /// Every command with its flags and examples: what parser, help, manual page and completions are made of.
 fn definition() -> clap::Command {
-    Cli::command().mut_subcommands(|command| {
+    let command = Cli::command().after_help("The help of each command ends with examples.");
+    command.mut_subcommands(|command| {
         let examples = examples::help(command.get_name());
         // `gristmill scan --version` is the version of gristmill.
         command.display_name("gristmill").after_help(examples)

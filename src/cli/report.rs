@@ -130,8 +130,9 @@ pub fn text(report: &RunReport) -> String {
     line(
         "kernel",
         format!(
-            "{} launches, {} leases, {} slots ({:.1} for each launch), {} faults",
+            "{} launches ({} of them after a lease's end), {} leases, {} slots ({:.1} for each launch), {} faults",
             kernel.launches,
+            kernel.launches.saturating_sub(1),
             kernel.leases,
             kernel.slots,
             kernel.slots as f64 / kernel.launches.max(1) as f64,
