@@ -157,6 +157,11 @@ impl<P, O: Operation> ReadQueue<P, O> {
         u32::try_from(active).unwrap_or(u32::MAX)
     }
 
+    /// The errno for which the ring was given up.
+    pub(crate) fn broken(&self) -> Option<i32> {
+        self.broken
+    }
+
     /// Whether [`ReadQueue::poll`] would return a read at once.
     pub(crate) fn has_finished(&self) -> bool {
         !self.finished.is_empty()

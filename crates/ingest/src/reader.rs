@@ -217,6 +217,10 @@ trait Engine {
     fn stats(&self) -> ReaderStats;
     /// The file does not lie on FUSE.
     fn learn_ring_reads(&mut self, _file: &Arc<OwnedFd>) {}
+    /// The errno for which the engine takes no more reads.
+    fn broken(&self) -> Option<i32> {
+        None
+    }
     /// Whether a stream read of this file is in flight.
     fn streaming(&self, file: &Arc<OwnedFd>) -> bool;
 }
@@ -372,6 +376,14 @@ impl ChunkReader {
     /// Where the ring fails for good.
     pub fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
         self.engine.wait(timeout)
+    }
+
+    /// Why this reader takes no more reads: its ring has failed for good. What [`ChunkReader::poll`] returns with an error
+    /// since then may have failed for that reason alone, and may be read anew by another reader: of a read that landed
+    /// nothing, nothing was taken.
+    pub fn failure(&self) -> Option<PipelineError> {
+        let errno = self.engine.broken()?;
+        Some(crate::setup::refused("io_uring_enter", errno))
     }
 
     /// Reads submitted that [`ChunkReader::poll`] has not returned yet.

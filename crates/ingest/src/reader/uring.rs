@@ -190,6 +190,10 @@ impl Engine for UringEngine {
         stats
     }
 
+    fn broken(&self) -> Option<i32> {
+        self.queue.broken()
+    }
+
     fn learn_ring_reads(&mut self, file: &Arc<OwnedFd>) {
         self.manners.learn(file, Manner::Ring);
     }
