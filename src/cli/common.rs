@@ -233,6 +233,14 @@ pub enum ReadPathArg {
 }
 
 impl EngineArgs {
+    /// Worker threads, where they were not said one for each core.
+    pub fn threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
     /// The mill that these flags describe.
     ///
     /// # Errors

@@ -1,14 +1,17 @@
 //! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
 
+mod patterns;
+
 use super::common::{self, parse_size, EngineArgs, ReportArgs, Sort};
 use super::progress::Estimate;
 use super::report;
 use crate::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
 use crate::mill::FileError;
-use crate::source::{FileList, Source, Tree, STDIN_NAME};
+use crate::source::{FileList, Source, Tree};
+use patterns::PatternArgs;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufReader, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
@@ -33,25 +36,8 @@ pub struct ScanArgs {
     /// Without a path, standard input is searched if it is a file or a pipe, and the current directory if not.
     paths: Vec<PathBuf>,
 
-    /// A string to search for; may be given several times.
-    ///
-    /// Where several patterns match at one place, the one given first is the match that -o, --color and --json show.
-    #[arg(
-        short = 'e',
-        long = "regexp",
-        value_name = "PATTERN",
-        allow_hyphen_values = true
-    )]
-    patterns: Vec<OsString>,
-
-    /// Search for the lines of a file; `-` is standard input. May be given several times.
-    #[arg(
-        short = 'f',
-        long = "file",
-        value_name = "PATTERNFILE",
-        allow_hyphen_values = true
-    )]
-    pattern_files: Vec<PathBuf>,
+    #[command(flatten)]
+    given: PatternArgs,
 
     /// Match ASCII letters in either case. (ripgrep also folds letters outside ASCII.)
     #[arg(short = 'i', long)]
@@ -66,14 +52,17 @@ pub struct ScanArgs {
     all: bool,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
-    #[arg(short = 'c', long)]
+    ///
+    /// Of -c, -l and --json the one given last counts.
+    #[arg(short = 'c', long, overrides_with_all = ["files_with_matches", "json"])]
     count: bool,
 
     /// Print only the paths of files with a match.
-    #[arg(short = 'l', long)]
+    #[arg(short = 'l', long, overrides_with_all = ["count", "json"])]
     files_with_matches: bool,
 
-    /// Print nothing, and end with the first match: the exit code is the answer.
+    /// Print nothing, and end with the first match: the exit code is the answer. With --stats or --json everything is
+    /// searched, and the totals are printed.
     #[arg(short = 'q', long)]
     quiet: bool,
 
@@ -126,7 +115,7 @@ pub struct ScanArgs {
     color: ColorWhen,
 
     /// Print JSON Lines, ripgrep's: records of type begin, match, end and summary.
-    #[arg(long, conflicts_with_all = ["count", "files_with_matches"])]
+    #[arg(long, overrides_with_all = ["count", "files_with_matches"])]
     json: bool,
 
     /// Search files that hold NULs as if they were text.
@@ -201,39 +190,17 @@ struct Asked {
 }
 
 impl ScanArgs {
-    /// The patterns, in the order of -e, then -f.
+    /// The patterns.
     fn patterns(&self) -> Result<Vec<Vec<u8>>, String> {
-        let mut patterns: Vec<Vec<u8>> = self
-            .patterns
-            .iter()
-            .map(|pattern| pattern.as_bytes().to_vec())
-            .collect();
-        if !self.names_patterns() {
-            patterns.extend(self.pattern.iter().map(|p| p.as_bytes().to_vec()));
+        if self.given.are_given() {
+            return self.given.read();
         }
-        for path in &self.pattern_files {
-            let mut text = Vec::new();
-            let (read, shown) = if path == Path::new("-") {
-                (io::stdin().lock().read_to_end(&mut text), STDIN_NAME.into())
-            } else {
-                let file = File::open(path);
-                let read = file.and_then(|mut file| file.read_to_end(&mut text));
-                (read, path.display().to_string())
-            };
-            read.map_err(|error| format!("{shown}: {error}"))?;
-            patterns.extend(lines(&text).map(<[u8]>::to_vec));
-        }
-        Ok(patterns)
-    }
-
-    /// Whether patterns come from flags, so that the first argument is a path.
-    fn names_patterns(&self) -> bool {
-        !self.patterns.is_empty() || !self.pattern_files.is_empty()
+        Ok(self.pattern.iter().map(|p| p.as_bytes().to_vec()).collect())
     }
 
     /// The paths that were named.
     fn named_paths(&self) -> Vec<PathBuf> {
-        let first = self.pattern.iter().filter(|_| self.names_patterns());
+        let first = self.pattern.iter().filter(|_| self.given.are_given());
         first
             .map(PathBuf::from)
             .chain(self.paths.iter().cloned())
@@ -257,6 +224,7 @@ impl ScanArgs {
         let only_stdin = paths == [Path::new("-")];
         let is_file = |path: &PathBuf| path.is_file();
         let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
+        let one_thread = self.sort == Sort::Path || !several || self.engine.threads() == 1;
         let wants_path = self.with_filename || self.all || several;
         let numbers = self.json || self.line_number || (terminal && !only_stdin);
         ScanJob::builder()
@@ -266,7 +234,7 @@ impl ScanArgs {
             .report(self.report())
             .with_path(wants_path && !self.no_filename)
             .heading(self.headings())
-            .sequential(self.sort == Sort::Path || (paths.len() == 1 && paths.iter().all(is_file)))
+            .sequential(one_thread)
             .line_numbers(numbers && !self.no_line_number)
             .byte_offsets(self.byte_offset)
             .color(self.color.colors(terminal))
@@ -276,7 +244,7 @@ impl ScanArgs {
             .max_line_bytes(self.max_line as u64)
             .text(self.text)
             .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
-            .totals(self.ends.stats)
+            .totals(self.ends.stats || self.json)
     }
 
     fn headings(&self) -> bool {
@@ -287,9 +255,16 @@ impl ScanArgs {
     fn asked(&self) -> Result<Option<Asked>, String> {
         let patterns = self.patterns()?;
         let mut paths = self.named_paths();
+        let stdin = Path::new("-");
+        let listed = self.files_from.iter().any(|list| list == stdin);
+        if self.given.take_stdin() && (listed || paths.iter().any(|path| path == stdin)) {
+            return Err(
+                "patterns are read from standard input, so nothing else can be; store one of them in a file"
+                    .into(),
+            );
+        }
         let default_directory = paths.is_empty() && self.files_from.is_none() && {
-            let taken = self.pattern_files.iter().any(|path| path == Path::new("-"));
-            let directory = taken || !stdin_is_readable();
+            let directory = self.given.take_stdin() || !stdin_is_readable();
             paths.push(if directory { "./" } else { "-" }.into());
             directory
         };
@@ -331,14 +306,6 @@ impl ScanArgs {
             default_directory,
         }))
     }
-}
-
-/// The lines of a pattern file, without their ends.
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split_inclusive(|&byte| byte == b'\n').map(|line| {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        line.strip_suffix(b"\r").unwrap_or(line)
-    })
 }
 
 /// Whether standard input is something that a search without paths would mean.

@@ -14,12 +14,11 @@
 //! have read), `matcher` (searching on the host, where single matches are shown), `printer` and `json` (rows), `totals`,
 //! `plan` (what was asked).
 //!
-//! What differs from ripgrep 13:
+//! What differs from ripgrep 15:
 //!
 //! - `case_insensitive` folds ASCII letters only.
 //! - UTF-16 is not decoded, with a byte order mark or without. UTF-8's mark is taken off, as ripgrep does.
-//! - Patterns are bytes, and need not be UTF-8; there may be 100,000. An empty one among forty or more matches every
-//!   line, where ripgrep 13 searches for `(?:z{0})*`.
+//! - Patterns are bytes, and need not be UTF-8; there may be 100,000.
 //! - ripgrep's line buffer stays as large as the lines of earlier files made it, and then reads further into binary
 //!   files before it decides; here each file begins with 64 KiB. A pipe is taken to deliver as much as is asked for.
 //! - With headings and totals, the empty lines between files are not counted as printed.
@@ -299,14 +298,13 @@ impl ScanJobBuilder {
         plan.totals_wanted = self.totals;
         let engine = if self.all {
             Engine::All
-        } else if plan.limit.is_some() || plan.timed() {
-            Engine::Lines
+        } else if plan.decides_only() && plan.limit != Some(0) {
+            // The first match decides, whatever the limit.
+            Engine::Any
+        } else if plan.report == Report::Count && plan.limit.is_none() && !plan.timed() {
+            Engine::Count
         } else {
-            match plan.report {
-                Report::Count => Engine::Count,
-                Report::Paths | Report::Quiet => Engine::Any,
-                Report::Lines | Report::Matches | Report::CountMatches => Engine::Lines,
-            }
+            Engine::Lines
         };
         let mode = match engine.mode(&plan) {
             stream::MODE_ALL => ScanMode::All,

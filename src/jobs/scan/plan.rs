@@ -138,7 +138,7 @@ impl Plan {
 
     /// Whether it only matters whether there is a match.
     pub fn decides_only(&self) -> bool {
-        matches!(self.report, Report::Paths | Report::Quiet)
+        matches!(self.report, Report::Paths | Report::Quiet) && !self.timed()
     }
 
     /// Whether the totals of each file are wanted.
