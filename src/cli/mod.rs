@@ -36,8 +36,8 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Print or check the CRC-32C of each file
     ///
-    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs. Where a
-    /// path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
+    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs; the path of
+    /// standard input is `-`. Where a path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
     /// `\\` in their places.
     Digest(digest::DigestArgs),
     /// Count bytes and lines, and tell the histogram and entropy of bytes

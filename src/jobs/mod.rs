@@ -92,6 +92,10 @@ pub trait Job: Send + Sync {
     /// The end of the file is not known here: a file that ends at a chunk's end has no further, empty chunk.
     fn chunk(&self, file: &mut Self::File, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow;
 
+    /// A file could not be opened, and what that says is told to the user: neither [`Job::open`] nor [`Job::close`] is
+    /// called for it. Its rows, where it has any.
+    fn refused(&self, _entry: &Entry, _rows: &mut Vec<u8>) {}
+
     /// The file has ended, in whatever way; its last rows.
     fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;
 }
