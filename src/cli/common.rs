@@ -313,7 +313,7 @@ pub struct ReportArgs {
     pub no_progress: bool,
 
     /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is written over;
-    /// let it lie outside of what is read. A slot, which is a chunk of a file, takes 152 bytes, the file's path, and
+    /// let it lie outside of what is read. A slot, which is a chunk of a file, takes 160 bytes, the file's path, and
     /// its results: 1,024 bytes for `stats`, 8 for each record of `scan` and `run` and each accumulator. Standard input
     /// and FIFOs, which cannot be read again, are kept in it whole.
     #[arg(long, value_name = "FILE")]

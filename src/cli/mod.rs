@@ -73,7 +73,7 @@ enum Command {
     ///
     /// On another back end, or after a change, every slot must say the same. The first difference is printed with its slot
     /// and word; what was recorded of files is read from them again. Exit code 1 where results differ, 2 where a file has
-    /// changed since or the log is cut or damaged.
+    /// changed since, also in size alone, where the log is cut or damaged, and where there was nothing to replay.
     Replay(replay::ReplayArgs),
     /// Tell what this machine can do, and what would change it
     ///
