@@ -371,6 +371,19 @@ pub fn stdout() -> Result<File, String> {
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
 }
 
+/// What became of writing to standard output. That nobody reads any more is no failure: the command ends quietly.
+///
+/// # Errors
+/// Other failures, in words.
+pub fn written(result: io::Result<()>) -> Result<(), String> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
+            "standard output: {error}; what was not written is lost"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Tells an error on standard error, in one line whatever the names in it hold.
 pub fn complain(error: &str) {
     let mut line = String::with_capacity(error.len());
@@ -450,9 +463,8 @@ pub fn run<J: Job + 'static>(
     let mut failed = report.failures > 0;
     let mut unread = false;
     if let Err(error) = &report.output {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            unread = true;
-        } else {
+        unread = error.kind() == io::ErrorKind::BrokenPipe;
+        if !unread {
             failed = true;
             complain(&format!(
                 "standard output: {error}; what was not written is lost"
@@ -484,14 +496,11 @@ pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
     if ended.unread || ended.report.output.is_err() {
         return;
     }
-    if let Err(error) = output.write_all(rows).and_then(|()| output.flush()) {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            ended.unread = true;
-        } else {
-            ended.failed = true;
-            complain(&format!(
-                "standard output: {error}; what was not written is lost"
-            ));
-        }
+    let result = output.write_all(rows).and_then(|()| output.flush());
+    ended.unread = result.is_err();
+    if let Err(error) = written(result) {
+        ended.unread = false;
+        ended.failed = true;
+        complain(&error);
     }
 }

@@ -126,12 +126,8 @@ pub fn main() -> ExitCode {
 /// Prints a command's whole answer.
 fn print(text: &[u8]) -> Result<ExitCode, String> {
     let mut output = common::stdout()?;
-    match output.write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
-            "standard output: {error}; what was not written is lost"
-        )),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    common::written(output.write_all(text))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The manual page: every command with its flags, from their one definition.

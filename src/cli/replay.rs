@@ -88,9 +88,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         log.about().backend,
         backend.name()
     );
-    common::stdout()?
-        .write_all(rows.as_bytes())
-        .map_err(|error| format!("standard output: {error}; what was not written is lost"))?;
+    common::written(common::stdout()?.write_all(rows.as_bytes()))?;
     Ok(ExitCode::from(if !report.is_whole() || slots == 0 {
         2
     } else {

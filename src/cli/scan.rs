@@ -179,12 +179,36 @@ impl ColorWhen {
     }
 }
 
+/// Bytes of rows that ripgrep keeps back before it writes: rows of a file that fit in there were given away when the file
+/// is done, whether or not somebody reads them.
+const KEPT_BACK: u64 = 8 << 10;
+
+/// An output that counts what it took.
+struct Counted<W> {
+    output: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
+        let written = self.output.write(rows)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
 /// A scan as asked for on the command line.
 struct Asked {
     job: ScanJob,
     source: Box<dyn Source>,
     estimate: Option<Estimate>,
     heading: bool,
+    /// ripgrep would search with one thread.
+    one_thread: bool,
     /// The directory that is searched was not named.
     default_directory: bool,
 }
@@ -218,13 +242,21 @@ impl ScanArgs {
         }
     }
 
+    /// Whether ripgrep would search these paths with one thread.
+    fn one_thread(&self, paths: &[PathBuf]) -> bool {
+        let one_file = match paths {
+            [path] => path == Path::new("-") || !path.is_dir(),
+            _ => false,
+        };
+        self.sort == Sort::Path || one_file || self.engine.threads() == 1
+    }
+
     /// The job, for the paths that are searched.
     fn job(&self, patterns: Vec<Vec<u8>>, paths: &[PathBuf]) -> ScanJobBuilder {
         let terminal = io::stdout().is_terminal();
         let only_stdin = paths == [Path::new("-")];
         let is_file = |path: &PathBuf| path.is_file();
         let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
-        let one_thread = self.sort == Sort::Path || !several || self.engine.threads() == 1;
         let wants_path = self.with_filename || self.all || several;
         let numbers = self.json || self.line_number || (terminal && !only_stdin);
         ScanJob::builder()
@@ -234,7 +266,7 @@ impl ScanArgs {
             .report(self.report())
             .with_path(wants_path && !self.no_filename)
             .heading(self.headings())
-            .sequential(one_thread)
+            .sequential(self.one_thread(paths))
             .line_numbers(numbers && !self.no_line_number)
             .byte_offsets(self.byte_offset)
             .color(self.color.colors(terminal))
@@ -275,6 +307,7 @@ impl ScanArgs {
             .job(patterns, &paths)
             .build()
             .map_err(|error| error.to_string())?;
+        let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
         let (source, tree): (Box<dyn Source>, _) = match &self.files_from {
             Some(list) if list == Path::new("-") => {
@@ -302,6 +335,7 @@ impl ScanArgs {
             job,
             source,
             estimate: tree.map(Estimate::new),
+            one_thread,
             heading: self.headings() && matches!(self.report(), Report::Lines | Report::Matches),
             default_directory,
         }))
@@ -337,7 +371,10 @@ pub fn run(args: &ScanArgs) -> ExitCode {
 fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
     let job = Arc::new(asked.job);
     let mill = args.engine.mill(args.sort == Sort::Path)?;
-    let mut output = common::stdout()?;
+    let mut output = Counted {
+        output: common::stdout()?,
+        bytes: 0,
+    };
     let mut separated;
     let rows: &mut dyn Write = if asked.heading {
         separated = Separated::new(&mut output);
@@ -375,6 +412,12 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
              --no-ignore",
         );
     }
+    let mut found = job.found();
+    if ended.unread && asked.one_thread {
+        // ripgrep's answer then: files count whose rows it could give away.
+        let taken = output.bytes + KEPT_BACK;
+        found = job.first_rows().is_some_and(|bytes| bytes <= taken);
+    }
     let mut last = Vec::new();
     // Writing to memory does not fail.
     let _ = if args.json {
@@ -389,10 +432,9 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(report::text(&ended.report).as_bytes());
     }
-    let answered_early =
-        args.quiet && job.found() && !ended.interrupted && ended.report.record.is_ok();
+    let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();
     if answered_early {
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(ended.code(u8::from(!job.found())))
+    Ok(ended.code(u8::from(!found)))
 }

@@ -98,6 +98,62 @@ fn headings_of_one_thread_are_ripgreps() {
     }
 }
 
+/// Nobody reads: where one thread searches, a file counts as found if its rows could be given away when it was done.
+#[test]
+fn an_output_that_nobody_reads_gives_ripgreps_exit_code() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    let line = format!("needle {}\n", "x".repeat(56));
+    tree.write("fits", line.repeat(128));
+    tree.write("one-more", format!("{}needle\n", line.repeat(128)));
+    tree.write("large", line.repeat(20_000));
+    tree.write("d/a", "needle\n");
+    tree.write("d/b", line.repeat(20_000));
+    tree.write("e/a", line.repeat(20_000));
+    tree.write("e/b", "needle\n");
+    for arguments in [
+        &["needle", "fits"][..],
+        &["needle", "one-more"],
+        &["-c", "needle", "large"],
+        &["-l", "needle", "large"],
+        &["needle", "large"],
+        &["-n", "needle", "fits"],
+        &["--json", "needle", "fits"],
+        &["--json", "needle", "d/a"],
+        &["--stats", "needle", "large"],
+        &["-q", "needle", "large"],
+        &["not there", "large"],
+        &["--sort", "path", "needle", "d"],
+        &["--sort", "path", "needle", "e"],
+        &["--sort", "path", "-c", "needle", "e"],
+        &["--sort", "path", "--heading", "needle", "d"],
+        &["-j1", "needle", "e"],
+        &["-j2", "needle", "e"],
+        &["-j2", "--json", "needle", "d"],
+        &["-j2", "not there", "e"],
+        &["-j2", "needle", "d", "nowhere"],
+    ] {
+        let ended = |program: &OsStr, first: &[&str]| {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let mut command = Command::new(program);
+            command.args(first).args(arguments);
+            command.current_dir(&tree.root).stdin(Stdio::null());
+            command.stdout(writer).output().unwrap()
+        };
+        let expected = ended(ripgrep::program().unwrap().as_ref(), &["-F", "--no-config"]);
+        let got = ended(env!("CARGO_BIN_EXE_gristmill").as_ref(), &["scan"]);
+        assert_eq!(got.status.code(), expected.status.code(), "{arguments:?}");
+        // The path taken goes there.
+        if arguments[0] != "--stats" {
+            let quiet = (got.stderr.is_empty(), expected.stderr.is_empty());
+            assert_eq!(quiet.0, quiet.1, "{arguments:?}");
+        }
+    }
+}
+
 #[test]
 fn totals_are_ripgreps_and_the_path_taken_follows() {
     if rg_is_missing() {
