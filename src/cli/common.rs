@@ -250,6 +250,14 @@ pub enum ReadPathArg {
 }
 
 impl EngineArgs {
+    /// Worker threads, where they were not said one for each core.
+    pub fn threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
     /// The mill that these flags describe.
     ///
     /// # Errors
@@ -324,7 +332,7 @@ pub struct ReportArgs {
     pub no_progress: bool,
 
     /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is written over;
-    /// let it lie outside of what is read. A slot, which is a chunk of a file, takes 152 bytes, the file's path, and
+    /// let it lie outside of what is read. A slot, which is a chunk of a file, takes 160 bytes, the file's path, and
     /// its results: 1,024 bytes for `stats`, 8 for each record of `scan` and `run` and each accumulator. Standard input
     /// and FIFOs, which cannot be read again, are kept in it whole.
     #[arg(long, value_name = "FILE")]
@@ -380,6 +388,19 @@ pub fn stdout() -> Result<File, String> {
         .try_clone_to_owned()
         .map(File::from)
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
+}
+
+/// What became of writing to standard output. That nobody reads any more is no failure: the command ends quietly.
+///
+/// # Errors
+/// Other failures, in words.
+pub fn written(result: io::Result<()>) -> Result<(), String> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
+            "standard output: {error}; what was not written is lost"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Tells an error on standard error, in one line whatever the names in it hold.
@@ -461,9 +482,8 @@ pub fn run<J: Job + 'static>(
     let mut failed = report.failures > 0;
     let mut unread = false;
     if let Err(error) = &report.output {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            unread = true;
-        } else {
+        unread = error.kind() == io::ErrorKind::BrokenPipe;
+        if !unread {
             failed = true;
             complain(&format!(
                 "standard output: {error}; what was not written is lost"
@@ -495,14 +515,11 @@ pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
     if ended.unread || ended.report.output.is_err() {
         return;
     }
-    if let Err(error) = output.write_all(rows).and_then(|()| output.flush()) {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            ended.unread = true;
-        } else {
-            ended.failed = true;
-            complain(&format!(
-                "standard output: {error}; what was not written is lost"
-            ));
-        }
+    let result = output.write_all(rows).and_then(|()| output.flush());
+    ended.unread = result.is_err();
+    if let Err(error) = written(result) {
+        ended.unread = false;
+        ended.failed = true;
+        complain(&error);
     }
 }

@@ -197,15 +197,9 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         let _ = io::stderr().write_all(report.text().as_bytes());
     }
     let mut failed = report.failures > 0;
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        Err(error) => {
-            failed = true;
-            complain(&format!(
-                "standard output: {error}; what was not written is lost"
-            ));
-        }
-        Ok(()) => {}
+    if let Err(error) = common::written(written) {
+        failed = true;
+        complain(&error);
     }
     if let Err(error) = report.validate() {
         failed = true;

@@ -43,8 +43,8 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Print or check the CRC-32C of each file
     ///
-    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs. Where a
-    /// path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
+    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs; the path of
+    /// standard input is `-`. Where a path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
     /// `\\` in their places.
     Digest(digest::DigestArgs),
     /// Count bytes and lines, with the entropy and histogram of bytes
@@ -83,7 +83,7 @@ enum Command {
     ///
     /// On another back end, or after a change, every slot must say the same. The first difference is printed with its slot
     /// and word; what was recorded of files is read from them again. Exit code 1 where results differ, 2 where a file has
-    /// changed since or the log is cut or damaged.
+    /// changed since, also in size alone, where the log is cut or damaged, and where there was nothing to replay.
     Replay(replay::ReplayArgs),
     /// Show what this machine can do, and what would change it
     ///
@@ -149,12 +149,8 @@ pub fn main() -> ExitCode {
 /// Prints a command's whole answer.
 fn print(text: &[u8]) -> Result<ExitCode, String> {
     let mut output = common::stdout()?;
-    match output.write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
-            "standard output: {error}; what was not written is lost"
-        )),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    common::written(output.write_all(text))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The manual page: every command with its flags, from their one definition.

@@ -164,12 +164,8 @@ fn load(path: &Path, debug: bool) -> Result<(vir0::Program, Vec<u8>), ProgramErr
 fn write(path: &Path, bytes: &[u8]) -> Result<ExitCode, String> {
     if path == Path::new("-") {
         let mut output = common::stdout()?;
-        return match output.write_all(bytes).and_then(|()| output.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
-                "standard output: {error}; what was not written is lost"
-            )),
-            _ => Ok(ExitCode::SUCCESS),
-        };
+        common::written(output.write_all(bytes).and_then(|()| output.flush()))?;
+        return Ok(ExitCode::SUCCESS);
     }
     std::fs::write(path, bytes)
         .map(|()| ExitCode::SUCCESS)

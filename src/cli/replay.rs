@@ -81,11 +81,18 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
             difference.right
         );
     }
-    let verdict = if report.differing == 0 {
-        format!("the same: {} slots", report.slots)
-    } else {
-        format!("different: {} of {} slots", report.differing, report.slots)
+    let (slots, read) = (report.slots, log.slots());
+    let verdict = match report.differing {
+        0 if slots == 0 => "nothing was replayed".into(),
+        0 if slots < read => format!("the same: {slots} of {read} slots"),
+        0 => format!("the same: {slots} slots"),
+        differing => format!("different: {differing} of {slots} slots"),
     };
+    if read == 0 && report.damage.is_none() {
+        common::complain(&format!(
+            "{shown}: the log holds no slots, so that there is nothing to compare; record a run that reads something"
+        ));
+    }
     rows += &format!(
         "{verdict}, {} bytes, recorded on {}, replayed on {}\n",
         report.bytes,
@@ -95,10 +102,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     if args.quiet && report.differing == 0 {
         rows.clear();
     }
-    common::stdout()?
-        .write_all(rows.as_bytes())
-        .map_err(|error| format!("standard output: {error}; what was not written is lost"))?;
-    Ok(ExitCode::from(if !report.is_whole() {
+    common::written(common::stdout()?.write_all(rows.as_bytes()))?;
+    Ok(ExitCode::from(if !report.is_whole() || slots == 0 {
         2
     } else {
         u8::from(report.differing > 0)

@@ -214,8 +214,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
         shown.join(", ")
     );
     let mut output = common::stdout()?;
-    io::Write::write_all(&mut output, row.as_bytes())
-        .map_err(|error| format!("standard output: {error}; what was not written is lost"))?;
+    common::written(io::Write::write_all(&mut output, row.as_bytes()))?;
     Ok(ExitCode::from(if worst == 0 && differing > 0 {
         1
     } else {

@@ -104,12 +104,8 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
             )
         }
     });
-    match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!(
-            "standard output: {error}; what was not written is lost"
-        )),
-        _ => Ok(ExitCode::from(u8::from(failed > 0))),
-    }
+    common::written(written)?;
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 fn from_the_time() -> u64 {

@@ -28,7 +28,8 @@ use std::sync::Arc;
 /// [`open`](Job::open) when the file's first read has ended, [`chunk`](Job::chunk) for each part of each chunk in file
 /// order, [`close`](Job::close) once. An empty file has no chunk. In particular:
 ///
-/// - A file that **could not be opened** has no life here: neither `open` nor `close` is called for it. It is told to
+/// - A file that **could not be opened** has no life here: neither `open` nor `close` is called for it, but
+///   [`refused`](Job::refused). It is told to
 ///   [`Control::on_error`](crate::mill::Control::on_error) and counted in
 ///   [`RunReport::failures`](crate::mill::RunReport::failures), and so is an entry of a list or a directory that cannot be
 ///   read. So a job that counts files in `close` counts those that were opened.
@@ -127,6 +128,10 @@ pub trait Job: Send + Sync {
     ///
     /// The end of the file is not known here: a file that ends at a chunk's end has no further, empty chunk.
     fn chunk(&self, file: &mut Self::File, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow;
+
+    /// A file could not be opened, and what that says is told to the user: neither [`Job::open`] nor [`Job::close`] is
+    /// called for it. Its rows, where it has any.
+    fn refused(&self, _entry: &Entry, _rows: &mut Vec<u8>) {}
 
     /// The file has ended, in whatever way; its last rows. Not called for a file that could not be opened.
     fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;

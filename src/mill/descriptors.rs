@@ -64,7 +64,9 @@ impl Descriptors {
     /// As many as the process's limit leaves, of which up to a quarter are for the rings of `readers` readers.
     pub fn new(readers: usize) -> Arc<Self> {
         let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let soft = soft.map_or(usize::MAX, |soft| usize::try_from(soft).unwrap_or(usize::MAX));
+        let soft = soft.map_or(usize::MAX, |soft| {
+            usize::try_from(soft).unwrap_or(usize::MAX)
+        });
         // Where /proc is not mounted: the three standard ones and a few.
         let used = std::fs::read_dir("/proc/self/fd").map_or(8, Iterator::count);
         let free = soft.saturating_sub(used);
@@ -88,7 +90,9 @@ impl Descriptors {
     /// Whether one more reader may open a ring.
     pub fn take_ring(&self) -> bool {
         self.rings
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |rings| rings.checked_sub(1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |rings| {
+                rings.checked_sub(1)
+            })
             .is_ok()
     }
 

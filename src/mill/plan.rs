@@ -149,7 +149,10 @@ fn default_bound() -> (usize, String) {
         format!("a run takes {DEFAULT_MEMORY_BYTES} bytes where no other bound is set"),
     );
     for (bytes, what) in quarters {
-        if let Some(quarter) = bytes.map(|bytes| bytes / 4).filter(|&bytes| bytes < bound.0) {
+        if let Some(quarter) = bytes
+            .map(|bytes| bytes / 4)
+            .filter(|&bytes| bytes < bound.0)
+        {
             bound = (
                 quarter,
                 format!("a run takes a quarter of the {what}, which is {quarter} bytes, where no other bound is set"),
@@ -162,7 +165,9 @@ fn default_bound() -> (usize, String) {
 /// `MemAvailable` of /proc/meminfo (proc_meminfo(5)), in bytes.
 fn memory_available() -> Option<usize> {
     let text = read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kilobytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
 }
@@ -175,7 +180,13 @@ fn memory_of_group() -> Option<usize> {
     root.join(group)
         .ancestors()
         .take_while(|group| group.starts_with(root))
-        .filter_map(|group| read_to_string(group.join("memory.max")).ok()?.trim().parse().ok())
+        .filter_map(|group| {
+            read_to_string(group.join("memory.max"))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()
+        })
         .min()
 }
 
@@ -185,7 +196,11 @@ fn address_space_left() -> Option<usize> {
     let text = read_to_string("/proc/self/statm").ok()?;
     let pages: usize = text.split(' ').next()?.parse().ok()?;
     let used = pages.saturating_mul(rustix::param::page_size());
-    Some(usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(used))
+    Some(
+        usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(used),
+    )
 }
 
 #[cfg(test)]
@@ -222,7 +237,10 @@ mod tests {
         assert!((2..24).contains(&many.chunks));
         assert!(wanted(256).bytes(many.workers, many.chunks) <= DEFAULT_MEMORY_BYTES);
         let why = many.why.unwrap();
-        assert!(why.contains("256 of 256 workers") && why.contains("of the test"), "{why}");
+        assert!(
+            why.contains("256 of 256 workers") && why.contains("of the test"),
+            "{why}"
+        );
 
         let few = wanted(64).plan(&bound(100 << 20, None));
         assert_eq!(few.chunks, 2);

@@ -15,8 +15,7 @@ use gristmill_megakernel::backend::Opened;
 use gristmill_megakernel::{Kernel, KernelStats};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{
-    ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, SlotToken, Submission,
-    Submitter,
+    ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, SlotToken, Submission, Submitter,
 };
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -135,7 +134,9 @@ impl HeldSlot {
     }
 
     pub fn index(&self) -> u32 {
-        self.token.as_ref().map_or(u32::MAX, |token| token.index().get())
+        self.token
+            .as_ref()
+            .map_or(u32::MAX, |token| token.index().get())
     }
 
     /// Fills and publishes the slot, or makes it free again and says why.

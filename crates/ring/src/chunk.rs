@@ -292,12 +292,16 @@ impl Drop for ChunkBuf {
         let Some(home) = self.home.take() else {
             return;
         };
-        let is_free = self.memory.state.get(self.index as usize).is_some_and(|state| {
-            matches!(
-                state.compare_exchange(LENT, HOST, Ordering::Acquire, Ordering::Relaxed),
-                Ok(_) | Err(HOST)
-            )
-        });
+        let is_free = self
+            .memory
+            .state
+            .get(self.index as usize)
+            .is_some_and(|state| {
+                matches!(
+                    state.compare_exchange(LENT, HOST, Ordering::Acquire, Ordering::Relaxed),
+                    Ok(_) | Err(HOST)
+                )
+            });
         if is_free {
             home.put_back(ChunkBuf {
                 memory: Arc::clone(&self.memory),

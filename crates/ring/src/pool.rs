@@ -85,7 +85,10 @@ mod tests {
         let (memory, chunks) = ChunkMemory::map(4, 4096).unwrap();
         let pool = ChunkPool::new(chunks, 2);
         let taken: Vec<ChunkBuf> = std::iter::from_fn(|| pool.take(1)).collect();
-        assert_eq!(taken.iter().map(ChunkBuf::index).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(
+            taken.iter().map(ChunkBuf::index).collect::<Vec<_>>(),
+            [2, 3]
+        );
         assert_eq!(pool.free(), 2);
         assert!(pool.take(1).is_none() && pool.take(2).is_none());
 

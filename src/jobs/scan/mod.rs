@@ -14,12 +14,11 @@
 //! have read), `matcher` (searching on the host, where single matches are shown), `printer` and `json` (rows), `totals`,
 //! `plan` (what was asked).
 //!
-//! What differs from ripgrep 13:
+//! What differs from ripgrep 15:
 //!
 //! - `case_insensitive` folds ASCII letters only.
 //! - UTF-16 is not decoded, with a byte order mark or without. UTF-8's mark is taken off, as ripgrep does.
-//! - Patterns are bytes, and need not be UTF-8; there may be 100,000. An empty one among forty or more matches every
-//!   line, where ripgrep 13 searches for `(?:z{0})*`.
+//! - Patterns are bytes, and need not be UTF-8; there may be 100,000.
 //! - ripgrep's line buffer stays as large as the lines of earlier files made it, and then reads further into binary
 //!   files before it decides; here each file begins with 64 KiB. A pipe is taken to deliver as much as is asked for.
 //! - With headings and totals, the empty lines between files are not counted as printed.
@@ -299,14 +298,13 @@ impl ScanJobBuilder {
         plan.totals_wanted = self.totals;
         let engine = if self.all {
             Engine::All
-        } else if plan.limit.is_some() || plan.timed() {
-            Engine::Lines
+        } else if plan.decides_only() && plan.limit != Some(0) {
+            // The first match decides, whatever the limit.
+            Engine::Any
+        } else if plan.report == Report::Count && plan.limit.is_none() && !plan.timed() {
+            Engine::Count
         } else {
-            match plan.report {
-                Report::Count => Engine::Count,
-                Report::Paths | Report::Quiet => Engine::Any,
-                Report::Lines | Report::Matches | Report::CountMatches => Engine::Lines,
-            }
+            Engine::Lines
         };
         let mode = match engine.mode(&plan) {
             stream::MODE_ALL => ScanMode::All,
@@ -349,7 +347,15 @@ pub struct ScanJob {
 }
 
 /// What a scan remembers of a file.
-pub struct ScanFile(File);
+pub struct ScanFile {
+    file: File,
+    /// Its place in the source's order.
+    sequence: u64,
+    /// Bytes of its rows.
+    rows: u64,
+    /// Nothing more of it is wanted.
+    answered: bool,
+}
 
 enum File {
     Lines(Box<LinesFile>),
@@ -367,6 +373,12 @@ impl ScanJob {
     /// Whether anything was found so far.
     pub fn found(&self) -> bool {
         self.plan.has_found()
+    }
+
+    /// Bytes of the rows of the first file, in the source's order, that has any; `None` also where it was not searched as far
+    /// as was wanted.
+    pub fn first_rows(&self) -> Option<u64> {
+        self.plan.first_rows()
     }
 
     /// What was found so far, where totals were asked for.
@@ -429,23 +441,30 @@ impl Job for ScanJob {
 
     fn open(&self, entry: &Arc<Entry>) -> ScanFile {
         let plan = &self.plan;
-        ScanFile(match self.engine {
-            Engine::Lines => File::Lines(Box::new(LinesFile::new(plan, entry))),
-            Engine::Count => File::Count(Box::new(CountFile::new(plan, entry))),
-            Engine::Any => File::Any(Box::new(AnyFile::new(plan, entry))),
-            Engine::All => File::All(Box::new(AllFile::new(plan, entry))),
-        })
+        ScanFile {
+            file: match self.engine {
+                Engine::Lines => File::Lines(Box::new(LinesFile::new(plan, entry))),
+                Engine::Count => File::Count(Box::new(CountFile::new(plan, entry))),
+                Engine::Any => File::Any(Box::new(AnyFile::new(plan, entry))),
+                Engine::All => File::All(Box::new(AllFile::new(plan, entry))),
+            },
+            sequence: entry.sequence,
+            rows: 0,
+            answered: false,
+        }
     }
 
     fn chunk(&self, file: &mut ScanFile, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow {
         let plan = &self.plan;
-        let answered = match &mut file.0 {
+        let before = rows.len();
+        file.answered = match &mut file.file {
             File::Lines(file) => file.chunk(plan, chunk, rows),
             File::Count(file) => file.chunk(plan, chunk),
             File::Any(file) => file.chunk(plan, chunk),
             File::All(file) => file.chunk(plan, chunk, rows),
         };
-        if answered {
+        file.rows += (rows.len() - before) as u64;
+        if file.answered {
             Flow::SkipFile
         } else {
             Flow::Continue
@@ -454,11 +473,17 @@ impl Job for ScanJob {
 
     fn close(&self, file: ScanFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
         let plan = &self.plan;
-        match file.0 {
+        let before = rows.len();
+        match file.file {
             File::Lines(file) => file.close(plan, end, rows),
             File::Count(file) => file.close(plan, end, rows),
             File::Any(file) => file.close(plan, end, rows),
             File::All(file) => file.close(plan, end, rows),
+        }
+        let bytes = file.rows + (rows.len() - before) as u64;
+        if bytes > 0 {
+            let done = file.answered || matches!(end, FileEnd::Complete { .. });
+            plan.has_rows(file.sequence, done.then_some(bytes));
         }
         if self.answered() {
             Flow::Stop

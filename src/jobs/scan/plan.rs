@@ -43,6 +43,8 @@ pub(super) struct Plan {
     matcher: OnceLock<Matcher>,
     overlapping: OnceLock<Option<AhoCorasick>>,
     found: AtomicBool,
+    /// The first file that has rows: its place in the source's order, and bytes of its rows, if it is done.
+    first_rows: Mutex<Option<(u64, Option<u64>)>>,
     totals: Mutex<ScanTotals>,
     errors: Mutex<Vec<ScanError>>,
 }
@@ -71,6 +73,7 @@ impl Plan {
             matcher: OnceLock::new(),
             overlapping: OnceLock::new(),
             found: AtomicBool::new(false),
+            first_rows: Mutex::default(),
             totals: Mutex::default(),
             errors: Mutex::default(),
             patterns,
@@ -138,7 +141,7 @@ impl Plan {
 
     /// Whether it only matters whether there is a match.
     pub fn decides_only(&self) -> bool {
-        matches!(self.report, Report::Paths | Report::Quiet)
+        matches!(self.report, Report::Paths | Report::Quiet) && !self.timed()
     }
 
     /// Whether the totals of each file are wanted.
@@ -183,6 +186,24 @@ impl Plan {
 
     pub fn has_found(&self) -> bool {
         self.found.load(Ordering::Relaxed)
+    }
+
+    /// A file has rows: so many bytes, if it is done.
+    pub fn has_rows(&self, sequence: u64, bytes: Option<u64>) {
+        let mut first = self
+            .first_rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if first.is_none_or(|(earliest, _)| sequence < earliest) {
+            *first = Some((sequence, bytes));
+        }
+    }
+
+    pub fn first_rows(&self) -> Option<u64> {
+        self.first_rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .and_then(|(_, bytes)| bytes)
     }
 
     pub fn add(&self, totals: &ScanTotals) {

@@ -108,10 +108,12 @@ pub(super) fn standard_input() -> (io::Result<File>, Kind) {
 
 /// Whether a file is read by position or as a stream.
 pub(super) fn kind_of(file: Option<&File>) -> Kind {
-    let positioned = file.and_then(|file| file.metadata().ok()).is_some_and(|meta| {
-        let kind = meta.file_type();
-        kind.is_file() || kind.is_block_device()
-    });
+    let positioned = file
+        .and_then(|file| file.metadata().ok())
+        .is_some_and(|meta| {
+            let kind = meta.file_type();
+            kind.is_file() || kind.is_block_device()
+        });
     if positioned {
         Kind::Positioned
     } else {
