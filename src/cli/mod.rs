@@ -65,8 +65,9 @@ enum Command {
     ///
     /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in memory
     /// of the host or of another PCI device, and the kernel sums each chunk where it landed. A row is the CRC-32C of a file,
-    /// as `digest` writes it; the report is on standard error. Exit code 2 where a read failed, or came by another path, or
-    /// was copied on its way, or what was submitted, what landed and what the kernel summed do not add up.
+    /// as `digest` writes it; the report is on standard error, and tells how many bytes the disk wrote to their slot itself,
+    /// how many the kernel copied from its page cache, or may have, and how many were copied in user space. Exit code 2
+    /// where a read failed, or came by another path, or was copied in user space, or what was submitted, what landed and what the kernel summed do not add up.
     Ingest(ingest::IngestArgs),
     /// Assemble a VIR0 program
     ///

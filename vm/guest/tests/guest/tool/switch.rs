@@ -61,6 +61,8 @@ fn ingest_reads_files_by_commands_into_host_and_peer_memory() {
         );
         assert_eq!(telemetry["registered_mapped_read_submissions"], 0);
         assert_eq!(telemetry["cpu_bounce_bytes"], 0);
+        assert_eq!(report["direct_bytes"], bytes, "{report}");
+        assert_eq!(report["zero_copy"], true, "{report}");
         // Whole blocks come.
         let blocks: u64 = FILES[..2]
             .iter()
