@@ -40,58 +40,13 @@ pub enum ProgramError {
     #[error("{0}")]
     Assemble(AsmError),
     /// A program that the verifier does not accept.
-    #[error("{name}: refused: {}", explained(refusal, source_line.as_deref()))]
+    #[error("{name}: refused: {refusal}")]
     Refused {
         /// The file, or the program's name.
         name: String,
         /// The rule that it breaks, and where.
         refusal: Refusal,
-        /// The line of the text that it is about, as [`line_of`] has it, where there is a text.
-        source_line: Option<String>,
     },
-}
-
-impl ProgramError {
-    /// A refusal with the name of the file whose `bytes` the program is, and the line that it is about.
-    fn named(self, name: String, bytes: &[u8]) -> Self {
-        match self {
-            ProgramError::Refused { refusal, .. } => ProgramError::Refused {
-                name,
-                source_line: line_of(bytes, &refusal),
-                refusal,
-            },
-            other => other,
-        }
-    }
-}
-
-/// Longest source line that a refusal shows, in characters.
-const SHOWN: usize = 80;
-
-/// The line of a text that a refusal is about, without its comment; `None` where it is about none, or the program is not
-/// a text.
-pub fn line_of(bytes: &[u8], refusal: &Refusal) -> Option<String> {
-    if bytes.starts_with(&container::MAGIC) {
-        return None;
-    }
-    let index = usize::try_from(refusal.line?).ok()?.checked_sub(1)?;
-    let line = bytes.split(|byte| *byte == b'\n').nth(index)?;
-    let code = std::str::from_utf8(line).ok()?.split(';').next()?.trim();
-    let shown = code.chars().take(SHOWN).flat_map(|character| {
-        let control = character.is_control();
-        let escaped = control.then(|| character.escape_default());
-        let plain = (!control).then_some(character);
-        escaped.into_iter().flatten().chain(plain)
-    });
-    Some(shown.collect())
-}
-
-/// A refusal, with the source line that it is about.
-pub fn explained(refusal: &Refusal, source_line: Option<&str>) -> String {
-    match (refusal.line, source_line) {
-        (Some(line), Some(text)) => format!("{refusal} (line {line} is: {text})"),
-        _ => refusal.to_string(),
-    }
 }
 
 /// A program's bytes as data: what is assembled already, or else a text, whose files lie beside `path`. A text's program
@@ -132,11 +87,7 @@ impl Program {
         let name = program.name.clone();
         verify(program, &Limits::default())
             .map(Program)
-            .map_err(|refusal| ProgramError::Refused {
-                name,
-                refusal,
-                source_line: None,
-            })
+            .map_err(|refusal| ProgramError::Refused { name, refusal })
     }
 
     /// Assembles and verifies a text. Files that it names are looked for in the directory of `name`.
@@ -144,9 +95,7 @@ impl Program {
     /// # Errors
     /// [`ProgramError::Assemble`] or [`ProgramError::Refused`].
     pub fn from_source(name: &str, source: &str) -> Result<Self, ProgramError> {
-        parse(Path::new(name), source.as_bytes(), true)
-            .and_then(Self::new)
-            .map_err(|error| error.named(name.to_owned(), source.as_bytes()))
+        parse(Path::new(name), source.as_bytes(), true).and_then(Self::new)
     }
 
     /// Reads a program, assembled or as text, and verifies it.
@@ -158,44 +107,18 @@ impl Program {
             path: path.to_path_buf(),
             error,
         })?;
-        parse(path, &bytes, true)
-            .and_then(Self::new)
-            .map_err(|error| error.named(path.display().to_string(), &bytes))
+        let named = |error| match error {
+            ProgramError::Refused { refusal, .. } => ProgramError::Refused {
+                name: path.display().to_string(),
+                refusal,
+            },
+            other => other,
+        };
+        parse(path, &bytes, true).and_then(Self::new).map_err(named)
     }
 
     /// The program as data, with its static cost.
     pub fn verified(&self) -> &Verified {
         &self.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_shows_its_line_without_comment_and_in_one_line_whatever_it_holds() {
-        let long = format!("each r2, 1 {}", "x".repeat(1000));
-        for (line, shown) in [
-            ("  each r2, 1 ; for every byte", "each r2, 1"),
-            ("\teach\tr2, 1\r", "each\\tr2, 1"),
-            (&long, &long[..SHOWN]),
-        ] {
-            let text = format!("each r1, 1\n{line}\nend\nend\n");
-            let refusal = Refusal {
-                rule: vir0::Rule::CodeSize,
-                instruction: Some(1),
-                line: Some(2),
-                found: "found".into(),
-            };
-            assert_eq!(line_of(text.as_bytes(), &refusal).as_deref(), Some(shown));
-            for line in [None, Some(0), Some(99)] {
-                let elsewhere = Refusal {
-                    line,
-                    ..refusal.clone()
-                };
-                assert_eq!(line_of(text.as_bytes(), &elsewhere), None);
-            }
-        }
     }
 }

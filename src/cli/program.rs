@@ -2,7 +2,7 @@
 
 use super::common;
 use crate::megakernel::vir0::{self, container, disasm, verify, Limits};
-use crate::program::{explained, line_of, parse, ProgramError};
+use crate::program::{parse, ProgramError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,15 +54,14 @@ pub struct VerifyArgs {
 /// # Errors
 /// What cannot be encoded or written, in words.
 pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
-    let (program, text) = match load(&args.source, !args.strip) {
-        Ok(loaded) => loaded,
+    let program = match load(&args.source, !args.strip) {
+        Ok(program) => program,
         Err(error) => return Ok(refuse(&error)),
     };
     if !args.unverified {
         if let Err(refusal) = verify(program.clone(), &Limits::default()) {
             return Ok(refuse(&ProgramError::Refused {
                 name: args.source.display().to_string(),
-                source_line: line_of(&text, &refusal),
                 refusal,
             }));
         }
@@ -90,7 +89,7 @@ pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
 /// What cannot be written, in words.
 pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
     let program = match load(&args.program, true) {
-        Ok((program, _)) => program,
+        Ok(program) => program,
         Err(error) => return Ok(refuse(&error)),
     };
     write(
@@ -107,8 +106,8 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
     let mut rows = String::new();
     let mut code = 0;
     for path in &args.programs {
-        let (program, text) = match load(path, true) {
-            Ok(loaded) => loaded,
+        let program = match load(path, true) {
+            Ok(program) => program,
             Err(error) => {
                 refuse(&error);
                 code = 2;
@@ -125,8 +124,7 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
                 verified.cost(),
             )),
             Err(refusal) => {
-                let why = explained(&refusal, line_of(&text, &refusal).as_deref());
-                rows.push_str(&format!("{shown}: refused: {why}\n"));
+                rows.push_str(&format!("{shown}: refused: {refusal}\n"));
                 code = code.max(1);
             }
         }
@@ -144,8 +142,8 @@ pub fn refuse(error: &ProgramError) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// A program that is assembled, or a text, and its bytes.
-fn load(path: &Path, debug: bool) -> Result<(vir0::Program, Vec<u8>), ProgramError> {
+/// A program that is assembled, or a text.
+fn load(path: &Path, debug: bool) -> Result<vir0::Program, ProgramError> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         io::Read::read_to_end(&mut io::stdin(), &mut bytes).map(drop)
@@ -153,7 +151,7 @@ fn load(path: &Path, debug: bool) -> Result<(vir0::Program, Vec<u8>), ProgramErr
         std::fs::read(path).map(|read| bytes = read)
     };
     match read {
-        Ok(()) => parse(path, &bytes, debug).map(|program| (program, bytes)),
+        Ok(()) => parse(path, &bytes, debug),
         Err(error) => Err(ProgramError::Read {
             path: path.to_path_buf(),
             error,
