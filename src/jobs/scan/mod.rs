@@ -407,7 +407,7 @@ impl ScanJob {
         totals
     }
 
-    /// Takes what failed on the host so far.
+    /// Takes what failed on the host so far, by path and offset.
     pub fn take_errors(&self) -> Vec<ScanError> {
         self.plan.take_errors()
     }

@@ -237,7 +237,11 @@ impl Plan {
     }
 
     pub fn take_errors(&self) -> Vec<ScanError> {
-        std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut errors =
+            std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        // Workers come across them in any order.
+        errors.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
+        errors
     }
 }
 
