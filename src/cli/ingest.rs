@@ -278,11 +278,17 @@ impl Report {
         Ok(())
     }
 
+    /// Whether bytes landed, and the disk wrote all of them to their slots itself.
+    fn is_zero_copy(&self) -> bool {
+        self.transfers.direct_bytes > 0 && self.transfers.kernel_copied_bytes == 0
+    }
+
     fn text(&self) -> String {
         let (telemetry, reads) = (&self.telemetry, &self.reads);
         let seconds = self.elapsed.as_secs_f64().max(1e-9);
         let valid = match self.validate() {
-            Ok(()) if self.transfers.kernel_copied_bytes == 0 => {
+            Ok(()) if self.telemetry.submitted_reads == 0 => "nothing was read".into(),
+            Ok(()) if self.is_zero_copy() => {
                 format!("every read was zero-copy, by {}", self.path)
             }
             Ok(()) => format!("every read came by {}", self.path),
@@ -418,7 +424,7 @@ impl Report {
             "direct_bytes": self.transfers.direct_bytes,
             "kernel_copied_bytes": self.transfers.kernel_copied_bytes,
             "adds_up": valid.is_ok(),
-            "zero_copy": valid.is_ok() && self.transfers.kernel_copied_bytes == 0,
+            "zero_copy": valid.is_ok() && self.is_zero_copy(),
             "why_not": valid.err().map(|error| error.to_string()),
         }});
         format!("{report}\n")

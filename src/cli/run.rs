@@ -199,7 +199,15 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
     }
     let files = first.map_or(0, |(_, sums)| sums.len());
     let shown: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    let verdict = if sizes.len() == 1 {
+    if files == 0 {
+        worst = 2;
+        common::complain(
+            "no file was read, so that there is nothing to compare; name files that can be read",
+        );
+    }
+    let verdict = if files == 0 {
+        "no answers"
+    } else if sizes.len() == 1 {
         "nothing to compare, as the program takes one size only: answers"
     } else if differing == 0 {
         "the same answers"

@@ -174,7 +174,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     }
 
     fn landed(&mut self, piece: Piece, landed: Landed) {
-        let others = self.reader.as_ref().is_some_and(|reader| reader.inflight() > 0);
+        let others = self
+            .reader
+            .as_ref()
+            .is_some_and(|reader| reader.inflight() > 0);
         if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others {
             // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
             self.run.read_again(piece, landed.buffer);
@@ -582,9 +585,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// What a reader gives back whose ring has failed. An error may be the ring's or the file's own: a second reader meets
     /// the latter again, and without one the file is not blamed for the former.
     fn landed_at_last(&mut self, piece: Piece, landed: Landed, error: &PipelineError) {
+        // What a stream's read has taken is gone.
+        let lost = landed.unanswered && piece.file.kind == Kind::Stream;
         if landed.error.is_none() {
             self.landed(piece, landed);
-        } else if self.goes_on() {
+        } else if self.goes_on() && !lost {
             self.run.read_again(piece, landed.buffer);
         } else {
             self.run.hand_in(piece, Landing::failed(error.to_string()));
@@ -603,25 +608,19 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 "io_uring failed in the middle of the run, and what followed was read without it: {error}"
             ));
         }
-        while let Some(landed) = reader.poll() {
-            if let Some(piece) = self.piece_of(landed.tag) {
-                self.landed_at_last(piece, landed, error);
+        // Every read comes back, those that the kernel had as soon as it lets go of their memory.
+        loop {
+            while let Some(landed) = reader.poll() {
+                if let Some(piece) = self.piece_of(landed.tag) {
+                    self.landed_at_last(piece, landed, error);
+                }
+            }
+            if reader.inflight() == 0 || self.run.stopping() || reader.wait(WAIT).is_err() {
+                break;
             }
         }
         self.count(&reader);
-        // This waits for what the kernel is still doing. What it gives no word of keeps its chunk for good.
-        drop(reader);
-        for piece in std::mem::take(&mut self.pending).into_iter().flatten() {
-            let spare = match piece.file.kind {
-                // What its read has taken is gone.
-                Kind::Stream => None,
-                Kind::Positioned => self.run.pool.take(self.index),
-            };
-            match spare {
-                Some(buffer) if self.goes_on() => self.run.read_again(piece, buffer),
-                _ => self.run.hand_in(piece, Landing::failed(error.to_string())),
-            }
-        }
+        self.pending.clear();
     }
 }
 

@@ -216,7 +216,7 @@ pub(super) struct Run<J: Job> {
     deferred: Mutex<VecDeque<Deferred>>,
     /// Their number.
     waiting: AtomicUsize,
-    /// Chunks whose reader could not read them, for another one, each with the buffer that it has.
+    /// Chunks whose reader could not read them, for another one, with their buffers.
     again: Mutex<VecDeque<(Piece, ChunkBuf)>>,
     /// Files that have chunks to hand out.
     cutting: Mutex<VecDeque<Arc<OpenFile>>>,
@@ -356,8 +356,8 @@ impl<J: Job> Run<J> {
         !deferred.is_empty()
     }
 
-    /// Hands a chunk that its reader could not read to whichever reads next. It keeps its buffer: chunks behind it in its file
-    /// wait for it in theirs, and may hold all others.
+    /// Hands a chunk that its reader could not read to whichever reads next. It keeps its buffer: chunks behind it in its
+    /// file wait for it in theirs, and may hold all others.
     pub fn read_again(&self, piece: Piece, buffer: ChunkBuf) {
         lock(&self.again).push_back((piece, buffer));
         self.wake();

@@ -278,6 +278,12 @@ fn what_is_read_must_be_named_and_the_help_says_so() {
         let text = gristmill(scratch.path(), &["ingest", help]).rows();
         assert!(!text.contains("no path at all"), "{text}");
     }
+    fs::create_dir(scratch.path().join("nothing")).unwrap();
+    let done = gristmill(scratch.path(), &["ingest", "nothing"]);
+    assert_eq!((done.code, done.text()), (Some(0), ""), "{done:?}");
+    assert!(done.err.contains("nothing was read"), "{}", done.err);
+    let done = gristmill(scratch.path(), &["ingest", "--json", "nothing"]);
+    assert_eq!(report(&done)["zero_copy"], false);
     let names = b"files/0000001\n";
     let listed = ["ingest", "--files-from", "-"];
     let done = gristmill_reading(scratch.path(), &listed, names);

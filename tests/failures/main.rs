@@ -13,6 +13,7 @@ mod memory;
 mod names;
 mod output;
 mod panics;
+mod shortage;
 mod sizes;
 mod special;
 mod world;

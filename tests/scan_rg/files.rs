@@ -231,6 +231,51 @@ fn what_cannot_be_read_is_reported_and_the_rest_is_answered() {
     }
 }
 
+/// git's global excludes name the directory that the search is started in, which is found from above.
+#[test]
+fn global_excludes_name_the_working_directory() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    fs::create_dir_all(tree.root.join("top/.git")).unwrap();
+    for name in [
+        "top/work/f",
+        "top/work/sub/f",
+        "top/work/f.log",
+        "top/other/f",
+    ] {
+        tree.write(name, "needle\n");
+    }
+    let top = tree.root.join("top").into_os_string();
+    for excludes in [
+        "work", "work/", "**/work", "sub", "*.log", "/work", "/other",
+    ] {
+        tree.write("home/.config/git/ignore", format!("{excludes}\n"));
+        for subject in [OsStr::new(".."), OsStr::new("."), &top] {
+            let listed = |program: &OsStr, first: &[&str]| {
+                let mut command = Command::new(program);
+                command
+                    .args(first)
+                    .args(["-l", "--sort", "path", "needle"])
+                    .arg(subject)
+                    .env("HOME", tree.root.join("home"))
+                    .env_remove("XDG_CONFIG_HOME");
+                run(command, &tree.root.join("top/work"), None)
+            };
+            let rg = ripgrep::program().unwrap();
+            let expected = listed(rg.as_ref(), &["--no-config"]);
+            let got = listed(env!("CARGO_BIN_EXE_gristmill").as_ref(), &["scan"]);
+            assert_eq!(
+                timeless(&got.stdout),
+                timeless(&expected.stdout),
+                "{excludes} {subject:?}"
+            );
+            assert_eq!(got.status.code(), expected.status.code());
+        }
+    }
+}
+
 #[test]
 fn standard_input_is_answered_as_ripgrep_answers_it() {
     if rg_is_missing() {

@@ -176,6 +176,8 @@ fn totals_are_ripgreps_and_the_path_taken_follows() {
             "path",
         ],
         &["--stats", "-m1", "needle", "many-lines"],
+        &["--stats", "--heading", "needle", "--sort", "path"],
+        &["--stats", "--heading", "-j2", "-I", "needle", "kept.log"],
     ] {
         let expected = timeless(&rg(&tree, &words(arguments), None).stdout);
         let output = gristmill(&tree, &words(arguments), None);

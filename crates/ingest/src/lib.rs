@@ -43,6 +43,7 @@ mod direct;
 pub mod driver;
 mod gpudirect;
 pub mod io_loop;
+mod lifeline;
 pub mod mapped;
 pub mod nvme;
 mod peer;

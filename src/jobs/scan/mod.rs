@@ -21,7 +21,6 @@
 //! - Patterns are bytes, and need not be UTF-8; there may be 100,000.
 //! - ripgrep's line buffer stays as large as the lines of earlier files made it, and then reads further into binary
 //!   files before it decides; here each file begins with 64 KiB. A pipe is taken to deliver as much as is asked for.
-//! - With headings and totals, the empty lines between files are not counted as printed.
 //!
 //! A line longer than 8 MiB is not kept while its end is awaited; if it matches it is read again, and is in memory whole
 //! while its row is made. From a stream it cannot be read again: it counts, but instead of a row there is an error. So
@@ -64,7 +63,7 @@ use count::{AnyFile, CountFile};
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
 use gristmill_protocol::{opcode, stream, PipelineError};
 use lines::LinesFile;
-use plan::Plan;
+use plan::{FirstRows, Plan};
 use printer::Style;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -346,13 +345,27 @@ pub struct ScanJob {
     set: Arc<ScanSet>,
 }
 
+/// The rows of a file, as far as they are made.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    bytes: u64,
+    /// They begin with the empty line between files.
+    separated: bool,
+}
+
+impl Written {
+    fn add(&mut self, rows: &[u8]) {
+        self.separated |= self.bytes == 0 && rows.first() == Some(&b'\n');
+        self.bytes += rows.len() as u64;
+    }
+}
+
 /// What a scan remembers of a file.
 pub struct ScanFile {
     file: File,
     /// Its place in the source's order.
     sequence: u64,
-    /// Bytes of its rows.
-    rows: u64,
+    rows: Written,
     /// Nothing more of it is wanted.
     answered: bool,
 }
@@ -378,15 +391,23 @@ impl ScanJob {
     /// Bytes of the rows of the first file, in the source's order, that has any; `None` also where it was not searched as far
     /// as was wanted.
     pub fn first_rows(&self) -> Option<u64> {
-        self.plan.first_rows()
+        let first = self.plan.first_rows()?;
+        first.done.then_some(first.bytes)
     }
 
     /// What was found so far, where totals were asked for.
     pub fn totals(&self) -> ScanTotals {
-        self.plan.totals()
+        let mut totals = self.plan.totals();
+        // The empty line that `Separated` leaves out.
+        let style = &self.plan.style;
+        let first = self.plan.first_rows();
+        if style.heading && style.sequential && first.is_some_and(|first| first.separated) {
+            totals.bytes_printed = totals.bytes_printed.saturating_sub(1);
+        }
+        totals
     }
 
-    /// Takes what failed on the host so far.
+    /// Takes what failed on the host so far, by path and offset.
     pub fn take_errors(&self) -> Vec<ScanError> {
         self.plan.take_errors()
     }
@@ -449,7 +470,7 @@ impl Job for ScanJob {
                 Engine::All => File::All(Box::new(AllFile::new(plan, entry))),
             },
             sequence: entry.sequence,
-            rows: 0,
+            rows: Written::default(),
             answered: false,
         }
     }
@@ -463,7 +484,7 @@ impl Job for ScanJob {
             File::Any(file) => file.chunk(plan, chunk),
             File::All(file) => file.chunk(plan, chunk, rows),
         };
-        file.rows += (rows.len() - before) as u64;
+        file.rows.add(rows.get(before..).unwrap_or_default());
         if file.answered {
             Flow::SkipFile
         } else {
@@ -480,10 +501,15 @@ impl Job for ScanJob {
             File::Any(file) => file.close(plan, end, rows),
             File::All(file) => file.close(plan, end, rows),
         }
-        let bytes = file.rows + (rows.len() - before) as u64;
-        if bytes > 0 {
-            let done = file.answered || matches!(end, FileEnd::Complete { .. });
-            plan.has_rows(file.sequence, done.then_some(bytes));
+        let mut written = file.rows;
+        written.add(rows.get(before..).unwrap_or_default());
+        if written.bytes > 0 {
+            plan.has_rows(FirstRows {
+                sequence: file.sequence,
+                bytes: written.bytes,
+                separated: written.separated,
+                done: file.answered || matches!(end, FileEnd::Complete { .. }),
+            });
         }
         if self.answered() {
             Flow::Stop
