@@ -21,7 +21,7 @@ pub struct Entry {
     pub explicit: bool,
     /// What to open.
     pub origin: Origin,
-    /// Its place in the source's order, from 0.
+    /// Its place in the source's order: how many entries the source has given before it.
     pub sequence: u64,
 }
 

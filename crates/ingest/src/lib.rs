@@ -67,4 +67,4 @@ pub use probe::{probe, UringProbe};
 pub use pump::{PublishedScan, UringMegakernelPump};
 pub use setup::SetupFlags;
 pub use stream::{AsyncUringStream, IoUringState};
-pub use telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};
+pub use telemetry::{IngestTransfers, NativeReadPath, NvmeGpuIngestTelemetry};
