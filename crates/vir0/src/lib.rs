@@ -30,7 +30,7 @@ pub mod reference;
 pub mod vector;
 pub mod verify;
 
-pub use chunk::{Chunk, Fault, FaultKind, Record, Results, Stop};
+pub use chunk::{Cancel, Chunk, Fault, FaultKind, Record, Results, Stop};
 pub use container::{decode, encode, DecodeError, EncodeError};
 pub use isa::{Instr, Op, Operand};
 pub use program::{AccArray, AccKind, Arg, Debug, Program, Scratch};

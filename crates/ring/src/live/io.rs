@@ -38,7 +38,7 @@ use gristmill_protocol::{opcode, slot, words, OPCODE_WORD, TENANT_WORD};
 use std::time::Duration;
 
 /// The word behind the tails that says how many requests the host has ended, modulo 2^32.
-const ENDED: usize = PRIORITIES + 1;
+pub(super) const ENDED: usize = PRIORITIES + 1;
 
 /// What the host keeps beside the queue.
 #[derive(Default)]
@@ -50,8 +50,9 @@ pub(super) struct HostIo {
 }
 
 impl HostIo {
-    pub(super) fn new(slots: u32) -> Self {
+    pub(super) fn new(slots: u32, ended: u32) -> Self {
         Self {
+            ended,
             tenants: vec![None; slots as usize],
             ..Self::default()
         }
