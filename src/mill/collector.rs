@@ -216,6 +216,11 @@ impl<J: Job> Collector<J> {
         let mut flow = Flow::Continue;
         if let Some(finished) = finished {
             let chunk_offset = piece.offset;
+            if finished.status != slot::DONE && fault::reason(finished.fault) == fault::CANCELLED {
+                // The run was ended meanwhile: not done, and nothing is wrong with the file.
+                give_back(run, finished);
+                return Step::End(FileEnd::Skipped { bytes: file.bytes });
+            }
             if finished.status != slot::DONE {
                 let error = match run.job.fault(finished.fault) {
                     Some(reason) => PipelineError::Backend(reason),
