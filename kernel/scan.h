@@ -12,17 +12,19 @@ typedef struct {
     gm_u32 match; /* the first state in which a pattern ends */
     gm_u32 longest;
     gm_u32 everything; /* whether the empty pattern is in the set: then there are no rows */
+#if GM_LANES == 1
     GM_GLOBAL gm_u32 *beat;
     GM_GLOBAL gm_u32 *cancel;
-    gm_u32 bytes;     /* searched by this lane since the last sign of life */
+    gm_u32 bytes;     /* searched since the last sign of life */
     gm_u32 cancelled; /* the host wants no more of it: nothing is found any more, and whatever was found is void */
+#endif
 } gm_automaton;
 
-/* Bytes that a lane searches between two signs of life. */
+#if GM_LANES == 1
+/* Bytes that are searched between two signs of life. Many lanes together are through with a chunk soon, and give none. */
 #define GM_SCAN_BEAT_BYTES 65536u
 
-/* Counts bytes that are about to be searched. From time to time gives a sign of life, and looks whether the host wants
- * more of it. */
+/* Counts bytes that were searched. From time to time gives a sign of life, and looks whether the host wants more of it. */
 GM_FN void gm_scan_work(gm_automaton *a, gm_u32 bytes)
 {
     a->bytes += bytes;
@@ -32,6 +34,7 @@ GM_FN void gm_scan_work(gm_automaton *a, gm_u32 bytes)
     gm_beat(a->beat);
     a->cancelled = gm_sys_load(a->cancel) != 0;
 }
+#endif
 
 #define gm_step(a, state, byte) ((a)->rows[(state) + (a)->classes[byte]])
 
@@ -123,6 +126,9 @@ GM_FN gm_u32 gm_search_part(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u3
     return gm_search_near(a, bytes, at, to, state);
 }
 
+#if GM_LANES > 1
+#define gm_search gm_search_part
+#else
 /* The same, part by part; where the host wants no more of it, to `to` without having found anything. */
 GM_FN gm_u32 gm_search(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
 {
@@ -142,6 +148,7 @@ GM_FN gm_u32 gm_search(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at,
     }
     return at;
 }
+#endif
 
 /* The least start of a match that ends in at..to, or NONE; `state` is that behind `at`. The automaton finds the earliest
  * end: a match that begins earlier ends before the longest pattern would that begins where the found one does. */
@@ -481,10 +488,12 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
     gm_u32 resume = args[GM_STREAM_ARG_RESUME];
     gm_u32 all = image[GM_SCAN_FLAGS] & GM_SCAN_FLAG_ALL;
     gm_u32 i;
+#if GM_LANES == 1
     a.beat = beat;
     a.cancel = cancel;
     a.bytes = 0;
     a.cancelled = 0;
+#endif
     a.longest = image[GM_SCAN_LONGEST];
     if (mode > GM_STREAM_MODE_ALL || (mode == GM_STREAM_MODE_ALL) != (all != 0) ||
         (all && resume > a.longest && resume - a.longest > len)) {
