@@ -7,6 +7,7 @@ mod ingest;
 mod opencl;
 mod program;
 mod replay;
+mod scan;
 mod selftest;
 mod stats;
 mod terminal;
