@@ -1,6 +1,8 @@
 //! `gristmill run`, `asm`, `disasm` and `verify`.
 
-use crate::tool::{command, finish, gristmill, gristmill_reading, interrupt, noise};
+use crate::tool::{
+    command, finish, gristmill, gristmill_reading, interrupt, noise, wait_until_busy,
+};
 use serde_json::{json, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -512,17 +514,7 @@ fn an_interrupt_ends_a_run_inside_of_a_chunk() {
     let recorded = ["run", "--record", "log", "long.vasm", "file"];
     for arguments in [&["run", "long.vasm", "file"][..], &recorded] {
         let child = command(tree.path(), arguments).spawn().unwrap();
-        let busy = std::path::PathBuf::from(format!("/proc/{}/stat", child.id()));
-        // Until its threads have worked for a while, which is what only the program does.
-        let worked = || {
-            let stat = fs::read_to_string(&busy).unwrap();
-            let (_, rest) = stat.rsplit_once(')').unwrap();
-            let ticks: u64 = rest.split_whitespace().nth(11).unwrap().parse().unwrap();
-            ticks >= 50
-        };
-        while !worked() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        wait_until_busy(&child);
         interrupt(&child);
         let done = finish(child, Vec::new());
         assert_eq!(done.code, Some(130), "{done:?}");
