@@ -128,7 +128,8 @@ mod tests {
             for offset in 0..2 * align {
                 for bytes in 0..5 * align as usize + 3 {
                     // Every multiple inside, by twice its distance from the middle; the first of the nearest.
-                    let inside = (1..bytes).filter(|cut| (offset + *cut as u64) % align == 0);
+                    let inside =
+                        (1..bytes).filter(|cut| (offset + *cut as u64).is_multiple_of(align));
                     let expected = inside.min_by_key(|cut| (2 * cut).abs_diff(bytes));
                     let halved = Parts::whole(bytes).halved(offset, align as usize);
                     let cut = halved.map(|parts| parts.current().end);

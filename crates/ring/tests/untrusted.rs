@@ -58,7 +58,7 @@ impl World {
     }
 
     /// The ring is broken, for this reason, and tells no more: not even what would be right.
-    fn is_broken(mut self, why: &str) {
+    fn breaks(mut self, why: &str) {
         assert!(self.completions.next().is_none(), "{why}");
         let right = self.publish();
         let error = self.completions.failure().expect(why).to_string();
@@ -78,7 +78,7 @@ fn a_completion_of_no_slot_breaks_the_ring() {
         let mut world = World::new();
         world.publish();
         world.complete(bad, slot::DONE, 0);
-        world.is_broken(&format!("slot {bad} of a ring of 4 slots"));
+        world.breaks(&format!("slot {bad} of a ring of 4 slots"));
     }
 }
 
@@ -90,7 +90,7 @@ fn a_slot_that_completes_twice_gives_one_token() {
     world.complete(slot, slot::DONE, 0);
     let done = world.completions.next().unwrap();
     assert_eq!(done.token.index().get(), slot);
-    world.is_broken("which is not in flight");
+    world.breaks("which is not in flight");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_slot_that_was_never_published_gives_no_token() {
         let mut world = World::new();
         assert_eq!(world.publish(), 0);
         world.complete(slot, slot::DONE, 0);
-        world.is_broken("which is not in flight");
+        world.breaks("which is not in flight");
     }
 }
 
@@ -121,12 +121,12 @@ fn a_status_that_ends_no_slot_and_records_beyond_the_area_break_the_ring() {
         let mut world = World::new();
         let slot = world.publish();
         world.complete(slot, status, 0);
-        world.is_broken(&format!("with the status {status}"));
+        world.breaks(&format!("with the status {status}"));
     }
     for records in [9, u32::MAX] {
         let mut world = World::new();
         let slot = world.publish();
         world.complete(slot, slot::DONE, records);
-        world.is_broken(&format!("with {records} records"));
+        world.breaks(&format!("with {records} records"));
     }
 }

@@ -130,7 +130,7 @@ fn laborious(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program +
         "both parts of an if",
         chunked(1 << 24, nested(each(1), 1, &both.concat())),
     );
-    let windows = vec![each(1), end()].repeat(2000);
+    let windows = [each(1), end()].repeat(2000);
     refuse("empty windows", chunked(1 << 24, windows));
     // What the default limits are for, and just keeps to them.
     corpus.accept(
