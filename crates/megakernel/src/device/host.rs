@@ -88,8 +88,8 @@ struct Host {
     counters_from: u32,
     stopping: AtomicBool,
     failure: OnceLock<PipelineError>,
-    /// Threads that run; notified when one ends.
-    running: (Mutex<usize>, Condvar),
+    /// Threads that run; notified when one ends. Apart, so that a thread has let go of all else when it has ended.
+    running: Arc<(Mutex<usize>, Condvar)>,
 }
 
 impl Host {
@@ -417,7 +417,7 @@ pub fn launch(
         _chunks: config.chunks,
         stopping: AtomicBool::new(false),
         failure: OnceLock::new(),
-        running: (Mutex::new(0), Condvar::new()),
+        running: Arc::default(),
     });
     let sink: Arc<dyn ProgramSink> = Arc::clone(&host.tables) as _;
     let device = OnDevice {
@@ -448,18 +448,11 @@ impl OnDevice {
         run: impl FnOnce(&Host) + Send + 'static,
     ) -> Result<(), PipelineError> {
         let host = Arc::clone(&self.host);
-        *host
-            .running
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) += 1;
-        let ended = |host: &Host| {
-            *host
-                .running
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) -= 1;
-            host.running.1.notify_all();
+        let running = Arc::clone(&host.running);
+        *running.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        let ended = |running: &(Mutex<usize>, Condvar)| {
+            *running.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+            running.1.notify_all();
         };
         let thread = std::thread::Builder::new()
             .name(name.clone())
@@ -475,10 +468,12 @@ impl OnDevice {
                     // The device may still write its memory: it is never released.
                     std::mem::forget(Arc::clone(&host));
                 }
-                ended(&host);
+                // Before anybody sees that it has ended: who has shut a kernel down finds nothing of it left.
+                drop(host);
+                ended(&running);
             });
         if let Err(error) = thread {
-            ended(&self.host);
+            ended(&self.host.running);
             return Err(PipelineError::Backend(format!(
                 "cannot start thread {name}: {error}; use fewer workers"
             )));
