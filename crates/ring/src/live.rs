@@ -273,6 +273,9 @@ struct Shared {
     host: Apart<Mutex<HostState>>,
     /// By slot: 1 from its publication until its completion was read. The host's own: no device sees it.
     in_flight: Vec<AtomicU32>,
+    /// By slot: the opcode and the tenant of its last publication. The host's own, too: what lies in the slot itself a
+    /// broken device may have changed.
+    published: Vec<[AtomicU32; 2]>,
     /// What the device has written that no device may write. Nothing is read from it any more.
     broken: std::sync::OnceLock<PipelineError>,
     io_host: Mutex<io::HostIo>,
@@ -311,6 +314,12 @@ impl Shared {
 
     fn waiting(&self, priority: usize) -> bool {
         self.heads[priority].load(Relaxed) != self.memory.tails[priority].load(Acquire)
+    }
+
+    /// The opcode and the tenant that a slot was published with last; `None` where there is no such slot.
+    fn published_for(&self, slot: u32) -> Option<(u32, u32)> {
+        let [opcode, tenant] = self.published.get(slot as usize)?;
+        Some((opcode.load(Relaxed), tenant.load(Relaxed)))
     }
 
     fn cancelled(&self) -> bool {
@@ -477,6 +486,9 @@ fn make(
         memory,
         silent,
         in_flight: (0..slots).map(|_| AtomicU32::new(0)).collect(),
+        published: (0..slots)
+            .map(|_| [AtomicU32::new(0), AtomicU32::new(0)])
+            .collect(),
         broken: std::sync::OnceLock::new(),
         host: Apart(Mutex::new(HostState {
             tails: [from; PRIORITIES],

@@ -2,7 +2,8 @@
 
 #![cfg(not(loom))]
 
-use gristmill_protocol::{completion, opcode, slot};
+use gristmill_protocol::io::IoRequest;
+use gristmill_protocol::{completion, opcode, slot, OPCODE_WORD, SLOT_WORDS, TENANT_WORD};
 use gristmill_ring::{
     live_ring_over, Completions, RingConfig, RingMemory, SharedWords, Submission, Submitter,
 };
@@ -128,5 +129,43 @@ fn a_status_that_ends_no_slot_and_records_beyond_the_area_break_the_ring() {
         let slot = world.publish();
         world.complete(slot, slot::DONE, records);
         world.breaks(&format!("with {records} records"));
+    }
+}
+
+#[test]
+fn a_request_is_its_slots_tenants_whatever_the_device_writes_into_the_slot() {
+    let config = RingConfig {
+        slots: SLOTS,
+        tenants: 4,
+        io_slots: 2,
+        ..RingConfig::default()
+    };
+    let mut parts = Vec::new();
+    let memory = RingMemory::new(&config, |len| {
+        let words = SharedWords::map(len)?;
+        parts.push(words.clone());
+        Ok(words)
+    });
+    let (submitter, _completions, device) = live_ring_over(config, memory.unwrap()).unwrap();
+    let mut queue = submitter.take_io_queue().unwrap();
+    let token = submitter.try_acquire().unwrap();
+    let submission = Submission {
+        tenant: 2,
+        ..Submission::new(opcode::LOAD_MISS, &[])
+    };
+    let slot = submitter.publish(token, &submission).unwrap().get();
+    // The slot's own words, first of all parts.
+    let words = &parts[0][slot as usize * SLOT_WORDS..][..SLOT_WORDS];
+    words[TENANT_WORD].store(3, Relaxed);
+    words[OPCODE_WORD].store(opcode::NOP, Relaxed);
+    for (tag, tenant) in [(slot, Some(2)), (SLOTS, None), (u32::MAX, None)] {
+        let request = IoRequest {
+            tag,
+            ..IoRequest::default()
+        };
+        drop(device.ask(&request).unwrap());
+        let claimed = queue.claim().unwrap();
+        assert_eq!(claimed.tenant(), tenant, "tag {tag}");
+        claimed.end(Ok(0));
     }
 }

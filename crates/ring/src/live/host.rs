@@ -111,6 +111,9 @@ impl Submitter {
         host.published += 1;
         host.published_as[slot as usize] = host.published;
         shared.in_flight[slot as usize].store(1, Relaxed);
+        let [opcode, tenant] = &shared.published[slot as usize];
+        opcode.store(submission.opcode, Relaxed);
+        tenant.store(submission.tenant, Relaxed);
         shared
             .slot_word(slot, STATUS_WORD)
             .store(slot::PUBLISHED, Release);
