@@ -47,8 +47,10 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let told = |error| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, file)).map_err(told)?;
     let backend = args.backend.open()?.backend;
+    let stop = common::stop_at_sigint()?;
     let report = Replay::new(&*backend)
         .workers(common::workers(args.workers))
+        .stop_at(&stop)
         .run(&mut log)
         .map_err(told)?;
     for lost in &report.told {
@@ -103,6 +105,10 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         rows.clear();
     }
     common::written(common::stdout()?.write_all(rows.as_bytes()))?;
+    if report.stopped {
+        common::tell_interrupted();
+        return Ok(ExitCode::from(130));
+    }
     Ok(ExitCode::from(if !report.is_whole() || slots == 0 {
         2
     } else {

@@ -320,6 +320,7 @@ fn into_a_live_ring_each_scan_takes_a_free_slot_and_waits_for_one_where_there_is
             observables: 0,
             debug_records: 0,
             io_slots: 0,
+            ..RingConfig::default()
         })
         .unwrap();
         let offset = u64::from(CHUNK);
