@@ -4,13 +4,14 @@ use super::{NvmeGpuIngestDriver, Reading, Source};
 use crate::canary;
 use crate::direct::{self, DIRECT_BYTES};
 use crate::nvme::{DirectRange, DiskPlace, FileMap};
+use crate::open::open_without_waiting;
 use crate::reader::is_on_fuse;
 use crate::stream::{Note, Owner};
 use crate::telemetry::NativeReadPath;
 use gristmill_protocol::PipelineError;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,28 +29,21 @@ impl NvmeGpuIngestDriver<'_> {
             offset: 0,
             reason,
         };
-        // Asked before it is opened: opening a FIFO would wait for a writer.
-        let metadata = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+        let flags = match self.path {
+            NativeReadPath::PeerRead => libc::O_DIRECT,
+            _ => 0,
+        };
+        let file = open_without_waiting(path, flags).map_err(|error| failed(error.to_string()))?;
+        let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
         if !metadata.is_file() {
             return Err(failed("it is no regular file".into()));
         }
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true);
-        if self.path == NativeReadPath::PeerRead {
-            options.custom_flags(libc::O_DIRECT);
-        }
-        let file = options
-            .open(path)
-            .map_err(|error| failed(error.to_string()))?;
         if is_on_fuse(&file) {
             return Err(failed(
                 "it lies on a FUSE file system, of which a ring may read bytes twice; read it by positioned reads".into(),
             ));
         }
-        let size = file
-            .metadata()
-            .map_err(|error| failed(error.to_string()))?
-            .len();
+        let size = metadata.len();
         // Files of /proc and the like say 0 and have bytes.
         if size == 0
             && self.path != NativeReadPath::PeerRead
@@ -226,7 +220,7 @@ impl NvmeGpuIngestDriver<'_> {
         if let Some(disk) = self.disks.get(name) {
             return Ok(Arc::clone(disk));
         }
-        let opened = File::open(Path::new("/dev").join(name)).map_err(|error| {
+        let opened = open_without_waiting(&Path::new("/dev").join(name), 0).map_err(|error| {
             PipelineError::Backend(format!(
                 "/dev/{name} cannot be opened: {error}; run as a user who may read it, or use registered mapped reads"
             ))

@@ -338,6 +338,61 @@ fn reads_that_end_early_and_resets_in_flight_keep_the_counters_true() {
     });
 }
 
+/// Swaps two names until `done`.
+fn swap(one: &std::path::Path, other: &std::path::Path, done: &AtomicU32) {
+    let name = |path: &std::path::Path| {
+        std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).unwrap()
+    };
+    let (one, other) = (name(one), name(other));
+    while done.load(Ordering::Relaxed) == 0 {
+        // SAFETY: both names end in a zero, and live through the call.
+        let result = unsafe {
+            libc::renameat2(
+                libc::AT_FDCWD,
+                one.as_ptr(),
+                libc::AT_FDCWD,
+                other.as_ptr(),
+                libc::RENAME_EXCHANGE,
+            )
+        };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_file_that_is_swapped_for_a_fifo_is_read_or_refused_and_never_waited_for() {
+    let scratch = Scratch::new();
+    let file = path(&scratch, "file", &[1; 100]);
+    let fifo = scratch.0.join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: mkfifo is not there");
+        return;
+    }
+    with_driver(|mut driver, _, _| {
+        let done = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| swap(&file, &fifo, &done));
+            let (mut read, mut refused) = (0, 0);
+            while read < 300 || refused < 300 {
+                match driver.submit_file(&file, 0) {
+                    Ok(()) => {
+                        read += 1;
+                        drain(&mut driver, 1);
+                        consume(&mut driver);
+                    }
+                    Err(error) => {
+                        refused += 1;
+                        assert!(error.to_string().contains("no regular file"), "{error}");
+                    }
+                }
+            }
+            done.store(1, Ordering::Relaxed);
+        });
+    });
+}
+
 #[test]
 fn what_cannot_be_a_slot_s_bytes_is_refused_at_submission() {
     let scratch = Scratch::new();
