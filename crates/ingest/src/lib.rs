@@ -41,7 +41,7 @@
 mod canary;
 mod direct;
 pub mod driver;
-mod gpudirect;
+pub mod gpudirect;
 pub mod io_loop;
 mod lifeline;
 pub mod mapped;
@@ -68,5 +68,5 @@ pub use peer::{PeerDevice, PeerMemory};
 pub use probe::{probe, UringProbe};
 pub use pump::{PublishedScan, UringMegakernelPump};
 pub use setup::SetupFlags;
-pub use stream::{AsyncUringStream, IoUringState};
+pub use stream::{AsyncUringStream, CompletedRead, IoUringState};
 pub use telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};

@@ -174,6 +174,7 @@ fn a_failed_read_is_named_and_the_others_land() {
         let PipelineError::Read {
             path,
             offset,
+            errno,
             reason,
         } = &errors[0]
         else {
@@ -181,6 +182,7 @@ fn a_failed_read_is_named_and_the_others_land() {
         };
         assert_eq!((path.as_str(), *offset), (scratch.0.to_str().unwrap(), 20));
         assert!(reason.contains("os error 21"), "{reason}");
+        assert_eq!(*errno, Some(libc::EISDIR));
         assert_eq!(tail.load(Ordering::Acquire), 3);
     });
     assert!(tail == 0 || tail == 3);

@@ -153,7 +153,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         output: &'b mut dyn Write,
         user: User,
     ) -> Self {
-        let slots = driver.slot_count() as usize;
+        let slots = driver.slot_count();
         Ingest {
             driver,
             kernel,
@@ -436,6 +436,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 path,
                 offset,
                 reason,
+                ..
             } if path.starts_with("/dev/ng") => {
                 file.fail(part.offset, format!("{path} at offset {offset}: {reason}"));
             }

@@ -24,23 +24,26 @@ impl NvmeGpuIngestDriver<'_> {
     /// ([`is_on_fuse`]) or does not tell its size, and [`NvmeGpuIngestDriver::submit_file_range`]'s.
     pub fn submit_file(&mut self, path: &Path, slot: u32) -> Result<(), PipelineError> {
         self.admit(slot)?;
-        let failed = |reason: String| PipelineError::Read {
+        let failed = |errno: Option<i32>, reason: String| PipelineError::Read {
             path: path.display().to_string(),
             offset: 0,
+            errno,
             reason,
         };
+        let refused = |error: std::io::Error| failed(error.raw_os_error(), error.to_string());
+        let unfit = |reason: &str| failed(None, reason.to_owned());
         let flags = match self.path {
             NativeReadPath::PeerRead => libc::O_DIRECT,
             _ => 0,
         };
-        let file = open_without_waiting(path, flags).map_err(|error| failed(error.to_string()))?;
-        let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
+        let file = open_without_waiting(path, flags).map_err(refused)?;
+        let metadata = file.metadata().map_err(refused)?;
         if !metadata.is_file() {
-            return Err(failed("it is no regular file".into()));
+            return Err(unfit("it is no regular file"));
         }
         if is_on_fuse(&file) {
-            return Err(failed(
-                "it lies on a FUSE file system, of which a ring may read bytes twice; read it by positioned reads".into(),
+            return Err(unfit(
+                "it lies on a FUSE file system, of which a ring may read bytes twice; read it by positioned reads",
             ));
         }
         let size = metadata.len();
@@ -49,7 +52,7 @@ impl NvmeGpuIngestDriver<'_> {
             && self.path != NativeReadPath::PeerRead
             && matches!(file.read_at(&mut [0], 0), Ok(1..))
         {
-            return Err(failed("it does not tell its size".into()));
+            return Err(unfit("it does not tell its size"));
         }
         let len = self.fits(size)?;
         self.submit_file_range(&Arc::new(file), 0, len, slot, slot)
@@ -79,7 +82,7 @@ impl NvmeGpuIngestDriver<'_> {
         self.fits(u64::from(len))?;
         let metadata = file
             .metadata()
-            .map_err(|error| failed(file, offset, &error.to_string()))?;
+            .map_err(|error| refused(file, offset, &error))?;
         let left = metadata.len().saturating_sub(offset);
         let bytes = match u32::try_from(left) {
             Ok(left) if metadata.is_file() => len.min(left),
@@ -162,7 +165,7 @@ impl NvmeGpuIngestDriver<'_> {
         let fd = disk.as_raw_fd();
         let device = file
             .metadata()
-            .map_err(|error| failed(file, offset, &error.to_string()))?
+            .map_err(|error| refused(file, offset, &error))?
             .dev();
         let len = usize::try_from(map.bytes().min(block)).unwrap_or(0);
         let ordinary = || canary::read_cached(file, offset, len);
@@ -241,7 +244,18 @@ fn failed(file: &File, offset: u64, reason: &str) -> PipelineError {
     PipelineError::Read {
         path: name_of(file).display().to_string(),
         offset,
+        errno: None,
         reason: reason.to_owned(),
+    }
+}
+
+/// What is said of a file that the system refuses to tell about.
+fn refused(file: &File, offset: u64, error: &std::io::Error) -> PipelineError {
+    PipelineError::Read {
+        path: name_of(file).display().to_string(),
+        offset,
+        errno: error.raw_os_error(),
+        reason: error.to_string(),
     }
 }
 

@@ -153,7 +153,10 @@ fn every_byte_of_the_registered_path_goes_into_registered_memory_and_is_counted(
     let file = shared(scratch.file("f", &bytes));
     with_driver(|mut driver, memory, _| {
         assert_eq!(driver.read_path(), NativeReadPath::RegisteredMappedRead);
-        assert_eq!((driver.slot_bytes(), driver.slot_count()), (SLOT, SLOTS));
+        assert_eq!(
+            (driver.slot_bytes(), driver.slot_count()),
+            (SLOT, SLOTS as usize)
+        );
         for slot in 0..3 {
             let offset = u64::from(2 - slot) * SLOT as u64;
             driver
