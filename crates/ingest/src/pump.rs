@@ -189,7 +189,7 @@ impl<'a> UringMegakernelPump<'a> {
     ///
     /// # Errors
     /// Where the ring fails for good.
-    pub fn wait_for_completion(&mut self) -> Result<(), PipelineError> {
+    pub fn wait_until_ready(&mut self) -> Result<(), PipelineError> {
         if !self.stream.landed_scans.is_empty() {
             return Ok(());
         }

@@ -9,7 +9,7 @@
 //! a pump takes it, whoever polls. Or it belongs to a slot of a driver ([`crate::driver`]), which owns its stream.
 //!
 //! A socket, a pipe or a terminal has no offsets: it is read from where it stands, whatever offset is said, and the bytes
-//! that have arrived are the whole read. As nothing tells two such reads apart, one may be in flight at a time.
+//! that have arrived are the whole read (but a pump's, whose chunk is filled to its end or the stream's). As nothing tells two such reads apart, one may be in flight at a time.
 //!
 //! # Threads
 //!
@@ -344,7 +344,8 @@ impl<'a> AsyncUringStream<'a> {
                 note.file_offset
             },
             fixed_buffer,
-            take_short: note.is_stream,
+            // A pump's scan is of a whole chunk.
+            take_short: note.is_stream && matches!(note.owner, Owner::Caller(_)),
             probing: false,
         };
         // SAFETY: `target` checked that the range lies inside the buffer and was not carved out for another owner; the
