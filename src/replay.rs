@@ -19,6 +19,7 @@
 //!
 //! A log names files, which a replay opens for reading: regular files and block devices, nothing else.
 
+use gristmill_ingest::open_without_waiting;
 use gristmill_megakernel::log::{Difference, Digest, LoggedBytes, LoggedResult, LoggedSlot};
 use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, RingLogReader};
 use gristmill_protocol::program::MAX_CHUNK_INDEX;
@@ -28,9 +29,9 @@ use gristmill_protocol::{fault, stream, PipelineError};
 use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -399,10 +400,7 @@ impl Running<'_> {
 
 fn open(path: &Path) -> Result<File, String> {
     // Not blocking: what was a regular file may be a FIFO by now.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
+    let file = open_without_waiting(path, 0)
         .map_err(|error| format!("{error}; put back the file that was recorded"))?;
     let kind = file.metadata().map_err(|error| error.to_string())?;
     let kind = kind.file_type();

@@ -333,6 +333,7 @@ impl<J: Job> Collector<J> {
         let read_error = |offset: u64, reason: String| PipelineError::Read {
             path: file.entry.path.display().to_string(),
             offset,
+            errno: None,
             reason,
         };
         let reached = piece.offset + landing.bytes as u64;
