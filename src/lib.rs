@@ -22,6 +22,7 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod bounded;
 pub mod cli;
 pub mod jobs;
 pub mod mill;

@@ -269,6 +269,7 @@ impl Source for DigestList {
                 path,
                 explicit: true,
                 origin: Origin::Special,
+                root: None,
                 sequence: 0,
             }));
         }

@@ -391,6 +391,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     ) {
         let file = match file {
             Ok(file) => file,
+            Err(error) if open::is_passed_over(&entry, &error) => {
+                self.run.pass_over(&entry);
+                return;
+            }
             Err(error) => {
                 self.run.refuse(
                     &entry,

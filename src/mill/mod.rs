@@ -32,7 +32,7 @@ mod split;
 pub use report::{FileError, ReadTotals, RunReport, StageTimes};
 
 use crate::jobs::Job;
-use crate::source::Source;
+use crate::source::{FileId, Source};
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::backend::Opened;
@@ -229,6 +229,7 @@ pub struct Control {
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
     errors: Option<Arc<Mutex<ErrorSink>>>,
+    written: Arc<Vec<FileId>>,
     record: Arc<Mutex<Option<LogOutput>>>,
 }
 
@@ -255,6 +256,18 @@ impl Control {
     pub fn record(self, log: impl Write + Send + 'static) -> Self {
         *run::lock(&self.record) = Some(Box::new(log));
         self
+    }
+
+    /// Tells of a file that the run writes, such as its log: it is not read. One that a walk has found is passed over; one
+    /// that was named is a failure, unless it is empty. Tell the source, too ([`Source::written`]).
+    #[must_use]
+    pub fn writing(mut self, file: FileId) -> Self {
+        Arc::make_mut(&mut self.written).push(file);
+        self
+    }
+
+    fn writes(&self, file: FileId) -> bool {
+        self.written.contains(&file)
     }
 
     /// The run's counters.

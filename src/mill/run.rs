@@ -297,6 +297,17 @@ impl<J: Job> Run<J> {
                     reason,
                     notice: false,
                 }),
+                // Files that are open give descriptors back; then it comes again.
+                Some(Item::Starved { .. }) if self.open_files.load(Ordering::Acquire) > 0 => break,
+                Some(Item::Starved { path, reason }) => {
+                    let _told = listing.source.give_up();
+                    self.fail(FileError {
+                        path: Some(path),
+                        offset: None,
+                        reason,
+                        notice: false,
+                    });
+                }
                 Some(Item::Notice(reason)) => self.fail(FileError {
                     path: None,
                     offset: None,
@@ -397,6 +408,13 @@ impl<J: Job> Run<J> {
     pub fn refuse(&self, entry: &Entry, error: FileError) {
         if let Some(collector) = lock(&self.collector).as_mut() {
             collector.refuse(self, entry, error);
+        }
+    }
+
+    /// An entry that is no input: a file that the run writes.
+    pub fn pass_over(&self, entry: &Entry) {
+        if let Some(collector) = lock(&self.collector).as_mut() {
+            collector.pass_over(self, entry);
         }
     }
 

@@ -70,6 +70,7 @@ impl Source for FileList {
                         path: PathBuf::from(OsString::from_vec(name)),
                         explicit: true,
                         origin: Origin::Special,
+                        root: None,
                         sequence: 0,
                     }))
                 }

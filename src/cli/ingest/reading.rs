@@ -253,6 +253,14 @@ impl<'a, 'b> Ingest<'a, 'b> {
             self.current = None;
             match self.source.next_item()? {
                 Item::Error { path, reason } => self.tell(path, None, reason),
+                Item::Starved { path, reason } => {
+                    // What is read gives its descriptors back; with nothing open it fails.
+                    if !self.files.is_empty() {
+                        return None;
+                    }
+                    let _told = self.source.give_up();
+                    self.tell(Some(path), None, reason);
+                }
                 Item::Notice(text) => self.user.shown.aside(|| complain(&text)),
                 Item::Entry(entry) => self.begin(entry),
             }
@@ -288,8 +296,13 @@ impl<'a, 'b> Ingest<'a, 'b> {
         if path == NativeReadPath::PeerRead {
             flags |= libc::O_DIRECT;
         }
-        let mut options = OpenOptions::new();
-        let opened = options.read(true).custom_flags(flags).open(&entry.path);
+        let opened = match &entry.root {
+            Some(root) => root.open_listed(&entry.path, flags),
+            None => OpenOptions::new()
+                .read(true)
+                .custom_flags(flags)
+                .open(&entry.path),
+        };
         let file = opened.map_err(|error| match error.raw_os_error() {
             Some(libc::EINVAL) if path == NativeReadPath::PeerRead => {
                 "its file system refuses O_DIRECT, which reads into peer memory need".into()
