@@ -15,4 +15,5 @@ mod output;
 mod panics;
 mod sizes;
 mod special;
+mod swaps;
 mod world;

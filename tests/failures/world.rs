@@ -477,6 +477,11 @@ impl Failure {
         }
     }
 
+    /// Whether a reason begins with this one's.
+    pub fn says(&self, reason: &str) -> bool {
+        reason.starts_with(&self.reason)
+    }
+
     fn line(&self) -> String {
         let offset = self.offset.map(|offset| format!("offset {offset}: "));
         let offset = offset.unwrap_or_default();

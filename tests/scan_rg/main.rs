@@ -3,6 +3,7 @@
 mod files;
 mod flags;
 mod random;
+mod rules;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
