@@ -29,6 +29,8 @@ pub(super) struct Walking {
     named: Vec<PathBuf>,
     /// The directory that is walked. Where links are followed it is not held.
     root: Option<Root>,
+    /// Where links are followed: the directories above it, which a link below may lead back to.
+    above: Vec<(FileId, PathBuf)>,
     /// Its directories on the way to where the walk is.
     levels: Vec<Level>,
     /// What could not be opened for want of descriptors or memory: it is tried again.
@@ -95,6 +97,7 @@ impl Walking {
             rules,
             named,
             root: None,
+            above: Vec::new(),
             levels: Vec::new(),
             starved: None,
             told,
@@ -114,7 +117,9 @@ impl Walking {
         if kind != FileType::Directory {
             return Some(self.entry(path, kind, true));
         }
-        if !self.manner.follow {
+        if self.manner.follow {
+            self.above = above(&path);
+        } else {
             match Root::open(&path) {
                 Ok(root) => self.root = Some(root),
                 Err(error) if is_starved(&error) => {
@@ -164,17 +169,15 @@ impl Walking {
                 Ok(opened) => break opened,
             }
         };
-        if self.manner.follow {
-            if let Some(above) = self.levels.iter().find(|level| level.id == id) {
-                let reason = format!(
-                    "a loop of links, not followed: it leads back to {}",
-                    above.path.display()
-                );
-                return Some(Item::Error {
-                    path: Some(step.path),
-                    reason,
-                });
-            }
+        if let Some(back) = self.leads_back(id) {
+            let reason = format!(
+                "a loop of links, not followed: it leads back to {}",
+                back.display()
+            );
+            return Some(Item::Error {
+                path: Some(step.path),
+                reason,
+            });
         }
         let layer = self
             .rules
@@ -200,6 +203,18 @@ impl Walking {
             }
         }
         None
+    }
+
+    /// Where a directory lies on the way to itself, by a link that was followed.
+    fn leads_back(&self, id: FileId) -> Option<&Path> {
+        if !self.manner.follow || self.levels.is_empty() {
+            return None;
+        }
+        let on_the_way = self.levels.iter().find(|level| level.id == id);
+        on_the_way.map(|level| level.path.as_path()).or_else(|| {
+            let above = self.above.iter().find(|(above, _)| *above == id);
+            above.map(|(_, path)| path.as_path())
+        })
     }
 
     fn open(&self, step: &Step) -> io::Result<(OwnedFd, FileId)> {
@@ -309,6 +324,15 @@ impl Walking {
         };
         found.is_ok_and(|found| self.written.contains(&found))
     }
+}
+
+/// The directories above one, with their paths.
+fn above(directory: &Path) -> Vec<(FileId, PathBuf)> {
+    let Ok(absolute) = directory.canonicalize() else {
+        return Vec::new();
+    };
+    let found = |path: &Path| Some((FileId::new(&stat(path).ok()?), path.to_path_buf()));
+    absolute.ancestors().skip(1).filter_map(found).collect()
 }
 
 /// The next name in a directory. What cannot be listed is told.
