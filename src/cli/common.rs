@@ -150,6 +150,12 @@ pub struct EngineArgs {
     #[arg(long, value_name = "NUM", default_value_t = crate::mill::DEFAULT_DEPTH)]
     pub depth: u32,
 
+    /// Memory for chunks and their records at most, such as 256M. By default 1G, or a quarter of the memory that there is
+    /// where that is less. Where more would be needed, each worker gets fewer chunks, then there are fewer workers, and
+    /// --stats says so.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub memory: Option<usize>,
+
     /// Read past the page cache, with O_DIRECT, where the file system allows it.
     #[arg(long)]
     pub direct: bool,
@@ -259,6 +265,10 @@ impl EngineArgs {
             Some(bytes) => builder.chunk_bytes(bytes),
             None => builder,
         };
+        let builder = match self.memory {
+            Some(bytes) => builder.memory(bytes),
+            None => builder,
+        };
         let builder = match &self.peer_memory {
             Some(address) => builder.peer_memory(address),
             None => builder,
@@ -300,6 +310,19 @@ pub struct ReportArgs {
     /// and FIFOs, which cannot be read again, are kept in it whole.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+}
+
+/// Lets the process open as many files as its hard limit allows: the soft one is low for the sake of programs that use
+/// `select`. How many a run has open follows from it.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // Where that is refused, the soft limit stands, and a run keeps within it.
+    let _ = setrlimit(Resource::Nofile, wanted);
 }
 
 /// How a command ended, short of its own answer.

@@ -97,6 +97,7 @@ enum Command {
 
 /// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
+    common::raise_descriptor_limit();
     let result = match Cli::parse().command {
         Command::Scan(args) => Ok(scan::run(&args)),
         Command::Digest(args) => digest::run(&args),

@@ -231,6 +231,9 @@ pub struct LandedChunk<'a> {
     pub first_part: bool,
     /// Whether this is the chunk's last part.
     pub last_part: bool,
+    /// Whether the file is a stream (a pipe, a terminal), of which a chunk is what a read brought: what comes next may not
+    /// have been written yet, so rows that are certain now are wanted now.
+    pub stream: bool,
 }
 
 /// The records of a finished slot.

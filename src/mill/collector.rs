@@ -7,14 +7,14 @@
 
 use super::record::record;
 use super::report::FileError;
-use super::run::{Flight, Kind, Landing, Piece, Run};
+use super::run::{Flight, HeldSlot, Kind, Landing, Piece, Run};
 use super::split::Parts;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records, SlotPlace};
 use crate::source::{Entry, Origin};
 use gristmill_protocol::{
     completion, fault, slot, stream, PipelineError, ARGS_PER_SLOT, SLOT_WORDS,
 };
-use gristmill_ring::{ChunkBuf, Completion, Completions, SlotToken, Submission};
+use gristmill_ring::{ChunkBuf, Completion, Completions, Submission};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
@@ -25,12 +25,11 @@ const GATHER_BYTES: usize = 64 << 10;
 
 const _: () = assert!(stream::ARG_RESUME < SLOT_WORDS);
 
-/// A finished slot whose chunk is back with the host.
+/// A finished slot whose chunk is back with the host. Dropping it makes both free again.
 struct Finished {
-    token: SlotToken,
+    slot: HeldSlot,
     chunk: ChunkBuf,
     parts: Parts,
-    owner: usize,
     mode: u32,
     first_part: bool,
     status: u32,
@@ -104,27 +103,29 @@ impl<J: Job> Collector<J> {
             .flights
             .get(done.token.index().get() as usize)
             .and_then(|flight| super::run::lock(flight).take());
+        let Some(port) = run.port.get() else {
+            return;
+        };
         let Some(Flight {
             piece,
             landing,
             lent,
             parts,
             mode,
-            owner,
             first_part,
             args,
         }) = flight
         else {
             // Nothing was in flight there: a slot that this run did not publish.
+            drop(HeldSlot::new(done.token, &port.submitter));
             return;
         };
         let chunk = lent.reclaim_completed();
         record(run, &piece, &landing, &parts, args, &chunk, &done);
         let finished = Finished {
-            token: done.token,
+            slot: HeldSlot::new(done.token, &port.submitter),
             chunk,
             parts,
-            owner,
             mode,
             first_part,
             status: done.status,
@@ -161,7 +162,7 @@ impl<J: Job> Collector<J> {
         let number = waiting.piece.number;
         if !self.files.contains_key(&sequence) {
             if self.over || file.finished.load(Ordering::Relaxed) {
-                return recycle(run, waiting);
+                return;
             }
             run.files.fetch_add(1, Ordering::Relaxed);
             let state = guarded(|| run.job.open(&file.entry));
@@ -180,12 +181,11 @@ impl<J: Job> Collector<J> {
             );
             if panicked {
                 file.finished.store(true, Ordering::Relaxed);
-                recycle(run, waiting);
                 return self.close(run, sequence, job_panicked(0));
             }
         }
         let Some(state) = self.files.get_mut(&sequence) else {
-            return recycle(run, waiting);
+            return;
         };
         if number != state.due {
             state.early.insert(number, waiting);
@@ -220,14 +220,14 @@ impl<J: Job> Collector<J> {
                 let error = match run.job.fault(finished.fault) {
                     Some(reason) => PipelineError::Backend(reason),
                     None => PipelineError::Fault {
-                        slot: finished.token.index().get(),
+                        slot: finished.slot.index(),
                         tenant: 0,
                         opcode: run.job.opcode(),
                         reason: fault::name(finished.fault & 0xFFFF),
                     },
                 };
                 let offset = chunk_offset + finished.parts.current().start as u64;
-                give_back(run, finished);
+                drop(finished);
                 return Step::End(FileEnd::Failed { offset, error });
             }
             let overflowed = finished.flags & completion::FLAG_OVERFLOW != 0;
@@ -236,7 +236,7 @@ impl<J: Job> Collector<J> {
                 let align = run.config.layout.geometry.align;
                 let Some(parts) = finished.parts.halved(chunk_offset, align) else {
                     let block = finished.parts.current();
-                    give_back(run, finished);
+                    drop(finished);
                     return Step::End(FileEnd::Failed {
                         offset: chunk_offset + block.start as u64,
                         error: PipelineError::Backend(format!(
@@ -249,7 +249,7 @@ impl<J: Job> Collector<J> {
                 let first_part = finished.first_part;
                 return again(run, piece, landing, finished, parts, first_part, 0);
             }
-            let area = finished.token.index().get();
+            let area = finished.slot.index();
             let answer = match (file.state.as_mut(), run.port.get()) {
                 (Some(state), Some(port)) => {
                     let part = finished.parts.current();
@@ -268,6 +268,7 @@ impl<J: Job> Collector<J> {
                         },
                         first_part: finished.first_part,
                         last_part: !overflowed && finished.parts.is_last(),
+                        stream: piece.file.kind == Kind::Stream,
                     };
                     guarded(|| run.job.chunk(state, &landed, &mut file.rows))
                 }
@@ -277,7 +278,7 @@ impl<J: Job> Collector<J> {
                 // What the job remembers of this file may be half done: it is not asked again.
                 file.state = None;
                 let offset = chunk_offset + finished.parts.current().start as u64;
-                give_back(run, finished);
+                drop(finished);
                 return Step::End(job_panicked(offset));
             };
             flow = answer;
@@ -296,7 +297,7 @@ impl<J: Job> Collector<J> {
             if let (Some(parts), Flow::Continue) = (finished.parts.next(), flow) {
                 return again(run, piece, landing, finished, parts, false, 0);
             }
-            give_back(run, finished);
+            drop(finished);
             run.chunks.fetch_add(1, Ordering::Relaxed);
         }
         file.due += 1;
@@ -344,9 +345,7 @@ impl<J: Job> Collector<J> {
         let Some(mut file) = self.files.remove(&sequence) else {
             return;
         };
-        for (_, waiting) in std::mem::take(&mut file.early) {
-            recycle(run, waiting);
-        }
+        file.early.clear();
         if let Some(state) = file.state.take() {
             let certain = file.rows.len();
             match guarded(|| run.job.close(state, &end, &mut file.rows)) {
@@ -518,19 +517,6 @@ fn job_panicked(offset: u64) -> FileEnd {
     }
 }
 
-fn give_back<J: Job>(run: &Run<J>, finished: Finished) {
-    run.give_chunk(finished.owner, finished.chunk);
-    if let Some(port) = run.port.get() {
-        port.submitter.release(finished.token);
-    }
-}
-
-fn recycle<J: Job>(run: &Run<J>, waiting: Waiting) {
-    if let Some(finished) = waiting.finished {
-        give_back(run, finished);
-    }
-}
-
 /// Publishes a chunk that has run once more, for another part of it.
 fn again<J: Job>(
     run: &Run<J>,
@@ -548,28 +534,22 @@ fn again<J: Job>(
         lent: finished.chunk.lend(),
         parts,
         mode: finished.mode,
-        owner: finished.owner,
         first_part,
         args: [0; ARGS_PER_SLOT],
     };
-    match publish(run, finished.token, flight, resume) {
+    match publish(run, finished.slot, flight, resume) {
         Ok(()) => Step::Again,
         Err(error) => Step::End(FileEnd::Failed { offset, error }),
     }
 }
 
-/// Publishes one chunk's slot.
+/// Publishes one chunk's slot. Where that fails, slot and chunk are free again.
 pub(super) fn publish<J: Job>(
     run: &Run<J>,
-    token: SlotToken,
+    slot: HeldSlot,
     mut flight: Flight,
     resume: u32,
 ) -> Result<(), PipelineError> {
-    let Some(port) = run.port.get() else {
-        return Err(PipelineError::Backend(
-            "a chunk was published before the kernel was launched; please report this".into(),
-        ));
-    };
     let (landing, part) = (&flight.landing, flight.parts.current());
     // Chunks have at most 1 GiB.
     let word = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -588,15 +568,15 @@ pub(super) fn publish<J: Job>(
         resume,
     })?;
     flight.args = args;
-    let slot = token.index().get() as usize;
-    let Some(place) = run.flights.get(slot) else {
+    let Some(place) = run.flights.get(slot.index() as usize) else {
         return Err(PipelineError::Backend(
             "a slot outside the ring; please report this".into(),
         ));
     };
     *super::run::lock(place) = Some(flight);
-    port.submitter
-        .publish(token, &Submission::new(run.job.opcode(), &args))
-        .map(|_slot| ())
-        .map_err(|(_token, error)| error)
+    let published = slot.publish(&Submission::new(run.job.opcode(), &args));
+    if published.is_err() {
+        super::run::lock(place).take();
+    }
+    published
 }

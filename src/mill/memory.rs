@@ -1,5 +1,6 @@
 //! Where a run's chunks lie: in memory of the host that the back end sees, or in the peer memory of a PCI device.
 
+use super::plan::{Bound, Plan, Wanted};
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_ingest::{PeerDevice, PeerMemory};
 use gristmill_megakernel::backend::Backend;
@@ -42,6 +43,37 @@ pub(super) fn check(
             "use the read path peer, which sees whether the bytes arrive, or leave out direct reads",
         ),
         (Some(_), _) => Ok(()),
+    }
+}
+
+/// As many workers and chunks as fit, and the chunks. Memory that turns out to be missing is asked for in smaller and
+/// smaller amounts; peer memory, which is named for what it is, is not.
+///
+/// # Errors
+/// [`PipelineError`] where there is no memory for the least that runs.
+pub(super) fn planned(
+    backend: &dyn Backend,
+    peer: Option<&str>,
+    wanted: Wanted,
+) -> Result<(Plan, Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+    let mut plan = match peer {
+        Some(_) => Plan {
+            workers: wanted.workers,
+            chunks: wanted.chunks,
+            why: None,
+        },
+        None => wanted.plan(&Bound::of_process(wanted.memory)),
+    };
+    loop {
+        let count = u32::try_from(plan.workers * plan.chunks).unwrap_or(u32::MAX);
+        let error = match chunks(backend, peer, count, wanted.buffer) {
+            Ok((memory, tokens)) => return Ok((plan, memory, tokens)),
+            Err(error) => error,
+        };
+        plan = match wanted.smaller(&plan, &error.to_string()) {
+            Some(smaller) if peer.is_none() => smaller,
+            _ => return Err(error),
+        };
     }
 }
 

@@ -9,7 +9,7 @@
 //! | BORROWED | one worker, reading | a [`ChunkRef`] |
 //!
 //! HOST to LENT by [`ChunkBuf::lend`], LENT to BORROWED and back by [`ChunkMemory::borrow_chunk`] and dropping its
-//! result, LENT to HOST by [`LentChunk::reclaim`]. Every step is one compare-and-swap (or a release store by the sole
+//! result, LENT to HOST by [`LentChunk::reclaim`] and by dropping a [`LentChunk`]. Every step is one compare-and-swap (or a release store by the sole
 //! owner), so the table holds whatever numbers slots carry.
 //!
 //! A device behind a bus cannot compare and swap in host memory, so it does not borrow: it reads a chunk whose state is
@@ -18,6 +18,7 @@
 //! results of the device, and nothing else.
 
 use crate::memory::{Arena, HostVisible, Region, SharedWords, PAGE_BYTES};
+use crate::pool::Home;
 use gristmill_protocol::PipelineError;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
@@ -149,6 +150,7 @@ impl ChunkMemory {
             .map(|index| ChunkBuf {
                 memory: Arc::clone(&memory),
                 index,
+                home: None,
             })
             .collect();
         (memory, tokens)
@@ -224,13 +226,20 @@ impl std::fmt::Debug for ChunkMemory {
     }
 }
 
-/// A chunk that the host owns: exclusive access to its bytes. Not `Clone`; dropping it retires the chunk.
+/// A chunk that the host owns: exclusive access to its bytes. Not `Clone`. A chunk of a
+/// [`ChunkPool`](crate::ChunkPool) returns to it when it is dropped; dropping another retires it.
 pub struct ChunkBuf {
     memory: Arc<ChunkMemory>,
     index: u32,
+    /// Where it returns to. None while it is there.
+    home: Option<Home>,
 }
 
 impl ChunkBuf {
+    pub(crate) fn set_home(&mut self, home: Home) {
+        self.home = Some(home);
+    }
+
     /// The chunk's number in its arena.
     pub fn index(&self) -> u32 {
         self.index
@@ -250,8 +259,8 @@ impl ChunkBuf {
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: `capacity` bytes at the chunk's address lie inside the mapping (see `address`), which `self.memory`
         // keeps alive and which is initialised (zeroed when mapped). This is the chunk's only `ChunkBuf` (one is made
-        // in `map`, and again only in `reclaim`, which consumes the `LentChunk` that came from it), its state is HOST,
-        // so no `ChunkRef` exists, and `&self` excludes `as_mut_slice`.
+        // in `over`, again in `reclaim`, which consumes the `LentChunk` that came from it, and again in `drop`, of the one
+        // that is dropped), its state is HOST, so no `ChunkRef` exists, and `&self` excludes `as_mut_slice`.
         unsafe { std::slice::from_raw_parts(self.memory.address(self.index), self.capacity()) }
     }
 
@@ -276,13 +285,41 @@ impl ChunkBuf {
     }
 }
 
+/// Back to its pool, if it has one. The chunk of a dropped [`LentChunk`] is reclaimed first, and retired where a worker is
+/// still reading it.
+impl Drop for ChunkBuf {
+    fn drop(&mut self) {
+        let Some(home) = self.home.take() else {
+            return;
+        };
+        let is_free = self
+            .memory
+            .state
+            .get(self.index as usize)
+            .is_some_and(|state| {
+                matches!(
+                    state.compare_exchange(LENT, HOST, Ordering::Acquire, Ordering::Relaxed),
+                    Ok(_) | Err(HOST)
+                )
+            });
+        if is_free {
+            home.put_back(ChunkBuf {
+                memory: Arc::clone(&self.memory),
+                index: self.index,
+                home: None,
+            });
+        }
+    }
+}
+
 impl std::fmt::Debug for ChunkBuf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ChunkBuf({})", self.index)
     }
 }
 
-/// A chunk that the device has: the host's claim to get it back.
+/// A chunk that the device has: the host's claim to get it back. Dropping it is an attempt to [reclaim](Self::reclaim) the
+/// chunk and then drops it; only drop the claim to a chunk that no published slot names.
 #[derive(Debug)]
 pub struct LentChunk {
     /// Kept, not used: its methods are out of reach while the chunk is lent.

@@ -46,6 +46,8 @@ struct View<'a> {
     records: Records<'a>,
     first: bool,
     last: bool,
+    /// A read of a stream ended with the chunk.
+    stream: bool,
 }
 
 /// A matching line, and where it is in the file.
@@ -145,6 +147,7 @@ impl LinesFile {
                     records: Records::List(&converted.records),
                     first: true,
                     last: true,
+                    stream: chunk.stream,
                 };
                 self.view(plan, &view, rows);
             }
@@ -158,6 +161,7 @@ impl LinesFile {
             records: chunk.records,
             first: chunk.first_part,
             last: chunk.last_part,
+            stream: chunk.stream,
         };
         self.view(plan, &view, rows);
         self.done
@@ -233,6 +237,10 @@ impl LinesFile {
             if self.nul.is_none() {
                 let limit = nul.unwrap_or(end);
                 fills.advance(view.bytes, view.offset, self.last_newline, limit);
+                if view.stream && nul.is_none() {
+                    let last = view.facts.last_newline.map(|at| view.offset + at as u64);
+                    fills.short_read(end, last.or(self.last_newline));
+                }
                 if self.gated {
                     self.bound = fills.start();
                 }

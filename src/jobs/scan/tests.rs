@@ -132,6 +132,7 @@ fn feed(
                 results: *results,
                 records: Records::List(list),
                 first_part: index == 0,
+                stream: false,
                 last_part: index + 1 == parts.len(),
             };
             skipped = job.chunk(&mut file, &landed, &mut rows) != Flow::Continue;
@@ -556,6 +557,7 @@ fn a_line_too_long_to_keep_is_read_again() {
                 results: [0, 0, word(first), word(last), matches, NONE, 0, NONE],
                 records: Records::List(&[]),
                 first_part: true,
+                stream: false,
                 last_part: true,
             };
             job.chunk(&mut state, &landed, &mut rows);

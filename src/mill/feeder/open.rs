@@ -1,20 +1,20 @@
 //! Opening files: without waiting for any, and as the read path needs them.
 
-use super::ChunkFeeder;
+use super::{Attempt, ChunkFeeder};
 use crate::bounded;
 use crate::jobs::Job;
 use crate::mill::run::{lock, Kind};
 use crate::source::{Entry, FileId, Origin};
 use gristmill_ingest::reader::ReadPathChoice;
-use gristmill_ring::ChunkBuf;
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Says that an entry is a file that the run writes, which a walk passes over in silence.
 #[derive(Debug)]
@@ -87,37 +87,46 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         open(0)
     }
 
-    /// Opens what the user named, whatever it is, and looks at the descriptor. A FIFO is waited for, on a thread of its
-    /// own, until there is a writer.
-    pub(super) fn open_special(&mut self, entry: Arc<Entry>, buffers: &mut Vec<ChunkBuf>) {
-        let file = self.open(&entry);
-        let kind = file.as_ref().ok().and_then(|file| file.metadata().ok());
-        match (file, kind.map(|kind| kind.file_type())) {
-            (Ok(_), Some(kind)) if kind.is_dir() => {
-                let error = io::Error::from_raw_os_error(libc::EISDIR);
-                self.begin(entry, Err(error), Kind::Stream, buffers);
-            }
-            (Ok(file), Some(kind)) if kind.is_fifo() => self.wait_for_writer(entry, file, buffers),
-            (file, _) => {
-                let kind = kind_of(file.as_ref().ok(), false);
-                self.begin(entry, file, kind, buffers);
-            }
+    /// Opens what the user named, whatever it is, and looks at the descriptor. A FIFO is waited for until there is a
+    /// writer, on a thread of its own, which hands the file in later.
+    pub(super) fn open_special(&mut self, entry: &Arc<Entry>) -> Option<(io::Result<File>, Kind)> {
+        let file = match self.open(entry) {
+            Err(error) => return Some((Err(error), Kind::Stream)),
+            Ok(file) => file,
+        };
+        let kind = match file.metadata() {
+            Err(error) => return Some((Err(error), Kind::Stream)),
+            Ok(found) => found.file_type(),
+        };
+        if kind.is_dir() {
+            let error = io::Error::from_raw_os_error(libc::EISDIR);
+            return Some((Err(error), Kind::Stream));
         }
-    }
-
-    fn wait_for_writer(&mut self, entry: Arc<Entry>, fifo: File, buffers: &mut Vec<ChunkBuf>) {
+        if !kind.is_fifo() {
+            let kind = kind_of(Some(&file));
+            return Some((Ok(file), kind));
+        }
         let opened = Arc::clone(&self.opened);
         let run = Arc::clone(&self.run);
-        let spare = Arc::clone(&entry);
+        let entry = Arc::clone(entry);
         let spawned = std::thread::Builder::new()
             .name("gristmill-open".into())
             .spawn(move || {
-                let file = until_written(fifo);
-                lock(&opened).push((entry, file));
+                let then = run.descriptors.moment();
+                let file = until_written(file);
+                lock(&opened).push(Attempt {
+                    entry,
+                    file,
+                    kind: Kind::Stream,
+                    // It was not known when it would be written to, and it is open now.
+                    permit: run.descriptors.take_anyway(),
+                    then,
+                });
                 run.wake();
             });
-        if let Err(error) = spawned {
-            self.begin(spare, Err(error), Kind::Stream, buffers);
+        match spawned {
+            Ok(_) => None,
+            Err(error) => Some((Err(error), Kind::Stream)),
         }
     }
 }
@@ -136,18 +145,38 @@ fn until_written(fifo: File) -> io::Result<File> {
     Ok(fifo)
 }
 
-/// Whether a file is read by position or as a stream.
-pub(super) fn kind_of(file: Option<&File>, at_its_position: bool) -> Kind {
-    use std::io::Seek;
-    let Some(mut file) = file else {
-        return Kind::Stream;
+/// Standard input, and how it is read. A regular file is read by position and from where it stands, and it counts as read
+/// from then on: who reads the descriptor next, a second `-` or another process that shares it, finds it at its end.
+pub(super) fn standard_input() -> (io::Result<File>, Kind) {
+    use std::io::{Seek, SeekFrom};
+    // One worker at a time: of two that find it untouched, both would read it.
+    static TAKING: Mutex<()> = Mutex::new(());
+    let _turn = lock(&TAKING);
+    let mut file = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(file) => File::from(file),
+        Err(error) => return (Err(error), Kind::Stream),
     };
-    let regular = file.metadata().is_ok_and(|meta| {
-        let kind = meta.file_type();
-        kind.is_file() || kind.is_block_device()
-    });
-    // Standard input may be a file that somebody has read from already: then its position counts.
-    if regular && (!at_its_position || file.stream_position().is_ok_and(|at| at == 0)) {
+    let untouched = file.metadata().is_ok_and(|meta| meta.is_file())
+        && file.stream_position().is_ok_and(|at| at == 0)
+        && file.seek(SeekFrom::End(0)).is_ok();
+    let kind = if untouched {
+        Kind::Positioned
+    } else {
+        // What somebody has read from already goes on from there.
+        Kind::Stream
+    };
+    (Ok(file), kind)
+}
+
+/// Whether a file is read by position or as a stream.
+pub(super) fn kind_of(file: Option<&File>) -> Kind {
+    let positioned = file
+        .and_then(|file| file.metadata().ok())
+        .is_some_and(|meta| {
+            let kind = meta.file_type();
+            kind.is_file() || kind.is_block_device()
+        });
+    if positioned {
         Kind::Positioned
     } else {
         Kind::Stream
