@@ -1,11 +1,13 @@
 //! What commands share: their flags for sources and the engine, how they run a job, and how they end.
 
+use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
 use super::report;
 use crate::jobs::Job;
 use crate::megakernel::backend::{self, BackendName, Opened};
+use crate::megakernel::log::MAGIC;
 use crate::mill::{Control, Mill, RunReport};
-use crate::source::{FileList, Source, Stdin, Tree};
+use crate::source::{FileId, FileList, Source, Stdin, Tree};
 use crate::uring::reader::ReadPathChoice;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
@@ -304,8 +306,8 @@ pub struct ReportArgs {
     #[arg(long)]
     pub no_progress: bool,
 
-    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is written over;
-    /// let it lie outside of what is read. A slot, which is a chunk of a file, takes 152 bytes, the file's path, and
+    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is created, or
+    /// takes the place of an earlier log; any other file is left as it is. It is not read by the run. A slot, which is a chunk of a file, takes 152 bytes, the file's path, and
     /// its results: 1,024 bytes for `stats`, 8 for each record of `scan` and `run` and each accumulator. Standard input
     /// and FIFOs, which cannot be read again, are kept in it whole.
     #[arg(long, value_name = "FILE")]
@@ -408,33 +410,61 @@ pub fn tell_interrupted() {
     complain("interrupted: what was done so far is above");
 }
 
+/// Opens the log, if one is wanted, and tells the source of it. Beside it, the files that the run writes, and whether they
+/// are empty files to whoever reads them.
+fn open_log(
+    path: Option<&Path>,
+    source: &mut impl Source,
+) -> Result<(Option<File>, Vec<(FileId, bool)>), String> {
+    let mut written = Vec::new();
+    if let Some(file) = FileId::of_redirected_stdout() {
+        let empty = stdout()?.metadata().is_ok_and(|found| found.len() == 0);
+        written.push((file, empty));
+    }
+    let Some(path) = path else {
+        return Ok((None, written));
+    };
+    let shown = path.display();
+    let own = Replaces::Own {
+        magic: &MAGIC,
+        name: "a ring log",
+    };
+    let opened = outputs::open(path, own, |file| {
+        source.written(file).map(|named| named.display().to_string())
+    });
+    let log = opened.map_err(|why| format!("{shown}: {why}; record to another file"))?;
+    let file = FileId::of(&log).map_err(|error| format!("{shown}: {error}"))?;
+    // One that was there has been told of already; a new one has not.
+    source.written(file);
+    written.push((file, false));
+    Ok((Some(log), written))
+}
+
 /// Runs a job: SIGINT ends it early, progress is shown, failures are told.
 ///
 /// # Errors
 /// Where the run cannot start, in words.
 pub fn run<J: Job + 'static>(
     mill: &Mill,
-    source: impl Source + 'static,
+    mut source: impl Source + 'static,
     job: Arc<J>,
     output: &mut dyn Write,
     args: &ReportArgs,
     estimate: Option<Estimate>,
 ) -> Result<Ended, String> {
-    let control = Control::with_stop(stop_at_sigint()?);
+    let (log, written) = open_log(args.record.as_deref(), &mut source)?;
+    let mut control = Control::with_stop(stop_at_sigint()?);
+    for (file, empty) in written {
+        control = control.writing(file, empty);
+    }
+    if let Some(log) = log {
+        control = control.record(log);
+    }
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
     let control = control.on_error(move |error| {
         told.aside(|| complain(&report::file_error(error)));
     });
-    let control = match &args.record {
-        Some(path) => control.record(File::create(path).map_err(|error| {
-            format!(
-                "{}: {error}; record to a file that can be written",
-                path.display()
-            )
-        })?),
-        None => control,
-    };
     let mut output = shown.writer(output);
     let result = mill.run(source, job, &mut output, &control);
     shown.finish();

@@ -6,6 +6,7 @@ mod common;
 mod digest;
 mod doctor;
 mod ingest;
+mod outputs;
 mod program;
 mod progress;
 mod replay;

@@ -245,7 +245,7 @@ pub struct Control {
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
     errors: Option<Arc<Mutex<ErrorSink>>>,
-    written: Arc<Vec<FileId>>,
+    written: Arc<Vec<(FileId, bool)>>,
     record: Arc<Mutex<Option<LogOutput>>>,
 }
 
@@ -275,15 +275,18 @@ impl Control {
     }
 
     /// Tells of a file that the run writes, such as its log: it is not read. One that a walk has found is passed over; one
-    /// that was named is a failure, unless it is empty. Tell the source, too ([`Source::written`]).
+    /// that was named is a failure, or where it was `empty` when the run began is read as an empty one. Tell the source,
+    /// too ([`Source::written`]).
     #[must_use]
-    pub fn writing(mut self, file: FileId) -> Self {
-        Arc::make_mut(&mut self.written).push(file);
+    pub fn writing(mut self, file: FileId, empty: bool) -> Self {
+        Arc::make_mut(&mut self.written).push((file, empty));
         self
     }
 
-    fn writes(&self, file: FileId) -> bool {
-        self.written.contains(&file)
+    /// Whether the run writes a file, and if so whether it was empty when the run began.
+    fn writes(&self, file: FileId) -> Option<bool> {
+        let written = self.written.iter().find(|(written, _)| *written == file);
+        written.map(|(_, empty)| *empty)
     }
 
     /// The run's counters.

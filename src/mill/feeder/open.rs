@@ -24,7 +24,7 @@ impl std::error::Error for Written {}
 
 impl std::fmt::Display for Written {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("it is the run's own output")
+        f.write_str("the run writes to it; read another file, or write elsewhere")
     }
 }
 
@@ -44,16 +44,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 bounded::name_of(found.file_type())
             )));
         }
-        self.not_written(&file, &found)?;
-        Ok(file)
-    }
-
-    /// Refuses what the run writes. An empty one is read, as `cat` does: there is nothing to read again and again.
-    fn not_written(&self, file: &File, found: &std::fs::Metadata) -> io::Result<()> {
-        if self.run.control.writes(FileId::of(file)?) && found.is_file() && found.len() > 0 {
-            return Err(io::Error::other(Written));
+        match self.run.control.writes(FileId::of(&file)?) {
+            None => Ok(file),
+            // What comes into it meanwhile is the run's own.
+            Some(true) if entry.explicit => File::open("/dev/null"),
+            Some(_) => Err(io::Error::other(Written)),
         }
-        Ok(())
     }
 
     /// Opens a file, whatever it is by now: without waiting, and where a walk has listed it, through no link.
