@@ -1,9 +1,13 @@
 //! Reading files whole, within a bound: what a file says of its size, and what it is, is looked at on the descriptor.
 
+use rustix::fs::{fcntl_getfl, fcntl_setfl, fstatfs, OFlags};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+
+/// The file system of pipes without a name (`PIPEFS_MAGIC`).
+const PIPE_FS: rustix::fs::FsWord = 0x5049_5045;
 
 /// Reads up to `most` bytes; what has more is refused.
 ///
@@ -38,6 +42,25 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 /// As [`open_regular`] and [`read`].
 pub(crate) fn read_regular(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     read(open_regular(path)?, most)
+}
+
+/// Opens a regular file, or a pipe without a name, as a shell hands in a command's output. A FIFO would be waited for.
+///
+/// # Errors
+/// As [`open_regular`].
+pub(crate) fn open_program(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let anonymous = file.metadata()?.file_type().is_fifo() && fstatfs(&file)?.f_type == PIPE_FS;
+    if anonymous {
+        // Its bytes are waited for: it has a writer, or its end.
+        fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    } else {
+        must_be_regular(&file)?;
+    }
+    Ok(file)
 }
 
 /// Refuses an open file that is no regular file.

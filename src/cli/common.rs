@@ -430,7 +430,9 @@ fn open_log(
         name: "a ring log",
     };
     let opened = outputs::open(path, own, |file| {
-        source.written(file).map(|named| named.display().to_string())
+        source
+            .written(file)
+            .map(|named| named.display().to_string())
     });
     let log = opened.map_err(|why| format!("{shown}: {why}; record to another file"))?;
     let file = FileId::of(&log).map_err(|error| format!("{shown}: {error}"))?;

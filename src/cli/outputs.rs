@@ -57,12 +57,17 @@ pub fn open(
         .map_err(words)?;
     bounded::must_be_regular(&file).map_err(words)?;
     if let Some(name) = input(FileId::of(&file).map_err(words)?) {
-        return Err(format!("it is {name}, which is read"));
+        return Err(format!(
+            "it would be written over, and is {name}, which is read"
+        ));
     }
     if let Replaces::Own { magic, name } = replaces {
         let mut head = Vec::new();
         let most = magic.len() as u64;
-        (&mut file).take(most).read_to_end(&mut head).map_err(words)?;
+        (&mut file)
+            .take(most)
+            .read_to_end(&mut head)
+            .map_err(words)?;
         if !head.is_empty() && head != magic {
             return Err(format!(
                 "it is there already, and is not {name}, so that it is not written over"
