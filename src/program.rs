@@ -93,6 +93,11 @@ impl Loader {
         self.read.borrow().contains(&file)
     }
 
+    /// Tells of a file that is read otherwise, for [`Loader::has_read`].
+    pub fn reads(&self, file: FileId) {
+        self.read.borrow_mut().push(file);
+    }
+
     /// Reads a program, verifying nothing.
     ///
     /// # Errors

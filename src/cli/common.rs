@@ -3,18 +3,18 @@
 use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
 use super::report;
+use super::signals::{self, Output};
 use crate::jobs::Job;
 use crate::megakernel::backend::{self, BackendName, Opened};
 use crate::megakernel::log::MAGIC;
 use crate::mill::{Control, Mill, RunReport};
-use crate::source::{FileId, FileList, Source, Stdin, Tree};
+use crate::source::{self, FileId, FileList, Source, Stdin, Tree};
 use crate::uring::reader::ReadPathChoice;
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 /// Which files `digest` and `stats` read.
@@ -87,14 +87,7 @@ impl SourceArgs {
     /// What cannot be opened or parsed, in words.
     pub fn source(&self) -> Result<Box<dyn Source>, String> {
         if let Some(list) = &self.files_from {
-            let source = if list == Path::new("-") {
-                FileList::new(BufReader::new(io::stdin()))
-            } else {
-                let file = File::open(list).map_err(|error| {
-                    format!("{}: {error}; name a readable list", list.display())
-                })?;
-                FileList::new(BufReader::new(file))
-            };
+            let source = FileList::new(signals::list(list)?);
             return Ok(Box::new(source.nul(self.null)));
         }
         if self.paths.is_empty() {
@@ -341,10 +334,10 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The exit code: 2 for failures, 130 after SIGINT, else what the command found.
+    /// The exit code: 2 for failures, after a signal 128 and its number (130 for SIGINT), else what the command found.
     pub fn code(&self, answer: u8) -> ExitCode {
         if self.interrupted {
-            ExitCode::from(130)
+            ExitCode::from(signals::code().unwrap_or(130))
         } else if self.failed {
             ExitCode::from(2)
         } else {
@@ -353,15 +346,15 @@ impl Ended {
     }
 }
 
-/// Standard output as a file: whole blocks go out in one call, and its errors are seen.
+/// Standard output, unbuffered, so that its errors are seen. A signal ends a wait for its reader.
 ///
 /// # Errors
 /// In words, where there is no standard output.
-pub fn stdout() -> Result<File, String> {
+pub fn stdout() -> Result<Output, String> {
     io::stdout()
         .as_fd()
         .try_clone_to_owned()
-        .map(File::from)
+        .map(|stdout| Output::new(File::from(stdout)))
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
 }
 
@@ -385,27 +378,7 @@ pub fn complain_in_lines(error: &str) {
     let _ = writeln!(io::stderr(), "gristmill: {error}");
 }
 
-/// A flag that SIGINT sets.
-///
-/// # Errors
-/// Where the signal cannot be watched for, in words.
-pub fn stop_at_sigint() -> Result<Arc<AtomicBool>, String> {
-    let stop = Arc::new(AtomicBool::new(false));
-    // The second SIGINT ends the process at once: the first has set the flag that arms it.
-    for register in [
-        signal_hook::flag::register_conditional_shutdown(
-            signal_hook::consts::SIGINT,
-            130,
-            Arc::clone(&stop),
-        ),
-        signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&stop)),
-    ] {
-        register.map_err(|error| format!("cannot watch for SIGINT: {error}"))?;
-    }
-    Ok(stop)
-}
-
-/// Says that SIGINT has ended a command.
+/// Says that a signal has ended a command.
 pub fn tell_interrupted() {
     complain("interrupted: what was done so far is above");
 }
@@ -418,7 +391,7 @@ fn open_log(
 ) -> Result<(Option<File>, Vec<(FileId, bool)>), String> {
     let mut written = Vec::new();
     if let Some(file) = FileId::of_redirected_stdout() {
-        let empty = stdout()?.metadata().is_ok_and(|found| found.len() == 0);
+        let empty = stdout()?.is_empty();
         written.push((file, empty));
     }
     let Some(path) = path else {
@@ -442,7 +415,7 @@ fn open_log(
     Ok((Some(log), written))
 }
 
-/// Runs a job: SIGINT ends it early, progress is shown, failures are told.
+/// Runs a job: a signal ends it early, progress is shown, failures are told.
 ///
 /// # Errors
 /// Where the run cannot start, in words.
@@ -455,12 +428,12 @@ pub fn run<J: Job + 'static>(
     estimate: Option<Estimate>,
 ) -> Result<Ended, String> {
     let (log, written) = open_log(args.record.as_deref(), &mut source)?;
-    let mut control = Control::with_stop(stop_at_sigint()?);
+    let mut control = Control::with_stop(signals::watch()?);
     for (file, empty) in written {
         control = control.writing(file, empty);
     }
     if let Some(log) = log {
-        control = control.record(log);
+        control = control.record(Output::new(log));
     }
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
@@ -473,9 +446,12 @@ pub fn run<J: Job + 'static>(
     let report = result.map_err(|error| error.to_string())?;
     let mut failed = report.failures > 0;
     let mut unread = false;
+    let mut given_up = false;
     if let Err(error) = &report.output {
         if error.kind() == io::ErrorKind::BrokenPipe {
             unread = true;
+        } else if source::Ended::is_said_by(error) {
+            given_up = true;
         } else {
             failed = true;
             complain(&format!(
@@ -491,8 +467,10 @@ pub fn run<J: Job + 'static>(
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(report::text(&report).as_bytes());
     }
-    let interrupted = report.stopped && report.output.is_ok() && report.record.is_ok();
-    if interrupted {
+    let interrupted = given_up || report.stopped && report.output.is_ok() && report.record.is_ok();
+    if given_up {
+        complain("interrupted: rows that nobody took are lost");
+    } else if interrupted {
         tell_interrupted();
     }
     Ok(Ended {
@@ -509,7 +487,7 @@ pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
         return;
     }
     if let Err(error) = output.write_all(rows).and_then(|()| output.flush()) {
-        if error.kind() == io::ErrorKind::BrokenPipe {
+        if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) {
             ended.unread = true;
         } else {
             ended.failed = true;

@@ -7,10 +7,12 @@ mod summing;
 use super::common::{self, complain, BackendArgs, SourceArgs};
 use super::progress::Shown;
 use super::report;
+use super::signals;
 use crate::jobs::digest::DigestRows;
 use crate::megakernel::device::DeviceInfo;
 use crate::mill::Progress;
 use crate::protocol::PipelineError;
+use crate::source::Ended;
 use crate::uring::reader::ReaderStats;
 use crate::uring::{
     IoUringState, NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry, PeerMemory,
@@ -148,7 +150,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     };
     let source = args.source.source()?;
     let mut output = common::stdout()?;
-    let stop = common::stop_at_sigint()?;
+    let stop = signals::watch()?;
     let progress = Arc::<Progress>::default();
     // What a range of a device has, its size does not tell.
     let estimate = args
@@ -201,7 +203,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     }
     let mut failed = report.failures > 0;
     match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe || Ended::is_said_by(&error) => {}
         Err(error) => {
             failed = true;
             complain(&format!(
@@ -216,7 +218,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     }
     if stop.load(Ordering::Relaxed) {
         common::tell_interrupted();
-        return Ok(ExitCode::from(130));
+        return Ok(ExitCode::from(signals::code().unwrap_or(130)));
     }
     Ok(ExitCode::from(if failed { 2 } else { 0 }))
 }

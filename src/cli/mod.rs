@@ -14,6 +14,7 @@ mod report;
 mod run;
 mod scan;
 mod selftest;
+mod signals;
 mod stats;
 
 use clap::{CommandFactory, Parser, Subcommand};

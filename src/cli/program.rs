@@ -5,6 +5,7 @@ use super::outputs::{self, Replaces};
 use crate::bounded;
 use crate::megakernel::vir0::{self, container, disasm, verify, Limits};
 use crate::program::{Loader, ProgramError, MAX_PROGRAM_BYTES};
+use crate::source::FileId;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -175,6 +176,9 @@ pub fn refuse(error: &ProgramError) -> ExitCode {
 fn load(loader: &Loader, path: &Path) -> Result<vir0::Program, ProgramError> {
     if path != Path::new("-") {
         return loader.load(path);
+    }
+    if let Ok(file) = FileId::of(&io::stdin()) {
+        loader.reads(file);
     }
     let bytes =
         bounded::read(io::stdin(), MAX_PROGRAM_BYTES).map_err(|error| ProgramError::Read {

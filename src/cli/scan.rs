@@ -3,12 +3,13 @@
 use super::common::{self, parse_size, EngineArgs, ReportArgs, Sort};
 use super::progress::Estimate;
 use super::report;
+use super::signals;
 use crate::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
 use crate::mill::FileError;
 use crate::source::{FileList, Source, Tree, STDIN_NAME};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
@@ -302,16 +303,7 @@ impl ScanArgs {
             .map_err(|error| error.to_string())?;
         let countable = !paths.iter().any(|path| path == Path::new("-"));
         let (source, tree): (Box<dyn Source>, _) = match &self.files_from {
-            Some(list) if list == Path::new("-") => {
-                let list = FileList::new(BufReader::new(io::stdin()));
-                (Box::new(list), None)
-            }
-            Some(list) => {
-                let file = File::open(list).map_err(|error| {
-                    format!("{}: {error}; name a readable list", list.display())
-                })?;
-                (Box::new(FileList::new(BufReader::new(file))), None)
-            }
+            Some(list) => (Box::new(FileList::new(signals::list(list)?)), None),
             None => {
                 let tree = Tree::new(paths)
                     .hidden(self.hidden)

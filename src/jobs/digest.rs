@@ -3,7 +3,7 @@
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::mill::LARGE_CHUNK_BYTES;
-use crate::source::{Entry, Item, Origin, Source};
+use crate::source::{Ended, Entry, Item, Origin, Source};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use serde_json::json;
@@ -239,6 +239,9 @@ impl Source for DigestList {
             let mut limited = std::io::Read::take(&mut self.reader, MAX_LINE_BYTES);
             if let Err(error) = limited.read_until(b'\n', &mut line) {
                 self.ended = true;
+                if Ended::is_said_by(&error) {
+                    return None;
+                }
                 return Some(Item::Error {
                     path: Some(self.name.clone()),
                     reason: format!("cannot read the list: {error}"),

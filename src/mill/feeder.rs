@@ -403,7 +403,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     let why = "a disk does not bring standard input into peer memory; name a file";
                     (Err(io::Error::other(why)), Kind::Stream)
                 }
-                Origin::Stdin => open::standard_input(),
+                Origin::Stdin => self.standard_input(&entry),
                 Origin::Special => match self.open_special(&entry) {
                     Some(opened) => opened,
                     // A thread waits for it.

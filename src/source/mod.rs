@@ -97,6 +97,25 @@ impl Source for Box<dyn Source> {
     }
 }
 
+/// The error of a list's reader which says that the run is to end: the list ends there, and nothing has failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended;
+
+impl std::error::Error for Ended {}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ended by a signal")
+    }
+}
+
+impl Ended {
+    /// Whether an error says so.
+    pub fn is_said_by(error: &std::io::Error) -> bool {
+        error.get_ref().is_some_and(|error| error.is::<Self>())
+    }
+}
+
 /// Which file it is, whatever its names: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileId {

@@ -7,7 +7,7 @@ use crate::cli::report;
 use crate::jobs::digest::{write_row, DigestRows};
 use crate::mill::{FileError, Progress};
 use crate::protocol::{io, PipelineError};
-use crate::source::{Entry, Item, Origin, Source};
+use crate::source::{Entry, FileId, Item, Origin, Source};
 use crate::uring::nvme::{DiskPlace, FileMap};
 use crate::uring::reader::is_on_fuse;
 use crate::uring::{NativeReadPath, NvmeGpuIngestDriver, NvmeNamespace};
@@ -310,6 +310,11 @@ impl<'a, 'b> Ingest<'a, 'b> {
             _ => error.to_string(),
         })?;
         let metadata = file.metadata().map_err(words)?;
+        if FileId::of_redirected_stdout()
+            .is_some_and(|rows| FileId::of(&file).is_ok_and(|id| id == rows))
+        {
+            return Err("standard output goes there; read another file, or write elsewhere".into());
+        }
         let (target, bytes) = match self.range {
             Some(range) => (device(&file, range, self.driver.slot_bytes())?, range.bytes),
             None if !metadata.is_file() => {

@@ -44,6 +44,17 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 bounded::name_of(found.file_type())
             )));
         }
+        self.not_written(entry, file)
+    }
+
+    /// Standard input, and how it is read.
+    pub(super) fn standard_input(&self, entry: &Entry) -> (io::Result<File>, Kind) {
+        let (file, kind) = standard_input();
+        (file.and_then(|file| self.not_written(entry, file)), kind)
+    }
+
+    /// Gives a file back that the run does not write.
+    fn not_written(&self, entry: &Entry, file: File) -> io::Result<File> {
         match self.run.control.writes(FileId::of(&file)?) {
             None => Ok(file),
             // What comes into it meanwhile is the run's own.
@@ -143,7 +154,7 @@ fn until_written(fifo: File) -> io::Result<File> {
 
 /// Standard input, and how it is read. A regular file is read by position and from where it stands, and it counts as read
 /// from then on: who reads the descriptor next, a second `-` or another process that shares it, finds it at its end.
-pub(super) fn standard_input() -> (io::Result<File>, Kind) {
+fn standard_input() -> (io::Result<File>, Kind) {
     use std::io::{Seek, SeekFrom};
     // One worker at a time: of two that find it untouched, both would read it.
     static TAKING: Mutex<()> = Mutex::new(());
