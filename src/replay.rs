@@ -96,9 +96,9 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
-    /// Whether the whole log was run again, and said the same.
+    /// Whether the whole log was run again, and said the same. Of a log without slots nothing is said.
     pub fn is_same(&self) -> bool {
-        self.differing == 0 && self.is_whole()
+        self.slots > 0 && self.differing == 0 && self.is_whole()
     }
 
     /// Whether the whole log was run again.
@@ -237,7 +237,7 @@ impl Running {
             number: log.slots().saturating_sub(1),
             opcode: words.opcode,
             place: match &slot.bytes {
-                LoggedBytes::File { path, offset } => Some((path.to_path_buf(), *offset)),
+                LoggedBytes::File { path, offset, .. } => Some((path.to_path_buf(), *offset)),
                 LoggedBytes::Kept(_) => None,
             },
         };
@@ -249,7 +249,7 @@ impl Running {
             ));
         };
         let there = match &slot.bytes {
-            LoggedBytes::File { path, offset } => self.read(path, *offset, into),
+            LoggedBytes::File { path, offset, size } => self.read(path, *offset, *size, into),
             LoggedBytes::Kept(bytes) => {
                 into.copy_from_slice(bytes);
                 Ok(())
@@ -337,14 +337,16 @@ impl Running {
         self.kernel.submitter().release(done.token);
     }
 
-    /// Fills `into` from a file.
-    fn read(&mut self, path: &Path, offset: u64, into: &mut [u8]) -> Result<(), String> {
+    /// Fills `into` from a file, which must have the size that it had.
+    fn read(&mut self, path: &Path, offset: u64, size: u64, into: &mut [u8]) -> Result<(), String> {
         let known = self.files.iter().position(|(open, _)| open == path);
         let entry = match known {
             Some(known) => self.files.remove(known),
             None => (path.to_path_buf(), open(path)?),
         };
         let read = entry.1.read_exact_at(into, offset);
+        // A file that grew has bytes that no slot of the log has seen.
+        let now = entry.1.metadata().map(|metadata| metadata.len());
         if self.files.len() >= OPEN_FILES {
             self.files.remove(0);
         }
@@ -355,7 +357,14 @@ impl Running {
                     .to_owned()
             }
             _ => format!("{error}; check the file and what it is stored on"),
-        })
+        })?;
+        match now {
+            Ok(now) if now == size => Ok(()),
+            Ok(now) => Err(format!(
+                "the file has changed: it had {size} bytes when recorded, and has {now}; put back what was recorded"
+            )),
+            Err(error) => Err(format!("{error}; check what the file is stored on")),
+        }
     }
 }
 

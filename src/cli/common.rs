@@ -24,12 +24,12 @@ pub struct SourceArgs {
     paths: Vec<PathBuf>,
 
     /// Read the names of files from this file, one a line; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Names in --files-from end with a NUL, not with a newline.
-    #[arg(short = '0', long, requires = "files_from", conflicts_with = "paths")]
-    null: bool,
+    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files0_from: Option<PathBuf>,
 
     /// Read only files that match this glob, or with a leading `!` that do not. May be given several times.
     #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
@@ -61,7 +61,7 @@ impl SourceArgs {
     /// Whether standard input is among what is read, which can be read once.
     pub fn is_stream(&self) -> bool {
         let stdin = Path::new("-");
-        match &self.files_from {
+        match self.files_from.as_ref().or(self.files0_from.as_ref()) {
             Some(list) => list == stdin,
             None => self.paths.is_empty() || self.paths.iter().any(|path| path == stdin),
         }
@@ -86,9 +86,8 @@ impl SourceArgs {
     /// # Errors
     /// What cannot be opened or parsed, in words.
     pub fn source(&self) -> Result<Box<dyn Source>, String> {
-        if let Some(list) = &self.files_from {
-            let source = FileList::new(signals::list(list)?);
-            return Ok(Box::new(source.nul(self.null)));
+        if let Some(list) = file_list(self.files_from.as_deref(), self.files0_from.as_deref())? {
+            return Ok(Box::new(list));
         }
         if self.paths.is_empty() {
             return Ok(Box::new(Stdin::new()));
@@ -101,10 +100,23 @@ impl SourceArgs {
     /// What a progress display may count beforehand.
     pub fn estimate(&self) -> Option<Estimate> {
         let countable = self.files_from.is_none()
+            && self.files0_from.is_none()
             && !self.paths.is_empty()
             && !self.paths.iter().any(|path| path == Path::new("-"));
         countable.then(|| Estimate::new(self.tree()))
     }
+}
+
+/// The list of names that --files-from or --files0-from gives; `None` where neither is there.
+///
+/// # Errors
+/// Where the list cannot be opened, in words.
+pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<FileList>, String> {
+    let Some(list) = lines.or(nul) else {
+        return Ok(None);
+    };
+    let names = FileList::new(signals::list(list)?);
+    Ok(Some(names.nul(nul.is_some())))
 }
 
 /// How files are read and where the kernel runs.
@@ -136,7 +148,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub peer_memory: Option<String>,
 
-    /// Bytes in a chunk, such as 256K or 2M. By default 1M where a chunk leaves no more than a number (digest, scan -c), and
+    /// Bytes in a chunk, such as 256K or 2M. By default 1M for digest and scan -c, whose result for a chunk is one number, and
     /// 512K elsewhere.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub chunk_size: Option<usize>,
@@ -187,7 +199,7 @@ impl BackendArgs {
     /// The back end that was asked for.
     ///
     /// # Errors
-    /// Where it is not to be had, in words.
+    /// Why it is not available, in words.
     pub fn open(&self) -> Result<Opened, String> {
         let name = match self.backend {
             BackendChoice::Auto => BackendName::Auto,
@@ -198,8 +210,8 @@ impl BackendArgs {
         backend::open(name, self.device).map_err(|error| error.to_string())
     }
 
-    /// The back end that was asked for, for chunks in the peer memory of a PCI device, which only the processor's threads
-    /// see: by default they.
+    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
+    /// memory, so `auto` means them.
     ///
     /// # Errors
     /// Where another was asked for, in words.
@@ -234,6 +246,14 @@ pub enum ReadPathArg {
 }
 
 impl EngineArgs {
+    /// Worker threads, where they were not said one for each core.
+    pub fn threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
     /// The mill that these flags describe.
     ///
     /// # Errors
@@ -272,6 +292,14 @@ impl EngineArgs {
     }
 }
 
+/// Workers as -j gives them: 0 is one for each core.
+pub fn workers(asked: u16) -> usize {
+    match usize::from(asked) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
 /// A size in bytes, with K, M or G for powers of 1,024.
 pub fn parse_size(text: &str) -> Result<usize, String> {
     let (digits, shift) = match text.as_bytes().last() {
@@ -290,8 +318,8 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 /// What a run tells beside its rows.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReportArgs {
-    /// End with the path that was taken, on standard error: back end, read path, bytes by path, queue depth, time by
-    /// stage.
+    /// End with the path that was taken, on standard error: back end, read path, bytes by call, queue depth, time by
+    /// stage. The manual explains each line.
     #[arg(long)]
     pub stats: bool,
 
@@ -300,7 +328,8 @@ pub struct ReportArgs {
     pub no_progress: bool,
 
     /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is created, or
-    /// takes the place of an earlier log; any other file is left as it is. It is not read by the run. A slot, which is a chunk of a file, takes 152 bytes, the file's path, and
+    /// takes the place of an earlier log; any other file is left as it is. The run does not read it. A slot, which is a
+    /// chunk of a file, takes 160 bytes, the file's path, and
     /// its results: 1,024 bytes for `stats`, 8 for each record of `scan` and `run` and each accumulator. Standard input
     /// and FIFOs, which cannot be read again, are kept in it whole.
     #[arg(long, value_name = "FILE")]
@@ -356,6 +385,25 @@ pub fn stdout() -> Result<Output, String> {
         .try_clone_to_owned()
         .map(|stdout| Output::new(File::from(stdout)))
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
+}
+
+/// What became of writing to standard output. That nobody reads any more is no failure: the command ends quietly.
+///
+/// # Errors
+/// Other failures, in words.
+pub fn written(result: io::Result<()>) -> Result<(), String> {
+    match result {
+        Ok(()) => Ok(()),
+        // Nobody took it by the time a signal came, which is told by the exit code.
+        Err(error)
+            if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(format!(
+            "standard output: {error}; what was not written is lost"
+        )),
+    }
 }
 
 /// Tells an error on standard error, in one line whatever the names in it hold.
@@ -448,11 +496,9 @@ pub fn run<J: Job + 'static>(
     let mut unread = false;
     let mut given_up = false;
     if let Err(error) = &report.output {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            unread = true;
-        } else if source::Ended::is_said_by(error) {
-            given_up = true;
-        } else {
+        unread = error.kind() == io::ErrorKind::BrokenPipe;
+        given_up = source::Ended::is_said_by(error);
+        if !unread && !given_up {
             failed = true;
             complain(&format!(
                 "standard output: {error}; what was not written is lost"
@@ -486,14 +532,11 @@ pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
     if ended.unread || ended.report.output.is_err() {
         return;
     }
-    if let Err(error) = output.write_all(rows).and_then(|()| output.flush()) {
-        if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) {
-            ended.unread = true;
-        } else {
-            ended.failed = true;
-            complain(&format!(
-                "standard output: {error}; what was not written is lost"
-            ));
-        }
+    let result = output.write_all(rows).and_then(|()| output.flush());
+    ended.unread = result.is_err();
+    if let Err(error) = written(result) {
+        ended.unread = false;
+        ended.failed = true;
+        complain(&error);
     }
 }

@@ -78,19 +78,25 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         &args.report,
         None,
     )?;
-    let differing = job.differing();
-    if differing > 0 {
+    let (differing, unread) = (job.differing(), job.unread());
+    let listed = job.matched() + differing + unread;
+    if unread > 0 {
         common::complain(&format!(
-            "{differing} of {} files differ from the list",
-            differing + job.matched()
+            "{unread} of {listed} listed files could not be read"
         ));
     }
-    if differing + job.matched() == 0 && !ended.failed && !ended.interrupted {
+    if differing > 0 {
+        common::complain(&format!(
+            "{differing} of {listed} files differ from the list"
+        ));
+    }
+    if listed == 0 && !ended.failed && !ended.interrupted {
         common::complain(&format!(
             "{}: no digests in the list; give one that `gristmill digest` has written",
             list.display()
         ));
         return Ok(ExitCode::from(2));
     }
-    Ok(ended.code(u8::from(differing > 0)))
+    // Whoever did not read what was said of every file cannot take the list for checked.
+    Ok(ended.code(u8::from(differing > 0 || ended.unread)))
 }

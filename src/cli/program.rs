@@ -16,11 +16,11 @@ pub struct AsmArgs {
     /// The source, usually a .vasm file; `-` is standard input
     source: PathBuf,
 
-    /// Where the program goes: by default beside the source with the ending .vir0; `-` is standard output
+    /// The file to write; by default the source's name with the ending .vir0; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Leave out the debug information: the source's name and a line for each instruction, which faults are told with
+    /// Leave out the debug information: the source's name and the line of each instruction, which messages about faults name
     #[arg(long)]
     strip: bool,
 
@@ -57,7 +57,7 @@ pub struct DisasmArgs {
     /// The program; `-` is standard input
     program: PathBuf,
 
-    /// Where the text goes, instead of standard output
+    /// The file to write, instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -68,6 +68,10 @@ pub struct VerifyArgs {
     /// Programs, assembled or as text; `-` is standard input
     #[arg(required = true)]
     programs: Vec<PathBuf>,
+
+    /// Write no rows for programs that are accepted
+    #[arg(short, long)]
+    quiet: bool,
 
     #[command(flatten)]
     includes: IncludeArgs,
@@ -148,6 +152,7 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
         let shown = path.display();
         let (instructions, chunk) = (program.code.len(), program.chunk);
         match verify(program, &Limits::default()) {
+            Ok(_) if args.quiet => {}
             Ok(verified) => rows.push_str(&format!(
                 "{shown}: accepted: {instructions} instructions; at most {} executed for a chunk of {chunk} bytes ({})\n",
                 verified.cost().at(chunk),
@@ -211,10 +216,6 @@ fn write(
 
 fn write_out(bytes: &[u8]) -> Result<ExitCode, String> {
     let mut output = common::stdout()?;
-    match output.write_all(bytes).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
-            "standard output: {error}; what was not written is lost"
-        )),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    common::written(output.write_all(bytes).and_then(|()| output.flush()))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -6,14 +6,7 @@ use std::time::Duration;
 
 /// `PATH: offset N: reason`.
 pub fn file_error(error: &FileError) -> String {
-    let mut text = String::new();
-    if let Some(path) = &error.path {
-        let _ = write!(text, "{}: ", path.display());
-    }
-    if let Some(offset) = error.offset {
-        let _ = write!(text, "offset {offset}: ");
-    }
-    text + &error.reason
+    error.to_string()
 }
 
 fn millis(time: Duration) -> String {
@@ -93,9 +86,9 @@ pub fn text(report: &RunReport) -> String {
         ),
     );
     line(
-        "by path",
+        "by call",
         format!(
-            "{} registered, {} mapped, {} positioned, {} passthrough",
+            "{} by READ_FIXED, {} by READ, {} by pread, {} by NVMe Read",
             reads.bytes_registered,
             reads.bytes_mapped,
             reads.bytes_positioned,
@@ -137,8 +130,9 @@ pub fn text(report: &RunReport) -> String {
     line(
         "kernel",
         format!(
-            "{} launches, {} leases, {} slots ({:.1} for each launch), {} faults",
+            "{} launches ({} of them after a lease's end), {} leases, {} slots ({:.1} for each launch), {} faults",
             kernel.launches,
+            kernel.launches.saturating_sub(1),
             kernel.leases,
             kernel.slots,
             kernel.slots as f64 / kernel.launches.max(1) as f64,

@@ -378,8 +378,12 @@ impl<J: Job> Collector<J> {
 
     /// An entry that could not be opened.
     pub fn refuse(&mut self, run: &Run<J>, entry: &Entry, error: FileError) {
+        let mut rows = Vec::new();
+        if guarded(|| run.job.refused(entry, &mut rows)).is_none() {
+            rows.clear();
+        }
         run.fail(error);
-        self.settle(run, entry.sequence, Vec::new());
+        self.settle(run, entry.sequence, rows);
         self.one_less(run);
     }
 

@@ -61,7 +61,7 @@ pub(super) struct Permit {
 }
 
 impl Descriptors {
-    /// As many as the process's limit leaves, of which up to a quarter are for the rings of `readers` readers.
+    /// As many as the process's limit leaves, of which up to a quarter is for the rings of `readers` readers.
     pub fn new(readers: usize) -> Arc<Self> {
         let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let soft = soft.map_or(usize::MAX, |soft| {
@@ -71,8 +71,9 @@ impl Descriptors {
         let used = std::fs::read_dir("/proc/self/fd").map_or(8, Iterator::count);
         let free = soft.saturating_sub(used);
         let left = free - RESERVE.min(free / 2);
-        let rings = (left / 4).clamp(1, readers.max(1));
-        Self::with_limits(left.saturating_sub(rings), rings)
+        // A ring takes two: its own, and one by which its end is seen.
+        let rings = (left / 8).clamp(1, readers.max(1));
+        Self::with_limits(left.saturating_sub(2 * rings), rings)
     }
 
     fn with_limits(files: usize, rings: usize) -> Arc<Self> {

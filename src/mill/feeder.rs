@@ -17,7 +17,7 @@ use crate::jobs::Job;
 use crate::source::{Entry, Origin};
 use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
-use gristmill_protocol::ARGS_PER_SLOT;
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::ChunkBuf;
 use std::fs::File;
 use std::io;
@@ -153,27 +153,41 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let mut any = false;
         while let Some(landed) = self.reader.as_mut().and_then(ChunkReader::poll) {
             any = true;
-            self.landed(landed);
+            let failure = self.reader.as_ref().and_then(ChunkReader::failure);
+            if let Some(piece) = self.piece_of(landed.tag) {
+                match &failure {
+                    Some(error) => self.landed_at_last(piece, landed, error),
+                    None => self.landed(piece, landed),
+                }
+            }
+        }
+        if let Some(error) = self.reader.as_ref().and_then(ChunkReader::failure) {
+            self.reader_failed(&error);
+            return true;
         }
         any
     }
 
-    fn landed(&mut self, landed: Landed) {
+    /// What the read with this number was for.
+    fn piece_of(&mut self, tag: u64) -> Option<Piece> {
+        let pending = self.pending.get_mut(usize::try_from(tag).ok()?)?;
+        pending.take()
+    }
+
+    fn landed(&mut self, piece: Piece, landed: Landed) {
+        let others = self
+            .reader
+            .as_ref()
+            .is_some_and(|reader| reader.inflight() > 0);
+        if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others {
+            // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
+            self.run.read_again(piece, landed.buffer);
+            return;
+        }
         let reason = landed.reason();
         let Landed {
-            tag,
-            buffer,
-            bytes,
-            end,
-            ..
+            buffer, bytes, end, ..
         } = landed;
-        let piece = usize::try_from(tag)
-            .ok()
-            .and_then(|tag| self.pending.get_mut(tag))
-            .and_then(Option::take);
-        let Some(piece) = piece else {
-            return;
-        };
         let landing = Landing {
             bytes,
             end,
@@ -326,11 +340,17 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             if inflight >= self.window {
                 break;
             }
-            let Some(buffer) = self.run.pool.take(self.index) else {
-                break;
-            };
-            let Some(piece) = self.run.next_piece() else {
-                break;
+            let (piece, buffer) = match self.run.take_again() {
+                Some(again) => again,
+                None => {
+                    let Some(buffer) = self.run.pool.take(self.index) else {
+                        break;
+                    };
+                    let Some(piece) = self.run.next_piece() else {
+                        break;
+                    };
+                    (piece, buffer)
+                }
             };
             let registered = piece.file.kind == Kind::Positioned;
             if !self.read(piece, buffer, registered) {
@@ -516,7 +536,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         if self.reader.is_none() {
             let Path::By(path) = self.path() else {
-                self.run.read_again(piece);
+                self.run.read_again(piece, buffer);
                 return false;
             };
             let config = ReaderConfig {
@@ -555,6 +575,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 self.pending[tag] = Some(piece);
                 true
             }
+            Err((buffer, error)) if reader.failure().is_some() => {
+                self.run.read_again(piece, buffer);
+                self.reader_failed(&error);
+                false
+            }
             Err((_buffer, error)) => {
                 self.run.hand_in(piece, Landing::failed(error.to_string()));
                 false
@@ -562,21 +587,65 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
     }
 
-    /// The ring itself failed: every read in flight has, too.
-    fn reader_failed(&mut self, error: &gristmill_protocol::PipelineError) {
-        self.retire_reader();
-        for piece in std::mem::take(&mut self.pending).into_iter().flatten() {
+    /// Whether another read path may stand in for a ring that failed.
+    fn goes_on(&self) -> bool {
+        self.run.config.read_path == ReadPathChoice::Auto
+    }
+
+    /// What a reader gives back whose ring has failed. An error may be the ring's or the file's own: a second reader meets
+    /// the latter again, and without one the file is not blamed for the former.
+    fn landed_at_last(&mut self, piece: Piece, landed: Landed, error: &PipelineError) {
+        // What a stream's read has taken is gone.
+        let lost = landed.unanswered && piece.file.kind == Kind::Stream;
+        if landed.error.is_none() {
+            self.landed(piece, landed);
+        } else if self.goes_on() && !lost {
+            self.run.read_again(piece, landed.buffer);
+        } else {
             self.run.hand_in(piece, Landing::failed(error.to_string()));
         }
+    }
+
+    /// The ring itself failed. What had landed goes its way; what the kernel did not do is read again, by positioned reads
+    /// where the choice is ours, and has failed where a ring was demanded.
+    fn reader_failed(&mut self, error: &PipelineError) {
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        if self.goes_on() {
+            self.path = Some(Path::By(ReadPathChoice::Positioned));
+            self.run.add_fallback(&format!(
+                "io_uring failed in the middle of the run, and what followed was read without it: {error}"
+            ));
+        }
+        // Every read comes back, those that the kernel had as soon as it lets go of their memory.
+        loop {
+            while let Some(landed) = reader.poll() {
+                if let Some(piece) = self.piece_of(landed.tag) {
+                    self.landed_at_last(piece, landed, error);
+                }
+            }
+            if reader.inflight() == 0 || self.run.stopping() {
+                break;
+            }
+            // Its error is the one that brought us here.
+            let _ = reader.wait(WAIT);
+        }
+        self.count(&reader);
+        self.pending.clear();
     }
 }
 
 impl<J: Job> ChunkFeeder<J> {
     fn retire_reader(&mut self) {
         if let Some(reader) = self.reader.take() {
-            self.run
-                .add_reader(reader.path().name(), reader.why(), &reader.stats());
+            self.count(&reader);
         }
+    }
+
+    fn count(&self, reader: &ChunkReader) {
+        self.run
+            .add_reader(reader.path().name(), reader.why(), &reader.stats());
     }
 
     fn finish(&mut self) {

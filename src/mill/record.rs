@@ -14,6 +14,7 @@ use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{ChunkBuf, Completion, RecordMemory, Submission};
 use std::borrow::Cow;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -78,6 +79,19 @@ struct Ran<'a> {
     records: &'a RecordMemory,
 }
 
+/// The size that the file system tells of a slot's file.
+fn size_of(piece: &Piece) -> Result<u64, PipelineError> {
+    let open = piece.file.file.try_clone().map(File::from);
+    open.and_then(|file| file.metadata())
+        .map(|metadata| metadata.len())
+        .map_err(|error| {
+            PipelineError::Backend(format!(
+                "the size of {}, which the ring log tells: {error}; leave the file out",
+                piece.file.entry.path.display()
+            ))
+        })
+}
+
 impl Recorder {
     /// Begins the log of a kernel.
     pub fn begin(output: LogOutput, kernel: LoggedKernel) -> Result<Self, PipelineError> {
@@ -133,6 +147,7 @@ impl Recorder {
                 LoggedBytes::File {
                     path: Cow::Owned(self.directory.join(&piece.file.entry.path)),
                     offset: ran.offset.saturating_sub(before),
+                    size: size_of(piece)?,
                 }
             } else {
                 LoggedBytes::Kept(Cow::Borrowed(bytes))

@@ -216,8 +216,8 @@ pub(super) struct Run<J: Job> {
     deferred: Mutex<VecDeque<Deferred>>,
     /// Their number.
     waiting: AtomicUsize,
-    /// Chunks whose reader could not read them, for another one.
-    again: Mutex<VecDeque<Piece>>,
+    /// Chunks whose reader could not read them, for another one, with their buffers.
+    again: Mutex<VecDeque<(Piece, ChunkBuf)>>,
     /// Files that have chunks to hand out.
     cutting: Mutex<VecDeque<Arc<OpenFile>>>,
     collector: Mutex<Option<Collector<J>>>,
@@ -356,10 +356,16 @@ impl<J: Job> Run<J> {
         !deferred.is_empty()
     }
 
-    /// Hands a chunk that its reader could not read to whichever reads next.
-    pub fn read_again(&self, piece: Piece) {
-        lock(&self.again).push_back(piece);
+    /// Hands a chunk that its reader could not read to whichever reads next. It keeps its buffer: chunks behind it in its
+    /// file wait for it in theirs, and may hold all others.
+    pub fn read_again(&self, piece: Piece, buffer: ChunkBuf) {
+        lock(&self.again).push_back((piece, buffer));
         self.wake();
+    }
+
+    /// A chunk to read again.
+    pub fn take_again(&self) -> Option<(Piece, ChunkBuf)> {
+        lock(&self.again).pop_front()
     }
 
     /// Up to `most` entries of the source, counted as open.
@@ -435,14 +441,6 @@ impl<J: Job> Run<J> {
         let only = self
             .holds_too_much()
             .then(|| self.writing.load(Ordering::Relaxed));
-        let mut again = lock(&self.again);
-        if let Some(index) = again
-            .iter()
-            .position(|piece| only.is_none_or(|sequence| piece.file.entry.sequence == sequence))
-        {
-            return again.remove(index);
-        }
-        drop(again);
         let mut cutting = lock(&self.cutting);
         let mut index = 0;
         while let Some(file) = cutting.get(index) {

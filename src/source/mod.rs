@@ -27,7 +27,7 @@ pub struct Entry {
     /// The directory below which a walk that follows no links has found it: it is opened below that and through no
     /// link. `None` for what was named, or found by following links.
     pub root: Option<Root>,
-    /// Its place in the source's order, from 0.
+    /// Its place in the source's order: how many entries the source has given before it.
     pub sequence: u64,
 }
 

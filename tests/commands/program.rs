@@ -272,6 +272,15 @@ fn a_program_that_depends_on_where_chunks_begin_is_found_out() {
         let done = gristmill(tree.path(), &["run", "--check", "small.vasm", "2-4095"]);
         assert!(done.text().starts_with(said), "{done:?}");
     }
+    // Of nothing nothing is said.
+    fs::create_dir(tree.path().join("nothing")).unwrap();
+    let done = gristmill(tree.path(), &["run", "--check", "chunks.vasm", "nothing"]);
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(
+        done.text().starts_with("no answers from 0 files"),
+        "{done:?}"
+    );
+    assert!(done.err.contains("nothing to compare"), "{done:?}");
     let stream = gristmill_reading(tree.path(), &["run", "--check", "chunks.vasm"], b"x");
     assert_eq!(stream.code, Some(2));
     assert!(stream.err.contains("name files"), "{stream:?}");
@@ -280,10 +289,8 @@ fn a_program_that_depends_on_where_chunks_begin_is_found_out() {
 #[test]
 fn the_program_in_the_readme_counts_what_it_says() {
     let readme = include_str!("../../README.md");
-    let program = readme
-        .split("```")
-        .find(|part| part.contains(".acc "))
-        .unwrap();
+    let (_, program) = readme.split_once("\n```asm\n").unwrap();
+    let (program, _) = program.split_once("```\n").unwrap();
     let tree = tempfile::tempdir().unwrap();
     written(tree.path(), "above.vasm", program);
     fs::write(tree.path().join("file"), [0, 127, 128, 200, 201, 255]).unwrap();

@@ -15,6 +15,7 @@ mod names;
 mod output;
 mod own_outputs;
 mod panics;
+mod shortage;
 mod signals;
 mod sizes;
 mod special;

@@ -89,26 +89,9 @@ fn fill(random: &mut Random, tree: &Tree, at: &Path, depth: usize, directories: 
     }
 }
 
-/// Rules of directories above, and globs at the end of lines, were followed otherwise before version 15.
-fn rg_is_old() -> bool {
-    let told = Command::new("rg").arg("--version").output().unwrap().stdout;
-    let told = String::from_utf8_lossy(&told).into_owned();
-    let version = told
-        .strip_prefix("ripgrep ")
-        .and_then(|rest| rest.split('.').next());
-    let old = version.is_none_or(|version| version.parse::<u32>().unwrap_or(0) < 15);
-    if old {
-        println!(
-            "skipped: rg is older than version 15: {:?}",
-            told.lines().next()
-        );
-    }
-    old
-}
-
 #[test]
 fn random_rules_are_followed_as_ripgrep_follows_them() {
-    if rg_is_missing() || rg_is_old() {
+    if rg_is_missing() {
         return;
     }
     for seed in 1..=150 {
@@ -141,7 +124,7 @@ fn random_rules_are_followed_as_ripgrep_follows_them() {
             3 => arguments.push("..".into()),
             _ => arguments.push(other.into()),
         }
-        let answer = |program: &str, before: &[&str]| {
+        let answer = |program: &Path, before: &[&str]| {
             let mut command = Command::new(program);
             command
                 .args(before)
@@ -150,8 +133,8 @@ fn random_rules_are_followed_as_ripgrep_follows_them() {
                 .env_remove("XDG_CONFIG_HOME");
             run(command, &from, None)
         };
-        let expected = answer("rg", &["-F", "--no-config"]);
-        let got = answer(env!("CARGO_BIN_EXE_gristmill"), &["scan"]);
+        let expected = answer(ripgrep::program().unwrap(), &["-F", "--no-config"]);
+        let got = answer(Path::new(env!("CARGO_BIN_EXE_gristmill")), &["scan"]);
         assert_eq!(
             (String::from_utf8_lossy(&got.stdout), got.status.code()),
             (

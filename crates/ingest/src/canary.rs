@@ -4,6 +4,7 @@
 //! reads succeed and leave memory as it was. So a block whose bytes are known from an ordinary read is read by the path
 //! into a target that was filled with the opposite of every bit of them.
 
+use crate::lifeline::Ring;
 use crate::nvme::{self, LbaRange, NvmeNamespace, NvmeOp};
 use crate::peer::{read_bytes, write_bytes};
 use crate::queue::{Farewell, ReadQueue};
@@ -195,8 +196,8 @@ pub(crate) unsafe fn read_by_command(
     lba: u64,
     address: *mut u8,
 ) -> Result<(), PipelineError> {
-    let (ring, flags) = nvme::build_ring(1)?;
-    let mut queue = ReadQueue::new(ring, flags, 1, Farewell::WaitForAll);
+    let ring = Ring::new(nvme::build_ring(1)?)?;
+    let mut queue = ReadQueue::new(ring, 1, Farewell::WaitForAll);
     let range = LbaRange { lba, blocks: 1 };
     let reads = nvme::plan(namespace, &[range], address.addr() as u64)?;
     let op = NvmeOp::new(fd, &reads)?;

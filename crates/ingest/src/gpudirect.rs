@@ -104,7 +104,7 @@ pub(crate) fn require() -> Result<(), PipelineError> {
     match GpuDirectCapability::probe() {
         GpuDirectCapability::Available { .. } => Ok(()),
         GpuDirectCapability::Unavailable { reason } => Err(PipelineError::Backend(format!(
-            "NVMe passthrough is not to be had: {reason}; or use registered mapped reads"
+            "NVMe passthrough is not available: {reason}; or use registered mapped reads"
         ))),
         GpuDirectCapability::FeatureDisabled => Err(PipelineError::NvmePassthroughDisabled),
     }

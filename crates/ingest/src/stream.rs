@@ -13,6 +13,7 @@
 mod note;
 mod passthrough;
 
+use crate::lifeline::Ring;
 use crate::mapped::{GpuMappedBuffer, Iovec};
 use crate::nvme::{NvmeNamespace, NvmeOp};
 use crate::queue::{Farewell, Finished, ReadOp, ReadQueue};
@@ -20,7 +21,7 @@ use crate::reader::ReaderStats;
 use crate::setup::{self, SetupFlags};
 use crate::tables::memlock_limit;
 use gristmill_protocol::PipelineError;
-use io_uring::IoUring;
+use io_uring::{cqueue, squeue};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -38,8 +39,7 @@ const TURN: Duration = Duration::from_millis(1);
 
 /// A ring that was set up and is not in use yet.
 pub struct IoUringState {
-    ring: IoUring,
-    flags: SetupFlags,
+    ring: Ring<squeue::Entry, cqueue::Entry>,
 }
 
 impl IoUringState {
@@ -48,18 +48,18 @@ impl IoUringState {
     /// # Errors
     /// [`PipelineError::IoUringSyscall`] where the kernel refuses, with the step that would change that.
     pub fn new(entries: u32) -> Result<Self, PipelineError> {
-        let (ring, flags) = setup::build(entries, true)?;
-        Ok(IoUringState { ring, flags })
+        let ring = Ring::new(setup::build(entries, true)?)?;
+        Ok(IoUringState { ring })
     }
 
     /// The setup flags that the kernel took.
     pub fn flags(&self) -> SetupFlags {
-        self.flags
+        self.ring.flags
     }
 
     /// Reads that can be in flight at once.
     pub fn entries(&self) -> u32 {
-        self.ring.params().sq_entries()
+        self.ring.io.params().sq_entries()
     }
 }
 
@@ -67,7 +67,7 @@ impl std::fmt::Debug for IoUringState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IoUringState")
             .field("entries", &self.entries())
-            .field("flags", &self.flags)
+            .field("flags", &self.flags())
             .finish()
     }
 }
@@ -114,10 +114,10 @@ pub struct AsyncUringStream<'a> {
 impl<'a> AsyncUringStream<'a> {
     /// A stream over `buffer` that raises `tail`, for the calling thread.
     pub fn new(state: IoUringState, buffer: GpuMappedBuffer<'a>, tail: &'a AtomicU32) -> Self {
-        let enabled = setup::enable(&state.ring);
+        let enabled = setup::enable(&state.ring.io);
         let depth = state.entries();
         AsyncUringStream {
-            queue: ReadQueue::new(state.ring, state.flags, depth, Farewell::WaitForAll),
+            queue: ReadQueue::new(state.ring, depth, Farewell::WaitForAll),
             nvme: None,
             buffer,
             tail,
@@ -444,8 +444,11 @@ impl<'a> AsyncUringStream<'a> {
             self.registration = Registration::Refused(libc::E2BIG);
             return;
         };
+        let Some(ring) = self.queue.ring() else {
+            return; // It has failed, so that nothing is submitted any more.
+        };
         // SAFETY: the ranges together are the buffer, memory that is valid for `'a`, which outlives the ring.
-        let result = unsafe { self.queue.ring().submitter().register_buffers(&iovecs) };
+        let result = unsafe { ring.submitter().register_buffers(&iovecs) };
         self.registration = match result {
             Ok(()) => Registration::Done(count),
             Err(error) => Registration::Refused(setup::errno_of(&error)),

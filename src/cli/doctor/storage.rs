@@ -56,7 +56,7 @@ fn passthrough() -> Finding {
         )),
         GpuDirectCapability::FeatureDisabled => Err(no_commands()),
     };
-    finding("read path", "GpuDirectNvmePassthrough", result)
+    finding("read path", "passthrough", result)
 }
 
 fn no_commands() -> (String, String) {
@@ -67,7 +67,7 @@ fn no_commands() -> (String, String) {
 }
 
 fn peer_read() -> Finding {
-    finding("read path", "PeerRead", peer_memory())
+    finding("read path", "peer", peer_memory())
 }
 
 /// The devices whose memory can be had.
@@ -155,7 +155,7 @@ fn nvidia(root: &Path) -> Vec<Finding> {
         }
         if missing.is_empty() {
             Ok(format!(
-                "the open kernel module {}, with static BAR1; PeerRead tells whether it publishes memory",
+                "the open kernel module {}, with static BAR1; the read path peer tells whether it publishes memory",
                 release.map_or_else(String::new, |(major, minor)| format!("{major}.{minor}"))
             ))
         } else {
@@ -212,7 +212,7 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
     } else if is_on_fuse(&file) {
         Err((
             "it lies on a FUSE file system, of which io_uring may read bytes twice".into(),
-            "nothing; scan, digest, stats and run read it by PositionedRead".into(),
+            "nothing; scan, digest, stats and run read it by the path positioned".into(),
         ))
     } else if regular {
         Ok("a regular file".into())
@@ -221,15 +221,15 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
     };
     let direct = || open(libc::O_DIRECT).map(drop);
     Ok(vec![
-        finding("read path", "RegisteredMappedRead", ring),
+        finding("read path", "registered", ring),
         finding(
             "read path",
-            "PositionedRead",
+            "positioned",
             Ok("pread works everywhere".into()),
         ),
         finding(
             "read path",
-            "GpuDirectNvmePassthrough",
+            "passthrough",
             if kind.is_char_device() {
                 of_device(&file)
             } else if kind.is_block_device() {
@@ -246,7 +246,7 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
         ),
         finding(
             "read path",
-            "PeerRead",
+            "peer",
             if regular {
                 into_peer_memory(&file, direct)
             } else {

@@ -561,10 +561,8 @@ impl LinesFile {
             bytes_searched: searched - origin,
             elapsed: self.started.map(|at| at.elapsed()).unwrap_or_default(),
         };
-        if !plan.style.json || plan.report.is_summary() {
-            plan.add(&totals);
-        } else if self.lines > 0 {
-            plan.add(&totals);
+        plan.add(&totals);
+        if plan.style.json && self.lines > 0 {
             super::json::end(rows, path, shown_nul, &totals);
         }
         if found {
@@ -585,15 +583,12 @@ impl LinesFile {
             let position = stopped.map_or(complete.unwrap_or(origin), |line| line.1);
             return self.nul.map_or(position, |at| at.min(position));
         }
-        match (self.text.binary, stopped) {
-            (Binary::Quit, None) if self.nul.is_some() => {
+        match stopped {
+            Some((_, end)) => end,
+            None if self.text.binary == Binary::Quit && self.nul.is_some() => {
                 self.fills.as_ref().map_or(origin, Fills::start)
             }
-            (_, Some((line, _))) => self
-                .fills
-                .as_ref()
-                .map_or(origin, |fills| fills.fill_of(line).0),
-            (_, None) => complete.unwrap_or(origin).max(origin),
+            None => complete.unwrap_or(origin).max(origin),
         }
     }
 }

@@ -94,6 +94,11 @@ impl NvmeGpuIngestDriver<'_> {
         let reading = Reading {
             tag,
             bytes,
+            direct: match self.path {
+                // Commands are for blocks that the disk has.
+                NativeReadPath::GpuDirectNvmePassthrough => u64::MAX,
+                _ => direct::brought_by_disk(file, offset, u64::from(bytes)),
+            },
             file: Some(Arc::clone(file)),
             map: None,
         };

@@ -8,6 +8,7 @@
 use super::blocks::BlockReads;
 use super::{Engine, Landed, Read, ReaderStats, CHANGED};
 use crate::canary::{self, Canaries};
+use crate::lifeline::Ring;
 use crate::nvme::{self, DiskPlace, FileMap, NvmeNamespace, NvmeOp};
 use crate::queue::{full, NO_OFFSET};
 use gristmill_protocol::PipelineError;
@@ -58,9 +59,9 @@ pub(super) struct PassthroughEngine {
 impl PassthroughEngine {
     pub(super) fn new(depth: u32) -> Result<Self, PipelineError> {
         crate::gpudirect::require()?;
-        let (ring, flags) = nvme::build_ring(depth)?;
+        let ring = Ring::new(nvme::build_ring(depth)?)?;
         Ok(PassthroughEngine {
-            reads: BlockReads::new(ring, flags, depth),
+            reads: BlockReads::new(ring, depth),
             known: VecDeque::new(),
             disks: HashMap::new(),
             canaries: Canaries::default(),
@@ -214,6 +215,7 @@ impl Engine for PassthroughEngine {
             bytes: wanted.min(finished.bytes as usize),
             end: wanted < read.len as usize,
             error: finished.error,
+            unanswered: finished.unanswered,
         };
         if !part.is_unchanged(&known.file) {
             // Nothing that came has been seen to be the file's.

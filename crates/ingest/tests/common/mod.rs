@@ -1,6 +1,8 @@
 //! What the tests of this crate share: files, pipes, and children with fewer rights.
 #![allow(dead_code, reason = "each test program uses a part of this module")]
 
+pub mod supervised;
+
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};

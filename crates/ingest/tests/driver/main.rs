@@ -8,8 +8,8 @@ mod paths;
 
 use common::{noise, pipe, Scratch};
 use gristmill_ingest::{
-    AsyncUringStream, CompletedIngest, GpuMappedBuffer, IoUringState, NativeReadPath,
-    NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
+    why_copied, AsyncUringStream, CompletedIngest, GpuMappedBuffer, IngestTransfers, IoUringState,
+    NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
 };
 use gristmill_protocol::{io, IoCompletion, MegakernelIoQueue, PipelineError};
 use gristmill_ring::ChunkMemory;
@@ -143,6 +143,51 @@ fn landed_files_are_published_with_their_bytes_and_the_tail_rises() {
         }
         // What lies behind a file's end is left alone.
         assert_eq!(memory.slot(3, 2), [7, BLANK]);
+    });
+}
+
+/// A read through the page cache is a copy by the kernel, whatever path it has.
+#[test]
+fn what_the_kernel_copies_is_told_from_what_the_disk_writes() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let scratch = Scratch::new();
+    let bytes = noise(2 * SLOT);
+    let path = scratch.file("f", &bytes);
+    let cached = shared(path);
+    let direct = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(scratch.0.join("f"));
+    with_driver(|mut driver, _, _| {
+        let size = SLOT as u64;
+        let copied = IngestTransfers {
+            direct_bytes: 0,
+            kernel_copied_bytes: size,
+        };
+        driver
+            .submit_file_range(&cached, 0, SLOT as u32, 0, 0)
+            .unwrap();
+        drain(&mut driver, 1);
+        assert_eq!(driver.transfers(), copied);
+        driver.reset_telemetry();
+        assert_eq!(driver.transfers(), IngestTransfers::default());
+        let file = match direct {
+            Ok(file) => Arc::new(file),
+            Err(error) => return println!("skipped: O_DIRECT in the temporary directory: {error}"),
+        };
+        driver
+            .submit_file_range(&file, size, SLOT as u32, 1, 1)
+            .unwrap();
+        drain(&mut driver, 1);
+        let expected = match why_copied(&file, size, size) {
+            None => IngestTransfers {
+                direct_bytes: size,
+                kernel_copied_bytes: 0,
+            },
+            // A file system that has no disk, or makes these bytes from others.
+            Some(_) => copied,
+        };
+        assert_eq!(driver.transfers(), expected);
     });
 }
 

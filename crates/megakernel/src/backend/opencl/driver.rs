@@ -178,7 +178,7 @@ impl Block {
         let allocated = allocated.ok().and_then(NonNull::new).ok_or_else(|| {
             failed(
                 "clSVMAlloc",
-                format_args!("{total} bytes are not to be had; use fewer or smaller chunks"),
+                format_args!("{total} bytes cannot be allocated; use fewer or smaller chunks"),
             )
         })?;
         let first = allocated.cast::<u8>();
