@@ -4,25 +4,30 @@
 //! number. The second one ends the process at once. One that was ignored when the process began stays ignored: that is
 //! what `nohup` asks for.
 //!
-//! A thread that waits for a list, or for somebody to take rows, waits in `poll` for the end, too: the first signal leaves a
-//! byte in a pipe, which nobody takes out.
+//! A thread that waits for a list, or for somebody to take rows, waits in `poll` and looks for the end every now and then:
+//! that needs no descriptor, of which a run may have few.
 
 use crate::source::Ended;
-use rustix::event::{poll, PollFd, PollFlags};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
+use signal_hook::flag;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Bytes that a pipe takes without waiting when it says that it takes some (`PIPE_BUF`).
 const PIPE_BYTES: usize = 4096;
+
+/// How long a wait goes on before it looks whether a signal has come.
+const LOOK_AROUND: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
 
 static WATCH: OnceLock<Result<Watch, String>> = OnceLock::new();
 
@@ -31,8 +36,6 @@ struct Watch {
     stop: Arc<AtomicBool>,
     /// The first signal that came, or 0.
     signal: Arc<AtomicUsize>,
-    /// Can be read from once a signal came.
-    end: UnixStream,
 }
 
 /// A flag that the first of the signals sets.
@@ -62,11 +65,9 @@ pub fn code() -> Option<u8> {
 
 impl Watch {
     fn begin() -> io::Result<Self> {
-        let (end, begin) = UnixStream::pair()?;
         let watch = Self {
             stop: Arc::default(),
             signal: Arc::default(),
-            end,
         };
         let ignored = ignored();
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -78,7 +79,6 @@ impl Watch {
             let number = usize::try_from(signal).unwrap_or_default();
             flag::register_usize(signal, Arc::clone(&watch.signal), number)?;
             flag::register(signal, Arc::clone(&watch.stop))?;
-            low_level::pipe::register(signal, begin.try_clone()?)?;
         }
         Ok(watch)
     }
@@ -97,26 +97,18 @@ fn ignored() -> u64 {
 
 /// Waits until a file is ready, or a signal has come; which of them is so.
 fn wait(file: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<Now> {
-    let watch = watching();
     loop {
-        let mut asked = Vec::with_capacity(2);
-        asked.push(PollFd::from_borrowed_fd(file, wanted));
-        if let Some(watch) = watch {
-            asked.push(PollFd::new(&watch.end, PollFlags::IN));
-        }
-        match poll(&mut asked, None) {
-            Err(Errno::INTR) => continue,
+        let mut asked = [PollFd::from_borrowed_fd(file, wanted)];
+        // A signal ends the call where it comes to this thread; it may come to another.
+        let over = || watching().is_some_and(|watch| watch.signal.load(Ordering::Relaxed) != 0);
+        match poll(&mut asked, Some(&LOOK_AROUND)) {
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
             Ok(_) => {}
         }
-        let is_so = |number: usize| {
-            asked
-                .get(number)
-                .is_some_and(|asked| !asked.revents().is_empty())
-        };
         let now = Now {
-            ready: is_so(0),
-            over: is_so(1),
+            ready: asked.iter().any(|file| !file.revents().is_empty()),
+            over: over(),
         };
         if now.ready || now.over {
             return Ok(now);

@@ -136,7 +136,7 @@ fn pipe_of(file: &Path) -> std::io::PipeReader {
 fn lists_without_end_are_refused() {
     for arguments in [
         &["digest", "--files-from", "/dev/zero"][..],
-        &["digest", "-0", "--files-from", "/dev/zero"],
+        &["digest", "--files0-from", "/dev/zero"],
         &["digest", "--check", "/dev/zero"],
         &["scan", "-e", "x", "--files-from", "/dev/zero"],
         &["scan", "-f", "/dev/zero", "/dev/null"],

@@ -34,10 +34,13 @@ fn a_log_takes_the_place_of_a_log_and_of_nothing_else() {
     // Anything else is left as it is, its own input and what is reached by a link among it.
     let link = scratch.join("link");
     symlink(&file, &link).unwrap();
+    let walked = scratch.join("tree");
     for other in [&file, &link] {
-        let errors = record(other, &[&file], 2);
-        assert!(errors.contains("not a ring log"), "{errors}");
-        assert_eq!(fs::read(&file).unwrap(), b"text");
+        for (input, why) in [(&file, "which is read"), (&walked, "not a ring log")] {
+            let errors = record(other, &[input], 2);
+            assert!(errors.contains(why), "{errors}");
+            assert_eq!(fs::read(&file).unwrap(), b"text");
+        }
     }
     let errors = record(&scratch.join("tree"), &[&file], 2);
     assert!(errors.contains("directory"), "{errors}");

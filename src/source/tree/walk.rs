@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// Directories that are kept open while those in them are walked. Of others the rest is read into memory.
 const OPEN_LEVELS: usize = 8;
 
+/// Below this limit of descriptors none is kept open: files need them.
+const FEW_DESCRIPTORS: u64 = 256;
+
 /// How a tree is walked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manner {
@@ -39,6 +42,8 @@ pub(super) struct Walking {
     told: VecDeque<Item>,
     /// Files that the run writes.
     written: Vec<FileId>,
+    /// Directories that are kept open at most.
+    most_open: usize,
 }
 
 /// A directory on the way.
@@ -88,6 +93,8 @@ impl Waiting {
 impl Walking {
     pub(super) fn new(mut named: Vec<PathBuf>, mut rules: Rules, manner: Manner) -> Self {
         named.reverse();
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let few = limit.current.is_some_and(|limit| limit < FEW_DESCRIPTORS);
         let mut told = VecDeque::new();
         if !named.is_empty() {
             rules.read_global(&mut told);
@@ -102,6 +109,7 @@ impl Walking {
             starved: None,
             told,
             written: FileId::of_redirected_stdout().into_iter().collect(),
+            most_open: if few { 0 } else { OPEN_LEVELS },
         }
     }
 
@@ -154,7 +162,7 @@ impl Walking {
 
     /// Goes into a directory, or tells why not.
     fn go_into(&mut self, step: Step) -> Option<Item> {
-        if self.open_levels() >= OPEN_LEVELS {
+        if self.open_levels() >= self.most_open {
             self.close_a_level();
         }
         let (directory, id) = loop {
@@ -193,7 +201,7 @@ impl Walking {
             layer,
             id,
         });
-        if self.manner.sorted {
+        if self.manner.sorted || self.most_open == 0 {
             let last = self.levels.len() - 1;
             self.read_rest(last);
             if let Some(Listing::Rest(rest)) =
