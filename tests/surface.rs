@@ -367,17 +367,20 @@ fn a_driver_brings_files_to_slots_and_counts_them() {
     valid.unwrap();
     let other = NativeReadPath::GpuDirectNvmePassthrough;
     assert!(telemetry.validate_completed_zero_copy(other).is_err());
-    let by_value: (
-        fn(NvmeGpuIngestTelemetry) -> u64,
-        fn(NvmeGpuIngestTelemetry, NativeReadPath) -> u64,
-        fn(NvmeGpuIngestTelemetry, NativeReadPath) -> Result<(), PipelineError>,
-    ) = (
-        NvmeGpuIngestTelemetry::inflight_reads,
-        NvmeGpuIngestTelemetry::path_submissions,
-        NvmeGpuIngestTelemetry::validate_completed_zero_copy,
+    let inflight_by_value: fn(NvmeGpuIngestTelemetry) -> u64 =
+        NvmeGpuIngestTelemetry::inflight_reads;
+    let by_path_by_value: fn(NvmeGpuIngestTelemetry, NativeReadPath) -> u64 =
+        NvmeGpuIngestTelemetry::path_submissions;
+    let validate_by_value: fn(NvmeGpuIngestTelemetry, NativeReadPath) -> Result<(), PipelineError> =
+        NvmeGpuIngestTelemetry::validate_completed_zero_copy;
+    assert_eq!(
+        (
+            inflight_by_value(telemetry),
+            by_path_by_value(telemetry, path)
+        ),
+        (0, 1)
     );
-    assert_eq!((by_value.0(telemetry), by_value.1(telemetry, path)), (0, 1));
-    by_value.2(telemetry, path).unwrap();
+    validate_by_value(telemetry, path).unwrap();
     driver.reset_telemetry();
     assert_eq!(
         driver.telemetry_snapshot(),
