@@ -15,6 +15,7 @@ mod scan;
 mod selftest;
 mod stats;
 
+use crate::megakernel::vir0::vector::Level;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -97,7 +98,13 @@ enum Command {
 
 /// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // Asked for in vain, it would be another vector unit in silence.
+    if let Err(error) = Level::asked() {
+        common::complain(&error.to_string());
+        return ExitCode::from(2);
+    }
+    let result = match command {
         Command::Scan(args) => Ok(scan::run(&args)),
         Command::Digest(args) => digest::run(&args),
         Command::Stats(args) => stats::run(&args),
