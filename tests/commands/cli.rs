@@ -1,7 +1,8 @@
 //! What all commands share: how they end, what they say when they cannot go on, and how they read; doctor, manual and
 //! completions.
 
-use crate::tool::{command, finish, gristmill, interrupt, LIMIT};
+use crate::tool::{command, finish, gristmill, interrupt};
+use gristmill_testing::Patience;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -89,7 +90,7 @@ fn program_is_missing(program: &str) -> bool {
         .map(|child| finish(child, Vec::new()))
         .is_err();
     if missing {
-        println!("skipped: {program} not installed");
+        gristmill_testing::skipped(format_args!("{program} not installed"));
     }
     missing
 }
@@ -363,12 +364,12 @@ fn rows_until(child: &mut Child, wanted: &str) -> (String, BufReader<std::proces
         // The test may have given up.
         let _ = sender.send((rows, stdout));
     });
-    match receiver.recv_timeout(LIMIT) {
-        Ok(answer) => answer,
-        Err(_) => {
+    match Patience::new().receive(&receiver) {
+        Some(answer) => answer,
+        None => {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("no such row within {LIMIT:?}");
+            panic!("no such row");
         }
     }
 }
@@ -417,10 +418,10 @@ fn a_run_interrupted_before_any_row_says_so_and_exits_with_130() {
                 // The test may have given up.
                 let _ = sender.send(result.is_ok());
             });
-            if written.recv_timeout(LIMIT) != Ok(true) {
+            if Patience::new().receive(&written) != Some(true) {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("{arguments:?}: nothing was read within {LIMIT:?}");
+                panic!("{arguments:?}: nothing was read");
             }
             interrupt(&child);
             let done = finish(child, Vec::new());
@@ -481,7 +482,7 @@ fn every_read_path_gives_the_same_answer_and_is_named() {
             let arguments = [command, &engine, &["--stats", choice], &names].concat();
             let done = gristmill(tree.path(), &arguments);
             if choice.ends_with("registered") && !ring {
-                println!("skipped: io_uring is refused here");
+                gristmill_testing::skipped("io_uring is refused here");
                 assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
                 continue;
             }

@@ -58,7 +58,7 @@ fn the_limit_on_locked_memory_is_that_of_the_process() {
     let output = match Command::new("bash").args(["-c", &script]).output() {
         Ok(output) if output.status.success() => output,
         other => {
-            println!("skipped: bash cannot set the limit: {other:?}");
+            gristmill_testing::skipped(format_args!("bash cannot set the limit: {other:?}"));
             return;
         }
     };
@@ -233,7 +233,7 @@ fn what_is_no_file_on_a_disk_is_told_as_what_it_is() {
 #[test]
 fn a_file_in_memory_is_on_no_disk() {
     let Ok(file) = tempfile::NamedTempFile::new_in("/dev/shm") else {
-        return println!("skipped: no file can be made in /dev/shm");
+        return gristmill_testing::skipped("no file can be made in /dev/shm");
     };
     fs::write(&file, [1; 5000]).unwrap();
     let path = file.path().to_str().unwrap();

@@ -48,7 +48,7 @@ impl Drop for Tree {
 fn rg_is_missing() -> bool {
     let missing = Command::new("rg").arg("--version").output().is_err();
     if missing {
-        println!("skipped: rg not installed");
+        gristmill_testing::skipped("rg not installed");
     }
     missing
 }

@@ -22,10 +22,10 @@ pub fn in_guest(shape: &str) -> bool {
         return true;
     }
     match there {
-        Ok(other) => {
-            println!("skipped: needs a guest by vm/run {shape}, and this one is by vm/run {other}")
-        }
-        Err(_) => println!("skipped: needs a guest by vm/run {shape}"),
+        Ok(other) => gristmill_testing::skipped(format_args!(
+            "needs a guest by vm/run {shape}, and this one is by vm/run {other}"
+        )),
+        Err(_) => gristmill_testing::skipped(format_args!("needs a guest by vm/run {shape}")),
     }
     false
 }
