@@ -8,16 +8,14 @@ use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
 use gristmill::uring::reader::ReadPathChoice;
 use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};
+use gristmill_testing::Patience;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const CHUNK: usize = 4096;
-
-/// No wait may take longer.
-const LIMIT: Duration = Duration::from_secs(60);
 
 const EBADF: u16 = 9;
 const EACCES: u16 = 13;
@@ -30,7 +28,7 @@ fn on_each(test: impl Fn(&dyn Backend)) {
     test(&CpuBackend);
     match OpenClBackend::devices() {
         Ok(_) => test(&OpenClBackend::new(None).unwrap()),
-        Err(error) => println!("skipped: OpenCL: {error}"),
+        Err(error) => gristmill_testing::skipped(format_args!("OpenCL: {error}")),
     }
 }
 
@@ -139,12 +137,12 @@ impl World {
     }
 
     fn wait(&mut self) -> Completion {
-        let begun = Instant::now();
+        let mut patience = Patience::new();
         loop {
             if let Some(done) = self.completions.next() {
                 return done;
             }
-            assert!(begun.elapsed() < LIMIT, "{:?}", self.kernel.failure());
+            patience.check(self.kernel.failure());
             self.completions.wait(Duration::from_millis(1));
         }
     }
@@ -184,9 +182,9 @@ fn serve(queue: IoQueue, tables: IoTables) -> MegakernelIoLoop {
 
 /// Waits until so many requests have ended.
 fn settle(served: &MegakernelIoLoop, count: u64) {
-    let begun = Instant::now();
+    let mut patience = Patience::new();
     while served.stats().ended() < count {
-        assert!(begun.elapsed() < LIMIT, "{served:?}");
+        patience.check(served);
         std::thread::yield_now();
     }
 }
@@ -423,7 +421,7 @@ fn a_loop_that_stops_fails_the_slots_that_wait_for_it() {
         }
         let served = world.serve(tables);
         if let Some(why) = served.stats().why {
-            return println!("skipped: {why}");
+            return gristmill_testing::skipped(why);
         }
         for destination in 0..2 {
             let load = Load {
@@ -485,9 +483,9 @@ fn a_prefetch_stays_its_tenants_when_its_slot_is_anothers() {
             }
             .submission(),
         );
-        let begun = Instant::now();
+        let mut patience = Patience::new();
         while world.kernel.submitter().status(waits) != Some(slot::WAIT_IO) {
-            assert!(begun.elapsed() < LIMIT);
+            patience.check(());
             std::thread::yield_now();
         }
         let served = world.serve(tables);
@@ -509,14 +507,14 @@ fn a_kernel_that_ends_waits_for_no_bytes() {
         let waits: Vec<u32> = (0..5)
             .map(|_| world.publish(&Load::default().submission()))
             .collect();
-        let begun = Instant::now();
+        let mut patience = Patience::new();
         let asking = |world: &World| {
             let status =
                 |slot: &&u32| world.kernel.submitter().status(**slot) == Some(slot::WAIT_IO);
             waits.iter().filter(status).count()
         };
         while asking(&world) < 2 {
-            assert!(begun.elapsed() < LIMIT);
+            patience.check(());
             std::thread::yield_now();
         }
         let World {

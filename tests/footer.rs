@@ -117,6 +117,6 @@ fn the_kernel_finds_what_plain_rust_finds() {
     on(&CpuBackend);
     match OpenClBackend::devices() {
         Ok(_) => on(&OpenClBackend::new(None).unwrap()),
-        Err(error) => println!("skipped: OpenCL: {error}"),
+        Err(error) => gristmill_testing::skipped(format_args!("OpenCL: {error}")),
     }
 }

@@ -39,7 +39,7 @@ fn file() -> (tempfile::NamedTempFile, Vec<u8>) {
 fn ring() -> Option<IoUringState> {
     let entries: u32 = 8;
     IoUringState::new(entries)
-        .map_err(|error| println!("skipped: {error}"))
+        .map_err(|error| gristmill_testing::skipped(format_args!("{error}")))
         .ok()
 }
 

@@ -184,7 +184,7 @@ fn run(args: &Args) -> Result<(), String> {
                 }
             }
             Err(reason) => {
-                eprintln!("skipped: {name}: {reason}");
+                gristmill_testing::skipped(format_args!("{name}: {reason}"));
                 let _ = writeln!(table, "| {name} | skipped: {reason} | | | | |");
             }
         }

@@ -8,7 +8,7 @@ use crate::jobs::names;
 use crate::megakernel::backend::cuda::CudaBackend;
 use crate::megakernel::backend::opencl::OpenClBackend;
 use crate::megakernel::device::Found;
-use crate::megakernel::vir0::vector::Level;
+use crate::megakernel::vir0::vector::{Level, LEVEL_VARIABLE};
 use crate::uring::{probe, UringProbe};
 use gristmill_protocol::PipelineError;
 use serde_json::{json, Value};
@@ -182,19 +182,23 @@ fn setup(probe: &UringProbe) -> String {
 }
 
 /// What the interpreter of VIR0 programs runs on.
-fn vector_unit(name: &'static str, level: Level) -> Finding {
-    let (works, best) = (level.is_available(), Level::best());
+fn vector_unit(level: Level) -> Finding {
+    let (works, used) = (level.is_available(), Level::in_use());
+    let forced = match Level::asked() {
+        Ok(Some(_)) => format!(", as {LEVEL_VARIABLE} asks"),
+        _ => String::new(),
+    };
     Finding {
         kind: "vector unit",
-        name,
+        name: level.name(),
         device: None,
         works,
-        why: match (works, best == level) {
-            (true, true) => "VIR0 programs run on it".into(),
-            (true, false) => format!("there; VIR0 programs run on {}", best.name()),
+        why: match (works, used == level) {
+            (true, true) => format!("VIR0 programs run on it{forced}"),
+            (true, false) => format!("there; VIR0 programs run on {}{forced}", used.name()),
             (false, _) => format!(
-                "this processor does not have it; VIR0 programs run on {}",
-                best.name()
+                "this processor does not have it; VIR0 programs run on {}{forced}",
+                used.name()
             ),
         },
         step: (!works).then(|| "nothing on this machine; a processor that has it".into()),
@@ -257,17 +261,16 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
             why: refused(&probe.registered_files_refusal),
             step: None,
         },
-        vector_unit("avx512", Level::Avx512),
-        vector_unit("avx2", Level::Avx2),
-        Finding {
-            kind: "back end",
-            name: "cpu",
-            device: None,
-            works: true,
-            why: "worker threads, always there".into(),
-            step: None,
-        },
     ]);
+    findings.extend(Level::ALL.into_iter().rev().map(vector_unit));
+    findings.extend([Finding {
+        kind: "back end",
+        name: "cpu",
+        device: None,
+        works: true,
+        why: "worker threads, always there".into(),
+        step: None,
+    }]);
     findings.extend(devices("opencl", OpenClBackend::devices()));
     findings.extend(devices("cuda", CudaBackend::devices()));
     findings

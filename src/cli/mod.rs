@@ -19,6 +19,7 @@ mod selftest;
 mod signals;
 mod stats;
 
+use crate::megakernel::vir0::vector::Level;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -124,6 +125,11 @@ pub fn main() -> ExitCode {
     let parsed = definition().try_get_matches();
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());
+    // Asked for in vain, it would be another vector unit in silence.
+    if let Err(error) = Level::asked() {
+        common::complain(&error.to_string());
+        return ExitCode::from(2);
+    }
     let result = match cli.command {
         Command::Scan(args) => Ok(scan::run(&args)),
         Command::Digest(args) => digest::run(&args),

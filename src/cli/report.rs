@@ -1,5 +1,6 @@
 //! Reports in words: what a run did, and what failed.
 
+use crate::megakernel::vir0::vector::{Level, LEVEL_VARIABLE};
 use crate::mill::{FileError, RunReport};
 use std::time::Duration;
 
@@ -55,6 +56,14 @@ pub fn text(report: &RunReport) -> String {
             ),
         },
     );
+    if report.device.is_none() {
+        let level = Level::in_use().name();
+        let why = match Level::asked() {
+            Ok(Some(_)) => format!("as {LEVEL_VARIABLE} asks"),
+            _ => "the best that this processor has".to_owned(),
+        };
+        line("vector unit", format!("{level}, for VIR0 programs ({why})"));
+    }
     let paths = if report.read_paths.is_empty() {
         "none: nothing was read".to_owned()
     } else {

@@ -1,9 +1,10 @@
 //! Files that are read by position.
 
-use crate::world::{content, halo, run, sizes, start, write_files, Asked, Done, How, PATIENCE};
+use crate::world::{content, halo, run, sizes, start, write_files, Asked, Done, How};
 use gristmill::jobs::{FileEnd, Flow, Geometry};
 use gristmill::protocol::PipelineError;
 use gristmill::source::Tree;
+use gristmill_testing::Patience;
 use std::io::Write;
 use std::path::Path;
 
@@ -173,7 +174,7 @@ fn a_geometry_out_of_range_is_refused() {
     ];
     for geometry in bad {
         let source = Tree::new(["Cargo.toml"]).walk().unwrap();
-        let ended = start(source, Asked::new(geometry), How::slow(4096)).recv_timeout(PATIENCE);
+        let ended = Patience::new().receive(&start(source, Asked::new(geometry), How::slow(4096)));
         let error = ended.expect("the run hangs").unwrap_err();
         assert!(
             matches!(error, PipelineError::InvalidArgument { .. }),
@@ -189,7 +190,7 @@ fn an_opcode_of_the_user_is_not_recorded() {
         ..Asked::new(Geometry::default())
     };
     let source = Tree::new(["Cargo.toml"]).walk().unwrap();
-    let ended = start(source, asked, How::slow(4096)).recv_timeout(PATIENCE);
+    let ended = Patience::new().receive(&start(source, asked, How::slow(4096)));
     let error = ended.expect("the run hangs").unwrap_err();
     assert!(error.to_string().contains("host code"), "{error}");
 }

@@ -192,7 +192,7 @@ fn a_stream_is_seen_as_a_file_is() {
             let path = scratch.path().join(format!("fifo-{run}-{size}"));
             let made = std::process::Command::new("mkfifo").arg(&path).status();
             if !made.is_ok_and(|status| status.success()) {
-                println!("skipped: mkfifo cannot be run");
+                gristmill_testing::skipped("mkfifo cannot be run");
                 return;
             }
             let file = bytes(size);

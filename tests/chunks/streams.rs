@@ -1,8 +1,9 @@
 //! Streams, which cannot be read twice.
 
-use crate::world::{content, halo, run, sizes, start, Asked, How, PATIENCE};
+use crate::world::{content, halo, run, sizes, start, Asked, How};
 use gristmill::jobs::{FileEnd, Flow, Geometry};
 use gristmill::source::{Entry, Item, Origin, Source};
+use gristmill_testing::Patience;
 use std::collections::BTreeMap;
 use std::io::{pipe, PipeReader, PipeWriter, Write};
 use std::os::fd::AsRawFd;
@@ -128,13 +129,13 @@ fn assert_comes_at_once(geometry: Geometry, first: usize, comes: u64) {
     writer.write_all(content(first)).unwrap();
     let mut reached = 0;
     while reached < comes {
-        reached = parts
-            .recv_timeout(PATIENCE)
+        reached = Patience::new()
+            .receive(&parts)
             .expect("what has landed does not come");
     }
     assert_eq!(reached, comes);
     drop(writer);
-    let (done, wrong) = ended.recv_timeout(PATIENCE).unwrap().unwrap();
+    let (done, wrong) = Patience::new().receive(&ended).unwrap().unwrap();
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(done.seen[&path].bytes(geometry.align), first as u64);
 }

@@ -8,17 +8,14 @@ use gristmill::protocol::{completion, PipelineError};
 use gristmill::ring::{Outcome, RecordWriter};
 use gristmill::source::{Entry, Source};
 use gristmill::uring::reader::ReadPathChoice;
+use gristmill_testing::Patience;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{mpsc, Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 /// The first number of the user's.
 const OPCODE: u32 = 0x1_0000;
-
-/// What no run takes unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The size of a file whose size is not known to the opcode.
 pub const UNKNOWN: u32 = u32::MAX;
@@ -278,8 +275,8 @@ pub struct Done {
 /// Runs, to the end or to the end of patience. Everything that the opcode and the job were shown must be right.
 #[track_caller]
 pub fn run(source: impl Source + 'static, asked: Asked, how: How) -> Done {
-    let (done, wrong) = start(source, asked, how)
-        .recv_timeout(PATIENCE)
+    let (done, wrong) = Patience::new()
+        .receive(&start(source, asked, how))
         .expect("the run hangs")
         .unwrap();
     assert!(wrong.is_empty(), "{how:?}: {wrong:#?}");

@@ -1,7 +1,8 @@
 //! What all commands share: how they end, what they say when they cannot go on, and how they read; doctor, manual and
 //! completions.
 
-use crate::tool::{command, finish, gristmill, interrupt, LIMIT};
+use crate::tool::{command, finish, gristmill, interrupt};
+use gristmill_testing::Patience;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -89,7 +90,7 @@ fn program_is_missing(program: &str) -> bool {
         .map(|child| finish(child, Vec::new()))
         .is_err();
     if missing {
-        println!("skipped: {program} not installed");
+        gristmill_testing::skipped(format_args!("{program} not installed"));
     }
     missing
 }
@@ -110,20 +111,26 @@ fn doctor_tells_each_read_path_and_back_end_and_a_step_for_what_does_not_work() 
     for name in ["registered", "positioned", "cpu"] {
         assert!(findings.iter().any(|finding| finding["name"] == name));
     }
+    // In one order: a row may name what another is about.
+    let mut rows = text
+        .lines()
+        .skip_while(|line| !line.starts_with("yes ") && !line.starts_with("no "));
     for finding in findings {
-        let name = finding["name"].as_str().unwrap();
+        let (kind, name) = (&finding["kind"], finding["name"].as_str().unwrap());
         let works = finding["works"].as_bool().unwrap();
-        assert!(!finding["why"].as_str().unwrap().is_empty(), "{name}");
-        let kind = finding["kind"].as_str().unwrap();
-        let column = format!(" {kind:<10} {name}");
-        let mut rows = text.lines().skip_while(|line| !line.contains(&column));
+        let why = finding["why"].as_str().unwrap();
+        assert!(!why.is_empty(), "{name}");
         let row = rows.next().unwrap();
-        assert!(row.starts_with(if works { "yes " } else { "no " }), "{row}");
-        if finding["kind"] == "read path" && !works {
-            let step = finding["step"].as_str().unwrap();
+        let start = if works { "yes" } else { "no " };
+        let start = format!("{start} {:<10} {name}", kind.as_str().unwrap());
+        assert!(row.starts_with(&start) && row.ends_with(why), "{row}");
+        let step = finding["step"].as_str();
+        assert!(kind != "read path" || works || step.is_some(), "{row}");
+        if let Some(step) = step {
             assert!(rows.next().unwrap().ends_with(step), "{row}");
         }
     }
+    assert_eq!(rows.next(), None);
 }
 
 #[test]
@@ -369,12 +376,12 @@ fn rows_until(child: &mut Child, wanted: &str) -> (String, BufReader<std::proces
         // The test may have given up.
         let _ = sender.send((rows, stdout));
     });
-    match receiver.recv_timeout(LIMIT) {
-        Ok(answer) => answer,
-        Err(_) => {
+    match Patience::new().receive(&receiver) {
+        Some(answer) => answer,
+        None => {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("no such row within {LIMIT:?}");
+            panic!("no such row");
         }
     }
 }
@@ -423,10 +430,10 @@ fn a_run_interrupted_before_any_row_says_so_and_exits_with_130() {
                 // The test may have given up.
                 let _ = sender.send(result.is_ok());
             });
-            if written.recv_timeout(LIMIT) != Ok(true) {
+            if Patience::new().receive(&written) != Some(true) {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("{arguments:?}: nothing was read within {LIMIT:?}");
+                panic!("{arguments:?}: nothing was read");
             }
             interrupt(&child);
             let done = finish(child, Vec::new());
@@ -487,7 +494,7 @@ fn every_read_path_gives_the_same_answer_and_is_named() {
             let arguments = [command, &engine, &["--stats", choice], &names].concat();
             let done = gristmill(tree.path(), &arguments);
             if choice.ends_with("registered") && !ring {
-                println!("skipped: io_uring is refused here");
+                gristmill_testing::skipped("io_uring is refused here");
                 assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
                 continue;
             }

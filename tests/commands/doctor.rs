@@ -58,7 +58,7 @@ fn the_limit_on_locked_memory_is_that_of_the_process() {
     let output = match Command::new("bash").args(["-c", &script]).output() {
         Ok(output) if output.status.success() => output,
         other => {
-            println!("skipped: bash cannot set the limit: {other:?}");
+            gristmill_testing::skipped(format_args!("bash cannot set the limit: {other:?}"));
             return;
         }
     };
@@ -217,7 +217,7 @@ fn what_is_no_file_on_a_disk_is_told_as_what_it_is() {
 #[test]
 fn a_file_in_memory_is_on_no_disk() {
     let Ok(file) = tempfile::NamedTempFile::new_in("/dev/shm") else {
-        return println!("skipped: no file can be made in /dev/shm");
+        return gristmill_testing::skipped("no file can be made in /dev/shm");
     };
     fs::write(&file, [1; 5000]).unwrap();
     let path = file.path().to_str().unwrap();
@@ -247,4 +247,54 @@ fn a_directory_is_a_failure_that_says_so_and_the_files_in_it_are_told() {
     );
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(text.matches("positioned").count(), 1, "{text}");
+}
+
+/// Answers of a run of a program with this vector unit asked for.
+fn with_vector_unit(asked: &str, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gristmill"))
+        .args(arguments)
+        .env("GRISTMILL_VECTOR", asked)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_vector_unit_that_is_asked_for_is_used_and_told_and_else_refused() {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/entropy.vasm");
+    let run = ["run", "--backend=cpu", "--stats", program, program];
+    let expected = Command::new(env!("CARGO_BIN_EXE_gristmill"))
+        .args(run)
+        .env_remove("GRISTMILL_VECTOR")
+        .output()
+        .unwrap();
+    assert!(expected.status.success() && !expected.stdout.is_empty());
+    let units = names(&answer(), "vector unit");
+    let known: Vec<&str> = units.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(known, ["avx512", "avx2", "portable"]);
+    for (name, works) in &units {
+        let ran = with_vector_unit(name, &run);
+        let told = String::from_utf8(ran.stderr).unwrap();
+        if *works {
+            assert_eq!(ran.stdout, expected.stdout);
+            let line =
+                format!("vector unit   {name}, for VIR0 programs (as GRISTMILL_VECTOR asks)");
+            assert!(told.lines().any(|row| row == line), "{told}");
+            let text = String::from_utf8(with_vector_unit(name, &["doctor"]).stdout).unwrap();
+            let row = format!(
+                "yes vector unit {name:<24} VIR0 programs run on it, as GRISTMILL_VECTOR asks"
+            );
+            assert!(text.lines().any(|line| line == row), "{text}");
+        } else {
+            assert_eq!((ran.status.code(), ran.stdout.len()), (Some(2), 0));
+            assert!(told.contains("this processor does not have it"), "{told}");
+        }
+    }
+    for (unknown, arguments) in [("avx", &run[..]), ("", &["doctor"]), ("AVX2", &["man"])] {
+        let refused = with_vector_unit(unknown, arguments);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0));
+        let told = String::from_utf8(refused.stderr).unwrap();
+        let start = format!("gristmill: GRISTMILL_VECTOR={unknown:?} names no vector unit; ");
+        assert!(told.starts_with(&start), "{told}");
+    }
 }

@@ -155,7 +155,7 @@ fn a_path_that_is_not_to_be_had_is_refused_with_the_reason_and_no_other_is_taken
     }
     refused(&["--device-range", "0,4096"], "--read-path passthrough");
     if Path::new("/sys/class/nvme-generic").exists() {
-        println!("skipped: this machine has NVMe disks, whose passthrough may work");
+        gristmill_testing::skipped("this machine has NVMe disks, whose passthrough may work");
         return;
     }
     let passthrough = ["--read-path", "passthrough"];

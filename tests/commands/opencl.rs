@@ -14,7 +14,9 @@ fn device() -> bool {
         .lines()
         .any(|line| line.starts_with("yes") && line.contains("opencl, device"));
     if !found {
-        println!("skipped: no OpenCL device that can run the kernel (Debian: pocl-opencl-icd)");
+        gristmill_testing::skipped(
+            "no OpenCL device that can run the kernel (Debian: pocl-opencl-icd)",
+        );
     }
     found
 }
@@ -253,7 +255,7 @@ fn failing_loader(directory: &Path) -> Option<PathBuf> {
         Ok(done) if done.status.success() => Some(loader),
         Ok(done) => panic!("{}", String::from_utf8_lossy(&done.stderr)),
         Err(error) => {
-            println!("skipped: cc: {error}");
+            gristmill_testing::skipped(format_args!("cc: {error}"));
             None
         }
     }

@@ -90,7 +90,7 @@ fn every_command_of_the_readme_runs_as_it_is_written() {
     let mut ran = 0;
     for line in fenced(&text, "sh").iter().flat_map(|block| block.lines()) {
         if let Some(why) = cannot_run(tree.path(), line) {
-            println!("skipped: {line}: {why}");
+            gristmill_testing::skipped(format_args!("{line}: {why}"));
             continue;
         }
         // The binary of this build, rather than one that is built here.

@@ -16,7 +16,7 @@ fn ten_thousand_patterns_that_end_at_one_byte_are_all_reported() {
     let mut backends = vec!["cpu"];
     match gristmill::megakernel::backend::opencl::OpenClBackend::devices() {
         Ok(_) => backends.push("opencl"),
-        Err(error) => println!("skipped: {error}"),
+        Err(error) => gristmill_testing::skipped(error),
     }
     let scan = ["scan", "--all", "-f", "patterns", "text"];
     let mut listed = Vec::new();

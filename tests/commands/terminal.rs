@@ -1,16 +1,14 @@
 //! What a terminal shows that a pipe does not: progress, and the bar chart of `stats`. `script` (util-linux) is the
 //! terminal.
 
+use gristmill_testing::Patience;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
-
-/// No run may take longer.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A command in a terminal of its own.
 struct Terminal {
@@ -33,7 +31,7 @@ impl Terminal {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let Ok(mut child) = script.spawn() else {
-            println!("skipped: script (util-linux) not installed");
+            gristmill_testing::skipped("script (util-linux) not installed");
             return None;
         };
         let shown: Arc<Mutex<Vec<u8>>> = Arc::default();
@@ -58,12 +56,12 @@ impl Terminal {
 
     /// Waits until the terminal has shown `wanted`.
     fn wait_for(&mut self, wanted: &str) {
-        let deadline = Instant::now() + LIMIT;
+        let mut patience = Patience::new();
         while !self.text().contains(wanted) {
-            if Instant::now() > deadline {
+            if let Some(why) = patience.over() {
                 self.child.kill().unwrap();
                 self.child.wait().unwrap();
-                panic!("{wanted:?} was not shown: {:?}", self.text());
+                panic!("{wanted:?} was not shown: {why}: {:?}", self.text());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -78,15 +76,15 @@ impl Terminal {
 
     /// The exit code, and all that was shown.
     fn finish(mut self) -> (Option<i32>, String) {
-        let deadline = Instant::now() + LIMIT;
+        let mut patience = Patience::new();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if Instant::now() > deadline {
+            if let Some(why) = patience.over() {
                 self.child.kill().unwrap();
                 self.child.wait().unwrap();
-                panic!("killed after {LIMIT:?}: {:?}", self.text());
+                panic!("killed: {why}: {:?}", self.text());
             }
             std::thread::sleep(Duration::from_millis(2));
         };

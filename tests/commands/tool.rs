@@ -1,13 +1,11 @@
 //! The tool as a process that ends, and what it left.
 
+use gristmill_testing::Patience;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-/// No run may take longer.
-pub const LIMIT: Duration = Duration::from_secs(60);
+use std::time::Duration;
 
 /// What a run left.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ impl Done {
     }
 }
 
-/// Ends within the limit, or is killed and fails the test.
+/// Ends, or is killed and fails the test where it moves no more.
 pub fn finish(mut child: Child, stdin: Vec<u8>) -> Done {
     fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
         std::thread::spawn(move || {
@@ -49,15 +47,15 @@ pub fn finish(mut child: Child, stdin: Vec<u8>) -> Done {
             let _ = pipe.write_all(&stdin);
         }
     });
-    let deadline = Instant::now() + LIMIT;
+    let mut patience = Patience::new();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if Instant::now() > deadline {
+        if let Some(why) = patience.over() {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("killed after {LIMIT:?}");
+            panic!("killed: {why}");
         }
         std::thread::sleep(Duration::from_millis(2));
     };

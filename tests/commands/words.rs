@@ -106,7 +106,7 @@ fn the_examples_of_every_help_run_as_they_are_written_and_are_in_the_manual() {
                 continue;
             }
             if name == "ingest" && !io_uring_works(tree.path()) {
-                println!("skipped: {line}: io_uring is refused here");
+                gristmill_testing::skipped(format_args!("{line}: io_uring is refused here"));
             } else {
                 let done = shell(tree.path(), line);
                 assert_eq!(done.code, Some(0), "{line}: {done:?}");
@@ -228,7 +228,7 @@ fn names_that_end_with_a_nul_are_read_by_every_command_that_reads_files() {
         assert_eq!(done.code, Some(0), "{done:?}");
         assert!(done.text().ends_with("  new\\nline\n"), "{done:?}");
     } else {
-        println!("skipped: ingest: io_uring is refused here");
+        gristmill_testing::skipped("ingest: io_uring is refused here");
     }
     for command in [
         &["scan", "needle"][..],
@@ -274,7 +274,7 @@ fn every_json_record_of_every_command_has_a_type_that_the_manual_names() {
     }
     for call in calls {
         if call[0] == "ingest" && !io_uring_works(root) {
-            println!("skipped: {call:?}: io_uring is refused here");
+            gristmill_testing::skipped(format_args!("{call:?}: io_uring is refused here"));
             continue;
         }
         let done = gristmill(root, &[*call, &["--json"]].concat());
@@ -310,7 +310,7 @@ fn every_term_of_stats_is_explained_in_the_manual_in_the_same_words() {
         &["ingest", "logs"],
     ] {
         if call[0] == "ingest" && !ring {
-            println!("skipped: {call:?}: io_uring is refused here");
+            gristmill_testing::skipped(format_args!("{call:?}: io_uring is refused here"));
             continue;
         }
         let done = gristmill(tree.path(), call);

@@ -198,7 +198,7 @@ fn an_ordinary_user_ingests_with_the_usual_limit_and_is_told_what_to_do_below_it
     ] {
         let answer = ingest(flags, lockable);
         if answer.errors.contains("io_uring_setup") {
-            return println!("skipped: {}", answer.errors);
+            return gristmill_testing::skipped(format_args!("{}", answer.errors));
         }
         answer.assert_code(0);
         assert_eq!(answer.rows, row, "{}", answer.errors);

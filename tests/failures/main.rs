@@ -2,7 +2,7 @@
 //!
 //! Every test holds the same promises for its own failure: right results for everything else, one line on standard
 //! error that says `gristmill: PATH: offset N: reason` (the offset where reading had begun), exit code 2, and an end. A
-//! program that has not ended after [`world::PATIENCE`] is ended, and the test fails. What a machine cannot stage (no FUSE,
+//! program that moves no more without having ended is ended, and the test fails. What a machine cannot stage (no FUSE,
 //! no loop devices, not root) is skipped, and says so.
 
 mod bounds;

@@ -6,11 +6,12 @@ use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, FileError, Mill, RunReport};
 use gristmill::ring::{Outcome, RecordWriter};
 use gristmill::source::{Entry, Item, Source, Tree};
+use gristmill_testing::Patience;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
-use crate::world::{Scratch, PATIENCE};
+use crate::world::Scratch;
 
 /// The first number of the user's.
 const OPCODE: u32 = 0x1_0000;
@@ -128,7 +129,7 @@ fn run(
         let errors = std::mem::take(&mut *errors.lock().unwrap());
         let _ = sender.send((rows, errors, report));
     });
-    ended.recv_timeout(PATIENCE).expect("the run hangs")
+    Patience::new().receive(&ended).expect("the run hangs")
 }
 
 #[track_caller]

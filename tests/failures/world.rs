@@ -1,5 +1,6 @@
 //! The tool as a process with an end, scratch directories, and the answers that are expected.
 
+use gristmill_testing::Patience;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -9,18 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-/// What no run takes unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+use std::time::Duration;
 
 /// User and group of an ordinary user.
 const NOBODY: u32 = 65534;
 
-/// Says why a test does not run here.
-pub fn skipped(why: impl std::fmt::Display) {
-    println!("skipped: {why}");
-}
+pub use gristmill_testing::skipped;
 
 /// Whether the tests run as root.
 pub fn is_root() -> bool {
@@ -262,7 +257,6 @@ impl Tool {
             }
         };
         Running {
-            started: Instant::now(),
             rows: Gathered::start(child.stdout.take()),
             errors: Gathered::start(child.stderr.take()),
             child,
@@ -297,6 +291,10 @@ impl Gathered {
         Self { bytes, reader }
     }
 
+    fn len(&self) -> usize {
+        self.bytes.0.lock().unwrap().len()
+    }
+
     fn take(&mut self) -> Vec<u8> {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
@@ -308,7 +306,6 @@ impl Gathered {
 /// The tool as a process, which is ended when this is dropped.
 pub struct Running {
     child: Child,
-    started: Instant,
     rows: Gathered,
     errors: Gathered,
     _copy: Option<Scratch>,
@@ -320,15 +317,17 @@ impl Running {
     pub fn wait_for_rows(&self, mut wanted: impl FnMut(&[u8]) -> bool) {
         let (bytes, arrived) = &*self.rows.bytes;
         let mut rows = bytes.lock().unwrap();
+        let (mut patience, mut seen) = (Patience::new(), 0);
         while !wanted(&rows) {
-            let left = PATIENCE.saturating_sub(self.started.elapsed());
-            assert!(
-                !left.is_zero(),
-                "these rows and no more: {:?}",
-                shown(&rows)
-            );
+            if rows.len() > seen {
+                seen = rows.len();
+                patience.moved();
+            }
+            if let Some(why) = patience.over() {
+                panic!("these rows and no more: {:?}; {why}", shown(&rows));
+            }
             rows = arrived
-                .wait_timeout(rows, left.min(Duration::from_millis(50)))
+                .wait_timeout(rows, Duration::from_millis(50))
                 .unwrap()
                 .0;
         }
@@ -361,6 +360,7 @@ impl Running {
     #[track_caller]
     pub fn wait_until_caught(&self, signal: i32) {
         let path = format!("/proc/{}/status", self.child.id());
+        let mut patience = Patience::new();
         loop {
             let status = std::fs::read_to_string(&path).unwrap();
             let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -368,10 +368,9 @@ impl Running {
             if mask & (1 << (signal - 1)) != 0 {
                 return;
             }
-            assert!(
-                self.started.elapsed() < PATIENCE,
-                "signal {signal} is not caught"
-            );
+            if let Some(why) = patience.over() {
+                panic!("signal {signal} is not caught; {why}");
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -388,14 +387,20 @@ impl Running {
     /// Waits for its end.
     #[track_caller]
     pub fn finish(mut self) -> Answer {
+        let (mut patience, mut seen) = (Patience::new(), 0);
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if self.started.elapsed() > PATIENCE {
+            let written = self.rows.len() + self.errors.len();
+            if written > seen {
+                seen = written;
+                patience.moved();
+            }
+            if let Some(why) = patience.over() {
                 self.end();
                 panic!(
-                    "it hangs; rows {:?}, errors {:?}",
+                    "it hangs: {why}; rows {:?}, errors {:?}",
                     shown(&self.rows.take()),
                     shown(&self.errors.take())
                 );

@@ -51,7 +51,7 @@ impl Drop for Tree {
 fn rg_is_missing() -> bool {
     let found = ripgrep::program();
     if let Err(reason) = &found {
-        println!("skipped: {reason}");
+        gristmill_testing::skipped(reason);
     }
     found.is_err()
 }

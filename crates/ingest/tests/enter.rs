@@ -8,9 +8,9 @@ use common::supervised::with_answers;
 use common::{noise, Scratch};
 use gristmill_ingest::{AsyncUringStream, GpuMappedBuffer, IoUringState, Iovec};
 use gristmill_protocol::PipelineError;
+use gristmill_testing::Patience;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 const LEN: usize = 512;
 /// Reads `count` stretches of a file by a stream, in random order; how it ended, and how many landed.
@@ -18,7 +18,7 @@ fn read(count: usize, random: &mut dyn FnMut(usize) -> usize) -> (Result<(), Pip
     let state = match IoUringState::new(8) {
         Ok(state) => state,
         Err(error) => {
-            println!("skipped: {error}");
+            gristmill_testing::skipped(format_args!("{error}"));
             return (Ok(()), u32::try_from(count).unwrap());
         }
     };
@@ -105,9 +105,12 @@ fn calls_that_end_with_a_passing_errno_lose_no_read() {
 
 #[test]
 fn a_kernel_that_is_always_busy_ends_the_reads_with_its_errno() {
-    let begun = Instant::now();
+    let mut patience = Patience::new();
     with_answers(
-        || Some(libc::EBUSY),
+        || {
+            patience.check("the reads go on");
+            Some(libc::EBUSY)
+        },
         || {
             let (ended, landed) = read(3, &mut random(1));
             if let Err(error) = ended {
@@ -118,5 +121,4 @@ fn a_kernel_that_is_always_busy_ends_the_reads_with_its_errno() {
             }
         },
     );
-    assert!(begun.elapsed() < Duration::from_secs(30));
 }

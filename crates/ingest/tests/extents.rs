@@ -24,14 +24,14 @@ fn prepare(program: &str, arguments: &[&str]) -> Option<String> {
             Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         }
         Ok(output) => {
-            println!(
-                "skipped: {program}: {}",
+            gristmill_testing::skipped(format_args!(
+                "{program}: {}",
                 String::from_utf8_lossy(&output.stderr)
-            );
+            ));
             None
         }
         Err(error) => {
-            println!("skipped: {program}: {error}");
+            gristmill_testing::skipped(format_args!("{program}: {error}"));
             None
         }
     }
@@ -224,7 +224,7 @@ fn data_that_go_through_the_journal_first_are_refused() {
 #[test]
 fn file_systems_whose_places_mean_something_else_are_refused() {
     let Ok(entries) = std::fs::read_dir("/dev/shm") else {
-        return println!("skipped: no /dev/shm");
+        return gristmill_testing::skipped("no /dev/shm");
     };
     drop(entries);
     let path = PathBuf::from(format!("/dev/shm/gristmill-extents-{}", std::process::id()));

@@ -11,17 +11,15 @@ use gristmill_ring::{
     live_ring, ChunkBuf, ChunkMemory, DeviceRing, IoQueue, PendingIo, RingConfig, Submission,
     Submitter,
 };
+use gristmill_testing::Patience;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const CHUNK: usize = 4096;
-
-/// No wait may take longer.
-const LIMIT: Duration = Duration::from_secs(60);
 
 const BOTH: [ReadPathChoice; 2] = [ReadPathChoice::Auto, ReadPathChoice::Positioned];
 
@@ -121,12 +119,12 @@ fn unshared(file: Arc<OwnedFd>) -> OwnedFd {
 }
 
 fn outcome(pending: &PendingIo) -> Result<u32, u32> {
-    let begun = Instant::now();
+    let mut patience = Patience::new();
     loop {
         if let Some(outcome) = pending.outcome() {
             return outcome;
         }
-        assert!(begun.elapsed() < LIMIT, "{pending:?}");
+        patience.check(pending);
         std::thread::yield_now();
     }
 }
@@ -156,7 +154,7 @@ fn errno(number: i32) -> Result<u32, u32> {
 fn by_uring(served: &MegakernelIoLoop) -> bool {
     let why = served.stats().why;
     if let Some(why) = &why {
-        println!("skipped: {why}");
+        gristmill_testing::skipped(why);
     }
     why.is_none()
 }
@@ -232,9 +230,9 @@ fn a_fence_ends_after_the_requests_before_it() {
         kept.read_exact_at(&mut there, 0).unwrap();
         assert_eq!(&there, b"abcd");
     }
-    let begun = Instant::now();
+    let mut patience = Patience::new();
     while served.stats().fences < 600 {
-        assert!(begun.elapsed() < LIMIT);
+        patience.check(());
     }
     assert_eq!(served.stats().ended(), 900);
 }
@@ -391,12 +389,12 @@ fn stopping_cancels_what_is_in_flight() {
         }
         drop(pending);
         // Nobody holds the pipe's reading end any more, but for a moment the child that another test starts.
-        let begun = Instant::now();
+        let mut patience = Patience::new();
         let refused = loop {
             if let Err(error) = fills.write_all(b"late") {
                 break error;
             }
-            assert!(begun.elapsed() < LIMIT);
+            patience.check(());
             std::thread::sleep(Duration::from_millis(1));
         };
         assert_eq!(refused.raw_os_error(), Some(libc::EPIPE));

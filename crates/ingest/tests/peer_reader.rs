@@ -7,6 +7,7 @@ use common::{noise, pipe, Scratch};
 use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_ingest::{why_copied, NativeReadPath};
 use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan, HostVisible};
+use gristmill_testing::Patience;
 use std::alloc::Layout;
 use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
@@ -73,11 +74,11 @@ fn reader(scratch: &Scratch) -> Option<ChunkReader> {
     let path = scratch.0.join("probe");
     std::fs::write(&path, noise(8192)).unwrap();
     if let Some(why) = why_copied(&File::open(&path).unwrap(), 0, 8192) {
-        println!("skipped: {}: {why}", path.display());
+        gristmill_testing::skipped(format_args!("{}: {why}", path.display()));
         return None;
     }
     if let Err(error) = direct(&path) {
-        println!("skipped: O_DIRECT on {}: {error}", path.display());
+        gristmill_testing::skipped(format_args!("O_DIRECT on {}: {error}", path.display()));
         return None;
     }
     let config = ReaderConfig {
@@ -87,7 +88,7 @@ fn reader(scratch: &Scratch) -> Option<ChunkReader> {
     match ChunkReader::new(config) {
         Ok(reader) => Some(reader),
         Err(error) => {
-            println!("skipped: io_uring: {error}");
+            gristmill_testing::skipped(format_args!("io_uring: {error}"));
             None
         }
     }
@@ -100,11 +101,13 @@ fn direct(path: &Path) -> std::io::Result<Arc<OwnedFd>> {
 }
 
 fn next(reader: &mut ChunkReader) -> Landed {
+    let mut patience = Patience::new();
     loop {
         if let Some(landed) = reader.poll() {
             return landed;
         }
-        reader.wait(Duration::from_secs(10)).unwrap();
+        patience.check(&reader);
+        reader.wait(Duration::from_secs(1)).unwrap();
     }
 }
 
@@ -249,12 +252,14 @@ fn what_a_disk_does_not_bring_there_alone_is_refused_and_the_chunk_comes_back() 
     // A file system without a disk, which takes O_DIRECT since Linux 6.6.
     let path = Path::new("/dev/shm").join(format!("gristmill-{}", std::process::id()));
     if let Err(error) = std::fs::write(&path, noise(4096)) {
-        return println!("skipped: {}: {error}", path.display());
+        return gristmill_testing::skipped(format_args!("{}: {error}", path.display()));
     }
     let opened = direct(&path);
     std::fs::remove_file(&path).unwrap();
     match opened {
-        Err(error) => println!("skipped: O_DIRECT on {}: {error}", path.display()),
+        Err(error) => {
+            gristmill_testing::skipped(format_args!("O_DIRECT on {}: {error}", path.display()))
+        }
         Ok(file) => {
             let chunk = free.pop().unwrap();
             let (_, error) = reader.submit(&file, 0, chunk, CHUNK, 0, false).unwrap_err();

@@ -9,10 +9,11 @@ use gristmill_protocol::{
     STATUS_WORD, TENANT_WORD,
 };
 use gristmill_ring::{live_ring, Claimer, Outcome, RingConfig};
+use gristmill_testing::Patience;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const CHUNK: u32 = 4096;
 const CHUNKS: usize = 8;
@@ -23,7 +24,7 @@ fn with_pump(check: impl FnOnce(UringMegakernelPump<'_>, &AtomicU32)) -> Option<
     let state = match IoUringState::new(8) {
         Ok(state) => state,
         Err(error) => {
-            println!("skipped: io_uring: {error}");
+            gristmill_testing::skipped(format_args!("io_uring: {error}"));
             return None;
         }
     };
@@ -57,11 +58,11 @@ fn submit(
 
 /// Drains until `want` reads were published, or ten seconds are over.
 fn drain(pump: &mut UringMegakernelPump<'_>, image: &mut [u8], want: u32) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut patience = Patience::new();
     let mut done = 0;
     while done < want {
         done += pump.drain_into_ring(image).unwrap();
-        assert!(Instant::now() < deadline, "{done} of {want} were published");
+        patience.check(format_args!("{done} of {want} were published"));
     }
     assert_eq!(done, want);
 }
@@ -209,12 +210,12 @@ fn a_refused_publication_is_kept_does_not_raise_the_tail_and_holds_up_nobody() {
         set_status(&mut image, 0, slot::CLAIMED);
         submit(&mut pump, &file, 0, 0, 0, USER, [1; 3]).unwrap();
         submit(&mut pump, &file, 0, 1, 1, USER, [2; 3]).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut patience = Patience::new();
         while pump.inflight() > 1 {
             if let Err(error) = pump.drain_into_ring(&mut image) {
                 assert!(matches!(error, PipelineError::QueueFull { .. }), "{error}");
             }
-            assert!(Instant::now() < deadline);
+            patience.check(());
         }
         assert!(pump.drain_into_ring(&mut image).is_err());
         assert_eq!(word(&image, 1, STATUS_WORD), slot::PUBLISHED);
@@ -241,10 +242,10 @@ fn a_failed_read_is_named_and_the_rest_are_drained() {
         submit(&mut pump, &directory, 77, 4, 6, USER, [0; 3]).unwrap();
         submit(&mut pump, &file, 0, 5, 7, USER, [0; 3]).unwrap();
         let mut errors = Vec::new();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut patience = Patience::new();
         while pump.inflight() > 0 {
             errors.extend(pump.drain_into_ring(&mut image).err());
-            assert!(Instant::now() < deadline);
+            patience.check(());
         }
         assert_eq!(errors.len(), 1);
         let text = errors[0].to_string();
@@ -330,10 +331,10 @@ fn into_a_live_ring_each_scan_takes_a_free_slot_and_waits_for_one_where_there_is
             submit(&mut pump, &file, from, i, 10 + i, USER + i, [i, 0, 0]).unwrap();
         }
         let mut published = Vec::new();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut patience = Patience::new();
         while pump.inflight() > 1 {
             let _ = pump.drain_into_live_ring(&submitter, &mut published);
-            assert!(Instant::now() < deadline);
+            patience.check(());
         }
         let refused = pump.drain_into_live_ring(&submitter, &mut published);
         assert!(

@@ -31,7 +31,7 @@ fn with_stream(
             let mut stream = AsyncUringStream::new(state, buffer, &tail);
             check(&mut stream, &tail);
         }
-        Err(error) => println!("skipped: io_uring: {error}"),
+        Err(error) => gristmill_testing::skipped(format_args!("io_uring: {error}")),
     }
     (memory, tail.into_inner())
 }
@@ -241,7 +241,7 @@ fn bytes_carved_out_for_another_owner_are_no_target() {
     let scratch = Scratch::new();
     let file = scratch.file("f", &[9; 100]);
     let Ok(state) = IoUringState::new(2) else {
-        println!("skipped: io_uring is refused");
+        gristmill_testing::skipped("io_uring is refused");
         return;
     };
     let mut memory = vec![0; 40];
@@ -272,7 +272,7 @@ fn a_buffer_above_the_memory_lock_limit_is_read_into_unregistered_and_that_is_na
     let file = scratch.file("f", &[3; 100]);
     drop(scratch);
     if !common::become_nobody(64 << 10) {
-        println!("skipped: this user cannot become another one");
+        gristmill_testing::skipped("this user cannot become another one");
         return;
     }
     let (memory, tail) = with_stream(2, 1 << 20, |stream, _| {

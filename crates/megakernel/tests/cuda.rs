@@ -61,7 +61,7 @@ fn conform(backend: &CudaBackend) {
 fn a_gpu_passes_every_case() {
     match CudaBackend::new(None) {
         Ok(backend) => conform(&backend),
-        Err(error) => println!("skipped: no CUDA driver: {error}"),
+        Err(error) => gristmill_testing::skipped(format_args!("no CUDA driver: {error}")),
     }
 }
 
@@ -82,7 +82,7 @@ fn driver() -> Option<&'static Path> {
                 Ok(done) if done.status.success() => Some(folder),
                 Ok(done) => panic!("{}", String::from_utf8_lossy(&done.stderr)),
                 Err(error) => {
-                    println!("skipped: no g++: {error}");
+                    gristmill_testing::skipped(format_args!("no g++: {error}"));
                     None
                 }
             }

@@ -72,7 +72,7 @@ fn driver(lanes: u32, flags: &[&str]) -> Option<PathBuf> {
         .output();
     match compiled {
         Err(error) => {
-            println!("skipped: no C++ compiler: {error}");
+            gristmill_testing::skipped(format_args!("no C++ compiler: {error}"));
             None
         }
         Ok(output) => {

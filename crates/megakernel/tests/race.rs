@@ -78,7 +78,7 @@ fn has_detector(folder: &Path) -> bool {
 fn the_device_source_has_no_data_race() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     if !has_detector(folder) {
-        println!("skipped: g++ -fsanitize=thread makes no program that runs here");
+        gristmill_testing::skipped("g++ -fsanitize=thread makes no program that runs here");
         return;
     }
     let seed = std::env::var("SEED").unwrap_or_else(|_| {

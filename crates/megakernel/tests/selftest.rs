@@ -72,7 +72,7 @@ fn the_cpu_back_end_passes_every_case() {
 fn an_opencl_device_passes_every_case() {
     for shape in [None, Some(Shape { lanes: 8, strip: 1 })] {
         if let Err(error) = OpenClBackend::devices() {
-            return println!("skipped: {error}");
+            return gristmill_testing::skipped(format_args!("{error}"));
         }
         let backend = OpenClBackend::with_shape(None, shape).unwrap();
         println!("{backend:?} {shape:?}");

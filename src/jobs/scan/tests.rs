@@ -432,7 +432,7 @@ fn compare(seed: u64, large: bool, directory: &Path) {
 
 fn compare_all(seeds: std::ops::Range<u64>, large: bool) {
     if let Err(reason) = ripgrep::program() {
-        println!("skipped: {reason}");
+        gristmill_testing::skipped(reason);
         return;
     }
     let name = format!("gristmill-scan-{}-{large}", std::process::id());

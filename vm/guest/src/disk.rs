@@ -160,7 +160,9 @@ pub fn xfs_file(name: &str) -> Option<PathBuf> {
     let folder = MOUNTED.get_or_init(|| {
         let known = text(Path::new("/proc/filesystems"));
         if !known.lines().any(|line| line.trim() == "xfs") {
-            println!("skipped: the guest's kernel has no XFS: its module could not be fetched");
+            gristmill_testing::skipped(
+                "the guest's kernel has no XFS: its module could not be fetched",
+            );
             return None;
         }
         let disk = Disk::find("files").namespace(2).block_path;

@@ -21,6 +21,7 @@ pub fn in_guest(shape: &str) -> bool {
     if there.as_deref() == Ok(shape) {
         return true;
     }
+    // Not collected: the stage `vm` runs every test in its guest, and says where it cannot.
     match there {
         Ok(other) => {
             println!("skipped: needs a guest by vm/run {shape}, and this one is by vm/run {other}")

@@ -58,7 +58,9 @@ impl Memory {
             Self::try_map(bytes, libc::MAP_SHARED, file.as_raw_fd(), "a device's BAR")
         });
         mapped
-            .map_err(|error| println!("skipped: {}: {error}", path.display()))
+            .map_err(|error| {
+                gristmill_testing::skipped(format_args!("{}: {error}", path.display()))
+            })
             .ok()
     }
 

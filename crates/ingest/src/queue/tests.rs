@@ -12,7 +12,7 @@ fn queue(entries: u32) -> Option<ReadQueue<u32>> {
             Some(ReadQueue::new(ring, entries, Farewell::WaitForAll))
         }
         Err(error) => {
-            println!("skipped: io_uring: {error}");
+            gristmill_testing::skipped(format_args!("io_uring: {error}"));
             None
         }
     }
@@ -72,7 +72,7 @@ fn completions_that_overflow_the_completion_queue_are_not_lost() {
     let mut builder = IoUring::builder();
     builder.setup_cqsize(8);
     let Ok(mut ring) = builder.build(8) else {
-        println!("skipped: io_uring is refused");
+        gristmill_testing::skipped("io_uring is refused");
         return;
     };
     // Eight completions that nobody takes leave no room for those of the reads.
@@ -128,7 +128,7 @@ fn a_ring_that_fails_finishes_every_read_with_its_errno() {
 #[test]
 fn reads_that_never_end_are_leaked_with_their_memory_where_that_is_allowed() {
     let Ok(built) = setup::build(2, false) else {
-        println!("skipped: io_uring is refused");
+        gristmill_testing::skipped("io_uring is refused");
         return;
     };
     let owned = std::sync::Arc::new(());

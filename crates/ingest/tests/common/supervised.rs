@@ -38,7 +38,7 @@ fn watch_enter() -> Option<OwnedFd> {
         )
     };
     let Ok(listener @ 0..) = i32::try_from(listener) else {
-        println!("skipped: seccomp: {}", std::io::Error::last_os_error());
+        gristmill_testing::skipped(format_args!("seccomp: {}", std::io::Error::last_os_error()));
         return None;
     };
     // SAFETY: the call has just made this descriptor, and nobody else owns it.

@@ -34,7 +34,7 @@ fn driver(
 fn skipped() -> bool {
     let refused = IoUringState::new(1).err();
     if let Some(error) = &refused {
-        println!("skipped: io_uring: {error}");
+        gristmill_testing::skipped(format_args!("io_uring: {error}"));
     }
     refused.is_some()
 }

@@ -21,7 +21,7 @@ fn memory_that_the_kernel_does_not_register_is_refused_when_a_driver_is_made() {
     }
     // Enough for the ring, and not for the slots beside it.
     if !become_nobody(SLOT as u64 * u64::from(SLOTS)) {
-        return println!("skipped: not root, so this process stays what it is");
+        return gristmill_testing::skipped("not root, so this process stays what it is");
     }
     with_stream(false, |stream, _, _| {
         let queue = MegakernelIoQueue::new(SLOTS).unwrap();
@@ -48,7 +48,10 @@ fn peer_memory_is_read_into_by_direct_reads_and_never_registered() {
         let mut options = std::fs::OpenOptions::new();
         options.read(true).custom_flags(libc::O_DIRECT);
         if let Err(error) = options.open(&paths[0]) {
-            return println!("skipped: O_DIRECT in {}: {error}", scratch.0.display());
+            return gristmill_testing::skipped(format_args!(
+                "O_DIRECT in {}: {error}",
+                scratch.0.display()
+            ));
         }
         let cached = Arc::new(File::open(&paths[0]).unwrap());
         let error = driver

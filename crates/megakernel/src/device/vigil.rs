@@ -209,7 +209,9 @@ mod tests {
     #[test]
     fn a_process_that_gets_too_little_time_is_seen_to() {
         if Thread::read(Path::new("/proc/thread-self")).is_none() {
-            return println!("skipped: this kernel does not say how long threads wait (schedstat)");
+            return gristmill_testing::skipped(
+                "this kernel does not say how long threads wait (schedstat)",
+            );
         }
         // More threads that want to run than there are processors: each waits for most of the time.
         let over = AtomicBool::new(false);

@@ -184,7 +184,7 @@ fn driver(folder: &Path, lanes: u32, strip: u32, sanitizer: &str) -> Option<Path
         let built = match built {
             Ok(built) => built,
             Err(error) => {
-                println!("skipped: no C++ compiler: {error}");
+                gristmill_testing::skipped(format_args!("no C++ compiler: {error}"));
                 return None;
             }
         };
@@ -200,7 +200,7 @@ fn driver(folder: &Path, lanes: u32, strip: u32, sanitizer: &str) -> Option<Path
             watch.is_some(),
             "{lanes} lanes, strips of {strip}: {errors}"
         );
-        println!("skipped: {sanitizer}: it does not work here");
+        gristmill_testing::skipped(format_args!("{sanitizer}: it does not work here"));
     }
     None
 }

@@ -1,6 +1,7 @@
 //! Tenants, quotas, fences, priorities, and what the metrics tell.
 
 use super::*;
+use gristmill_testing::Patience;
 
 #[test]
 fn tenants_run_only_with_a_mask_and_reach_only_their_window() {
@@ -51,8 +52,8 @@ impl StreamOpcode for Overlap {
     ) -> Result<Outcome, u32> {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
-        let until = Instant::now() + Duration::from_secs(20);
-        while self.most.load(Ordering::SeqCst) < self.awaited && Instant::now() < until {
+        let mut patience = Patience::new();
+        while self.most.load(Ordering::SeqCst) < self.awaited && patience.over().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -7,18 +7,21 @@
 //! - `plan`: what is found out about a program before it runs;
 //! - `lanes`: registers, masks, and the shape of every lane-wise loop;
 //! - `exec`: blocks of windows, and of instructions;
-//! - `instructions`: what single instructions do.
+//! - `instructions`: what single instructions do;
+//! - `level`: vector units, and which one is used.
 //!
 //! The instructions are compiled three times, for different vector units, and one is chosen when a machine is made.
 
 mod exec;
 mod instructions;
 mod lanes;
+mod level;
 mod plan;
 
 use crate::chunk::{Cancel, Chunk, Results, Stop};
 use crate::verify::Verified;
 use exec::{Executor, Scratchpad};
+pub use level::{Level, UnusableLevel, LEVEL_VARIABLE};
 use plan::Plan;
 
 /// Windows of a block at most.
@@ -27,68 +30,6 @@ pub const MAX_LANES: usize = lanes::MAX_LANES;
 /// Windows of a block, unless something else is asked for: the registers that a program uses stay in the first-level
 /// cache.
 pub const DEFAULT_LANES: usize = 256;
-
-/// A vector unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Level {
-    /// What every processor of the target has.
-    Portable,
-    /// AVX2.
-    Avx2,
-    /// AVX-512 (F, BW, CD, DQ, VL).
-    Avx512,
-}
-
-impl Level {
-    /// Every level.
-    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
-
-    /// Whether this processor has it, and what is enabled beside it.
-    #[must_use]
-    pub fn is_available(self) -> bool {
-        match self {
-            Level::Portable => true,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => {
-                is_x86_feature_detected!("avx2")
-                    && is_x86_feature_detected!("bmi1")
-                    && is_x86_feature_detected!("bmi2")
-                    && is_x86_feature_detected!("popcnt")
-                    && is_x86_feature_detected!("lzcnt")
-            }
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => {
-                Level::Avx2.is_available()
-                    && is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512cd")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            Level::Avx2 | Level::Avx512 => false,
-        }
-    }
-
-    /// The best that this processor has.
-    #[must_use]
-    pub fn best() -> Level {
-        Level::ALL
-            .into_iter()
-            .rfind(|level| level.is_available())
-            .unwrap_or(Level::Portable)
-    }
-
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Level::Portable => "portable",
-            Level::Avx2 => "avx2",
-            Level::Avx512 => "avx512",
-        }
-    }
-}
 
 /// Memory for running one program on one thread, over chunk after chunk.
 pub struct Machine {
@@ -100,10 +41,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine with blocks of [`DEFAULT_LANES`] windows on the best vector unit.
+    /// A machine with blocks of [`DEFAULT_LANES`] windows on the vector unit [in use](Level::in_use).
     #[must_use]
     pub fn new(program: &Verified) -> Self {
-        Self::with(program, DEFAULT_LANES, Level::best())
+        Self::with(program, DEFAULT_LANES, Level::in_use())
     }
 
     /// A machine with blocks of `lanes` windows (1 to [`MAX_LANES`]; others are taken as the nearest) on a vector unit (the

@@ -199,7 +199,7 @@ fn what_the_disk_has_of_a_range_is_told_from_zeros_that_it_has_not() {
     file.set_len(4 * data).unwrap();
     if let Err(error) = extents(&file, 0, 4 * data) {
         assert_eq!(direct_range(&file, 0, 4096), DirectRange::OnDisk(0));
-        return println!("skipped: FIEMAP in {}: {error}", path.display());
+        return gristmill_testing::skipped(format_args!("FIEMAP in {}: {error}", path.display()));
     }
     for (offset, bytes, expected) in [
         (0, data, DirectRange::Zeros),

@@ -11,6 +11,7 @@ use crate::kernel::{Device, Kernel, KernelStats};
 use crate::{ProgramTable, StreamJob};
 use gristmill_protocol::{control, PipelineError};
 use gristmill_ring::{live_ring, DeviceRing, RecordMemory};
+use gristmill_vir0::vector::Level;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -37,6 +38,8 @@ impl Backend for CpuBackend {
                 fix: "use at least one worker, and one for each feeder",
             });
         }
+        // Programs run on the vector unit that was asked for, or not at all.
+        Level::asked().map_err(|error| PipelineError::Backend(error.to_string()))?;
         let (submitter, completions, ring) = live_ring(config.ring)?;
         let records = RecordMemory::new(config.ring.slots, config.record_words)?;
         let programs = ProgramTable::new(config.record_words, None);

@@ -54,7 +54,9 @@ impl Done {
 fn has_tool() -> bool {
     let there = Path::new(TOOL).exists();
     if !there {
-        println!("skipped: needs the tool in the guest: vm/run --with gristmill, as vm/test does");
+        gristmill_testing::skipped(
+            "needs the tool in the guest: vm/run --with gristmill, as vm/test does",
+        );
     }
     there
 }

@@ -1,0 +1,92 @@
+//! What the tests of all crates share.
+//!
+//! - [`Patience`]: waits that end where nothing moves any more, and not because a machine is slow;
+//! - [`skipped`]: says why a test does not run here, where `scripts/test` finds it again.
+
+#![forbid(unsafe_code)]
+
+mod patience;
+
+pub use patience::Patience;
+
+use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::Write;
+
+/// The environment variable that names the file which collects what was skipped.
+pub const SKIPPED_VARIABLE: &str = "GRISTMILL_SKIPPED";
+
+/// Says why the calling test, or a part of it, does not run here: on standard output, which cargo keeps to itself when a
+/// test passes, and as a line `PROGRAM::TEST: WHY` at the end of the file that [`SKIPPED_VARIABLE`] names, if it does. The
+/// file must be there: who may append to it may be another user than who may create it.
+///
+/// # Panics
+/// Where that file cannot be written: a skip that is not seen is taken for a test that passed.
+pub fn skipped(why: impl Display) {
+    let why = why.to_string().replace('\n', " ");
+    println!("skipped: {why}");
+    let Some(path) = std::env::var_os(SKIPPED_VARIABLE) else {
+        return;
+    };
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    // One write, so that lines of tests that run side by side stay whole.
+    file.write_all(format!("{}: {why}\n", test()).as_bytes())
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// The calling test, as `PROGRAM::TEST`.
+fn test() -> String {
+    let program = std::env::current_exe().ok();
+    let program = program.as_deref().and_then(|path| path.file_stem());
+    let program = program.unwrap_or_default().to_string_lossy();
+    // Cargo puts a hash behind the name.
+    let program = program.rsplit_once('-').map_or(&*program, |(name, _)| name);
+    // The test harness names a thread by its test; where it uses the main thread, the test is the argument.
+    let thread = std::thread::current();
+    let test = match thread.name() {
+        Some(name) if name != "main" => name.to_owned(),
+        _ => std::env::args()
+            .skip(1)
+            .find(|argument| !argument.starts_with('-'))
+            .unwrap_or_default(),
+    };
+    format!("{program}::{test}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    const CHILD: &str = "GRISTMILL_TESTING_CHILD";
+
+    /// Runs twice: the second process is one whose skips are collected.
+    #[test]
+    fn a_skip_is_collected_with_its_test_and_reason() {
+        if std::env::var_os(CHILD).is_some() {
+            return super::skipped("no such thing,\non this machine");
+        }
+        let name = format!("gristmill-skipped-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        for threads in ["1", "2"] {
+            std::fs::write(&path, "").unwrap();
+            let test = "tests::a_skip_is_collected_with_its_test_and_reason";
+            let status = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", test, "--test-threads", threads])
+                .env(CHILD, "1")
+                .env(super::SKIPPED_VARIABLE, &path)
+                .output()
+                .unwrap()
+                .status;
+            let collected = std::fs::read_to_string(&path);
+            let _ = std::fs::remove_file(&path);
+            assert!(status.success());
+            assert_eq!(
+                collected.unwrap(),
+                format!("gristmill_testing::{test}: no such thing, on this machine\n")
+            );
+        }
+    }
+}
