@@ -216,7 +216,7 @@ fn a_file_of_rules_that_may_not_be_read_is_told() {
     let lines = text(300);
     let file = scratch.write("tree/file", &lines);
     let rules = scratch.write("tree/.ignore", b"file\n");
-    std::fs::set_permissions(&rules, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&rules, PermissionsExt::from_mode(0o000)).unwrap();
     if !is_root() && std::fs::File::open(&rules).is_ok() {
         return skipped("this user may read what nobody may");
     }
