@@ -43,11 +43,9 @@ pub struct IncludeArgs {
 
 impl IncludeArgs {
     /// A loader that allows so much.
-    pub fn loader(&self, debug: bool) -> Loader {
+    pub fn loader(&self) -> Loader {
         let allowed = self.allow_include.iter();
-        allowed.fold(Loader::new().debug(debug), |loader, directory| {
-            loader.allow(directory)
-        })
+        allowed.fold(Loader::new(), |loader, directory| loader.allow(directory))
     }
 }
 
@@ -82,18 +80,20 @@ pub struct VerifyArgs {
 /// # Errors
 /// What cannot be encoded or written, in words.
 pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
-    let loader = args.includes.loader(!args.strip);
-    let program = match load(&loader, &args.source) {
-        Ok(program) => program,
+    // With the lines, even where they are left out of the result: a refusal tells of them.
+    let loader = args.includes.loader();
+    let (mut program, source) = match load(&loader, &args.source) {
+        Ok(loaded) => loaded,
         Err(error) => return Ok(refuse(&error)),
     };
     if !args.unverified {
         if let Err(refusal) = verify(program.clone(), &Limits::default()) {
-            return Ok(refuse(&ProgramError::Refused {
-                name: args.source.display().to_string(),
-                refusal,
-            }));
+            let name = args.source.display().to_string();
+            return Ok(refuse(&ProgramError::refused(&name, &source, refusal)));
         }
+    }
+    if args.strip {
+        program.debug = None;
     }
     let bytes = container::encode(&program)
         .map_err(|error| format!("{}: {error}", args.source.display()))?;
@@ -119,9 +119,9 @@ pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
 /// # Errors
 /// What cannot be written, in words.
 pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
-    let loader = Loader::new().debug(true);
+    let loader = Loader::new();
     let program = match load(&loader, &args.program) {
-        Ok(program) => program,
+        Ok((program, _)) => program,
         Err(error) => return Ok(refuse(&error)),
     };
     write(
@@ -139,10 +139,10 @@ pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
 pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
     let mut rows = String::new();
     let mut code = 0;
-    let loader = args.includes.loader(true);
+    let loader = args.includes.loader();
     for path in &args.programs {
-        let program = match load(&loader, path) {
-            Ok(program) => program,
+        let (program, source) = match load(&loader, path) {
+            Ok(loaded) => loaded,
             Err(error) => {
                 refuse(&error);
                 code = 2;
@@ -154,12 +154,15 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
         match verify(program, &Limits::default()) {
             Ok(_) if args.quiet => {}
             Ok(verified) => rows.push_str(&format!(
-                "{shown}: accepted: {instructions} instructions; at most {} executed for a chunk of {chunk} bytes ({})\n",
+                "{shown}: accepted: {instructions} instructions; at most {} executed for a chunk of {chunk} bytes ({}), \
+                 about {:.3} seconds of one core\n",
                 verified.cost().at(chunk),
                 verified.cost(),
+                vir0::Work::seconds(verified.work().at(chunk)),
             )),
             Err(refusal) => {
-                rows.push_str(&format!("{shown}: refused: {refusal}\n"));
+                let refused = ProgramError::refused(&shown.to_string(), &source, refusal);
+                rows.push_str(&format!("{refused}\n"));
                 code = code.max(1);
             }
         }
@@ -170,15 +173,16 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
 
 /// Says why there is no program; the exit code.
 pub fn refuse(error: &ProgramError) -> ExitCode {
-    match error {
-        ProgramError::Assemble(error) => common::complain_in_lines(&error.to_string()),
-        other => common::complain(&other.to_string()),
+    if error.has_lines() {
+        common::complain_in_lines(&error.to_string());
+    } else {
+        common::complain(&error.to_string());
     }
     ExitCode::from(2)
 }
 
-/// A program that is assembled, or a text.
-fn load(loader: &Loader, path: &Path) -> Result<vir0::Program, ProgramError> {
+/// A program that is assembled, or a text, with its debug information; and the bytes that it came from.
+fn load(loader: &Loader, path: &Path) -> Result<(vir0::Program, Vec<u8>), ProgramError> {
     if path != Path::new("-") {
         return loader.load(path);
     }
@@ -190,7 +194,7 @@ fn load(loader: &Loader, path: &Path) -> Result<vir0::Program, ProgramError> {
             path: path.to_path_buf(),
             error,
         })?;
-    loader.parse(path, &bytes)
+    Ok((loader.parse(path, &bytes)?, bytes))
 }
 
 /// Writes an output, which is none of the files that were read.

@@ -1,7 +1,6 @@
 //! Reports in words: what a run did, and what failed.
 
 use crate::mill::{FileError, RunReport};
-use std::fmt::Write;
 use std::time::Duration;
 
 /// `PATH: offset N: reason`.
@@ -29,12 +28,15 @@ pub fn bytes(amount: f64) -> String {
     format!("{amount:.2} TB")
 }
 
+/// A line of [`text`].
+pub fn line(name: &str, value: &str) -> String {
+    format!("{name:<14}{value}\n")
+}
+
 /// The path that a run took, line by line.
 pub fn text(report: &RunReport) -> String {
     let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<14}{value}");
-    };
+    let mut line = |name: &str, value: String| text += &line(name, &value);
     let seconds = report.elapsed.as_secs_f64().max(1e-9);
     line(
         "back end",

@@ -82,7 +82,7 @@ fn parse_arg(text: &str) -> Result<(String, u32), String> {
 /// # Errors
 /// Where it cannot start, in words.
 pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
-    let program = match Program::load(&args.includes.loader(true), &args.program) {
+    let program = match Program::load(&args.includes.loader(), &args.program) {
         Ok(program) => program,
         Err(error) => return Ok(refuse(&error)),
     };

@@ -83,6 +83,13 @@ pub struct ScanArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     max_line: usize,
 
+    /// Memory that the table of many patterns may take on the CPU, 1G at most; while it is built it takes up to twice as
+    /// much.
+    ///
+    /// Patterns that need more are searched for many times more slowly. --stats says what searches, and why.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "128M")]
+    table_size: usize,
+
     /// Show line numbers. This is the default on a terminal.
     #[arg(short = 'n', long, overrides_with = "no_line_number")]
     line_number: bool,
@@ -283,6 +290,7 @@ impl ScanArgs {
             .json(self.json)
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
+            .table_bytes(self.table_size)
             .text(self.text)
             .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
             .totals(self.ends.stats || self.json)
@@ -432,7 +440,16 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
     common::write_last(&mut output, &last, &mut ended);
     if args.ends.stats {
         // Nothing can be done where standard error is closed.
-        let _ = io::stderr().write_all(report::text(&ended.report).as_bytes());
+        let mut text = report::text(&ended.report);
+        text += &report::line(
+            "search",
+            &match &ended.report.device {
+                // A device has no other.
+                Some(_) => "aho-corasick table on the device".to_owned(),
+                None => job.engine_report(),
+            },
+        );
+        let _ = io::stderr().write_all(text.as_bytes());
     }
     let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();
     if answered_early {

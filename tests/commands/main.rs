@@ -8,6 +8,7 @@ mod opencl;
 mod program;
 mod readme;
 mod replay;
+mod scan;
 mod selftest;
 mod stats;
 mod terminal;

@@ -1,5 +1,6 @@
 //! Whether NVMe passthrough is to be had on this machine, and what is missing.
 
+pub use crate::nvme::encode_nvme_read_sqe;
 use crate::nvme::{self, NvmeNamespace};
 use crate::peer::PeerDevice;
 use gristmill_protocol::PipelineError;

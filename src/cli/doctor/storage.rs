@@ -5,11 +5,12 @@ use crate::protocol::PipelineError;
 use crate::uring::nvme::{DiskPlace, FileMap};
 use crate::uring::reader::is_on_fuse;
 use crate::uring::{
-    why_copied, GpuDirectCapability, NvmeNamespace, PeerDevice, PeerMemory, UringProbe,
+    open_without_waiting, why_copied, GpuDirectCapability, NvmeNamespace, PeerDevice, PeerMemory,
+    UringProbe,
 };
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// Where the driver can publish a GPU's memory from: as NVIDIA documents it for GPUDirect Storage without nvidia-fs.
@@ -194,12 +195,7 @@ fn release_of(text: &str) -> Option<(u32, u32)> {
 /// Why it cannot be opened, or that it is a directory.
 pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, String> {
     let words = |error: std::io::Error| error.to_string();
-    let open = |flags| {
-        let mut options = OpenOptions::new();
-        // Not blocking: opening a FIFO would wait for its writer.
-        let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
-        options.read(true).custom_flags(flags).open(path)
-    };
+    let open = |flags| open_without_waiting(path, flags);
     let file = open(0).map_err(words)?;
     let kind = file.metadata().map_err(words)?.file_type();
     if kind.is_dir() {
@@ -347,7 +343,8 @@ const UNCOPIED: &str = "keep a copy on ext4 or XFS, too large to be inline, not 
 
 fn namespace(generic: &str) -> Result<NvmeNamespace, String> {
     let path = format!("/dev/{generic}");
-    let device = File::open(&path).map_err(|error| format!("{path} cannot be opened: {error}"))?;
+    let device = open_without_waiting(Path::new(&path), 0)
+        .map_err(|error| format!("{path} cannot be opened: {error}"))?;
     NvmeNamespace::of(device.as_raw_fd()).map_err(|error| format!("{path}: {error}"))
 }
 
