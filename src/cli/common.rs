@@ -431,19 +431,23 @@ pub fn tell_interrupted() {
     complain("interrupted: what was done so far is above");
 }
 
-/// Opens the log, if one is wanted, and tells the source of it. Beside it, the files that the run writes, and whether they
-/// are empty files to whoever reads them.
-fn open_log(
-    path: Option<&Path>,
-    source: &mut impl Source,
-) -> Result<(Option<File>, Vec<(FileId, bool)>), String> {
-    let mut written = Vec::new();
+/// What a run writes.
+#[derive(Default)]
+struct Outputs {
+    log: Option<File>,
+    /// Its files, and whether they are empty ones to whoever reads them.
+    written: Vec<(FileId, bool)>,
+}
+
+/// Opens the log, if one is wanted, and tells the source of it.
+fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs, String> {
+    let mut all = Outputs::default();
     if let Some(file) = FileId::of_redirected_stdout() {
         let empty = stdout()?.is_empty();
-        written.push((file, empty));
+        all.written.push((file, empty));
     }
     let Some(path) = path else {
-        return Ok((None, written));
+        return Ok(all);
     };
     let shown = path.display();
     let own = Replaces::Own {
@@ -459,8 +463,9 @@ fn open_log(
     let file = FileId::of(&log).map_err(|error| format!("{shown}: {error}"))?;
     // One that was there has been told of already; a new one has not.
     source.written(file);
-    written.push((file, false));
-    Ok((Some(log), written))
+    all.written.push((file, false));
+    all.log = Some(log);
+    Ok(all)
 }
 
 /// Runs a job: a signal ends it early, progress is shown, failures are told.
@@ -475,12 +480,12 @@ pub fn run<J: Job + 'static>(
     args: &ReportArgs,
     estimate: Option<Estimate>,
 ) -> Result<Ended, String> {
-    let (log, written) = open_log(args.record.as_deref(), &mut source)?;
+    let outputs = open_outputs(args.record.as_deref(), &mut source)?;
     let mut control = Control::with_stop(signals::watch()?);
-    for (file, empty) in written {
+    for (file, empty) in outputs.written {
         control = control.writing(file, empty);
     }
-    if let Some(log) = log {
+    if let Some(log) = outputs.log {
         control = control.record(Output::new(log));
     }
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);

@@ -100,7 +100,6 @@ fn wait(file: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<Now> {
     loop {
         let mut asked = [PollFd::from_borrowed_fd(file, wanted)];
         // A signal ends the call where it comes to this thread; it may come to another.
-        let over = || watching().is_some_and(|watch| watch.signal.load(Ordering::Relaxed) != 0);
         match poll(&mut asked, Some(&LOOK_AROUND)) {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -108,7 +107,7 @@ fn wait(file: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<Now> {
         }
         let now = Now {
             ready: asked.iter().any(|file| !file.revents().is_empty()),
-            over: over(),
+            over: watching().is_some_and(|watch| watch.stop.load(Ordering::Relaxed)),
         };
         if now.ready || now.over {
             return Ok(now);

@@ -10,8 +10,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Descriptors left alone for the walk (which keeps up to ten directories open), ignore files, and what other threads
-/// of the process open and close; half of what there is where that is less than twice as much.
+/// Descriptors left alone for the walk (which keeps up to nine directories open, and one where the limit is low), ignore
+/// files, and what other threads of the process open and close; half of what there is where that is less than twice as
+/// much.
 const RESERVE: usize = 24;
 
 /// Files that may be open at least: one that is read while the next is opened.

@@ -92,8 +92,14 @@ impl Root {
             );
             match opened {
                 Err(Errno::NOSYS) => REFUSED.store(true, Ordering::Relaxed),
-                // A filter's refusal, or a security module's; by steps it is refused again where it is the latter.
-                Err(Errno::PERM) => {}
+                // A filter's refusal, or a security module's, which refuses the steps, too.
+                Err(Errno::PERM) => {
+                    let opened = by_steps(root, path, flags);
+                    if opened.is_ok() {
+                        REFUSED.store(true, Ordering::Relaxed);
+                    }
+                    return opened.map_err(told);
+                }
                 opened => return opened.map_err(told),
             }
         }

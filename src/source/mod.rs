@@ -13,6 +13,7 @@ pub use list::FileList;
 pub use tree::Tree;
 
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// A file to read.
@@ -130,6 +131,13 @@ impl FileId {
     /// The system's.
     pub fn of(file: &impl AsFd) -> std::io::Result<Self> {
         Ok(Self::new(&rustix::fs::fstat(file)?))
+    }
+
+    pub(crate) fn of_metadata(found: &std::fs::Metadata) -> Self {
+        Self {
+            device: found.dev(),
+            inode: found.ino(),
+        }
     }
 
     pub(crate) fn new(found: &rustix::fs::Stat) -> Self {

@@ -34,6 +34,11 @@ impl Tool {
 
 /// From now on `io_uring_setup` fails with `errno` on this thread and those that it starts. Allocates nothing.
 pub fn refuse_io_uring(errno: i32) -> io::Result<()> {
+    refuse(IO_URING_SETUP, errno)
+}
+
+/// From now on a system call fails with `errno` on this thread and those that it starts. Allocates nothing.
+pub fn refuse(call: u32, errno: i32) -> io::Result<()> {
     let instruction = |code: u32, jt, jf, k| libc::sock_filter {
         code: u16::try_from(code).unwrap_or(0),
         jt,
@@ -43,12 +48,7 @@ pub fn refuse_io_uring(errno: i32) -> io::Result<()> {
     let mut program = [
         // The system call's number, which is the first word of what a filter sees.
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        instruction(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            0,
-            1,
-            IO_URING_SETUP,
-        ),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call),
         instruction(
             libc::BPF_RET | libc::BPF_K,
             0,

@@ -9,7 +9,7 @@ use gristmill_ingest::reader::ReadPathChoice;
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -44,18 +44,22 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 bounded::name_of(found.file_type())
             )));
         }
-        self.not_written(entry, file)
+        self.not_written(entry, file, &found)
     }
 
     /// Standard input, and how it is read.
     pub(super) fn standard_input(&self, entry: &Entry) -> (io::Result<File>, Kind) {
         let (file, kind) = standard_input();
-        (file.and_then(|file| self.not_written(entry, file)), kind)
+        let file = file.and_then(|file| {
+            let found = file.metadata()?;
+            self.not_written(entry, file, &found)
+        });
+        (file, kind)
     }
 
     /// Gives a file back that the run does not write.
-    fn not_written(&self, entry: &Entry, file: File) -> io::Result<File> {
-        match self.run.control.writes(FileId::of(&file)?) {
+    fn not_written(&self, entry: &Entry, file: File, found: &Metadata) -> io::Result<File> {
+        match self.run.control.writes(FileId::of_metadata(found)) {
             None => Ok(file),
             // What comes into it meanwhile is the run's own.
             Some(true) if entry.explicit => File::open("/dev/null"),
