@@ -182,7 +182,7 @@ fn a_pump_publishes_what_it_has_read() {
         [ARG0_WORD, ARG0_WORD + 2, PRIORITY_WORD].map(word),
         [1, 3, priority::NORMAL]
     );
-    let control: Vec<u8> = Megakernel::encode_control(false, 1, 0);
+    let control: Vec<u8> = Megakernel::encode_control(false, 1, 0).unwrap();
     let epoch: u32 = pump.observe_epoch(&control);
     assert_eq!(epoch, 0);
     let stream: AsyncUringStream<'_> = pump.into_stream();
@@ -319,14 +319,14 @@ fn images_are_encoded_published_and_read() {
     assert_eq!(control.len(), (CONTROL_MIN_WORDS + 8) * 4);
     assert_eq!(
         control,
-        Megakernel::encode_control(shutdown, tenant_count, observables)
+        Megakernel::encode_control(shutdown, tenant_count, observables).unwrap()
     );
     let mut ring: Vec<u8> = Megakernel::try_encode_empty_ring(8).unwrap();
-    assert_eq!(ring, Megakernel::encode_empty_ring(8));
+    assert_eq!(ring, Megakernel::encode_empty_ring(8).unwrap());
     let log: Vec<u8> = Megakernel::try_encode_empty_debug_log(debug::DEFAULT_RECORDS).unwrap();
     assert_eq!(
         log,
-        Megakernel::encode_empty_debug_log(debug::DEFAULT_RECORDS)
+        Megakernel::encode_empty_debug_log(debug::DEFAULT_RECORDS).unwrap()
     );
     let mut into = Vec::new();
     Megakernel::try_encode_control_into(shutdown, tenant_count, observables, &mut into).unwrap();

@@ -22,12 +22,12 @@ pub struct SourceArgs {
     paths: Vec<PathBuf>,
 
     /// Read the names of files from this file, one a line; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Names in --files-from end with a NUL, not with a newline.
-    #[arg(short = '0', long, requires = "files_from", conflicts_with = "paths")]
-    null: bool,
+    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files0_from: Option<PathBuf>,
 
     /// Read only files that match this glob, or with a leading `!` that do not. May be given several times.
     #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
@@ -59,7 +59,7 @@ impl SourceArgs {
     /// Whether standard input is among what is read, which can be read once.
     pub fn is_stream(&self) -> bool {
         let stdin = Path::new("-");
-        match &self.files_from {
+        match self.files_from.as_ref().or(self.files0_from.as_ref()) {
             Some(list) => list == stdin,
             None => self.paths.is_empty() || self.paths.iter().any(|path| path == stdin),
         }
@@ -84,16 +84,8 @@ impl SourceArgs {
     /// # Errors
     /// What cannot be opened or parsed, in words.
     pub fn source(&self) -> Result<Box<dyn Source>, String> {
-        if let Some(list) = &self.files_from {
-            let source = if list == Path::new("-") {
-                FileList::new(BufReader::new(io::stdin()))
-            } else {
-                let file = File::open(list).map_err(|error| {
-                    format!("{}: {error}; name a readable list", list.display())
-                })?;
-                FileList::new(BufReader::new(file))
-            };
-            return Ok(Box::new(source.nul(self.null)));
+        if let Some(list) = file_list(self.files_from.as_deref(), self.files0_from.as_deref())? {
+            return Ok(Box::new(list));
         }
         if self.paths.is_empty() {
             return Ok(Box::new(Stdin::new()));
@@ -106,10 +98,29 @@ impl SourceArgs {
     /// What a progress display may count beforehand.
     pub fn estimate(&self) -> Option<Estimate> {
         let countable = self.files_from.is_none()
+            && self.files0_from.is_none()
             && !self.paths.is_empty()
             && !self.paths.iter().any(|path| path == Path::new("-"));
         countable.then(|| Estimate::new(self.tree()))
     }
+}
+
+/// The list of names that --files-from or --files0-from gives; `None` where neither is there.
+///
+/// # Errors
+/// Where the list cannot be opened, in words.
+pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<FileList>, String> {
+    let Some(list) = lines.or(nul) else {
+        return Ok(None);
+    };
+    let names = if list == Path::new("-") {
+        FileList::new(BufReader::new(io::stdin()))
+    } else {
+        let file = File::open(list)
+            .map_err(|error| format!("{}: {error}; name a readable list", list.display()))?;
+        FileList::new(BufReader::new(file))
+    };
+    Ok(Some(names.nul(nul.is_some())))
 }
 
 /// How files are read and where the kernel runs.
@@ -141,7 +152,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub peer_memory: Option<String>,
 
-    /// Bytes in a chunk, such as 256K or 2M. By default 1M where a chunk leaves no more than a number (digest, scan -c), and
+    /// Bytes in a chunk, such as 256K or 2M. By default 1M for digest and scan -c, whose result for a chunk is one number, and
     /// 512K elsewhere.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub chunk_size: Option<usize>,
@@ -192,7 +203,7 @@ impl BackendArgs {
     /// The back end that was asked for.
     ///
     /// # Errors
-    /// Where it is not to be had, in words.
+    /// Why it is not available, in words.
     pub fn open(&self) -> Result<Opened, String> {
         let name = match self.backend {
             BackendChoice::Auto => BackendName::Auto,
@@ -203,8 +214,8 @@ impl BackendArgs {
         backend::open(name, self.device).map_err(|error| error.to_string())
     }
 
-    /// The back end that was asked for, for chunks in the peer memory of a PCI device, which only the processor's threads
-    /// see: by default they.
+    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
+    /// memory, so `auto` means them.
     ///
     /// # Errors
     /// Where another was asked for, in words.
@@ -285,6 +296,14 @@ impl EngineArgs {
     }
 }
 
+/// Workers as -j gives them: 0 is one for each core.
+pub fn workers(asked: u16) -> usize {
+    match usize::from(asked) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
 /// A size in bytes, with K, M or G for powers of 1,024.
 pub fn parse_size(text: &str) -> Result<usize, String> {
     let (digits, shift) = match text.as_bytes().last() {
@@ -303,8 +322,8 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 /// What a run tells beside its rows.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReportArgs {
-    /// End with the path that was taken, on standard error: back end, read path, bytes by path, queue depth, time by
-    /// stage.
+    /// End with the path that was taken, on standard error: back end, read path, bytes by call, queue depth, time by
+    /// stage. The manual explains each line.
     #[arg(long)]
     pub stats: bool,
 

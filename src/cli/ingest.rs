@@ -29,7 +29,7 @@ use summing::{Done, Summing};
 /// Flags of `gristmill ingest`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(mut_arg("paths", |paths| paths
-    .required_unless_present("files_from")
+    .required_unless_present_any(["files_from", "files0_from"])
     .help("Files and directories to read; every file in a directory is. Standard input has no place to read from, and is \
            refused")))]
 pub struct IngestArgs {
@@ -47,8 +47,8 @@ pub struct IngestArgs {
     #[arg(long, value_name = "ADDRESS")]
     peer_memory: Option<String>,
 
-    /// Read so many bytes of NVMe generic character devices (/dev/ng0n1), from START on, by passthrough. Both must be
-    /// multiples of the namespace's blocks.
+    /// Read LEN bytes of each NVMe generic character device (/dev/ng0n1) that is named, from byte START on, by passthrough.
+    /// Both must be multiples of the namespace's block size.
     #[arg(long, value_name = "START,LEN", value_parser = parse_range)]
     device_range: Option<DeviceRange>,
 
@@ -141,10 +141,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         IngestPath::Peer => NativeReadPath::PeerRead,
     };
     let driver = NvmeGpuIngestDriver::over_chunks(ring, chunks, path, &tail).map_err(words)?;
-    let workers = match usize::from(args.workers) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
+    let workers = common::workers(args.workers);
     let kernel = Summing::launch(&on, workers, memory).map_err(words)?;
     let rows = if args.json {
         DigestRows::Json
@@ -390,7 +387,7 @@ impl Report {
     fn json(&self) -> String {
         let (telemetry, reads) = (&self.telemetry, &self.reads);
         let valid = self.validate();
-        let report = json!({ "report": {
+        let report = json!({ "type": "report", "report": {
             "read_path": self.path.name(),
             "memory": self.memory,
             "slots": self.slots,

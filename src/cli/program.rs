@@ -13,11 +13,11 @@ pub struct AsmArgs {
     /// The source, usually a .vasm file; `-` is standard input
     source: PathBuf,
 
-    /// Where the program goes: by default beside the source with the ending .vir0; `-` is standard output
+    /// The file to write; by default the source's name with the ending .vir0; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Leave out the debug information: the source's name and a line for each instruction, which faults are told with
+    /// Leave out the debug information: the source's name and the line of each instruction, which messages about faults name
     #[arg(long)]
     strip: bool,
 
@@ -32,7 +32,7 @@ pub struct DisasmArgs {
     /// The program; `-` is standard input
     program: PathBuf,
 
-    /// Where the text goes, instead of standard output
+    /// The file to write, instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -43,6 +43,10 @@ pub struct VerifyArgs {
     /// Programs, assembled or as text; `-` is standard input
     #[arg(required = true)]
     programs: Vec<PathBuf>,
+
+    /// Write no rows for programs that are accepted
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 /// Runs `gristmill asm`.
@@ -50,17 +54,19 @@ pub struct VerifyArgs {
 /// # Errors
 /// What cannot be encoded or written, in words.
 pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
-    let program = match load(&args.source, !args.strip) {
-        Ok(program) => program,
+    // With the lines, even where they are left out of the result: a refusal tells of them.
+    let (mut program, source) = match load(&args.source) {
+        Ok(loaded) => loaded,
         Err(error) => return Ok(refuse(&error)),
     };
     if !args.unverified {
         if let Err(refusal) = verify(program.clone(), &Limits::default()) {
-            return Ok(refuse(&ProgramError::Refused {
-                name: args.source.display().to_string(),
-                refusal,
-            }));
+            let name = args.source.display().to_string();
+            return Ok(refuse(&ProgramError::refused(&name, &source, refusal)));
         }
+    }
+    if args.strip {
+        program.debug = None;
     }
     let bytes = container::encode(&program)
         .map_err(|error| format!("{}: {error}", args.source.display()))?;
@@ -84,8 +90,8 @@ pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
 /// # Errors
 /// What cannot be written, in words.
 pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
-    let program = match load(&args.program, true) {
-        Ok(program) => program,
+    let program = match load(&args.program) {
+        Ok((program, _)) => program,
         Err(error) => return Ok(refuse(&error)),
     };
     write(
@@ -102,8 +108,8 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
     let mut rows = String::new();
     let mut code = 0;
     for path in &args.programs {
-        let program = match load(path, true) {
-            Ok(program) => program,
+        let (program, source) = match load(path) {
+            Ok(loaded) => loaded,
             Err(error) => {
                 refuse(&error);
                 code = 2;
@@ -113,13 +119,17 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
         let shown = path.display();
         let (instructions, chunk) = (program.code.len(), program.chunk);
         match verify(program, &Limits::default()) {
+            Ok(_) if args.quiet => {}
             Ok(verified) => rows.push_str(&format!(
-                "{shown}: accepted: {instructions} instructions; at most {} executed for a chunk of {chunk} bytes ({})\n",
+                "{shown}: accepted: {instructions} instructions; at most {} executed for a chunk of {chunk} bytes ({}), \
+                 about {:.3} seconds of one core\n",
                 verified.cost().at(chunk),
                 verified.cost(),
+                vir0::Work::seconds(verified.work().at(chunk)),
             )),
             Err(refusal) => {
-                rows.push_str(&format!("{shown}: refused: {refusal}\n"));
+                let refused = ProgramError::refused(&shown.to_string(), &source, refusal);
+                rows.push_str(&format!("{refused}\n"));
                 code = code.max(1);
             }
         }
@@ -130,15 +140,16 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
 
 /// Says why there is no program; the exit code.
 pub fn refuse(error: &ProgramError) -> ExitCode {
-    match error {
-        ProgramError::Assemble(error) => common::complain_in_lines(&error.to_string()),
-        other => common::complain(&other.to_string()),
+    if error.has_lines() {
+        common::complain_in_lines(&error.to_string());
+    } else {
+        common::complain(&error.to_string());
     }
     ExitCode::from(2)
 }
 
-/// A program that is assembled, or a text.
-fn load(path: &Path, debug: bool) -> Result<vir0::Program, ProgramError> {
+/// A program that is assembled, or a text, with its debug information; and the bytes that it came from.
+fn load(path: &Path) -> Result<(vir0::Program, Vec<u8>), ProgramError> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         io::Read::read_to_end(&mut io::stdin(), &mut bytes).map(drop)
@@ -146,7 +157,7 @@ fn load(path: &Path, debug: bool) -> Result<vir0::Program, ProgramError> {
         std::fs::read(path).map(|read| bytes = read)
     };
     match read {
-        Ok(()) => parse(path, &bytes, debug),
+        Ok(()) => Ok((parse(path, &bytes, true)?, bytes)),
         Err(error) => Err(ProgramError::Read {
             path: path.to_path_buf(),
             error,

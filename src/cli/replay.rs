@@ -20,9 +20,20 @@ pub struct ReplayArgs {
     #[command(flatten)]
     backend: BackendArgs,
 
-    /// Worker threads, at most 256.
-    #[arg(short = 'j', long, value_name = "NUM", default_value_t = 1)]
-    workers: usize,
+    /// Worker threads, at most 256. 0 is one for each core.
+    #[arg(
+        short = 'j',
+        long = "workers",
+        visible_alias = "threads",
+        value_name = "NUM",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(0..=256)
+    )]
+    workers: u16,
+
+    /// Write nothing where every slot has said the same.
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 /// Runs `gristmill replay`.
@@ -36,8 +47,10 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let told = |error| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, file)).map_err(told)?;
     let backend = args.backend.open()?.backend;
+    let stop = common::stop_at_sigint()?;
     let report = Replay::new(&*backend)
-        .workers(args.workers)
+        .workers(common::workers(args.workers))
+        .stop_at(&stop)
         .run(&mut log)
         .map_err(told)?;
     for lost in &report.told {
@@ -88,7 +101,14 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         log.about().backend,
         backend.name()
     );
+    if args.quiet && report.differing == 0 {
+        rows.clear();
+    }
     common::written(common::stdout()?.write_all(rows.as_bytes()))?;
+    if report.stopped {
+        common::tell_interrupted();
+        return Ok(ExitCode::from(130));
+    }
     Ok(ExitCode::from(if !report.is_whole() || slots == 0 {
         2
     } else {

@@ -37,6 +37,10 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["total", "json", "record"])]
     check: bool,
 
+    /// With --check, write nothing where the answers are the same.
+    #[arg(short, long, requires = "check")]
+    quiet: bool,
+
     #[command(flatten)]
     engine: EngineArgs,
 
@@ -210,6 +214,9 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
     } else {
         "different answers"
     };
+    if args.quiet && differing == 0 {
+        return Ok(ExitCode::from(worst));
+    }
     let row = format!(
         "{verdict} from {files} files with chunks of {} bytes\n",
         shown.join(", ")

@@ -7,11 +7,11 @@ use super::progress::Estimate;
 use super::report;
 use crate::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
 use crate::mill::FileError;
-use crate::source::{FileList, Source, Tree};
+use crate::source::{Source, Tree};
 use patterns::PatternArgs;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
@@ -38,6 +38,10 @@ pub struct ScanArgs {
 
     #[command(flatten)]
     given: PatternArgs,
+
+    /// Take patterns as they are, as `grep -F` and `rg -F` do: scan always does, with or without this flag.
+    #[arg(short = 'F', long)]
+    fixed_strings: bool,
 
     /// Match ASCII letters in either case. (ripgrep also folds letters outside ASCII.)
     #[arg(short = 'i', long)]
@@ -70,13 +74,21 @@ pub struct ScanArgs {
     #[arg(short = 'o', long)]
     only_matching: bool,
 
-    /// End a file after so many matching lines.
+    /// Stop searching a file after NUM matching lines.
     #[arg(short = 'm', long, value_name = "NUM")]
     max_count: Option<u64>,
 
-    /// Print no matching line that is longer: it is reported as an error instead. A line is in memory while it is printed.
+    /// Print no matching line that is longer than this: it is reported as an error instead, as a line is in memory while it
+    /// is printed.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     max_line: usize,
+
+    /// Memory that the table of many patterns may take on the CPU, 1G at most; while it is built it takes up to twice as
+    /// much.
+    ///
+    /// Patterns that need more are searched for many times more slowly. --stats says what searches, and why.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "128M")]
+    table_size: usize,
 
     /// Show line numbers. This is the default on a terminal.
     #[arg(short = 'n', long, overrides_with = "no_line_number")]
@@ -141,8 +153,12 @@ pub struct ScanArgs {
     no_ignore: bool,
 
     /// Search the files named in a list, one a line; `-` is standard input. They count as named outright.
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
+
+    /// Search the files named in a list, each name ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files0_from: Option<PathBuf>,
 
     /// The order of files: `path`, or `none` for files as they finish.
     #[arg(long, value_name = "SORTBY", default_value = "none")]
@@ -274,6 +290,7 @@ impl ScanArgs {
             .json(self.json)
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
+            .table_bytes(self.table_size)
             .text(self.text)
             .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
             .totals(self.ends.stats || self.json)
@@ -288,14 +305,15 @@ impl ScanArgs {
         let patterns = self.patterns()?;
         let mut paths = self.named_paths();
         let stdin = Path::new("-");
-        let listed = self.files_from.iter().any(|list| list == stdin);
-        if self.given.take_stdin() && (listed || paths.iter().any(|path| path == stdin)) {
+        let list = self.files_from.as_ref().or(self.files0_from.as_ref());
+        let list_is_stdin = list.is_some_and(|list| list == stdin);
+        if self.given.take_stdin() && (list_is_stdin || paths.iter().any(|path| path == stdin)) {
             return Err(
                 "patterns are read from standard input, so nothing else can be; store one of them in a file"
                     .into(),
             );
         }
-        let default_directory = paths.is_empty() && self.files_from.is_none() && {
+        let default_directory = paths.is_empty() && list.is_none() && {
             let directory = self.given.take_stdin() || !stdin_is_readable();
             paths.push(if directory { "./" } else { "-" }.into());
             directory
@@ -309,17 +327,9 @@ impl ScanArgs {
             .map_err(|error| error.to_string())?;
         let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
-        let (source, tree): (Box<dyn Source>, _) = match &self.files_from {
-            Some(list) if list == Path::new("-") => {
-                let list = FileList::new(BufReader::new(io::stdin()));
-                (Box::new(list), None)
-            }
-            Some(list) => {
-                let file = File::open(list).map_err(|error| {
-                    format!("{}: {error}; name a readable list", list.display())
-                })?;
-                (Box::new(FileList::new(BufReader::new(file))), None)
-            }
+        let list = common::file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
+        let (source, tree): (Box<dyn Source>, _) = match list {
+            Some(list) => (Box::new(list), None),
             None => {
                 let tree = Tree::new(paths)
                     .hidden(self.hidden)
@@ -436,7 +446,16 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
     common::write_last(&mut output, &last, &mut ended);
     if args.ends.stats {
         // Nothing can be done where standard error is closed.
-        let _ = io::stderr().write_all(report::text(&ended.report).as_bytes());
+        let mut text = report::text(&ended.report);
+        text += &report::line(
+            "search",
+            &match &ended.report.device {
+                // A device has no other.
+                Some(_) => "aho-corasick table on the device".to_owned(),
+                None => job.engine_report(),
+            },
+        );
+        let _ = io::stderr().write_all(text.as_bytes());
     }
     let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();
     if answered_early {

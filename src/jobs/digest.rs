@@ -19,7 +19,7 @@ pub enum DigestRows {
     /// `xxxxxxxx  path`, as coreutils' checksum tools write theirs.
     #[default]
     Text,
-    /// A JSON object a line: `path`, `crc32c`, `bytes`.
+    /// A JSON object a line: `type` (`digest`, or of a check `check`), `path`, `crc32c`, `bytes`.
     Json,
 }
 
@@ -36,6 +36,7 @@ pub(crate) fn write_row(rows: DigestRows, path: &Path, crc: u32, bytes: u64, out
         }
         DigestRows::Json => {
             let row = json!({
+                "type": "digest",
                 "path": names::json(path),
                 "crc32c": format!("{crc:08x}"),
                 "bytes": bytes,
@@ -165,6 +166,7 @@ impl DigestJob {
             }
             DigestRows::Json => {
                 let row = json!({
+                    "type": "check",
                     "path": names::json(shown(entry)),
                     "crc32c": found.map(|crc| format!("{crc:08x}")),
                     "expected": format!("{expected:08x}"),

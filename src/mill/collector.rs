@@ -50,6 +50,8 @@ struct FileState<F> {
     entry: Arc<Entry>,
     state: Option<F>,
     due: u64,
+    /// Where the chunk that is due was resumed last; 0 before it was.
+    resumed: u32,
     early: BTreeMap<u64, Waiting>,
     rows: Vec<u8>,
     /// How many bytes of `rows` are counted in `held`.
@@ -173,6 +175,7 @@ impl<J: Job> Collector<J> {
                     entry: Arc::clone(&file.entry),
                     state,
                     due: 0,
+                    resumed: 0,
                     early: BTreeMap::new(),
                     rows: Vec::new(),
                     counted: 0,
@@ -216,6 +219,11 @@ impl<J: Job> Collector<J> {
         let mut flow = Flow::Continue;
         if let Some(finished) = finished {
             let chunk_offset = piece.offset;
+            if finished.status != slot::DONE && fault::reason(finished.fault) == fault::CANCELLED {
+                // The run was ended meanwhile: not done, and nothing is wrong with the file.
+                drop(finished);
+                return Step::End(FileEnd::Skipped { bytes: file.bytes });
+            }
             if finished.status != slot::DONE {
                 let error = match run.job.fault(finished.fault) {
                     Some(reason) => PipelineError::Backend(reason),
@@ -284,6 +292,18 @@ impl<J: Job> Collector<J> {
             flow = answer;
             if overflowed && flow == Flow::Continue {
                 let (parts, resume) = (finished.parts.clone(), finished.results[6]);
+                if resume <= std::mem::replace(&mut file.resumed, resume) {
+                    // Else this would go on for ever.
+                    let offset = chunk_offset + parts.current().start as u64;
+                    drop(finished);
+                    return Step::End(FileEnd::Failed {
+                        offset,
+                        error: PipelineError::Backend(
+                            "the kernel goes on where it has been before; please report this"
+                                .into(),
+                        ),
+                    });
+                }
                 return again(run, piece, landing, finished, parts, false, resume);
             }
             // The part's own bytes, of which the job has now seen all that it wants.
@@ -301,6 +321,7 @@ impl<J: Job> Collector<J> {
             run.chunks.fetch_add(1, Ordering::Relaxed);
         }
         file.due += 1;
+        file.resumed = 0;
         match flow {
             Flow::SkipFile => return Step::End(FileEnd::Skipped { bytes: file.bytes }),
             Flow::Stop => {
@@ -312,6 +333,7 @@ impl<J: Job> Collector<J> {
         let read_error = |offset: u64, reason: String| PipelineError::Read {
             path: file.entry.path.display().to_string(),
             offset,
+            errno: None,
             reason,
         };
         let reached = piece.offset + landing.bytes as u64;

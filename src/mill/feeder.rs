@@ -160,9 +160,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     None => self.landed(piece, landed),
                 }
             }
-            if let Some(error) = failure {
-                self.reader_failed(&error);
-            }
+        }
+        if let Some(error) = self.reader.as_ref().and_then(ChunkReader::failure) {
+            self.reader_failed(&error);
+            return true;
         }
         any
     }
@@ -570,6 +571,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 self.pending[tag] = Some(piece);
                 true
             }
+            Err((buffer, error)) if reader.failure().is_some() => {
+                self.run.read_again(piece, buffer);
+                self.reader_failed(&error);
+                false
+            }
             Err((_buffer, error)) => {
                 self.run.hand_in(piece, Landing::failed(error.to_string()));
                 false
@@ -615,9 +621,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     self.landed_at_last(piece, landed, error);
                 }
             }
-            if reader.inflight() == 0 || self.run.stopping() || reader.wait(WAIT).is_err() {
+            if reader.inflight() == 0 || self.run.stopping() {
                 break;
             }
+            // Its error is the one that brought us here.
+            let _ = reader.wait(WAIT);
         }
         self.count(&reader);
         self.pending.clear();

@@ -108,7 +108,7 @@ fn enough(device: &PeerDevice, plan: ChunkPlan) -> Result<(), PipelineError> {
     Err(PipelineError::Backend(format!(
         "{} chunks of {} bytes, each with a page behind it, need {needed} bytes of peer memory, and {} has {available} \
          available: use fewer workers (--workers), a smaller depth (--depth) or smaller chunks (--chunk-size)",
-        plan.count, plan.chunk_bytes, device.address
+        plan.count(), plan.chunk_bytes(), device.address
     )))
 }
 

@@ -11,7 +11,7 @@ use gristmill_megakernel::log::{
     Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog,
 };
 use gristmill_protocol::slot::{self, SlotImage};
-use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
+use gristmill_protocol::{fault, PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{ChunkBuf, Completion, RecordMemory, Submission};
 use std::borrow::Cow;
 use std::fs::File;
@@ -47,6 +47,10 @@ pub(super) fn record<J: Job>(
     let Some(recorder) = &port.recorder else {
         return;
     };
+    // A slot that was cancelled says nothing of its bytes.
+    if fault::reason(done.fault) == fault::CANCELLED {
+        return;
+    }
     let first = parts.current().start;
     let ran = Ran {
         piece,

@@ -577,6 +577,9 @@ impl<J: Job> Run<J> {
             if let Some(error) = kernel.failure() {
                 self.break_off(error);
             }
+            if self.control.stopped() {
+                kernel.cancel();
+            }
             let (errors, finished) = self.outbox.take(&mut rows);
             for error in &errors {
                 control.report(error);

@@ -48,7 +48,7 @@ fn io_uring_works(directory: &Path) -> bool {
     let findings = answer["findings"].as_array().unwrap();
     let ring = findings
         .iter()
-        .find(|finding| finding["name"] == "RegisteredMappedRead")
+        .find(|finding| finding["name"] == "registered")
         .unwrap();
     ring["works"].as_bool().unwrap()
 }
@@ -107,14 +107,16 @@ fn doctor_tells_each_read_path_and_back_end_and_a_step_for_what_does_not_work() 
         assert!(text.lines().any(|line| line.starts_with(name)), "{text}");
     }
     let findings = answer["findings"].as_array().unwrap();
-    for name in ["RegisteredMappedRead", "PositionedRead", "cpu"] {
+    for name in ["registered", "positioned", "cpu"] {
         assert!(findings.iter().any(|finding| finding["name"] == name));
     }
     for finding in findings {
         let name = finding["name"].as_str().unwrap();
         let works = finding["works"].as_bool().unwrap();
         assert!(!finding["why"].as_str().unwrap().is_empty(), "{name}");
-        let mut rows = text.lines().skip_while(|line| !line.contains(name));
+        let kind = finding["kind"].as_str().unwrap();
+        let column = format!(" {kind:<10} {name}");
+        let mut rows = text.lines().skip_while(|line| !line.contains(&column));
         let row = rows.next().unwrap();
         assert!(row.starts_with(if works { "yes " } else { "no " }), "{row}");
         if finding["kind"] == "read path" && !works {
@@ -208,7 +210,7 @@ fn a_flag_that_is_not_known_is_refused_with_exit_code_2_and_a_hint() {
         (&["digest", "--worker", "2", "a"][..], "'--workers'"),
         (&["stat", "a"], "'stats'"),
         (&["digest", "--quiet"], "--check"),
-        (&["digest", "-0"], "--files-from"),
+        (&["digest", "-0"], "--files0-from"),
         (&["digest", "--check", "list", "a"], "--check"),
         (&["stats", "--json", "--histogram", "a"], "--histogram"),
         (&["digest", "--read-path", "dma", "a"], "positioned"),
@@ -479,8 +481,8 @@ fn every_read_path_gives_the_same_answer_and_is_named() {
         let expected = gristmill(tree.path(), &plain).rows();
         assert!(!expected.is_empty());
         for (choice, named) in [
-            ("--read-path=positioned", "PositionedRead"),
-            ("--read-path=registered", "RegisteredMappedRead"),
+            ("--read-path=positioned", "positioned"),
+            ("--read-path=registered", "registered"),
         ] {
             let arguments = [command, &engine, &["--stats", choice], &names].concat();
             let done = gristmill(tree.path(), &arguments);

@@ -220,7 +220,7 @@ fn a_missing_file_fails_the_check_with_exit_code_2_and_the_rest_is_checked() {
     assert_eq!(
         rows[0],
         json!({
-            "path": {"text": "one"},
+            "type": "check", "path": {"text": "one"},
             "crc32c": null,
             "expected": format!("{:08x}", crc32c(&noise(1, 5_000))),
             "ok": false,
@@ -377,8 +377,8 @@ fn json_rows_hold_path_digest_and_size() {
     let done = gristmill(tree.path(), &["digest", "--json", "--sort", "path", "."]);
     assert_eq!(done.code, Some(0), "{done:?}");
     let expected = [
-        json!({"path": {"text": "./quo\"te\n"}, "crc32c": format!("{:08x}", crc32c(&bytes)), "bytes": 9_000}),
-        json!({"path": {"bytes": "Li//"}, "crc32c": "00000000", "bytes": 0}),
+        json!({"type": "digest", "path": {"text": "./quo\"te\n"}, "crc32c": format!("{:08x}", crc32c(&bytes)), "bytes": 9_000}),
+        json!({"type": "digest", "path": {"bytes": "Li//"}, "crc32c": "00000000", "bytes": 0}),
     ];
     assert_eq!(objects(&done), expected);
 }
@@ -395,6 +395,7 @@ fn a_check_in_json_holds_what_was_found_and_what_was_expected() {
     assert_eq!(
         rows[1],
         json!({
+            "type": "check",
             "path": {"text": "two"},
             "crc32c": hex(b"other"),
             "expected": hex(&noise(2, 5_000)),
@@ -413,10 +414,10 @@ fn names_from_a_list_may_hold_newlines_where_nul_ends_them() {
     let expected = format!("\\{}{}", row(b"1", "new\\nline"), row(b"2", "plain"));
     let names = b"new\nline\0plain\0";
     fs::write(tree.path().join("names"), names).unwrap();
-    let from_file = ["digest", "--files-from", "names", "-0"];
+    let from_file = ["digest", "--files0-from", "names"];
     let rows = gristmill(tree.path(), &from_file).rows();
     assert_eq!(sorted(&rows), sorted(&expected));
-    let from_stdin = ["digest", "--files-from", "-", "--null"];
+    let from_stdin = ["digest", "--files0-from", "-"];
     let rows = gristmill_reading(tree.path(), &from_stdin, names).rows();
     assert_eq!(sorted(&rows), sorted(&expected));
     let rows = gristmill_reading(tree.path(), &["digest", "--files-from", "-"], b"plain\n").rows();

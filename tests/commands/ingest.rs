@@ -52,7 +52,7 @@ fn rows_are_those_of_digest_whatever_the_slots() {
             let done = gristmill(scratch.path(), &[&flags[..], &["files"]].concat());
             assert_eq!(done.code, Some(0), "{done:?}");
             assert_eq!(done.text(), expected, "{slots} slots of {size}");
-            assert!(done.err.contains("every read came by RegisteredMappedRead"));
+            assert!(done.err.contains("every read came by registered"));
             assert!(!done.err.contains("zero-copy"), "{}", done.err);
         }
     }
@@ -85,7 +85,7 @@ fn the_report_counts_every_byte_once_by_its_path() {
     let done = gristmill(scratch.path(), &flags);
     assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
     let report = report(&done);
-    assert_eq!(report["read_path"], "RegisteredMappedRead");
+    assert_eq!(report["read_path"], "registered");
     assert_eq!(report["memory"], "host memory");
     assert_eq!(report["files"], sizes.len());
     assert_eq!(report["bytes_registered"], bytes);

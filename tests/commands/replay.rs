@@ -1,7 +1,10 @@
 //! `--record` and `gristmill replay`, end to end.
 
-use crate::tool::{command, finish, gristmill, gristmill_reading, interrupt, noise, Done};
+use crate::tool::{
+    command, finish, gristmill, gristmill_reading, interrupt, noise, wait_until_busy, Done,
+};
 use gristmill::megakernel::log::{LoggedBytes, LoggedSlot, RingLog};
+use gristmill::megakernel::protocol::program;
 use gristmill::megakernel::RingLogReader;
 use std::fs;
 use std::io::Write;
@@ -390,4 +393,41 @@ fn an_interrupted_run_leaves_a_whole_log() {
     drop(input);
     assert_eq!(done.code, Some(130), "{done:?}");
     assert!(replay(&tree, &[]).rows().starts_with("the same"));
+}
+
+/// A small log may ask for much work.
+#[test]
+fn an_interrupt_ends_a_replay_inside_of_a_slot() {
+    let tree = tree();
+    let log = tree.path().join("log");
+    fs::write(
+        tree.path().join("long.vasm"),
+        "
+        .arg quick
+        .acc n sum
+            arg  r1, quick
+            loop 12000
+              loop 12000
+                break r1
+              end
+              break r1
+            end
+            acc  n, r1
+        ",
+    )
+    .unwrap();
+    let run = ["run", "--arg", "quick=1", "--record", "log", "long.vasm"];
+    gristmill(tree.path(), &[&run[..], &["files/short"]].concat()).rows();
+    tamper(&log, |slots| slots[0].words.args[program::ARG_FIRST] = 0);
+    for workers in ["-j1", "-j2"] {
+        let child = command(tree.path(), &["replay", workers, "log"])
+            .spawn()
+            .unwrap();
+        wait_until_busy(&child);
+        interrupt(&child);
+        let done = finish(child, Vec::new());
+        assert_eq!(done.code, Some(130), "{done:?}");
+        assert!(done.text().starts_with("the same: 0 slots"), "{done:?}");
+        assert!(done.err.contains("interrupted"), "{done:?}");
+    }
 }

@@ -6,6 +6,7 @@
 
 use crate::lifeline::Ring;
 use crate::nvme::{self, LbaRange, NvmeNamespace, NvmeOp};
+use crate::open::open_without_waiting;
 use crate::peer::{read_bytes, write_bytes};
 use crate::queue::{Farewell, ReadQueue};
 use crate::stream::{nvme_error, NvmeOwner};
@@ -13,7 +14,8 @@ use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkMemory;
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// Attempts, as a file's bytes may change between the two reads.
@@ -161,11 +163,9 @@ pub(crate) fn read_block(
         return Ok(Vec::new());
     };
     let address = chunk.as_mut_ptr();
-    let disk = namespace.disk().and_then(|disk| {
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true).custom_flags(libc::O_DIRECT);
-        options.open(format!("/dev/{disk}")).ok()
-    });
+    let disk = namespace
+        .disk()
+        .and_then(|disk| open_without_waiting(&Path::new("/dev").join(disk), libc::O_DIRECT).ok());
     let offset = lba.checked_mul(u64::from(namespace.block_bytes));
     let offset = offset.and_then(|offset| libc::off_t::try_from(offset).ok());
     let direct = disk.zip(offset).is_some_and(|(disk, offset)| {

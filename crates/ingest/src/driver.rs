@@ -32,7 +32,8 @@ use crate::gpudirect;
 use crate::nvme::{FileMap, LbaRange, NvmeNamespace};
 use crate::reader::ReaderStats;
 use crate::stream::{nvme_error, AsyncUringStream, NvmeOwner, Owner};
-use crate::telemetry::{IngestTransfers, NativeReadPath, NvmeGpuIngestTelemetry};
+use crate::telemetry::IngestTransfers;
+pub use crate::telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};
 use gristmill_protocol::{MegakernelIoQueue, PipelineError};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -319,7 +320,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         if landed || !self.failures.is_empty() {
             return Ok(());
         }
-        self.stream.wait_for_completion()
+        self.stream.wait_until_ready()
     }
 
     /// The queue.
@@ -338,8 +339,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     }
 
     /// Number of slots.
-    pub fn slot_count(&self) -> u32 {
-        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    pub fn slot_count(&self) -> usize {
+        self.slots.len()
     }
 
     /// The path that every read takes.

@@ -17,13 +17,13 @@ pub enum NativeReadPath {
 }
 
 impl NativeReadPath {
-    /// The path's name, as reports print it.
+    /// The path's name: in reports, in what `doctor` says, and as the value of `--read-path`.
     pub fn name(self) -> &'static str {
         match self {
-            NativeReadPath::RegisteredMappedRead => "RegisteredMappedRead",
-            NativeReadPath::GpuDirectNvmePassthrough => "GpuDirectNvmePassthrough",
-            NativeReadPath::PeerRead => "PeerRead",
-            NativeReadPath::PositionedRead => "PositionedRead",
+            NativeReadPath::RegisteredMappedRead => "registered",
+            NativeReadPath::GpuDirectNvmePassthrough => "passthrough",
+            NativeReadPath::PeerRead => "peer",
+            NativeReadPath::PositionedRead => "positioned",
         }
     }
 }
@@ -85,14 +85,14 @@ impl IngestTransfers {
 
 impl NvmeGpuIngestTelemetry {
     /// Reads that neither landed nor failed.
-    pub fn inflight_reads(&self) -> u64 {
+    pub fn inflight_reads(self) -> u64 {
         self.submitted_reads
             .saturating_sub(self.completed_reads.saturating_add(self.failed_completions))
     }
 
     /// Reads that were submitted by this path. [`NativeReadPath::PeerRead`] has no counter of its own: what the named
     /// ones do not count is its.
-    pub fn path_submissions(&self, path: NativeReadPath) -> u64 {
+    pub fn path_submissions(self, path: NativeReadPath) -> u64 {
         let registered = self.registered_mapped_read_submissions;
         let gpudirect = self.gpudirect_nvme_submissions;
         match path {
@@ -113,7 +113,7 @@ impl NvmeGpuIngestTelemetry {
     /// # Errors
     /// [`PipelineError::Backend`] with the first of these: bytes were copied, reads failed, reads are in flight, bytes
     /// or reads that were submitted and that landed differ, or reads came by another path.
-    pub fn validate_completed_zero_copy(&self, path: NativeReadPath) -> Result<(), PipelineError> {
+    pub fn validate_completed_zero_copy(self, path: NativeReadPath) -> Result<(), PipelineError> {
         let refused = |what: String, fix: &str| {
             Err(PipelineError::Backend(format!(
                 "this ingest was not all zero-copy: {what}; {fix}"
@@ -273,7 +273,7 @@ mod tests {
             ),
             (
                 |t| t.gpudirect_nvme_submissions = 1,
-                "reads came by RegisteredMappedRead",
+                "reads came by registered",
             ),
         ];
         for (index, (first, words)) in faults.iter().enumerate() {

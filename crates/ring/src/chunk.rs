@@ -41,14 +41,24 @@ pub struct ChunkMemory {
 }
 
 /// Where an arena's chunks and their states lie, for a device that reads them by address.
+///
+/// Chunks that overlapped would be two exclusive slices of one memory, so [`ChunkPlan::new`] alone makes plans, and nothing
+/// changes one:
+///
+/// ```compile_fail,E0451
+/// let plan = gristmill_ring::ChunkPlan { count: 2, chunk_bytes: 4096, stride: 0 };
+/// ```
+///
+/// ```compile_fail,E0616
+/// let mut plan = gristmill_ring::ChunkPlan::new(2, 4096).unwrap();
+/// plan.stride = 0;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkPlan {
-    /// Chunks.
-    pub count: u32,
-    /// Bytes in each.
-    pub chunk_bytes: usize,
-    /// Bytes from one chunk's first byte to the next one's.
-    pub stride: usize,
+    count: u32,
+    chunk_bytes: usize,
+    /// At least `chunk_bytes`: what all unsafe code here relies on.
+    stride: usize,
 }
 
 impl ChunkPlan {
@@ -68,6 +78,21 @@ impl ChunkPlan {
             chunk_bytes,
             stride: chunk_bytes.next_multiple_of(PAGE_BYTES) + PAGE_BYTES,
         })
+    }
+
+    /// Chunks.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Bytes in each.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Bytes from one chunk's first byte to the next one's, at least as many as are in each.
+    pub fn stride(&self) -> usize {
+        self.stride
     }
 
     /// Bytes of an arena that chunks and their states can be carved from.
@@ -206,8 +231,10 @@ impl ChunkMemory {
     fn address(&self, index: u32) -> *mut u8 {
         debug_assert!((index as usize) < self.state.len());
         // SAFETY: `index < count` (tokens are made for 0..count only, and `borrow_chunk` looked its index up in
-        // `state`), so the offset plus `chunk_bytes` lies inside the region of `stride * count` bytes, whose size
-        // fits in an isize (`HostVisible`; `map`, `carve` and `place` saw that it is as large as the plan says).
+        // `state`), and `stride >= chunk_bytes` (`ChunkPlan::new`, the only maker of a plan, whose fields are private),
+        // so the offset plus `chunk_bytes` lies inside the region of `stride * count` bytes, whose size fits in an
+        // isize (`HostVisible`; `map`, `carve` and `place` saw that it is as large as the plan says), and no byte of it
+        // belongs to another chunk.
         unsafe {
             self.region
                 .base()

@@ -6,6 +6,7 @@
 
 use crate::isa::{Instr, Op, Operand};
 use crate::program::{is_name, Program};
+use crate::work::{Weight, Work};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -39,12 +40,17 @@ pub const MAX_ACCS: usize = 1024;
 pub struct Limits {
     /// Instructions for the largest chunk that the program takes. With `u64::MAX`, where costs saturate, none is too many.
     pub cost: u64,
+    /// Work for the largest chunk that the program takes, in the units of [`Work`]. With `u64::MAX` none is too much.
+    pub work: u64,
 }
 
 impl Default for Limits {
-    /// 2^34 instructions: some seconds of one core in the worst case.
+    /// 2^34 instructions, and 2^35 units of work, which are about 10 seconds of one core.
     fn default() -> Self {
-        Self { cost: 1 << 34 }
+        Self {
+            cost: 1 << 34,
+            work: 1 << 35,
+        }
     }
 }
 
@@ -105,11 +111,13 @@ pub enum Rule {
     EmitDeclared,
     /// A static cost under the limit.
     Cost,
+    /// As much work as the limit allows.
+    Work,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 27] = [
+    pub const ALL: [Rule; 28] = [
         Rule::CodeSize,
         Rule::Halo,
         Rule::ChunkSize,
@@ -137,6 +145,7 @@ impl Rule {
         Rule::ScratchMixed,
         Rule::EmitDeclared,
         Rule::Cost,
+        Rule::Work,
     ];
 
     /// What it asks for, as a sentence's end: "... must".
@@ -174,6 +183,7 @@ impl Rule {
             }
             Rule::EmitDeclared => "a program that emits declares how many records",
             Rule::Cost => "the static cost must be under the limit",
+            Rule::Work => "the work of a chunk must be under the limit",
         }
     }
 }
@@ -248,6 +258,7 @@ pub struct Verified(Arc<Inner>);
 struct Inner {
     program: Program,
     cost: Cost,
+    work: Work,
     targets: Vec<usize>,
     scratch_starts: Vec<usize>,
     acc_starts: Vec<usize>,
@@ -270,6 +281,12 @@ impl Verified {
     #[must_use]
     pub fn cost(&self) -> &Cost {
         &self.0.cost
+    }
+
+    /// How long it runs at most.
+    #[must_use]
+    pub fn work(&self) -> &Work {
+        &self.0.work
     }
 
     /// Where an instruction's block goes on: for `each` and `loop` the index of their `end`, for `if` that of its `else`
@@ -313,6 +330,7 @@ pub fn verify(program: Program, limits: &Limits) -> Result<Verified, Refusal> {
         open: Vec::new(),
         targets: (0..program.code.len()).collect(),
         cost: Cost::default(),
+        work: Work::default(),
         uses: Vec::new(),
     };
     for (index, instr) in program.code.iter().enumerate() {
@@ -325,18 +343,37 @@ pub fn verify(program: Program, limits: &Limits) -> Result<Verified, Refusal> {
             format!("this {} has no end", open.op.mnemonic()),
         ));
     }
-    let (cost, targets) = (checker.cost, checker.targets);
+    let (cost, work, targets) = (checker.cost, checker.work, checker.targets);
+    let too_much = |rule, found: String, fits: &dyn Fn(u32) -> bool| Refusal {
+        rule,
+        instruction: None,
+        line: None,
+        found: format!(
+            "{found} for a chunk of {} bytes; {}",
+            program.chunk,
+            cure(&program, fits)
+        ),
+    };
     let worst = cost.at(program.chunk);
     if worst > limits.cost {
-        return Err(Refusal {
-            rule: Rule::Cost,
-            instruction: None,
-            line: None,
-            found: format!(
-                "{worst} instructions for a chunk of {} bytes ({cost}), and the limit is {}",
-                program.chunk, limits.cost
-            ),
-        });
+        let found = format!(
+            "{worst} instructions, where {} are the limit ({cost}),",
+            limits.cost
+        );
+        return Err(too_much(Rule::Cost, found, &|len| {
+            cost.at(len) <= limits.cost
+        }));
+    }
+    let worst = work.at(program.chunk);
+    if worst > limits.work {
+        let found = format!(
+            "about {:.1} seconds of work, where {:.1} are the limit,",
+            Work::seconds(worst),
+            Work::seconds(limits.work)
+        );
+        return Err(too_much(Rule::Work, found, &|len| {
+            work.at(len) <= limits.work
+        }));
     }
     let starts = |sizes: &mut dyn Iterator<Item = u16>| {
         sizes
@@ -352,8 +389,28 @@ pub fn verify(program: Program, limits: &Limits) -> Result<Verified, Refusal> {
         acc_starts: starts(&mut program.accs.iter().map(|array| array.len)),
         program,
         cost,
+        work,
         targets,
     })))
+}
+
+/// What a program that is too much for its largest chunk can do about it.
+fn cure(program: &Program, fits: &dyn Fn(u32) -> bool) -> String {
+    let align = program.align.max(1);
+    // Costs never fall with the length, so this is a search for the last multiple of `align` that fits.
+    let (mut low, mut high) = (0, program.chunk / align);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if fits(middle * align) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    if low == 0 {
+        return "no smaller chunk would do, so use fewer trips of loops".into();
+    }
+    format!("a chunk of {} bytes would do (.chunk)", low * align)
 }
 
 /// What is declared, before any instruction.
@@ -431,6 +488,8 @@ struct Open {
     count: u32,
     /// What its body costs so far; of an `if`, the part at hand.
     cost: u64,
+    /// What its body weighs so far; of an `if`, both parts.
+    weight: Weight,
     /// The cost of an `if`'s first part, and where its `else` is.
     first: Option<(u64, usize)>,
 }
@@ -443,6 +502,7 @@ struct Checker<'a> {
     open: Vec<Open>,
     targets: Vec<usize>,
     cost: Cost,
+    work: Work,
     /// By scratch array: how the `each` at hand uses it.
     uses: Vec<Use>,
 }
@@ -469,6 +529,14 @@ impl Checker<'_> {
         }
     }
 
+    /// Adds to what the innermost open block weighs.
+    fn weigh(&mut self, weight: Weight) {
+        match self.open.last_mut() {
+            Some(open) => open.weight = open.weight.plus(weight),
+            None => self.work.add(weight),
+        }
+    }
+
     fn instruction(&mut self, index: usize, instr: &Instr) -> Result<(), Refusal> {
         let op = instr.op;
         if let Err(error) = instr.check() {
@@ -478,6 +546,7 @@ impl Checker<'_> {
         if !matches!(op, Op::Else | Op::End) {
             self.charge(1);
         }
+        self.weigh(Weight::of(op));
         match op {
             Op::Arg if n as usize >= self.program.args.len() => {
                 return Err(self.refuse(Rule::ArgNumber, index, format!("argument {n}")));
@@ -532,6 +601,7 @@ impl Checker<'_> {
             index,
             count: n,
             cost: 0,
+            weight: Weight::default(),
             first: None,
         });
         Ok(())
@@ -559,9 +629,18 @@ impl Checker<'_> {
             *target = index;
         }
         match open.op {
-            Op::Each => self.cost.each.push((open.count, open.cost)),
-            Op::Loop => self.charge(open.cost.saturating_mul(open.count.into())),
-            _ => self.charge(open.cost.max(first_cost)),
+            Op::Each => {
+                self.cost.each.push((open.count, open.cost));
+                self.work.add_each(open.count, open.weight);
+            }
+            Op::Loop => {
+                self.charge(open.cost.saturating_mul(open.count.into()));
+                self.weigh(open.weight.times(open.count));
+            }
+            _ => {
+                self.charge(open.cost.max(first_cost));
+                self.weigh(open.weight);
+            }
         }
         Ok(())
     }

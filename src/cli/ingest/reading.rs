@@ -10,12 +10,12 @@ use crate::protocol::{io, PipelineError};
 use crate::source::{Entry, Item, Origin, Source};
 use crate::uring::nvme::{DiskPlace, FileMap};
 use crate::uring::reader::is_on_fuse;
-use crate::uring::{NativeReadPath, NvmeGpuIngestDriver, NvmeNamespace};
+use crate::uring::{open_without_waiting, NativeReadPath, NvmeGpuIngestDriver, NvmeNamespace};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -153,7 +153,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         output: &'b mut dyn Write,
         user: User,
     ) -> Self {
-        let slots = driver.slot_count() as usize;
+        let slots = driver.slot_count();
         Ingest {
             driver,
             kernel,
@@ -283,13 +283,11 @@ impl<'a, 'b> Ingest<'a, 'b> {
         }
         let path = self.driver.read_path();
         let words = |error: std::io::Error| error.to_string();
-        // Not blocking: opening a FIFO would wait for its writer.
-        let mut flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        if path == NativeReadPath::PeerRead {
-            flags |= libc::O_DIRECT;
-        }
-        let mut options = OpenOptions::new();
-        let opened = options.read(true).custom_flags(flags).open(&entry.path);
+        let flags = match path {
+            NativeReadPath::PeerRead => libc::O_DIRECT,
+            _ => 0,
+        };
+        let opened = open_without_waiting(&entry.path, flags);
         let file = opened.map_err(|error| match error.raw_os_error() {
             Some(libc::EINVAL) if path == NativeReadPath::PeerRead => {
                 "its file system refuses O_DIRECT, which reads into peer memory need".into()
@@ -438,6 +436,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 path,
                 offset,
                 reason,
+                ..
             } if path.starts_with("/dev/ng") => {
                 file.fail(part.offset, format!("{path} at offset {offset}: {reason}"));
             }

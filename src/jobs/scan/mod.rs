@@ -60,7 +60,7 @@ use crate::mill::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::Entry;
 use all::AllFile;
 use count::{AnyFile, CountFile};
-use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
+use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
 use gristmill_protocol::{opcode, stream, PipelineError};
 use lines::LinesFile;
 use plan::{FirstRows, Plan};
@@ -121,6 +121,7 @@ pub struct ScanJobBuilder {
     text: bool,
     mapped: bool,
     totals: bool,
+    table_bytes: Option<usize>,
 }
 
 impl ScanJobBuilder {
@@ -257,13 +258,29 @@ impl ScanJobBuilder {
         self
     }
 
+    /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up to
+    /// twice as much. Patterns that need more are searched for many times more slowly: [`ScanJob::engine_report`] says so.
+    /// Default: [`DEFAULT_TABLE_BYTES`].
+    #[must_use]
+    pub fn table_bytes(mut self, bytes: usize) -> Self {
+        self.table_bytes = Some(bytes);
+        self
+    }
+
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere; the kernel's
-    /// own error for too many patterns.
+    /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a table
+    /// that is larger than 1 GiB; the kernel's own error for too many patterns.
     pub fn build(self) -> Result<ScanJob, PipelineError> {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+        let table_bytes = self.table_bytes.unwrap_or(DEFAULT_TABLE_BYTES);
+        if table_bytes > MAX_TABLE_BYTES {
+            return invalid(
+                "a table of patterns that is larger than 1 GiB",
+                "allow at most 1 GiB",
+            );
+        }
         if self.all {
             if self.patterns.iter().any(Vec::is_empty) {
                 return invalid(
@@ -309,8 +326,19 @@ impl ScanJobBuilder {
             stream::MODE_ALL => ScanMode::All,
             _ => ScanMode::Lines,
         };
-        let set = Arc::new(plan.scan_set(mode)?);
-        Ok(ScanJob { plan, engine, set })
+        let set = Arc::new(plan.scan_set(mode, table_bytes)?);
+        let together = match mode {
+            ScanMode::All => set.most_together(),
+            ScanMode::Lines => 0,
+        };
+        // Patterns are 100,000 at most.
+        let record_words = u32::try_from(2 * together).unwrap_or(u32::MAX);
+        Ok(ScanJob {
+            plan,
+            engine,
+            set,
+            record_words,
+        })
     }
 }
 
@@ -343,6 +371,8 @@ pub struct ScanJob {
     plan: Plan,
     engine: Engine,
     set: Arc<ScanSet>,
+    /// What the occurrences need that may end at one byte: they stay together.
+    record_words: u32,
 }
 
 /// The rows of a file, as far as they are made.
@@ -407,6 +437,11 @@ impl ScanJob {
         totals
     }
 
+    /// What searches on the CPU, how much memory it takes, and why it is nothing faster.
+    pub fn engine_report(&self) -> String {
+        self.set.engine_report()
+    }
+
     /// Takes what failed on the host so far, by path and offset.
     pub fn take_errors(&self) -> Vec<ScanError> {
         self.plan.take_errors()
@@ -427,6 +462,10 @@ impl Job for ScanJob {
 
     fn opcode(&self) -> u32 {
         opcode::SCAN
+    }
+
+    fn record_words(&self) -> u32 {
+        self.record_words
     }
 
     fn chunk_bytes(&self) -> usize {

@@ -101,16 +101,16 @@ impl Plan {
         })
     }
 
-    /// The patterns as the device searches for them.
+    /// The patterns as the device searches for them, on the CPU with a table of at most so many bytes.
     ///
     /// # Errors
     /// The device's, for more patterns than it takes.
-    pub fn scan_set(&self, mode: ScanMode) -> Result<ScanSet, PipelineError> {
+    pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, PipelineError> {
         if self.every_line {
             // The device only looks for newlines and NULs.
             return ScanSet::build(&[b"\n"], false, mode);
         }
-        ScanSet::build(&self.patterns, self.case_insensitive, mode)
+        ScanSet::build_within(&self.patterns, self.case_insensitive, mode, table_bytes)
     }
 
     /// Calls `found` with start, end and pattern of every occurrence, overlapping ones too.

@@ -10,6 +10,7 @@ use super::{Engine, Landed, Read, ReaderStats, CHANGED};
 use crate::canary::{self, Canaries};
 use crate::lifeline::Ring;
 use crate::nvme::{self, DiskPlace, FileMap, NvmeNamespace, NvmeOp};
+use crate::open::open_without_waiting;
 use crate::queue::{full, NO_OFFSET};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
@@ -98,7 +99,7 @@ impl PassthroughEngine {
         if let Some(disk) = self.disks.get(name) {
             return Ok(Arc::clone(disk));
         }
-        let device = File::open(Path::new("/dev").join(name)).map_err(|error| {
+        let device = open_without_waiting(&Path::new("/dev").join(name), 0).map_err(|error| {
             PipelineError::Backend(format!(
                 "/dev/{name} cannot be opened: {error}; run as a user who may read it, or use registered mapped reads"
             ))

@@ -92,17 +92,22 @@ pub fn in_child(test: &str) -> Option<Output> {
 
 /// From now on this thread's `io_uring_setup` fails with `errno`.
 pub fn refuse_io_uring(errno: i32) {
+    refuse(425, errno);
+}
+
+/// From now on this system call of this thread's fails with `errno`.
+pub fn refuse(call: u32, errno: i32) {
     let load_number = libc::sock_filter {
         code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
         jt: 0,
         jf: 0,
         k: 0,
     };
-    let is_setup = libc::sock_filter {
+    let is_call = libc::sock_filter {
         code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
         jt: 0,
         jf: 1,
-        k: 425,
+        k: call,
     };
     let answer = |k| libc::sock_filter {
         code: (libc::BPF_RET | libc::BPF_K) as u16,
@@ -112,7 +117,7 @@ pub fn refuse_io_uring(errno: i32) {
     };
     let mut program = [
         load_number,
-        is_setup,
+        is_call,
         answer(libc::SECCOMP_RET_ERRNO | errno.unsigned_abs()),
         answer(libc::SECCOMP_RET_ALLOW),
     ];

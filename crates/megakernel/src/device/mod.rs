@@ -14,6 +14,7 @@ pub(crate) mod layout;
 mod memory;
 pub mod program;
 mod tables;
+mod vigil;
 
 pub use driver::{DeviceInfo, Found};
 
