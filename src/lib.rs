@@ -27,6 +27,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod bounded;
 pub mod cli;
 pub mod jobs;
 pub mod mill;

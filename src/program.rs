@@ -1,11 +1,15 @@
 //! VIR0 programs from files, texts and bytes.
 
+use crate::bounded;
+use crate::source::{FileId, Root};
 use gristmill_megakernel::vir0::asm::{assemble, AsmError, AsmOptions};
 use gristmill_megakernel::vir0::{
     self, container, verify, DecodeError, Limits, Refusal, Rule, Verified,
 };
+use std::cell::RefCell;
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
 /// Why there is no program.
@@ -120,29 +124,114 @@ fn place(name: &str, source: &[u8], refusal: &Refusal) -> Option<AsmError> {
     })
 }
 
-/// A program's bytes as data: what is assembled already, or else a text, whose files lie beside `path`. A text's program
-/// gets debug information if `debug`.
+/// Most bytes of a program, assembled or as text.
+pub const MAX_PROGRAM_BYTES: usize = 16 << 20;
+
+/// Reads programs: what is assembled already, or texts with the files that they name. Those of texts get debug information.
 ///
-/// # Errors
-/// [`ProgramError`] for anything but a refusal: nothing is verified here.
-pub fn parse(path: &Path, bytes: &[u8], debug: bool) -> Result<vir0::Program, ProgramError> {
-    if bytes.starts_with(&container::MAGIC) {
-        return container::decode(bytes).map_err(|error| ProgramError::Decode {
+/// A program is a regular file of at most [`MAX_PROGRAM_BYTES`], or an anonymous pipe. The files of a text (`.file`) are
+/// regular files below its own directory: no absolute path, no `..`, and no link that leads out. [`Loader::allow`] allows
+/// other directories.
+#[derive(Debug, Default)]
+pub struct Loader {
+    allowed: Vec<PathBuf>,
+    read: RefCell<Vec<FileId>>,
+}
+
+impl Loader {
+    /// A loader that allows no other directories.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Allows texts to name files below this directory, too.
+    #[must_use]
+    pub fn allow(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.allowed.push(directory.into());
+        self
+    }
+
+    /// Whether this is one of the files that were read so far.
+    pub fn has_read(&self, file: FileId) -> bool {
+        self.read.borrow().contains(&file)
+    }
+
+    /// Tells of a file that is read otherwise, for [`Loader::has_read`].
+    pub fn reads(&self, file: FileId) {
+        self.read.borrow_mut().push(file);
+    }
+
+    /// Reads a program, verifying nothing; with the bytes that it came from.
+    ///
+    /// # Errors
+    /// [`ProgramError`] for anything but a refusal.
+    pub fn load(&self, path: &Path) -> Result<(vir0::Program, Vec<u8>), ProgramError> {
+        let bytes =
+            bounded::open_program(path).and_then(|file| self.bytes(file, MAX_PROGRAM_BYTES));
+        let bytes = bytes.map_err(|error| ProgramError::Read {
             path: path.to_path_buf(),
             error,
-        });
+        })?;
+        Ok((self.parse(path, &bytes)?, bytes))
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| ProgramError::NotText {
-        path: path.to_path_buf(),
-        offset: error.valid_up_to(),
-    })?;
-    let directory = path.parent().unwrap_or(Path::new(""));
-    let options = AsmOptions {
-        name: &path.to_string_lossy(),
-        files: &|file| std::fs::read(directory.join(file)),
-        debug,
-    };
-    assemble(text, &options).map_err(ProgramError::Assemble)
+
+    /// A program's bytes as data: what is assembled already, or else a text, whose files lie below `path`'s directory.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub fn parse(&self, path: &Path, bytes: &[u8]) -> Result<vir0::Program, ProgramError> {
+        if bytes.starts_with(&container::MAGIC) {
+            return container::decode(bytes).map_err(|error| ProgramError::Decode {
+                path: path.to_path_buf(),
+                error,
+            });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| ProgramError::NotText {
+            path: path.to_path_buf(),
+            offset: error.valid_up_to(),
+        })?;
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let options = AsmOptions {
+            name: &path.to_string_lossy(),
+            files: &|name| self.include(directory, Path::new(name)),
+            debug: true,
+        };
+        assemble(text, &options).map_err(ProgramError::Assemble)
+    }
+
+    /// The bytes of a file that a text in this directory names.
+    fn include(&self, directory: &Path, name: &Path) -> io::Result<Vec<u8>> {
+        let outside = || {
+            io::Error::other(
+                "it does not lie below the source's directory; move it there, or allow its directory with --allow-include",
+            )
+        };
+        let below = |component| matches!(component, Component::Normal(_) | Component::CurDir);
+        if self.allowed.is_empty() && !name.components().all(below) {
+            return Err(outside());
+        }
+        let path = directory.join(name).canonicalize()?;
+        let directories =
+            std::iter::once(directory).chain(self.allowed.iter().map(PathBuf::as_path));
+        for directory in directories {
+            let directory = directory.canonicalize()?;
+            if path.starts_with(&directory) && path != directory {
+                // Through no link from here on: whatever became one since leads nowhere.
+                let file = Root::open(&directory)?.open_listed(&path, 0)?;
+                bounded::must_be_regular(&file)?;
+                return self.bytes(file, container::MAX_BYTES);
+            }
+        }
+        Err(outside())
+    }
+
+    fn bytes(&self, file: File, most: usize) -> io::Result<Vec<u8>> {
+        self.read.borrow_mut().push(FileId::of(&file)?);
+        bounded::read(file, most)
+    }
 }
 
 /// A verified program.
@@ -166,27 +255,31 @@ impl Program {
             .map_err(|refusal| ProgramError::refused(name, source, refusal))
     }
 
-    /// Assembles and verifies a text. Files that it names are looked for in the directory of `name`.
+    /// Assembles and verifies a text. Files that it names are looked for below the directory of `name`.
     ///
     /// # Errors
     /// [`ProgramError::Assemble`] or [`ProgramError::Refused`].
     pub fn from_source(name: &str, source: &str) -> Result<Self, ProgramError> {
         let source = source.as_bytes();
-        let program = parse(Path::new(name), source, true)?;
+        let program = Loader::new().parse(Path::new(name), source)?;
         Self::of(name, source, program)
     }
 
-    /// Reads a program, assembled or as text, and verifies it.
+    /// Reads a program, assembled or as text, and verifies it. Files that a text names lie below its directory.
     ///
     /// # Errors
     /// [`ProgramError`], with the file's name.
     pub fn from_file(path: &Path) -> Result<Self, ProgramError> {
-        let bytes = std::fs::read(path).map_err(|error| ProgramError::Read {
-            path: path.to_path_buf(),
-            error,
-        })?;
-        let program = parse(path, &bytes, true)?;
-        Self::of(&path.display().to_string(), &bytes, program)
+        Self::load(&Loader::new(), path)
+    }
+
+    /// Reads a program as a loader says, and verifies it.
+    ///
+    /// # Errors
+    /// [`ProgramError`], with the file's name.
+    pub fn load(loader: &Loader, path: &Path) -> Result<Self, ProgramError> {
+        let (program, source) = loader.load(path)?;
+        Self::of(&path.display().to_string(), &source, program)
     }
 
     /// The program as data, with its static cost.

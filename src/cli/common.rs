@@ -1,18 +1,20 @@
 //! What commands share: their flags for sources and the engine, how they run a job, and how they end.
 
+use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
 use super::report;
+use super::signals::{self, Output};
 use crate::jobs::Job;
 use crate::megakernel::backend::{self, BackendName, Opened};
+use crate::megakernel::log::MAGIC;
 use crate::mill::{Control, Mill, RunReport};
-use crate::source::{FileList, Source, Stdin, Tree};
+use crate::source::{self, FileId, FileList, Source, Stdin, Tree};
 use crate::uring::reader::ReadPathChoice;
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 /// Which files `digest` and `stats` read.
@@ -113,13 +115,7 @@ pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<File
     let Some(list) = lines.or(nul) else {
         return Ok(None);
     };
-    let names = if list == Path::new("-") {
-        FileList::new(BufReader::new(io::stdin()))
-    } else {
-        let file = File::open(list)
-            .map_err(|error| format!("{}: {error}; name a readable list", list.display()))?;
-        FileList::new(BufReader::new(file))
-    };
+    let names = FileList::new(signals::list(list)?);
     Ok(Some(names.nul(nul.is_some())))
 }
 
@@ -331,8 +327,9 @@ pub struct ReportArgs {
     #[arg(long)]
     pub no_progress: bool,
 
-    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is written over;
-    /// let it lie outside of what is read. A slot, which is a chunk of a file, takes 160 bytes, the file's path, and
+    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is created, or
+    /// takes the place of an earlier log; any other file is left as it is. The run does not read it. A slot, which is a
+    /// chunk of a file, takes 160 bytes, the file's path, and
     /// its results: 1,024 bytes for `stats`, 8 for each record of `scan` and `run` and each accumulator. Standard input
     /// and FIFOs, which cannot be read again, are kept in it whole.
     #[arg(long, value_name = "FILE")]
@@ -366,10 +363,10 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The exit code: 2 for failures, 130 after SIGINT, else what the command found.
+    /// The exit code: 2 for failures, after a signal 128 and its number (130 for SIGINT), else what the command found.
     pub fn code(&self, answer: u8) -> ExitCode {
         if self.interrupted {
-            ExitCode::from(130)
+            ExitCode::from(signals::code().unwrap_or(130))
         } else if self.failed {
             ExitCode::from(2)
         } else {
@@ -378,15 +375,15 @@ impl Ended {
     }
 }
 
-/// Standard output as a file: whole blocks go out in one call, and its errors are seen.
+/// Standard output, unbuffered, so that its errors are seen. A signal ends a wait for its reader.
 ///
 /// # Errors
 /// In words, where there is no standard output.
-pub fn stdout() -> Result<File, String> {
+pub fn stdout() -> Result<Output, String> {
     io::stdout()
         .as_fd()
         .try_clone_to_owned()
-        .map(File::from)
+        .map(|stdout| Output::new(File::from(stdout)))
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
 }
 
@@ -396,10 +393,16 @@ pub fn stdout() -> Result<File, String> {
 /// Other failures, in words.
 pub fn written(result: io::Result<()>) -> Result<(), String> {
     match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
+        Ok(()) => Ok(()),
+        // Nobody took it by the time a signal came, which is told by the exit code.
+        Err(error)
+            if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(format!(
             "standard output: {error}; what was not written is lost"
         )),
-        _ => Ok(()),
     }
 }
 
@@ -423,67 +426,79 @@ pub fn complain_in_lines(error: &str) {
     let _ = writeln!(io::stderr(), "gristmill: {error}");
 }
 
-/// A flag that SIGINT sets.
-///
-/// # Errors
-/// Where the signal cannot be watched for, in words.
-pub fn stop_at_sigint() -> Result<Arc<AtomicBool>, String> {
-    let stop = Arc::new(AtomicBool::new(false));
-    // The second SIGINT ends the process at once: the first has set the flag that arms it.
-    for register in [
-        signal_hook::flag::register_conditional_shutdown(
-            signal_hook::consts::SIGINT,
-            130,
-            Arc::clone(&stop),
-        ),
-        signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&stop)),
-    ] {
-        register.map_err(|error| format!("cannot watch for SIGINT: {error}"))?;
-    }
-    Ok(stop)
-}
-
-/// Says that SIGINT has ended a command.
+/// Says that a signal has ended a command.
 pub fn tell_interrupted() {
     complain("interrupted: what was done so far is above");
 }
 
-/// Runs a job: SIGINT ends it early, progress is shown, failures are told.
+/// Opens the log, if one is wanted, and tells the source of it. Beside it, the files that the run writes, and whether they
+/// are empty files to whoever reads them.
+fn open_log(
+    path: Option<&Path>,
+    source: &mut impl Source,
+) -> Result<(Option<File>, Vec<(FileId, bool)>), String> {
+    let mut written = Vec::new();
+    if let Some(file) = FileId::of_redirected_stdout() {
+        let empty = stdout()?.is_empty();
+        written.push((file, empty));
+    }
+    let Some(path) = path else {
+        return Ok((None, written));
+    };
+    let shown = path.display();
+    let own = Replaces::Own {
+        magic: &MAGIC,
+        name: "a ring log",
+    };
+    let opened = outputs::open(path, own, |file| {
+        source
+            .written(file)
+            .map(|named| named.display().to_string())
+    });
+    let log = opened.map_err(|why| format!("{shown}: {why}; record to another file"))?;
+    let file = FileId::of(&log).map_err(|error| format!("{shown}: {error}"))?;
+    // One that was there has been told of already; a new one has not.
+    source.written(file);
+    written.push((file, false));
+    Ok((Some(log), written))
+}
+
+/// Runs a job: a signal ends it early, progress is shown, failures are told.
 ///
 /// # Errors
 /// Where the run cannot start, in words.
 pub fn run<J: Job + 'static>(
     mill: &Mill,
-    source: impl Source + 'static,
+    mut source: impl Source + 'static,
     job: Arc<J>,
     output: &mut dyn Write,
     args: &ReportArgs,
     estimate: Option<Estimate>,
 ) -> Result<Ended, String> {
-    let control = Control::with_stop(stop_at_sigint()?);
+    let (log, written) = open_log(args.record.as_deref(), &mut source)?;
+    let mut control = Control::with_stop(signals::watch()?);
+    for (file, empty) in written {
+        control = control.writing(file, empty);
+    }
+    if let Some(log) = log {
+        control = control.record(Output::new(log));
+    }
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
     let control = control.on_error(move |error| {
         told.aside(|| complain(&report::file_error(error)));
     });
-    let control = match &args.record {
-        Some(path) => control.record(File::create(path).map_err(|error| {
-            format!(
-                "{}: {error}; record to a file that can be written",
-                path.display()
-            )
-        })?),
-        None => control,
-    };
     let mut output = shown.writer(output);
     let result = mill.run(source, job, &mut output, &control);
     shown.finish();
     let report = result.map_err(|error| error.to_string())?;
     let mut failed = report.failures > 0;
     let mut unread = false;
+    let mut given_up = false;
     if let Err(error) = &report.output {
         unread = error.kind() == io::ErrorKind::BrokenPipe;
-        if !unread {
+        given_up = source::Ended::is_said_by(error);
+        if !unread && !given_up {
             failed = true;
             complain(&format!(
                 "standard output: {error}; what was not written is lost"
@@ -498,8 +513,10 @@ pub fn run<J: Job + 'static>(
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(report::text(&report).as_bytes());
     }
-    let interrupted = report.stopped && report.output.is_ok() && report.record.is_ok();
-    if interrupted {
+    let interrupted = given_up || report.stopped && report.output.is_ok() && report.record.is_ok();
+    if given_up {
+        complain("interrupted: rows that nobody took are lost");
+    } else if interrupted {
         tell_interrupted();
     }
     Ok(Ended {

@@ -1,10 +1,9 @@
 //! `gristmill digest`: the CRC-32C of each file, and the check of such a list.
 
 use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use super::signals;
 use crate::jobs::digest::{DigestJob, DigestRows};
-use std::fs::File;
-use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -66,13 +65,7 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         )?;
         return Ok(ended.code(0));
     };
-    let reader: Box<dyn io::BufRead + Send> = if list == Path::new("-") {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        let file = File::open(list)
-            .map_err(|error| format!("{}: {error}; name a readable list", list.display()))?;
-        Box::new(BufReader::new(file))
-    };
+    let reader = signals::list(list)?;
     let (job, source) = DigestJob::check(reader, list.clone(), rows, args.quiet);
     let job = Arc::new(job);
     // In the list's order, as people read it beside the list.

@@ -7,6 +7,7 @@ mod summing;
 use super::common::{self, complain, BackendArgs, SourceArgs};
 use super::progress::Shown;
 use super::report;
+use super::signals;
 use crate::jobs::digest::DigestRows;
 use crate::megakernel::device::DeviceInfo;
 use crate::mill::Progress;
@@ -150,7 +151,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     };
     let source = args.source.source()?;
     let mut output = common::stdout()?;
-    let stop = common::stop_at_sigint()?;
+    let stop = signals::watch()?;
     let progress = Arc::<Progress>::default();
     // What a range of a device has, its size does not tell.
     let estimate = args
@@ -213,7 +214,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     }
     if stop.load(Ordering::Relaxed) {
         common::tell_interrupted();
-        return Ok(ExitCode::from(130));
+        return Ok(ExitCode::from(signals::code().unwrap_or(130)));
     }
     Ok(ExitCode::from(if failed { 2 } else { 0 }))
 }

@@ -8,6 +8,7 @@ mod doctor;
 mod examples;
 mod ingest;
 mod letters;
+mod outputs;
 mod program;
 mod progress;
 mod replay;
@@ -15,6 +16,7 @@ mod report;
 mod run;
 mod scan;
 mod selftest;
+mod signals;
 mod stats;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -1,8 +1,11 @@
 //! `gristmill asm`, `disasm` and `verify`: programs as text, as bytes, and what the verifier says of them.
 
 use super::common;
+use super::outputs::{self, Replaces};
+use crate::bounded;
 use crate::megakernel::vir0::{self, container, disasm, verify, Limits};
-use crate::program::{parse, ProgramError};
+use crate::program::{Loader, ProgramError, MAX_PROGRAM_BYTES};
+use crate::source::FileId;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +27,26 @@ pub struct AsmArgs {
     /// Write a program that the verifier refuses, too
     #[arg(long)]
     unverified: bool,
+
+    #[command(flatten)]
+    includes: IncludeArgs,
+}
+
+/// Which files a text may name.
+#[derive(Debug, Clone, clap::Args)]
+pub struct IncludeArgs {
+    /// Let `.file` in a text name files below this directory, too, not only below the text's own. May be given several
+    /// times.
+    #[arg(long, value_name = "DIR")]
+    allow_include: Vec<PathBuf>,
+}
+
+impl IncludeArgs {
+    /// A loader that allows so much.
+    pub fn loader(&self) -> Loader {
+        let allowed = self.allow_include.iter();
+        allowed.fold(Loader::new(), |loader, directory| loader.allow(directory))
+    }
 }
 
 /// Flags of `gristmill disasm`.
@@ -47,6 +70,9 @@ pub struct VerifyArgs {
     /// Write no rows for programs that are accepted
     #[arg(short, long)]
     quiet: bool,
+
+    #[command(flatten)]
+    includes: IncludeArgs,
 }
 
 /// Runs `gristmill asm`.
@@ -55,7 +81,8 @@ pub struct VerifyArgs {
 /// What cannot be encoded or written, in words.
 pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
     // With the lines, even where they are left out of the result: a refusal tells of them.
-    let (mut program, source) = match load(&args.source) {
+    let loader = args.includes.loader();
+    let (mut program, source) = match load(&loader, &args.source) {
         Ok(loaded) => loaded,
         Err(error) => return Ok(refuse(&error)),
     };
@@ -76,13 +103,15 @@ pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
         None if stdin => "-".into(),
         None => args.source.with_extension("vir0"),
     };
-    if output == args.source && !stdin {
-        return Err(format!(
-            "{}: would be overwritten by its program; name an output with -o",
-            output.display()
-        ));
-    }
-    write(&output, &bytes)
+    write(
+        &output,
+        &bytes,
+        &loader,
+        Replaces::Own {
+            magic: &container::MAGIC,
+            name: "an assembled program",
+        },
+    )
 }
 
 /// Runs `gristmill disasm`.
@@ -90,13 +119,16 @@ pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
 /// # Errors
 /// What cannot be written, in words.
 pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
-    let program = match load(&args.program) {
+    let loader = Loader::new();
+    let program = match load(&loader, &args.program) {
         Ok((program, _)) => program,
         Err(error) => return Ok(refuse(&error)),
     };
     write(
         args.output.as_deref().unwrap_or(Path::new("-")),
         disasm::disassemble(&program).as_bytes(),
+        &loader,
+        Replaces::Any,
     )
 }
 
@@ -107,8 +139,9 @@ pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
 pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
     let mut rows = String::new();
     let mut code = 0;
+    let loader = args.includes.loader();
     for path in &args.programs {
-        let (program, source) = match load(path) {
+        let (program, source) = match load(&loader, path) {
             Ok(loaded) => loaded,
             Err(error) => {
                 refuse(&error);
@@ -134,7 +167,7 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
             }
         }
     }
-    write(Path::new("-"), rows.as_bytes())?;
+    write_out(rows.as_bytes())?;
     Ok(ExitCode::from(code))
 }
 
@@ -149,29 +182,44 @@ pub fn refuse(error: &ProgramError) -> ExitCode {
 }
 
 /// A program that is assembled, or a text, with its debug information; and the bytes that it came from.
-fn load(path: &Path) -> Result<(vir0::Program, Vec<u8>), ProgramError> {
-    let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        io::Read::read_to_end(&mut io::stdin(), &mut bytes).map(drop)
-    } else {
-        std::fs::read(path).map(|read| bytes = read)
-    };
-    match read {
-        Ok(()) => Ok((parse(path, &bytes, true)?, bytes)),
-        Err(error) => Err(ProgramError::Read {
+fn load(loader: &Loader, path: &Path) -> Result<(vir0::Program, Vec<u8>), ProgramError> {
+    if path != Path::new("-") {
+        return loader.load(path);
+    }
+    if let Ok(file) = FileId::of(&io::stdin()) {
+        loader.reads(file);
+    }
+    let bytes =
+        bounded::read(io::stdin(), MAX_PROGRAM_BYTES).map_err(|error| ProgramError::Read {
             path: path.to_path_buf(),
             error,
-        }),
-    }
+        })?;
+    Ok((loader.parse(path, &bytes)?, bytes))
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<ExitCode, String> {
+/// Writes an output, which is none of the files that were read.
+fn write(
+    path: &Path,
+    bytes: &[u8],
+    loader: &Loader,
+    replaces: Replaces,
+) -> Result<ExitCode, String> {
     if path == Path::new("-") {
-        let mut output = common::stdout()?;
-        common::written(output.write_all(bytes).and_then(|()| output.flush()))?;
-        return Ok(ExitCode::SUCCESS);
+        return write_out(bytes);
     }
-    std::fs::write(path, bytes)
+    let shown = path.display();
+    let input = |file| {
+        let read = loader.has_read(file);
+        read.then(|| "the source, or a file that it names".to_owned())
+    };
+    outputs::open(path, replaces, input)
+        .and_then(|mut file| file.write_all(bytes).map_err(|error| error.to_string()))
         .map(|()| ExitCode::SUCCESS)
-        .map_err(|error| format!("{}: {error}; name another output with -o", path.display()))
+        .map_err(|why| format!("{shown}: {why}; name another output with -o"))
+}
+
+fn write_out(bytes: &[u8]) -> Result<ExitCode, String> {
+    let mut output = common::stdout()?;
+    common::written(output.write_all(bytes).and_then(|()| output.flush()))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use super::common::{self, BackendArgs};
 use super::report;
+use super::signals;
 use crate::mill::FileError;
 use crate::replay::{Replay, SlotName};
 use gristmill_megakernel::RingLogReader;
@@ -47,7 +48,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let told = |error| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, file)).map_err(told)?;
     let backend = args.backend.open()?.backend;
-    let stop = common::stop_at_sigint()?;
+    let stop = signals::watch()?;
     let report = Replay::new(&*backend)
         .workers(common::workers(args.workers))
         .stop_at(&stop)
@@ -107,7 +108,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     common::written(common::stdout()?.write_all(rows.as_bytes()))?;
     if report.stopped {
         common::tell_interrupted();
-        return Ok(ExitCode::from(130));
+        return Ok(ExitCode::from(signals::code().unwrap_or(130)));
     }
     Ok(ExitCode::from(if !report.is_whole() || slots == 0 {
         2

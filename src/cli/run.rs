@@ -1,7 +1,7 @@
 //! `gristmill run`: a VIR0 program over files.
 
 use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
-use super::program::refuse;
+use super::program::{refuse, IncludeArgs};
 use crate::jobs::run::{RunJob, RunRows};
 use crate::program::Program;
 use std::collections::BTreeMap;
@@ -42,6 +42,9 @@ pub struct RunArgs {
     quiet: bool,
 
     #[command(flatten)]
+    includes: IncludeArgs,
+
+    #[command(flatten)]
     engine: EngineArgs,
 
     #[command(flatten)]
@@ -79,7 +82,7 @@ fn parse_arg(text: &str) -> Result<(String, u32), String> {
 /// # Errors
 /// Where it cannot start, in words.
 pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
-    let program = match Program::from_file(&args.program) {
+    let program = match Program::load(&args.includes.loader(), &args.program) {
         Ok(program) => program,
         Err(error) => return Ok(refuse(&error)),
     };

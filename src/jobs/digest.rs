@@ -3,7 +3,7 @@
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::mill::LARGE_CHUNK_BYTES;
-use crate::source::{stdin_entry, Entry, Item, Origin, Source};
+use crate::source::{stdin_entry, Ended, Entry, Item, Origin, Source};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use serde_json::json;
@@ -313,6 +313,9 @@ impl Source for DigestList {
             let mut limited = std::io::Read::take(&mut self.reader, MAX_LINE_BYTES);
             if let Err(error) = limited.read_until(b'\n', &mut line) {
                 self.ended = true;
+                if Ended::is_said_by(&error) {
+                    return None;
+                }
                 return Some(Item::Error {
                     path: Some(self.name.clone()),
                     reason: format!("cannot read the list: {error}"),
@@ -352,6 +355,7 @@ impl Source for DigestList {
                     path,
                     explicit: true,
                     origin: Origin::Special,
+                    root: None,
                     sequence: 0,
                 }
             }));

@@ -409,6 +409,12 @@ impl<J: Job> Collector<J> {
         self.one_less(run);
     }
 
+    /// An entry that is no input.
+    pub fn pass_over(&mut self, run: &Run<J>, entry: &Entry) {
+        self.settle(run, entry.sequence, Vec::new());
+        self.one_less(run);
+    }
+
     fn one_less(&mut self, run: &Run<J>) {
         run.held_rows.store(self.held, Ordering::Relaxed);
         if run.open_files.fetch_sub(1, Ordering::AcqRel) == 1 {

@@ -423,7 +423,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     let why = "a disk does not bring standard input into peer memory; name a file";
                     (Err(io::Error::other(why)), Kind::Stream)
                 }
-                Origin::Stdin => open::standard_input(),
+                Origin::Stdin => self.standard_input(&entry),
                 Origin::Special => match self.open_special(&entry) {
                     Some(opened) => opened,
                     // A thread waits for it.
@@ -461,6 +461,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         } = attempt;
         let file = match file {
             Ok(file) => file,
+            Err(error) if open::is_passed_over(&entry, &error) => {
+                self.run.pass_over(&entry);
+                return;
+            }
             Err(error) if ran_out(&error) && self.run.descriptors.worth_waiting(then) => {
                 self.run.defer(entry, then);
                 return;

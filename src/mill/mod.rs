@@ -36,7 +36,7 @@ pub use plan::DEFAULT_MEMORY_BYTES;
 pub use report::{FileError, ReadTotals, RunReport, StageTimes};
 
 use crate::jobs::Job;
-use crate::source::Source;
+use crate::source::{FileId, Source};
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::backend::Opened;
@@ -245,6 +245,7 @@ pub struct Control {
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
     errors: Option<Arc<Mutex<ErrorSink>>>,
+    written: Arc<Vec<(FileId, bool)>>,
     record: Arc<Mutex<Option<LogOutput>>>,
 }
 
@@ -271,6 +272,21 @@ impl Control {
     pub fn record(self, log: impl Write + Send + 'static) -> Self {
         *run::lock(&self.record) = Some(Box::new(log));
         self
+    }
+
+    /// Tells of a file that the run writes, such as its log: it is not read. One that a walk has found is passed over; one
+    /// that was named is a failure, or where it was `empty` when the run began is read as an empty one. Tell the source,
+    /// too ([`Source::written`]).
+    #[must_use]
+    pub fn writing(mut self, file: FileId, empty: bool) -> Self {
+        Arc::make_mut(&mut self.written).push((file, empty));
+        self
+    }
+
+    /// Whether the run writes a file, and if so whether it was empty when the run began.
+    fn writes(&self, file: FileId) -> Option<bool> {
+        let written = self.written.iter().find(|(written, _)| *written == file);
+        written.map(|(_, empty)| *empty)
     }
 
     /// The run's counters.

@@ -376,6 +376,7 @@ impl<J: Job> Run<J> {
         let mut listing = lock(&self.listing);
         // What cannot be listed takes no buffer, but waits to be told like everything else.
         while into.len() < most && !listing.ended && !self.outbox.is_full() {
+            let then = self.descriptors.moment();
             match listing.source.next_item() {
                 Some(Item::Entry(mut entry)) => {
                     entry.sequence = listing.sequence;
@@ -390,6 +391,21 @@ impl<J: Job> Run<J> {
                     reason,
                     notice: false,
                 }),
+                // When a file of ours is closed, it comes again.
+                Some(Item::Starved { .. })
+                    if !into.is_empty() || self.descriptors.worth_waiting(then) =>
+                {
+                    break
+                }
+                Some(Item::Starved { path, reason }) => {
+                    let _told = listing.source.give_up();
+                    self.fail(FileError {
+                        path: Some(path),
+                        offset: None,
+                        reason,
+                        notice: false,
+                    });
+                }
                 Some(Item::Notice(reason)) => self.fail(FileError {
                     path: None,
                     offset: None,
@@ -490,6 +506,13 @@ impl<J: Job> Run<J> {
     pub fn refuse(&self, entry: &Entry, error: FileError) {
         if let Some(collector) = lock(&self.collector).as_mut() {
             collector.refuse(self, entry, error);
+        }
+    }
+
+    /// An entry that is no input: a file that the run writes.
+    pub fn pass_over(&self, entry: &Entry) {
+        if let Some(collector) = lock(&self.collector).as_mut() {
+            collector.pass_over(self, entry);
         }
     }
 

@@ -534,7 +534,7 @@ fn an_interrupt_ends_a_run_inside_of_a_chunk() {
     // What was cancelled is not in the log.
     let replayed = gristmill(tree.path(), &["replay", "log"]);
     assert!(
-        replayed.text().contains("the same: 0 slots"),
+        replayed.text().starts_with("nothing was replayed"),
         "{replayed:?}"
     );
 }

@@ -5,6 +5,7 @@ mod flags;
 mod random;
 #[path = "../peers/ripgrep.rs"]
 mod ripgrep;
+mod rules;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

@@ -1,6 +1,6 @@
 //! How long a program runs over a chunk at most: its instructions, weighed by what they were measured to take.
 //!
-//! The number of instructions says little of the time. One that is executed for a block of [`BLOCK`] windows together
+//! The number of instructions says little of the time. One that is executed for a block of 256 windows together
 //! takes a tenth of a nanosecond for each, and one at top level, which is a block of one window, ten nanoseconds. Those
 //! that go from window to window (divisions, tables, accumulators) take ten times as long as those that a vector unit
 //! has. Ends of loops count no instruction, but take time on every trip. Of an `if`, a block in which windows differ

@@ -195,8 +195,7 @@ fn release_of(text: &str) -> Option<(u32, u32)> {
 /// Why it cannot be opened, or that it is a directory.
 pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, String> {
     let words = |error: std::io::Error| error.to_string();
-    let open = |flags| open_without_waiting(path, flags);
-    let file = open(0).map_err(words)?;
+    let file = open_without_waiting(path, 0).map_err(words)?;
     let kind = file.metadata().map_err(words)?.file_type();
     if kind.is_dir() {
         return Err("it is a directory, which has no bytes to read; name the files in it".into());
@@ -215,7 +214,9 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
     } else {
         Ok("no regular file: read as a stream, by all commands but ingest".into())
     };
-    let direct = || open(libc::O_DIRECT).map(drop);
+    // The file that was looked at, whatever the path names by now.
+    let again = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let direct = || open_without_waiting(Path::new(&again), libc::O_DIRECT).map(drop);
     Ok(vec![
         finding("read path", "registered", ring),
         finding(

@@ -387,6 +387,7 @@ fn compare(seed: u64, large: bool, directory: &Path) {
         } else {
             Origin::File
         },
+        root: None,
         sequence: 0,
     };
     let size = if large {
@@ -467,6 +468,7 @@ fn entry() -> Entry {
         path: Path::new(std::ffi::OsStr::from_bytes(b"p")).to_path_buf(),
         explicit: true,
         origin: Origin::File,
+        root: None,
         sequence: 0,
     }
 }

@@ -188,3 +188,59 @@ fn a_read_answered_with_eagain_or_eintr_is_asked_for_again() {
     assert_eq!(queue.counters().retries, 2);
     assert_eq!(&target, b"late");
 }
+
+#[test]
+fn a_read_of_a_ring_that_has_failed_comes_back_when_the_kernel_has_let_go_of_it_and_no_earlier() {
+    let Some(mut queue) = queue(2) else { return };
+    let (reading, _writer) = std::io::pipe().unwrap();
+    let zero = File::open("/dev/zero").unwrap();
+    let (mut silent, mut done) = ([1; 4], [1; 4]);
+    let stream = ReadOp {
+        offset: NO_OFFSET,
+        ..op(&reading, &mut silent, None)
+    };
+    // SAFETY: targets, pipe and file live on, untouched, until both reads are taken below.
+    unsafe {
+        queue.submit(stream, 7).unwrap();
+        queue.submit(op(&zero, &mut done, None), 8).unwrap();
+    }
+    queue.flush().unwrap();
+    // A second descriptor keeps the ring, as a request does that cannot be cancelled.
+    let fd = queue.ring().unwrap().as_raw_fd();
+    // SAFETY: takes a number only; the ring is open.
+    let kept = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    let kept = kept.try_clone_to_owned().unwrap();
+    queue.fail(libc::EPERM);
+    // What the kernel had completed is as it was.
+    let finished = queue.poll().unwrap();
+    assert_eq!(
+        (finished.payload, finished.bytes, finished.error),
+        (8, 4, None)
+    );
+    for _ in 0..10 {
+        assert!(queue.poll().is_none());
+        queue.wait(Duration::from_millis(10)).unwrap();
+        assert_eq!(queue.inflight(), 1);
+    }
+    drop(kept);
+    while !queue.has_finished() {
+        queue.wait(Duration::from_secs(1)).unwrap();
+    }
+    let finished = queue.poll().unwrap();
+    assert_eq!(
+        (finished.payload, finished.bytes, finished.error),
+        (7, 0, Some(libc::EPERM))
+    );
+    assert_eq!(queue.inflight(), 0);
+}
+
+#[test]
+fn a_failure_that_a_poll_has_found_is_told_once_by_the_next_wait() {
+    let Some(mut queue) = queue(1) else { return };
+    queue.fail_untold(libc::ENOSYS);
+    let told = queue.wait(Duration::ZERO).unwrap_err();
+    assert_eq!(told.errno(), Some(libc::ENOSYS));
+    queue.wait(Duration::ZERO).unwrap();
+    queue.flush().unwrap();
+    assert!(queue.room().is_err());
+}
