@@ -346,7 +346,9 @@ impl ScanArgs {
             source,
             estimate: tree.map(Estimate::new),
             one_thread,
-            heading: self.headings() && matches!(self.report(), Report::Lines | Report::Matches),
+            heading: self.headings()
+                && !self.json
+                && matches!(self.report(), Report::Lines | Report::Matches),
             default_directory,
         }))
     }
@@ -429,6 +431,10 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
         found = job.first_rows().is_some_and(|bytes| bytes <= taken);
     }
     let mut last = Vec::new();
+    if asked.heading && !asked.one_thread && args.ends.stats && output.bytes > 0 {
+        // With several threads, what stands between files stands before the totals, too.
+        last.push(b'\n');
+    }
     // Writing to memory does not fail.
     let _ = if args.json {
         job.totals().write_json(&mut last, started.elapsed())

@@ -58,6 +58,37 @@ fn eio_ends_the_file_where_it_strikes_and_no_other() {
     assert_rows_of_files(&digested.rows, &good.map(|path| digest_row(&path, crc)));
 }
 
+/// A listed file that fails in the middle has its row, too, in its place.
+#[test]
+fn a_listed_file_that_fails_midway_is_told_in_its_row() {
+    let lines = text(2 * MIB / LINE_BYTES);
+    let Some(mounted) = mount([
+        Faulty::new("a", lines.clone()),
+        Faulty::new("b", lines.clone()).error_at(MIB as u64 + 7),
+        Faulty::new("c", lines.clone()),
+    ]) else {
+        return;
+    };
+    let crc = crc32c::crc32c(&lines);
+    let paths = ["a", "b", "c"].map(|name| mounted.join(name));
+    let list: Vec<u8> = paths
+        .iter()
+        .flat_map(|path| digest_row(path, crc))
+        .collect();
+    let scratch = Scratch::new();
+    let list = scratch.write("list", &list);
+    let answer = Tool::new([OsStr::new("digest"), OsStr::new("-c"), list.as_os_str()]).run();
+    answer.assert_code(2);
+    let rows: String = paths
+        .iter()
+        .zip(["OK", "FAILED open or read", "OK"])
+        .map(|(path, verdict)| format!("{}: {verdict}\n", path.display()))
+        .collect();
+    assert_eq!(String::from_utf8_lossy(&answer.rows), rows);
+    let counted = "gristmill: 1 of 3 listed files could not be read\n";
+    assert!(answer.errors.ends_with(counted), "{}", answer.errors);
+}
+
 #[test]
 fn ingest_refuses_files_of_which_a_ring_may_read_bytes_twice() {
     let Some(mounted) = mount([Faulty::new("file", text(1000))]) else {

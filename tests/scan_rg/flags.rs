@@ -178,6 +178,42 @@ fn totals_are_ripgreps_and_the_path_taken_follows() {
         &["--stats", "-m1", "needle", "many-lines"],
         &["--stats", "--heading", "needle", "--sort", "path"],
         &["--stats", "--heading", "-j2", "-I", "needle", "kept.log"],
+        &["--stats", "--heading", "-j2", "needle", "kept.log", "empty"],
+        &[
+            "--stats",
+            "--heading",
+            "-j2",
+            "-c",
+            "needle",
+            "kept.log",
+            "empty",
+        ],
+        &[
+            "--stats",
+            "--heading",
+            "-j2",
+            "-q",
+            "needle",
+            "kept.log",
+            "empty",
+        ],
+        &[
+            "--stats",
+            "--heading",
+            "-j2",
+            "not there",
+            "kept.log",
+            "empty",
+        ],
+        &[
+            "--json",
+            "--heading",
+            "-j2",
+            "needle",
+            "kept.log",
+            "empty",
+            "--stats",
+        ],
     ] {
         let expected = timeless(&rg(&tree, &words(arguments), None).stdout);
         let output = gristmill(&tree, &words(arguments), None);
