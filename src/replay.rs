@@ -193,6 +193,8 @@ impl<'a> Replay<'a> {
             let slot = match log.next_slot() {
                 Ok(Some(slot)) => slot,
                 Ok(None) => break,
+                // Whoever waits for a log's bytes is told so.
+                Err(_) if running.stops() => break,
                 Err(damage) => {
                     running.report.damage = Some(damage);
                     break;

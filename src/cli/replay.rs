@@ -46,7 +46,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let file = File::open(&args.log)
         .map_err(|error| format!("{shown}: {error}; name a file that --record has written"))?;
     let told = |error| format!("{shown}: {error}");
-    let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, file)).map_err(told)?;
+    let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, signals::Input(file)))
+        .map_err(told)?;
     let backend = args.backend.open()?.backend;
     let stop = signals::watch()?;
     let report = Replay::new(&*backend)

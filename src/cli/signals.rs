@@ -141,7 +141,8 @@ pub fn list(path: &Path) -> Result<Box<dyn BufRead + Send>, String> {
 }
 
 /// A file whose reads end with the run.
-struct Input(File);
+#[derive(Debug)]
+pub struct Input(pub File);
 
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {

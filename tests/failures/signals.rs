@@ -54,6 +54,25 @@ fn one_signal_ends_a_run_whose_list_is_a_silent_fifo() {
     }
 }
 
+#[test]
+fn one_signal_ends_a_replay_that_waits_for_its_log() {
+    let scratch = Scratch::new();
+    let (file, path) = (scratch.write("file", b"x"), scratch.join("log"));
+    let recorded = Tool::new(["digest", "--record"]).args([&path, &file]).run();
+    recorded.assert_code(0);
+    let log = std::fs::read(&path).unwrap();
+    for (signal, number) in SIGNALS {
+        let (stdin, mut pipe) = std::io::pipe().unwrap();
+        let running = Tool::new(["replay", "/dev/stdin"]).stdin(stdin).start();
+        pipe.write_all(&log[..log.len() - 1]).unwrap();
+        running.wait_until_caught(number);
+        running.signal(signal);
+        let answer = running.finish();
+        answer.assert_code(128 + number);
+        assert_eq!(answer.errors, INTERRUPTED, "{signal}");
+    }
+}
+
 /// What is read before a run begins is waited for without a handler: the signal ends the process by itself.
 #[test]
 fn one_signal_ends_what_waits_before_a_run_begins() {
