@@ -13,7 +13,7 @@ use gristmill_testing::Patience;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -292,14 +292,26 @@ fn a_write_and_a_closing_that_are_not_answered_hold_up_no_other_and_no_stop() {
 
 #[test]
 fn slow_files_are_read_side_by_side_and_hold_up_no_stop() {
-    const ANSWER: Duration = Duration::from_secs(2);
     const NAMES: [&str; 4] = ["a", "b", "c", "d"];
     let name = "slow_files_are_read_side_by_side_and_hold_up_no_stop";
     with_and_without_io_uring(name, || {
-        let file = |name| Faulty::new(name, vec![7; 5000]).pause(|_| std::thread::sleep(ANSWER));
+        // The first four reads are answered when all four are there, later ones when the test ends.
+        let gate = Gate::default();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let file = |name| {
+            let (waits, begun) = (gate.clone(), Arc::clone(&begun));
+            Faulty::new(name, vec![7; 5000]).pause(move |_| {
+                if begun.fetch_add(1, Ordering::AcqRel) < NAMES.len() {
+                    await_true(|| begun.load(Ordering::Acquire) >= NAMES.len());
+                } else {
+                    waits.pass();
+                }
+            })
+        };
         let Some(mounted) = mount(NAMES.map(file)) else {
             return;
         };
+        let opener = Opener(gate.clone());
         let paths = NAMES.map(|name| mounted.join(name));
         let world = serve(&paths.each_ref().map(|path| path.as_path()), 0);
         let pending = [0, 1, 2, 3].map(|file| world.read(file, 0));
@@ -315,8 +327,8 @@ fn slow_files_are_read_side_by_side_and_hold_up_no_stop() {
         drop(pending);
 
         let pending = [0, 1, 2, 3].map(|file| world.read(file, 0));
-        std::thread::sleep(ANSWER / 10);
-        // Well before they are answered: none of them lands.
+        await_true(|| gate.was_reached());
+        // Before they are answered: none of them lands.
         let stopped = world.served.unwrap().stop().unwrap();
         // What was not claimed yet has not begun, and waits for another loop.
         let outcomes = pending.each_ref().map(|pending| pending.outcome());
@@ -327,6 +339,7 @@ fn slow_files_are_read_side_by_side_and_hold_up_no_stop() {
         let ended = outcomes.iter().flatten().count();
         assert_eq!(stopped.left_behind.len(), ended);
         assert_eq!(stopped.chunks.len(), 4 - ended);
+        drop(opener);
     });
 }
 
