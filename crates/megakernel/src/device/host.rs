@@ -9,6 +9,7 @@ use super::driver::{DeviceMemory, Driver, Launch};
 use super::layout::{state, tails, worker};
 use super::memory::{job_tables, Memory, PROGRAM_WORDS};
 use super::tables::ProgramTables;
+use super::threads::Threads;
 use crate::backend::{Feed, FeederFactory, KernelConfig};
 use crate::kernel::{Device, Kernel, KernelStats};
 use crate::programs::ProgramSink;
@@ -19,7 +20,7 @@ use gristmill_ring::{
 };
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Silence after which a device that has begun to run is taken for lost. Workers give signs of life between slots, and
@@ -81,8 +82,7 @@ struct Host {
     patience: Duration,
     stopping: AtomicBool,
     failure: OnceLock<PipelineError>,
-    /// Threads that run; notified when one ends.
-    running: (Mutex<usize>, Condvar),
+    threads: Arc<Threads>,
 }
 
 impl Host {
@@ -139,13 +139,7 @@ impl Host {
     fn leave(&self) {
         self.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
         self.ring.wake_workers();
-        drop(
-            self.running
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        self.running.1.notify_all();
+        self.threads.notify();
     }
 
     /// A crew's thread: launch after launch while there is work.
@@ -253,14 +247,7 @@ impl Host {
     /// Sleeps until it is time to look again, or until the device is to leave. Not at the ring's bell: what that rings
     /// once is meant for a crew.
     fn doze(&self) {
-        let guard = self
-            .running
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !self.over() {
-            drop(self.running.1.wait_timeout(guard, WATCH));
-        }
+        self.threads.sleep_unless(WATCH, || self.over());
     }
 
     /// A feeder's thread.
@@ -285,24 +272,6 @@ impl Host {
         });
         // A feeder that panics is dropped, which is where it tells whoever waits for it.
         drop(catch_unwind(run));
-    }
-
-    /// Waits until all threads have ended, at most until `deadline`; says how many still run.
-    fn wait_for_end(&self, deadline: Instant) -> usize {
-        let mut running = self
-            .running
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        while *running > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.running.1.wait_timeout(running, left);
-            running = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *running
     }
 }
 
@@ -382,7 +351,7 @@ pub fn launch(
         _chunks: config.chunks,
         stopping: AtomicBool::new(false),
         failure: OnceLock::new(),
-        running: (Mutex::new(0), Condvar::new()),
+        threads: Arc::default(),
     });
     let sink: Arc<dyn ProgramSink> = Arc::clone(&host.tables) as _;
     let device = OnDevice {
@@ -412,25 +381,12 @@ impl OnDevice {
         name: String,
         run: impl FnOnce(&Host) + Send + 'static,
     ) -> Result<(), PipelineError> {
-        let host = Arc::clone(&self.host);
-        *host
-            .running
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) += 1;
-        let ended = |host: &Host| {
-            *host
-                .running
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) -= 1;
-            host.running.1.notify_all();
-        };
-        let thread = std::thread::Builder::new()
-            .name(name.clone())
-            .spawn(move || {
+        let spawned = self
+            .host
+            .threads
+            .spawn(name.clone(), &self.host, move |host| {
                 // Drivers are foreign code: a panic there must not keep the others waiting.
-                if catch_unwind(AssertUnwindSafe(|| run(&host))).is_err() {
+                if catch_unwind(AssertUnwindSafe(|| run(host))).is_err() {
                     host.fail(PipelineError::Backend(format!(
                         "thread {} ended in a panic; please report this",
                         std::thread::current().name().unwrap_or("of a kernel")
@@ -438,17 +394,14 @@ impl OnDevice {
                 }
                 if host.failure.get().is_some() {
                     // The device may still write its memory: it is never released.
-                    std::mem::forget(Arc::clone(&host));
+                    std::mem::forget(Arc::clone(host));
                 }
-                ended(&host);
             });
-        if let Err(error) = thread {
-            ended(&self.host);
-            return Err(PipelineError::Backend(format!(
+        spawned.map_err(|error| {
+            PipelineError::Backend(format!(
                 "cannot start thread {name}: {error}; use fewer workers"
-            )));
-        }
-        Ok(())
+            ))
+        })
     }
 
     fn start(&self, feeders: Vec<FeederFactory>) -> Result<(), PipelineError> {
@@ -528,8 +481,13 @@ impl Device for OnDevice {
         let host = &self.host;
         host.stop();
         if !std::mem::replace(&mut self.stopped, true) {
-            let left = host.wait_for_end(Instant::now() + LEAVE);
-            if left > 0 {
+            let left = host.threads.wait(Instant::now() + LEAVE);
+            if left == 0 {
+                // The driver of a device that was lost may never be done with a thread.
+                if host.failure.get().is_none() {
+                    host.threads.join();
+                }
+            } else {
                 host.fail(PipelineError::Backend(format!(
                     "{} ({}) did not leave the kernel within {} s of the end; {left} threads are left behind",
                     host.driver.info().name,

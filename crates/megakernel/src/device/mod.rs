@@ -3,7 +3,8 @@
 //!
 //! - `driver`: what a back end brings: memory, and a way to launch.
 //! - `layout`: the words that host and device share beside the ring; `header` tells the device source their numbers.
-//! - `memory`: what is where; `host`: launches, leases, heartbeat, shutdown.
+//! - `memory`: what is where; `host`: launches, leases, heartbeat, shutdown;
+//!   `threads`: its threads, and their end.
 //! - `tables`, [`job`], [`program`]: images of jobs and programs, as the device reads them.
 
 pub(crate) mod driver;
@@ -14,6 +15,7 @@ pub(crate) mod layout;
 mod memory;
 pub mod program;
 mod tables;
+mod threads;
 
 pub use driver::{DeviceInfo, Found};
 
