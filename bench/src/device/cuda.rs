@@ -166,7 +166,7 @@ impl Gpu {
         self.wait()?;
         let words = sources.iter().flat_map(|source| source.as_chunks::<4>().0);
         let sum = words.fold(0, |sum, word| sum ^ u32::from_le_bytes(*word));
-        let expected = if rounds % 2 == 0 { 0 } else { sum };
+        let expected = if rounds.is_multiple_of(2) { 0 } else { sum };
         if u32::from_le_bytes(seen) != expected {
             return Err("the GPU read other bytes than the host wrote".into());
         }
