@@ -167,7 +167,9 @@ mod tests {
         let shared = Arc::new(());
         let gate = Arc::new(Barrier::new(2));
         let waits = Arc::clone(&gate);
-        let run = move |_: &Arc<()>| drop(waits.wait());
+        let run = move |_: &Arc<()>| {
+            waits.wait();
+        };
         threads.spawn("holder".into(), &shared, run).unwrap();
         assert_eq!(threads.wait(Instant::now()), 1);
         gate.wait();
