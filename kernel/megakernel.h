@@ -224,6 +224,8 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
             out->fault = GM_FAULT_NO_SUCH_PROGRAM;
         else if (claim->args[GM_PROGRAM_ARG_LEN] > longest)
             out->fault = GM_FAULT_OVER_BUDGET;
+        else if (gm_is_cancelled(w))
+            out->fault = GM_FAULT_CANCELLED;
         else if (!gm_chunk_is_lent(w, claim->args[GM_PROGRAM_ARG_CHUNK_AFTER] & GM_PROGRAM_MAX_CHUNK_INDEX))
             out->fault = GM_FAULT_CHUNK_NOT_LENT;
         else {
@@ -242,9 +244,12 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
         gm_u32 i;
         if (job < count && w->tables[jobs[1 + job]] == opcode) {
             claim->image = jobs[1 + job];
-            if (gm_chunk_is_lent(w, claim->args[GM_STREAM_ARG_CHUNK]))
+            if (gm_is_cancelled(w))
+                out->fault = GM_FAULT_CANCELLED;
+            else if (gm_chunk_is_lent(w, claim->args[GM_STREAM_ARG_CHUNK]))
                 return GM_GO_STREAM;
-            out->fault = GM_FAULT_CHUNK_NOT_LENT;
+            else
+                out->fault = GM_FAULT_CHUNK_NOT_LENT;
             return GM_GO_COMPLETE;
         }
         out->fault = opcode >= GM_OP_STREAM_FIRST && opcode <= GM_OP_STREAM_LAST ? GM_FAULT_NO_SUCH_JOB
@@ -398,6 +403,7 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
     w.io = shared + gm_sys_load(shared + GM_LAUNCH_IO);
     w.mask = slots - 1;
     w.io_slots = gm_sys_load(shared + GM_LAUNCH_IO_SLOTS);
+    w.from = gm_sys_load(shared + GM_LAUNCH_COUNTERS_FROM);
     w.first = first;
     w.groups = groups;
     w.launch = launch;
@@ -413,6 +419,11 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
                 if (go != GM_GO_AGAIN) {
                     if (claim->bound)
                         gm_dev_add(w.state + GM_STATE_RUNNING + claim->tenant, 0u - 1u);
+                    /* A stream opcode that was cancelled has ended early, with whatever it had then. */
+                    if (go == GM_GO_STREAM && gm_is_cancelled(&w)) {
+                        gm_clear(out);
+                        out->fault = GM_FAULT_CANCELLED;
+                    }
                     gm_complete(&w, claim, out);
                 }
                 go = gm_turn(&w, claim, out);
@@ -426,12 +437,13 @@ GM_FN void gm_work(GM_GLOBAL gm_u32 *shared, GM_GLOBAL const gm_u8 *chunks, GM_G
         if (go == GM_GO_STREAM) {
             gm_u32 chunk = claim->args[GM_STREAM_ARG_CHUNK];
             gm_stream_run(tables + claim->image, chunks + (gm_u64)chunk * stride, capacity, claim->args,
-                          records + (gm_u64)claim->slot * area_words, area_words, work, scratch, out);
+                          records + (gm_u64)claim->slot * area_words, area_words, work, scratch, out,
+                          w.own + GM_WORKER_BEAT, w.tails + GM_TAILS_CANCELLED);
         } else if (go == GM_GO_PROGRAM) {
             gm_u32 chunk = claim->args[GM_PROGRAM_ARG_CHUNK_AFTER] & GM_PROGRAM_MAX_CHUNK_INDEX;
             gm_vir0_run(tables + claim->image, chunks + (gm_u64)chunk * stride, capacity, claim->args,
                         records + (gm_u64)claim->slot * area_words, area_words, work, scratch, out,
-                        w.own + GM_WORKER_BEAT);
+                        w.own + GM_WORKER_BEAT, w.tails + GM_TAILS_CANCELLED);
         }
         gm_barrier();
     }

@@ -12,12 +12,34 @@ typedef struct {
     gm_u32 match; /* the first state in which a pattern ends */
     gm_u32 longest;
     gm_u32 everything; /* whether the empty pattern is in the set: then there are no rows */
+#if GM_LANES == 1
+    GM_GLOBAL gm_u32 *beat;
+    GM_GLOBAL gm_u32 *cancel;
+    gm_u32 bytes;     /* searched since the last sign of life */
+    gm_u32 cancelled; /* the host wants no more of it: nothing is found any more, and whatever was found is void */
+#endif
 } gm_automaton;
+
+#if GM_LANES == 1
+/* Bytes that are searched between two signs of life. Many lanes together are through with a chunk soon, and give none. */
+#define GM_SCAN_BEAT_BYTES 65536u
+
+/* Counts bytes that were searched. From time to time gives a sign of life, and looks whether the host wants more of it. */
+GM_FN void gm_scan_work(gm_automaton *a, gm_u32 bytes)
+{
+    a->bytes += bytes;
+    if (a->bytes < GM_SCAN_BEAT_BYTES)
+        return;
+    a->bytes = 0;
+    gm_beat(a->beat);
+    a->cancelled = gm_sys_load(a->cancel) != 0;
+}
+#endif
 
 #define gm_step(a, state, byte) ((a)->rows[(state) + (a)->classes[byte]])
 
 /* The state behind `at`, for patterns that begin at `from` or later. */
-GM_FN gm_u32 gm_state_at(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 from, gm_u32 at)
+GM_FN gm_u32 gm_state_at(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 from, gm_u32 at)
 {
     gm_u32 s = 0;
     gm_u32 i = a->longest < at - from ? at - a->longest : from;
@@ -29,7 +51,7 @@ GM_FN gm_u32 gm_state_at(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm
 }
 
 /* Searches at..to from a state on, byte by byte: to behind the byte that ends a pattern, or to `to`. */
-GM_FN gm_u32 gm_search_near(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+GM_FN gm_u32 gm_search_near(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
 {
     gm_u32 s = *state;
     while (at < to) {
@@ -48,7 +70,7 @@ GM_FN gm_u32 gm_search_near(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes,
 
 /* Passes over bytes in which no pattern ends, from a multiple of eight on: to where one ends in the next run, or to where
  * less than four runs are left. */
-GM_FN gm_u32 gm_search_far(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+GM_FN gm_u32 gm_search_far(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
 {
     while (to - at >= 4 * GM_RUN_BYTES) {
         gm_u32 s0 = *state;
@@ -92,7 +114,7 @@ GM_FN gm_u32 gm_search_far(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, 
 }
 
 /* Searches at..to from a state on: to behind the byte that ends a pattern, or to `to`. */
-GM_FN gm_u32 gm_search(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+GM_FN gm_u32 gm_search_part(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
 {
     /* Matches that are frequent are near. */
     if (to - at >= 5 * GM_RUN_BYTES && a->longest <= GM_RUN_BYTES / 4) {
@@ -104,9 +126,33 @@ GM_FN gm_u32 gm_search(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u
     return gm_search_near(a, bytes, at, to, state);
 }
 
+#if GM_LANES > 1
+#define gm_search gm_search_part
+#else
+/* The same, part by part; where the host wants no more of it, to `to` without having found anything. */
+GM_FN gm_u32 gm_search(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 *state)
+{
+    while (at < to) {
+        gm_u32 end = to - at > GM_SCAN_BEAT_BYTES ? at + GM_SCAN_BEAT_BYTES : to;
+        gm_u32 from = at;
+        if (a->cancelled)
+            break;
+        at = gm_search_part(a, bytes, at, end, state);
+        gm_scan_work(a, at - from);
+        if (*state >= a->match)
+            return at;
+    }
+    if (a->cancelled) {
+        *state = 0;
+        return to;
+    }
+    return at;
+}
+#endif
+
 /* The least start of a match that ends in at..to, or NONE; `state` is that behind `at`. The automaton finds the earliest
  * end: a match that begins earlier ends before the longest pattern would that begins where the found one does. */
-GM_FN gm_u32 gm_leftmost(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 state)
+GM_FN gm_u32 gm_leftmost(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to, gm_u32 state)
 {
     gm_u32 least = GM_STREAM_NONE;
     if (a->everything)
@@ -130,7 +176,7 @@ GM_FN gm_u32 gm_leftmost(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm
 
 /* Finds the matching lines of at..to, which are complete, until `limit` are found: `past` is where the next one begins, or
  * NONE. Stores the first `room` of them in `into`, and the start of the first match in `first`. */
-GM_FN gm_u32 gm_matching_lines(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to,
+GM_FN gm_u32 gm_matching_lines(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 at, gm_u32 to,
                                GM_GLOBAL gm_u32 *into, gm_u32 room, gm_u32 limit, gm_u32 *past, gm_u32 *first)
 {
     gm_u32 count = 0;
@@ -176,7 +222,7 @@ GM_FN gm_u32 gm_matching_lines(const gm_automaton *a, GM_GLOBAL const gm_u8 *byt
 /* The matching lines of from..to, which are complete: their number, or `limit` + 1 if there are more. With MODE_LINES the
  * area gets the records of the first `limit`, and `resume`, in local memory, the start of the next. The first match goes
  * into `first`. */
-GM_FN gm_u32 gm_interior(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 from, gm_u32 to, gm_u32 mode,
+GM_FN gm_u32 gm_interior(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 from, gm_u32 to, gm_u32 mode,
                          gm_u32 limit, GM_GLOBAL gm_u32 *area, GM_GLOBAL gm_u32 *work, GM_LOCAL gm_u32 *parts,
                          GM_LOCAL gm_u32 *resume, gm_u32 *first)
 {
@@ -266,7 +312,7 @@ GM_FN gm_u32 gm_interior(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm
 /* The occurrences that end in at..to, in the order of their ends and patterns; `state` is that behind `at`. Those that end
  * together stay together: where they would exceed `limit`, `past` is their end and `group` their number. Stores the first
  * `room` in `into`. */
-GM_FN gm_u32 gm_occurrences(const gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, gm_u32 at,
+GM_FN gm_u32 gm_occurrences(gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, gm_u32 at,
                             gm_u32 to, gm_u32 state, GM_GLOBAL gm_u32 *into, gm_u32 room, gm_u32 limit, gm_u32 *past,
                             gm_u32 *group)
 {
@@ -307,7 +353,7 @@ GM_FN gm_u32 gm_occurrences(const gm_automaton *a, GM_GLOBAL const gm_u32 *image
 #define GM_SCAN_WHOLE 9   /* the first match in all lines, for a slot that goes on behind some of them */
 #define GM_SCAN_PARTS 16
 
-GM_FN void gm_scan_all(const gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, gm_u32 len,
+GM_FN void gm_scan_all(gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, gm_u32 len,
                        gm_u32 resume, GM_GLOBAL gm_u32 *area, gm_u32 capacity, GM_GLOBAL gm_u32 *work,
                        GM_LOCAL gm_u32 *shared, GM_LOCAL gm_outcome *out)
 {
@@ -361,7 +407,7 @@ GM_FN void gm_scan_all(const gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_
         if (full && shared[GM_SCAN_GROUP] > capacity) {
             for (i = 0; i < 8; i++)
                 out->results[i] = 0;
-            out->fault = GM_FAULT_BAD_ARGUMENT;
+            out->fault = GM_FAULT_AREA_TOO_SMALL;
             return;
         }
         out->records = full ? shared[GM_SCAN_RECORDS] : (gm_u32)total;
@@ -375,7 +421,7 @@ GM_FN void gm_scan_all(const gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_
 /* ---- The opcode ---- */
 
 /* The first match in from..to, which all lanes search together, into `least` in local memory. */
-GM_FN void gm_first_match(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 from, gm_u32 to,
+GM_FN void gm_first_match(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 from, gm_u32 to,
                           GM_LOCAL gm_u32 *least)
 {
     gm_u32 end;
@@ -384,7 +430,7 @@ GM_FN void gm_first_match(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, g
     gm_local_min(least, start);
 }
 
-GM_FN void gm_scan_lines(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 len, gm_u32 mode, gm_u32 resume,
+GM_FN void gm_scan_lines(gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm_u32 len, gm_u32 mode, gm_u32 resume,
                          GM_GLOBAL gm_u32 *area, gm_u32 capacity, GM_GLOBAL gm_u32 *work, GM_LOCAL gm_u32 *shared,
                          GM_LOCAL gm_outcome *out)
 {
@@ -432,7 +478,7 @@ GM_FN void gm_scan_lines(const gm_automaton *a, GM_GLOBAL const gm_u8 *bytes, gm
 
 GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, GM_LOCAL const gm_u32 *args,
                    GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work, GM_LOCAL gm_u32 *scratch,
-                   GM_LOCAL gm_outcome *out)
+                   GM_LOCAL gm_outcome *out, GM_GLOBAL gm_u32 *beat, GM_GLOBAL gm_u32 *cancel)
 {
     GM_LOCAL gm_u32 *shared = scratch + (GM_SCAN_NEXT - GM_SCAN_CLASSES);
     gm_automaton a;
@@ -442,6 +488,12 @@ GM_FN void gm_scan(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes, 
     gm_u32 resume = args[GM_STREAM_ARG_RESUME];
     gm_u32 all = image[GM_SCAN_FLAGS] & GM_SCAN_FLAG_ALL;
     gm_u32 i;
+#if GM_LANES == 1
+    a.beat = beat;
+    a.cancel = cancel;
+    a.bytes = 0;
+    a.cancelled = 0;
+#endif
     a.longest = image[GM_SCAN_LONGEST];
     if (mode > GM_STREAM_MODE_ALL || (mode == GM_STREAM_MODE_ALL) != (all != 0) ||
         (all && resume > a.longest && resume - a.longest > len)) {

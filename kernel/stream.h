@@ -111,10 +111,12 @@ GM_FN void gm_crc32c(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *bytes
  *
  * `image` is the job's, `chunk` the chunk's buffer of `capacity` bytes at a multiple of eight, `args` the slot's. The host
  * reads `area`, so it is only written; `work` has as many words and is the group's own. `scratch` has GM_LOCAL_WORDS. `out`
- * is all zero, and only the leader's to write. */
+ * is all zero, and only the leader's to write. `beat` is the word that tells that the worker lives, `cancel` the one that
+ * tells that the host wants no more of it: then whatever `out` says is void. */
 GM_FN void gm_stream_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chunk, gm_u32 capacity,
                          GM_LOCAL const gm_u32 *args, GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work,
-                         GM_LOCAL gm_u32 *scratch, GM_LOCAL gm_outcome *out)
+                         GM_LOCAL gm_u32 *scratch, GM_LOCAL gm_outcome *out, GM_GLOBAL gm_u32 *beat,
+                         GM_GLOBAL gm_u32 *cancel)
 {
     gm_u32 start = args[GM_STREAM_ARG_START];
     gm_u32 len = args[GM_STREAM_ARG_LEN];
@@ -125,7 +127,7 @@ GM_FN void gm_stream_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *c
     } else {
         switch (image[0]) {
         case GM_OP_SCAN:
-            gm_scan(image, bytes, args, area, area_words, work, scratch, out);
+            gm_scan(image, bytes, args, area, area_words, work, scratch, out, beat, cancel);
             break;
         case GM_OP_HISTOGRAM:
             gm_histogram(bytes, len, area, area_words, scratch, out);

@@ -21,6 +21,7 @@
 #define GM_VIR0_FAULT 34u        /* its FAULT word */
 #define GM_VIR0_EMITTED 35u      /* records */
 #define GM_VIR0_UNSORTED 36u     /* whether a record comes before the one that it is behind */
+#define GM_VIR0_CANCELLED 37u    /* whether the host wants no more of it */
 #define GM_VIR0_CELLS 40u
 #if GM_VIR0_CELLS + GM_VIR0_MAX_SCRATCH_WORDS + 2 * GM_VIR0_MAX_ACCS > GM_LOCAL_WORDS
 #error "local memory does not hold the largest program"
@@ -44,6 +45,7 @@ typedef struct {
     gm_u32 most; /* records that the program declares */
     gm_u32 room; /* records that are kept: at most as many as there is room for */
     GM_GLOBAL gm_u32 *beat;
+    GM_GLOBAL gm_u32 *cancel; /* not 0 once the host wants no more of it */
 } gm_vir0_run_of;
 
 /* What a lane has found. */
@@ -51,17 +53,25 @@ typedef struct {
     gm_u32 fault_window; /* the first of its windows that faulted, or GM_VIR0_OVER */
     gm_u32 fault;        /* its FAULT word */
     gm_u32 overflow;
-    gm_u32 trips; /* strips, and trips of their loops, so far */
+    gm_u32 work; /* instructions since the last sign of life, those of a strip counted once */
+    gm_u32 cancelled;
 } gm_vir0_lane;
 
-/* Strips and trips of a lane between two signs of life: of the longest program, far less than a second. */
-#define GM_VIR0_BEAT_TRIPS 1024u
+/* Instructions of a lane between two signs of life. The slowest, for a strip of 32 windows on one core, takes less than a
+ * microsecond, so that signs are some hundredths of a second apart at most. What a program costs at most is another
+ * matter: trips of loops may be short or long, so they are no measure. */
+#define GM_VIR0_BEAT_WORK 16384u
 
-GM_FN void gm_vir0_trip(const gm_vir0_run_of *run, gm_vir0_lane *lane)
+/* Counts instructions that a strip is about to execute, at most. From time to time gives a sign of life, and looks whether
+ * the host wants more of it. */
+GM_FN void gm_vir0_work(const gm_vir0_run_of *run, gm_vir0_lane *lane, gm_u32 instructions)
 {
-    lane->trips++;
-    if (lane->trips % GM_VIR0_BEAT_TRIPS == 0)
-        gm_beat(run->beat);
+    lane->work += 1 + instructions;
+    if (lane->work < GM_VIR0_BEAT_WORK)
+        return;
+    lane->work = 0;
+    gm_beat(run->beat);
+    lane->cancelled = gm_sys_load(run->cancel) != 0;
 }
 
 #if GM_STRIP == 1
@@ -346,7 +356,9 @@ GM_FN void gm_vir0_strip(const gm_vir0_run_of *run, gm_u32 pc, gm_u32 stop, gm_u
         case GM_VIR0_END:
             /* A loop has another trip if a window came to its end, rather than that all wait for it. */
             if (to != 0 && --trips[more] != 0 && gm_vir0_next(wait, 0) == 0) {
-                gm_vir0_trip(run, lane);
+                gm_vir0_work(run, lane, pc - to);
+                if (lane->cancelled)
+                    return;
                 pc = to;
                 continue;
             }
@@ -409,7 +421,8 @@ GM_FN void gm_vir0_execute(const gm_vir0_run_of *run, GM_GLOBAL const gm_u32 *im
     lane.fault_window = GM_VIR0_OVER;
     lane.fault = 0;
     lane.overflow = 0;
-    lane.trips = 0;
+    lane.work = 0;
+    lane.cancelled = 0;
     for (gm_u32 k = 0; k < GM_VIR0_REGISTERS; k++)
         GM_VIR0_STRIP(i) r[k][i] = 0;
     while (from < count) {
@@ -432,14 +445,14 @@ GM_FN void gm_vir0_execute(const gm_vir0_run_of *run, GM_GLOBAL const gm_u32 *im
             fresh = words[2];
         }
         /* Windows behind one that has faulted cannot matter. */
-        for (; first < windows && first < lane.fault_window; first += GM_STRIP * GM_LANES) {
+        for (; first < windows && first < lane.fault_window && !lane.cancelled; first += GM_STRIP * GM_LANES) {
             gm_vir0_fill(fresh, memory, r);
             GM_VIR0_STRIP(i)
             {
                 wait[i] = first + i < windows ? 0 : GM_VIR0_OVER;
                 r[start][i] = top ? r[start][i] : (first + i) * stride;
             }
-            gm_vir0_trip(run, &lane);
+            gm_vir0_work(run, &lane, stop - from);
             gm_vir0_strip(run, from, stop, first, r, wait, &lane);
         }
         if (top && gm_leader()) {
@@ -448,11 +461,13 @@ GM_FN void gm_vir0_execute(const gm_vir0_run_of *run, GM_GLOBAL const gm_u32 *im
             memory[GM_VIR0_NEXT] = wait[0];
         }
         gm_local_min(memory + GM_VIR0_FAULT_WINDOW, lane.fault_window);
+        gm_local_or(memory + GM_VIR0_CANCELLED, lane.cancelled);
         gm_barrier();
         if (lane.fault_window != GM_VIR0_OVER && lane.fault_window == memory[GM_VIR0_FAULT_WINDOW])
             memory[GM_VIR0_FAULT] = lane.fault;
         from = stop + 1;
-        if (memory[GM_VIR0_FAULT_WINDOW] != GM_VIR0_OVER || memory[GM_VIR0_NEXT] != 0)
+        if (memory[GM_VIR0_FAULT_WINDOW] != GM_VIR0_OVER || memory[GM_VIR0_NEXT] != 0 ||
+            memory[GM_VIR0_CANCELLED] != 0)
             from = count;
         top = !top;
         /* Nobody changes these words before everybody has read them. */
@@ -534,11 +549,12 @@ GM_FN gm_u32 gm_vir0_check(GM_GLOBAL const gm_u32 *image, GM_LOCAL const gm_u32 
  *
  * Every lane of a group calls it with the same arguments: the chunk buffer of `capacity` bytes, the slot's argument
  * words, its record area of `area_words` words (only written, each word once), as many words of device memory of the
- * group's own, GM_LOCAL_WORDS words of local memory, an outcome that is all zero, and the word that tells that the worker
- * lives. Nothing else is read or written, whatever the arguments are. When it returns, every lane sees the outcome. */
+ * group's own, GM_LOCAL_WORDS words of local memory, an outcome that is all zero, the word that tells that the worker
+ * lives, and the one that tells that the host wants no more of it. Nothing else is read or written, whatever the arguments are. When it returns, every lane sees the outcome. */
 GM_FN void gm_vir0_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chunk, gm_u32 capacity,
                        GM_LOCAL const gm_u32 *args, GM_GLOBAL gm_u32 *area, gm_u32 area_words, GM_GLOBAL gm_u32 *work,
-                       GM_LOCAL gm_u32 *memory, GM_LOCAL gm_outcome *out, GM_GLOBAL gm_u32 *beat)
+                       GM_LOCAL gm_u32 *memory, GM_LOCAL gm_outcome *out, GM_GLOBAL gm_u32 *beat,
+                       GM_GLOBAL gm_u32 *cancel)
 {
     gm_u32 fault = gm_vir0_check(image, args, capacity);
     gm_u32 flags = 0;
@@ -564,10 +580,11 @@ GM_FN void gm_vir0_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *chu
         run.records = work;
         run.most = image[GM_IMAGE_RECORDS];
         run.beat = beat;
+        run.cancel = cancel;
         run.room = run.most < area_words / 2 ? run.most : area_words / 2;
         gm_vir0_begin(image, memory);
         gm_vir0_execute(&run, image, memory);
-        fault = memory[GM_VIR0_FAULT];
+        fault = memory[GM_VIR0_CANCELLED] != 0 ? GM_FAULT_CANCELLED : memory[GM_VIR0_FAULT];
         emitted = memory[GM_VIR0_EMITTED];
         if (fault == 0 && emitted > run.most)
             flags = GM_COMPLETION_FLAG_OVERFLOW;

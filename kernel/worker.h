@@ -50,6 +50,7 @@ typedef struct {
     GM_GLOBAL gm_u32 *own; /* this worker's words in shared memory */
     gm_u32 mask;           /* slots - 1 */
     gm_u32 io_slots;       /* of the IO queue; 0 where there is none */
+    gm_u32 from;           /* where counters begin that wrap */
     gm_u32 first;          /* the first worker of this launch */
     gm_u32 groups;         /* workers of this launch */
     gm_u32 launch;         /* its number */
@@ -59,6 +60,9 @@ typedef struct {
     gm_u32 dirty;          /* whether counters have moved since they were mirrored */
     gm_u32 dropped;        /* at the end: how many places were looked at where slots wait */
 } gm_worker;
+
+/* Whether the host wants that what runs ends at once, and that nothing begins that takes long. */
+GM_FN int gm_is_cancelled(const gm_worker *w) { return gm_sys_load(w->tails + GM_TAILS_CANCELLED) != 0; }
 
 GM_FN void gm_lock(const gm_worker *w)
 {
@@ -172,7 +176,9 @@ GM_FN GM_GLOBAL gm_u32 *gm_finished(const gm_worker *w, gm_u32 generation)
 
 GM_FN int gm_fence_reached(const gm_worker *w, gm_u32 opcode, gm_u32 slots, gm_u32 generation)
 {
-    return opcode != GM_OP_BATCH_FENCE || gm_dev_load_acquire(gm_finished(w, generation)) >= slots;
+    /* Both wrap, and at most all slots are unfinished: their difference says which is ahead. */
+    return opcode != GM_OP_BATCH_FENCE ||
+           (gm_s32)(gm_dev_load_acquire(gm_finished(w, generation)) - slots) >= 0;
 }
 
 GM_FN gm_u32 gm_quota(const gm_worker *w, gm_u32 tenant)
@@ -307,7 +313,7 @@ GM_FN void gm_complete(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL co
     gm_sys_store(entry + GM_COMPLETION_FLAGS, out->flags);
     gm_sys_store_release(entry + GM_COMPLETION_SEQ, ticket + 1);
     if (claim->opcode == GM_OP_BATCH_FENCE)
-        gm_dev_store(gm_finished(w, claim->args[GM_OP_FENCE_ARG_GENERATION]), 0);
+        gm_dev_store(gm_finished(w, claim->args[GM_OP_FENCE_ARG_GENERATION]), w->from);
     /* After the ticket: a fence that waited for this slot then takes a later one, and the host sees it later. */
     gm_dev_add(gm_finished(w, claim->generation), 1);
 }

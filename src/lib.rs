@@ -22,6 +22,12 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+/// README's example, as a test: it compiles and runs as it is written.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod bounded;
 pub mod cli;
 pub mod jobs;
 pub mod mill;

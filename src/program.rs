@@ -1,9 +1,15 @@
 //! VIR0 programs from files, texts and bytes.
 
+use crate::bounded;
+use crate::source::{FileId, Root};
 use gristmill_megakernel::vir0::asm::{assemble, AsmError, AsmOptions};
-use gristmill_megakernel::vir0::{self, container, verify, DecodeError, Limits, Refusal, Verified};
+use gristmill_megakernel::vir0::{
+    self, container, verify, DecodeError, Limits, Refusal, Rule, Verified,
+};
+use std::cell::RefCell;
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
 /// Why there is no program.
@@ -39,39 +45,193 @@ pub enum ProgramError {
     /// A text that does not assemble: shown in three lines.
     #[error("{0}")]
     Assemble(AsmError),
-    /// A program that the verifier does not accept.
-    #[error("{name}: refused: {refusal}")]
+    /// A program that the verifier does not accept. Where its text is known, shown in three lines, as what does not
+    /// assemble is.
+    #[error("{}", refused(name, refusal, place.as_deref()))]
     Refused {
         /// The file, or the program's name.
         name: String,
         /// The rule that it breaks, and where.
         refusal: Refusal,
+        /// The line of the text that it is about.
+        place: Option<Box<AsmError>>,
     },
 }
 
-/// A program's bytes as data: what is assembled already, or else a text, whose files lie beside `path`. A text's program
-/// gets debug information if `debug`.
+fn refused(name: &str, refusal: &Refusal, place: Option<&AsmError>) -> String {
+    match place {
+        Some(place) => place.to_string(),
+        None => format!("{name}: refused: {refusal}"),
+    }
+}
+
+impl ProgramError {
+    /// A refusal of a program that came from `source`, which shows its line where that is a text.
+    pub fn refused(name: &str, source: &[u8], refusal: Refusal) -> Self {
+        ProgramError::Refused {
+            place: place(name, source, &refusal).map(Box::new),
+            name: name.to_owned(),
+            refusal,
+        }
+    }
+
+    /// Whether it is shown in several lines.
+    pub fn has_lines(&self) -> bool {
+        matches!(
+            self,
+            ProgramError::Assemble(_) | ProgramError::Refused { place: Some(_), .. }
+        )
+    }
+}
+
+/// The line of a text that a refusal is about: that of the instruction, or of the directive that says what is too much.
+fn place(name: &str, source: &[u8], refusal: &Refusal) -> Option<AsmError> {
+    if source.starts_with(&container::MAGIC) {
+        return None;
+    }
+    let text = std::str::from_utf8(source).ok()?;
+    let word = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    let find = |directive: &str| {
+        text.lines()
+            .position(|line| word(line).as_deref() == Some(directive))
+    };
+    // With these lines have other numbers.
+    if find(".line").is_some() {
+        return None;
+    }
+    let index = match (refusal.line, refusal.rule) {
+        (Some(line), _) => usize::try_from(line).ok()?.checked_sub(1)?,
+        (None, Rule::Cost | Rule::Work | Rule::ChunkSize) => find(".chunk")?,
+        (None, Rule::Align) => find(".align").or_else(|| find(".chunk"))?,
+        (None, Rule::Records) => find(".records")?,
+        (None, Rule::Halo) => find(".before").or_else(|| find(".after"))?,
+        (None, _) => return None,
+    };
+    let line = text.lines().nth(index)?;
+    let code = line.split(';').next().unwrap_or(line).trim_end();
+    let blank = code.chars().take_while(|c| c.is_whitespace()).count();
+    let about = Refusal {
+        line: None,
+        ..refusal.clone()
+    };
+    Some(AsmError {
+        source_name: name.to_owned(),
+        line: index + 1,
+        column: blank + 1,
+        width: code.chars().count().saturating_sub(blank).max(1),
+        text: line.to_owned(),
+        message: format!("refused: {about}"),
+    })
+}
+
+/// Most bytes of a program, assembled or as text.
+pub const MAX_PROGRAM_BYTES: usize = 16 << 20;
+
+/// Reads programs: what is assembled already, or texts with the files that they name. Those of texts get debug information.
 ///
-/// # Errors
-/// [`ProgramError`] for anything but a refusal: nothing is verified here.
-pub fn parse(path: &Path, bytes: &[u8], debug: bool) -> Result<vir0::Program, ProgramError> {
-    if bytes.starts_with(&container::MAGIC) {
-        return container::decode(bytes).map_err(|error| ProgramError::Decode {
+/// A program is a regular file of at most [`MAX_PROGRAM_BYTES`], or an anonymous pipe. The files of a text (`.file`) are
+/// regular files below its own directory: no absolute path, no `..`, and no link that leads out. [`Loader::allow`] allows
+/// other directories.
+#[derive(Debug, Default)]
+pub struct Loader {
+    allowed: Vec<PathBuf>,
+    read: RefCell<Vec<FileId>>,
+}
+
+impl Loader {
+    /// A loader that allows no other directories.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Allows texts to name files below this directory, too.
+    #[must_use]
+    pub fn allow(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.allowed.push(directory.into());
+        self
+    }
+
+    /// Whether this is one of the files that were read so far.
+    pub fn has_read(&self, file: FileId) -> bool {
+        self.read.borrow().contains(&file)
+    }
+
+    /// Tells of a file that is read otherwise, for [`Loader::has_read`].
+    pub fn reads(&self, file: FileId) {
+        self.read.borrow_mut().push(file);
+    }
+
+    /// Reads a program, verifying nothing; with the bytes that it came from.
+    ///
+    /// # Errors
+    /// [`ProgramError`] for anything but a refusal.
+    pub fn load(&self, path: &Path) -> Result<(vir0::Program, Vec<u8>), ProgramError> {
+        let bytes =
+            bounded::open_program(path).and_then(|file| self.bytes(file, MAX_PROGRAM_BYTES));
+        let bytes = bytes.map_err(|error| ProgramError::Read {
             path: path.to_path_buf(),
             error,
-        });
+        })?;
+        Ok((self.parse(path, &bytes)?, bytes))
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| ProgramError::NotText {
-        path: path.to_path_buf(),
-        offset: error.valid_up_to(),
-    })?;
-    let directory = path.parent().unwrap_or(Path::new(""));
-    let options = AsmOptions {
-        name: &path.to_string_lossy(),
-        files: &|file| std::fs::read(directory.join(file)),
-        debug,
-    };
-    assemble(text, &options).map_err(ProgramError::Assemble)
+
+    /// A program's bytes as data: what is assembled already, or else a text, whose files lie below `path`'s directory.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub fn parse(&self, path: &Path, bytes: &[u8]) -> Result<vir0::Program, ProgramError> {
+        if bytes.starts_with(&container::MAGIC) {
+            return container::decode(bytes).map_err(|error| ProgramError::Decode {
+                path: path.to_path_buf(),
+                error,
+            });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| ProgramError::NotText {
+            path: path.to_path_buf(),
+            offset: error.valid_up_to(),
+        })?;
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let options = AsmOptions {
+            name: &path.to_string_lossy(),
+            files: &|name| self.include(directory, Path::new(name)),
+            debug: true,
+        };
+        assemble(text, &options).map_err(ProgramError::Assemble)
+    }
+
+    /// The bytes of a file that a text in this directory names.
+    fn include(&self, directory: &Path, name: &Path) -> io::Result<Vec<u8>> {
+        let outside = || {
+            io::Error::other(
+                "it does not lie below the source's directory; move it there, or allow its directory with --allow-include",
+            )
+        };
+        let below = |component| matches!(component, Component::Normal(_) | Component::CurDir);
+        if self.allowed.is_empty() && !name.components().all(below) {
+            return Err(outside());
+        }
+        let path = directory.join(name).canonicalize()?;
+        let directories =
+            std::iter::once(directory).chain(self.allowed.iter().map(PathBuf::as_path));
+        for directory in directories {
+            let directory = directory.canonicalize()?;
+            if path.starts_with(&directory) && path != directory {
+                // Through no link from here on: whatever became one since leads nowhere.
+                let file = Root::open(&directory)?.open_listed(&path, 0)?;
+                bounded::must_be_regular(&file)?;
+                return self.bytes(file, container::MAX_BYTES);
+            }
+        }
+        Err(outside())
+    }
+
+    fn bytes(&self, file: File, most: usize) -> io::Result<Vec<u8>> {
+        self.read.borrow_mut().push(FileId::of(&file)?);
+        bounded::read(file, most)
+    }
 }
 
 /// A verified program.
@@ -85,36 +245,41 @@ impl Program {
     /// [`ProgramError::Refused`].
     pub fn new(program: vir0::Program) -> Result<Self, ProgramError> {
         let name = program.name.clone();
-        verify(program, &Limits::default())
-            .map(Program)
-            .map_err(|refusal| ProgramError::Refused { name, refusal })
+        Self::of(&name, &container::MAGIC, program)
     }
 
-    /// Assembles and verifies a text. Files that it names are looked for in the directory of `name`.
+    /// Verifies a program that came from `source`.
+    fn of(name: &str, source: &[u8], program: vir0::Program) -> Result<Self, ProgramError> {
+        verify(program, &Limits::default())
+            .map(Program)
+            .map_err(|refusal| ProgramError::refused(name, source, refusal))
+    }
+
+    /// Assembles and verifies a text. Files that it names are looked for below the directory of `name`.
     ///
     /// # Errors
     /// [`ProgramError::Assemble`] or [`ProgramError::Refused`].
     pub fn from_source(name: &str, source: &str) -> Result<Self, ProgramError> {
-        parse(Path::new(name), source.as_bytes(), true).and_then(Self::new)
+        let source = source.as_bytes();
+        let program = Loader::new().parse(Path::new(name), source)?;
+        Self::of(name, source, program)
     }
 
-    /// Reads a program, assembled or as text, and verifies it.
+    /// Reads a program, assembled or as text, and verifies it. Files that a text names lie below its directory.
     ///
     /// # Errors
     /// [`ProgramError`], with the file's name.
     pub fn from_file(path: &Path) -> Result<Self, ProgramError> {
-        let bytes = std::fs::read(path).map_err(|error| ProgramError::Read {
-            path: path.to_path_buf(),
-            error,
-        })?;
-        let named = |error| match error {
-            ProgramError::Refused { refusal, .. } => ProgramError::Refused {
-                name: path.display().to_string(),
-                refusal,
-            },
-            other => other,
-        };
-        parse(path, &bytes, true).and_then(Self::new).map_err(named)
+        Self::load(&Loader::new(), path)
+    }
+
+    /// Reads a program as a loader says, and verifies it.
+    ///
+    /// # Errors
+    /// [`ProgramError`], with the file's name.
+    pub fn load(loader: &Loader, path: &Path) -> Result<Self, ProgramError> {
+        let (program, source) = loader.load(path)?;
+        Self::of(&path.display().to_string(), &source, program)
     }
 
     /// The program as data, with its static cost.

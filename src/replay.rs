@@ -19,19 +19,21 @@
 //!
 //! A log names files, which a replay opens for reading: regular files and block devices, nothing else.
 
+use gristmill_ingest::open_without_waiting;
 use gristmill_megakernel::log::{Difference, Digest, LoggedBytes, LoggedResult, LoggedSlot};
 use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, RingLogReader};
 use gristmill_protocol::program::MAX_CHUNK_INDEX;
 use gristmill_protocol::slot::SlotImage;
 use gristmill_protocol::Priority;
-use gristmill_protocol::{stream, PipelineError};
+use gristmill_protocol::{fault, stream, PipelineError};
 use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Files that are kept open.
@@ -48,6 +50,7 @@ pub const TOLD: usize = 16;
 pub struct Replay<'a> {
     backend: &'a dyn Backend,
     workers: usize,
+    stop: Option<&'a AtomicBool>,
 }
 
 impl std::fmt::Debug for Replay<'_> {
@@ -93,17 +96,19 @@ pub struct ReplayReport {
     pub told: Vec<LostSlot>,
     /// Why the rest of the log cannot be read, where it is cut or damaged. All before that was replayed.
     pub damage: Option<PipelineError>,
+    /// Whether it was asked to end before it had come to the log's end. What it had replayed until then is counted.
+    pub stopped: bool,
 }
 
 impl ReplayReport {
-    /// Whether the whole log was run again, and said the same.
+    /// Whether the whole log was run again, and said the same. Of a log without slots nothing is said.
     pub fn is_same(&self) -> bool {
-        self.differing == 0 && self.is_whole()
+        self.slots > 0 && self.differing == 0 && self.is_whole()
     }
 
     /// Whether the whole log was run again.
     pub fn is_whole(&self) -> bool {
-        self.lost == 0 && self.damage.is_none()
+        self.lost == 0 && self.damage.is_none() && !self.stopped
     }
 }
 
@@ -113,6 +118,7 @@ impl<'a> Replay<'a> {
         Self {
             backend,
             workers: 1,
+            stop: None,
         }
     }
 
@@ -120,6 +126,13 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.clamp(1, 256);
+        self
+    }
+
+    /// Ends a replay soon after `stop` becomes true, whatever its slots are at: see [`ReplayReport::stopped`].
+    #[must_use]
+    pub fn stop_at(mut self, stop: &'a AtomicBool) -> Self {
+        self.stop = Some(stop);
         self
     }
 
@@ -172,9 +185,11 @@ impl<'a> Replay<'a> {
                 lost: 0,
                 told: Vec::new(),
                 damage: None,
+                stopped: false,
             },
+            stop: self.stop,
         };
-        loop {
+        while !running.stops() {
             let slot = match log.next_slot() {
                 Ok(Some(slot)) => slot,
                 Ok(None) => break,
@@ -202,7 +217,7 @@ struct Flight {
     lent: LentChunk,
 }
 
-struct Running {
+struct Running<'a> {
     kernel: Kernel,
     completions: Completions,
     /// By the opcode that a program had: the one that it has here.
@@ -213,9 +228,19 @@ struct Running {
     /// Open files, the last used last.
     files: Vec<(PathBuf, File)>,
     report: ReplayReport,
+    stop: Option<&'a AtomicBool>,
 }
 
-impl Running {
+impl Running<'_> {
+    /// Whether the replay is to end; then what runs is cancelled.
+    fn stops(&mut self) -> bool {
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            self.report.stopped = true;
+            self.kernel.cancel();
+        }
+        self.report.stopped
+    }
+
     fn free_chunk<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<ChunkBuf, PipelineError> {
         loop {
             if let Some(chunk) = self.free.pop() {
@@ -237,7 +262,7 @@ impl Running {
             number: log.slots().saturating_sub(1),
             opcode: words.opcode,
             place: match &slot.bytes {
-                LoggedBytes::File { path, offset } => Some((path.to_path_buf(), *offset)),
+                LoggedBytes::File { path, offset, .. } => Some((path.to_path_buf(), *offset)),
                 LoggedBytes::Kept(_) => None,
             },
         };
@@ -249,7 +274,7 @@ impl Running {
             ));
         };
         let there = match &slot.bytes {
-            LoggedBytes::File { path, offset } => self.read(path, *offset, into),
+            LoggedBytes::File { path, offset, size } => self.read(path, *offset, *size, into),
             LoggedBytes::Kept(bytes) => {
                 into.copy_from_slice(bytes);
                 Ok(())
@@ -297,6 +322,7 @@ impl Running {
         if let Some(failure) = self.kernel.failure() {
             return Err(failure);
         }
+        self.stops();
         self.completions.wait(WAIT);
         while let Some(done) = self.completions.next() {
             self.finish(log, done);
@@ -309,6 +335,10 @@ impl Running {
         let Some(flight) = self.flights.remove(&index) else {
             return;
         };
+        if fault::reason(done.fault) == fault::CANCELLED {
+            self.free.push(flight.lent.reclaim_completed());
+            return self.kernel.submitter().release(done.token);
+        }
         let opcode = flight.words.opcode;
         let area = log
             .about()
@@ -337,14 +367,16 @@ impl Running {
         self.kernel.submitter().release(done.token);
     }
 
-    /// Fills `into` from a file.
-    fn read(&mut self, path: &Path, offset: u64, into: &mut [u8]) -> Result<(), String> {
+    /// Fills `into` from a file, which must have the size that it had.
+    fn read(&mut self, path: &Path, offset: u64, size: u64, into: &mut [u8]) -> Result<(), String> {
         let known = self.files.iter().position(|(open, _)| open == path);
         let entry = match known {
             Some(known) => self.files.remove(known),
             None => (path.to_path_buf(), open(path)?),
         };
         let read = entry.1.read_exact_at(into, offset);
+        // A file that grew has bytes that no slot of the log has seen.
+        let now = entry.1.metadata().map(|metadata| metadata.len());
         if self.files.len() >= OPEN_FILES {
             self.files.remove(0);
         }
@@ -355,16 +387,20 @@ impl Running {
                     .to_owned()
             }
             _ => format!("{error}; check the file and what it is stored on"),
-        })
+        })?;
+        match now {
+            Ok(now) if now == size => Ok(()),
+            Ok(now) => Err(format!(
+                "the file has changed: it had {size} bytes when recorded, and has {now}; put back what was recorded"
+            )),
+            Err(error) => Err(format!("{error}; check what the file is stored on")),
+        }
     }
 }
 
 fn open(path: &Path) -> Result<File, String> {
     // Not blocking: what was a regular file may be a FIFO by now.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
+    let file = open_without_waiting(path, 0)
         .map_err(|error| format!("{error}; put back the file that was recorded"))?;
     let kind = file.metadata().map_err(|error| error.to_string())?;
     let kind = kind.file_type();

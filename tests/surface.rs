@@ -11,8 +11,8 @@ use gristmill::megakernel::{
 };
 use gristmill::ring::{live_ring, RingConfig};
 use gristmill::uring::{
-    encode_nvme_read_sqe, AsyncUringStream, CompletedIngest, GpuDirectCapability, GpuMappedBuffer,
-    IoUringState, Iovec, MegakernelIoLoop, NativeReadPath, NvmeGpuIngestDriver,
+    encode_nvme_read_sqe, AsyncUringStream, CompletedIngest, CompletedRead, GpuDirectCapability,
+    GpuMappedBuffer, IoUringState, Iovec, MegakernelIoLoop, NativeReadPath, NvmeGpuIngestDriver,
     NvmeGpuIngestTelemetry, UringMegakernelPump,
 };
 use gristmill::PipelineError;
@@ -133,6 +133,109 @@ fn a_stream_reads_by_each_of_its_submissions() {
 }
 
 #[test]
+fn names_are_found_by_the_paths_that_users_import_them_by() {
+    use gristmill::uring;
+    let _: Option<uring::driver::NvmeGpuIngestDriver<'_>> = None;
+    let _: Option<uring::driver::CompletedIngest> = None::<CompletedIngest>;
+    let _: Option<uring::driver::NativeReadPath> = None::<NativeReadPath>;
+    let _: Option<uring::driver::NvmeGpuIngestTelemetry> = None::<NvmeGpuIngestTelemetry>;
+    let _: Option<uring::stream::AsyncUringStream<'_>> = None;
+    let _: Option<uring::stream::IoUringState> = None::<IoUringState>;
+    let _: Option<uring::stream::GpuMappedBuffer<'_>> = None;
+    let _: Option<uring::stream::Iovec> = None::<Iovec>;
+    let _: Option<uring::pump::UringMegakernelPump<'_>> = None;
+    let _: Option<uring::gpudirect::GpuDirectCapability> = None::<GpuDirectCapability>;
+    let encode = uring::gpudirect::encode_nvme_read_sqe;
+    assert_eq!(
+        encode(1, 0, 8, 0).unwrap(),
+        encode_nvme_read_sqe(1, 0, 8, 0).unwrap()
+    );
+}
+
+/// `T: !Send`, seen when this compiles: were `T` `Send`, the method would be ambiguous.
+macro_rules! assert_not_send {
+    ($($kind:ty),*) => {$({
+        trait Told<A> { fn told() {} }
+        impl<T: ?Sized> Told<()> for T {}
+        impl<T: ?Sized + Send> Told<u8> for T {}
+        <$kind as Told<_>>::told();
+    })*};
+}
+
+#[test]
+fn who_may_be_moved_to_another_thread_is_known() {
+    fn is_send<T: Send>() {}
+    is_send::<IoUringState>();
+    is_send::<GpuMappedBuffer<'_>>();
+    is_send::<MegakernelIoQueue>();
+    is_send::<MegakernelIoLoop>();
+    is_send::<PipelineError>();
+    assert_not_send!(
+        AsyncUringStream<'static>,
+        UringMegakernelPump<'static>,
+        NvmeGpuIngestDriver<'static>
+    );
+}
+
+#[test]
+fn a_stream_of_a_socket_ends_by_waiting_and_tells_reads_by_their_user_data() {
+    let Some(state) = ring() else { return };
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let fd: i32 = near.as_raw_fd();
+    let (file, _) = file();
+    let directory = File::open(std::env::temp_dir()).unwrap();
+    let mut memory = vec![0_u8; 4 * CHUNK];
+    let tail = AtomicU32::new(0);
+    {
+        // SAFETY: `memory` is not touched until the stream is dropped, at the end of this block.
+        let buffer = unsafe { GpuMappedBuffer::from_host_visible_slice(&mut memory) };
+        let mut stream = AsyncUringStream::new(state, buffer, &tail);
+        let iovec = Iovec {
+            iov_base: std::ptr::null_mut(),
+            iov_len: 0,
+        };
+        let iovecs: &mut [Iovec] = &mut [iovec];
+        far.write_all(b"part").unwrap();
+        let (offset, len, target, user_data): (u64, u32, u64, u64) = (4096, 4096, 0, u64::MAX - 7);
+        // SAFETY: socket and file stay open, and the memory is left alone, until the stream is dropped.
+        unsafe {
+            stream
+                .submit_read_to_gpu_at_with_user_data(fd, offset, len, target, user_data, iovecs)
+                .unwrap();
+            let (fd, buf_index): (i32, u16) = (file.as_file().as_raw_fd(), 0);
+            stream
+                .submit_read_fixed_at(fd, offset, len, 4096, buf_index, 8)
+                .unwrap();
+        }
+        while stream.inflight() > 0 {
+            stream.wait_for_completion().unwrap();
+        }
+        assert_eq!(
+            (stream.poll().unwrap(), tail.load(Ordering::Acquire)),
+            (2, 2)
+        );
+        far.write_all(b"more").unwrap();
+        // SAFETY: as above.
+        unsafe { stream.submit_read_to_gpu_at_with_user_data(fd, 0, len, 8192, user_data, iovecs) }
+            .unwrap();
+        stream.wait_until_ready().unwrap();
+        let mut told: Vec<CompletedRead> = Vec::new();
+        stream.poll_completions_into(&mut told).unwrap();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].user_data, user_data);
+        assert_eq!(told[0].outcome.as_ref().ok(), Some(&4));
+        // SAFETY: as above.
+        unsafe { stream.submit_read_to_gpu(directory.as_raw_fd(), 0, len, 3, iovecs) }.unwrap();
+        let failed = stream.wait_for_completion().unwrap_err();
+        let PipelineError::Read { errno, .. } = &failed else {
+            panic!("{failed}");
+        };
+        assert_eq!((*errno, failed.errno()), (Some(21), Some(21)));
+    }
+    assert!(memory.starts_with(b"part\0") && memory[8192..].starts_with(b"more\0"));
+}
+
+#[test]
 fn a_pump_publishes_what_it_has_read() {
     let Some(state) = ring() else { return };
     let (file, _) = file();
@@ -182,7 +285,7 @@ fn a_pump_publishes_what_it_has_read() {
         [ARG0_WORD, ARG0_WORD + 2, PRIORITY_WORD].map(word),
         [1, 3, priority::NORMAL]
     );
-    let control: Vec<u8> = Megakernel::encode_control(false, 1, 0);
+    let control: Vec<u8> = Megakernel::encode_control(false, 1, 0).unwrap();
     let epoch: u32 = pump.observe_epoch(&control);
     assert_eq!(epoch, 0);
     let stream: AsyncUringStream<'_> = pump.into_stream();
@@ -240,7 +343,8 @@ fn a_driver_brings_files_to_slots_and_counts_them() {
     assert_eq!(queue.completion(0).unwrap().byte_count as usize, 4 * CHUNK);
     let queue: &mut MegakernelIoQueue = driver.megakernel_io_queue_mut();
     io::take_landing(queue.as_mut_bytes()).unwrap();
-    assert_eq!((driver.slot_bytes(), driver.slot_count()), (4 * CHUNK, 1));
+    let (slot_bytes, slots): (usize, usize) = (driver.slot_bytes(), driver.slot_count());
+    assert_eq!((slot_bytes, slots), (4 * CHUNK, 1));
     let path: NativeReadPath = driver.read_path();
     assert_eq!(path, NativeReadPath::RegisteredMappedRead);
     let telemetry: NvmeGpuIngestTelemetry = driver.telemetry_snapshot();
@@ -263,6 +367,20 @@ fn a_driver_brings_files_to_slots_and_counts_them() {
     valid.unwrap();
     let other = NativeReadPath::GpuDirectNvmePassthrough;
     assert!(telemetry.validate_completed_zero_copy(other).is_err());
+    let inflight_by_value: fn(NvmeGpuIngestTelemetry) -> u64 =
+        NvmeGpuIngestTelemetry::inflight_reads;
+    let by_path_by_value: fn(NvmeGpuIngestTelemetry, NativeReadPath) -> u64 =
+        NvmeGpuIngestTelemetry::path_submissions;
+    let validate_by_value: fn(NvmeGpuIngestTelemetry, NativeReadPath) -> Result<(), PipelineError> =
+        NvmeGpuIngestTelemetry::validate_completed_zero_copy;
+    assert_eq!(
+        (
+            inflight_by_value(telemetry),
+            by_path_by_value(telemetry, path)
+        ),
+        (0, 1)
+    );
+    validate_by_value(telemetry, path).unwrap();
     driver.reset_telemetry();
     assert_eq!(
         driver.telemetry_snapshot(),
@@ -319,14 +437,14 @@ fn images_are_encoded_published_and_read() {
     assert_eq!(control.len(), (CONTROL_MIN_WORDS + 8) * 4);
     assert_eq!(
         control,
-        Megakernel::encode_control(shutdown, tenant_count, observables)
+        Megakernel::encode_control(shutdown, tenant_count, observables).unwrap()
     );
     let mut ring: Vec<u8> = Megakernel::try_encode_empty_ring(8).unwrap();
-    assert_eq!(ring, Megakernel::encode_empty_ring(8));
+    assert_eq!(ring, Megakernel::encode_empty_ring(8).unwrap());
     let log: Vec<u8> = Megakernel::try_encode_empty_debug_log(debug::DEFAULT_RECORDS).unwrap();
     assert_eq!(
         log,
-        Megakernel::encode_empty_debug_log(debug::DEFAULT_RECORDS)
+        Megakernel::encode_empty_debug_log(debug::DEFAULT_RECORDS).unwrap()
     );
     let mut into = Vec::new();
     Megakernel::try_encode_control_into(shutdown, tenant_count, observables, &mut into).unwrap();
@@ -353,6 +471,12 @@ fn images_are_encoded_published_and_read() {
     );
     let observable: u32 = Megakernel::read_observable(bytes, 7);
     assert_eq!((epoch, done, observable), (0, 0, 0));
+    let kept: u32 = 0xFFF0;
+    let refused = Megakernel::publish_slot(&mut ring, 5, tenant, kept, args);
+    assert!(matches!(refused, Err(PipelineError::QueueFull { .. })));
+    assert!(Megakernel::encode_control(shutdown, 30, 0).is_err());
+    assert!(Megakernel::encode_empty_ring(u32::MAX).is_err());
+    assert!(Megakernel::encode_empty_debug_log(u32::MAX).is_err());
     assert!(Megakernel::read_metrics(bytes).is_empty());
     assert_eq!(Megakernel::read_debug_log(&log).records.len(), 0);
     assert_eq!(Megakernel::try_read_epoch(bytes).unwrap(), 0);
@@ -415,6 +539,21 @@ fn an_io_queue_goes_both_ways() {
     io::claim_io_requests(bytes).unwrap();
     io::complete_io_requests_batch(bytes, &[(0, true)]).unwrap();
     assert!(queue.completion(0).is_some());
+    io::recycle(queue.as_mut_bytes(), 0).unwrap();
+    // Of any slot that is not EMPTY.
+    queue
+        .submit_dma_read(0, src_handle, dst_handle, byte_count, tag)
+        .unwrap();
+    let asked: Option<IoCompletion> = queue.completion(0);
+    assert_eq!(asked.map(|asked| asked.mapped_slot), Some(dst_handle));
+    io::claim_io_requests(queue.as_mut_bytes()).unwrap();
+    assert!(queue.completion(0).is_some());
+    io::complete_io_request(queue.as_mut_bytes(), 0, false).unwrap();
+    assert!(queue.completion(0).is_some() && !queue.is_recycled(0));
+    io::recycle(queue.as_mut_bytes(), 0).unwrap();
+    assert!(queue.completion(0).is_none() && queue.is_recycled(0));
+    // Devices and casts read words.
+    assert!(queue.as_bytes().as_ptr().cast::<u32>().is_aligned());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::cache::{self, Folios};
 use crate::ingest::cpu_seconds;
-use crate::{data, median, Goal, Row, Setting};
+use crate::{data, median, ripgrep, Goal, Row, Setting};
 use nix::sys::resource::UsageWho;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -64,8 +64,7 @@ impl<'a> Side<'a> {
     }
 
     fn rg(args: &[&'a str]) -> Result<Self, String> {
-        has("rg")?;
-        Ok(Self::new("rg ", "rg".into(), args))
+        Ok(Self::new("rg ", ripgrep::program()?.into(), args))
     }
 
     /// Runs it once; what that took, and its output where it is kept.

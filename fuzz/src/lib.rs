@@ -60,13 +60,14 @@ pub fn verifier(input: &[u8]) {
         let chunk = program.chunk;
         if let Ok(verified) = verify(program, &limits) {
             assert!(verified.cost().at(chunk) <= limits.cost);
+            assert!(verified.work().at(chunk) <= limits.work);
             sound(&verified);
         }
     }
     // What is made to be accepted may still cost too much, and nothing else.
     if let Err(refusal) = verify(structured(input, true).0, &limits) {
         assert!(
-            matches!(refusal.rule, Rule::Cost | Rule::CodeSize),
+            matches!(refusal.rule, Rule::Cost | Rule::Work | Rule::CodeSize),
             "{refusal}"
         );
     }
@@ -122,7 +123,11 @@ fn sound(verified: &Verified) {
 /// lanes.
 pub fn run(input: &[u8]) {
     let (program, data) = structured(input, true);
-    let limits = Limits { cost: 200_000 };
+    let limits = Limits {
+        cost: 200_000,
+        // Ends of loops cost nothing and take time.
+        work: 1 << 28,
+    };
     let decoded = decode(&with_checksum(input)).ok();
     for mut program in decoded.into_iter().chain([program]) {
         // The limit is for the largest chunk: with small ones, more programs keep to it.

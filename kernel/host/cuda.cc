@@ -301,6 +301,18 @@ CALL(cuLaunchCooperativeKernel, void *, unsigned grid, unsigned, unsigned, unsig
         gm_u32 first = numbers[0], groups = numbers[1], launch = numbers[2];
         std::vector<std::vector<gm_u32>> locals(grid, std::vector<gm_u32>(GM_GROUP_WORDS));
         gm_host_run(grid, GM_LANES, [&](unsigned group) { GM_ENTER(locals[group].data()); });
+        // A GPU that completes what nobody has published, or what it has completed.
+        bool nowhere = is("GM_CUDA_LIES", "nowhere");
+        if (launch != 0 && (nowhere || is("GM_CUDA_LIES", "twice"))) {
+            gm_u32 ticket = state[GM_STATE_TICKET];
+            gm_u32 mask = shared[GM_LAUNCH_SLOTS] - 1;
+            gm_u32 *entries = shared + shared[GM_LAUNCH_ENTRIES];
+            gm_u32 *entry = entries + (ticket & mask) * GM_COMPLETION_WORDS;
+            gm_u32 last = entries[((ticket - 1) & mask) * GM_COMPLETION_WORDS + GM_COMPLETION_SLOT];
+            gm_sys_store(entry + GM_COMPLETION_SLOT, nowhere ? 9999u : last);
+            gm_sys_store(entry + GM_COMPLETION_STATUS, GM_SLOT_DONE);
+            gm_sys_store_release(entry + GM_COMPLETION_SEQ, ticket + 1);
+        }
     });
 END
 

@@ -119,7 +119,7 @@ struct Expected {
 // Shared memory, laid out as the launch parameters at its begin say.
 class Shared {
   public:
-    Shared() : words(GM_LAUNCH_IO_SLOTS + 1)
+    Shared() : words(GM_LAUNCH_COUNTERS_FROM + 1)
     {
         set(GM_LAUNCH_SLOTS, SLOTS);
         set(GM_LAUNCH_RECORD_WORDS, RECORD_WORDS);
@@ -134,7 +134,7 @@ class Shared {
         set(GM_LAUNCH_LEASE_SLOTS, 40);
         part(GM_LAUNCH_SLOT_WORDS, SLOTS * GM_SLOT_WORDS);
         part(GM_LAUNCH_READY, SLOTS * GM_PRIORITY_COUNT);
-        part(GM_LAUNCH_TAILS, GM_TAILS_ENDED + 1);
+        part(GM_LAUNCH_TAILS, GM_TAILS_CANCELLED + 1);
         part(GM_LAUNCH_ENTRIES, SLOTS * GM_COMPLETION_WORDS);
         part(GM_LAUNCH_CONTROL, GM_CONTROL_MIN_WORDS + OBSERVABLES);
         part(GM_LAUNCH_DEBUG, 1 + DEBUG_RECORDS * GM_DEBUG_RECORD_WORDS);

@@ -58,6 +58,8 @@ int main()
     gm_u32 *work = nullptr;
     gm_u32 *local = fresh(GM_LOCAL_WORDS);
     gm_outcome out;
+    static gm_u32 beat;
+    static gm_u32 cancel;
 
     /* The next case; false at the end. */
     auto next = [&] {
@@ -109,7 +111,7 @@ int main()
                 if (gm_leader())
                     memset(&out, 0, sizeof out);
                 gm_barrier();
-                gm_stream_run(image.data(), chunk, head[0], head + 2, area, head[1], work, local, &out);
+                gm_stream_run(image.data(), chunk, head[0], head + 2, area, head[1], work, local, &out, &beat, &cancel);
             }
             auto took = std::chrono::steady_clock::now() - began;
             if (!gm_leader())

@@ -92,6 +92,7 @@ int main(int argc, char **argv)
     std::vector<Case> cases = read_cases(argv[1]);
     int repeats = argc > 3 ? std::atoi(argv[3]) : 1;
     static gm_u32 beat;
+    static gm_u32 cancel;
     gm_host_run(1, GM_LANES, [&](unsigned) {
         for (Case &one : cases) {
             if (gm_leader()) {
@@ -106,7 +107,7 @@ int main(int argc, char **argv)
                 gm_barrier();
                 gm_vir0_run(one.image.data(), one.chunk.data(), static_cast<gm_u32>(one.chunk.size()), one.args,
                             one.area.words.data(), one.area_words, one.work.words.data(), one.local.words.data(),
-                            &one.out, &beat);
+                            &one.out, &beat, &cancel);
             }
             if (gm_leader()) {
                 std::chrono::duration<double, std::nano> time = std::chrono::steady_clock::now() - begin;

@@ -1,18 +1,20 @@
 //! What commands share: their flags for sources and the engine, how they run a job, and how they end.
 
+use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
 use super::report;
+use super::signals::{self, Output};
 use crate::jobs::Job;
 use crate::megakernel::backend::{self, BackendName, Opened};
+use crate::megakernel::log::MAGIC;
 use crate::mill::{Control, Mill, RunReport};
-use crate::source::{FileList, Source, Stdin, Tree};
+use crate::source::{self, FileId, FileList, Source, Stdin, Tree};
 use crate::uring::reader::ReadPathChoice;
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 /// Which files `digest` and `stats` read.
@@ -22,12 +24,12 @@ pub struct SourceArgs {
     paths: Vec<PathBuf>,
 
     /// Read the names of files from this file, one a line; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Names in --files-from end with a NUL, not with a newline.
-    #[arg(short = '0', long, requires = "files_from", conflicts_with = "paths")]
-    null: bool,
+    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files0_from: Option<PathBuf>,
 
     /// Read only files that match this glob, or with a leading `!` that do not. May be given several times.
     #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
@@ -59,7 +61,7 @@ impl SourceArgs {
     /// Whether standard input is among what is read, which can be read once.
     pub fn is_stream(&self) -> bool {
         let stdin = Path::new("-");
-        match &self.files_from {
+        match self.files_from.as_ref().or(self.files0_from.as_ref()) {
             Some(list) => list == stdin,
             None => self.paths.is_empty() || self.paths.iter().any(|path| path == stdin),
         }
@@ -84,16 +86,8 @@ impl SourceArgs {
     /// # Errors
     /// What cannot be opened or parsed, in words.
     pub fn source(&self) -> Result<Box<dyn Source>, String> {
-        if let Some(list) = &self.files_from {
-            let source = if list == Path::new("-") {
-                FileList::new(BufReader::new(io::stdin()))
-            } else {
-                let file = File::open(list).map_err(|error| {
-                    format!("{}: {error}; name a readable list", list.display())
-                })?;
-                FileList::new(BufReader::new(file))
-            };
-            return Ok(Box::new(source.nul(self.null)));
+        if let Some(list) = file_list(self.files_from.as_deref(), self.files0_from.as_deref())? {
+            return Ok(Box::new(list));
         }
         if self.paths.is_empty() {
             return Ok(Box::new(Stdin::new()));
@@ -106,10 +100,23 @@ impl SourceArgs {
     /// What a progress display may count beforehand.
     pub fn estimate(&self) -> Option<Estimate> {
         let countable = self.files_from.is_none()
+            && self.files0_from.is_none()
             && !self.paths.is_empty()
             && !self.paths.iter().any(|path| path == Path::new("-"));
         countable.then(|| Estimate::new(self.tree()))
     }
+}
+
+/// The list of names that --files-from or --files0-from gives; `None` where neither is there.
+///
+/// # Errors
+/// Where the list cannot be opened, in words.
+pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<FileList>, String> {
+    let Some(list) = lines.or(nul) else {
+        return Ok(None);
+    };
+    let names = FileList::new(signals::list(list)?);
+    Ok(Some(names.nul(nul.is_some())))
 }
 
 /// How files are read and where the kernel runs.
@@ -141,7 +148,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub peer_memory: Option<String>,
 
-    /// Bytes in a chunk, such as 256K or 2M. By default 1M where a chunk leaves no more than a number (digest, scan -c), and
+    /// Bytes in a chunk, such as 256K or 2M. By default 1M for digest and scan -c, whose result for a chunk is one number, and
     /// 512K elsewhere.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub chunk_size: Option<usize>,
@@ -149,6 +156,12 @@ pub struct EngineArgs {
     /// Reads in flight at most, for each worker.
     #[arg(long, value_name = "NUM", default_value_t = crate::mill::DEFAULT_DEPTH)]
     pub depth: u32,
+
+    /// Memory for chunks and their records at most, such as 256M. By default 1G, or a quarter of the memory that there is
+    /// where that is less. Where more would be needed, each worker gets fewer chunks, then there are fewer workers, and
+    /// --stats says so.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub memory: Option<usize>,
 
     /// Read past the page cache, with O_DIRECT, where the file system allows it.
     #[arg(long)]
@@ -186,7 +199,7 @@ impl BackendArgs {
     /// The back end that was asked for.
     ///
     /// # Errors
-    /// Where it is not to be had, in words.
+    /// Why it is not available, in words.
     pub fn open(&self) -> Result<Opened, String> {
         let name = match self.backend {
             BackendChoice::Auto => BackendName::Auto,
@@ -197,8 +210,8 @@ impl BackendArgs {
         backend::open(name, self.device).map_err(|error| error.to_string())
     }
 
-    /// The back end that was asked for, for chunks in the peer memory of a PCI device, which only the processor's threads
-    /// see: by default they.
+    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
+    /// memory, so `auto` means them.
     ///
     /// # Errors
     /// Where another was asked for, in words.
@@ -233,6 +246,14 @@ pub enum ReadPathArg {
 }
 
 impl EngineArgs {
+    /// Worker threads, where they were not said one for each core.
+    pub fn threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
     /// The mill that these flags describe.
     ///
     /// # Errors
@@ -259,11 +280,23 @@ impl EngineArgs {
             Some(bytes) => builder.chunk_bytes(bytes),
             None => builder,
         };
+        let builder = match self.memory {
+            Some(bytes) => builder.memory(bytes),
+            None => builder,
+        };
         let builder = match &self.peer_memory {
             Some(address) => builder.peer_memory(address),
             None => builder,
         };
         builder.build().map_err(|error| error.to_string())
+    }
+}
+
+/// Workers as -j gives them: 0 is one for each core.
+pub fn workers(asked: u16) -> usize {
+    match usize::from(asked) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
     }
 }
 
@@ -285,8 +318,8 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 /// What a run tells beside its rows.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReportArgs {
-    /// End with the path that was taken, on standard error: back end, read path, bytes by path, queue depth, time by
-    /// stage.
+    /// End with the path that was taken, on standard error: back end, read path, bytes by call, queue depth, time by
+    /// stage. The manual explains each line.
     #[arg(long)]
     pub stats: bool,
 
@@ -294,12 +327,26 @@ pub struct ReportArgs {
     #[arg(long)]
     pub no_progress: bool,
 
-    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is written over;
-    /// let it lie outside of what is read. A slot, which is a chunk of a file, takes 152 bytes, the file's path, and
+    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is created, or
+    /// takes the place of an earlier log; any other file is left as it is. The run does not read it. A slot, which is a
+    /// chunk of a file, takes 160 bytes, the file's path, and
     /// its results: 1,024 bytes for `stats`, 8 for each record of `scan` and `run` and each accumulator. Standard input
     /// and FIFOs, which cannot be read again, are kept in it whole.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+}
+
+/// Lets the process open as many files as its hard limit allows: the soft one is low for the sake of programs that use
+/// `select`. How many a run has open follows from it.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // Where that is refused, the soft limit stands, and a run keeps within it.
+    let _ = setrlimit(Resource::Nofile, wanted);
 }
 
 /// How a command ended, short of its own answer.
@@ -316,10 +363,10 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The exit code: 2 for failures, 130 after SIGINT, else what the command found.
+    /// The exit code: 2 for failures, after a signal 128 and its number (130 for SIGINT), else what the command found.
     pub fn code(&self, answer: u8) -> ExitCode {
         if self.interrupted {
-            ExitCode::from(130)
+            ExitCode::from(signals::code().unwrap_or(130))
         } else if self.failed {
             ExitCode::from(2)
         } else {
@@ -328,16 +375,35 @@ impl Ended {
     }
 }
 
-/// Standard output as a file: whole blocks go out in one call, and its errors are seen.
+/// Standard output, unbuffered, so that its errors are seen. A signal ends a wait for its reader.
 ///
 /// # Errors
 /// In words, where there is no standard output.
-pub fn stdout() -> Result<File, String> {
+pub fn stdout() -> Result<Output, String> {
     io::stdout()
         .as_fd()
         .try_clone_to_owned()
-        .map(File::from)
+        .map(|stdout| Output::new(File::from(stdout)))
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
+}
+
+/// What became of writing to standard output. That nobody reads any more is no failure: the command ends quietly.
+///
+/// # Errors
+/// Other failures, in words.
+pub fn written(result: io::Result<()>) -> Result<(), String> {
+    match result {
+        Ok(()) => Ok(()),
+        // Nobody took it by the time a signal came, which is told by the exit code.
+        Err(error)
+            if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(format!(
+            "standard output: {error}; what was not written is lost"
+        )),
+    }
 }
 
 /// Tells an error on standard error, in one line whatever the names in it hold.
@@ -360,68 +426,79 @@ pub fn complain_in_lines(error: &str) {
     let _ = writeln!(io::stderr(), "gristmill: {error}");
 }
 
-/// A flag that SIGINT sets.
-///
-/// # Errors
-/// Where the signal cannot be watched for, in words.
-pub fn stop_at_sigint() -> Result<Arc<AtomicBool>, String> {
-    let stop = Arc::new(AtomicBool::new(false));
-    // The second SIGINT ends the process at once: the first has set the flag that arms it.
-    for register in [
-        signal_hook::flag::register_conditional_shutdown(
-            signal_hook::consts::SIGINT,
-            130,
-            Arc::clone(&stop),
-        ),
-        signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&stop)),
-    ] {
-        register.map_err(|error| format!("cannot watch for SIGINT: {error}"))?;
-    }
-    Ok(stop)
-}
-
-/// Says that SIGINT has ended a command.
+/// Says that a signal has ended a command.
 pub fn tell_interrupted() {
     complain("interrupted: what was done so far is above");
 }
 
-/// Runs a job: SIGINT ends it early, progress is shown, failures are told.
+/// Opens the log, if one is wanted, and tells the source of it. Beside it, the files that the run writes, and whether they
+/// are empty files to whoever reads them.
+fn open_log(
+    path: Option<&Path>,
+    source: &mut impl Source,
+) -> Result<(Option<File>, Vec<(FileId, bool)>), String> {
+    let mut written = Vec::new();
+    if let Some(file) = FileId::of_redirected_stdout() {
+        let empty = stdout()?.is_empty();
+        written.push((file, empty));
+    }
+    let Some(path) = path else {
+        return Ok((None, written));
+    };
+    let shown = path.display();
+    let own = Replaces::Own {
+        magic: &MAGIC,
+        name: "a ring log",
+    };
+    let opened = outputs::open(path, own, |file| {
+        source
+            .written(file)
+            .map(|named| named.display().to_string())
+    });
+    let log = opened.map_err(|why| format!("{shown}: {why}; record to another file"))?;
+    let file = FileId::of(&log).map_err(|error| format!("{shown}: {error}"))?;
+    // One that was there has been told of already; a new one has not.
+    source.written(file);
+    written.push((file, false));
+    Ok((Some(log), written))
+}
+
+/// Runs a job: a signal ends it early, progress is shown, failures are told.
 ///
 /// # Errors
 /// Where the run cannot start, in words.
 pub fn run<J: Job + 'static>(
     mill: &Mill,
-    source: impl Source + 'static,
+    mut source: impl Source + 'static,
     job: Arc<J>,
     output: &mut dyn Write,
     args: &ReportArgs,
     estimate: Option<Estimate>,
 ) -> Result<Ended, String> {
-    let control = Control::with_stop(stop_at_sigint()?);
+    let (log, written) = open_log(args.record.as_deref(), &mut source)?;
+    let mut control = Control::with_stop(signals::watch()?);
+    for (file, empty) in written {
+        control = control.writing(file, empty);
+    }
+    if let Some(log) = log {
+        control = control.record(Output::new(log));
+    }
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
     let control = control.on_error(move |error| {
         told.aside(|| complain(&report::file_error(error)));
     });
-    let control = match &args.record {
-        Some(path) => control.record(File::create(path).map_err(|error| {
-            format!(
-                "{}: {error}; record to a file that can be written",
-                path.display()
-            )
-        })?),
-        None => control,
-    };
     let mut output = shown.writer(output);
     let result = mill.run(source, job, &mut output, &control);
     shown.finish();
     let report = result.map_err(|error| error.to_string())?;
     let mut failed = report.failures > 0;
     let mut unread = false;
+    let mut given_up = false;
     if let Err(error) = &report.output {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            unread = true;
-        } else {
+        unread = error.kind() == io::ErrorKind::BrokenPipe;
+        given_up = source::Ended::is_said_by(error);
+        if !unread && !given_up {
             failed = true;
             complain(&format!(
                 "standard output: {error}; what was not written is lost"
@@ -436,8 +513,10 @@ pub fn run<J: Job + 'static>(
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(report::text(&report).as_bytes());
     }
-    let interrupted = report.stopped && report.output.is_ok() && report.record.is_ok();
-    if interrupted {
+    let interrupted = given_up || report.stopped && report.output.is_ok() && report.record.is_ok();
+    if given_up {
+        complain("interrupted: rows that nobody took are lost");
+    } else if interrupted {
         tell_interrupted();
     }
     Ok(Ended {
@@ -453,14 +532,11 @@ pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
     if ended.unread || ended.report.output.is_err() {
         return;
     }
-    if let Err(error) = output.write_all(rows).and_then(|()| output.flush()) {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            ended.unread = true;
-        } else {
-            ended.failed = true;
-            complain(&format!(
-                "standard output: {error}; what was not written is lost"
-            ));
-        }
+    let result = output.write_all(rows).and_then(|()| output.flush());
+    ended.unread = result.is_err();
+    if let Err(error) = written(result) {
+        ended.unread = false;
+        ended.failed = true;
+        complain(&error);
     }
 }

@@ -1,10 +1,9 @@
 //! `gristmill digest`: the CRC-32C of each file, and the check of such a list.
 
 use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use super::signals;
 use crate::jobs::digest::{DigestJob, DigestRows};
-use std::fs::File;
-use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -66,13 +65,7 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         )?;
         return Ok(ended.code(0));
     };
-    let reader: Box<dyn io::BufRead + Send> = if list == Path::new("-") {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        let file = File::open(list)
-            .map_err(|error| format!("{}: {error}; name a readable list", list.display()))?;
-        Box::new(BufReader::new(file))
-    };
+    let reader = signals::list(list)?;
     let (job, source) = DigestJob::check(reader, list.clone(), rows, args.quiet);
     let job = Arc::new(job);
     // In the list's order, as people read it beside the list.
@@ -85,19 +78,25 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         &args.report,
         None,
     )?;
-    let differing = job.differing();
-    if differing > 0 {
+    let (differing, unread) = (job.differing(), job.unread());
+    let listed = job.matched() + differing + unread;
+    if unread > 0 {
         common::complain(&format!(
-            "{differing} of {} files differ from the list",
-            differing + job.matched()
+            "{unread} of {listed} listed files could not be read"
         ));
     }
-    if differing + job.matched() == 0 && !ended.failed && !ended.interrupted {
+    if differing > 0 {
+        common::complain(&format!(
+            "{differing} of {listed} files differ from the list"
+        ));
+    }
+    if listed == 0 && !ended.failed && !ended.interrupted {
         common::complain(&format!(
             "{}: no digests in the list; give one that `gristmill digest` has written",
             list.display()
         ));
         return Ok(ExitCode::from(2));
     }
-    Ok(ended.code(u8::from(differing > 0)))
+    // Whoever did not read what was said of every file cannot take the list for checked.
+    Ok(ended.code(u8::from(differing > 0 || ended.unread)))
 }

@@ -19,8 +19,8 @@ use std::process::ExitCode;
 /// Flags of `gristmill doctor`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DoctorArgs {
-    /// Tell of these files, and of devices /dev/ng*, which read path can take each, instead of the machine. What of a
-    /// file is not written to its disk yet is written first.
+    /// Show which read path can take each of these files and devices (/dev/ng*), instead of the machine. What a file has in
+    /// the page cache only is written to its disk first.
     files: Vec<PathBuf>,
 
     /// Write one JSON object.
@@ -60,7 +60,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
             .collect();
         format!(
             "{}\n",
-            json!({ "machine": machine, "findings": list(&findings) })
+            json!({ "type": "machine", "machine": machine, "findings": list(&findings) })
         )
     } else {
         let mut text = String::new();
@@ -92,7 +92,7 @@ fn of_files(args: &DoctorArgs, probe: &UringProbe) -> Result<ExitCode, String> {
         }
     }
     if args.json {
-        text = format!("{}\n", json!({ "files": files }));
+        text = format!("{}\n", json!({ "type": "files", "files": files }));
     }
     let printed = print(text.as_bytes())?;
     Ok(if failed { ExitCode::from(2) } else { printed })
@@ -211,7 +211,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
     let mut findings = vec![
         Finding {
             kind: "read path",
-            name: "RegisteredMappedRead",
+            name: "registered",
             device: None,
             works: ring,
             why: match &probe.refusal {
@@ -229,7 +229,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         },
         Finding {
             kind: "read path",
-            name: "PositionedRead",
+            name: "positioned",
             device: None,
             works: true,
             why: "pread works everywhere; taken where io_uring is refused".into(),
@@ -368,10 +368,10 @@ mod tests {
                 io_uring_disabled: switch,
                 ..able()
             };
-            let ring = finding(&probe, "RegisteredMappedRead");
+            let ring = finding(&probe, "registered");
             assert!(!ring.0 && ring.1.contains("io_uring_setup"), "{ring:?}");
             assert!(ring.2.contains(step), "{switch:?}: {ring:?}");
-            assert!(finding(&probe, "PositionedRead").0);
+            assert!(finding(&probe, "positioned").0);
             for name in ["registered buffers", "registered files"] {
                 let (works, why, _) = finding(&probe, name);
                 assert_eq!((works, why.as_str()), (false, "needs io_uring"));
@@ -386,7 +386,7 @@ mod tests {
             memlock_limit: Some(64 << 10),
             ..able()
         };
-        assert!(finding(&probe, "RegisteredMappedRead").0);
+        assert!(finding(&probe, "registered").0);
         let (works, why, step) = finding(&probe, "registered buffers");
         assert!(!works && why.contains("BUFFERS") && step.contains("ulimit -l"));
         let lockable = ("lockable", "64 KiB at most (ulimit -l)".to_owned());

@@ -7,13 +7,15 @@ mod summing;
 use super::common::{self, complain, BackendArgs, SourceArgs};
 use super::progress::Shown;
 use super::report;
+use super::signals;
 use crate::jobs::digest::DigestRows;
 use crate::megakernel::device::DeviceInfo;
 use crate::mill::Progress;
 use crate::protocol::PipelineError;
 use crate::uring::reader::ReaderStats;
 use crate::uring::{
-    IoUringState, NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry, PeerMemory,
+    IngestTransfers, IoUringState, NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
+    PeerMemory,
 };
 use reading::{parse_range, DeviceRange, Ingest, User};
 use serde_json::json;
@@ -27,6 +29,10 @@ use summing::{Done, Summing};
 
 /// Flags of `gristmill ingest`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(mut_arg("paths", |paths| paths
+    .required_unless_present_any(["files_from", "files0_from"])
+    .help("Files and directories to read; every file in a directory is. Standard input has no place to read from, and is \
+           refused")))]
 pub struct IngestArgs {
     #[command(flatten)]
     source: SourceArgs,
@@ -42,8 +48,8 @@ pub struct IngestArgs {
     #[arg(long, value_name = "ADDRESS")]
     peer_memory: Option<String>,
 
-    /// Read so many bytes of NVMe generic character devices (/dev/ng0n1), from START on, by passthrough. Both must be
-    /// multiples of the namespace's blocks.
+    /// Read LEN bytes of each NVMe generic character device (/dev/ng0n1) that is named, from byte START on, by passthrough.
+    /// Both must be multiples of the namespace's block size.
     #[arg(long, value_name = "START,LEN", value_parser = parse_range)]
     device_range: Option<DeviceRange>,
 
@@ -136,10 +142,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         IngestPath::Peer => NativeReadPath::PeerRead,
     };
     let driver = NvmeGpuIngestDriver::over_chunks(ring, chunks, path, &tail).map_err(words)?;
-    let workers = match usize::from(args.workers) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
+    let workers = common::workers(args.workers);
     let kernel = Summing::launch(&on, workers, memory).map_err(words)?;
     let rows = if args.json {
         DigestRows::Json
@@ -148,7 +151,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     };
     let source = args.source.source()?;
     let mut output = common::stdout()?;
-    let stop = common::stop_at_sigint()?;
+    let stop = signals::watch()?;
     let progress = Arc::<Progress>::default();
     // What a range of a device has, its size does not tell.
     let estimate = args
@@ -190,6 +193,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         failures,
         elapsed,
         telemetry: driver.telemetry_snapshot(),
+        transfers: driver.transfers(),
         reads: driver.stats(),
         kernel: kernel.map_err(words)?,
     };
@@ -200,15 +204,9 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         let _ = io::stderr().write_all(report.text().as_bytes());
     }
     let mut failed = report.failures > 0;
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        Err(error) => {
-            failed = true;
-            complain(&format!(
-                "standard output: {error}; what was not written is lost"
-            ));
-        }
-        Ok(()) => {}
+    if let Err(error) = common::written(written) {
+        failed = true;
+        complain(&error);
     }
     if let Err(error) = report.validate() {
         failed = true;
@@ -216,7 +214,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     }
     if stop.load(Ordering::Relaxed) {
         common::tell_interrupted();
-        return Ok(ExitCode::from(130));
+        return Ok(ExitCode::from(signals::code().unwrap_or(130)));
     }
     Ok(ExitCode::from(if failed { 2 } else { 0 }))
 }
@@ -234,13 +232,15 @@ struct Report {
     failures: u64,
     elapsed: Duration,
     telemetry: NvmeGpuIngestTelemetry,
+    transfers: IngestTransfers,
     reads: ReaderStats,
     kernel: Done,
 }
 
 impl Report {
-    /// Whether every read came by the named path, uncopied, and the counters add up: the driver's among themselves, its
-    /// bytes beside those that the rings took by that path, and its reads beside the slots that the kernel ran.
+    /// Whether every read came by the named path, not copied in user space, and the counters add up: the driver's among
+    /// themselves, its bytes beside those that the rings took by that path, and its reads beside the slots that the kernel
+    /// ran.
     fn validate(&self) -> Result<(), PipelineError> {
         self.telemetry.validate_completed_zero_copy(self.path)?;
         let landed = self.telemetry.completed_bytes;
@@ -256,6 +256,16 @@ impl Report {
                 self.path
             )));
         }
+        let IngestTransfers {
+            direct_bytes,
+            kernel_copied_bytes,
+        } = self.transfers;
+        if direct_bytes.checked_add(kernel_copied_bytes) != Some(landed) {
+            return Err(PipelineError::Backend(format!(
+                "the counters do not add up: {landed} bytes landed, of which the disk wrote {direct_bytes} and the kernel \
+                 copied {kernel_copied_bytes}; please report this"
+            )));
+        }
         // A read that brings nothing, of an empty file or behind an end, is no chunk for the kernel.
         let kernel = &self.kernel;
         let ran = kernel.stats.slots;
@@ -269,11 +279,20 @@ impl Report {
         Ok(())
     }
 
+    /// Whether bytes landed, and the disk wrote all of them to their slots itself.
+    fn is_zero_copy(&self) -> bool {
+        self.transfers.direct_bytes > 0 && self.transfers.kernel_copied_bytes == 0
+    }
+
     fn text(&self) -> String {
         let (telemetry, reads) = (&self.telemetry, &self.reads);
         let seconds = self.elapsed.as_secs_f64().max(1e-9);
         let valid = match self.validate() {
-            Ok(()) => format!("every read was zero-copy, by {}", self.path),
+            Ok(()) if self.telemetry.submitted_reads == 0 => "nothing was read".into(),
+            Ok(()) if self.is_zero_copy() => {
+                format!("every read was zero-copy, by {}", self.path)
+            }
+            Ok(()) => format!("every read came by {}", self.path),
             Err(_) => "no, see below".into(),
         };
         let lines = [
@@ -331,8 +350,15 @@ impl Report {
             (
                 "copied",
                 format!(
-                    "{} (cpu_bounce_bytes: copied in user space before they were in their slot)",
-                    telemetry.cpu_bounce_bytes
+                    "{} by the kernel, from its page cache, or may have been; {} in user space (cpu_bounce_bytes)",
+                    self.transfers.kernel_copied_bytes, telemetry.cpu_bounce_bytes
+                ),
+            ),
+            (
+                "not copied",
+                format!(
+                    "{} bytes, which the disk wrote to their slots itself",
+                    self.transfers.direct_bytes
                 ),
             ),
             (
@@ -362,7 +388,7 @@ impl Report {
     fn json(&self) -> String {
         let (telemetry, reads) = (&self.telemetry, &self.reads);
         let valid = self.validate();
-        let report = json!({ "report": {
+        let report = json!({ "type": "report", "report": {
             "read_path": self.path.name(),
             "memory": self.memory,
             "slots": self.slots,
@@ -396,7 +422,10 @@ impl Report {
             "bytes_mapped": reads.bytes_mapped,
             "depth_mean": reads.mean_depth(),
             "depth_max": reads.depth_max,
-            "zero_copy": valid.is_ok(),
+            "direct_bytes": self.transfers.direct_bytes,
+            "kernel_copied_bytes": self.transfers.kernel_copied_bytes,
+            "adds_up": valid.is_ok(),
+            "zero_copy": valid.is_ok() && self.is_zero_copy(),
             "why_not": valid.err().map(|error| error.to_string()),
         }});
         format!("{report}\n")

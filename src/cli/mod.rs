@@ -5,7 +5,10 @@
 mod common;
 mod digest;
 mod doctor;
+mod examples;
 mod ingest;
+mod letters;
+mod outputs;
 mod program;
 mod progress;
 mod replay;
@@ -13,9 +16,10 @@ mod report;
 mod run;
 mod scan;
 mod selftest;
+mod signals;
 mod stats;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -24,7 +28,12 @@ use std::process::ExitCode;
 /// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check,
 /// replay and selftest, or is refused, for verify), 2 something failed, 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "gristmill", version, max_term_width = 100)]
+#[command(
+    name = "gristmill",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,13 +45,13 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Print or check the CRC-32C of each file
     ///
-    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs. Where a
-    /// path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
+    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs; the path of
+    /// standard input is `-`. Where a path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
     /// `\\` in their places.
     Digest(digest::DigestArgs),
-    /// Count bytes and lines, and tell the histogram and entropy of bytes
+    /// Count bytes and lines, with the entropy and histogram of bytes
     ///
-    /// A row is bytes, lines, entropy in bits for each byte, and path; the last row is the total. In a path, a newline is
+    /// The first row names the columns: bytes, lines, entropy in bits per byte, and path; the last row is the total. In a path, a newline is
     /// written as `\n`, a carriage return as `\r`, a backslash as `\\`. Lines are counted by their newlines, as wc does.
     Stats(stats::StatsArgs),
     /// Run a VIR0 program over files
@@ -50,13 +59,17 @@ enum Command {
     /// A row is a record, as path, offset and value with colons between, or behind a file's records an accumulator, as
     /// path, a colon, name and value; of arrays only what took something. In a path, a newline is written as `\n`, a
     /// carriage return as `\r`, a backslash as `\\`. A file that fails has no accumulators.
+    ///
+    /// Numbers are whole numbers in the program's own unit, which its source says: entropy.vasm counts in 1/65536 bit per
+    /// byte, so that 304112 is 4.64 bits per byte. The manual lists the units of the shipped programs.
     Run(run::RunArgs),
-    /// Read files by one named path, and tell what was counted
+    /// Read files by one named path, and report what was counted
     ///
     /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in memory
     /// of the host or of another PCI device, and the kernel sums each chunk where it landed. A row is the CRC-32C of a file,
-    /// as `digest` writes it; the report is on standard error. Exit code 2 where a read failed, or came by another path, or
-    /// was copied on its way, or what was submitted, what landed and what the kernel summed do not add up.
+    /// as `digest` writes it; the report is on standard error, and tells how many bytes the disk wrote to their slot itself,
+    /// how many the kernel copied from its page cache, or may have, and how many were copied in user space. Exit code 2
+    /// where a read failed, or came by another path, or was copied in user space, or what was submitted, what landed and what the kernel summed do not add up.
     Ingest(ingest::IngestArgs),
     /// Assemble a VIR0 program
     ///
@@ -64,7 +77,7 @@ enum Command {
     Asm(program::AsmArgs),
     /// Write a VIR0 program as text, which assembles to the same bytes
     Disasm(program::DisasmArgs),
-    /// Tell what the verifier says of VIR0 programs
+    /// Check VIR0 programs: what each costs at most, or why it is refused
     ///
     /// A row is a path and `accepted`, with the most instructions that the program executes, or `refused`, with the
     /// instruction, its line and the rule that it breaks. Exit code 1 where one is refused.
@@ -73,9 +86,9 @@ enum Command {
     ///
     /// On another back end, or after a change, every slot must say the same. The first difference is printed with its slot
     /// and word; what was recorded of files is read from them again. Exit code 1 where results differ, 2 where a file has
-    /// changed since or the log is cut or damaged.
+    /// changed since, also in size alone, where the log is cut or damaged, and where there was nothing to replay.
     Replay(replay::ReplayArgs),
-    /// Tell what this machine can do, and what would change it
+    /// Show what this machine can do, and what would change it
     ///
     /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
     /// change it. With files: which read path can take each of them, and why not the others.
@@ -84,7 +97,7 @@ enum Command {
     ///
     /// Every opcode, the shipped programs and 1,000 random ones, priorities, fences, tenants, leases and shutdown are
     /// compared with the protocol and the reference interpreter. A row is the result, the time, the case, and what was run
-    /// or what was different. Exit code 1 where something was.
+    /// or what was different. Exit code 1 where a case failed.
     Selftest(selftest::SelftestArgs),
     /// Print the manual page, in roff
     Man,
@@ -95,9 +108,23 @@ enum Command {
     },
 }
 
+/// Every command with its flags and examples: what parser, help, manual page and completions are made of.
+fn definition() -> clap::Command {
+    let command = Cli::command().after_help("The help of each command ends with examples.");
+    command.mut_subcommands(|command| {
+        let examples = examples::help(command.get_name());
+        // `gristmill scan --version` is the version of gristmill.
+        command.display_name("gristmill").after_help(examples)
+    })
+}
+
 /// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    common::raise_descriptor_limit();
+    let parsed = definition().try_get_matches();
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());
+    let result = match cli.command {
         Command::Scan(args) => Ok(scan::run(&args)),
         Command::Digest(args) => digest::run(&args),
         Command::Stats(args) => stats::run(&args),
@@ -112,7 +139,7 @@ pub fn main() -> ExitCode {
         Command::Man => print(&manual()),
         Command::Completions { shell } => {
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "gristmill", &mut text);
+            clap_complete::generate(shell, &mut definition(), "gristmill", &mut text);
             print(&text)
         }
     };
@@ -125,18 +152,14 @@ pub fn main() -> ExitCode {
 /// Prints a command's whole answer.
 fn print(text: &[u8]) -> Result<ExitCode, String> {
     let mut output = common::stdout()?;
-    match output.write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!(
-            "standard output: {error}; what was not written is lost"
-        )),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    common::written(output.write_all(text))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The manual page: every command with its flags, from their one definition.
 fn manual() -> Vec<u8> {
     let mut page = Vec::new();
-    let mut command = Cli::command();
+    let mut command = definition();
     command.build();
     let mut write = || -> io::Result<()> {
         let main = clap_mangen::Man::new(command.clone());
@@ -158,13 +181,19 @@ fn manual() -> Vec<u8> {
             // Sections of a command are subsections of the page.
             let text = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
             page.write_all(text.as_bytes())?;
+            page.write_all(examples::roff(&name).as_bytes())?;
         }
+        page.write_all(letters::roff(&command).as_bytes())?;
+        page.write_all(EXPLANATIONS.as_bytes())?;
         page.write_all(DIFFERENCES.as_bytes())
     };
     // Writing to memory does not fail.
     let _ = write();
     page
 }
+
+/// Files in and out, records of JSON, the terms of --stats, and the shipped programs; part of the manual page.
+const EXPLANATIONS: &str = include_str!("explanations.roff");
 
 /// What `scan` does otherwise than ripgrep; part of the manual page.
 const DIFFERENCES: &str = include_str!("differences.roff");

@@ -2,6 +2,7 @@
 
 use super::common::{self, BackendArgs};
 use super::report;
+use super::signals;
 use crate::mill::FileError;
 use crate::replay::{Replay, SlotName};
 use gristmill_megakernel::RingLogReader;
@@ -20,9 +21,20 @@ pub struct ReplayArgs {
     #[command(flatten)]
     backend: BackendArgs,
 
-    /// Worker threads, at most 256.
-    #[arg(short = 'j', long, value_name = "NUM", default_value_t = 1)]
-    workers: usize,
+    /// Worker threads, at most 256. 0 is one for each core.
+    #[arg(
+        short = 'j',
+        long = "workers",
+        visible_alias = "threads",
+        value_name = "NUM",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(0..=256)
+    )]
+    workers: u16,
+
+    /// Write nothing where every slot has said the same.
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 /// Runs `gristmill replay`.
@@ -36,8 +48,10 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let told = |error| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, file)).map_err(told)?;
     let backend = args.backend.open()?.backend;
+    let stop = signals::watch()?;
     let report = Replay::new(&*backend)
-        .workers(args.workers)
+        .workers(common::workers(args.workers))
+        .stop_at(&stop)
         .run(&mut log)
         .map_err(told)?;
     for lost in &report.told {
@@ -70,21 +84,33 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
             difference.right
         );
     }
-    let verdict = if report.differing == 0 {
-        format!("the same: {} slots", report.slots)
-    } else {
-        format!("different: {} of {} slots", report.differing, report.slots)
+    let (slots, read) = (report.slots, log.slots());
+    let verdict = match report.differing {
+        0 if slots == 0 => "nothing was replayed".into(),
+        0 if slots < read => format!("the same: {slots} of {read} slots"),
+        0 => format!("the same: {slots} slots"),
+        differing => format!("different: {differing} of {slots} slots"),
     };
+    if read == 0 && report.damage.is_none() {
+        common::complain(&format!(
+            "{shown}: the log holds no slots, so that there is nothing to compare; record a run that reads something"
+        ));
+    }
     rows += &format!(
         "{verdict}, {} bytes, recorded on {}, replayed on {}\n",
         report.bytes,
         log.about().backend,
         backend.name()
     );
-    common::stdout()?
-        .write_all(rows.as_bytes())
-        .map_err(|error| format!("standard output: {error}; what was not written is lost"))?;
-    Ok(ExitCode::from(if !report.is_whole() {
+    if args.quiet && report.differing == 0 {
+        rows.clear();
+    }
+    common::written(common::stdout()?.write_all(rows.as_bytes()))?;
+    if report.stopped {
+        common::tell_interrupted();
+        return Ok(ExitCode::from(signals::code().unwrap_or(130)));
+    }
+    Ok(ExitCode::from(if !report.is_whole() || slots == 0 {
         2
     } else {
         u8::from(report.differing > 0)

@@ -1,19 +1,11 @@
 //! Reports in words: what a run did, and what failed.
 
 use crate::mill::{FileError, RunReport};
-use std::fmt::Write;
 use std::time::Duration;
 
 /// `PATH: offset N: reason`.
 pub fn file_error(error: &FileError) -> String {
-    let mut text = String::new();
-    if let Some(path) = &error.path {
-        let _ = write!(text, "{}: ", path.display());
-    }
-    if let Some(offset) = error.offset {
-        let _ = write!(text, "offset {offset}: ");
-    }
-    text + &error.reason
+    error.to_string()
 }
 
 fn millis(time: Duration) -> String {
@@ -36,12 +28,15 @@ pub fn bytes(amount: f64) -> String {
     format!("{amount:.2} TB")
 }
 
+/// A line of [`text`].
+pub fn line(name: &str, value: &str) -> String {
+    format!("{name:<14}{value}\n")
+}
+
 /// The path that a run took, line by line.
 pub fn text(report: &RunReport) -> String {
     let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<14}{value}");
-    };
+    let mut line = |name: &str, value: String| text += &line(name, &value);
     let seconds = report.elapsed.as_secs_f64().max(1e-9);
     line(
         "back end",
@@ -93,9 +88,9 @@ pub fn text(report: &RunReport) -> String {
         ),
     );
     line(
-        "by path",
+        "by call",
         format!(
-            "{} registered, {} mapped, {} positioned, {} passthrough",
+            "{} by READ_FIXED, {} by READ, {} by pread, {} by NVMe Read",
             reads.bytes_registered,
             reads.bytes_mapped,
             reads.bytes_positioned,
@@ -137,8 +132,9 @@ pub fn text(report: &RunReport) -> String {
     line(
         "kernel",
         format!(
-            "{} launches, {} leases, {} slots ({:.1} for each launch), {} faults",
+            "{} launches ({} of them after a lease's end), {} leases, {} slots ({:.1} for each launch), {} faults",
             kernel.launches,
+            kernel.launches.saturating_sub(1),
             kernel.leases,
             kernel.slots,
             kernel.slots as f64 / kernel.launches.max(1) as f64,

@@ -1,7 +1,7 @@
 //! `gristmill run`: a VIR0 program over files.
 
 use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
-use super::program::refuse;
+use super::program::{refuse, IncludeArgs};
 use crate::jobs::run::{RunJob, RunRows};
 use crate::program::Program;
 use std::collections::BTreeMap;
@@ -36,6 +36,13 @@ pub struct RunArgs {
     /// Exit code 1 if it does. Nothing is kept of the files but a checksum of each one's answer.
     #[arg(long, conflicts_with_all = ["total", "json", "record"])]
     check: bool,
+
+    /// With --check, write nothing where the answers are the same.
+    #[arg(short, long, requires = "check")]
+    quiet: bool,
+
+    #[command(flatten)]
+    includes: IncludeArgs,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -75,7 +82,7 @@ fn parse_arg(text: &str) -> Result<(String, u32), String> {
 /// # Errors
 /// Where it cannot start, in words.
 pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
-    let program = match Program::from_file(&args.program) {
+    let program = match Program::load(&args.includes.loader(), &args.program) {
         Ok(program) => program,
         Err(error) => return Ok(refuse(&error)),
     };
@@ -195,20 +202,30 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
     }
     let files = first.map_or(0, |(_, sums)| sums.len());
     let shown: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    let verdict = if sizes.len() == 1 {
+    if files == 0 {
+        worst = 2;
+        common::complain(
+            "no file was read, so that there is nothing to compare; name files that can be read",
+        );
+    }
+    let verdict = if files == 0 {
+        "no answers"
+    } else if sizes.len() == 1 {
         "nothing to compare, as the program takes one size only: answers"
     } else if differing == 0 {
         "the same answers"
     } else {
         "different answers"
     };
+    if args.quiet && differing == 0 {
+        return Ok(ExitCode::from(worst));
+    }
     let row = format!(
         "{verdict} from {files} files with chunks of {} bytes\n",
         shown.join(", ")
     );
     let mut output = common::stdout()?;
-    io::Write::write_all(&mut output, row.as_bytes())
-        .map_err(|error| format!("standard output: {error}; what was not written is lost"))?;
+    common::written(io::Write::write_all(&mut output, row.as_bytes()))?;
     Ok(ExitCode::from(if worst == 0 && differing > 0 {
         1
     } else {

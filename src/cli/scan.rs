@@ -1,14 +1,17 @@
 //! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
 
+mod patterns;
+
 use super::common::{self, parse_size, EngineArgs, ReportArgs, Sort};
 use super::progress::Estimate;
 use super::report;
 use crate::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
 use crate::mill::FileError;
-use crate::source::{FileList, Source, Tree, STDIN_NAME};
+use crate::source::{Source, Tree};
+use patterns::PatternArgs;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
@@ -33,25 +36,12 @@ pub struct ScanArgs {
     /// Without a path, standard input is searched if it is a file or a pipe, and the current directory if not.
     paths: Vec<PathBuf>,
 
-    /// A string to search for; may be given several times.
-    ///
-    /// Where several patterns match at one place, the one given first is the match that -o, --color and --json show.
-    #[arg(
-        short = 'e',
-        long = "regexp",
-        value_name = "PATTERN",
-        allow_hyphen_values = true
-    )]
-    patterns: Vec<OsString>,
+    #[command(flatten)]
+    given: PatternArgs,
 
-    /// Search for the lines of a file; `-` is standard input. May be given several times.
-    #[arg(
-        short = 'f',
-        long = "file",
-        value_name = "PATTERNFILE",
-        allow_hyphen_values = true
-    )]
-    pattern_files: Vec<PathBuf>,
+    /// Take patterns as they are, as `grep -F` and `rg -F` do: scan always does, with or without this flag.
+    #[arg(short = 'F', long)]
+    fixed_strings: bool,
 
     /// Match ASCII letters in either case. (ripgrep also folds letters outside ASCII.)
     #[arg(short = 'i', long)]
@@ -66,14 +56,17 @@ pub struct ScanArgs {
     all: bool,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
-    #[arg(short = 'c', long)]
+    ///
+    /// Of -c, -l and --json the one given last counts.
+    #[arg(short = 'c', long, overrides_with_all = ["files_with_matches", "json"])]
     count: bool,
 
     /// Print only the paths of files with a match.
-    #[arg(short = 'l', long)]
+    #[arg(short = 'l', long, overrides_with_all = ["count", "json"])]
     files_with_matches: bool,
 
-    /// Print nothing, and end with the first match: the exit code is the answer.
+    /// Print nothing, and end with the first match: the exit code is the answer. With --stats or --json everything is
+    /// searched, and the totals are printed.
     #[arg(short = 'q', long)]
     quiet: bool,
 
@@ -81,13 +74,21 @@ pub struct ScanArgs {
     #[arg(short = 'o', long)]
     only_matching: bool,
 
-    /// End a file after so many matching lines.
+    /// Stop searching a file after NUM matching lines.
     #[arg(short = 'm', long, value_name = "NUM")]
     max_count: Option<u64>,
 
-    /// Print no matching line that is longer: it is reported as an error instead. A line is in memory while it is printed.
+    /// Print no matching line that is longer than this: it is reported as an error instead, as a line is in memory while it
+    /// is printed.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     max_line: usize,
+
+    /// Memory that the table of many patterns may take on the CPU, 1G at most; while it is built it takes up to twice as
+    /// much.
+    ///
+    /// Patterns that need more are searched for many times more slowly. --stats says what searches, and why.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "128M")]
+    table_size: usize,
 
     /// Show line numbers. This is the default on a terminal.
     #[arg(short = 'n', long, overrides_with = "no_line_number")]
@@ -126,7 +127,7 @@ pub struct ScanArgs {
     color: ColorWhen,
 
     /// Print JSON Lines, ripgrep's: records of type begin, match, end and summary.
-    #[arg(long, conflicts_with_all = ["count", "files_with_matches"])]
+    #[arg(long, overrides_with_all = ["count", "files_with_matches"])]
     json: bool,
 
     /// Search files that hold NULs as if they were text.
@@ -152,8 +153,12 @@ pub struct ScanArgs {
     no_ignore: bool,
 
     /// Search the files named in a list, one a line; `-` is standard input. They count as named outright.
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
+
+    /// Search the files named in a list, each name ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files0_from: Option<PathBuf>,
 
     /// The order of files: `path`, or `none` for files as they finish.
     #[arg(long, value_name = "SORTBY", default_value = "none")]
@@ -190,50 +195,52 @@ impl ColorWhen {
     }
 }
 
+/// Bytes of rows that ripgrep keeps back before it writes: rows of a file that fit in there were given away when the file
+/// is done, whether or not somebody reads them.
+const KEPT_BACK: u64 = 8 << 10;
+
+/// An output that counts what it took.
+struct Counted<W> {
+    output: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
+        let written = self.output.write(rows)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
 /// A scan as asked for on the command line.
 struct Asked {
     job: ScanJob,
     source: Box<dyn Source>,
     estimate: Option<Estimate>,
     heading: bool,
+    /// ripgrep would search with one thread.
+    one_thread: bool,
     /// The directory that is searched was not named.
     default_directory: bool,
 }
 
 impl ScanArgs {
-    /// The patterns, in the order of -e, then -f.
+    /// The patterns.
     fn patterns(&self) -> Result<Vec<Vec<u8>>, String> {
-        let mut patterns: Vec<Vec<u8>> = self
-            .patterns
-            .iter()
-            .map(|pattern| pattern.as_bytes().to_vec())
-            .collect();
-        if !self.names_patterns() {
-            patterns.extend(self.pattern.iter().map(|p| p.as_bytes().to_vec()));
+        if self.given.are_given() {
+            return self.given.read();
         }
-        for path in &self.pattern_files {
-            let mut text = Vec::new();
-            let (read, shown) = if path == Path::new("-") {
-                (io::stdin().lock().read_to_end(&mut text), STDIN_NAME.into())
-            } else {
-                let file = File::open(path);
-                let read = file.and_then(|mut file| file.read_to_end(&mut text));
-                (read, path.display().to_string())
-            };
-            read.map_err(|error| format!("{shown}: {error}"))?;
-            patterns.extend(lines(&text).map(<[u8]>::to_vec));
-        }
-        Ok(patterns)
-    }
-
-    /// Whether patterns come from flags, so that the first argument is a path.
-    fn names_patterns(&self) -> bool {
-        !self.patterns.is_empty() || !self.pattern_files.is_empty()
+        Ok(self.pattern.iter().map(|p| p.as_bytes().to_vec()).collect())
     }
 
     /// The paths that were named.
     fn named_paths(&self) -> Vec<PathBuf> {
-        let first = self.pattern.iter().filter(|_| self.names_patterns());
+        let first = self.pattern.iter().filter(|_| self.given.are_given());
         first
             .map(PathBuf::from)
             .chain(self.paths.iter().cloned())
@@ -251,6 +258,15 @@ impl ScanArgs {
         }
     }
 
+    /// Whether ripgrep would search these paths with one thread.
+    fn one_thread(&self, paths: &[PathBuf]) -> bool {
+        let one_file = match paths {
+            [path] => path == Path::new("-") || !path.is_dir(),
+            _ => false,
+        };
+        self.sort == Sort::Path || one_file || self.engine.threads() == 1
+    }
+
     /// The job, for the paths that are searched.
     fn job(&self, patterns: Vec<Vec<u8>>, paths: &[PathBuf]) -> ScanJobBuilder {
         let terminal = io::stdout().is_terminal();
@@ -266,7 +282,7 @@ impl ScanArgs {
             .report(self.report())
             .with_path(wants_path && !self.no_filename)
             .heading(self.headings())
-            .sequential(self.sort == Sort::Path || (paths.len() == 1 && paths.iter().all(is_file)))
+            .sequential(self.one_thread(paths))
             .line_numbers(numbers && !self.no_line_number)
             .byte_offsets(self.byte_offset)
             .color(self.color.colors(terminal))
@@ -274,9 +290,10 @@ impl ScanArgs {
             .json(self.json)
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
+            .table_bytes(self.table_size)
             .text(self.text)
             .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
-            .totals(self.ends.stats)
+            .totals(self.ends.stats || self.json)
     }
 
     fn headings(&self) -> bool {
@@ -287,9 +304,17 @@ impl ScanArgs {
     fn asked(&self) -> Result<Option<Asked>, String> {
         let patterns = self.patterns()?;
         let mut paths = self.named_paths();
-        let default_directory = paths.is_empty() && self.files_from.is_none() && {
-            let taken = self.pattern_files.iter().any(|path| path == Path::new("-"));
-            let directory = taken || !stdin_is_readable();
+        let stdin = Path::new("-");
+        let list = self.files_from.as_ref().or(self.files0_from.as_ref());
+        let list_is_stdin = list.is_some_and(|list| list == stdin);
+        if self.given.take_stdin() && (list_is_stdin || paths.iter().any(|path| path == stdin)) {
+            return Err(
+                "patterns are read from standard input, so nothing else can be; store one of them in a file"
+                    .into(),
+            );
+        }
+        let default_directory = paths.is_empty() && list.is_none() && {
+            let directory = self.given.take_stdin() || !stdin_is_readable();
             paths.push(if directory { "./" } else { "-" }.into());
             directory
         };
@@ -300,18 +325,11 @@ impl ScanArgs {
             .job(patterns, &paths)
             .build()
             .map_err(|error| error.to_string())?;
+        let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
-        let (source, tree): (Box<dyn Source>, _) = match &self.files_from {
-            Some(list) if list == Path::new("-") => {
-                let list = FileList::new(BufReader::new(io::stdin()));
-                (Box::new(list), None)
-            }
-            Some(list) => {
-                let file = File::open(list).map_err(|error| {
-                    format!("{}: {error}; name a readable list", list.display())
-                })?;
-                (Box::new(FileList::new(BufReader::new(file))), None)
-            }
+        let list = common::file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
+        let (source, tree): (Box<dyn Source>, _) = match list {
+            Some(list) => (Box::new(list), None),
             None => {
                 let tree = Tree::new(paths)
                     .hidden(self.hidden)
@@ -327,18 +345,11 @@ impl ScanArgs {
             job,
             source,
             estimate: tree.map(Estimate::new),
+            one_thread,
             heading: self.headings() && matches!(self.report(), Report::Lines | Report::Matches),
             default_directory,
         }))
     }
-}
-
-/// The lines of a pattern file, without their ends.
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split_inclusive(|&byte| byte == b'\n').map(|line| {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        line.strip_suffix(b"\r").unwrap_or(line)
-    })
 }
 
 /// Whether standard input is something that a search without paths would mean.
@@ -370,7 +381,10 @@ pub fn run(args: &ScanArgs) -> ExitCode {
 fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
     let job = Arc::new(asked.job);
     let mill = args.engine.mill(args.sort == Sort::Path)?;
-    let mut output = common::stdout()?;
+    let mut output = Counted {
+        output: common::stdout()?,
+        bytes: 0,
+    };
     let mut separated;
     let rows: &mut dyn Write = if asked.heading {
         separated = Separated::new(&mut output);
@@ -408,6 +422,12 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
              --no-ignore",
         );
     }
+    let mut found = job.found();
+    if ended.unread && asked.one_thread {
+        // ripgrep's answer then: files count whose rows it could give away.
+        let taken = output.bytes + KEPT_BACK;
+        found = job.first_rows().is_some_and(|bytes| bytes <= taken);
+    }
     let mut last = Vec::new();
     // Writing to memory does not fail.
     let _ = if args.json {
@@ -420,12 +440,20 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
     common::write_last(&mut output, &last, &mut ended);
     if args.ends.stats {
         // Nothing can be done where standard error is closed.
-        let _ = io::stderr().write_all(report::text(&ended.report).as_bytes());
+        let mut text = report::text(&ended.report);
+        text += &report::line(
+            "search",
+            &match &ended.report.device {
+                // A device has no other.
+                Some(_) => "aho-corasick table on the device".to_owned(),
+                None => job.engine_report(),
+            },
+        );
+        let _ = io::stderr().write_all(text.as_bytes());
     }
-    let answered_early =
-        args.quiet && job.found() && !ended.interrupted && ended.report.record.is_ok();
+    let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();
     if answered_early {
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(ended.code(u8::from(!job.found())))
+    Ok(ended.code(u8::from(!found)))
 }

@@ -16,13 +16,17 @@ pub struct SelftestArgs {
     #[command(flatten)]
     backend: BackendArgs,
 
-    /// What random cases follow from: a seed that was printed runs the same again. By default from the time.
+    /// The seed of random cases: one that was printed runs the same cases again. By default it follows from the time.
     #[arg(long, value_name = "NUM")]
     seed: Option<u64>,
 
     /// Run only the cases whose names contain this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
+
+    /// Write no rows for cases that passed.
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
 
     /// Write one JSON object.
     #[arg(long)]
@@ -46,7 +50,7 @@ const FILES: &[(&str, &[u8])] = shipped!(include_bytes: "entropy.u32");
 /// Runs `gristmill selftest`.
 ///
 /// # Errors
-/// Where the back end is not to be had, no case has such a name, or the answer cannot be written, in words.
+/// Where the back end is not available, no case has such a name, or the answer cannot be written, in words.
 pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
     let Opened { backend, why } = args.backend.open()?;
     let seed = args.seed.unwrap_or_else(from_the_time);
@@ -54,13 +58,14 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
     let mut output = common::stdout()?;
     let mut cases: Vec<Value> = Vec::new();
     let mut written = Ok(());
-    if !args.json {
+    if !args.json && !args.quiet {
         written = writeln!(output, "back end {} ({why}), seed {seed}", backend.name());
     }
     let summary = selftest::run(&*backend, &programs, &args.filter, seed, &mut |case| {
+        let passed = matches!(case.verdict, Verdict::Passed(_));
         if args.json {
             cases.push(as_json(case));
-        } else if written.is_ok() {
+        } else if written.is_ok() && !(passed && args.quiet) {
             let (verdict, what) = told(&case.verdict);
             let (name, elapsed) = (&case.name, case.elapsed.as_millis());
             written = writeln!(output, "{verdict:<8}{elapsed:>6} ms  {name:<51} {what}");
@@ -80,6 +85,7 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
     written = written.and_then(|()| {
         if args.json {
             let answer = json!({
+                "type": "selftest",
                 "backend": backend.name(),
                 "why": why,
                 "seed": seed,
@@ -89,6 +95,8 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
                 "cases": cases,
             });
             writeln!(output, "{answer}")
+        } else if args.quiet && failed == 0 {
+            Ok(())
         } else {
             writeln!(
                 output,
@@ -96,12 +104,8 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
             )
         }
     });
-    match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!(
-            "standard output: {error}; what was not written is lost"
-        )),
-        _ => Ok(ExitCode::from(u8::from(failed > 0))),
-    }
+    common::written(written)?;
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 fn from_the_time() -> u64 {

@@ -1,7 +1,7 @@
 //! `gristmill stats`: bytes, lines, byte histogram and entropy.
 
 use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
-use crate::jobs::stats::{Histogram, StatsJob, StatsRows};
+use crate::jobs::stats::{Histogram, StatsJob, StatsRows, HEADER};
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -46,10 +46,11 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
     let job = Arc::new(StatsJob::new(rows));
     let mut output = common::stdout()?;
     let mut nothing = io::sink();
-    let files: &mut dyn io::Write = if args.total {
-        &mut nothing
-    } else {
-        &mut output
+    let mut headed = Headed::new(&mut output);
+    let files: &mut dyn io::Write = match (args.total, args.json) {
+        (true, _) => &mut nothing,
+        (false, true) => headed.output,
+        (false, false) => &mut headed,
     };
     let mut ended = common::run(
         &args.engine.mill(args.source.sorted())?,
@@ -59,7 +60,9 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
         &args.report,
         args.source.estimate(),
     )?;
-    let mut last = job.total_row();
+    let header = !args.json && !headed.begun;
+    let mut last = if header { HEADER.to_vec() } else { Vec::new() };
+    last.extend(job.total_row());
     let (_, histogram) = job.total();
     if args.histogram {
         last.extend(table(&histogram).as_bytes());
@@ -68,6 +71,34 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
     }
     common::write_last(&mut output, &last, &mut ended);
     Ok(ended.code(0))
+}
+
+/// Rows with the names and units of their columns above them.
+struct Headed<'a> {
+    output: &'a mut dyn io::Write,
+    begun: bool,
+}
+
+impl<'a> Headed<'a> {
+    fn new(output: &'a mut dyn io::Write) -> Self {
+        Self {
+            output,
+            begun: false,
+        }
+    }
+}
+
+impl io::Write for Headed<'_> {
+    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.output.write_all(HEADER)?;
+        }
+        self.output.write(rows)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 /// A byte value as people know it.
@@ -89,7 +120,7 @@ fn share(count: u64, total: u64) -> f64 {
 /// Every value that occurs: value, character, count, share.
 fn table(histogram: &Histogram) -> String {
     let total = histogram.bytes();
-    let mut text = String::new();
+    let mut text = format!("value    {:>15} {:>7}\n", "count", "share");
     for (value, count) in (0..=u8::MAX).zip(histogram.counts()) {
         if *count > 0 {
             let _ = writeln!(

@@ -3,11 +3,11 @@
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::mill::LARGE_CHUNK_BYTES;
-use crate::source::{Entry, Item, Origin, Source};
+use crate::source::{stdin_entry, Ended, Entry, Item, Origin, Source};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use serde_json::json;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ pub enum DigestRows {
     /// `xxxxxxxx  path`, as coreutils' checksum tools write theirs.
     #[default]
     Text,
-    /// A JSON object a line: `path`, `crc32c`, `bytes`.
+    /// A JSON object a line: `type` (`digest`, or of a check `check`), `path`, `crc32c`, `bytes`.
     Json,
 }
 
@@ -36,6 +36,7 @@ pub(crate) fn write_row(rows: DigestRows, path: &Path, crc: u32, bytes: u64, out
         }
         DigestRows::Json => {
             let row = json!({
+                "type": "digest",
                 "path": names::json(path),
                 "crc32c": format!("{crc:08x}"),
                 "bytes": bytes,
@@ -46,8 +47,20 @@ pub(crate) fn write_row(rows: DigestRows, path: &Path, crc: u32, bytes: u64, out
     out.push(b'\n');
 }
 
-/// Digests that were read from a list and whose files are still to come.
-type Expected = Arc<Mutex<HashMap<PathBuf, VecDeque<u32>>>>;
+/// Digests that were read from a list and whose files are still to come, by the place of their entry in the list's order.
+/// A path may be listed several times, and files are opened in any order.
+type Expected = Arc<Mutex<HashMap<u64, u32>>>;
+
+/// How a list names standard input, as coreutils' tools do.
+const STDIN: &str = "-";
+
+/// The path that rows show.
+fn shown(entry: &Entry) -> &Path {
+    match entry.origin {
+        Origin::Stdin => Path::new(STDIN),
+        Origin::File | Origin::Special => &entry.path,
+    }
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -61,6 +74,7 @@ pub struct DigestJob {
     quiet: bool,
     matched: AtomicU64,
     differing: AtomicU64,
+    unread: AtomicU64,
 }
 
 /// One file's digest as it grows.
@@ -80,11 +94,15 @@ impl DigestJob {
             quiet: false,
             matched: AtomicU64::new(0),
             differing: AtomicU64::new(0),
+            unread: AtomicU64::new(0),
         }
     }
 
     /// A job that compares the files named in a list with the digests there, and the source of these files. `quiet`
-    /// writes rows for files that differ only.
+    /// writes no rows for files that are as listed.
+    ///
+    /// A list is what [`DigestRows::Text`] writes, or coreutils' tools would: a digest, two spaces or a space and `*`, and a
+    /// path; lines that begin with `#` and empty ones are passed over, and lines may end with CR LF.
     pub fn check(
         list: impl BufRead + Send + 'static,
         name: PathBuf,
@@ -96,6 +114,8 @@ impl DigestJob {
             reader: Box::new(list),
             name,
             line: 0,
+            given: 0,
+            reversed: None,
             expected: Arc::clone(&expected),
             ended: false,
         };
@@ -117,26 +137,38 @@ impl DigestJob {
         self.differing.load(Ordering::Relaxed)
     }
 
-    fn check_row(&self, file: &DigestFile, expected: u32, rows: &mut Vec<u8>) {
-        let same = file.crc == expected;
-        let counter = if same { &self.matched } else { &self.differing };
+    /// Listed files that could not be read.
+    pub fn unread(&self) -> u64 {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Writes the row of a listed file; `found` is its digest, if it could be read.
+    fn check_row(&self, entry: &Entry, found: Option<u32>, expected: u32, rows: &mut Vec<u8>) {
+        let (counter, verdict) = match found {
+            Some(crc) if crc == expected => (&self.matched, "OK"),
+            Some(_) => (&self.differing, "FAILED"),
+            None => (&self.unread, "FAILED open or read"),
+        };
         counter.fetch_add(1, Ordering::Relaxed);
+        let same = found == Some(expected);
         if same && self.quiet {
             return;
         }
         match self.rows {
             DigestRows::Text => {
-                let (marked, path) = names::escaped(&file.entry.path);
+                let (marked, path) = names::escaped(shown(entry));
                 if marked {
                     rows.push(b'\\');
                 }
                 rows.extend(path);
-                rows.extend(if same { &b": OK"[..] } else { b": FAILED" });
+                rows.extend(b": ");
+                rows.extend(verdict.as_bytes());
             }
             DigestRows::Json => {
                 let row = json!({
-                    "path": names::json(&file.entry.path),
-                    "crc32c": format!("{:08x}", file.crc),
+                    "type": "check",
+                    "path": names::json(shown(entry)),
+                    "crc32c": found.map(|crc| format!("{crc:08x}")),
                     "expected": format!("{expected:08x}"),
                     "ok": same,
                 });
@@ -144,6 +176,12 @@ impl DigestJob {
             }
         }
         rows.push(b'\n');
+    }
+
+    /// The digest that an entry is listed with.
+    fn take(&self, entry: &Entry) -> Option<u32> {
+        let expected = self.expected.as_ref()?;
+        lock(expected).remove(&entry.sequence)
     }
 }
 
@@ -163,14 +201,10 @@ impl Job for DigestJob {
     }
 
     fn open(&self, entry: &Arc<Entry>) -> DigestFile {
-        let expected = self
-            .expected
-            .as_ref()
-            .and_then(|expected| take(expected, entry));
         DigestFile {
             entry: Arc::clone(entry),
             crc: 0,
-            expected,
+            expected: self.take(entry),
         }
     }
 
@@ -180,29 +214,27 @@ impl Job for DigestJob {
         Flow::Continue
     }
 
+    fn refused(&self, entry: &Entry, rows: &mut Vec<u8>) {
+        if let Some(expected) = self.take(entry) {
+            self.check_row(entry, None, expected, rows);
+        }
+    }
+
     fn close(&self, file: DigestFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
-        if let FileEnd::Complete { bytes } = end {
-            match file.expected {
-                Some(expected) => self.check_row(&file, expected, rows),
-                None if self.expected.is_none() => {
-                    write_row(self.rows, &file.entry.path, file.crc, *bytes, rows);
-                }
-                None => {}
+        match (end, file.expected) {
+            (FileEnd::Complete { .. }, Some(expected)) => {
+                self.check_row(&file.entry, Some(file.crc), expected, rows);
             }
+            (FileEnd::Complete { bytes }, None) if self.expected.is_none() => {
+                write_row(self.rows, shown(&file.entry), file.crc, *bytes, rows);
+            }
+            (FileEnd::Failed { .. }, Some(expected)) => {
+                self.check_row(&file.entry, None, expected, rows);
+            }
+            _ => {}
         }
         Flow::Continue
     }
-}
-
-/// One of the digests that a path is listed with.
-fn take(expected: &Expected, entry: &Entry) -> Option<u32> {
-    let mut map = lock(expected);
-    let digests = map.get_mut(&entry.path)?;
-    let digest = digests.pop_front();
-    if digests.is_empty() {
-        map.remove(&entry.path);
-    }
-    digest
 }
 
 /// The files that a list of digests names.
@@ -210,11 +242,53 @@ pub struct DigestList {
     reader: Box<dyn BufRead + Send>,
     name: PathBuf,
     line: u64,
+    /// Entries that were given.
+    given: u64,
+    /// Whether rows are those of BSD's `-r`, one space between digest and path: the first row that is one or the other
+    /// decides for the list, as for coreutils' tools.
+    reversed: Option<bool>,
     expected: Expected,
     ended: bool,
 }
 
 impl DigestList {
+    /// Digest and path of a row.
+    fn parse(&mut self, line: &[u8]) -> Option<(u32, PathBuf)> {
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let start = line.iter().position(|byte| !blank(byte))?;
+        let line = &line[start..];
+        let (marked, line) = match line.strip_prefix(b"\\") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let (digits, rest) = line.split_at_checked(8)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let digest = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        let (_, rest) = rest.split_first().filter(|(first, _)| blank(first))?;
+        let path = match rest {
+            [] => return None,
+            // What comes second says text or binary, which makes no difference.
+            [b' ' | b'*', path @ ..] if !path.is_empty() && self.reversed != Some(true) => {
+                self.reversed = Some(false);
+                path
+            }
+            path if self.reversed != Some(false) => {
+                self.reversed = Some(true);
+                path
+            }
+            _ => return None,
+        };
+        let path = if marked {
+            names::unescaped(path)?
+        } else {
+            use std::os::unix::ffi::OsStringExt;
+            PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()))
+        };
+        Some((digest, path))
+    }
+
     fn problem(&self, what: &str) -> Item {
         Item::Error {
             path: Some(self.name.clone()),
@@ -239,6 +313,9 @@ impl Source for DigestList {
             let mut limited = std::io::Read::take(&mut self.reader, MAX_LINE_BYTES);
             if let Err(error) = limited.read_until(b'\n', &mut line) {
                 self.ended = true;
+                if Ended::is_said_by(&error) {
+                    return None;
+                }
                 return Some(Item::Error {
                     path: Some(self.name.clone()),
                     reason: format!("cannot read the list: {error}"),
@@ -255,45 +332,33 @@ impl Source for DigestList {
                 self.ended = true;
                 return Some(self.problem("longer than any path"));
             }
-            if line.is_empty() {
+            // Of a path that ends with a CR, `escaped` makes another line.
+            if line.last() == Some(&b'\r') {
+                line.pop();
+            }
+            if line.is_empty() || line.first() == Some(&b'#') {
                 continue;
             }
-            let Some((digest, path)) = parse(&line) else {
+            let Some((digest, path)) = self.parse(&line) else {
                 return Some(self.problem("not a digest and a path"));
             };
-            lock(&self.expected)
-                .entry(path.clone())
-                .or_default()
-                .push_back(digest);
-            return Some(Item::Entry(Entry {
-                path,
-                explicit: true,
-                origin: Origin::Special,
-                sequence: 0,
+            let stdin = path == Path::new(STDIN);
+            if stdin && self.name == path {
+                return Some(self.problem("names standard input, which is the list itself"));
+            }
+            lock(&self.expected).insert(self.given, digest);
+            self.given += 1;
+            return Some(Item::Entry(if stdin {
+                stdin_entry()
+            } else {
+                Entry {
+                    path,
+                    explicit: true,
+                    origin: Origin::Special,
+                    root: None,
+                    sequence: 0,
+                }
             }));
         }
     }
-}
-
-fn parse(line: &[u8]) -> Option<(u32, PathBuf)> {
-    let (marked, line) = match line.strip_prefix(b"\\") {
-        Some(rest) => (true, rest),
-        None => (false, line),
-    };
-    let (digits, rest) = line.split_at_checked(8)?;
-    if !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    let digest = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    let path = rest.strip_prefix(b"  ")?;
-    if path.is_empty() {
-        return None;
-    }
-    let path = if marked {
-        names::unescaped(path)?
-    } else {
-        use std::os::unix::ffi::OsStringExt;
-        PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()))
-    };
-    Some((digest, path))
 }

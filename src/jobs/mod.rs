@@ -22,6 +22,42 @@ use gristmill_ring::RecordMemory;
 use std::sync::Arc;
 
 /// What is asked of every file.
+///
+/// # A file's life
+///
+/// [`open`](Job::open) when the file's first read has ended, [`chunk`](Job::chunk) for each part of each chunk in file
+/// order, [`close`](Job::close) once. An empty file has no chunk. In particular:
+///
+/// - A file that **could not be opened** has no life here: neither `open` nor `close` is called for it, but
+///   [`refused`](Job::refused). It is told to
+///   [`Control::on_error`](crate::mill::Control::on_error) and counted in
+///   [`RunReport::failures`](crate::mill::RunReport::failures), and so is an entry of a list or a directory that cannot be
+///   read. So a job that counts files in `close` counts those that were opened.
+/// - A file whose **reading fails** later is closed with [`FileEnd::Failed`]. A file that is left early is closed with
+///   [`FileEnd::Skipped`], when the job has said so or the run was stopped. What a file's rows say of all of it belongs in
+///   `close`, behind a look at `end`.
+/// - Where the job's own code **panics**, the file fails and `close` is not called for it; the run goes on.
+///
+/// Files are alive at the same time, as many as workers read. What files have in common lies in the job, behind a lock.
+///
+/// # Overflow, and resuming
+///
+/// A slot's area for records has a size ([`record_words`](Job::record_words), or more). An opcode that has more to say
+/// than fits completes with the flag OVERFLOW, and the chunk comes in several parts, each with a call of `chunk`:
+/// [`first_part`](LandedChunk::first_part) is true in the first, [`last_part`](LandedChunk::last_part) in the last. What
+/// the parts are, the job's [`Geometry::split`] decides:
+///
+/// - `false`, **resumed**: the opcode has left in result word
+///   [`RESULT_RESUME`](gristmill_protocol::stream::RESULT_RESUME) where it stopped, and the slot is published again with
+///   this word as [`SlotPlace::resume`]. `bytes` and `offset` are the whole chunk's in every part, and `records` go on where
+///   the part before has ended. Results that the opcode says of the whole chunk are in *every* part: count them where
+///   `first_part` is true. A [`StreamOpcode`](gristmill_megakernel::StreamOpcode) of one's own that may overflow must look
+///   at `StreamSlot::resume`, and go on later in each part, or its chunk never ends.
+/// - `true`, **split**: nothing of the attempt that overflowed is shown. The chunk is halved, at a multiple of
+///   [`Geometry::align`], until its halves fit, and each is a part with its own `bytes`, `offset` and results: add them up.
+///   One block of `align` bytes that does not fit fails the file.
+///
+/// After a [`Flow::SkipFile`] or [`Flow::Stop`] the parts that are still to come are not run.
 pub trait Job: Send + Sync {
     /// What the job remembers of one file while it is read.
     type File: Send;
@@ -84,15 +120,20 @@ pub trait Job: Send + Sync {
         0
     }
 
-    /// A file begins. Its chunks follow, then [`Job::close`].
+    /// A file begins: it was opened, and its first read has ended, well or not. Its chunks follow, then [`Job::close`].
     fn open(&self, entry: &Arc<Entry>) -> Self::File;
 
-    /// The next chunk of the file, in file order. After an overflow of its records a chunk comes in several parts.
+    /// The next chunk of the file, in file order. After an overflow of its records a chunk comes in several parts: see
+    /// "Overflow, and resuming" above.
     ///
     /// The end of the file is not known here: a file that ends at a chunk's end has no further, empty chunk.
     fn chunk(&self, file: &mut Self::File, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow;
 
-    /// The file has ended, in whatever way; its last rows.
+    /// A file could not be opened, and what that says is told to the user: neither [`Job::open`] nor [`Job::close`] is
+    /// called for it. Its rows, where it has any.
+    fn refused(&self, _entry: &Entry, _rows: &mut Vec<u8>) {}
+
+    /// The file has ended, in whatever way; its last rows. Not called for a file that could not be opened.
     fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;
 }
 
@@ -143,7 +184,7 @@ impl Geometry {
         }
         if !self.align.is_power_of_two() {
             return invalid(
-                "a job whose chunks begin at multiples of what is no power of two",
+                "a job whose chunks begin at multiples of a number that is not a power of two",
                 "use an align such as 1 or 4096",
             );
         }
@@ -231,6 +272,9 @@ pub struct LandedChunk<'a> {
     pub first_part: bool,
     /// Whether this is the chunk's last part.
     pub last_part: bool,
+    /// Whether the file is a stream (a pipe, a terminal), of which a chunk is what a read brought: what comes next may not
+    /// have been written yet, so rows that are certain now are wanted now.
+    pub stream: bool,
 }
 
 /// The records of a finished slot.

@@ -365,7 +365,7 @@ impl Job for RunJob {
             instruction: fault::detail(word).into(),
         };
         Some(format!(
-            "{} (tenant 0); mend the program, whose other files are not affected",
+            "{} (tenant 0); correct the program; other files are not affected",
             found.describe(self.program.program())
         ))
     }

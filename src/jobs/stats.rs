@@ -73,10 +73,10 @@ impl Histogram {
 /// What is written for each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StatsRows {
-    /// Bytes, lines, entropy and path, in columns.
+    /// Bytes, lines, entropy in bits for each byte, and path, in columns, whose names are [`HEADER`].
     #[default]
     Text,
-    /// A JSON object: `path`, `bytes`, `lines`, `entropy`, `histogram`.
+    /// A JSON object: `type` (`file`), `path`, `bytes`, `lines`, `entropy`, `histogram`.
     Json,
     /// Nothing.
     None,
@@ -116,16 +116,19 @@ impl StatsJob {
         if self.rows == StatsRows::Json {
             let mut row = histogram.json();
             row["files"] = json!(files);
-            return format!("{}\n", json!({ "total": row })).into_bytes();
+            return format!("{}\n", json!({ "type": "total", "total": row })).into_bytes();
         }
         columns(&histogram, format!("total of {files} files").as_bytes())
     }
 }
 
+/// The names and units of the columns of text rows.
+pub const HEADER: &[u8] = b"          bytes        lines bits/byte  path\n";
+
 /// A row of columns: bytes, lines, entropy, name.
 fn columns(histogram: &Histogram, name: &[u8]) -> Vec<u8> {
     let mut row = format!(
-        "{:>15} {:>12} {:>7.4}  ",
+        "{:>15} {:>12} {:>9.4}  ",
         histogram.bytes(),
         histogram.lines(),
         histogram.entropy()
@@ -172,6 +175,7 @@ impl Job for StatsJob {
             }
             StatsRows::Json => {
                 let mut row = histogram.json();
+                row["type"] = json!("file");
                 row["path"] = names::json(&entry.path);
                 rows.extend(format!("{row}\n").as_bytes());
             }

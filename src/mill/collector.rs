@@ -7,14 +7,14 @@
 
 use super::record::record;
 use super::report::FileError;
-use super::run::{Flight, Kind, Landing, Piece, Run};
+use super::run::{Flight, HeldSlot, Kind, Landing, Piece, Run};
 use super::split::Parts;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records, SlotPlace};
 use crate::source::{Entry, Origin};
 use gristmill_protocol::{
     completion, fault, slot, stream, PipelineError, ARGS_PER_SLOT, SLOT_WORDS,
 };
-use gristmill_ring::{ChunkBuf, Completion, Completions, SlotToken, Submission};
+use gristmill_ring::{ChunkBuf, Completion, Completions, Submission};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
@@ -25,12 +25,11 @@ const GATHER_BYTES: usize = 64 << 10;
 
 const _: () = assert!(stream::ARG_RESUME < SLOT_WORDS);
 
-/// A finished slot whose chunk is back with the host.
+/// A finished slot whose chunk is back with the host. Dropping it makes both free again.
 struct Finished {
-    token: SlotToken,
+    slot: HeldSlot,
     chunk: ChunkBuf,
     parts: Parts,
-    owner: usize,
     mode: u32,
     first_part: bool,
     status: u32,
@@ -51,6 +50,8 @@ struct FileState<F> {
     entry: Arc<Entry>,
     state: Option<F>,
     due: u64,
+    /// Where the chunk that is due was resumed last; 0 before it was.
+    resumed: u32,
     early: BTreeMap<u64, Waiting>,
     rows: Vec<u8>,
     /// How many bytes of `rows` are counted in `held`.
@@ -104,27 +105,29 @@ impl<J: Job> Collector<J> {
             .flights
             .get(done.token.index().get() as usize)
             .and_then(|flight| super::run::lock(flight).take());
+        let Some(port) = run.port.get() else {
+            return;
+        };
         let Some(Flight {
             piece,
             landing,
             lent,
             parts,
             mode,
-            owner,
             first_part,
             args,
         }) = flight
         else {
             // Nothing was in flight there: a slot that this run did not publish.
+            drop(HeldSlot::new(done.token, &port.submitter));
             return;
         };
         let chunk = lent.reclaim_completed();
         record(run, &piece, &landing, &parts, args, &chunk, &done);
         let finished = Finished {
-            token: done.token,
+            slot: HeldSlot::new(done.token, &port.submitter),
             chunk,
             parts,
-            owner,
             mode,
             first_part,
             status: done.status,
@@ -161,7 +164,7 @@ impl<J: Job> Collector<J> {
         let number = waiting.piece.number;
         if !self.files.contains_key(&sequence) {
             if self.over || file.finished.load(Ordering::Relaxed) {
-                return recycle(run, waiting);
+                return;
             }
             run.files.fetch_add(1, Ordering::Relaxed);
             let state = guarded(|| run.job.open(&file.entry));
@@ -172,6 +175,7 @@ impl<J: Job> Collector<J> {
                     entry: Arc::clone(&file.entry),
                     state,
                     due: 0,
+                    resumed: 0,
                     early: BTreeMap::new(),
                     rows: Vec::new(),
                     counted: 0,
@@ -180,12 +184,11 @@ impl<J: Job> Collector<J> {
             );
             if panicked {
                 file.finished.store(true, Ordering::Relaxed);
-                recycle(run, waiting);
                 return self.close(run, sequence, job_panicked(0));
             }
         }
         let Some(state) = self.files.get_mut(&sequence) else {
-            return recycle(run, waiting);
+            return;
         };
         if number != state.due {
             state.early.insert(number, waiting);
@@ -216,18 +219,23 @@ impl<J: Job> Collector<J> {
         let mut flow = Flow::Continue;
         if let Some(finished) = finished {
             let chunk_offset = piece.offset;
+            if finished.status != slot::DONE && fault::reason(finished.fault) == fault::CANCELLED {
+                // The run was ended meanwhile: not done, and nothing is wrong with the file.
+                drop(finished);
+                return Step::End(FileEnd::Skipped { bytes: file.bytes });
+            }
             if finished.status != slot::DONE {
                 let error = match run.job.fault(finished.fault) {
                     Some(reason) => PipelineError::Backend(reason),
                     None => PipelineError::Fault {
-                        slot: finished.token.index().get(),
+                        slot: finished.slot.index(),
                         tenant: 0,
                         opcode: run.job.opcode(),
                         reason: fault::name(finished.fault & 0xFFFF),
                     },
                 };
                 let offset = chunk_offset + finished.parts.current().start as u64;
-                give_back(run, finished);
+                drop(finished);
                 return Step::End(FileEnd::Failed { offset, error });
             }
             let overflowed = finished.flags & completion::FLAG_OVERFLOW != 0;
@@ -236,7 +244,7 @@ impl<J: Job> Collector<J> {
                 let align = run.config.layout.geometry.align;
                 let Some(parts) = finished.parts.halved(chunk_offset, align) else {
                     let block = finished.parts.current();
-                    give_back(run, finished);
+                    drop(finished);
                     return Step::End(FileEnd::Failed {
                         offset: chunk_offset + block.start as u64,
                         error: PipelineError::Backend(format!(
@@ -249,7 +257,7 @@ impl<J: Job> Collector<J> {
                 let first_part = finished.first_part;
                 return again(run, piece, landing, finished, parts, first_part, 0);
             }
-            let area = finished.token.index().get();
+            let area = finished.slot.index();
             let answer = match (file.state.as_mut(), run.port.get()) {
                 (Some(state), Some(port)) => {
                     let part = finished.parts.current();
@@ -268,6 +276,7 @@ impl<J: Job> Collector<J> {
                         },
                         first_part: finished.first_part,
                         last_part: !overflowed && finished.parts.is_last(),
+                        stream: piece.file.kind == Kind::Stream,
                     };
                     guarded(|| run.job.chunk(state, &landed, &mut file.rows))
                 }
@@ -277,12 +286,24 @@ impl<J: Job> Collector<J> {
                 // What the job remembers of this file may be half done: it is not asked again.
                 file.state = None;
                 let offset = chunk_offset + finished.parts.current().start as u64;
-                give_back(run, finished);
+                drop(finished);
                 return Step::End(job_panicked(offset));
             };
             flow = answer;
             if overflowed && flow == Flow::Continue {
                 let (parts, resume) = (finished.parts.clone(), finished.results[6]);
+                if resume <= std::mem::replace(&mut file.resumed, resume) {
+                    // Else this would go on for ever.
+                    let offset = chunk_offset + parts.current().start as u64;
+                    drop(finished);
+                    return Step::End(FileEnd::Failed {
+                        offset,
+                        error: PipelineError::Backend(
+                            "the kernel goes on where it has been before; please report this"
+                                .into(),
+                        ),
+                    });
+                }
                 return again(run, piece, landing, finished, parts, false, resume);
             }
             // The part's own bytes, of which the job has now seen all that it wants.
@@ -296,10 +317,11 @@ impl<J: Job> Collector<J> {
             if let (Some(parts), Flow::Continue) = (finished.parts.next(), flow) {
                 return again(run, piece, landing, finished, parts, false, 0);
             }
-            give_back(run, finished);
+            drop(finished);
             run.chunks.fetch_add(1, Ordering::Relaxed);
         }
         file.due += 1;
+        file.resumed = 0;
         match flow {
             Flow::SkipFile => return Step::End(FileEnd::Skipped { bytes: file.bytes }),
             Flow::Stop => {
@@ -311,6 +333,7 @@ impl<J: Job> Collector<J> {
         let read_error = |offset: u64, reason: String| PipelineError::Read {
             path: file.entry.path.display().to_string(),
             offset,
+            errno: None,
             reason,
         };
         let reached = piece.offset + landing.bytes as u64;
@@ -344,9 +367,7 @@ impl<J: Job> Collector<J> {
         let Some(mut file) = self.files.remove(&sequence) else {
             return;
         };
-        for (_, waiting) in std::mem::take(&mut file.early) {
-            recycle(run, waiting);
-        }
+        file.early.clear();
         if let Some(state) = file.state.take() {
             let certain = file.rows.len();
             match guarded(|| run.job.close(state, &end, &mut file.rows)) {
@@ -379,7 +400,17 @@ impl<J: Job> Collector<J> {
 
     /// An entry that could not be opened.
     pub fn refuse(&mut self, run: &Run<J>, entry: &Entry, error: FileError) {
+        let mut rows = Vec::new();
+        if guarded(|| run.job.refused(entry, &mut rows)).is_none() {
+            rows.clear();
+        }
         run.fail(error);
+        self.settle(run, entry.sequence, rows);
+        self.one_less(run);
+    }
+
+    /// An entry that is no input.
+    pub fn pass_over(&mut self, run: &Run<J>, entry: &Entry) {
         self.settle(run, entry.sequence, Vec::new());
         self.one_less(run);
     }
@@ -512,19 +543,6 @@ fn job_panicked(offset: u64) -> FileEnd {
     }
 }
 
-fn give_back<J: Job>(run: &Run<J>, finished: Finished) {
-    run.give_chunk(finished.owner, finished.chunk);
-    if let Some(port) = run.port.get() {
-        port.submitter.release(finished.token);
-    }
-}
-
-fn recycle<J: Job>(run: &Run<J>, waiting: Waiting) {
-    if let Some(finished) = waiting.finished {
-        give_back(run, finished);
-    }
-}
-
 /// Publishes a chunk that has run once more, for another part of it.
 fn again<J: Job>(
     run: &Run<J>,
@@ -542,28 +560,22 @@ fn again<J: Job>(
         lent: finished.chunk.lend(),
         parts,
         mode: finished.mode,
-        owner: finished.owner,
         first_part,
         args: [0; ARGS_PER_SLOT],
     };
-    match publish(run, finished.token, flight, resume) {
+    match publish(run, finished.slot, flight, resume) {
         Ok(()) => Step::Again,
         Err(error) => Step::End(FileEnd::Failed { offset, error }),
     }
 }
 
-/// Publishes one chunk's slot.
+/// Publishes one chunk's slot. Where that fails, slot and chunk are free again.
 pub(super) fn publish<J: Job>(
     run: &Run<J>,
-    token: SlotToken,
+    slot: HeldSlot,
     mut flight: Flight,
     resume: u32,
 ) -> Result<(), PipelineError> {
-    let Some(port) = run.port.get() else {
-        return Err(PipelineError::Backend(
-            "a chunk was published before the kernel was launched; please report this".into(),
-        ));
-    };
     let (landing, part) = (&flight.landing, flight.parts.current());
     // Chunks have at most 1 GiB.
     let word = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -582,15 +594,15 @@ pub(super) fn publish<J: Job>(
         resume,
     })?;
     flight.args = args;
-    let slot = token.index().get() as usize;
-    let Some(place) = run.flights.get(slot) else {
+    let Some(place) = run.flights.get(slot.index() as usize) else {
         return Err(PipelineError::Backend(
             "a slot outside the ring; please report this".into(),
         ));
     };
     *super::run::lock(place) = Some(flight);
-    port.submitter
-        .publish(token, &Submission::new(run.job.opcode(), &args))
-        .map(|_slot| ())
-        .map_err(|(_token, error)| error)
+    let published = slot.publish(&Submission::new(run.job.opcode(), &args));
+    if published.is_err() {
+        super::run::lock(place).take();
+    }
+    published
 }

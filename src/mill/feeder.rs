@@ -8,19 +8,20 @@
 mod open;
 
 use super::collector::publish;
+use super::descriptors::{ran_out, Moment, Permit};
 use super::report::{FileError, StageTimes};
-use super::run::{Flight, Kind, Landing, OpenFile, Piece, Run};
+use super::run::{Flight, HeldSlot, Kind, Landing, OpenFile, Piece, Run};
 use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
 use crate::source::{Entry, Origin};
 use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
-use gristmill_protocol::ARGS_PER_SLOT;
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::ChunkBuf;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
         run,
         index: reader,
         reader: None,
+        path: None,
         pending: Vec::new(),
         window: 1,
         entries: Vec::new(),
@@ -45,14 +47,35 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
     })
 }
 
-/// A file that a thread of its own has opened, or not.
-type Opened = (Arc<Entry>, io::Result<File>);
+/// How a feeder reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    By(ReadPathChoice),
+    /// Not at all: a ring was demanded, and there are descriptors for those of other feeders alone.
+    Not,
+}
+
+/// Why a reader does without a ring of its own.
+const NO_RING: &str = "some readers had no ring, as the limit of open files leaves too few descriptors for one each; raise it \
+                       (ulimit -n), or use fewer workers";
+
+/// An attempt to open a file.
+struct Attempt {
+    entry: Arc<Entry>,
+    file: io::Result<File>,
+    kind: Kind,
+    permit: Permit,
+    /// What was known before it.
+    then: Moment,
+}
 
 struct ChunkFeeder<J: Job> {
     run: Arc<Run<J>>,
     index: usize,
     /// Made at the first use: a worker that never reads sets up no ring.
     reader: Option<ChunkReader>,
+    /// How it reads, once that is settled.
+    path: Option<Path>,
     /// By tag: what each read in flight is for.
     pending: Vec<Option<Piece>>,
     /// Reads to keep in flight.
@@ -63,7 +86,7 @@ struct ChunkFeeder<J: Job> {
     /// When `feed` last returned with something for the worker to do.
     left: Option<Instant>,
     /// Special files that were opened by a thread of their own, as opening a FIFO may block for ever.
-    opened: Arc<Mutex<Vec<Opened>>>,
+    opened: Arc<Mutex<Vec<Attempt>>>,
     done: bool,
 }
 
@@ -105,8 +128,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.stages.collect += waited.elapsed();
             return Feed::Progress;
         }
-        if self.run.stopping() {
-            return self.stop();
+        if self.run.stopping() || self.run.is_over() {
+            // Reads that are still in flight are of files that are answered, or not wanted any more: they are cancelled.
+            self.finish();
+            return Feed::Finished;
         }
         let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
         if inflight > 0 {
@@ -120,10 +145,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.stages.read += waited.elapsed();
             return Feed::Blocked;
         }
-        if self.run.is_over() {
-            self.finish();
-            return Feed::Finished;
-        }
         Feed::Idle
     }
 
@@ -132,28 +153,41 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let mut any = false;
         while let Some(landed) = self.reader.as_mut().and_then(ChunkReader::poll) {
             any = true;
-            self.landed(landed);
+            let failure = self.reader.as_ref().and_then(ChunkReader::failure);
+            if let Some(piece) = self.piece_of(landed.tag) {
+                match &failure {
+                    Some(error) => self.landed_at_last(piece, landed, error),
+                    None => self.landed(piece, landed),
+                }
+            }
+        }
+        if let Some(error) = self.reader.as_ref().and_then(ChunkReader::failure) {
+            self.reader_failed(&error);
+            return true;
         }
         any
     }
 
-    fn landed(&mut self, landed: Landed) {
+    /// What the read with this number was for.
+    fn piece_of(&mut self, tag: u64) -> Option<Piece> {
+        let pending = self.pending.get_mut(usize::try_from(tag).ok()?)?;
+        pending.take()
+    }
+
+    fn landed(&mut self, piece: Piece, landed: Landed) {
+        let others = self
+            .reader
+            .as_ref()
+            .is_some_and(|reader| reader.inflight() > 0);
+        if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others {
+            // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
+            self.run.read_again(piece, landed.buffer);
+            return;
+        }
         let reason = landed.reason();
         let Landed {
-            tag,
-            buffer,
-            bytes,
-            end,
-            ..
+            buffer, bytes, end, ..
         } = landed;
-        let piece = usize::try_from(tag)
-            .ok()
-            .and_then(|tag| self.pending.get_mut(tag))
-            .and_then(Option::take);
-        let Some(piece) = piece else {
-            self.run.give_chunk(self.index, buffer);
-            return;
-        };
         let landing = Landing {
             bytes,
             end,
@@ -182,7 +216,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         self.run.bounced.fetch_add(copied, Ordering::Relaxed);
         if landing.bytes == 0 && !landing.end && landing.error.is_none() {
             // Not a chunk yet: its number is taken again, when more has been read.
-            self.run.give_chunk(self.index, buffer);
             piece.file.next.store(piece.number, Ordering::Relaxed);
             self.run.offer(Arc::clone(&piece.file));
             return;
@@ -196,7 +229,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.go_on(&piece, landing.bytes);
         }
         if landing.bytes == 0 {
-            self.run.give_chunk(self.index, buffer);
             self.run.hand_in(piece, landing);
             return;
         }
@@ -242,10 +274,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     fn publish(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
         let run = &self.run;
-        let token = run.port.get().and_then(|port| port.submitter.try_acquire());
-        let Some(token) = token else {
+        let slot = run.port.get().and_then(|port| {
+            let token = port.submitter.try_acquire()?;
+            Some(HeldSlot::new(token, &port.submitter))
+        });
+        let Some(slot) = slot else {
             // There is a slot for every chunk, so this is a broken promise of this module; the file fails, visibly.
-            run.give_chunk(self.index, buffer);
             let reason = "no slot was free for a landed chunk; please report this";
             run.hand_in(piece, Landing::failed(reason.into()));
             return;
@@ -257,11 +291,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             landing,
             lent: buffer.lend(),
             mode,
-            owner: self.index,
             first_part: true,
             args: [0; ARGS_PER_SLOT],
         };
-        if let Err(error) = publish(run, token, flight, 0) {
+        if let Err(error) = publish(run, slot, flight, 0) {
             run.hand_in(piece, Landing::failed(error.to_string()));
         }
     }
@@ -269,6 +302,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Submits reads, up to the window; whether anything was done.
     fn submit(&mut self) -> bool {
         let began = Instant::now();
+        if self.path() == Path::Not {
+            return false;
+        }
         let mut did = self.submit_pieces();
         let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
         if !did && inflight < self.run.config.depth && !self.run.holds_too_much() {
@@ -277,6 +313,22 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.stages.read += began.elapsed();
         }
         did
+    }
+
+    /// How this feeder reads: settled when it first wants to.
+    fn path(&mut self) -> Path {
+        let wanted = self.run.config.read_path;
+        *self.path.get_or_insert_with(|| {
+            if wanted == ReadPathChoice::Positioned || self.run.descriptors.take_ring() {
+                return Path::By(wanted);
+            }
+            self.run.add_fallback(NO_RING);
+            if wanted == ReadPathChoice::Auto {
+                Path::By(ReadPathChoice::Positioned)
+            } else {
+                Path::Not
+            }
+        })
     }
 
     /// Reads of files that are being cut.
@@ -288,12 +340,17 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             if inflight >= self.window {
                 break;
             }
-            let Some(buffer) = self.run.take_chunk(self.index) else {
-                break;
-            };
-            let Some(piece) = self.run.next_piece() else {
-                self.run.give_chunk(self.index, buffer);
-                break;
+            let (piece, buffer) = match self.run.take_again() {
+                Some(again) => again,
+                None => {
+                    let Some(buffer) = self.run.pool.take(self.index) else {
+                        break;
+                    };
+                    let Some(piece) = self.run.next_piece() else {
+                        break;
+                    };
+                    (piece, buffer)
+                }
             };
             let registered = piece.file.kind == Kind::Positioned;
             if !self.read(piece, buffer, registered) {
@@ -334,45 +391,57 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let began = Instant::now();
         let mut entries = std::mem::take(&mut self.entries);
         let buffers = &mut std::mem::take(&mut self.buffers);
+        let mut permits = Vec::new();
         while buffers.len() < BATCH_FILES {
-            let Some(buffer) = self.run.take_chunk(self.index) else {
+            let Some(buffer) = self.run.pool.take(self.index) else {
                 break;
             };
             buffers.push(buffer);
+            let Some(permit) = self.run.descriptors.take() else {
+                break;
+            };
+            permits.push(permit);
         }
         // Backwards, so that they are used in the order in which they were taken: the warmest first.
         buffers.reverse();
-        self.run.take_entries(buffers.len(), &mut entries);
+        // What waits comes first, and nothing new is opened before it.
+        if !self.run.take_deferred(permits.len(), &mut entries) {
+            self.run.take_entries(permits.len(), &mut entries);
+        }
         let listed = Instant::now();
         self.stages.source += listed - began;
         let late = std::mem::take(&mut *super::run::lock(&self.opened));
         let mut did = !entries.is_empty() || !late.is_empty();
-        for (entry, file) in late {
-            self.begin(entry, file, Kind::Stream, buffers);
+        for opened in late {
+            self.begin(opened, buffers);
         }
-        for entry in entries.drain(..) {
-            match entry.origin {
-                Origin::File => {
-                    let file = self.open(&entry);
-                    self.begin(entry, file, Kind::Positioned, buffers);
-                }
+        for (entry, permit) in entries.drain(..).zip(permits) {
+            let then = self.run.descriptors.moment();
+            let (file, kind) = match entry.origin {
+                Origin::File => (self.open(&entry), Kind::Positioned),
                 Origin::Stdin if self.run.config.read_path == ReadPathChoice::Peer => {
                     let why = "a disk does not bring standard input into peer memory; name a file";
-                    self.begin(entry, Err(io::Error::other(why)), Kind::Stream, buffers);
+                    (Err(io::Error::other(why)), Kind::Stream)
                 }
-                Origin::Stdin => {
-                    let file = io::stdin().as_fd().try_clone_to_owned().map(File::from);
-                    let kind = open::kind_of(file.as_ref().ok(), true);
-                    self.begin(entry, file, kind, buffers);
-                }
-                Origin::Special => self.open_special(entry, buffers),
-            }
+                Origin::Stdin => self.standard_input(&entry),
+                Origin::Special => match self.open_special(&entry) {
+                    Some(opened) => opened,
+                    // A thread waits for it.
+                    None => continue,
+                },
+            };
+            let attempt = Attempt {
+                entry,
+                file,
+                kind,
+                permit,
+                then,
+            };
+            self.begin(attempt, buffers);
         }
         self.entries = entries;
-        buffers.reverse();
-        for buffer in buffers.drain(..) {
-            self.run.give_chunk(self.index, buffer);
-        }
+        // The rest goes home: the warmest last, which makes it the next to be taken.
+        buffers.clear();
         self.buffers = std::mem::take(buffers);
         let opened = Instant::now();
         self.stages.open += opened - listed;
@@ -381,16 +450,25 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         did
     }
 
-    /// Submits the first read of a file.
-    fn begin(
-        &mut self,
-        entry: Arc<Entry>,
-        file: io::Result<File>,
-        kind: Kind,
-        buffers: &mut Vec<ChunkBuf>,
-    ) {
+    /// Submits the first read of a file, or says why there is none.
+    fn begin(&mut self, attempt: Attempt, buffers: &mut Vec<ChunkBuf>) {
+        let Attempt {
+            entry,
+            file,
+            kind,
+            permit,
+            then,
+        } = attempt;
         let file = match file {
             Ok(file) => file,
+            Err(error) if open::is_passed_over(&entry, &error) => {
+                self.run.pass_over(&entry);
+                return;
+            }
+            Err(error) if ran_out(&error) && self.run.descriptors.worth_waiting(then) => {
+                self.run.defer(entry, then);
+                return;
+            }
             Err(error) => {
                 self.run.refuse(
                     &entry,
@@ -417,6 +495,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             position: AtomicU64::new(0),
             carry: Mutex::default(),
             finished: AtomicBool::new(false),
+            _permit: permit.opened(),
         });
         if kind == Kind::Stream {
             self.run.offer(open);
@@ -456,15 +535,18 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
         }
         if self.reader.is_none() {
+            let Path::By(path) = self.path() else {
+                self.run.read_again(piece, buffer);
+                return false;
+            };
             let config = ReaderConfig {
                 // The window, and a batch of first reads beside it.
                 depth: self.run.config.depth + BATCH_FILES as u32,
-                path: self.run.config.read_path,
+                path,
             };
             match ChunkReader::new(config) {
                 Ok(reader) => self.reader = Some(reader),
                 Err(error) => {
-                    self.run.give_chunk(self.index, buffer);
                     self.run.hand_in(piece, Landing::failed(error.to_string()));
                     return false;
                 }
@@ -493,40 +575,82 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 self.pending[tag] = Some(piece);
                 true
             }
-            Err((buffer, error)) => {
-                self.run.give_chunk(self.index, buffer);
+            Err((buffer, error)) if reader.failure().is_some() => {
+                self.run.read_again(piece, buffer);
+                self.reader_failed(&error);
+                false
+            }
+            Err((_buffer, error)) => {
                 self.run.hand_in(piece, Landing::failed(error.to_string()));
                 false
             }
         }
     }
 
-    /// The ring itself failed: every read in flight has, too.
-    fn reader_failed(&mut self, error: &gristmill_protocol::PipelineError) {
-        self.retire_reader();
-        for piece in std::mem::take(&mut self.pending).into_iter().flatten() {
+    /// Whether another read path may stand in for a ring that failed.
+    fn goes_on(&self) -> bool {
+        self.run.config.read_path == ReadPathChoice::Auto
+    }
+
+    /// What a reader gives back whose ring has failed. An error may be the ring's or the file's own: a second reader meets
+    /// the latter again, and without one the file is not blamed for the former.
+    fn landed_at_last(&mut self, piece: Piece, landed: Landed, error: &PipelineError) {
+        // What a stream's read has taken is gone.
+        let lost = landed.unanswered && piece.file.kind == Kind::Stream;
+        if landed.error.is_none() {
+            self.landed(piece, landed);
+        } else if self.goes_on() && !lost {
+            self.run.read_again(piece, landed.buffer);
+        } else {
             self.run.hand_in(piece, Landing::failed(error.to_string()));
         }
     }
 
-    /// Ends after a stop: reads in flight are cancelled, what is open is closed as it stands.
-    fn stop(&mut self) -> Feed {
-        self.finish();
-        Feed::Finished
+    /// The ring itself failed. What had landed goes its way; what the kernel did not do is read again, by positioned reads
+    /// where the choice is ours, and has failed where a ring was demanded.
+    fn reader_failed(&mut self, error: &PipelineError) {
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        if self.goes_on() {
+            self.path = Some(Path::By(ReadPathChoice::Positioned));
+            self.run.add_fallback(&format!(
+                "io_uring failed in the middle of the run, and what followed was read without it: {error}"
+            ));
+        }
+        // Every read comes back, those that the kernel had as soon as it lets go of their memory.
+        loop {
+            while let Some(landed) = reader.poll() {
+                if let Some(piece) = self.piece_of(landed.tag) {
+                    self.landed_at_last(piece, landed, error);
+                }
+            }
+            if reader.inflight() == 0 || self.run.stopping() {
+                break;
+            }
+            // Its error is the one that brought us here.
+            let _ = reader.wait(WAIT);
+        }
+        self.count(&reader);
+        self.pending.clear();
     }
 }
 
 impl<J: Job> ChunkFeeder<J> {
     fn retire_reader(&mut self) {
         if let Some(reader) = self.reader.take() {
-            let stages = std::mem::take(&mut self.stages);
-            self.run
-                .add_reader(reader.path().name(), reader.why(), &reader.stats(), &stages);
+            self.count(&reader);
         }
+    }
+
+    fn count(&self, reader: &ChunkReader) {
+        self.run
+            .add_reader(reader.path().name(), reader.why(), &reader.stats());
     }
 
     fn finish(&mut self) {
         self.retire_reader();
+        self.run.add_stages(&std::mem::take(&mut self.stages));
         self.pending.clear();
         self.run.end();
         self.done = true;

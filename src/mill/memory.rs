@@ -1,5 +1,6 @@
 //! Where a run's chunks lie: in memory of the host that the back end sees, or in the peer memory of a PCI device.
 
+use super::plan::{Bound, Plan, Wanted};
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_ingest::{PeerDevice, PeerMemory};
 use gristmill_megakernel::backend::Backend;
@@ -45,6 +46,37 @@ pub(super) fn check(
     }
 }
 
+/// As many workers and chunks as fit, and the chunks. Memory that turns out to be missing is asked for in smaller and
+/// smaller amounts; peer memory, which is named for what it is, is not.
+///
+/// # Errors
+/// [`PipelineError`] where there is no memory for the least that runs.
+pub(super) fn planned(
+    backend: &dyn Backend,
+    peer: Option<&str>,
+    wanted: Wanted,
+) -> Result<(Plan, Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+    let mut plan = match peer {
+        Some(_) => Plan {
+            workers: wanted.workers,
+            chunks: wanted.chunks,
+            why: None,
+        },
+        None => wanted.plan(&Bound::of_process(wanted.memory)),
+    };
+    loop {
+        let count = u32::try_from(plan.workers * plan.chunks).unwrap_or(u32::MAX);
+        let error = match chunks(backend, peer, count, wanted.buffer) {
+            Ok((memory, tokens)) => return Ok((plan, memory, tokens)),
+            Err(error) => error,
+        };
+        plan = match wanted.smaller(&plan, &error.to_string()) {
+            Some(smaller) if peer.is_none() => smaller,
+            _ => return Err(error),
+        };
+    }
+}
+
 /// The chunks of a run.
 ///
 /// # Errors
@@ -76,7 +108,7 @@ fn enough(device: &PeerDevice, plan: ChunkPlan) -> Result<(), PipelineError> {
     Err(PipelineError::Backend(format!(
         "{} chunks of {} bytes, each with a page behind it, need {needed} bytes of peer memory, and {} has {available} \
          available: use fewer workers (--workers), a smaller depth (--depth) or smaller chunks (--chunk-size)",
-        plan.count, plan.chunk_bytes, device.address
+        plan.count(), plan.chunk_bytes(), device.address
     )))
 }
 

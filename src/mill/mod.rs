@@ -10,29 +10,33 @@
 //!   pools of free chunk buffers.
 //! - `collector`: completions become rows, in file order, under one lock; whichever worker comes by hands them in.
 //! - `outbox`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
+//! - `descriptors`: how many files may be open, and when an open that ran out of something is tried again.
 //! - `halo`: where a chunk's own bytes lie in its buffer and what is around them, for jobs that look beyond them.
-//! - `memory`: where the chunks lie.
+//! - `plan`: how many workers and chunks there are, `memory`: where the chunks lie.
 //! - `split`: a chunk in parts, for jobs whose records overflow.
 //! - `record`: finished slots on their way into a ring log, where one is wanted.
 //!
 //! What is bounded: chunk buffers (their number is fixed when the run starts), rows that cannot be written yet
-//! ([`HELD_ROWS_BYTES`], then only the file that is being written goes on), rows on their way out, open files (two
-//! batches a reader and the files being cut).
+//! ([`HELD_ROWS_BYTES`], then only the file that is being written goes on), rows and errors on their way out, open files (two
+//! batches a reader and the files being cut, and no more than the process's limit of descriptors leaves).
 
 mod collector;
+mod descriptors;
 mod feeder;
 mod halo;
 mod memory;
 mod outbox;
+mod plan;
 mod record;
 mod report;
 mod run;
 mod split;
 
+pub use plan::DEFAULT_MEMORY_BYTES;
 pub use report::{FileError, ReadTotals, RunReport, StageTimes};
 
 use crate::jobs::Job;
-use crate::source::Source;
+use crate::source::{FileId, Source};
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::backend::Opened;
@@ -41,6 +45,7 @@ use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::RingConfig;
 use halo::Layout;
+use plan::Wanted;
 use record::{LogOutput, Recorder};
 use run::{Port, Run, RunConfig};
 use std::io::Write;
@@ -80,6 +85,7 @@ pub struct MillBuilder {
     workers: usize,
     chunk_bytes: Option<usize>,
     depth: u32,
+    memory: Option<usize>,
     read_path: ReadPathChoice,
     peer_memory: Option<String>,
     direct: bool,
@@ -115,6 +121,16 @@ impl MillBuilder {
     #[must_use]
     pub fn depth(mut self, depth: u32) -> Self {
         self.depth = depth;
+        self
+    }
+
+    /// Bytes of chunk buffers and record areas at most. Where what the workers would have ([`chunks_per_worker`]) does not
+    /// fit, readers get fewer chunks, then there are fewer workers, and [`RunReport::fallbacks`] says so. Default:
+    /// [`DEFAULT_MEMORY_BYTES`], or a quarter of the memory that this process may have where that is less. Peer memory is
+    /// not counted.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = Some(bytes);
         self
     }
 
@@ -229,6 +245,7 @@ pub struct Control {
     stop: Arc<AtomicBool>,
     progress: Arc<Progress>,
     errors: Option<Arc<Mutex<ErrorSink>>>,
+    written: Arc<Vec<(FileId, bool)>>,
     record: Arc<Mutex<Option<LogOutput>>>,
 }
 
@@ -255,6 +272,21 @@ impl Control {
     pub fn record(self, log: impl Write + Send + 'static) -> Self {
         *run::lock(&self.record) = Some(Box::new(log));
         self
+    }
+
+    /// Tells of a file that the run writes, such as its log: it is not read. One that a walk has found is passed over; one
+    /// that was named is a failure, or where it was `empty` when the run began is read as an empty one. Tell the source,
+    /// too ([`Source::written`]).
+    #[must_use]
+    pub fn writing(mut self, file: FileId, empty: bool) -> Self {
+        Arc::make_mut(&mut self.written).push((file, empty));
+        self
+    }
+
+    /// Whether the run writes a file, and if so whether it was empty when the run began.
+    fn writes(&self, file: FileId) -> Option<bool> {
+        let written = self.written.iter().find(|(written, _)| *written == file);
+        written.map(|(_, empty)| *empty)
     }
 
     /// The run's counters.
@@ -298,6 +330,7 @@ impl Mill {
             workers: 0,
             chunk_bytes: None,
             depth: DEFAULT_DEPTH,
+            memory: None,
             read_path: ReadPathChoice::Auto,
             peer_memory: None,
             direct: false,
@@ -327,10 +360,6 @@ impl Mill {
         let started = Instant::now();
         let settings = &self.settings;
         let backend = &*settings.backend.backend;
-        // Each reader has chunks for what it has in flight and for a batch of small files, and no slot is ever missing
-        // for a chunk that has landed.
-        let pool = chunks_per_worker(settings.depth);
-        let chunks = u32::try_from(pool * settings.workers).unwrap_or(u32::MAX);
         let geometry = job.geometry();
         geometry.check()?;
         let chunk_bytes = settings.chunk_bytes.unwrap_or_else(|| job.chunk_bytes());
@@ -354,17 +383,27 @@ impl Mill {
                 fix: "use another read path, or declare larger chunks",
             });
         }
+        let record_words = job.record_words().max(RECORD_WORDS);
+        let wanted = Wanted {
+            workers: settings.workers,
+            // For what the reader has in flight, and for a batch of small files.
+            chunks: chunks_per_worker(settings.depth),
+            buffer: layout.buffer(),
+            records: record_words as usize * 4,
+            memory: settings.memory,
+        };
         let peer = settings.peer_memory.as_deref();
-        let (memory, tokens) = memory::chunks(backend, peer, chunks, layout.buffer())?;
+        let (plan, memory, tokens) = memory::planned(backend, peer, wanted)?;
         let peer = memory.peer().map(str::to_owned);
-        let slots = chunks.next_power_of_two();
+        // No slot is ever missing for a chunk that has landed.
+        let slots = u32::try_from(memory.count().next_power_of_two()).unwrap_or(u32::MAX);
         let ring = RingConfig {
             slots,
             ..RingConfig::default()
         };
         let run = Arc::new(Run::new(
             RunConfig {
-                workers: settings.workers,
+                workers: plan.workers,
                 layout,
                 depth: settings.depth,
                 read_path: settings.read_path,
@@ -377,16 +416,18 @@ impl Mill {
             tokens,
             slots,
         ));
-        let feeders = (0..settings.workers)
+        if let Some(why) = &plan.why {
+            run.add_fallback(why);
+        }
+        let feeders = (0..plan.workers)
             .map(|reader| {
                 let run = Arc::clone(&run);
                 Box::new(move |_worker| feeder::start(run, reader)) as FeederFactory
             })
             .collect();
-        let record_words = job.record_words().max(RECORD_WORDS);
         let mut kernel = backend.launch(
             KernelConfig {
-                workers: backend.workers(settings.workers),
+                workers: backend.workers(plan.workers),
                 ring,
                 chunks: memory,
                 record_words,

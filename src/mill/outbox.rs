@@ -7,6 +7,9 @@ use std::time::Duration;
 /// Rows, in bytes, that wait to be written before the workers stop handing in more.
 const FULL_BYTES: usize = 4 << 20;
 
+/// Errors that wait to be told before the workers stop handing in more.
+const FULL_ERRORS: usize = 1024;
+
 /// Rows, in bytes, that are worth waking the writer for.
 const WORTH_BYTES: usize = 64 << 10;
 
@@ -59,9 +62,11 @@ impl Outbox {
         self.arrived.notify_one();
     }
 
-    /// Whether so much waits to be written that no more should be handed in.
+    /// Whether so much waits to be written or told that no more should be handed in: a worker that sees this before each
+    /// file or chunk leaves at most a batch of files behind it.
     pub fn is_full(&self) -> bool {
-        self.lock().rows.len() >= FULL_BYTES
+        let post = self.lock();
+        post.rows.len() >= FULL_BYTES || post.errors.len() >= FULL_ERRORS
     }
 
     /// No more will come.

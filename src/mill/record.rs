@@ -11,9 +11,10 @@ use gristmill_megakernel::log::{
     Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog,
 };
 use gristmill_protocol::slot::{self, SlotImage};
-use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
+use gristmill_protocol::{fault, PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{ChunkBuf, Completion, RecordMemory, Submission};
 use std::borrow::Cow;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -46,6 +47,10 @@ pub(super) fn record<J: Job>(
     let Some(recorder) = &port.recorder else {
         return;
     };
+    // A slot that was cancelled says nothing of its bytes.
+    if fault::reason(done.fault) == fault::CANCELLED {
+        return;
+    }
     let first = parts.current().start;
     let ran = Ran {
         piece,
@@ -76,6 +81,19 @@ struct Ran<'a> {
     buffer: &'a [u8],
     done: &'a Completion,
     records: &'a RecordMemory,
+}
+
+/// The size that the file system tells of a slot's file.
+fn size_of(piece: &Piece) -> Result<u64, PipelineError> {
+    let open = piece.file.file.try_clone().map(File::from);
+    open.and_then(|file| file.metadata())
+        .map(|metadata| metadata.len())
+        .map_err(|error| {
+            PipelineError::Backend(format!(
+                "the size of {}, which the ring log tells: {error}; leave the file out",
+                piece.file.entry.path.display()
+            ))
+        })
 }
 
 impl Recorder {
@@ -133,6 +151,7 @@ impl Recorder {
                 LoggedBytes::File {
                     path: Cow::Owned(self.directory.join(&piece.file.entry.path)),
                     offset: ran.offset.saturating_sub(before),
+                    size: size_of(piece)?,
                 }
             } else {
                 LoggedBytes::Kept(Cow::Borrowed(bytes))

@@ -21,6 +21,19 @@ pub struct FileError {
     pub notice: bool,
 }
 
+impl std::fmt::Display for FileError {
+    /// `PATH: offset N: reason`. A path is shown as it is: what prints it for people escapes what breaks a line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(path) = &self.path {
+            write!(f, "{}: ", path.display())?;
+        }
+        if let Some(offset) = self.offset {
+            write!(f, "offset {offset}: ")?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
 /// Bytes and reads by the path that they took, as the kernel confirmed them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadTotals {
@@ -29,7 +42,7 @@ pub struct ReadTotals {
     /// Bytes by READ_FIXED into registered chunk buffers.
     pub bytes_registered: u64,
     /// Bytes by READ, through io_uring, into chunk buffers that are not registered: into peer memory, by the read path
-    /// `PeerRead`, all of them.
+    /// `peer`, all of them.
     pub bytes_mapped: u64,
     /// Bytes by NVMe passthrough, in whole blocks.
     pub bytes_passthrough: u64,
@@ -88,7 +101,7 @@ pub struct RunReport {
     pub device: Option<DeviceInfo>,
     /// Threads that read, each for itself.
     pub workers: usize,
-    /// Names of the read paths that the readers took: one, or several where some were refused.
+    /// Names of the read paths that the readers took, as `--read-path` takes them: one, or several where some were refused.
     pub read_paths: Vec<&'static str>,
     /// The address on the bus of the PCI device in whose memory chunks lay; `None` where that was the host's.
     pub peer_memory: Option<String>,
@@ -190,7 +203,7 @@ mod tests {
             .run(source, job, &mut std::io::sink(), &Control::default())
             .unwrap();
         assert_eq!(report.bytes, 10_000);
-        for path in ["PeerRead", "GpuDirectNvmePassthrough"] {
+        for path in ["peer", "passthrough"] {
             report.read_paths = vec![path];
             let error = report.validate().unwrap_err().to_string();
             assert!(
@@ -201,7 +214,7 @@ mod tests {
         report.reads.bytes_passthrough = std::mem::take(&mut report.reads.bytes_positioned);
         report.validate().unwrap();
         report.reads.bytes_registered = std::mem::take(&mut report.reads.bytes_passthrough);
-        report.read_paths = vec!["RegisteredMappedRead"];
+        report.read_paths = vec!["registered"];
         report.validate().unwrap();
         report.peer_memory = Some("0000:03:00.0".into());
         assert!(report.validate().is_err());

@@ -1,6 +1,7 @@
 //! What the feeders of one run share.
 
 use super::collector::Collector;
+use super::descriptors::{Descriptors, Moment, Permit};
 use super::halo::{Carry, Layout};
 use super::outbox::Outbox;
 use super::record::Recorder;
@@ -13,7 +14,9 @@ use gristmill_ingest::reader::{ReadPathChoice, ReaderStats};
 use gristmill_megakernel::backend::Opened;
 use gristmill_megakernel::{Kernel, KernelStats};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
-use gristmill_ring::{ChunkBuf, Completions, LentChunk, RecordMemory, Submitter};
+use gristmill_ring::{
+    ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, SlotToken, Submission, Submitter,
+};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -64,6 +67,8 @@ pub(super) struct OpenFile {
     pub carry: Mutex<Carry>,
     /// No more chunks are wanted: ended, failed or answered.
     pub finished: AtomicBool,
+    /// Gives the descriptor back when `file`, which is dropped before it, has been closed.
+    pub _permit: Permit,
 }
 
 /// One chunk of one file.
@@ -107,10 +112,54 @@ pub(super) struct Flight {
     pub lent: LentChunk,
     pub parts: Parts,
     pub mode: u32,
-    pub owner: usize,
     pub first_part: bool,
     /// What was published: set when it is.
     pub args: [u32; ARGS_PER_SLOT],
+}
+
+/// An empty slot of the run's ring, free again when it is dropped: no error path loses one.
+#[derive(Debug)]
+pub(super) struct HeldSlot {
+    /// There until it is published or dropped.
+    token: Option<SlotToken>,
+    submitter: Submitter,
+}
+
+impl HeldSlot {
+    pub fn new(token: SlotToken, submitter: &Submitter) -> Self {
+        Self {
+            token: Some(token),
+            submitter: submitter.clone(),
+        }
+    }
+
+    pub fn index(&self) -> u32 {
+        self.token
+            .as_ref()
+            .map_or(u32::MAX, |token| token.index().get())
+    }
+
+    /// Fills and publishes the slot, or makes it free again and says why.
+    pub fn publish(mut self, submission: &Submission) -> Result<(), PipelineError> {
+        let Some(token) = self.token.take() else {
+            return Ok(());
+        };
+        match self.submitter.publish(token, submission) {
+            Ok(_slot) => Ok(()),
+            Err((token, error)) => {
+                self.token = Some(token);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for HeldSlot {
+    fn drop(&mut self) {
+        if let Some(token) = self.token.take() {
+            self.submitter.release(token);
+        }
+    }
 }
 
 /// The ends of the kernel that the run uses, there once it is launched.
@@ -135,6 +184,20 @@ struct Totals {
     stages: StageTimes,
 }
 
+impl Totals {
+    fn add_fallback(&mut self, reason: &str) {
+        if !self.fallbacks.iter().any(|known| known == reason) {
+            self.fallbacks.push(reason.to_owned());
+        }
+    }
+}
+
+/// An entry whose open ran out of something, and the state before that.
+struct Deferred {
+    entry: Arc<Entry>,
+    then: Moment,
+}
+
 /// The shared state of one run.
 pub(super) struct Run<J: Job> {
     pub config: RunConfig,
@@ -144,10 +207,17 @@ pub(super) struct Run<J: Job> {
     pub outbox: Outbox,
     /// By slot: what is in flight there.
     pub flights: Vec<Mutex<Option<Flight>>>,
-    /// By reader: the chunks that are free.
-    pools: Vec<Mutex<Vec<ChunkBuf>>>,
+    /// The chunks that are free, on a shelf for each reader.
+    pub pool: Arc<ChunkPool>,
+    pub descriptors: Arc<Descriptors>,
     listing: Mutex<Listing>,
     listed: AtomicBool,
+    /// Entries that wait for a descriptor, or what else there was too little of, in the order in which they failed.
+    deferred: Mutex<VecDeque<Deferred>>,
+    /// Their number.
+    waiting: AtomicUsize,
+    /// Chunks whose reader could not read them, for another one, with their buffers.
+    again: Mutex<VecDeque<(Piece, ChunkBuf)>>,
     /// Files that have chunks to hand out.
     cutting: Mutex<VecDeque<Arc<OpenFile>>>,
     collector: Mutex<Option<Collector<J>>>,
@@ -180,17 +250,8 @@ impl<J: Job> Run<J> {
         tokens: Vec<ChunkBuf>,
         slots: u32,
     ) -> Self {
-        let mut pools: Vec<Vec<ChunkBuf>> = (0..config.workers).map(|_| Vec::new()).collect();
-        let each = tokens.len().div_ceil(config.workers.max(1));
-        for (index, token) in tokens.into_iter().enumerate() {
-            if let Some(pool) = pools.get_mut(index / each) {
-                pool.push(token);
-            }
-        }
-        // The last in is the first out: the lowest chunks are used again and again, and the others stay untouched.
-        for pool in &mut pools {
-            pool.reverse();
-        }
+        let pool = ChunkPool::new(tokens, config.workers);
+        let descriptors = Descriptors::new(config.workers);
         Self {
             config,
             job,
@@ -198,7 +259,11 @@ impl<J: Job> Run<J> {
             port: OnceLock::new(),
             outbox: Outbox::default(),
             flights: (0..slots).map(|_| Mutex::new(None)).collect(),
-            pools: pools.into_iter().map(Mutex::new).collect(),
+            pool,
+            descriptors,
+            deferred: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            again: Mutex::default(),
             listing: Mutex::new(Listing {
                 source,
                 sequence: 0,
@@ -226,6 +291,7 @@ impl<J: Job> Run<J> {
     /// Joins the run to its kernel. The feeders idle until then.
     pub fn attach(&self, port: Port, completions: Completions) {
         *lock(&self.collector) = Some(Collector::new(completions));
+        self.descriptors.attach(port.submitter.clone());
         let _already = self.port.set(port);
         self.wake();
     }
@@ -259,21 +325,47 @@ impl<J: Job> Run<J> {
             && self.open_files.load(Ordering::Acquire) == 0
     }
 
-    /// A free chunk of one reader.
-    pub fn take_chunk(&self, reader: usize) -> Option<ChunkBuf> {
-        lock(self.pools.get(reader)?).pop()
-    }
-
-    /// Gives a chunk back to the reader it belongs to.
-    pub fn give_chunk(&self, reader: usize, chunk: ChunkBuf) {
-        if let Some(pool) = self.pools.get(reader) {
-            lock(pool).push(chunk);
-        }
-    }
-
-    /// Whether so many rows are held back that only the file being written may go on.
+    /// Whether so many rows are held back that only the file being written may go on. While a file waits to be opened all
+    /// go on: it may be the one that is due, and need what they have open.
     pub fn holds_too_much(&self) -> bool {
         self.held_rows.load(Ordering::Relaxed) > HELD_ROWS_BYTES
+            && self.waiting.load(Ordering::Relaxed) == 0
+    }
+
+    /// Keeps an entry for another attempt to open it.
+    pub fn defer(&self, entry: Arc<Entry>, then: Moment) {
+        let mut deferred = lock(&self.deferred);
+        deferred.push_back(Deferred { entry, then });
+        self.waiting.store(deferred.len(), Ordering::Relaxed);
+    }
+
+    /// Up to `most` of the entries that wait to be opened, if now is the time; whether others still wait.
+    pub fn take_deferred(&self, most: usize, into: &mut Vec<Arc<Entry>>) -> bool {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let mut deferred = lock(&self.deferred);
+        while into.len() < most {
+            match deferred.front() {
+                Some(first) if self.descriptors.is_time(first.then) => {}
+                _ => break,
+            }
+            into.extend(deferred.pop_front().map(|first| first.entry));
+        }
+        self.waiting.store(deferred.len(), Ordering::Relaxed);
+        !deferred.is_empty()
+    }
+
+    /// Hands a chunk that its reader could not read to whichever reads next. It keeps its buffer: chunks behind it in its
+    /// file wait for it in theirs, and may hold all others.
+    pub fn read_again(&self, piece: Piece, buffer: ChunkBuf) {
+        lock(&self.again).push_back((piece, buffer));
+        self.wake();
+    }
+
+    /// A chunk to read again.
+    pub fn take_again(&self) -> Option<(Piece, ChunkBuf)> {
+        lock(&self.again).pop_front()
     }
 
     /// Up to `most` entries of the source, counted as open.
@@ -282,7 +374,9 @@ impl<J: Job> Run<J> {
             return;
         }
         let mut listing = lock(&self.listing);
-        while into.len() < most && !listing.ended {
+        // What cannot be listed takes no buffer, but waits to be told like everything else.
+        while into.len() < most && !listing.ended && !self.outbox.is_full() {
+            let then = self.descriptors.moment();
             match listing.source.next_item() {
                 Some(Item::Entry(mut entry)) => {
                     entry.sequence = listing.sequence;
@@ -297,6 +391,21 @@ impl<J: Job> Run<J> {
                     reason,
                     notice: false,
                 }),
+                // When a file of ours is closed, it comes again.
+                Some(Item::Starved { .. })
+                    if !into.is_empty() || self.descriptors.worth_waiting(then) =>
+                {
+                    break
+                }
+                Some(Item::Starved { path, reason }) => {
+                    let _told = listing.source.give_up();
+                    self.fail(FileError {
+                        path: Some(path),
+                        offset: None,
+                        reason,
+                        notice: false,
+                    });
+                }
                 Some(Item::Notice(reason)) => self.fail(FileError {
                     path: None,
                     offset: None,
@@ -400,6 +509,13 @@ impl<J: Job> Run<J> {
         }
     }
 
+    /// An entry that is no input: a file that the run writes.
+    pub fn pass_over(&self, entry: &Entry) {
+        if let Some(collector) = lock(&self.collector).as_mut() {
+            collector.pass_over(self, entry);
+        }
+    }
+
     /// Whether [`Run::end`] was called.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
@@ -417,21 +533,13 @@ impl<J: Job> Run<J> {
     }
 
     /// Adds what one reader did.
-    pub fn add_reader(
-        &self,
-        path: &'static str,
-        why: Option<&str>,
-        stats: &ReaderStats,
-        stages: &StageTimes,
-    ) {
+    pub fn add_reader(&self, path: &'static str, why: Option<&str>, stats: &ReaderStats) {
         let mut totals = lock(&self.totals);
         if !totals.paths.contains(&path) {
             totals.paths.push(path);
         }
         for reason in why.into_iter().chain(stats.unregistered_reason.as_deref()) {
-            if !totals.fallbacks.iter().any(|known| known == reason) {
-                totals.fallbacks.push(reason.to_owned());
-            }
+            totals.add_fallback(reason);
         }
         let reads = &mut totals.reads;
         reads.reads += stats.reads;
@@ -444,7 +552,16 @@ impl<J: Job> Run<J> {
         reads.enters += stats.enters;
         reads.depth_max = reads.depth_max.max(stats.depth_max);
         reads.depth_sum += stats.depth_sum;
-        let sum = &mut totals.stages;
+    }
+
+    /// Says that something was done otherwise than it was wanted, and why.
+    pub fn add_fallback(&self, reason: &str) {
+        lock(&self.totals).add_fallback(reason);
+    }
+
+    /// Adds the time that one feeder took, whether it read anything or not.
+    pub fn add_stages(&self, stages: &StageTimes) {
+        let sum = &mut lock(&self.totals).stages;
         sum.source += stages.source;
         sum.open += stages.open;
         sum.read += stages.read;
@@ -483,6 +600,9 @@ impl<J: Job> Run<J> {
             if let Some(error) = kernel.failure() {
                 self.break_off(error);
             }
+            if self.control.stopped() {
+                kernel.cancel();
+            }
             let (errors, finished) = self.outbox.take(&mut rows);
             for error in &errors {
                 control.report(error);
@@ -497,6 +617,9 @@ impl<J: Job> Run<J> {
                     self.outbox.close();
                     control.stop();
                 }
+            }
+            if !rows.is_empty() || !errors.is_empty() {
+                // There is room for more.
                 self.wake();
             }
             rows.clear();

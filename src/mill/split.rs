@@ -40,16 +40,21 @@ impl Parts {
         Some(Parts { bounds })
     }
 
-    /// The same with the current part cut in two, at the multiple of `align` in the file that is nearest its middle; the
-    /// chunk begins at `offset` there. `None` where the part is one block.
+    /// The same with the current part cut in two, at the multiple of `align` in the file that is nearest its middle and
+    /// lies inside of it, at the first of two that are as near (docs/vir0.md, section 9.2); the chunk begins at `offset`
+    /// there. `None` where the part is one block.
     pub fn halved(&self, offset: u64, align: usize) -> Option<Parts> {
         let part = self.current();
-        let (align, middle) = (align.max(1) as u64, part.start + part.len() / 2);
-        // How far the middle is beyond the multiple below it. All positions in files are below 2^63.
-        let beyond = offset.wrapping_add(middle as u64) % align;
-        let below = (middle as u64).checked_sub(beyond);
-        let above = below.map_or(middle as u64 + (align - beyond), |below| below + align);
-        let (near, far) = if beyond <= align / 2 {
+        let align = align.max(1) as u64;
+        let (start, end) = (part.start as u64, part.end as u64);
+        let middle = start + (end - start) / 2;
+        // How far the middle is beyond the multiple below it, and of an odd number of bytes half a byte more. All
+        // positions in files are below 2^63.
+        let beyond = offset.wrapping_add(middle) % align;
+        let twice_beyond = 2 * beyond + (end - start) % 2;
+        let below = middle.checked_sub(beyond);
+        let above = below.map_or(middle + (align - beyond), |below| below + align);
+        let (near, far) = if twice_beyond <= align {
             (below, Some(above))
         } else {
             (Some(above), below)
@@ -115,6 +120,23 @@ mod tests {
         assert_eq!(cut(100, 50, 64), Some(78));
         assert_eq!(cut(20, 60, 64), Some(4));
         assert_eq!(cut(20, 20, 64), None);
+    }
+
+    #[test]
+    fn the_cut_is_what_the_specification_says() {
+        for align in [1, 2, 4, 8] {
+            for offset in 0..2 * align {
+                for bytes in 0..5 * align as usize + 3 {
+                    // Every multiple inside, by twice its distance from the middle; the first of the nearest.
+                    let inside =
+                        (1..bytes).filter(|cut| (offset + *cut as u64).is_multiple_of(align));
+                    let expected = inside.min_by_key(|cut| (2 * cut).abs_diff(bytes));
+                    let halved = Parts::whole(bytes).halved(offset, align as usize);
+                    let cut = halved.map(|parts| parts.current().end);
+                    assert_eq!(cut, expected, "{bytes} bytes at {offset}, align {align}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Files whose names come from a list.
 
-use super::{stdin_entry, Entry, Item, Origin, Source};
+use super::{stdin_entry, Ended, Entry, Item, Origin, Source};
 use std::ffi::OsString;
 use std::io::BufRead;
 use std::os::unix::ffi::OsStringExt;
@@ -9,12 +9,17 @@ use std::path::PathBuf;
 /// Longest name that a list may hold, in bytes: no Linux path is longer than 4,096.
 const MAX_NAME_BYTES: usize = 1 << 16;
 
+/// Most empty names in a row, which are passed over: nothing but an endless device has more.
+const MAX_EMPTY_NAMES: usize = 1 << 20;
+
 /// Names from a list, one a line or, with [`FileList::nul`], each ended by a NUL. Names are bytes; empty ones are passed
 /// over, `-` is standard input.
 pub struct FileList {
     reader: Box<dyn BufRead + Send>,
     terminator: u8,
     failed: bool,
+    /// Empty names in a row, up to here.
+    empty: usize,
 }
 
 impl FileList {
@@ -24,6 +29,7 @@ impl FileList {
             reader: Box::new(reader),
             terminator: b'\n',
             failed: false,
+            empty: 0,
         }
     }
 
@@ -36,6 +42,20 @@ impl FileList {
 
     /// The next name; `Ok(None)` at the end.
     fn name(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let name = self.next_name()?;
+        match &name {
+            Some(name) if name.is_empty() => self.empty += 1,
+            _ => self.empty = 0,
+        }
+        if self.empty > MAX_EMPTY_NAMES {
+            return Err(std::io::Error::other(format!(
+                "more than {MAX_EMPTY_NAMES} empty names in a row; name a list of files"
+            )));
+        }
+        Ok(name)
+    }
+
+    fn next_name(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let mut name = Vec::new();
         loop {
             let buffer = self.reader.fill_buf()?;
@@ -70,9 +90,11 @@ impl Source for FileList {
                         path: PathBuf::from(OsString::from_vec(name)),
                         explicit: true,
                         origin: Origin::Special,
+                        root: None,
                         sequence: 0,
                     }))
                 }
+                Err(error) if Ended::is_said_by(&error) => self.failed = true,
                 Err(error) => {
                     self.failed = true;
                     return Some(Item::Error {
@@ -114,5 +136,14 @@ mod tests {
         let mut list = FileList::new(std::io::BufReader::new(std::io::repeat(b'x')));
         assert!(matches!(list.next_item(), Some(Item::Error { .. })));
         assert!(list.next_item().is_none());
+    }
+
+    #[test]
+    fn a_list_of_separators_without_end_is_refused() {
+        for (byte, nul) in [(0, true), (b'\n', false)] {
+            let mut list = FileList::new(std::io::BufReader::new(std::io::repeat(byte))).nul(nul);
+            assert!(matches!(list.next_item(), Some(Item::Error { .. })));
+            assert!(list.next_item().is_none());
+        }
     }
 }

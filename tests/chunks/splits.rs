@@ -136,3 +136,16 @@ fn a_job_may_leave_a_chunk_between_its_parts() {
         assert_eq!(done.report.failures, 0);
     }
 }
+
+#[test]
+fn a_kernel_that_goes_on_where_it_has_been_ends_the_file() {
+    // It says that its records overflow and to go on at byte 0, each time.
+    let mut asked = Asked::new(halo(0, 0, 1));
+    asked.overflows = Box::new(|_| true);
+    let done = run_over_one(asked, How::slow(65_536));
+    let [error] = done.errors.as_slice() else {
+        panic!("{:?}", done.errors);
+    };
+    assert_eq!(error.offset, Some(0));
+    assert!(error.reason.contains("where it has been"), "{error:?}");
+}

@@ -28,6 +28,7 @@ fn pipe_source() -> (PathBuf, Pipe, PipeWriter) {
         path: path.clone(),
         explicit: true,
         origin: Origin::Special,
+        root: None,
         sequence: 0,
     };
     let source = Pipe {

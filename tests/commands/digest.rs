@@ -195,15 +195,37 @@ fn a_missing_file_fails_the_check_with_exit_code_2_and_the_rest_is_checked() {
     let tree = listed();
     fs::remove_file(tree.path().join("one")).unwrap();
     let done = gristmill(tree.path(), &["digest", "--check", "list"]);
-    assert_eq!(done.text(), "two: OK\nthree: OK\n");
-    assert_eq!(done.err.lines().count(), 1, "{}", done.err);
+    let missing = "one: FAILED open or read\n";
+    assert_eq!(done.text(), format!("{missing}two: OK\nthree: OK\n"));
     assert!(done.err.starts_with("gristmill: one: "), "{}", done.err);
+    let unread = "gristmill: 1 of 3 listed files could not be read\n";
+    assert!(done.err.ends_with(unread), "{}", done.err);
+    assert_eq!(done.err.lines().count(), 2, "{}", done.err);
     assert_eq!(done.code, Some(2));
 
     fs::write(tree.path().join("two"), b"other").unwrap();
     let done = gristmill(tree.path(), &["digest", "--check", "list"]);
-    assert_eq!(done.text(), "two: FAILED\nthree: OK\n");
+    assert_eq!(done.text(), format!("{missing}two: FAILED\nthree: OK\n"));
+    assert!(
+        done.err
+            .ends_with("gristmill: 1 of 3 files differ from the list\n"),
+        "{}",
+        done.err
+    );
     assert_eq!(done.code, Some(2), "a failure outweighs a difference");
+
+    let done = gristmill(tree.path(), &["digest", "--check", "list", "--json"]);
+    let rows = objects(&done);
+    assert_eq!(rows.len(), 3, "{done:?}");
+    assert_eq!(
+        rows[0],
+        json!({
+            "type": "check", "path": {"text": "one"},
+            "crc32c": null,
+            "expected": format!("{:08x}", crc32c(&noise(1, 5_000))),
+            "ok": false,
+        })
+    );
 }
 
 #[test]
@@ -274,7 +296,76 @@ fn a_file_that_is_listed_twice_is_compared_with_both_digests() {
     let list = format!("{}00000000  one\n", row(&bytes, "one"));
     let done = gristmill_reading(tree.path(), &["digest", "-c", "-"], list.as_bytes());
     assert_eq!(done.code, Some(1));
-    assert_eq!(sorted(done.text()), ["one: FAILED", "one: OK"]);
+    assert_eq!(done.text(), "one: OK\none: FAILED\n");
+}
+
+/// Each row is about the digest of its own line, whatever the workers open first.
+#[test]
+fn digests_of_a_path_that_is_listed_often_are_never_swapped() {
+    let tree = listed();
+    let bytes = fs::read(tree.path().join("one")).unwrap();
+    let (mut list, mut expected) = (String::new(), String::new());
+    for number in 0..2_000 {
+        let right = number % 3 != 1;
+        let digest = if right { crc32c(&bytes) } else { number };
+        list += &format!("{digest:08x}  one\n");
+        expected += if right { "one: OK\n" } else { "one: FAILED\n" };
+    }
+    for workers in ["-j1", "-j8"] {
+        let arguments = ["digest", "-c", "-", workers];
+        let done = gristmill_reading(tree.path(), &arguments, list.as_bytes());
+        assert!(done.text() == expected, "{workers}: {}", done.err);
+        assert_eq!(done.code, Some(1));
+    }
+}
+
+/// As coreutils' tools do: lines that end with CR LF, binary rows, rows of BSD, comments, empty lines, blanks before.
+#[test]
+fn lists_as_coreutils_takes_them_are_checked() {
+    let tree = listed();
+    let good = fs::read_to_string(tree.path().join("list")).unwrap();
+    let ok = "one: OK\ntwo: OK\nthree: OK\n";
+    for list in [
+        good.replace('\n', "\r\n"),
+        good.replace("  ", " *"),
+        good.replace("  ", " "),
+        good.replace("  ", "\t"),
+        good.to_uppercase()
+            .replace("ONE", "one")
+            .replace("TWO", "two")
+            .replace("THREE", "three"),
+        format!("# made by hand\r\n#\n\n\r\n{good}# the end"),
+        good.lines().map(|row| format!(" \t{row}\n")).collect(),
+        good.replacen("  ", " *", 1),
+    ] {
+        let done = gristmill_reading(tree.path(), &["digest", "-c", "-"], list.as_bytes());
+        assert_eq!(done.rows(), ok, "{list:?}");
+    }
+    // A list has one shape: the first row says which.
+    let (first, rest) = good.split_once('\n').unwrap();
+    let mixed = format!("{}\n{rest}", first.replace("  ", " "));
+    let done = gristmill_reading(tree.path(), &["digest", "-c", "-"], mixed.as_bytes());
+    assert_eq!(done.code, Some(2), "{done:?}");
+}
+
+#[test]
+fn what_was_hashed_from_standard_input_is_checked_from_there() {
+    let tree = tempfile::tempdir().unwrap();
+    let bytes = noise(5, 70_000);
+    let list = gristmill_reading(tree.path(), &["digest"], &bytes).rows();
+    fs::write(tree.path().join("list"), &list).unwrap();
+    let check = ["digest", "--check", "list"];
+    let done = gristmill_reading(tree.path(), &check, &bytes);
+    assert_eq!(done.rows(), "-: OK\n");
+    let done = gristmill_reading(tree.path(), &check, b"other");
+    assert_eq!((done.code, done.text()), (Some(1), "-: FAILED\n"));
+    // A file of that name is another thing.
+    fs::write(tree.path().join("-"), &bytes).unwrap();
+    let rows = gristmill(tree.path(), &["digest", "./-"]).rows();
+    assert_eq!(rows, row(&bytes, "./-"));
+    let done = gristmill_reading(tree.path(), &["digest", "-c", "-"], list.as_bytes());
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(done.err.contains("the list itself"), "{}", done.err);
 }
 
 #[test]
@@ -286,8 +377,8 @@ fn json_rows_hold_path_digest_and_size() {
     let done = gristmill(tree.path(), &["digest", "--json", "--sort", "path", "."]);
     assert_eq!(done.code, Some(0), "{done:?}");
     let expected = [
-        json!({"path": {"text": "./quo\"te\n"}, "crc32c": format!("{:08x}", crc32c(&bytes)), "bytes": 9_000}),
-        json!({"path": {"bytes": "Li//"}, "crc32c": "00000000", "bytes": 0}),
+        json!({"type": "digest", "path": {"text": "./quo\"te\n"}, "crc32c": format!("{:08x}", crc32c(&bytes)), "bytes": 9_000}),
+        json!({"type": "digest", "path": {"bytes": "Li//"}, "crc32c": "00000000", "bytes": 0}),
     ];
     assert_eq!(objects(&done), expected);
 }
@@ -304,6 +395,7 @@ fn a_check_in_json_holds_what_was_found_and_what_was_expected() {
     assert_eq!(
         rows[1],
         json!({
+            "type": "check",
             "path": {"text": "two"},
             "crc32c": hex(b"other"),
             "expected": hex(&noise(2, 5_000)),
@@ -322,10 +414,10 @@ fn names_from_a_list_may_hold_newlines_where_nul_ends_them() {
     let expected = format!("\\{}{}", row(b"1", "new\\nline"), row(b"2", "plain"));
     let names = b"new\nline\0plain\0";
     fs::write(tree.path().join("names"), names).unwrap();
-    let from_file = ["digest", "--files-from", "names", "-0"];
+    let from_file = ["digest", "--files0-from", "names"];
     let rows = gristmill(tree.path(), &from_file).rows();
     assert_eq!(sorted(&rows), sorted(&expected));
-    let from_stdin = ["digest", "--files-from", "-", "--null"];
+    let from_stdin = ["digest", "--files0-from", "-"];
     let rows = gristmill_reading(tree.path(), &from_stdin, names).rows();
     assert_eq!(sorted(&rows), sorted(&expected));
     let rows = gristmill_reading(tree.path(), &["digest", "--files-from", "-"], b"plain\n").rows();
@@ -338,7 +430,7 @@ fn standard_input_is_read_where_no_path_is_given_or_a_dash() {
     let bytes = noise(4, 700_001);
     for arguments in [&["digest"][..], &["digest", "-", "--chunk-size", "4K"]] {
         let done = gristmill_reading(tree.path(), arguments, &bytes);
-        assert_eq!(done.rows(), row(&bytes, "<stdin>"));
+        assert_eq!(done.rows(), row(&bytes, "-"));
     }
 }
 

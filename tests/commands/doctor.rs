@@ -72,15 +72,7 @@ fn every_read_path_and_back_end_is_told_with_a_step_where_it_is_missing() {
     let answer = answer();
     let paths = names(&answer, "read path");
     let known: Vec<&str> = paths.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(
-        known,
-        [
-            "RegisteredMappedRead",
-            "PositionedRead",
-            "GpuDirectNvmePassthrough",
-            "PeerRead"
-        ]
-    );
+    assert_eq!(known, ["registered", "positioned", "passthrough", "peer"]);
     let backends = names(&answer, "back end");
     assert_eq!(backends[0], ("cpu".to_owned(), true));
     for name in ["opencl", "cuda"] {
@@ -117,10 +109,7 @@ fn the_flags_accept_what_works_and_nothing_else() {
         let expected = if finding["works"] == true { 0 } else { 2 };
         assert_eq!(run.status.code(), Some(expected), "{finding}");
     }
-    for (path, flag) in [
-        ("RegisteredMappedRead", "registered"),
-        ("PositionedRead", "positioned"),
-    ] {
+    for (path, flag) in [("registered", "registered"), ("positioned", "positioned")] {
         let (_, works) = names(&answer, "read path")
             .into_iter()
             .find(|(name, _)| name == path)
@@ -152,12 +141,7 @@ fn of_a_file_every_path_is_told_with_why_and_a_step_where_it_is_missing() {
     for told in answer["files"].as_array().unwrap() {
         let paths = names(told, "read path");
         let known: Vec<&str> = paths.iter().map(|(name, _)| name.as_str()).collect();
-        let all = [
-            "RegisteredMappedRead",
-            "PositionedRead",
-            "GpuDirectNvmePassthrough",
-            "PeerRead",
-        ];
+        let all = ["registered", "positioned", "passthrough", "peer"];
         assert_eq!(known, all);
         assert!(paths[1].1, "pread works everywhere");
         for finding in told["findings"].as_array().unwrap() {
@@ -194,7 +178,7 @@ fn a_file_that_cannot_be_opened_is_a_failure_and_the_others_are_told() {
         "{told}"
     );
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("PositionedRead") && text.contains(file.to_str().unwrap()));
+    assert!(text.contains("positioned") && text.contains(file.to_str().unwrap()));
 }
 
 /// What is told of a read path of one file: whether it works, and why.
@@ -220,12 +204,12 @@ fn what_is_no_file_on_a_disk_is_told_as_what_it_is() {
         expected.push(("/dev/loop0", "a block device"));
     }
     for (path, reason) in expected {
-        assert!(of_file(path, "PositionedRead").0, "{path}");
-        let (works, why) = of_file(path, "GpuDirectNvmePassthrough");
+        assert!(of_file(path, "positioned").0, "{path}");
+        let (works, why) = of_file(path, "passthrough");
         assert!(!works && why.contains(reason), "{path}: {why}");
         // Nothing is said of the file system that its name lies in.
         assert!(!why.contains("file system"), "{path}: {why}");
-        let (works, why) = of_file(path, "PeerRead");
+        let (works, why) = of_file(path, "peer");
         assert_eq!((works, why.as_str()), (false, "it is no regular file"));
     }
 }
@@ -237,11 +221,11 @@ fn a_file_in_memory_is_on_no_disk() {
     };
     fs::write(&file, [1; 5000]).unwrap();
     let path = file.path().to_str().unwrap();
-    assert!(of_file(path, "PositionedRead").0);
+    assert!(of_file(path, "positioned").0);
     for (name, reason) in [
-        ("GpuDirectNvmePassthrough", "neither ext4 nor XFS"),
-        ("GpuDirectNvmePassthrough", "not on a block device"),
-        ("PeerRead", "not on a block device"),
+        ("passthrough", "neither ext4 nor XFS"),
+        ("passthrough", "not on a block device"),
+        ("peer", "not on a block device"),
     ] {
         let (works, why) = of_file(path, name);
         assert!(!works && why.contains(reason), "{name}: {why}");
@@ -262,5 +246,5 @@ fn a_directory_is_a_failure_that_says_so_and_the_files_in_it_are_told() {
         "{told}"
     );
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(text.matches("PositionedRead").count(), 1, "{text}");
+    assert_eq!(text.matches("positioned").count(), 1, "{text}");
 }

@@ -1,6 +1,8 @@
 //! `gristmill run`, `asm`, `disasm` and `verify`.
 
-use crate::tool::{command, finish, gristmill, gristmill_reading, noise};
+use crate::tool::{
+    command, finish, gristmill, gristmill_reading, interrupt, noise, wait_until_busy,
+};
 use serde_json::{json, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -272,6 +274,15 @@ fn a_program_that_depends_on_where_chunks_begin_is_found_out() {
         let done = gristmill(tree.path(), &["run", "--check", "small.vasm", "2-4095"]);
         assert!(done.text().starts_with(said), "{done:?}");
     }
+    // Of nothing nothing is said.
+    fs::create_dir(tree.path().join("nothing")).unwrap();
+    let done = gristmill(tree.path(), &["run", "--check", "chunks.vasm", "nothing"]);
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(
+        done.text().starts_with("no answers from 0 files"),
+        "{done:?}"
+    );
+    assert!(done.err.contains("nothing to compare"), "{done:?}");
     let stream = gristmill_reading(tree.path(), &["run", "--check", "chunks.vasm"], b"x");
     assert_eq!(stream.code, Some(2));
     assert!(stream.err.contains("name files"), "{stream:?}");
@@ -280,10 +291,8 @@ fn a_program_that_depends_on_where_chunks_begin_is_found_out() {
 #[test]
 fn the_program_in_the_readme_counts_what_it_says() {
     let readme = include_str!("../../README.md");
-    let program = readme
-        .split("```")
-        .find(|part| part.contains(".acc "))
-        .unwrap();
+    let (_, program) = readme.split_once("\n```asm\n").unwrap();
+    let (program, _) = program.split_once("```\n").unwrap();
     let tree = tempfile::tempdir().unwrap();
     written(tree.path(), "above.vasm", program);
     fs::write(tree.path().join("file"), [0, 127, 128, 200, 201, 255]).unwrap();
@@ -363,17 +372,18 @@ fn verify_tells_what_a_program_costs_or_what_rule_it_breaks() {
     assert_eq!(bad.code, Some(1));
     let rows: Vec<&str> = bad.text().lines().collect();
     assert!(
-        rows[0].starts_with("bad.vasm: refused: instruction 1 (line 2): "),
+        rows[0].starts_with("bad.vasm:2:3: refused: instruction 1: "),
         "{rows:?}"
     );
     assert!(rows[0].contains("top level"), "{rows:?}");
-    assert!(rows[1].contains("accepted"), "{rows:?}");
+    assert_eq!(rows[1..3], ["  each r2, 1", "  ^^^^^^^^^^"]);
+    assert!(rows[3].contains("accepted"), "{rows:?}");
     let refused = gristmill(tree.path(), &["asm", "bad.vasm"]);
     assert_eq!(refused.code, Some(2));
     assert!(
         refused
             .err
-            .contains("bad.vasm: refused: instruction 1 (line 2)"),
+            .contains("bad.vasm:2:3: refused: instruction 1: "),
         "{}",
         refused.err
     );
@@ -450,4 +460,81 @@ fn run_ends_with_the_path_taken() {
     assert_eq!(done.code, Some(0));
     assert!(done.err.contains("cpu"), "{}", done.err);
     assert!(done.err.contains("712290"), "own bytes only: {}", done.err);
+}
+
+#[test]
+fn a_refusal_shows_the_line_and_what_would_cure_it() {
+    let tree = tempfile::tempdir().unwrap();
+    let text =
+        "; costly\n\t.chunk 0x1000000  ; bytes\n each r1, 1\n loop 60000 ; trips\n end\n end\n";
+    written(tree.path(), "costly.vasm", text);
+    for arguments in [
+        &["asm", "costly.vasm"][..],
+        &["asm", "--strip", "costly.vasm"],
+        &["run", "costly.vasm", "."],
+        &["verify", "costly.vasm"],
+    ] {
+        let done = gristmill(tree.path(), arguments);
+        let shown = if arguments[0] == "verify" {
+            assert_eq!(done.code, Some(1), "{done:?}");
+            done.text().to_owned()
+        } else {
+            assert_eq!(done.code, Some(2), "{done:?}");
+            done.err.trim_start_matches("gristmill: ").to_owned()
+        };
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(
+            lines[0].starts_with("costly.vasm:2:2: refused: "),
+            "{shown}"
+        );
+        assert_eq!(lines[1], " .chunk 0x1000000  ; bytes", "{arguments:?}");
+        assert_eq!(lines[2], " ^^^^^^^^^^^^^^^^", "{arguments:?}");
+        // The chunk that it says would do does, and the next larger one does not.
+        let (_, rest) = lines[0].split_once("a chunk of ").unwrap();
+        let (_, rest) = rest.split_once("a chunk of ").unwrap();
+        let bytes: u32 = rest.split(' ').next().unwrap().parse().unwrap();
+        for (chunk, code) in [(bytes, 0), (bytes + 1, 1)] {
+            let text = text.replace("0x1000000", &chunk.to_string());
+            written(tree.path(), "smaller.vasm", &text);
+            let done = gristmill(tree.path(), &["verify", "smaller.vasm"]);
+            assert_eq!(done.code, Some(code), "{chunk}: {done:?}");
+        }
+    }
+    // Where no chunk is small enough it says so.
+    written(
+        tree.path(),
+        "top.vasm",
+        " loop 65535\n loop 65535\n loop 65535\n end\n end\n end\n",
+    );
+    let done = gristmill(tree.path(), &["verify", "top.vasm"]);
+    assert_eq!(done.code, Some(1));
+    assert!(done.text().contains("fewer trips of loops"), "{done:?}");
+}
+
+#[test]
+fn an_interrupt_ends_a_run_inside_of_a_chunk() {
+    let tree = tempfile::tempdir().unwrap();
+    // As much work as is accepted, over and over: of each chunk some seconds, and of a debug build minutes.
+    let text = " .chunk 64\n .acc n sum\n loop 12000\n loop 12000\n add r1, r1, 1\n end\n end\n acc n, r1\n";
+    written(tree.path(), "long.vasm", text);
+    fs::write(tree.path().join("file"), vec![b'x'; 64 * 1000]).unwrap();
+    let recorded = ["run", "--record", "log", "long.vasm", "file"];
+    for arguments in [&["run", "long.vasm", "file"][..], &recorded] {
+        let child = command(tree.path(), arguments).spawn().unwrap();
+        wait_until_busy(&child);
+        interrupt(&child);
+        let done = finish(child, Vec::new());
+        assert_eq!(done.code, Some(130), "{done:?}");
+        assert_eq!(
+            done.err,
+            "gristmill: interrupted: what was done so far is above\n"
+        );
+        assert_eq!(done.text(), "", "a file that is not done has no row");
+    }
+    // What was cancelled is not in the log.
+    let replayed = gristmill(tree.path(), &["replay", "log"]);
+    assert!(
+        replayed.text().starts_with("nothing was replayed"),
+        "{replayed:?}"
+    );
 }

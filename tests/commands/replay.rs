@@ -1,7 +1,10 @@
 //! `--record` and `gristmill replay`, end to end.
 
-use crate::tool::{command, finish, gristmill, gristmill_reading, interrupt, noise, Done};
+use crate::tool::{
+    command, finish, gristmill, gristmill_reading, interrupt, noise, wait_until_busy, Done,
+};
 use gristmill::megakernel::log::{LoggedBytes, LoggedSlot, RingLog};
+use gristmill::megakernel::protocol::program;
 use gristmill::megakernel::RingLogReader;
 use std::fs;
 use std::io::Write;
@@ -159,7 +162,9 @@ fn files_that_have_changed_are_told_apart_from_results() {
     fs::write(&lines, &bytes).unwrap();
     let done = replay(&tree, &[]);
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.text().starts_with("the same: "), "{done:?}");
+    let count = slots(&tree.path().join("log")).len();
+    let verdict = format!("the same: {} of {count} slots, ", count - 1);
+    assert!(done.text().starts_with(&verdict), "{done:?}");
     assert!(done
         .err
         .contains("files/lines: offset 65536: the file has changed"));
@@ -184,6 +189,59 @@ fn files_that_have_changed_are_told_apart_from_results() {
     let done = replay(&tree, &[]);
     assert!(
         done.err.contains("files/short: offset 0: no regular file"),
+        "{done:?}"
+    );
+}
+
+/// No slot has seen what was added: that the recorded bytes are still there says nothing of the file.
+#[test]
+fn a_file_that_has_grown_has_changed() {
+    let tree = tree();
+    let job = ["digest", "files", "--record", "log", "--chunk-size", "4K"];
+    // One ends within a chunk, the other with one.
+    let (short, even) = (
+        tree.path().join("files/short"),
+        tree.path().join("files/even"),
+    );
+    fs::write(&even, noise(3, 8192)).unwrap();
+    gristmill(tree.path(), &job).rows();
+    assert!(replay(&tree, &[]).rows().starts_with("the same"));
+    for file in [short, even] {
+        let before = fs::read(&file).unwrap();
+        let mut grown = fs::OpenOptions::new().append(true).open(&file).unwrap();
+        grown.write_all(b"x").unwrap();
+        let done = replay(&tree, &[]);
+        assert_eq!(done.code, Some(2), "{done:?}");
+        let sizes = format!(
+            "it had {} bytes when recorded, and has {}",
+            before.len(),
+            before.len() + 1
+        );
+        assert!(done.err.contains(&sizes), "{done:?}");
+        fs::write(&file, before).unwrap();
+        assert!(replay(&tree, &[]).rows().starts_with("the same"));
+    }
+}
+
+#[test]
+fn nothing_is_the_same_where_nothing_was_replayed() {
+    let tree = tree();
+    gristmill(tree.path(), &["digest", "files/empty", "--record", "log"]).rows();
+    let done = replay(&tree, &[]);
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(
+        done.text().starts_with("nothing was replayed, "),
+        "{done:?}"
+    );
+    assert!(done.err.contains("the log holds no slots"), "{done:?}");
+
+    let job = ["digest", "files/short", "--record", "log"];
+    gristmill(tree.path(), &job).rows();
+    fs::remove_file(tree.path().join("files/short")).unwrap();
+    let done = replay(&tree, &[]);
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(
+        done.text().starts_with("nothing was replayed, "),
         "{done:?}"
     );
 }
@@ -335,4 +393,41 @@ fn an_interrupted_run_leaves_a_whole_log() {
     drop(input);
     assert_eq!(done.code, Some(130), "{done:?}");
     assert!(replay(&tree, &[]).rows().starts_with("the same"));
+}
+
+/// A small log may ask for much work.
+#[test]
+fn an_interrupt_ends_a_replay_inside_of_a_slot() {
+    let tree = tree();
+    let log = tree.path().join("log");
+    fs::write(
+        tree.path().join("long.vasm"),
+        "
+        .arg quick
+        .acc n sum
+            arg  r1, quick
+            loop 12000
+              loop 12000
+                break r1
+              end
+              break r1
+            end
+            acc  n, r1
+        ",
+    )
+    .unwrap();
+    let run = ["run", "--arg", "quick=1", "--record", "log", "long.vasm"];
+    gristmill(tree.path(), &[&run[..], &["files/short"]].concat()).rows();
+    tamper(&log, |slots| slots[0].words.args[program::ARG_FIRST] = 0);
+    for workers in ["-j1", "-j2"] {
+        let child = command(tree.path(), &["replay", workers, "log"])
+            .spawn()
+            .unwrap();
+        wait_until_busy(&child);
+        interrupt(&child);
+        let done = finish(child, Vec::new());
+        assert_eq!(done.code, Some(130), "{done:?}");
+        assert!(done.text().starts_with("nothing was replayed"), "{done:?}");
+        assert!(done.err.contains("interrupted"), "{done:?}");
+    }
 }

@@ -47,6 +47,14 @@ fn parse(row: &str) -> (u64, u64, f64, &str) {
     )
 }
 
+/// The rows below the names of the columns.
+fn rows(text: &str) -> Vec<&str> {
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["bytes", "lines", "bits/byte", "path"], "{text}");
+    lines.collect()
+}
+
 fn assert_row(row: &str, bytes: &[u8], name: &str) {
     let (size, newlines, shown, path) = parse(row);
     assert_eq!(
@@ -100,7 +108,7 @@ fn rows_hold_bytes_lines_and_entropy_and_the_last_is_the_total() {
         let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
         let arguments = [&["stats", "--sort", "path"], flags, &names].concat();
         let text = gristmill(tree.path(), &arguments).rows();
-        let rows: Vec<&str> = text.lines().collect();
+        let rows = rows(&text);
         assert_eq!(rows.len(), files.len() + 1, "{text}");
         for (row, (name, bytes)) in rows.iter().zip(&files) {
             assert_row(row, bytes, name);
@@ -113,8 +121,9 @@ fn rows_hold_bytes_lines_and_entropy_and_the_last_is_the_total() {
 fn total_writes_the_total_only() {
     let (tree, files) = files();
     let text = gristmill(tree.path(), &["stats", "--total", "."]).rows();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    assert_row(text.trim_end(), &all(&files), "total of 7 files");
+    let rows = rows(&text);
+    assert_eq!(rows.len(), 1, "{text}");
+    assert_row(rows[0], &all(&files), "total of 7 files");
 }
 
 #[test]
@@ -124,8 +133,10 @@ fn the_histogram_lists_every_value_that_occurs_with_count_and_share() {
     for (name, bytes) in cases {
         let arguments = ["stats", "--histogram", "--total", "--chunk-size=4K", name];
         let text = gristmill(tree.path(), &arguments).rows();
-        let mut rows = text.lines();
+        let mut rows = rows(&text).into_iter();
         assert_row(rows.next().unwrap(), bytes, "total of 1 files");
+        let names: Vec<&str> = rows.next().unwrap().split_whitespace().collect();
+        assert_eq!(names, ["value", "count", "share"]);
         let mut seen = vec![0; 256];
         for row in rows {
             let value = usize::from_str_radix(&row[2..4], 16).unwrap();
@@ -180,7 +191,7 @@ fn json_rows_are_objects_with_the_histogram_and_the_last_is_the_total() {
 fn nothing_to_read_is_a_total_of_nothing_and_its_json_parses() {
     let tree = tempfile::tempdir().unwrap();
     let text = gristmill(tree.path(), &["stats", "."]).rows();
-    assert_row(text.trim_end(), b"", "total of 0 files");
+    assert_row(rows(&text)[0], b"", "total of 0 files");
     let text = gristmill(tree.path(), &["stats", "--json", "."]).rows();
     let object: Value = serde_json::from_str(&text).unwrap();
     assert_object(&object["total"], b"");
@@ -191,7 +202,7 @@ fn standard_input_is_summarised_under_its_name() {
     let tree = tempfile::tempdir().unwrap();
     let bytes = noise(7, 600_000);
     let text = gristmill_reading(tree.path(), &["stats"], &bytes).rows();
-    let rows: Vec<&str> = text.lines().collect();
+    let rows = rows(&text);
     assert_eq!(rows.len(), 2, "{text}");
     assert_row(rows[0], &bytes, "<stdin>");
     assert_row(rows[1], &bytes, "total of 1 files");
@@ -204,7 +215,7 @@ fn a_file_that_fails_is_told_and_left_out_of_the_total() {
     assert_eq!(done.code, Some(2));
     assert_eq!(done.err.lines().count(), 1, "{}", done.err);
     assert!(done.err.starts_with("gristmill: absent: "), "{}", done.err);
-    let rows: Vec<&str> = done.text().lines().collect();
+    let rows = rows(done.text());
     assert_eq!(rows.len(), 2);
     assert_row(rows[0], &files[4].1, "4-noise");
     assert_row(rows[1], &files[4].1, "total of 1 files");
@@ -216,7 +227,7 @@ fn a_name_with_a_newline_is_one_row_and_no_other_name_looks_like_it() {
     for (name, shown) in [("new\nline", "new\\nline"), ("new\\nline", "new\\\\nline")] {
         fs::write(tree.path().join(name), b"x").unwrap();
         let text = gristmill(tree.path(), &["stats", name]).rows();
-        let rows: Vec<&str> = text.lines().collect();
+        let rows = rows(&text);
         assert_eq!(rows.len(), 2, "{text}");
         assert_row(rows[0], b"x", shown);
     }

@@ -215,5 +215,5 @@ fn the_bar_chart_is_for_a_terminal_only_and_its_longest_bar_is_the_commonest() {
     let piped = Terminal::start(scratch.path(), "stats file > rows").unwrap();
     assert_eq!(piped.finish(), (Some(0), String::new()));
     let rows = fs::read_to_string(scratch.path().join("rows")).unwrap();
-    assert_eq!(rows.lines().count(), 2, "{rows}");
+    assert_eq!(rows.lines().count(), 3, "{rows}");
 }

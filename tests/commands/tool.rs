@@ -92,6 +92,20 @@ pub fn gristmill_reading(directory: &Path, arguments: &[&str], stdin: &[u8]) -> 
     )
 }
 
+/// Waits until a child's threads have worked for half a second of their own time: then it is where its time goes.
+pub fn wait_until_busy(child: &Child) {
+    let worked = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        // A command's name may hold anything, and stands in brackets.
+        let (_, rest) = stat.rsplit_once(')').unwrap();
+        let ticks = rest.split_whitespace().nth(11).unwrap();
+        ticks.parse::<u64>().unwrap() >= 50
+    };
+    while !worked() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// As Ctrl-C does.
 pub fn interrupt(child: &Child) {
     let pid = libc::pid_t::try_from(child.id()).unwrap();

@@ -117,8 +117,8 @@ fn where_io_uring_is_refused_the_rows_are_the_same_and_the_report_says_why() {
         digested.assert_code(0);
         assert_rows_of_files(&digested.rows, &digests);
         let report = &digested.errors;
-        assert!(report.contains("PositionedRead"), "{report}");
-        assert!(!report.contains("RegisteredMappedRead"), "{report}");
+        assert!(report.contains("positioned"), "{report}");
+        assert!(!report.contains("registered"), "{report}");
         let why = report.lines().find(|line| line.contains("io_uring_setup"));
         let number = format!("{errno}");
         assert!(why.is_some_and(|why| why.contains(&number)), "{report}");

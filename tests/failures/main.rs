@@ -5,6 +5,7 @@
 //! program that has not ended after [`world::PATIENCE`] is ended, and the test fails. What a machine cannot stage (no FUSE,
 //! no loop devices, not root) is skipped, and says so.
 
+mod bounds;
 mod fuse;
 mod io_errors;
 mod io_loop;
@@ -12,7 +13,11 @@ mod limits;
 mod memory;
 mod names;
 mod output;
+mod own_outputs;
 mod panics;
+mod shortage;
+mod signals;
 mod sizes;
 mod special;
+mod swaps;
 mod world;

@@ -216,6 +216,11 @@ impl Tool {
         self
     }
 
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
     /// As an ordinary user: root's tests become one, others' are.
     pub fn ordinary_user(mut self) -> Self {
         if is_root() {
@@ -342,9 +347,33 @@ impl Running {
 
     /// Sends SIGINT.
     pub fn interrupt(&self) {
-        let kill = format!("kill -INT {}", self.child.id());
+        self.signal("INT");
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Waits until it catches this signal, by number.
+    #[track_caller]
+    pub fn wait_until_caught(&self, signal: i32) {
+        let path = format!("/proc/{}/status", self.child.id());
+        loop {
+            let status = std::fs::read_to_string(&path).unwrap();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let mask = u64::from_str_radix(mask.unwrap_or("0").trim(), 16).unwrap_or(0);
+            if mask & (1 << (signal - 1)) != 0 {
+                return;
+            }
+            assert!(
+                self.started.elapsed() < PATIENCE,
+                "signal {signal} is not caught"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Its greatest resident memory so far, in bytes.
@@ -475,6 +504,11 @@ impl Failure {
             offset: Some(offset),
             ..Self::new(path, errno)
         }
+    }
+
+    /// Whether a reason begins with this one's.
+    pub fn says(&self, reason: &str) -> bool {
+        reason.starts_with(&self.reason)
     }
 
     fn line(&self) -> String {

@@ -38,7 +38,9 @@ fn a_walked_tree_is_answered_as_ripgrep_answers_it() {
         &["needle", "."],
         &["needle", "./"],
         &["needle", "sub/deeper", "zz", "a b"],
-        // Anchored ignore rules of a directory above: ripgrep 13 passes over them, later ones and the crate do not.
+        &["needle", "sub"],
+        &["needle", "sub/../sub"],
+        &["needle", "link-to-dir"],
         &["--no-ignore", "needle", "sub/../sub"],
         &["--no-ignore", "needle", "link-to-dir"],
         &["-n", "needle"],
@@ -93,10 +95,20 @@ fn a_walked_tree_is_answered_as_ripgrep_answers_it() {
         &["-e", "need", "-e", "needle", "-o"],
         &["-e", "-dash", "-e", "hay", "-c"],
         &["-e", "zero"],
-        &["--json", "needle"],
+        &["-c", "-l", "needle"],
+        &["-l", "-c", "needle"],
+        &["-c", "--json", "needle", "sub"],
+        &["--json", "-l", "needle"],
+        &["--json", "-c", "-o", "needle"],
+        &["--json", "needle", "-g", "!long-lines"],
+        &["--json", "-q", "needle", "-g", "!long-lines"],
+        &["--json", "-q", "not there", "-g", "!long-lines"],
         &["--json", "-N", "needle", "sub/deeper"],
-        &["--json", "-i", "needle", "."],
-        &["--json", "-m1", "needle"],
+        &["--json", "-i", "needle", ".", "-g", "!long-lines"],
+        &["--json", "-m1", "needle", "-g", "!long-lines"],
+        &["-l", "-m2", "first"],
+        &["-q", "-m2", "first"],
+        &["-l", "-m100000", "here", "-g", "!long-lines"],
         &["", "sub/deeper"],
         &["-c", ""],
         &["-o", "", "crlf.txt"],
@@ -109,6 +121,25 @@ fn a_walked_tree_is_answered_as_ripgrep_answers_it() {
         let mut arguments = words(arguments);
         arguments.splice(0..0, words(&["--sort", "path"]));
         same_with(&tree, &arguments, None);
+    }
+}
+
+/// The first match decides what -l and -q say, and they end there: a NUL in a later read undoes nothing, whatever -m is.
+#[test]
+fn a_nul_behind_the_first_match_does_not_undo_it() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    let mut text = b"needle\n".to_vec();
+    text.extend_from_slice(&b"hay\n".repeat(300_000));
+    text.extend_from_slice(b"\0needle\n");
+    tree.write("late/f", text);
+    for limit in ["-m1", "-m2", "-m1000"] {
+        for report in ["-l", "-q", "-c", "-n"] {
+            same(&tree, &[report, limit, "needle", "late"]);
+            same(&tree, &[report, limit, "needle", "late/f"]);
+        }
     }
 }
 
@@ -197,6 +228,51 @@ fn what_cannot_be_read_is_reported_and_the_rest_is_answered() {
         &["-g", "{", "needle"],
     ] {
         same(&tree, arguments);
+    }
+}
+
+/// git's global excludes name the directory that the search is started in, which is found from above.
+#[test]
+fn global_excludes_name_the_working_directory() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    fs::create_dir_all(tree.root.join("top/.git")).unwrap();
+    for name in [
+        "top/work/f",
+        "top/work/sub/f",
+        "top/work/f.log",
+        "top/other/f",
+    ] {
+        tree.write(name, "needle\n");
+    }
+    let top = tree.root.join("top").into_os_string();
+    for excludes in [
+        "work", "work/", "**/work", "sub", "*.log", "/work", "/other",
+    ] {
+        tree.write("home/.config/git/ignore", format!("{excludes}\n"));
+        for subject in [OsStr::new(".."), OsStr::new("."), &top] {
+            let listed = |program: &OsStr, first: &[&str]| {
+                let mut command = Command::new(program);
+                command
+                    .args(first)
+                    .args(["-l", "--sort", "path", "needle"])
+                    .arg(subject)
+                    .env("HOME", tree.root.join("home"))
+                    .env_remove("XDG_CONFIG_HOME");
+                run(command, &tree.root.join("top/work"), None)
+            };
+            let rg = ripgrep::program().unwrap();
+            let expected = listed(rg.as_ref(), &["--no-config"]);
+            let got = listed(env!("CARGO_BIN_EXE_gristmill").as_ref(), &["scan"]);
+            assert_eq!(
+                timeless(&got.stdout),
+                timeless(&expected.stdout),
+                "{excludes} {subject:?}"
+            );
+            assert_eq!(got.status.code(), expected.status.code());
+        }
     }
 }
 

@@ -12,16 +12,21 @@ fn patterns_come_from_files_and_standard_input() {
     fs::remove_file(tree.root.join("long-lines")).unwrap();
     tree.write("patterns", "needle in\nfirst\n");
     tree.write("patterns-crlf", "needle in\r\nfirst");
+    tree.write("patterns-cr", "needle needle\nneedle\r");
+    tree.write("patterns-one-cr", "\r");
     tree.write("patterns-none", "");
     tree.write("patterns-empty-line", "needle in\n\n");
     for name in [
         "patterns",
         "patterns-crlf",
+        "patterns-cr",
+        "patterns-one-cr",
         "patterns-none",
         "patterns-empty-line",
     ] {
         for arguments in [
             &["-n", "kept.log"][..],
+            &["-on", "crlf.txt"],
             &["-e", "last", "kept.log", "crlf.txt", "--sort", "path"],
             &["-c", "--sort", "path"],
         ] {
@@ -36,6 +41,116 @@ fn patterns_come_from_files_and_standard_input() {
         );
         let arguments = words(&["-f", "-", "--sort", "path", "-g", "!patterns*"]);
         same_with(&tree, &arguments, Some(Path::new(name)));
+    }
+}
+
+/// Where several patterns match at one place, the first of them is shown: in the order of the command line.
+#[test]
+fn patterns_of_arguments_and_files_keep_their_order() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.write("text", "abcd\n");
+    tree.write("short", "ab\nabc\n");
+    for patterns in [
+        ["-e", "abcd", "-f", "short"],
+        ["-f", "short", "-e", "abcd"],
+        ["-fshort", "-eabcd", "-e", "a"],
+        ["--regexp=abcd", "--file=short", "-e", "a"],
+    ] {
+        for flags in [["-o", "text"], ["--json", "text"]] {
+            same(&tree, &[&patterns[..], &flags[..]].concat());
+        }
+    }
+    // Standard input can be read once.
+    let stdin = Some(Path::new("short"));
+    for arguments in [&["-f", "-", "-f", "-", "text"][..], &["-f", "-", "-"]] {
+        same_with(&tree, &words(arguments), stdin);
+    }
+}
+
+/// A file of which only a note is printed gets no blank line before it where one thread searches.
+#[test]
+fn headings_of_one_thread_are_ripgreps() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    let binary = |name: &str| tree.write(name, b"\0needle\nneedle\n");
+    tree.write("a", "needle\n");
+    binary("b");
+    binary("c");
+    tree.write("d", "needle\n");
+    binary("e");
+    for arguments in [
+        &["-j1", "a", "b", "c", "d", "e"][..],
+        &["-j1", "b", "a", "c"],
+        &["-j1", "b"],
+        &["b"],
+        &["-"],
+        &["-H", "-"],
+        &["--sort", "path", "a", "b", "c", "d", "e"],
+    ] {
+        let mut arguments = words(arguments);
+        arguments.splice(0..0, words(&["--heading", "needle"]));
+        same_with(&tree, &arguments, Some(Path::new("b")));
+    }
+}
+
+/// Nobody reads: where one thread searches, a file counts as found if its rows could be given away when it was done.
+#[test]
+fn an_output_that_nobody_reads_gives_ripgreps_exit_code() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    let line = format!("needle {}\n", "x".repeat(56));
+    tree.write("fits", line.repeat(128));
+    tree.write("one-more", format!("{}needle\n", line.repeat(128)));
+    tree.write("large", line.repeat(20_000));
+    tree.write("d/a", "needle\n");
+    tree.write("d/b", line.repeat(20_000));
+    tree.write("e/a", line.repeat(20_000));
+    tree.write("e/b", "needle\n");
+    for arguments in [
+        &["needle", "fits"][..],
+        &["needle", "one-more"],
+        &["-c", "needle", "large"],
+        &["-l", "needle", "large"],
+        &["needle", "large"],
+        &["-n", "needle", "fits"],
+        &["--json", "needle", "fits"],
+        &["--json", "needle", "d/a"],
+        &["--stats", "needle", "large"],
+        &["-q", "needle", "large"],
+        &["not there", "large"],
+        &["--sort", "path", "needle", "d"],
+        &["--sort", "path", "needle", "e"],
+        &["--sort", "path", "-c", "needle", "e"],
+        &["--sort", "path", "--heading", "needle", "d"],
+        &["-j1", "needle", "e"],
+        &["-j2", "needle", "e"],
+        &["-j2", "--json", "needle", "d"],
+        &["-j2", "not there", "e"],
+        &["-j2", "needle", "d", "nowhere"],
+    ] {
+        let ended = |program: &OsStr, first: &[&str]| {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let mut command = Command::new(program);
+            command.args(first).args(arguments);
+            command.current_dir(&tree.root).stdin(Stdio::null());
+            command.stdout(writer).output().unwrap()
+        };
+        let expected = ended(ripgrep::program().unwrap().as_ref(), &["-F", "--no-config"]);
+        let got = ended(env!("CARGO_BIN_EXE_gristmill").as_ref(), &["scan"]);
+        assert_eq!(got.status.code(), expected.status.code(), "{arguments:?}");
+        // The path taken goes there.
+        if arguments[0] != "--stats" {
+            let quiet = (got.stderr.is_empty(), expected.stderr.is_empty());
+            assert_eq!(quiet.0, quiet.1, "{arguments:?}");
+        }
     }
 }
 
@@ -61,6 +176,8 @@ fn totals_are_ripgreps_and_the_path_taken_follows() {
             "path",
         ],
         &["--stats", "-m1", "needle", "many-lines"],
+        &["--stats", "--heading", "needle", "--sort", "path"],
+        &["--stats", "--heading", "-j2", "-I", "needle", "kept.log"],
     ] {
         let expected = timeless(&rg(&tree, &words(arguments), None).stdout);
         let output = gristmill(&tree, &words(arguments), None);

@@ -3,6 +3,9 @@
 mod files;
 mod flags;
 mod random;
+#[path = "../peers/ripgrep.rs"]
+mod ripgrep;
+mod rules;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -46,11 +49,11 @@ impl Drop for Tree {
 }
 
 fn rg_is_missing() -> bool {
-    let missing = Command::new("rg").arg("--version").output().is_err();
-    if missing {
-        println!("skipped: rg not installed");
+    let found = ripgrep::program();
+    if let Err(reason) = &found {
+        println!("skipped: {reason}");
     }
-    missing
+    found.is_err()
 }
 
 fn run(mut command: Command, directory: &Path, stdin: Option<&Path>) -> Output {
@@ -66,7 +69,7 @@ fn run(mut command: Command, directory: &Path, stdin: Option<&Path>) -> Output {
 }
 
 fn rg(tree: &Tree, arguments: &[OsString], stdin: Option<&Path>) -> Output {
-    let mut command = Command::new("rg");
+    let mut command = Command::new(ripgrep::program().unwrap());
     command.args(["-F", "--no-config"]).args(arguments);
     run(command, &tree.root, stdin)
 }

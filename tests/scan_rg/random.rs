@@ -2,10 +2,14 @@
 
 use super::*;
 
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn new(seed: u64) -> Self {
+        Self(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15))
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -21,7 +25,7 @@ fn random_trees_are_answered_as_ripgrep_answers_them() {
     }
     for seed in 1..=12 {
         println!("seed {seed}");
-        let mut random = Random(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15));
+        let mut random = Random::new(seed);
         let tree = Tree::new();
         // ripgrep's buffer stays as large as an earlier file's longest line made it, which changes how far it looks in
         // binary files: so a tree has the ones or the others.

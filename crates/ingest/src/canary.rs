@@ -4,7 +4,9 @@
 //! reads succeed and leave memory as it was. So a block whose bytes are known from an ordinary read is read by the path
 //! into a target that was filled with the opposite of every bit of them.
 
+use crate::lifeline::Ring;
 use crate::nvme::{self, LbaRange, NvmeNamespace, NvmeOp};
+use crate::open::open_without_waiting;
 use crate::peer::{read_bytes, write_bytes};
 use crate::queue::{Farewell, ReadQueue};
 use crate::stream::{nvme_error, NvmeOwner};
@@ -12,7 +14,8 @@ use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkMemory;
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// Attempts, as a file's bytes may change between the two reads.
@@ -160,11 +163,9 @@ pub(crate) fn read_block(
         return Ok(Vec::new());
     };
     let address = chunk.as_mut_ptr();
-    let disk = namespace.disk().and_then(|disk| {
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true).custom_flags(libc::O_DIRECT);
-        options.open(format!("/dev/{disk}")).ok()
-    });
+    let disk = namespace
+        .disk()
+        .and_then(|disk| open_without_waiting(&Path::new("/dev").join(disk), libc::O_DIRECT).ok());
     let offset = lba.checked_mul(u64::from(namespace.block_bytes));
     let offset = offset.and_then(|offset| libc::off_t::try_from(offset).ok());
     let direct = disk.zip(offset).is_some_and(|(disk, offset)| {
@@ -195,8 +196,8 @@ pub(crate) unsafe fn read_by_command(
     lba: u64,
     address: *mut u8,
 ) -> Result<(), PipelineError> {
-    let (ring, flags) = nvme::build_ring(1)?;
-    let mut queue = ReadQueue::new(ring, flags, 1, Farewell::WaitForAll);
+    let ring = Ring::new(nvme::build_ring(1)?)?;
+    let mut queue = ReadQueue::new(ring, 1, Farewell::WaitForAll);
     let range = LbaRange { lba, blocks: 1 };
     let reads = nvme::plan(namespace, &[range], address.addr() as u64)?;
     let op = NvmeOp::new(fd, &reads)?;

@@ -34,6 +34,15 @@ pub(crate) fn why_file_system_copies(file: &File) -> Option<String> {
     }
 }
 
+/// How many of `bytes` bytes of a file from `offset` on a read brings without a copy by the kernel, as far as is known: those
+/// that the disk has, where the file is open with O_DIRECT and its file system reads it so.
+pub(crate) fn brought_by_disk(file: &File, offset: u64, bytes: u64) -> u64 {
+    if require(file).is_err() || why_copied(file, offset, bytes).is_some() {
+        return 0;
+    }
+    nvme::bytes_on_disk(file, offset, bytes).unwrap_or(0)
+}
+
 /// What a file that is refused is told of with.
 pub(crate) fn refusal(why: &str) -> String {
     format!("the disk alone would not bring it into peer memory: {why}; read it into host memory")

@@ -32,7 +32,8 @@ use crate::gpudirect;
 use crate::nvme::{FileMap, LbaRange, NvmeNamespace};
 use crate::reader::ReaderStats;
 use crate::stream::{nvme_error, AsyncUringStream, NvmeOwner, Owner};
-use crate::telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};
+use crate::telemetry::IngestTransfers;
+pub use crate::telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};
 use gristmill_protocol::{MegakernelIoQueue, PipelineError};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -67,6 +68,8 @@ struct Reading {
     tag: u32,
     /// Bytes that it is to bring.
     bytes: u32,
+    /// How many of them the disk writes to the slot itself, at most.
+    direct: u64,
     /// What is read, kept open.
     file: Option<Arc<File>>,
     /// Where the file's bytes lay when the read was submitted.
@@ -137,6 +140,7 @@ pub struct NvmeGpuIngestDriver<'a> {
     queue: MegakernelIoQueue,
     path: NativeReadPath,
     telemetry: NvmeGpuIngestTelemetry,
+    transfers: IngestTransfers,
     /// The generic character devices of disks that files lie on, by name.
     disks: HashMap<String, Arc<File>>,
     /// How the canary of each source ended.
@@ -241,6 +245,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
             queue,
             path,
             telemetry: NvmeGpuIngestTelemetry::default(),
+            transfers: IngestTransfers::default(),
             disks: HashMap::new(),
             canaries: HashMap::new(),
             failures: VecDeque::new(),
@@ -315,7 +320,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         if landed || !self.failures.is_empty() {
             return Ok(());
         }
-        self.stream.wait_for_completion()
+        self.stream.wait_until_ready()
     }
 
     /// The queue.
@@ -334,8 +339,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     }
 
     /// Number of slots.
-    pub fn slot_count(&self) -> u32 {
-        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    pub fn slot_count(&self) -> usize {
+        self.slots.len()
     }
 
     /// The path that every read takes.
@@ -346,6 +351,11 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     /// The counters as they are now.
     pub fn telemetry_snapshot(&self) -> NvmeGpuIngestTelemetry {
         self.telemetry
+    }
+
+    /// Who moved the bytes that landed: the disk, or the kernel by a copy.
+    pub fn transfers(&self) -> IngestTransfers {
+        self.transfers
     }
 
     /// Counts anew. Reads in flight count as submitted since, so that the counters add up when they are over.
@@ -360,6 +370,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
             }
         }
         self.telemetry = telemetry;
+        self.transfers = IngestTransfers::default();
     }
 
     /// What the rings did: commands and reads, bytes by route, achieved depth.
@@ -441,15 +452,23 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         let counted = match result {
             Ok(bytes) => {
                 *state = Slot::Landed { tag, bytes };
-                self.telemetry.with_completed(bytes)
+                let transfers = self.transfers.with_landed(bytes, reading.direct);
+                transfers.and_then(|transfers| {
+                    let telemetry = self.telemetry.with_completed(bytes)?;
+                    Ok((telemetry, transfers))
+                })
             }
             Err(error) => {
                 self.failures.push_back(FailedIngest { slot, tag, error });
-                self.telemetry.with_failed()
+                let telemetry = self.telemetry.with_failed();
+                telemetry.map(|telemetry| (telemetry, self.transfers))
             }
         };
         match counted {
-            Ok(telemetry) => self.telemetry = telemetry,
+            Ok((telemetry, transfers)) => {
+                self.telemetry = telemetry;
+                self.transfers = transfers;
+            }
             Err(error) => self.failures.push_back(FailedIngest { slot, tag, error }),
         }
     }

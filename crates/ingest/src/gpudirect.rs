@@ -1,5 +1,6 @@
 //! Whether NVMe passthrough is to be had on this machine, and what is missing.
 
+pub use crate::nvme::encode_nvme_read_sqe;
 use crate::nvme::{self, NvmeNamespace};
 use crate::peer::PeerDevice;
 use gristmill_protocol::PipelineError;
@@ -104,7 +105,7 @@ pub(crate) fn require() -> Result<(), PipelineError> {
     match GpuDirectCapability::probe() {
         GpuDirectCapability::Available { .. } => Ok(()),
         GpuDirectCapability::Unavailable { reason } => Err(PipelineError::Backend(format!(
-            "NVMe passthrough is not to be had: {reason}; or use registered mapped reads"
+            "NVMe passthrough is not available: {reason}; or use registered mapped reads"
         ))),
         GpuDirectCapability::FeatureDisabled => Err(PipelineError::NvmePassthroughDisabled),
     }

@@ -184,6 +184,18 @@ impl<'a> UringMegakernelPump<'a> {
         })
     }
 
+    /// Waits until a read is over, which the next drain publishes. Returns at once where none is in flight, or one has
+    /// landed that is not published yet.
+    ///
+    /// # Errors
+    /// Where the ring fails for good.
+    pub fn wait_until_ready(&mut self) -> Result<(), PipelineError> {
+        if !self.stream.landed_scans.is_empty() {
+            return Ok(());
+        }
+        self.stream.wait_until_ready()
+    }
+
     /// EPOCH of a control image: +1 for each BATCH_FENCE that the device completed.
     pub fn observe_epoch(&self, control_bytes: &[u8]) -> u32 {
         Megakernel::read_epoch(control_bytes)

@@ -12,9 +12,20 @@
 //!   kernel -> reaped, and the kernel takes them in order;
 //! - a short read goes back to `pending` with what it lacks, until it is complete or a read returns 0;
 //! - a table that is dropped cancels what the kernel has and waits for it.
+//!
+//! No read is ever lost, whatever `io_uring_enter` answers:
+//!
+//! - EAGAIN, EBUSY and ENOMEM pass, so the call is made again: later, where reads are in the kernel's hands, as their end
+//!   gives back what is lacking; after a pause of [`STALL_PAUSE`] where none is. Only [`MAX_STALLS`] refusals in a row, while
+//!   the kernel neither takes nor completes anything nor answers a wait, are a failure;
+//! - any other errno is a failure at once, and a failure is for good: what the kernel has not taken finishes with the
+//!   errno, what it has completed finishes as it did, and the ring is closed, which has the kernel cancel the rest. Those
+//!   reads finish with the errno, too, but not before the ring's [`Lifeline`] has hung up: nothing is written to
+//!   their memory from then on.
 
 mod op;
 
+use crate::lifeline::{Lifeline, Ring, Seen};
 use crate::setup::{self, Entered, SetupFlags};
 use gristmill_protocol::PipelineError;
 use io_uring::squeue::EntryMarker as _;
@@ -27,9 +38,9 @@ pub(crate) use op::{Operation, ReadOp, Verdict};
 
 /// `user_data` of entries that cancel others; no read has it.
 const CANCEL: u64 = u64::MAX;
-/// Times in a row that the kernel may refuse to take an entry before the ring is given up.
+/// Refusals in a row, each [`STALL_PAUSE`] after the last at least, before the ring is given up.
 const MAX_STALLS: u32 = 200;
-/// Pause between two attempts to hand over entries that the kernel has no room for.
+/// Pause between two attempts to hand over entries that the kernel has no room for, while it has no read of ours.
 const STALL_PAUSE: Duration = Duration::from_millis(10);
 /// Time after which a dropped queue asks again for the end of what is still in flight.
 const CANCEL_AGAIN: Duration = Duration::from_millis(100);
@@ -53,6 +64,8 @@ pub(crate) struct Finished<P, O = ReadOp> {
     pub(crate) end: bool,
     /// An errno; of an NVMe command that the device failed, its status, negated.
     pub(crate) error: Option<i32>,
+    /// The kernel had this read when the ring failed, and never said what it did.
+    pub(crate) unanswered: bool,
 }
 
 struct Flight<P, O> {
@@ -90,8 +103,28 @@ pub(crate) enum Farewell {
     LeakAfter(Duration),
 }
 
+/// Refusals since the kernel last did something for this queue.
+#[derive(Default)]
+struct Stalls {
+    count: u32,
+    last: Option<Instant>,
+}
+
+impl Stalls {
+    /// Counts a refusal, unless the last was but a moment ago; whether they go on for too long.
+    fn refused(&mut self) -> bool {
+        if self.last.is_none_or(|last| last.elapsed() >= STALL_PAUSE) {
+            self.count += 1;
+            self.last = Some(Instant::now());
+        }
+        self.count > MAX_STALLS
+    }
+}
+
 pub(crate) struct ReadQueue<P, O: Operation = ReadOp> {
-    ring: IoUring<O::Submission, O::Completion>,
+    /// `None` once it has failed.
+    ring: Option<IoUring<O::Submission, O::Completion>>,
+    lifeline: Lifeline,
     flags: SetupFlags,
     table: Vec<Option<Flight<P, O>>>,
     free: Vec<u32>,
@@ -102,7 +135,11 @@ pub(crate) struct ReadQueue<P, O: Operation = ReadOp> {
     continuing: bool,
     finished: VecDeque<Finished<P, O>>,
     reaped: Vec<(u64, i32)>,
+    /// The errno of a ring that has failed.
     broken: Option<i32>,
+    /// It has failed where no error could be returned: the next flush or wait returns it.
+    untold: bool,
+    stalls: Stalls,
     farewell: Farewell,
     counters: QueueCounters,
 }
@@ -110,16 +147,16 @@ pub(crate) struct ReadQueue<P, O: Operation = ReadOp> {
 impl<P, O: Operation> ReadQueue<P, O> {
     /// A queue of at most `depth` reads, which must be used by the thread that made (or enabled) the ring.
     pub(crate) fn new(
-        ring: IoUring<O::Submission, O::Completion>,
-        flags: SetupFlags,
+        ring: Ring<O::Submission, O::Completion>,
         depth: u32,
         farewell: Farewell,
     ) -> Self {
-        let depth = depth.clamp(1, ring.params().sq_entries());
+        let depth = depth.clamp(1, ring.io.params().sq_entries());
         let capacity = depth as usize;
         ReadQueue {
-            ring,
-            flags,
+            ring: Some(ring.io),
+            lifeline: ring.lifeline,
+            flags: ring.flags,
             table: (0..depth).map(|_| None).collect(),
             free: (0..depth).rev().collect(),
             pending: VecDeque::with_capacity(capacity),
@@ -129,13 +166,16 @@ impl<P, O: Operation> ReadQueue<P, O> {
             finished: VecDeque::with_capacity(capacity),
             reaped: Vec::with_capacity(capacity),
             broken: None,
+            untold: false,
+            stalls: Stalls::default(),
             farewell,
             counters: QueueCounters::default(),
         }
     }
 
-    pub(crate) fn ring(&self) -> &IoUring<O::Submission, O::Completion> {
-        &self.ring
+    /// The ring; `None` once it has failed.
+    pub(crate) fn ring(&self) -> Option<&IoUring<O::Submission, O::Completion>> {
+        self.ring.as_ref()
     }
 
     pub(crate) fn flags(&self) -> SetupFlags {
@@ -155,6 +195,11 @@ impl<P, O: Operation> ReadQueue<P, O> {
     pub(crate) fn inflight(&self) -> u32 {
         let active = self.table.len() - self.free.len() + self.finished.len();
         u32::try_from(active).unwrap_or(u32::MAX)
+    }
+
+    /// The errno for which the ring was given up.
+    pub(crate) fn broken(&self) -> Option<i32> {
+        self.broken
     }
 
     /// Whether [`ReadQueue::poll`] would return a read at once.
@@ -212,39 +257,35 @@ impl<P, O: Operation> ReadQueue<P, O> {
         Ok(())
     }
 
-    /// Hands everything queued to the kernel, which does at once what it can (reads of cached pages).
+    /// Hands everything queued to the kernel, which does at once what it can (reads of cached pages). What it has no
+    /// room for while it has other reads of this queue stays queued: [`ReadQueue::wait`] and the next flush ask again.
     ///
     /// # Errors
-    /// Where the ring fails for good; every read that the kernel did not take then finishes with that errno.
+    /// Where the ring fails for good, once; every read then finishes, most with that errno (see the module).
     pub(crate) fn flush(&mut self) -> Result<(), PipelineError> {
-        let mut stalls = 0;
+        self.tell()?;
         loop {
             self.push_pending();
             if self.pushed.is_empty() {
                 self.continuing = false;
                 return Ok(());
             }
-            match self.enter(true, 0, None) {
-                Entered::Took(taken) if taken > 0 => {
-                    self.took(taken);
-                    stalls = 0;
-                }
+            let before = self.pushed.len();
+            let errno = match self.enter(true, 0, None) {
                 Entered::Failed(errno) => return Err(self.fail(errno)),
-                Entered::Interrupted => {}
-                Entered::Took(_) | Entered::TimedOut | Entered::Busy => {
-                    stalls += 1;
-                    if stalls > MAX_STALLS {
-                        return Err(self.fail(libc::EBUSY));
-                    }
-                    self.reap();
-                    if self.in_kernel > 0 {
-                        self.enter(false, 1, Some(STALL_PAUSE));
-                        self.reap();
-                    } else {
-                        std::thread::sleep(STALL_PAUSE);
-                    }
-                }
+                _ if self.pushed.len() < before => continue,
+                Entered::Busy(errno) => errno,
+                Entered::Interrupted => libc::EINTR,
+                Entered::Took(_) | Entered::TimedOut => libc::EBUSY,
+            };
+            self.reap();
+            if self.in_kernel > 0 {
+                return Ok(());
             }
+            if self.stalls.refused() {
+                return Err(self.fail(errno));
+            }
+            std::thread::sleep(STALL_PAUSE);
         }
     }
 
@@ -256,14 +297,24 @@ impl<P, O: Operation> ReadQueue<P, O> {
         }
         self.reap();
         if self.finished.is_empty() && self.in_kernel > 0 && self.announced() {
-            self.enter(false, 0, None);
-            self.reap();
+            match self.enter(false, 0, None) {
+                Entered::Failed(errno) => self.fail_untold(errno),
+                Entered::Busy(errno) if self.stalls.refused() => self.fail_untold(errno),
+                _ => self.reap(),
+            }
         }
         while self.finished.is_empty() && self.continuing {
             if self.flush().is_err() {
-                break; // The reads concerned have finished, with its errno.
+                self.untold = true;
+                break;
+            }
+            if !self.pushed.is_empty() {
+                break; // There is no room now.
             }
             self.reap();
+        }
+        if self.finished.is_empty() && self.in_kernel > 0 && self.ring.is_none() {
+            self.see_the_end(Duration::ZERO);
         }
         self.finished.pop_front()
     }
@@ -271,38 +322,71 @@ impl<P, O: Operation> ReadQueue<P, O> {
     /// Flushes, and waits until a read is over, none is left, a signal arrives, or `timeout` has passed.
     ///
     /// # Errors
-    /// Where the ring fails for good.
+    /// Where the ring fails for good, once: afterwards it waits for what is still to come back.
     pub(crate) fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
         let started = Instant::now();
+        self.tell()?;
         loop {
             self.reap();
             if !self.finished.is_empty() {
                 return Ok(());
             }
+            let left = timeout.saturating_sub(started.elapsed());
+            if self.ring.is_none() {
+                if self.in_kernel > 0 {
+                    self.see_the_end(left);
+                }
+                return Ok(());
+            }
             if !self.pending.is_empty() || !self.pushed.is_empty() {
                 self.flush()?;
-                continue;
+                if !self.finished.is_empty() {
+                    return Ok(());
+                }
             }
-            let left = timeout.saturating_sub(started.elapsed());
             if self.in_kernel == 0 || left.is_zero() {
                 return Ok(());
             }
-            match self.enter(false, 1, Some(left)) {
+            let waits_for_room = !self.pushed.is_empty();
+            let step = if waits_for_room {
+                left.min(STALL_PAUSE)
+            } else {
+                left
+            };
+            match self.enter(false, 1, Some(step)) {
                 Entered::Failed(errno) => return Err(self.fail(errno)),
                 Entered::Interrupted => return Ok(()),
-                Entered::Took(_) | Entered::TimedOut | Entered::Busy => {}
+                Entered::Busy(errno) => {
+                    if self.stalls.refused() {
+                        return Err(self.fail(errno));
+                    }
+                    std::thread::sleep(STALL_PAUSE.min(left));
+                }
+                // The kernel does what it is asked for; it is the device that takes its time.
+                Entered::Took(_) | Entered::TimedOut => self.stalls = Stalls::default(),
             }
         }
     }
 
+    /// Enters the kernel, and counts what it took, which is what has left the submission queue, whatever it returned.
     fn enter(&mut self, submit: bool, want: u32, timeout: Option<Duration>) -> Entered {
+        let Some(ring) = &mut self.ring else {
+            return Entered::Failed(self.broken.unwrap_or(libc::EBADF));
+        };
         self.counters.enters += 1;
-        setup::enter(&mut self.ring, submit, want, timeout)
+        let before = ring.submission().len();
+        let entered = setup::enter(ring, submit, want, timeout);
+        let taken = before.saturating_sub(ring.submission().len());
+        self.took(taken);
+        entered
     }
 
     /// Whether the kernel has said that entering it would bring completions.
     fn announced(&mut self) -> bool {
-        let queue = self.ring.submission();
+        let Some(ring) = &mut self.ring else {
+            return false;
+        };
+        let queue = ring.submission();
         queue.taskrun() || queue.cq_overflow()
     }
 
@@ -311,7 +395,10 @@ impl<P, O: Operation> ReadQueue<P, O> {
         if self.pending.is_empty() {
             return;
         }
-        let mut queue = self.ring.submission();
+        let Some(ring) = &mut self.ring else {
+            return; // `submit` has refused everything since.
+        };
+        let mut queue = ring.submission();
         while let Some(&index) = self.pending.front() {
             if let Some(Some(flight)) = self.table.get(index as usize) {
                 let mut entry = flight.op.entry(flight.done, flight.polling);
@@ -329,7 +416,10 @@ impl<P, O: Operation> ReadQueue<P, O> {
     }
 
     /// Counts the `taken` oldest pushed entries as in the kernel's hands.
-    fn took(&mut self, taken: u32) {
+    fn took(&mut self, taken: usize) {
+        if taken > 0 {
+            self.stalls = Stalls::default();
+        }
         for _ in 0..taken {
             let Some(index) = self.pushed.pop_front() else {
                 break; // What is left are cancellations.
@@ -351,10 +441,12 @@ impl<P, O: Operation> ReadQueue<P, O> {
         if self.in_kernel == 0 {
             return;
         }
+        let Some(ring) = &mut self.ring else {
+            return;
+        };
         let mut reaped = std::mem::take(&mut self.reaped);
         reaped.extend(
-            self.ring
-                .completion()
+            ring.completion()
                 .map(Into::into)
                 .map(|entry: cqueue::Entry| (entry.user_data(), entry.result())),
         );
@@ -375,6 +467,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
             return;
         }
         self.in_kernel -= 1;
+        self.stalls = Stalls::default();
         let was_poll = std::mem::replace(&mut flight.polling, false);
         if was_poll && result >= 0 {
             return self.again(index);
@@ -430,23 +523,62 @@ impl<P, O: Operation> ReadQueue<P, O> {
                 bytes: flight.done,
                 end,
                 error,
+                unanswered: flight.in_kernel,
             });
         }
     }
 
-    /// Gives the ring up for submissions: what the kernel did not take finishes with `errno`.
+    /// Gives the ring up: what the kernel did not take finishes with `errno`, what it has completed finishes as it did.
+    /// The rest finishes when the kernel has let go of the ring, which is closed here.
     fn fail(&mut self, errno: i32) -> PipelineError {
         self.broken = Some(errno);
         self.continuing = false;
+        self.reap();
+        // Its drop unmaps the queues and closes the descriptor, which has the kernel cancel what it can.
+        self.ring = None;
         while let Some(index) = self.pushed.pop_front().or_else(|| self.pending.pop_front()) {
             self.finish(index, false, Some(errno));
+        }
+        if self.in_kernel > 0 {
+            self.see_the_end(Duration::ZERO);
         }
         setup::refused("io_uring_enter", errno)
     }
 
+    fn fail_untold(&mut self, errno: i32) {
+        self.fail(errno);
+        self.untold = true;
+    }
+
+    /// Returns the failure that `poll` has found.
+    fn tell(&mut self) -> Result<(), PipelineError> {
+        match self.broken {
+            Some(errno) if std::mem::take(&mut self.untold) => {
+                Err(setup::refused("io_uring_enter", errno))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Of a ring that has failed: waits until the kernel has let go of it, for `timeout` at most, and then finishes
+    /// every read that it had.
+    fn see_the_end(&mut self, timeout: Duration) {
+        if self.lifeline.wait(timeout) != Seen::Gone {
+            return;
+        }
+        let errno = self.broken.unwrap_or(libc::EBADF);
+        self.in_kernel = 0;
+        for index in 0..self.capacity() {
+            self.finish(index, false, Some(errno));
+        }
+    }
+
     /// Queues a cancellation for each read in the kernel, as far as the submission queue has room.
     fn cancel_all(&mut self) {
-        let mut queue = self.ring.submission();
+        let Some(ring) = &mut self.ring else {
+            return;
+        };
+        let mut queue = ring.submission();
         for (index, flight) in (0u64..).zip(&self.table) {
             if flight.as_ref().is_some_and(|flight| flight.in_kernel) {
                 let cancel = opcode::AsyncCancel::new(index).build().user_data(CANCEL);
@@ -471,21 +603,34 @@ impl<P, O: Operation> Drop for ReadQueue<P, O> {
             if self.in_kernel == 0 {
                 return;
             }
-            if matches!(self.farewell, Farewell::LeakAfter(limit) if started.elapsed() > limit) {
-                break;
+            let left = match self.farewell {
+                Farewell::WaitForAll => CANCEL_AGAIN,
+                Farewell::LeakAfter(limit) if started.elapsed() > limit => break,
+                Farewell::LeakAfter(limit) => {
+                    CANCEL_AGAIN.min(limit.saturating_sub(started.elapsed()))
+                }
+            };
+            if self.ring.is_none() {
+                self.see_the_end(left);
+                continue;
             }
-            // After `fail`, entries that belong to no read may lie in the submission queue: they stay there.
-            let submit = self.broken.is_none();
-            if submit && asked.is_none_or(|at| at.elapsed() >= CANCEL_AGAIN) {
+            if asked.is_none_or(|at| at.elapsed() >= CANCEL_AGAIN) {
                 self.cancel_all();
                 asked = Some(Instant::now());
             }
-            match self.enter(submit, 1, Some(CANCEL_AGAIN)) {
-                Entered::Took(taken) => self.took(taken),
-                Entered::Failed(_) => std::thread::sleep(STALL_PAUSE),
-                Entered::Interrupted | Entered::TimedOut | Entered::Busy => {}
+            match self.enter(true, 1, Some(CANCEL_AGAIN)) {
+                Entered::Failed(errno) => drop(self.fail(errno)),
+                Entered::Busy(errno) => {
+                    if self.stalls.refused() {
+                        drop(self.fail(errno));
+                    } else {
+                        std::thread::sleep(STALL_PAUSE);
+                    }
+                }
+                Entered::Interrupted | Entered::Took(_) | Entered::TimedOut => {}
             }
         }
+        // Leaked: they own their memory and their files, which so stay mapped and open for good.
         std::mem::forget(std::mem::take(&mut self.table));
     }
 }

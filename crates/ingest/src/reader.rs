@@ -2,7 +2,9 @@
 //!
 //! A [`ChunkReader`] belongs to the thread that made it. A [`ChunkBuf`] given to [`ChunkReader::submit`] belongs to the
 //! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`Landed`]; there is no
-//! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it.
+//! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it, for ten seconds at
+//! most: where a device has not answered by then, its chunk is leaked, and with it a reference to its arena, so the memory
+//! stays mapped and nobody else gets it.
 //!
 //! Four engines serve the interface ([`NativeReadPath`] names them): `uring` hands reads to the kernel in batches,
 //! `positioned` does them one after the other on the calling thread, where io_uring is not to be had and for files that
@@ -83,6 +85,9 @@ pub struct Landed {
     /// What ended the read; the bytes before it are valid. An errno; of an NVMe command, the device's status, negated;
     /// or [`CHANGED`]. [`Landed::reason`] says it in words.
     pub error: Option<i32>,
+    /// The kernel had this read when the reader's ring failed, and never said what it did: a stream may have lost bytes to
+    /// it, a file can be read again.
+    pub unanswered: bool,
 }
 
 /// The error of a file that changed while it was read past its file system.
@@ -217,6 +222,10 @@ trait Engine {
     fn stats(&self) -> ReaderStats;
     /// The file does not lie on FUSE.
     fn learn_ring_reads(&mut self, _file: &Arc<OwnedFd>) {}
+    /// The errno for which the engine takes no more reads.
+    fn broken(&self) -> Option<i32> {
+        None
+    }
     /// Whether a stream read of this file is in flight.
     fn streaming(&self, file: &Arc<OwnedFd>) -> bool;
 }
@@ -351,10 +360,16 @@ impl ChunkReader {
     }
 
     /// Hands all queued reads to the kernel, in one system call as a rule. Reads of cached bytes are done when it
-    /// returns.
+    /// returns. What the kernel has no room for at the moment stays queued, if it has other reads of this reader:
+    /// [`ChunkReader::wait`] and the next flush ask again.
     ///
     /// # Errors
-    /// Where the ring fails for good; the reads concerned land with the errno.
+    /// Where the ring fails for good. This is told once, by the next `flush` or [`ChunkReader::wait`]. From then on [`ChunkReader::submit`] refuses, with the same error,
+    /// and **every** read still comes back by `poll`, with its buffer: those that the kernel had completed as they were,
+    /// the others with the errno ([`Landed::error`]). Some may come late, as the kernel lets go of the memory when it has
+    /// ended the read, and no earlier: [`ChunkReader::inflight`] counts what is still to come, and
+    /// `while reader.inflight() > 0 { reader.wait(..)?; while let Some(landed) = reader.poll() { .. } }` gets it all,
+    /// `wait` having no further error.
     pub fn flush(&mut self) -> Result<(), PipelineError> {
         self.engine.flush()
     }
@@ -369,9 +384,17 @@ impl ChunkReader {
     /// Flushes, then waits until a read is over, none is in flight, a signal arrives, or `timeout` has passed.
     ///
     /// # Errors
-    /// Where the ring fails for good.
+    /// As [`ChunkReader::flush`].
     pub fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
         self.engine.wait(timeout)
+    }
+
+    /// Why this reader takes no more reads: its ring has failed for good. What [`ChunkReader::poll`] returns with an error
+    /// since then may have failed for that reason alone, and may be read anew by another reader, streams only where the
+    /// read is not [unanswered](Landed::unanswered).
+    pub fn failure(&self) -> Option<PipelineError> {
+        let errno = self.engine.broken()?;
+        Some(crate::setup::refused("io_uring_enter", errno))
     }
 
     /// Reads submitted that [`ChunkReader::poll`] has not returned yet.

@@ -166,8 +166,8 @@ pub(crate) enum Entered {
     Interrupted,
     /// The wait ended without a completion.
     TimedOut,
-    /// No room or no memory at this moment: reap, wait, and try again.
-    Busy,
+    /// No room or no memory at this moment, with the errno: reap, wait, and try again.
+    Busy(i32),
     /// The ring cannot be used any more.
     Failed(i32),
 }
@@ -217,7 +217,7 @@ pub(crate) fn enter<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
         Err(error) => match errno_of(&error) {
             libc::EINTR => Entered::Interrupted,
             libc::ETIME => Entered::TimedOut,
-            libc::EAGAIN | libc::EBUSY => Entered::Busy,
+            errno @ (libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => Entered::Busy(errno),
             errno => Entered::Failed(errno),
         },
     }

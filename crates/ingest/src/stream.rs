@@ -8,19 +8,30 @@
 //! A read may belong to a pump ([`crate::pump`]): it then carries what shall be published when it has landed, and only
 //! a pump takes it, whoever polls. Or it belongs to a slot of a driver ([`crate::driver`]), which owns its stream.
 //!
+//! A socket, a pipe or a terminal has no offsets: it is read from where it stands, whatever offset is said, and the bytes
+//! that have arrived are the whole read (but a pump's, whose chunk is filled to its end or the stream's). As nothing tells two such reads apart, one may be in flight at a time.
+//!
+//! # Threads
+//!
+//! A stream stays on the thread that made it, and so do the pumps and drivers over it: they are not `Send`, as its ring has
+//! one user (`SINGLE_ISSUER`), to whom the kernel leaves completion work (`DEFER_TASKRUN`), which is what makes reads of
+//! cached bytes cheap. Their parts can be moved: make [`IoUringState`] and [`GpuMappedBuffer`] wherever you like, and the
+//! stream on the thread that is to use it. ([`MegakernelIoLoop`](crate::MegakernelIoLoop) has its own thread.)
+//!
 //! NVMe commands need larger entries, so they have a ring of their own, made at the first of them.
 
 mod note;
 mod passthrough;
 
-use crate::mapped::{GpuMappedBuffer, Iovec};
+use crate::lifeline::Ring;
+pub use crate::mapped::{GpuMappedBuffer, Iovec};
 use crate::nvme::{NvmeNamespace, NvmeOp};
-use crate::queue::{Farewell, Finished, ReadOp, ReadQueue};
+use crate::queue::{Farewell, Finished, ReadOp, ReadQueue, NO_OFFSET};
 use crate::reader::ReaderStats;
 use crate::setup::{self, SetupFlags};
 use crate::tables::memlock_limit;
 use gristmill_protocol::PipelineError;
-use io_uring::IoUring;
+use io_uring::{cqueue, squeue};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -38,8 +49,7 @@ const TURN: Duration = Duration::from_millis(1);
 
 /// A ring that was set up and is not in use yet.
 pub struct IoUringState {
-    ring: IoUring,
-    flags: SetupFlags,
+    ring: Ring<squeue::Entry, cqueue::Entry>,
 }
 
 impl IoUringState {
@@ -48,18 +58,18 @@ impl IoUringState {
     /// # Errors
     /// [`PipelineError::IoUringSyscall`] where the kernel refuses, with the step that would change that.
     pub fn new(entries: u32) -> Result<Self, PipelineError> {
-        let (ring, flags) = setup::build(entries, true)?;
-        Ok(IoUringState { ring, flags })
+        let ring = Ring::new(setup::build(entries, true)?)?;
+        Ok(IoUringState { ring })
     }
 
     /// The setup flags that the kernel took.
     pub fn flags(&self) -> SetupFlags {
-        self.flags
+        self.ring.flags
     }
 
     /// Reads that can be in flight at once.
     pub fn entries(&self) -> u32 {
-        self.ring.params().sq_entries()
+        self.ring.io.params().sq_entries()
     }
 }
 
@@ -67,9 +77,18 @@ impl std::fmt::Debug for IoUringState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IoUringState")
             .field("entries", &self.entries())
-            .field("flags", &self.flags)
+            .field("flags", &self.flags())
             .finish()
     }
+}
+
+/// A read of a stream's that is over.
+#[derive(Debug)]
+pub struct CompletedRead {
+    /// The number that the read was submitted with; where none was given, its chunk or its place in the buffer.
+    pub user_data: u64,
+    /// How many bytes landed, fewer than were asked for where the file ends; or why it failed.
+    pub outcome: Result<u32, PipelineError>,
 }
 
 /// A pump's read that has landed and is not published yet.
@@ -107,6 +126,8 @@ pub struct AsyncUringStream<'a> {
     /// other gets its number, even where it was pulled.
     namespaces: HashMap<u64, (Rc<NvmeNamespace>, OwnedFd)>,
     enabled: Result<(), PipelineError>,
+    /// Reads that have landed and that no poll has counted yet.
+    uncounted: u32,
     /// Reads of a pump that have landed, waiting to be published.
     pub(crate) landed_scans: VecDeque<LandedScan>,
 }
@@ -114,10 +135,10 @@ pub struct AsyncUringStream<'a> {
 impl<'a> AsyncUringStream<'a> {
     /// A stream over `buffer` that raises `tail`, for the calling thread.
     pub fn new(state: IoUringState, buffer: GpuMappedBuffer<'a>, tail: &'a AtomicU32) -> Self {
-        let enabled = setup::enable(&state.ring);
+        let enabled = setup::enable(&state.ring.io);
         let depth = state.entries();
         AsyncUringStream {
-            queue: ReadQueue::new(state.ring, state.flags, depth, Farewell::WaitForAll),
+            queue: ReadQueue::new(state.ring, depth, Farewell::WaitForAll),
             nvme: None,
             buffer,
             tail,
@@ -126,6 +147,7 @@ impl<'a> AsyncUringStream<'a> {
             registered_bytes: REGISTERED_BYTES,
             namespaces: HashMap::new(),
             enabled,
+            uncounted: 0,
             landed_scans: VecDeque::new(),
         }
     }
@@ -149,8 +171,11 @@ impl<'a> AsyncUringStream<'a> {
         iovs: &mut [Iovec],
     ) -> Result<(), PipelineError> {
         let target = chunk_target(chunk_idx, len)?;
+        let user_data = u64::try_from(chunk_idx).unwrap_or(u64::MAX);
         // SAFETY: the caller's promises are the same.
-        unsafe { self.submit_read_to_gpu_at(fd, offset, len, target, iovs) }
+        unsafe {
+            self.submit_read_to_gpu_at_with_user_data(fd, offset, len, target, user_data, iovs)
+        }
     }
 
     /// As [`AsyncUringStream::submit_read_to_gpu`], into the buffer at `target_offset`.
@@ -168,6 +193,36 @@ impl<'a> AsyncUringStream<'a> {
         target_offset: u64,
         iovs: &mut [Iovec],
     ) -> Result<(), PipelineError> {
+        // SAFETY: the caller's promises are the same.
+        unsafe {
+            self.submit_read_to_gpu_at_with_user_data(
+                fd,
+                offset,
+                len,
+                target_offset,
+                target_offset,
+                iovs,
+            )
+        }
+    }
+
+    /// As [`AsyncUringStream::submit_read_to_gpu_at`], with a number of the caller's, by which
+    /// [`AsyncUringStream::poll_completions_into`] tells of the read.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn submit_read_to_gpu_at_with_user_data(
+        &mut self,
+        fd: i32,
+        offset: u64,
+        len: u32,
+        target_offset: u64,
+        user_data: u64,
+        iovs: &mut [Iovec],
+    ) -> Result<(), PipelineError> {
         let Some(first) = iovs.first_mut() else {
             return Err(PipelineError::QueueFull {
                 queue: "iovecs",
@@ -175,7 +230,7 @@ impl<'a> AsyncUringStream<'a> {
             });
         };
         let target = usize::try_from(target_offset).map_err(|_| out_of_range())?;
-        let note = Note::new(fd, offset, Owner::Caller);
+        let note = Note::new(fd, offset, Owner::Caller(user_data));
         // SAFETY: the caller's promises are the same.
         let address = unsafe { self.submit_note(note, len, target, None) }?;
         *first = Iovec {
@@ -204,8 +259,30 @@ impl<'a> AsyncUringStream<'a> {
         buf_index: u16,
     ) -> Result<(), PipelineError> {
         let target = chunk_target(chunk_idx, len)?;
-        let target = usize::try_from(target).map_err(|_| out_of_range())?;
-        let note = Note::new(fd, offset, Owner::Caller);
+        let user_data = u64::try_from(chunk_idx).unwrap_or(u64::MAX);
+        // SAFETY: the caller's promises are the same.
+        unsafe { self.submit_read_fixed_at(fd, offset, len, target, buf_index, user_data) }
+    }
+
+    /// As [`AsyncUringStream::submit_read_fixed`], into the buffer at `target_offset`, with a number of the caller's, by
+    /// which [`AsyncUringStream::poll_completions_into`] tells of the read.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn submit_read_fixed_at(
+        &mut self,
+        fd: i32,
+        offset: u64,
+        len: u32,
+        target_offset: u64,
+        buf_index: u16,
+        user_data: u64,
+    ) -> Result<(), PipelineError> {
+        let target = usize::try_from(target_offset).map_err(|_| out_of_range())?;
+        let note = Note::new(fd, offset, Owner::Caller(user_data));
         // SAFETY: the caller's promises are the same.
         unsafe { self.submit_note(note, len, target, Some(buf_index)) }.map(drop)
     }
@@ -217,7 +294,7 @@ impl<'a> AsyncUringStream<'a> {
     /// As [`AsyncUringStream::submit_read_to_gpu`].
     pub(crate) unsafe fn submit_note(
         &mut self,
-        note: Note,
+        mut note: Note,
         len: u32,
         target: usize,
         demanded: Option<u16>,
@@ -234,6 +311,15 @@ impl<'a> AsyncUringStream<'a> {
             .target(target, len as usize)
             .ok_or_else(out_of_range)?;
         self.queue.room()?;
+        // A driver reads files only.
+        note.is_stream = !matches!(note.owner, Owner::Slot(_)) && is_stream(note.fd);
+        let same = |other: &Note| other.is_stream && other.fd == note.fd;
+        if note.is_stream && self.queue.payloads().any(same) {
+            return Err(PipelineError::QueueFull {
+                queue: "reads of one stream",
+                fix: "wait for the read of this socket or pipe that is in flight: it has no offsets to tell two apart",
+            });
+        }
         self.register();
         let fixed_buffer = self.registered_index(target, len as usize);
         if demanded.is_some() && demanded != fixed_buffer {
@@ -252,9 +338,14 @@ impl<'a> AsyncUringStream<'a> {
             fixed_file: false,
             address,
             len,
-            offset: note.file_offset,
+            offset: if note.is_stream {
+                NO_OFFSET
+            } else {
+                note.file_offset
+            },
             fixed_buffer,
-            take_short: false,
+            // A pump's scan is of a whole chunk.
+            take_short: note.is_stream && matches!(note.owner, Owner::Caller(_)),
             probing: false,
         };
         // SAFETY: `target` checked that the range lies inside the buffer and was not carved out for another owner; the
@@ -277,41 +368,84 @@ impl<'a> AsyncUringStream<'a> {
     }
 
     /// Takes the reads that are over, without waiting, and raises the tail by one for each that landed. Returns how
-    /// many those are. Reads that end early at the end of a file have landed, too.
+    /// many have landed since a poll last returned a number, those that [`AsyncUringStream::wait_for_completion`] took
+    /// included. Reads that end early at the end of a file have landed, too.
     ///
     /// # Errors
-    /// The first read that failed, with file, offset and reason; the rest were taken all the same, and the tail counts
-    /// those that landed.
+    /// The first read that failed, with file, offset, reason and errno; the rest were taken all the same, and the tail
+    /// counts those that landed.
     pub fn poll(&mut self) -> Result<u32, PipelineError> {
+        self.take_over()?;
+        Ok(std::mem::take(&mut self.uncounted))
+    }
+
+    /// As [`AsyncUringStream::poll`], with each read by the number that it was submitted with, those that failed
+    /// included. What was in `completed` is gone.
+    ///
+    /// # Errors
+    /// Where the ring fails for good; `completed` then holds what there is.
+    pub fn poll_completions_into(
+        &mut self,
+        completed: &mut Vec<CompletedRead>,
+    ) -> Result<(), PipelineError> {
+        completed.clear();
+        self.uncounted = 0;
+        let flushed = self.flush_submissions();
+        self.for_each_over(|user_data, outcome| {
+            completed.push(CompletedRead { user_data, outcome })
+        });
+        flushed
+    }
+
+    /// Takes the reads that are over, and adds those that landed to `uncounted`.
+    fn take_over(&mut self) -> Result<(), PipelineError> {
+        let mut first_error = self.flush_submissions().err();
         let mut landed = 0;
-        let mut first_error = self.queue.flush().err();
-        if let Some(Err(error)) = self.nvme.as_mut().map(ReadQueue::flush) {
-            first_error.get_or_insert(error);
-        }
+        self.for_each_over(|_, outcome| match outcome {
+            Ok(_) => landed += 1,
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
+        });
+        self.uncounted = self.uncounted.saturating_add(landed);
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// Takes the reads that are over; a pump's that have landed are put aside, and the tail counts the others.
+    fn for_each_over(&mut self, mut tell: impl FnMut(u64, Result<u32, PipelineError>)) {
         while let Some(finished) = self.queue.poll() {
+            let (owner, bytes) = (finished.payload.owner, finished.bytes);
+            let user_data = match owner {
+                Owner::Caller(user_data) => user_data,
+                Owner::Slot(slot) => u64::from(slot),
+                Owner::Scan(scan) => u64::from(scan.slot),
+            };
             match self.sort(finished) {
                 Ok(true) => {
                     self.raise_tail();
-                    landed += 1;
+                    tell(user_data, Ok(bytes));
                 }
                 Ok(false) => {}
-                Err(error) => {
-                    first_error.get_or_insert(error);
-                }
+                Err(error) => tell(user_data, Err(error)),
             }
         }
         while let Some(finished) = self.next_nvme() {
+            let user_data = match finished.payload {
+                NvmeOwner::Caller(user_data) => user_data,
+                NvmeOwner::Slot(slot) => u64::from(slot),
+                NvmeOwner::Canary => 0,
+            };
             match finished.error {
                 None => {
                     self.raise_tail();
-                    landed += 1;
+                    tell(user_data, Ok(finished.bytes));
                 }
-                Some(error) => {
-                    first_error.get_or_insert(nvme_error(finished.payload, &finished.op, error));
-                }
+                Some(error) => tell(
+                    user_data,
+                    Err(nvme_error(finished.payload, &finished.op, error)),
+                ),
             }
         }
-        first_error.map_or(Ok(landed), Err)
     }
 
     /// Puts a pump's read aside (false), passes a plain one on (true), and names what went wrong.
@@ -358,12 +492,21 @@ impl<'a> AsyncUringStream<'a> {
         self.queue.payloads().filter_map(Note::scan)
     }
 
-    /// Waits until a read is over, which the next [`AsyncUringStream::poll`] takes. Returns at once where none is in
-    /// flight.
+    /// Waits until a read is over, and takes what is over, as [`AsyncUringStream::poll`] does, which counts it later: so
+    /// `while stream.inflight() > 0 { stream.wait_for_completion()? }` ends. Returns at once where none is in flight.
+    ///
+    /// # Errors
+    /// Where the ring fails for good, and the first read that failed.
+    pub fn wait_for_completion(&mut self) -> Result<(), PipelineError> {
+        self.wait_until_ready()?;
+        self.take_over()
+    }
+
+    /// Waits until a read is over, and leaves it to the next poll. Returns at once where none is in flight.
     ///
     /// # Errors
     /// Where the ring fails for good.
-    pub fn wait_for_completion(&mut self) -> Result<(), PipelineError> {
+    pub fn wait_until_ready(&mut self) -> Result<(), PipelineError> {
         loop {
             let reading = self.queue.inflight() > 0;
             let Some(nvme) = self.nvme.as_mut().filter(|nvme| nvme.inflight() > 0) else {
@@ -444,8 +587,11 @@ impl<'a> AsyncUringStream<'a> {
             self.registration = Registration::Refused(libc::E2BIG);
             return;
         };
+        let Some(ring) = self.queue.ring() else {
+            return; // It has failed, so that nothing is submitted any more.
+        };
         // SAFETY: the ranges together are the buffer, memory that is valid for `'a`, which outlives the ring.
-        let result = unsafe { self.queue.ring().submitter().register_buffers(&iovecs) };
+        let result = unsafe { ring.submitter().register_buffers(&iovecs) };
         self.registration = match result {
             Ok(()) => Registration::Done(count),
             Err(error) => Registration::Refused(setup::errno_of(&error)),
@@ -523,6 +669,13 @@ impl std::fmt::Debug for AsyncUringStream<'_> {
             .field("inflight", &self.inflight())
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a descriptor has no offsets, as a socket, a pipe or a terminal.
+fn is_stream(fd: i32) -> bool {
+    // SAFETY: takes numbers only; a descriptor that is not open is refused.
+    let at = unsafe { libc::lseek(fd, 0, libc::SEEK_CUR) };
+    at < 0 && setup::errno_of(&std::io::Error::last_os_error()) == libc::ESPIPE
 }
 
 fn chunk_target(chunk_idx: usize, len: u32) -> Result<u64, PipelineError> {

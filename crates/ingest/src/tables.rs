@@ -1,5 +1,6 @@
 //! The ring's tables of registered buffers and files, filled lazily: a job of one tiny file registers nothing.
 
+use crate::lifeline::FILE_SLOTS;
 use crate::setup::errno_of;
 use gristmill_ring::{ChunkBuf, ChunkMemory};
 use io_uring::IoUring;
@@ -8,8 +9,6 @@ use std::sync::{Arc, Weak};
 
 /// Most buffers that a kernel registers in one ring.
 const MAX_BUFFERS: usize = 1 << 14;
-/// Files that have a slot at the same time.
-const FILE_SLOTS: usize = 16;
 /// Reads of one file in a row before it gets a slot.
 const READS_BEFORE_SLOT: u32 = 4;
 
@@ -185,10 +184,7 @@ impl FileTable {
 
     fn register(&mut self, ring: &IoUring, file: &Arc<OwnedFd>) -> Option<RawFd> {
         if self.slots.is_empty() {
-            if ring.submitter().register_files(&[-1; FILE_SLOTS]).is_err() {
-                self.refused = true;
-                return None;
-            }
+            // The ring has had the table since its lifeline was attached.
             self.slots = vec![None; FILE_SLOTS];
         }
         let free = self.slots.iter().position(Option::is_none)?;

@@ -17,13 +17,13 @@ pub enum NativeReadPath {
 }
 
 impl NativeReadPath {
-    /// The path's name, as reports print it.
+    /// The path's name: in reports, in what `doctor` says, and as the value of `--read-path`.
     pub fn name(self) -> &'static str {
         match self {
-            NativeReadPath::RegisteredMappedRead => "RegisteredMappedRead",
-            NativeReadPath::GpuDirectNvmePassthrough => "GpuDirectNvmePassthrough",
-            NativeReadPath::PeerRead => "PeerRead",
-            NativeReadPath::PositionedRead => "PositionedRead",
+            NativeReadPath::RegisteredMappedRead => "registered",
+            NativeReadPath::GpuDirectNvmePassthrough => "passthrough",
+            NativeReadPath::PeerRead => "peer",
+            NativeReadPath::PositionedRead => "positioned",
         }
     }
 }
@@ -55,16 +55,44 @@ pub struct NvmeGpuIngestTelemetry {
     pub failed_completions: u64,
 }
 
+/// Who moved the bytes that landed, as far as is known. Together they are
+/// [`completed_bytes`](NvmeGpuIngestTelemetry::completed_bytes); what is copied once more, in user space, is in
+/// [`cpu_bounce_bytes`](NvmeGpuIngestTelemetry::cpu_bounce_bytes).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IngestTransfers {
+    /// Bytes that the disk wrote where they landed: by NVMe commands, or by O_DIRECT of a file that its file system reads so
+    /// and whose bytes the disk has.
+    pub direct_bytes: u64,
+    /// Bytes that the kernel copied there, or may have: from its page cache, through which every read without O_DIRECT goes,
+    /// whether or not the bytes were there before; and zeros of holes.
+    pub kernel_copied_bytes: u64,
+}
+
+impl IngestTransfers {
+    /// The counters with one more read: so many bytes landed, of which the disk wrote at most `direct`.
+    ///
+    /// # Errors
+    /// As [`NvmeGpuIngestTelemetry::with_submitted`].
+    pub(crate) fn with_landed(self, bytes: u32, direct: u64) -> Result<Self, PipelineError> {
+        let mut next = self;
+        let bytes = u64::from(bytes);
+        let direct = direct.min(bytes);
+        add(&mut next.direct_bytes, direct)?;
+        add(&mut next.kernel_copied_bytes, bytes - direct)?;
+        Ok(next)
+    }
+}
+
 impl NvmeGpuIngestTelemetry {
     /// Reads that neither landed nor failed.
-    pub fn inflight_reads(&self) -> u64 {
+    pub fn inflight_reads(self) -> u64 {
         self.submitted_reads
             .saturating_sub(self.completed_reads.saturating_add(self.failed_completions))
     }
 
     /// Reads that were submitted by this path. [`NativeReadPath::PeerRead`] has no counter of its own: what the named
     /// ones do not count is its.
-    pub fn path_submissions(&self, path: NativeReadPath) -> u64 {
+    pub fn path_submissions(self, path: NativeReadPath) -> u64 {
         let registered = self.registered_mapped_read_submissions;
         let gpudirect = self.gpudirect_nvme_submissions;
         match path {
@@ -77,12 +105,15 @@ impl NvmeGpuIngestTelemetry {
         }
     }
 
-    /// Whether every read is over and came by `path`, with no byte copied on the way.
+    /// Whether every read is over and came by `path`, with no byte copied in user space on the way.
+    ///
+    /// Of copies that the kernel makes this says nothing, whatever its name: registered reads without O_DIRECT are copied
+    /// from the page cache. Who moved the bytes, [`IngestTransfers`] tells.
     ///
     /// # Errors
     /// [`PipelineError::Backend`] with the first of these: bytes were copied, reads failed, reads are in flight, bytes
     /// or reads that were submitted and that landed differ, or reads came by another path.
-    pub fn validate_completed_zero_copy(&self, path: NativeReadPath) -> Result<(), PipelineError> {
+    pub fn validate_completed_zero_copy(self, path: NativeReadPath) -> Result<(), PipelineError> {
         let refused = |what: String, fix: &str| {
             Err(PipelineError::Backend(format!(
                 "this ingest was not all zero-copy: {what}; {fix}"
@@ -242,7 +273,7 @@ mod tests {
             ),
             (
                 |t| t.gpudirect_nvme_submissions = 1,
-                "reads came by RegisteredMappedRead",
+                "reads came by registered",
             ),
         ];
         for (index, (first, words)) in faults.iter().enumerate() {
@@ -284,6 +315,26 @@ mod tests {
         for path in [RegisteredMappedRead, GpuDirectNvmePassthrough, PeerRead] {
             assert!(mixed.validate_completed_zero_copy(path).is_err());
         }
+    }
+
+    #[test]
+    fn what_the_disk_did_not_bring_counts_as_copied() {
+        let mut transfers = IngestTransfers::default();
+        for (bytes, direct) in [(10, 0), (10, 10), (10, 25), (10, 4)] {
+            transfers = transfers.with_landed(bytes, direct).unwrap();
+        }
+        assert_eq!(
+            transfers,
+            IngestTransfers {
+                direct_bytes: 24,
+                kernel_copied_bytes: 16,
+            }
+        );
+        let full = IngestTransfers {
+            direct_bytes: u64::MAX,
+            kernel_copied_bytes: 0,
+        };
+        assert!(full.with_landed(1, 1).is_err());
     }
 
     #[test]

@@ -348,7 +348,7 @@ fn many_reads_at_once_land_where_they_should_and_bad_ones_fail_alone() {
         assert_eq!(stats.reader.bytes(), stats.bytes_read);
         let by_path = [stats.reader.bytes_positioned, stats.reader.bytes_registered];
         let (positioned, registered) = match stats.path {
-            "PositionedRead" => (stats.bytes_read, 0),
+            "positioned" => (stats.bytes_read, 0),
             _ if stats.reader.unregistered_reason.is_none() => (0, stats.bytes_read),
             _ => (0, by_path[1]),
         };
@@ -442,7 +442,7 @@ fn where_io_uring_is_refused_reads_are_positioned_and_say_so() {
     assert_eq!(first.run(read(0, 0, 1, 5)), Ok(4));
     assert_eq!(first.bytes(chunk, 4), b"ytes");
     let stats = served.stats();
-    assert_eq!(stats.path, "PositionedRead");
+    assert_eq!(stats.path, "positioned");
     assert!(stats.why.unwrap().contains("io_uring_disabled"));
     assert_eq!(stats.reader.bytes_positioned, 4);
     let mut second = world(4);

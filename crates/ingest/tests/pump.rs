@@ -155,7 +155,8 @@ fn a_short_read_is_continued_before_its_slot_is_published() {
     let memory = with_pump(|mut pump, tail| {
         let mut image = Megakernel::try_encode_empty_ring(8).unwrap();
         let (reading, mut writer) = pipe(0);
-        submit(&mut pump, &reading, u64::MAX, 0, 0, USER, [0; 3]).unwrap();
+        // No pipe has an offset.
+        submit(&mut pump, &reading, 4096, 0, 0, USER, [0; 3]).unwrap();
         for piece in bytes.chunks(1000) {
             assert_eq!(tail.load(Ordering::Acquire), 0);
             writer.write_all(piece).unwrap();
@@ -320,6 +321,7 @@ fn into_a_live_ring_each_scan_takes_a_free_slot_and_waits_for_one_where_there_is
             observables: 0,
             debug_records: 0,
             io_slots: 0,
+            ..RingConfig::default()
         })
         .unwrap();
         let offset = u64::from(CHUNK);

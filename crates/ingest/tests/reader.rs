@@ -3,7 +3,9 @@
 mod common;
 
 use common::{in_child, noise, pipe, Scratch};
-use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{
+    is_on_fuse, ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET,
+};
 use gristmill_ingest::NativeReadPath;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory};
@@ -585,4 +587,17 @@ fn the_probe_and_the_reader_agree() {
     if probe.is_available() {
         assert!(probe.has_registered_files());
     }
+}
+
+#[test]
+fn a_file_whose_file_system_cannot_be_asked_is_taken_for_one_on_fuse() {
+    let scratch = Scratch::new();
+    let file = scratch.file("f", &noise(100));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(!is_on_fuse(file.as_ref()));
+            common::refuse(libc::SYS_fstatfs as u32, libc::EPERM);
+            assert!(is_on_fuse(file.as_ref()));
+        });
+    });
 }

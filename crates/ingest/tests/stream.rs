@@ -6,8 +6,9 @@ use common::{in_child, noise, pipe, Scratch};
 use gristmill_ingest::{AsyncUringStream, GpuMappedBuffer, IoUringState, Iovec};
 use gristmill_protocol::PipelineError;
 use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const NO_IOVEC: Iovec = Iovec {
@@ -167,13 +168,14 @@ fn a_failed_read_is_named_and_the_others_land() {
         stream.flush_submissions().unwrap();
         let mut errors = Vec::new();
         while stream.inflight() > 0 {
-            stream.wait_for_completion().unwrap();
+            stream.wait_until_ready().unwrap();
             errors.extend(stream.poll().err());
         }
         assert_eq!(errors.len(), 1);
         let PipelineError::Read {
             path,
             offset,
+            errno,
             reason,
         } = &errors[0]
         else {
@@ -181,6 +183,7 @@ fn a_failed_read_is_named_and_the_others_land() {
         };
         assert_eq!((path.as_str(), *offset), (scratch.0.to_str().unwrap(), 20));
         assert!(reason.contains("os error 21"), "{reason}");
+        assert_eq!(*errno, Some(libc::EISDIR));
         assert_eq!(tail.load(Ordering::Acquire), 3);
     });
     assert!(tail == 0 || tail == 3);
@@ -296,4 +299,103 @@ fn a_buffer_above_the_memory_lock_limit_is_read_into_unregistered_and_that_is_na
         );
     });
     assert!(tail == 0 || memory.starts_with(&[3; 100]));
+}
+
+#[test]
+fn a_socket_or_pipe_is_read_from_where_it_stands_and_what_arrived_is_the_read() {
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let near = Arc::new(OwnedFd::from(near));
+    let (reading, mut writer) = pipe(0);
+    let (memory, tail) = with_stream(4, 40, |stream, _| {
+        for (chunk, (source, sink)) in
+            [(&near, &mut far as &mut dyn Write), (&reading, &mut writer)]
+                .into_iter()
+                .enumerate()
+        {
+            for part in 0..2 {
+                let chunk = 2 * chunk + part;
+                // An offset that nothing of this kind has.
+                submit(stream, source, 4096 * (1 + part as u64), 10, chunk).unwrap();
+                let second = submit(stream, source, 0, 10, 3).unwrap_err();
+                assert!(second.to_string().contains("socket or pipe"), "{second}");
+                sink.write_all(&[b'a' + chunk as u8; 3]).unwrap();
+                assert_eq!(finish(stream).unwrap(), 1);
+            }
+        }
+    });
+    let blank = [0xEE; 7];
+    let expected = [*b"aaa", *b"bbb", *b"ccc", *b"ddd"].map(|bytes| [&bytes[..], &blank].concat());
+    assert!(tail == 0 || (tail, memory) == (4, expected.concat()));
+}
+
+#[test]
+fn waiting_while_reads_are_in_flight_ends_and_polling_counts_them_afterwards() {
+    let scratch = Scratch::new();
+    let file = scratch.file("f", &noise(40));
+    with_stream(4, 40, |stream, tail| {
+        for chunk in 0..4 {
+            submit(stream, &file, 10 * chunk as u64, 10, chunk).unwrap();
+        }
+        while stream.inflight() > 0 {
+            stream.wait_for_completion().unwrap();
+        }
+        assert_eq!(tail.load(Ordering::Acquire), 4);
+        assert_eq!(stream.poll().unwrap(), 4);
+        assert_eq!(stream.poll().unwrap(), 0);
+        let directory = std::fs::File::open(&scratch.0).unwrap();
+        submit(stream, &directory, 0, 10, 0).unwrap();
+        let error = stream.wait_for_completion().unwrap_err();
+        assert_eq!(error.errno(), Some(libc::EISDIR));
+        stream.wait_for_completion().unwrap();
+        assert_eq!(stream.inflight(), 0);
+    });
+}
+
+#[test]
+fn reads_are_told_by_the_numbers_they_were_submitted_with() {
+    let scratch = Scratch::new();
+    let file = scratch.file("f", &noise(35));
+    let directory = std::fs::File::open(&scratch.0).unwrap();
+    with_stream(8, 80, |stream, _| {
+        let mut iovec = [NO_IOVEC];
+        let (file, directory) = (file.as_raw_fd(), directory.as_raw_fd());
+        // SAFETY: both stay open until all is over, below, and the stream is dropped.
+        unsafe {
+            stream
+                .submit_read_to_gpu_at_with_user_data(file, 0, 10, 0, u64::MAX, &mut iovec)
+                .unwrap();
+            stream
+                .submit_read_fixed_at(file, 30, 10, 15, 0, 77)
+                .unwrap();
+            stream
+                .submit_read_to_gpu_at_with_user_data(directory, 0, 10, 40, 78, &mut iovec)
+                .unwrap();
+            stream
+                .submit_read_to_gpu(file, 10, 10, 5, &mut iovec)
+                .unwrap();
+            stream
+                .submit_read_to_gpu_at(file, 10, 10, 60, &mut iovec)
+                .unwrap();
+            stream.submit_read_fixed(file, 10, 10, 7, 0).unwrap();
+        }
+        let (mut told, mut round) = (Vec::new(), Vec::new());
+        while stream.inflight() > 0 {
+            stream.wait_until_ready().unwrap();
+            stream.poll_completions_into(&mut round).unwrap();
+            told.extend(round.drain(..).map(|read| {
+                let outcome = read.outcome.map_err(|error| error.errno().unwrap());
+                (read.user_data, outcome)
+            }));
+        }
+        told.sort_unstable();
+        let expected = [
+            (5, Ok(10)),
+            (7, Ok(10)),
+            (60, Ok(10)),
+            (77, Ok(5)),
+            (78, Err(libc::EISDIR)),
+            (u64::MAX, Ok(10)),
+        ];
+        assert_eq!(told, expected);
+    });
 }

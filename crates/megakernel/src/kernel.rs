@@ -113,9 +113,18 @@ impl Kernel {
         (kept, dropped)
     }
 
-    /// Why the kernel runs no more: a device that was lost or gives no sign of life. Slots in flight will not complete.
+    /// Why the kernel runs no more: a device that was lost, gives no sign of life, or writes what no device may write.
+    /// Slots in flight will not complete.
     pub fn failure(&self) -> Option<PipelineError> {
-        self.device.failure()
+        self.device.failure().or_else(|| self.submitter.failure())
+    }
+
+    /// Ends what the kernel runs at once, now and from now on: a program or a stream opcode that is being run ends within
+    /// milliseconds, and those that are published and not begun, or published later, do not begin. Their slots complete
+    /// as FAULT with [`CANCELLED`](gristmill_protocol::fault::CANCELLED), so that soon nothing is in flight. Calling it
+    /// again changes nothing.
+    pub fn cancel(&self) {
+        self.submitter.cancel();
     }
 
     /// What the kernel has done so far.
@@ -123,17 +132,20 @@ impl Kernel {
         self.device.stats()
     }
 
-    /// Ends the kernel after the slots in hand. Slots that nobody claimed stay unrun; parked ones complete as faults.
+    /// Ends the kernel. Programs and stream opcodes in hand are cancelled ([`Kernel::cancel`]). Slots that nobody claimed
+    /// stay unrun; parked ones complete as faults.
     ///
     /// # Errors
     /// [`PipelineError::Backend`] when a worker ended in a way that it should not.
     pub fn shutdown(mut self) -> Result<(), PipelineError> {
+        self.cancel();
         self.device.stop()
     }
 }
 
 impl Drop for Kernel {
     fn drop(&mut self) {
+        self.submitter.cancel();
         // Stopping twice is harmless. Errors have nowhere to go here: `shutdown` returns them.
         drop(self.device.stop());
     }

@@ -29,5 +29,7 @@ pub use gristmill_vir0 as vir0;
 pub use kernel::{Kernel, KernelStats};
 pub use log::{RingLog, RingLogReader};
 pub use programs::ProgramTable;
-pub use stream::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
+pub use stream::{
+    ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES,
+};
 pub use tenant::{TenantHandle, TenantRegistry};

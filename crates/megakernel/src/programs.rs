@@ -9,7 +9,7 @@ use gristmill_protocol::program::{ProgramArgs, ACC_WORDS};
 use gristmill_protocol::{completion, fault, opcode, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
 use gristmill_vir0::vector::Machine;
-use gristmill_vir0::{Chunk, FaultKind, Program, Results, Stop, Verified};
+use gristmill_vir0::{Cancel, Chunk, FaultKind, Program, Results, Stop, Verified};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -121,13 +121,15 @@ pub(crate) struct Machines {
 }
 
 impl Machines {
-    /// Runs a program over the chunk that a slot names, and leaves its results in the slot's record area.
+    /// Runs a program over the chunk that a slot names, and leaves its results in the slot's record area, unless
+    /// `cancelled` ends it.
     pub fn run(
         &mut self,
         program: &Verified,
         args: &ProgramArgs,
         chunk: &[u8],
         records: &mut RecordWriter<'_>,
+        cancelled: Cancel<'_>,
     ) -> Result<Outcome, u32> {
         let declared = program.program();
         if args.len > declared.chunk || !args.offset.is_multiple_of(declared.align.into()) {
@@ -147,13 +149,14 @@ impl Machines {
             Some(known) => self.machines.remove(known),
             None => Machine::new(program),
         };
-        let ran = machine.run(&chunk, &mut self.results);
+        let ran = machine.run_until(&chunk, &mut self.results, cancelled);
         if self.machines.len() >= KEPT_MACHINES {
             self.machines.remove(0);
         }
         self.machines.push(machine);
         match ran {
             Ok(()) => self.leave(records),
+            Err(Stop::Cancelled) => Err(fault::CANCELLED),
             Err(Stop::Overflow) => Ok(Outcome {
                 flags: completion::FLAG_OVERFLOW,
                 ..Outcome::default()

@@ -8,12 +8,12 @@ use gristmill_megakernel::selftest::{self, Verdict};
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits, Verified};
 use gristmill_megakernel::{Backend, KernelConfig, Lease};
-use gristmill_protocol::PipelineError;
-use gristmill_ring::RingConfig;
+use gristmill_protocol::{opcode, PipelineError};
+use gristmill_ring::{ChunkMemory, RingConfig, Submission};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The shipped programs that need no other file, by file name.
 fn programs() -> Vec<(String, Verified)> {
@@ -118,18 +118,51 @@ fn child_launches() {
     }
 }
 
-/// A kernel that runs nothing.
-fn launch() -> Result<(), PipelineError> {
-    let backend = CudaBackend::new(None)?;
-    let (chunks, _buffers) = backend.chunk_memory(2, 4096)?;
-    let config = KernelConfig {
-        workers: 64,
+#[test]
+#[ignore = "run by the tests below, with another driver"]
+fn child_is_lied_to() {
+    let backend = CudaBackend::new(None).unwrap();
+    let (chunks, _buffers) = backend.chunk_memory(2, 4096).unwrap();
+    let mut kernel = backend
+        .launch(config(chunks, 1), Vec::new(), Vec::new())
+        .unwrap();
+    let mut completions = kernel.take_completions().unwrap();
+    let token = kernel.submitter().try_acquire().unwrap();
+    let nop = Submission::new(opcode::NOP, &[]);
+    kernel.submitter().publish(token, &nop).unwrap();
+    let mut tokens = Vec::new();
+    let error = loop {
+        tokens.extend(completions.next().map(|done| done.token));
+        assert!(tokens.len() <= 1, "{tokens:?} of one publication");
+        if let Some(error) = kernel.failure() {
+            break error;
+        }
+        completions.wait(Duration::from_millis(1));
+    };
+    // The kernel has ended for good, and says why as often as it is asked.
+    assert!(completions.next().is_none());
+    let ended = kernel.shutdown().unwrap_err();
+    assert_eq!(ended.to_string(), error.to_string());
+    println!("answer: {error}");
+}
+
+fn config(chunks: Arc<ChunkMemory>, workers: usize) -> KernelConfig {
+    KernelConfig {
+        workers,
         ring: RingConfig::default(),
         chunks,
         record_words: 256,
         lease: Lease::default(),
-    };
-    backend.launch(config, Vec::new(), Vec::new())?.shutdown()?;
+    }
+}
+
+/// A kernel that runs nothing.
+fn launch() -> Result<(), PipelineError> {
+    let backend = CudaBackend::new(None)?;
+    let (chunks, _buffers) = backend.chunk_memory(2, 4096)?;
+    backend
+        .launch(config(chunks, 64), Vec::new(), Vec::new())?
+        .shutdown()?;
     Ok(())
 }
 
@@ -191,6 +224,22 @@ fn a_call_that_fails_is_an_error_that_names_it() {
             "{call}: {said}"
         );
         assert!(!said.contains("left over"), "{call}: {said}");
+    }
+}
+
+#[test]
+fn a_device_that_completes_what_it_cannot_ends_the_kernel() {
+    let Some(folder) = driver() else { return };
+    for (lie, reason) in [
+        ("nowhere", "completed slot 9999 of a ring of 64 slots"),
+        ("twice", "which is not in flight"),
+    ] {
+        let said = run(folder, "child_is_lied_to", &[("GM_CUDA_LIES", lie)]);
+        assert!(said.contains(reason), "{lie}: {said}");
+        assert!(
+            said.contains("run again, or with another back end"),
+            "{said}"
+        );
     }
 }
 

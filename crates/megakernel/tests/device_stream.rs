@@ -164,6 +164,7 @@ impl Case {
                 resume: args.resume,
                 around: &self.chunk[start - before..start + len + after],
                 before,
+                cancel: Default::default(),
             };
             self.job
                 .run(&self.chunk[start..start + len], &slot, &mut records)

@@ -120,6 +120,7 @@ fn slot(numbers: &mut Numbers, kernel: &LoggedKernel) -> LoggedSlot<'static> {
             LoggedBytes::File {
                 path: Cow::Owned(PathBuf::from("/some/file \n")),
                 offset: numbers.next_u64(),
+                size: numbers.next_u64(),
             }
         },
         result: LoggedResult {

@@ -186,6 +186,40 @@ fn a_program_that_takes_long_gives_signs_of_life() {
     assert!(world.kernel.failure().is_none());
 }
 
+/// Few trips, each of which takes long: what is counted for a sign of life is the work, not the trips.
+#[test]
+fn a_program_of_few_long_trips_gives_signs_of_life() {
+    let Some(backend) = backend() else { return };
+    let world = &mut world(&backend, 1, Lease::default());
+    let minima = "acc m, r1, r2\n".repeat(4_080);
+    let text = format!(
+        ".chunk 64\n .acc m[8] min\n each r2, 1\n and r1, r2, 7\n loop 2000\n {minima} end\n end"
+    );
+    let tenant = world.kernel.tenants().tenant(0).unwrap();
+    let number = world
+        .kernel
+        .programs()
+        .load(&tenant, program(&text))
+        .unwrap();
+    let lent = world.chunks.pop().unwrap().lend();
+    let args = ProgramArgs {
+        chunk: lent.index(),
+        len: 64,
+        ..ProgramArgs::default()
+    };
+    let begun = Instant::now();
+    let slot = world.publish(number, &args.to_args().unwrap());
+    let done = world.wait();
+    println!("{:?}", begun.elapsed());
+    assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
+    for minimum in 0..8 {
+        let words = [2 * minimum, 2 * minimum + 1];
+        let found = words.map(|word| world.kernel.records().word(slot, word));
+        assert_eq!(found, [minimum as u32, 0]);
+    }
+    assert!(world.kernel.failure().is_none());
+}
+
 #[test]
 fn programs_come_and_go_more_often_than_there_is_room_for() {
     let Some(backend) = backend() else { return };

@@ -410,6 +410,7 @@ fn random_programs_leave_what_the_reference_leaves() {
                     .map(|r| (r.position, r.value))
                     .collect(),
             },
+            Err(Stop::Cancelled) => panic!("nobody has cancelled it"),
             Err(Stop::Overflow) => Ran::Overflow,
             Err(Stop::Fault(found)) => {
                 let reason = match found.kind {

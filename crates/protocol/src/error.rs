@@ -40,6 +40,8 @@ pub enum PipelineError {
         path: String,
         /// Where in the file, in bytes.
         offset: u64,
+        /// The system's error number, positive, where the system refused; what else may end a read has none.
+        errno: Option<i32>,
         /// Why.
         reason: String,
     },
@@ -73,4 +75,16 @@ pub enum PipelineError {
         /// What to do.
         fix: &'static str,
     },
+}
+
+impl PipelineError {
+    /// The system's error number, positive, of an error that comes from the system.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            PipelineError::IoUringSyscall { errno, .. } => Some(*errno),
+            PipelineError::Read { errno, .. } => *errno,
+            _ => None,
+        }
+    }
 }

@@ -31,7 +31,7 @@ pub const FOREIGN_OPCODE: u32 = 12;
 pub const SCRATCH_INDEX: u32 = 13;
 /// A program's index into an accumulator array is out of its range.
 pub const ACC_INDEX: u32 = 14;
-/// The slot's record area is too small for what the program leaves.
+/// The slot's record area is too small for what the program leaves, or for the occurrences that end together.
 pub const AREA_TOO_SMALL: u32 = 15;
 /// The program could cost more on this chunk than the kernel's lease allows.
 pub const OVER_BUDGET: u32 = 16;
@@ -39,6 +39,8 @@ pub const OVER_BUDGET: u32 = 16;
 pub const NO_IO_QUEUE: u32 = 17;
 /// The host could not serve the request for bytes; the detail is the error number.
 pub const IO_FAILED: u32 = 18;
+/// The host has cancelled what its kernel runs. Nothing is wrong with the slot: it has not been run, or not to its end.
+pub const CANCELLED: u32 = 19;
 
 /// A reason in words; takes a bare reason or a whole FAULT word.
 #[must_use]
@@ -59,10 +61,11 @@ pub const fn name(word: u32) -> &'static str {
         FOREIGN_OPCODE => "the opcode belongs to another tenant",
         SCRATCH_INDEX => "a program's index into a scratch array is out of range",
         ACC_INDEX => "a program's index into an accumulator array is out of range",
-        AREA_TOO_SMALL => "the record area is too small for what the program leaves",
+        AREA_TOO_SMALL => "the record area is too small for what must be left in it together",
         OVER_BUDGET => "the program could cost more on this chunk than its budget",
         NO_IO_QUEUE => "the ring has no IO queue",
         IO_FAILED => "the bytes that it asked for could not be had",
+        CANCELLED => "the host has cancelled it",
         _ => "an unknown reason",
     }
 }

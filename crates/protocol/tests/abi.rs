@@ -268,16 +268,17 @@ fn completion_entries_faults_and_stream_arguments_have_their_words() {
         fault::OVER_BUDGET,
         fault::NO_IO_QUEUE,
         fault::IO_FAILED,
+        fault::CANCELLED,
     ];
     assert_eq!(
         reasons,
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
     );
     let mut names = reasons.map(fault::name).to_vec();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), reasons.len());
-    assert_eq!(fault::name(19), "an unknown reason");
+    assert_eq!(fault::name(20), "an unknown reason");
     let args = [
         stream::ARG_CHUNK,
         stream::ARG_START,

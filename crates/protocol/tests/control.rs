@@ -23,12 +23,14 @@ fn fresh_control_words_open_the_first_tenants_and_nothing_else() {
         assert_eq!(word(&image, at), expected, "word {at}");
     }
     assert!(!Megakernel::try_read_shutdown(&image).unwrap());
-    assert!(Megakernel::try_read_shutdown(&Megakernel::encode_control(true, 0, 0)).unwrap());
+    assert!(
+        Megakernel::try_read_shutdown(&Megakernel::encode_control(true, 0, 0).unwrap()).unwrap()
+    );
 }
 
 #[test]
 fn twenty_nine_tenants_have_masks_and_the_thirtieth_is_refused() {
-    let image = Megakernel::encode_control(false, 29, 0);
+    let image = Megakernel::encode_control(false, 29, 0).unwrap();
     assert_eq!((word(&image, 31), word(&image, 32)), (u32::MAX, 1_000_000));
     for tenants in [30, u32::MAX] {
         let refused = Megakernel::try_encode_control(false, tenants, 0);
@@ -45,14 +47,17 @@ fn twenty_nine_tenants_have_masks_and_the_thirtieth_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "use at most 29 tenants")]
-fn without_try_the_encoder_panics() {
-    let _ = Megakernel::encode_control(false, 30, 0);
+fn without_try_the_encoder_refuses_too() {
+    let error = Megakernel::encode_control(false, 30, 0).unwrap_err();
+    assert!(
+        error.to_string().contains("use at most 29 tenants"),
+        "{error}"
+    );
 }
 
 #[test]
 fn counters_are_read_from_their_words() {
-    let mut image = Megakernel::encode_control(false, 1, 3);
+    let mut image = Megakernel::encode_control(false, 1, 3).unwrap();
     for (at, value) in [
         (1, 11),
         (128, 12),
@@ -88,7 +93,7 @@ fn counters_are_read_from_their_words() {
 
 #[test]
 fn strict_reads_refuse_words_that_are_cut_or_foreign() {
-    let image = Megakernel::encode_control(false, 1, 1);
+    let image = Megakernel::encode_control(false, 1, 1).unwrap();
     for bytes in [0, 639, 641, 643] {
         let refused = Megakernel::try_read_epoch(&image[..bytes]);
         assert!(matches!(refused, Err(PipelineError::Decode { offset, .. }) if offset == bytes));
@@ -105,7 +110,7 @@ fn strict_reads_refuse_words_that_are_cut_or_foreign() {
 
 #[test]
 fn a_tenants_words_are_its_own_and_ids_without_a_mask_are_refused() {
-    let mut image = Megakernel::encode_control(false, 1, 0);
+    let mut image = Megakernel::encode_control(false, 1, 0).unwrap();
     let before = Megakernel::try_read_tenant(&image, 28).unwrap();
     assert_eq!(
         before,
@@ -129,11 +134,11 @@ fn a_tenants_words_are_its_own_and_ids_without_a_mask_are_refused() {
 
 #[test]
 fn observables_are_dealt_to_the_open_tenants_in_equal_windows() {
-    let one = Megakernel::encode_control(false, 1, 7);
+    let one = Megakernel::encode_control(false, 1, 7).unwrap();
     assert_eq!(Megakernel::try_observable_window(&one, 0).unwrap(), 0..7);
     assert!(Megakernel::try_observable_window(&one, 1).is_err());
 
-    let mut image = Megakernel::encode_control(false, 0, 11);
+    let mut image = Megakernel::encode_control(false, 0, 11).unwrap();
     for tenant in [2, 5, 28] {
         let open = TenantWords { mask: 1, quota: 1 };
         Megakernel::try_write_tenant(&mut image, tenant, open).unwrap();
@@ -152,7 +157,7 @@ fn observables_are_dealt_to_the_open_tenants_in_equal_windows() {
 
 #[test]
 fn partitions_by_priority_are_stored_at_their_words_and_never_overlap() {
-    let mut image = Megakernel::encode_control(false, 1, 0);
+    let mut image = Megakernel::encode_control(false, 1, 0).unwrap();
     assert_eq!(
         Megakernel::try_read_priority_offsets(&image).unwrap(),
         [0; 6]
@@ -219,7 +224,7 @@ fn a_full_debug_log_drops_records_and_counts_them() {
 
 #[test]
 fn a_log_without_room_and_a_cursor_that_has_no_room_left_only_count() {
-    let mut log = Megakernel::encode_empty_debug_log(0);
+    let mut log = Megakernel::encode_empty_debug_log(0).unwrap();
     assert_eq!(log.len(), 4);
     assert!(words::write(&mut log, debug::CURSOR, u32::MAX));
     assert!(!Megakernel::append_debug_record(&mut log, &DebugRecord::default()).unwrap());
@@ -227,14 +232,16 @@ fn a_log_without_room_and_a_cursor_that_has_no_room_left_only_count() {
     assert_eq!((read.len(), read.dropped), (0, u32::MAX));
     assert!(Megakernel::try_encode_empty_debug_log(debug::MAX_RECORDS + 1).is_err());
     assert_eq!(
-        Megakernel::encode_empty_debug_log(debug::DEFAULT_RECORDS).len(),
+        Megakernel::encode_empty_debug_log(debug::DEFAULT_RECORDS)
+            .unwrap()
+            .len(),
         257 * 4
     );
 }
 
 #[test]
 fn a_log_that_is_cut_short_gives_its_whole_records() {
-    let mut log = Megakernel::encode_empty_debug_log(2);
+    let mut log = Megakernel::encode_empty_debug_log(2).unwrap();
     for _ in 0..2 {
         assert!(Megakernel::append_debug_record(&mut log, &DebugRecord::default()).unwrap());
     }
@@ -254,7 +261,7 @@ proptest! {
     fn what_is_encoded_is_what_is_read(shutdown: bool, tenants in 0u32..=29, observables in 0u32..300) {
         let mut image = vec![0xFF; 77];
         Megakernel::try_encode_control_into(shutdown, tenants, observables, &mut image).unwrap();
-        prop_assert_eq!(&image, &Megakernel::encode_control(shutdown, tenants, observables));
+        prop_assert_eq!(&image, &Megakernel::encode_control(shutdown, tenants, observables).unwrap());
         prop_assert_eq!(Megakernel::try_read_shutdown(&image).unwrap(), shutdown);
         prop_assert_eq!(Megakernel::read_shutdown(&image), shutdown);
         for tenant in 0..29 {
@@ -274,7 +281,7 @@ proptest! {
     #[test]
     fn priority_offsets_round_trip(mut offsets: [u32; 6], slot: u32) {
         offsets.sort_unstable();
-        let mut image = Megakernel::encode_control(false, 1, 0);
+        let mut image = Megakernel::encode_control(false, 1, 0).unwrap();
         Megakernel::try_write_priority_offsets(&mut image, &offsets).unwrap();
         prop_assert_eq!(Megakernel::try_read_priority_offsets(&image).unwrap(), offsets);
         let inside = (offsets[0]..offsets[5]).contains(&slot);
@@ -284,7 +291,7 @@ proptest! {
 
     #[test]
     fn debug_records_round_trip(records in proptest::collection::vec(any::<[u32; 4]>(), 0..20), room in 0u32..20) {
-        let mut log = Megakernel::encode_empty_debug_log(room);
+        let mut log = Megakernel::encode_empty_debug_log(room).unwrap();
         for record in &records {
             Megakernel::append_debug_record(&mut log, &DebugRecord::from_words(*record)).unwrap();
         }

@@ -72,6 +72,7 @@ fn every_error() -> Vec<PipelineError> {
         PipelineError::Read {
             path: "/a/b".into(),
             offset: 77,
+            errno: Some(5),
             reason: "EIO".into(),
         },
         PipelineError::Fault {

@@ -109,7 +109,7 @@ fn payloads_that_no_encoder_makes_are_refused_with_their_byte() {
 
 #[test]
 fn a_packed_slot_is_published_whole() {
-    let mut ring = Megakernel::encode_empty_ring(1);
+    let mut ring = Megakernel::encode_empty_ring(1).unwrap();
     let ops = [(1, vec![1, 2]), (2, vec![3, 4])];
     Megakernel::publish_packed_slot(&mut ring, 0, 3, &ops).unwrap();
     let slot = Megakernel::read_slot(&ring, 0).unwrap();

@@ -26,7 +26,7 @@ fn refused<T>(ring: &mut [u8], publish: impl FnOnce(&mut [u8]) -> Result<T, Pipe
 
 #[test]
 fn a_published_slot_says_what_was_asked_and_zeroes_the_arguments_that_were_not() {
-    let mut ring = Megakernel::encode_empty_ring(3);
+    let mut ring = Megakernel::encode_empty_ring(3).unwrap();
     for word in 0..12 {
         assert!(words::write(
             &mut ring,
@@ -52,7 +52,7 @@ fn a_published_slot_says_what_was_asked_and_zeroes_the_arguments_that_were_not()
 #[test]
 fn only_empty_and_done_slots_are_published_into() {
     for status in (0..10).chain([0x10, u32::MAX]) {
-        let mut ring = Megakernel::encode_empty_ring(1);
+        let mut ring = Megakernel::encode_empty_ring(1).unwrap();
         set_status(&mut ring, 0, status);
         if status == slot::EMPTY || status == slot::DONE {
             Megakernel::publish_slot(&mut ring, 0, 0, opcode::NOP, &[]).unwrap();
@@ -69,7 +69,7 @@ fn only_empty_and_done_slots_are_published_into() {
 
 #[test]
 fn a_faulted_slot_is_published_into_once_its_fault_was_acknowledged() {
-    let mut ring = Megakernel::encode_empty_ring(2);
+    let mut ring = Megakernel::encode_empty_ring(2).unwrap();
     refused(&mut ring, |ring| Megakernel::acknowledge_fault(ring, 0));
     refused(&mut ring, |ring| Megakernel::acknowledge_fault(ring, 2));
     set_status(&mut ring, 0, slot::FAULT);
@@ -82,7 +82,7 @@ fn a_faulted_slot_is_published_into_once_its_fault_was_acknowledged() {
 
 #[test]
 fn a_slot_beyond_the_ring_thirteen_arguments_and_half_a_slot_are_refused() {
-    let mut ring = Megakernel::encode_empty_ring(2);
+    let mut ring = Megakernel::encode_empty_ring(2).unwrap();
     Megakernel::publish_slot(&mut ring, 1, 0, opcode::NOP, &[1; 12]).unwrap();
     refused(&mut ring, |ring| {
         Megakernel::publish_slot(ring, 0, 0, opcode::NOP, &[1; 13])
@@ -104,7 +104,7 @@ fn a_slot_beyond_the_ring_thirteen_arguments_and_half_a_slot_are_refused() {
 
 #[test]
 fn a_slot_can_be_published_at_every_priority() {
-    let mut ring = Megakernel::encode_empty_ring(5);
+    let mut ring = Megakernel::encode_empty_ring(5).unwrap();
     for (slot, priority) in (0..).zip(Priority::ALL) {
         Megakernel::publish_slot_at(&mut ring, slot, 0, opcode::NOP, priority, &[]).unwrap();
         assert_eq!(
@@ -116,7 +116,7 @@ fn a_slot_can_be_published_at_every_priority() {
 
 #[test]
 fn a_batch_ends_in_a_fence_that_carries_its_count_and_tag() {
-    let mut ring = Megakernel::encode_empty_ring(5);
+    let mut ring = Megakernel::encode_empty_ring(5).unwrap();
     let items = [
         (opcode::NOP, vec![]),
         (opcode::STORE_U32, vec![5, 6]),
@@ -145,7 +145,7 @@ fn a_batch_ends_in_a_fence_that_carries_its_count_and_tag() {
 
 #[test]
 fn an_empty_batch_is_a_fence() {
-    let mut ring = Megakernel::encode_empty_ring(1);
+    let mut ring = Megakernel::encode_empty_ring(1).unwrap();
     let items: [(u32, [u32; 0]); 0] = [];
     assert_eq!(
         Megakernel::batch_publish(&mut ring, 0, 0, &items, 1).unwrap(),
@@ -161,13 +161,13 @@ fn an_empty_batch_is_a_fence() {
 fn a_batch_is_published_whole_or_not_at_all() {
     let two = [(opcode::NOP, vec![1]), (opcode::NOP, vec![2])];
     for busy in 0..3 {
-        let mut ring = Megakernel::encode_empty_ring(3);
+        let mut ring = Megakernel::encode_empty_ring(3).unwrap();
         set_status(&mut ring, busy, slot::CLAIMED);
         refused(&mut ring, |ring| {
             Megakernel::batch_publish(ring, 0, 0, &two, 0)
         });
     }
-    let mut ring = Megakernel::encode_empty_ring(3);
+    let mut ring = Megakernel::encode_empty_ring(3).unwrap();
     refused(&mut ring, |ring| {
         Megakernel::batch_publish(ring, 1, 0, &two, 0)
     });
@@ -202,14 +202,43 @@ fn rings_of_every_size_that_an_image_may_have_are_empty() {
 }
 
 #[test]
-#[should_panic(expected = "use at most 1,048,576 slots")]
-fn without_try_the_encoder_panics() {
-    let _ = Megakernel::encode_empty_ring(u32::MAX);
+fn without_try_the_encoder_refuses_too() {
+    let error = Megakernel::encode_empty_ring(u32::MAX).unwrap_err();
+    assert!(
+        error.to_string().contains("use at most 1,048,576 slots"),
+        "{error}"
+    );
+}
+
+#[test]
+fn numbers_that_the_protocol_keeps_are_not_published() {
+    let mut ring = Megakernel::encode_empty_ring(3).unwrap();
+    let empty = ring.clone();
+    for kept in [
+        0xFFF0,
+        0xFFFC,
+        0xFFFF,
+        0x8000_0000,
+        0x8000_0002,
+        0xFFFF_FFFE,
+    ] {
+        let refused = Megakernel::publish_slot(&mut ring, 0, 0, kept, &[]);
+        assert!(
+            matches!(refused, Err(PipelineError::QueueFull { .. })),
+            "{kept:#x}"
+        );
+        let batch = [(opcode::NOP, []), (kept, [])];
+        assert!(Megakernel::batch_publish(&mut ring, 0, 0, &batch, 1).is_err());
+        assert_eq!(ring, empty);
+    }
+    for (slot, used) in (0..).zip([opcode::SHUTDOWN, opcode::PRINTF, opcode::PACKED_SLOT]) {
+        Megakernel::publish_slot(&mut ring, slot, 0, used, &[]).unwrap();
+    }
 }
 
 #[test]
 fn strict_slot_reads_name_what_is_wrong() {
-    let ring = Megakernel::encode_empty_ring(2);
+    let ring = Megakernel::encode_empty_ring(2).unwrap();
     assert!(Megakernel::try_read_slot(&ring, 1).is_ok());
     assert!(matches!(
         Megakernel::try_read_slot(&ring, 2),
@@ -233,9 +262,15 @@ proptest! {
         priority in 0usize..5,
         args in proptest::collection::vec(any::<u32>(), 0..=12),
     ) {
-        let mut ring = Megakernel::encode_empty_ring(slots);
+        let mut ring = Megakernel::encode_empty_ring(slots).unwrap();
         let priority = Priority::ALL[priority];
-        Megakernel::publish_slot_at(&mut ring, slot, tenant, opcode, priority, &args).unwrap();
+        let published = Megakernel::publish_slot_at(&mut ring, slot, tenant, opcode, priority, &args);
+        if opcode::is_reserved(opcode) && !opcode::is_assigned(opcode) {
+            prop_assert!(published.is_err());
+            prop_assert_eq!(ring, Megakernel::encode_empty_ring(slots).unwrap());
+            return Ok(());
+        }
+        published.unwrap();
         let read = Megakernel::try_read_slot(&ring, slot).unwrap();
         let mut all = args.clone();
         all.resize(12, 0);

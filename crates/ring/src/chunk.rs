@@ -9,7 +9,7 @@
 //! | BORROWED | one worker, reading | a [`ChunkRef`] |
 //!
 //! HOST to LENT by [`ChunkBuf::lend`], LENT to BORROWED and back by [`ChunkMemory::borrow_chunk`] and dropping its
-//! result, LENT to HOST by [`LentChunk::reclaim`]. Every step is one compare-and-swap (or a release store by the sole
+//! result, LENT to HOST by [`LentChunk::reclaim`] and by dropping a [`LentChunk`]. Every step is one compare-and-swap (or a release store by the sole
 //! owner), so the table holds whatever numbers slots carry.
 //!
 //! A device behind a bus cannot compare and swap in host memory, so it does not borrow: it reads a chunk whose state is
@@ -18,6 +18,7 @@
 //! results of the device, and nothing else.
 
 use crate::memory::{Arena, HostVisible, Region, SharedWords, PAGE_BYTES};
+use crate::pool::Home;
 use gristmill_protocol::PipelineError;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
@@ -40,14 +41,24 @@ pub struct ChunkMemory {
 }
 
 /// Where an arena's chunks and their states lie, for a device that reads them by address.
+///
+/// Chunks that overlapped would be two exclusive slices of one memory, so [`ChunkPlan::new`] alone makes plans, and nothing
+/// changes one:
+///
+/// ```compile_fail,E0451
+/// let plan = gristmill_ring::ChunkPlan { count: 2, chunk_bytes: 4096, stride: 0 };
+/// ```
+///
+/// ```compile_fail,E0616
+/// let mut plan = gristmill_ring::ChunkPlan::new(2, 4096).unwrap();
+/// plan.stride = 0;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkPlan {
-    /// Chunks.
-    pub count: u32,
-    /// Bytes in each.
-    pub chunk_bytes: usize,
-    /// Bytes from one chunk's first byte to the next one's.
-    pub stride: usize,
+    count: u32,
+    chunk_bytes: usize,
+    /// At least `chunk_bytes`: what all unsafe code here relies on.
+    stride: usize,
 }
 
 impl ChunkPlan {
@@ -67,6 +78,21 @@ impl ChunkPlan {
             chunk_bytes,
             stride: chunk_bytes.next_multiple_of(PAGE_BYTES) + PAGE_BYTES,
         })
+    }
+
+    /// Chunks.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Bytes in each.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Bytes from one chunk's first byte to the next one's, at least as many as are in each.
+    pub fn stride(&self) -> usize {
+        self.stride
     }
 
     /// Bytes of an arena that chunks and their states can be carved from.
@@ -149,6 +175,7 @@ impl ChunkMemory {
             .map(|index| ChunkBuf {
                 memory: Arc::clone(&memory),
                 index,
+                home: None,
             })
             .collect();
         (memory, tokens)
@@ -204,8 +231,10 @@ impl ChunkMemory {
     fn address(&self, index: u32) -> *mut u8 {
         debug_assert!((index as usize) < self.state.len());
         // SAFETY: `index < count` (tokens are made for 0..count only, and `borrow_chunk` looked its index up in
-        // `state`), so the offset plus `chunk_bytes` lies inside the region of `stride * count` bytes, whose size
-        // fits in an isize (`HostVisible`; `map`, `carve` and `place` saw that it is as large as the plan says).
+        // `state`), and `stride >= chunk_bytes` (`ChunkPlan::new`, the only maker of a plan, whose fields are private),
+        // so the offset plus `chunk_bytes` lies inside the region of `stride * count` bytes, whose size fits in an
+        // isize (`HostVisible`; `map`, `carve` and `place` saw that it is as large as the plan says), and no byte of it
+        // belongs to another chunk.
         unsafe {
             self.region
                 .base()
@@ -224,13 +253,20 @@ impl std::fmt::Debug for ChunkMemory {
     }
 }
 
-/// A chunk that the host owns: exclusive access to its bytes. Not `Clone`; dropping it retires the chunk.
+/// A chunk that the host owns: exclusive access to its bytes. Not `Clone`. A chunk of a
+/// [`ChunkPool`](crate::ChunkPool) returns to it when it is dropped; dropping another retires it.
 pub struct ChunkBuf {
     memory: Arc<ChunkMemory>,
     index: u32,
+    /// Where it returns to. None while it is there.
+    home: Option<Home>,
 }
 
 impl ChunkBuf {
+    pub(crate) fn set_home(&mut self, home: Home) {
+        self.home = Some(home);
+    }
+
     /// The chunk's number in its arena.
     pub fn index(&self) -> u32 {
         self.index
@@ -250,8 +286,8 @@ impl ChunkBuf {
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: `capacity` bytes at the chunk's address lie inside the mapping (see `address`), which `self.memory`
         // keeps alive and which is initialised (zeroed when mapped). This is the chunk's only `ChunkBuf` (one is made
-        // in `map`, and again only in `reclaim`, which consumes the `LentChunk` that came from it), its state is HOST,
-        // so no `ChunkRef` exists, and `&self` excludes `as_mut_slice`.
+        // in `over`, again in `reclaim`, which consumes the `LentChunk` that came from it, and again in `drop`, of the one
+        // that is dropped), its state is HOST, so no `ChunkRef` exists, and `&self` excludes `as_mut_slice`.
         unsafe { std::slice::from_raw_parts(self.memory.address(self.index), self.capacity()) }
     }
 
@@ -276,13 +312,41 @@ impl ChunkBuf {
     }
 }
 
+/// Back to its pool, if it has one. The chunk of a dropped [`LentChunk`] is reclaimed first, and retired where a worker is
+/// still reading it.
+impl Drop for ChunkBuf {
+    fn drop(&mut self) {
+        let Some(home) = self.home.take() else {
+            return;
+        };
+        let is_free = self
+            .memory
+            .state
+            .get(self.index as usize)
+            .is_some_and(|state| {
+                matches!(
+                    state.compare_exchange(LENT, HOST, Ordering::Acquire, Ordering::Relaxed),
+                    Ok(_) | Err(HOST)
+                )
+            });
+        if is_free {
+            home.put_back(ChunkBuf {
+                memory: Arc::clone(&self.memory),
+                index: self.index,
+                home: None,
+            });
+        }
+    }
+}
+
 impl std::fmt::Debug for ChunkBuf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ChunkBuf({})", self.index)
     }
 }
 
-/// A chunk that the device has: the host's claim to get it back.
+/// A chunk that the device has: the host's claim to get it back. Dropping it is an attempt to [reclaim](Self::reclaim) the
+/// chunk and then drops it; only drop the claim to a chunk that no published slot names.
 #[derive(Debug)]
 pub struct LentChunk {
     /// Kept, not used: its methods are out of reach while the chunk is lent.

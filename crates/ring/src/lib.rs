@@ -12,7 +12,7 @@
 //! The pieces:
 //!
 //! - [`memory`]: a lazily touched mapping, and words in it.
-//! - [`chunk`]: the arena of chunk buffers that reads land in.
+//! - [`chunk`]: the arena of chunk buffers that reads land in; [`ChunkPool`] keeps those that are free.
 //! - [`records`]: the area of each slot in which an opcode leaves results that do not fit in a completion entry.
 //! - [`live`]: the ring itself: [`Submitter`] and [`Completions`] for the host, [`DeviceRing`] for workers;
 //!   and its IO queue, through which the device asks for bytes: [`IoQueue`] for the host.
@@ -27,6 +27,8 @@
 pub mod chunk;
 pub mod live;
 pub mod memory;
+#[cfg(not(loom))]
+mod pool;
 pub mod records;
 mod sync;
 
@@ -40,4 +42,6 @@ pub use live::{
 pub use memory::SharedWords;
 #[cfg(not(loom))]
 pub use memory::{Arena, HostVisible, REGION_ALIGN};
+#[cfg(not(loom))]
+pub use pool::ChunkPool;
 pub use records::{RecordMemory, RecordWriter};

@@ -38,6 +38,21 @@
 //! a fence may complete when its generation's count is reached ([`DeviceRing::fence_ready`]); by induction everything
 //! before it has finished too.
 //!
+//! Counters wrap around. So nothing asks which of two is larger: either they are compared for equality, or their
+//! difference is looked at, which is small as no more slots are in flight than there are
+//! ([`RingConfig::counters_from`] lets tests begin near the end).
+//!
+//! # What the device writes
+//!
+//! A device may be broken, so the host checks what it reads from it before it believes it: a completion names a slot that
+//! was published and not completed since, or the ring is broken and tells no more ([`Completions::failure`]).
+//!
+//! # Cancelling
+//!
+//! [`Submitter::cancel`] says, once and for all, that what runs is to end at once, and what is published to end before it
+//! begins. Opcodes that take long look at it as they run ([`DeviceRing::is_cancelled`]); their slots complete as FAULT
+//! with [`CANCELLED`](gristmill_protocol::fault::CANCELLED), so that every slot completes soon.
+//!
 //! # Sleeping
 //!
 //! A publisher that sees a sleeper takes the bell's lock and notifies. Sleeper and publisher each store (the sleeper
@@ -69,6 +84,9 @@ pub use gristmill_protocol::priority::AGEING_CLAIMS;
 
 const PRIORITIES: usize = 5;
 
+/// The word behind the tails that is not 0 once what runs is to end at once.
+const CANCELLED: usize = PRIORITIES + 2;
+
 /// The next ring's number. The standard library's atomic also under loom: it orders nothing.
 static NEXT_RING: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
@@ -85,10 +103,13 @@ pub struct RingConfig {
     pub debug_records: u32,
     /// Slots of the IO queue: requests for bytes that can be under way at a time, 0 to 64. With 0 there is no queue.
     pub io_slots: u32,
+    /// Where the ring's counters begin that wrap around: tails, heads, completion tickets, generations and what fences
+    /// count. Nothing that a ring does depends on it, so tests begin near the end.
+    pub counters_from: u32,
 }
 
 impl Default for RingConfig {
-    /// 64 slots, one tenant, 64 observables, 64 debug records, no IO queue.
+    /// 64 slots, one tenant, 64 observables, 64 debug records, no IO queue, counters from 0.
     fn default() -> Self {
         Self {
             slots: 64,
@@ -96,6 +117,7 @@ impl Default for RingConfig {
             observables: 64,
             debug_records: 64,
             io_slots: 0,
+            counters_from: 0,
         }
     }
 }
@@ -244,10 +266,18 @@ struct Shared {
     slots: u32,
     debug_records: u32,
     io_slots: u32,
+    counters_from: u32,
     memory: RingMemory,
     /// Whether the device cannot ring `completed`.
     silent: bool,
     host: Apart<Mutex<HostState>>,
+    /// By slot: 1 from its publication until its completion was read. The host's own: no device sees it.
+    in_flight: Vec<AtomicU32>,
+    /// By slot: the opcode and the tenant of its last publication. The host's own, too: what lies in the slot itself a
+    /// broken device may have changed.
+    published: Vec<[AtomicU32; 2]>,
+    /// What the device has written that no device may write. Nothing is read from it any more.
+    broken: std::sync::OnceLock<PipelineError>,
     io_host: Mutex<io::HostIo>,
     /// Not 0 while the host's end of the IO queue is dropped.
     io_closed: AtomicU32,
@@ -284,6 +314,16 @@ impl Shared {
 
     fn waiting(&self, priority: usize) -> bool {
         self.heads[priority].load(Relaxed) != self.memory.tails[priority].load(Acquire)
+    }
+
+    /// The opcode and the tenant that a slot was published with last; `None` where there is no such slot.
+    fn published_for(&self, slot: u32) -> Option<(u32, u32)> {
+        let [opcode, tenant] = self.published.get(slot as usize)?;
+        Some((opcode.load(Relaxed), tenant.load(Relaxed)))
+    }
+
+    fn cancelled(&self) -> bool {
+        self.memory.tails[CANCELLED].load(Relaxed) != 0
     }
 
     fn has_work(&self) -> bool {
@@ -332,8 +372,8 @@ pub struct RingMemory {
     slots: SharedWords,
     /// 5 * slots words: slot index, and the generation's low half.
     ready: SharedWords,
-    /// One line: the tails, a word that a back end may use to ask its workers for something, and how many requests of
-    /// the IO queue the host has ended.
+    /// One line: the tails, a word that a back end may use to ask its workers for something, how many requests of the IO
+    /// queue the host has ended, and whether what runs is to end at once.
     tails: SharedWords,
     /// slots * 16 words.
     entries: SharedWords,
@@ -371,7 +411,7 @@ impl RingMemory {
         [
             slots * SLOT_WORDS,
             slots * PRIORITIES,
-            PRIORITIES + 2,
+            PRIORITIES + 3,
             slots * completion::WORDS,
             CONTROL_MIN_WORDS + config.observables as usize,
             1 + config.debug_records as usize * debug::RECORD_WORDS,
@@ -419,28 +459,52 @@ fn make(
         });
     }
     let slots = config.slots as usize;
+    let from = config.counters_from;
+    let counters = |count: usize| {
+        let words = SharedWords::map(count)?;
+        for word in words.iter() {
+            word.store(from, Relaxed);
+        }
+        Ok::<_, PipelineError>(words)
+    };
+    for tail in &memory.tails[..PRIORITIES] {
+        tail.store(from, Relaxed);
+    }
+    memory.tails[io::ENDED].store(from, Relaxed);
+    // As if the ring had gone round once before: no entry has the sequence number that is waited for.
+    for ticket in (0..config.slots).map(|step| from.wrapping_add(step)) {
+        let entry = (ticket & (config.slots - 1)) as usize * completion::WORDS;
+        let before = ticket.wrapping_add(1).wrapping_sub(config.slots);
+        memory.entries[entry + completion::SEQ].store(before, Relaxed);
+    }
     let shared = Arc::new(Shared {
         id: NEXT_RING.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
         slots: config.slots,
         debug_records: config.debug_records,
         io_slots: config.io_slots,
+        counters_from: from,
         memory,
         silent,
+        in_flight: (0..slots).map(|_| AtomicU32::new(0)).collect(),
+        published: (0..slots)
+            .map(|_| [AtomicU32::new(0), AtomicU32::new(0)])
+            .collect(),
+        broken: std::sync::OnceLock::new(),
         host: Apart(Mutex::new(HostState {
-            tails: [0; PRIORITIES],
+            tails: [from; PRIORITIES],
             free: (0..config.slots).rev().collect(),
-            generation: 0,
-            in_generation: 0,
+            generation: from,
+            in_generation: from,
             published: 0,
             published_as: vec![0; slots],
         })),
-        io_host: Mutex::new(io::HostIo::new(config.io_slots)),
+        io_host: Mutex::new(io::HostIo::new(config.io_slots, from)),
         io_closed: AtomicU32::new(0),
-        heads: SharedWords::map(PRIORITIES)?,
+        heads: counters(PRIORITIES)?,
         ages: Apart(std::array::from_fn(|_| AtomicU32::new(0))),
         aged_claims: AtomicU32::new(0),
-        completion_ticket: SharedWords::map(1)?,
-        finished: SharedWords::map(2 * slots)?,
+        completion_ticket: counters(1)?,
+        finished: counters(2 * slots)?,
         debug_lock: Apart(Mutex::new(0)),
         io_waited: Mutex::new(vec![false; config.io_slots as usize]),
         doorbell: Apart(Bell::new()),
@@ -461,7 +525,8 @@ fn make(
         },
         Completions {
             shared: Arc::clone(&shared),
-            cursor: 0,
+            cursor: from,
+            most_records: u32::MAX,
         },
         DeviceRing { shared },
     ))

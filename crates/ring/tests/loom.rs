@@ -26,6 +26,8 @@ fn config(slots: u32) -> RingConfig {
         observables: 0,
         debug_records: 0,
         io_slots: 0,
+        // Counters wrap within each model.
+        counters_from: u32::MAX,
     }
 }
 

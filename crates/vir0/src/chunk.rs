@@ -159,7 +159,12 @@ pub enum Stop {
     Overflow,
     /// The fault of the first window, in file order, that has one.
     Fault(Fault),
+    /// The caller wanted no more of it.
+    Cancelled,
 }
+
+/// Asked by a running program, every few milliseconds, whether to go on: `true` ends it with [`Stop::Cancelled`].
+pub type Cancel<'a> = &'a dyn Fn() -> bool;
 
 /// An index out of range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@
 //! | [`container`](mod@container) | a program as bytes |
 //! | [`asm`](mod@asm), [`disasm`] | a program as text |
 //! | [`verify`](mod@verify) | what is accepted, and what it costs at most |
+//! | [`work`](mod@work) | how long that takes at most |
 //! | [`chunk`] | what a program runs over, and what it leaves |
 //! | [`reference`](mod@reference) | the interpreter that says what is right |
 //! | [`vector`] | the interpreter that is fast |
@@ -27,11 +28,14 @@ pub mod isa;
 pub mod program;
 pub mod random;
 pub mod reference;
+mod rule;
 pub mod vector;
 pub mod verify;
+pub mod work;
 
-pub use chunk::{Chunk, Fault, FaultKind, Record, Results, Stop};
+pub use chunk::{Cancel, Chunk, Fault, FaultKind, Record, Results, Stop};
 pub use container::{decode, encode, DecodeError, EncodeError};
 pub use isa::{Instr, Op, Operand};
 pub use program::{AccArray, AccKind, Arg, Debug, Program, Scratch};
 pub use verify::{verify, Cost, Limits, Refusal, Rule, Verified};
+pub use work::Work;

@@ -1,7 +1,9 @@
 //! The reference interpreter: scalar, one window after the other, the shortest that can be right. Every other interpreter
 //! is compared with it.
 
-use crate::chunk::{table_byte, table_word, Chunk, Fault, FaultKind, Record, Results, Stop, View};
+use crate::chunk::{
+    table_byte, table_word, Cancel, Chunk, Fault, FaultKind, Record, Results, Stop, View,
+};
 use crate::isa::{Instr, Op, Operand, REGISTERS};
 use crate::verify::Verified;
 
@@ -15,13 +17,31 @@ enum Flow {
     Halt,
 }
 
+/// Instructions between two looks at whether to go on.
+const LOOK: usize = 1 << 18;
+
 /// Runs a program over a chunk.
 ///
 /// # Errors
 /// [`Stop`]; the results are then void.
 pub fn run(program: &Verified, chunk: &Chunk<'_>, results: &mut Results) -> Result<(), Stop> {
+    run_until(program, chunk, results, &|| false)
+}
+
+/// Runs a program over a chunk, for as long as `cancelled` answers that it is not.
+///
+/// # Errors
+/// [`Stop`]; the results are then void.
+pub fn run_until(
+    program: &Verified,
+    chunk: &Chunk<'_>,
+    results: &mut Results,
+    cancelled: Cancel<'_>,
+) -> Result<(), Stop> {
     results.reset(program);
     let mut machine = Machine {
+        cancelled,
+        work: 0,
         program,
         view: chunk.view(program.program()),
         scratch: vec![0; program.program().scratch_words()],
@@ -38,6 +58,9 @@ pub fn run(program: &Verified, chunk: &Chunk<'_>, results: &mut Results) -> Resu
 }
 
 struct Machine<'a> {
+    cancelled: Cancel<'a>,
+    /// Instructions since it was asked last.
+    work: usize,
     program: &'a Verified,
     view: View<'a>,
     scratch: Vec<u32>,
@@ -46,6 +69,19 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
+    /// Counts a trip or a window of so many instructions at most, and asks from time to time whether to go on.
+    fn go_on(&mut self, instructions: usize) -> Result<(), Stop> {
+        self.work += 1 + instructions;
+        if self.work < LOOK {
+            return Ok(());
+        }
+        self.work = 0;
+        if (self.cancelled)() {
+            return Err(Stop::Cancelled);
+        }
+        Ok(())
+    }
+
     /// Instructions `from..to`.
     fn block(&mut self, from: usize, to: usize, regs: &mut Registers) -> Result<Flow, Stop> {
         let mut pc = from;
@@ -60,12 +96,14 @@ impl Machine<'_> {
                     for start in (0..self.view.len).step_by(stride) {
                         let mut own = *regs;
                         own[usize::from(instr.dst)] = start as u32;
+                        self.go_on(target - pc)?;
                         self.block(pc + 1, target, &mut own)?;
                     }
                     pc = target;
                 }
                 Op::Loop => {
                     for _ in 0..instr.immediate().unwrap_or(0) {
+                        self.go_on(target - pc)?;
                         match self.block(pc + 1, target, regs)? {
                             Flow::Next => {}
                             Flow::Break => break,

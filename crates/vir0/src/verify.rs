@@ -6,6 +6,8 @@
 
 use crate::isa::{Instr, Op, Operand};
 use crate::program::{is_name, Program};
+pub use crate::rule::Rule;
+use crate::work::{Weight, Work};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -39,148 +41,17 @@ pub const MAX_ACCS: usize = 1024;
 pub struct Limits {
     /// Instructions for the largest chunk that the program takes. With `u64::MAX`, where costs saturate, none is too many.
     pub cost: u64,
+    /// Work for the largest chunk that the program takes, in the units of [`Work`]. With `u64::MAX` none is too much.
+    pub work: u64,
 }
 
 impl Default for Limits {
-    /// 2^34 instructions: some seconds of one core in the worst case.
+    /// 2^34 instructions, and 2^35 units of work, which are about 10 seconds of one core.
     fn default() -> Self {
-        Self { cost: 1 << 34 }
-    }
-}
-
-/// What the verifier asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rule {
-    /// 1 to 4,096 instructions.
-    CodeSize,
-    /// A halo of at most 4,096 bytes on each side.
-    Halo,
-    /// Chunks of 1 byte to 16 MiB.
-    ChunkSize,
-    /// A power of two that divides the chunk.
-    Align,
-    /// At most 65,536 records.
-    Records,
-    /// A table of at most 256 KiB.
-    TableSize,
-    /// At most 7 arguments.
-    ArgCount,
-    /// At most 16 scratch arrays of 1 word or more, 4,096 words together.
-    ScratchSize,
-    /// Accumulator arrays of 1 or more, 1,024 together.
-    AccSize,
-    /// Names that are names, each once.
-    Names,
-    /// Instructions with the fields that their opcodes have.
-    Fields,
-    /// An argument that is declared.
-    ArgNumber,
-    /// A scratch array that is declared.
-    ScratchArray,
-    /// An accumulator array that is declared.
-    AccArray,
-    /// A constant index within its array.
-    ConstantIndex,
-    /// `each` at top level only.
-    EachAtTop,
-    /// `each` with windows of 1 byte or more.
-    EachStride,
-    /// `loop` of 1 to 65,535 trips.
-    LoopTrips,
-    /// At most 16 blocks inside each other.
-    Depth,
-    /// `else` once, and in an `if`.
-    ElseInIf,
-    /// `end` of something.
-    EndOfBlock,
-    /// Every block ended.
-    Unclosed,
-    /// `break` in a loop.
-    BreakInLoop,
-    /// `s.st` at top level only.
-    StoreAtTop,
-    /// Inside an `each`, a scratch array is read, or updated by one kind of operation.
-    ScratchMixed,
-    /// `emit` where records are declared.
-    EmitDeclared,
-    /// A static cost under the limit.
-    Cost,
-}
-
-impl Rule {
-    /// Every rule.
-    pub const ALL: [Rule; 27] = [
-        Rule::CodeSize,
-        Rule::Halo,
-        Rule::ChunkSize,
-        Rule::Align,
-        Rule::Records,
-        Rule::TableSize,
-        Rule::ArgCount,
-        Rule::ScratchSize,
-        Rule::AccSize,
-        Rule::Names,
-        Rule::Fields,
-        Rule::ArgNumber,
-        Rule::ScratchArray,
-        Rule::AccArray,
-        Rule::ConstantIndex,
-        Rule::EachAtTop,
-        Rule::EachStride,
-        Rule::LoopTrips,
-        Rule::Depth,
-        Rule::ElseInIf,
-        Rule::EndOfBlock,
-        Rule::Unclosed,
-        Rule::BreakInLoop,
-        Rule::StoreAtTop,
-        Rule::ScratchMixed,
-        Rule::EmitDeclared,
-        Rule::Cost,
-    ];
-
-    /// What it asks for, as a sentence's end: "... must".
-    #[must_use]
-    pub const fn demand(self) -> &'static str {
-        match self {
-            Rule::CodeSize => "a program has 1 to 4,096 instructions",
-            Rule::Halo => "a halo has at most 4,096 bytes on each side",
-            Rule::ChunkSize => "a chunk has 1 byte to 16 MiB",
-            Rule::Align => "align is a power of two that divides the chunk",
-            Rule::Records => "a chunk gives at most 65,536 records",
-            Rule::TableSize => "the table has at most 256 KiB",
-            Rule::ArgCount => "there are at most 7 arguments",
-            Rule::ScratchSize => {
-                "there are at most 16 scratch arrays, none empty, 4,096 words together"
-            }
-            Rule::AccSize => "there are at most 1,024 accumulators, and no empty array",
-            Rule::Names => "every part has a name of its own, of letters, digits and _",
-            Rule::Fields => "an instruction has the fields of its opcode and no others",
-            Rule::ArgNumber => "the argument must be declared",
-            Rule::ScratchArray => "the scratch array must be declared",
-            Rule::AccArray => "the accumulators must be declared",
-            Rule::ConstantIndex => "a constant index must lie within its array",
-            Rule::EachAtTop => "each stands at top level only",
-            Rule::EachStride => "each has windows of 1 byte or more",
-            Rule::LoopTrips => "a loop has 1 to 65,535 trips",
-            Rule::Depth => "blocks lie at most 16 deep",
-            Rule::ElseInIf => "else stands once in an if",
-            Rule::EndOfBlock => "end ends an each, a loop or an if",
-            Rule::Unclosed => "every each, loop and if needs an end",
-            Rule::BreakInLoop => "break stands in a loop",
-            Rule::StoreAtTop => "s.st stands outside of each only",
-            Rule::ScratchMixed => {
-                "inside an each, a scratch array is either read, or updated by one kind of operation"
-            }
-            Rule::EmitDeclared => "a program that emits declares how many records",
-            Rule::Cost => "the static cost must be under the limit",
+        Self {
+            cost: 1 << 34,
+            work: 1 << 35,
         }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.demand())
     }
 }
 
@@ -248,6 +119,7 @@ pub struct Verified(Arc<Inner>);
 struct Inner {
     program: Program,
     cost: Cost,
+    work: Work,
     targets: Vec<usize>,
     scratch_starts: Vec<usize>,
     acc_starts: Vec<usize>,
@@ -270,6 +142,12 @@ impl Verified {
     #[must_use]
     pub fn cost(&self) -> &Cost {
         &self.0.cost
+    }
+
+    /// How long it runs at most.
+    #[must_use]
+    pub fn work(&self) -> &Work {
+        &self.0.work
     }
 
     /// Where an instruction's block goes on: for `each` and `loop` the index of their `end`, for `if` that of its `else`
@@ -313,6 +191,7 @@ pub fn verify(program: Program, limits: &Limits) -> Result<Verified, Refusal> {
         open: Vec::new(),
         targets: (0..program.code.len()).collect(),
         cost: Cost::default(),
+        work: Work::default(),
         uses: Vec::new(),
     };
     for (index, instr) in program.code.iter().enumerate() {
@@ -325,18 +204,37 @@ pub fn verify(program: Program, limits: &Limits) -> Result<Verified, Refusal> {
             format!("this {} has no end", open.op.mnemonic()),
         ));
     }
-    let (cost, targets) = (checker.cost, checker.targets);
+    let (cost, work, targets) = (checker.cost, checker.work, checker.targets);
+    let too_much = |rule, found: String, fits: &dyn Fn(u32) -> bool| Refusal {
+        rule,
+        instruction: None,
+        line: None,
+        found: format!(
+            "{found} for a chunk of {} bytes; {}",
+            program.chunk,
+            cure(&program, fits)
+        ),
+    };
     let worst = cost.at(program.chunk);
     if worst > limits.cost {
-        return Err(Refusal {
-            rule: Rule::Cost,
-            instruction: None,
-            line: None,
-            found: format!(
-                "{worst} instructions for a chunk of {} bytes ({cost}), and the limit is {}",
-                program.chunk, limits.cost
-            ),
-        });
+        let found = format!(
+            "{worst} instructions, where {} are the limit ({cost}),",
+            limits.cost
+        );
+        return Err(too_much(Rule::Cost, found, &|len| {
+            cost.at(len) <= limits.cost
+        }));
+    }
+    let worst = work.at(program.chunk);
+    if worst > limits.work {
+        let found = format!(
+            "about {:.1} seconds of work, where {:.1} are the limit,",
+            Work::seconds(worst),
+            Work::seconds(limits.work)
+        );
+        return Err(too_much(Rule::Work, found, &|len| {
+            work.at(len) <= limits.work
+        }));
     }
     let starts = |sizes: &mut dyn Iterator<Item = u16>| {
         sizes
@@ -352,8 +250,28 @@ pub fn verify(program: Program, limits: &Limits) -> Result<Verified, Refusal> {
         acc_starts: starts(&mut program.accs.iter().map(|array| array.len)),
         program,
         cost,
+        work,
         targets,
     })))
+}
+
+/// What a program that is too much for its largest chunk can do about it.
+fn cure(program: &Program, fits: &dyn Fn(u32) -> bool) -> String {
+    let align = program.align.max(1);
+    // Costs never fall with the length, so this is a search for the last multiple of `align` that fits.
+    let (mut low, mut high) = (0, program.chunk / align);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if fits(middle * align) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    if low == 0 {
+        return "no smaller chunk would do, so use fewer trips of loops".into();
+    }
+    format!("a chunk of {} bytes would do (.chunk)", low * align)
 }
 
 /// What is declared, before any instruction.
@@ -431,6 +349,8 @@ struct Open {
     count: u32,
     /// What its body costs so far; of an `if`, the part at hand.
     cost: u64,
+    /// What its body weighs so far; of an `if`, both parts.
+    weight: Weight,
     /// The cost of an `if`'s first part, and where its `else` is.
     first: Option<(u64, usize)>,
 }
@@ -443,6 +363,7 @@ struct Checker<'a> {
     open: Vec<Open>,
     targets: Vec<usize>,
     cost: Cost,
+    work: Work,
     /// By scratch array: how the `each` at hand uses it.
     uses: Vec<Use>,
 }
@@ -469,6 +390,14 @@ impl Checker<'_> {
         }
     }
 
+    /// Adds to what the innermost open block weighs.
+    fn weigh(&mut self, weight: Weight) {
+        match self.open.last_mut() {
+            Some(open) => open.weight = open.weight.plus(weight),
+            None => self.work.add(weight),
+        }
+    }
+
     fn instruction(&mut self, index: usize, instr: &Instr) -> Result<(), Refusal> {
         let op = instr.op;
         if let Err(error) = instr.check() {
@@ -478,6 +407,7 @@ impl Checker<'_> {
         if !matches!(op, Op::Else | Op::End) {
             self.charge(1);
         }
+        self.weigh(Weight::of(op));
         match op {
             Op::Arg if n as usize >= self.program.args.len() => {
                 return Err(self.refuse(Rule::ArgNumber, index, format!("argument {n}")));
@@ -532,6 +462,7 @@ impl Checker<'_> {
             index,
             count: n,
             cost: 0,
+            weight: Weight::default(),
             first: None,
         });
         Ok(())
@@ -559,9 +490,18 @@ impl Checker<'_> {
             *target = index;
         }
         match open.op {
-            Op::Each => self.cost.each.push((open.count, open.cost)),
-            Op::Loop => self.charge(open.cost.saturating_mul(open.count.into())),
-            _ => self.charge(open.cost.max(first_cost)),
+            Op::Each => {
+                self.cost.each.push((open.count, open.cost));
+                self.work.add_each(open.count, open.weight);
+            }
+            Op::Loop => {
+                self.charge(open.cost.saturating_mul(open.count.into()));
+                self.weigh(open.weight.times(open.count));
+            }
+            _ => {
+                self.charge(open.cost.max(first_cost));
+                self.weigh(open.weight);
+            }
         }
         Ok(())
     }

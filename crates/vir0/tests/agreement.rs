@@ -63,6 +63,7 @@ fn random_programs_agree_and_keep_to_their_cost() {
             Ok(()) => 0,
             Err(Stop::Overflow) => 1,
             Err(Stop::Fault(_)) => 2,
+            Err(Stop::Cancelled) => panic!("nobody has cancelled it"),
         }] += 1;
         for &level in &levels {
             for lanes in LANES {

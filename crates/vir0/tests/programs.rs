@@ -68,6 +68,7 @@ fn part(
             part(program, file, middle..range.end, args, run, answer);
         }
         Err(Stop::Fault(fault)) => panic!("{}", fault.describe(program.program())),
+        Err(Stop::Cancelled) => panic!("nobody has cancelled it"),
     }
 }
 

@@ -5,11 +5,12 @@ use crate::protocol::PipelineError;
 use crate::uring::nvme::{DiskPlace, FileMap};
 use crate::uring::reader::is_on_fuse;
 use crate::uring::{
-    why_copied, GpuDirectCapability, NvmeNamespace, PeerDevice, PeerMemory, UringProbe,
+    open_without_waiting, why_copied, GpuDirectCapability, NvmeNamespace, PeerDevice, PeerMemory,
+    UringProbe,
 };
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// Where the driver can publish a GPU's memory from: as NVIDIA documents it for GPUDirect Storage without nvidia-fs.
@@ -56,7 +57,7 @@ fn passthrough() -> Finding {
         )),
         GpuDirectCapability::FeatureDisabled => Err(no_commands()),
     };
-    finding("read path", "GpuDirectNvmePassthrough", result)
+    finding("read path", "passthrough", result)
 }
 
 fn no_commands() -> (String, String) {
@@ -67,7 +68,7 @@ fn no_commands() -> (String, String) {
 }
 
 fn peer_read() -> Finding {
-    finding("read path", "PeerRead", peer_memory())
+    finding("read path", "peer", peer_memory())
 }
 
 /// The devices whose memory can be had.
@@ -155,7 +156,7 @@ fn nvidia(root: &Path) -> Vec<Finding> {
         }
         if missing.is_empty() {
             Ok(format!(
-                "the open kernel module {}, with static BAR1; PeerRead tells whether it publishes memory",
+                "the open kernel module {}, with static BAR1; the read path peer tells whether it publishes memory",
                 release.map_or_else(String::new, |(major, minor)| format!("{major}.{minor}"))
             ))
         } else {
@@ -194,13 +195,7 @@ fn release_of(text: &str) -> Option<(u32, u32)> {
 /// Why it cannot be opened, or that it is a directory.
 pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, String> {
     let words = |error: std::io::Error| error.to_string();
-    let open = |flags| {
-        let mut options = OpenOptions::new();
-        // Not blocking: opening a FIFO would wait for its writer.
-        let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
-        options.read(true).custom_flags(flags).open(path)
-    };
-    let file = open(0).map_err(words)?;
+    let file = open_without_waiting(path, 0).map_err(words)?;
     let kind = file.metadata().map_err(words)?.file_type();
     if kind.is_dir() {
         return Err("it is a directory, which has no bytes to read; name the files in it".into());
@@ -212,24 +207,26 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
     } else if is_on_fuse(&file) {
         Err((
             "it lies on a FUSE file system, of which io_uring may read bytes twice".into(),
-            "nothing; scan, digest, stats and run read it by PositionedRead".into(),
+            "nothing; scan, digest, stats and run read it by the path positioned".into(),
         ))
     } else if regular {
         Ok("a regular file".into())
     } else {
         Ok("no regular file: read as a stream, by all commands but ingest".into())
     };
-    let direct = || open(libc::O_DIRECT).map(drop);
+    // The file that was looked at, whatever the path names by now.
+    let again = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let direct = || open_without_waiting(Path::new(&again), libc::O_DIRECT).map(drop);
     Ok(vec![
-        finding("read path", "RegisteredMappedRead", ring),
+        finding("read path", "registered", ring),
         finding(
             "read path",
-            "PositionedRead",
+            "positioned",
             Ok("pread works everywhere".into()),
         ),
         finding(
             "read path",
-            "GpuDirectNvmePassthrough",
+            "passthrough",
             if kind.is_char_device() {
                 of_device(&file)
             } else if kind.is_block_device() {
@@ -246,7 +243,7 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
         ),
         finding(
             "read path",
-            "PeerRead",
+            "peer",
             if regular {
                 into_peer_memory(&file, direct)
             } else {
@@ -347,7 +344,8 @@ const UNCOPIED: &str = "keep a copy on ext4 or XFS, too large to be inline, not 
 
 fn namespace(generic: &str) -> Result<NvmeNamespace, String> {
     let path = format!("/dev/{generic}");
-    let device = File::open(&path).map_err(|error| format!("{path} cannot be opened: {error}"))?;
+    let device = open_without_waiting(Path::new(&path), 0)
+        .map_err(|error| format!("{path} cannot be opened: {error}"))?;
     NvmeNamespace::of(device.as_raw_fd()).map_err(|error| format!("{path}: {error}"))
 }
 

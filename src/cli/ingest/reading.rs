@@ -7,15 +7,15 @@ use crate::cli::report;
 use crate::jobs::digest::{write_row, DigestRows};
 use crate::mill::{FileError, Progress};
 use crate::protocol::{io, PipelineError};
-use crate::source::{Entry, Item, Origin, Source};
+use crate::source::{Entry, FileId, Item, Origin, Source};
 use crate::uring::nvme::{DiskPlace, FileMap};
 use crate::uring::reader::is_on_fuse;
-use crate::uring::{NativeReadPath, NvmeGpuIngestDriver, NvmeNamespace};
+use crate::uring::{open_without_waiting, NativeReadPath, NvmeGpuIngestDriver, NvmeNamespace};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -153,7 +153,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         output: &'b mut dyn Write,
         user: User,
     ) -> Self {
-        let slots = driver.slot_count() as usize;
+        let slots = driver.slot_count();
         Ingest {
             driver,
             kernel,
@@ -253,6 +253,14 @@ impl<'a, 'b> Ingest<'a, 'b> {
             self.current = None;
             match self.source.next_item()? {
                 Item::Error { path, reason } => self.tell(path, None, reason),
+                Item::Starved { path, reason } => {
+                    // What is read gives its descriptors back; with nothing open it fails.
+                    if !self.files.is_empty() {
+                        return None;
+                    }
+                    let _told = self.source.give_up();
+                    self.tell(Some(path), None, reason);
+                }
                 Item::Notice(text) => self.user.shown.aside(|| complain(&text)),
                 Item::Entry(entry) => self.begin(entry),
             }
@@ -283,13 +291,15 @@ impl<'a, 'b> Ingest<'a, 'b> {
         }
         let path = self.driver.read_path();
         let words = |error: std::io::Error| error.to_string();
-        // Not blocking: opening a FIFO would wait for its writer.
-        let mut flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        if path == NativeReadPath::PeerRead {
-            flags |= libc::O_DIRECT;
-        }
-        let mut options = OpenOptions::new();
-        let opened = options.read(true).custom_flags(flags).open(&entry.path);
+        let flags = match path {
+            NativeReadPath::PeerRead => libc::O_DIRECT,
+            _ => 0,
+        };
+        let opened = match &entry.root {
+            // Not blocking: what was a file may be a FIFO now.
+            Some(root) => root.open_listed(&entry.path, flags | libc::O_NONBLOCK | libc::O_NOCTTY),
+            None => open_without_waiting(&entry.path, flags),
+        };
         let file = opened.map_err(|error| match error.raw_os_error() {
             Some(libc::EINVAL) if path == NativeReadPath::PeerRead => {
                 "its file system refuses O_DIRECT, which reads into peer memory need".into()
@@ -297,6 +307,11 @@ impl<'a, 'b> Ingest<'a, 'b> {
             _ => error.to_string(),
         })?;
         let metadata = file.metadata().map_err(words)?;
+        if FileId::of_redirected_stdout()
+            .is_some_and(|rows| FileId::of(&file).is_ok_and(|id| id == rows))
+        {
+            return Err("standard output goes there; read another file, or write elsewhere".into());
+        }
         let (target, bytes) = match self.range {
             Some(range) => (device(&file, range, self.driver.slot_bytes())?, range.bytes),
             None if !metadata.is_file() => {
@@ -438,6 +453,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 path,
                 offset,
                 reason,
+                ..
             } if path.starts_with("/dev/ng") => {
                 file.fail(part.offset, format!("{path} at offset {offset}: {reason}"));
             }

@@ -89,7 +89,7 @@ impl AllFile {
 
     fn part(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) {
         let before = rows.len();
-        if plan.report == Report::Count {
+        if plan.report != Report::Lines {
             self.count += u64::from(chunk.results[stream::RESULT_MATCHES]);
             self.count += self.straddling.len() as u64;
             self.straddling.clear();

@@ -132,6 +132,20 @@ impl Fills {
         }
     }
 
+    /// Follows the read of a stream that ended at `end` with what there was. `newline` is the last one before that.
+    pub fn short_read(&mut self, end: u64, newline: Option<u64>) {
+        if end <= self.end {
+            return;
+        }
+        self.short_first = false;
+        self.buffered = self.buffered.map(|_| 0);
+        if let Some(last) = newline.filter(|&at| at >= self.end) {
+            self.past.push((self.start, end));
+            self.start = last + 1;
+        }
+        self.end = end;
+    }
+
     /// Follows the last read, which the file's end cut short. `newline` is the last one of the file.
     pub fn end_of_file(&mut self, length: u64, newline: Option<u64>) {
         if let Some(last) = newline.filter(|&at| at >= self.end) {
@@ -211,6 +225,20 @@ mod tests {
                 offset = end;
             }
         }
+    }
+
+    #[test]
+    fn lines_of_a_stream_are_searched_when_the_read_that_brought_them_has_ended() {
+        let mut fills = Fills::new(0, true);
+        fills.advance(b"one\ntwo", 0, None, 7);
+        assert_eq!(fills.start(), 0);
+        fills.short_read(7, Some(3));
+        assert_eq!((fills.start(), fills.fill_of(0)), (4, (0, 7)));
+        fills.short_read(9, Some(3));
+        assert_eq!(fills.start(), 4);
+        fills.advance(b"o\nthree\n", 9, Some(3), 17);
+        fills.short_read(17, Some(16));
+        assert_eq!((fills.start(), fills.fill_of(4)), (17, (4, 17)));
     }
 
     #[test]

@@ -175,6 +175,10 @@ impl AnyFile {
             (Some(fills), found) => {
                 let nul = facts.first_nul.map(|at| chunk.offset + at as u64);
                 fills.advance(bytes, chunk.offset, self.last_newline, nul.unwrap_or(upto));
+                if chunk.stream && nul.is_none() {
+                    let last = facts.last_newline.map(|at| chunk.offset + at as u64);
+                    fills.short_read(upto, last.or(self.last_newline));
+                }
                 fills.forget_before(fills.start());
                 if found.is_some_and(|at| at < fills.start()) {
                     self.answer = Some(true);

@@ -46,6 +46,8 @@ struct View<'a> {
     records: Records<'a>,
     first: bool,
     last: bool,
+    /// A read of a stream ended with the chunk.
+    stream: bool,
 }
 
 /// A matching line, and where it is in the file.
@@ -145,6 +147,7 @@ impl LinesFile {
                     records: Records::List(&converted.records),
                     first: true,
                     last: true,
+                    stream: chunk.stream,
                 };
                 self.view(plan, &view, rows);
             }
@@ -158,6 +161,7 @@ impl LinesFile {
             records: chunk.records,
             first: chunk.first_part,
             last: chunk.last_part,
+            stream: chunk.stream,
         };
         self.view(plan, &view, rows);
         self.done
@@ -233,6 +237,10 @@ impl LinesFile {
             if self.nul.is_none() {
                 let limit = nul.unwrap_or(end);
                 fills.advance(view.bytes, view.offset, self.last_newline, limit);
+                if view.stream && nul.is_none() {
+                    let last = view.facts.last_newline.map(|at| view.offset + at as u64);
+                    fills.short_read(end, last.or(self.last_newline));
+                }
                 if self.gated {
                     self.bound = fills.start();
                 }
@@ -553,10 +561,8 @@ impl LinesFile {
             bytes_searched: searched - origin,
             elapsed: self.started.map(|at| at.elapsed()).unwrap_or_default(),
         };
-        if !plan.style.json || plan.report.is_summary() {
-            plan.add(&totals);
-        } else if self.lines > 0 {
-            plan.add(&totals);
+        plan.add(&totals);
+        if plan.style.json && self.lines > 0 {
             super::json::end(rows, path, shown_nul, &totals);
         }
         if found {
@@ -577,15 +583,12 @@ impl LinesFile {
             let position = stopped.map_or(complete.unwrap_or(origin), |line| line.1);
             return self.nul.map_or(position, |at| at.min(position));
         }
-        match (self.text.binary, stopped) {
-            (Binary::Quit, None) if self.nul.is_some() => {
+        match stopped {
+            Some((_, end)) => end,
+            None if self.text.binary == Binary::Quit && self.nul.is_some() => {
                 self.fills.as_ref().map_or(origin, Fills::start)
             }
-            (_, Some((line, _))) => self
-                .fills
-                .as_ref()
-                .map_or(origin, |fills| fills.fill_of(line).0),
-            (_, None) => complete.unwrap_or(origin).max(origin),
+            None => complete.unwrap_or(origin).max(origin),
         }
     }
 }

@@ -14,15 +14,13 @@
 //! have read), `matcher` (searching on the host, where single matches are shown), `printer` and `json` (rows), `totals`,
 //! `plan` (what was asked).
 //!
-//! What differs from ripgrep 13:
+//! What differs from ripgrep 15:
 //!
 //! - `case_insensitive` folds ASCII letters only.
 //! - UTF-16 is not decoded, with a byte order mark or without. UTF-8's mark is taken off, as ripgrep does.
-//! - Patterns are bytes, and need not be UTF-8; there may be 100,000. An empty one among forty or more matches every
-//!   line, where ripgrep 13 searches for `(?:z{0})*`.
+//! - Patterns are bytes, and need not be UTF-8; there may be 100,000.
 //! - ripgrep's line buffer stays as large as the lines of earlier files made it, and then reads further into binary
 //!   files before it decides; here each file begins with 64 KiB. A pipe is taken to deliver as much as is asked for.
-//! - With headings and totals, the empty lines between files are not counted as printed.
 //!
 //! A line longer than 8 MiB is not kept while its end is awaited; if it matches it is read again, and is in memory whole
 //! while its row is made. From a stream it cannot be read again: it counts, but instead of a row there is an error. So
@@ -62,10 +60,10 @@ use crate::mill::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::Entry;
 use all::AllFile;
 use count::{AnyFile, CountFile};
-use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
+use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
 use gristmill_protocol::{opcode, stream, PipelineError};
 use lines::LinesFile;
-use plan::Plan;
+use plan::{FirstRows, Plan};
 use printer::Style;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -123,6 +121,7 @@ pub struct ScanJobBuilder {
     text: bool,
     mapped: bool,
     totals: bool,
+    table_bytes: Option<usize>,
 }
 
 impl ScanJobBuilder {
@@ -259,13 +258,29 @@ impl ScanJobBuilder {
         self
     }
 
+    /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up to
+    /// twice as much. Patterns that need more are searched for many times more slowly: [`ScanJob::engine_report`] says so.
+    /// Default: [`DEFAULT_TABLE_BYTES`].
+    #[must_use]
+    pub fn table_bytes(mut self, bytes: usize) -> Self {
+        self.table_bytes = Some(bytes);
+        self
+    }
+
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere; the kernel's
-    /// own error for too many patterns.
+    /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a table
+    /// that is larger than 1 GiB; the kernel's own error for too many patterns.
     pub fn build(self) -> Result<ScanJob, PipelineError> {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+        let table_bytes = self.table_bytes.unwrap_or(DEFAULT_TABLE_BYTES);
+        if table_bytes > MAX_TABLE_BYTES {
+            return invalid(
+                "a table of patterns that is larger than 1 GiB",
+                "allow at most 1 GiB",
+            );
+        }
         if self.all {
             if self.patterns.iter().any(Vec::is_empty) {
                 return invalid(
@@ -299,21 +314,31 @@ impl ScanJobBuilder {
         plan.totals_wanted = self.totals;
         let engine = if self.all {
             Engine::All
-        } else if plan.limit.is_some() || plan.timed() {
-            Engine::Lines
+        } else if plan.decides_only() && plan.limit != Some(0) {
+            // The first match decides, whatever the limit.
+            Engine::Any
+        } else if plan.report == Report::Count && plan.limit.is_none() && !plan.timed() {
+            Engine::Count
         } else {
-            match plan.report {
-                Report::Count => Engine::Count,
-                Report::Paths | Report::Quiet => Engine::Any,
-                Report::Lines | Report::Matches | Report::CountMatches => Engine::Lines,
-            }
+            Engine::Lines
         };
         let mode = match engine.mode(&plan) {
             stream::MODE_ALL => ScanMode::All,
             _ => ScanMode::Lines,
         };
-        let set = Arc::new(plan.scan_set(mode)?);
-        Ok(ScanJob { plan, engine, set })
+        let set = Arc::new(plan.scan_set(mode, table_bytes)?);
+        let together = match mode {
+            ScanMode::All => set.most_together(),
+            ScanMode::Lines => 0,
+        };
+        // Patterns are 100,000 at most.
+        let record_words = u32::try_from(2 * together).unwrap_or(u32::MAX);
+        Ok(ScanJob {
+            plan,
+            engine,
+            set,
+            record_words,
+        })
     }
 }
 
@@ -346,10 +371,34 @@ pub struct ScanJob {
     plan: Plan,
     engine: Engine,
     set: Arc<ScanSet>,
+    /// What the occurrences need that may end at one byte: they stay together.
+    record_words: u32,
+}
+
+/// The rows of a file, as far as they are made.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    bytes: u64,
+    /// They begin with the empty line between files.
+    separated: bool,
+}
+
+impl Written {
+    fn add(&mut self, rows: &[u8]) {
+        self.separated |= self.bytes == 0 && rows.first() == Some(&b'\n');
+        self.bytes += rows.len() as u64;
+    }
 }
 
 /// What a scan remembers of a file.
-pub struct ScanFile(File);
+pub struct ScanFile {
+    file: File,
+    /// Its place in the source's order.
+    sequence: u64,
+    rows: Written,
+    /// Nothing more of it is wanted.
+    answered: bool,
+}
 
 enum File {
     Lines(Box<LinesFile>),
@@ -369,12 +418,31 @@ impl ScanJob {
         self.plan.has_found()
     }
 
-    /// What was found so far, where totals were asked for.
-    pub fn totals(&self) -> ScanTotals {
-        self.plan.totals()
+    /// Bytes of the rows of the first file, in the source's order, that has any; `None` also where it was not searched as far
+    /// as was wanted.
+    pub fn first_rows(&self) -> Option<u64> {
+        let first = self.plan.first_rows()?;
+        first.done.then_some(first.bytes)
     }
 
-    /// Takes what failed on the host so far.
+    /// What was found so far, where totals were asked for.
+    pub fn totals(&self) -> ScanTotals {
+        let mut totals = self.plan.totals();
+        // The empty line that `Separated` leaves out.
+        let style = &self.plan.style;
+        let first = self.plan.first_rows();
+        if style.heading && style.sequential && first.is_some_and(|first| first.separated) {
+            totals.bytes_printed = totals.bytes_printed.saturating_sub(1);
+        }
+        totals
+    }
+
+    /// What searches on the CPU, how much memory it takes, and why it is nothing faster.
+    pub fn engine_report(&self) -> String {
+        self.set.engine_report()
+    }
+
+    /// Takes what failed on the host so far, by path and offset.
     pub fn take_errors(&self) -> Vec<ScanError> {
         self.plan.take_errors()
     }
@@ -394,6 +462,10 @@ impl Job for ScanJob {
 
     fn opcode(&self) -> u32 {
         opcode::SCAN
+    }
+
+    fn record_words(&self) -> u32 {
+        self.record_words
     }
 
     fn chunk_bytes(&self) -> usize {
@@ -429,23 +501,30 @@ impl Job for ScanJob {
 
     fn open(&self, entry: &Arc<Entry>) -> ScanFile {
         let plan = &self.plan;
-        ScanFile(match self.engine {
-            Engine::Lines => File::Lines(Box::new(LinesFile::new(plan, entry))),
-            Engine::Count => File::Count(Box::new(CountFile::new(plan, entry))),
-            Engine::Any => File::Any(Box::new(AnyFile::new(plan, entry))),
-            Engine::All => File::All(Box::new(AllFile::new(plan, entry))),
-        })
+        ScanFile {
+            file: match self.engine {
+                Engine::Lines => File::Lines(Box::new(LinesFile::new(plan, entry))),
+                Engine::Count => File::Count(Box::new(CountFile::new(plan, entry))),
+                Engine::Any => File::Any(Box::new(AnyFile::new(plan, entry))),
+                Engine::All => File::All(Box::new(AllFile::new(plan, entry))),
+            },
+            sequence: entry.sequence,
+            rows: Written::default(),
+            answered: false,
+        }
     }
 
     fn chunk(&self, file: &mut ScanFile, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow {
         let plan = &self.plan;
-        let answered = match &mut file.0 {
+        let before = rows.len();
+        file.answered = match &mut file.file {
             File::Lines(file) => file.chunk(plan, chunk, rows),
             File::Count(file) => file.chunk(plan, chunk),
             File::Any(file) => file.chunk(plan, chunk),
             File::All(file) => file.chunk(plan, chunk, rows),
         };
-        if answered {
+        file.rows.add(rows.get(before..).unwrap_or_default());
+        if file.answered {
             Flow::SkipFile
         } else {
             Flow::Continue
@@ -454,11 +533,22 @@ impl Job for ScanJob {
 
     fn close(&self, file: ScanFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
         let plan = &self.plan;
-        match file.0 {
+        let before = rows.len();
+        match file.file {
             File::Lines(file) => file.close(plan, end, rows),
             File::Count(file) => file.close(plan, end, rows),
             File::Any(file) => file.close(plan, end, rows),
             File::All(file) => file.close(plan, end, rows),
+        }
+        let mut written = file.rows;
+        written.add(rows.get(before..).unwrap_or_default());
+        if written.bytes > 0 {
+            plan.has_rows(FirstRows {
+                sequence: file.sequence,
+                bytes: written.bytes,
+                separated: written.separated,
+                done: file.answered || matches!(end, FileEnd::Complete { .. }),
+            });
         }
         if self.answered() {
             Flow::Stop

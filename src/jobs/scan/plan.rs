@@ -16,6 +16,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+/// The first file, in the source's order, that has rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FirstRows {
+    pub sequence: u64,
+    /// Bytes of its rows.
+    pub bytes: u64,
+    /// Its rows begin with the empty line between files.
+    pub separated: bool,
+    /// It was searched as far as was wanted.
+    pub done: bool,
+}
+
 pub(super) struct Plan {
     pub patterns: Vec<Vec<u8>>,
     pub case_insensitive: bool,
@@ -43,6 +55,7 @@ pub(super) struct Plan {
     matcher: OnceLock<Matcher>,
     overlapping: OnceLock<Option<AhoCorasick>>,
     found: AtomicBool,
+    first_rows: Mutex<Option<FirstRows>>,
     totals: Mutex<ScanTotals>,
     errors: Mutex<Vec<ScanError>>,
 }
@@ -71,6 +84,7 @@ impl Plan {
             matcher: OnceLock::new(),
             overlapping: OnceLock::new(),
             found: AtomicBool::new(false),
+            first_rows: Mutex::default(),
             totals: Mutex::default(),
             errors: Mutex::default(),
             patterns,
@@ -87,16 +101,16 @@ impl Plan {
         })
     }
 
-    /// The patterns as the device searches for them.
+    /// The patterns as the device searches for them, on the CPU with a table of at most so many bytes.
     ///
     /// # Errors
     /// The device's, for more patterns than it takes.
-    pub fn scan_set(&self, mode: ScanMode) -> Result<ScanSet, PipelineError> {
+    pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, PipelineError> {
         if self.every_line {
             // The device only looks for newlines and NULs.
             return ScanSet::build(&[b"\n"], false, mode);
         }
-        ScanSet::build(&self.patterns, self.case_insensitive, mode)
+        ScanSet::build_within(&self.patterns, self.case_insensitive, mode, table_bytes)
     }
 
     /// Calls `found` with start, end and pattern of every occurrence, overlapping ones too.
@@ -138,7 +152,7 @@ impl Plan {
 
     /// Whether it only matters whether there is a match.
     pub fn decides_only(&self) -> bool {
-        matches!(self.report, Report::Paths | Report::Quiet)
+        matches!(self.report, Report::Paths | Report::Quiet) && !self.timed()
     }
 
     /// Whether the totals of each file are wanted.
@@ -185,6 +199,24 @@ impl Plan {
         self.found.load(Ordering::Relaxed)
     }
 
+    /// A file has rows.
+    pub fn has_rows(&self, rows: FirstRows) {
+        let mut first = self
+            .first_rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if first.is_none_or(|first| rows.sequence < first.sequence) {
+            *first = Some(rows);
+        }
+    }
+
+    pub fn first_rows(&self) -> Option<FirstRows> {
+        *self
+            .first_rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn add(&self, totals: &ScanTotals) {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner) += *totals;
     }
@@ -205,7 +237,11 @@ impl Plan {
     }
 
     pub fn take_errors(&self) -> Vec<ScanError> {
-        std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut errors =
+            std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        // Workers come across them in any order.
+        errors.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
+        errors
     }
 }
 

@@ -132,7 +132,8 @@ impl Style {
             json::begin(rows, &file.path);
         } else if self.heading {
             rows.push(b'\n');
-            file.uncounted += 1;
+            // With several threads ripgrep's printer has nothing to do with these lines.
+            file.uncounted += u64::from(!self.sequential);
             if self.path {
                 file.uncounted += self.path_field(rows, &file.path, b"\n");
             }

@@ -1,6 +1,9 @@
 //! The job against `rg`, without a kernel: chunks are cut anywhere and searched by the plainest code that does what the
 //! device promises.
 
+#[path = "../../../tests/peers/ripgrep.rs"]
+mod ripgrep;
+
 use super::*;
 use crate::jobs::Records;
 use crate::source::Origin;
@@ -132,6 +135,7 @@ fn feed(
                 results: *results,
                 records: Records::List(list),
                 first_part: index == 0,
+                stream: false,
                 last_part: index + 1 == parts.len(),
             };
             skipped = job.chunk(&mut file, &landed, &mut rows) != Flow::Continue;
@@ -251,7 +255,7 @@ enum Way {
 
 /// What rg prints and its exit code.
 fn rg(arguments: &[String], way: Way, directory: &Path) -> (Vec<u8>, i32) {
-    let mut command = Command::new("rg");
+    let mut command = Command::new(ripgrep::program().unwrap());
     command
         .args(["--no-config", "-F", "-j1"])
         .args(arguments)
@@ -324,7 +328,8 @@ fn compare(seed: u64, large: bool, directory: &Path) {
     flag(matches!(report, Report::Count | Report::CountMatches), "-c");
     flag(report == Report::Paths, "-l");
     flag(report == Report::Quiet, "-q");
-    let json = flag(!report.is_summary() && random.chance(4), "--json");
+    let may_be_json = !report.is_summary() || report == Report::Quiet;
+    let json = flag(may_be_json && random.chance(4), "--json");
     let totals = flag(random.chance(4), "--stats");
     let numbers = flag(random.chance(2), "-n");
     let offsets = flag(random.chance(2) && !json, "-b");
@@ -357,7 +362,7 @@ fn compare(seed: u64, large: bool, directory: &Path) {
         .report(report)
         .case_insensitive(insensitive)
         .json(json)
-        .totals(totals)
+        .totals(totals || (json && report == Report::Quiet))
         .line_numbers(numbers || (json && !arguments.contains(&"-N".to_string())))
         .byte_offsets(offsets)
         .color(color)
@@ -382,6 +387,7 @@ fn compare(seed: u64, large: bool, directory: &Path) {
         } else {
             Origin::File
         },
+        root: None,
         sequence: 0,
     };
     let size = if large {
@@ -425,8 +431,8 @@ fn compare(seed: u64, large: bool, directory: &Path) {
 }
 
 fn compare_all(seeds: std::ops::Range<u64>, large: bool) {
-    if Command::new("rg").arg("--version").output().is_err() {
-        println!("skipped: rg not installed");
+    if let Err(reason) = ripgrep::program() {
+        println!("skipped: {reason}");
         return;
     }
     let name = format!("gristmill-scan-{}-{large}", std::process::id());
@@ -462,6 +468,7 @@ fn entry() -> Entry {
         path: Path::new(std::ffi::OsStr::from_bytes(b"p")).to_path_buf(),
         explicit: true,
         origin: Origin::File,
+        root: None,
         sequence: 0,
     }
 }
@@ -554,6 +561,7 @@ fn a_line_too_long_to_keep_is_read_again() {
                 results: [0, 0, word(first), word(last), matches, NONE, 0, NONE],
                 records: Records::List(&[]),
                 first_part: true,
+                stream: false,
                 last_part: true,
             };
             job.chunk(&mut state, &landed, &mut rows);

@@ -45,7 +45,7 @@ impl ScanTotals {
         write!(
             output,
             "\n{} matches\n{} matched lines\n{} files contained matches\n{} files searched\n{} bytes printed\n\
-             {} bytes searched\n{:.6} seconds spent searching\n{:.6} seconds\n",
+             {} bytes searched\n{:.6} seconds spent searching\n{:.6} seconds total\n",
             self.matches,
             self.matched_lines,
             self.searches_with_match,

@@ -1,30 +1,85 @@
 //! Opening files: without waiting for any, and as the read path needs them.
 
-use super::ChunkFeeder;
+use super::{Attempt, ChunkFeeder};
+use crate::bounded;
 use crate::jobs::Job;
 use crate::mill::run::{lock, Kind};
-use crate::source::Entry;
+use crate::source::{Entry, FileId, Origin};
 use gristmill_ingest::reader::ReadPathChoice;
-use gristmill_ring::ChunkBuf;
+use rustix::event::{poll, PollFd, PollFlags};
+use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+/// Says that an entry is a file that the run writes, which a walk passes over in silence.
+#[derive(Debug)]
+struct Written;
+
+impl std::error::Error for Written {}
+
+impl std::fmt::Display for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the run writes to it; read another file, or write elsewhere")
+    }
+}
+
+/// Whether an entry was not opened as it is a file that the run writes, which nobody named.
+pub(super) fn is_passed_over(entry: &Entry, error: &io::Error) -> bool {
+    !entry.explicit && error.get_ref().is_some_and(|error| error.is::<Written>())
+}
 
 impl<J: Job + 'static> ChunkFeeder<J> {
-    /// Opens a file, past the page cache where that is asked for.
+    /// Opens a regular file, past the page cache where that is asked for. What is something else by now is refused.
     pub(super) fn open(&self, entry: &Entry) -> io::Result<File> {
-        // Not blocking: what was a regular file when it was listed may be a FIFO now.
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = self.open_unseen(entry)?;
+        let found = file.metadata()?;
+        if entry.origin == Origin::File && !found.is_file() {
+            return Err(io::Error::other(format!(
+                "it was a regular file when it was listed, and is {} now; name it outright, or run again",
+                bounded::name_of(found.file_type())
+            )));
+        }
+        self.not_written(entry, file)
+    }
+
+    /// Standard input, and how it is read.
+    pub(super) fn standard_input(&self, entry: &Entry) -> (io::Result<File>, Kind) {
+        let (file, kind) = standard_input();
+        (file.and_then(|file| self.not_written(entry, file)), kind)
+    }
+
+    /// Gives a file back that the run does not write.
+    fn not_written(&self, entry: &Entry, file: File) -> io::Result<File> {
+        match self.run.control.writes(FileId::of(&file)?) {
+            None => Ok(file),
+            // What comes into it meanwhile is the run's own.
+            Some(true) if entry.explicit => File::open("/dev/null"),
+            Some(_) => Err(io::Error::other(Written)),
+        }
+    }
+
+    /// Opens a file, whatever it is by now: without waiting, and where a walk has listed it, through no link.
+    fn open_unseen(&self, entry: &Entry) -> io::Result<File> {
+        let open = |direct: i32| {
+            // Not blocking: what was a regular file when it was listed may be a FIFO now.
+            let flags = libc::O_NONBLOCK | libc::O_NOCTTY | direct;
+            match &entry.root {
+                Some(root) => root.open_listed(&entry.path, flags),
+                None => OpenOptions::new()
+                    .read(true)
+                    .custom_flags(flags)
+                    .open(&entry.path),
+            }
+        };
         // Into peer memory nothing is read otherwise.
         let must = self.run.config.read_path == ReadPathChoice::Peer;
         if self.run.config.direct || must {
-            let direct = OpenOptions::new()
-                .read(true)
-                .custom_flags(flags | libc::O_DIRECT)
-                .open(&entry.path);
-            match direct {
+            match open(libc::O_DIRECT) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     if must {
                         let why =
@@ -36,58 +91,99 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 other => return other,
             }
         }
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(&entry.path)
+        open(0)
     }
 
-    /// Opens what the user named, whatever it is. Opening a FIFO waits for its writer: on a thread of its own.
-    pub(super) fn open_special(&mut self, entry: Arc<Entry>, buffers: &mut Vec<ChunkBuf>) {
-        let meta = std::fs::metadata(&entry.path);
-        match meta {
-            Err(error) => self.begin(entry, Err(error), Kind::Stream, buffers),
-            Ok(meta) if meta.is_dir() => {
-                let error = io::Error::from_raw_os_error(libc::EISDIR);
-                self.begin(entry, Err(error), Kind::Stream, buffers);
-            }
-            Ok(meta) if meta.file_type().is_fifo() => {
-                let opened = Arc::clone(&self.opened);
-                let run = Arc::clone(&self.run);
-                let path = entry.path.clone();
-                let spare = Arc::clone(&entry);
-                let spawned = std::thread::Builder::new()
-                    .name("gristmill-open".into())
-                    .spawn(move || {
-                        let file = File::open(path);
-                        lock(&opened).push((entry, file));
-                        run.wake();
-                    });
-                if let Err(error) = spawned {
-                    self.begin(spare, Err(error), Kind::Stream, buffers);
-                }
-            }
-            Ok(_) => {
-                let file = self.open(&entry);
-                let kind = kind_of(file.as_ref().ok(), false);
-                self.begin(entry, file, kind, buffers);
-            }
+    /// Opens what the user named, whatever it is, and looks at the descriptor. A FIFO is waited for until there is a
+    /// writer, on a thread of its own, which hands the file in later.
+    pub(super) fn open_special(&mut self, entry: &Arc<Entry>) -> Option<(io::Result<File>, Kind)> {
+        let file = match self.open(entry) {
+            Err(error) => return Some((Err(error), Kind::Stream)),
+            Ok(file) => file,
+        };
+        let kind = match file.metadata() {
+            Err(error) => return Some((Err(error), Kind::Stream)),
+            Ok(found) => found.file_type(),
+        };
+        if kind.is_dir() {
+            let error = io::Error::from_raw_os_error(libc::EISDIR);
+            return Some((Err(error), Kind::Stream));
+        }
+        if !kind.is_fifo() {
+            let kind = kind_of(Some(&file));
+            return Some((Ok(file), kind));
+        }
+        let opened = Arc::clone(&self.opened);
+        let run = Arc::clone(&self.run);
+        let entry = Arc::clone(entry);
+        let spawned = std::thread::Builder::new()
+            .name("gristmill-open".into())
+            .spawn(move || {
+                let then = run.descriptors.moment();
+                let file = until_written(file);
+                lock(&opened).push(Attempt {
+                    entry,
+                    file,
+                    kind: Kind::Stream,
+                    // It was not known when it would be written to, and it is open now.
+                    permit: run.descriptors.take_anyway(),
+                    then,
+                });
+                run.wake();
+            });
+        match spawned {
+            Ok(_) => None,
+            Err(error) => Some((Err(error), Kind::Stream)),
         }
     }
 }
 
-/// Whether a file is read by position or as a stream.
-pub(super) fn kind_of(file: Option<&File>, at_its_position: bool) -> Kind {
-    use std::io::Seek;
-    let Some(mut file) = file else {
-        return Kind::Stream;
+/// Waits until a FIFO that was opened without waiting has bytes, or has had a writer. From then on reads wait for bytes.
+fn until_written(fifo: File) -> io::Result<File> {
+    // Without a writer so far it is neither readable nor hung up.
+    let mut asked = [PollFd::new(&fifo, PollFlags::IN)];
+    while let Err(error) = poll(&mut asked, None) {
+        if error != Errno::INTR {
+            return Err(error.into());
+        }
+    }
+    let flags = fcntl_getfl(&fifo)?;
+    fcntl_setfl(&fifo, flags - OFlags::NONBLOCK)?;
+    Ok(fifo)
+}
+
+/// Standard input, and how it is read. A regular file is read by position and from where it stands, and it counts as read
+/// from then on: who reads the descriptor next, a second `-` or another process that shares it, finds it at its end.
+fn standard_input() -> (io::Result<File>, Kind) {
+    use std::io::{Seek, SeekFrom};
+    // One worker at a time: of two that find it untouched, both would read it.
+    static TAKING: Mutex<()> = Mutex::new(());
+    let _turn = lock(&TAKING);
+    let mut file = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(file) => File::from(file),
+        Err(error) => return (Err(error), Kind::Stream),
     };
-    let regular = file.metadata().is_ok_and(|meta| {
-        let kind = meta.file_type();
-        kind.is_file() || kind.is_block_device()
-    });
-    // Standard input may be a file that somebody has read from already: then its position counts.
-    if regular && (!at_its_position || file.stream_position().is_ok_and(|at| at == 0)) {
+    let untouched = file.metadata().is_ok_and(|meta| meta.is_file())
+        && file.stream_position().is_ok_and(|at| at == 0)
+        && file.seek(SeekFrom::End(0)).is_ok();
+    let kind = if untouched {
+        Kind::Positioned
+    } else {
+        // What somebody has read from already goes on from there.
+        Kind::Stream
+    };
+    (Ok(file), kind)
+}
+
+/// Whether a file is read by position or as a stream.
+pub(super) fn kind_of(file: Option<&File>) -> Kind {
+    let positioned = file
+        .and_then(|file| file.metadata().ok())
+        .is_some_and(|meta| {
+            let kind = meta.file_type();
+            kind.is_file() || kind.is_block_device()
+        });
+    if positioned {
         Kind::Positioned
     } else {
         Kind::Stream

@@ -43,6 +43,7 @@ impl NvmeGpuIngestDriver<'_> {
         let reading = Reading {
             tag: slot,
             bytes: self.fits(u64::from(blocks) * u64::from(bytes_per_block))?,
+            direct: u64::MAX,
             file: None,
             map: None,
         };
@@ -69,6 +70,7 @@ impl NvmeGpuIngestDriver<'_> {
         let reading = Reading {
             tag,
             bytes: self.fits(u64::from(blocks) * u64::from(namespace.block_bytes))?,
+            direct: u64::MAX,
             file: Some(Arc::clone(device)),
             map: None,
         };

@@ -80,7 +80,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     /// are no chunks.
     pub fn lend(&mut self, slot: u32) -> Result<LentChunk, PipelineError> {
         let idle = matches!(self.slots.get(slot as usize), Some(Slot::Idle));
-        let published = idle && self.queue.completion(slot).is_some();
+        let published = idle && self.queue.landing(slot).is_some();
         let place = self.chunks.as_mut().filter(|_| published);
         let chunk = place
             .and_then(|chunks| chunks.home.get_mut(slot as usize))

@@ -4,13 +4,14 @@ use super::{NvmeGpuIngestDriver, Reading, Source};
 use crate::canary;
 use crate::direct::{self, DIRECT_BYTES};
 use crate::nvme::{DirectRange, DiskPlace, FileMap};
+use crate::open::open_without_waiting;
 use crate::reader::is_on_fuse;
 use crate::stream::{Note, Owner};
 use crate::telemetry::NativeReadPath;
 use gristmill_protocol::PipelineError;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,39 +24,35 @@ impl NvmeGpuIngestDriver<'_> {
     /// ([`is_on_fuse`]) or does not tell its size, and [`NvmeGpuIngestDriver::submit_file_range`]'s.
     pub fn submit_file(&mut self, path: &Path, slot: u32) -> Result<(), PipelineError> {
         self.admit(slot)?;
-        let failed = |reason: String| PipelineError::Read {
+        let failed = |errno: Option<i32>, reason: String| PipelineError::Read {
             path: path.display().to_string(),
             offset: 0,
+            errno,
             reason,
         };
-        // Asked before it is opened: opening a FIFO would wait for a writer.
-        let metadata = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+        let refused = |error: std::io::Error| failed(error.raw_os_error(), error.to_string());
+        let unfit = |reason: &str| failed(None, reason.to_owned());
+        let flags = match self.path {
+            NativeReadPath::PeerRead => libc::O_DIRECT,
+            _ => 0,
+        };
+        let file = open_without_waiting(path, flags).map_err(refused)?;
+        let metadata = file.metadata().map_err(refused)?;
         if !metadata.is_file() {
-            return Err(failed("it is no regular file".into()));
+            return Err(unfit("it is no regular file"));
         }
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true);
-        if self.path == NativeReadPath::PeerRead {
-            options.custom_flags(libc::O_DIRECT);
-        }
-        let file = options
-            .open(path)
-            .map_err(|error| failed(error.to_string()))?;
         if is_on_fuse(&file) {
-            return Err(failed(
-                "it lies on a FUSE file system, of which a ring may read bytes twice; read it by positioned reads".into(),
+            return Err(unfit(
+                "it lies on a FUSE file system, of which a ring may read bytes twice; read it by positioned reads",
             ));
         }
-        let size = file
-            .metadata()
-            .map_err(|error| failed(error.to_string()))?
-            .len();
+        let size = metadata.len();
         // Files of /proc and the like say 0 and have bytes.
         if size == 0
             && self.path != NativeReadPath::PeerRead
             && matches!(file.read_at(&mut [0], 0), Ok(1..))
         {
-            return Err(failed("it does not tell its size".into()));
+            return Err(unfit("it does not tell its size"));
         }
         let len = self.fits(size)?;
         self.submit_file_range(&Arc::new(file), 0, len, slot, slot)
@@ -85,7 +82,7 @@ impl NvmeGpuIngestDriver<'_> {
         self.fits(u64::from(len))?;
         let metadata = file
             .metadata()
-            .map_err(|error| failed(file, offset, &error.to_string()))?;
+            .map_err(|error| refused(file, offset, &error))?;
         let left = metadata.len().saturating_sub(offset);
         let bytes = match u32::try_from(left) {
             Ok(left) if metadata.is_file() => len.min(left),
@@ -94,6 +91,11 @@ impl NvmeGpuIngestDriver<'_> {
         let reading = Reading {
             tag,
             bytes,
+            direct: match self.path {
+                // Commands are for blocks that the disk has.
+                NativeReadPath::GpuDirectNvmePassthrough => u64::MAX,
+                _ => direct::brought_by_disk(file, offset, u64::from(bytes)),
+            },
             file: Some(Arc::clone(file)),
             map: None,
         };
@@ -168,7 +170,7 @@ impl NvmeGpuIngestDriver<'_> {
         let fd = disk.as_raw_fd();
         let device = file
             .metadata()
-            .map_err(|error| failed(file, offset, &error.to_string()))?
+            .map_err(|error| refused(file, offset, &error))?
             .dev();
         let len = usize::try_from(map.bytes().min(block)).unwrap_or(0);
         let ordinary = || canary::read_cached(file, offset, len);
@@ -226,7 +228,7 @@ impl NvmeGpuIngestDriver<'_> {
         if let Some(disk) = self.disks.get(name) {
             return Ok(Arc::clone(disk));
         }
-        let opened = File::open(Path::new("/dev").join(name)).map_err(|error| {
+        let opened = open_without_waiting(&Path::new("/dev").join(name), 0).map_err(|error| {
             PipelineError::Backend(format!(
                 "/dev/{name} cannot be opened: {error}; run as a user who may read it, or use registered mapped reads"
             ))
@@ -247,7 +249,18 @@ fn failed(file: &File, offset: u64, reason: &str) -> PipelineError {
     PipelineError::Read {
         path: name_of(file).display().to_string(),
         offset,
+        errno: None,
         reason: reason.to_owned(),
+    }
+}
+
+/// What is said of a file that the system refuses to tell about.
+fn refused(file: &File, offset: u64, error: &std::io::Error) -> PipelineError {
+    PipelineError::Read {
+        path: name_of(file).display().to_string(),
+        offset,
+        errno: error.raw_os_error(),
+        reason: error.to_string(),
     }
 }
 

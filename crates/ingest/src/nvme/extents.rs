@@ -418,6 +418,20 @@ pub(crate) fn direct_range(file: &File, offset: u64, bytes: u64) -> DirectRange 
     })
 }
 
+/// How many of `bytes` bytes of a file from `offset` on the disk has; the others are zeros that nobody wrote. `None` where
+/// the file system does not tell, or makes some of them from others.
+pub(crate) fn bytes_on_disk(file: &File, offset: u64, bytes: u64) -> Option<u64> {
+    let extents = extents(file, offset, bytes).ok()?;
+    if extents.iter().any(|extent| extent.flags & MADE != 0) {
+        return None;
+    }
+    let written = extents
+        .iter()
+        .filter(|extent| extent.flags & UNWRITTEN == 0);
+    let clipped = written.filter_map(|extent| clipped(extent, offset, bytes));
+    Some(clipped.map(|extent| extent.bytes).sum())
+}
+
 /// The extents that overlap a range, after what is dirty was written.
 fn extents(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<FileExtent>> {
     let end = offset.saturating_add(bytes);

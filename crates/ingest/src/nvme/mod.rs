@@ -26,6 +26,6 @@ pub use extents::{DiskPlace, FileExtent, FileMap, LbaRange};
 pub use namespace::NvmeNamespace;
 pub use status::NvmeStatus;
 
-pub(crate) use extents::{direct_range, why_no_disk, DirectRange};
+pub(crate) use extents::{bytes_on_disk, direct_range, why_no_disk, DirectRange};
 pub(crate) use namespace::device_number;
 pub(crate) use op::{build_ring, is_supported, plan, NvmeOp};

@@ -7,7 +7,10 @@ use std::os::fd::AsRawFd;
 /// A queue on a ring of `entries`, or `None` where io_uring is refused.
 fn queue(entries: u32) -> Option<ReadQueue<u32>> {
     match setup::build(entries, false) {
-        Ok((ring, flags)) => Some(ReadQueue::new(ring, flags, entries, Farewell::WaitForAll)),
+        Ok(built) => {
+            let ring = Ring::new(built).unwrap();
+            Some(ReadQueue::new(ring, entries, Farewell::WaitForAll))
+        }
         Err(error) => {
             println!("skipped: io_uring: {error}");
             None
@@ -49,7 +52,7 @@ fn a_fixed_read_of_a_buffer_that_is_not_registered_is_refused_by_the_kernel() {
         iov_len: target.len(),
     };
     // SAFETY: `target` outlives the queue's use of it: every read is taken below.
-    unsafe { queue.ring().submitter().register_buffers(&[iovec]) }.unwrap();
+    unsafe { queue.ring().unwrap().submitter().register_buffers(&[iovec]) }.unwrap();
     let cases = [
         (op(&zero, &mut target, Some(0)), None),
         (op(&zero, &mut target, Some(1)), Some(libc::EFAULT)),
@@ -79,7 +82,8 @@ fn completions_that_overflow_the_completion_queue_are_not_lost() {
         unsafe { ring.submission().push(&nop) }.unwrap();
     }
     ring.submit().unwrap();
-    let mut queue = ReadQueue::new(ring, SetupFlags::default(), 8, Farewell::WaitForAll);
+    let ring = Ring::new((ring, SetupFlags::default())).unwrap();
+    let mut queue = ReadQueue::new(ring, 8, Farewell::WaitForAll);
     let zero = File::open("/dev/zero").unwrap();
     let mut memory = vec![1; 8 * 512];
     for (tag, target) in (0..).zip(memory.chunks_mut(512)) {
@@ -87,7 +91,7 @@ fn completions_that_overflow_the_completion_queue_are_not_lost() {
         unsafe { queue.submit(op(&zero, target, None), tag) }.unwrap();
     }
     queue.flush().unwrap();
-    assert!(queue.ring.submission().cq_overflow());
+    assert!(queue.ring.as_mut().unwrap().submission().cq_overflow());
     let mut tags: Vec<u32> = (0..8)
         .map(|_| {
             let finished = next(&mut queue);
@@ -123,12 +127,13 @@ fn a_ring_that_fails_finishes_every_read_with_its_errno() {
 
 #[test]
 fn reads_that_never_end_are_leaked_with_their_memory_where_that_is_allowed() {
-    let Ok((ring, flags)) = setup::build(2, false) else {
+    let Ok(built) = setup::build(2, false) else {
         println!("skipped: io_uring is refused");
         return;
     };
     let owned = std::sync::Arc::new(());
-    let mut queue = ReadQueue::new(ring, flags, 2, Farewell::LeakAfter(Duration::ZERO));
+    let ring = Ring::new(built).unwrap();
+    let mut queue = ReadQueue::new(ring, 2, Farewell::LeakAfter(Duration::ZERO));
     let (reading, writer) = std::io::pipe().unwrap();
     let target = Box::leak(vec![0; 64].into_boxed_slice());
     let op = ReadOp {
@@ -182,4 +187,60 @@ fn a_read_answered_with_eagain_or_eintr_is_asked_for_again() {
     );
     assert_eq!(queue.counters().retries, 2);
     assert_eq!(&target, b"late");
+}
+
+#[test]
+fn a_read_of_a_ring_that_has_failed_comes_back_when_the_kernel_has_let_go_of_it_and_no_earlier() {
+    let Some(mut queue) = queue(2) else { return };
+    let (reading, _writer) = std::io::pipe().unwrap();
+    let zero = File::open("/dev/zero").unwrap();
+    let (mut silent, mut done) = ([1; 4], [1; 4]);
+    let stream = ReadOp {
+        offset: NO_OFFSET,
+        ..op(&reading, &mut silent, None)
+    };
+    // SAFETY: targets, pipe and file live on, untouched, until both reads are taken below.
+    unsafe {
+        queue.submit(stream, 7).unwrap();
+        queue.submit(op(&zero, &mut done, None), 8).unwrap();
+    }
+    queue.flush().unwrap();
+    // A second descriptor keeps the ring, as a request does that cannot be cancelled.
+    let fd = queue.ring().unwrap().as_raw_fd();
+    // SAFETY: takes a number only; the ring is open.
+    let kept = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    let kept = kept.try_clone_to_owned().unwrap();
+    queue.fail(libc::EPERM);
+    // What the kernel had completed is as it was.
+    let finished = queue.poll().unwrap();
+    assert_eq!(
+        (finished.payload, finished.bytes, finished.error),
+        (8, 4, None)
+    );
+    for _ in 0..10 {
+        assert!(queue.poll().is_none());
+        queue.wait(Duration::from_millis(10)).unwrap();
+        assert_eq!(queue.inflight(), 1);
+    }
+    drop(kept);
+    while !queue.has_finished() {
+        queue.wait(Duration::from_secs(1)).unwrap();
+    }
+    let finished = queue.poll().unwrap();
+    assert_eq!(
+        (finished.payload, finished.bytes, finished.error),
+        (7, 0, Some(libc::EPERM))
+    );
+    assert_eq!(queue.inflight(), 0);
+}
+
+#[test]
+fn a_failure_that_a_poll_has_found_is_told_once_by_the_next_wait() {
+    let Some(mut queue) = queue(1) else { return };
+    queue.fail_untold(libc::ENOSYS);
+    let told = queue.wait(Duration::ZERO).unwrap_err();
+    assert_eq!(told.errno(), Some(libc::ENOSYS));
+    queue.wait(Duration::ZERO).unwrap();
+    queue.flush().unwrap();
+    assert!(queue.room().is_err());
 }

@@ -2,10 +2,9 @@
 //! which no disk is asked.
 
 use super::{Landed, Read, CHANGED};
+use crate::lifeline::Ring;
 use crate::queue::{Farewell, Operation, ReadOp, ReadQueue};
-use crate::setup::SetupFlags;
 use gristmill_protocol::PipelineError;
-use io_uring::IoUring;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -19,9 +18,9 @@ pub(super) struct BlockReads<P, O: Operation = ReadOp> {
 }
 
 impl<P, O: Operation> BlockReads<P, O> {
-    pub fn new(ring: IoUring<O::Submission, O::Completion>, flags: SetupFlags, depth: u32) -> Self {
+    pub fn new(ring: Ring<O::Submission, O::Completion>, depth: u32) -> Self {
         BlockReads {
-            queue: ReadQueue::new(ring, flags, depth, Farewell::LeakAfter(PATIENCE)),
+            queue: ReadQueue::new(ring, depth, Farewell::LeakAfter(PATIENCE)),
             ended: VecDeque::new(),
         }
     }
@@ -34,6 +33,7 @@ impl<P, O: Operation> BlockReads<P, O> {
             bytes: 0,
             end: !changed,
             error: changed.then_some(CHANGED),
+            unanswered: false,
         });
     }
 

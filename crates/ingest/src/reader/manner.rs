@@ -61,13 +61,14 @@ impl Manners {
     }
 }
 
-/// Whether a file lies on a FUSE file system, where a ring's read that is short may repeat bytes.
+/// Whether a file lies on a FUSE file system, where a ring's read that is short may repeat bytes; or may lie there, as its
+/// file system cannot be asked.
 pub fn is_on_fuse(file: &impl AsFd) -> bool {
     let mut told = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `told` has room for the structure that is written, and lives through the call.
     let result = unsafe { libc::fstatfs(file.as_fd().as_raw_fd(), told.as_mut_ptr()) };
     if result != 0 {
-        return false;
+        return true;
     }
     // SAFETY: the call succeeded, so it has filled the structure, which is made of integers.
     let told = unsafe { told.assume_init() };

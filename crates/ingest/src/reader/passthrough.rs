@@ -8,7 +8,9 @@
 use super::blocks::BlockReads;
 use super::{Engine, Landed, Read, ReaderStats, CHANGED};
 use crate::canary::{self, Canaries};
+use crate::lifeline::Ring;
 use crate::nvme::{self, DiskPlace, FileMap, NvmeNamespace, NvmeOp};
+use crate::open::open_without_waiting;
 use crate::queue::{full, NO_OFFSET};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
@@ -58,9 +60,9 @@ pub(super) struct PassthroughEngine {
 impl PassthroughEngine {
     pub(super) fn new(depth: u32) -> Result<Self, PipelineError> {
         crate::gpudirect::require()?;
-        let (ring, flags) = nvme::build_ring(depth)?;
+        let ring = Ring::new(nvme::build_ring(depth)?)?;
         Ok(PassthroughEngine {
-            reads: BlockReads::new(ring, flags, depth),
+            reads: BlockReads::new(ring, depth),
             known: VecDeque::new(),
             disks: HashMap::new(),
             canaries: Canaries::default(),
@@ -97,7 +99,7 @@ impl PassthroughEngine {
         if let Some(disk) = self.disks.get(name) {
             return Ok(Arc::clone(disk));
         }
-        let device = File::open(Path::new("/dev").join(name)).map_err(|error| {
+        let device = open_without_waiting(&Path::new("/dev").join(name), 0).map_err(|error| {
             PipelineError::Backend(format!(
                 "/dev/{name} cannot be opened: {error}; run as a user who may read it, or use registered mapped reads"
             ))
@@ -214,6 +216,7 @@ impl Engine for PassthroughEngine {
             bytes: wanted.min(finished.bytes as usize),
             end: wanted < read.len as usize,
             error: finished.error,
+            unanswered: finished.unanswered,
         };
         if !part.is_unchanged(&known.file) {
             // Nothing that came has been seen to be the file's.

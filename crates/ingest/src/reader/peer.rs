@@ -9,6 +9,7 @@ use super::blocks::BlockReads;
 use super::{Engine, Landed, Read, ReaderStats};
 use crate::canary::{self, Canaries, Canary};
 use crate::direct::{self, DIRECT_BYTES};
+use crate::lifeline::Ring;
 use crate::nvme::DirectRange;
 use crate::queue::{full, ReadOp, NO_OFFSET};
 use crate::setup;
@@ -31,9 +32,9 @@ pub(super) struct PeerEngine {
 
 impl PeerEngine {
     pub(super) fn new(depth: u32) -> Result<Self, PipelineError> {
-        let (ring, flags) = setup::build(depth, false)?;
+        let ring = Ring::new(setup::build(depth, false)?)?;
         Ok(PeerEngine {
-            reads: BlockReads::new(ring, flags, depth),
+            reads: BlockReads::new(ring, depth),
             canaries: Canaries::default(),
         })
     }
@@ -160,6 +161,7 @@ impl Engine for PeerEngine {
             bytes: finished.bytes.min(wanted) as usize,
             end: (finished.end || grew && finished.bytes < wanted) && !beyond,
             error: finished.error.filter(|_| finished.bytes < wanted && !grew),
+            unanswered: finished.unanswered,
         })
     }
 

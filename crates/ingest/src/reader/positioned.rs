@@ -115,6 +115,7 @@ impl Engine for PositionedEngine {
                         bytes: waiting.done,
                         end,
                         error,
+                        unanswered: false,
                     });
                 }
                 Progress::WouldBlock => self.queue.push_back(waiting),

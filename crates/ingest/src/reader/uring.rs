@@ -3,12 +3,13 @@
 use super::manner::{Manner, Manners};
 use super::positioned::PositionedEngine;
 use super::{Engine, Landed, Read, ReaderStats};
+use crate::lifeline::Ring;
 use crate::queue::{full, Farewell, Finished, ReadOp, ReadQueue, NO_OFFSET};
 use crate::setup;
 use crate::tables::{BufferTable, FileTable};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ pub(super) struct UringEngine {
 
 impl UringEngine {
     pub(super) fn new(depth: u32) -> Result<Self, PipelineError> {
-        let (ring, flags) = setup::build(depth, false)?;
-        let queue = ReadQueue::new(ring, flags, depth, Farewell::LeakAfter(PATIENCE));
+        let ring = Ring::new(setup::build(depth, false)?)?;
+        let queue = ReadQueue::new(ring, depth, Farewell::LeakAfter(PATIENCE));
         Ok(UringEngine {
             plain: PositionedEngine::new(queue.capacity()),
             queue,
@@ -58,12 +59,15 @@ impl UringEngine {
         if let Err(error) = self.queue.room() {
             return Err((read.buffer, error));
         }
-        let fixed_buffer = if read.registered {
-            self.buffers.index_of(self.queue.ring(), &mut read.buffer)
-        } else {
-            None
+        // `room` has seen that the ring has not failed, so there is one.
+        let ring = self.queue.ring();
+        let fixed_buffer = ring
+            .filter(|_| read.registered)
+            .and_then(|ring| self.buffers.index_of(ring, &mut read.buffer));
+        let (fd, fixed_file) = match ring {
+            Some(ring) => self.files.target(ring, &read.file),
+            None => (read.file.as_raw_fd(), false),
         };
-        let (fd, fixed_file) = self.files.target(self.queue.ring(), &read.file);
         let op = ReadOp {
             fd,
             fixed_file,
@@ -82,6 +86,13 @@ impl UringEngine {
         unsafe { self.queue.submit(op, owned) }.map_err(|(owned, error)| (owned.read.buffer, error))
     }
 
+    /// Lets go of the files that nobody else holds.
+    fn sweep(&mut self) {
+        if let Some(ring) = self.queue.ring() {
+            self.files.sweep(ring);
+        }
+    }
+
     /// A read that the file system would not do without waiting: done otherwise, or landed with why not.
     fn refused(&mut self, read: Read) -> Option<Landed> {
         let tag = read.tag;
@@ -94,13 +105,18 @@ impl UringEngine {
                 submitted
             }
         };
-        let (buffer, _no_room) = again.err()?;
+        let (buffer, error) = again.err()?;
+        let errno = match error {
+            PipelineError::IoUringSyscall { errno, .. } => errno,
+            _ => libc::EOPNOTSUPP,
+        };
         Some(Landed {
             tag,
             buffer,
             bytes: 0,
             end: false,
-            error: Some(libc::EOPNOTSUPP),
+            error: Some(errno),
+            unanswered: false,
         })
     }
 }
@@ -124,7 +140,7 @@ impl Engine for UringEngine {
     }
 
     fn flush(&mut self) -> Result<(), PipelineError> {
-        self.files.sweep(self.queue.ring());
+        self.sweep();
         self.queue.flush()
     }
 
@@ -135,6 +151,7 @@ impl Engine for UringEngine {
                 bytes,
                 end,
                 error,
+                unanswered,
                 ..
             } = finished;
             if probing && error == Some(libc::EOPNOTSUPP) {
@@ -153,13 +170,14 @@ impl Engine for UringEngine {
                 bytes: bytes as usize,
                 end,
                 error,
+                unanswered,
             });
         }
         self.plain.poll()
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
-        self.files.sweep(self.queue.ring());
+        self.sweep();
         if self.plain.inflight() == 0 {
             return self.queue.wait(timeout);
         }
@@ -188,6 +206,10 @@ impl Engine for UringEngine {
         };
         stats += plain;
         stats
+    }
+
+    fn broken(&self) -> Option<i32> {
+        self.queue.broken()
     }
 
     fn learn_ring_reads(&mut self, file: &Arc<OwnedFd>) {

@@ -16,8 +16,8 @@ pub(crate) struct Scan {
 /// Whom a read is for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Owner {
-    /// Whoever polls the stream.
-    Caller,
+    /// Whoever polls the stream, who knows it by this number.
+    Caller(u64),
     /// A pump.
     Scan(Scan),
     /// This slot of a driver.
@@ -29,6 +29,8 @@ pub(crate) enum Owner {
 pub(crate) struct Note {
     pub(super) fd: i32,
     pub(super) file_offset: u64,
+    /// It is a socket, a pipe or the like: one that has no offsets.
+    pub(super) is_stream: bool,
     pub(crate) owner: Owner,
 }
 
@@ -37,6 +39,7 @@ impl Note {
         Note {
             fd,
             file_offset,
+            is_stream: false,
             owner,
         }
     }
@@ -44,7 +47,7 @@ impl Note {
     pub(super) fn scan(&self) -> Option<&Scan> {
         match &self.owner {
             Owner::Scan(scan) => Some(scan),
-            Owner::Caller | Owner::Slot(_) => None,
+            Owner::Caller(_) | Owner::Slot(_) => None,
         }
     }
 
@@ -54,11 +57,12 @@ impl Note {
         let reason = match self.owner {
             Owner::Scan(scan) => format!("chunk {} for slot {}: {error}", scan.chunk, scan.slot),
             Owner::Slot(slot) => format!("slot {slot}: {error}"),
-            Owner::Caller => error,
+            Owner::Caller(_) => error,
         };
         PipelineError::Read {
             path: path_of(self.fd),
             offset: self.file_offset.saturating_add(u64::from(bytes)),
+            errno: Some(errno),
             reason,
         }
     }
@@ -100,6 +104,8 @@ pub(crate) fn nvme_error(owner: NvmeOwner, op: &NvmeOp, error: i32) -> PipelineE
     PipelineError::Read {
         path: path_of(op.fd()),
         offset: lba.saturating_mul(u64::from(block)),
+        // A device's status has another sign.
+        errno: (error > 0).then_some(error),
         reason: format!("{of}: the command at LBA {lba}: {words}"),
     }
 }

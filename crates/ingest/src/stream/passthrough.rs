@@ -1,6 +1,7 @@
 //! Reads by NVMe passthrough.
 
 use super::{out_of_range, AsyncUringStream, NvmeOwner};
+use crate::lifeline::Ring;
 use crate::nvme::{self, LbaRange, NvmeNamespace, NvmeOp, NvmeRead};
 use crate::queue::{Farewell, ReadQueue};
 use gristmill_protocol::PipelineError;
@@ -125,8 +126,8 @@ impl AsyncUringStream<'_> {
             Some(queue) => queue,
             None => {
                 let depth = self.queue.capacity();
-                let (ring, flags) = nvme::build_ring(depth)?;
-                ReadQueue::new(ring, flags, depth, Farewell::WaitForAll)
+                let ring = Ring::new(nvme::build_ring(depth)?)?;
+                ReadQueue::new(ring, depth, Farewell::WaitForAll)
             }
         };
         Ok(self.nvme.insert(queue))

@@ -1,6 +1,8 @@
 //! What the tests of this crate share: files, pipes, and children with fewer rights.
 #![allow(dead_code, reason = "each test program uses a part of this module")]
 
+pub mod supervised;
+
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -90,17 +92,22 @@ pub fn in_child(test: &str) -> Option<Output> {
 
 /// From now on this thread's `io_uring_setup` fails with `errno`.
 pub fn refuse_io_uring(errno: i32) {
+    refuse(425, errno);
+}
+
+/// From now on this system call of this thread's fails with `errno`.
+pub fn refuse(call: u32, errno: i32) {
     let load_number = libc::sock_filter {
         code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
         jt: 0,
         jf: 0,
         k: 0,
     };
-    let is_setup = libc::sock_filter {
+    let is_call = libc::sock_filter {
         code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
         jt: 0,
         jf: 1,
-        k: 425,
+        k: call,
     };
     let answer = |k| libc::sock_filter {
         code: (libc::BPF_RET | libc::BPF_K) as u16,
@@ -110,7 +117,7 @@ pub fn refuse_io_uring(errno: i32) {
     };
     let mut program = [
         load_number,
-        is_setup,
+        is_call,
         answer(libc::SECCOMP_RET_ERRNO | errno.unsigned_abs()),
         answer(libc::SECCOMP_RET_ALLOW),
     ];

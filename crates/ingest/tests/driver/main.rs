@@ -8,8 +8,8 @@ mod paths;
 
 use common::{noise, pipe, Scratch};
 use gristmill_ingest::{
-    AsyncUringStream, CompletedIngest, GpuMappedBuffer, IoUringState, NativeReadPath,
-    NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
+    why_copied, AsyncUringStream, CompletedIngest, GpuMappedBuffer, IngestTransfers, IoUringState,
+    NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
 };
 use gristmill_protocol::{io, IoCompletion, MegakernelIoQueue, PipelineError};
 use gristmill_ring::ChunkMemory;
@@ -146,6 +146,51 @@ fn landed_files_are_published_with_their_bytes_and_the_tail_rises() {
     });
 }
 
+/// A read through the page cache is a copy by the kernel, whatever path it has.
+#[test]
+fn what_the_kernel_copies_is_told_from_what_the_disk_writes() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let scratch = Scratch::new();
+    let bytes = noise(2 * SLOT);
+    let path = scratch.file("f", &bytes);
+    let cached = shared(path);
+    let direct = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(scratch.0.join("f"));
+    with_driver(|mut driver, _, _| {
+        let size = SLOT as u64;
+        let copied = IngestTransfers {
+            direct_bytes: 0,
+            kernel_copied_bytes: size,
+        };
+        driver
+            .submit_file_range(&cached, 0, SLOT as u32, 0, 0)
+            .unwrap();
+        drain(&mut driver, 1);
+        assert_eq!(driver.transfers(), copied);
+        driver.reset_telemetry();
+        assert_eq!(driver.transfers(), IngestTransfers::default());
+        let file = match direct {
+            Ok(file) => Arc::new(file),
+            Err(error) => return println!("skipped: O_DIRECT in the temporary directory: {error}"),
+        };
+        driver
+            .submit_file_range(&file, size, SLOT as u32, 1, 1)
+            .unwrap();
+        drain(&mut driver, 1);
+        let expected = match why_copied(&file, size, size) {
+            None => IngestTransfers {
+                direct_bytes: size,
+                kernel_copied_bytes: 0,
+            },
+            // A file system that has no disk, or makes these bytes from others.
+            Some(_) => copied,
+        };
+        assert_eq!(driver.transfers(), expected);
+    });
+}
+
 #[test]
 fn every_byte_of_the_registered_path_goes_into_registered_memory_and_is_counted() {
     let scratch = Scratch::new();
@@ -153,7 +198,10 @@ fn every_byte_of_the_registered_path_goes_into_registered_memory_and_is_counted(
     let file = shared(scratch.file("f", &bytes));
     with_driver(|mut driver, memory, _| {
         assert_eq!(driver.read_path(), NativeReadPath::RegisteredMappedRead);
-        assert_eq!((driver.slot_bytes(), driver.slot_count()), (SLOT, SLOTS));
+        assert_eq!(
+            (driver.slot_bytes(), driver.slot_count()),
+            (SLOT, SLOTS as usize)
+        );
         for slot in 0..3 {
             let offset = u64::from(2 - slot) * SLOT as u64;
             driver
@@ -335,6 +383,61 @@ fn reads_that_end_early_and_resets_in_flight_keep_the_counters_true() {
             .unwrap_err()
             .to_string()
             .contains("100 bytes were asked for and 60 landed"));
+    });
+}
+
+/// Swaps two names until `done`.
+fn swap(one: &std::path::Path, other: &std::path::Path, done: &AtomicU32) {
+    let name = |path: &std::path::Path| {
+        std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).unwrap()
+    };
+    let (one, other) = (name(one), name(other));
+    while done.load(Ordering::Relaxed) == 0 {
+        // SAFETY: both names end in a zero, and live through the call.
+        let result = unsafe {
+            libc::renameat2(
+                libc::AT_FDCWD,
+                one.as_ptr(),
+                libc::AT_FDCWD,
+                other.as_ptr(),
+                libc::RENAME_EXCHANGE,
+            )
+        };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_file_that_is_swapped_for_a_fifo_is_read_or_refused_and_never_waited_for() {
+    let scratch = Scratch::new();
+    let file = path(&scratch, "file", &[1; 100]);
+    let fifo = scratch.0.join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: mkfifo is not there");
+        return;
+    }
+    with_driver(|mut driver, _, _| {
+        let done = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| swap(&file, &fifo, &done));
+            let (mut read, mut refused) = (0, 0);
+            while read < 300 || refused < 300 {
+                match driver.submit_file(&file, 0) {
+                    Ok(()) => {
+                        read += 1;
+                        drain(&mut driver, 1);
+                        consume(&mut driver);
+                    }
+                    Err(error) => {
+                        refused += 1;
+                        assert!(error.to_string().contains("no regular file"), "{error}");
+                    }
+                }
+            }
+            done.store(1, Ordering::Relaxed);
+        });
     });
 }
 

@@ -123,11 +123,11 @@ pub(crate) trait Driver: Send + Sync {
     /// [`PipelineError::Backend`] where it is not to be had.
     fn shared(&self, bytes: usize) -> Result<Box<dyn HostVisible>, PipelineError>;
 
-    /// Zeroed memory of the device.
+    /// Memory of the device that begins with the words `first` and is zeroed behind them; `first` is no longer than it.
     ///
     /// # Errors
     /// [`PipelineError::Backend`] where it is not to be had.
-    fn state(&self, bytes: usize) -> Result<Box<dyn DeviceMemory>, PipelineError>;
+    fn state(&self, bytes: usize, first: &[u32]) -> Result<Box<dyn DeviceMemory>, PipelineError>;
 
     /// Memory for `words` words of tables.
     ///

@@ -2,14 +2,18 @@
 //! for signs of life, and ends it all.
 //!
 //! Each crew of groups (see [`Driver::crews`]) has a thread that launches it and waits. A watchdog looks at the heartbeats
-//! of crews that have work: one that gives none is lost, and the kernel fails with what is known of it. A thread that waits
-//! for a lost device cannot be ended; it is left behind, and keeps the memory that the device may still write alive.
+//! of crews that have work: one that gives none is lost, and the kernel fails with what is known of it. Workers give signs
+//! of life by the work that they do, so a program that runs for long is no lost device; and the watchdog counts only time
+//! in which no thread of this process waited for a processor (`vigil.rs`), so a machine that is busy is none either. A
+//! thread that waits for a lost device cannot be ended; it is left behind, and keeps the memory that the device may still
+//! write alive.
 
 use super::driver::{DeviceMemory, Driver, Launch};
 use super::layout::{state, tails, worker};
 use super::memory::{job_tables, Memory, PROGRAM_WORDS};
 use super::tables::ProgramTables;
 use super::threads::Threads;
+use super::vigil::{Clock, Silence};
 use crate::backend::{Feed, FeederFactory, KernelConfig};
 use crate::kernel::{Device, Kernel, KernelStats};
 use crate::programs::ProgramSink;
@@ -23,8 +27,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Silence after which a device that has begun to run is taken for lost. Workers give signs of life between slots, and
-/// within programs; stream opcodes are silent for as long as their chunk takes.
+/// Silence after which a device that has begun to run is taken for lost. Workers give signs of life between slots, and as
+/// they work within programs and searches; other stream opcodes are silent for as long as their chunk takes. All silences
+/// are time that the device could have used: see `vigil.rs`.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Bytes that the slowest stream opcode reads in a second, at the very least.
@@ -36,7 +41,7 @@ const FIRST_SILENCE: Duration = Duration::from_secs(5);
 /// How often the watchdog looks.
 const WATCH: Duration = Duration::from_millis(100);
 
-/// How long a shutdown waits for the device to leave the kernel.
+/// How long a shutdown waits for the device to leave the kernel while nothing moves.
 const LEAVE: Duration = Duration::from_secs(5);
 
 /// How long a crew waits that has left the kernel without having completed anything, at first and at most.
@@ -80,6 +85,8 @@ struct Host {
     crews: Vec<Crew>,
     /// Silence after which a crew that has begun to run is taken for lost.
     patience: Duration,
+    /// Where the ring's counters begin.
+    counters_from: u32,
     stopping: AtomicBool,
     failure: OnceLock<PipelineError>,
     threads: Arc<Threads>,
@@ -112,8 +119,19 @@ impl Host {
     fn published(&self) -> u32 {
         self.ring.tails()[..tails::MIRROR]
             .iter()
-            .map(|tail| tail.load(Ordering::Acquire))
+            .map(|tail| {
+                let tail = tail.load(Ordering::Acquire);
+                tail.wrapping_sub(self.counters_from)
+            })
             .fold(0, u32::wrapping_add)
+    }
+
+    /// What moves as long as a crew lives: the number of its launch, and its workers' signs of life.
+    fn signs(&self, crew: &Crew) -> (u32, u32) {
+        let beats = (crew.first..crew.first + crew.groups)
+            .map(|number| self.worker(number, worker::BEAT).load(Ordering::Relaxed))
+            .fold(0, u32::wrapping_add);
+        (crew.launches.load(Ordering::Relaxed), beats)
     }
 
     /// Whether the device is to be launched no more.
@@ -175,7 +193,9 @@ impl Host {
 
     /// One launch, from here until all its groups have left; says whether it could be done.
     fn launch(&self, crew: &Crew) -> bool {
-        let number = crew.launches.fetch_add(1, Ordering::Relaxed) + 1;
+        let before = crew.launches.fetch_add(1, Ordering::Relaxed);
+        // A launch with number 0 does nothing.
+        let number = before.wrapping_add(1).max(1);
         crew.inside.store(true, Ordering::Release);
         let launched = self.driver.launch(&Launch {
             first: crew.first,
@@ -189,48 +209,36 @@ impl Host {
 
     /// The watchdog's thread.
     fn watch(&self) {
-        struct Seen {
-            launch: u32,
-            beats: u32,
-            since: Instant,
-            alive: bool,
-        }
-        let beats = |crew: &Crew| {
-            (crew.first..crew.first + crew.groups)
-                .map(|number| self.worker(number, worker::BEAT).load(Ordering::Relaxed))
-                .fold(0, u32::wrapping_add)
-        };
-        let mut seen: Vec<Seen> = self
+        // By crew: its signs of life, and whether it has given one at all.
+        let mut seen: Vec<_> = self
             .crews
             .iter()
-            .map(|crew| Seen {
-                launch: 0,
-                beats: beats(crew),
-                since: Instant::now(),
-                alive: false,
-            })
+            .map(|crew| (Silence::new(self.signs(crew)), false))
             .collect();
-        let mut looked = Instant::now();
+        // Nobody needs to know how long threads have waited while there are signs of life.
+        let mut clock = None;
         while !self.over() {
             self.doze();
-            let late = looked.elapsed() > 3 * WATCH;
-            looked = Instant::now();
-            for (crew, seen) in self.crews.iter().zip(&mut seen) {
-                let now = (crew.launches.load(Ordering::Relaxed), beats(crew));
-                let inside = crew.inside.load(Ordering::Acquire);
-                // A process that does not get its time itself cannot tell that the device does not.
-                if now != (seen.launch, seen.beats) || !inside || late {
-                    seen.alive |= now.1 != seen.beats;
-                    (seen.launch, seen.beats) = now;
-                    seen.since = looked;
+            if let Some(error) = self.ring.failure() {
+                return self.fail(error);
+            }
+            let counted = clock.as_mut().map_or(Duration::ZERO, Clock::tick);
+            let mut silent = false;
+            for (crew, (silence, alive)) in self.crews.iter().zip(&mut seen) {
+                let signs = self.signs(crew);
+                if !crew.inside.load(Ordering::Acquire) {
+                    *silence = Silence::new(signs);
                     continue;
                 }
-                let patience = if seen.alive {
+                let (of_crew, moved) = silence.look(signs, counted);
+                *alive |= moved && signs.1 != 0;
+                silent |= !moved;
+                let patience = if *alive {
                     self.patience
                 } else {
                     FIRST_SILENCE.max(self.patience)
                 };
-                if seen.since.elapsed() >= patience {
+                if of_crew >= patience {
                     self.fail(PipelineError::Backend(format!(
                         "{} ({}) has given no sign of life for {} s while {} slots were in flight; look at the driver's \
                          messages (dmesg), or use --backend cpu",
@@ -241,6 +249,11 @@ impl Host {
                     )));
                 }
             }
+            clock = match (silent, clock) {
+                (true, None) => Some(Clock::new(WATCH)),
+                (true, clock) => clock,
+                (false, _) => None,
+            };
         }
     }
 
@@ -273,6 +286,32 @@ impl Host {
         // A feeder that panics is dropped, which is where it tells whoever waits for it.
         drop(catch_unwind(run));
     }
+
+    /// Waits until all threads have ended, or until nothing has moved for [`LEAVE`]; says how many still run.
+    fn wait_for_end(&self) -> usize {
+        let signs = |running| {
+            let crews: Vec<_> = self.crews.iter().map(|crew| self.signs(crew)).collect();
+            (running, self.completed(), crews)
+        };
+        let mut clock = Clock::new(WATCH);
+        let mut silence = Silence::new(signs(0));
+        self.threads.wait(WATCH, |running| {
+            silence.look(signs(running), clock.tick()).0 >= LEAVE
+        })
+    }
+}
+
+/// The words that device memory begins with: where counters begin that wrap around, and else zeros.
+fn first_state(slots: usize, counters_from: u32) -> Vec<u32> {
+    if counters_from == 0 {
+        return Vec::new();
+    }
+    let mut words = vec![0; state::SLOTS + 4 * slots];
+    words[state::HEADS..state::HEADS + tails::MIRROR].fill(counters_from);
+    words[state::TICKET] = counters_from;
+    words[state::IO_SEEN] = counters_from;
+    words[state::SLOTS + 2 * slots..].fill(counters_from);
+    words
 }
 
 /// Launches a kernel on a driver's device.
@@ -309,7 +348,8 @@ pub fn launch(
 
     let slots = config.ring.slots as usize;
     let state_words = state::SLOTS + 4 * slots + workers as usize * config.record_words as usize;
-    let state = driver.state(4 * state_words)?;
+    let counters_from = config.ring.counters_from;
+    let state = driver.state(4 * state_words, &first_state(slots, counters_from))?;
     let (submitter, completions, ring) = live_ring_over(config.ring, memory.ring)?;
     let (chunks, chunk_states) = config.chunks.addresses();
     let chunk_bytes = config.chunks.chunk_bytes() as u64;
@@ -343,6 +383,7 @@ pub fn launch(
         },
         crews: groups.iter().map(crew).collect(),
         patience: SILENCE + Duration::from_millis(1000 * chunk_bytes / SLOWEST_BYTES),
+        counters_from,
         driver,
         ring,
         workers: memory.workers,
@@ -361,7 +402,7 @@ pub fn launch(
     device.start(feeders)?;
     Ok(Kernel {
         submitter,
-        completions: Some(completions),
+        completions: Some(completions.with_most_records(config.record_words / 2)),
         records: memory.records,
         programs: ProgramTable::new(config.record_words, Some(sink)),
         device: Box::new(device),
@@ -481,7 +522,7 @@ impl Device for OnDevice {
         let host = &self.host;
         host.stop();
         if !std::mem::replace(&mut self.stopped, true) {
-            let left = host.threads.wait(Instant::now() + LEAVE);
+            let left = host.wait_for_end();
             if left == 0 {
                 // The driver of a device that was lost may never be done with a thread.
                 if host.failure.get().is_none() {
@@ -489,7 +530,7 @@ impl Device for OnDevice {
                 }
             } else {
                 host.fail(PipelineError::Backend(format!(
-                    "{} ({}) did not leave the kernel within {} s of the end; {left} threads are left behind",
+                    "{} ({}) did not leave the kernel, and gave no sign of life for {} s; {left} threads are left behind",
                     host.driver.info().name,
                     host.driver.info().backend,
                     LEAVE.as_secs(),

@@ -46,6 +46,8 @@ pub mod launch {
     pub const IO: usize = 20;
     /// Slots of the IO queue.
     pub const IO_SLOTS: usize = 21;
+    /// Where counters begin that wrap.
+    pub const COUNTERS_FROM: usize = 22;
     /// Parameter words.
     pub const WORDS: usize = 32;
 }
@@ -137,4 +139,6 @@ pub mod tails {
     pub const MIRROR: usize = 5;
     /// How many requests of the IO queue the host has ended, modulo 2^32.
     pub const ENDED: usize = 6;
+    /// Not 0 once what runs is to end at once.
+    pub const CANCELLED: usize = 7;
 }

@@ -99,6 +99,7 @@ impl Memory {
             (parameter::WORKERS, workers_at),
             (parameter::IO, io),
             (parameter::IO_SLOTS, config.ring.io_slots),
+            (parameter::COUNTERS_FROM, config.ring.counters_from),
         ] {
             head[word].store(value, Ordering::Release);
         }

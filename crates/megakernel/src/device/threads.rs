@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The threads of one kernel.
 #[derive(Default)]
@@ -82,18 +82,20 @@ impl Threads {
         }
     }
 
-    /// Waits until no thread holds a share any more, at most until `deadline`; says how many still do.
-    pub fn wait(&self, deadline: Instant) -> usize {
-        let mut inner = self.lock();
-        while inner.running > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return inner.running;
+    /// Waits until no thread holds a share any more, or until `give_up` says so, which is asked with the number of those
+    /// that do each time that one has ended or `step` has passed; says how many still do.
+    pub fn wait(&self, step: Duration, mut give_up: impl FnMut(usize) -> bool) -> usize {
+        loop {
+            let inner = self.lock();
+            if inner.running == 0 {
+                return 0;
             }
-            let waited = self.changed.wait_timeout(inner, left);
-            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.changed.wait_timeout(inner, step);
+            let running = waited.unwrap_or_else(PoisonError::into_inner).0.running;
+            if running > 0 && give_up(running) {
+                return running;
+            }
         }
-        0
     }
 
     /// Waits for the end of threads that hold no share any more, after [`Threads::wait`] has said that there are no
@@ -120,7 +122,7 @@ mod tests {
     use super::Threads;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Barrier};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     /// Takes its time to go, as memory of a device does.
     struct Slow(Arc<AtomicBool>);
@@ -132,9 +134,7 @@ mod tests {
         }
     }
 
-    fn far() -> Instant {
-        Instant::now() + Duration::from_secs(600)
-    }
+    const STEP: Duration = Duration::from_millis(1);
 
     #[test]
     fn a_thread_that_counts_as_ended_holds_nothing() {
@@ -155,7 +155,7 @@ mod tests {
             // The thread has the last share of it.
             drop(shared);
             gate.wait();
-            assert_eq!(threads.wait(far()), 0);
+            assert_eq!(threads.wait(STEP, |_| false), 0);
             assert!(gone.load(Ordering::Acquire), "{ends}");
             threads.join();
         }
@@ -171,9 +171,9 @@ mod tests {
             waits.wait();
         };
         threads.spawn("holder".into(), &shared, run).unwrap();
-        assert_eq!(threads.wait(Instant::now()), 1);
+        assert_eq!(threads.wait(STEP, |_| true), 1);
         gate.wait();
-        assert_eq!(threads.wait(far()), 0);
+        assert_eq!(threads.wait(STEP, |_| false), 0);
         assert_eq!(Arc::strong_count(&shared), 1);
         threads.join();
     }

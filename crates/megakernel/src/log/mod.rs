@@ -5,7 +5,7 @@
 //!
 //! # Format
 //!
-//! Numbers are little-endian. A log is the 8 bytes `GRISTLOG`, a version (u32, 1), and records:
+//! Numbers are little-endian. A log is the 8 bytes `GRISTLOG`, a version (u32, 2), and records:
 //!
 //! | field | bytes |
 //! |---|---|
@@ -35,9 +35,9 @@
 //! | status, fault, 8 results, records, flags | 12 u32 |
 //! | how many words of its record area count, and these | u32, so many u32 |
 //! | where the bytes are: 0 in a file, 1 here | u32 |
-//! | in a file: the offset of the first of them (u64) and the path; here: the bytes | the rest |
+//! | in a file: the offset of the first of them (u64), the file's size (u64) and the path; here: the bytes | the rest |
 //!
-//! So a slot takes 152 bytes, its path, and four bytes for each word of its record area that counts; bytes that cannot be
+//! So a slot takes 160 bytes, its path, and four bytes for each word of its record area that counts; bytes that cannot be
 //! read again come on top. What a slot can see, and how many words count, follows from its words and the jobs:
 //! [`LoggedKernel::visible`] and [`LoggedKernel::area_words`].
 
@@ -56,7 +56,7 @@ use std::path::Path;
 /// The first bytes of a log.
 pub const MAGIC: [u8; 8] = *b"GRISTLOG";
 /// The version that is written and read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Bytes of a chunk buffer at most, in a log.
 pub const MAX_CHUNK_BYTES: u32 = 128 << 20;
@@ -109,6 +109,8 @@ pub enum LoggedBytes<'a> {
         path: Cow<'a, Path>,
         /// Where the first of the bytes lies in it.
         offset: u64,
+        /// The size that the file had when the slot had run, in bytes, as the file system tells it: 0 for a device.
+        size: u64,
     },
     /// In the log itself.
     Kept(Cow<'a, [u8]>),

@@ -145,7 +145,7 @@ impl<R: Read> RingLogReader<R> {
         }
         if self.payload.get(magic..) != Some(&version) {
             let fix = "replay it with the version of gristmill that recorded it";
-            let what = "a ring log: its version is not 1,";
+            let what = "a ring log: its version is not 2,";
             return Err(decode(what, magic as u64, fix));
         }
         self.crc = crc32c::crc32c(&self.payload);
@@ -254,6 +254,7 @@ fn decode_slot(payload: &[u8]) -> Option<LoggedSlot<'static>> {
     let bytes = match fields.u32()? {
         IN_FILE => LoggedBytes::File {
             offset: fields.u64()?,
+            size: fields.u64()?,
             path: Cow::Owned(PathBuf::from(OsStr::from_bytes(fields.0))),
         },
         KEPT => LoggedBytes::Kept(Cow::Owned(fields.0.to_vec())),

@@ -103,9 +103,10 @@ impl<W: Write> RingLog<W> {
             payload.extend(word.to_le_bytes());
         }
         let kept: &[u8] = match &slot.bytes {
-            LoggedBytes::File { path, offset } => {
+            LoggedBytes::File { path, offset, size } => {
                 payload.extend(IN_FILE.to_le_bytes());
                 payload.extend(offset.to_le_bytes());
+                payload.extend(size.to_le_bytes());
                 path.as_os_str().as_bytes()
             }
             LoggedBytes::Kept(bytes) => {

@@ -28,6 +28,7 @@ macro_rules! same {
     }};
 }
 
+mod cancel;
 mod fences;
 mod io;
 mod leases;
@@ -131,6 +132,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("quotas", quotas::CASES),
     ("leases", leases::CASES),
     ("io", io::CASES),
+    ("cancelling", cancel::CASES),
     ("shutdown", shutdown::CASES),
 ];
 

@@ -42,6 +42,7 @@ fn expected(program: &Verified, place: &ProgramArgs, data: &[u8]) -> Result<Left
     };
     let mut results = Results::default();
     Ok(match reference::run(program, &chunk, &mut results) {
+        Err(Stopped::Cancelled) => return failed("the reference was cancelled"),
         Ok(()) => Left::Results {
             accs: results.accs,
             records: results.records,

@@ -114,6 +114,8 @@ impl World {
                 observables: setup.observables,
                 debug_records: setup.debug_records,
                 io_slots: setup.io_slots,
+                // All counters of the ring wrap in nearly every case.
+                counters_from: u32::MAX - 4,
             },
             chunks,
             record_words: setup.record_words,

@@ -9,9 +9,11 @@ impl StreamOpcode for Crc32c {
     fn run(
         &self,
         bytes: &[u8],
-        _slot: &StreamSlot<'_>,
+        slot: &StreamSlot<'_>,
         _records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
-        Ok(Outcome::value(crc32c::crc32c(bytes)))
+        Ok(Outcome::value(
+            slot.parts(bytes).fold(0, crc32c::crc32c_append),
+        ))
     }
 }

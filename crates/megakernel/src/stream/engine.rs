@@ -4,7 +4,8 @@
 //! - few patterns, asked for lines: `aho-corasick`'s packed searcher (Teddy), which looks at 16 or 32 bytes at a time; in
 //!   either case, over the cases of their first bytes;
 //! - more, or asked for all occurrences: a [`Table`], in many runs side by side (`runs.rs`);
-//! - more than a table of [`TABLE_WORDS`] holds: `aho-corasick`'s contiguous NFA.
+//! - more than a table of the size that is allowed holds ([`super::DEFAULT_TABLE_BYTES`] by default): `aho-corasick`'s
+//!   contiguous NFA, which is many times slower.
 
 use super::runs::Search;
 use super::table::Table;
@@ -13,9 +14,6 @@ use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, MatchKind, StartKind};
 use gristmill_protocol::PipelineError;
 use memchr::{memchr, memchr2, memmem};
 use std::collections::BTreeSet;
-
-/// Words of four bytes that a set's table may take at most: 128 MiB.
-const TABLE_WORDS: usize = 32 << 20;
 
 /// Patterns up to which the packed searcher is mostly faster than the table; it takes no more.
 const PACKED_PATTERNS: usize = 64;
@@ -57,14 +55,15 @@ impl Engine {
         patterns: &[&[u8]],
         case_insensitive: bool,
         mode: ScanMode,
+        table_words: usize,
     ) -> Result<Self, PipelineError> {
         if mode == ScanMode::All {
-            return Self::many(patterns, case_insensitive, mode);
+            return Self::many(patterns, case_insensitive, mode, table_words);
         }
         if let Some(engine) = Self::one(patterns, case_insensitive) {
             return Ok(engine);
         }
-        let many = Self::many(patterns, case_insensitive, mode)?;
+        let many = Self::many(patterns, case_insensitive, mode, table_words)?;
         if case_insensitive {
             return Ok(match prefixes(patterns) {
                 Some(prefixes) => Self::Folded(Box::new(Folded {
@@ -117,9 +116,10 @@ impl Engine {
         patterns: &[&[u8]],
         case_insensitive: bool,
         mode: ScanMode,
+        table_words: usize,
     ) -> Result<Self, PipelineError> {
         let given = patterns.iter().copied();
-        if let Some(table) = Table::build(given, case_insensitive, mode, TABLE_WORDS) {
+        if let Some(table) = Table::build(given, case_insensitive, mode, table_words) {
             return Ok(Self::Table(Box::new(table)));
         }
         let build = |kind| {
@@ -141,6 +141,14 @@ impl Engine {
                     "the patterns cannot be compiled: {error}; use fewer or shorter ones"
                 ))
             })
+    }
+
+    /// Bytes of memory of what searches; 0 for what has none to speak of.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Automaton(automaton) => automaton.memory_usage(),
+            _ => self.table().map_or(0, |table| size_of_val(table.words())),
+        }
     }
 
     /// The set's table, if it has one.

@@ -10,21 +10,23 @@ impl StreamOpcode for Histogram {
     fn run(
         &self,
         bytes: &[u8],
-        _slot: &StreamSlot<'_>,
+        slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
         // Four tables, so that runs of one byte do not wait for their own increments.
         let mut tables = [[0_u32; 256]; 4];
-        let (quads, rest) = bytes.as_chunks::<4>();
         let [first, second, third, fourth] = &mut tables;
-        for [a, b, c, d] in quads {
-            first[usize::from(*a)] += 1;
-            second[usize::from(*b)] += 1;
-            third[usize::from(*c)] += 1;
-            fourth[usize::from(*d)] += 1;
-        }
-        for byte in rest {
-            first[usize::from(*byte)] += 1;
+        for part in slot.parts(bytes) {
+            let (quads, rest) = part.as_chunks::<4>();
+            for [a, b, c, d] in quads {
+                first[usize::from(*a)] += 1;
+                second[usize::from(*b)] += 1;
+                third[usize::from(*c)] += 1;
+                fourth[usize::from(*d)] += 1;
+            }
+            for byte in rest {
+                first[usize::from(*byte)] += 1;
+            }
         }
         for index in 0..256 {
             let count = tables.iter().map(|table| table[index]).sum();

@@ -9,11 +9,10 @@ impl StreamOpcode for Lines {
     fn run(
         &self,
         bytes: &[u8],
-        _slot: &StreamSlot<'_>,
+        slot: &StreamSlot<'_>,
         _records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
-        Ok(Outcome::value(word(
-            memchr::memchr_iter(b'\n', bytes).count(),
-        )?))
+        let count = |part| memchr::memchr_iter(b'\n', part).count();
+        Ok(Outcome::value(word(slot.parts(bytes).map(count).sum())?))
     }
 }

@@ -10,15 +10,42 @@ mod lines;
 mod runs;
 mod scan;
 pub(crate) mod table;
+mod together;
 
-pub use scan::{ScanMode, ScanSet, MAX_PATTERNS};
+pub use scan::{ScanMode, ScanSet, DEFAULT_TABLE_BYTES, MAX_PATTERNS, MAX_TABLE_BYTES};
 
 use gristmill_protocol::{fault, opcode};
 use gristmill_ring::{Outcome, RecordWriter};
 use std::sync::Arc;
 
+/// Bytes that an opcode may look at before it asks once more whether to go on.
+const LOOK_BYTES: usize = 1 << 20;
+
+/// Whether a slot is to end at once, for opcodes that take long to ask as they run.
+#[derive(Clone, Copy, Default)]
+pub struct Cancel<'a>(Option<&'a dyn Fn() -> bool>);
+
+impl<'a> Cancel<'a> {
+    /// What `asked` answers.
+    pub fn new(asked: &'a dyn Fn() -> bool) -> Self {
+        Self(Some(asked))
+    }
+
+    /// Whether to end at once: whatever is reported then is void, as the slot completes as a fault. Once this is true it
+    /// stays so.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_some_and(|asked| asked())
+    }
+}
+
+impl std::fmt::Debug for Cancel<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cancel({})", self.is_cancelled())
+    }
+}
+
 /// A chunk's place and surroundings, and the mode it is asked about in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct StreamSlot<'a> {
     /// Mode and flags (`ARG_MODE`).
     pub mode: u32,
@@ -30,6 +57,18 @@ pub struct StreamSlot<'a> {
     pub around: &'a [u8],
     /// Where the own bytes begin in `around`.
     pub before: usize,
+    /// Whether the slot is to end at once. An opcode that takes long looks at it every few milliseconds.
+    pub cancel: Cancel<'a>,
+}
+
+impl<'a> StreamSlot<'a> {
+    /// The own bytes in parts, up to where the slot is cancelled.
+    fn parts<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'a, 'b> {
+        let cancel = self.cancel;
+        bytes
+            .chunks(LOOK_BYTES)
+            .take_while(move |_| !cancel.is_cancelled())
+    }
 }
 
 /// An opcode over a chunk's bytes.
@@ -77,20 +116,25 @@ impl StreamJob {
     /// Runs the opcode on the CPU over `bytes`, a chunk's own bytes; `records` is empty.
     ///
     /// # Errors
-    /// A reason of [`fault`].
+    /// A reason of [`fault`]: [`fault::CANCELLED`] where the slot was cancelled meanwhile.
     pub fn run(
         &self,
         bytes: &[u8],
         slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
-        match self {
+        let result = match self {
             StreamJob::Scan(set) => set.run(bytes, slot, records),
             StreamJob::Histogram => histogram::Histogram.run(bytes, slot, records),
             StreamJob::Lines => lines::Lines.run(bytes, slot, records),
             StreamJob::Crc32c => crc32c::Crc32c.run(bytes, slot, records),
             StreamJob::Custom(_, custom) => custom.run(bytes, slot, records),
+        };
+        // An opcode that was cancelled has ended early, with whatever it had then.
+        if slot.cancel.is_cancelled() {
+            return Err(fault::CANCELLED);
         }
+        result
     }
 }
 

@@ -9,7 +9,7 @@
 //! runs become shorter, and where most lines match bytes are searched one by one.
 
 use super::table::Table;
-use super::word;
+use super::{word, Cancel, StreamSlot, LOOK_BYTES};
 use gristmill_protocol::{completion, fault, stream};
 use gristmill_ring::{Outcome, RecordWriter};
 
@@ -62,6 +62,9 @@ pub(super) struct Search<'a> {
     last: usize,
     /// What was found in each run.
     found: [Vec<Hit>; RUNS],
+    /// What ends the search early, and where to ask it next.
+    cancel: Cancel<'a>,
+    look: usize,
 }
 
 /// Passes over blocks in which no pattern ends: to the first in which one does, or behind the last. The states are those in
@@ -107,7 +110,15 @@ impl<'a> Search<'a> {
             told: 0,
             last: at,
             found: Default::default(),
+            cancel: Cancel::default(),
+            look: at.saturating_add(LOOK_BYTES),
         }
+    }
+
+    /// The same, which finds no more once it is cancelled.
+    pub(super) fn until(mut self, cancel: Cancel<'a>) -> Self {
+        self.cancel = cancel;
+        self
     }
 
     /// The next place.
@@ -120,6 +131,12 @@ impl<'a> Search<'a> {
             }
             if self.at >= self.bytes.len() {
                 return None;
+            }
+            if self.at >= self.look {
+                if self.cancel.is_cancelled() {
+                    return None;
+                }
+                self.look = self.at.saturating_add(LOOK_BYTES);
             }
             self.hits.clear();
             self.told = 0;
@@ -266,16 +283,17 @@ impl Table {
     /// Records all occurrences that end at `resume` or later, as far as they fit; those that end together stay together.
     ///
     /// # Errors
-    /// BAD_ARGUMENT where the area is too small for those that end together.
+    /// AREA_TOO_SMALL where the area is too small for those that end together.
     pub(super) fn all(
         &self,
         bytes: &[u8],
-        resume: usize,
+        slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), u32> {
+        let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let at = resume.saturating_sub(1).min(bytes.len());
-        let mut search = Search::new(self, bytes, at);
+        let mut search = Search::new(self, bytes, at).until(slot.cancel);
         search.level = 1;
         search.skips = false;
         search.state = bytes[at.saturating_sub(self.longest())..at]
@@ -284,7 +302,7 @@ impl Table {
         while let Some(hit) = search.next() {
             let (ends, end) = (self.ends(hit.state), word(hit.end)?);
             if ends.len() > records.capacity() {
-                return Err(fault::BAD_ARGUMENT);
+                return Err(fault::AREA_TOO_SMALL);
             }
             if records.len() as usize + ends.len() > records.capacity() {
                 outcome.flags |= completion::FLAG_OVERFLOW;

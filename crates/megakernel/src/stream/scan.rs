@@ -9,7 +9,7 @@
 use super::engine::Engine;
 use super::runs::Search;
 use super::table::Table;
-use super::{word, StreamOpcode, StreamSlot};
+use super::{together, word, StreamOpcode, StreamSlot, LOOK_BYTES};
 use gristmill_protocol::{completion, fault, stream, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
 use memchr::{memchr, memrchr};
@@ -17,6 +17,13 @@ use std::borrow::Cow;
 
 /// Most patterns in a set.
 pub const MAX_PATTERNS: usize = 100_000;
+
+/// Bytes that a set's table may take on the CPU where no other limit is set: 128 MiB. While it is built it takes up to twice
+/// as much.
+pub const DEFAULT_TABLE_BYTES: usize = 128 << 20;
+
+/// The most bytes that a set's table can take: 1 GiB.
+pub const MAX_TABLE_BYTES: usize = 1 << 30;
 
 /// What is asked of the set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +41,7 @@ pub struct ScanSet {
     longest: usize,
     patterns: Vec<Vec<u8>>,
     case_insensitive: bool,
+    table_bytes: usize,
 }
 
 impl std::fmt::Debug for ScanSet {
@@ -59,6 +67,21 @@ impl ScanSet {
         case_insensitive: bool,
         mode: ScanMode,
     ) -> Result<Self, PipelineError> {
+        Self::build_within(patterns, case_insensitive, mode, DEFAULT_TABLE_BYTES)
+    }
+
+    /// Prepares a set whose table on the CPU may take `table_bytes`, [`MAX_TABLE_BYTES`] at most. A set that needs more is
+    /// searched for by something that is many times slower: see [`ScanSet::engine_report`].
+    ///
+    /// # Errors
+    /// As [`ScanSet::build`].
+    pub fn build_within<P: AsRef<[u8]>>(
+        patterns: &[P],
+        case_insensitive: bool,
+        mode: ScanMode,
+        table_bytes: usize,
+    ) -> Result<Self, PipelineError> {
+        let table_bytes = table_bytes.min(MAX_TABLE_BYTES);
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         if patterns.is_empty() || patterns.len() > MAX_PATTERNS {
             return invalid(
@@ -84,7 +107,7 @@ impl ScanSet {
         } else if empty {
             Engine::Everything
         } else {
-            Engine::new(&patterns, case_insensitive, mode)?
+            Engine::new(&patterns, case_insensitive, mode, table_bytes / 4)?
         };
         Ok(Self {
             engine,
@@ -92,6 +115,7 @@ impl ScanSet {
             longest: longest.unwrap_or(0),
             patterns: all,
             case_insensitive,
+            table_bytes,
         })
     }
 
@@ -135,6 +159,68 @@ impl ScanSet {
         self.engine.name()
     }
 
+    /// What searches on the CPU, how much memory it takes, and why it is nothing faster, for reports.
+    pub fn engine_report(&self) -> String {
+        let mut report = format!(
+            "{} for {} patterns",
+            self.engine.name(),
+            self.patterns.len()
+        );
+        if self.engine.bytes() > 0 {
+            report += &format!(", {} bytes", self.engine.bytes());
+        }
+        if let Engine::Automaton(_) = self.engine {
+            report += &format!(
+                ": the faster table would take more than the {} bytes that it may",
+                self.table_bytes
+            );
+        }
+        report
+    }
+
+    /// The most patterns that can end at one byte. For `MODE_ALL` a slot's record area must hold as many records, of two
+    /// words each, or the slot faults with [`fault::AREA_TOO_SMALL`].
+    pub fn most_together(&self) -> usize {
+        together::most(self.searched(), self.case_insensitive)
+    }
+
+    /// A match in `bytes[from..until]` that begins as early as any: its start and end; `None` where the slot was cancelled
+    /// meanwhile.
+    #[inline]
+    fn find(
+        &self,
+        bytes: &[u8],
+        from: usize,
+        until: usize,
+        slot: &StreamSlot<'_>,
+    ) -> Option<(usize, usize)> {
+        if until.saturating_sub(from) <= LOOK_BYTES {
+            return self.engine.find(bytes, from, until);
+        }
+        self.find_in_parts(bytes, from, until, slot)
+    }
+
+    /// The same, part by part. A part sees as many bytes of the next as a match that begins in it can reach into, so the
+    /// first match that is found is the one that is found at once.
+    fn find_in_parts(
+        &self,
+        bytes: &[u8],
+        mut from: usize,
+        until: usize,
+        slot: &StreamSlot<'_>,
+    ) -> Option<(usize, usize)> {
+        let reach = self.longest.saturating_sub(1);
+        while !slot.cancel.is_cancelled() {
+            let part = from + LOOK_BYTES.max(self.longest);
+            let found = self.engine.find(bytes, from, until.min(part + reach));
+            if found.is_some() || part >= until {
+                return found;
+            }
+            from = part;
+        }
+        None
+    }
+
     fn lines(
         &self,
         bytes: &[u8],
@@ -146,7 +232,7 @@ impl ScanSet {
         let mode = slot.mode & stream::MODE_MASK;
         let newline = memchr(b'\n', bytes);
         let Some(first) = newline else {
-            if let Some((start, _)) = self.engine.find(bytes, 0, bytes.len()) {
+            if let Some((start, _)) = self.find(bytes, 0, bytes.len(), slot) {
                 results[7] = word(start)?;
                 results[4] = stream::HEAD_MATCH | stream::TAIL_MATCH;
                 results[0] = u32::from(mode == stream::MODE_ANY);
@@ -156,12 +242,12 @@ impl ScanSet {
         let last = memrchr(b'\n', bytes).unwrap_or(first);
         results[2] = word(first)?;
         results[3] = word(last)?;
-        let head = self.engine.find(bytes, 0, first);
+        let head = self.find(bytes, 0, first, slot);
         if let Some((start, _)) = head {
             results[7] = word(start)?;
             results[4] |= stream::HEAD_MATCH;
         }
-        let tail = self.engine.find(bytes, last + 1, bytes.len());
+        let tail = self.find(bytes, last + 1, bytes.len(), slot);
         if tail.is_some() && last + 1 < bytes.len() {
             results[4] |= stream::TAIL_MATCH;
         }
@@ -170,23 +256,33 @@ impl ScanSet {
         let mut at = (first + 1).max(resume);
         if at > first + 1 && results[7] == stream::NONE {
             // Of the whole chunk, so that every part says the same.
-            if let Some((start, _)) = self.engine.find(bytes, first + 1, end) {
+            if let Some((start, _)) = self.find(bytes, first + 1, end, slot) {
                 results[7] = word(start)?;
             }
         }
         let mut count = 0_u32;
         let mut search = match &self.engine {
-            Engine::Table(table) => Some(Search::new(table, bytes.get(..end).unwrap_or(&[]), at)),
+            Engine::Table(table) => {
+                let bytes = bytes.get(..end).unwrap_or(&[]);
+                Some(Search::new(table, bytes, at).until(slot.cancel))
+            }
             _ => None,
         };
         let answered = |results: &[u32; 8]| mode == stream::MODE_ANY && results[7] != stream::NONE;
+        let mut look = at + LOOK_BYTES;
         while at < end && !answered(results) {
+            if at >= look {
+                if slot.cancel.is_cancelled() {
+                    break;
+                }
+                look = at + LOOK_BYTES;
+            }
             let found = match &mut search {
                 // Where in the line it lies matters only for the first match of all.
                 Some(search) if results[7] != stream::NONE => {
                     search.next_from(at).map(|hit| (hit.end - 1, hit.end))
                 }
-                _ => self.engine.find(bytes, at, end),
+                _ => self.find(bytes, at, end, slot),
             };
             let Some((start, after)) = found else {
                 break;
@@ -238,12 +334,12 @@ impl ScanSet {
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         // Matches that end where the last part stopped, or later: they begin less than the longest pattern before it.
         let from = resume.saturating_sub(self.longest);
-        let Some(within) = bytes.get(from..) else {
+        if from > bytes.len() {
             return Err(fault::BAD_ARGUMENT);
-        };
+        }
         let automaton = match &self.engine {
             Engine::Automaton(automaton) => automaton,
-            Engine::Table(table) => return table.all(bytes, resume, records, outcome),
+            Engine::Table(table) => return table.all(bytes, slot, records, outcome),
             _ => return Err(fault::BAD_ARGUMENT),
         };
         let capacity = records.capacity();
@@ -252,7 +348,7 @@ impl ScanSet {
         let mut group_end = 0;
         let mut flush = |group: &mut Vec<(u32, u32)>, end: usize| -> Result<bool, u32> {
             if group.len() > capacity {
-                return Err(fault::BAD_ARGUMENT);
+                return Err(fault::AREA_TOO_SMALL);
             }
             if records.len() as usize + group.len() > capacity {
                 outcome.flags |= completion::FLAG_OVERFLOW;
@@ -265,23 +361,31 @@ impl ScanSet {
             }
             Ok(true)
         };
+        // Part by part, each with the bytes before it that an occurrence can begin in.
         let mut overflowed = false;
-        for found in automaton
-            .try_find_overlapping_iter(within)
-            .map_err(|_| fault::BAD_ARGUMENT)?
-        {
-            let (start, end) = (from + found.start(), from + found.end());
-            if end < resume.max(1) {
-                continue;
-            }
-            if end != group_end {
-                if !flush(&mut group, group_end)? {
-                    overflowed = true;
-                    break;
+        let mut part = resume.saturating_sub(1);
+        while part < bytes.len() && !overflowed && !slot.cancel.is_cancelled() {
+            let until = bytes.len().min(part + LOOK_BYTES.max(self.longest));
+            let from = (part + 1).saturating_sub(self.longest);
+            let within = bytes.get(from..until).unwrap_or(&[]);
+            for found in automaton
+                .try_find_overlapping_iter(within)
+                .map_err(|_| fault::BAD_ARGUMENT)?
+            {
+                let (start, end) = (from + found.start(), from + found.end());
+                if end <= part {
+                    continue;
                 }
-                group_end = end;
+                if end != group_end {
+                    if !flush(&mut group, group_end)? {
+                        overflowed = true;
+                        break;
+                    }
+                    group_end = end;
+                }
+                group.push((word(start)?, found.pattern().as_u32()));
             }
-            group.push((word(start)?, found.pattern().as_u32()));
+            part = until;
         }
         if !overflowed {
             flush(&mut group, group_end)?;

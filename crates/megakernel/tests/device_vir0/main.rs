@@ -98,6 +98,7 @@ impl Case {
         let mut results = Results::default();
         match reference::run(&self.program, &chunk, &mut results) {
             Ok(()) => {}
+            Err(Stop::Cancelled) => panic!("nobody has cancelled it"),
             Err(Stop::Overflow) => return void(0, completion::FLAG_OVERFLOW),
             Err(Stop::Fault(found)) => {
                 let reason = match found.kind {

@@ -45,6 +45,7 @@ fn world(setup: Setup) -> World {
                     observables: 64,
                     debug_records: setup.debug_records,
                     io_slots: 0,
+                    counters_from: u32::MAX - 3,
                 },
                 chunks: memory,
                 record_words: 256,

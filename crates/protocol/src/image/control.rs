@@ -1,6 +1,6 @@
 //! Images of the control words.
 
-use super::{or_panic, zeroed, Megakernel};
+use super::{zeroed, Megakernel};
 use crate::{control, priority, words, PipelineError};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -65,17 +65,16 @@ impl Megakernel {
         Ok(())
     }
 
-    /// As [`Megakernel::try_encode_control`], for sizes that are known to be right.
+    /// [`Megakernel::try_encode_control`], by its other name.
     ///
-    /// # Panics
-    /// Where that returns an error.
-    #[must_use]
-    pub fn encode_control(shutdown: bool, tenant_count: u32, observables: u32) -> Vec<u8> {
-        or_panic(Self::try_encode_control(
-            shutdown,
-            tenant_count,
-            observables,
-        ))
+    /// # Errors
+    /// As there.
+    pub fn encode_control(
+        shutdown: bool,
+        tenant_count: u32,
+        observables: u32,
+    ) -> Result<Vec<u8>, PipelineError> {
+        Self::try_encode_control(shutdown, tenant_count, observables)
     }
 
     /// Whether the image asks the kernel to leave; false for an image that is cut short.

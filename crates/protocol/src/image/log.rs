@@ -1,6 +1,6 @@
 //! Images of the debug log.
 
-use super::{or_panic, zeroed, Megakernel};
+use super::{zeroed, Megakernel};
 use crate::{debug, PipelineError};
 use alloc::vec::Vec;
 
@@ -35,13 +35,12 @@ impl Megakernel {
         zeroed(image, count)
     }
 
-    /// As [`Megakernel::try_encode_empty_debug_log`], for a size that is known to be right.
+    /// [`Megakernel::try_encode_empty_debug_log`], by its other name.
     ///
-    /// # Panics
-    /// Where that returns an error.
-    #[must_use]
-    pub fn encode_empty_debug_log(records: u32) -> Vec<u8> {
-        or_panic(Self::try_encode_empty_debug_log(records))
+    /// # Errors
+    /// As there.
+    pub fn encode_empty_debug_log(records: u32) -> Result<Vec<u8>, PipelineError> {
+        Self::try_encode_empty_debug_log(records)
     }
 
     /// Appends a record, as PRINTF does. False where the log is full: the record is dropped, and counted.

@@ -16,14 +16,6 @@ use alloc::vec::Vec;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Megakernel;
 
-/// What an encoder answers that the caller said could not fail.
-fn or_panic(encoded: Result<Vec<u8>, PipelineError>) -> Vec<u8> {
-    match encoded {
-        Ok(bytes) => bytes,
-        Err(error) => panic!("{error}"),
-    }
-}
-
 /// Makes `image` hold exactly `count` zero words, reusing what it has.
 fn zeroed(image: &mut Vec<u8>, count: Option<usize>) -> Result<(), PipelineError> {
     let reserved = count

@@ -1,6 +1,6 @@
 //! Images of a ring: slots one after the other.
 
-use super::{or_panic, zeroed, Megakernel};
+use super::{zeroed, Megakernel};
 use crate::slot::{self, SlotImage, ARGS_PER_SLOT, SLOT_BYTES};
 use crate::{opcode, packed, words, PipelineError, Priority};
 use alloc::vec::Vec;
@@ -37,20 +37,20 @@ impl Megakernel {
         zeroed(image, count)
     }
 
-    /// As [`Megakernel::try_encode_empty_ring`], for a size that is known to be right.
+    /// [`Megakernel::try_encode_empty_ring`], by its other name.
     ///
-    /// # Panics
-    /// Where that returns an error.
-    #[must_use]
-    pub fn encode_empty_ring(slots: u32) -> Vec<u8> {
-        or_panic(Self::try_encode_empty_ring(slots))
+    /// # Errors
+    /// As there.
+    pub fn encode_empty_ring(slots: u32) -> Result<Vec<u8>, PipelineError> {
+        Self::try_encode_empty_ring(slots)
     }
 
     /// Publishes a slot at normal priority. Unused arguments are zeroed; STATUS is stored last.
     ///
     /// # Errors
     /// [`PipelineError::QueueFull`], and nothing stored, where the slot is not there, is neither EMPTY nor DONE, or
-    /// cannot take as many arguments, and where `ring_bytes` is no ring.
+    /// cannot take as many arguments, where `ring_bytes` is no ring, and for an opcode that the protocol keeps for itself
+    /// and has given no meaning ([`opcode::is_reserved`] and not [`opcode::is_assigned`]).
     pub fn publish_slot(
         ring_bytes: &mut [u8],
         slot: u32,
@@ -58,8 +58,7 @@ impl Megakernel {
         opcode: u32,
         args: &[u32],
     ) -> Result<(), PipelineError> {
-        let args = all_args(args)?;
-        publish(ring_bytes, slot, tenant, opcode, Priority::Normal, args)
+        Self::publish_slot_at(ring_bytes, slot, tenant, opcode, Priority::Normal, args)
     }
 
     /// As [`Megakernel::publish_slot`], at a priority.
@@ -75,6 +74,7 @@ impl Megakernel {
         args: &[u32],
     ) -> Result<(), PipelineError> {
         let args = all_args(args)?;
+        usable(opcode)?;
         publish(ring_bytes, slot, tenant, opcode, priority, args)
     }
 
@@ -118,8 +118,9 @@ impl Megakernel {
         let fence_slot = start.checked_add(count).ok_or_else(too_many)?;
         let used = count.checked_add(1).ok_or_else(too_many)?;
         publishable(ring_bytes, fence_slot)?;
-        for (slot, (_, args)) in (start..fence_slot).zip(items) {
+        for (slot, (opcode, args)) in (start..fence_slot).zip(items) {
             publishable(ring_bytes, slot)?;
+            usable(*opcode)?;
             all_args(args.as_ref())?;
         }
         for (slot, (opcode, args)) in (start..fence_slot).zip(items) {
@@ -189,6 +190,16 @@ fn all_args(used: &[u32]) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
         .ok_or_else(|| refused("use at most 12 arguments"))?
         .copy_from_slice(used);
     Ok(args)
+}
+
+/// Refuses numbers that the protocol keeps for meanings to come.
+fn usable(opcode: u32) -> Result<(), PipelineError> {
+    if opcode::is_reserved(opcode) && !opcode::is_assigned(opcode) {
+        return Err(refused(
+            "use an opcode of the users' numbers, or one that the protocol has given a meaning",
+        ));
+    }
+    Ok(())
 }
 
 /// Where a slot lies in a ring.

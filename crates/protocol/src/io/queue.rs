@@ -1,16 +1,18 @@
 //! An IO queue that owns its image.
 
 use super::{
-    encode_io_landing_into, encode_io_request_into, io_op, io_status, read_slot,
-    try_encode_empty_io_queue, IoCompletion, IoRequest,
+    encode_io_landing_into, encode_io_request_into, io_op, io_status, read_slot, refused,
+    IoCompletion, IoRequest, IO_SLOT_COUNT, IO_SLOT_WORDS,
 };
 use crate::{slot, PipelineError};
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// An IO queue in memory of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MegakernelIoQueue {
-    bytes: Vec<u8>,
+    /// Words, so that the bytes are aligned as a device and casts to `u32` want them.
+    words: Vec<u32>,
     slots: u32,
 }
 
@@ -20,22 +22,27 @@ impl MegakernelIoQueue {
     /// # Errors
     /// [`PipelineError::QueueFull`] for no slots, or for more than [`IO_SLOT_COUNT`](super::IO_SLOT_COUNT).
     pub fn new(slot_count: u32) -> Result<Self, PipelineError> {
+        let words = usize::try_from(slot_count)
+            .ok()
+            .filter(|_| (1..=IO_SLOT_COUNT).contains(&slot_count))
+            .map(|slots| slots * IO_SLOT_WORDS)
+            .ok_or_else(|| refused("use 1 to 64 slots"))?;
         Ok(Self {
-            bytes: try_encode_empty_io_queue(slot_count)?,
+            words: vec![0; words],
             slots: slot_count,
         })
     }
 
-    /// The image.
+    /// The image, aligned for `u32`.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        bytemuck::must_cast_slice(&self.words)
     }
 
-    /// The image, for the functions of [`io`](super) and for what a device left.
+    /// The image, for the functions of [`io`](super) and for what a device left; aligned for `u32`.
     #[must_use]
     pub fn as_mut_bytes(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        bytemuck::must_cast_slice_mut(&mut self.words)
     }
 
     /// Number of slots.
@@ -61,7 +68,7 @@ impl MegakernelIoQueue {
             byte_count,
             tag,
         };
-        encode_io_landing_into(&mut self.bytes, &landing)
+        encode_io_landing_into(self.as_mut_bytes(), &landing)
     }
 
     /// Device to host: fetch `byte_count` bytes from the start of `src_handle` to `dst_handle`. For another offset see
@@ -86,26 +93,30 @@ impl MegakernelIoQueue {
             byte_count,
             tag,
         };
-        encode_io_request_into(&mut self.bytes, &request)
+        encode_io_request_into(self.as_mut_bytes(), &request)
     }
 
-    /// The bytes that a slot says are there: a landing that is not recycled yet, or a request that was served. `None`
-    /// for a request that is under way or has failed: see [`MegakernelIoQueue::failure`].
+    /// What a slot that is not EMPTY says: of a landing, the bytes that are there; of a request, those that were asked for,
+    /// whether it is under way, was served, or has failed (then `tag` is the error number:
+    /// [`MegakernelIoQueue::failure`]).
     #[must_use]
     pub fn completion(&self, queue_slot: u32) -> Option<IoCompletion> {
-        let read = read_slot(&self.bytes, queue_slot)?;
-        let there = if read.is_landing() {
-            matches!(read.status, slot::PUBLISHED | slot::CLAIMED)
-        } else {
-            read.status == io_status::OK
-        };
+        let read = read_slot(self.as_bytes(), queue_slot)?;
+        (read.status != slot::EMPTY).then(|| read.completion())
+    }
+
+    /// The landing in a slot that the device has not recycled yet.
+    #[must_use]
+    pub fn landing(&self, queue_slot: u32) -> Option<IoCompletion> {
+        let read = read_slot(self.as_bytes(), queue_slot)?;
+        let there = read.is_landing() && matches!(read.status, slot::PUBLISHED | slot::CLAIMED);
         there.then(|| read.completion())
     }
 
     /// The error number of a request that has failed.
     #[must_use]
     pub fn failure(&self, queue_slot: u32) -> Option<i32> {
-        let read = read_slot(&self.bytes, queue_slot)?;
+        let read = read_slot(self.as_bytes(), queue_slot)?;
         let failed = read.status == io_status::ERROR && !read.is_landing();
         failed.then(|| i32::try_from(read.words.tag).unwrap_or(i32::MAX))
     }
@@ -113,6 +124,6 @@ impl MegakernelIoQueue {
     /// Whether the slot is EMPTY again, or still; false for a slot that is not there.
     #[must_use]
     pub fn is_recycled(&self, queue_slot: u32) -> bool {
-        read_slot(&self.bytes, queue_slot).is_some_and(|read| read.status == slot::EMPTY)
+        read_slot(self.as_bytes(), queue_slot).is_some_and(|read| read.status == slot::EMPTY)
     }
 }

@@ -7,8 +7,8 @@ use crate::sync::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use gristmill_protocol::{
-    completion, debug, fault, opcode, slot, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD,
-    STATUS_WORD, TENANT_WORD,
+    completion, debug, fault, opcode, slot, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD,
+    PRIORITY_WORD, STATUS_WORD, TENANT_WORD,
 };
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl DeviceRing {
 
     fn claimed(&self, entry: u32, ticket: u32) -> ClaimedSlot<'_> {
         let shared = &*self.shared;
-        let slot = entry & 0xFFFF;
+        let slot = entry & (shared.slots - 1);
         let word = |word: usize| shared.slot_word(slot, word).load(Relaxed);
         let mut args = [0; ARGS_PER_SLOT];
         for (index, arg) in args.iter_mut().enumerate() {
@@ -111,7 +111,12 @@ impl DeviceRing {
     }
 
     fn fence_reached(&self, opcode: u32, args: &[u32; ARGS_PER_SLOT]) -> bool {
-        opcode != opcode::BATCH_FENCE || self.shared.finished_of(args[3]).load(Acquire) >= args[2]
+        if opcode != opcode::BATCH_FENCE {
+            return true;
+        }
+        // Both wrap, and at most all slots are unfinished: their difference says which is ahead.
+        let finished = self.shared.finished_of(args[3]).load(Acquire);
+        finished.wrapping_sub(args[2]) < 1 << 31
     }
 
     /// Whether any slot waits to be claimed.
@@ -127,8 +132,10 @@ impl DeviceRing {
             .sleep(timeout, || self.has_work() || also());
     }
 
-    /// How many slots of each priority were published, modulo 2^32; behind these five a word that the host may use to
-    /// ask a device's workers for something, and how many requests of the IO queue it has ended, modulo 2^32.
+    /// How many slots of each priority were published, modulo 2^32 and from
+    /// [`counters_from`](super::RingConfig::counters_from) on; behind these five a word that the host may use to ask a
+    /// device's workers for something, how many requests of the IO queue it has ended, counted alike, and whether what
+    /// runs is to end at once.
     pub fn tails(&self) -> &SharedWords {
         &self.shared.memory.tails
     }
@@ -137,6 +144,21 @@ impl DeviceRing {
     /// early. For whoever launches a device that claims for itself: what that has claimed is not known here.
     pub fn sleep_unless(&self, timeout: Duration, ready: impl Fn() -> bool) {
         self.shared.doorbell.sleep(timeout, ready);
+    }
+
+    /// Whether what runs is to end at once, and what is claimed to end before it begins: see [`Submitter::cancel`].
+    ///
+    /// [`Submitter::cancel`]: super::Submitter::cancel
+    #[inline]
+    pub fn is_cancelled(&self) -> bool {
+        self.shared.cancelled()
+    }
+
+    /// What the device has written that no device may write: see [`Completions::failure`].
+    ///
+    /// [`Completions::failure`]: super::Completions::failure
+    pub fn failure(&self) -> Option<PipelineError> {
+        self.shared.broken.get().cloned()
     }
 
     /// Wakes every sleeping worker.
@@ -284,7 +306,9 @@ impl ClaimedSlot<'_> {
         entry(completion::FLAGS).store(outcome.flags, Relaxed);
         entry(completion::SEQ).store(ticket.wrapping_add(1), Release);
         if self.opcode == opcode::BATCH_FENCE {
-            shared.finished_of(self.args[3]).store(0, Relaxed);
+            shared
+                .finished_of(self.args[3])
+                .store(shared.counters_from, Relaxed);
         }
         // After the ticket: a fence that waited for this slot then takes a later one, and the host sees it later.
         shared.finished_of(self.generation).fetch_add(1, AcqRel);

@@ -1,6 +1,6 @@
 //! The host's ends of a live ring: tokens of empty slots, publishing, draining.
 
-use super::{Shared, SlotIndex, Submission};
+use super::{Shared, SlotIndex, Submission, CANCELLED};
 use crate::memory::SharedWords;
 use crate::sync::{
     lock, Arc, AtomicU32,
@@ -101,7 +101,7 @@ impl Submitter {
             shared
                 .slot_word(slot, ARG0_WORD + 3)
                 .store(host.generation, Relaxed);
-            host.in_generation = 0;
+            host.in_generation = shared.counters_from;
             host.generation = host.generation.wrapping_add(1);
             host.generation
         } else {
@@ -110,6 +110,10 @@ impl Submitter {
         host.in_generation = host.in_generation.wrapping_add(1);
         host.published += 1;
         host.published_as[slot as usize] = host.published;
+        shared.in_flight[slot as usize].store(1, Relaxed);
+        let [opcode, tenant] = &shared.published[slot as usize];
+        opcode.store(submission.opcode, Relaxed);
+        tenant.store(submission.tenant, Relaxed);
         shared
             .slot_word(slot, STATUS_WORD)
             .store(slot::PUBLISHED, Release);
@@ -151,6 +155,19 @@ impl Submitter {
     /// Number of slots.
     pub fn slots(&self) -> u32 {
         self.shared.slots
+    }
+
+    /// Ends what runs at once, and what is published and was not begun before it begins, now and from now on: slots of
+    /// opcodes that take long (programs, stream opcodes) complete as FAULT with
+    /// [`CANCELLED`](gristmill_protocol::fault::CANCELLED).
+    pub fn cancel(&self) {
+        self.shared.memory.tails[CANCELLED].store(1, Release);
+        self.wake_workers();
+    }
+
+    /// What the device has written that no device may write: see [`Completions::failure`].
+    pub fn failure(&self) -> Option<PipelineError> {
+        self.shared.broken.get().cloned()
     }
 
     /// Wakes every worker that sleeps, for instance after SHUTDOWN was set.
@@ -204,9 +221,58 @@ pub(super) fn nap_until(timeout: Duration, ready: impl Fn() -> bool) {
 pub struct Completions {
     pub(super) shared: Arc<Shared>,
     pub(super) cursor: u32,
+    /// Records that a slot's area holds.
+    pub(super) most_records: u32,
 }
 
 impl Completions {
+    /// Lets a completion break the ring that tells of more records than this, which is what a slot's area holds.
+    #[must_use]
+    pub fn with_most_records(mut self, most: u32) -> Self {
+        self.most_records = most;
+        self
+    }
+
+    /// Why there will be no further completion, where the device has written one that no device may write: of a slot
+    /// that does not exist or is not in flight, of a status that does not end a slot, or of more records than there is
+    /// room for. From then on nothing that the device says is believed; the kernel is to be ended.
+    pub fn failure(&self) -> Option<PipelineError> {
+        self.shared.broken.get().cloned()
+    }
+
+    /// Takes the slot of a completion entry out of flight.
+    ///
+    /// # Errors
+    /// What is wrong with the entry.
+    fn check(&self, slot: u32, status: u32, records: u32) -> Result<(), PipelineError> {
+        let broken = |what: String| {
+            PipelineError::Backend(format!(
+                "the device completed {what}: its memory or its driver is broken, and nothing that it says is used \
+                 any more; run again, or with another back end"
+            ))
+        };
+        let slots = self.shared.slots;
+        let Some(in_flight) = self.shared.in_flight.get(slot as usize) else {
+            return Err(broken(format!("slot {slot} of a ring of {slots} slots")));
+        };
+        if in_flight.load(Relaxed) == 0 {
+            return Err(broken(format!("slot {slot}, which is not in flight")));
+        }
+        if !matches!(status, slot::DONE | slot::FAULT) {
+            return Err(broken(format!("slot {slot} with the status {status}")));
+        }
+        if records > self.most_records {
+            return Err(broken(format!(
+                "slot {slot} with {records} records, and there is room for {}",
+                self.most_records
+            )));
+        }
+        // Set by the publisher before it published the slot, so before this entry was written; the next one sets it
+        // with the token that is made here.
+        in_flight.store(0, Relaxed);
+        Ok(())
+    }
+
     fn entry(&self, word: usize) -> &AtomicU32 {
         let index = (self.cursor & (self.shared.slots - 1)) as usize;
         &self.shared.memory.entries[index * completion::WORDS + word]
@@ -215,10 +281,12 @@ impl Completions {
     /// Whether an entry is there to be read.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.entry(completion::SEQ).load(Acquire) == self.cursor.wrapping_add(1)
+        self.shared.broken.get().is_none()
+            && self.entry(completion::SEQ).load(Acquire) == self.cursor.wrapping_add(1)
     }
 
-    /// The next completion, or `None` where there is none yet. Never blocks.
+    /// The next completion, or `None` where there is none yet, or will never be ([`failure`](Self::failure)). Never
+    /// blocks.
     // Not an `Iterator`: `None` here means "not yet".
     #[allow(clippy::should_implement_trait)]
     #[inline]
@@ -227,24 +295,30 @@ impl Completions {
             self.shared.cancel_unserved();
             return None;
         }
-        let slot = self.entry(completion::SLOT).load(Relaxed);
+        let word = |word: usize| self.entry(word).load(Relaxed);
+        let (slot, status) = (word(completion::SLOT), word(completion::STATUS));
+        let records = word(completion::RECORDS);
+        if let Err(error) = self.check(slot, status, records) {
+            let _only_reader = self.shared.broken.set(error);
+            return None;
+        }
         if self.shared.io_slots != 0 {
             self.shared.note_tenant(slot);
         }
         let mut results = [0; 8];
         for (index, result) in results.iter_mut().enumerate() {
-            *result = self.entry(completion::RESULT0 + index).load(Relaxed);
+            *result = word(completion::RESULT0 + index);
         }
         let done = Completion {
             token: SlotToken {
                 ring: self.shared.id,
                 slot,
             },
-            status: self.entry(completion::STATUS).load(Relaxed),
-            fault: self.entry(completion::FAULT).load(Relaxed),
+            status,
+            fault: word(completion::FAULT),
             results,
-            records: self.entry(completion::RECORDS).load(Relaxed),
-            flags: self.entry(completion::FLAGS).load(Relaxed),
+            records,
+            flags: word(completion::FLAGS),
         };
         self.cursor = self.cursor.wrapping_add(1);
         Some(done)

@@ -16,8 +16,8 @@
 //!
 //! # Whose request it is
 //!
-//! TAG names the slot that asks, and the tenant is that slot's: the host wrote it there, so it need not believe the
-//! device. But a slot that does not wait for its bytes completes, and can be published again for another tenant, before
+//! TAG names the slot that asks, and the tenant is the one that the host published that slot for: it keeps it, so it need
+//! not believe the device, nor what lies in memory that the device can write. But a slot that does not wait for its bytes completes, and can be published again for another tenant, before
 //! its request is claimed. So whoever reads the completion of a LOAD_MISS notes the tenant beside the requests of that
 //! slot that still wait to be claimed. A request without a note is therefore one whose slot has not been published
 //! again.
@@ -34,11 +34,11 @@ use crate::sync::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use gristmill_protocol::io::{io_status, io_word, IoRequest, ECANCELED, EIO, IO_SLOT_WORDS};
-use gristmill_protocol::{opcode, slot, words, OPCODE_WORD, TENANT_WORD};
+use gristmill_protocol::{opcode, slot, words};
 use std::time::Duration;
 
 /// The word behind the tails that says how many requests the host has ended, modulo 2^32.
-const ENDED: usize = PRIORITIES + 1;
+pub(super) const ENDED: usize = PRIORITIES + 1;
 
 /// What the host keeps beside the queue.
 #[derive(Default)]
@@ -50,8 +50,9 @@ pub(super) struct HostIo {
 }
 
 impl HostIo {
-    pub(super) fn new(slots: u32) -> Self {
+    pub(super) fn new(slots: u32, ended: u32) -> Self {
         Self {
+            ended,
             tenants: vec![None; slots as usize],
             ..Self::default()
         }
@@ -114,12 +115,9 @@ impl Shared {
 
     /// Before a completed slot can be published again: whose its requests are that nobody has claimed.
     pub(super) fn note_tenant(&self, slot: u32) {
-        if slot >= self.slots
-            || self.slot_word(slot, OPCODE_WORD).load(Relaxed) != opcode::LOAD_MISS
-        {
+        let Some((opcode::LOAD_MISS, tenant)) = self.published_for(slot) else {
             return;
-        }
-        let tenant = self.slot_word(slot, TENANT_WORD).load(Relaxed);
+        };
         let mut host = lock(&self.io_host);
         for (io_slot, note) in (0..self.io_slots).zip(&mut host.tenants) {
             let waits = note.is_none() && self.io_status(io_slot) == slot::PUBLISHED;
@@ -275,10 +273,7 @@ impl IoQueue {
             .tenants
             .get_mut(io_slot as usize)
             .and_then(Option::take);
-        let asking = || {
-            let named = (tag < shared.slots).then(|| shared.slot_word(tag, TENANT_WORD));
-            named.map(|tenant| tenant.load(Relaxed))
-        };
+        let asking = || shared.published_for(tag).map(|(_, tenant)| tenant);
         let claimed = ClaimedIo {
             tenant: noted.or_else(asking),
             request: IoRequest {

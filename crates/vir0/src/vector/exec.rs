@@ -6,10 +6,16 @@
 
 use super::lanes::{spread, Lanes, Mask, GROUP, MAX_LANES};
 use super::plan::{EachPlan, Plan, Registers};
-use crate::chunk::{Fault, Results, Stop, View};
+use crate::chunk::{Cancel, Fault, Results, Stop, View};
 use crate::isa::{Op, REGISTERS};
 use crate::verify::{Verified, MAX_DEPTH};
 use std::ops::Range;
+
+/// Work between two looks at whether to go on: some milliseconds.
+const LOOK: usize = 1 << 21;
+
+/// What an instruction takes beside its lanes, as if it were so many lanes more.
+const OVERHEAD: usize = 16;
 
 /// Registers, masks and scratch words of a machine.
 pub(super) struct Scratchpad {
@@ -70,6 +76,10 @@ pub(super) struct Executor<'a> {
     /// The first lane that has faulted in this block.
     fault: Option<(usize, Fault)>,
     pub(super) overflow: bool,
+    asked: Cancel<'a>,
+    /// Work since it was asked last, and whether it has answered that this is to end.
+    work: usize,
+    cancelled: bool,
     /// The register whose lanes count up by a stride, and the stride.
     pub(super) steady: Option<(u8, usize)>,
     /// Registers that hold the same word in every lane.
@@ -84,8 +94,12 @@ impl<'a> Executor<'a> {
         view: View<'a>,
         results: &'a mut Results,
         lanes: usize,
+        asked: Cancel<'a>,
     ) -> Self {
         Self {
+            asked,
+            work: 0,
+            cancelled: false,
             program,
             plan,
             pad,
@@ -148,7 +162,24 @@ impl<'a> Executor<'a> {
         self.fault = None;
     }
 
+    /// Counts instructions that the block at hand may execute, and asks from time to time whether to go on.
+    #[inline(always)]
+    fn goes_on(&mut self, instructions: usize) -> bool {
+        self.work += (1 + instructions) * (OVERHEAD + self.count);
+        self.work < LOOK || self.ask()
+    }
+
+    #[cold]
+    fn ask(&mut self) -> bool {
+        self.work = 0;
+        self.cancelled = (self.asked)();
+        !self.cancelled
+    }
+
     fn faulted(&self) -> Result<(), Stop> {
+        if self.cancelled {
+            return Err(Stop::Cancelled);
+        }
         self.fault
             .map_or(Ok(()), |(_, fault)| Err(Stop::Fault(fault)))
     }
@@ -199,6 +230,9 @@ impl<'a> Executor<'a> {
         let program = self.program;
         let code = &program.program().code;
         let mut pc = range.start;
+        if !self.goes_on(range.len()) {
+            return Flow::Over;
+        }
         while pc < range.end {
             let instr = &code[pc];
             let counts = !matches!(instr.op, Op::Else | Op::End);
@@ -232,6 +266,9 @@ impl<'a> Executor<'a> {
                 }
                 Op::End => {
                     if let Some(body) = self.end() {
+                        if !self.goes_on(pc - body) {
+                            return Flow::Over;
+                        }
                         pc = body;
                         continue;
                     }

@@ -16,7 +16,7 @@ mod instructions;
 mod lanes;
 mod plan;
 
-use crate::chunk::{Chunk, Results, Stop};
+use crate::chunk::{Cancel, Chunk, Results, Stop};
 use crate::verify::Verified;
 use exec::{Executor, Scratchpad};
 use plan::Plan;
@@ -140,6 +140,19 @@ impl Machine {
     /// # Errors
     /// [`Stop`]; the results are then void.
     pub fn run(&mut self, chunk: &Chunk<'_>, results: &mut Results) -> Result<(), Stop> {
+        self.run_until(chunk, results, &|| false)
+    }
+
+    /// Runs the program over a chunk, for as long as `cancelled` answers that it is not.
+    ///
+    /// # Errors
+    /// [`Stop`]; the results are then void.
+    pub fn run_until(
+        &mut self,
+        chunk: &Chunk<'_>,
+        results: &mut Results,
+        cancelled: Cancel<'_>,
+    ) -> Result<(), Stop> {
         results.reset(&self.program);
         let executor = Executor::new(
             &self.program,
@@ -148,6 +161,7 @@ impl Machine {
             chunk.view(self.program.program()),
             results,
             self.lanes,
+            cancelled,
         );
         run_at(self.level, executor)?;
         results.records.sort_unstable();

@@ -1,7 +1,7 @@
 //! The static cost: to the instruction at the limit, and where it does not fit into 64 bits.
 
 use super::build::*;
-use gristmill_vir0::{verify, Instr, Limits, Program, Rule};
+use gristmill_vir0::{verify, Instr, Limits, Op, Operand, Program, Rule};
 
 pub fn add(corpus: &mut Corpus) {
     let chunked = |chunk: u32, code: Vec<Instr>| Program {
@@ -54,13 +54,19 @@ pub fn add(corpus: &mut Corpus) {
             3 + 10 + 3 * 2,
         ),
     ] {
-        let limits = Limits { cost };
+        let limits = Limits {
+            cost,
+            work: u64::MAX,
+        };
         corpus
             .good
             .push((format!("{what} for {cost}"), program.clone(), limits));
         for limit in [cost - 1, cost / 2, 0] {
             let what = format!("{what}, {cost} where {limit} are allowed");
-            let limits = Limits { cost: limit };
+            let limits = Limits {
+                cost: limit,
+                work: u64::MAX,
+            };
             // Small costs give the same limit more than once.
             let seen = |bad: &Bad| bad.program == program && bad.limits == limits;
             if !corpus.bad.iter().any(seen) {
@@ -83,6 +89,54 @@ pub fn add(corpus: &mut Corpus) {
     corpus.refuse("2^34 and one", full((1 << 24) - 1), Rule::Cost, None);
     hostile(corpus, chunked);
     wrapping(corpus, chunked);
+    laborious(corpus, chunked);
+}
+
+/// What costs few instructions and takes long: each is under the limit of instructions, and far above that of work.
+fn laborious(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + Copy) {
+    let mut refuse = |what: &str, program: Program| {
+        let limits = Limits {
+            work: u64::MAX,
+            ..Limits::default()
+        };
+        verify(program.clone(), &limits).unwrap_or_else(|refusal| panic!("{what}: {refusal}"));
+        corpus.refuse(what, program, Rule::Work, None);
+    };
+    // Their ends count nothing: 2^32 instructions, and 2^48 trips.
+    refuse(
+        "loops around nothing",
+        chunked(1, nested(repeat(65_535), 3, &[])),
+    );
+    let code = nested(repeat(65_535), 2, &[nop()]);
+    refuse("2^32 instructions at top level", chunked(1, code.clone()));
+    refuse(
+        "a block of one window",
+        chunked(1 << 16, nested(each(1 << 16), 1, &code)),
+    );
+    let divisions = vec![instr(Op::Divu, 1, 2, Operand::Reg(3)); 1000];
+    refuse(
+        "divisions in every window",
+        chunked(1 << 24, nested(each(1), 1, &divisions)),
+    );
+    let both = [
+        vec![when()],
+        vec![nop(); 1000],
+        vec![otherwise()],
+        vec![nop(); 1000],
+        vec![end()],
+    ];
+    // Windows of a block may differ, and then it takes both parts.
+    refuse(
+        "both parts of an if",
+        chunked(1 << 24, nested(each(1), 1, &both.concat())),
+    );
+    let windows = [each(1), end()].repeat(2000);
+    refuse("empty windows", chunked(1 << 24, windows));
+    // What the default limits are for, and just keeps to them.
+    corpus.accept(
+        "2^26 instructions at top level",
+        chunked(1, nested(repeat(8_192), 2, &[nop()])),
+    );
 }
 
 /// Costs that do not fit into 64 bits, or nearly not: they must not wrap to small ones.
@@ -170,7 +224,10 @@ fn hostile(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + C
         nested(each(1), 1, &nested(repeat(65_535), 15, &[nop()])),
     );
     for cost in [u64::MAX - 1, 1 << 63, u64::from(u32::MAX)] {
-        let limits = Limits { cost };
+        let limits = Limits {
+            cost,
+            work: u64::MAX,
+        };
         let refusal = verify(program.clone(), &limits).expect_err("more than 2^64");
         assert_eq!(refusal.rule, Rule::Cost);
         let what = format!("more than 2^64 instructions where {cost} are allowed");
@@ -205,7 +262,10 @@ fn costing(cost: u64) -> Vec<Instr> {
 fn wrapping(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + Copy) {
     for cost in [1, 2, 65_536, 1 << 20, (1 << 34) - 1, 1 << 34] {
         let program = chunked(1, costing(cost));
-        let limits = Limits { cost };
+        let limits = Limits {
+            cost,
+            work: u64::MAX,
+        };
         let what = format!("exactly {cost} instructions");
         corpus.good.push((what, program.clone(), limits));
         let verified = verify(program, &limits).expect("it costs no more");

@@ -460,10 +460,20 @@ fn under_cost(program: &Program, _: &mut Numbers) -> Option<Broken> {
     let verified = verify(program.clone(), &Limits::default()).expect("accepted");
     let cost = verified.cost().at(program.chunk);
     // To the instruction: as much as it costs is enough.
-    verify(program.clone(), &Limits { cost }).expect("accepted for its cost");
+    verify(
+        program.clone(),
+        &Limits {
+            cost,
+            work: u64::MAX,
+        },
+    )
+    .expect("accepted for its cost");
     Some(Broken {
         program: program.clone(),
-        limits: Limits { cost: cost - 1 },
+        limits: Limits {
+            cost: cost - 1,
+            work: u64::MAX,
+        },
         rule: Rule::Cost,
         at: None,
     })

@@ -77,7 +77,7 @@ impl Backend for CpuBackend {
         }
         Ok(Kernel {
             submitter,
-            completions: Some(completions),
+            completions: Some(completions.with_most_records(config.record_words / 2)),
             records,
             programs,
             device: Box::new(device),

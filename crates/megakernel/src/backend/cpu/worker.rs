@@ -3,7 +3,7 @@
 use crate::backend::{Feed, Feeder, FeederFactory, Lease};
 use crate::opcode::{self as core, Reach};
 use crate::programs::{Machines, ProgramTable};
-use crate::stream::{StreamJob, StreamSlot};
+use crate::stream::{Cancel, StreamJob, StreamSlot};
 use gristmill_protocol::io::{io_op, IoRequest};
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{
@@ -499,6 +499,9 @@ impl Worker<'_> {
         if !opcode::is_open_to(claimed.opcode(), claimed.tenant()) {
             return Err(fault::FOREIGN_OPCODE);
         }
+        if shared.ring.is_cancelled() {
+            return Err(fault::CANCELLED);
+        }
         let program = shared.programs.get(claimed.opcode());
         let program = program.ok_or(fault::NO_SUCH_PROGRAM)?;
         let args = ProgramArgs::from_args(claimed.args());
@@ -513,7 +516,9 @@ impl Worker<'_> {
             .records
             .writer(claimed.index().get())
             .ok_or(fault::INDEX_OUT_OF_RANGE)?;
-        self.machines.run(&program, &args, &chunk, &mut records)
+        let cancelled = || shared.ring.is_cancelled();
+        self.machines
+            .run(&program, &args, &chunk, &mut records, &cancelled)
     }
 
     fn stream(&self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
@@ -533,6 +538,9 @@ impl Worker<'_> {
                 fault::UNKNOWN_OPCODE
             });
         };
+        if shared.ring.is_cancelled() {
+            return Err(fault::CANCELLED);
+        }
         let chunk = shared
             .chunks
             .borrow_chunk(args[stream::ARG_CHUNK])
@@ -557,7 +565,9 @@ impl Worker<'_> {
             .records
             .writer(claimed.index().get())
             .ok_or(fault::INDEX_OUT_OF_RANGE)?;
+        let cancelled = || shared.ring.is_cancelled();
         let place = StreamSlot {
+            cancel: Cancel::new(&cancelled),
             mode: args[stream::ARG_MODE],
             offset: u64::from(args[stream::ARG_OFFSET_HI]) << 32
                 | u64::from(args[stream::ARG_OFFSET_LO]),

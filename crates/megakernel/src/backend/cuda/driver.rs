@@ -562,8 +562,10 @@ impl Driver for CudaDriver {
         Ok(Box::new(Pinned::new(&self.session, bytes)?))
     }
 
-    fn state(&self, bytes: usize) -> Result<Box<dyn DeviceMemory>, PipelineError> {
-        Ok(Box::new(Memory::zeroed(&self.session, bytes.div_ceil(4))?))
+    fn state(&self, bytes: usize, first: &[u32]) -> Result<Box<dyn DeviceMemory>, PipelineError> {
+        let memory = Memory::zeroed(&self.session, bytes.div_ceil(4))?;
+        memory.write(0, first)?;
+        Ok(Box::new(memory))
     }
 
     fn tables(&self, words: usize) -> Result<Box<dyn TableMemory>, PipelineError> {

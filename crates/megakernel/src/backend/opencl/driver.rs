@@ -216,7 +216,7 @@ impl Block {
         let allocated = allocated.ok().and_then(NonNull::new).ok_or_else(|| {
             failed(
                 "clSVMAlloc",
-                format_args!("{total} bytes are not to be had; use fewer or smaller chunks"),
+                format_args!("{total} bytes cannot be allocated; use fewer or smaller chunks"),
             )
         })?;
         let first = allocated.cast::<u8>();
@@ -437,7 +437,10 @@ impl Driver for OpenClDriver {
         Ok(Box::new(Block::fine(&self.session, bytes)?))
     }
 
-    fn state(&self, bytes: usize) -> Result<Box<dyn DeviceMemory>, PipelineError> {
+    fn state(&self, bytes: usize, first: &[u32]) -> Result<Box<dyn DeviceMemory>, PipelineError> {
+        if size_of_val(first) > bytes {
+            return Err(failed("clSVMAlloc", "it begins with more than it holds"));
+        }
         let bytes = bytes.next_multiple_of(4);
         let block = Block::new(&self.session, CL_MEM_READ_WRITE, bytes)?;
         let lane = self.lane()?;
@@ -451,6 +454,20 @@ impl Driver for OpenClDriver {
         filled
             .wait()
             .map_err(|error| failed("clWaitForEvents", error))?;
+        if !first.is_empty() {
+            // SAFETY: `first` is no longer than the block (checked above), both live until the copy, which blocks, is done,
+            // and they do not overlap: the block is new, and nobody else knows its address.
+            let copied = unsafe {
+                lane.queue.enqueue_svm_mem_cpy(
+                    opencl3::types::CL_BLOCKING,
+                    block.base.as_ptr().cast(),
+                    first.as_ptr().cast(),
+                    size_of_val(first),
+                    &[],
+                )
+            };
+            copied.map_err(|error| failed("clEnqueueSVMMemcpy", error))?;
+        }
         self.lanes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

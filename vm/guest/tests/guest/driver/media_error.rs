@@ -81,7 +81,7 @@ fn only_the_command_of_a_stream_that_touches_the_sector_fails() {
         }
         let mut errors = Vec::new();
         while stream.inflight() > 0 {
-            stream.wait_for_completion().unwrap();
+            stream.wait_until_ready().unwrap();
             errors.extend(stream.poll().err().map(|error| error.to_string()));
         }
         assert_eq!((errors.len(), tail.load(Ordering::Acquire)), (1, 2));

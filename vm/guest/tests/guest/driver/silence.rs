@@ -22,7 +22,7 @@ fn submit_to_silence(
     assert_eq!(finish(driver).0.len(), 1);
     recycle(driver);
     let silenced = Silenced::new(disk, namespace);
-    for slot in 0..driver.slot_count() {
+    for slot in 0..u32::try_from(driver.slot_count()).unwrap() {
         submit(driver, namespace, position(slot), BYTES, slot).unwrap();
     }
     assert!(

@@ -48,10 +48,7 @@ fn ingest_reads_files_by_commands_into_host_and_peer_memory() {
                 (Some(0), rows(&[0, 1]).as_str()),
                 "{done:?}"
             );
-            assert!(
-                done.err.contains("zero-copy, by GpuDirectNvmePassthrough"),
-                "{done:?}"
-            );
+            assert!(done.err.contains("zero-copy, by passthrough"), "{done:?}");
         }
         let flags = [&PASSTHROUGH, memory, &["--slot-size", "1M", "--json"]].concat();
         let done = gristmill(&[&flags[..], &[&one, &many]].concat());
@@ -64,6 +61,8 @@ fn ingest_reads_files_by_commands_into_host_and_peer_memory() {
         );
         assert_eq!(telemetry["registered_mapped_read_submissions"], 0);
         assert_eq!(telemetry["cpu_bounce_bytes"], 0);
+        assert_eq!(report["direct_bytes"], bytes, "{report}");
+        assert_eq!(report["zero_copy"], true, "{report}");
         // Whole blocks come.
         let blocks: u64 = FILES[..2]
             .iter()
@@ -88,7 +87,7 @@ fn ingest_reads_files_into_peer_memory_where_the_file_system_maps_them() {
         "{}",
         done.err
     );
-    assert!(done.err.contains("zero-copy, by PeerRead"), "{}", done.err);
+    assert!(done.err.contains("zero-copy, by peer"), "{}", done.err);
 }
 
 #[test]
@@ -176,11 +175,7 @@ fn doctor_tells_which_path_a_file_can_take_and_why_not_the_others() {
         return;
     }
     let machine = gristmill(&["doctor", "--json"]);
-    for name in [
-        "RegisteredMappedRead",
-        "GpuDirectNvmePassthrough",
-        "PeerRead",
-    ] {
+    for name in ["registered", "passthrough", "peer"] {
         assert!(told(&machine, name).0, "{machine:?}");
     }
     for (index, refusal) in [
@@ -191,45 +186,45 @@ fn doctor_tells_which_path_a_file_can_take_and_why_not_the_others() {
         (4, Some("inline")),
     ] {
         let done = gristmill(&["doctor", "--json", &path(index)]);
-        let (works, why) = told(&done, "GpuDirectNvmePassthrough");
+        let (works, why) = told(&done, "passthrough");
         match refusal {
             None => assert!(works && why.contains("begins at byte 1048576"), "{why}"),
             Some(reason) => assert!(!works && why.contains(reason), "{why}"),
         }
-        assert!(told(&done, "RegisteredMappedRead").0, "{done:?}");
+        assert!(told(&done, "registered").0, "{done:?}");
         // Zeros that the disk does not have are no hindrance there.
-        let (works, why) = told(&done, "PeerRead");
+        let (works, why) = told(&done, "peer");
         assert_eq!(works, refusal != Some("inline"), "{why}");
         assert!(works || why.contains("inline"), "{why}");
     }
     let block = Disk::find("data").namespace(1).block_path;
     let done = gristmill(&["doctor", "--json", block.to_str().unwrap()]);
-    let (works, why) = told(&done, "GpuDirectNvmePassthrough");
+    let (works, why) = told(&done, "passthrough");
     assert!(!works && why.contains("a block device"), "{why}");
     // Another user may not open the disk, nor the memory.
     let done = run(Command::new(TOOL)
         .args(["doctor", "--json", &path(0)])
         .uid(65_534)
         .gid(65_534));
-    for name in ["GpuDirectNvmePassthrough", "PeerRead"] {
+    for name in ["passthrough", "peer"] {
         let (works, why) = told(&done, name);
         assert!(!works && why.contains("Permission denied"), "{name}: {why}");
     }
     let done = gristmill(&["doctor", "--json", "/proc/version"]);
-    let (works, why) = told(&done, "GpuDirectNvmePassthrough");
+    let (works, why) = told(&done, "passthrough");
     assert!(!works && why.contains("not on a block device"), "{why}");
     let device = Disk::find("data").namespace(2).generic_path;
     let done = gristmill(&["doctor", "--json", device.to_str().unwrap()]);
-    let (works, why) = told(&done, "GpuDirectNvmePassthrough");
+    let (works, why) = told(&done, "passthrough");
     assert!(works && why.contains("blocks of 4096 bytes"), "{why}");
 }
 
-/// Bytes by each path, as `--stats` says them: registered, mapped, positioned, passthrough.
+/// Bytes by each call, as `--stats` says them: READ_FIXED, READ, pread, NVMe Read.
 fn by_path(done: &super::Done) -> Vec<u64> {
     let line = done
         .err
         .lines()
-        .find_map(|line| line.strip_prefix("by path "));
+        .find_map(|line| line.strip_prefix("by call "));
     let numbers = line.unwrap().split_whitespace();
     numbers.filter_map(|word| word.parse().ok()).collect()
 }
@@ -273,8 +268,7 @@ fn digest_scan_and_stats_read_files_by_commands() {
         expected.sort_unstable();
         assert_eq!((done.code, found), (Some(0), expected), "{}", done.err);
         assert!(
-            done.err
-                .contains("read path     GpuDirectNvmePassthrough\n"),
+            done.err.contains("read path     passthrough\n"),
             "{}",
             done.err
         );

@@ -77,7 +77,7 @@ fn blocks_that_the_disk_has_not_got_fail_one_command_of_a_stream_with_the_disks_
         }
         let mut errors = Vec::new();
         while stream.inflight() > 0 {
-            stream.wait_for_completion().unwrap();
+            stream.wait_until_ready().unwrap();
             errors.extend(stream.poll().err().map(|error| error.to_string()));
         }
         assert_eq!((errors.len(), tail.load(Ordering::Acquire)), (1, 2));

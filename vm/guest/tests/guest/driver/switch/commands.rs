@@ -58,7 +58,7 @@ fn a_command_brings_its_blocks_and_raises_the_tail() {
                 assert_eq!((stream.inflight(), tail.load(Ordering::Acquire)), (2, 0));
                 let mut landed = 0;
                 while landed < 2 {
-                    stream.wait_for_completion().unwrap();
+                    stream.wait_until_ready().unwrap();
                     landed += stream.poll().unwrap();
                 }
                 assert_eq!((stream.inflight(), tail.load(Ordering::Acquire)), (0, 2));

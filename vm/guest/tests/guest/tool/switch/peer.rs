@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 /// Paths that go into peer memory, what reports call them, and the files that they can read.
 const PATHS: [(&str, &str, &[usize]); 3] = [
-    ("peer", "PeerRead", &[2, 1, 0, 3]),
-    ("passthrough", "GpuDirectNvmePassthrough", &[1, 0]),
-    ("positioned", "PositionedRead", &[2, 4, 1, 0, 3]),
+    ("peer", "peer", &[2, 1, 0, 3]),
+    ("passthrough", "passthrough", &[1, 0]),
+    ("positioned", "positioned", &[2, 4, 1, 0, 3]),
 ];
 
 #[test]

@@ -74,7 +74,7 @@ fn files_are_read_by_commands_and_into_peer_memory() {
         assert_read(&done, &original, &content());
     }
     let done = gristmill(&["doctor", "--json", name]);
-    let (works, why) = super::told(&done, "GpuDirectNvmePassthrough");
+    let (works, why) = super::told(&done, "passthrough");
     assert!(works, "{why}");
 }
 

@@ -1,0 +1,145 @@
+//! An example or two for each command, in its help and in the manual. A test runs each as it is written.
+
+/// The examples of a command, two lines each: what it is for, and what to write. No line is wider than 76 columns, so
+/// that no terminal wraps one.
+pub fn of(command: &str) -> &'static str {
+    EXAMPLES
+        .iter()
+        .find_map(|(name, text)| (*name == command).then_some(*text))
+        .unwrap_or_default()
+}
+
+const EXAMPLES: [(&str, &str); 13] = [
+    (
+        "scan",
+        "\
+# the lines below src that hold a string, with their numbers
+gristmill scan -n \"persistent kernel\" src
+# how many lines of each file hold one of many strings, one string a line
+gristmill scan -c -f patterns.txt logs
+# every occurrence of each of them, overlapping ones too
+gristmill scan --all -f patterns.txt logs
+# the files that another program lists
+find logs -name '*.log' -print0 | gristmill scan -l error --files0-from -
+",
+    ),
+    (
+        "digest",
+        "\
+# a list of the files below src, and later, what differs from it
+gristmill digest src > list
+gristmill digest --quiet --check list
+",
+    ),
+    (
+        "stats",
+        "\
+# bytes, lines and entropy of each file, and of all together
+gristmill stats logs
+# how often each byte value occurs in all of them
+gristmill stats --total --histogram logs
+",
+    ),
+    (
+        "run",
+        "\
+# how long the lines of each file are
+gristmill run programs/line_lengths.vasm logs
+# the lowest and highest entropy of a block: 65536 is one bit per byte
+gristmill run --total programs/entropy.vasm logs
+# whether a program gives the same answer however files are cut
+gristmill run --check programs/utf8_validate.vasm src
+",
+    ),
+    (
+        "ingest",
+        "\
+# two files with eight reads in flight, and a report of what was counted
+gristmill ingest --slots 8 --slot-size 256K logs/a.log logs/b.log
+",
+    ),
+    (
+        "asm",
+        "\
+# a program as bytes, which `gristmill run` takes as it takes the text
+gristmill asm programs/newline_count.vasm -o newline_count.vir0
+",
+    ),
+    (
+        "disasm",
+        "\
+# what the assembler made of a text
+gristmill asm programs/newline_count.vasm -o - | gristmill disasm -
+",
+    ),
+    (
+        "verify",
+        "\
+# what each program costs at most on a chunk, or why it is refused
+gristmill verify programs/*.vasm
+",
+    ),
+    (
+        "replay",
+        "\
+# record a run, and run it once more
+gristmill digest --record run.log src > list
+gristmill replay run.log
+",
+    ),
+    (
+        "doctor",
+        "\
+# what this machine can do
+gristmill doctor
+# which read paths can take a file
+gristmill doctor logs/a.log
+",
+    ),
+    (
+        "selftest",
+        "\
+# the cases about fences, on worker threads
+gristmill selftest --backend cpu --filter fence
+",
+    ),
+    (
+        "man",
+        "\
+# the manual page as a file, to be read with `man ./gristmill.1`
+gristmill man > gristmill.1
+",
+    ),
+    (
+        "completions",
+        "\
+# for bash; ~/.bashrc then says `. ~/.gristmill.bash`
+gristmill completions bash > ~/.gristmill.bash
+",
+    ),
+];
+
+/// The examples as a help text shows them.
+pub fn help(command: &str) -> String {
+    let lines = of(command).lines().map(|line| format!("  {line}\n"));
+    let text: String = std::iter::once("Examples:\n".to_owned())
+        .chain(lines)
+        .collect();
+    text.trim_end().to_owned()
+}
+
+/// The examples as a subsection of the manual page.
+pub fn roff(command: &str) -> String {
+    let mut text = String::from(".SS EXAMPLES\n.nf\n");
+    for line in of(command).lines() {
+        let line = line.replace('\\', "\\e").replace('-', "\\-");
+        let line = line.replace('\'', "\\(aq").replace('`', "\\(ga");
+        // A line that begins with a dot would be a request.
+        if line.starts_with('.') {
+            text.push_str("\\&");
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text + ".fi\n"
+}

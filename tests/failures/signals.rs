@@ -1,0 +1,141 @@
+//! Signals: each ends a run as Ctrl-C does, whatever it waits for, and what is ignored stays ignored.
+
+use crate::world::{Scratch, Tool};
+use std::fs::File;
+use std::io::Write;
+
+const SIGNALS: [(&str, i32); 3] = [
+    ("INT", libc::SIGINT),
+    ("TERM", libc::SIGTERM),
+    ("HUP", libc::SIGHUP),
+];
+
+const INTERRUPTED: &str = "gristmill: interrupted: what was done so far is above\n";
+
+/// A run whose list goes on and says nothing more ends by one signal, and half a name is no name.
+#[test]
+fn one_signal_ends_a_run_that_waits_for_its_list() {
+    for arguments in [
+        &["digest", "--files-from", "-"][..],
+        &["digest", "--files-from", "-", "-j2"],
+        &["digest", "--check", "-"],
+        &["stats", "--files-from", "-"],
+        &["scan", "-e", "x", "--files-from", "-"],
+        &["ingest", "--files-from", "-"],
+    ] {
+        for (signal, number) in SIGNALS {
+            let (stdin, mut list) = std::io::pipe().unwrap();
+            let running = Tool::new(arguments).stdin(stdin).start();
+            list.write_all(b"/no/such").unwrap();
+            running.wait_until_caught(number);
+            running.signal(signal);
+            let answer = running.finish();
+            answer.assert_code(128 + number);
+            let told = answer.errors.ends_with(INTERRUPTED);
+            assert!(told && !answer.errors.contains("/no/such"), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn one_signal_ends_a_run_whose_list_is_a_silent_fifo() {
+    let scratch = Scratch::new();
+    let Some(fifo) = scratch.fifo("list") else {
+        return;
+    };
+    let _open = File::options().read(true).write(true).open(&fifo).unwrap();
+    for (signal, number) in SIGNALS {
+        let running = Tool::new(["digest", "--files-from"]).args([&fifo]).start();
+        running.wait_until_caught(number);
+        running.signal(signal);
+        let answer = running.finish();
+        answer.assert_code(128 + number);
+        assert_eq!(answer.errors, INTERRUPTED);
+    }
+}
+
+/// What is read before a run begins is waited for without a handler: the signal ends the process by itself.
+#[test]
+fn one_signal_ends_what_waits_before_a_run_begins() {
+    let scratch = Scratch::new();
+    let Some(fifo) = scratch.fifo("silent") else {
+        return;
+    };
+    let silent = fifo.as_os_str();
+    let cases: [&[&std::ffi::OsStr]; 5] = [
+        &[
+            "scan".as_ref(),
+            "-f".as_ref(),
+            "-".as_ref(),
+            "/dev/null".as_ref(),
+        ],
+        &["scan".as_ref(), "-f".as_ref(), silent, "/dev/null".as_ref()],
+        &["digest".as_ref(), "--files-from".as_ref(), silent],
+        &["asm".as_ref(), "-".as_ref()],
+        &["verify".as_ref(), "-".as_ref()],
+    ];
+    for arguments in cases {
+        for (signal, number) in SIGNALS {
+            let (stdin, _list) = std::io::pipe().unwrap();
+            let running = Tool::new(arguments).stdin(stdin).start();
+            running.signal(signal);
+            running.finish().assert_code(128 + number);
+        }
+    }
+}
+
+#[test]
+fn a_signal_that_was_ignored_stays_ignored() {
+    for (signal, number) in SIGNALS {
+        let (stdin, list) = std::io::pipe().unwrap();
+        let tool = Tool::new(["digest", "--files-from", "-"]).stdin(stdin);
+        // SAFETY: `signal` is async-signal-safe, and nothing is allocated.
+        let tool = unsafe {
+            tool.after_fork(move || {
+                libc::signal(number, libc::SIG_IGN);
+                Ok(())
+            })
+        };
+        let running = tool.start();
+        let other = if number == libc::SIGINT {
+            libc::SIGHUP
+        } else {
+            libc::SIGINT
+        };
+        running.wait_until_caught(other);
+        running.signal(signal);
+        drop(list);
+        running.finish().assert_code(0).assert_quiet();
+    }
+}
+
+/// Errors that nobody reads are a wait that no signal ends.
+#[test]
+fn the_second_signal_ends_the_process_at_once() {
+    let scratch = Scratch::new();
+    let Some(fifo) = scratch.fifo("log") else {
+        return;
+    };
+    let (_unread, errors) = std::io::pipe().unwrap();
+    let mut full = errors.try_clone().unwrap();
+    fill(&mut full);
+    let running = Tool::digest([&fifo]).stderr(errors).start();
+    running.wait_until_caught(libc::SIGTERM);
+    running.signal("INT");
+    running.signal("TERM");
+    let code = running.finish().code();
+    assert!([130, 143].contains(&code), "{code}");
+}
+
+/// Fills a pipe up to its last byte.
+fn fill(pipe: &mut impl std::os::fd::AsRawFd) {
+    let fd = pipe.as_raw_fd();
+    // SAFETY: the descriptor is open while `pipe` is borrowed; no memory is passed but the bytes written.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
+        while libc::write(fd, [0_u8; 4096].as_ptr().cast(), 4096) > 0 {}
+        while libc::write(fd, [0_u8; 1].as_ptr().cast(), 1) > 0 {}
+        libc::fcntl(fd, libc::F_SETFL, flags);
+    }
+}
