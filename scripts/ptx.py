@@ -18,6 +18,8 @@ PTX_VERSION = ".version 8.0"
 ARCHITECTURES = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL = ROOT / "kernel"
+# Written by hand: the benchmark's kernel that only reads.
+READER = ROOT / "bench/src/device/read.ptx"
 PACKAGES = Path(sysconfig.get_paths()["purelib"]) / "nvidia"
 
 
@@ -95,6 +97,8 @@ def main():
             print(f"{architecture:7}" + ", ".join(f"{value} {name}" for name, value in needs.items()))
             if needs["spilled"]:
                 faults.append(f"registers are spilled on {architecture}")
+    for architecture in ARCHITECTURES:
+        assemble(READER, architecture)
     if "--check" not in sys.argv[1:]:
         committed.write_text(ptx)
         print(f"wrote {committed.name}, {len(ptx)} bytes")

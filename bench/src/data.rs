@@ -3,7 +3,7 @@
 use crate::Setting;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A small generator of reproducible numbers (xorshift64*).
 pub struct Numbers(u64);
@@ -113,4 +113,59 @@ pub fn warm(path: &PathBuf) -> Result<(), String> {
     let mut file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     std::io::copy(&mut file, &mut std::io::sink()).map_err(|error| error.to_string())?;
     Ok(())
+}
+
+/// Files of many kinds, of about 300 MB together, or 3 MB: words, noise, lines without an end, bytes that repeat, files of
+/// a few bytes and of none, and two lists of patterns beside them, `few` and `many`, some of which occur.
+pub fn mixed_files(directory: &Path, small: bool) -> Result<(), String> {
+    let make = || -> std::io::Result<()> {
+        let scale = if small { 100 } else { 1 };
+        let files = directory.join("files");
+        std::fs::create_dir_all(files.join("small"))?;
+        let text = words();
+        let mut large = BufWriter::new(File::create(files.join("words"))?);
+        for part in 0..if small { 1 } else { 6 } {
+            large.write_all(&text[..text.len() / if small { 20 } else { 1 }])?;
+            writeln!(large, " part {part}")?;
+        }
+        large.flush()?;
+        let mut numbers = Numbers::new(13);
+        let noise: Vec<u8> = (0..64_000_000 / scale)
+            .map(|_| (numbers.below(256) & 0xFF) as u8)
+            .collect();
+        std::fs::write(files.join("noise"), noise)?;
+        std::fs::write(files.join("zeros"), vec![0; 20_000_000 / scale])?;
+        let one_line: Vec<u8> = text[..20_000_000 / scale]
+            .iter()
+            .map(|byte| if *byte == b'\n' { b' ' } else { *byte })
+            .collect();
+        std::fs::write(files.join("one line"), one_line)?;
+        for index in 0..2_000 / scale {
+            let length = usize::try_from(numbers.below(9_000)).unwrap_or(0);
+            let from = usize::try_from(numbers.below(1 << 24)).unwrap_or(0);
+            let name = files.join("small").join(format!("{index}.txt"));
+            std::fs::write(name, &text[from..from + length])?;
+        }
+        std::fs::write(files.join("empty"), b"")?;
+        std::fs::write(files.join("a byte"), b"a")?;
+        let mut list = |name: &str, count: usize| {
+            let mut lines = String::new();
+            for index in 0..count {
+                // Of the words, one in eight.
+                if index % 8 == 7 {
+                    let from = usize::try_from(numbers.below(1 << 24)).unwrap_or(0);
+                    let line = text[from..].split(|byte| *byte == b'\n').nth(1);
+                    let line = String::from_utf8_lossy(line.unwrap_or_default());
+                    lines.push_str(line.get(..12.min(line.len())).unwrap_or_default());
+                } else {
+                    lines.push_str(&word(&mut numbers, 8, 12));
+                }
+                lines.push('\n');
+            }
+            std::fs::write(directory.join(name), lines)
+        };
+        list("few", 8)?;
+        list("many", 512)
+    };
+    make().map_err(|error| format!("{}: {error}", directory.display()))
 }

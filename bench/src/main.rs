@@ -15,6 +15,7 @@ mod bare;
 )]
 mod cache;
 mod data;
+mod device;
 #[allow(
     unsafe_code,
     reason = "the pump and borrowed buffers are unsafe to use"
@@ -23,7 +24,6 @@ mod driver;
 mod ingest;
 mod loops;
 mod memory;
-mod opencl;
 mod process;
 mod ring;
 #[path = "../../tests/peers/ripgrep.rs"]
@@ -84,8 +84,13 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("small", "20,000 files of 4 KiB, warm, 2 cores, beside rg", process::small),
     ("tiny", "one tiny file: ours less rg, in milliseconds", process::tiny),
     ("ring", "publish to DONE, beside a pair of bounded crossbeam channels", ring::run),
-    ("ring-opencl", "the same on an OpenCL device, beside a launch for each slot", opencl::ring),
-    ("opcodes", "every opcode and program over 4 MiB in the cache: an OpenCL device beside the processor's threads", opencl::opcodes),
+    ("ring-opencl", "the same on an OpenCL device, beside a launch for each slot", device::ring_opencl),
+    ("ring-cuda", "the same on a GPU of NVIDIA's", device::ring_cuda),
+    ("mapped-cuda", "memory of the host that a GPU of NVIDIA's reads, beside copies to it", device::mapped_cuda),
+    ("opcodes", "every opcode and program over 4 MiB in the cache: an OpenCL device beside the processor's threads", device::opcodes_opencl),
+    ("opcodes-cuda", "the same on a GPU of NVIDIA's, over two chunks of 256 KiB for each multiprocessor", device::opcodes_cuda),
+    ("files-opencl", "whole commands over a warm file of 512 MiB, on an OpenCL device beside the processor's threads", device::files_opencl),
+    ("files-cuda", "the same on a GPU of NVIDIA's", device::files_cuda),
     ("vir0", "bytecode on one core, over 1 MiB in the cache, beside a loop in Rust, and beside an eBPF interpreter", vir0::run),
     ("memory", "peak memory above the configured buffers, in MiB", memory::run),
 ];
@@ -102,6 +107,12 @@ struct Args {
     /// Small inputs, one run: only to see that everything works.
     #[arg(long)]
     smoke: bool,
+    /// A benchmark that cannot be run fails the command.
+    #[arg(long)]
+    no_skip: bool,
+    /// Write files of many kinds into this directory, of 300 MB (with --smoke: of 3 MB), and end.
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
     /// Where generated inputs are kept.
     #[arg(long, default_value = "target/bench-data")]
     data: PathBuf,
@@ -147,6 +158,9 @@ fn run(args: &Args) -> Result<(), String> {
         println!("{}", memory::peak_of(&args.peak_of)?);
         return Ok(());
     }
+    if let Some(directory) = &args.files {
+        return data::mixed_files(directory, args.smoke);
+    }
     let setting = Setting {
         data: args.data.clone(),
         smoke: args.smoke,
@@ -183,6 +197,7 @@ fn run(args: &Args) -> Result<(), String> {
                     let _ = writeln!(table, "{line}");
                 }
             }
+            Err(reason) if args.no_skip => return Err(format!("{name}: {reason}")),
             Err(reason) => {
                 gristmill_testing::skipped(format_args!("{name}: {reason}"));
                 let _ = writeln!(table, "| {name} | skipped: {reason} | | | | |");

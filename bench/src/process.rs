@@ -127,7 +127,7 @@ fn same_answers(ours: &Side, peer: &Side) -> Result<(), String> {
     if lines(ours)? == lines(peer)? {
         Ok(())
     } else {
-        Err("ours and rg gave different answers".into())
+        Err("ours and the peer gave different answers".into())
     }
 }
 
@@ -172,9 +172,23 @@ fn beside_rg(
     Ok(row(name, &ours, &rg, goal))
 }
 
-fn text(path: &Path) -> Result<&str, String> {
+pub fn text(path: &Path) -> Result<&str, String> {
     path.to_str()
         .ok_or_else(|| "a path that is not UTF-8".into())
+}
+
+/// A row of a command on a back end, beside the same on the processor's threads, with the same answers.
+pub fn on_two(setting: &Setting, name: &str, args: &[&str], backend: &str) -> Result<Row, String> {
+    let mut ours = Side::ours(&[args, &["--backend", backend]].concat())?;
+    let mut cpu = Side::new(
+        "cpu ",
+        gristmill()?,
+        &[args, &["--backend", "cpu"]].concat(),
+    );
+    same_answers(&ours, &cpu)?;
+    in_turn(&mut [&mut ours, &mut cpu], setting.runs)?;
+    eprintln!("{name}: {}; {}", ours.times(), cpu.times());
+    Ok(row(name, &ours, &cpu, Goal::None))
 }
 
 fn big(setting: &Setting) -> Result<PathBuf, String> {

@@ -37,16 +37,22 @@ pub fn nanos(since: Instant) -> u64 {
 }
 
 /// Publish to DONE of empty slots, so many in flight.
-pub fn ours(backend: &dyn Backend, depth: usize, count: usize) -> Result<Figures, String> {
+pub fn ours(
+    backend: &dyn Backend,
+    workers: usize,
+    depth: usize,
+    count: usize,
+) -> Result<Figures, String> {
+    let slots = depth.next_power_of_two().max(64);
     let (chunks, _tokens) = backend
         .chunk_memory(1, 4096)
         .map_err(|error| error.to_string())?;
     let mut kernel = backend
         .launch(
             KernelConfig {
-                workers: 1,
+                workers,
                 ring: RingConfig {
-                    slots: 64,
+                    slots: u32::try_from(slots).map_err(|error| error.to_string())?,
                     ..RingConfig::default()
                 },
                 chunks,
@@ -60,7 +66,7 @@ pub fn ours(backend: &dyn Backend, depth: usize, count: usize) -> Result<Figures
     let submitter = kernel.submitter().clone();
     let mut completions = kernel.take_completions().ok_or("no completions")?;
     let mut tokens: Vec<_> = (0..depth).filter_map(|_| submitter.try_acquire()).collect();
-    let mut published = vec![Instant::now(); 64];
+    let mut published = vec![Instant::now(); slots];
     let submission = Submission::new(opcode::NOP, &[1, 2, 3]);
     let mut taken = Vec::with_capacity(count);
     let mut began = Instant::now();
@@ -152,7 +158,7 @@ pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     for depth in [1, 64] {
         let pairs = (0..setting.runs)
-            .map(|_| Ok((ours(&CpuBackend, depth, count)?, channels(depth, count)?)))
+            .map(|_| Ok((ours(&CpuBackend, 1, depth, count)?, channels(depth, count)?)))
             .collect::<Result<Vec<_>, String>>()?;
         rows.push(Row {
             name: format!("ring, depth {depth} (slots/s over messages/s)"),

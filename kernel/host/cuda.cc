@@ -9,7 +9,8 @@
 //              split             one that sees memory at other addresses;
 //              stale             the driver is an old one
 //
-// crates/megakernel/tests/cuda.rs compiles it, as libcuda.so, and runs itself with it.
+// crates/megakernel/tests/cuda.rs compiles it, as libcuda.so, and runs itself with it; so does scripts/gpu --dry, for
+// whose benchmarks it has a second kernel, gm_read, that is called as bench/src/device/read.ptx is.
 
 #include "../host.h"
 
@@ -71,7 +72,7 @@ std::atomic<int> contexts{0}, streams{0}, events{0}, modules{0};
 std::mutex lock;
 std::map<char *, std::pair<size_t, void *>> memory; // by address: its length, and what to free
 thread_local void *current = nullptr;
-int context = 0;
+int context = 0, reader = 0; // their addresses stand for the context and the kernel, and for gm_read
 
 bool is(const char *variable, const char *value)
 {
@@ -219,6 +220,13 @@ CALL(cuMemcpyHtoDAsync_v2, gm_u64 to, const void *from, size_t bytes, Stream *st
     std::memcpy((void *)to, from, bytes);
 END
 
+CALL(cuMemcpyDtoHAsync_v2, void *to, gm_u64 from, size_t bytes, Stream *stream)
+    if (!is_allocated((char *)from, bytes))
+        return INVALID_VALUE;
+    stream->wait();
+    std::memcpy(to, (const void *)from, bytes);
+END
+
 CALL(cuStreamCreate, Stream **made, unsigned flags)
     if (flags != 1) // the legacy stream would wait for kernels
         return INVALID_VALUE;
@@ -251,7 +259,7 @@ CALL(cuEventDestroy_v2, Event *event)
 END
 
 CALL(cuModuleLoadData, void **made, const char *image)
-    if (!std::strstr(image, ".entry gristmill("))
+    if (!std::strstr(image, ".entry gristmill(") && !std::strstr(image, ".entry gm_read("))
         return INVALID_VALUE;
     modules++;
     *made = &modules;
@@ -262,8 +270,8 @@ CALL(cuModuleUnload, void *)
 END
 
 CALL(cuModuleGetFunction, void **made, void *, const char *name)
-    *made = &context;
-    if (std::strcmp(name, "gristmill") != 0)
+    *made = std::strcmp(name, "gm_read") == 0 ? &reader : &context;
+    if (*made == &context && std::strcmp(name, "gristmill") != 0)
         return NOT_FOUND;
 END
 
@@ -305,6 +313,21 @@ CALL(cuLaunchCooperativeKernel, void *, unsigned grid, unsigned, unsigned, unsig
             gm_sys_store(entry + GM_COMPLETION_STATUS, GM_SLOT_DONE);
             gm_sys_store_release(entry + GM_COMPLETION_SEQ, ticket + 1);
         }
+    });
+END
+
+CALL(cuLaunchKernel, void *kernel, unsigned grid, unsigned, unsigned, unsigned block, unsigned, unsigned, unsigned,
+     Stream *stream, void **arguments, void **)
+    if (kernel != &reader || grid == 0 || block == 0)
+        return INVALID_VALUE;
+    gm_u64 numbers[3];
+    for (int i = 0; i < 3; i++)
+        std::memcpy(&numbers[i], arguments[i], 8);
+    stream->wait();
+    stream->work = std::thread([=] {
+        const gm_u32 *words = (const gm_u32 *)numbers[0];
+        for (gm_u64 i = 0; i < 4 * numbers[1]; i++)
+            *(gm_u32 *)numbers[2] ^= words[i];
     });
 END
 

@@ -271,7 +271,18 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         why: "worker threads, always there".into(),
         step: None,
     }]);
-    findings.extend(devices("opencl", OpenClBackend::devices()));
+    let opencl = OpenClBackend::devices();
+    // Where there is no device at all, the reason says so of them.
+    let broken = opencl.as_ref().map(|_| OpenClBackend::broken_drivers());
+    findings.extend(broken.unwrap_or_default().into_iter().map(|why| Finding {
+        kind: "back end",
+        name: "opencl",
+        device: None,
+        works: false,
+        why,
+        step: Some("install that driver again, or take the file that names it away".into()),
+    }));
+    findings.extend(devices("opencl", opencl));
     findings.extend(devices("cuda", CudaBackend::devices()));
     findings
 }
@@ -288,7 +299,7 @@ fn devices(backend: &'static str, found: Result<Vec<Found>, PipelineError>) -> V
                 works: false,
                 why: error.to_string(),
                 step: Some(
-                    "install its driver, as said above, then run this again; `cpu` works without"
+                    "install or mend its driver, as said above, then run this again; `cpu` works without"
                         .into(),
                 ),
             }]

@@ -197,7 +197,9 @@ fn a_back_end_that_is_not_there_is_an_error_that_says_what_to_install() {
 fn the_same_binary_runs_where_there_is_no_loader_of_opencl() {
     let files = files();
     // The first that the linker finds, and no library.
-    std::fs::write(files.path().join("libOpenCL.so.1"), b"").unwrap();
+    for name in ["libOpenCL.so.1", "libcuda.so"] {
+        std::fs::write(files.path().join(name), b"").unwrap();
+    }
     let run = |arguments: &[&str]| {
         let mut command = command(files.path(), arguments);
         finish(
@@ -211,7 +213,68 @@ fn the_same_binary_runs_where_there_is_no_loader_of_opencl() {
     assert_eq!(run(&["digest", "."]).code, Some(0));
     let done = run(&["digest", "--backend", "opencl", "."]);
     assert_eq!((done.code, done.out.len()), (Some(2), 0), "{done:?}");
-    assert!(done.err.contains("there is no libOpenCL.so.1"), "{done:?}");
+    // What the dynamic linker says of it, as it is there.
+    let broken = |name: &str| {
+        format!(
+            "{name} is there and does not load, the loader says: {}",
+            files.path().join(name).display()
+        )
+    };
+    assert!(done.err.contains(&broken("libOpenCL.so.1")), "{done:?}");
+    let done = run(&["digest", "--backend", "cuda", "."]);
+    assert_eq!((done.code, done.out.len()), (Some(2), 0), "{done:?}");
+    assert!(done.err.contains(&broken("libcuda.so")), "{done:?}");
+    let doctor = run(&["doctor"]);
+    for name in ["libOpenCL.so.1", "libcuda.so"] {
+        let said = doctor.text().contains(&broken(name));
+        assert!(
+            said && doctor.text().contains("file too short"),
+            "{doctor:?}"
+        );
+    }
+}
+
+#[test]
+fn a_library_that_is_no_driver_of_cuda_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("empty.c");
+    std::fs::write(&source, "int nothing;\n").unwrap();
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&folder.path().join("libcuda.so"), &source])
+        .output();
+    match built {
+        Ok(done) if done.status.success() => {}
+        Ok(done) => panic!("{}", String::from_utf8_lossy(&done.stderr)),
+        Err(error) => {
+            println!("skipped: cc: {error}");
+            return;
+        }
+    }
+    let mut command = command(folder.path(), &["doctor"]);
+    let doctor = command.env("LD_LIBRARY_PATH", folder.path()).spawn();
+    let doctor = finish(doctor.unwrap(), Vec::new());
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
+    let said = "libcuda.so loads, but is no driver of CUDA";
+    assert!(doctor.text().contains(said), "{doctor:?}");
+}
+
+#[test]
+fn a_driver_of_opencl_that_does_not_load_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("libdriver.so");
+    std::fs::write(&library, b"").unwrap();
+    let named = library.display().to_string();
+    std::fs::write(folder.path().join("a.icd"), &named).unwrap();
+    let mut command = command(folder.path(), &["doctor"]);
+    let doctor = command.env("OCL_ICD_VENDORS", folder.path()).spawn();
+    let doctor = finish(doctor.unwrap(), Vec::new());
+    if doctor.text().contains("there is no libOpenCL.so.1") {
+        println!("skipped: no loader of OpenCL (Debian: ocl-icd-libopencl1)");
+        return;
+    }
+    let said = format!("a.icd names {named}, which does not load: {named}: file too short");
+    assert!(doctor.text().contains(&said), "{doctor:?}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn passes(errno: i32) -> bool {
 fn reader(depth: u32) -> Option<ChunkReader> {
     let path = ReadPathChoice::Registered;
     ChunkReader::new(ReaderConfig { depth, path })
-        .map_err(|error| gristmill_testing::skipped(error))
+        .map_err(gristmill_testing::skipped)
         .ok()
 }
 
@@ -226,8 +226,7 @@ fn a_reader_that_is_dropped_after_a_refusal_ends_and_leaks_nothing() {
 fn a_stream_over_borrowed_memory_ends_when_the_kernel_has_let_go_of_it() {
     let (silent, writer) = pipe(libc::O_CLOEXEC);
     with_answers(refusing(1, libc::EPERM, true), || {
-        let Ok(state) = IoUringState::new(4).map_err(|error| gristmill_testing::skipped(error))
-        else {
+        let Ok(state) = IoUringState::new(4).map_err(gristmill_testing::skipped) else {
             return;
         };
         let tail = AtomicU32::new(0);

@@ -12,6 +12,7 @@ use super::driver::{DeviceMemory, Driver, Launch};
 use super::layout::{state, tails, worker};
 use super::memory::{job_tables, Memory, PROGRAM_WORDS};
 use super::tables::ProgramTables;
+use super::threads::Threads;
 use super::vigil::{Clock, Silence};
 use crate::backend::{Feed, FeederFactory, KernelConfig};
 use crate::kernel::{Device, Kernel, KernelStats};
@@ -23,7 +24,7 @@ use gristmill_ring::{
 };
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Silence after which a device that has begun to run is taken for lost. Workers give signs of life between slots, and as
@@ -88,8 +89,7 @@ struct Host {
     counters_from: u32,
     stopping: AtomicBool,
     failure: OnceLock<PipelineError>,
-    /// Threads that run; notified when one ends. Apart, so that a thread has let go of all else when it has ended.
-    running: Arc<(Mutex<usize>, Condvar)>,
+    threads: Arc<Threads>,
 }
 
 impl Host {
@@ -157,13 +157,7 @@ impl Host {
     fn leave(&self) {
         self.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
         self.ring.wake_workers();
-        drop(
-            self.running
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        self.running.1.notify_all();
+        self.threads.notify();
     }
 
     /// A crew's thread: launch after launch while there is work.
@@ -266,14 +260,7 @@ impl Host {
     /// Sleeps until it is time to look again, or until the device is to leave. Not at the ring's bell: what that rings
     /// once is meant for a crew.
     fn doze(&self) {
-        let guard = self
-            .running
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !self.over() {
-            drop(self.running.1.wait_timeout(guard, WATCH));
-        }
+        self.threads.sleep_unless(WATCH, || self.over());
     }
 
     /// A feeder's thread.
@@ -308,21 +295,9 @@ impl Host {
         };
         let mut clock = Clock::new(WATCH);
         let mut silence = Silence::new(signs(0));
-        loop {
-            let running = self
-                .running
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if *running == 0 {
-                return 0;
-            }
-            let waited = self.running.1.wait_timeout(running, WATCH);
-            let running = *waited.unwrap_or_else(PoisonError::into_inner).0;
-            if silence.look(signs(running), clock.tick()).0 >= LEAVE {
-                return running;
-            }
-        }
+        self.threads.wait(WATCH, |running| {
+            silence.look(signs(running), clock.tick()).0 >= LEAVE
+        })
     }
 }
 
@@ -417,7 +392,7 @@ pub fn launch(
         _chunks: config.chunks,
         stopping: AtomicBool::new(false),
         failure: OnceLock::new(),
-        running: Arc::default(),
+        threads: Arc::default(),
     });
     let sink: Arc<dyn ProgramSink> = Arc::clone(&host.tables) as _;
     let device = OnDevice {
@@ -447,18 +422,12 @@ impl OnDevice {
         name: String,
         run: impl FnOnce(&Host) + Send + 'static,
     ) -> Result<(), PipelineError> {
-        let host = Arc::clone(&self.host);
-        let running = Arc::clone(&host.running);
-        *running.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        let ended = |running: &(Mutex<usize>, Condvar)| {
-            *running.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-            running.1.notify_all();
-        };
-        let thread = std::thread::Builder::new()
-            .name(name.clone())
-            .spawn(move || {
+        let spawned = self
+            .host
+            .threads
+            .spawn(name.clone(), &self.host, move |host| {
                 // Drivers are foreign code: a panic there must not keep the others waiting.
-                if catch_unwind(AssertUnwindSafe(|| run(&host))).is_err() {
+                if catch_unwind(AssertUnwindSafe(|| run(host))).is_err() {
                     host.fail(PipelineError::Backend(format!(
                         "thread {} ended in a panic; please report this",
                         std::thread::current().name().unwrap_or("of a kernel")
@@ -466,19 +435,14 @@ impl OnDevice {
                 }
                 if host.failure.get().is_some() {
                     // The device may still write its memory: it is never released.
-                    std::mem::forget(Arc::clone(&host));
+                    std::mem::forget(Arc::clone(host));
                 }
-                // Before anybody sees that it has ended: who has shut a kernel down finds nothing of it left.
-                drop(host);
-                ended(&running);
             });
-        if let Err(error) = thread {
-            ended(&self.host.running);
-            return Err(PipelineError::Backend(format!(
+        spawned.map_err(|error| {
+            PipelineError::Backend(format!(
                 "cannot start thread {name}: {error}; use fewer workers"
-            )));
-        }
-        Ok(())
+            ))
+        })
     }
 
     fn start(&self, feeders: Vec<FeederFactory>) -> Result<(), PipelineError> {
@@ -559,7 +523,12 @@ impl Device for OnDevice {
         host.stop();
         if !std::mem::replace(&mut self.stopped, true) {
             let left = host.wait_for_end();
-            if left > 0 {
+            if left == 0 {
+                // The driver of a device that was lost may never be done with a thread.
+                if host.failure.get().is_none() {
+                    host.threads.join();
+                }
+            } else {
                 host.fail(PipelineError::Backend(format!(
                     "{} ({}) did not leave the kernel, and gave no sign of life for {} s; {left} threads are left behind",
                     host.driver.info().name,

@@ -1,9 +1,10 @@
 //! What the back ends of real devices share: the device source in `kernel/`, what it works with in memory, and the host's
 //! half of a kernel that runs there.
 //!
-//! - `driver`: what a back end brings: memory, and a way to launch.
+//! - `driver`: what a back end brings: memory, and a way to launch; `library`: why there is none.
 //! - `layout`: the words that host and device share beside the ring; `header` tells the device source their numbers.
-//! - `memory`: what is where; `host`: launches, leases, heartbeat, shutdown.
+//! - `memory`: what is where; `host`: launches, leases, heartbeat, shutdown;
+//!   `threads`: its threads, and their end.
 //! - `tables`, [`job`], [`program`]: images of jobs and programs, as the device reads them.
 
 pub(crate) mod driver;
@@ -11,9 +12,11 @@ pub mod header;
 pub(crate) mod host;
 pub mod job;
 pub(crate) mod layout;
+pub(crate) mod library;
 mod memory;
 pub mod program;
 mod tables;
+mod threads;
 mod vigil;
 
 pub use driver::{DeviceInfo, Found};

@@ -7,12 +7,14 @@
 
 use crate::device::driver::{next_device_number, DeviceMemory, Driver, Found, Launch, TableMemory};
 use crate::device::layout::state::MAX_WORKERS;
+use crate::device::library::{self, Loading};
 use crate::device::DeviceInfo;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::HostVisible;
 use std::ffi::{c_void, CStr, CString};
+use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +33,9 @@ const OLDEST_DRIVER: i32 = 12_000;
 
 /// Alignment of shared memory. Drivers cut small blocks out of larger ones, so a page more is asked for.
 const PAGE_BYTES: usize = 4096;
+
+/// The driver's names, in the order in which it is looked for.
+const LIBRARIES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 
 /// What to install where nothing is found.
 const INSTALL: &str =
@@ -63,17 +68,45 @@ fn refused(call: &'static str) -> impl Fn(DriverError) -> PipelineError {
     }
 }
 
+/// What comes of loading a driver under this name.
+fn load(name: &Path) -> Loading {
+    // SAFETY: as in `devices`: the initialisers that this runs are those of the library that is installed as the
+    // driver.
+    let library = unsafe { libloading::Library::new(name) };
+    Loading::of(name, &library)
+}
+
+/// What was found under the driver's name, if that is no driver: its functions are looked up when they are called first,
+/// and one that is not there would be a panic.
+fn stranger() -> Option<String> {
+    // SAFETY: as in `devices`.
+    let open = |name: &str| unsafe { libloading::Library::new(name) }.ok();
+    let (name, library) = LIBRARIES
+        .iter()
+        .find_map(|name| Some((name, open(name)?)))?;
+    // SAFETY: the symbol is looked up and not used.
+    let found = unsafe { library.get::<*const c_void>(b"cuInit") };
+    found
+        .is_err()
+        .then(|| format!("{name} loads, but is no driver of CUDA: it has no cuInit"))
+}
+
 /// All GPUs.
 pub(super) fn devices() -> Result<Vec<Found>, PipelineError> {
-    let missing = |what| PipelineError::Backend(format!("CUDA: {what}; {INSTALL}"));
+    let missing =
+        |what: &dyn std::fmt::Display| PipelineError::Backend(format!("CUDA: {what}; {INSTALL}"));
     // Asked first, as every other call panics where there is no driver. SAFETY: loading libcuda.so.1 runs its
     // initialisers, which must be those of a CUDA driver: whoever installs libraries where the loader looks for them
     // answers for that.
     if !unsafe { sys::is_culib_present() } {
-        return Err(missing("there is no libcuda.so.1"));
+        let names = LIBRARIES.map(PathBuf::from);
+        return Err(missing(&library::refusal(&names, load)));
+    }
+    if let Some(stranger) = stranger() {
+        return Err(missing(&stranger));
     }
     result::init().map_err(|error| match error.0 {
-        sys::CUresult::CUDA_ERROR_NO_DEVICE => missing("the driver finds no GPU"),
+        sys::CUresult::CUDA_ERROR_NO_DEVICE => missing(&"the driver finds no GPU"),
         _ => refused("cuInit")(error),
     })?;
     let mut version = 0;
@@ -82,11 +115,11 @@ pub(super) fn devices() -> Result<Vec<Found>, PipelineError> {
         .result()
         .map_err(refused("cuDriverGetVersion"))?;
     if version < OLDEST_DRIVER {
-        return Err(missing("the driver is older than CUDA 12.0"));
+        return Err(missing(&"the driver is older than CUDA 12.0"));
     }
     let count = result::device::get_count().map_err(refused("cuDeviceGetCount"))?;
     if count < 1 {
-        return Err(missing("the driver finds no GPU"));
+        return Err(missing(&"the driver finds no GPU"));
     }
     (0..count)
         .map(|number| {

@@ -3,6 +3,7 @@
 
 use super::{Shape, INSTALL};
 use crate::device::driver::{next_device_number, DeviceMemory, Driver, Launch, TableMemory};
+use crate::device::library::{self, Loading};
 use crate::device::{DeviceInfo, Found, LOCAL_BYTES, SOURCE};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::HostVisible;
@@ -20,6 +21,7 @@ use opencl3::memory::{
 use opencl3::platform::{get_platforms, Platform};
 use opencl3::program::Program;
 use std::ffi::c_void;
+use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,16 +63,52 @@ struct Listed {
     device: Device,
 }
 
+/// What comes of loading a library of this name.
+fn load(name: &Path) -> Loading {
+    // SAFETY: this runs the initialisers of the library that is installed as OpenCL's loader, or as a driver of it:
+    // whoever installs libraries where they are looked for answers for that.
+    let library = unsafe { libloading::Library::new(name) };
+    Loading::of(name, &library)
+}
+
+/// Why OpenCL's loader cannot be used. `OPENCL_DYLIB_PATH` is read by the crate that loads it.
+fn no_loader() -> String {
+    let given = std::env::var("OPENCL_DYLIB_PATH").unwrap_or_default();
+    let given = given.split(';').filter(|path| !path.is_empty());
+    let names: Vec<PathBuf> = given.chain(["libOpenCL.so.1"]).map(PathBuf::from).collect();
+    library::refusal(&names, load)
+}
+
+/// Where the loader looks for drivers.
+fn vendors() -> PathBuf {
+    let set = ["OCL_ICD_VENDORS", "OPENCL_VENDOR_PATH"]
+        .iter()
+        .find_map(std::env::var_os);
+    set.map_or_else(|| PathBuf::from("/etc/OpenCL/vendors"), PathBuf::from)
+}
+
+/// What is wrong with the drivers that the loader passes over.
+pub(super) fn broken_drivers() -> Vec<String> {
+    library::drivers(&vendors(), load)
+}
+
+/// Why the loader finds no driver.
+fn no_driver() -> String {
+    let wrong = broken_drivers();
+    if wrong.is_empty() {
+        return format!("the loader finds no driver in {}", vendors().display());
+    }
+    format!("the loader finds no driver: {}", wrong.join("; "))
+}
+
 /// All devices of all platforms.
 pub(super) fn devices() -> Result<Vec<Candidate>, PipelineError> {
     let _setting_up = SETTING_UP.lock().unwrap_or_else(PoisonError::into_inner);
     let platforms = get_platforms().map_err(|ClError(code)| match code {
         DLOPEN_RUNTIME_LOAD_FAILED => {
-            PipelineError::Backend(format!("OpenCL: there is no libOpenCL.so.1; {INSTALL}"))
+            PipelineError::Backend(format!("OpenCL: {}; {INSTALL}", no_loader()))
         }
-        PLATFORM_NOT_FOUND => {
-            PipelineError::Backend(format!("OpenCL: the loader finds no driver; {INSTALL}"))
-        }
+        PLATFORM_NOT_FOUND => PipelineError::Backend(format!("OpenCL: {}; {INSTALL}", no_driver())),
         code => failed("clGetPlatformIDs", ClError(code)),
     })?;
     let mut candidates = Vec::new();

@@ -45,6 +45,11 @@ impl OpenClBackend {
         Ok(devices.into_iter().map(|device| device.found).collect())
     }
 
+    /// Drivers that OpenCL's loader is told of and passes over, as they do not load: which, and what is said of each.
+    pub fn broken_drivers() -> Vec<String> {
+        driver::broken_drivers()
+    }
+
     /// The device with this number; without one the first that can run the kernel, GPUs first.
     ///
     /// # Errors
