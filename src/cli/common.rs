@@ -375,15 +375,19 @@ impl Ended {
     }
 }
 
-/// Standard output, unbuffered, so that its errors are seen. A signal ends a wait for its reader.
+/// Standard output, unbuffered, so that its errors are seen. A signal ends a wait for its reader. Where the process was
+/// started without one, each write fails.
 ///
 /// # Errors
 /// In words, where there is no standard output.
 pub fn stdout() -> Result<Output, String> {
-    io::stdout()
-        .as_fd()
-        .try_clone_to_owned()
-        .map(|stdout| Output::new(File::from(stdout)))
+    let stdout = match gristmill_stdio::check(gristmill_stdio::Stream::Out) {
+        Ok(()) => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        // What is open for reading alone answers a write as what is closed does.
+        Err(_) => File::open("/dev/null"),
+    };
+    stdout
+        .map(Output::new)
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
 }
 

@@ -5,8 +5,8 @@ use super::outputs::{self, Replaces};
 use crate::bounded;
 use crate::megakernel::vir0::{self, container, disasm, verify, Limits};
 use crate::program::{Loader, ProgramError, MAX_PROGRAM_BYTES};
-use crate::source::FileId;
-use std::io::{self, Write};
+use crate::source::{stdin, FileId};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -186,14 +186,14 @@ fn load(loader: &Loader, path: &Path) -> Result<(vir0::Program, Vec<u8>), Progra
     if path != Path::new("-") {
         return loader.load(path);
     }
-    if let Ok(file) = FileId::of(&io::stdin()) {
-        loader.reads(file);
-    }
-    let bytes =
-        bounded::read(io::stdin(), MAX_PROGRAM_BYTES).map_err(|error| ProgramError::Read {
-            path: path.to_path_buf(),
-            error,
-        })?;
+    let read = stdin().and_then(|stdin| {
+        loader.reads(FileId::of(&stdin)?);
+        bounded::read(stdin, MAX_PROGRAM_BYTES)
+    });
+    let bytes = read.map_err(|error| ProgramError::Read {
+        path: path.to_path_buf(),
+        error,
+    })?;
     Ok((loader.parse(path, &bytes)?, bytes))
 }
 

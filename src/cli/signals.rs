@@ -7,7 +7,7 @@
 //! A thread that waits for a list, or for somebody to take rows, waits in `poll` and looks for the end every now and then:
 //! that needs no descriptor, of which a run may have few.
 
-use crate::source::Ended;
+use crate::source::{stdin, Ended, STDIN_NAME};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -128,11 +128,7 @@ struct Now {
 /// Where it cannot be opened, in words.
 pub fn list(path: &Path) -> Result<Box<dyn BufRead + Send>, String> {
     let file = if path == Path::new("-") {
-        match io::stdin().as_fd().try_clone_to_owned() {
-            Ok(stdin) => File::from(stdin),
-            // What was closed has no bytes.
-            Err(_) => return Ok(Box::new(io::empty())),
-        }
+        stdin().map_err(|error| format!("{STDIN_NAME}: {error}; give the list, or name a file"))?
     } else {
         File::open(path)
             .map_err(|error| format!("{}: {error}; name a readable list", path.display()))?

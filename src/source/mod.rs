@@ -12,6 +12,8 @@ pub use below::Root;
 pub use list::FileList;
 pub use tree::Tree;
 
+use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -174,6 +176,15 @@ impl Stdin {
 
 /// The path that standard input is shown as.
 pub const STDIN_NAME: &str = "<stdin>";
+
+/// Standard input, as a file of its own.
+///
+/// # Errors
+/// Where the process was started without it, or for want of a descriptor.
+pub(crate) fn stdin() -> io::Result<File> {
+    gristmill_stdio::check(gristmill_stdio::Stream::In)?;
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
+}
 
 pub(crate) fn stdin_entry() -> Entry {
     Entry {

@@ -22,6 +22,53 @@ fn assert_output_failed(answer: &crate::world::Answer, reason: &str) {
 }
 
 #[test]
+fn standard_streams_that_are_closed_are_told_and_missed_only_where_they_are_needed() {
+    let scratch = Scratch::new();
+    let file = scratch.write("file", &text(100));
+    let run = |arguments: &str, redirected: &str| {
+        let command = format!("exec \"$0\" {arguments} {redirected}");
+        let output = Command::new("sh")
+            .args(["-c", &command, env!("CARGO_BIN_EXE_gristmill")])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), output.stdout, errors)
+    };
+    for command in [
+        "digest \"$1\"",
+        "stats \"$1\"",
+        "scan needle \"$1\"",
+        "scan --json needle \"$1\"",
+        "scan -l needle \"$1\"",
+        "doctor",
+        "man",
+        "completions bash",
+    ] {
+        let (code, _, errors) = run(command, ">&-");
+        assert_eq!(code, Some(2), "{command}: {errors}");
+        assert!(
+            errors.contains("standard output: Bad file descriptor"),
+            "{command}: {errors}"
+        );
+        let (code, _, errors) = run(command, ">/dev/null");
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{command}");
+    }
+    // What writes nothing misses nothing.
+    assert_eq!(run("scan -q needle \"$1\"", ">&-").0, Some(0));
+    for command in ["digest -", "digest --files-from -", "scan -f - \"$1\""] {
+        let (code, rows, errors) = run(command, "<&-");
+        assert_eq!((code, rows), (Some(2), Vec::new()), "{command}");
+        assert!(
+            errors.contains("Bad file descriptor"),
+            "{command}: {errors}"
+        );
+    }
+    assert_eq!(run("digest \"$1\"", "2>&-").0, Some(0));
+}
+
+#[test]
 fn a_full_output_disk_is_told_once() {
     let scratch = Scratch::new();
     // A few rows, and far more rows than any buffer holds.

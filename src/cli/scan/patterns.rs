@@ -2,11 +2,11 @@
 //! of them is the match that is shown.
 
 use crate::megakernel::stream::MAX_PATTERNS;
-use crate::source::STDIN_NAME;
+use crate::source::{stdin, STDIN_NAME};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -122,7 +122,9 @@ impl PatternArgs {
             match origin {
                 Origin::Argument(pattern) => patterns.push(pattern.clone().into_vec()),
                 Origin::File(path) if path == Path::new("-") => {
-                    lines(io::stdin().lock(), &mut patterns, &mut bytes)
+                    stdin()
+                        .map_err(|error| error.to_string())
+                        .and_then(|stdin| lines(BufReader::new(stdin), &mut patterns, &mut bytes))
                         .map_err(|error| format!("{STDIN_NAME}: {error}"))?;
                 }
                 Origin::File(path) => File::open(path)

@@ -11,7 +11,6 @@ use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
 use rustix::io::Errno;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -163,8 +162,8 @@ fn standard_input() -> (io::Result<File>, Kind) {
     // One worker at a time: of two that find it untouched, both would read it.
     static TAKING: Mutex<()> = Mutex::new(());
     let _turn = lock(&TAKING);
-    let mut file = match io::stdin().as_fd().try_clone_to_owned() {
-        Ok(file) => File::from(file),
+    let mut file = match crate::source::stdin() {
+        Ok(file) => file,
         Err(error) => return (Err(error), Kind::Stream),
     };
     let untouched = file.metadata().is_ok_and(|meta| meta.is_file())
