@@ -5,9 +5,10 @@
 //! anybody needs to go on). A file's rows stay together: at most one file at a time, the *writing* one, has rows out
 //! before it has ended; the rows of all others are held until they end.
 
+use super::held::HeldSlot;
 use super::record::record;
 use super::report::FileError;
-use super::run::{Flight, HeldSlot, Kind, Landing, Piece, Run};
+use super::run::{Flight, Kind, Landing, Piece, Run};
 use super::split::Parts;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records, SlotPlace};
 use crate::source::{Entry, Origin};

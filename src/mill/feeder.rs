@@ -6,19 +6,22 @@
 //! as one does not, the window doubles, up to the configured depth.
 
 mod open;
+mod path;
 
 use super::collector::publish;
 use super::descriptors::{ran_out, Moment, Permit};
+use super::held::HeldSlot;
 use super::report::{FileError, StageTimes};
-use super::run::{Flight, HeldSlot, Kind, Landing, OpenFile, Piece, Run};
+use super::run::{Flight, Kind, Landing, OpenFile, Piece, Run};
 use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
 use crate::source::{Entry, Origin};
 use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
-use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
+use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
+use path::Path;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -46,18 +49,6 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
         done: false,
     })
 }
-
-/// How a feeder reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Path {
-    By(ReadPathChoice),
-    /// Not at all: a ring was demanded, and there are descriptors for those of other feeders alone.
-    Not,
-}
-
-/// Why a reader does without a ring of its own.
-const NO_RING: &str = "some readers had no ring, as the limit of open files leaves too few descriptors for one each; raise it \
-                       (ulimit -n), or use fewer workers";
 
 /// An attempt to open a file.
 struct Attempt {
@@ -315,22 +306,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         did
     }
 
-    /// How this feeder reads: settled when it first wants to.
-    fn path(&mut self) -> Path {
-        let wanted = self.run.config.read_path;
-        *self.path.get_or_insert_with(|| {
-            if wanted == ReadPathChoice::Positioned || self.run.descriptors.take_ring() {
-                return Path::By(wanted);
-            }
-            self.run.add_fallback(NO_RING);
-            if wanted == ReadPathChoice::Auto {
-                Path::By(ReadPathChoice::Positioned)
-            } else {
-                Path::Not
-            }
-        })
-    }
-
     /// Reads of files that are being cut.
     fn submit_pieces(&mut self) -> bool {
         let depth = self.run.config.depth;
@@ -585,54 +560,6 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 false
             }
         }
-    }
-
-    /// Whether another read path may stand in for a ring that failed.
-    fn goes_on(&self) -> bool {
-        self.run.config.read_path == ReadPathChoice::Auto
-    }
-
-    /// What a reader gives back whose ring has failed. An error may be the ring's or the file's own: a second reader meets
-    /// the latter again, and without one the file is not blamed for the former.
-    fn landed_at_last(&mut self, piece: Piece, landed: Landed, error: &PipelineError) {
-        // What a stream's read has taken is gone.
-        let lost = landed.unanswered && piece.file.kind == Kind::Stream;
-        if landed.error.is_none() {
-            self.landed(piece, landed);
-        } else if self.goes_on() && !lost {
-            self.run.read_again(piece, landed.buffer);
-        } else {
-            self.run.hand_in(piece, Landing::failed(error.to_string()));
-        }
-    }
-
-    /// The ring itself failed. What had landed goes its way; what the kernel did not do is read again, by positioned reads
-    /// where the choice is ours, and has failed where a ring was demanded.
-    fn reader_failed(&mut self, error: &PipelineError) {
-        let Some(mut reader) = self.reader.take() else {
-            return;
-        };
-        if self.goes_on() {
-            self.path = Some(Path::By(ReadPathChoice::Positioned));
-            self.run.add_fallback(&format!(
-                "io_uring failed in the middle of the run, and what followed was read without it: {error}"
-            ));
-        }
-        // Every read comes back, those that the kernel had as soon as it lets go of their memory.
-        loop {
-            while let Some(landed) = reader.poll() {
-                if let Some(piece) = self.piece_of(landed.tag) {
-                    self.landed_at_last(piece, landed, error);
-                }
-            }
-            if reader.inflight() == 0 || self.run.stopping() {
-                break;
-            }
-            // Its error is the one that brought us here.
-            let _ = reader.wait(WAIT);
-        }
-        self.count(&reader);
-        self.pending.clear();
     }
 }
 

@@ -9,7 +9,8 @@
 //! - `run`: what the feeders of a run share: the source, the files that several readers cut into chunks together, the
 //!   pools of free chunk buffers.
 //! - `collector`: completions become rows, in file order, under one lock; whichever worker comes by hands them in.
-//! - `outbox`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
+//! - `outbox`: rows and errors on their way to the caller, who writes them from [`Mill::run`] (`writer`).
+//! - `held`: slots that return where they came from.
 //! - `descriptors`: how many files may be open, and when an open that ran out of something is tried again.
 //! - `halo`: where a chunk's own bytes lie in its buffer and what is around them, for jobs that look beyond them.
 //! - `plan`: how many workers and chunks there are, `memory`: where the chunks lie.
@@ -24,6 +25,7 @@ mod collector;
 mod descriptors;
 mod feeder;
 mod halo;
+mod held;
 mod memory;
 mod outbox;
 mod plan;
@@ -31,6 +33,7 @@ mod record;
 mod report;
 mod run;
 mod split;
+mod writer;
 
 pub use plan::DEFAULT_MEMORY_BYTES;
 pub use report::{FileError, ReadTotals, RunReport, StageTimes};

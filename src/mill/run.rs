@@ -7,22 +7,20 @@ use super::outbox::Outbox;
 use super::record::Recorder;
 use super::report::{FileError, ReadTotals, RunReport, StageTimes};
 use super::split::Parts;
+use super::writer::Written;
 use super::{Control, HELD_ROWS_BYTES};
 use crate::jobs::Job;
 use crate::source::{Entry, Item, Source};
 use gristmill_ingest::reader::{ReadPathChoice, ReaderStats};
 use gristmill_megakernel::backend::Opened;
-use gristmill_megakernel::{Kernel, KernelStats};
+use gristmill_megakernel::KernelStats;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
-use gristmill_ring::{
-    ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, SlotToken, Submission, Submitter,
-};
+use gristmill_ring::{ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, Submitter};
 use std::collections::VecDeque;
-use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
@@ -115,51 +113,6 @@ pub(super) struct Flight {
     pub first_part: bool,
     /// What was published: set when it is.
     pub args: [u32; ARGS_PER_SLOT],
-}
-
-/// An empty slot of the run's ring, free again when it is dropped: no error path loses one.
-#[derive(Debug)]
-pub(super) struct HeldSlot {
-    /// There until it is published or dropped.
-    token: Option<SlotToken>,
-    submitter: Submitter,
-}
-
-impl HeldSlot {
-    pub fn new(token: SlotToken, submitter: &Submitter) -> Self {
-        Self {
-            token: Some(token),
-            submitter: submitter.clone(),
-        }
-    }
-
-    pub fn index(&self) -> u32 {
-        self.token
-            .as_ref()
-            .map_or(u32::MAX, |token| token.index().get())
-    }
-
-    /// Fills and publishes the slot, or makes it free again and says why.
-    pub fn publish(mut self, submission: &Submission) -> Result<(), PipelineError> {
-        let Some(token) = self.token.take() else {
-            return Ok(());
-        };
-        match self.submitter.publish(token, submission) {
-            Ok(_slot) => Ok(()),
-            Err((token, error)) => {
-                self.token = Some(token);
-                Err(error)
-            }
-        }
-    }
-}
-
-impl Drop for HeldSlot {
-    fn drop(&mut self) {
-        if let Some(token) = self.token.take() {
-            self.submitter.release(token);
-        }
-    }
 }
 
 /// The ends of the kernel that the run uses, there once it is launched.
@@ -569,66 +522,6 @@ impl<J: Job> Run<J> {
         sum.collect += stages.collect;
     }
 
-    /// The kernel runs no more: ends the run with what was done, and says why.
-    fn break_off(&self, error: PipelineError) {
-        let reason = format!("{error}; files that are not finished or not named are left undone");
-        if self.broken.set(error).is_ok() {
-            self.fail(FileError {
-                path: None,
-                offset: None,
-                reason,
-                notice: false,
-            });
-            self.wake();
-        }
-    }
-
-    /// Writes rows and reports errors until the run is over, or until the kernel has failed; on the caller's thread.
-    pub fn pump_output(
-        &self,
-        kernel: &Kernel,
-        output: &mut dyn Write,
-        control: &Control,
-    ) -> Written {
-        let mut written = Written {
-            bytes: 0,
-            time: Duration::ZERO,
-            result: Ok(()),
-        };
-        let mut rows = Vec::new();
-        loop {
-            if let Some(error) = kernel.failure() {
-                self.break_off(error);
-            }
-            if self.control.stopped() {
-                kernel.cancel();
-            }
-            let (errors, finished) = self.outbox.take(&mut rows);
-            for error in &errors {
-                control.report(error);
-            }
-            if !rows.is_empty() && written.result.is_ok() {
-                let began = Instant::now();
-                written.result = output.write_all(&rows).and_then(|()| output.flush());
-                written.time += began.elapsed();
-                if written.result.is_ok() {
-                    written.bytes += rows.len() as u64;
-                } else {
-                    self.outbox.close();
-                    control.stop();
-                }
-            }
-            if !rows.is_empty() || !errors.is_empty() {
-                // There is room for more.
-                self.wake();
-            }
-            rows.clear();
-            if finished {
-                return written;
-            }
-        }
-    }
-
     pub fn report(
         &self,
         elapsed: Duration,
@@ -670,11 +563,4 @@ impl<J: Job> Run<J> {
         report.validate()?;
         Ok(report)
     }
-}
-
-/// How writing the rows went.
-pub(super) struct Written {
-    pub bytes: u64,
-    pub time: Duration,
-    pub result: io::Result<()>,
 }
