@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn an_endless_pattern_file_is_refused_within_bounds() {
         for byte in [b'x', b'\n', 0] {
-            let endless = BufReader::new(io::repeat(byte));
+            let endless = BufReader::new(std::io::repeat(byte));
             let mut patterns = Vec::new();
             assert!(lines(endless, &mut patterns, &mut 0).is_err());
             assert!(patterns.len() <= MAX_PATTERNS);
