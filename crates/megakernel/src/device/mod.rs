@@ -17,7 +17,7 @@ mod memory;
 pub mod program;
 mod tables;
 mod threads;
-mod vigil;
+pub(crate) mod vigil;
 
 pub use driver::{DeviceInfo, Found};
 

@@ -76,7 +76,7 @@ fn threads() -> HashMap<String, Thread> {
 
 /// Counts time in which no thread of this process waited for a processor.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     looked: Instant,
     before: HashMap<String, Thread>,
     /// The most that a tick counts: what its caller wants to sleep between two.

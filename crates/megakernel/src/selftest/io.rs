@@ -1,13 +1,13 @@
 //! LOAD_MISS: what the kernel asks of its host arrives there, and what the host answers decides how the slot ends. The
 //! case is the host here: it needs no files.
 
-use super::world::{failed, of, Answer, Done, Fault, Setup, World};
+use super::world::{failed, of, Answer, Done, Fault, Setup, Wait, World};
 use super::{Case, Checked, Stop, Suite, LIMIT};
 use crate::StreamJob;
 use gristmill_protocol::io::io_op;
 use gristmill_protocol::{fault, opcode, slot, stream};
 use gristmill_ring::{ClaimedIo, IoQueue, Submission};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
     ("a ring without a queue", without),
@@ -43,12 +43,12 @@ fn load(resource: u32, prefetch: u32) -> Submission {
 
 /// The next request, within the limit.
 fn claim(queue: &mut IoQueue) -> Result<ClaimedIo, Stop> {
-    let until = Instant::now() + LIMIT;
+    let mut wait = Wait::new(LIMIT);
     loop {
         if let Some(claimed) = queue.claim() {
             return Ok(claimed);
         }
-        if Instant::now() > until {
+        if wait.is_over() {
             return failed(format!("no request within {LIMIT:?}"));
         }
         queue.wait(Duration::from_millis(10));

@@ -5,7 +5,7 @@
 //! the reference interpreter of VIR0, never by a back end: bit by bit for a checksum, byte by byte for a search.
 //!
 //! A case is a function and a line in its theme's table. It says what it ran, or what was different. Every wait is
-//! bounded ([`LIMIT`]): a kernel that does not answer is a failed case, not a hang. Random cases follow from a seed.
+//! bounded ([`LIMIT`]): a kernel that does not answer is a failed case, not a hang, and one that gets no processor is neither. Random cases follow from a seed.
 
 /// Ends a case that found something different, unless the condition holds.
 macro_rules! ensure {
@@ -51,7 +51,8 @@ use gristmill_vir0::Verified;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
-/// How long a case waits for one answer of the kernel before it takes it for hung.
+/// How long a case waits for one answer of the kernel before it takes it for hung: time in which no thread of this process
+/// waits for a processor, see `device/vigil.rs`.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// How a case ended.

@@ -1,6 +1,7 @@
 //! A launched kernel with everything around it that cases need: publishing, reaping within a limit, holding a worker.
 
 use super::{Stop, Suite, LIMIT};
+use crate::device::vigil::Clock;
 use crate::{Kernel, KernelConfig, Lease, StreamJob, TenantHandle};
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{fault, slot};
@@ -259,12 +260,12 @@ impl World {
 
     /// The next completion, within the limit.
     pub fn reap(&mut self) -> Result<Done, Stop> {
-        let until = Instant::now() + LIMIT;
+        let mut wait = Wait::new(LIMIT);
         for polls in 0_u32.. {
             if let Some(done) = self.poll()? {
                 return Ok(done);
             }
-            if Instant::now() > until {
+            if wait.is_over() {
                 break;
             }
             if polls < 100 {
@@ -322,8 +323,8 @@ impl World {
                 ..ProgramArgs::default()
             };
             let first = self.publish(&busy(gate, &place)?)?;
-            let until = Instant::now() + LIMIT;
-            while self.status(first) == Some(slot::PUBLISHED) && Instant::now() < until {
+            let mut wait = Wait::new(LIMIT);
+            while self.status(first) == Some(slot::PUBLISHED) && !wait.is_over() {
                 std::hint::spin_loop();
             }
             for submission in submissions {
@@ -357,10 +358,10 @@ impl World {
 
     /// Waits until something holds that the kernel mirrors to the host now and then.
     pub fn settles(&self, holds: impl Fn(&Kernel) -> bool) -> Result<bool, Stop> {
-        let until = Instant::now() + Duration::from_secs(5);
+        let mut wait = Wait::new(Duration::from_secs(5));
         let kernel = self.kernel()?;
         while !holds(kernel) {
-            if Instant::now() > until {
+            if wait.is_over() {
                 return Ok(false);
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -418,7 +419,51 @@ fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
         let _ = sender.send(work());
     });
     thread.ok()?;
-    receiver.recv_timeout(LIMIT).ok()
+    let mut wait = Wait::new(LIMIT);
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(done) => return Some(done),
+            Err(mpsc::RecvTimeoutError::Timeout) if !wait.is_over() => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// How often a wait looks at the clock.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A wait for the kernel, which is over when it has lasted for so long that the kernel could have answered: what counts is
+/// time in which no thread of this process waits for a processor.
+pub(super) struct Wait {
+    limit: Duration,
+    waited: Duration,
+    looked: Instant,
+    /// Made where a wait is long enough to be looked at.
+    clock: Option<Clock>,
+}
+
+impl Wait {
+    /// A wait that begins now.
+    pub fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            waited: Duration::ZERO,
+            looked: Instant::now(),
+            clock: None,
+        }
+    }
+
+    /// Whether it has lasted for too long.
+    pub fn is_over(&mut self) -> bool {
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            match &mut self.clock {
+                Some(clock) => self.waited += clock.tick(),
+                None => self.clock = Some(Clock::new(2 * LOOK)),
+            }
+        }
+        self.waited > self.limit
+    }
 }
 
 /// A case's end with a difference.
