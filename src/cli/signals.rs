@@ -29,6 +29,10 @@ const LOOK_AROUND: Timespec = Timespec {
     tv_nsec: 50_000_000,
 };
 
+/// Looks, each of [`LOOK_AROUND`], that find no room in an output after a signal has come, before nobody is thought to
+/// read it: a reader may be slow. A second signal ends the process at once.
+const LOOKS_FOR_A_READER: u32 = 40;
+
 static WATCH: OnceLock<Result<Watch, String>> = OnceLock::new();
 
 /// What the signals of the process do, from the first call of [`watch`] on.
@@ -185,9 +189,14 @@ impl Write for Output {
             return self.file.write(bytes);
         }
         let now = bytes.get(..PIPE_BYTES).unwrap_or(bytes);
+        let mut in_vain = 0;
         loop {
             // What was done is written where somebody takes it, after a signal too.
             if !wait(self.file.as_fd(), PollFlags::OUT)?.ready {
+                in_vain += 1;
+                if in_vain < LOOKS_FOR_A_READER {
+                    continue;
+                }
                 return Err(io::Error::other(Ended));
             }
             match self.file.write(now) {

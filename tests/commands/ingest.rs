@@ -327,7 +327,8 @@ fn what_is_read_must_be_named_and_the_help_says_so() {
     let done = gristmill(scratch.path(), &["ingest", "--json", "nothing"]);
     assert_eq!(report(&done)["zero_copy"], false);
     let names = b"files/0000001\n";
-    let listed = ["ingest", "--files-from", "-"];
+    // All processes of an ordinary user share a limit of locked memory.
+    let listed = ["ingest", "--slot-size", "64K", "--files-from", "-"];
     let done = gristmill_reading(scratch.path(), &listed, names);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.text().ends_with("  files/0000001\n"), "{done:?}");

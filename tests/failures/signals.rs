@@ -21,7 +21,8 @@ fn one_signal_ends_a_run_that_waits_for_its_list() {
         &["digest", "--check", "-"],
         &["stats", "--files-from", "-"],
         &["scan", "-e", "x", "--files-from", "-"],
-        &["ingest", "--files-from", "-"],
+        // All processes of an ordinary user share a limit of locked memory.
+        &["ingest", "--slot-size", "4K", "--files-from", "-"],
     ] {
         for (signal, number) in SIGNALS {
             let (stdin, mut list) = std::io::pipe().unwrap();
