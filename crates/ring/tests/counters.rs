@@ -10,6 +10,8 @@ fn starts() -> impl Iterator<Item = u32> {
     (0..24)
         .map(|before| u32::MAX - before)
         .chain([0, (1 << 31) - 4, 1 << 31])
+        // Miri, which is after memory and not after numbers, takes minutes for all.
+        .filter(|from| !cfg!(miri) || [u32::MAX - 11, 0].contains(from))
 }
 
 #[test]
@@ -23,7 +25,7 @@ fn a_fence_waits_for_every_slot_before_it_wherever_counters_are() {
         .unwrap();
         let mut claimer = Claimer::default();
         // Further rounds find the counters of a generation as an earlier fence left them.
-        for round in 0..40 {
+        for round in 0..if cfg!(miri) { 10 } else { 40 } {
             let before = round % 9;
             for value in 0..before {
                 let token = submitter.try_acquire().unwrap();
