@@ -309,6 +309,8 @@ fn verifier(setting: &Setting) -> Result<Row, String> {
             len: 1024,
         }],
         table: vec![1; 256 << 10],
+        // Of larger chunks it would be too much work.
+        chunk: 256 << 10,
         code,
         ..Program::default()
     };
