@@ -298,12 +298,19 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         let mut did = self.submit_pieces();
         let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
-        if !did && inflight < self.run.config.depth && !self.run.holds_too_much() {
+        let has_room = inflight < self.run.config.depth && !self.run.holds_too_much();
+        if !did && has_room && self.may_open() {
             did = self.submit_batch();
         } else {
             self.stages.read += began.elapsed();
         }
         did
+    }
+
+    /// Whether there may be a file to open. Where there is none, no permit is taken, and so none is given back, which would
+    /// wake whoever waits for one.
+    fn may_open(&self) -> bool {
+        self.run.may_open() || !super::run::lock(&self.opened).is_empty()
     }
 
     /// Reads of files that are being cut.

@@ -285,6 +285,11 @@ impl<J: Job> Run<J> {
             && self.waiting.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether entries may come, of the source or of those that wait to be opened.
+    pub fn may_open(&self) -> bool {
+        !self.listed.load(Ordering::Acquire) || self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// Keeps an entry for another attempt to open it.
     pub fn defer(&self, entry: Arc<Entry>, then: Moment) {
         let mut deferred = lock(&self.deferred);

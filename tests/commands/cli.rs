@@ -1,7 +1,7 @@
 //! What all commands share: how they end, what they say when they cannot go on, and how they read; doctor, manual and
 //! completions.
 
-use crate::tool::{command, finish, gristmill, interrupt};
+use crate::tool::{command, commands, finish, gristmill, interrupt};
 use gristmill_testing::Patience;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -52,18 +52,6 @@ fn io_uring_works(directory: &Path) -> bool {
         .find(|finding| finding["name"] == "registered")
         .unwrap();
     ring["works"].as_bool().unwrap()
-}
-
-/// The commands that `--help` lists.
-fn commands(directory: &Path) -> Vec<String> {
-    let help = gristmill(directory, &["--help"]).rows();
-    let (_, list) = help.split_once("\nCommands:\n").unwrap();
-    list.lines()
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .map(str::to_owned)
-        .collect()
 }
 
 /// The long flags in a text, where `wanted` says so of the line.

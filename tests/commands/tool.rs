@@ -82,6 +82,18 @@ pub fn gristmill(directory: &Path, arguments: &[&str]) -> Done {
     finish(command(directory, arguments).spawn().unwrap(), Vec::new())
 }
 
+/// The commands that `--help` lists.
+pub fn commands(directory: &Path) -> Vec<String> {
+    let help = gristmill(directory, &["--help"]).rows();
+    let (_, list) = help.split_once("\nCommands:\n").unwrap();
+    list.lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
 pub fn gristmill_reading(directory: &Path, arguments: &[&str], stdin: &[u8]) -> Done {
     let mut command = command(directory, arguments);
     finish(

@@ -1,7 +1,7 @@
 //! The words of the tool: letters of flags, types of JSON records, terms of `--stats`, and examples, which run as they
 //! are written.
 
-use crate::tool::{command, finish, gristmill, Done};
+use crate::tool::{command, commands, finish, gristmill, Done};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -47,18 +47,6 @@ pub fn shell(directory: &Path, line: &str) -> Done {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     finish(sh.spawn().unwrap(), Vec::new())
-}
-
-/// The commands that `--help` lists.
-fn commands(directory: &Path) -> Vec<String> {
-    let help = gristmill(directory, &["--help"]).rows();
-    let (_, list) = help.split_once("\nCommands:\n").unwrap();
-    list.lines()
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .map(str::to_owned)
-        .collect()
 }
 
 fn io_uring_works(directory: &Path) -> bool {
