@@ -28,7 +28,6 @@ pub mod isa;
 pub mod program;
 pub mod random;
 pub mod reference;
-mod rule;
 pub mod vector;
 pub mod verify;
 pub mod work;

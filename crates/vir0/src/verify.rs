@@ -4,10 +4,12 @@
 //! One pass over the instructions with a stack of open blocks. Each thing that can be wrong is a [`Rule`]; the first
 //! broken one, by instruction, is reported.
 
+mod rule;
+
 use crate::isa::{Instr, Op, Operand};
 use crate::program::{is_name, Program};
-pub use crate::rule::Rule;
 use crate::work::{Weight, Work};
+pub use rule::Rule;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;

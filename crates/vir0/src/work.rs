@@ -30,12 +30,7 @@ pub(crate) struct Weight {
 impl Weight {
     /// One instruction.
     pub fn of(op: Op) -> Self {
-        let window = match op {
-            Op::Divu | Op::Remu | Op::Acc | Op::Emit => 12,
-            Op::SSt | Op::SAdd | Op::SMin | Op::SMax | Op::SOr | Op::SXor => 12,
-            Op::Sel | Op::Ld8 | Op::Ld32 | Op::Tb8 | Op::Tb32 | Op::SLd => 6,
-            _ => 1,
-        };
+        let window = u64::from(op.weight());
         Self {
             block: 48 + 16 * window,
             window,

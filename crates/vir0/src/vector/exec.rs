@@ -235,10 +235,7 @@ impl<'a> Executor<'a> {
         }
         while pc < range.end {
             let instr = &code[pc];
-            let counts = !matches!(instr.op, Op::Else | Op::End);
-            if counts {
-                self.results.steps += self.mask().active as u64;
-            }
+            self.results.steps += self.mask().active as u64 * u64::from(instr.op.cost());
             match instr.op {
                 Op::If => {
                     self.push_if(instr.a);
