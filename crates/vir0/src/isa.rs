@@ -49,6 +49,14 @@ macro_rules! shapes {
                     $(Shape::$name => &[$(Field::$field),*],)*
                 }
             }
+
+            /// The operands as bits.
+            #[inline]
+            const fn bits(self) -> u8 {
+                match self {
+                    $(Shape::$name => 0 $(| 1 << Field::$field as u8)*,)*
+                }
+            }
         }
     };
 }
@@ -81,8 +89,9 @@ shapes! {
 impl Shape {
     /// Whether an operand is among those of the shape.
     #[must_use]
-    pub fn has(self, field: Field) -> bool {
-        self.fields().contains(&field)
+    #[inline]
+    pub const fn has(self, field: Field) -> bool {
+        self.bits() >> field as u8 & 1 != 0
     }
 }
 
@@ -156,6 +165,7 @@ macro_rules! define_op {
 
             /// Its operands.
             #[must_use]
+            #[inline]
             pub const fn shape(self) -> Shape {
                 match self {
                     $(Op::$name => Shape::$shape,)*
@@ -164,6 +174,7 @@ macro_rules! define_op {
 
             /// What kind of code executes it.
             #[must_use]
+            #[inline]
             pub const fn class(self) -> Class {
                 match self {
                     $(Op::$name => Class::$class,)*
@@ -181,6 +192,7 @@ macro_rules! define_op {
 
             /// The time that one execution takes for one of many windows, in the units of [`Work`](crate::Work).
             #[must_use]
+            #[inline]
             pub const fn weight(self) -> u8 {
                 match self {
                     $(Op::$name => $weight,)*

@@ -99,25 +99,29 @@ impl Instr {
     /// [`InstrError`] for the first field that is not.
     pub fn check(&self) -> Result<(), InstrError> {
         let shape = self.op.shape();
-        for (byte, value, register, array) in [
-            (1, self.dst, Field::Dst, Field::ArrayInDst),
-            (2, self.a, Field::A, Field::ArrayInA),
-        ] {
-            if shape.has(register) {
-                if usize::from(value) >= REGISTERS {
-                    return Err(InstrError::Register(byte));
-                }
-            } else if value != 0 && !shape.has(array) {
+        let field = |byte, value, register, array| {
+            if shape.has(register) && usize::from(value) >= REGISTERS {
+                return Err(InstrError::Register(byte));
+            }
+            if value != 0 && !shape.has(register) && !shape.has(array) {
                 return Err(InstrError::Unused(byte));
             }
-        }
-        match (self.b, shape.has(Field::B), shape.has(Field::N)) {
-            (Operand::Imm(_), false, false) | (Operand::Reg(_), _, true) => Err(InstrError::Form),
-            (Operand::Reg(b), true, _) if usize::from(b) >= REGISTERS => {
-                Err(InstrError::Register(3))
+            Ok(())
+        };
+        field(1, self.dst, Field::Dst, Field::ArrayInDst)?;
+        field(2, self.a, Field::A, Field::ArrayInA)?;
+        match self.b {
+            Operand::Imm(_) if shape.has(Field::B) || shape.has(Field::N) => Ok(()),
+            Operand::Reg(b) if shape.has(Field::B) => {
+                if usize::from(b) < REGISTERS {
+                    Ok(())
+                } else {
+                    Err(InstrError::Register(3))
+                }
             }
-            (Operand::Reg(1..), false, _) => Err(InstrError::Unused(3)),
-            _ => Ok(()),
+            Operand::Reg(b) if b != 0 && !shape.has(Field::N) => Err(InstrError::Unused(3)),
+            Operand::Reg(_) if !shape.has(Field::N) => Ok(()),
+            _ => Err(InstrError::Form),
         }
     }
 

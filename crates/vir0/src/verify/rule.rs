@@ -1,139 +1,59 @@
-//! The rules of the verifier, each with what it demands. What they mean exactly, docs/vir0.md says, in section 6.1.
+//! The rules of the verifier, as one list: the table in section 6.1 of `docs/vir0.md` comes from it, too.
 
 use std::fmt;
 
-/// What the verifier asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rule {
-    /// 1 to 4,096 instructions.
-    CodeSize,
-    /// A halo of at most 4,096 bytes on each side.
-    Halo,
-    /// Chunks of 1 byte to 16 MiB.
-    ChunkSize,
-    /// A power of two that divides the chunk.
-    Align,
-    /// At most 65,536 records.
-    Records,
-    /// A table of at most 256 KiB.
-    TableSize,
-    /// At most 7 arguments.
-    ArgCount,
-    /// At most 16 scratch arrays of 1 word or more, 4,096 words together.
-    ScratchSize,
-    /// Accumulator arrays of 1 or more, 1,024 together.
-    AccSize,
-    /// Names that are names, each once.
-    Names,
-    /// Instructions with the fields that their opcodes have.
-    Fields,
-    /// An argument that is declared.
-    ArgNumber,
-    /// A scratch array that is declared.
-    ScratchArray,
-    /// An accumulator array that is declared.
-    AccArray,
-    /// A constant index within its array.
-    ConstantIndex,
-    /// `each` at top level only.
-    EachAtTop,
-    /// `each` with windows of 1 byte or more.
-    EachStride,
-    /// `loop` of 1 to 65,535 trips.
-    LoopTrips,
-    /// At most 16 blocks inside each other.
-    Depth,
-    /// `else` once, and in an `if`.
-    ElseInIf,
-    /// `end` of something.
-    EndOfBlock,
-    /// Every block ended.
-    Unclosed,
-    /// `break` in a loop.
-    BreakInLoop,
-    /// `s.st` at top level only.
-    StoreAtTop,
-    /// Inside an `each`, a scratch array is read, or updated by one kind of operation.
-    ScratchMixed,
-    /// `emit` where records are declared.
-    EmitDeclared,
-    /// A static cost under the limit.
-    Cost,
-    /// As much work as the limit allows.
-    Work,
+macro_rules! rules {
+    ($($name:ident: $demand:literal;)*) => {
+        /// A rule of the verifier.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Rule {
+            $(#[doc = $demand] $name,)*
+        }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &'static [Rule] = &[$(Rule::$name,)*];
+
+            /// What it demands, as a sentence without a full stop.
+            #[must_use]
+            pub const fn demand(self) -> &'static str {
+                match self {
+                    $(Rule::$name => $demand,)*
+                }
+            }
+        }
+    };
 }
 
-impl Rule {
-    /// Every rule.
-    pub const ALL: [Rule; 28] = [
-        Rule::CodeSize,
-        Rule::Halo,
-        Rule::ChunkSize,
-        Rule::Align,
-        Rule::Records,
-        Rule::TableSize,
-        Rule::ArgCount,
-        Rule::ScratchSize,
-        Rule::AccSize,
-        Rule::Names,
-        Rule::Fields,
-        Rule::ArgNumber,
-        Rule::ScratchArray,
-        Rule::AccArray,
-        Rule::ConstantIndex,
-        Rule::EachAtTop,
-        Rule::EachStride,
-        Rule::LoopTrips,
-        Rule::Depth,
-        Rule::ElseInIf,
-        Rule::EndOfBlock,
-        Rule::Unclosed,
-        Rule::BreakInLoop,
-        Rule::StoreAtTop,
-        Rule::ScratchMixed,
-        Rule::EmitDeclared,
-        Rule::Cost,
-        Rule::Work,
-    ];
-
-    /// What it asks for, as a sentence's end: "... must".
-    #[must_use]
-    pub const fn demand(self) -> &'static str {
-        match self {
-            Rule::CodeSize => "a program has 1 to 4,096 instructions",
-            Rule::Halo => "a halo has at most 4,096 bytes on each side",
-            Rule::ChunkSize => "a chunk has 1 byte to 16 MiB",
-            Rule::Align => "align is a power of two that divides the chunk",
-            Rule::Records => "a chunk gives at most 65,536 records",
-            Rule::TableSize => "the table has at most 256 KiB",
-            Rule::ArgCount => "there are at most 7 arguments",
-            Rule::ScratchSize => {
-                "there are at most 16 scratch arrays, none empty, 4,096 words together"
-            }
-            Rule::AccSize => "there are at most 1,024 accumulators, and no empty array",
-            Rule::Names => "every part has a name of its own, of letters, digits and _",
-            Rule::Fields => "an instruction has the fields of its opcode and no others",
-            Rule::ArgNumber => "the argument must be declared",
-            Rule::ScratchArray => "the scratch array must be declared",
-            Rule::AccArray => "the accumulators must be declared",
-            Rule::ConstantIndex => "a constant index must lie within its array",
-            Rule::EachAtTop => "each stands at top level only",
-            Rule::EachStride => "each has windows of 1 byte or more",
-            Rule::LoopTrips => "a loop has 1 to 65,535 trips",
-            Rule::Depth => "blocks lie at most 16 deep",
-            Rule::ElseInIf => "else stands once in an if",
-            Rule::EndOfBlock => "end ends an each, a loop or an if",
-            Rule::Unclosed => "every each, loop and if needs an end",
-            Rule::BreakInLoop => "break stands in a loop",
-            Rule::StoreAtTop => "s.st stands outside of each only",
-            Rule::ScratchMixed => {
-                "inside an each, a scratch array is either read, or updated by one kind of operation"
-            }
-            Rule::EmitDeclared => "a program that emits declares how many records",
-            Rule::Cost => "the static cost must be under the limit",
-            Rule::Work => "the work of a chunk must be under the limit",
-        }
-    }
+rules! {
+    CodeSize: "a program must have 1 to 4,096 instructions";
+    Halo: "before and after must each be at most 4,096 bytes";
+    ChunkSize: "the largest chunk must have 1 to 16,777,216 bytes";
+    Align: "align must be a power of two that divides the largest chunk";
+    Records: "a chunk may give at most 65,536 records";
+    TableSize: "the table may have at most 262,144 bytes";
+    ArgCount: "a program may have at most 7 arguments";
+    ScratchSize: "there may be at most 16 scratch arrays, each of at least 1 word, together of at most 4,096 words";
+    AccSize: "accumulator arrays must each hold at least 1 accumulator, together at most 1,024";
+    Names: "the program, every argument and every array must have a name, and no two arguments or arrays the same";
+    Fields: "an instruction must have the fields of its opcode and no others";
+    ArgNumber: "the argument must be declared";
+    ScratchArray: "the scratch array must be declared";
+    AccArray: "the accumulator array must be declared";
+    ConstantIndex: "an immediate index must be below the length of its array";
+    EachAtTop: "an each must not be inside another block";
+    EachStride: "the windows of an each must have at least 1 byte";
+    LoopTrips: "a loop must have 1 to 65,535 trips";
+    Depth: "at most 16 blocks (each, loop and if) may be open at once";
+    ElseInIf: "the innermost open block at an else must be an if that has no else yet";
+    EndOfBlock: "a block must be open at an end";
+    Unclosed: "every each, loop and if must have an end";
+    BreakInLoop: "a break must be inside a loop";
+    StoreAtTop: "an s.st must not be inside an each";
+    ScratchMixed: "inside an each, all instructions on one scratch array must have the same opcode";
+    EmitDeclared: "a program with an emit must declare at least 1 record";
+    Cost: "the static cost for the largest chunk must not exceed the limit of the host";
+    Work: "the work for the largest chunk must not exceed the limit of the host";
 }
 
 impl fmt::Display for Rule {
