@@ -1,18 +1,18 @@
-//! Random programs that the verifier accepts: for comparing interpreters.
+//! Random programs that the verifier accepts, to compare interpreters with.
 //!
-//! Programs are made by structure, not by chance: every block is closed, every array is declared, indexes are mostly in
-//! range, and registers are few, so that instructions meet each other's results.
+//! The generator keeps the rules: it closes every block and declares every array. Most indexes are in range, and few
+//! registers are used, so that instructions work on each other's results.
 
 use crate::chunk::FaultKind;
 use crate::isa::{Class, Instr, Op, Operand, Shape};
 use crate::program::{AccArray, AccKind, Arg, Program, Scratch};
 
-/// A stream of numbers that a seed determines (SplitMix64, Steele, Lea and Flood 2014).
+/// A sequence of numbers that a seed determines (SplitMix64 by Steele, Lea and Flood, 2014).
 #[derive(Debug, Clone)]
 pub struct Numbers(u64);
 
 impl Numbers {
-    /// The stream of a seed.
+    /// The sequence of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
@@ -27,18 +27,18 @@ impl Numbers {
         word ^ (word >> 31)
     }
 
-    /// A number below `end`; 0 where that is 0.
+    /// A number below `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: u32) -> u32 {
         let [_, _, _, _, high @ ..] = self.next_u64().to_le_bytes();
         u32::from_le_bytes(high) % end.max(1)
     }
 
-    /// Whether something of one in `n` happens.
+    /// True once in `n` calls on average.
     pub fn one_in(&mut self, n: u32) -> bool {
         self.below(n) == 0
     }
 
-    /// Bytes.
+    /// `len` bytes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.next_u64().to_le_bytes()[0]).collect()
     }
@@ -49,16 +49,16 @@ impl Numbers {
     }
 }
 
-/// The opcodes that a condition holds for.
+/// The opcodes for which a condition holds.
 fn those(condition: impl Fn(Op) -> bool) -> Vec<Op> {
     let all = Op::ALL.iter().copied();
     all.filter(|op| condition(*op)).collect()
 }
 
-/// Registers that programs use.
+/// The number of registers that programs use.
 const REGISTERS: u32 = 6;
 
-/// The random program of a seed. The verifier accepts it.
+/// The program of a seed. The verifier accepts it.
 #[must_use]
 pub fn program(seed: u64) -> Program {
     let mut numbers = Numbers::new(seed);
@@ -115,7 +115,7 @@ pub fn program(seed: u64) -> Program {
 struct Maker {
     numbers: Numbers,
     program: Program,
-    /// By scratch array: what the `each` at hand does with it.
+    /// For each scratch array, the opcode that the current `each` uses it with.
     uses: Vec<Op>,
     in_each: bool,
     loops: u32,
@@ -148,7 +148,7 @@ impl Maker {
         }
     }
 
-    /// An index that is in range nearly always.
+    /// An index that is nearly always in range.
     fn index(&mut self, len: u16) -> Operand {
         if self.numbers.one_in(3) {
             return Operand::Imm(self.numbers.below(len.into()));

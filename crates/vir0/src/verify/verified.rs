@@ -76,7 +76,7 @@ impl Verified {
             .unwrap_or(instruction)
     }
 
-    /// The place of a scratch array among all scratch words.
+    /// The words of a scratch array, among all scratch words.
     #[must_use]
     pub fn scratch_range(&self, array: u8) -> Range<usize> {
         let array = usize::from(array);
@@ -85,7 +85,7 @@ impl Verified {
         start..start + words.map_or(0, |array| usize::from(array.words))
     }
 
-    /// The place of an accumulator array among all accumulators.
+    /// The accumulators of an array, among all accumulators.
     #[must_use]
     pub fn acc_range(&self, array: u8) -> Range<usize> {
         let array = usize::from(array);
