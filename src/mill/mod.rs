@@ -71,7 +71,7 @@ pub const DEFAULT_DEPTH: u32 = 8;
 /// Files that a reader takes, opens and reads together.
 pub const BATCH_FILES: usize = 16;
 
-/// Rows of unfinished files, in bytes, above which only the file that is being written out is read on.
+/// Rows of unfinished files and rows that wait to be written, in bytes, above which only the file that is being written out is read on.
 pub const HELD_ROWS_BYTES: usize = 16 << 20;
 
 /// Words of each slot's record area.

@@ -286,10 +286,10 @@ impl<J: Job> Run<J> {
             && self.open_files.load(Ordering::Acquire) == 0
     }
 
-    /// Whether so many rows are held back that only the file being written may go on. While a file waits to be opened all
+    /// Whether so many rows are held back, or wait to be written, that only the file being written may go on. While a file waits to be opened all
     /// go on: it may be the one that is due, and need what they have open.
     pub fn holds_too_much(&self) -> bool {
-        self.held_rows.load(Ordering::Relaxed) > HELD_ROWS_BYTES
+        self.held_rows.load(Ordering::Relaxed) + self.outbox.unwritten() > HELD_ROWS_BYTES
             && self.waiting.load(Ordering::Relaxed) == 0
     }
 
