@@ -1,11 +1,12 @@
 //! Files whose names come from a list.
 
-use super::{stdin_entry, Ended, Entry, Item, Origin, Source};
+use super::{stdin_entry, Ended, Entry, FileId, Item, Origin, Source};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Seek};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,32 @@ impl LiveList {
         // Where it cannot be asked, the read says why.
         poll(&mut asked, timeout.as_ref())
             .map_or_else(|error| error != rustix::io::Errno::INTR, |ready| ready > 0)
+    }
+}
+
+impl LiveList {
+    /// What is left to read of a regular file, read without the list itself going on; `None` of what can be read once.
+    fn ahead(&self) -> Option<Ahead> {
+        let is_file = self.0.metadata().is_ok_and(|found| found.is_file());
+        let at = (&*self.0).stream_position().ok().filter(|_| is_file)?;
+        Some(Ahead {
+            file: Arc::clone(&self.0),
+            at,
+        })
+    }
+}
+
+/// A file that is read by position, from `at` on.
+struct Ahead {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Ahead {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.read_at(into, self.at)?;
+        self.at += bytes as u64;
+        Ok(bytes)
     }
 }
 
@@ -157,6 +184,19 @@ impl Source for FileList {
                         reason: format!("cannot read the list of files: {error}"),
                     });
                 }
+            }
+        }
+        None
+    }
+
+    /// Looks for the file among those that are listed, where the list can be read twice. Of a pipe nobody knows what comes.
+    fn written(&mut self, file: FileId) -> Option<PathBuf> {
+        let ahead = self.awaited.as_ref().and_then(LiveList::ahead)?;
+        let mut names = Self::new(io::BufReader::new(ahead)).nul(self.terminator == 0);
+        while let Ok(Some(name)) = names.name() {
+            let path = PathBuf::from(OsString::from_vec(name));
+            if rustix::fs::stat(&path).is_ok_and(|found| FileId::new(&found) == file) {
+                return Some(path);
             }
         }
         None
