@@ -7,6 +7,10 @@ pub fn a_plan_that_is_changed(mut plan: ChunkPlan) {
     plan.stride = 0; //~ E0616
 }
 
+pub fn a_second_owner(chunk: &ChunkBuf) -> ChunkBuf {
+    ChunkBuf { memory: chunk.memory().clone(), index: chunk.index() } //~ error without a code
+}
+
 pub fn a_copied_owner(chunk: &ChunkBuf) -> ChunkBuf {
     ChunkBuf::clone(chunk) //~ E0277
 }
