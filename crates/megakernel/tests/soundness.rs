@@ -26,7 +26,8 @@ fn the_compiler_refuses_what_would_be_unsound() {
     );
 }
 
-const CHUNK: usize = 4096;
+/// Miri takes its time.
+const CHUNK: usize = if cfg!(miri) { 192 } else { 4096 };
 const CHUNKS: u32 = 3;
 const RECORD_WORDS: u32 = 256;
 
@@ -131,14 +132,15 @@ fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
     let (kernel, mut completions, _lent) = launch(jobs, Vec::new());
     let chunk = u32::try_from(CHUNK).unwrap();
     let edges = [
+        u32::MAX,
+        chunk + 1,
         1,
         2,
         chunk - 1,
         chunk,
-        chunk + 1,
         u32::MAX / 2 + 1,
-        u32::MAX,
     ];
+    let edges = if cfg!(miri) { &edges[..2] } else { &edges[..] };
     let mut done = 0;
     for (opcode, job) in opcodes {
         let good = StreamArgs {
@@ -152,7 +154,7 @@ fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
         }
         .to_args();
         for word in 0..ARGS_PER_SLOT {
-            for edge in edges {
+            for &edge in edges {
                 let mut args = good;
                 args[word] = edge;
                 let token = kernel.submitter().try_acquire().unwrap();

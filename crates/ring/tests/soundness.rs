@@ -7,8 +7,9 @@ use gristmill_ring::{
     live_ring, live_ring_over, Arena, ChunkBuf, ChunkMemory, ChunkPlan, ChunkPool, HostVisible,
     RecordMemory, RingConfig, RingMemory, SharedWords, Submission, REGION_ALIGN,
 };
+use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 #[test]
@@ -20,34 +21,40 @@ fn the_compiler_refuses_what_would_be_unsound() {
 
 /// Memory of a device's, as a back end would bring it.
 struct Block {
-    words: Box<[Line]>,
-}
-
-/// Aligned as [`HostVisible`] demands.
-#[repr(align(128))]
-struct Line {
-    _words: [AtomicU32; 32],
+    base: NonNull<u8>,
+    layout: Layout,
 }
 
 impl Block {
     fn boxed(bytes: usize) -> Box<dyn HostVisible> {
-        let line = || Line {
-            _words: std::array::from_fn(|_| AtomicU32::new(0)),
-        };
-        Box::new(Block {
-            words: (0..bytes / REGION_ALIGN).map(|_| line()).collect(),
-        })
+        let layout = Layout::from_size_align(bytes, REGION_ALIGN).unwrap();
+        assert!(bytes > 0);
+        // SAFETY: the layout's size is not zero.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap();
+        Box::new(Block { base, layout })
     }
 }
 
-// SAFETY: a boxed slice stays where it is while the box lives; its words are atomics, so they may be written through a
-// shared reference, are zero and aligned to 128 bytes; nobody else has the box.
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: `base` was allocated with this layout, and is freed once.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+    }
+}
+
+// SAFETY: an address and a layout, which no method looks behind.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+// SAFETY: the memory is this block's alone until it is dropped, zeroed, aligned to `REGION_ALIGN`, and its size is that of a
+// layout.
 unsafe impl HostVisible for Block {
     fn base(&self) -> NonNull<u8> {
-        NonNull::from(&*self.words).cast()
+        self.base
     }
     fn bytes(&self) -> usize {
-        size_of_val(&*self.words)
+        self.layout.size()
     }
 }
 
@@ -60,19 +67,20 @@ fn place(words: &SharedWords) -> std::ops::Range<usize> {
 #[test]
 fn an_arena_hands_out_each_byte_once_however_it_is_aligned() {
     let odd = [
+        usize::MAX,
+        129,
+        usize::MAX / 2 + 1,
         0,
         1,
         3,
         127,
-        129,
         4096,
         5000,
-        usize::MAX / 2 + 1,
         usize::MAX - 127,
-        usize::MAX,
     ];
-    for first in odd {
-        for second in odd {
+    let odd = if cfg!(miri) { &odd[..3] } else { &odd[..] };
+    for &first in odd {
+        for &second in odd {
             let mut arena = Arena::new(Block::boxed(1 << 16));
             let mut parts = vec![arena.words(8).unwrap()];
             for step in [first, second] {
@@ -112,8 +120,12 @@ fn fill(chunks: &mut [ChunkBuf]) {
         chunk.as_mut_slice().fill(value);
     }
     for (chunk, value) in chunks.iter().zip(1..) {
-        assert!(chunk.as_slice().iter().all(|byte| *byte == value));
+        assert!(holds(chunk.as_slice(), value));
     }
+}
+
+fn holds(bytes: &[u8], value: u8) -> bool {
+    bytes == vec![value; bytes.len()]
 }
 
 /// Every way to make chunks, of sizes around a page.
@@ -149,14 +161,14 @@ fn memory_outlives_its_arena_for_as_long_as_anything_of_it_is_held() {
     let mut pooled = pool.take(0).unwrap();
     drop(pool);
     pooled.as_mut_slice().fill(8);
-    assert!(chunk.as_slice().iter().all(|byte| *byte == 9));
+    assert!(holds(chunk.as_slice(), 9));
     let memory = Arc::clone(chunk.memory());
     let lent = chunk.lend();
     let index = lent.index();
     drop(lent);
     // Nobody will take it back, so a worker may read it for as long as it likes.
     let access = memory.borrow_chunk(index).unwrap();
-    assert!(access.iter().all(|byte| *byte == 9));
+    assert!(holds(&access, 9));
     assert!(memory.borrow_chunk(index).is_none());
 }
 
@@ -172,7 +184,7 @@ fn no_index_reaches_a_chunk_that_the_host_has() {
     // While it is read, nobody gets it back; a claim that is forgotten changes nothing.
     let claim = lent.remove(1).reclaim().unwrap_err();
     std::mem::forget(claim);
-    assert!(access.iter().all(|byte| *byte == 0));
+    assert!(holds(&access, 0));
     drop(access);
     let mut back = lent.remove(0).reclaim().unwrap();
     back.as_mut_slice().fill(1);
