@@ -1,8 +1,8 @@
 //! Files behind LOAD_MISS: a [`MegakernelIoLoop`] beside a running kernel, on the CPU and on an OpenCL device.
 
+use fastrand::Rng;
 use gristmill::megakernel::backend::cpu::CpuBackend;
 use gristmill::megakernel::backend::opencl::OpenClBackend;
-use gristmill::megakernel::vir0::random::Numbers;
 use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease, StreamJob};
 use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
@@ -57,9 +57,9 @@ fn source(bytes: &[u8], tenants: &[u32]) -> IoSource {
 
 /// Bytes that tell where they are from.
 fn pattern(len: usize, seed: u64) -> Vec<u8> {
-    let mut numbers = Numbers::new(seed);
+    let mut numbers = Rng::with_seed(seed);
     (0..len)
-        .map(|_| numbers.next_u64().to_le_bytes()[0])
+        .map(|_| numbers.u64(..).to_le_bytes()[0])
         .collect()
 }
 
@@ -321,7 +321,7 @@ fn any_numbers_are_looked_up_and_nothing_else() {
         .subsec_nanos();
     println!("seed {seed}");
     on_each(|backend| {
-        let mut numbers = Numbers::new(seed.into());
+        let mut numbers = Rng::with_seed(seed.into());
         let (mut world, mut tables) = world(backend, 4);
         let sources = [
             (pattern(CHUNK, 4), vec![0, 1, 2]),
@@ -341,9 +341,9 @@ fn any_numbers_are_looked_up_and_nothing_else() {
         for _ in 0..600 {
             let mut any = |usual: u32| {
                 let odd = [u32::MAX, 1 << 31, usual, usual + 1];
-                match numbers.below(8) {
-                    0 => odd[numbers.below(4) as usize],
-                    _ => numbers.below(usual),
+                match numbers.u32(..8) {
+                    0 => odd[numbers.usize(..4)],
+                    _ => numbers.u32(..usual),
                 }
             };
             let load = Load {

@@ -1,13 +1,16 @@
 //! What the tests of all crates share.
 //!
 //! - [`Patience`]: waits that end where nothing moves any more, and not because a machine is slow;
-//! - [`skipped`]: says why a test does not run here, where `scripts/test` finds it again.
+//! - [`skipped`]: says why a test does not run here, where `scripts/test` finds it again;
+//! - [`seed`]: the seed of a random test, which a failure says.
 
 #![forbid(unsafe_code)]
 
 mod patience;
+mod seed;
 
 pub use patience::Patience;
+pub use seed::seed;
 
 use std::fmt::Display;
 use std::fs::OpenOptions;
