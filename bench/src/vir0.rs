@@ -74,7 +74,14 @@ fn text(len: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(len + 16);
     while text.len() < len {
         let word = WORDS[numbers.below(12) as usize];
-        text.extend(if numbers.below(64) == 0 { "needle" } else { word }.as_bytes());
+        text.extend(
+            if numbers.below(64) == 0 {
+                "needle"
+            } else {
+                word
+            }
+            .as_bytes(),
+        );
         text.push(if numbers.below(8) == 0 { b'\n' } else { b' ' });
     }
     text.truncate(len);

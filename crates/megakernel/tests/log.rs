@@ -4,12 +4,12 @@
 #[path = "../../../fuzz/src/log.rs"]
 mod fuzzed;
 
+use fastrand::Rng;
 use fuzzed::{records, with_checksums};
 use gristmill_megakernel::log::{
     Difference, Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog, RingLogReader,
 };
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
-use fastrand::Rng;
 use gristmill_megakernel::vir0::{verify, Limits, Verified};
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
 use gristmill_protocol::program::ProgramArgs;
@@ -101,7 +101,9 @@ fn slot(numbers: &mut Rng, kernel: &LoggedKernel) -> LoggedSlot<'static> {
         },
     };
     let visible = kernel.visible(&words).unwrap();
-    let bytes = std::iter::repeat_with(|| numbers.u8(..)).take(visible.len()).collect::<Vec<u8>>();
+    let bytes = std::iter::repeat_with(|| numbers.u8(..))
+        .take(visible.len())
+        .collect::<Vec<u8>>();
     let failed = numbers.u32(..4) == 0;
     let (status, records) = if failed {
         (slot::FAULT, 0)
@@ -165,16 +167,7 @@ fn read(bytes: &[u8]) -> (Vec<LoggedSlot<'static>>, Option<PipelineError>) {
 }
 
 fn numbers() -> Rng {
-    let seed = std::env::var("LOG_SEED").map_or_else(
-        |_| {
-            let now = std::time::SystemTime::now();
-            let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
-            since.as_nanos() as u64
-        },
-        |seed| seed.parse().unwrap(),
-    );
-    println!("LOG_SEED={seed}");
-    Rng::with_seed(seed)
+    Rng::with_seed(gristmill_testing::seed("LOG_SEED"))
 }
 
 fn some_slots(numbers: &mut Rng, count: usize) -> Vec<LoggedSlot<'static>> {

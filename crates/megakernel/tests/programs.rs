@@ -1,8 +1,8 @@
 //! VIR0 programs in a running kernel: loaded, bound to a tenant's opcodes, run over chunks, refused and unloaded.
 
+use fastrand::Rng;
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
-use fastrand::Rng;
 use gristmill_megakernel::vir0::random;
 use gristmill_megakernel::vir0::{reference, verify, Chunk, Limits, Results, Stop, Verified};
 use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, ProgramTable};
@@ -392,7 +392,9 @@ fn random_programs_leave_what_the_reference_leaves() {
         let mut numbers = Rng::with_seed(seed);
         let (start, len) = (numbers.usize(..5_000), numbers.usize(..2_000));
         let after = numbers.usize(..5_000);
-        let data = std::iter::repeat_with(|| numbers.u8(..)).take(start + len + after).collect::<Vec<u8>>();
+        let data = std::iter::repeat_with(|| numbers.u8(..))
+            .take(start + len + after)
+            .collect::<Vec<u8>>();
         let place = ProgramArgs {
             after: after as u32,
             start: start as u32,

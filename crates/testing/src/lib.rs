@@ -1,16 +1,18 @@
 //! What the tests of all crates share.
 //!
 //! - [`Patience`]: waits that end where nothing moves any more, and not because a machine is slow;
-//! - [`skipped`]: says why a test does not run here, where `scripts/test` finds it again;
-//! - [`seed`]: the seed of a random test, which a failure says.
+//! - [`ripgrep`]: the ripgrep that `scan` is compared with;
+//! - [`seed`], [`noise`]: the seed of a random test, which its output says; random bytes;
+//! - [`skipped`]: says why a test does not run here, where `scripts/test` finds it again.
 
 #![forbid(unsafe_code)]
 
 mod patience;
-mod seed;
+mod random;
+pub mod ripgrep;
 
 pub use patience::Patience;
-pub use seed::seed;
+pub use random::{noise, seed};
 
 use std::fmt::Display;
 use std::fs::OpenOptions;

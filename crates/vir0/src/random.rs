@@ -26,7 +26,9 @@ pub fn program(seed: u64) -> Program {
         records: pick(&mut numbers, &[0, 1, 16, 4096, 65_536]),
         table: {
             let len = pick(&mut numbers, &[0, 1, 5, 256, 1000]);
-            std::iter::repeat_with(|| numbers.u8(..)).take(len).collect::<Vec<u8>>()
+            std::iter::repeat_with(|| numbers.u8(..))
+                .take(len)
+                .collect::<Vec<u8>>()
         },
         ..Program::default()
     };

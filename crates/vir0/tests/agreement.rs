@@ -17,22 +17,9 @@ fn programs() -> u64 {
         .unwrap_or(4_000)
 }
 
-/// A start that differs from run to run; `VIR0_SEED` sets it.
-fn seed() -> u64 {
-    let seed = std::env::var("VIR0_SEED")
-        .ok()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or_else(|| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.map_or(1, |since| since.as_secs())
-        });
-    println!("VIR0_SEED={seed}");
-    seed
-}
-
 #[test]
 fn random_programs_agree_and_keep_to_their_cost() {
-    let first = seed().wrapping_mul(1 << 20);
+    let first = gristmill_testing::seed("VIR0_SEED").wrapping_mul(1 << 20);
     let levels: Vec<Level> = Level::ALL
         .into_iter()
         .filter(|l| l.is_available())
@@ -44,7 +31,9 @@ fn random_programs_agree_and_keep_to_their_cost() {
         let mut numbers = Rng::with_seed(!seed);
         let len = [0, 1, 15, 17, 256, 257, 700, 1500][numbers.usize(..8)];
         let around = numbers.usize(..80);
-        let mut data = std::iter::repeat_with(|| numbers.u8(..)).take(len + 2 * around).collect::<Vec<u8>>();
+        let mut data = std::iter::repeat_with(|| numbers.u8(..))
+            .take(len + 2 * around)
+            .collect::<Vec<u8>>();
         if numbers.bool() {
             data.iter_mut().for_each(|byte| *byte &= 3);
         }

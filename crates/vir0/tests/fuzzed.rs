@@ -17,14 +17,18 @@ fn input(numbers: &mut Rng) -> Vec<u8> {
     let mut bytes = match numbers.u32(..4) {
         0 => {
             let len = numbers.usize(..400);
-            return std::iter::repeat_with(|| numbers.u8(..)).take(len).collect::<Vec<u8>>();
+            return std::iter::repeat_with(|| numbers.u8(..))
+                .take(len)
+                .collect::<Vec<u8>>();
         }
         1 => encode(&program(seed)).unwrap(),
         2 => disasm::disassemble(&program(seed)).into_bytes(),
         // One byte for the number of instructions, and then instructions and data.
         _ => {
             let len = 1 + numbers.usize(..300);
-            std::iter::repeat_with(|| numbers.u8(..)).take(len).collect::<Vec<u8>>()
+            std::iter::repeat_with(|| numbers.u8(..))
+                .take(len)
+                .collect::<Vec<u8>>()
         }
     };
     for _ in 0..numbers.u32(..6) {
@@ -56,11 +60,7 @@ impl Drop for Running {
 
 fn fuzz(name: &str, inputs: u64, target: fn(&[u8])) {
     let number = |variable: &str| std::env::var(variable).ok()?.parse::<u64>().ok();
-    let seed = number("VIR0_SEED").unwrap_or_else(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(1, |since| since.as_nanos() as u64)
-    });
-    println!("VIR0_SEED={seed}");
+    let seed = gristmill_testing::seed("VIR0_SEED");
     let time = number("VIR0_FUZZ_SECONDS").map(Duration::from_secs);
     let began = Instant::now();
     let mut count = 0;

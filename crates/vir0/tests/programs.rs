@@ -1,8 +1,8 @@
 //! The shipped programs: each gives the answer of an independent implementation, in whatever chunks the file is cut, on
 //! both interpreters.
 
-use gristmill_vir0::asm::{assemble, AsmOptions};
 use fastrand::Rng;
+use gristmill_vir0::asm::{assemble, AsmOptions};
 use gristmill_vir0::vector::Machine;
 use gristmill_vir0::{reference, verify, Chunk, Limits, Results, Stop, Verified};
 use std::path::Path;
@@ -133,7 +133,11 @@ fn files() -> Vec<Vec<u8>> {
         vec![b'x'; 9_001],
     ];
     for len in [100, 2_999, 4_095, 4_097, 16_384, 300_001] {
-        files.push(std::iter::repeat_with(|| numbers.u8(..)).take(len).collect::<Vec<u8>>());
+        files.push(
+            std::iter::repeat_with(|| numbers.u8(..))
+                .take(len)
+                .collect::<Vec<u8>>(),
+        );
         // Words and lines.
         let words = [
             "needle", "hay", "stack", "\n", " ", "é", "日本", "𝄞", "\n\n",
@@ -147,10 +151,7 @@ fn files() -> Vec<Vec<u8>> {
         let mut runs = Vec::new();
         while runs.len() < len {
             let run = [1, 2, 3, 300, 5_000][numbers.usize(..5)];
-            runs.extend(std::iter::repeat_n(
-                b"ab\n\0"[numbers.usize(..4)],
-                run,
-            ));
+            runs.extend(std::iter::repeat_n(b"ab\n\0"[numbers.usize(..4)], run));
         }
         files.push(runs);
     }

@@ -6,13 +6,13 @@
 mod chosen;
 
 use chosen::CHOSEN;
+use fastrand::Rng;
 use gristmill_megakernel::device::program::image;
 use gristmill_megakernel::ProgramTable;
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{completion, fault};
 use gristmill_vir0::asm::{assemble, AsmOptions};
 use gristmill_vir0::isa::{Op, Operand};
-use fastrand::Rng;
 use gristmill_vir0::random;
 use gristmill_vir0::{reference, verify, Chunk, FaultKind, Limits, Results, Stop, Verified};
 use std::collections::BTreeMap;
@@ -259,19 +259,6 @@ fn compare(test: &str, cases: &[Case]) -> BTreeMap<(u32, u32), usize> {
     kinds
 }
 
-/// A start that differs from run to run; `VIR0_SEED` sets it.
-fn seed() -> u64 {
-    let seed = std::env::var("VIR0_SEED")
-        .ok()
-        .and_then(|number| number.parse().ok());
-    let seed = seed.unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.map_or(1, |since| since.as_secs())
-    });
-    println!("VIR0_SEED={seed}");
-    seed
-}
-
 fn random_case(seed: u64) -> Case {
     let mut numbers = Rng::with_seed(!seed);
     let mut program = random::program(seed);
@@ -290,7 +277,9 @@ fn random_case(seed: u64) -> Case {
     let declared = verified.program();
     let len = [0, 1, 15, 31, 32, 33, 257, 700, 1500][numbers.usize(..9)];
     let (before, after, unused) = (numbers.u32(..80), numbers.u32(..80), numbers.u32(..3));
-    let mut chunk = std::iter::repeat_with(|| numbers.u8(..)).take((before + len + after + unused) as usize).collect::<Vec<u8>>();
+    let mut chunk = std::iter::repeat_with(|| numbers.u8(..))
+        .take((before + len + after + unused) as usize)
+        .collect::<Vec<u8>>();
     if numbers.bool() {
         chunk.iter_mut().for_each(|byte| *byte &= 3);
     }
@@ -334,7 +323,7 @@ fn random_case(seed: u64) -> Case {
 
 #[test]
 fn random_programs_agree() {
-    let first = seed().wrapping_mul(1 << 20);
+    let first = gristmill_testing::seed("VIR0_SEED").wrapping_mul(1 << 20);
     let cases: Vec<Case> = (first..first + 1_200).map(random_case).collect();
     let kinds = compare("random", &cases);
     println!("fault and flags: {kinds:?}");
@@ -384,7 +373,7 @@ fn bytes(numbers: &mut Rng, len: usize) -> Vec<u8> {
 
 #[test]
 fn shipped_programs_agree() {
-    let mut numbers = Rng::with_seed(seed());
+    let mut numbers = Rng::with_seed(gristmill_testing::seed("VIR0_SEED"));
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(programs()).unwrap() {
         let path = entry.unwrap().path();
@@ -416,7 +405,7 @@ fn shipped_programs_agree() {
 
 #[test]
 fn chosen_programs_agree() {
-    let mut numbers = Rng::with_seed(seed());
+    let mut numbers = Rng::with_seed(gristmill_testing::seed("VIR0_SEED"));
     let mut cases = Vec::new();
     for (name, source) in CHOSEN {
         let program = assembled("case.vasm", source);

@@ -261,11 +261,7 @@ fn pick_instr(
 }
 
 /// One of the places between instructions whose open blocks are so.
-fn pick_place(
-    program: &Program,
-    numbers: &mut Rng,
-    fits: impl Fn(&[Op]) -> bool,
-) -> Option<usize> {
+fn pick_place(program: &Program, numbers: &mut Rng, fits: impl Fn(&[Op]) -> bool) -> Option<usize> {
     let (_, around) = blocks(&program.code);
     let fitting = around.iter().enumerate();
     let fitting = fitting.filter(|(_, open)| fits(open));
