@@ -1,9 +1,9 @@
 //! Leases: a kernel that leaves and is launched again loses nothing.
 
-use super::world::{word, Setup, World};
+use super::world::{of, word, Fault, Setup, World};
 use super::{Case, Checked, Suite};
-use crate::Lease;
-use gristmill_protocol::{control, fault, opcode};
+use gristmill_megakernel::Lease;
+use gristmill_protocol::{control, opcode};
 use gristmill_ring::Submission;
 use std::time::Duration;
 
@@ -72,23 +72,18 @@ fn few_slots(suite: &Suite<'_>) -> Checked {
         };
         let mut world = World::launch(suite, setup)?;
         let mut faults = 0;
-        let mut reaped = 0;
-        let mut published = 0;
-        while reaped < count {
-            while published < count {
+        world.stream(
+            count,
+            |number| {
                 // Every tenth faults.
-                let index = if published % 10 == 9 { 64 } else { 1 };
-                if world
-                    .try_publish(&Submission::new(opcode::ATOMIC_ADD, &[1, index]))?
-                    .is_none()
-                {
-                    break;
-                }
-                published += 1;
-            }
-            faults += u64::from(world.reap()?.fault != fault::NONE);
-            reaped += 1;
-        }
+                let index = if number % 10 == 9 { 64 } else { 1 };
+                Submission::new(opcode::ATOMIC_ADD, &[1, index])
+            },
+            |done| {
+                faults += u64::from(done.fault != Fault::NONE);
+                Ok(())
+            },
+        )?;
         same!(world.observable(1)?, word(count - count / 10), "the sum");
         launches += explained(&world, count as u64, faults, workers as u64, lease)?;
         world.close()?;
@@ -149,17 +144,12 @@ fn parked(suite: &Suite<'_>) -> Checked {
         for index in 0..30 {
             let submission = match index % 10 {
                 9 => Submission::new(opcode::BATCH_FENCE, &[]),
-                _ => super::world::of(index % 2, Submission::new(opcode::ATOMIC_ADD, &[1, 0])),
+                _ => of(index % 2, Submission::new(opcode::ATOMIC_ADD, &[1, 0])),
             };
             world.publish(&submission)?;
         }
         for done in world.drain()? {
-            same!(
-                done.fault,
-                fault::NONE,
-                "the fault of publication {}",
-                done.number
-            );
+            same!(done.fault, Fault::NONE, "publication {}", done.number);
         }
         same!(world.kernel()?.epoch(), 3 * (round + 1), "the epoch");
     }

@@ -51,18 +51,18 @@ fn random(suite: &Suite<'_>) -> Checked {
     let mut window = vec![0; 64];
     let (mut slots, mut operations) = (0, 0);
     while slots < 400 {
-        let ops: Vec<(u8, Vec<u32>)> = (0..=numbers.below(6))
+        let ops: Vec<(u8, Vec<u32>)> = (0..=numbers.u32(..6))
             .map(|_| {
                 let (number, mut args) = model::random_op(&mut numbers, 64);
                 // Now and then an opcode that is none, one argument too few, or one too many.
-                let number = if numbers.one_in(30) {
-                    8 + numbers.below(248)
+                let number = if numbers.u32(..30) == 0 {
+                    8 + numbers.u32(..248)
                 } else {
                     number
                 };
-                if numbers.one_in(20) {
+                if numbers.u32(..20) == 0 {
                     args.pop();
-                } else if numbers.one_in(10) {
+                } else if numbers.u32(..10) == 0 {
                     args.push(1);
                 }
                 (number.to_le_bytes()[0], args)
@@ -128,14 +128,12 @@ fn malformed(suite: &Suite<'_>) -> Checked {
     for _ in 0..count {
         let mut bytes = [0; 48];
         for byte in bytes.iter_mut() {
-            *byte = numbers.below(5).to_le_bytes()[0];
+            *byte = numbers.u8(..5);
         }
         let args = words(&bytes);
         refused += usize::from(packed::decode(&args).is_err());
         let expected = model::packed(&mut window, 1, &args);
-        let got = world
-            .run(&Submission::new(opcode::PACKED_SLOT, &args))?
-            .answer();
+        let got = world.answer(&Submission::new(opcode::PACKED_SLOT, &args))?;
         same!(got, expected, "{bytes:?}");
     }
     same!(world.observables()?, window, "the observables");

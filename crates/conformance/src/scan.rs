@@ -2,11 +2,11 @@
 
 use super::world::{word, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite};
-use crate::{ScanMode, ScanSet, StreamJob};
+use fastrand::Rng;
+use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
 use gristmill_protocol::stream::{self, StreamArgs};
 use gristmill_protocol::{completion, fault, opcode};
 use gristmill_ring::Submission;
-use gristmill_vir0::random::Numbers;
 use std::sync::Arc;
 
 pub(super) const CASES: &[Case] = &[
@@ -21,7 +21,7 @@ const CHUNK: usize = 1_500;
 type Set = (Vec<Vec<u8>>, bool);
 
 /// From one byte to more than any searcher for few takes.
-fn sets(numbers: &mut Numbers) -> Vec<Set> {
+fn sets(numbers: &mut Rng) -> Vec<Set> {
     let mut sets: Vec<Set> = vec![
         (vec![b"a".to_vec()], false),
         (vec![b"a".to_vec()], true),
@@ -35,9 +35,9 @@ fn sets(numbers: &mut Numbers) -> Vec<Set> {
         (vec![b"nowhere at all".to_vec()], false),
         (vec![vec![b'a'; 200], b"b".to_vec()], false),
     ];
-    let many = |numbers: &mut Numbers, count| {
-        let pattern = |numbers: &mut Numbers| {
-            let len = 2 + numbers.below(4) as usize;
+    let many = |numbers: &mut Rng, count| {
+        let pattern = |numbers: &mut Rng| {
+            let len = 2 + numbers.usize(..4);
             text(numbers, len)
                 .iter()
                 .map(|byte| if *byte == b'\n' { b'z' } else { *byte })
@@ -51,13 +51,13 @@ fn sets(numbers: &mut Numbers) -> Vec<Set> {
     sets
 }
 
-fn text(numbers: &mut Numbers, len: usize) -> Vec<u8> {
+fn text(numbers: &mut Rng, len: usize) -> Vec<u8> {
     const BYTES: &[u8; 12] = b"abABa b\0\xFFz\n\n";
     let mut out = Vec::with_capacity(len);
     while out.len() < len {
         // Now and then a run, which long patterns need.
-        let run = if numbers.one_in(60) { 250 } else { 1 };
-        let byte = BYTES[numbers.below(12) as usize % BYTES.len()];
+        let run = if numbers.u32(..60) == 0 { 250 } else { 1 };
+        let byte = BYTES[numbers.usize(..12)];
         out.extend(std::iter::repeat_n(byte, run));
     }
     out.truncate(len);
@@ -144,7 +144,7 @@ fn through(world: &mut World, args: &StreamArgs) -> Result<Through, Stop> {
     let mut args = *args;
     loop {
         let done = world.run(&Submission::new(opcode::SCAN, &args.to_args()))?;
-        same!(Fault(done.fault), Fault(fault::NONE), "SCAN {args:?}");
+        same!(done.fault, Fault::NONE, "SCAN {args:?}");
         records.extend((0..done.records).map(|index| world.records.get(done.slot, index)));
         parts.push(done.results);
         if done.flags & completion::FLAG_OVERFLOW == 0 {
@@ -181,17 +181,17 @@ fn scan_world(
 /// Text somewhere in a chunk, with text that does not count around it.
 fn place(
     world: &mut World,
-    numbers: &mut Numbers,
+    numbers: &mut Rng,
     len: usize,
 ) -> Result<(Vec<u8>, gristmill_ring::LentChunk, StreamArgs), Stop> {
     let data = text(numbers, CHUNK + 80);
-    let start = numbers.below(70) as usize;
+    let start = numbers.usize(..70);
     let lent = world.lend(&data)?;
     let args = StreamArgs {
         chunk: lent.index(),
         start: word(start),
         len: word(len),
-        before: numbers.below(word(start) + 1),
+        before: numbers.u32(..word(start) + 1),
         after: 5,
         ..StreamArgs::default()
     };
@@ -199,9 +199,9 @@ fn place(
 }
 
 /// A length, of which many are short.
-fn length(numbers: &mut Numbers) -> usize {
-    let most = [1, 5, 40, 70, 300, word(CHUNK)][numbers.below(6) as usize % 6];
-    numbers.below(most + 1) as usize
+fn length(numbers: &mut Rng) -> usize {
+    let most = [1, 5, 40, 70, 300, word(CHUNK)][numbers.usize(..6)];
+    numbers.u32(..most + 1) as usize
 }
 
 fn lines(suite: &Suite<'_>) -> Checked {
@@ -345,7 +345,7 @@ fn wrong_modes(suite: &Suite<'_>) -> Checked {
                 fault::BAD_ARGUMENT
             };
             same!(
-                Fault(done.fault),
+                done.fault,
                 Fault(reason),
                 "mode {mode} of a set for {kind:?}"
             );

@@ -1,8 +1,8 @@
 //! Tenants: who may run, and that nobody reaches what is another's.
 
-use super::world::{busy, of, program, Answer, Fault, Setup, World};
+use super::model::control_word;
+use super::world::{failed, of, over, program, word, Answer, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite};
-use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{control, fault, opcode, packed, CONTROL_MIN_WORDS};
 use gristmill_ring::Submission;
 
@@ -22,10 +22,6 @@ fn nop(tenant: u32) -> Submission {
     of(tenant, Submission::new(opcode::NOP, &[]))
 }
 
-fn answer(world: &mut World, submission: &Submission) -> Result<Answer, Stop> {
-    Ok(world.run(submission)?.answer())
-}
-
 fn masks(suite: &Suite<'_>) -> Checked {
     let setup = Setup {
         workers: 2,
@@ -38,14 +34,14 @@ fn masks(suite: &Suite<'_>) -> Checked {
         tenant.set_mask(mask);
         let expected = if mask == 0 { MASKED } else { Ok(0) };
         same!(
-            answer(&mut world, &nop(1))?,
+            world.answer(&nop(1))?,
             expected,
             "tenant 1 with mask {mask:#x}"
         );
-        same!(answer(&mut world, &nop(0))?, Ok(0), "tenant 0 meanwhile");
+        same!(world.answer(&nop(0))?, Ok(0), "tenant 0 meanwhile");
     }
     same!(
-        answer(&mut world, &nop(2))?,
+        world.answer(&nop(2))?,
         MASKED,
         "a tenant that was never opened"
     );
@@ -53,13 +49,13 @@ fn masks(suite: &Suite<'_>) -> Checked {
     tenant.set_mask(0);
     let add = of(1, Submission::new(opcode::ATOMIC_ADD, &[1, 0]));
     same!(
-        answer(&mut world, &add)?,
+        world.answer(&add)?,
         MASKED,
         "an addition of a closed tenant"
     );
     let shutdown = of(1, Submission::new(opcode::SHUTDOWN, &[]));
     same!(
-        answer(&mut world, &shutdown)?,
+        world.answer(&shutdown)?,
         MASKED,
         "SHUTDOWN of a closed tenant"
     );
@@ -91,7 +87,7 @@ fn ran(answer: Answer) -> Result<u32, Stop> {
     match answer {
         Ok(_) => Ok(1),
         MASKED => Ok(0),
-        other => super::world::failed(format!(
+        other => failed(format!(
             "a slot of a tenant that opens and closes: {other:?}"
         )),
     }
@@ -105,7 +101,7 @@ fn ids(suite: &Suite<'_>) -> Checked {
     };
     let mut world = World::launch(suite, setup)?;
     for tenant in 0..29 {
-        same!(answer(&mut world, &nop(tenant))?, Ok(0), "tenant {tenant}");
+        same!(world.answer(&nop(tenant))?, Ok(0), "tenant {tenant}");
     }
     // The words behind the masks are quotas, counters, and in the end observables: none of them is a mask.
     for index in 0..64 {
@@ -135,7 +131,7 @@ fn ids(suite: &Suite<'_>) -> Checked {
         u32::MAX,
     ];
     for tenant in ids {
-        same!(answer(&mut world, &nop(tenant))?, bad, "tenant {tenant}");
+        same!(world.answer(&nop(tenant))?, bad, "tenant {tenant}");
     }
     ensure!(
         world.tenant(29).is_err(),
@@ -163,21 +159,13 @@ fn windows(suite: &Suite<'_>) -> Checked {
         for index in [0, EACH - 1] {
             let value = 100 * tenant + index + 1;
             let store = of(tenant, Submission::new(opcode::STORE_U32, &[value, index]));
-            same!(
-                answer(&mut world, &store)?,
-                Ok(0),
-                "a store of tenant {tenant}"
-            );
+            same!(world.answer(&store)?, Ok(0), "a store of tenant {tenant}");
             expected[mine + index as usize] = value;
             let load = of(
                 tenant,
                 Submission::new(opcode::LOAD_U32, &[first + index, 3]),
             );
-            same!(
-                answer(&mut world, &load)?,
-                Ok(value),
-                "a load of tenant {tenant}"
-            );
+            same!(world.answer(&load)?, Ok(value), "a load of tenant {tenant}");
             expected[mine + 3] = value;
         }
         same!(
@@ -218,14 +206,14 @@ fn windows(suite: &Suite<'_>) -> Checked {
             for (number, args) in tries {
                 let plain = of(tenant, Submission::new(number, &args));
                 same!(
-                    answer(&mut world, &plain)?,
+                    world.answer(&plain)?,
                     OUTSIDE,
                     "tenant {tenant}, opcode {number} {args:?}"
                 );
                 let inner = packed::encode(&[(number.to_le_bytes()[0], args)])?;
                 let inner = of(tenant, Submission::new(opcode::PACKED_SLOT, &inner));
                 same!(
-                    answer(&mut world, &inner)?,
+                    world.answer(&inner)?,
                     OUTSIDE,
                     "tenant {tenant}, packed {number} {args:?}"
                 );
@@ -238,7 +226,7 @@ fn windows(suite: &Suite<'_>) -> Checked {
                     Submission::new(opcode::LOAD_U32, &[first.wrapping_add(index), 0]),
                 );
                 same!(
-                    answer(&mut world, &load)?,
+                    world.answer(&load)?,
                     OUTSIDE,
                     "tenant {tenant}, a load of observable {index}"
                 );
@@ -247,7 +235,7 @@ fn windows(suite: &Suite<'_>) -> Checked {
         }
         let across = of(tenant, Submission::new(opcode::MEMCPY, &[0, 1, EACH]));
         same!(
-            answer(&mut world, &across)?,
+            world.answer(&across)?,
             OUTSIDE,
             "a copy across the window's end"
         );
@@ -257,8 +245,8 @@ fn windows(suite: &Suite<'_>) -> Checked {
             "the observables after what tenant {tenant} must not"
         );
     }
-    for index in 0..super::world::word(control::TENANT_QUOTAS + control::TENANT_QUOTA_WORDS) {
-        if let Some(kept) = super::model::control_word(index, 3) {
+    for index in 0..word(control::TENANT_QUOTAS + control::TENANT_QUOTA_WORDS) {
+        if let Some(kept) = control_word(index, 3) {
             same!(
                 world.kernel()?.control_word(index as usize),
                 Some(kept),
@@ -281,14 +269,14 @@ fn late(suite: &Suite<'_>) -> Checked {
     for tenant in [3, 4, 28] {
         world.tenant(tenant)?.set_mask(1);
         same!(
-            answer(&mut world, &nop(tenant))?,
+            world.answer(&nop(tenant))?,
             Ok(0),
             "a NOP of tenant {tenant}"
         );
         for number in [opcode::STORE_U32, opcode::ATOMIC_ADD] {
             let write = of(tenant, Submission::new(number, &[9, 0]));
             same!(
-                answer(&mut world, &write)?,
+                world.answer(&write)?,
                 OUTSIDE,
                 "opcode {number} of tenant {tenant}"
             );
@@ -307,11 +295,6 @@ fn foreign(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, setup)?;
     let counts = program(".acc n sum\n len r1\n acc n, r1")?;
     let lent = world.lend(b"twelve bytes")?;
-    let place = ProgramArgs {
-        chunk: lent.index(),
-        len: 12,
-        ..ProgramArgs::default()
-    };
     let numbers = [
         world.load(0, &counts)?,
         world.load(1, &counts)?,
@@ -319,14 +302,14 @@ fn foreign(suite: &Suite<'_>) -> Checked {
     ];
     for (owner, number) in (0..).zip(numbers) {
         for tenant in 0..3 {
-            let slot = of(tenant, busy(number, &place)?);
+            let slot = of(tenant, over(number, &lent, 12)?);
             let expected = if owner == tenant {
                 Ok(0)
             } else {
                 Err(Fault(fault::FOREIGN_OPCODE))
             };
             same!(
-                answer(&mut world, &slot)?,
+                world.answer(&slot)?,
                 expected,
                 "tenant {tenant} and a program of {owner}"
             );
@@ -349,22 +332,17 @@ fn loading(suite: &Suite<'_>) -> Checked {
     let lent = world.lend(b"other")?;
     let mine = world.lend(b"mine")?;
     let steady = world.load(0, &constant(7)?)?;
-    let place = |chunk, len| ProgramArgs {
-        chunk,
-        len,
-        ..ProgramArgs::default()
-    };
     let rounds = 60;
     for round in 0..rounds {
         // One that goes on running all the time, in a slot of its own and over a chunk of its own.
-        let other = world.publish(&busy(steady, &place(lent.index(), 5))?)?;
+        let other = world.publish(&over(steady, &lent, 5)?)?;
         let number = world.load(0, &constant(round)?)?;
         ensure!(number != steady, "an opcode was given to two programs");
-        let slot = busy(number, &place(mine.index(), 4))?;
+        let slot = over(number, &mine, 4)?;
         let this = world.publish(&slot)?;
         for _ in 0..2 {
             let done = world.reap()?;
-            same!(done.fault, fault::NONE, "the fault in round {round}");
+            same!(done.fault, Fault::NONE, "the fault in round {round}");
             let expected = if done.number == this { round } else { 7 };
             ensure!(
                 done.number == this || done.number == other,
@@ -382,7 +360,7 @@ fn loading(suite: &Suite<'_>) -> Checked {
         );
         let gone = Err(Fault(fault::NO_SUCH_PROGRAM));
         same!(
-            answer(&mut world, &slot)?,
+            world.answer(&slot)?,
             gone,
             "the opcode after the program was unloaded"
         );

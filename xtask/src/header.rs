@@ -1,4 +1,7 @@
-//! The numbers that the device source shares with the Rust crates, as `kernel/numbers.h`: they exist once, there.
+//! `cargo xtask header`: writes `kernel/numbers.h`, the numbers that the device source shares with the Rust crates.
+//!
+//! A number is defined once, in its crate. A new one that the device source needs is a name in [`NUMBERS`]; afterwards
+//! `scripts/ptx` compiles the device source again.
 
 use gristmill_protocol::opcode;
 use gristmill_vir0::isa::Op;
@@ -19,7 +22,7 @@ const NUMBERS: &[&[(&str, u32)]] = numbers! {
     "SLOT_", gristmill_protocol::slot: EMPTY PUBLISHED CLAIMED DONE WAIT_IO YIELD REQUEUE FAULT;
     "CONTROL_", gristmill_protocol::control: SHUTDOWN DONE_COUNT TENANT_MASKS TENANT_MASK_WORDS TENANT_QUOTAS TENANT_QUOTA_WORDS
         TENANT_FAIRNESS TENANT_FAIRNESS_WORDS METRICS METRIC_WORDS EPOCH PRIORITY_STARVATION PRIORITY_FAIRNESS;
-    "IMAGE_", crate::device::program::word: CHUNK ALIGN BEFORE AFTER RECORDS SCRATCH ACCS INSTRUCTIONS FIRST_EACH MINIMA MINIMA_PLACE
+    "IMAGE_", gristmill_megakernel::device::program::word: CHUNK ALIGN BEFORE AFTER RECORDS SCRATCH ACCS INSTRUCTIONS FIRST_EACH MINIMA MINIMA_PLACE
         TABLE_BYTES TABLE_PLACE HEADER INSTRUCTION;
     "PRIORITY_", gristmill_protocol::priority: COUNT AGEING_CLAIMS;
     "OP_", gristmill_protocol::opcode: NOP STORE_U32 ATOMIC_ADD LOAD_U32 COMPARE_SWAP MEMCPY DFA_STEP BATCH_FENCE SCAN HISTOGRAM
@@ -43,24 +46,33 @@ const NUMBERS: &[&[(&str, u32)]] = numbers! {
     "IO_OP_", gristmill_protocol::io::io_op: READ WRITE FENCE LANDED;
     "IO_STATUS_", gristmill_protocol::io::io_status: OK ERROR;
     "CHUNK_", gristmill_ring::chunk: LENT;
-    "LAUNCH_", crate::device::layout::launch: SLOTS SLOT_WORDS READY TAILS ENTRIES CONTROL DEBUG DEBUG_RECORDS OBSERVABLES
+    "LAUNCH_", gristmill_megakernel::device::layout::launch: SLOTS SLOT_WORDS READY TAILS ENTRIES CONTROL DEBUG DEBUG_RECORDS OBSERVABLES
         TENANTS RECORDS RECORD_WORDS CHUNKS CHUNK_BYTES CHUNK_STRIDE IDLE_POLLS LEASE_SLOTS JOBS PROGRAMS WORKERS
         IO IO_SLOTS COUNTERS_FROM;
-    "STATE_", crate::device::layout::state: HEADS AGES TICKET LOCK PARKED EPOCH DONE AGED IO_PARKED IO_USED IO_SEEN
+    "STATE_", gristmill_megakernel::device::layout::state: HEADS AGES TICKET LOCK PARKED EPOCH DONE AGED IO_PARKED IO_USED IO_SEEN
         UNPARK PRIORITIES RUNNING METRICS FAIRNESS IDLE IO SLOTS;
-    "WORKER_", crate::device::layout::worker: BEAT MIRRORED SLOTS FAULTS PARKED LEASES LEFT WORDS;
-    "DIRECTORY_", crate::device::layout::directory: OPCODE IMAGE LONGEST WORDS ENTRIES;
-    "TAILS_", crate::device::layout::tails: MIRROR ENDED CANCELLED;
-    "SCAN_", crate::device::job::scan: FLAGS LONGEST INFO MATCH CLASSES NEXT FLAG_ALL FLAG_EVERYTHING;
-    "CRC_", crate::device::job::crc: POWERS TABLES;
+    "WORKER_", gristmill_megakernel::device::layout::worker: BEAT MIRRORED SLOTS FAULTS PARKED LEASES LEFT WORDS;
+    "DIRECTORY_", gristmill_megakernel::device::layout::directory: OPCODE IMAGE LONGEST WORDS ENTRIES;
+    "TAILS_", gristmill_megakernel::device::layout::tails: MIRROR ENDED CANCELLED;
+    "SCAN_", gristmill_megakernel::device::job::scan: FLAGS LONGEST INFO MATCH CLASSES NEXT FLAG_ALL FLAG_EVERYTHING;
+    "CRC_", gristmill_megakernel::device::job::crc: POWERS TABLES;
     "VIR0_", gristmill_vir0::verify: MAX_DEPTH MAX_SCRATCH MAX_SCRATCH_WORDS MAX_ACCS MAX_ARGS;
 };
 
-/// The text of `kernel/numbers.h`.
-pub fn numbers() -> String {
+/// Where the header is, from the repository's root.
+pub(crate) const PATH: &str = "kernel/numbers.h";
+
+/// Writes the header.
+pub(crate) fn write() -> Result<(), String> {
+    let path = crate::root().join(PATH);
+    std::fs::write(&path, numbers()).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The text of the header.
+pub(crate) fn numbers() -> String {
     let mut text = String::from(
-        "/* Generated from the crates gristmill-protocol and gristmill-vir0: do not edit. Run\n \
-         * UPDATE_KERNEL=1 cargo test -p gristmill-megakernel --lib header */\n",
+        "/* Generated from the constants of the crates: do not edit. Run\n \
+         * cargo xtask header && scripts/ptx */\n",
     );
     for (name, value) in NUMBERS.iter().copied().flatten() {
         let _infallible = writeln!(text, "#define {name} {value}u");
@@ -80,19 +92,13 @@ pub fn numbers() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     #[test]
     fn the_kernel_has_the_numbers_of_the_crates() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernel/numbers.h");
-        let text = super::numbers();
-        if std::env::var_os("UPDATE_KERNEL").is_some() {
-            std::fs::write(&path, &text).expect("the kernel's folder can be written");
-        }
-        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        let there = std::fs::read_to_string(crate::root().join(super::PATH)).unwrap_or_default();
         assert!(
-            there == text,
-            "kernel/numbers.h is stale: see its first lines"
+            there == super::numbers(),
+            "{} is stale: run cargo xtask header",
+            super::PATH
         );
     }
 }

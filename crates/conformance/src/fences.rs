@@ -1,7 +1,6 @@
 //! BATCH_FENCE: what was published before it is finished when it completes.
 
-use super::ring::at;
-use super::world::{of, word, Fault, Setup, World};
+use super::world::{at, of, pick, word, Fault, Setup, World};
 use super::{Case, Checked, Suite};
 use gristmill_protocol::priority::Priority;
 use gristmill_protocol::{fault, opcode};
@@ -30,11 +29,7 @@ fn alone(suite: &Suite<'_>) -> Checked {
                 world.publish(&fence(tag))?;
             }
             for done in world.drain()? {
-                ensure!(
-                    done.fault == fault::NONE,
-                    "{:?} of a fence",
-                    Fault(done.fault)
-                );
+                same!(done.fault, Fault::NONE, "a fence");
             }
             same!(world.kernel()?.epoch(), (round + 1) * slots, "the epoch");
         }
@@ -55,34 +50,28 @@ fn ordering(suite: &Suite<'_>) -> Checked {
         };
         let mut world = World::launch(suite, setup)?;
         let mut fences = Vec::new();
-        let mut finished = Vec::new();
         let total = 1_500;
-        while finished.len() < total {
-            while world.has_room(total) {
-                let is_fence = numbers.one_in(6);
-                let submission = if is_fence {
-                    fence(1)
-                } else {
-                    Submission::new(opcode::ATOMIC_ADD, &[1, 0])
-                };
-                let priority = Priority::ALL[numbers.below(5) as usize % Priority::ALL.len()];
-                world.publish(&at(priority, submission))?;
-                fences.push(is_fence);
-            }
-            let done = world.reap()?;
-            ensure!(done.fault == fault::NONE, "{:?}", Fault(done.fault));
-            finished.push(done.number);
-        }
         // By publication: when it completed.
         let mut when = vec![0; total];
-        for (position, number) in finished.iter().enumerate() {
-            if let Some(when) = usize::try_from(*number)
-                .ok()
-                .and_then(|at| when.get_mut(at))
-            {
-                *when = position;
-            }
-        }
+        let mut position = 0;
+        world.stream(
+            total,
+            |_| {
+                let is_fence = numbers.u32(..6) == 0;
+                fences.push(is_fence);
+                let submission = match is_fence {
+                    true => fence(1),
+                    false => Submission::new(opcode::ATOMIC_ADD, &[1, 0]),
+                };
+                at(pick(&mut numbers, &Priority::ALL), submission)
+            },
+            |done| {
+                same!(done.fault, Fault::NONE, "publication {}", done.number);
+                when[done.number] = position;
+                position += 1;
+                Ok(())
+            },
+        )?;
         let mut latest = 0;
         for (number, position) in when.iter().enumerate() {
             if fences[number] {
@@ -135,15 +124,15 @@ fn refused(suite: &Suite<'_>) -> Checked {
         );
         for (place, done) in order {
             let expected = if place == 6 { reason } else { fault::NONE };
-            same!(Fault(done.fault), Fault(expected), "place {place}");
+            same!(done.fault, Fault(expected), "place {place}");
         }
         rounds += 1;
     }
     let after = world.run(&fence(2))?;
     ensure!(
-        after.fault == fault::NONE,
+        after.fault == Fault::NONE,
         "a fence after all that: {:?}",
-        Fault(after.fault)
+        after.fault
     );
     world.close()?;
     Ok(format!("{rounds} refused fences, each with one behind it"))

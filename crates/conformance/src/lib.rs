@@ -1,17 +1,37 @@
-//! The conformance suite: whether a back end on this machine does what the protocol promises.
+//! The conformance suite: whether a back end keeps the protocol's promises on this machine.
 //!
-//! A user runs it to trust a driver (`gristmill selftest`), CI runs it on every back end. It speaks to a [`Backend`] and
-//! the [`Kernel`](crate::Kernel) that it launches, and to nothing behind them. What is expected is worked out here or by
-//! the reference interpreter of VIR0, never by a back end: bit by bit for a checksum, byte by byte for a search.
+//! [`run`] takes any [`Backend`]. A user runs it to trust a driver (`gristmill selftest`); tests run it over every back end.
+//! It speaks to the [`Backend`] and to the [`Kernel`](gristmill_megakernel::Kernel) that this launches, and to nothing
+//! behind them. What is expected is worked out here, or by the reference interpreter of VIR0, never by a back end: bit by
+//! bit for a checksum, byte by byte for a search.
 //!
-//! A case is a function and a line in its theme's table. It says what it ran, or what was different. Every wait is
-//! bounded ([`LIMIT`]): a kernel that does not answer is a failed case, not a hang, and one that gets no processor is neither. Random cases follow from a seed.
+//! | module | the promise that its cases hold |
+//! |---|---|
+//! | `opcodes` | a core opcode does what `model` says, stays within its tenant's window, and any other number faults |
+//! | `packed` | the operations of a packed slot run in order; a malformed slot runs none |
+//! | `streams` | HISTOGRAM, LINES and CRC32C are right at every length and read no byte outside of their place |
+//! | `scan` | SCAN finds what a naive search finds, also where its records overflow and it is resumed |
+//! | `programs` | a VIR0 program leaves what the reference interpreter leaves, within its area and its budget |
+//! | `ring` | a slot completes once; a full ring refuses; priorities age by the rule; the counters add up |
+//! | `fences` | a fence completes after everything that was published before it |
+//! | `tenants` | a tenant runs while its mask is open, and reaches nothing of another's |
+//! | `quotas` | of a tenant's slots no more run at a time than its quota, and all run in the end |
+//! | `leases` | a kernel that leaves and is launched again loses nothing |
+//! | `io` | a LOAD_MISS reaches its host as it was published, and ends as the host answers |
+//! | `cancel` | whatever runs can be cancelled, and its slot says so |
+//! | `shutdown` | shutdown returns, whatever is in flight; what was not run stays unrun |
+//!
+//! A case is a function and a line in its module's table. It says what it ran, or what was different. `world` is a launched
+//! kernel and what cases do with it; `wait` bounds every wait ([`LIMIT`]), so that a kernel that does not answer is a failed
+//! case and not a hang; `shipped` has the programs. All random inputs follow from one seed.
+
+#![forbid(unsafe_code)]
 
 /// Ends a case that found something different, unless the condition holds.
 macro_rules! ensure {
     ($holds:expr, $($what:tt)+) => {
         if !$holds {
-            return Err($crate::selftest::Stop::Failed(format!($($what)+)));
+            return Err($crate::Stop::Failed(format!($($what)+)));
         }
     };
 }
@@ -39,20 +59,21 @@ mod programs;
 mod quotas;
 mod ring;
 mod scan;
+mod shipped;
 mod shutdown;
 mod streams;
 mod tenants;
+mod wait;
 mod world;
 
-use crate::Backend;
+use fastrand::Rng;
+use gristmill_megakernel::Backend;
 use gristmill_protocol::PipelineError;
-use gristmill_vir0::random::Numbers;
-use gristmill_vir0::Verified;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
-/// How long a case waits for one answer of the kernel before it takes it for hung: time in which no thread of this process
-/// waits for a processor, see `device/vigil.rs`.
+/// How long a case waits for one answer of the kernel before it fails. Only time counts in which no thread of this process
+/// waits for a processor ([`Clock`](gristmill_megakernel::device::Clock)).
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// How a case ended.
@@ -91,14 +112,13 @@ pub struct Summary {
 /// What cases work with.
 struct Suite<'a> {
     backend: &'a dyn Backend,
-    programs: &'a [(String, Verified)],
     seed: u64,
 }
 
 impl Suite<'_> {
     /// A case's own stream of random numbers: `salt` keeps those of cases apart.
-    fn numbers(&self, salt: u64) -> Numbers {
-        Numbers::new(self.seed ^ salt << 48)
+    fn numbers(&self, salt: u64) -> Rng {
+        Rng::with_seed(self.seed ^ salt << 48)
     }
 }
 
@@ -139,20 +159,14 @@ const THEMES: &[(&str, &[Case])] = &[
 
 /// Runs the cases whose names contain `filter` (an empty one is in all), and reports each as it ends.
 ///
-/// `programs` are those to be compared with the reference interpreter, by name; without a default, an argument is 0.
-/// Random cases follow from `seed`: the same seed runs the same again.
+/// All random inputs follow from `seed`: the same seed runs the same cases again.
 pub fn run(
     backend: &dyn Backend,
-    programs: &[(String, Verified)],
     filter: &str,
     seed: u64,
     report: &mut dyn FnMut(&CaseResult),
 ) -> Summary {
-    let suite = Suite {
-        backend,
-        programs,
-        seed,
-    };
+    let suite = Suite { backend, seed };
     let mut summary = Summary::default();
     for (theme, cases) in THEMES {
         for (case, check) in *cases {

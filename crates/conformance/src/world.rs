@@ -1,17 +1,18 @@
 //! A launched kernel with everything around it that cases need: publishing, reaping within a limit, holding a worker.
 
+use super::shipped::assembled;
+use super::wait::{within_limit, Wait};
 use super::{Stop, Suite, LIMIT};
-use crate::device::vigil::Clock;
-use crate::{Kernel, KernelConfig, Lease, StreamJob, TenantHandle};
+use fastrand::Rng;
+use gristmill_megakernel::{Kernel, KernelConfig, Lease, StreamJob, TenantHandle};
+use gristmill_protocol::priority::Priority;
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{fault, slot};
 use gristmill_ring::{
     ChunkBuf, Completions, LentChunk, RecordMemory, RingConfig, Submission, Submitter,
 };
-use gristmill_vir0::asm::{assemble, AsmOptions};
-use gristmill_vir0::{verify, Limits, Verified};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use gristmill_vir0::{Limits, Verified};
+use std::time::Duration;
 
 /// What a kernel is launched with.
 pub(super) struct Setup {
@@ -51,6 +52,11 @@ impl Default for Setup {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault(pub u32);
 
+impl Fault {
+    /// The fault word of a slot that ran.
+    pub const NONE: Self = Self(fault::NONE);
+}
+
 impl std::fmt::Debug for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
@@ -72,10 +78,10 @@ pub(super) type Answer = Result<u32, Fault>;
 /// A completed slot, which is free again: its records stay until something else is published.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Done {
-    /// The how manieth publication it was, from 0.
-    pub number: u64,
+    /// Which publication it was, counted from 0.
+    pub number: usize,
     pub slot: u32,
-    pub fault: u32,
+    pub fault: Fault,
     pub results: [u32; 8],
     pub records: u32,
     pub flags: u32,
@@ -83,10 +89,10 @@ pub(super) struct Done {
 
 impl Done {
     pub fn answer(&self) -> Answer {
-        if self.fault == fault::NONE {
+        if self.fault == Fault::NONE {
             Ok(self.results[0])
         } else {
-            Err(Fault(self.fault))
+            Err(self.fault)
         }
     }
 }
@@ -98,8 +104,8 @@ pub(super) struct World {
     completions: Completions,
     pub chunks: Vec<ChunkBuf>,
     /// By slot: which publication is in it.
-    in_flight: Vec<Option<u64>>,
-    published: u64,
+    in_flight: Vec<Option<usize>>,
+    published: usize,
 }
 
 impl World {
@@ -191,13 +197,8 @@ impl World {
         self.in_flight.iter().flatten().count()
     }
 
-    /// Whether a slot is free, while fewer than `most` were published.
-    pub fn has_room(&self, most: usize) -> bool {
-        self.published < most as u64 && self.in_flight() < self.in_flight.len()
-    }
-
     /// Publishes where a slot is free: the publication's number, or `None`.
-    pub fn try_publish(&mut self, submission: &Submission) -> Result<Option<u64>, Stop> {
+    pub fn try_publish(&mut self, submission: &Submission) -> Result<Option<usize>, Stop> {
         let Some(token) = self.submitter.try_acquire() else {
             return Ok(None);
         };
@@ -214,7 +215,7 @@ impl World {
     }
 
     /// Publishes into a ring that has room.
-    pub fn publish(&mut self, submission: &Submission) -> Result<u64, Stop> {
+    pub fn publish(&mut self, submission: &Submission) -> Result<usize, Stop> {
         match self.try_publish(submission)? {
             Some(number) => Ok(number),
             None => failed("the ring is full although slots should be free"),
@@ -236,22 +237,22 @@ impl World {
                 "slot {index} completed twice, or was never published"
             ));
         };
+        let fault = Fault(done.fault);
         let consistent = match done.status {
-            slot::DONE => done.fault == fault::NONE,
-            slot::FAULT => done.fault != fault::NONE,
+            slot::DONE => fault == Fault::NONE,
+            slot::FAULT => fault != Fault::NONE,
             _ => false,
         };
         ensure!(
             consistent,
-            "slot {index} completed with status {} and {:?}",
-            slot::status_name(done.status),
-            Fault(done.fault)
+            "slot {index} completed with status {} and {fault:?}",
+            slot::status_name(done.status)
         );
         self.submitter.release(done.token);
         Ok(Some(Done {
             number,
             slot: index,
-            fault: done.fault,
+            fault,
             results: done.results,
             records: done.records,
             flags: done.flags,
@@ -280,6 +281,24 @@ impl World {
         ))
     }
 
+    /// Publishes `count` slots, each where there is room for it, and checks each when it completes.
+    pub fn stream(
+        &mut self,
+        count: usize,
+        mut next: impl FnMut(usize) -> Submission,
+        mut check: impl FnMut(&Done) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let mut published = 0;
+        for _ in 0..count {
+            while published < count && self.in_flight() < self.in_flight.len() {
+                self.publish(&next(published))?;
+                published += 1;
+            }
+            check(&self.reap()?)?;
+        }
+        Ok(())
+    }
+
     /// Everything that is in flight, in the order of completion.
     pub fn drain(&mut self) -> Result<Vec<Done>, Stop> {
         (0..self.in_flight()).map(|_| self.reap()).collect()
@@ -293,13 +312,18 @@ impl World {
         Ok(done)
     }
 
+    /// Runs one slot, and gives what it answers.
+    pub fn answer(&mut self, submission: &Submission) -> Result<Answer, Stop> {
+        Ok(self.run(submission)?.answer())
+    }
+
     /// Runs one slot of tenant 0.
     pub fn op(&mut self, opcode: u32, args: &[u32]) -> Result<Answer, Stop> {
-        Ok(self.run(&Submission::new(opcode, args))?.answer())
+        self.answer(&Submission::new(opcode, args))
     }
 
     /// STATUS of the slot that a publication is in; `None` where it has been reaped.
-    pub fn status(&self, number: u64) -> Option<u32> {
+    pub fn status(&self, number: usize) -> Option<u32> {
         let at = self
             .in_flight
             .iter()
@@ -317,12 +341,7 @@ impl World {
         let mut held = None;
         let mut len = 4;
         for _ in 0..40 {
-            let place = ProgramArgs {
-                chunk: lent.index(),
-                len,
-                ..ProgramArgs::default()
-            };
-            let first = self.publish(&busy(gate, &place)?)?;
+            let first = self.publish(&over(gate, &lent, len)?)?;
             let mut wait = Wait::new(LIMIT);
             while self.status(first) == Some(slot::PUBLISHED) && !wait.is_over() {
                 std::hint::spin_loop();
@@ -335,15 +354,12 @@ impl World {
             let Some((gated, order)) = order.split_first() else {
                 break;
             };
-            if gated.number == first && gated.fault != fault::NONE {
+            if gated.number == first && gated.fault != Fault::NONE {
                 // A device may bound what one slot costs.
                 break;
             }
             if in_time && gated.number == first {
-                let place = |done: &Done| {
-                    let place = usize::try_from(done.number - first - 1).unwrap_or(usize::MAX);
-                    (place, *done)
-                };
+                let place = |done: &Done| (done.number - first - 1, *done);
                 held = Some(order.iter().map(place).collect());
                 break;
             }
@@ -411,61 +427,6 @@ impl Drop for World {
     }
 }
 
-/// Runs something on a thread of its own; `None` where it takes longer than the limit. Then it is left behind.
-fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::Builder::new().spawn(move || {
-        // Nobody listens any more where the limit has passed.
-        let _ = sender.send(work());
-    });
-    thread.ok()?;
-    let mut wait = Wait::new(LIMIT);
-    loop {
-        match receiver.recv_timeout(LOOK) {
-            Ok(done) => return Some(done),
-            Err(mpsc::RecvTimeoutError::Timeout) if !wait.is_over() => {}
-            Err(_) => return None,
-        }
-    }
-}
-
-/// How often a wait looks at the clock.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// A wait for the kernel, which is over when it has lasted for so long that the kernel could have answered: what counts is
-/// time in which no thread of this process waits for a processor.
-pub(super) struct Wait {
-    limit: Duration,
-    waited: Duration,
-    looked: Instant,
-    /// Made where a wait is long enough to be looked at.
-    clock: Option<Clock>,
-}
-
-impl Wait {
-    /// A wait that begins now.
-    pub fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            waited: Duration::ZERO,
-            looked: Instant::now(),
-            clock: None,
-        }
-    }
-
-    /// Whether it has lasted for too long.
-    pub fn is_over(&mut self) -> bool {
-        if self.looked.elapsed() >= LOOK {
-            self.looked = Instant::now();
-            match &mut self.clock {
-                Some(clock) => self.waited += clock.tick(),
-                None => self.clock = Some(Clock::new(2 * LOOK)),
-            }
-        }
-        self.waited > self.limit
-    }
-}
-
 /// A case's end with a difference.
 pub(super) fn failed<T>(what: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Failed(what.into()))
@@ -477,6 +438,26 @@ pub(super) fn of(tenant: u32, submission: Submission) -> Submission {
         tenant,
         ..submission
     }
+}
+
+/// A submission of another priority.
+pub(super) fn at(priority: Priority, submission: Submission) -> Submission {
+    Submission {
+        priority,
+        ..submission
+    }
+}
+
+/// One of several, at random.
+pub(super) fn pick<T: Copy>(numbers: &mut Rng, of: &[T]) -> T {
+    of[numbers.usize(..of.len())]
+}
+
+/// Random bytes.
+pub(super) fn random_bytes(numbers: &mut Rng, len: usize) -> Vec<u8> {
+    std::iter::repeat_with(|| numbers.u8(..))
+        .take(len)
+        .collect()
 }
 
 /// Keeps a worker busy for as long as its chunk is.
@@ -494,6 +475,16 @@ pub(super) const GATE: &str = "
 /// The longest chunk of the gate.
 pub(super) const GATE_BYTES: u32 = 16 << 10;
 
+/// A slot that runs the program that is bound to `opcode` over the first `len` bytes of a chunk.
+pub(super) fn over(opcode: u32, lent: &LentChunk, len: u32) -> Result<Submission, Stop> {
+    let place = ProgramArgs {
+        chunk: lent.index(),
+        len,
+        ..ProgramArgs::default()
+    };
+    busy(opcode, &place)
+}
+
 /// A slot that runs the program that is bound to `opcode`.
 pub(super) fn busy(opcode: u32, place: &ProgramArgs) -> Result<Submission, Stop> {
     match place.to_args() {
@@ -504,14 +495,7 @@ pub(super) fn busy(opcode: u32, place: &ProgramArgs) -> Result<Submission, Stop>
 
 /// A program of this suite's own.
 pub(super) fn program(source: &str) -> Result<Verified, Stop> {
-    let options = AsmOptions {
-        name: "selftest.vasm",
-        files: &|_| Err(std::io::ErrorKind::NotFound.into()),
-        debug: false,
-    };
-    let program = assemble(source, &options).map_err(|error| Stop::Failed(error.to_string()))?;
-    verify(program, &Limits::default())
-        .map_err(|refusal| Stop::Failed(format!("a program of the suite is refused: {refusal}")))
+    assembled("selftest.vasm", source, &Limits::default())
 }
 
 /// A number as a word; the largest word where it is larger.

@@ -1,10 +1,9 @@
 //! Quotas: how many slots of a tenant run at a time, and that they all run in the end.
 
 use super::world::{
-    busy, failed, of, program, word, Answer, Fault, Setup, World, GATE, GATE_BYTES,
+    failed, of, over, program, word, Answer, Fault, Setup, World, GATE, GATE_BYTES,
 };
 use super::{Case, Checked, Stop, Suite};
-use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{fault, opcode, packed, slot};
 use gristmill_ring::Submission;
 use std::time::{Duration, Instant};
@@ -37,7 +36,7 @@ fn zero(suite: &Suite<'_>) -> Checked {
         tenant.set_quota(quota);
         let expected = if quota == 0 { QUOTA } else { Ok(0) };
         same!(
-            world.run(&nop)?.answer(),
+            world.answer(&nop)?,
             expected,
             "a NOP under a quota of {quota}"
         );
@@ -59,24 +58,6 @@ fn several(suite: &Suite<'_>, quota: u32) -> Result<World, Stop> {
     Ok(world)
 }
 
-/// Runs `count` slots, as many at a time as there is room for.
-fn stream(
-    world: &mut World,
-    submission: &Submission,
-    count: usize,
-    mut check: impl FnMut(Answer) -> Result<(), Stop>,
-) -> Result<(), Stop> {
-    let (mut published, mut reaped) = (0, 0);
-    while reaped < count {
-        while published < count && world.try_publish(submission)?.is_some() {
-            published += 1;
-        }
-        check(world.reap()?.answer())?;
-        reaped += 1;
-    }
-    Ok(())
-}
-
 /// The slot copies a word, adds to the copy, and copies it back: what two did at once would be counted once.
 fn exclusive(suite: &Suite<'_>) -> Checked {
     let count = 3_000;
@@ -86,10 +67,14 @@ fn exclusive(suite: &Suite<'_>) -> Checked {
         1,
         Submission::new(opcode::PACKED_SLOT, &packed::encode(&ops)?),
     );
-    stream(&mut world, &slot, count, |answer| match answer {
-        Ok(_) => Ok(()),
-        Err(fault) => failed(format!("{fault:?} under a quota of 1")),
-    })?;
+    world.stream(
+        count,
+        |_| slot,
+        |done| {
+            same!(done.fault, Fault::NONE, "a slot under a quota of 1");
+            Ok(())
+        },
+    )?;
     same!(world.observable(32)?, word(count), "the sum");
     world.close()?;
     Ok(format!("{count} slots on 4 workers, no update lost"))
@@ -121,12 +106,7 @@ fn overtakes(
     let told = told && all_run(world);
     let mut first = None;
     for done in world.drain()? {
-        same!(
-            Fault(done.fault),
-            Fault(fault::NONE),
-            "publication {}",
-            done.number
-        );
+        same!(done.fault, Fault::NONE, "publication {}", done.number);
         first = first.or(Some(done.number));
     }
     Ok(told.then_some(first == Some(probe)))
@@ -146,34 +126,23 @@ fn bounded(suite: &Suite<'_>) -> Checked {
     let tenant = world.tenant(1)?;
     let number = world.load(1, &program(GATE)?)?;
     let lents = [world.lend(b"")?, world.lend(b"")?, world.lend(b"")?];
-    let gate = |chunk, len| {
-        let place = ProgramArgs {
-            chunk,
-            len,
-            ..ProgramArgs::default()
-        };
-        Ok::<_, Stop>(of(1, busy(number, &place)?))
-    };
+    let gate = |lent, len| Ok::<_, Stop>(of(1, over(number, lent, len)?));
     // How long a gate must be here. The shorter of two runs counts: the machine may have been busy with something else.
     let mut len = 4;
     loop {
         let mut shortest = Duration::MAX;
         for _ in 0..2 {
             let began = Instant::now();
-            let done = world.run(&gate(lents[0].index(), len)?)?;
+            let done = world.run(&gate(&lents[0], len)?)?;
             shortest = shortest.min(began.elapsed());
-            same!(
-                Fault(done.fault),
-                Fault(fault::NONE),
-                "a gate of {len} bytes"
-            );
+            same!(done.fault, Fault::NONE, "a gate of {len} bytes");
         }
         if shortest >= GATE_TIME || len >= GATE_BYTES {
             break;
         }
         len = (len * 2).min(GATE_BYTES);
     }
-    let gates = [0, 1, 2].map(|at: usize| gate(lents[at].index(), len));
+    let gates = [0, 1, 2].map(|at: usize| gate(&lents[at], len));
     let [first, second, third] = gates;
     let gates = [first?, second?, third?];
     let probe = of(1, Submission::new(opcode::NOP, &[]));
@@ -224,12 +193,7 @@ fn others(suite: &Suite<'_>) -> Checked {
             world.publish(&add(0))?;
         }
         for done in world.drain()? {
-            same!(
-                Fault(done.fault),
-                Fault(fault::NONE),
-                "publication {}",
-                done.number
-            );
+            same!(done.fault, Fault::NONE, "publication {}", done.number);
         }
     }
     same!(
@@ -277,7 +241,7 @@ fn changing(suite: &Suite<'_>) -> Checked {
     // Nothing is still counted as running.
     tenant.set_quota(1);
     same!(
-        world.run(&add)?.answer(),
+        world.answer(&add)?,
         Ok(ran + 1),
         "one more under a quota of 1"
     );

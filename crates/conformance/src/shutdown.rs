@@ -1,8 +1,8 @@
 //! Shutdown: it returns, whatever is in flight, and what was not run stays unrun.
 
-use super::world::{failed, word, Setup, World};
+use super::world::{failed, word, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite};
-use gristmill_protocol::{control, fault, opcode, slot, CONTROL_MIN_WORDS};
+use gristmill_protocol::{control, opcode, slot, CONTROL_MIN_WORDS};
 use gristmill_ring::Submission;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn accounts(world: &mut World, published: usize) -> Result<usize, Stop> {
     let mut ran = 0;
     while let Some(done) = world.poll()? {
         completed += 1;
-        ran += u32::from(done.fault == fault::NONE);
+        ran += u32::from(done.fault == Fault::NONE);
     }
     let control = world.submitter.control().clone();
     let word_at = |index: usize| control.get(index).map(|word| word.load(Ordering::Acquire));

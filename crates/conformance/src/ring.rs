@@ -1,9 +1,9 @@
-//! The ring: backpressure, every slot once, priorities with ageing, and the counters that tell of it.
+//! The ring: a full one refuses, every slot completes once, priorities age by the rule, and the counters add up.
 
-use super::world::{word, Done, Setup, World};
+use super::world::{at, failed, pick, word, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite};
 use gristmill_protocol::priority::{Priority, AGEING_CLAIMS};
-use gristmill_protocol::{control, fault, opcode};
+use gristmill_protocol::{control, opcode};
 use gristmill_ring::Submission;
 
 pub(super) const CASES: &[Case] = &[
@@ -13,13 +13,6 @@ pub(super) const CASES: &[Case] = &[
     ("no priority starves", starvation),
     ("counters add up", counters),
 ];
-
-pub(super) fn at(priority: Priority, submission: Submission) -> Submission {
-    Submission {
-        priority,
-        ..submission
-    }
-}
 
 fn backpressure(suite: &Suite<'_>) -> Checked {
     for slots in [1, 2, 64] {
@@ -47,7 +40,7 @@ fn backpressure(suite: &Suite<'_>) -> Checked {
     Ok("rings of 1, 2 and 64 slots".into())
 }
 
-/// Each addition tells the sum behind it, so that one that ran twice, or not at all, shows in the results.
+/// The result of an addition is the new sum, so one that ran twice or not at all shows in the results.
 fn every_slot_once(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(11);
     for (slots, count) in [(1, 500), (8, 10_000), (1024, 5_000)] {
@@ -58,28 +51,24 @@ fn every_slot_once(suite: &Suite<'_>) -> Checked {
         };
         let mut world = World::launch(suite, setup)?;
         let mut seen = vec![false; count];
-        let mut published = 0;
-        let mut reaped = 0;
-        while reaped < count {
-            while published < count {
-                let priority = Priority::ALL[numbers.below(5) as usize % Priority::ALL.len()];
-                let add = at(priority, Submission::new(opcode::ATOMIC_ADD, &[1, 3]));
-                if world.try_publish(&add)?.is_none() {
-                    break;
+        let add = Submission::new(opcode::ATOMIC_ADD, &[1, 3]);
+        world.stream(
+            count,
+            |_| at(pick(&mut numbers, &Priority::ALL), add),
+            |done| {
+                let sum = done.answer();
+                let place = sum.ok().and_then(|sum| (sum as usize).checked_sub(1));
+                match place.and_then(|place| seen.get_mut(place)) {
+                    Some(seen) if !*seen => *seen = true,
+                    _ => {
+                        return failed(format!(
+                            "a sum of {sum:?}, which came before or is of none of {count}"
+                        ))
+                    }
                 }
-                published += 1;
-            }
-            let sum = world.reap()?.answer();
-            let place = sum.ok().and_then(|sum| (sum as usize).checked_sub(1));
-            match place.and_then(|place| seen.get_mut(place)) {
-                Some(seen) if !*seen => *seen = true,
-                _ => ensure!(
-                    false,
-                    "a sum of {sum:?}, which came before or is of none of {count}"
-                ),
-            }
-            reaped += 1;
-        }
+                Ok(())
+            },
+        )?;
         same!(world.observable(3)?, word(count), "the sum");
         world.close()?;
     }
@@ -113,9 +102,7 @@ fn ageing(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(12);
     let all = Priority::ALL;
     let few: Vec<Priority> = all.iter().rev().copied().cycle().take(25).collect();
-    let many: Vec<Priority> = (0..200)
-        .map(|_| all[numbers.below(5) as usize % all.len()])
-        .collect();
+    let many: Vec<Priority> = (0..200).map(|_| pick(&mut numbers, &all)).collect();
     // All lower ones wait behind those that would never let them.
     let mut urgent = vec![Priority::Critical; 120];
     urgent.extend([
@@ -196,19 +183,10 @@ fn counters(suite: &Suite<'_>) -> Checked {
     let opcodes = [0, 1, 2, 3, 4, 5, 7, 9, 31, 0xFFF1];
     let mut expected = vec![0_u32; 160];
     let (mut fences, mut faults) = (0, 0);
-    let check_one = |done: Done, faults: &mut u64| *faults += u64::from(done.fault != fault::NONE);
-    for _ in 0..1_000 {
-        let number = opcodes[numbers.below(10) as usize % opcodes.len()];
-        let tenant = numbers.below(3);
-        let priority = Priority::ALL[numbers.below(5) as usize % Priority::ALL.len()];
-        let submission = Submission {
-            tenant,
-            priority,
-            ..Submission::new(number, &[0, numbers.below(40), 1])
-        };
-        while world.try_publish(&submission)?.is_none() {
-            check_one(world.reap()?, &mut faults);
-        }
+    let next = |_| {
+        let number = pick(&mut numbers, &opcodes);
+        let tenant = numbers.u32(..3);
+        let priority = pick(&mut numbers, &Priority::ALL);
         expected[control::DONE_COUNT] += 1;
         if (number as usize) < control::METRIC_WORDS {
             expected[control::METRICS + number as usize] += 1;
@@ -216,11 +194,17 @@ fn counters(suite: &Suite<'_>) -> Checked {
         expected[control::TENANT_FAIRNESS + tenant as usize] += 1;
         expected[control::PRIORITY_FAIRNESS + priority.index()] += 1;
         fences += u32::from(number == opcode::BATCH_FENCE);
-    }
+        Submission {
+            tenant,
+            priority,
+            ..Submission::new(number, &[0, numbers.u32(..40), 1])
+        }
+    };
+    world.stream(1_000, next, |done| {
+        faults += u64::from(done.fault != Fault::NONE);
+        Ok(())
+    })?;
     expected[control::EPOCH] = fences;
-    for done in world.drain()? {
-        check_one(done, &mut faults);
-    }
     let counters = [
         control::DONE_COUNT..control::DONE_COUNT + 1,
         control::TENANT_FAIRNESS..control::TENANT_FAIRNESS + control::TENANT_FAIRNESS_WORDS,

@@ -1,12 +1,12 @@
 //! HISTOGRAM, LINES and CRC32C at the sizes where loops over bytes go wrong, and the places that a slot may name.
 
-use super::world::{word, Done, Fault, Setup, World};
+use super::world::{random_bytes, word, Done, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite};
-use crate::StreamJob;
+use fastrand::Rng;
+use gristmill_megakernel::StreamJob;
 use gristmill_protocol::stream::{StreamArgs, HISTOGRAM_RECORDS, HISTOGRAM_WORDS};
 use gristmill_protocol::{fault, opcode};
 use gristmill_ring::Submission;
-use gristmill_vir0::random::Numbers;
 
 pub(super) const CASES: &[Case] = &[
     ("checksum, lines and histogram", sizes),
@@ -45,16 +45,15 @@ pub(super) fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// Bytes of several kinds: random, one byte only, newlines.
-pub(super) fn bytes(numbers: &mut Numbers, len: usize) -> Vec<u8> {
-    match numbers.below(5) {
+pub(super) fn bytes(numbers: &mut Rng, len: usize) -> Vec<u8> {
+    match numbers.u32(..5) {
         0 => vec![b'\n'; len],
         1 => vec![0xFF; len],
-        2 => numbers
-            .bytes(len)
+        2 => random_bytes(numbers, len)
             .iter()
             .map(|byte| b"ab \n\0"[usize::from(byte % 5)])
             .collect(),
-        _ => numbers.bytes(len),
+        _ => random_bytes(numbers, len),
     }
 }
 
@@ -86,8 +85,8 @@ fn sizes(suite: &Suite<'_>) -> Checked {
                 start: word(start),
                 len: word(len),
                 offset: u64::MAX - 5,
-                before: numbers.below(word(start) + 1),
-                after: numbers.below(word(CHUNK - start - len) + 1),
+                before: numbers.u32(..word(start) + 1),
+                after: numbers.u32(..word(CHUNK - start - len) + 1),
                 ..StreamArgs::default()
             };
             let lines = stream(&mut world, opcode::LINES, &args)?;
@@ -108,7 +107,7 @@ fn sizes(suite: &Suite<'_>) -> Checked {
                 opcode::HISTOGRAM,
                 &StreamArgs { job: 1, ..args },
             )?;
-            same!(histogram.fault, fault::NONE, "the fault of HISTOGRAM");
+            same!(histogram.fault, Fault::NONE, "the fault of HISTOGRAM");
             same!(
                 histogram.records,
                 HISTOGRAM_RECORDS,
@@ -176,11 +175,7 @@ fn outside(suite: &Suite<'_>) -> Checked {
                 fault::INDEX_OUT_OF_RANGE
             };
             let done = stream(&mut world, number, &args)?;
-            same!(
-                Fault(done.fault),
-                Fault(reason),
-                "opcode {number:#x}, {args:?}"
-            );
+            same!(done.fault, Fault(reason), "opcode {number:#x}, {args:?}");
         }
     }
     world.take_back(lent)?;
@@ -281,9 +276,9 @@ fn small_area(suite: &Suite<'_>) -> Checked {
         let done = stream(&mut world, opcode::HISTOGRAM, &args)?;
         let fits = record_words >= HISTOGRAM_WORDS;
         ensure!(
-            (done.fault == fault::NONE) == fits,
+            (done.fault == Fault::NONE) == fits,
             "{:?} in an area of {record_words} words",
-            Fault(done.fault)
+            done.fault
         );
         for area in (0..64).filter(|area| *area != done.slot) {
             for index in 0..record_words as usize {

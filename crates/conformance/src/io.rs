@@ -1,9 +1,11 @@
 //! LOAD_MISS: what the kernel asks of its host arrives there, and what the host answers decides how the slot ends. The
 //! case is the host here: it needs no files.
 
-use super::world::{failed, of, Answer, Done, Fault, Setup, Wait, World};
+use super::streams::{bytes, crc32c};
+use super::wait::Wait;
+use super::world::{failed, of, Answer, Done, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite, LIMIT};
-use crate::StreamJob;
+use gristmill_megakernel::StreamJob;
 use gristmill_protocol::io::io_op;
 use gristmill_protocol::{fault, opcode, slot, stream};
 use gristmill_ring::{ClaimedIo, IoQueue, Submission};
@@ -63,7 +65,7 @@ fn without(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, Setup::default())?;
     for prefetch in [0, 1] {
         same!(
-            world.run(&load(0, prefetch))?.answer(),
+            world.answer(&load(0, prefetch))?,
             Err(Fault(fault::NO_IO_QUEUE)),
             "LOAD_MISS with prefetch {prefetch}"
         );
@@ -114,7 +116,7 @@ fn landed(suite: &Suite<'_>) -> Checked {
     let (mut world, mut queue) = launch(suite, setup)?;
     let mut numbers = suite.numbers(0x10ad);
     for round in 0..20_u32 {
-        let bytes = super::streams::bytes(&mut numbers, 4096);
+        let bytes = bytes(&mut numbers, 4096);
         world.publish(&load(round, 0))?;
         let claimed = claim(&mut queue)?;
         let lent = world.lend(&bytes)?;
@@ -126,7 +128,7 @@ fn landed(suite: &Suite<'_>) -> Checked {
         let sum = world.run(&Submission::new(opcode::CRC32C, &args))?;
         same!(
             (sum.fault, sum.results[stream::RESULT_CRC]),
-            (fault::NONE, super::streams::crc32c(&bytes)),
+            (Fault::NONE, crc32c(&bytes)),
             "the checksum of what landed in round {round}"
         );
         world.take_back(lent)?;
@@ -182,7 +184,7 @@ fn prefetches(suite: &Suite<'_>) -> Checked {
             asked += 1;
         }
         // How they end is nobody else's business.
-        same!(world.run(&load(0, 1))?.answer(), Ok(0), "a prefetch");
+        same!(world.answer(&load(0, 1))?, Ok(0), "a prefetch");
         world.publish(&load(0, 0))?;
         let prefetch = claim(&mut queue)?;
         let waits = claim(&mut queue)?;
@@ -244,7 +246,7 @@ fn unserved(suite: &Suite<'_>) -> Checked {
             ..queue_of(io_slots)
         };
         let (mut world, mut queue) = launch(suite, setup)?;
-        let mut waiting: Vec<u64> = Vec::new();
+        let mut waiting: Vec<usize> = Vec::new();
         for number in 0..16 {
             waiting.push(world.publish(&of(1, load(number, 0)))?);
         }
@@ -268,7 +270,7 @@ fn unserved(suite: &Suite<'_>) -> Checked {
         for _ in 0..waiting.len() {
             claim(&mut queue)?.end(Ok(1));
         }
-        let mut ended: Vec<u64> = world.drain()?.iter().map(|done| done.number).collect();
+        let mut ended: Vec<usize> = world.drain()?.iter().map(|done| done.number).collect();
         ended.sort_unstable();
         same!(ended, waiting, "slots served at last");
         world.close()?;

@@ -1,12 +1,14 @@
-//! VIR0 programs beside the reference interpreter: those that were handed in, random ones, and what must fault.
+//! VIR0 programs leave what the reference interpreter leaves, shipped and random ones; what they may not do faults.
 
+use super::shipped::programs;
 use super::streams::bytes;
-use super::world::{busy, failed, program, word, Done, Fault, Setup, World};
+use super::world::{busy, failed, over, pick, program, word, Done, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite};
-use crate::{Lease, ProgramTable};
+use fastrand::Rng;
+use gristmill_megakernel::{Lease, ProgramTable};
 use gristmill_protocol::program::{ProgramArgs, ACC_WORDS, PROGRAM_ARGS};
 use gristmill_protocol::{completion, fault};
-use gristmill_vir0::random::{self, Numbers};
+use gristmill_vir0::random;
 use gristmill_vir0::{
     reference, verify, Chunk, FaultKind, Limits, Record, Results, Stop as Stopped, Verified,
 };
@@ -21,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
 
 const CHUNK: usize = 16 << 10;
 
-/// What a program leaves of a chunk.
+/// What a program leaves.
 #[derive(Debug, PartialEq, Eq)]
 enum Left {
     Results {
@@ -61,8 +63,8 @@ fn expected(program: &Verified, place: &ProgramArgs, data: &[u8]) -> Result<Left
 
 /// What a completed slot of a program left in its area.
 fn left(world: &World, program: &Verified, done: &Done) -> Left {
-    if done.fault != fault::NONE {
-        return Left::Fault(Fault(done.fault));
+    if done.fault != Fault::NONE {
+        return Left::Fault(done.fault);
     }
     if done.flags & completion::FLAG_OVERFLOW != 0 {
         return Left::Overflow;
@@ -89,14 +91,14 @@ fn left(world: &World, program: &Verified, done: &Done) -> Left {
     }
 }
 
-/// Runs a loaded program over a place of a chunk and compares it with the reference.
+/// Runs a loaded program over a place of a chunk and compares it with the reference. Returns what it left, and its slot.
 fn compare(
     world: &mut World,
     number: u32,
     program: &Verified,
     place: ProgramArgs,
     data: &[u8],
-) -> Result<Left, Stop> {
+) -> Result<(Left, u32), Stop> {
     let right = expected(program, &place, data)?;
     let lent = world.lend(data)?;
     let place = ProgramArgs {
@@ -112,7 +114,7 @@ fn compare(
         difference(&got, &right)
     );
     world.take_back(lent)?;
-    Ok(got)
+    Ok((got, done.slot))
 }
 
 /// The first difference, as results may be long.
@@ -150,25 +152,25 @@ fn difference(got: &Left, right: &Left) -> String {
 }
 
 /// A place for `len` own bytes somewhere in a chunk, aligned as the program wants it.
-fn somewhere(numbers: &mut Numbers, program: &Verified, len: usize) -> ProgramArgs {
+fn somewhere(numbers: &mut Rng, program: &Verified, len: usize) -> ProgramArgs {
     let declared = program.program();
     let room = word(CHUNK - len);
-    let start = numbers.below(room.min(300) + 1);
+    let start = numbers.u32(..room.min(300) + 1);
     let align = u64::from(declared.align.max(1));
     ProgramArgs {
         start,
         len: word(len),
-        after: numbers.below((room - start).min(5_000) + 1),
-        offset: numbers.next_u64() / align * align,
+        after: numbers.u32(..(room - start).min(5_000) + 1),
+        offset: numbers.u64(..) / align * align,
         args: std::array::from_fn(|index| {
             let default = declared.args.get(index).and_then(|arg| arg.default);
-            default.unwrap_or_else(|| numbers.below(300))
+            default.unwrap_or_else(|| numbers.u32(..300))
         }),
         ..ProgramArgs::default()
     }
 }
 
-fn world_for(suite: &Suite<'_>, programs: &[(String, Verified)]) -> Result<World, Stop> {
+fn world_for<N>(suite: &Suite<'_>, programs: &[(N, Verified)]) -> Result<World, Stop> {
     let words = programs.iter().map(|(_, program)| words_of(program)).max();
     let setup = Setup {
         slots: 4,
@@ -184,13 +186,11 @@ fn words_of(program: &Verified) -> u32 {
 }
 
 fn shipped(suite: &Suite<'_>) -> Checked {
-    if suite.programs.is_empty() {
-        return Err(Stop::Skipped("no programs were handed in".into()));
-    }
+    let programs = programs()?;
     let mut numbers = suite.numbers(51);
-    let mut world = world_for(suite, suite.programs)?;
+    let mut world = world_for(suite, &programs)?;
     let mut chunks = 0;
-    for (name, program) in suite.programs {
+    for (name, program) in &programs {
         let number = world.load(0, program)?;
         for len in [0, 1, 2, 63, 64, 65, 500, 4_096, 4_097] {
             // The reference takes its time; a device that runs one window after the other more.
@@ -198,22 +198,19 @@ fn shipped(suite: &Suite<'_>) -> Checked {
                 continue;
             }
             let mut data = bytes(&mut numbers, CHUNK);
-            if numbers.one_in(2) {
+            if numbers.bool() {
                 let text = "a needle, häufig\n".as_bytes();
                 data = text.iter().copied().cycle().take(CHUNK).collect();
             }
             let place = somewhere(&mut numbers, program, len);
-            let got = compare(&mut world, number, program, place, &data)?;
+            let (got, _) = compare(&mut world, number, program, place, &data)?;
             ensure!(!matches!(got, Left::Fault(_)), "{name} faults: {got:?}");
             chunks += 1;
         }
         world.kernel()?.programs().unload(number);
     }
     world.close()?;
-    Ok(format!(
-        "{} programs, {chunks} chunks",
-        suite.programs.len()
-    ))
+    Ok(format!("{} programs, {chunks} chunks", programs.len()))
 }
 
 fn random_ones(suite: &Suite<'_>) -> Checked {
@@ -225,7 +222,7 @@ fn random_ones(suite: &Suite<'_>) -> Checked {
     for _ in 0..count / 50 {
         let mut batch = Vec::new();
         for _ in 0..50 {
-            let program = verify(random::program(numbers.next_u64()), &Limits::default()).map_err(
+            let program = verify(random::program(numbers.u64(..)), &Limits::default()).map_err(
                 |refusal| Stop::Failed(format!("a random program is refused: {refusal}")),
             )?;
             batch.push((program.program().name.clone(), program));
@@ -233,14 +230,14 @@ fn random_ones(suite: &Suite<'_>) -> Checked {
         let mut world = world_for(suite, &batch)?;
         for (_, program) in &batch {
             let number = world.load(0, program)?;
-            let mut len = [1, 70, 300, 4_200][numbers.below(4) as usize % 4];
+            let mut len = pick(&mut numbers, &[1, 70, 300, 4_200]);
             while len > 1 && program.cost().at(len) > COST {
                 len /= 2;
             }
-            let len = numbers.below(len + 1) as usize;
+            let len = numbers.u32(..=len) as usize;
             let place = somewhere(&mut numbers, program, len);
             let data = bytes(&mut numbers, CHUNK);
-            match compare(&mut world, number, program, place, &data)? {
+            match compare(&mut world, number, program, place, &data)?.0 {
                 Left::Results { .. } => told.0 += 1,
                 Left::Overflow => told.1 += 1,
                 Left::Fault(_) => told.2 += 1,
@@ -296,7 +293,7 @@ fn places(suite: &Suite<'_>) -> Checked {
             args: [0; PROGRAM_ARGS],
         };
         let done = world.run(&busy(number, &place)?)?;
-        same!(Fault(done.fault), Fault(reason), "{place:?}");
+        same!(done.fault, Fault(reason), "{place:?}");
         if reason == fault::NONE {
             same!(
                 world.records.word(done.slot, 0),
@@ -313,7 +310,7 @@ fn places(suite: &Suite<'_>) -> Checked {
         };
         let done = world.run(&busy(number, &place)?)?;
         same!(
-            Fault(done.fault),
+            done.fault,
             Fault(fault::CHUNK_NOT_LENT),
             "chunk {missing}, which is not lent"
         );
@@ -345,19 +342,13 @@ fn budget(suite: &Suite<'_>) -> Checked {
     let lent = world.lend(b"")?;
     let tries = [0, 1, longest - 1, longest, longest + 1, 4_096, u32::MAX];
     for len in tries {
-        let place = ProgramArgs {
-            chunk: lent.index(),
-            len,
-            ..ProgramArgs::default()
+        let done = world.run(&over(number, &lent, len)?)?;
+        let fault = match len > longest {
+            true => Fault(fault::OVER_BUDGET),
+            false => Fault::NONE,
         };
-        let done = world.run(&busy(number, &place)?)?;
-        let reason = if len > longest {
-            fault::OVER_BUDGET
-        } else {
-            fault::NONE
-        };
-        same!(Fault(done.fault), Fault(reason), "{len} bytes");
-        if reason == fault::NONE {
+        same!(done.fault, fault, "{len} bytes");
+        if fault == Fault::NONE {
             same!(world.records.word(done.slot, 0), len, "the bytes counted");
         }
     }
@@ -421,10 +412,10 @@ fn areas(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(53);
     let rounds = 60;
     for _ in 0..rounds {
-        let len = 25 + numbers.below(10) as usize;
-        let last = if numbers.one_in(4) { 255 } else { 200 };
+        let len = 25 + numbers.usize(..10);
+        let last = if numbers.u32(..4) == 0 { 255 } else { 200 };
         let data: Vec<u8> = (0..len)
-            .map(|_| 100 + numbers.below(3).to_le_bytes()[0])
+            .map(|_| 100 + numbers.u8(..3))
             .chain([last])
             .collect();
         let before = all(&world);
@@ -433,24 +424,14 @@ fn areas(suite: &Suite<'_>) -> Checked {
             args: [99, 0, 0, 0, 0, 0, 0],
             ..ProgramArgs::default()
         };
-        let right = expected(&program, &place, &data)?;
-        let lent = world.lend(&data)?;
-        let place = ProgramArgs {
-            chunk: lent.index(),
-            ..place
-        };
-        let done = world.run(&busy(number, &place)?)?;
-        let got = left(&world, &program, &done);
-        ensure!(got == right, "{}", difference(&got, &right));
+        let (_, slot) = compare(&mut world, number, &program, place, &data)?;
         for (area, (now, before)) in all(&world).iter().zip(&before).enumerate() {
-            let own = word(area) == done.slot;
+            let own = word(area) == slot;
             ensure!(
                 own || now == before,
-                "slot {} wrote into the area of slot {area}",
-                done.slot
+                "slot {slot} wrote into the area of slot {area}"
             );
         }
-        world.take_back(lent)?;
     }
     world.close()?;
     Ok(format!(

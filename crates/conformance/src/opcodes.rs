@@ -167,7 +167,7 @@ fn automaton(suite: &Suite<'_>) -> Checked {
     let table = program(&format!(".u32 {}\n halt", words.join(", ")))?;
     let empty = program("halt")?;
     let (first, second) = (world.load(0, &empty)?, world.load(0, &table)?);
-    let number = |opcode| crate::ProgramTable::number(opcode).unwrap_or(u32::MAX);
+    let number = |opcode| gristmill_megakernel::ProgramTable::number(opcode).unwrap_or(u32::MAX);
     let (none, table) = (number(first), number(second));
     for (state, byte) in [(0, 0), (0, 255), (1, 0), (2, 255), (3, 0), (3, 127)] {
         let got = world.op(opcode::DFA_STEP, &[state, byte, table])?;
@@ -194,11 +194,7 @@ fn automaton(suite: &Suite<'_>) -> Checked {
         );
     }
     let foreign = super::world::of(1, Submission::new(opcode::DFA_STEP, &[0, 0, table]));
-    same!(
-        world.run(&foreign)?.answer(),
-        missing,
-        "another tenant's program"
-    );
+    same!(world.answer(&foreign)?, missing, "another tenant's program");
     world.close()?;
     Ok("6 steps, 11 that fault".into())
 }
@@ -230,7 +226,7 @@ fn debug_log(suite: &Suite<'_>) -> Checked {
 fn unknown(suite: &Suite<'_>) -> Checked {
     let setup = Setup {
         tenants: 2,
-        jobs: vec![crate::StreamJob::Lines],
+        jobs: vec![gristmill_megakernel::StreamJob::Lines],
         ..Setup::default()
     };
     let mut world = World::launch(suite, setup)?;

@@ -1,14 +1,13 @@
 //! Cancelling: whatever runs ends, however long it would take, and its slot says so.
 
-use super::world::{busy, failed, Fault, Setup, World};
+use super::shipped::assembled;
+use super::world::{failed, over, program, Fault, Setup, World};
 use super::{Case, Checked, Stop, Suite};
-use crate::{Lease, StreamJob};
-use gristmill_protocol::program::ProgramArgs;
+use gristmill_megakernel::{Lease, StreamJob};
 use gristmill_protocol::stream::StreamArgs;
 use gristmill_protocol::{fault, opcode, slot};
 use gristmill_ring::Submission;
-use gristmill_vir0::asm::{assemble, AsmOptions};
-use gristmill_vir0::{verify, Limits, Verified};
+use gristmill_vir0::{Limits, Verified};
 
 pub(super) const CASES: &[Case] = &[
     ("programs that would run for years", programs),
@@ -29,19 +28,10 @@ fn endless() -> Result<Vec<Verified>, Stop> {
         format!("each r2, 1\n{many}add r1, r1, 1\n{ends}end\n"),
         format!(".acc n[4] min\neach r2, 1\nand r3, r2, 3\nif r3\n{many}acc n, r3, r2\n{ends}end\nend\n"),
     ];
-    let options = AsmOptions {
-        name: "selftest.vasm",
-        files: &|_| Err(std::io::ErrorKind::NotFound.into()),
-        debug: false,
-    };
-    let made = sources.iter().map(|source| {
-        let program = assemble(source, &options).map_err(|error| error.to_string());
-        let verified = program.and_then(|program| {
-            verify(program, &limits).map_err(|refusal| format!("a program is refused: {refusal}"))
-        });
-        verified.map_err(Stop::Failed)
-    });
-    made.collect()
+    sources
+        .iter()
+        .map(|source| assembled("selftest.vasm", source, &limits))
+        .collect()
 }
 
 fn setup(workers: usize) -> Setup {
@@ -57,17 +47,12 @@ fn setup(workers: usize) -> Setup {
 }
 
 /// A kernel whose workers are busy for ever, with more of the same behind: the world and how many slots that is.
-fn occupied(suite: &Suite<'_>, workers: usize, program: &Verified) -> Result<(World, u64), Stop> {
+fn occupied(suite: &Suite<'_>, workers: usize, program: &Verified) -> Result<(World, usize), Stop> {
     let mut world = World::launch(suite, setup(workers))?;
     let number = world.load(0, program)?;
     let lent = world.lend(&[7; 300])?;
-    let place = ProgramArgs {
-        chunk: lent.index(),
-        len: 300,
-        ..ProgramArgs::default()
-    };
     // The chunk stays lent: a worker at a time may read it on the CPU, so the others find it taken. The first has it.
-    let first = world.publish(&busy(number, &place)?)?;
+    let first = world.publish(&over(number, &lent, 300)?)?;
     while world.status(first) == Some(slot::PUBLISHED) {
         std::thread::yield_now();
     }
@@ -84,12 +69,11 @@ fn programs(suite: &Suite<'_>) -> Checked {
             let (mut world, first) = occupied(suite, workers, program)?;
             world.kernel()?.cancel();
             for done in world.drain()? {
-                let expected = if done.number == first {
-                    fault::CANCELLED
-                } else {
-                    fault::NONE
+                let expected = match done.number == first {
+                    true => Fault(fault::CANCELLED),
+                    false => Fault::NONE,
                 };
-                same!(Fault(done.fault), Fault(expected), "slot {}", done.number);
+                same!(done.fault, expected, "slot {}", done.number);
                 same!(done.results, [0; 8], "its results");
             }
             world.close()?;
@@ -100,7 +84,7 @@ fn programs(suite: &Suite<'_>) -> Checked {
 
 fn afterwards(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, setup(1))?;
-    let program = super::world::program(".acc n sum\n mov r1, 1\n acc n, r1")?;
+    let program = program(".acc n sum\n mov r1, 1\n acc n, r1")?;
     let number = world.load(0, &program)?;
     let lent = world.lend(b"one\ntwo\n")?;
     let lines = StreamArgs {
@@ -108,25 +92,20 @@ fn afterwards(suite: &Suite<'_>) -> Checked {
         len: 8,
         ..StreamArgs::default()
     };
-    let place = ProgramArgs {
-        chunk: lent.index(),
-        len: 8,
-        ..ProgramArgs::default()
-    };
     let submissions = [
         Submission::new(opcode::LINES, &lines.to_args()),
-        busy(number, &place)?,
+        over(number, &lent, 8)?,
     ];
     for submission in &submissions {
         let done = world.run(submission)?;
-        same!(Fault(done.fault), Fault(fault::NONE), "before");
+        same!(done.fault, Fault::NONE, "before");
     }
     let kernel = world.kernel()?;
     kernel.cancel();
     kernel.cancel();
     for submission in &submissions {
         let done = world.run(submission)?;
-        same!(Fault(done.fault), Fault(fault::CANCELLED), "after");
+        same!(done.fault, Fault(fault::CANCELLED), "after");
         same!(
             (done.results, done.records, done.flags),
             ([0; 8], 0, 0),
@@ -149,7 +128,7 @@ fn shutting_down(suite: &Suite<'_>) -> Checked {
         let mut ended = false;
         while let Some(done) = world.poll()? {
             if done.number == first {
-                same!(Fault(done.fault), Fault(fault::CANCELLED), "the program");
+                same!(done.fault, Fault(fault::CANCELLED), "the program");
                 ended = true;
             }
         }

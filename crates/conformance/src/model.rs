@@ -1,8 +1,8 @@
 //! What the core opcodes mean, in plain Rust over a slice: what back ends are compared with.
 
 use super::world::{Answer, Fault};
+use fastrand::Rng;
 use gristmill_protocol::{control, fault, opcode, CONTROL_MIN_WORDS};
-use gristmill_vir0::random::Numbers;
 
 /// The opcodes that [`core`] knows.
 pub(super) const OPCODES: [u32; 6] = [
@@ -107,7 +107,7 @@ pub(super) fn packed(window: &mut [u32], tenants: u32, args: &[u32; 12]) -> Answ
 }
 
 /// An index: mostly within `len`, now and then at an edge or far out.
-fn index(numbers: &mut Numbers, len: u32) -> u32 {
+fn index(numbers: &mut Rng, len: u32) -> u32 {
     let edges = [
         len.wrapping_sub(1),
         len,
@@ -119,23 +119,23 @@ fn index(numbers: &mut Numbers, len: u32) -> u32 {
         1 << 30,
         1 << 31,
     ];
-    if numbers.one_in(6) {
-        edges[numbers.below(8) as usize % edges.len()]
+    if numbers.u32(..6) == 0 {
+        edges[numbers.usize(..8)]
     } else {
-        numbers.below(len)
+        numbers.u32(..len)
     }
 }
 
 /// A core opcode at random, with as many arguments as it takes, for a window of `len` words.
-pub(super) fn random_op(numbers: &mut Numbers, len: u32) -> (u32, Vec<u32>) {
-    let number = OPCODES[numbers.below(6) as usize % OPCODES.len()];
+pub(super) fn random_op(numbers: &mut Rng, len: u32) -> (u32, Vec<u32>) {
+    let number = OPCODES[numbers.usize(..6)];
     let first = CONTROL_MIN_WORDS as u32;
     let args = match number {
         opcode::NOP => Vec::new(),
         opcode::LOAD_U32 => {
-            let from = match numbers.below(3) {
+            let from = match numbers.u32(..3) {
                 // SHUTDOWN, the masks and the quotas, all but DONE_COUNT, which counts.
-                0 => [0, 2, 3, 4, 31, 32, 33, 63][numbers.below(8) as usize % 8],
+                0 => [0, 2, 3, 4, 31, 32, 33, 63][numbers.usize(..8)],
                 _ => first.wrapping_add(index(numbers, len)),
             };
             // Wrapped around, it may name a counter.
@@ -146,16 +146,16 @@ pub(super) fn random_op(numbers: &mut Numbers, len: u32) -> (u32, Vec<u32>) {
             };
             vec![from, index(numbers, len)]
         }
-        opcode::COMPARE_SWAP => vec![index(numbers, len), numbers.below(3), numbers.below(3)],
+        opcode::COMPARE_SWAP => vec![index(numbers, len), numbers.u32(..3), numbers.u32(..3)],
         opcode::MEMCPY => {
-            let count = if numbers.one_in(4) {
+            let count = if numbers.u32(..4) == 0 {
                 index(numbers, len)
             } else {
-                numbers.below(len / 2 + 1)
+                numbers.u32(..len / 2 + 1)
             };
             vec![index(numbers, len), index(numbers, len), count]
         }
-        _ => vec![numbers.below(3), index(numbers, len)],
+        _ => vec![numbers.u32(..3), index(numbers, len)],
     };
     (number, args)
 }
