@@ -254,7 +254,7 @@ impl Walk {
             ..ProgramArgs::default()
         };
         // `None` is for indexes of half a million chunks.
-        let args = args.to_args().unwrap_or_default();
+        let args = args.encode().unwrap_or_default();
         Submission {
             tenant: TENANT,
             ..Submission::new(opcode, &args)

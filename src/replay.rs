@@ -24,7 +24,7 @@ use gristmill_megakernel::log::{Difference, Digest, LoggedBytes, LoggedResult, L
 use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, RingLogReader};
 use gristmill_protocol::program::MAX_CHUNK_INDEX;
 use gristmill_protocol::slot::SlotImage;
-use gristmill_protocol::Priority;
+use gristmill_protocol::priority::Priority;
 use gristmill_protocol::{fault, stream, PipelineError};
 use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission};
 use std::borrow::Cow;

@@ -402,7 +402,7 @@ fn submission(work: &Work, chunk: u32, len: usize) -> Result<Submission, String>
                 len: u32::try_from(*len).map_err(|error| error.to_string())?,
                 ..*args
             };
-            let args = place.to_args().ok_or("a place that no slot takes")?;
+            let args = place.encode().ok_or("a place that no slot takes")?;
             Ok(Submission::new(*opcode, &args))
         }
     }

@@ -348,7 +348,7 @@ impl Job for RunJob {
             offset: place.offset,
             args: self.args,
         };
-        args.to_args().ok_or(PipelineError::InvalidArgument {
+        args.encode().ok_or(PipelineError::InvalidArgument {
             what: "more chunks than a program's slot can name",
             fix: "use fewer workers or a smaller depth",
         })

@@ -97,7 +97,7 @@ impl Summing {
             len: bytes,
             ..stream::StreamArgs::default()
         };
-        let submission = Submission::new(opcode::CRC32C, &args.to_args());
+        let submission = Submission::new(opcode::CRC32C, &args.encode());
         let published = submitter.publish(token, &submission);
         let slot: SlotIndex = published.map_err(|(_token, error)| error)?;
         self.running.insert(slot.get(), (chunk, bytes));

@@ -114,7 +114,7 @@ fn afterwards(suite: &Suite<'_>) -> Checked {
         ..ProgramArgs::default()
     };
     let submissions = [
-        Submission::new(opcode::LINES, &lines.to_args()),
+        Submission::new(opcode::LINES, &lines.encode()),
         busy(number, &place)?,
     ];
     for submission in &submissions {

@@ -496,7 +496,7 @@ pub(super) const GATE_BYTES: u32 = 16 << 10;
 
 /// A slot that runs the program that is bound to `opcode`.
 pub(super) fn busy(opcode: u32, place: &ProgramArgs) -> Result<Submission, Stop> {
-    match place.to_args() {
+    match place.encode() {
         Some(args) => Ok(Submission::new(opcode, &args)),
         None => failed("a chunk's index or surroundings do not fit into a slot"),
     }

@@ -504,7 +504,7 @@ impl Worker<'_> {
         }
         let program = shared.programs.get(claimed.opcode());
         let program = program.ok_or(fault::NO_SUCH_PROGRAM)?;
-        let args = ProgramArgs::from_args(claimed.args());
+        let args = ProgramArgs::decode(claimed.args());
         if program.cost().at(args.len) > shared.lease.instructions {
             return Err(fault::OVER_BUDGET);
         }
