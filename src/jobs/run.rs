@@ -40,7 +40,7 @@ use crate::program::Program;
 use crate::source::Entry;
 use gristmill_megakernel::vir0::{AccKind, Fault, FaultKind, Record, Verified};
 use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
-use gristmill_protocol::program::{ProgramArgs, ACC_WORDS, PROGRAM_ARGS};
+use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
 use gristmill_protocol::{fault, PipelineError};
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
@@ -383,18 +383,12 @@ impl Job for RunJob {
         let program = self.program.program();
         let word = |index: usize| chunk.records.word(index);
         let accs: Vec<u64> = (0..program.acc_count())
-            .map(|index| {
-                let (low, high) = (word(ACC_WORDS * index), word(ACC_WORDS * index + 1));
-                u64::from(high) << 32 | u64::from(low)
-            })
+            .map(|index| decode_acc(word, index))
             .collect();
         program.merge_accs(&mut file.accs, &accs);
-        let first = ACC_WORDS * accs.len();
         for index in 0..chunk.records.len() as usize {
-            let record = Record {
-                position: word(first + 2 * index).cast_signed(),
-                value: word(first + 2 * index + 1),
-            };
+            let ProgramRecord { position, value } = ProgramRecord::decode(word, accs.len(), index);
+            let record = Record { position, value };
             let position = record.file_position(chunk.offset);
             file.held.push((position, record.value));
         }

@@ -15,8 +15,8 @@
 //! - any other opcode finds the number of bytes that landed in arg 3.
 
 use crate::stream::{AsyncUringStream, LandedScan, Note, Owner, Scan};
-use gristmill_protocol::stream::StreamArgs;
 use gristmill_protocol::priority::Priority;
+use gristmill_protocol::stream::StreamArgs;
 use gristmill_protocol::{opcode, Megakernel, PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{SlotIndex, Submission, Submitter};
 

@@ -45,7 +45,7 @@ pub const LISTS: &[List] = &[
     list("ready::PARTS", "READY_", ready::PARTS),
     list("tails::WORDS", "TAILS_", tails::WORDS),
     list("debug::LAYOUT", "DEBUG_", debug::LAYOUT),
-    list("debug::RECORD", "DEBUG_", debug::RECORD),
+    list("debug::RECORD", "DEBUG_RECORD_", debug::RECORD),
     list("stream::ARGS", "STREAM_", stream::ARGS),
     list("stream::MODES", "STREAM_", stream::MODES),
     list("stream::SCAN_RESULTS", "STREAM_", stream::SCAN_RESULTS),
@@ -55,7 +55,7 @@ pub const LISTS: &[List] = &[
     list("stream::HISTOGRAM", "STREAM_", stream::HISTOGRAM),
     list("program::ARGS", "PROGRAM_", program::ARGS),
     list("program::RESULTS", "PROGRAM_", program::RESULTS),
-    list("io::LAYOUT", "IO_", io::LAYOUT),
+    list("io::LAYOUT", "", io::LAYOUT),
     list("io::io_word::WORDS", "IO_", io::io_word::WORDS),
     list("io::io_op::OPS", "IO_OP_", io::io_op::OPS),
     list(

@@ -132,6 +132,9 @@ pub const CORE: &[(&str, u32, usize)] = &[
     ("SHUTDOWN", SHUTDOWN, 0),
 ];
 
+/// The most argument words that an opcode of [`CORE`] takes.
+pub const CORE_ARGS: usize = 3;
+
 /// How many argument words an opcode of [`CORE`] takes at least; `None` for another.
 #[must_use]
 pub fn core_args(opcode: u32) -> Option<usize> {

@@ -57,10 +57,10 @@ pub const fn encode_acc(value: u64) -> [u32; ACC_WORDS] {
     [low, high]
 }
 
-/// The accumulator that words of the record area hold.
-#[must_use]
-pub const fn decode_acc(words: [u32; ACC_WORDS]) -> u64 {
-    join(words[0], words[1])
+/// Accumulator number `index` of a record area, whose words `word` returns.
+pub fn decode_acc(word: impl Fn(usize) -> u32, index: usize) -> u64 {
+    let first = index * ACC_WORDS;
+    join(word(first), word(first + 1))
 }
 
 /// What a program emitted, as it lies in the record area.
@@ -79,14 +79,20 @@ impl ProgramRecord {
         [self.position.cast_unsigned(), self.value]
     }
 
-    /// The record that words of the record area hold.
-    #[must_use]
-    pub const fn decode(words: [u32; RECORD_WORDS]) -> Self {
+    /// Record number `index` of a record area that begins with `accs` accumulators, and whose words `word` returns.
+    pub fn decode(word: impl Fn(usize) -> u32, accs: usize, index: usize) -> Self {
+        let first = accs * ACC_WORDS + index * RECORD_WORDS;
         Self {
-            position: words[0].cast_signed(),
-            value: words[1],
+            position: word(first).cast_signed(),
+            value: word(first + 1),
         }
     }
+}
+
+/// Words of a record area that accumulators and records take.
+#[must_use]
+pub const fn area_words(accs: usize, records: usize) -> usize {
+    accs * ACC_WORDS + records * RECORD_WORDS
 }
 
 /// The arguments of a program's slot, by name.
@@ -132,6 +138,13 @@ impl ProgramArgs {
             args: [a, b, c, d, e, f, g],
         }
     }
+}
+
+/// The same arguments for another chunk, of whose index the low [`CHUNK_BITS`] bits count.
+#[must_use]
+pub const fn with_chunk(mut args: [u32; ARGS_PER_SLOT], chunk: u32) -> [u32; ARGS_PER_SLOT] {
+    args[ARG_CHUNK_AFTER] = args[ARG_CHUNK_AFTER] & !MAX_CHUNK_INDEX | chunk & MAX_CHUNK_INDEX;
+    args
 }
 
 #[cfg(test)]

@@ -82,6 +82,13 @@ numbers! {
     }
 }
 
+/// The same arguments for another chunk.
+#[must_use]
+pub const fn with_chunk(mut args: [u32; ARGS_PER_SLOT], chunk: u32) -> [u32; ARGS_PER_SLOT] {
+    args[ARG_CHUNK] = chunk;
+    args
+}
+
 layout! {
     /// The results of SCAN: see the [module](self).
     pub struct ScanResults: [u32; RESULTS],

@@ -2,7 +2,8 @@
 
 use crate::megakernel::backend::Opened;
 use crate::megakernel::{Kernel, KernelConfig, KernelStats, Lease, StreamJob};
-use crate::protocol::{fault, opcode, slot, stream, PipelineError};
+use crate::protocol::stream::{CrcResults, StreamArgs};
+use crate::protocol::{fault, opcode, slot, PipelineError};
 use crate::ring::{
     ChunkBuf, ChunkMemory, Completions, LentChunk, RingConfig, SlotIndex, Submission,
 };
@@ -92,10 +93,10 @@ impl Summing {
         let token = submitter
             .try_acquire()
             .ok_or_else(|| lost("the ring has no slot left for a chunk"))?;
-        let args = stream::StreamArgs {
+        let args = StreamArgs {
             chunk: chunk.index(),
             len: bytes,
-            ..stream::StreamArgs::default()
+            ..StreamArgs::default()
         };
         let submission = Submission::new(opcode::CRC32C, &args.encode());
         let published = submitter.publish(token, &submission);
@@ -114,12 +115,9 @@ impl Summing {
             slot::DONE => {
                 self.done.chunks += 1;
                 self.done.bytes += u64::from(bytes);
-                Ok(done.results[stream::RESULT_CRC])
+                Ok(CrcResults::decode(&done.results).crc)
             }
-            _ => Err(lost(&format!(
-                "the kernel: {}",
-                fault::name(done.fault & 0xFFFF)
-            ))),
+            _ => Err(lost(&format!("the kernel: {}", fault::name(done.fault)))),
         };
         Some(Summed {
             chunk: chunk.reclaim_completed(),
