@@ -63,10 +63,7 @@ fn every_table_is_that_of_its_list() {
     } else {
         assert!(told == text, "a table of docs/protocol.md is stale: {HOW}");
     }
-    let ends = told
-        .lines()
-        .filter(|line| *line == "<!-- end -->")
-        .count();
+    let ends = told.lines().filter(|line| *line == "<!-- end -->").count();
     assert_eq!(ends, tables().len(), "a table that no list makes");
 }
 

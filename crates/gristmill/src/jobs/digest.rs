@@ -6,12 +6,13 @@ use crate::mill::LARGE_CHUNK_BYTES;
 use crate::source::{stdin_entry, Ended, Entry, Item, Origin, Source};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream::CrcResults};
+use gristmill_ring::lock;
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// How digests are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,10 +61,6 @@ fn shown(entry: &Entry) -> &Path {
         Origin::Stdin => Path::new(STDIN),
         Origin::File | Origin::Special => &entry.path,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Computes digests, or compares them with a list.

@@ -42,10 +42,11 @@ use gristmill_megakernel::vir0::{AccKind, Fault, FaultKind, Record, Verified};
 use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
 use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
 use gristmill_protocol::{fault, PipelineError};
+use gristmill_ring::lock;
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// What is written for each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -197,7 +198,7 @@ impl RunJob {
 
     /// The accumulators of all files that were read to their end.
     pub fn total(&self) -> RunTotal {
-        let total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = lock(&self.total);
         total.clone()
     }
 
@@ -219,9 +220,9 @@ impl RunJob {
 
     /// The CRC-32C of each file's answer, where that was asked for; of all files that were read to their end.
     pub fn sums(&self) -> BTreeMap<PathBuf, u32> {
-        self.sums.as_ref().map_or_else(BTreeMap::new, |sums| {
-            sums.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        })
+        self.sums
+            .as_ref()
+            .map_or_else(BTreeMap::new, |sums| lock(sums).clone())
     }
 
     /// Rows of records whose place is certain: those before `end`, or all.
@@ -423,10 +424,10 @@ impl Job for RunJob {
             let sum = file.accs.iter().fold(file.sum, |sum, acc| {
                 crc32c::crc32c_append(sum, &acc.to_le_bytes())
             });
-            let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sums = lock(sums);
             sums.insert(file.entry.path.clone(), sum);
         }
-        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = lock(&self.total);
         total.files += 1;
         total.bytes += bytes;
         self.program
