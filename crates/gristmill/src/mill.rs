@@ -47,7 +47,7 @@ use gristmill_megakernel::backend::Opened;
 use gristmill_megakernel::log::LoggedKernel;
 use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
 use gristmill_protocol::PipelineError;
-use gristmill_ring::RingConfig;
+use gristmill_ring::{lock, RingConfig};
 use halo::Layout;
 use plan::Wanted;
 use record::{LogOutput, Recorder};
@@ -314,9 +314,7 @@ impl Control {
 
     fn report(&self, error: &FileError) {
         if let Some(sink) = &self.errors {
-            let mut sink = sink
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut sink = lock(sink);
             (*sink)(error);
         }
     }

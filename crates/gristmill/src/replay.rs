@@ -22,10 +22,9 @@
 use gristmill_ingest::open_without_waiting;
 use gristmill_megakernel::log::{Difference, Digest, LoggedBytes, LoggedResult, LoggedSlot};
 use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, RingLogReader};
-use gristmill_protocol::program::MAX_CHUNK_INDEX;
+use gristmill_protocol::priority::Priority;
 use gristmill_protocol::slot::SlotImage;
-use gristmill_protocol::Priority;
-use gristmill_protocol::{fault, stream, PipelineError};
+use gristmill_protocol::{fault, program, stream, PipelineError};
 use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -292,12 +291,12 @@ impl Running<'_> {
             return Ok(());
         }
         self.report.bytes += u64::from(slot.digest.len);
-        let mut args = words.args;
         let bound = self.opcodes.get(&words.opcode);
-        args[stream::ARG_CHUNK] = match bound {
-            Some(_) => args[stream::ARG_CHUNK] & !MAX_CHUNK_INDEX | chunk.index(),
-            None => chunk.index(),
+        let with_chunk = match bound {
+            Some(_) => program::with_chunk,
+            None => stream::with_chunk,
         };
+        let args = with_chunk(words.args, chunk.index());
         let submission = Submission {
             priority: Priority::from_word(words.priority).unwrap_or(Priority::Normal),
             ..Submission::new(*bound.unwrap_or(&words.opcode), &args)

@@ -22,7 +22,9 @@ pub mod tenant;
 
 pub use backend::{Backend, Feed, Feeder, FeederFactory, KernelConfig, Lease};
 pub use gristmill_protocol::{
-    self as protocol, image, io, IoCompletion, IoRequest, Megakernel, MegakernelIoQueue,
+    self as protocol, io,
+    io::{IoCompletion, IoRequest},
+    Megakernel, MegakernelIoQueue,
 };
 pub use gristmill_vir0 as vir0;
 pub use kernel::{Kernel, KernelStats};

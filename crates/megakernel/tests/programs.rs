@@ -94,7 +94,7 @@ impl World {
             chunk: lent.index(),
             ..*place
         };
-        self.publish(0, number, &args.to_args().unwrap());
+        self.publish(0, number, &args.encode().unwrap());
         let done = self.reap();
         self.chunks.push(lent.reclaim().unwrap());
         let memory = self.kernel.records();

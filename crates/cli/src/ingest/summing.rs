@@ -2,7 +2,8 @@
 
 use gristmill::megakernel::backend::Opened;
 use gristmill::megakernel::{Kernel, KernelConfig, KernelStats, Lease, StreamJob};
-use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
+use gristmill::protocol::stream::{CrcResults, StreamArgs};
+use gristmill::protocol::{fault, opcode, slot, PipelineError};
 use gristmill::ring::{
     ChunkBuf, ChunkMemory, Completions, LentChunk, RingConfig, SlotIndex, Submission,
 };
@@ -92,12 +93,12 @@ impl Summing {
         let token = submitter
             .try_acquire()
             .ok_or_else(|| lost("the ring has no slot left for a chunk"))?;
-        let args = stream::StreamArgs {
+        let args = StreamArgs {
             chunk: chunk.index(),
             len: bytes,
-            ..stream::StreamArgs::default()
+            ..StreamArgs::default()
         };
-        let submission = Submission::new(opcode::CRC32C, &args.to_args());
+        let submission = Submission::new(opcode::CRC32C, &args.encode());
         let published = submitter.publish(token, &submission);
         let slot: SlotIndex = published.map_err(|(_token, error)| error)?;
         self.running.insert(slot.get(), (chunk, bytes));
@@ -114,12 +115,9 @@ impl Summing {
             slot::DONE => {
                 self.done.chunks += 1;
                 self.done.bytes += u64::from(bytes);
-                Ok(done.results[stream::RESULT_CRC])
+                Ok(CrcResults::decode(&done.results).crc)
             }
-            _ => Err(lost(&format!(
-                "the kernel: {}",
-                fault::name(done.fault & 0xFFFF)
-            ))),
+            _ => Err(lost(&format!("the kernel: {}", fault::name(done.fault)))),
         };
         Some(Summed {
             chunk: chunk.reclaim_completed(),

@@ -292,7 +292,10 @@ impl<J: Job> Collector<J> {
             };
             flow = answer;
             if overflowed && flow == Flow::Continue {
-                let (parts, resume) = (finished.parts.clone(), finished.results[6]);
+                let (parts, resume) = (
+                    finished.parts.clone(),
+                    finished.results[stream::RESULT_RESUME],
+                );
                 if resume <= std::mem::replace(&mut file.resumed, resume) {
                     // Else this would go on for ever.
                     let offset = chunk_offset + parts.current().start as u64;

@@ -19,14 +19,10 @@ use gristmill_ring::{ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+pub(super) use gristmill_ring::lock;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunConfig {

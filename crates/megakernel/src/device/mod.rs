@@ -24,8 +24,8 @@ pub use vigil::Clock;
 
 /// The device source, in the order in which its parts need each other.
 pub const SOURCE: [&str; 9] = [
-    include_str!("../../../../kernel/dialect.h"),
     include_str!("../../../../kernel/numbers.h"),
+    include_str!("../../../../kernel/dialect.h"),
     include_str!("../../../../kernel/vir0.h"),
     include_str!("../../../../kernel/bytes.h"),
     include_str!("../../../../kernel/scan.h"),
