@@ -14,8 +14,8 @@
 
 #include "../host.h"
 
-#include "../dialect.h"
 #include "../numbers.h"
+#include "../dialect.h"
 
 #include "../vir0.h"
 

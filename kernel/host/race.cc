@@ -10,8 +10,8 @@
 
 #include "../host.h"
 
-#include "../dialect.h"
 #include "../numbers.h"
+#include "../dialect.h"
 
 // Words that all sides access atomically although the protocol says that an order protects them: without it they
 // would be stale, not torn, which nothing reports. Relaxed accesses to them are made plain, so that it is a race.
@@ -141,7 +141,7 @@ class Shared {
         part(GM_LAUNCH_WORKERS, WORKERS * GM_WORKER_WORDS);
         part(GM_LAUNCH_PROGRAMS, GM_DIRECTORY_ENTRIES * GM_DIRECTORY_WORDS);
         part(GM_LAUNCH_RECORDS, SLOTS * RECORD_WORDS);
-        part(GM_LAUNCH_IO, IO_SLOTS * GM_IO_IO_SLOT_WORDS);
+        part(GM_LAUNCH_IO, IO_SLOTS * GM_IO_SLOT_WORDS);
         for (gm_u32 tenant = 0; tenant < TENANTS; tenant++)
             at(GM_LAUNCH_CONTROL)[GM_CONTROL_TENANT_MASKS + tenant] = 0xFFFFFFFF;
         for (gm_u32 tenant = 0; tenant < GM_CONTROL_TENANT_QUOTA_WORDS; tenant++)
@@ -224,7 +224,7 @@ class Host {
     {
         bool served = false;
         for (gm_u32 i = 0; i < IO_SLOTS; i++) {
-            gm_u32 *words = shared_.at(GM_LAUNCH_IO) + i * GM_IO_IO_SLOT_WORDS;
+            gm_u32 *words = shared_.at(GM_LAUNCH_IO) + i * GM_IO_SLOT_WORDS;
             if (gm_sys_load_acquire(words + GM_IO_STATUS) != PUBLISHED || below(4) == 0)
                 continue;
             gm_u32 source = words[GM_IO_SRC_HANDLE];
@@ -504,9 +504,9 @@ int main(int argc, char **argv)
     // Who waits for a request, which the lock orders; and the request, which its status orders.
     ordered[3] = {state.data() + GM_STATE_IO, state.data() + GM_STATE_IO + IO_SLOTS, 1};
     gm_u32 *io = shared.at(GM_LAUNCH_IO);
-    for (gm_u32 word = 0, next = 4; word < GM_IO_IO_SLOT_WORDS; word++)
+    for (gm_u32 word = 0, next = 4; word < GM_IO_SLOT_WORDS; word++)
         if (word != GM_IO_STATUS)
-            ordered[next++] = {io + word, io + IO_SLOTS * GM_IO_IO_SLOT_WORDS, GM_IO_IO_SLOT_WORDS};
+            ordered[next++] = {io + word, io + IO_SLOTS * GM_IO_SLOT_WORDS, GM_IO_SLOT_WORDS};
     Host host(shared, chunks, (gm_u32)std::strtoul(argv[3], nullptr, 10));
     std::vector<std::thread> crews;
     for (gm_u32 crew = 0; crew < GM_CREWS; crew++)

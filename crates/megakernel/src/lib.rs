@@ -17,13 +17,14 @@ pub mod kernel;
 pub mod log;
 pub mod opcode;
 pub mod programs;
-pub mod selftest;
 pub mod stream;
 pub mod tenant;
 
 pub use backend::{Backend, Feed, Feeder, FeederFactory, KernelConfig, Lease};
 pub use gristmill_protocol::{
-    self as protocol, image, io, IoCompletion, IoRequest, Megakernel, MegakernelIoQueue,
+    self as protocol, io,
+    io::{IoCompletion, IoRequest},
+    Megakernel, MegakernelIoQueue,
 };
 pub use gristmill_vir0 as vir0;
 pub use kernel::{Kernel, KernelStats};

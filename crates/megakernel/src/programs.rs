@@ -5,7 +5,7 @@
 //! fault, never run something else.
 
 use crate::tenant::TenantHandle;
-use gristmill_protocol::program::{ProgramArgs, ACC_WORDS};
+use gristmill_protocol::program::{area_words, encode_acc, ProgramArgs, ProgramRecord};
 use gristmill_protocol::{completion, fault, opcode, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
 use gristmill_vir0::vector::Machine;
@@ -44,8 +44,7 @@ impl ProgramTable {
 
     /// Words of a slot's record area that a program needs: its accumulators and all its records.
     pub fn words_needed(program: &Program) -> u64 {
-        let accs = program.acc_count() as u64 * ACC_WORDS as u64;
-        accs + 2 * u64::from(program.records)
+        area_words(program.acc_count(), program.records as usize) as u64
     }
 
     /// Binds a program to the first free opcode of the tenant's window, which it returns.
@@ -186,13 +185,14 @@ impl Machines {
             }
         };
         for acc in &self.results.accs {
-            let [a, b, c, d, e, f, g, h] = acc.to_le_bytes();
-            put(u32::from_le_bytes([a, b, c, d]))?;
-            put(u32::from_le_bytes([e, f, g, h]))?;
+            encode_acc(*acc).into_iter().try_for_each(&mut put)?;
         }
         for record in &self.results.records {
-            put(record.position.cast_unsigned())?;
-            put(record.value)?;
+            let record = ProgramRecord {
+                position: record.position,
+                value: record.value,
+            };
+            record.encode().into_iter().try_for_each(&mut put)?;
         }
         Ok(Outcome {
             records: u32::try_from(self.results.records.len()).unwrap_or(u32::MAX),

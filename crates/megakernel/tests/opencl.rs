@@ -176,7 +176,7 @@ fn a_program_that_takes_long_gives_signs_of_life() {
         ..ProgramArgs::default()
     };
     let begun = Instant::now();
-    let slot = world.publish(number, &args.to_args().unwrap());
+    let slot = world.publish(number, &args.encode().unwrap());
     let done = world.wait();
     println!("{:?}", begun.elapsed());
     assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
@@ -206,7 +206,7 @@ fn a_program_of_few_long_trips_gives_signs_of_life() {
         ..ProgramArgs::default()
     };
     let begun = Instant::now();
-    let slot = world.publish(number, &args.to_args().unwrap());
+    let slot = world.publish(number, &args.encode().unwrap());
     let done = world.wait();
     println!("{:?}", begun.elapsed());
     assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
@@ -232,7 +232,7 @@ fn programs_come_and_go_more_often_than_there_is_room_for() {
     for round in 0..3_000 {
         let program = program(&format!(".acc n sum\n mov r1, {round}\n acc n, r1"));
         let number = world.kernel.programs().load(&tenant, program).unwrap();
-        let slot = world.publish(number, &args.to_args().unwrap());
+        let slot = world.publish(number, &args.encode().unwrap());
         world.publish(opcode::NOP, &[]);
         for done in [world.wait(), world.wait()] {
             assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));

@@ -16,7 +16,7 @@
 //! | [`chunk`] | what a program runs over, and what its results are |
 //! | [`reference`](mod@reference) | the reference interpreter: scalar and short |
 //! | [`vector`] | the vectorised interpreter: fast |
-//! | [`random`] | random programs that the verifier accepts, for tests |
+//! | `random`, a feature | random programs that the verifier accepts, for tests |
 
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
@@ -29,6 +29,7 @@ pub mod cost;
 pub mod disasm;
 pub mod isa;
 pub mod program;
+#[cfg(feature = "random")]
 pub mod random;
 pub mod reference;
 pub mod vector;

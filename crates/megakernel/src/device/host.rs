@@ -9,7 +9,7 @@
 //! write alive.
 
 use super::driver::{DeviceMemory, Driver, Launch};
-use super::layout::{state, tails, worker};
+use super::layout::{state, worker};
 use super::memory::{job_tables, Memory, PROGRAM_WORDS};
 use super::tables::ProgramTables;
 use super::threads::Threads;
@@ -18,7 +18,7 @@ use crate::backend::{Feed, FeederFactory, KernelConfig};
 use crate::kernel::{Device, Kernel, KernelStats};
 use crate::programs::ProgramSink;
 use crate::{ProgramTable, StreamJob};
-use gristmill_protocol::{control, PipelineError};
+use gristmill_protocol::{control, priority, tails, PipelineError};
 use gristmill_ring::{
     live_ring_over, Arena, ChunkBuf, ChunkMemory, ChunkPlan, DeviceRing, SharedWords,
 };
@@ -117,7 +117,7 @@ impl Host {
 
     /// Slots published, modulo 2^32.
     fn published(&self) -> u32 {
-        self.ring.tails()[..tails::MIRROR]
+        self.ring.tails()[..priority::COUNT]
             .iter()
             .map(|tail| {
                 let tail = tail.load(Ordering::Acquire);
@@ -307,7 +307,7 @@ fn first_state(slots: usize, counters_from: u32) -> Vec<u32> {
         return Vec::new();
     }
     let mut words = vec![0; state::SLOTS + 4 * slots];
-    words[state::HEADS..state::HEADS + tails::MIRROR].fill(counters_from);
+    words[state::HEADS..state::HEADS + priority::COUNT].fill(counters_from);
     words[state::TICKET] = counters_from;
     words[state::IO_SEEN] = counters_from;
     words[state::SLOTS + 2 * slots..].fill(counters_from);

@@ -9,10 +9,10 @@ use super::layout::directory;
 use super::program;
 use crate::programs::ProgramSink;
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{SharedWords, Submitter};
+use gristmill_ring::{lock, SharedWords, Submitter};
 use gristmill_vir0::Verified;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Words that images begin at a multiple of: a line of a GPU's cache.
 pub(crate) const IMAGE_ALIGN: usize = 32;
@@ -131,7 +131,7 @@ impl ProgramSink for ProgramTables {
             fix: "unload programs that are no longer used, or launch another kernel",
         };
         let image = program::image(program);
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = lock(&self.room);
         room.reclaim(&self.submitter);
         let entry = self.entry(opcode, &room).ok_or_else(full)?;
         let span = room.take(image.len()).ok_or_else(full)?;
@@ -155,7 +155,7 @@ impl ProgramSink for ProgramTables {
     }
 
     fn unbind(&self, opcode: u32) {
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = lock(&self.room);
         if let Some(index) = room.bound.iter().position(|bound| bound.opcode == opcode) {
             let bound = room.bound.swap_remove(index);
             self.word(bound.entry, directory::OPCODE)

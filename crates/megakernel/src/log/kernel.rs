@@ -6,10 +6,10 @@ use super::{
     MAX_PATTERN_BYTES, MAX_RECORD_WORDS,
 };
 use crate::{ScanMode, ScanSet, StreamJob};
-use gristmill_protocol::program::{ProgramArgs, ACC_WORDS};
+use gristmill_protocol::priority::Priority;
+use gristmill_protocol::program::{area_words, ProgramArgs};
 use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::stream::StreamArgs;
-use gristmill_protocol::Priority;
 use gristmill_protocol::{completion, opcode, PipelineError};
 use gristmill_vir0::{container, verify, Limits, Verified};
 use std::ops::Range;
@@ -71,12 +71,12 @@ impl LoggedKernel {
     /// neither a job's nor a program's, and for a range that is outside of the buffer.
     pub fn visible(&self, words: &SlotImage) -> Option<Range<usize>> {
         let (start, before, len, after) = if let Some(program) = self.program(words.opcode) {
-            let args = ProgramArgs::from_args(&words.args);
+            let args = ProgramArgs::decode(&words.args);
             let before = args.start.min(program.program().before.into());
             (args.start, before, args.len, args.after)
         } else {
             let known = |job: &StreamJob| job.opcode() == words.opcode;
-            let args = StreamArgs::from_args(&words.args);
+            let args = StreamArgs::decode(&words.args);
             self.jobs.iter().any(known).then_some(())?;
             (args.start, args.before, args.len, args.after)
         };
@@ -93,10 +93,10 @@ impl LoggedKernel {
         let accs = match self.program(opcode) {
             // Nothing in the area counts where a program's records overflow.
             Some(_) if flags & completion::FLAG_OVERFLOW != 0 => return 0,
-            Some(program) => ACC_WORDS * program.program().acc_count(),
+            Some(program) => program.program().acc_count(),
             None => 0,
         };
-        (accs + 2 * records as usize).min(self.record_words as usize)
+        area_words(accs, records as usize).min(self.record_words as usize)
     }
 
     /// Why a log cannot hold a slot, if so: what a reader would refuse.

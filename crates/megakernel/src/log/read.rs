@@ -245,7 +245,7 @@ impl<R: Read> RingLogReader<R> {
 
 fn decode_slot(payload: &[u8]) -> Option<LoggedSlot<'static>> {
     let mut fields = Fields(payload);
-    let words = SlotImage::decode(fields.take(SLOT_BYTES)?).ok()?;
+    let words = SlotImage::decode_from(fields.take(SLOT_BYTES)?).ok()?;
     let [index, len, crc, status, fault] = fields.words()?;
     let results = fields.words()?;
     let [records, flags, area] = fields.words()?;

@@ -10,8 +10,8 @@
 
 use super::table::Table;
 use super::{word, Cancel, StreamSlot, LOOK_BYTES};
-use gristmill_protocol::{completion, fault, stream};
-use gristmill_ring::{Outcome, RecordWriter};
+use gristmill_protocol::{fault, stream::ScanResults};
+use gristmill_ring::RecordWriter;
 
 /// Runs that are searched together.
 const RUNS: usize = 8;
@@ -281,6 +281,7 @@ impl Table {
     }
 
     /// Records all occurrences that end at `resume` or later, as far as they fit; those that end together stay together.
+    /// Returns whether some did not fit.
     ///
     /// # Errors
     /// AREA_TOO_SMALL where the area is too small for those that end together.
@@ -289,8 +290,8 @@ impl Table {
         bytes: &[u8],
         slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
-        outcome: &mut Outcome,
-    ) -> Result<(), u32> {
+        results: &mut ScanResults,
+    ) -> Result<bool, u32> {
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let at = resume.saturating_sub(1).min(bytes.len());
         let mut search = Search::new(self, bytes, at).until(slot.cancel);
@@ -299,21 +300,22 @@ impl Table {
         search.state = bytes[at.saturating_sub(self.longest())..at]
             .iter()
             .fold(0, |state, byte| self.step(state, *byte));
+        let mut overflowed = false;
         while let Some(hit) = search.next() {
             let (ends, end) = (self.ends(hit.state), word(hit.end)?);
             if ends.len() > records.capacity() {
                 return Err(fault::AREA_TOO_SMALL);
             }
             if records.len() as usize + ends.len() > records.capacity() {
-                outcome.flags |= completion::FLAG_OVERFLOW;
-                outcome.results[stream::RESULT_RESUME] = end;
+                results.resume = end;
+                overflowed = true;
                 break;
             }
             for [pattern, length] in ends {
                 records.push(end - length, *pattern);
             }
         }
-        outcome.results[stream::RESULT_MATCHES] = records.len();
-        Ok(())
+        results.matches = records.len();
+        Ok(overflowed)
     }
 }

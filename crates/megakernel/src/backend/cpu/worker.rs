@@ -4,17 +4,17 @@ use crate::backend::{Feed, Feeder, FeederFactory, Lease};
 use crate::opcode::{self as core, Reach};
 use crate::programs::{Machines, ProgramTable};
 use crate::stream::{Cancel, StreamJob, StreamSlot};
-use gristmill_protocol::io::{io_op, IoRequest};
+use gristmill_protocol::opcode::LoadArgs;
 use gristmill_protocol::program::ProgramArgs;
-use gristmill_protocol::{
-    control, fault, opcode, slot, stream, words, ARGS_PER_SLOT, CONTROL_MIN_WORDS,
-};
+use gristmill_protocol::stream::StreamArgs;
+use gristmill_protocol::{control, fault, opcode, priority, slot, CONTROL_MIN_WORDS};
 use gristmill_ring::{
-    ChunkMemory, ClaimedSlot, Claimer, DeviceRing, Outcome, ParkedSlot, PendingIo, RecordMemory,
+    lock, ChunkMemory, ClaimedSlot, Claimer, DeviceRing, Outcome, ParkedSlot, PendingIo,
+    RecordMemory,
 };
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Polls that only hint at the processor; later ones give the core away.
@@ -39,7 +39,7 @@ pub(super) struct Counters {
     pub parked: AtomicU64,
     metrics: [AtomicU32; control::METRIC_WORDS],
     fairness: [AtomicU32; control::TENANT_FAIRNESS_WORDS],
-    priorities: [AtomicU32; 5],
+    priorities: [AtomicU32; priority::COUNT],
 }
 
 fn bump(counter: &AtomicU32) {
@@ -54,10 +54,6 @@ fn bump64(counter: &AtomicU64) {
         counter.load(Ordering::Relaxed).wrapping_add(1),
         Ordering::Relaxed,
     );
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A LOAD_MISS that waits for its bytes.
@@ -129,7 +125,7 @@ impl Shared {
                 Ordering::Relaxed,
             );
         }
-        for index in 0..5 {
+        for index in 0..control::PRIORITY_FAIRNESS_WORDS {
             words[control::PRIORITY_FAIRNESS + index].store(
                 sum(&|counters| counters.priorities[index].load(Ordering::Relaxed)),
                 Ordering::Relaxed,
@@ -232,22 +228,6 @@ impl Shared {
                 .running
                 .get(tenant as usize)
                 .is_some_and(|running| running.load(Ordering::Relaxed) < quota)
-    }
-}
-
-/// What a LOAD_MISS in this slot asks for.
-fn load_request(slot: u32, args: &[u32; ARGS_PER_SLOT]) -> IoRequest {
-    IoRequest {
-        op_type: io_op::READ,
-        src_handle: args[opcode::LOAD_ARG_RESOURCE],
-        dst_handle: args[opcode::LOAD_ARG_DESTINATION],
-        offset: words::join(
-            args[opcode::LOAD_ARG_OFFSET_LO],
-            args[opcode::LOAD_ARG_OFFSET_HI],
-        ),
-        byte_count: args[opcode::LOAD_ARG_BYTES],
-        tag: slot,
-        ..IoRequest::default()
     }
 }
 
@@ -423,11 +403,10 @@ impl Worker<'_> {
     /// whether the slot counts against its tenant's quota, as it then does until its bytes are there.
     fn load(&self, claimed: ClaimedSlot<'_>, counted: bool) {
         let shared = self.shared;
-        let args = claimed.args();
-        let prefetch = args[opcode::LOAD_ARG_PREFETCH] != 0;
-        let asked = shared.ring.ask(&load_request(claimed.index().get(), args));
+        let args = LoadArgs::decode(claimed.args());
+        let asked = shared.ring.ask(&args.request(claimed.index().get()));
         let result = match asked {
-            Some(pending) if !prefetch => {
+            Some(pending) if args.prefetch == 0 => {
                 bump64(&self.counters.parked);
                 let mut list = lock(&shared.loading);
                 list.push(Loading {
@@ -504,7 +483,7 @@ impl Worker<'_> {
         }
         let program = shared.programs.get(claimed.opcode());
         let program = program.ok_or(fault::NO_SUCH_PROGRAM)?;
-        let args = ProgramArgs::from_args(claimed.args());
+        let args = ProgramArgs::decode(claimed.args());
         if program.cost().at(args.len) > shared.lease.instructions {
             return Err(fault::OVER_BUDGET);
         }
@@ -523,13 +502,9 @@ impl Worker<'_> {
 
     fn stream(&self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
         let shared = self.shared;
-        let args = claimed.args();
+        let args = StreamArgs::decode(claimed.args());
         let known = |job: &&StreamJob| job.opcode() == claimed.opcode();
-        let Some(job) = shared
-            .jobs
-            .get(args[stream::ARG_JOB] as usize)
-            .filter(known)
-        else {
+        let Some(job) = shared.jobs.get(args.job as usize).filter(known) else {
             let any = shared.jobs.iter().any(|job| known(&job));
             let stream_opcode = opcode::is_stream(claimed.opcode());
             return Err(if any || stream_opcode {
@@ -543,15 +518,10 @@ impl Worker<'_> {
         }
         let chunk = shared
             .chunks
-            .borrow_chunk(args[stream::ARG_CHUNK])
+            .borrow_chunk(args.chunk)
             .ok_or(fault::CHUNK_NOT_LENT)?;
-        let [start, len, before, after] = [
-            stream::ARG_START,
-            stream::ARG_LEN,
-            stream::ARG_BEFORE,
-            stream::ARG_AFTER,
-        ]
-        .map(|index| args[index] as usize);
+        let [start, len, before, after] =
+            [args.start, args.len, args.before, args.after].map(|bytes| bytes as usize);
         let around = || {
             let end = start.checked_add(len)?.checked_add(after)?;
             chunk.get(start.checked_sub(before)?..end)
@@ -568,10 +538,9 @@ impl Worker<'_> {
         let cancelled = || shared.ring.is_cancelled();
         let place = StreamSlot {
             cancel: Cancel::new(&cancelled),
-            mode: args[stream::ARG_MODE],
-            offset: u64::from(args[stream::ARG_OFFSET_HI]) << 32
-                | u64::from(args[stream::ARG_OFFSET_LO]),
-            resume: args[stream::ARG_RESUME],
+            mode: args.mode,
+            offset: args.offset,
+            resume: args.resume,
             around,
             before,
         };

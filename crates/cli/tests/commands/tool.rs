@@ -1,0 +1,126 @@
+//! The tool as a process that ends, and what it left.
+
+use gristmill_testing::Patience;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What a run left.
+#[derive(Debug)]
+pub struct Done {
+    pub code: Option<i32>,
+    pub out: Vec<u8>,
+    pub err: String,
+}
+
+impl Done {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.out).unwrap()
+    }
+
+    /// The rows, of a run that ended well and complained of nothing.
+    pub fn rows(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
+        String::from_utf8(self.out).unwrap()
+    }
+}
+
+/// Ends, or is killed and fails the test where it moves no more.
+pub fn finish(mut child: Child, stdin: Vec<u8>) -> Done {
+    fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                pipe.read_to_end(&mut bytes).unwrap();
+            }
+            bytes
+        })
+    }
+    let out = collect(child.stdout.take());
+    let err = collect(child.stderr.take());
+    let pipe = child.stdin.take();
+    let writer = std::thread::spawn(move || {
+        if let Some(mut pipe) = pipe {
+            // A run that needs no standard input may end before it is written.
+            let _ = pipe.write_all(&stdin);
+        }
+    });
+    let mut patience = Patience::new();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if let Some(why) = patience.over() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("killed: {why}");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    writer.join().unwrap();
+    Done {
+        code: status.code(),
+        out: out.join().unwrap(),
+        err: String::from_utf8(err.join().unwrap()).unwrap(),
+    }
+}
+
+pub fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub fn gristmill(directory: &Path, arguments: &[&str]) -> Done {
+    finish(command(directory, arguments).spawn().unwrap(), Vec::new())
+}
+
+/// The commands that `--help` lists.
+pub fn commands(directory: &Path) -> Vec<String> {
+    let help = gristmill(directory, &["--help"]).rows();
+    let (_, list) = help.split_once("\nCommands:\n").unwrap();
+    list.lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+pub fn gristmill_reading(directory: &Path, arguments: &[&str], stdin: &[u8]) -> Done {
+    let mut command = command(directory, arguments);
+    finish(
+        command.stdin(Stdio::piped()).spawn().unwrap(),
+        stdin.to_vec(),
+    )
+}
+
+/// Waits until a child's threads have worked for half a second of their own time: then it is where its time goes.
+pub fn wait_until_busy(child: &Child) {
+    let worked = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        // A command's name may hold anything, and stands in brackets.
+        let (_, rest) = stat.rsplit_once(')').unwrap();
+        let ticks = rest.split_whitespace().nth(11).unwrap();
+        ticks.parse::<u64>().unwrap() >= 50
+    };
+    while !worked() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// As Ctrl-C does.
+pub fn interrupt(child: &Child) {
+    let pid = libc::pid_t::try_from(child.id()).unwrap();
+    // SAFETY: kill reads no memory of this process. The pid is a child's that was not waited for yet, which `finish`
+    // does later, so that it cannot have passed to another process.
+    let result = unsafe { libc::kill(pid, libc::SIGINT) };
+    assert_eq!(result, 0);
+}

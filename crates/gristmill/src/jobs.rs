@@ -1,0 +1,333 @@
+//! Jobs: what is asked of every file, and how a chunk's results become rows.
+//!
+//! A job has two halves. The *device's* half is a stream opcode that a worker runs over each chunk as it lands, in any
+//! order ([`Job::stream_job`], [`Job::opcode`], [`Job::mode`]). The *host's* half sees the chunks of a file in file
+//! order, with their results and while their bytes are still in place, and appends rows ([`Job::open`], [`Job::chunk`],
+//! [`Job::close`]). The mill calls the host's half from whichever thread has results to hand in, one call at a time.
+//!
+//! A new job is a new file here and one line in the list below.
+
+pub mod digest;
+pub mod names;
+pub mod run;
+pub mod scan;
+pub mod stats;
+
+use crate::mill::DEFAULT_CHUNK_BYTES;
+use crate::source::Entry;
+use gristmill_megakernel::{Kernel, StreamJob};
+use gristmill_protocol::stream::StreamArgs;
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
+use gristmill_ring::RecordMemory;
+use std::sync::Arc;
+
+/// What is asked of every file.
+///
+/// # A file's life
+///
+/// [`open`](Job::open) when the file's first read has ended, [`chunk`](Job::chunk) for each part of each chunk in file
+/// order, [`close`](Job::close) once. An empty file has no chunk. In particular:
+///
+/// - A file that **could not be opened** has no life here: neither `open` nor `close` is called for it, but
+///   [`refused`](Job::refused). It is told to
+///   [`Control::on_error`](crate::mill::Control::on_error) and counted in
+///   [`RunReport::failures`](crate::mill::RunReport::failures), and so is an entry of a list or a directory that cannot be
+///   read. So a job that counts files in `close` counts those that were opened.
+/// - A file whose **reading fails** later is closed with [`FileEnd::Failed`]. A file that is left early is closed with
+///   [`FileEnd::Skipped`], when the job has said so or the run was stopped. What a file's rows say of all of it belongs in
+///   `close`, behind a look at `end`.
+/// - Where the job's own code **panics**, the file fails and `close` is not called for it; the run goes on.
+///
+/// Files are alive at the same time, as many as workers read. What files have in common lies in the job, behind a lock.
+///
+/// # Overflow, and resuming
+///
+/// A slot's area for records has a size ([`record_words`](Job::record_words), or more). An opcode that has more to say
+/// than fits completes with the flag OVERFLOW, and the chunk comes in several parts, each with a call of `chunk`:
+/// [`first_part`](LandedChunk::first_part) is true in the first, [`last_part`](LandedChunk::last_part) in the last. What
+/// the parts are, the job's [`Geometry::split`] decides:
+///
+/// - `false`, **resumed**: the opcode has left in result word
+///   [`RESULT_RESUME`](gristmill_protocol::stream::RESULT_RESUME) where it stopped, and the slot is published again with
+///   this word as [`SlotPlace::resume`]. `bytes` and `offset` are the whole chunk's in every part, and `records` go on where
+///   the part before has ended. Results that the opcode says of the whole chunk are in *every* part: count them where
+///   `first_part` is true. A [`StreamOpcode`](gristmill_megakernel::StreamOpcode) of one's own that may overflow must look
+///   at `StreamSlot::resume`, and go on later in each part, or its chunk never ends.
+/// - `true`, **split**: nothing of the attempt that overflowed is shown. The chunk is halved, at a multiple of
+///   [`Geometry::align`], until its halves fit, and each is a part with its own `bytes`, `offset` and results: add them up.
+///   One block of `align` bytes that does not fit fails the file.
+///
+/// After a [`Flow::SkipFile`] or [`Flow::Stop`] the parts that are still to come are not run.
+pub trait Job: Send + Sync {
+    /// What the job remembers of one file while it is read.
+    type File: Send;
+
+    /// The stream opcode as the kernel needs it when it is launched, if the job runs one.
+    fn stream_job(&self) -> Option<StreamJob>;
+
+    /// The opcode of every slot of this job.
+    fn opcode(&self) -> u32;
+
+    /// Called once, when the kernel runs and before anything is read.
+    ///
+    /// # Errors
+    /// [`PipelineError`] where the job cannot run on this kernel: the run ends with it.
+    fn prepare(&self, _kernel: &Kernel) -> Result<(), PipelineError> {
+        Ok(())
+    }
+
+    /// Bytes in a chunk that suit this job, where the mill is not told how many: a multiple of 4,096 from 4 KiB to 64 MiB.
+    fn chunk_bytes(&self) -> usize {
+        DEFAULT_CHUNK_BYTES
+    }
+
+    /// How files are cut for this job.
+    fn geometry(&self) -> Geometry {
+        Geometry::default()
+    }
+
+    /// Words of a slot's record area that the job needs at least.
+    fn record_words(&self) -> u32 {
+        0
+    }
+
+    /// The argument words of a slot: those of a stream opcode, unless the job says otherwise.
+    ///
+    /// # Errors
+    /// [`PipelineError`] where the place cannot be said: the file fails with it.
+    fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
+        Ok(StreamArgs {
+            chunk: place.chunk,
+            start: place.start,
+            len: place.len,
+            job: 0,
+            mode: place.mode,
+            offset: place.offset,
+            resume: place.resume,
+            after: place.after,
+            before: place.before,
+        }
+        .encode())
+    }
+
+    /// What a slot's FAULT word means, where the job knows more than its reason.
+    fn fault(&self, _word: u32) -> Option<String> {
+        None
+    }
+
+    /// The slot's mode and flags (`ARG_MODE`) for the chunk at byte `offset` of the file.
+    fn mode(&self, _entry: &Entry, _offset: u64) -> u32 {
+        0
+    }
+
+    /// A file begins: it was opened, and its first read has ended, well or not. Its chunks follow, then [`Job::close`].
+    fn open(&self, entry: &Arc<Entry>) -> Self::File;
+
+    /// The next chunk of the file, in file order. After an overflow of its records a chunk comes in several parts: see
+    /// "Overflow, and resuming" above.
+    ///
+    /// The end of the file is not known here: a file that ends at a chunk's end has no further, empty chunk.
+    fn chunk(&self, file: &mut Self::File, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow;
+
+    /// A file could not be opened, and what that says is told to the user: neither [`Job::open`] nor [`Job::close`] is
+    /// called for it. Its rows, where it has any.
+    fn refused(&self, _entry: &Entry, _rows: &mut Vec<u8>) {}
+
+    /// The file has ended, in whatever way; its last rows. Not called for a file that could not be opened.
+    fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;
+}
+
+/// The most bytes before and behind a chunk's own that a [`Geometry`] can ask for.
+pub const MAX_HALO: usize = 4096;
+
+/// How files are cut into chunks for a job. Sizes are bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Bytes of the same file that are there before a chunk's own bytes, if the file has them: at most [`MAX_HALO`].
+    pub before: usize,
+    /// Bytes of the same file that are there behind them: at most [`MAX_HALO`].
+    pub after: usize,
+    /// Chunks begin at multiples of this in the file: a power of two.
+    pub align: usize,
+    /// The largest chunk: a multiple of `align`. Chunks are as large as the mill is configured to make them, but no
+    /// larger than this, and then cut down to a multiple of `align`, though never below one.
+    pub max_chunk: usize,
+    /// Whether a chunk whose records overflow is split and its parts are run, rather than resumed.
+    pub split: bool,
+}
+
+impl Default for Geometry {
+    /// Chunks of any size, anywhere, without surroundings.
+    fn default() -> Self {
+        Self {
+            before: 0,
+            after: 0,
+            align: 1,
+            max_chunk: usize::MAX,
+            split: false,
+        }
+    }
+}
+
+impl Geometry {
+    /// Checks that files can be cut so.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] where a number is out of range.
+    pub fn check(&self) -> Result<(), PipelineError> {
+        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+        if self.before > MAX_HALO || self.after > MAX_HALO {
+            return invalid(
+                "a job that looks at more than 4,096 bytes before or behind a chunk",
+                "ask for at most 4,096 bytes on each side",
+            );
+        }
+        if !self.align.is_power_of_two() {
+            return invalid(
+                "a job whose chunks begin at multiples of a number that is not a power of two",
+                "use an align such as 1 or 4096",
+            );
+        }
+        if self.max_chunk < self.align {
+            return invalid(
+                "a job whose largest chunk is smaller than its align",
+                "let max_chunk be a multiple of align",
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether a chunk's own bytes are all that it needs.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.before == 0 && self.after == 0 && self.align == 1
+    }
+}
+
+/// Where a slot's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SlotPlace {
+    /// The chunk's index.
+    pub chunk: u32,
+    /// Where the own bytes begin in the chunk's buffer. What lies before them are bytes of the same file.
+    pub start: u32,
+    /// How many own bytes there are.
+    pub len: u32,
+    /// Bytes of the same file in front of them in the buffer, no more than the job's geometry asks for.
+    pub before: u32,
+    /// Bytes of the same file behind them in the buffer, no more than the job's geometry asks for.
+    pub after: u32,
+    /// Position of the first own byte in the file.
+    pub offset: u64,
+    /// What [`Job::mode`] said.
+    pub mode: u32,
+    /// Where to go on after an overflow; 0 at first.
+    pub resume: u32,
+}
+
+/// Whether more is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// This file is answered: no more of its chunks are needed. [`Job::close`] follows, with [`FileEnd::Skipped`].
+    SkipFile,
+    /// The whole run is answered. Files that are open are closed with [`FileEnd::Skipped`], their rows kept.
+    Stop,
+}
+
+/// How a file ended.
+#[derive(Debug, Clone)]
+pub enum FileEnd {
+    /// Read to its end.
+    Complete {
+        /// Its length in bytes, as read.
+        bytes: u64,
+    },
+    /// Left early, because the job said so or the run was stopped.
+    Skipped {
+        /// Bytes that the job has seen, from the start.
+        bytes: u64,
+    },
+    /// Reading failed. All bytes before `offset` were handed to the job.
+    Failed {
+        /// Where it failed, in bytes from the start.
+        offset: u64,
+        /// Why.
+        error: PipelineError,
+    },
+}
+
+/// A chunk that the kernel has finished with.
+#[derive(Debug, Clone, Copy)]
+pub struct LandedChunk<'a> {
+    /// Position of the first byte in the file.
+    pub offset: u64,
+    /// The chunk's own bytes.
+    pub bytes: &'a [u8],
+    /// Result words of the slot.
+    pub results: [u32; 8],
+    /// Records of the slot, of this part.
+    pub records: Records<'a>,
+    /// Whether this is the chunk's first part.
+    pub first_part: bool,
+    /// Whether this is the chunk's last part.
+    pub last_part: bool,
+    /// Whether the file is a stream (a pipe, a terminal), of which a chunk is what a read brought: what comes next may not
+    /// have been written yet, so rows that are certain now are wanted now.
+    pub stream: bool,
+}
+
+/// The records of a finished slot.
+#[derive(Debug, Clone, Copy)]
+pub enum Records<'a> {
+    /// In the record area of a slot.
+    Area {
+        /// All areas.
+        memory: &'a RecordMemory,
+        /// The slot's.
+        area: u32,
+        /// How many.
+        len: u32,
+    },
+    /// In a list, for replays and tests.
+    List(&'a [(u32, u32)]),
+}
+
+impl Records<'_> {
+    /// Number of records.
+    pub fn len(&self) -> u32 {
+        match self {
+            Records::Area { len, .. } => *len,
+            Records::List(list) => u32::try_from(list.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Record `index`; zeros out of range.
+    #[inline]
+    pub fn get(&self, index: u32) -> (u32, u32) {
+        match self {
+            Records::Area { memory, area, .. } => memory.get(*area, index),
+            Records::List(list) => list.get(index as usize).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Word `index` of the record area, for opcodes whose result is an array; zero out of range.
+    #[inline]
+    pub fn word(&self, index: usize) -> u32 {
+        match self {
+            Records::Area { memory, area, .. } => memory.word(*area, index),
+            Records::List(list) => list.get(index / 2).map_or(0, |pair| {
+                if index.is_multiple_of(2) {
+                    pair.0
+                } else {
+                    pair.1
+                }
+            }),
+        }
+    }
+}

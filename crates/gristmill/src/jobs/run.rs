@@ -1,0 +1,438 @@
+//! Running a VIR0 program over files.
+//!
+//! The device runs the program over each chunk; this job, the host's half, merges the accumulators of a file's chunks and
+//! puts its records in order. A file's records come as it is read, its accumulators when it has ended.
+//!
+//! ```
+//! use gristmill::jobs::run::{RunJob, RunRows};
+//! use gristmill::mill::{Control, Mill};
+//! use gristmill::program::Program;
+//! use gristmill::source::Tree;
+//! use std::sync::Arc;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let program = Program::from_source(
+//!     "capitals.vasm",
+//!     "
+//!     .acc capitals sum
+//!     .arg first = 'A'
+//!         arg  r4, first
+//!         each r1, 1
+//!           ld8 r2, r1
+//!           sub r2, r2, r4
+//!           ltu r3, r2, 26
+//!           acc capitals, r3
+//!         end
+//!     ",
+//! )?;
+//! let job = Arc::new(RunJob::builder(program).rows(RunRows::Json).build()?);
+//! let mut rows = Vec::new();
+//! let mill = Mill::builder().workers(1).build()?;
+//! mill.run(Tree::new(["Cargo.toml"]).walk()?, Arc::clone(&job), &mut rows, &Control::default())?;
+//! assert!(job.total().accs[0] > 0);
+//! # Ok(())
+//! # }
+//! ```
+
+use super::names;
+use super::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
+use crate::program::Program;
+use crate::source::Entry;
+use gristmill_megakernel::vir0::{AccKind, Fault, FaultKind, Record, Verified};
+use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
+use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
+use gristmill_protocol::{fault, PipelineError};
+use gristmill_ring::lock;
+use serde_json::{json, Map, Value};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// What is written for each file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RunRows {
+    /// `path:offset:value` for each record, then `path: name value` for each accumulator; of arrays only those that took
+    /// something.
+    #[default]
+    Text,
+    /// A JSON object for each record, and one with the accumulators.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// Settings of a [`RunJob`].
+#[derive(Debug, Clone)]
+pub struct RunJobBuilder {
+    program: Program,
+    args: BTreeMap<String, u32>,
+    rows: RunRows,
+    max_chunk: usize,
+    sums: bool,
+}
+
+impl RunJobBuilder {
+    /// Gives an argument of the program.
+    #[must_use]
+    pub fn arg(mut self, name: impl Into<String>, value: u32) -> Self {
+        self.args.insert(name.into(), value);
+        self
+    }
+
+    /// What is written for each file. Default: text.
+    #[must_use]
+    pub fn rows(mut self, rows: RunRows) -> Self {
+        self.rows = rows;
+        self
+    }
+
+    /// Chunks are no larger than this, in bytes, cut down to a multiple of the program's alignment. Default: what the
+    /// program takes.
+    #[must_use]
+    pub fn max_chunk(mut self, bytes: usize) -> Self {
+        self.max_chunk = bytes;
+        self
+    }
+
+    /// Whether the checksum of each file's answer is kept, for [`RunJob::sums`]. Default: no.
+    #[must_use]
+    pub fn sums(mut self, yes: bool) -> Self {
+        self.sums = yes;
+        self
+    }
+
+    /// Checks the arguments.
+    ///
+    /// # Errors
+    /// [`PipelineError::Backend`] for an argument that the program does not have, or one that it needs and was not given.
+    pub fn build(self) -> Result<RunJob, PipelineError> {
+        let declared = &self.program.verified().program().args;
+        let known = |name: &String| declared.iter().any(|arg| arg.name == *name);
+        if let Some(unknown) = self.args.keys().find(|name| !known(name)) {
+            let names: Vec<&str> = declared.iter().map(|arg| arg.name.as_str()).collect();
+            let names = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            return Err(PipelineError::Backend(format!(
+                "the program has no argument {unknown}; it has: {names}"
+            )));
+        }
+        let mut args = [0; PROGRAM_ARGS];
+        for (value, arg) in args.iter_mut().zip(declared) {
+            *value = self
+                .args
+                .get(&arg.name)
+                .copied()
+                .or(arg.default)
+                .ok_or_else(|| {
+                    PipelineError::Backend(format!(
+                        "the program needs its argument {0}; give it with --arg {0}=VALUE",
+                        arg.name
+                    ))
+                })?;
+        }
+        let total = RunTotal {
+            files: 0,
+            bytes: 0,
+            accs: self.program.verified().program().fresh_accs(),
+        };
+        Ok(RunJob {
+            program: self.program.verified().clone(),
+            args,
+            rows: self.rows,
+            max_chunk: self.max_chunk,
+            opcode: OnceLock::new(),
+            total: Mutex::new(total),
+            sums: self.sums.then(Mutex::default),
+        })
+    }
+}
+
+/// The accumulators of several files together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunTotal {
+    /// Files that were read to their end.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The accumulators of all arrays, in order.
+    pub accs: Vec<u64>,
+}
+
+/// A program over files.
+#[derive(Debug)]
+pub struct RunJob {
+    program: Verified,
+    args: [u32; PROGRAM_ARGS],
+    rows: RunRows,
+    max_chunk: usize,
+    /// Where the kernel has bound the program.
+    opcode: OnceLock<u32>,
+    total: Mutex<RunTotal>,
+    sums: Option<Mutex<BTreeMap<PathBuf, u32>>>,
+}
+
+/// What a run remembers of a file.
+#[derive(Debug)]
+pub struct RunFile {
+    entry: Arc<Entry>,
+    accs: Vec<u64>,
+    /// Records that a later chunk may still go before: by file position and value.
+    held: Vec<(u64, u32)>,
+    sum: u32,
+}
+
+impl RunJob {
+    /// A builder for a program with its arguments' defaults, writing text.
+    pub fn builder(program: Program) -> RunJobBuilder {
+        RunJobBuilder {
+            program,
+            args: BTreeMap::new(),
+            rows: RunRows::default(),
+            max_chunk: usize::MAX,
+            sums: false,
+        }
+    }
+
+    /// The accumulators of all files that were read to their end.
+    pub fn total(&self) -> RunTotal {
+        let total = lock(&self.total);
+        total.clone()
+    }
+
+    /// The row of the total.
+    pub fn total_row(&self) -> Vec<u8> {
+        let total = self.total();
+        if self.rows == RunRows::Json {
+            let mut row = self.accs_json(&total.accs);
+            row["type"] = json!("total");
+            row["files"] = json!(total.files);
+            row["bytes"] = json!(total.bytes);
+            return format!("{row}\n").into_bytes();
+        }
+        let mut rows = Vec::new();
+        let name = format!("total of {} files", total.files);
+        self.accs_text(name.as_bytes(), &total.accs, &mut rows);
+        rows
+    }
+
+    /// The CRC-32C of each file's answer, where that was asked for; of all files that were read to their end.
+    pub fn sums(&self) -> BTreeMap<PathBuf, u32> {
+        self.sums
+            .as_ref()
+            .map_or_else(BTreeMap::new, |sums| lock(sums).clone())
+    }
+
+    /// Rows of records whose place is certain: those before `end`, or all.
+    fn release(&self, file: &mut RunFile, end: Option<u64>, rows: &mut Vec<u8>) {
+        let certain = file
+            .held
+            .partition_point(|(position, _)| end.is_none_or(|end| *position < end));
+        for (position, value) in file.held.drain(..certain) {
+            if self.sums.is_some() {
+                let bytes = [position.to_le_bytes().as_slice(), &value.to_le_bytes()].concat();
+                file.sum = crc32c::crc32c_append(file.sum, &bytes);
+            }
+            match self.rows {
+                RunRows::Text => {
+                    // No mark is needed: a name with a backslash is always escaped.
+                    rows.extend(names::escaped(&file.entry.path).1);
+                    rows.extend(format!(":{position}:{value}\n").as_bytes());
+                }
+                RunRows::Json => {
+                    let row = json!({
+                        "type": "record",
+                        "path": names::json(&file.entry.path),
+                        "offset": position,
+                        "value": value,
+                    });
+                    rows.extend(format!("{row}\n").as_bytes());
+                }
+                RunRows::None => {}
+            }
+        }
+    }
+
+    /// Accumulators by name: a number, or an array of them; null where a minimum took nothing.
+    fn accs_json(&self, accs: &[u64]) -> Value {
+        let mut named = Map::new();
+        for (index, array) in (0..=u8::MAX).zip(&self.program.program().accs) {
+            let shown = |acc: &u64| match array.kind {
+                AccKind::Min if *acc == array.kind.identity() => Value::Null,
+                _ => json!(acc),
+            };
+            let values = accs.get(self.program.acc_range(index)).unwrap_or_default();
+            let value = match values {
+                [one] => shown(one),
+                many => many.iter().map(shown).collect(),
+            };
+            named.insert(array.name.clone(), value);
+        }
+        json!({ "accs": named })
+    }
+
+    /// A row for each accumulator; of arrays only for those that took something.
+    fn accs_text(&self, name: &[u8], accs: &[u64], rows: &mut Vec<u8>) {
+        for (number, array) in (0..=u8::MAX).zip(&self.program.program().accs) {
+            let values = accs.get(self.program.acc_range(number)).unwrap_or_default();
+            for (index, value) in values.iter().enumerate() {
+                let fresh = *value == array.kind.identity();
+                if fresh && values.len() > 1 {
+                    continue;
+                }
+                rows.extend(name);
+                rows.extend(b": ");
+                rows.extend(array.name.as_bytes());
+                if values.len() > 1 {
+                    rows.extend(format!("[{index}]").as_bytes());
+                }
+                if fresh && array.kind == AccKind::Min {
+                    rows.extend(b" none\n");
+                } else {
+                    rows.extend(format!(" {value}\n").as_bytes());
+                }
+            }
+        }
+    }
+}
+
+impl Job for RunJob {
+    type File = RunFile;
+
+    fn stream_job(&self) -> Option<StreamJob> {
+        None
+    }
+
+    fn opcode(&self) -> u32 {
+        self.opcode.get().copied().unwrap_or(0)
+    }
+
+    fn prepare(&self, kernel: &Kernel) -> Result<(), PipelineError> {
+        let tenant = kernel.tenants().tenant(0)?;
+        let opcode = kernel.programs().load(&tenant, self.program.clone())?;
+        self.opcode
+            .set(opcode)
+            .map_err(|_| PipelineError::InvalidArgument {
+                what: "a job that has run before",
+                fix: "make a new job for each run",
+            })
+    }
+
+    fn geometry(&self) -> Geometry {
+        let program = self.program.program();
+        let align = program.align as usize;
+        Geometry {
+            before: program.before.into(),
+            after: program.after.into(),
+            align,
+            max_chunk: self.max_chunk.clamp(align, program.chunk as usize),
+            split: true,
+        }
+    }
+
+    fn record_words(&self) -> u32 {
+        let words = ProgramTable::words_needed(self.program.program());
+        u32::try_from(words).unwrap_or(u32::MAX)
+    }
+
+    fn args(
+        &self,
+        place: &SlotPlace,
+    ) -> Result<[u32; gristmill_protocol::ARGS_PER_SLOT], PipelineError> {
+        let args = ProgramArgs {
+            chunk: place.chunk,
+            after: place.after,
+            start: place.start,
+            len: place.len,
+            offset: place.offset,
+            args: self.args,
+        };
+        args.encode().ok_or(PipelineError::InvalidArgument {
+            what: "more chunks than a program's slot can name",
+            fix: "use fewer workers or a smaller depth",
+        })
+    }
+
+    fn fault(&self, word: u32) -> Option<String> {
+        let kind = match fault::reason(word) {
+            fault::SCRATCH_INDEX => FaultKind::Scratch,
+            fault::ACC_INDEX => FaultKind::Acc,
+            _ => return None,
+        };
+        let found = Fault {
+            kind,
+            instruction: fault::detail(word).into(),
+        };
+        Some(format!(
+            "{} (tenant 0); correct the program; other files are not affected",
+            found.describe(self.program.program())
+        ))
+    }
+
+    fn open(&self, entry: &Arc<Entry>) -> RunFile {
+        RunFile {
+            entry: Arc::clone(entry),
+            accs: self.program.program().fresh_accs(),
+            held: Vec::new(),
+            sum: 0,
+        }
+    }
+
+    fn chunk(&self, file: &mut RunFile, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow {
+        let program = self.program.program();
+        let word = |index: usize| chunk.records.word(index);
+        let accs: Vec<u64> = (0..program.acc_count())
+            .map(|index| decode_acc(word, index))
+            .collect();
+        program.merge_accs(&mut file.accs, &accs);
+        for index in 0..chunk.records.len() as usize {
+            let ProgramRecord { position, value } = ProgramRecord::decode(word, accs.len(), index);
+            let record = Record { position, value };
+            let position = record.file_position(chunk.offset);
+            file.held.push((position, record.value));
+        }
+        file.held.sort_unstable();
+        // The next chunk may say something of the bytes before it, as far as it sees them.
+        let end = chunk.offset + chunk.bytes.len() as u64;
+        self.release(file, Some(end.saturating_sub(program.before.into())), rows);
+        Flow::Continue
+    }
+
+    fn close(&self, mut file: RunFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
+        // What was found stands, however the file ended; sums of half a file would not say what they seem to.
+        self.release(&mut file, None, rows);
+        let FileEnd::Complete { bytes } = *end else {
+            return Flow::Continue;
+        };
+        match self.rows {
+            RunRows::Text => {
+                let (_, name) = names::escaped(&file.entry.path);
+                self.accs_text(&name, &file.accs, rows);
+            }
+            RunRows::Json => {
+                let mut row = self.accs_json(&file.accs);
+                row["type"] = json!("file");
+                row["path"] = names::json(&file.entry.path);
+                row["bytes"] = json!(bytes);
+                rows.extend(format!("{row}\n").as_bytes());
+            }
+            RunRows::None => {}
+        }
+        if let Some(sums) = &self.sums {
+            let sum = file.accs.iter().fold(file.sum, |sum, acc| {
+                crc32c::crc32c_append(sum, &acc.to_le_bytes())
+            });
+            let mut sums = lock(sums);
+            sums.insert(file.entry.path.clone(), sum);
+        }
+        let mut total = lock(&self.total);
+        total.files += 1;
+        total.bytes += bytes;
+        self.program
+            .program()
+            .merge_accs(&mut total.accs, &file.accs);
+        Flow::Continue
+    }
+}

@@ -1,0 +1,304 @@
+//! What was asked, fixed when the job is built, and what was found so far, which all files share.
+
+use super::binary::{Binary, BOM};
+use super::carry::Budget;
+use super::facts::Facts;
+use super::matcher::Matcher;
+use super::printer::{FileRows, Line, Style};
+use super::totals::ScanTotals;
+use super::{Report, ScanError};
+use crate::jobs::LandedChunk;
+use crate::source::{Entry, Origin};
+use aho_corasick::{AhoCorasick, BuildError};
+use gristmill_megakernel::{ScanMode, ScanSet};
+use gristmill_protocol::PipelineError;
+use gristmill_ring::lock;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+/// The first file, in the source's order, that has rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FirstRows {
+    pub sequence: u64,
+    /// Bytes of its rows.
+    pub bytes: u64,
+    /// Its rows begin with the empty line between files.
+    pub separated: bool,
+    /// It was searched as far as was wanted.
+    pub done: bool,
+}
+
+pub(super) struct Plan {
+    pub patterns: Vec<Vec<u8>>,
+    pub case_insensitive: bool,
+    pub report: Report,
+    pub style: Style,
+    /// Matching lines of a file after which it is answered.
+    pub limit: Option<u64>,
+    /// Bytes of a line that spans chunks beyond which it is not shown.
+    pub max_line_bytes: u64,
+    /// NULs mean nothing.
+    pub text: bool,
+    /// Named files are treated as ripgrep treats those that it maps.
+    pub mapped: bool,
+    /// Totals are wanted.
+    pub totals_wanted: bool,
+    /// One of the patterns is empty.
+    pub every_line: bool,
+    /// One of the patterns holds a NUL.
+    pub nul_pattern: bool,
+    /// One of the patterns holds a newline.
+    pub newline_pattern: bool,
+    /// Bytes before a chunk boundary in which a match may begin that ends after it.
+    pub reach: usize,
+    pub budget: Budget,
+    matcher: OnceLock<Matcher>,
+    overlapping: OnceLock<Option<AhoCorasick>>,
+    found: AtomicBool,
+    first_rows: Mutex<Option<FirstRows>>,
+    totals: Mutex<ScanTotals>,
+    errors: Mutex<Vec<ScanError>>,
+}
+
+impl Plan {
+    pub fn new(patterns: Vec<Vec<u8>>, report: Report, style: Style) -> Self {
+        Self {
+            case_insensitive: false,
+            report,
+            style,
+            limit: None,
+            max_line_bytes: super::MAX_LINE_BYTES,
+            text: false,
+            mapped: false,
+            totals_wanted: false,
+            every_line: patterns.iter().any(Vec::is_empty),
+            nul_pattern: patterns.iter().any(|pattern| pattern.contains(&0)),
+            newline_pattern: patterns.iter().any(|pattern| pattern.contains(&b'\n')),
+            reach: patterns
+                .iter()
+                .map(Vec::len)
+                .max()
+                .unwrap_or(0)
+                .saturating_sub(1),
+            budget: Budget::default(),
+            matcher: OnceLock::new(),
+            overlapping: OnceLock::new(),
+            found: AtomicBool::new(false),
+            first_rows: Mutex::default(),
+            totals: Mutex::default(),
+            errors: Mutex::default(),
+            patterns,
+        }
+    }
+
+    /// The matcher for the host's own searches, built when it is first needed.
+    pub fn matcher(&self) -> &Matcher {
+        self.matcher.get_or_init(|| {
+            Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
+                self.unsearchable(&error);
+                Matcher::never()
+            })
+        })
+    }
+
+    /// The patterns as the device searches for them, on the CPU with a table of at most so many bytes.
+    ///
+    /// # Errors
+    /// The device's, for more patterns than it takes.
+    pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, PipelineError> {
+        if self.every_line {
+            // The device only looks for newlines and NULs.
+            return ScanSet::build(&[b"\n"], false, mode);
+        }
+        ScanSet::build_within(&self.patterns, self.case_insensitive, mode, table_bytes)
+    }
+
+    /// Calls `found` with start, end and pattern of every occurrence, overlapping ones too.
+    pub fn overlapping(&self, haystack: &[u8], mut found: impl FnMut(usize, usize, u32)) {
+        let automaton = self.overlapping.get_or_init(|| {
+            AhoCorasick::builder()
+                .ascii_case_insensitive(self.case_insensitive)
+                .build(&self.patterns)
+                .map_err(|error| self.unsearchable(&error))
+                .ok()
+        });
+        for occurrence in automaton
+            .iter()
+            .flat_map(|automaton| automaton.find_overlapping_iter(haystack))
+        {
+            found(
+                occurrence.start(),
+                occurrence.end(),
+                occurrence.pattern().as_u32(),
+            );
+        }
+    }
+
+    fn unsearchable(&self, error: &BuildError) {
+        let reason =
+            format!("cannot search at chunk boundaries: {error}; give fewer or shorter patterns");
+        self.error(Path::new("-"), 0, PipelineError::Backend(reason));
+    }
+
+    /// Bytes of a pattern; none for a number that no pattern has.
+    pub fn pattern(&self, index: u32) -> &[u8] {
+        self.patterns.get(index as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Length of a pattern.
+    pub fn length(&self, index: u32) -> u64 {
+        self.pattern(index).len() as u64
+    }
+
+    /// Whether it only matters whether there is a match.
+    pub fn decides_only(&self) -> bool {
+        matches!(self.report, Report::Paths | Report::Quiet) && !self.timed()
+    }
+
+    /// Whether the totals of each file are wanted.
+    pub fn timed(&self) -> bool {
+        self.totals_wanted || self.style.json
+    }
+
+    /// Whether ripgrep maps the file, if it has a length and no byte order mark.
+    pub fn maps(&self, entry: &Entry) -> bool {
+        self.mapped && entry.explicit && entry.origin != Origin::Stdin
+    }
+
+    /// Whether binary files are only noted, rather than counted or printed.
+    pub fn notes_binaries(&self) -> bool {
+        !self.report.is_summary() && !self.style.json
+    }
+
+    /// Prints a line, if lines are printed; the number of its matches, if that is wanted.
+    #[inline]
+    pub fn print(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
+        match self.report {
+            Report::Lines | Report::Matches => self.style.line(rows, file, line, || self.matcher()),
+            Report::CountMatches => self.matcher().count(line.bytes),
+            Report::Count | Report::Paths | Report::Quiet => self.count_in(line.bytes),
+        }
+    }
+
+    /// Number of matches in a line, if totals are wanted.
+    pub fn count_in(&self, line: &[u8]) -> u64 {
+        if self.timed() {
+            self.matcher().count(line)
+        } else {
+            0
+        }
+    }
+
+    pub fn found(&self, yes: bool) {
+        if yes {
+            self.found.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub fn has_found(&self) -> bool {
+        self.found.load(Ordering::Relaxed)
+    }
+
+    /// A file has rows.
+    pub fn has_rows(&self, rows: FirstRows) {
+        let mut first = lock(&self.first_rows);
+        if first.is_none_or(|first| rows.sequence < first.sequence) {
+            *first = Some(rows);
+        }
+    }
+
+    pub fn first_rows(&self) -> Option<FirstRows> {
+        *lock(&self.first_rows)
+    }
+
+    pub fn add(&self, totals: &ScanTotals) {
+        *lock(&self.totals) += *totals;
+    }
+
+    pub fn totals(&self) -> ScanTotals {
+        *lock(&self.totals)
+    }
+
+    pub fn error(&self, path: &Path, offset: u64, error: PipelineError) {
+        lock(&self.errors).push(ScanError {
+            path: path.to_path_buf(),
+            offset,
+            error,
+        });
+    }
+
+    pub fn take_errors(&self) -> Vec<ScanError> {
+        let mut errors = std::mem::take(&mut *lock(&self.errors));
+        // Workers come across them in any order.
+        errors.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
+        errors
+    }
+}
+
+/// Whether a file says that it has bytes; those of /proc do not, and cannot be mapped.
+fn has_length(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+}
+
+/// How the bytes of a file are text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text {
+    pub binary: Binary,
+    /// Where the text begins: after a byte order mark, if there is one.
+    pub origin: u64,
+    /// Whether ripgrep maps the file, rather than reading it.
+    pub mapped: bool,
+}
+
+impl Text {
+    pub fn new(plan: &Plan, entry: &Entry) -> Self {
+        let mapped = plan.maps(entry) && has_length(&entry.path);
+        let binary = match (plan.text, entry.explicit) {
+            (true, _) => Binary::Text,
+            (false, false) => Binary::Quit,
+            (false, true) if mapped => Binary::Mapped,
+            (false, true) => Binary::Stream,
+        };
+        Self {
+            binary,
+            origin: 0,
+            mapped,
+        }
+    }
+
+    /// Looks for a byte order mark. `chunk` is the file's first.
+    pub fn sniff(&mut self, chunk: &LandedChunk<'_>) {
+        if chunk.bytes.starts_with(BOM) {
+            self.origin = BOM.len() as u64;
+            self.mapped = false;
+            if self.binary == Binary::Mapped {
+                self.binary = Binary::Stream;
+            }
+        }
+    }
+
+    /// The first byte of the chunk at `offset` that is text.
+    pub fn begin(&self, offset: u64) -> usize {
+        usize::try_from(self.origin.saturating_sub(offset)).unwrap_or(0)
+    }
+
+    /// What is known of a chunk, a byte order mark left out.
+    pub fn facts(&self, plan: &Plan, chunk: &LandedChunk<'_>) -> Facts {
+        let mut facts = Facts::from_results(&chunk.results);
+        if self.binary == Binary::Text {
+            facts.first_nul = None;
+        }
+        let begin = self.begin(chunk.offset);
+        if begin > 0 && chunk.first_part {
+            let end = facts.first_newline.unwrap_or(chunk.bytes.len());
+            let head = &chunk.bytes[begin.min(end)..end];
+            facts.head_match = plan.matcher().is_match(head);
+            facts.first_match = plan.matcher().find_at(chunk.bytes, begin).map(|m| m.0);
+            if facts.first_newline.is_none() {
+                facts.tail_match = facts.head_match;
+            }
+        }
+        facts
+    }
+}

@@ -1,0 +1,227 @@
+//! How many files a run may have open at once, and when an open that failed for want of something is worth another try.
+//!
+//! The process's limit of descriptors is shared with rings, the walk, the output and whatever else the process does, so a
+//! run takes what is left when it starts, less a reserve. Where an open fails all the same (`EMFILE`, because others took
+//! descriptors meanwhile; `ENFILE`, `ENOMEM`, `EAGAIN`, because the system ran out), the file is not at fault: it waits
+//! until one of ours was closed. It fails only when nothing of ours was open that could be.
+
+use gristmill_ring::Submitter;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Descriptors left alone for the walk (which keeps up to nine directories open, and one where the limit is low), ignore
+/// files, and what other threads of the process open and close; half of what there is where that is less than twice as
+/// much.
+const RESERVE: usize = 24;
+
+/// Files that may be open at least: one that is read while the next is opened.
+const AT_LEAST: usize = 2;
+
+/// Files that are open at most, whatever the limit: no more are ever in use.
+const AT_MOST: usize = 1 << 20;
+
+/// Whether an error tells of something that ran out, rather than of the file.
+pub(super) fn ran_out(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN)
+    )
+}
+
+/// The descriptors of one run.
+#[derive(Debug)]
+pub(super) struct Descriptors {
+    /// Files that may be open.
+    limit: usize,
+    /// Rings that may still be opened.
+    rings: AtomicUsize,
+    /// Permits that are out.
+    taken: AtomicUsize,
+    /// Files that are open.
+    open: AtomicUsize,
+    /// Files that were closed so far.
+    closed: AtomicU64,
+    /// Somebody waits for a file to be closed.
+    wanted: AtomicBool,
+    workers: OnceLock<Submitter>,
+}
+
+/// What is known before an open, to judge its failure by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    open: usize,
+    closed: u64,
+}
+
+/// The right to have one file open. Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    of: Arc<Descriptors>,
+    open: bool,
+}
+
+impl Descriptors {
+    /// As many as the process's limit leaves, of which up to a quarter is for the rings of `readers` readers.
+    pub fn new(readers: usize) -> Arc<Self> {
+        let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let soft = soft.map_or(usize::MAX, |soft| {
+            usize::try_from(soft).unwrap_or(usize::MAX)
+        });
+        // Where /proc is not mounted: the three standard ones and a few.
+        let used = std::fs::read_dir("/proc/self/fd").map_or(8, Iterator::count);
+        let free = soft.saturating_sub(used);
+        let left = free - RESERVE.min(free / 2);
+        // A ring takes two: its own, and one by which its end is seen.
+        let rings = (left / 8).clamp(1, readers.max(1));
+        Self::with_limits(left.saturating_sub(2 * rings), rings)
+    }
+
+    /// Enough for a single file, without a ring.
+    pub fn of_one_file() -> Arc<Self> {
+        Self::with_limits(AT_LEAST, 0)
+    }
+
+    fn with_limits(files: usize, rings: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit: files.clamp(AT_LEAST, AT_MOST),
+            rings: AtomicUsize::new(rings),
+            taken: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            closed: AtomicU64::new(0),
+            wanted: AtomicBool::new(false),
+            workers: OnceLock::new(),
+        })
+    }
+
+    /// Whether one more reader may open a ring.
+    pub fn take_ring(&self) -> bool {
+        self.rings
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |rings| {
+                rings.checked_sub(1)
+            })
+            .is_ok()
+    }
+
+    /// Whom to wake when a file was closed that somebody waits for.
+    pub fn attach(&self, workers: Submitter) {
+        let _already = self.workers.set(workers);
+    }
+
+    /// The right to open a file, or `None` while as many as may be are open; then workers are woken when one is closed.
+    pub fn take(self: &Arc<Self>) -> Option<Permit> {
+        let take = || {
+            self.taken
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                    (taken < self.limit).then_some(taken + 1)
+                })
+                .is_ok()
+        };
+        if !take() {
+            self.wanted.store(true, Ordering::SeqCst);
+            // One may have been given back before the wish could be seen.
+            if !take() {
+                return None;
+            }
+        }
+        Some(Permit {
+            of: Arc::clone(self),
+            open: false,
+        })
+    }
+
+    /// The right to have a file open that is open already, whatever the limit.
+    pub fn take_anyway(self: &Arc<Self>) -> Permit {
+        self.taken.fetch_add(1, Ordering::AcqRel);
+        Permit {
+            of: Arc::clone(self),
+            open: false,
+        }
+    }
+
+    /// The state before an attempt to open.
+    pub fn moment(&self) -> Moment {
+        // `closed` first: a file that is closed in between is seen by one of the two.
+        let closed = self.closed.load(Ordering::SeqCst);
+        Moment {
+            open: self.open.load(Ordering::SeqCst),
+            closed,
+        }
+    }
+
+    /// Whether an open that ran out of something, having begun at `then`, is worth another try: something of ours was open
+    /// that could be, or has been, given back. Workers are woken when it is.
+    pub fn worth_waiting(&self, then: Moment) -> bool {
+        self.wanted.store(true, Ordering::SeqCst);
+        then.open > 0 || self.closed.load(Ordering::SeqCst) != then.closed
+    }
+
+    /// Whether an open that failed at `then` may do better now, or will do no better by waiting.
+    pub fn is_time(&self, then: Moment) -> bool {
+        let now = self.moment();
+        now.closed != then.closed || now.open == 0
+    }
+
+    fn wake(&self) {
+        if self.wanted.swap(false, Ordering::SeqCst) {
+            if let Some(workers) = self.workers.get() {
+                workers.wake_workers();
+            }
+        }
+    }
+}
+
+impl Permit {
+    /// The file was opened, and is until this is dropped.
+    pub fn opened(mut self) -> Self {
+        if !std::mem::replace(&mut self.open, true) {
+            self.of.open.fetch_add(1, Ordering::SeqCst);
+        }
+        self
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.of.taken.fetch_sub(1, Ordering::AcqRel);
+        if self.open {
+            // In this order: who sees that none is open sees that one was closed.
+            self.of.closed.fetch_add(1, Ordering::SeqCst);
+            self.of.open.fetch_sub(1, Ordering::SeqCst);
+        }
+        self.of.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_permits_are_out_than_the_limit_allows() {
+        let descriptors = Descriptors::with_limits(3, 1);
+        let mut permits: Vec<Permit> = std::iter::from_fn(|| descriptors.take()).collect();
+        assert_eq!(permits.len(), 3);
+        permits.pop();
+        assert!(descriptors.take().is_some());
+    }
+
+    #[test]
+    fn an_open_that_ran_out_is_tried_again_when_something_was_closed_or_nothing_is_open() {
+        let descriptors = Descriptors::with_limits(8, 1);
+        // Nothing of ours is open: the failure stands.
+        assert!(!descriptors.worth_waiting(descriptors.moment()));
+
+        let open = descriptors.take().unwrap().opened();
+        let before = descriptors.moment();
+        assert!(descriptors.worth_waiting(before) && !descriptors.is_time(before));
+        // An attempt that failed, ours or another worker's, gives nothing back.
+        drop(descriptors.take());
+        assert!(!descriptors.is_time(before));
+        drop(open);
+        assert!(descriptors.is_time(before));
+        // It was closed between the attempt and the judgement.
+        assert!(descriptors.worth_waiting(before));
+        assert!(!descriptors.worth_waiting(descriptors.moment()));
+    }
+}

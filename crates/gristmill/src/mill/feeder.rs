@@ -1,0 +1,617 @@
+//! A reader that feeds one worker: opens (`open`), lands and publishes.
+//!
+//! Called by its worker when there is nothing to claim, it does the next useful thing and returns, so that a chunk that
+//! has just landed is claimed, by this worker or another, before the next is read. How many reads it keeps in flight
+//! follows from what reads do: while they complete inline (a warm page cache) one at a time keeps chunks in cache; as soon
+//! as one does not, the window doubles, up to the configured depth.
+
+mod open;
+mod path;
+
+use super::collector::publish;
+use super::descriptors::{ran_out, Moment, Permit};
+use super::held::HeldSlot;
+use super::report::{FileError, StageTimes};
+use super::run::{Flight, Kind, Landing, OpenFile, Piece, Run};
+use super::split::Parts;
+use super::BATCH_FILES;
+use crate::jobs::Job;
+use crate::source::{Entry, Origin};
+use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_megakernel::{Feed, Feeder};
+use gristmill_protocol::ARGS_PER_SLOT;
+use gristmill_ring::ChunkBuf;
+use open::Opened;
+use path::Path;
+use rustix::fs::fstat;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a reader waits for its reads before it looks around.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Makes the feeder of one reader, on the thread that will use it.
+pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dyn Feeder> {
+    Box::new(ChunkFeeder {
+        run,
+        index: reader,
+        reader: None,
+        path: None,
+        pending: Vec::new(),
+        window: 1,
+        entries: Vec::new(),
+        buffers: Vec::new(),
+        stages: StageTimes::default(),
+        left: None,
+        opened: Arc::default(),
+        done: false,
+    })
+}
+
+/// An attempt to open a file.
+struct Attempt {
+    entry: Arc<Entry>,
+    opened: io::Result<Opened>,
+    permit: Permit,
+    /// What was known before it.
+    then: Moment,
+}
+
+struct ChunkFeeder<J: Job> {
+    run: Arc<Run<J>>,
+    index: usize,
+    /// Made at the first use: a worker that never reads sets up no ring.
+    reader: Option<ChunkReader>,
+    /// How it reads, once that is settled.
+    path: Option<Path>,
+    /// By tag: what each read in flight is for.
+    pending: Vec<Option<Piece>>,
+    /// Reads to keep in flight.
+    window: u32,
+    entries: Vec<Arc<Entry>>,
+    buffers: Vec<ChunkBuf>,
+    stages: StageTimes,
+    /// When `feed` last returned with something for the worker to do.
+    left: Option<Instant>,
+    /// Special files that were opened by a thread of their own, as opening a FIFO may block for ever.
+    opened: Arc<Mutex<Vec<Attempt>>>,
+    done: bool,
+}
+
+impl<J: Job + 'static> Feeder for ChunkFeeder<J> {
+    fn feed(&mut self) -> Feed {
+        if self.done {
+            return Feed::Finished;
+        }
+        if self.run.port.get().is_none() {
+            return Feed::Idle;
+        }
+        if let Some(left) = self.left.take() {
+            self.stages.kernel += left.elapsed();
+        }
+        let fed = self.step();
+        if matches!(fed, Feed::Progress) {
+            self.left = Some(Instant::now());
+        }
+        fed
+    }
+}
+
+impl<J: Job + 'static> ChunkFeeder<J> {
+    fn step(&mut self) -> Feed {
+        let began = Instant::now();
+        self.run.collect(false);
+        let collected = Instant::now();
+        self.stages.collect += collected - began;
+
+        if self.land() {
+            self.stages.read += collected.elapsed();
+            return Feed::Progress;
+        }
+        if !self.run.stopping() && !self.run.outbox.is_full() && self.submit() {
+            return Feed::Progress;
+        }
+        let waited = Instant::now();
+        if self.run.collect(true) {
+            self.stages.collect += waited.elapsed();
+            return Feed::Progress;
+        }
+        if self.run.stopping() || self.run.is_over() {
+            // Reads that are still in flight are of files that are answered, or not wanted any more: they are cancelled.
+            self.finish();
+            return Feed::Finished;
+        }
+        let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
+        if inflight > 0 {
+            let waited = Instant::now();
+            if let Some(reader) = &mut self.reader {
+                if let Err(error) = reader.wait(WAIT) {
+                    self.reader_failed(&error);
+                }
+            }
+            self.land();
+            self.stages.read += waited.elapsed();
+            return Feed::Blocked;
+        }
+        let waited = Instant::now();
+        if self.run.await_source(WAIT) {
+            self.stages.source += waited.elapsed();
+            return Feed::Blocked;
+        }
+        Feed::Idle
+    }
+
+    /// Takes what has landed and publishes it; whether there was anything.
+    fn land(&mut self) -> bool {
+        let mut any = false;
+        while let Some(landed) = self.reader.as_mut().and_then(ChunkReader::poll) {
+            any = true;
+            let failure = self.reader.as_ref().and_then(ChunkReader::failure);
+            if let Some(piece) = self.piece_of(landed.tag) {
+                match &failure {
+                    Some(error) => self.landed_at_last(piece, landed, error),
+                    None => self.landed(piece, landed),
+                }
+            }
+        }
+        if let Some(error) = self.reader.as_ref().and_then(ChunkReader::failure) {
+            self.reader_failed(&error);
+            return true;
+        }
+        any
+    }
+
+    /// What the read with this number was for.
+    fn piece_of(&mut self, tag: u64) -> Option<Piece> {
+        let pending = self.pending.get_mut(usize::try_from(tag).ok()?)?;
+        pending.take()
+    }
+
+    fn landed(&mut self, piece: Piece, landed: Landed) {
+        let others = self
+            .reader
+            .as_ref()
+            .is_some_and(|reader| reader.inflight() > 0);
+        if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others {
+            // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
+            self.run.read_again(piece, landed.buffer);
+            return;
+        }
+        let reason = landed.reason();
+        let Landed {
+            buffer, bytes, end, ..
+        } = landed;
+        let landing = Landing {
+            bytes,
+            end,
+            error: reason,
+            ..Landing::default()
+        };
+        let layout = &self.run.config.layout;
+        match piece.file.kind {
+            Kind::Positioned => {
+                let (before, _) = layout.read(piece.offset);
+                let landing = layout.landed(before, landing);
+                self.take(piece, landing, buffer);
+            }
+            Kind::Stream if layout.geometry.is_plain() => self.take(piece, landing, buffer),
+            Kind::Stream => self.take_of_stream(piece, landing, buffer),
+        }
+    }
+
+    /// Bytes of a stream whose chunks have surroundings: they come behind what was carried.
+    fn take_of_stream(&mut self, piece: Piece, landing: Landing, mut buffer: ChunkBuf) {
+        let layout = self.run.config.layout;
+        let mut carry = super::run::lock(&piece.file.carry);
+        let landing = carry.landed(&layout, buffer.as_mut_slice(), landing);
+        let copied = carry.take_copied();
+        drop(carry);
+        self.run.bounced.fetch_add(copied, Ordering::Relaxed);
+        if landing.bytes == 0 && !landing.end && landing.error.is_none() {
+            // Not a chunk yet: its number is taken again, when more has been read.
+            piece.file.next.store(piece.number, Ordering::Relaxed);
+            self.run.offer(Arc::clone(&piece.file));
+            return;
+        }
+        self.take(piece, landing, buffer);
+    }
+
+    /// A chunk with what is known of its end.
+    fn take(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
+        if !landing.end && landing.error.is_none() {
+            self.go_on(&piece, landing.bytes);
+        }
+        if landing.bytes == 0 {
+            self.run.hand_in(piece, landing);
+            return;
+        }
+        self.publish(piece, landing, buffer);
+    }
+
+    /// A chunk that landed in full: what of its file is to be read next.
+    fn go_on(&self, piece: &Piece, bytes: usize) {
+        let file = &piece.file;
+        if file.finished.load(Ordering::Relaxed) {
+            return;
+        }
+        match file.kind {
+            Kind::Stream => {
+                file.position.fetch_add(bytes as u64, Ordering::Relaxed);
+                self.run.offer(Arc::clone(file));
+            }
+            Kind::Positioned => {
+                let chunk_bytes = self.run.config.layout.chunk as u64;
+                if piece.number == 0 {
+                    // Larger than a chunk: its size is worth asking for now.
+                    let size = fstat(&file.file).map_or(0, |found| open::size_of(&found));
+                    file.size.store(size, Ordering::Relaxed);
+                    file.limit
+                        .store(size.max(2 * chunk_bytes), Ordering::Relaxed);
+                    self.run.offer(Arc::clone(file));
+                } else {
+                    let reached = (piece.number + 1).saturating_mul(chunk_bytes);
+                    if reached >= file.limit.load(Ordering::Relaxed) {
+                        // The end was not seen yet: the file has grown, or ends just here.
+                        file.limit
+                            .store(reached.saturating_add(chunk_bytes), Ordering::Relaxed);
+                        self.run.offer(Arc::clone(file));
+                    }
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
+        let run = &self.run;
+        let slot = run.port.get().and_then(|port| {
+            let token = port.submitter.try_acquire()?;
+            Some(HeldSlot::new(token, &port.submitter))
+        });
+        let Some(slot) = slot else {
+            // There is a slot for every chunk, so this is a broken promise of this module; the file fails, visibly.
+            let reason = "no slot was free for a landed chunk; please report this";
+            run.hand_in(piece, Landing::failed(reason.into()));
+            return;
+        };
+        let mode = run.job.mode(&piece.file.entry, piece.offset);
+        let flight = Flight {
+            piece: piece.clone(),
+            parts: Parts::whole(landing.bytes),
+            landing,
+            lent: buffer.lend(),
+            mode,
+            first_part: true,
+            args: [0; ARGS_PER_SLOT],
+        };
+        if let Err(error) = publish(run, slot, flight, 0) {
+            run.hand_in(piece, Landing::failed(error.to_string()));
+        }
+    }
+
+    /// Submits reads, up to the window; whether anything was done.
+    fn submit(&mut self) -> bool {
+        let began = Instant::now();
+        if self.path() == Path::Not {
+            return false;
+        }
+        let mut did = self.submit_pieces();
+        let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
+        let has_room = inflight < self.run.config.depth && !self.run.holds_too_much();
+        if !did && has_room && self.may_open() {
+            did = self.submit_batch();
+        } else {
+            self.stages.read += began.elapsed();
+        }
+        did
+    }
+
+    /// Whether there may be a file to open. Where there is none, no permit is taken, and so none is given back, which would
+    /// wake whoever waits for one.
+    fn may_open(&self) -> bool {
+        self.run.may_open() || !super::run::lock(&self.opened).is_empty()
+    }
+
+    /// Reads of files that are being cut.
+    fn submit_pieces(&mut self) -> bool {
+        let depth = self.run.config.depth;
+        let mut did = false;
+        loop {
+            let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
+            if inflight >= self.window {
+                break;
+            }
+            let (piece, buffer) = match self.run.take_again() {
+                Some(again) => again,
+                None => {
+                    let Some(buffer) = self.run.pool.take(self.index) else {
+                        break;
+                    };
+                    let Some(piece) = self.run.next_piece() else {
+                        break;
+                    };
+                    (piece, buffer)
+                }
+            };
+            let registered = piece.file.kind == Kind::Positioned;
+            if !self.read(piece, buffer, registered) {
+                break;
+            }
+            did = true;
+            if inflight + 1 < self.window {
+                continue;
+            }
+            let landed = self.flush();
+            if landed {
+                self.window = 1;
+            } else if self.window < depth {
+                self.window = (self.window * 2).min(depth);
+            }
+            if landed {
+                break;
+            }
+        }
+        if did {
+            self.flush();
+        }
+        did
+    }
+
+    /// Enters the kernel with what is queued; whether something landed at once.
+    fn flush(&mut self) -> bool {
+        if let Some(reader) = &mut self.reader {
+            if let Err(error) = reader.flush() {
+                self.reader_failed(&error);
+            }
+        }
+        self.land()
+    }
+
+    /// Opens a batch of files and reads the first chunk of each, in one submission.
+    fn submit_batch(&mut self) -> bool {
+        let began = Instant::now();
+        let mut entries = std::mem::take(&mut self.entries);
+        let buffers = &mut std::mem::take(&mut self.buffers);
+        let mut permits = Vec::new();
+        while buffers.len() < BATCH_FILES {
+            let Some(buffer) = self.run.pool.take(self.index) else {
+                break;
+            };
+            buffers.push(buffer);
+            let Some(permit) = self.run.descriptors.take() else {
+                break;
+            };
+            permits.push(permit);
+        }
+        // Backwards, so that they are used in the order in which they were taken: the warmest first.
+        buffers.reverse();
+        // What waits comes first, and nothing new is opened before it.
+        if !self.run.take_deferred(permits.len(), &mut entries) {
+            self.run.take_entries(permits.len(), &mut entries);
+        }
+        let listed = Instant::now();
+        self.stages.source += listed - began;
+        let late = std::mem::take(&mut *super::run::lock(&self.opened));
+        let mut did = !entries.is_empty() || !late.is_empty();
+        for opened in late {
+            self.begin(opened, buffers);
+        }
+        for (entry, permit) in entries.drain(..).zip(permits) {
+            let then = self.run.descriptors.moment();
+            let opened = match entry.origin {
+                Origin::File => self.open(&entry),
+                Origin::Stdin if self.run.config.read_path == ReadPathChoice::Peer => {
+                    let why = "a disk does not bring standard input into peer memory; name a file";
+                    Err(io::Error::other(why))
+                }
+                Origin::Stdin => self.standard_input(&entry),
+                Origin::Special => match self.open_special(&entry) {
+                    Some(opened) => opened,
+                    // A thread waits for it.
+                    None => continue,
+                },
+            };
+            let attempt = Attempt {
+                entry,
+                opened,
+                permit,
+                then,
+            };
+            self.begin(attempt, buffers);
+        }
+        self.entries = entries;
+        // The rest goes home: the warmest last, which makes it the next to be taken.
+        buffers.clear();
+        self.buffers = std::mem::take(buffers);
+        let opened = Instant::now();
+        self.stages.open += opened - listed;
+        did |= self.flush();
+        self.stages.read += opened.elapsed();
+        did
+    }
+
+    /// Submits the first read of a file, or says why there is none.
+    fn begin(&mut self, attempt: Attempt, buffers: &mut Vec<ChunkBuf>) {
+        let Attempt {
+            entry,
+            opened,
+            permit,
+            then,
+        } = attempt;
+        let Opened { file, kind, told } = match opened {
+            Ok(opened) => opened,
+            Err(error) if open::is_passed_over(&entry, &error) => {
+                self.run.pass_over(&entry);
+                return;
+            }
+            Err(error) if ran_out(&error) && self.run.descriptors.worth_waiting(then) => {
+                self.run.defer(entry, then);
+                return;
+            }
+            Err(error) => {
+                self.run.refuse(
+                    &entry,
+                    FileError {
+                        path: Some(entry.path.clone()),
+                        offset: None,
+                        reason: error.to_string(),
+                        notice: false,
+                    },
+                );
+                return;
+            }
+        };
+        let open = Arc::new(OpenFile {
+            entry,
+            file: Arc::new(OwnedFd::from(file)),
+            kind,
+            next: AtomicU64::new(u64::from(kind == Kind::Positioned)),
+            limit: AtomicU64::new(match kind {
+                Kind::Positioned => self.run.config.layout.chunk as u64,
+                Kind::Stream => u64::MAX,
+            }),
+            size: AtomicU64::new(0),
+            told,
+            position: AtomicU64::new(0),
+            carry: Mutex::default(),
+            finished: AtomicBool::new(false),
+            _permit: permit.opened(),
+        });
+        if kind == Kind::Stream {
+            self.run.offer(open);
+            return;
+        }
+        let Some(buffer) = buffers.pop() else {
+            open.next.store(0, Ordering::Relaxed);
+            self.run.offer(open);
+            return;
+        };
+        let piece = Piece {
+            file: open,
+            number: 0,
+            offset: 0,
+        };
+        self.read(piece, buffer, false);
+    }
+
+    /// Queues one read; false where that failed, which has been reported then.
+    fn read(&mut self, piece: Piece, buffer: ChunkBuf, registered: bool) -> bool {
+        let layout = self.run.config.layout;
+        let carries = piece.file.kind == Kind::Stream && !layout.geometry.is_plain();
+        let mut wanted = buffer.capacity();
+        if carries {
+            let carry = super::run::lock(&piece.file.carry);
+            wanted = carry.wanted(&layout).min(wanted);
+            if let Some(error) = carry.ended() {
+                // All is read, and there is more than one chunk of it.
+                drop(carry);
+                let landing = Landing {
+                    end: error.is_none(),
+                    error,
+                    ..Landing::default()
+                };
+                self.take_of_stream(piece, landing, buffer);
+                return true;
+            }
+        }
+        if self.reader.is_none() {
+            let Path::By(path) = self.path() else {
+                self.run.read_again(piece, buffer);
+                return false;
+            };
+            let config = ReaderConfig {
+                // The window, and a batch of first reads beside it.
+                depth: self.run.config.depth + BATCH_FILES as u32,
+                path,
+            };
+            match ChunkReader::new(config) {
+                Ok(reader) => self.reader = Some(reader),
+                Err(error) => {
+                    self.run.hand_in(piece, Landing::failed(error.to_string()));
+                    return false;
+                }
+            }
+        }
+        let Some(reader) = &mut self.reader else {
+            return false;
+        };
+        let tag = match self.pending.iter().position(Option::is_none) {
+            Some(free) => free,
+            None => {
+                self.pending.push(None);
+                self.pending.len() - 1
+            }
+        };
+        let file = &piece.file.file;
+        let number = tag as u64;
+        let submitted = match piece.file.kind {
+            Kind::Stream => reader.submit(file, NO_OFFSET, buffer, wanted, number, registered),
+            Kind::Positioned => {
+                let (before, len) = layout.read(piece.offset);
+                match piece.offset - before as u64 {
+                    0 if !registered => {
+                        reader.submit_first(file, buffer, len, number, piece.file.told)
+                    }
+                    offset => reader.submit(file, offset, buffer, len, number, registered),
+                }
+            }
+        };
+        match submitted {
+            Ok(()) => {
+                self.pending[tag] = Some(piece);
+                true
+            }
+            Err((buffer, error)) if reader.failure().is_some() => {
+                self.run.read_again(piece, buffer);
+                self.reader_failed(&error);
+                false
+            }
+            Err((_buffer, error)) => {
+                self.run.hand_in(piece, Landing::failed(error.to_string()));
+                false
+            }
+        }
+    }
+}
+
+impl<J: Job> ChunkFeeder<J> {
+    fn retire_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            self.count(&reader);
+        }
+    }
+
+    fn count(&self, reader: &ChunkReader) {
+        self.run
+            .add_reader(reader.path().name(), reader.why(), &reader.stats());
+    }
+
+    fn finish(&mut self) {
+        self.retire_reader();
+        self.run.add_stages(&std::mem::take(&mut self.stages));
+        self.pending.clear();
+        self.run.end();
+        self.done = true;
+    }
+}
+
+/// Whichever way a feeder goes (the kernel may be shut down before it is called again, or it may have panicked), what it
+/// did is counted and nobody waits for it.
+impl<J: Job> Drop for ChunkFeeder<J> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        if !self.run.has_ended() {
+            self.run.fail(FileError {
+                path: None,
+                offset: None,
+                reason: "a reader panicked, and the run ended early; its message says where, please report it".into(),
+                notice: false,
+            });
+        }
+        self.finish();
+    }
+}

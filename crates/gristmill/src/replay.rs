@@ -1,0 +1,426 @@
+//! Replaying a ring log: its slots run once more, on whichever back end, and their results are compared word by word.
+//!
+//! ```no_run
+//! use gristmill::megakernel::{backend::cpu::CpuBackend, RingLogReader};
+//! use gristmill::replay::Replay;
+//! use std::{fs::File, io::BufReader};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut log = RingLogReader::new(BufReader::new(File::open("run.log")?))?;
+//! let report = Replay::new(&CpuBackend).workers(2).run(&mut log)?;
+//! assert!(report.is_same(), "{:?}", report.first);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A slot gets the words that were published, but for its chunk's index and, for a program, the opcode that the program
+//! has here. Its bytes come from the file that they came from, or from the log. A file whose bytes are others by now is no
+//! difference of results: such slots are told apart ([`ReplayReport::lost`]) and not run.
+//!
+//! A log names files, which a replay opens for reading: regular files and block devices, nothing else.
+
+use gristmill_ingest::open_without_waiting;
+use gristmill_megakernel::log::{Difference, Digest, LoggedBytes, LoggedResult, LoggedSlot};
+use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, RingLogReader};
+use gristmill_protocol::priority::Priority;
+use gristmill_protocol::slot::SlotImage;
+use gristmill_protocol::{fault, program, stream, PipelineError};
+use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Files that are kept open.
+const OPEN_FILES: usize = 16;
+
+/// How long the replay sleeps, at most, before it looks for results again.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Slots that could not be run again of which the report says why.
+pub const TOLD: usize = 16;
+
+/// A replay: on which back end, with how many workers.
+#[derive(Clone, Copy)]
+pub struct Replay<'a> {
+    backend: &'a dyn Backend,
+    workers: usize,
+    stop: Option<&'a AtomicBool>,
+}
+
+impl std::fmt::Debug for Replay<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Replay(on {} by {})", self.backend.name(), self.workers)
+    }
+}
+
+/// A slot of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotName {
+    /// Its number in the log, from 0.
+    pub number: u64,
+    /// Its opcode.
+    pub opcode: u32,
+    /// The file that it saw, and from which byte on; `None` where the log itself holds the bytes.
+    pub place: Option<(PathBuf, u64)>,
+}
+
+/// A slot whose bytes are not to be had any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostSlot {
+    /// The slot.
+    pub slot: SlotName,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+/// What a replay found.
+#[derive(Debug)]
+pub struct ReplayReport {
+    /// Slots that were run again.
+    pub slots: u64,
+    /// The bytes that they saw.
+    pub bytes: u64,
+    /// Slots whose results differ.
+    pub differing: u64,
+    /// The first of these in the log, with the first word that differs: recorded on the left, replayed on the right.
+    pub first: Option<(SlotName, Difference)>,
+    /// Slots that could not be run again, as their bytes are others now or gone.
+    pub lost: u64,
+    /// The first [`TOLD`] of these.
+    pub told: Vec<LostSlot>,
+    /// Why the rest of the log cannot be read, where it is cut or damaged. All before that was replayed.
+    pub damage: Option<PipelineError>,
+    /// Whether it was asked to end before it had come to the log's end. What it had replayed until then is counted.
+    pub stopped: bool,
+}
+
+impl ReplayReport {
+    /// Whether the whole log was run again, and said the same. Of a log without slots nothing is said.
+    pub fn is_same(&self) -> bool {
+        self.slots > 0 && self.differing == 0 && self.is_whole()
+    }
+
+    /// Whether the whole log was run again.
+    pub fn is_whole(&self) -> bool {
+        self.lost == 0 && self.damage.is_none() && !self.stopped
+    }
+}
+
+impl<'a> Replay<'a> {
+    /// A replay with one worker.
+    pub fn new(backend: &'a dyn Backend) -> Self {
+        Self {
+            backend,
+            workers: 1,
+            stop: None,
+        }
+    }
+
+    /// Workers, 1 to 256. Default 1.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.clamp(1, 256);
+        self
+    }
+
+    /// Ends a replay soon after `stop` becomes true, whatever its slots are at: see [`ReplayReport::stopped`].
+    #[must_use]
+    pub fn stop_at(mut self, stop: &'a AtomicBool) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
+    /// Runs what is left of a log.
+    ///
+    /// # Errors
+    /// [`PipelineError`] where the kernel cannot be launched, or refuses what a log may hold.
+    pub fn run<R: Read>(&self, log: &mut RingLogReader<R>) -> Result<ReplayReport, PipelineError> {
+        let about = log.about();
+        // One chunk for each worker, and as many that are being filled or compared.
+        let chunks = u32::try_from(2 * self.workers).unwrap_or(2);
+        let (memory, free) = self
+            .backend
+            .chunk_memory(chunks, about.chunk_bytes as usize)?;
+        let mut kernel = self.backend.launch(
+            KernelConfig {
+                workers: self.workers,
+                ring: RingConfig {
+                    slots: chunks.next_power_of_two(),
+                    ..RingConfig::default()
+                },
+                chunks: memory,
+                record_words: about.record_words,
+                lease: Lease::default(),
+            },
+            about.jobs.clone(),
+            Vec::new(),
+        )?;
+        let tenant = kernel.tenants().tenant(0)?;
+        let mut opcodes = BTreeMap::new();
+        for (recorded, program) in &about.programs {
+            let bound = kernel.programs().load(&tenant, program.clone())?;
+            opcodes.insert(*recorded, bound);
+        }
+        let completions = kernel.take_completions().ok_or_else(|| {
+            PipelineError::Backend("the kernel has no completions; please report this".into())
+        })?;
+        let mut running = Running {
+            kernel,
+            completions,
+            opcodes,
+            free,
+            flights: HashMap::new(),
+            files: Vec::new(),
+            report: ReplayReport {
+                slots: 0,
+                bytes: 0,
+                differing: 0,
+                first: None,
+                lost: 0,
+                told: Vec::new(),
+                damage: None,
+                stopped: false,
+            },
+            stop: self.stop,
+        };
+        while !running.stops() {
+            let slot = match log.next_slot() {
+                Ok(Some(slot)) => slot,
+                Ok(None) => break,
+                // Whoever waits for a log's bytes is told so.
+                Err(_) if running.stops() => break,
+                Err(damage) => {
+                    running.report.damage = Some(damage);
+                    break;
+                }
+            };
+            let chunk = running.free_chunk(log)?;
+            running.start(log, slot, chunk)?;
+        }
+        while !running.flights.is_empty() {
+            running.finish_some(log)?;
+        }
+        running.kernel.shutdown()?;
+        Ok(running.report)
+    }
+}
+
+/// A slot that runs.
+struct Flight {
+    name: SlotName,
+    recorded: LoggedResult<'static>,
+    words: SlotImage,
+    lent: LentChunk,
+}
+
+struct Running<'a> {
+    kernel: Kernel,
+    completions: Completions,
+    /// By the opcode that a program had: the one that it has here.
+    opcodes: BTreeMap<u32, u32>,
+    free: Vec<ChunkBuf>,
+    /// By slot of the ring.
+    flights: HashMap<u32, Flight>,
+    /// Open files, the last used last.
+    files: Vec<(PathBuf, File)>,
+    report: ReplayReport,
+    stop: Option<&'a AtomicBool>,
+}
+
+impl Running<'_> {
+    /// Whether the replay is to end; then what runs is cancelled.
+    fn stops(&mut self) -> bool {
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            self.report.stopped = true;
+            self.kernel.cancel();
+        }
+        self.report.stopped
+    }
+
+    fn free_chunk<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<ChunkBuf, PipelineError> {
+        loop {
+            if let Some(chunk) = self.free.pop() {
+                return Ok(chunk);
+            }
+            self.finish_some(log)?;
+        }
+    }
+
+    /// Publishes a slot, if its bytes are there.
+    fn start<R: Read>(
+        &mut self,
+        log: &RingLogReader<R>,
+        slot: LoggedSlot<'static>,
+        mut chunk: ChunkBuf,
+    ) -> Result<(), PipelineError> {
+        let words = slot.words;
+        let name = SlotName {
+            number: log.slots().saturating_sub(1),
+            opcode: words.opcode,
+            place: match &slot.bytes {
+                LoggedBytes::File { path, offset, .. } => Some((path.to_path_buf(), *offset)),
+                LoggedBytes::Kept(_) => None,
+            },
+        };
+        // A reader gives no slot without; and no chunk is smaller than the log's.
+        let visible = log.about().visible(&words).unwrap_or(0..0);
+        let Some(into) = chunk.as_mut_slice().get_mut(visible) else {
+            return Err(PipelineError::Backend(
+                "a slot that sees more than its chunk; please report this".into(),
+            ));
+        };
+        let there = match &slot.bytes {
+            LoggedBytes::File { path, offset, size } => self.read(path, *offset, *size, into),
+            LoggedBytes::Kept(bytes) => {
+                into.copy_from_slice(bytes);
+                Ok(())
+            }
+        };
+        let there = there.and_then(|()| unchanged(slot.digest, into));
+        if let Err(reason) = there {
+            self.report.lost += 1;
+            if self.report.told.len() < TOLD {
+                self.report.told.push(LostSlot { slot: name, reason });
+            }
+            self.free.push(chunk);
+            return Ok(());
+        }
+        self.report.bytes += u64::from(slot.digest.len);
+        let bound = self.opcodes.get(&words.opcode);
+        let with_chunk = match bound {
+            Some(_) => program::with_chunk,
+            None => stream::with_chunk,
+        };
+        let args = with_chunk(words.args, chunk.index());
+        let submission = Submission {
+            priority: Priority::from_word(words.priority).unwrap_or(Priority::Normal),
+            ..Submission::new(*bound.unwrap_or(&words.opcode), &args)
+        };
+        let submitter = self.kernel.submitter();
+        let token = submitter.try_acquire().ok_or_else(|| {
+            PipelineError::Backend("no slot for a free chunk; please report this".into())
+        })?;
+        let flight = Flight {
+            name,
+            recorded: slot.result,
+            words,
+            lent: chunk.lend(),
+        };
+        self.flights.insert(token.index().get(), flight);
+        submitter
+            .publish(token, &submission)
+            .map_err(|(_token, error)| error)?;
+        Ok(())
+    }
+
+    /// Waits for results, and compares those that are there.
+    fn finish_some<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<(), PipelineError> {
+        if let Some(failure) = self.kernel.failure() {
+            return Err(failure);
+        }
+        self.stops();
+        self.completions.wait(WAIT);
+        while let Some(done) = self.completions.next() {
+            self.finish(log, done);
+        }
+        Ok(())
+    }
+
+    fn finish<R: Read>(&mut self, log: &RingLogReader<R>, done: Completion) {
+        let index = done.token.index().get();
+        let Some(flight) = self.flights.remove(&index) else {
+            return;
+        };
+        if fault::reason(done.fault) == fault::CANCELLED {
+            self.free.push(flight.lent.reclaim_completed());
+            return self.kernel.submitter().release(done.token);
+        }
+        let opcode = flight.words.opcode;
+        let area = log
+            .about()
+            .area_words(opcode, done.status, done.flags, done.records);
+        let records = self.kernel.records();
+        let area: Vec<u32> = (0..area).map(|word| records.word(index, word)).collect();
+        let replayed = LoggedResult {
+            status: done.status,
+            fault: done.fault,
+            results: done.results,
+            records: done.records,
+            flags: done.flags,
+            area: Cow::Owned(area),
+        };
+        let report = &mut self.report;
+        report.slots += 1;
+        if let Some(difference) = flight.recorded.difference(&replayed) {
+            report.differing += 1;
+            let number = flight.name.number;
+            let earlier = report.first.as_ref();
+            if earlier.is_none_or(|(name, _)| number < name.number) {
+                report.first = Some((flight.name, difference));
+            }
+        }
+        self.free.push(flight.lent.reclaim_completed());
+        self.kernel.submitter().release(done.token);
+    }
+
+    /// Fills `into` from a file, which must have the size that it had.
+    fn read(&mut self, path: &Path, offset: u64, size: u64, into: &mut [u8]) -> Result<(), String> {
+        let known = self.files.iter().position(|(open, _)| open == path);
+        let entry = match known {
+            Some(known) => self.files.remove(known),
+            None => (path.to_path_buf(), open(path)?),
+        };
+        let read = entry.1.read_exact_at(into, offset);
+        // A file that grew has bytes that no slot of the log has seen.
+        let now = entry.1.metadata().map(|metadata| metadata.len());
+        if self.files.len() >= OPEN_FILES {
+            self.files.remove(0);
+        }
+        self.files.push(entry);
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                "the file has changed: it ends earlier than when it was recorded; put back what was recorded"
+                    .to_owned()
+            }
+            _ => format!("{error}; check the file and what it is stored on"),
+        })?;
+        match now {
+            Ok(now) if now == size => Ok(()),
+            Ok(now) => Err(format!(
+                "the file has changed: it had {size} bytes when recorded, and has {now}; put back what was recorded"
+            )),
+            Err(error) => Err(format!("{error}; check what the file is stored on")),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, String> {
+    // Not blocking: what was a regular file may be a FIFO by now.
+    let file = open_without_waiting(path, 0)
+        .map_err(|error| format!("{error}; put back the file that was recorded"))?;
+    let kind = file.metadata().map_err(|error| error.to_string())?;
+    let kind = kind.file_type();
+    if kind.is_file() || kind.is_block_device() {
+        Ok(file)
+    } else {
+        Err("no regular file any more; put back the file that was recorded".into())
+    }
+}
+
+/// Whether bytes are what was recorded.
+fn unchanged(recorded: Digest, bytes: &[u8]) -> Result<(), String> {
+    let now = Digest::of(bytes);
+    if now == recorded {
+        return Ok(());
+    }
+    Err(format!(
+        "the file has changed: its {} bytes from here on had CRC-32C {:08x} when recorded, and have {:08x}; put back \
+         what was recorded",
+        recorded.len, recorded.crc, now.crc
+    ))
+}

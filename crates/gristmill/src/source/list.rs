@@ -1,0 +1,273 @@
+//! Files whose names come from a list.
+
+use super::{stdin_entry, Ended, Entry, FileId, Item, Origin, Source};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, Read, Seek};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest name that a list may hold, in bytes: no Linux path is longer than 4,096.
+const MAX_NAME_BYTES: usize = 1 << 16;
+
+/// Most empty names in a row, which are passed over: nothing but an endless device has more.
+const MAX_EMPTY_NAMES: usize = 1 << 20;
+
+/// A list that may be written while it is read. A read of what has not come yet does not wait for it, but is refused
+/// ([`io::ErrorKind::WouldBlock`]).
+#[derive(Debug, Clone)]
+pub struct LiveList(Arc<File>);
+
+impl LiveList {
+    /// The list in a file: a pipe, a terminal, a regular file.
+    pub fn new(file: File) -> Self {
+        Self(Arc::new(file))
+    }
+
+    /// Waits until a read would bring something, or for `timeout`; whether it would.
+    pub(crate) fn wait(&self, timeout: Duration) -> bool {
+        let timeout = Timespec::try_from(timeout).ok();
+        let mut asked = [PollFd::new(&*self.0, PollFlags::IN)];
+        // Where it cannot be asked, the read says why.
+        poll(&mut asked, timeout.as_ref())
+            .map_or_else(|error| error != rustix::io::Errno::INTR, |ready| ready > 0)
+    }
+}
+
+impl LiveList {
+    /// What is left to read of a regular file, read without the list itself going on; `None` of what can be read once.
+    fn ahead(&self) -> Option<Ahead> {
+        let is_file = self.0.metadata().is_ok_and(|found| found.is_file());
+        let at = (&*self.0).stream_position().ok().filter(|_| is_file)?;
+        Some(Ahead {
+            file: Arc::clone(&self.0),
+            at,
+        })
+    }
+}
+
+/// A file that is read by position, from `at` on.
+struct Ahead {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Ahead {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.read_at(into, self.at)?;
+        self.at += bytes as u64;
+        Ok(bytes)
+    }
+}
+
+impl Read for LiveList {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.wait(Duration::ZERO) {
+            (&*self.0).read(into)
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+}
+
+/// Whether an error says that a list's next bytes have not come yet.
+pub(crate) fn is_early(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Names from a list, one a line or, with [`FileList::nul`], each ended by a NUL. Names are bytes; empty ones are passed
+/// over, `-` is standard input.
+pub struct FileList {
+    reader: Box<dyn BufRead + Send>,
+    terminator: u8,
+    failed: bool,
+    /// What has come of the next name.
+    begun: Vec<u8>,
+    /// What to wait for where the reader has nothing yet.
+    awaited: Option<LiveList>,
+    /// Empty names in a row, up to here.
+    empty: usize,
+}
+
+impl FileList {
+    /// Names from `reader`, one a line.
+    pub fn new(reader: impl BufRead + Send + 'static) -> Self {
+        Self {
+            reader: Box::new(reader),
+            terminator: b'\n',
+            failed: false,
+            begun: Vec::new(),
+            awaited: None,
+            empty: 0,
+        }
+    }
+
+    /// Names from a list that may be written while it is read: each is handled when it has come.
+    pub fn live(list: LiveList) -> Self {
+        Self {
+            awaited: Some(list.clone()),
+            ..Self::new(io::BufReader::new(list))
+        }
+    }
+
+    /// Whether names end with a NUL rather than a newline.
+    #[must_use]
+    pub fn nul(mut self, yes: bool) -> Self {
+        self.terminator = if yes { 0 } else { b'\n' };
+        self
+    }
+
+    /// The next name; `Ok(None)` at the end.
+    fn name(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let name = self.next_name()?;
+        match &name {
+            Some(name) if name.is_empty() => self.empty += 1,
+            _ => self.empty = 0,
+        }
+        if self.empty > MAX_EMPTY_NAMES {
+            return Err(std::io::Error::other(format!(
+                "more than {MAX_EMPTY_NAMES} empty names in a row; name a list of files"
+            )));
+        }
+        Ok(name)
+    }
+
+    fn next_name(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let name = &mut self.begun;
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok((!name.is_empty()).then(|| std::mem::take(name)));
+            }
+            let end = memchr::memchr(self.terminator, buffer);
+            let taken = end.unwrap_or(buffer.len());
+            if name.len() + taken > MAX_NAME_BYTES {
+                return Err(std::io::Error::other(format!(
+                    "a name of more than {MAX_NAME_BYTES} bytes; check the list's separator"
+                )));
+            }
+            name.extend_from_slice(&buffer[..taken]);
+            self.reader.consume(taken + usize::from(end.is_some()));
+            if end.is_some() {
+                return Ok(Some(std::mem::take(name)));
+            }
+        }
+    }
+}
+
+impl Source for FileList {
+    fn next_item(&mut self) -> Option<Item> {
+        while !self.failed {
+            match self.name() {
+                Ok(None) => return None,
+                Ok(Some(name)) if name.is_empty() => continue,
+                Ok(Some(name)) if name == b"-" => return Some(Item::Entry(stdin_entry())),
+                Ok(Some(name)) => {
+                    return Some(Item::Entry(Entry {
+                        path: PathBuf::from(OsString::from_vec(name)),
+                        explicit: true,
+                        origin: Origin::Special,
+                        root: None,
+                        sequence: 0,
+                    }))
+                }
+                Err(error) if is_early(&error) => return Some(Item::Later),
+                Err(error) if Ended::is_said_by(&error) => self.failed = true,
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Item::Error {
+                        path: None,
+                        reason: format!("cannot read the list of files: {error}"),
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// Looks for the file among those that are listed, where the list can be read twice. Of a pipe nobody knows what comes.
+    fn written(&mut self, file: FileId) -> Option<PathBuf> {
+        let ahead = self.awaited.as_ref().and_then(LiveList::ahead)?;
+        let mut names = Self::new(io::BufReader::new(ahead)).nul(self.terminator == 0);
+        while let Ok(Some(name)) = names.name() {
+            let path = PathBuf::from(OsString::from_vec(name));
+            if rustix::fs::stat(&path).is_ok_and(|found| FileId::new(&found) == file) {
+                return Some(path);
+            }
+        }
+        None
+    }
+
+    fn wait(&mut self, timeout: Duration) -> bool {
+        self.awaited.as_ref().is_none_or(|list| list.wait(timeout))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(bytes: &'static [u8], nul: bool) -> Vec<PathBuf> {
+        let mut list = FileList::new(bytes).nul(nul);
+        std::iter::from_fn(|| list.next_item())
+            .map(|item| match item {
+                Item::Entry(entry) => entry.path,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn names_end_at_the_separator_and_empty_ones_are_passed_over() {
+        assert_eq!(
+            paths(b"a\n\nb c\nlast", false),
+            ["a", "b c", "last"].map(PathBuf::from)
+        );
+        assert_eq!(paths(b"a\nb\0c\0", true), ["a\nb", "c"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn names_are_given_as_they_come() {
+        use std::io::Write;
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut list = FileList::live(LiveList::new(File::from(std::os::fd::OwnedFd::from(
+            reader,
+        ))));
+        let mut next = move || match list.next_item() {
+            Some(Item::Entry(entry)) => Some(entry.path),
+            Some(Item::Later) => {
+                assert!(!list.wait(Duration::ZERO));
+                None
+            }
+            other => panic!("{other:?}"),
+        };
+        writer.write_all(b"first\nsec").unwrap();
+        assert_eq!(next(), Some("first".into()));
+        assert_eq!(next(), None);
+        writer.write_all(b"ond\nlast").unwrap();
+        assert_eq!(next(), Some("second".into()));
+        assert_eq!(next(), None);
+        drop(writer);
+        assert_eq!(next(), Some("last".into()));
+    }
+
+    #[test]
+    fn a_list_without_separators_is_refused_within_bounds() {
+        let mut list = FileList::new(std::io::BufReader::new(std::io::repeat(b'x')));
+        assert!(matches!(list.next_item(), Some(Item::Error { .. })));
+        assert!(list.next_item().is_none());
+    }
+
+    #[test]
+    fn a_list_of_separators_without_end_is_refused() {
+        for (byte, nul) in [(0, true), (b'\n', false)] {
+            let mut list = FileList::new(std::io::BufReader::new(std::io::repeat(byte))).nul(nul);
+            assert!(matches!(list.next_item(), Some(Item::Error { .. })));
+            assert!(list.next_item().is_none());
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Which entries of a tree are passed over: ignore files, globs and hidden names, with ripgrep's precedence.
+//!
+//! The globs are those of the crate `ignore`, which ripgrep uses. Finding and reading the files of rules is done here:
+//! a directory may hold a FIFO, a device or something endless by such a name, and what cannot be read must be told.
+
+use crate::bounded;
+use crate::source::Item;
+use ignore::gitignore::{gitconfig_excludes_path, Gitignore, GitignoreBuilder};
+use ignore::overrides::Override;
+use ignore::Match;
+use rustix::fs::{fstat, makedev, openat, statat, AtFlags, FileType, Mode, OFlags, CWD};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Most bytes of a file of rules.
+const MAX_BYTES: usize = 4 << 20;
+
+/// Most bytes of a file that names another directory of git.
+const MAX_POINTER_BYTES: usize = 1 << 16;
+
+/// The rules of one directory.
+#[derive(Debug)]
+pub(super) struct Layer {
+    /// In the order of precedence: `.rgignore`, `.ignore`, `.gitignore`, `.git/info/exclude`.
+    kinds: [Gitignore; 4],
+    /// Whether a repository begins here.
+    repository: bool,
+}
+
+/// How many of [`Layer::kinds`], from the first, hold outside of repositories too.
+const WITHOUT_GIT: usize = 2;
+
+impl Layer {
+    fn empty() -> Self {
+        Self {
+            kinds: std::array::from_fn(|_| Gitignore::empty()),
+            repository: false,
+        }
+    }
+}
+
+/// What is passed over in a walk.
+#[derive(Debug)]
+pub(super) struct Rules {
+    overrides: Override,
+    hidden: bool,
+    /// Whether ignore files are honoured.
+    files: bool,
+    global: Gitignore,
+    /// Of directories above those that are walked, by path.
+    known: HashMap<PathBuf, Arc<Layer>>,
+    /// The directory that is walked, without links, and the rules of those above, nearest first.
+    absolute: PathBuf,
+    above: Vec<Arc<Layer>>,
+}
+
+impl Rules {
+    pub(super) fn new(overrides: Override, hidden: bool, files: bool) -> Self {
+        Self {
+            overrides,
+            hidden,
+            files,
+            global: Gitignore::empty(),
+            known: HashMap::new(),
+            absolute: PathBuf::new(),
+            above: Vec::new(),
+        }
+    }
+
+    /// Reads git's global rules.
+    pub(super) fn read_global(&mut self, told: &mut impl Extend<Item>) {
+        if !self.files {
+            return;
+        }
+        let place = std::env::current_dir().ok().zip(gitconfig_excludes_path());
+        // A device by that name, such as /dev/null, says that there are none.
+        if let Some((directory, path)) = place.filter(|(_, path)| path.is_file()) {
+            self.global = read_rules(&directory, CWD, &path, &path, told);
+        }
+    }
+
+    /// Reads the rules above a directory that is walked from now on.
+    pub(super) fn enter(&mut self, root: &Path, told: &mut impl Extend<Item>) {
+        self.above.clear();
+        if !self.files {
+            return;
+        }
+        let Ok(absolute) = root.canonicalize() else {
+            return;
+        };
+        for directory in absolute.ancestors().skip(1) {
+            let known = self.known.get(directory).cloned();
+            let layer = known.unwrap_or_else(|| {
+                let layer = Arc::new(read_layer(directory, directory, CWD, told));
+                self.known
+                    .insert(directory.to_path_buf(), Arc::clone(&layer));
+                layer
+            });
+            self.above.push(layer);
+        }
+        self.absolute = absolute;
+    }
+
+    /// Reads the rules of a directory in the walk, which is open, and whose path is shown so.
+    pub(super) fn layer(
+        &self,
+        directory: &Path,
+        open: BorrowedFd<'_>,
+        told: &mut impl Extend<Item>,
+    ) -> Layer {
+        if self.files {
+            read_layer(directory, Path::new(""), open, told)
+        } else {
+            Layer::empty()
+        }
+    }
+
+    /// Whether an entry is passed over. `layers` are those of the directories from the one that is walked down to the
+    /// entry's, `relative` is its path below the first.
+    pub(super) fn pass_over<'a>(
+        &self,
+        path: &Path,
+        relative: impl Fn() -> PathBuf,
+        is_dir: bool,
+        layers: impl DoubleEndedIterator<Item = &'a Layer> + Clone,
+    ) -> bool {
+        let path = path.strip_prefix("./").unwrap_or(path);
+        match self.overrides.matched(path, is_dir) {
+            Match::Ignore(_) => return true,
+            Match::Whitelist(_) => return false,
+            Match::None => {}
+        }
+        if self.files {
+            if let Some(ignored) = self.by_files(path, relative, is_dir, layers) {
+                return ignored;
+            }
+        }
+        let name = path.file_name();
+        !self.hidden && name.is_some_and(|name| name.as_bytes().starts_with(b"."))
+    }
+
+    /// What the ignore files say, if any says something.
+    fn by_files<'a>(
+        &self,
+        path: &Path,
+        relative: impl Fn() -> PathBuf,
+        is_dir: bool,
+        layers: impl DoubleEndedIterator<Item = &'a Layer> + Clone,
+    ) -> Option<bool> {
+        let above = || self.above.iter().map(Arc::as_ref);
+        let in_repository =
+            layers.clone().any(|layer| layer.repository) || above().any(|layer| layer.repository);
+        let mut found: [Option<bool>; 4] = [None; 4];
+        // Rules of git end at the repository that is nearest.
+        let mut git = in_repository;
+        let mut look = |layer: &Layer, path: &Path| {
+            for (number, (kind, found)) in layer.kinds.iter().zip(&mut found).enumerate() {
+                if found.is_none() && (number < WITHOUT_GIT || git) {
+                    *found = verdict(kind, path, is_dir);
+                }
+            }
+            git &= !layer.repository;
+        };
+        for layer in layers.rev() {
+            look(layer, path);
+        }
+        if above().any(|layer| layer.kinds.iter().any(|kind| !kind.is_empty())) {
+            let path = self.absolute.join(relative());
+            for layer in above() {
+                look(layer, &path);
+            }
+        }
+        let global = || {
+            in_repository
+                .then(|| verdict(&self.global, path, is_dir))
+                .flatten()
+        };
+        found.into_iter().flatten().next().or_else(global)
+    }
+}
+
+/// Whether a file of rules ignores a path, or takes it in all the same.
+fn verdict(rules: &Gitignore, path: &Path, is_dir: bool) -> Option<bool> {
+    match rules.matched(path, is_dir) {
+        Match::None => None,
+        Match::Ignore(_) => Some(true),
+        Match::Whitelist(_) => Some(false),
+    }
+}
+
+/// Reads the rules of a directory, whose path is shown so. Its files are opened from `at`, with `from` before their names.
+fn read_layer(
+    shown: &Path,
+    from: &Path,
+    at: BorrowedFd<'_>,
+    told: &mut impl Extend<Item>,
+) -> Layer {
+    let stat = |name: &str| statat(at, from.join(name), AtFlags::empty());
+    let git = stat(".git").ok();
+    let repository = git.is_some() || stat(".jj").is_ok();
+    let kinds = [".rgignore", ".ignore", ".gitignore"]
+        .map(|name| read_rules(shown, at, &from.join(name), &shown.join(name), told));
+    let exclude = match git.map(|git| FileType::from_raw_mode(git.st_mode)) {
+        None => Gitignore::empty(),
+        Some(FileType::RegularFile) => match common_directory(shown) {
+            Ok(Some(directory)) => {
+                let path = directory.join("info/exclude");
+                read_rules(shown, CWD, &path, &path, told)
+            }
+            Ok(None) => Gitignore::empty(),
+            Err(error) => {
+                told.extend([unreadable(&shown.join(".git"), &error)]);
+                Gitignore::empty()
+            }
+        },
+        Some(_) => {
+            let name = ".git/info/exclude";
+            read_rules(shown, at, &from.join(name), &shown.join(name), told)
+        }
+    };
+    let [custom, plain, of_git] = kinds;
+    Layer {
+        kinds: [custom, plain, of_git, exclude],
+        repository,
+    }
+}
+
+/// Where the repository of a working tree lies whose `.git` is a file.
+fn common_directory(directory: &Path) -> io::Result<Option<PathBuf>> {
+    let line = |path: &Path| -> io::Result<Option<PathBuf>> {
+        let bytes = match bounded::read_regular(path, MAX_POINTER_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read?,
+        };
+        let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or(&bytes);
+        Ok(Some(PathBuf::from(std::ffi::OsStr::from_bytes(line))))
+    };
+    let Some(pointer) = line(&directory.join(".git"))? else {
+        return Ok(None);
+    };
+    let Some(git) = pointer.as_os_str().as_bytes().strip_prefix(b"gitdir: ") else {
+        return Ok(None);
+    };
+    let git = directory.join(std::ffi::OsStr::from_bytes(git));
+    Ok(line(&git.join("commondir"))?.map(|common| git.join(common)))
+}
+
+/// Reads a file of rules for what lies below `directory`, by the path that opens it and the one that is shown. One that is
+/// not there has no rules; what is wrong with another is told.
+fn read_rules(
+    directory: &Path,
+    at: BorrowedFd<'_>,
+    path: &Path,
+    shown: &Path,
+    told: &mut impl Extend<Item>,
+) -> Gitignore {
+    let text = match read_file(at, path) {
+        Ok(None) => return Gitignore::empty(),
+        Ok(Some(text)) => text,
+        Err(error) => {
+            told.extend([unreadable(shown, &error)]);
+            return Gitignore::empty();
+        }
+    };
+    let mut notice = |line: Option<u64>, wrong: &str| {
+        let line = line.map_or(String::new(), |line| format!("line {line}: "));
+        told.extend([Item::Notice(format!("{}: {line}{wrong}", shown.display()))]);
+    };
+    let mut builder = GitignoreBuilder::new(directory);
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match std::str::from_utf8(line) {
+            Err(_) => notice(Some(number), "a rule that is not UTF-8, passed over"),
+            Ok(line) => {
+                if let Err(error) = builder.add_line(None, line) {
+                    notice(Some(number), &error.to_string());
+                }
+            }
+        }
+    }
+    builder.build().unwrap_or_else(|error| {
+        notice(None, &error.to_string());
+        Gitignore::empty()
+    })
+}
+
+/// The bytes of a file of rules; `None` where there is none.
+fn read_file(at: BorrowedFd<'_>, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    // Not blocking: opening a FIFO would wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match openat(at, path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        // Where the directory may not be searched nobody knows whether there is one.
+        Err(Errno::ACCESS) if statat(at, path, AtFlags::SYMLINK_NOFOLLOW).is_err() => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // What says that there are no rules.
+    if is_null_device(&file)? {
+        return Ok(Some(Vec::new()));
+    }
+    bounded::must_be_regular(&file)?;
+    bounded::read(file, MAX_BYTES).map(Some)
+}
+
+fn is_null_device(file: &File) -> io::Result<bool> {
+    let found = fstat(file)?;
+    Ok(
+        FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
+            && found.st_rdev == makedev(1, 3),
+    )
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Item {
+    Item::Error {
+        path: Some(path.to_path_buf()),
+        reason: format!(
+            "{error}; its rules are not applied: mend or remove it, or honour no ignore files"
+        ),
+    }
+}

@@ -1,0 +1,455 @@
+//! The walk through a tree: one directory after another, each opened below the one that was named.
+
+use super::rules::{Layer, Rules};
+use crate::source::{stdin_entry, Entry, FileId, Item, Origin, Root, Source};
+use rustix::fs::{fstat, openat, stat, statat, AtFlags, Dir, FileType, Mode, OFlags, CWD};
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// Directories that are kept open while those in them are walked. Of others the rest is read into memory.
+const OPEN_LEVELS: usize = 8;
+
+/// Below this limit of descriptors none is kept open: files need them.
+const FEW_DESCRIPTORS: u64 = 256;
+
+/// How a tree is walked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub follow: bool,
+    pub sorted: bool,
+    pub strip_dot: bool,
+}
+
+/// A walk that goes on.
+pub(super) struct Walking {
+    manner: Manner,
+    rules: Rules,
+    /// What was named and is still to come, the next one last.
+    named: Vec<PathBuf>,
+    /// The directory that is walked. Where links are followed it is not held.
+    root: Option<Root>,
+    /// Where links are followed: the directories above it, which a link below may lead back to.
+    above: Vec<(FileId, PathBuf)>,
+    /// Its directories on the way to where the walk is.
+    levels: Vec<Level>,
+    /// What could not be opened for want of descriptors or memory: it is tried again.
+    starved: Option<(Waiting, io::Error)>,
+    /// Told before anything else is listed.
+    told: VecDeque<Item>,
+    /// Files that the run writes.
+    written: Vec<FileId>,
+    /// Directories that are kept open at most.
+    most_open: usize,
+}
+
+/// A directory on the way.
+struct Level {
+    /// Its path, as entries show it, and below the directory that was named.
+    path: PathBuf,
+    relative: PathBuf,
+    listing: Listing,
+    layer: Layer,
+    id: FileId,
+}
+
+enum Listing {
+    Open(Dir),
+    /// The rest, the next one last.
+    Rest(Vec<Found>),
+}
+
+/// A name in a directory.
+struct Found {
+    name: OsString,
+    kind: FileType,
+    inode: u64,
+}
+
+/// A directory to go into.
+struct Step {
+    path: PathBuf,
+    relative: PathBuf,
+}
+
+/// What waits for descriptors.
+enum Waiting {
+    Named(PathBuf),
+    Step(Step),
+}
+
+impl Waiting {
+    fn path(&self) -> &Path {
+        match self {
+            Waiting::Named(path) => path,
+            Waiting::Step(step) => &step.path,
+        }
+    }
+}
+
+impl Walking {
+    pub(super) fn new(mut named: Vec<PathBuf>, mut rules: Rules, manner: Manner) -> Self {
+        named.reverse();
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let few = limit.current.is_some_and(|limit| limit < FEW_DESCRIPTORS);
+        let mut told = VecDeque::new();
+        if !named.is_empty() {
+            rules.read_global(&mut told);
+        }
+        Self {
+            manner,
+            rules,
+            named,
+            root: None,
+            above: Vec::new(),
+            levels: Vec::new(),
+            starved: None,
+            told,
+            written: FileId::of_redirected_stdout().into_iter().collect(),
+            most_open: if few { 0 } else { OPEN_LEVELS },
+        }
+    }
+
+    /// What was named outright: a file is an entry, a directory is walked from now on.
+    fn begin(&mut self, path: PathBuf) -> Option<Item> {
+        if path == Path::new("-") {
+            return Some(Item::Entry(stdin_entry()));
+        }
+        let kind = match stat(&path) {
+            Ok(found) => FileType::from_raw_mode(found.st_mode),
+            Err(error) => return Some(failed(path, error)),
+        };
+        if kind != FileType::Directory {
+            return Some(self.entry(path, kind, true));
+        }
+        if self.manner.follow {
+            self.above = above(&path);
+        } else {
+            match Root::open(&path) {
+                Ok(root) => self.root = Some(root),
+                Err(error) if is_starved(&error) => {
+                    return Some(self.starve(Waiting::Named(path), error));
+                }
+                Err(error) => return Some(failed(path, error)),
+            }
+        }
+        self.rules.enter(&path, &mut self.told);
+        self.go_into(Step {
+            path,
+            relative: PathBuf::new(),
+        })
+    }
+
+    fn entry(&self, path: PathBuf, kind: FileType, explicit: bool) -> Item {
+        let path = match path.strip_prefix("./") {
+            Ok(stripped) if self.manner.strip_dot => stripped.to_path_buf(),
+            _ => path,
+        };
+        Item::Entry(Entry {
+            path,
+            explicit,
+            origin: match kind {
+                FileType::RegularFile => Origin::File,
+                _ => Origin::Special,
+            },
+            root: if explicit { None } else { self.root.clone() },
+            sequence: 0,
+        })
+    }
+
+    /// Goes into a directory, or tells why not.
+    fn go_into(&mut self, step: Step) -> Option<Item> {
+        if self.open_levels() >= self.most_open {
+            self.close_a_level();
+        }
+        let (directory, id) = loop {
+            match self.open(&step) {
+                Err(error) if is_starved(&error) => {
+                    // The walk's own are given back first.
+                    if !self.close_a_level() {
+                        return Some(self.starve(Waiting::Step(step), error));
+                    }
+                }
+                Err(error) => return Some(failed(step.path, error)),
+                Ok(opened) => break opened,
+            }
+        };
+        if let Some(back) = self.leads_back(id) {
+            let reason = format!(
+                "a loop of links, not followed: it leads back to {}",
+                back.display()
+            );
+            return Some(Item::Error {
+                path: Some(step.path),
+                reason,
+            });
+        }
+        let layer = self
+            .rules
+            .layer(&step.path, directory.as_fd(), &mut self.told);
+        let listing = match Dir::new(directory) {
+            Ok(directory) => Listing::Open(directory),
+            Err(error) => return Some(failed(step.path, error)),
+        };
+        self.levels.push(Level {
+            path: step.path,
+            relative: step.relative,
+            listing,
+            layer,
+            id,
+        });
+        if self.manner.sorted || self.most_open == 0 {
+            let last = self.levels.len() - 1;
+            self.read_rest(last);
+            if let Some(Listing::Rest(rest)) =
+                self.levels.last_mut().map(|level| &mut level.listing)
+            {
+                rest.sort_unstable_by(|a, b| b.name.cmp(&a.name));
+            }
+        }
+        None
+    }
+
+    /// Where a directory lies on the way to itself, by a link that was followed.
+    fn leads_back(&self, id: FileId) -> Option<&Path> {
+        if !self.manner.follow || self.levels.is_empty() {
+            return None;
+        }
+        let on_the_way = self.levels.iter().find(|level| level.id == id);
+        on_the_way.map(|level| level.path.as_path()).or_else(|| {
+            let above = self.above.iter().find(|(above, _)| *above == id);
+            above.map(|(_, path)| path.as_path())
+        })
+    }
+
+    fn open(&self, step: &Step) -> io::Result<(OwnedFd, FileId)> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = match &self.root {
+            Some(root) => root.open_below(&step.relative, flags)?,
+            None => openat(CWD, &step.path, flags, Mode::empty())?,
+        };
+        let id = FileId::new(&fstat(&directory)?);
+        Ok((directory, id))
+    }
+
+    fn starve(&mut self, waiting: Waiting, error: io::Error) -> Item {
+        let item = Item::Starved {
+            path: waiting.path().to_path_buf(),
+            reason: error.to_string(),
+        };
+        self.starved = Some((waiting, error));
+        item
+    }
+
+    fn open_levels(&self) -> usize {
+        let open = |level: &&Level| matches!(level.listing, Listing::Open(_));
+        self.levels.iter().filter(open).count()
+    }
+
+    /// Reads the rest of the directory that has been open longest, and closes it; false if none is open.
+    fn close_a_level(&mut self) -> bool {
+        let open = |level: &Level| matches!(level.listing, Listing::Open(_));
+        let Some(number) = self.levels.iter().position(open) else {
+            return false;
+        };
+        self.read_rest(number);
+        true
+    }
+
+    fn read_rest(&mut self, number: usize) {
+        let Some(level) = self.levels.get_mut(number) else {
+            return;
+        };
+        let mut rest = Vec::new();
+        while let Some(found) = next_of(level, &mut self.told) {
+            rest.push(found);
+        }
+        rest.reverse();
+        level.listing = Listing::Rest(rest);
+    }
+
+    /// What is next in the directory where the walk is; the outer `None` is its end.
+    fn step(&mut self) -> Option<Option<Item>> {
+        let level = self.levels.last_mut()?;
+        let Some(found) = next_of(level, &mut self.told) else {
+            self.levels.pop();
+            return Some(None);
+        };
+        Some(self.found(found))
+    }
+
+    fn found(&mut self, found: Found) -> Option<Item> {
+        let level = self.levels.last()?;
+        let path = level.path.join(&found.name);
+        let relative = || level.relative.join(&found.name);
+        let ignored = |is_dir| {
+            let layers = self.levels.iter().map(|level| &level.layer);
+            self.rules.pass_over(&path, relative, is_dir, layers)
+        };
+        let mut kind = found.kind;
+        let mut inode = found.inode;
+        if kind == FileType::Symlink {
+            if !self.manner.follow {
+                return None;
+            }
+            match stat(&path) {
+                Ok(target) => {
+                    kind = FileType::from_raw_mode(target.st_mode);
+                    inode = target.st_ino;
+                }
+                Err(_) if ignored(false) => return None,
+                Err(error) => return Some(failed(path, error)),
+            }
+        }
+        let is_dir = kind == FileType::Directory;
+        if ignored(is_dir) {
+            return None;
+        }
+        if is_dir {
+            let relative = relative();
+            return self.go_into(Step { path, relative });
+        }
+        if kind != FileType::RegularFile || self.is_written(&path, relative, inode) {
+            return None;
+        }
+        Some(self.entry(path, kind, false))
+    }
+
+    /// Whether a file is one that the run writes. The file system is asked only where the inode's number is that of one.
+    fn is_written(&self, path: &Path, relative: impl Fn() -> PathBuf, inode: u64) -> bool {
+        if !self.written.iter().any(|written| written.has_inode(inode)) {
+            return false;
+        }
+        let found = match &self.root {
+            Some(root) => root
+                .open_below(&relative(), OFlags::PATH)
+                .and_then(|file| FileId::of(&file)),
+            None => stat(path)
+                .map(|found| FileId::new(&found))
+                .map_err(Into::into),
+        };
+        found.is_ok_and(|found| self.written.contains(&found))
+    }
+}
+
+/// The directories above one, with their paths.
+fn above(directory: &Path) -> Vec<(FileId, PathBuf)> {
+    let Ok(absolute) = directory.canonicalize() else {
+        return Vec::new();
+    };
+    let found = |path: &Path| Some((FileId::new(&stat(path).ok()?), path.to_path_buf()));
+    absolute.ancestors().skip(1).filter_map(found).collect()
+}
+
+/// The next name in a directory. What cannot be listed is told.
+fn next_of(level: &mut Level, told: &mut VecDeque<Item>) -> Option<Found> {
+    let directory = match &mut level.listing {
+        Listing::Rest(rest) => return rest.pop(),
+        Listing::Open(directory) => directory,
+    };
+    loop {
+        let entry = match directory.read()? {
+            Ok(entry) => entry,
+            Err(error) => {
+                told.push_back(failed(level.path.clone(), error));
+                return None;
+            }
+        };
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        let (mut kind, mut inode) = (entry.file_type(), entry.ino());
+        if kind == FileType::Unknown {
+            let asked = directory
+                .fd()
+                .and_then(|at| statat(at, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW));
+            match asked {
+                Ok(found) => {
+                    kind = FileType::from_raw_mode(found.st_mode);
+                    inode = found.st_ino;
+                }
+                Err(error) => {
+                    told.push_back(failed(level.path.join(OsStr::from_bytes(name)), error));
+                    continue;
+                }
+            }
+        }
+        return Some(Found {
+            name: OsString::from_vec(name.to_vec()),
+            kind,
+            inode,
+        });
+    }
+}
+
+/// Whether an error says that something ran out which is given back later.
+fn is_starved(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
+fn failed(path: PathBuf, error: impl Into<io::Error>) -> Item {
+    Item::Error {
+        path: Some(path),
+        reason: error.into().to_string(),
+    }
+}
+
+impl Source for Walking {
+    fn next_item(&mut self) -> Option<Item> {
+        loop {
+            if let Some(item) = self.told.pop_front() {
+                return Some(item);
+            }
+            if let Some((waiting, _)) = self.starved.take() {
+                let item = match waiting {
+                    Waiting::Named(path) => self.begin(path),
+                    Waiting::Step(step) => self.go_into(step),
+                };
+                if item.is_some() {
+                    return item;
+                }
+                continue;
+            }
+            match self.step() {
+                Some(Some(item)) => return Some(item),
+                Some(None) => {}
+                None => {
+                    self.root = None;
+                    let path = self.named.pop()?;
+                    if let Some(item) = self.begin(path) {
+                        return Some(item);
+                    }
+                }
+            }
+        }
+    }
+
+    fn only_file(&self) -> Option<u64> {
+        let [path] = self.named.as_slice() else {
+            return None;
+        };
+        let found = stat(path).ok()?;
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let is_named = path != Path::new("-") && self.told.is_empty();
+        (is_file && is_named).then(|| u64::try_from(found.st_size).unwrap_or(0))
+    }
+
+    fn give_up(&mut self) -> Option<Item> {
+        let (waiting, error) = self.starved.take()?;
+        Some(failed(waiting.path().to_path_buf(), error))
+    }
+
+    fn written(&mut self, file: FileId) -> Option<PathBuf> {
+        self.written.push(file);
+        let named = self.named.iter().find(|path| {
+            **path != Path::new("-")
+                && stat(path.as_path()).is_ok_and(|found| FileId::new(&found) == file)
+        });
+        named.cloned()
+    }
+}
