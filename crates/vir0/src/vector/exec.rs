@@ -130,7 +130,7 @@ impl<'a> Executor<'a> {
         self.begin_block(1);
         // The code between two `each` is a block of one lane.
         while pc < code {
-            let next = self.next_each(pc);
+            let next = self.program.next_each(pc);
             let flow = self.block(pc..next);
             self.faulted()?;
             if flow == Flow::Over || next >= code {
@@ -145,14 +145,6 @@ impl<'a> Executor<'a> {
             return Err(Stop::Overflow);
         }
         Ok(())
-    }
-
-    fn next_each(&self, from: usize) -> usize {
-        let code = &self.program.program().code;
-        let rest = code.get(from..).unwrap_or_default();
-        rest.iter()
-            .position(|instr| instr.op == Op::Each)
-            .map_or(code.len(), |at| from + at)
     }
 
     fn begin_block(&mut self, count: usize) {

@@ -1,6 +1,7 @@
 //! What the verifier returns: an accepted program, with what its check has found out.
 
 use crate::cost::{Cost, Work};
+use crate::isa::Op;
 use crate::program::Program;
 use std::ops::Range;
 use std::sync::Arc;
@@ -74,6 +75,15 @@ impl Verified {
             .get(instruction)
             .copied()
             .unwrap_or(instruction)
+    }
+
+    /// The first `each` from an instruction on, by number; the number of instructions if there is none.
+    #[must_use]
+    pub fn next_each(&self, from: usize) -> usize {
+        let code = &self.0.program.code;
+        let rest = code.get(from..).unwrap_or_default();
+        let next = rest.iter().position(|instr| instr.op == Op::Each);
+        next.map_or(code.len(), |at| from + at)
     }
 
     /// The words of a scratch array, among all scratch words.
