@@ -1,8 +1,9 @@
 //! Files behind LOAD_MISS: a [`MegakernelIoLoop`] beside a running kernel, on the CPU and on an OpenCL device.
 
 use gristmill::megakernel::backend::cpu::CpuBackend;
-use gristmill::megakernel::backend::opencl::OpenClBackend;
+use gristmill::megakernel::backend::device::opencl::OpenClBackend;
 use gristmill::megakernel::vir0::random::Numbers;
+use gristmill::megakernel::KernelError;
 use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease, StreamJob};
 use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
@@ -556,6 +557,6 @@ fn the_kernel_of_a_ring_without_a_queue_has_none_to_serve() {
     let refused = CpuBackend.launch(config(65), vec![], vec![]);
     assert!(matches!(
         refused,
-        Err(PipelineError::InvalidArgument { .. })
+        Err(KernelError::Pipeline(PipelineError::InvalidArgument { .. }))
     ));
 }

@@ -5,10 +5,11 @@ mod storage;
 use super::common::complain;
 use super::print;
 use crate::jobs::names;
-use crate::megakernel::backend::cuda::CudaBackend;
-use crate::megakernel::backend::opencl::OpenClBackend;
-use crate::megakernel::device::Found;
+use crate::megakernel::backend::device::cuda::CudaBackend;
+use crate::megakernel::backend::device::opencl::OpenClBackend;
+use crate::megakernel::backend::device::Found;
 use crate::megakernel::vir0::vector::{Level, LEVEL_VARIABLE};
+use crate::megakernel::KernelError;
 use crate::uring::{probe, UringProbe};
 use gristmill_protocol::PipelineError;
 use serde_json::{json, Value};
@@ -288,7 +289,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
 }
 
 /// The devices of a back end, by the numbers that `--device` takes.
-fn devices(backend: &'static str, found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
+fn devices(backend: &'static str, found: Result<Vec<Found>, KernelError>) -> Vec<Finding> {
     let devices = match found {
         Ok(devices) => devices,
         Err(error) => {

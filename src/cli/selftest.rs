@@ -1,7 +1,7 @@
 //! `gristmill selftest`: whether a back end on this machine does what the protocol promises.
 
 use super::common::{self, BackendArgs};
-use crate::megakernel::backend::Opened;
+use crate::megakernel::backend::SelectedBackend;
 use crate::megakernel::selftest::{self, CaseResult, Summary, Verdict};
 use crate::megakernel::vir0::asm::{assemble, AsmOptions};
 use crate::megakernel::vir0::{verify, Limits, Verified};
@@ -52,7 +52,7 @@ const FILES: &[(&str, &[u8])] = shipped!(include_bytes: "entropy.u32");
 /// # Errors
 /// Where the back end is not available, no case has such a name, or the answer cannot be written, in words.
 pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
-    let Opened { backend, why } = args.backend.open()?;
+    let SelectedBackend { backend, why } = args.backend.open()?;
     let seed = args.seed.unwrap_or_else(from_the_time);
     let programs = programs()?;
     let mut output = common::stdout()?;

@@ -3,7 +3,7 @@
 //!
 //! A driver is chosen when a process starts, so the tests over that one run this program again with it.
 
-use gristmill_megakernel::backend::cuda::CudaBackend;
+use gristmill_megakernel::backend::device::cuda::CudaBackend;
 use gristmill_megakernel::selftest::{self, Verdict};
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits, Verified};

@@ -1,7 +1,7 @@
 //! The device source under ThreadSanitizer: compiled as host C++ with a host that publishes and drains beside it
 //! (`kernel/host/race.cc`), it has no data race, in several shapes of groups and launches.
 
-use gristmill_megakernel::device::{job, program};
+use gristmill_megakernel::backend::device::{job, program};
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits};
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};

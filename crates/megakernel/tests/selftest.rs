@@ -1,11 +1,11 @@
 //! The conformance suite on the CPU back end, and that it notices what a back end does wrong.
 
 use gristmill_megakernel::backend::cpu::CpuBackend;
-use gristmill_megakernel::backend::opencl::{OpenClBackend, Shape};
+use gristmill_megakernel::backend::device::opencl::{OpenClBackend, Shape};
 use gristmill_megakernel::selftest::{self, Summary, Verdict};
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits, Verified};
-use gristmill_megakernel::{Backend, FeederFactory, Kernel, KernelConfig, StreamJob};
+use gristmill_megakernel::{Backend, FeederFactory, Kernel, KernelConfig, KernelError, StreamJob};
 use gristmill_protocol::PipelineError;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -97,7 +97,7 @@ impl Backend for Wrong {
         mut config: KernelConfig,
         mut jobs: Vec<StreamJob>,
         feeders: Vec<FeederFactory>,
-    ) -> Result<Kernel, PipelineError> {
+    ) -> Result<Kernel, KernelError> {
         (self.0)(&mut config, &mut jobs);
         CpuBackend.launch(config, jobs, feeders)
     }
@@ -141,8 +141,8 @@ fn a_back_end_that_cannot_launch_fails_every_case() {
             _: KernelConfig,
             _: Vec<StreamJob>,
             _: Vec<FeederFactory>,
-        ) -> Result<Kernel, PipelineError> {
-            Err(PipelineError::Backend("no such device".into()))
+        ) -> Result<Kernel, KernelError> {
+            Err(PipelineError::Backend("no such device".into()).into())
         }
     }
     let (summary, failed) = run(&Never, "", 1);

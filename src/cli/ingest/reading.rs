@@ -5,6 +5,7 @@ use crate::cli::common::{complain, parse_size};
 use crate::cli::progress::Shown;
 use crate::cli::report;
 use crate::jobs::digest::{write_row, DigestRows};
+use crate::megakernel::KernelError;
 use crate::mill::{FileError, Progress};
 use crate::protocol::{io, PipelineError};
 use crate::source::{Entry, FileId, Item, Origin, Source};
@@ -183,7 +184,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
     ///
     /// # Errors
     /// Where the driver or the kernel itself fails.
-    pub(super) fn run(&mut self) -> Result<(), PipelineError> {
+    pub(super) fn run(&mut self) -> Result<(), KernelError> {
         let (mut landed, mut failed) = (Vec::new(), Vec::new());
         loop {
             self.fill();

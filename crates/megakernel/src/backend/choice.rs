@@ -1,11 +1,11 @@
 //! Back ends by name.
 
 use super::cpu::CpuBackend;
-use super::cuda::CudaBackend;
-use super::opencl::OpenClBackend;
+use super::device::cuda::CudaBackend;
+use super::device::opencl::OpenClBackend;
+use super::device::Found;
 use super::Backend;
-use crate::device::Found;
-use gristmill_protocol::PipelineError;
+use crate::KernelError;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ pub enum BackendName {
     Cuda,
 }
 
-/// A back end that can be launched on.
+/// A back end, and why it was chosen.
 #[derive(Debug, Clone)]
-pub struct Opened {
-    /// It.
+pub struct SelectedBackend {
+    /// The back end.
     pub backend: Arc<dyn Backend>,
     /// Why it was chosen.
     pub why: String,
@@ -36,22 +36,26 @@ pub struct Opened {
 /// A back end that was asked for by name and is not there is an error, never silently another one.
 ///
 /// # Errors
-/// [`PipelineError::Backend`] with what to install where it is not there; [`PipelineError::InvalidArgument`] for a device
-/// number where there are no devices to choose from.
-pub fn open(name: BackendName, device: Option<usize>) -> Result<Opened, PipelineError> {
-    if device.is_some() && matches!(name, BackendName::Auto | BackendName::Cpu) {
-        return Err(PipelineError::InvalidArgument {
-            what: "a device without a back end that has devices",
-            fix: "name the back end too, such as --backend opencl, or leave the device out",
-        });
-    }
+/// [`KernelError::NoDevice`] where it is not there, [`KernelError::NoSuchDevice`], [`KernelError::Refused`], and
+/// [`KernelError::NotOfDevices`] for a device number where there are no devices to choose from; [`KernelError::Driver`].
+pub fn open(name: BackendName, device: Option<usize>) -> Result<SelectedBackend, KernelError> {
+    let without_devices = |backend| match device {
+        Some(_) => Err(KernelError::NotOfDevices { backend }),
+        None => Ok(()),
+    };
     let backend: Arc<dyn Backend> = match name {
-        BackendName::Auto => return Ok(automatic()),
-        BackendName::Cpu => Arc::new(CpuBackend),
+        BackendName::Auto => {
+            without_devices("auto")?;
+            return Ok(automatic());
+        }
+        BackendName::Cpu => {
+            without_devices("cpu")?;
+            Arc::new(CpuBackend)
+        }
         BackendName::OpenCl => Arc::new(OpenClBackend::new(device)?),
         BackendName::Cuda => Arc::new(CudaBackend::new(device)?),
     };
-    Ok(Opened {
+    Ok(SelectedBackend {
         backend,
         why: "asked for by name".into(),
     })
@@ -61,7 +65,7 @@ pub fn open(name: BackendName, device: Option<usize>) -> Result<Opened, Pipeline
 const GPU_NODES: [&str; 4] = ["/dev/nvidiactl", "/dev/dxg", "/dev/dri", "/dev/kfd"];
 
 /// The number of the first GPU that can run the kernel, or why there is none.
-fn gpu(found: Result<Vec<Found>, PipelineError>) -> Result<usize, String> {
+fn gpu(found: Result<Vec<Found>, KernelError>) -> Result<usize, String> {
     let found = found.map_err(|error| error.to_string())?;
     let usable = |device: &Found| device.gpu && device.refused.is_none();
     let refused = || found.iter().find_map(|device| device.refused.clone());
@@ -71,9 +75,9 @@ fn gpu(found: Result<Vec<Found>, PipelineError>) -> Result<usize, String> {
         .ok_or_else(|| refused().unwrap_or_else(|| "no device is a GPU".into()))
 }
 
-fn automatic() -> Opened {
+fn automatic() -> SelectedBackend {
     if !GPU_NODES.iter().any(|node| Path::new(node).exists()) {
-        return Opened {
+        return SelectedBackend {
             backend: Arc::new(CpuBackend),
             why: "there is no GPU".into(),
         };
@@ -82,7 +86,7 @@ fn automatic() -> Opened {
         .and_then(|number| CudaBackend::new(Some(number)).map_err(|error| error.to_string()));
     let no_cuda = match cuda {
         Ok(backend) => {
-            return Opened {
+            return SelectedBackend {
                 backend: Arc::new(backend),
                 why: "an NVIDIA GPU".into(),
             }
@@ -92,11 +96,11 @@ fn automatic() -> Opened {
     let opencl = gpu(OpenClBackend::devices())
         .and_then(|number| OpenClBackend::new(Some(number)).map_err(|error| error.to_string()));
     match opencl {
-        Ok(backend) => Opened {
+        Ok(backend) => SelectedBackend {
             backend: Arc::new(backend),
             why: "a GPU that OpenCL can use".into(),
         },
-        Err(no_opencl) => Opened {
+        Err(no_opencl) => SelectedBackend {
             backend: Arc::new(CpuBackend),
             why: format!("no GPU can be used: {no_cuda}; {no_opencl}"),
         },

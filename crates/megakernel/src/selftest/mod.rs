@@ -114,6 +114,12 @@ impl From<PipelineError> for Stop {
     }
 }
 
+impl From<crate::KernelError> for Stop {
+    fn from(error: crate::KernelError) -> Self {
+        Stop::Failed(error.to_string())
+    }
+}
+
 /// What a case gives: what it ran, or why it stopped.
 type Checked = Result<String, Stop>;
 

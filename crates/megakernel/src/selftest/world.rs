@@ -1,7 +1,7 @@
 //! A launched kernel with everything around it that cases need: publishing, reaping within a limit, holding a worker.
 
 use super::{Stop, Suite, LIMIT};
-use crate::device::vigil::Clock;
+use crate::backend::device::vigil::Clock;
 use crate::{Kernel, KernelConfig, Lease, StreamJob, TenantHandle};
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{fault, slot};
