@@ -26,7 +26,7 @@ pub enum KernelError {
         fix: &'static str,
     },
     /// A device was chosen for a back end that has none to choose from.
-    #[error("the back end {backend} has no devices to choose from; name a back end that has, or leave the device out")]
+    #[error("the back end {backend} has no devices to choose from; name the back end of the device, or leave the device out")]
     NotOfDevices {
         /// The back end.
         backend: &'static str,
