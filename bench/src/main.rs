@@ -26,8 +26,6 @@ mod loops;
 mod memory;
 mod process;
 mod ring;
-#[path = "../../tests/peers/ripgrep.rs"]
-mod ripgrep;
 mod vir0;
 
 use clap::Parser;

@@ -2,7 +2,8 @@
 
 use crate::cache::{self, Folios};
 use crate::ingest::cpu_seconds;
-use crate::{data, median, ripgrep, Goal, Row, Setting};
+use crate::{data, median, Goal, Row, Setting};
+use gristmill_testing::ripgrep;
 use nix::sys::resource::UsageWho;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,11 +1,13 @@
 //! What the tests of all crates share.
 //!
 //! - [`Patience`]: waits that end where nothing moves any more, and not because a machine is slow;
+//! - [`ripgrep`]: the ripgrep that `scan` is compared with;
 //! - [`skipped`]: says why a test does not run here, where `scripts/test` finds it again.
 
 #![forbid(unsafe_code)]
 
 mod patience;
+pub mod ripgrep;
 
 pub use patience::Patience;
 

@@ -1,0 +1,102 @@
+//! `gristmill digest`: the CRC-32C of each file, and the check of such a list.
+
+use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use super::signals;
+use gristmill::jobs::digest::{DigestJob, DigestRows};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Flags of `gristmill digest`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DigestArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// Compare files with a list that `digest` has written; `-` is standard input. Exit code 1 says that some differ.
+    #[arg(
+        short = 'c',
+        long,
+        value_name = "LIST",
+        conflicts_with_all = ["paths", "files_from", "glob", "ignore", "follow"]
+    )]
+    check: Option<PathBuf>,
+
+    /// With --check, write nothing for files that are as listed.
+    #[arg(
+        short = 'q',
+        long,
+        requires = "check",
+        conflicts_with_all = ["paths", "files_from", "glob", "ignore", "follow"]
+    )]
+    quiet: bool,
+
+    /// Write a JSON object for each file.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+/// Runs `gristmill digest`.
+///
+/// # Errors
+/// Where it cannot start, in words.
+pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
+    let rows = if args.json {
+        DigestRows::Json
+    } else {
+        DigestRows::Text
+    };
+    let mut output = common::stdout()?;
+    let Some(list) = &args.check else {
+        let mill = args.engine.mill(args.source.sorted())?;
+        let ended = common::run(
+            &mill,
+            args.source.source()?,
+            Arc::new(DigestJob::new(rows)),
+            &mut output,
+            &args.report,
+            args.source.estimate(),
+        )?;
+        return Ok(ended.code(0));
+    };
+    let reader = signals::list(list)?;
+    let (job, source) = DigestJob::check(reader, list.clone(), rows, args.quiet);
+    let job = Arc::new(job);
+    // In the list's order, as people read it beside the list.
+    let mill = args.engine.mill(true)?;
+    let ended = common::run(
+        &mill,
+        source,
+        Arc::clone(&job),
+        &mut output,
+        &args.report,
+        None,
+    )?;
+    let (differing, unread) = (job.differing(), job.unread());
+    let listed = job.matched() + differing + unread;
+    if unread > 0 {
+        common::complain(&format!(
+            "{unread} of {listed} listed files could not be read"
+        ));
+    }
+    if differing > 0 {
+        common::complain(&format!(
+            "{differing} of {listed} files differ from the list"
+        ));
+    }
+    if listed == 0 && !ended.failed && !ended.interrupted {
+        common::complain(&format!(
+            "{}: no digests in the list; give one that `gristmill digest` has written",
+            list.display()
+        ));
+        return Ok(ExitCode::from(2));
+    }
+    // Whoever did not read what was said of every file cannot take the list for checked.
+    Ok(ended.code(u8::from(differing > 0 || ended.unread)))
+}

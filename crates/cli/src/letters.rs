@@ -1,0 +1,137 @@
+//! What a letter means: the same in all commands, and what is said where a command does not have it.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Advice for letters that people know from other tools.
+const ADVICE: [(char, &str); 3] = [
+    (
+        '0',
+        "names that end with NULs are read with --files0-from FILE",
+    ),
+    (
+        'q',
+        "it suits commands whose exit code is an answer; redirect other rows to /dev/null",
+    ),
+    (
+        'z',
+        "names that end with NULs are read with --files0-from FILE",
+    ),
+];
+
+/// Every letter, with the long flags that it stands for, each with the commands in which it does.
+pub fn letters(command: &Command) -> BTreeMap<char, BTreeMap<String, Vec<String>>> {
+    let mut letters: BTreeMap<char, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for sub in command.get_subcommands() {
+        for argument in sub.get_arguments() {
+            if let (Some(letter), Some(long)) = (argument.get_short(), argument.get_long()) {
+                letters
+                    .entry(letter)
+                    .or_default()
+                    .entry(long.to_owned())
+                    .or_default()
+                    .push(sub.get_name().to_owned());
+            }
+        }
+    }
+    letters
+}
+
+/// An error of the parser; where a command does not have a letter, with the commands that have it.
+pub fn with_tip(mut error: Error, command: &Command) -> Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let letter = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => match argument.as_bytes() {
+            [b'-', letter] => char::from(*letter),
+            _ => return error,
+        },
+        _ => return error,
+    };
+    let meanings: Vec<String> = letters(command)
+        .get(&letter)
+        .into_iter()
+        .flatten()
+        .map(|(long, commands)| format!("--{long} in {}", listed(commands)))
+        .collect();
+    let mut tips = Vec::new();
+    if !meanings.is_empty() {
+        tips.push(format!(
+            "'-{letter}' is {}, and nothing here",
+            meanings.join(", ")
+        ));
+    }
+    let advice = ADVICE.iter().filter(|(of, _)| *of == letter);
+    tips.extend(advice.map(|(_, advice)| (*advice).to_owned()));
+    if !tips.is_empty() {
+        let tips = tips.iter().map(Into::into).collect();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
+}
+
+/// The letters as a section of the manual page.
+pub fn roff(command: &Command) -> String {
+    let mut text = String::from(
+        ".SH LETTERS\nA letter means one thing in every command that has it, but for two that keep, in the commands \
+         modelled on other tools, the meaning that they have there: \\fB\\-c\\fR is \\-\\-check in digest as in \
+         sha256sum(1), and \\fB\\-o\\fR is \\-\\-output in asm and disasm as in as(1). Where a command has no use \
+         for a letter, it refuses the letter and says which commands have it.\n",
+    );
+    let all = command
+        .get_subcommands()
+        .filter(|sub| sub.get_name() != "help")
+        .count();
+    for (letter, meanings) in letters(command) {
+        for (long, commands) in meanings {
+            let who = if commands.len() == all {
+                "all commands".into()
+            } else {
+                listed(&commands)
+            };
+            let long = long.replace('-', "\\-");
+            let _ = writeln!(
+                text,
+                ".TP\n\\fB\\-{letter}\\fR, \\fB\\-\\-{long}\\fR\n{who}"
+            );
+        }
+    }
+    text
+}
+
+/// `a, b and c`.
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cli;
+    use clap::CommandFactory;
+
+    /// Letters with two meanings: each is what the tool that the command is modelled on has, and the manual says so.
+    const TWO_MEANINGS: [(char, &str, &[&str]); 2] = [
+        ('c', "check", &["digest"]),
+        ('o', "output", &["asm", "disasm"]),
+    ];
+
+    #[test]
+    fn a_letter_means_one_thing_in_all_commands() {
+        let mut found = letters(&Cli::command());
+        for (letter, long, commands) in TWO_MEANINGS {
+            let meanings = found.get_mut(&letter).unwrap();
+            assert_eq!(meanings.remove(long).unwrap(), commands, "-{letter}");
+        }
+        for (letter, meanings) in found {
+            assert_eq!(meanings.len(), 1, "-{letter}: {meanings:?}");
+        }
+    }
+}

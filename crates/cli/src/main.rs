@@ -1,0 +1,167 @@
+//! The command-line tool: a file for each command, and in `common` what they share.
+//!
+//! Each flag is defined once, in its command's file; parser, help, manual page and completions come from there.
+
+#![forbid(unsafe_code)]
+
+mod common;
+mod digest;
+mod doctor;
+mod examples;
+mod ingest;
+mod letters;
+mod manual;
+mod outputs;
+mod program;
+mod progress;
+mod replay;
+mod report;
+mod run;
+mod scan;
+mod selftest;
+mod signals;
+mod stats;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use gristmill::megakernel::vir0::vector::Level;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in memory.
+///
+/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check,
+/// replay and selftest, or is refused, for verify), 2 something failed, 128 and a
+/// signal's number where one ended it: 130 for Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gristmill",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Find fixed strings, with ripgrep's flags and ripgrep's answers
+    Scan(Box<scan::ScanArgs>),
+    /// Print or check the CRC-32C of each file
+    ///
+    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs; the path of
+    /// standard input is `-`. Where a path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
+    /// `\\` in their places.
+    Digest(digest::DigestArgs),
+    /// Count bytes and lines, with the entropy and histogram of bytes
+    ///
+    /// The first row names the columns: bytes, lines, entropy in bits per byte, and path; the last row is the total. In a path, a newline is
+    /// written as `\n`, a carriage return as `\r`, a backslash as `\\`. Lines are counted by their newlines, as wc does.
+    Stats(stats::StatsArgs),
+    /// Run a VIR0 program over files
+    ///
+    /// A row is a record, as path, offset and value with colons between, or behind a file's records an accumulator, as
+    /// path, a colon, name and value; of arrays only what took something. In a path, a newline is written as `\n`, a
+    /// carriage return as `\r`, a backslash as `\\`. A file that fails has no accumulators.
+    ///
+    /// Numbers are whole numbers in the program's own unit, which its source says: entropy.vasm counts in 1/65536 bit per
+    /// byte, so that 304112 is 4.64 bits per byte. The manual lists the units of the shipped programs.
+    Run(run::RunArgs),
+    /// Read files by one named path, and report what was counted
+    ///
+    /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in memory
+    /// of the host or of another PCI device, and the kernel sums each chunk where it landed. A row is the CRC-32C of a file,
+    /// as `digest` writes it; the report is on standard error, and tells how many bytes the disk wrote to their slot itself,
+    /// how many the kernel copied from its page cache, or may have, and how many were copied in user space. Exit code 2
+    /// where a read failed, or came by another path, or was copied in user space, or what was submitted, what landed and what the kernel summed do not add up.
+    Ingest(ingest::IngestArgs),
+    /// Assemble a VIR0 program
+    ///
+    /// It is verified, too: what the verifier refuses is not written.
+    Asm(program::AsmArgs),
+    /// Write a VIR0 program as text, which assembles to the same bytes
+    Disasm(program::DisasmArgs),
+    /// Check VIR0 programs: what each costs at most, or why it is refused
+    ///
+    /// A row is a path and `accepted`, with the most instructions that the program executes, or `refused`, with the
+    /// instruction, its line and the rule that it breaks. Exit code 1 where one is refused.
+    Verify(program::VerifyArgs),
+    /// Run what --record has recorded once more, and compare every result
+    ///
+    /// On another back end, or after a change, every slot must say the same. The first difference is printed with its slot
+    /// and word; what was recorded of files is read from them again. Exit code 1 where results differ, 2 where a file has
+    /// changed since, also in size alone, where the log is cut or damaged, and where there was nothing to replay.
+    Replay(replay::ReplayArgs),
+    /// Show what this machine can do, and what would change it
+    ///
+    /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
+    /// change it. With files: which read path can take each of them, and why not the others.
+    Doctor(doctor::DoctorArgs),
+    /// Test whether a back end on this machine does what the protocol promises
+    ///
+    /// Every opcode, the shipped programs and 1,000 random ones, priorities, fences, tenants, leases and shutdown are
+    /// compared with the protocol and the reference interpreter. A row is the result, the time, the case, and what was run
+    /// or what was different. Exit code 1 where a case failed.
+    Selftest(selftest::SelftestArgs),
+    /// Print the manual page, in roff
+    Man,
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Every command with its flags and examples: what parser, help, manual page and completions are made of.
+fn definition() -> clap::Command {
+    let command = Cli::command().after_help("The help of each command ends with examples.");
+    command.mut_subcommands(|command| {
+        let examples = examples::help(command.get_name());
+        // `gristmill scan --version` is the version of gristmill.
+        command.display_name("gristmill").after_help(examples)
+    })
+}
+
+/// Runs the tool with the arguments of the process.
+fn main() -> ExitCode {
+    common::raise_descriptor_limit();
+    let parsed = definition().try_get_matches();
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());
+    // Asked for in vain, it would be another vector unit in silence.
+    if let Err(error) = Level::asked() {
+        common::complain(&error.to_string());
+        return ExitCode::from(2);
+    }
+    let result = match cli.command {
+        Command::Scan(args) => Ok(scan::run(&args)),
+        Command::Digest(args) => digest::run(&args),
+        Command::Stats(args) => stats::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Ingest(args) => ingest::run(&args),
+        Command::Asm(args) => program::assemble(&args),
+        Command::Disasm(args) => program::disassemble(&args),
+        Command::Verify(args) => program::check(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
+        Command::Man => print(&manual::page()),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut definition(), "gristmill", &mut text);
+            print(&text)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        common::complain(&error);
+        ExitCode::from(2)
+    })
+}
+
+/// Prints a command's whole answer.
+fn print(text: &[u8]) -> Result<ExitCode, String> {
+    let mut output = common::stdout()?;
+    common::written(output.write_all(text))?;
+    Ok(ExitCode::SUCCESS)
+}

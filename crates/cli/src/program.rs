@@ -1,0 +1,225 @@
+//! `gristmill asm`, `disasm` and `verify`: programs as text, as bytes, and what the verifier says of them.
+
+use super::common;
+use super::outputs::{self, Replaces};
+use gristmill::bounded;
+use gristmill::megakernel::vir0::{self, container, disasm, verify, Limits};
+use gristmill::program::{Loader, ProgramError, MAX_PROGRAM_BYTES};
+use gristmill::source::{stdin, FileId};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Flags of `gristmill asm`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AsmArgs {
+    /// The source, usually a .vasm file; `-` is standard input
+    source: PathBuf,
+
+    /// The file to write; by default the source's name with the ending .vir0; `-` is standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Leave out the debug information: the source's name and the line of each instruction, which messages about faults name
+    #[arg(long)]
+    strip: bool,
+
+    /// Write a program that the verifier refuses, too
+    #[arg(long)]
+    unverified: bool,
+
+    #[command(flatten)]
+    includes: IncludeArgs,
+}
+
+/// Which files a text may name.
+#[derive(Debug, Clone, clap::Args)]
+pub struct IncludeArgs {
+    /// Let `.file` in a text name files below this directory, too, not only below the text's own. May be given several
+    /// times.
+    #[arg(long, value_name = "DIR")]
+    allow_include: Vec<PathBuf>,
+}
+
+impl IncludeArgs {
+    /// A loader that allows so much.
+    pub fn loader(&self) -> Loader {
+        let allowed = self.allow_include.iter();
+        allowed.fold(Loader::new(), |loader, directory| loader.allow(directory))
+    }
+}
+
+/// Flags of `gristmill disasm`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DisasmArgs {
+    /// The program; `-` is standard input
+    program: PathBuf,
+
+    /// The file to write, instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Flags of `gristmill verify`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VerifyArgs {
+    /// Programs, assembled or as text; `-` is standard input
+    #[arg(required = true)]
+    programs: Vec<PathBuf>,
+
+    /// Write no rows for programs that are accepted
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    includes: IncludeArgs,
+}
+
+/// Runs `gristmill asm`.
+///
+/// # Errors
+/// What cannot be encoded or written, in words.
+pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
+    // With the lines, even where they are left out of the result: a refusal tells of them.
+    let loader = args.includes.loader();
+    let (mut program, source) = match load(&loader, &args.source) {
+        Ok(loaded) => loaded,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    if !args.unverified {
+        if let Err(refusal) = verify(program.clone(), &Limits::default()) {
+            let name = args.source.display().to_string();
+            return Ok(refuse(&ProgramError::refused(&name, &source, refusal)));
+        }
+    }
+    if args.strip {
+        program.debug = None;
+    }
+    let bytes = container::encode(&program)
+        .map_err(|error| format!("{}: {error}", args.source.display()))?;
+    let stdin = args.source == Path::new("-");
+    let output = match &args.output {
+        Some(output) => output.clone(),
+        None if stdin => "-".into(),
+        None => args.source.with_extension("vir0"),
+    };
+    write(
+        &output,
+        &bytes,
+        &loader,
+        Replaces::Own {
+            magic: &container::MAGIC,
+            name: "an assembled program",
+        },
+    )
+}
+
+/// Runs `gristmill disasm`.
+///
+/// # Errors
+/// What cannot be written, in words.
+pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
+    let loader = Loader::new();
+    let program = match load(&loader, &args.program) {
+        Ok((program, _)) => program,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    write(
+        args.output.as_deref().unwrap_or(Path::new("-")),
+        disasm::disassemble(&program).as_bytes(),
+        &loader,
+        Replaces::Any,
+    )
+}
+
+/// Runs `gristmill verify`: 0 where all are accepted, 1 where one is refused, 2 where one is no program.
+///
+/// # Errors
+/// Where standard output cannot be written.
+pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
+    let mut rows = String::new();
+    let mut code = 0;
+    let loader = args.includes.loader();
+    for path in &args.programs {
+        let (program, source) = match load(&loader, path) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                refuse(&error);
+                code = 2;
+                continue;
+            }
+        };
+        let shown = path.display();
+        let (instructions, chunk) = (program.code.len(), program.chunk);
+        match verify(program, &Limits::default()) {
+            Ok(_) if args.quiet => {}
+            Ok(verified) => rows.push_str(&format!(
+                "{shown}: accepted: {instructions} instructions; at most {} executed for a chunk of {chunk} bytes ({}), \
+                 about {:.3} seconds of one core\n",
+                verified.cost().at(chunk),
+                verified.cost(),
+                vir0::Work::seconds(verified.work().at(chunk)),
+            )),
+            Err(refusal) => {
+                let refused = ProgramError::refused(&shown.to_string(), &source, refusal);
+                rows.push_str(&format!("{refused}\n"));
+                code = code.max(1);
+            }
+        }
+    }
+    write_out(rows.as_bytes())?;
+    Ok(ExitCode::from(code))
+}
+
+/// Says why there is no program; the exit code.
+pub fn refuse(error: &ProgramError) -> ExitCode {
+    if error.has_lines() {
+        common::complain_in_lines(&error.to_string());
+    } else {
+        common::complain(&error.to_string());
+    }
+    ExitCode::from(2)
+}
+
+/// A program that is assembled, or a text, with its debug information; and the bytes that it came from.
+fn load(loader: &Loader, path: &Path) -> Result<(vir0::Program, Vec<u8>), ProgramError> {
+    if path != Path::new("-") {
+        return loader.load(path);
+    }
+    let read = stdin().and_then(|stdin| {
+        loader.reads(FileId::of(&stdin)?);
+        bounded::read(stdin, MAX_PROGRAM_BYTES)
+    });
+    let bytes = read.map_err(|error| ProgramError::Read {
+        path: path.to_path_buf(),
+        error,
+    })?;
+    Ok((loader.parse(path, &bytes)?, bytes))
+}
+
+/// Writes an output, which is none of the files that were read.
+fn write(
+    path: &Path,
+    bytes: &[u8],
+    loader: &Loader,
+    replaces: Replaces,
+) -> Result<ExitCode, String> {
+    if path == Path::new("-") {
+        return write_out(bytes);
+    }
+    let shown = path.display();
+    let input = |file| {
+        let read = loader.has_read(file);
+        read.then(|| "the source, or a file that it names".to_owned())
+    };
+    outputs::open(path, replaces, input)
+        .and_then(|mut file| file.write_all(bytes).map_err(|error| error.to_string()))
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|why| format!("{shown}: {why}; name another output with -o"))
+}
+
+fn write_out(bytes: &[u8]) -> Result<ExitCode, String> {
+    let mut output = common::stdout()?;
+    common::written(output.write_all(bytes).and_then(|()| output.flush()))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,136 @@
+//! `gristmill replay`: a recorded run once more, compared word by word.
+
+use super::common::{self, BackendArgs};
+use super::report;
+use super::signals;
+use gristmill::megakernel::RingLogReader;
+use gristmill::mill::FileError;
+use gristmill::protocol::{opcode, PipelineError};
+use gristmill::replay::{Replay, SlotName};
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Flags of `gristmill replay`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReplayArgs {
+    /// The ring log that --record has written
+    log: PathBuf,
+
+    #[command(flatten)]
+    backend: BackendArgs,
+
+    /// Worker threads, at most 256. 0 is one for each core.
+    #[arg(
+        short = 'j',
+        long = "workers",
+        visible_alias = "threads",
+        value_name = "NUM",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(0..=256)
+    )]
+    workers: u16,
+
+    /// Write nothing where every slot has said the same.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Runs `gristmill replay`.
+///
+/// # Errors
+/// Where it cannot start, in words.
+pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
+    let shown = args.log.display();
+    let file = File::open(&args.log)
+        .map_err(|error| format!("{shown}: {error}; name a file that --record has written"))?;
+    let told = |error: PipelineError| format!("{shown}: {error}");
+    let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, signals::Input(file)))
+        .map_err(told)?;
+    let backend = args.backend.open()?.backend;
+    let stop = signals::watch()?;
+    let report = Replay::new(&*backend)
+        .workers(common::workers(args.workers))
+        .stop_at(&stop)
+        .run(&mut log)
+        .map_err(|error| format!("{shown}: {}", common::kernel_error(&error)))?;
+    for lost in &report.told {
+        let (path, offset) = lost.slot.place.clone().unzip();
+        common::complain(&report::file_error(&FileError {
+            path,
+            offset,
+            reason: lost.reason.clone(),
+            notice: false,
+        }));
+    }
+    if report.lost > 0 {
+        common::complain(&format!(
+            "{} of {} slots could not be replayed: their bytes are not what was recorded",
+            report.lost,
+            log.slots()
+        ));
+    }
+    if let Some(damage) = &report.damage {
+        common::complain(&told(damage.clone()));
+    }
+    let mut rows = String::new();
+    if let Some((slot, difference)) = &report.first {
+        rows += &format!(
+            "{}: {} {}: recorded {:#x}, replayed {:#x}\n",
+            name(slot),
+            difference.word,
+            difference.index,
+            difference.left,
+            difference.right
+        );
+    }
+    let (slots, read) = (report.slots, log.slots());
+    let verdict = match report.differing {
+        0 if slots == 0 => "nothing was replayed".into(),
+        0 if slots < read => format!("the same: {slots} of {read} slots"),
+        0 => format!("the same: {slots} slots"),
+        differing => format!("different: {differing} of {slots} slots"),
+    };
+    if read == 0 && report.damage.is_none() && !report.stopped {
+        common::complain(&format!(
+            "{shown}: the log holds no slots, so that there is nothing to compare; record a run that reads something"
+        ));
+    }
+    rows += &format!(
+        "{verdict}, {} bytes, recorded on {}, replayed on {}\n",
+        report.bytes,
+        log.about().backend,
+        backend.name()
+    );
+    if args.quiet && report.differing == 0 {
+        rows.clear();
+    }
+    common::written(common::stdout()?.write_all(rows.as_bytes()))?;
+    if report.stopped {
+        common::tell_interrupted();
+        return Ok(ExitCode::from(signals::code().unwrap_or(130)));
+    }
+    Ok(ExitCode::from(if !report.is_whole() || slots == 0 {
+        2
+    } else {
+        u8::from(report.differing > 0)
+    }))
+}
+
+/// A slot for people: its number, its opcode, and where its bytes are.
+fn name(slot: &SlotName) -> String {
+    let what = match opcode::name(slot.opcode) {
+        "tenant" => "a program",
+        name => name,
+    };
+    let place = match &slot.place {
+        // As `complain` does: a name breaks no line.
+        Some((path, offset)) => {
+            let path = gristmill::jobs::names::escaped(path).1;
+            format!("{}: offset {offset}", String::from_utf8_lossy(&path))
+        }
+        None => "bytes in the log".into(),
+    };
+    format!("slot {} ({what}, {place})", slot.number)
+}

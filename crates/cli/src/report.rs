@@ -1,0 +1,167 @@
+//! Reports in words: what a run did, and what failed.
+
+use gristmill::megakernel::vir0::vector::{Level, LEVEL_VARIABLE};
+use gristmill::mill::{FileError, RunReport};
+use std::time::Duration;
+
+/// `PATH: offset N: reason`.
+pub fn file_error(error: &FileError) -> String {
+    error.to_string()
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+/// A rate or an amount of bytes, with a decimal prefix.
+pub fn bytes(amount: f64) -> String {
+    let mut amount = amount;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if amount < 1000.0 {
+            return if unit == "B" {
+                format!("{amount:.0} B")
+            } else {
+                format!("{amount:.2} {unit}")
+            };
+        }
+        amount /= 1000.0;
+    }
+    format!("{amount:.2} TB")
+}
+
+/// A line of [`text`].
+pub fn line(name: &str, value: &str) -> String {
+    format!("{name:<14}{value}\n")
+}
+
+/// The path that a run took, line by line.
+pub fn text(report: &RunReport) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| text += &line(name, &value);
+    let seconds = report.elapsed.as_secs_f64().max(1e-9);
+    line(
+        "back end",
+        match &report.device {
+            None => format!(
+                "{}, {} workers ({})",
+                report.backend, report.workers, report.why
+            ),
+            Some(device) => format!(
+                "{}: {}, {} workers, fed by {} readers ({})",
+                report.backend,
+                device.name,
+                report.kernel.slots_by_worker.len(),
+                report.workers,
+                report.why
+            ),
+        },
+    );
+    if report.device.is_none() {
+        let level = Level::in_use().name();
+        let why = match Level::asked() {
+            Ok(Some(_)) => format!("as {LEVEL_VARIABLE} asks"),
+            _ => "the best that this processor has".to_owned(),
+        };
+        line("vector unit", format!("{level}, for VIR0 programs ({why})"));
+    }
+    let paths = if report.read_paths.is_empty() {
+        "none: nothing was read".to_owned()
+    } else {
+        report.read_paths.join(", ")
+    };
+    line("read path", paths);
+    line(
+        "memory",
+        match &report.peer_memory {
+            None => "host memory".to_owned(),
+            Some(address) => format!("peer memory of {address}"),
+        },
+    );
+    for reason in &report.fallbacks {
+        line("fallback", reason.clone());
+    }
+    if report.direct_refused > 0 {
+        line(
+            "fallback",
+            format!("O_DIRECT was refused for {} files", report.direct_refused),
+        );
+    }
+    let reads = &report.reads;
+    line(
+        "bytes",
+        format!(
+            "{} in {}: {}/s",
+            report.bytes,
+            millis(report.elapsed),
+            bytes(report.bytes as f64 / seconds)
+        ),
+    );
+    line(
+        "by call",
+        format!(
+            "{} by READ_FIXED, {} by READ, {} by pread, {} by NVMe Read",
+            reads.bytes_registered,
+            reads.bytes_mapped,
+            reads.bytes_positioned,
+            reads.bytes_passthrough
+        ),
+    );
+    line(
+        "copied",
+        format!(
+            "{} (cpu_bounce_bytes: copied in user space before the kernel saw them)",
+            report.cpu_bounce_bytes
+        ),
+    );
+    line(
+        "files",
+        format!("{}, {} failures", report.files, report.failures),
+    );
+    line(
+        "chunks",
+        format!("{} of at most {} bytes", report.chunks, report.chunk_bytes),
+    );
+    line(
+        "reads",
+        format!(
+            "{} in {} calls, {} continued, {} retried",
+            reads.reads, reads.enters, reads.short_reads, reads.retries
+        ),
+    );
+    line(
+        "queue depth",
+        format!(
+            "{:.2} achieved, {} at most, {} allowed for each worker's large files",
+            reads.depth_mean(),
+            reads.depth_max,
+            report.depth
+        ),
+    );
+    let kernel = &report.kernel;
+    line(
+        "kernel",
+        format!(
+            "{} launches ({} of them after a lease's end), {} leases, {} slots ({:.1} for each launch), {} faults",
+            kernel.launches,
+            kernel.launches.saturating_sub(1),
+            kernel.leases,
+            kernel.slots,
+            kernel.slots as f64 / kernel.launches.max(1) as f64,
+            kernel.faults
+        ),
+    );
+    let stages = &report.stages;
+    line(
+        "time",
+        format!(
+            "source {}, open {}, read {}, kernel {}, collect {}, write {} (all workers together)",
+            millis(stages.source),
+            millis(stages.open),
+            millis(stages.read),
+            millis(stages.kernel),
+            millis(stages.collect),
+            millis(stages.write)
+        ),
+    );
+    text
+}

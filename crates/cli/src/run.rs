@@ -1,0 +1,234 @@
+//! `gristmill run`: a VIR0 program over files.
+
+use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use super::program::{refuse, IncludeArgs};
+use gristmill::jobs::run::{RunJob, RunRows};
+use gristmill::program::Program;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Flags of `gristmill run`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunArgs {
+    /// The program: a .vasm text, or what `gristmill asm` made of one
+    program: PathBuf,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// Give an argument of the program: a number, decimal, hexadecimal with 0x, or negative. May be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_arg)]
+    arg: Vec<(String, u32)>,
+
+    /// Write only the accumulators of all files together.
+    #[arg(long)]
+    total: bool,
+
+    /// Write JSON: an object of type `record` for each record, of type `file` for each file with its accumulators by
+    /// name, and of type `total` at the end.
+    #[arg(long)]
+    json: bool,
+
+    /// Run the program with chunks of several sizes, and compare: whether its answer depends on how files are cut.
+    /// Exit code 1 if it does. Nothing is kept of the files but a checksum of each one's answer.
+    #[arg(long, conflicts_with_all = ["total", "json", "record"])]
+    check: bool,
+
+    /// With --check, write nothing where the answers are the same.
+    #[arg(short, long, requires = "check")]
+    quiet: bool,
+
+    #[command(flatten)]
+    includes: IncludeArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+/// A number: decimal, hexadecimal, or negative.
+fn parse_arg(text: &str) -> Result<(String, u32), String> {
+    let wrong = || "write NAME=VALUE, with a number of 32 bits such as 10, 0xFF or -1".to_owned();
+    let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+    let (negative, digits) = match value.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, value),
+    };
+    let number = match digits.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => digits.parse::<u32>(),
+    };
+    let number = number.map_err(|_| wrong())?;
+    if negative && number > 1 << 31 {
+        return Err(wrong());
+    }
+    Ok((
+        name.to_owned(),
+        if negative {
+            number.wrapping_neg()
+        } else {
+            number
+        },
+    ))
+}
+
+/// Runs `gristmill run`.
+///
+/// # Errors
+/// Where it cannot start, in words.
+pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
+    let program = match Program::load(&args.includes.loader(), &args.program) {
+        Ok(program) => program,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    if args.check {
+        return check(args, &program);
+    }
+    let rows = match (args.total, args.json) {
+        (_, true) => RunRows::Json,
+        (true, false) => RunRows::None,
+        (false, false) => RunRows::Text,
+    };
+    let job = job(args, program, rows, None)?;
+    let mut output = common::stdout()?;
+    let mut nothing = io::sink();
+    let files: &mut dyn io::Write = if args.total {
+        &mut nothing
+    } else {
+        &mut output
+    };
+    let mut ended = common::run(
+        &args.engine.mill(args.source.sorted())?,
+        args.source.source()?,
+        Arc::clone(&job),
+        files,
+        &args.report,
+        args.source.estimate(),
+    )?;
+    if args.total || args.json {
+        common::write_last(&mut output, &job.total_row(), &mut ended);
+    }
+    Ok(ended.code(0))
+}
+
+/// The job; of one that is checked, with chunks of this size.
+fn job(
+    args: &RunArgs,
+    program: Program,
+    rows: RunRows,
+    checked: Option<usize>,
+) -> Result<Arc<RunJob>, String> {
+    let mut builder = RunJob::builder(program).rows(rows);
+    if let Some(size) = checked {
+        builder = builder.max_chunk(size).sums(true);
+    }
+    let given = args.arg.iter();
+    let builder = given.fold(builder, |builder, (name, value)| builder.arg(name, *value));
+    builder
+        .build()
+        .map(Arc::new)
+        .map_err(|error| error.to_string())
+}
+
+/// The chunk sizes that are compared: from the alignment, or what is not too slow, to the largest that the program takes.
+fn sizes(program: &Program) -> Vec<usize> {
+    const LEAST: usize = 512;
+    let program = program.verified().program();
+    let (align, most) = (program.align as usize, program.chunk as usize);
+    let unit = align.max(LEAST);
+    // Not only powers of two: odd multiples, too.
+    let mut sizes: Vec<usize> = [1, 3, 16, 37, 256]
+        .into_iter()
+        .map(|times| unit * times)
+        .filter(|size| *size < most)
+        .collect();
+    if sizes.is_empty() && align < most {
+        sizes.push(align);
+    }
+    sizes.push(most);
+    sizes
+}
+
+fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
+    if args.source.is_stream() {
+        return Err(
+            "standard input can be read once, and --check reads several times; name files".into(),
+        );
+    }
+    let mut first: Option<(usize, BTreeMap<PathBuf, u32>)> = None;
+    let mut worst = 0;
+    let mut differing = 0;
+    let sizes = sizes(program);
+    for &size in &sizes {
+        let job = job(args, program.clone(), RunRows::None, Some(size))?;
+        let engine = EngineArgs {
+            // The mill takes whole blocks, and cuts them down to what the job takes.
+            chunk_size: Some(size.next_multiple_of(4096)),
+            ..args.engine.clone()
+        };
+        let ended = common::run(
+            &engine.mill(args.source.sorted())?,
+            args.source.source()?,
+            Arc::clone(&job),
+            &mut io::sink(),
+            &args.report,
+            args.source.estimate(),
+        )?;
+        if ended.interrupted {
+            return Ok(ended.code(0));
+        }
+        if ended.failed {
+            worst = 2;
+        }
+        let sums = job.sums();
+        let Some((against, expected)) = &first else {
+            first = Some((size, sums));
+            continue;
+        };
+        for (path, sum) in &sums {
+            if expected.get(path).is_some_and(|other| other != sum) {
+                differing += 1;
+                common::complain(&format!(
+                    "{}: chunks of {size} bytes give another answer than chunks of {against}",
+                    path.display()
+                ));
+            }
+        }
+    }
+    let files = first.map_or(0, |(_, sums)| sums.len());
+    let shown: Vec<String> = sizes.iter().map(usize::to_string).collect();
+    if files == 0 {
+        worst = 2;
+        common::complain(
+            "no file was read, so that there is nothing to compare; name files that can be read",
+        );
+    }
+    let verdict = if files == 0 {
+        "no answers"
+    } else if sizes.len() == 1 {
+        "nothing to compare, as the program takes one size only: answers"
+    } else if differing == 0 {
+        "the same answers"
+    } else {
+        "different answers"
+    };
+    if args.quiet && differing == 0 {
+        return Ok(ExitCode::from(worst));
+    }
+    let row = format!(
+        "{verdict} from {files} files with chunks of {} bytes\n",
+        shown.join(", ")
+    );
+    let mut output = common::stdout()?;
+    common::written(io::Write::write_all(&mut output, row.as_bytes()))?;
+    Ok(ExitCode::from(if worst == 0 && differing > 0 {
+        1
+    } else {
+        worst
+    }))
+}

@@ -1,0 +1,465 @@
+//! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
+
+mod patterns;
+
+use super::common::{self, parse_size, EngineArgs, ReportArgs, Sort};
+use super::progress::Estimate;
+use super::report;
+use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
+use gristmill::mill::FileError;
+use gristmill::source::{Source, Tree};
+use patterns::PatternArgs;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Most paths for which ripgrep maps files, if all of them are files.
+const MAPPED_PATHS: usize = 10;
+
+/// Flags of `gristmill scan`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(args_override_self = true)]
+pub struct ScanArgs {
+    /// What to search for: a string, taken as it is. With -e or -f this is a path.
+    #[arg(required_unless_present_any = ["patterns", "pattern_files"])]
+    pattern: Option<OsString>,
+
+    /// Files and directories to search. `-` is standard input.
+    ///
+    /// Without a path, standard input is searched if it is a file or a pipe, and the current directory if not.
+    paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    given: PatternArgs,
+
+    /// Take patterns as they are, as `grep -F` and `rg -F` do: scan always does, with or without this flag.
+    #[arg(short = 'F', long)]
+    fixed_strings: bool,
+
+    /// Match ASCII letters in either case. (ripgrep also folds letters outside ASCII.)
+    #[arg(short = 'i', long)]
+    ignore_case: bool,
+
+    /// List every occurrence, overlapping ones too, as path, byte offset and pattern.
+    ///
+    /// Whole files are searched as bytes: lines and NULs mean nothing, and patterns may hold newlines. Occurrences come
+    /// in the order in which they end; those that end together in the order in which patterns were given. With --json
+    /// each is a record of type `occurrence`.
+    #[arg(long, conflicts_with_all = ["only_matching", "max_count", "line_number", "heading"])]
+    all: bool,
+
+    /// Print the number of matching lines of each file that has any; with -o, the number of matches.
+    ///
+    /// Of -c, -l and --json the one given last counts.
+    #[arg(short = 'c', long, overrides_with_all = ["files_with_matches", "json"])]
+    count: bool,
+
+    /// Print only the paths of files with a match.
+    #[arg(short = 'l', long, overrides_with_all = ["count", "json"])]
+    files_with_matches: bool,
+
+    /// Print nothing, and end with the first match: the exit code is the answer. With --stats or --json everything is
+    /// searched, and the totals are printed.
+    #[arg(short = 'q', long)]
+    quiet: bool,
+
+    /// Print only what matches, each match in a row of its own.
+    #[arg(short = 'o', long)]
+    only_matching: bool,
+
+    /// Stop searching a file after NUM matching lines.
+    #[arg(short = 'm', long, value_name = "NUM")]
+    max_count: Option<u64>,
+
+    /// Print no matching line that is longer than this: it is reported as an error instead, as a line is in memory while it
+    /// is printed.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
+    max_line: usize,
+
+    /// Memory that the table of many patterns may take on the CPU, 1G at most; while it is built it takes up to twice as
+    /// much.
+    ///
+    /// Patterns that need more are searched for many times more slowly. --stats says what searches, and why.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "128M")]
+    table_size: usize,
+
+    /// Show line numbers. This is the default on a terminal.
+    #[arg(short = 'n', long, overrides_with = "no_line_number")]
+    line_number: bool,
+
+    /// Show no line numbers.
+    #[arg(short = 'N', long, overrides_with = "line_number")]
+    no_line_number: bool,
+
+    /// Show the byte offset of each line; with -o, of each match.
+    #[arg(short = 'b', long)]
+    byte_offset: bool,
+
+    /// Show the path in every row. This is the default if more than one file may be searched.
+    #[arg(short = 'H', long, overrides_with = "no_filename")]
+    with_filename: bool,
+
+    /// Show no paths.
+    #[arg(short = 'I', long, overrides_with = "with_filename")]
+    no_filename: bool,
+
+    /// Show a file's path once, above its rows. This is the default on a terminal.
+    #[arg(long, overrides_with = "no_heading")]
+    heading: bool,
+
+    /// Show paths in rows, not above them.
+    #[arg(long, overrides_with = "heading")]
+    no_heading: bool,
+
+    /// End paths with a NUL, instead of a colon or a newline.
+    #[arg(short = '0', long)]
+    null: bool,
+
+    /// When to colour: never, auto (on a terminal), always or ansi (the same as always).
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: ColorWhen,
+
+    /// Print JSON Lines, ripgrep's: records of type begin, match, end and summary.
+    #[arg(long, overrides_with_all = ["count", "files_with_matches"])]
+    json: bool,
+
+    /// Search files that hold NULs as if they were text.
+    #[arg(short = 'a', long)]
+    text: bool,
+
+    /// Search only files that match this glob, or with a leading `!` that do not. May be given several times; the last
+    /// that matches decides. Goes before all ignore rules.
+    #[arg(
+        short = 'g',
+        long = "glob",
+        value_name = "GLOB",
+        allow_hyphen_values = true
+    )]
+    globs: Vec<String>,
+
+    /// Search hidden files and directories too.
+    #[arg(short = '.', long)]
+    hidden: bool,
+
+    /// Do not honour ignore files: .gitignore, .ignore, .rgignore and git's others.
+    #[arg(long)]
+    no_ignore: bool,
+
+    /// Search the files named in a list, one a line; `-` is standard input. They count as named outright.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
+    files_from: Option<PathBuf>,
+
+    /// Search the files named in a list, each name ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files0_from: Option<PathBuf>,
+
+    /// The order of files: `path`, or `none` for files as they finish.
+    #[arg(long, value_name = "SORTBY", default_value = "none")]
+    sort: Sort,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    ends: ReportArgs,
+}
+
+/// When rows are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ColorWhen {
+    Never,
+    Auto,
+    Always,
+    Ansi,
+}
+
+impl ColorWhen {
+    /// ripgrep's rule: a terminal that can, and nobody who says no.
+    fn colors(self, terminal: bool) -> bool {
+        match self {
+            ColorWhen::Never => false,
+            ColorWhen::Always | ColorWhen::Ansi => true,
+            ColorWhen::Auto => {
+                terminal
+                    && std::env::var_os("NO_COLOR").is_none()
+                    && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+            }
+        }
+    }
+}
+
+/// Bytes of rows that ripgrep keeps back before it writes: rows of a file that fit in there were given away when the file
+/// is done, whether or not somebody reads them.
+const KEPT_BACK: u64 = 8 << 10;
+
+/// An output that counts what it took.
+struct Counted<W> {
+    output: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
+        let written = self.output.write(rows)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+/// A scan as asked for on the command line.
+struct Asked {
+    job: ScanJob,
+    source: Box<dyn Source>,
+    estimate: Option<Estimate>,
+    heading: bool,
+    /// ripgrep would search with one thread.
+    one_thread: bool,
+    /// The directory that is searched was not named.
+    default_directory: bool,
+}
+
+impl ScanArgs {
+    /// The patterns.
+    fn patterns(&self) -> Result<Vec<Vec<u8>>, String> {
+        if self.given.are_given() {
+            return self.given.read();
+        }
+        Ok(self.pattern.iter().map(|p| p.as_bytes().to_vec()).collect())
+    }
+
+    /// The paths that were named.
+    fn named_paths(&self) -> Vec<PathBuf> {
+        let first = self.pattern.iter().filter(|_| self.given.are_given());
+        first
+            .map(PathBuf::from)
+            .chain(self.paths.iter().cloned())
+            .collect()
+    }
+
+    fn report(&self) -> Report {
+        match () {
+            () if self.quiet => Report::Quiet,
+            () if self.count && self.only_matching => Report::CountMatches,
+            () if self.count => Report::Count,
+            () if self.files_with_matches => Report::Paths,
+            () if self.only_matching => Report::Matches,
+            () => Report::Lines,
+        }
+    }
+
+    /// Whether ripgrep would search these paths with one thread.
+    fn one_thread(&self, paths: &[PathBuf]) -> bool {
+        let one_file = match paths {
+            [path] => path == Path::new("-") || !path.is_dir(),
+            _ => false,
+        };
+        self.sort == Sort::Path || one_file || self.engine.threads() == 1
+    }
+
+    /// The job, for the paths that are searched.
+    fn job(&self, patterns: Vec<Vec<u8>>, paths: &[PathBuf]) -> ScanJobBuilder {
+        let terminal = io::stdout().is_terminal();
+        let only_stdin = paths == [Path::new("-")];
+        let is_file = |path: &PathBuf| path.is_file();
+        let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
+        let wants_path = self.with_filename || self.all || several;
+        let numbers = self.json || self.line_number || (terminal && !only_stdin);
+        ScanJob::builder()
+            .patterns(patterns)
+            .case_insensitive(self.ignore_case)
+            .all(self.all)
+            .report(self.report())
+            .with_path(wants_path && !self.no_filename)
+            .heading(self.headings())
+            .sequential(self.one_thread(paths))
+            .line_numbers(numbers && !self.no_line_number)
+            .byte_offsets(self.byte_offset)
+            .color(self.color.colors(terminal))
+            .null(self.null)
+            .json(self.json)
+            .limit(self.max_count)
+            .max_line_bytes(self.max_line as u64)
+            .table_bytes(self.table_size)
+            .text(self.text)
+            .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
+            .totals(self.ends.stats || self.json)
+    }
+
+    fn headings(&self) -> bool {
+        !self.no_heading && !self.all && (self.heading || io::stdout().is_terminal())
+    }
+
+    /// What is asked for; `None` if it is known that nothing can be found.
+    fn asked(&self) -> Result<Option<Asked>, String> {
+        let patterns = self.patterns()?;
+        let mut paths = self.named_paths();
+        let stdin = Path::new("-");
+        let list = self.files_from.as_ref().or(self.files0_from.as_ref());
+        let list_is_stdin = list.is_some_and(|list| list == stdin);
+        if self.given.take_stdin() && (list_is_stdin || paths.iter().any(|path| path == stdin)) {
+            return Err(
+                "patterns are read from standard input, so nothing else can be; store one of them in a file"
+                    .into(),
+            );
+        }
+        let default_directory = paths.is_empty() && list.is_none() && {
+            let directory = self.given.take_stdin() || !stdin_is_readable();
+            paths.push(if directory { "./" } else { "-" }.into());
+            directory
+        };
+        if patterns.is_empty() || self.max_count == Some(0) {
+            return Ok(None);
+        }
+        let job = self
+            .job(patterns, &paths)
+            .build()
+            .map_err(|error| error.to_string())?;
+        let one_thread = self.one_thread(&paths);
+        let countable = !paths.iter().any(|path| path == Path::new("-"));
+        let list = common::file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
+        let (source, tree): (Box<dyn Source>, _) = match list {
+            Some(list) => (Box::new(list), None),
+            None => {
+                let tree = Tree::new(paths)
+                    .hidden(self.hidden)
+                    .ignore_files(!self.no_ignore)
+                    .sorted(self.sort == Sort::Path)
+                    .strip_dot(default_directory);
+                let tree = self.globs.iter().fold(tree, |tree, glob| tree.glob(glob));
+                let walk = tree.walk().map_err(|error| error.to_string())?;
+                (Box::new(walk), countable.then_some(tree))
+            }
+        };
+        Ok(Some(Asked {
+            job,
+            source,
+            estimate: tree.map(Estimate::new),
+            one_thread,
+            heading: self.headings()
+                && !self.json
+                && matches!(self.report(), Report::Lines | Report::Matches),
+            default_directory,
+        }))
+    }
+}
+
+/// Whether standard input is something that a search without paths would mean.
+fn stdin_is_readable() -> bool {
+    let stdin = io::stdin();
+    let kind = stdin
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|stdin| File::from(stdin).metadata())
+        .map(|metadata| metadata.file_type());
+    !stdin.is_terminal()
+        && kind.is_ok_and(|kind| kind.is_file() || kind.is_fifo() || kind.is_socket())
+}
+
+/// Runs `gristmill scan`.
+pub fn run(args: &ScanArgs) -> ExitCode {
+    let started = Instant::now();
+    let code = match args.asked() {
+        Ok(Some(asked)) => search(args, asked, started),
+        Ok(None) => Ok(ExitCode::from(1)),
+        Err(error) => Err(error),
+    };
+    code.unwrap_or_else(|error| {
+        common::complain(&error);
+        ExitCode::from(2)
+    })
+}
+
+fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
+    let job = Arc::new(asked.job);
+    let mill = args.engine.mill(args.sort == Sort::Path)?;
+    let mut output = Counted {
+        output: common::stdout()?,
+        bytes: 0,
+    };
+    let mut separated;
+    let rows: &mut dyn Write = if asked.heading {
+        separated = Separated::new(&mut output);
+        &mut separated
+    } else {
+        &mut output
+    };
+    // The path that was taken comes last, after the totals.
+    let ends = ReportArgs {
+        stats: false,
+        ..args.ends.clone()
+    };
+    let mut ended = common::run(
+        &mill,
+        asked.source,
+        Arc::clone(&job),
+        rows,
+        &ends,
+        asked.estimate,
+    )?;
+    for failed in job.take_errors() {
+        ended.failed = true;
+        common::complain(&report::file_error(&FileError {
+            path: Some(failed.path),
+            offset: Some(failed.offset),
+            reason: failed.error.to_string(),
+            notice: false,
+        }));
+    }
+    let searched = ended.report.files + ended.report.failures;
+    if asked.default_directory && searched == 0 && !ended.interrupted {
+        ended.failed = true;
+        common::complain(
+            "no files were searched: there is none, or all are hidden or ignored; name files, or give --hidden or \
+             --no-ignore",
+        );
+    }
+    let mut found = job.found();
+    if ended.unread && asked.one_thread {
+        // ripgrep's answer then: files count whose rows it could give away.
+        let taken = output.bytes + KEPT_BACK;
+        found = job.first_rows().is_some_and(|bytes| bytes <= taken);
+    }
+    let mut last = Vec::new();
+    if asked.heading && !asked.one_thread && args.ends.stats && output.bytes > 0 {
+        // With several threads, what stands between files stands before the totals, too.
+        last.push(b'\n');
+    }
+    // Writing to memory does not fail.
+    let _ = if args.json {
+        job.totals().write_json(&mut last, started.elapsed())
+    } else if args.ends.stats {
+        job.totals().write_text(&mut last, started.elapsed())
+    } else {
+        Ok(())
+    };
+    common::write_last(&mut output, &last, &mut ended);
+    if args.ends.stats {
+        // Nothing can be done where standard error is closed.
+        let mut text = report::text(&ended.report);
+        text += &report::line(
+            "search",
+            &match &ended.report.device {
+                // A device has no other.
+                Some(_) => "aho-corasick table on the device".to_owned(),
+                None => job.engine_report(),
+            },
+        );
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+    let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();
+    if answered_early {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ended.code(u8::from(!found)))
+}

@@ -1,0 +1,233 @@
+//! The patterns that -e and -f give, in the order in which they were given: where several match at one place, the first
+//! of them is the match that is shown.
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
+use gristmill::megakernel::stream::MAX_PATTERNS;
+use gristmill::source::{stdin, STDIN_NAME};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// The longest line that a pattern file may have, in bytes: an endless one must not be read into memory.
+const MAX_LINE_BYTES: u64 = 16 << 20;
+
+/// The most that all pattern files may have together, in bytes.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// As the command line gives them, without their order.
+#[derive(Debug, Clone, clap::Args)]
+struct Given {
+    /// A string to search for; may be given several times.
+    ///
+    /// Where several patterns match at one place, the one given first is the match that -o, --color and --json show.
+    #[arg(
+        short = 'e',
+        long = "regexp",
+        value_name = "PATTERN",
+        allow_hyphen_values = true
+    )]
+    patterns: Vec<OsString>,
+
+    /// Search for the lines of a file; `-` is standard input. May be given several times.
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "PATTERNFILE",
+        allow_hyphen_values = true
+    )]
+    pattern_files: Vec<PathBuf>,
+}
+
+/// Where patterns come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    Argument(OsString),
+    File(PathBuf),
+}
+
+/// The values of -e and -f, in their order.
+#[derive(Debug, Clone, Default)]
+pub struct PatternArgs {
+    origins: Vec<Origin>,
+}
+
+impl FromArgMatches for PatternArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = Given::from_arg_matches(matches)?;
+        let places = |id: &str| matches.indices_of(id).into_iter().flatten();
+        let arguments = given.patterns.into_iter().map(Origin::Argument);
+        let files = given.pattern_files.into_iter().map(Origin::File);
+        let mut all: Vec<_> = places("patterns")
+            .zip(arguments)
+            .chain(places("pattern_files").zip(files))
+            .collect();
+        all.sort_by_key(|(place, _)| *place);
+        Ok(Self {
+            origins: all.into_iter().map(|(_, origin)| origin).collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for PatternArgs {
+    fn group_id() -> Option<Id> {
+        None
+    }
+
+    fn augment_args(command: Command) -> Command {
+        Given::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Given::augment_args_for_update(command).mut_args(|arg: Arg| arg.required(false))
+    }
+}
+
+impl PatternArgs {
+    /// Whether there are any, so that the first argument is a path.
+    pub fn are_given(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// Whether they are read from standard input, which is used up then.
+    pub fn take_stdin(&self) -> bool {
+        self.stdins() > 0
+    }
+
+    fn stdins(&self) -> usize {
+        let stdin = Origin::File("-".into());
+        self.origins
+            .iter()
+            .filter(|&origin| *origin == stdin)
+            .count()
+    }
+
+    /// The patterns.
+    ///
+    /// # Errors
+    /// What cannot be read, in words.
+    pub fn read(&self) -> Result<Vec<Vec<u8>>, String> {
+        if self.stdins() > 1 {
+            return Err("-f - is given twice, and standard input can be read once".into());
+        }
+        let mut patterns = Vec::new();
+        let mut bytes = 0;
+        for origin in &self.origins {
+            match origin {
+                Origin::Argument(pattern) => patterns.push(pattern.clone().into_vec()),
+                Origin::File(path) if path == Path::new("-") => {
+                    stdin()
+                        .map_err(|error| error.to_string())
+                        .and_then(|stdin| lines(BufReader::new(stdin), &mut patterns, &mut bytes))
+                        .map_err(|error| format!("{STDIN_NAME}: {error}"))?;
+                }
+                Origin::File(path) => File::open(path)
+                    .map_err(|error| error.to_string())
+                    .and_then(|file| lines(BufReader::new(file), &mut patterns, &mut bytes))
+                    .map_err(|error| format!("{}: {error}", path.display()))?,
+            }
+        }
+        Ok(patterns)
+    }
+}
+
+/// Adds the lines of a pattern file, without their ends: LF or CR LF. A CR at the end of a line that has no LF is part of
+/// the pattern, as for ripgrep. `bytes` is what was read so far.
+fn lines(
+    mut text: impl BufRead,
+    patterns: &mut Vec<Vec<u8>>,
+    bytes: &mut u64,
+) -> Result<(), String> {
+    loop {
+        let mut line = Vec::new();
+        let read = text
+            .by_ref()
+            .take(MAX_LINE_BYTES + 1)
+            .read_until(b'\n', &mut line)
+            .map_err(|error| error.to_string())? as u64;
+        if read == 0 {
+            return Ok(());
+        }
+        *bytes += read;
+        if line.last() == Some(&b'\n') {
+            line.pop();
+            if line.last() == Some(&b'\r') {
+                line.pop();
+            }
+        }
+        if line.len() as u64 > MAX_LINE_BYTES {
+            return Err(format!(
+                "a line of more than {MAX_LINE_BYTES} bytes; give a file of patterns, one a line"
+            ));
+        }
+        if *bytes > MAX_BYTES {
+            return Err(format!(
+                "the pattern files have more than {MAX_BYTES} bytes together; give fewer patterns"
+            ));
+        }
+        if patterns.len() >= MAX_PATTERNS {
+            return Err(format!(
+                "there are more than {MAX_PATTERNS} patterns; give fewer, and search again for the rest"
+            ));
+        }
+        patterns.push(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn read(text: &[u8]) -> Vec<Vec<u8>> {
+        let mut patterns = Vec::new();
+        lines(text, &mut patterns, &mut 0).unwrap();
+        patterns
+    }
+
+    #[test]
+    fn a_line_ends_with_lf_or_cr_lf_and_nothing_else() {
+        assert_eq!(read(b""), Vec::<Vec<u8>>::new());
+        assert_eq!(read(b"a\nb\r\n\r\nc"), [&b"a"[..], b"b", b"", b"c"]);
+        assert_eq!(read(b"a\r\nb\r"), [&b"a"[..], b"b\r"]);
+        assert_eq!(read(b"\r"), [&b"\r"[..]]);
+        assert_eq!(read(b"a\r\r\nb\rc\n"), [&b"a\r"[..], b"b\rc"]);
+    }
+
+    #[test]
+    fn an_endless_pattern_file_is_refused_within_bounds() {
+        for byte in [b'x', b'\n', 0] {
+            let endless = BufReader::new(std::io::repeat(byte));
+            let mut patterns = Vec::new();
+            assert!(lines(endless, &mut patterns, &mut 0).is_err());
+            assert!(patterns.len() <= MAX_PATTERNS);
+        }
+    }
+
+    #[test]
+    fn patterns_keep_the_order_of_the_command_line() {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            patterns: PatternArgs,
+        }
+        let line = Line::parse_from(["scan", "-f", "one", "-e", "two", "-fthree", "--regexp=four"]);
+        let file = |name: &str| Origin::File(name.into());
+        let argument = |text: &str| Origin::Argument(text.into());
+        assert_eq!(
+            line.patterns.origins,
+            [
+                file("one"),
+                argument("two"),
+                file("three"),
+                argument("four")
+            ]
+        );
+    }
+}

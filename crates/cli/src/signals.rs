@@ -1,0 +1,212 @@
+//! Signals that end a command, and the waits that hear them.
+//!
+//! SIGINT, SIGTERM and SIGHUP end a run early: what was done is kept and told, and the exit code is 128 and the signal's
+//! number. The second one ends the process at once. One that was ignored when the process began stays ignored: that is
+//! what `nohup` asks for.
+//!
+//! A thread that waits for a list, or for somebody to take rows, waits in `poll` and looks for the end every now and then:
+//! that needs no descriptor, of which a run may have few.
+
+use gristmill::source::{stdin, Ended, STDIN_NAME};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Bytes that a pipe takes without waiting when it says that it takes some (`PIPE_BUF`).
+const PIPE_BYTES: usize = 4096;
+
+/// How long a wait goes on before it looks whether a signal has come.
+const LOOK_AROUND: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
+
+/// Looks, each of [`LOOK_AROUND`], that find no room in an output after a signal has come, before nobody is thought to
+/// read it: a reader may be slow. A second signal ends the process at once.
+const LOOKS_FOR_A_READER: u32 = 40;
+
+static WATCH: OnceLock<Result<Watch, String>> = OnceLock::new();
+
+/// What the signals of the process do, from the first call of [`watch`] on.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    /// The first signal that came, or 0.
+    signal: Arc<AtomicUsize>,
+}
+
+/// A flag that the first of the signals sets.
+///
+/// # Errors
+/// Where signals cannot be watched for, in words.
+pub fn watch() -> Result<Arc<AtomicBool>, String> {
+    let begin = || Watch::begin().map_err(|error| format!("cannot watch for signals: {error}"));
+    match WATCH.get_or_init(begin) {
+        Ok(watch) => Ok(Arc::clone(&watch.stop)),
+        Err(error) => Err(error.clone()),
+    }
+}
+
+fn watching() -> Option<&'static Watch> {
+    WATCH.get().and_then(|watch| watch.as_ref().ok())
+}
+
+/// The exit code that the signal which came asks for, if one came.
+pub fn code() -> Option<u8> {
+    let signal = watching().map_or(0, |watch| watch.signal.load(Ordering::Relaxed));
+    u8::try_from(signal)
+        .ok()
+        .filter(|&signal| signal > 0)
+        .map(|signal| 128 + signal)
+}
+
+impl Watch {
+    fn begin() -> io::Result<Self> {
+        let watch = Self {
+            stop: Arc::default(),
+            signal: Arc::default(),
+        };
+        let ignored = ignored();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            if ignored & (1 << (signal - 1)) != 0 {
+                continue;
+            }
+            // Actions run in this order: the first signal sets the flag that arms the first for the second.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&watch.stop))?;
+            let number = usize::try_from(signal).unwrap_or_default();
+            flag::register_usize(signal, Arc::clone(&watch.signal), number)?;
+            flag::register(signal, Arc::clone(&watch.stop))?;
+        }
+        Ok(watch)
+    }
+}
+
+/// The signals that are ignored, a bit for each. Nothing else than the kernel's own list tells it without a handler being
+/// replaced; where /proc is not mounted none counts as ignored.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .unwrap_or_default();
+    u64::from_str_radix(mask.trim(), 16).unwrap_or(0)
+}
+
+/// Waits until a file is ready, or a signal has come; which of them is so.
+fn wait(file: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<Now> {
+    loop {
+        let mut asked = [PollFd::from_borrowed_fd(file, wanted)];
+        // A signal ends the call where it comes to this thread; it may come to another.
+        match poll(&mut asked, Some(&LOOK_AROUND)) {
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        let now = Now {
+            ready: asked.iter().any(|file| !file.revents().is_empty()),
+            over: watching().is_some_and(|watch| watch.stop.load(Ordering::Relaxed)),
+        };
+        if now.ready || now.over {
+            return Ok(now);
+        }
+    }
+}
+
+struct Now {
+    /// Reading or writing does not wait.
+    ready: bool,
+    /// A signal has come.
+    over: bool,
+}
+
+/// A list that is read while a run goes on: `-` is standard input.
+///
+/// # Errors
+/// Where it cannot be opened, in words.
+pub fn list(path: &Path) -> Result<Box<dyn BufRead + Send>, String> {
+    let file = if path == Path::new("-") {
+        stdin().map_err(|error| format!("{STDIN_NAME}: {error}; give the list, or name a file"))?
+    } else {
+        File::open(path)
+            .map_err(|error| format!("{}: {error}; name a readable list", path.display()))?
+    };
+    Ok(Box::new(BufReader::new(Input(file))))
+}
+
+/// A file whose reads end with the run.
+#[derive(Debug)]
+pub struct Input(pub File);
+
+impl Read for Input {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if wait(self.0.as_fd(), PollFlags::IN)?.over {
+                return Err(io::Error::other(Ended));
+            }
+            match self.0.read(into) {
+                // Somebody else has taken what was there.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+}
+
+/// A file whose writes end with the run where nobody takes what they bring.
+#[derive(Debug)]
+pub struct Output {
+    file: File,
+    /// It is one that makes writers wait.
+    waits: bool,
+}
+
+impl Output {
+    /// Writes to this file.
+    pub fn new(file: File) -> Self {
+        let waits = file.metadata().is_ok_and(|found| {
+            let kind = found.file_type();
+            kind.is_fifo() || kind.is_socket()
+        });
+        Self { file, waits }
+    }
+
+    /// Whether there is a file without bytes behind it.
+    pub fn is_empty(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.len() == 0)
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.waits {
+            return self.file.write(bytes);
+        }
+        let now = bytes.get(..PIPE_BYTES).unwrap_or(bytes);
+        let mut in_vain = 0;
+        loop {
+            // What was done is written where somebody takes it, after a signal too.
+            if !wait(self.file.as_fd(), PollFlags::OUT)?.ready {
+                in_vain += 1;
+                if in_vain < LOOKS_FOR_A_READER {
+                    continue;
+                }
+                return Err(io::Error::other(Ended));
+            }
+            match self.file.write(now) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

@@ -1,0 +1,171 @@
+//! `gristmill stats`: bytes, lines, byte histogram and entropy.
+
+use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use gristmill::jobs::stats::{Histogram, StatsJob, StatsRows, HEADER};
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Flags of `gristmill stats`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StatsArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// Write the total only.
+    #[arg(long)]
+    total: bool,
+
+    /// List how often each byte value occurs, in all files together: value, count, share. On a terminal a bar chart is
+    /// shown without this.
+    #[arg(long)]
+    histogram: bool,
+
+    /// Write a JSON object for each file, with its histogram, and one for the total.
+    #[arg(long, conflicts_with = "histogram")]
+    json: bool,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+/// Runs `gristmill stats`.
+///
+/// # Errors
+/// Where it cannot start, in words.
+pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
+    let rows = match (args.total, args.json) {
+        (_, true) => StatsRows::Json,
+        (true, false) => StatsRows::None,
+        (false, false) => StatsRows::Text,
+    };
+    let job = Arc::new(StatsJob::new(rows));
+    let mut output = common::stdout()?;
+    let mut nothing = io::sink();
+    let mut headed = Headed::new(&mut output);
+    let files: &mut dyn io::Write = match (args.total, args.json) {
+        (true, _) => &mut nothing,
+        (false, true) => headed.output,
+        (false, false) => &mut headed,
+    };
+    let mut ended = common::run(
+        &args.engine.mill(args.source.sorted())?,
+        args.source.source()?,
+        Arc::clone(&job),
+        files,
+        &args.report,
+        args.source.estimate(),
+    )?;
+    let header = !args.json && !headed.begun;
+    let mut last = if header { HEADER.to_vec() } else { Vec::new() };
+    last.extend(job.total_row());
+    let (_, histogram) = job.total();
+    if args.histogram {
+        last.extend(table(&histogram).as_bytes());
+    } else if !args.json && io::stdout().is_terminal() {
+        last.extend(chart(&histogram).as_bytes());
+    }
+    common::write_last(&mut output, &last, &mut ended);
+    Ok(ended.code(0))
+}
+
+/// Rows with the names and units of their columns above them.
+struct Headed<'a> {
+    output: &'a mut dyn io::Write,
+    begun: bool,
+}
+
+impl<'a> Headed<'a> {
+    fn new(output: &'a mut dyn io::Write) -> Self {
+        Self {
+            output,
+            begun: false,
+        }
+    }
+}
+
+impl io::Write for Headed<'_> {
+    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.output.write_all(HEADER)?;
+        }
+        self.output.write(rows)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+/// A byte value as people know it.
+fn shown(value: u8) -> String {
+    match value {
+        b'\n' => "\\n".into(),
+        b'\r' => "\\r".into(),
+        b'\t' => "\\t".into(),
+        b' ' => "' '".into(),
+        graphic if graphic.is_ascii_graphic() => char::from(graphic).to_string(),
+        _ => String::new(),
+    }
+}
+
+fn share(count: u64, total: u64) -> f64 {
+    100.0 * count as f64 / (total.max(1)) as f64
+}
+
+/// Every value that occurs: value, character, count, share.
+fn table(histogram: &Histogram) -> String {
+    let total = histogram.bytes();
+    let mut text = format!("value    {:>15} {:>7}\n", "count", "share");
+    for (value, count) in (0..=u8::MAX).zip(histogram.counts()) {
+        if *count > 0 {
+            let _ = writeln!(
+                text,
+                "0x{value:02x} {:<3} {count:>15} {:>7.3} %",
+                shown(value),
+                share(*count, total)
+            );
+        }
+    }
+    text
+}
+
+/// Bars for eight values each.
+fn chart(histogram: &Histogram) -> String {
+    const WIDTH: u128 = 50;
+    let total = histogram.bytes();
+    let groups: Vec<u64> = histogram
+        .counts()
+        .chunks(8)
+        .map(|group| group.iter().sum())
+        .collect();
+    let most = groups.iter().copied().max().unwrap_or(0).max(1);
+    let mut text = String::new();
+    for (index, count) in groups.iter().enumerate() {
+        let first = index * 8;
+        let names: String = (first..first + 8)
+            .filter_map(|value| u8::try_from(value).ok())
+            .map(|value| {
+                if value.is_ascii_graphic() {
+                    char::from(value)
+                } else {
+                    '.'
+                }
+            })
+            .collect();
+        let length = (u128::from(*count) * WIDTH).div_ceil(u128::from(most));
+        let bar: String = (0..length).map(|_| '#').collect();
+        let row = format!(
+            "0x{first:02x}..0x{:02x} {names} {:>6.2} % {bar}",
+            first + 7,
+            share(*count, total)
+        );
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}

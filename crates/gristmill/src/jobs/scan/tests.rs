@@ -1,0 +1,595 @@
+//! The job against `rg`, without a kernel: chunks are cut anywhere and searched by the plainest code that does what the
+//! device promises.
+
+use super::*;
+use crate::jobs::Records;
+use crate::source::Origin;
+use gristmill_protocol::stream::NONE;
+use gristmill_testing::ripgrep;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A part of a chunk's results: result words and records.
+type Part = ([u32; 8], Vec<(u32, u32)>);
+
+/// Everything in a chunk by brute force.
+struct Device<'a> {
+    patterns: &'a [Vec<u8>],
+    insensitive: bool,
+    records: usize,
+}
+
+impl Device<'_> {
+    fn occurrences(&self, bytes: &[u8]) -> Vec<(usize, usize, u32)> {
+        let mut all = Vec::new();
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            if pattern.len() > bytes.len() {
+                continue;
+            }
+            for start in 0..=bytes.len() - pattern.len() {
+                let found = &bytes[start..start + pattern.len()];
+                let same = if self.insensitive {
+                    found.eq_ignore_ascii_case(pattern)
+                } else {
+                    found == pattern
+                };
+                if same {
+                    all.push((start, start + pattern.len(), index as u32));
+                }
+            }
+        }
+        all.sort_by_key(|&(_, end, pattern)| (end, pattern));
+        all
+    }
+
+    /// The contract of SCAN, part by part.
+    fn scan(&self, bytes: &[u8], mode: u32) -> Vec<Part> {
+        let word = |position: Option<usize>| position.map_or(NONE, |at| at as u32);
+        let occurrences = self.occurrences(bytes);
+        let first = memchr::memchr(b'\n', bytes);
+        let last = memchr::memrchr(b'\n', bytes);
+        let head_end = first.unwrap_or(bytes.len());
+        let tail_start = last.map_or(0, |at| at + 1);
+        let head = occurrences.iter().any(|&(_, end, _)| end <= head_end);
+        let tail = occurrences.iter().any(|&(start, ..)| start >= tail_start);
+        let mut words = [0, 0, word(first), word(last), 0, NONE, 0, NONE];
+        words[4] = u32::from(head) | u32::from(tail) << 1;
+        if mode & stream::WANT_NEWLINES != 0 {
+            words[1] = memchr::memchr_iter(b'\n', bytes).count() as u32;
+        }
+        if mode & stream::WANT_NUL != 0 {
+            words[5] = word(memchr::memchr(0, bytes));
+        }
+        words[7] = word(occurrences.iter().map(|&(start, ..)| start).min());
+        let mut lines = Vec::new();
+        let mut start = head_end + 1;
+        while start < tail_start {
+            let end = start + memchr::memchr(b'\n', &bytes[start..]).unwrap() + 1;
+            if occurrences.iter().any(|&(s, e, _)| s >= start && e < end) {
+                lines.push((start as u32, end as u32));
+            }
+            start = end;
+        }
+        let records = match mode & 0xff {
+            stream::MODE_ANY => {
+                words[0] = u32::from(!occurrences.is_empty());
+                Vec::new()
+            }
+            stream::MODE_COUNT_LINES => {
+                words[0] = lines.len() as u32;
+                Vec::new()
+            }
+            stream::MODE_LINES => lines,
+            _ => occurrences
+                .iter()
+                .map(|&(start, _, pattern)| (start as u32, pattern))
+                .collect(),
+        };
+        if records.is_empty() {
+            return vec![(words, records)];
+        }
+        records
+            .chunks(self.records)
+            .map(|part| {
+                words[0] = part.len() as u32;
+                (words, part.to_vec())
+            })
+            .collect()
+    }
+}
+
+/// Feeds a file to a job in chunks of sizes that `next_size` gives.
+fn feed(
+    job: &ScanJob,
+    entry: Entry,
+    bytes: &[u8],
+    records: usize,
+    mut next_size: impl FnMut() -> usize,
+) -> Vec<u8> {
+    let entry = Arc::new(entry);
+    let newline = [b"\n".to_vec()];
+    let device = Device {
+        patterns: if job.plan.every_line {
+            &newline
+        } else {
+            &job.plan.patterns
+        },
+        insensitive: job.plan.case_insensitive,
+        records,
+    };
+    let mut file = job.open(&entry);
+    let mut rows = Vec::new();
+    let mut offset = 0;
+    let mut skipped = false;
+    while offset < bytes.len() && !skipped {
+        let end = bytes.len().min(offset + next_size());
+        let chunk = &bytes[offset..end];
+        let parts = device.scan(chunk, job.mode(&entry, offset as u64));
+        for (index, (results, list)) in parts.iter().enumerate() {
+            let landed = LandedChunk {
+                offset: offset as u64,
+                bytes: chunk,
+                results: *results,
+                records: Records::List(list),
+                first_part: index == 0,
+                stream: false,
+                last_part: index + 1 == parts.len(),
+            };
+            skipped = job.chunk(&mut file, &landed, &mut rows) != Flow::Continue;
+            if skipped {
+                break;
+            }
+        }
+        offset = end;
+    }
+    let bytes = offset as u64;
+    let end = if skipped {
+        FileEnd::Skipped { bytes }
+    } else {
+        FileEnd::Complete { bytes }
+    };
+    job.close(file, &end, &mut rows);
+    rows
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % bound
+    }
+
+    fn chance(&mut self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
+}
+
+/// A small file, in which every byte matters.
+fn small_file(random: &mut Random) -> Vec<u8> {
+    let length = random.below(120);
+    let with_nul = random.chance(3);
+    let mut file = Vec::new();
+    if random.chance(10) {
+        file.extend_from_slice(b"\xEF\xBB\xBF");
+    }
+    for _ in 0..length {
+        file.push(match random.below(12) {
+            0 | 1 => b'\n',
+            2 => b'\r',
+            3 => 0xff,
+            4 => b'A',
+            5 if with_nul && random.chance(4) => 0,
+            6..=8 => b'a',
+            9 | 10 => b'b',
+            _ => b'c',
+        });
+    }
+    file
+}
+
+/// A file of several of ripgrep's buffers, with lines longer than one at times, and at times a NUL.
+fn large_file(random: &mut Random) -> Vec<u8> {
+    let length = 60_000 + random.below(400_000);
+    let usual = [20, 200, 3000][random.below(3)];
+    let mut file = Vec::new();
+    while file.len() < length {
+        let line = if random.chance(2000) {
+            random.below(250_000)
+        } else {
+            random.below(usual)
+        };
+        for _ in 0..line {
+            file.push(b'x' + random.below(3) as u8);
+        }
+        if random.chance(if usual > 1000 { 3 } else { 30 }) {
+            file.extend_from_slice(b"abc");
+        }
+        file.push(b'\n');
+    }
+    if random.chance(2) {
+        file.pop();
+    }
+    for _ in 0..[0, 0, 1, 1, 2][random.below(5)] {
+        let at = random.below(file.len());
+        file[at] = 0;
+    }
+    if random.chance(12) {
+        file.splice(0..0, *b"\xEF\xBB\xBF");
+    }
+    file
+}
+
+fn patterns(random: &mut Random, large: bool) -> Vec<Vec<u8>> {
+    let some: &[&str] = if large {
+        &["abc", "bc", "xyzxy", "abca", "zzzzzzzz", ""]
+    } else {
+        &[
+            "a", "b", "aa", "ab", "ba", "abc", "aab", "A", "ca", "bab", "a\r", "aaaa", "",
+        ]
+    };
+    (0..1 + random.below(3))
+        .map(|_| {
+            let mut pick = some[random.below(some.len())];
+            while pick.is_empty() && !random.chance(4) {
+                pick = some[random.below(some.len())];
+            }
+            pick.as_bytes().to_vec()
+        })
+        .collect()
+}
+
+/// How a file comes to be searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Walked,
+    Named,
+    Mapped,
+    Stdin,
+}
+
+/// What rg prints and its exit code.
+fn rg(arguments: &[String], way: Way, directory: &Path) -> (Vec<u8>, i32) {
+    let mut command = Command::new(ripgrep::program().unwrap());
+    command
+        .args(["--no-config", "-F", "-j1"])
+        .args(arguments)
+        .stdin(Stdio::null());
+    match way {
+        Way::Walked => command.arg(directory.join("d")),
+        Way::Named => command.arg("--no-mmap").arg(directory.join("d/f")),
+        Way::Mapped => command.arg(directory.join("d/f")),
+        Way::Stdin => command
+            .arg("-")
+            .stdin(std::fs::File::open(directory.join("d/f")).unwrap()),
+    };
+    let output = command.output().unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    (output.stdout, output.status.code().unwrap())
+}
+
+/// Makes what depends on the clock, or is counted after it was printed, the same.
+fn timeless(rows: &[u8]) -> String {
+    let mut text = String::new();
+    for line in String::from_utf8_lossy(rows).split_inclusive('\n') {
+        if line.contains(" seconds") {
+            continue;
+        }
+        match serde_json::from_str::<serde_json::Value>(line) {
+            Ok(mut value) if value["type"] == "end" || value["type"] == "summary" => {
+                value["data"]["stats"]["elapsed"] = serde_json::Value::Null;
+                value["data"]["elapsed_total"] = serde_json::Value::Null;
+                text.push_str(&format!("{value}\n"));
+            }
+            _ => text.push_str(line),
+        }
+    }
+    text
+}
+
+/// One comparison with rg on a random file, way and set of flags.
+fn compare(seed: u64, large: bool, directory: &Path) {
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    random.below(2);
+    let file = if large {
+        large_file(&mut random)
+    } else {
+        small_file(&mut random)
+    };
+    let path = directory.join("d/f");
+    std::fs::write(&path, &file).unwrap();
+    let patterns = patterns(&mut random, large);
+    let way = [Way::Walked, Way::Named, Way::Mapped, Way::Stdin][random.below(4)];
+    let mut arguments = Vec::new();
+    let mut flag = |yes: bool, text: &str| {
+        if yes {
+            arguments.push(text.to_string());
+        }
+        yes
+    };
+    let report = [
+        Report::Lines,
+        Report::Lines,
+        Report::Matches,
+        Report::Count,
+        Report::CountMatches,
+        Report::Paths,
+        Report::Quiet,
+    ][random.below(7)];
+    flag(
+        matches!(report, Report::Matches | Report::CountMatches),
+        "-o",
+    );
+    flag(matches!(report, Report::Count | Report::CountMatches), "-c");
+    flag(report == Report::Paths, "-l");
+    flag(report == Report::Quiet, "-q");
+    let may_be_json = !report.is_summary() || report == Report::Quiet;
+    let json = flag(may_be_json && random.chance(4), "--json");
+    let totals = flag(random.chance(4), "--stats");
+    let numbers = flag(random.chance(2), "-n");
+    let offsets = flag(random.chance(2) && !json, "-b");
+    let color = random.chance(3);
+    flag(
+        true,
+        if color {
+            "--color=always"
+        } else {
+            "--color=never"
+        },
+    );
+    let insensitive = flag(random.chance(3), "-i");
+    let text = flag(random.chance(5), "-a");
+    let null = flag(random.chance(6), "-0");
+    let heading = flag(random.chance(6), "--heading");
+    let with_path = flag(random.chance(3), "-H") || way == Way::Walked;
+    let limit = random.chance(5).then(|| 1 + random.below(3) as u64);
+    if let Some(limit) = limit {
+        flag(true, &format!("-m{limit}"));
+    }
+    for pattern in &patterns {
+        flag(true, "-e");
+        flag(true, std::str::from_utf8(pattern).unwrap());
+    }
+    let (expected, code) = rg(&arguments, way, directory);
+
+    let job = ScanJob::builder()
+        .patterns(patterns)
+        .report(report)
+        .case_insensitive(insensitive)
+        .json(json)
+        .totals(totals || (json && report == Report::Quiet))
+        .line_numbers(numbers || (json && !arguments.contains(&"-N".to_string())))
+        .byte_offsets(offsets)
+        .color(color)
+        .text(text)
+        .null(null)
+        .heading(heading)
+        .sequential(true)
+        .with_path(with_path)
+        .limit(limit)
+        .mapped(way == Way::Mapped)
+        .build()
+        .unwrap();
+    let entry = Entry {
+        path: if way == Way::Stdin {
+            "<stdin>".into()
+        } else {
+            path.clone()
+        },
+        explicit: way != Way::Walked,
+        origin: if way == Way::Stdin {
+            Origin::Stdin
+        } else {
+            Origin::File
+        },
+        root: None,
+        sequence: 0,
+    };
+    let size = if large {
+        [4096, 65_536, 100_000, 262_144][random.below(4)]
+    } else {
+        [5, 16, 64, 1000][random.below(4)]
+    };
+    let records = [1, 3, 1000][random.below(3)];
+    let rows = feed(&job, entry, &file, records, || 3 + random.below(size));
+    let mut output = Vec::new();
+    if heading {
+        Separated::new(&mut output).write_all(&rows).unwrap();
+    } else {
+        output = rows;
+    }
+    let elapsed = std::time::Duration::ZERO;
+    if json {
+        job.totals().write_json(&mut output, elapsed).unwrap();
+    } else if totals {
+        job.totals().write_text(&mut output, elapsed).unwrap();
+    }
+    let errors = job.take_errors();
+    assert!(errors.is_empty(), "{errors:?}");
+    let found = if job.found() { 0 } else { 1 };
+    let (got, want) = (timeless(&output), timeless(&expected));
+    if got != want || found != code {
+        let kept = std::env::temp_dir().join(format!("gristmill-scan-failing-{seed}"));
+        std::fs::copy(&path, &kept).unwrap();
+        let cut = |text: &str| text.chars().take(1500).collect::<String>();
+        let differs = got.lines().zip(want.lines()).position(|(a, b)| a != b);
+        panic!(
+            "seed {seed} large {large}: rg {arguments:?} {way:?}, chunks below {size}, file in {kept:?}\n\
+             got {} bytes, code {found}, wanted {} bytes, code {code}, first different row {differs:?}\n\
+             --- got\n{}\n--- wanted\n{}",
+            got.len(),
+            want.len(),
+            cut(got.lines().nth(differs.unwrap_or(0)).unwrap_or("")),
+            cut(want.lines().nth(differs.unwrap_or(0)).unwrap_or("")),
+        );
+    }
+}
+
+fn compare_all(seeds: std::ops::Range<u64>, large: bool) {
+    if let Err(reason) = ripgrep::program() {
+        gristmill_testing::skipped(reason);
+        return;
+    }
+    let name = format!("gristmill-scan-{}-{large}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(directory.join("d")).unwrap();
+    for seed in seeds {
+        compare(seed, large, &directory);
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// More seeds than the usual, for a long look: `GRISTMILL_SCAN_SEEDS=1000..5000`.
+fn seeds(usual: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("GRISTMILL_SCAN_SEEDS") else {
+        return usual;
+    };
+    let (from, to) = text.split_once("..").unwrap();
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+#[test]
+fn small_files_are_answered_as_ripgrep_answers_them() {
+    compare_all(seeds(0..400), false);
+}
+
+#[test]
+fn large_files_are_answered_as_ripgrep_answers_them() {
+    compare_all(seeds(0..60), true);
+}
+
+fn entry() -> Entry {
+    Entry {
+        path: Path::new(std::ffi::OsStr::from_bytes(b"p")).to_path_buf(),
+        explicit: true,
+        origin: Origin::File,
+        root: None,
+        sequence: 0,
+    }
+}
+
+#[test]
+fn all_occurrences_are_found_once_and_in_order_however_the_file_is_cut() {
+    for seed in 1..300 {
+        let mut random = Random(seed * 0x9E37_79B9);
+        let file = small_file(&mut random);
+        let patterns: Vec<Vec<u8>> = ["aa", "a", "aab\n", "\nb", "ba", "aaaaaa", "c\na"]
+            .iter()
+            .take(1 + random.below(7))
+            .map(|p| p.as_bytes().to_vec())
+            .collect();
+        let insensitive = random.chance(3);
+        let device = Device {
+            patterns: &patterns,
+            insensitive,
+            records: 1,
+        };
+        let mut expected = Vec::new();
+        for (start, _, pattern) in device.occurrences(&file) {
+            expected.extend_from_slice(format!("p:{start}:").as_bytes());
+            expected.extend_from_slice(&patterns[pattern as usize]);
+            expected.push(b'\n');
+        }
+        let count = device.occurrences(&file).len();
+        for report in [Report::Lines, Report::Count, Report::Quiet] {
+            let job = ScanJob::builder()
+                .patterns(patterns.clone())
+                .case_insensitive(insensitive)
+                .with_path(true)
+                .report(report)
+                .all(true)
+                .build()
+                .unwrap();
+            let rows = feed(&job, entry(), &file, 3, || 1 + random.below(9));
+            assert_eq!(job.found(), count > 0, "seed {seed}");
+            match report {
+                Report::Lines => assert_eq!(rows, expected, "seed {seed}"),
+                Report::Count if count > 0 => {
+                    assert_eq!(rows, format!("p:{count}\n").as_bytes(), "seed {seed}");
+                }
+                _ => assert!(rows.is_empty(), "seed {seed}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_line_too_long_to_keep_is_read_again() {
+    let path = std::env::temp_dir().join(format!("gristmill-long-line-{}", std::process::id()));
+    let mut file = b"first\n".to_vec();
+    file.resize(file.len() + 2 * carry::CARRY_BYTES, b'x');
+    file.extend_from_slice(b"needle\nlast needle");
+    std::fs::write(&path, &file).unwrap();
+    let job = |binary| {
+        ScanJob::builder()
+            .pattern("needle")
+            .text(binary)
+            .max_line_bytes(1 << 30)
+            .build()
+            .unwrap()
+    };
+    let size = || 1 << 20;
+    let in_file = Entry {
+        path: path.clone(),
+        explicit: false,
+        ..entry()
+    };
+    // Brute force is too slow for this many bytes, so the device is told where to look.
+    let feed_long = |job: &ScanJob, entry: Entry| {
+        let entry = Arc::new(entry);
+        let mut state = job.open(&entry);
+        let mut rows = Vec::new();
+        let mut offset = 0;
+        for chunk in file.chunks(size()) {
+            let first = memchr::memchr(b'\n', chunk);
+            let last = memchr::memrchr(b'\n', chunk);
+            let word = |position: Option<usize>| position.map_or(NONE, |at| at as u32);
+            let finder = memchr::memmem::Finder::new("needle");
+            let head = finder
+                .find(&chunk[..first.unwrap_or(chunk.len())])
+                .is_some();
+            let tail = finder.find(&chunk[last.map_or(0, |at| at + 1)..]).is_some();
+            let matches = u32::from(head) | u32::from(tail) << 1;
+            let landed = LandedChunk {
+                offset,
+                bytes: chunk,
+                results: [0, 0, word(first), word(last), matches, NONE, 0, NONE],
+                records: Records::List(&[]),
+                first_part: true,
+                stream: false,
+                last_part: true,
+            };
+            job.chunk(&mut state, &landed, &mut rows);
+            offset += chunk.len() as u64;
+        }
+        job.close(state, &FileEnd::Complete { bytes: offset }, &mut rows);
+        rows
+    };
+    let walked = job(false);
+    let mut expected = file[6..].to_vec();
+    expected.push(b'\n');
+    assert!(feed_long(&walked, in_file) == expected);
+    assert!(walked.take_errors().is_empty());
+    let streamed = job(true);
+    let stdin = Entry {
+        origin: Origin::Stdin,
+        ..entry()
+    };
+    assert_eq!(feed_long(&streamed, stdin), b"last needle\n");
+    let errors = streamed.take_errors();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].offset, 6);
+    assert!(streamed.found());
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_newline_in_a_pattern_is_refused() {
+    let build = |all| ScanJob::builder().pattern("a\nb").all(all).build();
+    assert!(build(false).is_err());
+    assert!(build(true).is_ok());
+    assert!(ScanJob::builder().pattern("").all(true).build().is_err());
+}

@@ -1,0 +1,207 @@
+//! Sources: where the files come from.
+//!
+//! A source is pulled, a few entries at a time, by whichever reader is out of work; it never looks into a file and asks
+//! the file system for nothing beyond what listing a directory tells. [`Tree`] walks directories as ripgrep does,
+//! [`FileList`] reads names from a list, [`Stdin`] is standard input as one file.
+
+mod below;
+mod list;
+mod tree;
+
+pub use below::Root;
+pub use list::FileList;
+pub use tree::Tree;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// A file to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its path, as rows show it.
+    pub path: PathBuf,
+    /// Whether the user named it, rather than a walk having found it.
+    pub explicit: bool,
+    /// What to open.
+    pub origin: Origin,
+    /// The directory below which a walk that follows no links has found it: it is opened below that and through no
+    /// link. `None` for what was named, or found by following links.
+    pub root: Option<Root>,
+    /// Its place in the source's order: how many entries the source has given before it.
+    pub sequence: u64,
+}
+
+/// What an entry opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The path, which a directory listing called a regular file. Whatever else it is by the time it is opened is refused.
+    File,
+    /// The path, which may be anything that can be read: a FIFO, a device.
+    Special,
+    /// Standard input.
+    Stdin,
+}
+
+/// What a source has next.
+#[derive(Debug)]
+pub enum Item {
+    /// A file. Its `sequence` is set by the mill.
+    Entry(Entry),
+    /// Something that could not be listed, and why. The run goes on and its outcome says that something failed.
+    Error {
+        /// The path, where one is known.
+        path: Option<PathBuf>,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A directory could not be opened as descriptors or memory ran out, and comes with the next call again. Who has
+    /// nothing to give back calls [`Source::give_up`].
+    Starved {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Something to tell the user that is no failure, such as a bad pattern in an ignore file.
+    Notice(String),
+}
+
+/// Where the files of a run come from.
+pub trait Source: Send {
+    /// The next file, or problem; `None` at the end.
+    fn next_item(&mut self) -> Option<Item>;
+
+    /// Passes over what the last [`Item::Starved`] stood for, which is a failure then.
+    fn give_up(&mut self) -> Option<Item> {
+        None
+    }
+
+    /// Tells the source, before its first item, of a file that the run writes: a walk passes over it. The path of one that
+    /// was named outright and is that file.
+    fn written(&mut self, _file: FileId) -> Option<PathBuf> {
+        None
+    }
+}
+
+impl Source for Box<dyn Source> {
+    fn next_item(&mut self) -> Option<Item> {
+        (**self).next_item()
+    }
+
+    fn give_up(&mut self) -> Option<Item> {
+        (**self).give_up()
+    }
+
+    fn written(&mut self, file: FileId) -> Option<PathBuf> {
+        (**self).written(file)
+    }
+}
+
+/// The error of a list's reader which says that the run is to end: the list ends there, and nothing has failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended;
+
+impl std::error::Error for Ended {}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ended by a signal")
+    }
+}
+
+impl Ended {
+    /// Whether an error says so.
+    pub fn is_said_by(error: &std::io::Error) -> bool {
+        error.get_ref().is_some_and(|error| error.is::<Self>())
+    }
+}
+
+/// Which file it is, whatever its names: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// Of an open file.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of(file: &impl AsFd) -> std::io::Result<Self> {
+        Ok(Self::new(&rustix::fs::fstat(file)?))
+    }
+
+    pub(crate) fn of_metadata(found: &std::fs::Metadata) -> Self {
+        Self {
+            device: found.dev(),
+            inode: found.ino(),
+        }
+    }
+
+    pub(crate) fn new(found: &rustix::fs::Stat) -> Self {
+        Self {
+            device: found.st_dev,
+            inode: found.st_ino,
+        }
+    }
+
+    /// Of the regular file that standard output goes to, if it does.
+    pub fn of_redirected_stdout() -> Option<Self> {
+        let found = rustix::fs::fstat(std::io::stdout()).ok()?;
+        let kind = rustix::fs::FileType::from_raw_mode(found.st_mode);
+        (kind == rustix::fs::FileType::RegularFile).then(|| Self::new(&found))
+    }
+
+    fn has_inode(self, inode: u64) -> bool {
+        self.inode == inode
+    }
+}
+
+/// Standard input, as one file.
+#[derive(Debug, Default)]
+pub struct Stdin {
+    given: bool,
+}
+
+impl Stdin {
+    /// Standard input, shown as `<stdin>`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// The path that standard input is shown as.
+pub const STDIN_NAME: &str = "<stdin>";
+
+/// Standard input, as a file of its own.
+///
+/// # Errors
+/// Where the process was started without it, or for want of a descriptor.
+pub fn stdin() -> io::Result<File> {
+    gristmill_stdio::check(gristmill_stdio::Stream::In)?;
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
+}
+
+pub(crate) fn stdin_entry() -> Entry {
+    Entry {
+        path: PathBuf::from(STDIN_NAME),
+        explicit: true,
+        origin: Origin::Stdin,
+        root: None,
+        sequence: 0,
+    }
+}
+
+impl Source for Stdin {
+    fn next_item(&mut self) -> Option<Item> {
+        if std::mem::replace(&mut self.given, true) {
+            None
+        } else {
+            Some(Item::Entry(stdin_entry()))
+        }
+    }
+}
