@@ -4,6 +4,7 @@
 //! counters that a GPU would keep on its side are kept per worker, each written by its worker alone, and mirrored into
 //! the control words.
 
+mod shared;
 mod worker;
 
 use super::{Backend, FeederFactory, KernelConfig};
@@ -12,10 +13,10 @@ use crate::{KernelError, ProgramTable, StreamJob};
 use gristmill_protocol::control;
 use gristmill_ring::{live_ring, DeviceRing, RecordMemory};
 use gristmill_vir0::vector::Level;
+use shared::{Counters, Shared};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use worker::{Counters, Shared};
 
 /// Worker threads as the device.
 #[derive(Debug, Clone, Copy, Default)]

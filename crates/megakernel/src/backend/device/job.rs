@@ -94,14 +94,14 @@ fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, 
     let room = max_words.saturating_sub(scan::NEXT);
     let table = set.table(room).ok_or_else(too_large)?;
     image[scan::INFO] = word(table.stride() - 1)?;
-    image[scan::MATCH] = table.matching();
-    for (at, packed) in pack(table.classes()).enumerate() {
+    image[scan::MATCH] = table.min_match_state();
+    for (at, packed) in pack(table.byte_classes()).enumerate() {
         image[scan::CLASSES + at] = packed;
     }
     image.extend(table.words());
     if all {
         // What ends in a state is found from the image's beginning on.
-        let ending = scan::NEXT + table.matching() as usize..scan::NEXT + table.rows().len();
+        let ending = scan::NEXT + table.min_match_state() as usize..scan::NEXT + table.rows().len();
         for row in image[ending].chunks_exact_mut(table.stride()) {
             row[table.stride() - 1] += word(scan::NEXT)?;
         }
