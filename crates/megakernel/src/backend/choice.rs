@@ -1,9 +1,9 @@
 //! Back ends by name.
 
 use super::cpu::CpuBackend;
-use super::device::cuda::CudaBackend;
-use super::device::opencl::OpenClBackend;
-use super::device::Found;
+use super::device::cuda::{Cuda, CudaBackend};
+use super::device::opencl::{OpenCl, OpenClBackend};
+use super::device::{DeviceBackend, Driver, Found};
 use super::Backend;
 use crate::KernelError;
 use std::path::Path;
@@ -64,45 +64,34 @@ pub fn open(name: BackendName, device: Option<usize>) -> Result<SelectedBackend,
 /// What the driver of a GPU leaves in /dev. Drivers take long to load, and where none of these is there is no GPU.
 const GPU_NODES: [&str; 4] = ["/dev/nvidiactl", "/dev/dxg", "/dev/dri", "/dev/kfd"];
 
-/// The number of the first GPU that can run the kernel, or why there is none.
-fn gpu(found: Result<Vec<Found>, KernelError>) -> Result<usize, String> {
-    let found = found.map_err(|error| error.to_string())?;
+/// The first GPU of an API that can run the kernel, or why there is none.
+fn gpu<D: Driver>() -> Result<Arc<dyn Backend>, String> {
+    let found = DeviceBackend::<D>::devices().map_err(|error| error.to_string())?;
     let usable = |device: &Found| device.gpu && device.refused.is_none();
     let refused = || found.iter().find_map(|device| device.refused.clone());
-    found
-        .iter()
-        .position(usable)
-        .ok_or_else(|| refused().unwrap_or_else(|| "no device is a GPU".into()))
+    let number = found.iter().position(usable);
+    let number = number.ok_or_else(|| refused().unwrap_or_else(|| "no device is a GPU".into()))?;
+    match DeviceBackend::<D>::new(Some(number)) {
+        Ok(backend) => Ok(Arc::new(backend)),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn automatic() -> SelectedBackend {
-    if !GPU_NODES.iter().any(|node| Path::new(node).exists()) {
-        return SelectedBackend {
-            backend: Arc::new(CpuBackend),
-            why: "there is no GPU".into(),
-        };
-    }
-    let cuda = gpu(CudaBackend::devices())
-        .and_then(|number| CudaBackend::new(Some(number)).map_err(|error| error.to_string()));
-    let no_cuda = match cuda {
-        Ok(backend) => {
-            return SelectedBackend {
-                backend: Arc::new(backend),
-                why: "an NVIDIA GPU".into(),
+    let (backend, why): (Arc<dyn Backend>, String) =
+        if !GPU_NODES.iter().any(|node| Path::new(node).exists()) {
+            (Arc::new(CpuBackend), "there is no GPU".into())
+        } else {
+            match (gpu::<Cuda>(), gpu::<OpenCl>) {
+                (Ok(cuda), _) => (cuda, "an NVIDIA GPU".into()),
+                (Err(no_cuda), opencl) => match opencl() {
+                    Ok(opencl) => (opencl, "a GPU that OpenCL can use".into()),
+                    Err(no_opencl) => (
+                        Arc::new(CpuBackend),
+                        format!("no GPU can be used: {no_cuda}; {no_opencl}"),
+                    ),
+                },
             }
-        }
-        Err(why) => why,
-    };
-    let opencl = gpu(OpenClBackend::devices())
-        .and_then(|number| OpenClBackend::new(Some(number)).map_err(|error| error.to_string()));
-    match opencl {
-        Ok(backend) => SelectedBackend {
-            backend: Arc::new(backend),
-            why: "a GPU that OpenCL can use".into(),
-        },
-        Err(no_opencl) => SelectedBackend {
-            backend: Arc::new(CpuBackend),
-            why: format!("no GPU can be used: {no_cuda}; {no_opencl}"),
-        },
-    }
+        };
+    SelectedBackend { backend, why }
 }

@@ -22,11 +22,12 @@ mod threads;
 pub(crate) mod vigil;
 mod watchdog;
 
+pub(super) use driver::Driver;
 pub use driver::{DeviceInfo, Found};
 
 use super::{Backend, FeederFactory, KernelConfig};
 use crate::{Kernel, KernelError, StreamJob};
-use driver::{choose, DeviceMemory, Driver, Launch, Purpose};
+use driver::{choose, DeviceMemory, Launch, Purpose};
 use gristmill_ring::{Arena, ChunkBuf, ChunkMemory, ChunkPlan, HostVisible};
 use layout::state::MAX_WORKERS;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,10 +75,7 @@ impl<D: Driver> DeviceBackend<D> {
     /// [`KernelError::NoDevice`] where there is no driver or no device, [`KernelError::Driver`] where the driver fails.
     pub fn devices() -> Result<Vec<Found>, KernelError> {
         let _setting_up = SETTING_UP.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(D::list()?
-            .into_iter()
-            .map(|candidate| candidate.found)
-            .collect())
+        Ok(D::list()?.into_iter().map(|(found, _)| found).collect())
     }
 
     /// The device with this number; without one the first that can run the kernel, GPUs first.
@@ -90,11 +88,10 @@ impl<D: Driver> DeviceBackend<D> {
 
     fn open(number: Option<usize>, shape: Option<D::Shape>) -> Result<Self, KernelError> {
         let _setting_up = SETTING_UP.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut candidates = D::list()?;
-        let found = candidates.iter().map(|candidate| &candidate.found);
-        let chosen = candidates.swap_remove(choose(D::API, found, number)?);
-        let info = chosen.found.info;
-        let driver = D::open(&chosen.handle, shape).map_err(|error| error.on(&info))?;
+        let mut all = D::list()?;
+        let found = all.iter().map(|(found, _)| found);
+        let (Found { info, .. }, handle) = all.swap_remove(choose(D::API, found, number)?);
+        let driver = D::open(&handle, shape).map_err(|error| error.on(&info))?;
         let device = Device {
             info,
             idle: Mutex::new(Vec::new()),
@@ -161,7 +158,14 @@ impl<D: Driver> std::fmt::Debug for DeviceBackend<D> {
 impl<D: Driver> Device<D> {
     /// Drivers may compile or load a kernel when it is first launched, and wait for what runs to do so.
     fn warm_up(&self) -> Result<(), KernelError> {
-        self.launch(&Launch::of_nothing(&*self.state(1, &[])?))
+        // Some drivers check addresses even of a launch that touches no memory.
+        let memory = self.state(1, &[])?;
+        self.launch(&Launch {
+            addresses: [memory.address(); 5],
+            first: 0,
+            groups: 1,
+            number: 0,
+        })
     }
 
     /// The groups of each launch where `workers` workers are wanted, together as many as the device has room for.

@@ -13,7 +13,7 @@ mod devices;
 mod memory;
 
 use super::driver::{
-    next_device_number, Candidate, Capacity, DeviceMemory, Driver, Launch, Purpose,
+    failed, next_device_number, Capacity, DeviceMemory, Driver, Found, Launch, Purpose,
 };
 use super::layout::state::MAX_WORKERS;
 use super::DeviceBackend;
@@ -36,16 +36,6 @@ const LANES: u32 = 128;
 /// A GPU as the place where kernels run.
 pub type CudaBackend = DeviceBackend<Cuda>;
 
-fn failed(call: &'static str, cause: &str) -> KernelError {
-    KernelError::Driver {
-        api: Cuda::API,
-        call,
-        device: None,
-        code: None,
-        cause: cause.to_owned(),
-    }
-}
-
 /// For `map_err`: a call of the driver failed.
 fn refused(call: &'static str) -> impl Fn(DriverError) -> KernelError {
     move |error| {
@@ -56,17 +46,12 @@ fn refused(call: &'static str) -> impl Fn(DriverError) -> KernelError {
                 |text| text.to_string_lossy().into_owned(),
             )
         };
-        KernelError::Driver {
-            api: Cuda::API,
-            call,
-            device: None,
-            code: Some(code),
-            cause: format!(
-                "{}, {}",
-                text(error.error_name()),
-                text(error.error_string())
-            ),
-        }
+        let cause = format!(
+            "{}, {}",
+            text(error.error_name()),
+            text(error.error_string())
+        );
+        failed::<Cuda>(call, Some(code), cause)
     }
 }
 
@@ -170,7 +155,7 @@ impl Module {
     fn load(session: &Arc<Session>) -> Result<Self, KernelError> {
         session.enter()?;
         let ptx = CString::new(PTX)
-            .map_err(|_| failed("cuModuleLoadData", "the PTX holds a zero byte"))?;
+            .map_err(|_| failed::<Cuda>("cuModuleLoadData", None, "the PTX holds a zero byte"))?;
         // SAFETY: the image is text that ends in a zero byte, alive during the call; the driver checks the rest.
         let module = unsafe { result::module::load_data(ptx.as_ptr().cast()) };
         let mut new = Self {
@@ -204,12 +189,15 @@ pub struct Cuda {
 impl Driver for Cuda {
     const API: &'static str = "CUDA";
     const BACKEND: &'static str = "cuda";
+    const INSTALL: &'static str =
+        "install NVIDIA's driver, version 525 or later (Debian: nvidia-driver); a container must be given the GPU \
+         (docker run --gpus all)";
     type Handle = sys::CUdevice;
     /// The PTX was compiled for groups of one shape.
     type Shape = Infallible;
     type Queue = Stream;
 
-    fn list() -> Result<Vec<Candidate<sys::CUdevice>>, KernelError> {
+    fn list() -> Result<Vec<(Found, sys::CUdevice)>, KernelError> {
         devices::list()
     }
 
@@ -232,10 +220,8 @@ impl Driver for Cuda {
         let units = u32::try_from(units).unwrap_or(0);
         let groups = units.saturating_mul(u32::try_from(groups).unwrap_or(0));
         if groups == 0 {
-            return Err(failed(
-                "a launch",
-                "the GPU has no room for a group of the kernel",
-            ));
+            let cause = "the GPU has no room for a group of the kernel";
+            return Err(failed::<Self>("a launch", None, cause));
         }
         Ok(Self {
             capacity: Capacity {
@@ -267,7 +253,8 @@ impl Driver for Cuda {
 
     fn launch(&self, stream: Stream, launch: &Launch) -> Result<Stream, KernelError> {
         self.session.enter()?;
-        let (mut addresses, mut words) = (launch.addresses(), launch.words());
+        let mut addresses = launch.addresses;
+        let mut words = [launch.first, launch.groups, launch.number];
         let addresses = addresses.iter_mut().map(|at| ptr::from_mut(at).cast());
         let words = words.iter_mut().map(|word| ptr::from_mut(word).cast());
         let mut arguments: Vec<*mut c_void> = addresses.chain(words).collect();

@@ -105,60 +105,19 @@ pub enum Purpose {
 
 /// One launch of the kernel: `groups` workers, the first of them with number `first`.
 ///
-/// Addresses are the device's; what lies there is what `kernel/worker.h` says. Whoever makes one promises that they
-/// are those of memory that the driver gave, laid out as [`layout`](super::layout) says and alive until the launch is
-/// over: only `host.rs` makes any, and [`Launch::of_nothing`].
+/// What lies at the addresses is what `kernel/worker.h` says. Who makes a launch promises that they are those of memory
+/// that the driver gave, laid out as [`layout`](super::layout) says and alive until the launch is over: only `host.rs` makes
+/// any, and the launch with number 0 in `device.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Launch {
-    /// Of shared memory.
-    pub shared: u64,
-    /// Of the chunks' bytes.
-    pub chunks: u64,
-    /// Of the chunks' states.
-    pub chunk_states: u64,
-    /// Of device memory.
-    pub state: u64,
-    /// Of the tables.
-    pub tables: u64,
+    /// The device's addresses of shared memory, the chunks' bytes, the chunks' states, the state, and the tables.
+    pub addresses: [u64; 5],
     /// The first worker.
     pub first: u32,
     /// Workers.
     pub groups: u32,
     /// The launch's number, from 1 on. A launch with number 0 leaves at once and touches no memory.
     pub number: u32,
-}
-
-impl Launch {
-    /// A launch that leaves at once. Some drivers check addresses even so: all are that of `memory`.
-    pub fn of_nothing(memory: &dyn DeviceMemory) -> Self {
-        let address = memory.address();
-        Self {
-            shared: address,
-            chunks: address,
-            chunk_states: address,
-            state: address,
-            tables: address,
-            first: 0,
-            groups: 1,
-            number: 0,
-        }
-    }
-
-    /// The kernel's first arguments: five addresses.
-    pub fn addresses(&self) -> [u64; 5] {
-        [
-            self.shared,
-            self.chunks,
-            self.chunk_states,
-            self.state,
-            self.tables,
-        ]
-    }
-
-    /// The arguments behind them: three words.
-    pub fn words(&self) -> [u32; 3] {
-        [self.first, self.groups, self.number]
-    }
 }
 
 /// How many groups of the kernel a device runs.
@@ -173,21 +132,17 @@ pub struct Capacity {
     pub concurrent: bool,
 }
 
-/// A device that an API has found, with what the API calls it.
-pub struct Candidate<H> {
-    /// What it is.
-    pub found: Found,
-    /// The API's own name of it.
-    pub handle: H,
-}
-
-/// An API that reaches devices, and one device with the kernel loaded. What is dropped last is what everything else lies
-/// in: queues, memory and the kernel hold the device's context.
+/// An API that reaches devices, and one device with the kernel loaded.
+///
+/// Methods fail with [`KernelError::Driver`] and [`KernelError::OutOfMemory`], which do not name the device: see [`failed`].
+/// What is dropped last is what the rest lies in: queues, memory and the kernel hold the device's context.
 pub trait Driver: Send + Sync + Sized + 'static {
     /// The API's name.
     const API: &'static str;
     /// The name that users choose the back end by.
     const BACKEND: &'static str;
+    /// What to install where there is no device.
+    const INSTALL: &'static str;
     /// What the API calls a device.
     type Handle;
     /// How groups of the kernel are shaped, where that can be chosen.
@@ -195,45 +150,61 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// What one launch needs for itself.
     type Queue: Send;
 
-    /// All devices. The caller lets no other thread list or open devices meanwhile.
-    ///
-    /// # Errors
-    /// [`KernelError::NoDevice`] where there is none, [`KernelError::Driver`] where the driver fails.
-    fn list() -> Result<Vec<Candidate<Self::Handle>>, KernelError>;
+    /// All devices; where there is none, [`missing`]. The caller lets no other thread list or open devices meanwhile.
+    fn list() -> Result<Vec<(Found, Self::Handle)>, KernelError>;
 
     /// Loads the kernel on a device that was not refused. The caller lets no other thread list or open devices meanwhile.
-    ///
-    /// # Errors
-    /// [`KernelError::Driver`].
     fn open(device: &Self::Handle, shape: Option<Self::Shape>) -> Result<Self, KernelError>;
 
     /// How many groups run on the device.
     fn capacity(&self) -> Capacity;
 
     /// Memory that host and device see at the same address, zeroed and aligned to [`PAGE_BYTES`].
-    ///
-    /// # Errors
-    /// [`KernelError::OutOfMemory`], [`KernelError::Driver`].
     fn shared(&self, bytes: usize) -> Result<Box<dyn HostVisible>, KernelError>;
 
     /// Memory of the device for `words` words, of which each must be written before it is read.
-    ///
-    /// # Errors
-    /// [`KernelError::OutOfMemory`], [`KernelError::Driver`].
     fn memory(&self, words: usize, purpose: Purpose) -> Result<Box<dyn DeviceMemory>, KernelError>;
 
     /// What one launch needs for itself.
-    ///
-    /// # Errors
-    /// [`KernelError::Driver`].
     fn queue(&self) -> Result<Self::Queue, KernelError>;
 
     /// Launches the kernel, waits until all its groups have left, and gives back the queue for the next launch. After a
     /// failure the driver decides what becomes of the queue: what a lost device may still use cannot be released everywhere.
-    ///
-    /// # Errors
-    /// [`KernelError::Driver`] where the launch fails or the device is lost.
     fn launch(&self, queue: Self::Queue, launch: &Launch) -> Result<Self::Queue, KernelError>;
+}
+
+/// A call of the driver failed, with the driver's error number where it gave one.
+pub fn failed<D: Driver>(
+    call: &'static str,
+    code: Option<i32>,
+    cause: impl std::fmt::Display,
+) -> KernelError {
+    KernelError::Driver {
+        api: D::API,
+        call,
+        device: None,
+        code,
+        cause: cause.to_string(),
+    }
+}
+
+/// A call of the driver found no memory.
+pub fn no_room<D: Driver>(call: &'static str, bytes: usize) -> KernelError {
+    KernelError::OutOfMemory {
+        api: D::API,
+        call,
+        device: None,
+        bytes,
+    }
+}
+
+/// There is no device.
+pub fn missing<D: Driver>(why: impl Into<String>) -> KernelError {
+    KernelError::NoDevice {
+        api: D::API,
+        why: why.into(),
+        fix: D::INSTALL,
+    }
 }
 
 #[cfg(test)]

@@ -182,11 +182,13 @@ pub(super) fn launch<D: Driver>(
     );
     let host = Arc::new(Host {
         launch: Launch {
-            shared: memory.address,
-            chunks: chunks as u64,
-            chunk_states: chunk_states as u64,
-            state: state.address(),
-            tables: tables.address(),
+            addresses: [
+                memory.address,
+                chunks as u64,
+                chunk_states as u64,
+                state.address(),
+                tables.address(),
+            ],
             first: 0,
             groups: 0,
             number: 0,

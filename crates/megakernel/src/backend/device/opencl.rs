@@ -9,7 +9,7 @@ mod devices;
 mod memory;
 
 use super::driver::{
-    next_device_number, with_a_page, Candidate, Capacity, DeviceMemory, Driver, Launch, Purpose,
+    failed, next_device_number, Capacity, DeviceMemory, Driver, Found, Launch, Purpose,
 };
 use super::{DeviceBackend, LOCAL_BYTES, SOURCE};
 use crate::KernelError;
@@ -58,25 +58,9 @@ pub struct Shape {
     pub strip: u32,
 }
 
-fn failed(call: &'static str, cause: impl std::fmt::Display) -> KernelError {
-    KernelError::Driver {
-        api: OpenCl::API,
-        call,
-        device: None,
-        code: None,
-        cause: cause.to_string(),
-    }
-}
-
 /// For `map_err`: a call of the driver failed.
 fn refused(call: &'static str) -> impl Fn(ClError) -> KernelError {
-    move |error| KernelError::Driver {
-        api: OpenCl::API,
-        call,
-        device: None,
-        code: Some(error.0),
-        cause: error.to_string(),
-    }
+    move |error| failed::<OpenCl>(call, Some(error.0), error)
 }
 
 /// A context, which lives as long as anything in it.
@@ -111,11 +95,14 @@ pub struct OpenCl {
 impl Driver for OpenCl {
     const API: &'static str = "OpenCL";
     const BACKEND: &'static str = "opencl";
+    const INSTALL: &'static str =
+        "install a driver and its loader (Debian: pocl-opencl-icd for the processor, intel-opencl-icd or \
+         mesa-opencl-icd for GPUs)";
     type Handle = Device;
     type Shape = Shape;
     type Queue = Lane;
 
-    fn list() -> Result<Vec<Candidate<Device>>, KernelError> {
+    fn list() -> Result<Vec<(Found, Device)>, KernelError> {
         devices::list()
     }
 
@@ -137,8 +124,9 @@ impl Driver for OpenCl {
         let most = u32::try_from(device.max_work_group_size().unwrap_or(1)).unwrap_or(1);
         if !shape.lanes.is_power_of_two() || shape.lanes > most || !(1..=64).contains(&shape.strip)
         {
-            return Err(failed(
+            return Err(failed::<Self>(
                 "a launch",
+                None,
                 format_args!(
                     "groups of {} lanes with strips of {} are not possible here",
                     shape.lanes, shape.strip
@@ -151,7 +139,7 @@ impl Driver for OpenCl {
             shape.lanes, shape.strip
         );
         let program = Program::create_and_build_from_source(&context, &SOURCE.concat(), &options)
-            .map_err(|log| failed("clBuildProgram", log))?;
+            .map_err(|log| failed::<Self>("clBuildProgram", None, log))?;
         let units = device.max_compute_units().unwrap_or(1).max(1);
         Ok(Self {
             shape,
@@ -198,7 +186,7 @@ impl Driver for OpenCl {
         let global = [launch.groups as usize * lanes];
         let local = [lanes];
         let set = refused("clSetKernelArg");
-        for (index, address) in (0..).zip(launch.addresses()) {
+        for (index, address) in (0..).zip(launch.addresses) {
             // SAFETY: the kernel takes five pointers first (kernel/megakernel.h), and these lie in blocks of this context
             // (whoever makes a `Launch` promises it).
             unsafe {
@@ -207,11 +195,11 @@ impl Driver for OpenCl {
             }
             .map_err(&set)?;
         }
-        for (index, word) in (5..).zip(launch.words()) {
+        for (index, word) in (5..).zip([launch.first, launch.groups, launch.number]) {
             // SAFETY: the kernel takes three words of 32 bits next.
             unsafe { lane.kernel.set_arg(index, &word) }.map_err(&set)?;
         }
-        // SAFETY: the kernel takes local memory last, of a size that every candidate has (`devices::found`).
+        // SAFETY: the kernel takes local memory last, of a size that no device was accepted without (`devices.rs`).
         unsafe { lane.kernel.set_arg_local_buffer(8, LOCAL_BYTES) }.map_err(&set)?;
         // SAFETY: all nine arguments are set; the memory behind them is laid out as the kernel expects and lives until
         // this returns (whoever makes a `Launch` promises both), which is after the kernel has left: if the wait fails, the

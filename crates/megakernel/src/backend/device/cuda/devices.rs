@@ -1,7 +1,7 @@
 //! Which GPUs there are, and why one cannot be used.
 
-use super::{refused, Candidate, Cuda, Driver};
-use crate::backend::device::driver::{DeviceInfo, Found};
+use super::{refused, Cuda, Driver};
+use crate::backend::device::driver::{missing, DeviceInfo, Found};
 use crate::backend::device::library::{self, Loading};
 use crate::KernelError;
 use cudarc::driver::result;
@@ -18,19 +18,6 @@ const OLDEST_DRIVER: i32 = 12_000;
 
 /// The driver's names, in the order in which it is looked for.
 const LIBRARIES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
-
-/// What to install where nothing is found.
-const INSTALL: &str =
-    "install NVIDIA's driver, version 525 or later (Debian: nvidia-driver); a container must be \
-                       given the GPU (docker run --gpus all)";
-
-fn missing(why: impl Into<String>) -> KernelError {
-    KernelError::NoDevice {
-        api: Cuda::API,
-        why: why.into(),
-        fix: INSTALL,
-    }
-}
 
 /// What comes of loading a driver under this name.
 fn load(name: &Path) -> Loading {
@@ -56,19 +43,19 @@ fn stranger() -> Option<String> {
 }
 
 /// All GPUs.
-pub(super) fn list() -> Result<Vec<Candidate<sys::CUdevice>>, KernelError> {
+pub(super) fn list() -> Result<Vec<(Found, sys::CUdevice)>, KernelError> {
     // Asked first, as every other call panics where there is no driver. SAFETY: loading libcuda.so.1 runs its
     // initialisers, which must be those of a CUDA driver: who installs libraries where the loader looks for them answers
     // for that.
     if !unsafe { sys::is_culib_present() } {
         let names = LIBRARIES.map(PathBuf::from);
-        return Err(missing(library::refusal(&names, load)));
+        return Err(missing::<Cuda>(library::refusal(&names, load)));
     }
     if let Some(stranger) = stranger() {
-        return Err(missing(stranger));
+        return Err(missing::<Cuda>(stranger));
     }
     result::init().map_err(|error| match error.0 {
-        sys::CUresult::CUDA_ERROR_NO_DEVICE => missing("the driver finds no GPU"),
+        sys::CUresult::CUDA_ERROR_NO_DEVICE => missing::<Cuda>("the driver finds no GPU"),
         _ => refused("cuInit")(error),
     })?;
     let mut version = 0;
@@ -77,19 +64,16 @@ pub(super) fn list() -> Result<Vec<Candidate<sys::CUdevice>>, KernelError> {
         .result()
         .map_err(refused("cuDriverGetVersion"))?;
     if version < OLDEST_DRIVER {
-        return Err(missing("the driver is older than CUDA 12.0"));
+        return Err(missing::<Cuda>("the driver is older than CUDA 12.0"));
     }
     let count = result::device::get_count().map_err(refused("cuDeviceGetCount"))?;
     if count < 1 {
-        return Err(missing("the driver finds no GPU"));
+        return Err(missing::<Cuda>("the driver finds no GPU"));
     }
     (0..count)
         .map(|number| {
-            let handle = result::device::get(number).map_err(refused("cuDeviceGet"))?;
-            Ok(Candidate {
-                found: found(handle, version),
-                handle,
-            })
+            let device = result::device::get(number).map_err(refused("cuDeviceGet"))?;
+            Ok((found(device, version), device))
         })
         .collect()
 }
@@ -131,7 +115,7 @@ fn found(device: sys::CUdevice, version: i32) -> Found {
     };
     Found {
         info: DeviceInfo {
-            backend: "cuda",
+            backend: Cuda::BACKEND,
             name: result::device::get_name(device).unwrap_or_else(|_| "unknown".to_owned()),
             driver: format!("CUDA {}.{}", version / 1000, version % 1000 / 10),
             details: format!(

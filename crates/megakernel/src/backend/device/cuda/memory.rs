@@ -1,7 +1,7 @@
 //! Memory that a GPU sees: of the host, pinned, and its own.
 
-use super::{failed, refused, Cuda, DeviceMemory, Driver, Handle, Session, Stream};
-use crate::backend::device::driver::{with_a_page, PAGE_BYTES};
+use super::{refused, Cuda, DeviceMemory, Handle, Session, Stream};
+use crate::backend::device::driver::{failed, no_room, with_a_page, PAGE_BYTES};
 use crate::KernelError;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
@@ -13,17 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// For `map_err`: the driver allocated no memory.
 fn not_allocated(call: &'static str, bytes: usize) -> impl Fn(DriverError) -> KernelError {
     move |error| match error.0 {
-        sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => no_room(call, bytes),
+        sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => no_room::<Cuda>(call, bytes),
         _ => refused(call)(error),
-    }
-}
-
-fn no_room(call: &'static str, bytes: usize) -> KernelError {
-    KernelError::OutOfMemory {
-        api: Cuda::API,
-        call,
-        device: None,
-        bytes,
     }
 }
 
@@ -45,14 +36,14 @@ unsafe impl Sync for Pinned {}
 impl Pinned {
     pub fn new(session: &Arc<Session>, bytes: usize) -> Result<Self, KernelError> {
         let call = "cuMemHostAlloc";
-        let total = with_a_page(bytes).ok_or_else(|| no_room(call, bytes))?;
+        let total = with_a_page(bytes).ok_or_else(|| no_room::<Cuda>(call, bytes))?;
         let flags = sys::CU_MEMHOSTALLOC_PORTABLE | sys::CU_MEMHOSTALLOC_DEVICEMAP;
         session.enter()?;
         // SAFETY: the context is entered; the result is zeroed below before anybody sees it.
         let allocated = unsafe { result::malloc_host(total, flags) };
         let allocated = allocated.map_err(not_allocated(call, total))?;
         let first = NonNull::new(allocated.cast::<u8>())
-            .ok_or_else(|| failed(call, "it gave no address"))?;
+            .ok_or_else(|| failed::<Cuda>(call, None, "it gave no address"))?;
         let skip = first.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
         let pinned = Self {
             session: Arc::clone(session),
@@ -69,10 +60,8 @@ impl Pinned {
             .result()
             .map_err(refused("cuMemHostGetDevicePointer"))?;
         if seen != allocated as u64 {
-            return Err(failed(
-                call,
-                "the GPU sees the memory at another address than the host",
-            ));
+            let cause = "the GPU sees the memory at another address than the host";
+            return Err(failed::<Cuda>(call, None, cause));
         }
         Ok(pinned)
     }
@@ -153,10 +142,8 @@ impl DeviceMemory for Memory {
 
     fn write(&self, at: usize, words: &[u32]) -> Result<(), KernelError> {
         if at > self.words || words.len() > self.words - at {
-            return Err(failed(
-                "a write to the device's memory",
-                "it goes beyond its end",
-            ));
+            let call = "a write to the device's memory";
+            return Err(failed::<Cuda>(call, None, "it goes beyond its end"));
         }
         if words.is_empty() {
             return Ok(());

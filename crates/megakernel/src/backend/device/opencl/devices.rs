@@ -1,7 +1,7 @@
 //! Which OpenCL devices there are, and why one cannot be used.
 
-use super::{refused, Candidate, OpenCl, LOCAL_BYTES};
-use crate::backend::device::driver::{DeviceInfo, Driver, Found};
+use super::{refused, Driver, OpenCl, LOCAL_BYTES};
+use crate::backend::device::driver::{missing, DeviceInfo, Found};
 use crate::backend::device::library::{self, Loading};
 use crate::KernelError;
 use opencl3::device::{
@@ -14,18 +14,6 @@ use std::path::{Path, PathBuf};
 
 /// `CL_PLATFORM_NOT_FOUND_KHR` of the extension `cl_khr_icd`: the loader found no driver.
 const PLATFORM_NOT_FOUND: i32 = -1001;
-
-/// What to install where nothing is found.
-const INSTALL: &str = "install a driver and its loader (Debian: pocl-opencl-icd for the processor, intel-opencl-icd or \
-                       mesa-opencl-icd for GPUs)";
-
-fn missing(why: impl Into<String>) -> KernelError {
-    KernelError::NoDevice {
-        api: OpenCl::API,
-        why: why.into(),
-        fix: INSTALL,
-    }
-}
 
 /// What comes of loading a library of this name.
 fn load(name: &Path) -> Loading {
@@ -66,27 +54,24 @@ fn no_driver() -> String {
 }
 
 /// All devices of all platforms.
-pub(super) fn list() -> Result<Vec<Candidate<Device>>, KernelError> {
+pub(super) fn list() -> Result<Vec<(Found, Device)>, KernelError> {
     let platforms = get_platforms().map_err(|error| match error {
-        ClError(DLOPEN_RUNTIME_LOAD_FAILED) => missing(no_loader()),
-        ClError(PLATFORM_NOT_FOUND) => missing(no_driver()),
+        ClError(DLOPEN_RUNTIME_LOAD_FAILED) => missing::<OpenCl>(no_loader()),
+        ClError(PLATFORM_NOT_FOUND) => missing::<OpenCl>(no_driver()),
         other => refused("clGetPlatformIDs")(other),
     })?;
-    let mut candidates = Vec::new();
+    let mut devices = Vec::new();
     for platform in platforms {
         // A platform whose devices cannot be listed has none that could be used.
         for id in platform.get_devices(CL_DEVICE_TYPE_ALL).unwrap_or_default() {
-            let handle = Device::new(id);
-            candidates.push(Candidate {
-                found: found(&platform, &handle),
-                handle,
-            });
+            let device = Device::new(id);
+            devices.push((found(&platform, &device), device));
         }
     }
-    if candidates.is_empty() {
-        return Err(missing("no platform has a device"));
+    if devices.is_empty() {
+        return Err(missing::<OpenCl>("no platform has a device"));
     }
-    Ok(candidates)
+    Ok(devices)
 }
 
 /// What a device is, and whether it will do.
@@ -117,7 +102,7 @@ fn found(platform: &Platform, device: &Device) -> Found {
     };
     Found {
         info: DeviceInfo {
-            backend: "opencl",
+            backend: OpenCl::BACKEND,
             name: device.name().unwrap_or_else(unknown).trim().to_owned(),
             driver: format!(
                 "{} ({})",

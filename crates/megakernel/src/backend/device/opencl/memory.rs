@@ -1,7 +1,7 @@
 //! Shared virtual memory: fine-grained for what host and running kernels share, coarse-grained for what the device has alone.
 
-use super::{failed, refused, with_a_page, DeviceMemory, OpenCl, Session};
-use crate::backend::device::driver::{Driver, PAGE_BYTES};
+use super::{refused, DeviceMemory, OpenCl, Session};
+use crate::backend::device::driver::{failed, no_room, with_a_page, PAGE_BYTES};
 use crate::KernelError;
 use gristmill_ring::HostVisible;
 use opencl3::command_queue::CommandQueue;
@@ -36,12 +36,7 @@ unsafe impl Sync for Block {}
 impl Block {
     fn new(session: &Arc<Session>, flags: u64, bytes: usize) -> Result<Self, KernelError> {
         let bytes = bytes.max(4);
-        let no_room = || KernelError::OutOfMemory {
-            api: OpenCl::API,
-            call: "clSVMAlloc",
-            device: None,
-            bytes,
-        };
+        let no_room = || no_room::<OpenCl>("clSVMAlloc", bytes);
         let total = with_a_page(bytes).ok_or_else(no_room)?;
         // SAFETY: the context is alive (`session` holds it) and the flags are a combination that clSVMAlloc knows; the
         // result is checked before it is used.
@@ -62,10 +57,8 @@ impl Block {
     fn check(&self, at: usize, words: &[u32]) -> Result<(), KernelError> {
         let capacity = self.bytes / 4;
         if at > capacity || words.len() > capacity - at {
-            return Err(failed(
-                "a write to the device's memory",
-                "it goes beyond its end",
-            ));
+            let call = "a write to the device's memory";
+            return Err(failed::<OpenCl>(call, None, "it goes beyond its end"));
         }
         Ok(())
     }
