@@ -432,7 +432,7 @@ fn flags_for(error: &KernelError) -> Option<&'static str> {
             "--device chooses another, which `gristmill doctor` lists; --backend cpu runs without one",
         ),
         KernelError::NoSuchDevice { .. } => Some("`gristmill doctor` lists the devices"),
-        KernelError::NotOfDevices { .. } => Some("such as --backend opencl"),
+        KernelError::NoDevicesToChoose => Some("such as --backend opencl"),
         KernelError::Thread { .. } | KernelError::Workers { .. } => Some("--workers"),
         _ => None,
     }

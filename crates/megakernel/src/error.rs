@@ -25,12 +25,9 @@ pub enum KernelError {
         /// What to install.
         fix: &'static str,
     },
-    /// A device was chosen for a back end that has none to choose from.
-    #[error("the back end {backend} has no devices to choose from; name the back end of the device, or leave the device out")]
-    NotOfDevices {
-        /// The back end.
-        backend: &'static str,
-    },
+    /// A device was chosen, and no back end that has devices.
+    #[error("a device of no back end was chosen; name the back end of the device, or leave the device out")]
+    NoDevicesToChoose,
     /// There is no device of this number.
     #[error("there is no {api} device {number}: there are {count}; choose a lower number")]
     NoSuchDevice {

@@ -37,21 +37,14 @@ pub struct SelectedBackend {
 ///
 /// # Errors
 /// [`KernelError::NoDevice`] where it is not there, [`KernelError::NoSuchDevice`], [`KernelError::Refused`], and
-/// [`KernelError::NotOfDevices`] for a device number where there are no devices to choose from; [`KernelError::Driver`].
+/// [`KernelError::NoDevicesToChoose`] for a device number where there are no devices to choose from; [`KernelError::Driver`].
 pub fn open(name: BackendName, device: Option<usize>) -> Result<SelectedBackend, KernelError> {
-    let without_devices = |backend| match device {
-        Some(_) => Err(KernelError::NotOfDevices { backend }),
-        None => Ok(()),
-    };
     let backend: Arc<dyn Backend> = match name {
-        BackendName::Auto => {
-            without_devices("auto")?;
-            return Ok(automatic());
+        BackendName::Auto | BackendName::Cpu if device.is_some() => {
+            return Err(KernelError::NoDevicesToChoose)
         }
-        BackendName::Cpu => {
-            without_devices("cpu")?;
-            Arc::new(CpuBackend)
-        }
+        BackendName::Auto => return Ok(automatic()),
+        BackendName::Cpu => Arc::new(CpuBackend),
         BackendName::OpenCl => Arc::new(OpenClBackend::new(device)?),
         BackendName::Cuda => Arc::new(CudaBackend::new(device)?),
     };
@@ -78,20 +71,19 @@ fn gpu<D: Driver>() -> Result<Arc<dyn Backend>, String> {
 }
 
 fn automatic() -> SelectedBackend {
-    let (backend, why): (Arc<dyn Backend>, String) =
-        if !GPU_NODES.iter().any(|node| Path::new(node).exists()) {
-            (Arc::new(CpuBackend), "there is no GPU".into())
-        } else {
-            match (gpu::<Cuda>(), gpu::<OpenCl>) {
-                (Ok(cuda), _) => (cuda, "an NVIDIA GPU".into()),
-                (Err(no_cuda), opencl) => match opencl() {
-                    Ok(opencl) => (opencl, "a GPU that OpenCL can use".into()),
-                    Err(no_opencl) => (
-                        Arc::new(CpuBackend),
-                        format!("no GPU can be used: {no_cuda}; {no_opencl}"),
-                    ),
-                },
-            }
-        };
-    SelectedBackend { backend, why }
+    let selected = |backend, why| SelectedBackend { backend, why };
+    if !GPU_NODES.iter().any(|node| Path::new(node).exists()) {
+        return selected(Arc::new(CpuBackend), "there is no GPU".into());
+    }
+    let no_cuda = match gpu::<Cuda>() {
+        Ok(cuda) => return selected(cuda, "an NVIDIA GPU".into()),
+        Err(why) => why,
+    };
+    match gpu::<OpenCl>() {
+        Ok(opencl) => selected(opencl, "a GPU that OpenCL can use".into()),
+        Err(no_opencl) => selected(
+            Arc::new(CpuBackend),
+            format!("no GPU can be used: {no_cuda}; {no_opencl}"),
+        ),
+    }
 }
