@@ -1,15 +1,18 @@
 //! What the tests of all crates share.
 //!
 //! - [`Patience`]: waits that end where nothing moves any more, and not because a machine is slow;
+//! - [`refused`]: programs that must not compile;
 //! - [`ripgrep`]: the ripgrep that `scan` is compared with;
 //! - [`skipped`]: says why a test does not run here, where `scripts/test` finds it again.
 
 #![forbid(unsafe_code)]
 
 mod patience;
+mod refused;
 pub mod ripgrep;
 
 pub use patience::Patience;
+pub use refused::refused;
 
 use std::fmt::Display;
 use std::fs::OpenOptions;

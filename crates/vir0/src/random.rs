@@ -3,7 +3,8 @@
 //! Programs are made by structure, not by chance: every block is closed, every array is declared, indexes are mostly in
 //! range, and registers are few, so that instructions meet each other's results.
 
-use crate::isa::{Instr, Op, Operand, Shape};
+use crate::chunk::FaultKind;
+use crate::isa::{Class, Instr, Op, Operand, Shape};
 use crate::program::{AccArray, AccKind, Arg, Program, Scratch};
 
 /// A stream of numbers that a seed determines (SplitMix64, Steele, Lea and Flood 2014).
@@ -46,6 +47,12 @@ impl Numbers {
         let at = self.below(u32::try_from(of.len()).unwrap_or(u32::MAX));
         of.get(at as usize).copied().unwrap_or(otherwise)
     }
+}
+
+/// The opcodes that a condition holds for.
+fn those(condition: impl Fn(Op) -> bool) -> Vec<Op> {
+    let all = Op::ALL.iter().copied();
+    all.filter(|op| condition(*op)).collect()
 }
 
 /// Registers that programs use.
@@ -154,9 +161,9 @@ impl Maker {
     }
 
     fn each(&mut self) {
-        const UPDATES: [Op; 6] = [Op::SLd, Op::SAdd, Op::SMin, Op::SMax, Op::SOr, Op::SXor];
+        let shared = those(|op| op.class() == Class::ScratchLoad || op.is_scratch_update());
         self.uses = (0..self.program.scratch.len())
-            .map(|_| self.numbers.pick(&UPDATES, Op::SLd))
+            .map(|_| self.numbers.pick(&shared, Op::SLd))
             .collect();
         let register = self.register();
         let stride = self.numbers.pick(&[1, 1, 1, 2, 4, 4, 5, 64, 300], 1);
@@ -212,12 +219,9 @@ impl Maker {
                 self.push(Op::Emit, 0, position, value);
             }
             10..=12 => {
-                let (op, dst, a) = (
-                    self.numbers
-                        .pick(&[Op::Ld8, Op::Ld32, Op::Tb8, Op::Tb32], Op::Ld8),
-                    self.register(),
-                    self.register(),
-                );
+                let loads = those(|op| op.class() == Class::Load);
+                let op = self.numbers.pick(&loads, Op::Ld8);
+                let (dst, a) = (self.register(), self.register());
                 let offset = if self.numbers.one_in(4) {
                     self.operand()
                 } else {
@@ -254,8 +258,8 @@ impl Maker {
         let op = if self.in_each {
             self.uses.get(array).copied().unwrap_or(Op::SLd)
         } else {
-            let ops = [Op::SLd, Op::SSt, Op::SAdd, Op::SMin, Op::SMax, Op::SOr];
-            self.numbers.pick(&ops, Op::SXor)
+            let ops = those(|op| op.indexes() == Some(FaultKind::Scratch));
+            self.numbers.pick(&ops, Op::SLd)
         };
         let index = self.index(words);
         let register = self.register();
@@ -268,10 +272,7 @@ impl Maker {
 
     /// An instruction that only computes.
     fn simple(&mut self) {
-        let at = self
-            .numbers
-            .below(u32::try_from(Op::ALL.len()).unwrap_or(1));
-        let op = Op::ALL.get(at as usize).copied().unwrap_or(Op::Mov);
+        let op = self.numbers.pick(Op::ALL, Op::Mov);
         let (dst, a, b) = (self.register(), self.register(), self.operand());
         match op.shape() {
             Shape::Dst => self.push(op, dst, 0, Operand::Reg(0)),

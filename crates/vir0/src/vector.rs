@@ -4,7 +4,6 @@
 //! words that compiles to vector instructions. Top-level code runs as a block of one lane. An `each` copies the
 //! registers that its body reads into all lanes and then runs the body block after block.
 //!
-//! - `plan`: what is found out about a program before it runs;
 //! - `lanes`: registers, masks, and the shape of every lane-wise loop;
 //! - `exec`: blocks of windows, and of instructions;
 //! - `instructions`: what single instructions do;
@@ -16,13 +15,13 @@ mod exec;
 mod instructions;
 mod lanes;
 mod level;
-mod plan;
 
+use crate::analysis::{self, Inputs};
 use crate::chunk::{Cancel, Chunk, Results, Stop};
+use crate::isa::Op;
 use crate::verify::Verified;
 use exec::{Executor, Scratchpad};
 pub use level::{Level, UnusableLevel, LEVEL_VARIABLE};
-use plan::Plan;
 
 /// Windows of a block at most.
 pub const MAX_LANES: usize = lanes::MAX_LANES;
@@ -34,7 +33,8 @@ pub const DEFAULT_LANES: usize = 256;
 /// Memory for running one program on one thread, over chunk after chunk.
 pub struct Machine {
     program: Verified,
-    plan: Plan,
+    /// By instruction, for each `each`.
+    inputs: Vec<(usize, Inputs)>,
     pad: Box<Scratchpad>,
     lanes: usize,
     level: Level,
@@ -51,8 +51,12 @@ impl Machine {
     /// best there is, if this one is not available).
     #[must_use]
     pub fn with(program: &Verified, lanes: usize, level: Level) -> Self {
+        let code = program.program().code.iter().enumerate();
+        let each = code.filter(|(_, instr)| instr.op == Op::Each);
         Self {
-            plan: Plan::new(program),
+            inputs: each
+                .map(|(index, _)| (index, analysis::inputs(program, index)))
+                .collect(),
             pad: Scratchpad::new(program),
             program: program.clone(),
             lanes: lanes.clamp(1, MAX_LANES),
@@ -97,7 +101,7 @@ impl Machine {
         results.reset(&self.program);
         let executor = Executor::new(
             &self.program,
-            &self.plan,
+            &self.inputs,
             &mut self.pad,
             chunk.view(self.program.program()),
             results,
