@@ -1,12 +1,14 @@
 //! The kernel on an OpenCL device: that it is launched once and fed while it runs, and that it gives signs of life. What it
 //! computes is for the conformance suite (`selftest.rs`), devices that fail for the commands' tests.
 
-use gristmill_megakernel::backend::opencl::OpenClBackend;
+use gristmill_megakernel::backend::device::opencl::OpenClBackend;
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits, Verified};
-use gristmill_megakernel::{Backend, Kernel, KernelConfig, KernelStats, Lease, StreamJob};
+use gristmill_megakernel::{
+    Backend, Kernel, KernelConfig, KernelError, KernelStats, Lease, StreamJob,
+};
 use gristmill_protocol::program::ProgramArgs;
-use gristmill_protocol::{fault, opcode, slot, stream, PipelineError};
+use gristmill_protocol::{fault, opcode, slot, stream};
 use gristmill_ring::{ChunkBuf, ChunkMemory, Completion, Completions, RingConfig, Submission};
 use gristmill_testing::Patience;
 use std::collections::HashMap;
@@ -249,7 +251,7 @@ fn memory_that_the_device_does_not_see_is_refused() {
     let refused = |chunks| {
         let refused = backend.launch(config(chunks, 1, Lease::default()), vec![], vec![]);
         assert!(
-            matches!(refused, Err(PipelineError::InvalidArgument { .. })),
+            matches!(refused, Err(KernelError::InvalidConfig { .. })),
             "{refused:?}"
         );
     };
