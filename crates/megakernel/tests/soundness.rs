@@ -96,7 +96,10 @@ fn reap(kernel: &Kernel, completions: &mut Completions) -> u32 {
             return fault;
         }
         completions.wait(Duration::from_millis(10));
-        patience.check("no completion");
+        // Miri shows no process its threads.
+        if !cfg!(miri) {
+            patience.check("no completion");
+        }
     }
 }
 
