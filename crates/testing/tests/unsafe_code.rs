@@ -122,7 +122,7 @@ fn first_column(heading: &str) -> BTreeSet<String> {
 }
 
 /// Where unsafe code is looked for: everything that is built, and its tests.
-const FOLDERS: [&str; 5] = ["crates", "bench", "vm", "examples", "fuzz"];
+const FOLDERS: [&str; 6] = ["crates", "bench", "vm", "examples", "fuzz", "xtask"];
 
 #[test]
 fn every_file_that_holds_unsafe_code_is_listed() {
