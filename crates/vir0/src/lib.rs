@@ -4,14 +4,18 @@
 //! many lanes, workers or back ends run it. The verifier accepts only programs that cannot hang and cannot reach memory
 //! that is not theirs.
 //!
+//! `docs/vir0.md` in the repository is the specification. In the code, read [`isa`] first, the list of instructions from which
+//! the other modules take them, then [`mod@reference`], the interpreter that is short.
+//!
 //! | module | what |
 //! |---|---|
 //! | [`isa`] | instructions and their eight bytes |
 //! | [`program`] | a program as data |
 //! | [`container`](mod@container) | a program as bytes |
 //! | [`asm`](mod@asm), [`disasm`] | a program as text |
-//! | [`verify`](mod@verify) | what is accepted, and what it costs at most |
-//! | [`work`](mod@work) | how long that takes at most |
+//! | [`verify`](mod@verify) | which programs are accepted |
+//! | [`cost`] | what a program costs at most: instructions and time |
+//! | [`analysis`] | which registers are read before they are written |
 //! | [`chunk`] | what a program runs over, and what it leaves |
 //! | [`reference`](mod@reference) | the interpreter that says what is right |
 //! | [`vector`] | the interpreter that is fast |
