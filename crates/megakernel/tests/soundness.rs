@@ -144,6 +144,9 @@ fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
         u32::MAX / 2 + 1,
     ];
     let edges = if cfg!(miri) { &edges[..1] } else { &edges[..] };
+    if cfg!(miri) {
+        opcodes.truncate(8);
+    }
     let mut done = 0;
     for (opcode, job) in opcodes {
         let good = StreamArgs {
@@ -156,7 +159,7 @@ fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
             ..StreamArgs::default()
         }
         .to_args();
-        for word in 0..if cfg!(miri) { 9 } else { ARGS_PER_SLOT } {
+        for word in (0..ARGS_PER_SLOT).step_by(if cfg!(miri) { 2 } else { 1 }) {
             for &edge in edges {
                 let mut args = good;
                 args[word] = edge;
