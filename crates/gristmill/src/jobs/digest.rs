@@ -5,13 +5,14 @@ use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::mill::LARGE_CHUNK_BYTES;
 use crate::source::{is_early, stdin_entry, Ended, Entry, Item, LiveList, Origin, Source};
 use gristmill_megakernel::StreamJob;
-use gristmill_protocol::{opcode, stream};
+use gristmill_protocol::{opcode, stream::CrcResults};
+use gristmill_ring::lock;
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How digests are told.
@@ -61,10 +62,6 @@ fn shown(entry: &Entry) -> &Path {
         Origin::Stdin => Path::new(STDIN),
         Origin::File | Origin::Special => &entry.path,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Computes digests, or compares them with a list.
@@ -212,7 +209,7 @@ impl Job for DigestJob {
     }
 
     fn chunk(&self, file: &mut DigestFile, chunk: &LandedChunk<'_>, _rows: &mut Vec<u8>) -> Flow {
-        let crc = chunk.results[stream::RESULT_CRC];
+        let CrcResults { crc } = CrcResults::decode(&chunk.results);
         file.crc = crc32c::crc32c_combine(file.crc, crc, chunk.bytes.len());
         Flow::Continue
     }

@@ -35,9 +35,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     fn lock(&self) -> MutexGuard<'_, Post> {
-        self.post
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        gristmill_ring::lock(&self.post)
     }
 
     /// Appends rows; `urgent` rows are written at once, others when enough have come together or a moment has passed.
