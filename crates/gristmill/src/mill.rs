@@ -40,6 +40,7 @@ pub use report::{FileError, ReadTotals, RunReport, StageTimes};
 
 use crate::jobs::Job;
 use crate::source::{FileId, Source};
+use descriptors::Descriptors;
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::backend::Opened;
@@ -70,7 +71,7 @@ pub const DEFAULT_DEPTH: u32 = 8;
 /// Files that a reader takes, opens and reads together.
 pub const BATCH_FILES: usize = 16;
 
-/// Rows of unfinished files, in bytes, above which only the file that is being written out is read on.
+/// Rows of unfinished files and rows that wait to be written, in bytes, above which only the file that is being written out is read on.
 pub const HELD_ROWS_BYTES: usize = 16 << 20;
 
 /// Words of each slot's record area.
@@ -104,7 +105,9 @@ impl MillBuilder {
         self
     }
 
-    /// Worker threads, each with a reader of its own. 0, the default, is one for each core.
+    /// Worker threads, each with a reader of its own. 0, the default, is one for each core; for a source that brings a single
+    /// file which is smaller than a chunk it is one, and where no read path was named either, the file is read without a
+    /// ring.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -174,6 +177,14 @@ impl MillBuilder {
         self
     }
 
+    /// As many workers as were asked for, or as there are cores.
+    fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256)),
+            workers => workers,
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -205,13 +216,7 @@ impl MillBuilder {
                 "use at most as many as there are cores",
             );
         }
-        let workers = match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256)),
-            workers => workers,
-        };
-        Ok(Mill {
-            settings: MillBuilder { workers, ..self },
-        })
+        Ok(Mill { settings: self })
     }
 }
 
@@ -385,10 +390,24 @@ impl Mill {
             });
         }
         let record_words = job.record_words().max(RECORD_WORDS);
-        let wanted = Wanted {
-            workers: settings.workers,
+        // For a single small file, threads, rings and buffers would cost more than all else.
+        let alone = settings.workers == 0
+            && settings.read_path == ReadPathChoice::Auto
+            && !settings.direct
+            && backend.device().is_none()
+            && source
+                .only_file()
+                .is_some_and(|bytes| bytes < layout.chunk as u64);
+        let (workers, chunks, read_path) = if alone {
+            (1, plan::LEAST_CHUNKS, ReadPathChoice::Positioned)
+        } else {
             // For what the reader has in flight, and for a batch of small files.
-            chunks: chunks_per_worker(settings.depth),
+            let chunks = chunks_per_worker(settings.depth);
+            (settings.worker_count(), chunks, settings.read_path)
+        };
+        let wanted = Wanted {
+            workers,
+            chunks,
             buffer: layout.buffer(),
             records: record_words as usize * 4,
             memory: settings.memory,
@@ -407,7 +426,7 @@ impl Mill {
                 workers: plan.workers,
                 layout,
                 depth: settings.depth,
-                read_path: settings.read_path,
+                read_path,
                 direct: settings.direct,
                 ordered: settings.ordered,
             },
@@ -416,6 +435,11 @@ impl Mill {
             control.clone(),
             tokens,
             slots,
+            if alone {
+                Descriptors::of_one_file()
+            } else {
+                Descriptors::new(plan.workers)
+            },
         ));
         if let Some(why) = &plan.why {
             run.add_fallback(why);

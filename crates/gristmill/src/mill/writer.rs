@@ -67,10 +67,10 @@ impl<J: Job> Run<J> {
                 }
             }
             if !rows.is_empty() || !errors.is_empty() {
+                self.outbox.written(&mut rows);
                 // There is room for more.
                 self.wake();
             }
-            rows.clear();
             if finished {
                 return written;
             }
