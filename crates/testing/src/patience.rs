@@ -214,12 +214,13 @@ mod tests {
         drop(asleep);
 
         // The shell's child computes, the shell sleeps.
-        let busy = shell("(while :; do :; done) & trap 'kill $!' EXIT TERM; wait");
+        let mut busy = shell("(while :; do :; done) & trap 'kill $!' EXIT TERM; wait");
         let over = until_over(patience(20, 50));
         assert!(over.contains("computed"), "{over}");
         let status = Command::new("kill").arg(busy.0.id().to_string()).status();
         assert!(status.unwrap().success());
-        drop(busy);
+        // Not killed before it has ended its child, which would compute for ever.
+        busy.0.wait().unwrap();
 
         let mut moving = patience(2, u64::MAX);
         let mut looks = 0;
