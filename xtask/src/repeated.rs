@@ -1,7 +1,7 @@
 //! `cargo xtask repeated`: lists places of the tree that share lines, so that a helper is not written twice.
 //!
 //! A run is [`LINES`] lines or more that stand in two places to the letter. White space is folded; blank lines, comments,
-//! lines of punctuation and imports do not count. Two files may share runs only where `xtask/repeated.txt` names them
+//! lines of punctuation, imports and the heads of functions, which traits dictate, do not count. Two files may share runs only where `xtask/repeated.txt` names them
 //! with the reason, and a test holds both: no pair without a reason, no reason without a pair.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -124,10 +124,14 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
 /// The lines of a text that count.
 fn lines(text: &str) -> Vec<Line> {
     let folded = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    let counts = |line: &str| {
+    let mut in_head = false;
+    let mut counts = |line: &str| {
         let comment = ["//", "#", "*", "/*"];
         let import = ["use ", "pub use ", "mod ", "pub mod ", "import ", "from "];
-        line.contains(char::is_alphanumeric)
+        let was_in_head = in_head || line.starts_with("fn ") || line.starts_with("pub fn ");
+        in_head = was_in_head && !line.ends_with(['{', ';', '}']);
+        !was_in_head
+            && line.contains(char::is_alphanumeric)
             && !comment.iter().any(|start| line.starts_with(start))
             && !import.iter().any(|start| line.starts_with(start))
     };

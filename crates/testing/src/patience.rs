@@ -100,6 +100,21 @@ impl Patience {
         }
     }
 
+    /// What `poll` gives once it gives something. It is called again and again, and may sleep for a moment.
+    ///
+    /// # Panics
+    /// Where the wait is over; says what `state` is then.
+    #[track_caller]
+    pub fn until<T, S: Debug>(mut poll: impl FnMut() -> Option<T>, state: impl Fn() -> S) -> T {
+        let mut patience = Self::new();
+        loop {
+            if let Some(found) = poll() {
+                return found;
+            }
+            patience.check(state());
+        }
+    }
+
     /// What another thread sends; `None` where it ends without, or the wait is over.
     pub fn receive<T>(mut self, receiver: &Receiver<T>) -> Option<T> {
         loop {
