@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 use gristmill::megakernel::backend::cpu::CpuBackend;
-use gristmill::megakernel::backend::opencl::OpenClBackend;
-use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease, StreamJob};
+use gristmill::megakernel::backend::device::opencl::OpenClBackend;
+use gristmill::megakernel::{Backend, Kernel, KernelConfig, KernelError, Lease, StreamJob};
 use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
 use gristmill::uring::reader::ReadPathChoice;
@@ -541,6 +541,6 @@ fn the_kernel_of_a_ring_without_a_queue_has_none_to_serve() {
     let refused = CpuBackend.launch(config(65), vec![], vec![]);
     assert!(matches!(
         refused,
-        Err(PipelineError::InvalidArgument { .. })
+        Err(KernelError::Pipeline(PipelineError::InvalidArgument { .. }))
     ));
 }

@@ -3,12 +3,19 @@
 //! Programs are made by structure, not by chance: every block is closed, every array is declared, indexes are mostly in
 //! range, and registers are few, so that instructions meet each other's results.
 
-use crate::isa::{Instr, Op, Operand, Shape};
+use crate::chunk::FaultKind;
+use crate::isa::{Class, Instr, Op, Operand, Shape};
 use crate::program::{AccArray, AccKind, Arg, Program, Scratch};
 use fastrand::Rng;
 
 fn pick<T: Copy>(numbers: &mut Rng, of: &[T]) -> T {
     of[numbers.usize(..of.len())]
+}
+
+/// The opcodes that a condition holds for.
+fn those(condition: impl Fn(Op) -> bool) -> Vec<Op> {
+    let all = Op::ALL.iter().copied();
+    all.filter(|op| condition(*op)).collect()
 }
 
 /// Registers that programs use.
@@ -119,9 +126,9 @@ impl Maker {
     }
 
     fn each(&mut self) {
-        const UPDATES: [Op; 6] = [Op::SLd, Op::SAdd, Op::SMin, Op::SMax, Op::SOr, Op::SXor];
+        let shared = those(|op| op.class() == Class::ScratchLoad || op.is_scratch_update());
         self.uses = (0..self.program.scratch.len())
-            .map(|_| pick(&mut self.numbers, &UPDATES))
+            .map(|_| pick(&mut self.numbers, &shared))
             .collect();
         let register = self.register();
         let stride = pick(&mut self.numbers, &[1, 1, 1, 2, 4, 4, 5, 64, 300]);
@@ -177,11 +184,9 @@ impl Maker {
                 self.push(Op::Emit, 0, position, value);
             }
             10..=12 => {
-                let (op, dst, a) = (
-                    pick(&mut self.numbers, &[Op::Ld8, Op::Ld32, Op::Tb8, Op::Tb32]),
-                    self.register(),
-                    self.register(),
-                );
+                let loads = those(|op| op.class() == Class::Load);
+                let op = pick(&mut self.numbers, &loads);
+                let (dst, a) = (self.register(), self.register());
                 let offset = if self.numbers.u32(..4) == 0 {
                     self.operand()
                 } else {
@@ -218,7 +223,7 @@ impl Maker {
         let op = if self.in_each {
             self.uses.get(array).copied().unwrap_or(Op::SLd)
         } else {
-            let ops = [Op::SLd, Op::SSt, Op::SAdd, Op::SMin, Op::SMax, Op::SOr];
+            let ops = those(|op| op.indexes() == Some(FaultKind::Scratch));
             pick(&mut self.numbers, &ops)
         };
         let index = self.index(words);

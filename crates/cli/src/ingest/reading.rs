@@ -5,6 +5,7 @@ use crate::common::{complain, parse_size};
 use crate::progress::Shown;
 use crate::report;
 use gristmill::jobs::digest::{write_row, DigestRows};
+use gristmill::megakernel::KernelError;
 use gristmill::mill::{FileError, Progress};
 use gristmill::protocol::{io, PipelineError};
 use gristmill::source::{Entry, FileId, Item, Origin, Source};
@@ -19,6 +20,10 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a wait for a list's next name goes on before it looks whether a signal has come.
+const NAMES_WAIT: Duration = Duration::from_millis(50);
 
 /// A range of a device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +188,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
     ///
     /// # Errors
     /// Where the driver or the kernel itself fails.
-    pub(super) fn run(&mut self) -> Result<(), PipelineError> {
+    pub(super) fn run(&mut self) -> Result<(), KernelError> {
         let (mut landed, mut failed) = (Vec::new(), Vec::new());
         loop {
             self.fill();
@@ -260,6 +265,13 @@ impl<'a, 'b> Ingest<'a, 'b> {
                     }
                     let _told = self.source.give_up();
                     self.tell(Some(path), None, reason);
+                }
+                Item::Later => {
+                    // What is being read goes on meanwhile.
+                    if !self.files.is_empty() {
+                        return None;
+                    }
+                    self.source.wait(NAMES_WAIT);
                 }
                 Item::Notice(text) => self.user.shown.aside(|| complain(&text)),
                 Item::Entry(entry) => self.begin(entry),
