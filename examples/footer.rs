@@ -14,7 +14,7 @@
 //! A slot is published when the one before it has completed, so it sees what that one has made. Many files go this way
 //! at the same time, each with a chunk of its own, and the reads of all are in flight together.
 
-use gristmill::megakernel::backend::{cpu::CpuBackend, opencl::OpenClBackend};
+use gristmill::megakernel::backend::{cpu::CpuBackend, device::opencl::OpenClBackend};
 use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease};
 use gristmill::program::Program;
 use gristmill::protocol::opcode::LoadArgs;

@@ -1,6 +1,6 @@
 /* SCAN, by all lanes of a group together, over a chunk's own bytes. What it reports is written in
- * crates/protocol/src/stream.rs, what its image holds in crates/megakernel/src/device/job.rs. Offsets are relative to the
- * first own byte. */
+ * crates/protocol/src/stream.rs, what its image holds in crates/megakernel/src/backend/device/job.rs. Offsets are
+ * relative to the first own byte. */
 
 /* ---- The automaton ---- */
 

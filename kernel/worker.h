@@ -1,7 +1,7 @@
 /* What a worker is, and the way of a slot through it: claimed, put aside and taken up again, completed. The leader of a
  * group alone runs this.
  *
- * What lies where (the words' numbers are in numbers.h, made from crates/megakernel/src/device/layout.rs):
+ * What lies where (the words' numbers are in numbers.h, made from crates/megakernel/src/backend/device/layout.rs):
  *
  * - shared: host and device see it. Begins with the launch's parameters. One writer for each word at any moment: the host
  *   for slots it owns, ready rings, tails, requests and directories; a worker for the slot it has claimed, its completion

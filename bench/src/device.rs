@@ -256,7 +256,9 @@ fn rates(
     setting: &Setting,
     patterns: Option<&[Vec<u8>]>,
 ) -> Result<Rates, String> {
-    let told = |error: gristmill::PipelineError| error.to_string();
+    fn told(error: impl std::fmt::Display) -> String {
+        error.to_string()
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = backend.workers(cores);
     let count = u32::try_from(chunks_of(backend, workers)).map_err(|error| error.to_string())?;

@@ -19,17 +19,17 @@ macro_rules! numbers {
 }
 
 const NUMBERS: &[&[(&str, u32)]] = numbers! {
-    "IMAGE_", gristmill_megakernel::device::program::word: CHUNK ALIGN BEFORE AFTER RECORDS SCRATCH ACCS INSTRUCTIONS FIRST_EACH MINIMA MINIMA_PLACE
+    "IMAGE_", gristmill_megakernel::backend::device::program::word: CHUNK ALIGN BEFORE AFTER RECORDS SCRATCH ACCS INSTRUCTIONS FIRST_EACH MINIMA MINIMA_PLACE
         TABLE_BYTES TABLE_PLACE HEADER INSTRUCTION;
-    "LAUNCH_", gristmill_megakernel::device::layout::launch: SLOTS SLOT_WORDS READY TAILS ENTRIES CONTROL DEBUG DEBUG_RECORDS OBSERVABLES
+    "LAUNCH_", gristmill_megakernel::backend::device::layout::launch: SLOTS SLOT_WORDS READY TAILS ENTRIES CONTROL DEBUG DEBUG_RECORDS OBSERVABLES
         TENANTS RECORDS RECORD_WORDS CHUNKS CHUNK_BYTES CHUNK_STRIDE IDLE_POLLS LEASE_SLOTS JOBS PROGRAMS WORKERS
         IO IO_SLOTS COUNTERS_FROM;
-    "STATE_", gristmill_megakernel::device::layout::state: HEADS AGES TICKET LOCK PARKED EPOCH DONE AGED IO_PARKED IO_USED IO_SEEN
+    "STATE_", gristmill_megakernel::backend::device::layout::state: HEADS AGES TICKET LOCK PARKED EPOCH DONE AGED IO_PARKED IO_USED IO_SEEN
         UNPARK PRIORITIES RUNNING METRICS FAIRNESS IDLE IO SLOTS;
-    "WORKER_", gristmill_megakernel::device::layout::worker: BEAT MIRRORED SLOTS FAULTS PARKED LEASES LEFT WORDS;
-    "DIRECTORY_", gristmill_megakernel::device::layout::directory: OPCODE IMAGE LONGEST WORDS ENTRIES;
-    "SCAN_", gristmill_megakernel::device::job::scan: FLAGS LONGEST INFO MATCH CLASSES NEXT FLAG_ALL FLAG_EVERYTHING;
-    "CRC_", gristmill_megakernel::device::job::crc: POWERS TABLES;
+    "WORKER_", gristmill_megakernel::backend::device::layout::worker: BEAT MIRRORED SLOTS FAULTS PARKED LEASES LEFT WORDS;
+    "DIRECTORY_", gristmill_megakernel::backend::device::layout::directory: OPCODE IMAGE LONGEST WORDS ENTRIES;
+    "SCAN_", gristmill_megakernel::backend::device::job::scan: FLAGS LONGEST INFO MATCH CLASSES NEXT FLAG_ALL FLAG_EVERYTHING;
+    "CRC_", gristmill_megakernel::backend::device::job::crc: POWERS TABLES;
     "VIR0_", gristmill_vir0::verify: MAX_DEPTH MAX_SCRATCH MAX_SCRATCH_WORDS MAX_ACCS MAX_ARGS;
 };
 

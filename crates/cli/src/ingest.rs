@@ -9,7 +9,7 @@ use super::progress::Shown;
 use super::report;
 use super::signals;
 use gristmill::jobs::digest::DigestRows;
-use gristmill::megakernel::device::DeviceInfo;
+use gristmill::megakernel::backend::device::DeviceInfo;
 use gristmill::mill::Progress;
 use gristmill::protocol::PipelineError;
 use gristmill::uring::reader::ReaderStats;
@@ -126,10 +126,12 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         None => args.backend.open()?,
     };
     let (memory, chunks) = match &args.peer_memory {
-        Some(address) => PeerMemory::chunks(address, args.slots, args.slot_size),
-        None => on.backend.chunk_memory(args.slots, args.slot_size),
-    }
-    .map_err(words)?;
+        Some(address) => PeerMemory::chunks(address, args.slots, args.slot_size).map_err(words),
+        None => on
+            .backend
+            .chunk_memory(args.slots, args.slot_size)
+            .map_err(|error| common::kernel_error(&error)),
+    }?;
     let memory_name = match memory.peer() {
         Some(address) => format!("peer memory of {address}"),
         None => "host memory".into(),
@@ -143,7 +145,8 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     };
     let driver = NvmeGpuIngestDriver::over_chunks(ring, chunks, path, &tail).map_err(words)?;
     let workers = common::workers(args.workers);
-    let kernel = Summing::launch(&on, workers, memory).map_err(words)?;
+    let kernel =
+        Summing::launch(&on, workers, memory).map_err(|error| common::kernel_error(&error))?;
     let rows = if args.json {
         DigestRows::Json
     } else {
@@ -181,7 +184,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     let (driver, kernel) = ingest.into_parts();
     let kernel = kernel.end();
     // A kernel that had failed before has been told of.
-    ended.map_err(words)?;
+    ended.map_err(|error| common::kernel_error(&error))?;
     let report = Report {
         path,
         memory: memory_name,
@@ -195,7 +198,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         telemetry: driver.telemetry_snapshot(),
         transfers: driver.transfers(),
         reads: driver.stats(),
-        kernel: kernel.map_err(words)?,
+        kernel: kernel.map_err(|error| common::kernel_error(&error))?,
     };
     if args.json {
         written = written.and_then(|()| output.write_all(report.json().as_bytes()));

@@ -43,9 +43,9 @@ use crate::source::{FileId, Source};
 use descriptors::Descriptors;
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_megakernel::backend::cpu::CpuBackend;
-use gristmill_megakernel::backend::Opened;
+use gristmill_megakernel::backend::SelectedBackend;
 use gristmill_megakernel::log::LoggedKernel;
-use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
+use gristmill_megakernel::{FeederFactory, KernelConfig, KernelError, Lease};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{lock, RingConfig};
 use halo::Layout;
@@ -94,13 +94,13 @@ pub struct MillBuilder {
     peer_memory: Option<String>,
     direct: bool,
     ordered: bool,
-    backend: Opened,
+    backend: SelectedBackend,
 }
 
 impl MillBuilder {
     /// Where the kernel runs. Default: the [`CpuBackend`]; [`open`](gristmill_megakernel::backend::open) finds others.
     #[must_use]
-    pub fn backend(mut self, backend: Opened) -> Self {
+    pub fn backend(mut self, backend: SelectedBackend) -> Self {
         self.backend = backend;
         self
     }
@@ -255,6 +255,7 @@ pub struct Control {
     errors: Option<Arc<Mutex<ErrorSink>>>,
     written: Arc<Vec<(FileId, bool)>>,
     record: Arc<Mutex<Option<LogOutput>>>,
+    kernel_failure: Arc<Mutex<Option<KernelError>>>,
 }
 
 impl Control {
@@ -295,6 +296,16 @@ impl Control {
     fn writes(&self, file: FileId) -> Option<bool> {
         let written = self.written.iter().find(|(written, _)| *written == file);
         written.map(|(_, empty)| *empty)
+    }
+
+    /// Why the run's kernel could not be launched, or ended before the run: which kind of error it was, for callers who can
+    /// do something about it.
+    pub fn kernel_failure(&self) -> Option<KernelError> {
+        run::lock(&self.kernel_failure).clone()
+    }
+
+    fn kernel_failed(&self, error: KernelError) {
+        *run::lock(&self.kernel_failure) = Some(error);
     }
 
     /// The run's counters.
@@ -341,7 +352,7 @@ impl Mill {
             peer_memory: None,
             direct: false,
             ordered: false,
-            backend: Opened {
+            backend: SelectedBackend {
                 backend: Arc::new(CpuBackend),
                 why: "the default".into(),
             },
@@ -413,7 +424,11 @@ impl Mill {
             memory: settings.memory,
         };
         let peer = settings.peer_memory.as_deref();
-        let (plan, memory, tokens) = memory::planned(backend, peer, wanted)?;
+        let failed = |error: KernelError| {
+            control.kernel_failed(error.clone());
+            PipelineError::from(error)
+        };
+        let (plan, memory, tokens) = memory::planned(backend, peer, wanted).map_err(failed)?;
         let peer = memory.peer().map(str::to_owned);
         // No slot is ever missing for a chunk that has landed.
         let slots = u32::try_from(memory.count().next_power_of_two()).unwrap_or(u32::MAX);
@@ -450,7 +465,7 @@ impl Mill {
                 Box::new(move |_worker| feeder::start(run, reader)) as FeederFactory
             })
             .collect();
-        let mut kernel = backend.launch(
+        let kernel = backend.launch(
             KernelConfig {
                 workers: backend.workers(plan.workers),
                 ring,
@@ -460,7 +475,8 @@ impl Mill {
             },
             job.stream_job().into_iter().collect(),
             feeders,
-        )?;
+        );
+        let mut kernel = kernel.map_err(failed)?;
         job.prepare(&kernel)?;
         let log = run::lock(&control.record).take();
         let recorder = log.map(|log| {
@@ -494,8 +510,8 @@ impl Mill {
         let stats = kernel.stats();
         if let Err(error) = kernel.shutdown() {
             // A kernel that had failed before has been told of.
-            if run.broken.get().is_none() {
-                return Err(error);
+            if !run.broken.load(Ordering::Acquire) {
+                return Err(failed(error));
             }
         }
         let record = run.end_record();

@@ -21,7 +21,7 @@
 
 use gristmill_ingest::open_without_waiting;
 use gristmill_megakernel::log::{Difference, Digest, LoggedBytes, LoggedResult, LoggedSlot};
-use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, RingLogReader};
+use gristmill_megakernel::{Backend, Kernel, KernelConfig, KernelError, Lease, RingLogReader};
 use gristmill_protocol::priority::Priority;
 use gristmill_protocol::slot::SlotImage;
 use gristmill_protocol::{fault, program, stream, PipelineError};
@@ -138,8 +138,8 @@ impl<'a> Replay<'a> {
     /// Runs what is left of a log.
     ///
     /// # Errors
-    /// [`PipelineError`] where the kernel cannot be launched, or refuses what a log may hold.
-    pub fn run<R: Read>(&self, log: &mut RingLogReader<R>) -> Result<ReplayReport, PipelineError> {
+    /// [`KernelError`] where the kernel cannot be launched, or refuses what a log may hold.
+    pub fn run<R: Read>(&self, log: &mut RingLogReader<R>) -> Result<ReplayReport, KernelError> {
         let about = log.about();
         // One chunk for each worker, and as many that are being filled or compared.
         let chunks = u32::try_from(2 * self.workers).unwrap_or(2);
@@ -242,7 +242,7 @@ impl Running<'_> {
         self.report.stopped
     }
 
-    fn free_chunk<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<ChunkBuf, PipelineError> {
+    fn free_chunk<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<ChunkBuf, KernelError> {
         loop {
             if let Some(chunk) = self.free.pop() {
                 return Ok(chunk);
@@ -257,7 +257,7 @@ impl Running<'_> {
         log: &RingLogReader<R>,
         slot: LoggedSlot<'static>,
         mut chunk: ChunkBuf,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<(), KernelError> {
         let words = slot.words;
         let name = SlotName {
             number: log.slots().saturating_sub(1),
@@ -270,9 +270,8 @@ impl Running<'_> {
         // A reader gives no slot without; and no chunk is smaller than the log's.
         let visible = log.about().visible(&words).unwrap_or(0..0);
         let Some(into) = chunk.as_mut_slice().get_mut(visible) else {
-            return Err(PipelineError::Backend(
-                "a slot that sees more than its chunk; please report this".into(),
-            ));
+            let error = "a slot that sees more than its chunk; please report this";
+            return Err(PipelineError::Backend(error.into()).into());
         };
         let there = match &slot.bytes {
             LoggedBytes::File { path, offset, size } => self.read(path, *offset, *size, into),
@@ -319,7 +318,7 @@ impl Running<'_> {
     }
 
     /// Waits for results, and compares those that are there.
-    fn finish_some<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<(), PipelineError> {
+    fn finish_some<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<(), KernelError> {
         if let Some(failure) = self.kernel.failure() {
             return Err(failure);
         }

@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 use gristmill::megakernel::backend::cpu::CpuBackend;
-use gristmill::megakernel::backend::opencl::OpenClBackend;
-use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease, StreamJob};
+use gristmill::megakernel::backend::device::opencl::OpenClBackend;
+use gristmill::megakernel::{Backend, Kernel, KernelConfig, KernelError, Lease, StreamJob};
 use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
 use gristmill::uring::reader::ReadPathChoice;
@@ -129,14 +129,11 @@ impl World {
     }
 
     fn wait(&mut self) -> Completion {
-        let mut patience = Patience::new();
-        loop {
-            if let Some(done) = self.completions.next() {
-                return done;
-            }
-            patience.check(self.kernel.failure());
+        let next = || {
             self.completions.wait(Duration::from_millis(1));
-        }
+            self.completions.next()
+        };
+        Patience::until(next, || self.kernel.failure())
     }
 
     /// The next slot's answer: its first result, or its fault word.
@@ -544,6 +541,6 @@ fn the_kernel_of_a_ring_without_a_queue_has_none_to_serve() {
     let refused = CpuBackend.launch(config(65), vec![], vec![]);
     assert!(matches!(
         refused,
-        Err(PipelineError::InvalidArgument { .. })
+        Err(KernelError::Pipeline(PipelineError::InvalidArgument { .. }))
     ));
 }

@@ -1,7 +1,7 @@
 //! The protocol's own opcodes: everything that needs no chunk.
 //!
-//! Each is a function of a slot's arguments and of what its tenant may reach: an equal window of the observables, counted
-//! from the window's start. `TABLE` lists them; what is in no table is a fault, never a silent DONE.
+//! Each is a function of a slot's arguments and its [`OpContext`]. `TABLE` lists them; an opcode that is in no table
+//! faults, and is never DONE in silence.
 
 use crate::programs::ProgramTable;
 use gristmill_protocol::debug::DebugRecord;
@@ -10,20 +10,21 @@ use gristmill_protocol::{control, fault, packed, ARGS_PER_SLOT, CONTROL_MIN_WORD
 use gristmill_ring::{DeviceRing, Outcome};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a core opcode runs with.
-pub(crate) struct Reach<'a> {
+/// What a core opcode can see and change.
+pub(crate) struct OpContext<'a> {
     pub ring: &'a DeviceRing,
-    /// The tenant's window of observables.
+    /// The tenant's window of observables: an equal share of them. Indices count from its start.
     pub window: &'a [AtomicU32],
     /// The slot's number, for PRINTF.
     pub slot: u32,
-    /// The slot's tenant and all programs, for DFA_STEP.
+    /// The slot's tenant, for DFA_STEP.
     pub tenant: u32,
+    /// All programs, for DFA_STEP.
     pub programs: &'a ProgramTable,
 }
 
 /// What an opcode does with its argument words; those that it does not take are zero.
-type Core = fn(&Reach<'_>, [u32; CORE_ARGS]) -> Result<Outcome, u32>;
+type Core = fn(&OpContext<'_>, [u32; CORE_ARGS]) -> Result<Outcome, u32>;
 
 /// Core opcodes: number and effect. How many argument words each takes is in [`opcode::CORE`].
 const TABLE: &[(u32, Core)] = &[
@@ -41,75 +42,80 @@ const TABLE: &[(u32, Core)] = &[
 /// Runs a core opcode; `None` where it is not one.
 pub(crate) fn run(
     number: u32,
-    reach: &Reach<'_>,
+    context: &OpContext<'_>,
     args: &[u32; ARGS_PER_SLOT],
 ) -> Option<Result<Outcome, u32>> {
     if number == opcode::PACKED_SLOT {
-        return Some(packed(reach, args));
+        return Some(packed(context, args));
     }
-    run_one(number, reach, args)
+    run_one(number, context, args)
 }
 
-fn run_one(number: u32, reach: &Reach<'_>, given: &[u32]) -> Option<Result<Outcome, u32>> {
+fn run_one(number: u32, context: &OpContext<'_>, given: &[u32]) -> Option<Result<Outcome, u32>> {
     let (_, effect) = TABLE.iter().find(|(known, _)| *known == number)?;
     let taken = opcode::core_args(number)?;
     let mut args = [0; CORE_ARGS];
     Some(match given.get(..taken) {
         Some(given) => {
             args[..taken].copy_from_slice(given);
-            effect(reach, args)
+            effect(context, args)
         }
         None => Err(fault::BAD_ARGUMENT),
     })
 }
 
-fn observable<'a>(reach: &Reach<'a>, index: u32) -> Result<&'a AtomicU32, u32> {
-    reach
+fn observable<'a>(context: &OpContext<'a>, index: u32) -> Result<&'a AtomicU32, u32> {
+    context
         .window
         .get(index as usize)
         .ok_or(fault::INDEX_OUT_OF_RANGE)
 }
 
-fn store(reach: &Reach<'_>, [value, index, _]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
-    observable(reach, index)?.store(value, Ordering::Relaxed);
+fn store(context: &OpContext<'_>, [value, index, _]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
+    observable(context, index)?.store(value, Ordering::Relaxed);
     Ok(Outcome::default())
 }
 
-fn add(reach: &Reach<'_>, [value, index, _]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
-    let before = observable(reach, index)?.fetch_add(value, Ordering::Relaxed);
+fn add(context: &OpContext<'_>, [value, index, _]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
+    let before = observable(context, index)?.fetch_add(value, Ordering::Relaxed);
     Ok(Outcome::value(before.wrapping_add(value)))
 }
 
-/// Reads a control word below 160, or an observable of the window behind that.
-fn load(reach: &Reach<'_>, [from, to, _]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
+/// Reads a control word, by its index below 160, or an observable of the window, from index 160 on.
+fn load(context: &OpContext<'_>, [from, to, _]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
     let from = from as usize;
     let value = match from.checked_sub(CONTROL_MIN_WORDS) {
-        None => reach.ring.control()[from].load(Ordering::Relaxed),
-        Some(index) => reach
+        None => context.ring.control()[from].load(Ordering::Relaxed),
+        Some(index) => context
             .window
             .get(index)
             .ok_or(fault::INDEX_OUT_OF_RANGE)?
             .load(Ordering::Relaxed),
     };
-    observable(reach, to)?.store(value, Ordering::Relaxed);
+    observable(context, to)?.store(value, Ordering::Relaxed);
     Ok(Outcome::value(value))
 }
 
 fn compare_swap(
-    reach: &Reach<'_>,
+    context: &OpContext<'_>,
     [index, expected, new]: [u32; CORE_ARGS],
 ) -> Result<Outcome, u32> {
-    let old = observable(reach, index)?
+    let old = observable(context, index)?
         .compare_exchange(expected, new, Ordering::AcqRel, Ordering::Acquire)
         .unwrap_or_else(|other| other);
     Ok(Outcome::value(old))
 }
 
 /// Copies observables; ranges may overlap.
-fn copy(reach: &Reach<'_>, [source, target, count]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
+fn copy(
+    context: &OpContext<'_>,
+    [source, target, count]: [u32; CORE_ARGS],
+) -> Result<Outcome, u32> {
     let range = |start: u32| {
         let start = start as usize;
-        reach.window.get(start..start.checked_add(count as usize)?)
+        context
+            .window
+            .get(start..start.checked_add(count as usize)?)
     };
     let (Some(from), Some(to)) = (range(source), range(target)) else {
         return Err(fault::INDEX_OUT_OF_RANGE);
@@ -126,10 +132,13 @@ fn copy(reach: &Reach<'_>, [source, target, count]: [u32; CORE_ARGS]) -> Result<
 }
 
 /// One step of an automaton whose table of words is that of a program: the next state of a state on an input byte.
-fn dfa_step(reach: &Reach<'_>, [state, input, number]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
-    let program = opcode::tenant_window(reach.tenant)
+fn dfa_step(
+    context: &OpContext<'_>,
+    [state, input, number]: [u32; CORE_ARGS],
+) -> Result<Outcome, u32> {
+    let program = opcode::tenant_window(context.tenant)
         .filter(|_| number < opcode::TENANT_WINDOW)
-        .and_then(|window| reach.programs.get(window.start() + number))
+        .and_then(|window| context.programs.get(window.start() + number))
         .ok_or(fault::NO_SUCH_PROGRAM)?;
     let (words, _) = program.program().table.as_chunks::<4>();
     let at = u64::from(state) * 256 + u64::from(input);
@@ -140,27 +149,30 @@ fn dfa_step(reach: &Reach<'_>, [state, input, number]: [u32; CORE_ARGS]) -> Resu
     )))
 }
 
-fn printf(reach: &Reach<'_>, [format_id, first, second]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
-    reach.ring.log(&DebugRecord {
+fn printf(
+    context: &OpContext<'_>,
+    [format_id, first, second]: [u32; CORE_ARGS],
+) -> Result<Outcome, u32> {
+    context.ring.log(&DebugRecord {
         format_id,
         args: [first, second],
-        slot: reach.slot,
+        slot: context.slot,
     });
     Ok(Outcome::default())
 }
 
-fn shutdown(reach: &Reach<'_>, _: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
-    reach.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
-    reach.ring.wake_workers();
+fn shutdown(context: &OpContext<'_>, _: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
+    context.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
+    context.ring.wake_workers();
     Ok(Outcome::default())
 }
 
 /// The inner operations of a packed slot, checked as a whole and run in order; the first that faults faults the slot. The
 /// result is that of the last.
-fn packed(reach: &Reach<'_>, args: &[u32; ARGS_PER_SLOT]) -> Result<Outcome, u32> {
+fn packed(context: &OpContext<'_>, args: &[u32; ARGS_PER_SLOT]) -> Result<Outcome, u32> {
     let mut outcome = Outcome::default();
     for (number, inner) in packed::decode(args).map_err(|_| fault::BAD_PACKED_SLOT)? {
-        outcome = match run_one(number.into(), reach, inner) {
+        outcome = match run_one(number.into(), context, inner) {
             Some(Err(fault::BAD_ARGUMENT)) | None => return Err(fault::BAD_PACKED_SLOT),
             Some(result) => result?,
         };

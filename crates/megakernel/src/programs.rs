@@ -1,10 +1,11 @@
-//! VIR0 programs in the kernel: a table that takes new ones while it runs, and their way from a slot to its record area.
+//! VIR0 programs in the kernel: the table of those that are loaded, and running one over the chunk of a slot.
 //!
 //! A program is bound to an opcode of its tenant's window. A worker looks it up for every slot, so a program that was
-//! loaded before a slot was published is there when the slot is claimed; one that is unloaded meanwhile makes the slot
-//! fault, never run something else.
+//! loaded before a slot was published is found when the slot is claimed. Where it was unloaded in between, the slot faults;
+//! it never runs another program.
 
 use crate::tenant::TenantHandle;
+use crate::KernelError;
 use gristmill_protocol::program::{area_words, encode_acc, ProgramArgs, ProgramRecord};
 use gristmill_protocol::{completion, fault, opcode, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
@@ -27,13 +28,13 @@ pub struct ProgramTable {
 /// Where a device keeps its own form of the programs.
 pub(crate) trait ProgramSink: Send + Sync {
     /// Lets slots with this opcode run the program from now on.
-    fn bind(&self, opcode: u32, program: &Verified) -> Result<(), PipelineError>;
+    fn bind(&self, opcode: u32, program: &Verified) -> Result<(), KernelError>;
     /// Lets slots with this opcode fault from now on.
     fn unbind(&self, opcode: u32);
 }
 
 impl ProgramTable {
-    /// An empty table, for slots with record areas of so many words.
+    /// An empty table, for slots whose record areas have `record_words` words.
     pub(crate) fn new(record_words: u32, device: Option<Arc<dyn ProgramSink>>) -> Self {
         Self {
             programs: Arc::default(),
@@ -50,11 +51,11 @@ impl ProgramTable {
     /// Binds a program to the first free opcode of the tenant's window, which it returns.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] where slots have not enough record words for it; [`PipelineError::QueueFull`]
+    /// [`KernelError::InvalidConfig`] where slots have not enough record words for it; [`PipelineError::QueueFull`]
     /// where all opcodes, or the device's memory for programs, are taken.
-    pub fn load(&self, tenant: &TenantHandle, program: Verified) -> Result<u32, PipelineError> {
+    pub fn load(&self, tenant: &TenantHandle, program: Verified) -> Result<u32, KernelError> {
         if Self::words_needed(program.program()) > u64::from(self.record_words) {
-            return Err(PipelineError::InvalidArgument {
+            return Err(KernelError::InvalidConfig {
                 what: "a program whose results do not fit into a slot's record area",
                 fix: "launch the kernel with more record words, or declare fewer records",
             });

@@ -1,7 +1,7 @@
 //! The stream opcodes of the device source, compiled for the host, beside those of the CPU: every result, every record.
 
 use fastrand::Rng;
-use gristmill_megakernel::device::job;
+use gristmill_megakernel::backend::device::job;
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, StreamSlot};
 use gristmill_protocol::fault;
 use gristmill_protocol::stream::{self, StreamArgs};

@@ -5,9 +5,9 @@ use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::random;
 use gristmill_megakernel::vir0::{reference, verify, Chunk, Limits, Results, Stop, Verified};
-use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, ProgramTable};
+use gristmill_megakernel::{Backend, Kernel, KernelConfig, KernelError, Lease, ProgramTable};
 use gristmill_protocol::program::ProgramArgs;
-use gristmill_protocol::{completion, fault, opcode, slot, PipelineError};
+use gristmill_protocol::{completion, fault, opcode, slot};
 use gristmill_ring::{ChunkBuf, ChunkMemory, Completion, Completions, RingConfig, Submission};
 use gristmill_testing::Patience;
 use std::time::Duration;
@@ -61,14 +61,11 @@ impl World {
 
     /// The next completion; fails the test rather than hang.
     fn reap(&mut self) -> Completion {
-        let mut patience = Patience::new();
-        loop {
-            if let Some(done) = self.completions.next() {
-                return done;
-            }
-            patience.check("no completion");
+        let next = || {
             self.completions.wait(Duration::from_millis(10));
-        }
+            self.completions.next()
+        };
+        Patience::until(next, || "no completion")
     }
 
     /// Status and fault of one slot.
@@ -80,7 +77,7 @@ impl World {
         answer
     }
 
-    fn load(&self, tenant: u32, program: &Verified) -> Result<u32, PipelineError> {
+    fn load(&self, tenant: u32, program: &Verified) -> Result<u32, KernelError> {
         let tenant = self.kernel.tenants().tenant(tenant).unwrap();
         self.kernel.programs().load(&tenant, program.clone())
     }

@@ -5,6 +5,7 @@ use crate::common::{complain, parse_size};
 use crate::progress::Shown;
 use crate::report;
 use gristmill::jobs::digest::{write_row, DigestRows};
+use gristmill::megakernel::KernelError;
 use gristmill::mill::{FileError, Progress};
 use gristmill::protocol::{io, PipelineError};
 use gristmill::source::{Entry, FileId, Item, Origin, Source};
@@ -187,7 +188,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
     ///
     /// # Errors
     /// Where the driver or the kernel itself fails.
-    pub(super) fn run(&mut self) -> Result<(), PipelineError> {
+    pub(super) fn run(&mut self) -> Result<(), KernelError> {
         let (mut landed, mut failed) = (Vec::new(), Vec::new());
         loop {
             self.fill();

@@ -1,7 +1,7 @@
 //! The kernel's side of an ingest: every chunk that has landed is a slot of the ring, and its sum is what the slot leaves.
 
-use gristmill::megakernel::backend::Opened;
-use gristmill::megakernel::{Kernel, KernelConfig, KernelStats, Lease, StreamJob};
+use gristmill::megakernel::backend::SelectedBackend;
+use gristmill::megakernel::{Kernel, KernelConfig, KernelError, KernelStats, Lease, StreamJob};
 use gristmill::protocol::stream::{CrcResults, StreamArgs};
 use gristmill::protocol::{fault, opcode, slot, PipelineError};
 use gristmill::ring::{
@@ -50,10 +50,10 @@ impl Summing {
     /// # Errors
     /// The back end's.
     pub(super) fn launch(
-        on: &Opened,
+        on: &SelectedBackend,
         workers: usize,
         memory: Arc<ChunkMemory>,
-    ) -> Result<Self, PipelineError> {
+    ) -> Result<Self, KernelError> {
         let slots = u32::try_from(memory.count().next_power_of_two()).unwrap_or(u32::MAX);
         let config = KernelConfig {
             workers: on.backend.workers(workers),
@@ -130,7 +130,7 @@ impl Summing {
     ///
     /// # Errors
     /// Why it runs no more.
-    pub(super) fn wait(&self) -> Result<(), PipelineError> {
+    pub(super) fn wait(&self) -> Result<(), KernelError> {
         self.completions.wait(WAIT);
         self.kernel.failure().map_or(Ok(()), Err)
     }
@@ -139,7 +139,7 @@ impl Summing {
     ///
     /// # Errors
     /// Where it ended in a way that it should not.
-    pub(super) fn end(mut self) -> Result<Done, PipelineError> {
+    pub(super) fn end(mut self) -> Result<Done, KernelError> {
         self.done.stats = self.kernel.stats();
         self.kernel.shutdown()?;
         Ok(self.done)

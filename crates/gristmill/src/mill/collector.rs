@@ -508,14 +508,15 @@ impl<J: Job> Collector<J> {
         open.sort_unstable();
         for sequence in open {
             let bytes = self.files.get(&sequence).map_or(0, |file| file.bytes);
-            let end = match run.broken.get() {
-                None => FileEnd::Skipped { bytes },
-                Some(_) => FileEnd::Failed {
+            let end = if run.broken.load(Ordering::Acquire) {
+                FileEnd::Failed {
                     offset: bytes,
                     error: PipelineError::Backend(
                         "not read further, as the kernel had failed; run again for it alone".into(),
                     ),
-                },
+                }
+            } else {
+                FileEnd::Skipped { bytes }
             };
             self.close(run, sequence, end);
         }

@@ -4,6 +4,7 @@ use super::plan::{Bound, Plan, Wanted};
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_ingest::{PeerDevice, PeerMemory};
 use gristmill_megakernel::backend::Backend;
+use gristmill_megakernel::KernelError;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub(super) fn check(
         (None, _) => Ok(()),
         (Some(_), _) if backend.device().is_some() => invalid(
             "peer memory for a kernel on a device, which does not see it",
-            "use --backend cpu, or leave out peer memory",
+            "use the back end cpu, or leave out peer memory",
         ),
         (Some(_), ReadPathChoice::Auto) => {
             invalid("peer memory and no read path that goes there", ways)
@@ -50,12 +51,12 @@ pub(super) fn check(
 /// smaller amounts; peer memory, which is named for what it is, is not.
 ///
 /// # Errors
-/// [`PipelineError`] where there is no memory for the least that runs.
+/// [`KernelError`] where there is no memory for the least that runs.
 pub(super) fn planned(
     backend: &dyn Backend,
     peer: Option<&str>,
     wanted: Wanted,
-) -> Result<(Plan, Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+) -> Result<(Plan, Arc<ChunkMemory>, Vec<ChunkBuf>), KernelError> {
     let mut plan = match peer {
         Some(_) => Plan {
             workers: wanted.workers,
@@ -80,13 +81,13 @@ pub(super) fn planned(
 /// The chunks of a run.
 ///
 /// # Errors
-/// [`PipelineError`] where the memory is not to be had.
+/// [`KernelError`] where the memory is not to be had.
 pub(super) fn chunks(
     backend: &dyn Backend,
     peer: Option<&str>,
     count: u32,
     chunk_bytes: usize,
-) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), KernelError> {
     let Some(address) = peer else {
         return backend.chunk_memory(count, chunk_bytes);
     };
@@ -96,7 +97,7 @@ pub(super) fn chunks(
     if let Some(device) = devices.iter().find(|device| device.address == address) {
         enough(device, plan)?;
     }
-    PeerMemory::chunks(address, count, chunk_bytes)
+    Ok(PeerMemory::chunks(address, count, chunk_bytes)?)
 }
 
 /// Whether a device has room for the chunks of a plan.

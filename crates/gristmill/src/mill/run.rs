@@ -12,7 +12,7 @@ use super::{Control, HELD_ROWS_BYTES};
 use crate::jobs::Job;
 use crate::source::{Entry, Item, Source};
 use gristmill_ingest::reader::{ReadPathChoice, ReaderStats};
-use gristmill_megakernel::backend::Opened;
+use gristmill_megakernel::backend::SelectedBackend;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, Submitter};
@@ -192,7 +192,7 @@ pub(super) struct Run<J: Job> {
     /// Bytes that were copied in user space on their way into chunks.
     pub bounced: AtomicU64,
     /// Why the kernel runs no more, where that is so.
-    pub broken: OnceLock<PipelineError>,
+    pub broken: AtomicBool,
     totals: Mutex<Totals>,
 }
 
@@ -240,7 +240,7 @@ impl<J: Job> Run<J> {
             chunks: AtomicU64::new(0),
             direct_refused: AtomicU64::new(0),
             bounced: AtomicU64::new(0),
-            broken: OnceLock::new(),
+            broken: AtomicBool::new(false),
             totals: Mutex::new(Totals::default()),
         }
     }
@@ -273,7 +273,7 @@ impl<J: Job> Run<J> {
     pub fn stopping(&self) -> bool {
         self.control.stopped()
             || self.answered.load(Ordering::Relaxed)
-            || self.broken.get().is_some()
+            || self.broken.load(Ordering::Acquire)
     }
 
     /// Whether nothing more will come, and all that came has been collected.
@@ -567,7 +567,7 @@ impl<J: Job> Run<J> {
     pub fn report(
         &self,
         elapsed: Duration,
-        backend: &Opened,
+        backend: &SelectedBackend,
         peer_memory: Option<String>,
         kernel: &KernelStats,
         written: Written,

@@ -1,4 +1,4 @@
-//! What searches for a set of patterns. It follows from the set:
+//! The search engines of SCAN. The set of patterns decides which is used:
 //!
 //! - one byte: `memchr`; one pattern: `memmem`;
 //! - few patterns, asked for lines: `aho-corasick`'s packed searcher (Teddy), which looks at 16 or 32 bytes at a time; in
@@ -10,6 +10,7 @@
 use super::runs::Search;
 use super::table::Table;
 use super::ScanMode;
+use crate::KernelError;
 use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, MatchKind, StartKind};
 use gristmill_protocol::PipelineError;
 use memchr::{memchr, memchr2, memmem};
@@ -30,8 +31,8 @@ const FOLDED_PREFIXES: usize = 64;
 /// First bytes of each pattern that are looked for in every combination of cases.
 const FOLDED_PREFIX: usize = 3;
 
-/// Candidates in a row that may fail before the table, which hardly looks at a byte twice, takes over for the rest: where
-/// first bytes are common the packed searcher stops all the time.
+/// Candidates in a row that may fail before the table takes over for the rest: where first bytes are common the packed
+/// searcher stops all the time, and the table hardly looks at a byte twice.
 const FOLDED_FAILURES: usize = 64;
 
 pub(super) enum Engine {
@@ -136,11 +137,7 @@ impl Engine {
         build(AhoCorasickKind::ContiguousNFA)
             .or_else(|_| build(AhoCorasickKind::NoncontiguousNFA))
             .map(|automaton| Self::Automaton(Box::new(automaton)))
-            .map_err(|error| {
-                PipelineError::Backend(format!(
-                    "the patterns cannot be compiled: {error}; use fewer or shorter ones"
-                ))
-            })
+            .map_err(|error| KernelError::Patterns(error.to_string()).into())
     }
 
     /// Bytes of memory of what searches; 0 for what has none to speak of.

@@ -5,8 +5,8 @@
 //! before them, and so miss patterns that begin in the run before. Once that run's last state is known the search goes over
 //! the run again from there, until it comes into the same state as before; mostly that takes a few bytes.
 //!
-//! Runs are long where matches are rare. Who goes on behind the line of a match may skip much of what was searched: then
-//! runs become shorter, and where most lines match bytes are searched one by one.
+//! Runs are long where matches are rare. A caller that goes on behind the line of a match may skip much of what was
+//! searched: then runs become shorter, and where most lines match, bytes are searched one by one.
 
 use super::table::Table;
 use super::{word, Cancel, StreamSlot, LOOK_BYTES};
@@ -34,7 +34,7 @@ const NEAR: usize = 128;
 /// Bytes for each match, below which bytes are searched one by one: much of a run would be skipped.
 const DENSE: usize = 48;
 
-/// Bytes that may be searched in vain behind a match before runs become shorter.
+/// Bytes searched behind a match and then skipped, above which runs become shorter.
 const SKIPPED: usize = 128;
 
 /// Where patterns end: behind which byte, and the state there.
@@ -51,7 +51,7 @@ pub(super) struct Search<'a> {
     /// How far it has come, and the state there.
     at: usize,
     state: u32,
-    /// Whether who asks goes on behind the line of a match ([`Search::next_from`]).
+    /// Whether the caller goes on behind the line of a match ([`Search::next_from`]).
     skips: bool,
     /// How long the next runs are; at 0 there are none and what is near comes first.
     level: u8,
@@ -62,7 +62,7 @@ pub(super) struct Search<'a> {
     last: usize,
     /// What was found in each run.
     found: [Vec<Hit>; RUNS],
-    /// What ends the search early, and where to ask it next.
+    /// What ends the search early, and the position at which it is asked next.
     cancel: Cancel<'a>,
     look: usize,
 }
@@ -76,7 +76,8 @@ fn pass<const BLOCKS: usize>(
     from: usize,
     states: &mut [u32; RUNS],
 ) -> usize {
-    let (rows, classes, matching) = (table.rows(), table.classes(), table.matching());
+    let (rows, classes) = (table.rows(), table.byte_classes());
+    let min_match_state = table.min_match_state();
     let mut now = *states;
     for block in from..BLOCKS {
         // Its highest bit says whether a pattern ends in any state, as states are below it; a maximum would be a branch.
@@ -85,7 +86,7 @@ fn pass<const BLOCKS: usize>(
             for run in 0..RUNS {
                 let class = classes[usize::from(window[run][block][at])];
                 now[run] = rows[now[run] as usize + usize::from(class)];
-                ends |= (matching - 1).wrapping_sub(now[run]);
+                ends |= (min_match_state - 1).wrapping_sub(now[run]);
             }
         }
         if ends >> 31 != 0 {
@@ -167,7 +168,7 @@ impl<'a> Search<'a> {
     /// The next place behind `at`, where no pattern can begin before it and end behind it.
     pub(super) fn next_from(&mut self, at: usize) -> Option<Hit> {
         if at > self.at {
-            // Much was searched in vain.
+            // Much of what was searched is skipped.
             if self.at - self.last > SKIPPED {
                 self.level = self.level.saturating_sub(2);
             }
@@ -183,14 +184,14 @@ impl<'a> Search<'a> {
     /// A match that begins as early as any: its start and end.
     pub(super) fn first(mut self) -> Option<(usize, usize)> {
         let Hit { end, mut state } = self.next()?;
-        let mut start = end - self.table.longest_end(state);
+        let mut start = end - self.table.max_match_len(state);
         // Another may begin before, and end later.
         let mut at = end;
         while at < self.bytes.len().min(start + self.table.longest() - 1) {
             state = self.table.step(state, self.bytes[at]);
             at += 1;
-            if state >= self.table.matching() {
-                start = start.min(at - self.table.longest_end(state));
+            if state >= self.table.min_match_state() {
+                start = start.min(at - self.table.max_match_len(state));
             }
         }
         Some((start, end))
@@ -201,7 +202,7 @@ impl<'a> Search<'a> {
         let mut state = self.state;
         for (byte, end) in self.bytes[self.at..].iter().take(count).zip(self.at + 1..) {
             state = self.table.step(state, *byte);
-            if state >= self.table.matching() {
+            if state >= self.table.min_match_state() {
                 (self.at, self.state) = (end, state);
                 return Some(Hit { end, state });
             }
@@ -211,7 +212,7 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// Searches runs of `BLOCKS` blocks; false, and nothing searched, where so many bytes are not left.
+    /// Searches [`RUNS`] runs of `BLOCKS` blocks each; false, and nothing searched, where fewer bytes are left.
     fn window<const BLOCKS: usize>(&mut self) -> bool {
         let (blocks, _) = self.bytes[self.at..].as_chunks::<BLOCK>();
         let Some(window) = blocks.as_chunks::<BLOCKS>().0.first_chunk::<RUNS>() else {
@@ -230,7 +231,7 @@ impl<'a> Search<'a> {
                 let from = self.at + index * run + block * BLOCK;
                 for (byte, end) in window[index][block].iter().zip(from + 1..) {
                     states[index] = self.table.step(states[index], *byte);
-                    if states[index] >= self.table.matching() {
+                    if states[index] >= self.table.min_match_state() {
                         let state = states[index];
                         self.found[index].push(Hit { end, state });
                     }
@@ -256,7 +257,7 @@ impl<'a> Search<'a> {
             alone = self.table.step(alone, byte);
             self.state = self.table.step(self.state, byte);
             self.at += 1;
-            if self.state >= self.table.matching() {
+            if self.state >= self.table.min_match_state() {
                 self.hits.push(Hit {
                     end: self.at,
                     state: self.state,
@@ -277,7 +278,7 @@ impl Table {
     /// The state behind a byte.
     #[inline]
     fn step(&self, state: u32, byte: u8) -> u32 {
-        self.rows()[state as usize + usize::from(self.classes()[usize::from(byte)])]
+        self.rows()[state as usize + usize::from(self.byte_classes()[usize::from(byte)])]
     }
 
     /// Records all occurrences that end at `resume` or later, as far as they fit; those that end together stay together.

@@ -7,7 +7,7 @@ mod chosen;
 
 use chosen::CHOSEN;
 use fastrand::Rng;
-use gristmill_megakernel::device::program::image;
+use gristmill_megakernel::backend::device::program::image;
 use gristmill_megakernel::ProgramTable;
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{completion, fault};

@@ -4,10 +4,11 @@
 //! in three steps: the directory forgets it, then every slot completes that was published before, and only then are its words
 //! and its directory entry used again. So no worker ever reads an image that is being replaced.
 
-use super::driver::TableMemory;
+use super::driver::DeviceMemory;
 use super::layout::directory;
 use super::program;
 use crate::programs::ProgramSink;
+use crate::KernelError;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{lock, SharedWords, Submitter};
 use gristmill_vir0::Verified;
@@ -19,7 +20,7 @@ pub(crate) const IMAGE_ALIGN: usize = 32;
 
 /// The programs of a running kernel, as the device sees them.
 pub(crate) struct ProgramTables {
-    memory: Box<dyn TableMemory>,
+    memory: Box<dyn DeviceMemory>,
     directory: SharedWords,
     /// Instructions that a slot may cost.
     budget: u64,
@@ -49,7 +50,7 @@ struct Room {
 impl ProgramTables {
     /// Tables whose words from `span.0` to `span.1` are for programs.
     pub fn new(
-        memory: Box<dyn TableMemory>,
+        memory: Box<dyn DeviceMemory>,
         span: Span,
         directory: SharedWords,
         budget: u64,
@@ -82,7 +83,7 @@ impl ProgramTables {
         &self.directory[entry * directory::WORDS + word]
     }
 
-    /// The first entry on an opcode's way that names no program.
+    /// The first entry on an opcode's probe sequence that names no program.
     fn entry(&self, opcode: u32, room: &Room) -> Option<usize> {
         let first = opcode as usize;
         (0..directory::ENTRIES)
@@ -96,7 +97,7 @@ impl ProgramTables {
 }
 
 impl Room {
-    /// Makes free what no slot can be reading any more.
+    /// Frees the words of images that no slot can still be reading.
     fn reclaim(&mut self, submitter: &Submitter) {
         let done = |retired: &mut (Bound, u64)| submitter.is_done(retired.1);
         let free = self.retired.extract_if(.., done);
@@ -125,7 +126,7 @@ impl Room {
 }
 
 impl ProgramSink for ProgramTables {
-    fn bind(&self, opcode: u32, program: &Verified) -> Result<(), PipelineError> {
+    fn bind(&self, opcode: u32, program: &Verified) -> Result<(), KernelError> {
         let full = || PipelineError::QueueFull {
             queue: "the device's memory for programs",
             fix: "unload programs that are no longer used, or launch another kernel",
