@@ -2,7 +2,10 @@
 //!
 //! A program is a map over windows of bytes with commutative reductions, so its results do not depend on the number of
 //! lanes, workers or back ends that run it. The verifier accepts only programs that end, and that reach no memory but
-//! their own. `docs/vir0.md` is the specification.
+//! their own.
+//!
+//! `docs/vir0.md` in the repository is the specification. In the code, read [`isa`] first, the list of instructions from which
+//! the other modules take them, then [`mod@reference`], the interpreter that is short.
 //!
 //! | module | what |
 //! |---|---|
