@@ -30,7 +30,7 @@ pub(super) struct LaunchGroup {
 }
 
 impl LaunchGroup {
-    /// Launch groups of so many workers each.
+    /// A launch group for each number of workers.
     pub fn of(workers: &[u32]) -> Vec<Self> {
         let mut first = 0;
         let group = |workers: &u32| {
@@ -49,7 +49,7 @@ impl LaunchGroup {
 impl<D: Driver> Host<D> {
     /// A launch group's thread: launch after launch while there is work.
     pub fn run_group(&self, group: &LaunchGroup) {
-        // What the host does that gives the device more to do.
+        // What the host has done that could give the device more to do.
         let ended = &self.ring.tails()[tails::ENDED];
         let news = || (self.published(), ended.load(Ordering::Acquire));
         let mut nap = GROUP_NAPS.0;
@@ -64,7 +64,7 @@ impl<D: Driver> Host<D> {
                 return;
             }
             if self.completed() == before.0 {
-                // Others run what is left, or it waits for them, or for bytes.
+                // Other launch groups run what is left, or it waits for them, or for bytes.
                 self.ring
                     .sleep_unless(nap, || self.over() || news() != before.1);
                 nap = (nap * 2).min(GROUP_NAPS.1);
@@ -72,13 +72,13 @@ impl<D: Driver> Host<D> {
                 nap = GROUP_NAPS.0;
             }
         }
-        // A last time, to complete what is parked.
+        // A last launch, which completes what is parked.
         if self.failure.get().is_none() && self.in_flight() != 0 {
             self.launch_once(group);
         }
     }
 
-    /// One launch, from here until all its groups have left; says whether it could be done.
+    /// Launches once and waits until all groups have left. False where that failed.
     fn launch_once(&self, group: &LaunchGroup) -> bool {
         let before = group.launches.fetch_add(1, Ordering::Relaxed);
         // A launch with number 0 does nothing.

@@ -66,7 +66,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from clSVMAlloc of this context, is freed once, here, and whoever uses the memory holds
+        // SAFETY: the pointer came from clSVMAlloc of this context, is freed once, here, and who uses the memory holds
         // the block: kernels run only while `host.rs` keeps it alive. An error leaves it allocated, which is safe.
         let _freed = unsafe { svm_free(self.session.context.get(), self.allocated.as_ptr()) };
     }
