@@ -9,7 +9,7 @@ use gristmill::megakernel::backend::{self, BackendName, Opened};
 use gristmill::megakernel::log::MAGIC;
 use gristmill::mill::{Control, Mill, RunReport};
 use gristmill::source::{self, FileId, FileList, Source, Stdin, Tree};
-use gristmill::uring::reader::ReadPathChoice;
+use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -270,10 +270,10 @@ impl EngineArgs {
             .direct(self.direct)
             .read_path(match self.read_path {
                 ReadPathArg::Auto => ReadPathChoice::Auto,
-                ReadPathArg::Registered => ReadPathChoice::Registered,
-                ReadPathArg::Positioned => ReadPathChoice::Positioned,
-                ReadPathArg::Passthrough => ReadPathChoice::Passthrough,
-                ReadPathArg::Peer => ReadPathChoice::Peer,
+                ReadPathArg::Registered => ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
+                ReadPathArg::Positioned => ReadPathChoice::Only(ReadPath::PositionedRead),
+                ReadPathArg::Passthrough => ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
+                ReadPathArg::Peer => ReadPathChoice::Only(ReadPath::PeerRead),
             })
             .ordered(ordered);
         let builder = match self.chunk_size {

@@ -12,7 +12,7 @@ use gristmill::jobs::digest::DigestRows;
 use gristmill::megakernel::device::DeviceInfo;
 use gristmill::mill::Progress;
 use gristmill::protocol::PipelineError;
-use gristmill::uring::reader::ReaderStats;
+use gristmill::uring::reader::ReadStats;
 use gristmill::uring::{
     IngestTransfers, IoUringState, NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
     PeerMemory,
@@ -233,7 +233,7 @@ struct Report {
     elapsed: Duration,
     telemetry: NvmeGpuIngestTelemetry,
     transfers: IngestTransfers,
-    reads: ReaderStats,
+    reads: ReadStats,
     kernel: Done,
 }
 

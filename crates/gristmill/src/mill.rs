@@ -40,7 +40,7 @@ pub use report::{FileError, ReadTotals, RunReport, StageTimes};
 
 use crate::jobs::Job;
 use crate::source::{FileId, Source};
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::backend::Opened;
 use gristmill_megakernel::log::LoggedKernel;
@@ -147,8 +147,8 @@ impl MillBuilder {
 
     /// Lets chunks lie in the peer memory of the PCI device at this address, such as `0000:03:00.0`
     /// ([`PeerDevice::list`](gristmill_ingest::PeerDevice::list)), where a kernel on the processor looks at them over the
-    /// bus. Read paths that go there are [`ReadPathChoice::Peer`], [`ReadPathChoice::Passthrough`] and
-    /// [`ReadPathChoice::Positioned`], which is a copy by the processor; one must be named. There are
+    /// bus. Read paths that go there are [`ReadPathChoice::Only(ReadPath::PeerRead)`], [`ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough)`] and
+    /// [`ReadPathChoice::Only(ReadPath::PositionedRead)`], which is a copy by the processor; one must be named. There are
     /// [`chunks_per_worker`] chunks for each worker.
     ///
     /// The device must stay while a run goes on: looking at memory of a device that was removed ends the process by
@@ -186,7 +186,7 @@ impl MillBuilder {
         if !(1..=256).contains(&self.depth) {
             return invalid("a queue depth outside 1 to 256", "use a depth such as 8");
         }
-        if self.direct && self.read_path == ReadPathChoice::Passthrough {
+        if self.direct && self.read_path == ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough) {
             return invalid(
                 "direct reads by NVMe passthrough",
                 "leave out direct reads: passthrough never goes through the page cache",
@@ -374,13 +374,13 @@ impl Mill {
                 fix: "leave out direct reads, or declare larger chunks",
             });
         }
-        if settings.read_path == ReadPathChoice::Passthrough && !layout.is_direct() {
+        if settings.read_path == ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough) && !layout.is_direct() {
             return Err(PipelineError::InvalidArgument {
                 what: "NVMe passthrough into chunks that are no multiple of 4 KiB",
                 fix: "use another read path, or declare larger chunks",
             });
         }
-        if settings.read_path == ReadPathChoice::Peer && !layout.is_direct() {
+        if settings.read_path == ReadPathChoice::Only(ReadPath::PeerRead) && !layout.is_direct() {
             return Err(PipelineError::InvalidArgument {
                 what: "direct reads into peer memory of chunks that are no multiple of 4 KiB",
                 fix: "use another read path, or declare larger chunks",

@@ -1,5 +1,5 @@
 //! From files and NVMe namespaces to the device's IO queue: each read fills one slot of a mapped buffer, and is published
-//! there when it has landed.
+//! there when it has landed. A driver is a stream ([`crate::stream`]) with slots.
 //!
 //! # Who owns a slot
 //!
@@ -12,31 +12,37 @@
 //! The driver keeps no copy of what the device owns: it asks the queue. So a slot that is not EMPTY is refused at
 //! submission, before any byte lands in it. A publication that the queue refuses is kept and tried again at each poll.
 //!
-//! Over the chunks of a running kernel (`chunks`) the device is that kernel: who was told of a landing lends the chunk, lets
-//! the kernel's slots run over it, and hands it back, which recycles the queue's slot. A chunk that is away is refused at
-//! submission, too.
+//! Over the chunks of a running kernel (`chunks`) the device is that kernel: the driver's user lends the chunk of each
+//! landing, lets the kernel's slots run over it, and hands it back, which recycles the queue's slot. A chunk that is lent is
+//! refused at submission, too.
 //!
 //! # Paths
 //!
-//! A driver has one path, named when it is made, and never takes another ([`NativeReadPath`]). A transfer that another
-//! device than the processor must see through (passthrough, and any read into peer memory) is tried once for each disk or
-//! file system, at the first submission: a block is read into the slot, and compared with what an ordinary read brings.
-//! Where they differ, this and every later submission is refused with what was seen. None of these reads is counted.
+//! A driver has one path, named when it is made, and never takes another ([`ReadPath`]). A transfer that another device than
+//! the processor carries out (passthrough, and any read into peer memory) is checked once for each disk or file system, at
+//! the first submission: a block is read into the slot, and compared with what an ordinary read brings. Where they differ,
+//! this and every later submission is refused with what was found. None of these reads is counted.
 
-mod blocks;
 mod chunks;
-mod file;
 
-use crate::canary::{self, Canary};
+pub use crate::path::ReadPath as NativeReadPath;
+pub use crate::stats::NvmeGpuIngestTelemetry;
+
+use crate::admit;
+use crate::engine::{Completion, ReadSource, SharedFile};
+use crate::fs::{is_on_fuse, name_of, open_without_waiting};
 use crate::gpudirect;
-use crate::nvme::{FileMap, LbaRange, NvmeNamespace};
-use crate::reader::ReaderStats;
-use crate::stream::{nvme_error, AsyncUringStream, NvmeOwner, Owner};
-use crate::telemetry::IngestTransfers;
-pub use crate::telemetry::{NativeReadPath, NvmeGpuIngestTelemetry};
+use crate::nvme::LbaRange;
+use crate::path::ReadPath;
+use crate::reader::ReadStats;
+use crate::stats::IngestTransfers;
+use crate::stream::{AsyncUringStream, Owner, ReadContext, StreamRead};
 use gristmill_protocol::{MegakernelIoQueue, PipelineError};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A slot whose bytes have landed and that the device has been told of.
@@ -62,35 +68,22 @@ pub struct FailedIngest {
     pub error: PipelineError,
 }
 
-/// A read that is under way, or that has landed.
-#[derive(Debug)]
+/// A read that is under way.
+#[derive(Debug, Clone, Copy)]
 struct Reading {
     tag: u32,
     /// Bytes that it is to bring.
     bytes: u32,
-    /// How many of them the disk writes to the slot itself, at most.
+    /// How many of them the disk writes to the slot itself where the engine does not tell, at most.
     direct: u64,
-    /// What is read, kept open.
-    file: Option<Arc<File>>,
-    /// Where the file's bytes lay when the read was submitted.
-    map: Option<FileMap>,
 }
 
-/// What a canary is sent from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
-    /// A namespace, by the number of its character device.
-    Namespace(u64),
-    /// A file system, by the number of its block device: its files' places are seen to be right, too.
-    FileSystem(u64),
-}
-
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Slot {
     /// Nothing is in flight for it. Whether the device owns it, the queue tells.
     Idle,
     Reading(Reading),
-    /// So many bytes have landed, and the queue has not taken the publication yet.
+    /// This many bytes have landed, and the queue has not taken the publication yet.
     Landed {
         tag: u32,
         bytes: u32,
@@ -107,44 +100,33 @@ struct Layout {
     stride: usize,
 }
 
-/// Whether reads by this path may go into host or into peer memory.
-fn check_path(path: NativeReadPath, peer: bool) -> Result<(), PipelineError> {
-    let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
-    match path {
-        NativeReadPath::RegisteredMappedRead if peer => invalid(
-            "peer memory for registered reads",
-            "read into it by new_gpudirect or new_peer_read, or use host memory",
-        ),
-        NativeReadPath::PeerRead if !peer => invalid(
-            "host memory for reads into peer memory",
-            "make the buffer from peer memory, or use new(), whose reads are registered",
-        ),
-        NativeReadPath::PositionedRead => invalid(
-            "a driver for positioned reads, which none does",
-            "use a ChunkReader for those, or another path",
-        ),
-        NativeReadPath::GpuDirectNvmePassthrough => gpudirect::require(),
-        NativeReadPath::RegisteredMappedRead | NativeReadPath::PeerRead => Ok(()),
+/// Whether a driver may read by this path into host or into peer memory.
+fn check_path(path: ReadPath, peer: bool) -> Result<(), PipelineError> {
+    if path == ReadPath::PositionedRead {
+        return Err(PipelineError::InvalidArgument {
+            what: "a driver for positioned reads, which none does",
+            fix: "use a ChunkReader for those, or another path",
+        });
     }
+    admit::memory(path, peer)?;
+    if path == ReadPath::GpuDirectNvmePassthrough {
+        gpudirect::require()?;
+    }
+    Ok(())
 }
 
 /// Reads files and blocks into the slots of a mapped buffer, and publishes them in an IO queue.
 #[derive(Debug)]
 pub struct NvmeGpuIngestDriver<'a> {
-    /// First, so that it is dropped first: its reads use the files that `slots` keeps open.
     stream: AsyncUringStream<'a>,
     slots: Vec<Slot>,
     layout: Layout,
-    /// The chunks that the slots are, where they are a kernel's.
+    /// The chunks that the slots are, where they are a kernel's. After `stream`, whose reads land in them.
     chunks: Option<chunks::Chunks>,
     queue: MegakernelIoQueue,
-    path: NativeReadPath,
-    telemetry: NvmeGpuIngestTelemetry,
-    transfers: IngestTransfers,
-    /// The generic character devices of disks that files lie on, by name.
-    disks: HashMap<String, Arc<File>>,
-    /// How the canary of each source ended.
-    canaries: HashMap<Source, Result<(), PipelineError>>,
+    path: ReadPath,
+    /// What was submitted and how it ended; the stream counts the rest.
+    counts: ReadStats,
     /// Failures of reads that were not returned yet.
     failures: VecDeque<FailedIngest>,
 }
@@ -162,12 +144,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         slot_count: u32,
         queue: MegakernelIoQueue,
     ) -> Result<Self, PipelineError> {
-        Self::dividing(
-            stream,
-            slot_count,
-            queue,
-            NativeReadPath::RegisteredMappedRead,
-        )
+        Self::dividing(stream, slot_count, queue, ReadPath::RegisteredMappedRead)
     }
 
     /// A driver whose reads are NVMe commands, of blocks or of files, into host or peer memory.
@@ -180,7 +157,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         slot_count: u32,
         queue: MegakernelIoQueue,
     ) -> Result<Self, PipelineError> {
-        let path = NativeReadPath::GpuDirectNvmePassthrough;
+        let path = ReadPath::GpuDirectNvmePassthrough;
         Self::dividing(stream, slot_count, queue, path)
     }
 
@@ -194,7 +171,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         slot_count: u32,
         queue: MegakernelIoQueue,
     ) -> Result<Self, PipelineError> {
-        Self::dividing(stream, slot_count, queue, NativeReadPath::PeerRead)
+        Self::dividing(stream, slot_count, queue, ReadPath::PeerRead)
     }
 
     /// A driver whose slots divide the stream's buffer.
@@ -202,7 +179,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         stream: AsyncUringStream<'a>,
         slot_count: u32,
         queue: MegakernelIoQueue,
-        path: NativeReadPath,
+        path: ReadPath,
     ) -> Result<Self, PipelineError> {
         let refused = |queue, fix| Err(PipelineError::QueueFull { queue, fix });
         check_path(path, stream.memory().1)?;
@@ -235,7 +212,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         stream: AsyncUringStream<'a>,
         layout: Layout,
         queue: MegakernelIoQueue,
-        path: NativeReadPath,
+        path: ReadPath,
     ) -> Result<Self, PipelineError> {
         let mut driver = NvmeGpuIngestDriver {
             stream,
@@ -244,20 +221,239 @@ impl<'a> NvmeGpuIngestDriver<'a> {
             chunks: None,
             queue,
             path,
-            telemetry: NvmeGpuIngestTelemetry::default(),
-            transfers: IngestTransfers::default(),
-            disks: HashMap::new(),
-            canaries: HashMap::new(),
+            counts: ReadStats::default(),
             failures: VecDeque::new(),
         };
         match path {
-            NativeReadPath::RegisteredMappedRead => {
+            ReadPath::RegisteredMappedRead => {
                 driver.stream.register_slots(layout.bytes, layout.stride)?;
             }
-            NativeReadPath::GpuDirectNvmePassthrough => driver.stream.nvme_queue().map(|_| ())?,
-            NativeReadPath::PeerRead | NativeReadPath::PositionedRead => {}
+            _ => drop(driver.stream.blocks(path)?),
         }
         Ok(driver)
+    }
+
+    /// Queues a read of a whole file, which must fit into the slot, by the driver's path. Its tag is the slot's number.
+    /// A file without bytes lands at once.
+    ///
+    /// # Errors
+    /// [`PipelineError::Read`] where the file cannot be opened, is no regular file, lies on a FUSE file system
+    /// ([`is_on_fuse`]) or does not tell its size, and [`NvmeGpuIngestDriver::submit_file_range`]'s.
+    pub fn submit_file(&mut self, path: &Path, slot: u32) -> Result<(), PipelineError> {
+        self.admit(slot)?;
+        let failed = |errno: Option<i32>, reason: String| PipelineError::Read {
+            path: path.display().to_string(),
+            offset: 0,
+            errno,
+            reason,
+        };
+        let refused = |error: std::io::Error| failed(error.raw_os_error(), error.to_string());
+        let unfit = |reason: &str| failed(None, reason.to_owned());
+        let flags = match self.path {
+            ReadPath::PeerRead => libc::O_DIRECT,
+            _ => 0,
+        };
+        let file = open_without_waiting(path, flags).map_err(refused)?;
+        let metadata = file.metadata().map_err(refused)?;
+        if !metadata.is_file() {
+            return Err(unfit("it is no regular file"));
+        }
+        if is_on_fuse(&file) {
+            return Err(unfit(
+                "it lies on a FUSE file system, of which a ring may read bytes twice; read it by positioned reads",
+            ));
+        }
+        let size = metadata.len();
+        // Files of /proc and the like say 0 and have bytes.
+        if size == 0
+            && self.path != ReadPath::PeerRead
+            && matches!(file.read_at(&mut [0], 0), Ok(1..))
+        {
+            return Err(unfit("it does not tell its size"));
+        }
+        let len = self.fits(size)?;
+        self.submit_file_range(&Arc::new(file), 0, len, slot, slot)
+    }
+
+    /// Queues a read of `len` bytes of a file from `offset` on into a slot, with a tag of the caller's; fewer where the
+    /// file ends, as it is now. The driver keeps the file open until the read is over.
+    ///
+    /// By passthrough and into peer memory, `offset` must be a multiple of the disk's block size, and the slot must
+    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. A registered
+    /// read of a file on FUSE is done by `pread` when it is polled for, as [`NvmeGpuIngestDriver::stats`] tells.
+    ///
+    /// # Errors
+    /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
+    /// [`PipelineError::InvalidArgument`] for a file that was opened in the wrong way, and for a slot without room for whole
+    /// blocks; [`PipelineError::Backend`] where the file cannot be read by the driver's path, with the reason (see
+    /// [`FileMap::read`](crate::nvme::FileMap::read)), or where its bytes do not arrive in this memory.
+    pub fn submit_file_range(
+        &mut self,
+        file: &Arc<File>,
+        offset: u64,
+        len: u32,
+        slot: u32,
+        tag: u32,
+    ) -> Result<(), PipelineError> {
+        let target = self.admit(slot)?;
+        self.fits(u64::from(len))?;
+        let metadata = file.metadata().map_err(|error| PipelineError::Read {
+            path: name_of(file.as_raw_fd()),
+            offset,
+            errno: error.raw_os_error(),
+            reason: error.to_string(),
+        })?;
+        let left = metadata.len().saturating_sub(offset);
+        let bytes = match u32::try_from(left) {
+            Ok(left) if metadata.is_file() => len.min(left),
+            _ => len,
+        };
+        let direct = match self.path {
+            ReadPath::RegisteredMappedRead => {
+                admit::brought_by_disk(file, offset, u64::from(bytes))
+            }
+            // The engine tells.
+            _ => 0,
+        };
+        let reading = Reading { tag, bytes, direct };
+        if bytes == 0 {
+            self.begin(slot, reading)?;
+            self.settle(slot, Ok(0), 0);
+            return Ok(());
+        }
+        let source = ReadSource::Shared(Arc::clone(file) as SharedFile);
+        // SAFETY: the source is shared, and what nobody else uses of the slot is `submit`'s to see.
+        unsafe { self.submit(source, offset, target, slot, reading) }
+    }
+
+    /// Queues a read of `blocks` logical blocks of a namespace from `starting_lba` on into a slot, whose tag is its
+    /// number. A read that is larger than the queue takes at once goes in pieces, one after the other.
+    ///
+    /// # Errors
+    /// [`PipelineError::NvmePassthroughDisabled`] on a driver for another path; [`PipelineError::InvalidArgument`]
+    /// where the namespace is another one, has other blocks or not these, and for no blocks;
+    /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
+    /// [`PipelineError::Backend`] where `nvme_fd` is no such device, and where bytes do not arrive in this memory.
+    ///
+    /// # Safety
+    /// Until the read is over, or the driver is dropped: `nvme_fd`, a generic character device (`/dev/ng0n1`), must
+    /// stay open, and its namespace must not be formatted anew. The driver must not be leaked with reads in flight,
+    /// unless the memory stays, too.
+    pub unsafe fn submit_native_nvme_read(
+        &mut self,
+        nvme_fd: i32,
+        namespace_id: u32,
+        starting_lba: u64,
+        blocks: u32,
+        bytes_per_block: u32,
+        slot: u32,
+    ) -> Result<(), PipelineError> {
+        let source = ReadSource::Open(nvme_fd);
+        let asked = Some((namespace_id, bytes_per_block));
+        // SAFETY: the caller keeps `nvme_fd` open and does not leak the driver.
+        unsafe { self.submit_lbas(source, asked, starting_lba, blocks, slot, slot) }
+    }
+
+    /// As [`NvmeGpuIngestDriver::submit_native_nvme_read`], with a tag of the caller's, of a device that the driver
+    /// keeps open until the read is over. The namespace must not be formatted anew meanwhile.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn submit_blocks(
+        &mut self,
+        device: &Arc<File>,
+        starting_lba: u64,
+        blocks: u32,
+        slot: u32,
+        tag: u32,
+    ) -> Result<(), PipelineError> {
+        let source = ReadSource::Shared(Arc::clone(device) as SharedFile);
+        // SAFETY: the source is shared. That the driver is not leaked with reads in flight while its memory goes away, the
+        // buffer's maker has promised, or the buffer keeps the memory.
+        unsafe { self.submit_lbas(source, None, starting_lba, blocks, slot, tag) }
+    }
+
+    /// Queues a read of blocks, of the namespace with this number and these blocks where that is `asked` for.
+    ///
+    /// # Safety
+    /// As [`NvmeGpuIngestDriver::submit_native_nvme_read`]; a shared source needs no promise.
+    unsafe fn submit_lbas(
+        &mut self,
+        source: ReadSource,
+        asked: Option<(u32, u32)>,
+        lba: u64,
+        blocks: u32,
+        slot: u32,
+        tag: u32,
+    ) -> Result<(), PipelineError> {
+        if self.path != ReadPath::GpuDirectNvmePassthrough {
+            return Err(PipelineError::NvmePassthroughDisabled);
+        }
+        let target = self.admit(slot)?;
+        let namespace = self.stream.namespace(source.fd())?;
+        if asked.is_some_and(|asked| asked != (namespace.id, namespace.block_bytes)) {
+            return Err(PipelineError::InvalidArgument {
+                what: "a read of another namespace, or of other blocks, than the device has",
+                fix: "use the id and the block size that NvmeNamespace tells for this descriptor",
+            });
+        }
+        let block = u64::from(namespace.block_bytes);
+        let bytes = self.fits(u64::from(blocks) * block)?;
+        namespace.check(LbaRange {
+            lba,
+            blocks: u64::from(blocks),
+        })?;
+        let direct = 0;
+        let reading = Reading { tag, bytes, direct };
+        // SAFETY: the caller's promises are the same. The namespace has the blocks, so the product fits.
+        unsafe { self.submit(source, lba * block, target, slot, reading) }
+    }
+
+    /// Queues a read into a slot that was admitted, and counts it.
+    ///
+    /// # Safety
+    /// An open source must stay open until the read is over. The driver must not be leaked with reads in flight while its
+    /// memory goes away, which the maker of the buffer has promised already, unless the buffer keeps the memory.
+    unsafe fn submit(
+        &mut self,
+        source: ReadSource,
+        offset: u64,
+        target: usize,
+        slot: u32,
+        reading: Reading,
+    ) -> Result<(), PipelineError> {
+        let mut counts = self.counts.clone();
+        counts.count_submitted(reading.bytes)?;
+        let read = StreamRead {
+            context: ReadContext {
+                fd: source.fd(),
+                file_offset: offset,
+                owner: Owner::Slot(slot),
+            },
+            source,
+            offset,
+            len: reading.bytes,
+            fill: true,
+            target,
+            capacity: self.layout.bytes,
+        };
+        // SAFETY: the caller's promises. `admit` saw that neither the device nor another read has the slot, and its bytes lie
+        // from `target` on.
+        unsafe { self.stream.submit(self.path, read, None) }?;
+        self.counts = counts;
+        if let Some(state) = self.slots.get_mut(slot as usize) {
+            *state = Slot::Reading(reading);
+        }
+        Ok(())
+    }
+
+    /// Notes a read that needs no engine.
+    fn begin(&mut self, slot: u32, reading: Reading) -> Result<(), PipelineError> {
+        self.counts.count_submitted(reading.bytes)?;
+        if let Some(state) = self.slots.get_mut(slot as usize) {
+            *state = Slot::Reading(reading);
+        }
+        Ok(())
     }
 
     /// Takes the reads that are over, and publishes those that landed. Returns what was published now.
@@ -344,69 +540,55 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     }
 
     /// The path that every read takes.
-    pub fn read_path(&self) -> NativeReadPath {
+    pub fn read_path(&self) -> ReadPath {
         self.path
     }
 
     /// The counters as they are now.
     pub fn telemetry_snapshot(&self) -> NvmeGpuIngestTelemetry {
-        self.telemetry
+        NvmeGpuIngestTelemetry::of(&self.counts, self.path)
     }
 
     /// Who moved the bytes that landed: the disk, or the kernel by a copy.
     pub fn transfers(&self) -> IngestTransfers {
-        self.transfers
+        IngestTransfers::from(&self.counts)
     }
 
     /// Counts anew. Reads in flight count as submitted since, so that the counters add up when they are over.
     pub fn reset_telemetry(&mut self) {
-        let mut telemetry = NvmeGpuIngestTelemetry::default();
+        self.counts = ReadStats::default();
         for slot in &self.slots {
             if let Slot::Reading(reading) = slot {
                 // Of 64 slots with less than 4 GiB each no counter overflows.
-                telemetry = telemetry
-                    .with_submitted(self.path, reading.bytes)
-                    .unwrap_or(telemetry);
+                let _ = self.counts.count_submitted(reading.bytes);
             }
         }
-        self.telemetry = telemetry;
-        self.transfers = IngestTransfers::default();
     }
 
-    /// What the rings did: commands and reads, bytes by route, achieved depth.
-    pub fn stats(&self) -> ReaderStats {
-        self.stream.stats()
+    /// What was submitted and landed since the counters were last reset, and what was asked of the kernel ever: commands and
+    /// reads, bytes by route, achieved depth.
+    pub fn stats(&self) -> ReadStats {
+        let mut stats = self.stream.stats();
+        stats += self.counts.clone();
+        stats
     }
 
-    /// The oldest failure that was not told yet, or else `trouble`.
+    /// The oldest failure that was not returned yet, or else `trouble`.
     fn tell(&mut self, trouble: Option<PipelineError>) -> Result<(), PipelineError> {
         let failure = self.failures.pop_front().map(|failed| failed.error);
         failure.or(trouble).map_or(Ok(()), Err)
     }
 
-    /// Sorts what is over and publishes what has landed. Returns what goes on being wrong.
+    /// Sorts what is over and publishes what has landed. Returns an error that no read alone has: the ring's, or the
+    /// queue's refusal, which is tried again at the next call.
     fn drain(&mut self, completed: &mut Vec<CompletedIngest>) -> Option<PipelineError> {
         let mut trouble = self.stream.flush_submissions().err();
-        while let Some(finished) = self.stream.next_finished() {
-            if let Owner::Slot(slot) = finished.payload.owner {
-                // Direct reads are of whole blocks: an error behind the last byte asked for does not count, such as that of
-                // going on within a block, in a file that has grown meanwhile.
-                let enough = matches!(self.slots.get(slot as usize),
-                    Some(Slot::Reading(reading)) if finished.bytes >= reading.bytes);
-                let result = match finished.error {
-                    Some(errno) if !enough => Err(finished.payload.error(finished.bytes, errno)),
-                    _ => Ok(finished.bytes),
-                };
-                self.settle(slot, result);
-            }
-        }
-        while let Some(finished) = self.stream.next_nvme() {
-            if let NvmeOwner::Slot(slot) = finished.payload {
-                let result = match finished.error {
-                    None => Ok(finished.bytes),
-                    Some(error) => Err(nvme_error(finished.payload, &finished.op, error)),
-                };
-                self.settle(slot, result);
+        while let Some(completion) = self.stream.next_completion() {
+            let Completion {
+                payload, by_disk, ..
+            } = completion;
+            if let Owner::Slot(slot) = payload.owner {
+                self.settle(slot, completion.outcome(), by_disk);
             }
         }
         for (slot, state) in (0..).zip(&mut self.slots) {
@@ -431,45 +613,28 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         trouble
     }
 
-    /// Ends the read of a slot: `result` is the number of bytes that landed, or why it failed.
-    fn settle(&mut self, slot: u32, result: Result<u32, PipelineError>) {
+    /// Ends the read of a slot: `result` is the number of bytes that landed, `by_disk` of which the disk wrote there, or why
+    /// it failed.
+    fn settle(&mut self, slot: u32, result: Result<u32, PipelineError>, by_disk: u64) {
         let Some(state) = self.slots.get_mut(slot as usize) else {
             return;
         };
-        let Slot::Reading(reading) = std::mem::replace(state, Slot::Idle) else {
+        let Slot::Reading(Reading { tag, direct, .. }) = *state else {
             return;
         };
-        let result = result.and_then(|bytes| {
-            if let (Some(file), Some(map)) = (&reading.file, &reading.map) {
-                if !map.is_unchanged(file) {
-                    return Err(file::changed(file, slot));
-                }
-            }
-            // Whole blocks were read: what lies behind the last byte asked for does not count.
-            Ok(bytes.min(reading.bytes))
-        });
-        let tag = reading.tag;
         let counted = match result {
             Ok(bytes) => {
                 *state = Slot::Landed { tag, bytes };
-                let transfers = self.transfers.with_landed(bytes, reading.direct);
-                transfers.and_then(|transfers| {
-                    let telemetry = self.telemetry.with_completed(bytes)?;
-                    Ok((telemetry, transfers))
-                })
+                self.counts.count_landed(bytes, by_disk.max(direct))
             }
             Err(error) => {
+                *state = Slot::Idle;
                 self.failures.push_back(FailedIngest { slot, tag, error });
-                let telemetry = self.telemetry.with_failed();
-                telemetry.map(|telemetry| (telemetry, self.transfers))
+                self.counts.count_failed()
             }
         };
-        match counted {
-            Ok((telemetry, transfers)) => {
-                self.telemetry = telemetry;
-                self.transfers = transfers;
-            }
-            Err(error) => self.failures.push_back(FailedIngest { slot, tag, error }),
+        if let Err(error) = counted {
+            self.failures.push_back(FailedIngest { slot, tag, error });
         }
     }
 
@@ -502,86 +667,5 @@ impl<'a> NvmeGpuIngestDriver<'a> {
                 queue: "slot",
                 fix: "read at most slot_bytes() at once (in whole blocks, past the page cache), or map larger slots",
             })
-    }
-
-    /// Queues a read by commands, and counts it.
-    ///
-    /// # Safety
-    /// As [`AsyncUringStream::submit_ranges`]; nobody but the driver owns the slot.
-    unsafe fn submit_command(
-        &mut self,
-        fd: i32,
-        namespace: &NvmeNamespace,
-        ranges: &[LbaRange],
-        target: usize,
-        slot: u32,
-        reading: Reading,
-    ) -> Result<(), PipelineError> {
-        let telemetry = self.telemetry.with_submitted(self.path, reading.bytes)?;
-        let owner = NvmeOwner::Slot(slot);
-        // SAFETY: the caller's promises are the same.
-        unsafe {
-            self.stream
-                .submit_ranges(fd, namespace, ranges, target, owner)
-        }?;
-        self.begin(slot, reading, telemetry);
-        Ok(())
-    }
-
-    /// Notes a read that was queued.
-    fn begin(&mut self, slot: u32, reading: Reading, telemetry: NvmeGpuIngestTelemetry) {
-        if let Some(state) = self.slots.get_mut(slot as usize) {
-            *state = Slot::Reading(reading);
-            self.telemetry = telemetry;
-        }
-    }
-
-    /// Sees once for each source that commands bring bytes to this buffer: the block at `lba`, of which `ordinary` reads
-    /// the first bytes in another way.
-    fn prove_command(
-        &mut self,
-        source: Source,
-        fd: i32,
-        namespace: &NvmeNamespace,
-        lba: u64,
-        target: usize,
-        ordinary: impl FnMut() -> Result<Vec<u8>, PipelineError>,
-    ) -> Result<(), PipelineError> {
-        let block = namespace.block_bytes as usize;
-        let address = self.stream.address(target, block)?;
-        // SAFETY: the address is of a block in the slot, which is the driver's alone (`admit`).
-        let transfer = || unsafe { canary::read_by_command(fd, namespace, lba, address) };
-        let what = format!("NVMe passthrough from {}", namespace.name);
-        self.prove(source, &what, target, block, ordinary, transfer)
-    }
-
-    /// Runs the canary of a source where it has not run yet, and tells how it ended.
-    fn prove(
-        &mut self,
-        source: Source,
-        what: &str,
-        target: usize,
-        len: usize,
-        ordinary: impl FnMut() -> Result<Vec<u8>, PipelineError>,
-        transfer: impl FnMut() -> Result<(), PipelineError>,
-    ) -> Result<(), PipelineError> {
-        if let Some(outcome) = self.canaries.get(&source) {
-            return outcome.clone();
-        }
-        let address = self.stream.address(target, len)?;
-        let into = if self.stream.memory().1 {
-            "peer"
-        } else {
-            "host"
-        };
-        let what = format!("{what} into {into} memory");
-        // SAFETY: `address` checked that `len` bytes, as many as `ordinary` returns at most, lie in the buffer, whose
-        // memory is readable and writable; the slot is the driver's alone (`admit`).
-        let outcome = match unsafe { canary::watch(&what, address, ordinary, transfer) }? {
-            Canary::Sings => Ok(()),
-            Canary::Silent(seen) => Err(seen),
-        };
-        self.canaries.insert(source, outcome.clone());
-        outcome
     }
 }

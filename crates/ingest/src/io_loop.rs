@@ -32,8 +32,9 @@ mod threads;
 
 pub use tables::{IoSource, IoTables};
 
-use crate::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, ReaderStats, FUSE_REASON};
-use crate::telemetry::NativeReadPath;
+use crate::engine::uring::FUSE_REASON;
+use crate::path::{Capabilities, ReadPath, ReadPathChoice};
+use crate::reader::{ChunkReader, ReadOutcome, ReadStats, ReaderConfig};
 use gristmill_protocol::io::{io_op, IoRequest, IO_SLOT_COUNT};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ClaimedIo, IoQueue};
@@ -84,7 +85,7 @@ pub struct IoLoopStats {
     /// Why io_uring was not taken; `None` where it was, or was not asked for.
     pub why: Option<String>,
     /// What READs asked of the kernel, and bytes by path.
-    pub reader: ReaderStats,
+    pub reader: ReadStats,
 }
 
 impl IoLoopStats {
@@ -246,7 +247,7 @@ fn serve(
         tables,
         reader,
         threads: FileThreads::new(),
-        threads_stats: ReaderStats::default(),
+        threads_stats: ReadStats::default(),
         stats,
         claims: 0,
         waiting: VecDeque::new(),
@@ -276,7 +277,7 @@ struct Server {
     /// For what would block this thread.
     threads: FileThreads,
     /// What READs on these threads asked of the kernel.
-    threads_stats: ReaderStats,
+    threads_stats: ReadStats,
     stats: Arc<Mutex<IoLoopStats>>,
     claims: u64,
     /// Requests whose destination another one has, by number.
@@ -405,11 +406,9 @@ impl Server {
 
     /// Whether the reader would read a file on this thread, which waits then for as long as the file system likes.
     fn blocks(&self, checked: &Checked) -> bool {
-        match self.reader.path() {
-            NativeReadPath::PositionedRead => true,
-            NativeReadPath::RegisteredMappedRead => checked.on_fuse,
-            _ => false,
-        }
+        let path = self.reader.path();
+        path.capabilities().has(Capabilities::BLOCKS_ITS_THREAD)
+            || path == ReadPath::RegisteredMappedRead && checked.on_fuse
     }
 
     /// Hands a READ to the reader; or gives back the chunk, with the READ's outcome.
@@ -449,7 +448,7 @@ impl Server {
             .map_err(|(chunk, errno)| (chunk, Err(errno)))
     }
 
-    fn land(&mut self, landed: Landed) {
+    fn land(&mut self, landed: ReadOutcome) {
         let Some(flight) = self.flights.remove(&landed.tag) else {
             return;
         };
@@ -466,7 +465,7 @@ impl Server {
             return;
         };
         self.threads_stats += done.stats;
-        if flight.checked.on_fuse && self.reader.path() == NativeReadPath::RegisteredMappedRead {
+        if flight.checked.on_fuse && self.reader.path() == ReadPath::RegisteredMappedRead {
             let reason = &mut self.threads_stats.unregistered_reason;
             reason.get_or_insert_with(|| FUSE_REASON.to_owned());
         }

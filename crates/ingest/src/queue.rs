@@ -34,7 +34,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub use op::NO_OFFSET;
-pub(crate) use op::{Operation, ReadOp, Verdict};
+pub(crate) use op::{Operation, ReadOp, Retry};
 
 /// `user_data` of entries that cancel others; no read has it.
 const CANCEL: u64 = u64::MAX;
@@ -96,7 +96,7 @@ pub(crate) struct QueueCounters {
 
 /// How a queue that is dropped treats reads that will not end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Farewell {
+pub(crate) enum DropPolicy {
     /// Wait as long as it takes: the memory is borrowed and goes away afterwards.
     WaitForAll,
     /// After this long, leak the payloads of what is left: they own their memory, so leaking them is safe.
@@ -140,7 +140,7 @@ pub(crate) struct ReadQueue<P, O: Operation = ReadOp> {
     /// It has failed where no error could be returned: the next flush or wait returns it.
     untold: bool,
     stalls: Stalls,
-    farewell: Farewell,
+    policy: DropPolicy,
     counters: QueueCounters,
 }
 
@@ -149,7 +149,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
     pub(crate) fn new(
         ring: Ring<O::Submission, O::Completion>,
         depth: u32,
-        farewell: Farewell,
+        policy: DropPolicy,
     ) -> Self {
         let depth = depth.clamp(1, ring.io.params().sq_entries());
         let capacity = depth as usize;
@@ -168,7 +168,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
             broken: None,
             untold: false,
             stalls: Stalls::default(),
-            farewell,
+            policy,
             counters: QueueCounters::default(),
         }
     }
@@ -207,9 +207,15 @@ impl<P, O: Operation> ReadQueue<P, O> {
         !self.finished.is_empty()
     }
 
+    /// The reads that are not over, each with its payload.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = (&O, &P)> {
+        let flights = self.table.iter().flatten();
+        flights.map(|flight| (&flight.op, &flight.payload))
+    }
+
     /// The payloads of reads that are not over.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = &P> {
-        self.table.iter().flatten().map(|flight| &flight.payload)
+        self.reads().map(|(_, payload)| payload)
     }
 
     /// Whether [`ReadQueue::submit`] would take a read now.
@@ -233,7 +239,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
     ///
     /// # Safety
     /// The memory that `op` reads into must be valid for writes, and nobody else may touch it, until the
-    /// read's [`Finished`] was taken or the queue's drop has returned; under [`Farewell::LeakAfter`] it must stay
+    /// read's [`Finished`] was taken or the queue's drop has returned; under [`DropPolicy::LeakAfter`] it must stay
     /// valid for as long as the payload is not dropped, even if it never is. `op`'s file must stay open as long.
     pub(crate) unsafe fn submit(&mut self, op: O, payload: P) -> Result<(), (P, PipelineError)> {
         if let Err(error) = self.room() {
@@ -472,11 +478,11 @@ impl<P, O: Operation> ReadQueue<P, O> {
         if was_poll && result >= 0 {
             return self.again(index);
         }
-        match flight.op.judge(flight.done, result) {
-            Verdict::End => self.finish(index, true, None),
-            Verdict::Again => self.again(index),
-            Verdict::Failed(error) => self.finish(index, false, Some(error)),
-            Verdict::Landed { bytes, whole } => {
+        match flight.op.on_completion(flight.done, result) {
+            Retry::End => self.finish(index, true, None),
+            Retry::Again => self.again(index),
+            Retry::Failed(error) => self.finish(index, false, Some(error)),
+            Retry::Landed { bytes, whole } => {
                 flight.done += bytes;
                 flight.retries = 0;
                 if flight.op.is_fixed() {
@@ -491,7 +497,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
                     self.again(index);
                 }
             }
-            Verdict::Passing { errno, polling } => {
+            Retry::Passing { errno, polling } => {
                 flight.retries += 1;
                 if flight.retries > O::MAX_RETRIES {
                     self.finish(index, false, Some(errno));
@@ -603,10 +609,10 @@ impl<P, O: Operation> Drop for ReadQueue<P, O> {
             if self.in_kernel == 0 {
                 return;
             }
-            let left = match self.farewell {
-                Farewell::WaitForAll => CANCEL_AGAIN,
-                Farewell::LeakAfter(limit) if started.elapsed() > limit => break,
-                Farewell::LeakAfter(limit) => {
+            let left = match self.policy {
+                DropPolicy::WaitForAll => CANCEL_AGAIN,
+                DropPolicy::LeakAfter(limit) if started.elapsed() > limit => break,
+                DropPolicy::LeakAfter(limit) => {
                     CANCEL_AGAIN.min(limit.saturating_sub(started.elapsed()))
                 }
             };

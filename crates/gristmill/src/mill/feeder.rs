@@ -17,7 +17,7 @@ use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
 use crate::source::{Entry, Origin};
-use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
@@ -165,7 +165,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         pending.take()
     }
 
-    fn landed(&mut self, piece: Piece, landed: Landed) {
+    fn landed(&mut self, piece: Piece, landed: ReadOutcome) {
         let others = self
             .reader
             .as_ref()
@@ -176,7 +176,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             return;
         }
         let reason = landed.reason();
-        let Landed {
+        let ReadOutcome {
             buffer, bytes, end, ..
         } = landed;
         let landing = Landing {
@@ -401,7 +401,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             let then = self.run.descriptors.moment();
             let (file, kind) = match entry.origin {
                 Origin::File => (self.open(&entry), Kind::Positioned),
-                Origin::Stdin if self.run.config.read_path == ReadPathChoice::Peer => {
+                Origin::Stdin if self.run.config.read_path == ReadPathChoice::Only(ReadPath::PeerRead) => {
                     let why = "a disk does not bring standard input into peer memory; name a file";
                     (Err(io::Error::other(why)), Kind::Stream)
                 }

@@ -1,7 +1,7 @@
 //! Where a run's chunks lie: in memory of the host that the back end sees, or in the peer memory of a PCI device.
 
 use super::plan::{Bound, Plan, Wanted};
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use gristmill_ingest::{PeerDevice, PeerMemory};
 use gristmill_megakernel::backend::Backend;
 use gristmill_protocol::PipelineError;
@@ -22,7 +22,7 @@ pub(super) fn check(
     let ways = "name a read path that goes there: peer (O_DIRECT), passthrough (NVMe commands), or positioned (a copy by \
                 the processor)";
     match (peer, path) {
-        (None, ReadPathChoice::Peer) => invalid(
+        (None, ReadPathChoice::Only(ReadPath::PeerRead)) => invalid(
             "reads into peer memory without peer memory",
             "give --peer-memory and the address of a device that `gristmill doctor` lists",
         ),
@@ -34,11 +34,11 @@ pub(super) fn check(
         (Some(_), ReadPathChoice::Auto) => {
             invalid("peer memory and no read path that goes there", ways)
         }
-        (Some(_), ReadPathChoice::Registered) => invalid(
+        (Some(_), ReadPathChoice::Only(ReadPath::RegisteredMappedRead)) => invalid(
             "registered reads into peer memory, which cannot be registered",
             ways,
         ),
-        (Some(_), ReadPathChoice::Positioned) if direct => invalid(
+        (Some(_), ReadPathChoice::Only(ReadPath::PositionedRead)) if direct => invalid(
             "direct positioned reads into peer memory",
             "use the read path peer, which sees whether the bytes arrive, or leave out direct reads",
         ),

@@ -188,7 +188,7 @@ mod tests {
     use crate::jobs::digest::{DigestJob, DigestRows};
     use crate::mill::{Control, Mill};
     use crate::source::Tree;
-    use gristmill_ingest::reader::ReadPathChoice;
+    use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
     use std::sync::Arc;
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("file"), [7; 10_000]).unwrap();
         let mill = Mill::builder().workers(1);
-        let mill = mill.read_path(ReadPathChoice::Positioned).build().unwrap();
+        let mill = mill.read_path(ReadPathChoice::Only(ReadPath::PositionedRead)).build().unwrap();
         let source = Tree::new([scratch.path()]).walk().unwrap();
         let job = Arc::new(DigestJob::new(DigestRows::Text));
         let mut report = mill

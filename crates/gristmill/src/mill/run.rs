@@ -11,7 +11,7 @@ use super::writer::Written;
 use super::{Control, HELD_ROWS_BYTES};
 use crate::jobs::Job;
 use crate::source::{Entry, Item, Source};
-use gristmill_ingest::reader::{ReadPathChoice, ReaderStats};
+use gristmill_ingest::reader::{ReadPathChoice, ReadStats};
 use gristmill_megakernel::backend::Opened;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
@@ -491,7 +491,7 @@ impl<J: Job> Run<J> {
     }
 
     /// Adds what one reader did.
-    pub fn add_reader(&self, path: &'static str, why: Option<&str>, stats: &ReaderStats) {
+    pub fn add_reader(&self, path: &'static str, why: Option<&str>, stats: &ReadStats) {
         let mut totals = lock(&self.totals);
         if !totals.paths.contains(&path) {
             totals.paths.push(path);

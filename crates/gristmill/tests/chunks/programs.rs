@@ -5,7 +5,7 @@ use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::mill::{Control, Mill};
 use gristmill::program::Program;
 use gristmill::source::Tree;
-use gristmill::uring::reader::ReadPathChoice;
+use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
@@ -156,7 +156,7 @@ fn a_file_is_seen_as_it_lies_on_disk() {
             sizes.sort_unstable();
             sizes.dedup();
             for (size, path_choice) in sizes.into_iter().zip(
-                [ReadPathChoice::Auto, ReadPathChoice::Positioned]
+                [ReadPathChoice::Auto, ReadPathChoice::Only(ReadPath::PositionedRead)]
                     .into_iter()
                     .cycle(),
             ) {

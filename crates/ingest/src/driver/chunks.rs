@@ -5,9 +5,9 @@
 //! [`NvmeGpuIngestDriver::take_back`] brings it home.
 
 use super::{check_path, Layout, NvmeGpuIngestDriver, Slot};
-use crate::mapped::GpuMappedBuffer;
+use crate::memory::mapped::GpuMappedBuffer;
+use crate::path::ReadPath;
 use crate::stream::{AsyncUringStream, IoUringState};
-use crate::telemetry::NativeReadPath;
 use gristmill_protocol::{MegakernelIoQueue, PipelineError};
 use gristmill_ring::{ChunkBuf, ChunkMemory, LentChunk};
 use std::sync::atomic::AtomicU32;
@@ -34,7 +34,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     pub fn over_chunks(
         ring: IoUringState,
         mut chunks: Vec<ChunkBuf>,
-        path: NativeReadPath,
+        path: ReadPath,
         tail: &'a AtomicU32,
     ) -> Result<Self, PipelineError> {
         let refused = || PipelineError::QueueFull {
@@ -58,8 +58,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         };
         let mapping: Arc<ChunkMemory> = Arc::clone(&memory);
         let (bytes, peer) = (layout.count * layout.stride, memory.peer().is_some());
-        // SAFETY: the arena's chunks lie `stride` apart from the first on, and `chunks` are its first ones, so so many bytes
-        // are part of its memory, which is readable and writable for as long as the buffer holds the arena. References to a
+        // SAFETY: the arena's chunks lie `stride` apart from the first on, and `chunks` are its first ones, so that many
+        // bytes are part of its memory, which is readable and writable for as long as the buffer holds the arena. References to a
         // chunk's bytes are made by whoever has its `ChunkBuf`, or a loan of it: that is the driver, which makes none, or
         // the chunk is away (`lend`), and then the driver neither submits reads into it nor looks at it (`at_home`).
         let buffer = unsafe { GpuMappedBuffer::from_mapping(mapping, base, bytes, peer) };

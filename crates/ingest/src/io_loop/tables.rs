@@ -1,6 +1,6 @@
 //! What requests may name: files and chunks, by handle. Everything that a request says is checked here.
 
-use crate::reader::is_on_fuse;
+use crate::fs::is_on_fuse;
 use gristmill_protocol::io::{io_op, IoRequest};
 use gristmill_ring::{ChunkBuf, LentChunk};
 use std::fs::File;

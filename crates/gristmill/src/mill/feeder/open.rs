@@ -5,7 +5,7 @@ use crate::bounded;
 use crate::jobs::Job;
 use crate::mill::run::{lock, Kind};
 use crate::source::{Entry, FileId, Origin};
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
 use rustix::io::Errno;
@@ -80,7 +80,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
         };
         // Into peer memory nothing is read otherwise.
-        let must = self.run.config.read_path == ReadPathChoice::Peer;
+        let must = self.run.config.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
         if self.run.config.direct || must {
             match open(libc::O_DIRECT) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
