@@ -4,6 +4,7 @@ use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
 use super::report;
 use super::signals::{self, Output};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gristmill::jobs::Job;
 use gristmill::megakernel::backend::{self, BackendName, Opened};
 use gristmill::megakernel::log::MAGIC;
@@ -138,8 +139,8 @@ pub struct EngineArgs {
     /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for the
     /// blocks of files on ext4 or XFS, past the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`: io_uring,
     /// and pread where it is refused. What passthrough or peer cannot read is a failure; `gristmill doctor FILE` tells why.
-    #[arg(long, value_name = "PATH", default_value = "auto")]
-    pub read_path: ReadPathArg,
+    #[arg(long, value_name = "PATH", default_value = "auto", value_parser = read_path_parser(READ_PATHS))]
+    pub read_path: ReadPathChoice,
 
     /// Let chunks lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor` lists
     /// them. The kernel looks at them over the bus, so it must be on the processor: --backend auto is cpu then. Name a read
@@ -230,20 +231,22 @@ impl BackendArgs {
     }
 }
 
-/// Read paths by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ReadPathArg {
-    /// io_uring, and positioned reads where it is refused.
-    Auto,
-    /// io_uring.
-    Registered,
-    /// Positioned reads.
-    Positioned,
-    /// NVMe Read commands.
-    Passthrough,
-    /// O_DIRECT reads into peer memory.
-    Peer,
+/// Takes the names of these read paths.
+pub fn read_path_parser<const N: usize>(
+    paths: [ReadPathChoice; N],
+) -> impl TypedValueParser<Value = ReadPathChoice> {
+    PossibleValuesParser::new(paths.map(ReadPathChoice::name))
+        .try_map(|name| name.parse::<ReadPathChoice>())
 }
+
+/// The read paths that a mill takes.
+const READ_PATHS: [ReadPathChoice; 5] = [
+    ReadPathChoice::Auto,
+    ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
+    ReadPathChoice::Only(ReadPath::PositionedRead),
+    ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
+    ReadPathChoice::Only(ReadPath::PeerRead),
+];
 
 impl EngineArgs {
     /// Worker threads, where they were not said one for each core.
@@ -268,13 +271,7 @@ impl EngineArgs {
             .workers(self.workers)
             .depth(self.depth)
             .direct(self.direct)
-            .read_path(match self.read_path {
-                ReadPathArg::Auto => ReadPathChoice::Auto,
-                ReadPathArg::Registered => ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
-                ReadPathArg::Positioned => ReadPathChoice::Only(ReadPath::PositionedRead),
-                ReadPathArg::Passthrough => ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
-                ReadPathArg::Peer => ReadPathChoice::Only(ReadPath::PeerRead),
-            })
+            .read_path(self.read_path)
             .ordered(ordered);
         let builder = match self.chunk_size {
             Some(bytes) => builder.chunk_bytes(bytes),
@@ -478,11 +475,28 @@ fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs
 /// Where the run cannot start, in words.
 pub fn run<J: Job + 'static>(
     mill: &Mill,
+    source: impl Source + 'static,
+    job: Arc<J>,
+    output: &mut dyn Write,
+    args: &ReportArgs,
+    estimate: Option<Estimate>,
+) -> Result<Ended, String> {
+    let stats = |report: &RunReport| args.stats.then(|| report::text(report));
+    run_and_tell(mill, source, job, output, args, estimate, stats)
+}
+
+/// As [`run`], where `tell` makes of the report what is written to standard error, if anything.
+///
+/// # Errors
+/// As there.
+pub fn run_and_tell<J: Job + 'static>(
+    mill: &Mill,
     mut source: impl Source + 'static,
     job: Arc<J>,
     output: &mut dyn Write,
     args: &ReportArgs,
     estimate: Option<Estimate>,
+    tell: impl FnOnce(&RunReport) -> Option<String>,
 ) -> Result<Ended, String> {
     let outputs = open_outputs(args.record.as_deref(), &mut source)?;
     let mut control = Control::with_stop(signals::watch()?);
@@ -518,9 +532,9 @@ pub fn run<J: Job + 'static>(
         failed = true;
         complain(&format!("{}: {error}", path.display()));
     }
-    if args.stats {
+    if let Some(told) = tell(&report) {
         // Nothing can be done where standard error is closed.
-        let _ = io::stderr().write_all(report::text(&report).as_bytes());
+        let _ = io::stderr().write_all(told.as_bytes());
     }
     let interrupted = given_up || report.stopped && report.output.is_ok() && report.record.is_ok();
     if given_up {

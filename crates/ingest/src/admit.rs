@@ -131,10 +131,13 @@ fn goes_through_the_page_cache(file: &File) -> bool {
 pub(crate) enum DirectRead {
     /// It begins behind the file's end, so no disk is asked.
     BehindTheEnd,
-    /// `len` bytes are to be asked for, in whole blocks, of which the disk has `by_disk`.
+    /// `len` bytes are to be asked for, in whole blocks.
     Blocks {
         /// At most the target's capacity.
         len: u32,
+        /// Bytes that were asked for and that the file had when it was asked.
+        there: u32,
+        /// Of these, the bytes that the disk has.
         /// The others are zeros that nobody wrote, or the file system does not tell.
         by_disk: u64,
     },
@@ -186,8 +189,8 @@ pub(crate) unsafe fn direct(
     if offset >= metadata.len() {
         return Ok(DirectRead::BehindTheEnd);
     }
-    let there = len.min(metadata.len() - offset);
-    let by_disk = match direct_range(&file, offset, there) {
+    let there = u64::from(request.len).min(metadata.len() - offset);
+    let by_disk = match direct_range(&file, offset, len.min(metadata.len() - offset)) {
         DirectRange::Refused(why) => return refused(why),
         // No disk is asked for zeros, so they prove nothing.
         DirectRange::Zeros => 0,
@@ -206,9 +209,12 @@ pub(crate) unsafe fn direct(
             bytes
         }
     };
-    // At most the capacity of a target, which is below 4 GiB where it is not refused above.
-    let len = u32::try_from(len).unwrap_or(u32::MAX);
-    Ok(DirectRead::Blocks { len, by_disk })
+    let narrow = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX);
+    Ok(DirectRead::Blocks {
+        len: narrow(there.next_multiple_of(DIRECT_BYTES)),
+        there: narrow(there),
+        by_disk,
+    })
 }
 
 /// A range of a device, in bytes.

@@ -174,10 +174,13 @@ pub(crate) trait Engine<P> {
         false
     }
 
-    /// The registered buffer that is this chunk, registered now if need be; `None` where the engine has no registered
-    /// buffers or the kernel refuses, which its statistics tell.
-    fn fixed_buffer(&mut self, _chunk: &mut ChunkBuf) -> Option<u16> {
-        None
+    /// The registered buffer that is this chunk, registered now if need be.
+    ///
+    /// # Errors
+    /// The errno with which the kernel refuses, which the engine's statistics tell, too; EOPNOTSUPP where the engine has no
+    /// registered buffers.
+    fn fixed_buffer(&mut self, _chunk: &mut ChunkBuf) -> Result<u16, i32> {
+        Err(libc::EOPNOTSUPP)
     }
 
     /// Notes that a ring reads this file rightly, so that its file system need not be asked.

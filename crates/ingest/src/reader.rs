@@ -12,7 +12,7 @@
 pub use crate::admit::DeviceRange;
 pub use crate::engine::CHANGED;
 pub use crate::fs::is_on_fuse;
-pub use crate::path::{ReadPath, ReadPathChoice};
+pub use crate::path::{Capabilities, ReadPath, ReadPathChoice};
 pub use crate::queue::NO_OFFSET;
 pub use crate::stats::ReadStats;
 
@@ -53,6 +53,16 @@ impl Default for ReaderConfig {
             path: ReadPathChoice::Auto,
         }
     }
+}
+
+/// What a reader is held to beside its [`ReaderConfig`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReaderDemands {
+    /// Of each NVMe namespace that is read, the range that the reader sees: it begins at offset 0 and ends where the range
+    /// does. A read of a namespace that has no such range is refused when it is submitted.
+    pub device_range: Option<DeviceRange>,
+    /// Whether every read by io_uring must go into a registered chunk; where one cannot be registered, the read is refused.
+    pub all_registered: bool,
 }
 
 /// A read that is over.
@@ -111,8 +121,12 @@ pub struct ChunkReader {
     engine: Box<dyn Engine<ChunkRead>>,
     path: ReadPath,
     why: Option<String>,
+    /// Whether reads into chunks that cannot be registered are refused.
+    all_registered: bool,
     /// What was submitted and how it ended; the engine counts the rest.
     counts: ReadStats,
+    /// Bytes that reads in flight were asked for.
+    inflight_bytes: u64,
     /// Neither `Send` nor `Sync`.
     thread: PhantomData<*const ()>,
 }
@@ -124,17 +138,16 @@ impl ChunkReader {
     /// [`PipelineError::IoUringSyscall`] where a path is demanded that needs io_uring, which is refused; the reason where
     /// passthrough is demanded and this machine has none; [`PipelineError::InvalidArgument`] for a depth of 0 or above 4096.
     pub fn new(config: ReaderConfig) -> Result<Self, PipelineError> {
-        Self::of_range(config, None)
+        Self::with_demands(config, ReaderDemands::default())
     }
 
-    /// As [`ChunkReader::new`], of a reader that sees `range` of each NVMe namespace that it reads, which begins at offset 0
-    /// and ends where the range does. A read of a namespace whose range is not there is refused when it is submitted.
+    /// As [`ChunkReader::new`], of a reader that is held to more.
     ///
     /// # Errors
     /// As there.
-    pub fn of_range(
+    pub fn with_demands(
         config: ReaderConfig,
-        range: Option<DeviceRange>,
+        demands: ReaderDemands,
     ) -> Result<Self, PipelineError> {
         let depth = config.depth;
         if depth == 0 || depth > setup::MAX_ENTRIES {
@@ -145,7 +158,7 @@ impl ChunkReader {
         }
         let positioned = |why| {
             let engine = Box::new(PositionedEngine::new(depth));
-            Ok(Self::over(engine, ReadPath::PositionedRead, why))
+            Ok(Self::over(engine, ReadPath::PositionedRead, why, demands))
         };
         let path = match config.path {
             ReadPathChoice::Auto => ReadPath::RegisteredMappedRead,
@@ -155,7 +168,7 @@ impl ChunkReader {
             ReadPath::PositionedRead => return positioned(None),
             ReadPath::GpuDirectNvmePassthrough => {
                 gpudirect::require()?;
-                Box::new(PassthroughEngine::new(depth, POLICY, range)?)
+                Box::new(PassthroughEngine::new(depth, POLICY, demands.device_range)?)
             }
             ReadPath::PeerRead => Box::new(PeerEngine::new(depth, POLICY)?),
             ReadPath::RegisteredMappedRead => {
@@ -168,15 +181,23 @@ impl ChunkReader {
                 }
             }
         };
-        Ok(Self::over(engine, path, None))
+        Ok(Self::over(engine, path, None, demands))
     }
 
-    fn over(engine: Box<dyn Engine<ChunkRead>>, path: ReadPath, why: Option<String>) -> Self {
+    fn over(
+        engine: Box<dyn Engine<ChunkRead>>,
+        path: ReadPath,
+        why: Option<String>,
+        demands: ReaderDemands,
+    ) -> Self {
         ChunkReader {
             engine,
             path,
             why,
+            all_registered: demands.all_registered
+                && path.capabilities().has(Capabilities::FIXED_BUFFERS),
             counts: ReadStats::default(),
+            inflight_bytes: 0,
             thread: PhantomData,
         }
     }
@@ -235,8 +256,15 @@ impl ChunkReader {
         if self.engine.inflight() >= self.engine.capacity() {
             return Err((buffer, queue::full()));
         }
-        let fixed_buffer = if registered {
-            self.engine.fixed_buffer(&mut buffer)
+        let fixed_buffer = if registered || self.all_registered {
+            match self.engine.fixed_buffer(&mut buffer) {
+                Ok(index) => Some(index),
+                Err(errno) if self.all_registered => {
+                    let error = setup::refused("io_uring_register(BUFFERS)", errno);
+                    return Err((buffer, error));
+                }
+                Err(_) => None,
+            }
         } else {
             None
         };
@@ -267,6 +295,7 @@ impl ChunkReader {
             .map_err(|(read, error)| (read.buffer, error))?;
         // No reader lives to fill a counter.
         let _ = self.counts.count_submitted(len);
+        self.inflight_bytes += u64::from(len);
         Ok(())
     }
 
@@ -305,6 +334,7 @@ impl ChunkReader {
             command,
             unanswered,
         } = self.engine.poll()?;
+        self.inflight_bytes -= u64::from(len);
         if error.is_some() {
             let _ = self.counts.count_failed();
         } else {
@@ -352,6 +382,14 @@ impl ChunkReader {
         let mut stats = self.engine.stats();
         stats += self.counts.clone();
         stats
+    }
+
+    /// Ends the reader, and returns what was done. Reads in flight are cancelled, and count as if they had never been
+    /// submitted.
+    pub fn end(mut self) -> ReadStats {
+        self.counts.submitted_reads -= self.counts.inflight_reads();
+        self.counts.submitted_bytes -= self.inflight_bytes;
+        self.stats()
     }
 
     /// The path taken.

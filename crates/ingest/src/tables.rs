@@ -34,6 +34,8 @@ pub(crate) struct BufferTable {
     registered: Vec<bool>,
     count: u32,
     refused: Option<String>,
+    /// Where the kernel refused.
+    errno: Option<i32>,
 }
 
 impl BufferTable {
@@ -75,10 +77,7 @@ impl BufferTable {
                 }
                 Some(index)
             }
-            Err(error) => {
-                self.refused = Some(self.explain(errno_of(&error), chunk.capacity()));
-                None
-            }
+            Err(error) => self.refuse(errno_of(&error), chunk.capacity()),
         }
     }
 
@@ -98,11 +97,20 @@ impl BufferTable {
                 self.registered = vec![false; slots];
                 Some(())
             }
-            Err(error) => {
-                self.refused = Some(self.explain(errno_of(&error), memory.chunk_bytes()));
-                None
-            }
+            Err(error) => self.refuse(errno_of(&error), memory.chunk_bytes()),
         }
+    }
+
+    /// The errno with which the kernel refused to register a buffer.
+    pub(crate) fn errno(&self) -> Option<i32> {
+        self.errno
+    }
+
+    /// Notes that the kernel refuses to register a buffer of this length. No further one is tried.
+    fn refuse<T>(&mut self, errno: i32, bytes: usize) -> Option<T> {
+        self.refused = Some(self.explain(errno, bytes));
+        self.errno = Some(errno);
+        None
     }
 
     fn explain(&self, errno: i32, bytes: usize) -> String {

@@ -25,6 +25,8 @@ struct Owned<P> {
     _source: ReadSource,
     /// Bytes that were asked for.
     wanted: u32,
+    /// Bytes of these that the file had when it was asked.
+    there: u32,
     by_disk: u64,
 }
 
@@ -57,8 +59,13 @@ impl<P> Engine<P> for PeerEngine<P> {
             return Err((payload, error));
         }
         // SAFETY: the caller's promise about the target.
-        let (len, by_disk) = match unsafe { admit::direct(&request, &mut self.verified) } {
-            Ok(DirectRead::Blocks { len, by_disk }) => (len, by_disk),
+        let admitted = unsafe { admit::direct(&request, &mut self.verified) };
+        let (len, there, by_disk) = match admitted {
+            Ok(DirectRead::Blocks {
+                len,
+                there,
+                by_disk,
+            }) => (len, there, by_disk),
             Ok(DirectRead::BehindTheEnd) => {
                 self.reads.end(payload, false);
                 return Ok(());
@@ -79,6 +86,7 @@ impl<P> Engine<P> for PeerEngine<P> {
             payload,
             _source: request.source,
             wanted: request.len,
+            there,
             by_disk,
         };
         // SAFETY: `len` is at most the target's capacity (`admit::direct`), which the caller keeps as `ReadQueue::submit`
@@ -99,22 +107,29 @@ impl<P> Engine<P> for PeerEngine<P> {
         let Owned {
             payload,
             wanted,
+            there,
             by_disk,
             ..
         } = finished.payload;
-        // Whole blocks were asked for: what lies behind the last byte wanted does not count.
-        let beyond = finished.bytes > wanted;
-        let bytes = finished.bytes.min(wanted);
         // The file ended within a block when it was read. It has grown since, and the queue's going on from there, to see
         // the end, is no direct read.
         let grew = finished.error == Some(libc::EINVAL)
             && !u64::from(finished.bytes).is_multiple_of(SECTOR_BYTES);
+        let ended = finished.end || grew && finished.bytes < there;
+        // Whole blocks were asked for: what lies behind the last byte wanted does not count, nor what a file has gained
+        // behind the end that it had.
+        let end = if there < wanted {
+            ended || finished.bytes >= there
+        } else {
+            ended && finished.bytes <= wanted
+        };
+        let bytes = finished.bytes.min(there);
         Some(Completion {
             payload,
             bytes,
             by_disk: by_disk.min(u64::from(bytes)),
-            end: (finished.end || grew && finished.bytes < wanted) && !beyond,
-            error: finished.error.filter(|_| finished.bytes < wanted && !grew),
+            end,
+            error: finished.error.filter(|_| finished.bytes < there && !grew),
             command: None,
             unanswered: finished.unanswered,
         })

@@ -264,10 +264,11 @@ impl<P> Engine<P> for UringEngine<P> {
         in_ring || self.plain.is_streaming(source)
     }
 
-    fn fixed_buffer(&mut self, chunk: &mut ChunkBuf) -> Option<u16> {
+    fn fixed_buffer(&mut self, chunk: &mut ChunkBuf) -> Result<u16, i32> {
         // A ring that has failed takes no reads any more.
-        let ring = self.queue.ring()?;
-        self.buffers.index_of(ring, chunk)
+        let ring = self.queue.ring().ok_or(libc::EBADF)?;
+        let index = self.buffers.index_of(ring, chunk);
+        index.ok_or_else(|| self.buffers.errno().unwrap_or(libc::EOPNOTSUPP))
     }
 
     fn learn_ring_reads(&mut self, file: &SharedFile) {

@@ -1,4 +1,6 @@
-use gristmill_ingest::reader::{ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, CHANGED};
+use gristmill_ingest::reader::{
+    ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, CHANGED,
+};
 use gristmill_ring::{ChunkBuf, ChunkMemory};
 use gristmill_vm_guest::disk::{file, word, Disk, Pretence, FILES};
 use gristmill_vm_guest::in_guest;
