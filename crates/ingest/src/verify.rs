@@ -40,9 +40,12 @@ pub(crate) enum Origin {
     FileSystem(u64),
 }
 
-/// The checks that were made, each of an origin and of the device into whose memory the bytes go (`None`: the host's).
+/// From an origin into the memory of a device, or the host's (`None`).
+type Way = (Origin, Option<String>);
+
+/// The checks that were made.
 #[derive(Debug, Default)]
-pub(crate) struct VerifiedTransfers(Vec<((Origin, Option<String>), Result<(), ReadError>)>);
+pub(crate) struct VerifiedTransfers(Vec<(Way, Result<(), ReadError>)>);
 
 impl VerifiedTransfers {
     /// How the check of these ended; `None` before it was made.
