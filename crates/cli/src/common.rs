@@ -248,6 +248,21 @@ const READ_PATHS: [ReadPathChoice; 5] = [
     ReadPathChoice::Only(ReadPath::PeerRead),
 ];
 
+/// Whether there is peer memory for the read path that needs it.
+///
+/// # Errors
+/// The flag that is missing, in words.
+pub fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(), String> {
+    if path != ReadPathChoice::Only(ReadPath::PeerRead) || memory.is_some() {
+        return Ok(());
+    }
+    Err(
+        "--read-path peer needs memory to read into; give --peer-memory and the address of a device that `gristmill \
+         doctor` lists"
+            .into(),
+    )
+}
+
 impl EngineArgs {
     /// Worker threads, where they were not said one for each core.
     pub fn threads(&self) -> usize {
@@ -262,6 +277,7 @@ impl EngineArgs {
     /// # Errors
     /// A value out of range, in words.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
+        check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
         let backend = match self.peer_memory {
             Some(_) => self.backend.open_beside_peer_memory()?,
             None => self.backend.open()?,

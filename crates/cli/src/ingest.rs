@@ -115,13 +115,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     if args.device_range.is_some() && path != ReadPath::GpuDirectNvmePassthrough {
         return Err("--device-range is read by NVMe commands; give --read-path passthrough".into());
     }
-    if args.peer_memory.is_none() && path == ReadPath::PeerRead {
-        return Err(
-            "--read-path peer needs memory to read into; give --peer-memory and the address of a device that \
-             `gristmill doctor` lists"
-                .into(),
-        );
-    }
+    common::check_peer_memory(args.read_path, args.peer_memory.as_deref())?;
     let on = match &args.peer_memory {
         Some(_) => args.backend.open_beside_peer_memory()?,
         None => args.backend.open()?,

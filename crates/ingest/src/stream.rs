@@ -457,15 +457,11 @@ impl<'a> AsyncUringStream<'a> {
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn register_slots(
-        &mut self,
-        slot_bytes: usize,
-        stride: usize,
-    ) -> Result<(), PipelineError> {
+    pub(crate) fn register_slots(&mut self, slot_bytes: usize) -> Result<(), PipelineError> {
         self.enabled.clone()?;
         let ring = self.uring.ring();
         self.registration
-            .register_slots(ring, &self.buffer, slot_bytes, stride)
+            .register_slots(ring, &self.buffer, slot_bytes)
     }
 
     /// Length of the buffer, and whether it is memory of another device.

@@ -39,7 +39,7 @@ pub(crate) struct BufferTable {
 }
 
 impl BufferTable {
-    /// The table index of a chunk, registered now if need be; `None` where it is not to be had, which
+    /// The table index of a chunk, registered now if need be; `None` where it cannot be registered, which
     /// [`BufferTable::refused`] explains.
     pub(crate) fn index_of(&mut self, ring: &IoUring, chunk: &mut ChunkBuf) -> Option<u16> {
         let index = u16::try_from(chunk.index()).ok()?;

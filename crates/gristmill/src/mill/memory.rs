@@ -19,30 +19,24 @@ pub(super) fn check(
     backend: &dyn Backend,
 ) -> Result<(), PipelineError> {
     let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
-    let ways = "name a read path that goes there: peer (O_DIRECT), passthrough (NVMe commands), or positioned (a copy by \
-                the processor)";
-    match (peer, path) {
-        (None, ReadPathChoice::Only(ReadPath::PeerRead)) => invalid(
-            "reads into peer memory without peer memory",
-            "give --peer-memory and the address of a device that `gristmill doctor` lists",
-        ),
-        (None, _) => Ok(()),
-        (Some(_), _) if backend.device().is_some() => invalid(
+    if peer.is_some() && backend.device().is_some() {
+        return invalid(
             "peer memory for a kernel on a device, which does not see it",
-            "use --backend cpu, or leave out peer memory",
+            "run the kernel on the processor, or leave out peer memory",
+        );
+    }
+    match path {
+        ReadPathChoice::Auto if peer.is_some() => invalid(
+            "peer memory and no read path that goes there",
+            "name a read path that goes there: peer (O_DIRECT), passthrough (NVMe commands), or positioned (a copy by the \
+             processor)",
         ),
-        (Some(_), ReadPathChoice::Auto) => {
-            invalid("peer memory and no read path that goes there", ways)
-        }
-        (Some(_), ReadPathChoice::Only(ReadPath::RegisteredMappedRead)) => invalid(
-            "registered reads into peer memory, which cannot be registered",
-            ways,
-        ),
-        (Some(_), ReadPathChoice::Only(ReadPath::PositionedRead)) if direct => invalid(
+        ReadPathChoice::Auto => Ok(()),
+        ReadPathChoice::Only(ReadPath::PositionedRead) if peer.is_some() && direct => invalid(
             "direct positioned reads into peer memory",
             "use the read path peer, which sees whether the bytes arrive, or leave out direct reads",
         ),
-        (Some(_), _) => Ok(()),
+        ReadPathChoice::Only(path) => gristmill_ingest::admit_memory(path, peer.is_some()),
     }
 }
 

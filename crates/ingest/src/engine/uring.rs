@@ -130,7 +130,7 @@ impl<P> UringEngine<P> {
                 peer: None,
             },
         };
-        // SAFETY: whoever submitted this read promised the same for it, until its completion is taken.
+        // SAFETY: who submitted this read has promised the same for it, until its completion is taken.
         let again = unsafe {
             match method {
                 ReadMethod::Plain => self.plain.submit(request, payload),

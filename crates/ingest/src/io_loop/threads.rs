@@ -1,7 +1,7 @@
 //! Threads for reads and writes that block their caller: by `pread` and `pwrite`.
 //!
 //! A file whose file system does not answer takes [`PER_FILE`] threads at most, and none from the others. Each thread
-//! owns the chunk and the file of what it does until that is done. So whoever gives up on it just leaves it behind: it
+//! owns the chunk and the file of what it does until that is done. To give up on it is to leave it behind: it
 //! then keeps both until the file system answers, and ends.
 
 use crate::path::{ReadPath, ReadPathChoice};
@@ -87,7 +87,7 @@ impl FileThreads {
     /// Has a job done, at once or after others of its file.
     ///
     /// # Errors
-    /// The job's chunk, with EAGAIN where there is no thread to be had.
+    /// The job's chunk, with EAGAIN where the system gives no thread.
     pub fn give(&mut self, job: Job) -> Result<(), (ChunkBuf, i32)> {
         if !self.has_room(job.source) {
             self.queued.push_back(job);

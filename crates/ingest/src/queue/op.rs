@@ -17,7 +17,7 @@ pub(crate) trait Operation {
     /// Times in a row that a completion may be [`Retry::Passing`] before its errno is the read's.
     const MAX_RETRIES: u32;
 
-    /// The entry that asks for what lies behind the first `done` bytes; or, if `polling`, for word that it can be had.
+    /// The entry that asks for what lies behind the first `done` bytes; or, if `polling`, for word that it is there.
     fn entry(&self, done: u32, polling: bool) -> Self::Submission;
 
     /// What a completion says about a read of which `done` bytes had landed before.
@@ -56,8 +56,8 @@ pub(crate) struct ReadOp {
     pub(crate) fixed_buffer: Option<u16>,
     /// Whether fewer bytes than asked for are the answer, rather than to be continued: what a stream has is wanted now.
     pub(crate) take_short: bool,
-    /// Whether to ask first for what can be had without waiting: a file system that cannot do so refuses, with
-    /// EOPNOTSUPP.
+    /// Whether to ask first for bytes that come without waiting (`RWF_NOWAIT`): a file system that cannot do so refuses,
+    /// with EOPNOTSUPP.
     pub(crate) probing: bool,
 }
 

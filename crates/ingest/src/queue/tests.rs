@@ -1,6 +1,8 @@
 //! Promises of the table of reads that its users cannot reach from outside.
 
+use super::end::CANCEL;
 use super::*;
+use io_uring::opcode;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 

@@ -17,12 +17,10 @@ enum State {
     Refused(i32),
 }
 
-/// How a stream's buffer is registered: as buffers of equal size that begin at equal distances.
+/// How a stream's buffer is registered: as buffers of equal size, one behind the other.
 pub(super) struct Registration {
     state: State,
-    /// Bytes from one registered buffer's first byte to the next one's.
-    stride: usize,
-    /// Bytes in each registered buffer, but fewer in one that the stream's buffer ends in.
+    /// Bytes in each registered buffer but the last.
     bytes: usize,
 }
 
@@ -30,7 +28,6 @@ impl Registration {
     pub(super) fn new() -> Self {
         Registration {
             state: State::Untried,
-            stride: REGISTERED_BYTES,
             bytes: REGISTERED_BYTES,
         }
     }
@@ -46,7 +43,7 @@ impl Registration {
         }
         let (base, len) = (buffer.base(), buffer.len());
         let iovecs: Vec<libc::iovec> = (0..len)
-            .step_by(self.stride)
+            .step_by(self.bytes)
             .map(|offset| libc::iovec {
                 iov_base: base.wrapping_add(offset).cast(),
                 iov_len: self.bytes.min(len - offset),
@@ -73,7 +70,7 @@ impl Registration {
         let State::Done(count) = self.state else {
             return None;
         };
-        let (index, within) = (target / self.stride, target % self.stride);
+        let (index, within) = (target / self.bytes, target % self.bytes);
         if len == 0 || within.checked_add(len)? > self.bytes {
             return None;
         }
@@ -81,8 +78,7 @@ impl Registration {
         (index < count).then_some(index)
     }
 
-    /// Registers the buffer so that each of its slots of `slot_bytes`, which begin `stride` bytes apart, lies in one
-    /// registered buffer. What lies between slots is not registered: it would count against the memory-lock limit.
+    /// Registers the buffer so that each of its slots of `slot_bytes` lies in one registered buffer.
     ///
     /// # Errors
     /// [`PipelineError::IoUringSyscall`] where the kernel refuses, [`PipelineError::QueueFull`] for slots of more than
@@ -92,21 +88,15 @@ impl Registration {
         ring: Option<&IoUring>,
         buffer: &GpuMappedBuffer<'_>,
         slot_bytes: usize,
-        stride: usize,
     ) -> Result<(), PipelineError> {
         if let (State::Untried, 1..=REGISTERED_BYTES) = (&self.state, slot_bytes) {
-            if slot_bytes == stride {
-                self.bytes = REGISTERED_BYTES / slot_bytes * slot_bytes;
-                self.stride = self.bytes;
-            } else {
-                (self.bytes, self.stride) = (slot_bytes, stride);
-            }
+            self.bytes = REGISTERED_BYTES / slot_bytes * slot_bytes;
         }
         self.register(ring, buffer);
         if let State::Refused(_) = self.state {
             return Err(self.refusal());
         }
-        if buffer.len() > self.stride && !self.stride.is_multiple_of(stride) {
+        if buffer.len() > self.bytes && !self.bytes.is_multiple_of(slot_bytes) {
             return Err(PipelineError::QueueFull {
                 queue: "registered buffer",
                 fix: "hand in a stream that has not read yet, with slots of 1 GiB at most",
