@@ -102,6 +102,8 @@ pub(crate) struct Completion<P> {
     pub(crate) error: Option<i32>,
     /// Where the NVMe command reads that failed.
     pub(crate) command: Option<CommandPlace>,
+    /// Whether what was read is a file, rather than blocks of a namespace.
+    pub(crate) of_file: bool,
     /// The kernel had this read when the engine's ring failed, and never said what it did.
     pub(crate) unanswered: bool,
 }
@@ -116,6 +118,7 @@ impl<P> Completion<P> {
             end: false,
             error: Some(errno),
             command: None,
+            of_file: true,
             unanswered: false,
         }
     }

@@ -82,7 +82,7 @@ pub struct ReadOutcome {
     /// The kernel had this read when the reader's ring failed, and never said what it did: a stream may have lost bytes to
     /// it, a file can be read again.
     pub unanswered: bool,
-    /// Where the command reads that failed.
+    /// Where the command reads that failed, of a namespace, which has no other places than its blocks.
     command: Option<CommandPlace>,
 }
 
@@ -332,6 +332,7 @@ impl ChunkReader {
             end,
             error,
             command,
+            of_file,
             unanswered,
         } = self.engine.poll()?;
         self.inflight_bytes -= u64::from(len);
@@ -347,7 +348,7 @@ impl ChunkReader {
             end,
             error,
             unanswered,
-            command,
+            command: command.filter(|_| !of_file),
         })
     }
 

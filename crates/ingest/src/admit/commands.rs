@@ -63,6 +63,11 @@ pub(crate) struct CommandPart {
 }
 
 impl CommandPart {
+    /// Whether it is a part of a file, rather than of a namespace.
+    pub(crate) fn is_of_file(&self) -> bool {
+        self.map.is_some()
+    }
+
     /// Whether the file is as it was when the part was admitted. A device's blocks have no such state.
     pub(crate) fn is_unchanged(&self) -> bool {
         match (&self.known.place, &self.map) {

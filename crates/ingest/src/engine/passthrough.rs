@@ -101,6 +101,7 @@ impl<P> Engine<P> for PassthroughEngine<P> {
             end: there < wanted && finished.error.is_none(),
             error: finished.error,
             command: finished.error.map(|_| finished.op.place()),
+            of_file: part.is_of_file(),
             unanswered: finished.unanswered,
         };
         if !part.is_unchanged() {

@@ -131,6 +131,7 @@ impl<P> Engine<P> for PeerEngine<P> {
             end,
             error: finished.error.filter(|_| finished.bytes < there && !grew),
             command: None,
+            of_file: true,
             unanswered: finished.unanswered,
         })
     }

@@ -124,6 +124,7 @@ impl<P> Engine<P> for PositionedEngine<P> {
                         end,
                         error,
                         command: None,
+                        of_file: true,
                         unanswered: false,
                     });
                 }

@@ -210,6 +210,7 @@ impl<P> Engine<P> for UringEngine<P> {
                 end,
                 error,
                 command: None,
+                of_file: true,
                 unanswered,
             });
         }
