@@ -6,8 +6,9 @@ use super::report;
 use super::signals::{self, Output};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gristmill::jobs::Job;
-use gristmill::megakernel::backend::{self, BackendName, Opened};
+use gristmill::megakernel::backend::{self, BackendName, SelectedBackend};
 use gristmill::megakernel::log::MAGIC;
+use gristmill::megakernel::KernelError;
 use gristmill::mill::{Control, Mill, RunReport};
 use gristmill::source::{self, FileId, FileList, Source, Stdin, Tree};
 use gristmill::uring::reader::{ReadPath, ReadPathChoice};
@@ -116,7 +117,7 @@ pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<File
     let Some(list) = lines.or(nul) else {
         return Ok(None);
     };
-    let names = FileList::new(signals::list(list)?);
+    let names = FileList::live(signals::list(list)?);
     Ok(Some(names.nul(nul.is_some())))
 }
 
@@ -201,14 +202,14 @@ impl BackendArgs {
     ///
     /// # Errors
     /// Why it is not available, in words.
-    pub fn open(&self) -> Result<Opened, String> {
+    pub fn open(&self) -> Result<SelectedBackend, String> {
         let name = match self.backend {
             BackendChoice::Auto => BackendName::Auto,
             BackendChoice::Cpu => BackendName::Cpu,
             BackendChoice::Opencl => BackendName::OpenCl,
             BackendChoice::Cuda => BackendName::Cuda,
         };
-        backend::open(name, self.device).map_err(|error| error.to_string())
+        backend::open(name, self.device).map_err(|error| kernel_error(&error))
     }
 
     /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
@@ -216,7 +217,7 @@ impl BackendArgs {
     ///
     /// # Errors
     /// Where another was asked for, in words.
-    pub fn open_beside_peer_memory(&self) -> Result<Opened, String> {
+    pub fn open_beside_peer_memory(&self) -> Result<SelectedBackend, String> {
         match self.backend {
             BackendChoice::Auto => Self {
                 backend: BackendChoice::Cpu,
@@ -423,6 +424,33 @@ pub fn written(result: io::Result<()>) -> Result<(), String> {
     }
 }
 
+/// An error of a kernel, with the flags that do what it says.
+pub fn kernel_error(error: &KernelError) -> String {
+    match flags_for(error) {
+        Some(flags) => format!("{error} ({flags})"),
+        None => error.to_string(),
+    }
+}
+
+/// The flags by which a user does what an error of a kernel says, if there are any.
+fn flags_for(error: &KernelError) -> Option<&'static str> {
+    match error {
+        KernelError::Driver { .. }
+        | KernelError::OutOfMemory { .. }
+        | KernelError::DeviceLost { .. }
+        | KernelError::DeviceStuck { .. }
+        | KernelError::NoDevice { .. }
+        | KernelError::Unsupported { .. } => Some("--backend cpu runs without a device"),
+        KernelError::Refused { .. } => Some(
+            "--device chooses another, which `gristmill doctor` lists; --backend cpu runs without one",
+        ),
+        KernelError::NoSuchDevice { .. } => Some("`gristmill doctor` lists the devices"),
+        KernelError::NoDevicesToChoose => Some("such as --backend opencl"),
+        KernelError::Thread { .. } | KernelError::Workers { .. } => Some("--workers"),
+        _ => None,
+    }
+}
+
 /// Tells an error on standard error, in one line whatever the names in it hold.
 pub fn complain(error: &str) {
     let mut line = String::with_capacity(error.len());
@@ -530,7 +558,14 @@ pub fn run_and_tell<J: Job + 'static>(
     let mut output = shown.writer(output);
     let result = mill.run(source, job, &mut output, &control);
     shown.finish();
-    let report = result.map_err(|error| error.to_string())?;
+    let flags = control.kernel_failure().as_ref().and_then(flags_for);
+    let report = result.map_err(|error| match flags {
+        Some(flags) => format!("{error} ({flags})"),
+        None => error.to_string(),
+    })?;
+    if let Some(flags) = flags {
+        complain(&format!("the kernel has failed: {flags}"));
+    }
     let mut failed = report.failures > 0;
     let mut unread = false;
     let mut given_up = false;

@@ -5,10 +5,11 @@ mod storage;
 use super::common::complain;
 use super::print;
 use gristmill::jobs::names;
-use gristmill::megakernel::backend::cuda::CudaBackend;
-use gristmill::megakernel::backend::opencl::OpenClBackend;
-use gristmill::megakernel::device::Found;
+use gristmill::megakernel::backend::device::cuda::CudaBackend;
+use gristmill::megakernel::backend::device::opencl::OpenClBackend;
+use gristmill::megakernel::backend::device::Found;
 use gristmill::megakernel::vir0::vector::{Level, LEVEL_VARIABLE};
+use gristmill::megakernel::KernelError;
 use gristmill::protocol::PipelineError;
 use gristmill::uring::{probe, UringProbe};
 use serde_json::{json, Value};
@@ -288,7 +289,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
 }
 
 /// The devices of a back end, by the numbers that `--device` takes.
-fn devices(backend: &'static str, found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
+fn devices(backend: &'static str, found: Result<Vec<Found>, KernelError>) -> Vec<Finding> {
     let devices = match found {
         Ok(devices) => devices,
         Err(error) => {

@@ -4,7 +4,7 @@
 use super::common::{self, complain, BackendArgs, ReportArgs, SourceArgs};
 use super::report;
 use gristmill::jobs::digest::{DigestJob, DigestRows};
-use gristmill::megakernel::backend::Opened;
+use gristmill::megakernel::backend::SelectedBackend;
 use gristmill::mill::{Mill, RunReport};
 use gristmill::protocol::PipelineError;
 use gristmill::uring::reader::{ChunkReader, DeviceRange, ReadPath, ReadPathChoice, ReaderConfig};
@@ -178,7 +178,7 @@ impl IngestArgs {
     }
 
     /// The mill that these flags describe.
-    fn mill(&self, on: Opened) -> Result<Mill, PipelineError> {
+    fn mill(&self, on: SelectedBackend) -> Result<Mill, PipelineError> {
         let (workers, slots) = self.shares();
         let mut builder = Mill::builder()
             .backend(on)

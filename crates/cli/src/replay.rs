@@ -5,7 +5,7 @@ use super::report;
 use super::signals;
 use gristmill::megakernel::RingLogReader;
 use gristmill::mill::FileError;
-use gristmill::protocol::opcode;
+use gristmill::protocol::{opcode, PipelineError};
 use gristmill::replay::{Replay, SlotName};
 use std::fs::File;
 use std::io::{BufReader, Write};
@@ -45,7 +45,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let shown = args.log.display();
     let file = File::open(&args.log)
         .map_err(|error| format!("{shown}: {error}; name a file that --record has written"))?;
-    let told = |error| format!("{shown}: {error}");
+    let told = |error: PipelineError| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, signals::Input(file)))
         .map_err(told)?;
     let backend = args.backend.open()?.backend;
@@ -54,7 +54,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         .workers(common::workers(args.workers))
         .stop_at(&stop)
         .run(&mut log)
-        .map_err(told)?;
+        .map_err(|error| format!("{shown}: {}", common::kernel_error(&error)))?;
     for lost in &report.told {
         let (path, offset) = lost.slot.place.clone().unzip();
         common::complain(&report::file_error(&FileError {

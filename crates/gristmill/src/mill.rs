@@ -40,13 +40,14 @@ pub use report::{FileError, RunReport, StageTimes};
 
 use crate::jobs::Job;
 use crate::source::{FileId, Source};
+use descriptors::Descriptors;
 use gristmill_ingest::reader::{DeviceRange, ReadPath, ReadPathChoice, ReaderDemands};
 use gristmill_megakernel::backend::cpu::CpuBackend;
-use gristmill_megakernel::backend::Opened;
+use gristmill_megakernel::backend::SelectedBackend;
 use gristmill_megakernel::log::LoggedKernel;
-use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
+use gristmill_megakernel::{FeederFactory, KernelConfig, KernelError, Lease};
 use gristmill_protocol::PipelineError;
-use gristmill_ring::RingConfig;
+use gristmill_ring::{lock, RingConfig};
 use halo::Layout;
 use plan::Wanted;
 use record::{LogOutput, Recorder};
@@ -70,7 +71,7 @@ pub const DEFAULT_DEPTH: u32 = 8;
 /// Files that a reader takes, opens and reads together.
 pub const BATCH_FILES: usize = 16;
 
-/// Rows of unfinished files, in bytes, above which only the file that is being written out is read on.
+/// Rows of unfinished files and rows that wait to be written, in bytes, above which only the file that is being written out is read on.
 pub const HELD_ROWS_BYTES: usize = 16 << 20;
 
 /// Words of each slot's record area.
@@ -96,18 +97,20 @@ pub struct MillBuilder {
     device_range: Option<DeviceRange>,
     direct: bool,
     ordered: bool,
-    backend: Opened,
+    backend: SelectedBackend,
 }
 
 impl MillBuilder {
     /// Where the kernel runs. Default: the [`CpuBackend`]; [`open`](gristmill_megakernel::backend::open) finds others.
     #[must_use]
-    pub fn backend(mut self, backend: Opened) -> Self {
+    pub fn backend(mut self, backend: SelectedBackend) -> Self {
         self.backend = backend;
         self
     }
 
-    /// Worker threads, each with a reader of its own. 0, the default, is one for each core.
+    /// Worker threads, each with a reader of its own. 0, the default, is one for each core; for a source that brings a single
+    /// file which is smaller than a chunk it is one, and where no read path was named either, the file is read without a
+    /// ring.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -200,6 +203,14 @@ impl MillBuilder {
         self
     }
 
+    /// As many workers as were asked for, or as there are cores.
+    fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256)),
+            workers => workers,
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -241,13 +252,7 @@ impl MillBuilder {
                 "use at most as many as there are cores",
             );
         }
-        let workers = match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256)),
-            workers => workers,
-        };
-        Ok(Mill {
-            settings: MillBuilder { workers, ..self },
-        })
+        Ok(Mill { settings: self })
     }
 }
 
@@ -286,6 +291,7 @@ pub struct Control {
     errors: Option<Arc<Mutex<ErrorSink>>>,
     written: Arc<Vec<(FileId, bool)>>,
     record: Arc<Mutex<Option<LogOutput>>>,
+    kernel_failure: Arc<Mutex<Option<KernelError>>>,
 }
 
 impl Control {
@@ -328,6 +334,16 @@ impl Control {
         written.map(|(_, empty)| *empty)
     }
 
+    /// Why the run's kernel could not be launched, or ended before the run: which kind of error it was, for callers who can
+    /// do something about it.
+    pub fn kernel_failure(&self) -> Option<KernelError> {
+        run::lock(&self.kernel_failure).clone()
+    }
+
+    fn kernel_failed(&self, error: KernelError) {
+        *run::lock(&self.kernel_failure) = Some(error);
+    }
+
     /// The run's counters.
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
@@ -345,9 +361,7 @@ impl Control {
 
     fn report(&self, error: &FileError) {
         if let Some(sink) = &self.errors {
-            let mut sink = sink
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut sink = lock(sink);
             (*sink)(error);
         }
     }
@@ -377,7 +391,7 @@ impl Mill {
             device_range: None,
             direct: false,
             ordered: false,
-            backend: Opened {
+            backend: SelectedBackend {
                 backend: Arc::new(CpuBackend),
                 why: "the default".into(),
             },
@@ -425,16 +439,36 @@ impl Mill {
             });
         }
         let record_words = job.record_words().max(RECORD_WORDS);
-        let wanted = Wanted {
-            workers: settings.workers,
+        // For a single small file, threads, rings and buffers would cost more than all else.
+        let alone = settings.workers == 0
+            && settings.read_path == ReadPathChoice::Auto
+            && !settings.direct
+            && backend.device().is_none()
+            && source
+                .only_file()
+                .is_some_and(|bytes| bytes < layout.chunk as u64);
+        let (workers, chunks, read_path) = if alone {
+            let positioned = ReadPathChoice::Only(ReadPath::PositionedRead);
+            (1, plan::LEAST_CHUNKS, positioned)
+        } else {
             // For what the reader has in flight, and for a batch of small files.
-            chunks: (settings.chunks).unwrap_or_else(|| chunks_per_worker(settings.depth)),
+            let chunks = settings.chunks;
+            let chunks = chunks.unwrap_or_else(|| chunks_per_worker(settings.depth));
+            (settings.worker_count(), chunks, settings.read_path)
+        };
+        let wanted = Wanted {
+            workers,
+            chunks,
             buffer: layout.buffer(),
             records: record_words as usize * 4,
             memory: settings.memory,
         };
         let peer = settings.peer_memory.as_deref();
-        let (plan, memory, tokens) = memory::planned(backend, peer, wanted)?;
+        let failed = |error: KernelError| {
+            control.kernel_failed(error.clone());
+            PipelineError::from(error)
+        };
+        let (plan, memory, tokens) = memory::planned(backend, peer, wanted).map_err(failed)?;
         let peer = memory.peer().map(str::to_owned);
         // No slot is ever missing for a chunk that has landed.
         let slots = u32::try_from(memory.count().next_power_of_two()).unwrap_or(u32::MAX);
@@ -447,7 +481,7 @@ impl Mill {
                 workers: plan.workers,
                 layout,
                 depth: settings.depth,
-                read_path: settings.read_path,
+                read_path,
                 demands: ReaderDemands {
                     device_range: settings.device_range,
                     all_registered: settings.strict,
@@ -461,6 +495,11 @@ impl Mill {
             control.clone(),
             tokens,
             slots,
+            if alone {
+                Descriptors::of_one_file()
+            } else {
+                Descriptors::new(plan.workers)
+            },
         ));
         if let Some(why) = &plan.why {
             run.add_fallback(why);
@@ -471,7 +510,7 @@ impl Mill {
                 Box::new(move |_worker| feeder::start(run, reader)) as FeederFactory
             })
             .collect();
-        let mut kernel = backend.launch(
+        let kernel = backend.launch(
             KernelConfig {
                 workers: backend.workers(plan.workers),
                 ring,
@@ -481,7 +520,8 @@ impl Mill {
             },
             job.stream_job().into_iter().collect(),
             feeders,
-        )?;
+        );
+        let mut kernel = kernel.map_err(failed)?;
         job.prepare(&kernel)?;
         let log = run::lock(&control.record).take();
         let recorder = log.map(|log| {
@@ -515,8 +555,8 @@ impl Mill {
         let stats = kernel.stats();
         if let Err(error) = kernel.shutdown() {
             // A kernel that had failed before has been told of.
-            if run.broken.get().is_none() {
-                return Err(error);
+            if !run.broken.load(Ordering::Acquire) {
+                return Err(failed(error));
             }
         }
         let record = run.end_record();

@@ -83,6 +83,9 @@ pub(crate) struct ReadRequest<'m> {
     pub(crate) len: u32,
     /// Of a stream: whether to go on until `len` bytes have come, rather than take what there is.
     pub(crate) fill: bool,
+    /// Where the file ends in the target, if it still has the size that it was seen to have; below `len`. Where as many
+    /// bytes come, no second read asks for the end.
+    pub(crate) known_end: Option<u32>,
     /// Whether it is one of several reads that together are the file in one state: its blocks are then asked for once, and
     /// each read sees that they have not changed since.
     pub(crate) whole_file: bool,

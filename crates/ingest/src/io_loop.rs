@@ -37,11 +37,11 @@ use crate::path::ReadPathChoice;
 use crate::reader::ReadStats;
 use gristmill_protocol::io::IoRequest;
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{ChunkBuf, IoQueue};
+use gristmill_ring::{lock, ChunkBuf, IoQueue};
 use server::serve;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -194,8 +194,4 @@ impl std::fmt::Debug for MegakernelIoLoop {
 
 fn panicked() -> PipelineError {
     PipelineError::Backend("the IO loop's thread has panicked; please report this".into())
-}
-
-fn lock(stats: &Mutex<IoLoopStats>) -> MutexGuard<'_, IoLoopStats> {
-    stats.lock().unwrap_or_else(PoisonError::into_inner)
 }

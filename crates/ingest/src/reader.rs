@@ -217,56 +217,56 @@ impl ChunkReader {
         &mut self,
         file: &Arc<OwnedFd>,
         offset: u64,
-        mut buffer: ChunkBuf,
+        buffer: ChunkBuf,
         len: usize,
         tag: u64,
         registered: bool,
     ) -> Result<(), (ChunkBuf, PipelineError)> {
-        let invalid = |what, fix| PipelineError::InvalidArgument { what, fix };
-        if len == 0 || len > buffer.capacity() {
-            let error = invalid(
-                "a read of no bytes or of more than its chunk holds",
-                "read at least 1 byte and at most the chunk's size",
-            );
-            return Err((buffer, error));
-        }
-        let past_the_end = offset
-            .checked_add(len as u64)
-            .is_none_or(|end| i64::try_from(end).is_err());
-        if offset != NO_OFFSET && past_the_end {
-            let error = invalid(
-                "a read beyond the greatest file offset",
-                "keep offset and length below 2^63",
-            );
-            return Err((buffer, error));
-        }
-        let Ok(len) = u32::try_from(len) else {
-            let error = invalid("a read of 4 GiB or more", "use chunks of at most 1 GiB");
-            return Err((buffer, error));
-        };
-        let file: SharedFile = Arc::clone(file) as SharedFile;
-        let source = ReadSource::Shared(file);
-        if offset == NO_OFFSET && self.engine.is_streaming(&source) {
-            let error = invalid(
-                "a second read of a stream while the first is in flight",
-                "wait for the first to land: a stream has no offsets to tell them apart",
-            );
-            return Err((buffer, error));
-        }
-        if self.engine.inflight() >= self.engine.capacity() {
-            return Err((buffer, queue::full()));
-        }
-        let fixed_buffer = if registered || self.all_registered {
-            match self.engine.fixed_buffer(&mut buffer) {
-                Ok(index) => Some(index),
-                Err(errno) if self.all_registered => {
-                    let error = setup::refused("io_uring_register(BUFFERS)", errno);
-                    return Err((buffer, error));
-                }
-                Err(_) => None,
-            }
-        } else {
-            None
+        self.queue(file, offset, buffer, len, tag, registered, None)
+    }
+
+    /// Queues the first read of a file that was seen to have `size` bytes, which may be 0 where nobody knows: `len` bytes
+    /// at offset 0, as [`ChunkReader::submit`] does without a registered buffer. Where fewer bytes than `len` land and they
+    /// are as many as `size`, the file has ended there ([`ReadOutcome::end`]), and no second read asks for its end. A file
+    /// that the ring leaves to `pread` as it lies on FUSE is asked all the same.
+    ///
+    /// # Errors
+    /// As [`ChunkReader::submit`].
+    pub fn submit_first(
+        &mut self,
+        file: &Arc<OwnedFd>,
+        buffer: ChunkBuf,
+        len: usize,
+        tag: u64,
+        size: u64,
+    ) -> Result<(), (ChunkBuf, PipelineError)> {
+        let known_end = u32::try_from(size).ok();
+        let known_end = known_end.filter(|&size| size > 0 && (size as usize) < len);
+        self.queue(file, 0, buffer, len, tag, false, known_end)
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one for each thing that a read is made of"
+    )]
+    fn queue(
+        &mut self,
+        file: &Arc<OwnedFd>,
+        offset: u64,
+        mut buffer: ChunkBuf,
+        len: usize,
+        tag: u64,
+        registered: bool,
+        known_end: Option<u32>,
+    ) -> Result<(), (ChunkBuf, PipelineError)> {
+        let source = ReadSource::Shared(Arc::clone(file) as SharedFile);
+        let checked = self.check(&source, offset, &buffer, len).and_then(|len| {
+            let fixed_buffer = self.fixed_buffer(&mut buffer, registered)?;
+            Ok((len, fixed_buffer))
+        });
+        let (len, fixed_buffer) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return Err((buffer, error)),
         };
         // The chunk moves into the engine, and with it what names its device.
         let memory = buffer.memory();
@@ -276,6 +276,7 @@ impl ChunkReader {
             offset,
             len,
             fill: false,
+            known_end,
             whole_file: true,
             target: Target {
                 address: buffer.as_mut_ptr(),
@@ -297,6 +298,60 @@ impl ChunkReader {
         let _ = self.counts.count_submitted(len);
         self.inflight_bytes += u64::from(len);
         Ok(())
+    }
+
+    /// The length of a read that is in order and for which there is room.
+    fn check(
+        &self,
+        source: &ReadSource,
+        offset: u64,
+        buffer: &ChunkBuf,
+        len: usize,
+    ) -> Result<u32, PipelineError> {
+        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+        if len == 0 || len > buffer.capacity() {
+            return invalid(
+                "a read of no bytes or of more than its chunk holds",
+                "read at least 1 byte and at most the chunk's size",
+            );
+        }
+        let past_the_end = offset
+            .checked_add(len as u64)
+            .is_none_or(|end| i64::try_from(end).is_err());
+        if offset != NO_OFFSET && past_the_end {
+            return invalid(
+                "a read beyond the greatest file offset",
+                "keep offset and length below 2^63",
+            );
+        }
+        if offset == NO_OFFSET && self.engine.is_streaming(source) {
+            return invalid(
+                "a second read of a stream while the first is in flight",
+                "wait for the first to land: a stream has no offsets to tell them apart",
+            );
+        }
+        if self.engine.inflight() >= self.engine.capacity() {
+            return Err(queue::full());
+        }
+        u32::try_from(len)
+            .or_else(|_| invalid("a read of 4 GiB or more", "use chunks of at most 1 GiB"))
+    }
+
+    /// The registered buffer for a read into this chunk, where there is to be one.
+    fn fixed_buffer(
+        &mut self,
+        buffer: &mut ChunkBuf,
+        registered: bool,
+    ) -> Result<Option<u16>, PipelineError> {
+        if !registered && !self.all_registered {
+            return Ok(None);
+        }
+        match self.engine.fixed_buffer(buffer) {
+            Err(errno) if self.all_registered => {
+                Err(setup::refused("io_uring_register(BUFFERS)", errno))
+            }
+            index => Ok(index.ok()),
+        }
     }
 
     /// Notes that a file which is read next does not lie on FUSE, so that its file system need not be asked.

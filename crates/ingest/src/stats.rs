@@ -35,7 +35,7 @@ pub struct ReadStats {
     pub bytes_passthrough: u64,
     /// Bytes read by `pread` and `read`.
     pub bytes_positioned: u64,
-    /// Reads that brought fewer bytes than asked for, and more than none.
+    /// Reads that brought fewer bytes than asked for, and more than none, and were gone on with.
     pub short_reads: u64,
     /// Reads asked for again after EINTR or EAGAIN.
     pub retries: u64,

@@ -234,6 +234,7 @@ impl<'a> AsyncUringStream<'a> {
             offset: read.offset,
             len: read.len,
             fill: read.fill,
+            known_end: None,
             whole_file: false,
             target: Target {
                 address,

@@ -3,15 +3,17 @@
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::mill::LARGE_CHUNK_BYTES;
-use crate::source::{stdin_entry, Ended, Entry, Item, Origin, Source};
+use crate::source::{is_early, stdin_entry, Ended, Entry, Item, LiveList, Origin, Source};
 use gristmill_megakernel::StreamJob;
-use gristmill_protocol::{opcode, stream};
+use gristmill_protocol::{opcode, stream::CrcResults};
+use gristmill_ring::lock;
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How digests are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,10 +64,6 @@ fn shown(entry: &Entry) -> &Path {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Computes digests, or compares them with a list.
 #[derive(Debug)]
 pub struct DigestJob {
@@ -114,6 +112,8 @@ impl DigestJob {
             reader: Box::new(list),
             name,
             line: 0,
+            begun: Vec::new(),
+            awaited: None,
             given: 0,
             reversed: None,
             expected: Arc::clone(&expected),
@@ -209,7 +209,7 @@ impl Job for DigestJob {
     }
 
     fn chunk(&self, file: &mut DigestFile, chunk: &LandedChunk<'_>, _rows: &mut Vec<u8>) -> Flow {
-        let crc = chunk.results[stream::RESULT_CRC];
+        let CrcResults { crc } = CrcResults::decode(&chunk.results);
         file.crc = crc32c::crc32c_combine(file.crc, crc, chunk.bytes.len());
         Flow::Continue
     }
@@ -242,6 +242,10 @@ pub struct DigestList {
     reader: Box<dyn BufRead + Send>,
     name: PathBuf,
     line: u64,
+    /// What has come of the next line.
+    begun: Vec<u8>,
+    /// What to wait for where the reader has nothing yet.
+    awaited: Option<LiveList>,
     /// Entries that were given.
     given: u64,
     /// Whether rows are those of BSD's `-r`, one space between digest and path: the first row that is one or the other
@@ -252,6 +256,13 @@ pub struct DigestList {
 }
 
 impl DigestList {
+    /// Lets it wait for more of a list that its reader reads.
+    #[must_use]
+    pub fn awaiting(mut self, list: LiveList) -> Self {
+        self.awaited = Some(list);
+        self
+    }
+
     /// Digest and path of a row.
     fn parse(&mut self, line: &[u8]) -> Option<(u32, PathBuf)> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -309,9 +320,12 @@ impl Source for DigestList {
             if self.ended {
                 return None;
             }
-            let mut line = Vec::new();
-            let mut limited = std::io::Read::take(&mut self.reader, MAX_LINE_BYTES);
-            if let Err(error) = limited.read_until(b'\n', &mut line) {
+            let left = MAX_LINE_BYTES.saturating_sub(self.begun.len() as u64);
+            let mut limited = std::io::Read::take(&mut self.reader, left);
+            if let Err(error) = limited.read_until(b'\n', &mut self.begun) {
+                if is_early(&error) {
+                    return Some(Item::Later);
+                }
                 self.ended = true;
                 if Ended::is_said_by(&error) {
                     return None;
@@ -321,6 +335,7 @@ impl Source for DigestList {
                     reason: format!("cannot read the list: {error}"),
                 });
             }
+            let mut line = std::mem::take(&mut self.begun);
             if line.is_empty() {
                 self.ended = true;
                 return None;
@@ -360,5 +375,9 @@ impl Source for DigestList {
                 }
             }));
         }
+    }
+
+    fn wait(&mut self, timeout: Duration) -> bool {
+        self.awaited.as_ref().is_none_or(|list| list.wait(timeout))
     }
 }

@@ -40,12 +40,13 @@ use crate::program::Program;
 use crate::source::Entry;
 use gristmill_megakernel::vir0::{AccKind, Fault, FaultKind, Record, Verified};
 use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
-use gristmill_protocol::program::{ProgramArgs, ACC_WORDS, PROGRAM_ARGS};
+use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
 use gristmill_protocol::{fault, PipelineError};
+use gristmill_ring::lock;
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// What is written for each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -197,7 +198,7 @@ impl RunJob {
 
     /// The accumulators of all files that were read to their end.
     pub fn total(&self) -> RunTotal {
-        let total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = lock(&self.total);
         total.clone()
     }
 
@@ -219,9 +220,9 @@ impl RunJob {
 
     /// The CRC-32C of each file's answer, where that was asked for; of all files that were read to their end.
     pub fn sums(&self) -> BTreeMap<PathBuf, u32> {
-        self.sums.as_ref().map_or_else(BTreeMap::new, |sums| {
-            sums.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        })
+        self.sums
+            .as_ref()
+            .map_or_else(BTreeMap::new, |sums| lock(sums).clone())
     }
 
     /// Rows of records whose place is certain: those before `end`, or all.
@@ -348,7 +349,7 @@ impl Job for RunJob {
             offset: place.offset,
             args: self.args,
         };
-        args.to_args().ok_or(PipelineError::InvalidArgument {
+        args.encode().ok_or(PipelineError::InvalidArgument {
             what: "more chunks than a program's slot can name",
             fix: "use fewer workers or a smaller depth",
         })
@@ -383,18 +384,12 @@ impl Job for RunJob {
         let program = self.program.program();
         let word = |index: usize| chunk.records.word(index);
         let accs: Vec<u64> = (0..program.acc_count())
-            .map(|index| {
-                let (low, high) = (word(ACC_WORDS * index), word(ACC_WORDS * index + 1));
-                u64::from(high) << 32 | u64::from(low)
-            })
+            .map(|index| decode_acc(word, index))
             .collect();
         program.merge_accs(&mut file.accs, &accs);
-        let first = ACC_WORDS * accs.len();
         for index in 0..chunk.records.len() as usize {
-            let record = Record {
-                position: word(first + 2 * index).cast_signed(),
-                value: word(first + 2 * index + 1),
-            };
+            let ProgramRecord { position, value } = ProgramRecord::decode(word, accs.len(), index);
+            let record = Record { position, value };
             let position = record.file_position(chunk.offset);
             file.held.push((position, record.value));
         }
@@ -429,10 +424,10 @@ impl Job for RunJob {
             let sum = file.accs.iter().fold(file.sum, |sum, acc| {
                 crc32c::crc32c_append(sum, &acc.to_le_bytes())
             });
-            let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sums = lock(sums);
             sums.insert(file.entry.path.clone(), sum);
         }
-        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = lock(&self.total);
         total.files += 1;
         total.bytes += bytes;
         self.program

@@ -292,7 +292,10 @@ impl<J: Job> Collector<J> {
             };
             flow = answer;
             if overflowed && flow == Flow::Continue {
-                let (parts, resume) = (finished.parts.clone(), finished.results[6]);
+                let (parts, resume) = (
+                    finished.parts.clone(),
+                    finished.results[stream::RESULT_RESUME],
+                );
                 if resume <= std::mem::replace(&mut file.resumed, resume) {
                     // Else this would go on for ever.
                     let offset = chunk_offset + parts.current().start as u64;
@@ -505,14 +508,15 @@ impl<J: Job> Collector<J> {
         open.sort_unstable();
         for sequence in open {
             let bytes = self.files.get(&sequence).map_or(0, |file| file.bytes);
-            let end = match run.broken.get() {
-                None => FileEnd::Skipped { bytes },
-                Some(_) => FileEnd::Failed {
+            let end = if run.broken.load(Ordering::Acquire) {
+                FileEnd::Failed {
                     offset: bytes,
                     error: PipelineError::Backend(
                         "not read further, as the kernel had failed; run again for it alone".into(),
                     ),
-                },
+                }
+            } else {
+                FileEnd::Skipped { bytes }
             };
             self.close(run, sequence, end);
         }

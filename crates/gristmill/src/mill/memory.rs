@@ -4,6 +4,7 @@ use super::plan::{Bound, Plan, Wanted};
 use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use gristmill_ingest::{PeerDevice, PeerMemory};
 use gristmill_megakernel::backend::Backend;
+use gristmill_megakernel::KernelError;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub(super) fn check(
     if peer.is_some() && backend.device().is_some() {
         return invalid(
             "peer memory for a kernel on a device, which does not see it",
-            "run the kernel on the processor, or leave out peer memory",
+            "use the back end cpu, or leave out peer memory",
         );
     }
     match path {
@@ -44,19 +45,19 @@ pub(super) fn check(
 /// smaller amounts; peer memory, which is named for what it is, is not.
 ///
 /// # Errors
-/// [`PipelineError`] where there is no memory for the least that runs.
+/// [`KernelError`] where there is no memory for the least that runs.
 pub(super) fn planned(
     backend: &dyn Backend,
     peer: Option<&str>,
     wanted: Wanted,
-) -> Result<(Plan, Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+) -> Result<(Plan, Arc<ChunkMemory>, Vec<ChunkBuf>), KernelError> {
     let mut plan = match peer {
         Some(_) => Plan {
             workers: wanted.workers,
             chunks: wanted.chunks,
             why: None,
         },
-        None => wanted.plan(&Bound::of_process(wanted.memory)),
+        None => wanted.plan(&Bound::of_process(&wanted)),
     };
     loop {
         let count = u32::try_from(plan.workers * plan.chunks).unwrap_or(u32::MAX);
@@ -74,13 +75,13 @@ pub(super) fn planned(
 /// The chunks of a run.
 ///
 /// # Errors
-/// [`PipelineError`] where the memory is not to be had.
+/// [`KernelError`] where the memory is not to be had.
 pub(super) fn chunks(
     backend: &dyn Backend,
     peer: Option<&str>,
     count: u32,
     chunk_bytes: usize,
-) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
+) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), KernelError> {
     let Some(address) = peer else {
         return backend.chunk_memory(count, chunk_bytes);
     };
@@ -90,7 +91,7 @@ pub(super) fn chunks(
     if let Some(device) = devices.iter().find(|device| device.address == address) {
         enough(device, plan)?;
     }
-    PeerMemory::chunks(address, count, chunk_bytes)
+    Ok(PeerMemory::chunks(address, count, chunk_bytes)?)
 }
 
 /// Whether a device has room for the chunks of a plan.

@@ -1,6 +1,7 @@
 //! Rows and errors on their way from the workers to the caller of a run, who writes them.
 
 use super::FileError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -28,13 +29,13 @@ pub(super) struct Post {
 pub(super) struct Outbox {
     post: Mutex<Post>,
     arrived: Condvar,
+    /// Bytes of rows that were handed in and are not written yet.
+    unwritten: AtomicUsize,
 }
 
 impl Outbox {
     fn lock(&self) -> MutexGuard<'_, Post> {
-        self.post
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        gristmill_ring::lock(&self.post)
     }
 
     /// Appends rows; `urgent` rows are written at once, others when enough have come together or a moment has passed.
@@ -47,6 +48,7 @@ impl Outbox {
             rows.clear();
             return;
         }
+        self.unwritten.fetch_add(rows.len(), Ordering::Relaxed);
         if post.rows.is_empty() {
             std::mem::swap(&mut post.rows, rows);
         } else {
@@ -69,6 +71,18 @@ impl Outbox {
         post.rows.len() >= FULL_BYTES || post.errors.len() >= FULL_ERRORS
     }
 
+    /// Bytes of rows that were handed in and are not written yet.
+    pub fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// Rows that were taken have been written, or are not wanted: empties them, and gives back what many of them have left.
+    pub fn written(&self, rows: &mut Vec<u8>) {
+        self.unwritten.fetch_sub(rows.len(), Ordering::Relaxed);
+        rows.clear();
+        rows.shrink_to(FULL_BYTES);
+    }
+
     /// No more will come.
     pub fn finish(&self) {
         self.lock().finished = true;
@@ -79,7 +93,8 @@ impl Outbox {
     pub fn close(&self) {
         let mut post = self.lock();
         post.closed = true;
-        post.rows = Vec::new();
+        let rows = std::mem::take(&mut post.rows);
+        self.unwritten.fetch_sub(rows.len(), Ordering::Relaxed);
     }
 
     /// What there is, after a wait of at most [`LINGER`] where there is little. The rows are swapped into `rows`, which
@@ -95,5 +110,26 @@ impl Outbox {
         }
         std::mem::swap(&mut post.rows, rows);
         (std::mem::take(&mut post.errors), post.finished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_count_until_they_are_written_or_not_wanted_and_leave_no_large_buffer_behind() {
+        let outbox = Outbox::default();
+        let mut rows = Vec::new();
+        outbox.rows(&mut vec![b'x'; 3 * FULL_BYTES], false);
+        outbox.take(&mut rows);
+        outbox.rows(&mut vec![b'y'; 10], false);
+        assert_eq!(outbox.unwritten(), 3 * FULL_BYTES + 10);
+        outbox.written(&mut rows);
+        assert!(rows.is_empty() && rows.capacity() <= FULL_BYTES);
+        assert_eq!(outbox.unwritten(), 10);
+        outbox.close();
+        outbox.rows(&mut vec![b'z'; 10], false);
+        assert_eq!(outbox.unwritten(), 0);
     }
 }

@@ -12,21 +12,17 @@ use super::{Control, HELD_ROWS_BYTES};
 use crate::jobs::Job;
 use crate::source::{Entry, Item, Source};
 use gristmill_ingest::reader::{ReadPathChoice, ReadStats, ReaderDemands};
-use gristmill_megakernel::backend::Opened;
+use gristmill_megakernel::backend::SelectedBackend;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{ChunkBuf, ChunkPool, Completions, LentChunk, RecordMemory, Submitter};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+pub(super) use gristmill_ring::lock;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunConfig {
@@ -60,8 +56,10 @@ pub(super) struct OpenFile {
     pub next: AtomicU64,
     /// Bytes up to which chunks are handed out: the file's size when it was found to be large, more as it grows.
     pub limit: AtomicU64,
-    /// The size that the file system told, or 0 before it was asked.
+    /// The size that the file system told when it was found to be large, or 0 before.
     pub size: AtomicU64,
+    /// The size that was told when it was opened, or 0 where nobody asked. File systems of the kernel's own tell any.
+    pub told: u64,
     /// For a stream: bytes in chunks so far.
     pub position: AtomicU64,
     /// For a stream: what its next chunk needs again.
@@ -130,6 +128,8 @@ struct Listing {
     source: Box<dyn Source>,
     sequence: u64,
     ended: bool,
+    /// The source had nothing yet when it was last asked.
+    early: bool,
 }
 
 #[derive(Default)]
@@ -167,6 +167,8 @@ pub(super) struct Run<J: Job> {
     pub pool: Arc<ChunkPool>,
     pub descriptors: Arc<Descriptors>,
     listing: Mutex<Listing>,
+    /// A reader holds the listing and waits for its source.
+    awaited: AtomicBool,
     listed: AtomicBool,
     /// Entries that wait for a descriptor, or what else there was too little of, in the order in which they failed.
     deferred: Mutex<VecDeque<Deferred>>,
@@ -193,7 +195,7 @@ pub(super) struct Run<J: Job> {
     /// Bytes that were copied in user space on their way into chunks.
     pub bounced: AtomicU64,
     /// Why the kernel runs no more, where that is so.
-    pub broken: OnceLock<PipelineError>,
+    pub broken: AtomicBool,
     totals: Mutex<Totals>,
 }
 
@@ -205,9 +207,9 @@ impl<J: Job> Run<J> {
         control: Control,
         tokens: Vec<ChunkBuf>,
         slots: u32,
+        descriptors: Arc<Descriptors>,
     ) -> Self {
         let pool = ChunkPool::new(tokens, config.workers);
-        let descriptors = Descriptors::new(config.workers);
         Self {
             config,
             job,
@@ -224,7 +226,9 @@ impl<J: Job> Run<J> {
                 source,
                 sequence: 0,
                 ended: false,
+                early: false,
             }),
+            awaited: AtomicBool::new(false),
             listed: AtomicBool::new(false),
             cutting: Mutex::new(VecDeque::new()),
             collector: Mutex::new(None),
@@ -239,7 +243,7 @@ impl<J: Job> Run<J> {
             chunks: AtomicU64::new(0),
             direct_refused: AtomicU64::new(0),
             bounced: AtomicU64::new(0),
-            broken: OnceLock::new(),
+            broken: AtomicBool::new(false),
             totals: Mutex::new(Totals::default()),
         }
     }
@@ -272,7 +276,7 @@ impl<J: Job> Run<J> {
     pub fn stopping(&self) -> bool {
         self.control.stopped()
             || self.answered.load(Ordering::Relaxed)
-            || self.broken.get().is_some()
+            || self.broken.load(Ordering::Acquire)
     }
 
     /// Whether nothing more will come, and all that came has been collected.
@@ -281,10 +285,10 @@ impl<J: Job> Run<J> {
             && self.open_files.load(Ordering::Acquire) == 0
     }
 
-    /// Whether so many rows are held back that only the file being written may go on. While a file waits to be opened all
+    /// Whether so many rows are held back, or wait to be written, that only the file being written may go on. While a file waits to be opened all
     /// go on: it may be the one that is due, and need what they have open.
     pub fn holds_too_much(&self) -> bool {
-        self.held_rows.load(Ordering::Relaxed) > HELD_ROWS_BYTES
+        self.held_rows.load(Ordering::Relaxed) + self.outbox.unwritten() > HELD_ROWS_BYTES
             && self.waiting.load(Ordering::Relaxed) == 0
     }
 
@@ -334,7 +338,12 @@ impl<J: Job> Run<J> {
         if self.listed.load(Ordering::Acquire) {
             return;
         }
+        if self.awaited.load(Ordering::Acquire) {
+            // Who waits for the source wakes the others when it has something.
+            return;
+        }
         let mut listing = lock(&self.listing);
+        listing.early = false;
         // What cannot be listed takes no buffer, but waits to be told like everything else.
         while into.len() < most && !listing.ended && !self.outbox.is_full() {
             let then = self.descriptors.moment();
@@ -367,6 +376,10 @@ impl<J: Job> Run<J> {
                         notice: false,
                     });
                 }
+                Some(Item::Later) => {
+                    listing.early = true;
+                    break;
+                }
                 Some(Item::Notice(reason)) => self.fail(FileError {
                     path: None,
                     offset: None,
@@ -379,6 +392,30 @@ impl<J: Job> Run<J> {
                 }
             }
         }
+    }
+
+    /// Where the source had nothing when it was last asked, and nobody waits for it: waits, for `timeout` at most; whether
+    /// it did.
+    pub fn await_source(&self, timeout: Duration) -> bool {
+        if self.listed.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut listing = match self.listing.try_lock() {
+            Ok(listing) => listing,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => return false,
+        };
+        if !listing.early {
+            return false;
+        }
+        self.awaited.store(true, Ordering::Release);
+        let more = listing.source.wait(timeout);
+        self.awaited.store(false, Ordering::Release);
+        drop(listing);
+        if more {
+            self.wake();
+        }
+        true
     }
 
     /// Reports a failure and counts it.
@@ -523,7 +560,7 @@ impl<J: Job> Run<J> {
     pub fn report(
         &self,
         elapsed: Duration,
-        backend: &Opened,
+        backend: &SelectedBackend,
         peer_memory: Option<String>,
         kernel: &KernelStats,
         written: Written,

@@ -4,9 +4,9 @@ use super::report::FileError;
 use super::run::Run;
 use super::Control;
 use crate::jobs::Job;
-use gristmill_megakernel::Kernel;
-use gristmill_protocol::PipelineError;
+use gristmill_megakernel::{Kernel, KernelError};
 use std::io::{self, Write};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How writing the rows went.
@@ -18,9 +18,10 @@ pub(super) struct Written {
 
 impl<J: Job> Run<J> {
     /// The kernel runs no more: ends the run with what was done, and says why.
-    fn break_off(&self, error: PipelineError) {
+    fn break_off(&self, error: KernelError) {
         let reason = format!("{error}; files that are not finished or not named are left undone");
-        if self.broken.set(error).is_ok() {
+        if !self.broken.swap(true, Ordering::AcqRel) {
+            self.control.kernel_failed(error);
             self.fail(FileError {
                 path: None,
                 offset: None,
@@ -67,10 +68,10 @@ impl<J: Job> Run<J> {
                 }
             }
             if !rows.is_empty() || !errors.is_empty() {
+                self.outbox.written(&mut rows);
                 // There is room for more.
                 self.wake();
             }
-            rows.clear();
             if finished {
                 return written;
             }

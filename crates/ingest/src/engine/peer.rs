@@ -80,6 +80,7 @@ impl<P> Engine<P> for PeerEngine<P> {
             offset: request.offset,
             fixed_buffer: None,
             take_short: false,
+            known_end: None,
             probing: false,
         };
         let owned = Owned {

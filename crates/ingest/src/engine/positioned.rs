@@ -20,6 +20,7 @@ struct Waiting<P> {
     address: *mut u8,
     len: u32,
     fill: bool,
+    known_end: Option<u32>,
     /// Bytes that have landed.
     done: u32,
 }
@@ -73,6 +74,9 @@ impl<P> PositionedEngine<P> {
                     if waiting.is_stream() && !waiting.fill {
                         return over(false, None);
                     }
+                    if waiting.known_end == Some(waiting.done) {
+                        return over(true, None);
+                    }
                     stats.short_reads += u64::from(waiting.done < waiting.len);
                 }
                 Err(libc::EINTR) => stats.retries += 1,
@@ -103,6 +107,7 @@ impl<P> Engine<P> for PositionedEngine<P> {
             address: request.target.address,
             len: request.len,
             fill: request.fill,
+            known_end: request.known_end,
             done: 0,
         });
         Ok(())

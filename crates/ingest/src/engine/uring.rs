@@ -88,6 +88,7 @@ impl<P> UringEngine<P> {
             offset: request.offset,
             fixed_buffer: request.target.fixed_buffer,
             take_short: request.offset == NO_OFFSET && !request.fill,
+            known_end: request.known_end,
             probing,
         };
         let owned = Owned {
@@ -122,6 +123,8 @@ impl<P> UringEngine<P> {
             offset: op.offset,
             len: op.len,
             fill: !op.take_short,
+            // FUSE may tell a size that its files do not have.
+            known_end: None,
             whole_file: false,
             target: Target {
                 address: op.address,
@@ -197,6 +200,7 @@ impl<P> Engine<P> for UringEngine<P> {
                     None => continue,
                 }
             }
+            let end = end || (error.is_none() && op.known_end == Some(bytes));
             if let (true, false, None, ReadSource::Shared(file)) =
                 (owned.probing, end, error, &owned.source)
             {

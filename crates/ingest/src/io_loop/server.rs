@@ -2,13 +2,13 @@
 
 use super::tables::{Checked, IoTables, Taken};
 use super::threads::{Done, FileThreads, Job};
-use super::{lock, IoLoopStats, StoppedIo};
+use super::{IoLoopStats, StoppedIo};
 use crate::engine::uring::FUSE_REASON;
 use crate::path::{Capabilities, ReadPath, ReadPathChoice};
 use crate::reader::{ChunkReader, ReadOutcome, ReadStats, ReaderConfig};
 use gristmill_protocol::io::{io_op, IO_SLOT_COUNT};
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{ChunkBuf, ClaimedIo, IoQueue};
+use gristmill_ring::{lock, Backoff, ChunkBuf, ClaimedIo, IoQueue};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +18,6 @@ use std::time::{Duration, Instant};
 
 /// How long an idle loop sleeps before it looks whether it is to stop.
 const IDLE: Duration = Duration::from_millis(10);
-
-/// How long a loop waits for reads in flight before it looks for requests: at first, and at most, while nothing
-/// happens.
-const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 
 /// How long a loop that stops waits for what other threads are doing, before it leaves them behind.
 const GRACE: Duration = Duration::from_millis(10);
@@ -103,21 +99,21 @@ struct Server {
 
 impl Server {
     fn run(&mut self, stop: &AtomicBool) {
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::DEVICE;
         while !stop.load(Ordering::Acquire) {
             if self.turn(stop) {
-                pause = PAUSES.0;
+                backoff.reset();
             } else if self.flights.is_empty() {
                 self.queue.wait(IDLE);
             } else {
                 // Requests make no noise that these waits would hear, nor do threads where the reader is waited for: so
                 // they are short.
+                let pause = backoff.pause();
                 if self.reader.inflight() == 0 {
                     self.threads.wait(pause);
                 } else if self.reader.wait(pause).is_err() {
                     std::thread::sleep(pause);
                 }
-                pause = (pause * 2).min(PAUSES.1);
             }
         }
     }

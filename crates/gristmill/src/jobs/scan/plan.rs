@@ -12,9 +12,10 @@ use crate::source::{Entry, Origin};
 use aho_corasick::{AhoCorasick, BuildError};
 use gristmill_megakernel::{ScanMode, ScanSet};
 use gristmill_protocol::PipelineError;
+use gristmill_ring::lock;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 /// The first file, in the source's order, that has rows.
 #[derive(Debug, Clone, Copy)]
@@ -201,44 +202,34 @@ impl Plan {
 
     /// A file has rows.
     pub fn has_rows(&self, rows: FirstRows) {
-        let mut first = self
-            .first_rows
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut first = lock(&self.first_rows);
         if first.is_none_or(|first| rows.sequence < first.sequence) {
             *first = Some(rows);
         }
     }
 
     pub fn first_rows(&self) -> Option<FirstRows> {
-        *self
-            .first_rows
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.first_rows)
     }
 
     pub fn add(&self, totals: &ScanTotals) {
-        *self.totals.lock().unwrap_or_else(PoisonError::into_inner) += *totals;
+        *lock(&self.totals) += *totals;
     }
 
     pub fn totals(&self) -> ScanTotals {
-        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.totals)
     }
 
     pub fn error(&self, path: &Path, offset: u64, error: PipelineError) {
-        self.errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(ScanError {
-                path: path.to_path_buf(),
-                offset,
-                error,
-            });
+        lock(&self.errors).push(ScanError {
+            path: path.to_path_buf(),
+            offset,
+            error,
+        });
     }
 
     pub fn take_errors(&self) -> Vec<ScanError> {
-        let mut errors =
-            std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut errors = std::mem::take(&mut *lock(&self.errors));
         // Workers come across them in any order.
         errors.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
         errors

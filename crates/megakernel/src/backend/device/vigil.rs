@@ -1,0 +1,240 @@
+//! How long a device has been silent, in time that it could have used.
+//!
+//! A device that runs gives signs of life. For how long may it give none before it is lost? Time on the clock says little:
+//! on a machine with more to do than it can, the threads of a driver that runs kernels on the processor, or the thread that
+//! is about to hand a launch to a GPU, may get no processor for a second. So [`Clock::tick`] counts only time in which no
+//! thread of this process waited for a processor. Linux says of each thread how long it has run and how long it has waited
+//! to run (`/proc/self/task/N/schedstat`); a wait that still goes on is that of a thread which is ready to run
+//! (`stat`) and does not run. Where the kernel does not tell, a tick counts at most what the watchdog had wanted to sleep: a
+//! machine that lets the watchdog itself wait lets others wait as well.
+//!
+//! A thread that spins in a kernel which never ends runs, so its time counts; and so does that of a driver that sleeps and
+//! is never woken.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What Linux says of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Thread {
+    /// Time that it has run.
+    ran: Duration,
+    /// Time that it has waited for a processor, up to when it got one last.
+    waited: Duration,
+    /// Whether it is ready to run, or runs.
+    ready: bool,
+}
+
+impl Thread {
+    /// A thread of this process, by the folder that tells of it.
+    fn read(folder: &Path) -> Option<Self> {
+        let schedstat = std::fs::read_to_string(folder.join("schedstat")).ok()?;
+        let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+        Self::parse(&schedstat, &stat)
+    }
+
+    fn parse(schedstat: &str, stat: &str) -> Option<Self> {
+        let mut numbers = schedstat.split_ascii_whitespace().map(str::parse);
+        let mut next = || Some(Duration::from_nanos(numbers.next()?.ok()?));
+        let (ran, waited) = (next()?, next()?);
+        // A thread's name may hold anything, and stands in brackets before its state.
+        let (_, behind) = stat.rsplit_once(')')?;
+        let ready = behind.trim_start().starts_with('R');
+        Some(Self { ran, waited, ready })
+    }
+
+    /// How long it has waited for a processor since `before`, in a time of `elapsed`.
+    fn starved(self, before: Self, elapsed: Duration) -> Duration {
+        let ran = self.ran.saturating_sub(before.ran);
+        let told = self.waited.saturating_sub(before.waited);
+        let going_on = if self.ready && before.ready {
+            elapsed.saturating_sub(ran)
+        } else {
+            Duration::ZERO
+        };
+        told.max(going_on).min(elapsed)
+    }
+}
+
+/// All threads of this process but the caller's, by number.
+fn threads() -> HashMap<String, Thread> {
+    let own = std::fs::read_link("/proc/thread-self");
+    let own = own.as_ref().ok().and_then(|path| path.file_name());
+    let Ok(entries) = std::fs::read_dir("/proc/self/task") else {
+        return HashMap::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| Some(entry.file_name().as_os_str()) != own)
+        .filter_map(|entry| {
+            let number = entry.file_name().into_string().ok()?;
+            Some((number, Thread::read(&entry.path())?))
+        })
+        .collect()
+}
+
+/// Counts time in which no thread of this process waited for a processor.
+#[derive(Debug)]
+pub struct Clock {
+    looked: Instant,
+    before: HashMap<String, Thread>,
+    /// The most that a tick counts: what its caller wants to sleep between two.
+    most: Duration,
+}
+
+impl Clock {
+    /// A clock that begins now, and is looked at about as often as `most` says.
+    #[must_use]
+    pub fn new(most: Duration) -> Self {
+        Self {
+            looked: Instant::now(),
+            before: threads(),
+            most,
+        }
+    }
+
+    /// Time that counts since the clock began or was looked at last.
+    pub fn tick(&mut self) -> Duration {
+        let now = Instant::now();
+        let elapsed = now - std::mem::replace(&mut self.looked, now);
+        let threads = threads();
+        let before = std::mem::replace(&mut self.before, threads);
+        counted(&before, &self.before, elapsed, self.most)
+    }
+}
+
+fn counted(
+    before: &HashMap<String, Thread>,
+    after: &HashMap<String, Thread>,
+    elapsed: Duration,
+    most: Duration,
+) -> Duration {
+    let starved = after
+        .iter()
+        .filter_map(|(number, thread)| Some(thread.starved(*before.get(number)?, elapsed)))
+        .max();
+    elapsed
+        .saturating_sub(starved.unwrap_or_default())
+        .min(most)
+}
+
+/// Something that moves as long as somebody lives, and for how long it has not.
+#[derive(Debug)]
+pub(super) struct Silence<T> {
+    last: T,
+    silent: Duration,
+}
+
+impl<T: PartialEq> Silence<T> {
+    pub fn new(last: T) -> Self {
+        Self {
+            last,
+            silent: Duration::ZERO,
+        }
+    }
+
+    /// Looks once more, `counted` after the last time: for how long nothing has moved, and whether it just has.
+    pub fn look(&mut self, now: T, counted: Duration) -> (Duration, bool) {
+        let moved = now != self.last;
+        if moved {
+            *self = Self::new(now);
+        } else {
+            self.silent += counted;
+        }
+        (self.silent, moved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    const TICK: Duration = Duration::from_millis(100);
+
+    fn thread(ran: u64, waited: u64, ready: bool) -> Thread {
+        Thread {
+            ran: Duration::from_millis(ran),
+            waited: Duration::from_millis(waited),
+            ready,
+        }
+    }
+
+    /// What counts of a tick, in milliseconds, in which one thread changed so.
+    fn tick(before: Thread, after: Thread, elapsed: u64) -> u128 {
+        let of = |thread| HashMap::from([("1".to_owned(), thread)]);
+        let elapsed = Duration::from_millis(elapsed);
+        counted(&of(before), &of(after), elapsed, TICK).as_millis()
+    }
+
+    #[test]
+    fn time_counts_in_which_nobody_waits_for_a_processor() {
+        // Asleep all the time; running all the time.
+        assert_eq!(tick(thread(5, 5, false), thread(5, 5, false), 100), 100);
+        assert_eq!(tick(thread(5, 5, true), thread(105, 5, true), 100), 100);
+        // It got its processor half of the time.
+        assert_eq!(tick(thread(5, 5, true), thread(55, 55, true), 100), 50);
+        // It has waited all the time, and still does.
+        assert_eq!(tick(thread(5, 5, true), thread(5, 5, true), 100), 0);
+        // Its wait of a second has ended just now: no more than the tick is taken off.
+        assert_eq!(tick(thread(5, 5, true), thread(6, 1005, true), 100), 0);
+        // The watchdog itself came late, and nobody can say why.
+        assert_eq!(tick(thread(5, 5, false), thread(5, 5, false), 5000), 100);
+        // A thread that is new says nothing of the time before it.
+        let new = HashMap::from([("2".to_owned(), thread(0, 90, true))]);
+        assert_eq!(counted(&HashMap::new(), &new, TICK, TICK), TICK);
+    }
+
+    #[test]
+    fn what_linux_says_of_a_thread_is_understood() {
+        let stat = "7 (a) R (b)) S 1 7 7";
+        let parsed = Thread::parse("12000000 3000000 9\n", stat);
+        assert_eq!(parsed, Some(thread(12, 3, false)));
+        let parsed = Thread::parse("12000000 3000000 9\n", "7 (x) R 1 7 7");
+        assert_eq!(parsed, Some(thread(12, 3, true)));
+        for (schedstat, stat) in [("", "7 (x) R"), ("1", "7 (x) R"), ("1 2", "7"), ("a b", "")] {
+            assert_eq!(Thread::parse(schedstat, stat), None);
+        }
+    }
+
+    #[test]
+    fn silence_ends_with_what_moves() {
+        let mut silence = Silence::new(1);
+        assert_eq!(silence.look(1, TICK), (TICK, false));
+        assert_eq!(silence.look(1, TICK), (2 * TICK, false));
+        assert_eq!(silence.look(2, TICK), (Duration::ZERO, true));
+        assert_eq!(silence.look(2, Duration::ZERO), (Duration::ZERO, false));
+    }
+
+    #[test]
+    fn a_process_that_gets_too_little_time_is_seen_to() {
+        if Thread::read(Path::new("/proc/thread-self")).is_none() {
+            return gristmill_testing::skipped(
+                "this kernel does not say how long threads wait (schedstat)",
+            );
+        }
+        // More threads that want to run than there are processors: each waits for most of the time.
+        let over = AtomicBool::new(false);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 0..4 * cores {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            let mut clock = Clock::new(Duration::MAX);
+            let (mut elapsed, mut counted) = (Duration::ZERO, Duration::ZERO);
+            // For as long as it takes to see it.
+            while elapsed < Duration::from_millis(300) || counted > elapsed / 2 {
+                let began = Instant::now();
+                std::thread::sleep(TICK);
+                counted += clock.tick();
+                elapsed += began.elapsed();
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+    }
+}
