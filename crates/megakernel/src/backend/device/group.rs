@@ -8,15 +8,13 @@ use super::host::Host;
 use super::watchdog::WATCH;
 use crate::backend::{Feed, FeederFactory};
 use gristmill_protocol::tails;
+use gristmill_ring::Backoff;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How long a launch group waits that has left the kernel without having completed anything, at first and at most.
-const GROUP_NAPS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));
-
-/// How long a feeder with nothing to do waits at first, and at most.
-const FEEDER_NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+/// How long a launch group waits that has left the kernel without having completed anything.
+const GROUP_BACKOFF: Backoff = Backoff::new(Duration::from_micros(100), Duration::from_millis(2));
 
 /// The groups of lanes that one launch runs.
 pub(super) struct LaunchGroup {
@@ -52,7 +50,7 @@ impl<D: Driver> Host<D> {
         // What the host has done that could give the device more to do.
         let ended = &self.ring.tails()[tails::ENDED];
         let news = || (self.published(), ended.load(Ordering::Acquire));
-        let mut nap = GROUP_NAPS.0;
+        let mut backoff = GROUP_BACKOFF;
         while !self.over() {
             if self.in_flight() == 0 {
                 self.ring
@@ -66,10 +64,9 @@ impl<D: Driver> Host<D> {
             if self.completed() == before.0 {
                 // Other launch groups run what is left, or it waits for them, or for bytes.
                 self.ring
-                    .sleep_unless(nap, || self.over() || news() != before.1);
-                nap = (nap * 2).min(GROUP_NAPS.1);
+                    .sleep_unless(backoff.pause(), || self.over() || news() != before.1);
             } else {
-                nap = GROUP_NAPS.0;
+                backoff.reset();
             }
         }
         // A last launch, which completes what is parked.
@@ -98,18 +95,17 @@ impl<D: Driver> Host<D> {
     pub fn feed(&self, index: usize, make: FeederFactory) {
         let run = AssertUnwindSafe(|| {
             let mut feeder = make(index);
-            let mut nap = FEEDER_NAPS.0;
+            let mut backoff = Backoff::DEVICE;
             loop {
                 match feeder.feed() {
-                    Feed::Progress | Feed::Blocked => nap = FEEDER_NAPS.0,
+                    Feed::Progress | Feed::Blocked => backoff.reset(),
                     Feed::Finished => return,
                     Feed::Idle => {
                         if self.stopping.load(Ordering::Acquire) {
                             return;
                         }
                         // The device wakes no thread, so completions are polled for.
-                        std::thread::sleep(nap);
-                        nap = (nap * 2).min(FEEDER_NAPS.1);
+                        std::thread::sleep(backoff.pause());
                     }
                 }
             }
