@@ -1,6 +1,6 @@
 //! The protocol's own opcodes: everything that needs no chunk.
 //!
-//! Each is a function of a slot's arguments and its [`OpContext`]. `TABLE` lists them; an opcode that is in no table
+//! Each is a function of a slot's arguments and its `OpContext`. `TABLE` lists them; an opcode that is in no table
 //! faults, and is never DONE in silence.
 
 use crate::programs::ProgramTable;
