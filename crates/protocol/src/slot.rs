@@ -1,7 +1,7 @@
 //! A slot: 16 words (64 bytes, one cache line) in which a host asks for one execution of an opcode.
 //!
 //! The host owns a slot while its status is [`EMPTY`], [`DONE`] or [`FAULT`]; from [`PUBLISHED`] on the device owns it.
-//! STATUS is stored last by whoever hands the slot over.
+//! The side that hands the slot over stores STATUS last.
 
 use crate::{
     words, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD, SLOT_WORDS,
