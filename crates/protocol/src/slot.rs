@@ -4,8 +4,8 @@
 //! The side that hands the slot over stores STATUS last.
 
 use crate::{
-    words, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD, SLOT_WORDS,
-    STATUS_WORD, TENANT_WORD,
+    numbers, words, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD,
+    SLOT_WORDS, STATUS_WORD, TENANT_WORD,
 };
 
 /// Bytes in a slot.
@@ -37,18 +37,8 @@ numbers! {
 
 /// A status by name, for reports; "unknown" for a number that is none.
 #[must_use]
-pub const fn status_name(status: u32) -> &'static str {
-    match status {
-        EMPTY => "EMPTY",
-        PUBLISHED => "PUBLISHED",
-        CLAIMED => "CLAIMED",
-        DONE => "DONE",
-        WAIT_IO => "WAIT_IO",
-        YIELD => "YIELD",
-        REQUEUE => "REQUEUE",
-        FAULT => "FAULT",
-        _ => "unknown",
-    }
+pub fn status_name(status: u32) -> &'static str {
+    numbers::name(STATUSES, status).unwrap_or("unknown")
 }
 
 /// Whether a host may publish into a slot of this status. A faulted slot must be acknowledged first.
