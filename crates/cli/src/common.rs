@@ -4,13 +4,14 @@ use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
 use super::report;
 use super::signals::{self, Output};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gristmill::jobs::Job;
 use gristmill::megakernel::backend::{self, BackendName, SelectedBackend};
 use gristmill::megakernel::log::MAGIC;
 use gristmill::megakernel::KernelError;
 use gristmill::mill::{Control, Mill, RunReport};
 use gristmill::source::{self, FileId, FileList, Source, Stdin, Tree};
-use gristmill::uring::reader::ReadPathChoice;
+use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -139,8 +140,8 @@ pub struct EngineArgs {
     /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for the
     /// blocks of files on ext4 or XFS, past the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`: io_uring,
     /// and pread where it is refused. What passthrough or peer cannot read is a failure; `gristmill doctor FILE` tells why.
-    #[arg(long, value_name = "PATH", default_value = "auto")]
-    pub read_path: ReadPathArg,
+    #[arg(long, value_name = "PATH", default_value = "auto", value_parser = read_path_parser(READ_PATHS))]
+    pub read_path: ReadPathChoice,
 
     /// Let chunks lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor` lists
     /// them. The kernel looks at them over the bus, so it must be on the processor: --backend auto is cpu then. Name a read
@@ -231,19 +232,36 @@ impl BackendArgs {
     }
 }
 
-/// Read paths by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ReadPathArg {
-    /// io_uring, and positioned reads where it is refused.
-    Auto,
-    /// io_uring.
-    Registered,
-    /// Positioned reads.
-    Positioned,
-    /// NVMe Read commands.
-    Passthrough,
-    /// O_DIRECT reads into peer memory.
-    Peer,
+/// Takes the names of these read paths.
+pub fn read_path_parser<const N: usize>(
+    paths: [ReadPathChoice; N],
+) -> impl TypedValueParser<Value = ReadPathChoice> {
+    PossibleValuesParser::new(paths.map(ReadPathChoice::name))
+        .try_map(|name| name.parse::<ReadPathChoice>())
+}
+
+/// The read paths that a mill takes.
+const READ_PATHS: [ReadPathChoice; 5] = [
+    ReadPathChoice::Auto,
+    ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
+    ReadPathChoice::Only(ReadPath::PositionedRead),
+    ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
+    ReadPathChoice::Only(ReadPath::PeerRead),
+];
+
+/// Whether there is peer memory for the read path that needs it.
+///
+/// # Errors
+/// The flag that is missing, in words.
+pub fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(), String> {
+    if path != ReadPathChoice::Only(ReadPath::PeerRead) || memory.is_some() {
+        return Ok(());
+    }
+    Err(
+        "--read-path peer needs memory to read into; give --peer-memory and the address of a device that `gristmill \
+         doctor` lists"
+            .into(),
+    )
 }
 
 impl EngineArgs {
@@ -260,6 +278,7 @@ impl EngineArgs {
     /// # Errors
     /// A value out of range, in words.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
+        check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
         let backend = match self.peer_memory {
             Some(_) => self.backend.open_beside_peer_memory()?,
             None => self.backend.open()?,
@@ -269,13 +288,7 @@ impl EngineArgs {
             .workers(self.workers)
             .depth(self.depth)
             .direct(self.direct)
-            .read_path(match self.read_path {
-                ReadPathArg::Auto => ReadPathChoice::Auto,
-                ReadPathArg::Registered => ReadPathChoice::Registered,
-                ReadPathArg::Positioned => ReadPathChoice::Positioned,
-                ReadPathArg::Passthrough => ReadPathChoice::Passthrough,
-                ReadPathArg::Peer => ReadPathChoice::Peer,
-            })
+            .read_path(self.read_path)
             .ordered(ordered);
         let builder = match self.chunk_size {
             Some(bytes) => builder.chunk_bytes(bytes),
@@ -506,11 +519,28 @@ fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs
 /// Where the run cannot start, in words.
 pub fn run<J: Job + 'static>(
     mill: &Mill,
+    source: impl Source + 'static,
+    job: Arc<J>,
+    output: &mut dyn Write,
+    args: &ReportArgs,
+    estimate: Option<Estimate>,
+) -> Result<Ended, String> {
+    let stats = |report: &RunReport| args.stats.then(|| report::text(report));
+    run_and_tell(mill, source, job, output, args, estimate, stats)
+}
+
+/// As [`run`], where `tell` makes of the report what is written to standard error, if anything.
+///
+/// # Errors
+/// As there.
+pub fn run_and_tell<J: Job + 'static>(
+    mill: &Mill,
     mut source: impl Source + 'static,
     job: Arc<J>,
     output: &mut dyn Write,
     args: &ReportArgs,
     estimate: Option<Estimate>,
+    tell: impl FnOnce(&RunReport) -> Option<String>,
 ) -> Result<Ended, String> {
     let outputs = open_outputs(args.record.as_deref(), &mut source)?;
     let mut control = Control::with_stop(signals::watch()?);
@@ -553,9 +583,9 @@ pub fn run<J: Job + 'static>(
         failed = true;
         complain(&format!("{}: {error}", path.display()));
     }
-    if args.stats {
+    if let Some(told) = tell(&report) {
         // Nothing can be done where standard error is closed.
-        let _ = io::stderr().write_all(report::text(&report).as_bytes());
+        let _ = io::stderr().write_all(told.as_bytes());
     }
     let interrupted = given_up || report.stopped && report.output.is_ok() && report.record.is_ok();
     if given_up {

@@ -36,12 +36,12 @@ mod split;
 mod writer;
 
 pub use plan::DEFAULT_MEMORY_BYTES;
-pub use report::{FileError, ReadTotals, RunReport, StageTimes};
+pub use report::{FileError, RunReport, StageTimes};
 
 use crate::jobs::Job;
 use crate::source::{FileId, Source};
 use descriptors::Descriptors;
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{DeviceRange, ReadPath, ReadPathChoice, ReaderDemands};
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::backend::SelectedBackend;
 use gristmill_megakernel::log::LoggedKernel;
@@ -92,6 +92,9 @@ pub struct MillBuilder {
     memory: Option<usize>,
     read_path: ReadPathChoice,
     peer_memory: Option<String>,
+    chunks: Option<usize>,
+    strict: bool,
+    device_range: Option<DeviceRange>,
     direct: bool,
     ordered: bool,
     backend: SelectedBackend,
@@ -150,15 +153,38 @@ impl MillBuilder {
 
     /// Lets chunks lie in the peer memory of the PCI device at this address, such as `0000:03:00.0`
     /// ([`PeerDevice::list`](gristmill_ingest::PeerDevice::list)), where a kernel on the processor looks at them over the
-    /// bus. Read paths that go there are [`ReadPathChoice::Peer`], [`ReadPathChoice::Passthrough`] and
-    /// [`ReadPathChoice::Positioned`], which is a copy by the processor; one must be named. There are
-    /// [`chunks_per_worker`] chunks for each worker.
+    /// bus. Read paths that go there are [`ReadPath::PeerRead`], [`ReadPath::GpuDirectNvmePassthrough`] and
+    /// [`ReadPath::PositionedRead`], which is a copy by the processor; one must be named.
     ///
     /// The device must stay while a run goes on: looking at memory of a device that was removed ends the process by
     /// SIGBUS.
     #[must_use]
     pub fn peer_memory(mut self, address: impl Into<String>) -> Self {
         self.peer_memory = Some(address.into());
+        self
+    }
+
+    /// Chunk buffers of each worker's reader: at least 1, and more than one for reads to go on while a chunk is looked at.
+    /// Default: [`chunks_per_worker`].
+    #[must_use]
+    pub fn chunks(mut self, count: usize) -> Self {
+        self.chunks = Some(count);
+        self
+    }
+
+    /// Whether nothing may stand in for the read path that is named. Only regular files that tell their size are read, and
+    /// registered reads go into registered chunks alone; what the path cannot read so fails, with the reason.
+    #[must_use]
+    pub fn strict(mut self, yes: bool) -> Self {
+        self.strict = yes;
+        self
+    }
+
+    /// Reads this range of each file that is named, which must be the generic character device of an NVMe namespace, by
+    /// [`ReadPath::GpuDirectNvmePassthrough`].
+    #[must_use]
+    pub fn device_range(mut self, range: DeviceRange) -> Self {
+        self.device_range = Some(range);
         self
     }
 
@@ -197,7 +223,17 @@ impl MillBuilder {
         if !(1..=256).contains(&self.depth) {
             return invalid("a queue depth outside 1 to 256", "use a depth such as 8");
         }
-        if self.direct && self.read_path == ReadPathChoice::Passthrough {
+        let past = ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough);
+        if self.chunks == Some(0) {
+            return invalid("no chunk buffers", "use at least one for each worker");
+        }
+        if self.device_range.is_some() && self.read_path != past {
+            return invalid(
+                "a range of a device by another path than passthrough",
+                "name passthrough, whose commands read devices",
+            );
+        }
+        if self.direct && self.read_path == past {
             return invalid(
                 "direct reads by NVMe passthrough",
                 "leave out direct reads: passthrough never goes through the page cache",
@@ -350,6 +386,9 @@ impl Mill {
             memory: None,
             read_path: ReadPathChoice::Auto,
             peer_memory: None,
+            chunks: None,
+            strict: false,
+            device_range: None,
             direct: false,
             ordered: false,
             backend: SelectedBackend {
@@ -388,15 +427,14 @@ impl Mill {
                 fix: "leave out direct reads, or declare larger chunks",
             });
         }
-        if settings.read_path == ReadPathChoice::Passthrough && !layout.is_direct() {
+        let by_blocks = [ReadPath::GpuDirectNvmePassthrough, ReadPath::PeerRead];
+        if by_blocks
+            .map(ReadPathChoice::Only)
+            .contains(&settings.read_path)
+            && !layout.is_direct()
+        {
             return Err(PipelineError::InvalidArgument {
-                what: "NVMe passthrough into chunks that are no multiple of 4 KiB",
-                fix: "use another read path, or declare larger chunks",
-            });
-        }
-        if settings.read_path == ReadPathChoice::Peer && !layout.is_direct() {
-            return Err(PipelineError::InvalidArgument {
-                what: "direct reads into peer memory of chunks that are no multiple of 4 KiB",
+                what: "reads of a disk's blocks into chunks that are no multiple of 4 KiB",
                 fix: "use another read path, or declare larger chunks",
             });
         }
@@ -410,10 +448,12 @@ impl Mill {
                 .only_file()
                 .is_some_and(|bytes| bytes < layout.chunk as u64);
         let (workers, chunks, read_path) = if alone {
-            (1, plan::LEAST_CHUNKS, ReadPathChoice::Positioned)
+            let positioned = ReadPathChoice::Only(ReadPath::PositionedRead);
+            (1, plan::LEAST_CHUNKS, positioned)
         } else {
             // For what the reader has in flight, and for a batch of small files.
-            let chunks = chunks_per_worker(settings.depth);
+            let chunks = settings.chunks;
+            let chunks = chunks.unwrap_or_else(|| chunks_per_worker(settings.depth));
             (settings.worker_count(), chunks, settings.read_path)
         };
         let wanted = Wanted {
@@ -442,6 +482,11 @@ impl Mill {
                 layout,
                 depth: settings.depth,
                 read_path,
+                demands: ReaderDemands {
+                    device_range: settings.device_range,
+                    all_registered: settings.strict,
+                },
+                strict: settings.strict,
                 direct: settings.direct,
                 ordered: settings.ordered,
             },

@@ -124,13 +124,10 @@ fn named<'n>(names: impl Iterator<Item = &'n str> + Clone, index: u32) -> String
 }
 
 fn instruction(program: &Program, instr: &Instr) -> String {
-    let array = |array: u8| {
-        let scratch = program.scratch.iter().map(|array| array.name.as_str());
-        let accs = program.accs.iter().map(|array| array.name.as_str());
-        match instr.op.indexes() {
-            Some(FaultKind::Acc) => named(accs, array.into()),
-            _ => named(scratch, array.into()),
-        }
+    let kind = instr.op.indexes().unwrap_or(FaultKind::Scratch);
+    let array = |number: u8| {
+        let arrays = (0..).map_while(|number| program.array(kind, number));
+        named(arrays.map(|(name, _)| name), number.into())
     };
     let operand = |field: &Field| match (field, instr.b) {
         (Field::Dst, _) => format!("r{}", instr.dst),

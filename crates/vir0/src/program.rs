@@ -1,5 +1,6 @@
 //! A program as data: what a container holds.
 
+use crate::chunk::FaultKind;
 use crate::isa::Instr;
 use std::fmt;
 
@@ -180,23 +181,37 @@ impl Program {
             .sum()
     }
 
+    /// The name and the length of an array, by its kind and number.
+    #[must_use]
+    pub fn array(&self, kind: FaultKind, number: usize) -> Option<(&str, u16)> {
+        match kind {
+            FaultKind::Scratch => {
+                let array = self.scratch.get(number)?;
+                Some((&array.name, array.words))
+            }
+            FaultKind::Acc => {
+                let array = self.accs.get(number)?;
+                Some((&array.name, array.len))
+            }
+        }
+    }
+
+    /// The kind of every accumulator, in order.
+    fn kinds(&self) -> impl Iterator<Item = AccKind> + '_ {
+        let kinds = |array: &AccArray| std::iter::repeat_n(array.kind, array.len.into());
+        self.accs.iter().flat_map(kinds)
+    }
+
     /// The identities of all accumulators, in order.
     #[must_use]
     pub fn fresh_accs(&self) -> Vec<u64> {
-        self.accs
-            .iter()
-            .flat_map(|array| std::iter::repeat_n(array.kind.identity(), array.len.into()))
-            .collect()
+        self.kinds().map(AccKind::identity).collect()
     }
 
     /// Merges the accumulators `from` one chunk `into` those of others. Both have [`acc_count`](Self::acc_count) values;
     /// others are left as they are.
     pub fn merge_accs(&self, into: &mut [u64], from: &[u64]) {
-        let kinds = self
-            .accs
-            .iter()
-            .flat_map(|array| std::iter::repeat_n(array.kind, array.len.into()));
-        for ((left, right), kind) in into.iter_mut().zip(from).zip(kinds) {
+        for ((left, right), kind) in into.iter_mut().zip(from).zip(self.kinds()) {
             *left = kind.merge(*left, *right);
         }
     }

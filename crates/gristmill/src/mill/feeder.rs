@@ -17,7 +17,9 @@ use super::split::Parts;
 use super::BATCH_FILES;
 use crate::jobs::Job;
 use crate::source::{Entry, Origin};
-use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{
+    ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, NO_OFFSET,
+};
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
@@ -170,7 +172,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         pending.take()
     }
 
-    fn landed(&mut self, piece: Piece, landed: Landed) {
+    fn landed(&mut self, piece: Piece, landed: ReadOutcome) {
         let others = self
             .reader
             .as_ref()
@@ -181,7 +183,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             return;
         }
         let reason = landed.reason();
-        let Landed {
+        let ReadOutcome {
             buffer, bytes, end, ..
         } = landed;
         let landing = Landing {
@@ -401,8 +403,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         for (entry, permit) in entries.drain(..).zip(permits) {
             let then = self.run.descriptors.moment();
             let opened = match entry.origin {
+                _ if self.run.config.strict => self.open_strictly(&entry),
                 Origin::File => self.open(&entry),
-                Origin::Stdin if self.run.config.read_path == ReadPathChoice::Peer => {
+                Origin::Stdin
+                    if self.run.config.read_path == ReadPathChoice::Only(ReadPath::PeerRead) =>
+                {
                     let why = "a disk does not bring standard input into peer memory; name a file";
                     Err(io::Error::other(why))
                 }
@@ -526,7 +531,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 depth: self.run.config.depth + BATCH_FILES as u32,
                 path,
             };
-            match ChunkReader::new(config) {
+            match ChunkReader::with_demands(config, self.run.config.demands) {
                 Ok(reader) => self.reader = Some(reader),
                 Err(error) => {
                     self.run.hand_in(piece, Landing::failed(error.to_string()));
@@ -577,19 +582,17 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 }
 
 impl<J: Job> ChunkFeeder<J> {
-    fn retire_reader(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            self.count(&reader);
-        }
-    }
-
-    fn count(&self, reader: &ChunkReader) {
-        self.run
-            .add_reader(reader.path().name(), reader.why(), &reader.stats());
+    /// Ends a reader, and counts what it did.
+    fn retire(&self, reader: ChunkReader) {
+        let why = reader.why().map(str::to_owned);
+        let path = reader.path().name();
+        self.run.add_reader(path, why.as_deref(), reader.end());
     }
 
     fn finish(&mut self) {
-        self.retire_reader();
+        if let Some(reader) = self.reader.take() {
+            self.retire(reader);
+        }
         self.run.add_stages(&std::mem::take(&mut self.stages));
         self.pending.clear();
         self.run.end();

@@ -1,7 +1,7 @@
 //! Where a run's chunks lie: in memory of the host that the back end sees, or in the peer memory of a PCI device.
 
 use super::plan::{Bound, Plan, Wanted};
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use gristmill_ingest::{PeerDevice, PeerMemory};
 use gristmill_megakernel::backend::Backend;
 use gristmill_megakernel::KernelError;
@@ -20,30 +20,24 @@ pub(super) fn check(
     backend: &dyn Backend,
 ) -> Result<(), PipelineError> {
     let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
-    let ways = "name a read path that goes there: peer (O_DIRECT), passthrough (NVMe commands), or positioned (a copy by \
-                the processor)";
-    match (peer, path) {
-        (None, ReadPathChoice::Peer) => invalid(
-            "reads into peer memory without peer memory",
-            "give --peer-memory and the address of a device that `gristmill doctor` lists",
-        ),
-        (None, _) => Ok(()),
-        (Some(_), _) if backend.device().is_some() => invalid(
+    if peer.is_some() && backend.device().is_some() {
+        return invalid(
             "peer memory for a kernel on a device, which does not see it",
             "use the back end cpu, or leave out peer memory",
+        );
+    }
+    match path {
+        ReadPathChoice::Auto if peer.is_some() => invalid(
+            "peer memory and no read path that goes there",
+            "name a read path that goes there: peer (O_DIRECT), passthrough (NVMe commands), or positioned (a copy by the \
+             processor)",
         ),
-        (Some(_), ReadPathChoice::Auto) => {
-            invalid("peer memory and no read path that goes there", ways)
-        }
-        (Some(_), ReadPathChoice::Registered) => invalid(
-            "registered reads into peer memory, which cannot be registered",
-            ways,
-        ),
-        (Some(_), ReadPathChoice::Positioned) if direct => invalid(
+        ReadPathChoice::Auto => Ok(()),
+        ReadPathChoice::Only(ReadPath::PositionedRead) if peer.is_some() && direct => invalid(
             "direct positioned reads into peer memory",
             "use the read path peer, which sees whether the bytes arrive, or leave out direct reads",
         ),
-        (Some(_), _) => Ok(()),
+        ReadPathChoice::Only(path) => gristmill_ingest::admit_memory(path, peer.is_some()),
     }
 }
 

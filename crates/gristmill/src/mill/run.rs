@@ -5,13 +5,13 @@ use super::descriptors::{Descriptors, Moment, Permit};
 use super::halo::{Carry, Layout};
 use super::outbox::Outbox;
 use super::record::Recorder;
-use super::report::{FileError, ReadTotals, RunReport, StageTimes};
+use super::report::{FileError, RunReport, StageTimes};
 use super::split::Parts;
 use super::writer::Written;
 use super::{Control, HELD_ROWS_BYTES};
 use crate::jobs::Job;
 use crate::source::{Entry, Item, Source};
-use gristmill_ingest::reader::{ReadPathChoice, ReaderStats};
+use gristmill_ingest::reader::{ReadPathChoice, ReadStats, ReaderDemands};
 use gristmill_megakernel::backend::SelectedBackend;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
@@ -30,6 +30,9 @@ pub(super) struct RunConfig {
     pub layout: Layout,
     pub depth: u32,
     pub read_path: ReadPathChoice,
+    pub demands: ReaderDemands,
+    /// Whether nothing may stand in for the read path.
+    pub strict: bool,
     pub direct: bool,
     pub ordered: bool,
 }
@@ -131,7 +134,7 @@ struct Listing {
 
 #[derive(Default)]
 struct Totals {
-    reads: ReadTotals,
+    reads: ReadStats,
     paths: Vec<&'static str>,
     fallbacks: Vec<String>,
     stages: StageTimes,
@@ -528,7 +531,7 @@ impl<J: Job> Run<J> {
     }
 
     /// Adds what one reader did.
-    pub fn add_reader(&self, path: &'static str, why: Option<&str>, stats: &ReaderStats) {
+    pub fn add_reader(&self, path: &'static str, why: Option<&str>, stats: ReadStats) {
         let mut totals = lock(&self.totals);
         if !totals.paths.contains(&path) {
             totals.paths.push(path);
@@ -536,17 +539,7 @@ impl<J: Job> Run<J> {
         for reason in why.into_iter().chain(stats.unregistered_reason.as_deref()) {
             totals.add_fallback(reason);
         }
-        let reads = &mut totals.reads;
-        reads.reads += stats.reads;
-        reads.bytes_registered += stats.bytes_registered;
-        reads.bytes_mapped += stats.bytes_mapped;
-        reads.bytes_passthrough += stats.bytes_passthrough;
-        reads.bytes_positioned += stats.bytes_positioned;
-        reads.short_reads += stats.short_reads;
-        reads.retries += stats.retries;
-        reads.enters += stats.enters;
-        reads.depth_max = reads.depth_max.max(stats.depth_max);
-        reads.depth_sum += stats.depth_sum;
+        totals.reads += stats;
     }
 
     /// Says that something was done otherwise than it was wanted, and why.

@@ -7,7 +7,7 @@ use gristmill::mill::{Control, FileError, Mill, RunReport};
 use gristmill::protocol::{completion, PipelineError};
 use gristmill::ring::{Outcome, RecordWriter};
 use gristmill::source::{Entry, Source};
-use gristmill::uring::reader::ReadPathChoice;
+use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 use gristmill_testing::Patience;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -250,7 +250,7 @@ impl How {
     pub fn all(chunk: usize) -> impl Iterator<Item = How> {
         let paths = [
             (ReadPathChoice::Auto, false),
-            (ReadPathChoice::Positioned, false),
+            (ReadPathChoice::Only(ReadPath::PositionedRead), false),
             (ReadPathChoice::Auto, true),
         ];
         paths.into_iter().flat_map(move |(path, direct)| {

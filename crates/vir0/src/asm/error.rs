@@ -133,28 +133,12 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     near.map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"))
 }
 
-/// The Levenshtein distance of two short words, without regard to case.
+/// The Levenshtein distance of two words, without regard to case. Long words have the largest, which takes no time.
 fn distance(left: &str, right: &str) -> usize {
-    if left.len().abs_diff(right.len()) > 2 || left.len() > 64 {
+    if left.len() > 64 {
         return usize::MAX;
     }
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut last = i + 1;
-        for (slot, b) in row.iter_mut().zip(std::iter::once(0).chain(right.bytes())) {
-            // The first column stands for no letter.
-            if b == 0 {
-                *slot = i + 1;
-                continue;
-            }
-            let change = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = *slot;
-            last = change.min(*slot + 1).min(last + 1);
-            *slot = last;
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
+    strsim::levenshtein(&left.to_ascii_lowercase(), &right.to_ascii_lowercase())
 }
 
 #[cfg(test)]

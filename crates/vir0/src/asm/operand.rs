@@ -95,6 +95,7 @@ impl Assembler<'_> {
             a: 0,
             b: Operand::Reg(0),
         };
+        let kind = op.indexes().unwrap_or(FaultKind::Scratch);
         for (field, tokens) in fields.iter().zip(given) {
             match field {
                 Field::Dst => instr.dst = self.register(line, tokens)?,
@@ -102,8 +103,8 @@ impl Assembler<'_> {
                 Field::B => instr.b = self.operand(line, tokens)?,
                 Field::N if op == Op::Arg => instr.b = Operand::Imm(self.argument(tokens)?),
                 Field::N => instr.b = Operand::Imm(self.constant(line, word, tokens)?),
-                Field::ArrayInDst => instr.dst = self.array(op, tokens)?,
-                Field::ArrayInA => instr.a = self.array(op, tokens)?,
+                Field::ArrayInDst => instr.dst = self.array(kind, tokens)?,
+                Field::ArrayInA => instr.a = self.array(kind, tokens)?,
             }
         }
         Ok(instr)
@@ -199,15 +200,15 @@ impl Assembler<'_> {
     }
 
     /// The number of the array that an instruction names, or gives as `#NUMBER`.
-    fn array(&self, op: Op, tokens: &[Token]) -> Result<u8, LineError> {
-        let scratch = self.program.scratch.iter().map(|array| array.name.as_str());
-        let accs = self.program.accs.iter().map(|array| array.name.as_str());
-        let number = match (hashed(tokens), op.indexes()) {
-            (Some(number), _) => u8::try_from(number).ok(),
-            (None, Some(FaultKind::Acc)) => {
-                u8::try_from(self.numbered("an .acc", accs, tokens)?).ok()
-            }
-            (None, _) => u8::try_from(self.numbered("a .scratch", scratch, tokens)?).ok(),
+    fn array(&self, kind: FaultKind, tokens: &[Token]) -> Result<u8, LineError> {
+        let what = match kind {
+            FaultKind::Scratch => "a .scratch",
+            FaultKind::Acc => "an .acc",
+        };
+        let arrays = (0..).map_while(|number| self.program.array(kind, number));
+        let number = match hashed(tokens) {
+            Some(number) => u8::try_from(number).ok(),
+            None => u8::try_from(self.numbered(what, arrays.map(|(name, _)| name), tokens)?).ok(),
         };
         number.ok_or_else(|| whole(tokens, "arrays have the numbers 0 to 255"))
     }

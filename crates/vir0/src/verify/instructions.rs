@@ -185,19 +185,11 @@ impl Checker<'_> {
     fn array(&mut self, index: usize, instr: &Instr, kind: FaultKind) -> Result<(), Refusal> {
         let number = instr.array().unwrap_or(0);
         let array = usize::from(number);
-        let (rule, what, declared) = match kind {
-            FaultKind::Scratch => {
-                let declared = self.program.scratch.get(array);
-                let declared = declared.map(|array| (array.name.as_str(), array.words));
-                (Rule::ScratchArray, "scratch", declared)
-            }
-            FaultKind::Acc => {
-                let declared = self.program.accs.get(array);
-                let declared = declared.map(|array| (array.name.as_str(), array.len));
-                (Rule::AccArray, "accumulator", declared)
-            }
+        let (rule, what) = match kind {
+            FaultKind::Scratch => (Rule::ScratchArray, "scratch"),
+            FaultKind::Acc => (Rule::AccArray, "accumulator"),
         };
-        let Some((name, len)) = declared else {
+        let Some((name, len)) = self.program.array(kind, array) else {
             return Err(self.refuse(rule, index, format!("{what} array {number}")));
         };
         match instr.b {

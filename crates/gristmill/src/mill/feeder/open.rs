@@ -5,13 +5,15 @@ use crate::bounded;
 use crate::jobs::Job;
 use crate::mill::run::{lock, Kind};
 use crate::source::{Entry, FileId, Origin};
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{is_on_fuse, ReadPath, ReadPathChoice};
+use gristmill_ingest::NvmeNamespace;
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, fstat, FileType, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -88,6 +90,40 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         self.not_written(entry, file, found)
     }
 
+    /// Opens a file of a run in which nothing may stand in for the read path: one that the path can read by position, and
+    /// whose size is known.
+    pub(super) fn open_strictly(&self, entry: &Entry) -> io::Result<Opened> {
+        let refused = |why: &str| Err(io::Error::other(why));
+        if entry.origin == Origin::Stdin {
+            return refused("standard input has no place to read from; name a file");
+        }
+        let (file, found) = self.open_seen(entry)?;
+        if self.run.config.demands.device_range.is_some() {
+            NvmeNamespace::of(file.as_raw_fd()).map_err(io::Error::other)?;
+        } else if bounded::kind_of(&found) != FileType::RegularFile {
+            return refused(
+                "it is no regular file; name files, or the range of a device that is to be read",
+            );
+        } else if is_on_fuse(&file) {
+            return refused(
+                "it lies on a FUSE file system, of which io_uring may read bytes twice; read it by positioned reads",
+            );
+        } else {
+            // Files of /proc and the like say 0 and have bytes. Those that O_DIRECT opens tell their size.
+            let by_disk = self.run.config.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
+            if size_of(&found) == 0 && !by_disk && file.read_at(&mut [0], 0)? > 0 {
+                return refused(
+                    "it does not tell its size; read it without a demand on the read path",
+                );
+            }
+        }
+        Ok(Opened {
+            file,
+            kind: Kind::Positioned,
+            told: size_of(&found),
+        })
+    }
+
     /// Standard input, and how it is read.
     pub(super) fn standard_input(&self, entry: &Entry) -> io::Result<Opened> {
         let (file, kind) = standard_input()?;
@@ -124,7 +160,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
         };
         // Into peer memory nothing is read otherwise.
-        let must = self.run.config.read_path == ReadPathChoice::Peer;
+        let must = self.run.config.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
         if self.run.config.direct || must {
             match open(libc::O_DIRECT) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {

@@ -3,7 +3,7 @@
 use super::{ChunkFeeder, WAIT};
 use crate::jobs::Job;
 use crate::mill::run::{Kind, Landing, Piece};
-use gristmill_ingest::reader::{Landed, ReadPathChoice};
+use gristmill_ingest::reader::{ReadOutcome, ReadPath, ReadPathChoice};
 use gristmill_protocol::PipelineError;
 
 /// How a feeder reads.
@@ -23,12 +23,14 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     pub(super) fn path(&mut self) -> Path {
         let wanted = self.run.config.read_path;
         *self.path.get_or_insert_with(|| {
-            if wanted == ReadPathChoice::Positioned || self.run.descriptors.take_ring() {
+            if wanted == ReadPathChoice::Only(ReadPath::PositionedRead)
+                || self.run.descriptors.take_ring()
+            {
                 return Path::By(wanted);
             }
             self.run.add_fallback(NO_RING);
             if wanted == ReadPathChoice::Auto {
-                Path::By(ReadPathChoice::Positioned)
+                Path::By(ReadPathChoice::Only(ReadPath::PositionedRead))
             } else {
                 Path::Not
             }
@@ -42,7 +44,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// What a reader gives back whose ring has failed. An error may be the ring's or the file's own: a second reader meets
     /// the latter again, and without one the file is not blamed for the former.
-    pub(super) fn landed_at_last(&mut self, piece: Piece, landed: Landed, error: &PipelineError) {
+    pub(super) fn landed_at_last(
+        &mut self,
+        piece: Piece,
+        landed: ReadOutcome,
+        error: &PipelineError,
+    ) {
         // What a stream's read has taken is gone.
         let lost = landed.unanswered && piece.file.kind == Kind::Stream;
         if landed.error.is_none() {
@@ -61,7 +68,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             return;
         };
         if self.goes_on() {
-            self.path = Some(Path::By(ReadPathChoice::Positioned));
+            self.path = Some(Path::By(ReadPathChoice::Only(ReadPath::PositionedRead)));
             self.run.add_fallback(&format!(
                 "io_uring failed in the middle of the run, and what followed was read without it: {error}"
             ));
@@ -79,7 +86,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             // Its error is the one that brought us here.
             let _ = reader.wait(WAIT);
         }
-        self.count(&reader);
+        self.retire(reader);
         self.pending.clear();
     }
 }
