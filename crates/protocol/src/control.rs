@@ -1,8 +1,8 @@
 //! The control words: what host and device tell each other beside the slots, and the observables behind them.
 //!
 //! SHUTDOWN, masks, quotas and PRIORITY_OFFSETS are the host's to write (an opcode may set SHUTDOWN); the counters and
-//! the observables are the device's. A tenant id without a mask word is refused: the functions here that take one
-//! answer `None`, so that nobody reads what lies behind the table.
+//! the observables are the device's. The functions here return `None` for a tenant id that
+//! has no mask word, so that nobody reads what lies behind the table.
 
 use crate::CONTROL_MIN_WORDS;
 use core::ops::Range;

@@ -16,7 +16,7 @@ numbers! {
         RECORDS: usize = 1;
         /// Words in a record.
         RECORD_WORDS: usize = 4;
-        /// Records that a log has unless told otherwise.
+        /// Records that a log has by default.
         DEFAULT_RECORDS: u32 = 64;
         /// Most records that a log may have (16 MiB of them).
         MAX_RECORDS: u32 = 1 << 20;
@@ -71,7 +71,7 @@ pub fn capacity(log_bytes: usize) -> usize {
     log_bytes.saturating_sub(RECORDS * words::WORD_BYTES) / RECORD_BYTES
 }
 
-/// Decodes whatever is there: of a log that is cut short, the whole records. `written` is not trusted beyond that.
+/// Decodes whatever is there: of a log that is cut short, the whole records. The cursor is not trusted beyond that.
 pub(crate) fn decode_lenient(bytes: &[u8]) -> DebugLog {
     let appended = words::read(bytes, CURSOR).unwrap_or(0);
     let room = u32::try_from(capacity(bytes.len())).unwrap_or(u32::MAX);

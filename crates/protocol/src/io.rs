@@ -27,7 +27,7 @@ numbers! {
     pub LAYOUT {
         /// Words in a slot of the queue.
         IO_SLOT_WORDS: usize = 8;
-        /// Slots that a queue has at most, and unless told otherwise.
+        /// Slots that a queue has at most, and by default.
         IO_SLOT_COUNT: u32 = 64;
     }
 }
@@ -145,7 +145,7 @@ impl IoRequest {
     }
 }
 
-/// Bytes that are there.
+/// A landing: bytes that lie in a mapped slot; or what a request asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct IoCompletion {
     /// The queue's slot.

@@ -75,6 +75,14 @@ const fn list(path: &'static str, prefix: &'static str, numbers: &'static [Numbe
     }
 }
 
+/// The name of a value in a list in which each value is there once.
+pub(crate) fn name(numbers: &[Number], value: u32) -> Option<&'static str> {
+    let mut numbers = numbers.iter();
+    numbers
+        .find(|number| number.value == value.into())
+        .map(|number| number.name)
+}
+
 /// Constants, and the list of them.
 macro_rules! numbers {
     ($(

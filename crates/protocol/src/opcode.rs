@@ -27,7 +27,7 @@
 //! extension.
 
 use crate::io::{io_op, IoRequest};
-use crate::ARGS_PER_SLOT;
+use crate::{numbers, ARGS_PER_SLOT};
 use core::ops::RangeInclusive;
 
 numbers! {
@@ -238,26 +238,11 @@ pub const fn is_open_to(opcode: u32, tenant: u32) -> bool {
 
 /// An opcode by name, for reports; "user", "tenant" or "reserved" for a number without one.
 #[must_use]
-pub const fn name(opcode: u32) -> &'static str {
-    match opcode {
-        NOP => "NOP",
-        STORE_U32 => "STORE_U32",
-        ATOMIC_ADD => "ATOMIC_ADD",
-        LOAD_U32 => "LOAD_U32",
-        COMPARE_SWAP => "COMPARE_SWAP",
-        MEMCPY => "MEMCPY",
-        DFA_STEP => "DFA_STEP",
-        BATCH_FENCE => "BATCH_FENCE",
-        SCAN => "SCAN",
-        HISTOGRAM => "HISTOGRAM",
-        LINES => "LINES",
-        CRC32C => "CRC32C",
-        LOAD_MISS => "LOAD_MISS",
-        PRINTF => "PRINTF",
-        PACKED_SLOT => "PACKED_SLOT",
-        SHUTDOWN => "SHUTDOWN",
-        _ if is_reserved(opcode) => "reserved",
-        _ if tenant_of(opcode).is_some() => "tenant",
-        _ => "user",
+pub fn name(opcode: u32) -> &'static str {
+    match numbers::name(OPCODES, opcode) {
+        Some(name) => name,
+        None if is_reserved(opcode) => "reserved",
+        None if tenant_of(opcode).is_some() => "tenant",
+        None => "user",
     }
 }

@@ -19,7 +19,7 @@ use crate::{opcode, PipelineError, ARGS_PER_SLOT};
 numbers! {
     /// Sizes of the payload.
     pub LIMITS {
-        /// Most ops in a slot: so many without arguments fill it.
+        /// Most ops in a slot. Without arguments they fill it.
         MAX_OPS: usize = 23;
         /// Bytes before the ops: how many there are, and how many argument words.
         HEADER_BYTES: usize = 2;

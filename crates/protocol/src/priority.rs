@@ -37,7 +37,7 @@ pub enum Priority {
     Critical,
     /// Before what is normal.
     High,
-    /// What a slot has that says nothing else.
+    /// The default.
     #[default]
     Normal,
     /// After what is normal.
@@ -56,7 +56,7 @@ impl Priority {
         Self::Idle,
     ];
 
-    /// Its place among the ready rings.
+    /// The index of its ready ring.
     #[must_use]
     pub const fn index(self) -> usize {
         match self {
@@ -80,7 +80,7 @@ impl Priority {
         }
     }
 
-    /// The priority of this number; `None` for a number that is none.
+    /// The priority of this number; `None` for a number of no priority.
     #[must_use]
     pub const fn from_word(word: u32) -> Option<Self> {
         match word {

@@ -1,11 +1,11 @@
 //! A slot: 16 words (64 bytes, one cache line) in which a host asks for one execution of an opcode.
 //!
 //! The host owns a slot while its status is [`EMPTY`], [`DONE`] or [`FAULT`]; from [`PUBLISHED`] on the device owns it.
-//! STATUS is stored last by whoever hands the slot over.
+//! The side that hands the slot over stores STATUS last.
 
 use crate::{
-    words, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD, SLOT_WORDS,
-    STATUS_WORD, TENANT_WORD,
+    numbers, words, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD,
+    SLOT_WORDS, STATUS_WORD, TENANT_WORD,
 };
 
 /// Bytes in a slot.
@@ -37,18 +37,8 @@ numbers! {
 
 /// A status by name, for reports; "unknown" for a number that is none.
 #[must_use]
-pub const fn status_name(status: u32) -> &'static str {
-    match status {
-        EMPTY => "EMPTY",
-        PUBLISHED => "PUBLISHED",
-        CLAIMED => "CLAIMED",
-        DONE => "DONE",
-        WAIT_IO => "WAIT_IO",
-        YIELD => "YIELD",
-        REQUEUE => "REQUEUE",
-        FAULT => "FAULT",
-        _ => "unknown",
-    }
+pub fn status_name(status: u32) -> &'static str {
+    numbers::name(STATUSES, status).unwrap_or("unknown")
 }
 
 /// Whether a host may publish into a slot of this status. A faulted slot must be acknowledged first.

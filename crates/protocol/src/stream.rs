@@ -77,7 +77,7 @@ numbers! {
         WANT_NEWLINES: u32 = 0x100;
         /// Flag: find the first NUL.
         WANT_NUL: u32 = 0x200;
-        /// An offset that is none.
+        /// Stands for "no offset".
         NONE: u32 = u32::MAX;
     }
 }

@@ -1,7 +1,9 @@
 //! The numbers do not move: each is written here a second time.
 
 use gristmill_protocol::priority::Priority;
-use gristmill_protocol::{completion, control, debug, fault, io, opcode, priority, slot, stream};
+use gristmill_protocol::{
+    chunk, completion, control, debug, fault, io, opcode, priority, slot, stream,
+};
 use gristmill_protocol::{
     ARG0_WORD, ARGS_PER_SLOT, CONTROL_MIN_WORDS, OPCODE_WORD, PRIORITY_WORD, SLOT_WORDS,
     STATUS_WORD, TENANT_WORD,
@@ -347,4 +349,39 @@ fn priorities_have_their_numbers_and_normal_is_the_default() {
     assert_eq!(Priority::from_word(5), None);
     assert_eq!(Priority::default(), Priority::Normal);
     assert_eq!(priority::AGEING_CLAIMS, 16);
+}
+
+#[test]
+fn the_words_between_host_and_device_beside_the_slots_have_their_numbers() {
+    use gristmill_protocol::{packed, program, ready, tails};
+    assert_eq!(
+        [tails::MIRROR, tails::ENDED, tails::CANCELLED, tails::LEN],
+        [5, 6, 7, 8]
+    );
+    assert_eq!((ready::GENERATION_SHIFT, ready::MAX_SLOTS), (16, 32_768));
+    assert_eq!([chunk::HOST, chunk::LENT, chunk::BORROWED], [0, 1, 2]);
+    assert_eq!(
+        (packed::MAX_OPS, packed::HEADER_BYTES, packed::OP_BYTES),
+        (23, 2, 2)
+    );
+    assert_eq!((program::ACC_WORDS, program::RECORD_WORDS), (2, 2));
+    let fence = [
+        opcode::FENCE_ARG_COUNT,
+        opcode::FENCE_ARG_TAG,
+        opcode::FENCE_ARG_SLOTS,
+        opcode::FENCE_ARG_GENERATION,
+    ];
+    assert_eq!(fence, [0, 1, 2, 3]);
+    let load = [
+        opcode::LOAD_ARG_RESOURCE,
+        opcode::LOAD_ARG_PREFETCH,
+        opcode::LOAD_ARG_DESTINATION,
+        opcode::LOAD_ARG_OFFSET_LO,
+        opcode::LOAD_ARG_OFFSET_HI,
+        opcode::LOAD_ARG_BYTES,
+    ];
+    assert_eq!(load, [0, 1, 2, 3, 4, 5]);
+    let taken: Vec<_> = opcode::CORE.iter().map(|(.., args)| *args).collect();
+    assert_eq!(taken, [0, 2, 2, 2, 3, 3, 3, 3, 0]);
+    assert_eq!(opcode::core_args(opcode::BATCH_FENCE), None);
 }

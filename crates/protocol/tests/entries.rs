@@ -1,9 +1,12 @@
 //! Completion entries, fault words, stream arguments and error messages.
 
 use gristmill_protocol::completion::{self, CompletionEntry};
+use gristmill_protocol::io::{io_word, IoRequest};
+use gristmill_protocol::opcode::{FenceArgs, LoadArgs};
+use gristmill_protocol::program::{decode_acc, encode_acc, ProgramRecord};
 use gristmill_protocol::slot::SlotImage;
-use gristmill_protocol::stream::StreamArgs;
-use gristmill_protocol::{fault, words, PipelineError};
+use gristmill_protocol::stream::{CrcResults, LinesResults, ScanResults, StreamArgs};
+use gristmill_protocol::{fault, ready, words, PipelineError};
 use proptest::prelude::*;
 
 #[test]
@@ -125,6 +128,41 @@ fn errors_travel_between_threads() {
 }
 
 proptest! {
+    #[test]
+    fn every_layout_of_words_round_trips(
+        args: [u32; 12],
+        results: [u32; 8],
+        queue: [u32; 8],
+        offset: u64,
+        record: (i32, u32),
+    ) {
+        let fence = FenceArgs::decode(&args).encode();
+        prop_assert_eq!((&fence[..4], &fence[4..]), (&args[..4], &[0; 8][..]));
+        let load = LoadArgs { offset, ..LoadArgs::decode(&args) };
+        prop_assert_eq!(LoadArgs::decode(&load.encode()), load);
+        let request = load.request(9);
+        prop_assert_eq!((request.offset, request.byte_count, request.tag), (offset, args[5], 9));
+        prop_assert_eq!(ScanResults::decode(&results).encode(), results);
+        prop_assert_eq!(LinesResults::decode(&results).count, results[0]);
+        prop_assert_eq!(CrcResults::decode(&results).crc, results[0]);
+        let mut empty = queue;
+        empty[io_word::STATUS] = 0;
+        prop_assert_eq!(IoRequest::decode(3, &queue).encode(), empty);
+        let written = ProgramRecord { position: record.0, value: record.1 };
+        let area = [encode_acc(offset), written.encode()].concat();
+        let word = |index: usize| area[index];
+        prop_assert_eq!(decode_acc(word, 0), offset);
+        let read = ProgramRecord::decode(word, 1, 0);
+        prop_assert_eq!((read.position, read.value), record);
+    }
+
+    #[test]
+    fn a_ready_entry_leads_to_its_slot_and_to_no_other_ring(slot in 0_u32..1024, generation: u32, any: u32) {
+        let entry = ready::encode(slot, generation);
+        prop_assert_eq!(ready::decode(entry, 1024), (slot, generation & 0xFFFF));
+        prop_assert!(ready::decode(any, 64).0 < 64);
+    }
+
     #[test]
     fn entries_round_trip(seq: u32, slot: u32, status: u32, fault: u32, results: [u32; 8], records: u32, flags: u32) {
         let entry = CompletionEntry { seq, slot, status, fault, results, records, flags };

@@ -13,8 +13,8 @@
 //! owner), so the table holds whatever numbers slots carry.
 //!
 //! A device behind a bus cannot compare and swap in host memory, so it does not borrow: it reads a chunk whose state is
-//! LENT. There the publisher's own order is what protects the bytes: who reclaims a chunk has seen the completion of every
-//! slot that names it, as the mill does. A device never writes a chunk, so a publisher that breaks this order gets wrong
+//! LENT. There the publisher's own order is what protects the bytes: the host reclaims a chunk only after it has seen the completion of
+//! every slot that names it, as the mill does. A device never writes a chunk, so a publisher that breaks this order gets wrong
 //! results of the device, and nothing else.
 
 use crate::memory::{Arena, HostVisible, Region, SharedWords, PAGE_BYTES};
@@ -109,7 +109,7 @@ impl ChunkMemory {
     /// Maps `count` chunks of `chunk_bytes` each, and returns the arena with the chunks' only tokens.
     ///
     /// # Errors
-    /// [`PipelineError`] for a size of zero or out of range, or where the memory is not to be had.
+    /// [`PipelineError`] for a size of zero or out of range, or where memory cannot be mapped.
     pub fn map(
         count: u32,
         chunk_bytes: usize,
@@ -293,8 +293,8 @@ impl ChunkBuf {
         unsafe { std::slice::from_raw_parts_mut(self.memory.address(self.index), self.capacity()) }
     }
 
-    /// Address of the first byte, for reads that the kernel does. The chunk must be owned by whoever tracks the read
-    /// until the kernel has completed it.
+    /// Address of the first byte, for reads that the kernel does. Whatever tracks the read must own the
+    /// chunk until the kernel has completed it.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.memory.address(self.index)
     }

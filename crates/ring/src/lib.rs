@@ -4,7 +4,7 @@
 //!
 //! 1. **Memory that a running kernel can change is touched through atomics only**, never as a `&[u8]` or `&mut [u8]`.
 //!    [`SharedWords`] is the one door to such words; it hands out `&[AtomicU32]` and nothing else.
-//! 2. **A chunk has one owner at a time.** A [`ChunkBuf`] is exclusive (whoever holds it may read and write its bytes);
+//! 2. **A chunk has one owner at a time.** A [`ChunkBuf`] is exclusive (its holder may read and write its bytes);
 //!    [`ChunkBuf::lend`] gives it to the device, which may then read it through a [`ChunkRef`], and
 //!    [`LentChunk::reclaim`] takes it back only when no such reference lives. The state word of each chunk decides, so
 //!    no number that arrives in a slot can reach a chunk that the host is still filling.
@@ -17,8 +17,11 @@
 //! - [`memory`]: a lazily touched mapping, and words in it.
 //! - [`chunk`]: the arena of chunk buffers that reads land in; [`ChunkPool`] keeps those that are free.
 //! - [`records`]: the area of each slot in which an opcode leaves results that do not fit in a completion entry.
-//! - [`live`]: the ring itself: [`Submitter`] and [`Completions`] for the host, [`DeviceRing`] for workers;
-//!   and its IO queue, through which the device asks for bytes: [`IoQueue`] for the host.
+//! - [`live`]: the ring itself, with [`Submitter`] and [`Completions`] for the host and [`DeviceRing`] for workers; and its
+//!   IO queue, through which the device asks for bytes, with [`IoQueue`] for the host.
+//! - [`Backoff`], [`lock`] and [`PAGE_BYTES`], which the crates above use, too.
+//!
+//! What the words mean, and in which order they are written, is specified in `docs/protocol.md`.
 //!
 //! `vm-memory`'s `VolatileSlice` was considered for the first rule. Its accesses are volatile rather than ordered, and
 //! the ring needs acquire and release on nearly every word, so a slice of atomics is both smaller and checkable by

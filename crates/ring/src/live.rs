@@ -33,8 +33,8 @@
 //! # Fences
 //!
 //! Every publication is stamped with a *generation*, in the upper half of its ready entry: the number of fences
-//! published before it. A BATCH_FENCE carries in its args 2 and 3 how many slots have the generation that it closes,
-//! and which that is; the next generation begins with the fence itself. Workers count finished slots per generation, so
+//! published before it. A BATCH_FENCE carries in its arguments how many slots have the generation that it closes,
+//! and which that is ([`FenceArgs`](gristmill_protocol::opcode::FenceArgs)); the next generation begins with the fence itself. Workers count finished slots per generation, so
 //! a fence may complete when its generation's count is reached ([`DeviceRing::fence_ready`]); by induction everything
 //! before it has finished too.
 //!
@@ -52,11 +52,6 @@
 //! [`Submitter::cancel`] says, once and for all, that what runs is to end at once, and what is published to end before it
 //! begins. Opcodes that take long look at it as they run ([`DeviceRing::is_cancelled`]); their slots complete as FAULT
 //! with [`CANCELLED`](gristmill_protocol::fault::CANCELLED), so that every slot completes soon.
-//!
-//! # Sleeping
-//!
-//! A publisher that sees a sleeper takes the bell's lock and notifies. Sleeper and publisher each store (the sleeper
-//! count, the tail), then a sequentially consistent fence, then load what the other stored: one of them sees the other.
 
 mod device;
 mod event_count;
@@ -207,7 +202,7 @@ struct Shared {
     io_slots: u32,
     counters_from: u32,
     memory: RingMemory,
-    /// Whether the device cannot ring `completed`.
+    /// Whether the device cannot notify `completed`.
     silent: bool,
     host: CachePadded<Mutex<HostState>>,
     /// By slot: 1 from its publication until its completion was read. The host's own: no device sees it.
@@ -232,7 +227,7 @@ struct Shared {
     io_waited: Mutex<Vec<bool>>,
     doorbell: CachePadded<EventCount>,
     completed: CachePadded<EventCount>,
-    /// Rung for the host when a request is published.
+    /// Notified when a request is published.
     asked: CachePadded<EventCount>,
 }
 
@@ -369,7 +364,7 @@ impl RingMemory {
 /// Makes a live ring: the host's two ends and the device's.
 ///
 /// # Errors
-/// [`PipelineError::InvalidArgument`] for sizes out of range; [`PipelineError::Backend`] where memory is not to be had.
+/// [`PipelineError::InvalidArgument`] for sizes out of range; [`PipelineError::Backend`] where memory cannot be mapped.
 pub fn live_ring(
     config: RingConfig,
 ) -> Result<(Submitter, Completions, DeviceRing), PipelineError> {
@@ -378,8 +373,7 @@ pub fn live_ring(
 }
 
 /// Makes a live ring in memory of the same configuration, all zero, for a device that claims for itself: the host keeps
-/// the [`DeviceRing`] to look at what both see. Such a device rings no bell, so [`Completions::wait`] looks again and
-/// again.
+/// the [`DeviceRing`] to look at what both see. Such a device wakes no thread, so [`Completions::wait`] polls.
 ///
 /// # Errors
 /// As for [`live_ring`].

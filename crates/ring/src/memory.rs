@@ -13,7 +13,7 @@ use std::{ptr::NonNull, sync::Arc};
 ///
 /// - are valid for reads and writes of this process, from any thread, and stay at that address;
 /// - are initialised (zeroed when they were made), and `base` is aligned to [`REGION_ALIGN`] bytes;
-/// - are touched by nobody but the device and whoever got a part of them from the [`Arena`], or the arena of chunks
+/// - are touched only by the device, and through parts that were handed out by the [`Arena`], or the arena of chunks
 ///   ([`ChunkMemory::place`](crate::ChunkMemory::place)), that took the value.
 #[cfg(not(loom))]
 pub unsafe trait HostVisible: Send + Sync {
@@ -296,7 +296,7 @@ impl SharedWords {
     /// Maps `len` words, all zero.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where the memory is not to be had.
+    /// [`PipelineError::Backend`] where memory cannot be mapped.
     #[cfg(not(loom))]
     pub fn map(len: usize) -> Result<Self, PipelineError> {
         let bytes = len

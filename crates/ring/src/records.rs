@@ -19,7 +19,7 @@ impl RecordMemory {
     /// Maps `areas` areas of `area_words` words each.
     ///
     /// # Errors
-    /// [`PipelineError`] where the memory is not to be had.
+    /// [`PipelineError`] where memory cannot be mapped.
     pub fn new(areas: u32, area_words: u32) -> Result<Self, PipelineError> {
         let area_words = area_words as usize;
         let total =

@@ -136,7 +136,7 @@ impl DeviceRing {
     }
 
     /// Sleeps until something is published, somebody wakes the workers, or `timeout`, unless `ready` holds. May return
-    /// early. For whoever launches a device that claims for itself: what that has claimed is not known here.
+    /// early. This is for the launcher of a device that claims for itself: what it has claimed is not known here.
     pub fn sleep_unless(&self, timeout: Duration, ready: impl Fn() -> bool) {
         self.shared.doorbell.wait(timeout, ready);
     }
@@ -300,7 +300,7 @@ impl ClaimedSlot<'_> {
         }
     }
 
-    /// Puts the slot aside without finishing it, for whoever resumes it: a fence that must wait, a tenant over its
+    /// Puts the slot aside without finishing it, until it is resumed: a fence that must wait, a tenant over its
     /// quota. `status` (WAIT_IO, YIELD, REQUEUE) is what the slot shows meanwhile.
     pub fn park(mut self, status: u32) -> ParkedSlot {
         self.set_status(status);

@@ -60,7 +60,8 @@ impl Submitter {
         }
     }
 
-    /// Fills the token's slot and publishes it. In a BATCH_FENCE, args 2 and 3 are set by this function.
+    /// Fills the token's slot and publishes it. In a BATCH_FENCE this function sets
+    /// [`FENCE_ARG_SLOTS`] and [`FENCE_ARG_GENERATION`].
     ///
     /// # Errors
     /// The token, with the reason, when it belongs to another ring.

@@ -18,14 +18,14 @@
 //!
 //! TAG names the slot that asks, and the tenant is the one that the host published that slot for: it keeps it, so it need
 //! not believe the device, nor what lies in memory that the device can write. But a slot that does not wait for its bytes completes, and can be published again for another tenant, before
-//! its request is claimed. So whoever reads the completion of a LOAD_MISS notes the tenant beside the requests of that
+//! its request is claimed. So the reader of a LOAD_MISS's completion notes the tenant beside the requests of that
 //! slot that still wait to be claimed. A request without a note is therefore one whose slot has not been published
 //! again.
 //!
 //! # When nobody serves
 //!
 //! Requests wait until somebody takes the queue. Once it is dropped, those that wait fail with ECANCELED, and so do later
-//! ones: whoever reads completions, or waits for them, ends them. Taking the queue again ends that.
+//! ones: reading completions, or waiting for them, ends them. Taking the queue again ends that.
 
 use super::{DeviceRing, Shared, Submitter};
 use crate::backoff::Backoff;
