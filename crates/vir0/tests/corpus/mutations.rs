@@ -307,10 +307,10 @@ fn else_doubled(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     Broken::new(inserted(program, at, [otherwise()]), Rule::ElseInIf, at)
 }
 
-/// A number of 8 bits that none of so many arrays has.
-fn beyond(len: usize, numbers: &mut Rng) -> u8 {
-    let len = len as u32;
-    (len + numbers.u32(..256 - len)) as u8
+/// A number of 8 bits that none of `len` arrays has, if there is one.
+fn beyond(len: usize, numbers: &mut Rng) -> Option<u8> {
+    let len = u8::try_from(len).ok()?;
+    Some(numbers.u8(len..))
 }
 
 fn is_scratch(instr: &Instr) -> bool {
@@ -319,7 +319,7 @@ fn is_scratch(instr: &Instr) -> bool {
 
 fn scratch_array(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_instr(program, numbers, is_scratch)?;
-    let array = beyond(program.scratch.len(), numbers);
+    let array = beyond(program.scratch.len(), numbers)?;
     let program = edited(program, at, |instr| {
         *instr = scratch(instr.op, array, instr.b);
     });
@@ -328,7 +328,7 @@ fn scratch_array(program: &Program, numbers: &mut Rng) -> Option<Broken> {
 
 fn acc_array(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_instr(program, numbers, |instr| instr.op == Op::Acc)?;
-    let array = beyond(program.accs.len(), numbers);
+    let array = beyond(program.accs.len(), numbers)?;
     let program = edited(program, at, |instr| instr.dst = array);
     Broken::new(program, Rule::AccArray, at)
 }
