@@ -1,5 +1,8 @@
 //! Reads that land in memory a Gristmill kernel sees.
 //!
+//! Read [`reader`] first, then `engine`: a [`ChunkReader`](reader::ChunkReader) hands chunks to one of four engines. Who may
+//! call what is unsafe here stands in `docs/soundness.md` in the repository.
+//!
 //! # The pieces
 //!
 //! One stack, from the top down:

@@ -1,6 +1,14 @@
 //! What safe code may try with reads and their memory, and must not succeed in. What does not even compile is in
 //! `refused/`.
 
+#![cfg_attr(
+    miri,
+    allow(
+        unused_imports,
+        reason = "Miri has no readers, and their tests are left out"
+    )
+)]
+
 use gristmill_ingest::reader::{ChunkReader, ReadPath, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_ingest::{GpuMappedBuffer, IoTables};
 use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPool};

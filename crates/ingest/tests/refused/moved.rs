@@ -48,8 +48,3 @@ pub fn a_stream_is_used_beside_its_driver(mut stream: AsyncUringStream<'_>, queu
     let _driver = NvmeGpuIngestDriver::new(stream, 1, queue);
     let _ = stream.poll(); //~ E0382
 }
-
-pub fn a_chunk_that_was_brought_back_is_written(driver: &mut NvmeGpuIngestDriver<'_>, mut chunk: ChunkBuf) {
-    let _ = driver.take_back(chunk);
-    chunk.as_mut_slice(); //~ E0382
-}
