@@ -1,10 +1,8 @@
 //! `gristmill replay`: a recorded run once more, compared word by word.
 
 use super::common::{self, BackendArgs};
-use super::report;
 use super::signals;
 use gristmill::megakernel::RingLogReader;
-use gristmill::mill::FileError;
 use gristmill::protocol::opcode;
 use gristmill::replay::{Replay, SlotName};
 use std::fs::File;
@@ -56,13 +54,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         .run(&mut log)
         .map_err(told)?;
     for lost in &report.told {
-        let (path, offset) = lost.slot.place.clone().unzip();
-        common::complain(&report::file_error(&FileError {
-            path,
-            offset,
-            reason: lost.reason.clone(),
-            notice: false,
-        }));
+        common::complain(&lost.to_string());
     }
     if report.lost > 0 {
         common::complain(&format!(

@@ -6,7 +6,7 @@ use super::common::{self, parse_size, EngineArgs, ReportArgs, Sort};
 use super::progress::Estimate;
 use super::report;
 use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
-use gristmill::mill::FileError;
+use gristmill::mill::{FileError, FileErrorKind};
 use gristmill::source::{Source, Tree};
 use patterns::PatternArgs;
 use std::ffi::OsString;
@@ -412,8 +412,7 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
         common::complain(&report::file_error(&FileError {
             path: Some(failed.path),
             offset: Some(failed.offset),
-            reason: failed.error.to_string(),
-            notice: false,
+            kind: FileErrorKind::Pipeline(failed.error),
         }));
     }
     let searched = ended.report.files + ended.report.failures;

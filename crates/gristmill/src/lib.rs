@@ -28,11 +28,13 @@
 struct Readme;
 
 pub mod bounded;
+mod error;
 pub mod jobs;
 pub mod mill;
 pub mod program;
 pub mod replay;
 pub mod source;
+mod sync;
 
 pub use gristmill_ingest as uring;
 pub use gristmill_megakernel as megakernel;

@@ -70,13 +70,23 @@ pub struct SlotName {
     pub place: Option<(PathBuf, u64)>,
 }
 
-/// A slot whose bytes are not to be had any more.
+/// A slot whose bytes are gone, or others now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostSlot {
     /// The slot.
     pub slot: SlotName,
     /// Why, and what to do.
     pub reason: String,
+}
+
+impl std::fmt::Display for LostSlot {
+    /// `PATH: offset N: reason`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some((path, offset)) = &self.slot.place {
+            write!(f, "{}: offset {offset}: ", path.display())?;
+        }
+        f.write_str(&self.reason)
+    }
 }
 
 /// What a replay found.

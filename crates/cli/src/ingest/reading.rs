@@ -5,7 +5,7 @@ use crate::common::{complain, parse_size};
 use crate::progress::Shown;
 use crate::report;
 use gristmill::jobs::digest::{write_row, DigestRows};
-use gristmill::mill::{FileError, Progress};
+use gristmill::mill::{FileError, FileErrorKind, Progress};
 use gristmill::protocol::{io, PipelineError};
 use gristmill::source::{Entry, FileId, Item, Origin, Source};
 use gristmill::uring::nvme::{DiskPlace, FileMap};
@@ -512,8 +512,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         let error = FileError {
             path,
             offset,
-            reason,
-            notice: false,
+            kind: FileErrorKind::Read { reason },
         };
         self.user
             .shown

@@ -2,7 +2,7 @@
 
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
-use crate::mill::LARGE_CHUNK_BYTES;
+use crate::jobs::LARGE_CHUNK_BYTES;
 use crate::source::{stdin_entry, Ended, Entry, Item, Origin, Source};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};

@@ -56,7 +56,7 @@ mod tests;
 pub use totals::ScanTotals;
 
 use super::{FileEnd, Flow, Job, LandedChunk};
-use crate::mill::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
+use crate::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::Entry;
 use all::AllFile;
 use count::{AnyFile, CountFile};

@@ -8,18 +8,18 @@
 mod open;
 mod path;
 
-use super::collector::publish;
 use super::descriptors::{ran_out, Moment, Permit};
-use super::held::HeldSlot;
-use super::report::{FileError, StageTimes};
-use super::run::{Flight, Kind, Landing, OpenFile, Piece, Run};
-use super::split::Parts;
-use super::BATCH_FILES;
+use super::halo::Landing;
+use super::piece::{Kind, OpenFile, Piece};
+use super::plan::BATCH_FILES;
+use super::report::StageTimes;
+use super::run::Run;
+use crate::error::{FileError, FileErrorKind};
 use crate::jobs::Job;
 use crate::source::{Entry, Origin};
+use crate::sync::lock;
 use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
-use gristmill_protocol::ARGS_PER_SLOT;
 use gristmill_ring::ChunkBuf;
 use path::Path;
 use std::fs::File;
@@ -86,7 +86,7 @@ impl<J: Job + 'static> Feeder for ChunkFeeder<J> {
         if self.done {
             return Feed::Finished;
         }
-        if self.run.port.get().is_none() {
+        if !self.run.flights.is_attached() {
             return Feed::Idle;
         }
         if let Some(left) = self.left.take() {
@@ -103,7 +103,7 @@ impl<J: Job + 'static> Feeder for ChunkFeeder<J> {
 impl<J: Job + 'static> ChunkFeeder<J> {
     fn step(&mut self) -> Feed {
         let began = Instant::now();
-        self.run.collect(false);
+        self.run.collector.collect(false);
         let collected = Instant::now();
         self.stages.collect += collected - began;
 
@@ -111,15 +111,15 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.stages.read += collected.elapsed();
             return Feed::Progress;
         }
-        if !self.run.stopping() && !self.run.outbox.is_full() && self.submit() {
+        if !self.run.status.stopping() && !self.run.output.is_full() && self.submit() {
             return Feed::Progress;
         }
         let waited = Instant::now();
-        if self.run.collect(true) {
+        if self.run.collector.collect(true) {
             self.stages.collect += waited.elapsed();
             return Feed::Progress;
         }
-        if self.run.stopping() || self.run.is_over() {
+        if self.run.status.stopping() || self.run.status.is_over() {
             // Reads that are still in flight are of files that are answered, or not wanted any more: they are cancelled.
             self.finish();
             return Feed::Finished;
@@ -172,17 +172,17 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             .is_some_and(|reader| reader.inflight() > 0);
         if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others {
             // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
-            self.run.read_again(piece, landed.buffer);
+            self.run.intake.read_again(piece, landed.buffer);
             return;
         }
-        let reason = landed.reason();
+        let error = landed.reason().map(|reason| FileErrorKind::Read { reason });
         let Landed {
             buffer, bytes, end, ..
         } = landed;
         let landing = Landing {
             bytes,
             end,
-            error: reason,
+            error,
             ..Landing::default()
         };
         let layout = &self.run.config.layout;
@@ -200,15 +200,18 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Bytes of a stream whose chunks have surroundings: they come behind what was carried.
     fn take_of_stream(&mut self, piece: Piece, landing: Landing, mut buffer: ChunkBuf) {
         let layout = self.run.config.layout;
-        let mut carry = super::run::lock(&piece.file.carry);
-        let landing = carry.landed(&layout, buffer.as_mut_slice(), landing);
-        let copied = carry.take_copied();
-        drop(carry);
-        self.run.bounced.fetch_add(copied, Ordering::Relaxed);
+        let mut tail = lock(&piece.file.tail);
+        let landing = tail.landed(&layout, buffer.as_mut_slice(), landing);
+        let copied = tail.take_copied();
+        drop(tail);
+        self.run
+            .counters
+            .bounced
+            .fetch_add(copied, Ordering::Relaxed);
         if landing.bytes == 0 && !landing.end && landing.error.is_none() {
             // Not a chunk yet: its number is taken again, when more has been read.
             piece.file.next.store(piece.number, Ordering::Relaxed);
-            self.run.offer(Arc::clone(&piece.file));
+            self.run.intake.offer(Arc::clone(&piece.file));
             return;
         }
         self.take(piece, landing, buffer);
@@ -220,10 +223,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.go_on(&piece, landing.bytes);
         }
         if landing.bytes == 0 {
-            self.run.hand_in(piece, landing);
+            self.run.collector.hand_in(piece, landing);
             return;
         }
-        self.publish(piece, landing, buffer);
+        if let Err(error) = self.run.flights.publish(&piece, landing, buffer) {
+            self.run.collector.hand_in(piece, Landing::failed(error));
+        }
     }
 
     /// A chunk that landed in full: what of its file is to be read next.
@@ -235,7 +240,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         match file.kind {
             Kind::Stream => {
                 file.position.fetch_add(bytes as u64, Ordering::Relaxed);
-                self.run.offer(Arc::clone(file));
+                self.run.intake.offer(Arc::clone(file));
             }
             Kind::Positioned => {
                 let chunk_bytes = self.run.config.layout.chunk as u64;
@@ -249,44 +254,17 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     file.size.store(size, Ordering::Relaxed);
                     file.limit
                         .store(size.max(2 * chunk_bytes), Ordering::Relaxed);
-                    self.run.offer(Arc::clone(file));
+                    self.run.intake.offer(Arc::clone(file));
                 } else {
                     let reached = (piece.number + 1).saturating_mul(chunk_bytes);
                     if reached >= file.limit.load(Ordering::Relaxed) {
                         // The end was not seen yet: the file has grown, or ends just here.
                         file.limit
                             .store(reached.saturating_add(chunk_bytes), Ordering::Relaxed);
-                        self.run.offer(Arc::clone(file));
+                        self.run.intake.offer(Arc::clone(file));
                     }
                 }
             }
-        }
-    }
-
-    fn publish(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
-        let run = &self.run;
-        let slot = run.port.get().and_then(|port| {
-            let token = port.submitter.try_acquire()?;
-            Some(HeldSlot::new(token, &port.submitter))
-        });
-        let Some(slot) = slot else {
-            // There is a slot for every chunk, so this is a broken promise of this module; the file fails, visibly.
-            let reason = "no slot was free for a landed chunk; please report this";
-            run.hand_in(piece, Landing::failed(reason.into()));
-            return;
-        };
-        let mode = run.job.mode(&piece.file.entry, piece.offset);
-        let flight = Flight {
-            piece: piece.clone(),
-            parts: Parts::whole(landing.bytes),
-            landing,
-            lent: buffer.lend(),
-            mode,
-            first_part: true,
-            args: [0; ARGS_PER_SLOT],
-        };
-        if let Err(error) = publish(run, slot, flight, 0) {
-            run.hand_in(piece, Landing::failed(error.to_string()));
         }
     }
 
@@ -298,7 +276,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         let mut did = self.submit_pieces();
         let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
-        let has_room = inflight < self.run.config.depth && !self.run.holds_too_much();
+        let has_room = inflight < self.run.config.depth && !self.run.intake.holds_too_much();
         if !did && has_room && self.may_open() {
             did = self.submit_batch();
         } else {
@@ -310,7 +288,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Whether there may be a file to open. Where there is none, no permit is taken, and so none is given back, which would
     /// wake whoever waits for one.
     fn may_open(&self) -> bool {
-        self.run.may_open() || !super::run::lock(&self.opened).is_empty()
+        self.run.intake.may_open() || !lock(&self.opened).is_empty()
     }
 
     /// Reads of files that are being cut.
@@ -322,13 +300,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             if inflight >= self.window {
                 break;
             }
-            let (piece, buffer) = match self.run.take_again() {
+            let (piece, buffer) = match self.run.intake.take_again() {
                 Some(again) => again,
                 None => {
                     let Some(buffer) = self.run.pool.take(self.index) else {
                         break;
                     };
-                    let Some(piece) = self.run.next_piece() else {
+                    let Some(piece) = self.run.intake.next_piece() else {
                         break;
                     };
                     (piece, buffer)
@@ -387,12 +365,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         // Backwards, so that they are used in the order in which they were taken: the warmest first.
         buffers.reverse();
         // What waits comes first, and nothing new is opened before it.
-        if !self.run.take_deferred(permits.len(), &mut entries) {
-            self.run.take_entries(permits.len(), &mut entries);
+        if !self.run.intake.take_deferred(permits.len(), &mut entries) {
+            self.run.intake.take_entries(permits.len(), &mut entries);
         }
         let listed = Instant::now();
         self.stages.source += listed - began;
-        let late = std::mem::take(&mut *super::run::lock(&self.opened));
+        let late = std::mem::take(&mut *lock(&self.opened));
         let mut did = !entries.is_empty() || !late.is_empty();
         for opened in late {
             self.begin(opened, buffers);
@@ -444,23 +422,15 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let file = match file {
             Ok(file) => file,
             Err(error) if open::is_passed_over(&entry, &error) => {
-                self.run.pass_over(&entry);
+                self.run.collector.pass_over(&entry);
                 return;
             }
             Err(error) if ran_out(&error) && self.run.descriptors.worth_waiting(then) => {
-                self.run.defer(entry, then);
+                self.run.intake.defer(entry, then);
                 return;
             }
             Err(error) => {
-                self.run.refuse(
-                    &entry,
-                    FileError {
-                        path: Some(entry.path.clone()),
-                        offset: None,
-                        reason: error.to_string(),
-                        notice: false,
-                    },
-                );
+                self.run.collector.refuse(&entry, error.into());
                 return;
             }
         };
@@ -475,17 +445,17 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }),
             size: AtomicU64::new(0),
             position: AtomicU64::new(0),
-            carry: Mutex::default(),
+            tail: Mutex::default(),
             finished: AtomicBool::new(false),
             _permit: permit.opened(),
         });
         if kind == Kind::Stream {
-            self.run.offer(open);
+            self.run.intake.offer(open);
             return;
         }
         let Some(buffer) = buffers.pop() else {
             open.next.store(0, Ordering::Relaxed);
-            self.run.offer(open);
+            self.run.intake.offer(open);
             return;
         };
         let piece = Piece {
@@ -502,11 +472,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let carries = piece.file.kind == Kind::Stream && !layout.geometry.is_plain();
         let mut wanted = buffer.capacity();
         if carries {
-            let carry = super::run::lock(&piece.file.carry);
-            wanted = carry.wanted(&layout).min(wanted);
-            if let Some(error) = carry.ended() {
+            let tail = lock(&piece.file.tail);
+            wanted = tail.wanted(&layout).min(wanted);
+            if let Some(error) = tail.ended() {
                 // All is read, and there is more than one chunk of it.
-                drop(carry);
+                drop(tail);
                 let landing = Landing {
                     end: error.is_none(),
                     error,
@@ -518,7 +488,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         if self.reader.is_none() {
             let Path::By(path) = self.path() else {
-                self.run.read_again(piece, buffer);
+                self.run.intake.read_again(piece, buffer);
                 return false;
             };
             let config = ReaderConfig {
@@ -529,7 +499,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             match ChunkReader::new(config) {
                 Ok(reader) => self.reader = Some(reader),
                 Err(error) => {
-                    self.run.hand_in(piece, Landing::failed(error.to_string()));
+                    self.run.collector.hand_in(piece, Landing::failed(error));
                     return false;
                 }
             }
@@ -558,12 +528,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 true
             }
             Err((buffer, error)) if reader.failure().is_some() => {
-                self.run.read_again(piece, buffer);
+                self.run.intake.read_again(piece, buffer);
                 self.reader_failed(&error);
                 false
             }
             Err((_buffer, error)) => {
-                self.run.hand_in(piece, Landing::failed(error.to_string()));
+                self.run.collector.hand_in(piece, Landing::failed(error));
                 false
             }
         }
@@ -571,22 +541,15 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 }
 
 impl<J: Job> ChunkFeeder<J> {
-    fn retire_reader(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            self.count(&reader);
-        }
-    }
-
-    fn count(&self, reader: &ChunkReader) {
-        self.run
-            .add_reader(reader.path().name(), reader.why(), &reader.stats());
-    }
-
     fn finish(&mut self) {
-        self.retire_reader();
-        self.run.add_stages(&std::mem::take(&mut self.stages));
+        if let Some(reader) = self.reader.take() {
+            self.run.counters.add_reader(&reader);
+        }
+        self.run
+            .counters
+            .add_stages(&std::mem::take(&mut self.stages));
         self.pending.clear();
-        self.run.end();
+        self.run.collector.end();
         self.done = true;
     }
 }
@@ -598,13 +561,9 @@ impl<J: Job> Drop for ChunkFeeder<J> {
         if self.done {
             return;
         }
-        if !self.run.has_ended() {
-            self.run.fail(FileError {
-                path: None,
-                offset: None,
-                reason: "a reader panicked, and the run ended early; its message says where, please report it".into(),
-                notice: false,
-            });
+        if !self.run.collector.has_ended() {
+            let error = FileError::new(None, FileErrorKind::ReaderPanicked);
+            self.run.output.error(error);
         }
         self.finish();
     }

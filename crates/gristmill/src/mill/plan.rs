@@ -8,6 +8,18 @@ use gristmill_ring::ChunkPlan;
 use std::fs::read_to_string;
 use std::path::Path;
 
+/// Reads in flight per reader where no other number is asked for.
+pub const DEFAULT_DEPTH: u32 = 8;
+
+/// Files that a reader takes, opens and reads together.
+pub const BATCH_FILES: usize = 16;
+
+/// Chunk buffers of each worker's reader at this depth: for its large files, and for a batch of small ones. Pages of a
+/// buffer that no read ever fills are never touched.
+pub fn chunks_per_worker(depth: u32) -> usize {
+    depth as usize + BATCH_FILES
+}
+
 /// Bytes of chunk buffers at most where no other bound is set and the machine has plenty.
 pub const DEFAULT_MEMORY_BYTES: usize = 1 << 30;
 

@@ -147,7 +147,7 @@ fn a_file_that_shrinks_fails_where_it_ends() {
             };
             assert_eq!(error.offset, Some(reached));
             let reason = format!("the file shrank while it was read: it had {size} bytes");
-            assert!(error.reason.contains(&reason), "{error:?}");
+            assert!(error.to_string().contains(&reason), "{error:?}");
             assert_eq!(done.report.bytes, reached);
         }
     }

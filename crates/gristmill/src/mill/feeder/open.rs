@@ -3,8 +3,10 @@
 use super::{Attempt, ChunkFeeder};
 use crate::bounded;
 use crate::jobs::Job;
-use crate::mill::run::{lock, Kind};
+use crate::mill::counters::count;
+use crate::mill::piece::Kind;
 use crate::source::{Entry, FileId, Origin};
+use crate::sync::lock;
 use gristmill_ingest::reader::ReadPathChoice;
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
@@ -12,7 +14,6 @@ use rustix::io::Errno;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 /// Says that an entry is a file that the run writes, which a walk passes over in silence.
@@ -58,7 +59,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Gives a file back that the run does not write.
     fn not_written(&self, entry: &Entry, file: File, found: &Metadata) -> io::Result<File> {
-        match self.run.control.writes(FileId::of_metadata(found)) {
+        match self.run.status.control.writes(FileId::of_metadata(found)) {
             None => Ok(file),
             // What comes into it meanwhile is the run's own.
             Some(true) if entry.explicit => File::open("/dev/null"),
@@ -89,7 +90,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                             "its file system refuses O_DIRECT, which reads into peer memory need";
                         return Err(io::Error::other(why));
                     }
-                    self.run.direct_refused.fetch_add(1, Ordering::Relaxed);
+                    count(&self.run.counters.direct_refused);
                 }
                 other => return other,
             }
@@ -132,7 +133,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     permit: run.descriptors.take_anyway(),
                     then,
                 });
-                run.wake();
+                run.status.wake();
             });
         match spawned {
             Ok(_) => None,

@@ -2,7 +2,8 @@
 
 use super::{ChunkFeeder, WAIT};
 use crate::jobs::Job;
-use crate::mill::run::{Kind, Landing, Piece};
+use crate::mill::halo::Landing;
+use crate::mill::piece::{Kind, Piece};
 use gristmill_ingest::reader::{Landed, ReadPathChoice};
 use gristmill_protocol::PipelineError;
 
@@ -26,7 +27,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             if wanted == ReadPathChoice::Positioned || self.run.descriptors.take_ring() {
                 return Path::By(wanted);
             }
-            self.run.add_fallback(NO_RING);
+            self.run.counters.add_fallback(NO_RING);
             if wanted == ReadPathChoice::Auto {
                 Path::By(ReadPathChoice::Positioned)
             } else {
@@ -48,9 +49,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         if landed.error.is_none() {
             self.landed(piece, landed);
         } else if self.goes_on() && !lost {
-            self.run.read_again(piece, landed.buffer);
+            self.run.intake.read_again(piece, landed.buffer);
         } else {
-            self.run.hand_in(piece, Landing::failed(error.to_string()));
+            self.run
+                .collector
+                .hand_in(piece, Landing::failed(error.clone()));
         }
     }
 
@@ -62,7 +65,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         };
         if self.goes_on() {
             self.path = Some(Path::By(ReadPathChoice::Positioned));
-            self.run.add_fallback(&format!(
+            self.run.counters.add_fallback(&format!(
                 "io_uring failed in the middle of the run, and what followed was read without it: {error}"
             ));
         }
@@ -73,13 +76,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     self.landed_at_last(piece, landed, error);
                 }
             }
-            if reader.inflight() == 0 || self.run.stopping() {
+            if reader.inflight() == 0 || self.run.status.stopping() {
                 break;
             }
             // Its error is the one that brought us here.
             let _ = reader.wait(WAIT);
         }
-        self.count(&reader);
+        self.run.counters.add_reader(&reader);
         self.pending.clear();
     }
 }

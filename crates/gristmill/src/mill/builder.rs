@@ -1,0 +1,177 @@
+//! The settings of a mill, and what they may be.
+
+use super::error::{MillError, Setting};
+use super::plan::DEFAULT_DEPTH;
+use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_megakernel::backend::cpu::CpuBackend;
+use gristmill_megakernel::backend::{Backend, Opened};
+use std::sync::Arc;
+
+/// Builds a [`Mill`].
+#[derive(Debug, Clone)]
+pub struct MillBuilder {
+    pub(super) workers: usize,
+    pub(super) chunk_bytes: Option<usize>,
+    pub(super) depth: u32,
+    pub(super) memory: Option<usize>,
+    pub(super) read_path: ReadPathChoice,
+    pub(super) peer_memory: Option<String>,
+    pub(super) direct: bool,
+    pub(super) ordered: bool,
+    pub(super) backend: Opened,
+}
+
+impl MillBuilder {
+    /// Where the kernel runs. Default: the [`CpuBackend`]; [`open`](gristmill_megakernel::backend::open) finds others.
+    #[must_use]
+    pub fn backend(mut self, backend: Opened) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Worker threads, each with a reader of its own. 0, the default, is one for each core.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Bytes in a chunk: a multiple of 4,096 from 4 KiB to 64 MiB. Default: what suits the job
+    /// ([`Job::chunk_bytes`](crate::jobs::Job::chunk_bytes)). A job may want
+    /// smaller chunks, or such that are multiples of its own: see [`Geometry`](crate::jobs::Geometry).
+    #[must_use]
+    pub fn chunk_bytes(mut self, bytes: usize) -> Self {
+        self.chunk_bytes = Some(bytes);
+        self
+    }
+
+    /// Reads in flight at most, per reader: 1 to 256. Default [`DEFAULT_DEPTH`].
+    #[must_use]
+    pub fn depth(mut self, depth: u32) -> Self {
+        self.depth = depth;
+        self
+    }
+
+    /// Bytes of chunk buffers and record areas at most. Where what the workers would have
+    /// ([`chunks_per_worker`](super::chunks_per_worker)) does not fit, readers get fewer chunks, then there are fewer workers,
+    /// and [`RunReport::fallbacks`](super::RunReport::fallbacks) says so. Default:
+    /// [`DEFAULT_MEMORY_BYTES`](super::DEFAULT_MEMORY_BYTES), or a quarter of the memory that this process may have where
+    /// that is less. Peer memory is not counted.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// Which read path to take. Default: io_uring, and positioned reads where it is refused. By passthrough and into peer
+    /// memory, which are never chosen unasked, each file that cannot be read so fails, with the reason.
+    #[must_use]
+    pub fn read_path(mut self, choice: ReadPathChoice) -> Self {
+        self.read_path = choice;
+        self
+    }
+
+    /// Lets chunks lie in the peer memory of the PCI device at this address, such as `0000:03:00.0`
+    /// ([`PeerDevice::list`](gristmill_ingest::PeerDevice::list)), where a kernel on the processor looks at them over the
+    /// bus. Read paths that go there are [`ReadPathChoice::Peer`], [`ReadPathChoice::Passthrough`] and
+    /// [`ReadPathChoice::Positioned`], which is a copy by the processor; one must be named. There are
+    /// [`chunks_per_worker`](super::chunks_per_worker) chunks for each worker.
+    ///
+    /// The device must stay while a run goes on: looking at memory of a device that was removed ends the process by
+    /// SIGBUS.
+    #[must_use]
+    pub fn peer_memory(mut self, address: impl Into<String>) -> Self {
+        self.peer_memory = Some(address.into());
+        self
+    }
+
+    /// Whether files are opened with O_DIRECT, past the page cache. A file whose file system refuses is read through
+    /// the cache, and counted in [`RunReport::direct_refused`](super::RunReport::direct_refused).
+    #[must_use]
+    pub fn direct(mut self, yes: bool) -> Self {
+        self.direct = yes;
+        self
+    }
+
+    /// Whether files' rows come in the source's order, rather than as files finish.
+    #[must_use]
+    pub fn ordered(mut self, yes: bool) -> Self {
+        self.ordered = yes;
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`MillError::Setting`] for a setting out of range, and for settings that do not go with each other.
+    pub fn build(self) -> Result<Mill, MillError> {
+        if let Some(bytes) = self.chunk_bytes {
+            check_chunk_bytes(bytes)?;
+        }
+        if !(1..=256).contains(&self.depth) {
+            return Err(Setting::Depth.into());
+        }
+        if self.direct && self.read_path == ReadPathChoice::Passthrough {
+            return Err(Setting::DirectPassthrough.into());
+        }
+        self.check_peer_memory(&*self.backend.backend)?;
+        if self.workers > 256 {
+            return Err(Setting::Workers.into());
+        }
+        let workers = match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256)),
+            workers => workers,
+        };
+        Ok(Mill {
+            settings: MillBuilder { workers, ..self },
+        })
+    }
+
+    /// Whether peer memory, read path and back end go with each other.
+    fn check_peer_memory(&self, backend: &dyn Backend) -> Result<(), Setting> {
+        Err(match (&self.peer_memory, self.read_path) {
+            (None, ReadPathChoice::Peer) => Setting::PeerWithoutMemory,
+            (None, _) => return Ok(()),
+            (Some(_), _) if backend.device().is_some() => Setting::PeerMemoryOnDevice,
+            (Some(_), ReadPathChoice::Auto) => Setting::PeerMemoryWithoutPath,
+            (Some(_), ReadPathChoice::Registered) => Setting::PeerMemoryRegistered,
+            (Some(_), ReadPathChoice::Positioned) if self.direct => Setting::PeerMemoryDirect,
+            (Some(_), _) => return Ok(()),
+        })
+    }
+}
+
+/// Whether chunks may be of this size, in bytes.
+pub(super) fn check_chunk_bytes(bytes: usize) -> Result<(), Setting> {
+    if (4096..=64 << 20).contains(&bytes) && bytes.is_multiple_of(4096) {
+        Ok(())
+    } else {
+        Err(Setting::ChunkBytes)
+    }
+}
+
+/// A configured pipeline. Each [`run`](Mill::run) launches the kernel once and feeds it until the source is spent.
+#[derive(Debug, Clone)]
+pub struct Mill {
+    pub(super) settings: MillBuilder,
+}
+
+impl Mill {
+    /// A builder with the default settings.
+    pub fn builder() -> MillBuilder {
+        MillBuilder {
+            workers: 0,
+            chunk_bytes: None,
+            depth: DEFAULT_DEPTH,
+            memory: None,
+            read_path: ReadPathChoice::Auto,
+            peer_memory: None,
+            direct: false,
+            ordered: false,
+            backend: Opened {
+                backend: Arc::new(CpuBackend),
+                why: "the default".into(),
+            },
+        }
+    }
+}
