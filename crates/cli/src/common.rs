@@ -115,7 +115,7 @@ pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<File
     let Some(list) = lines.or(nul) else {
         return Ok(None);
     };
-    let names = FileList::new(signals::list(list)?);
+    let names = FileList::live(signals::list(list)?);
     Ok(Some(names.nul(nul.is_some())))
 }
 

@@ -3,6 +3,7 @@
 use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
 use super::signals;
 use gristmill::jobs::digest::{DigestJob, DigestRows};
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -65,8 +66,10 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         )?;
         return Ok(ended.code(0));
     };
-    let reader = signals::list(list)?;
+    let live = signals::list(list)?;
+    let reader = BufReader::new(live.clone());
     let (job, source) = DigestJob::check(reader, list.clone(), rows, args.quiet);
+    let source = source.awaiting(live);
     let job = Arc::new(job);
     // In the list's order, as people read it beside the list.
     let mill = args.engine.mill(true)?;

@@ -4,16 +4,16 @@
 //! number. The second one ends the process at once. One that was ignored when the process began stays ignored: that is
 //! what `nohup` asks for.
 //!
-//! A thread that waits for a list, or for somebody to take rows, waits in `poll` and looks for the end every now and then:
+//! A thread that waits for a ring log, or for somebody to take rows, waits in `poll` and looks for the end every now and then:
 //! that needs no descriptor, of which a run may have few.
 
-use gristmill::source::{stdin, Ended, STDIN_NAME};
+use gristmill::source::{stdin, Ended, LiveList, STDIN_NAME};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -126,18 +126,18 @@ struct Now {
     over: bool,
 }
 
-/// A list that is read while a run goes on: `-` is standard input.
+/// A list that is read while a run goes on, which looks for signals itself: `-` is standard input.
 ///
 /// # Errors
 /// Where it cannot be opened, in words.
-pub fn list(path: &Path) -> Result<Box<dyn BufRead + Send>, String> {
+pub fn list(path: &Path) -> Result<LiveList, String> {
     let file = if path == Path::new("-") {
         stdin().map_err(|error| format!("{STDIN_NAME}: {error}; give the list, or name a file"))?
     } else {
         File::open(path)
             .map_err(|error| format!("{}: {error}; name a readable list", path.display()))?
     };
-    Ok(Box::new(BufReader::new(Input(file))))
+    Ok(LiveList::new(file))
 }
 
 /// A file whose reads end with the run.

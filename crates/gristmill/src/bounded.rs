@@ -1,9 +1,9 @@
 //! Reading files whole, within a bound: what a file says of its size, and what it is, is looked at on the descriptor.
 
-use rustix::fs::{fcntl_getfl, fcntl_setfl, fstatfs, OFlags};
+use rustix::fs::{fcntl_getfl, fcntl_setfl, fstat, fstatfs, FileType, OFlags, Stat};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The file system of pipes without a name (`PIPEFS_MAGIC`).
@@ -53,7 +53,7 @@ pub fn open_program(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)?;
-    let anonymous = file.metadata()?.file_type().is_fifo() && fstatfs(&file)?.f_type == PIPE_FS;
+    let anonymous = kind_of(&fstat(&file)?) == FileType::Fifo && fstatfs(&file)?.f_type == PIPE_FS;
     if anonymous {
         // Its bytes are waited for: it has a writer, or its end.
         fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
@@ -68,8 +68,8 @@ pub fn open_program(path: &Path) -> io::Result<File> {
 /// # Errors
 /// One that names its kind, and the system's.
 pub fn must_be_regular(file: &File) -> io::Result<()> {
-    let kind = file.metadata()?.file_type();
-    if kind.is_file() {
+    let kind = kind_of(&fstat(file)?);
+    if kind == FileType::RegularFile {
         return Ok(());
     }
     Err(io::Error::other(format!(
@@ -79,17 +79,22 @@ pub fn must_be_regular(file: &File) -> io::Result<()> {
 }
 
 /// What a file is, with an article.
-pub fn name_of(kind: std::fs::FileType) -> &'static str {
-    match () {
-        () if kind.is_file() => "a regular file",
-        () if kind.is_dir() => "a directory",
-        () if kind.is_symlink() => "a symbolic link",
-        () if kind.is_fifo() => "a FIFO",
-        () if kind.is_socket() => "a socket",
-        () if kind.is_char_device() => "a character device",
-        () if kind.is_block_device() => "a block device",
-        () => "of an unknown kind",
+pub fn name_of(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice => "a character device",
+        FileType::BlockDevice => "a block device",
+        FileType::Unknown => "of an unknown kind",
     }
+}
+
+/// What an open file is.
+pub(crate) fn kind_of(found: &Stat) -> FileType {
+    FileType::from_raw_mode(found.st_mode)
 }
 
 #[cfg(test)]

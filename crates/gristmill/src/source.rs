@@ -9,14 +9,15 @@ mod list;
 mod tree;
 
 pub use below::Root;
-pub use list::FileList;
+pub(crate) use list::is_early;
+pub use list::{FileList, LiveList};
 pub use tree::Tree;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub enum Item {
         /// What the system said.
         reason: String,
     },
+    /// Nothing yet: ask again later, or [wait](Source::wait) for it.
+    Later,
     /// Something to tell the user that is no failure, such as a bad pattern in an ignore file.
     Notice(String),
 }
@@ -73,6 +76,18 @@ pub enum Item {
 pub trait Source: Send {
     /// The next file, or problem; `None` at the end.
     fn next_item(&mut self) -> Option<Item>;
+
+    /// Where the last item was [`Item::Later`]: waits until another call may bring more, or for `timeout`, or until a
+    /// signal comes; whether there may be more.
+    fn wait(&mut self, _timeout: Duration) -> bool {
+        true
+    }
+
+    /// Before the first item: the size of the only file that comes, where the source knows that there is one regular file
+    /// and nothing else. It may have another size by the time it is read.
+    fn only_file(&self) -> Option<u64> {
+        None
+    }
 
     /// Passes over what the last [`Item::Starved`] stood for, which is a failure then.
     fn give_up(&mut self) -> Option<Item> {
@@ -89,6 +104,14 @@ pub trait Source: Send {
 impl Source for Box<dyn Source> {
     fn next_item(&mut self) -> Option<Item> {
         (**self).next_item()
+    }
+
+    fn wait(&mut self, timeout: Duration) -> bool {
+        (**self).wait(timeout)
+    }
+
+    fn only_file(&self) -> Option<u64> {
+        (**self).only_file()
     }
 
     fn give_up(&mut self) -> Option<Item> {
@@ -133,13 +156,6 @@ impl FileId {
     /// The system's.
     pub fn of(file: &impl AsFd) -> std::io::Result<Self> {
         Ok(Self::new(&rustix::fs::fstat(file)?))
-    }
-
-    pub(crate) fn of_metadata(found: &std::fs::Metadata) -> Self {
-        Self {
-            device: found.dev(),
-            inode: found.ino(),
-        }
     }
 
     pub(crate) fn new(found: &rustix::fs::Stat) -> Self {

@@ -33,7 +33,9 @@ fn read(directory: &Path, module: &Module, files: &mut BTreeMap<Module, String>)
 fn paths(text: &str, before: &[String], found: &mut Vec<Module>) -> usize {
     let (mut path, mut at) = (before.to_vec(), 0);
     while let Some(next) = text[at..].chars().next() {
-        let word = text[at..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - at);
+        let word = text[at..]
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(text.len() - at);
         match next {
             _ if word > 0 => path.push(text[at..at + word].to_owned()),
             ':' if text[at..].starts_with("::") => at += 1,
@@ -67,7 +69,11 @@ fn graph(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
                 _ => module.clone(),
             };
             let own = |word: &&String| matches!(word.as_str(), "crate" | "self");
-            for word in path.iter().skip_while(own).skip(usize::from(path[0] == "super")) {
+            for word in path
+                .iter()
+                .skip_while(own)
+                .skip(usize::from(path[0] == "super"))
+            {
                 match word.as_str() {
                     "super" => drop(absolute.pop()),
                     _ => absolute.push(word.clone()),
@@ -81,15 +87,24 @@ fn graph(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
         };
         found.into_iter().filter_map(known).collect()
     };
-    files.iter().map(|(module, text)| (module.clone(), used(module, text))).collect()
+    files
+        .iter()
+        .map(|(module, text)| (module.clone(), used(module, text)))
+        .collect()
 }
 
 #[test]
 fn files_of_a_library_use_each_other_in_one_direction() {
     for name in CRATES {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .join(name)
+            .join("src");
         let mut left = graph(&source);
-        assert!(left.values().any(|used| !used.is_empty()), "{name}: nothing was found");
+        assert!(
+            left.values().any(|used| !used.is_empty()),
+            "{name}: nothing was found"
+        );
         // What uses nothing that is left is no part of a circle, and what nothing uses that is left is none either.
         loop {
             let all: BTreeSet<Module> = left.keys().cloned().collect();
@@ -100,9 +115,20 @@ fn files_of_a_library_use_each_other_in_one_direction() {
             }
         }
         let shown = |(module, used): (&Module, &BTreeSet<Module>)| {
-            let used = used.iter().filter(|used| left.contains_key(*used)).map(|used| used.join("::"));
-            format!("{} uses {}", module.join("::"), used.collect::<Vec<_>>().join(", "))
+            let used = used
+                .iter()
+                .filter(|used| left.contains_key(*used))
+                .map(|used| used.join("::"));
+            format!(
+                "{} uses {}",
+                module.join("::"),
+                used.collect::<Vec<_>>().join(", ")
+            )
         };
-        assert!(left.is_empty(), "circles in {name}:\n{}", left.iter().map(shown).collect::<Vec<_>>().join("\n"));
+        assert!(
+            left.is_empty(),
+            "circles in {name}:\n{}",
+            left.iter().map(shown).collect::<Vec<_>>().join("\n")
+        );
     }
 }

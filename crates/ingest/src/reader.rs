@@ -120,7 +120,7 @@ pub struct ReaderStats {
     pub bytes_passthrough: u64,
     /// Bytes read by `pread` and `read`.
     pub bytes_positioned: u64,
-    /// Reads that brought fewer bytes than asked for, and more than none.
+    /// Reads that brought fewer bytes than asked for, and more than none, and were gone on with.
     pub short_reads: u64,
     /// Reads asked for again after EINTR or EAGAIN.
     pub retries: u64,
@@ -209,6 +209,8 @@ struct Read {
     len: u32,
     tag: u64,
     registered: bool,
+    /// Where the file ends in the buffer, if it still has the size that it was seen to have; below `len`.
+    known_end: Option<u32>,
 }
 
 /// What a reader needs of an engine. Meanings are those of [`ChunkReader`]'s methods.
@@ -313,45 +315,83 @@ impl ChunkReader {
         tag: u64,
         registered: bool,
     ) -> Result<(), (ChunkBuf, PipelineError)> {
+        match self.admit(file, offset, &buffer, len) {
+            Ok(len) => self.engine.submit(Read {
+                file: Arc::clone(file),
+                offset,
+                buffer,
+                len,
+                tag,
+                registered,
+                known_end: None,
+            }),
+            Err(error) => Err((buffer, error)),
+        }
+    }
+
+    /// Queues the first read of a file that was seen to have `size` bytes, which may be 0 where nobody knows: `len` bytes
+    /// at offset 0, as [`ChunkReader::submit`] does without a registered buffer. Where fewer bytes than `len` land and they
+    /// are as many as `size`, the file has ended there ([`Landed::end`]), and no second read asks for its end. A file on
+    /// FUSE is asked all the same.
+    ///
+    /// # Errors
+    /// As [`ChunkReader::submit`].
+    pub fn submit_first(
+        &mut self,
+        file: &Arc<OwnedFd>,
+        buffer: ChunkBuf,
+        len: usize,
+        tag: u64,
+        size: u64,
+    ) -> Result<(), (ChunkBuf, PipelineError)> {
+        match self.admit(file, 0, &buffer, len) {
+            Ok(len) => self.engine.submit(Read {
+                file: Arc::clone(file),
+                offset: 0,
+                buffer,
+                len,
+                tag,
+                registered: false,
+                known_end: u32::try_from(size)
+                    .ok()
+                    .filter(|&size| size > 0 && size < len),
+            }),
+            Err(error) => Err((buffer, error)),
+        }
+    }
+
+    /// The length of a read that is in order.
+    fn admit(
+        &self,
+        file: &Arc<OwnedFd>,
+        offset: u64,
+        buffer: &ChunkBuf,
+        len: usize,
+    ) -> Result<u32, PipelineError> {
+        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         if len == 0 || len > buffer.capacity() {
-            let error = PipelineError::InvalidArgument {
-                what: "a read of no bytes or of more than its chunk holds",
-                fix: "read at least 1 byte and at most the chunk's size",
-            };
-            return Err((buffer, error));
+            return invalid(
+                "a read of no bytes or of more than its chunk holds",
+                "read at least 1 byte and at most the chunk's size",
+            );
         }
         let past_the_end = offset
             .checked_add(len as u64)
             .is_none_or(|end| i64::try_from(end).is_err());
         if offset != NO_OFFSET && past_the_end {
-            let error = PipelineError::InvalidArgument {
-                what: "a read beyond the greatest file offset",
-                fix: "keep offset and length below 2^63",
-            };
-            return Err((buffer, error));
+            return invalid(
+                "a read beyond the greatest file offset",
+                "keep offset and length below 2^63",
+            );
         }
         if offset == NO_OFFSET && self.engine.streaming(file) {
-            let error = PipelineError::InvalidArgument {
-                what: "a second read of a stream while the first is in flight",
-                fix: "wait for the first to land: a stream has no offsets to tell them apart",
-            };
-            return Err((buffer, error));
+            return invalid(
+                "a second read of a stream while the first is in flight",
+                "wait for the first to land: a stream has no offsets to tell them apart",
+            );
         }
-        let Ok(len) = u32::try_from(len) else {
-            let error = PipelineError::InvalidArgument {
-                what: "a read of 4 GiB or more",
-                fix: "use chunks of at most 1 GiB",
-            };
-            return Err((buffer, error));
-        };
-        self.engine.submit(Read {
-            file: Arc::clone(file),
-            offset,
-            buffer,
-            len,
-            tag,
-            registered,
-        })
+        u32::try_from(len)
+            .or_else(|_| invalid("a read of 4 GiB or more", "use chunks of at most 1 GiB"))
     }
 
     /// Says of a file that is read next that it does not lie on FUSE, so that its file system need not be asked.

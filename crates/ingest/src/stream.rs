@@ -346,6 +346,7 @@ impl<'a> AsyncUringStream<'a> {
             fixed_buffer,
             // A pump's scan is of a whole chunk.
             take_short: note.is_stream && matches!(note.owner, Owner::Caller(_)),
+            known_end: None,
             probing: false,
         };
         // SAFETY: `target` checked that the range lies inside the buffer and was not carved out for another owner; the

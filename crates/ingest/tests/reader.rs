@@ -605,3 +605,35 @@ fn a_file_whose_file_system_cannot_be_asked_is_taken_for_one_on_fuse() {
         });
     });
 }
+
+/// A file whose size was seen needs one read to be known to end there; one that has another size by now is read to its
+/// end all the same.
+#[test]
+fn a_first_read_ends_where_the_file_was_seen_to_end_and_nowhere_else() {
+    let scratch = Scratch::new();
+    let bytes = noise(10_000);
+    let file = scratch.file("file", &bytes);
+    for mut reader in readers(4) {
+        for (told, reads) in [(10_000, 1), (0, 2), (4096, 2), (20_000, 2), (1 << 40, 2)] {
+            let chunk = chunks(1, 65_536).pop().unwrap();
+            let before = reader.stats().reads;
+            reader
+                .submit_first(&file, chunk, 65_536, 1, told)
+                .map_err(|(_, error)| error)
+                .unwrap();
+            reader.flush().unwrap();
+            let landed = next(&mut reader);
+            assert!(landed.end && landed.error.is_none(), "{told}: {landed:?}");
+            assert_eq!(landed.buffer.as_slice()[..landed.bytes], bytes);
+            assert_eq!(reader.stats().reads - before, reads, "told {told}");
+        }
+        // A read that fills its chunk has seen no end.
+        let chunk = chunks(1, 4096).pop().unwrap();
+        reader
+            .submit_first(&file, chunk, 4096, 1, 4096)
+            .map_err(|(_, error)| error)
+            .unwrap();
+        reader.flush().unwrap();
+        assert!(!next(&mut reader).end);
+    }
+}

@@ -19,6 +19,10 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a wait for a list's next name goes on before it looks whether a signal has come.
+const NAMES_WAIT: Duration = Duration::from_millis(50);
 
 /// A range of a device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,6 +264,13 @@ impl<'a, 'b> Ingest<'a, 'b> {
                     }
                     let _told = self.source.give_up();
                     self.tell(Some(path), None, reason);
+                }
+                Item::Later => {
+                    // What is being read goes on meanwhile.
+                    if !self.files.is_empty() {
+                        return None;
+                    }
+                    self.source.wait(NAMES_WAIT);
                 }
                 Item::Notice(text) => self.user.shown.aside(|| complain(&text)),
                 Item::Entry(entry) => self.begin(entry),

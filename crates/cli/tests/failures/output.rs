@@ -216,7 +216,7 @@ fn sigint_ends_a_scan_with_the_rows_so_far() {
         .start();
     running.wait_for_rows(|rows| !rows.is_empty());
     running.interrupt();
-    std::thread::sleep(Duration::from_millis(100));
+    running.wait_until_delivered(libc::SIGINT);
     drop(opens);
     let answer = running.finish();
     answer.assert_code(130);

@@ -126,6 +126,23 @@ fn a_list_that_names_the_log_does_not_have_it_read() {
 }
 
 #[test]
+fn a_list_that_names_an_old_log_does_not_have_it_emptied() {
+    let scratch = Scratch::new();
+    let (log, file) = (scratch.join("log"), scratch.write("file", b"x"));
+    let record = || Tool::new(["digest", "--record"]).args([&log]);
+    record().args([&file]).run().assert_code(0);
+    let before = fs::read(&log).unwrap();
+    let names = [file.as_os_str(), log.as_os_str()].map(|name| name.as_encoded_bytes());
+    for (flag, separator) in [("--files-from", b"\n"), ("--files0-from", b"\0")] {
+        let list = scratch.write("list", &names.join(&separator[..]));
+        let answer = record().args([flag.as_ref(), list.as_os_str()]).run();
+        answer.assert_code(2);
+        assert!(answer.errors.contains("which is read"), "{answer:?}");
+        assert_eq!(fs::read(&log).unwrap(), before, "{flag}");
+    }
+}
+
+#[test]
 fn a_program_is_not_written_over_what_it_was_made_of() {
     let scratch = Scratch::new();
     let text = ".file \"table\"\n.acc count sum\n  arg r1, 0\n";

@@ -113,3 +113,60 @@ fn a_directory_as_standard_input_is_told() {
     let (_, reason) = answer.only_failure(Path::new("<stdin>"));
     assert!(reason.contains("directory"), "{reason:?}");
 }
+
+/// Names of a list that is still being written are handled as they come, by any number of workers, and the list waits for
+/// nobody's rows.
+#[test]
+fn files_of_a_live_list_are_answered_as_their_names_come() {
+    let scratch = Scratch::new();
+    let lines = text(200_000);
+    let files: Vec<_> = (0..3)
+        .map(|number| scratch.write(format!("file-{number}"), &lines))
+        .collect();
+    let program = scratch.write(
+        "count.vasm",
+        b".acc count sum\n  each r1, 1\n    acc count, r1\n  end\n",
+    );
+    let program = program.to_str().unwrap();
+    for arguments in [
+        &["scan", "needle", "--files-from", "-"][..],
+        &["scan", "-j1", "needle", "--files-from", "-"],
+        &["digest", "--files-from", "-"],
+        &["digest", "-j1", "--files-from", "-"],
+        &["stats", "--files-from", "-"],
+        &["run", program, "--files-from", "-"],
+        &["ingest", "--slot-size", "4K", "--files-from", "-"],
+    ] {
+        let (stdin, mut list) = std::io::pipe().unwrap();
+        let running = Tool::new(arguments).stdin(stdin).start();
+        for file in &files {
+            let path = file.to_str().unwrap();
+            let name = format!("{path}\n");
+            // The name's end comes later than its beginning.
+            let (begin, end) = name.split_at(name.len() / 2);
+            list.write_all(begin.as_bytes()).unwrap();
+            list.write_all(end.as_bytes()).unwrap();
+            running.wait_for_rows(|rows| memchr::memmem::find(rows, path.as_bytes()).is_some());
+        }
+        drop(list);
+        running.finish().assert_code(0);
+    }
+}
+
+#[test]
+fn a_live_list_of_digests_is_checked_as_its_rows_come() {
+    let scratch = Scratch::new();
+    let lines = text(2_000);
+    let (stdin, mut list) = std::io::pipe().unwrap();
+    let running = Tool::new(["digest", "--check", "-"]).stdin(stdin).start();
+    for number in 0..3 {
+        let path = scratch.write(format!("file-{number}"), &lines);
+        let row = digest_row(&path, crc32c::crc32c(&lines));
+        let (begin, end) = row.split_at(row.len() / 2);
+        list.write_all(begin).unwrap();
+        list.write_all(end).unwrap();
+        running.wait_for_count(number + 1);
+    }
+    drop(list);
+    running.finish().assert_code(0);
+}

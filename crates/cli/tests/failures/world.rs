@@ -359,17 +359,29 @@ impl Running {
     /// Waits until it catches this signal, by number.
     #[track_caller]
     pub fn wait_until_caught(&self, signal: i32) {
+        self.wait_for_mask(signal, "SigCgt:", true);
+    }
+
+    /// Waits until this signal, which was sent to it and is caught, is pending no more: its handler has been entered.
+    #[track_caller]
+    pub fn wait_until_delivered(&self, signal: i32) {
+        self.wait_for_mask(signal, "ShdPnd:", false);
+    }
+
+    /// Waits until a signal is in a mask of the process's status, or is not.
+    #[track_caller]
+    fn wait_for_mask(&self, signal: i32, mask: &str, wanted: bool) {
         let path = format!("/proc/{}/status", self.child.id());
         let mut patience = Patience::new();
         loop {
             let status = std::fs::read_to_string(&path).unwrap();
-            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-            let mask = u64::from_str_radix(mask.unwrap_or("0").trim(), 16).unwrap_or(0);
-            if mask & (1 << (signal - 1)) != 0 {
+            let bits = status.lines().find_map(|line| line.strip_prefix(mask));
+            let bits = u64::from_str_radix(bits.unwrap_or("0").trim(), 16).unwrap_or(0);
+            if (bits & (1 << (signal - 1)) != 0) == wanted {
                 return;
             }
             if let Some(why) = patience.over() {
-                panic!("signal {signal} is not caught; {why}");
+                panic!("signal {signal} in {mask} is not {wanted}; {why}");
             }
             std::thread::sleep(Duration::from_millis(2));
         }

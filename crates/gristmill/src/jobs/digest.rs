@@ -3,7 +3,7 @@
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::jobs::LARGE_CHUNK_BYTES;
-use crate::source::{stdin_entry, Ended, Entry, Item, Origin, Source};
+use crate::source::{is_early, stdin_entry, Ended, Entry, Item, LiveList, Origin, Source};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use serde_json::json;
@@ -12,6 +12,7 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How digests are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,6 +115,8 @@ impl DigestJob {
             reader: Box::new(list),
             name,
             line: 0,
+            begun: Vec::new(),
+            awaited: None,
             given: 0,
             reversed: None,
             expected: Arc::clone(&expected),
@@ -242,6 +245,10 @@ pub struct DigestList {
     reader: Box<dyn BufRead + Send>,
     name: PathBuf,
     line: u64,
+    /// What has come of the next line.
+    begun: Vec<u8>,
+    /// What to wait for where the reader has nothing yet.
+    awaited: Option<LiveList>,
     /// Entries that were given.
     given: u64,
     /// Whether rows are those of BSD's `-r`, one space between digest and path: the first row that is one or the other
@@ -252,6 +259,13 @@ pub struct DigestList {
 }
 
 impl DigestList {
+    /// Lets it wait for more of a list that its reader reads.
+    #[must_use]
+    pub fn awaiting(mut self, list: LiveList) -> Self {
+        self.awaited = Some(list);
+        self
+    }
+
     /// Digest and path of a row.
     fn parse(&mut self, line: &[u8]) -> Option<(u32, PathBuf)> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -309,9 +323,12 @@ impl Source for DigestList {
             if self.ended {
                 return None;
             }
-            let mut line = Vec::new();
-            let mut limited = std::io::Read::take(&mut self.reader, MAX_LINE_BYTES);
-            if let Err(error) = limited.read_until(b'\n', &mut line) {
+            let left = MAX_LINE_BYTES.saturating_sub(self.begun.len() as u64);
+            let mut limited = std::io::Read::take(&mut self.reader, left);
+            if let Err(error) = limited.read_until(b'\n', &mut self.begun) {
+                if is_early(&error) {
+                    return Some(Item::Later);
+                }
                 self.ended = true;
                 if Ended::is_said_by(&error) {
                     return None;
@@ -321,6 +338,7 @@ impl Source for DigestList {
                     reason: format!("cannot read the list: {error}"),
                 });
             }
+            let mut line = std::mem::take(&mut self.begun);
             if line.is_empty() {
                 self.ended = true;
                 return None;
@@ -360,5 +378,9 @@ impl Source for DigestList {
                 }
             }));
         }
+    }
+
+    fn wait(&mut self, timeout: Duration) -> bool {
+        self.awaited.as_ref().is_none_or(|list| list.wait(timeout))
     }
 }

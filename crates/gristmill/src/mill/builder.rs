@@ -29,7 +29,9 @@ impl MillBuilder {
         self
     }
 
-    /// Worker threads, each with a reader of its own. 0, the default, is one for each core.
+    /// Worker threads, each with a reader of its own. 0, the default, is one for each core; for a source that brings a
+    /// single file which is smaller than a chunk it is one, and where no read path was named either, the file is read
+    /// without a ring.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -118,13 +120,15 @@ impl MillBuilder {
         if self.workers > 256 {
             return Err(Setting::Workers.into());
         }
-        let workers = match self.workers {
+        Ok(Mill { settings: self })
+    }
+
+    /// As many workers as were asked for, or as there are cores.
+    pub(super) fn worker_count(&self) -> usize {
+        match self.workers {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256)),
             workers => workers,
-        };
-        Ok(Mill {
-            settings: MillBuilder { workers, ..self },
-        })
+        }
     }
 
     /// Whether peer memory, read path and back end go with each other.

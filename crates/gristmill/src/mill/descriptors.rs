@@ -77,6 +77,11 @@ impl Descriptors {
         Self::with_limits(left.saturating_sub(2 * rings), rings)
     }
 
+    /// Enough for a single file, without a ring.
+    pub fn of_one_file() -> Arc<Self> {
+        Self::with_limits(AT_LEAST, 0)
+    }
+
     fn with_limits(files: usize, rings: usize) -> Arc<Self> {
         Arc::new(Self {
             limit: files.clamp(AT_LEAST, AT_MOST),

@@ -21,8 +21,9 @@ use crate::sync::lock;
 use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_ring::ChunkBuf;
+use open::Opened;
 use path::Path;
-use std::fs::File;
+use rustix::fs::fstat;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,8 +54,7 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
 /// An attempt to open a file.
 struct Attempt {
     entry: Arc<Entry>,
-    file: io::Result<File>,
-    kind: Kind,
+    opened: io::Result<Opened>,
     permit: Permit,
     /// What was known before it.
     then: Moment,
@@ -134,6 +134,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
             self.land();
             self.stages.read += waited.elapsed();
+            return Feed::Blocked;
+        }
+        let waited = Instant::now();
+        if self.run.intake.await_source(WAIT) {
+            self.stages.source += waited.elapsed();
             return Feed::Blocked;
         }
         Feed::Idle
@@ -246,11 +251,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 let chunk_bytes = self.run.config.layout.chunk as u64;
                 if piece.number == 0 {
                     // Larger than a chunk: its size is worth asking for now.
-                    let size = file
-                        .file
-                        .try_clone()
-                        .and_then(|fd| File::from(fd).metadata())
-                        .map_or(0, |meta| meta.len());
+                    let size = fstat(&file.file).map_or(0, |found| open::size_of(&found));
                     file.size.store(size, Ordering::Relaxed);
                     file.limit
                         .store(size.max(2 * chunk_bytes), Ordering::Relaxed);
@@ -377,11 +378,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         for (entry, permit) in entries.drain(..).zip(permits) {
             let then = self.run.descriptors.moment();
-            let (file, kind) = match entry.origin {
-                Origin::File => (self.open(&entry), Kind::Positioned),
+            let opened = match entry.origin {
+                Origin::File => self.open(&entry),
                 Origin::Stdin if self.run.config.read_path == ReadPathChoice::Peer => {
                     let why = "a disk does not bring standard input into peer memory; name a file";
-                    (Err(io::Error::other(why)), Kind::Stream)
+                    Err(io::Error::other(why))
                 }
                 Origin::Stdin => self.standard_input(&entry),
                 Origin::Special => match self.open_special(&entry) {
@@ -392,8 +393,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             };
             let attempt = Attempt {
                 entry,
-                file,
-                kind,
+                opened,
                 permit,
                 then,
             };
@@ -414,13 +414,12 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     fn begin(&mut self, attempt: Attempt, buffers: &mut Vec<ChunkBuf>) {
         let Attempt {
             entry,
-            file,
-            kind,
+            opened,
             permit,
             then,
         } = attempt;
-        let file = match file {
-            Ok(file) => file,
+        let Opened { file, kind, told } = match opened {
+            Ok(opened) => opened,
             Err(error) if open::is_passed_over(&entry, &error) => {
                 self.run.collector.pass_over(&entry);
                 return;
@@ -444,6 +443,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 Kind::Stream => u64::MAX,
             }),
             size: AtomicU64::new(0),
+            told,
             position: AtomicU64::new(0),
             tail: Mutex::default(),
             finished: AtomicBool::new(false),
@@ -514,15 +514,21 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 self.pending.len() - 1
             }
         };
-        let (offset, len) = match piece.file.kind {
-            Kind::Stream => (NO_OFFSET, wanted),
+        let file = &piece.file.file;
+        let number = tag as u64;
+        let submitted = match piece.file.kind {
+            Kind::Stream => reader.submit(file, NO_OFFSET, buffer, wanted, number, registered),
             Kind::Positioned => {
                 let (before, len) = layout.read(piece.offset);
-                (piece.offset - before as u64, len)
+                match piece.offset - before as u64 {
+                    0 if !registered => {
+                        reader.submit_first(file, buffer, len, number, piece.file.told)
+                    }
+                    offset => reader.submit(file, offset, buffer, len, number, registered),
+                }
             }
         };
-        let file = Arc::clone(&piece.file.file);
-        match reader.submit(&file, offset, buffer, len, tag as u64, registered) {
+        match submitted {
             Ok(()) => {
                 self.pending[tag] = Some(piece);
                 true

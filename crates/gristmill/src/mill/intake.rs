@@ -4,21 +4,24 @@
 use super::descriptors::{Descriptors, Moment};
 use super::output::OutputQueue;
 use super::piece::{Kind, OpenFile, Piece};
-use super::row_order::HeldRows;
+use super::row_order::{HeldRows, HELD_ROWS_BYTES};
 use super::status::Status;
 use crate::error::{FileError, FileErrorKind};
 use crate::source::{Entry, Item, Source};
 use crate::sync::lock;
 use gristmill_ring::ChunkBuf;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Duration;
 
 struct Listing {
     source: Box<dyn Source>,
     /// Entries that it has given.
     sequence: u64,
     ended: bool,
+    /// The source had nothing yet when it was last asked.
+    early: bool,
 }
 
 /// An entry whose open ran out of something, and the state before that.
@@ -38,6 +41,8 @@ pub(super) struct Intake {
     /// There is more than one feeder.
     shared: bool,
     listing: Mutex<Listing>,
+    /// A reader holds the listing and waits for its source.
+    awaited: AtomicBool,
     /// Entries that wait for a descriptor, or what else there was too little of, in the order in which they failed.
     deferred: Mutex<VecDeque<Deferred>>,
     /// Their number.
@@ -69,7 +74,9 @@ impl Intake {
                 source,
                 sequence: 0,
                 ended: false,
+                early: false,
             }),
+            awaited: AtomicBool::new(false),
             deferred: Mutex::default(),
             waiting: AtomicUsize::new(0),
             again: Mutex::default(),
@@ -77,10 +84,11 @@ impl Intake {
         }
     }
 
-    /// Whether so many rows are held back that only the file being written may go on. While a file waits to be opened all
-    /// go on: it may be the one that is due, and need what they have open.
+    /// Whether so many rows are held back, or wait to be written, that only the file being written may go on. While a file
+    /// waits to be opened all go on: it may be the one that is due, and need what they have open.
     pub fn holds_too_much(&self) -> bool {
-        self.held.is_too_much() && self.waiting.load(Ordering::Relaxed) == 0
+        self.held.bytes() + self.output.unwritten() > HELD_ROWS_BYTES
+            && self.waiting.load(Ordering::Relaxed) == 0
     }
 
     /// Whether entries may come, of the source or of those that wait to be opened.
@@ -114,7 +122,8 @@ impl Intake {
 
     /// Up to `most` entries of the source, counted as open.
     pub fn take_entries(&self, most: usize, into: &mut Vec<Arc<Entry>>) {
-        if self.status.is_listed() {
+        // The reader that waits for the source wakes the others when it has something.
+        if self.status.is_listed() || self.awaited.load(Ordering::Acquire) {
             return;
         }
         let listing_failed = |path, reason| {
@@ -122,6 +131,7 @@ impl Intake {
             self.output.error(FileError::new(path, kind));
         };
         let mut listing = lock(&self.listing);
+        listing.early = false;
         // What cannot be listed takes no buffer, but waits to be told like everything else.
         while into.len() < most && !listing.ended && !self.output.is_full() {
             let then = self.descriptors.moment();
@@ -143,6 +153,10 @@ impl Intake {
                     let _told = listing.source.give_up();
                     listing_failed(Some(path), reason);
                 }
+                Some(Item::Later) => {
+                    listing.early = true;
+                    break;
+                }
                 Some(Item::Notice(text)) => {
                     let notice = FileError::new(None, FileErrorKind::Notice { text });
                     self.output.error(notice);
@@ -153,6 +167,30 @@ impl Intake {
                 }
             }
         }
+    }
+
+    /// Where the source had nothing when it was last asked, and nobody waits for it: waits, for `timeout` at most; whether
+    /// it did.
+    pub fn await_source(&self, timeout: Duration) -> bool {
+        if self.status.is_listed() {
+            return false;
+        }
+        let mut listing = match self.listing.try_lock() {
+            Ok(listing) => listing,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if !listing.early {
+            return false;
+        }
+        self.awaited.store(true, Ordering::Release);
+        let more = listing.source.wait(timeout);
+        self.awaited.store(false, Ordering::Release);
+        drop(listing);
+        if more {
+            self.status.wake();
+        }
+        true
     }
 
     /// Gives a chunk that its reader could not read to the feeder that reads next. It keeps its buffer: chunks behind it in

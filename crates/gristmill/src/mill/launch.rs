@@ -2,12 +2,13 @@
 
 use super::builder::{check_chunk_bytes, Mill};
 use super::control::Control;
+use super::descriptors::Descriptors;
 use super::error::{MillError, Setting};
 use super::feeder;
 use super::flight::KernelEnds;
 use super::halo::Layout;
 use super::memory;
-use super::plan::{chunks_per_worker, Wanted};
+use super::plan::{chunks_per_worker, Wanted, LEAST_CHUNKS};
 use super::record::Recorder;
 use super::report::{RunReport, StageTimes};
 use super::run::{Run, RunConfig};
@@ -60,10 +61,24 @@ impl Mill {
             }
         }
         let record_words = job.record_words().max(RECORD_WORDS);
-        let wanted = Wanted {
-            workers: settings.workers,
+        // For a single small file, threads, rings and buffers would cost more than all else.
+        let alone = settings.workers == 0
+            && settings.read_path == ReadPathChoice::Auto
+            && !settings.direct
+            && backend.device().is_none()
+            && source
+                .only_file()
+                .is_some_and(|bytes| bytes < layout.chunk as u64);
+        let (workers, chunks, read_path) = if alone {
+            (1, LEAST_CHUNKS, ReadPathChoice::Positioned)
+        } else {
             // For what the reader has in flight, and for a batch of small files.
-            chunks: chunks_per_worker(settings.depth),
+            let chunks = chunks_per_worker(settings.depth);
+            (settings.worker_count(), chunks, settings.read_path)
+        };
+        let wanted = Wanted {
+            workers,
+            chunks,
             buffer: layout.buffer(),
             records: record_words as usize * 4,
             memory: settings.memory,
@@ -81,19 +96,24 @@ impl Mill {
             workers: plan.workers,
             layout,
             depth: settings.depth,
-            read_path: settings.read_path,
+            read_path,
             direct: settings.direct,
             ordered: settings.ordered,
         };
         let status = Arc::new(Status::new(control.clone()));
-        let source = Box::new(source);
+        let descriptors = if alone {
+            Descriptors::of_one_file()
+        } else {
+            Descriptors::new(plan.workers)
+        };
         let run = Arc::new(Run::new(
             config,
-            source,
+            Box::new(source),
             Arc::clone(&job),
             status,
             tokens,
             slots,
+            descriptors,
         ));
         if let Some(why) = &plan.why {
             run.counters.add_fallback(why);

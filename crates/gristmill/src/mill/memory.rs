@@ -23,7 +23,7 @@ pub(super) fn planned(
             chunks: wanted.chunks,
             why: None,
         },
-        None => wanted.plan(&Bound::of_process(wanted.memory)),
+        None => wanted.plan(&Bound::of_process(&wanted)),
     };
     loop {
         let count = u32::try_from(plan.workers * plan.chunks).unwrap_or(u32::MAX);

@@ -5,6 +5,7 @@ use crate::error::{FileError, FileErrorKind};
 use crate::sync::lock;
 use gristmill_megakernel::Kernel;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ const LINGER: Duration = Duration::from_millis(20);
 pub(super) struct OutputQueue {
     queued: Mutex<Queued>,
     arrived: Condvar,
+    /// Bytes of rows that were handed in and are not written yet.
+    unwritten: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +53,7 @@ impl OutputQueue {
             rows.clear();
             return;
         }
+        self.unwritten.fetch_add(rows.len(), Ordering::Relaxed);
         if queued.rows.is_empty() {
             std::mem::swap(&mut queued.rows, rows);
         } else {
@@ -81,6 +85,18 @@ impl OutputQueue {
         queued.rows.len() >= FULL_BYTES || queued.errors.len() >= FULL_ERRORS
     }
 
+    /// Bytes of rows that were handed in and are not written yet.
+    pub fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// Rows that were taken have been written, or are not wanted: empties them, and keeps no large buffer for the next.
+    fn written(&self, rows: &mut Vec<u8>) {
+        self.unwritten.fetch_sub(rows.len(), Ordering::Relaxed);
+        rows.clear();
+        rows.shrink_to(FULL_BYTES);
+    }
+
     /// No more will come.
     pub fn finish(&self) {
         lock(&self.queued).finished = true;
@@ -91,7 +107,8 @@ impl OutputQueue {
     fn close(&self) {
         let mut queued = lock(&self.queued);
         queued.closed = true;
-        queued.rows = Vec::new();
+        let rows = std::mem::take(&mut queued.rows);
+        self.unwritten.fetch_sub(rows.len(), Ordering::Relaxed);
     }
 
     /// What has come, after a wait of at most [`LINGER`] where that is little, and whether no more will come. The rows are
@@ -142,10 +159,10 @@ impl OutputQueue {
                 }
             }
             if !rows.is_empty() || !errors.is_empty() {
+                self.written(&mut rows);
                 // There is room for more.
                 status.wake();
             }
-            rows.clear();
             if finished {
                 return written;
             }
@@ -161,4 +178,25 @@ pub(super) struct Written {
     pub time: Duration,
     /// After an error no more was written.
     pub result: io::Result<()>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_count_until_they_are_written_or_not_wanted_and_leave_no_large_buffer_behind() {
+        let queue = OutputQueue::default();
+        let mut rows = Vec::new();
+        queue.rows(&mut vec![b'x'; 3 * FULL_BYTES], false);
+        queue.take(&mut rows);
+        queue.rows(&mut vec![b'y'; 10], false);
+        assert_eq!(queue.unwritten(), 3 * FULL_BYTES + 10);
+        queue.written(&mut rows);
+        assert!(rows.is_empty() && rows.capacity() <= FULL_BYTES);
+        assert_eq!(queue.unwritten(), 10);
+        queue.close();
+        queue.rows(&mut vec![b'z'; 10], false);
+        assert_eq!(queue.unwritten(), 0);
+    }
 }

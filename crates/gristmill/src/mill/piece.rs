@@ -29,6 +29,8 @@ pub(super) struct OpenFile {
     pub limit: AtomicU64,
     /// The size that the file system told when the first chunk was full, or 0 before.
     pub size: AtomicU64,
+    /// The size that was told when it was opened, or 0 where nobody asked. File systems of the kernel's own tell any.
+    pub told: u64,
     /// For a stream: bytes in chunks so far.
     pub position: AtomicU64,
     /// For a stream: what its next chunk needs again.

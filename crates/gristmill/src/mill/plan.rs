@@ -24,7 +24,10 @@ pub fn chunks_per_worker(depth: u32) -> usize {
 pub const DEFAULT_MEMORY_BYTES: usize = 1 << 30;
 
 /// Chunks of a reader at least: one to read into while the other is looked at.
-const LEAST_CHUNKS: usize = 2;
+pub(super) const LEAST_CHUNKS: usize = 2;
+
+/// Bytes of buffers and record areas up to which nobody asks what memory there is.
+const UNASKED_BYTES: usize = 4 << 20;
 
 /// Address space that a thread takes: the standard library's stack, and the heap that glibc reserves for it.
 const THREAD_BYTES: usize = (2 << 20) + (64 << 20);
@@ -63,10 +66,13 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Of this process, now.
-    pub fn of_process(memory: Option<usize>) -> Self {
-        let buffers = match memory {
+    /// Of this process, now, for a run that wants so much.
+    pub fn of_process(wanted: &Wanted) -> Self {
+        let buffers = match wanted.memory {
             Some(bytes) => (bytes, "that bound was set".to_owned()),
+            None if wanted.bytes(wanted.workers, wanted.chunks) <= UNASKED_BYTES => {
+                (UNASKED_BYTES, String::new())
+            }
             None => default_bound(),
         };
         Self {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// Rows of unfinished files, in bytes, above which only the file that is being written out is read on.
+/// Rows of unfinished files and rows that wait to be written, in bytes, above which only the file that is being written out is read on.
 pub const HELD_ROWS_BYTES: usize = 16 << 20;
 
 /// Rows, in bytes, that a file may gather before it asks to be the one that is written as it goes.
@@ -32,9 +32,9 @@ impl Default for HeldRows {
 }
 
 impl HeldRows {
-    /// Whether so many rows are held back that only the writing file may go on.
-    pub fn is_too_much(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > HELD_ROWS_BYTES
+    /// Bytes of rows that are held back.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Sequence number of the writing file, or `u64::MAX`.

@@ -49,12 +49,12 @@ impl<J: Job> Run<J> {
         status: Arc<Status>,
         tokens: Vec<ChunkBuf>,
         slots: u32,
+        descriptors: Arc<Descriptors>,
     ) -> Self {
         let geometry = config.layout.geometry;
         let output = Arc::new(OutputQueue::default());
         let counters = Arc::new(Counters::default());
         let held = Arc::new(HeldRows::default());
-        let descriptors = Descriptors::new(config.workers);
         let flights = Flights::new(Arc::clone(&job), geometry, Arc::clone(&status), slots);
         let flights = Arc::new(flights);
         let intake = Intake::new(

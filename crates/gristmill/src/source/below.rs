@@ -7,9 +7,11 @@
 
 use rustix::fs::{openat, openat2, Mode, OFlags, ResolveFlags, CWD};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -59,10 +61,11 @@ impl Root {
     /// The system's, with its number; one without for a link, and for a path that is not below this directory.
     pub fn open_listed(&self, path: &Path, flags: i32) -> io::Result<File> {
         // A walk that leaves a leading `./` out of its paths was given `./`.
-        let relative = path
-            .strip_prefix(&self.held.prefix)
-            .or_else(|_| path.strip_prefix("."))
-            .unwrap_or(path);
+        let relative = below(path, &self.held.prefix).unwrap_or_else(|| {
+            path.strip_prefix(&self.held.prefix)
+                .or_else(|_| path.strip_prefix("."))
+                .unwrap_or(path)
+        });
         self.open_below(relative, OFlags::from_bits_retain(flags.cast_unsigned()))
             .map(File::from)
     }
@@ -70,8 +73,7 @@ impl Root {
     /// Opens a path below this directory, or the directory itself for an empty one.
     pub(super) fn open_below(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut down = path.components();
-        if down.any(|component| !matches!(component, Component::Normal(_))) {
+        if !goes_down(path) {
             return Err(io::Error::other(
                 "it does not lie below the directory that was named; name it outright",
             ));
@@ -105,6 +107,30 @@ impl Root {
         }
         by_steps(root, path, flags).map_err(told)
     }
+}
+
+/// The rest of a path that begins with `prefix` as it is written, which those of a walk do. It is asked for each file, and
+/// taking paths apart would cost more than opening them relative to the directory saves.
+fn below<'a>(path: &'a Path, prefix: &Path) -> Option<&'a Path> {
+    let prefix = prefix.as_os_str().as_bytes();
+    let rest = path.as_os_str().as_bytes().strip_prefix(prefix)?;
+    let rest = if prefix.ends_with(b"/") {
+        rest
+    } else {
+        rest.strip_prefix(b"/")?
+    };
+    (!rest.starts_with(b"/")).then(|| Path::new(OsStr::from_bytes(rest)))
+}
+
+/// Whether a path leads nowhere but down.
+fn goes_down(path: &Path) -> bool {
+    let plain = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
+    let bytes = path.as_os_str().as_bytes();
+    // What is written otherwise may say the same.
+    bytes.split(|&byte| byte == b'/').all(plain)
+        || path
+            .components()
+            .all(|component| matches!(component, Component::Normal(_)))
 }
 
 /// Opens a path component by component, none of which may be a link.
@@ -186,6 +212,35 @@ mod tests {
         symlink("../outside", &named).unwrap();
         let file = root.open_listed(&named.join("file"), 0).unwrap();
         assert_eq!(io::read_to_string(file).unwrap(), "public");
+    }
+
+    #[test]
+    fn what_is_below_a_path_is_told_as_the_library_tells_it() {
+        for (path, prefix) in [
+            ("tree/sub/file", "tree"),
+            ("tree/sub/file", "tree/"),
+            ("trees/file", "tree"),
+            ("./sub/file", "."),
+            (".hidden/file", "."),
+            ("/file", "/"),
+            ("tree//file", "tree"),
+            ("other", "tree"),
+        ] {
+            let (path, prefix) = (Path::new(path), Path::new(prefix));
+            if let Some(rest) = below(path, prefix) {
+                assert_eq!(Some(rest), path.strip_prefix(prefix).ok(), "{path:?}");
+            }
+        }
+        assert!(below(Path::new("trees/file"), Path::new("tree")).is_none());
+        assert!(below(Path::new(".hidden/file"), Path::new(".")).is_none());
+        assert!(["", "a", "a/b", "a//b", "a/./b"]
+            .map(Path::new)
+            .iter()
+            .all(|path| goes_down(path)));
+        assert!(!["/", "..", "a/..", "a/../b", "/a", "./a"]
+            .map(Path::new)
+            .iter()
+            .any(|path| goes_down(path)));
     }
 
     #[test]

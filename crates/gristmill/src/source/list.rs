@@ -1,10 +1,15 @@
 //! Files whose names come from a list.
 
-use super::{stdin_entry, Ended, Entry, Item, Origin, Source};
+use super::{stdin_entry, Ended, Entry, FileId, Item, Origin, Source};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use std::ffi::OsString;
-use std::io::BufRead;
+use std::fs::File;
+use std::io::{self, BufRead, Read, Seek};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Longest name that a list may hold, in bytes: no Linux path is longer than 4,096.
 const MAX_NAME_BYTES: usize = 1 << 16;
@@ -12,12 +17,78 @@ const MAX_NAME_BYTES: usize = 1 << 16;
 /// Most empty names in a row, which are passed over: nothing but an endless device has more.
 const MAX_EMPTY_NAMES: usize = 1 << 20;
 
+/// A list that may be written while it is read. A read of what has not come yet does not wait for it, but is refused
+/// ([`io::ErrorKind::WouldBlock`]).
+#[derive(Debug, Clone)]
+pub struct LiveList(Arc<File>);
+
+impl LiveList {
+    /// The list in a file: a pipe, a terminal, a regular file.
+    pub fn new(file: File) -> Self {
+        Self(Arc::new(file))
+    }
+
+    /// Waits until a read would bring something, or for `timeout`; whether it would.
+    pub(crate) fn wait(&self, timeout: Duration) -> bool {
+        let timeout = Timespec::try_from(timeout).ok();
+        let mut asked = [PollFd::new(&*self.0, PollFlags::IN)];
+        // Where it cannot be asked, the read says why.
+        poll(&mut asked, timeout.as_ref())
+            .map_or_else(|error| error != rustix::io::Errno::INTR, |ready| ready > 0)
+    }
+}
+
+impl LiveList {
+    /// What is left to read of a regular file, read without the list itself going on; `None` of what can be read once.
+    fn ahead(&self) -> Option<Ahead> {
+        let is_file = self.0.metadata().is_ok_and(|found| found.is_file());
+        let at = (&*self.0).stream_position().ok().filter(|_| is_file)?;
+        Some(Ahead {
+            file: Arc::clone(&self.0),
+            at,
+        })
+    }
+}
+
+/// A file that is read by position, from `at` on.
+struct Ahead {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Ahead {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.read_at(into, self.at)?;
+        self.at += bytes as u64;
+        Ok(bytes)
+    }
+}
+
+impl Read for LiveList {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.wait(Duration::ZERO) {
+            (&*self.0).read(into)
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+}
+
+/// Whether an error says that a list's next bytes have not come yet.
+pub(crate) fn is_early(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
 /// Names from a list, one a line or, with [`FileList::nul`], each ended by a NUL. Names are bytes; empty ones are passed
 /// over, `-` is standard input.
 pub struct FileList {
     reader: Box<dyn BufRead + Send>,
     terminator: u8,
     failed: bool,
+    /// What has come of the next name.
+    begun: Vec<u8>,
+    /// What to wait for where the reader has nothing yet.
+    awaited: Option<LiveList>,
     /// Empty names in a row, up to here.
     empty: usize,
 }
@@ -29,7 +100,17 @@ impl FileList {
             reader: Box::new(reader),
             terminator: b'\n',
             failed: false,
+            begun: Vec::new(),
+            awaited: None,
             empty: 0,
+        }
+    }
+
+    /// Names from a list that may be written while it is read: each is handled when it has come.
+    pub fn live(list: LiveList) -> Self {
+        Self {
+            awaited: Some(list.clone()),
+            ..Self::new(io::BufReader::new(list))
         }
     }
 
@@ -56,11 +137,11 @@ impl FileList {
     }
 
     fn next_name(&mut self) -> std::io::Result<Option<Vec<u8>>> {
-        let mut name = Vec::new();
+        let name = &mut self.begun;
         loop {
             let buffer = self.reader.fill_buf()?;
             if buffer.is_empty() {
-                return Ok((!name.is_empty()).then_some(name));
+                return Ok((!name.is_empty()).then(|| std::mem::take(name)));
             }
             let end = memchr::memchr(self.terminator, buffer);
             let taken = end.unwrap_or(buffer.len());
@@ -72,7 +153,7 @@ impl FileList {
             name.extend_from_slice(&buffer[..taken]);
             self.reader.consume(taken + usize::from(end.is_some()));
             if end.is_some() {
-                return Ok(Some(name));
+                return Ok(Some(std::mem::take(name)));
             }
         }
     }
@@ -94,6 +175,7 @@ impl Source for FileList {
                         sequence: 0,
                     }))
                 }
+                Err(error) if is_early(&error) => return Some(Item::Later),
                 Err(error) if Ended::is_said_by(&error) => self.failed = true,
                 Err(error) => {
                     self.failed = true;
@@ -105,6 +187,23 @@ impl Source for FileList {
             }
         }
         None
+    }
+
+    /// Looks for the file among those that are listed, where the list can be read twice. Of a pipe nobody knows what comes.
+    fn written(&mut self, file: FileId) -> Option<PathBuf> {
+        let ahead = self.awaited.as_ref().and_then(LiveList::ahead)?;
+        let mut names = Self::new(io::BufReader::new(ahead)).nul(self.terminator == 0);
+        while let Ok(Some(name)) = names.name() {
+            let path = PathBuf::from(OsString::from_vec(name));
+            if rustix::fs::stat(&path).is_ok_and(|found| FileId::new(&found) == file) {
+                return Some(path);
+            }
+        }
+        None
+    }
+
+    fn wait(&mut self, timeout: Duration) -> bool {
+        self.awaited.as_ref().is_none_or(|list| list.wait(timeout))
     }
 }
 
@@ -129,6 +228,31 @@ mod tests {
             ["a", "b c", "last"].map(PathBuf::from)
         );
         assert_eq!(paths(b"a\nb\0c\0", true), ["a\nb", "c"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn names_are_given_as_they_come() {
+        use std::io::Write;
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut list = FileList::live(LiveList::new(File::from(std::os::fd::OwnedFd::from(
+            reader,
+        ))));
+        let mut next = move || match list.next_item() {
+            Some(Item::Entry(entry)) => Some(entry.path),
+            Some(Item::Later) => {
+                assert!(!list.wait(Duration::ZERO));
+                None
+            }
+            other => panic!("{other:?}"),
+        };
+        writer.write_all(b"first\nsec").unwrap();
+        assert_eq!(next(), Some("first".into()));
+        assert_eq!(next(), None);
+        writer.write_all(b"ond\nlast").unwrap();
+        assert_eq!(next(), Some("second".into()));
+        assert_eq!(next(), None);
+        drop(writer);
+        assert_eq!(next(), Some("last".into()));
     }
 
     #[test]

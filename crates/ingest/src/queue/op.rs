@@ -56,6 +56,9 @@ pub(crate) struct ReadOp {
     pub(crate) fixed_buffer: Option<u16>,
     /// Whether fewer bytes than asked for are the answer, rather than to be continued: what a stream has is wanted now.
     pub(crate) take_short: bool,
+    /// Where the target ends if the file is as long as it was seen to be: a read that brings all up to there, and no more,
+    /// has met the file's end, and no further one asks for it.
+    pub(crate) known_end: Option<u32>,
     /// Whether to ask first for what can be had without waiting: a file system that cannot do so refuses, with
     /// EOPNOTSUPP.
     pub(crate) probing: bool,
@@ -104,7 +107,9 @@ impl Operation for ReadOp {
                 let left = self.len.saturating_sub(done);
                 Verdict::Landed {
                     bytes: bytes.min(left),
-                    whole: bytes >= left || self.take_short,
+                    whole: bytes >= left
+                        || self.take_short
+                        || self.known_end == done.checked_add(bytes),
                 }
             }
             // The file system can read without waiting, and would have to wait for these bytes.

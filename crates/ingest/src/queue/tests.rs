@@ -27,6 +27,7 @@ fn op(file: &impl AsRawFd, target: &mut [u8], fixed_buffer: Option<u16>) -> Read
         offset: 0,
         fixed_buffer,
         take_short: false,
+        known_end: None,
         probing: false,
     }
 }
@@ -144,6 +145,7 @@ fn reads_that_never_end_are_leaked_with_their_memory_where_that_is_allowed() {
         offset: NO_OFFSET,
         fixed_buffer: None,
         take_short: false,
+        known_end: None,
         probing: false,
     };
     // SAFETY: the target is never freed, and the pipe lives longer than the queue.

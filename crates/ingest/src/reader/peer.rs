@@ -130,6 +130,7 @@ impl Engine for PeerEngine {
             offset: read.offset,
             fixed_buffer: None,
             take_short: false,
+            known_end: None,
             probing: false,
         };
         // SAFETY: the address is the start of the chunk, whose capacity is at least `len` (`admit`), and the payload holds

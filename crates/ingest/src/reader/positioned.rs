@@ -69,6 +69,12 @@ impl PositionedEngine {
                             error: None,
                         };
                     }
+                    if read.known_end.is_some_and(|end| end as usize == *done) {
+                        return Progress::Landed {
+                            end: true,
+                            error: None,
+                        };
+                    }
                     stats.short_reads += u64::from(*done < len);
                 }
                 Err(libc::EINTR) => stats.retries += 1,

@@ -76,6 +76,7 @@ impl UringEngine {
             offset: read.offset,
             fixed_buffer,
             take_short: read.offset == NO_OFFSET,
+            known_end: read.known_end,
             probing,
         };
         let owned = Owned { read, probing };
@@ -94,8 +95,10 @@ impl UringEngine {
     }
 
     /// A read that the file system would not do without waiting: done otherwise, or landed with why not.
-    fn refused(&mut self, read: Read) -> Option<Landed> {
+    fn refused(&mut self, mut read: Read) -> Option<Landed> {
         let tag = read.tag;
+        // FUSE may tell a size that its files do not have.
+        read.known_end = None;
         let again = match self.manners.ask(&read.file) {
             Manner::Plain => self.plain.submit(read),
             Manner::Ring => {
@@ -160,6 +163,7 @@ impl Engine for UringEngine {
                     None => continue,
                 }
             }
+            let end = end || (error.is_none() && read.known_end == Some(bytes));
             if probing && !end && error.is_none() {
                 // There is more of it to read.
                 self.manners.learn(&read.file, Manner::Ring);

@@ -9,12 +9,48 @@ use crate::source::{Entry, FileId, Origin};
 use crate::sync::lock;
 use gristmill_ingest::reader::ReadPathChoice;
 use rustix::event::{poll, PollFd, PollFlags};
-use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
+use rustix::fs::{fcntl_getfl, fcntl_setfl, fstat, FileType, OFlags, Stat};
 use rustix::io::Errno;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex};
+
+/// A file that was opened, and how it is read.
+pub(super) struct Opened {
+    pub file: File,
+    pub kind: Kind,
+    /// The size that it was told to have, or 0 where nobody asked.
+    pub told: u64,
+}
+
+impl Opened {
+    /// As what was found of it says: files and disks by position, all else as it comes.
+    fn as_found((file, found): (File, Stat)) -> Self {
+        let kind = match bounded::kind_of(&found) {
+            FileType::RegularFile | FileType::BlockDevice => Kind::Positioned,
+            _ => Kind::Stream,
+        };
+        Self {
+            file,
+            kind,
+            told: size_of(&found),
+        }
+    }
+
+    fn stream(file: File) -> Self {
+        Self {
+            file,
+            kind: Kind::Stream,
+            told: 0,
+        }
+    }
+}
+
+/// The size that was told of a file.
+pub(super) fn size_of(found: &Stat) -> u64 {
+    u64::try_from(found.st_size).unwrap_or(0)
+}
 
 /// Says that an entry is a file that the run writes, which a walk passes over in silence.
 #[derive(Debug)]
@@ -35,34 +71,42 @@ pub(super) fn is_passed_over(entry: &Entry, error: &io::Error) -> bool {
 
 impl<J: Job + 'static> ChunkFeeder<J> {
     /// Opens a regular file, past the page cache where that is asked for. What is something else by now is refused.
-    pub(super) fn open(&self, entry: &Entry) -> io::Result<File> {
+    pub(super) fn open(&self, entry: &Entry) -> io::Result<Opened> {
+        self.open_seen(entry).map(Opened::as_found)
+    }
+
+    /// Opens a file, and looks at the descriptor.
+    fn open_seen(&self, entry: &Entry) -> io::Result<(File, Stat)> {
         let file = self.open_unseen(entry)?;
-        let found = file.metadata()?;
-        if entry.origin == Origin::File && !found.is_file() {
+        let found = fstat(&file)?;
+        let kind = bounded::kind_of(&found);
+        if entry.origin == Origin::File && kind != FileType::RegularFile {
             return Err(io::Error::other(format!(
                 "it was a regular file when it was listed, and is {} now; name it outright, or run again",
-                bounded::name_of(found.file_type())
+                bounded::name_of(kind)
             )));
         }
-        self.not_written(entry, file, &found)
+        self.not_written(entry, file, found)
     }
 
     /// Standard input, and how it is read.
-    pub(super) fn standard_input(&self, entry: &Entry) -> (io::Result<File>, Kind) {
-        let (file, kind) = standard_input();
-        let file = file.and_then(|file| {
-            let found = file.metadata()?;
-            self.not_written(entry, file, &found)
-        });
-        (file, kind)
+    pub(super) fn standard_input(&self, entry: &Entry) -> io::Result<Opened> {
+        let (file, kind) = standard_input()?;
+        let found = fstat(&file)?;
+        let (file, found) = self.not_written(entry, file, found)?;
+        Ok(Opened {
+            file,
+            kind,
+            told: size_of(&found),
+        })
     }
 
     /// Gives a file back that the run does not write.
-    fn not_written(&self, entry: &Entry, file: File, found: &Metadata) -> io::Result<File> {
-        match self.run.status.control.writes(FileId::of_metadata(found)) {
-            None => Ok(file),
+    fn not_written(&self, entry: &Entry, file: File, found: Stat) -> io::Result<(File, Stat)> {
+        match self.run.status.control.writes(FileId::new(&found)) {
+            None => Ok((file, found)),
             // What comes into it meanwhile is the run's own.
-            Some(true) if entry.explicit => File::open("/dev/null"),
+            Some(true) if entry.explicit => Ok((File::open("/dev/null")?, found)),
             Some(_) => Err(io::Error::other(Written)),
         }
     }
@@ -100,22 +144,15 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Opens what the user named, whatever it is, and looks at the descriptor. A FIFO is waited for until there is a
     /// writer, on a thread of its own, which hands the file in later.
-    pub(super) fn open_special(&mut self, entry: &Arc<Entry>) -> Option<(io::Result<File>, Kind)> {
-        let file = match self.open(entry) {
-            Err(error) => return Some((Err(error), Kind::Stream)),
-            Ok(file) => file,
+    pub(super) fn open_special(&mut self, entry: &Arc<Entry>) -> Option<io::Result<Opened>> {
+        let (file, found) = match self.open_seen(entry) {
+            Err(error) => return Some(Err(error)),
+            Ok(seen) => seen,
         };
-        let kind = match file.metadata() {
-            Err(error) => return Some((Err(error), Kind::Stream)),
-            Ok(found) => found.file_type(),
-        };
-        if kind.is_dir() {
-            let error = io::Error::from_raw_os_error(libc::EISDIR);
-            return Some((Err(error), Kind::Stream));
-        }
-        if !kind.is_fifo() {
-            let kind = kind_of(Some(&file));
-            return Some((Ok(file), kind));
+        match bounded::kind_of(&found) {
+            FileType::Directory => return Some(Err(io::Error::from_raw_os_error(libc::EISDIR))),
+            FileType::Fifo => {}
+            _ => return Some(Ok(Opened::as_found((file, found)))),
         }
         let opened = Arc::clone(&self.opened);
         let run = Arc::clone(&self.run);
@@ -124,11 +161,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             .name("gristmill-open".into())
             .spawn(move || {
                 let then = run.descriptors.moment();
-                let file = until_written(file);
+                let written = until_written(file);
                 lock(&opened).push(Attempt {
                     entry,
-                    file,
-                    kind: Kind::Stream,
+                    opened: written.map(Opened::stream),
                     // It was not known when it would be written to, and it is open now.
                     permit: run.descriptors.take_anyway(),
                     then,
@@ -137,7 +173,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             });
         match spawned {
             Ok(_) => None,
-            Err(error) => Some((Err(error), Kind::Stream)),
+            Err(error) => Some(Err(error)),
         }
     }
 }
@@ -158,15 +194,12 @@ fn until_written(fifo: File) -> io::Result<File> {
 
 /// Standard input, and how it is read. A regular file is read by position and from where it stands, and it counts as read
 /// from then on: who reads the descriptor next, a second `-` or another process that shares it, finds it at its end.
-fn standard_input() -> (io::Result<File>, Kind) {
+fn standard_input() -> io::Result<(File, Kind)> {
     use std::io::{Seek, SeekFrom};
     // One worker at a time: of two that find it untouched, both would read it.
     static TAKING: Mutex<()> = Mutex::new(());
     let _turn = lock(&TAKING);
-    let mut file = match crate::source::stdin() {
-        Ok(file) => file,
-        Err(error) => return (Err(error), Kind::Stream),
-    };
+    let mut file = crate::source::stdin()?;
     let untouched = file.metadata().is_ok_and(|meta| meta.is_file())
         && file.stream_position().is_ok_and(|at| at == 0)
         && file.seek(SeekFrom::End(0)).is_ok();
@@ -176,20 +209,5 @@ fn standard_input() -> (io::Result<File>, Kind) {
         // What somebody has read from already goes on from there.
         Kind::Stream
     };
-    (Ok(file), kind)
-}
-
-/// Whether a file is read by position or as a stream.
-pub(super) fn kind_of(file: Option<&File>) -> Kind {
-    let positioned = file
-        .and_then(|file| file.metadata().ok())
-        .is_some_and(|meta| {
-            let kind = meta.file_type();
-            kind.is_file() || kind.is_block_device()
-        });
-    if positioned {
-        Kind::Positioned
-    } else {
-        Kind::Stream
-    }
+    Ok((file, kind))
 }

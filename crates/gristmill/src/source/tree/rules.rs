@@ -126,7 +126,7 @@ impl Rules {
     pub(super) fn pass_over<'a>(
         &self,
         path: &Path,
-        relative: &Path,
+        relative: impl Fn() -> PathBuf,
         is_dir: bool,
         layers: impl DoubleEndedIterator<Item = &'a Layer> + Clone,
     ) -> bool {
@@ -149,7 +149,7 @@ impl Rules {
     fn by_files<'a>(
         &self,
         path: &Path,
-        relative: &Path,
+        relative: impl Fn() -> PathBuf,
         is_dir: bool,
         layers: impl DoubleEndedIterator<Item = &'a Layer> + Clone,
     ) -> Option<bool> {
@@ -171,7 +171,7 @@ impl Rules {
             look(layer, path);
         }
         if above().any(|layer| layer.kinds.iter().any(|kind| !kind.is_empty())) {
-            let path = self.absolute.join(relative);
+            let path = self.absolute.join(relative());
             for layer in above() {
                 look(layer, &path);
             }

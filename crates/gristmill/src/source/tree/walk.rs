@@ -284,10 +284,10 @@ impl Walking {
     fn found(&mut self, found: Found) -> Option<Item> {
         let level = self.levels.last()?;
         let path = level.path.join(&found.name);
-        let relative = level.relative.join(&found.name);
+        let relative = || level.relative.join(&found.name);
         let ignored = |is_dir| {
             let layers = self.levels.iter().map(|level| &level.layer);
-            self.rules.pass_over(&path, &relative, is_dir, layers)
+            self.rules.pass_over(&path, relative, is_dir, layers)
         };
         let mut kind = found.kind;
         let mut inode = found.inode;
@@ -309,22 +309,23 @@ impl Walking {
             return None;
         }
         if is_dir {
+            let relative = relative();
             return self.go_into(Step { path, relative });
         }
-        if kind != FileType::RegularFile || self.is_written(&path, &relative, inode) {
+        if kind != FileType::RegularFile || self.is_written(&path, relative, inode) {
             return None;
         }
         Some(self.entry(path, kind, false))
     }
 
     /// Whether a file is one that the run writes. The file system is asked only where the inode's number is that of one.
-    fn is_written(&self, path: &Path, relative: &Path, inode: u64) -> bool {
+    fn is_written(&self, path: &Path, relative: impl Fn() -> PathBuf, inode: u64) -> bool {
         if !self.written.iter().any(|written| written.has_inode(inode)) {
             return false;
         }
         let found = match &self.root {
             Some(root) => root
-                .open_below(relative, OFlags::PATH)
+                .open_below(&relative(), OFlags::PATH)
                 .and_then(|file| FileId::of(&file)),
             None => stat(path)
                 .map(|found| FileId::new(&found))
@@ -426,6 +427,16 @@ impl Source for Walking {
                 }
             }
         }
+    }
+
+    fn only_file(&self) -> Option<u64> {
+        let [path] = self.named.as_slice() else {
+            return None;
+        };
+        let found = stat(path).ok()?;
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let is_named = path != Path::new("-") && self.told.is_empty();
+        (is_file && is_named).then(|| u64::try_from(found.st_size).unwrap_or(0))
     }
 
     fn give_up(&mut self) -> Option<Item> {
