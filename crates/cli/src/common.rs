@@ -1,5 +1,6 @@
 //! What commands share: their flags for sources and the engine, how they run a job, and how they end.
 
+use super::advice;
 use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
 use super::report;
@@ -93,7 +94,7 @@ impl SourceArgs {
             return Ok(Box::new(Stdin::new()));
         }
         Ok(Box::new(
-            self.tree().walk().map_err(|error| error.to_string())?,
+            self.tree().walk().map_err(|error| advice::glob(&error))?,
         ))
     }
 
@@ -288,7 +289,7 @@ impl EngineArgs {
             Some(address) => builder.peer_memory(address),
             None => builder,
         };
-        builder.build().map_err(|error| error.to_string())
+        builder.build().map_err(|error| advice::mill(&error))
     }
 }
 
@@ -495,12 +496,12 @@ pub fn run<J: Job + 'static>(
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
     let control = control.on_error(move |error| {
-        told.aside(|| complain(&report::file_error(error)));
+        told.aside(|| complain(&advice::file(error)));
     });
     let mut output = shown.writer(output);
     let result = mill.run(source, job, &mut output, &control);
     shown.finish();
-    let report = result.map_err(|error| error.to_string())?;
+    let report = result.map_err(|error| advice::mill(&error))?;
     let mut failed = report.failures > 0;
     let mut unread = false;
     let mut given_up = false;

@@ -1,5 +1,6 @@
 //! `gristmill run`: a VIR0 program over files.
 
+use super::advice;
 use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
 use super::program::{refuse, IncludeArgs};
 use gristmill::jobs::run::{RunJob, RunRows};
@@ -132,7 +133,7 @@ fn job(
     builder
         .build()
         .map(Arc::new)
-        .map_err(|error| error.to_string())
+        .map_err(|error| advice::argument(&error))
 }
 
 /// The chunk sizes that are compared: from the alignment, or what is not too slow, to the largest that the program takes.

@@ -2,11 +2,11 @@
 
 mod patterns;
 
+use super::advice;
 use super::common::{self, parse_size, EngineArgs, ReportArgs, Sort};
 use super::progress::Estimate;
 use super::report;
 use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
-use gristmill::mill::{FileError, FileErrorKind};
 use gristmill::source::{Source, Tree};
 use patterns::PatternArgs;
 use std::ffi::OsString;
@@ -337,7 +337,7 @@ impl ScanArgs {
                     .sorted(self.sort == Sort::Path)
                     .strip_dot(default_directory);
                 let tree = self.globs.iter().fold(tree, |tree, glob| tree.glob(glob));
-                let walk = tree.walk().map_err(|error| error.to_string())?;
+                let walk = tree.walk().map_err(|error| advice::glob(&error))?;
                 (Box::new(walk), countable.then_some(tree))
             }
         };
@@ -409,11 +409,7 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
     )?;
     for failed in job.take_errors() {
         ended.failed = true;
-        common::complain(&report::file_error(&FileError {
-            path: Some(failed.path),
-            offset: Some(failed.offset),
-            kind: FileErrorKind::Pipeline(failed.error),
-        }));
+        common::complain(&advice::scan(&failed));
     }
     let searched = ended.report.files + ended.report.failures;
     if asked.default_directory && searched == 0 && !ended.interrupted {

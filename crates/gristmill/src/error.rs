@@ -1,5 +1,6 @@
 //! What can go wrong with one file of a run, or with the run itself, as its caller is told of it.
 
+use crate::source::ReplacedByLink;
 use gristmill_protocol::PipelineError;
 use std::path::PathBuf;
 
@@ -61,6 +62,9 @@ pub enum FileErrorKind {
         /// Why.
         reason: String,
     },
+    /// The file, or a directory on the way to it, is a symbolic link by now, and links are not followed.
+    #[error("{ReplacedByLink}")]
+    ReplacedByLink,
     /// The file could not be read further.
     #[error("{reason}")]
     Read {
@@ -118,6 +122,12 @@ pub enum FileErrorKind {
 impl From<std::io::Error> for FileErrorKind {
     /// An open that failed.
     fn from(error: std::io::Error) -> Self {
+        if error
+            .get_ref()
+            .is_some_and(|error| error.is::<ReplacedByLink>())
+        {
+            return FileErrorKind::ReplacedByLink;
+        }
         FileErrorKind::Open {
             errno: error.raw_os_error(),
             reason: error.to_string(),

@@ -6,6 +6,7 @@
 //! - `feeder`: every worker of the kernel has a feeder of its own, with its own io_uring. When the worker has
 //!   nothing to claim, its feeder reads on: it opens entries, lands chunks and publishes a slot for each. A warm read is
 //!   copied by the thread that submits it, so that thread claims the chunk next, while it is in its cache.
+//! - `reads`: its reads, and what becomes of them where its ring fails. `opener`: opening files without waiting for any.
 //! - `intake`: what is read next: the source, and the files that several readers cut into chunks together.
 //! - `flight`: chunks that are lent to the kernel, and their slots (`held`: slots that return where they came from).
 //! - `collector`: completions become rows, in file order, under one lock; whichever worker comes by hands them in.
@@ -40,10 +41,12 @@ mod held;
 mod intake;
 mod launch;
 mod memory;
+mod opener;
 mod output;
 mod parts;
 mod piece;
 mod plan;
+mod reads;
 mod record;
 mod report;
 mod row_order;

@@ -3,7 +3,6 @@
 use super::summing::Summing;
 use crate::common::{complain, parse_size};
 use crate::progress::Shown;
-use crate::report;
 use gristmill::jobs::digest::{write_row, DigestRows};
 use gristmill::mill::{FileError, FileErrorKind, Progress};
 use gristmill::protocol::{io, PipelineError};
@@ -525,9 +524,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
             offset,
             kind: FileErrorKind::Read { reason },
         };
-        self.user
-            .shown
-            .aside(|| complain(&report::file_error(&error)));
+        self.user.shown.aside(|| complain(&error.to_string()));
     }
 }
 

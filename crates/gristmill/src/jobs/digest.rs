@@ -3,7 +3,8 @@
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::jobs::LARGE_CHUNK_BYTES;
-use crate::source::{is_early, stdin_entry, Ended, Entry, Item, LiveList, Origin, Source};
+use crate::source::{is_early, Ended, Entry, Item, LiveList, Origin, Source};
+use crate::sync::lock;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use serde_json::json;
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How digests are told.
@@ -61,10 +62,6 @@ fn shown(entry: &Entry) -> &Path {
         Origin::Stdin => Path::new(STDIN),
         Origin::File | Origin::Special => &entry.path,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Computes digests, or compares them with a list.
@@ -360,23 +357,12 @@ impl Source for DigestList {
             let Some((digest, path)) = self.parse(&line) else {
                 return Some(self.problem("not a digest and a path"));
             };
-            let stdin = path == Path::new(STDIN);
-            if stdin && self.name == path {
+            if path == Path::new(STDIN) && self.name == path {
                 return Some(self.problem("names standard input, which is the list itself"));
             }
             lock(&self.expected).insert(self.given, digest);
             self.given += 1;
-            return Some(Item::Entry(if stdin {
-                stdin_entry()
-            } else {
-                Entry {
-                    path,
-                    explicit: true,
-                    origin: Origin::Special,
-                    root: None,
-                    sequence: 0,
-                }
-            }));
+            return Some(Item::Entry(Entry::listed(path)));
         }
     }
 

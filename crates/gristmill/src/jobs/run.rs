@@ -38,6 +38,7 @@ use super::names;
 use super::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::program::Program;
 use crate::source::Entry;
+use crate::sync::lock;
 use gristmill_megakernel::vir0::{AccKind, Fault, FaultKind, Record, Verified};
 use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
 use gristmill_protocol::program::{ProgramArgs, ACC_WORDS, PROGRAM_ARGS};
@@ -45,7 +46,7 @@ use gristmill_protocol::{fault, PipelineError};
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// What is written for each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +59,40 @@ pub enum RunRows {
     Json,
     /// Nothing.
     None,
+}
+
+/// What is wrong with the arguments of a program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgumentError {
+    /// The program does not have it.
+    #[error("the program has no argument {name}; it has: {}", listed(known))]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// The arguments that the program has.
+        known: Vec<String>,
+    },
+    /// The program needs it, and it was not given.
+    #[error("the program needs its argument {name}; give it a value")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+impl From<ArgumentError> for PipelineError {
+    fn from(error: ArgumentError) -> Self {
+        PipelineError::Backend(error.to_string())
+    }
 }
 
 /// Settings of a [`RunJob`].
@@ -103,20 +138,15 @@ impl RunJobBuilder {
     /// Checks the arguments.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] for an argument that the program does not have, or one that it needs and was not given.
-    pub fn build(self) -> Result<RunJob, PipelineError> {
+    /// [`ArgumentError`] for an argument that the program does not have, or one that it needs and was not given.
+    pub fn build(self) -> Result<RunJob, ArgumentError> {
         let declared = &self.program.verified().program().args;
         let known = |name: &String| declared.iter().any(|arg| arg.name == *name);
         if let Some(unknown) = self.args.keys().find(|name| !known(name)) {
-            let names: Vec<&str> = declared.iter().map(|arg| arg.name.as_str()).collect();
-            let names = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            return Err(PipelineError::Backend(format!(
-                "the program has no argument {unknown}; it has: {names}"
-            )));
+            return Err(ArgumentError::Unknown {
+                name: unknown.clone(),
+                known: declared.iter().map(|arg| arg.name.clone()).collect(),
+            });
         }
         let mut args = [0; PROGRAM_ARGS];
         for (value, arg) in args.iter_mut().zip(declared) {
@@ -125,11 +155,8 @@ impl RunJobBuilder {
                 .get(&arg.name)
                 .copied()
                 .or(arg.default)
-                .ok_or_else(|| {
-                    PipelineError::Backend(format!(
-                        "the program needs its argument {0}; give it with --arg {0}=VALUE",
-                        arg.name
-                    ))
+                .ok_or_else(|| ArgumentError::Missing {
+                    name: arg.name.clone(),
                 })?;
         }
         let total = RunTotal {
@@ -197,7 +224,7 @@ impl RunJob {
 
     /// The accumulators of all files that were read to their end.
     pub fn total(&self) -> RunTotal {
-        let total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = lock(&self.total);
         total.clone()
     }
 
@@ -219,9 +246,9 @@ impl RunJob {
 
     /// The CRC-32C of each file's answer, where that was asked for; of all files that were read to their end.
     pub fn sums(&self) -> BTreeMap<PathBuf, u32> {
-        self.sums.as_ref().map_or_else(BTreeMap::new, |sums| {
-            sums.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        })
+        self.sums
+            .as_ref()
+            .map_or_else(BTreeMap::new, |sums| lock(sums).clone())
     }
 
     /// Rows of records whose place is certain: those before `end`, or all.
@@ -429,10 +456,10 @@ impl Job for RunJob {
             let sum = file.accs.iter().fold(file.sum, |sum, acc| {
                 crc32c::crc32c_append(sum, &acc.to_le_bytes())
             });
-            let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sums = lock(sums);
             sums.insert(file.entry.path.clone(), sum);
         }
-        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = lock(&self.total);
         total.files += 1;
         total.bytes += bytes;
         self.program

@@ -3,10 +3,11 @@
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::source::Entry;
+use crate::sync::lock;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use serde_json::{json, Value};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// How often each byte value occurs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl StatsJob {
 
     /// The number of files that were read to their end, and their histogram.
     pub fn total(&self) -> (u64, Histogram) {
-        let sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = lock(&self.sum);
         (sum.files, sum.histogram.clone())
     }
 
@@ -181,7 +182,7 @@ impl Job for StatsJob {
             }
             StatsRows::None => {}
         }
-        let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = lock(&self.sum);
         sum.files += 1;
         sum.histogram.add(&histogram);
         Flow::Continue

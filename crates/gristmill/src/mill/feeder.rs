@@ -1,74 +1,59 @@
-//! A reader that feeds one worker: opens (`open`), lands and publishes.
+//! Feeds one worker: takes entries and chunks from the intake, reads them and publishes what has landed.
 //!
 //! Called by its worker when there is nothing to claim, it does the next useful thing and returns, so that a chunk that
 //! has just landed is claimed, by this worker or another, before the next is read. How many reads it keeps in flight
 //! follows from what reads do: while they complete inline (a warm page cache) one at a time keeps chunks in cache; as soon
 //! as one does not, the window doubles, up to the configured depth.
 
-mod open;
-mod path;
-
-use super::descriptors::{ran_out, Moment, Permit};
+use super::descriptors::ran_out;
 use super::halo::Landing;
+use super::opener::{is_passed_over, size_of, Attempt, Opened};
 use super::piece::{Kind, OpenFile, Piece};
 use super::plan::BATCH_FILES;
+use super::reads::{ReadDone, Reads, WAIT};
 use super::report::StageTimes;
 use super::run::Run;
 use crate::error::{FileError, FileErrorKind};
 use crate::jobs::Job;
-use crate::source::{Entry, Origin};
+use crate::source::Entry;
 use crate::sync::lock;
-use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::Landed;
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_ring::ChunkBuf;
-use open::Opened;
-use path::Path;
 use rustix::fs::fstat;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// How long a reader waits for its reads before it looks around.
-const WAIT: Duration = Duration::from_millis(50);
+use std::time::Instant;
 
 /// Makes the feeder of one reader, on the thread that will use it.
 pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dyn Feeder> {
+    let config = &run.config;
+    let reads = Reads::new(
+        config.read_path,
+        config.depth,
+        config.layout,
+        Arc::clone(&run.descriptors),
+        Arc::clone(&run.counters),
+        Arc::clone(&run.status),
+    );
     Box::new(ChunkFeeder {
         run,
         index: reader,
-        reader: None,
-        path: None,
-        pending: Vec::new(),
+        reads,
         window: 1,
         entries: Vec::new(),
         buffers: Vec::new(),
         stages: StageTimes::default(),
         left: None,
-        opened: Arc::default(),
         done: false,
     })
-}
-
-/// An attempt to open a file.
-struct Attempt {
-    entry: Arc<Entry>,
-    opened: io::Result<Opened>,
-    permit: Permit,
-    /// What was known before it.
-    then: Moment,
 }
 
 struct ChunkFeeder<J: Job> {
     run: Arc<Run<J>>,
     index: usize,
-    /// Made at the first use: a worker that never reads sets up no ring.
-    reader: Option<ChunkReader>,
-    /// How it reads, once that is settled.
-    path: Option<Path>,
-    /// By tag: what each read in flight is for.
-    pending: Vec<Option<Piece>>,
+    reads: Reads,
     /// Reads to keep in flight.
     window: u32,
     entries: Vec<Arc<Entry>>,
@@ -76,8 +61,6 @@ struct ChunkFeeder<J: Job> {
     stages: StageTimes,
     /// When `feed` last returned with something for the worker to do.
     left: Option<Instant>,
-    /// Special files that were opened by a thread of their own, as opening a FIFO may block for ever.
-    opened: Arc<Mutex<Vec<Attempt>>>,
     done: bool,
 }
 
@@ -124,14 +107,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.finish();
             return Feed::Finished;
         }
-        let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
-        if inflight > 0 {
+        if self.reads.inflight() > 0 {
             let waited = Instant::now();
-            if let Some(reader) = &mut self.reader {
-                if let Err(error) = reader.wait(WAIT) {
-                    self.reader_failed(&error);
-                }
-            }
+            self.reads.wait();
             self.land();
             self.stages.read += waited.elapsed();
             return Feed::Blocked;
@@ -147,39 +125,20 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Takes what has landed and publishes it; whether there was anything.
     fn land(&mut self) -> bool {
         let mut any = false;
-        while let Some(landed) = self.reader.as_mut().and_then(ChunkReader::poll) {
+        while let Some(done) = self.reads.next() {
             any = true;
-            let failure = self.reader.as_ref().and_then(ChunkReader::failure);
-            if let Some(piece) = self.piece_of(landed.tag) {
-                match &failure {
-                    Some(error) => self.landed_at_last(piece, landed, error),
-                    None => self.landed(piece, landed),
+            match done {
+                ReadDone::Landed(piece, landed) => self.landed(piece, landed),
+                ReadDone::Again(piece, buffer) => self.run.intake.read_again(piece, buffer),
+                ReadDone::Failed(piece, error) => {
+                    self.run.collector.hand_in(piece, Landing::failed(error));
                 }
             }
-        }
-        if let Some(error) = self.reader.as_ref().and_then(ChunkReader::failure) {
-            self.reader_failed(&error);
-            return true;
         }
         any
     }
 
-    /// What the read with this number was for.
-    fn piece_of(&mut self, tag: u64) -> Option<Piece> {
-        let pending = self.pending.get_mut(usize::try_from(tag).ok()?)?;
-        pending.take()
-    }
-
     fn landed(&mut self, piece: Piece, landed: Landed) {
-        let others = self
-            .reader
-            .as_ref()
-            .is_some_and(|reader| reader.inflight() > 0);
-        if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others {
-            // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
-            self.run.intake.read_again(piece, landed.buffer);
-            return;
-        }
         let error = landed.reason().map(|reason| FileErrorKind::Read { reason });
         let Landed {
             buffer, bytes, end, ..
@@ -251,7 +210,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 let chunk_bytes = self.run.config.layout.chunk as u64;
                 if piece.number == 0 {
                     // Larger than a chunk: its size is worth asking for now.
-                    let size = fstat(&file.file).map_or(0, |found| open::size_of(&found));
+                    let size = fstat(&file.file).map_or(0, |found| size_of(&found));
                     file.size.store(size, Ordering::Relaxed);
                     file.limit
                         .store(size.max(2 * chunk_bytes), Ordering::Relaxed);
@@ -272,11 +231,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Submits reads, up to the window; whether anything was done.
     fn submit(&mut self) -> bool {
         let began = Instant::now();
-        if self.path() == Path::Not {
+        if !self.reads.reads() {
             return false;
         }
         let mut did = self.submit_pieces();
-        let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
+        let inflight = self.reads.inflight();
         let has_room = inflight < self.run.config.depth && !self.run.intake.holds_too_much();
         if !did && has_room && self.may_open() {
             did = self.submit_batch();
@@ -289,7 +248,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Whether there may be a file to open. Where there is none, no permit is taken, and so none is given back, which would
     /// wake whoever waits for one.
     fn may_open(&self) -> bool {
-        self.run.intake.may_open() || !lock(&self.opened).is_empty()
+        self.run.intake.may_open() || self.run.opener.has_late()
     }
 
     /// Reads of files that are being cut.
@@ -297,7 +256,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let depth = self.run.config.depth;
         let mut did = false;
         loop {
-            let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
+            let inflight = self.reads.inflight();
             if inflight >= self.window {
                 break;
             }
@@ -339,11 +298,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Enters the kernel with what is queued; whether something landed at once.
     fn flush(&mut self) -> bool {
-        if let Some(reader) = &mut self.reader {
-            if let Err(error) = reader.flush() {
-                self.reader_failed(&error);
-            }
-        }
+        self.reads.flush();
         self.land()
     }
 
@@ -371,33 +326,15 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         let listed = Instant::now();
         self.stages.source += listed - began;
-        let late = std::mem::take(&mut *lock(&self.opened));
+        let late = self.run.opener.take_late();
         let mut did = !entries.is_empty() || !late.is_empty();
         for opened in late {
             self.begin(opened, buffers);
         }
         for (entry, permit) in entries.drain(..).zip(permits) {
-            let then = self.run.descriptors.moment();
-            let opened = match entry.origin {
-                Origin::File => self.open(&entry),
-                Origin::Stdin if self.run.config.read_path == ReadPathChoice::Peer => {
-                    let why = "a disk does not bring standard input into peer memory; name a file";
-                    Err(io::Error::other(why))
-                }
-                Origin::Stdin => self.standard_input(&entry),
-                Origin::Special => match self.open_special(&entry) {
-                    Some(opened) => opened,
-                    // A thread waits for it.
-                    None => continue,
-                },
-            };
-            let attempt = Attempt {
-                entry,
-                opened,
-                permit,
-                then,
-            };
-            self.begin(attempt, buffers);
+            if let Some(attempt) = self.run.opener.open(entry, permit) {
+                self.begin(attempt, buffers);
+            }
         }
         self.entries = entries;
         // The rest goes home: the warmest last, which makes it the next to be taken.
@@ -420,7 +357,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         } = attempt;
         let Opened { file, kind, told } = match opened {
             Ok(opened) => opened,
-            Err(error) if open::is_passed_over(&entry, &error) => {
+            Err(error) if is_passed_over(&entry, &error) => {
                 self.run.collector.pass_over(&entry);
                 return;
             }
@@ -486,75 +423,20 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 return true;
             }
         }
-        if self.reader.is_none() {
-            let Path::By(path) = self.path() else {
-                self.run.intake.read_again(piece, buffer);
-                return false;
-            };
-            let config = ReaderConfig {
-                // The window, and a batch of first reads beside it.
-                depth: self.run.config.depth + BATCH_FILES as u32,
-                path,
-            };
-            match ChunkReader::new(config) {
-                Ok(reader) => self.reader = Some(reader),
-                Err(error) => {
-                    self.run.collector.hand_in(piece, Landing::failed(error));
-                    return false;
-                }
-            }
+        let queued = self.reads.submit(piece, buffer, wanted, registered);
+        if !queued {
+            self.land();
         }
-        let Some(reader) = &mut self.reader else {
-            return false;
-        };
-        let tag = match self.pending.iter().position(Option::is_none) {
-            Some(free) => free,
-            None => {
-                self.pending.push(None);
-                self.pending.len() - 1
-            }
-        };
-        let file = &piece.file.file;
-        let number = tag as u64;
-        let submitted = match piece.file.kind {
-            Kind::Stream => reader.submit(file, NO_OFFSET, buffer, wanted, number, registered),
-            Kind::Positioned => {
-                let (before, len) = layout.read(piece.offset);
-                match piece.offset - before as u64 {
-                    0 if !registered => {
-                        reader.submit_first(file, buffer, len, number, piece.file.told)
-                    }
-                    offset => reader.submit(file, offset, buffer, len, number, registered),
-                }
-            }
-        };
-        match submitted {
-            Ok(()) => {
-                self.pending[tag] = Some(piece);
-                true
-            }
-            Err((buffer, error)) if reader.failure().is_some() => {
-                self.run.intake.read_again(piece, buffer);
-                self.reader_failed(&error);
-                false
-            }
-            Err((_buffer, error)) => {
-                self.run.collector.hand_in(piece, Landing::failed(error));
-                false
-            }
-        }
+        queued
     }
 }
 
 impl<J: Job> ChunkFeeder<J> {
     fn finish(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            self.run.counters.add_reader(&reader);
-        }
+        self.reads.end();
         self.run
             .counters
             .add_stages(&std::mem::take(&mut self.stages));
-        self.pending.clear();
         self.run.collector.end();
         self.done = true;
     }

@@ -6,6 +6,7 @@ use super::descriptors::Descriptors;
 use super::flight::Flights;
 use super::halo::Layout;
 use super::intake::Intake;
+use super::opener::Opener;
 use super::output::OutputQueue;
 use super::row_order::{HeldRows, RowOrder};
 use super::status::Status;
@@ -13,7 +14,7 @@ use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_ring::{ChunkBuf, ChunkPool};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// How a run was configured.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,7 @@ pub(super) struct Run<J: Job> {
     pub pool: Arc<ChunkPool>,
     pub descriptors: Arc<Descriptors>,
     pub intake: Intake,
+    pub opener: Arc<Opener>,
     pub flights: Arc<Flights<J>>,
     pub collector: Collector<J>,
 }
@@ -66,6 +68,14 @@ impl<J: Job> Run<J> {
             config.layout.chunk,
             config.workers,
         );
+        let opener = Arc::new(Opener {
+            read_path: config.read_path,
+            direct: config.direct,
+            descriptors: Arc::clone(&descriptors),
+            counters: Arc::clone(&counters),
+            status: Arc::clone(&status),
+            late: Mutex::default(),
+        });
         let collector = Collector::new(
             job,
             geometry,
@@ -83,6 +93,7 @@ impl<J: Job> Run<J> {
             pool: ChunkPool::new(tokens, config.workers),
             descriptors,
             intake,
+            opener,
             flights,
             collector,
         }

@@ -19,6 +19,14 @@ use std::sync::Arc;
 /// `openat2` was refused once, so that it is not tried again.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
+/// What was listed is a symbolic link by now.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error(
+    "it, or a directory on the way to it, was replaced by a symbolic link since it was listed, which is not followed; follow \
+     links, or name it outright"
+)]
+pub(crate) struct ReplacedByLink;
+
 /// The directory below which a walk has found a file. It stays the same directory, whatever happens to its name.
 #[derive(Debug, Clone)]
 pub struct Root {
@@ -152,10 +160,7 @@ fn by_steps(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd,
 /// Says what a link means here. Other errors keep their number.
 fn told(error: Errno) -> io::Error {
     match error {
-        Errno::LOOP => io::Error::other(
-            "it, or a directory on the way to it, was replaced by a symbolic link since it was listed, which is not \
-             followed; follow links with -L, or name it outright",
-        ),
+        Errno::LOOP => io::Error::other(ReplacedByLink),
         error => error.into(),
     }
 }

@@ -4,7 +4,7 @@ use super::binary::{Binary, Fills};
 use super::carry::{Carry, Keep};
 use super::facts::Converted;
 use super::plan::{Plan, Text};
-use super::Report;
+use super::report::Report;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, Origin};
 use memchr::memchr;

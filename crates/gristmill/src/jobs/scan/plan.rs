@@ -2,19 +2,21 @@
 
 use super::binary::{Binary, BOM};
 use super::carry::Budget;
+use super::error::{ScanError, ScanErrorKind};
 use super::facts::Facts;
 use super::matcher::Matcher;
 use super::printer::{FileRows, Line, Style};
+use super::report::Report;
 use super::totals::ScanTotals;
-use super::{Report, ScanError};
 use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
+use crate::sync::lock;
 use aho_corasick::{AhoCorasick, BuildError};
 use gristmill_megakernel::{ScanMode, ScanSet};
 use gristmill_protocol::PipelineError;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 /// The first file, in the source's order, that has rows.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +69,7 @@ impl Plan {
             report,
             style,
             limit: None,
-            max_line_bytes: super::MAX_LINE_BYTES,
+            max_line_bytes: u64::MAX,
             text: false,
             mapped: false,
             totals_wanted: false,
@@ -95,7 +97,7 @@ impl Plan {
     pub fn matcher(&self) -> &Matcher {
         self.matcher.get_or_init(|| {
             Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
-                self.unsearchable(&error);
+                self.unsearchable(error);
                 Matcher::never()
             })
         })
@@ -119,7 +121,7 @@ impl Plan {
             AhoCorasick::builder()
                 .ascii_case_insensitive(self.case_insensitive)
                 .build(&self.patterns)
-                .map_err(|error| self.unsearchable(&error))
+                .map_err(|error| self.unsearchable(error))
                 .ok()
         });
         for occurrence in automaton
@@ -134,10 +136,8 @@ impl Plan {
         }
     }
 
-    fn unsearchable(&self, error: &BuildError) {
-        let reason =
-            format!("cannot search at chunk boundaries: {error}; give fewer or shorter patterns");
-        self.error(Path::new("-"), 0, PipelineError::Backend(reason));
+    fn unsearchable(&self, error: BuildError) {
+        self.error(Path::new("-"), 0, ScanErrorKind::Unsearchable(error));
     }
 
     /// Bytes of a pattern; none for a number that no pattern has.
@@ -201,44 +201,34 @@ impl Plan {
 
     /// A file has rows.
     pub fn has_rows(&self, rows: FirstRows) {
-        let mut first = self
-            .first_rows
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut first = lock(&self.first_rows);
         if first.is_none_or(|first| rows.sequence < first.sequence) {
             *first = Some(rows);
         }
     }
 
     pub fn first_rows(&self) -> Option<FirstRows> {
-        *self
-            .first_rows
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.first_rows)
     }
 
     pub fn add(&self, totals: &ScanTotals) {
-        *self.totals.lock().unwrap_or_else(PoisonError::into_inner) += *totals;
+        *lock(&self.totals) += *totals;
     }
 
     pub fn totals(&self) -> ScanTotals {
-        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.totals)
     }
 
-    pub fn error(&self, path: &Path, offset: u64, error: PipelineError) {
-        self.errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(ScanError {
-                path: path.to_path_buf(),
-                offset,
-                error,
-            });
+    pub fn error(&self, path: &Path, offset: u64, kind: ScanErrorKind) {
+        lock(&self.errors).push(ScanError {
+            path: path.to_path_buf(),
+            offset,
+            kind,
+        });
     }
 
     pub fn take_errors(&self) -> Vec<ScanError> {
-        let mut errors =
-            std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut errors = std::mem::take(&mut *lock(&self.errors));
         // Workers come across them in any order.
         errors.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
         errors

@@ -4,7 +4,7 @@
 //! a directory may hold a FIFO, a device or something endless by such a name, and what cannot be read must be told.
 
 use crate::bounded;
-use crate::source::Item;
+use crate::source::entry::Item;
 use ignore::gitignore::{gitconfig_excludes_path, Gitignore, GitignoreBuilder};
 use ignore::overrides::Override;
 use ignore::Match;

@@ -1,7 +1,9 @@
 //! The walk through a tree: one directory after another, each opened below the one that was named.
 
 use super::rules::{Layer, Rules};
-use crate::source::{stdin_entry, Entry, FileId, Item, Origin, Root, Source};
+use crate::source::below::Root;
+use crate::source::entry::{Entry, Item, Origin, Source};
+use crate::source::file_id::FileId;
 use rustix::fs::{fstat, openat, stat, statat, AtFlags, Dir, FileType, Mode, OFlags, CWD};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -116,7 +118,7 @@ impl Walking {
     /// What was named outright: a file is an entry, a directory is walked from now on.
     fn begin(&mut self, path: PathBuf) -> Option<Item> {
         if path == Path::new("-") {
-            return Some(Item::Entry(stdin_entry()));
+            return Some(Item::Entry(Entry::stdin()));
         }
         let kind = match stat(&path) {
             Ok(found) => FileType::from_raw_mode(found.st_mode),

@@ -1,10 +1,10 @@
 //! Opening files: without waiting for any, and as the read path needs them.
 
-use super::{Attempt, ChunkFeeder};
+use super::counters::{count, Counters};
+use super::descriptors::{Descriptors, Moment, Permit};
+use super::piece::Kind;
+use super::status::Status;
 use crate::bounded;
-use crate::jobs::Job;
-use crate::mill::counters::count;
-use crate::mill::piece::Kind;
 use crate::source::{Entry, FileId, Origin};
 use crate::sync::lock;
 use gristmill_ingest::reader::ReadPathChoice;
@@ -69,10 +69,56 @@ pub(super) fn is_passed_over(entry: &Entry, error: &io::Error) -> bool {
     !entry.explicit && error.get_ref().is_some_and(|error| error.is::<Written>())
 }
 
-impl<J: Job + 'static> ChunkFeeder<J> {
-    /// Opens a regular file, past the page cache where that is asked for. What is something else by now is refused.
-    pub(super) fn open(&self, entry: &Entry) -> io::Result<Opened> {
-        self.open_seen(entry).map(Opened::as_found)
+/// An attempt to open a file.
+pub(super) struct Attempt {
+    pub entry: Arc<Entry>,
+    pub opened: io::Result<Opened>,
+    pub permit: Permit,
+    /// What was known before it.
+    pub then: Moment,
+}
+
+/// Opens the files of one run.
+pub(super) struct Opener {
+    pub read_path: ReadPathChoice,
+    /// Whether files are opened past the page cache.
+    pub direct: bool,
+    pub descriptors: Arc<Descriptors>,
+    pub counters: Arc<Counters>,
+    pub status: Arc<Status>,
+    /// FIFOs that a thread of their own has waited for.
+    pub late: Mutex<Vec<Attempt>>,
+}
+
+impl Opener {
+    /// Opens an entry; `None` where a thread waits for it, which hands it in by [`Opener::take_late`].
+    pub fn open(self: &Arc<Self>, entry: Arc<Entry>, permit: Permit) -> Option<Attempt> {
+        let then = self.descriptors.moment();
+        let opened = match entry.origin {
+            Origin::File => self.open_seen(&entry).map(Opened::as_found),
+            Origin::Stdin if self.read_path == ReadPathChoice::Peer => {
+                let why = "a disk does not bring standard input into peer memory; name a file";
+                Err(io::Error::other(why))
+            }
+            Origin::Stdin => self.standard_input(&entry),
+            Origin::Special => self.open_special(&entry)?,
+        };
+        Some(Attempt {
+            entry,
+            opened,
+            permit,
+            then,
+        })
+    }
+
+    /// What was opened by threads of their own meanwhile.
+    pub fn take_late(&self) -> Vec<Attempt> {
+        std::mem::take(&mut *lock(&self.late))
+    }
+
+    /// Whether something was opened by a thread of its own meanwhile.
+    pub fn has_late(&self) -> bool {
+        !lock(&self.late).is_empty()
     }
 
     /// Opens a file, and looks at the descriptor.
@@ -90,7 +136,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     }
 
     /// Standard input, and how it is read.
-    pub(super) fn standard_input(&self, entry: &Entry) -> io::Result<Opened> {
+    fn standard_input(&self, entry: &Entry) -> io::Result<Opened> {
         let (file, kind) = standard_input()?;
         let found = fstat(&file)?;
         let (file, found) = self.not_written(entry, file, found)?;
@@ -103,7 +149,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Gives a file back that the run does not write.
     fn not_written(&self, entry: &Entry, file: File, found: Stat) -> io::Result<(File, Stat)> {
-        match self.run.status.control.writes(FileId::new(&found)) {
+        match self.status.control.writes(FileId::new(&found)) {
             None => Ok((file, found)),
             // What comes into it meanwhile is the run's own.
             Some(true) if entry.explicit => Ok((File::open("/dev/null")?, found)),
@@ -125,8 +171,8 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
         };
         // Into peer memory nothing is read otherwise.
-        let must = self.run.config.read_path == ReadPathChoice::Peer;
-        if self.run.config.direct || must {
+        let must = self.read_path == ReadPathChoice::Peer;
+        if self.direct || must {
             match open(libc::O_DIRECT) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     if must {
@@ -134,7 +180,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                             "its file system refuses O_DIRECT, which reads into peer memory need";
                         return Err(io::Error::other(why));
                     }
-                    count(&self.run.counters.direct_refused);
+                    count(&self.counters.direct_refused);
                 }
                 other => return other,
             }
@@ -144,7 +190,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Opens what the user named, whatever it is, and looks at the descriptor. A FIFO is waited for until there is a
     /// writer, on a thread of its own, which hands the file in later.
-    pub(super) fn open_special(&mut self, entry: &Arc<Entry>) -> Option<io::Result<Opened>> {
+    fn open_special(self: &Arc<Self>, entry: &Arc<Entry>) -> Option<io::Result<Opened>> {
         let (file, found) = match self.open_seen(entry) {
             Err(error) => return Some(Err(error)),
             Ok(seen) => seen,
@@ -154,22 +200,21 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             FileType::Fifo => {}
             _ => return Some(Ok(Opened::as_found((file, found)))),
         }
-        let opened = Arc::clone(&self.opened);
-        let run = Arc::clone(&self.run);
+        let opener = Arc::clone(self);
         let entry = Arc::clone(entry);
         let spawned = std::thread::Builder::new()
             .name("gristmill-open".into())
             .spawn(move || {
-                let then = run.descriptors.moment();
+                let then = opener.descriptors.moment();
                 let written = until_written(file);
-                lock(&opened).push(Attempt {
+                lock(&opener.late).push(Attempt {
                     entry,
                     opened: written.map(Opened::stream),
                     // It was not known when it would be written to, and it is open now.
-                    permit: run.descriptors.take_anyway(),
+                    permit: opener.descriptors.take_anyway(),
                     then,
                 });
-                run.status.wake();
+                opener.status.wake();
             });
         match spawned {
             Ok(_) => None,

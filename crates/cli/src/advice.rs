@@ -1,0 +1,76 @@
+//! What to do about an error of the library, in the flags of the command line.
+
+use gristmill::jobs::run::ArgumentError;
+use gristmill::jobs::scan::{ScanError, ScanErrorKind};
+use gristmill::mill::{FileError, FileErrorKind, MillError, Setting};
+use gristmill::program::ProgramError;
+use gristmill::source::GlobError;
+
+/// An error with the flags that help, in brackets.
+fn with(error: &dyn std::fmt::Display, flags: &str) -> String {
+    format!("{error} ({flags})")
+}
+
+/// Why a run could not start.
+pub fn mill(error: &MillError) -> String {
+    let flags = match error {
+        MillError::PeerMemoryFull { .. } => "--workers, --depth, --chunk-size",
+        MillError::Setting(setting) => match setting {
+            Setting::ChunkBytes => "--chunk-size",
+            Setting::Depth => "--depth",
+            Setting::Workers => "--workers",
+            Setting::DirectPassthrough | Setting::DirectUnaligned | Setting::PeerMemoryDirect => {
+                "--direct"
+            }
+            Setting::PassthroughUnaligned
+            | Setting::PeerUnaligned
+            | Setting::PeerMemoryWithoutPath
+            | Setting::PeerMemoryRegistered => "--read-path",
+            Setting::PeerWithoutMemory => {
+                "--peer-memory; `gristmill doctor` lists the devices that have some"
+            }
+            Setting::PeerMemoryOnDevice => "--backend cpu",
+            _ => return error.to_string(),
+        },
+        _ => return error.to_string(),
+    };
+    with(error, flags)
+}
+
+/// What happened to a file.
+pub fn file(error: &FileError) -> String {
+    match error.kind {
+        FileErrorKind::ReplacedByLink => with(error, "-L follows links"),
+        _ => error.to_string(),
+    }
+}
+
+/// Why a matching line is not shown.
+pub fn scan(error: &ScanError) -> String {
+    match error.kind {
+        ScanErrorKind::LongLine { .. } => with(error, "--max-line; -c, -l or --all"),
+        ScanErrorKind::LineOfStream | ScanErrorKind::LineLost(_) => with(error, "-c, -l or --all"),
+        _ => error.to_string(),
+    }
+}
+
+/// What is wrong with the arguments of a program.
+pub fn argument(error: &ArgumentError) -> String {
+    match error {
+        ArgumentError::Missing { name } => with(error, &format!("--arg {name}=VALUE")),
+        _ => error.to_string(),
+    }
+}
+
+/// What is wrong with a glob.
+pub fn glob(error: &GlobError) -> String {
+    with(error, "-g")
+}
+
+/// Why there is no program; in several lines where it shows a place in a text.
+pub fn program(error: &ProgramError) -> String {
+    match error {
+        ProgramError::Outside(_) => format!("{error}\n  allow its directory with --allow-include"),
+        _ => error.to_string(),
+    }
+}
