@@ -1,7 +1,9 @@
 //! `gristmill digest`: the CRC-32C of each file, and the check of such a list.
 
-use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use super::common::{self, ReportArgs};
+use super::engine::EngineArgs;
 use super::signals;
+use super::sources::SourceArgs;
 use gristmill::jobs::digest::{DigestJob, DigestRows};
 use std::io::BufReader;
 use std::path::PathBuf;

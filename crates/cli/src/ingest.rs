@@ -4,10 +4,12 @@
 mod reading;
 mod summing;
 
-use super::common::{self, complain, BackendArgs, SourceArgs};
+use super::common::{self, complain};
+use super::engine::{parse_size, workers, BackendArgs};
 use super::progress::Shown;
 use super::report;
 use super::signals;
+use super::sources::SourceArgs;
 use gristmill::jobs::digest::DigestRows;
 use gristmill::megakernel::device::DeviceInfo;
 use gristmill::mill::Progress;
@@ -98,7 +100,7 @@ enum IngestPath {
 
 /// A slot's size: one that every disk can fill in whole blocks.
 fn parse_slot_size(text: &str) -> Result<usize, String> {
-    let bytes = common::parse_size(text)?;
+    let bytes = parse_size(text)?;
     if !(4096..=1 << 30).contains(&bytes) || !bytes.is_multiple_of(4096) {
         return Err("a slot has a multiple of 4 KiB, up to 1 GiB; write a size such as 1M".into());
     }
@@ -142,7 +144,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         IngestPath::Peer => NativeReadPath::PeerRead,
     };
     let driver = NvmeGpuIngestDriver::over_chunks(ring, chunks, path, &tail).map_err(words)?;
-    let workers = common::workers(args.workers);
+    let workers = workers(args.workers);
     let kernel = Summing::launch(&on, workers, memory).map_err(words)?;
     let rows = if args.json {
         DigestRows::Json

@@ -1,4 +1,5 @@
-//! The command-line tool: a file for each command, and in `common` what they share.
+//! The command-line tool: a file for each command, and beside them what they share: `sources` and `engine` (flags),
+//! `common` (running a job), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
 //!
 //! Each flag is defined once, in its command's file; parser, help, manual page and completions come from there.
 
@@ -8,6 +9,7 @@ mod advice;
 mod common;
 mod digest;
 mod doctor;
+mod engine;
 mod examples;
 mod ingest;
 mod letters;
@@ -21,6 +23,7 @@ mod run;
 mod scan;
 mod selftest;
 mod signals;
+mod sources;
 mod stats;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -1,6 +1,7 @@
 //! `gristmill replay`: a recorded run once more, compared word by word.
 
-use super::common::{self, BackendArgs};
+use super::common;
+use super::engine::{workers, BackendArgs};
 use super::signals;
 use gristmill::megakernel::RingLogReader;
 use gristmill::protocol::opcode;
@@ -49,7 +50,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let backend = args.backend.open()?.backend;
     let stop = signals::watch()?;
     let report = Replay::new(&*backend)
-        .workers(common::workers(args.workers))
+        .workers(workers(args.workers))
         .stop_at(&stop)
         .run(&mut log)
         .map_err(told)?;

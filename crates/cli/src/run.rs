@@ -1,8 +1,10 @@
 //! `gristmill run`: a VIR0 program over files.
 
 use super::advice;
-use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use super::common::{self, ReportArgs};
+use super::engine::EngineArgs;
 use super::program::{refuse, IncludeArgs};
+use super::sources::SourceArgs;
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::program::Program;
 use std::collections::BTreeMap;

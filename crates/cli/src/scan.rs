@@ -3,9 +3,11 @@
 mod patterns;
 
 use super::advice;
-use super::common::{self, parse_size, EngineArgs, ReportArgs, Sort};
+use super::common::{self, ReportArgs};
+use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
 use super::report;
+use super::sources::{file_list, Sort};
 use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
 use gristmill::source::{Source, Tree};
 use patterns::PatternArgs;
@@ -327,7 +329,7 @@ impl ScanArgs {
             .map_err(|error| error.to_string())?;
         let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
-        let list = common::file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
+        let list = file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
         let (source, tree): (Box<dyn Source>, _) = match list {
             Some(list) => (Box::new(list), None),
             None => {

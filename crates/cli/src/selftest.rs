@@ -1,6 +1,7 @@
 //! `gristmill selftest`: whether a back end on this machine does what the protocol promises.
 
-use super::common::{self, BackendArgs};
+use super::common;
+use super::engine::BackendArgs;
 use gristmill::megakernel::backend::Opened;
 use gristmill::megakernel::selftest::{self, CaseResult, Summary, Verdict};
 use gristmill::megakernel::vir0::asm::{assemble, AsmOptions};

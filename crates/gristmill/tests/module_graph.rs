@@ -1,23 +1,21 @@
-//! That no two files of a library need each other, directly or around: the graph of `crate::`, `super::` and child paths
-//! between the files of each crate has no circle. A file may declare its children; those use it, or it uses them.
+//! No two files of a library need each other, directly or around: between the files of a crate, the paths that begin with
+//! `crate`, `super` or the name of a child form no circle. Declaring a child is no use of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The libraries that hold this promise.
-const CRATES: [&str; 1] = ["gristmill"];
+const CRATES: [&str; 4] = ["gristmill", "vir0", "stdio", "testing"];
 
 type Module = Vec<String>;
 
-/// The files below `directory` by module, without comments, tests and what lies in strings over several lines.
-fn read(directory: &Path, module: &Module, files: &mut BTreeMap<Module, String>) {
+/// Reads the files below `directory` by module, without comments and tests.
+fn read(directory: &Path, module: &[String], files: &mut BTreeMap<Module, String>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let inner: Module = match name.as_str() {
-            "lib" | "mod" => module.clone(),
-            _ => module.iter().cloned().chain([name.clone()]).collect(),
-        };
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let mut inner = module.to_vec();
+        inner.extend((!matches!(name, "lib" | "mod")).then(|| name.to_owned()));
         if path.is_dir() {
             read(&path, &inner, files);
         } else if path.extension().is_some_and(|kind| kind == "rs") && name != "tests" {
@@ -29,106 +27,85 @@ fn read(directory: &Path, module: &Module, files: &mut BTreeMap<Module, String>)
     }
 }
 
-/// The paths that a text holds, with groups in braces written out.
+/// Adds the paths in `text` to `found`, those in braces written out behind `before`. Returns how far it has read: where
+/// `before` is not empty, up to the brace that closes the group.
 fn paths(text: &str, before: &[String], found: &mut Vec<Module>) -> usize {
     let (mut path, mut at) = (before.to_vec(), 0);
-    while let Some(next) = text[at..].chars().next() {
-        let word = text[at..]
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(text.len() - at);
-        match next {
-            _ if word > 0 => path.push(text[at..at + word].to_owned()),
-            ':' if text[at..].starts_with("::") => at += 1,
-            '{' if text[..at].ends_with("::") => {
-                at += paths(&text[at + 1..], &path, found);
+    while at < text.len() {
+        let rest = &text[at..];
+        let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        match word.unwrap_or(rest.len()) {
+            0 if rest.starts_with("::{") => {
+                at += 3 + paths(&rest[3..], &path, found);
                 path = before.to_vec();
             }
-            _ => {
+            0 if rest.starts_with("::") => at += 2,
+            0 => {
                 found.push(std::mem::replace(&mut path, before.to_vec()));
-                if next == '}' && !before.is_empty() {
-                    return at + 1;
+                at += rest.chars().next().map_or(0, char::len_utf8);
+                if rest.starts_with('}') && !before.is_empty() {
+                    return at;
                 }
             }
+            word => {
+                path.push(rest[..word].to_owned());
+                at += word;
+            }
         }
-        at += word.max(1);
     }
     at
 }
 
-/// The files that each file of a crate uses.
-fn graph(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
-    let mut files = BTreeMap::new();
-    read(source, &Vec::new(), &mut files);
-    let used = |module: &Module, text: &str| {
-        let mut found = Vec::new();
-        paths(text, &[], &mut found);
-        let known = |path: Module| {
-            let mut absolute = match path.first()?.as_str() {
-                "crate" => Vec::new(),
-                "super" => module[..module.len() - 1].to_vec(),
-                _ => module.clone(),
-            };
-            let own = |word: &&String| matches!(word.as_str(), "crate" | "self");
-            for word in path
-                .iter()
-                .skip_while(own)
-                .skip(usize::from(path[0] == "super"))
-            {
-                match word.as_str() {
-                    "super" => drop(absolute.pop()),
-                    _ => absolute.push(word.clone()),
-                }
-            }
-            let relative = matches!(path[0].as_str(), "crate" | "super");
-            while !files.contains_key(&absolute) {
-                absolute.pop()?;
-            }
-            (absolute != *module && (relative || path.len() > 1)).then_some(absolute)
-        };
-        found.into_iter().filter_map(known).collect()
-    };
-    files
-        .iter()
-        .map(|(module, text)| (module.clone(), used(module, text)))
-        .collect()
+/// The file that a path in `module` leads to.
+fn file_of(path: &[String], module: &[String], files: &BTreeMap<Module, String>) -> Module {
+    let mut absolute = module.to_vec();
+    for word in path {
+        match word.as_str() {
+            "crate" => absolute.clear(),
+            "super" => drop(absolute.pop()),
+            "self" => {}
+            _ => absolute.push(word.clone()),
+        }
+    }
+    while !files.contains_key(&absolute) {
+        absolute.pop();
+    }
+    absolute
 }
 
 #[test]
 fn files_of_a_library_use_each_other_in_one_direction() {
     for name in CRATES {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("..")
-            .join(name)
-            .join("src");
-        let mut left = graph(&source);
-        assert!(
-            left.values().any(|used| !used.is_empty()),
-            "{name}: nothing was found"
-        );
-        // What uses nothing that is left is no part of a circle, and what nothing uses that is left is none either.
-        loop {
-            let all: BTreeSet<Module> = left.keys().cloned().collect();
-            let users: BTreeSet<Module> = left.values().flatten().cloned().collect();
-            left.retain(|module, used| users.contains(module) && !used.is_disjoint(&all));
-            if left.len() == all.len() {
-                break;
-            }
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut files = BTreeMap::new();
+        read(&here.join("..").join(name).join("src"), &[], &mut files);
+        let mut left: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
+        for (module, text) in &files {
+            let mut found = Vec::new();
+            paths(text, &[], &mut found);
+            let found = found.iter().filter(|path| path.len() > 1);
+            let used = found.map(|path| file_of(path, module, &files));
+            left.insert(module.clone(), used.filter(|used| used != module).collect());
         }
-        let shown = |(module, used): (&Module, &BTreeSet<Module>)| {
-            let used = used
-                .iter()
-                .filter(|used| left.contains_key(*used))
-                .map(|used| used.join("::"));
-            format!(
-                "{} uses {}",
-                module.join("::"),
-                used.collect::<Vec<_>>().join(", ")
-            )
+        // A file that uses nothing which is left, or that nothing uses, is no part of a circle.
+        let mut before = usize::MAX;
+        while left.len() < before {
+            before = left.len();
+            let there: BTreeSet<Module> = left.keys().cloned().collect();
+            let used: BTreeSet<Module> = left.values().flatten().cloned().collect();
+            left.retain(|module, uses| used.contains(module) && !uses.is_disjoint(&there));
+            left.values_mut()
+                .for_each(|uses| uses.retain(|used| there.contains(used)));
+        }
+        let shown = |(module, uses): (&Module, &BTreeSet<Module>)| {
+            let uses: Vec<String> = uses.iter().map(|used| used.join("::")).collect();
+            format!("{} uses {}", module.join("::"), uses.join(", "))
         };
+        let circles: Vec<String> = left.iter().map(shown).collect();
         assert!(
-            left.is_empty(),
+            circles.is_empty(),
             "circles in {name}:\n{}",
-            left.iter().map(shown).collect::<Vec<_>>().join("\n")
+            circles.join("\n")
         );
     }
 }

@@ -1,7 +1,8 @@
 //! Files and ranges of devices through the driver's slots, a part in each, which the kernel sums where it has landed.
 
 use super::summing::Summing;
-use crate::common::{complain, parse_size};
+use crate::common::complain;
+use crate::engine::parse_size;
 use crate::progress::Shown;
 use gristmill::jobs::digest::{write_row, DigestRows};
 use gristmill::mill::{FileError, FileErrorKind, Progress};
