@@ -1,5 +1,5 @@
-/* Generated from the crates gristmill-protocol and gristmill-vir0: do not edit. Run
- * UPDATE_KERNEL=1 cargo test -p gristmill-megakernel --lib header */
+/* Generated from the constants of the crates: do not edit. Run
+ * cargo xtask header && scripts/ptx */
 #define GM_SLOT_WORDS 16u
 #define GM_STATUS_WORD 0u
 #define GM_OPCODE_WORD 1u

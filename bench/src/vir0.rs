@@ -70,12 +70,19 @@ fn text(len: usize) -> Vec<u8> {
         "ring", "kernel", "noodle", "chunk", "the", "of", "a", "slot", "lane", "verified", "42",
         "Übung",
     ];
-    let mut numbers = gristmill::megakernel::vir0::random::Numbers::new(1);
+    let mut numbers = crate::data::Numbers::new(1);
     let mut text = Vec::with_capacity(len + 16);
     while text.len() < len {
         let word = WORDS[numbers.below(12) as usize];
-        text.extend(if numbers.one_in(64) { "needle" } else { word }.as_bytes());
-        text.push(if numbers.one_in(8) { b'\n' } else { b' ' });
+        text.extend(
+            if numbers.below(64) == 0 {
+                "needle"
+            } else {
+                word
+            }
+            .as_bytes(),
+        );
+        text.push(if numbers.below(8) == 0 { b'\n' } else { b' ' });
     }
     text.truncate(len);
     while std::str::from_utf8(&text).is_err() {

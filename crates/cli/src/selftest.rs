@@ -3,11 +3,9 @@
 use super::common;
 use super::engine::BackendArgs;
 use gristmill::megakernel::backend::Opened;
-use gristmill::megakernel::selftest::{self, CaseResult, Summary, Verdict};
-use gristmill::megakernel::vir0::asm::{assemble, AsmOptions};
-use gristmill::megakernel::vir0::{verify, Limits, Verified};
+use gristmill_conformance::{CaseResult, Summary, Verdict};
 use serde_json::{json, Value};
-use std::io::{self, ErrorKind, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,20 +32,6 @@ pub struct SelftestArgs {
     json: bool,
 }
 
-/// The shipped programs, and the file that one of them names.
-macro_rules! shipped {
-    ($include:ident: $($name:literal)*) => {
-        &[$(($name, $include!(concat!("../../../programs/", $name)))),*]
-    };
-}
-
-const PROGRAMS: &[(&str, &str)] = shipped!(include_str:
-    "adler32_blocks.vasm" "byte_histogram.vasm" "content_chunks.vasm" "entropy.vasm" "fixed_string.vasm"
-    "line_lengths.vasm" "longest_run.vasm" "newline_count.vasm" "utf8_validate.vasm"
-);
-
-const FILES: &[(&str, &[u8])] = shipped!(include_bytes: "entropy.u32");
-
 /// Runs `gristmill selftest`.
 ///
 /// # Errors
@@ -55,14 +39,13 @@ const FILES: &[(&str, &[u8])] = shipped!(include_bytes: "entropy.u32");
 pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
     let Opened { backend, why } = args.backend.open()?;
     let seed = args.seed.unwrap_or_else(from_the_time);
-    let programs = programs()?;
     let mut output = common::stdout()?;
     let mut cases: Vec<Value> = Vec::new();
     let mut written = Ok(());
     if !args.json && !args.quiet {
         written = writeln!(output, "back end {} ({why}), seed {seed}", backend.name());
     }
-    let summary = selftest::run(&*backend, &programs, &args.filter, seed, &mut |case| {
+    let summary = gristmill_conformance::run(&*backend, &args.filter, seed, &mut |case| {
         let passed = matches!(case.verdict, Verdict::Passed(_));
         if args.json {
             cases.push(as_json(case));
@@ -132,48 +115,4 @@ fn as_json(case: &CaseResult) -> Value {
         "what": what,
         "seconds": case.elapsed.as_secs_f64(),
     })
-}
-
-/// The shipped programs, assembled and verified.
-fn programs() -> Result<Vec<(String, Verified)>, String> {
-    let file = |name: &str| {
-        let found = FILES.iter().find(|(known, _)| *known == name);
-        found
-            .map(|(_, bytes)| bytes.to_vec())
-            .ok_or_else(|| io::Error::from(ErrorKind::NotFound))
-    };
-    let program = |(name, text): &(&str, &str)| {
-        let options = AsmOptions {
-            name,
-            files: &file,
-            debug: true,
-        };
-        let program = assemble(text, &options).map_err(|error| error.to_string())?;
-        let program =
-            verify(program, &Limits::default()).map_err(|refusal| format!("{name}: {refusal}"))?;
-        Ok(((*name).to_owned(), program))
-    };
-    PROGRAMS.iter().map(program).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn every_shipped_program_is_tested() {
-        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../programs");
-        let there: BTreeSet<String> = std::fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".vasm"))
-            .collect();
-        let tested: BTreeSet<String> = programs()
-            .unwrap()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        assert_eq!(tested, there);
-    }
 }

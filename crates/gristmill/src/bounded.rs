@@ -79,7 +79,7 @@ pub fn must_be_regular(file: &File) -> io::Result<()> {
 }
 
 /// What a file is, with an article.
-pub fn name_of(kind: FileType) -> &'static str {
+pub(crate) fn name_of(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "a regular file",
         FileType::Directory => "a directory",

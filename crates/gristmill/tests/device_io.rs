@@ -1,19 +1,19 @@
 //! Files behind LOAD_MISS: a [`MegakernelIoLoop`] beside a running kernel, on the CPU and on an OpenCL device.
 
+use fastrand::Rng;
 use gristmill::megakernel::backend::cpu::CpuBackend;
 use gristmill::megakernel::backend::opencl::OpenClBackend;
-use gristmill::megakernel::vir0::random::Numbers;
 use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease, StreamJob};
 use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
 use gristmill::uring::reader::ReadPathChoice;
 use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};
-use gristmill_testing::Patience;
+use gristmill_testing::{noise, Patience};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const CHUNK: usize = 4096;
 
@@ -53,14 +53,6 @@ fn source(bytes: &[u8], tenants: &[u32]) -> IoSource {
         tenants: tenants.to_vec(),
         writable: false,
     }
-}
-
-/// Bytes that tell where they are from.
-fn pattern(len: usize, seed: u64) -> Vec<u8> {
-    let mut numbers = Numbers::new(seed);
-    (0..len)
-        .map(|_| numbers.next_u64().to_le_bytes()[0])
-        .collect()
 }
 
 /// What a LOAD_MISS asks for.
@@ -197,7 +189,7 @@ fn io_failed(errno: u16) -> Result<u32, u32> {
 fn what_a_slot_asked_for_is_what_the_next_slot_sees() {
     on_each(|backend| {
         let (mut world, mut tables) = world(backend, 8);
-        let bytes = pattern(5 * CHUNK + 100, 1);
+        let bytes = noise(1, 5 * CHUNK + 100);
         tables.add_source(source(&bytes, &[0]));
         let destination = tables.add_destination(world.chunks.pop().unwrap(), vec![0]);
         let chunk = tables.chunk_of(destination).unwrap();
@@ -235,7 +227,7 @@ fn what_a_slot_asked_for_is_what_the_next_slot_sees() {
 fn a_prefetched_chunk_lands_without_anybody_waiting() {
     on_each(|backend| {
         let (mut world, mut tables) = world(backend, 2);
-        let bytes = pattern(2 * CHUNK, 2);
+        let bytes = noise(2, 2 * CHUNK);
         tables.add_source(source(&bytes, &[0]));
         let chunks = [(); 2].map(|()| world.chunks.pop().unwrap()).map(|chunk| {
             let index = chunk.index();
@@ -271,7 +263,7 @@ fn a_prefetched_chunk_lands_without_anybody_waiting() {
 fn a_hundred_slots_share_a_queue_of_one() {
     on_each(|backend| {
         let (mut world, mut tables) = world(backend, 1);
-        tables.add_source(source(&pattern(200, 3), &[0]));
+        tables.add_source(source(&noise(3, 200), &[0]));
         tables.add_destination(world.chunks.pop().unwrap(), vec![0]);
         let _served = world.serve(tables);
         for number in 0..100 {
@@ -315,18 +307,14 @@ fn expected(
 
 #[test]
 fn any_numbers_are_looked_up_and_nothing_else() {
-    let seed = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .subsec_nanos();
-    println!("seed {seed}");
+    let seed = gristmill_testing::seed("SEED");
     on_each(|backend| {
-        let mut numbers = Numbers::new(seed.into());
+        let mut numbers = Rng::with_seed(seed);
         let (mut world, mut tables) = world(backend, 4);
         let sources = [
-            (pattern(CHUNK, 4), vec![0, 1, 2]),
-            (pattern(3 * CHUNK + 5, 5), vec![1]),
-            (pattern(0, 6), vec![0, 2]),
+            (noise(4, CHUNK), vec![0, 1, 2]),
+            (noise(5, 3 * CHUNK + 5), vec![1]),
+            (noise(6, 0), vec![0, 2]),
         ];
         for (bytes, tenants) in &sources {
             tables.add_source(source(bytes, tenants));
@@ -341,9 +329,9 @@ fn any_numbers_are_looked_up_and_nothing_else() {
         for _ in 0..600 {
             let mut any = |usual: u32| {
                 let odd = [u32::MAX, 1 << 31, usual, usual + 1];
-                match numbers.below(8) {
-                    0 => odd[numbers.below(4) as usize],
-                    _ => numbers.below(usual),
+                match numbers.u32(..8) {
+                    0 => odd[numbers.usize(..4)],
+                    _ => numbers.u32(..usual),
                 }
             };
             let load = Load {

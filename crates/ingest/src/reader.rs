@@ -331,8 +331,8 @@ impl ChunkReader {
 
     /// Queues the first read of a file that was seen to have `size` bytes, which may be 0 where nobody knows: `len` bytes
     /// at offset 0, as [`ChunkReader::submit`] does without a registered buffer. Where fewer bytes than `len` land and they
-    /// are as many as `size`, the file has ended there ([`Landed::end`]), and no second read asks for its end. A file on
-    /// FUSE is asked all the same.
+    /// are as many as `size`, the file has ended there ([`Landed::end`]), and no second read asks for its end. A file that
+    /// the ring leaves to `pread` as it lies on FUSE is asked all the same.
     ///
     /// # Errors
     /// As [`ChunkReader::submit`].

@@ -69,19 +69,13 @@ fn read(count: usize, random: &mut dyn FnMut(usize) -> usize) -> (Result<(), Pip
 }
 
 fn random(seed: u64) -> impl FnMut(usize) -> usize {
-    let mut state = seed | 1;
-    move |below| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as usize % below
-    }
+    let mut numbers = fastrand::Rng::with_seed(seed);
+    move |below| numbers.usize(..below)
 }
 
 #[test]
 fn calls_that_end_with_a_passing_errno_lose_no_read() {
-    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    println!("seed {seed}");
+    let seed = gristmill_testing::seed("SEED");
     for errno in [libc::EINTR, libc::EAGAIN, libc::EBUSY, 0] {
         let (mut chance, mut order) = (random(seed), random(seed + 2));
         let any = [libc::EINTR, libc::EAGAIN, libc::EBUSY];

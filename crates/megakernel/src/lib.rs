@@ -17,7 +17,6 @@ pub mod kernel;
 pub mod log;
 pub mod opcode;
 pub mod programs;
-pub mod selftest;
 pub mod stream;
 pub mod tenant;
 

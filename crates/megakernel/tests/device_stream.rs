@@ -1,5 +1,6 @@
 //! The stream opcodes of the device source, compiled for the host, beside those of the CPU: every result, every record.
 
+use fastrand::Rng;
 use gristmill_megakernel::device::job;
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, StreamSlot};
 use gristmill_protocol::fault;
@@ -8,46 +9,14 @@ use gristmill_ring::{Outcome, RecordMemory};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
-/// Splitmix64.
-struct Random(u64);
+fn pick<T: Copy>(random: &mut Rng, choices: &[T]) -> T {
+    choices[random.usize(..choices.len())]
+}
 
-impl Random {
-    fn seeded() -> Self {
-        let seed = match std::env::var("SEED") {
-            Ok(seed) => seed.parse().expect("SEED is a number"),
-            Err(_) => SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs() ^ u64::from(since.subsec_nanos())),
-        };
-        println!("SEED={seed}");
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: u32) -> u32 {
-        u32::try_from(self.next() % u64::from(end.max(1))).expect("it is below a u32")
-    }
-
-    fn one_in(&mut self, times: u32) -> bool {
-        self.below(times) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(u32::try_from(choices.len()).expect("few choices")) as usize]
-    }
-
-    fn bytes(&mut self, len: u32, alphabet: &[u8]) -> Vec<u8> {
-        (0..len).map(|_| self.pick(alphabet)).collect()
-    }
+fn bytes(random: &mut Rng, len: u32, alphabet: &[u8]) -> Vec<u8> {
+    (0..len).map(|_| pick(random, alphabet)).collect()
 }
 
 /// The device source with its driver, compiled; `None`, and said so, where there is no compiler.
@@ -182,27 +151,29 @@ fn len<T>(items: &[T]) -> u32 {
     u32::try_from(items.len()).expect("a small length")
 }
 
-fn some_job(random: &mut Random) -> (StreamJob, String) {
-    match random.below(10) {
+fn some_job(random: &mut Rng) -> (StreamJob, String) {
+    match random.u32(..10) {
         0 => (StreamJob::Histogram, "HISTOGRAM".into()),
         1 => (StreamJob::Lines, "LINES".into()),
         2 => (StreamJob::Crc32c, "CRC32C".into()),
         _ => {
-            let alphabet: &[u8] =
-                random.pick(&[&b"ab"[..], b"abAB\0", b"abAB\n", b"abcdefghk\xFF"]);
-            let count = random.pick(&[1, 1, 2, 5, 60]);
-            let longest = random.pick(&[1, 3, 5, 40]);
-            let mode = random.pick(&[ScanMode::Lines, ScanMode::Lines, ScanMode::All]);
-            let mut patterns: Vec<Vec<u8>> = (0..1 + random.below(count))
+            let alphabet: &[u8] = pick(
+                random,
+                &[&b"ab"[..], b"abAB\0", b"abAB\n", b"abcdefghk\xFF"],
+            );
+            let count = pick(random, &[1, 1, 2, 5, 60]);
+            let longest = pick(random, &[1, 3, 5, 40]);
+            let mode = pick(random, &[ScanMode::Lines, ScanMode::Lines, ScanMode::All]);
+            let mut patterns: Vec<Vec<u8>> = (0..1 + random.u32(..count))
                 .map(|_| {
-                    let len = 1 + random.below(longest);
-                    random.bytes(len, alphabet)
+                    let len = 1 + random.u32(..longest);
+                    bytes(random, len, alphabet)
                 })
                 .collect();
-            if mode == ScanMode::Lines && random.one_in(10) {
+            if mode == ScanMode::Lines && random.u32(..10) == 0 {
                 patterns.push(Vec::new());
             }
-            let fold = random.one_in(3);
+            let fold = random.u32(..3) == 0;
             let set = ScanSet::build(&patterns, fold, mode).expect("a small set");
             (
                 StreamJob::Scan(Arc::new(set)),
@@ -212,70 +183,68 @@ fn some_job(random: &mut Random) -> (StreamJob, String) {
     }
 }
 
-fn some_case(random: &mut Random, job: &StreamJob, what: &str) -> Case {
-    let capacity = random.pick(&[0, 1, 9, 40, 300, 300, 300, 12_000]);
-    let capacity = random.below(capacity + 1);
-    let alphabet: &[u8] = random.pick(&[
-        &b"ab"[..],
-        b"abA\n",
-        b"ababab\0\n",
-        b"\n",
-        b"abcdefghijklmnop\n",
-        b"\0\xFF\n",
-    ]);
-    let sparse = random.one_in(2);
+fn some_case(random: &mut Rng, job: &StreamJob, what: &str) -> Case {
+    let capacity = pick(random, &[0, 1, 9, 40, 300, 300, 300, 12_000]);
+    let capacity = random.u32(..capacity + 1);
+    let alphabet: &[u8] = pick(
+        random,
+        &[
+            &b"ab"[..],
+            b"abA\n",
+            b"ababab\0\n",
+            b"\n",
+            b"abcdefghijklmnop\n",
+            b"\0\xFF\n",
+        ],
+    );
+    let sparse = random.bool();
     // Mostly bytes of no pattern, so that searches go far.
-    let quiet = random.one_in(3);
+    let quiet = random.u32(..3) == 0;
     let mut burst = 0;
     let chunk = (0..capacity)
         .map(|_| {
-            if quiet && random.one_in(500) {
+            if quiet && random.u32(..500) == 0 {
                 burst = 20;
             }
             if quiet && burst == 0 {
                 return b'.';
             }
             burst -= u32::from(quiet);
-            match random.pick(alphabet) {
-                b'\n' if sparse && !random.one_in(30) => b'a',
+            match pick(random, alphabet) {
+                b'\n' if sparse && random.u32(..30) != 0 => b'a',
                 byte => byte,
             }
         })
         .collect();
-    let start = random.below(capacity.min(20) + 1);
-    let own = match random.below(4) {
-        0 => random.below(capacity - start + 1),
+    let start = random.u32(..capacity.min(20) + 1);
+    let own = match random.u32(..4) {
+        0 => random.u32(..capacity - start + 1),
         _ => capacity - start,
     };
     let mut args = StreamArgs {
         start,
         len: own,
-        mode: if random.one_in(20) {
-            random.below(6)
+        mode: if random.u32(..20) == 0 {
+            random.u32(..6)
         } else if what.contains("SCAN All") {
             stream::MODE_ALL
         } else {
-            random.below(3)
-        } | random.pick(&[0, stream::WANT_NEWLINES, stream::WANT_NUL, 0x300]),
-        resume: if random.one_in(5) {
-            random.pick(&[
-                own,
-                own + 1,
-                own + 60,
-                u32::MAX,
-                random.0 as u32 % (own + 1),
-            ])
+            random.u32(..3)
+        } | pick(random, &[0, stream::WANT_NEWLINES, stream::WANT_NUL, 0x300]),
+        resume: if random.u32(..5) == 0 {
+            let some = random.u32(..=own);
+            pick(random, &[own, own + 1, own + 60, u32::MAX, some])
         } else {
             0
         },
         ..StreamArgs::default()
     };
-    args.before = random.below(start + 1);
-    args.after = random.below(capacity - start - own + 1);
-    if random.one_in(40) {
-        match random.below(4) {
-            0 => args.start = random.pick(&[capacity + 1, u32::MAX]),
-            1 => args.len = random.pick(&[capacity - start + 1, u32::MAX]),
+    args.before = random.u32(..start + 1);
+    args.after = random.u32(..capacity - start - own + 1);
+    if random.u32(..40) == 0 {
+        match random.u32(..4) {
+            0 => args.start = pick(random, &[capacity + 1, u32::MAX]),
+            1 => args.len = pick(random, &[capacity - start + 1, u32::MAX]),
             2 => args.after = u32::MAX,
             _ => args.before = start + 1,
         }
@@ -285,12 +254,12 @@ fn some_case(random: &mut Random, job: &StreamJob, what: &str) -> Case {
         what: what.into(),
         args,
         chunk,
-        area_words: 1 + random.pick(&[1, 3, 8, 40, 255, 4_000]),
+        area_words: 1 + pick(random, &[1, 3, 8, 40, 255, 4_000]),
     }
 }
 
 /// Random cases, each followed by what its overflows ask for.
-fn compare(driver: &Path, random: &mut Random, jobs: u32) {
+fn compare(driver: &Path, random: &mut Rng, jobs: u32) {
     let (mut input, mut cases, mut expected) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..jobs {
         let (job, what) = some_job(random);
@@ -360,7 +329,11 @@ fn agrees(lanes: u32, jobs: u32) {
         flags.extend(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
     }
     if let Some(driver) = driver(lanes, &flags) {
-        compare(&driver, &mut Random::seeded(), jobs);
+        compare(
+            &driver,
+            &mut Rng::with_seed(gristmill_testing::seed("SEED")),
+            jobs,
+        );
     }
 }
 
@@ -413,21 +386,21 @@ fn speed() {
     let Some(driver) = driver(1, &["-O3", "-march=native"]) else {
         return;
     };
-    let mut random = Random(1);
+    let mut random = Rng::with_seed(1);
     let words: Vec<Vec<u8>> = (0..500)
         .map(|_| {
-            let len = 2 + random.below(9);
-            random.bytes(len, b"etaoinshrdlucmfwypvbgk")
+            let len = 2 + random.u32(..9);
+            bytes(&mut random, len, b"etaoinshrdlucmfwypvbgk")
         })
         .collect();
     let mut chunk = Vec::new();
     while chunk.len() < 1 << 20 {
-        chunk.extend(&words[random.below(500) as usize]);
-        chunk.push(if random.one_in(12) { b'\n' } else { b' ' });
+        chunk.extend(&words[random.usize(..500)]);
+        chunk.push(if random.u32(..12) == 0 { b'\n' } else { b' ' });
     }
-    let absent = |count: u32, random: &mut Random| {
+    let absent = |count: u32, random: &mut Rng| {
         (0..count)
-            .map(|_| [random.bytes(8, b"etaoinshrdlu"), b"eh".to_vec()].concat())
+            .map(|_| [bytes(random, 8, b"etaoinshrdlu"), b"eh".to_vec()].concat())
             .collect::<Vec<_>>()
     };
     let scan = |patterns: &[Vec<u8>], fold, mode| {

@@ -4,12 +4,12 @@
 #[path = "../../../fuzz/src/log.rs"]
 mod fuzzed;
 
+use fastrand::Rng;
 use fuzzed::{records, with_checksums};
 use gristmill_megakernel::log::{
     Difference, Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog, RingLogReader,
 };
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
-use gristmill_megakernel::vir0::random::Numbers;
 use gristmill_megakernel::vir0::{verify, Limits, Verified};
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
 use gristmill_protocol::program::ProgramArgs;
@@ -66,19 +66,19 @@ fn kernel() -> LoggedKernel {
 }
 
 /// A slot that a kernel may have run.
-fn slot(numbers: &mut Numbers, kernel: &LoggedKernel) -> LoggedSlot<'static> {
-    let start = numbers.below(100);
-    let opcode = match numbers.below(5) {
+fn slot(numbers: &mut Rng, kernel: &LoggedKernel) -> LoggedSlot<'static> {
+    let start = numbers.u32(..100);
+    let opcode = match numbers.u32(..5) {
         0 => PROGRAM,
         job => kernel.jobs[job as usize - 1].opcode(),
     };
     let stream = StreamArgs {
-        chunk: numbers.below(9),
+        chunk: numbers.u32(..9),
         start,
-        len: numbers.below(200),
-        offset: numbers.next_u64(),
-        after: numbers.below(4),
-        before: numbers.below(start + 1),
+        len: numbers.u32(..200),
+        offset: numbers.u64(..),
+        after: numbers.u32(..4),
+        before: numbers.u32(..start + 1),
         ..StreamArgs::default()
     };
     let args = ProgramArgs {
@@ -93,7 +93,7 @@ fn slot(numbers: &mut Numbers, kernel: &LoggedKernel) -> LoggedSlot<'static> {
         status: slot::PUBLISHED,
         opcode,
         tenant: 0,
-        priority: numbers.below(5),
+        priority: numbers.u32(..5),
         args: if opcode == PROGRAM {
             args.to_args().unwrap()
         } else {
@@ -101,35 +101,37 @@ fn slot(numbers: &mut Numbers, kernel: &LoggedKernel) -> LoggedSlot<'static> {
         },
     };
     let visible = kernel.visible(&words).unwrap();
-    let bytes = numbers.bytes(visible.len());
-    let failed = numbers.below(4) == 0;
+    let bytes = std::iter::repeat_with(|| numbers.u8(..))
+        .take(visible.len())
+        .collect::<Vec<u8>>();
+    let failed = numbers.u32(..4) == 0;
     let (status, records) = if failed {
         (slot::FAULT, 0)
     } else {
-        (slot::DONE, numbers.below(20))
+        (slot::DONE, numbers.u32(..20))
     };
-    let flags = numbers.below(2) * completion::FLAG_OVERFLOW;
+    let flags = numbers.u32(..2) * completion::FLAG_OVERFLOW;
     let area = kernel.area_words(opcode, status, flags, records);
     LoggedSlot {
         words,
-        index: numbers.below(64),
+        index: numbers.u32(..64),
         digest: Digest::of(&bytes),
-        bytes: if numbers.below(2) == 0 {
+        bytes: if numbers.u32(..2) == 0 {
             LoggedBytes::Kept(Cow::Owned(bytes))
         } else {
             LoggedBytes::File {
                 path: Cow::Owned(PathBuf::from("/some/file \n")),
-                offset: numbers.next_u64(),
-                size: numbers.next_u64(),
+                offset: numbers.u64(..),
+                size: numbers.u64(..),
             }
         },
         result: LoggedResult {
             status,
             fault: u32::from(failed),
-            results: std::array::from_fn(|_| numbers.next_u64() as u32),
+            results: std::array::from_fn(|_| numbers.u64(..) as u32),
             records,
             flags,
-            area: (0..area).map(|_| numbers.next_u64() as u32).collect(),
+            area: (0..area).map(|_| numbers.u64(..) as u32).collect(),
         },
     }
 }
@@ -164,20 +166,11 @@ fn read(bytes: &[u8]) -> (Vec<LoggedSlot<'static>>, Option<PipelineError>) {
     }
 }
 
-fn numbers() -> Numbers {
-    let seed = std::env::var("LOG_SEED").map_or_else(
-        |_| {
-            let now = std::time::SystemTime::now();
-            let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
-            since.as_nanos() as u64
-        },
-        |seed| seed.parse().unwrap(),
-    );
-    println!("LOG_SEED={seed}");
-    Numbers::new(seed)
+fn numbers() -> Rng {
+    Rng::with_seed(gristmill_testing::seed("LOG_SEED"))
 }
 
-fn some_slots(numbers: &mut Numbers, count: usize) -> Vec<LoggedSlot<'static>> {
+fn some_slots(numbers: &mut Rng, count: usize) -> Vec<LoggedSlot<'static>> {
     let kernel = kernel();
     (0..count).map(|_| slot(numbers, &kernel)).collect()
 }
@@ -293,12 +286,12 @@ fn changed_logs_with_right_checksums_are_refused_or_have_one_encoding() {
     assert_eq!(with_checksums(&bytes), bytes);
     for _ in 0..4_000 {
         let mut changed = bytes.clone();
-        for _ in 0..=numbers.below(3) {
-            let at = numbers.below(changed.len() as u32) as usize;
-            changed[at] = match numbers.below(3) {
+        for _ in 0..=numbers.u32(..3) {
+            let at = numbers.u32(..changed.len() as u32) as usize;
+            changed[at] = match numbers.u32(..3) {
                 0 => 0,
                 1 => 0xFF,
-                _ => numbers.next_u64() as u8,
+                _ => numbers.u64(..) as u8,
             };
         }
         fuzzed::log(&changed);
@@ -311,7 +304,7 @@ fn seeds() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/log");
     std::fs::create_dir_all(folder).unwrap();
     for seed in 0..50 {
-        let bytes = written(&some_slots(&mut Numbers::new(seed), 3));
+        let bytes = written(&some_slots(&mut Rng::with_seed(seed), 3));
         std::fs::write(format!("{folder}/random_{seed}"), bytes).unwrap();
     }
 }

@@ -1,8 +1,9 @@
 //! VIR0 programs in a running kernel: loaded, bound to a tenant's opcodes, run over chunks, refused and unloaded.
 
+use fastrand::Rng;
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
-use gristmill_megakernel::vir0::random::{self, Numbers};
+use gristmill_megakernel::vir0::random;
 use gristmill_megakernel::vir0::{reference, verify, Chunk, Limits, Results, Stop, Verified};
 use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, ProgramTable};
 use gristmill_protocol::program::ProgramArgs;
@@ -388,16 +389,18 @@ fn random_programs_leave_what_the_reference_leaves() {
     let mut world = world(3);
     for seed in seed..seed + 300 {
         let program = verify(random::program(seed), &Limits::default()).unwrap();
-        let mut numbers = Numbers::new(seed);
-        let (start, len) = (numbers.below(5_000) as usize, numbers.below(2_000) as usize);
-        let after = numbers.below(5_000) as usize;
-        let data = numbers.bytes(start + len + after);
+        let mut numbers = Rng::with_seed(seed);
+        let (start, len) = (numbers.usize(..5_000), numbers.usize(..2_000));
+        let after = numbers.usize(..5_000);
+        let data = std::iter::repeat_with(|| numbers.u8(..))
+            .take(start + len + after)
+            .collect::<Vec<u8>>();
         let place = ProgramArgs {
             after: after as u32,
             start: start as u32,
             len: len as u32,
-            offset: numbers.next_u64() >> 1,
-            args: std::array::from_fn(|_| numbers.below(100)),
+            offset: numbers.u64(..) >> 1,
+            args: std::array::from_fn(|_| numbers.u32(..100)),
             ..ProgramArgs::default()
         };
         let mut results = Results::default();

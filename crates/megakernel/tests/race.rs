@@ -8,7 +8,6 @@ use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Lanes of a group, groups of a launch, launches beside each other.
 const SHAPES: [(u32, u32, u32); 3] = [(1, 1, 4), (1, 4, 1), (2, 2, 1)];
@@ -81,11 +80,7 @@ fn the_device_source_has_no_data_race() {
         gristmill_testing::skipped("g++ -fsanitize=thread makes no program that runs here");
         return;
     }
-    let seed = std::env::var("SEED").unwrap_or_else(|_| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        now.subsec_nanos().to_string()
-    });
-    println!("SEED={seed}");
+    let seed = gristmill_testing::seed("SEED").to_string();
     let slots = std::env::var("RACE_SLOTS").unwrap_or_else(|_| SLOTS.to_owned());
     let input = folder.join("race-images");
     std::fs::write(&input, images()).unwrap();

@@ -450,9 +450,16 @@ fn make(
     silent: bool,
 ) -> Result<(Submitter, Completions, DeviceRing), PipelineError> {
     config.check()?;
-    if memory.slots.len() != config.slots as usize * SLOT_WORDS
-        || memory.io.len() != config.io_slots as usize * IO_SLOT_WORDS
-    {
+    let parts = [
+        &memory.slots,
+        &memory.ready,
+        &memory.tails,
+        &memory.entries,
+        &memory.control,
+        &memory.debug,
+        &memory.io,
+    ];
+    if parts.map(|part| part.len()) != RingMemory::lens(&config) {
         return Err(PipelineError::InvalidArgument {
             what: "ring memory of another configuration",
             fix: "make it with the configuration of the ring",

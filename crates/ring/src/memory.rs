@@ -63,9 +63,15 @@ impl Arena {
         self.memory.device()
     }
 
-    /// Lets the next part begin at a multiple of `bytes`, counted from the memory's first.
+    /// Lets the next part begin at a multiple of `bytes`, counted from the memory's first byte; `bytes` is rounded up to a
+    /// multiple of [`REGION_ALIGN`]. Where there is no such offset, nothing is left.
     pub fn align(&mut self, bytes: usize) {
-        self.next = self.next.next_multiple_of(bytes.max(REGION_ALIGN));
+        // Never downwards, and never by wrapping around: a byte that was handed out would be handed out again.
+        self.next = bytes
+            .max(1)
+            .checked_next_multiple_of(REGION_ALIGN)
+            .and_then(|step| self.next.checked_next_multiple_of(step))
+            .unwrap_or(usize::MAX);
     }
 
     /// The next part.

@@ -1,15 +1,21 @@
 //! What the tests of all crates share.
 //!
 //! - [`Patience`]: waits that end where nothing moves any more, and not because a machine is slow;
+//! - [`refused`]: programs that must not compile;
 //! - [`ripgrep`]: the ripgrep that `scan` is compared with;
+//! - [`seed`], [`noise`]: the seed of a random test, which its output says; random bytes;
 //! - [`skipped`]: says why a test does not run here, where `scripts/test` finds it again.
 
 #![forbid(unsafe_code)]
 
 mod patience;
+mod random;
+mod refused;
 pub mod ripgrep;
 
 pub use patience::Patience;
+pub use random::{noise, seed};
+pub use refused::refused;
 
 use std::fmt::Display;
 use std::fs::OpenOptions;

@@ -46,7 +46,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// The chunk as `program` may see it.
-    pub(crate) fn view(&self, program: &Program) -> View<'a> {
+    pub(crate) fn view(&self, program: &'a Program) -> View<'a> {
         let before = self.start.min(program.before.into());
         let rest = self.data.len() - self.start - self.len;
         let after = rest.min(program.after.into());
@@ -57,6 +57,7 @@ impl<'a> Chunk<'a> {
             after,
             base: self.base,
             args: std::array::from_fn(|index| self.args.get(index).copied().unwrap_or(0)),
+            table: &program.table,
         }
     }
 }
@@ -71,6 +72,7 @@ pub(crate) struct View<'a> {
     pub after: usize,
     pub base: u64,
     pub args: [u32; crate::verify::MAX_ARGS],
+    pub table: &'a [u8],
 }
 
 impl View<'_> {
@@ -93,23 +95,29 @@ impl View<'_> {
             }
         }
     }
-}
 
-/// The byte of a table at an offset; 0 out of range.
-#[inline(always)]
-pub(crate) fn table_byte(table: &[u8], at: u32) -> u8 {
-    table.get(at as usize).copied().unwrap_or(0)
-}
+    /// The byte of the table at an offset; 0 out of range.
+    #[inline(always)]
+    pub fn table_byte(&self, at: u32) -> u8 {
+        self.table.get(at as usize).copied().unwrap_or(0)
+    }
 
-/// Four bytes of a table from an offset on, each 0 out of range; offsets do not wrap.
-#[inline(always)]
-pub(crate) fn table_word(table: &[u8], at: u32) -> u32 {
-    let rest = table.get(at as usize..).unwrap_or_default();
-    match rest.first_chunk::<4>() {
-        Some(bytes) => u32::from_le_bytes(*bytes),
-        None => {
-            u32::from_le_bytes([0, 1, 2, 3].map(|next: usize| rest.get(next).copied().unwrap_or(0)))
+    /// Four bytes of the table from an offset on, each 0 out of range; offsets do not wrap.
+    #[inline(always)]
+    pub fn table_word(&self, at: u32) -> u32 {
+        let rest = self.table.get(at as usize..).unwrap_or_default();
+        match rest.first_chunk::<4>() {
+            Some(bytes) => u32::from_le_bytes(*bytes),
+            None => u32::from_le_bytes(
+                [0, 1, 2, 3].map(|next: usize| rest.get(next).copied().unwrap_or(0)),
+            ),
         }
+    }
+
+    /// An argument, by number; 0 out of range.
+    #[inline(always)]
+    pub fn arg(&self, number: u32) -> u32 {
+        self.args.get(number as usize).copied().unwrap_or(0)
     }
 }
 

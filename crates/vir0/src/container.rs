@@ -1,9 +1,10 @@
-//! The container: a program's bytes.
+//! The container: a program as bytes.
 //!
-//! `VIR0`, version u16, flags u16 (zero), then sections, each a tag of four bytes, a length u32 and so many bytes, in
-//! this order: `META`, `CODE`, `TABL` (not when empty), `DBUG` (when there is one); last the CRC-32C (Castagnoli, as in
-//! RFC 3720) of everything before it. All numbers are little-endian. A program has one encoding: what [`encode`] would
-//! not write, [`decode`] refuses, with the offset. docs/vir0.md has it byte by byte.
+//! It begins with `VIR0`, a version u16 and flags u16 (zero). Then come sections, each with a tag of four bytes, the
+//! length of its contents as u32, and the contents: `META`, `CODE`, `TABL` (if the table is not empty) and `DBUG` (if there
+//! is debug information), in this order. The CRC-32C (Castagnoli, as in RFC 3720) of everything before it ends the
+//! container. All numbers are little-endian. A program has one encoding: [`decode`] refuses, with the offset, whatever
+//! [`encode`] would not write. Section 7 of docs/vir0.md describes every byte.
 
 use crate::isa::{Instr, InstrError, INSTR_BYTES};
 use crate::program::{is_name, AccArray, AccKind, Arg, Debug, Program, Scratch};
@@ -15,7 +16,7 @@ pub const MAGIC: [u8; 4] = *b"VIR0";
 /// The version that is written and read.
 pub const VERSION: u16 = 1;
 
-/// Bytes of a container at most: the verifier's limits leave room for less.
+/// Bytes of a container at most. A verified program needs fewer.
 pub const MAX_BYTES: usize = 1 << 20;
 
 const META: [u8; 4] = *b"META";
@@ -24,60 +25,50 @@ const TABLE: [u8; 4] = *b"TABL";
 const DEBUG: [u8; 4] = *b"DBUG";
 
 /// What is wrong with a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum Malformed {
     /// It does not begin with `VIR0`.
+    #[error("it does not begin with VIR0")]
     Magic,
     /// A version that this reader does not know.
+    #[error("it has version {0}, and this reader knows version {VERSION} only")]
     Version(u16),
     /// Flags that are not zero.
+    #[error("unknown flags {0:#06x}")]
     Flags(u16),
-    /// It ends in the middle.
+    /// The container, a section, or the contents of a section end too early.
+    #[error("it ends too early")]
     Truncated,
-    /// Longer than a program can be.
+    /// More than [`MAX_BYTES`].
+    #[error("it is longer than {MAX_BYTES} bytes")]
     TooLong,
     /// The checksum is not that of the bytes.
+    #[error("its checksum is not that of its bytes")]
     Checksum,
-    /// A section that is not expected here: unknown, out of order, or a second time.
+    /// A section that is unknown, out of order, or there for the second time.
+    #[error("a section {} is not expected here", .0.escape_ascii())]
     Section([u8; 4]),
-    /// A section that must be there is not.
+    /// There is no section with this tag, although it is required.
+    #[error("there is no section {}", .0.escape_ascii())]
     Missing([u8; 4]),
-    /// Bytes behind the end of a section's contents.
+    /// Bytes after the contents of a section, or after the last section.
+    #[error("there are bytes after the contents")]
     Trailing,
-    /// A section that is written only when it holds something.
+    /// A section without contents that must then be left out.
+    #[error("a section without contents must be left out")]
     Empty,
-    /// A name that is not one, or a text that is not UTF-8.
+    /// Bytes that are not a name, or a source's name that is not UTF-8.
+    #[error("its bytes are not a name")]
     Name,
-    /// An accumulator kind or a mark that does not exist.
+    /// A number that stands for no kind of accumulator, or a mark or default that has no meaning.
+    #[error("a value that has no meaning")]
     Value,
-    /// Bytes that are no instruction.
+    /// Bytes that are not an instruction.
+    #[error(transparent)]
     Instruction(InstrError),
-    /// Lines for more or fewer instructions than there are.
+    /// The debug information does not have one line for each instruction.
+    #[error("there is not one line for each instruction")]
     Lines,
-}
-
-impl std::fmt::Display for Malformed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let tag = |tag: &[u8; 4]| tag.escape_ascii().to_string();
-        match self {
-            Malformed::Magic => write!(f, "it does not begin with VIR0"),
-            Malformed::Version(version) => {
-                write!(f, "it has version {version}; this reader knows {VERSION}")
-            }
-            Malformed::Flags(flags) => write!(f, "unknown flags {flags:#06x}"),
-            Malformed::Truncated => write!(f, "it ends in the middle"),
-            Malformed::TooLong => write!(f, "it is longer than {MAX_BYTES} bytes"),
-            Malformed::Checksum => write!(f, "its checksum is not that of its bytes"),
-            Malformed::Section(found) => write!(f, "a section {} is not expected here", tag(found)),
-            Malformed::Missing(wanted) => write!(f, "there is no section {}", tag(wanted)),
-            Malformed::Trailing => write!(f, "there are bytes behind the contents"),
-            Malformed::Empty => write!(f, "a section without contents must be left out"),
-            Malformed::Name => write!(f, "a name that is not one"),
-            Malformed::Value => write!(f, "a value that has no meaning"),
-            Malformed::Instruction(error) => write!(f, "{error}"),
-            Malformed::Lines => write!(f, "not as many lines as instructions"),
-        }
-    }
 }
 
 /// A container that is refused.
@@ -90,21 +81,43 @@ pub struct DecodeError {
     pub what: Malformed,
 }
 
-/// A program that no container can hold.
+/// Why no container can hold a program.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{what} cannot be encoded; {fix}")]
-pub struct EncodeError {
-    /// The part.
-    pub what: &'static str,
-    /// What to do.
-    pub fix: &'static str,
+pub enum EncodeError {
+    /// More bytes than a container may have.
+    #[error("a container of {0} bytes cannot be written; make the table or the code shorter, for {MAX_BYTES} bytes at most")]
+    TooLong(usize),
+    /// An instruction without an encoding.
+    #[error("instruction {number} cannot be encoded: {error}; leave unused fields zero, and use registers 0 to 31")]
+    Instruction {
+        /// Its number.
+        number: usize,
+        /// What is wrong with it.
+        error: InstrError,
+    },
+    /// A name that is not [one](is_name).
+    #[error("{0:?} is not a name; use letters, digits and _, no digit first, at most 32 bytes, and no register")]
+    Name(String),
+    /// More arguments, or arrays of one kind, than the container can count.
+    #[error("a list of {0} cannot be encoded; declare at most 255 arguments, and 255 arrays of each kind")]
+    Parts(usize),
+    /// A source's name of more bytes than the container can count.
+    #[error("a source's name of {0} bytes cannot be encoded; use a name of at most 65,535 bytes")]
+    SourceName(usize),
+    /// Debug information for another number of instructions.
+    #[error("there are {lines} lines for {instructions} instructions; give one line for each instruction")]
+    Lines {
+        /// The lines in the debug information.
+        lines: usize,
+        /// The instructions of the program.
+        instructions: usize,
+    },
 }
 
 /// The program's container.
 ///
 /// # Errors
-/// [`EncodeError`] for names that are none, more parts than a count can say, fields that an instruction does not have, a
-/// number of lines that is not that of the instructions, or more than [`MAX_BYTES`].
+/// [`EncodeError`] for a program that has no container. A verified program has one.
 pub fn encode(program: &Program) -> Result<Vec<u8>, EncodeError> {
     let mut bytes = Vec::new();
     bytes.extend(MAGIC);
@@ -112,11 +125,10 @@ pub fn encode(program: &Program) -> Result<Vec<u8>, EncodeError> {
     bytes.extend(0_u16.to_le_bytes());
     section(&mut bytes, META, &meta(program)?)?;
     let mut code = Vec::with_capacity(program.code.len() * INSTR_BYTES);
-    for instr in &program.code {
-        instr.check().map_err(|_| EncodeError {
-            what: "an instruction with fields that its opcode does not have",
-            fix: "leave unused fields zero, and use registers 0 to 31",
-        })?;
+    for (number, instr) in program.code.iter().enumerate() {
+        instr
+            .check()
+            .map_err(|error| EncodeError::Instruction { number, error })?;
         code.extend(instr.encode());
     }
     section(&mut bytes, CODE, &code)?;
@@ -129,18 +141,13 @@ pub fn encode(program: &Program) -> Result<Vec<u8>, EncodeError> {
     let crc = crc32c::crc32c(&bytes);
     bytes.extend(crc.to_le_bytes());
     if bytes.len() > MAX_BYTES {
-        return Err(TOO_LONG);
+        return Err(EncodeError::TooLong(bytes.len()));
     }
     Ok(bytes)
 }
 
-const TOO_LONG: EncodeError = EncodeError {
-    what: "a program of more than a megabyte",
-    fix: "make its table or its code shorter",
-};
-
 fn section(bytes: &mut Vec<u8>, tag: [u8; 4], contents: &[u8]) -> Result<(), EncodeError> {
-    let length = u32::try_from(contents.len()).map_err(|_| TOO_LONG)?;
+    let length = u32::try_from(contents.len()).map_err(|_| EncodeError::TooLong(contents.len()))?;
     bytes.extend(tag);
     bytes.extend(length.to_le_bytes());
     bytes.extend(contents);
@@ -148,24 +155,16 @@ fn section(bytes: &mut Vec<u8>, tag: [u8; 4], contents: &[u8]) -> Result<(), Enc
 }
 
 fn name(bytes: &mut Vec<u8>, name: &str) -> Result<(), EncodeError> {
-    let error = EncodeError {
-        what: "a name that is not one",
-        fix: "use letters, digits and _, a letter first, at most 32 bytes",
-    };
     if !is_name(name) {
-        return Err(error);
+        return Err(EncodeError::Name(name.into()));
     }
-    bytes.push(u8::try_from(name.len()).map_err(|_| error)?);
+    count(bytes, name.len())?;
     bytes.extend(name.as_bytes());
     Ok(())
 }
 
 fn count(bytes: &mut Vec<u8>, len: usize) -> Result<(), EncodeError> {
-    let count = u8::try_from(len).map_err(|_| EncodeError {
-        what: "a list of more than 255 parts",
-        fix: "use fewer arguments or arrays",
-    })?;
-    bytes.push(count);
+    bytes.push(u8::try_from(len).map_err(|_| EncodeError::Parts(len))?);
     Ok(())
 }
 
@@ -198,14 +197,12 @@ fn meta(program: &Program) -> Result<Vec<u8>, EncodeError> {
 }
 
 fn debug_section(program: &Program, debug: &Debug) -> Result<Vec<u8>, EncodeError> {
-    let source = u16::try_from(debug.source.len()).map_err(|_| EncodeError {
-        what: "a source name of more than 65,535 bytes",
-        fix: "use a shorter one",
-    })?;
+    let source = u16::try_from(debug.source.len())
+        .map_err(|_| EncodeError::SourceName(debug.source.len()))?;
     if debug.lines.len() != program.code.len() {
-        return Err(EncodeError {
-            what: "debug information for another number of instructions",
-            fix: "give one line for each instruction",
+        return Err(EncodeError::Lines {
+            lines: debug.lines.len(),
+            instructions: program.code.len(),
         });
     }
     let mut bytes = Vec::new();
@@ -217,6 +214,10 @@ fn debug_section(program: &Program, debug: &Debug) -> Result<Vec<u8>, EncodeErro
     Ok(bytes)
 }
 
+fn malformed(offset: usize, what: Malformed) -> DecodeError {
+    DecodeError { offset, what }
+}
+
 /// A part of the container, and where it is.
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -225,10 +226,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn error(&self, what: Malformed) -> DecodeError {
-        DecodeError {
-            offset: self.offset,
-            what,
-        }
+        malformed(self.offset, what)
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
@@ -266,10 +264,7 @@ impl<'a> Reader<'a> {
             .ok()
             .filter(|text| is_name(text))
             .map(String::from)
-            .ok_or(DecodeError {
-                offset: at,
-                what: Malformed::Name,
-            })
+            .ok_or(malformed(at, Malformed::Name))
     }
 
     /// The next section's tag, where there is one.
@@ -323,10 +318,7 @@ impl<'a> Reader<'a> {
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
     let mut reader = Reader { bytes, offset: 0 };
     if bytes.len() > MAX_BYTES {
-        return Err(DecodeError {
-            offset: MAX_BYTES,
-            what: Malformed::TooLong,
-        });
+        return Err(malformed(MAX_BYTES, Malformed::TooLong));
     }
     if reader.peek_tag() != Some(MAGIC) {
         return Err(reader.error(Malformed::Magic));
@@ -334,17 +326,11 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
     let _magic: [u8; 4] = reader.array()?;
     let version = reader.u16()?;
     if version != VERSION {
-        return Err(DecodeError {
-            offset: 4,
-            what: Malformed::Version(version),
-        });
+        return Err(malformed(4, Malformed::Version(version)));
     }
     let flags = reader.u16()?;
     if flags != 0 {
-        return Err(DecodeError {
-            offset: 6,
-            what: Malformed::Flags(flags),
-        });
+        return Err(malformed(6, Malformed::Flags(flags)));
     }
     let Some((body, stored)) = reader.bytes.split_last_chunk::<4>() else {
         return Err(reader.error(Malformed::Truncated));
@@ -355,10 +341,7 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
     let parsed = sections(&mut reader);
     // A wrong checksum comes first: what else is wrong is then damage, and where it shows says little.
     if crc != u32::from_le_bytes(*stored) {
-        return Err(DecodeError {
-            offset: end,
-            what: Malformed::Checksum,
-        });
+        return Err(malformed(end, Malformed::Checksum));
     }
     let program = parsed?;
     match reader.peek_tag() {
@@ -372,10 +355,8 @@ fn sections(reader: &mut Reader<'_>) -> Result<Program, DecodeError> {
     let mut code = reader.required(CODE)?;
     while !code.bytes.is_empty() {
         let at = code.offset;
-        let instr = Instr::decode(code.array()?).map_err(|error| DecodeError {
-            offset: at + error.byte(),
-            what: Malformed::Instruction(error),
-        })?;
+        let instr = Instr::decode(code.array()?)
+            .map_err(|error| malformed(at + error.byte(), Malformed::Instruction(error)))?;
         program.code.push(instr);
     }
     if let Some(table) = reader.optional(TABLE)? {
@@ -406,12 +387,7 @@ fn read_meta(mut reader: Reader<'_>) -> Result<Program, DecodeError> {
         let default = match (reader.u8()?, reader.u32()?) {
             (0, 0) => None,
             (1, value) => Some(value),
-            _ => {
-                return Err(DecodeError {
-                    offset: at,
-                    what: Malformed::Value,
-                })
-            }
+            _ => return Err(malformed(at, Malformed::Value)),
         };
         program.args.push(Arg { name, default });
     }
@@ -426,10 +402,7 @@ fn read_meta(mut reader: Reader<'_>) -> Result<Program, DecodeError> {
         let kind = AccKind::ALL
             .into_iter()
             .find(|kind| *kind as u8 == number)
-            .ok_or(DecodeError {
-                offset: at,
-                what: Malformed::Value,
-            })?;
+            .ok_or(malformed(at, Malformed::Value))?;
         let len = reader.u16()?;
         program.accs.push(AccArray { name, kind, len });
     }
@@ -441,10 +414,7 @@ fn read_debug(mut reader: Reader<'_>, instructions: usize) -> Result<Debug, Deco
     let len = reader.u16()?;
     let at = reader.offset;
     let source = std::str::from_utf8(reader.take(len.into())?)
-        .map_err(|_| DecodeError {
-            offset: at,
-            what: Malformed::Name,
-        })?
+        .map_err(|_| malformed(at, Malformed::Name))?
         .to_owned();
     if reader.bytes.len() != instructions * 4 {
         return Err(reader.error(Malformed::Lines));

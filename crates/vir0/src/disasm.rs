@@ -5,7 +5,8 @@
 //! [`MAX_SOURCE`](crate::asm::MAX_SOURCE) bytes of text. Every verified program is far smaller; a container can hold more
 //! than that, and then the text is for people only.
 
-use crate::isa::{Instr, Op, Operand, Shape};
+use crate::chunk::FaultKind;
+use crate::isa::{Field, Instr, Op, Operand};
 use crate::program::Program;
 use std::fmt::Write;
 
@@ -113,50 +114,36 @@ fn number(value: u32) -> String {
     }
 }
 
-fn operand(b: Operand) -> String {
-    match b {
-        Operand::Reg(register) => format!("r{register}"),
-        Operand::Imm(imm) => number(imm),
-    }
-}
-
 /// The name of a part, if the assembler finds this part by it; else its number.
-fn named<'n>(mut names: impl Iterator<Item = &'n str> + Clone, index: u32) -> String {
-    let same = names.clone();
+fn named<'n>(names: impl Iterator<Item = &'n str> + Clone, index: u32) -> String {
     usize::try_from(index)
         .ok()
-        .and_then(|index| Some((index, names.nth(index)?)))
-        .filter(|(index, name)| same.clone().position(|other| other == *name) == Some(*index))
+        .and_then(|index| Some((index, names.clone().nth(index)?)))
+        .filter(|(index, name)| names.clone().position(|other| other == *name) == Some(*index))
         .map_or_else(|| format!("#{index}"), |(_, name)| name.to_owned())
 }
 
 fn instruction(program: &Program, instr: &Instr) -> String {
-    let word = instr.op.mnemonic();
-    let (dst, a, b) = (instr.dst, instr.a, operand(instr.b));
-    let scratch = |array: u8| {
-        let names = program.scratch.iter().map(|array| array.name.as_str());
-        named(names, array.into())
+    let array = |array: u8| {
+        let scratch = program.scratch.iter().map(|array| array.name.as_str());
+        let accs = program.accs.iter().map(|array| array.name.as_str());
+        match instr.op.indexes() {
+            Some(FaultKind::Acc) => named(accs, array.into()),
+            _ => named(scratch, array.into()),
+        }
     };
-    match instr.op.shape() {
-        Shape::Bare => word.to_owned(),
-        Shape::Dst => format!("{word} r{dst}"),
-        Shape::DstA => format!("{word} r{dst}, r{a}"),
-        Shape::DstB => format!("{word} r{dst}, {b}"),
-        Shape::DstAB => format!("{word} r{dst}, r{a}, {b}"),
-        Shape::DstN if instr.op == Op::Arg => {
-            let names = program.args.iter().map(|arg| arg.name.as_str());
-            let index = instr.immediate().unwrap_or(0);
-            format!("{word} r{dst}, {}", named(names, index))
+    let operand = |field: &Field| match (field, instr.b) {
+        (Field::Dst, _) => format!("r{}", instr.dst),
+        (Field::A, _) => format!("r{}", instr.a),
+        (Field::ArrayInDst, _) => array(instr.dst),
+        (Field::ArrayInA, _) => array(instr.a),
+        (Field::B | Field::N, Operand::Reg(register)) => format!("r{register}"),
+        (Field::N, Operand::Imm(index)) if instr.op == Op::Arg => {
+            named(program.args.iter().map(|arg| arg.name.as_str()), index)
         }
-        Shape::DstN => format!("{word} r{dst}, {b}"),
-        Shape::DstArrayIndex => format!("{word} r{dst}, {}, {b}", scratch(a)),
-        Shape::ArrayIndexValue if instr.op == Op::Acc => {
-            let names = program.accs.iter().map(|array| array.name.as_str());
-            format!("{word} {}, {b}, r{a}", named(names, dst.into()))
-        }
-        Shape::ArrayIndexValue => format!("{word} {}, {b}, r{a}", scratch(dst)),
-        Shape::AB => format!("{word} r{a}, {b}"),
-        Shape::A => format!("{word} r{a}"),
-        Shape::N => format!("{word} {b}"),
-    }
+        (Field::B | Field::N, Operand::Imm(imm)) => number(imm),
+    };
+    let operands: Vec<String> = instr.op.shape().fields().iter().map(operand).collect();
+    let text = format!("{} {}", instr.op.mnemonic(), operands.join(", "));
+    text.trim_end().to_owned()
 }

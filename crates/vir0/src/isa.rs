@@ -1,53 +1,137 @@
-//! The instruction set: opcodes, what their fields mean, and the eight bytes of an instruction.
+//! The instruction set: what an instruction is called, what its fields mean, and what it costs.
 //!
-//! `op u8, dst u8, a u8, b u8, imm u32` (little-endian). The top bit of `op` says that operand b is `imm` and not the
-//! register `b`. A field that an instruction does not use is zero, so every instruction has one encoding.
+//! All of it comes from one list, in `isa/list.rs`. The eight bytes of an instruction are in `isa/instr.rs`.
 
-use std::fmt;
+mod instr;
+mod list;
 
-/// Bytes of an instruction.
-pub const INSTR_BYTES: usize = 8;
+pub use instr::{Instr, InstrError, Operand, INSTR_BYTES};
+pub(crate) use list::{for_each_op, match_op};
+
+use crate::chunk::FaultKind;
 
 /// Number of registers.
 pub const REGISTERS: usize = 32;
 
-/// The bit of the first byte that says that operand b is the immediate.
-const IMMEDIATE: u8 = 0x80;
-
-/// What the fields of an instruction are.
+/// An operand, named after the field of the encoding that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Shape {
-    /// No operands.
-    Bare,
-    /// `dst`.
+pub enum Field {
+    /// The register in `dst`.
     Dst,
-    /// `dst, a`.
-    DstA,
-    /// `dst, b`: b a register or an immediate.
-    DstB,
-    /// `dst, a, b`: b a register or an immediate.
-    DstAB,
-    /// `dst, n`: n an immediate (`arg`, `each`).
-    DstN,
-    /// `dst, array, index`: the array's number in field a, the index in operand b.
-    DstArrayIndex,
-    /// `array, index, value`: the array's number in field dst, the index in operand b, the value in register a.
-    ArrayIndexValue,
-    /// `a, b`: b a register or an immediate.
-    AB,
-    /// `a`.
+    /// The register in `a`.
     A,
-    /// `n`: an immediate.
+    /// Operand b: a register or an immediate.
+    B,
+    /// Operand b, which is an immediate.
     N,
+    /// The number of an array, in `dst`.
+    ArrayInDst,
+    /// The number of an array, in `a`.
+    ArrayInA,
 }
 
-macro_rules! opcodes {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $mnemonic:literal, $shape:ident;)*) => {
+macro_rules! shapes {
+    ($($(#[$doc:meta])* $name:ident: [$($field:ident),*];)*) => {
+        /// The operands that an instruction has.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Shape {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Shape {
+            /// Every shape.
+            pub const ALL: &'static [Shape] = &[$(Shape::$name,)*];
+
+            /// The operands, in the order of the text form. The fields that are not listed are zero.
+            #[must_use]
+            pub const fn fields(self) -> &'static [Field] {
+                match self {
+                    $(Shape::$name => &[$(Field::$field),*],)*
+                }
+            }
+
+            /// The operands as bits.
+            #[inline]
+            const fn bits(self) -> u8 {
+                match self {
+                    $(Shape::$name => 0 $(| 1 << Field::$field as u8)*,)*
+                }
+            }
+        }
+    };
+}
+
+shapes! {
+    /// No operands.
+    Bare: [];
+    /// A register to write.
+    Dst: [Dst];
+    /// A register to write, and one to read.
+    DstA: [Dst, A];
+    /// A register to write, and operand b.
+    DstB: [Dst, B];
+    /// A register to write, one to read, and operand b.
+    DstAB: [Dst, A, B];
+    /// A register to write, and an immediate.
+    DstN: [Dst, N];
+    /// A register to write, a scratch array, and an index into it.
+    DstArrayIndex: [Dst, ArrayInA, B];
+    /// An array, an index into it, and a register to read.
+    ArrayIndexValue: [ArrayInDst, B, A];
+    /// A register to read, and operand b.
+    AB: [A, B];
+    /// A register to read.
+    A: [A];
+    /// An immediate.
+    N: [N];
+}
+
+impl Shape {
+    /// Whether an operand is among those of the shape.
+    #[must_use]
+    #[inline]
+    pub const fn has(self, field: Field) -> bool {
+        self.bits() >> field as u8 & 1 != 0
+    }
+}
+
+/// What kind of code executes an instruction: see `isa/list.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Computes a word from operands a and b.
+    Compute,
+    /// Gives a word that is the same for every window of a chunk.
+    Fact,
+    /// Loads from the address a + b, of the chunk or the table.
+    Load,
+    /// Writes its register, or leaves it alone.
+    Select,
+    /// Loads a word of a scratch array.
+    ScratchLoad,
+    /// Updates a word of a scratch array.
+    Scratch,
+    /// Gives a value to an accumulator.
+    Acc,
+    /// Adds a record.
+    Emit,
+    /// Chooses the next instruction.
+    Control,
+}
+
+macro_rules! define_op {
+    ($(
+        #[doc = $effect:literal]
+        $name:ident = $number:literal, $mnemonic:literal, $shape:ident, $cost:literal, $weight:literal,
+            $class:ident $(($semantics:expr))?;
+    )*) => {
         /// An opcode.
+        ///
+        /// Each is documented by its effect, in which d is the register in `dst`, a the value of the register in `a`, b
+        /// the value of operand b, and n an immediate. Section 3 of `docs/vir0.md` says more.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Op {
-            $($(#[$doc])* $name = $number,)*
+            $(#[doc = $effect] $name = $number,)*
         }
 
         impl Op {
@@ -63,7 +147,7 @@ macro_rules! opcodes {
                 }
             }
 
-            /// The word that the assembler knows it by.
+            /// Its word in the text form.
             #[must_use]
             pub const fn mnemonic(self) -> &'static str {
                 match self {
@@ -71,340 +155,81 @@ macro_rules! opcodes {
                 }
             }
 
-            /// What its fields are.
+            /// Its effect, in the notation of this type's documentation.
             #[must_use]
+            pub const fn effect(self) -> &'static str {
+                match self {
+                    $(Op::$name => $effect.trim_ascii(),)*
+                }
+            }
+
+            /// Its operands.
+            #[must_use]
+            #[inline]
             pub const fn shape(self) -> Shape {
                 match self {
                     $(Op::$name => Shape::$shape,)*
+                }
+            }
+
+            /// What kind of code executes it.
+            #[must_use]
+            #[inline]
+            pub const fn class(self) -> Class {
+                match self {
+                    $(Op::$name => Class::$class,)*
+                }
+            }
+
+            /// The instructions that one execution counts: 0 or 1.
+            #[must_use]
+            #[inline(always)]
+            pub const fn cost(self) -> u8 {
+                match self {
+                    $(Op::$name => $cost,)*
+                }
+            }
+
+            /// The time that one execution takes for one of many windows, in the units of [`Work`](crate::Work).
+            #[must_use]
+            #[inline]
+            pub const fn weight(self) -> u8 {
+                match self {
+                    $(Op::$name => $weight,)*
                 }
             }
         }
     };
 }
 
-opcodes! {
-    /// dst = b
-    Mov = 0x01, "mov", DstB;
-    /// dst = b where a is not zero
-    Sel = 0x02, "sel", DstAB;
-    /// dst = own bytes of the chunk
-    Len = 0x03, "len", Dst;
-    /// dst = bytes of the halo that are there before the own bytes
-    AvailBefore = 0x04, "avail.before", Dst;
-    /// dst = bytes of the halo that are there after the own bytes
-    AvailAfter = 0x05, "avail.after", Dst;
-    /// dst = low half of the first own byte's position in the file
-    BaseLo = 0x06, "base.lo", Dst;
-    /// dst = high half of it
-    BaseHi = 0x07, "base.hi", Dst;
-    /// dst = argument n
-    Arg = 0x08, "arg", DstN;
-    /// dst = a + b, wrapping
-    Add = 0x10, "add", DstAB;
-    /// dst = a - b, wrapping
-    Sub = 0x11, "sub", DstAB;
-    /// dst = low half of a * b
-    Mul = 0x12, "mul", DstAB;
-    /// dst = high half of a * b, unsigned
-    Mulhi = 0x13, "mulhi", DstAB;
-    /// dst = a / b, unsigned; all ones where b is zero
-    Divu = 0x14, "divu", DstAB;
-    /// dst = a % b, unsigned; a where b is zero
-    Remu = 0x15, "remu", DstAB;
-    /// dst = the smaller, unsigned
-    Min = 0x16, "min", DstAB;
-    /// dst = the larger, unsigned
-    Max = 0x17, "max", DstAB;
-    /// dst = a & b
-    And = 0x18, "and", DstAB;
-    /// dst = a | b
-    Or = 0x19, "or", DstAB;
-    /// dst = a ^ b
-    Xor = 0x1A, "xor", DstAB;
-    /// dst = a << (b & 31)
-    Shl = 0x1B, "shl", DstAB;
-    /// dst = a >> (b & 31), zeros coming in
-    Shr = 0x1C, "shr", DstAB;
-    /// dst = a >> (b & 31), the sign coming in
-    Sar = 0x1D, "sar", DstAB;
-    /// dst = a rotated to the left by b & 31
-    Rotl = 0x1E, "rotl", DstAB;
-    /// dst = !a
-    Not = 0x20, "not", DstA;
-    /// dst = ones in a
-    Popcnt = 0x21, "popcnt", DstA;
-    /// dst = leading zeros of a, 32 for zero
-    Clz = 0x22, "clz", DstA;
-    /// dst = trailing zeros of a, 32 for zero
-    Ctz = 0x23, "ctz", DstA;
-    /// dst = a with its bytes in the other order
-    Bswap = 0x24, "bswap", DstA;
-    /// dst = a == b
-    Eq = 0x28, "eq", DstAB;
-    /// dst = a != b
-    Ne = 0x29, "ne", DstAB;
-    /// dst = a < b, unsigned
-    Ltu = 0x2A, "ltu", DstAB;
-    /// dst = a <= b, unsigned
-    Leu = 0x2B, "leu", DstAB;
-    /// dst = a < b, signed
-    Lts = 0x2C, "lts", DstAB;
-    /// dst = a <= b, signed
-    Les = 0x2D, "les", DstAB;
-    /// dst = byte of the chunk at a + b
-    Ld8 = 0x30, "ld8", DstAB;
-    /// dst = four bytes of the chunk from a + b on
-    Ld32 = 0x31, "ld32", DstAB;
-    /// dst = byte of the table at a + b
-    Tb8 = 0x32, "tb8", DstAB;
-    /// dst = four bytes of the table from a + b on
-    Tb32 = 0x33, "tb32", DstAB;
-    /// dst = scratch `array[index]`
-    SLd = 0x38, "s.ld", DstArrayIndex;
-    /// scratch `array[index]` = value
-    SSt = 0x39, "s.st", ArrayIndexValue;
-    /// scratch `array[index]` += value
-    SAdd = 0x3A, "s.add", ArrayIndexValue;
-    /// scratch `array[index]` = the smaller
-    SMin = 0x3B, "s.min", ArrayIndexValue;
-    /// scratch `array[index]` = the larger
-    SMax = 0x3C, "s.max", ArrayIndexValue;
-    /// scratch `array[index]` |= value
-    SOr = 0x3D, "s.or", ArrayIndexValue;
-    /// scratch `array[index]` ^= value
-    SXor = 0x3E, "s.xor", ArrayIndexValue;
-    /// accumulator `array[index]` takes value
-    Acc = 0x40, "acc", ArrayIndexValue;
-    /// a record (position a, value b)
-    Emit = 0x41, "emit", AB;
-    /// the body runs for every window of n bytes, dst its start
-    Each = 0x48, "each", DstN;
-    /// the body runs n times
-    Loop = 0x49, "loop", N;
-    /// the body runs where a is not zero
-    If = 0x4A, "if", A;
-    /// ... and this one where it is
-    Else = 0x4B, "else", Bare;
-    /// ends each, loop, if
-    End = 0x4C, "end", Bare;
-    /// leaves the innermost loop where a is not zero
-    Break = 0x4D, "break", A;
-    /// ends this window; at top level, the program
-    Halt = 0x4E, "halt", Bare;
-}
+for_each_op!(define_op);
 
 impl Op {
-    /// The opcode that the assembler knows by this word.
+    /// The opcode with this word in the text form.
     #[must_use]
     pub fn from_mnemonic(word: &str) -> Option<Op> {
         Op::ALL.iter().copied().find(|op| op.mnemonic() == word)
     }
 
+    /// The kind of array that it indexes, which is also how it can fault.
+    #[must_use]
+    pub const fn indexes(self) -> Option<FaultKind> {
+        match self.class() {
+            Class::ScratchLoad | Class::Scratch => Some(FaultKind::Scratch),
+            Class::Acc => Some(FaultKind::Acc),
+            _ => None,
+        }
+    }
+
     /// Whether it updates scratch memory in a way that does not depend on order.
     #[must_use]
     pub const fn is_scratch_update(self) -> bool {
-        matches!(self, Op::SAdd | Op::SMin | Op::SMax | Op::SOr | Op::SXor)
+        matches!(self.class(), Class::Scratch) && !matches!(self, Op::SSt)
     }
 
     /// Whether it opens a block that `end` closes.
     #[must_use]
     pub const fn opens(self) -> bool {
         matches!(self, Op::Each | Op::Loop | Op::If)
-    }
-}
-
-/// Operand b.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operand {
-    /// A register, by number.
-    Reg(u8),
-    /// A constant.
-    Imm(u32),
-}
-
-/// One instruction. Fields that its [`Shape`] does not use are zero, `Operand::Reg(0)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Instr {
-    /// The opcode.
-    pub op: Op,
-    /// Field dst: a register, or an array's number.
-    pub dst: u8,
-    /// Field a: a register, or an array's number.
-    pub a: u8,
-    /// Operand b.
-    pub b: Operand,
-}
-
-/// Why eight bytes are no instruction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum InstrError {
-    /// No opcode has this number.
-    Opcode(u8),
-    /// A register number of 32 or more, in this byte of the instruction.
-    Register(usize),
-    /// A field that the opcode does not use is not zero, in this byte of the instruction.
-    Unused(usize),
-    /// The immediate bit is set where the opcode takes none, or missing where it must be.
-    Form,
-}
-
-impl InstrError {
-    /// The byte of the instruction that it is about.
-    #[must_use]
-    pub const fn byte(self) -> usize {
-        match self {
-            InstrError::Opcode(_) | InstrError::Form => 0,
-            InstrError::Register(byte) | InstrError::Unused(byte) => byte,
-        }
-    }
-}
-
-impl fmt::Display for InstrError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            InstrError::Opcode(number) => write!(f, "there is no opcode {number:#04x}"),
-            InstrError::Register(_) => write!(f, "there are registers 0 to 31 only"),
-            InstrError::Unused(_) => write!(f, "a field that the opcode does not use is not zero"),
-            InstrError::Form => write!(f, "the opcode does not take this form of operand b"),
-        }
-    }
-}
-
-/// Which fields an instruction has: dst a register, dst an array, a a register, a an array, b.
-struct Fields {
-    dst: Field,
-    a: Field,
-    b: FieldB,
-}
-
-#[derive(PartialEq, Clone, Copy)]
-enum Field {
-    None,
-    Register,
-    Array,
-}
-
-#[derive(PartialEq, Clone, Copy)]
-enum FieldB {
-    None,
-    Either,
-    Immediate,
-}
-
-const fn fields(shape: Shape) -> Fields {
-    use Field::{Array, None, Register};
-    let (dst, a, b) = match shape {
-        Shape::Bare => (None, None, FieldB::None),
-        Shape::Dst => (Register, None, FieldB::None),
-        Shape::DstA => (Register, Register, FieldB::None),
-        Shape::DstB => (Register, None, FieldB::Either),
-        Shape::DstAB => (Register, Register, FieldB::Either),
-        Shape::DstN => (Register, None, FieldB::Immediate),
-        Shape::DstArrayIndex => (Register, Array, FieldB::Either),
-        Shape::ArrayIndexValue => (Array, Register, FieldB::Either),
-        Shape::AB => (None, Register, FieldB::Either),
-        Shape::A => (None, Register, FieldB::None),
-        Shape::N => (None, None, FieldB::Immediate),
-    };
-    Fields { dst, a, b }
-}
-
-impl Instr {
-    /// The instruction's eight bytes.
-    #[must_use]
-    pub fn encode(&self) -> [u8; INSTR_BYTES] {
-        let (flag, b, imm) = match self.b {
-            Operand::Reg(register) => (0, register, 0),
-            Operand::Imm(imm) => (IMMEDIATE, 0, imm),
-        };
-        let [i0, i1, i2, i3] = imm.to_le_bytes();
-        [self.op as u8 | flag, self.dst, self.a, b, i0, i1, i2, i3]
-    }
-
-    /// The instruction of eight bytes.
-    ///
-    /// # Errors
-    /// [`InstrError`] for anything that [`encode`](Self::encode) does not write.
-    pub fn decode(bytes: [u8; INSTR_BYTES]) -> Result<Instr, InstrError> {
-        let [code, dst, a, b, i0, i1, i2, i3] = bytes;
-        let op = Op::from_number(code & !IMMEDIATE).ok_or(InstrError::Opcode(code & !IMMEDIATE))?;
-        let imm = u32::from_le_bytes([i0, i1, i2, i3]);
-        let immediate = code & IMMEDIATE != 0;
-        let instr = Instr {
-            op,
-            dst,
-            a,
-            b: if immediate {
-                Operand::Imm(imm)
-            } else {
-                Operand::Reg(b)
-            },
-        };
-        if immediate && b != 0 {
-            return Err(InstrError::Unused(3));
-        }
-        if !immediate && imm != 0 {
-            return Err(InstrError::Unused(4));
-        }
-        instr.check()?;
-        Ok(instr)
-    }
-
-    /// Whether the fields are what the opcode's shape asks for: what [`decode`](Self::decode) would return.
-    ///
-    /// # Errors
-    /// The field that is not.
-    pub fn check(&self) -> Result<(), InstrError> {
-        let fields = fields(self.op.shape());
-        for (byte, field, value) in [(1, fields.dst, self.dst), (2, fields.a, self.a)] {
-            match field {
-                Field::None if value != 0 => return Err(InstrError::Unused(byte)),
-                Field::Register if usize::from(value) >= REGISTERS => {
-                    return Err(InstrError::Register(byte))
-                }
-                _ => {}
-            }
-        }
-        match (fields.b, self.b) {
-            (FieldB::Either | FieldB::Immediate, Operand::Imm(_)) => Ok(()),
-            (FieldB::Either, Operand::Reg(b)) if usize::from(b) >= REGISTERS => {
-                Err(InstrError::Register(3))
-            }
-            (FieldB::Either, Operand::Reg(_)) | (FieldB::None, Operand::Reg(0)) => Ok(()),
-            (FieldB::None, Operand::Reg(_)) => Err(InstrError::Unused(3)),
-            (FieldB::Immediate, Operand::Reg(_)) | (FieldB::None, Operand::Imm(_)) => {
-                Err(InstrError::Form)
-            }
-        }
-    }
-
-    /// The register that it writes.
-    #[must_use]
-    pub const fn writes(&self) -> Option<u8> {
-        match fields(self.op.shape()).dst {
-            Field::Register => Some(self.dst),
-            _ => None,
-        }
-    }
-
-    /// The registers that it reads; `sel` also reads the one that it writes.
-    pub fn reads(&self) -> impl Iterator<Item = u8> {
-        let fields = fields(self.op.shape());
-        let a = (fields.a == Field::Register).then_some(self.a);
-        let b = match self.b {
-            Operand::Reg(register) if fields.b == FieldB::Either => Some(register),
-            _ => None,
-        };
-        let kept = (self.op == Op::Sel).then_some(self.dst);
-        [a, b, kept].into_iter().flatten()
-    }
-
-    /// The immediate, of instructions that have one.
-    #[must_use]
-    pub const fn immediate(&self) -> Option<u32> {
-        match self.b {
-            Operand::Imm(imm) => Some(imm),
-            Operand::Reg(_) => None,
-        }
     }
 }

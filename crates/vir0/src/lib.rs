@@ -15,27 +15,28 @@
 //! | [`chunk`] | what a program runs over, and what it leaves |
 //! | [`reference`](mod@reference) | the interpreter that says what is right |
 //! | [`vector`] | the interpreter that is fast |
-//! | [`random`] | random programs that are accepted, to compare interpreters with |
+//! | `random`, a feature | random programs that the verifier accepts, to compare interpreters with |
 
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+pub mod analysis;
 pub mod asm;
 pub mod chunk;
 pub mod container;
+pub mod cost;
 pub mod disasm;
 pub mod isa;
 pub mod program;
+#[cfg(feature = "random")]
 pub mod random;
 pub mod reference;
-mod rule;
 pub mod vector;
 pub mod verify;
-pub mod work;
 
 pub use chunk::{Cancel, Chunk, Fault, FaultKind, Record, Results, Stop};
 pub use container::{decode, encode, DecodeError, EncodeError};
+pub use cost::{Cost, Work};
 pub use isa::{Instr, Op, Operand};
 pub use program::{AccArray, AccKind, Arg, Debug, Program, Scratch};
-pub use verify::{verify, Cost, Limits, Refusal, Rule, Verified};
-pub use work::Work;
+pub use verify::{verify, Limits, Refusal, Rule, Verified};

@@ -3,88 +3,60 @@
 //! Programs are made by structure, not by chance: every block is closed, every array is declared, indexes are mostly in
 //! range, and registers are few, so that instructions meet each other's results.
 
-use crate::isa::{Instr, Op, Operand, Shape};
+use crate::chunk::FaultKind;
+use crate::isa::{Class, Instr, Op, Operand, Shape};
 use crate::program::{AccArray, AccKind, Arg, Program, Scratch};
+use fastrand::Rng;
 
-/// A stream of numbers that a seed determines (SplitMix64, Steele, Lea and Flood 2014).
-#[derive(Debug, Clone)]
-pub struct Numbers(u64);
+fn pick<T: Copy>(numbers: &mut Rng, of: &[T]) -> T {
+    of[numbers.usize(..of.len())]
+}
 
-impl Numbers {
-    /// The stream of a seed.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        word ^ (word >> 31)
-    }
-
-    /// A number below `end`; 0 where that is 0.
-    pub fn below(&mut self, end: u32) -> u32 {
-        let [_, _, _, _, high @ ..] = self.next_u64().to_le_bytes();
-        u32::from_le_bytes(high) % end.max(1)
-    }
-
-    /// Whether something of one in `n` happens.
-    pub fn one_in(&mut self, n: u32) -> bool {
-        self.below(n) == 0
-    }
-
-    /// Bytes.
-    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next_u64().to_le_bytes()[0]).collect()
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T], otherwise: T) -> T {
-        let at = self.below(u32::try_from(of.len()).unwrap_or(u32::MAX));
-        of.get(at as usize).copied().unwrap_or(otherwise)
-    }
+/// The opcodes that a condition holds for.
+fn those(condition: impl Fn(Op) -> bool) -> Vec<Op> {
+    let all = Op::ALL.iter().copied();
+    all.filter(|op| condition(*op)).collect()
 }
 
 /// Registers that programs use.
-const REGISTERS: u32 = 6;
+const REGISTERS: u8 = 6;
 
 /// The random program of a seed. The verifier accepts it.
 #[must_use]
 pub fn program(seed: u64) -> Program {
-    let mut numbers = Numbers::new(seed);
+    let mut numbers = Rng::with_seed(seed);
     let halos = [0, 0, 1, 3, 64, 4096];
     let mut program = Program {
         name: format!("random_{seed:x}"),
-        before: numbers.pick(&halos, 0),
-        after: numbers.pick(&halos, 0),
-        records: numbers.pick(&[0, 1, 16, 4096, 65_536], 0),
+        before: pick(&mut numbers, &halos),
+        after: pick(&mut numbers, &halos),
+        records: pick(&mut numbers, &[0, 1, 16, 4096, 65_536]),
         table: {
-            let len = numbers.pick(&[0, 1, 5, 256, 1000], 0);
-            numbers.bytes(len)
+            let len = pick(&mut numbers, &[0, 1, 5, 256, 1000]);
+            std::iter::repeat_with(|| numbers.u8(..))
+                .take(len)
+                .collect::<Vec<u8>>()
         },
         ..Program::default()
     };
-    for index in 0..numbers.below(8) {
-        let default = (!numbers.one_in(3)).then(|| numbers.below(300));
+    for index in 0..numbers.u32(..8) {
+        let default = (numbers.u32(..3) != 0).then(|| numbers.u32(..300));
         program.args.push(Arg {
             name: format!("arg_{index}"),
             default,
         });
     }
-    for index in 0..numbers.below(4) {
+    for index in 0..numbers.u32(..4) {
         program.scratch.push(Scratch {
             name: format!("scratch_{index}"),
-            words: numbers.pick(&[1, 2, 7, 64], 1),
+            words: pick(&mut numbers, &[1, 2, 7, 64]),
         });
     }
-    for index in 0..=numbers.below(4) {
+    for index in 0..=numbers.u32(..4) {
         program.accs.push(AccArray {
             name: format!("acc_{index}"),
-            kind: numbers.pick(&AccKind::ALL, AccKind::Sum),
-            len: numbers.pick(&[1, 2, 5, 64], 1),
+            kind: pick(&mut numbers, &AccKind::ALL),
+            len: pick(&mut numbers, &[1, 2, 5, 64]),
         });
     }
     let mut maker = Maker {
@@ -95,8 +67,8 @@ pub fn program(seed: u64) -> Program {
         loops: 0,
         depth: 0,
     };
-    for _ in 0..=maker.numbers.below(8) {
-        if maker.numbers.one_in(2) {
+    for _ in 0..=maker.numbers.u32(..8) {
+        if maker.numbers.bool() {
             maker.each();
         } else {
             maker.statement();
@@ -106,7 +78,7 @@ pub fn program(seed: u64) -> Program {
 }
 
 struct Maker {
-    numbers: Numbers,
+    numbers: Rng,
     program: Program,
     /// By scratch array: what the `each` at hand does with it.
     uses: Vec<Op>,
@@ -121,20 +93,20 @@ impl Maker {
     }
 
     fn register(&mut self) -> u8 {
-        self.numbers.below(REGISTERS).to_le_bytes()[0]
+        self.numbers.u8(..REGISTERS)
     }
 
     fn immediate(&mut self) -> u32 {
-        match self.numbers.below(4) {
-            0 => self.numbers.below(4),
-            1 => self.numbers.below(300),
-            2 => self.numbers.below(8).wrapping_neg(),
-            _ => self.numbers.below(u32::MAX),
+        match self.numbers.u32(..4) {
+            0 => self.numbers.u32(..4),
+            1 => self.numbers.u32(..300),
+            2 => self.numbers.u32(..8).wrapping_neg(),
+            _ => self.numbers.u32(..u32::MAX),
         }
     }
 
     fn operand(&mut self) -> Operand {
-        if self.numbers.one_in(2) {
+        if self.numbers.bool() {
             Operand::Imm(self.immediate())
         } else {
             Operand::Reg(self.register())
@@ -143,27 +115,27 @@ impl Maker {
 
     /// An index that is in range nearly always.
     fn index(&mut self, len: u16) -> Operand {
-        if self.numbers.one_in(3) {
-            return Operand::Imm(self.numbers.below(len.into()));
+        if self.numbers.u32(..3) == 0 {
+            return Operand::Imm(self.numbers.u32(..u32::from(len)));
         }
         let register = self.register();
-        if !self.numbers.one_in(60) {
+        if self.numbers.u32(..60) != 0 {
             self.push(Op::Remu, register, register, Operand::Imm(len.into()));
         }
         Operand::Reg(register)
     }
 
     fn each(&mut self) {
-        const UPDATES: [Op; 6] = [Op::SLd, Op::SAdd, Op::SMin, Op::SMax, Op::SOr, Op::SXor];
+        let shared = those(|op| op.class() == Class::ScratchLoad || op.is_scratch_update());
         self.uses = (0..self.program.scratch.len())
-            .map(|_| self.numbers.pick(&UPDATES, Op::SLd))
+            .map(|_| pick(&mut self.numbers, &shared))
             .collect();
         let register = self.register();
-        let stride = self.numbers.pick(&[1, 1, 1, 2, 4, 4, 5, 64, 300], 1);
+        let stride = pick(&mut self.numbers, &[1, 1, 1, 2, 4, 4, 5, 64, 300]);
         self.push(Op::Each, register, 0, Operand::Imm(stride));
         self.in_each = true;
         self.depth += 1;
-        for _ in 0..=self.numbers.below(8) {
+        for _ in 0..=self.numbers.u32(..8) {
             self.statement();
         }
         self.depth -= 1;
@@ -173,7 +145,7 @@ impl Maker {
 
     fn block(&mut self) {
         self.depth += 1;
-        for _ in 0..=self.numbers.below(3) {
+        for _ in 0..=self.numbers.u32(..3) {
             self.statement();
         }
         self.depth -= 1;
@@ -181,19 +153,19 @@ impl Maker {
 
     fn statement(&mut self) {
         let end = Operand::Reg(0);
-        match self.numbers.below(24) {
+        match self.numbers.u32(..24) {
             0 | 1 if self.depth < 6 => {
                 let register = self.register();
                 self.push(Op::If, 0, register, end);
                 self.block();
-                if self.numbers.one_in(2) {
+                if self.numbers.bool() {
                     self.push(Op::Else, 0, 0, end);
                     self.block();
                 }
                 self.push(Op::End, 0, 0, end);
             }
             2 if self.depth < 6 && self.loops < 3 => {
-                let trips = 1 + self.numbers.below(9);
+                let trips = 1 + self.numbers.u32(..9);
                 self.push(Op::Loop, 0, 0, Operand::Imm(trips));
                 self.loops += 1;
                 self.block();
@@ -204,7 +176,7 @@ impl Maker {
                 let register = self.register();
                 self.push(Op::Break, 0, register, end);
             }
-            4 if self.depth > 1 && self.numbers.one_in(4) => self.push(Op::Halt, 0, 0, end),
+            4 if self.depth > 1 && self.numbers.u32(..4) == 0 => self.push(Op::Halt, 0, 0, end),
             5 | 6 => self.acc(),
             7 | 8 => self.scratch(),
             9 if self.program.records > 0 => {
@@ -212,16 +184,13 @@ impl Maker {
                 self.push(Op::Emit, 0, position, value);
             }
             10..=12 => {
-                let (op, dst, a) = (
-                    self.numbers
-                        .pick(&[Op::Ld8, Op::Ld32, Op::Tb8, Op::Tb32], Op::Ld8),
-                    self.register(),
-                    self.register(),
-                );
-                let offset = if self.numbers.one_in(4) {
+                let loads = those(|op| op.class() == Class::Load);
+                let op = pick(&mut self.numbers, &loads);
+                let (dst, a) = (self.register(), self.register());
+                let offset = if self.numbers.u32(..4) == 0 {
                     self.operand()
                 } else {
-                    Operand::Imm(self.numbers.below(9).wrapping_sub(4))
+                    Operand::Imm(self.numbers.u32(..9).wrapping_sub(4))
                 };
                 self.push(op, dst, a, offset);
             }
@@ -231,7 +200,7 @@ impl Maker {
 
     fn acc(&mut self) {
         let arrays = u32::try_from(self.program.accs.len()).unwrap_or(0);
-        let number = self.numbers.below(arrays);
+        let number = self.numbers.u32(..arrays);
         let len = self
             .program
             .accs
@@ -247,15 +216,15 @@ impl Maker {
         if arrays == 0 {
             return self.simple();
         }
-        let number = self.numbers.below(arrays);
+        let number = self.numbers.u32(..arrays);
         let array = number as usize;
         let words = self.program.scratch.get(array).map_or(1, |s| s.words);
         let number = number.to_le_bytes()[0];
         let op = if self.in_each {
             self.uses.get(array).copied().unwrap_or(Op::SLd)
         } else {
-            let ops = [Op::SLd, Op::SSt, Op::SAdd, Op::SMin, Op::SMax, Op::SOr];
-            self.numbers.pick(&ops, Op::SXor)
+            let ops = those(|op| op.indexes() == Some(FaultKind::Scratch));
+            pick(&mut self.numbers, &ops)
         };
         let index = self.index(words);
         let register = self.register();
@@ -268,10 +237,7 @@ impl Maker {
 
     /// An instruction that only computes.
     fn simple(&mut self) {
-        let at = self
-            .numbers
-            .below(u32::try_from(Op::ALL.len()).unwrap_or(1));
-        let op = Op::ALL.get(at as usize).copied().unwrap_or(Op::Mov);
+        let op = pick(&mut self.numbers, Op::ALL);
         let (dst, a, b) = (self.register(), self.register(), self.operand());
         match op.shape() {
             Shape::Dst => self.push(op, dst, 0, Operand::Reg(0)),
@@ -280,7 +246,7 @@ impl Maker {
             Shape::DstAB => self.push(op, dst, a, b),
             Shape::DstN if op == Op::Arg && !self.program.args.is_empty() => {
                 let args = u32::try_from(self.program.args.len()).unwrap_or(0);
-                let number = self.numbers.below(args);
+                let number = self.numbers.u32(..args);
                 self.push(op, dst, 0, Operand::Imm(number));
             }
             _ => self.push(Op::Add, dst, a, b),

@@ -1,10 +1,8 @@
 //! The reference interpreter: scalar, one window after the other, the shortest that can be right. Every other interpreter
 //! is compared with it.
 
-use crate::chunk::{
-    table_byte, table_word, Cancel, Chunk, Fault, FaultKind, Record, Results, Stop, View,
-};
-use crate::isa::{Instr, Op, Operand, REGISTERS};
+use crate::chunk::{Cancel, Chunk, Fault, FaultKind, Record, Results, Stop, View};
+use crate::isa::{match_op, Instr, Op, Operand, REGISTERS};
 use crate::verify::Verified;
 
 type Registers = [u32; REGISTERS];
@@ -89,7 +87,7 @@ impl Machine<'_> {
             let instr = self.program.program().code[pc];
             let target = self.program.target(pc);
             let a = regs[usize::from(instr.a) % REGISTERS];
-            self.results.steps += u64::from(!matches!(instr.op, Op::Else | Op::End));
+            self.results.steps += u64::from(instr.op.cost());
             match instr.op {
                 Op::Each => {
                     let stride = instr.immediate().unwrap_or(1) as usize;
@@ -140,48 +138,54 @@ impl Machine<'_> {
         Ok(Flow::Next)
     }
 
-    /// An instruction that goes on with the next.
+    /// An instruction that is followed by the next one.
     fn plain(&mut self, pc: usize, instr: &Instr, regs: &mut Registers) -> Result<(), Stop> {
         let a = regs[usize::from(instr.a) % REGISTERS];
         let b = match instr.b {
             Operand::Reg(register) => regs[usize::from(register)],
             Operand::Imm(imm) => imm,
         };
-        let table = &self.program.program().table;
         let fault = |kind| {
             Stop::Fault(Fault {
                 kind,
                 instruction: pc,
             })
         };
-        let value = match instr.op {
-            Op::Sel if a == 0 => return Ok(()),
-            Op::Mov | Op::Sel => b,
-            Op::Len => self.view.len as u32,
-            Op::AvailBefore => self.view.before as u32,
-            Op::AvailAfter => self.view.after as u32,
-            Op::BaseLo => (self.view.base & 0xFFFF_FFFF) as u32,
-            Op::BaseHi => (self.view.base >> 32) as u32,
-            Op::Arg => self.view.args.get(b as usize).copied().unwrap_or(0),
-            Op::Ld8 => self.view.byte(a.wrapping_add(b)).into(),
-            Op::Ld32 => self.view.word(a.wrapping_add(b)),
-            Op::Tb8 => table_byte(table, a.wrapping_add(b)).into(),
-            Op::Tb32 => table_word(table, a.wrapping_add(b)),
-            Op::SLd => *self
-                .scratch
-                .get(self.program.scratch_range(instr.a))
-                .and_then(|array| array.get(b as usize))
-                .ok_or(fault(FaultKind::Scratch))?,
-            Op::SSt | Op::SAdd | Op::SMin | Op::SMax | Op::SOr | Op::SXor => {
+        // The value that the destination gets, of an instruction of each class.
+        macro_rules! value {
+            ($name:ident Compute $f:expr) => {
+                of($f, a, b)
+            };
+            ($name:ident Fact $f:expr) => {
+                of($f, &self.view, b)
+            };
+            ($name:ident Load $f:expr) => {
+                of($f, &self.view, a.wrapping_add(b))
+            };
+            ($name:ident Select) => {
+                if a == 0 {
+                    return Ok(());
+                } else {
+                    b
+                }
+            };
+            ($name:ident ScratchLoad) => {
+                *self
+                    .scratch
+                    .get(self.program.scratch_range(instr.a))
+                    .and_then(|array| array.get(b as usize))
+                    .ok_or(fault(FaultKind::Scratch))?
+            };
+            ($name:ident Scratch $f:expr) => {{
                 let word = self
                     .scratch
                     .get_mut(self.program.scratch_range(instr.dst))
                     .and_then(|array| array.get_mut(b as usize))
                     .ok_or(fault(FaultKind::Scratch))?;
-                *word = update(instr.op, *word, a);
+                *word = of($f, *word, a);
                 return Ok(());
-            }
-            Op::Acc => {
+            }};
+            ($name:ident Acc) => {{
                 let kind = self.program.program().accs[usize::from(instr.dst)].kind;
                 let acc = self
                     .results
@@ -191,9 +195,9 @@ impl Machine<'_> {
                     .ok_or(fault(FaultKind::Acc))?;
                 *acc = kind.merge(*acc, a.into());
                 return Ok(());
-            }
-            Op::Emit => {
-                // A fault further on says more than an overflow does, so the run goes on.
+            }};
+            ($name:ident Emit) => {{
+                // A fault in what follows takes precedence over an overflow, so the run continues.
                 self.overflow |=
                     self.results.records.len() >= self.program.program().records as usize;
                 if !self.overflow {
@@ -203,58 +207,32 @@ impl Machine<'_> {
                     });
                 }
                 return Ok(());
-            }
-            op => compute(op, a, b),
-        };
-        regs[usize::from(instr.dst)] = value;
+            }};
+            // `block` has executed it.
+            ($name:ident Control) => {
+                return Ok(())
+            };
+        }
+        regs[usize::from(instr.dst)] = match_op!(instr.op, value);
         Ok(())
     }
+}
+
+/// Calls a closure, whose argument types are those of the values.
+fn of<A, B>(f: impl FnOnce(A, B) -> u32, a: A, b: B) -> u32 {
+    f(a, b)
 }
 
 /// A scratch word after an update.
 #[inline(always)]
 pub(crate) fn update(op: Op, word: u32, value: u32) -> u32 {
-    match op {
-        Op::SAdd => word.wrapping_add(value),
-        Op::SMin => word.min(value),
-        Op::SMax => word.max(value),
-        Op::SOr => word | value,
-        Op::SXor => word ^ value,
-        _ => value,
+    macro_rules! updated {
+        ($name:ident Scratch $f:expr) => {
+            of($f, word, value)
+        };
+        ($name:ident $class:ident $($f:expr)?) => {
+            word
+        };
     }
-}
-
-/// Arithmetic and comparisons: of two words, or of `a` alone.
-#[inline(always)]
-pub(crate) fn compute(op: Op, a: u32, b: u32) -> u32 {
-    match op {
-        Op::Add => a.wrapping_add(b),
-        Op::Sub => a.wrapping_sub(b),
-        Op::Mul => a.wrapping_mul(b),
-        Op::Mulhi => ((u64::from(a) * u64::from(b)) >> 32) as u32,
-        Op::Divu => a.checked_div(b).unwrap_or(u32::MAX),
-        Op::Remu => a.checked_rem(b).unwrap_or(a),
-        Op::Min => a.min(b),
-        Op::Max => a.max(b),
-        Op::And => a & b,
-        Op::Or => a | b,
-        Op::Xor => a ^ b,
-        Op::Shl => a << (b & 31),
-        Op::Shr => a >> (b & 31),
-        Op::Sar => ((a as i32) >> (b & 31)) as u32,
-        Op::Rotl => a.rotate_left(b & 31),
-        Op::Not => !a,
-        Op::Popcnt => a.count_ones(),
-        Op::Clz => a.leading_zeros(),
-        Op::Ctz => a.trailing_zeros(),
-        Op::Bswap => a.swap_bytes(),
-        Op::Eq => (a == b).into(),
-        Op::Ne => (a != b).into(),
-        Op::Ltu => (a < b).into(),
-        Op::Leu => (a <= b).into(),
-        Op::Lts => ((a as i32) < b as i32).into(),
-        Op::Les => (a as i32 <= b as i32).into(),
-        // Everything else was dealt with before.
-        _ => 0,
-    }
+    match_op!(op, updated)
 }

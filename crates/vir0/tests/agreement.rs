@@ -1,7 +1,8 @@
 //! One semantics: on random programs the vectorised interpreter leaves what the reference interpreter leaves, for every
 //! number of lanes and every vector unit, and no program takes more instructions than its static cost.
 
-use gristmill_vir0::random::{program, Numbers};
+use fastrand::Rng;
+use gristmill_vir0::random::program;
 use gristmill_vir0::vector::{Level, Machine};
 use gristmill_vir0::{reference, verify, Chunk, Limits, Op, Results, Stop};
 use std::collections::BTreeMap;
@@ -16,22 +17,9 @@ fn programs() -> u64 {
         .unwrap_or(4_000)
 }
 
-/// A start that differs from run to run; `VIR0_SEED` sets it.
-fn seed() -> u64 {
-    let seed = std::env::var("VIR0_SEED")
-        .ok()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or_else(|| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.map_or(1, |since| since.as_secs())
-        });
-    println!("VIR0_SEED={seed}");
-    seed
-}
-
 #[test]
 fn random_programs_agree_and_keep_to_their_cost() {
-    let first = seed().wrapping_mul(1 << 20);
+    let first = gristmill_testing::seed("VIR0_SEED").wrapping_mul(1 << 20);
     let levels: Vec<Level> = Level::ALL
         .into_iter()
         .filter(|l| l.is_available())
@@ -40,16 +28,18 @@ fn random_programs_agree_and_keep_to_their_cost() {
     for seed in first..first + programs() {
         let verified = verify(program(seed), &Limits::default())
             .unwrap_or_else(|refusal| panic!("program {seed}: {refusal}"));
-        let mut numbers = Numbers::new(!seed);
-        let len = [0, 1, 15, 17, 256, 257, 700, 1500][numbers.below(8) as usize];
-        let around = numbers.below(80) as usize;
-        let mut data = numbers.bytes(len + 2 * around);
-        if numbers.one_in(2) {
+        let mut numbers = Rng::with_seed(!seed);
+        let len = [0, 1, 15, 17, 256, 257, 700, 1500][numbers.usize(..8)];
+        let around = numbers.usize(..80);
+        let mut data = std::iter::repeat_with(|| numbers.u8(..))
+            .take(len + 2 * around)
+            .collect::<Vec<u8>>();
+        if numbers.bool() {
             data.iter_mut().for_each(|byte| *byte &= 3);
         }
         let start = around.min(data.len() - len);
-        let args: Vec<u32> = (0..7).map(|_| numbers.below(1000)).collect();
-        let base = numbers.next_u64() >> 8;
+        let args: Vec<u32> = (0..7).map(|_| numbers.u32(..1000)).collect();
+        let base = numbers.u64(..) >> 8;
         let chunk = Chunk::new(&data, start, len, base, &args).unwrap();
         let mut expected = Results::default();
         let how = reference::run(&verified, &chunk, &mut expected);

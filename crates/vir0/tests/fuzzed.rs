@@ -6,34 +6,39 @@
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
 
-use gristmill_vir0::random::{program, Numbers};
+use fastrand::Rng;
+use gristmill_vir0::random::program;
 use gristmill_vir0::{disasm, encode};
 use std::time::{Duration, Instant};
 
 /// Inputs: bytes, encodings of random programs with bytes changed, and texts with parts exchanged.
-fn input(numbers: &mut Numbers) -> Vec<u8> {
-    let seed = numbers.next_u64();
-    let mut bytes = match numbers.below(4) {
+fn input(numbers: &mut Rng) -> Vec<u8> {
+    let seed = numbers.u64(..);
+    let mut bytes = match numbers.u32(..4) {
         0 => {
-            let len = numbers.below(400) as usize;
-            return numbers.bytes(len);
+            let len = numbers.usize(..400);
+            return std::iter::repeat_with(|| numbers.u8(..))
+                .take(len)
+                .collect::<Vec<u8>>();
         }
         1 => encode(&program(seed)).unwrap(),
         2 => disasm::disassemble(&program(seed)).into_bytes(),
         // One byte for the number of instructions, and then instructions and data.
         _ => {
-            let len = 1 + numbers.below(300) as usize;
-            numbers.bytes(len)
+            let len = 1 + numbers.usize(..300);
+            std::iter::repeat_with(|| numbers.u8(..))
+                .take(len)
+                .collect::<Vec<u8>>()
         }
     };
-    for _ in 0..numbers.below(6) {
-        let at = numbers.below(bytes.len() as u32) as usize;
-        match numbers.below(4) {
-            0 => bytes[at] = numbers.next_u64().to_le_bytes()[0],
-            1 => bytes[at] ^= 1 << numbers.below(8),
+    for _ in 0..numbers.u32(..6) {
+        let at = numbers.u32(..bytes.len() as u32) as usize;
+        match numbers.u32(..4) {
+            0 => bytes[at] = numbers.u64(..).to_le_bytes()[0],
+            1 => bytes[at] ^= 1 << numbers.u32(..8),
             2 => bytes.truncate(at.max(1)),
             _ => {
-                let from = numbers.below(bytes.len() as u32) as usize;
+                let from = numbers.u32(..bytes.len() as u32) as usize;
                 let part = bytes[from..bytes.len().min(from + 20)].to_vec();
                 bytes.splice(at..at, part);
             }
@@ -55,17 +60,13 @@ impl Drop for Running {
 
 fn fuzz(name: &str, inputs: u64, target: fn(&[u8])) {
     let number = |variable: &str| std::env::var(variable).ok()?.parse::<u64>().ok();
-    let seed = number("VIR0_SEED").unwrap_or_else(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(1, |since| since.as_nanos() as u64)
-    });
-    println!("VIR0_SEED={seed}");
+    let seed = gristmill_testing::seed("VIR0_SEED");
     let time = number("VIR0_FUZZ_SECONDS").map(Duration::from_secs);
     let began = Instant::now();
     let mut count = 0;
     while time.map_or(count < inputs, |time| began.elapsed() < time) {
         let running = Running(seed.wrapping_add(count));
-        target(&input(&mut Numbers::new(running.0)));
+        target(&input(&mut Rng::with_seed(running.0)));
         count += 1;
     }
     println!("{name}: {count} inputs in {:?}", began.elapsed());

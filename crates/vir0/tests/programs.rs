@@ -1,8 +1,8 @@
 //! The shipped programs: each gives the answer of an independent implementation, in whatever chunks the file is cut, on
 //! both interpreters.
 
+use fastrand::Rng;
 use gristmill_vir0::asm::{assemble, AsmOptions};
-use gristmill_vir0::random::Numbers;
 use gristmill_vir0::vector::Machine;
 use gristmill_vir0::{reference, verify, Chunk, Limits, Results, Stop, Verified};
 use std::path::Path;
@@ -122,7 +122,7 @@ fn answer(program: &Verified, file: &[u8]) -> Answer {
 
 /// Files that such programs meet: empty, short, random, text, runs, long lines.
 fn files() -> Vec<Vec<u8>> {
-    let mut numbers = Numbers::new(7);
+    let mut numbers = Rng::with_seed(7);
     let mut files = vec![
         Vec::new(),
         b"\n".to_vec(),
@@ -133,24 +133,25 @@ fn files() -> Vec<Vec<u8>> {
         vec![b'x'; 9_001],
     ];
     for len in [100, 2_999, 4_095, 4_097, 16_384, 300_001] {
-        files.push(numbers.bytes(len));
+        files.push(
+            std::iter::repeat_with(|| numbers.u8(..))
+                .take(len)
+                .collect::<Vec<u8>>(),
+        );
         // Words and lines.
         let words = [
             "needle", "hay", "stack", "\n", " ", "é", "日本", "𝄞", "\n\n",
         ];
         let mut text = Vec::new();
         while text.len() < len {
-            text.extend(words[numbers.below(9) as usize].as_bytes());
+            text.extend(words[numbers.usize(..9)].as_bytes());
         }
         files.push(text);
         // Runs.
         let mut runs = Vec::new();
         while runs.len() < len {
-            let run = [1, 2, 3, 300, 5_000][numbers.below(5) as usize];
-            runs.extend(std::iter::repeat_n(
-                b"ab\n\0"[numbers.below(4) as usize],
-                run,
-            ));
+            let run = [1, 2, 3, 300, 5_000][numbers.usize(..5)];
+            runs.extend(std::iter::repeat_n(b"ab\n\0"[numbers.usize(..4)], run));
         }
         files.push(runs);
     }
@@ -221,7 +222,7 @@ fn entropy_is_that_of_each_window() {
 #[test]
 fn utf8_is_what_the_standard_library_takes() {
     let program = shipped("utf8_validate");
-    let mut numbers = Numbers::new(3);
+    let mut numbers = Rng::with_seed(3);
     let mut all = files();
     // Short and nearly valid: what lies at the edges of the rules.
     for _ in 0..4_000 {
@@ -250,8 +251,8 @@ fn utf8_is_what_the_standard_library_takes() {
             "é".as_bytes(),
         ];
         let mut file = Vec::new();
-        for _ in 0..=numbers.below(7) {
-            file.extend(PIECES[numbers.below(22) as usize]);
+        for _ in 0..=numbers.u32(..7) {
+            file.extend(PIECES[numbers.usize(..22)]);
         }
         all.push(file);
     }
@@ -306,11 +307,18 @@ fn lines_are_measured() {
     }
 }
 
+/// The nth number of SplitMix64 (Steele, Lea and Flood 2014) from seed 0: what the program's table is made of.
+fn split_mix(n: u64) -> u64 {
+    let word = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ (word >> 31)
+}
+
 #[test]
 fn content_is_cut_where_a_sequential_gear_hash_cuts_it() {
     let program = shipped("content_chunks");
-    let mut numbers = Numbers::new(0);
-    let gear: Vec<u64> = (0..256).map(|_| numbers.next_u64()).collect();
+    let gear: Vec<u64> = (1..=256).map(split_mix).collect();
     let stored = program.program().table.as_chunks::<8>().0;
     assert!(stored
         .iter()

@@ -42,21 +42,3 @@ pub fn monitor(command: &str) {
         .expect("vm/run gives the guest a line to QEMU's monitor");
     writeln!(line, "{command}").expect("QEMU reads what its monitor is sent");
 }
-
-/// Numbers without a pattern, the same for the same seed (xorshift64*).
-pub struct Random(u64);
-
-impl Random {
-    /// From a seed, which a failing test prints.
-    pub fn new(seed: u64) -> Self {
-        Random(seed | 1)
-    }
-
-    /// A number below `limit`, which is not 0.
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % limit
-    }
-}

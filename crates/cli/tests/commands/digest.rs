@@ -1,6 +1,7 @@
 //! `gristmill digest` against a CRC-32C that is computed here, bit by bit; lists of digests, written and checked.
 
-use crate::tool::{command, finish, gristmill, gristmill_reading, noise, Done};
+use crate::tool::{command, finish, gristmill, gristmill_reading, Done};
+use gristmill_testing::noise;
 use serde_json::{json, Value};
 use std::ffi::OsString;
 use std::fs;

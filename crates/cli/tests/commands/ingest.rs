@@ -1,7 +1,8 @@
 //! `gristmill ingest` on this machine: the registered path beside `digest`, and the refusals of what it has not got. What
 //! needs NVMe disks is in `vm/guest/tests/guest/tool.rs`.
 
-use crate::tool::{command, finish, gristmill as tool, gristmill_reading, interrupt, noise, Done};
+use crate::tool::{command, finish, gristmill as tool, gristmill_reading, interrupt, Done};
+use gristmill_testing::noise;
 use gristmill_testing::{skipped, Patience};
 use serde_json::Value;
 use std::fs;

@@ -1,6 +1,7 @@
 //! Commands on an OpenCL device, PoCL's where there is no other: what they answer, and what they do when it fails.
 
-use crate::tool::{command, finish, gristmill, gristmill_reading, noise, Done};
+use crate::tool::{command, finish, gristmill, gristmill_reading, Done};
+use gristmill_testing::noise;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,8 +1,7 @@
 //! `gristmill run`, `asm`, `disasm` and `verify`.
 
-use crate::tool::{
-    command, finish, gristmill, gristmill_reading, interrupt, noise, wait_until_busy,
-};
+use crate::tool::{command, finish, gristmill, gristmill_reading, interrupt, wait_until_busy};
+use gristmill_testing::noise;
 use serde_json::{json, Value};
 use std::fs;
 use std::path::{Path, PathBuf};

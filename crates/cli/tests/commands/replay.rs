@@ -1,11 +1,12 @@
 //! `--record` and `gristmill replay`, end to end.
 
 use crate::tool::{
-    command, finish, gristmill, gristmill_reading, interrupt, noise, wait_until_busy, Done,
+    command, finish, gristmill, gristmill_reading, interrupt, wait_until_busy, Done,
 };
 use gristmill::megakernel::log::{LoggedBytes, LoggedSlot, RingLog};
 use gristmill::megakernel::protocol::program;
 use gristmill::megakernel::RingLogReader;
+use gristmill_testing::noise;
 use std::fs;
 use std::io::Write;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! `gristmill stats` against counts, lines and entropy that are computed here.
 
-use crate::tool::{gristmill, gristmill_reading, noise};
+use crate::tool::{gristmill, gristmill_reading};
+use gristmill_testing::noise;
 use serde_json::Value;
 use std::fs;
 use tempfile::TempDir;

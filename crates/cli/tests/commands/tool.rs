@@ -124,16 +124,3 @@ pub fn interrupt(child: &Child) {
     let result = unsafe { libc::kill(pid, libc::SIGINT) };
     assert_eq!(result, 0);
 }
-
-/// Bytes without a pattern, the same for the same seed.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    (0..length)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect()
-}

@@ -189,3 +189,44 @@ fn a_binary_file_of_holes_is_found_to_match_as_ripgrep_says() {
 fn row(path: &Path, rest: &str) -> Vec<u8> {
     format!("{}{rest}", path.display()).into_bytes()
 }
+
+#[test]
+fn a_single_small_file_costs_one_worker_and_no_ring_unless_more_is_named() {
+    let scratch = Scratch::new();
+    let (small, other) = (scratch.write("small", b"x"), scratch.write("other", b"y"));
+    let large = scratch.sparse("large", 4 << 20, b"z");
+    let stats = |flags: &[&str], files: &[&Path]| {
+        let answer = Tool::new(["digest", "--stats"])
+            .args(flags)
+            .args(files)
+            .run();
+        answer.assert_code(0);
+        let alone =
+            answer.errors.contains(", 1 workers") && answer.errors.contains("  positioned\n");
+        (alone, answer.errors)
+    };
+    let (alone, told) = stats(&[], &[&small]);
+    assert!(alone, "{told}");
+    let named: [(&[&str], &[&Path]); 5] = [
+        (&[], &[&small, &other]),
+        (&[], &[&large]),
+        (&[], &[scratch.path()]),
+        (&["--workers", "2"], &[&small]),
+        (&["--read-path", "registered"], &[&small]),
+    ];
+    for (flags, files) in named {
+        if flags.contains(&"registered")
+            && !Tool::new(["digest"])
+                .args(flags)
+                .args(files)
+                .run()
+                .errors
+                .is_empty()
+        {
+            crate::world::skipped("io_uring is refused here");
+            continue;
+        }
+        let (alone, told) = stats(flags, files);
+        assert!(!alone, "{flags:?} {files:?}: {told}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Which files of a tree are searched: trees at random, full of files of rules, repositories and links.
 
-use super::random::Random;
 use super::*;
+use fastrand::Rng;
 
 const NAMES: [&str; 11] = [
     "a", "b", "c.log", "d.txt", ".h", ".hd", "x y", "[z", "sub", "lib", "k.rs",
@@ -43,34 +43,36 @@ const GLOBS: [&str; 33] = [
     "b",
 ];
 
-fn one<'a>(random: &mut Random, of: &[&'a str]) -> &'a str {
-    of[random.below(of.len())]
+fn one<'a>(random: &mut Rng, of: &[&'a str]) -> &'a str {
+    of[random.usize(..of.len())]
 }
 
-fn rules(random: &mut Random) -> String {
-    let lines: Vec<&str> = (0..random.below(5)).map(|_| one(random, &GLOBS)).collect();
+fn rules(random: &mut Rng) -> String {
+    let lines: Vec<&str> = (0..random.usize(..5))
+        .map(|_| one(random, &GLOBS))
+        .collect();
     lines.join("\n") + one(random, &["", "\n", "\r\n"])
 }
 
 /// Fills a directory; the paths of all directories, from the tree's root.
-fn fill(random: &mut Random, tree: &Tree, at: &Path, depth: usize, directories: &mut Vec<PathBuf>) {
+fn fill(random: &mut Rng, tree: &Tree, at: &Path, depth: usize, directories: &mut Vec<PathBuf>) {
     directories.push(at.to_path_buf());
     fs::create_dir_all(tree.root.join(at)).unwrap();
     let mut names = NAMES.to_vec();
-    for _ in 0..1 + random.below(6) {
-        let path = at.join(names.swap_remove(random.below(names.len())));
-        if depth < 3 && random.below(5) < 2 {
+    for _ in 0..1 + random.usize(..6) {
+        let path = at.join(names.swap_remove(random.usize(..names.len())));
+        if depth < 3 && random.usize(..5) < 2 {
             fill(random, tree, &path, depth + 1, directories);
         } else {
             tree.write(path, "x\n");
         }
     }
     for name in [".gitignore", ".ignore", ".rgignore"] {
-        if random.below(3) == 0 {
+        if random.usize(..3) == 0 {
             tree.write(at.join(name), rules(random));
         }
     }
-    match random.below(12) {
+    match random.usize(..12) {
         0 => tree.write(at.join(".git/info/exclude"), rules(random)),
         1 => fs::create_dir(tree.root.join(at).join(".jj")).unwrap(),
         2 => {
@@ -83,7 +85,7 @@ fn fill(random: &mut Random, tree: &Tree, at: &Path, depth: usize, directories: 
         3 => tree.write(at.join(".git"), "nothing of the kind"),
         _ => {}
     }
-    if random.below(3) == 0 {
+    if random.usize(..3) == 0 {
         let target = one(random, &["a", "sub", "..", ".", "nowhere"]);
         symlink(target, tree.root.join(at).join("link")).unwrap();
     }
@@ -95,29 +97,29 @@ fn random_rules_are_followed_as_ripgrep_follows_them() {
         return;
     }
     for seed in 1..=150 {
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         let tree = Tree::new();
         let mut directories = Vec::new();
         fill(&mut random, &tree, Path::new("t"), 0, &mut directories);
-        if random.below(2) == 0 {
+        if random.usize(..2) == 0 {
             tree.write("home/.config/git/ignore", rules(&mut random));
         }
-        let mut any = || directories[random.below(directories.len())].clone();
+        let mut any = || directories[random.usize(..directories.len())].clone();
         let (from, other) = (tree.root.join(any()), tree.root.join(any()));
         let mut arguments = words(&["--sort", "path", "-l", "-e", "x"]);
         for (flag, odds) in [("--hidden", 3), ("--no-ignore", 7)] {
-            if random.below(odds) == 0 {
+            if random.usize(..odds) == 0 {
                 arguments.push(flag.into());
             }
         }
-        for _ in 0..random.below(3) {
+        for _ in 0..random.usize(..3) {
             let globs = [
                 "*.txt", "!a", "sub/**", "!sub", "*.log", "/a", "**/b", "!.h", ".*",
             ];
             arguments.extend(words(&["-g", one(&mut random, &globs)]));
         }
         arguments.push("--".into());
-        match random.below(5) {
+        match random.usize(..5) {
             0 => {}
             1 => arguments.push(".".into()),
             2 => arguments.push("./".into()),

@@ -40,15 +40,7 @@ impl Drop for Scratch {
 
 /// Bytes of which no two stretches look the same.
 pub fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()[3]
-        })
-        .collect()
+    gristmill_testing::noise(1, len)
 }
 
 /// A pipe: its reading and its writing end.

@@ -18,22 +18,8 @@ enum Model {
 
 #[test]
 fn queue_driver_and_device_agree_at_every_moment() {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| {
-        std::time::UNIX_EPOCH
-            .elapsed()
-            .map_or(1, |now| now.subsec_nanos() as u64)
-    });
-    println!("SEED={seed}");
-    let mut state = seed | 1;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as usize % below
-    };
+    let mut numbers = fastrand::Rng::with_seed(gristmill_testing::seed("SEED"));
+    let mut random = move |below: usize| numbers.usize(..below);
     let scratch = Scratch::new();
     let contents: Vec<Vec<u8>> = (0..6).map(|at| noise(SLOT)[at * 100..].to_vec()).collect();
     let paths: Vec<PathBuf> = contents

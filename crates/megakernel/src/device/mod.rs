@@ -2,24 +2,25 @@
 //! half of a kernel that runs there.
 //!
 //! - `driver`: what a back end brings: memory, and a way to launch; `library`: why there is none.
-//! - `layout`: the words that host and device share beside the ring; `header` tells the device source their numbers.
+//! - [`layout`]: the words that host and device share beside the ring. `cargo xtask header` tells the device source the
+//!   numbers of all words, and is where a new one is listed.
 //! - `memory`: what is where; `host`: launches, leases, heartbeat, shutdown;
 //!   `threads`: its threads, and their end.
 //! - `tables`, [`job`], [`program`]: images of jobs and programs, as the device reads them.
 
 pub(crate) mod driver;
-pub mod header;
 pub(crate) mod host;
 pub mod job;
-pub(crate) mod layout;
+pub mod layout;
 pub(crate) mod library;
 mod memory;
 pub mod program;
 mod tables;
 mod threads;
-pub(crate) mod vigil;
+mod vigil;
 
 pub use driver::{DeviceInfo, Found};
+pub use vigil::Clock;
 
 /// The device source, in the order in which its parts need each other.
 pub const SOURCE: [&str; 9] = [

@@ -18,9 +18,10 @@
 //! first accumulator in the low half, its length in the high half), and behind these the table, closed by at least four
 //! zero bytes.
 
+use gristmill_vir0::analysis;
 use gristmill_vir0::isa::{Instr, Op};
 use gristmill_vir0::program::AccKind;
-use gristmill_vir0::Verified;
+use gristmill_vir0::{FaultKind, Verified};
 
 /// Words of an image's header.
 pub mod word {
@@ -83,7 +84,8 @@ pub fn image(program: &Verified) -> Vec<u32> {
                         words[3] = narrow(loops.len());
                     }
                     Some((open, Op::Each)) => {
-                        [words[1], words[2]] = inputs(&code[open..index]);
+                        let inputs = analysis::inputs(program, open);
+                        [words[1], words[2]] = [inputs.constant.bits(), inputs.fresh.bits()];
                     }
                     _ => {}
                 }
@@ -98,15 +100,10 @@ pub fn image(program: &Verified) -> Vec<u32> {
                 words[2] = narrow(range.start);
                 words[3] = narrow(range.len()) | update << 16;
             }
-            Op::SLd | Op::SSt | Op::SAdd | Op::SMin | Op::SMax | Op::SOr | Op::SXor => {
-                let array = if instr.op == Op::SLd {
-                    instr.a
-                } else {
-                    instr.dst
-                };
-                let range = program.scratch_range(array);
+            op if op.indexes() == Some(FaultKind::Scratch) => {
+                let range = program.scratch_range(instr.array().unwrap_or(0));
                 words[2] = narrow(range.start);
-                words[3] = narrow(range.len()) | (instr.op as u32) << 16;
+                words[3] = narrow(range.len()) | (op as u32) << 16;
             }
             _ => {}
         }
@@ -171,42 +168,6 @@ fn update(kind: AccKind) -> Op {
         AccKind::Or => Op::SOr,
         AccKind::Xor => Op::SXor,
     }
-}
-
-/// Of an `each` and its body: the registers that it reads and never writes, and those that it may read before it writes
-/// them.
-fn inputs(block: &[Instr]) -> [u32; 2] {
-    let [each, body @ ..] = block else {
-        return [0, 0];
-    };
-    let bit = |register: u8| 1_u32 << (register & 31);
-    let (mut early, mut written) = (0, bit(each.dst));
-    // The registers that are certainly written, for each open block: what a block writes that not every window enters,
-    // or stays in, is certain inside of it only.
-    let mut certain = vec![written];
-    for instr in body {
-        let known = certain.last().copied().unwrap_or(0);
-        for register in instr.reads() {
-            early |= bit(register) & !known;
-        }
-        match instr.op {
-            Op::If | Op::Loop => certain.push(known),
-            Op::Else | Op::End => {
-                certain.pop();
-                if instr.op == Op::Else {
-                    certain.extend(certain.last().copied());
-                }
-            }
-            _ => {
-                let register = instr.writes().map_or(0, bit);
-                written |= register;
-                if let Some(known) = certain.last_mut() {
-                    *known |= register;
-                }
-            }
-        }
-    }
-    [early & !written, early & written]
 }
 
 #[cfg(test)]

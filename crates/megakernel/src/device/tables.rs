@@ -75,18 +75,7 @@ impl ProgramTables {
 
     /// The longest chunk that a program's budget allows, in bytes.
     fn longest(&self, program: &Verified) -> u32 {
-        let fits = |len: u32| program.cost().at(len) <= self.budget;
-        // Costs never fall with the length, so this is a search for the last length that fits.
-        let (mut low, mut high) = (0, u32::MAX);
-        while low < high {
-            let middle = low + (high - low).div_ceil(2);
-            if fits(middle) {
-                low = middle;
-            } else {
-                high = middle - 1;
-            }
-        }
-        low
+        gristmill_vir0::cost::largest(u32::MAX, |len| program.cost().at(len) <= self.budget)
     }
 
     fn word(&self, entry: usize, word: usize) -> &std::sync::atomic::AtomicU32 {

@@ -76,7 +76,7 @@ fn threads() -> HashMap<String, Thread> {
 
 /// Counts time in which no thread of this process waited for a processor.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub struct Clock {
     looked: Instant,
     before: HashMap<String, Thread>,
     /// The most that a tick counts: what its caller wants to sleep between two.
@@ -85,6 +85,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// A clock that begins now, and is looked at about as often as `most` says.
+    #[must_use]
     pub fn new(most: Duration) -> Self {
         Self {
             looked: Instant::now(),

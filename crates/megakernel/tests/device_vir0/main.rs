@@ -6,13 +6,14 @@
 mod chosen;
 
 use chosen::CHOSEN;
+use fastrand::Rng;
 use gristmill_megakernel::device::program::image;
 use gristmill_megakernel::ProgramTable;
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{completion, fault};
 use gristmill_vir0::asm::{assemble, AsmOptions};
 use gristmill_vir0::isa::{Op, Operand};
-use gristmill_vir0::random::{self, Numbers};
+use gristmill_vir0::random;
 use gristmill_vir0::{reference, verify, Chunk, FaultKind, Limits, Results, Stop, Verified};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -258,27 +259,14 @@ fn compare(test: &str, cases: &[Case]) -> BTreeMap<(u32, u32), usize> {
     kinds
 }
 
-/// A start that differs from run to run; `VIR0_SEED` sets it.
-fn seed() -> u64 {
-    let seed = std::env::var("VIR0_SEED")
-        .ok()
-        .and_then(|number| number.parse().ok());
-    let seed = seed.unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.map_or(1, |since| since.as_secs())
-    });
-    println!("VIR0_SEED={seed}");
-    seed
-}
-
 fn random_case(seed: u64) -> Case {
-    let mut numbers = Numbers::new(!seed);
+    let mut numbers = Rng::with_seed(!seed);
     let mut program = random::program(seed);
-    program.align = 1 << numbers.below(3);
+    program.align = 1 << numbers.u32(..3);
     // Some indexes may be one too large.
     for instr in &mut program.code {
         match instr.b {
-            Operand::Imm(len) if instr.op == Op::Remu && numbers.one_in(8) => {
+            Operand::Imm(len) if instr.op == Op::Remu && numbers.u32(..8) == 0 => {
                 instr.b = Operand::Imm(len.wrapping_add(1));
             }
             _ => {}
@@ -287,39 +275,41 @@ fn random_case(seed: u64) -> Case {
     let verified = verify(program, &Limits::default())
         .unwrap_or_else(|refusal| panic!("program {seed}: {refusal}"));
     let declared = verified.program();
-    let len = [0, 1, 15, 31, 32, 33, 257, 700, 1500][numbers.below(9) as usize];
-    let (before, after, unused) = (numbers.below(80), numbers.below(80), numbers.below(3));
-    let mut chunk = numbers.bytes((before + len + after + unused) as usize);
-    if numbers.one_in(2) {
+    let len = [0, 1, 15, 31, 32, 33, 257, 700, 1500][numbers.usize(..9)];
+    let (before, after, unused) = (numbers.u32(..80), numbers.u32(..80), numbers.u32(..3));
+    let mut chunk = std::iter::repeat_with(|| numbers.u8(..))
+        .take((before + len + after + unused) as usize)
+        .collect::<Vec<u8>>();
+    if numbers.bool() {
         chunk.iter_mut().for_each(|byte| *byte &= 3);
     }
     let mut args = ProgramArgs {
-        chunk: numbers.below(1 << 19),
+        chunk: numbers.u32(..1 << 19),
         after,
         start: before,
         len,
-        offset: (numbers.next_u64() >> 8) & !u64::from(declared.align - 1),
-        args: std::array::from_fn(|_| numbers.below(1000)),
+        offset: (numbers.u64(..) >> 8) & !u64::from(declared.align - 1),
+        args: std::array::from_fn(|_| numbers.u32(..1000)),
     };
-    if numbers.one_in(30) {
+    if numbers.u32(..30) == 0 {
         // A slot says whatever its tenant likes.
-        match numbers.below(5) {
+        match numbers.u32(..5) {
             0 => args.offset ^= 1,
-            1 => args.len = declared.chunk + numbers.below(2),
-            2 => args.len = u32::MAX - numbers.below(100),
-            3 => args.start = u32::MAX - numbers.below(2000),
-            _ => args.after = 80 + numbers.below(8000),
+            1 => args.len = declared.chunk + numbers.u32(..2),
+            2 => args.len = u32::MAX - numbers.u32(..100),
+            3 => args.start = u32::MAX - numbers.u32(..2000),
+            _ => args.after = 80 + numbers.u32(..8000),
         }
     }
     let acc_words = 2 * declared.acc_count();
     let mut area_words = acc_words + 2 * (declared.records as usize).min(3000);
-    if numbers.one_in(40) {
-        area_words = numbers.below(u32::try_from(acc_words + 40).unwrap()) as usize;
+    if numbers.u32(..40) == 0 {
+        area_words = numbers.u32(..u32::try_from(acc_words + 40).unwrap()) as usize;
     }
-    let index = if numbers.one_in(9) {
-        numbers.next_u64()
+    let index = if numbers.u32(..9) == 0 {
+        numbers.u64(..)
     } else {
-        numbers.below(300).into()
+        numbers.u32(..300).into()
     };
     Case {
         name: format!("program {seed}"),
@@ -333,7 +323,7 @@ fn random_case(seed: u64) -> Case {
 
 #[test]
 fn random_programs_agree() {
-    let first = seed().wrapping_mul(1 << 20);
+    let first = gristmill_testing::seed("VIR0_SEED").wrapping_mul(1 << 20);
     let cases: Vec<Case> = (first..first + 1_200).map(random_case).collect();
     let kinds = compare("random", &cases);
     println!("fault and flags: {kinds:?}");
@@ -362,7 +352,7 @@ fn assembled(name: &str, source: &str) -> Verified {
 }
 
 /// Text with some bytes that are no UTF-8.
-fn bytes(numbers: &mut Numbers, len: usize) -> Vec<u8> {
+fn bytes(numbers: &mut Rng, len: usize) -> Vec<u8> {
     let words: [&[u8]; 8] = [
         b"gristmill ",
         b"the quick brown fox\n",
@@ -375,7 +365,7 @@ fn bytes(numbers: &mut Numbers, len: usize) -> Vec<u8> {
     ];
     let mut bytes = Vec::new();
     while bytes.len() < len {
-        bytes.extend(words[numbers.below(8) as usize]);
+        bytes.extend(words[numbers.usize(..8)]);
     }
     bytes.truncate(len);
     bytes
@@ -383,7 +373,7 @@ fn bytes(numbers: &mut Numbers, len: usize) -> Vec<u8> {
 
 #[test]
 fn shipped_programs_agree() {
-    let mut numbers = Numbers::new(seed());
+    let mut numbers = Rng::with_seed(gristmill_testing::seed("VIR0_SEED"));
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(programs()).unwrap() {
         let path = entry.unwrap().path();
@@ -415,7 +405,7 @@ fn shipped_programs_agree() {
 
 #[test]
 fn chosen_programs_agree() {
-    let mut numbers = Numbers::new(seed());
+    let mut numbers = Rng::with_seed(gristmill_testing::seed("VIR0_SEED"));
     let mut cases = Vec::new();
     for (name, source) in CHOSEN {
         let program = assembled("case.vasm", source);

@@ -4,24 +4,20 @@ use super::error::{nearest, Wrong};
 use super::expression::whole;
 use super::lex::{Kind, Token};
 use super::{missing, operands, Assembler};
-use crate::isa::{Instr, Op, Operand, Shape};
+use crate::chunk::FaultKind;
+use crate::isa::{Class, Field, Instr, Op, Operand};
 use crate::program::register;
 
-/// What an instruction takes, in words.
-fn wanted(op: Op) -> &'static [&'static str] {
-    match op.shape() {
-        Shape::Bare => &[],
-        Shape::Dst => &["register"],
-        Shape::DstA => &["register", "register"],
-        Shape::DstB => &["register", "register or value"],
-        Shape::DstAB => &["register", "register", "register or value"],
-        Shape::DstN if op == Op::Arg => &["register", "argument"],
-        Shape::DstN => &["register", "bytes"],
-        Shape::DstArrayIndex => &["register", "array", "index"],
-        Shape::ArrayIndexValue => &["array", "index", "register"],
-        Shape::AB => &["register", "register or value"],
-        Shape::A => &["register"],
-        Shape::N => &["trips"],
+/// What stands for an operand, in words.
+fn wanted(op: Op, field: Field) -> &'static str {
+    match (field, op) {
+        (Field::Dst | Field::A, _) => "register",
+        (Field::B, _) if op.indexes().is_some() => "index",
+        (Field::B, _) => "register or value",
+        (Field::N, Op::Arg) => "argument",
+        (Field::N, Op::Each) => "bytes",
+        (Field::N, _) => "trips",
+        (Field::ArrayInDst | Field::ArrayInA, _) => "array",
     }
 }
 
@@ -59,10 +55,17 @@ impl Assembler<'_> {
         let word = first.word().unwrap_or_default();
         let is_ldi = word == "ldi";
         let op = Op::from_mnemonic(word).unwrap_or(Op::Mov);
-        let wanted = if is_ldi {
-            &["register", "value"]
+        let fields = if is_ldi {
+            &[Field::Dst, Field::N]
         } else {
-            wanted(op)
+            op.shape().fields()
+        };
+        let takes = || {
+            let words = fields.iter().map(|field| match field {
+                Field::N if is_ldi => "value",
+                field => wanted(op, *field),
+            });
+            words.collect::<Vec<_>>().join(", ")
         };
         let mut given = operands(rest)?;
         let zero = [Token {
@@ -70,51 +73,40 @@ impl Assembler<'_> {
             column: first.column,
             width: first.width,
         }];
-        match (op, given.len()) {
-            (Op::Ld8 | Op::Ld32 | Op::Tb8 | Op::Tb32, 2) => given.push(&zero),
-            (Op::Acc, 2) => given.insert(1, &zero),
+        match (op.class(), given.len()) {
+            (Class::Load, 2) => given.push(&zero),
+            (Class::Acc, 2) => given.insert(1, &zero),
             _ => {}
         }
-        if let Some(more) = given.get(wanted.len()).and_then(|more| more.first()) {
-            let takes = match wanted {
+        if let Some(more) = given.get(fields.len()).and_then(|more| more.first()) {
+            let takes = match fields {
                 [] => "no operands".to_owned(),
-                _ => wanted.join(", "),
+                _ => takes(),
             };
             return Err(more.wrong(format!("{word} takes {takes}")));
         }
-        if given.len() < wanted.len() {
-            let message = format!("an operand is missing: {word} takes {}", wanted.join(", "));
+        if given.len() < fields.len() {
+            let message = format!("an operand is missing: {word} takes {}", takes());
             return Err(missing(tokens, message));
         }
-        let at = |index: usize| given.get(index).copied().unwrap_or_default();
-        let reg = |index: usize| self.register(line, at(index));
-        let either = |index: usize| self.operand(line, at(index));
-        let constant = |index: usize| self.constant(line, word, at(index)).map(Operand::Imm);
-        let none = Operand::Reg(0);
-        let (dst, a, b) = match op.shape() {
-            Shape::Bare => (0, 0, none),
-            Shape::Dst => (reg(0)?, 0, none),
-            Shape::DstA => (reg(0)?, reg(1)?, none),
-            Shape::DstB if is_ldi => (reg(0)?, 0, constant(1)?),
-            Shape::DstB => (reg(0)?, 0, either(1)?),
-            Shape::DstAB => (reg(0)?, reg(1)?, either(2)?),
-            Shape::DstN if op == Op::Arg => (reg(0)?, 0, Operand::Imm(self.argument(at(1))?)),
-            Shape::DstN => (reg(0)?, 0, constant(1)?),
-            Shape::DstArrayIndex => (reg(0)?, self.scratch(at(1))?, either(2)?),
-            Shape::ArrayIndexValue => {
-                let array = if op == Op::Acc {
-                    self.accumulators(at(0))?
-                } else {
-                    self.scratch(at(0))?
-                };
-                let index = either(1)?;
-                (array, reg(2)?, index)
-            }
-            Shape::AB => (0, reg(0)?, either(1)?),
-            Shape::A => (0, reg(0)?, none),
-            Shape::N => (0, 0, constant(0)?),
+        let mut instr = Instr {
+            op,
+            dst: 0,
+            a: 0,
+            b: Operand::Reg(0),
         };
-        Ok(Instr { op, dst, a, b })
+        for (field, tokens) in fields.iter().zip(given) {
+            match field {
+                Field::Dst => instr.dst = self.register(line, tokens)?,
+                Field::A => instr.a = self.register(line, tokens)?,
+                Field::B => instr.b = self.operand(line, tokens)?,
+                Field::N if op == Op::Arg => instr.b = Operand::Imm(self.argument(tokens)?),
+                Field::N => instr.b = Operand::Imm(self.constant(line, word, tokens)?),
+                Field::ArrayInDst => instr.dst = self.array(op, tokens)?,
+                Field::ArrayInA => instr.a = self.array(op, tokens)?,
+            }
+        }
+        Ok(instr)
     }
 
     /// The register of a word, in this line.
@@ -207,27 +199,17 @@ impl Assembler<'_> {
     }
 
     /// The number of an array by its name, or `#` and a number.
-    fn array<'n>(
-        &self,
-        what: &str,
-        names: impl Iterator<Item = &'n str> + Clone,
-        tokens: &[Token],
-    ) -> Result<u8, Wrong> {
-        let number = match hashed(tokens) {
-            Some(number) => u8::try_from(number).ok(),
-            None => u8::try_from(self.numbered(what, names, tokens)?).ok(),
+    fn array(&self, op: Op, tokens: &[Token]) -> Result<u8, Wrong> {
+        let scratch = self.program.scratch.iter().map(|array| array.name.as_str());
+        let accs = self.program.accs.iter().map(|array| array.name.as_str());
+        let number = match (hashed(tokens), op.indexes()) {
+            (Some(number), _) => u8::try_from(number).ok(),
+            (None, Some(FaultKind::Acc)) => {
+                u8::try_from(self.numbered("an .acc", accs, tokens)?).ok()
+            }
+            (None, _) => u8::try_from(self.numbered("a .scratch", scratch, tokens)?).ok(),
         };
         number.ok_or_else(|| whole(tokens, "arrays have the numbers 0 to 255"))
-    }
-
-    fn scratch(&self, tokens: &[Token]) -> Result<u8, Wrong> {
-        let names = self.program.scratch.iter().map(|array| array.name.as_str());
-        self.array("a .scratch", names, tokens)
-    }
-
-    fn accumulators(&self, tokens: &[Token]) -> Result<u8, Wrong> {
-        let names = self.program.accs.iter().map(|array| array.name.as_str());
-        self.array("an .acc", names, tokens)
     }
 
     /// The number of an argument by its name, or `#` and a number, which may be anything that an instruction can hold.

@@ -5,7 +5,7 @@
 //! every mask that it must not come back to.
 
 use super::lanes::{spread, Lanes, Mask, GROUP, MAX_LANES};
-use super::plan::{EachPlan, Plan, Registers};
+use crate::analysis::{Inputs, Registers};
 use crate::chunk::{Cancel, Fault, Results, Stop, View};
 use crate::isa::{Op, REGISTERS};
 use crate::verify::{Verified, MAX_DEPTH};
@@ -63,7 +63,8 @@ struct Frame {
 /// A run over one chunk.
 pub(super) struct Executor<'a> {
     pub(super) program: &'a Verified,
-    plan: &'a Plan,
+    /// By instruction, for each `each`.
+    inputs: &'a [(usize, Inputs)],
     pub(super) pad: &'a mut Scratchpad,
     pub(super) view: View<'a>,
     pub(super) results: &'a mut Results,
@@ -89,7 +90,7 @@ pub(super) struct Executor<'a> {
 impl<'a> Executor<'a> {
     pub fn new(
         program: &'a Verified,
-        plan: &'a Plan,
+        inputs: &'a [(usize, Inputs)],
         pad: &'a mut Scratchpad,
         view: View<'a>,
         results: &'a mut Results,
@@ -101,7 +102,7 @@ impl<'a> Executor<'a> {
             work: 0,
             cancelled: false,
             program,
-            plan,
+            inputs,
             pad,
             view,
             results,
@@ -190,19 +191,20 @@ impl<'a> Executor<'a> {
         let instr = self.program.program().code[at];
         let stride = instr.immediate().unwrap_or(1) as usize;
         let windows = self.view.len.div_ceil(stride);
-        let plan: EachPlan = self.plan.each(at);
+        let inputs = self.inputs.iter().find(|(each, _)| *each == at);
+        let inputs = inputs.map(|(_, inputs)| *inputs).unwrap_or_default();
         let before: [u32; REGISTERS] = std::array::from_fn(|index| self.pad.regs[index].0[0]);
-        for register in plan.constant.iter() {
+        for register in inputs.constant.iter() {
             let value = before[usize::from(register) % REGISTERS];
             self.pad.reg_mut(register).0.fill(value);
         }
-        self.steady = plan.start_kept.then_some((instr.dst, stride));
-        self.constant = plan.constant;
+        self.steady = inputs.start_kept.then_some((instr.dst, stride));
+        self.constant = inputs.constant;
         let body = at + 1..self.program.target(at);
         let mut window = 0;
         while window < windows {
             self.begin_block((windows - window).min(self.lanes));
-            for register in plan.fresh.iter() {
+            for register in inputs.fresh.iter() {
                 let value = before[usize::from(register) % REGISTERS];
                 let width = self.width;
                 self.pad.reg_mut(register).first_mut(width).fill(value);
@@ -235,10 +237,7 @@ impl<'a> Executor<'a> {
         }
         while pc < range.end {
             let instr = &code[pc];
-            let counts = !matches!(instr.op, Op::Else | Op::End);
-            if counts {
-                self.results.steps += self.mask().active as u64;
-            }
+            self.results.steps += self.mask().active as u64 * u64::from(instr.op.cost());
             match instr.op {
                 Op::If => {
                     self.push_if(instr.a);

@@ -2,10 +2,10 @@
 
 use super::exec::Executor;
 use super::lanes::{Lanes, MAX_LANES};
-use crate::chunk::{table_byte, table_word, Fault, FaultKind, Record};
-use crate::isa::{Instr, Op, Operand, REGISTERS};
+use crate::chunk::{Fault, FaultKind, Record, View};
+use crate::isa::{match_op, Instr, Op, Operand, REGISTERS};
 use crate::program::AccKind;
-use crate::reference::{compute, update};
+use crate::reference::update;
 use crate::verify::MAX_DEPTH;
 
 impl<'a> Executor<'a> {
@@ -50,60 +50,71 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// The same word in every lane that is on.
+    /// dst = f(view, n), the same in every lane that is on.
     #[inline(always)]
-    fn fill(&mut self, register: u8, value: u32) {
-        self.store(register, |out, _| out.fill(value));
+    fn fact(&mut self, instr: &Instr, f: impl Fn(&View<'_>, u32) -> u32) {
+        let value = f(&self.view, instr.immediate().unwrap_or(0));
+        self.store(instr.dst, |out, _| out.fill(value));
     }
 
+    /// dst = f(view, a + b), lane by lane.
+    #[inline(always)]
+    fn load(&mut self, instr: &Instr, f: impl Fn(&View<'_>, u32) -> u32) {
+        let view = self.view;
+        self.binary(instr, |a, b| f(&view, a.wrapping_add(b)));
+    }
+
+    /// An instruction that is followed by the next one.
     #[inline(always)]
     pub(super) fn plain(&mut self, pc: usize, instr: &Instr) {
-        macro_rules! lanewise {
-            ($($op:ident),*) => {
-                match instr.op {
-                    $(Op::$op => self.binary(instr, |a, b| compute(Op::$op, a, b)),)*
-                    Op::Divu => self.binary(instr, divu),
-                    Op::Remu => self.binary(instr, |a, b| {
-                        if b == 0 { a } else { a.wrapping_sub(divu(a, b).wrapping_mul(b)) }
-                    }),
-                    Op::Mov => self.binary(instr, |_, b| b),
-                    Op::Sel => self.select(instr),
-                    Op::Len => self.fill(instr.dst, self.view.len as u32),
-                    Op::AvailBefore => self.fill(instr.dst, self.view.before as u32),
-                    Op::AvailAfter => self.fill(instr.dst, self.view.after as u32),
-                    Op::BaseLo => self.fill(instr.dst, (self.view.base & 0xFFFF_FFFF) as u32),
-                    Op::BaseHi => self.fill(instr.dst, (self.view.base >> 32) as u32),
-                    Op::Arg => {
-                        let number = instr.immediate().unwrap_or(0) as usize;
-                        self.fill(instr.dst, self.view.args.get(number).copied().unwrap_or(0));
-                    }
-                    Op::Ld8 => self.load8(instr),
-                    Op::Ld32 => self.load32(instr),
-                    Op::Tb8 => {
-                        let program = self.program;
-                        let table = &program.program().table;
-                        self.binary(instr, |a, b| table_byte(table, a.wrapping_add(b)).into());
-                    }
-                    Op::Tb32 => {
-                        let program = self.program;
-                        let table = &program.program().table;
-                        self.binary(instr, |a, b| table_word(table, a.wrapping_add(b)));
-                    }
-                    Op::SLd => self.scratch_load(pc, instr),
-                    Op::SSt | Op::SAdd | Op::SMin | Op::SMax | Op::SOr | Op::SXor => {
-                        self.scratch_update(pc, instr);
-                    }
-                    Op::Acc => self.acc(pc, instr),
-                    Op::Emit => self.emit(instr),
-                    // Dealt with where blocks are.
-                    Op::Each | Op::Loop | Op::If | Op::Else | Op::End | Op::Break | Op::Halt => {}
-                }
+        // First the instructions that vector units execute in a way of their own, then the classes.
+        macro_rules! run {
+            (Divu $($semantics:tt)*) => {
+                self.binary(instr, divu)
             };
+            (Remu $($semantics:tt)*) => {
+                self.binary(instr, |a, b| {
+                    if b == 0 {
+                        a
+                    } else {
+                        a.wrapping_sub(divu(a, b).wrapping_mul(b))
+                    }
+                })
+            };
+            (Ld8 Load $f:expr) => {
+                self.load8(instr, $f)
+            };
+            (Ld32 Load $f:expr) => {
+                self.load32(instr, $f)
+            };
+            ($name:ident Compute $f:expr) => {
+                self.binary(instr, $f)
+            };
+            ($name:ident Fact $f:expr) => {
+                self.fact(instr, $f)
+            };
+            ($name:ident Load $f:expr) => {
+                self.load(instr, $f)
+            };
+            ($name:ident Select) => {
+                self.select(instr)
+            };
+            ($name:ident ScratchLoad) => {
+                self.scratch_load(pc, instr)
+            };
+            ($name:ident Scratch $f:expr) => {
+                self.scratch_update(pc, instr)
+            };
+            ($name:ident Acc) => {
+                self.acc(pc, instr)
+            };
+            ($name:ident Emit) => {
+                self.emit(instr)
+            };
+            // `Executor::block` has executed it.
+            ($name:ident Control) => {{}};
         }
-        lanewise!(
-            Add, Sub, Mul, Mulhi, Min, Max, And, Or, Xor, Shl, Shr, Sar, Rotl, Not, Popcnt, Clz,
-            Ctz, Bswap, Eq, Ne, Ltu, Leu, Lts, Les
-        );
+        match_op!(instr.op, run);
     }
 
     #[inline(always)]
@@ -149,7 +160,7 @@ impl<'a> Executor<'a> {
     }
 
     #[inline(always)]
-    fn load8(&mut self, instr: &Instr) {
+    fn load8(&mut self, instr: &Instr, f: impl Fn(&View<'_>, u32) -> u32) {
         if let Some(bytes) = self.steady_bytes(instr, 1, 1) {
             self.store(instr.dst, |out, _| {
                 for (out, byte) in out.iter_mut().zip(bytes) {
@@ -158,12 +169,11 @@ impl<'a> Executor<'a> {
             });
             return;
         }
-        let view = self.view;
-        self.binary(instr, |a, b| view.byte(a.wrapping_add(b)).into());
+        self.load(instr, f);
     }
 
     #[inline(always)]
-    fn load32(&mut self, instr: &Instr) {
+    fn load32(&mut self, instr: &Instr, f: impl Fn(&View<'_>, u32) -> u32) {
         if let Some(bytes) = self.steady_bytes(instr, 1, 4) {
             // Words that overlap: four bytes, each from a row of bytes one further on.
             let rows = bytes
@@ -190,8 +200,7 @@ impl<'a> Executor<'a> {
             });
             return;
         }
-        let view = self.view;
-        self.binary(instr, |a, b| view.word(a.wrapping_add(b)));
+        self.load(instr, f);
     }
 
     /// Operand b of a lane.

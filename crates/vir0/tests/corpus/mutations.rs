@@ -2,7 +2,8 @@
 
 use super::build::*;
 use super::instructions::broken_fields;
-use gristmill_vir0::random::{program as random, Numbers};
+use fastrand::Rng;
+use gristmill_vir0::random::program as random;
 use gristmill_vir0::{verify, Instr, Limits, Op, Operand, Program, Rule};
 use std::collections::BTreeMap;
 use Operand::{Imm, Reg};
@@ -27,7 +28,7 @@ impl Broken {
 }
 
 /// `None` where the program has nothing that could be changed so.
-type Mutator = fn(&Program, &mut Numbers) -> Option<Broken>;
+type Mutator = fn(&Program, &mut Rng) -> Option<Broken>;
 
 const MUTATORS: [(&str, Mutator); 33] = [
     ("end removed", end_removed),
@@ -43,7 +44,7 @@ const MUTATORS: [(&str, Mutator); 33] = [
         trips(program, numbers, 65_536)
     }),
     ("trips of 32 bits", |program, numbers| {
-        let more = 65_536 + numbers.below(u32::MAX - 65_536);
+        let more = 65_536 + numbers.u32(..u32::MAX - 65_536);
         trips(program, numbers, more)
     }),
     ("windows of 0", no_stride),
@@ -76,8 +77,8 @@ const MUTATORS: [(&str, Mutator); 33] = [
     }),
     ("halo", |program, numbers| {
         let mut program = program.clone();
-        let halo = 4097 + numbers.below(61_439) as u16;
-        *(if numbers.one_in(2) {
+        let halo = 4097 + numbers.u32(..61_439) as u16;
+        *(if numbers.bool() {
             &mut program.before
         } else {
             &mut program.after
@@ -87,41 +88,41 @@ const MUTATORS: [(&str, Mutator); 33] = [
     ("chunk", |program, numbers| {
         let mut program = program.clone();
         program.align = 1;
-        program.chunk = (1 << 24) + 1 + numbers.below(u32::MAX - (1 << 24));
+        program.chunk = (1 << 24) + 1 + numbers.u32(..u32::MAX - (1 << 24));
         Broken::new(program, Rule::ChunkSize, None)
     }),
     ("align", |program, numbers| {
         let mut program = program.clone();
-        program.align = 3 + 2 * numbers.below(1000);
+        program.align = 3 + 2 * numbers.u32(..1000);
         program.chunk = program.align;
         Broken::new(program, Rule::Align, None)
     }),
     ("records", |program, numbers| {
         let mut program = program.clone();
-        program.records = 65_537 + numbers.below(u32::MAX - 65_537);
+        program.records = 65_537 + numbers.u32(..u32::MAX - 65_537);
         Broken::new(program, Rule::Records, None)
     }),
     ("arguments", |program, numbers| {
         let mut program = program.clone();
-        program.args = args(8 + numbers.below(240) as usize);
+        program.args = args(8 + numbers.usize(..240));
         Broken::new(program, Rule::ArgCount, None)
     }),
     ("scratch", |program, numbers| {
         let mut program = program.clone();
-        let more = 4097 - program.scratch_words() as u16 + numbers.below(1000) as u16;
+        let more = 4097 - program.scratch_words() as u16 + numbers.u32(..1000) as u16;
         program.scratch.extend(scratches(&[more]));
         Broken::new(program, Rule::ScratchSize, None)
     }),
     ("accumulators", |program, numbers| {
         let mut program = program.clone();
-        let more = 1025 - program.acc_count() as u16 + numbers.below(1000) as u16;
+        let more = 1025 - program.acc_count() as u16 + numbers.u32(..1000) as u16;
         program.accs.extend(accs(&[more]));
         Broken::new(program, Rule::AccSize, None)
     }),
     ("name twice", |program, numbers| {
         let mut program = program.clone();
         let names: Vec<String> = program.args.iter().map(|arg| arg.name.clone()).collect();
-        let at = numbers.below(names.len() as u32) as usize;
+        let at = numbers.u32(..names.len() as u32) as usize;
         program.accs[0].name.clone_from(names.get(at)?);
         Broken::new(program, Rule::Names, None)
     }),
@@ -134,7 +135,7 @@ pub fn add(corpus: &mut Corpus) {
     for (number, (what, program)) in bases.chain(made()).enumerate() {
         corpus.accept(what.clone(), program.clone());
         for (index, (name, mutator)) in MUTATORS.iter().enumerate() {
-            let mut numbers = Numbers::new((number * 64 + index) as u64);
+            let mut numbers = Rng::with_seed((number * 64 + index) as u64);
             let Some(broken) = mutator(&program, &mut numbers) else {
                 continue;
             };
@@ -240,18 +241,18 @@ fn blocks(code: &[Instr]) -> (Vec<Span>, Vec<Vec<Op>>) {
     (spans, around)
 }
 
-fn pick<T>(numbers: &mut Numbers, mut of: Vec<T>) -> Option<T> {
+fn pick<T>(numbers: &mut Rng, mut of: Vec<T>) -> Option<T> {
     if of.is_empty() {
         return None;
     }
-    let at = numbers.below(of.len() as u32) as usize;
+    let at = numbers.u32(..of.len() as u32) as usize;
     Some(of.swap_remove(at))
 }
 
 /// One of the instructions that are so.
 fn pick_instr(
     program: &Program,
-    numbers: &mut Numbers,
+    numbers: &mut Rng,
     fits: impl Fn(&Instr) -> bool,
 ) -> Option<usize> {
     let fitting = program.code.iter().enumerate();
@@ -260,11 +261,7 @@ fn pick_instr(
 }
 
 /// One of the places between instructions whose open blocks are so.
-fn pick_place(
-    program: &Program,
-    numbers: &mut Numbers,
-    fits: impl Fn(&[Op]) -> bool,
-) -> Option<usize> {
+fn pick_place(program: &Program, numbers: &mut Rng, fits: impl Fn(&[Op]) -> bool) -> Option<usize> {
     let (_, around) = blocks(&program.code);
     let fitting = around.iter().enumerate();
     let fitting = fitting.filter(|(_, open)| fits(open));
@@ -285,7 +282,7 @@ fn edited(program: &Program, at: usize, edit: impl FnOnce(&mut Instr)) -> Progra
     program
 }
 
-fn end_removed(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn end_removed(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let (spans, around) = blocks(&program.code);
     let outer = spans
         .into_iter()
@@ -297,17 +294,17 @@ fn end_removed(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
     Broken::new(program, Rule::Unclosed, span.open)
 }
 
-fn end_added(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn end_added(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_place(program, numbers, <[Op]>::is_empty)?;
     Broken::new(inserted(program, at, [end()]), Rule::EndOfBlock, at)
 }
 
-fn else_added(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn else_added(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_place(program, numbers, |open| open.last() != Some(&Op::If))?;
     Broken::new(inserted(program, at, [otherwise()]), Rule::ElseInIf, at)
 }
 
-fn else_doubled(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn else_doubled(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let (spans, _) = blocks(&program.code);
     let spans = spans.into_iter().filter(|span| span.middle.is_some());
     let at = pick(numbers, spans.collect())?.end;
@@ -315,16 +312,16 @@ fn else_doubled(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
 }
 
 /// A number of 8 bits that none of so many arrays has.
-fn beyond(len: usize, numbers: &mut Numbers) -> u8 {
+fn beyond(len: usize, numbers: &mut Rng) -> u8 {
     let len = len as u32;
-    (len + numbers.below(256 - len)) as u8
+    (len + numbers.u32(..256 - len)) as u8
 }
 
 fn is_scratch(instr: &Instr) -> bool {
     instr.op.is_scratch_update() || matches!(instr.op, Op::SLd | Op::SSt)
 }
 
-fn scratch_array(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn scratch_array(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_instr(program, numbers, is_scratch)?;
     let array = beyond(program.scratch.len(), numbers);
     let program = edited(program, at, |instr| {
@@ -333,14 +330,14 @@ fn scratch_array(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
     Broken::new(program, Rule::ScratchArray, at)
 }
 
-fn acc_array(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn acc_array(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_instr(program, numbers, |instr| instr.op == Op::Acc)?;
     let array = beyond(program.accs.len(), numbers);
     let program = edited(program, at, |instr| instr.dst = array);
     Broken::new(program, Rule::AccArray, at)
 }
 
-fn constant_index(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn constant_index(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_instr(program, numbers, |instr| {
         is_scratch(instr) || instr.op == Op::Acc
     })?;
@@ -351,39 +348,39 @@ fn constant_index(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
         _ => program.scratch[usize::from(instr.dst)].words,
     };
     let len = u32::from(len);
-    let index = if numbers.one_in(2) {
+    let index = if numbers.bool() {
         len
     } else {
-        len + numbers.below(u32::MAX - len)
+        len + numbers.u32(..u32::MAX - len)
     };
     let program = edited(program, at, |instr| instr.b = Imm(index));
     Broken::new(program, Rule::ConstantIndex, at)
 }
 
-fn arg_number(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn arg_number(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_place(program, numbers, |_| true)?;
     let args = program.args.len() as u32;
-    let number = if numbers.one_in(2) {
+    let number = if numbers.bool() {
         args
     } else {
-        args + numbers.below(u32::MAX - args)
+        args + numbers.u32(..u32::MAX - args)
     };
     Broken::new(inserted(program, at, [arg(number)]), Rule::ArgNumber, at)
 }
 
-fn trips(program: &Program, numbers: &mut Numbers, trips: u32) -> Option<Broken> {
+fn trips(program: &Program, numbers: &mut Rng, trips: u32) -> Option<Broken> {
     let at = pick_instr(program, numbers, |instr| instr.op == Op::Loop)?;
     let program = edited(program, at, |instr| instr.b = Imm(trips));
     Broken::new(program, Rule::LoopTrips, at)
 }
 
-fn no_stride(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn no_stride(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_instr(program, numbers, |instr| instr.op == Op::Each)?;
     let program = edited(program, at, |instr| instr.b = Imm(0));
     Broken::new(program, Rule::EachStride, at)
 }
 
-fn each_inside(program: &Program, numbers: &mut Numbers, around: Instr) -> Option<Broken> {
+fn each_inside(program: &Program, numbers: &mut Rng, around: Instr) -> Option<Broken> {
     let (spans, _) = blocks(&program.code);
     let spans = spans.into_iter().filter(|span| span.op == Op::Each);
     let span = pick(numbers, spans.collect())?;
@@ -392,7 +389,7 @@ fn each_inside(program: &Program, numbers: &mut Numbers, around: Instr) -> Optio
     Broken::new(program, Rule::EachAtTop, span.open + 1)
 }
 
-fn store_in_each(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn store_in_each(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_place(program, numbers, |open| open.first() == Some(&Op::Each))?;
     let mut program = program.clone();
     if program.scratch.is_empty() {
@@ -402,7 +399,7 @@ fn store_in_each(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
     Broken::new(inserted(&program, at, [store]), Rule::StoreAtTop, at)
 }
 
-fn mixed(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn mixed(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let (_, around) = blocks(&program.code);
     let inside =
         program.code.iter().enumerate().filter(|(index, instr)| {
@@ -424,20 +421,20 @@ fn mixed(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
     )
 }
 
-fn break_outside(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn break_outside(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_place(program, numbers, |open| !open.contains(&Op::Loop))?;
     Broken::new(inserted(program, at, [leave()]), Rule::BreakInLoop, at)
 }
 
-fn too_deep(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn too_deep(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_place(program, numbers, |_| true)?;
     let depth = blocks(&program.code).1[at].len();
-    let open = if numbers.one_in(2) { when() } else { repeat(1) };
+    let open = if numbers.bool() { when() } else { repeat(1) };
     let program = inserted(program, at, nested(open, 17 - depth, &[]));
     Broken::new(program, Rule::Depth, at + 16 - depth)
 }
 
-fn emit_undeclared(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn emit_undeclared(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let mut program = program.clone();
     program.records = 0;
     let is_emit = |instr: &Instr| instr.op == Op::Emit;
@@ -449,14 +446,14 @@ fn emit_undeclared(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
     Broken::new(program, Rule::EmitDeclared, first)
 }
 
-fn field(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn field(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_instr(program, numbers, |_| true)?;
     let (_, broken) = pick(numbers, broken_fields(program.code[at]))?;
     let program = edited(program, at, |instr| *instr = broken);
     Broken::new(program, Rule::Fields, at)
 }
 
-fn under_cost(program: &Program, _: &mut Numbers) -> Option<Broken> {
+fn under_cost(program: &Program, _: &mut Rng) -> Option<Broken> {
     let verified = verify(program.clone(), &Limits::default()).expect("accepted");
     let cost = verified.cost().at(program.chunk);
     // To the instruction: as much as it costs is enough.
@@ -479,7 +476,7 @@ fn under_cost(program: &Program, _: &mut Numbers) -> Option<Broken> {
     })
 }
 
-fn endless(program: &Program, numbers: &mut Numbers) -> Option<Broken> {
+fn endless(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let at = pick_place(program, numbers, |open| open.len() <= 11)?;
     let loops = nested(repeat(65_535), 5, &[nop()]);
     Broken::new(inserted(program, at, loops), Rule::Cost, None)

@@ -1,9 +1,10 @@
 //! Disks behind one switch: data goes from any of them to the memory of another.
 
+use fastrand::Rng;
 use gristmill_vm_guest::disk::{file, word, Disk, DATA_BYTES, FILES};
+use gristmill_vm_guest::in_guest;
 use gristmill_vm_guest::memory::{Memory, POISON};
 use gristmill_vm_guest::passthrough::{Passthrough, LBA_OUT_OF_RANGE};
-use gristmill_vm_guest::{in_guest, Random};
 use std::fs;
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
@@ -51,11 +52,11 @@ fn reads_in_random_order_at_depth_32_all_arrive() {
     println!("seed {seed}");
     let namespace = Disk::find("data").namespace(1);
     for memory in [Memory::host(32 * BYTES), Memory::peer(32 * BYTES)] {
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         let mut passthrough = Passthrough::new(&namespace, &memory, 32);
         let mut positions = [0; DEPTH as usize];
         let mut submit = |passthrough: &mut Passthrough<'_>, slot: u64, positions: &mut [u64]| {
-            let position = random.below(DATA_BYTES / 512 - 8) * 512;
+            let position = random.u64(..DATA_BYTES / 512 - 8) * 512;
             let slot_index = usize::try_from(slot).unwrap();
             positions[slot_index] = position;
             passthrough.submit(position, BYTES, slot_index * BYTES, slot);

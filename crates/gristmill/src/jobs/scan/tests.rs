@@ -4,6 +4,7 @@
 use super::*;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records};
 use crate::source::{Entry, Origin};
+use fastrand::Rng;
 use gristmill_protocol::stream::{self, NONE};
 use gristmill_testing::ripgrep;
 use std::io::Write;
@@ -155,36 +156,21 @@ fn feed(
     rows
 }
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % bound
-    }
-
-    fn chance(&mut self, one_in: usize) -> bool {
-        self.below(one_in) == 0
-    }
-}
-
 /// A small file, in which every byte matters.
-fn small_file(random: &mut Random) -> Vec<u8> {
-    let length = random.below(120);
-    let with_nul = random.chance(3);
+fn small_file(random: &mut Rng) -> Vec<u8> {
+    let length = random.usize(..120);
+    let with_nul = random.usize(..3) == 0;
     let mut file = Vec::new();
-    if random.chance(10) {
+    if random.usize(..10) == 0 {
         file.extend_from_slice(b"\xEF\xBB\xBF");
     }
     for _ in 0..length {
-        file.push(match random.below(12) {
+        file.push(match random.usize(..12) {
             0 | 1 => b'\n',
             2 => b'\r',
             3 => 0xff,
             4 => b'A',
-            5 if with_nul && random.chance(4) => 0,
+            5 if with_nul && random.usize(..4) == 0 => 0,
             6..=8 => b'a',
             9 | 10 => b'b',
             _ => b'c',
@@ -194,38 +180,38 @@ fn small_file(random: &mut Random) -> Vec<u8> {
 }
 
 /// A file of several of ripgrep's buffers, with lines longer than one at times, and at times a NUL.
-fn large_file(random: &mut Random) -> Vec<u8> {
-    let length = 60_000 + random.below(400_000);
-    let usual = [20, 200, 3000][random.below(3)];
+fn large_file(random: &mut Rng) -> Vec<u8> {
+    let length = 60_000 + random.usize(..400_000);
+    let usual = [20, 200, 3000][random.usize(..3)];
     let mut file = Vec::new();
     while file.len() < length {
-        let line = if random.chance(2000) {
-            random.below(250_000)
+        let line = if random.usize(..2000) == 0 {
+            random.usize(..250_000)
         } else {
-            random.below(usual)
+            random.usize(..usual)
         };
         for _ in 0..line {
-            file.push(b'x' + random.below(3) as u8);
+            file.push(b'x' + random.usize(..3) as u8);
         }
-        if random.chance(if usual > 1000 { 3 } else { 30 }) {
+        if random.usize(..if usual > 1000 { 3 } else { 30 }) == 0 {
             file.extend_from_slice(b"abc");
         }
         file.push(b'\n');
     }
-    if random.chance(2) {
+    if random.bool() {
         file.pop();
     }
-    for _ in 0..[0, 0, 1, 1, 2][random.below(5)] {
-        let at = random.below(file.len());
+    for _ in 0..[0, 0, 1, 1, 2][random.usize(..5)] {
+        let at = random.usize(..file.len());
         file[at] = 0;
     }
-    if random.chance(12) {
+    if random.usize(..12) == 0 {
         file.splice(0..0, *b"\xEF\xBB\xBF");
     }
     file
 }
 
-fn patterns(random: &mut Random, large: bool) -> Vec<Vec<u8>> {
+fn patterns(random: &mut Rng, large: bool) -> Vec<Vec<u8>> {
     let some: &[&str] = if large {
         &["abc", "bc", "xyzxy", "abca", "zzzzzzzz", ""]
     } else {
@@ -233,11 +219,11 @@ fn patterns(random: &mut Random, large: bool) -> Vec<Vec<u8>> {
             "a", "b", "aa", "ab", "ba", "abc", "aab", "A", "ca", "bab", "a\r", "aaaa", "",
         ]
     };
-    (0..1 + random.below(3))
+    (0..1 + random.usize(..3))
         .map(|_| {
-            let mut pick = some[random.below(some.len())];
-            while pick.is_empty() && !random.chance(4) {
-                pick = some[random.below(some.len())];
+            let mut pick = some[random.usize(..some.len())];
+            while pick.is_empty() && random.usize(..4) != 0 {
+                pick = some[random.usize(..some.len())];
             }
             pick.as_bytes().to_vec()
         })
@@ -294,8 +280,7 @@ fn timeless(rows: &[u8]) -> String {
 
 /// One comparison with rg on a random file, way and set of flags.
 fn compare(seed: u64, large: bool, directory: &Path) {
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    random.below(2);
+    let mut random = Rng::with_seed(seed);
     let file = if large {
         large_file(&mut random)
     } else {
@@ -304,7 +289,7 @@ fn compare(seed: u64, large: bool, directory: &Path) {
     let path = directory.join("d/f");
     std::fs::write(&path, &file).unwrap();
     let patterns = patterns(&mut random, large);
-    let way = [Way::Walked, Way::Named, Way::Mapped, Way::Stdin][random.below(4)];
+    let way = [Way::Walked, Way::Named, Way::Mapped, Way::Stdin][random.usize(..4)];
     let mut arguments = Vec::new();
     let mut flag = |yes: bool, text: &str| {
         if yes {
@@ -320,7 +305,7 @@ fn compare(seed: u64, large: bool, directory: &Path) {
         Report::CountMatches,
         Report::Paths,
         Report::Quiet,
-    ][random.below(7)];
+    ][random.usize(..7)];
     flag(
         matches!(report, Report::Matches | Report::CountMatches),
         "-o",
@@ -329,11 +314,11 @@ fn compare(seed: u64, large: bool, directory: &Path) {
     flag(report == Report::Paths, "-l");
     flag(report == Report::Quiet, "-q");
     let may_be_json = !report.is_summary() || report == Report::Quiet;
-    let json = flag(may_be_json && random.chance(4), "--json");
-    let totals = flag(random.chance(4), "--stats");
-    let numbers = flag(random.chance(2), "-n");
-    let offsets = flag(random.chance(2) && !json, "-b");
-    let color = random.chance(3);
+    let json = flag(may_be_json && random.usize(..4) == 0, "--json");
+    let totals = flag(random.usize(..4) == 0, "--stats");
+    let numbers = flag(random.bool(), "-n");
+    let offsets = flag(random.bool() && !json, "-b");
+    let color = random.usize(..3) == 0;
     flag(
         true,
         if color {
@@ -342,12 +327,12 @@ fn compare(seed: u64, large: bool, directory: &Path) {
             "--color=never"
         },
     );
-    let insensitive = flag(random.chance(3), "-i");
-    let text = flag(random.chance(5), "-a");
-    let null = flag(random.chance(6), "-0");
-    let heading = flag(random.chance(6), "--heading");
-    let with_path = flag(random.chance(3), "-H") || way == Way::Walked;
-    let limit = random.chance(5).then(|| 1 + random.below(3) as u64);
+    let insensitive = flag(random.usize(..3) == 0, "-i");
+    let text = flag(random.usize(..5) == 0, "-a");
+    let null = flag(random.usize(..6) == 0, "-0");
+    let heading = flag(random.usize(..6) == 0, "--heading");
+    let with_path = flag(random.usize(..3) == 0, "-H") || way == Way::Walked;
+    let limit = (random.usize(..5) == 0).then(|| 1 + random.u64(..3));
     if let Some(limit) = limit {
         flag(true, &format!("-m{limit}"));
     }
@@ -391,12 +376,12 @@ fn compare(seed: u64, large: bool, directory: &Path) {
         sequence: 0,
     };
     let size = if large {
-        [4096, 65_536, 100_000, 262_144][random.below(4)]
+        [4096, 65_536, 100_000, 262_144][random.usize(..4)]
     } else {
-        [5, 16, 64, 1000][random.below(4)]
+        [5, 16, 64, 1000][random.usize(..4)]
     };
-    let records = [1, 3, 1000][random.below(3)];
-    let rows = feed(&job, entry, &file, records, || 3 + random.below(size));
+    let records = [1, 3, 1000][random.usize(..3)];
+    let rows = feed(&job, entry, &file, records, || 3 + random.usize(..size));
     let mut output = Vec::new();
     if heading {
         Separated::new(&mut output).write_all(&rows).unwrap();
@@ -476,14 +461,14 @@ fn entry() -> Entry {
 #[test]
 fn all_occurrences_are_found_once_and_in_order_however_the_file_is_cut() {
     for seed in 1..300 {
-        let mut random = Random(seed * 0x9E37_79B9);
+        let mut random = Rng::with_seed(seed);
         let file = small_file(&mut random);
         let patterns: Vec<Vec<u8>> = ["aa", "a", "aab\n", "\nb", "ba", "aaaaaa", "c\na"]
             .iter()
-            .take(1 + random.below(7))
+            .take(1 + random.usize(..7))
             .map(|p| p.as_bytes().to_vec())
             .collect();
-        let insensitive = random.chance(3);
+        let insensitive = random.usize(..3) == 0;
         let device = Device {
             patterns: &patterns,
             insensitive,
@@ -505,7 +490,7 @@ fn all_occurrences_are_found_once_and_in_order_however_the_file_is_cut() {
                 .all(true)
                 .build()
                 .unwrap();
-            let rows = feed(&job, entry(), &file, 3, || 1 + random.below(9));
+            let rows = feed(&job, entry(), &file, 3, || 1 + random.usize(..9));
             assert_eq!(job.found(), count > 0, "seed {seed}");
             match report {
                 Report::Lines => assert_eq!(rows, expected, "seed {seed}"),

@@ -3,10 +3,11 @@ mod canary;
 pub mod commands;
 
 use super::{finish, next, recycle, submit, with_driver, Passthrough, PeerRead};
+use fastrand::Rng;
 use gristmill_ingest::{GpuDirectCapability, NvmeNamespace, PeerDevice};
 use gristmill_vm_guest::disk::{file, Disk, DATA_BYTES, FILES};
+use gristmill_vm_guest::in_guest;
 use gristmill_vm_guest::memory::{Memory, POISON};
-use gristmill_vm_guest::{in_guest, Random};
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -99,7 +100,7 @@ fn ten_thousand_reads_in_random_order_at_depth_32_all_arrive() {
         (Memory::host(32 * BYTES), 1000),
         (Memory::peer(32 * BYTES), 10_000),
     ] {
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         let mut positions = [0; 32];
         with_driver(&memory, Passthrough, 32, |driver| {
             let (mut submitted, mut done) = (0, 0);
@@ -107,7 +108,7 @@ fn ten_thousand_reads_in_random_order_at_depth_32_all_arrive() {
             while done < reads {
                 while submitted < reads && !free.is_empty() {
                     let slot = free.pop().unwrap();
-                    positions[slot as usize] = random.below(DATA_BYTES / 512 - 8) * 512;
+                    positions[slot as usize] = random.u64(..DATA_BYTES / 512 - 8) * 512;
                     submit(driver, &namespace, positions[slot as usize], BYTES, slot).unwrap();
                     submitted += 1;
                 }

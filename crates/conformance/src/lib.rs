@@ -1,0 +1,210 @@
+//! The conformance suite: whether a back end keeps the protocol's promises on this machine.
+//!
+//! [`run`] takes any [`Backend`]. A user runs it to trust a driver (`gristmill selftest`); tests run it over every back end.
+//! It speaks to the [`Backend`] and to the [`Kernel`](gristmill_megakernel::Kernel) that this launches, and to nothing
+//! behind them. What is expected is worked out here, or by the reference interpreter of VIR0, never by a back end: bit by
+//! bit for a checksum, byte by byte for a search.
+//!
+//! | module | the promise that its cases hold |
+//! |---|---|
+//! | `opcodes` | a core opcode does what `model` says, stays within its tenant's window, and any other number faults |
+//! | `packed` | the operations of a packed slot run in order; a malformed slot runs none |
+//! | `streams` | HISTOGRAM, LINES and CRC32C are right at every length and read no byte outside of their place |
+//! | `scan` | SCAN finds what a naive search finds, also where its records overflow and it is resumed |
+//! | `programs` | a VIR0 program leaves what the reference interpreter leaves, within its area and its budget |
+//! | `ring` | a slot completes once; a full ring refuses; priorities age by the rule; the counters add up |
+//! | `fences` | a fence completes after everything that was published before it |
+//! | `tenants` | a tenant runs while its mask is open, and reaches nothing of another's |
+//! | `quotas` | of a tenant's slots no more run at a time than its quota, and all run in the end |
+//! | `leases` | a kernel that leaves and is launched again loses nothing |
+//! | `io` | a LOAD_MISS reaches its host as it was published, and ends as the host answers |
+//! | `cancel` | whatever runs can be cancelled, and its slot says so |
+//! | `shutdown` | shutdown returns, whatever is in flight; what was not run stays unrun |
+//!
+//! A case is a function and a line in its module's table. It says what it ran, or what was different. `world` is a launched
+//! kernel and what cases do with it; `wait` bounds every wait ([`LIMIT`]), so that a kernel that does not answer is a failed
+//! case and not a hang; `shipped` has the programs. All random inputs follow from one seed.
+
+#![forbid(unsafe_code)]
+
+/// Ends a case that found something different, unless the condition holds.
+macro_rules! ensure {
+    ($holds:expr, $($what:tt)+) => {
+        if !$holds {
+            return Err($crate::Stop::Failed(format!($($what)+)));
+        }
+    };
+}
+
+/// Ends a case where two values that must be equal are not.
+macro_rules! same {
+    ($got:expr, $expected:expr, $($what:tt)+) => {{
+        let (got, expected) = (&$got, &$expected);
+        ensure!(
+            got == expected,
+            "{}: got {got:?}, expected {expected:?}",
+            format_args!($($what)+)
+        );
+    }};
+}
+
+mod cancel;
+mod fences;
+mod io;
+mod leases;
+mod model;
+mod opcodes;
+mod packed;
+mod programs;
+mod quotas;
+mod ring;
+mod scan;
+mod shipped;
+mod shutdown;
+mod streams;
+mod tenants;
+mod wait;
+mod world;
+
+use fastrand::Rng;
+use gristmill_megakernel::Backend;
+use gristmill_protocol::PipelineError;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::time::{Duration, Instant};
+
+/// How long a case waits for one answer of the kernel before it fails. Only time counts in which no thread of this process
+/// waits for a processor ([`Clock`](gristmill_megakernel::device::Clock)).
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// How a case ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// As the protocol says; with what was run.
+    Passed(String),
+    /// Something was different; with what, and what was expected.
+    Failed(String),
+    /// It could not be run here; with the reason.
+    Skipped(String),
+}
+
+/// One case's result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseResult {
+    /// Its theme and its name, as `theme: name`.
+    pub name: String,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// How many cases ended how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Cases in which everything was as the protocol says.
+    pub passed: usize,
+    /// Cases in which something was different.
+    pub failed: usize,
+    /// Cases that could not be run here.
+    pub skipped: usize,
+}
+
+/// What cases work with.
+struct Suite<'a> {
+    backend: &'a dyn Backend,
+    seed: u64,
+}
+
+impl Suite<'_> {
+    /// A case's own stream of random numbers: `salt` keeps those of cases apart.
+    fn numbers(&self, salt: u64) -> Rng {
+        Rng::with_seed(self.seed ^ salt << 48)
+    }
+}
+
+/// Why a case ended before its end.
+enum Stop {
+    Failed(String),
+    Skipped(String),
+}
+
+impl From<PipelineError> for Stop {
+    fn from(error: PipelineError) -> Self {
+        Stop::Failed(error.to_string())
+    }
+}
+
+/// What a case gives: what it ran, or why it stopped.
+type Checked = Result<String, Stop>;
+
+/// A case: its name within its theme, and what it does.
+type Case = (&'static str, fn(&Suite<'_>) -> Checked);
+
+/// All cases by theme.
+const THEMES: &[(&str, &[Case])] = &[
+    ("opcodes", opcodes::CASES),
+    ("packed slots", packed::CASES),
+    ("streams", streams::CASES),
+    ("scan", scan::CASES),
+    ("programs", programs::CASES),
+    ("ring", ring::CASES),
+    ("fences", fences::CASES),
+    ("tenants", tenants::CASES),
+    ("quotas", quotas::CASES),
+    ("leases", leases::CASES),
+    ("io", io::CASES),
+    ("cancelling", cancel::CASES),
+    ("shutdown", shutdown::CASES),
+];
+
+/// Runs the cases whose names contain `filter` (an empty one is in all), and reports each as it ends.
+///
+/// All random inputs follow from `seed`: the same seed runs the same cases again.
+pub fn run(
+    backend: &dyn Backend,
+    filter: &str,
+    seed: u64,
+    report: &mut dyn FnMut(&CaseResult),
+) -> Summary {
+    let suite = Suite { backend, seed };
+    let mut summary = Summary::default();
+    for (theme, cases) in THEMES {
+        for (case, check) in *cases {
+            let name = format!("{theme}: {case}");
+            if !name.contains(filter) {
+                continue;
+            }
+            let began = Instant::now();
+            // A back end that panics on the host's side has failed the case, and only that.
+            let checked = catch_unwind(AssertUnwindSafe(|| check(&suite)));
+            let (verdict, count) = match checked {
+                Ok(Ok(what)) => (Verdict::Passed(what), &mut summary.passed),
+                Ok(Err(Stop::Failed(what))) => {
+                    (Verdict::Failed(shortened(what)), &mut summary.failed)
+                }
+                Ok(Err(Stop::Skipped(why))) => (Verdict::Skipped(why), &mut summary.skipped),
+                Err(_) => (
+                    Verdict::Failed("the back end panicked on the host's side".into()),
+                    &mut summary.failed,
+                ),
+            };
+            *count += 1;
+            report(&CaseResult {
+                name,
+                verdict,
+                elapsed: began.elapsed(),
+            });
+        }
+    }
+    summary
+}
+
+/// What failed, without most of the bytes that it may have in it.
+fn shortened(mut what: String) -> String {
+    const MOST: usize = 1_000;
+    if let Some((end, _)) = what.char_indices().nth(MOST) {
+        what.truncate(end);
+        what.push_str(" ...");
+    }
+    what
+}

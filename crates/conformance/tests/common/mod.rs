@@ -1,0 +1,27 @@
+//! Running the suite in a test.
+
+use gristmill_conformance::{Summary, Verdict};
+use gristmill_megakernel::Backend;
+
+/// Runs the cases with `filter` in their names, prints what they say, and gives the names of those that failed.
+#[allow(dead_code, reason = "cuda.rs runs all")]
+pub fn run(backend: &dyn Backend, filter: &str, seed: u64) -> (Summary, Vec<String>) {
+    let mut failed = Vec::new();
+    let summary = gristmill_conformance::run(backend, filter, seed, &mut |case| {
+        println!("{:<50} {:?} {:?}", case.name, case.elapsed, case.verdict);
+        if let Verdict::Failed(_) = case.verdict {
+            failed.push(case.name.clone());
+        }
+    });
+    (summary, failed)
+}
+
+/// Runs all of them, none of which may fail, with a seed of the moment or the one in `SELFTEST_SEED`.
+pub fn conform(backend: &(impl Backend + std::fmt::Debug)) -> Summary {
+    println!("{backend:?}");
+    let seed = gristmill_testing::seed("SELFTEST_SEED");
+    let (summary, failed) = run(backend, "", seed);
+    assert!(failed.is_empty(), "{backend:?}, seed {seed}: {failed:?}");
+    assert!(summary.passed > 40, "{summary:?}");
+    summary
+}

@@ -1,0 +1,15 @@
+// Nothing that unsafe code relies on can be put together or taken apart by hand.
+
+use gristmill_ingest::*;
+
+pub fn a_longer_buffer(buffer: GpuMappedBuffer<'_>) -> GpuMappedBuffer<'_> {
+    GpuMappedBuffer { peer: false, ..buffer } //~ E0451
+}
+
+pub fn another_devices_memory(memory: PeerMemory) -> PeerMemory {
+    PeerMemory { device: String::new(), ..memory } //~ E0451
+}
+
+pub fn no_tables(tables: IoTables) -> IoTables {
+    IoTables { ..tables } //~ E0451
+}

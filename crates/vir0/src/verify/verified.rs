@@ -1,0 +1,96 @@
+//! What the verifier returns: an accepted program, with what its check has found out.
+
+use crate::cost::{Cost, Work};
+use crate::program::Program;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A program that the verifier has accepted. A clone shares the program.
+#[derive(Debug, Clone)]
+pub struct Verified(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    program: Program,
+    cost: Cost,
+    work: Work,
+    targets: Vec<usize>,
+    scratch_starts: Vec<usize>,
+    acc_starts: Vec<usize>,
+}
+
+impl Verified {
+    /// The program, with the target of each instruction, its cost and its work.
+    pub(super) fn new(program: Program, targets: Vec<usize>, cost: Cost, work: Work) -> Self {
+        let starts = |sizes: &mut dyn Iterator<Item = u16>| {
+            sizes
+                .scan(0, |next, size| {
+                    let start = *next;
+                    *next += usize::from(size);
+                    Some(start)
+                })
+                .collect()
+        };
+        Self(Arc::new(Inner {
+            scratch_starts: starts(&mut program.scratch.iter().map(|array| array.words)),
+            acc_starts: starts(&mut program.accs.iter().map(|array| array.len)),
+            program,
+            cost,
+            work,
+            targets,
+        }))
+    }
+
+    /// Whether one is a clone of the other, rather than of an equal program.
+    #[must_use]
+    pub fn is_same(&self, other: &Verified) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The program.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.0.program
+    }
+
+    /// Its static cost.
+    #[must_use]
+    pub fn cost(&self) -> &Cost {
+        &self.0.cost
+    }
+
+    /// The bound for the time that it runs.
+    #[must_use]
+    pub fn work(&self) -> &Work {
+        &self.0.work
+    }
+
+    /// Where a block continues, as the index of an instruction: for `each`, `loop` and `else` that of the `end`, for `if`
+    /// that of the `else`, or of the `end` where there is no `else`. For any other instruction it is its own index.
+    #[must_use]
+    pub fn target(&self, instruction: usize) -> usize {
+        self.0
+            .targets
+            .get(instruction)
+            .copied()
+            .unwrap_or(instruction)
+    }
+
+    /// The place of a scratch array among all scratch words.
+    #[must_use]
+    pub fn scratch_range(&self, array: u8) -> Range<usize> {
+        let array = usize::from(array);
+        let start = self.0.scratch_starts.get(array).copied().unwrap_or(0);
+        let words = self.0.program.scratch.get(array);
+        start..start + words.map_or(0, |array| usize::from(array.words))
+    }
+
+    /// The place of an accumulator array among all accumulators.
+    #[must_use]
+    pub fn acc_range(&self, array: u8) -> Range<usize> {
+        let array = usize::from(array);
+        let start = self.0.acc_starts.get(array).copied().unwrap_or(0);
+        let len = self.0.program.accs.get(array);
+        start..start + len.map_or(0, |array| usize::from(array.len))
+    }
+}
