@@ -92,14 +92,14 @@ pub fn stdout() -> Result<Output, String> {
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
 }
 
-/// What became of writing to standard output. That nobody reads any more is no failure: the command ends quietly.
+/// What became of writing to standard output. A reader that went away is no failure: the command ends quietly.
 ///
 /// # Errors
 /// Other failures, in words.
 pub fn written(result: io::Result<()>) -> Result<(), String> {
     match result {
         Ok(()) => Ok(()),
-        // Nobody took it by the time a signal came, which is told by the exit code.
+        // A signal came before the rows were read; the exit code says so.
         Err(error)
             if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) =>
         {
@@ -111,7 +111,7 @@ pub fn written(result: io::Result<()>) -> Result<(), String> {
     }
 }
 
-/// Tells an error on standard error, in one line whatever the names in it hold.
+/// Writes an error to standard error, in one line: control characters in names are escaped.
 pub fn complain(error: &str) {
     let mut line = String::with_capacity(error.len());
     for character in error.chars() {
@@ -125,7 +125,7 @@ pub fn complain(error: &str) {
     let _ = writeln!(io::stderr(), "gristmill: {line}");
 }
 
-/// Tells an error that shows a place in a text, in several lines: of names in it, nothing breaks a line.
+/// Writes an error that shows a place in a text to standard error, in several lines.
 pub fn complain_in_lines(error: &str) {
     // Nothing can be done where standard error is closed.
     let _ = writeln!(io::stderr(), "gristmill: {error}");
@@ -140,11 +140,11 @@ pub fn tell_interrupted() {
 #[derive(Default)]
 struct Outputs {
     log: Option<File>,
-    /// Its files, and whether they are empty ones to whoever reads them.
+    /// Its files, and whether they are read as empty ones.
     written: Vec<(FileId, bool)>,
 }
 
-/// Opens the log, if one is wanted, and tells the source of it.
+/// Opens the log, if one is wanted, and names it to the source.
 fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs, String> {
     let mut all = Outputs::default();
     if let Some(file) = FileId::of_redirected_stdout() {
@@ -166,7 +166,7 @@ fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs
     });
     let log = opened.map_err(|why| format!("{shown}: {why}; record to another file"))?;
     let file = FileId::of(&log).map_err(|error| format!("{shown}: {error}"))?;
-    // One that was there has been told of already; a new one has not.
+    // An old log has been named to the source already; a new one has not.
     source.written(file);
     all.written.push((file, false));
     all.log = Some(log);

@@ -19,8 +19,8 @@ use std::process::ExitCode;
 /// Flags of `gristmill doctor`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DoctorArgs {
-    /// Show which read path can take each of these files and devices (/dev/ng*), instead of the machine. What a file has in
-    /// the page cache only is written to its disk first.
+    /// Show which read path can take each of these files and devices (/dev/ng*), instead of the machine. Bytes of a
+    /// file that are in the page cache alone are written to its disk first.
     files: Vec<PathBuf>,
 
     /// Write one JSON object.

@@ -28,7 +28,7 @@ pub struct EngineArgs {
     pub read_path: ReadPathArg,
 
     /// Let chunks lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor` lists
-    /// them. The kernel looks at them over the bus, so it must be on the processor: --backend auto is cpu then. Name a read
+    /// the devices that have some. The kernel looks at them over the bus, so it must be on the processor: --backend auto is cpu then. Name a read
     /// path that goes there: peer, passthrough, or positioned, which is a copy by the processor. --workers, --depth and
     /// --chunk-size say how much is needed. If the device is removed meanwhile, SIGBUS ends the process.
     #[arg(long, value_name = "ADDRESS")]
@@ -43,9 +43,9 @@ pub struct EngineArgs {
     #[arg(long, value_name = "NUM", default_value_t = gristmill::mill::DEFAULT_DEPTH)]
     pub depth: u32,
 
-    /// Memory for chunks and their records at most, such as 256M. By default 1G, or a quarter of the memory that there is
-    /// where that is less. Where more would be needed, each worker gets fewer chunks, then there are fewer workers, and
-    /// --stats says so.
+    /// The most memory for chunks and their records, such as 256M. By default 1G, or a quarter of the available memory where
+    /// that is less. Where more would be needed, each worker gets fewer chunks, then there are fewer workers, and --stats
+    /// says so.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<usize>,
 

@@ -80,8 +80,8 @@ pub struct ScanArgs {
     #[arg(short = 'm', long, value_name = "NUM")]
     max_count: Option<u64>,
 
-    /// Print no matching line that is longer than this: it is reported as an error instead, as a line is in memory while it
-    /// is printed.
+    /// Report a matching line that is longer than this as an error, instead of printing it: a line is in memory while it is
+    /// printed.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     max_line: usize,
 
@@ -136,8 +136,8 @@ pub struct ScanArgs {
     #[arg(short = 'a', long)]
     text: bool,
 
-    /// Search only files that match this glob, or with a leading `!` that do not. May be given several times; the last
-    /// that matches decides. Goes before all ignore rules.
+    /// Search only files that match this glob; with a leading `!`, only files that do not. May be given several times; the
+    /// last that matches decides. Globs go before all ignore rules.
     #[arg(
         short = 'g',
         long = "glob",
@@ -183,7 +183,7 @@ enum ColorWhen {
 }
 
 impl ColorWhen {
-    /// ripgrep's rule: a terminal that can, and nobody who says no.
+    /// ripgrep's rule: colours on a terminal that has them, unless NO_COLOR is set.
     fn colors(self, terminal: bool) -> bool {
         match self {
             ColorWhen::Never => false,

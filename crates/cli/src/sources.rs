@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Which files `digest` and `stats` read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SourceArgs {
-    /// Files and directories to read; every file in a directory is. `-`, or no path at all, is standard input.
+    /// Files to read, and directories, of which every file is read. `-`, or no path at all, is standard input.
     paths: Vec<PathBuf>,
 
     /// Read the names of files from this file, one a line; `-` is standard input.
@@ -20,11 +20,11 @@ pub struct SourceArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files0_from: Option<PathBuf>,
 
-    /// Read only files that match this glob, or with a leading `!` that do not. May be given several times.
+    /// Read only files that match this glob; with a leading `!`, only files that do not. May be given several times.
     #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
     glob: Vec<String>,
 
-    /// Pass over what `scan` passes over: hidden files, and what ignore files name.
+    /// Leave out what `scan` leaves out: hidden files, and files that ignore files name.
     #[arg(long)]
     ignore: bool,
 
@@ -47,7 +47,7 @@ pub enum Sort {
 }
 
 impl SourceArgs {
-    /// Whether standard input is among what is read, which can be read once.
+    /// Whether standard input, which can be read only once, is among the inputs.
     pub fn is_stream(&self) -> bool {
         let stdin = Path::new("-");
         match self.files_from.as_ref().or(self.files0_from.as_ref()) {

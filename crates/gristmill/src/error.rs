@@ -1,4 +1,4 @@
-//! What can go wrong with one file of a run, or with the run itself, as its caller is told of it.
+//! What can go wrong with a file of a run, or with the run itself.
 
 use crate::source::ReplacedByLink;
 use gristmill_protocol::PipelineError;

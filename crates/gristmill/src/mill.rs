@@ -9,7 +9,7 @@
 //! - `reads`: its reads, and what becomes of them where its ring fails. `opener`: opening files without waiting for any.
 //! - `intake`: what is read next: the source, and the files that several readers cut into chunks together.
 //! - `flight`: chunks that are lent to the kernel, and their slots (`held`: slots that return where they came from).
-//! - `collector`: completions become rows, in file order, under one lock; whichever worker comes by hands them in.
+//! - `collector`: completions become rows, in file order, under one lock; a worker that finds completions does this.
 //!   `row_order`: whose rows may go out.
 //! - `output`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
 //!

@@ -89,7 +89,7 @@ impl ProgramError {
     }
 }
 
-/// The line of a text that a refusal is about: that of the instruction, or of the directive that says what is too much.
+/// The line of a text that a refusal is about: that of the instruction, or of the directive that asks for too much.
 fn place(name: &str, source: &[u8], refusal: &Refusal) -> Option<AsmError> {
     if source.starts_with(&container::MAGIC) {
         return None;
@@ -100,7 +100,7 @@ fn place(name: &str, source: &[u8], refusal: &Refusal) -> Option<AsmError> {
         text.lines()
             .position(|line| word(line).as_deref() == Some(directive))
     };
-    // With these lines have other numbers.
+    // Such directives change the numbers of the lines.
     if find(".line").is_some() {
         return None;
     }
@@ -166,7 +166,7 @@ impl Loader {
         self.read.borrow().contains(&file)
     }
 
-    /// Tells of a file that is read otherwise, for [`Loader::has_read`].
+    /// Notes a file that the caller has read itself, for [`Loader::has_read`].
     pub fn reads(&self, file: FileId) {
         self.read.borrow_mut().push(file);
     }
@@ -239,7 +239,7 @@ impl Loader {
         for directory in directories {
             let directory = directory.canonicalize()?;
             if path.starts_with(&directory) && path != directory {
-                // Through no link from here on: whatever became one since leads nowhere.
+                // From here on no link is followed, so that one which was put there since leads nowhere.
                 let file = Root::open(&directory)?.open_listed(&path, 0)?;
                 bounded::must_be_regular(&file)?;
                 return self.bytes(file, container::MAX_BYTES);

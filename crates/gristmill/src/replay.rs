@@ -1,4 +1,4 @@
-//! Replaying a ring log: its slots run once more, on whichever back end, and their results are compared word by word.
+//! Replaying a ring log: its slots run once more, on any back end, and their results are compared word by word.
 //!
 //! ```no_run
 //! use gristmill::megakernel::{backend::cpu::CpuBackend, RingLogReader};
@@ -14,8 +14,8 @@
 //! ```
 //!
 //! A slot gets the words that were published, but for its chunk's index and, for a program, the opcode that the program
-//! has here. Its bytes come from the file that they came from, or from the log. A file whose bytes are others by now is no
-//! difference of results: such slots are told apart ([`ReplayReport::lost`]) and not run.
+//! has here. Its bytes come from the file that they came from, or from the log. Where a file has changed since, its slots are
+//! not run, and count as lost ([`ReplayReport::lost`]) rather than as different.
 //!
 //! A log names files, which a replay opens for reading: regular files and block devices, nothing else.
 
@@ -111,7 +111,7 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
-    /// Whether the whole log was run again, and said the same. Of a log without slots nothing is said.
+    /// Whether the whole log was run again with the same results. A log without slots is not the same.
     pub fn is_same(&self) -> bool {
         self.slots > 0 && self.differing == 0 && self.is_whole()
     }
@@ -139,7 +139,7 @@ impl<'a> Replay<'a> {
         self
     }
 
-    /// Ends a replay soon after `stop` becomes true, whatever its slots are at: see [`ReplayReport::stopped`].
+    /// Ends a replay soon after `stop` becomes true, and cancels the slots that run: see [`ReplayReport::stopped`].
     #[must_use]
     pub fn stop_at(mut self, stop: &'a AtomicBool) -> Self {
         self.stop = Some(stop);
@@ -203,7 +203,7 @@ impl<'a> Replay<'a> {
             let slot = match log.next_slot() {
                 Ok(Some(slot)) => slot,
                 Ok(None) => break,
-                // Whoever waits for a log's bytes is told so.
+                // A reader that waits for the log's bytes ends with an error then.
                 Err(_) if running.stops() => break,
                 Err(damage) => {
                     running.report.damage = Some(damage);
@@ -278,7 +278,7 @@ impl Running<'_> {
                 LoggedBytes::Kept(_) => None,
             },
         };
-        // A reader gives no slot without; and no chunk is smaller than the log's.
+        // The log's reader gives no slot of an unknown opcode, and no chunk is smaller than the log's.
         let visible = log.about().visible(&words).unwrap_or(0..0);
         let Some(into) = chunk.as_mut_slice().get_mut(visible) else {
             return Err(PipelineError::Backend(

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How digests are told.
+/// How rows show digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DigestRows {
     /// `xxxxxxxx  path`, as coreutils' checksum tools write theirs.

@@ -426,14 +426,14 @@ impl Job for RunJob {
             file.held.push((position, record.value));
         }
         file.held.sort_unstable();
-        // The next chunk may say something of the bytes before it, as far as it sees them.
+        // The next chunk may have records of the bytes before it, as far as its halo reaches.
         let end = chunk.offset + chunk.bytes.len() as u64;
         self.release(file, Some(end.saturating_sub(program.before.into())), rows);
         Flow::Continue
     }
 
     fn close(&self, mut file: RunFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
-        // What was found stands, however the file ended; sums of half a file would not say what they seem to.
+        // Records that were found stand, however the file ended; accumulators of a part of a file would mislead.
         self.release(&mut file, None, rows);
         let FileEnd::Complete { bytes } = *end else {
             return Flow::Continue;

@@ -40,7 +40,7 @@ impl MillBuilder {
 
     /// Bytes in a chunk: a multiple of 4,096 from 4 KiB to 64 MiB. Default: what suits the job
     /// ([`Job::chunk_bytes`](crate::jobs::Job::chunk_bytes)). A job may want
-    /// smaller chunks, or such that are multiples of its own: see [`Geometry`](crate::jobs::Geometry).
+    /// smaller chunks, or chunks that are a multiple of its own alignment: see [`Geometry`](crate::jobs::Geometry).
     #[must_use]
     pub fn chunk_bytes(mut self, bytes: usize) -> Self {
         self.chunk_bytes = Some(bytes);

@@ -335,7 +335,7 @@ impl<J: Job> Collector<J> {
             let parts = part.parts.clone();
             return Err(self.again(finished, parts, false, resume));
         }
-        // The part's own bytes, of which the job has now seen all that it wants.
+        // The job has now seen all that it wants of the part's own bytes.
         let bytes = own.len() as u64;
         file.bytes += bytes;
         self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);

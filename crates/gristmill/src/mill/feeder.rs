@@ -161,7 +161,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
     }
 
-    /// Bytes of a stream whose chunks have surroundings: they come behind what was carried.
+    /// Bytes of a stream whose chunks have surroundings: they come behind those that were kept of the stream.
     fn take_of_stream(&mut self, piece: Piece, landing: Landing, mut buffer: ChunkBuf) {
         let layout = self.run.config.layout;
         let mut tail = lock(&piece.file.tail);
@@ -181,7 +181,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         self.take(piece, landing, buffer);
     }
 
-    /// A chunk with what is known of its end.
+    /// A chunk has landed: publishes it, and sees to the next read of its file.
     fn take(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
         if !landing.end && landing.error.is_none() {
             self.go_on(&piece, landing.bytes);
@@ -195,7 +195,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
     }
 
-    /// A chunk that landed in full: what of its file is to be read next.
+    /// The file goes on behind this chunk: offers what is to be read next.
     fn go_on(&self, piece: &Piece, bytes: usize) {
         let file = &piece.file;
         if file.finished.load(Ordering::Relaxed) {
@@ -245,8 +245,8 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         did
     }
 
-    /// Whether there may be a file to open. Where there is none, no permit is taken, and so none is given back, which would
-    /// wake whoever waits for one.
+    /// Whether there may be a file to open. Where there is none, no permit is taken: giving it back would wake feeders
+    /// that wait for one.
     fn may_open(&self) -> bool {
         self.run.intake.may_open() || self.run.opener.has_late()
     }
@@ -337,7 +337,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
         }
         self.entries = entries;
-        // The rest goes home: the warmest last, which makes it the next to be taken.
+        // The rest goes back to the pool: the warmest last, which makes it the next to be taken.
         buffers.clear();
         self.buffers = std::mem::take(buffers);
         let opened = Instant::now();
@@ -442,8 +442,8 @@ impl<J: Job> ChunkFeeder<J> {
     }
 }
 
-/// Whichever way a feeder goes (the kernel may be shut down before it is called again, or it may have panicked), what it
-/// did is counted and nobody waits for it.
+/// A feeder can go without having finished: the kernel may be shut down before it is called again, or it may have panicked.
+/// Its work is counted all the same, and the run does not wait for it.
 impl<J: Job> Drop for ChunkFeeder<J> {
     fn drop(&mut self) {
         if self.done {

@@ -94,7 +94,7 @@ impl Layout {
             after: (there - own).min(self.geometry.after),
             // Bytes behind the chunk belong to the next one.
             end: landing.end && there <= self.chunk,
-            // What lies behind a chunk that is whole is the next one's concern: it reads it again, as its own.
+            // The bytes behind a whole chunk are read again as the next chunk's own, which will find the error.
             error: landing.error.filter(|_| own < self.chunk),
         }
     }

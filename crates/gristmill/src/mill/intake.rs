@@ -169,8 +169,8 @@ impl Intake {
         }
     }
 
-    /// Where the source had nothing when it was last asked, and nobody waits for it: waits, for `timeout` at most; whether
-    /// it did.
+    /// Waits for the source, for at most `timeout`, where it had nothing when it was last asked and no other feeder waits for
+    /// it. Returns whether it waited.
     pub fn await_source(&self, timeout: Duration) -> bool {
         if self.status.is_listed() {
             return false;

@@ -20,12 +20,12 @@ use std::sync::{Arc, Mutex};
 pub(super) struct Opened {
     pub file: File,
     pub kind: Kind,
-    /// The size that it was told to have, or 0 where nobody asked.
+    /// The size that the file system told when it was opened, or 0 where it was not asked.
     pub told: u64,
 }
 
 impl Opened {
-    /// As what was found of it says: files and disks by position, all else as it comes.
+    /// Files and disks are read by position, everything else as a stream.
     fn as_found((file, found): (File, Stat)) -> Self {
         let kind = match bounded::kind_of(&found) {
             FileType::RegularFile | FileType::BlockDevice => Kind::Positioned,
@@ -47,12 +47,12 @@ impl Opened {
     }
 }
 
-/// The size that was told of a file.
+/// The size in what `fstat` has found.
 pub(super) fn size_of(found: &Stat) -> u64 {
     u64::try_from(found.st_size).unwrap_or(0)
 }
 
-/// Says that an entry is a file that the run writes, which a walk passes over in silence.
+/// The entry is a file that the run writes. One that a walk has found is passed over in silence.
 #[derive(Debug)]
 struct Written;
 
@@ -64,7 +64,7 @@ impl std::fmt::Display for Written {
     }
 }
 
-/// Whether an entry was not opened as it is a file that the run writes, which nobody named.
+/// Whether an entry is a file that the run writes and that the user did not name.
 pub(super) fn is_passed_over(entry: &Entry, error: &io::Error) -> bool {
     !entry.explicit && error.get_ref().is_some_and(|error| error.is::<Written>())
 }
@@ -147,11 +147,11 @@ impl Opener {
         })
     }
 
-    /// Gives a file back that the run does not write.
+    /// Refuses a file that the run writes, and returns any other.
     fn not_written(&self, entry: &Entry, file: File, found: Stat) -> io::Result<(File, Stat)> {
         match self.status.control.writes(FileId::new(&found)) {
             None => Ok((file, found)),
-            // What comes into it meanwhile is the run's own.
+            // It was empty when the run began, and all that is written to it since is the run's own.
             Some(true) if entry.explicit => Ok((File::open("/dev/null")?, found)),
             Some(_) => Err(io::Error::other(Written)),
         }
@@ -170,7 +170,7 @@ impl Opener {
                     .open(&entry.path),
             }
         };
-        // Into peer memory nothing is read otherwise.
+        // The read path `peer` reads by O_DIRECT alone.
         let must = self.read_path == ReadPathChoice::Peer;
         if self.direct || must {
             match open(libc::O_DIRECT) {

@@ -23,13 +23,14 @@ pub(super) struct OpenFile {
     pub entry: Arc<Entry>,
     pub file: Arc<OwnedFd>,
     pub kind: Kind,
-    /// The next chunk that nobody reads yet.
+    /// The number of the next chunk that no reader has taken.
     pub next: AtomicU64,
     /// Bytes up to which chunks are handed out: the file's size when it was found to be large, more as it grows.
     pub limit: AtomicU64,
     /// The size that the file system told when the first chunk was full, or 0 before.
     pub size: AtomicU64,
-    /// The size that was told when it was opened, or 0 where nobody asked. File systems of the kernel's own tell any.
+    /// The size that the file system told when it was opened, or 0 where it was not asked. /proc and its like tell sizes that
+    /// mean nothing.
     pub told: u64,
     /// For a stream: bytes in chunks so far.
     pub position: AtomicU64,

@@ -26,7 +26,7 @@ pub const DEFAULT_MEMORY_BYTES: usize = 1 << 30;
 /// Chunks of a reader at least: one to read into while the other is looked at.
 pub(super) const LEAST_CHUNKS: usize = 2;
 
-/// Bytes of buffers and record areas up to which nobody asks what memory there is.
+/// Bytes of buffers and record areas that a run may have without asking how much memory there is.
 const UNASKED_BYTES: usize = 4 << 20;
 
 /// Address space that a thread takes: the standard library's stack, and the heap that glibc reserves for it.
@@ -59,14 +59,14 @@ pub(super) struct Plan {
 /// What bounds a run's memory.
 #[derive(Debug, Clone)]
 pub(super) struct Bound {
-    /// Bytes of buffers and record areas, and what makes it so many.
+    /// Bytes of buffers and record areas, and the reason for this bound.
     buffers: (usize, String),
     /// Bytes of address space that are left.
     address_space: Option<usize>,
 }
 
 impl Bound {
-    /// Of this process, now, for a run that wants so much.
+    /// The bound of this process, now, for a run that wants `wanted`.
     pub fn of_process(wanted: &Wanted) -> Self {
         let buffers = match wanted.memory {
             Some(bytes) => (bytes, "that bound was set".to_owned()),

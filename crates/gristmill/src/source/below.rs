@@ -1,6 +1,6 @@
 //! Opening what a walk has listed: below the directory that was named, and through no symbolic link.
 //!
-//! Whoever may write to a tree can replace what was listed before it is opened. So a walk without `-L` holds the
+//! A program that may write to a tree can replace what was listed before it is opened. So a walk without `-L` holds the
 //! directory that was named, and everything below it, directories and files, is opened relative to that descriptor with
 //! `openat2` and `RESOLVE_NO_SYMLINKS`. Where the kernel has no `openat2` (before Linux 5.6) or a filter of system calls
 //! refuses it, each component of the path is opened from the one above with `O_NOFOLLOW`: more calls, and as safe.

@@ -58,7 +58,7 @@ impl Entry {
 /// What an entry opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The path, which a directory listing called a regular file. Whatever else it is by the time it is opened is refused.
+    /// The path, which a directory listing called a regular file. If it is something else when it is opened, it is refused.
     File,
     /// The path, which may be anything that can be read: a FIFO, a device.
     Special,
@@ -78,8 +78,8 @@ pub enum Item {
         /// Why, and what to do.
         reason: String,
     },
-    /// A directory could not be opened as descriptors or memory ran out, and comes with the next call again. Who has
-    /// nothing to give back calls [`Source::give_up`].
+    /// A directory could not be opened because descriptors or memory ran out. The next call tries it again; a caller that has
+    /// nothing to give back calls [`Source::give_up`] instead.
     Starved {
         /// The directory.
         path: PathBuf,
@@ -109,13 +109,13 @@ pub trait Source: Send {
         None
     }
 
-    /// Passes over what the last [`Item::Starved`] stood for, which is a failure then.
+    /// Gives up the directory of the last [`Item::Starved`], and returns its failure.
     fn give_up(&mut self) -> Option<Item> {
         None
     }
 
-    /// Tells the source, before its first item, of a file that the run writes: a walk passes over it. The path of one that
-    /// was named outright and is that file.
+    /// Names a file that the run writes, before the first item: a walk passes over it. Returns the path that the user named
+    /// outright, where that is the file.
     fn written(&mut self, _file: FileId) -> Option<PathBuf> {
         None
     }
@@ -143,7 +143,7 @@ impl Source for Box<dyn Source> {
     }
 }
 
-/// The error of a list's reader which says that the run is to end: the list ends there, and nothing has failed.
+/// The error with which a list's reader says that the run is to end: the list ends there, and nothing has failed.
 #[derive(Debug, Clone, Copy)]
 pub struct Ended;
 
@@ -156,7 +156,7 @@ impl std::fmt::Display for Ended {
 }
 
 impl Ended {
-    /// Whether an error says so.
+    /// Whether `error` is this one.
     pub fn is_said_by(error: &std::io::Error) -> bool {
         error.get_ref().is_some_and(|error| error.is::<Self>())
     }

@@ -10,7 +10,7 @@ pub struct FileId {
 }
 
 impl FileId {
-    /// Of an open file.
+    /// That of an open file.
     ///
     /// # Errors
     /// The system's.
@@ -25,7 +25,7 @@ impl FileId {
         }
     }
 
-    /// Of the regular file that standard output goes to, if it does.
+    /// That of the regular file to which standard output goes, if it goes to one.
     pub fn of_redirected_stdout() -> Option<Self> {
         let found = rustix::fs::fstat(std::io::stdout()).ok()?;
         let kind = rustix::fs::FileType::from_raw_mode(found.st_mode);

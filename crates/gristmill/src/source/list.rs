@@ -183,7 +183,7 @@ impl Source for FileList {
         None
     }
 
-    /// Looks for the file among those that are listed, where the list can be read twice. Of a pipe nobody knows what comes.
+    /// Looks for the file among those that are listed, where the list can be read twice, which a pipe cannot.
     fn written(&mut self, file: FileId) -> Option<PathBuf> {
         let ahead = self.awaited.as_ref().and_then(LiveList::ahead)?;
         let mut names = Self::new(io::BufReader::new(ahead)).nul(self.terminator == 0);

@@ -64,14 +64,14 @@ impl ScanJobBuilder {
         self
     }
 
-    /// What is said of each file. Default: its matching lines.
+    /// What is reported of each file. Default: its matching lines.
     #[must_use]
     pub fn report(mut self, report: Report) -> Self {
         self.report = report;
         self
     }
 
-    /// Whether rows say which file they are of. Default: no.
+    /// Whether rows begin with the path of their file. Default: no.
     #[must_use]
     pub fn with_path(mut self, yes: bool) -> Self {
         self.style.path = yes;
@@ -101,7 +101,7 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Whether rows say how many bytes of the file are before them. Default: no.
+    /// Whether rows say at which byte of the file they begin. Default: no.
     #[must_use]
     pub fn byte_offsets(mut self, yes: bool) -> Self {
         self.style.byte_offsets = yes;
@@ -131,15 +131,15 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Ends a file after so many matching lines.
+    /// Ends a file after this number of matching lines; `None`, the default, is no limit.
     #[must_use]
     pub fn limit(mut self, lines: Option<u64>) -> Self {
         self.limit = lines;
         self
     }
 
-    /// The longest matching line that is shown, in bytes, where a line spans chunks: it is in memory whole while its row is
-    /// made. Of a longer one an error is reported instead, and it still counts. Default: 16 MiB.
+    /// The longest matching line that is shown, in bytes, where a line spans chunks: the whole line is in memory while its row
+    /// is made. For a longer one an error is reported instead of a row; it still counts. Default: 16 MiB.
     #[must_use]
     pub fn max_line_bytes(mut self, bytes: u64) -> Self {
         self.max_line_bytes = Some(bytes);

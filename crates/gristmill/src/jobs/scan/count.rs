@@ -24,7 +24,7 @@ pub(super) struct CountFile {
     text: Text,
     carry: Carry,
     lines: u64,
-    /// A NUL ended it: nothing is said of it.
+    /// A NUL ended it: it has no row.
     dropped: bool,
 }
 

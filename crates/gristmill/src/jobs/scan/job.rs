@@ -85,8 +85,8 @@ impl ScanJob {
         self.plan.has_found()
     }
 
-    /// Bytes of the rows of the first file, in the source's order, that has any; `None` also where it was not searched as far
-    /// as was wanted.
+    /// Bytes of the rows of the first file, in the source's order, that has any. `None` where no file has any, or where this
+    /// one was not searched as far as was wanted.
     pub fn first_rows(&self) -> Option<u64> {
         let first = self.plan.first_rows()?;
         first.done.then_some(first.bytes)
@@ -155,8 +155,8 @@ impl Job for ScanJob {
             (_, true, _) => false,
             (_, _, false) | (Engine::Lines, ..) => true,
             (Engine::Any, ..) => plan.nul_pattern,
-            // Of a mapped file ripgrep counts the lines whatever NULs it holds; one that is not mapped after all, the
-            // host searches for them.
+            // ripgrep counts the lines of a mapped file whatever NULs it holds. Where the file turns out not to be
+            // mapped, the host searches for them.
             (Engine::Count, ..) => !plan.maps(entry),
             (Engine::All, ..) => true,
         };

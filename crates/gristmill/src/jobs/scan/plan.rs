@@ -103,7 +103,7 @@ impl Plan {
         })
     }
 
-    /// The patterns as the device searches for them, on the CPU with a table of at most so many bytes.
+    /// The patterns as the device searches for them, on the CPU with a table of at most `table_bytes`.
     ///
     /// # Errors
     /// The device's, for more patterns than it takes.
@@ -150,7 +150,7 @@ impl Plan {
         self.pattern(index).len() as u64
     }
 
-    /// Whether it only matters whether there is a match.
+    /// Whether only the existence of a match matters.
     pub fn decides_only(&self) -> bool {
         matches!(self.report, Report::Paths | Report::Quiet) && !self.timed()
     }

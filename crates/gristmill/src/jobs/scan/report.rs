@@ -1,6 +1,6 @@
-//! What is said of each file.
+//! What is reported of each file.
 
-/// What is said of each file.
+/// What is reported of each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Report {
     /// Its matching lines; with [`all`](ScanJobBuilder::all), its occurrences.

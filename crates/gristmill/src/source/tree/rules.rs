@@ -298,7 +298,7 @@ fn read_file(at: BorrowedFd<'_>, path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match openat(at, path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        // Where the directory may not be searched nobody knows whether there is one.
+        // Where the directory may not be searched, there may or may not be one.
         Err(Errno::ACCESS) if statat(at, path, AtFlags::SYMLINK_NOFOLLOW).is_err() => {
             return Ok(None);
         }
