@@ -15,10 +15,10 @@
 //! at the same time, each with a chunk of its own, and the reads of all are in flight together.
 
 use gristmill::megakernel::backend::{cpu::CpuBackend, opencl::OpenClBackend};
+use gristmill::megakernel::protocol::program::ProgramArgs;
+use gristmill::megakernel::protocol::{fault, opcode, words};
 use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease};
 use gristmill::program::Program;
-use gristmill::protocol::program::ProgramArgs;
-use gristmill::protocol::{fault, opcode, words};
 use gristmill::ring::{Completion, RingConfig, Submission};
 use gristmill::uring::reader::ReadPathChoice;
 use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};

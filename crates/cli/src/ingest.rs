@@ -13,12 +13,12 @@ use super::sources::SourceArgs;
 use gristmill::jobs::digest::DigestRows;
 use gristmill::megakernel::device::DeviceInfo;
 use gristmill::mill::Progress;
-use gristmill::protocol::PipelineError;
 use gristmill::uring::reader::ReaderStats;
 use gristmill::uring::{
     IngestTransfers, IoUringState, NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
     PeerMemory,
 };
+use gristmill::PipelineError;
 use reading::{parse_range, DeviceRange, Ingest, User};
 use serde_json::json;
 use std::fmt::Write as _;

@@ -3,8 +3,8 @@
 use super::common;
 use super::engine::{workers, BackendArgs};
 use super::signals;
+use gristmill::megakernel::protocol::opcode;
 use gristmill::megakernel::RingLogReader;
-use gristmill::protocol::opcode;
 use gristmill::replay::{Replay, SlotName};
 use std::fs::File;
 use std::io::{BufReader, Write};

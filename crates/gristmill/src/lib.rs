@@ -15,8 +15,8 @@
 //! # }
 //! ```
 //!
-//! The crates underneath can be used alone: the protocol's words (`gristmill-protocol`), the live ring
-//! (`gristmill-ring`), reads into mapped memory (`gristmill-ingest`, here [`uring`]) and the kernel
+//! The crates underneath can be used alone: the protocol's words (`gristmill-protocol`, here [`megakernel::protocol`]), the
+//! live ring (`gristmill-ring`, here [`ring`]), reads into mapped memory (`gristmill-ingest`, here [`uring`]) and the kernel
 //! (`gristmill-megakernel`, here [`megakernel`]).
 
 #![warn(missing_docs)]
@@ -38,6 +38,5 @@ mod sync;
 
 pub use gristmill_ingest as uring;
 pub use gristmill_megakernel as megakernel;
-pub use gristmill_protocol as protocol;
 pub use gristmill_protocol::PipelineError;
 pub use gristmill_ring as ring;

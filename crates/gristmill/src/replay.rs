@@ -185,7 +185,7 @@ impl<'a> Replay<'a> {
             completions,
             opcodes,
             free,
-            flights: HashMap::new(),
+            slots: HashMap::new(),
             files: Vec::new(),
             report: ReplayReport {
                 slots: 0,
@@ -213,7 +213,7 @@ impl<'a> Replay<'a> {
             let chunk = running.free_chunk(log)?;
             running.start(log, slot, chunk)?;
         }
-        while !running.flights.is_empty() {
+        while !running.slots.is_empty() {
             running.finish_some(log)?;
         }
         running.kernel.shutdown()?;
@@ -222,7 +222,7 @@ impl<'a> Replay<'a> {
 }
 
 /// A slot that runs.
-struct Flight {
+struct RunningSlot {
     name: SlotName,
     recorded: LoggedResult<'static>,
     words: SlotImage,
@@ -236,7 +236,7 @@ struct Running<'a> {
     opcodes: BTreeMap<u32, u32>,
     free: Vec<ChunkBuf>,
     /// By slot of the ring.
-    flights: HashMap<u32, Flight>,
+    slots: HashMap<u32, RunningSlot>,
     /// Open files, the last used last.
     files: Vec<(PathBuf, File)>,
     report: ReplayReport,
@@ -316,13 +316,13 @@ impl Running<'_> {
         let token = submitter.try_acquire().ok_or_else(|| {
             PipelineError::Backend("no slot for a free chunk; please report this".into())
         })?;
-        let flight = Flight {
+        let slot = RunningSlot {
             name,
             recorded: slot.result,
             words,
             lent: chunk.lend(),
         };
-        self.flights.insert(token.index().get(), flight);
+        self.slots.insert(token.index().get(), slot);
         submitter
             .publish(token, &submission)
             .map_err(|(_token, error)| error)?;
@@ -344,14 +344,14 @@ impl Running<'_> {
 
     fn finish<R: Read>(&mut self, log: &RingLogReader<R>, done: Completion) {
         let index = done.token.index().get();
-        let Some(flight) = self.flights.remove(&index) else {
+        let Some(slot) = self.slots.remove(&index) else {
             return;
         };
         if fault::reason(done.fault) == fault::CANCELLED {
-            self.free.push(flight.lent.reclaim_completed());
+            self.free.push(slot.lent.reclaim_completed());
             return self.kernel.submitter().release(done.token);
         }
-        let opcode = flight.words.opcode;
+        let opcode = slot.words.opcode;
         let area = log
             .about()
             .area_words(opcode, done.status, done.flags, done.records);
@@ -367,15 +367,15 @@ impl Running<'_> {
         };
         let report = &mut self.report;
         report.slots += 1;
-        if let Some(difference) = flight.recorded.difference(&replayed) {
+        if let Some(difference) = slot.recorded.difference(&replayed) {
             report.differing += 1;
-            let number = flight.name.number;
+            let number = slot.name.number;
             let earlier = report.first.as_ref();
             if earlier.is_none_or(|(name, _)| number < name.number) {
-                report.first = Some((flight.name, difference));
+                report.first = Some((slot.name, difference));
             }
         }
-        self.free.push(flight.lent.reclaim_completed());
+        self.free.push(slot.lent.reclaim_completed());
         self.kernel.submitter().release(done.token);
     }
 

@@ -3,11 +3,12 @@
 use fastrand::Rng;
 use gristmill::megakernel::backend::cpu::CpuBackend;
 use gristmill::megakernel::backend::opencl::OpenClBackend;
+use gristmill::megakernel::protocol::{fault, opcode, slot, stream};
 use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease, StreamJob};
-use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
 use gristmill::uring::reader::ReadPathChoice;
 use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};
+use gristmill::PipelineError;
 use gristmill_testing::{noise, Patience};
 use std::fs::{File, OpenOptions};
 use std::io::Write;

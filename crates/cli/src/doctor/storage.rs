@@ -1,13 +1,13 @@
 //! What NVMe passthrough and peer memory need: of this machine, and of a file.
 
 use super::Finding;
-use gristmill::protocol::PipelineError;
 use gristmill::uring::nvme::{DiskPlace, FileMap};
 use gristmill::uring::reader::is_on_fuse;
 use gristmill::uring::{
     open_without_waiting, why_copied, GpuDirectCapability, NvmeNamespace, PeerDevice, PeerMemory,
     UringProbe,
 };
+use gristmill::PipelineError;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt;

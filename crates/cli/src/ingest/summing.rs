@@ -1,11 +1,12 @@
 //! The kernel's side of an ingest: every chunk that has landed is a slot of the ring, and its sum is what the slot leaves.
 
 use gristmill::megakernel::backend::Opened;
+use gristmill::megakernel::protocol::{fault, opcode, slot, stream};
 use gristmill::megakernel::{Kernel, KernelConfig, KernelStats, Lease, StreamJob};
-use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::ring::{
     ChunkBuf, ChunkMemory, Completions, LentChunk, RingConfig, SlotIndex, Submission,
 };
+use gristmill::PipelineError;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use super::flight::{Finished, Flights};
 use super::halo::Landing;
 use super::output::OutputQueue;
 use super::parts::Parts;
-use super::piece::{Kind, Piece};
+use super::piece::{FileKind, Piece};
 use super::row_order::RowOrder;
 use super::status::Status;
 use crate::error::{FileError, FileErrorKind};
@@ -248,7 +248,7 @@ impl<J: Job> Collector<J> {
         }
         if landing.end {
             let size = piece.file.size.load(Ordering::Relaxed);
-            if piece.file.kind == Kind::Positioned && reached < size {
+            if piece.file.kind == FileKind::Positioned && reached < size {
                 return Step::failed(reached, FileErrorKind::Shrank { size });
             }
             return Step::End(FileEnd::Complete { bytes: reached });
@@ -317,7 +317,7 @@ impl<J: Job> Collector<J> {
                 },
                 first_part: part.first,
                 last_part: !overflowed && part.parts.is_last(),
-                stream: part.piece.file.kind == Kind::Stream,
+                stream: part.piece.file.kind == FileKind::Stream,
             };
             guarded(|| self.job.chunk(memory, &landed, rows))
         });

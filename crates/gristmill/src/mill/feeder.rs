@@ -8,7 +8,7 @@
 use super::descriptors::ran_out;
 use super::halo::Landing;
 use super::opener::{is_passed_over, size_of, Attempt, Opened};
-use super::piece::{Kind, OpenFile, Piece};
+use super::piece::{FileKind, OpenFile, Piece};
 use super::plan::BATCH_FILES;
 use super::reads::{ReadDone, Reads, WAIT};
 use super::report::StageTimes;
@@ -151,13 +151,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         };
         let layout = &self.run.config.layout;
         match piece.file.kind {
-            Kind::Positioned => {
+            FileKind::Positioned => {
                 let (before, _) = layout.read(piece.offset);
                 let landing = layout.landed(before, landing);
                 self.take(piece, landing, buffer);
             }
-            Kind::Stream if layout.geometry.is_plain() => self.take(piece, landing, buffer),
-            Kind::Stream => self.take_of_stream(piece, landing, buffer),
+            FileKind::Stream if layout.geometry.is_plain() => self.take(piece, landing, buffer),
+            FileKind::Stream => self.take_of_stream(piece, landing, buffer),
         }
     }
 
@@ -202,11 +202,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             return;
         }
         match file.kind {
-            Kind::Stream => {
+            FileKind::Stream => {
                 file.position.fetch_add(bytes as u64, Ordering::Relaxed);
                 self.run.intake.offer(Arc::clone(file));
             }
-            Kind::Positioned => {
+            FileKind::Positioned => {
                 let chunk_bytes = self.run.config.layout.chunk as u64;
                 if piece.number == 0 {
                     // Larger than a chunk: its size is worth asking for now.
@@ -272,7 +272,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     (piece, buffer)
                 }
             };
-            let registered = piece.file.kind == Kind::Positioned;
+            let registered = piece.file.kind == FileKind::Positioned;
             if !self.read(piece, buffer, registered) {
                 break;
             }
@@ -374,10 +374,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             entry,
             file: Arc::new(OwnedFd::from(file)),
             kind,
-            next: AtomicU64::new(u64::from(kind == Kind::Positioned)),
+            next: AtomicU64::new(u64::from(kind == FileKind::Positioned)),
             limit: AtomicU64::new(match kind {
-                Kind::Positioned => self.run.config.layout.chunk as u64,
-                Kind::Stream => u64::MAX,
+                FileKind::Positioned => self.run.config.layout.chunk as u64,
+                FileKind::Stream => u64::MAX,
             }),
             size: AtomicU64::new(0),
             told,
@@ -386,7 +386,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             finished: AtomicBool::new(false),
             _permit: permit.opened(),
         });
-        if kind == Kind::Stream {
+        if kind == FileKind::Stream {
             self.run.intake.offer(open);
             return;
         }
@@ -406,7 +406,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Queues one read; false where that failed, which has been reported then.
     fn read(&mut self, piece: Piece, buffer: ChunkBuf, registered: bool) -> bool {
         let layout = self.run.config.layout;
-        let carries = piece.file.kind == Kind::Stream && !layout.geometry.is_plain();
+        let carries = piece.file.kind == FileKind::Stream && !layout.geometry.is_plain();
         let mut wanted = buffer.capacity();
         if carries {
             let tail = lock(&piece.file.tail);

@@ -3,7 +3,7 @@
 
 use super::descriptors::{Descriptors, Moment};
 use super::output::OutputQueue;
-use super::piece::{Kind, OpenFile, Piece};
+use super::piece::{FileKind, OpenFile, Piece};
 use super::row_order::{HeldRows, HELD_ROWS_BYTES};
 use super::status::Status;
 use crate::error::{FileError, FileErrorKind};
@@ -226,8 +226,8 @@ impl Intake {
             }
             let number = file.next.load(Ordering::Relaxed);
             let offset = match file.kind {
-                Kind::Stream => file.position.load(Ordering::Relaxed),
-                Kind::Positioned => number.saturating_mul(self.chunk_bytes),
+                FileKind::Stream => file.position.load(Ordering::Relaxed),
+                FileKind::Positioned => number.saturating_mul(self.chunk_bytes),
             };
             if finished || offset >= file.limit.load(Ordering::Relaxed) {
                 cutting.remove(index);
@@ -239,7 +239,7 @@ impl Intake {
                 number,
                 offset,
             };
-            if file.kind == Kind::Stream {
+            if file.kind == FileKind::Stream {
                 // Its next read is offered when this one has landed.
                 cutting.remove(index);
             }

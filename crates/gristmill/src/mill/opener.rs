@@ -2,7 +2,7 @@
 
 use super::counters::{count, Counters};
 use super::descriptors::{Descriptors, Moment, Permit};
-use super::piece::Kind;
+use super::piece::FileKind;
 use super::status::Status;
 use crate::bounded;
 use crate::source::{Entry, FileId, Origin};
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 /// A file that was opened, and how it is read.
 pub(super) struct Opened {
     pub file: File,
-    pub kind: Kind,
+    pub kind: FileKind,
     /// The size that the file system told when it was opened, or 0 where it was not asked.
     pub told: u64,
 }
@@ -28,8 +28,8 @@ impl Opened {
     /// Files and disks are read by position, everything else as a stream.
     fn as_found((file, found): (File, Stat)) -> Self {
         let kind = match bounded::kind_of(&found) {
-            FileType::RegularFile | FileType::BlockDevice => Kind::Positioned,
-            _ => Kind::Stream,
+            FileType::RegularFile | FileType::BlockDevice => FileKind::Positioned,
+            _ => FileKind::Stream,
         };
         Self {
             file,
@@ -41,7 +41,7 @@ impl Opened {
     fn stream(file: File) -> Self {
         Self {
             file,
-            kind: Kind::Stream,
+            kind: FileKind::Stream,
             told: 0,
         }
     }
@@ -239,7 +239,7 @@ fn until_written(fifo: File) -> io::Result<File> {
 
 /// Standard input, and how it is read. A regular file is read by position and from where it stands, and it counts as read
 /// from then on: who reads the descriptor next, a second `-` or another process that shares it, finds it at its end.
-fn standard_input() -> io::Result<(File, Kind)> {
+fn standard_input() -> io::Result<(File, FileKind)> {
     use std::io::{Seek, SeekFrom};
     // One worker at a time: of two that find it untouched, both would read it.
     static TAKING: Mutex<()> = Mutex::new(());
@@ -249,10 +249,10 @@ fn standard_input() -> io::Result<(File, Kind)> {
         && file.stream_position().is_ok_and(|at| at == 0)
         && file.seek(SeekFrom::End(0)).is_ok();
     let kind = if untouched {
-        Kind::Positioned
+        FileKind::Positioned
     } else {
         // What somebody has read from already goes on from there.
-        Kind::Stream
+        FileKind::Stream
     };
     Ok((file, kind))
 }

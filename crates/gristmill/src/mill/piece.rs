@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 /// How a file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     /// By position: several readers may cut it into chunks.
     Positioned,
     /// In order, one read at a time: a pipe, a terminal.
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 pub(super) struct OpenFile {
     pub entry: Arc<Entry>,
     pub file: Arc<OwnedFd>,
-    pub kind: Kind,
+    pub kind: FileKind,
     /// The number of the next chunk that no reader has taken.
     pub next: AtomicU64,
     /// Bytes up to which chunks are handed out: the file's size when it was found to be large, more as it grows.

@@ -3,7 +3,7 @@
 use super::counters::Counters;
 use super::descriptors::Descriptors;
 use super::halo::Layout;
-use super::piece::{Kind, Piece};
+use super::piece::{FileKind, Piece};
 use super::plan::BATCH_FILES;
 use super::status::Status;
 use crate::error::FileErrorKind;
@@ -145,10 +145,10 @@ impl Reads {
         let file = &piece.file.file;
         let number = tag as u64;
         let submitted = match piece.file.kind {
-            Kind::Stream => {
+            FileKind::Stream => {
                 reader.submit(file, NO_OFFSET, buffer, stream_bytes, number, registered)
             }
-            Kind::Positioned => {
+            FileKind::Positioned => {
                 let (before, len) = self.layout.read(piece.offset);
                 match piece.offset - before as u64 {
                     0 if !registered => {
@@ -231,7 +231,7 @@ impl Reads {
     /// the latter again, and without one the file is not blamed for the former.
     fn landed_at_last(&self, piece: Piece, landed: Landed, error: &PipelineError) -> ReadDone {
         // What a stream's read has taken is gone.
-        let lost = landed.unanswered && piece.file.kind == Kind::Stream;
+        let lost = landed.unanswered && piece.file.kind == FileKind::Stream;
         if landed.error.is_none() {
             ReadDone::Landed(piece, landed)
         } else if self.goes_on() && !lost {

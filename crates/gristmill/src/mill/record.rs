@@ -3,7 +3,7 @@
 //! Off unless asked for. The thread that drains completions writes the log, under the collector's lock.
 
 use super::control::LogOutput;
-use super::piece::{ChunkPart, Kind, Piece};
+use super::piece::{ChunkPart, FileKind, Piece};
 use crate::source::Origin;
 use gristmill_megakernel::log::{
     Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog,
@@ -96,7 +96,8 @@ impl Recorder {
         let index = done.token.index().get();
         let area = kernel.area_words(words.opcode, done.status, done.flags, done.records);
         let area: Vec<u32> = (0..area).map(|word| records.word(index, word)).collect();
-        let again = piece.file.kind == Kind::Positioned && piece.file.entry.origin == Origin::File;
+        let again =
+            piece.file.kind == FileKind::Positioned && piece.file.entry.origin == Origin::File;
         self.log.slot(&LoggedSlot {
             words,
             index,

@@ -2,8 +2,8 @@
 
 use crate::world::{content, halo, run, sizes, start, write_files, Asked, Done, How};
 use gristmill::jobs::{FileEnd, Flow, Geometry};
-use gristmill::protocol::PipelineError;
 use gristmill::source::Tree;
+use gristmill::PipelineError;
 use gristmill_testing::Patience;
 use std::io::Write;
 use std::path::Path;

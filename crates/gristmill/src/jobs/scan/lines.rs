@@ -7,32 +7,18 @@
 
 use super::binary::{Binary, Fills, MAPPED_PREFIX};
 use super::carry::{Carry, Keep};
-use super::facts::{Converted, Facts};
+use super::facts::{Converted, View};
 use super::held_lines::HeldLines;
 use super::plan::{Plan, Text};
 use super::printer::{FileRows, Line};
 use super::report::Report;
 use super::totals::ScanTotals;
-use crate::jobs::{FileEnd, LandedChunk, Records};
+use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, Origin};
 use memchr::{memchr, memchr_iter};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// A chunk, as the device or a [`Converted`] describes it.
-struct View<'a> {
-    offset: u64,
-    bytes: &'a [u8],
-    /// First byte that is part of the text.
-    begin: usize,
-    facts: Facts,
-    records: Records<'a>,
-    first: bool,
-    last: bool,
-    /// A read of a stream ended with the chunk.
-    stream: bool,
-}
 
 /// A matching line, and where it is in the file.
 struct Found<'a> {
@@ -123,30 +109,12 @@ impl LinesFile {
             // All parts of the chunk at once: the device's records do not apply.
             if !std::mem::replace(&mut self.converted, true) {
                 let converted = Converted::new(chunk.bytes, begin, plan.matcher());
-                let view = View {
-                    offset: chunk.offset,
-                    bytes: &converted.bytes,
-                    begin,
-                    facts: converted.facts,
-                    records: Records::List(&converted.records),
-                    first: true,
-                    last: true,
-                    stream: chunk.stream,
-                };
+                let view = View::of_converted(chunk, begin, &converted);
                 self.view(plan, &view, rows);
             }
             return self.done;
         }
-        let view = View {
-            offset: chunk.offset,
-            bytes: chunk.bytes,
-            begin,
-            facts,
-            records: chunk.records,
-            first: chunk.first_part,
-            last: chunk.last_part,
-            stream: chunk.stream,
-        };
+        let view = View::of_part(chunk, begin, facts);
         self.view(plan, &view, rows);
         self.done
     }
