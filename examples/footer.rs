@@ -14,8 +14,9 @@
 //! A slot is published when the one before it has completed, so it sees what that one has made. Many files go this way
 //! at the same time, each with a chunk of its own, and the reads of all are in flight together.
 
-use gristmill::megakernel::backend::{cpu::CpuBackend, opencl::OpenClBackend};
-use gristmill::megakernel::protocol::program::ProgramArgs;
+use gristmill::megakernel::backend::{cpu::CpuBackend, device::opencl::OpenClBackend};
+use gristmill::megakernel::protocol::opcode::LoadArgs;
+use gristmill::megakernel::protocol::program::{decode_acc, ProgramArgs, ProgramRecord};
 use gristmill::megakernel::protocol::{fault, opcode, words};
 use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease};
 use gristmill::program::Program;
@@ -232,16 +233,16 @@ fn end(
 impl Walk {
     /// A slot that asks for bytes of the file.
     fn load(&self, bytes: u32) -> Submission {
-        let (low, high) = words::split(self.at);
-        let mut args = [0; 12];
-        args[opcode::LOAD_ARG_RESOURCE] = self.file;
-        args[opcode::LOAD_ARG_DESTINATION] = self.destination;
-        args[opcode::LOAD_ARG_OFFSET_LO] = low;
-        args[opcode::LOAD_ARG_OFFSET_HI] = high;
-        args[opcode::LOAD_ARG_BYTES] = bytes;
+        let args = LoadArgs {
+            resource: self.file,
+            destination: self.destination,
+            offset: self.at,
+            bytes,
+            ..LoadArgs::default()
+        };
         Submission {
             tenant: TENANT,
-            ..Submission::new(opcode::LOAD_MISS, &args)
+            ..Submission::new(opcode::LOAD_MISS, &args.encode())
         }
     }
 
@@ -254,7 +255,7 @@ impl Walk {
             ..ProgramArgs::default()
         };
         // `None` is for indexes of half a million chunks.
-        let args = args.to_args().unwrap_or_default();
+        let args = args.encode().unwrap_or_default();
         Submission {
             tenant: TENANT,
             ..Submission::new(opcode, &args)
@@ -273,15 +274,15 @@ impl Walk {
             Step::LoadHeader => Some(Step::Header),
             Step::Header if done.records == 0 => return Err(Failure::NotElf),
             Step::Header => {
-                // Records are a position and a value each.
-                self.at = words::join(area(1), area(3));
-                self.left = area(5);
+                let value = |index| ProgramRecord::decode(area, 0, index).value;
+                self.at = words::join(value(0), value(1));
+                self.left = value(2);
                 Some(self.load_more())
             }
             Step::LoadTable(bytes) if landed < bytes => return Err(Failure::Truncated),
             Step::LoadTable(bytes) => Some(Step::Table(bytes)),
             Step::Table(bytes) => {
-                let acc = |number: usize| words::join(area(2 * number), area(2 * number + 1));
+                let acc = |number| decode_acc(area, number);
                 let code = acc(1).wrapping_add(acc(2) << 32);
                 self.sections.count += acc(0);
                 self.sections.code_bytes = self.sections.code_bytes.wrapping_add(code);

@@ -239,7 +239,7 @@ GM_FN void gm_beat(GM_GLOBAL gm_u32 *beat) { gm_sys_store(beat, gm_sys_load(beat
 /* What an opcode leaves, in local memory: written by the leader, all zero before the opcode runs. */
 typedef struct {
     gm_u32 fault; /* 0 or a FAULT word */
-    gm_u32 results[8];
+    gm_u32 results[GM_COMPLETION_RESULTS];
     gm_u32 records;
     gm_u32 flags;
 } gm_outcome;

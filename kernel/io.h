@@ -1,5 +1,5 @@
 /* LOAD_MISS: requests to the host, by a group's leader. What the words are, and who writes them when, is in
- * crates/protocol/src/io/mod.rs and crates/ring/src/live/io.rs.
+ * crates/protocol/src/io.rs and crates/ring/src/live/io.rs.
  *
  * Device memory says who waits for the request in a slot of the IO queue: nobody, or a slot of the ring, and whether that
  * counts against its tenant's quota. Whoever holds the lock writes this, and the device's words of the queue. */
@@ -7,7 +7,7 @@
 #define GM_IO_NOBODY 0x40000000u  /* a prefetch */
 #define GM_IO_COUNTED 0x80000000u /* else the slot plus one, with this where it counts */
 
-GM_FN GM_GLOBAL gm_u32 *gm_io_slot(const gm_worker *w, gm_u32 i) { return w->io + i * GM_IO_IO_SLOT_WORDS; }
+GM_FN GM_GLOBAL gm_u32 *gm_io_slot(const gm_worker *w, gm_u32 i) { return w->io + i * GM_IO_SLOT_WORDS; }
 
 /* Publishes the claimed slot's request; 0 where the queue is full. Unless it is a prefetch, the slot belongs to whoever
  * finds the request ended from then on. */
@@ -88,7 +88,8 @@ GM_FN int gm_take_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
     claim->bound = (waiter & GM_IO_COUNTED) != 0;
     out->results[0] = bytes;
     if (failed)
-        out->fault = GM_FAULT_IO_FAILED | (number < 0xFFFFu ? number : 0xFFFFu) << 16;
+        out->fault = GM_FAULT_IO_FAILED |
+                     (number < GM_FAULT_REASON_MASK ? number : GM_FAULT_REASON_MASK) << GM_FAULT_DETAIL_SHIFT;
     return 1;
 }
 

@@ -30,6 +30,18 @@ GM_FN GM_GLOBAL gm_u32 *gm_window(const gm_worker *w, gm_u32 tenant, gm_u32 *len
     return w->control + GM_CONTROL_MIN_WORDS + (gm_u64)*len * tenant;
 }
 
+/* How many argument words a core opcode takes; GM_NOT_CORE for another. */
+#define GM_NOT_CORE 0xFFFFFFFFu
+#define GM_CORE_ROW(number, words) case number: return words;
+GM_FN gm_u32 gm_core_args(gm_u32 opcode)
+{
+    switch (opcode) {
+        GM_CORE_OPS(GM_CORE_ROW)
+    default:
+        return GM_NOT_CORE;
+    }
+}
+
 /* Runs a core opcode with `n` argument words at `a`; 0 where it is none. *fault is set where it faults, to BAD_ARGUMENT
  * where it wants more words. Observables and the debug log are read and written under the lock. */
 GM_FN int gm_core(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 opcode, GM_LOCAL const gm_u32 *a, gm_u32 n,
@@ -37,15 +49,13 @@ GM_FN int gm_core(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 opcode, G
 {
     gm_u32 len;
     GM_GLOBAL gm_u32 *window = gm_window(w, claim->tenant, &len);
-    gm_u32 needs = opcode == GM_OP_NOP || opcode == GM_OP_SHUTDOWN                                           ? 0
-                   : opcode == GM_OP_STORE_U32 || opcode == GM_OP_ATOMIC_ADD || opcode == GM_OP_LOAD_U32 ? 2
-                                                                                                           : 3;
+    gm_u32 needs = gm_core_args(opcode);
     gm_u32 value = 0;
     gm_u32 i;
     *result = 0;
     if (n < needs) {
         *fault = GM_FAULT_BAD_ARGUMENT;
-        return opcode <= GM_OP_DFA_STEP;
+        return needs != GM_NOT_CORE;
     }
     switch (opcode) {
     case GM_OP_NOP:
@@ -101,7 +111,7 @@ GM_FN int gm_core(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 opcode, G
         gm_u32 longest;
         gm_u32 image = 0;
         int found = 0;
-        if (a[2] < (1u << GM_OP_TENANT_SHIFT))
+        if (a[2] < GM_OP_TENANT_WINDOW)
             image = gm_program(w, GM_OP_TENANT_BASE + (claim->tenant << GM_OP_TENANT_SHIFT) + a[2], &longest);
         if (image == 0) {
             *fault = GM_FAULT_NO_SUCH_PROGRAM;
@@ -119,16 +129,16 @@ GM_FN int gm_core(gm_worker *w, GM_LOCAL const gm_claim *claim, gm_u32 opcode, G
         gm_u32 records = gm_sys_load(w->shared + GM_LAUNCH_DEBUG_RECORDS);
         gm_u32 cursor;
         gm_lock(w);
-        cursor = gm_sys_load(log);
+        cursor = gm_sys_load(log + GM_DEBUG_CURSOR);
         if (cursor < records) {
-            GM_GLOBAL gm_u32 *record = log + 1 + (gm_u64)cursor * GM_DEBUG_RECORD_WORDS;
-            gm_sys_store(record, a[0]);
-            gm_sys_store(record + 1, a[1]);
-            gm_sys_store(record + 2, a[2]);
-            gm_sys_store(record + 3, claim->slot);
+            GM_GLOBAL gm_u32 *record = log + GM_DEBUG_RECORDS + (gm_u64)cursor * GM_DEBUG_RECORD_WORDS;
+            gm_sys_store(record + GM_DEBUG_RECORD_FORMAT_ID, a[0]);
+            gm_sys_store(record + GM_DEBUG_RECORD_FIRST_ARG, a[1]);
+            gm_sys_store(record + GM_DEBUG_RECORD_SECOND_ARG, a[2]);
+            gm_sys_store(record + GM_DEBUG_RECORD_SLOT, claim->slot);
         }
         if (cursor != 0xFFFFFFFFu)
-            gm_sys_store_release(log, cursor + 1);
+            gm_sys_store_release(log + GM_DEBUG_CURSOR, cursor + 1);
         gm_unlock(w);
         return 1;
     }
@@ -146,35 +156,47 @@ GM_FN gm_u32 gm_packed_byte(GM_LOCAL const gm_claim *claim, gm_u32 at)
     return claim->args[at / 4] >> (at % 4 * 8) & 0xFF;
 }
 
+/* The opcode of a packed slot's op `i`. */
+GM_FN gm_u32 gm_packed_opcode(GM_LOCAL const gm_claim *claim, gm_u32 i)
+{
+    return gm_packed_byte(claim, GM_PACKED_HEADER_BYTES + GM_PACKED_OP_BYTES * i);
+}
+
+/* Where its arguments begin among the argument words; behind the last op, their end. */
+GM_FN gm_u32 gm_packed_offset(GM_LOCAL const gm_claim *claim, gm_u32 i)
+{
+    return gm_packed_byte(claim, i < gm_packed_byte(claim, 0) ? GM_PACKED_HEADER_BYTES + GM_PACKED_OP_BYTES * i + 1 : 1);
+}
+
 /* The inner operations of a packed slot, checked as a whole and run in order; the first that faults faults the slot. The
  * layout is that of crates/protocol/src/packed.rs. */
 GM_FN void gm_packed(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL gm_outcome *out)
 {
     gm_u32 ops = gm_packed_byte(claim, 0);
     gm_u32 total = gm_packed_byte(claim, 1);
-    gm_u32 prefix = (2 + 2 * ops + 3) / 4;
+    gm_u32 bytes = GM_PACKED_HEADER_BYTES + GM_PACKED_OP_BYTES * ops;
+    gm_u32 prefix = (bytes + 3) / 4;
     gm_u32 before = 0;
     gm_u32 result = 0;
     gm_u32 i;
     out->fault = GM_FAULT_BAD_PACKED_SLOT;
-    if (ops == 0 || ops > 23 || prefix + total > GM_ARGS_PER_SLOT)
+    if (ops == 0 || ops > GM_PACKED_MAX_OPS || prefix + total > GM_ARGS_PER_SLOT)
         return;
     for (i = 0; i < ops; i++) {
-        gm_u32 offset = gm_packed_byte(claim, 3 + 2 * i);
-        if (gm_packed_byte(claim, 2 + 2 * i) == GM_OP_BATCH_FENCE || offset < before || offset > total ||
+        gm_u32 offset = gm_packed_offset(claim, i);
+        if (gm_packed_opcode(claim, i) == GM_OP_BATCH_FENCE || offset < before || offset > total ||
             (i == 0 && offset != 0))
             return;
         before = offset;
     }
-    for (i = 2 + 2 * ops; i < 4 * prefix; i++)
+    for (i = bytes; i < 4 * prefix; i++)
         if (gm_packed_byte(claim, i) != 0)
             return;
     for (i = 0; i < ops; i++) {
-        gm_u32 offset = gm_packed_byte(claim, 3 + 2 * i);
-        gm_u32 end = i + 1 < ops ? gm_packed_byte(claim, 5 + 2 * i) : total;
+        gm_u32 offset = gm_packed_offset(claim, i);
+        gm_u32 words = gm_packed_offset(claim, i + 1) - offset;
         gm_u32 fault = GM_FAULT_NONE;
-        if (!gm_core(w, claim, gm_packed_byte(claim, 2 + 2 * i), claim->args + prefix + offset, end - offset, &result,
-                     &fault))
+        if (!gm_core(w, claim, gm_packed_opcode(claim, i), claim->args + prefix + offset, words, &result, &fault))
             return;
         if (fault != GM_FAULT_NONE) {
             if (fault != GM_FAULT_BAD_ARGUMENT)

@@ -1,6 +1,6 @@
 /* SCAN, by all lanes of a group together, over a chunk's own bytes. What it reports is written in
- * crates/protocol/src/stream.rs, what its image holds in crates/megakernel/src/device/job.rs. Offsets are relative to the
- * first own byte. */
+ * crates/protocol/src/stream.rs, what its image holds in crates/megakernel/src/backend/device/job.rs. Offsets are
+ * relative to the first own byte. */
 
 /* ---- The automaton ---- */
 
@@ -405,7 +405,7 @@ GM_FN void gm_scan_all(gm_automaton *a, GM_GLOBAL const gm_u32 *image, GM_GLOBAL
     if (gm_leader()) {
         gm_u32 full = shared[GM_SCAN_RESUME] != GM_STREAM_NONE;
         if (full && shared[GM_SCAN_GROUP] > capacity) {
-            for (i = 0; i < 8; i++)
+            for (i = 0; i < GM_COMPLETION_RESULTS; i++)
                 out->results[i] = 0;
             out->fault = GM_FAULT_AREA_TOO_SMALL;
             return;

@@ -1,7 +1,7 @@
 /* What a worker is, and the way of a slot through it: claimed, put aside and taken up again, completed. The leader of a
  * group alone runs this.
  *
- * What lies where (the words' numbers are in numbers.h, made from crates/megakernel/src/device/layout.rs):
+ * What lies where (the words' numbers are in numbers.h, made from crates/megakernel/src/backend/device/layout.rs):
  *
  * - shared: host and device see it. Begins with the launch's parameters. One writer for each word at any moment: the host
  *   for slots it owns, ready rings, tails, requests and directories; a worker for the slot it has claimed, its completion
@@ -161,7 +161,7 @@ GM_FN int gm_take_next(const gm_worker *w, GM_LOCAL gm_claim *claim)
             if (gm_waiting(w, lower))
                 gm_dev_count(w->state + GM_STATE_AGES + lower);
         claim->slot = entry & w->mask;
-        claim->generation = entry >> 16;
+        claim->generation = entry >> GM_READY_GENERATION_SHIFT;
         gm_dev_store(w->state + GM_STATE_SLOTS + 2 * claim->slot, claim->generation);
         gm_read_slot(w, claim);
         return 1;
@@ -278,7 +278,7 @@ GM_FN void gm_clear(GM_LOCAL gm_outcome *out)
     out->fault = GM_FAULT_NONE;
     out->records = 0;
     out->flags = 0;
-    for (i = 0; i < 8; i++)
+    for (i = 0; i < GM_COMPLETION_RESULTS; i++)
         out->results[i] = 0;
 }
 
@@ -307,7 +307,7 @@ GM_FN void gm_complete(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL co
     gm_sys_store(entry + GM_COMPLETION_SLOT, claim->slot);
     gm_sys_store(entry + GM_COMPLETION_STATUS, status);
     gm_sys_store(entry + GM_COMPLETION_FAULT, out->fault);
-    for (i = 0; i < 8; i++)
+    for (i = 0; i < GM_COMPLETION_RESULTS; i++)
         gm_sys_store(entry + GM_COMPLETION_RESULT0 + i, out->results[i]);
     gm_sys_store(entry + GM_COMPLETION_RECORDS, out->records);
     gm_sys_store(entry + GM_COMPLETION_FLAGS, out->flags);

@@ -25,7 +25,7 @@ PACKAGES = Path(sysconfig.get_paths()["purelib"]) / "nvidia"
 
 def source():
     """The whole device source, as crates/megakernel puts it together. Errors name the file that they are in."""
-    parts = (ROOT / "crates/megakernel/src/device/mod.rs").read_text()
+    parts = (ROOT / "crates/megakernel/src/backend/device.rs").read_text()
     names = re.findall(r'include_str!\("[./]*/kernel/(.+)"\)', parts)
     return "".join(f'#line 1 "{name}"\n{(KERNEL / name).read_text()}' for name in names)
 

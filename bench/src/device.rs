@@ -14,7 +14,8 @@ use gristmill::megakernel::backend::cpu::CpuBackend;
 use gristmill::megakernel::backend::{open, BackendName};
 use gristmill::megakernel::{Backend, KernelConfig, Lease, ScanMode, ScanSet, StreamJob};
 use gristmill::megakernel::protocol::program::ProgramArgs;
-use gristmill::megakernel::protocol::{opcode, slot, stream};
+use gristmill::megakernel::protocol::stream::{self, StreamArgs};
+use gristmill::megakernel::protocol::{opcode, slot};
 use gristmill::ring::{ChunkBuf, LentChunk, RingConfig, Submission};
 use std::sync::Arc;
 use std::time::Instant;
@@ -255,7 +256,9 @@ fn rates(
     setting: &Setting,
     patterns: Option<&[Vec<u8>]>,
 ) -> Result<Rates, String> {
-    let told = |error: gristmill::PipelineError| error.to_string();
+    fn told(error: impl std::fmt::Display) -> String {
+        error.to_string()
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = backend.workers(cores);
     let count = u32::try_from(chunks_of(backend, workers)).map_err(|error| error.to_string())?;
@@ -389,12 +392,14 @@ fn rates(
 fn submission(work: &Work, chunk: u32, len: usize) -> Result<Submission, String> {
     match work {
         Work::Stream { opcode, job, mode } => {
-            let mut args = [0; 12];
-            args[stream::ARG_CHUNK] = chunk;
-            args[stream::ARG_LEN] = u32::try_from(len).map_err(|error| error.to_string())?;
-            args[stream::ARG_JOB] = *job;
-            args[stream::ARG_MODE] = *mode;
-            Ok(Submission::new(*opcode, &args))
+            let args = StreamArgs {
+                chunk,
+                len: u32::try_from(len).map_err(|error| error.to_string())?,
+                job: *job,
+                mode: *mode,
+                ..StreamArgs::default()
+            };
+            Ok(Submission::new(*opcode, &args.encode()))
         }
         Work::Program { opcode, len, args } => {
             let place = ProgramArgs {
@@ -402,7 +407,7 @@ fn submission(work: &Work, chunk: u32, len: usize) -> Result<Submission, String>
                 len: u32::try_from(*len).map_err(|error| error.to_string())?,
                 ..*args
             };
-            let args = place.to_args().ok_or("a place that no slot takes")?;
+            let args = place.encode().ok_or("a place that no slot takes")?;
             Ok(Submission::new(*opcode, &args))
         }
     }

@@ -1,5 +1,5 @@
-// A CUDA driver without a GPU: the functions of libcuda that crates/megakernel/src/backend/cuda calls, with the device
-// source, compiled for the host, as the kernel, whatever PTX is loaded. So the back end's calls are tested where there
+// A CUDA driver without a GPU: the functions of libcuda that crates/megakernel/src/backend/device/cuda calls, with the
+// device source, compiled for the host, as the kernel, whatever PTX is loaded. So the back end's calls are tested where there
 // is no GPU. A call without a current context, a copy beyond an allocation or a launch that is too large is an error, as
 // it is with the real one; new memory holds no zeroes; what is left over when the library is unloaded is told.
 //
@@ -14,8 +14,8 @@
 
 #include "../host.h"
 
-#include "../dialect.h"
 #include "../numbers.h"
+#include "../dialect.h"
 
 #include "../vir0.h"
 

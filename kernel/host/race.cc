@@ -2,7 +2,7 @@
 // does, workers run the kernel lease after lease, and every completion is checked. What x86 and a CPU's OpenCL driver
 // hide, a missing order between host and device or between two workers, is reported here as a data race.
 //
-//   race IMAGES SLOTS SEED     (compiled with -DGM_LANES=L -DGM_GROUPS=G -DGM_CREWS=C)
+//   race IMAGES SLOTS SEED     (compiled with -DGM_LANES=L -DGM_GROUPS=G -DGM_LAUNCHES=C)
 //
 // IMAGES holds little-endian words: for the jobs SCAN (of the pattern "ab"), HISTOGRAM, LINES and CRC32C, and for a
 // program, the length of its image and the image. The program counts newlines and each 'a', and emits every newline.
@@ -10,8 +10,8 @@
 
 #include "../host.h"
 
-#include "../dialect.h"
 #include "../numbers.h"
+#include "../dialect.h"
 
 // Words that all sides access atomically although the protocol says that an order protects them: without it they
 // would be stale, not torn, which nothing reports. Relaxed accesses to them are made plain, so that it is a race.
@@ -80,7 +80,7 @@ const gm_u32 TENANTS = 2;
 const gm_u32 OBSERVABLES = 16;
 const gm_u32 DEBUG_RECORDS = 8;
 const gm_u32 IO_SLOTS = 2;
-const gm_u32 WORKERS = GM_GROUPS * GM_CREWS;
+const gm_u32 WORKERS = GM_GROUPS * GM_LAUNCHES;
 const gm_u32 PROGRAM_OPCODE = GM_OP_TENANT_BASE + 7;
 
 const gm_u32 PUBLISHED = 1;
@@ -141,7 +141,7 @@ class Shared {
         part(GM_LAUNCH_WORKERS, WORKERS * GM_WORKER_WORDS);
         part(GM_LAUNCH_PROGRAMS, GM_DIRECTORY_ENTRIES * GM_DIRECTORY_WORDS);
         part(GM_LAUNCH_RECORDS, SLOTS * RECORD_WORDS);
-        part(GM_LAUNCH_IO, IO_SLOTS * GM_IO_IO_SLOT_WORDS);
+        part(GM_LAUNCH_IO, IO_SLOTS * GM_IO_SLOT_WORDS);
         for (gm_u32 tenant = 0; tenant < TENANTS; tenant++)
             at(GM_LAUNCH_CONTROL)[GM_CONTROL_TENANT_MASKS + tenant] = 0xFFFFFFFF;
         for (gm_u32 tenant = 0; tenant < GM_CONTROL_TENANT_QUOTA_WORDS; tenant++)
@@ -224,7 +224,7 @@ class Host {
     {
         bool served = false;
         for (gm_u32 i = 0; i < IO_SLOTS; i++) {
-            gm_u32 *words = shared_.at(GM_LAUNCH_IO) + i * GM_IO_IO_SLOT_WORDS;
+            gm_u32 *words = shared_.at(GM_LAUNCH_IO) + i * GM_IO_SLOT_WORDS;
             if (gm_sys_load_acquire(words + GM_IO_STATUS) != PUBLISHED || below(4) == 0)
                 continue;
             gm_u32 source = words[GM_IO_SRC_HANDLE];
@@ -464,8 +464,8 @@ class Host {
     }
 };
 
-// One crew: its groups are launched together, lease after lease, until the host asks them to leave.
-void run_crew(gm_u32 crew, Shared &shared, Chunks &chunks, std::vector<gm_u32> &state,
+// One launch group: its groups are launched together, lease after lease, until the host asks them to leave.
+void run_launch_group(gm_u32 number, Shared &shared, Chunks &chunks, std::vector<gm_u32> &state,
               const std::vector<gm_u32> &tables)
 {
     struct Group {
@@ -480,7 +480,7 @@ void run_crew(gm_u32 crew, Shared &shared, Chunks &chunks, std::vector<gm_u32> &
         gm_host_run(GM_GROUPS, GM_LANES, [&](unsigned group) {
             Group &own = locals[group];
             gm_work(shared.all(), chunks.bytes.data(), chunks.states.data(), state.data(), tables.data(),
-                    crew * GM_GROUPS, GM_GROUPS, launch, own.local.data(), &own.claim, &own.out);
+                    number * GM_GROUPS, GM_GROUPS, launch, own.local.data(), &own.claim, &own.out);
         });
     }
 }
@@ -504,13 +504,13 @@ int main(int argc, char **argv)
     // Who waits for a request, which the lock orders; and the request, which its status orders.
     ordered[3] = {state.data() + GM_STATE_IO, state.data() + GM_STATE_IO + IO_SLOTS, 1};
     gm_u32 *io = shared.at(GM_LAUNCH_IO);
-    for (gm_u32 word = 0, next = 4; word < GM_IO_IO_SLOT_WORDS; word++)
+    for (gm_u32 word = 0, next = 4; word < GM_IO_SLOT_WORDS; word++)
         if (word != GM_IO_STATUS)
-            ordered[next++] = {io + word, io + IO_SLOTS * GM_IO_IO_SLOT_WORDS, GM_IO_IO_SLOT_WORDS};
+            ordered[next++] = {io + word, io + IO_SLOTS * GM_IO_SLOT_WORDS, GM_IO_SLOT_WORDS};
     Host host(shared, chunks, (gm_u32)std::strtoul(argv[3], nullptr, 10));
-    std::vector<std::thread> crews;
-    for (gm_u32 crew = 0; crew < GM_CREWS; crew++)
-        crews.emplace_back([&, crew] { run_crew(crew, shared, chunks, state, tables); });
+    std::vector<std::thread> launch_groups;
+    for (gm_u32 number = 0; number < GM_LAUNCHES; number++)
+        launch_groups.emplace_back([&, number] { run_launch_group(number, shared, chunks, state, tables); });
 
     gm_u32 left = (gm_u32)std::strtoul(argv[2], nullptr, 10);
     auto last = std::chrono::steady_clock::now();
@@ -530,8 +530,8 @@ int main(int argc, char **argv)
             std::this_thread::yield();
     }
     gm_sys_store_release(shared.at(GM_LAUNCH_CONTROL) + GM_CONTROL_SHUTDOWN, 1);
-    for (std::thread &crew : crews)
-        crew.join();
+    for (std::thread &launch_group : launch_groups)
+        launch_group.join();
     host.check_counters();
     gm_u32 leases = 0;
     for (gm_u32 worker = 0; worker < WORKERS; worker++)

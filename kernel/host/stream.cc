@@ -8,9 +8,9 @@
 
 #include "../host.h"
 
-#include "../dialect.h"
-
 #include "../numbers.h"
+
+#include "../dialect.h"
 
 #include "../bytes.h"
 

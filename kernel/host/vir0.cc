@@ -8,8 +8,8 @@
 
 #include "../host.h"
 
-#include "../dialect.h"
 #include "../numbers.h"
+#include "../dialect.h"
 #include "../vir0.h"
 
 #include <chrono>

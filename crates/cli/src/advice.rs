@@ -2,6 +2,7 @@
 
 use gristmill::jobs::run::ArgumentError;
 use gristmill::jobs::scan::{ScanError, ScanErrorKind};
+use gristmill::megakernel::KernelError;
 use gristmill::mill::{FileError, FileErrorKind, MillError, Setting};
 use gristmill::program::ProgramError;
 use gristmill::source::GlobError;
@@ -32,15 +33,49 @@ pub fn mill(error: &MillError) -> String {
             Setting::PeerMemoryOnDevice => "--backend cpu",
             _ => return error.to_string(),
         },
+        MillError::Kernel(failure) => match kernel_flags(failure) {
+            Some(flags) => flags,
+            None => return error.to_string(),
+        },
         _ => return error.to_string(),
     };
     with(error, flags)
 }
 
+/// Why there is no kernel, or what ended it.
+pub fn kernel(error: &KernelError) -> String {
+    match kernel_flags(error) {
+        Some(flags) => with(error, flags),
+        None => error.to_string(),
+    }
+}
+
+fn kernel_flags(error: &KernelError) -> Option<&'static str> {
+    match error {
+        KernelError::Driver { .. }
+        | KernelError::OutOfMemory { .. }
+        | KernelError::DeviceLost { .. }
+        | KernelError::DeviceStuck { .. }
+        | KernelError::NoDevice { .. }
+        | KernelError::Unsupported { .. } => Some("--backend cpu runs without a device"),
+        KernelError::Refused { .. } => Some(
+            "--device chooses another, which `gristmill doctor` lists; --backend cpu runs without one",
+        ),
+        KernelError::NoSuchDevice { .. } => Some("`gristmill doctor` lists the devices"),
+        KernelError::NoDevicesToChoose => Some("such as --backend opencl"),
+        KernelError::Thread { .. } | KernelError::Workers { .. } => Some("--workers"),
+        _ => None,
+    }
+}
+
 /// What happened to a file.
 pub fn file(error: &FileError) -> String {
-    match error.kind {
+    match &error.kind {
         FileErrorKind::ReplacedByLink => with(error, "-L follows links"),
+        FileErrorKind::KernelFailed(failure) => match kernel_flags(failure) {
+            Some(flags) => with(error, flags),
+            None => error.to_string(),
+        },
         _ => error.to_string(),
     }
 }

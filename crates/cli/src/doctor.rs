@@ -5,12 +5,13 @@ mod storage;
 use super::common::complain;
 use super::print;
 use gristmill::jobs::names;
-use gristmill::megakernel::backend::cuda::CudaBackend;
-use gristmill::megakernel::backend::opencl::OpenClBackend;
-use gristmill::megakernel::device::Found;
+use gristmill::megakernel::backend::device::cuda::CudaBackend;
+use gristmill::megakernel::backend::device::opencl::OpenClBackend;
+use gristmill::megakernel::backend::device::Found;
+use gristmill::megakernel::protocol::PipelineError;
 use gristmill::megakernel::vir0::vector::{Level, LEVEL_VARIABLE};
+use gristmill::megakernel::KernelError;
 use gristmill::uring::{probe, UringProbe};
-use gristmill::PipelineError;
 use serde_json::{json, Value};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -19,8 +20,8 @@ use std::process::ExitCode;
 /// Flags of `gristmill doctor`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DoctorArgs {
-    /// Show which read path can take each of these files and devices (/dev/ng*), instead of the machine. Bytes of a
-    /// file that are in the page cache alone are written to its disk first.
+    /// Show which read path can take each of these files and devices (/dev/ng*), instead of the machine. What a file has in
+    /// the page cache only is written to its disk first.
     files: Vec<PathBuf>,
 
     /// Write one JSON object.
@@ -288,7 +289,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
 }
 
 /// The devices of a back end, by the numbers that `--device` takes.
-fn devices(backend: &'static str, found: Result<Vec<Found>, PipelineError>) -> Vec<Finding> {
+fn devices(backend: &'static str, found: Result<Vec<Found>, KernelError>) -> Vec<Finding> {
     let devices = match found {
         Ok(devices) => devices,
         Err(error) => {

@@ -1,7 +1,7 @@
 //! The flags that say how files are read and where the kernel runs.
 
 use super::advice;
-use gristmill::megakernel::backend::{self, BackendName, Opened};
+use gristmill::megakernel::backend::{self, BackendName, SelectedBackend};
 use gristmill::mill::Mill;
 use gristmill::uring::reader::ReadPathChoice;
 
@@ -86,14 +86,14 @@ impl BackendArgs {
     ///
     /// # Errors
     /// Why it is not available, in words.
-    pub fn open(&self) -> Result<Opened, String> {
+    pub fn open(&self) -> Result<SelectedBackend, String> {
         let name = match self.backend {
             BackendChoice::Auto => BackendName::Auto,
             BackendChoice::Cpu => BackendName::Cpu,
             BackendChoice::Opencl => BackendName::OpenCl,
             BackendChoice::Cuda => BackendName::Cuda,
         };
-        backend::open(name, self.device).map_err(|error| error.to_string())
+        backend::open(name, self.device).map_err(|error| advice::kernel(&error))
     }
 
     /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
@@ -101,7 +101,7 @@ impl BackendArgs {
     ///
     /// # Errors
     /// Where another was asked for, in words.
-    pub fn open_beside_peer_memory(&self) -> Result<Opened, String> {
+    pub fn open_beside_peer_memory(&self) -> Result<SelectedBackend, String> {
         match self.backend {
             BackendChoice::Auto => Self {
                 backend: BackendChoice::Cpu,

@@ -4,6 +4,7 @@
 mod reading;
 mod summing;
 
+use super::advice;
 use super::common::{self, complain};
 use super::engine::{parse_size, workers, BackendArgs};
 use super::progress::Shown;
@@ -11,7 +12,7 @@ use super::report;
 use super::signals;
 use super::sources::SourceArgs;
 use gristmill::jobs::digest::DigestRows;
-use gristmill::megakernel::device::DeviceInfo;
+use gristmill::megakernel::backend::device::DeviceInfo;
 use gristmill::mill::Progress;
 use gristmill::uring::reader::ReaderStats;
 use gristmill::uring::{
@@ -128,10 +129,12 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         None => args.backend.open()?,
     };
     let (memory, chunks) = match &args.peer_memory {
-        Some(address) => PeerMemory::chunks(address, args.slots, args.slot_size),
-        None => on.backend.chunk_memory(args.slots, args.slot_size),
-    }
-    .map_err(words)?;
+        Some(address) => PeerMemory::chunks(address, args.slots, args.slot_size).map_err(words),
+        None => on
+            .backend
+            .chunk_memory(args.slots, args.slot_size)
+            .map_err(|error| advice::kernel(&error)),
+    }?;
     let memory_name = match memory.peer() {
         Some(address) => format!("peer memory of {address}"),
         None => "host memory".into(),
@@ -145,7 +148,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     };
     let driver = NvmeGpuIngestDriver::over_chunks(ring, chunks, path, &tail).map_err(words)?;
     let workers = workers(args.workers);
-    let kernel = Summing::launch(&on, workers, memory).map_err(words)?;
+    let kernel = Summing::launch(&on, workers, memory).map_err(|error| advice::kernel(&error))?;
     let rows = if args.json {
         DigestRows::Json
     } else {
@@ -183,7 +186,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     let (driver, kernel) = ingest.into_parts();
     let kernel = kernel.end();
     // A kernel that had failed before has been told of.
-    ended.map_err(words)?;
+    ended.map_err(|error| advice::kernel(&error))?;
     let report = Report {
         path,
         memory: memory_name,
@@ -197,7 +200,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         telemetry: driver.telemetry_snapshot(),
         transfers: driver.transfers(),
         reads: driver.stats(),
-        kernel: kernel.map_err(words)?,
+        kernel: kernel.map_err(|error| advice::kernel(&error))?,
     };
     if args.json {
         written = written.and_then(|()| output.write_all(report.json().as_bytes()));

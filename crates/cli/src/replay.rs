@@ -1,11 +1,13 @@
 //! `gristmill replay`: a recorded run once more, compared word by word.
 
+use super::advice;
 use super::common;
 use super::engine::{workers, BackendArgs};
 use super::signals;
 use gristmill::megakernel::protocol::opcode;
 use gristmill::megakernel::RingLogReader;
 use gristmill::replay::{Replay, SlotName};
+use gristmill::PipelineError;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::PathBuf;
@@ -44,7 +46,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let shown = args.log.display();
     let file = File::open(&args.log)
         .map_err(|error| format!("{shown}: {error}; name a file that --record has written"))?;
-    let told = |error| format!("{shown}: {error}");
+    let told = |error: PipelineError| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, signals::Input(file)))
         .map_err(told)?;
     let backend = args.backend.open()?.backend;
@@ -53,7 +55,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         .workers(workers(args.workers))
         .stop_at(&stop)
         .run(&mut log)
-        .map_err(told)?;
+        .map_err(|error| format!("{shown}: {}", advice::kernel(&error)))?;
     for lost in &report.told {
         common::complain(&lost.to_string());
     }

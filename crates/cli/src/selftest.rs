@@ -2,7 +2,7 @@
 
 use super::common;
 use super::engine::BackendArgs;
-use gristmill::megakernel::backend::Opened;
+use gristmill::megakernel::backend::SelectedBackend;
 use gristmill_conformance::{CaseResult, Summary, Verdict};
 use serde_json::{json, Value};
 use std::io::Write;
@@ -37,7 +37,7 @@ pub struct SelftestArgs {
 /// # Errors
 /// Where the back end is not available, no case has such a name, or the answer cannot be written, in words.
 pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
-    let Opened { backend, why } = args.backend.open()?;
+    let SelectedBackend { backend, why } = args.backend.open()?;
     let seed = args.seed.unwrap_or_else(from_the_time);
     let mut output = common::stdout()?;
     let mut cases: Vec<Value> = Vec::new();

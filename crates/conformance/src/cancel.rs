@@ -93,7 +93,7 @@ fn afterwards(suite: &Suite<'_>) -> Checked {
         ..StreamArgs::default()
     };
     let submissions = [
-        Submission::new(opcode::LINES, &lines.to_args()),
+        Submission::new(opcode::LINES, &lines.encode()),
         over(number, &lent, 8)?,
     ];
     for submission in &submissions {

@@ -73,7 +73,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 /// How long a case waits for one answer of the kernel before it fails. Only time counts in which no thread of this process
-/// waits for a processor ([`Clock`](gristmill_megakernel::device::Clock)).
+/// waits for a processor ([`Clock`](gristmill_megakernel::backend::device::Clock)).
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// How a case ended.
@@ -130,6 +130,12 @@ enum Stop {
 
 impl From<PipelineError> for Stop {
     fn from(error: PipelineError) -> Self {
+        Stop::Failed(error.to_string())
+    }
+}
+
+impl From<gristmill_megakernel::KernelError> for Stop {
+    fn from(error: gristmill_megakernel::KernelError) -> Self {
         Stop::Failed(error.to_string())
     }
 }

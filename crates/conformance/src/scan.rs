@@ -143,7 +143,7 @@ fn through(world: &mut World, args: &StreamArgs) -> Result<Through, Stop> {
     let (mut parts, mut records) = (Vec::new(), Vec::new());
     let mut args = *args;
     loop {
-        let done = world.run(&Submission::new(opcode::SCAN, &args.to_args()))?;
+        let done = world.run(&Submission::new(opcode::SCAN, &args.encode()))?;
         same!(done.fault, Fault::NONE, "SCAN {args:?}");
         records.extend((0..done.records).map(|index| world.records.get(done.slot, index)));
         parts.push(done.results);
@@ -338,7 +338,7 @@ fn wrong_modes(suite: &Suite<'_>) -> Checked {
                 mode,
                 ..StreamArgs::default()
             };
-            let done = world.run(&Submission::new(opcode::SCAN, &args.to_args()))?;
+            let done = world.run(&Submission::new(opcode::SCAN, &args.encode()))?;
             let reason = if right.contains(&mode) {
                 fault::NONE
             } else {

@@ -59,7 +59,7 @@ pub(super) fn bytes(numbers: &mut Rng, len: usize) -> Vec<u8> {
 
 /// Runs a stream opcode and gives all that it said.
 fn stream(world: &mut World, number: u32, args: &StreamArgs) -> Result<Done, Stop> {
-    world.run(&Submission::new(number, &args.to_args()))
+    world.run(&Submission::new(number, &args.encode()))
 }
 
 fn sizes(suite: &Suite<'_>) -> Checked {

@@ -2,7 +2,7 @@
 //! that a busy machine fails no case.
 
 use super::LIMIT;
-use gristmill_megakernel::device::Clock;
+use gristmill_megakernel::backend::device::Clock;
 use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};

@@ -487,7 +487,7 @@ pub(super) fn over(opcode: u32, lent: &LentChunk, len: u32) -> Result<Submission
 
 /// A slot that runs the program that is bound to `opcode`.
 pub(super) fn busy(opcode: u32, place: &ProgramArgs) -> Result<Submission, Stop> {
-    match place.to_args() {
+    match place.encode() {
         Some(args) => Ok(Submission::new(opcode, &args)),
         None => failed("a chunk's index or surroundings do not fit into a slot"),
     }

@@ -4,8 +4,8 @@ mod common;
 
 use common::{conform, run};
 use gristmill_megakernel::backend::cpu::CpuBackend;
-use gristmill_megakernel::backend::opencl::{OpenClBackend, Shape};
-use gristmill_megakernel::{Backend, FeederFactory, Kernel, KernelConfig, StreamJob};
+use gristmill_megakernel::backend::device::opencl::{OpenClBackend, Shape};
+use gristmill_megakernel::{Backend, FeederFactory, Kernel, KernelConfig, KernelError, StreamJob};
 use gristmill_protocol::PipelineError;
 
 #[test]
@@ -38,7 +38,7 @@ impl Backend for Wrong {
         mut config: KernelConfig,
         mut jobs: Vec<StreamJob>,
         feeders: Vec<FeederFactory>,
-    ) -> Result<Kernel, PipelineError> {
+    ) -> Result<Kernel, KernelError> {
         (self.0)(&mut config, &mut jobs);
         CpuBackend.launch(config, jobs, feeders)
     }
@@ -82,8 +82,8 @@ fn a_back_end_that_cannot_launch_fails_every_case() {
             _: KernelConfig,
             _: Vec<StreamJob>,
             _: Vec<FeederFactory>,
-        ) -> Result<Kernel, PipelineError> {
-            Err(PipelineError::Backend("no such device".into()))
+        ) -> Result<Kernel, KernelError> {
+            Err(PipelineError::Backend("no such device".into()).into())
         }
     }
     let (summary, failed) = run(&Never, "", 1);

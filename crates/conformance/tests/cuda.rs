@@ -6,7 +6,7 @@
 mod common;
 
 use common::conform;
-use gristmill_megakernel::backend::cuda::CudaBackend;
+use gristmill_megakernel::backend::device::cuda::CudaBackend;
 use gristmill_megakernel::{Backend, KernelConfig, Lease};
 use gristmill_protocol::{opcode, PipelineError};
 use gristmill_ring::{ChunkMemory, RingConfig, Submission};

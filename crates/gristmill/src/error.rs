@@ -1,6 +1,7 @@
 //! What can go wrong with a file of a run, or with the run itself.
 
 use crate::source::ReplacedByLink;
+use gristmill_megakernel::KernelError;
 use gristmill_protocol::PipelineError;
 use std::path::PathBuf;
 
@@ -104,7 +105,7 @@ pub enum FileErrorKind {
     ReaderPanicked,
     /// The kernel failed, and the run ended early.
     #[error("{0}; files that are not finished or not named are left undone")]
-    KernelFailed(PipelineError),
+    KernelFailed(KernelError),
     /// The kernel had failed before the end of this file was reached.
     #[error("not read further, as the kernel had failed; run again for it alone")]
     Unfinished,

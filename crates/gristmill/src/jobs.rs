@@ -115,7 +115,7 @@ pub trait Job: Send + Sync {
             after: place.after,
             before: place.before,
         }
-        .to_args())
+        .encode())
     }
 
     /// What a slot's FAULT word means, where the job knows more than its reason.

@@ -34,7 +34,6 @@ pub mod mill;
 pub mod program;
 pub mod replay;
 pub mod source;
-mod sync;
 
 pub use gristmill_ingest as uring;
 pub use gristmill_megakernel as megakernel;

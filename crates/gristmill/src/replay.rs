@@ -21,11 +21,10 @@
 
 use gristmill_ingest::open_without_waiting;
 use gristmill_megakernel::log::{Difference, Digest, LoggedBytes, LoggedResult, LoggedSlot};
-use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, RingLogReader};
-use gristmill_protocol::program::MAX_CHUNK_INDEX;
+use gristmill_megakernel::{Backend, Kernel, KernelConfig, KernelError, Lease, RingLogReader};
+use gristmill_protocol::priority::Priority;
 use gristmill_protocol::slot::SlotImage;
-use gristmill_protocol::Priority;
-use gristmill_protocol::{fault, stream, PipelineError};
+use gristmill_protocol::{fault, program, stream, PipelineError};
 use gristmill_ring::{ChunkBuf, Completion, Completions, LentChunk, RingConfig, Submission};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -149,8 +148,8 @@ impl<'a> Replay<'a> {
     /// Runs what is left of a log.
     ///
     /// # Errors
-    /// [`PipelineError`] where the kernel cannot be launched, or refuses what a log may hold.
-    pub fn run<R: Read>(&self, log: &mut RingLogReader<R>) -> Result<ReplayReport, PipelineError> {
+    /// [`KernelError`] where the kernel cannot be launched, or refuses what a log may hold.
+    pub fn run<R: Read>(&self, log: &mut RingLogReader<R>) -> Result<ReplayReport, KernelError> {
         let about = log.about();
         // One chunk for each worker, and as many that are being filled or compared.
         let chunks = u32::try_from(2 * self.workers).unwrap_or(2);
@@ -253,7 +252,7 @@ impl Running<'_> {
         self.report.stopped
     }
 
-    fn free_chunk<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<ChunkBuf, PipelineError> {
+    fn free_chunk<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<ChunkBuf, KernelError> {
         loop {
             if let Some(chunk) = self.free.pop() {
                 return Ok(chunk);
@@ -268,7 +267,7 @@ impl Running<'_> {
         log: &RingLogReader<R>,
         slot: LoggedSlot<'static>,
         mut chunk: ChunkBuf,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<(), KernelError> {
         let words = slot.words;
         let name = SlotName {
             number: log.slots().saturating_sub(1),
@@ -281,9 +280,8 @@ impl Running<'_> {
         // The log's reader gives no slot of an unknown opcode, and no chunk is smaller than the log's.
         let visible = log.about().visible(&words).unwrap_or(0..0);
         let Some(into) = chunk.as_mut_slice().get_mut(visible) else {
-            return Err(PipelineError::Backend(
-                "a slot that sees more than its chunk; please report this".into(),
-            ));
+            let error = "a slot that sees more than its chunk; please report this";
+            return Err(PipelineError::Backend(error.into()).into());
         };
         let there = match &slot.bytes {
             LoggedBytes::File { path, offset, size } => self.read(path, *offset, *size, into),
@@ -302,12 +300,12 @@ impl Running<'_> {
             return Ok(());
         }
         self.report.bytes += u64::from(slot.digest.len);
-        let mut args = words.args;
         let bound = self.opcodes.get(&words.opcode);
-        args[stream::ARG_CHUNK] = match bound {
-            Some(_) => args[stream::ARG_CHUNK] & !MAX_CHUNK_INDEX | chunk.index(),
-            None => chunk.index(),
+        let with_chunk = match bound {
+            Some(_) => program::with_chunk,
+            None => stream::with_chunk,
         };
+        let args = with_chunk(words.args, chunk.index());
         let submission = Submission {
             priority: Priority::from_word(words.priority).unwrap_or(Priority::Normal),
             ..Submission::new(*bound.unwrap_or(&words.opcode), &args)
@@ -330,7 +328,7 @@ impl Running<'_> {
     }
 
     /// Waits for results, and compares those that are there.
-    fn finish_some<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<(), PipelineError> {
+    fn finish_some<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<(), KernelError> {
         if let Some(failure) = self.kernel.failure() {
             return Err(failure);
         }

@@ -2,13 +2,12 @@
 
 use fastrand::Rng;
 use gristmill::megakernel::backend::cpu::CpuBackend;
-use gristmill::megakernel::backend::opencl::OpenClBackend;
-use gristmill::megakernel::protocol::{fault, opcode, slot, stream};
-use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease, StreamJob};
+use gristmill::megakernel::backend::device::opencl::OpenClBackend;
+use gristmill::megakernel::protocol::{fault, opcode, slot, stream, PipelineError};
+use gristmill::megakernel::{Backend, Kernel, KernelConfig, KernelError, Lease, StreamJob};
 use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
 use gristmill::uring::reader::ReadPathChoice;
 use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};
-use gristmill::PipelineError;
 use gristmill_testing::{noise, Patience};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -545,6 +544,6 @@ fn the_kernel_of_a_ring_without_a_queue_has_none_to_serve() {
     let refused = CpuBackend.launch(config(65), vec![], vec![]);
     assert!(matches!(
         refused,
-        Err(PipelineError::InvalidArgument { .. })
+        Err(KernelError::Pipeline(PipelineError::InvalidArgument { .. }))
     ));
 }

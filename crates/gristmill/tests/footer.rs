@@ -6,7 +6,7 @@ mod footer;
 
 use footer::{sections_of, Failure, Sections};
 use gristmill::megakernel::backend::cpu::CpuBackend;
-use gristmill::megakernel::backend::opencl::OpenClBackend;
+use gristmill::megakernel::backend::device::opencl::OpenClBackend;
 use gristmill::megakernel::protocol::fault;
 use gristmill::megakernel::Backend;
 use std::fs::File;

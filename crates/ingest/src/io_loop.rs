@@ -36,12 +36,12 @@ use crate::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, ReaderSta
 use crate::telemetry::NativeReadPath;
 use gristmill_protocol::io::{io_op, IoRequest, IO_SLOT_COUNT};
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{ChunkBuf, ClaimedIo, IoQueue};
+use gristmill_ring::{lock, Backoff, ChunkBuf, ClaimedIo, IoQueue};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tables::{Checked, Taken};
@@ -49,10 +49,6 @@ use threads::{Done, FileThreads, Job};
 
 /// How long an idle loop sleeps before it looks whether it is to stop.
 const IDLE: Duration = Duration::from_millis(10);
-
-/// How long a loop waits for reads in flight before it looks for requests: at first, and at most, while nothing
-/// happens.
-const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 
 /// How long a loop that stops waits for what other threads are doing, before it leaves them behind.
 const GRACE: Duration = Duration::from_millis(10);
@@ -208,10 +204,6 @@ fn panicked() -> PipelineError {
     PipelineError::Backend("the IO loop's thread has panicked; please report this".into())
 }
 
-fn lock(stats: &Mutex<IoLoopStats>) -> MutexGuard<'_, IoLoopStats> {
-    stats.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The thread: makes the reader, which belongs to it, serves until `stop`, and hands over what is left.
 fn serve(
     queue: IoQueue,
@@ -289,21 +281,21 @@ struct Server {
 
 impl Server {
     fn run(&mut self, stop: &AtomicBool) {
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::DEVICE;
         while !stop.load(Ordering::Acquire) {
             if self.turn(stop) {
-                pause = PAUSES.0;
+                backoff.reset();
             } else if self.flights.is_empty() {
                 self.queue.wait(IDLE);
             } else {
                 // Requests make no noise that these waits would hear, nor do threads where the reader is waited for: so
                 // they are short.
+                let pause = backoff.pause();
                 if self.reader.inflight() == 0 {
                     self.threads.wait(pause);
                 } else if self.reader.wait(pause).is_err() {
                     std::thread::sleep(pause);
                 }
-                pause = (pause * 2).min(PAUSES.1);
             }
         }
     }

@@ -5,9 +5,10 @@
 //! carved bytes to the new owner, until it and everything carved from it are gone: so two owners never overlap.
 
 use gristmill_protocol::PipelineError;
+use gristmill_ring::lock;
 use std::any::Any;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// An address range, laid out as the kernel's `struct iovec`.
 #[repr(C)]
@@ -68,7 +69,7 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         if let Some(parent) = &self.parent {
-            let mut carved = parent.carved.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut carved = lock(&parent.carved);
             if let Some(at) = carved
                 .iter()
                 .position(|&range| range == (self.offset, self.len))
@@ -174,11 +175,7 @@ impl<'a> GpuMappedBuffer<'a> {
                 fix: "carve sub-regions that end inside the buffer, or map a larger one",
             });
         }
-        let mut carved = self
-            .region
-            .carved
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut carved = lock(&self.region.carved);
         if !Region::is_free(&carved, offset, len) {
             return Err(PipelineError::QueueFull {
                 queue: "mapped buffer",
@@ -210,11 +207,7 @@ impl<'a> GpuMappedBuffer<'a> {
         if offset.checked_add(len)? > self.len() {
             return None;
         }
-        let carved = self
-            .region
-            .carved
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let carved = lock(&self.region.carved);
         Region::is_free(&carved, offset, len).then(|| self.base.wrapping_add(offset))
     }
 

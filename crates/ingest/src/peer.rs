@@ -5,7 +5,7 @@
 
 use crate::mapped::GpuMappedBuffer;
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan, HostVisible};
+use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan, HostVisible, PAGE_BYTES};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -84,7 +84,7 @@ impl PeerMemory {
     /// [`PipelineError::InvalidArgument`] for no bytes or parts of a page, [`PipelineError::Backend`] where the device
     /// has no peer memory or not enough, or this user may not have it.
     pub fn allocate(address: &str, bytes: usize) -> Result<Self, PipelineError> {
-        if bytes == 0 || !bytes.is_multiple_of(4096) {
+        if bytes == 0 || !bytes.is_multiple_of(PAGE_BYTES) {
             return Err(PipelineError::InvalidArgument {
                 what: "a size of peer memory that is not in whole pages",
                 fix: "allocate a multiple of 4096 bytes",

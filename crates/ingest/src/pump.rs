@@ -15,8 +15,9 @@
 //! - any other opcode finds the number of bytes that landed in arg 3.
 
 use crate::stream::{AsyncUringStream, LandedScan, Note, Owner, Scan};
+use gristmill_protocol::priority::Priority;
 use gristmill_protocol::stream::StreamArgs;
-use gristmill_protocol::{opcode, Megakernel, PipelineError, Priority, ARGS_PER_SLOT};
+use gristmill_protocol::{opcode, Megakernel, PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::{SlotIndex, Submission, Submitter};
 
 /// The argument that says how many bytes landed, for opcodes outside of the stream range.
@@ -245,10 +246,10 @@ fn slot_args(landed: &LandedScan) -> [u32; ARGS_PER_SLOT] {
     let [a0, a1, a2] = landed.scan.args;
     (args[0], args[1], args[2]) = (a0, a1, a2);
     if opcode::is_stream(landed.scan.opcode) {
-        let mut named = StreamArgs::from_args(&args);
+        let mut named = StreamArgs::decode(&args);
         named.len = named.len.min(landed.bytes.saturating_sub(named.start));
         named.offset = landed.file_offset.saturating_add(u64::from(named.start));
-        args = named.to_args();
+        args = named.encode();
     } else {
         args[ARG_LANDED_BYTES] = landed.bytes;
     }

@@ -2,7 +2,8 @@
 
 use crate::programs::ProgramTable;
 use crate::tenant::TenantRegistry;
-use gristmill_protocol::{control, debug, PipelineError, CONTROL_MIN_WORDS};
+use crate::KernelError;
+use gristmill_protocol::{control, debug, CONTROL_MIN_WORDS};
 use gristmill_ring::{Completions, RecordMemory, Submitter};
 use std::sync::atomic::Ordering;
 
@@ -32,11 +33,11 @@ pub(crate) trait Device: Send + Sync {
     /// Brings the counters in the control words up to date.
     fn mirror(&self);
     /// Why the kernel runs no more, where a device was lost.
-    fn failure(&self) -> Option<PipelineError> {
+    fn failure(&self) -> Option<KernelError> {
         None
     }
     /// Ends every worker and waits for it.
-    fn stop(&mut self) -> Result<(), PipelineError>;
+    fn stop(&mut self) -> Result<(), KernelError>;
 }
 
 /// A running kernel. Dropping it shuts it down.
@@ -115,8 +116,9 @@ impl Kernel {
 
     /// Why the kernel runs no more: a device that was lost, gives no sign of life, or writes what no device may write.
     /// Slots in flight will not complete.
-    pub fn failure(&self) -> Option<PipelineError> {
-        self.device.failure().or_else(|| self.submitter.failure())
+    pub fn failure(&self) -> Option<KernelError> {
+        let failed = self.device.failure();
+        failed.or_else(|| self.submitter.failure().map(KernelError::from))
     }
 
     /// Ends what the kernel runs at once, now and from now on: a program or a stream opcode that is being run ends within
@@ -136,8 +138,8 @@ impl Kernel {
     /// stay unrun; parked ones complete as faults.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] when a worker ended in a way that it should not.
-    pub fn shutdown(mut self) -> Result<(), PipelineError> {
+    /// [`KernelError::Backend`] when a worker ended in a way that it should not.
+    pub fn shutdown(mut self) -> Result<(), KernelError> {
         self.cancel();
         self.device.stop()
     }

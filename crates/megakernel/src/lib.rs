@@ -12,7 +12,7 @@
 #![deny(unsafe_code)]
 
 pub mod backend;
-pub mod device;
+mod error;
 pub mod kernel;
 pub mod log;
 pub mod opcode;
@@ -21,8 +21,11 @@ pub mod stream;
 pub mod tenant;
 
 pub use backend::{Backend, Feed, Feeder, FeederFactory, KernelConfig, Lease};
+pub use error::KernelError;
 pub use gristmill_protocol::{
-    self as protocol, image, io, IoCompletion, IoRequest, Megakernel, MegakernelIoQueue,
+    self as protocol, io,
+    io::{IoCompletion, IoRequest},
+    Megakernel, MegakernelIoQueue,
 };
 pub use gristmill_vir0 as vir0;
 pub use kernel::{Kernel, KernelStats};

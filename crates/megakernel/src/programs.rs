@@ -5,7 +5,8 @@
 //! fault, never run something else.
 
 use crate::tenant::TenantHandle;
-use gristmill_protocol::program::{ProgramArgs, ACC_WORDS};
+use crate::KernelError;
+use gristmill_protocol::program::{area_words, encode_acc, ProgramArgs, ProgramRecord};
 use gristmill_protocol::{completion, fault, opcode, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
 use gristmill_vir0::vector::Machine;
@@ -27,7 +28,7 @@ pub struct ProgramTable {
 /// Where a device keeps its own form of the programs.
 pub(crate) trait ProgramSink: Send + Sync {
     /// Lets slots with this opcode run the program from now on.
-    fn bind(&self, opcode: u32, program: &Verified) -> Result<(), PipelineError>;
+    fn bind(&self, opcode: u32, program: &Verified) -> Result<(), KernelError>;
     /// Lets slots with this opcode fault from now on.
     fn unbind(&self, opcode: u32);
 }
@@ -44,18 +45,17 @@ impl ProgramTable {
 
     /// Words of a slot's record area that a program needs: its accumulators and all its records.
     pub fn words_needed(program: &Program) -> u64 {
-        let accs = program.acc_count() as u64 * ACC_WORDS as u64;
-        accs + 2 * u64::from(program.records)
+        area_words(program.acc_count(), program.records as usize) as u64
     }
 
     /// Binds a program to the first free opcode of the tenant's window, which it returns.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] where slots have not enough record words for it; [`PipelineError::QueueFull`]
+    /// [`KernelError::InvalidConfig`] where slots have not enough record words for it; [`PipelineError::QueueFull`]
     /// where all opcodes, or the device's memory for programs, are taken.
-    pub fn load(&self, tenant: &TenantHandle, program: Verified) -> Result<u32, PipelineError> {
+    pub fn load(&self, tenant: &TenantHandle, program: Verified) -> Result<u32, KernelError> {
         if Self::words_needed(program.program()) > u64::from(self.record_words) {
-            return Err(PipelineError::InvalidArgument {
+            return Err(KernelError::InvalidConfig {
                 what: "a program whose results do not fit into a slot's record area",
                 fix: "launch the kernel with more record words, or declare fewer records",
             });
@@ -186,13 +186,14 @@ impl Machines {
             }
         };
         for acc in &self.results.accs {
-            let [a, b, c, d, e, f, g, h] = acc.to_le_bytes();
-            put(u32::from_le_bytes([a, b, c, d]))?;
-            put(u32::from_le_bytes([e, f, g, h]))?;
+            encode_acc(*acc).into_iter().try_for_each(&mut put)?;
         }
         for record in &self.results.records {
-            put(record.position.cast_unsigned())?;
-            put(record.value)?;
+            let record = ProgramRecord {
+                position: record.position,
+                value: record.value,
+            };
+            record.encode().into_iter().try_for_each(&mut put)?;
         }
         Ok(Outcome {
             records: u32::try_from(self.results.records.len()).unwrap_or(u32::MAX),

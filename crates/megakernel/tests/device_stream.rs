@@ -1,7 +1,7 @@
 //! The stream opcodes of the device source, compiled for the host, beside those of the CPU: every result, every record.
 
 use fastrand::Rng;
-use gristmill_megakernel::device::job;
+use gristmill_megakernel::backend::device::job;
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, StreamSlot};
 use gristmill_protocol::fault;
 use gristmill_protocol::stream::{self, StreamArgs};
@@ -109,7 +109,7 @@ struct Case {
 impl Case {
     fn input(&self, words: &mut Vec<u32>) {
         words.extend([2, len(&self.chunk), self.area_words]);
-        words.extend(self.args.to_args());
+        words.extend(self.args.encode());
         words.extend(self.chunk.chunks(4).map(|bytes| {
             let mut word = [0; 4];
             word[..bytes.len()].copy_from_slice(bytes);

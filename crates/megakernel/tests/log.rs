@@ -95,9 +95,9 @@ fn slot(numbers: &mut Rng, kernel: &LoggedKernel) -> LoggedSlot<'static> {
         tenant: 0,
         priority: numbers.u32(..5),
         args: if opcode == PROGRAM {
-            args.to_args().unwrap()
+            args.encode().unwrap()
         } else {
-            stream.to_args()
+            stream.encode()
         },
     };
     let visible = kernel.visible(&words).unwrap();

@@ -1,12 +1,14 @@
 //! The kernel on an OpenCL device: that it is launched once and fed while it runs, and that it gives signs of life. What it
 //! computes is for the conformance suite (`selftest.rs`), devices that fail for the commands' tests.
 
-use gristmill_megakernel::backend::opencl::OpenClBackend;
+use gristmill_megakernel::backend::device::opencl::OpenClBackend;
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits, Verified};
-use gristmill_megakernel::{Backend, Kernel, KernelConfig, KernelStats, Lease, StreamJob};
+use gristmill_megakernel::{
+    Backend, Kernel, KernelConfig, KernelError, KernelStats, Lease, StreamJob,
+};
 use gristmill_protocol::program::ProgramArgs;
-use gristmill_protocol::{fault, opcode, slot, stream, PipelineError};
+use gristmill_protocol::{fault, opcode, slot, stream};
 use gristmill_ring::{ChunkBuf, ChunkMemory, Completion, Completions, RingConfig, Submission};
 use gristmill_testing::Patience;
 use std::collections::HashMap;
@@ -176,7 +178,7 @@ fn a_program_that_takes_long_gives_signs_of_life() {
         ..ProgramArgs::default()
     };
     let begun = Instant::now();
-    let slot = world.publish(number, &args.to_args().unwrap());
+    let slot = world.publish(number, &args.encode().unwrap());
     let done = world.wait();
     println!("{:?}", begun.elapsed());
     assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
@@ -206,7 +208,7 @@ fn a_program_of_few_long_trips_gives_signs_of_life() {
         ..ProgramArgs::default()
     };
     let begun = Instant::now();
-    let slot = world.publish(number, &args.to_args().unwrap());
+    let slot = world.publish(number, &args.encode().unwrap());
     let done = world.wait();
     println!("{:?}", begun.elapsed());
     assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
@@ -232,7 +234,7 @@ fn programs_come_and_go_more_often_than_there_is_room_for() {
     for round in 0..3_000 {
         let program = program(&format!(".acc n sum\n mov r1, {round}\n acc n, r1"));
         let number = world.kernel.programs().load(&tenant, program).unwrap();
-        let slot = world.publish(number, &args.to_args().unwrap());
+        let slot = world.publish(number, &args.encode().unwrap());
         world.publish(opcode::NOP, &[]);
         for done in [world.wait(), world.wait()] {
             assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
@@ -249,7 +251,7 @@ fn memory_that_the_device_does_not_see_is_refused() {
     let refused = |chunks| {
         let refused = backend.launch(config(chunks, 1, Lease::default()), vec![], vec![]);
         assert!(
-            matches!(refused, Err(PipelineError::InvalidArgument { .. })),
+            matches!(refused, Err(KernelError::InvalidConfig { .. })),
             "{refused:?}"
         );
     };

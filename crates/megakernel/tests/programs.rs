@@ -5,9 +5,9 @@ use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::random;
 use gristmill_megakernel::vir0::{reference, verify, Chunk, Limits, Results, Stop, Verified};
-use gristmill_megakernel::{Backend, Kernel, KernelConfig, Lease, ProgramTable};
+use gristmill_megakernel::{Backend, Kernel, KernelConfig, KernelError, Lease, ProgramTable};
 use gristmill_protocol::program::ProgramArgs;
-use gristmill_protocol::{completion, fault, opcode, slot, PipelineError};
+use gristmill_protocol::{completion, fault, opcode, slot};
 use gristmill_ring::{ChunkBuf, ChunkMemory, Completion, Completions, RingConfig, Submission};
 use gristmill_testing::Patience;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl World {
         answer
     }
 
-    fn load(&self, tenant: u32, program: &Verified) -> Result<u32, PipelineError> {
+    fn load(&self, tenant: u32, program: &Verified) -> Result<u32, KernelError> {
         let tenant = self.kernel.tenants().tenant(tenant).unwrap();
         self.kernel.programs().load(&tenant, program.clone())
     }
@@ -94,7 +94,7 @@ impl World {
             chunk: lent.index(),
             ..*place
         };
-        self.publish(0, number, &args.to_args().unwrap());
+        self.publish(0, number, &args.encode().unwrap());
         let done = self.reap();
         self.chunks.push(lent.reclaim().unwrap());
         let memory = self.kernel.records();

@@ -1,7 +1,7 @@
 //! The device source under ThreadSanitizer: compiled as host C++ with a host that publishes and drains beside it
 //! (`kernel/host/race.cc`), it has no data race, in several shapes of groups and launches.
 
-use gristmill_megakernel::device::{job, program};
+use gristmill_megakernel::backend::device::{job, program};
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits};
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
@@ -84,14 +84,14 @@ fn the_device_source_has_no_data_race() {
     let slots = std::env::var("RACE_SLOTS").unwrap_or_else(|_| SLOTS.to_owned());
     let input = folder.join("race-images");
     std::fs::write(&input, images()).unwrap();
-    for (lanes, groups, crews) in SHAPES {
-        let shape = format!("{lanes} lanes, {groups} groups, {crews} launches");
-        let binary = folder.join(format!("race-{lanes}-{groups}-{crews}"));
+    for (lanes, groups, launches) in SHAPES {
+        let shape = format!("{lanes} lanes, {groups} groups, {launches} launches");
+        let binary = folder.join(format!("race-{lanes}-{groups}-{launches}"));
         let built = Command::new("g++")
             .args(["-std=c++17", "-O1", "-g", "-pthread", "-fsanitize=thread"])
             .arg(format!("-DGM_LANES={lanes}"))
             .arg(format!("-DGM_GROUPS={groups}"))
-            .arg(format!("-DGM_CREWS={crews}"))
+            .arg(format!("-DGM_LAUNCHES={launches}"))
             .arg(format!("-DGM_STRIP={}", if lanes == 1 { 4 } else { 1 }))
             .arg("-o")
             .arg(&binary)

@@ -152,7 +152,7 @@ fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
             after: 8,
             ..StreamArgs::default()
         }
-        .to_args();
+        .encode();
         for word in 0..ARGS_PER_SLOT {
             for &edge in edges {
                 let mut args = good;
@@ -181,7 +181,7 @@ fn a_chunk_that_was_not_lent_is_not_read() {
             ..StreamArgs::default()
         };
         let token = kernel.submitter().try_acquire().unwrap();
-        let submission = Submission::new(opcode::LINES, &args.to_args());
+        let submission = Submission::new(opcode::LINES, &args.encode());
         kernel.submitter().publish(token, &submission).unwrap();
         // While it runs, the host writes.
         host.iter_mut()
@@ -257,7 +257,7 @@ fn nothing_of_a_kernel_runs_on_when_it_was_dropped() {
     };
     for _ in 0..4 {
         let token = kernel.submitter().try_acquire().unwrap();
-        let submission = Submission::new(0x180, &args.to_args());
+        let submission = Submission::new(0x180, &args.encode());
         kernel.submitter().publish(token, &submission).unwrap();
     }
     drop(kernel);

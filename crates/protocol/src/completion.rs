@@ -5,31 +5,35 @@
 
 use crate::{words, PipelineError};
 
-/// Words in an entry.
-pub const WORDS: usize = 16;
+numbers! {
+    /// Words of an entry, and its flag.
+    pub ENTRY {
+        /// Words in an entry.
+        WORDS: usize = 16;
+        /// Word of the sequence number: the entry's ticket plus one.
+        SEQ: usize = 0;
+        /// Word of the slot's index.
+        SLOT: usize = 1;
+        /// Word of the slot's final status, DONE or FAULT.
+        STATUS: usize = 2;
+        /// Word of the fault: the reason in the low half, a detail in the high half.
+        FAULT: usize = 3;
+        /// First result word.
+        RESULT0: usize = 4;
+        /// Result words.
+        RESULTS: usize = 8;
+        /// Word of the number of records written to the slot's area.
+        RECORDS: usize = 12;
+        /// Word of the flags.
+        FLAGS: usize = 13;
+        /// The two spare words: the device stores zero, the host does not look.
+        SPARE: usize = 14;
+        /// Flag: the records area was full. Run the rest again from where the results say.
+        FLAG_OVERFLOW: u32 = 1;
+    }
+}
 /// Bytes in an entry.
 pub const BYTES: usize = WORDS * words::WORD_BYTES;
-/// Word of the sequence number: the entry's ticket plus one.
-pub const SEQ: usize = 0;
-/// Word of the slot's index.
-pub const SLOT: usize = 1;
-/// Word of the slot's final status, DONE or FAULT.
-pub const STATUS: usize = 2;
-/// Word of the fault: the reason in the low half, a detail in the high half.
-pub const FAULT: usize = 3;
-/// First result word.
-pub const RESULT0: usize = 4;
-/// Result words.
-pub const RESULTS: usize = 8;
-/// Word of the number of records written to the slot's area.
-pub const RECORDS: usize = 12;
-/// Word of the flags.
-pub const FLAGS: usize = 13;
-/// The two spare words: the device stores zero, the host does not look.
-pub const SPARE: usize = 14;
-
-/// Flag: the records area was full. Run the rest again from where the results say.
-pub const FLAG_OVERFLOW: u32 = 1;
 
 /// All words of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -57,6 +61,38 @@ impl CompletionEntry {
         self.flags & FLAG_OVERFLOW != 0
     }
 
+    /// The entry's words.
+    #[inline]
+    #[must_use]
+    pub fn encode(&self) -> [u32; WORDS] {
+        let mut words = [0; WORDS];
+        words[SEQ] = self.seq;
+        words[SLOT] = self.slot;
+        words[STATUS] = self.status;
+        words[FAULT] = self.fault;
+        words[RESULT0..RESULT0 + RESULTS].copy_from_slice(&self.results);
+        words[RECORDS] = self.records;
+        words[FLAGS] = self.flags;
+        words
+    }
+
+    /// The entry of these words.
+    #[inline]
+    #[must_use]
+    pub const fn decode(words: &[u32; WORDS]) -> Self {
+        let [seq, slot, status, fault, r0, r1, r2, r3, r4, r5, r6, r7, records, flags, _, _] =
+            *words;
+        Self {
+            seq,
+            slot,
+            status,
+            fault,
+            results: [r0, r1, r2, r3, r4, r5, r6, r7],
+            records,
+            flags,
+        }
+    }
+
     /// Stores the entry over the first [`BYTES`] of `bytes`, SEQ last.
     ///
     /// # Errors
@@ -68,10 +104,9 @@ impl CompletionEntry {
                 fix: "hand in 64 bytes",
             });
         };
-        let stored = words::write_all(bytes, SLOT, &[self.slot, self.status, self.fault])
-            && words::write_all(bytes, RESULT0, &self.results)
-            && words::write_all(bytes, RECORDS, &[self.records, self.flags, 0, 0])
-            && words::write(bytes, SEQ, self.seq);
+        let words = self.encode();
+        let stored =
+            words::write_all(bytes, SLOT, &words[SLOT..]) && words::write(bytes, SEQ, self.seq);
         debug_assert!(stored, "an entry's words lie within its bytes");
         Ok(())
     }
@@ -80,24 +115,17 @@ impl CompletionEntry {
     ///
     /// # Errors
     /// [`PipelineError::Decode`] where `bytes` is shorter.
-    pub fn decode(bytes: &[u8]) -> Result<Self, PipelineError> {
-        let Some([seq, slot, status, fault, rest @ ..]) = words::read_array::<WORDS>(bytes, 0)
-        else {
-            return Err(PipelineError::Decode {
+    pub fn decode_from(bytes: &[u8]) -> Result<Self, PipelineError> {
+        words::read_array(bytes, 0)
+            .map(|words| Self::decode(&words))
+            .ok_or(PipelineError::Decode {
                 what: "a completion entry",
                 offset: bytes.len(),
                 fix: "hand in all 64 bytes of it",
-            });
-        };
-        let [r0, r1, r2, r3, r4, r5, r6, r7, records, flags, _, _] = rest;
-        Ok(Self {
-            seq,
-            slot,
-            status,
-            fault,
-            results: [r0, r1, r2, r3, r4, r5, r6, r7],
-            records,
-            flags,
-        })
+            })
     }
 }
+
+// What `decode` takes apart by position.
+const _: () = assert!(SEQ == 0 && SLOT == 1 && STATUS == 2 && FAULT == 3 && RESULT0 == 4);
+const _: () = assert!(RECORDS == RESULT0 + RESULTS && FLAGS == RECORDS + 1 && SPARE == FLAGS + 1);

@@ -4,55 +4,58 @@
 //! the observables are the device's. A tenant id without a mask word is refused: the functions here that take one
 //! answer `None`, so that nobody reads what lies behind the table.
 
+use crate::CONTROL_MIN_WORDS;
 use core::ops::Range;
 
-/// Words before the observables.
-pub const CONTROL_MIN_WORDS: usize = 160;
-
-/// Non-zero asks the kernel to leave after the slot in hand.
-pub const SHUTDOWN: usize = 0;
-/// Slots finished.
-pub const DONE_COUNT: usize = 1;
-/// Holds [`TENANT_MASK_BASE_VALUE`], the number of the first mask word.
-pub const TENANT_BASE: usize = 2;
-/// What [`TENANT_BASE`] holds.
-pub const TENANT_MASK_BASE_VALUE: u32 = 3;
-/// First tenant mask.
-pub const TENANT_MASKS: usize = 3;
-/// Tenants that have a mask word.
-pub const TENANT_MASK_WORDS: usize = 29;
-/// Mask of a tenant that may run everything; zero means that it may not run.
-pub const TENANT_OPEN: u32 = u32::MAX;
-/// First tenant quota: slots that a tenant may have in flight.
-pub const TENANT_QUOTAS: usize = 32;
-/// Quota words. Only those of tenants with a mask count.
-pub const TENANT_QUOTA_WORDS: usize = 32;
-/// A quota that nobody has changed.
-pub const DEFAULT_QUOTA: u32 = 1_000_000;
-/// First fairness counter, by tenant id modulo [`TENANT_FAIRNESS_WORDS`].
-pub const TENANT_FAIRNESS: usize = 64;
-/// Fairness counters.
-pub const TENANT_FAIRNESS_WORDS: usize = 32;
-/// First execution counter, by opcode.
-pub const METRICS: usize = 96;
-/// Opcodes that have an execution counter: 0 and up.
-pub const METRIC_WORDS: usize = 32;
-/// +1 by the device for each BATCH_FENCE that completes.
-pub const EPOCH: usize = 128;
-/// First partition start: see [`priority`](crate::priority).
-pub const PRIORITY_OFFSETS: usize = 129;
-/// Partition starts, and a sentinel.
-pub const PRIORITY_OFFSET_WORDS: usize = 6;
-/// Claims that a lower priority got because it had waited long enough.
-pub const PRIORITY_STARVATION: usize = 135;
-/// First claim counter, by priority.
-pub const PRIORITY_FAIRNESS: usize = 136;
-/// Claim counters.
-pub const PRIORITY_FAIRNESS_WORDS: usize = 5;
-/// First observable.
-pub const OBSERVABLES: usize = CONTROL_MIN_WORDS;
-/// Most observables that a region may have (64 MiB of them).
-pub const MAX_OBSERVABLES: u32 = 1 << 24;
+numbers! {
+    /// Control words, how many there are of a kind, and what they hold at first.
+    pub WORDS {
+        /// Non-zero asks the kernel to leave after the slot in hand.
+        SHUTDOWN: usize = 0;
+        /// Slots finished.
+        DONE_COUNT: usize = 1;
+        /// Holds [`TENANT_MASK_BASE_VALUE`], the number of the first mask word.
+        TENANT_BASE: usize = 2;
+        /// What [`TENANT_BASE`] holds.
+        TENANT_MASK_BASE_VALUE: u32 = 3;
+        /// First tenant mask.
+        TENANT_MASKS: usize = 3;
+        /// Tenants that have a mask word.
+        TENANT_MASK_WORDS: usize = 29;
+        /// Mask of a tenant that may run everything; zero means that it may not run.
+        TENANT_OPEN: u32 = u32::MAX;
+        /// First tenant quota: slots that a tenant may have in flight.
+        TENANT_QUOTAS: usize = 32;
+        /// Quota words. Only those of tenants with a mask count.
+        TENANT_QUOTA_WORDS: usize = 32;
+        /// A quota that nobody has changed.
+        DEFAULT_QUOTA: u32 = 1_000_000;
+        /// First fairness counter, by tenant id modulo [`TENANT_FAIRNESS_WORDS`].
+        TENANT_FAIRNESS: usize = 64;
+        /// Fairness counters.
+        TENANT_FAIRNESS_WORDS: usize = 32;
+        /// First execution counter, by opcode.
+        METRICS: usize = 96;
+        /// Opcodes that have an execution counter: 0 and up.
+        METRIC_WORDS: usize = 32;
+        /// +1 by the device for each BATCH_FENCE that completes.
+        EPOCH: usize = 128;
+        /// First partition start: see [`priority`](crate::priority).
+        PRIORITY_OFFSETS: usize = 129;
+        /// Partition starts, and a sentinel.
+        PRIORITY_OFFSET_WORDS: usize = 6;
+        /// Claims that a lower priority got because it had waited long enough.
+        PRIORITY_STARVATION: usize = 135;
+        /// First claim counter, by priority.
+        PRIORITY_FAIRNESS: usize = 136;
+        /// Claim counters.
+        PRIORITY_FAIRNESS_WORDS: usize = 5;
+        /// First observable.
+        OBSERVABLES: usize = CONTROL_MIN_WORDS;
+        /// Most observables that a region may have (64 MiB of them).
+        MAX_OBSERVABLES: u32 = 1 << 24;
+    }
+}
 
 /// `first + index`, for an index below `count`.
 fn word_of(first: usize, count: usize, index: u32) -> Option<usize> {

@@ -7,46 +7,35 @@ use crate::{words, PipelineError};
 use alloc::vec::Vec;
 use core::ops::Deref;
 
-/// Word of the cursor.
-pub const CURSOR: usize = 0;
-/// First word of the first record.
-pub const RECORDS: usize = 1;
-/// Words in a record.
-pub const RECORD_WORDS: usize = 4;
-/// Records that a log has unless told otherwise.
-pub const DEFAULT_RECORDS: u32 = 64;
-/// Most records that a log may have (16 MiB of them).
-pub const MAX_RECORDS: u32 = 1 << 20;
+numbers! {
+    /// The log, and the words of a record.
+    pub LAYOUT {
+        /// Word of the cursor.
+        CURSOR: usize = 0;
+        /// First word of the first record.
+        RECORDS: usize = 1;
+        /// Words in a record.
+        RECORD_WORDS: usize = 4;
+        /// Records that a log has unless told otherwise.
+        DEFAULT_RECORDS: u32 = 64;
+        /// Most records that a log may have (16 MiB of them).
+        MAX_RECORDS: u32 = 1 << 20;
+    }
+}
 
 const RECORD_BYTES: usize = RECORD_WORDS * words::WORD_BYTES;
 
-/// What one PRINTF left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct DebugRecord {
-    /// Which message.
-    pub format_id: u32,
-    /// Its two arguments.
-    pub args: [u32; 2],
-    /// The slot that it came from.
-    pub slot: u32,
-}
-
-impl DebugRecord {
-    /// The record's words.
-    #[must_use]
-    pub const fn words(&self) -> [u32; RECORD_WORDS] {
-        [self.format_id, self.args[0], self.args[1], self.slot]
-    }
-
-    /// The record of these words.
-    #[must_use]
-    pub const fn from_words(words: [u32; RECORD_WORDS]) -> Self {
-        let [format_id, a1, a2, slot] = words;
-        Self {
-            format_id,
-            args: [a1, a2],
-            slot,
-        }
+layout! {
+    /// What one PRINTF left.
+    pub struct DebugRecord: [u32; RECORD_WORDS],
+    /// Words of a record.
+    RECORD {
+        /// Which message.
+        format_id: u32 at FORMAT_ID = 0;
+        /// Its two arguments.
+        args: pair at FIRST_ARG = 1, SECOND_ARG = 2;
+        /// The slot that it came from.
+        slot: u32 at SLOT = 3;
     }
 }
 
@@ -93,7 +82,7 @@ pub(crate) fn decode_lenient(bytes: &[u8]) -> DebugLog {
         .chunks_exact(RECORD_BYTES)
         .zip(0..present)
         .filter_map(|(record, _)| words::read_array(record, 0))
-        .map(DebugRecord::from_words)
+        .map(|words| DebugRecord::decode(&words))
         .collect();
     DebugLog {
         records,
@@ -121,7 +110,7 @@ pub(crate) fn append(bytes: &mut [u8], record: &DebugRecord) -> Result<bool, Pip
     let kept = usize::try_from(appended)
         .ok()
         .and_then(|index| index.checked_mul(RECORD_WORDS)?.checked_add(RECORDS))
-        .is_some_and(|first| words::write_all(bytes, first, &record.words()));
+        .is_some_and(|first| words::write_all(bytes, first, &record.encode()));
     let counted = words::write(bytes, CURSOR, appended.saturating_add(1));
     debug_assert!(counted, "the shape was checked");
     Ok(kept)

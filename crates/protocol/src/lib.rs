@@ -1,34 +1,37 @@
 //! The words that a Gristmill host and its device share: layouts, constants, encoders and decoders.
 //!
 //! Everything that crosses between host and device is made of `u32` words, little-endian. This crate says what each
-//! word means and reads and writes *images*: plain bytes, for encoding, replay and tests. It owns no memory that a
-//! running kernel can see; the live ring, which may be touched through atomics only, is the crate `gristmill-ring`, and
-//! it uses the same numbers.
+//! word means, and has the one encoder and the one decoder of each layout. It owns no memory that a running kernel can
+//! see: the live ring, which may be touched through atomics only, is the crate `gristmill-ring`, and it uses these
+//! numbers. *Images* are the same words as plain bytes, for encoding, replay and tests.
 //!
 //! # Invariants
 //!
-//! - The numbers are an ABI. They do not move without a new version of the protocol.
+//! - The numbers are an ABI. They do not change without a new version of the protocol. `docs/protocol.md` lists them.
 //! - An encoder checks everything before it writes anything: where it returns an error, no byte has changed.
 //! - A decoder survives any bytes. A strict one (`try_read_*`) names what is wrong and where; a lenient one (`read_*`)
-//!   answers with what is there, and with zero for what is not.
+//!   returns what is there, and zero for what is not.
 //!
 //! # Where things are
 //!
 //! | module | what |
 //! |---|---|
-//! | [`slot`] | a slot's 16 words and its status |
-//! | [`opcode`] | opcodes, their ranges, and the tenants' windows |
+//! | [`slot`] | the 16 words of a slot of the ring, and its status |
+//! | [`opcode`] | opcodes, their ranges, the tenants' windows, and the arguments of opcodes that need no chunk |
 //! | [`stream`] | arguments and results of the opcodes that run over a chunk |
 //! | [`program`] | arguments and results of a VIR0 program's slot |
-//! | [`packed`] | several ops in one slot |
+//! | [`packed`] | several operations in one slot |
 //! | [`control`] | the control words and observables |
 //! | [`priority`] | priorities, and the partitions of a ring by priority |
-//! | [`completion`], [`fault`] | what the device says of a finished slot, and why one failed |
+//! | [`ready`], [`tails`] | how the host tells the device which slots are published |
+//! | [`completion`], [`fault`] | how the device tells the host that a slot is finished, and why one failed |
+//! | [`chunk`] | the states of a chunk |
 //! | [`debug`] | the log that PRINTF writes |
-//! | [`image`] | [`Megakernel`]: encoders and decoders of whole images |
 //! | [`io`] | the IO queue: [`MegakernelIoQueue`] and its functions over bytes |
 //! | [`words`] | one word of an image, by number |
-//! | [`error`] | [`PipelineError`] |
+//! | [`numbers`] | every number above, in lists |
+//!
+//! [`Megakernel`] encodes and decodes whole images.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -36,26 +39,50 @@
 
 extern crate alloc;
 
+#[macro_use]
+pub mod numbers;
+
+pub mod chunk;
 pub mod completion;
 pub mod control;
 pub mod debug;
-pub mod error;
+mod error;
 pub mod fault;
-pub mod image;
+mod image;
 pub mod io;
+mod io_queue;
 pub mod opcode;
 pub mod packed;
 pub mod priority;
 pub mod program;
+pub mod ready;
 pub mod slot;
 pub mod stream;
+pub mod tails;
 pub mod words;
 
-pub use control::CONTROL_MIN_WORDS;
 pub use error::PipelineError;
-pub use image::Megakernel;
-pub use io::{IoCompletion, IoRequest, MegakernelIoQueue};
-pub use priority::Priority;
-pub use slot::{
-    ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD, SLOT_WORDS, STATUS_WORD, TENANT_WORD,
-};
+pub use image::{Megakernel, TenantWords};
+pub use io_queue::MegakernelIoQueue;
+
+numbers! {
+    /// Words of a slot, and how many control words there are.
+    pub SLOT {
+        /// Words in a slot of the ring.
+        SLOT_WORDS: usize = 16;
+        /// Word of a slot's status.
+        STATUS_WORD: usize = 0;
+        /// Word of a slot's opcode.
+        OPCODE_WORD: usize = 1;
+        /// Word of a slot's tenant id.
+        TENANT_WORD: usize = 2;
+        /// Word of a slot's priority.
+        PRIORITY_WORD: usize = 3;
+        /// First argument word of a slot.
+        ARG0_WORD: usize = 4;
+        /// Argument words in a slot.
+        ARGS_PER_SLOT: usize = 12;
+        /// Control words, before the observables.
+        CONTROL_MIN_WORDS: usize = 160;
+    }
+}

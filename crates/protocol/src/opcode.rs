@@ -26,49 +26,122 @@
 //! faults with [`fault::NO_IO_QUEUE`](crate::fault::NO_IO_QUEUE). The arguments behind the first two are Gristmill's
 //! extension.
 
+use crate::io::{io_op, IoRequest};
+use crate::ARGS_PER_SLOT;
 use core::ops::RangeInclusive;
 
-/// Does nothing.
-pub const NOP: u32 = 0;
-/// observable\[a1\] = a0.
-pub const STORE_U32: u32 = 1;
-/// observable\[a1\] += a0.
-pub const ATOMIC_ADD: u32 = 2;
-/// observable\[a1\] = control\[a0\].
-pub const LOAD_U32: u32 = 3;
-/// Compares observable\[a0\] with a1 and swaps in a2; the old value is the slot's result.
-pub const COMPARE_SWAP: u32 = 4;
-/// observable\[a1..a1+a2\] = observable\[a0..a0+a2\].
-pub const MEMCPY: u32 = 5;
-/// The result is table\[a0 * 256 + a1\] of the tenant's program named by a2.
-pub const DFA_STEP: u32 = 6;
-/// Waits until every slot published before it is finished, then EPOCH += 1; a0 = count, a1 = tag.
-pub const BATCH_FENCE: u32 = 7;
-/// Searches the chunk for the patterns of a registered set.
-pub const SCAN: u32 = 0x100;
-/// Counts each byte value of the chunk.
-pub const HISTOGRAM: u32 = 0x101;
-/// Counts the chunk's newlines.
-pub const LINES: u32 = 0x102;
-/// CRC-32C of the chunk.
-pub const CRC32C: u32 = 0x103;
-/// Asks the host, through the IO queue, for bytes that this chunk needs; a0 = resource, a1 = prefetch.
-pub const LOAD_MISS: u32 = 0xFFFD;
-/// Appends \[a0 = format id, a1, a2, slot\] to the debug log.
-pub const PRINTF: u32 = 0xFFFE;
-/// Several inner ops in one slot: see [`packed`](crate::packed).
-pub const PACKED_SLOT: u32 = 0x8000_0001;
-/// control\[SHUTDOWN\] = 1.
-pub const SHUTDOWN: u32 = 0xFFFF_FFFF;
+numbers! {
+    /// Opcodes that the protocol assigns a meaning.
+    pub OPCODES {
+        /// Does nothing.
+        NOP: u32 = 0;
+        /// observable\[a1\] = a0.
+        STORE_U32: u32 = 1;
+        /// observable\[a1\] += a0.
+        ATOMIC_ADD: u32 = 2;
+        /// observable\[a1\] = control\[a0\].
+        LOAD_U32: u32 = 3;
+        /// Compares observable\[a0\] with a1 and swaps in a2; the old value is the slot's result.
+        COMPARE_SWAP: u32 = 4;
+        /// observable\[a1..a1+a2\] = observable\[a0..a0+a2\].
+        MEMCPY: u32 = 5;
+        /// The result is table\[a0 * 256 + a1\] of the tenant's program named by a2.
+        DFA_STEP: u32 = 6;
+        /// Waits until every slot published before it is finished, then EPOCH += 1; a0 = count, a1 = tag.
+        BATCH_FENCE: u32 = 7;
+        /// Searches the chunk for the patterns of a registered set.
+        SCAN: u32 = 0x100;
+        /// Counts each byte value of the chunk.
+        HISTOGRAM: u32 = 0x101;
+        /// Counts the chunk's newlines.
+        LINES: u32 = 0x102;
+        /// CRC-32C of the chunk.
+        CRC32C: u32 = 0x103;
+        /// Asks the host, through the IO queue, for bytes that this chunk needs; a0 = resource, a1 = prefetch.
+        LOAD_MISS: u32 = 0xFFFD;
+        /// Appends \[a0 = format id, a1, a2, slot\] to the debug log.
+        PRINTF: u32 = 0xFFFE;
+        /// Several inner ops in one slot: see [`packed`](crate::packed).
+        PACKED_SLOT: u32 = 0x8000_0001;
+        /// control\[SHUTDOWN\] = 1.
+        SHUTDOWN: u32 = 0xFFFF_FFFF;
+    }
+}
 
-/// BATCH_FENCE's argument that says how many slots the batch has.
-pub const FENCE_ARG_COUNT: usize = 0;
-/// BATCH_FENCE's argument that carries the host's tag.
-pub const FENCE_ARG_TAG: usize = 1;
-/// BATCH_FENCE's argument, in a live ring, that says how many slots were published since the fence before it.
-pub const FENCE_ARG_SLOTS: usize = 2;
-/// BATCH_FENCE's argument, in a live ring, that says how many fences were published before it.
-pub const FENCE_ARG_GENERATION: usize = 3;
+layout! {
+    /// The arguments of BATCH_FENCE.
+    pub struct FenceArgs: [u32; ARGS_PER_SLOT],
+    /// Words of BATCH_FENCE's arguments.
+    FENCE_WORDS {
+        /// How many slots the batch has.
+        count: u32 at FENCE_ARG_COUNT = 0;
+        /// The host's own number.
+        tag: u32 at FENCE_ARG_TAG = 1;
+        /// In a live ring: how many slots were published since the fence before it, which counts as one.
+        slots: u32 at FENCE_ARG_SLOTS = 2;
+        /// In a live ring: how many fences were published before it.
+        generation: u32 at FENCE_ARG_GENERATION = 3;
+    }
+}
+
+layout! {
+    /// The arguments of LOAD_MISS.
+    pub struct LoadArgs: [u32; ARGS_PER_SLOT],
+    /// Words of LOAD_MISS's arguments.
+    LOAD_WORDS {
+        /// The source, by its handle.
+        resource: u32 at LOAD_ARG_RESOURCE = 0;
+        /// With anything but 0 the slot does not wait for the bytes.
+        prefetch: u32 at LOAD_ARG_PREFETCH = 1;
+        /// The destination, by its handle.
+        destination: u32 at LOAD_ARG_DESTINATION = 2;
+        /// The offset in the source, in bytes.
+        offset: u64 at LOAD_ARG_OFFSET_LO = 3, LOAD_ARG_OFFSET_HI = 4;
+        /// How many bytes.
+        bytes: u32 at LOAD_ARG_BYTES = 5;
+    }
+}
+
+impl LoadArgs {
+    /// The request to the host that slot `slot` makes with these arguments.
+    #[must_use]
+    pub const fn request(&self, slot: u32) -> IoRequest {
+        IoRequest {
+            slot_idx: 0,
+            op_type: io_op::READ,
+            src_handle: self.resource,
+            dst_handle: self.destination,
+            offset: self.offset,
+            byte_count: self.bytes,
+            tag: slot,
+        }
+    }
+}
+
+/// The opcodes that need no chunk and may stand in a packed slot or a slot of their own: name, number, and how many
+/// argument words they take at least.
+pub const CORE: &[(&str, u32, usize)] = &[
+    ("NOP", NOP, 0),
+    ("STORE_U32", STORE_U32, 2),
+    ("ATOMIC_ADD", ATOMIC_ADD, 2),
+    ("LOAD_U32", LOAD_U32, 2),
+    ("COMPARE_SWAP", COMPARE_SWAP, 3),
+    ("MEMCPY", MEMCPY, 3),
+    ("DFA_STEP", DFA_STEP, 3),
+    ("PRINTF", PRINTF, 3),
+    ("SHUTDOWN", SHUTDOWN, 0),
+];
+
+/// The most argument words that an opcode of [`CORE`] takes.
+pub const CORE_ARGS: usize = 3;
+
+/// How many argument words an opcode of [`CORE`] takes at least; `None` for another.
+#[must_use]
+pub fn core_args(opcode: u32) -> Option<usize> {
+    CORE.iter()
+        .find(|(_, number, _)| *number == opcode)
+        .map(|(.., args)| *args)
+}
 
 /// The protocol's low numbers.
 pub const RESERVED_LOW: RangeInclusive<u32> = 0..=7;
@@ -78,32 +151,27 @@ pub const USER_LOW: RangeInclusive<u32> = 8..=0xFFEF;
 pub const RESERVED_SYSTEM: RangeInclusive<u32> = 0xFFF0..=0xFFFF;
 /// The users' high numbers, the tenants' windows among them.
 pub const USER_HIGH: RangeInclusive<u32> = 0x1_0000..=0x7FFF_FFFF;
-/// The bit that makes a number the protocol's.
-pub const RESERVED_BIT: u32 = 0x8000_0000;
+numbers! {
+    /// Bounds of the ranges of opcodes.
+    pub RANGES {
+        /// First of Gristmill's stream opcodes.
+        STREAM_FIRST: u32 = 0x100;
+        /// Last of Gristmill's stream opcodes.
+        STREAM_LAST: u32 = 0x1FF;
+        /// The bit that makes a number the protocol's.
+        RESERVED_BIT: u32 = 0x8000_0000;
+        /// First opcode of tenant 0's window.
+        TENANT_BASE: u32 = 0x4000_0000;
+        /// A tenant's window starts at `TENANT_BASE + (tenant << TENANT_SHIFT)`.
+        TENANT_SHIFT: u32 = 20;
+        /// Opcodes in a tenant's window.
+        TENANT_WINDOW: u32 = 1 << TENANT_SHIFT;
+        /// Greatest tenant id that has a window.
+        MAX_TENANT: u32 = 1023;
+    }
+}
 /// Gristmill's stream opcodes.
-pub const STREAM: RangeInclusive<u32> = 0x100..=0x1FF;
-
-/// LOAD_MISS's argument that names the source, by its handle.
-pub const LOAD_ARG_RESOURCE: usize = 0;
-/// LOAD_MISS's argument that says, with anything but 0, that the slot does not wait for the bytes.
-pub const LOAD_ARG_PREFETCH: usize = 1;
-/// LOAD_MISS's argument that names the destination, by its handle.
-pub const LOAD_ARG_DESTINATION: usize = 2;
-/// LOAD_MISS's argument with the offset in the source, in bytes, low half.
-pub const LOAD_ARG_OFFSET_LO: usize = 3;
-/// LOAD_MISS's argument with the offset in the source, in bytes, high half.
-pub const LOAD_ARG_OFFSET_HI: usize = 4;
-/// LOAD_MISS's argument that says how many bytes.
-pub const LOAD_ARG_BYTES: usize = 5;
-
-/// First opcode of tenant 0's window.
-pub const TENANT_BASE: u32 = 0x4000_0000;
-/// A tenant's window starts at `TENANT_BASE + (tenant << TENANT_SHIFT)`.
-pub const TENANT_SHIFT: u32 = 20;
-/// Opcodes in a tenant's window.
-pub const TENANT_WINDOW: u32 = 1 << TENANT_SHIFT;
-/// Greatest tenant id that has a window.
-pub const MAX_TENANT: u32 = 1023;
+pub const STREAM: RangeInclusive<u32> = STREAM_FIRST..=STREAM_LAST;
 
 /// Whether a number belongs to the protocol, assigned or not.
 #[must_use]
@@ -120,7 +188,7 @@ pub const fn is_user(opcode: u32) -> bool {
 /// Whether a number is one of Gristmill's stream opcodes, assigned or not.
 #[must_use]
 pub const fn is_stream(opcode: u32) -> bool {
-    matches!(opcode, 0x100..=0x1FF)
+    matches!(opcode, STREAM_FIRST..=STREAM_LAST)
 }
 
 /// Whether this version of the protocol assigns a meaning to the number.

@@ -14,13 +14,19 @@
 //! BATCH_FENCE cannot be packed: a fence waits for the slots before it, and a slot that waits inside of itself would
 //! hold what comes before it and what comes after it in one place.
 
-use crate::{opcode, slot::ARGS_PER_SLOT, PipelineError};
+use crate::{opcode, PipelineError, ARGS_PER_SLOT};
 
-/// Most ops in a slot: 23 without arguments fill it.
-pub const MAX_OPS: usize = 23;
-
-const HEADER_BYTES: usize = 2;
-const OP_BYTES: usize = 2;
+numbers! {
+    /// Sizes of the payload.
+    pub LIMITS {
+        /// Most ops in a slot: so many without arguments fill it.
+        MAX_OPS: usize = 23;
+        /// Bytes before the ops: how many there are, and how many argument words.
+        HEADER_BYTES: usize = 2;
+        /// Bytes of an op: its opcode, and where its arguments begin.
+        OP_BYTES: usize = 2;
+    }
+}
 
 /// Words that the header and the ops' own bytes take.
 const fn prefix_words(ops: usize) -> usize {

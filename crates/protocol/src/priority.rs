@@ -8,23 +8,27 @@
 
 use core::ops::Range;
 
-/// How many priorities there are.
-pub const COUNT: usize = 5;
-/// Partition starts and the sentinel.
-pub const OFFSETS: usize = COUNT + 1;
-/// Claims above a waiting lower priority after which that one goes next.
-pub const AGEING_CLAIMS: u32 = 16;
-
-/// Number of [`Priority::Critical`].
-pub const CRITICAL: u32 = 0;
-/// Number of [`Priority::High`].
-pub const HIGH: u32 = 1;
-/// Number of [`Priority::Normal`], the default.
-pub const NORMAL: u32 = 2;
-/// Number of [`Priority::Low`].
-pub const LOW: u32 = 3;
-/// Number of [`Priority::Idle`].
-pub const IDLE: u32 = 4;
+numbers! {
+    /// Numbers of the priorities, and when a lower one is served.
+    pub NUMBERS {
+        /// How many priorities there are.
+        COUNT: usize = 5;
+        /// Partition starts and the sentinel.
+        OFFSETS: usize = COUNT + 1;
+        /// Claims above a waiting lower priority after which that one goes next.
+        AGEING_CLAIMS: u32 = 16;
+        /// Number of [`Priority::Critical`].
+        CRITICAL: u32 = 0;
+        /// Number of [`Priority::High`].
+        HIGH: u32 = 1;
+        /// Number of [`Priority::Normal`], the default.
+        NORMAL: u32 = 2;
+        /// Number of [`Priority::Low`].
+        LOW: u32 = 3;
+        /// Number of [`Priority::Idle`].
+        IDLE: u32 = 4;
+    }
+}
 
 /// How urgent a slot is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -3,44 +3,37 @@
 //! The host owns a slot while its status is [`EMPTY`], [`DONE`] or [`FAULT`]; from [`PUBLISHED`] on the device owns it.
 //! STATUS is stored last by whoever hands the slot over.
 
-use crate::{words, PipelineError};
+use crate::{
+    words, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD, PRIORITY_WORD, SLOT_WORDS,
+    STATUS_WORD, TENANT_WORD,
+};
 
-/// Words in a slot.
-pub const SLOT_WORDS: usize = 16;
 /// Bytes in a slot.
 pub const SLOT_BYTES: usize = SLOT_WORDS * words::WORD_BYTES;
 /// Most slots that an image may have (64 MiB of them).
 pub const MAX_IMAGE_SLOTS: u32 = 1 << 20;
 
-/// Word of the status.
-pub const STATUS_WORD: usize = 0;
-/// Word of the opcode.
-pub const OPCODE_WORD: usize = 1;
-/// Word of the tenant id.
-pub const TENANT_WORD: usize = 2;
-/// Word of the priority.
-pub const PRIORITY_WORD: usize = 3;
-/// First argument word.
-pub const ARG0_WORD: usize = 4;
-/// Argument words in a slot.
-pub const ARGS_PER_SLOT: usize = 12;
-
-/// Free: the host may publish into it.
-pub const EMPTY: u32 = 0;
-/// Handed to the device, and not yet claimed.
-pub const PUBLISHED: u32 = 1;
-/// A worker runs it.
-pub const CLAIMED: u32 = 2;
-/// Finished; the host may publish into it.
-pub const DONE: u32 = 3;
-/// Parked until bytes have landed that it asked for.
-pub const WAIT_IO: u32 = 4;
-/// Parked, to let others run.
-pub const YIELD: u32 = 5;
-/// Parked, to be claimed again.
-pub const REQUEUE: u32 = 6;
-/// Failed; the host may publish into it once the fault has been reported.
-pub const FAULT: u32 = 7;
+numbers! {
+    /// Statuses of a slot.
+    pub STATUSES {
+        /// Free: the host may publish into it.
+        EMPTY: u32 = 0;
+        /// Handed to the device, and not yet claimed.
+        PUBLISHED: u32 = 1;
+        /// A worker runs it.
+        CLAIMED: u32 = 2;
+        /// Finished; the host may publish into it.
+        DONE: u32 = 3;
+        /// Parked until bytes have landed that it asked for.
+        WAIT_IO: u32 = 4;
+        /// Parked, to let others run.
+        YIELD: u32 = 5;
+        /// Parked, to be claimed again.
+        REQUEUE: u32 = 6;
+        /// Failed; the host may publish into it once the fault has been reported.
+        FAULT: u32 = 7;
+    }
+}
 
 /// A status by name, for reports; "unknown" for a number that is none.
 #[must_use]
@@ -80,6 +73,33 @@ pub struct SlotImage {
 }
 
 impl SlotImage {
+    /// The slot's words.
+    #[inline]
+    #[must_use]
+    pub fn encode(&self) -> [u32; SLOT_WORDS] {
+        let mut words = [0; SLOT_WORDS];
+        words[STATUS_WORD] = self.status;
+        words[OPCODE_WORD] = self.opcode;
+        words[TENANT_WORD] = self.tenant;
+        words[PRIORITY_WORD] = self.priority;
+        words[ARG0_WORD..].copy_from_slice(&self.args);
+        words
+    }
+
+    /// The slot of these words. Any words are a slot: what they ask for is for the device to judge.
+    #[inline]
+    #[must_use]
+    pub const fn decode(words: &[u32; SLOT_WORDS]) -> Self {
+        let [status, opcode, tenant, priority, args @ ..] = *words;
+        Self {
+            status,
+            opcode,
+            tenant,
+            priority,
+            args,
+        }
+    }
+
     /// Stores the slot over the first [`SLOT_BYTES`] of `bytes`, STATUS last.
     ///
     /// # Errors
@@ -91,37 +111,28 @@ impl SlotImage {
                 fix: "hand in 64 bytes",
             });
         };
-        let stored = words::write_all(
-            bytes,
-            OPCODE_WORD,
-            &[self.opcode, self.tenant, self.priority],
-        ) && words::write_all(bytes, ARG0_WORD, &self.args)
+        let words = self.encode();
+        let stored = words::write_all(bytes, OPCODE_WORD, &words[OPCODE_WORD..])
             && words::write(bytes, STATUS_WORD, self.status);
         debug_assert!(stored, "a slot's words lie within its bytes");
         Ok(())
     }
 
-    /// The slot in the first [`SLOT_BYTES`] of `bytes`. Any words are a slot: what they ask for is for the device to
-    /// judge.
+    /// The slot in the first [`SLOT_BYTES`] of `bytes`.
     ///
     /// # Errors
     /// [`PipelineError::Decode`] where `bytes` is shorter.
-    pub fn decode(bytes: &[u8]) -> Result<Self, PipelineError> {
-        let Some([status, opcode, tenant, priority, args @ ..]) =
-            words::read_array::<SLOT_WORDS>(bytes, 0)
-        else {
-            return Err(PipelineError::Decode {
+    pub fn decode_from(bytes: &[u8]) -> Result<Self, PipelineError> {
+        words::read_array(bytes, 0)
+            .map(|words| Self::decode(&words))
+            .ok_or(PipelineError::Decode {
                 what: "a slot",
                 offset: bytes.len(),
                 fix: "hand in all 64 bytes of it",
-            });
-        };
-        Ok(Self {
-            status,
-            opcode,
-            tenant,
-            priority,
-            args,
-        })
+            })
     }
 }
+
+// What `decode` takes apart by position.
+const _: () = assert!(STATUS_WORD == 0 && OPCODE_WORD == 1 && TENANT_WORD == 2);
+const _: () = assert!(PRIORITY_WORD == 3 && ARG0_WORD == 4);

@@ -31,135 +31,126 @@
 //! HISTOGRAM leaves [`HISTOGRAM_WORDS`] counts in the slot's area, one for each byte value. LINES counts newlines in
 //! [`RESULT_COUNT`]. CRC32C leaves the checksum of the own bytes in [`RESULT_CRC`].
 
-use crate::slot::ARGS_PER_SLOT;
-use crate::words::{join, split};
+use crate::completion::RESULTS;
+use crate::ARGS_PER_SLOT;
 
-/// Argument: the chunk's index.
-pub const ARG_CHUNK: usize = 0;
-/// Argument: where the own bytes begin in the chunk.
-pub const ARG_START: usize = 1;
-/// Argument: how many own bytes there are.
-pub const ARG_LEN: usize = 2;
-/// Argument: the job's number.
-pub const ARG_JOB: usize = 3;
-/// Argument: mode and flags.
-pub const ARG_MODE: usize = 4;
-/// Argument: the low half of the first own byte's offset in the file.
-pub const ARG_OFFSET_LO: usize = 5;
-/// Argument: the high half of it.
-pub const ARG_OFFSET_HI: usize = 6;
-/// Argument: where to go on after an overflow; 0 at first.
-pub const ARG_RESUME: usize = 7;
-/// Argument: how many bytes of the same file follow the own bytes in the chunk's buffer and may be looked at.
-pub const ARG_AFTER: usize = 8;
-/// Argument: how many of the bytes in front of the own ones are of the same file and may be looked at. At most
-/// [`ARG_START`].
-pub const ARG_BEFORE: usize = 9;
-
-/// The part of [`ARG_MODE`] that is the mode; the rest is flags.
-pub const MODE_MASK: u32 = 0xFF;
-/// Is there any match?
-pub const MODE_ANY: u32 = 0;
-/// How many lines match?
-pub const MODE_COUNT_LINES: u32 = 1;
-/// Which lines match?
-pub const MODE_LINES: u32 = 2;
-/// Which pattern occurs where?
-pub const MODE_ALL: u32 = 3;
-/// Flag: count newlines.
-pub const WANT_NEWLINES: u32 = 0x100;
-/// Flag: find the first NUL.
-pub const WANT_NUL: u32 = 0x200;
-
-/// An offset that is none.
-pub const NONE: u32 = u32::MAX;
-
-/// Result of SCAN: how many matches, by the mode's meaning.
-pub const RESULT_MATCHES: usize = 0;
-/// Result of SCAN: newlines in the chunk.
-pub const RESULT_NEWLINES: usize = 1;
-/// Result of SCAN: offset of the first newline.
-pub const RESULT_FIRST_NEWLINE: usize = 2;
-/// Result of SCAN: offset of the last newline.
-pub const RESULT_LAST_NEWLINE: usize = 3;
-/// Result of SCAN: [`HEAD_MATCH`] and [`TAIL_MATCH`].
-pub const RESULT_EDGES: usize = 4;
-/// Result of SCAN: offset of the first NUL.
-pub const RESULT_FIRST_NUL: usize = 5;
-/// Result of SCAN: where to go on after an overflow.
-pub const RESULT_RESUME: usize = 6;
-/// Result of SCAN: start of the first match.
-pub const RESULT_FIRST_MATCH: usize = 7;
-/// Bit of [`RESULT_EDGES`]: a match lies in the head.
-pub const HEAD_MATCH: u32 = 1;
-/// Bit of [`RESULT_EDGES`]: a match lies in the tail.
-pub const TAIL_MATCH: u32 = 2;
-
-/// Result of LINES: newlines in the chunk.
-pub const RESULT_COUNT: usize = 0;
-/// Result of CRC32C: the checksum.
-pub const RESULT_CRC: usize = 0;
-
-/// Words of the slot's area that HISTOGRAM fills, one for each byte value.
-pub const HISTOGRAM_WORDS: u32 = 256;
-/// What HISTOGRAM reports as its number of records: pairs of words.
-pub const HISTOGRAM_RECORDS: u32 = HISTOGRAM_WORDS / 2;
-
-/// The arguments of a stream opcode, by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct StreamArgs {
-    /// The chunk's index.
-    pub chunk: u32,
-    /// Where the own bytes begin in the chunk.
-    pub start: u32,
-    /// How many own bytes there are.
-    pub len: u32,
-    /// The job's number.
-    pub job: u32,
-    /// Mode and flags.
-    pub mode: u32,
-    /// The first own byte's offset in the file.
-    pub offset: u64,
-    /// Where to go on after an overflow; 0 at first.
-    pub resume: u32,
-    /// Bytes of the same file behind the own ones.
-    pub after: u32,
-    /// Bytes of the same file in front of the own ones.
-    pub before: u32,
+layout! {
+    /// The arguments of a stream opcode.
+    pub struct StreamArgs: [u32; ARGS_PER_SLOT],
+    /// Words of a stream opcode's arguments.
+    ARGS {
+        /// The chunk's index.
+        chunk: u32 at ARG_CHUNK = 0;
+        /// Where the own bytes begin in the chunk's buffer.
+        start: u32 at ARG_START = 1;
+        /// How many own bytes there are.
+        len: u32 at ARG_LEN = 2;
+        /// The job's number.
+        job: u32 at ARG_JOB = 3;
+        /// The mode, and flags.
+        mode: u32 at ARG_MODE = 4;
+        /// The first own byte's offset in the file.
+        offset: u64 at ARG_OFFSET_LO = 5, ARG_OFFSET_HI = 6;
+        /// Where to go on after an overflow; 0 at first.
+        resume: u32 at ARG_RESUME = 7;
+        /// How many bytes of the same file follow the own bytes in the chunk's buffer and may be looked at.
+        after: u32 at ARG_AFTER = 8;
+        /// How many of the bytes in front of the own ones are of the same file and may be looked at; at most `start`.
+        before: u32 at ARG_BEFORE = 9;
+    }
 }
 
-impl StreamArgs {
-    /// The slot's argument words.
-    #[must_use]
-    pub const fn to_args(&self) -> [u32; ARGS_PER_SLOT] {
-        let (low, high) = split(self.offset);
-        let mut args = [0; ARGS_PER_SLOT];
-        args[ARG_CHUNK] = self.chunk;
-        args[ARG_START] = self.start;
-        args[ARG_LEN] = self.len;
-        args[ARG_JOB] = self.job;
-        args[ARG_MODE] = self.mode;
-        args[ARG_OFFSET_LO] = low;
-        args[ARG_OFFSET_HI] = high;
-        args[ARG_RESUME] = self.resume;
-        args[ARG_AFTER] = self.after;
-        args[ARG_BEFORE] = self.before;
-        args
+numbers! {
+    /// Modes and flags of [`StreamArgs::mode`], and the offset that is none.
+    pub MODES {
+        /// The part of [`ARG_MODE`] that is the mode; the rest is flags.
+        MODE_MASK: u32 = 0xFF;
+        /// Is there any match?
+        MODE_ANY: u32 = 0;
+        /// How many lines match?
+        MODE_COUNT_LINES: u32 = 1;
+        /// Which lines match?
+        MODE_LINES: u32 = 2;
+        /// Which pattern occurs where?
+        MODE_ALL: u32 = 3;
+        /// Flag: count newlines.
+        WANT_NEWLINES: u32 = 0x100;
+        /// Flag: find the first NUL.
+        WANT_NUL: u32 = 0x200;
+        /// An offset that is none.
+        NONE: u32 = u32::MAX;
     }
+}
 
-    /// The arguments in a slot's words.
-    #[must_use]
-    pub const fn from_args(args: &[u32; ARGS_PER_SLOT]) -> Self {
-        Self {
-            chunk: args[ARG_CHUNK],
-            start: args[ARG_START],
-            len: args[ARG_LEN],
-            job: args[ARG_JOB],
-            mode: args[ARG_MODE],
-            offset: join(args[ARG_OFFSET_LO], args[ARG_OFFSET_HI]),
-            resume: args[ARG_RESUME],
-            after: args[ARG_AFTER],
-            before: args[ARG_BEFORE],
-        }
+/// The same arguments for another chunk.
+#[must_use]
+pub const fn with_chunk(mut args: [u32; ARGS_PER_SLOT], chunk: u32) -> [u32; ARGS_PER_SLOT] {
+    args[ARG_CHUNK] = chunk;
+    args
+}
+
+layout! {
+    /// The results of SCAN: see the [module](self).
+    pub struct ScanResults: [u32; RESULTS],
+    /// Words of SCAN's results.
+    SCAN_RESULTS {
+        /// How many matches, by the mode's meaning.
+        matches: u32 at RESULT_MATCHES = 0;
+        /// Newlines in the chunk.
+        newlines: u32 at RESULT_NEWLINES = 1;
+        /// Offset of the first newline.
+        first_newline: u32 at RESULT_FIRST_NEWLINE = 2;
+        /// Offset of the last newline.
+        last_newline: u32 at RESULT_LAST_NEWLINE = 3;
+        /// [`HEAD_MATCH`] and [`TAIL_MATCH`].
+        edges: u32 at RESULT_EDGES = 4;
+        /// Offset of the first NUL.
+        first_nul: u32 at RESULT_FIRST_NUL = 5;
+        /// Where to go on after an overflow.
+        resume: u32 at RESULT_RESUME = 6;
+        /// Start of the first match.
+        first_match: u32 at RESULT_FIRST_MATCH = 7;
+    }
+}
+
+numbers! {
+    /// Bits of [`ScanResults::edges`].
+    pub EDGES {
+        /// A match lies in the head.
+        HEAD_MATCH: u32 = 1;
+        /// A match lies in the tail.
+        TAIL_MATCH: u32 = 2;
+    }
+}
+
+layout! {
+    /// The result of LINES.
+    pub struct LinesResults: [u32; RESULTS],
+    /// Words of LINES' results.
+    LINES_RESULTS {
+        /// Newlines in the chunk.
+        count: u32 at RESULT_COUNT = 0;
+    }
+}
+
+layout! {
+    /// The result of CRC32C.
+    pub struct CrcResults: [u32; RESULTS],
+    /// Words of CRC32C's results.
+    CRC_RESULTS {
+        /// The checksum.
+        crc: u32 at RESULT_CRC = 0;
+    }
+}
+
+numbers! {
+    /// What HISTOGRAM leaves.
+    pub HISTOGRAM {
+        /// Words of the slot's area that HISTOGRAM fills, one for each byte value.
+        HISTOGRAM_WORDS: u32 = 256;
+        /// What HISTOGRAM reports as its number of records: pairs of words.
+        HISTOGRAM_RECORDS: u32 = HISTOGRAM_WORDS / 2;
+        /// Words in a record of any stream opcode.
+        RECORD_WORDS: usize = 2;
     }
 }

@@ -1,8 +1,9 @@
 //! The numbers do not move: each is written here a second time.
 
+use gristmill_protocol::priority::Priority;
 use gristmill_protocol::{completion, control, debug, fault, io, opcode, priority, slot, stream};
 use gristmill_protocol::{
-    Priority, ARG0_WORD, ARGS_PER_SLOT, CONTROL_MIN_WORDS, OPCODE_WORD, PRIORITY_WORD, SLOT_WORDS,
+    ARG0_WORD, ARGS_PER_SLOT, CONTROL_MIN_WORDS, OPCODE_WORD, PRIORITY_WORD, SLOT_WORDS,
     STATUS_WORD, TENANT_WORD,
 };
 

@@ -1,8 +1,8 @@
 //! Images of the control words and of the debug log.
 
 use gristmill_protocol::debug::{self, DebugRecord};
-use gristmill_protocol::image::TenantWords;
-use gristmill_protocol::{control, priority, words, Megakernel, PipelineError, Priority};
+use gristmill_protocol::priority::Priority;
+use gristmill_protocol::{control, priority, words, Megakernel, PipelineError, TenantWords};
 use proptest::prelude::*;
 
 fn word(image: &[u8], word: usize) -> u32 {
@@ -293,10 +293,10 @@ proptest! {
     fn debug_records_round_trip(records in proptest::collection::vec(any::<[u32; 4]>(), 0..20), room in 0u32..20) {
         let mut log = Megakernel::encode_empty_debug_log(room).unwrap();
         for record in &records {
-            Megakernel::append_debug_record(&mut log, &DebugRecord::from_words(*record)).unwrap();
+            Megakernel::append_debug_record(&mut log, &DebugRecord::decode(record)).unwrap();
         }
         let read = Megakernel::try_read_debug_log(&log).unwrap();
-        let present: Vec<_> = read.iter().map(DebugRecord::words).collect();
+        let present: Vec<_> = read.iter().map(DebugRecord::encode).collect();
         let kept = records.len().min(usize::try_from(room).unwrap());
         prop_assert_eq!(&present[..], &records[..kept]);
         prop_assert_eq!(usize::try_from(read.dropped).unwrap(), records.len() - kept);

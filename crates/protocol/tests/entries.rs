@@ -44,7 +44,7 @@ fn a_buffer_that_is_too_short_is_refused_unchanged() {
     assert!(!words::write_all(&mut bytes, usize::MAX / 4, &[1, 1]));
     assert_eq!(bytes, [7; 63]);
     assert!(matches!(
-        CompletionEntry::decode(&bytes),
+        CompletionEntry::decode_from(&bytes),
         Err(PipelineError::Decode { offset: 63, .. })
     ));
 }
@@ -130,12 +130,12 @@ proptest! {
         let entry = CompletionEntry { seq, slot, status, fault, results, records, flags };
         let mut bytes = [0; completion::BYTES];
         entry.encode_into(&mut bytes).unwrap();
-        prop_assert_eq!(CompletionEntry::decode(&bytes).unwrap(), entry);
+        prop_assert_eq!(CompletionEntry::decode_from(&bytes).unwrap(), entry);
     }
 
     #[test]
     fn the_entry_decoder_survives_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-        prop_assert_eq!(CompletionEntry::decode(&bytes).is_ok(), bytes.len() >= completion::BYTES);
+        prop_assert_eq!(CompletionEntry::decode_from(&bytes).is_ok(), bytes.len() >= completion::BYTES);
     }
 
     #[test]
@@ -153,10 +153,10 @@ proptest! {
     ) {
         let [after, before] = halo;
         let stream = StreamArgs { chunk, start, len, job, mode, offset, resume, after, before };
-        let words = stream.to_args();
-        prop_assert_eq!(StreamArgs::from_args(&words), stream);
+        let words = stream.encode();
+        prop_assert_eq!(StreamArgs::decode(&words), stream);
         prop_assert_eq!(u64::from(words[5]) | u64::from(words[6]) << 32, offset);
         prop_assert_eq!((words[8], words[9]), (after, before));
-        prop_assert_eq!(&StreamArgs::from_args(&args).to_args()[..10], &args[..10]);
+        prop_assert_eq!(&StreamArgs::decode(&args).encode()[..10], &args[..10]);
     }
 }

@@ -6,7 +6,8 @@ use gristmill_protocol::io::{
     poll_io_requests_into, recycle, take_landing, try_encode_empty_io_queue,
     try_encode_empty_io_queue_into, IoOutcome, EIO, IO_SLOT_WORDS,
 };
-use gristmill_protocol::{slot, words, IoCompletion, IoRequest, MegakernelIoQueue, PipelineError};
+use gristmill_protocol::io::{IoCompletion, IoRequest};
+use gristmill_protocol::{slot, words, MegakernelIoQueue, PipelineError};
 use proptest::prelude::*;
 
 fn word(bytes: &[u8], slot: usize, word: usize) -> u32 {

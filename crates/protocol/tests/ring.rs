@@ -1,17 +1,14 @@
 //! Ring images: what may be published where, and that a refusal changes nothing.
 
+use gristmill_protocol::priority::Priority;
 use gristmill_protocol::slot::{self, SlotImage, SLOT_BYTES};
 use gristmill_protocol::{
-    opcode, words, Megakernel, PipelineError, Priority, ARG0_WORD, STATUS_WORD,
+    opcode, words, Megakernel, PipelineError, ARG0_WORD, SLOT_WORDS, STATUS_WORD,
 };
 use proptest::prelude::*;
 
 fn set_status(ring: &mut [u8], slot: usize, status: u32) {
-    assert!(words::write(
-        ring,
-        slot * slot::SLOT_WORDS + STATUS_WORD,
-        status
-    ));
+    assert!(words::write(ring, slot * SLOT_WORDS + STATUS_WORD, status));
 }
 
 /// Asserts that `publish` answers `QueueFull` and leaves the ring as it was.
@@ -28,11 +25,7 @@ fn refused<T>(ring: &mut [u8], publish: impl FnOnce(&mut [u8]) -> Result<T, Pipe
 fn a_published_slot_says_what_was_asked_and_zeroes_the_arguments_that_were_not() {
     let mut ring = Megakernel::encode_empty_ring(3).unwrap();
     for word in 0..12 {
-        assert!(words::write(
-            &mut ring,
-            slot::SLOT_WORDS + ARG0_WORD + word,
-            99
-        ));
+        assert!(words::write(&mut ring, SLOT_WORDS + ARG0_WORD + word, 99));
     }
     set_status(&mut ring, 1, slot::DONE);
     Megakernel::publish_slot(&mut ring, 1, 4, 0x300, &[7, 8]).unwrap();
@@ -286,7 +279,7 @@ proptest! {
     #[test]
     fn a_slot_image_round_trips(words: [u32; 16]) {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let image = SlotImage::decode(&bytes).unwrap();
+        let image = SlotImage::decode_from(&bytes).unwrap();
         let mut again = [0; SLOT_BYTES];
         image.encode_into(&mut again).unwrap();
         prop_assert_eq!(&again[..], &bytes[..]);
@@ -322,6 +315,6 @@ proptest! {
             Megakernel::read_slot(&bytes, near).is_some(),
             usize::try_from(near).unwrap() < Megakernel::ring_slots(&bytes)
         );
-        prop_assert_eq!(SlotImage::decode(&bytes).is_ok(), bytes.len() >= SLOT_BYTES);
+        prop_assert_eq!(SlotImage::decode_from(&bytes).is_ok(), bytes.len() >= SLOT_BYTES);
     }
 }

@@ -19,15 +19,11 @@
 
 use crate::memory::{Arena, HostVisible, Region, SharedWords, PAGE_BYTES};
 use crate::pool::Home;
+use gristmill_protocol::chunk::{BORROWED, HOST, LENT};
 use gristmill_protocol::PipelineError;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
-
-const HOST: u32 = 0;
-/// State of a chunk that the device may read: what a device that reads the states itself looks for.
-pub const LENT: u32 = 1;
-const BORROWED: u32 = 2;
 
 /// Chunk buffers of one size in one lazily touched mapping.
 ///

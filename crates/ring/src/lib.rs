@@ -23,6 +23,7 @@
 
 #![warn(missing_docs)]
 
+mod backoff;
 #[cfg(not(loom))]
 pub mod chunk;
 pub mod live;
@@ -32,6 +33,7 @@ mod pool;
 pub mod records;
 mod sync;
 
+pub use backoff::Backoff;
 #[cfg(not(loom))]
 pub use chunk::{ChunkBuf, ChunkMemory, ChunkPlan, ChunkRef, LentChunk};
 pub use live::{
@@ -39,9 +41,10 @@ pub use live::{
     DeviceRing, IoQueue, Outcome, ParkedSlot, PendingIo, RingConfig, RingMemory, SlotIndex,
     SlotToken, Submission, Submitter, AGEING_CLAIMS, MAX_SLOTS,
 };
-pub use memory::SharedWords;
 #[cfg(not(loom))]
 pub use memory::{Arena, HostVisible, REGION_ALIGN};
+pub use memory::{SharedWords, PAGE_BYTES};
 #[cfg(not(loom))]
 pub use pool::ChunkPool;
 pub use records::{RecordMemory, RecordWriter};
+pub use sync::lock;

@@ -59,6 +59,7 @@
 //! count, the tail), then a sequentially consistent fence, then load what the other stored: one of them sees the other.
 
 mod device;
+mod event_count;
 mod host;
 mod io;
 
@@ -68,24 +69,19 @@ pub use io::{ClaimedIo, IoQueue, PendingIo};
 
 use crate::memory::SharedWords;
 use crate::sync::{
-    fence, lock, Arc, AtomicU32, Condvar, Mutex,
-    Ordering::{Acquire, Relaxed, SeqCst},
+    Arc, AtomicU32, Mutex,
+    Ordering::{Acquire, Relaxed},
 };
+use crossbeam_utils::CachePadded;
+use event_count::EventCount;
+use gristmill_protocol::completion::{self, RESULTS};
 use gristmill_protocol::io::{IO_SLOT_COUNT, IO_SLOT_WORDS};
-use gristmill_protocol::{completion, control, debug, priority::Priority};
+use gristmill_protocol::priority::{self, Priority};
+use gristmill_protocol::{control, debug, tails};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT, CONTROL_MIN_WORDS, SLOT_WORDS};
-use std::time::Duration;
 
-/// Most slots that a live ring may have: ready entries carry the slot in 16 bits.
-pub const MAX_SLOTS: u32 = 32_768;
-
-/// Claims above a waiting lower priority after which that one goes next.
 pub use gristmill_protocol::priority::AGEING_CLAIMS;
-
-const PRIORITIES: usize = 5;
-
-/// The word behind the tails that is not 0 once what runs is to end at once.
-const CANCELLED: usize = PRIORITIES + 2;
+pub use gristmill_protocol::ready::MAX_SLOTS;
 
 /// The next ring's number. The standard library's atomic also under loom: it orders nothing.
 static NEXT_RING: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
@@ -168,7 +164,7 @@ pub struct Outcome {
     /// [`NONE`](gristmill_protocol::fault::NONE) for DONE; else the reason in the low half, a detail in the high half.
     pub fault: u32,
     /// Result words.
-    pub results: [u32; 8],
+    pub results: [u32; RESULTS],
     /// Records in the slot's area.
     pub records: u32,
     /// Flags of the completion entry.
@@ -192,66 +188,9 @@ impl Outcome {
     }
 }
 
-/// Has its cache lines to itself (two, which are fetched together): what one side writes all the time must not slow down
-/// what the other side reads.
-#[repr(align(128))]
-struct Apart<T>(T);
-
-impl<T> std::ops::Deref for Apart<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-/// A bell that threads sleep on.
-struct Bell {
-    sleepers: AtomicU32,
-    lock: Mutex<()>,
-    condition: Condvar,
-}
-
-impl Bell {
-    fn new() -> Self {
-        Self {
-            sleepers: AtomicU32::new(0),
-            lock: Mutex::new(()),
-            condition: Condvar::new(),
-        }
-    }
-
-    /// Wakes a sleeper, if there is any, after something was stored for it.
-    #[inline]
-    fn ring(&self, everyone: bool) {
-        fence(SeqCst);
-        if self.sleepers.load(Relaxed) != 0 {
-            // A sleeper holds the lock from before it counted itself until it waits: it cannot miss this.
-            drop(lock(&self.lock));
-            if everyone {
-                self.condition.notify_all();
-            } else {
-                self.condition.notify_one();
-            }
-        }
-    }
-
-    /// Sleeps until rung or timed out, unless `ready` already holds.
-    fn sleep(&self, timeout: Duration, ready: impl Fn() -> bool) {
-        let guard = lock(&self.lock);
-        self.sleepers.fetch_add(1, Relaxed);
-        fence(SeqCst);
-        if !ready() {
-            // One wait is enough: an early wake-up only makes the caller look again.
-            drop(self.condition.wait_timeout(guard, timeout));
-        }
-        self.sleepers.fetch_sub(1, Relaxed);
-    }
-}
-
 /// The submitter's private state.
 struct HostState {
-    tails: [u32; PRIORITIES],
+    tails: [u32; priority::COUNT],
     free: Vec<u32>,
     generation: u32,
     in_generation: u32,
@@ -270,7 +209,7 @@ struct Shared {
     memory: RingMemory,
     /// Whether the device cannot ring `completed`.
     silent: bool,
-    host: Apart<Mutex<HostState>>,
+    host: CachePadded<Mutex<HostState>>,
     /// By slot: 1 from its publication until its completion was read. The host's own: no device sees it.
     in_flight: Vec<AtomicU32>,
     /// By slot: the opcode and the tenant of its last publication. The host's own, too: what lies in the slot itself a
@@ -283,25 +222,30 @@ struct Shared {
     io_closed: AtomicU32,
     // Device memory from here on: the host never looks at it.
     heads: SharedWords,
-    ages: Apart<[AtomicU32; PRIORITIES]>,
+    ages: CachePadded<[AtomicU32; priority::COUNT]>,
     aged_claims: AtomicU32,
     completion_ticket: SharedWords,
     /// Finished slots by generation, modulo 2 * slots.
     finished: SharedWords,
-    debug_lock: Apart<Mutex<u32>>,
+    debug_lock: CachePadded<Mutex<u32>>,
     /// By slot of the IO queue: whether somebody waits for its request's end.
     io_waited: Mutex<Vec<bool>>,
-    doorbell: Apart<Bell>,
-    completed: Apart<Bell>,
+    doorbell: CachePadded<EventCount>,
+    completed: CachePadded<EventCount>,
     /// Rung for the host when a request is published.
-    asked: Apart<Bell>,
+    asked: CachePadded<EventCount>,
 }
 
 impl Shared {
-    fn slot_word(&self, slot: u32, word: usize) -> &AtomicU32 {
-        // In range: `slot` comes from a token or from a ready entry that was written from one, and `word` is one of the
-        // protocol's constants below SLOT_WORDS.
-        &self.memory.slots[slot as usize * SLOT_WORDS + word]
+    /// The words of a slot. In range: `slot` comes from a token, or from a ready entry, of which only as many bits count
+    /// as number the slots.
+    fn slot(&self, slot: u32) -> &[AtomicU32; SLOT_WORDS] {
+        &self.memory.slots.as_chunks().0[slot as usize]
+    }
+
+    /// The words of the completion entry that a ticket goes into.
+    fn entry(&self, ticket: u32) -> &[AtomicU32; completion::WORDS] {
+        &self.memory.entries.as_chunks().0[(ticket & (self.slots - 1)) as usize]
     }
 
     fn ready_entry(&self, priority: usize, ticket: u32) -> &AtomicU32 {
@@ -323,11 +267,11 @@ impl Shared {
     }
 
     fn cancelled(&self) -> bool {
-        self.memory.tails[CANCELLED].load(Relaxed) != 0
+        self.memory.tails[tails::CANCELLED].load(Relaxed) != 0
     }
 
     fn has_work(&self) -> bool {
-        (0..PRIORITIES).any(|priority| self.waiting(priority))
+        (0..priority::COUNT).any(|priority| self.waiting(priority))
     }
 }
 
@@ -343,13 +287,15 @@ impl RingConfig {
                 fix: "use a power of two, such as 64",
             });
         }
-        if self.tenants as usize > control::TENANT_MASK_WORDS || self.observables > 1 << 24 {
+        if self.tenants as usize > control::TENANT_MASK_WORDS
+            || self.observables > control::MAX_OBSERVABLES
+        {
             return Err(PipelineError::InvalidArgument {
                 what: "more tenants than there are mask words, or too many observables",
                 fix: "use at most 29 tenants and 16 million observables",
             });
         }
-        if self.debug_records > 1 << 20 {
+        if self.debug_records > debug::MAX_RECORDS {
             return Err(PipelineError::InvalidArgument {
                 what: "a debug log of more than a million records",
                 fix: "use fewer",
@@ -410,11 +356,11 @@ impl RingMemory {
         let slots = config.slots as usize;
         [
             slots * SLOT_WORDS,
-            slots * PRIORITIES,
-            PRIORITIES + 3,
+            slots * priority::COUNT,
+            tails::LEN,
             slots * completion::WORDS,
             CONTROL_MIN_WORDS + config.observables as usize,
-            1 + config.debug_records as usize * debug::RECORD_WORDS,
+            debug::RECORDS + config.debug_records as usize * debug::RECORD_WORDS,
             config.io_slots as usize * IO_SLOT_WORDS,
         ]
     }
@@ -474,10 +420,10 @@ fn make(
         }
         Ok::<_, PipelineError>(words)
     };
-    for tail in &memory.tails[..PRIORITIES] {
+    for tail in &memory.tails[..priority::COUNT] {
         tail.store(from, Relaxed);
     }
-    memory.tails[io::ENDED].store(from, Relaxed);
+    memory.tails[tails::ENDED].store(from, Relaxed);
     // As if the ring had gone round once before: no entry has the sequence number that is waited for.
     for ticket in (0..config.slots).map(|step| from.wrapping_add(step)) {
         let entry = (ticket & (config.slots - 1)) as usize * completion::WORDS;
@@ -497,8 +443,8 @@ fn make(
             .map(|_| [AtomicU32::new(0), AtomicU32::new(0)])
             .collect(),
         broken: std::sync::OnceLock::new(),
-        host: Apart(Mutex::new(HostState {
-            tails: [from; PRIORITIES],
+        host: CachePadded::new(Mutex::new(HostState {
+            tails: [from; priority::COUNT],
             free: (0..config.slots).rev().collect(),
             generation: from,
             in_generation: from,
@@ -507,21 +453,21 @@ fn make(
         })),
         io_host: Mutex::new(io::HostIo::new(config.io_slots, from)),
         io_closed: AtomicU32::new(0),
-        heads: counters(PRIORITIES)?,
-        ages: Apart(std::array::from_fn(|_| AtomicU32::new(0))),
+        heads: counters(priority::COUNT)?,
+        ages: CachePadded::new(std::array::from_fn(|_| AtomicU32::new(0))),
         aged_claims: AtomicU32::new(0),
         completion_ticket: counters(1)?,
         finished: counters(2 * slots)?,
-        debug_lock: Apart(Mutex::new(0)),
+        debug_lock: CachePadded::new(Mutex::new(0)),
         io_waited: Mutex::new(vec![false; config.io_slots as usize]),
-        doorbell: Apart(Bell::new()),
-        completed: Apart(Bell::new()),
-        asked: Apart(Bell::new()),
+        doorbell: CachePadded::new(EventCount::new()),
+        completed: CachePadded::new(EventCount::new()),
+        asked: CachePadded::new(EventCount::new()),
     });
     let control = &shared.memory.control;
     control[control::TENANT_BASE].store(control::TENANT_MASK_BASE_VALUE, Relaxed);
     for tenant in 0..config.tenants as usize {
-        control[control::TENANT_MASKS + tenant].store(u32::MAX, Relaxed);
+        control[control::TENANT_MASKS + tenant].store(control::TENANT_OPEN, Relaxed);
     }
     for quota in 0..control::TENANT_QUOTA_WORDS {
         control[control::TENANT_QUOTAS + quota].store(control::DEFAULT_QUOTA, Relaxed);

@@ -183,9 +183,8 @@ unsafe impl Send for Mapping {}
 #[cfg(not(loom))]
 unsafe impl Sync for Mapping {}
 
-/// Alignment of every mapping, in bytes.
-#[cfg(not(loom))]
-pub(crate) const PAGE_BYTES: usize = 4096;
+/// Bytes of a page, which every mapping is aligned to and is a multiple of.
+pub const PAGE_BYTES: usize = 4096;
 
 #[cfg(not(loom))]
 impl Mapping {

@@ -2,7 +2,7 @@
 
 #![cfg(not(loom))]
 
-use gristmill_protocol::{fault, opcode, priority::Priority, slot};
+use gristmill_protocol::{debug::DebugRecord, fault, opcode, priority::Priority, slot};
 use gristmill_ring::{
     live_ring, ChunkMemory, Claimer, Completions, DeviceRing, Outcome, RecordMemory, RingConfig,
     Submission, Submitter, AGEING_CLAIMS,
@@ -304,8 +304,9 @@ fn the_debug_log_drops_and_counts_what_does_not_fit() {
         ..RingConfig::default()
     })
     .unwrap();
-    assert!(device.log([1, 2, 3, 4]) && device.log([5, 6, 7, 8]));
-    assert!(!device.log([9, 9, 9, 9]));
+    let log = |words: [u32; 4]| device.log(&DebugRecord::decode(&words));
+    assert!(log([1, 2, 3, 4]) && log([5, 6, 7, 8]));
+    assert!(!log([9, 9, 9, 9]));
     let words: Vec<u32> = submitter
         .debug_log()
         .iter()

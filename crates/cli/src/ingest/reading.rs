@@ -5,13 +5,13 @@ use crate::common::complain;
 use crate::engine::parse_size;
 use crate::progress::Shown;
 use gristmill::jobs::digest::{write_row, DigestRows};
-use gristmill::megakernel::protocol::io;
+use gristmill::megakernel::protocol::{io, PipelineError};
+use gristmill::megakernel::KernelError;
 use gristmill::mill::{FileError, FileErrorKind, Progress};
 use gristmill::source::{Entry, FileId, Item, Origin, Source};
 use gristmill::uring::nvme::{DiskPlace, FileMap};
 use gristmill::uring::reader::is_on_fuse;
 use gristmill::uring::{open_without_waiting, NativeReadPath, NvmeGpuIngestDriver, NvmeNamespace};
-use gristmill::PipelineError;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -188,7 +188,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
     ///
     /// # Errors
     /// Where the driver or the kernel itself fails.
-    pub(super) fn run(&mut self) -> Result<(), PipelineError> {
+    pub(super) fn run(&mut self) -> Result<(), KernelError> {
         let (mut landed, mut failed) = (Vec::new(), Vec::new());
         loop {
             self.fill();

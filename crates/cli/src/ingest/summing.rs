@@ -1,12 +1,12 @@
 //! The kernel's side of an ingest: every chunk that has landed is a slot of the ring, and its sum is what the slot leaves.
 
-use gristmill::megakernel::backend::Opened;
-use gristmill::megakernel::protocol::{fault, opcode, slot, stream};
-use gristmill::megakernel::{Kernel, KernelConfig, KernelStats, Lease, StreamJob};
+use gristmill::megakernel::backend::SelectedBackend;
+use gristmill::megakernel::protocol::stream::{CrcResults, StreamArgs};
+use gristmill::megakernel::protocol::{fault, opcode, slot, PipelineError};
+use gristmill::megakernel::{Kernel, KernelConfig, KernelError, KernelStats, Lease, StreamJob};
 use gristmill::ring::{
     ChunkBuf, ChunkMemory, Completions, LentChunk, RingConfig, SlotIndex, Submission,
 };
-use gristmill::PipelineError;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,10 +50,10 @@ impl Summing {
     /// # Errors
     /// The back end's.
     pub(super) fn launch(
-        on: &Opened,
+        on: &SelectedBackend,
         workers: usize,
         memory: Arc<ChunkMemory>,
-    ) -> Result<Self, PipelineError> {
+    ) -> Result<Self, KernelError> {
         let slots = u32::try_from(memory.count().next_power_of_two()).unwrap_or(u32::MAX);
         let config = KernelConfig {
             workers: on.backend.workers(workers),
@@ -93,12 +93,12 @@ impl Summing {
         let token = submitter
             .try_acquire()
             .ok_or_else(|| lost("the ring has no slot left for a chunk"))?;
-        let args = stream::StreamArgs {
+        let args = StreamArgs {
             chunk: chunk.index(),
             len: bytes,
-            ..stream::StreamArgs::default()
+            ..StreamArgs::default()
         };
-        let submission = Submission::new(opcode::CRC32C, &args.to_args());
+        let submission = Submission::new(opcode::CRC32C, &args.encode());
         let published = submitter.publish(token, &submission);
         let slot: SlotIndex = published.map_err(|(_token, error)| error)?;
         self.running.insert(slot.get(), (chunk, bytes));
@@ -115,12 +115,9 @@ impl Summing {
             slot::DONE => {
                 self.done.chunks += 1;
                 self.done.bytes += u64::from(bytes);
-                Ok(done.results[stream::RESULT_CRC])
+                Ok(CrcResults::decode(&done.results).crc)
             }
-            _ => Err(lost(&format!(
-                "the kernel: {}",
-                fault::name(done.fault & 0xFFFF)
-            ))),
+            _ => Err(lost(&format!("the kernel: {}", fault::name(done.fault)))),
         };
         Some(Summed {
             chunk: chunk.reclaim_completed(),
@@ -133,7 +130,7 @@ impl Summing {
     ///
     /// # Errors
     /// Why it runs no more.
-    pub(super) fn wait(&self) -> Result<(), PipelineError> {
+    pub(super) fn wait(&self) -> Result<(), KernelError> {
         self.completions.wait(WAIT);
         self.kernel.failure().map_or(Ok(()), Err)
     }
@@ -142,7 +139,7 @@ impl Summing {
     ///
     /// # Errors
     /// Where it ended in a way that it should not.
-    pub(super) fn end(mut self) -> Result<Done, PipelineError> {
+    pub(super) fn end(mut self) -> Result<Done, KernelError> {
         self.done.stats = self.kernel.stats();
         self.kernel.shutdown()?;
         Ok(self.done)

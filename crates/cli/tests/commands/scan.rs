@@ -14,7 +14,7 @@ fn ten_thousand_patterns_that_end_at_one_byte_are_all_reported() {
     let text = [&b"b".repeat(20)[..], &b"a".repeat(100), b"b"].concat();
     fs::write(tree.path().join("text"), text).unwrap();
     let mut backends = vec!["cpu"];
-    match gristmill::megakernel::backend::opencl::OpenClBackend::devices() {
+    match gristmill::megakernel::backend::device::opencl::OpenClBackend::devices() {
         Ok(_) => backends.push("opencl"),
         Err(error) => gristmill_testing::skipped(error),
     }

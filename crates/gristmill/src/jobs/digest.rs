@@ -4,9 +4,9 @@ use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::jobs::LARGE_CHUNK_BYTES;
 use crate::source::{is_early, Ended, Entry, Item, LiveList, Origin, Source};
-use crate::sync::lock;
 use gristmill_megakernel::StreamJob;
-use gristmill_protocol::{opcode, stream};
+use gristmill_protocol::{opcode, stream::CrcResults};
+use gristmill_ring::lock;
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -209,7 +209,7 @@ impl Job for DigestJob {
     }
 
     fn chunk(&self, file: &mut DigestFile, chunk: &LandedChunk<'_>, _rows: &mut Vec<u8>) -> Flow {
-        let crc = chunk.results[stream::RESULT_CRC];
+        let CrcResults { crc } = CrcResults::decode(&chunk.results);
         file.crc = crc32c::crc32c_combine(file.crc, crc, chunk.bytes.len());
         Flow::Continue
     }

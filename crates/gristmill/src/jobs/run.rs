@@ -38,11 +38,11 @@ use super::names;
 use super::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::program::Program;
 use crate::source::Entry;
-use crate::sync::lock;
 use gristmill_megakernel::vir0::{AccKind, Fault, FaultKind, Record, Verified};
 use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
-use gristmill_protocol::program::{ProgramArgs, ACC_WORDS, PROGRAM_ARGS};
+use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
 use gristmill_protocol::{fault, PipelineError};
+use gristmill_ring::lock;
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -375,7 +375,7 @@ impl Job for RunJob {
             offset: place.offset,
             args: self.args,
         };
-        args.to_args().ok_or(PipelineError::InvalidArgument {
+        args.encode().ok_or(PipelineError::InvalidArgument {
             what: "more chunks than a program's slot can name",
             fix: "use fewer workers or a smaller depth",
         })
@@ -410,18 +410,12 @@ impl Job for RunJob {
         let program = self.program.program();
         let word = |index: usize| chunk.records.word(index);
         let accs: Vec<u64> = (0..program.acc_count())
-            .map(|index| {
-                let (low, high) = (word(ACC_WORDS * index), word(ACC_WORDS * index + 1));
-                u64::from(high) << 32 | u64::from(low)
-            })
+            .map(|index| decode_acc(word, index))
             .collect();
         program.merge_accs(&mut file.accs, &accs);
-        let first = ACC_WORDS * accs.len();
         for index in 0..chunk.records.len() as usize {
-            let record = Record {
-                position: word(first + 2 * index).cast_signed(),
-                value: word(first + 2 * index + 1),
-            };
+            let ProgramRecord { position, value } = ProgramRecord::decode(word, accs.len(), index);
+            let record = Record { position, value };
             let position = record.file_position(chunk.offset);
             file.held.push((position, record.value));
         }

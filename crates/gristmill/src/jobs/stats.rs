@@ -3,9 +3,9 @@
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
 use crate::source::Entry;
-use crate::sync::lock;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
+use gristmill_ring::lock;
 use serde_json::{json, Value};
 use std::sync::{Arc, Mutex};
 

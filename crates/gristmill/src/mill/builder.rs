@@ -4,7 +4,7 @@ use super::error::{MillError, Setting};
 use super::plan::DEFAULT_DEPTH;
 use gristmill_ingest::reader::ReadPathChoice;
 use gristmill_megakernel::backend::cpu::CpuBackend;
-use gristmill_megakernel::backend::{Backend, Opened};
+use gristmill_megakernel::backend::{Backend, SelectedBackend};
 use std::sync::Arc;
 
 /// Builds a [`Mill`].
@@ -18,13 +18,13 @@ pub struct MillBuilder {
     pub(super) peer_memory: Option<String>,
     pub(super) direct: bool,
     pub(super) ordered: bool,
-    pub(super) backend: Opened,
+    pub(super) backend: SelectedBackend,
 }
 
 impl MillBuilder {
     /// Where the kernel runs. Default: the [`CpuBackend`]; [`open`](gristmill_megakernel::backend::open) finds others.
     #[must_use]
-    pub fn backend(mut self, backend: Opened) -> Self {
+    pub fn backend(mut self, backend: SelectedBackend) -> Self {
         self.backend = backend;
         self
     }
@@ -172,7 +172,7 @@ impl Mill {
             peer_memory: None,
             direct: false,
             ordered: false,
-            backend: Opened {
+            backend: SelectedBackend {
                 backend: Arc::new(CpuBackend),
                 why: "the default".into(),
             },

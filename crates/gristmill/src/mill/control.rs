@@ -2,7 +2,7 @@
 
 use crate::error::FileError;
 use crate::source::FileId;
-use crate::sync::lock;
+use gristmill_ring::lock;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

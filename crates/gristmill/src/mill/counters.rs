@@ -1,8 +1,8 @@
 //! What a run counts, for its report.
 
 use super::report::{ReadTotals, StageTimes};
-use crate::sync::lock;
 use gristmill_ingest::reader::ChunkReader;
+use gristmill_ring::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 

@@ -1,5 +1,6 @@
 //! Why a mill cannot be built, or a run not start.
 
+use gristmill_megakernel::KernelError;
 use gristmill_protocol::PipelineError;
 
 /// Why a mill cannot be built, or a run not start.
@@ -26,7 +27,10 @@ pub enum MillError {
         /// Bytes that the device has.
         available: u64,
     },
-    /// The job, the kernel or the memory refused.
+    /// The kernel could not be launched, or failed to end.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The job refused, or the run's counters do not add up.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
 }
@@ -137,6 +141,7 @@ impl From<MillError> for PipelineError {
     fn from(error: MillError) -> Self {
         match error {
             MillError::Pipeline(error) => error,
+            MillError::Kernel(error) => error.into(),
             MillError::Setting(setting) => PipelineError::InvalidArgument {
                 what: setting.what(),
                 fix: setting.fix(),

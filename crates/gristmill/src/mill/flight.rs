@@ -10,8 +10,8 @@ use super::record::Recorder;
 use super::status::Status;
 use crate::error::FileErrorKind;
 use crate::jobs::{Geometry, Job, SlotPlace};
-use crate::sync::lock;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
+use gristmill_ring::lock;
 use gristmill_ring::{ChunkBuf, Completion, LentChunk, RecordMemory, Submission, Submitter};
 use std::sync::{Arc, Mutex, OnceLock};
 

@@ -8,7 +8,7 @@ use super::row_order::{HeldRows, HELD_ROWS_BYTES};
 use super::status::Status;
 use crate::error::{FileError, FileErrorKind};
 use crate::source::{Entry, Item, Source};
-use crate::sync::lock;
+use gristmill_ring::lock;
 use gristmill_ring::ChunkBuf;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

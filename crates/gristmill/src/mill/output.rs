@@ -2,8 +2,8 @@
 
 use super::status::Status;
 use crate::error::{FileError, FileErrorKind};
-use crate::sync::lock;
 use gristmill_megakernel::Kernel;
+use gristmill_ring::lock;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -135,7 +135,7 @@ impl OutputQueue {
         let mut rows = Vec::new();
         loop {
             if let Some(error) = kernel.failure() {
-                if status.break_off(error.clone()) {
+                if status.break_off() {
                     self.error(FileError::new(None, FileErrorKind::KernelFailed(error)));
                     status.wake();
                 }

@@ -1,7 +1,7 @@
 //! What a run did, by which path, and what failed.
 
 use gristmill_ingest::NativeReadPath;
-use gristmill_megakernel::device::DeviceInfo;
+use gristmill_megakernel::backend::device::DeviceInfo;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::PipelineError;
 use std::io;

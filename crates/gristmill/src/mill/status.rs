@@ -1,7 +1,6 @@
 //! Whether a run goes on: who wants it to end, how much of it is left, and which workers to wake when that changes.
 
 use super::control::Control;
-use gristmill_protocol::PipelineError;
 use gristmill_ring::Submitter;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::OnceLock;
@@ -12,8 +11,8 @@ pub(super) struct Status {
     pub control: Control,
     /// The job said that the whole run is answered.
     answered: AtomicBool,
-    /// Why the kernel runs no more, where that is so.
-    broken: OnceLock<PipelineError>,
+    /// The kernel has failed.
+    broken: AtomicBool,
     /// The source has no more entries.
     listed: AtomicBool,
     /// Entries taken from the source whose end has not been collected.
@@ -27,7 +26,7 @@ impl Status {
         Self {
             control,
             answered: AtomicBool::new(false),
-            broken: OnceLock::new(),
+            broken: AtomicBool::new(false),
             listed: AtomicBool::new(false),
             open_files: AtomicUsize::new(0),
             workers: OnceLock::new(),
@@ -49,9 +48,7 @@ impl Status {
 
     /// Whether nothing more is to be read.
     pub fn stopping(&self) -> bool {
-        self.control.stopped()
-            || self.answered.load(Ordering::Relaxed)
-            || self.broken.get().is_some()
+        self.control.stopped() || self.answered.load(Ordering::Relaxed) || self.is_broken()
     }
 
     /// Whether nothing more will come, and all that came has been collected.
@@ -65,13 +62,13 @@ impl Status {
     }
 
     /// The kernel has failed; whether this is the first that is heard of it.
-    pub fn break_off(&self, error: PipelineError) -> bool {
-        self.broken.set(error).is_ok()
+    pub fn break_off(&self) -> bool {
+        !self.broken.swap(true, Ordering::AcqRel)
     }
 
     /// Whether the kernel has failed.
     pub fn is_broken(&self) -> bool {
-        self.broken.get().is_some()
+        self.broken.load(Ordering::Acquire)
     }
 
     /// The source has no more entries.

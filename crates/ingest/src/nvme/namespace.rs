@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Asks a generic character device for its namespace's number.
 const NVME_IOCTL_ID: libc::Ioctl = 0x4E40;
 /// Bytes in a page, the unit in which a queue counts its segments.
-const PAGE_BYTES: u64 = 4096;
+const PAGE_BYTES: u64 = gristmill_ring::PAGE_BYTES as u64;
 /// Bytes in the sectors that sysfs counts in, whatever the disk's blocks are.
 pub(super) const SECTOR_BYTES: u64 = 512;
 

@@ -11,7 +11,8 @@ use gristmill_ingest::{
     why_copied, AsyncUringStream, CompletedIngest, GpuMappedBuffer, IngestTransfers, IoUringState,
     NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
 };
-use gristmill_protocol::{io, IoCompletion, MegakernelIoQueue, PipelineError};
+use gristmill_protocol::io::{self, IoCompletion};
+use gristmill_protocol::{MegakernelIoQueue, PipelineError};
 use gristmill_ring::ChunkMemory;
 use gristmill_testing::Patience;
 use std::fs::File;

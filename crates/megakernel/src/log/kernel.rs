@@ -1,20 +1,18 @@
 //! What a kernel ran with, as a log tells it.
 
-use super::read::Fields;
 use super::{
     Digest, LoggedBytes, LoggedSlot, MAX_CHUNK_BYTES, MAX_JOBS, MAX_NAME_BYTES, MAX_PATH_BYTES,
-    MAX_PATTERN_BYTES, MAX_RECORD_WORDS,
+    MAX_RECORD_WORDS,
 };
-use crate::{ScanMode, ScanSet, StreamJob};
-use gristmill_protocol::program::{ProgramArgs, ACC_WORDS};
+use crate::StreamJob;
+use gristmill_protocol::priority::Priority;
+use gristmill_protocol::program::{area_words, ProgramArgs};
 use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::stream::StreamArgs;
-use gristmill_protocol::Priority;
-use gristmill_protocol::{completion, opcode, PipelineError};
-use gristmill_vir0::{container, verify, Limits, Verified};
+use gristmill_protocol::{completion, PipelineError};
+use gristmill_vir0::Verified;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 
 /// What a kernel was launched with, and what was bound in it.
 #[derive(Debug, Clone)]
@@ -71,12 +69,12 @@ impl LoggedKernel {
     /// neither a job's nor a program's, and for a range that is outside of the buffer.
     pub fn visible(&self, words: &SlotImage) -> Option<Range<usize>> {
         let (start, before, len, after) = if let Some(program) = self.program(words.opcode) {
-            let args = ProgramArgs::from_args(&words.args);
+            let args = ProgramArgs::decode(&words.args);
             let before = args.start.min(program.program().before.into());
             (args.start, before, args.len, args.after)
         } else {
             let known = |job: &StreamJob| job.opcode() == words.opcode;
-            let args = StreamArgs::from_args(&words.args);
+            let args = StreamArgs::decode(&words.args);
             self.jobs.iter().any(known).then_some(())?;
             (args.start, args.before, args.len, args.after)
         };
@@ -93,10 +91,10 @@ impl LoggedKernel {
         let accs = match self.program(opcode) {
             // Nothing in the area counts where a program's records overflow.
             Some(_) if flags & completion::FLAG_OVERFLOW != 0 => return 0,
-            Some(program) => ACC_WORDS * program.program().acc_count(),
+            Some(program) => program.program().acc_count(),
             None => 0,
         };
-        (accs + 2 * records as usize).min(self.record_words as usize)
+        area_words(accs, records as usize).min(self.record_words as usize)
     }
 
     /// Why a log cannot hold a slot, if so: what a reader would refuse.
@@ -121,81 +119,4 @@ impl LoggedKernel {
             && fits;
         (!right).then_some("a slot of a ring log whose parts do not belong together")
     }
-}
-
-/// The payload of a job's record.
-pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
-    let mut payload = job.opcode().to_le_bytes().to_vec();
-    let StreamJob::Scan(set) = job else {
-        return Ok(payload);
-    };
-    let patterns = set.patterns();
-    let bytes: usize = patterns.iter().map(|pattern| 4 + pattern.len()).sum();
-    if bytes > MAX_PATTERN_BYTES as usize {
-        return Err(PipelineError::InvalidArgument {
-            what: "a ring log of patterns of more than 256 MiB",
-            fix: "record with fewer or shorter patterns",
-        });
-    }
-    let all = u32::from(set.mode() == ScanMode::All);
-    // A set has at most 100,000 patterns; their lengths are below 256 MiB, as was just checked.
-    let word = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
-    payload.extend(all.to_le_bytes());
-    payload.extend(u32::from(set.case_insensitive()).to_le_bytes());
-    payload.extend(word(patterns.len()));
-    for pattern in patterns {
-        payload.extend(word(pattern.len()));
-        payload.extend(&**pattern);
-    }
-    Ok(payload)
-}
-
-/// The job in a record's payload.
-pub(super) fn decode_job(payload: &[u8]) -> Option<StreamJob> {
-    let mut fields = Fields(payload);
-    let number = fields.u32()?;
-    let job = match number {
-        opcode::HISTOGRAM => StreamJob::Histogram,
-        opcode::LINES => StreamJob::Lines,
-        opcode::CRC32C => StreamJob::Crc32c,
-        opcode::SCAN => {
-            let mode = match fields.u32()? {
-                0 => ScanMode::Lines,
-                1 => ScanMode::All,
-                _ => return None,
-            };
-            let case_insensitive = match fields.u32()? {
-                0 => false,
-                1 => true,
-                _ => return None,
-            };
-            let count = fields.u32()? as usize;
-            let mut patterns = Vec::new();
-            for _ in 0..count {
-                let len = fields.u32()? as usize;
-                patterns.push(fields.take(len)?);
-            }
-            let set = ScanSet::build(&patterns, case_insensitive, mode).ok()?;
-            StreamJob::Scan(Arc::new(set))
-        }
-        _ => return None,
-    };
-    fields.0.is_empty().then_some(job)
-}
-
-/// The payload of a program's record.
-pub(super) fn encode_program(opcode: u32, program: &Verified) -> Result<Vec<u8>, PipelineError> {
-    let container = container::encode(program.program())
-        .map_err(|error| PipelineError::Backend(format!("the program to record: {error}")))?;
-    Ok([opcode.to_le_bytes().as_slice(), &container].concat())
-}
-
-/// The program in a record's payload, and the opcode it was bound to.
-pub(super) fn decode_program(payload: &[u8]) -> Option<(u32, Verified)> {
-    let mut fields = Fields(payload);
-    let number = fields.u32()?;
-    opcode::is_open_to(number, 0).then_some(())?;
-    (opcode::tenant_of(number) == Some(0)).then_some(())?;
-    let program = container::decode(fields.0).ok()?;
-    Some((number, verify(program, &Limits::default()).ok()?))
 }

@@ -1,19 +1,15 @@
 //! Reading a ring log.
 
-use super::kernel::{decode_job, decode_program};
+use super::records::{decode_job, decode_program, decode_slot, Fields};
 use super::{
-    Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, END, IN_FILE, JOB, KEPT, KERNEL,
-    MAGIC, MAX_CHUNK_BYTES, MAX_JOBS, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATTERN_BYTES,
-    MAX_RECORD_WORDS, PROGRAM, SLOT, VERSION,
+    LoggedKernel, LoggedSlot, END, JOB, KERNEL, MAGIC, MAX_CHUNK_BYTES, MAX_JOBS, MAX_NAME_BYTES,
+    MAX_PATH_BYTES, MAX_PATTERN_BYTES, MAX_RECORD_WORDS, PROGRAM, SLOT, VERSION,
 };
-use gristmill_protocol::slot::{SlotImage, SLOT_BYTES};
+use crate::KernelError;
 use gristmill_protocol::PipelineError;
 use gristmill_vir0::container;
-use std::borrow::Cow;
-use std::ffi::OsStr;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Bytes of a slot's record without its path, its record area and its kept bytes, rounded up.
 const SLOT_HEAD_BYTES: u32 = 256;
@@ -140,7 +136,7 @@ impl<R: Read> RingLogReader<R> {
             return Err(decode(
                 "a ring log: it does not begin as one,",
                 0,
-                "name a file that --record has written",
+                "name a ring log",
             ));
         }
         if self.payload.get(magic..) != Some(&version) {
@@ -235,75 +231,9 @@ impl<R: Read> RingLogReader<R> {
             .take(len as u64)
             .read_to_end(&mut self.payload)
             .map_err(|error| {
-                PipelineError::Backend(format!(
-                    "the ring log: offset {}: {error}; check what it is stored on",
-                    self.offset
-                ))
+                let (offset, cause) = (self.offset, Arc::new(error));
+                KernelError::ReadLog { offset, cause }.into()
             })
-    }
-}
-
-fn decode_slot(payload: &[u8]) -> Option<LoggedSlot<'static>> {
-    let mut fields = Fields(payload);
-    let words = SlotImage::decode(fields.take(SLOT_BYTES)?).ok()?;
-    let [index, len, crc, status, fault] = fields.words()?;
-    let results = fields.words()?;
-    let [records, flags, area] = fields.words()?;
-    let (area, _) = fields.take((area as usize).checked_mul(4)?)?.as_chunks();
-    let area: Vec<u32> = area.iter().map(|word| u32::from_le_bytes(*word)).collect();
-    let bytes = match fields.u32()? {
-        IN_FILE => LoggedBytes::File {
-            offset: fields.u64()?,
-            size: fields.u64()?,
-            path: Cow::Owned(PathBuf::from(OsStr::from_bytes(fields.0))),
-        },
-        KEPT => LoggedBytes::Kept(Cow::Owned(fields.0.to_vec())),
-        _ => return None,
-    };
-    Some(LoggedSlot {
-        words,
-        index,
-        bytes,
-        digest: Digest { len, crc },
-        result: LoggedResult {
-            status,
-            fault,
-            results,
-            records,
-            flags,
-            area: Cow::Owned(area),
-        },
-    })
-}
-
-/// What is left of a payload.
-pub(super) struct Fields<'a>(pub &'a [u8]);
-
-impl<'a> Fields<'a> {
-    pub fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    pub fn u32(&mut self) -> Option<u32> {
-        let (word, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u32::from_le_bytes(*word))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        let (number, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_le_bytes(*number))
-    }
-
-    fn words<const N: usize>(&mut self) -> Option<[u32; N]> {
-        let mut words = [0; N];
-        for word in &mut words {
-            *word = self.u32()?;
-        }
-        Some(words)
     }
 }
 

@@ -1,14 +1,11 @@
 //! Writing a ring log.
 
-use super::kernel::{encode_job, encode_program};
-use super::{
-    LoggedBytes, LoggedKernel, LoggedSlot, END, IN_FILE, JOB, KEPT, KERNEL, MAGIC, PROGRAM, SLOT,
-    VERSION,
-};
-use gristmill_protocol::slot::SLOT_BYTES;
+use super::records::{encode_job, encode_program, encode_slot};
+use super::{LoggedKernel, LoggedSlot, END, JOB, KERNEL, MAGIC, PROGRAM, SLOT, VERSION};
+use crate::KernelError;
 use gristmill_protocol::PipelineError;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 /// Writes a ring log, record by record. The output should be buffered.
 ///
@@ -89,31 +86,7 @@ impl<W: Write> RingLog<W> {
         }
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
-        let mut words = [0; SLOT_BYTES];
-        slot.words.encode_into(&mut words)?;
-        payload.extend(words);
-        let result = &slot.result;
-        // An area has at most 2^24 words.
-        let area = u32::try_from(result.area.len()).unwrap_or(u32::MAX);
-        let head = [slot.index, slot.digest.len, slot.digest.crc];
-        let ends = [result.status, result.fault];
-        let tail = [result.records, result.flags, area];
-        let words = head.iter().chain(&ends).chain(&result.results);
-        for word in words.chain(&tail).chain(&*result.area) {
-            payload.extend(word.to_le_bytes());
-        }
-        let kept: &[u8] = match &slot.bytes {
-            LoggedBytes::File { path, offset, size } => {
-                payload.extend(IN_FILE.to_le_bytes());
-                payload.extend(offset.to_le_bytes());
-                payload.extend(size.to_le_bytes());
-                path.as_os_str().as_bytes()
-            }
-            LoggedBytes::Kept(bytes) => {
-                payload.extend(KEPT.to_le_bytes());
-                bytes
-            }
-        };
+        let kept = encode_slot(slot, &mut payload)?;
         let written = self.record(SLOT, &[&payload, kept]);
         self.payload = payload;
         self.slots += u64::from(written.is_ok());
@@ -151,7 +124,5 @@ impl<W: Write> RingLog<W> {
 }
 
 fn unwritable(error: io::Error) -> PipelineError {
-    PipelineError::Backend(format!(
-        "the ring log cannot be written: {error}; what it holds so far can be replayed; record elsewhere for the rest"
-    ))
+    KernelError::WriteLog(Arc::new(error)).into()
 }

@@ -1,6 +1,7 @@
 //! CRC32C: the Castagnoli CRC of the chunk (RFC 3720, B.4). Chunks' results combine to the file's.
 
 use super::{StreamOpcode, StreamSlot};
+use gristmill_protocol::stream::CrcResults;
 use gristmill_ring::{Outcome, RecordWriter};
 
 pub(super) struct Crc32c;
@@ -12,8 +13,10 @@ impl StreamOpcode for Crc32c {
         slot: &StreamSlot<'_>,
         _records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
-        Ok(Outcome::value(
-            slot.parts(bytes).fold(0, crc32c::crc32c_append),
-        ))
+        let crc = slot.parts(bytes).fold(0, crc32c::crc32c_append);
+        Ok(Outcome {
+            results: CrcResults { crc }.encode(),
+            ..Outcome::default()
+        })
     }
 }

@@ -10,6 +10,7 @@
 use super::runs::Search;
 use super::table::Table;
 use super::ScanMode;
+use crate::KernelError;
 use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, MatchKind, StartKind};
 use gristmill_protocol::PipelineError;
 use memchr::{memchr, memchr2, memmem};
@@ -136,11 +137,7 @@ impl Engine {
         build(AhoCorasickKind::ContiguousNFA)
             .or_else(|_| build(AhoCorasickKind::NoncontiguousNFA))
             .map(|automaton| Self::Automaton(Box::new(automaton)))
-            .map_err(|error| {
-                PipelineError::Backend(format!(
-                    "the patterns cannot be compiled: {error}; use fewer or shorter ones"
-                ))
-            })
+            .map_err(|error| KernelError::Patterns(error.to_string()).into())
     }
 
     /// Bytes of memory of what searches; 0 for what has none to speak of.

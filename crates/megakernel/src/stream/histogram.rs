@@ -1,7 +1,7 @@
 //! HISTOGRAM: how often each byte occurs, as 256 words of the record area.
 
 use super::{StreamOpcode, StreamSlot};
-use gristmill_protocol::fault;
+use gristmill_protocol::{fault, stream::HISTOGRAM_RECORDS};
 use gristmill_ring::{Outcome, RecordWriter};
 
 pub(super) struct Histogram;
@@ -35,7 +35,7 @@ impl StreamOpcode for Histogram {
             }
         }
         Ok(Outcome {
-            records: 128,
+            records: HISTOGRAM_RECORDS,
             ..Outcome::default()
         })
     }

@@ -1,6 +1,7 @@
 //! LINES: the number of newlines.
 
 use super::{word, StreamOpcode, StreamSlot};
+use gristmill_protocol::stream::LinesResults;
 use gristmill_ring::{Outcome, RecordWriter};
 
 pub(super) struct Lines;
@@ -13,6 +14,10 @@ impl StreamOpcode for Lines {
         _records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
         let count = |part| memchr::memchr_iter(b'\n', part).count();
-        Ok(Outcome::value(word(slot.parts(bytes).map(count).sum())?))
+        let count = word(slot.parts(bytes).map(count).sum())?;
+        Ok(Outcome {
+            results: LinesResults { count }.encode(),
+            ..Outcome::default()
+        })
     }
 }

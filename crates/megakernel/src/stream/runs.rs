@@ -10,8 +10,8 @@
 
 use super::table::Table;
 use super::{word, Cancel, StreamSlot, LOOK_BYTES};
-use gristmill_protocol::{completion, fault, stream};
-use gristmill_ring::{Outcome, RecordWriter};
+use gristmill_protocol::{fault, stream::ScanResults};
+use gristmill_ring::RecordWriter;
 
 /// Runs that are searched together.
 const RUNS: usize = 8;
@@ -76,7 +76,8 @@ fn pass<const BLOCKS: usize>(
     from: usize,
     states: &mut [u32; RUNS],
 ) -> usize {
-    let (rows, classes, matching) = (table.rows(), table.classes(), table.matching());
+    let (rows, classes) = (table.rows(), table.byte_classes());
+    let min_match_state = table.min_match_state();
     let mut now = *states;
     for block in from..BLOCKS {
         // Its highest bit says whether a pattern ends in any state, as states are below it; a maximum would be a branch.
@@ -85,7 +86,7 @@ fn pass<const BLOCKS: usize>(
             for run in 0..RUNS {
                 let class = classes[usize::from(window[run][block][at])];
                 now[run] = rows[now[run] as usize + usize::from(class)];
-                ends |= (matching - 1).wrapping_sub(now[run]);
+                ends |= (min_match_state - 1).wrapping_sub(now[run]);
             }
         }
         if ends >> 31 != 0 {
@@ -183,14 +184,14 @@ impl<'a> Search<'a> {
     /// A match that begins as early as any: its start and end.
     pub(super) fn first(mut self) -> Option<(usize, usize)> {
         let Hit { end, mut state } = self.next()?;
-        let mut start = end - self.table.longest_end(state);
+        let mut start = end - self.table.max_match_len(state);
         // Another may begin before, and end later.
         let mut at = end;
         while at < self.bytes.len().min(start + self.table.longest() - 1) {
             state = self.table.step(state, self.bytes[at]);
             at += 1;
-            if state >= self.table.matching() {
-                start = start.min(at - self.table.longest_end(state));
+            if state >= self.table.min_match_state() {
+                start = start.min(at - self.table.max_match_len(state));
             }
         }
         Some((start, end))
@@ -201,7 +202,7 @@ impl<'a> Search<'a> {
         let mut state = self.state;
         for (byte, end) in self.bytes[self.at..].iter().take(count).zip(self.at + 1..) {
             state = self.table.step(state, *byte);
-            if state >= self.table.matching() {
+            if state >= self.table.min_match_state() {
                 (self.at, self.state) = (end, state);
                 return Some(Hit { end, state });
             }
@@ -230,7 +231,7 @@ impl<'a> Search<'a> {
                 let from = self.at + index * run + block * BLOCK;
                 for (byte, end) in window[index][block].iter().zip(from + 1..) {
                     states[index] = self.table.step(states[index], *byte);
-                    if states[index] >= self.table.matching() {
+                    if states[index] >= self.table.min_match_state() {
                         let state = states[index];
                         self.found[index].push(Hit { end, state });
                     }
@@ -256,7 +257,7 @@ impl<'a> Search<'a> {
             alone = self.table.step(alone, byte);
             self.state = self.table.step(self.state, byte);
             self.at += 1;
-            if self.state >= self.table.matching() {
+            if self.state >= self.table.min_match_state() {
                 self.hits.push(Hit {
                     end: self.at,
                     state: self.state,
@@ -277,10 +278,11 @@ impl Table {
     /// The state behind a byte.
     #[inline]
     fn step(&self, state: u32, byte: u8) -> u32 {
-        self.rows()[state as usize + usize::from(self.classes()[usize::from(byte)])]
+        self.rows()[state as usize + usize::from(self.byte_classes()[usize::from(byte)])]
     }
 
     /// Records all occurrences that end at `resume` or later, as far as they fit; those that end together stay together.
+    /// Returns whether some did not fit.
     ///
     /// # Errors
     /// AREA_TOO_SMALL where the area is too small for those that end together.
@@ -289,8 +291,8 @@ impl Table {
         bytes: &[u8],
         slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
-        outcome: &mut Outcome,
-    ) -> Result<(), u32> {
+        results: &mut ScanResults,
+    ) -> Result<bool, u32> {
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let at = resume.saturating_sub(1).min(bytes.len());
         let mut search = Search::new(self, bytes, at).until(slot.cancel);
@@ -299,21 +301,22 @@ impl Table {
         search.state = bytes[at.saturating_sub(self.longest())..at]
             .iter()
             .fold(0, |state, byte| self.step(state, *byte));
+        let mut overflowed = false;
         while let Some(hit) = search.next() {
             let (ends, end) = (self.ends(hit.state), word(hit.end)?);
             if ends.len() > records.capacity() {
                 return Err(fault::AREA_TOO_SMALL);
             }
             if records.len() as usize + ends.len() > records.capacity() {
-                outcome.flags |= completion::FLAG_OVERFLOW;
-                outcome.results[stream::RESULT_RESUME] = end;
+                results.resume = end;
+                overflowed = true;
                 break;
             }
             for [pattern, length] in ends {
                 records.push(end - length, *pattern);
             }
         }
-        outcome.results[stream::RESULT_MATCHES] = records.len();
-        Ok(())
+        results.matches = records.len();
+        Ok(overflowed)
     }
 }

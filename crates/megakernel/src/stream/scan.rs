@@ -10,7 +10,8 @@ use super::engine::Engine;
 use super::runs::Search;
 use super::table::Table;
 use super::{together, word, StreamOpcode, StreamSlot, LOOK_BYTES};
-use gristmill_protocol::{completion, fault, stream, PipelineError};
+use gristmill_protocol::stream::{self, ScanResults};
+use gristmill_protocol::{completion, fault, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
 use memchr::{memchr, memrchr};
 use std::borrow::Cow;
@@ -226,41 +227,41 @@ impl ScanSet {
         bytes: &[u8],
         slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
-        outcome: &mut Outcome,
-    ) -> Result<(), u32> {
-        let results = &mut outcome.results;
+        results: &mut ScanResults,
+    ) -> Result<bool, u32> {
         let mode = slot.mode & stream::MODE_MASK;
         let newline = memchr(b'\n', bytes);
         let Some(first) = newline else {
             if let Some((start, _)) = self.find(bytes, 0, bytes.len(), slot) {
-                results[7] = word(start)?;
-                results[4] = stream::HEAD_MATCH | stream::TAIL_MATCH;
-                results[0] = u32::from(mode == stream::MODE_ANY);
+                results.first_match = word(start)?;
+                results.edges = stream::HEAD_MATCH | stream::TAIL_MATCH;
+                results.matches = u32::from(mode == stream::MODE_ANY);
             }
-            return Ok(());
+            return Ok(false);
         };
         let last = memrchr(b'\n', bytes).unwrap_or(first);
-        results[2] = word(first)?;
-        results[3] = word(last)?;
+        results.first_newline = word(first)?;
+        results.last_newline = word(last)?;
         let head = self.find(bytes, 0, first, slot);
         if let Some((start, _)) = head {
-            results[7] = word(start)?;
-            results[4] |= stream::HEAD_MATCH;
+            results.first_match = word(start)?;
+            results.edges |= stream::HEAD_MATCH;
         }
         let tail = self.find(bytes, last + 1, bytes.len(), slot);
         if tail.is_some() && last + 1 < bytes.len() {
-            results[4] |= stream::TAIL_MATCH;
+            results.edges |= stream::TAIL_MATCH;
         }
         let end = last + 1;
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let mut at = (first + 1).max(resume);
-        if at > first + 1 && results[7] == stream::NONE {
+        if at > first + 1 && results.first_match == stream::NONE {
             // Of the whole chunk, so that every part says the same.
             if let Some((start, _)) = self.find(bytes, first + 1, end, slot) {
-                results[7] = word(start)?;
+                results.first_match = word(start)?;
             }
         }
         let mut count = 0_u32;
+        let mut overflowed = false;
         let mut search = match &self.engine {
             Engine::Table(table) => {
                 let bytes = bytes.get(..end).unwrap_or(&[]);
@@ -268,7 +269,8 @@ impl ScanSet {
             }
             _ => None,
         };
-        let answered = |results: &[u32; 8]| mode == stream::MODE_ANY && results[7] != stream::NONE;
+        let answered =
+            |results: &ScanResults| mode == stream::MODE_ANY && results.first_match != stream::NONE;
         let mut look = at + LOOK_BYTES;
         while at < end && !answered(results) {
             if at >= look {
@@ -279,7 +281,7 @@ impl ScanSet {
             }
             let found = match &mut search {
                 // Where in the line it lies matters only for the first match of all.
-                Some(search) if results[7] != stream::NONE => {
+                Some(search) if results.first_match != stream::NONE => {
                     search.next_from(at).map(|hit| (hit.end - 1, hit.end))
                 }
                 _ => self.find(bytes, at, end, slot),
@@ -287,8 +289,8 @@ impl ScanSet {
             let Some((start, after)) = found else {
                 break;
             };
-            if results[7] == stream::NONE {
-                results[7] = word(start)?;
+            if results.first_match == stream::NONE {
+                results.first_match = word(start)?;
             }
             if mode == stream::MODE_ANY {
                 continue;
@@ -303,25 +305,25 @@ impl ScanSet {
                     .and_then(|before| memrchr(b'\n', before))
                     .map_or(at, |newline| at + newline + 1);
                 if !records.push(word(line_start)?, word(line_end)?) {
-                    outcome.flags |= completion::FLAG_OVERFLOW;
-                    results[6] = word(line_start)?;
+                    overflowed = true;
+                    results.resume = word(line_start)?;
                     break;
                 }
             }
             count += 1;
             at = line_end;
         }
-        if let (stream::NONE, Some((start, _))) = (results[7], tail) {
+        if let (stream::NONE, Some((start, _))) = (results.first_match, tail) {
             if last + 1 < bytes.len() {
-                results[7] = word(start)?;
+                results.first_match = word(start)?;
             }
         }
-        results[0] = if mode == stream::MODE_ANY {
-            u32::from(results[7] != stream::NONE)
+        results.matches = if mode == stream::MODE_ANY {
+            u32::from(results.first_match != stream::NONE)
         } else {
             count
         };
-        Ok(())
+        Ok(overflowed)
     }
 
     fn all(
@@ -329,8 +331,8 @@ impl ScanSet {
         bytes: &[u8],
         slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
-        outcome: &mut Outcome,
-    ) -> Result<(), u32> {
+        results: &mut ScanResults,
+    ) -> Result<bool, u32> {
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         // Matches that end where the last part stopped, or later: they begin less than the longest pattern before it.
         let from = resume.saturating_sub(self.longest);
@@ -339,7 +341,7 @@ impl ScanSet {
         }
         let automaton = match &self.engine {
             Engine::Automaton(automaton) => automaton,
-            Engine::Table(table) => return table.all(bytes, slot, records, outcome),
+            Engine::Table(table) => return table.all(bytes, slot, records, results),
             _ => return Err(fault::BAD_ARGUMENT),
         };
         let capacity = records.capacity();
@@ -351,8 +353,7 @@ impl ScanSet {
                 return Err(fault::AREA_TOO_SMALL);
             }
             if records.len() as usize + group.len() > capacity {
-                outcome.flags |= completion::FLAG_OVERFLOW;
-                outcome.results[6] = word(end)?;
+                results.resume = word(end)?;
                 return Ok(false);
             }
             group.sort_unstable_by_key(|(_, pattern)| *pattern);
@@ -388,10 +389,10 @@ impl ScanSet {
             part = until;
         }
         if !overflowed {
-            flush(&mut group, group_end)?;
+            overflowed = !flush(&mut group, group_end)?;
         }
-        outcome.results[0] = records.len();
-        Ok(())
+        results.matches = records.len();
+        Ok(overflowed)
     }
 }
 
@@ -402,28 +403,34 @@ impl StreamOpcode for ScanSet {
         slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
-        let mut outcome = Outcome::default();
-        outcome.results[2] = stream::NONE;
-        outcome.results[3] = stream::NONE;
-        outcome.results[5] = stream::NONE;
-        outcome.results[7] = stream::NONE;
-        match (slot.mode & stream::MODE_MASK, self.mode) {
+        let mut results = ScanResults {
+            first_newline: stream::NONE,
+            last_newline: stream::NONE,
+            first_nul: stream::NONE,
+            first_match: stream::NONE,
+            ..ScanResults::default()
+        };
+        let overflowed = match (slot.mode & stream::MODE_MASK, self.mode) {
             (stream::MODE_ANY | stream::MODE_COUNT_LINES | stream::MODE_LINES, ScanMode::Lines) => {
-                self.lines(bytes, slot, records, &mut outcome)?;
+                self.lines(bytes, slot, records, &mut results)?
             }
-            (stream::MODE_ALL, ScanMode::All) => self.all(bytes, slot, records, &mut outcome)?,
+            (stream::MODE_ALL, ScanMode::All) => self.all(bytes, slot, records, &mut results)?,
             _ => return Err(fault::BAD_ARGUMENT),
-        }
+        };
         if slot.mode & stream::WANT_NEWLINES != 0 {
-            outcome.results[1] = word(memchr::memchr_iter(b'\n', bytes).count())?;
+            results.newlines = word(memchr::memchr_iter(b'\n', bytes).count())?;
         }
         if slot.mode & stream::WANT_NUL != 0 {
             if let Some(at) = memchr(0, bytes) {
-                outcome.results[5] = word(at)?;
+                results.first_nul = word(at)?;
             }
         }
-        outcome.records = records.len();
-        Ok(outcome)
+        Ok(Outcome {
+            results: results.encode(),
+            records: records.len(),
+            flags: u32::from(overflowed) * completion::FLAG_OVERFLOW,
+            ..Outcome::default()
+        })
     }
 }
 

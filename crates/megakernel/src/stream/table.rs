@@ -1,10 +1,10 @@
 //! The Aho-Corasick automaton of a set of patterns as a table, for the CPU ([`super::runs`]) and for devices
 //! (`device/job.rs`): one load of the table for each byte of the text.
 //!
-//! A state has a row, and is named by where its row begins. A row has a column for each class of bytes that no pattern
-//! tells apart, and in it where the row of the next state begins. Its last column tells what ends in the state. States
-//! that end no pattern come first, so whether a state matches is one comparison; in both parts states are in the order
-//! of their depths, so that those that a search is mostly in lie together.
+//! A state has a row, and its number is the index of its row's first word. A row has a column for each class of bytes that
+//! no pattern distinguishes; the column holds the number of the next state. The last column says which patterns end in the
+//! state. States in which no pattern ends come first, so one comparison decides whether a state matches; within both parts
+//! states are ordered by depth, so that those that a search visits most lie together.
 
 use super::ScanMode;
 use std::collections::VecDeque;
@@ -19,11 +19,11 @@ const MAX_WORDS: usize = 1 << 28;
 /// An Aho-Corasick automaton as a table.
 #[derive(Clone)]
 pub(crate) struct Table {
-    classes: [u8; 256],
+    byte_classes: [u8; 256],
     words: Vec<u32>,
     rows: usize,
     stride: usize,
-    matching: u32,
+    min_match_state: u32,
     longest: usize,
 }
 
@@ -45,7 +45,7 @@ impl Table {
         mode: ScanMode,
         max_words: usize,
     ) -> Option<Self> {
-        let (classes, count) = classes(patterns.clone().flatten(), case_insensitive);
+        let (classes, count) = byte_classes(patterns.clone().flatten(), case_insensitive);
         let class = |byte: &u8| classes[usize::from(*byte)];
         let mut sorted: Vec<(Vec<u8>, u32)> = patterns
             .zip(0..)
@@ -63,9 +63,9 @@ impl Table {
         .build(classes)
     }
 
-    /// The class of each byte value: the column of a row.
-    pub(crate) fn classes(&self) -> &[u8; 256] {
-        &self.classes
+    /// The class of each byte value: its column in a row.
+    pub(crate) fn byte_classes(&self) -> &[u8; 256] {
+        &self.byte_classes
     }
 
     /// The rows, the first that of the state before any pattern.
@@ -78,9 +78,9 @@ impl Table {
         self.stride
     }
 
-    /// The first state in which a pattern ends.
-    pub(crate) fn matching(&self) -> u32 {
-        self.matching
+    /// The first state in which a pattern ends: one does in this state and in all behind it.
+    pub(crate) fn min_match_state(&self) -> u32 {
+        self.min_match_state
     }
 
     /// Length of the longest pattern, in bytes.
@@ -100,8 +100,8 @@ impl Table {
         self.words[state as usize + self.stride - 1]
     }
 
-    /// Length of the longest pattern that ends in a state. Only of a set that is asked for lines.
-    pub(crate) fn longest_end(&self, state: u32) -> usize {
+    /// Length of the longest pattern that ends in a state, in bytes. Only of a set that is asked for lines.
+    pub(crate) fn max_match_len(&self, state: u32) -> usize {
         self.info(state) as usize
     }
 
@@ -114,7 +114,10 @@ impl Table {
 }
 
 /// The class of each byte value, and how many there are. Bytes that occur in no pattern share a class.
-fn classes<'p>(bytes: impl Iterator<Item = &'p u8>, case_insensitive: bool) -> ([u8; 256], usize) {
+fn byte_classes<'p>(
+    bytes: impl Iterator<Item = &'p u8>,
+    case_insensitive: bool,
+) -> ([u8; 256], usize) {
     let fold = |byte: u8| {
         if case_insensitive {
             byte.to_ascii_lowercase()
@@ -152,7 +155,7 @@ struct Builder<'p> {
 }
 
 impl Builder<'_> {
-    fn build(mut self, classes: [u8; 256]) -> Option<Table> {
+    fn build(mut self, byte_classes: [u8; 256]) -> Option<Table> {
         let columns = self.stride - 1;
         let root = Prefix {
             len: 0,
@@ -178,7 +181,7 @@ impl Builder<'_> {
             }
             self.row_mut(state)[..columns].copy_from_slice(&row);
         }
-        Some(self.finish(classes))
+        Some(self.finish(byte_classes))
     }
 
     /// The first class behind a prefix, and the patterns that go on with it.
@@ -235,9 +238,9 @@ impl Builder<'_> {
     }
 
     /// Puts the parts behind each other.
-    fn finish(self, classes: [u8; 256]) -> Table {
+    fn finish(self, byte_classes: [u8; 256]) -> Table {
         let [mut words, ending] = self.rows;
-        let matching = words.len();
+        let min_match_state = words.len();
         words.extend(ending);
         let rows = words.len();
         // All places are below `MAX_WORDS`.
@@ -246,22 +249,22 @@ impl Builder<'_> {
             let (next, _) = row.split_at_mut(self.stride - 1);
             for state in next {
                 if *state & ENDING != 0 {
-                    *state = (*state & !ENDING) + behind(matching);
+                    *state = (*state & !ENDING) + behind(min_match_state);
                 }
             }
         }
         if self.mode == ScanMode::All {
-            for row in words[matching..].chunks_exact_mut(self.stride) {
+            for row in words[min_match_state..].chunks_exact_mut(self.stride) {
                 row[self.stride - 1] += behind(rows);
             }
             words.extend(self.ends);
         }
         Table {
-            classes,
+            byte_classes,
             words,
             rows,
             stride: self.stride,
-            matching: behind(matching),
+            min_match_state: behind(min_match_state),
             longest: self
                 .sorted
                 .iter()

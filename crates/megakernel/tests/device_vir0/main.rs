@@ -7,7 +7,7 @@ mod chosen;
 
 use chosen::CHOSEN;
 use fastrand::Rng;
-use gristmill_megakernel::device::program::image;
+use gristmill_megakernel::backend::device::program::image;
 use gristmill_megakernel::ProgramTable;
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{completion, fault};
@@ -138,7 +138,7 @@ impl Case {
             (self.index & 0xFFFF_FFFF) as u32,
             (self.index >> 32) as u32,
         ];
-        words.extend(self.args.to_args().unwrap());
+        words.extend(self.args.encode().unwrap());
         words.extend(image);
         words.extend(self.chunk.chunks(4).map(|bytes| {
             u32::from_le_bytes(std::array::from_fn(|k| bytes.get(k).copied().unwrap_or(0)))

@@ -1,5 +1,5 @@
 // What launches a device is the back ends' own.
 
-pub fn a_launch(_: &gristmill_megakernel::device::driver::Launch) {} //~ E0603
-pub fn a_driver(_: &dyn gristmill_megakernel::device::driver::Driver) {} //~ E0603
+pub fn a_launch(_: &gristmill_megakernel::backend::device::driver::Launch) {} //~ E0603
+pub fn a_driver<D: gristmill_megakernel::backend::device::driver::Driver>(_: &D) {} //~ E0603
 pub fn a_device(_: &dyn gristmill_megakernel::kernel::Device) {} //~ E0603

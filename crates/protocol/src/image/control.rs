@@ -1,7 +1,7 @@
 //! Images of the control words.
 
 use super::{zeroed, Megakernel};
-use crate::{control, priority, words, PipelineError};
+use crate::{control, priority, words, PipelineError, CONTROL_MIN_WORDS};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -273,7 +273,7 @@ fn tenant_words(tenant: u32) -> Result<(usize, usize), PipelineError> {
 
 /// Refuses bytes that cannot be control words.
 fn check(bytes: &[u8]) -> Result<(), PipelineError> {
-    let least = control::CONTROL_MIN_WORDS * words::WORD_BYTES;
+    let least = CONTROL_MIN_WORDS * words::WORD_BYTES;
     if bytes.len() < least || !bytes.len().is_multiple_of(words::WORD_BYTES) {
         return Err(PipelineError::Decode {
             what: "the control words",

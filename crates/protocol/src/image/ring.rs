@@ -1,8 +1,9 @@
 //! Images of a ring: slots one after the other.
 
 use super::{zeroed, Megakernel};
-use crate::slot::{self, SlotImage, ARGS_PER_SLOT, SLOT_BYTES};
-use crate::{opcode, packed, words, PipelineError, Priority};
+use crate::priority::Priority;
+use crate::slot::{self, SlotImage, SLOT_BYTES};
+use crate::{opcode, packed, words, PipelineError, ARGS_PER_SLOT, SLOT_WORDS, STATUS_WORD};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -33,7 +34,7 @@ impl Megakernel {
         }
         let count = usize::try_from(slots)
             .ok()
-            .and_then(|slots| slots.checked_mul(slot::SLOT_WORDS));
+            .and_then(|slots| slots.checked_mul(SLOT_WORDS));
         zeroed(image, count)
     }
 
@@ -138,10 +139,10 @@ impl Megakernel {
     pub fn acknowledge_fault(ring_bytes: &mut [u8], slot: u32) -> Result<(), PipelineError> {
         let range = slot_range(ring_bytes, slot)?;
         let bytes = &mut ring_bytes[range];
-        if words::read(bytes, slot::STATUS_WORD) != Some(slot::FAULT) {
+        if words::read(bytes, STATUS_WORD) != Some(slot::FAULT) {
             return Err(refused("acknowledge slots that have faulted only"));
         }
-        let stored = words::write(bytes, slot::STATUS_WORD, slot::EMPTY);
+        let stored = words::write(bytes, STATUS_WORD, slot::EMPTY);
         debug_assert!(stored, "the slot lies within the ring");
         Ok(())
     }
@@ -156,7 +157,7 @@ impl Megakernel {
     #[must_use]
     pub fn read_slot(ring_bytes: &[u8], slot: u32) -> Option<SlotImage> {
         let start = usize::try_from(slot).ok()?.checked_mul(SLOT_BYTES)?;
-        SlotImage::decode(ring_bytes.get(start..)?).ok()
+        SlotImage::decode_from(ring_bytes.get(start..)?).ok()
     }
 
     /// As [`Megakernel::read_slot`], strictly.
@@ -222,7 +223,7 @@ fn slot_range(ring_bytes: &[u8], slot: u32) -> Result<Range<usize>, PipelineErro
 /// Where a slot lies that the host may publish into.
 fn publishable(ring_bytes: &[u8], slot: u32) -> Result<Range<usize>, PipelineError> {
     let range = slot_range(ring_bytes, slot)?;
-    match words::read(&ring_bytes[range.clone()], slot::STATUS_WORD) {
+    match words::read(&ring_bytes[range.clone()], STATUS_WORD) {
         Some(status) if slot::is_publishable(status) => Ok(range),
         Some(slot::FAULT) => Err(refused(
             "report the slot's fault, then acknowledge it with acknowledge_fault",

@@ -1,14 +1,18 @@
 //! The device's end of a live ring: claiming, parking, completing.
 
-use super::{Outcome, Shared, SlotIndex, AGEING_CLAIMS, PRIORITIES};
+use super::{Outcome, Shared, SlotIndex, AGEING_CLAIMS};
 use crate::memory::SharedWords;
 use crate::sync::{
-    lock, Arc,
+    load, lock, store, Arc,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+use gristmill_protocol::completion::{self, CompletionEntry};
+use gristmill_protocol::debug::{self, DebugRecord};
+use gristmill_protocol::opcode::{self, FenceArgs};
+use gristmill_protocol::priority::COUNT as PRIORITIES;
+use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::{
-    completion, debug, fault, opcode, slot, PipelineError, ARG0_WORD, ARGS_PER_SLOT, OPCODE_WORD,
-    PRIORITY_WORD, STATUS_WORD, TENANT_WORD,
+    fault, ready, PipelineError, ARGS_PER_SLOT, OPCODE_WORD, SLOT_WORDS, STATUS_WORD,
 };
 use std::time::Duration;
 
@@ -82,41 +86,35 @@ impl DeviceRing {
 
     fn claimed(&self, entry: u32, ticket: u32) -> ClaimedSlot<'_> {
         let shared = &*self.shared;
-        let slot = entry & (shared.slots - 1);
-        let word = |word: usize| shared.slot_word(slot, word).load(Relaxed);
-        let mut args = [0; ARGS_PER_SLOT];
-        for (index, arg) in args.iter_mut().enumerate() {
-            *arg = word(ARG0_WORD + index);
-        }
-        let claimed = ClaimedSlot {
+        let (slot, generation) = ready::decode(entry, shared.slots);
+        let words = shared.slot(slot);
+        let claim = Claim {
             slot,
             ticket,
-            generation: entry >> 16,
-            opcode: word(OPCODE_WORD),
-            tenant: word(TENANT_WORD),
-            priority: word(PRIORITY_WORD),
-            args,
-            ring: Some(self),
+            generation,
+            words: SlotImage::decode(&load(words, OPCODE_WORD..SLOT_WORDS)),
         };
-        shared
-            .slot_word(slot, STATUS_WORD)
-            .store(slot::CLAIMED, Relaxed);
-        claimed
+        words[STATUS_WORD].store(slot::CLAIMED, Relaxed);
+        ClaimedSlot {
+            claim,
+            ring: Some(self),
+        }
     }
 
     /// Whether every slot that was published before this BATCH_FENCE has finished. Calling it for another opcode
     /// answers true.
     pub fn fence_ready(&self, claimed: &ClaimedSlot<'_>) -> bool {
-        self.fence_reached(claimed.opcode, &claimed.args)
+        self.fence_reached(&claimed.claim.words)
     }
 
-    fn fence_reached(&self, opcode: u32, args: &[u32; ARGS_PER_SLOT]) -> bool {
-        if opcode != opcode::BATCH_FENCE {
+    fn fence_reached(&self, words: &SlotImage) -> bool {
+        if words.opcode != opcode::BATCH_FENCE {
             return true;
         }
+        let fence = FenceArgs::decode(&words.args);
         // Both wrap, and at most all slots are unfinished: their difference says which is ahead.
-        let finished = self.shared.finished_of(args[3]).load(Acquire);
-        finished.wrapping_sub(args[2]) < 1 << 31
+        let finished = self.shared.finished_of(fence.generation).load(Acquire);
+        finished.wrapping_sub(fence.slots) < 1 << 31
     }
 
     /// Whether any slot waits to be claimed.
@@ -129,13 +127,10 @@ impl DeviceRing {
     pub fn sleep(&self, timeout: Duration, also: impl Fn() -> bool) {
         self.shared
             .doorbell
-            .sleep(timeout, || self.has_work() || also());
+            .wait(timeout, || self.has_work() || also());
     }
 
-    /// How many slots of each priority were published, modulo 2^32 and from
-    /// [`counters_from`](super::RingConfig::counters_from) on; behind these five a word that the host may use to ask a
-    /// device's workers for something, how many requests of the IO queue it has ended, counted alike, and whether what
-    /// runs is to end at once.
+    /// The line of words through which the host tells a device of news: see [`tails`](gristmill_protocol::tails).
     pub fn tails(&self) -> &SharedWords {
         &self.shared.memory.tails
     }
@@ -143,7 +138,7 @@ impl DeviceRing {
     /// Sleeps until something is published, somebody wakes the workers, or `timeout`, unless `ready` holds. May return
     /// early. For whoever launches a device that claims for itself: what that has claimed is not known here.
     pub fn sleep_unless(&self, timeout: Duration, ready: impl Fn() -> bool) {
-        self.shared.doorbell.sleep(timeout, ready);
+        self.shared.doorbell.wait(timeout, ready);
     }
 
     /// Whether what runs is to end at once, and what is claimed to end before it begins: see [`Submitter::cancel`].
@@ -163,7 +158,7 @@ impl DeviceRing {
 
     /// Wakes every sleeping worker.
     pub fn wake_workers(&self) {
-        self.shared.doorbell.ring(true);
+        self.shared.doorbell.notify_all();
     }
 
     /// The control words and observables.
@@ -182,20 +177,55 @@ impl DeviceRing {
     }
 
     /// Appends a record to the debug log; false where it was full: then the record is dropped, and counted.
-    pub fn log(&self, record: [u32; debug::RECORD_WORDS]) -> bool {
+    pub fn log(&self, record: &DebugRecord) -> bool {
         let shared = &*self.shared;
         let mut cursor = lock(&shared.debug_lock);
         let at = *cursor;
         let fits = at < shared.debug_records;
         if fits {
-            let first = 1 + at as usize * debug::RECORD_WORDS;
-            for (offset, word) in record.iter().enumerate() {
-                shared.memory.debug[first + offset].store(*word, Relaxed);
-            }
+            let (records, _) = shared.memory.debug[debug::RECORDS..].as_chunks();
+            store(
+                &records[at as usize],
+                &record.encode(),
+                0..debug::RECORD_WORDS,
+            );
         }
         *cursor = at.saturating_add(1);
-        shared.memory.debug[0].store(*cursor, Release);
+        shared.memory.debug[debug::CURSOR].store(*cursor, Release);
         fits
+    }
+
+    /// Finishes a claimed slot: results, status, completion entry, sequence number last.
+    #[inline]
+    fn finish(&self, claim: &Claim, outcome: &Outcome) {
+        let shared = &*self.shared;
+        let status = if outcome.fault == fault::NONE {
+            slot::DONE
+        } else {
+            slot::FAULT
+        };
+        shared.slot(claim.slot)[STATUS_WORD].store(status, Release);
+        let ticket = shared.completion_ticket[0].fetch_add(1, Relaxed);
+        let words = shared.entry(ticket);
+        let entry = CompletionEntry {
+            seq: ticket.wrapping_add(1),
+            slot: claim.slot,
+            status,
+            fault: outcome.fault,
+            results: outcome.results,
+            records: outcome.records,
+            flags: outcome.flags,
+        };
+        store(words, &entry.encode(), completion::SLOT..completion::SPARE);
+        words[completion::SEQ].store(entry.seq, Release);
+        if claim.words.opcode == opcode::BATCH_FENCE {
+            shared
+                .finished_of(FenceArgs::decode(&claim.words.args).generation)
+                .store(shared.counters_from, Relaxed);
+        }
+        // After the ticket: a fence that waited for this slot then takes a later one, and the host sees it later.
+        shared.finished_of(claim.generation).fetch_add(1, AcqRel);
+        shared.completed.notify_all();
     }
 }
 
@@ -205,57 +235,60 @@ impl std::fmt::Debug for DeviceRing {
     }
 }
 
+/// A slot as a worker took it.
+#[derive(Clone, Copy)]
+struct Claim {
+    slot: u32,
+    /// Its place in its priority's order of publication.
+    ticket: u32,
+    generation: u32,
+    /// What the host asks for; STATUS is not among it.
+    words: SlotImage,
+}
+
 /// A slot that one worker owns. Completing consumes it; dropping it unfinished (a worker that panicked) completes it as
 /// FAULT with [`fault::WORKER_PANICKED`], so that no slot is ever lost.
 #[must_use = "a claimed slot that is dropped is completed as a fault"]
 pub struct ClaimedSlot<'r> {
-    slot: u32,
-    ticket: u32,
-    generation: u32,
-    opcode: u32,
-    tenant: u32,
-    priority: u32,
-    args: [u32; ARGS_PER_SLOT],
+    claim: Claim,
     ring: Option<&'r DeviceRing>,
 }
 
 impl ClaimedSlot<'_> {
     /// Which slot.
     pub fn index(&self) -> SlotIndex {
-        SlotIndex(self.slot)
+        SlotIndex(self.claim.slot)
     }
 
     /// Its place in its priority's order of publication.
     pub fn ticket(&self) -> u32 {
-        self.ticket
+        self.claim.ticket
     }
 
     /// The opcode.
     pub fn opcode(&self) -> u32 {
-        self.opcode
+        self.claim.words.opcode
     }
 
     /// The tenant.
     pub fn tenant(&self) -> u32 {
-        self.tenant
+        self.claim.words.tenant
     }
 
     /// The priority's number.
     pub fn priority(&self) -> u32 {
-        self.priority
+        self.claim.words.priority
     }
 
     /// The argument words.
     pub fn args(&self) -> &[u32; ARGS_PER_SLOT] {
-        &self.args
+        &self.claim.words.args
     }
 
     /// Stores a passing status (WAIT_IO, YIELD, REQUEUE) while the slot is parked.
     pub fn set_status(&self, status: u32) {
         if let Some(ring) = self.ring {
-            ring.shared
-                .slot_word(self.slot, STATUS_WORD)
-                .store(status, Relaxed);
+            ring.shared.slot(self.claim.slot)[STATUS_WORD].store(status, Relaxed);
         }
     }
 
@@ -263,7 +296,7 @@ impl ClaimedSlot<'_> {
     #[inline]
     pub fn complete(mut self, outcome: &Outcome) {
         if let Some(ring) = self.ring.take() {
-            self.finish(ring, outcome);
+            ring.finish(&self.claim, outcome);
         }
     }
 
@@ -273,92 +306,52 @@ impl ClaimedSlot<'_> {
         self.set_status(status);
         ParkedSlot {
             ring: self.ring.take().cloned(),
-            slot: self.slot,
-            ticket: self.ticket,
-            generation: self.generation,
-            opcode: self.opcode,
-            tenant: self.tenant,
-            priority: self.priority,
-            args: self.args,
+            claim: self.claim,
         }
-    }
-
-    fn finish(&self, ring: &DeviceRing, outcome: &Outcome) {
-        let shared = &*ring.shared;
-        let status = if outcome.fault == fault::NONE {
-            slot::DONE
-        } else {
-            slot::FAULT
-        };
-        shared
-            .slot_word(self.slot, STATUS_WORD)
-            .store(status, Release);
-        let ticket = shared.completion_ticket[0].fetch_add(1, Relaxed);
-        let base = (ticket & (shared.slots - 1)) as usize * completion::WORDS;
-        let entry = |word: usize| &shared.memory.entries[base + word];
-        entry(completion::SLOT).store(self.slot, Relaxed);
-        entry(completion::STATUS).store(status, Relaxed);
-        entry(completion::FAULT).store(outcome.fault, Relaxed);
-        for (index, result) in outcome.results.iter().enumerate() {
-            entry(completion::RESULT0 + index).store(*result, Relaxed);
-        }
-        entry(completion::RECORDS).store(outcome.records, Relaxed);
-        entry(completion::FLAGS).store(outcome.flags, Relaxed);
-        entry(completion::SEQ).store(ticket.wrapping_add(1), Release);
-        if self.opcode == opcode::BATCH_FENCE {
-            shared
-                .finished_of(self.args[3])
-                .store(shared.counters_from, Relaxed);
-        }
-        // After the ticket: a fence that waited for this slot then takes a later one, and the host sees it later.
-        shared.finished_of(self.generation).fetch_add(1, AcqRel);
-        shared.completed.ring(true);
     }
 }
 
 impl Drop for ClaimedSlot<'_> {
     fn drop(&mut self) {
         if let Some(ring) = self.ring.take() {
-            self.finish(ring, &Outcome::fault(fault::WORKER_PANICKED));
+            ring.finish(&self.claim, &Outcome::fault(fault::WORKER_PANICKED));
         }
     }
 }
 
 impl std::fmt::Debug for ClaimedSlot<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ClaimedSlot({}, opcode {:#x})", self.slot, self.opcode)
+        write!(
+            f,
+            "ClaimedSlot({}, opcode {:#x})",
+            self.claim.slot, self.claim.words.opcode
+        )
     }
 }
 
 /// A claimed slot that was put aside. Dropping it completes it as FAULT, as dropping a [`ClaimedSlot`] does.
 #[must_use = "a parked slot that is dropped is completed as a fault"]
 pub struct ParkedSlot {
+    claim: Claim,
     ring: Option<DeviceRing>,
-    slot: u32,
-    ticket: u32,
-    generation: u32,
-    opcode: u32,
-    tenant: u32,
-    priority: u32,
-    args: [u32; ARGS_PER_SLOT],
 }
 
 impl ParkedSlot {
     /// The tenant.
     pub fn tenant(&self) -> u32 {
-        self.tenant
+        self.claim.words.tenant
     }
 
     /// The opcode.
     pub fn opcode(&self) -> u32 {
-        self.opcode
+        self.claim.words.opcode
     }
 
     /// Whether this is a BATCH_FENCE that may complete now; true for every other opcode.
     pub fn fence_ready(&self) -> bool {
         self.ring
             .as_ref()
-            .is_none_or(|ring| ring.fence_reached(self.opcode, &self.args))
+            .is_none_or(|ring| ring.fence_reached(&self.claim.words))
     }
 
     /// The claimed slot again, on a worker of the same ring.
@@ -374,36 +367,28 @@ impl ParkedSlot {
             return Err(self);
         }
         self.ring = None;
-        ring.shared
-            .slot_word(self.slot, STATUS_WORD)
-            .store(slot::CLAIMED, Relaxed);
-        Ok(self.claimed(ring))
-    }
-
-    fn claimed<'r>(&self, ring: &'r DeviceRing) -> ClaimedSlot<'r> {
-        ClaimedSlot {
-            slot: self.slot,
-            ticket: self.ticket,
-            generation: self.generation,
-            opcode: self.opcode,
-            tenant: self.tenant,
-            priority: self.priority,
-            args: self.args,
+        ring.shared.slot(self.claim.slot)[STATUS_WORD].store(slot::CLAIMED, Relaxed);
+        Ok(ClaimedSlot {
+            claim: self.claim,
             ring: Some(ring),
-        }
+        })
     }
 }
 
 impl Drop for ParkedSlot {
     fn drop(&mut self) {
         if let Some(ring) = self.ring.take() {
-            drop(self.claimed(&ring));
+            ring.finish(&self.claim, &Outcome::fault(fault::WORKER_PANICKED));
         }
     }
 }
 
 impl std::fmt::Debug for ParkedSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ParkedSlot({}, opcode {:#x})", self.slot, self.opcode)
+        write!(
+            f,
+            "ParkedSlot({}, opcode {:#x})",
+            self.claim.slot, self.claim.words.opcode
+        )
     }
 }

@@ -1,16 +1,19 @@
 //! The host's ends of a live ring: tokens of empty slots, publishing, draining.
 
-use super::{Shared, SlotIndex, Submission, CANCELLED};
+use super::{Shared, SlotIndex, Submission};
+use crate::backoff::Backoff;
 use crate::memory::SharedWords;
 use crate::sync::{
-    lock, Arc, AtomicU32,
+    load, lock, store, Arc,
     Ordering::{Acquire, Relaxed, Release},
 };
+use gristmill_protocol::completion::{self, CompletionEntry, RESULTS};
+use gristmill_protocol::opcode::{self, FENCE_ARG_GENERATION, FENCE_ARG_SLOTS};
+use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::{
-    completion, opcode, slot, PipelineError, ARG0_WORD, OPCODE_WORD, PRIORITY_WORD, STATUS_WORD,
-    TENANT_WORD,
+    ready, tails, PipelineError, ARG0_WORD, OPCODE_WORD, SLOT_WORDS, STATUS_WORD,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// An empty slot that its holder alone may fill. Publishing consumes it; [`Submitter::release`] makes the slot free
 /// for others. Dropping it retires the slot: it holds no pointer to its ring, as counting those would put a contended
@@ -78,29 +81,20 @@ impl Submitter {
         }
         let slot = token.slot;
         let priority = submission.priority.index();
-        shared
-            .slot_word(slot, OPCODE_WORD)
-            .store(submission.opcode, Relaxed);
-        shared
-            .slot_word(slot, TENANT_WORD)
-            .store(submission.tenant, Relaxed);
-        shared
-            .slot_word(slot, PRIORITY_WORD)
-            .store(submission.priority.word(), Relaxed);
-        for (index, arg) in submission.args.iter().enumerate() {
-            shared
-                .slot_word(slot, ARG0_WORD + index)
-                .store(*arg, Relaxed);
-        }
+        let words = shared.slot(slot);
+        let image = SlotImage {
+            status: slot::PUBLISHED,
+            opcode: submission.opcode,
+            tenant: submission.tenant,
+            priority: submission.priority.word(),
+            args: submission.args,
+        };
+        store(words, &image.encode(), OPCODE_WORD..SLOT_WORDS);
 
         let mut host = lock(&shared.host);
         let generation = if submission.opcode == opcode::BATCH_FENCE {
-            shared
-                .slot_word(slot, ARG0_WORD + 2)
-                .store(host.in_generation, Relaxed);
-            shared
-                .slot_word(slot, ARG0_WORD + 3)
-                .store(host.generation, Relaxed);
+            words[ARG0_WORD + FENCE_ARG_SLOTS].store(host.in_generation, Relaxed);
+            words[ARG0_WORD + FENCE_ARG_GENERATION].store(host.generation, Relaxed);
             host.in_generation = shared.counters_from;
             host.generation = host.generation.wrapping_add(1);
             host.generation
@@ -114,17 +108,15 @@ impl Submitter {
         let [opcode, tenant] = &shared.published[slot as usize];
         opcode.store(submission.opcode, Relaxed);
         tenant.store(submission.tenant, Relaxed);
-        shared
-            .slot_word(slot, STATUS_WORD)
-            .store(slot::PUBLISHED, Release);
+        words[STATUS_WORD].store(slot::PUBLISHED, Release);
         let ticket = host.tails[priority];
         shared
             .ready_entry(priority, ticket)
-            .store(slot | (generation << 16), Relaxed);
+            .store(ready::encode(slot, generation), Relaxed);
         host.tails[priority] = ticket.wrapping_add(1);
         shared.memory.tails[priority].store(ticket.wrapping_add(1), Release);
         drop(host);
-        shared.doorbell.ring(false);
+        shared.doorbell.notify_one();
         Ok(SlotIndex(slot))
     }
 
@@ -137,7 +129,7 @@ impl Submitter {
     pub fn is_done(&self, published: u64) -> bool {
         let host = lock(&self.shared.host);
         (0..).zip(&host.published_as).all(|(slot, number)| {
-            let status = self.shared.slot_word(slot, STATUS_WORD).load(Acquire);
+            let status = self.shared.slot(slot)[STATUS_WORD].load(Acquire);
             *number > published || matches!(status, slot::EMPTY | slot::DONE | slot::FAULT)
         })
     }
@@ -161,7 +153,7 @@ impl Submitter {
     /// opcodes that take long (programs, stream opcodes) complete as FAULT with
     /// [`CANCELLED`](gristmill_protocol::fault::CANCELLED).
     pub fn cancel(&self) {
-        self.shared.memory.tails[CANCELLED].store(1, Release);
+        self.shared.memory.tails[tails::CANCELLED].store(1, Release);
         self.wake_workers();
     }
 
@@ -172,12 +164,12 @@ impl Submitter {
 
     /// Wakes every worker that sleeps, for instance after SHUTDOWN was set.
     pub fn wake_workers(&self) {
-        self.shared.doorbell.ring(true);
+        self.shared.doorbell.notify_all();
     }
 
     /// STATUS of a slot as it stands, for reports; `None` where there is no such slot.
     pub fn status(&self, index: u32) -> Option<u32> {
-        (index < self.shared.slots).then(|| self.shared.slot_word(index, STATUS_WORD).load(Acquire))
+        (index < self.shared.slots).then(|| self.shared.slot(index)[STATUS_WORD].load(Acquire))
     }
 }
 
@@ -197,24 +189,11 @@ pub struct Completion {
     /// [`NONE`](gristmill_protocol::fault::NONE), or the reason in the low half and a detail in the high half.
     pub fault: u32,
     /// Result words.
-    pub results: [u32; 8],
+    pub results: [u32; RESULTS],
     /// Records in the slot's area.
     pub records: u32,
     /// Flags, such as [`completion::FLAG_OVERFLOW`].
     pub flags: u32,
-}
-
-/// How long the host waits for a device that rings no bell before it looks again: at first, and at most.
-const NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
-
-/// Looks again and again whether `ready` holds, until `timeout`.
-pub(super) fn nap_until(timeout: Duration, ready: impl Fn() -> bool) {
-    let begun = Instant::now();
-    let mut nap = NAPS.0;
-    while !ready() && begun.elapsed() < timeout {
-        std::thread::sleep(nap.min(timeout));
-        nap = (nap * 2).min(NAPS.1);
-    }
 }
 
 /// The host's draining end: reads the completion ring in order, by sequence number.
@@ -273,16 +252,12 @@ impl Completions {
         Ok(())
     }
 
-    fn entry(&self, word: usize) -> &AtomicU32 {
-        let index = (self.cursor & (self.shared.slots - 1)) as usize;
-        &self.shared.memory.entries[index * completion::WORDS + word]
-    }
-
     /// Whether an entry is there to be read.
     #[inline]
     pub fn is_ready(&self) -> bool {
         self.shared.broken.get().is_none()
-            && self.entry(completion::SEQ).load(Acquire) == self.cursor.wrapping_add(1)
+            && self.shared.entry(self.cursor)[completion::SEQ].load(Acquire)
+                == self.cursor.wrapping_add(1)
     }
 
     /// The next completion, or `None` where there is none yet, or will never be ([`failure`](Self::failure)). Never
@@ -295,9 +270,19 @@ impl Completions {
             self.shared.cancel_unserved();
             return None;
         }
-        let word = |word: usize| self.entry(word).load(Relaxed);
-        let (slot, status) = (word(completion::SLOT), word(completion::STATUS));
-        let records = word(completion::RECORDS);
+        let words = load(
+            self.shared.entry(self.cursor),
+            completion::SLOT..completion::SPARE,
+        );
+        let CompletionEntry {
+            slot,
+            status,
+            fault,
+            results,
+            records,
+            flags,
+            ..
+        } = CompletionEntry::decode(&words);
         if let Err(error) = self.check(slot, status, records) {
             let _only_reader = self.shared.broken.set(error);
             return None;
@@ -305,20 +290,16 @@ impl Completions {
         if self.shared.io_slots != 0 {
             self.shared.note_tenant(slot);
         }
-        let mut results = [0; 8];
-        for (index, result) in results.iter_mut().enumerate() {
-            *result = word(completion::RESULT0 + index);
-        }
         let done = Completion {
             token: SlotToken {
                 ring: self.shared.id,
                 slot,
             },
             status,
-            fault: word(completion::FAULT),
+            fault,
             results,
             records,
-            flags: word(completion::FLAGS),
+            flags,
         };
         self.cursor = self.cursor.wrapping_add(1);
         Some(done)
@@ -327,10 +308,11 @@ impl Completions {
     /// Sleeps until a completion may be there, or until `timeout`. May return early.
     pub fn wait(&self, timeout: Duration) {
         let ready = || self.is_ready() || self.shared.cancel_unserved();
-        if !self.shared.silent {
-            return self.shared.completed.sleep(timeout, ready);
+        if self.shared.silent {
+            Backoff::DEVICE.sleep_until(timeout, ready);
+        } else {
+            self.shared.completed.wait(timeout, ready);
         }
-        nap_until(timeout, ready);
     }
 }
 

@@ -27,18 +27,15 @@
 //! Requests wait until somebody takes the queue. Once it is dropped, those that wait fail with ECANCELED, and so do later
 //! ones: whoever reads completions, or waits for them, ends them. Taking the queue again ends that.
 
-use super::host::nap_until;
-use super::{DeviceRing, Shared, Submitter, PRIORITIES};
+use super::{DeviceRing, Shared, Submitter};
+use crate::backoff::Backoff;
 use crate::sync::{
-    lock, Arc, AtomicU32,
+    load, lock, store, Arc, AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
 };
 use gristmill_protocol::io::{io_status, io_word, IoRequest, ECANCELED, EIO, IO_SLOT_WORDS};
-use gristmill_protocol::{opcode, slot, words};
+use gristmill_protocol::{opcode, slot, tails};
 use std::time::Duration;
-
-/// The word behind the tails that says how many requests the host has ended, modulo 2^32.
-pub(super) const ENDED: usize = PRIORITIES + 1;
 
 /// What the host keeps beside the queue.
 #[derive(Default)]
@@ -64,14 +61,13 @@ fn is_ended(status: u32) -> bool {
 }
 
 impl Shared {
-    fn io_word(&self, io_slot: u32, word: usize) -> &AtomicU32 {
-        // In range: `io_slot` counts up to `io_slots` or comes from a value that was made so, and `word` is one of the
-        // protocol's constants below IO_SLOT_WORDS.
-        &self.memory.io[io_slot as usize * IO_SLOT_WORDS + word]
+    /// The words of a slot of the queue. In range: `io_slot` counts up to `io_slots`, or comes from a value that did.
+    fn io_slot(&self, io_slot: u32) -> &[AtomicU32; IO_SLOT_WORDS] {
+        &self.memory.io.as_chunks().0[io_slot as usize]
     }
 
     fn io_status(&self, io_slot: u32) -> u32 {
-        self.io_word(io_slot, io_word::STATUS).load(Acquire)
+        self.io_slot(io_slot)[io_word::STATUS].load(Acquire)
     }
 
     /// Ends a request: with the number of bytes, or with the error number.
@@ -80,11 +76,11 @@ impl Shared {
             Ok(bytes) => (io_word::BYTE_COUNT, bytes, io_status::OK),
             Err(errno) => (io_word::TAG, errno.unsigned_abs(), io_status::ERROR),
         };
-        self.io_word(io_slot, word).store(value, Relaxed);
-        self.io_word(io_slot, io_word::STATUS)
-            .store(status, Release);
+        let words = self.io_slot(io_slot);
+        words[word].store(value, Relaxed);
+        words[io_word::STATUS].store(status, Release);
         host.ended = host.ended.wrapping_add(1);
-        self.memory.tails[ENDED].store(host.ended, Release);
+        self.memory.tails[tails::ENDED].store(host.ended, Release);
     }
 
     /// Fails the requests that wait, where the queue was dropped; whether there were any.
@@ -108,7 +104,7 @@ impl Shared {
         }
         drop(host);
         if any {
-            self.doorbell.ring(true);
+            self.doorbell.notify_all();
         }
         any
     }
@@ -121,7 +117,7 @@ impl Shared {
         let mut host = lock(&self.io_host);
         for (io_slot, note) in (0..self.io_slots).zip(&mut host.tenants) {
             let waits = note.is_none() && self.io_status(io_slot) == slot::PUBLISHED;
-            if waits && self.io_word(io_slot, io_word::TAG).load(Relaxed) == slot {
+            if waits && self.io_slot(io_slot)[io_word::TAG].load(Relaxed) == slot {
                 *note = Some(tenant);
             }
         }
@@ -143,27 +139,17 @@ impl DeviceRing {
             .zip(waited.iter_mut())
             .find(|(io_slot, waits)| !**waits && is_free(shared.io_status(*io_slot)))?;
         *waits = true;
-        let (low, high) = words::split(request.offset);
-        for (word, value) in [
-            (io_word::OP_TYPE, request.op_type),
-            (io_word::SRC_HANDLE, request.src_handle),
-            (io_word::DST_HANDLE, request.dst_handle),
-            (io_word::OFFSET_LO, low),
-            (io_word::OFFSET_HI, high),
-            (io_word::BYTE_COUNT, request.byte_count),
-            (io_word::TAG, request.tag),
-        ] {
-            shared.io_word(io_slot, word).store(value, Relaxed);
-        }
-        shared
-            .io_word(io_slot, io_word::STATUS)
-            .store(slot::PUBLISHED, Release);
+        let words = shared.io_slot(io_slot);
+        let asked = request.encode();
+        store(words, &asked, 0..io_word::STATUS);
+        store(words, &asked, io_word::TAG..IO_SLOT_WORDS);
+        words[io_word::STATUS].store(slot::PUBLISHED, Release);
         // Under the lock that a queue is dropped under: either that sees the request, or this sees that it is dropped.
         let closed = shared.io_closed.load(Relaxed) != 0;
         drop(waited);
-        shared.asked.ring(true);
+        shared.asked.notify_all();
         if closed {
-            shared.completed.ring(true);
+            shared.completed.notify_all();
         }
         Some(PendingIo {
             ring: self.clone(),
@@ -196,10 +182,10 @@ pub struct PendingIo {
 impl PendingIo {
     /// How the request ended: the number of bytes, or the error number; `None` while it is under way.
     pub fn outcome(&self) -> Option<Result<u32, u32>> {
-        let word = |word| self.ring.shared.io_word(self.io_slot, word).load(Relaxed);
-        match self.ring.shared.io_status(self.io_slot) {
-            io_status::OK => Some(Ok(word(io_word::BYTE_COUNT))),
-            io_status::ERROR => Some(Err(word(io_word::TAG))),
+        let words = self.ring.shared.io_slot(self.io_slot);
+        match words[io_word::STATUS].load(Acquire) {
+            io_status::OK => Some(Ok(words[io_word::BYTE_COUNT].load(Relaxed))),
+            io_status::ERROR => Some(Err(words[io_word::TAG].load(Relaxed))),
             _ => None,
         }
     }
@@ -210,9 +196,7 @@ impl Drop for PendingIo {
         let shared = &*self.ring.shared;
         let mut waited = lock(&shared.io_waited);
         if is_ended(shared.io_status(self.io_slot)) {
-            shared
-                .io_word(self.io_slot, io_word::STATUS)
-                .store(slot::EMPTY, Relaxed);
+            shared.io_slot(self.io_slot)[io_word::STATUS].store(slot::EMPTY, Relaxed);
         }
         if let Some(waits) = waited.get_mut(self.io_slot as usize) {
             *waits = false;
@@ -267,29 +251,19 @@ impl IoQueue {
         let mut host = lock(&shared.io_host);
         let io_slot = self.ready()?;
         self.next = io_slot + 1;
-        let word = |word| shared.io_word(io_slot, word).load(Relaxed);
-        let tag = word(io_word::TAG);
+        let words = shared.io_slot(io_slot);
+        let request = IoRequest::decode(io_slot, &load(words, 0..IO_SLOT_WORDS));
         let noted = host
             .tenants
             .get_mut(io_slot as usize)
             .and_then(Option::take);
-        let asking = || shared.published_for(tag).map(|(_, tenant)| tenant);
+        let asking = || shared.published_for(request.tag).map(|(_, tenant)| tenant);
         let claimed = ClaimedIo {
             tenant: noted.or_else(asking),
-            request: IoRequest {
-                slot_idx: io_slot,
-                op_type: word(io_word::OP_TYPE),
-                src_handle: word(io_word::SRC_HANDLE),
-                dst_handle: word(io_word::DST_HANDLE),
-                offset: words::join(word(io_word::OFFSET_LO), word(io_word::OFFSET_HI)),
-                byte_count: word(io_word::BYTE_COUNT),
-                tag,
-            },
+            request,
             shared: Some(Arc::clone(&self.shared)),
         };
-        shared
-            .io_word(io_slot, io_word::STATUS)
-            .store(slot::CLAIMED, Relaxed);
+        words[io_word::STATUS].store(slot::CLAIMED, Relaxed);
         Some(claimed)
     }
 
@@ -297,9 +271,9 @@ impl IoQueue {
     pub fn wait(&self, timeout: Duration) {
         let ready = || self.ready().is_some();
         if self.shared.silent {
-            nap_until(timeout, ready);
+            Backoff::DEVICE.sleep_until(timeout, ready);
         } else {
-            self.shared.asked.sleep(timeout, ready);
+            self.shared.asked.wait(timeout, ready);
         }
     }
 }
@@ -351,7 +325,7 @@ impl ClaimedIo {
         let mut host = lock(&shared.io_host);
         shared.end_io(&mut host, self.request.slot_idx, outcome);
         drop(host);
-        shared.doorbell.ring(true);
+        shared.doorbell.notify_all();
     }
 }
 

@@ -8,7 +8,7 @@ use super::report::Report;
 use super::totals::ScanTotals;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::Entry;
-use gristmill_protocol::stream;
+use gristmill_protocol::stream::ScanResults;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,7 +44,8 @@ impl AllFile {
     /// Takes the next part of the next chunk; whether the file is answered.
     pub fn chunk(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> bool {
         if plan.decides_only() {
-            self.found |= chunk.results[stream::RESULT_MATCHES] > 0 || self.straddles(plan, chunk);
+            self.found |=
+                ScanResults::decode(&chunk.results).matches > 0 || self.straddles(plan, chunk);
             if self.found {
                 return true;
             }
@@ -90,7 +91,7 @@ impl AllFile {
     fn part(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) {
         let before = rows.len();
         if plan.report != Report::Lines {
-            self.count += u64::from(chunk.results[stream::RESULT_MATCHES]);
+            self.count += u64::from(ScanResults::decode(&chunk.results).matches);
             self.count += self.straddling.len() as u64;
             self.straddling.clear();
             return;

@@ -2,7 +2,8 @@
 
 use super::matcher::Matcher;
 use crate::jobs::{LandedChunk, Records};
-use gristmill_protocol::stream::{self, NONE};
+use gristmill_protocol::completion::RESULTS;
+use gristmill_protocol::stream::{self, ScanResults, NONE};
 use memchr::{memchr, memchr_iter, memrchr};
 
 /// A chunk as far as lines are concerned. Positions are relative to the chunk's bytes.
@@ -32,16 +33,17 @@ fn position(word: u32) -> Option<usize> {
 
 impl Facts {
     /// Reads the result words of a SCAN slot.
-    pub fn from_results(results: &[u32; 8]) -> Self {
+    pub fn from_results(results: &[u32; RESULTS]) -> Self {
+        let results = ScanResults::decode(results);
         Self {
-            interior: u64::from(results[stream::RESULT_MATCHES]),
-            newlines: u64::from(results[stream::RESULT_NEWLINES]),
-            first_newline: position(results[stream::RESULT_FIRST_NEWLINE]),
-            last_newline: position(results[stream::RESULT_LAST_NEWLINE]),
-            head_match: results[stream::RESULT_EDGES] & stream::HEAD_MATCH != 0,
-            tail_match: results[stream::RESULT_EDGES] & stream::TAIL_MATCH != 0,
-            first_nul: position(results[stream::RESULT_FIRST_NUL]),
-            first_match: position(results[stream::RESULT_FIRST_MATCH]),
+            interior: results.matches.into(),
+            newlines: results.newlines.into(),
+            first_newline: position(results.first_newline),
+            last_newline: position(results.last_newline),
+            head_match: results.edges & stream::HEAD_MATCH != 0,
+            tail_match: results.edges & stream::TAIL_MATCH != 0,
+            first_nul: position(results.first_nul),
+            first_match: position(results.first_match),
         }
     }
 }

@@ -1,20 +1,17 @@
 //! What a worker thread does: claim, run, complete, and in between feed.
 
-use crate::backend::{Feed, Feeder, FeederFactory, Lease};
-use crate::opcode::{self as core, Reach};
-use crate::programs::{Machines, ProgramTable};
+use super::shared::{bump, bump64, len_u32, Counters, Loading, Shared};
+use crate::backend::{Feed, Feeder, FeederFactory};
+use crate::opcode::{self as core, OpContext};
+use crate::programs::Machines;
 use crate::stream::{Cancel, StreamJob, StreamSlot};
-use gristmill_protocol::io::{io_op, IoRequest};
+use gristmill_protocol::opcode::LoadArgs;
 use gristmill_protocol::program::ProgramArgs;
-use gristmill_protocol::{
-    control, fault, opcode, slot, stream, words, ARGS_PER_SLOT, CONTROL_MIN_WORDS,
-};
-use gristmill_ring::{
-    ChunkMemory, ClaimedSlot, Claimer, DeviceRing, Outcome, ParkedSlot, PendingIo, RecordMemory,
-};
+use gristmill_protocol::stream::StreamArgs;
+use gristmill_protocol::{control, fault, opcode, slot, CONTROL_MIN_WORDS};
+use gristmill_ring::{lock, ClaimedSlot, Claimer, Outcome};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Polls that only hint at the processor; later ones give the core away.
@@ -25,235 +22,6 @@ const SLEEP: Duration = Duration::from_millis(100);
 
 /// Slots between two mirrorings of a busy worker's counters.
 const MIRROR_SLOTS: u64 = 256;
-
-const TENANTS: usize = control::TENANT_QUOTA_WORDS;
-
-/// Counters of one worker: written by it alone, so without read-modify-write, and read by anybody.
-#[derive(Default)]
-#[repr(align(128))]
-pub(super) struct Counters {
-    pub slots: AtomicU64,
-    pub faults: AtomicU64,
-    pub leases: AtomicU64,
-    pub relaunches: AtomicU64,
-    pub parked: AtomicU64,
-    metrics: [AtomicU32; control::METRIC_WORDS],
-    fairness: [AtomicU32; control::TENANT_FAIRNESS_WORDS],
-    priorities: [AtomicU32; 5],
-}
-
-fn bump(counter: &AtomicU32) {
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
-}
-
-fn bump64(counter: &AtomicU64) {
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A LOAD_MISS that waits for its bytes.
-pub(super) struct Loading {
-    pending: PendingIo,
-    parked: ParkedSlot,
-    /// Whether it counts against its tenant's quota.
-    counted: bool,
-}
-
-/// What the workers of a kernel share.
-pub(super) struct Shared {
-    pub ring: DeviceRing,
-    pub chunks: Arc<ChunkMemory>,
-    pub records: RecordMemory,
-    pub jobs: Vec<StreamJob>,
-    pub programs: ProgramTable,
-    pub lease: Lease,
-    pub tenants: u32,
-    /// By tenant: slots being run.
-    pub running: [AtomicU32; TENANTS],
-    /// Slots put aside: fences that wait, tenants over their quota, LOAD_MISSes that find the IO queue full.
-    pub parked: Mutex<Vec<ParkedSlot>>,
-    pub parked_len: AtomicU32,
-    /// LOAD_MISSes that wait for their bytes.
-    pub loading: Mutex<Vec<Loading>>,
-    pub loading_len: AtomicU32,
-    pub epoch: AtomicU32,
-    pub counters: Vec<Counters>,
-    pub mirror: Mutex<()>,
-}
-
-impl Shared {
-    fn shutting_down(&self) -> bool {
-        self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
-    }
-
-    /// Copies the counters into the control words, unless somebody else is at it.
-    fn mirror_if_free(&self) {
-        if let Ok(turn) = self.mirror.try_lock() {
-            self.mirror_in_turn(&turn);
-        }
-    }
-
-    /// Copies the counters into the control words.
-    pub fn mirror(&self) {
-        self.mirror_in_turn(&lock(&self.mirror));
-    }
-
-    /// One at a time, so that plain stores do and no counter goes back.
-    fn mirror_in_turn(&self, _turn: &MutexGuard<'_, ()>) {
-        let words = self.ring.control();
-        let sum = |pick: &dyn Fn(&Counters) -> u32| {
-            self.counters.iter().map(pick).fold(0, u32::wrapping_add)
-        };
-        // The low half: the word wraps, as every counter of the protocol does.
-        let done = sum(&|counters| (counters.slots.load(Ordering::Relaxed) & 0xFFFF_FFFF) as u32);
-        words[control::DONE_COUNT].store(done, Ordering::Release);
-        words[control::EPOCH].store(self.epoch.load(Ordering::Acquire), Ordering::Release);
-        for index in 0..control::METRIC_WORDS {
-            words[control::METRICS + index].store(
-                sum(&|counters| counters.metrics[index].load(Ordering::Relaxed)),
-                Ordering::Relaxed,
-            );
-        }
-        for index in 0..control::TENANT_FAIRNESS_WORDS {
-            words[control::TENANT_FAIRNESS + index].store(
-                sum(&|counters| counters.fairness[index].load(Ordering::Relaxed)),
-                Ordering::Relaxed,
-            );
-        }
-        for index in 0..5 {
-            words[control::PRIORITY_FAIRNESS + index].store(
-                sum(&|counters| counters.priorities[index].load(Ordering::Relaxed)),
-                Ordering::Relaxed,
-            );
-        }
-        words[control::PRIORITY_STARVATION].store(self.ring.aged_claims(), Ordering::Relaxed);
-    }
-
-    /// Completes as faults whatever is still parked.
-    pub fn drop_parked(&self) {
-        let parked = std::mem::take(&mut *lock(&self.parked));
-        self.parked_len.store(0, Ordering::Relaxed);
-        drop(parked);
-        let loading = std::mem::take(&mut *lock(&self.loading));
-        self.loading_len.store(0, Ordering::Relaxed);
-        drop(loading);
-    }
-
-    fn park(&self, claimed: ClaimedSlot<'_>, counters: &Counters) {
-        bump64(&counters.parked);
-        let parked = claimed.park(slot::REQUEUE);
-        let mut list = lock(&self.parked);
-        list.push(parked);
-        self.parked_len
-            .store(len_u32(list.len()), Ordering::Release);
-    }
-
-    /// A parked slot that can go on now.
-    fn unpark(&self) -> Option<ClaimedSlot<'_>> {
-        if self.parked_len.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        let mut list = lock(&self.parked);
-        let ready = list.iter().position(|parked| self.can_go_on(parked))?;
-        let parked = list.remove(ready);
-        self.parked_len
-            .store(len_u32(list.len()), Ordering::Release);
-        drop(list);
-        parked.resume(&self.ring).ok()
-    }
-
-    fn can_go_on(&self, parked: &ParkedSlot) -> bool {
-        let asks = parked.opcode() == opcode::LOAD_MISS && self.ring.io_slots() != 0;
-        parked.fence_ready() && self.has_room(parked.tenant()) && (!asks || self.ring.can_ask())
-    }
-
-    /// A LOAD_MISS whose request has ended.
-    fn loaded(&self) -> Option<(ParkedSlot, Result<u32, u32>, bool)> {
-        if self.loading_len.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        let mut list = lock(&self.loading);
-        let outcome =
-            |(index, loading): (usize, &Loading)| Some((index, loading.pending.outcome()?));
-        let (index, outcome) = list.iter().enumerate().find_map(outcome)?;
-        let ended = list.remove(index);
-        self.loading_len
-            .store(len_u32(list.len()), Ordering::Release);
-        Some((ended.parked, outcome, ended.counted))
-    }
-
-    /// Whether a slot that was put aside can go on now.
-    fn can_resume(&self) -> bool {
-        let loaded = || {
-            lock(&self.loading)
-                .iter()
-                .any(|loading| loading.pending.outcome().is_some())
-        };
-        let parked = || {
-            lock(&self.parked)
-                .iter()
-                .any(|parked| self.can_go_on(parked))
-        };
-        self.loading_len.load(Ordering::Acquire) != 0 && loaded()
-            || self.parked_len.load(Ordering::Acquire) != 0 && parked()
-    }
-
-    /// A slot of the tenant is being run no more.
-    fn leave(&self, tenant: u32) {
-        if let Some(running) = self.running.get(tenant as usize) {
-            running.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-
-    fn quota(&self, tenant: u32) -> u32 {
-        self.ring
-            .control()
-            .get(control::TENANT_QUOTAS + tenant as usize)
-            .map_or(0, |quota| quota.load(Ordering::Relaxed))
-    }
-
-    /// Whether a slot of the tenant need not wait: it may run, or is to be refused.
-    fn has_room(&self, tenant: u32) -> bool {
-        if tenant as usize >= control::TENANT_MASK_WORDS {
-            return true;
-        }
-        let quota = self.quota(tenant);
-        quota == 0
-            || self
-                .running
-                .get(tenant as usize)
-                .is_some_and(|running| running.load(Ordering::Relaxed) < quota)
-    }
-}
-
-/// What a LOAD_MISS in this slot asks for.
-fn load_request(slot: u32, args: &[u32; ARGS_PER_SLOT]) -> IoRequest {
-    IoRequest {
-        op_type: io_op::READ,
-        src_handle: args[opcode::LOAD_ARG_RESOURCE],
-        dst_handle: args[opcode::LOAD_ARG_DESTINATION],
-        offset: words::join(
-            args[opcode::LOAD_ARG_OFFSET_LO],
-            args[opcode::LOAD_ARG_OFFSET_HI],
-        ),
-        byte_count: args[opcode::LOAD_ARG_BYTES],
-        tag: slot,
-        ..IoRequest::default()
-    }
-}
-
-fn len_u32(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
-}
 
 /// How a lease ended.
 enum Left {
@@ -423,11 +191,10 @@ impl Worker<'_> {
     /// whether the slot counts against its tenant's quota, as it then does until its bytes are there.
     fn load(&self, claimed: ClaimedSlot<'_>, counted: bool) {
         let shared = self.shared;
-        let args = claimed.args();
-        let prefetch = args[opcode::LOAD_ARG_PREFETCH] != 0;
-        let asked = shared.ring.ask(&load_request(claimed.index().get(), args));
+        let args = LoadArgs::decode(claimed.args());
+        let asked = shared.ring.ask(&args.request(claimed.index().get()));
         let result = match asked {
-            Some(pending) if !prefetch => {
+            Some(pending) if args.prefetch == 0 => {
                 bump64(&self.counters.parked);
                 let mut list = lock(&shared.loading);
                 list.push(Loading {
@@ -460,14 +227,14 @@ impl Worker<'_> {
             let epoch = shared.epoch.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
             return Ok(Outcome::value(epoch));
         }
-        let reach = Reach {
+        let context = OpContext {
             ring: &shared.ring,
             window: self.window(claimed.tenant())?,
             slot: claimed.index().get(),
             tenant: claimed.tenant(),
             programs: &shared.programs,
         };
-        if let Some(result) = core::run(number, &reach, claimed.args()) {
+        if let Some(result) = core::run(number, &context, claimed.args()) {
             return result;
         }
         if opcode::tenant_of(number).is_some() {
@@ -504,7 +271,7 @@ impl Worker<'_> {
         }
         let program = shared.programs.get(claimed.opcode());
         let program = program.ok_or(fault::NO_SUCH_PROGRAM)?;
-        let args = ProgramArgs::from_args(claimed.args());
+        let args = ProgramArgs::decode(claimed.args());
         if program.cost().at(args.len) > shared.lease.instructions {
             return Err(fault::OVER_BUDGET);
         }
@@ -523,13 +290,9 @@ impl Worker<'_> {
 
     fn stream(&self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
         let shared = self.shared;
-        let args = claimed.args();
+        let args = StreamArgs::decode(claimed.args());
         let known = |job: &&StreamJob| job.opcode() == claimed.opcode();
-        let Some(job) = shared
-            .jobs
-            .get(args[stream::ARG_JOB] as usize)
-            .filter(known)
-        else {
+        let Some(job) = shared.jobs.get(args.job as usize).filter(known) else {
             let any = shared.jobs.iter().any(|job| known(&job));
             let stream_opcode = opcode::is_stream(claimed.opcode());
             return Err(if any || stream_opcode {
@@ -543,15 +306,10 @@ impl Worker<'_> {
         }
         let chunk = shared
             .chunks
-            .borrow_chunk(args[stream::ARG_CHUNK])
+            .borrow_chunk(args.chunk)
             .ok_or(fault::CHUNK_NOT_LENT)?;
-        let [start, len, before, after] = [
-            stream::ARG_START,
-            stream::ARG_LEN,
-            stream::ARG_BEFORE,
-            stream::ARG_AFTER,
-        ]
-        .map(|index| args[index] as usize);
+        let [start, len, before, after] =
+            [args.start, args.len, args.before, args.after].map(|bytes| bytes as usize);
         let around = || {
             let end = start.checked_add(len)?.checked_add(after)?;
             chunk.get(start.checked_sub(before)?..end)
@@ -568,10 +326,9 @@ impl Worker<'_> {
         let cancelled = || shared.ring.is_cancelled();
         let place = StreamSlot {
             cancel: Cancel::new(&cancelled),
-            mode: args[stream::ARG_MODE],
-            offset: u64::from(args[stream::ARG_OFFSET_HI]) << 32
-                | u64::from(args[stream::ARG_OFFSET_LO]),
-            resume: args[stream::ARG_RESUME],
+            mode: args.mode,
+            offset: args.offset,
+            resume: args.resume,
             around,
             before,
         };

@@ -132,13 +132,3 @@ pub mod directory {
     /// The opcode of an entry whose program was unloaded: none that a program can have.
     pub const GONE: u32 = 1;
 }
-
-/// Words behind the ready rings' tails.
-pub mod tails {
-    /// Asks workers to bring the control words up to date: goes up by one each time.
-    pub const MIRROR: usize = 5;
-    /// How many requests of the IO queue the host has ended, modulo 2^32.
-    pub const ENDED: usize = 6;
-    /// Not 0 once what runs is to end at once.
-    pub const CANCELLED: usize = 7;
-}

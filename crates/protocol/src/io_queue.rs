@@ -1,6 +1,6 @@
 //! An IO queue that owns its image.
 
-use super::{
+use crate::io::{
     encode_io_landing_into, encode_io_request_into, io_op, io_status, read_slot, refused,
     IoCompletion, IoRequest, IO_SLOT_COUNT, IO_SLOT_WORDS,
 };
@@ -20,7 +20,7 @@ impl MegakernelIoQueue {
     /// An empty queue.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] for no slots, or for more than [`IO_SLOT_COUNT`](super::IO_SLOT_COUNT).
+    /// [`PipelineError::QueueFull`] for no slots, or for more than [`IO_SLOT_COUNT`](IO_SLOT_COUNT).
     pub fn new(slot_count: u32) -> Result<Self, PipelineError> {
         let words = usize::try_from(slot_count)
             .ok()
@@ -39,7 +39,7 @@ impl MegakernelIoQueue {
         bytemuck::must_cast_slice(&self.words)
     }
 
-    /// The image, for the functions of [`io`](super) and for what a device left; aligned for `u32`.
+    /// The image, for the functions of [`io`](crate::io) and for what a device left; aligned for `u32`.
     #[must_use]
     pub fn as_mut_bytes(&mut self) -> &mut [u8] {
         bytemuck::must_cast_slice_mut(&mut self.words)

@@ -4,16 +4,14 @@
 //! their results are the same on all of them.
 
 pub mod cpu;
-pub mod cuda;
-pub mod opencl;
+pub mod device;
 
 mod choice;
 
-pub use choice::{open, BackendName, Opened};
+pub use choice::{open, BackendName, SelectedBackend};
 
-use crate::device::DeviceInfo;
-use crate::{Kernel, StreamJob};
-use gristmill_protocol::PipelineError;
+use crate::{Kernel, KernelError, StreamJob};
+use device::DeviceInfo;
 use gristmill_ring::{ChunkBuf, ChunkMemory, RingConfig};
 use std::sync::Arc;
 
@@ -100,24 +98,24 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// Chunk memory that this back end's kernels see, with its chunks' only tokens: `count` chunks of `chunk_bytes`.
     ///
     /// # Errors
-    /// [`PipelineError`] for a size of zero or out of range, or where the memory is not to be had.
+    /// [`KernelError`] for a size of zero or out of range, or where the memory is not to be had.
     fn chunk_memory(
         &self,
         count: u32,
         chunk_bytes: usize,
-    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), PipelineError> {
-        ChunkMemory::map(count, chunk_bytes)
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), KernelError> {
+        Ok(ChunkMemory::map(count, chunk_bytes)?)
     }
 
     /// Launches a kernel. Slots of stream opcodes name `jobs` by index. `feeders` run on the first workers; there are at
     /// most as many.
     ///
     /// # Errors
-    /// [`PipelineError`] where sizes are out of range or memory or threads are not to be had.
+    /// [`KernelError`] where sizes are out of range or memory or threads are not to be had.
     fn launch(
         &self,
         config: KernelConfig,
         jobs: Vec<StreamJob>,
         feeders: Vec<FeederFactory>,
-    ) -> Result<Kernel, PipelineError>;
+    ) -> Result<Kernel, KernelError>;
 }

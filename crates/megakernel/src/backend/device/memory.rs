@@ -4,9 +4,10 @@ use super::driver::Driver;
 use super::job;
 use super::layout::{directory, launch as parameter, worker};
 use super::tables::IMAGE_ALIGN;
+use super::Device;
 use crate::backend::KernelConfig;
+use crate::KernelError;
 use crate::StreamJob;
-use gristmill_protocol::PipelineError;
 use gristmill_ring::{Arena, RecordMemory, RingMemory, SharedWords, REGION_ALIGN};
 use std::sync::atomic::Ordering;
 
@@ -27,11 +28,11 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Lays out what a kernel of so many workers shares with the host, and fills its parameters in.
-    pub fn lay_out(
-        driver: &dyn Driver,
+    pub fn lay_out<D: Driver>(
+        device: &Device<D>,
         config: &KernelConfig,
         workers: u32,
-    ) -> Result<Self, PipelineError> {
+    ) -> Result<Self, KernelError> {
         let slots = config.ring.slots as usize;
         let records = slots * config.record_words as usize;
         let directory_words = directory::ENTRIES * directory::WORDS;
@@ -41,16 +42,16 @@ impl Memory {
             .chain([parameter::WORDS, records, directory_words, worker_words])
             .map(|words| (4 * words).next_multiple_of(REGION_ALIGN))
             .sum();
-        let too_large = || PipelineError::InvalidArgument {
+        let too_large = || KernelError::InvalidConfig {
             what: "a ring whose record areas take 16 GiB or more",
             fix: "use fewer slots, or fewer record words",
         };
         if u32::try_from(bytes / 4).is_err() {
             return Err(too_large());
         }
-        let mut arena = Arena::new(driver.shared(bytes)?);
+        let mut arena = Arena::new(device.shared(bytes)?);
         if config.chunks.device() != arena.device() {
-            return Err(PipelineError::InvalidArgument {
+            return Err(KernelError::InvalidConfig {
                 what: "chunk memory that the device does not see",
                 fix: "take chunk memory from the back end that the kernel is launched on",
             });
@@ -114,8 +115,8 @@ impl Memory {
 }
 
 /// The tables of the stream jobs: their number, the place of each image, and the images; and where programs begin.
-pub(super) fn job_tables(jobs: &[StreamJob]) -> Result<(Vec<u32>, usize), PipelineError> {
-    let too_large = || PipelineError::InvalidArgument {
+pub(super) fn job_tables(jobs: &[StreamJob]) -> Result<(Vec<u32>, usize), KernelError> {
+    let too_large = || KernelError::InvalidConfig {
         what: "stream jobs whose tables take 16 GiB or more",
         fix: "use fewer patterns",
     };

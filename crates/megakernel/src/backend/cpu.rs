@@ -4,18 +4,19 @@
 //! counters that a GPU would keep on its side are kept per worker, each written by its worker alone, and mirrored into
 //! the control words.
 
+mod shared;
 mod worker;
 
 use super::{Backend, FeederFactory, KernelConfig};
 use crate::kernel::{Device, Kernel, KernelStats};
-use crate::{ProgramTable, StreamJob};
-use gristmill_protocol::{control, PipelineError};
+use crate::{KernelError, ProgramTable, StreamJob};
+use gristmill_protocol::control;
 use gristmill_ring::{live_ring, DeviceRing, RecordMemory};
 use gristmill_vir0::vector::Level;
+use shared::{Counters, Shared};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use worker::{Counters, Shared};
 
 /// Worker threads as the device.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,15 +32,15 @@ impl Backend for CpuBackend {
         config: KernelConfig,
         jobs: Vec<StreamJob>,
         feeders: Vec<FeederFactory>,
-    ) -> Result<Kernel, PipelineError> {
+    ) -> Result<Kernel, KernelError> {
         if config.workers == 0 || feeders.len() > config.workers {
-            return Err(PipelineError::InvalidArgument {
+            return Err(KernelError::InvalidConfig {
                 what: "a kernel without workers, or with more feeders than workers",
                 fix: "use at least one worker, and one for each feeder",
             });
         }
         // Programs run on the vector unit that was asked for, or not at all.
-        Level::asked().map_err(|error| PipelineError::Backend(error.to_string()))?;
+        Level::asked().map_err(|error| KernelError::VectorUnit(error.to_string()))?;
         let (submitter, completions, ring) = live_ring(config.ring)?;
         let records = RecordMemory::new(config.ring.slots, config.record_words)?;
         let programs = ProgramTable::new(config.record_words, None);
@@ -71,10 +72,9 @@ impl Backend for CpuBackend {
             let thread = std::thread::Builder::new()
                 .name(format!("gristmill-{index}"))
                 .spawn(move || worker::main(&shared, index, feeder))
-                .map_err(|error| {
-                    PipelineError::Backend(format!(
-                        "cannot start worker {index}: {error}; use fewer workers"
-                    ))
+                .map_err(|error| KernelError::Thread {
+                    thread: format!("worker {index}"),
+                    cause: Arc::new(error),
                 })?;
             device.threads.push(thread);
         }
@@ -122,7 +122,7 @@ impl Device for CpuDevice {
         self.shared.mirror();
     }
 
-    fn stop(&mut self) -> Result<(), PipelineError> {
+    fn stop(&mut self) -> Result<(), KernelError> {
         self.ring().control()[control::SHUTDOWN].store(1, Ordering::Release);
         self.ring().wake_workers();
         let mut panicked = 0;
@@ -132,9 +132,8 @@ impl Device for CpuDevice {
         self.shared.drop_parked();
         self.shared.mirror();
         if panicked > 0 {
-            return Err(PipelineError::Backend(format!(
-                "{panicked} workers ended in a panic outside a slot; please report this"
-            )));
+            let threads = format!("{panicked} workers");
+            return Err(KernelError::Panicked { threads });
         }
         Ok(())
     }

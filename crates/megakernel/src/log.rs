@@ -43,6 +43,7 @@
 
 mod kernel;
 mod read;
+mod records;
 mod write;
 
 pub use kernel::LoggedKernel;

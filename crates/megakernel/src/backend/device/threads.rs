@@ -5,6 +5,7 @@
 //! given its share back, which the order of the fields of [`Share`] decides; and its own end, where drivers tidy up
 //! after it, is waited for, too.
 
+use gristmill_ring::lock;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,7 +44,7 @@ impl Drop for Counted {
 
 impl Threads {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Starts a thread that holds `shared` until it ends.

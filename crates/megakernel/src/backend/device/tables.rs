@@ -4,22 +4,23 @@
 //! in three steps: the directory forgets it, then every slot completes that was published before, and only then are its words
 //! and its directory entry used again. So no worker ever reads an image that is being replaced.
 
-use super::driver::TableMemory;
+use super::driver::DeviceMemory;
 use super::layout::directory;
 use super::program;
 use crate::programs::ProgramSink;
+use crate::KernelError;
 use gristmill_protocol::PipelineError;
-use gristmill_ring::{SharedWords, Submitter};
+use gristmill_ring::{lock, SharedWords, Submitter};
 use gristmill_vir0::Verified;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Words that images begin at a multiple of: a line of a GPU's cache.
 pub(crate) const IMAGE_ALIGN: usize = 32;
 
 /// The programs of a running kernel, as the device sees them.
 pub(crate) struct ProgramTables {
-    memory: Box<dyn TableMemory>,
+    memory: Box<dyn DeviceMemory>,
     directory: SharedWords,
     /// Instructions that a slot may cost.
     budget: u64,
@@ -49,7 +50,7 @@ struct Room {
 impl ProgramTables {
     /// Tables whose words from `span.0` to `span.1` are for programs.
     pub fn new(
-        memory: Box<dyn TableMemory>,
+        memory: Box<dyn DeviceMemory>,
         span: Span,
         directory: SharedWords,
         budget: u64,
@@ -125,13 +126,13 @@ impl Room {
 }
 
 impl ProgramSink for ProgramTables {
-    fn bind(&self, opcode: u32, program: &Verified) -> Result<(), PipelineError> {
+    fn bind(&self, opcode: u32, program: &Verified) -> Result<(), KernelError> {
         let full = || PipelineError::QueueFull {
             queue: "the device's memory for programs",
             fix: "unload programs that are no longer used, or launch another kernel",
         };
         let image = program::image(program);
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = lock(&self.room);
         room.reclaim(&self.submitter);
         let entry = self.entry(opcode, &room).ok_or_else(full)?;
         let span = room.take(image.len()).ok_or_else(full)?;
@@ -155,7 +156,7 @@ impl ProgramSink for ProgramTables {
     }
 
     fn unbind(&self, opcode: u32) {
-        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = lock(&self.room);
         if let Some(index) = room.bound.iter().position(|bound| bound.opcode == opcode) {
             let bound = room.bound.swap_remove(index);
             self.word(bound.entry, directory::OPCODE)

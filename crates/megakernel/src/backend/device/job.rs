@@ -4,7 +4,7 @@
 //! SCAN is an Aho-Corasick automaton as a table (`stream/table.rs`).
 
 use crate::stream::{ScanMode, ScanSet, StreamJob};
-use gristmill_protocol::PipelineError;
+use crate::KernelError;
 
 /// Words of the image of SCAN.
 pub mod scan {
@@ -45,28 +45,29 @@ const POLYNOMIAL: u32 = 0x82F6_3B78;
 /// The image of a job.
 ///
 /// # Errors
-/// [`PipelineError::Backend`] for an opcode of the user's, which is host code, and for a set of patterns whose tables are
+/// [`KernelError::Backend`] for an opcode of the user's, which is host code, and for a set of patterns whose tables are
 /// larger than 1 GiB.
-pub fn image(job: &StreamJob) -> Result<Vec<u32>, PipelineError> {
+pub fn image(job: &StreamJob) -> Result<Vec<u32>, KernelError> {
     match job {
         StreamJob::Scan(set) => scan_image(job.opcode(), set, MAX_WORDS),
         StreamJob::Crc32c => Ok(crc_image(job.opcode())),
         StreamJob::Histogram | StreamJob::Lines => Ok(vec![job.opcode()]),
-        StreamJob::Custom(..) => Err(PipelineError::Backend(
-            "an opcode of the user's is host code and cannot run on a device; use a VIR0 program or `--backend cpu`"
-                .into(),
-        )),
+        StreamJob::Custom(..) => Err(KernelError::Unsupported {
+            what: "an opcode of the user's is host code and cannot run on a device",
+            fix: "use a VIR0 program",
+        }),
     }
 }
 
-fn too_large() -> PipelineError {
-    PipelineError::Backend(
-        "the tables of these patterns take more than 1 GiB; use fewer or shorter patterns, or `--backend cpu`".into(),
-    )
+fn too_large() -> KernelError {
+    KernelError::Unsupported {
+        what: "the tables of these patterns take more than 1 GiB on a device",
+        fix: "use fewer or shorter patterns",
+    }
 }
 
 /// A number of words as a word; the limit on an image's size lies far below what it holds.
-fn word(value: usize) -> Result<u32, PipelineError> {
+fn word(value: usize) -> Result<u32, KernelError> {
     u32::try_from(value).map_err(|_| too_large())
 }
 
@@ -79,7 +80,7 @@ fn pack(bytes: &[u8; 256]) -> impl Iterator<Item = u32> + '_ {
         .map(|four| u32::from_le_bytes(*four))
 }
 
-fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, PipelineError> {
+fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, KernelError> {
     let all = set.mode() == ScanMode::All;
     let everything = set.searched().any(<[u8]>::is_empty);
     let mut image = vec![0; scan::NEXT];
@@ -93,14 +94,14 @@ fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, 
     let room = max_words.saturating_sub(scan::NEXT);
     let table = set.table(room).ok_or_else(too_large)?;
     image[scan::INFO] = word(table.stride() - 1)?;
-    image[scan::MATCH] = table.matching();
-    for (at, packed) in pack(table.classes()).enumerate() {
+    image[scan::MATCH] = table.min_match_state();
+    for (at, packed) in pack(table.byte_classes()).enumerate() {
         image[scan::CLASSES + at] = packed;
     }
     image.extend(table.words());
     if all {
         // What ends in a state is found from the image's beginning on.
-        let ending = scan::NEXT + table.matching() as usize..scan::NEXT + table.rows().len();
+        let ending = scan::NEXT + table.min_match_state() as usize..scan::NEXT + table.rows().len();
         for row in image[ending].chunks_exact_mut(table.stride()) {
             row[table.stride() - 1] += word(scan::NEXT)?;
         }
@@ -149,8 +150,17 @@ fn crc_image(opcode: u32) -> Vec<u32> {
 mod tests {
     use super::{image, scan_image};
     use crate::stream::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
+    use crate::KernelError;
     use gristmill_ring::{Outcome, RecordWriter};
     use std::sync::Arc;
+
+    /// By its kind, and with the back end that can do it.
+    fn assert_refused(image: Result<Vec<u32>, KernelError>) {
+        let error = image.unwrap_err();
+        assert!(matches!(error, KernelError::Unsupported { .. }), "{error}");
+        let told = error.to_string();
+        assert!(told.ends_with("the back end `cpu`"), "{told}");
+    }
 
     #[test]
     fn tables_above_the_limit_are_refused() {
@@ -158,8 +168,7 @@ mod tests {
             let set = ScanSet::build(&["abcd", "bcd", "d"], false, mode).unwrap();
             let fits = scan_image(1, &set, usize::MAX).unwrap().len();
             assert_eq!(scan_image(1, &set, fits).unwrap().len(), fits);
-            let error = scan_image(1, &set, fits - 1).unwrap_err().to_string();
-            assert!(error.contains("--backend cpu"), "{error}");
+            assert_refused(scan_image(1, &set, fits - 1));
         }
     }
 
@@ -178,9 +187,6 @@ mod tests {
 
     #[test]
     fn host_code_has_no_image() {
-        let error = image(&StreamJob::Custom(0x200, Arc::new(Own)))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("--backend cpu"), "{error}");
+        assert_refused(image(&StreamJob::Custom(0x200, Arc::new(Own))));
     }
 }

@@ -18,59 +18,76 @@
 //! holds the error number. In a live ring TAG is the number of the slot that asks, BYTE_COUNT of a request that was
 //! served says how many bytes there were, and landings are not used: there a chunk lands with the slot that names it.
 
-mod queue;
-
-pub use queue::MegakernelIoQueue;
-
 use crate::{slot, words, PipelineError};
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Words in a slot of the queue.
-pub const IO_SLOT_WORDS: usize = 8;
+numbers! {
+    /// Sizes of a queue.
+    pub LAYOUT {
+        /// Words in a slot of the queue.
+        IO_SLOT_WORDS: usize = 8;
+        /// Slots that a queue has at most, and unless told otherwise.
+        IO_SLOT_COUNT: u32 = 64;
+    }
+}
+
 /// Bytes in a slot of the queue.
 pub const IO_SLOT_BYTES: usize = IO_SLOT_WORDS * words::WORD_BYTES;
-/// Slots that a queue has at most, and unless told otherwise.
-pub const IO_SLOT_COUNT: u32 = 64;
 
 /// Word numbers in a slot of the queue.
 pub mod io_word {
-    /// What is asked for.
-    pub const OP_TYPE: usize = 0;
-    /// Where bytes come from: an index into the host's table of sources.
-    pub const SRC_HANDLE: usize = 1;
-    /// Where bytes go: an index into the host's table of destinations; of a landing, the mapped slot.
-    pub const DST_HANDLE: usize = 2;
-    /// Offset in the source, low half.
-    pub const OFFSET_LO: usize = 3;
-    /// Offset in the source, high half.
-    pub const OFFSET_HI: usize = 4;
-    /// How many bytes.
-    pub const BYTE_COUNT: usize = 5;
-    /// Whose turn it is.
-    pub const STATUS: usize = 6;
-    /// The publisher's own number; of a request that failed, the error number.
-    pub const TAG: usize = 7;
+    numbers! {
+        /// Words of a slot of the queue.
+        pub WORDS {
+            /// What is asked for.
+            OP_TYPE: usize = 0;
+            /// Where bytes come from: an index into the host's table of sources.
+            SRC_HANDLE: usize = 1;
+            /// Where bytes go: an index into the host's table of destinations; of a landing, the mapped slot.
+            DST_HANDLE: usize = 2;
+            /// Offset in the source, low half.
+            OFFSET_LO: usize = 3;
+            /// Offset in the source, high half.
+            OFFSET_HI: usize = 4;
+            /// How many bytes.
+            BYTE_COUNT: usize = 5;
+            /// Whose turn it is.
+            STATUS: usize = 6;
+            /// The publisher's own number; of a request that failed, the error number.
+            TAG: usize = 7;
+        }
+    }
 }
 
 /// Operations.
 pub mod io_op {
-    /// Request: bytes from a source to a destination.
-    pub const READ: u32 = 1;
-    /// Request: bytes from a destination's memory to a source's file.
-    pub const WRITE: u32 = 2;
-    /// Request: completes when those before it have.
-    pub const FENCE: u32 = 3;
-    /// Landing: bytes are in a mapped slot.
-    pub const LANDED: u32 = 4;
+    numbers! {
+        /// Operations.
+        pub OPS {
+            /// Request: bytes from a source to a destination.
+            READ: u32 = 1;
+            /// Request: bytes from a destination's memory to a source's file.
+            WRITE: u32 = 2;
+            /// Request: completes when those before it have.
+            FENCE: u32 = 3;
+            /// Landing: bytes are in a mapped slot.
+            LANDED: u32 = 4;
+        }
+    }
 }
 
 /// Statuses beyond those of [`slot`].
 pub mod io_status {
-    /// The request was served.
-    pub const OK: u32 = 0x10;
-    /// The request failed; TAG holds the error number.
-    pub const ERROR: u32 = 0x11;
+    numbers! {
+        /// Statuses beyond those of a slot of the ring.
+        pub STATUSES {
+            /// The request was served.
+            OK: u32 = 0x10;
+            /// The request failed; TAG holds the error number.
+            ERROR: u32 = 0x11;
+        }
+    }
 }
 
 /// Error number that a failure without one gets: an input or output error.
@@ -96,6 +113,36 @@ pub struct IoRequest {
     pub byte_count: u32,
     /// The device's own number.
     pub tag: u32,
+}
+
+impl IoRequest {
+    /// The words of a slot of the queue with this request, and an EMPTY status: that is for the caller to store last.
+    #[must_use]
+    pub const fn encode(&self) -> [u32; IO_SLOT_WORDS] {
+        let mut words = [0; IO_SLOT_WORDS];
+        words[io_word::OP_TYPE] = self.op_type;
+        words[io_word::SRC_HANDLE] = self.src_handle;
+        words[io_word::DST_HANDLE] = self.dst_handle;
+        (words[io_word::OFFSET_LO], words[io_word::OFFSET_HI]) = words::split(self.offset);
+        words[io_word::BYTE_COUNT] = self.byte_count;
+        words[io_word::STATUS] = slot::EMPTY;
+        words[io_word::TAG] = self.tag;
+        words
+    }
+
+    /// The request in slot `slot_idx` of a queue, from that slot's words. What they ask for is for the host to judge.
+    #[must_use]
+    pub const fn decode(slot_idx: u32, words: &[u32; IO_SLOT_WORDS]) -> Self {
+        Self {
+            slot_idx,
+            op_type: words[io_word::OP_TYPE],
+            src_handle: words[io_word::SRC_HANDLE],
+            dst_handle: words[io_word::DST_HANDLE],
+            offset: words::join(words[io_word::OFFSET_LO], words[io_word::OFFSET_HI]),
+            byte_count: words[io_word::BYTE_COUNT],
+            tag: words[io_word::TAG],
+        }
+    }
 }
 
 /// Bytes that are there.
@@ -338,7 +385,7 @@ pub fn recycle(io_queue_bytes: &mut [u8], slot: u32) -> Result<(), PipelineError
     Ok(())
 }
 
-fn refused(fix: &'static str) -> PipelineError {
+pub(crate) fn refused(fix: &'static str) -> PipelineError {
     PipelineError::QueueFull {
         queue: "io queue",
         fix,
@@ -346,17 +393,17 @@ fn refused(fix: &'static str) -> PipelineError {
 }
 
 /// A slot as it stands.
-struct ReadSlot {
-    status: u32,
-    words: IoRequest,
+pub(crate) struct ReadSlot {
+    pub(crate) status: u32,
+    pub(crate) words: IoRequest,
 }
 
 impl ReadSlot {
-    fn is_landing(&self) -> bool {
+    pub(crate) fn is_landing(&self) -> bool {
         self.words.op_type == io_op::LANDED
     }
 
-    fn completion(&self) -> IoCompletion {
+    pub(crate) fn completion(&self) -> IoCompletion {
         IoCompletion {
             slot_idx: self.words.slot_idx,
             mapped_slot: self.words.dst_handle,
@@ -384,19 +431,11 @@ fn first_word(slot: u32) -> Option<usize> {
     usize::try_from(slot).ok()?.checked_mul(IO_SLOT_WORDS)
 }
 
-fn read_slot(bytes: &[u8], slot: u32) -> Option<ReadSlot> {
+pub(crate) fn read_slot(bytes: &[u8], slot: u32) -> Option<ReadSlot> {
     let words: [u32; IO_SLOT_WORDS] = words::read_array(bytes, first_word(slot)?)?;
     Some(ReadSlot {
         status: words[io_word::STATUS],
-        words: IoRequest {
-            slot_idx: slot,
-            op_type: words[io_word::OP_TYPE],
-            src_handle: words[io_word::SRC_HANDLE],
-            dst_handle: words[io_word::DST_HANDLE],
-            offset: words::join(words[io_word::OFFSET_LO], words[io_word::OFFSET_HI]),
-            byte_count: words[io_word::BYTE_COUNT],
-            tag: words[io_word::TAG],
-        },
+        words: IoRequest::decode(slot, &words),
     })
 }
 
@@ -421,16 +460,7 @@ fn publish(bytes: &mut [u8], request: &IoRequest) -> Result<(), PipelineError> {
         Some(_) => return Err(refused("wait until the slot is recycled, or use another")),
         None => return Err(refused("use a slot that the queue has")),
     }
-    let (low, high) = words::split(request.offset);
-    let mut words = [0; IO_SLOT_WORDS];
-    words[io_word::OP_TYPE] = request.op_type;
-    words[io_word::SRC_HANDLE] = request.src_handle;
-    words[io_word::DST_HANDLE] = request.dst_handle;
-    words[io_word::OFFSET_LO] = low;
-    words[io_word::OFFSET_HI] = high;
-    words[io_word::BYTE_COUNT] = request.byte_count;
-    words[io_word::STATUS] = slot::EMPTY;
-    words[io_word::TAG] = request.tag;
+    let words = request.encode();
     let stored = first_word(slot).is_some_and(|first| words::write_all(bytes, first, &words));
     debug_assert!(stored, "the slot was read before");
     set_status(bytes, slot, slot::PUBLISHED);

@@ -1,0 +1,230 @@
+//! The kernel on devices: one back end, generic over the API that reaches the device.
+//!
+//! - `driver`: the trait that an API implements; [`cuda`] and [`opencl`] do, and `library` says why their drivers do not load.
+//! - [`layout`]: the words that host and device share beside the ring. `cargo xtask header` tells the device source the
+//!   numbers of all words, and is where a new one is listed.
+//! - `memory`: what lies where. `tables`, [`job`], [`program`]: images of jobs and programs, as the device reads them.
+//! - `host`: the running kernel, as its handle knows it. `group`: launches. `watchdog` and `vigil`: signs of life, and their
+//!   absence. `threads`: the threads of all that, and their end.
+
+pub mod cuda;
+mod driver;
+mod group;
+mod host;
+pub mod job;
+pub mod layout;
+mod library;
+mod memory;
+pub mod opencl;
+pub mod program;
+mod tables;
+mod threads;
+mod vigil;
+mod watchdog;
+
+pub(super) use driver::Driver;
+pub use driver::{DeviceInfo, Found};
+pub use vigil::Clock;
+
+use super::{Backend, FeederFactory, KernelConfig};
+use crate::{Kernel, KernelError, StreamJob};
+use driver::{choose, DeviceMemory, Launch, Purpose};
+use gristmill_ring::{lock, Arena, ChunkBuf, ChunkMemory, ChunkPlan, HostVisible};
+use layout::state::MAX_WORKERS;
+use std::sync::{Arc, Mutex};
+
+/// The device source, in the order in which its parts need each other.
+pub const SOURCE: [&str; 9] = [
+    include_str!("../../../../kernel/numbers.h"),
+    include_str!("../../../../kernel/dialect.h"),
+    include_str!("../../../../kernel/vir0.h"),
+    include_str!("../../../../kernel/bytes.h"),
+    include_str!("../../../../kernel/scan.h"),
+    include_str!("../../../../kernel/stream.h"),
+    include_str!("../../../../kernel/worker.h"),
+    include_str!("../../../../kernel/io.h"),
+    include_str!("../../../../kernel/megakernel.h"),
+];
+
+/// Local memory that a group needs, in bytes: `GM_GROUP_WORDS` of the device source.
+const LOCAL_BYTES: usize = 4 * (8192 + 64);
+
+/// Words that are zeroed with one copy.
+const ZEROED_WORDS: usize = 1 << 18;
+
+/// Held while devices are listed or opened: PoCL 3.1 names devices that it has not set up yet, and crashes where two
+/// threads let it compile.
+static SETTING_UP: Mutex<()> = Mutex::new(());
+
+/// A device as the place where kernels run: [`CudaBackend`](cuda::CudaBackend), [`OpenClBackend`](opencl::OpenClBackend).
+pub struct DeviceBackend<D: Driver> {
+    device: Arc<Device<D>>,
+}
+
+/// A device with the kernel loaded.
+struct Device<D: Driver> {
+    info: DeviceInfo,
+    /// Queues that no launch uses now. Before the driver, in whose context they are.
+    idle: Mutex<Vec<D::Queue>>,
+    driver: D,
+}
+
+impl<D: Driver> DeviceBackend<D> {
+    /// All devices, in the order of their numbers for [`DeviceBackend::new`].
+    ///
+    /// # Errors
+    /// [`KernelError::NoDevice`] where there is no driver or no device, [`KernelError::Driver`] where the driver fails.
+    pub fn devices() -> Result<Vec<Found>, KernelError> {
+        let _setting_up = lock(&SETTING_UP);
+        Ok(D::list()?.into_iter().map(|(found, _)| found).collect())
+    }
+
+    /// The device with this number; without one the first that can run the kernel, GPUs first.
+    ///
+    /// # Errors
+    /// As [`DeviceBackend::devices`], and [`KernelError::NoSuchDevice`], [`KernelError::Refused`].
+    pub fn new(device: Option<usize>) -> Result<Self, KernelError> {
+        Self::open(device, None)
+    }
+
+    fn open(number: Option<usize>, shape: Option<D::Shape>) -> Result<Self, KernelError> {
+        let _setting_up = lock(&SETTING_UP);
+        let mut all = D::list()?;
+        let found = all.iter().map(|(found, _)| found);
+        let (Found { info, .. }, handle) = all.swap_remove(choose(D::API, found, number)?);
+        let driver = D::open(&handle, shape).map_err(|error| error.on(&info))?;
+        let device = Device {
+            info,
+            idle: Mutex::new(Vec::new()),
+            driver,
+        };
+        device.warm_up()?;
+        Ok(Self {
+            device: Arc::new(device),
+        })
+    }
+
+    /// What the device is.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.device.info
+    }
+}
+
+impl<D: Driver> Backend for DeviceBackend<D> {
+    fn name(&self) -> &'static str {
+        D::BACKEND
+    }
+
+    fn device(&self) -> Option<DeviceInfo> {
+        Some(self.info().clone())
+    }
+
+    /// On a GPU one for each compute unit: enough loads in flight to fill the link to the host, and no more that poll over
+    /// it. On a processor as many as feed it.
+    fn workers(&self, feeders: usize) -> usize {
+        let capacity = self.device.driver.capacity();
+        if capacity.concurrent {
+            capacity.units as usize
+        } else {
+            feeders
+        }
+    }
+
+    fn chunk_memory(
+        &self,
+        count: u32,
+        chunk_bytes: usize,
+    ) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), KernelError> {
+        let plan = ChunkPlan::new(count, chunk_bytes)?;
+        let mut arena = Arena::new(self.device.shared(plan.carved_bytes())?);
+        Ok(ChunkMemory::carve(plan, &mut arena)?)
+    }
+
+    fn launch(
+        &self,
+        config: KernelConfig,
+        jobs: Vec<StreamJob>,
+        feeders: Vec<FeederFactory>,
+    ) -> Result<Kernel, KernelError> {
+        host::launch(Arc::clone(&self.device), config, &jobs, feeders)
+    }
+}
+
+impl<D: Driver> std::fmt::Debug for DeviceBackend<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DeviceBackend").field(self.info()).finish()
+    }
+}
+
+impl<D: Driver> Device<D> {
+    /// Drivers may compile or load a kernel when it is first launched, and wait for what runs to do so.
+    fn warm_up(&self) -> Result<(), KernelError> {
+        // Some drivers check addresses even of a launch that touches no memory.
+        let memory = self.state(1, &[])?;
+        self.launch(&Launch {
+            addresses: [memory.address(); 5],
+            first: 0,
+            groups: 1,
+            number: 0,
+        })
+    }
+
+    /// The groups of each launch where `workers` workers are wanted, together as many as the device has room for.
+    ///
+    /// # Errors
+    /// [`KernelError::Workers`] where that is none, or more than the kernel is made for.
+    fn groups(&self, workers: usize) -> Result<Vec<u32>, KernelError> {
+        let capacity = self.driver.capacity();
+        let wanted = u32::try_from(workers).unwrap_or(u32::MAX);
+        let workers = capacity.groups.min(wanted);
+        if workers == 0 || workers as usize > MAX_WORKERS {
+            return Err(KernelError::Workers {
+                device: self.info.name.clone(),
+                workers,
+                most: MAX_WORKERS,
+            });
+        }
+        Ok(if capacity.concurrent {
+            vec![workers]
+        } else {
+            vec![1; workers as usize]
+        })
+    }
+
+    fn shared(&self, bytes: usize) -> Result<Box<dyn HostVisible>, KernelError> {
+        let shared = self.driver.shared(bytes);
+        shared.map_err(|error| error.on(&self.info))
+    }
+
+    /// Memory for tables of `words` words, which begin with `first`.
+    fn tables(&self, words: usize, first: &[u32]) -> Result<Box<dyn DeviceMemory>, KernelError> {
+        let tables = self.driver.memory(words, Purpose::Tables);
+        tables
+            .and_then(|tables| tables.write(0, first).map(|()| tables))
+            .map_err(|error| error.on(&self.info))
+    }
+
+    /// Memory for a state of `words` words, which begins with `first` and is zeroed behind it.
+    fn state(&self, words: usize, first: &[u32]) -> Result<Box<dyn DeviceMemory>, KernelError> {
+        let filled = |state: Box<dyn DeviceMemory>| {
+            state.write(0, first)?;
+            let zeros = vec![0; words.min(ZEROED_WORDS)];
+            for at in (first.len()..words).step_by(ZEROED_WORDS) {
+                state.write(at, &zeros[..zeros.len().min(words - at)])?;
+            }
+            Ok(state)
+        };
+        let state = self.driver.memory(words, Purpose::State);
+        state.and_then(filled).map_err(|error| error.on(&self.info))
+    }
+
+    /// Launches the kernel and waits until all its groups have left.
+    fn launch(&self, launch: &Launch) -> Result<(), KernelError> {
+        let idle = || lock(&self.idle);
+        let queue = idle().pop();
+        let queue = queue.map_or_else(|| self.driver.queue(), Ok);
+        let launched = queue.and_then(|queue| self.driver.launch(queue, launch));
+        idle().push(launched.map_err(|error| error.on(&self.info))?);
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Launches: the threads that run the kernel on the device, again and again, and those that feed it.
+//!
+//! A *launch group* is the groups of lanes that one launch runs (see [`Capacity`](super::driver::Capacity)). It has a thread
+//! that launches it whenever a lease has ended and work remains, and sleeps otherwise.
+
+use super::driver::{Driver, Launch};
+use super::host::Host;
+use super::watchdog::WATCH;
+use crate::backend::{Feed, FeederFactory};
+use gristmill_protocol::tails;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long a launch group waits that has left the kernel without having completed anything, at first and at most.
+const GROUP_NAPS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));
+
+/// How long a feeder with nothing to do waits at first, and at most.
+const FEEDER_NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+
+/// The groups of lanes that one launch runs.
+pub(super) struct LaunchGroup {
+    /// The number of the first worker.
+    pub first: u32,
+    /// Workers.
+    pub workers: u32,
+    pub launches: AtomicU32,
+    /// Whether the kernel is launched now.
+    pub inside: AtomicBool,
+}
+
+impl LaunchGroup {
+    /// Launch groups of so many workers each.
+    pub fn of(workers: &[u32]) -> Vec<Self> {
+        let mut first = 0;
+        let group = |workers: &u32| {
+            first += workers;
+            Self {
+                first: first - workers,
+                workers: *workers,
+                launches: AtomicU32::new(0),
+                inside: AtomicBool::new(false),
+            }
+        };
+        workers.iter().map(group).collect()
+    }
+}
+
+impl<D: Driver> Host<D> {
+    /// A launch group's thread: launch after launch while there is work.
+    pub fn run_group(&self, group: &LaunchGroup) {
+        // What the host does that gives the device more to do.
+        let ended = &self.ring.tails()[tails::ENDED];
+        let news = || (self.published(), ended.load(Ordering::Acquire));
+        let mut nap = GROUP_NAPS.0;
+        while !self.over() {
+            if self.in_flight() == 0 {
+                self.ring
+                    .sleep_unless(WATCH, || self.over() || self.in_flight() != 0);
+                continue;
+            }
+            let before = (self.completed(), news());
+            if !self.launch_once(group) {
+                return;
+            }
+            if self.completed() == before.0 {
+                // Others run what is left, or it waits for them, or for bytes.
+                self.ring
+                    .sleep_unless(nap, || self.over() || news() != before.1);
+                nap = (nap * 2).min(GROUP_NAPS.1);
+            } else {
+                nap = GROUP_NAPS.0;
+            }
+        }
+        // A last time, to complete what is parked.
+        if self.failure.get().is_none() && self.in_flight() != 0 {
+            self.launch_once(group);
+        }
+    }
+
+    /// One launch, from here until all its groups have left; says whether it could be done.
+    fn launch_once(&self, group: &LaunchGroup) -> bool {
+        let before = group.launches.fetch_add(1, Ordering::Relaxed);
+        // A launch with number 0 does nothing.
+        let number = before.wrapping_add(1).max(1);
+        group.inside.store(true, Ordering::Release);
+        let launched = self.device.launch(&Launch {
+            first: group.first,
+            groups: group.workers,
+            number,
+            ..self.launch
+        });
+        group.inside.store(false, Ordering::Release);
+        launched.map_err(|error| self.fail(error)).is_ok()
+    }
+
+    /// A feeder's thread.
+    pub fn feed(&self, index: usize, make: FeederFactory) {
+        let run = AssertUnwindSafe(|| {
+            let mut feeder = make(index);
+            let mut nap = FEEDER_NAPS.0;
+            loop {
+                match feeder.feed() {
+                    Feed::Progress | Feed::Blocked => nap = FEEDER_NAPS.0,
+                    Feed::Finished => return,
+                    Feed::Idle => {
+                        if self.stopping.load(Ordering::Acquire) {
+                            return;
+                        }
+                        // The device wakes no thread, so completions are polled for.
+                        std::thread::sleep(nap);
+                        nap = (nap * 2).min(FEEDER_NAPS.1);
+                    }
+                }
+            }
+        });
+        // A feeder that panics is dropped, which is where it tells those who wait for it.
+        drop(catch_unwind(run));
+    }
+}

@@ -1,0 +1,360 @@
+//! A running kernel on a device: what its threads share, and how it is launched and ended.
+//!
+//! Each launch group has a thread that launches it and waits (`group.rs`); a watchdog fails the kernel when one gives no sign
+//! of life (`watchdog.rs`). A thread that waits for a lost device cannot be ended; it is left behind, and keeps the memory
+//! alive that the device may still write.
+
+use super::driver::{DeviceMemory, Driver, Launch};
+use super::group::LaunchGroup;
+use super::layout::{state, worker};
+use super::memory::{job_tables, Memory, PROGRAM_WORDS};
+use super::tables::ProgramTables;
+use super::threads::Threads;
+use super::vigil::{Clock, Silence};
+use super::watchdog::{self, SILENCE, WATCH};
+use super::Device;
+use crate::backend::{FeederFactory, KernelConfig};
+use crate::kernel::{self, Kernel, KernelStats};
+use crate::programs::ProgramSink;
+use crate::{KernelError, ProgramTable, StreamJob};
+use gristmill_protocol::{control, priority, tails};
+use gristmill_ring::{live_ring_over, ChunkMemory, DeviceRing, SharedWords};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long a shutdown waits for the device to leave the kernel while nothing moves.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// What the threads of a kernel share. It keeps everything alive that the device can reach.
+pub(super) struct Host<D: Driver> {
+    pub device: Arc<Device<D>>,
+    pub ring: DeviceRing,
+    /// The workers' words.
+    workers: SharedWords,
+    tables: Arc<ProgramTables>,
+    _state: Box<dyn DeviceMemory>,
+    _chunks: Arc<ChunkMemory>,
+    pub launch: Launch,
+    pub groups: Vec<LaunchGroup>,
+    /// Silence after which a launch group that has begun to run is taken for lost.
+    pub patience: Duration,
+    /// Where the ring's counters begin.
+    counters_from: u32,
+    pub stopping: AtomicBool,
+    pub failure: OnceLock<KernelError>,
+    pub threads: Arc<Threads>,
+}
+
+impl<D: Driver> Host<D> {
+    fn worker(&self, number: u32, word: usize) -> &AtomicU32 {
+        &self.workers[number as usize * worker::WORDS + word]
+    }
+
+    fn worker_count(&self) -> u32 {
+        self.groups.iter().map(|group| group.workers).sum()
+    }
+
+    /// Slots completed, modulo 2^32.
+    pub fn completed(&self) -> u32 {
+        (0..self.worker_count())
+            .map(|number| self.worker(number, worker::SLOTS).load(Ordering::Acquire))
+            .fold(0, u32::wrapping_add)
+    }
+
+    /// Slots published and not completed, at some moment during the call.
+    pub fn in_flight(&self) -> u32 {
+        // In this order: what was completed before can only have been published before as well.
+        let completed = self.completed();
+        self.published().wrapping_sub(completed)
+    }
+
+    /// Slots published, modulo 2^32.
+    pub fn published(&self) -> u32 {
+        self.ring.tails()[..priority::COUNT]
+            .iter()
+            .map(|tail| {
+                let tail = tail.load(Ordering::Acquire);
+                tail.wrapping_sub(self.counters_from)
+            })
+            .fold(0, u32::wrapping_add)
+    }
+
+    /// What moves as long as a launch group lives: the number of its launch, and its workers' signs of life.
+    pub fn signs(&self, group: &LaunchGroup) -> (u32, u32) {
+        let beats = (group.first..group.first + group.workers)
+            .map(|number| self.worker(number, worker::BEAT).load(Ordering::Relaxed))
+            .fold(0, u32::wrapping_add);
+        (group.launches.load(Ordering::Relaxed), beats)
+    }
+
+    /// Whether the device is to be launched no more.
+    pub fn over(&self) -> bool {
+        self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
+            || self.failure.get().is_some()
+    }
+
+    /// The kernel runs no more, for this reason; the first one counts. Feeders go on until they have seen that.
+    pub fn fail(&self, error: KernelError) {
+        if self.failure.set(error).is_ok() {
+            self.leave();
+        }
+    }
+
+    /// Asks everybody to leave.
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.leave();
+    }
+
+    /// Asks the device to leave.
+    fn leave(&self) {
+        self.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
+        self.ring.wake_workers();
+        self.threads.notify();
+    }
+
+    /// Waits until all threads have ended, or until nothing has moved for [`LEAVE`]; says how many still run.
+    fn wait_for_end(&self) -> usize {
+        let signs = |running| {
+            let groups: Vec<_> = self.groups.iter().map(|group| self.signs(group)).collect();
+            (running, self.completed(), groups)
+        };
+        let mut clock = Clock::new(WATCH);
+        let mut silence = Silence::new(signs(0));
+        self.threads.wait(WATCH, |running| {
+            silence.look(signs(running), clock.tick()).0 >= LEAVE
+        })
+    }
+}
+
+/// The words that device memory begins with: where counters begin that wrap around, and else zeros.
+fn first_state(slots: usize, counters_from: u32) -> Vec<u32> {
+    if counters_from == 0 {
+        return Vec::new();
+    }
+    let mut words = vec![0; state::SLOTS + 4 * slots];
+    words[state::HEADS..state::HEADS + priority::COUNT].fill(counters_from);
+    words[state::TICKET] = counters_from;
+    words[state::IO_SEEN] = counters_from;
+    words[state::SLOTS + 2 * slots..].fill(counters_from);
+    words
+}
+
+/// Launches a kernel on a device.
+///
+/// # Errors
+/// [`KernelError::InvalidConfig`] where sizes are out of range, and for chunk memory that the device does not see;
+/// [`KernelError::Unsupported`] for jobs that only the host can run; what memory and threads fail with.
+pub(super) fn launch<D: Driver>(
+    device: Arc<Device<D>>,
+    config: KernelConfig,
+    jobs: &[StreamJob],
+    feeders: Vec<FeederFactory>,
+) -> Result<Kernel, KernelError> {
+    config.ring.check()?;
+    if config.workers == 0 {
+        return Err(KernelError::InvalidConfig {
+            what: "a kernel without workers",
+            fix: "use at least one worker",
+        });
+    }
+    let groups = LaunchGroup::of(&device.groups(config.workers)?);
+    let workers: u32 = groups.iter().map(|group| group.workers).sum();
+    let memory = Memory::lay_out(&device, &config, workers)?;
+    let (image, programs) = job_tables(jobs)?;
+    let tables = device.tables(programs + PROGRAM_WORDS, &image)?;
+
+    let slots = config.ring.slots as usize;
+    let state_words = state::SLOTS + 4 * slots + workers as usize * config.record_words as usize;
+    let counters_from = config.ring.counters_from;
+    let state = device.state(state_words, &first_state(slots, counters_from))?;
+    let (submitter, completions, ring) = live_ring_over(config.ring, memory.ring)?;
+    let (chunks, chunk_states) = config.chunks.addresses();
+    let chunk_bytes = config.chunks.chunk_bytes() as u64;
+    let tables = ProgramTables::new(
+        tables,
+        (programs, programs + PROGRAM_WORDS),
+        memory.directory,
+        config.lease.instructions,
+        submitter.clone(),
+    );
+    let host = Arc::new(Host {
+        launch: Launch {
+            addresses: [
+                memory.address,
+                chunks as u64,
+                chunk_states as u64,
+                state.address(),
+                tables.address(),
+            ],
+            first: 0,
+            groups: 0,
+            number: 0,
+        },
+        groups,
+        patience: watchdog::patience(chunk_bytes),
+        counters_from,
+        device,
+        ring,
+        workers: memory.workers,
+        tables: Arc::new(tables),
+        _state: state,
+        _chunks: config.chunks,
+        stopping: AtomicBool::new(false),
+        failure: OnceLock::new(),
+        threads: Arc::default(),
+    });
+    let sink: Arc<dyn ProgramSink> = Arc::clone(&host.tables) as _;
+    let device = OnDevice {
+        host: Arc::clone(&host),
+        stopped: false,
+    };
+    device.start(feeders)?;
+    Ok(Kernel {
+        submitter,
+        completions: Some(completions.with_most_records(config.record_words / 2)),
+        records: memory.records,
+        programs: ProgramTable::new(config.record_words, Some(sink)),
+        device: Box::new(device),
+    })
+}
+
+/// A kernel on a device, as its handle knows it.
+struct OnDevice<D: Driver> {
+    host: Arc<Host<D>>,
+    stopped: bool,
+}
+
+impl<D: Driver> OnDevice<D> {
+    /// Starts a thread that shares the host's half until it ends.
+    fn spawn(
+        &self,
+        name: String,
+        run: impl FnOnce(&Host<D>) + Send + 'static,
+    ) -> Result<(), KernelError> {
+        let spawned = self
+            .host
+            .threads
+            .spawn(name.clone(), &self.host, move |host| {
+                // Drivers are foreign code: a panic there must not keep the others waiting.
+                if catch_unwind(AssertUnwindSafe(|| run(host))).is_err() {
+                    let current = std::thread::current();
+                    let threads = current.name().unwrap_or("a thread of the kernel").into();
+                    host.fail(KernelError::Panicked { threads });
+                }
+                if host.failure.get().is_some() {
+                    // The device may still write its memory: it is never released.
+                    std::mem::forget(Arc::clone(host));
+                }
+            });
+        spawned.map_err(|error| KernelError::Thread {
+            thread: format!("thread {name}"),
+            cause: Arc::new(error),
+        })
+    }
+
+    fn start(&self, feeders: Vec<FeederFactory>) -> Result<(), KernelError> {
+        let backend = D::BACKEND;
+        for index in 0..self.host.groups.len() {
+            self.spawn(format!("gm-{backend}-{index}"), move |host| {
+                host.run_group(&host.groups[index]);
+            })?;
+        }
+        self.spawn(format!("gm-{backend}-watch"), Host::watch)?;
+        for (index, feeder) in feeders.into_iter().enumerate() {
+            self.spawn(format!("gm-feeder-{index}"), move |host| {
+                host.feed(index, feeder)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl<D: Driver> kernel::Device for OnDevice<D> {
+    fn stats(&self) -> KernelStats {
+        let host = &self.host;
+        let aged = &host.ring.control()[control::PRIORITY_STARVATION];
+        let mut stats = KernelStats {
+            launches: host
+                .groups
+                .iter()
+                .map(|group| u64::from(group.launches.load(Ordering::Relaxed)))
+                .sum(),
+            aged_claims: u64::from(aged.load(Ordering::Relaxed)),
+            ..KernelStats::default()
+        };
+        for number in 0..host.worker_count() {
+            let word = |word| u64::from(host.worker(number, word).load(Ordering::Acquire));
+            let slots = word(worker::SLOTS);
+            stats.slots += slots;
+            stats.slots_by_worker.push(slots);
+            stats.leases += word(worker::LEASES);
+            stats.faults += word(worker::FAULTS);
+            stats.parked += word(worker::PARKED);
+        }
+        stats
+    }
+
+    fn mirror(&self) {
+        let host = &self.host;
+        let request = host.ring.tails()[tails::MIRROR]
+            .fetch_add(1, Ordering::AcqRel)
+            .wrapping_add(1);
+        let begun = Instant::now();
+        // A worker that left the kernel has mirrored then; one that is inside is enough for all. A worker that is busy
+        // answers after its slot.
+        while host.failure.get().is_none() && begun.elapsed() < SILENCE {
+            let answered = (0..host.worker_count()).any(|number| {
+                host.worker(number, worker::MIRRORED)
+                    .load(Ordering::Acquire)
+                    .wrapping_sub(request)
+                    < 1 << 31
+            });
+            if answered
+                || !host
+                    .groups
+                    .iter()
+                    .any(|group| group.inside.load(Ordering::Acquire))
+            {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn failure(&self) -> Option<KernelError> {
+        self.host.failure.get().cloned()
+    }
+
+    fn stop(&mut self) -> Result<(), KernelError> {
+        let host = &self.host;
+        host.stop();
+        if !std::mem::replace(&mut self.stopped, true) {
+            let left = host.wait_for_end();
+            if left == 0 {
+                // The driver of a device that was lost may never be done with a thread.
+                if host.failure.get().is_none() {
+                    host.threads.join();
+                }
+            } else {
+                host.fail(KernelError::DeviceStuck {
+                    backend: D::BACKEND,
+                    device: host.device.info.name.clone(),
+                    seconds: LEAVE.as_secs(),
+                    threads: left,
+                });
+            }
+        }
+        host.failure
+            .get()
+            .map_or(Ok(()), |error| Err(error.clone()))
+    }
+}
+
+impl<D: Driver> Drop for OnDevice<D> {
+    fn drop(&mut self) {
+        drop(kernel::Device::stop(self));
+    }
+}

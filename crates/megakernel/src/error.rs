@@ -1,0 +1,231 @@
+//! What can go wrong with a kernel, by kind.
+//!
+//! Each message says what failed, on which device, and what to do. It names no flag of a command line: who matches a kind
+//! can say how its user does it.
+
+use crate::backend::device::DeviceInfo;
+use gristmill_protocol::PipelineError;
+use std::io;
+use std::sync::Arc;
+
+/// An error of a kernel, of a back end or of a ring log.
+///
+/// As a [`PipelineError`] an [`InvalidConfig`](Self::InvalidConfig) is an `InvalidArgument`, a
+/// [`Pipeline`](Self::Pipeline) is what it holds, and all others are `Backend` with their message.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelError {
+    /// An API has no driver that loads, or its driver finds no device.
+    #[error("{api}: {why}; {fix}")]
+    NoDevice {
+        /// The API: `CUDA` or `OpenCL`.
+        api: &'static str,
+        /// What is missing.
+        why: String,
+        /// What to install.
+        fix: &'static str,
+    },
+    /// A device was chosen, and no back end that has devices.
+    #[error("a device of no back end was chosen; name the back end of the device, or leave the device out")]
+    NoDevicesToChoose,
+    /// There is no device of this number.
+    #[error("there is no {api} device {number}: there are {count}; choose a lower number")]
+    NoSuchDevice {
+        /// The API.
+        api: &'static str,
+        /// The number that was asked for.
+        number: usize,
+        /// How many devices there are.
+        count: usize,
+    },
+    /// A device cannot run the kernel.
+    #[error("{api} device {number} ({device}) cannot run the kernel: {why}; choose another device or another back end")]
+    Refused {
+        /// The API.
+        api: &'static str,
+        /// The device's number.
+        number: usize,
+        /// Its name.
+        device: String,
+        /// Why it cannot.
+        why: String,
+    },
+    /// A call of a device's driver failed.
+    #[error("{api}: {call} failed{}: {cause}; look at the driver's messages (dmesg), or use another back end", on(device))]
+    Driver {
+        /// The API.
+        api: &'static str,
+        /// The call, or what was asked for with several.
+        call: &'static str,
+        /// The device's name, where a device was chosen already.
+        device: Option<String>,
+        /// The driver's error number, where it gave one.
+        code: Option<i32>,
+        /// Why it failed, as the driver says it.
+        cause: String,
+    },
+    /// A device, or its host, has too little memory.
+    #[error("{api}: {call} failed{}: there is no room for {bytes} bytes; use fewer or smaller chunks, or another back end", on(device))]
+    OutOfMemory {
+        /// The API.
+        api: &'static str,
+        /// The call.
+        call: &'static str,
+        /// The device's name.
+        device: Option<String>,
+        /// How many bytes were asked for.
+        bytes: usize,
+    },
+    /// A device that runs the kernel stopped to move. What was in flight will not complete.
+    #[error("{device} ({backend}) has given no sign of life for {seconds} s while {in_flight} slots were in flight; look at the driver's messages (dmesg), or use another back end")]
+    DeviceLost {
+        /// The back end.
+        backend: &'static str,
+        /// The device's name.
+        device: String,
+        /// For how many seconds nothing moved.
+        seconds: u64,
+        /// Slots that were published and had not completed.
+        in_flight: u32,
+    },
+    /// A device was asked to leave the kernel and did not.
+    #[error("{device} ({backend}) did not leave the kernel, and gave no sign of life for {seconds} s; {threads} threads are left behind")]
+    DeviceStuck {
+        /// The back end.
+        backend: &'static str,
+        /// The device's name.
+        device: String,
+        /// For how many seconds nothing moved.
+        seconds: u64,
+        /// Threads of this process that still wait for it.
+        threads: usize,
+    },
+    /// A device cannot do what a processor's threads can.
+    #[error("{what}; {fix}, or use the back end `cpu`")]
+    Unsupported {
+        /// What a device cannot do, and why.
+        what: &'static str,
+        /// What to do instead.
+        fix: &'static str,
+    },
+    /// A device would run a number of workers that the kernel is not made for.
+    #[error("{device} would run {workers} workers, and 1 to {most} are possible; use another number of workers")]
+    Workers {
+        /// The device's name.
+        device: String,
+        /// Workers that it would run.
+        workers: u32,
+        /// The most that are possible.
+        most: usize,
+    },
+    /// The environment asks for a vector unit that this processor does not have.
+    #[error("{0}")]
+    VectorUnit(String),
+    /// A setting that can never be right.
+    #[error("invalid argument: {what}: {fix}")]
+    InvalidConfig {
+        /// What was asked for.
+        what: &'static str,
+        /// What to ask for instead.
+        fix: &'static str,
+    },
+    /// The system has no thread left.
+    #[error("cannot start {thread}: {cause}; use fewer workers")]
+    Thread {
+        /// Which thread.
+        thread: String,
+        /// Why the system refused it.
+        #[source]
+        cause: Arc<io::Error>,
+    },
+    /// Threads of the kernel panicked where no slot could be blamed.
+    #[error("{threads} ended in a panic outside of a slot; please report this")]
+    Panicked {
+        /// Which threads.
+        threads: String,
+    },
+    /// A set of patterns is too large to be searched for.
+    #[error("the patterns cannot be compiled: {0}; use fewer or shorter ones")]
+    Patterns(String),
+    /// A program cannot be written into a ring log.
+    #[error("the program to record: {0}")]
+    RecordProgram(String),
+    /// A ring log cannot be written.
+    #[error("the ring log cannot be written: {0}; what it holds so far can be replayed; record elsewhere for the rest")]
+    WriteLog(#[source] Arc<io::Error>),
+    /// A ring log cannot be read.
+    #[error("the ring log: offset {offset}: {cause}; check what it is stored on")]
+    ReadLog {
+        /// Up to where it was read, in bytes.
+        offset: u64,
+        /// Why it cannot be read further.
+        #[source]
+        cause: Arc<io::Error>,
+    },
+    /// An error of the ring or of the protocol.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+}
+
+/// ` on DEVICE`, where the device is known.
+fn on(device: &Option<String>) -> String {
+    device
+        .as_ref()
+        .map_or_else(String::new, |device| format!(" on {device}"))
+}
+
+impl KernelError {
+    /// The same, told with the device's name.
+    pub(crate) fn on(mut self, info: &DeviceInfo) -> Self {
+        if let Self::Driver { device, .. } | Self::OutOfMemory { device, .. } = &mut self {
+            device.get_or_insert_with(|| info.name.clone());
+        }
+        self
+    }
+}
+
+impl From<KernelError> for PipelineError {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::InvalidConfig { what, fix } => Self::InvalidArgument { what, fix },
+            KernelError::Pipeline(error) => error,
+            other => Self::Backend(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_device_once_it_is_known_and_become_what_callers_match() {
+        let info = DeviceInfo {
+            backend: "cuda",
+            name: "a GPU".into(),
+            driver: String::new(),
+            details: String::new(),
+        };
+        let full = KernelError::OutOfMemory {
+            api: "CUDA",
+            call: "cuMemAlloc",
+            device: None,
+            bytes: 64,
+        };
+        let text = full.clone().on(&info).to_string();
+        assert!(
+            text.starts_with("CUDA: cuMemAlloc failed on a GPU: there is no room for 64 bytes;")
+        );
+        assert!(full.to_string().contains("cuMemAlloc failed: "));
+        let told = PipelineError::from(full.on(&info));
+        assert!(matches!(told, PipelineError::Backend(told) if told == text));
+
+        let (what, fix) = ("a setting", "another");
+        let invalid = PipelineError::from(KernelError::InvalidConfig { what, fix });
+        let same = PipelineError::InvalidArgument { what, fix };
+        assert_eq!(invalid.to_string(), same.to_string());
+        assert!(matches!(invalid, PipelineError::InvalidArgument { .. }));
+        let same = PipelineError::from(KernelError::from(same));
+        assert!(matches!(same, PipelineError::InvalidArgument { .. }));
+    }
+}
