@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The libraries that hold this promise.
-const CRATES: [&str; 4] = ["gristmill", "vir0", "stdio", "testing"];
+const CRATES: [&str; 2] = ["gristmill", "stdio"];
 
 type Module = Vec<String>;
 

@@ -9,7 +9,7 @@ use gristmill_protocol::PipelineError;
 use ignore::overrides::{Override, OverrideBuilder};
 use rules::Rules;
 use std::path::PathBuf;
-use walk::{Manner, Walking};
+use walk::{WalkOptions, Walking};
 
 /// A glob that cannot be parsed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -111,11 +111,11 @@ impl Tree {
             overrides.build().map_err(GlobError)?
         };
         let rules = Rules::new(overrides, self.hidden, self.ignore_files);
-        let manner = Manner {
+        let options = WalkOptions {
             follow: self.follow,
             sorted: self.sorted,
             strip_dot: self.strip_dot,
         };
-        Ok(Walking::new(self.paths.clone(), rules, manner))
+        Ok(Walking::new(self.paths.clone(), rules, options))
     }
 }

@@ -20,7 +20,7 @@ const FEW_DESCRIPTORS: u64 = 256;
 
 /// How a tree is walked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
+pub(super) struct WalkOptions {
     pub follow: bool,
     pub sorted: bool,
     pub strip_dot: bool,
@@ -28,7 +28,7 @@ pub(super) struct Manner {
 
 /// A walk that goes on.
 pub(super) struct Walking {
-    manner: Manner,
+    options: WalkOptions,
     rules: Rules,
     /// What was named and is still to come, the next one last.
     named: Vec<PathBuf>,
@@ -93,7 +93,7 @@ impl Waiting {
 }
 
 impl Walking {
-    pub(super) fn new(mut named: Vec<PathBuf>, mut rules: Rules, manner: Manner) -> Self {
+    pub(super) fn new(mut named: Vec<PathBuf>, mut rules: Rules, options: WalkOptions) -> Self {
         named.reverse();
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let few = limit.current.is_some_and(|limit| limit < FEW_DESCRIPTORS);
@@ -102,7 +102,7 @@ impl Walking {
             rules.read_global(&mut told);
         }
         Self {
-            manner,
+            options,
             rules,
             named,
             root: None,
@@ -127,7 +127,7 @@ impl Walking {
         if kind != FileType::Directory {
             return Some(self.entry(path, kind, true));
         }
-        if self.manner.follow {
+        if self.options.follow {
             self.above = above(&path);
         } else {
             match Root::open(&path) {
@@ -147,7 +147,7 @@ impl Walking {
 
     fn entry(&self, path: PathBuf, kind: FileType, explicit: bool) -> Item {
         let path = match path.strip_prefix("./") {
-            Ok(stripped) if self.manner.strip_dot => stripped.to_path_buf(),
+            Ok(stripped) if self.options.strip_dot => stripped.to_path_buf(),
             _ => path,
         };
         Item::Entry(Entry {
@@ -203,7 +203,7 @@ impl Walking {
             layer,
             id,
         });
-        if self.manner.sorted || self.most_open == 0 {
+        if self.options.sorted || self.most_open == 0 {
             let last = self.levels.len() - 1;
             self.read_rest(last);
             if let Some(Listing::Rest(rest)) =
@@ -217,7 +217,7 @@ impl Walking {
 
     /// Where a directory lies on the way to itself, by a link that was followed.
     fn leads_back(&self, id: FileId) -> Option<&Path> {
-        if !self.manner.follow || self.levels.is_empty() {
+        if !self.options.follow || self.levels.is_empty() {
             return None;
         }
         let on_the_way = self.levels.iter().find(|level| level.id == id);
@@ -294,7 +294,7 @@ impl Walking {
         let mut kind = found.kind;
         let mut inode = found.inode;
         if kind == FileType::Symlink {
-            if !self.manner.follow {
+            if !self.options.follow {
                 return None;
             }
             match stat(&path) {
