@@ -80,7 +80,7 @@ impl Ended {
 /// started without one, each write fails.
 ///
 /// # Errors
-/// In words, where there is no standard output.
+/// Where there is no standard output, in words.
 pub fn stdout() -> Result<Output, String> {
     let stdout = match gristmill_stdio::check(gristmill_stdio::Stream::Out) {
         Ok(()) => io::stdout().as_fd().try_clone_to_owned().map(File::from),
@@ -95,7 +95,7 @@ pub fn stdout() -> Result<Output, String> {
 /// What became of writing to standard output. A reader that went away is no failure: the command ends quietly.
 ///
 /// # Errors
-/// Other failures, in words.
+/// Any other failure, in words.
 pub fn written(result: io::Result<()>) -> Result<(), String> {
     match result {
         Ok(()) => Ok(()),

@@ -83,7 +83,7 @@ impl<J: Job> Flights<J> {
     /// Publishes a chunk that has landed. Where that fails, slot and chunk are free again.
     ///
     /// # Errors
-    /// Why its file fails.
+    /// The reason why the chunk's file fails.
     pub fn publish(
         &self,
         piece: &Piece,
@@ -113,7 +113,7 @@ impl<J: Job> Flights<J> {
     /// whether the job has been shown nothing of the chunk. Where that fails, slot and chunk are free again.
     ///
     /// # Errors
-    /// Why its file fails.
+    /// The reason why the chunk's file fails.
     pub fn republish(
         &self,
         finished: Finished,
@@ -206,7 +206,7 @@ impl<J: Job> Flights<J> {
     /// Ends the log, if there is one. What finishes later is not recorded.
     ///
     /// # Errors
-    /// Why the log is not whole.
+    /// The reason why the log is not whole.
     pub fn end_record(&self) -> Result<(), PipelineError> {
         let recorder = self
             .kernel

@@ -52,7 +52,7 @@ impl Root {
     /// Holds a directory, which may be named by links.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
@@ -66,7 +66,7 @@ impl Root {
     /// Opens what a walk has listed, for reading and without waiting for anybody, with these flags beside.
     ///
     /// # Errors
-    /// The system's, with its number; one without for a link, and for a path that is not below this directory.
+    /// The system's error, with its number. For a link, and for a path that is not below this directory, one without a number.
     pub fn open_listed(&self, path: &Path, flags: i32) -> io::Result<File> {
         // A walk that leaves a leading `./` out of its paths was given `./`.
         let relative = below(path, &self.held.prefix).unwrap_or_else(|| {

@@ -13,7 +13,7 @@ impl FileId {
     /// That of an open file.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn of(file: &impl AsFd) -> std::io::Result<Self> {
         Ok(Self::new(&rustix::fs::fstat(file)?))
     }

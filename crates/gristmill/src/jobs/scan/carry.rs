@@ -70,7 +70,8 @@ impl Carry {
         is_match(&window)
     }
 
-    /// Adds a piece, which begins at `position` of the file, to the unfinished line, or begins one with it.
+    /// Adds a piece, which begins at byte `position` of the file, to the unfinished line. Where there is none, the piece begins
+    /// one.
     pub fn extend(
         &mut self,
         position: u64,

@@ -1,4 +1,4 @@
-//! Files of which only a number is wanted, or only whether there is a match: nothing is done line by line.
+//! Files of which only a count is wanted, or only whether there is a match: the host does nothing for a single line.
 
 use super::binary::{Binary, Fills};
 use super::carry::{Carry, Keep};
@@ -112,7 +112,7 @@ impl CountFile {
     }
 }
 
-/// A file of which only matters whether something matches.
+/// A file of which only the existence of a match matters.
 pub(super) struct AnyFile {
     entry: Arc<Entry>,
     text: Text,

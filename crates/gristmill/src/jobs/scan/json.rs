@@ -119,7 +119,7 @@ impl ScanTotals {
     /// Writes the totals as the `summary` record of ripgrep's `--json`.
     ///
     /// # Errors
-    /// Those of `output`.
+    /// The error of `output`.
     pub fn write_json(&self, output: &mut dyn Write, elapsed: Duration) -> io::Result<()> {
         let duration = |time: Duration| {
             format!(

@@ -1,4 +1,5 @@
-//! Files of which each matching line counts: stitched from chunks, held back while a NUL may still undo them, printed.
+//! Files whose matching lines are needed one by one: lines are stitched together from chunks, held back while a NUL may still
+//! undo them, and printed.
 //!
 //! A line that lies within a chunk comes from the slot's records. One that spans chunks is put together by
 //! [`Carry`](super::carry::Carry): it matches if a fragment does, or if a match straddles a boundary. What ripgrep would
@@ -269,7 +270,7 @@ impl LinesFile {
         }
     }
 
-    /// The chunk's bytes from `from` on begin a line, or go on with one.
+    /// The chunk's bytes from `from` on begin a line, or continue the unfinished one.
     fn carry_on(&mut self, plan: &Plan, view: &View<'_>, from: usize, matched: bool) {
         let piece = view.bytes.get(from..).unwrap_or_default();
         let nul = self.text.binary == Binary::Mapped
@@ -417,7 +418,7 @@ impl LinesFile {
         }
     }
 
-    /// A line matches in a file that is known to be binary: that is all that is said of it.
+    /// A line matches in a file that is known to be binary: a note replaces the file's rows, and the search ends.
     fn noted(&mut self, plan: &Plan, rows: &mut Vec<u8>, start: u64, end: u64, matches: u64) {
         self.lines += 1;
         self.matches += matches;

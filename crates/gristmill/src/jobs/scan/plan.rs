@@ -37,7 +37,7 @@ pub(super) struct Plan {
     pub style: Style,
     /// Matching lines of a file after which it is answered.
     pub limit: Option<u64>,
-    /// Bytes of a line that spans chunks beyond which it is not shown.
+    /// The length in bytes beyond which a line that spans chunks is not shown.
     pub max_line_bytes: u64,
     /// NULs mean nothing.
     pub text: bool,
@@ -106,7 +106,7 @@ impl Plan {
     /// The patterns as the device searches for them, on the CPU with a table of at most `table_bytes`.
     ///
     /// # Errors
-    /// The device's, for more patterns than it takes.
+    /// The device's error, for more patterns than it takes.
     pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, PipelineError> {
         if self.every_line {
             // The device only looks for newlines and NULs.

@@ -39,7 +39,7 @@ impl ScanTotals {
     /// Writes the totals as ripgrep's `--stats` does, after an empty line.
     ///
     /// # Errors
-    /// Those of `output`.
+    /// The error of `output`.
     pub fn write_text(&self, output: &mut dyn Write, elapsed: Duration) -> io::Result<()> {
         write!(
             output,

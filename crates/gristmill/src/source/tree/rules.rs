@@ -1,7 +1,7 @@
 //! Which entries of a tree are passed over: ignore files, globs and hidden names, with ripgrep's precedence.
 //!
 //! The globs are those of the crate `ignore`, which ripgrep uses. Finding and reading the files of rules is done here:
-//! a directory may hold a FIFO, a device or something endless by such a name, and what cannot be read must be told.
+//! a directory may hold a FIFO, a device or an endless file by such a name, and the user must learn what cannot be read.
 
 use crate::bounded;
 use crate::source::entry::Item;
@@ -79,7 +79,7 @@ impl Rules {
             return;
         }
         let place = std::env::current_dir().ok().zip(gitconfig_excludes_path());
-        // A device by that name, such as /dev/null, says that there are none.
+        // A device by that name, such as /dev/null, means that there are no rules.
         if let Some((directory, path)) = place.filter(|(_, path)| path.is_file()) {
             self.global = read_rules(&directory, CWD, &path, &path, told);
         }

@@ -30,7 +30,7 @@ pub(super) struct WalkOptions {
 pub(super) struct Walking {
     options: WalkOptions,
     rules: Rules,
-    /// What was named and is still to come, the next one last.
+    /// Paths that were named and are not walked yet, the next one last.
     named: Vec<PathBuf>,
     /// The directory that is walked. Where links are followed it is not held.
     root: Option<Root>,
@@ -50,7 +50,7 @@ pub(super) struct Walking {
 
 /// A directory on the way.
 struct Level {
-    /// Its path, as entries show it, and below the directory that was named.
+    /// Its path as entries show it, and its path below the directory that was named.
     path: PathBuf,
     relative: PathBuf,
     listing: Listing,
@@ -337,7 +337,7 @@ impl Walking {
     }
 }
 
-/// The directories above one, with their paths.
+/// The directories above `directory`, with their paths.
 fn above(directory: &Path) -> Vec<(FileId, PathBuf)> {
     let Ok(absolute) = directory.canonicalize() else {
         return Vec::new();
