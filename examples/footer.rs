@@ -267,7 +267,7 @@ impl Walk {
         if done.fault != fault::NONE {
             return Err(Failure::Fault(done.fault));
         }
-        let landed = done.results[0];
+        let landed = done.results[opcode::RESULT_VALUE];
         let area = |word| kernel.records().word(done.token.index().get(), word);
         Ok(match self.step {
             Step::LoadHeader if landed < HEADER => return Err(Failure::NotElf),

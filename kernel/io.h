@@ -86,7 +86,7 @@ GM_FN int gm_take_ended(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
     gm_reclaim(w, claim, gm_waiting_slot(waiter));
     gm_clear(out);
     claim->bound = (waiter & GM_IO_COUNTED) != 0;
-    out->results[0] = bytes;
+    out->results[GM_OP_RESULT_VALUE] = bytes;
     if (failed)
         out->fault = GM_FAULT_IO_FAILED |
                      (number < GM_FAULT_REASON_MASK ? number : GM_FAULT_REASON_MASK) << GM_FAULT_DETAIL_SHIFT;

@@ -205,7 +205,7 @@ GM_FN void gm_packed(gm_worker *w, GM_LOCAL const gm_claim *claim, GM_LOCAL gm_o
         }
     }
     out->fault = GM_FAULT_NONE;
-    out->results[0] = result;
+    out->results[GM_OP_RESULT_VALUE] = result;
 }
 
 /* ---- What a claimed slot asks for ---- */
@@ -223,7 +223,7 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
     gm_u32 result = 0;
     gm_u32 fault = GM_FAULT_NONE;
     if (opcode == GM_OP_BATCH_FENCE) {
-        out->results[0] = gm_dev_add(w->state + GM_STATE_EPOCH, 1) + 1;
+        out->results[GM_OP_RESULT_VALUE] = gm_dev_add(w->state + GM_STATE_EPOCH, 1) + 1;
         return GM_GO_COMPLETE;
     }
     if (opcode == GM_OP_PACKED_SLOT) {
@@ -231,7 +231,7 @@ GM_FN gm_u32 gm_prepare(gm_worker *w, GM_LOCAL gm_claim *claim, GM_LOCAL gm_outc
         return GM_GO_COMPLETE;
     }
     if (gm_core(w, claim, opcode, claim->args, GM_ARGS_PER_SLOT, &result, &fault)) {
-        out->results[0] = result;
+        out->results[GM_OP_RESULT_VALUE] = result;
         out->fault = fault;
         return GM_GO_COMPLETE;
     }

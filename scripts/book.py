@@ -1,9 +1,11 @@
 """Checks the links between the repository's documents, and makes the chapters of the book from them.
 
-    book.py check           every relative link of a document names a file, and its anchor a heading
+    book.py check           every relative link of a document names a file, and its anchor a heading; and every path in
+                            backquotes that begins with a folder of the repository is there
     book.py chapters DIR    the chapters that docs/SUMMARY.md lists, with links that lead within the book
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -13,6 +15,9 @@ SOURCE = "https://github.com/gristmill/gristmill/blob/main/"
 SUMMARY = "docs/SUMMARY.md"
 # Made when the book is built.
 MANUAL = "docs/manual.md"
+# What was is not checked.
+HISTORY = "CHANGELOG.md"
+PATH = re.compile(r"`((?:crates|docs|examples|kernel|programs|scripts|bench|vm|\.ci)/[\w./*-]*)`")
 LINK = re.compile(r"(\]\()([^)\s]+)(\))|^(\[[^\]]+\]:\s+)(\S+)()$", re.M)
 
 
@@ -73,8 +78,13 @@ def check():
                 wrong.append(f"{path}:{line}: there is no {file}")
             elif anchor and file.endswith(".md") and anchor not in anchors(read(file)):
                 wrong.append(f"{path}:{line}: {file} has no heading #{anchor}")
+        for match in PATH.finditer(text if path != HISTORY else ""):
+            # A word in capitals stands for a name.
+            if not glob.glob(re.sub(r"\b[A-Z]+\b", "*", match.group(1))):
+                line = text.count("\n", 0, match.start()) + 1
+                wrong.append(f"{path}:{line}: there is no {match.group(1)}")
     if not wrong:
-        print("every link leads somewhere")
+        print("every link and every path leads somewhere")
     else:
         sys.exit("\n".join(wrong))
 

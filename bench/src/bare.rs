@@ -6,7 +6,7 @@
 
 use aho_corasick::packed;
 use gristmill::ring::ChunkMemory;
-use gristmill::uring::reader::{ChunkReader, ReadPathChoice, ReaderConfig};
+use gristmill::uring::reader::{ChunkReader, ReadPath, ReadPathChoice, ReaderConfig};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -56,7 +56,7 @@ fn pieces(
     let mut buffer = chunks.pop().ok_or("no buffer")?;
     let mut reader = ChunkReader::new(ReaderConfig {
         depth: 1,
-        path: ReadPathChoice::Registered,
+        path: ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
     })
     .map_err(|error| error.to_string())?;
     let mut found = 0;

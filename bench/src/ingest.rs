@@ -2,7 +2,7 @@
 
 use crate::{data, median, Goal, Row, Setting};
 use gristmill::ring::ChunkMemory;
-use gristmill::uring::reader::{ChunkReader, ReadPathChoice, ReaderConfig};
+use gristmill::uring::reader::{ChunkReader, ReadPath, ReadPathChoice, ReaderConfig};
 use nix::sys::resource::{getrusage, UsageWho};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -46,7 +46,7 @@ pub fn read_rate(path: &Path, direct: bool) -> Result<Rate, String> {
         ChunkMemory::map(DEPTH, READ_BYTES).map_err(|error| error.to_string())?;
     let mut reader = ChunkReader::new(ReaderConfig {
         depth: DEPTH,
-        path: ReadPathChoice::Registered,
+        path: ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
     })
     .map_err(|error| error.to_string())?;
     let mut rate = Rate {

@@ -243,33 +243,27 @@ pub fn scan_512(setting: &Setting) -> Result<Vec<Row>, String> {
 }
 
 pub fn scan_dense(setting: &Setting) -> Result<Vec<Row>, String> {
-    let file = big(setting)?;
-    data::warm(&file)?;
-    let file = text(&file)?;
-    let row = beside_rg(
-        setting,
-        "scan-dense",
-        &["scan", "-c", "-j", "2", "-e", "e", file],
-        &["--no-config", "-F", "-c", "-j", "2", "-e", "e", file],
-        true,
-        Goal::AtLeast(1.0),
-    )?;
-    Ok(vec![row])
+    scan_e(setting, "scan-dense", "-c", true, Goal::AtLeast(1.0))
 }
 
 pub fn scan_print(setting: &Setting) -> Result<Vec<Row>, String> {
+    scan_e(setting, "scan-print", "-n", setting.smoke, Goal::None)
+}
+
+/// A search for "e", which most lines have.
+fn scan_e(
+    setting: &Setting,
+    name: &str,
+    flag: &str,
+    compare: bool,
+    goal: Goal,
+) -> Result<Vec<Row>, String> {
     let file = big(setting)?;
     data::warm(&file)?;
     let file = text(&file)?;
-    let row = beside_rg(
-        setting,
-        "scan-print",
-        &["scan", "-n", "-j", "2", "-e", "e", file],
-        &["--no-config", "-F", "-n", "-j", "2", "-e", "e", file],
-        setting.smoke,
-        Goal::None,
-    )?;
-    Ok(vec![row])
+    let ours = ["scan", flag, "-j", "2", "-e", "e", file];
+    let rg = ["--no-config", "-F", flag, "-j", "2", "-e", "e", file];
+    Ok(vec![beside_rg(setting, name, &ours, &rg, compare, goal)?])
 }
 
 pub fn small(setting: &Setting) -> Result<Vec<Row>, String> {

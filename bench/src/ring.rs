@@ -36,6 +36,25 @@ pub fn nanos(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The figures of launches that are waited for one by one; a tenth of `count` goes before, unmeasured.
+pub fn one_by_one(
+    count: usize,
+    mut launch: impl FnMut() -> Result<(), String>,
+) -> Result<Figures, String> {
+    let mut taken = Vec::with_capacity(count);
+    let mut began = Instant::now();
+    for slot in 0..count + count / 10 {
+        if slot == count / 10 {
+            taken.clear();
+            began = Instant::now();
+        }
+        let published = Instant::now();
+        launch()?;
+        taken.push(nanos(published));
+    }
+    Ok(figures(taken, began.elapsed().as_secs_f64()))
+}
+
 /// Publish to DONE of empty slots, so many in flight.
 pub fn ours(
     backend: &dyn Backend,

@@ -115,19 +115,10 @@ impl Gpu {
 
     /// One launch of a kernel that does nothing for each slot, as a host does that has no ring.
     pub fn launches(&self, count: usize) -> Result<Figures, String> {
-        let mut taken = Vec::with_capacity(count);
-        let mut began = Instant::now();
-        for slot in 0..count + count / 10 {
-            if slot == count / 10 {
-                taken.clear();
-                began = Instant::now();
-            }
-            let published = Instant::now();
+        ring::one_by_one(count, || {
             self.launch(&[], 1)?;
-            self.wait()?;
-            taken.push(ring::nanos(published));
-        }
-        Ok(ring::figures(taken, began.elapsed().as_secs_f64()))
+            self.wait()
+        })
     }
 
     /// Copies each of these to the GPU, in turn; bytes per second. They are of the back end: pinned and mapped.

@@ -10,7 +10,6 @@ use opencl3::context::Context;
 use opencl3::device::{get_all_devices, Device, CL_DEVICE_TYPE_ALL};
 use opencl3::kernel::Kernel;
 use opencl3::program::Program;
-use std::time::Instant;
 
 /// One launch for each slot, as a host does that has no ring: enqueue an empty kernel, wait.
 pub fn launches(count: usize) -> Result<Figures, String> {
@@ -25,14 +24,7 @@ pub fn launches(count: usize) -> Result<Figures, String> {
     // SAFETY: the kernel takes one word of 32 bits.
     unsafe { kernel.set_arg(0, &7_u32) }.map_err(told)?;
     let one = [1_usize];
-    let mut taken = Vec::with_capacity(count);
-    let mut began = Instant::now();
-    for slot in 0..count + count / 10 {
-        if slot == count / 10 {
-            taken.clear();
-            began = Instant::now();
-        }
-        let published = Instant::now();
+    ring::one_by_one(count, || {
         // SAFETY: the argument is set, the sizes are arrays of one for one dimension, and the kernel touches no memory.
         let event = unsafe {
             queue.enqueue_nd_range_kernel(
@@ -44,8 +36,6 @@ pub fn launches(count: usize) -> Result<Figures, String> {
                 &[],
             )
         };
-        event.map_err(told)?.wait().map_err(told)?;
-        taken.push(ring::nanos(published));
-    }
-    Ok(ring::figures(taken, began.elapsed().as_secs_f64()))
+        event.map_err(told)?.wait().map_err(told)
+    })
 }

@@ -23,13 +23,9 @@ pub fn mill(error: &MillError) -> String {
             Setting::DirectPassthrough | Setting::DirectUnaligned | Setting::PeerMemoryDirect => {
                 "--direct"
             }
-            Setting::PassthroughUnaligned
-            | Setting::PeerUnaligned
+            Setting::BlocksUnaligned
             | Setting::PeerMemoryWithoutPath
-            | Setting::PeerMemoryRegistered => "--read-path",
-            Setting::PeerWithoutMemory => {
-                "--peer-memory; `gristmill doctor` lists the devices that have some"
-            }
+            | Setting::DeviceRangeByOtherPath => "--read-path",
             Setting::PeerMemoryOnDevice => "--backend cpu",
             _ => return error.to_string(),
         },

@@ -179,11 +179,28 @@ fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs
 /// Where the run cannot start, in words.
 pub fn run<J: Job + 'static>(
     mill: &Mill,
+    source: impl Source + 'static,
+    job: Arc<J>,
+    output: &mut dyn Write,
+    args: &ReportArgs,
+    estimate: Option<Estimate>,
+) -> Result<Ended, String> {
+    let stats = |report: &RunReport| args.stats.then(|| report::text(report));
+    run_and_tell(mill, source, job, output, args, estimate, stats)
+}
+
+/// As [`run`], where `tell` makes of the report what is written to standard error, if anything.
+///
+/// # Errors
+/// As there.
+pub fn run_and_tell<J: Job + 'static>(
+    mill: &Mill,
     mut source: impl Source + 'static,
     job: Arc<J>,
     output: &mut dyn Write,
     args: &ReportArgs,
     estimate: Option<Estimate>,
+    tell: impl FnOnce(&RunReport) -> Option<String>,
 ) -> Result<Ended, String> {
     let outputs = open_outputs(args.record.as_deref(), &mut source)?;
     let mut control = Control::with_stop(signals::watch()?);
@@ -219,9 +236,9 @@ pub fn run<J: Job + 'static>(
         failed = true;
         complain(&format!("{}: {error}", path.display()));
     }
-    if args.stats {
+    if let Some(told) = tell(&report) {
         // Nothing can be done where standard error is closed.
-        let _ = io::stderr().write_all(report::text(&report).as_bytes());
+        let _ = io::stderr().write_all(told.as_bytes());
     }
     let interrupted = given_up || report.stopped && report.output.is_ok() && report.record.is_ok();
     if given_up {

@@ -1,9 +1,10 @@
 //! The flags that say how files are read and where the kernel runs.
 
 use super::advice;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gristmill::megakernel::backend::{self, BackendName, SelectedBackend};
 use gristmill::mill::Mill;
-use gristmill::uring::reader::ReadPathChoice;
+use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 
 /// How files are read and where the kernel runs.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,8 +25,8 @@ pub struct EngineArgs {
     /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for the
     /// blocks of files on ext4 or XFS, past the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`: io_uring,
     /// and pread where it is refused. What passthrough or peer cannot read is a failure; `gristmill doctor FILE` tells why.
-    #[arg(long, value_name = "PATH", default_value = "auto")]
-    pub read_path: ReadPathArg,
+    #[arg(long, value_name = "PATH", default_value = "auto", value_parser = read_path_parser(READ_PATHS))]
+    pub read_path: ReadPathChoice,
 
     /// Let chunks lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor` lists
     /// the devices that have some. The kernel looks at them over the bus, so it must be on the processor: --backend auto is cpu then. Name a read
@@ -116,19 +117,36 @@ impl BackendArgs {
     }
 }
 
-/// Read paths by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ReadPathArg {
-    /// io_uring, and positioned reads where it is refused.
-    Auto,
-    /// io_uring.
-    Registered,
-    /// Positioned reads.
-    Positioned,
-    /// NVMe Read commands.
-    Passthrough,
-    /// O_DIRECT reads into peer memory.
-    Peer,
+/// Takes the names of these read paths.
+pub fn read_path_parser<const N: usize>(
+    paths: [ReadPathChoice; N],
+) -> impl TypedValueParser<Value = ReadPathChoice> {
+    PossibleValuesParser::new(paths.map(ReadPathChoice::name))
+        .try_map(|name| name.parse::<ReadPathChoice>())
+}
+
+/// The read paths that a mill takes.
+const READ_PATHS: [ReadPathChoice; 5] = [
+    ReadPathChoice::Auto,
+    ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
+    ReadPathChoice::Only(ReadPath::PositionedRead),
+    ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
+    ReadPathChoice::Only(ReadPath::PeerRead),
+];
+
+/// Whether there is peer memory for the read path that needs it.
+///
+/// # Errors
+/// The flag that is missing, in words.
+pub fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(), String> {
+    if path != ReadPathChoice::Only(ReadPath::PeerRead) || memory.is_some() {
+        return Ok(());
+    }
+    Err(
+        "--read-path peer needs memory to read into; give --peer-memory and the address of a device that `gristmill \
+         doctor` lists"
+            .into(),
+    )
 }
 
 impl EngineArgs {
@@ -145,6 +163,7 @@ impl EngineArgs {
     /// # Errors
     /// A value out of range, in words.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
+        check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
         let backend = match self.peer_memory {
             Some(_) => self.backend.open_beside_peer_memory()?,
             None => self.backend.open()?,
@@ -154,13 +173,7 @@ impl EngineArgs {
             .workers(self.workers)
             .depth(self.depth)
             .direct(self.direct)
-            .read_path(match self.read_path {
-                ReadPathArg::Auto => ReadPathChoice::Auto,
-                ReadPathArg::Registered => ReadPathChoice::Registered,
-                ReadPathArg::Positioned => ReadPathChoice::Positioned,
-                ReadPathArg::Passthrough => ReadPathChoice::Passthrough,
-                ReadPathArg::Peer => ReadPathChoice::Peer,
-            })
+            .read_path(self.read_path)
             .ordered(ordered);
         let builder = match self.chunk_size {
             Some(bytes) => builder.chunk_bytes(bytes),

@@ -1,34 +1,27 @@
-//! `gristmill ingest`: files and ranges of devices through the ingest driver, by one named path, into the chunks of a running
-//! kernel, which sums them; with the telemetry of the driver.
-
-mod reading;
-mod summing;
+//! `gristmill ingest`: the CRC-32C of files and of ranges of NVMe devices, as `digest` has them, by one named read path for
+//! which nothing stands in; with the counters of that path, which must add up.
 
 use super::advice;
-use super::common::{self, complain};
-use super::engine::{parse_size, workers, BackendArgs};
-use super::progress::Shown;
+use super::common::{self, complain, ReportArgs};
+use super::engine::{check_peer_memory, parse_size, read_path_parser, workers, BackendArgs};
 use super::report;
-use super::signals;
 use super::sources::SourceArgs;
-use gristmill::jobs::digest::DigestRows;
-use gristmill::megakernel::backend::device::DeviceInfo;
-use gristmill::mill::Progress;
-use gristmill::uring::reader::ReaderStats;
-use gristmill::uring::{
-    IngestTransfers, IoUringState, NativeReadPath, NvmeGpuIngestDriver, NvmeGpuIngestTelemetry,
-    PeerMemory,
-};
+use gristmill::jobs::digest::{DigestJob, DigestRows};
+use gristmill::megakernel::backend::SelectedBackend;
+use gristmill::mill::{Mill, MillError, RunReport};
+use gristmill::uring::reader::{ChunkReader, DeviceRange, ReadPath, ReadPathChoice, ReaderConfig};
+use gristmill::uring::{IngestTransfers, NvmeGpuIngestTelemetry, PeerMemory};
 use gristmill::PipelineError;
-use reading::{parse_range, DeviceRange, Ingest, User};
 use serde_json::json;
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use summing::{Done, Summing};
+
+/// The read paths for which nothing may stand in.
+const READ_PATHS: [ReadPathChoice; 3] = [
+    ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
+    ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
+    ReadPathChoice::Only(ReadPath::PeerRead),
+];
 
 /// Flags of `gristmill ingest`.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,8 +36,8 @@ pub struct IngestArgs {
     /// How bytes come into the slots: `registered` (io_uring, into registered memory), `passthrough` (NVMe Read
     /// commands, past the file system) or `peer` (O_DIRECT reads into the memory of another PCI device). No other is
     /// ever taken instead.
-    #[arg(long, value_name = "PATH", default_value = "registered")]
-    read_path: IngestPath,
+    #[arg(long, value_name = "PATH", default_value = "registered", value_parser = read_path_parser(READ_PATHS))]
+    read_path: ReadPathChoice,
 
     /// Let the slots lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor`
     /// lists them. Without it they lie in host memory.
@@ -70,7 +63,8 @@ pub struct IngestArgs {
     )]
     workers: u16,
 
-    /// Slots, each a chunk that the kernel sees, with a read in flight: 1 to 64.
+    /// Slots, each a chunk that the kernel sees, with a read in flight: 1 to 64. The workers share them out evenly; with fewer
+    /// slots than workers, there are as many workers as slots.
     #[arg(long, value_name = "NUM", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     slots: u32,
 
@@ -88,197 +82,182 @@ pub struct IngestArgs {
     no_progress: bool,
 }
 
-/// Read paths by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum IngestPath {
-    /// READ_FIXED into registered memory.
-    Registered,
-    /// NVMe Read commands.
-    Passthrough,
-    /// O_DIRECT reads into peer memory.
-    Peer,
-}
-
-/// A slot's size: one that every disk can fill in whole blocks.
+/// A slot's size: one that every disk can fill in whole blocks, and a chunk can have.
 fn parse_slot_size(text: &str) -> Result<usize, String> {
     let bytes = parse_size(text)?;
-    if !(4096..=1 << 30).contains(&bytes) || !bytes.is_multiple_of(4096) {
-        return Err("a slot has a multiple of 4 KiB, up to 1 GiB; write a size such as 1M".into());
+    if !(4096..=64 << 20).contains(&bytes) || !bytes.is_multiple_of(4096) {
+        return Err("a slot has a multiple of 4 KiB, up to 64 MiB; write a size such as 1M".into());
     }
     Ok(bytes)
+}
+
+/// `START,LEN`, each as [`common::parse_size`] takes it.
+fn parse_range(text: &str) -> Result<DeviceRange, String> {
+    let (start, bytes) = text
+        .split_once(',')
+        .ok_or("not a range; write START,LEN in bytes, such as 0,32M")?;
+    let range = DeviceRange {
+        start: parse_size(start)? as u64,
+        bytes: parse_size(bytes)? as u64,
+    };
+    if range.bytes == 0 || range.start.checked_add(range.bytes).is_none() {
+        return Err("a range of no bytes, or beyond every device; write START,LEN".into());
+    }
+    Ok(range)
 }
 
 /// Runs `gristmill ingest`.
 ///
 /// # Errors
-/// Where it cannot start or the driver or the kernel itself fails, in words.
+/// Where it cannot start, in words.
 pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     let words = |error: PipelineError| error.to_string();
-    if args.device_range.is_some() && args.read_path != IngestPath::Passthrough {
+    let ReadPathChoice::Only(path) = args.read_path else {
+        return Err("ingest needs a named read path; give --read-path registered".into());
+    };
+    if args.device_range.is_some() && path != ReadPath::GpuDirectNvmePassthrough {
         return Err("--device-range is read by NVMe commands; give --read-path passthrough".into());
     }
-    if args.peer_memory.is_none() && args.read_path == IngestPath::Peer {
-        return Err(
-            "--read-path peer needs memory to read into; give --peer-memory and the address of a device that \
-             `gristmill doctor` lists"
-                .into(),
-        );
-    }
+    check_peer_memory(args.read_path, args.peer_memory.as_deref())?;
     let on = match &args.peer_memory {
         Some(_) => args.backend.open_beside_peer_memory()?,
         None => args.backend.open()?,
     };
-    let (memory, chunks) = match &args.peer_memory {
-        Some(address) => PeerMemory::chunks(address, args.slots, args.slot_size).map_err(words),
-        None => on
-            .backend
-            .chunk_memory(args.slots, args.slot_size)
-            .map_err(|error| advice::kernel(&error)),
-    }?;
-    let memory_name = match memory.peer() {
-        Some(address) => format!("peer memory of {address}"),
-        None => "host memory".into(),
-    };
-    let tail = AtomicU32::new(0);
-    let ring = IoUringState::new(args.slots).map_err(words)?;
-    let path = match args.read_path {
-        IngestPath::Registered => NativeReadPath::RegisteredMappedRead,
-        IngestPath::Passthrough => NativeReadPath::GpuDirectNvmePassthrough,
-        IngestPath::Peer => NativeReadPath::PeerRead,
-    };
-    let driver = NvmeGpuIngestDriver::over_chunks(ring, chunks, path, &tail).map_err(words)?;
-    let workers = workers(args.workers);
-    let kernel = Summing::launch(&on, workers, memory).map_err(|error| advice::kernel(&error))?;
-    let rows = if args.json {
-        DigestRows::Json
-    } else {
-        DigestRows::Text
-    };
-    let source = args.source.source()?;
+    // What this machine lacks is told once, and not of each file.
+    if let Some(address) = &args.peer_memory {
+        PeerMemory::allocate(address, 4096).map_err(words)?;
+    }
+    let mill = args.mill(on).map_err(|error| advice::mill(&error))?;
+    ChunkReader::new(ReaderConfig {
+        depth: 1,
+        path: args.read_path,
+    })
+    .map_err(words)?;
     let mut output = common::stdout()?;
-    let stop = signals::watch()?;
-    let progress = Arc::<Progress>::default();
     // What a range of a device has, its size does not tell.
     let estimate = args
         .source
         .estimate()
         .filter(|_| args.device_range.is_none());
-    let shown = Shown::start(&progress, estimate, !args.no_progress);
-    let mut ingest = Ingest::new(
-        driver,
-        kernel,
-        source,
-        args.device_range,
-        rows,
+    let rows = if args.json {
+        DigestRows::Json
+    } else {
+        DigestRows::Text
+    };
+    let told = ReportArgs {
+        stats: false,
+        no_progress: args.no_progress,
+        record: None,
+    };
+    let mut ended = common::run_and_tell(
+        &mill,
+        args.source.source()?,
+        Arc::new(DigestJob::new(rows)),
         &mut output,
-        User {
-            shown: shown.clone(),
-            progress,
-            stop: Arc::clone(&stop),
-        },
-    );
-    let began = Instant::now();
-    let ended = ingest.run();
-    let elapsed = began.elapsed();
-    shown.finish();
-    let (files, failures) = (ingest.listed, ingest.failures);
-    let mut written = std::mem::replace(&mut ingest.written, Ok(()));
-    let (driver, kernel) = ingest.into_parts();
-    let kernel = kernel.end();
-    // A kernel that had failed before has been told of.
-    ended.map_err(|error| advice::kernel(&error))?;
-    let report = Report {
-        path,
-        memory: memory_name,
-        backend: on.backend.name(),
-        device: on.backend.device(),
-        slots: args.slots,
-        slot_bytes: args.slot_size,
-        files,
-        failures,
-        elapsed,
-        telemetry: driver.telemetry_snapshot(),
-        transfers: driver.transfers(),
-        reads: driver.stats(),
-        kernel: kernel.map_err(|error| advice::kernel(&error))?,
+        &told,
+        estimate,
+        |run| (!args.json).then(|| args.report(path, run).text()),
+    )?;
+    let (json, valid) = {
+        let report = args.report(path, &ended.report);
+        (report.json(), report.validate())
     };
     if args.json {
-        written = written.and_then(|()| output.write_all(report.json().as_bytes()));
-    } else {
-        // Nothing can be done where standard error is closed.
-        let _ = io::stderr().write_all(report.text().as_bytes());
+        common::write_last(&mut output, json.as_bytes(), &mut ended);
     }
-    let mut failed = report.failures > 0;
-    if let Err(error) = common::written(written) {
-        failed = true;
-        complain(&error);
-    }
-    if let Err(error) = report.validate() {
-        failed = true;
+    if let Err(error) = valid {
+        ended.failed = true;
         complain(&error.to_string());
     }
-    if stop.load(Ordering::Relaxed) {
-        common::tell_interrupted();
-        return Ok(ExitCode::from(signals::code().unwrap_or(130)));
+    Ok(ended.code(0))
+}
+
+impl IngestArgs {
+    /// Workers, each with a reader of its own, and slots of each.
+    fn shares(&self) -> (usize, usize) {
+        let slots = self.slots as usize;
+        let workers = workers(self.workers).min(slots);
+        (workers, slots / workers)
     }
-    Ok(ExitCode::from(if failed { 2 } else { 0 }))
+
+    /// The mill that these flags describe.
+    fn mill(&self, on: SelectedBackend) -> Result<Mill, MillError> {
+        let (workers, slots) = self.shares();
+        let mut builder = Mill::builder()
+            .backend(on)
+            .workers(workers)
+            .chunks(slots)
+            .depth(u32::try_from(slots).unwrap_or(u32::MAX))
+            .chunk_bytes(self.slot_size)
+            // The slots are what was asked for.
+            .memory(usize::MAX)
+            .read_path(self.read_path)
+            .strict(true)
+            .ordered(true);
+        if let Some(range) = self.device_range {
+            builder = builder.device_range(range);
+        }
+        if let Some(address) = &self.peer_memory {
+            builder = builder.peer_memory(address);
+        }
+        builder.build()
+    }
+
+    fn report<'a>(&self, path: ReadPath, run: &'a RunReport) -> Report<'a> {
+        let (workers, slots) = self.shares();
+        Report {
+            path,
+            slots: workers * slots,
+            run,
+            telemetry: NvmeGpuIngestTelemetry {
+                cpu_bounce_bytes: run.cpu_bounce_bytes,
+                ..NvmeGpuIngestTelemetry::of(&run.reads, path)
+            },
+            transfers: IngestTransfers::from(&run.reads),
+        }
+    }
 }
 
 /// What an ingest did.
-struct Report {
-    path: NativeReadPath,
-    memory: String,
-    /// Name of the back end that summed.
-    backend: &'static str,
-    device: Option<DeviceInfo>,
-    slots: u32,
-    slot_bytes: usize,
-    files: u64,
-    failures: u64,
-    elapsed: Duration,
+struct Report<'a> {
+    path: ReadPath,
+    slots: usize,
+    run: &'a RunReport,
     telemetry: NvmeGpuIngestTelemetry,
     transfers: IngestTransfers,
-    reads: ReaderStats,
-    kernel: Done,
 }
 
-impl Report {
-    /// Whether every read came by the named path, not copied in user space, and the counters add up: the driver's among
-    /// themselves, its bytes beside those that the rings took by that path, and its reads beside the slots that the kernel
-    /// ran.
+impl Report<'_> {
+    /// Whether every read came by the named path, not copied in user space, and the counters add up: what landed beside what
+    /// the kernel brought by that path, and, of files that were read to their end, beside what was summed.
     fn validate(&self) -> Result<(), PipelineError> {
         self.telemetry.validate_completed_zero_copy(self.path)?;
-        let landed = self.telemetry.completed_bytes;
-        let by_route = match self.path {
-            NativeReadPath::RegisteredMappedRead => self.reads.bytes_registered,
-            NativeReadPath::GpuDirectNvmePassthrough => self.reads.bytes_passthrough,
-            _ => self.reads.bytes_mapped,
+        let (run, landed) = (self.run, self.telemetry.completed_bytes);
+        let by_path = match self.path {
+            ReadPath::RegisteredMappedRead => run.reads.bytes_registered,
+            ReadPath::GpuDirectNvmePassthrough => run.reads.bytes_passthrough,
+            _ => run.reads.bytes_mapped,
         };
         // Whole blocks are read, so that more may come than the file has.
-        if by_route < landed {
+        if by_path < landed || by_path != run.reads.bytes() {
             return Err(PipelineError::Backend(format!(
-                "the counters do not add up: {landed} bytes landed, and {by_route} came by {}; please report this",
+                "the counters do not add up: {landed} bytes landed, and of {} bytes that were read {by_path} came by {}; \
+                 please report this",
+                run.reads.bytes(),
                 self.path
             )));
         }
-        let IngestTransfers {
-            direct_bytes,
-            kernel_copied_bytes,
-        } = self.transfers;
-        if direct_bytes.checked_add(kernel_copied_bytes) != Some(landed) {
+        let reads = self.telemetry.completed_reads;
+        let whole = run.failures == 0 && !run.stopped && run.output.is_ok();
+        let summed = (run.bytes, run.chunks);
+        if run.bytes > landed
+            || run.kernel.slots > reads
+            || whole && (summed != (landed, reads) || run.kernel.slots != reads)
+        {
             return Err(PipelineError::Backend(format!(
-                "the counters do not add up: {landed} bytes landed, of which the disk wrote {direct_bytes} and the kernel \
-                 copied {kernel_copied_bytes}; please report this"
-            )));
-        }
-        // A read that brings nothing, of an empty file or behind an end, is no chunk for the kernel.
-        let kernel = &self.kernel;
-        let ran = kernel.stats.slots;
-        if kernel.bytes != landed || kernel.chunks != ran || ran > self.telemetry.completed_reads {
-            return Err(PipelineError::Backend(format!(
-                "the counters do not add up: {landed} bytes landed by {} reads, and the kernel summed {} in {} of {ran} \
+                "the counters do not add up: {landed} bytes landed by {reads} reads, and the kernel summed {} in {} of {} \
                  slots; please report this",
-                self.telemetry.completed_reads, kernel.bytes, kernel.chunks
+                run.bytes, run.chunks, run.kernel.slots
             )));
         }
         Ok(())
@@ -289,126 +268,132 @@ impl Report {
         self.transfers.direct_bytes > 0 && self.transfers.kernel_copied_bytes == 0
     }
 
+    fn memory(&self) -> String {
+        match &self.run.peer_memory {
+            Some(address) => format!("peer memory of {address}"),
+            None => "host memory".into(),
+        }
+    }
+
     fn text(&self) -> String {
-        let (telemetry, reads) = (&self.telemetry, &self.reads);
-        let seconds = self.elapsed.as_secs_f64().max(1e-9);
+        let (telemetry, run) = (&self.telemetry, self.run);
+        let (reads, kernel) = (&run.reads, &run.kernel);
+        let seconds = run.elapsed.as_secs_f64().max(1e-9);
         let valid = match self.validate() {
-            Ok(()) if self.telemetry.submitted_reads == 0 => "nothing was read".into(),
+            Ok(()) if telemetry.submitted_reads == 0 => "nothing was read".into(),
             Ok(()) if self.is_zero_copy() => {
                 format!("every read was zero-copy, by {}", self.path)
             }
             Ok(()) => format!("every read came by {}", self.path),
             Err(_) => "no, see below".into(),
         };
-        let lines = [
-            ("read path", format!("{}, into {}", self.path, self.memory)),
-            (
-                "slots",
-                format!("{} of {} bytes", self.slots, self.slot_bytes),
-            ),
-            (
-                "summed by",
-                format!(
-                    "the kernel{}, where the bytes had landed: {} launches, {} slots, {} faults",
-                    match &self.device {
-                        None => format!(" on {}", self.backend),
-                        Some(device) => format!(" on {}: {}", self.backend, device.name),
-                    },
-                    self.kernel.stats.launches,
-                    self.kernel.stats.slots,
-                    self.kernel.stats.faults
-                ),
-            ),
-            (
-                "files",
-                format!("{}, {} failures", self.files, self.failures),
-            ),
-            (
-                "bytes",
-                format!(
-                    "{} landed of {} in {:.1} ms: {}/s, summing included",
-                    telemetry.completed_bytes,
-                    telemetry.submitted_bytes,
-                    seconds * 1e3,
-                    report::bytes(telemetry.completed_bytes as f64 / seconds)
-                ),
-            ),
-            (
-                "reads",
-                format!(
-                    "{} landed of {}, {} failed, {} in flight",
-                    telemetry.completed_reads,
-                    telemetry.submitted_reads,
-                    telemetry.failed_completions,
-                    telemetry.inflight_reads()
-                ),
-            ),
-            (
-                "by path",
-                format!(
-                    "{} registered, {} passthrough, {} peer",
-                    telemetry.registered_mapped_read_submissions,
-                    telemetry.gpudirect_nvme_submissions,
-                    telemetry.path_submissions(NativeReadPath::PeerRead)
-                ),
-            ),
-            (
-                "copied",
-                format!(
-                    "{} by the kernel, from its page cache, or may have been; {} in user space (cpu_bounce_bytes)",
-                    self.transfers.kernel_copied_bytes, telemetry.cpu_bounce_bytes
-                ),
-            ),
-            (
-                "not copied",
-                format!(
-                    "{} bytes, which the disk wrote to their slots itself",
-                    self.transfers.direct_bytes
-                ),
-            ),
-            (
-                "commands",
-                format!(
-                    "{} in {} calls, {} continued, {} retried",
-                    reads.reads, reads.enters, reads.short_reads, reads.retries
-                ),
-            ),
-            (
-                "queue depth",
-                format!(
-                    "{:.2} achieved, {} at most",
-                    reads.mean_depth(),
-                    reads.depth_max
-                ),
-            ),
-            ("adds up", valid),
-        ];
+        let summed_on = match &run.device {
+            None => run.backend.to_owned(),
+            Some(device) => format!("{}: {}", run.backend, device.name),
+        };
         let mut text = String::new();
-        for (name, value) in lines {
-            let _ = writeln!(text, "{name:<14}{value}");
+        let mut line = |name: &str, value: String| text += &report::line(name, &value);
+        line(
+            "read path",
+            format!("{}, into {}", self.path, self.memory()),
+        );
+        line(
+            "slots",
+            format!("{} of {} bytes", self.slots, run.chunk_bytes),
+        );
+        for reason in &run.fallbacks {
+            line("fallback", reason.clone());
         }
+        line(
+            "summed by",
+            format!(
+                "the kernel on {summed_on}, where the bytes had landed: {} launches, {} slots, {} faults",
+                kernel.launches, kernel.slots, kernel.faults
+            ),
+        );
+        line("files", format!("{}, {} failures", run.files, run.failures));
+        line(
+            "bytes",
+            format!(
+                "{} landed of {} in {:.1} ms: {}/s, summing included",
+                telemetry.completed_bytes,
+                telemetry.submitted_bytes,
+                seconds * 1e3,
+                report::bytes(telemetry.completed_bytes as f64 / seconds)
+            ),
+        );
+        line(
+            "reads",
+            format!(
+                "{} landed of {}, {} failed, {} in flight",
+                telemetry.completed_reads,
+                telemetry.submitted_reads,
+                telemetry.failed_completions,
+                telemetry.inflight_reads()
+            ),
+        );
+        line(
+            "by path",
+            format!(
+                "{} registered, {} passthrough, {} peer",
+                telemetry.registered_mapped_read_submissions,
+                telemetry.gpudirect_nvme_submissions,
+                telemetry.path_submissions(ReadPath::PeerRead)
+            ),
+        );
+        line(
+            "copied",
+            format!(
+                "{} by the kernel, from its page cache, or may have been; {} in user space (cpu_bounce_bytes)",
+                self.transfers.kernel_copied_bytes, telemetry.cpu_bounce_bytes
+            ),
+        );
+        line(
+            "not copied",
+            format!(
+                "{} bytes, which the disk wrote to their slots itself",
+                self.transfers.direct_bytes
+            ),
+        );
+        line(
+            "commands",
+            format!(
+                "{} in {} calls, {} continued, {} retried",
+                reads.reads, reads.enters, reads.short_reads, reads.retries
+            ),
+        );
+        line(
+            "queue depth",
+            format!(
+                "{:.2} achieved, {} at most",
+                reads.mean_depth(),
+                reads.depth_max
+            ),
+        );
+        line("adds up", valid);
         text
     }
 
     fn json(&self) -> String {
-        let (telemetry, reads) = (&self.telemetry, &self.reads);
+        let (telemetry, run) = (&self.telemetry, self.run);
+        let (reads, kernel) = (&run.reads, &run.kernel);
         let valid = self.validate();
         let report = json!({ "type": "report", "report": {
             "read_path": self.path.name(),
-            "memory": self.memory,
+            "memory": self.memory(),
             "slots": self.slots,
-            "slot_bytes": self.slot_bytes,
-            "backend": self.backend,
-            "device": self.device.as_ref().map(|device| device.name.as_str()),
+            "slot_bytes": run.chunk_bytes,
+            "backend": run.backend,
+            "device": run.device.as_ref().map(|device| device.name.as_str()),
             "kernel": {
-                "launches": self.kernel.stats.launches,
-                "slots": self.kernel.stats.slots,
-                "faults": self.kernel.stats.faults,
-                "bytes": self.kernel.bytes,
+                "launches": kernel.launches,
+                "slots": kernel.slots,
+                "faults": kernel.faults,
+                "bytes": run.bytes,
             },
-            "files": self.files,
-            "failures": self.failures,
-            "elapsed_seconds": self.elapsed.as_secs_f64(),
+            "files": run.files,
+            "failures": run.failures,
+            "elapsed_seconds": run.elapsed.as_secs_f64(),
             "telemetry": {
                 "submitted_bytes": telemetry.submitted_bytes,
                 "completed_bytes": telemetry.completed_bytes,
@@ -416,7 +401,7 @@ impl Report {
                 "completed_reads": telemetry.completed_reads,
                 "registered_mapped_read_submissions": telemetry.registered_mapped_read_submissions,
                 "gpudirect_nvme_submissions": telemetry.gpudirect_nvme_submissions,
-                "peer_read_submissions": telemetry.path_submissions(NativeReadPath::PeerRead),
+                "peer_read_submissions": telemetry.path_submissions(ReadPath::PeerRead),
                 "cpu_bounce_bytes": telemetry.cpu_bounce_bytes,
                 "failed_completions": telemetry.failed_completions,
                 "inflight_reads": telemetry.inflight_reads(),
@@ -434,5 +419,20 @@ impl Report {
             "why_not": valid.err().map(|error| error.to_string()),
         }});
         format!("{report}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_two_sizes() {
+        let range = |start, bytes| Ok(DeviceRange { start, bytes });
+        assert_eq!(parse_range("0,512"), range(0, 512));
+        assert_eq!(parse_range("1M,32K"), range(1 << 20, 32 << 10));
+        for text in ["", "1", "1,", ",1", "1,0", "-1,5", "18446744073709551615,1"] {
+            assert!(parse_range(text).is_err(), "{text}");
+        }
     }
 }

@@ -48,7 +48,12 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
         .map_err(|error| format!("{shown}: {error}; name a file that --record has written"))?;
     let told = |error: PipelineError| format!("{shown}: {error}");
     let mut log = RingLogReader::new(BufReader::with_capacity(256 << 10, signals::Input(file)))
-        .map_err(told)?;
+        .map_err(|error| match &error {
+            PipelineError::Decode { offset: 0, .. } => {
+                format!("{shown}: {error} (--record writes ring logs)")
+            }
+            _ => told(error),
+        })?;
     let backend = args.backend.open()?.backend;
     let stop = signals::watch()?;
     let report = Replay::new(&*backend)

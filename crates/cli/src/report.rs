@@ -127,7 +127,7 @@ pub fn text(report: &RunReport) -> String {
         "queue depth",
         format!(
             "{:.2} achieved, {} at most, {} allowed for each worker's large files",
-            reads.depth_mean(),
+            reads.mean_depth(),
             reads.depth_max,
             report.depth
         ),

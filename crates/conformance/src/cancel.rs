@@ -1,7 +1,8 @@
-//! Cancelling: whatever runs ends, however long it would take, and its slot says so.
+//! Cancelling: everything that runs ends, however long it would have taken, and its slot says so.
 
+use super::setup::Setup;
 use super::shipped::assembled;
-use super::world::{failed, over, program, Fault, Setup, World};
+use super::world::{failed, over, program, Fault, World};
 use super::{Case, Checked, Stop, Suite};
 use gristmill_megakernel::{Lease, StreamJob};
 use gristmill_protocol::stream::StreamArgs;
@@ -15,7 +16,7 @@ pub(super) const CASES: &[Case] = &[
     ("shutting down", shutting_down),
 ];
 
-/// Programs that nobody would accept, at top level and in windows.
+/// Programs that run for years, at top level and in windows: the default limits refuse them.
 fn endless() -> Result<Vec<Verified>, Stop> {
     let many = "loop 65535\nloop 65535\nloop 65535\n";
     let ends = "end\nend\nend\n";

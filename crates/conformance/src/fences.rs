@@ -1,6 +1,7 @@
 //! BATCH_FENCE: what was published before it is finished when it completes.
 
-use super::world::{at, of, pick, word, Fault, Setup, World};
+use super::setup::Setup;
+use super::world::{at, of, pick, word, Fault, World};
 use super::{Case, Checked, Suite};
 use gristmill_protocol::priority::Priority;
 use gristmill_protocol::{fault, opcode};
@@ -16,14 +17,10 @@ fn fence(tag: u32) -> Submission {
     Submission::new(opcode::BATCH_FENCE, &[0, tag, 77, 77])
 }
 
-/// With nothing to wait for, and so many that every count of slots that may be kept for a fence is used again.
+/// Fences with nothing to wait for; more of them than a ring has slots, so that what is kept for a fence is used again.
 fn alone(suite: &Suite<'_>) -> Checked {
     for slots in [1, 2, 8] {
-        let setup = Setup {
-            slots,
-            ..Setup::default()
-        };
-        let mut world = World::launch(suite, setup)?;
+        let mut world = World::launch(suite, Setup::default().slots(slots))?;
         for round in 0..20 {
             for tag in 0..slots {
                 world.publish(&fence(tag))?;
@@ -43,12 +40,7 @@ fn ordering(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(21);
     let mut ran = (0, 0);
     for (slots, workers) in [(2, 2), (8, 1), (8, 4), (64, 4)] {
-        let setup = Setup {
-            workers,
-            slots,
-            ..Setup::default()
-        };
-        let mut world = World::launch(suite, setup)?;
+        let mut world = World::launch(suite, Setup::default().workers(workers).slots(slots))?;
         let mut fences = Vec::new();
         let total = 1_500;
         // By publication: when it completed.
@@ -96,12 +88,7 @@ fn ordering(suite: &Suite<'_>) -> Checked {
 
 /// A fence of a tenant that may not run is a fault, but what is published behind it counts on it having waited.
 fn refused(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        slots: 32,
-        tenants: 2,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().slots(32).tenants(2))?;
     world.tenant(1)?.set_mask(0);
     let kinds = [
         (of(1, fence(0)), fault::TENANT_MASKED),

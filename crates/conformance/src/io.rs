@@ -1,9 +1,10 @@
-//! LOAD_MISS: what the kernel asks of its host arrives there, and what the host answers decides how the slot ends. The
-//! case is the host here: it needs no files.
+//! LOAD_MISS: a request reaches the host as its slot says, and the slot ends as the host answers. The case is the host
+//! here, so it needs no files.
 
+use super::setup::Setup;
 use super::streams::{bytes, crc32c};
 use super::wait::Wait;
-use super::world::{failed, of, Answer, Done, Fault, Setup, World};
+use super::world::{failed, of, Answer, Done, Fault, World};
 use super::{Case, Checked, Stop, Suite, LIMIT};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::io::io_op;
@@ -33,10 +34,7 @@ fn launch(suite: &Suite<'_>, setup: Setup) -> Result<(World, IoQueue), Stop> {
 }
 
 fn queue_of(io_slots: u32) -> Setup {
-    Setup {
-        io_slots,
-        ..Setup::default()
-    }
+    Setup::default().io_slots(io_slots)
 }
 
 fn load(resource: u32, prefetch: u32) -> Submission {
@@ -76,10 +74,7 @@ fn without(suite: &Suite<'_>) -> Checked {
 }
 
 fn asked(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        tenants: 3,
-        ..queue_of(4)
-    };
+    let setup = queue_of(4).tenants(3);
     let (mut world, mut queue) = launch(suite, setup)?;
     for (tenant, prefetch) in [(0, 0), (2, 0), (1, 7)] {
         let args = [u32::MAX - 1, prefetch, 0x8000_0002, 3, 4, u32::MAX];
@@ -109,10 +104,7 @@ fn asked(suite: &Suite<'_>) -> Checked {
 }
 
 fn landed(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        jobs: vec![StreamJob::Crc32c],
-        ..queue_of(2)
-    };
+    let setup = queue_of(2).jobs(vec![StreamJob::Crc32c]);
     let (mut world, mut queue) = launch(suite, setup)?;
     let mut numbers = suite.numbers(0x10ad);
     for round in 0..20_u32 {
@@ -164,10 +156,7 @@ fn failing(suite: &Suite<'_>) -> Checked {
 }
 
 fn prefetches(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        tenants: 2,
-        ..queue_of(8)
-    };
+    let setup = queue_of(8).tenants(2);
     let (mut world, mut queue) = launch(suite, setup)?;
     let mut asked = 0;
     for round in 0..20 {
@@ -183,7 +172,7 @@ fn prefetches(suite: &Suite<'_>) -> Checked {
             claimed.end(if round % 2 == 0 { Ok(1) } else { Err(5) });
             asked += 1;
         }
-        // How they end is nobody else's business.
+        // How a prefetch ends changes nothing for another slot.
         same!(world.answer(&load(0, 1))?, Ok(0), "a prefetch");
         world.publish(&load(0, 0))?;
         let prefetch = claim(&mut queue)?;
@@ -204,11 +193,7 @@ fn prefetches(suite: &Suite<'_>) -> Checked {
 fn narrow(suite: &Suite<'_>) -> Checked {
     const COUNT: u32 = 100;
     for (workers, prefetch_every) in [(1, u32::MAX), (3, u32::MAX), (3, 3)] {
-        let setup = Setup {
-            workers,
-            slots: 128,
-            ..queue_of(1)
-        };
+        let setup = queue_of(1).workers(workers).slots(128);
         let (mut world, mut queue) = launch(suite, setup)?;
         for number in 0..COUNT {
             let prefetch = u32::from(number % prefetch_every == 1);
@@ -221,7 +206,7 @@ fn narrow(suite: &Suite<'_>) -> Checked {
             let number = claimed.request().src_handle;
             match seen.get_mut(number as usize) {
                 Some(seen) if !*seen => *seen = true,
-                _ => return failed(format!("request {number} twice, or of nobody")),
+                _ => return failed(format!("request {number} twice, or one that no slot made")),
             }
             claimed.end(Ok(number));
         }
@@ -240,11 +225,7 @@ fn narrow(suite: &Suite<'_>) -> Checked {
 
 fn unserved(suite: &Suite<'_>) -> Checked {
     for io_slots in [64, 4] {
-        let setup = Setup {
-            workers: 2,
-            tenants: 2,
-            ..queue_of(io_slots)
-        };
+        let setup = queue_of(io_slots).workers(2).tenants(2);
         let (mut world, mut queue) = launch(suite, setup)?;
         let mut waiting: Vec<usize> = Vec::new();
         for number in 0..16 {
@@ -279,11 +260,7 @@ fn unserved(suite: &Suite<'_>) -> Checked {
 }
 
 fn quotas(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        workers: 2,
-        tenants: 2,
-        ..queue_of(4)
-    };
+    let setup = queue_of(4).workers(2).tenants(2);
     let (mut world, mut queue) = launch(suite, setup)?;
     world.tenant(1)?.set_quota(1);
     for round in 0..10 {
@@ -311,10 +288,7 @@ fn quotas(suite: &Suite<'_>) -> Checked {
 
 fn shutdown(suite: &Suite<'_>) -> Checked {
     for workers in [1, 3] {
-        let setup = Setup {
-            workers,
-            ..queue_of(4)
-        };
+        let setup = queue_of(4).workers(workers);
         let (mut world, mut queue) = launch(suite, setup)?;
         for number in 0..16 {
             world.publish(&load(number, 0))?;

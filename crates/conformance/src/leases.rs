@@ -1,6 +1,7 @@
 //! Leases: a kernel that leaves and is launched again loses nothing.
 
-use super::world::{of, word, Fault, Setup, World};
+use super::setup::Setup;
+use super::world::{of, word, Fault, World};
 use super::{Case, Checked, Suite};
 use gristmill_megakernel::Lease;
 use gristmill_protocol::{control, opcode};
@@ -47,7 +48,7 @@ fn explained(
         stats.launches,
         stats.leases
     );
-    // Each lease that has ended ran so many slots at most, and each worker is in one.
+    // A lease runs `lease.slots` slots at most; each worker is in one that has not ended.
     let most = (stats.leases + workers).saturating_mul(lease.slots);
     ensure!(
         slots <= most,
@@ -65,12 +66,7 @@ fn few_slots(suite: &Suite<'_>) -> Checked {
     let mut launches = 0;
     for (slots, workers, count) in [(1, 1, 300), (7, 1, 2_000), (1, 3, 300), (7, 3, 2_000)] {
         let lease = of_slots(slots);
-        let setup = Setup {
-            workers,
-            lease,
-            ..Setup::default()
-        };
-        let mut world = World::launch(suite, setup)?;
+        let mut world = World::launch(suite, Setup::default().workers(workers).lease(lease))?;
         let mut faults = 0;
         world.stream(
             count,
@@ -101,12 +97,7 @@ fn few_polls(suite: &Suite<'_>) -> Checked {
             idle_polls: 1,
             ..of_slots(3)
         };
-        let setup = Setup {
-            workers,
-            lease,
-            ..Setup::default()
-        };
-        let mut world = World::launch(suite, setup)?;
+        let mut world = World::launch(suite, Setup::default().workers(workers).lease(lease))?;
         for round in 0..150 {
             if round % 10 == 0 {
                 std::thread::sleep(Duration::from_millis(1));
@@ -131,13 +122,7 @@ fn parked(suite: &Suite<'_>) -> Checked {
         idle_polls: 1,
         ..of_slots(1)
     };
-    let setup = Setup {
-        workers: 2,
-        tenants: 2,
-        lease,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().workers(2).tenants(2).lease(lease))?;
     world.tenant(1)?.set_quota(1);
     let rounds = 20;
     for round in 0..rounds {

@@ -21,9 +21,10 @@
 //! | `cancel` | whatever runs can be cancelled, and its slot says so |
 //! | `shutdown` | shutdown returns, whatever is in flight; what was not run stays unrun |
 //!
-//! A case is a function and a line in its module's table. It says what it ran, or what was different. `world` is a launched
-//! kernel and what cases do with it; `wait` bounds every wait ([`LIMIT`]), so that a kernel that does not answer is a failed
-//! case and not a hang; `shipped` has the programs. All random inputs follow from one seed.
+//! A case is a function and a line in its module's table. It says what it ran, or what was different. `setup` says how a
+//! case launches its kernel, `world` what cases do with it; `shipped` has the programs. `wait` bounds every wait
+//! ([`LIMIT`]), so that a kernel that does not answer is a failed case and not a hang. All random inputs follow from one
+//! seed.
 
 #![forbid(unsafe_code)]
 
@@ -59,6 +60,7 @@ mod programs;
 mod quotas;
 mod ring;
 mod scan;
+mod setup;
 mod shipped;
 mod shutdown;
 mod streams;

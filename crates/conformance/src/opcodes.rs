@@ -1,6 +1,7 @@
-//! The core opcodes, and what is none.
+//! The core opcodes do what the model says, and any number that is no opcode faults for the right reason.
 
-use super::world::{program, Fault, Setup, World};
+use super::setup::Setup;
+use super::world::{program, Fault, World};
 use super::{model, Case, Checked, Suite};
 use gristmill_protocol::{control, fault, opcode, CONTROL_MIN_WORDS};
 use gristmill_ring::Submission;
@@ -74,13 +75,7 @@ fn random(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(1);
     let mut ran = 0;
     for observables in [1, 2, 61] {
-        let mut world = World::launch(
-            suite,
-            Setup {
-                observables,
-                ..Setup::default()
-            },
-        )?;
+        let mut world = World::launch(suite, Setup::default().observables(observables))?;
         let mut window = vec![0; observables as usize];
         for _ in 0..12 {
             let ops: Vec<_> = (0..64)
@@ -109,12 +104,7 @@ fn random(suite: &Suite<'_>) -> Checked {
 
 /// LOAD reaches every control word, and nothing writes one but the kernel's own counting.
 fn control_words(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        tenants: 3,
-        observables: 30,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().tenants(3).observables(30))?;
     let mut compared = 0;
     for from in 0..CONTROL_MIN_WORDS as u32 {
         let got = world.op(opcode::LOAD_U32, &[from, 1])?;
@@ -154,11 +144,7 @@ fn control_words(suite: &Suite<'_>) -> Checked {
 }
 
 fn automaton(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        tenants: 2,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().tenants(2))?;
     // Three states: on byte b, state s goes to 7919 s + 31 b. Behind them half a state.
     let next = |state: u32, byte: u32| 7919 * state + 31 * byte;
     let words: Vec<String> = (0..3 * 256 + 128)
@@ -201,11 +187,7 @@ fn automaton(suite: &Suite<'_>) -> Checked {
 
 fn debug_log(suite: &Suite<'_>) -> Checked {
     for records in [0, 1, 5] {
-        let setup = Setup {
-            debug_records: records,
-            ..Setup::default()
-        };
-        let mut world = World::launch(suite, setup)?;
+        let mut world = World::launch(suite, Setup::default().debug_records(records))?;
         let mut expected = Vec::new();
         for id in 0..8 {
             let done = world.run(&Submission::new(
@@ -224,12 +206,12 @@ fn debug_log(suite: &Suite<'_>) -> Checked {
 }
 
 fn unknown(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        tenants: 2,
-        jobs: vec![gristmill_megakernel::StreamJob::Lines],
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(
+        suite,
+        Setup::default()
+            .tenants(2)
+            .jobs(vec![gristmill_megakernel::StreamJob::Lines]),
+    )?;
     let mine = opcode::TENANT_BASE;
     let theirs = mine + opcode::TENANT_WINDOW;
     let expected: [(u32, &[u32]); 4] = [

@@ -1,6 +1,7 @@
 //! PACKED_SLOT: what the host's encoder accepts runs in order; what it does not is refused before anything runs.
 
-use super::world::{Fault, Setup, World};
+use super::setup::Setup;
+use super::world::{Fault, World};
 use super::{model, Case, Checked, Suite};
 use gristmill_protocol::{fault, opcode, packed};
 use gristmill_ring::Submission;

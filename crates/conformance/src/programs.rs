@@ -1,8 +1,9 @@
 //! VIR0 programs leave what the reference interpreter leaves, shipped and random ones; what they may not do faults.
 
+use super::setup::Setup;
 use super::shipped::programs;
 use super::streams::bytes;
-use super::world::{busy, failed, over, pick, program, word, Done, Fault, Setup, World};
+use super::world::{busy, failed, over, pick, program, word, Done, Fault, World};
 use super::{Case, Checked, Stop, Suite};
 use fastrand::Rng;
 use gristmill_megakernel::{Lease, ProgramTable};
@@ -172,12 +173,10 @@ fn somewhere(numbers: &mut Rng, program: &Verified, len: usize) -> ProgramArgs {
 
 fn world_for<N>(suite: &Suite<'_>, programs: &[(N, Verified)]) -> Result<World, Stop> {
     let words = programs.iter().map(|(_, program)| words_of(program)).max();
-    let setup = Setup {
-        slots: 4,
-        chunk_bytes: CHUNK,
-        record_words: words.unwrap_or(0).max(64),
-        ..Setup::default()
-    };
+    let setup = Setup::default()
+        .slots(4)
+        .chunk_bytes(CHUNK)
+        .record_words(words.unwrap_or(0).max(64));
     World::launch(suite, setup)
 }
 
@@ -254,13 +253,7 @@ fn random_ones(suite: &Suite<'_>) -> Checked {
 
 fn places(suite: &Suite<'_>) -> Checked {
     let program = program(".chunk 4096\n.align 512\n.acc n sum\n len r1\n acc n, r1")?;
-    let mut world = World::launch(
-        suite,
-        Setup {
-            chunk_bytes: CHUNK,
-            ..Setup::default()
-        },
-    )?;
+    let mut world = World::launch(suite, Setup::default().chunk_bytes(CHUNK))?;
     let number = world.load(0, &program)?;
     let lent = world.lend(b"")?;
     let chunk = lent.index();
@@ -330,14 +323,7 @@ fn budget(suite: &Suite<'_>) -> Checked {
         instructions: program.cost().at(longest),
         ..Lease::default()
     };
-    let mut world = World::launch(
-        suite,
-        Setup {
-            chunk_bytes: CHUNK,
-            lease,
-            ..Setup::default()
-        },
-    )?;
+    let mut world = World::launch(suite, Setup::default().chunk_bytes(CHUNK).lease(lease))?;
     let number = world.load(0, &program)?;
     let lent = world.lend(b"")?;
     let tries = [0, 1, longest - 1, longest, longest + 1, 4_096, u32::MAX];
@@ -383,12 +369,10 @@ fn areas(suite: &Suite<'_>) -> Checked {
             end
         ",
     )?;
-    let setup = Setup {
-        slots: 8,
-        record_words: words_of(&program),
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(
+        suite,
+        Setup::default().slots(8).record_words(words_of(&program)),
+    )?;
     ensure!(
         world.load(0, &program).is_ok(),
         "a program that needs all of its area is refused"

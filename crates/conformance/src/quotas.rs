@@ -1,8 +1,7 @@
-//! Quotas: how many slots of a tenant run at a time, and that they all run in the end.
+//! Quotas: no more of a tenant's slots run at a time than its quota, and all of them run in the end.
 
-use super::world::{
-    failed, of, over, program, word, Answer, Fault, Setup, World, GATE, GATE_BYTES,
-};
+use super::setup::Setup;
+use super::world::{failed, of, over, program, word, Answer, Fault, World, GATE, GATE_BYTES};
 use super::{Case, Checked, Stop, Suite};
 use gristmill_protocol::{fault, opcode, packed, slot};
 use gristmill_ring::Submission;
@@ -25,11 +24,7 @@ const GATE_TIME: Duration = Duration::from_millis(10);
 const QUOTA: Answer = Err(Fault(fault::QUOTA));
 
 fn zero(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        tenants: 2,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().tenants(2))?;
     let tenant = world.tenant(1)?;
     let nop = of(1, Submission::new(opcode::NOP, &[]));
     for quota in [0, 1, 0, 2, u32::MAX, 0] {
@@ -47,13 +42,7 @@ fn zero(suite: &Suite<'_>) -> Checked {
 }
 
 fn several(suite: &Suite<'_>, quota: u32) -> Result<World, Stop> {
-    let setup = Setup {
-        workers: 4,
-        slots: 32,
-        tenants: 2,
-        ..Setup::default()
-    };
-    let world = World::launch(suite, setup)?;
+    let world = World::launch(suite, Setup::default().workers(4).slots(32).tenants(2))?;
     world.tenant(1)?.set_quota(quota);
     Ok(world)
 }
@@ -116,13 +105,7 @@ fn overtakes(
 /// wait for one of them. Under a quota of one more it need not, which shows that an excess would be seen.
 fn bounded(suite: &Suite<'_>) -> Checked {
     const ROUNDS: usize = 8;
-    let setup = Setup {
-        workers: 4,
-        tenants: 2,
-        chunks: 3,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().workers(4).tenants(2).chunks(3))?;
     let tenant = world.tenant(1)?;
     let number = world.load(1, &program(GATE)?)?;
     let lents = [world.lend(b"")?, world.lend(b"")?, world.lend(b"")?];

@@ -1,6 +1,7 @@
 //! The ring: a full one refuses, every slot completes once, priorities age by the rule, and the counters add up.
 
-use super::world::{at, failed, pick, word, Fault, Setup, World};
+use super::setup::Setup;
+use super::world::{at, failed, pick, word, Fault, World};
 use super::{Case, Checked, Stop, Suite};
 use gristmill_protocol::priority::{Priority, AGEING_CLAIMS};
 use gristmill_protocol::{control, opcode};
@@ -16,11 +17,7 @@ pub(super) const CASES: &[Case] = &[
 
 fn backpressure(suite: &Suite<'_>) -> Checked {
     for slots in [1, 2, 64] {
-        let setup = Setup {
-            slots,
-            ..Setup::default()
-        };
-        let mut world = World::launch(suite, setup)?;
+        let mut world = World::launch(suite, Setup::default().slots(slots))?;
         let nop = Submission::new(opcode::NOP, &[]);
         for _ in 0..slots {
             world.publish(&nop)?;
@@ -44,12 +41,7 @@ fn backpressure(suite: &Suite<'_>) -> Checked {
 fn every_slot_once(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(11);
     for (slots, count) in [(1, 500), (8, 10_000), (1024, 5_000)] {
-        let setup = Setup {
-            workers: 3,
-            slots,
-            ..Setup::default()
-        };
-        let mut world = World::launch(suite, setup)?;
+        let mut world = World::launch(suite, Setup::default().workers(3).slots(slots))?;
         let mut seen = vec![false; count];
         let add = Submission::new(opcode::ATOMIC_ADD, &[1, 3]);
         world.stream(
@@ -114,11 +106,7 @@ fn ageing(suite: &Suite<'_>) -> Checked {
     urgent.extend([Priority::Idle; 3]);
     let mut worlds = 0;
     for priorities in [few, many, urgent] {
-        let setup = Setup {
-            slots: 256,
-            ..Setup::default()
-        };
-        let mut world = World::launch(suite, setup)?;
+        let mut world = World::launch(suite, Setup::default().slots(256))?;
         let submissions: Vec<_> = priorities
             .iter()
             .map(|priority| at(*priority, Submission::new(opcode::NOP, &[])))
@@ -174,12 +162,7 @@ fn starvation(suite: &Suite<'_>) -> Checked {
 
 fn counters(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(13);
-    let setup = Setup {
-        workers: 2,
-        tenants: 3,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().workers(2).tenants(3))?;
     let opcodes = [0, 1, 2, 3, 4, 5, 7, 9, 31, 0xFFF1];
     let mut expected = vec![0_u32; 160];
     let (mut fences, mut faults) = (0, 0);

@@ -1,6 +1,7 @@
-//! SCAN beside a naive search, in all four modes, with areas so small that it must go on from where they are full.
+//! SCAN finds what a naive search finds, in all four modes; areas are so small that it is resumed where they are full.
 
-use super::world::{word, Fault, Setup, World};
+use super::setup::Setup;
+use super::world::{word, Fault, World};
 use super::{Case, Checked, Stop, Suite};
 use fastrand::Rng;
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob};
@@ -169,12 +170,10 @@ fn scan_world(
     };
     let jobs: Result<Vec<StreamJob>, gristmill_protocol::PipelineError> =
         sets.iter().map(build).collect();
-    let setup = Setup {
-        chunk_bytes: CHUNK + 80,
-        record_words,
-        jobs: jobs?,
-        ..Setup::default()
-    };
+    let setup = Setup::default()
+        .chunk_bytes(CHUNK + 80)
+        .record_words(record_words)
+        .jobs(jobs?);
     World::launch(suite, setup)
 }
 

@@ -1,6 +1,7 @@
 //! Shutdown: it returns, whatever is in flight, and what was not run stays unrun.
 
-use super::world::{failed, word, Fault, Setup, World};
+use super::setup::Setup;
+use super::world::{failed, word, Fault, World};
 use super::{Case, Checked, Stop, Suite};
 use gristmill_protocol::{control, opcode, slot, CONTROL_MIN_WORDS};
 use gristmill_ring::Submission;
@@ -51,13 +52,10 @@ fn accounts(world: &mut World, published: usize) -> Result<usize, Stop> {
 }
 
 fn full(suite: &Suite<'_>, slots: u32, workers: usize) -> Result<World, Stop> {
-    let setup = Setup {
-        workers,
-        slots,
-        tenants: 2,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(
+        suite,
+        Setup::default().workers(workers).slots(slots).tenants(2),
+    )?;
     for index in 0..slots {
         let submission = match index % 16 {
             7 => Submission::new(opcode::BATCH_FENCE, &[]),
@@ -71,12 +69,7 @@ fn full(suite: &Suite<'_>, slots: u32, workers: usize) -> Result<World, Stop> {
 fn under_load(suite: &Suite<'_>) -> Checked {
     let mut told = Vec::new();
     for (slots, workers) in [(4_096, 1), (4_096, 3), (64, 3)] {
-        let setup = Setup {
-            workers,
-            slots,
-            ..Setup::default()
-        };
-        let mut world = World::launch(suite, setup)?;
+        let mut world = World::launch(suite, Setup::default().workers(workers).slots(slots))?;
         for _ in 0..slots {
             world.publish(&Submission::new(opcode::ATOMIC_ADD, &[1, 0]))?;
         }
@@ -138,10 +131,7 @@ fn dropped(suite: &Suite<'_>) -> Checked {
 
 fn nothing(suite: &Suite<'_>) -> Checked {
     for workers in [1, 2, 1, 4] {
-        let setup = Setup {
-            workers,
-            ..Setup::default()
-        };
+        let setup = Setup::default().workers(workers);
         World::launch(suite, setup)?.close()?;
     }
     Ok("4 kernels launched and ended".into())

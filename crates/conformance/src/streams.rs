@@ -1,6 +1,8 @@
-//! HISTOGRAM, LINES and CRC32C at the sizes where loops over bytes go wrong, and the places that a slot may name.
+//! HISTOGRAM, LINES and CRC32C are right at the lengths where loops over bytes go wrong, and fault on places outside of
+//! their chunk.
 
-use super::world::{random_bytes, word, Done, Fault, Setup, World};
+use super::setup::Setup;
+use super::world::{random_bytes, word, Done, Fault, World};
 use super::{Case, Checked, Stop, Suite};
 use fastrand::Rng;
 use gristmill_megakernel::StreamJob;
@@ -25,11 +27,11 @@ pub(super) const SIZES: [usize; 14] = [
 ];
 
 fn setup() -> Setup {
-    Setup {
-        chunk_bytes: CHUNK,
-        jobs: vec![StreamJob::Lines, StreamJob::Histogram, StreamJob::Crc32c],
-        ..Setup::default()
-    }
+    Setup::default().chunk_bytes(CHUNK).jobs(vec![
+        StreamJob::Lines,
+        StreamJob::Histogram,
+        StreamJob::Crc32c,
+    ])
 }
 
 /// Bit by bit, by the polynomial.
@@ -259,13 +261,7 @@ fn jobs(suite: &Suite<'_>) -> Checked {
 /// HISTOGRAM needs 256 words, and writes none into the next slot's area.
 fn small_area(suite: &Suite<'_>) -> Checked {
     for record_words in [0, 1, 255, 256] {
-        let mut world = World::launch(
-            suite,
-            Setup {
-                record_words,
-                ..setup()
-            },
-        )?;
+        let mut world = World::launch(suite, setup().record_words(record_words))?;
         let lent = world.lend(&[7; CHUNK])?;
         let args = StreamArgs {
             chunk: lent.index(),

@@ -1,7 +1,8 @@
-//! Tenants: who may run, and that nobody reaches what is another's.
+//! Tenants: a tenant runs while its mask is open, and reaches no observable and no program of another.
 
 use super::model::control_word;
-use super::world::{failed, of, over, program, word, Answer, Fault, Setup, World};
+use super::setup::Setup;
+use super::world::{failed, of, over, program, word, Answer, Fault, World};
 use super::{Case, Checked, Stop, Suite};
 use gristmill_protocol::{control, fault, opcode, packed, CONTROL_MIN_WORDS};
 use gristmill_ring::Submission;
@@ -23,12 +24,7 @@ fn nop(tenant: u32) -> Submission {
 }
 
 fn masks(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        workers: 2,
-        tenants: 2,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().workers(2).tenants(2))?;
     let tenant = world.tenant(1)?;
     for mask in [0, 1, 0, 1 << 31, u32::MAX, 0, u32::MAX] {
         tenant.set_mask(mask);
@@ -94,12 +90,12 @@ fn ran(answer: Answer) -> Result<u32, Stop> {
 }
 
 fn ids(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        tenants: control::TENANT_MASK_WORDS as u32,
-        observables: 4096,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(
+        suite,
+        Setup::default()
+            .tenants(control::TENANT_MASK_WORDS as u32)
+            .observables(4096),
+    )?;
     for tenant in 0..29 {
         same!(world.answer(&nop(tenant))?, Ok(0), "tenant {tenant}");
     }
@@ -143,14 +139,9 @@ fn ids(suite: &Suite<'_>) -> Checked {
 
 /// Every way to an observable, from each of three tenants, at and beyond the edges of its window.
 fn windows(suite: &Suite<'_>) -> Checked {
-    // 22 for each of three, and two words that are nobody's.
+    // 22 for each of three, and two words that no tenant has.
     const EACH: u32 = 22;
-    let setup = Setup {
-        tenants: 3,
-        observables: 3 * EACH + 2,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().tenants(3).observables(3 * EACH + 2))?;
     let mut expected = vec![0; 3 * EACH as usize + 2];
     let first = CONTROL_MIN_WORDS as u32;
     let mut refused = 0;
@@ -173,7 +164,7 @@ fn windows(suite: &Suite<'_>) -> Checked {
             expected,
             "the observables after tenant {tenant}'s stores"
         );
-        // The neighbours' words, nobody's, the control words, and what wraps around to all of these.
+        // The neighbours' words, those that no tenant has, the control words, and indexes that wrap around to them.
         let far = [
             EACH,
             EACH + 1,
@@ -260,12 +251,7 @@ fn windows(suite: &Suite<'_>) -> Checked {
 
 /// Who was not open at launch has no window: not the words that the division left over either.
 fn late(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        tenants: 3,
-        observables: 5,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().tenants(3).observables(5))?;
     for tenant in [3, 4, 28] {
         world.tenant(tenant)?.set_mask(1);
         same!(
@@ -288,11 +274,7 @@ fn late(suite: &Suite<'_>) -> Checked {
 }
 
 fn foreign(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        tenants: 3,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().tenants(3))?;
     let counts = program(".acc n sum\n len r1\n acc n, r1")?;
     let lent = world.lend(b"twelve bytes")?;
     let numbers = [
@@ -322,12 +304,7 @@ fn foreign(suite: &Suite<'_>) -> Checked {
 
 /// An opcode is bound to one program after the other while others of the tenant's run.
 fn loading(suite: &Suite<'_>) -> Checked {
-    let setup = Setup {
-        workers: 2,
-        chunks: 4,
-        ..Setup::default()
-    };
-    let mut world = World::launch(suite, setup)?;
+    let mut world = World::launch(suite, Setup::default().workers(2).chunks(4))?;
     let constant = |value: u32| program(&format!(".acc n sum\n mov r1, {value}\n acc n, r1"));
     let lent = world.lend(b"other")?;
     let mine = world.lend(b"mine")?;

@@ -1,10 +1,11 @@
-//! A launched kernel with everything around it that cases need: publishing, reaping within a limit, holding a worker.
+//! A launched kernel and what cases do with it: lend chunks, publish slots, reap completions, keep a worker busy.
 
+use super::setup::Setup;
 use super::shipped::assembled;
 use super::wait::{within_limit, Wait};
 use super::{Stop, Suite, LIMIT};
 use fastrand::Rng;
-use gristmill_megakernel::{Kernel, KernelConfig, Lease, StreamJob, TenantHandle};
+use gristmill_megakernel::{Kernel, KernelConfig, TenantHandle};
 use gristmill_protocol::priority::Priority;
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::{fault, slot};
@@ -13,40 +14,6 @@ use gristmill_ring::{
 };
 use gristmill_vir0::{Limits, Verified};
 use std::time::Duration;
-
-/// What a kernel is launched with.
-pub(super) struct Setup {
-    pub workers: usize,
-    pub slots: u32,
-    pub tenants: u32,
-    pub observables: u32,
-    pub debug_records: u32,
-    pub io_slots: u32,
-    pub chunks: u32,
-    pub chunk_bytes: usize,
-    pub record_words: u32,
-    pub lease: Lease,
-    pub jobs: Vec<StreamJob>,
-}
-
-impl Default for Setup {
-    /// One worker, one tenant, a ring of 64 slots, 64 observables, two chunks of 16 KiB, areas of 512 words.
-    fn default() -> Self {
-        Self {
-            workers: 1,
-            slots: 64,
-            tenants: 1,
-            observables: 64,
-            debug_records: 64,
-            io_slots: 0,
-            chunks: 2,
-            chunk_bytes: 16 << 10,
-            record_words: 512,
-            lease: Lease::default(),
-            jobs: Vec::new(),
-        }
-    }
-}
 
 /// A fault word, which shows itself by name.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,23 +1,153 @@
-//! Gristmill: files stream through io_uring into memory that a compute kernel sees, and a persistent megakernel
-//! consumes each landed chunk as a slot in a live ring.
+//! Gristmill runs a job over the bytes of many files: io_uring reads them into memory that a compute kernel sees, and a
+//! persistent kernel consumes each chunk as a slot of a ring. This page leads from a finished job to one of your own in ten
+//! minutes. To *change* Gristmill, read `docs/design.md` first.
 //!
-//! ```no_run
-//! use gristmill::{jobs::scan::ScanJob, mill::{Control, Mill}, source::Tree};
+//! # A job that is there
+//!
+//! A [`Mill`](mill::Mill) is the configured pipeline. It runs a [job](jobs::Job) over a [source](source) of files and writes
+//! the job's rows:
+//!
+//! ```
+//! use gristmill::jobs::scan::{Report, ScanJob};
+//! use gristmill::mill::{Control, Mill};
+//! use gristmill::source::Tree;
 //! use std::sync::Arc;
 //!
-//! # fn main() -> Result<(), gristmill::PipelineError> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mill = Mill::builder().workers(2).build()?;
-//! let job = Arc::new(ScanJob::builder().pattern("needle").build()?);
-//! let source = Tree::new(["/var/log"]).walk()?;
-//! let report = mill.run(source, job, &mut std::io::stdout(), &Control::default())?;
-//! eprintln!("{} files, {} bytes", report.files, report.bytes);
+//! let job = Arc::new(ScanJob::builder().pattern("needle").report(Report::Count).with_path(true).build()?);
+//! // A file that fails does not end the run: it is told here, and counted in the report.
+//! let control = Control::default().on_error(|error| eprintln!("{error}"));
+//!
+//! let files = Tree::new(["src"]).walk()?;
+//! let mut rows = Vec::new();
+//! let report = mill.run(files, job, &mut rows, &control)?;
+//! // Rows that could not be written end the run, and are told here.
+//! report.output?;
+//! assert!(String::from_utf8(rows)?.contains("src/lib.rs:"));
+//! assert_eq!(report.failures, 0);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The crates underneath can be used alone: the protocol's words (`gristmill-protocol`, here [`megakernel::protocol`]), the
-//! live ring (`gristmill-ring`, here [`ring`]), reads into mapped memory (`gristmill-ingest`, here [`uring`]) and the kernel
-//! (`gristmill-megakernel`, here [`megakernel`]).
+//! Ready jobs are [`scan`](jobs::scan) (fixed strings, with ripgrep's answers), [`digest`](jobs::digest) (CRC-32C),
+//! [`stats`](jobs::stats) (bytes, lines, entropy) and [`run`](jobs::run) (a program). Files come from
+//! [`Tree`](source::Tree), [`FileList`](source::FileList), [`Stdin`](source::Stdin) or your own [`Source`](source::Source).
+//! [`RunReport`](mill::RunReport) says what was done, and by which path each byte was read: nothing falls back unnamed.
+//!
+//! # A question of your own, without Rust
+//!
+//! A VIR0 program is a few lines of text that say something of each byte or of each window of bytes. It is verified before it
+//! runs, so it cannot hang and cannot reach other memory, and it runs on every back end. `docs/vir0.md` is its specification.
+//!
+//! ```
+//! use gristmill::jobs::run::RunJob;
+//! use gristmill::mill::{Control, Mill};
+//! use gristmill::program::Program;
+//! use gristmill::source::Tree;
+//! use std::sync::Arc;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let program = Program::from_source("above.vasm", "
+//!     .acc    count sum
+//!     .arg    limit = 127
+//!         arg   r4, limit
+//!         each  r1, 1             ; for every byte
+//!           ld8   r2, r1
+//!           ltu   r3, r4, r2
+//!           acc   count, r3
+//!         end
+//! ")?;
+//! let job = Arc::new(RunJob::builder(program).arg("limit", 100).build()?);
+//! let mut rows = Vec::new();
+//! let files = Tree::new(["src"]).walk()?;
+//! Mill::builder().build()?.run(files, Arc::clone(&job), &mut rows, &Control::default())?.output?;
+//! println!("{}", String::from_utf8(job.total_row())?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A job of your own
+//!
+//! A job has two halves. The *device's half* is an opcode that workers run over each chunk as it lands, in any order. The
+//! *host's half* sees the chunks of each file in the file's order, while their bytes are still in place, with what the opcode
+//! has left: eight result words and the records of its slot. It appends rows. Here the device counts the bytes of each value
+//! (the opcode HISTOGRAM), and the host says how many were not ASCII:
+//!
+//! ```
+//! use gristmill::jobs::{FileEnd, Flow, Job, LandedChunk};
+//! use gristmill::megakernel::StreamJob;
+//! use gristmill::mill::{Control, Mill};
+//! use gristmill::source::{Entry, Tree};
+//! use std::sync::Arc;
+//!
+//! struct NotAscii;
+//!
+//! impl Job for NotAscii {
+//!     /// What is remembered of a file while it is read: its entry, and the count.
+//!     type File = (Arc<Entry>, u64);
+//!
+//!     fn stream_job(&self) -> Option<StreamJob> {
+//!         Some(StreamJob::Histogram)
+//!     }
+//!
+//!     fn opcode(&self) -> u32 {
+//!         StreamJob::Histogram.opcode()
+//!     }
+//!
+//!     fn open(&self, entry: &Arc<Entry>) -> Self::File {
+//!         (Arc::clone(entry), 0)
+//!     }
+//!
+//!     fn chunk(&self, file: &mut Self::File, chunk: &LandedChunk<'_>, _: &mut Vec<u8>) -> Flow {
+//!         file.1 += (0x80..=0xFF).map(|value| u64::from(chunk.records.word(value))).sum::<u64>();
+//!         Flow::Continue
+//!     }
+//!
+//!     fn close(&self, (entry, count): Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
+//!         if let FileEnd::Complete { bytes } = end {
+//!             rows.extend(format!("{}: {count} of {bytes}\n", entry.path.display()).into_bytes());
+//!         }
+//!         Flow::Continue
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut rows = Vec::new();
+//! let files = Tree::new(["src/lib.rs"]).walk()?;
+//! Mill::builder().build()?.run(files, Arc::new(NotAscii), &mut rows, &Control::default())?.output?;
+//! assert!(String::from_utf8(rows)?.starts_with("src/lib.rs: 0 of "));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Job`](jobs::Job) says what a job must know: a file's life, chunks that come in several parts, files that fail.
+//!
+//! # An opcode of your own
+//!
+//! Implement [`StreamOpcode`](megakernel::StreamOpcode) and hand it in as
+//! [`StreamJob::Custom`](megakernel::StreamJob::Custom). It runs on the CPU back end. What it needs of the file around its
+//! chunk, it asks for by the job's [`Geometry`](jobs::Geometry). `examples/opcode.rs` counts line ends that lie across chunks.
+//!
+//! # More
+//!
+//! - Another back end: [`open`](megakernel::backend::open) finds one, and
+//!   [`MillBuilder::backend`](mill::MillBuilder::backend) takes it.
+//! - Stopping, progress, recording: [`Control`](mill::Control); running a recorded log again: [`replay`].
+//! - Whole programs to copy: `examples/` has `scan`, `job`, `opcode`, `ring` (the ring alone) and `footer` (a kernel that asks
+//!   for what a file's header names).
+//!
+//! # The crates beneath
+//!
+//! Each can be used alone, and each front page says what to read first.
+//!
+//! | crate | here | what it is |
+//! |---|---|---|
+//! | `gristmill-protocol` | [`megakernel::protocol`] | the words that host and device share |
+//! | `gristmill-ring` | [`ring`] | shared memory, chunks, the live ring |
+//! | `gristmill-ingest` | [`uring`] | reads into that memory |
+//! | `gristmill-megakernel` | [`megakernel`] | the kernel and its back ends |
+//! | `gristmill-vir0` | [`megakernel::vir0`] | the bytecode: assembler, verifier, interpreters |
 
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]

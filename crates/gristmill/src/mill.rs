@@ -58,5 +58,5 @@ pub use builder::{Mill, MillBuilder};
 pub use control::{Control, Progress};
 pub use error::{MillError, Setting};
 pub use plan::{chunks_per_worker, BATCH_FILES, DEFAULT_DEPTH, DEFAULT_MEMORY_BYTES};
-pub use report::{ReadTotals, RunReport, StageTimes};
+pub use report::{RunReport, StageTimes};
 pub use row_order::HELD_ROWS_BYTES;

@@ -129,14 +129,11 @@ impl World {
     }
 
     fn wait(&mut self) -> Completion {
-        let mut patience = Patience::new();
-        loop {
-            if let Some(done) = self.completions.next() {
-                return done;
-            }
-            patience.check(self.kernel.failure());
+        let next = || {
             self.completions.wait(Duration::from_millis(1));
-        }
+            self.completions.next()
+        };
+        Patience::until(next, || self.kernel.failure())
     }
 
     /// The next slot's answer: its first result, or its fault word.

@@ -40,15 +40,19 @@ impl StreamOpcode for Newlines {
 #[derive(Debug, Clone, PartialEq)]
 enum Seen {
     Open(String),
-    Part {
-        offset: u64,
-        bytes: usize,
-        count: u32,
-        records: Vec<u64>,
-        first: bool,
-        last: bool,
-    },
+    Part(Part),
     Close(String, u64),
+}
+
+/// A part of a chunk.
+#[derive(Debug, Clone, PartialEq)]
+struct Part {
+    offset: u64,
+    bytes: usize,
+    count: u32,
+    records: Vec<u64>,
+    first: bool,
+    last: bool,
 }
 
 struct Watching {
@@ -90,14 +94,14 @@ impl Job for Watching {
         let records = (0..chunk.records.len())
             .map(|index| chunk.offset + u64::from(chunk.records.get(index).0))
             .collect();
-        self.saw(Seen::Part {
+        self.saw(Seen::Part(Part {
             offset: chunk.offset,
             bytes: chunk.bytes.len(),
             count: chunk.results[0],
             records,
             first: chunk.first_part,
             last: chunk.last_part,
-        });
+        }));
         Flow::Continue
     }
 
@@ -145,14 +149,14 @@ fn a_file_that_cannot_be_opened_is_told_and_neither_opened_nor_closed() {
         Seen::Open("empty".into()),
         Seen::Close("empty".into(), 0),
         Seen::Open("full".into()),
-        Seen::Part {
+        Seen::Part(Part {
             offset: 0,
             bytes: 3,
             count: 3,
             records: vec![0, 1, 2],
             first: true,
             last: true,
-        },
+        }),
         Seen::Close("full".into(), 3),
     ];
     // Files are alive at the same time.
@@ -163,11 +167,13 @@ fn a_file_that_cannot_be_opened_is_told_and_neither_opened_nor_closed() {
 }
 
 /// The parts of the one chunk of a file of newlines.
-fn parts(split: bool, newlines: usize) -> Vec<Seen> {
+fn parts(split: bool, newlines: usize) -> Vec<Part> {
     let (seen, _) = watch(split, newlines);
-    seen.into_iter()
-        .filter(|seen| matches!(seen, Seen::Part { .. }))
-        .collect()
+    let part = |seen| match seen {
+        Seen::Part(part) => Some(part),
+        _ => None,
+    };
+    seen.into_iter().filter_map(part).collect()
 }
 
 #[test]
@@ -177,20 +183,15 @@ fn a_chunk_that_overflows_is_resumed_with_all_of_its_bytes_in_every_part() {
     assert!(parts.len() > 1);
     let mut all: Vec<u64> = Vec::new();
     for (index, part) in parts.iter().enumerate() {
-        let Seen::Part {
-            offset,
-            bytes,
-            count,
-            records,
-            first,
-            last,
-        } = part
-        else {
-            continue;
-        };
-        assert_eq!((*offset, *bytes, *count as usize), (0, newlines, newlines));
-        assert_eq!((*first, *last), (index == 0, index + 1 == parts.len()));
-        all.extend(records);
+        assert_eq!(
+            (part.offset, part.bytes, part.count as usize),
+            (0, newlines, newlines)
+        );
+        assert_eq!(
+            (part.first, part.last),
+            (index == 0, index + 1 == parts.len())
+        );
+        all.extend(&part.records);
     }
     assert!(all.into_iter().eq(0..newlines as u64));
 }
@@ -202,21 +203,13 @@ fn a_chunk_that_overflows_is_split_into_parts_with_bytes_of_their_own() {
     assert!(parts.len() > 1);
     let (mut all, mut ended) = (Vec::<u64>::new(), 0);
     for (index, part) in parts.iter().enumerate() {
-        let Seen::Part {
-            offset,
-            bytes,
-            count,
-            records,
-            first,
-            last,
-        } = part
-        else {
-            continue;
-        };
-        assert_eq!((*offset, *count as usize), (ended, *bytes));
-        assert_eq!((*first, *last), (index == 0, index + 1 == parts.len()));
-        ended += *bytes as u64;
-        all.extend(records);
+        assert_eq!((part.offset, part.count as usize), (ended, part.bytes));
+        assert_eq!(
+            (part.first, part.last),
+            (index == 0, index + 1 == parts.len())
+        );
+        ended += part.bytes as u64;
+        all.extend(&part.records);
     }
     assert_eq!(ended, newlines as u64);
     assert!(all.into_iter().eq(0..newlines as u64));

@@ -1,8 +1,9 @@
-//! Whether NVMe passthrough is to be had on this machine, and what is missing.
+//! Whether this machine has NVMe passthrough, and what is missing.
 
+use crate::error::ReadError;
+use crate::memory::peer::PeerDevice;
 pub use crate::nvme::encode_nvme_read_sqe;
 use crate::nvme::{self, NvmeNamespace};
-use crate::peer::PeerDevice;
 use gristmill_protocol::PipelineError;
 use std::fmt::Write as _;
 use std::os::fd::AsRawFd;
@@ -97,16 +98,16 @@ fn namespace(path: &Path) -> Result<NvmeNamespace, String> {
     NvmeNamespace::of(file.as_raw_fd()).map_err(|error| error.to_string())
 }
 
-/// What a driver that needs passthrough says where there is none.
+/// Whether this machine has passthrough.
 ///
 /// # Errors
-/// That.
+/// [`ReadError::NoPassthrough`] or [`PipelineError::NvmePassthroughDisabled`] where it has not.
 pub(crate) fn require() -> Result<(), PipelineError> {
     match GpuDirectCapability::probe() {
         GpuDirectCapability::Available { .. } => Ok(()),
-        GpuDirectCapability::Unavailable { reason } => Err(PipelineError::Backend(format!(
-            "NVMe passthrough is not available: {reason}; or use registered mapped reads"
-        ))),
+        GpuDirectCapability::Unavailable { reason } => {
+            Err(ReadError::NoPassthrough { reason }.into())
+        }
         GpuDirectCapability::FeatureDisabled => Err(PipelineError::NvmePassthroughDisabled),
     }
 }

@@ -2,23 +2,25 @@
 //!
 //! # The pieces
 //!
+//! One stack, from the top down:
+//!
 //! | module | what it is | who uses it |
 //! |---|---|---|
-//! | [`reader`] | [`reader::ChunkReader`]: chunks of files into an arena's chunks, by io_uring, by positioned reads, or past the page cache where that is asked for | the mill |
-//! | [`mapped`] | [`GpuMappedBuffer`]: borrowed memory that reads may land in, carved into parts that never overlap | streams, drivers |
-//! | [`stream`] | [`AsyncUringStream`]: reads into such a buffer, counted by a tail that the device watches | pumps, users |
-//! | [`pump`] | [`UringMegakernelPump`]: publishes a slot for each read that has landed | users |
-//! | [`driver`] | [`NvmeGpuIngestDriver`]: files and blocks of NVMe namespaces into slots, which may be a kernel's chunks, published in the device's IO queue | `gristmill ingest`, users |
-//! | [`nvme`] | NVMe Read commands, statuses, namespaces, and where files lie on them | the driver, users |
-//! | `peer` | [`PeerMemory`]: memory of a PCI device that disks can write to | the mill, drivers, users |
-//! | `direct` | [`why_copied`]: whether O_DIRECT would bring a file's bytes there without a copy | readers, drivers, `doctor` |
-//! | `gpudirect` | [`GpuDirectCapability`]: whether passthrough is to be had, and what is missing | `doctor`, drivers |
-//! | [`io_loop`] | [`MegakernelIoLoop`]: a thread that reads what the device asks for | users |
-//! | `probe` | [`probe()`]: what this kernel gives and why not more | `doctor` |
-//!
-//! Beneath them, private: `queue` (reads in flight on one ring: the table that owns them, short reads, retries,
-//! cancellation), `canary` (a path's first transfer, compared with an ordinary read), `telemetry`, `tables` (registered
-//! buffers and files, filled lazily) and `setup` (making and entering a ring).
+//! | [`reader`] | [`reader::ChunkReader`]: chunks of files and namespaces into an arena's chunks | the mill |
+//! | [`stream`] | [`AsyncUringStream`]: the same engines over a borrowed buffer, counted by a tail that the device watches | users |
+//! | [`pump`] | [`UringMegakernelPump`]: a stream that publishes a slot for each read that has landed | users |
+//! | [`driver`] | [`NvmeGpuIngestDriver`]: a stream that publishes each read in the device's IO queue | users |
+//! | [`io_loop`] | [`MegakernelIoLoop`]: a thread with a reader that reads what the device asks for | users |
+//! | `admit` | whether a source may be read by a path into this memory, and why not ([`why_copied`]) | readers, streams, `doctor` |
+//! | `verify` | the transfer check: whether the first read's bytes arrive | engines |
+//! | `engine` | the ways to read: `uring`, `positioned`, `passthrough`, `peer`, behind one trait | readers, streams |
+//! | `queue` | reads in flight on one ring: the table that owns them, short reads, retries, cancellation | engines |
+//! | [`nvme`] | NVMe Read commands, statuses, namespaces, and where files lie on them | engines, users |
+//! | `memory` | [`GpuMappedBuffer`]: borrowed memory, carved into parts that never overlap; [`PeerMemory`]: memory of a PCI device that disks can write to | streams, the mill, users |
+//! | `path`, `stats`, `error` | [`ReadPath`] and what each can do; [`ReadStats`] and the views of it; [`ReadError`]: why a path does not read a source | all |
+//! | `fs` | opening files without waiting, and what a descriptor is | all |
+//! | `gpudirect`, `probe` | what this machine has: [`GpuDirectCapability`], [`probe()`] | `doctor`, drivers |
+//! | `setup`, `lifeline`, `tables` | making and entering a ring, seeing its end, its registered buffers and files | queues, engines |
 //!
 //! # Rules
 //!
@@ -34,39 +36,43 @@
 //!    call, so several threads with a reader each go faster than one with a deep queue.
 //! 5. **Nothing is registered before it pays**: chunks at their first read that asks for it, files at their fifth
 //!    read in a row.
-//! 6. **Nothing falls back unnamed.** Which path, why not the other, bytes by route, achieved depth: all can be asked.
+//! 6. **Nothing falls back unnamed.** Which path, why not the other, bytes by route, achieved depth: statistics tell each.
 
 #![warn(missing_docs)]
 
-mod canary;
-mod direct;
+mod admit;
 pub mod driver;
+mod engine;
+mod error;
+mod fs;
 pub mod gpudirect;
 pub mod io_loop;
 mod lifeline;
-pub mod mapped;
+mod memory;
 pub mod nvme;
-mod open;
-mod peer;
+mod path;
 mod probe;
 pub mod pump;
 mod queue;
 pub mod reader;
 mod setup;
+mod stats;
 pub mod stream;
 mod tables;
-mod telemetry;
+mod verify;
 
-pub use direct::why_copied;
+pub use admit::{memory as admit_memory, why_copied, DeviceRange};
 pub use driver::{CompletedIngest, FailedIngest, NvmeGpuIngestDriver};
+pub use error::ReadError;
+pub use fs::open_without_waiting;
 pub use gpudirect::GpuDirectCapability;
 pub use io_loop::{IoLoopStats, IoSource, IoTables, MegakernelIoLoop, StoppedIo};
-pub use mapped::{GpuMappedBuffer, Iovec};
+pub use memory::mapped::{GpuMappedBuffer, Iovec};
+pub use memory::peer::{PeerDevice, PeerMemory};
 pub use nvme::{encode_nvme_read_sqe, NvmeNamespace};
-pub use open::open_without_waiting;
-pub use peer::{PeerDevice, PeerMemory};
+pub use path::{Capabilities, ReadPath, ReadPath as NativeReadPath, ReadPathChoice};
 pub use probe::{probe, UringProbe};
 pub use pump::{PublishedScan, UringMegakernelPump};
 pub use setup::SetupFlags;
+pub use stats::{IngestTransfers, NvmeGpuIngestTelemetry, ReadStats};
 pub use stream::{AsyncUringStream, CompletedRead, IoUringState};
-pub use telemetry::{IngestTransfers, NativeReadPath, NvmeGpuIngestTelemetry};

@@ -9,7 +9,7 @@ use io_uring::{cqueue, squeue};
 /// The answer of [`probe`].
 #[derive(Debug, Clone)]
 pub struct UringProbe {
-    /// Why no ring is to be had, with errno and remedy; `None` where one is.
+    /// Why this machine gives no ring, with errno and remedy; `None` where it gives one.
     pub refusal: Option<PipelineError>,
     /// The setup flags that the kernel took; none without a ring.
     pub setup: SetupFlags,
@@ -26,7 +26,7 @@ pub struct UringProbe {
 }
 
 impl UringProbe {
-    /// Whether a ring is to be had.
+    /// Whether this machine gives a ring.
     pub fn is_available(&self) -> bool {
         self.refusal.is_none()
     }

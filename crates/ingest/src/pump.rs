@@ -14,7 +14,7 @@
 //!   of the first of them;
 //! - any other opcode finds the number of bytes that landed in arg 3.
 
-use crate::stream::{AsyncUringStream, LandedScan, Note, Owner, Scan};
+use crate::stream::{AsyncUringStream, LandedScan, Owner, ReadContext, Scan};
 use gristmill_protocol::priority::Priority;
 use gristmill_protocol::stream::StreamArgs;
 use gristmill_protocol::{opcode, Megakernel, PipelineError, ARGS_PER_SLOT};
@@ -122,9 +122,13 @@ impl<'a> UringMegakernelPump<'a> {
             opcode,
             args,
         };
-        let note = Note::new(fd, file_offset, Owner::Scan(scan));
-        // SAFETY: the caller promises what `submit_note` asks for.
-        unsafe { self.stream.submit_note(note, len, target, None) }.map(drop)
+        let context = ReadContext {
+            fd,
+            file_offset,
+            owner: Owner::Scan(scan),
+        };
+        // SAFETY: the caller promises what `submit_open` asks for.
+        unsafe { self.stream.submit_open(context, len, target, None) }.map(drop)
     }
 
     /// Publishes a slot in the image `ring_bytes` for each scan that has landed, and raises the tail by one after
@@ -209,18 +213,12 @@ impl<'a> UringMegakernelPump<'a> {
         let mut done = 0;
         let mut first_error = self.stream.flush_submissions().err();
         // Sorted before any is published, so that scans refused earlier keep their place in front.
-        while let Some(finished) = self.stream.next_finished() {
-            match self.stream.sort(finished) {
-                Ok(true) => {
-                    self.stream.raise_tail();
-                    done += 1;
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    first_error.get_or_insert(error);
-                }
+        self.stream.for_each_over(|_, outcome| match outcome {
+            Ok(_) => done += 1,
+            Err(error) => {
+                first_error.get_or_insert(error);
             }
-        }
+        });
         for _ in 0..self.stream.landed_scans.len() {
             let Some(landed) = self.stream.landed_scans.pop_front() else {
                 break;

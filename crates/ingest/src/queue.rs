@@ -1,6 +1,5 @@
-//! Reads in flight on one ring: what [`ChunkReader`](crate::reader::ChunkReader) and
-//! [`AsyncUringStream`](crate::stream::AsyncUringStream) have in common. What a read is asked for with is an
-//! [`Operation`]: a [`ReadOp`] of a file, or the NVMe commands of [`NvmeOp`](crate::nvme::NvmeOp).
+//! Reads in flight on one ring, which the engines that have a ring share. A read is an [`Operation`]: a [`ReadOp`] of a
+//! file, or the NVMe commands of [`NvmeOp`](crate::nvme::NvmeOp). How a queue ends is in `end`.
 //!
 //! A [`ReadQueue`] owns a ring and a table of reads. From [`ReadQueue::submit`] until its [`Finished`] is taken, a
 //! read's *payload* belongs to the table: whatever the payload owns (the buffer, the file) lives as long as the kernel
@@ -23,27 +22,24 @@
 //!   reads finish with the errno, too, but not before the ring's [`Lifeline`] has hung up: nothing is written to
 //!   their memory from then on.
 
+mod end;
 mod op;
 
-use crate::lifeline::{Lifeline, Ring, Seen};
+use crate::lifeline::{Lifeline, Ring};
 use crate::setup::{self, Entered, SetupFlags};
 use gristmill_protocol::PipelineError;
 use io_uring::squeue::EntryMarker as _;
-use io_uring::{cqueue, opcode, IoUring};
+use io_uring::{cqueue, IoUring};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub use op::NO_OFFSET;
-pub(crate) use op::{Operation, ReadOp, Verdict};
+pub(crate) use op::{Operation, ReadOp, Retry};
 
-/// `user_data` of entries that cancel others; no read has it.
-const CANCEL: u64 = u64::MAX;
 /// Refusals in a row, each [`STALL_PAUSE`] after the last at least, before the ring is given up.
 const MAX_STALLS: u32 = 200;
 /// Pause between two attempts to hand over entries that the kernel has no room for, while it has no read of ours.
 const STALL_PAUSE: Duration = Duration::from_millis(10);
-/// Time after which a dropped queue asks again for the end of what is still in flight.
-const CANCEL_AGAIN: Duration = Duration::from_millis(100);
 
 /// The error of one read too many.
 pub(crate) fn full() -> PipelineError {
@@ -96,7 +92,7 @@ pub(crate) struct QueueCounters {
 
 /// How a queue that is dropped treats reads that will not end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Farewell {
+pub(crate) enum DropPolicy {
     /// Wait as long as it takes: the memory is borrowed and goes away afterwards.
     WaitForAll,
     /// After this long, leak the payloads of what is left: they own their memory, so leaking them is safe.
@@ -140,7 +136,7 @@ pub(crate) struct ReadQueue<P, O: Operation = ReadOp> {
     /// It has failed where no error could be returned: the next flush or wait returns it.
     untold: bool,
     stalls: Stalls,
-    farewell: Farewell,
+    policy: DropPolicy,
     counters: QueueCounters,
 }
 
@@ -149,7 +145,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
     pub(crate) fn new(
         ring: Ring<O::Submission, O::Completion>,
         depth: u32,
-        farewell: Farewell,
+        policy: DropPolicy,
     ) -> Self {
         let depth = depth.clamp(1, ring.io.params().sq_entries());
         let capacity = depth as usize;
@@ -168,7 +164,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
             broken: None,
             untold: false,
             stalls: Stalls::default(),
-            farewell,
+            policy,
             counters: QueueCounters::default(),
         }
     }
@@ -207,9 +203,15 @@ impl<P, O: Operation> ReadQueue<P, O> {
         !self.finished.is_empty()
     }
 
+    /// The reads that are not over, each with its payload.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = (&O, &P)> {
+        let flights = self.table.iter().flatten();
+        flights.map(|flight| (&flight.op, &flight.payload))
+    }
+
     /// The payloads of reads that are not over.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = &P> {
-        self.table.iter().flatten().map(|flight| &flight.payload)
+        self.reads().map(|(_, payload)| payload)
     }
 
     /// Whether [`ReadQueue::submit`] would take a read now.
@@ -233,7 +235,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
     ///
     /// # Safety
     /// The memory that `op` reads into must be valid for writes, and nobody else may touch it, until the
-    /// read's [`Finished`] was taken or the queue's drop has returned; under [`Farewell::LeakAfter`] it must stay
+    /// read's [`Finished`] was taken or the queue's drop has returned; under [`DropPolicy::LeakAfter`] it must stay
     /// valid for as long as the payload is not dropped, even if it never is. `op`'s file must stay open as long.
     pub(crate) unsafe fn submit(&mut self, op: O, payload: P) -> Result<(), (P, PipelineError)> {
         if let Err(error) = self.room() {
@@ -472,11 +474,11 @@ impl<P, O: Operation> ReadQueue<P, O> {
         if was_poll && result >= 0 {
             return self.again(index);
         }
-        match flight.op.judge(flight.done, result) {
-            Verdict::End => self.finish(index, true, None),
-            Verdict::Again => self.again(index),
-            Verdict::Failed(error) => self.finish(index, false, Some(error)),
-            Verdict::Landed { bytes, whole } => {
+        match flight.op.on_completion(flight.done, result) {
+            Retry::End => self.finish(index, true, None),
+            Retry::Again => self.again(index),
+            Retry::Failed(error) => self.finish(index, false, Some(error)),
+            Retry::Landed { bytes, whole } => {
                 flight.done += bytes;
                 flight.retries = 0;
                 if flight.op.is_fixed() {
@@ -491,7 +493,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
                     self.again(index);
                 }
             }
-            Verdict::Passing { errno, polling } => {
+            Retry::Passing { errno, polling } => {
                 flight.retries += 1;
                 if flight.retries > O::MAX_RETRIES {
                     self.finish(index, false, Some(errno));
@@ -526,112 +528,6 @@ impl<P, O: Operation> ReadQueue<P, O> {
                 unanswered: flight.in_kernel,
             });
         }
-    }
-
-    /// Gives the ring up: what the kernel did not take finishes with `errno`, what it has completed finishes as it did.
-    /// The rest finishes when the kernel has let go of the ring, which is closed here.
-    fn fail(&mut self, errno: i32) -> PipelineError {
-        self.broken = Some(errno);
-        self.continuing = false;
-        self.reap();
-        // Its drop unmaps the queues and closes the descriptor, which has the kernel cancel what it can.
-        self.ring = None;
-        while let Some(index) = self.pushed.pop_front().or_else(|| self.pending.pop_front()) {
-            self.finish(index, false, Some(errno));
-        }
-        if self.in_kernel > 0 {
-            self.see_the_end(Duration::ZERO);
-        }
-        setup::refused("io_uring_enter", errno)
-    }
-
-    fn fail_untold(&mut self, errno: i32) {
-        self.fail(errno);
-        self.untold = true;
-    }
-
-    /// Returns the failure that `poll` has found.
-    fn tell(&mut self) -> Result<(), PipelineError> {
-        match self.broken {
-            Some(errno) if std::mem::take(&mut self.untold) => {
-                Err(setup::refused("io_uring_enter", errno))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Of a ring that has failed: waits until the kernel has let go of it, for `timeout` at most, and then finishes
-    /// every read that it had.
-    fn see_the_end(&mut self, timeout: Duration) {
-        if self.lifeline.wait(timeout) != Seen::Gone {
-            return;
-        }
-        let errno = self.broken.unwrap_or(libc::EBADF);
-        self.in_kernel = 0;
-        for index in 0..self.capacity() {
-            self.finish(index, false, Some(errno));
-        }
-    }
-
-    /// Queues a cancellation for each read in the kernel, as far as the submission queue has room.
-    fn cancel_all(&mut self) {
-        let Some(ring) = &mut self.ring else {
-            return;
-        };
-        let mut queue = ring.submission();
-        for (index, flight) in (0u64..).zip(&self.table) {
-            if flight.as_ref().is_some_and(|flight| flight.in_kernel) {
-                let cancel = opcode::AsyncCancel::new(index).build().user_data(CANCEL);
-                let entry = O::Submission::from(cancel);
-                // SAFETY: a cancellation names its target by number and refers to no memory.
-                if unsafe { queue.push(&entry) }.is_err() {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-impl<P, O: Operation> Drop for ReadQueue<P, O> {
-    /// Cancels what the kernel has and waits for it, so that no byte lands in memory, and no file is in use, after
-    /// that. A read that is being done (not merely waited for) cannot be cancelled; it ends when the device answers.
-    fn drop(&mut self) {
-        let started = Instant::now();
-        let mut asked: Option<Instant> = None;
-        loop {
-            self.reap();
-            if self.in_kernel == 0 {
-                return;
-            }
-            let left = match self.farewell {
-                Farewell::WaitForAll => CANCEL_AGAIN,
-                Farewell::LeakAfter(limit) if started.elapsed() > limit => break,
-                Farewell::LeakAfter(limit) => {
-                    CANCEL_AGAIN.min(limit.saturating_sub(started.elapsed()))
-                }
-            };
-            if self.ring.is_none() {
-                self.see_the_end(left);
-                continue;
-            }
-            if asked.is_none_or(|at| at.elapsed() >= CANCEL_AGAIN) {
-                self.cancel_all();
-                asked = Some(Instant::now());
-            }
-            match self.enter(true, 1, Some(CANCEL_AGAIN)) {
-                Entered::Failed(errno) => drop(self.fail(errno)),
-                Entered::Busy(errno) => {
-                    if self.stalls.refused() {
-                        drop(self.fail(errno));
-                    } else {
-                        std::thread::sleep(STALL_PAUSE);
-                    }
-                }
-                Entered::Interrupted | Entered::Took(_) | Entered::TimedOut => {}
-            }
-        }
-        // Leaked: they own their memory and their files, which so stay mapped and open for good.
-        std::mem::forget(std::mem::take(&mut self.table));
     }
 }
 

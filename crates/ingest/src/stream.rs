@@ -1,47 +1,56 @@
 //! Reads into one mapped buffer, counted by a tail that the device watches.
 //!
-//! An [`AsyncUringStream`] owns its ring and, for `'a`, the buffer. Its reads are `READ_FIXED` into the buffer, which
+//! An [`AsyncUringStream`] drives the engines that a [`ChunkReader`](crate::reader::ChunkReader) drives, over memory that
+//! it has on loan rather than chunks: it owns its rings and, for `'a`, the buffer. Its reads are `READ_FIXED` into the buffer, which
 //! is registered once, at the first read; where the kernel refuses that, reads are plain, [`AsyncUringStream::stats`]
 //! says why, and [`AsyncUringStream::submit_read_fixed`] fails. Dropping the stream cancels what is in flight and waits
 //! for it as long as it takes, as the memory goes back to its owner afterwards.
 //!
-//! A read may belong to a pump ([`crate::pump`]): it then carries what shall be published when it has landed, and only
-//! a pump takes it, whoever polls. Or it belongs to a slot of a driver ([`crate::driver`]), which owns its stream.
+//! A read may belong to a pump ([`crate::pump`]): it then carries what is to be published when it has landed, and waits for
+//! a pump even where the stream itself is polled. Or it belongs to a slot of a driver ([`crate::driver`]), which owns its
+//! stream.
 //!
-//! A socket, a pipe or a terminal has no offsets: it is read from where it stands, whatever offset is said, and the bytes
-//! that have arrived are the whole read (but a pump's, whose chunk is filled to its end or the stream's). As nothing tells two such reads apart, one may be in flight at a time.
+//! A socket, a pipe or a terminal has no offsets: it is read from where it stands, whatever offset is given, and the bytes
+//! that have arrived are the whole read. (A pump's read goes on until its chunk is full or the stream ends.) As nothing
+//! tells two such reads apart, one may be in flight at a time.
 //!
 //! # Threads
 //!
 //! A stream stays on the thread that made it, and so do the pumps and drivers over it: they are not `Send`, as its ring has
 //! one user (`SINGLE_ISSUER`), to whom the kernel leaves completion work (`DEFER_TASKRUN`), which is what makes reads of
-//! cached bytes cheap. Their parts can be moved: make [`IoUringState`] and [`GpuMappedBuffer`] wherever you like, and the
+//! cached bytes cheap. Their parts can be moved: make [`IoUringState`] and [`GpuMappedBuffer`] on any thread, and the
 //! stream on the thread that is to use it. ([`MegakernelIoLoop`](crate::MegakernelIoLoop) has its own thread.)
 //!
 //! NVMe commands need larger entries, so they have a ring of their own, made at the first of them.
 
-mod note;
-mod passthrough;
+mod context;
+mod registration;
+mod submit;
 
+pub use crate::memory::mapped::{GpuMappedBuffer, Iovec};
+
+use crate::admit;
+use crate::engine::passthrough::PassthroughEngine;
+use crate::engine::peer::PeerEngine;
+use crate::engine::uring::UringEngine;
+use crate::engine::{Completion, Engine, ReadRequest, ReadSource, Target};
+use crate::fs::is_stream;
 use crate::lifeline::Ring;
-pub use crate::mapped::{GpuMappedBuffer, Iovec};
-use crate::nvme::{NvmeNamespace, NvmeOp};
-use crate::queue::{Farewell, Finished, ReadOp, ReadQueue, NO_OFFSET};
-use crate::reader::ReaderStats;
+use crate::nvme::NvmeNamespace;
+use crate::path::ReadPath;
+use crate::queue::{DropPolicy, NO_OFFSET};
+use crate::reader::ReadStats;
 use crate::setup::{self, SetupFlags};
-use crate::tables::memlock_limit;
 use gristmill_protocol::PipelineError;
 use io_uring::{cqueue, squeue};
-use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use registration::Registration;
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-pub(crate) use note::{nvme_error, Note, NvmeOwner, Owner, Scan};
+pub(crate) use context::{Owner, ReadContext, Scan};
 
-/// Bytes in each registered buffer but the last: the kernel takes 1 GiB at most.
-const REGISTERED_BYTES: usize = 1 << 30;
 /// One step of a wait without end, so that a lost wake-up costs this much and no more.
 const WAIT_STEP: Duration = Duration::from_secs(1);
 /// One step of a wait for two rings in turn.
@@ -99,12 +108,19 @@ pub(crate) struct LandedScan {
     pub(crate) bytes: u32,
 }
 
-/// Whether the buffer is registered with the ring.
-enum Registration {
-    Untried,
-    /// This many buffers, `registered_stride` apart.
-    Done(u16),
-    Refused(i32),
+/// A read into the buffer of a stream.
+pub(crate) struct StreamRead {
+    pub(crate) source: ReadSource,
+    /// [`NO_OFFSET`] for a stream.
+    pub(crate) offset: u64,
+    pub(crate) len: u32,
+    /// Whether short reads of a stream are continued.
+    pub(crate) fill: bool,
+    /// Where in the buffer the bytes go.
+    pub(crate) target: usize,
+    /// Bytes from there on that may be written to.
+    pub(crate) capacity: usize,
+    pub(crate) context: ReadContext,
 }
 
 /// Reads from files into a mapped buffer; each read that lands raises the tail by one.
@@ -112,19 +128,12 @@ enum Registration {
 /// It is used by the thread that made it: a ring belongs to one thread.
 pub struct AsyncUringStream<'a> {
     /// First, so that it is dropped first: its reads land in `buffer`.
-    queue: ReadQueue<Note>,
-    /// For NVMe commands, from the first of them on; before `buffer`, too.
-    nvme: Option<ReadQueue<NvmeOwner, NvmeOp>>,
+    uring: UringEngine<ReadContext>,
+    /// The engine whose reads a disk brings by itself, from the first of them on; before `buffer`, too.
+    blocks: Option<(ReadPath, Box<dyn Engine<ReadContext>>)>,
     buffer: GpuMappedBuffer<'a>,
     tail: &'a AtomicU32,
     registration: Registration,
-    /// Bytes from one registered buffer's first byte to the next one's.
-    registered_stride: usize,
-    /// Bytes in each registered buffer, but fewer in one that the buffer ends in.
-    registered_bytes: usize,
-    /// What is known of namespaces, by the number of their character device, each with the device: while it is open, no
-    /// other gets its number, even where it was pulled.
-    namespaces: HashMap<u64, (Rc<NvmeNamespace>, OwnedFd)>,
     enabled: Result<(), PipelineError>,
     /// Reads that have landed and that no poll has counted yet.
     uncounted: u32,
@@ -138,223 +147,154 @@ impl<'a> AsyncUringStream<'a> {
         let enabled = setup::enable(&state.ring.io);
         let depth = state.entries();
         AsyncUringStream {
-            queue: ReadQueue::new(state.ring, depth, Farewell::WaitForAll),
-            nvme: None,
+            uring: UringEngine::new(state.ring, depth, DropPolicy::WaitForAll),
+            blocks: None,
             buffer,
             tail,
-            registration: Registration::Untried,
-            registered_stride: REGISTERED_BYTES,
-            registered_bytes: REGISTERED_BYTES,
-            namespaces: HashMap::new(),
+            registration: Registration::new(),
             enabled,
             uncounted: 0,
             landed_scans: VecDeque::new(),
         }
     }
 
-    /// Queues a read of `len` bytes at `offset` of `fd` into the buffer at `chunk_idx * len`. The first of `iovs` is
-    /// set to the target; nothing refers to it afterwards.
-    ///
-    /// # Errors
-    /// [`PipelineError::QueueFull`] for empty `iovs`, a target out of range, or as many reads in flight as the ring
-    /// holds; [`PipelineError::InvalidArgument`] for a length of 0.
-    ///
-    /// # Safety
-    /// Until the read is over (or the stream dropped, which waits for it): `fd` must stay open and the same file,
-    /// nobody may use the target's bytes, and the stream must not be leaked.
-    pub unsafe fn submit_read_to_gpu(
-        &mut self,
-        fd: i32,
-        offset: u64,
-        len: u32,
-        chunk_idx: usize,
-        iovs: &mut [Iovec],
-    ) -> Result<(), PipelineError> {
-        let target = chunk_target(chunk_idx, len)?;
-        let user_data = u64::try_from(chunk_idx).unwrap_or(u64::MAX);
-        // SAFETY: the caller's promises are the same.
-        unsafe {
-            self.submit_read_to_gpu_at_with_user_data(fd, offset, len, target, user_data, iovs)
-        }
-    }
-
-    /// As [`AsyncUringStream::submit_read_to_gpu`], into the buffer at `target_offset`.
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Safety
-    /// As there.
-    pub unsafe fn submit_read_to_gpu_at(
-        &mut self,
-        fd: i32,
-        offset: u64,
-        len: u32,
-        target_offset: u64,
-        iovs: &mut [Iovec],
-    ) -> Result<(), PipelineError> {
-        // SAFETY: the caller's promises are the same.
-        unsafe {
-            self.submit_read_to_gpu_at_with_user_data(
-                fd,
-                offset,
-                len,
-                target_offset,
-                target_offset,
-                iovs,
-            )
-        }
-    }
-
-    /// As [`AsyncUringStream::submit_read_to_gpu_at`], with a number of the caller's, by which
-    /// [`AsyncUringStream::poll_completions_into`] tells of the read.
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Safety
-    /// As there.
-    pub unsafe fn submit_read_to_gpu_at_with_user_data(
-        &mut self,
-        fd: i32,
-        offset: u64,
-        len: u32,
-        target_offset: u64,
-        user_data: u64,
-        iovs: &mut [Iovec],
-    ) -> Result<(), PipelineError> {
-        let Some(first) = iovs.first_mut() else {
-            return Err(PipelineError::QueueFull {
-                queue: "iovecs",
-                fix: "pass room for at least one iovec",
-            });
-        };
-        let target = usize::try_from(target_offset).map_err(|_| out_of_range())?;
-        let note = Note::new(fd, offset, Owner::Caller(user_data));
-        // SAFETY: the caller's promises are the same.
-        let address = unsafe { self.submit_note(note, len, target, None) }?;
-        *first = Iovec {
-            iov_base: address.cast(),
-            iov_len: len as usize,
-        };
-        Ok(())
-    }
-
-    /// Queues a `READ_FIXED` of `len` bytes at `offset` of `fd` into the buffer at `chunk_idx * len`, bytes that lie in
-    /// registered buffer `buf_index`: the buffer's gibibytes are registered as 0, 1 and so on, so 0 is the only one of
-    /// a buffer of at most 1 GiB.
-    ///
-    /// # Errors
-    /// As [`AsyncUringStream::submit_read_to_gpu`]; [`PipelineError::QueueFull`] also where the target is not inside
-    /// that registered buffer; [`PipelineError::IoUringSyscall`] where the kernel refused to register.
+    /// Queues a read of a descriptor that the caller keeps open, and returns its target's address. `demanded` is the
+    /// registered buffer that it must use; without one it uses what there is.
     ///
     /// # Safety
     /// As [`AsyncUringStream::submit_read_to_gpu`].
-    pub unsafe fn submit_read_fixed(
+    pub(crate) unsafe fn submit_open(
         &mut self,
-        fd: i32,
-        offset: u64,
-        len: u32,
-        chunk_idx: usize,
-        buf_index: u16,
-    ) -> Result<(), PipelineError> {
-        let target = chunk_target(chunk_idx, len)?;
-        let user_data = u64::try_from(chunk_idx).unwrap_or(u64::MAX);
-        // SAFETY: the caller's promises are the same.
-        unsafe { self.submit_read_fixed_at(fd, offset, len, target, buf_index, user_data) }
-    }
-
-    /// As [`AsyncUringStream::submit_read_fixed`], into the buffer at `target_offset`, with a number of the caller's, by
-    /// which [`AsyncUringStream::poll_completions_into`] tells of the read.
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Safety
-    /// As there.
-    pub unsafe fn submit_read_fixed_at(
-        &mut self,
-        fd: i32,
-        offset: u64,
-        len: u32,
-        target_offset: u64,
-        buf_index: u16,
-        user_data: u64,
-    ) -> Result<(), PipelineError> {
-        let target = usize::try_from(target_offset).map_err(|_| out_of_range())?;
-        let note = Note::new(fd, offset, Owner::Caller(user_data));
-        // SAFETY: the caller's promises are the same.
-        unsafe { self.submit_note(note, len, target, Some(buf_index)) }.map(drop)
-    }
-
-    /// Queues a read, and returns its target's address. `demanded` is the registered buffer that it must use; without
-    /// one it uses what there is.
-    ///
-    /// # Safety
-    /// As [`AsyncUringStream::submit_read_to_gpu`].
-    pub(crate) unsafe fn submit_note(
-        &mut self,
-        mut note: Note,
+        context: ReadContext,
         len: u32,
         target: usize,
         demanded: Option<u16>,
     ) -> Result<*mut u8, PipelineError> {
         self.enabled.clone()?;
+        let source = ReadSource::Open(context.fd);
+        let is_stream = is_stream(context.fd);
+        if is_stream && self.uring.is_streaming(&source) {
+            return Err(PipelineError::QueueFull {
+                queue: "reads of one stream",
+                fix: "wait for the read of this socket or pipe that is in flight: it has no offsets to tell two apart",
+            });
+        }
+        let read = StreamRead {
+            source,
+            offset: if is_stream {
+                NO_OFFSET
+            } else {
+                context.file_offset
+            },
+            len,
+            // A pump's scan is of a whole chunk.
+            fill: !(is_stream && matches!(context.owner, Owner::Caller(_))),
+            target,
+            capacity: len as usize,
+            context,
+        };
+        // SAFETY: the caller's promises are the same.
+        unsafe { self.submit(ReadPath::RegisteredMappedRead, read, demanded) }
+    }
+
+    /// Queues a read by a path, and returns its target's address. `demanded` is the registered buffer that it must use.
+    ///
+    /// # Errors
+    /// [`PipelineError::QueueFull`] for a target out of range and for as many reads in flight as the ring holds;
+    /// [`PipelineError::InvalidArgument`] for a length of 0; those of the path's engine.
+    ///
+    /// # Safety
+    /// As [`AsyncUringStream::submit_read_to_gpu`], for the target's capacity; a [`ReadSource::Shared`] needs no promise.
+    pub(crate) unsafe fn submit(
+        &mut self,
+        path: ReadPath,
+        read: StreamRead,
+        demanded: Option<u16>,
+    ) -> Result<*mut u8, PipelineError> {
+        self.enabled.clone()?;
+        let (target, len) = (read.target, read.len as usize);
         if len == 0 {
             return Err(PipelineError::InvalidArgument {
                 what: "a read of no bytes",
                 fix: "read at least one byte",
             });
         }
-        let address = self
-            .buffer
-            .target(target, len as usize)
-            .ok_or_else(out_of_range)?;
-        self.queue.room()?;
-        // A driver reads files only.
-        note.is_stream = !matches!(note.owner, Owner::Slot(_)) && is_stream(note.fd);
-        let same = |other: &Note| other.is_stream && other.fd == note.fd;
-        if note.is_stream && self.queue.payloads().any(same) {
-            return Err(PipelineError::QueueFull {
-                queue: "reads of one stream",
-                fix: "wait for the read of this socket or pipe that is in flight: it has no offsets to tell two apart",
-            });
+        let capacity = read.capacity.max(len);
+        let address = self.address(target, capacity)?;
+        let mut fixed_buffer = None;
+        if path == ReadPath::RegisteredMappedRead {
+            self.registration.register(self.uring.ring(), &self.buffer);
+            fixed_buffer = self.registration.index(target, len);
+            if demanded.is_some() && demanded != fixed_buffer {
+                return Err(self.registration.refusal());
+            }
         }
-        self.register();
-        let fixed_buffer = self.registered_index(target, len as usize);
-        if demanded.is_some() && demanded != fixed_buffer {
-            return Err(match self.registration {
-                Registration::Refused(errno) => {
-                    setup::refused("io_uring_register(BUFFERS)", errno)
-                }
-                _ => PipelineError::QueueFull {
-                    queue: "registered buffer",
-                    fix: "name the registered buffer (each holds 1 GiB) that the whole target lies in",
-                },
-            });
-        }
-        let op = ReadOp {
-            fd: note.fd,
-            fixed_file: false,
-            address,
-            len,
-            offset: if note.is_stream {
-                NO_OFFSET
-            } else {
-                note.file_offset
-            },
-            fixed_buffer,
-            // A pump's scan is of a whole chunk.
-            take_short: note.is_stream && matches!(note.owner, Owner::Caller(_)),
+        let request = ReadRequest {
+            source: read.source,
+            offset: read.offset,
+            len: read.len,
+            fill: read.fill,
             known_end: None,
-            probing: false,
+            whole_file: false,
+            target: Target {
+                address,
+                capacity,
+                fixed_buffer,
+                peer: self.buffer.is_peer().then_some("a device"),
+            },
         };
-        // SAFETY: `target` checked that the range lies inside the buffer and was not carved out for another owner; the
-        // buffer is borrowed for `'a`, which outlives the queue, whose drop waits for all (`Farewell::WaitForAll`) as
-        // the caller does not leak the stream. That nobody else uses the bytes and `fd` stays open is the caller's
-        // promise.
-        unsafe { self.queue.submit(op, note) }.map_err(|(_, error)| error)?;
+        admit::request(path, &request)?;
+        let engine: &mut dyn Engine<ReadContext> = match path {
+            ReadPath::RegisteredMappedRead => &mut self.uring,
+            _ => self.blocks(path)?,
+        };
+        // SAFETY: `address` checked that the capacity lies inside the buffer and was not carved out for another owner; the
+        // buffer is borrowed for `'a`, which outlives the engines, whose drop waits for all (`DropPolicy::WaitForAll`), as
+        // the caller does not leak the stream. That nobody else uses the bytes and an open descriptor stays so is the
+        // caller's promise. `fixed_buffer` is the registered buffer of this engine's ring that holds the target.
+        unsafe { engine.submit(request, read.context) }.map_err(|(_, error)| error)?;
         Ok(address)
+    }
+
+    /// What is known of the namespace behind a generic character device; asked for once per device.
+    ///
+    /// # Errors
+    /// As [`NvmeNamespace::of`], and where the kernel has no passthrough.
+    pub(crate) fn namespace(&mut self, fd: RawFd) -> Result<NvmeNamespace, PipelineError> {
+        let engine = self.blocks(ReadPath::GpuDirectNvmePassthrough)?;
+        Ok(engine.namespace(fd)?.clone())
+    }
+
+    /// The engine for reads that a disk brings by itself, made at the first call. Where there is one for another path, it
+    /// must be idle, and is replaced.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn blocks(
+        &mut self,
+        path: ReadPath,
+    ) -> Result<&mut dyn Engine<ReadContext>, PipelineError> {
+        self.enabled.clone()?;
+        let depth = self.uring.capacity();
+        let (of, engine) = match self.blocks.take() {
+            Some((of, engine)) if of == path || engine.inflight() > 0 => (of, engine),
+            _ => {
+                let policy = DropPolicy::WaitForAll;
+                let engine: Box<dyn Engine<ReadContext>> = match path {
+                    ReadPath::PeerRead => Box::new(PeerEngine::new(depth, policy)?),
+                    _ => Box::new(PassthroughEngine::new(depth, policy, None)?),
+                };
+                (path, engine)
+            }
+        };
+        let (of, engine) = self.blocks.insert((of, engine));
+        if *of != path {
+            return Err(PipelineError::QueueFull {
+                queue: "reads in flight",
+                fix: "poll until no read of another path is in flight",
+            });
+        }
+        Ok(engine.as_mut())
     }
 
     /// Hands all queued reads to the kernel. [`AsyncUringStream::poll`] and
@@ -363,8 +303,10 @@ impl<'a> AsyncUringStream<'a> {
     /// # Errors
     /// Where the ring fails for good.
     pub fn flush_submissions(&mut self) -> Result<(), PipelineError> {
-        let flushed = self.queue.flush();
-        self.nvme.as_mut().map_or(Ok(()), ReadQueue::flush)?;
+        let flushed = self.uring.flush();
+        if let Some((_, blocks)) = &mut self.blocks {
+            blocks.flush()?;
+        }
         flushed
     }
 
@@ -413,84 +355,39 @@ impl<'a> AsyncUringStream<'a> {
     }
 
     /// Takes the reads that are over; a pump's that have landed are put aside, and the tail counts the others.
-    fn for_each_over(&mut self, mut tell: impl FnMut(u64, Result<u32, PipelineError>)) {
-        while let Some(finished) = self.queue.poll() {
-            let (owner, bytes) = (finished.payload.owner, finished.bytes);
-            let user_data = match owner {
-                Owner::Caller(user_data) => user_data,
-                Owner::Slot(slot) => u64::from(slot),
-                Owner::Scan(scan) => u64::from(scan.slot),
-            };
-            match self.sort(finished) {
-                Ok(true) => {
-                    self.raise_tail();
-                    tell(user_data, Ok(bytes));
-                }
-                Ok(false) => {}
-                Err(error) => tell(user_data, Err(error)),
-            }
-        }
-        while let Some(finished) = self.next_nvme() {
-            let user_data = match finished.payload {
-                NvmeOwner::Caller(user_data) => user_data,
-                NvmeOwner::Slot(slot) => u64::from(slot),
-                NvmeOwner::Canary => 0,
-            };
-            match finished.error {
-                None => {
-                    self.raise_tail();
-                    tell(user_data, Ok(finished.bytes));
-                }
-                Some(error) => tell(
-                    user_data,
-                    Err(nvme_error(finished.payload, &finished.op, error)),
-                ),
-            }
-        }
-    }
-
-    /// Puts a pump's read aside (false), passes a plain one on (true), and names what went wrong.
-    pub(crate) fn sort(&mut self, finished: Finished<Note>) -> Result<bool, PipelineError> {
-        let Finished {
-            payload: note,
-            bytes,
-            error,
-            ..
-        } = finished;
-        if let Some(errno) = error {
-            return Err(note.error(bytes, errno));
-        }
-        match note.scan() {
-            None => Ok(true),
-            Some(scan) => {
-                self.landed_scans.push_back(LandedScan {
+    pub(crate) fn for_each_over(&mut self, mut tell: impl FnMut(u64, Result<u32, PipelineError>)) {
+        while let Some(completion) = self.next_completion() {
+            let context = completion.payload;
+            match (completion.outcome(), context.scan()) {
+                (Ok(bytes), Some(scan)) => self.landed_scans.push_back(LandedScan {
                     scan: *scan,
-                    file_offset: note.file_offset,
+                    file_offset: context.file_offset,
                     bytes,
-                });
-                Ok(false)
+                }),
+                (Ok(bytes), None) => {
+                    self.raise_tail();
+                    tell(context.user_data(), Ok(bytes));
+                }
+                (Err(error), _) => tell(context.user_data(), Err(error)),
             }
         }
     }
 
     /// The next read that is over.
-    pub(crate) fn next_finished(&mut self) -> Option<Finished<Note>> {
-        self.queue.poll()
+    pub(crate) fn next_completion(&mut self) -> Option<Completion<ReadContext>> {
+        self.uring
+            .poll()
+            .or_else(|| self.blocks.as_mut().and_then(|(_, blocks)| blocks.poll()))
     }
 
-    /// The next NVMe read that is over.
-    pub(crate) fn next_nvme(&mut self) -> Option<Finished<NvmeOwner, NvmeOp>> {
-        self.nvme.as_mut()?.poll()
-    }
-
-    /// Tells the device of one more landed read. What was written before is visible to whoever sees the new count.
+    /// Tells the device of one more landed read. What was written before is visible to all who see the new count.
     pub(crate) fn raise_tail(&self) {
         self.tail.fetch_add(1, Ordering::Release);
     }
 
     /// The scans of reads that are not over.
     pub(crate) fn scans_in_flight(&self) -> impl Iterator<Item = &Scan> {
-        self.queue.payloads().filter_map(Note::scan)
+        self.uring.payloads().filter_map(ReadContext::scan)
     }
 
     /// Waits until a read is over, and takes what is over, as [`AsyncUringStream::poll`] does, which counts it later: so
@@ -509,28 +406,30 @@ impl<'a> AsyncUringStream<'a> {
     /// Where the ring fails for good.
     pub fn wait_until_ready(&mut self) -> Result<(), PipelineError> {
         loop {
-            let reading = self.queue.inflight() > 0;
-            let Some(nvme) = self.nvme.as_mut().filter(|nvme| nvme.inflight() > 0) else {
-                if !reading || self.queue.has_finished() {
+            let reading = self.uring.inflight() > 0;
+            let blocks = self.blocks.as_mut().map(|(_, blocks)| blocks);
+            let Some(blocks) = blocks.filter(|blocks| blocks.inflight() > 0) else {
+                if !reading || self.uring.has_completed() {
                     return Ok(());
                 }
-                self.queue.wait(WAIT_STEP)?;
+                self.uring.wait(WAIT_STEP)?;
                 continue;
             };
-            if nvme.has_finished() || self.queue.has_finished() {
+            if blocks.has_completed() || self.uring.has_completed() {
                 return Ok(());
             }
-            nvme.wait(if reading { TURN } else { WAIT_STEP })?;
+            blocks.wait(if reading { TURN } else { WAIT_STEP })?;
             if reading {
-                self.queue.wait(TURN)?;
+                self.uring.wait(TURN)?;
             }
         }
     }
 
     /// Reads submitted and not taken by a poll yet.
     pub fn inflight(&self) -> u32 {
-        let commands = self.nvme.as_ref().map_or(0, ReadQueue::inflight);
-        self.queue.inflight().saturating_add(commands)
+        let blocks = self.blocks.as_ref();
+        let blocks = blocks.map_or(0, |(_, blocks)| blocks.inflight());
+        self.uring.inflight().saturating_add(blocks)
     }
 
     /// Whether nothing is in flight, and nothing that has landed waits for a pump.
@@ -538,118 +437,32 @@ impl<'a> AsyncUringStream<'a> {
         self.inflight() == 0 && self.landed_scans.is_empty()
     }
 
-    /// What was done so far: bytes by route, achieved queue depth, and why reads are not fixed if they are not. Each
-    /// NVMe command counts as a read.
-    pub fn stats(&self) -> ReaderStats {
-        let mut stats = ReaderStats::from(self.queue.counters());
-        if let Some(nvme) = &self.nvme {
-            stats += ReaderStats::of_commands(nvme.counters());
+    /// What was asked of the kernel so far: bytes by route, achieved queue depth, and why reads are not fixed if they are
+    /// not. Each NVMe command counts as a read.
+    pub fn stats(&self) -> ReadStats {
+        let mut stats = self.uring.stats();
+        if let Some((_, blocks)) = &self.blocks {
+            stats += blocks.stats();
         }
-        if let Registration::Refused(errno) = self.registration {
-            let bytes = self.buffer.len();
-            stats.unregistered_reason = Some(if self.buffer.is_peer() {
-                "peer memory cannot be registered".to_owned()
-            } else {
-                let error = std::io::Error::from_raw_os_error(errno);
-                let limit = memlock_limit().map_or("none".to_owned(), |limit| limit.to_string());
-                format!(
-                    "registering {bytes} bytes failed: {error}; the memory-lock limit is {limit}: raise it (ulimit -l) \
-                     or map less"
-                )
-            });
-        }
+        let why_not = self.registration.why_not(&self.buffer);
+        stats.unregistered_reason = why_not.or(stats.unregistered_reason);
         stats
     }
 
     /// The setup flags of the ring.
     pub fn flags(&self) -> SetupFlags {
-        self.queue.flags()
+        self.uring.flags()
     }
 
-    /// Registers the buffer, once. Memory of another device is not registered: the kernel would refuse.
-    fn register(&mut self) {
-        if !matches!(self.registration, Registration::Untried) {
-            return;
-        }
-        if self.buffer.is_peer() {
-            self.registration = Registration::Refused(libc::EFAULT);
-            return;
-        }
-        let base = self.buffer.base();
-        let len = self.buffer.len();
-        let iovecs: Vec<libc::iovec> = (0..len)
-            .step_by(self.registered_stride)
-            .map(|offset| libc::iovec {
-                iov_base: base.wrapping_add(offset).cast(),
-                iov_len: self.registered_bytes.min(len - offset),
-            })
-            .collect();
-        let Ok(count) = u16::try_from(iovecs.len()) else {
-            self.registration = Registration::Refused(libc::E2BIG);
-            return;
-        };
-        let Some(ring) = self.queue.ring() else {
-            return; // It has failed, so that nothing is submitted any more.
-        };
-        // SAFETY: the ranges together are the buffer, memory that is valid for `'a`, which outlives the ring.
-        let result = unsafe { ring.submitter().register_buffers(&iovecs) };
-        self.registration = match result {
-            Ok(()) => Registration::Done(count),
-            Err(error) => Registration::Refused(setup::errno_of(&error)),
-        };
-    }
-
-    /// The registered buffer that holds all of these bytes of the buffer.
-    pub(crate) fn registered_index(&self, target: usize, len: usize) -> Option<u16> {
-        let Registration::Done(count) = self.registration else {
-            return None;
-        };
-        let (index, within) = (
-            target / self.registered_stride,
-            target % self.registered_stride,
-        );
-        if len == 0 || within.checked_add(len)? > self.registered_bytes {
-            return None;
-        }
-        let index = u16::try_from(index).ok()?;
-        (index < count).then_some(index)
-    }
-
-    /// Registers the buffer so that each of its slots of `slot_bytes`, which begin `stride` bytes apart, lies in one
-    /// registered buffer. What lies between slots is not registered: it would count against the memory-lock limit.
+    /// Registers the buffer in slots, as [`Registration::register_slots`] does.
     ///
     /// # Errors
-    /// [`PipelineError::IoUringSyscall`] where the kernel refuses, [`PipelineError::QueueFull`] for slots of more than
-    /// 1 GiB, and for a stream whose buffer was registered otherwise before.
-    pub(crate) fn register_slots(
-        &mut self,
-        slot_bytes: usize,
-        stride: usize,
-    ) -> Result<(), PipelineError> {
+    /// As there.
+    pub(crate) fn register_slots(&mut self, slot_bytes: usize) -> Result<(), PipelineError> {
         self.enabled.clone()?;
-        if let (Registration::Untried, 1..=REGISTERED_BYTES) = (&self.registration, slot_bytes) {
-            if slot_bytes == stride {
-                self.registered_bytes = REGISTERED_BYTES / slot_bytes * slot_bytes;
-                self.registered_stride = self.registered_bytes;
-            } else {
-                (self.registered_bytes, self.registered_stride) = (slot_bytes, stride);
-            }
-        }
-        self.register();
-        match self.registration {
-            Registration::Refused(errno) => {
-                Err(setup::refused("io_uring_register(BUFFERS)", errno))
-            }
-            _ if self.buffer.len() > self.registered_stride
-                && !self.registered_stride.is_multiple_of(stride) =>
-            {
-                Err(PipelineError::QueueFull {
-                    queue: "registered buffer",
-                    fix: "hand in a stream that has not read yet, with slots of 1 GiB at most",
-                })
-            }
-            _ => Ok(()),
-        }
+        let ring = self.uring.ring();
+        self.registration
+            .register_slots(ring, &self.buffer, slot_bytes)
     }
 
     /// Length of the buffer, and whether it is memory of another device.
@@ -658,7 +471,7 @@ impl<'a> AsyncUringStream<'a> {
     }
 
     /// The address of `len` bytes of the buffer.
-    pub(crate) fn address(&self, target: usize, len: usize) -> Result<*mut u8, PipelineError> {
+    fn address(&self, target: usize, len: usize) -> Result<*mut u8, PipelineError> {
         self.buffer.target(target, len).ok_or_else(out_of_range)
     }
 }
@@ -670,20 +483,6 @@ impl std::fmt::Debug for AsyncUringStream<'_> {
             .field("inflight", &self.inflight())
             .finish_non_exhaustive()
     }
-}
-
-/// Whether a descriptor has no offsets, as a socket, a pipe or a terminal.
-fn is_stream(fd: i32) -> bool {
-    // SAFETY: takes numbers only; a descriptor that is not open is refused.
-    let at = unsafe { libc::lseek(fd, 0, libc::SEEK_CUR) };
-    at < 0 && setup::errno_of(&std::io::Error::last_os_error()) == libc::ESPIPE
-}
-
-fn chunk_target(chunk_idx: usize, len: u32) -> Result<u64, PipelineError> {
-    u64::try_from(chunk_idx)
-        .ok()
-        .and_then(|chunk| chunk.checked_mul(u64::from(len)))
-        .ok_or_else(out_of_range)
 }
 
 fn out_of_range() -> PipelineError {

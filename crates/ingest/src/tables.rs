@@ -1,10 +1,11 @@
 //! The ring's tables of registered buffers and files, filled lazily: a job of one tiny file registers nothing.
 
+use crate::engine::SharedFile;
 use crate::lifeline::FILE_SLOTS;
 use crate::setup::errno_of;
 use gristmill_ring::{ChunkBuf, ChunkMemory};
 use io_uring::IoUring;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::{Arc, Weak};
 
 /// Most buffers that a kernel registers in one ring.
@@ -33,10 +34,12 @@ pub(crate) struct BufferTable {
     registered: Vec<bool>,
     count: u32,
     refused: Option<String>,
+    /// Where the kernel refused.
+    errno: Option<i32>,
 }
 
 impl BufferTable {
-    /// The table index of a chunk, registered now if need be; `None` where it is not to be had, which
+    /// The table index of a chunk, registered now if need be; `None` where it cannot be registered, which
     /// [`BufferTable::refused`] explains.
     pub(crate) fn index_of(&mut self, ring: &IoUring, chunk: &mut ChunkBuf) -> Option<u16> {
         let index = u16::try_from(chunk.index()).ok()?;
@@ -74,10 +77,7 @@ impl BufferTable {
                 }
                 Some(index)
             }
-            Err(error) => {
-                self.refused = Some(self.explain(errno_of(&error), chunk.capacity()));
-                None
-            }
+            Err(error) => self.refuse(errno_of(&error), chunk.capacity()),
         }
     }
 
@@ -97,11 +97,20 @@ impl BufferTable {
                 self.registered = vec![false; slots];
                 Some(())
             }
-            Err(error) => {
-                self.refused = Some(self.explain(errno_of(&error), memory.chunk_bytes()));
-                None
-            }
+            Err(error) => self.refuse(errno_of(&error), memory.chunk_bytes()),
         }
+    }
+
+    /// The errno with which the kernel refused to register a buffer.
+    pub(crate) fn errno(&self) -> Option<i32> {
+        self.errno
+    }
+
+    /// Notes that the kernel refuses to register a buffer of this length. No further one is tried.
+    fn refuse<T>(&mut self, errno: i32, bytes: usize) -> Option<T> {
+        self.refused = Some(self.explain(errno, bytes));
+        self.errno = Some(errno);
+        None
     }
 
     fn explain(&self, errno: i32, bytes: usize) -> String {
@@ -128,7 +137,7 @@ impl BufferTable {
 /// it, [`FileTable::sweep`] clears the slot, and the kernel lets the file go.
 #[derive(Default)]
 pub(crate) struct FileTable {
-    slots: Vec<Option<Weak<OwnedFd>>>,
+    slots: Vec<Option<Weak<dyn AsFd + Send + Sync>>>,
     live: usize,
     refused: bool,
     /// Address of the file read last and the number of its reads in a row. A hint: an address may be used again.
@@ -137,13 +146,13 @@ pub(crate) struct FileTable {
 
 impl FileTable {
     /// What to read the file by: its slot (and true), or its descriptor (and false).
-    pub(crate) fn target(&mut self, ring: &IoUring, file: &Arc<OwnedFd>) -> (RawFd, bool) {
+    pub(crate) fn target(&mut self, ring: &IoUring, file: &SharedFile) -> (RawFd, bool) {
         let address = Arc::as_ptr(file);
         if self.live > 0 {
             let slot = self.slots.iter().position(|slot| {
                 // A weak reference keeps its address from being used again, so equal means the same file.
                 slot.as_ref()
-                    .is_some_and(|weak| std::ptr::eq(weak.as_ptr(), address))
+                    .is_some_and(|weak| std::ptr::addr_eq(weak.as_ptr(), address))
             });
             if let Some(slot) = slot.and_then(|slot| RawFd::try_from(slot).ok()) {
                 return (slot, true);
@@ -159,7 +168,7 @@ impl FileTable {
                 return (slot, true);
             }
         }
-        (file.as_raw_fd(), false)
+        (file.as_fd().as_raw_fd(), false)
     }
 
     /// Files that have a slot now.
@@ -182,7 +191,7 @@ impl FileTable {
         }
     }
 
-    fn register(&mut self, ring: &IoUring, file: &Arc<OwnedFd>) -> Option<RawFd> {
+    fn register(&mut self, ring: &IoUring, file: &SharedFile) -> Option<RawFd> {
         if self.slots.is_empty() {
             // The ring has had the table since its lifeline was attached.
             self.slots = vec![None; FILE_SLOTS];
@@ -190,7 +199,7 @@ impl FileTable {
         let free = self.slots.iter().position(Option::is_none)?;
         let updated = ring
             .submitter()
-            .register_files_update(u32::try_from(free).ok()?, &[file.as_raw_fd()]);
+            .register_files_update(u32::try_from(free).ok()?, &[file.as_fd().as_raw_fd()]);
         if updated.is_err() {
             self.refused = true;
             return None;

@@ -5,7 +5,9 @@ mod common;
 
 use common::supervised::with_answers;
 use common::{noise, pipe, Scratch};
-use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{
+    ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, NO_OFFSET,
+};
 use gristmill_ingest::{AsyncUringStream, GpuMappedBuffer, IoUringState, Iovec};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkMemory;
@@ -39,7 +41,7 @@ fn passes(errno: i32) -> bool {
 }
 
 fn reader(depth: u32) -> Option<ChunkReader> {
-    let path = ReadPathChoice::Registered;
+    let path = ReadPathChoice::Only(ReadPath::RegisteredMappedRead);
     ChunkReader::new(ReaderConfig { depth, path })
         .map_err(gristmill_testing::skipped)
         .ok()
@@ -143,7 +145,7 @@ fn run(sources: &mut Sources) -> Option<Ran> {
     Some(ran)
 }
 
-fn check(landed: &Landed, bytes: &[u8]) {
+fn check(landed: &ReadOutcome, bytes: &[u8]) {
     let tag = usize::try_from(landed.tag).unwrap();
     let expected = match tag {
         0 => &b"at last"[..],

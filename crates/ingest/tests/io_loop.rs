@@ -3,7 +3,7 @@
 mod common;
 
 use common::{in_child, noise, pipe, refuse_io_uring, Scratch};
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use gristmill_ingest::{IoSource, IoTables, MegakernelIoLoop};
 use gristmill_protocol::io::{io_op, IoRequest};
 use gristmill_protocol::{opcode, PipelineError};
@@ -21,7 +21,10 @@ use std::time::Duration;
 
 const CHUNK: usize = 4096;
 
-const BOTH: [ReadPathChoice; 2] = [ReadPathChoice::Auto, ReadPathChoice::Positioned];
+const BOTH: [ReadPathChoice; 2] = [
+    ReadPathChoice::Auto,
+    ReadPathChoice::Only(ReadPath::PositionedRead),
+];
 
 struct World {
     _submitter: Submitter,
@@ -447,7 +450,7 @@ fn where_io_uring_is_refused_reads_are_positioned_and_say_so() {
     let refused = MegakernelIoLoop::start(
         second.queue.take().unwrap(),
         IoTables::new(),
-        ReadPathChoice::Registered,
+        ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
     );
     assert!(matches!(
         refused,

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{noise, pipe, Scratch};
-use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{
+    ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, NO_OFFSET,
+};
 use gristmill_ingest::{why_copied, NativeReadPath};
 use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan, HostVisible};
 use gristmill_testing::Patience;
@@ -83,7 +85,7 @@ fn reader(scratch: &Scratch) -> Option<ChunkReader> {
     }
     let config = ReaderConfig {
         depth: 4,
-        path: ReadPathChoice::Peer,
+        path: ReadPathChoice::Only(ReadPath::PeerRead),
     };
     match ChunkReader::new(config) {
         Ok(reader) => Some(reader),
@@ -100,7 +102,7 @@ fn direct(path: &Path) -> std::io::Result<Arc<OwnedFd>> {
     opened.map(|file| Arc::new(OwnedFd::from(file)))
 }
 
-fn next(reader: &mut ChunkReader) -> Landed {
+fn next(reader: &mut ChunkReader) -> ReadOutcome {
     let mut patience = Patience::new();
     loop {
         if let Some(landed) = reader.poll() {

@@ -4,7 +4,7 @@ mod common;
 
 use common::{in_child, noise, pipe, Scratch};
 use gristmill_ingest::reader::{
-    is_on_fuse, ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET,
+    is_on_fuse, ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, NO_OFFSET,
 };
 use gristmill_ingest::NativeReadPath;
 use gristmill_protocol::PipelineError;
@@ -20,8 +20,8 @@ const LONG: Duration = Duration::from_secs(600);
 /// Makes readers for both paths; only the second where the kernel refuses io_uring.
 fn readers(depth: u32) -> Vec<ChunkReader> {
     let make = |path| ChunkReader::new(ReaderConfig { depth, path });
-    let mut readers = vec![make(ReadPathChoice::Positioned).unwrap()];
-    match make(ReadPathChoice::Registered) {
+    let mut readers = vec![make(ReadPathChoice::Only(ReadPath::PositionedRead)).unwrap()];
+    match make(ReadPathChoice::Only(ReadPath::RegisteredMappedRead)) {
         Ok(reader) => readers.push(reader),
         Err(error) => gristmill_testing::skipped(format_args!("io_uring: {error}")),
     }
@@ -53,7 +53,7 @@ fn submit(
         .unwrap();
 }
 
-fn next(reader: &mut ChunkReader) -> Landed {
+fn next(reader: &mut ChunkReader) -> ReadOutcome {
     let mut patience = Patience::new();
     loop {
         if let Some(landed) = reader.poll() {
@@ -474,7 +474,7 @@ fn where_io_uring_is_refused(test: &str, errno: i32, hint: &str) {
     );
     assert_eq!(reader.stats().bytes_positioned, 5);
     let demanded = ChunkReader::new(ReaderConfig {
-        path: ReadPathChoice::Registered,
+        path: ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
         ..ReaderConfig::default()
     });
     assert!(matches!(

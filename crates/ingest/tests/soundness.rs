@@ -1,7 +1,7 @@
 //! What safe code may try with reads and their memory, and must not succeed in. What does not even compile is in
 //! `refused/`.
 
-use gristmill_ingest::reader::{ChunkReader, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{ChunkReader, ReadPath, ReadPathChoice, ReaderConfig, NO_OFFSET};
 use gristmill_ingest::{GpuMappedBuffer, IoTables};
 use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPool};
 use proptest::prelude::*;
@@ -109,13 +109,16 @@ fn pipe() -> (Arc<OwnedFd>, std::io::PipeWriter) {
 
 #[cfg(not(miri))]
 fn readers() -> Vec<ChunkReader> {
-    [ReadPathChoice::Auto, ReadPathChoice::Positioned]
-        .into_iter()
-        .map(|path| {
-            let depth = 4;
-            ChunkReader::new(ReaderConfig { depth, path }).unwrap()
-        })
-        .collect()
+    [
+        ReadPathChoice::Auto,
+        ReadPathChoice::Only(ReadPath::PositionedRead),
+    ]
+    .into_iter()
+    .map(|path| {
+        let depth = 4;
+        ChunkReader::new(ReaderConfig { depth, path }).unwrap()
+    })
+    .collect()
 }
 
 /// Nobody gets a chunk while the kernel may write into it: neither its pool, nor a worker that names it, nor the caller

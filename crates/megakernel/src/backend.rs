@@ -71,7 +71,7 @@ pub enum Feed {
     Progress,
     /// Nothing now. Call again after a while, or when the ring's workers are woken.
     Idle,
-    /// It waited itself, as long as it made sense: look for slots, and call again.
+    /// It has waited itself: look for slots, and call again.
     Blocked,
     /// Nothing, and never again.
     Finished,
@@ -90,7 +90,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// How many workers suit a kernel that so many threads feed.
+    /// How many workers suit a kernel that `feeders` threads feed.
     fn workers(&self, feeders: usize) -> usize {
         feeders
     }
@@ -98,7 +98,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// Chunk memory that this back end's kernels see, with its chunks' only tokens: `count` chunks of `chunk_bytes`.
     ///
     /// # Errors
-    /// [`KernelError`] for a size of zero or out of range, or where the memory is not to be had.
+    /// [`KernelError`] for a size of zero or out of range, or where there is not enough memory.
     fn chunk_memory(
         &self,
         count: u32,
@@ -111,7 +111,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// most as many.
     ///
     /// # Errors
-    /// [`KernelError`] where sizes are out of range or memory or threads are not to be had.
+    /// [`KernelError`] where sizes are out of range, or where memory or threads are missing.
     fn launch(
         &self,
         config: KernelConfig,

@@ -27,12 +27,12 @@ pub struct KernelStats {
     pub slots_by_worker: Vec<u64>,
 }
 
-/// The device's side of a handle: what only the back end can do.
+/// What a kernel's handle needs of its back end.
 pub(crate) trait Device: Send + Sync {
     fn stats(&self) -> KernelStats;
     /// Brings the counters in the control words up to date.
     fn mirror(&self);
-    /// Why the kernel runs no more, where a device was lost.
+    /// Why the kernel failed, where it has.
     fn failure(&self) -> Option<KernelError> {
         None
     }
@@ -114,15 +114,15 @@ impl Kernel {
         (kept, dropped)
     }
 
-    /// Why the kernel runs no more: a device that was lost, gives no sign of life, or writes what no device may write.
+    /// Why the kernel failed, where it has: its device was lost, gave no sign of life, or wrote what no device may write.
     /// Slots in flight will not complete.
     pub fn failure(&self) -> Option<KernelError> {
         let failed = self.device.failure();
         failed.or_else(|| self.submitter.failure().map(KernelError::from))
     }
 
-    /// Ends what the kernel runs at once, now and from now on: a program or a stream opcode that is being run ends within
-    /// milliseconds, and those that are published and not begun, or published later, do not begin. Their slots complete
+    /// Cancels all slots, now and from now on: a program or a stream opcode that runs ends within milliseconds, and those
+    /// that have not begun, or are published later, do not begin. Their slots complete
     /// as FAULT with [`CANCELLED`](gristmill_protocol::fault::CANCELLED), so that soon nothing is in flight. Calling it
     /// again changes nothing.
     pub fn cancel(&self) {
@@ -134,11 +134,11 @@ impl Kernel {
         self.device.stats()
     }
 
-    /// Ends the kernel. Programs and stream opcodes in hand are cancelled ([`Kernel::cancel`]). Slots that nobody claimed
-    /// stay unrun; parked ones complete as faults.
+    /// Ends the kernel. Programs and stream opcodes that run are cancelled ([`Kernel::cancel`]). Slots that no worker
+    /// claimed do not run; parked ones complete as faults.
     ///
     /// # Errors
-    /// [`KernelError::Backend`] when a worker ended in a way that it should not.
+    /// [`KernelError::Panicked`] where a worker panicked outside of a slot, and what [`Kernel::failure`] says.
     pub fn shutdown(mut self) -> Result<(), KernelError> {
         self.cancel();
         self.device.stop()

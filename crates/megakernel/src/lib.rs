@@ -5,8 +5,11 @@
 //! ([`stream`](mod@stream)), the programs that tenants have loaded ([`programs`]), and for each tenant only what its
 //! mask, quota and window allow ([`tenant`]).
 //!
+//! Read [`backend`] first, then `backend/cpu/`: the loop of a worker is the whole kernel in one place, and the device source
+//! in `kernel/` does the same.
+//!
 //! - A new core opcode is a line in `opcode`'s table; a new stream opcode is a file in `stream` and a line in its table.
-//! - A new back end is a folder in `backend`.
+//! - A back end that drives another kind of device is a folder in `backend/device`, with a type that implements its `Driver`.
 
 #![warn(missing_docs)]
 #![deny(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Ring logs: what was published to a kernel and what came of it, so that another kernel can be asked the same.
+//! Ring logs: the slots that were published to a kernel and their results, so that another kernel can run them again.
 //!
 //! [`RingLog`] writes one, a record for each finished slot; [`RingLogReader`] reads it back. Both work over plain streams
 //! and keep one record in memory. A log is append-only and can be cut at any byte: what lies before the cut is whole.
@@ -11,7 +11,7 @@
 //! |---|---|
 //! | tag | 4 |
 //! | length of the payload | u32 |
-//! | payload | so many |
+//! | payload | as long as the length says |
 //! | checksum | u32 |
 //!
 //! The checksum is the CRC-32C of everything in the log up to here, other checksums left out: so a record that was
@@ -33,12 +33,12 @@
 //! | its number in its ring | u32 |
 //! | bytes of the chunk that it could see, and their CRC-32C | u32, u32 |
 //! | status, fault, 8 results, records, flags | 12 u32 |
-//! | how many words of its record area count, and these | u32, so many u32 |
+//! | number of result words in its record area, and these words | u32, u32 each |
 //! | where the bytes are: 0 in a file, 1 here | u32 |
 //! | in a file: the offset of the first of them (u64), the file's size (u64) and the path; here: the bytes | the rest |
 //!
-//! So a slot takes 160 bytes, its path, and four bytes for each word of its record area that counts; bytes that cannot be
-//! read again come on top. What a slot can see, and how many words count, follows from its words and the jobs:
+//! So a slot takes 160 bytes, its path, and four bytes for each result word of its record area; bytes that cannot be read
+//! again come on top. What a slot can see, and how many words count, follows from its words and the jobs:
 //! [`LoggedKernel::visible`] and [`LoggedKernel::area_words`].
 
 mod kernel;
@@ -78,7 +78,7 @@ const PROGRAM: [u8; 4] = *b"PROG";
 const SLOT: [u8; 4] = *b"SLOT";
 const END: [u8; 4] = *b"END ";
 
-/// What marks where a slot's bytes are.
+/// Markers of where a slot's bytes are.
 const IN_FILE: u32 = 0;
 const KEPT: u32 = 1;
 
@@ -117,7 +117,7 @@ pub enum LoggedBytes<'a> {
     Kept(Cow<'a, [u8]>),
 }
 
-/// What came of a slot.
+/// The result of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedResult<'a> {
     /// DONE or FAULT.
@@ -130,7 +130,7 @@ pub struct LoggedResult<'a> {
     pub records: u32,
     /// The completion's flags.
     pub flags: u32,
-    /// The words of its record area that count.
+    /// The words of its record area that are results.
     pub area: Cow<'a, [u32]>,
 }
 
@@ -185,6 +185,6 @@ pub struct LoggedSlot<'a> {
     pub bytes: LoggedBytes<'a>,
     /// Their digest.
     pub digest: Digest,
-    /// What came of it.
+    /// Its result.
     pub result: LoggedResult<'a>,
 }

@@ -81,7 +81,7 @@ fn add(context: &OpContext<'_>, [value, index, _]: [u32; CORE_ARGS]) -> Result<O
     Ok(Outcome::value(before.wrapping_add(value)))
 }
 
-/// Reads a control word below 160, or an observable of the window behind that.
+/// Reads a control word, by its index below 160, or an observable of the window, from index 160 on.
 fn load(context: &OpContext<'_>, [from, to, _]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
     let from = from as usize;
     let value = match from.checked_sub(CONTROL_MIN_WORDS) {

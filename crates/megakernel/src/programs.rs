@@ -1,8 +1,8 @@
-//! VIR0 programs in the kernel: a table that takes new ones while it runs, and their way from a slot to its record area.
+//! VIR0 programs in the kernel: the table of those that are loaded, and running one over the chunk of a slot.
 //!
 //! A program is bound to an opcode of its tenant's window. A worker looks it up for every slot, so a program that was
-//! loaded before a slot was published is there when the slot is claimed; one that is unloaded meanwhile makes the slot
-//! fault, never run something else.
+//! loaded before a slot was published is found when the slot is claimed. Where it was unloaded in between, the slot faults;
+//! it never runs another program.
 
 use crate::tenant::TenantHandle;
 use crate::KernelError;
@@ -34,7 +34,7 @@ pub(crate) trait ProgramSink: Send + Sync {
 }
 
 impl ProgramTable {
-    /// An empty table, for slots with record areas of so many words.
+    /// An empty table, for slots whose record areas have `record_words` words.
     pub(crate) fn new(record_words: u32, device: Option<Arc<dyn ProgramSink>>) -> Self {
         Self {
             programs: Arc::default(),

@@ -18,21 +18,21 @@ use gristmill_protocol::{fault, opcode};
 use gristmill_ring::{Outcome, RecordWriter};
 use std::sync::Arc;
 
-/// Bytes that an opcode may look at before it asks once more whether to go on.
+/// Bytes that an opcode may look at before it asks again whether it was cancelled.
 const LOOK_BYTES: usize = 1 << 20;
 
-/// Whether a slot is to end at once, for opcodes that take long to ask as they run.
+/// Whether a slot was cancelled, which opcodes that take long ask as they run.
 #[derive(Clone, Copy, Default)]
 pub struct Cancel<'a>(Option<&'a dyn Fn() -> bool>);
 
 impl<'a> Cancel<'a> {
-    /// What `asked` answers.
+    /// A slot that is cancelled once `asked` returns true.
     pub fn new(asked: &'a dyn Fn() -> bool) -> Self {
         Self(Some(asked))
     }
 
-    /// Whether to end at once: whatever is reported then is void, as the slot completes as a fault. Once this is true it
-    /// stays so.
+    /// Whether the slot was cancelled. Then its opcode ends at once, and its results are void, as the slot completes as a
+    /// fault. Once this is true it stays true.
     pub fn is_cancelled(&self) -> bool {
         self.0.is_some_and(|asked| asked())
     }
@@ -57,7 +57,7 @@ pub struct StreamSlot<'a> {
     pub around: &'a [u8],
     /// Where the own bytes begin in `around`.
     pub before: usize,
-    /// Whether the slot is to end at once. An opcode that takes long looks at it every few milliseconds.
+    /// Whether the slot was cancelled. An opcode that takes long asks every few milliseconds.
     pub cancel: Cancel<'a>,
 }
 

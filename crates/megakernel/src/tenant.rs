@@ -1,4 +1,4 @@
-//! Tenants: who may run, how much at a time, and in which window of opcodes and observables.
+//! Tenants: which may run, how many slots of each at a time, and its window of opcodes.
 
 use gristmill_protocol::{control, opcode, PipelineError};
 use gristmill_ring::SharedWords;
@@ -53,7 +53,7 @@ impl TenantHandle {
         first..first + (1 << 20)
     }
 
-    /// Lets the tenant run, with the given mask (not zero), or with zero stops it: its further slots fault.
+    /// Lets the tenant run, by a mask that is not zero, or stops it, by zero: then its slots fault.
     pub fn set_mask(&self, mask: u32) {
         self.control[control::TENANT_MASKS + self.id as usize].store(mask, Ordering::Relaxed);
     }

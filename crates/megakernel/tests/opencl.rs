@@ -61,15 +61,30 @@ fn world(backend: &OpenClBackend, workers: usize, lease: Lease) -> World {
 }
 
 impl World {
+    /// Runs a program over `len` bytes, which must complete; its slot.
+    fn completes(&mut self, text: &str, len: u32) -> u32 {
+        let tenant = self.kernel.tenants().tenant(0).unwrap();
+        let number = self.kernel.programs().load(&tenant, program(text)).unwrap();
+        let lent = self.chunks.pop().unwrap().lend();
+        let args = ProgramArgs {
+            chunk: lent.index(),
+            len,
+            ..ProgramArgs::default()
+        };
+        let begun = Instant::now();
+        let slot = self.publish(number, &args.encode().unwrap());
+        let done = self.wait();
+        println!("{:?}", begun.elapsed());
+        assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
+        slot
+    }
+
     fn wait(&mut self) -> Completion {
-        let mut patience = Patience::new();
-        loop {
-            if let Some(done) = self.completions.next() {
-                return done;
-            }
-            patience.check(self.kernel.failure());
+        let next = || {
             self.completions.wait(Duration::from_millis(10));
-        }
+            self.completions.next()
+        };
+        Patience::until(next, || self.kernel.failure())
     }
 
     fn publish(&self, opcode: u32, args: &[u32]) -> u32 {
@@ -169,19 +184,7 @@ fn a_program_that_takes_long_gives_signs_of_life() {
     // One window, and so many trips that it takes some seconds.
     let text =
         ".acc n sum\n loop 4000\n loop 4000\n loop 8\n add r1, r1, 3\n end\n end\n end\n acc n, r1";
-    let program = program(text);
-    let tenant = world.kernel.tenants().tenant(0).unwrap();
-    let number = world.kernel.programs().load(&tenant, program).unwrap();
-    let lent = world.chunks.pop().unwrap().lend();
-    let args = ProgramArgs {
-        chunk: lent.index(),
-        ..ProgramArgs::default()
-    };
-    let begun = Instant::now();
-    let slot = world.publish(number, &args.encode().unwrap());
-    let done = world.wait();
-    println!("{:?}", begun.elapsed());
-    assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
+    let slot = world.completes(text, 0);
     assert_eq!(world.kernel.records().word(slot, 0), 3 * 4_000 * 4_000 * 8);
     assert!(world.kernel.failure().is_none());
 }
@@ -195,23 +198,7 @@ fn a_program_of_few_long_trips_gives_signs_of_life() {
     let text = format!(
         ".chunk 64\n .acc m[8] min\n each r2, 1\n and r1, r2, 7\n loop 2000\n {minima} end\n end"
     );
-    let tenant = world.kernel.tenants().tenant(0).unwrap();
-    let number = world
-        .kernel
-        .programs()
-        .load(&tenant, program(&text))
-        .unwrap();
-    let lent = world.chunks.pop().unwrap().lend();
-    let args = ProgramArgs {
-        chunk: lent.index(),
-        len: 64,
-        ..ProgramArgs::default()
-    };
-    let begun = Instant::now();
-    let slot = world.publish(number, &args.encode().unwrap());
-    let done = world.wait();
-    println!("{:?}", begun.elapsed());
-    assert_eq!((done.status, done.fault), (slot::DONE, fault::NONE));
+    let slot = world.completes(&text, 64);
     for minimum in 0..8 {
         let words = [2 * minimum, 2 * minimum + 1];
         let found = words.map(|word| world.kernel.records().word(slot, word));

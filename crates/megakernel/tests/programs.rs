@@ -61,14 +61,11 @@ impl World {
 
     /// The next completion; fails the test rather than hang.
     fn reap(&mut self) -> Completion {
-        let mut patience = Patience::new();
-        loop {
-            if let Some(done) = self.completions.next() {
-                return done;
-            }
-            patience.check("no completion");
+        let next = || {
             self.completions.wait(Duration::from_millis(10));
-        }
+            self.completions.next()
+        };
+        Patience::until(next, || "no completion")
     }
 
     /// Status and fault of one slot.

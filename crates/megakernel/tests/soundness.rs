@@ -96,7 +96,10 @@ fn reap(kernel: &Kernel, completions: &mut Completions) -> u32 {
             return fault;
         }
         completions.wait(Duration::from_millis(10));
-        patience.check("no completion");
+        // Miri shows no process its threads.
+        if !cfg!(miri) {
+            patience.check("no completion");
+        }
     }
 }
 
@@ -140,7 +143,10 @@ fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
         chunk,
         u32::MAX / 2 + 1,
     ];
-    let edges = if cfg!(miri) { &edges[..2] } else { &edges[..] };
+    let edges = if cfg!(miri) { &edges[..1] } else { &edges[..] };
+    if cfg!(miri) {
+        opcodes.truncate(8);
+    }
     let mut done = 0;
     for (opcode, job) in opcodes {
         let good = StreamArgs {
@@ -153,7 +159,7 @@ fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
             ..StreamArgs::default()
         }
         .encode();
-        for word in 0..ARGS_PER_SLOT {
+        for word in (0..ARGS_PER_SLOT).step_by(if cfg!(miri) { 2 } else { 1 }) {
             for &edge in edges {
                 let mut args = good;
                 args[word] = edge;

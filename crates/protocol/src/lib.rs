@@ -5,6 +5,9 @@
 //! see: the live ring, which may be touched through atomics only, is the crate `gristmill-ring`, and it uses these
 //! numbers. *Images* are the same words as plain bytes, for encoding, replay and tests.
 //!
+//! Read `docs/protocol.md` in the repository first: it says who writes which word when. Then [`slot`] and [`completion`], the
+//! two halves of a slot's way.
+//!
 //! # Invariants
 //!
 //! - The numbers are an ABI. They do not change without a new version of the protocol. `docs/protocol.md` lists them.

@@ -38,6 +38,7 @@ pub const LISTS: &[List] = &[
     list("opcode::RANGES", "OP_", opcode::RANGES),
     list("opcode::FENCE_WORDS", "OP_", opcode::FENCE_WORDS),
     list("opcode::LOAD_WORDS", "OP_", opcode::LOAD_WORDS),
+    list("opcode::RESULTS", "OP_", opcode::RESULTS),
     list("packed::LIMITS", "PACKED_", packed::LIMITS),
     list("fault::REASONS", "FAULT_", fault::REASONS),
     list("fault::PARTS", "FAULT_", fault::PARTS),

@@ -118,6 +118,14 @@ impl LoadArgs {
     }
 }
 
+numbers! {
+    /// Words of the results of opcodes that need no chunk.
+    pub RESULTS {
+        /// The one result: of ATOMIC_ADD the sum, of LOAD_U32 the value, of COMPARE_SWAP the old value, of DFA_STEP the next state, of BATCH_FENCE the new EPOCH, of LOAD_MISS the number of bytes that landed.
+        RESULT_VALUE: usize = 0;
+    }
+}
+
 /// The opcodes that need no chunk and may stand in a packed slot or a slot of their own: name, number, and how many
 /// argument words they take at least.
 pub const CORE: &[(&str, u32, usize)] = &[

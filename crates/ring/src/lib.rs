@@ -9,6 +9,9 @@
 //!    [`LentChunk::reclaim`] takes it back only when no such reference lives. The state word of each chunk decides, so
 //!    no number that arrives in a slot can reach a chunk that the host is still filling.
 //!
+//! Read the head of [`live`] first: who writes which word, a slot's life, and the orders of access. `examples/ring.rs` in the
+//! repository is a host and a worker in a hundred lines. Whatever unsafe code relies on is listed in `docs/soundness.md`.
+//!
 //! The pieces:
 //!
 //! - [`memory`]: a lazily touched mapping, and words in it.

@@ -77,7 +77,7 @@ use event_count::EventCount;
 use gristmill_protocol::completion::{self, RESULTS};
 use gristmill_protocol::io::{IO_SLOT_COUNT, IO_SLOT_WORDS};
 use gristmill_protocol::priority::{self, Priority};
-use gristmill_protocol::{control, debug, tails};
+use gristmill_protocol::{control, debug, opcode, tails};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT, CONTROL_MIN_WORDS, SLOT_WORDS};
 
 pub use gristmill_protocol::priority::AGEING_CLAIMS;
@@ -172,10 +172,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// DONE, with one result word.
+    /// DONE, with the one result of an opcode that needs no chunk.
     pub fn value(result: u32) -> Self {
         let mut outcome = Self::default();
-        outcome.results[0] = result;
+        outcome.results[opcode::RESULT_VALUE] = result;
         outcome
     }
 

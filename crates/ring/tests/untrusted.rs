@@ -5,7 +5,8 @@
 use gristmill_protocol::io::IoRequest;
 use gristmill_protocol::{completion, opcode, slot, OPCODE_WORD, SLOT_WORDS, TENANT_WORD};
 use gristmill_ring::{
-    live_ring_over, Completions, RingConfig, RingMemory, SharedWords, Submission, Submitter,
+    live_ring_over, Completions, DeviceRing, RingConfig, RingMemory, SharedWords, Submission,
+    Submitter,
 };
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -20,19 +21,25 @@ struct World {
     written: u32,
 }
 
+/// A ring, and the parts of its memory, which the test writes as a device would.
+fn ring_of(config: RingConfig) -> (Vec<SharedWords>, Submitter, Completions, DeviceRing) {
+    let mut parts = Vec::new();
+    let memory = RingMemory::new(&config, |len| {
+        let words = SharedWords::map(len)?;
+        parts.push(words.clone());
+        Ok(words)
+    });
+    let (submitter, completions, device) = live_ring_over(config, memory.unwrap()).unwrap();
+    (parts, submitter, completions, device)
+}
+
 impl World {
     fn new() -> Self {
         let config = RingConfig {
             slots: SLOTS,
             ..RingConfig::default()
         };
-        let mut parts = Vec::new();
-        let memory = RingMemory::new(&config, |len| {
-            let words = SharedWords::map(len)?;
-            parts.push(words.clone());
-            Ok(words)
-        });
-        let (submitter, completions, _device) = live_ring_over(config, memory.unwrap()).unwrap();
+        let (mut parts, submitter, completions, _device) = ring_of(config);
         Self {
             submitter,
             completions: completions.with_most_records(8),
@@ -140,13 +147,7 @@ fn a_request_is_its_slots_tenants_whatever_the_device_writes_into_the_slot() {
         io_slots: 2,
         ..RingConfig::default()
     };
-    let mut parts = Vec::new();
-    let memory = RingMemory::new(&config, |len| {
-        let words = SharedWords::map(len)?;
-        parts.push(words.clone());
-        Ok(words)
-    });
-    let (submitter, _completions, device) = live_ring_over(config, memory.unwrap()).unwrap();
+    let (parts, submitter, _completions, device) = ring_of(config);
     let mut queue = submitter.take_io_queue().unwrap();
     let token = submitter.try_acquire().unwrap();
     let submission = Submission {

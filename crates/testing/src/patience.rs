@@ -100,6 +100,21 @@ impl Patience {
         }
     }
 
+    /// What `poll` gives once it gives something. It is called again and again, and may sleep for a moment.
+    ///
+    /// # Panics
+    /// Where the wait is over; says what `state` is then.
+    #[track_caller]
+    pub fn until<T, S: Debug>(mut poll: impl FnMut() -> Option<T>, state: impl Fn() -> S) -> T {
+        let mut patience = Self::new();
+        loop {
+            if let Some(found) = poll() {
+                return found;
+            }
+            patience.check(state());
+        }
+    }
+
     /// What another thread sends; `None` where it ends without, or the wait is over.
     pub fn receive<T>(mut self, receiver: &Receiver<T>) -> Option<T> {
         loop {
@@ -214,12 +229,13 @@ mod tests {
         drop(asleep);
 
         // The shell's child computes, the shell sleeps.
-        let busy = shell("(while :; do :; done) & trap 'kill $!' EXIT TERM; wait");
+        let mut busy = shell("(while :; do :; done) & trap 'kill $!' EXIT TERM; wait");
         let over = until_over(patience(20, 50));
         assert!(over.contains("computed"), "{over}");
         let status = Command::new("kill").arg(busy.0.id().to_string()).status();
         assert!(status.unwrap().success());
-        drop(busy);
+        // Not killed before it has ended its child, which would compute for ever.
+        busy.0.wait().unwrap();
 
         let mut moving = patience(2, u64::MAX);
         let mut looks = 0;

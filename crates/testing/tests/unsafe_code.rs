@@ -122,7 +122,7 @@ fn first_column(heading: &str) -> BTreeSet<String> {
 }
 
 /// Where unsafe code is looked for: everything that is built, and its tests.
-const FOLDERS: [&str; 5] = ["crates", "bench", "vm", "examples", "fuzz"];
+const FOLDERS: [&str; 6] = ["crates", "bench", "vm", "examples", "fuzz", "xtask"];
 
 #[test]
 fn every_file_that_holds_unsafe_code_is_listed() {
@@ -221,4 +221,47 @@ fn every_test_that_the_document_names_exists() {
         }
     }
     assert!(named > 10, "{named}");
+}
+
+/// So a type that is added is thought about. `api.txt` is the crate's public API (`scripts/api`).
+#[test]
+fn every_public_type_of_a_crate_that_is_made_of_unsafe_code_is_in_the_table() {
+    let named: BTreeSet<String> = tokens(&section("What tries to break it"))
+        .into_iter()
+        .collect();
+    let mut missing = BTreeSet::new();
+    for name in ["ring", "ingest", "megakernel"] {
+        let mut seen = 0;
+        for line in read(&format!("crates/{name}/api.txt")).lines() {
+            let words = tokens(line);
+            let kind = words
+                .iter()
+                .position(|word| ["struct", "enum", "trait", "union"].contains(&word.as_str()));
+            // `pub struct gristmill_ring::live::Submission`, or `pub unsafe trait ...`.
+            let Some(kind) = kind.filter(|kind| *kind <= 2 && words[0] == "pub") else {
+                continue;
+            };
+            let path = words[kind + 1..]
+                .split(|word| word == "<" || word == "{")
+                .next();
+            let path = path.unwrap_or_default();
+            let last = path
+                .iter()
+                .enumerate()
+                .take_while(|(at, word)| at % 3 == 0 || *word == ":")
+                .filter(|(at, _)| at % 3 == 0)
+                .last();
+            if let Some((_, last)) = last {
+                seen += 1;
+                if !named.contains(last) {
+                    missing.insert(format!("{name}: {last}"));
+                }
+            }
+        }
+        assert!(seen > 10, "{name}: {seen}");
+    }
+    assert!(
+        missing.is_empty(),
+        "docs/soundness.md, What tries to break it: {missing:#?}"
+    );
 }

@@ -81,3 +81,57 @@ pub fn inputs(program: &Verified, each: usize) -> Inputs {
         start_kept: written & bit(start.dst) == 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::inputs;
+    use crate::asm::{assemble, AsmOptions};
+    use crate::verify::{verify, Limits};
+
+    /// The constant and the fresh inputs of the first `each` of a program, and whether its start is kept.
+    fn of(body: &str) -> (Vec<u8>, Vec<u8>, bool) {
+        let options = AsmOptions {
+            name: "a.vasm",
+            files: &|_| Err(std::io::ErrorKind::NotFound.into()),
+            debug: false,
+        };
+        let source = format!("mov r9, 1\neach r1, 1\n{body}\nend\nmov r1, r8");
+        let program = assemble(&source, &options).unwrap_or_else(|error| panic!("{error}"));
+        let program = verify(program, &Limits::default()).unwrap_or_else(|error| panic!("{error}"));
+        let inputs = inputs(&program, 1);
+        let list = |registers: super::Registers| registers.iter().collect();
+        (list(inputs.constant), list(inputs.fresh), inputs.start_kept)
+    }
+
+    #[test]
+    fn a_window_begins_with_what_it_may_read_before_it_writes() {
+        let none: [u8; 0] = [];
+        for (body, constant, fresh, kept) in [
+            ("mov r2, r1", &none[..], &none[..], true),
+            ("add r2, r3, r4", &[3, 4], &none, true),
+            ("mov r1, 7\nadd r2, r1, r2", &none, &[2], false),
+            ("mov r2, 7\nadd r2, r2, r1", &none, &none, true),
+            // `sel` may keep its register.
+            ("sel r2, r3, 7", &[3], &[2], true),
+            // A window that does not enter, or leaves early, has not written.
+            ("if r1\nmov r2, 7\nend\nmov r3, r2", &none, &[2], true),
+            ("if r1\nmov r2, 7\nmov r3, r2\nend", &none, &none, true),
+            ("if r1\nmov r2, 7\nelse\nmov r3, r2\nend", &none, &[2], true),
+            (
+                "loop 3\nbreak r4\nmov r2, 7\nend\nmov r3, r2",
+                &[4],
+                &[2],
+                true,
+            ),
+            // The next trip reads what this one writes.
+            ("loop 3\nadd r3, r2, 0\nmov r2, 7\nend", &none, &[2], true),
+            ("mov r2, 7\nloop 3\nadd r2, r2, 1\nend", &none, &none, true),
+        ] {
+            assert_eq!(
+                of(body),
+                (constant.to_vec(), fresh.to_vec(), kept),
+                "{body}"
+            );
+        }
+    }
+}

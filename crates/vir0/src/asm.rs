@@ -1,41 +1,27 @@
-//! The assembler: a program's text form.
+//! The assembler: it makes a program of its text form, which section 8 of `docs/vir0.md` describes.
 //!
-//! One statement a line, `;` begins a comment, commas stand between operands. Directives describe the program, other lines
-//! are instructions, by their [mnemonics](crate::isa::Op::mnemonic).
+//! A line has one statement: a directive, which begins with a point, or an instruction, which begins with its
+//! [mnemonic](crate::isa::Op::mnemonic). Commas separate operands, and `;` begins a comment:
 //!
-//! | directive | what |
-//! |---|---|
-//! | `.name NAME` | the program's name; by default from the source's |
-//! | `.before N`, `.after N` | bytes of halo |
-//! | `.chunk N`, `.align N`, `.records N` | the largest chunk, its alignment, records of a chunk |
-//! | `.arg NAME`, `.arg NAME = N` | an argument, with a default |
-//! | `.scratch NAME N` | an array of scratch words |
-//! | `.acc NAME KIND`, `.acc NAME[N] KIND` | an accumulator, an array of them: sum, min, max, or, xor |
-//! | `.const NAME = N` | a constant |
-//! | `.reg NAME = rN` | another name for a register, from here on |
-//! | `.table NAME` | a constant: the offset of the next byte of the table; `NAME.len` is the number of bytes up to the next `.table` |
-//! | `.u8 N, ...`, `.u32 N, ...`, `.ascii "text"`, `.file "name"` | bytes of the table |
-//! | `.source "name"`, `.line N`, `.nodebug` | what the disassembler writes of the debug information: the source's name, the line of the instructions from here on, or that there is none |
+//! ```text
+//! .acc   newlines sum
+//! .const NL = '\n'
+//! .reg   byte = r2
 //!
-//! `N` is an expression of numbers (decimal, `0x`, `0b`, `'c'`, with `_` between digits), constants, `+ - * / << >> & |`
-//! and parentheses; `<<` and `>>` bind more tightly than `&` and that more than `|`. It is a number of 32 bits in the end:
-//! -2^31 to 2^32 - 1. Texts and characters know the escapes `\n \r \t \0 \\ \" \' \xNN`. Names may be used before they are
-//! defined, but those of registers. An array or argument may be named by its number, `#3`.
+//! each  r1, 1             ; for every byte
+//!   ld8   byte, r1
+//!   eq    r3, byte, NL
+//!   acc   newlines, r3
+//! end
+//! ```
 //!
-//! | instruction | operands |
-//! |---|---|
-//! | `mov`, `sel`, arithmetic, comparisons | `rD, rA, B`, with B a register or N; `mov` has no rA, `not popcnt clz ctz bswap` no B |
-//! | `len`, `avail.before`, `avail.after`, `base.lo`, `base.hi` | `rD` |
-//! | `ld8`, `ld32`, `tb8`, `tb32` | `rD, rA, B`: at rA + B |
-//! | `s.ld` | `rD, ARRAY, INDEX`, with the index a register or N |
-//! | `s.st`, `s.add`, `s.min`, `s.max`, `s.or`, `s.xor`, `acc` | `ARRAY, INDEX, rA` |
-//! | `emit` | `rA, B`: position and value |
-//! | `arg` | `rD, ARGUMENT` |
-//! | `each`, `loop`, `if`, `break` | `rD, N`; `N`; `rA`; `rA` |
-//! | `else`, `end`, `halt` | |
+//! The first pass reads the lines and declares names; the second evaluates expressions, so a constant may be used before
+//! the line that defines it.
 //!
-//! For convenience: `ldi rD, N` is `mov rD, N`; the offset of `ld8`, `ld32`, `tb8` and `tb32` may be left out, and is then
-//! 0; `acc NAME, rA` is `acc NAME, 0, rA`.
+//! - `lex`: a line as tokens;
+//! - `directive`, `operand`: directives and instructions;
+//! - `expression`: constants and expressions;
+//! - `error`: what is wrong with a source, and how it is shown.
 
 mod directive;
 mod error;
@@ -49,7 +35,7 @@ pub use error::AsmError;
 
 use crate::isa::Op;
 use crate::program::{is_name, Debug, Program};
-use error::{nearest, Complaint, Wrong};
+use error::{nearest, LineError, SourceError};
 use expression::Constants;
 use lex::{tokens, Token};
 use std::collections::HashMap;
@@ -66,9 +52,9 @@ pub const MAX_ASSEMBLED: usize = 65_536;
 pub struct AsmOptions<'a> {
     /// The source's name, for errors and debug information.
     pub name: &'a str,
-    /// Loads what `.file` names.
+    /// Reads the file that a `.file` names.
     pub files: &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>,
-    /// Whether the program gets debug information: the source's name, and a line for each instruction.
+    /// Whether the program gets debug information: the name of the source, and the line of each instruction.
     pub debug: bool,
 }
 
@@ -81,16 +67,16 @@ impl fmt::Debug for AsmOptions<'_> {
     }
 }
 
-/// What needs the value of an expression, and so waits until all constants are known. In the order of the source, so that
-/// the first thing that is wrong is reported.
-struct Waiting {
+/// A statement that the second pass evaluates, when all constants are known. They are kept in the order of the source, so
+/// that the first error is reported.
+struct Deferred {
     line: usize,
-    what: What,
+    what: Purpose,
     tokens: Vec<Token>,
 }
 
-/// What an expression, or the rest of a line, is for.
-enum What {
+/// What the tokens of a deferred statement define.
+enum Purpose {
     Before,
     After,
     Chunk,
@@ -102,11 +88,11 @@ enum What {
     Words(usize),
     /// The length of the accumulator array with this index.
     Len(usize),
-    /// Bytes of the table, known already.
+    /// Bytes of the table, which are known already.
     Bytes(Vec<u8>),
-    /// Values in the table, of so many bytes each.
+    /// Values in the table, and the bytes of each.
     Values(usize),
-    /// The line in the debug information, from here on.
+    /// The line of the instructions that follow, in the debug information.
     Line,
     Instruction,
 }
@@ -122,28 +108,28 @@ struct Assembler<'a> {
     program: Program,
     constants: Constants,
     registers: HashMap<String, Alias>,
-    /// Where constants, parts of the table and names of registers were defined.
+    /// The lines that define constants, parts of the table and names of registers.
     defined: HashMap<String, usize>,
-    /// Where arguments and arrays were first declared. The verifier, not the assembler, asks for different names.
+    /// The lines that first declare the name of an argument or array. It is the verifier that refuses equal names.
     declared: HashMap<String, usize>,
-    /// Where the directives that may stand once did.
+    /// The lines of directives that may be given once.
     once: HashMap<String, usize>,
-    waiting: Vec<Waiting>,
+    deferred: Vec<Deferred>,
     instructions: usize,
     table_bytes: usize,
-    /// The table part that bytes belong to: its name, its line, and where it begins.
+    /// The current part of the table: its name, its line, and the offset where it begins.
     part: Option<(String, usize, usize)>,
     source: Option<String>,
     nodebug: bool,
 }
 
-/// The program of a source. It is not verified.
+/// Assembles a source. The program is not verified.
 ///
 /// # Errors
-/// [`AsmError`] with something that is wrong: the first line that cannot be read, or else the first constant without a
-/// value, or else the first line that makes no sense.
+/// [`AsmError`] for the first line that cannot be read; if there is none, for the first constant that has no value; and if
+/// there is none, for the first line that is wrong otherwise.
 pub fn assemble(source: &str, options: &AsmOptions<'_>) -> Result<Program, AsmError> {
-    let error = |(line, wrong): Complaint| AsmError {
+    let error = |(line, wrong): SourceError| AsmError {
         source_name: options.name.into(),
         line,
         column: wrong.column,
@@ -156,7 +142,7 @@ pub fn assemble(source: &str, options: &AsmOptions<'_>) -> Result<Program, AsmEr
         message: wrong.message,
     };
     if source.len() > MAX_SOURCE {
-        let wrong = Wrong {
+        let wrong = LineError {
             column: 1,
             width: 1,
             message: format!("a source has at most {MAX_SOURCE} bytes; put data into a .file"),
@@ -171,7 +157,7 @@ pub fn assemble(source: &str, options: &AsmOptions<'_>) -> Result<Program, AsmEr
         defined: HashMap::new(),
         declared: HashMap::new(),
         once: HashMap::new(),
-        waiting: Vec::new(),
+        deferred: Vec::new(),
         instructions: 0,
         table_bytes: 0,
         part: None,
@@ -187,27 +173,27 @@ pub fn assemble(source: &str, options: &AsmOptions<'_>) -> Result<Program, AsmEr
     assembler.finish().map_err(error)
 }
 
-/// The tokens of operands, between commas.
-fn operands(tokens: &[Token]) -> Result<Vec<&[Token]>, Wrong> {
+/// The tokens of each operand, which commas separate.
+fn operands(tokens: &[Token]) -> Result<Vec<&[Token]>, LineError> {
     if tokens.is_empty() {
         return Ok(Vec::new());
     }
     let beside = tokens.iter().zip(tokens.iter().skip(1));
     for (left, right) in beside {
         if left.ends_value() && right.begins_value() {
-            return Err(right.wrong("a comma is missing before this"));
+            return Err(right.error("a comma is missing before this"));
         }
     }
     let parts: Vec<&[Token]> = tokens.split(|token| token.is_sign(',')).collect();
     let mut seen = 0;
     for part in &parts {
-        // The comma behind an empty part, or the one before it.
+        // The comma after an empty part, or the one before it.
         seen += part.len();
         if part.is_empty() {
             let comma = tokens.get(seen).or(tokens.last());
             let message = "an operand is missing beside this comma";
             return Err(
-                comma.map_or_else(|| missing(tokens, message), |comma| comma.wrong(message))
+                comma.map_or_else(|| missing(tokens, message), |comma| comma.error(message))
             );
         }
         seen += 1;
@@ -215,9 +201,9 @@ fn operands(tokens: &[Token]) -> Result<Vec<&[Token]>, Wrong> {
     Ok(parts)
 }
 
-/// Something that should stand behind the last of `tokens`.
-fn missing(tokens: &[Token], message: impl Into<String>) -> Wrong {
-    Wrong {
+/// An error that something is missing after the last of `tokens`.
+fn missing(tokens: &[Token], message: impl Into<String>) -> LineError {
+    LineError {
         column: tokens.last().map_or(1, |last| last.column + last.width),
         width: 1,
         message: message.into(),
@@ -225,21 +211,21 @@ fn missing(tokens: &[Token], message: impl Into<String>) -> Wrong {
 }
 
 impl Assembler<'_> {
-    fn wait(&mut self, line: usize, what: What, tokens: &[Token]) {
-        self.waiting.push(Waiting {
+    fn defer(&mut self, line: usize, what: Purpose, tokens: &[Token]) {
+        self.deferred.push(Deferred {
             line,
             what,
             tokens: tokens.to_vec(),
         });
     }
 
-    /// The first pass: what is declared, and what is left for the second.
-    fn statement(&mut self, line: usize, tokens: Vec<Token>) -> Result<(), Wrong> {
+    /// The first pass: it declares names, and defers expressions to the second.
+    fn statement(&mut self, line: usize, tokens: Vec<Token>) -> Result<(), LineError> {
         let Some((first, rest)) = tokens.split_first() else {
             return Ok(());
         };
         let Some(word) = first.word() else {
-            return Err(first.wrong("a line begins with an instruction or a directive"));
+            return Err(first.error("a line begins with an instruction or a directive"));
         };
         if word.starts_with('.') {
             return self.directive(line, word, first, rest);
@@ -247,22 +233,22 @@ impl Assembler<'_> {
         if Op::from_mnemonic(word).is_none() && word != "ldi" {
             let known = Op::ALL.iter().map(|op| op.mnemonic());
             let near = nearest(word, known.chain(["ldi"]));
-            return Err(first.wrong(format!("there is no instruction {word}{near}")));
+            return Err(first.error(format!("there is no instruction {word}{near}")));
         }
         if self.instructions >= MAX_ASSEMBLED {
-            return Err(first.wrong(format!("a source has at most {MAX_ASSEMBLED} instructions")));
+            return Err(first.error(format!("a source has at most {MAX_ASSEMBLED} instructions")));
         }
         self.instructions += 1;
-        self.waiting.push(Waiting {
+        self.deferred.push(Deferred {
             line,
-            what: What::Instruction,
+            what: Purpose::Instruction,
             tokens,
         });
         Ok(())
     }
 
-    /// The second pass: everything has a name and a value now.
-    fn finish(mut self) -> Result<Program, Complaint> {
+    /// The second pass: it evaluates expressions, and makes the instructions.
+    fn finish(mut self) -> Result<Program, SourceError> {
         self.end_part();
         self.constants.resolve()?;
         if !self.once.contains_key(".name") {
@@ -270,23 +256,25 @@ impl Assembler<'_> {
         }
         let mut shown = None;
         let mut lines = Vec::with_capacity(self.instructions);
-        for Waiting { line, what, tokens } in std::mem::take(&mut self.waiting) {
+        for Deferred { line, what, tokens } in std::mem::take(&mut self.deferred) {
             match what {
-                What::Line => shown = Some(self.line(&tokens).map_err(|wrong| (line, wrong))?),
-                What::Instruction => {
+                Purpose::Line => shown = Some(self.line(&tokens).map_err(|error| (line, error))?),
+                Purpose::Instruction => {
                     let instr = self
                         .instruction(line, &tokens)
-                        .map_err(|wrong| (line, wrong))?;
+                        .map_err(|error| (line, error))?;
                     self.program.code.push(instr);
                     lines.push(shown.unwrap_or(u32::try_from(line).unwrap_or(u32::MAX)));
                 }
-                what => self.fill(what, &tokens).map_err(|wrong| (line, wrong))?,
+                what => self
+                    .evaluate(what, &tokens)
+                    .map_err(|error| (line, error))?,
             }
         }
         if self.options.debug && !self.nodebug {
             let source = self.source.unwrap_or_else(|| {
                 let mut name = self.options.name.to_owned();
-                // As long as the container can say.
+                // A container can hold no longer name.
                 while name.len() > usize::from(u16::MAX) {
                     name.pop();
                 }
@@ -298,7 +286,7 @@ impl Assembler<'_> {
     }
 }
 
-/// The name of a program from that of its source.
+/// The name of a program, made from that of its source.
 fn default_name(source: &str) -> String {
     let file = source.rsplit('/').next().unwrap_or(source);
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);

@@ -1,10 +1,10 @@
-//! What a program runs over, and what it leaves.
+//! What a program runs over, and what the results are: chunks, records, accumulators and faults.
 
 use crate::program::Program;
 use crate::verify::Verified;
 use std::fmt;
 
-/// A chunk of a file, with what is known of its surroundings.
+/// A chunk of a file, with bytes of the same file around it.
 #[derive(Debug, Clone, Copy)]
 pub struct Chunk<'a> {
     data: &'a [u8],
@@ -15,10 +15,11 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// The `len` own bytes at `start` of `data`, whose other bytes are those of the same file before and after them.
-    /// `base` is the position of the first own byte in the file; `args` are the program's arguments, missing ones zero.
+    /// A chunk whose own bytes are the `len` bytes from `start` on in `data`. The other bytes of `data` are those of the same
+    /// file directly before and after them. `base` is the position of the first own byte in the file, and `args` are the
+    /// program's arguments; missing ones are zero.
     ///
-    /// `None` where the own bytes do not lie in `data`, or are more than a chunk may have.
+    /// Returns `None` if the own bytes do not lie in `data`, or are more than [`MAX_CHUNK`](crate::verify::MAX_CHUNK).
     #[must_use]
     pub fn new(
         data: &'a [u8],
@@ -39,13 +40,13 @@ impl<'a> Chunk<'a> {
             })
     }
 
-    /// A chunk without surroundings.
+    /// A chunk without a halo.
     #[must_use]
     pub fn alone(data: &'a [u8], base: u64, args: &'a [u32]) -> Option<Self> {
         Self::new(data, 0, data.len(), base, args)
     }
 
-    /// The chunk as `program` may see it.
+    /// The chunk as `program` sees it.
     pub(crate) fn view(&self, program: &'a Program) -> View<'a> {
         let before = self.start.min(program.before.into());
         let rest = self.data.len() - self.start - self.len;
@@ -62,7 +63,7 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// A chunk with exactly as much halo as its program declares.
+/// A chunk as a program sees it: with no more halo than it declares, and with its table and arguments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
     /// The halo before, the own bytes, the halo after.
@@ -76,15 +77,15 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The byte at an offset from the first own byte, signed in two's complement; 0 out of range.
+    /// The byte at a signed offset from the first own byte; 0 out of range.
     #[inline(always)]
     pub fn byte(&self, offset: u32) -> u8 {
-        // Everything together has less than 2^31 bytes: an offset before the first wraps to one behind the last.
+        // All bytes together are fewer than 2^31, so an offset before the first wraps to an index after the last.
         let at = offset.wrapping_add(self.before as u32);
         self.bytes.get(at as usize).copied().unwrap_or(0)
     }
 
-    /// Four bytes from such an offset on, each 0 out of range.
+    /// Four bytes from a signed offset on; each is 0 out of range.
     #[inline(always)]
     pub fn word(&self, offset: u32) -> u32 {
         let at = offset.wrapping_add(self.before as u32) as usize;
@@ -102,7 +103,7 @@ impl View<'_> {
         self.table.get(at as usize).copied().unwrap_or(0)
     }
 
-    /// Four bytes of the table from an offset on, each 0 out of range; offsets do not wrap.
+    /// Four bytes of the table from an offset on; each is 0 out of range, and offsets do not wrap.
     #[inline(always)]
     pub fn table_word(&self, at: u32) -> u32 {
         let rest = self.table.get(at as usize..).unwrap_or_default();
@@ -121,7 +122,7 @@ impl View<'_> {
     }
 }
 
-/// A record: a position and what the program says of it.
+/// A record: a position, and a value that the program gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Record {
     /// Bytes from the chunk's first own byte, signed.
@@ -131,27 +132,27 @@ pub struct Record {
 }
 
 impl Record {
-    /// The position in the file, of a record of the chunk at `base`. Wrapping, where a program emits positions before the
-    /// file's begin.
+    /// The position in the file, of a record of the chunk at `base`. It wraps if the program emits a position before the
+    /// start of the file.
     #[must_use]
     pub fn file_position(&self, base: u64) -> u64 {
         base.wrapping_add_signed(self.position.into())
     }
 }
 
-/// What a program leaves of one chunk.
+/// The results of a program for one chunk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Results {
     /// The accumulators of all arrays, in order.
     pub accs: Vec<u64>,
-    /// The records, by position and then value.
+    /// The records, ordered by position and then by value.
     pub records: Vec<Record>,
-    /// Instructions executed, those of each window counted: the same for every interpreter, when there are results.
+    /// The instructions that were executed, counted for each window. All interpreters count the same, if there are results.
     pub steps: u64,
 }
 
 impl Results {
-    /// As before a chunk: every accumulator its identity, no records.
+    /// Makes the results those of no run: every accumulator has its identity, and there are no records.
     pub fn reset(&mut self, program: &Verified) {
         self.accs.clear();
         self.accs.extend(program.program().fresh_accs());
@@ -163,27 +164,28 @@ impl Results {
 /// Why a run over a chunk has no results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stop {
-    /// More records than the program declares, and no fault: split the chunk and run the parts.
+    /// There are more records than the program declares, and there is no fault. Parts of the chunk may have results.
     Overflow,
     /// The fault of the first window, in file order, that has one.
     Fault(Fault),
-    /// The caller wanted no more of it.
+    /// The caller cancelled the run.
     Cancelled,
 }
 
-/// Asked by a running program, every few milliseconds, whether to go on: `true` ends it with [`Stop::Cancelled`].
+/// Tells whether a run is cancelled. Interpreters ask every few milliseconds; `true` ends the run with
+/// [`Stop::Cancelled`].
 pub type Cancel<'a> = &'a dyn Fn() -> bool;
 
-/// An index out of range.
+/// An access with an index out of range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fault {
     /// What was indexed.
     pub kind: FaultKind,
-    /// The instruction's number.
+    /// The number of the instruction.
     pub instruction: usize,
 }
 
-/// What was indexed out of its range.
+/// The kinds of arrays that a program indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
     /// A scratch array.
@@ -201,13 +203,12 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// A fault with what a user needs to find it.
 impl Fault {
-    /// Program, instruction, source line and what happened, as one sentence.
+    /// The program, the instruction, its line in the source and what happened, as one sentence.
     #[must_use]
     pub fn describe(&self, program: &Program) -> String {
         let line = match (&program.debug, program.line(self.instruction)) {
-            // A container's source name may be anything.
+            // The name of the source may be hostile: a container holds any.
             (Some(debug), Some(line)) => format!(" ({}:{line})", debug.source.escape_debug()),
             _ => String::new(),
         };

@@ -218,7 +218,7 @@ fn malformed(offset: usize, what: Malformed) -> DecodeError {
     DecodeError { offset, what }
 }
 
-/// A part of the container, and where it is.
+/// A part of the container, with its offset.
 struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
             .ok_or(malformed(at, Malformed::Name))
     }
 
-    /// The next section's tag, where there is one.
+    /// The tag of the next section, if there is one.
     fn peek_tag(&self) -> Option<[u8; 4]> {
         self.bytes.first_chunk().copied()
     }
@@ -311,10 +311,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The program in a container. It is well formed then, but not verified.
+/// The program in a container. It is well formed, but not verified.
 ///
 /// # Errors
-/// [`DecodeError`] for anything that [`encode`] does not write.
+/// [`DecodeError`] for bytes that [`encode`] does not write.
 pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
     let mut reader = Reader { bytes, offset: 0 };
     if bytes.len() > MAX_BYTES {
@@ -339,7 +339,7 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
     let crc = crc32c::crc32c(&bytes[..end]);
     reader.bytes = body;
     let parsed = sections(&mut reader);
-    // A wrong checksum comes first: what else is wrong is then damage, and where it shows says little.
+    // A wrong checksum is reported first: anything else is then damage, and its offset says little.
     if crc != u32::from_le_bytes(*stored) {
         return Err(malformed(end, Malformed::Checksum));
     }

@@ -21,6 +21,7 @@ const UNITS_OF_A_NANOSECOND: u64 = 4;
 
 /// The largest number up to `most` for which `fits` holds, or 0. `fits` must not hold for a number where it does not hold
 /// for a smaller one; costs never fall with the length of a chunk.
+#[must_use]
 pub fn largest(most: u32, fits: impl Fn(u32) -> bool) -> u32 {
     let (mut low, mut high) = (0, most);
     while low < high {

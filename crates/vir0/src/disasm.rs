@@ -1,16 +1,16 @@
-//! The disassembler: a program's text form, which assembles to the same program, debug information included.
+//! The disassembler: it makes a text of a program, which assembles to the same program, debug information included.
 //!
-//! That holds for every program that has a container and stays within what the assembler takes:
+//! That holds for every program that has a container and that the assembler can take: with up to
 //! [`MAX_ASSEMBLED`](crate::asm::MAX_ASSEMBLED) instructions, [`MAX_TABLE`](crate::verify::MAX_TABLE) bytes of table and
-//! [`MAX_SOURCE`](crate::asm::MAX_SOURCE) bytes of text. Every verified program is far smaller; a container can hold more
-//! than that, and then the text is for people only.
+//! [`MAX_SOURCE`](crate::asm::MAX_SOURCE) bytes of text. Every verified program is far smaller. A container can hold a
+//! larger program, whose text can be read, but not assembled.
 
 use crate::chunk::FaultKind;
 use crate::isa::{Field, Instr, Op, Operand};
 use crate::program::Program;
 use std::fmt::Write;
 
-/// The text of a program, verified or not. Where an array or argument has no name of its own, its number is written.
+/// The text of a program, verified or not. Arrays and arguments that share their names are written as numbers.
 #[must_use]
 pub fn disassemble(program: &Program) -> String {
     let mut text = String::new();
@@ -74,7 +74,7 @@ fn write_program(text: &mut String, program: &Program) -> std::fmt::Result {
         if matches!(instr.op, Op::End | Op::Else) {
             depth = depth.saturating_sub(1);
         }
-        // However deep a program that is not verified goes.
+        // A program that is not verified may open any number of blocks.
         let indent = 4 + 2 * depth.min(32);
         writeln!(text, "{:indent$}{}", "", instruction(program, instr))?;
         depth += usize::from(instr.op.opens() || instr.op == Op::Else);
@@ -82,15 +82,15 @@ fn write_program(text: &mut String, program: &Program) -> std::fmt::Result {
     Ok(())
 }
 
-/// Text between quotes. What a terminal would obey, or not show, is written as the bytes of its UTF-8: a container may
-/// come from anywhere.
+/// A text as it is written between quotes. The container may be hostile, so characters that a terminal would interpret or
+/// not show are written as the bytes of their UTF-8.
 fn quoted(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
             '\'' => out.push(character),
-            // More than one: an escape.
+            // It would be shown as an escape of several characters.
             _ if character.escape_debug().len() > 1 => {
                 for byte in character.encode_utf8(&mut [0; 4]).bytes() {
                     let _ = write!(out, "\\x{byte:02X}");
@@ -102,7 +102,7 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// A word as people would write it: small and negative numbers decimal, others hexadecimal.
+/// A word in the form that people write: small and negative numbers in decimal, others in hexadecimal.
 fn number(value: u32) -> String {
     let signed = value.cast_signed();
     if value < 65_536 {
@@ -114,7 +114,7 @@ fn number(value: u32) -> String {
     }
 }
 
-/// The name of a part, if the assembler finds this part by it; else its number.
+/// The name of an argument or array if the assembler finds it by this name, or else its number.
 fn named<'n>(names: impl Iterator<Item = &'n str> + Clone, index: u32) -> String {
     usize::try_from(index)
         .ok()
@@ -124,13 +124,10 @@ fn named<'n>(names: impl Iterator<Item = &'n str> + Clone, index: u32) -> String
 }
 
 fn instruction(program: &Program, instr: &Instr) -> String {
-    let array = |array: u8| {
-        let scratch = program.scratch.iter().map(|array| array.name.as_str());
-        let accs = program.accs.iter().map(|array| array.name.as_str());
-        match instr.op.indexes() {
-            Some(FaultKind::Acc) => named(accs, array.into()),
-            _ => named(scratch, array.into()),
-        }
+    let kind = instr.op.indexes().unwrap_or(FaultKind::Scratch);
+    let array = |number: u8| {
+        let arrays = (0..).map_while(|number| program.array(kind, number));
+        named(arrays.map(|(name, _)| name), number.into())
     };
     let operand = |field: &Field| match (field, instr.b) {
         (Field::Dst, _) => format!("r{}", instr.dst),

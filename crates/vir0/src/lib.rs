@@ -1,21 +1,25 @@
 //! VIR0: a bytecode for programs that run over chunks of files.
 //!
-//! A program is a map over windows of bytes with commutative reductions: what it says of a file does not depend on how
-//! many lanes, workers or back ends run it. The verifier accepts only programs that cannot hang and cannot reach memory
-//! that is not theirs.
+//! A program is a map over windows of bytes with commutative reductions, so its results do not depend on the number of
+//! lanes, workers or back ends that run it. The verifier accepts only programs that end, and that reach no memory but
+//! their own.
+//!
+//! `docs/vir0.md` in the repository is the specification. In the code, read [`isa`] first, the list of instructions from which
+//! the other modules take them, then [`mod@reference`], the interpreter that is short.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`isa`] | instructions and their eight bytes |
+//! | [`isa`] | the list of instructions, and their encoding |
 //! | [`program`] | a program as data |
 //! | [`container`](mod@container) | a program as bytes |
 //! | [`asm`](mod@asm), [`disasm`] | a program as text |
-//! | [`verify`](mod@verify) | what is accepted, and what it costs at most |
-//! | [`work`](mod@work) | how long that takes at most |
-//! | [`chunk`] | what a program runs over, and what it leaves |
-//! | [`reference`](mod@reference) | the interpreter that says what is right |
-//! | [`vector`] | the interpreter that is fast |
-//! | `random`, a feature | random programs that the verifier accepts, to compare interpreters with |
+//! | [`verify`](mod@verify) | the rules that a program must keep |
+//! | [`cost`](mod@cost) | bounds for the instructions and the time of a program |
+//! | [`analysis`] | the registers that a window must begin with |
+//! | [`chunk`] | what a program runs over, and what its results are |
+//! | [`reference`](mod@reference) | the reference interpreter: scalar and short |
+//! | [`vector`] | the vectorised interpreter: fast |
+//! | `random`, a feature | random programs that the verifier accepts, for tests |
 
 #![warn(missing_docs)]
 #![deny(unsafe_code)]

@@ -1,25 +1,26 @@
-//! A program as data: what its container holds.
+//! A program as data: what a container holds.
 
+use crate::chunk::FaultKind;
 use crate::isa::Instr;
 use std::fmt;
 
 /// A program, not verified yet.
 ///
-/// Sizes are bytes unless a field says otherwise. What the fields may hold is the verifier's to say
-/// ([`verify`](fn@crate::verify::verify)); their types say what the container can.
+/// Sizes are in bytes unless a field says otherwise. The fields can hold whatever a container can; the verifier
+/// ([`verify`](fn@crate::verify::verify)) checks their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Its name.
     pub name: String,
-    /// Bytes of the same file before a chunk that it may look at.
+    /// The halo that it sees before a chunk.
     pub before: u16,
-    /// Bytes of the same file after a chunk that it may look at.
+    /// The halo that it sees after a chunk.
     pub after: u16,
     /// The largest chunk that it takes.
     pub chunk: u32,
-    /// Chunks begin at multiples of this in the file: a power of two.
+    /// A power of two; chunks begin at multiples of it in the file.
     pub align: u32,
-    /// Records that a chunk gives at most.
+    /// The largest number of records of a chunk.
     pub records: u32,
     /// Arguments, by number.
     pub args: Vec<Arg>,
@@ -29,9 +30,9 @@ pub struct Program {
     pub accs: Vec<AccArray>,
     /// The instructions.
     pub code: Vec<Instr>,
-    /// Constants.
+    /// Constant bytes that it can load.
     pub table: Vec<u8>,
-    /// Where the instructions came from.
+    /// The source of the instructions, if it is known.
     pub debug: Option<Debug>,
 }
 
@@ -55,7 +56,7 @@ impl Default for Program {
     }
 }
 
-/// The largest chunk of a program that does not say.
+/// The largest chunk of a program that does not declare it.
 pub const DEFAULT_CHUNK: u32 = 1 << 20;
 
 /// An argument.
@@ -63,7 +64,7 @@ pub const DEFAULT_CHUNK: u32 = 1 << 20;
 pub struct Arg {
     /// Its name.
     pub name: String,
-    /// What it is when nothing is given; without one, it must be.
+    /// Its value if the host gives none. An argument without a default must be given.
     pub default: Option<u32>,
 }
 
@@ -81,25 +82,26 @@ pub struct Scratch {
 pub struct AccArray {
     /// Its name.
     pub name: String,
-    /// How values come together.
+    /// How it takes values.
     pub kind: AccKind,
-    /// How many accumulators.
+    /// Its length in accumulators.
     pub len: u16,
 }
 
-/// How an accumulator takes values, and how those of two chunks merge: unsigned, 64 bits.
+/// The operation, on unsigned numbers of 64 bits, by which an accumulator takes a value, and by which the accumulators of two
+/// chunks merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum AccKind {
     /// The sum, wrapping.
     Sum = 0,
-    /// The smallest.
+    /// The smaller.
     Min = 1,
-    /// The largest.
+    /// The larger.
     Max = 2,
-    /// Bits of any.
+    /// Bitwise or.
     Or = 3,
-    /// Bits of an odd number of them.
+    /// Bitwise exclusive or.
     Xor = 4,
 }
 
@@ -113,7 +115,7 @@ impl AccKind {
         AccKind::Xor,
     ];
 
-    /// What an accumulator holds that took nothing: all ones for [`AccKind::Min`], else zero.
+    /// The value of an accumulator that took nothing: all ones for [`AccKind::Min`], else zero.
     #[must_use]
     pub const fn identity(self) -> u64 {
         match self {
@@ -122,7 +124,7 @@ impl AccKind {
         }
     }
 
-    /// Both together.
+    /// Applies the operation to two values.
     #[must_use]
     #[inline]
     pub fn merge(self, left: u64, right: u64) -> u64 {
@@ -135,7 +137,7 @@ impl AccKind {
         }
     }
 
-    /// The word that the assembler knows it by.
+    /// Its word in the text form.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -154,23 +156,23 @@ impl fmt::Display for AccKind {
     }
 }
 
-/// Where the instructions came from.
+/// Debug information: the source of the instructions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Debug {
     /// The source's name.
     pub source: String,
-    /// The line of each instruction. The assembler counts from 1.
+    /// The line of each instruction, counted from 1 by the assembler.
     pub lines: Vec<u32>,
 }
 
 impl Program {
-    /// All accumulators, in all arrays.
+    /// The number of accumulators in all arrays.
     #[must_use]
     pub fn acc_count(&self) -> usize {
         self.accs.iter().map(|array| usize::from(array.len)).sum()
     }
 
-    /// All scratch words.
+    /// The number of scratch words in all arrays.
     #[must_use]
     pub fn scratch_words(&self) -> usize {
         self.scratch
@@ -179,36 +181,50 @@ impl Program {
             .sum()
     }
 
-    /// The identity of every accumulator, in order.
+    /// The name and the length of an array, by its kind and number.
     #[must_use]
-    pub fn fresh_accs(&self) -> Vec<u64> {
-        self.accs
-            .iter()
-            .flat_map(|array| std::iter::repeat_n(array.kind.identity(), array.len.into()))
-            .collect()
+    pub fn array(&self, kind: FaultKind, number: usize) -> Option<(&str, u16)> {
+        match kind {
+            FaultKind::Scratch => {
+                let array = self.scratch.get(number)?;
+                Some((&array.name, array.words))
+            }
+            FaultKind::Acc => {
+                let array = self.accs.get(number)?;
+                Some((&array.name, array.len))
+            }
+        }
     }
 
-    /// Merges the accumulators of a chunk into those of what came before. Both have [`acc_count`](Self::acc_count)
-    /// values; further ones are left alone.
+    /// The kind of every accumulator, in order.
+    fn kinds(&self) -> impl Iterator<Item = AccKind> + '_ {
+        let kinds = |array: &AccArray| std::iter::repeat_n(array.kind, array.len.into());
+        self.accs.iter().flat_map(kinds)
+    }
+
+    /// The identities of all accumulators, in order.
+    #[must_use]
+    pub fn fresh_accs(&self) -> Vec<u64> {
+        self.kinds().map(AccKind::identity).collect()
+    }
+
+    /// Merges the accumulators `from` one chunk `into` those of others. Both have [`acc_count`](Self::acc_count) values;
+    /// others are left as they are.
     pub fn merge_accs(&self, into: &mut [u64], from: &[u64]) {
-        let kinds = self
-            .accs
-            .iter()
-            .flat_map(|array| std::iter::repeat_n(array.kind, array.len.into()));
-        for ((left, right), kind) in into.iter_mut().zip(from).zip(kinds) {
+        for ((left, right), kind) in into.iter_mut().zip(from).zip(self.kinds()) {
             *left = kind.merge(*left, *right);
         }
     }
 
-    /// The source line of an instruction, where it is known.
+    /// The line of an instruction in the source, if it is known.
     #[must_use]
     pub fn line(&self, instruction: usize) -> Option<u32> {
         self.debug.as_ref()?.lines.get(instruction).copied()
     }
 }
 
-/// Whether a text can be the name of a program's part: a letter or `_`, then letters, digits and `_`, at most 32 bytes,
-/// and not a register's (`r0` to `r31`).
+/// Whether a text can name a program, an argument or an array. A name is a letter or `_`, then letters, digits and `_`, at
+/// most [`MAX_NAME_BYTES`] bytes, and not a register (`r0` to `r31`).
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
@@ -221,10 +237,10 @@ pub fn is_name(text: &str) -> bool {
         && register(text).is_none()
 }
 
-/// Bytes of a name at most.
+/// The longest name, in bytes.
 pub const MAX_NAME_BYTES: usize = 32;
 
-/// The register of a name `r0` to `r31`.
+/// The number of the register that a text names: `r0` to `r31`.
 #[must_use]
 pub fn register(text: &str) -> Option<u8> {
     let digits = text.strip_prefix('r')?;

@@ -1,7 +1,7 @@
-//! Random programs that the verifier accepts: for comparing interpreters.
+//! Random programs that the verifier accepts, to compare interpreters with.
 //!
-//! Programs are made by structure, not by chance: every block is closed, every array is declared, indexes are mostly in
-//! range, and registers are few, so that instructions meet each other's results.
+//! The generator keeps the rules: it closes every block and declares every array. Most indexes are in range, and few
+//! registers are used, so that instructions work on each other's results.
 
 use crate::chunk::FaultKind;
 use crate::isa::{Class, Instr, Op, Operand, Shape};
@@ -12,16 +12,16 @@ fn pick<T: Copy>(numbers: &mut Rng, of: &[T]) -> T {
     of[numbers.usize(..of.len())]
 }
 
-/// The opcodes that a condition holds for.
+/// The opcodes for which a condition holds.
 fn those(condition: impl Fn(Op) -> bool) -> Vec<Op> {
     let all = Op::ALL.iter().copied();
     all.filter(|op| condition(*op)).collect()
 }
 
-/// Registers that programs use.
+/// The number of registers that programs use.
 const REGISTERS: u8 = 6;
 
-/// The random program of a seed. The verifier accepts it.
+/// The program of a seed. The verifier accepts it.
 #[must_use]
 pub fn program(seed: u64) -> Program {
     let mut numbers = Rng::with_seed(seed);
@@ -80,7 +80,7 @@ pub fn program(seed: u64) -> Program {
 struct Maker {
     numbers: Rng,
     program: Program,
-    /// By scratch array: what the `each` at hand does with it.
+    /// For each scratch array, the opcode that the current `each` uses it with.
     uses: Vec<Op>,
     in_each: bool,
     loops: u32,
@@ -113,7 +113,7 @@ impl Maker {
         }
     }
 
-    /// An index that is in range nearly always.
+    /// An index that is nearly always in range.
     fn index(&mut self, len: u16) -> Operand {
         if self.numbers.u32(..3) == 0 {
             return Operand::Imm(self.numbers.u32(..u32::from(len)));

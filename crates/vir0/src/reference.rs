@@ -1,5 +1,5 @@
-//! The reference interpreter: scalar, one window after the other, the shortest that can be right. Every other interpreter
-//! is compared with it.
+//! The reference interpreter: scalar, one window after the other, and as short as possible. Every other interpreter is
+//! compared with it.
 
 use crate::chunk::{Cancel, Chunk, Fault, FaultKind, Record, Results, Stop, View};
 use crate::isa::{match_op, Instr, Op, Operand, REGISTERS};
@@ -7,7 +7,7 @@ use crate::verify::Verified;
 
 type Registers = [u32; REGISTERS];
 
-/// How a run of instructions ended.
+/// How a block of instructions ended.
 #[derive(PartialEq)]
 enum Flow {
     Next,
@@ -15,7 +15,7 @@ enum Flow {
     Halt,
 }
 
-/// Instructions between two looks at whether to go on.
+/// The instructions after which it asks again whether the run is cancelled.
 const LOOK: usize = 1 << 18;
 
 /// Runs a program over a chunk.
@@ -26,7 +26,7 @@ pub fn run(program: &Verified, chunk: &Chunk<'_>, results: &mut Results) -> Resu
     run_until(program, chunk, results, &|| false)
 }
 
-/// Runs a program over a chunk, for as long as `cancelled` answers that it is not.
+/// Runs a program over a chunk, until `cancelled` returns true.
 ///
 /// # Errors
 /// [`Stop`]; the results are then void.
@@ -57,7 +57,7 @@ pub fn run_until(
 
 struct Machine<'a> {
     cancelled: Cancel<'a>,
-    /// Instructions since it was asked last.
+    /// The instructions since `cancelled` was last called.
     work: usize,
     program: &'a Verified,
     view: View<'a>,
@@ -67,7 +67,7 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Counts a trip or a window of so many instructions at most, and asks from time to time whether to go on.
+    /// Counts the instructions of a trip or window, and asks from time to time whether the run is cancelled.
     fn go_on(&mut self, instructions: usize) -> Result<(), Stop> {
         self.work += 1 + instructions;
         if self.work < LOOK {
@@ -80,7 +80,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Instructions `from..to`.
+    /// Executes the instructions `from..to`.
     fn block(&mut self, from: usize, to: usize, regs: &mut Registers) -> Result<Flow, Stop> {
         let mut pc = from;
         while pc < to {
@@ -138,7 +138,7 @@ impl Machine<'_> {
         Ok(Flow::Next)
     }
 
-    /// An instruction that is followed by the next one.
+    /// Executes an instruction that does not control which is next.
     fn plain(&mut self, pc: usize, instr: &Instr, regs: &mut Registers) -> Result<(), Stop> {
         let a = regs[usize::from(instr.a) % REGISTERS];
         let b = match instr.b {
@@ -151,7 +151,7 @@ impl Machine<'_> {
                 instruction: pc,
             })
         };
-        // The value that the destination gets, of an instruction of each class.
+        // The value that the destination register gets, for each class of instructions.
         macro_rules! value {
             ($name:ident Compute $f:expr) => {
                 of($f, a, b)

@@ -1,15 +1,15 @@
-//! The vectorised interpreter: each instruction is applied to a block of windows at once, under a mask.
+//! The vectorised interpreter: it applies each instruction to a block of windows at once, under a mask.
 //!
-//! Decoding is paid once for a block of up to [`MAX_LANES`] windows, and what an instruction does is a loop over
-//! words that compiles to vector instructions. Top-level code runs as a block of one lane. An `each` copies the
-//! registers that its body reads into all lanes and then runs the body block after block.
+//! An instruction is decoded once for a block of up to [`MAX_LANES`] windows, one lane for each, and executed by a loop over
+//! lanes that compiles to vector instructions. Top-level code runs as a block of one lane. An `each` copies the registers
+//! that its body may read ([`analysis`]) into all lanes, then runs the body block after block.
 //!
-//! - `lanes`: registers, masks, and the shape of every lane-wise loop;
-//! - `exec`: blocks of windows, and of instructions;
-//! - `instructions`: what single instructions do;
-//! - `level`: vector units, and which one is used.
+//! - `lanes`: registers and masks of a block;
+//! - `exec`: blocks of windows, and the control of instructions;
+//! - `instructions`: the other instructions;
+//! - `level`: vector units, and the choice of one.
 //!
-//! The instructions are compiled three times, for different vector units, and one is chosen when a machine is made.
+//! All of it is compiled three times, for different vector units, of which a machine uses one.
 
 mod exec;
 mod instructions;
@@ -23,17 +23,16 @@ use crate::verify::Verified;
 use exec::{Executor, Scratchpad};
 pub use level::{Level, UnusableLevel, LEVEL_VARIABLE};
 
-/// Windows of a block at most.
+/// The most windows of a block.
 pub const MAX_LANES: usize = lanes::MAX_LANES;
 
-/// Windows of a block, unless something else is asked for: the registers that a program uses stay in the first-level
-/// cache.
+/// The windows of a block by default: few enough that the registers of a program stay in the first-level cache.
 pub const DEFAULT_LANES: usize = 256;
 
-/// Memory for running one program on one thread, over chunk after chunk.
+/// Runs one program on one thread, over chunk after chunk.
 pub struct Machine {
     program: Verified,
-    /// By instruction, for each `each`.
+    /// The inputs of each `each`, with the number of its instruction.
     inputs: Vec<(usize, Inputs)>,
     pad: Box<Scratchpad>,
     lanes: usize,
@@ -47,8 +46,8 @@ impl Machine {
         Self::with(program, DEFAULT_LANES, Level::in_use())
     }
 
-    /// A machine with blocks of `lanes` windows (1 to [`MAX_LANES`]; others are taken as the nearest) on a vector unit (the
-    /// best there is, if this one is not available).
+    /// A machine with blocks of `lanes` windows on a vector unit. `lanes` is clamped to 1 to [`MAX_LANES`]; a level that is
+    /// not available is replaced by the [best](Level::best) that is.
     #[must_use]
     pub fn with(program: &Verified, lanes: usize, level: Level) -> Self {
         let code = program.program().code.iter().enumerate();
@@ -88,7 +87,7 @@ impl Machine {
         self.run_until(chunk, results, &|| false)
     }
 
-    /// Runs the program over a chunk, for as long as `cancelled` answers that it is not.
+    /// Runs the program over a chunk, until `cancelled` returns true.
     ///
     /// # Errors
     /// [`Stop`]; the results are then void.
@@ -124,11 +123,11 @@ impl std::fmt::Debug for Machine {
     }
 }
 
-/// Runs with the instructions compiled for a level, which is available.
+/// Runs what was compiled for a level, which must be available.
 #[cfg(target_arch = "x86_64")]
 #[allow(
     unsafe_code,
-    reason = "calling a function for a vector unit that was detected"
+    reason = "calls a function for a vector unit that was detected"
 )]
 fn run_at(level: Level, executor: Executor<'_>) -> Result<(), Stop> {
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
@@ -143,8 +142,8 @@ fn run_at(level: Level, executor: Executor<'_>) -> Result<(), Stop> {
     }
     match level {
         Level::Portable => portable(executor),
-        // SAFETY: the function needs a processor with the features that it enables: `Machine::with`, the only place that
-        // sets a machine's level, keeps a level only where `Level::is_available` has detected every one of them.
+        // SAFETY: the function needs a processor with the features that it enables. `Machine::with` is the only place that
+        // sets the level of a machine, and it keeps a level only if `Level::is_available` has detected all of them.
         Level::Avx2 => unsafe { avx2(executor) },
         // SAFETY: as above, for this level's features.
         Level::Avx512 => unsafe { avx512(executor) },

@@ -5,9 +5,8 @@ use gristmill::uring::nvme::{DiskPlace, FileMap};
 use gristmill::uring::reader::is_on_fuse;
 use gristmill::uring::{
     open_without_waiting, why_copied, GpuDirectCapability, NvmeNamespace, PeerDevice, PeerMemory,
-    UringProbe,
+    ReadError, UringProbe,
 };
-use gristmill::PipelineError;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt;
@@ -326,14 +325,11 @@ fn by_commands(file: &File) -> Result<String, (String, String)> {
 }
 
 /// Why a file cannot be read past its file system, without what the rows around it say anyway.
-fn reason(error: &PipelineError) -> String {
-    let text = error.to_string();
-    let text = text
-        .strip_prefix("the file cannot be read by NVMe passthrough: ")
-        .unwrap_or(&text);
-    text.strip_suffix("; read it by registered mapped reads")
-        .unwrap_or(text)
-        .to_owned()
+fn reason(error: &ReadError) -> String {
+    match error {
+        ReadError::Source { why, .. } => why.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// What would let a disk be read past its file system.

@@ -292,11 +292,16 @@ fn devices_are_chosen_by_number() {
         );
     };
     refused(&["--device", "0"], "name the back end");
+    refused(&["--device", "0"], "--backend opencl");
     refused(&["--backend", "cpu", "--device", "0"], "name the back end");
     if device() {
         refused(
             &["--backend", "opencl", "--device", "99"],
             "there is no OpenCL device 99",
+        );
+        refused(
+            &["--backend", "opencl", "--device", "99"],
+            "`gristmill doctor` lists the devices",
         );
         let done = gristmill(
             files.path(),
@@ -371,6 +376,11 @@ fn a_device_that_fails_from_the_start_is_an_error() {
         done.code == Some(2) && done.err.contains("clEnqueueNDRangeKernel failed"),
         "{done:?}"
     );
+    // On which device, and the flag that does without it.
+    assert!(
+        done.err.contains("failed on ") && done.err.contains("--backend cpu"),
+        "{done:?}"
+    );
 }
 
 #[test]
@@ -419,7 +429,8 @@ fn a_device_that_cannot_follow_a_living_ring_is_refused_with_the_reason() {
     let done = run(&["digest", "--backend", "opencl", "."]);
     assert!(done.code == Some(2) && done.out.is_empty(), "{done:?}");
     assert!(
-        done.err.contains("fine-grained shared virtual memory"),
+        done.err.contains("fine-grained shared virtual memory")
+            && done.err.contains("--backend cpu"),
         "{done:?}"
     );
     let doctor = run(&["doctor"]);

@@ -355,6 +355,7 @@ fn what_lies_before_a_cut_is_replayed() {
     let done = replay(&tree, &[]);
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(done.err.contains("does not begin as one"), "{done:?}");
+    assert!(done.err.contains("--record writes"), "{done:?}");
 }
 
 #[test]

@@ -162,69 +162,28 @@ fn totals_are_ripgreps_and_the_path_taken_follows() {
     let tree = mixed_tree();
     // ripgrep's buffer stays as large as this file makes it, and then its reads are other ones.
     fs::remove_file(tree.root.join("long-lines")).unwrap();
-    for arguments in [
-        &["--stats", "needle", "--sort", "path"][..],
-        &["--stats", "-c", "needle", "--sort", "path"],
-        &["--stats", "-l", "needle", "--sort", "path"],
-        &["--stats", "-q", "needle", "--sort", "path"],
-        &[
-            "--stats",
-            "--color=always",
-            "-n",
-            "needle",
-            "--sort",
-            "path",
-        ],
-        &["--stats", "-m1", "needle", "many-lines"],
-        &["--stats", "--heading", "needle", "--sort", "path"],
-        &["--stats", "--heading", "-j2", "-I", "needle", "kept.log"],
-        &["--stats", "--heading", "-j2", "needle", "kept.log", "empty"],
-        &[
-            "--stats",
-            "--heading",
-            "-j2",
-            "-c",
-            "needle",
-            "kept.log",
-            "empty",
-        ],
-        &[
-            "--stats",
-            "--heading",
-            "-j2",
-            "-q",
-            "needle",
-            "kept.log",
-            "empty",
-        ],
-        &[
-            "--stats",
-            "--heading",
-            "-j2",
-            "not there",
-            "kept.log",
-            "empty",
-        ],
-        &[
-            "--json",
-            "--heading",
-            "-j2",
-            "needle",
-            "kept.log",
-            "empty",
-            "--stats",
-        ],
+    for line in [
+        "--stats needle --sort path",
+        "--stats -c needle --sort path",
+        "--stats -l needle --sort path",
+        "--stats -q needle --sort path",
+        "--stats --color=always -n needle --sort path",
+        "--stats -m1 needle many-lines",
+        "--stats --heading needle --sort path",
+        "--stats --heading -j2 -I needle kept.log",
+        "--stats --heading -j2 needle kept.log empty",
+        "--stats --heading -j2 -c needle kept.log empty",
+        "--stats --heading -j2 -q needle kept.log empty",
+        "--stats --heading -j2 absent kept.log empty",
+        "--json --heading -j2 needle kept.log empty --stats",
     ] {
-        let expected = timeless(&rg(&tree, &words(arguments), None).stdout);
-        let output = gristmill(&tree, &words(arguments), None);
+        let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let expected = timeless(&rg(&tree, &arguments, None).stdout);
+        let output = gristmill(&tree, &arguments, None);
         let got = timeless(&output.stdout);
-        assert!(
-            got == expected,
-            "{arguments:?} {}",
-            difference(&expected, &got)
-        );
+        assert!(got == expected, "{line} {}", difference(&expected, &got));
         let path = String::from_utf8(output.stderr).unwrap();
-        assert!(path.contains("back end"), "{arguments:?}: {path}");
+        assert!(path.contains("back end"), "{line}: {path}");
     }
 }
 

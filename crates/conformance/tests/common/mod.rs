@@ -17,7 +17,7 @@ pub fn run(backend: &dyn Backend, filter: &str, seed: u64) -> (Summary, Vec<Stri
 }
 
 /// Runs all of them, none of which may fail, with a seed of the moment or the one in `SELFTEST_SEED`.
-pub fn conform(backend: &(impl Backend + std::fmt::Debug)) -> Summary {
+pub fn conform(backend: &impl Backend) -> Summary {
     println!("{backend:?}");
     let seed = gristmill_testing::seed("SELFTEST_SEED");
     let (summary, failed) = run(backend, "", seed);

@@ -2,7 +2,7 @@
 
 use super::error::{MillError, Setting};
 use super::plan::DEFAULT_DEPTH;
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{DeviceRange, ReadPath, ReadPathChoice};
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::backend::{Backend, SelectedBackend};
 use std::sync::Arc;
@@ -16,6 +16,9 @@ pub struct MillBuilder {
     pub(super) memory: Option<usize>,
     pub(super) read_path: ReadPathChoice,
     pub(super) peer_memory: Option<String>,
+    pub(super) chunks: Option<usize>,
+    pub(super) strict: bool,
+    pub(super) device_range: Option<DeviceRange>,
     pub(super) direct: bool,
     pub(super) ordered: bool,
     pub(super) backend: SelectedBackend,
@@ -75,15 +78,38 @@ impl MillBuilder {
 
     /// Lets chunks lie in the peer memory of the PCI device at this address, such as `0000:03:00.0`
     /// ([`PeerDevice::list`](gristmill_ingest::PeerDevice::list)), where a kernel on the processor looks at them over the
-    /// bus. Read paths that go there are [`ReadPathChoice::Peer`], [`ReadPathChoice::Passthrough`] and
-    /// [`ReadPathChoice::Positioned`], which is a copy by the processor; one must be named. There are
-    /// [`chunks_per_worker`](super::chunks_per_worker) chunks for each worker.
+    /// bus. Read paths that go there are [`ReadPath::PeerRead`], [`ReadPath::GpuDirectNvmePassthrough`] and
+    /// [`ReadPath::PositionedRead`], which is a copy by the processor; one must be named.
     ///
     /// The device must stay while a run goes on: looking at memory of a device that was removed ends the process by
     /// SIGBUS.
     #[must_use]
     pub fn peer_memory(mut self, address: impl Into<String>) -> Self {
         self.peer_memory = Some(address.into());
+        self
+    }
+
+    /// Chunk buffers of each worker's reader: at least 1, and more than one for reads to go on while a chunk is looked at.
+    /// Default: [`chunks_per_worker`](super::chunks_per_worker).
+    #[must_use]
+    pub fn chunks(mut self, count: usize) -> Self {
+        self.chunks = Some(count);
+        self
+    }
+
+    /// Whether nothing may stand in for the read path that is named. Only regular files that tell their size are read, and
+    /// registered reads go into registered chunks alone; what the path cannot read so fails, with the reason.
+    #[must_use]
+    pub fn strict(mut self, yes: bool) -> Self {
+        self.strict = yes;
+        self
+    }
+
+    /// Reads this range of each file that is named, which must be the generic character device of an NVMe namespace, by
+    /// [`ReadPath::GpuDirectNvmePassthrough`].
+    #[must_use]
+    pub fn device_range(mut self, range: DeviceRange) -> Self {
+        self.device_range = Some(range);
         self
     }
 
@@ -113,7 +139,14 @@ impl MillBuilder {
         if !(1..=256).contains(&self.depth) {
             return Err(Setting::Depth.into());
         }
-        if self.direct && self.read_path == ReadPathChoice::Passthrough {
+        let past = ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough);
+        if self.chunks == Some(0) {
+            return Err(Setting::Chunks.into());
+        }
+        if self.device_range.is_some() && self.read_path != past {
+            return Err(Setting::DeviceRangeByOtherPath.into());
+        }
+        if self.direct && self.read_path == past {
             return Err(Setting::DirectPassthrough.into());
         }
         self.check_peer_memory(&*self.backend.backend)?;
@@ -132,16 +165,19 @@ impl MillBuilder {
     }
 
     /// Whether peer memory, read path and back end go with each other.
-    fn check_peer_memory(&self, backend: &dyn Backend) -> Result<(), Setting> {
-        Err(match (&self.peer_memory, self.read_path) {
-            (None, ReadPathChoice::Peer) => Setting::PeerWithoutMemory,
-            (None, _) => return Ok(()),
-            (Some(_), _) if backend.device().is_some() => Setting::PeerMemoryOnDevice,
-            (Some(_), ReadPathChoice::Auto) => Setting::PeerMemoryWithoutPath,
-            (Some(_), ReadPathChoice::Registered) => Setting::PeerMemoryRegistered,
-            (Some(_), ReadPathChoice::Positioned) if self.direct => Setting::PeerMemoryDirect,
-            (Some(_), _) => return Ok(()),
-        })
+    fn check_peer_memory(&self, backend: &dyn Backend) -> Result<(), MillError> {
+        let peer = self.peer_memory.is_some();
+        if peer && backend.device().is_some() {
+            return Err(Setting::PeerMemoryOnDevice.into());
+        }
+        match self.read_path {
+            ReadPathChoice::Auto if peer => Err(Setting::PeerMemoryWithoutPath.into()),
+            ReadPathChoice::Auto => Ok(()),
+            ReadPathChoice::Only(ReadPath::PositionedRead) if peer && self.direct => {
+                Err(Setting::PeerMemoryDirect.into())
+            }
+            ReadPathChoice::Only(path) => Ok(gristmill_ingest::admit_memory(path, peer)?),
+        }
     }
 }
 
@@ -170,6 +206,9 @@ impl Mill {
             memory: None,
             read_path: ReadPathChoice::Auto,
             peer_memory: None,
+            chunks: None,
+            strict: false,
+            device_range: None,
             direct: false,
             ordered: false,
             backend: SelectedBackend {

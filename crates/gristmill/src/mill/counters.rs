@@ -1,7 +1,7 @@
 //! What a run counts, for its report.
 
-use super::report::{ReadTotals, StageTimes};
-use gristmill_ingest::reader::ChunkReader;
+use super::report::StageTimes;
+use gristmill_ingest::reader::{ChunkReader, ReadStats};
 use gristmill_ring::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
@@ -25,7 +25,7 @@ pub(super) struct Counters {
 /// What is summed when a reader ends.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
-    pub reads: ReadTotals,
+    pub reads: ReadStats,
     /// Names of the read paths that were taken.
     pub paths: Vec<&'static str>,
     /// Why something was done otherwise than it was wanted.
@@ -47,31 +47,19 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 impl Counters {
-    /// Adds what one reader did.
-    pub fn add_reader(&self, reader: &ChunkReader) {
-        let (path, stats) = (reader.path().name(), reader.stats());
+    /// Ends a reader, and adds what it did.
+    pub fn end_reader(&self, reader: ChunkReader) {
+        let path = reader.path().name();
+        let why = reader.why().map(str::to_owned);
+        let stats = reader.end();
         let mut totals = lock(&self.totals);
         if !totals.paths.contains(&path) {
             totals.paths.push(path);
         }
-        for reason in reader
-            .why()
-            .into_iter()
-            .chain(stats.unregistered_reason.as_deref())
-        {
+        for reason in why.iter().chain(&stats.unregistered_reason) {
             totals.add_fallback(reason);
         }
-        let reads = &mut totals.reads;
-        reads.reads += stats.reads;
-        reads.bytes_registered += stats.bytes_registered;
-        reads.bytes_mapped += stats.bytes_mapped;
-        reads.bytes_passthrough += stats.bytes_passthrough;
-        reads.bytes_positioned += stats.bytes_positioned;
-        reads.short_reads += stats.short_reads;
-        reads.retries += stats.retries;
-        reads.enters += stats.enters;
-        reads.depth_max = reads.depth_max.max(stats.depth_max);
-        reads.depth_sum += stats.depth_sum;
+        totals.reads += stats;
     }
 
     /// Says that something was done otherwise than it was wanted, and why.

@@ -49,18 +49,16 @@ pub enum Setting {
     DirectPassthrough,
     /// Direct reads of chunks that are no multiple of 4 KiB.
     DirectUnaligned,
-    /// NVMe passthrough into chunks that are no multiple of 4 KiB.
-    PassthroughUnaligned,
-    /// Reads into peer memory of chunks that are no multiple of 4 KiB.
-    PeerUnaligned,
-    /// The read path [`Peer`](gristmill_ingest::reader::ReadPathChoice::Peer) without peer memory.
-    PeerWithoutMemory,
+    /// Reads of a disk's blocks into chunks that are no multiple of 4 KiB.
+    BlocksUnaligned,
+    /// No chunk buffers.
+    Chunks,
+    /// A range of a device by another path than passthrough.
+    DeviceRangeByOtherPath,
     /// Peer memory for a kernel on a device, which does not see it.
     PeerMemoryOnDevice,
     /// Peer memory without a read path that goes there.
     PeerMemoryWithoutPath,
-    /// Registered reads into peer memory, which cannot be registered.
-    PeerMemoryRegistered,
     /// Direct positioned reads into peer memory.
     PeerMemoryDirect,
 }
@@ -100,17 +98,14 @@ impl Setting {
                 "direct reads of chunks that are not a multiple of 4 KiB",
                 "leave out direct reads, or declare larger chunks",
             ),
-            Setting::PassthroughUnaligned => (
-                "NVMe passthrough into chunks that are not a multiple of 4 KiB",
+            Setting::BlocksUnaligned => (
+                "reads of a disk's blocks into chunks that are not a multiple of 4 KiB",
                 "use another read path, or declare larger chunks",
             ),
-            Setting::PeerUnaligned => (
-                "direct reads into peer memory of chunks that are not a multiple of 4 KiB",
-                "use another read path, or declare larger chunks",
-            ),
-            Setting::PeerWithoutMemory => (
-                "reads into peer memory without peer memory",
-                "give the address of a device that has some",
+            Setting::Chunks => ("no chunk buffers", "use at least one for each worker"),
+            Setting::DeviceRangeByOtherPath => (
+                "a range of a device by another path than passthrough",
+                "name passthrough, whose commands read devices",
             ),
             Setting::PeerMemoryOnDevice => (
                 "peer memory for a kernel on a device, which does not see it",
@@ -119,10 +114,6 @@ impl Setting {
             Setting::PeerMemoryWithoutPath => {
                 ("peer memory and no read path that goes there", ways)
             }
-            Setting::PeerMemoryRegistered => (
-                "registered reads into peer memory, which cannot be registered",
-                ways,
-            ),
             Setting::PeerMemoryDirect => (
                 "direct positioned reads into peer memory",
                 "use the read path peer, which sees whether the bytes arrive, or leave out direct reads",

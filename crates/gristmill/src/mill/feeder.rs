@@ -16,7 +16,7 @@ use super::run::Run;
 use crate::error::{FileError, FileErrorKind};
 use crate::jobs::Job;
 use crate::source::Entry;
-use gristmill_ingest::reader::Landed;
+use gristmill_ingest::reader::ReadOutcome;
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_ring::lock;
 use gristmill_ring::ChunkBuf;
@@ -31,6 +31,7 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
     let config = &run.config;
     let reads = Reads::new(
         config.read_path,
+        config.demands,
         config.depth,
         config.layout,
         Arc::clone(&run.descriptors),
@@ -138,9 +139,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         any
     }
 
-    fn landed(&mut self, piece: Piece, landed: Landed) {
+    fn landed(&mut self, piece: Piece, landed: ReadOutcome) {
         let error = landed.reason().map(|reason| FileErrorKind::Read { reason });
-        let Landed {
+        let ReadOutcome {
             buffer, bytes, end, ..
         } = landed;
         let landing = Landing {

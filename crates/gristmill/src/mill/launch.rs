@@ -15,7 +15,7 @@ use super::run::{Run, RunConfig};
 use super::status::Status;
 use crate::jobs::Job;
 use crate::source::Source;
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{ReadPath, ReadPathChoice, ReaderDemands};
 use gristmill_megakernel::log::LoggedKernel;
 use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
 use gristmill_protocol::PipelineError;
@@ -52,13 +52,13 @@ impl Mill {
         let chunk_bytes = settings.chunk_bytes.unwrap_or_else(|| job.chunk_bytes());
         check_chunk_bytes(chunk_bytes)?;
         let layout = Layout::new(geometry, chunk_bytes);
-        if !layout.is_direct() {
-            match settings.read_path {
-                _ if settings.direct => return Err(Setting::DirectUnaligned.into()),
-                ReadPathChoice::Passthrough => return Err(Setting::PassthroughUnaligned.into()),
-                ReadPathChoice::Peer => return Err(Setting::PeerUnaligned.into()),
-                _ => {}
-            }
+        let by_blocks = [ReadPath::GpuDirectNvmePassthrough, ReadPath::PeerRead];
+        if settings.direct && !layout.is_direct() {
+            return Err(Setting::DirectUnaligned.into());
+        }
+        let by_blocks = by_blocks.map(ReadPathChoice::Only);
+        if by_blocks.contains(&settings.read_path) && !layout.is_direct() {
+            return Err(Setting::BlocksUnaligned.into());
         }
         let record_words = job.record_words().max(RECORD_WORDS);
         // For a single small file, threads, rings and buffers would cost more than all else.
@@ -70,10 +70,15 @@ impl Mill {
                 .only_file()
                 .is_some_and(|bytes| bytes < layout.chunk as u64);
         let (workers, chunks, read_path) = if alone {
-            (1, LEAST_CHUNKS, ReadPathChoice::Positioned)
+            (
+                1,
+                LEAST_CHUNKS,
+                ReadPathChoice::Only(ReadPath::PositionedRead),
+            )
         } else {
             // For what the reader has in flight, and for a batch of small files.
-            let chunks = chunks_per_worker(settings.depth);
+            let chunks = settings.chunks;
+            let chunks = chunks.unwrap_or_else(|| chunks_per_worker(settings.depth));
             (settings.worker_count(), chunks, settings.read_path)
         };
         let wanted = Wanted {
@@ -97,6 +102,11 @@ impl Mill {
             layout,
             depth: settings.depth,
             read_path,
+            demands: ReaderDemands {
+                device_range: settings.device_range,
+                all_registered: settings.strict,
+            },
+            strict: settings.strict,
             direct: settings.direct,
             ordered: settings.ordered,
         };

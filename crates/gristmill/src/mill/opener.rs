@@ -6,14 +6,16 @@ use super::piece::FileKind;
 use super::status::Status;
 use crate::bounded;
 use crate::source::{Entry, FileId, Origin};
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{is_on_fuse, ReadPath, ReadPathChoice};
+use gristmill_ingest::NvmeNamespace;
 use gristmill_ring::lock;
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, fstat, FileType, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::{Arc, Mutex};
 
 /// A file that was opened, and how it is read.
@@ -81,6 +83,10 @@ pub(super) struct Attempt {
 /// Opens the files of one run.
 pub(super) struct Opener {
     pub read_path: ReadPathChoice,
+    /// Whether a range of each device is read, rather than files.
+    pub device_range: bool,
+    /// Whether nothing may stand in for the read path.
+    pub strict: bool,
     /// Whether files are opened past the page cache.
     pub direct: bool,
     pub descriptors: Arc<Descriptors>,
@@ -95,8 +101,9 @@ impl Opener {
     pub fn open(self: &Arc<Self>, entry: Arc<Entry>, permit: Permit) -> Option<Attempt> {
         let then = self.descriptors.moment();
         let opened = match entry.origin {
+            _ if self.strict => self.open_strictly(&entry),
             Origin::File => self.open_seen(&entry).map(Opened::as_found),
-            Origin::Stdin if self.read_path == ReadPathChoice::Peer => {
+            Origin::Stdin if self.read_path == ReadPathChoice::Only(ReadPath::PeerRead) => {
                 let why = "a disk does not bring standard input into peer memory; name a file";
                 Err(io::Error::other(why))
             }
@@ -135,6 +142,40 @@ impl Opener {
         self.not_written(entry, file, found)
     }
 
+    /// Opens a file of a run in which nothing may stand in for the read path: one that the path can read by position, and
+    /// whose size is known.
+    fn open_strictly(&self, entry: &Entry) -> io::Result<Opened> {
+        let refused = |why: &str| Err(io::Error::other(why));
+        if entry.origin == Origin::Stdin {
+            return refused("standard input has no place to read from; name a file");
+        }
+        let (file, found) = self.open_seen(entry)?;
+        if self.device_range {
+            NvmeNamespace::of(file.as_raw_fd()).map_err(io::Error::other)?;
+        } else if bounded::kind_of(&found) != FileType::RegularFile {
+            return refused(
+                "it is no regular file; name files, or the range of a device that is to be read",
+            );
+        } else if is_on_fuse(&file) {
+            return refused(
+                "it lies on a FUSE file system, of which io_uring may read bytes twice; read it by positioned reads",
+            );
+        } else {
+            // Files of /proc and the like say 0 and have bytes. Those that O_DIRECT opens tell their size.
+            let by_disk = self.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
+            if size_of(&found) == 0 && !by_disk && file.read_at(&mut [0], 0)? > 0 {
+                return refused(
+                    "it does not tell its size; read it without a demand on the read path",
+                );
+            }
+        }
+        Ok(Opened {
+            file,
+            kind: FileKind::Positioned,
+            told: size_of(&found),
+        })
+    }
+
     /// Standard input, and how it is read.
     fn standard_input(&self, entry: &Entry) -> io::Result<Opened> {
         let (file, kind) = standard_input()?;
@@ -171,7 +212,7 @@ impl Opener {
             }
         };
         // The read path `peer` reads by O_DIRECT alone.
-        let must = self.read_path == ReadPathChoice::Peer;
+        let must = self.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
         if self.direct || must {
             match open(libc::O_DIRECT) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {

@@ -7,7 +7,9 @@ use super::piece::{FileKind, Piece};
 use super::plan::BATCH_FILES;
 use super::status::Status;
 use crate::error::FileErrorKind;
-use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, NO_OFFSET};
+use gristmill_ingest::reader::{
+    ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, ReaderDemands, NO_OFFSET,
+};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkBuf;
 use std::collections::VecDeque;
@@ -32,7 +34,7 @@ enum Method {
 /// What became of a read.
 pub(super) enum ReadDone {
     /// It has ended.
-    Landed(Piece, Landed),
+    Landed(Piece, ReadOutcome),
     /// This reader could not do it, and another may.
     Again(Piece, ChunkBuf),
     /// It cannot be done.
@@ -42,6 +44,7 @@ pub(super) enum ReadDone {
 /// The reads of one feeder.
 pub(super) struct Reads {
     wanted: ReadPathChoice,
+    demands: ReaderDemands,
     depth: u32,
     layout: Layout,
     descriptors: Arc<Descriptors>,
@@ -60,6 +63,7 @@ pub(super) struct Reads {
 impl Reads {
     pub fn new(
         wanted: ReadPathChoice,
+        demands: ReaderDemands,
         depth: u32,
         layout: Layout,
         descriptors: Arc<Descriptors>,
@@ -68,6 +72,7 @@ impl Reads {
     ) -> Self {
         Self {
             wanted,
+            demands,
             depth,
             layout,
             descriptors,
@@ -87,12 +92,14 @@ impl Reads {
 
     fn method(&mut self) -> Method {
         *self.method.get_or_insert_with(|| {
-            if self.wanted == ReadPathChoice::Positioned || self.descriptors.take_ring() {
+            if self.wanted == ReadPathChoice::Only(ReadPath::PositionedRead)
+                || self.descriptors.take_ring()
+            {
                 return Method::By(self.wanted);
             }
             self.counters.add_fallback(NO_RING);
             if self.wanted == ReadPathChoice::Auto {
-                Method::By(ReadPathChoice::Positioned)
+                Method::By(ReadPathChoice::Only(ReadPath::PositionedRead))
             } else {
                 Method::Not
             }
@@ -123,7 +130,7 @@ impl Reads {
                 depth: self.depth + BATCH_FILES as u32,
                 path,
             };
-            match ChunkReader::new(config) {
+            match ChunkReader::with_demands(config, self.demands) {
                 Ok(reader) => self.reader = Some(reader),
                 Err(error) => {
                     let failed = ReadDone::Failed(piece, error.into());
@@ -229,7 +236,7 @@ impl Reads {
 
     /// What a reader gives back whose ring has failed. An error may be the ring's or the file's own: a second reader meets
     /// the latter again, and without one the file is not blamed for the former.
-    fn landed_at_last(&self, piece: Piece, landed: Landed, error: &PipelineError) -> ReadDone {
+    fn landed_at_last(&self, piece: Piece, landed: ReadOutcome, error: &PipelineError) -> ReadDone {
         // What a stream's read has taken is gone.
         let lost = landed.unanswered && piece.file.kind == FileKind::Stream;
         if landed.error.is_none() {
@@ -248,7 +255,7 @@ impl Reads {
             return;
         };
         if self.goes_on() {
-            self.method = Some(Method::By(ReadPathChoice::Positioned));
+            self.method = Some(Method::By(ReadPathChoice::Only(ReadPath::PositionedRead)));
             self.counters.add_fallback(&format!(
                 "io_uring failed in the middle of the run, and what followed was read without it: {error}"
             ));
@@ -267,14 +274,14 @@ impl Reads {
             // Its error is the one that brought us here.
             let _ = reader.wait(WAIT);
         }
-        self.counters.add_reader(&reader);
+        self.counters.end_reader(reader);
         self.pending.clear();
     }
 
     /// Ends the reader: reads that are still in flight are cancelled, and what it did is counted.
     pub fn end(&mut self) {
         if let Some(reader) = self.reader.take() {
-            self.counters.add_reader(&reader);
+            self.counters.end_reader(reader);
         }
         self.pending.clear();
         self.returned.clear();

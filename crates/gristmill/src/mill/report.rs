@@ -1,48 +1,11 @@
 //! What a run did, by which path, and what failed.
 
-use gristmill_ingest::NativeReadPath;
+use gristmill_ingest::{ReadPath, ReadStats};
 use gristmill_megakernel::backend::device::DeviceInfo;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::PipelineError;
 use std::io;
 use std::time::Duration;
-
-/// Bytes and reads by the path that they took, as the kernel confirmed them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ReadTotals {
-    /// Read operations that were submitted.
-    pub reads: u64,
-    /// Bytes by READ_FIXED into registered chunk buffers.
-    pub bytes_registered: u64,
-    /// Bytes by READ, through io_uring, into chunk buffers that are not registered: into peer memory, by the read path
-    /// `peer`, all of them.
-    pub bytes_mapped: u64,
-    /// Bytes by NVMe passthrough, in whole blocks.
-    pub bytes_passthrough: u64,
-    /// Bytes by positioned reads, without io_uring.
-    pub bytes_positioned: u64,
-    /// Reads that returned less than was asked for and were continued.
-    pub short_reads: u64,
-    /// Reads that were submitted again after EINTR or EAGAIN.
-    pub retries: u64,
-    /// Calls into the kernel for submitting and waiting.
-    pub enters: u64,
-    /// Most reads that were in flight at once on one reader.
-    pub depth_max: u32,
-    /// Sum, over submissions, of the reads in flight on that reader.
-    pub depth_sum: u64,
-}
-
-impl ReadTotals {
-    /// Reads in flight on a reader at the moment of a submission, on average.
-    pub fn depth_mean(&self) -> f64 {
-        if self.reads == 0 {
-            0.0
-        } else {
-            self.depth_sum as f64 / self.reads as f64
-        }
-    }
-}
 
 /// Time spent by all workers together, by stage.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,7 +37,7 @@ pub struct RunReport {
     pub device: Option<DeviceInfo>,
     /// Threads that read, each for itself.
     pub workers: usize,
-    /// Names of the read paths that the readers took ([`NativeReadPath::name`]): one, or several where some were refused.
+    /// Names of the read paths that the readers took ([`ReadPath::name`]): one, or several where some were refused.
     pub read_paths: Vec<&'static str>,
     /// The address on the bus of the PCI device in whose memory chunks lay; `None` where that was the host's.
     pub peer_memory: Option<String>,
@@ -93,7 +56,7 @@ pub struct RunReport {
     /// Chunks handed to the job.
     pub chunks: u64,
     /// Bytes and reads by path. Surroundings of chunks are read again, so these may be more than `bytes`.
-    pub reads: ReadTotals,
+    pub reads: ReadStats,
     /// Files whose file system refused O_DIRECT, where it was asked for.
     pub direct_refused: u64,
     /// Bytes that the processor copied in user space on their way into the memory that the kernel sees: what a stream's
@@ -115,15 +78,14 @@ pub struct RunReport {
 
 impl RunReport {
     /// Checks that the counters add up: every byte that the job was handed was read by one of the paths, and where the one
-    /// path is [`PeerRead`](NativeReadPath::PeerRead) or
-    /// [`GpuDirectNvmePassthrough`](NativeReadPath::GpuDirectNvmePassthrough), which nothing may stand in for, by no other.
+    /// path is [`PeerRead`](ReadPath::PeerRead) or
+    /// [`GpuDirectNvmePassthrough`](ReadPath::GpuDirectNvmePassthrough), which nothing may stand in for, by no other.
     ///
     /// # Errors
     /// [`PipelineError::Backend`] with the numbers, where they do not.
     pub fn validate(&self) -> Result<(), PipelineError> {
         let reads = &self.reads;
-        let host = reads.bytes_registered + reads.bytes_mapped + reads.bytes_positioned;
-        let read = host + reads.bytes_passthrough;
+        let read = reads.bytes();
         if read < self.bytes {
             return Err(PipelineError::Backend(format!(
                 "the run's counters do not add up: {} bytes were processed, {read} read; please report this",
@@ -131,11 +93,8 @@ impl RunReport {
             )));
         }
         let alone = [
-            (NativeReadPath::PeerRead, reads.bytes_mapped),
-            (
-                NativeReadPath::GpuDirectNvmePassthrough,
-                reads.bytes_passthrough,
-            ),
+            (ReadPath::PeerRead, reads.bytes_mapped),
+            (ReadPath::GpuDirectNvmePassthrough, reads.bytes_passthrough),
         ];
         for (path, bytes) in alone {
             if self.read_paths == [path.name()] && bytes != read {
@@ -161,7 +120,7 @@ mod tests {
     use crate::jobs::digest::{DigestJob, DigestRows};
     use crate::mill::{Control, Mill};
     use crate::source::Tree;
-    use gristmill_ingest::reader::ReadPathChoice;
+    use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
     use std::sync::Arc;
 
     #[test]
@@ -169,7 +128,10 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("file"), [7; 10_000]).unwrap();
         let mill = Mill::builder().workers(1);
-        let mill = mill.read_path(ReadPathChoice::Positioned).build().unwrap();
+        let mill = mill
+            .read_path(ReadPathChoice::Only(ReadPath::PositionedRead))
+            .build()
+            .unwrap();
         let source = Tree::new([scratch.path()]).walk().unwrap();
         let job = Arc::new(DigestJob::new(DigestRows::Text));
         let mut report = mill

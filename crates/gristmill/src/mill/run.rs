@@ -12,7 +12,7 @@ use super::row_order::{HeldRows, RowOrder};
 use super::status::Status;
 use crate::jobs::Job;
 use crate::source::Source;
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{ReadPathChoice, ReaderDemands};
 use gristmill_ring::{ChunkBuf, ChunkPool};
 use std::sync::{Arc, Mutex};
 
@@ -23,6 +23,9 @@ pub(super) struct RunConfig {
     pub layout: Layout,
     pub depth: u32,
     pub read_path: ReadPathChoice,
+    pub demands: ReaderDemands,
+    /// Whether nothing may stand in for the read path.
+    pub strict: bool,
     pub direct: bool,
     pub ordered: bool,
 }
@@ -70,6 +73,8 @@ impl<J: Job> Run<J> {
         );
         let opener = Arc::new(Opener {
             read_path: config.read_path,
+            device_range: config.demands.device_range.is_some(),
+            strict: config.strict,
             direct: config.direct,
             descriptors: Arc::clone(&descriptors),
             counters: Arc::clone(&counters),

@@ -1,12 +1,12 @@
 //! Files that are read by position.
 
-use crate::world::{content, halo, run, sizes, start, write_files, Asked, Done, How};
+use crate::world::{content, halo, run, sizes, start, write_files, Asked, Done, How, AROUND};
 use gristmill::jobs::{FileEnd, Flow, Geometry};
 use gristmill::source::Tree;
 use gristmill::PipelineError;
 use gristmill_testing::Patience;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Runs over a tree of files around the chunk's size, in every way.
 fn run_over_all(geometry: Geometry, configured: usize, chunk: usize) {
@@ -53,16 +53,7 @@ fn run_over_all(geometry: Geometry, configured: usize, chunk: usize) {
 #[test]
 fn chunks_see_what_is_around_them() {
     for chunk in [4096, 8192, 64 << 10] {
-        for (before, after, align) in [
-            (0, 0, 1),
-            (1, 0, 1),
-            (0, 3, 1),
-            (64, 64, 4096),
-            (100, 0, 64),
-            (0, 4096, 1),
-            (4095, 1, 512),
-            (4096, 4096, 4096),
-        ] {
+        for (before, after, align) in AROUND {
             run_over_all(halo(before, after, align), chunk, chunk);
         }
     }
@@ -90,6 +81,14 @@ fn chunks_are_as_large_as_the_job_allows() {
     }
 }
 
+/// A file in a directory that goes with the first value.
+fn file_of(size: usize) -> (tempfile::TempDir, PathBuf) {
+    let tree = tempfile::tempdir().unwrap();
+    let path = tree.path().join("file");
+    std::fs::write(&path, content(size)).unwrap();
+    (tree, path)
+}
+
 fn run_over_one(path: &Path, asked: Asked) -> Done {
     run(Tree::new([path]).walk().unwrap(), asked, How::slow(4096))
 }
@@ -102,9 +101,7 @@ fn a_file_that_grows_is_seen_to_its_new_end() {
             (40 * 4096, 40 * 4096 + 1),
             (40 * 4096 + 30, 41 * 4096 + 1),
         ] {
-            let tree = tempfile::tempdir().unwrap();
-            let path = tree.path().join("file");
-            std::fs::write(&path, content(size)).unwrap();
+            let (_tree, path) = file_of(size);
             let file = path.clone();
             let mut asked = Asked::new(geometry);
             asked.flow = Box::new(move |part| {
@@ -127,9 +124,7 @@ fn a_file_that_shrinks_fails_where_it_ends() {
     for geometry in [halo(0, 0, 1), halo(64, 64, 64), halo(4096, 4096, 1)] {
         for left in [0, 10, 4096, 5000, 30 * 4096, 30 * 4096 + 64] {
             let size = 40 * 4096 + 17;
-            let tree = tempfile::tempdir().unwrap();
-            let path = tree.path().join("file");
-            std::fs::write(&path, content(size)).unwrap();
+            let (_tree, path) = file_of(size);
             let file = path.clone();
             let mut asked = Asked::new(geometry);
             asked.flow = Box::new(move |part| {

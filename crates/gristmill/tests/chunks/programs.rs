@@ -5,7 +5,7 @@ use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::mill::{Control, Mill};
 use gristmill::program::Program;
 use gristmill::source::Tree;
-use gristmill::uring::reader::ReadPathChoice;
+use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
@@ -156,9 +156,12 @@ fn a_file_is_seen_as_it_lies_on_disk() {
             sizes.sort_unstable();
             sizes.dedup();
             for (size, path_choice) in sizes.into_iter().zip(
-                [ReadPathChoice::Auto, ReadPathChoice::Positioned]
-                    .into_iter()
-                    .cycle(),
+                [
+                    ReadPathChoice::Auto,
+                    ReadPathChoice::Only(ReadPath::PositionedRead),
+                ]
+                .into_iter()
+                .cycle(),
             ) {
                 let file = bytes(size);
                 std::fs::write(&path, &file).unwrap();

@@ -1,6 +1,6 @@
 //! Streams, which cannot be read twice.
 
-use crate::world::{content, halo, run, sizes, start, Asked, How};
+use crate::world::{content, halo, run, sizes, start, Asked, How, AROUND};
 use gristmill::jobs::{FileEnd, Flow, Geometry};
 use gristmill::source::{Entry, Item, Origin, Source};
 use gristmill_testing::Patience;
@@ -74,15 +74,7 @@ fn run_through_a_pipe(geometry: Geometry, chunk: usize, how: How, size: usize, p
 #[test]
 fn chunks_of_a_stream_see_what_is_around_them() {
     for chunk in [4096, 8192, 64 << 10] {
-        for (before, after, align) in [
-            (0, 0, 1),
-            (1, 0, 1),
-            (0, 3, 1),
-            (64, 64, 4096),
-            (100, 0, 64),
-            (4095, 1, 512),
-            (4096, 4096, 4096),
-        ] {
+        for (before, after, align) in AROUND {
             let geometry = halo(before, after, align);
             for size in sizes(geometry, chunk) {
                 for how in How::all(chunk).filter(|how| !how.direct) {

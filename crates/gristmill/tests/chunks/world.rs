@@ -7,7 +7,7 @@ use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, FileError, Mill, RunReport};
 use gristmill::ring::{Outcome, RecordWriter};
 use gristmill::source::{Entry, Source};
-use gristmill::uring::reader::ReadPathChoice;
+use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 use gristmill::PipelineError;
 use gristmill_testing::Patience;
 use std::collections::BTreeMap;
@@ -20,6 +20,18 @@ const OPCODE: u32 = 0x1_0000;
 
 /// The size of a file whose size is not known to the opcode.
 pub const UNKNOWN: u32 = u32::MAX;
+
+/// How much is seen before and behind chunks, and what they are aligned to.
+pub const AROUND: [(usize, usize, usize); 8] = [
+    (0, 0, 1),
+    (1, 0, 1),
+    (0, 3, 1),
+    (64, 64, 4096),
+    (100, 0, 64),
+    (0, 4096, 1),
+    (4095, 1, 512),
+    (4096, 4096, 4096),
+];
 
 /// The first bytes of every file. Each follows from its position, so that no two places look alike.
 pub fn content(len: usize) -> &'static [u8] {
@@ -239,7 +251,7 @@ impl How {
     pub fn all(chunk: usize) -> impl Iterator<Item = How> {
         let paths = [
             (ReadPathChoice::Auto, false),
-            (ReadPathChoice::Positioned, false),
+            (ReadPathChoice::Only(ReadPath::PositionedRead), false),
             (ReadPathChoice::Auto, true),
         ];
         paths.into_iter().flat_map(move |(path, direct)| {

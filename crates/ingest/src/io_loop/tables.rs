@@ -1,6 +1,6 @@
 //! What requests may name: files and chunks, by handle. Everything that a request says is checked here.
 
-use crate::reader::is_on_fuse;
+use crate::fs::is_on_fuse;
 use gristmill_protocol::io::{io_op, IoRequest};
 use gristmill_ring::{ChunkBuf, LentChunk};
 use std::fs::File;
@@ -53,7 +53,7 @@ pub struct IoTables {
     destinations: Vec<Destination>,
 }
 
-/// A READ or WRITE that may be done, if its chunk is to be had.
+/// A READ or WRITE that may be done, if its chunk is free.
 pub(super) struct Checked {
     pub source: usize,
     pub file: Arc<OwnedFd>,
@@ -91,7 +91,7 @@ impl IoTables {
 
     /// Registers a chunk of the kernel's chunk memory, which only `tenants` may name; its handle. The chunk is lent to
     /// the device once a READ into it has succeeded, until one fails. A request takes it back for as long as it lasts:
-    /// whoever publishes it has seen the completion of every slot that names the chunk.
+    /// its publisher has seen the completion of every slot that names the chunk.
     pub fn add_destination(&mut self, chunk: ChunkBuf, tenants: Vec<u32>) -> u32 {
         self.destinations.push(Destination {
             index: chunk.index(),

@@ -1,10 +1,11 @@
 //! Threads for reads and writes that block their caller: by `pread` and `pwrite`.
 //!
 //! A file whose file system does not answer takes [`PER_FILE`] threads at most, and none from the others. Each thread
-//! owns the chunk and the file of what it does until that is done. So whoever gives up on it just leaves it behind: it
+//! owns the chunk and the file of what it does until that is done. To give up on it is to leave it behind: it
 //! then keeps both until the file system answers, and ends.
 
-use crate::reader::{ChunkReader, ReadPathChoice, ReaderConfig, ReaderStats};
+use crate::path::{ReadPath, ReadPathChoice};
+use crate::reader::{ChunkReader, ReadStats, ReaderConfig};
 use gristmill_ring::ChunkBuf;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -42,7 +43,7 @@ pub(super) struct Done {
     /// Bytes, or the error number.
     pub outcome: Result<usize, i32>,
     /// What it asked of the kernel, if it was a read.
-    pub stats: ReaderStats,
+    pub stats: ReadStats,
 }
 
 struct FileThread {
@@ -86,7 +87,7 @@ impl FileThreads {
     /// Has a job done, at once or after others of its file.
     ///
     /// # Errors
-    /// The job's chunk, with EAGAIN where there is no thread to be had.
+    /// The job's chunk, with EAGAIN where the system gives no thread.
     pub fn give(&mut self, job: Job) -> Result<(), (ChunkBuf, i32)> {
         if !self.has_room(job.source) {
             self.queued.push_back(job);
@@ -179,13 +180,13 @@ fn read(job: Job) -> Done {
     let number = job.number;
     let config = ReaderConfig {
         depth: 1,
-        path: ReadPathChoice::Positioned,
+        path: ReadPathChoice::Only(ReadPath::PositionedRead),
     };
     let failed = |chunk, errno| Done {
         number,
         chunk,
         outcome: Err(errno),
-        stats: ReaderStats::default(),
+        stats: ReadStats::default(),
     };
     let Ok(mut reader) = ChunkReader::new(config) else {
         return failed(job.chunk, libc::EIO);
@@ -222,6 +223,6 @@ fn write(job: Job) -> Done {
             .map(|()| job.count)
             .map_err(|error| crate::setup::errno_of(&error)),
         chunk: job.chunk,
-        stats: ReaderStats::default(),
+        stats: ReadStats::default(),
     }
 }

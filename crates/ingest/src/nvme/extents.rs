@@ -4,70 +4,24 @@
 //! for before a read, and once more after it ([`FileMap::is_unchanged`]); what was read counts only if nothing happened
 //! in between. The file must stay open meanwhile, so that its blocks are not given to another.
 
+use super::fiemap::{
+    clipped, extents, is_realtime, places, FileExtent, EXTENT_LAST, EXTENT_MERGED, REFUSED,
+};
 use super::namespace::{device_name, generic_of, SECTOR_BYTES};
-use gristmill_protocol::PipelineError;
+use crate::error::ReadError;
+use crate::path::ReadPath;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// A file system may stamp all changes within this time alike: the tick of the slowest kernels, twice.
 const TICK: Duration = Duration::from_millis(20);
-/// `FS_IOC_FIEMAP`.
-const FIEMAP: libc::Ioctl = 0xC020_660B;
-/// Write what is dirty first.
-const FIEMAP_FLAG_SYNC: u32 = 1;
-const EXTENT_LAST: u32 = 0x1;
-/// The file system put several extents together to answer.
-const EXTENT_MERGED: u32 = 0x1000;
-/// Extent flags that forbid reading the disk past the file system, and what each says.
-const REFUSED: [(u32, &str); 9] = [
-    (0x2, "its place is not known"),
-    (0x4, "it is not allocated yet"),
-    (0x80, "it is encrypted"),
-    (0x8, "it is encoded (compressed or encrypted)"),
-    (0x200, "its data lie within metadata (inline)"),
-    (0x400, "its data share a block with others (tail)"),
-    (0x100, "it is not aligned to blocks"),
-    (
-        UNWRITTEN,
-        "it is allocated and unwritten: it reads as zeros",
-    ),
-    (0x2000, "it is shared with other files"),
-];
-/// Flags of extents whose bytes no disk can bring to their place alone: the file system makes them from others.
-const MADE: u32 = 0x80 | 0x8 | 0x200 | 0x400;
-/// Flag of extents that are allocated and were never written: no disk is asked for them.
-const UNWRITTEN: u32 = 0x800;
-/// Extents that one call asks for.
-const BATCH: usize = 64;
-/// 64-bit words of the request's head, and of each extent.
-const HEAD_WORDS: usize = 4;
-const EXTENT_WORDS: usize = 7;
-
 /// `FS_IOC_GETFLAGS`, and the flag of files whose data go through the journal.
 const GETFLAGS: libc::Ioctl = 0x8008_6601;
 const JOURNAL_DATA: libc::c_long = 0x4000;
-/// `FS_IOC_FSGETXATTR`, and the flag of files on a second device of XFS.
-const FSGETXATTR: libc::Ioctl = 0x801C_581F;
-const XATTR_WORDS: usize = 7;
-const REALTIME: u32 = 1;
-
-/// A stretch of a file and where it lies, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileExtent {
-    /// Offset in the file.
-    pub logical: u64,
-    /// Offset in the file system's device.
-    pub physical: u64,
-    /// Length.
-    pub bytes: u64,
-    /// FIEMAP's flags.
-    pub flags: u32,
-}
-
 /// Logical blocks of a namespace, one behind the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LbaRange {
@@ -90,8 +44,8 @@ impl DiskPlace {
     /// Where the file system of `file` lies.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where that is not a whole NVMe disk or a partition of one.
-    pub fn of(file: &File) -> Result<Self, PipelineError> {
+    /// [`ReadError::Source`] where that is not a whole NVMe disk or a partition of one.
+    pub fn of(file: &File) -> Result<Self, ReadError> {
         let device = file
             .metadata()
             .map_err(|error| refused(&error.to_string()))?
@@ -99,7 +53,7 @@ impl DiskPlace {
         Self::from_sysfs(Path::new("/sys"), device)
     }
 
-    fn from_sysfs(root: &Path, device: libc::dev_t) -> Result<Self, PipelineError> {
+    fn from_sysfs(root: &Path, device: libc::dev_t) -> Result<Self, ReadError> {
         let devices = root.join("dev/block");
         let Some(name) = device_name(&devices, device) else {
             return Err(refused("its file system is not on a block device"));
@@ -197,10 +151,10 @@ impl FileMap {
     /// the file ends. Waits for up to 20 ms where the file has just been changed, so that every later change shows.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where the file system is none whose answer can be used (it must be ext4 or XFS, the
+    /// [`ReadError::Source`] where the file system is none whose answer can be used (it must be ext4 or XFS, the
     /// data not journalled and not on a second device), or where any part of the range may not be read past it: holes,
     /// and extents that are inline, encoded, unwritten, not allocated yet or shared.
-    pub fn read(file: &File, offset: u64, bytes: u64) -> Result<Self, PipelineError> {
+    pub fn read(file: &File, offset: u64, bytes: u64) -> Result<Self, ReadError> {
         let failed = |error: io::Error| refused(&error.to_string());
         let identity = Identity::of(file).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
@@ -268,8 +222,8 @@ impl FileMap {
     /// `block_bytes`. The last block is whole: what lies in it behind the part's last byte is not the file's.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where the part does not begin with a block.
-    pub fn lba_ranges(&self, start: u64, block_bytes: u32) -> Result<Vec<LbaRange>, PipelineError> {
+    /// [`ReadError::Source`] where the part does not begin with a block.
+    pub fn lba_ranges(&self, start: u64, block_bytes: u32) -> Result<Vec<LbaRange>, ReadError> {
         let block = u64::from(block_bytes.max(1));
         let mut ranges: Vec<LbaRange> = Vec::new();
         let end = self.offset.saturating_add(self.bytes);
@@ -303,7 +257,7 @@ impl FileMap {
     }
 
     /// Whether the extents may be read past the file system, and hold every byte of the part.
-    fn check(&self) -> Result<(), PipelineError> {
+    fn check(&self) -> Result<(), ReadError> {
         let mut covered = self.offset;
         let end = self.offset.saturating_add(self.bytes);
         for extent in &self.extents {
@@ -330,14 +284,11 @@ impl FileMap {
 }
 
 /// Refuses files whose places FIEMAP does not tell, or where a disk may not have the newest bytes.
-fn trusted(file: &File) -> Result<(), PipelineError> {
-    // SAFETY: all-zero bytes are a valid `statfs`, a structure of numbers.
-    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: `stat` is a valid place for the one structure that fstatfs writes.
-    if unsafe { libc::fstatfs(file.as_raw_fd(), &mut stat) } != 0 {
+fn trusted(file: &File) -> Result<(), ReadError> {
+    let Some(file_system) = crate::fs::file_system_type(file.as_raw_fd()) else {
         return Err(refused(&io::Error::last_os_error().to_string()));
-    }
-    if stat.f_type == libc::EXT4_SUPER_MAGIC {
+    };
+    if file_system == libc::EXT4_SUPER_MAGIC {
         let mut flags: libc::c_long = 0;
         // SAFETY: FS_IOC_GETFLAGS writes one `long` at most, which `flags` is.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), GETFLAGS, &mut flags) };
@@ -346,24 +297,15 @@ fn trusted(file: &File) -> Result<(), PipelineError> {
         }
         return Ok(());
     }
-    if stat.f_type == libc::XFS_SUPER_MAGIC {
+    if file_system == libc::XFS_SUPER_MAGIC {
         if is_realtime(file) != Some(false) {
             return Err(refused("it lies on the realtime device of XFS"));
         }
         return Ok(());
     }
     Err(refused(&format!(
-        "its file system (type {:#x}) is neither ext4 nor XFS",
-        stat.f_type
+        "its file system (type {file_system:#x}) is neither ext4 nor XFS"
     )))
-}
-
-/// Whether a file lies on a second device of XFS, where its file system tells.
-fn is_realtime(file: &File) -> Option<bool> {
-    let mut attributes = [0_u32; XATTR_WORDS];
-    // SAFETY: FS_IOC_FSGETXATTR writes a `struct fsxattr`, 28 bytes, which `attributes` has.
-    let result = unsafe { libc::ioctl(file.as_raw_fd(), FSGETXATTR, attributes.as_mut_ptr()) };
-    (result == 0).then_some(attributes[0] & REALTIME != 0)
 }
 
 /// Whether a mount of the file's device has this option; true also where that cannot be told.
@@ -383,138 +325,11 @@ fn mounted_with(file: &File, option: &str) -> bool {
         .any(|options| options.split(',').any(|given| given == option))
 }
 
-/// How a read past the page cache brings a range of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DirectRange {
-    /// Not as the disk's bytes alone, for this reason: as a rule, the file system makes them from others.
-    Refused(&'static str),
-    /// All of them are zeros that the disk does not have: the range is a hole, or was never written.
-    Zeros,
-    /// The disk has bytes of it, the first of them at this offset of the file; or the file system does not tell.
-    OnDisk(u64),
-}
-
-/// How a read past the page cache would bring `bytes` bytes of a file from `offset` on.
-pub(crate) fn direct_range(file: &File, offset: u64, bytes: u64) -> DirectRange {
-    if is_realtime(file) == Some(true) {
-        // What was seen of the file system's first device says nothing of the second.
-        return DirectRange::Refused("it lies on the realtime device of XFS");
+fn refused(why: &str) -> ReadError {
+    ReadError::Source {
+        path: ReadPath::GpuDirectNvmePassthrough,
+        why: why.to_owned(),
     }
-    let Ok(extents) = extents(file, offset, bytes) else {
-        return DirectRange::OnDisk(offset);
-    };
-    if let Some(made) = extents.iter().find(|extent| extent.flags & MADE != 0) {
-        let why =
-            |(flag, why): &(u32, &'static str)| (made.flags & MADE & flag != 0).then_some(*why);
-        let why = REFUSED.iter().find_map(why);
-        return DirectRange::Refused(why.unwrap_or("it is made of other bytes"));
-    }
-    let mut written = extents
-        .iter()
-        .filter(|extent| extent.flags & UNWRITTEN == 0);
-    let first = written.find_map(|extent| clipped(extent, offset, bytes));
-    first.map_or(DirectRange::Zeros, |extent| {
-        DirectRange::OnDisk(extent.logical)
-    })
-}
-
-/// How many of `bytes` bytes of a file from `offset` on the disk has; the others are zeros that nobody wrote. `None` where
-/// the file system does not tell, or makes some of them from others.
-pub(crate) fn bytes_on_disk(file: &File, offset: u64, bytes: u64) -> Option<u64> {
-    let extents = extents(file, offset, bytes).ok()?;
-    if extents.iter().any(|extent| extent.flags & MADE != 0) {
-        return None;
-    }
-    let written = extents
-        .iter()
-        .filter(|extent| extent.flags & UNWRITTEN == 0);
-    let clipped = written.filter_map(|extent| clipped(extent, offset, bytes));
-    Some(clipped.map(|extent| extent.bytes).sum())
-}
-
-/// The extents that overlap a range, after what is dirty was written.
-fn extents(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<FileExtent>> {
-    let end = offset.saturating_add(bytes);
-    let mut found: Vec<FileExtent> = Vec::new();
-    let mut from = offset;
-    while from < end {
-        let batch = extents_of(file.as_raw_fd(), from, end - from)?;
-        let Some(last) = batch.last().copied() else {
-            break;
-        };
-        found.extend(batch);
-        let next = last.logical.saturating_add(last.bytes);
-        if last.flags & EXTENT_LAST != 0 || next <= from {
-            break;
-        }
-        from = next;
-    }
-    Ok(found)
-}
-
-/// The bytes of an extent that lie in a range.
-fn clipped(extent: &FileExtent, offset: u64, bytes: u64) -> Option<FileExtent> {
-    let from = extent.logical.max(offset);
-    let end = extent.logical.saturating_add(extent.bytes);
-    let until = end.min(offset.saturating_add(bytes));
-    (from < until).then(|| FileExtent {
-        logical: from,
-        physical: extent.physical.wrapping_add(from - extent.logical),
-        bytes: until - from,
-        flags: extent.flags & !(EXTENT_LAST | EXTENT_MERGED),
-    })
-}
-
-/// Where the bytes of a range lie, said in one way, however a file system cuts its answers.
-fn places(extents: &[FileExtent], offset: u64, bytes: u64) -> Vec<FileExtent> {
-    let mut places: Vec<FileExtent> = Vec::new();
-    for extent in extents
-        .iter()
-        .filter_map(|extent| clipped(extent, offset, bytes))
-    {
-        match places.last_mut() {
-            Some(last)
-                if last.logical + last.bytes == extent.logical
-                    && last.physical.checked_add(last.bytes) == Some(extent.physical)
-                    && last.flags == extent.flags =>
-            {
-                last.bytes += extent.bytes;
-            }
-            _ => places.push(extent),
-        }
-    }
-    places
-}
-
-/// One call's answer.
-fn extents_of(fd: RawFd, offset: u64, bytes: u64) -> io::Result<Vec<FileExtent>> {
-    // `struct fiemap`: start, length, flags and number of extents found, room for extents; then the extents.
-    let mut words = vec![0_u64; HEAD_WORDS + BATCH * EXTENT_WORDS];
-    words[0] = offset;
-    words[1] = bytes;
-    words[2] = u64::from(FIEMAP_FLAG_SYNC);
-    words[3] = BATCH as u64;
-    // SAFETY: the kernel reads the head, which says that there is room for BATCH extents behind it, and writes no more.
-    if unsafe { libc::ioctl(fd, FIEMAP, words.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let (_, count) = gristmill_protocol::words::split(words[2]);
-    let extents = words[HEAD_WORDS..].chunks_exact(EXTENT_WORDS);
-    Ok(extents
-        .take(count as usize)
-        .map(|extent| FileExtent {
-            logical: extent[0],
-            physical: extent[1],
-            bytes: extent[2],
-            flags: gristmill_protocol::words::split(extent[5]).0,
-        })
-        .collect())
-}
-
-fn refused(why: &str) -> PipelineError {
-    PipelineError::Backend(format!(
-        "the file cannot be read by NVMe passthrough: {why}; read it by registered mapped reads"
-    ))
 }
 
 #[cfg(test)]

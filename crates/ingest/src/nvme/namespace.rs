@@ -1,5 +1,7 @@
 //! What must be known of a namespace before it is read: from its generic character device, `/dev/ngXnY`, and sysfs.
 
+use super::LbaRange;
+use crate::error::ReadError;
 use gristmill_protocol::PipelineError;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
@@ -34,9 +36,9 @@ impl NvmeNamespace {
     /// The namespace behind an open generic character device.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where the descriptor is something else, or the namespace cannot be read by
+    /// [`ReadError::NotANamespace`] where the descriptor is something else, or the namespace cannot be read by
     /// passthrough.
-    pub fn of(fd: RawFd) -> Result<Self, PipelineError> {
+    pub fn of(fd: RawFd) -> Result<Self, ReadError> {
         let (kind, device) = stat_device(fd)?;
         if kind != libc::S_IFCHR {
             return Err(not_nvme("the descriptor is no character device"));
@@ -68,13 +70,13 @@ impl NvmeNamespace {
         disk_of(&self.name)
     }
 
-    fn from_sysfs(root: &Path, name: &str, id: u32) -> Result<Self, PipelineError> {
+    fn from_sysfs(root: &Path, name: &str, id: u32) -> Result<Self, ReadError> {
         let disk = disk_of(name).ok_or_else(|| not_nvme(&format!("it is {name}")))?;
         let directory = root.join("block").join(&disk);
         let text = |file: &str| {
             std::fs::read_to_string(directory.join(file)).map(|text| text.trim().to_owned())
         };
-        let number = |file: &str| -> Result<u64, PipelineError> {
+        let number = |file: &str| -> Result<u64, ReadError> {
             let read = text(file).map_err(|error| error.to_string());
             read.and_then(|text| text.parse().map_err(|_| format!("it says {text:?}")))
                 .map_err(|why| not_nvme(&format!("{}: {why}", directory.join(file).display())))
@@ -104,10 +106,25 @@ impl NvmeNamespace {
         let whole = block_bytes.is_power_of_two() && (512..=1 << 20).contains(&block_bytes);
         if !whole || namespace.blocks == 0 || namespace.piece_bytes(PAGE_BYTES - 1) == 0 {
             return Err(not_nvme(&format!(
-                "its geometry is of no use: {namespace:?}"
+                "its geometry does not suit: {namespace:?}"
             )));
         }
         Ok(namespace)
+    }
+
+    /// Whether the namespace has these blocks.
+    ///
+    /// # Errors
+    /// [`PipelineError::InvalidArgument`] where it does not.
+    pub(crate) fn check(&self, range: LbaRange) -> Result<(), PipelineError> {
+        let end = range.lba.checked_add(range.blocks);
+        if end.is_some_and(|end| end <= self.blocks) {
+            return Ok(());
+        }
+        Err(PipelineError::InvalidArgument {
+            what: "blocks that the namespace does not have",
+            fix: "read below its capacity, which NvmeNamespace tells",
+        })
     }
 
     /// Most bytes, in whole blocks, that one command may bring to `address`.
@@ -119,7 +136,7 @@ impl NvmeNamespace {
 }
 
 /// The kind of file that a descriptor is, and the device that it names.
-fn stat_device(fd: RawFd) -> Result<(libc::mode_t, libc::dev_t), PipelineError> {
+fn stat_device(fd: RawFd) -> Result<(libc::mode_t, libc::dev_t), ReadError> {
     // SAFETY: all-zero bytes are a valid `stat`, a structure of numbers.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: `stat` is a valid place for the one structure that fstat writes.
@@ -163,11 +180,9 @@ fn is_numbers(text: &str) -> bool {
         .is_some_and(|(controller, namespace)| digits(controller) && digits(namespace))
 }
 
-fn not_nvme(why: &str) -> PipelineError {
-    PipelineError::Backend(format!(
-        "no NVMe namespace for passthrough: {why}; open the generic character device of a namespace (/dev/ng0n1), or \
-         use registered mapped reads"
-    ))
+fn not_nvme(why: &str) -> ReadError {
+    let why = why.to_owned();
+    ReadError::NotANamespace { why }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! A read of a namespace as a ring takes it: one command after the other, each within the limits of the queue.
 
-use super::{LbaRange, NvmeNamespace, NvmeRead, NVME_COMMAND_BYTES};
-use crate::queue::{Operation, Verdict};
+use super::{LbaRange, NvmeNamespace, NvmeRead, NvmeStatus, NVME_COMMAND_BYTES};
+use crate::fs::name_of;
+use crate::memory::peer::NO_PAGES;
+use crate::queue::{Operation, Retry};
 use crate::setup::{self, SetupFlags};
 use gristmill_protocol::PipelineError;
 use io_uring::{cqueue, opcode, squeue, types, IoUring, Probe};
@@ -60,13 +62,7 @@ pub(crate) fn plan(
     let mut reads = Vec::new();
     let mut to = address;
     for range in ranges {
-        let end = range.lba.checked_add(range.blocks);
-        if end.is_none_or(|end| end > namespace.blocks) {
-            return invalid(
-                "blocks that the namespace does not have",
-                "read below its capacity, which NvmeNamespace tells",
-            );
-        }
+        namespace.check(*range)?;
         let (mut lba, mut left) = (range.lba, range.blocks);
         while left > 0 {
             let most = namespace.piece_bytes(to) / u64::from(namespace.block_bytes);
@@ -116,13 +112,53 @@ impl NvmeOp {
         })
     }
 
-    pub(crate) fn fd(&self) -> RawFd {
-        self.fd
+    /// The command that is under way, or that failed.
+    fn current(&self) -> Option<&NvmeRead> {
+        self.commands.get(self.next).map(|(read, _)| read)
     }
 
-    /// The command that is under way, or that failed.
-    pub(crate) fn current(&self) -> Option<&NvmeRead> {
-        self.commands.get(self.next).map(|(read, _)| read)
+    /// Where the command reads that is under way, or that failed. Asks the system for the device's name.
+    pub(crate) fn place(&self) -> CommandPlace {
+        let (lba, block) = self.current().map_or((0, 0), |read| {
+            let block = read.data_len.checked_div(read.blocks).unwrap_or(0);
+            (read.starting_lba, block)
+        });
+        CommandPlace {
+            device: name_of(self.fd),
+            lba,
+            offset: lba.saturating_mul(u64::from(block)),
+        }
+    }
+}
+
+/// Where a command reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommandPlace {
+    /// The character device.
+    device: String,
+    /// The first block.
+    pub(crate) lba: u64,
+    /// The first block's offset on the device, in bytes.
+    offset: u64,
+}
+
+impl CommandPlace {
+    /// The error of a command that failed there: `error` is an errno, or the device's status, negated; `of` names the read.
+    pub(crate) fn error(&self, of: &str, error: i32) -> PipelineError {
+        let words = match u16::try_from(error.wrapping_neg()) {
+            Ok(status) => NvmeStatus(status).to_string(),
+            Err(_) => {
+                let way = if error == libc::EFAULT { NO_PAGES } else { "" };
+                format!("{}{way}", std::io::Error::from_raw_os_error(error))
+            }
+        };
+        PipelineError::Read {
+            path: self.device.clone(),
+            offset: self.offset,
+            // A device's status has another sign.
+            errno: (error > 0).then_some(error),
+            reason: format!("{of}: the command at LBA {}: {words}", self.lba),
+        }
     }
 }
 
@@ -142,21 +178,21 @@ impl Operation for NvmeOp {
             .build()
     }
 
-    fn judge(&mut self, _done: u32, result: i32) -> Verdict {
+    fn on_completion(&mut self, _done: u32, result: i32) -> Retry {
         match result {
             0 => {
                 let bytes = self.current().map_or(0, |read| read.data_len);
                 self.next += 1;
                 let whole = self.next >= self.commands.len();
-                Verdict::Landed { bytes, whole }
+                Retry::Landed { bytes, whole }
             }
-            1.. => Verdict::Failed(result.wrapping_neg()),
+            1.. => Retry::Failed(result.wrapping_neg()),
             _ => match result.wrapping_neg() {
-                errno @ (libc::EINTR | libc::EAGAIN) => Verdict::Passing {
+                errno @ (libc::EINTR | libc::EAGAIN) => Retry::Passing {
                     errno,
                     polling: false,
                 },
-                errno => Verdict::Failed(errno),
+                errno => Retry::Failed(errno),
             },
         }
     }
@@ -250,18 +286,21 @@ mod tests {
         let reads = plan(&small(), &ranges, 0).unwrap();
         let mut op = NvmeOp::new(5, &reads).unwrap();
         assert_eq!(
-            op.judge(0, 0),
-            Verdict::Landed {
+            op.on_completion(0, 0),
+            Retry::Landed {
                 bytes: 1024,
                 whole: false
             }
         );
-        assert_eq!(op.judge(1024, 641), Verdict::Failed(-641));
+        assert_eq!(op.on_completion(1024, 641), Retry::Failed(-641));
         assert_eq!(op.current().unwrap().starting_lba, 9);
-        assert_eq!(op.judge(1024, -libc::EFAULT), Verdict::Failed(libc::EFAULT));
         assert_eq!(
-            op.judge(1024, 0),
-            Verdict::Landed {
+            op.on_completion(1024, -libc::EFAULT),
+            Retry::Failed(libc::EFAULT)
+        );
+        assert_eq!(
+            op.on_completion(1024, 0),
+            Retry::Landed {
                 bytes: 512,
                 whole: true
             }

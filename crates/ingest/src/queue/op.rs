@@ -14,14 +14,14 @@ pub(crate) trait Operation {
     /// The completion entries of its ring.
     type Completion: cqueue::EntryMarker;
 
-    /// Times in a row that a completion may be [`Verdict::Passing`] before its errno is the read's.
+    /// Times in a row that a completion may be [`Retry::Passing`] before its errno is the read's.
     const MAX_RETRIES: u32;
 
-    /// The entry that asks for what lies behind the first `done` bytes; or, if `polling`, for word that it can be had.
+    /// The entry that asks for what lies behind the first `done` bytes; or, if `polling`, for word that it is there.
     fn entry(&self, done: u32, polling: bool) -> Self::Submission;
 
     /// What a completion says about a read of which `done` bytes had landed before.
-    fn judge(&mut self, done: u32, result: i32) -> Verdict;
+    fn on_completion(&mut self, done: u32, result: i32) -> Retry;
 
     /// Whether it goes into a registered buffer.
     fn is_fixed(&self) -> bool;
@@ -29,7 +29,7 @@ pub(crate) trait Operation {
 
 /// What a completion says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Retry {
     /// So many more bytes have landed; `whole` if there is nothing left to ask for.
     Landed { bytes: u32, whole: bool },
     /// The file ends here.
@@ -59,8 +59,8 @@ pub(crate) struct ReadOp {
     /// Where the target ends if the file is as long as it was seen to be: a read that brings all up to there, and no more,
     /// has met the file's end, and no further one asks for it.
     pub(crate) known_end: Option<u32>,
-    /// Whether to ask first for what can be had without waiting: a file system that cannot do so refuses, with
-    /// EOPNOTSUPP.
+    /// Whether to ask first for bytes that come without waiting (`RWF_NOWAIT`): a file system that cannot do so refuses,
+    /// with EOPNOTSUPP.
     pub(crate) probing: bool,
 }
 
@@ -99,13 +99,13 @@ impl Operation for ReadOp {
         }
     }
 
-    fn judge(&mut self, done: u32, result: i32) -> Verdict {
+    fn on_completion(&mut self, done: u32, result: i32) -> Retry {
         let was_probe = std::mem::replace(&mut self.probing, false);
         match u32::try_from(result) {
-            Ok(0) => Verdict::End,
+            Ok(0) => Retry::End,
             Ok(bytes) => {
                 let left = self.len.saturating_sub(done);
-                Verdict::Landed {
+                Retry::Landed {
                     bytes: bytes.min(left),
                     whole: bytes >= left
                         || self.take_short
@@ -113,13 +113,13 @@ impl Operation for ReadOp {
                 }
             }
             // The file system can read without waiting, and would have to wait for these bytes.
-            Err(_) if was_probe && result == -libc::EAGAIN => Verdict::Again,
+            Err(_) if was_probe && result == -libc::EAGAIN => Retry::Again,
             Err(_) => match result.wrapping_neg() {
-                errno @ (libc::EINTR | libc::EAGAIN) => Verdict::Passing {
+                errno @ (libc::EINTR | libc::EAGAIN) => Retry::Passing {
                     errno,
                     polling: errno == libc::EAGAIN,
                 },
-                errno => Verdict::Failed(errno),
+                errno => Retry::Failed(errno),
             },
         }
     }

@@ -1,6 +1,8 @@
 //! Promises of the table of reads that its users cannot reach from outside.
 
+use super::end::CANCEL;
 use super::*;
+use io_uring::opcode;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
@@ -9,7 +11,7 @@ fn queue(entries: u32) -> Option<ReadQueue<u32>> {
     match setup::build(entries, false) {
         Ok(built) => {
             let ring = Ring::new(built).unwrap();
-            Some(ReadQueue::new(ring, entries, Farewell::WaitForAll))
+            Some(ReadQueue::new(ring, entries, DropPolicy::WaitForAll))
         }
         Err(error) => {
             gristmill_testing::skipped(format_args!("io_uring: {error}"));
@@ -84,7 +86,7 @@ fn completions_that_overflow_the_completion_queue_are_not_lost() {
     }
     ring.submit().unwrap();
     let ring = Ring::new((ring, SetupFlags::default())).unwrap();
-    let mut queue = ReadQueue::new(ring, 8, Farewell::WaitForAll);
+    let mut queue = ReadQueue::new(ring, 8, DropPolicy::WaitForAll);
     let zero = File::open("/dev/zero").unwrap();
     let mut memory = vec![1; 8 * 512];
     for (tag, target) in (0..).zip(memory.chunks_mut(512)) {
@@ -134,7 +136,7 @@ fn reads_that_never_end_are_leaked_with_their_memory_where_that_is_allowed() {
     };
     let owned = std::sync::Arc::new(());
     let ring = Ring::new(built).unwrap();
-    let mut queue = ReadQueue::new(ring, 2, Farewell::LeakAfter(Duration::ZERO));
+    let mut queue = ReadQueue::new(ring, 2, DropPolicy::LeakAfter(Duration::ZERO));
     let (reading, writer) = std::io::pipe().unwrap();
     let target = Box::leak(vec![0; 64].into_boxed_slice());
     let op = ReadOp {

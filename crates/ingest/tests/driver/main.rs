@@ -1,6 +1,5 @@
 //! `NvmeGpuIngestDriver` on real files: slots, the queue and the device agree at every moment.
 
-mod chunks;
 #[path = "../common/mod.rs"]
 mod common;
 mod model;
@@ -323,6 +322,42 @@ fn one_failed_read_loses_no_other_and_is_told_once() {
             assert!(error.unwrap_err().to_string().contains("1 reads failed"));
         });
     }
+}
+
+#[test]
+fn each_failure_names_its_slot_and_tag_and_others_land() {
+    let scratch = Scratch::new();
+    let file = shared(scratch.file("file", &noise(5000)));
+    let directory = Arc::new(File::open(&scratch.0).unwrap());
+    with_driver(|mut driver, _, _| {
+        for (slot, source) in [(0, &directory), (1, &file), (2, &file), (3, &directory)] {
+            driver
+                .submit_file_range(source, 0, 4096, slot, 100 + slot)
+                .unwrap();
+        }
+        let (mut landed, mut failed) = (Vec::new(), Vec::new());
+        let (mut slots, mut refused) = (Vec::new(), Vec::new());
+        while driver.telemetry_snapshot().inflight_reads() > 0 {
+            driver.wait_for_completion().unwrap();
+            driver.poll_outcomes_into(&mut landed, &mut failed).unwrap();
+            slots.extend(landed.iter().map(|read| (read.slot, read.tag)));
+            for read in &failed {
+                let named = matches!(read.error, PipelineError::Read { .. });
+                assert!(named, "{}", read.error);
+                refused.push((read.slot, read.tag));
+            }
+        }
+        slots.sort_unstable();
+        refused.sort_unstable();
+        assert_eq!(
+            (slots, refused),
+            (vec![(1, 101), (2, 102)], vec![(0, 100), (3, 103)])
+        );
+        // Told once, and the slot is free again.
+        driver.poll_outcomes_into(&mut landed, &mut failed).unwrap();
+        assert!(landed.is_empty() && failed.is_empty());
+        driver.submit_file_range(&file, 0, 10, 0, 0).unwrap();
+    });
 }
 
 #[test]

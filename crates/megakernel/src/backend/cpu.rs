@@ -1,4 +1,4 @@
-//! The kernel on CPU threads: always there, and the one that others are compared with.
+//! The kernel on CPU threads: it is always available, and the reference for the other back ends.
 //!
 //! Workers are threads that stay in `worker`'s loop for the length of a lease. Device memory is ordinary memory here:
 //! counters that a GPU would keep on its side are kept per worker, each written by its worker alone, and mirrored into

@@ -1,4 +1,4 @@
-//! What a kernel ran with, as a log tells it.
+//! What a recorded kernel ran with, and which slots belong to it.
 
 use super::{
     Digest, LoggedBytes, LoggedSlot, MAX_CHUNK_BYTES, MAX_JOBS, MAX_NAME_BYTES, MAX_PATH_BYTES,
@@ -30,7 +30,7 @@ pub struct LoggedKernel {
 }
 
 impl LoggedKernel {
-    /// Checks that a log can hold it.
+    /// Checks that a log can hold this kernel.
     ///
     /// # Errors
     /// [`PipelineError::InvalidArgument`] for a job of host code, or sizes out of range.
@@ -83,7 +83,8 @@ impl LoggedKernel {
         (end <= self.chunk_bytes).then_some(first as usize..end as usize)
     }
 
-    /// How many words of a slot's record area count, when it ended with this status, these flags and so many records.
+    /// How many words of a slot's record area are results: by the status that it ended with, its flags, and its number of
+    /// records.
     pub fn area_words(&self, opcode: u32, status: u32, flags: u32, records: u32) -> usize {
         if status != slot::DONE {
             return 0;
@@ -97,7 +98,7 @@ impl LoggedKernel {
         area_words(accs, records as usize).min(self.record_words as usize)
     }
 
-    /// Why a log cannot hold a slot, if so: what a reader would refuse.
+    /// Why a log cannot hold a slot, as its reader would refuse it; `None` where it can.
     pub(super) fn refuses(&self, slot: &LoggedSlot<'_>) -> Option<&'static str> {
         let LoggedSlot { words, result, .. } = slot;
         let Some(visible) = self.visible(words) else {

@@ -1,4 +1,4 @@
-//! What searches for a set of patterns. It follows from the set:
+//! The search engines of SCAN. The set of patterns decides which is used:
 //!
 //! - one byte: `memchr`; one pattern: `memmem`;
 //! - few patterns, asked for lines: `aho-corasick`'s packed searcher (Teddy), which looks at 16 or 32 bytes at a time; in
@@ -31,8 +31,8 @@ const FOLDED_PREFIXES: usize = 64;
 /// First bytes of each pattern that are looked for in every combination of cases.
 const FOLDED_PREFIX: usize = 3;
 
-/// Candidates in a row that may fail before the table, which hardly looks at a byte twice, takes over for the rest: where
-/// first bytes are common the packed searcher stops all the time.
+/// Candidates in a row that may fail before the table takes over for the rest: where first bytes are common the packed
+/// searcher stops all the time, and the table hardly looks at a byte twice.
 const FOLDED_FAILURES: usize = 64;
 
 pub(super) enum Engine {

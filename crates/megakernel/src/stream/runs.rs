@@ -5,8 +5,8 @@
 //! before them, and so miss patterns that begin in the run before. Once that run's last state is known the search goes over
 //! the run again from there, until it comes into the same state as before; mostly that takes a few bytes.
 //!
-//! Runs are long where matches are rare. Who goes on behind the line of a match may skip much of what was searched: then
-//! runs become shorter, and where most lines match bytes are searched one by one.
+//! Runs are long where matches are rare. A caller that goes on behind the line of a match may skip much of what was
+//! searched: then runs become shorter, and where most lines match, bytes are searched one by one.
 
 use super::table::Table;
 use super::{word, Cancel, StreamSlot, LOOK_BYTES};
@@ -34,7 +34,7 @@ const NEAR: usize = 128;
 /// Bytes for each match, below which bytes are searched one by one: much of a run would be skipped.
 const DENSE: usize = 48;
 
-/// Bytes that may be searched in vain behind a match before runs become shorter.
+/// Bytes searched behind a match and then skipped, above which runs become shorter.
 const SKIPPED: usize = 128;
 
 /// Where patterns end: behind which byte, and the state there.
@@ -51,7 +51,7 @@ pub(super) struct Search<'a> {
     /// How far it has come, and the state there.
     at: usize,
     state: u32,
-    /// Whether who asks goes on behind the line of a match ([`Search::next_from`]).
+    /// Whether the caller goes on behind the line of a match ([`Search::next_from`]).
     skips: bool,
     /// How long the next runs are; at 0 there are none and what is near comes first.
     level: u8,
@@ -62,7 +62,7 @@ pub(super) struct Search<'a> {
     last: usize,
     /// What was found in each run.
     found: [Vec<Hit>; RUNS],
-    /// What ends the search early, and where to ask it next.
+    /// What ends the search early, and the position at which it is asked next.
     cancel: Cancel<'a>,
     look: usize,
 }
@@ -168,7 +168,7 @@ impl<'a> Search<'a> {
     /// The next place behind `at`, where no pattern can begin before it and end behind it.
     pub(super) fn next_from(&mut self, at: usize) -> Option<Hit> {
         if at > self.at {
-            // Much was searched in vain.
+            // Much of what was searched is skipped.
             if self.at - self.last > SKIPPED {
                 self.level = self.level.saturating_sub(2);
             }
@@ -212,7 +212,7 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// Searches runs of `BLOCKS` blocks; false, and nothing searched, where so many bytes are not left.
+    /// Searches [`RUNS`] runs of `BLOCKS` blocks each; false, and nothing searched, where fewer bytes are left.
     fn window<const BLOCKS: usize>(&mut self) -> bool {
         let (blocks, _) = self.bytes[self.at..].as_chunks::<BLOCK>();
         let Some(window) = blocks.as_chunks::<BLOCKS>().0.first_chunk::<RUNS>() else {

@@ -4,7 +4,7 @@
 //! *tail* after the last, and the complete lines between. Head and tail are only tested, as their lines continue in
 //! other chunks and the host joins them; the lines between are counted or recorded here. After a match the search goes
 //! on in the next line, so that a pattern in every line costs one short search a line.
-//! What searches, `engine.rs` says.
+//! The engines that search are in `engine.rs`.
 
 use super::engine::Engine;
 use super::runs::Search;

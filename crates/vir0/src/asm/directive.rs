@@ -1,9 +1,9 @@
-//! Directives: what they declare in the first pass, and the values that they get in the second.
+//! Directives: the first pass declares what they name, the second evaluates what they define.
 
-use super::error::{nearest, Wrong};
+use super::error::{nearest, LineError};
 use super::expression::whole;
 use super::lex::{Kind, Token};
-use super::{missing, operands, Alias, Assembler, What};
+use super::{missing, operands, Alias, Assembler, Purpose};
 use crate::program::{is_name, register, AccArray, AccKind, Arg, Scratch};
 use crate::verify::MAX_TABLE;
 
@@ -12,32 +12,32 @@ const DIRECTIVES: [&str; 19] = [
     ".const", ".reg", ".table", ".u8", ".u32", ".ascii", ".file", ".source", ".line", ".nodebug",
 ];
 
-/// Arguments, or arrays of a kind, at most: what the container can count.
+/// The most arguments, or arrays of one kind, that a container can count.
 const MAX_PARTS: usize = 255;
 
-/// Bytes of the source's name at most: what the container can count.
+/// The most bytes that the name of a source can have in a container.
 const MAX_SOURCE_NAME: usize = 65_535;
 
-/// Something that should stand behind a directive, or behind what follows it.
-fn behind(first: &Token, rest: &[Token], message: impl Into<String>) -> Wrong {
+/// An error that something is missing after a directive and the tokens that follow it.
+fn behind(first: &Token, rest: &[Token], message: impl Into<String>) -> LineError {
     let last = rest.last().unwrap_or(first);
     missing(std::slice::from_ref(last), message)
 }
 
-/// Nothing stands behind the directive's operands.
-fn nothing(more: &[Token], form: &str) -> Result<(), Wrong> {
+/// Checks that there are no more tokens.
+fn nothing(more: &[Token], form: &str) -> Result<(), LineError> {
     match more.first() {
-        Some(more) => Err(more.wrong(form)),
+        Some(more) => Err(more.error(form)),
         None => Ok(()),
     }
 }
 
-/// What follows `NAME =`.
-fn assigned<'t>(first: &Token, rest: &'t [Token], form: &str) -> Result<&'t [Token], Wrong> {
+/// The tokens after `NAME =`.
+fn assigned<'t>(first: &Token, rest: &'t [Token], form: &str) -> Result<&'t [Token], LineError> {
     match rest {
         [_, equals, value @ ..] if equals.is_sign('=') && !value.is_empty() => Ok(value),
         [_, equals] if equals.is_sign('=') => Err(behind(first, rest, form)),
-        [_, other, ..] => Err(other.wrong(form)),
+        [_, other, ..] => Err(other.error(form)),
         _ => Err(behind(first, rest, form)),
     }
 }
@@ -49,28 +49,28 @@ impl Assembler<'_> {
         word: &str,
         first: &Token,
         rest: &[Token],
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), LineError> {
         let setting = match word {
-            ".before" => Some(What::Before),
-            ".after" => Some(What::After),
-            ".chunk" => Some(What::Chunk),
-            ".align" => Some(What::Align),
-            ".records" => Some(What::Records),
-            ".line" => Some(What::Line),
+            ".before" => Some(Purpose::Before),
+            ".after" => Some(Purpose::After),
+            ".chunk" => Some(Purpose::Chunk),
+            ".align" => Some(Purpose::Align),
+            ".records" => Some(Purpose::Records),
+            ".line" => Some(Purpose::Line),
             _ => None,
         };
         let once = [".name", ".source", ".nodebug"].contains(&word) || setting.is_some();
         if once && word != ".line" {
             if let Some(before) = self.once.insert(word.to_owned(), line) {
                 let message = format!("a second {word}; the first is in line {before}");
-                return Err(first.wrong(message));
+                return Err(first.error(message));
             }
         }
         if let Some(what) = setting {
             if rest.is_empty() {
                 return Err(behind(first, rest, format!("write {word} NUMBER")));
             }
-            self.wait(line, what, rest);
+            self.defer(line, what, rest);
             return Ok(());
         }
         match word {
@@ -106,29 +106,29 @@ impl Assembler<'_> {
                     return Err(behind(first, rest, format!("write {word} VALUE, ...")));
                 }
                 self.grow(first, values.saturating_mul(size))?;
-                self.wait(line, What::Values(size), rest);
+                self.defer(line, Purpose::Values(size), rest);
             }
             ".ascii" | ".file" => {
                 let (token, text) = text(first, rest, &format!("write {word} \"...\""))?;
                 let bytes = if word == ".file" {
                     let name = std::str::from_utf8(text)
-                        .map_err(|_| token.wrong("the name of a file is UTF-8 here"))?;
+                        .map_err(|_| token.error("the name of a file is UTF-8 here"))?;
                     (self.options.files)(name)
-                        .map_err(|error| token.wrong(format!("cannot read {name:?}: {error}")))?
+                        .map_err(|error| token.error(format!("cannot read {name:?}: {error}")))?
                 } else {
                     text.to_vec()
                 };
                 self.grow(token, bytes.len())?;
-                self.wait(line, What::Bytes(bytes), &[]);
+                self.defer(line, Purpose::Bytes(bytes), &[]);
             }
             ".source" => {
                 let (token, text) = text(first, rest, "write .source \"name\"")?;
                 let text = String::from_utf8(text.to_vec())
-                    .map_err(|_| token.wrong("the name of a source is UTF-8"))?;
+                    .map_err(|_| token.error("the name of a source is UTF-8"))?;
                 if text.len() > MAX_SOURCE_NAME {
                     let message =
                         format!("the name of a source has at most {MAX_SOURCE_NAME} bytes");
-                    return Err(token.wrong(message));
+                    return Err(token.error(message));
                 }
                 self.source = Some(text);
             }
@@ -138,20 +138,20 @@ impl Assembler<'_> {
             }
             _ => {
                 let near = nearest(word, DIRECTIVES);
-                return Err(first.wrong(format!("there is no directive {word}{near}")));
+                return Err(first.error(format!("there is no directive {word}{near}")));
             }
         }
         Ok(())
     }
 
-    fn arg(&mut self, line: usize, first: &Token, rest: &[Token]) -> Result<(), Wrong> {
+    fn arg(&mut self, line: usize, first: &Token, rest: &[Token]) -> Result<(), LineError> {
         const FORM: &str = "write .arg NAME or .arg NAME = DEFAULT";
         let name = name(first, rest, FORM)?;
         let index = self.program.args.len();
         self.declare(rest, &name, line, index)?;
         if rest.len() > 1 {
             let default = assigned(first, rest, FORM)?;
-            self.wait(line, What::Default(index), default);
+            self.defer(line, Purpose::Default(index), default);
         }
         self.program.args.push(Arg {
             name,
@@ -160,19 +160,24 @@ impl Assembler<'_> {
         Ok(())
     }
 
-    fn scratch_array(&mut self, line: usize, first: &Token, rest: &[Token]) -> Result<(), Wrong> {
+    fn scratch_array(
+        &mut self,
+        line: usize,
+        first: &Token,
+        rest: &[Token],
+    ) -> Result<(), LineError> {
         const FORM: &str = "write .scratch NAME WORDS";
         let name = name(first, rest, FORM)?;
         let words = rest.get(1..).filter(|words| !words.is_empty());
         let words = words.ok_or_else(|| behind(first, rest, FORM))?;
         let index = self.program.scratch.len();
         self.declare(rest, &name, line, index)?;
-        self.wait(line, What::Words(index), words);
+        self.defer(line, Purpose::Words(index), words);
         self.program.scratch.push(Scratch { name, words: 0 });
         Ok(())
     }
 
-    fn acc_array(&mut self, line: usize, first: &Token, rest: &[Token]) -> Result<(), Wrong> {
+    fn acc_array(&mut self, line: usize, first: &Token, rest: &[Token]) -> Result<(), LineError> {
         const FORM: &str =
             "write .acc NAME KIND or .acc NAME[LENGTH] KIND; kinds are sum, min, max, or, xor";
         let name = name(first, rest, FORM)?;
@@ -185,20 +190,20 @@ impl Assembler<'_> {
             [open, length @ .., close]
                 if open.is_sign('[') && close.is_sign(']') && !length.is_empty() =>
             {
-                self.wait(line, What::Len(index), length);
+                self.defer(line, Purpose::Len(index), length);
             }
-            [other, ..] => return Err(other.wrong(FORM)),
+            [other, ..] => return Err(other.error(FORM)),
         }
         let word = last.word().unwrap_or_default();
         let kind = AccKind::ALL.into_iter().find(|kind| kind.word() == word);
         let kind = match kind {
             Some(kind) => kind,
-            None if word.is_empty() => return Err(last.wrong(FORM)),
+            None if word.is_empty() => return Err(last.error(FORM)),
             None => {
                 let near = nearest(word, AccKind::ALL.map(AccKind::word));
                 let message =
                     format!("there is no kind {word}; kinds are sum, min, max, or, xor{near}");
-                return Err(last.wrong(message));
+                return Err(last.error(message));
             }
         };
         self.declare(rest, &name, line, index)?;
@@ -206,7 +211,7 @@ impl Assembler<'_> {
         Ok(())
     }
 
-    fn alias(&mut self, line: usize, first: &Token, rest: &[Token]) -> Result<(), Wrong> {
+    fn alias(&mut self, line: usize, first: &Token, rest: &[Token]) -> Result<(), LineError> {
         const FORM: &str = "write .reg NAME = r0 (to r31)";
         let name = name(first, rest, FORM)?;
         let value = assigned(first, rest, FORM)?;
@@ -219,15 +224,15 @@ impl Assembler<'_> {
                 Some(word) => format!("there is no register {word}; registers are r0 to r31"),
                 None => FORM.to_owned(),
             };
-            target.wrong(message)
+            target.error(message)
         })?;
         self.define(rest, &name, line)?;
         self.registers.insert(name, Alias { register, line });
         Ok(())
     }
 
-    /// Constants, parts of the table and registers have names of their own.
-    fn define(&mut self, rest: &[Token], name: &str, line: usize) -> Result<(), Wrong> {
+    /// Defines the name of a constant, of a part of the table or of a register. It must have no other meaning.
+    fn define(&mut self, rest: &[Token], name: &str, line: usize) -> Result<(), LineError> {
         let before = self.defined.get(name).or(self.declared.get(name));
         if let (Some(before), Some(token)) = (before, rest.first()) {
             return Err(taken(token, name, *before));
@@ -236,21 +241,22 @@ impl Assembler<'_> {
         Ok(())
     }
 
-    /// Arguments and arrays may share names with each other here: a program that is not verified may, and it has a text.
+    /// Declares the name of an argument or array. Several may have the same: every program has a text form, and it is the
+    /// verifier that refuses such a program.
     fn declare(
         &mut self,
         rest: &[Token],
         name: &str,
         line: usize,
         index: usize,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), LineError> {
         if let Some(token) = rest.first() {
             if let Some(before) = self.defined.get(name) {
                 return Err(taken(token, name, *before));
             }
             if index >= MAX_PARTS {
                 return Err(
-                    token.wrong(format!("a program has at most {MAX_PARTS} parts of a kind"))
+                    token.error(format!("a program has at most {MAX_PARTS} parts of a kind"))
                 );
             }
         }
@@ -258,16 +264,16 @@ impl Assembler<'_> {
         Ok(())
     }
 
-    /// Makes room in the table.
-    fn grow(&mut self, token: &Token, more: usize) -> Result<(), Wrong> {
+    /// Counts bytes that the table gets.
+    fn grow(&mut self, token: &Token, more: usize) -> Result<(), LineError> {
         self.table_bytes = self.table_bytes.saturating_add(more);
         if self.table_bytes > MAX_TABLE {
-            return Err(token.wrong(format!("the table has at most {MAX_TABLE} bytes")));
+            return Err(token.error(format!("the table has at most {MAX_TABLE} bytes")));
         }
         Ok(())
     }
 
-    /// The table part at hand is complete: its length is known.
+    /// Ends the current part of the table, whose length is then known.
     pub(super) fn end_part(&mut self) {
         if let Some((name, line, start)) = self.part.take() {
             let length = self.table_bytes - start;
@@ -277,72 +283,72 @@ impl Assembler<'_> {
         }
     }
 
-    /// Gives something the value that it waited for.
-    pub(super) fn fill(&mut self, what: What, tokens: &[Token]) -> Result<(), Wrong> {
+    /// Evaluates a deferred directive.
+    pub(super) fn evaluate(&mut self, what: Purpose, tokens: &[Token]) -> Result<(), LineError> {
         match what {
-            What::Before => self.program.before = self.short(tokens)?,
-            What::After => self.program.after = self.short(tokens)?,
-            What::Chunk => self.program.chunk = self.long(tokens)?,
-            What::Align => self.program.align = self.long(tokens)?,
-            What::Records => self.program.records = self.long(tokens)?,
-            What::Default(index) => {
+            Purpose::Before => self.program.before = self.short(tokens)?,
+            Purpose::After => self.program.after = self.short(tokens)?,
+            Purpose::Chunk => self.program.chunk = self.long(tokens)?,
+            Purpose::Align => self.program.align = self.long(tokens)?,
+            Purpose::Records => self.program.records = self.long(tokens)?,
+            Purpose::Default(index) => {
                 let value = self.immediate(tokens)?;
                 if let Some(arg) = self.program.args.get_mut(index) {
                     arg.default = Some(value);
                 }
             }
-            What::Words(index) => {
+            Purpose::Words(index) => {
                 let words = self.short(tokens)?;
                 if let Some(array) = self.program.scratch.get_mut(index) {
                     array.words = words;
                 }
             }
-            What::Len(index) => {
+            Purpose::Len(index) => {
                 let len = self.short(tokens)?;
                 if let Some(array) = self.program.accs.get_mut(index) {
                     array.len = len;
                 }
             }
-            What::Bytes(bytes) => self.program.table.extend(bytes),
-            What::Values(1) => {
+            Purpose::Bytes(bytes) => self.program.table.extend(bytes),
+            Purpose::Values(1) => {
                 for tokens in operands(tokens)? {
                     let byte = self.byte(tokens)?;
                     self.program.table.push(byte);
                 }
             }
-            What::Values(_) => {
+            Purpose::Values(_) => {
                 for tokens in operands(tokens)? {
                     let word = self.immediate(tokens)?;
                     self.program.table.extend(word.to_le_bytes());
                 }
             }
-            // Dealt with before.
-            What::Line | What::Instruction => {}
+            // `finish` evaluates these.
+            Purpose::Line | Purpose::Instruction => {}
         }
         Ok(())
     }
 
-    /// The line of a `.line`.
-    pub(super) fn line(&self, tokens: &[Token]) -> Result<u32, Wrong> {
+    /// The number of a `.line`.
+    pub(super) fn line(&self, tokens: &[Token]) -> Result<u32, LineError> {
         self.long(tokens)
     }
 
-    fn short(&self, tokens: &[Token]) -> Result<u16, Wrong> {
+    fn short(&self, tokens: &[Token]) -> Result<u16, LineError> {
         self.number(tokens, "a number of 0 to 65,535 stands here")
     }
 
-    fn long(&self, tokens: &[Token]) -> Result<u32, Wrong> {
+    fn long(&self, tokens: &[Token]) -> Result<u32, LineError> {
         self.number(tokens, "a number of 0 to 4,294,967,295 stands here")
     }
 
-    /// The value of an expression in a field's type.
-    fn number<T: TryFrom<i128>>(&self, tokens: &[Token], wanted: &str) -> Result<T, Wrong> {
+    /// The value of an expression, in the type of the field that it is for.
+    fn number<T: TryFrom<i128>>(&self, tokens: &[Token], wanted: &str) -> Result<T, LineError> {
         let value = self.constants.value(tokens)?;
         T::try_from(value).map_err(|_| whole(tokens, format!("{value} is out of range; {wanted}")))
     }
 
     /// A byte: unsigned, or negative in two's complement.
-    fn byte(&self, tokens: &[Token]) -> Result<u8, Wrong> {
+    fn byte(&self, tokens: &[Token]) -> Result<u8, LineError> {
         let value = self.constants.value(tokens)?;
         u8::try_from(value)
             .or_else(|_| i8::try_from(value).map(i8::cast_unsigned))
@@ -353,7 +359,7 @@ impl Assembler<'_> {
     }
 
     /// A word of 32 bits: unsigned, or negative in two's complement.
-    pub(super) fn immediate(&self, tokens: &[Token]) -> Result<u32, Wrong> {
+    pub(super) fn immediate(&self, tokens: &[Token]) -> Result<u32, LineError> {
         let value = self.constants.value(tokens)?;
         u32::try_from(value)
             .or_else(|_| i32::try_from(value).map(i32::cast_unsigned))
@@ -364,14 +370,14 @@ impl Assembler<'_> {
     }
 }
 
-fn taken(token: &Token, name: &str, line: usize) -> Wrong {
-    token.wrong(format!(
+fn taken(token: &Token, name: &str, line: usize) -> LineError {
+    token.error(format!(
         "{name} is defined already, in line {line}; use another name"
     ))
 }
 
-/// The name that a directive begins with.
-fn name(first: &Token, rest: &[Token], form: &str) -> Result<String, Wrong> {
+/// The name that follows a directive.
+fn name(first: &Token, rest: &[Token], form: &str) -> Result<String, LineError> {
     let Some(token) = rest.first() else {
         return Err(behind(first, rest, form));
     };
@@ -382,16 +388,20 @@ fn name(first: &Token, rest: &[Token], form: &str) -> Result<String, Wrong> {
         }
         _ => "not a name: letters, digits and _, no digit first, at most 32".to_owned(),
     };
-    Err(token.wrong(message))
+    Err(token.error(message))
 }
 
-/// The text that is all that follows a directive.
-fn text<'t>(first: &Token, rest: &'t [Token], form: &str) -> Result<(&'t Token, &'t [u8]), Wrong> {
+/// The text that follows a directive, if nothing else does.
+fn text<'t>(
+    first: &Token,
+    rest: &'t [Token],
+    form: &str,
+) -> Result<(&'t Token, &'t [u8]), LineError> {
     let Some((token, more)) = rest.split_first() else {
         return Err(behind(first, rest, form));
     };
     let Kind::Text(text) = &token.kind else {
-        return Err(token.wrong(form));
+        return Err(token.error(form));
     };
     nothing(more, form)?;
     Ok((token, text))

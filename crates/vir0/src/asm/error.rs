@@ -1,28 +1,29 @@
-//! Complaints, and how they are shown.
+//! The errors of the assembler, and how they are shown.
 
 use std::fmt;
 
-/// Columns of a source's line that are shown at most.
+/// The most columns of a line that are shown.
 const SHOWN: usize = 120;
 
-/// Columns that are shown before the caret, of a longer line.
+/// The most columns that are shown before the caret, of a line that is longer.
 const BEFORE: usize = 60;
 
-/// What stands for the part of a line that is not shown.
+/// What stands in place of the part of a line that is not shown.
 const CUT: &str = "...";
 
-/// Why a source is not assembled. Shown as three lines: place and reason, the source's line, and a caret.
+/// Why a source cannot be assembled. It is shown as three lines: the place and the reason, the line of the source, and a
+/// caret below what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AsmError {
-    /// The source's name.
+    /// The name of the source.
     pub source_name: String,
-    /// The line, from 1 on.
+    /// The line, counted from 1.
     pub line: usize,
-    /// The column, in characters, from 1 on.
+    /// The column, in characters, counted from 1.
     pub column: usize,
-    /// How many characters it is about.
+    /// The number of characters that are wrong.
     pub width: usize,
-    /// The line's text.
+    /// The text of the line.
     pub text: String,
     /// What is wrong, and what to write instead.
     pub message: String,
@@ -32,17 +33,17 @@ impl std::error::Error for AsmError {}
 
 /// What is wrong with a line, and where.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(super) struct LineError {
     pub column: usize,
     pub width: usize,
     pub message: String,
 }
 
-/// A complaint about a line, by its number.
-pub(super) type Complaint = (usize, Wrong);
+/// The number of a line, and what is wrong with it.
+pub(super) type SourceError = (usize, LineError);
 
-/// Appends a character as it is shown: a tab as one blank, so that the caret below fits, and what would move the cursor or
-/// the reading direction escaped. The number of columns that it takes.
+/// Appends a character as it is shown, and returns the columns that it takes. A tab is shown as one blank, so that the
+/// caret below is in place. Characters that would move the cursor or change the direction of writing are escaped.
 fn show(out: &mut String, character: char) -> usize {
     let before = out.len();
     match character {
@@ -53,7 +54,7 @@ fn show(out: &mut String, character: char) -> usize {
     out.get(before..).map_or(0, |shown| shown.chars().count())
 }
 
-/// Text without anything that would break its line.
+/// A text as it is shown.
 fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -62,7 +63,7 @@ fn shown(text: &str) -> String {
     out
 }
 
-/// How many columns a character takes.
+/// The number of columns that a character takes.
 fn columns(character: char) -> usize {
     show(&mut String::new(), character)
 }
@@ -110,7 +111,7 @@ impl fmt::Display for AsmError {
             show(&mut line, *character);
             used = next;
         }
-        // Something may be missing behind the line's end, or behind blanks there.
+        // What is missing may be beyond the end of the line, or beyond blanks there.
         let start = start.unwrap_or_else(|| {
             let beyond = caret.saturating_sub(text.len());
             used + beyond.min(SHOWN.saturating_sub(used))
@@ -121,39 +122,23 @@ impl fmt::Display for AsmError {
     }
 }
 
-/// The known word that is nearest to an unknown one, as the end of a complaint.
+/// The known word that is nearest to an unknown one, as the end of a message.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let near = known
         .into_iter()
         .map(|known| (distance(word, known), known))
-        // Two changes make any word of two letters of any other.
+        // Two changes turn any word of two letters into any other.
         .filter(|(distance, _)| *distance <= 2 && *distance < word.len())
         .min();
     near.map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"))
 }
 
-/// Levenshtein's distance of two short words; upper and lower case are the same.
+/// The Levenshtein distance of two words, without regard to case. Long words have the largest, which takes no time.
 fn distance(left: &str, right: &str) -> usize {
-    if left.len().abs_diff(right.len()) > 2 || left.len() > 64 {
+    if left.len() > 64 {
         return usize::MAX;
     }
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut last = i + 1;
-        for (slot, b) in row.iter_mut().zip(std::iter::once(0).chain(right.bytes())) {
-            // The first column has no letter.
-            if b == 0 {
-                *slot = i + 1;
-                continue;
-            }
-            let change = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = *slot;
-            last = change.min(*slot + 1).min(last + 1);
-            *slot = last;
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
+    strsim::levenshtein(&left.to_ascii_lowercase(), &right.to_ascii_lowercase())
 }
 
 #[cfg(test)]

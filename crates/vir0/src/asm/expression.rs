@@ -1,13 +1,14 @@
-//! Constants and the expressions that they stand in.
+//! Constants and expressions.
 
-use super::error::{nearest, Complaint, Wrong};
+use super::error::{nearest, LineError, SourceError};
 use super::lex::{Kind, Token};
 use std::collections::HashMap;
 
-/// How deep parentheses lie, and how many constants in a row refer to later ones, at most: each takes stack.
+/// The deepest nesting of parentheses, signs and constants that refer to later ones. Each level takes stack.
 const MAX_DEPTH: usize = 64;
 
-/// Constants by name. Each is evaluated once, so that constants which double each other cost no more than their text.
+/// Constants by name. Each is evaluated once, so the time is bounded by the length of the source even where constants
+/// refer to each other.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
     index: HashMap<String, usize>,
@@ -22,20 +23,20 @@ struct Constant {
 
 #[derive(Debug)]
 enum State {
-    /// An expression that was not needed yet.
+    /// Not evaluated yet.
     Waiting(Vec<Token>),
-    /// Being evaluated: who asks for it now refers to itself.
+    /// Being evaluated. An expression that needs the value now depends on itself.
     Busy,
     Value(i128),
 }
 
-/// A complaint about all of an expression.
-pub(super) fn whole(tokens: &[Token], message: impl Into<String>) -> Wrong {
+/// An error about a whole expression.
+pub(super) fn whole(tokens: &[Token], message: impl Into<String>) -> LineError {
     let column = tokens.first().map_or(1, |first| first.column);
     let end = tokens
         .last()
         .map_or(column, |last| last.column + last.width);
-    Wrong {
+    LineError {
         column,
         width: (end - column).max(1),
         message: message.into(),
@@ -64,12 +65,12 @@ impl Constants {
         self.all.push(Constant { line, state });
     }
 
-    /// Evaluates every constant. Nothing is defined afterwards.
-    pub fn resolve(&mut self) -> Result<(), Complaint> {
+    /// Evaluates every constant. No constant may be defined afterwards.
+    pub fn resolve(&mut self) -> Result<(), SourceError> {
         (0..self.all.len()).try_for_each(|index| self.constant(index, 0).map(drop))
     }
 
-    fn constant(&mut self, index: usize, depth: usize) -> Result<i128, Complaint> {
+    fn constant(&mut self, index: usize, depth: usize) -> Result<i128, SourceError> {
         let Some(constant) = self.all.get_mut(index) else {
             return Ok(0);
         };
@@ -86,10 +87,10 @@ impl Constants {
             }
         };
         let value = evaluate(line, &tokens, depth, &mut |token, word, depth| {
-            let index = self.find(token, word).map_err(|wrong| (line, wrong))?;
+            let index = self.find(token, word).map_err(|error| (line, error))?;
             match self.all.get(index).map(|constant| &constant.state) {
                 Some(State::Busy) => {
-                    Err((line, token.wrong(format!("{word} is defined by itself"))))
+                    Err((line, token.error(format!("{word} is defined by itself"))))
                 }
                 _ => self.constant(index, depth + 1),
             }
@@ -100,35 +101,35 @@ impl Constants {
         Ok(value)
     }
 
-    fn find(&self, token: &Token, word: &str) -> Result<usize, Wrong> {
+    fn find(&self, token: &Token, word: &str) -> Result<usize, LineError> {
         self.index.get(word).copied().ok_or_else(|| {
             let near = nearest(word, self.names());
-            token.wrong(format!("there is no constant {word}{near}"))
+            token.error(format!("there is no constant {word}{near}"))
         })
     }
 
-    /// The value of an expression, when every constant is evaluated.
-    pub fn value(&self, tokens: &[Token]) -> Result<i128, Wrong> {
+    /// The value of an expression. Every constant has been evaluated.
+    pub fn value(&self, tokens: &[Token]) -> Result<i128, LineError> {
         let value = evaluate(0, tokens, 0, &mut |token, word, _| {
-            let index = self.find(token, word).map_err(|wrong| (0, wrong))?;
+            let index = self.find(token, word).map_err(|error| (0, error))?;
             match self.all.get(index).map(|constant| &constant.state) {
                 Some(State::Value(value)) => Ok(*value),
-                _ => Err((0, token.wrong(format!("{word} has no value yet")))),
+                _ => Err((0, token.error(format!("{word} has no value yet")))),
             }
         });
         value.map_err(|(_, wrong)| wrong)
     }
 }
 
-/// Finds the value of a word, so deep.
-type Lookup<'l> = dyn FnMut(&Token, &str, usize) -> Result<i128, Complaint> + 'l;
+/// Finds the value of a word, at a depth of nesting.
+type Lookup<'l> = dyn FnMut(&Token, &str, usize) -> Result<i128, SourceError> + 'l;
 
 fn evaluate(
     line: usize,
     tokens: &[Token],
     depth: usize,
     lookup: &mut Lookup<'_>,
-) -> Result<i128, Complaint> {
+) -> Result<i128, SourceError> {
     let mut parser = Parser {
         line,
         all: tokens,
@@ -154,8 +155,8 @@ struct Parser<'a, 'l, 'm> {
     lookup: &'l mut Lookup<'m>,
 }
 
-/// How tightly an operator binds.
-fn strength(sign: char) -> Option<usize> {
+/// The precedence of an operator.
+fn precedence(sign: char) -> Option<usize> {
     match sign {
         '|' => Some(1),
         '&' => Some(2),
@@ -173,29 +174,29 @@ impl<'a> Parser<'a, '_, '_> {
         Some(first)
     }
 
-    /// A complaint about a token, or about there being none.
-    fn error(&self, token: Option<&Token>, message: &str) -> Complaint {
+    /// An error about a token, or about the end of the expression.
+    fn error(&self, token: Option<&Token>, message: &str) -> SourceError {
         let wrong = token.map_or_else(
-            || Wrong {
+            || LineError {
                 column: self.all.last().map_or(1, |last| last.column + last.width),
                 width: 1,
                 message: message.into(),
             },
-            |token| token.wrong(message),
+            |token| token.error(message),
         );
         (self.line, wrong)
     }
 
-    /// Operators that bind more tightly than `least`.
-    fn binary(&mut self, least: usize) -> Result<i128, Complaint> {
+    /// An expression whose operators have a precedence above `least`.
+    fn binary(&mut self, least: usize) -> Result<i128, SourceError> {
         let mut left = self.unary()?;
         while let Some(token) = self.rest.first() {
             let Kind::Sign(sign) = token.kind else { break };
-            let Some(strength) = strength(sign).filter(|strength| *strength > least) else {
+            let Some(precedence) = precedence(sign).filter(|precedence| *precedence > least) else {
                 break;
             };
             self.next();
-            let right = self.binary(strength)?;
+            let right = self.binary(precedence)?;
             let shift = u32::try_from(right).ok().filter(|shift| *shift < 64);
             let value = match sign {
                 '|' => Some(left | right),
@@ -212,7 +213,7 @@ impl<'a> Parser<'a, '_, '_> {
                 '«' | '»' if shift.is_none() => "shifts go by 0 to 63 bits",
                 _ => "this is too large for anything",
             };
-            // Far from where anything fits, so that no chain of operators overflows.
+            // No field takes such a number, and no operator overflows an i128 below it.
             left = value
                 .filter(|value| value.unsigned_abs() < 1 << 100)
                 .ok_or_else(|| self.error(Some(token), message))?;
@@ -220,7 +221,7 @@ impl<'a> Parser<'a, '_, '_> {
         Ok(left)
     }
 
-    fn unary(&mut self) -> Result<i128, Complaint> {
+    fn unary(&mut self) -> Result<i128, SourceError> {
         let token = self.next();
         if self.depth > MAX_DEPTH {
             let message = "this is nested too deeply; define constants before they are used";

@@ -1,12 +1,12 @@
-//! A line of source as tokens.
+//! The tokens of a line.
 
-use super::error::Wrong;
+use super::error::LineError;
 
-/// A token, and where it is in its line.
+/// A token, and its place in the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
     pub kind: Kind,
-    /// In characters, from 1 on.
+    /// In characters, counted from 1.
     pub column: usize,
     /// In characters.
     pub width: usize,
@@ -19,15 +19,15 @@ pub(super) enum Kind {
     Word(String),
     /// A number or a character.
     Number(i128),
-    /// What stands between quotes.
+    /// The bytes of a text in quotes.
     Text(Vec<u8>),
-    /// Everything else; `«` and `»` stand for `<<` and `>>`.
+    /// Any other token; `«` and `»` stand for `<<` and `>>`.
     Sign(char),
 }
 
 impl Token {
-    pub fn wrong(&self, message: impl Into<String>) -> Wrong {
-        Wrong {
+    pub fn error(&self, message: impl Into<String>) -> LineError {
+        LineError {
             column: self.column,
             width: self.width,
             message: message.into(),
@@ -46,12 +46,12 @@ impl Token {
         self.kind == Kind::Sign(sign)
     }
 
-    /// Whether a value, or a part's number, ends here.
+    /// Whether an operand can end with it.
     pub fn ends_value(&self) -> bool {
         !matches!(self.kind, Kind::Sign(sign) if sign != ')' && sign != ']')
     }
 
-    /// Whether a value, or a part's number, can only begin here.
+    /// Whether it can only be the begin of an operand.
     pub fn begins_value(&self) -> bool {
         !matches!(self.kind, Kind::Sign(sign) if sign != '#')
     }
@@ -75,16 +75,16 @@ impl Lexer<'_> {
         next
     }
 
-    fn wrong(&self, from: usize, message: &str) -> Wrong {
-        Wrong {
+    fn error(&self, from: usize, message: &str) -> LineError {
+        LineError {
             column: from,
             width: (self.column - from).max(1),
             message: message.into(),
         }
     }
 
-    /// Behind a backslash.
-    fn escape(&mut self, from: usize) -> Result<u8, Wrong> {
+    /// The byte of an escape, of which the backslash has been read.
+    fn escape(&mut self, from: usize) -> Result<u8, LineError> {
         let unknown = "an unknown escape; there are \\n \\r \\t \\0 \\\\ \\\" \\' and \\xNN";
         Ok(match self.next() {
             Some('n') => b'\n',
@@ -99,14 +99,14 @@ impl Lexer<'_> {
                 match (digit(), digit()) {
                     // Two digits of four bits fit.
                     (Some(high), Some(low)) => u8::try_from(high << 4 | low).unwrap_or_default(),
-                    _ => return Err(self.wrong(from, "\\x needs two hexadecimal digits")),
+                    _ => return Err(self.error(from, "\\x needs two hexadecimal digits")),
                 }
             }
-            _ => return Err(self.wrong(from, unknown)),
+            _ => return Err(self.error(from, unknown)),
         })
     }
 
-    fn text(&mut self, from: usize) -> Result<Kind, Wrong> {
+    fn text(&mut self, from: usize) -> Result<Kind, LineError> {
         let mut bytes = Vec::new();
         loop {
             match self.next() {
@@ -116,12 +116,12 @@ impl Lexer<'_> {
                     bytes.push(self.escape(at)?);
                 }
                 Some(other) => bytes.extend(other.encode_utf8(&mut [0; 4]).bytes()),
-                None => return Err(self.wrong(from, "a text without its closing quote")),
+                None => return Err(self.error(from, "a text without its closing quote")),
             }
         }
     }
 
-    fn character(&mut self, from: usize) -> Result<Kind, Wrong> {
+    fn character(&mut self, from: usize) -> Result<Kind, LineError> {
         let byte = match self.next() {
             Some('\\') => self.escape(from + 1)?,
             Some(plain) if plain.is_ascii() && plain != '\'' => {
@@ -129,16 +129,16 @@ impl Lexer<'_> {
                 u8::try_from(plain).unwrap_or_default()
             }
             _ => {
-                return Err(self.wrong(from, "a character is one byte between quotes, such as 'a'"))
+                return Err(self.error(from, "a character is one byte between quotes, such as 'a'"))
             }
         };
         match self.next() {
             Some('\'') => Ok(Kind::Number(byte.into())),
-            _ => Err(self.wrong(from, "a character is one byte between quotes, such as 'a'")),
+            _ => Err(self.error(from, "a character is one byte between quotes, such as 'a'")),
         }
     }
 
-    fn number(&mut self, first: char, from: usize) -> Result<Kind, Wrong> {
+    fn number(&mut self, first: char, from: usize) -> Result<Kind, LineError> {
         let mut digits = String::from(first);
         while let Some(next) = self.next_if(|next| next.is_ascii_alphanumeric() || next == '_') {
             digits.push(next);
@@ -148,14 +148,14 @@ impl Lexer<'_> {
             Some("0b" | "0B") => (2, digits.get(2..).unwrap_or_default()),
             _ => (10, digits.as_str()),
         };
-        // `_` stands between digits.
+        // Single `_` may stand between digits.
         let number = digits
             .split('_')
             .all(|group| !group.is_empty())
             .then(|| u64::from_str_radix(&digits.replace('_', ""), radix));
         match number {
             Some(Ok(number)) => Ok(Kind::Number(number.into())),
-            _ => Err(self.wrong(
+            _ => Err(self.error(
                 from,
                 "not a number; write decimal, 0x hexadecimal or 0b binary, up to 64 bits",
             )),
@@ -163,8 +163,8 @@ impl Lexer<'_> {
     }
 }
 
-/// The tokens of a line, without its comment.
-pub(super) fn tokens(line: &str) -> Result<Vec<Token>, Wrong> {
+/// The tokens of a line. Comments have none.
+pub(super) fn tokens(line: &str) -> Result<Vec<Token>, LineError> {
     let mut lexer = Lexer {
         rest: line.chars().peekable(),
         column: 1,
@@ -195,7 +195,7 @@ pub(super) fn tokens(line: &str) -> Result<Vec<Token>, Wrong> {
                 Kind::Sign(first)
             }
             _ => {
-                return Err(Wrong {
+                return Err(LineError {
                     column,
                     width: 1,
                     message: "a character that means nothing here".into(),

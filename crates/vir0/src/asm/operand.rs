@@ -1,6 +1,6 @@
-//! Instructions and their operands: the second pass.
+//! Instructions and their operands, in the second pass.
 
-use super::error::{nearest, Wrong};
+use super::error::{nearest, LineError};
 use super::expression::whole;
 use super::lex::{Kind, Token};
 use super::{missing, operands, Assembler};
@@ -8,7 +8,7 @@ use crate::chunk::FaultKind;
 use crate::isa::{Class, Field, Instr, Op, Operand};
 use crate::program::register;
 
-/// What stands for an operand, in words.
+/// What can be written for an operand, in the words of messages.
 fn wanted(op: Op, field: Field) -> &'static str {
     match (field, op) {
         (Field::Dst | Field::A, _) => "register",
@@ -21,7 +21,7 @@ fn wanted(op: Op, field: Field) -> &'static str {
     }
 }
 
-/// The number of `#` and a number.
+/// The number in `#NUMBER`.
 fn hashed(tokens: &[Token]) -> Option<i128> {
     match tokens {
         [hash, Token {
@@ -32,7 +32,7 @@ fn hashed(tokens: &[Token]) -> Option<i128> {
     }
 }
 
-/// The only token's word.
+/// The word, if the tokens are a single word.
 fn single(tokens: &[Token]) -> Option<&str> {
     match tokens {
         [token] => token.word(),
@@ -40,7 +40,7 @@ fn single(tokens: &[Token]) -> Option<&str> {
     }
 }
 
-/// Whether a word looks like a register, which it then is not.
+/// Whether a word that is not a register looks like one.
 fn looks_like_register(word: &str) -> bool {
     word.strip_prefix(['r', 'R']).is_some_and(|digits| {
         !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -48,7 +48,7 @@ fn looks_like_register(word: &str) -> bool {
 }
 
 impl Assembler<'_> {
-    pub(super) fn instruction(&self, line: usize, tokens: &[Token]) -> Result<Instr, Wrong> {
+    pub(super) fn instruction(&self, line: usize, tokens: &[Token]) -> Result<Instr, LineError> {
         let Some((first, rest)) = tokens.split_first() else {
             return Err(missing(tokens, "an instruction is missing"));
         };
@@ -83,7 +83,7 @@ impl Assembler<'_> {
                 [] => "no operands".to_owned(),
                 _ => takes(),
             };
-            return Err(more.wrong(format!("{word} takes {takes}")));
+            return Err(more.error(format!("{word} takes {takes}")));
         }
         if given.len() < fields.len() {
             let message = format!("an operand is missing: {word} takes {}", takes());
@@ -95,6 +95,7 @@ impl Assembler<'_> {
             a: 0,
             b: Operand::Reg(0),
         };
+        let kind = op.indexes().unwrap_or(FaultKind::Scratch);
         for (field, tokens) in fields.iter().zip(given) {
             match field {
                 Field::Dst => instr.dst = self.register(line, tokens)?,
@@ -102,14 +103,14 @@ impl Assembler<'_> {
                 Field::B => instr.b = self.operand(line, tokens)?,
                 Field::N if op == Op::Arg => instr.b = Operand::Imm(self.argument(tokens)?),
                 Field::N => instr.b = Operand::Imm(self.constant(line, word, tokens)?),
-                Field::ArrayInDst => instr.dst = self.array(op, tokens)?,
-                Field::ArrayInA => instr.a = self.array(op, tokens)?,
+                Field::ArrayInDst => instr.dst = self.array(kind, tokens)?,
+                Field::ArrayInA => instr.a = self.array(kind, tokens)?,
             }
         }
         Ok(instr)
     }
 
-    /// The register of a word, in this line.
+    /// The register that is named in this line.
     fn known_register(&self, line: usize, tokens: &[Token]) -> Option<u8> {
         let word = single(tokens)?;
         register(word).or_else(|| {
@@ -118,7 +119,7 @@ impl Assembler<'_> {
         })
     }
 
-    /// What is to be said of a word that is no register here, whatever else is wanted.
+    /// The message about a word that is not a register in this line, but looks like one or becomes one later.
     fn no_register(&self, word: &str) -> Option<String> {
         if let Some(alias) = self.registers.get(word) {
             return Some(format!(
@@ -130,7 +131,7 @@ impl Assembler<'_> {
             .then(|| format!("there is no register {word}; registers are r0 to r31"))
     }
 
-    fn register(&self, line: usize, tokens: &[Token]) -> Result<u8, Wrong> {
+    fn register(&self, line: usize, tokens: &[Token]) -> Result<u8, LineError> {
         self.known_register(line, tokens).ok_or_else(|| {
             let word = single(tokens).unwrap_or_default();
             let message = self.no_register(word).unwrap_or_else(|| {
@@ -146,7 +147,7 @@ impl Assembler<'_> {
         })
     }
 
-    fn operand(&self, line: usize, tokens: &[Token]) -> Result<Operand, Wrong> {
+    fn operand(&self, line: usize, tokens: &[Token]) -> Result<Operand, LineError> {
         if let Some(register) = self.known_register(line, tokens) {
             return Ok(Operand::Reg(register));
         }
@@ -169,8 +170,8 @@ impl Assembler<'_> {
         }
     }
 
-    /// An operand that is a value only.
-    fn constant(&self, line: usize, word: &str, tokens: &[Token]) -> Result<u32, Wrong> {
+    /// An operand that must be a value.
+    fn constant(&self, line: usize, word: &str, tokens: &[Token]) -> Result<u32, LineError> {
         if self.known_register(line, tokens).is_some() {
             let message = format!("{word} takes a value here, and no register");
             return Err(whole(tokens, message));
@@ -178,13 +179,13 @@ impl Assembler<'_> {
         self.immediate(tokens)
     }
 
-    /// The number of something by its name.
+    /// The number of an argument or array, by its name.
     fn numbered<'n>(
         &self,
         what: &str,
         names: impl Iterator<Item = &'n str> + Clone,
         tokens: &[Token],
-    ) -> Result<usize, Wrong> {
+    ) -> Result<usize, LineError> {
         let word = single(tokens).unwrap_or_default();
         let found = names.clone().position(|name| name == word);
         found.ok_or_else(|| {
@@ -198,22 +199,22 @@ impl Assembler<'_> {
         })
     }
 
-    /// The number of an array by its name, or `#` and a number.
-    fn array(&self, op: Op, tokens: &[Token]) -> Result<u8, Wrong> {
-        let scratch = self.program.scratch.iter().map(|array| array.name.as_str());
-        let accs = self.program.accs.iter().map(|array| array.name.as_str());
-        let number = match (hashed(tokens), op.indexes()) {
-            (Some(number), _) => u8::try_from(number).ok(),
-            (None, Some(FaultKind::Acc)) => {
-                u8::try_from(self.numbered("an .acc", accs, tokens)?).ok()
-            }
-            (None, _) => u8::try_from(self.numbered("a .scratch", scratch, tokens)?).ok(),
+    /// The number of the array that an instruction names, or gives as `#NUMBER`.
+    fn array(&self, kind: FaultKind, tokens: &[Token]) -> Result<u8, LineError> {
+        let what = match kind {
+            FaultKind::Scratch => "a .scratch",
+            FaultKind::Acc => "an .acc",
+        };
+        let arrays = (0..).map_while(|number| self.program.array(kind, number));
+        let number = match hashed(tokens) {
+            Some(number) => u8::try_from(number).ok(),
+            None => u8::try_from(self.numbered(what, arrays.map(|(name, _)| name), tokens)?).ok(),
         };
         number.ok_or_else(|| whole(tokens, "arrays have the numbers 0 to 255"))
     }
 
-    /// The number of an argument by its name, or `#` and a number, which may be anything that an instruction can hold.
-    fn argument(&self, tokens: &[Token]) -> Result<u32, Wrong> {
+    /// The number of an argument by its name, or `#NUMBER`, which need not be declared.
+    fn argument(&self, tokens: &[Token]) -> Result<u32, LineError> {
         let names = self.program.args.iter().map(|arg| arg.name.as_str());
         let number = match hashed(tokens) {
             Some(number) => u32::try_from(number).ok(),

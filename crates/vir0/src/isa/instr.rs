@@ -127,8 +127,12 @@ impl Instr {
 
     /// The register that it writes.
     #[must_use]
-    pub fn writes(&self) -> Option<u8> {
-        self.op.shape().has(Field::Dst).then_some(self.dst)
+    pub const fn writes(&self) -> Option<u8> {
+        if self.op.shape().has(Field::Dst) {
+            Some(self.dst)
+        } else {
+            None
+        }
     }
 
     /// The registers that it reads; `sel` also reads the one that it writes.

@@ -17,12 +17,14 @@
 //! | `Acc`, `Emit` | | an accumulator or record is written |
 //! | `Control` | | the next instruction is chosen |
 //!
-//! To add an instruction of one of the first six kinds, add its row and run
-//! `UPDATE_SPECIFICATION=1 cargo test -p gristmill-vir0 --test specification` and
-//! `UPDATE_KERNEL=1 cargo test -p gristmill-megakernel --lib header`, then give `kernel/vir0.h` its case. The vectorised
-//! interpreter may execute it in a way of its own, by a row in `vector/instructions.rs`. A class that an interpreter does
-//! not handle does not compile. For an instruction of the class `Control`, the verifier, the analysis and both interpreters
-//! have one `match` each over the blocks; `tests/agreement.rs` fails until random programs contain the instruction.
+//! A new instruction of the classes `Compute`, `Fact`, `Load` and `Scratch` needs a row here, the tables in `docs/vir0.md`
+//! (`UPDATE_SPECIFICATION=1 cargo test -p gristmill-vir0 --test specification`), its number in the kernel's header
+//! (`cargo xtask header`) and a case in `kernel/vir0.h`. The tests compare all of these with the list. The vectorised
+//! interpreter executes it by its semantics, unless `vector/instructions.rs` has a faster way.
+//!
+//! A new class does not compile before both interpreters handle it. A new instruction of the class `Control` needs an arm
+//! where the verifier, the analysis and the interpreters match blocks, and a place in random programs; `tests/agreement.rs`
+//! fails as long as those lack it.
 
 /// Calls a macro with all rows of the list, behind what else it is to be given.
 macro_rules! for_each_op {

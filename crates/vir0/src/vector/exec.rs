@@ -1,8 +1,8 @@
-//! Blocks of windows, and blocks of instructions.
+//! Blocks of windows, and the control of instructions.
 //!
-//! Everything here and in `instructions` is inlined into one function for each vector unit. The mask of every open block
-//! is kept: `if` and `loop` push one, `end` pops it, and a lane that leaves early (`break`, `halt`, a fault) is taken off
-//! every mask that it must not come back to.
+//! Everything here and in `instructions` is inlined into one function for each vector unit. Every open block of
+//! instructions has a mask of the lanes that execute it: `if` and `loop` push one, and `end` pops it. A lane that leaves
+//! early (by `break`, `halt` or a fault) is removed from the masks of all blocks that it leaves.
 
 use super::lanes::{spread, Lanes, Mask, GROUP, MAX_LANES};
 use crate::analysis::{Inputs, Registers};
@@ -11,19 +11,19 @@ use crate::isa::{Op, REGISTERS};
 use crate::verify::{Verified, MAX_DEPTH};
 use std::ops::Range;
 
-/// Work between two looks at whether to go on: some milliseconds.
+/// The work, of some milliseconds, after which it asks again whether the run is cancelled.
 const LOOK: usize = 1 << 21;
 
-/// What an instruction takes beside its lanes, as if it were so many lanes more.
+/// The time that an instruction takes beside that of its lanes, in lanes.
 const OVERHEAD: usize = 16;
 
 /// Registers, masks and scratch words of a machine.
 pub(super) struct Scratchpad {
     pub(super) regs: [Box<Lanes>; REGISTERS],
-    /// Where results go before they change places with their register.
+    /// Results are written here, and then change places with their register.
     pub(super) spare: Box<Lanes>,
     pub(super) masks: [Mask; MAX_DEPTH + 1],
-    /// By depth: the lanes that an `else` turns on.
+    /// For each depth, the lanes that an `else` turns on.
     others: [Lanes; MAX_DEPTH + 1],
     pub(super) scratch: Vec<u32>,
 }
@@ -50,11 +50,11 @@ impl Scratchpad {
     }
 }
 
-/// An open block of instructions.
+/// A block of instructions that is open.
 #[derive(Clone, Copy, Default)]
 struct Frame {
     is_loop: bool,
-    /// Of a loop: its first instruction, its end, and trips that are left after this one.
+    /// Of a loop: its first instruction, its end, and the trips that remain after this one.
     body: usize,
     end: usize,
     trips: u32,
@@ -63,27 +63,27 @@ struct Frame {
 /// A run over one chunk.
 pub(super) struct Executor<'a> {
     pub(super) program: &'a Verified,
-    /// By instruction, for each `each`.
+    /// The inputs of each `each`, with the number of its instruction.
     inputs: &'a [(usize, Inputs)],
     pub(super) pad: &'a mut Scratchpad,
     pub(super) view: View<'a>,
     pub(super) results: &'a mut Results,
     lanes: usize,
-    /// Lanes of the block at hand, and so many rounded up to a whole group.
+    /// The lanes of the current block, and their number rounded up to whole groups.
     pub(super) count: usize,
     pub(super) width: usize,
     frames: [Frame; MAX_DEPTH + 1],
     pub(super) depth: usize,
-    /// The first lane that has faulted in this block.
+    /// The first lane of the current block that has faulted.
     fault: Option<(usize, Fault)>,
     pub(super) overflow: bool,
     asked: Cancel<'a>,
-    /// Work since it was asked last, and whether it has answered that this is to end.
+    /// The work since `asked` was last called, and whether it has returned true.
     work: usize,
     cancelled: bool,
-    /// The register whose lanes count up by a stride, and the stride.
+    /// The register that holds the start of the window, as long as no instruction writes it, and the stride.
     pub(super) steady: Option<(u8, usize)>,
-    /// Registers that hold the same word in every lane.
+    /// The registers that hold the same word in every lane.
     pub(super) constant: Registers,
 }
 
@@ -128,9 +128,9 @@ impl<'a> Executor<'a> {
         let code = self.program.program().code.len();
         let mut pc = 0;
         self.begin_block(1);
-        // From one `each` to the next: what lies between is a block of one lane.
+        // The code between two `each` is a block of one lane.
         while pc < code {
-            let next = self.next_each(pc);
+            let next = self.program.next_each(pc);
             let flow = self.block(pc..next);
             self.faulted()?;
             if flow == Flow::Over || next >= code {
@@ -147,14 +147,6 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn next_each(&self, from: usize) -> usize {
-        let code = &self.program.program().code;
-        let rest = code.get(from..).unwrap_or_default();
-        rest.iter()
-            .position(|instr| instr.op == Op::Each)
-            .map_or(code.len(), |at| from + at)
-    }
-
     fn begin_block(&mut self, count: usize) {
         self.count = count;
         self.width = count.next_multiple_of(GROUP).min(MAX_LANES);
@@ -163,7 +155,7 @@ impl<'a> Executor<'a> {
         self.fault = None;
     }
 
-    /// Counts instructions that the block at hand may execute, and asks from time to time whether to go on.
+    /// Counts instructions that the current block may execute, and asks from time to time whether the run is cancelled.
     #[inline(always)]
     fn goes_on(&mut self, instructions: usize) -> bool {
         self.work += (1 + instructions) * (OVERHEAD + self.count);
@@ -185,7 +177,7 @@ impl<'a> Executor<'a> {
             .map_or(Ok(()), |(_, fault)| Err(Stop::Fault(fault)))
     }
 
-    /// An `each`: its windows, block after block.
+    /// Executes an `each`: its windows, block after block.
     #[inline(always)]
     fn each(&mut self, at: usize) -> Result<(), Stop> {
         let instr = self.program.program().code[at];
@@ -226,7 +218,7 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// Runs instructions, which hold no `each`, until their end or until no lane is left.
+    /// Executes instructions without an `each`, until their end or until no lane is left.
     #[inline(always)]
     fn block(&mut self, range: Range<usize>) -> Flow {
         let program = self.program;
@@ -242,7 +234,7 @@ impl<'a> Executor<'a> {
                 Op::If => {
                     self.push_if(instr.a);
                     if self.mask().active == 0 {
-                        // Nobody enters: on to the else, or the end.
+                        // No lane enters the block.
                         pc = program.target(pc);
                         continue;
                     }
@@ -308,7 +300,7 @@ impl<'a> Executor<'a> {
         self.mask().lanes.0[lane % MAX_LANES] != 0
     }
 
-    /// Whether every lane of the block is on.
+    /// Whether all lanes of the current block are on.
     #[inline(always)]
     pub(super) fn is_full(&self) -> bool {
         self.mask().active == self.count
@@ -354,7 +346,7 @@ impl<'a> Executor<'a> {
         mask.recount(width);
     }
 
-    /// Ends a block; the instruction to go on with, where a loop has another trip.
+    /// Ends a block. Returns the instruction to continue with if a loop has another trip.
     #[inline(always)]
     fn end(&mut self) -> Option<usize> {
         let active = self.mask().active;
@@ -367,7 +359,7 @@ impl<'a> Executor<'a> {
         None
     }
 
-    /// Takes lanes off the masks from `depth` on.
+    /// Removes lanes from the masks from `depth` on.
     #[inline(always)]
     fn remove(&mut self, lanes: &Lanes, depth: usize) {
         let to = self.depth;
@@ -376,7 +368,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Lanes whose register is not zero leave the innermost loop; its end, when nobody is left in it.
+    /// Lanes whose register is not zero leave the innermost loop. Returns its end if no lane is left in it.
     #[inline(always)]
     fn leave_loop(&mut self, register: u8) -> Option<usize> {
         let mut leaving = self.mask().lanes.clone();
@@ -401,7 +393,7 @@ impl<'a> Executor<'a> {
         Some(self.frames[depth].end)
     }
 
-    /// A lane has faulted: it stops, and the first such lane is what the block reports.
+    /// Stops a lane that has faulted. The block reports the first such lane.
     #[cold]
     pub(super) fn fault_lane(&mut self, lane: usize, fault: Fault) {
         if self.fault.is_none_or(|(first, _)| lane < first) {
@@ -413,7 +405,7 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// How a run of instructions ended.
+/// How a block of instructions ended.
 #[derive(PartialEq, Eq, Clone, Copy)]
 enum Flow {
     Next,

@@ -1,4 +1,4 @@
-//! What single instructions do to a block of lanes.
+//! What instructions do to a block of lanes.
 
 use super::exec::Executor;
 use super::lanes::{Lanes, MAX_LANES};
@@ -9,7 +9,7 @@ use crate::reference::update;
 use crate::verify::MAX_DEPTH;
 
 impl<'a> Executor<'a> {
-    /// Stores what `fill` writes into the lanes of a register that are on. It is given the lanes to write and all registers.
+    /// Writes a register, in the lanes that are on. `fill` is given the lanes to write, and all registers to read.
     #[inline(always)]
     fn store(&mut self, register: u8, fill: impl FnOnce(&mut [u32], &[Box<Lanes>; REGISTERS])) {
         let (full, width) = (self.is_full(), self.width);
@@ -64,10 +64,10 @@ impl<'a> Executor<'a> {
         self.binary(instr, |a, b| f(&view, a.wrapping_add(b)));
     }
 
-    /// An instruction that is followed by the next one.
+    /// Executes an instruction that does not control which is next.
     #[inline(always)]
     pub(super) fn plain(&mut self, pc: usize, instr: &Instr) {
-        // First the instructions that vector units execute in a way of their own, then the classes.
+        // First come instructions that are executed in a way of their own, then the classes.
         macro_rules! run {
             (Divu $($semantics:tt)*) => {
                 self.binary(instr, divu)
@@ -142,8 +142,8 @@ impl<'a> Executor<'a> {
         });
     }
 
-    /// Where the lanes' addresses a + b lie one after the other, `stride` apart, and all in reach with `width` bytes: the
-    /// bytes from the first on.
+    /// The bytes from the first lane's address on, if the addresses a + b of the lanes are `stride` apart and `width` bytes at
+    /// each of them are in range.
     #[inline(always)]
     fn steady_bytes(&self, instr: &Instr, stride: usize, width: usize) -> Option<&'a [u8]> {
         let Operand::Imm(imm) = instr.b else {
@@ -175,7 +175,7 @@ impl<'a> Executor<'a> {
     #[inline(always)]
     fn load32(&mut self, instr: &Instr, f: impl Fn(&View<'_>, u32) -> u32) {
         if let Some(bytes) = self.steady_bytes(instr, 1, 4) {
-            // Words that overlap: four bytes, each from a row of bytes one further on.
+            // The words overlap: each of their four bytes comes from a row that begins one byte later.
             let rows = bytes
                 .iter()
                 .zip(&bytes[1..])
@@ -203,7 +203,7 @@ impl<'a> Executor<'a> {
         self.load(instr, f);
     }
 
-    /// Operand b of a lane.
+    /// The value of operand b in a lane.
     #[inline(always)]
     fn lane_b(&self, instr: &Instr, lane: usize) -> u32 {
         match instr.b {
@@ -217,7 +217,7 @@ impl<'a> Executor<'a> {
         self.pad.reg(register).0[lane % MAX_LANES]
     }
 
-    /// The largest operand b of the lanes that are on.
+    /// The largest value of operand b in the lanes that are on.
     #[inline(always)]
     fn largest_b(&self, instr: &Instr) -> u32 {
         match instr.b {
@@ -231,7 +231,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Stops the lanes whose index is out of an array's range; the others go on.
+    /// Stops the lanes whose index is out of range. The others continue.
     #[inline(always)]
     fn check_index(&mut self, pc: usize, instr: &Instr, len: usize, kind: FaultKind) {
         if (self.largest_b(instr) as usize) < len {
@@ -254,7 +254,7 @@ impl<'a> Executor<'a> {
         self.check_index(pc, instr, range.len(), FaultKind::Scratch);
         let scratch = std::mem::take(&mut self.pad.scratch);
         let array = scratch.get(range).unwrap_or_default();
-        // Lanes that are off may hold any index.
+        // Lanes that are off may have any index.
         self.binary(instr, |_, index| {
             array.get(index as usize).copied().unwrap_or(0)
         });
@@ -273,7 +273,7 @@ impl<'a> Executor<'a> {
         let (full, count) = (self.is_full(), self.count);
         let values = self.pad.reg(instr.a).first(count);
         let Operand::Reg(b) = instr.b else {
-            // A constant index is the same for all.
+            // A constant index is the same in all lanes.
             return;
         };
         let lanes = self.pad.reg(b).first(count).iter().zip(values);
@@ -303,7 +303,7 @@ impl<'a> Executor<'a> {
         self.pad.scratch = scratch;
     }
 
-    /// The index that all lanes have that are on, if it is one.
+    /// The index, if it is the same in all lanes that are on.
     #[inline(always)]
     fn same_index(&self, instr: &Instr) -> Option<usize> {
         match instr.b {
@@ -314,13 +314,13 @@ impl<'a> Executor<'a> {
                 let mask = self.mask().lanes.first(self.width);
                 let other = lanes.iter().zip(mask);
                 let other = other.fold(0, |all, (word, on)| all | (word ^ first) & on);
-                // Where the first lane is off, its index may be anything.
+                // The index of the first lane means nothing if it is off.
                 (other == 0 && self.is_on(0)).then_some(first as usize)
             }
         }
     }
 
-    /// All lanes that are on update one scratch word.
+    /// Updates one scratch word by all lanes that are on.
     #[inline(always)]
     fn scratch_reduce(&mut self, at: usize, instr: &Instr) {
         if self.mask().active == 0 {
@@ -328,7 +328,7 @@ impl<'a> Executor<'a> {
         }
         let values = self.pad.reg(instr.a).first(self.width);
         let on = values.iter().zip(self.mask().lanes.first(self.width));
-        // What is off leaves each of these as it is.
+        // The value of a lane that is off changes none of these reductions.
         let zeroed = on.clone().map(|(value, on)| value & on);
         let value = match instr.op {
             Op::SAdd => zeroed.fold(0, u32::wrapping_add),
@@ -336,7 +336,7 @@ impl<'a> Executor<'a> {
             Op::SMax => zeroed.fold(0, u32::max),
             Op::SOr => zeroed.fold(0, |all, value| all | value),
             Op::SXor => zeroed.fold(0, |all, value| all ^ value),
-            // At top level only, where there is one lane.
+            // `s.st` is at top level only, where there is one lane.
             _ => values[0],
         };
         if let Some(word) = self.pad.scratch.get_mut(at) {
@@ -387,11 +387,11 @@ impl<'a> Executor<'a> {
             }};
         }
         match (kind, instr.b) {
-            // A histogram: the value is a constant.
+            // A histogram: the value is the same in all lanes.
             (AccKind::Sum, Operand::Reg(b)) if full && self.constant.contains(instr.a) => {
                 let value = u64::from(values[0]);
                 if let Ok(array) = <&mut [u64; 256]>::try_from(&mut *array) {
-                    // A histogram of bytes: indexes are known to be below 256, and cutting them says so.
+                    // A histogram of bytes. The indexes are known to be below 256; their low bytes need no check.
                     for index in self.pad.reg(b).first(count) {
                         let acc = &mut array[usize::from(index.to_le_bytes()[0])];
                         *acc = acc.wrapping_add(value);
@@ -443,8 +443,8 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// Division through double precision, which vector units have: exact, for the quotient of two 32-bit numbers is never
-/// closer to an integer from below than 2^-32 of its size, and doubles have 53 bits.
+/// Division in double precision, which vector units have. It is exact: a quotient of two 32-bit numbers that lies below an
+/// integer differs from it by more than 2^-32 of its size, and doubles have 53 bits.
 #[inline(always)]
 fn divu(a: u32, b: u32) -> u32 {
     if b == 0 {

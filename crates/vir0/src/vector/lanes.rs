@@ -1,15 +1,15 @@
 //! Registers and masks of a block of lanes.
 //!
-//! An instruction never writes where it reads: results go to a spare register, which then changes places with the
-//! destination. So the loops over lanes have no aliases and become vector instructions.
+//! An instruction writes its results to a spare register, which then changes places with the destination. So a loop over
+//! lanes never writes where it reads, and the compiler can make vector instructions of it.
 
-/// Lanes of a block at most.
+/// The most lanes of a block.
 pub(super) const MAX_LANES: usize = 256;
 
-/// Loops run over a multiple of so many lanes, so that nothing is left over for a scalar rest.
+/// Loops run over a multiple of this number of lanes, so that they need no scalar remainder.
 pub(super) const GROUP: usize = 16;
 
-/// One register of all lanes, or a mask: all ones or zero for each lane.
+/// One register in all lanes, or a mask, which is all ones or zero in each lane.
 #[derive(Clone)]
 #[repr(align(64))]
 pub(super) struct Lanes(pub [u32; MAX_LANES]);
@@ -17,20 +17,20 @@ pub(super) struct Lanes(pub [u32; MAX_LANES]);
 impl Lanes {
     pub const ZERO: Lanes = Lanes([0; MAX_LANES]);
 
-    /// The first lanes.
+    /// The first `lanes` lanes.
     #[inline(always)]
     pub fn first(&self, lanes: usize) -> &[u32] {
         &self.0[..lanes.min(MAX_LANES)]
     }
 
-    /// The first lanes, for writing.
+    /// The first `lanes` lanes, for writing.
     #[inline(always)]
     pub fn first_mut(&mut self, lanes: usize) -> &mut [u32] {
         &mut self.0[..lanes.min(MAX_LANES)]
     }
 }
 
-/// All ones where a word is not zero.
+/// All ones if a word is not zero, else zero.
 #[inline(always)]
 pub(super) fn spread(word: u32) -> u32 {
     if word == 0 {
@@ -40,13 +40,13 @@ pub(super) fn spread(word: u32) -> u32 {
     }
 }
 
-/// Which lanes of a block are on, at one depth of nesting.
+/// The lanes of a block that are on, at one depth of nesting.
 #[derive(Clone)]
 pub(super) struct Mask {
     pub lanes: Lanes,
-    /// How many are on.
+    /// The number of lanes that are on.
     pub active: usize,
-    /// Whether they are the first ones.
+    /// Whether the first `active` lanes are on.
     leading: bool,
 }
 
@@ -60,7 +60,7 @@ impl Mask {
     /// Turns on the first `count` lanes, and no others.
     #[inline(always)]
     pub fn set_first(&mut self, count: usize) {
-        // As left by the last block, mostly.
+        // The mask is mostly as the last block left it.
         if self.leading && self.active == count {
             return;
         }

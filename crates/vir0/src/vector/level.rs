@@ -1,16 +1,16 @@
-//! Vector units, and which one programs run on: the best that the processor has, or the one that the environment asks
-//! for. What is asked for and cannot be used is an error, never another unit.
+//! Vector units, and the choice of one: the best that the processor has, or the one that the environment asks for. A unit
+//! that is asked for and cannot be used is an error, and never replaced by another.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 
-/// The environment variable that asks for a vector unit, by [`Level::name`].
+/// The environment variable that asks for a vector unit by its [name](Level::name).
 pub const LEVEL_VARIABLE: &str = "GRISTMILL_VECTOR";
 
 /// A vector unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
-    /// What every processor of the target has.
+    /// The instructions that every processor of the target has.
     Portable,
     /// AVX2.
     Avx2,
@@ -18,7 +18,7 @@ pub enum Level {
     Avx512,
 }
 
-/// What [`LEVEL_VARIABLE`] asks for and cannot be used.
+/// Why the vector unit that [`LEVEL_VARIABLE`] asks for cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableLevel {
     /// No vector unit has this name.
@@ -33,7 +33,7 @@ impl Level {
     /// Every level.
     pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
 
-    /// Whether this processor has it, and what is enabled beside it.
+    /// Whether this processor has it, with the other features that are compiled in with it.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
@@ -69,11 +69,11 @@ impl Level {
             .unwrap_or(Level::Portable)
     }
 
-    /// What the environment variable [`LEVEL_VARIABLE`] asks for, as it was when this process first asked; `None` where
-    /// it is not set.
+    /// The vector unit that [`LEVEL_VARIABLE`] asks for; `None` if it is not set. The variable is read once in the life of
+    /// the process.
     ///
     /// # Errors
-    /// [`UnusableLevel`] where it names no vector unit, or one that this processor does not have.
+    /// [`UnusableLevel`] if it names no vector unit, or one that this processor does not have.
     pub fn asked() -> Result<Option<Level>, UnusableLevel> {
         static ASKED: OnceLock<Result<Option<Level>, UnusableLevel>> = OnceLock::new();
         ASKED
@@ -85,8 +85,8 @@ impl Level {
             .clone()
     }
 
-    /// The level that machines use unless they are told another: the one [asked for](Level::asked), or the best. Whoever
-    /// runs programs for somebody else refuses to begin where [`Level::asked`] is an error.
+    /// The level that machines use by default: the one [asked for](Level::asked), or else the best. A program that runs
+    /// machines for a user should stop if [`Level::asked`] returns an error; here such a variable counts as not set.
     #[must_use]
     pub fn in_use() -> Level {
         match Level::asked() {

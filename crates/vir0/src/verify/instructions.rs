@@ -14,9 +14,9 @@ struct Open {
     count: u32,
     /// What its body costs so far; of an `if`, the current part.
     cost: u64,
-    /// What its body weighs so far; of an `if`, both parts.
+    /// What its body weighs so far; of an `if`, both parts together.
     weight: Weight,
-    /// The cost of an `if`'s first part, and where its `else` is.
+    /// Of an `if` with an `else`: the cost of the first part, and the number of the `else`.
     first: Option<(u64, usize)>,
 }
 
@@ -67,7 +67,7 @@ impl Checker<'_> {
         self.open.first().is_some_and(|open| open.op == Op::Each)
     }
 
-    /// Adds to what the innermost open block costs.
+    /// Adds to the cost of the innermost open block.
     fn charge(&mut self, cost: u64) {
         match self.open.last_mut() {
             Some(open) => open.cost = open.cost.saturating_add(cost),
@@ -75,7 +75,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Adds to what the innermost open block weighs.
+    /// Adds to the weight of the innermost open block.
     fn weigh(&mut self, weight: Weight) {
         match self.open.last_mut() {
             Some(open) => open.weight = open.weight.plus(weight),
@@ -185,19 +185,11 @@ impl Checker<'_> {
     fn array(&mut self, index: usize, instr: &Instr, kind: FaultKind) -> Result<(), Refusal> {
         let number = instr.array().unwrap_or(0);
         let array = usize::from(number);
-        let (rule, what, declared) = match kind {
-            FaultKind::Scratch => {
-                let declared = self.program.scratch.get(array);
-                let declared = declared.map(|array| (array.name.as_str(), array.words));
-                (Rule::ScratchArray, "scratch", declared)
-            }
-            FaultKind::Acc => {
-                let declared = self.program.accs.get(array);
-                let declared = declared.map(|array| (array.name.as_str(), array.len));
-                (Rule::AccArray, "accumulator", declared)
-            }
+        let (rule, what) = match kind {
+            FaultKind::Scratch => (Rule::ScratchArray, "scratch"),
+            FaultKind::Acc => (Rule::AccArray, "accumulator"),
         };
-        let Some((name, len)) = declared else {
+        let Some((name, len)) = self.program.array(kind, array) else {
             return Err(self.refuse(rule, index, format!("{what} array {number}")));
         };
         match instr.b {

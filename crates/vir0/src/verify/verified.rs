@@ -1,6 +1,7 @@
 //! What the verifier returns: an accepted program, with what its check has found out.
 
 use crate::cost::{Cost, Work};
+use crate::isa::Op;
 use crate::program::Program;
 use std::ops::Range;
 use std::sync::Arc;
@@ -76,7 +77,16 @@ impl Verified {
             .unwrap_or(instruction)
     }
 
-    /// The place of a scratch array among all scratch words.
+    /// The first `each` from an instruction on, by number; the number of instructions if there is none.
+    #[must_use]
+    pub fn next_each(&self, from: usize) -> usize {
+        let code = &self.0.program.code;
+        let rest = code.get(from..).unwrap_or_default();
+        let next = rest.iter().position(|instr| instr.op == Op::Each);
+        next.map_or(code.len(), |at| from + at)
+    }
+
+    /// The words of a scratch array, among all scratch words.
     #[must_use]
     pub fn scratch_range(&self, array: u8) -> Range<usize> {
         let array = usize::from(array);
@@ -85,7 +95,7 @@ impl Verified {
         start..start + words.map_or(0, |array| usize::from(array.words))
     }
 
-    /// The place of an accumulator array among all accumulators.
+    /// The accumulators of an array, among all accumulators.
     #[must_use]
     pub fn acc_range(&self, array: u8) -> Range<usize> {
         let array = usize::from(array);

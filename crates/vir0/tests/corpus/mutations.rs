@@ -122,8 +122,7 @@ const MUTATORS: [(&str, Mutator); 33] = [
     ("name twice", |program, numbers| {
         let mut program = program.clone();
         let names: Vec<String> = program.args.iter().map(|arg| arg.name.clone()).collect();
-        let at = numbers.u32(..names.len() as u32) as usize;
-        program.accs[0].name.clone_from(names.get(at)?);
+        program.accs[0].name = pick(numbers, names)?;
         Broken::new(program, Rule::Names, None)
     }),
 ];
@@ -242,10 +241,7 @@ fn blocks(code: &[Instr]) -> (Vec<Span>, Vec<Vec<Op>>) {
 }
 
 fn pick<T>(numbers: &mut Rng, mut of: Vec<T>) -> Option<T> {
-    if of.is_empty() {
-        return None;
-    }
-    let at = numbers.u32(..of.len() as u32) as usize;
+    let at = numbers.choice(0..of.len())?;
     Some(of.swap_remove(at))
 }
 

@@ -1,3 +1,4 @@
+use super::super::{direct_range, DirectRange};
 use super::*;
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -195,16 +196,17 @@ fn what_the_disk_has_of_a_range_is_told_from_zeros_that_it_has_not() {
         .unwrap();
     std::fs::remove_file(&path).unwrap();
     let data = 1 << 20;
+    let on_disk = |first, bytes| DirectRange::OnDisk { first, bytes };
     file.write_all_at(&[1; 8192], data).unwrap();
     file.set_len(4 * data).unwrap();
     if let Err(error) = extents(&file, 0, 4 * data) {
-        assert_eq!(direct_range(&file, 0, 4096), DirectRange::OnDisk(0));
+        assert_eq!(direct_range(&file, 0, 4096), on_disk(0, 0));
         return gristmill_testing::skipped(format_args!("FIEMAP in {}: {error}", path.display()));
     }
     for (offset, bytes, expected) in [
         (0, data, DirectRange::Zeros),
-        (0, 4 * data, DirectRange::OnDisk(data)),
-        (data + 4096, 4096, DirectRange::OnDisk(data + 4096)),
+        (0, 4 * data, on_disk(data, 8192)),
+        (data + 4096, 4096, on_disk(data + 4096, 4096)),
         (2 * data, data, DirectRange::Zeros),
     ] {
         assert_eq!(

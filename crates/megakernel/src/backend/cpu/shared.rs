@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 const TENANTS: usize = control::TENANT_QUOTA_WORDS;
 
-/// Counters of one worker: written by it alone, so without read-modify-write, and read by anybody.
+/// Counters of one worker: written by it alone, so without read-modify-write, and read by all threads.
 #[derive(Default)]
 #[repr(align(128))]
 pub(super) struct Counters {
@@ -75,7 +75,7 @@ impl Shared {
         self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
     }
 
-    /// Copies the counters into the control words, unless somebody else is at it.
+    /// Copies the counters into the control words, unless another thread does so now.
     pub fn mirror_if_free(&self) {
         if let Ok(turn) = self.mirror.try_lock() {
             self.mirror_in_turn(&turn);
@@ -87,7 +87,7 @@ impl Shared {
         self.mirror_in_turn(&lock(&self.mirror));
     }
 
-    /// One at a time, so that plain stores do and no counter goes back.
+    /// One thread at a time, so that plain stores suffice and no counter goes back.
     fn mirror_in_turn(&self, _turn: &MutexGuard<'_, ()>) {
         let words = self.ring.control();
         let sum = |pick: &dyn Fn(&Counters) -> u32| {
@@ -118,7 +118,7 @@ impl Shared {
         words[control::PRIORITY_STARVATION].store(self.ring.aged_claims(), Ordering::Relaxed);
     }
 
-    /// Completes as faults whatever is still parked.
+    /// Completes all parked slots as faults.
     pub fn drop_parked(&self) {
         let parked = std::mem::take(&mut *lock(&self.parked));
         self.parked_len.store(0, Ordering::Relaxed);
@@ -137,7 +137,7 @@ impl Shared {
             .store(len_u32(list.len()), Ordering::Release);
     }
 
-    /// A parked slot that can go on now.
+    /// Takes a parked slot that can go on now.
     pub fn unpark(&self) -> Option<ClaimedSlot<'_>> {
         if self.parked_len.load(Ordering::Acquire) == 0 {
             return None;
@@ -156,7 +156,7 @@ impl Shared {
         parked.fence_ready() && self.has_room(parked.tenant()) && (!asks || self.ring.can_ask())
     }
 
-    /// A LOAD_MISS whose request has ended.
+    /// Takes a LOAD_MISS whose request has ended: the slot, the result, and whether it counts against its tenant's quota.
     pub fn loaded(&self) -> Option<(ParkedSlot, Result<u32, u32>, bool)> {
         if self.loading_len.load(Ordering::Acquire) == 0 {
             return None;
@@ -187,7 +187,7 @@ impl Shared {
             || self.parked_len.load(Ordering::Acquire) != 0 && parked()
     }
 
-    /// A slot of the tenant is being run no more.
+    /// Counts a slot of the tenant as no longer running.
     pub fn leave(&self, tenant: u32) {
         if let Some(running) = self.running.get(tenant as usize) {
             running.fetch_sub(1, Ordering::AcqRel);
@@ -201,7 +201,7 @@ impl Shared {
             .map_or(0, |quota| quota.load(Ordering::Relaxed))
     }
 
-    /// Whether a slot of the tenant need not wait: it may run, or is to be refused.
+    /// Whether a slot of the tenant need not wait for the quota: it may run, or will be refused.
     fn has_room(&self, tenant: u32) -> bool {
         if tenant as usize >= control::TENANT_MASK_WORDS {
             return true;

@@ -14,7 +14,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Polls that only hint at the processor; later ones give the core away.
+/// Polls that only tell the processor that this is a spin loop; later polls yield to other threads.
 const SPINS: u32 = 200;
 
 /// How long a worker sleeps before it looks around without having been woken.
@@ -118,7 +118,7 @@ impl Worker<'_> {
         let Some(feeder) = &mut self.feeder else {
             return Feed::Finished;
         };
-        // A feeder that panics is dropped, which is where it tells whoever waits for it.
+        // A feeder that panics is dropped, which tells those who wait for it.
         catch_unwind(AssertUnwindSafe(|| feeder.feed())).unwrap_or(Feed::Finished)
     }
 
@@ -150,7 +150,7 @@ impl Worker<'_> {
 
     fn run(&mut self, claimed: ClaimedSlot<'_>) {
         let shared = self.shared;
-        // Before anything refuses it: the fence behind this one counts on it having waited.
+        // Before anything can refuse the slot: later fences rely on every earlier fence having waited.
         if !shared.ring.fence_ready(&claimed) {
             return shared.park(claimed, self.counters);
         }
@@ -168,7 +168,7 @@ impl Worker<'_> {
         if quota == 0 {
             return self.finish(claimed, Err(fault::QUOTA));
         }
-        // A quota of at least all slots binds nothing, and counting would contend for one line on every slot.
+        // A quota of at least all slots limits nothing, and counting would make all workers contend for one cache line.
         let running = (quota < shared.ring.slots()).then_some(&shared.running[tenant]);
         if let Some(running) = running {
             if running.fetch_add(1, Ordering::AcqRel) >= quota {
@@ -207,7 +207,7 @@ impl Worker<'_> {
                     .store(len_u32(list.len()), Ordering::Release);
                 return;
             }
-            Some(_nobody_waits) => Some(Ok(Outcome::default())),
+            Some(_prefetched) => Some(Ok(Outcome::default())),
             None if shared.ring.io_slots() == 0 => Some(Err(fault::NO_IO_QUEUE)),
             None => None,
         };
@@ -251,7 +251,7 @@ impl Worker<'_> {
             .control()
             .get(CONTROL_MIN_WORDS..)
             .unwrap_or(&[]);
-        // A tenant that was opened later than at launch has no share.
+        // Tenants beyond those that the ring was configured for have no share.
         if tenant >= self.shared.tenants {
             return Ok(&[]);
         }
@@ -341,7 +341,7 @@ impl Worker<'_> {
             bump64(&counters.faults);
             Outcome::fault(reason)
         });
-        // Before the slot is complete: whoever sees it complete sees it counted.
+        // Before the slot is complete, so that who sees it complete sees it counted.
         bump64(&counters.slots);
         if let Some(metric) = counters.metrics.get(claimed.opcode() as usize) {
             bump(metric);

@@ -55,7 +55,7 @@ fn refused(call: &'static str) -> impl Fn(DriverError) -> KernelError {
     }
 }
 
-/// What the driver calls a context, a stream and so on by.
+/// A handle of the driver: a context, a stream, an event, a module, or pinned memory.
 #[derive(Debug)]
 struct Handle<T>(*mut T);
 
@@ -260,7 +260,7 @@ impl Driver for Cuda {
         let mut arguments: Vec<*mut c_void> = addresses.chain(words).collect();
         // SAFETY: the kernel takes five addresses, then three words (kernel/megakernel.h), and the driver copies them
         // during the call, in which they live. The memory behind the addresses is laid out as the kernel expects and lives
-        // until this returns (whoever makes a `Launch` promises both), which is after the kernel has left: if the wait
+        // until this returns (who makes a `Launch` promises both), which is after the kernel has left: if the wait
         // fails, the device is taken for lost and the memory is kept (`host.rs`). A kernel with number 0 touches none.
         unsafe {
             result::launch_cooperative_kernel(

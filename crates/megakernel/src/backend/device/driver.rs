@@ -4,7 +4,7 @@
 //! is generic over it, does the rest once for all APIs.
 
 use crate::KernelError;
-use gristmill_ring::HostVisible;
+use gristmill_ring::{HostVisible, PAGE_BYTES};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a device is and can do.
@@ -71,11 +71,8 @@ pub fn next_device_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Alignment of shared memory. Drivers cut small blocks out of larger ones and refuse to align them to pages, so a page
-/// more is allocated and the first bytes are left unused.
-pub const PAGE_BYTES: usize = 4096;
-
-/// How much to allocate for `bytes` bytes that begin at a page; `None` where no allocation can be as large.
+/// How much to allocate for `bytes` bytes that begin at a page; `None` where no allocation can be as large. Drivers cut small
+/// blocks out of larger ones and refuse to align them to pages, so it is a page more, and the first bytes are left unused.
 pub fn with_a_page(bytes: usize) -> Option<usize> {
     let total = bytes.checked_add(PAGE_BYTES)?;
     isize::try_from(total).is_ok().then_some(total)

@@ -8,15 +8,13 @@ use super::host::Host;
 use super::watchdog::WATCH;
 use crate::backend::{Feed, FeederFactory};
 use gristmill_protocol::tails;
+use gristmill_ring::Backoff;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How long a launch group waits that has left the kernel without having completed anything, at first and at most.
-const GROUP_NAPS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));
-
-/// How long a feeder with nothing to do waits at first, and at most.
-const FEEDER_NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+/// How long a launch group waits that has left the kernel without having completed anything.
+const GROUP_BACKOFF: Backoff = Backoff::new(Duration::from_micros(100), Duration::from_millis(2));
 
 /// The groups of lanes that one launch runs.
 pub(super) struct LaunchGroup {
@@ -30,7 +28,7 @@ pub(super) struct LaunchGroup {
 }
 
 impl LaunchGroup {
-    /// Launch groups of so many workers each.
+    /// A launch group for each number of workers.
     pub fn of(workers: &[u32]) -> Vec<Self> {
         let mut first = 0;
         let group = |workers: &u32| {
@@ -49,10 +47,10 @@ impl LaunchGroup {
 impl<D: Driver> Host<D> {
     /// A launch group's thread: launch after launch while there is work.
     pub fn run_group(&self, group: &LaunchGroup) {
-        // What the host does that gives the device more to do.
+        // What the host has done that could give the device more to do.
         let ended = &self.ring.tails()[tails::ENDED];
         let news = || (self.published(), ended.load(Ordering::Acquire));
-        let mut nap = GROUP_NAPS.0;
+        let mut backoff = GROUP_BACKOFF;
         while !self.over() {
             if self.in_flight() == 0 {
                 self.ring
@@ -64,21 +62,20 @@ impl<D: Driver> Host<D> {
                 return;
             }
             if self.completed() == before.0 {
-                // Others run what is left, or it waits for them, or for bytes.
+                // Other launch groups run what is left, or it waits for them, or for bytes.
                 self.ring
-                    .sleep_unless(nap, || self.over() || news() != before.1);
-                nap = (nap * 2).min(GROUP_NAPS.1);
+                    .sleep_unless(backoff.pause(), || self.over() || news() != before.1);
             } else {
-                nap = GROUP_NAPS.0;
+                backoff.reset();
             }
         }
-        // A last time, to complete what is parked.
+        // A last launch, which completes what is parked.
         if self.failure.get().is_none() && self.in_flight() != 0 {
             self.launch_once(group);
         }
     }
 
-    /// One launch, from here until all its groups have left; says whether it could be done.
+    /// Launches once and waits until all groups have left. False where that failed.
     fn launch_once(&self, group: &LaunchGroup) -> bool {
         let before = group.launches.fetch_add(1, Ordering::Relaxed);
         // A launch with number 0 does nothing.
@@ -98,18 +95,17 @@ impl<D: Driver> Host<D> {
     pub fn feed(&self, index: usize, make: FeederFactory) {
         let run = AssertUnwindSafe(|| {
             let mut feeder = make(index);
-            let mut nap = FEEDER_NAPS.0;
+            let mut backoff = Backoff::DEVICE;
             loop {
                 match feeder.feed() {
-                    Feed::Progress | Feed::Blocked => nap = FEEDER_NAPS.0,
+                    Feed::Progress | Feed::Blocked => backoff.reset(),
                     Feed::Finished => return,
                     Feed::Idle => {
                         if self.stopping.load(Ordering::Acquire) {
                             return;
                         }
                         // The device wakes no thread, so completions are polled for.
-                        std::thread::sleep(nap);
-                        nap = (nap * 2).min(FEEDER_NAPS.1);
+                        std::thread::sleep(backoff.pause());
                     }
                 }
             }

@@ -65,7 +65,7 @@ impl<D: Driver> Host<D> {
 
     /// Slots published and not completed, at some moment during the call.
     pub fn in_flight(&self) -> u32 {
-        // In this order: what was completed before can only have been published before as well.
+        // In this order, so that no slot counts as completed which does not count as published.
         let completed = self.completed();
         self.published().wrapping_sub(completed)
     }
@@ -81,7 +81,7 @@ impl<D: Driver> Host<D> {
             .fold(0, u32::wrapping_add)
     }
 
-    /// What moves as long as a launch group lives: the number of its launch, and its workers' signs of life.
+    /// What changes as long as a launch group lives: the number of its launch, and its workers' signs of life.
     pub fn signs(&self, group: &LaunchGroup) -> (u32, u32) {
         let beats = (group.first..group.first + group.workers)
             .map(|number| self.worker(number, worker::BEAT).load(Ordering::Relaxed))
@@ -89,26 +89,26 @@ impl<D: Driver> Host<D> {
         (group.launches.load(Ordering::Relaxed), beats)
     }
 
-    /// Whether the device is to be launched no more.
+    /// Whether the kernel is not to be launched again.
     pub fn over(&self) -> bool {
         self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
             || self.failure.get().is_some()
     }
 
-    /// The kernel runs no more, for this reason; the first one counts. Feeders go on until they have seen that.
+    /// Fails the kernel. The first reason is kept. Feeders go on until they have seen the failure.
     pub fn fail(&self, error: KernelError) {
         if self.failure.set(error).is_ok() {
             self.leave();
         }
     }
 
-    /// Asks everybody to leave.
+    /// Asks device and threads to end.
     fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.leave();
     }
 
-    /// Asks the device to leave.
+    /// Asks the device to leave the kernel.
     fn leave(&self) {
         self.ring.control()[control::SHUTDOWN].store(1, Ordering::Release);
         self.ring.wake_workers();
@@ -129,7 +129,7 @@ impl<D: Driver> Host<D> {
     }
 }
 
-/// The words that device memory begins with: where counters begin that wrap around, and else zeros.
+/// The words that the device's state begins with: the first value of counters that wrap around, and zeros elsewhere.
 fn first_state(slots: usize, counters_from: u32) -> Vec<u32> {
     if counters_from == 0 {
         return Vec::new();

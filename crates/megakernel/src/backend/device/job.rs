@@ -45,7 +45,7 @@ const POLYNOMIAL: u32 = 0x82F6_3B78;
 /// The image of a job.
 ///
 /// # Errors
-/// [`KernelError::Backend`] for an opcode of the user's, which is host code, and for a set of patterns whose tables are
+/// [`KernelError::Unsupported`] for an opcode of the user's, which is host code, and for a set of patterns whose tables are
 /// larger than 1 GiB.
 pub fn image(job: &StreamJob) -> Result<Vec<u32>, KernelError> {
     match job {

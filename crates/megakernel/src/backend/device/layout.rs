@@ -60,7 +60,7 @@ pub mod state {
     pub const AGES: usize = 32;
     /// Completion tickets taken.
     pub const TICKET: usize = 64;
-    /// Held by whoever writes control words, observables or the debug log.
+    /// The lock of control words, observables and the debug log: its holder writes them.
     pub const LOCK: usize = 96;
     /// Slots that are parked, other than for the IO queue.
     pub const PARKED: usize = 128;

@@ -1,7 +1,7 @@
 //! Why a driver's library cannot be used: whether it is not there, or there and does not load.
 //!
-//! The crates that call drivers load them and say no more than that it failed. What the loader said about it is what
-//! helps: a file that was cut short, one for another processor, a library that it needs in turn.
+//! The crates that call drivers load them, and report only that this failed. What helps is the message of the dynamic
+//! loader: a file that was cut short, one for another processor, a missing library that it depends on.
 
 use std::error::Error;
 use std::fs::File;
@@ -77,8 +77,7 @@ fn does_not_load(name: &Path, words: &str) -> String {
     )
 }
 
-/// What is wrong with the drivers that OpenCL's loader is told of and passes over in silence: which of them do not
-/// load, and why.
+/// Which drivers that OpenCL's loader is configured with do not load, and why: the loader passes over them in silence.
 pub(crate) fn drivers(folder: &Path, load: impl Fn(&Path) -> Loading) -> Vec<String> {
     let named = |path: &Path| path.extension().is_some_and(|end| end == "icd");
     let files: Vec<PathBuf> = if named(folder) {

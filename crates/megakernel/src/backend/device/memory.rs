@@ -1,4 +1,4 @@
-//! What a kernel on a device works with, laid out: memory that it shares with the host, and the tables of its jobs.
+//! What lies where: the memory that a kernel on a device shares with the host, and the tables of its jobs.
 
 use super::driver::Driver;
 use super::job;
@@ -27,7 +27,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Lays out what a kernel of so many workers shares with the host, and fills its parameters in.
+    /// Lays out what a kernel of `workers` workers shares with the host, and writes its parameters.
     pub fn lay_out<D: Driver>(
         device: &Device<D>,
         config: &KernelConfig,

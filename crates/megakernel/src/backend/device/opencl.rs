@@ -35,7 +35,7 @@ const CPU_STRIP: u32 = 64;
 pub type OpenClBackend = DeviceBackend<OpenCl>;
 
 impl OpenClBackend {
-    /// Drivers that OpenCL's loader is told of and passes over, as they do not load: which, and why.
+    /// Which drivers that OpenCL's loader is configured with do not load, and why. The loader passes over them in silence.
     pub fn broken_drivers() -> Vec<String> {
         devices::broken_drivers()
     }
@@ -188,7 +188,7 @@ impl Driver for OpenCl {
         let set = refused("clSetKernelArg");
         for (index, address) in (0..).zip(launch.addresses) {
             // SAFETY: the kernel takes five pointers first (kernel/megakernel.h), and these lie in blocks of this context
-            // (whoever makes a `Launch` promises it).
+            // (who makes a `Launch` promises it).
             unsafe {
                 lane.kernel
                     .set_arg_svm_pointer(index, address as *const c_void)
@@ -202,7 +202,7 @@ impl Driver for OpenCl {
         // SAFETY: the kernel takes local memory last, of a size that no device was accepted without (`devices.rs`).
         unsafe { lane.kernel.set_arg_local_buffer(8, LOCAL_BYTES) }.map_err(&set)?;
         // SAFETY: all nine arguments are set; the memory behind them is laid out as the kernel expects and lives until
-        // this returns (whoever makes a `Launch` promises both), which is after the kernel has left: if the wait fails, the
+        // this returns (who makes a `Launch` promises both), which is after the kernel has left: if the wait fails, the
         // device is taken for lost and the memory is kept (`host.rs`). The sizes are arrays of one, for one dimension.
         let launched = unsafe {
             lane.queue.enqueue_nd_range_kernel(

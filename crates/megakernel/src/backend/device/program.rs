@@ -73,7 +73,7 @@ pub fn image(program: &Verified) -> Vec<u32> {
         let mut words = [first, imm, narrow(program.target(index)), 0];
         match instr.op {
             Op::Loop => words[3] = narrow(loops.len() - 1),
-            Op::Each => words[3] = narrow(next_each(code, index + 1)),
+            Op::Each => words[3] = narrow(program.next_each(index + 1)),
             Op::Break => words[2] = loops.last().map_or(0, |open| narrow(program.target(*open))),
             Op::End => {
                 words[2] = 0;
@@ -120,7 +120,7 @@ pub fn image(program: &Verified) -> Vec<u32> {
     image[word::SCRATCH] = narrow(declared.scratch_words());
     image[word::ACCS] = narrow(declared.acc_count());
     image[word::INSTRUCTIONS] = narrow(code.len());
-    image[word::FIRST_EACH] = narrow(next_each(code, 0));
+    image[word::FIRST_EACH] = narrow(program.next_each(0));
     image[word::MINIMA_PLACE] = narrow(image.len());
     let mut first = 0;
     for array in &declared.accs {
@@ -151,12 +151,6 @@ fn encoded(instr: &Instr) -> [u32; 2] {
         u32::from_le_bytes([a, b, c, d]),
         u32::from_le_bytes([e, f, g, h]),
     ]
-}
-
-fn next_each(code: &[Instr], from: usize) -> usize {
-    let rest = code.get(from..).unwrap_or_default();
-    let next = rest.iter().position(|instr| instr.op == Op::Each);
-    next.map_or(code.len(), |at| from + at)
 }
 
 /// The opcode that updates a word as an accumulator's low word is updated.

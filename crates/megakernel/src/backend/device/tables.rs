@@ -83,7 +83,7 @@ impl ProgramTables {
         &self.directory[entry * directory::WORDS + word]
     }
 
-    /// The first entry on an opcode's way that names no program.
+    /// The first entry on an opcode's probe sequence that names no program.
     fn entry(&self, opcode: u32, room: &Room) -> Option<usize> {
         let first = opcode as usize;
         (0..directory::ENTRIES)
@@ -97,7 +97,7 @@ impl ProgramTables {
 }
 
 impl Room {
-    /// Makes free what no slot can be reading any more.
+    /// Frees the words of images that no slot can still be reading.
     fn reclaim(&mut self, submitter: &Submitter) {
         let done = |retired: &mut (Bound, u64)| submitter.is_done(retired.1);
         let free = self.retired.extract_if(.., done);

@@ -1,7 +1,7 @@
 //! The threads of a kernel's host half: how many of them run, and the end of each.
 //!
 //! What the threads share (the kernel's memory, the driver, through it the device's context) must be gone when a
-//! shutdown returns: whoever called it may unload the driver next. So a thread counts as ended only after it has
+//! shutdown returns: the caller may unload the driver next. So a thread counts as ended only after it has
 //! given its share back, which the order of the fields of [`Share`] decides; and its own end, where drivers tidy up
 //! after it, is waited for, too.
 
@@ -50,7 +50,7 @@ impl Threads {
     /// Starts a thread that holds `shared` until it ends.
     ///
     /// # Errors
-    /// Where there is no thread to be started.
+    /// The system's, where it starts no thread.
     pub fn spawn<T: Send + Sync + 'static>(
         self: &Arc<Self>,
         name: String,
@@ -69,7 +69,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Wakes whoever sleeps in [`Threads::sleep_unless`].
+    /// Wakes the threads that sleep in [`Threads::sleep_unless`].
     pub fn notify(&self) {
         drop(self.lock());
         self.changed.notify_all();

@@ -1,8 +1,8 @@
 //! How long a device has been silent, in time that it could have used.
 //!
 //! A device that runs gives signs of life. For how long may it give none before it is lost? Time on the clock says little:
-//! on a machine with more to do than it can, the threads of a driver that runs kernels on the processor, or the thread that
-//! is about to hand a launch to a GPU, may get no processor for a second. So [`Clock::tick`] counts only time in which no
+//! on an overloaded machine the threads of a driver that runs kernels on the processor, or the thread that is about to pass
+//! a launch to a GPU, may get no processor for a second. So [`Clock::tick`] counts only time in which no
 //! thread of this process waited for a processor. Linux says of each thread how long it has run and how long it has waited
 //! to run (`/proc/self/task/N/schedstat`); a wait that still goes on is that of a thread which is ready to run
 //! (`stat`) and does not run. Where the kernel does not tell, a tick counts at most what the watchdog had wanted to sleep: a
@@ -119,7 +119,7 @@ fn counted(
         .min(most)
 }
 
-/// Something that moves as long as somebody lives, and for how long it has not.
+/// A value that changes as long as what it observes is alive, and for how long it has not changed.
 #[derive(Debug)]
 pub(super) struct Silence<T> {
     last: T,

@@ -37,7 +37,7 @@ impl<D: Driver> Host<D> {
             .iter()
             .map(|group| (Silence::new(self.signs(group)), false))
             .collect();
-        // Nobody needs to know how long threads have waited while there are signs of life.
+        // While there are signs of life it does not matter how long threads have waited.
         let mut clock = None;
         while !self.over() {
             // Not with the ring's workers: what wakes one of them once is meant for a launch group.

@@ -1,14 +1,11 @@
-use super::switch::commands::with_stream;
+use super::switch::commands::{one_of_three_fails, with_stream};
 use super::{finish, submit, with_driver, Passthrough, PeerRead};
 use crate::media_error::{SECTOR, SHAPE};
-use gristmill_ingest::encode_nvme_read_sqe;
 use gristmill_vm_guest::disk::{file, Disk, BAD_BYTE};
 use gristmill_vm_guest::in_guest;
 use gristmill_vm_guest::memory::Memory;
 use std::fs::OpenOptions;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 #[test]
@@ -71,22 +68,10 @@ fn only_the_command_of_a_stream_that_touches_the_sector_fails() {
     let namespace = Disk::find("data").namespace(1);
     let memory = Memory::host(4 << 20);
     with_stream(&memory, |stream, tail, base| {
-        for number in 0..3 {
-            let lba = SECTOR - 8 + number * 8;
-            let address = base + number * 4096;
-            let command = encode_nvme_read_sqe(namespace.id, lba, 8, address).unwrap();
-            let fd = namespace.generic.as_raw_fd();
-            // SAFETY: the namespace is open, and nobody uses the memory, until the stream is dropped.
-            unsafe { stream.submit_nvme_passthrough(fd, number, &command) }.unwrap();
-        }
-        let mut errors = Vec::new();
-        while stream.inflight() > 0 {
-            stream.wait_until_ready().unwrap();
-            errors.extend(stream.poll().err().map(|error| error.to_string()));
-        }
-        assert_eq!((errors.len(), tail.load(Ordering::Acquire)), (1, 2));
+        let lbas = [SECTOR - 8, SECTOR, SECTOR + 8];
+        let error = one_of_three_fails((stream, tail, base), &namespace, 0, lbas);
         let words = "user data 1: the command at LBA 1000: unrecovered read error";
-        assert!(errors[0].contains(words), "{errors:?}");
+        assert!(error.contains(words), "{error}");
         for number in [0, 2] {
             let at = (2 << 20) + number * 4096;
             memory.assert_words(at, 4096, 0, (SECTOR - 8) * 512 + number as u64 * 4096);

@@ -44,6 +44,12 @@ fn with_driver(
     test(&mut driver.unwrap());
 }
 
+/// Checks that everything that the driver has completed came by `path` and was not copied.
+fn all_zero_copy(driver: &NvmeGpuIngestDriver<'_>, path: NativeReadPath) {
+    let telemetry = driver.telemetry_snapshot();
+    telemetry.validate_completed_zero_copy(path).unwrap();
+}
+
 /// Submits a read of `bytes` at `position` of a namespace.
 fn submit(
     driver: &mut NvmeGpuIngestDriver<'_>,

@@ -2,7 +2,7 @@ mod answers;
 mod canary;
 pub mod commands;
 
-use super::{finish, next, recycle, submit, with_driver, Passthrough, PeerRead};
+use super::{all_zero_copy, finish, next, recycle, submit, with_driver, Passthrough, PeerRead};
 use fastrand::Rng;
 use gristmill_ingest::{GpuDirectCapability, NvmeNamespace, PeerDevice};
 use gristmill_vm_guest::disk::{file, Disk, DATA_BYTES, FILES};
@@ -214,10 +214,7 @@ fn files_arrive_by_passthrough_to_their_last_byte() {
                 memory.assert_words(2 * MIB, usize::try_from(bytes).unwrap(), tag, 0);
                 recycle(driver);
             }
-            driver
-                .telemetry_snapshot()
-                .validate_completed_zero_copy(Passthrough)
-                .unwrap();
+            all_zero_copy(driver, Passthrough);
         });
     }
 }
@@ -269,10 +266,7 @@ fn every_file_arrives_in_peer_memory_where_the_file_system_maps_it() {
             }
             recycle(driver);
         }
-        driver
-            .telemetry_snapshot()
-            .validate_completed_zero_copy(PeerRead)
-            .unwrap();
+        all_zero_copy(driver, PeerRead);
         // No disk writes these bytes to their place: they lie in an inode.
         let error = driver
             .submit_file(&file("inline"), 0)

@@ -1,6 +1,6 @@
 use super::switch::{next, open, reader, CHUNK};
 use crate::media_error::SHAPE;
-use gristmill_ingest::reader::ReadPathChoice;
+use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use gristmill_ingest::{IoSource, IoTables, MegakernelIoLoop};
 use gristmill_protocol::io::{io_op, IoRequest};
 use gristmill_ring::{live_ring, ChunkMemory, RingConfig};
@@ -62,7 +62,7 @@ fn a_device_that_asks_for_it_is_told_an_error_number() {
     tables.add_destination(chunks.remove(0), vec![0]);
     let (queue, path) = (
         submitter.take_io_queue().unwrap(),
-        ReadPathChoice::Passthrough,
+        ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
     );
     let served = MegakernelIoLoop::start(queue, tables, path).unwrap();
     let ask = |source, offset| {

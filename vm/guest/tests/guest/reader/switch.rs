@@ -1,4 +1,6 @@
-use gristmill_ingest::reader::{ChunkReader, Landed, ReadPathChoice, ReaderConfig, CHANGED};
+use gristmill_ingest::reader::{
+    ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, CHANGED,
+};
 use gristmill_ring::{ChunkBuf, ChunkMemory};
 use gristmill_vm_guest::disk::{file, word, Disk, Pretence, FILES};
 use gristmill_vm_guest::in_guest;
@@ -11,7 +13,7 @@ use std::time::Duration;
 pub const CHUNK: usize = 64 << 10;
 
 pub fn reader(depth: u32) -> (ChunkReader, Vec<ChunkBuf>) {
-    let path = ReadPathChoice::Passthrough;
+    let path = ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough);
     let reader = ChunkReader::new(ReaderConfig { depth, path }).unwrap();
     let (_, chunks) = ChunkMemory::map(depth, CHUNK).unwrap();
     (reader, chunks)
@@ -21,7 +23,7 @@ pub fn open(name: &str) -> Arc<OwnedFd> {
     Arc::new(OwnedFd::from(File::open(file(name)).unwrap()))
 }
 
-pub fn next(reader: &mut ChunkReader) -> Landed {
+pub fn next(reader: &mut ChunkReader) -> ReadOutcome {
     loop {
         if let Some(landed) = reader.poll() {
             return landed;

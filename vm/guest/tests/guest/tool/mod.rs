@@ -44,6 +44,14 @@ impl Done {
             .collect()
     }
 
+    /// The lines that tell failures, of which there must be `count`, and nothing else.
+    fn refusals(&self, count: usize) -> Vec<&str> {
+        let told = (self.code, self.out.as_str());
+        assert_eq!(told, (Some(2), ""), "{}", self.err);
+        assert_eq!(self.complaints().len(), count, "{}", self.err);
+        self.complaints()
+    }
+
     /// The report of `ingest --json`.
     fn report(&self) -> Value {
         self.objects().last().unwrap()["report"].clone()

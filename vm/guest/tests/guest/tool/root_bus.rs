@@ -12,15 +12,7 @@ fn memory_that_the_disk_cannot_reach_is_refused_with_the_switch_that_is_missing(
         ("passthrough", "Invalid argument"),
     ] {
         let done = digest_into(&peer, read_path, &[&one, &many]);
-        assert_eq!(
-            (done.code, done.out.as_str()),
-            (Some(2), ""),
-            "{}",
-            done.err
-        );
-        let complaints = done.complaints();
-        assert_eq!(complaints.len(), 2, "{}", done.err);
-        for line in complaints {
+        for line in done.refusals(2) {
             assert!(line.contains(reason), "{line}");
         }
     }

@@ -1,11 +1,11 @@
 //! Memory that a GPU sees: of the host, pinned, and its own.
 
 use super::{refused, Cuda, DeviceMemory, Handle, Session, Stream};
-use crate::backend::device::driver::{failed, no_room, with_a_page, PAGE_BYTES};
+use crate::backend::device::driver::{failed, no_room, with_a_page};
 use crate::KernelError;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
-use gristmill_ring::{lock, HostVisible};
+use gristmill_ring::{lock, HostVisible, PAGE_BYTES};
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex};

@@ -1,9 +1,9 @@
 //! Shared virtual memory: fine-grained for what host and running kernels share, coarse-grained for what the device has alone.
 
 use super::{refused, DeviceMemory, OpenCl, Session};
-use crate::backend::device::driver::{failed, no_room, with_a_page, PAGE_BYTES};
+use crate::backend::device::driver::{failed, no_room, with_a_page};
 use crate::KernelError;
-use gristmill_ring::{lock, HostVisible};
+use gristmill_ring::{lock, HostVisible, PAGE_BYTES};
 use opencl3::command_queue::CommandQueue;
 use opencl3::memory::{
     svm_alloc, svm_free, CL_MEM_READ_WRITE, CL_MEM_SVM_ATOMICS, CL_MEM_SVM_FINE_GRAIN_BUFFER,
@@ -66,7 +66,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from clSVMAlloc of this context, is freed once, here, and whoever uses the memory holds
+        // SAFETY: the pointer came from clSVMAlloc of this context, is freed once, here, and who uses the memory holds
         // the block: kernels run only while `host.rs` keeps it alive. An error leaves it allocated, which is safe.
         let _freed = unsafe { svm_free(self.session.context.get(), self.allocated.as_ptr()) };
     }

@@ -1,13 +1,10 @@
 //! What the disk itself answers to a read that nobody before it refuses, as sysfs says that the disk is larger.
 
 use super::super::{finish, submit, with_driver, Passthrough};
-use super::commands::with_stream;
-use gristmill_ingest::encode_nvme_read_sqe;
+use super::commands::{one_of_three_fails, with_stream};
 use gristmill_vm_guest::disk::{Disk, Namespace, Pretence, DATA_BYTES};
 use gristmill_vm_guest::in_guest;
 use gristmill_vm_guest::memory::Memory;
-use std::os::fd::AsRawFd;
-use std::sync::atomic::Ordering;
 
 /// Lets a namespace of `data` seem twice as large as it is.
 fn enlarged(namespace: &Namespace) -> Pretence {
@@ -68,21 +65,10 @@ fn blocks_that_the_disk_has_not_got_fail_one_command_of_a_stream_with_the_disks_
     let memory = Memory::host(4 << 20);
     with_stream(&memory, |stream, tail, base| {
         let last = DATA_BYTES / 512 - 8;
-        for (number, lba) in [(70, last), (71, last + 4), (72, last)] {
-            let address = base + (number - 70) * 4096;
-            let command = encode_nvme_read_sqe(namespace.id, lba, 8, address).unwrap();
-            let fd = namespace.generic.as_raw_fd();
-            // SAFETY: the namespace is open, and nobody uses the memory, until the stream is dropped.
-            unsafe { stream.submit_nvme_passthrough(fd, number, &command) }.unwrap();
-        }
-        let mut errors = Vec::new();
-        while stream.inflight() > 0 {
-            stream.wait_until_ready().unwrap();
-            errors.extend(stream.poll().err().map(|error| error.to_string()));
-        }
-        assert_eq!((errors.len(), tail.load(Ordering::Acquire)), (1, 2));
+        let lbas = [last, last + 4, last];
+        let error = one_of_three_fails((stream, tail, base), &namespace, 70, lbas);
         for words in ["user data 71", "LBA out of range (NVMe status 0x4080"] {
-            assert!(errors[0].contains(words), "{errors:?}");
+            assert!(error.contains(words), "{error}");
         }
         for at in [0, 8192] {
             memory.assert_words((2 << 20) + at, 4096, 0, DATA_BYTES - 4096);

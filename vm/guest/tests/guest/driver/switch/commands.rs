@@ -3,7 +3,7 @@
 use gristmill_ingest::nvme::NvmeRead;
 use gristmill_ingest::{encode_nvme_read_sqe, AsyncUringStream, GpuMappedBuffer, IoUringState};
 use gristmill_protocol::PipelineError;
-use gristmill_vm_guest::disk::{Disk, DATA_BYTES};
+use gristmill_vm_guest::disk::{Disk, Namespace, DATA_BYTES};
 use gristmill_vm_guest::in_guest;
 use gristmill_vm_guest::memory::{Memory, POISON};
 use std::os::fd::AsRawFd;
@@ -26,6 +26,31 @@ pub fn with_stream(memory: &Memory, test: impl FnOnce(&mut AsyncUringStream<'_>,
     };
     let mut stream = AsyncUringStream::new(IoUringState::new(4).unwrap(), buffer, &tail);
     test(&mut stream, &tail, base.addr() as u64);
+}
+
+/// Reads 8 blocks at each of three places, side by side into memory from `base` on, as user data from `first` on; what
+/// failed. One of them must.
+pub fn one_of_three_fails(
+    (stream, tail, base): (&mut AsyncUringStream<'_>, &AtomicU32, u64),
+    namespace: &Namespace,
+    first: u64,
+    lbas: [u64; 3],
+) -> String {
+    for (number, lba) in (0..).zip(lbas) {
+        let address = base + number * 4096;
+        let command = encode_nvme_read_sqe(namespace.id, lba, 8, address).unwrap();
+        let fd = namespace.generic.as_raw_fd();
+        // SAFETY: the namespace is borrowed and all reads are over when this returns, or the stream is dropped where this
+        // panics; nobody uses the memory before.
+        unsafe { stream.submit_nvme_passthrough(fd, first + number, &command) }.unwrap();
+    }
+    let mut errors = Vec::new();
+    while stream.inflight() > 0 {
+        stream.wait_until_ready().unwrap();
+        errors.extend(stream.poll().err().map(|error| error.to_string()));
+    }
+    assert_eq!((errors.len(), tail.load(Ordering::Acquire)), (1, 2));
+    errors.remove(0)
 }
 
 #[test]

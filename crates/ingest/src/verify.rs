@@ -1,15 +1,16 @@
-//! The first transfer on a path: does a read bring the bytes where it says it does?
+//! The transfer check: does a read by a path bring the bytes where it says it does?
 //!
 //! A success status does not prove that bytes arrived: behind an IOMMU that drops what one device writes to another,
-//! reads succeed and leave memory as it was. So a block whose bytes are known from an ordinary read is read by the path
-//! into a target that was filled with the opposite of every bit of them.
+//! reads succeed and leave memory as it was. So the first transfer from each file system or namespace into each memory
+//! reads a block, whose bytes are known from an ordinary read, into a target that was filled with the opposite of every
+//! bit of them. A path whose bytes did not arrive is refused from then on. These reads are not counted.
 
+use crate::error::ReadError;
+use crate::fs::open_without_waiting;
 use crate::lifeline::Ring;
+use crate::memory::peer::{read_bytes, write_bytes, NO_PAGES};
 use crate::nvme::{self, LbaRange, NvmeNamespace, NvmeOp};
-use crate::open::open_without_waiting;
-use crate::peer::{read_bytes, write_bytes};
-use crate::queue::{Farewell, ReadQueue};
-use crate::stream::{nvme_error, NvmeOwner};
+use crate::queue::{DropPolicy, ReadQueue};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::ChunkMemory;
 use std::fs::File;
@@ -21,81 +22,100 @@ use std::time::Duration;
 /// Attempts, as a file's bytes may change between the two reads.
 const ATTEMPTS: u32 = 3;
 
-/// How a canary ended.
-pub(crate) enum Canary {
+/// What a transfer check has seen.
+#[derive(Debug)]
+pub(crate) enum TransferCheck {
     /// The bytes arrived.
-    Sings,
-    /// They did not: what was seen.
-    Silent(PipelineError),
+    Arrived,
+    /// They did not: what was found in their place.
+    Lost(ReadError),
 }
 
-/// How the first transfers ended, from each file system into each memory.
+/// Where the bytes of a transfer come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A namespace, by the number of its character device.
+    Namespace(u64),
+    /// A file system, by the number of its block device: the check covers that its files lie where it says.
+    FileSystem(u64),
+}
+
+/// From an origin into the memory of a device, or the host's (`None`).
+type Way = (Origin, Option<String>);
+
+/// The checks that were made.
 #[derive(Debug, Default)]
-pub(crate) struct Canaries(Vec<(Way, Result<(), PipelineError>)>);
+pub(crate) struct VerifiedTransfers(Vec<(Way, Result<(), ReadError>)>);
 
-/// From where to where: the number of a file system's device, and the device whose memory it is, if it is one's.
-type Way = (u64, Option<String>);
-
-impl Canaries {
-    /// How it ended from this file system into the memory of `peer`, or the host's; `None` before it was tried.
+impl VerifiedTransfers {
+    /// How the check of these ended; `None` before it was made.
     pub(crate) fn outcome(
         &self,
-        file_system: u64,
+        origin: Origin,
         peer: Option<&str>,
-    ) -> Option<&Result<(), PipelineError>> {
-        let same = |((from, to), _): &&(Way, _)| *from == file_system && to.as_deref() == peer;
-        self.0.iter().find(same).map(|(_, outcome)| outcome)
+    ) -> Option<&Result<(), ReadError>> {
+        self.0
+            .iter()
+            .find(|((from, to), _)| *from == origin && to.as_deref() == peer)
+            .map(|(_, outcome)| outcome)
     }
 
-    /// Keeps how it ended.
+    /// Makes the check of these if it was not made yet, as [`verify_transfer`] does, and returns how it ended.
     ///
     /// # Errors
-    /// What was seen, where nothing arrived.
-    pub(crate) fn keep(
+    /// What was found where the bytes did not arrive, now or at an earlier call; and those of [`verify_transfer`], after
+    /// which the next call tries again.
+    ///
+    /// # Safety
+    /// As [`verify_transfer`].
+    pub(crate) unsafe fn verify(
         &mut self,
-        file_system: u64,
+        origin: Origin,
         peer: Option<&str>,
-        ended: Canary,
+        what: &str,
+        target: *mut u8,
+        ordinary: impl FnMut() -> Result<Vec<u8>, PipelineError>,
+        transfer: impl FnMut() -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
-        let outcome = match ended {
-            Canary::Sings => Ok(()),
-            Canary::Silent(seen) => Err(seen),
+        if let Some(outcome) = self.outcome(origin, peer) {
+            return Ok(outcome.clone()?);
+        }
+        let memory = match peer {
+            None => "host memory".into(),
+            Some(device) => format!("peer memory of {device}"),
         };
-        self.0
-            .push(((file_system, peer.map(str::to_owned)), outcome.clone()));
-        outcome
+        let what = format!("{what} into {memory}");
+        // SAFETY: the caller's promise is the same.
+        let outcome = match unsafe { verify_transfer(&what, target, ordinary, transfer) }? {
+            TransferCheck::Arrived => Ok(()),
+            TransferCheck::Lost(found) => Err(found),
+        };
+        let way = (origin, peer.map(str::to_owned));
+        self.0.push((way, outcome.clone()));
+        Ok(outcome?)
     }
 }
 
-/// How messages call the memory of `peer`, or the host's.
-pub(crate) fn memory_name(peer: Option<&str>) -> String {
-    match peer {
-        None => "host memory".into(),
-        Some(address) => format!("peer memory of {address}"),
-    }
-}
-
-/// Compares what `transfer` brings to `target` with what `ordinary` reads, for the path and device that `what` names.
+/// Compares what `transfer` brings to `target` with what `ordinary` reads; `what` names the path in messages.
 ///
 /// # Errors
-/// Those of `ordinary` and `transfer`, and where there is nothing to compare: then nothing is known of the path.
+/// Those of `ordinary` and `transfer`, and [`ReadError::Untried`] where there is nothing to compare: then nothing is
+/// known of the path.
 ///
 /// # Safety
 /// `target` must be valid for reads and writes of as many bytes as `ordinary` returns, and nobody else may use them.
-pub(crate) unsafe fn watch(
+pub(crate) unsafe fn verify_transfer(
     what: &str,
     target: *mut u8,
     mut ordinary: impl FnMut() -> Result<Vec<u8>, PipelineError>,
     mut transfer: impl FnMut() -> Result<(), PipelineError>,
-) -> Result<Canary, PipelineError> {
+) -> Result<TransferCheck, PipelineError> {
     let mut seen = String::new();
     for _ in 0..ATTEMPTS {
         let expected = ordinary()?;
         if expected.is_empty() {
-            // No byte was seen to arrive.
-            return Err(PipelineError::Backend(format!(
-                "{what}: the file ended before its bytes could be compared; read it again"
-            )));
+            let what = what.to_owned();
+            return Err(ReadError::Untried { what }.into());
         }
         let poison: Vec<u8> = expected.iter().map(|byte| !byte).collect();
         // SAFETY: the caller's promise; `poison` is as long as what `ordinary` returned.
@@ -107,17 +127,15 @@ pub(crate) unsafe fn watch(
         let count = |bytes: &[u8]| found.iter().zip(bytes).filter(|(a, b)| a == b).count();
         let (right, untouched) = (count(&expected), count(&poison));
         if right == expected.len() {
-            return Ok(Canary::Sings);
+            return Ok(TransferCheck::Arrived);
         }
         seen = format!(
             "of {} bytes {right} are right, {untouched} were never written",
             expected.len()
         );
     }
-    Ok(Canary::Silent(PipelineError::Backend(format!(
-        "{what} is refused: its reads report success, but {seen}; let the devices reach each other (both behind one \
-         PCIe switch, or the IOMMU off or passing through for them), or use registered mapped reads"
-    ))))
+    let what = what.to_owned();
+    Ok(TransferCheck::Lost(ReadError::Undelivered { what, seen }))
 }
 
 /// Reads the first bytes of `file` from `offset` on through the page cache, `len` at most.
@@ -125,10 +143,9 @@ pub(crate) unsafe fn watch(
 /// # Errors
 /// The system's.
 pub(crate) fn read_cached(file: &File, offset: u64, len: usize) -> Result<Vec<u8>, PipelineError> {
-    let failed = |error: std::io::Error| {
-        PipelineError::Backend(format!(
-            "the ordinary read to compare with failed: {error}; check the file and what it is stored on"
-        ))
+    let failed = |error: std::io::Error| ReadError::System {
+        what: "the ordinary read to compare with failed",
+        error: format!("{error}; check the file and what it is stored on"),
     };
     // Opened anew, as the descriptor may be one for O_DIRECT.
     let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;
@@ -178,7 +195,7 @@ pub(crate) fn read_block(
         unsafe { read_by_command(fd, namespace, lba, address) }?;
     }
     let mut bytes = vec![0; block];
-    // SAFETY: as above, and whoever wrote to the chunk is done.
+    // SAFETY: as above, and the read that wrote to the chunk is over.
     unsafe { read_bytes(address, &mut bytes) };
     Ok(bytes)
 }
@@ -186,7 +203,7 @@ pub(crate) fn read_block(
 /// Reads one block of a namespace by a command to `address`, on a ring of its own, and waits for it.
 ///
 /// # Errors
-/// As a read by a driver has them.
+/// [`PipelineError::Read`] with the device's words where the command fails, and those of making a ring.
 ///
 /// # Safety
 /// `address` must be valid for writes of a block, and nobody else may use it meanwhile.
@@ -197,7 +214,7 @@ pub(crate) unsafe fn read_by_command(
     address: *mut u8,
 ) -> Result<(), PipelineError> {
     let ring = Ring::new(nvme::build_ring(1)?)?;
-    let mut queue = ReadQueue::new(ring, 1, Farewell::WaitForAll);
+    let mut queue = ReadQueue::new(ring, 1, DropPolicy::WaitForAll);
     let range = LbaRange { lba, blocks: 1 };
     let reads = nvme::plan(namespace, &[range], address.addr() as u64)?;
     let op = NvmeOp::new(fd, &reads)?;
@@ -206,12 +223,47 @@ pub(crate) unsafe fn read_by_command(
     loop {
         queue.wait(Duration::from_secs(1))?;
         if let Some(finished) = queue.poll() {
-            return match finished.error {
-                None => Ok(()),
-                Some(error) => Err(nvme_error(NvmeOwner::Canary, &finished.op, error)),
+            let Some(error) = finished.error else {
+                return Ok(());
             };
+            let place = finished.op.place();
+            return Err(place.error("the first read, which tries the path", error));
         }
     }
+}
+
+/// Reads `len` bytes of a file that is open with O_DIRECT, or fewer where it ends, to `address`.
+///
+/// # Errors
+/// [`ReadError::System`], with what is missing where the disk cannot reach this memory.
+///
+/// # Safety
+/// `address` must be valid for writes of as many bytes, and nobody else may use them meanwhile.
+pub(crate) unsafe fn read_direct(
+    file: &File,
+    offset: u64,
+    len: usize,
+    address: *mut u8,
+) -> Result<(), ReadError> {
+    let position = libc::off_t::try_from(offset).unwrap_or(libc::off_t::MAX);
+    // SAFETY: the caller's promise.
+    let count = unsafe { libc::pread(file.as_raw_fd(), address.cast(), len, position) };
+    if count >= 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    let way = match error.raw_os_error() {
+        // What the kernel says where it sees no way from one device to the other.
+        Some(libc::EINVAL | libc::EREMOTEIO) => {
+            "; put the disk and the memory behind one PCIe switch"
+        }
+        Some(libc::EFAULT) => NO_PAGES,
+        _ => "",
+    };
+    Err(ReadError::System {
+        what: "read into peer memory",
+        error: format!("{error}{way}"),
+    })
 }
 
 #[cfg(test)]
@@ -220,7 +272,7 @@ mod tests {
 
     const BLOCK: usize = 512;
 
-    fn watch_with(transfer: impl Fn(&mut [u8])) -> Canary {
+    fn verify_with(transfer: impl Fn(&mut [u8])) -> TransferCheck {
         let mut memory = vec![0; BLOCK];
         let address = memory.as_mut_ptr();
         let ordinary = || Ok((0..BLOCK).map(|byte| byte as u8).collect());
@@ -230,18 +282,18 @@ mod tests {
             Ok(())
         };
         // SAFETY: as there.
-        unsafe { watch("the path", address, ordinary, transfer) }.unwrap()
+        unsafe { verify_transfer("the path", address, ordinary, transfer) }.unwrap()
     }
 
     #[test]
     fn a_path_that_brings_the_bytes_is_taken() {
-        let right = watch_with(|memory| {
+        let right = verify_with(|memory| {
             memory
                 .iter_mut()
                 .enumerate()
                 .for_each(|(at, byte)| *byte = at as u8);
         });
-        assert!(matches!(right, Canary::Sings));
+        assert!(matches!(right, TransferCheck::Arrived));
     }
 
     #[test]
@@ -261,7 +313,7 @@ mod tests {
                 "of 512 bytes 256 are right, 256 were never written",
             ),
         ] {
-            let Canary::Silent(error) = watch_with(transfer) else {
+            let TransferCheck::Lost(error) = verify_with(transfer) else {
                 panic!("{seen}");
             };
             assert!(error.to_string().contains(seen), "{error}");
@@ -273,12 +325,14 @@ mod tests {
         let mut memory = vec![0; BLOCK];
         let fail = || Err(PipelineError::Backend("a media error".into()));
         // SAFETY: `memory` has a block.
-        let result = unsafe { watch("the path", memory.as_mut_ptr(), || Ok(vec![1; BLOCK]), fail) };
+        let result = unsafe {
+            verify_transfer("the path", memory.as_mut_ptr(), || Ok(vec![1; BLOCK]), fail)
+        };
         assert!(result.is_err());
         // Nor does a read of nothing.
         // SAFETY: as above.
         let result = unsafe {
-            watch(
+            verify_transfer(
                 "the path",
                 memory.as_mut_ptr(),
                 || Ok(Vec::new()),

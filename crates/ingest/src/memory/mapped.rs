@@ -1,7 +1,7 @@
 //! Memory that reads land in and that a kernel sees, as a region that is handed from owner to owner.
 //!
 //! A [`GpuMappedBuffer`] is an address and a length on loan for `'a`; it gives no access to the bytes by itself.
-//! Whoever owns it may have io_uring write to them. Carving a [`GpuMappedBuffer::sub_region`] moves that right for the
+//! Its owner may have io_uring write to them. Carving a [`GpuMappedBuffer::sub_region`] moves that right for the
 //! carved bytes to the new owner, until it and everything carved from it are gone: so two owners never overlap.
 
 use gristmill_protocol::PipelineError;

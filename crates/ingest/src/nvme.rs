@@ -6,6 +6,7 @@
 //! | `status` | what a device answers, in words |
 //! | `namespace` | block size, capacity and limits of a namespace, from its character device |
 //! | `extents` | where the bytes of a file lie, and when that may not be used |
+//! | `fiemap` | the kernel's answers about extents |
 //! | `op` | a read as the commands that a ring takes |
 //!
 //! # Why geometry is never taken on trust
@@ -17,15 +18,18 @@
 
 mod command;
 mod extents;
+mod fiemap;
 mod namespace;
 mod op;
 mod status;
 
 pub use command::{encode_nvme_read_sqe, NvmeRead, NVME_COMMAND_BYTES, NVME_MAX_BLOCKS};
-pub use extents::{DiskPlace, FileExtent, FileMap, LbaRange};
+pub use extents::{DiskPlace, FileMap, LbaRange};
+pub use fiemap::FileExtent;
 pub use namespace::NvmeNamespace;
 pub use status::NvmeStatus;
 
-pub(crate) use extents::{bytes_on_disk, direct_range, why_no_disk, DirectRange};
+pub(crate) use extents::why_no_disk;
+pub(crate) use fiemap::{direct_range, DirectRange};
 pub(crate) use namespace::device_number;
-pub(crate) use op::{build_ring, is_supported, plan, NvmeOp};
+pub(crate) use op::{build_ring, is_supported, plan, CommandPlace, NvmeOp};

@@ -3,7 +3,7 @@
 //! It is backed by p2pdma pages, which is what a read into it needs; the same bytes mapped from the device's
 //! `resourceN` file are not, and every read into those fails with EFAULT.
 
-use crate::mapped::GpuMappedBuffer;
+use crate::memory::mapped::GpuMappedBuffer;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan, HostVisible, PAGE_BYTES};
 use std::os::fd::AsRawFd;
