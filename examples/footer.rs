@@ -15,11 +15,11 @@
 //! at the same time, each with a chunk of its own, and the reads of all are in flight together.
 
 use gristmill::megakernel::backend::{cpu::CpuBackend, device::opencl::OpenClBackend};
+use gristmill::megakernel::protocol::opcode::LoadArgs;
+use gristmill::megakernel::protocol::program::{decode_acc, ProgramArgs, ProgramRecord};
+use gristmill::megakernel::protocol::{fault, opcode, words};
 use gristmill::megakernel::{Backend, Kernel, KernelConfig, Lease};
 use gristmill::program::Program;
-use gristmill::protocol::opcode::LoadArgs;
-use gristmill::protocol::program::{decode_acc, ProgramArgs, ProgramRecord};
-use gristmill::protocol::{fault, opcode, words};
 use gristmill::ring::{Completion, RingConfig, Submission};
 use gristmill::uring::reader::ReadPathChoice;
 use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};

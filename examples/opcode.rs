@@ -14,7 +14,7 @@ use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
 
-/// The opcode's number: any of `gristmill::protocol::opcode::USER_HIGH`.
+/// The opcode's number: any of `gristmill::megakernel::protocol::opcode::USER_HIGH`.
 const LINE_ENDS: u32 = 0x1_0000;
 
 /// Counts CRLF in its first result word, and LF in its second. It runs on workers, many at a time.

@@ -7,7 +7,7 @@
 //! publishing and comes back with its completion, a `ClaimedSlot` is spent by completing it. So neither side can touch what
 //! the other has.
 
-use gristmill::protocol::fault;
+use gristmill::megakernel::protocol::fault;
 use gristmill::ring::{
     live_ring, ChunkBuf, ChunkMemory, Claimer, Completions, DeviceRing, LentChunk, Outcome,
     RingConfig, Submission, Submitter,

@@ -1,7 +1,8 @@
 //! Peak memory of whole runs, above the buffers that they are configured with.
 
 use crate::{data, process, Goal, Row, Setting};
-use gristmill::mill::{chunks_per_worker, DEFAULT_CHUNK_BYTES, DEFAULT_DEPTH, LARGE_CHUNK_BYTES};
+use gristmill::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
+use gristmill::mill::{chunks_per_worker, DEFAULT_DEPTH};
 use std::process::{Command, Stdio};
 
 /// Runs a command and returns the peak resident memory, in KiB, of the largest process that this one has waited for.

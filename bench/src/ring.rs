@@ -3,7 +3,7 @@
 use crate::{median, Goal, Row, Setting};
 use gristmill::megakernel::backend::cpu::CpuBackend;
 use gristmill::megakernel::{Backend, KernelConfig, Lease};
-use gristmill::protocol::opcode;
+use gristmill::megakernel::protocol::opcode;
 use gristmill::ring::{RingConfig, Submission};
 use std::collections::VecDeque;
 use std::time::Instant;

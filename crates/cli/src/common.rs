@@ -1,333 +1,20 @@
-//! What commands share: their flags for sources and the engine, how they run a job, and how they end.
+//! What commands share: how they run a job, what they tell beside its rows, and how they end.
 
+use super::advice;
 use super::outputs::{self, Replaces};
 use super::progress::{Estimate, Shown};
 use super::report;
 use super::signals::{self, Output};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gristmill::jobs::Job;
-use gristmill::megakernel::backend::{self, BackendName, SelectedBackend};
 use gristmill::megakernel::log::MAGIC;
-use gristmill::megakernel::KernelError;
 use gristmill::mill::{Control, Mill, RunReport};
-use gristmill::source::{self, FileId, FileList, Source, Stdin, Tree};
-use gristmill::uring::reader::{ReadPath, ReadPathChoice};
+use gristmill::source::{self, FileId, Source};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-
-/// Which files `digest` and `stats` read.
-#[derive(Debug, Clone, clap::Args)]
-pub struct SourceArgs {
-    /// Files and directories to read; every file in a directory is. `-`, or no path at all, is standard input.
-    paths: Vec<PathBuf>,
-
-    /// Read the names of files from this file, one a line; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
-    files_from: Option<PathBuf>,
-
-    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
-    files0_from: Option<PathBuf>,
-
-    /// Read only files that match this glob, or with a leading `!` that do not. May be given several times.
-    #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
-    glob: Vec<String>,
-
-    /// Pass over what `scan` passes over: hidden files, and what ignore files name.
-    #[arg(long)]
-    ignore: bool,
-
-    /// Follow symbolic links.
-    #[arg(short = 'L', long)]
-    follow: bool,
-
-    /// The order of files: `path`, or `none` for files as they finish.
-    #[arg(long, value_name = "SORTBY", default_value = "none")]
-    sort: Sort,
-}
-
-/// The order of files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Sort {
-    /// As files finish.
-    None,
-    /// By path.
-    Path,
-}
-
-impl SourceArgs {
-    /// Whether standard input is among what is read, which can be read once.
-    pub fn is_stream(&self) -> bool {
-        let stdin = Path::new("-");
-        match self.files_from.as_ref().or(self.files0_from.as_ref()) {
-            Some(list) => list == stdin,
-            None => self.paths.is_empty() || self.paths.iter().any(|path| path == stdin),
-        }
-    }
-
-    /// Whether files come by path.
-    pub fn sorted(&self) -> bool {
-        self.sort == Sort::Path
-    }
-
-    fn tree(&self) -> Tree {
-        let tree = Tree::new(self.paths.iter().cloned())
-            .hidden(!self.ignore)
-            .ignore_files(self.ignore)
-            .follow(self.follow)
-            .sorted(self.sorted());
-        self.glob.iter().fold(tree, |tree, glob| tree.glob(glob))
-    }
-
-    /// The source.
-    ///
-    /// # Errors
-    /// What cannot be opened or parsed, in words.
-    pub fn source(&self) -> Result<Box<dyn Source>, String> {
-        if let Some(list) = file_list(self.files_from.as_deref(), self.files0_from.as_deref())? {
-            return Ok(Box::new(list));
-        }
-        if self.paths.is_empty() {
-            return Ok(Box::new(Stdin::new()));
-        }
-        Ok(Box::new(
-            self.tree().walk().map_err(|error| error.to_string())?,
-        ))
-    }
-
-    /// What a progress display may count beforehand.
-    pub fn estimate(&self) -> Option<Estimate> {
-        let countable = self.files_from.is_none()
-            && self.files0_from.is_none()
-            && !self.paths.is_empty()
-            && !self.paths.iter().any(|path| path == Path::new("-"));
-        countable.then(|| Estimate::new(self.tree()))
-    }
-}
-
-/// The list of names that --files-from or --files0-from gives; `None` where neither is there.
-///
-/// # Errors
-/// Where the list cannot be opened, in words.
-pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<FileList>, String> {
-    let Some(list) = lines.or(nul) else {
-        return Ok(None);
-    };
-    let names = FileList::live(signals::list(list)?);
-    Ok(Some(names.nul(nul.is_some())))
-}
-
-/// How files are read and where the kernel runs.
-#[derive(Debug, Clone, clap::Args)]
-pub struct EngineArgs {
-    /// Worker threads, each with a reader of its own. 0 is one for each core.
-    #[arg(
-        short = 'j',
-        long = "workers",
-        visible_alias = "threads",
-        value_name = "NUM",
-        default_value_t = 0
-    )]
-    pub workers: usize,
-
-    #[command(flatten)]
-    pub backend: BackendArgs,
-
-    /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for the
-    /// blocks of files on ext4 or XFS, past the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`: io_uring,
-    /// and pread where it is refused. What passthrough or peer cannot read is a failure; `gristmill doctor FILE` tells why.
-    #[arg(long, value_name = "PATH", default_value = "auto", value_parser = read_path_parser(READ_PATHS))]
-    pub read_path: ReadPathChoice,
-
-    /// Let chunks lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor` lists
-    /// them. The kernel looks at them over the bus, so it must be on the processor: --backend auto is cpu then. Name a read
-    /// path that goes there: peer, passthrough, or positioned, which is a copy by the processor. --workers, --depth and
-    /// --chunk-size say how much is needed. If the device is removed meanwhile, SIGBUS ends the process.
-    #[arg(long, value_name = "ADDRESS")]
-    pub peer_memory: Option<String>,
-
-    /// Bytes in a chunk, such as 256K or 2M. By default 1M for digest and scan -c, whose result for a chunk is one number, and
-    /// 512K elsewhere.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub chunk_size: Option<usize>,
-
-    /// Reads in flight at most, for each worker.
-    #[arg(long, value_name = "NUM", default_value_t = gristmill::mill::DEFAULT_DEPTH)]
-    pub depth: u32,
-
-    /// Memory for chunks and their records at most, such as 256M. By default 1G, or a quarter of the memory that there is
-    /// where that is less. Where more would be needed, each worker gets fewer chunks, then there are fewer workers, and
-    /// --stats says so.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub memory: Option<usize>,
-
-    /// Read past the page cache, with O_DIRECT, where the file system allows it.
-    #[arg(long)]
-    pub direct: bool,
-}
-
-/// Where the kernel runs.
-#[derive(Debug, Clone, clap::Args)]
-pub struct BackendArgs {
-    /// Where the kernel runs: `cpu` (threads), `opencl`, `cuda`, or `auto`: CUDA if there is a GPU for it, else an OpenCL
-    /// GPU, else threads. `gristmill doctor` lists what there is.
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    backend: BackendChoice,
-
-    /// The device of --backend opencl or cuda, by its number in `gristmill doctor`. Without it the first that can run the
-    /// kernel, GPUs first.
-    #[arg(long, value_name = "N")]
-    device: Option<usize>,
-}
-
-/// Back ends by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum BackendChoice {
-    /// The best there is.
-    Auto,
-    /// Worker threads.
-    Cpu,
-    /// An OpenCL device.
-    Opencl,
-    /// An NVIDIA GPU.
-    Cuda,
-}
-
-impl BackendArgs {
-    /// The back end that was asked for.
-    ///
-    /// # Errors
-    /// Why it is not available, in words.
-    pub fn open(&self) -> Result<SelectedBackend, String> {
-        let name = match self.backend {
-            BackendChoice::Auto => BackendName::Auto,
-            BackendChoice::Cpu => BackendName::Cpu,
-            BackendChoice::Opencl => BackendName::OpenCl,
-            BackendChoice::Cuda => BackendName::Cuda,
-        };
-        backend::open(name, self.device).map_err(|error| kernel_error(&error))
-    }
-
-    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
-    /// memory, so `auto` means them.
-    ///
-    /// # Errors
-    /// Where another was asked for, in words.
-    pub fn open_beside_peer_memory(&self) -> Result<SelectedBackend, String> {
-        match self.backend {
-            BackendChoice::Auto => Self {
-                backend: BackendChoice::Cpu,
-                ..self.clone()
-            }
-            .open(),
-            BackendChoice::Cpu => self.open(),
-            BackendChoice::Opencl | BackendChoice::Cuda => Err(
-                "--peer-memory: a kernel on that device does not see the memory of another; use --backend cpu".into(),
-            ),
-        }
-    }
-}
-
-/// Takes the names of these read paths.
-pub fn read_path_parser<const N: usize>(
-    paths: [ReadPathChoice; N],
-) -> impl TypedValueParser<Value = ReadPathChoice> {
-    PossibleValuesParser::new(paths.map(ReadPathChoice::name))
-        .try_map(|name| name.parse::<ReadPathChoice>())
-}
-
-/// The read paths that a mill takes.
-const READ_PATHS: [ReadPathChoice; 5] = [
-    ReadPathChoice::Auto,
-    ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
-    ReadPathChoice::Only(ReadPath::PositionedRead),
-    ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
-    ReadPathChoice::Only(ReadPath::PeerRead),
-];
-
-/// Whether there is peer memory for the read path that needs it.
-///
-/// # Errors
-/// The flag that is missing, in words.
-pub fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(), String> {
-    if path != ReadPathChoice::Only(ReadPath::PeerRead) || memory.is_some() {
-        return Ok(());
-    }
-    Err(
-        "--read-path peer needs memory to read into; give --peer-memory and the address of a device that `gristmill \
-         doctor` lists"
-            .into(),
-    )
-}
-
-impl EngineArgs {
-    /// Worker threads, where they were not said one for each core.
-    pub fn threads(&self) -> usize {
-        match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        }
-    }
-
-    /// The mill that these flags describe.
-    ///
-    /// # Errors
-    /// A value out of range, in words.
-    pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
-        check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
-        let backend = match self.peer_memory {
-            Some(_) => self.backend.open_beside_peer_memory()?,
-            None => self.backend.open()?,
-        };
-        let builder = Mill::builder()
-            .backend(backend)
-            .workers(self.workers)
-            .depth(self.depth)
-            .direct(self.direct)
-            .read_path(self.read_path)
-            .ordered(ordered);
-        let builder = match self.chunk_size {
-            Some(bytes) => builder.chunk_bytes(bytes),
-            None => builder,
-        };
-        let builder = match self.memory {
-            Some(bytes) => builder.memory(bytes),
-            None => builder,
-        };
-        let builder = match &self.peer_memory {
-            Some(address) => builder.peer_memory(address),
-            None => builder,
-        };
-        builder.build().map_err(|error| error.to_string())
-    }
-}
-
-/// Workers as -j gives them: 0 is one for each core.
-pub fn workers(asked: u16) -> usize {
-    match usize::from(asked) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    }
-}
-
-/// A size in bytes, with K, M or G for powers of 1,024.
-pub fn parse_size(text: &str) -> Result<usize, String> {
-    let (digits, shift) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
-        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
-        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    digits
-        .parse::<usize>()
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift))
-        .ok_or_else(|| "not a size; write a number of bytes, such as 262144 or 256K".into())
-}
 
 /// What a run tells beside its rows.
 #[derive(Debug, Clone, clap::Args)]
@@ -393,7 +80,7 @@ impl Ended {
 /// started without one, each write fails.
 ///
 /// # Errors
-/// In words, where there is no standard output.
+/// Where there is no standard output, in words.
 pub fn stdout() -> Result<Output, String> {
     let stdout = match gristmill_stdio::check(gristmill_stdio::Stream::Out) {
         Ok(()) => io::stdout().as_fd().try_clone_to_owned().map(File::from),
@@ -405,14 +92,14 @@ pub fn stdout() -> Result<Output, String> {
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
 }
 
-/// What became of writing to standard output. That nobody reads any more is no failure: the command ends quietly.
+/// What became of writing to standard output. A reader that went away is no failure: the command ends quietly.
 ///
 /// # Errors
-/// Other failures, in words.
+/// Any other failure, in words.
 pub fn written(result: io::Result<()>) -> Result<(), String> {
     match result {
         Ok(()) => Ok(()),
-        // Nobody took it by the time a signal came, which is told by the exit code.
+        // A signal came before the rows were read; the exit code says so.
         Err(error)
             if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) =>
         {
@@ -424,34 +111,7 @@ pub fn written(result: io::Result<()>) -> Result<(), String> {
     }
 }
 
-/// An error of a kernel, with the flags that do what it says.
-pub fn kernel_error(error: &KernelError) -> String {
-    match flags_for(error) {
-        Some(flags) => format!("{error} ({flags})"),
-        None => error.to_string(),
-    }
-}
-
-/// The flags by which a user does what an error of a kernel says, if there are any.
-fn flags_for(error: &KernelError) -> Option<&'static str> {
-    match error {
-        KernelError::Driver { .. }
-        | KernelError::OutOfMemory { .. }
-        | KernelError::DeviceLost { .. }
-        | KernelError::DeviceStuck { .. }
-        | KernelError::NoDevice { .. }
-        | KernelError::Unsupported { .. } => Some("--backend cpu runs without a device"),
-        KernelError::Refused { .. } => Some(
-            "--device chooses another, which `gristmill doctor` lists; --backend cpu runs without one",
-        ),
-        KernelError::NoSuchDevice { .. } => Some("`gristmill doctor` lists the devices"),
-        KernelError::NoDevicesToChoose => Some("such as --backend opencl"),
-        KernelError::Thread { .. } | KernelError::Workers { .. } => Some("--workers"),
-        _ => None,
-    }
-}
-
-/// Tells an error on standard error, in one line whatever the names in it hold.
+/// Writes an error to standard error, in one line: control characters in names are escaped.
 pub fn complain(error: &str) {
     let mut line = String::with_capacity(error.len());
     for character in error.chars() {
@@ -465,7 +125,7 @@ pub fn complain(error: &str) {
     let _ = writeln!(io::stderr(), "gristmill: {line}");
 }
 
-/// Tells an error that shows a place in a text, in several lines: of names in it, nothing breaks a line.
+/// Writes an error that shows a place in a text to standard error, in several lines.
 pub fn complain_in_lines(error: &str) {
     // Nothing can be done where standard error is closed.
     let _ = writeln!(io::stderr(), "gristmill: {error}");
@@ -480,11 +140,11 @@ pub fn tell_interrupted() {
 #[derive(Default)]
 struct Outputs {
     log: Option<File>,
-    /// Its files, and whether they are empty ones to whoever reads them.
+    /// Its files, and whether they are read as empty ones.
     written: Vec<(FileId, bool)>,
 }
 
-/// Opens the log, if one is wanted, and tells the source of it.
+/// Opens the log, if one is wanted, and names it to the source.
 fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs, String> {
     let mut all = Outputs::default();
     if let Some(file) = FileId::of_redirected_stdout() {
@@ -506,7 +166,7 @@ fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs
     });
     let log = opened.map_err(|why| format!("{shown}: {why}; record to another file"))?;
     let file = FileId::of(&log).map_err(|error| format!("{shown}: {error}"))?;
-    // One that was there has been told of already; a new one has not.
+    // An old log has been named to the source already; a new one has not.
     source.written(file);
     all.written.push((file, false));
     all.log = Some(log);
@@ -553,19 +213,12 @@ pub fn run_and_tell<J: Job + 'static>(
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
     let control = control.on_error(move |error| {
-        told.aside(|| complain(&report::file_error(error)));
+        told.aside(|| complain(&advice::file(error)));
     });
     let mut output = shown.writer(output);
     let result = mill.run(source, job, &mut output, &control);
     shown.finish();
-    let flags = control.kernel_failure().as_ref().and_then(flags_for);
-    let report = result.map_err(|error| match flags {
-        Some(flags) => format!("{error} ({flags})"),
-        None => error.to_string(),
-    })?;
-    if let Some(flags) = flags {
-        complain(&format!("the kernel has failed: {flags}"));
-    }
+    let report = result.map_err(|error| advice::mill(&error))?;
     let mut failed = report.failures > 0;
     let mut unread = false;
     let mut given_up = false;

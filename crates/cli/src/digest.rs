@@ -1,7 +1,9 @@
 //! `gristmill digest`: the CRC-32C of each file, and the check of such a list.
 
-use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use super::common::{self, ReportArgs};
+use super::engine::EngineArgs;
 use super::signals;
+use super::sources::SourceArgs;
 use gristmill::jobs::digest::{DigestJob, DigestRows};
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -100,6 +102,6 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         ));
         return Ok(ExitCode::from(2));
     }
-    // Whoever did not read what was said of every file cannot take the list for checked.
+    // A reader that went away has not seen the rows of all files, so the list does not count as checked.
     Ok(ended.code(u8::from(differing > 0 || ended.unread)))
 }

@@ -1,14 +1,17 @@
 //! `gristmill ingest`: the CRC-32C of files and of ranges of NVMe devices, as `digest` has them, by one named read path for
 //! which nothing stands in; with the counters of that path, which must add up.
 
-use super::common::{self, complain, BackendArgs, ReportArgs, SourceArgs};
+use super::advice;
+use super::common::{self, complain, ReportArgs};
+use super::engine::{check_peer_memory, parse_size, read_path_parser, workers, BackendArgs};
 use super::report;
+use super::sources::SourceArgs;
 use gristmill::jobs::digest::{DigestJob, DigestRows};
 use gristmill::megakernel::backend::SelectedBackend;
-use gristmill::mill::{Mill, RunReport};
-use gristmill::protocol::PipelineError;
+use gristmill::mill::{Mill, MillError, RunReport};
 use gristmill::uring::reader::{ChunkReader, DeviceRange, ReadPath, ReadPathChoice, ReaderConfig};
 use gristmill::uring::{IngestTransfers, NvmeGpuIngestTelemetry, PeerMemory};
+use gristmill::PipelineError;
 use serde_json::json;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,7 +36,7 @@ pub struct IngestArgs {
     /// How bytes come into the slots: `registered` (io_uring, into registered memory), `passthrough` (NVMe Read
     /// commands, past the file system) or `peer` (O_DIRECT reads into the memory of another PCI device). No other is
     /// ever taken instead.
-    #[arg(long, value_name = "PATH", default_value = "registered", value_parser = common::read_path_parser(READ_PATHS))]
+    #[arg(long, value_name = "PATH", default_value = "registered", value_parser = read_path_parser(READ_PATHS))]
     read_path: ReadPathChoice,
 
     /// Let the slots lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor`
@@ -81,7 +84,7 @@ pub struct IngestArgs {
 
 /// A slot's size: one that every disk can fill in whole blocks, and a chunk can have.
 fn parse_slot_size(text: &str) -> Result<usize, String> {
-    let bytes = common::parse_size(text)?;
+    let bytes = parse_size(text)?;
     if !(4096..=64 << 20).contains(&bytes) || !bytes.is_multiple_of(4096) {
         return Err("a slot has a multiple of 4 KiB, up to 64 MiB; write a size such as 1M".into());
     }
@@ -94,8 +97,8 @@ fn parse_range(text: &str) -> Result<DeviceRange, String> {
         .split_once(',')
         .ok_or("not a range; write START,LEN in bytes, such as 0,32M")?;
     let range = DeviceRange {
-        start: common::parse_size(start)? as u64,
-        bytes: common::parse_size(bytes)? as u64,
+        start: parse_size(start)? as u64,
+        bytes: parse_size(bytes)? as u64,
     };
     if range.bytes == 0 || range.start.checked_add(range.bytes).is_none() {
         return Err("a range of no bytes, or beyond every device; write START,LEN".into());
@@ -115,7 +118,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     if args.device_range.is_some() && path != ReadPath::GpuDirectNvmePassthrough {
         return Err("--device-range is read by NVMe commands; give --read-path passthrough".into());
     }
-    common::check_peer_memory(args.read_path, args.peer_memory.as_deref())?;
+    check_peer_memory(args.read_path, args.peer_memory.as_deref())?;
     let on = match &args.peer_memory {
         Some(_) => args.backend.open_beside_peer_memory()?,
         None => args.backend.open()?,
@@ -124,7 +127,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     if let Some(address) = &args.peer_memory {
         PeerMemory::allocate(address, 4096).map_err(words)?;
     }
-    let mill = args.mill(on).map_err(words)?;
+    let mill = args.mill(on).map_err(|error| advice::mill(&error))?;
     ChunkReader::new(ReaderConfig {
         depth: 1,
         path: args.read_path,
@@ -173,12 +176,12 @@ impl IngestArgs {
     /// Workers, each with a reader of its own, and slots of each.
     fn shares(&self) -> (usize, usize) {
         let slots = self.slots as usize;
-        let workers = common::workers(self.workers).min(slots);
+        let workers = workers(self.workers).min(slots);
         (workers, slots / workers)
     }
 
     /// The mill that these flags describe.
-    fn mill(&self, on: SelectedBackend) -> Result<Mill, PipelineError> {
+    fn mill(&self, on: SelectedBackend) -> Result<Mill, MillError> {
         let (workers, slots) = self.shares();
         let mut builder = Mill::builder()
             .backend(on)

@@ -1,12 +1,15 @@
-//! The command-line tool: a file for each command, and in `common` what they share.
+//! The command-line tool: a file for each command, and beside them what they share: `sources` and `engine` (flags),
+//! `common` (running a job), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
 //!
 //! Each flag is defined once, in its command's file; parser, help, manual page and completions come from there.
 
 #![forbid(unsafe_code)]
 
+mod advice;
 mod common;
 mod digest;
 mod doctor;
+mod engine;
 mod examples;
 mod ingest;
 mod letters;
@@ -20,6 +23,7 @@ mod run;
 mod scan;
 mod selftest;
 mod signals;
+mod sources;
 mod stats;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -61,9 +65,10 @@ enum Command {
     Stats(stats::StatsArgs),
     /// Run a VIR0 program over files
     ///
-    /// A row is a record, as path, offset and value with colons between, or behind a file's records an accumulator, as
-    /// path, a colon, name and value; of arrays only what took something. In a path, a newline is written as `\n`, a
-    /// carriage return as `\r`, a backslash as `\\`. A file that fails has no accumulators.
+    /// A row is a record: path, offset and value, with colons between them. After the records of a file come its
+    /// accumulators, a row each: path, a colon, name and value. Elements of an array that counted nothing have no row. In a
+    /// path, a newline is written as `\n`, a carriage return as `\r`, a backslash as `\\`. A file that fails has no
+    /// accumulators.
     ///
     /// Numbers are whole numbers in the program's own unit, which its source says: entropy.vasm counts in 1/65536 bit per
     /// byte, so that 304112 is 4.64 bits per byte. The manual lists the units of the shipped programs.
@@ -129,7 +134,7 @@ fn main() -> ExitCode {
     let parsed = definition().try_get_matches();
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());
-    // Asked for in vain, it would be another vector unit in silence.
+    // A vector unit that is asked for and is not there must not be replaced by another in silence.
     if let Err(error) = Level::asked() {
         common::complain(&error.to_string());
         return ExitCode::from(2);

@@ -26,7 +26,7 @@ pub enum Replaces {
 /// Opens an output, and empties it where it is a file. `input` says whether a file is read by the command, by which name.
 ///
 /// # Errors
-/// In words, without the path: where it cannot be written, or must not be.
+/// Why the file cannot be written, or must not be: in words, without its path.
 pub fn open(
     path: &Path,
     replaces: Replaces,

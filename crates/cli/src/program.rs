@@ -1,5 +1,6 @@
 //! `gristmill asm`, `disasm` and `verify`: programs as text, as bytes, and what the verifier says of them.
 
+use super::advice;
 use super::common;
 use super::outputs::{self, Replaces};
 use gristmill::bounded;
@@ -174,7 +175,7 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
 /// Says why there is no program; the exit code.
 pub fn refuse(error: &ProgramError) -> ExitCode {
     if error.has_lines() {
-        common::complain_in_lines(&error.to_string());
+        common::complain_in_lines(&advice::program(error));
     } else {
         common::complain(&error.to_string());
     }

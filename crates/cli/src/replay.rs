@@ -1,12 +1,13 @@
 //! `gristmill replay`: a recorded run once more, compared word by word.
 
-use super::common::{self, BackendArgs};
-use super::report;
+use super::advice;
+use super::common;
+use super::engine::{workers, BackendArgs};
 use super::signals;
+use gristmill::megakernel::protocol::opcode;
 use gristmill::megakernel::RingLogReader;
-use gristmill::mill::FileError;
-use gristmill::protocol::{opcode, PipelineError};
 use gristmill::replay::{Replay, SlotName};
+use gristmill::PipelineError;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::PathBuf;
@@ -56,18 +57,12 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let backend = args.backend.open()?.backend;
     let stop = signals::watch()?;
     let report = Replay::new(&*backend)
-        .workers(common::workers(args.workers))
+        .workers(workers(args.workers))
         .stop_at(&stop)
         .run(&mut log)
-        .map_err(|error| format!("{shown}: {}", common::kernel_error(&error)))?;
+        .map_err(|error| format!("{shown}: {}", advice::kernel(&error)))?;
     for lost in &report.told {
-        let (path, offset) = lost.slot.place.clone().unzip();
-        common::complain(&report::file_error(&FileError {
-            path,
-            offset,
-            reason: lost.reason.clone(),
-            notice: false,
-        }));
+        common::complain(&lost.to_string());
     }
     if report.lost > 0 {
         common::complain(&format!(

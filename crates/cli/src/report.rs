@@ -1,13 +1,8 @@
 //! Reports in words: what a run did, and what failed.
 
 use gristmill::megakernel::vir0::vector::{Level, LEVEL_VARIABLE};
-use gristmill::mill::{FileError, RunReport};
+use gristmill::mill::RunReport;
 use std::time::Duration;
-
-/// `PATH: offset N: reason`.
-pub fn file_error(error: &FileError) -> String {
-    error.to_string()
-}
 
 fn millis(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)

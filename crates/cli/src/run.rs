@@ -1,7 +1,10 @@
 //! `gristmill run`: a VIR0 program over files.
 
-use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use super::advice;
+use super::common::{self, ReportArgs};
+use super::engine::EngineArgs;
 use super::program::{refuse, IncludeArgs};
+use super::sources::SourceArgs;
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::program::Program;
 use std::collections::BTreeMap;
@@ -132,7 +135,7 @@ fn job(
     builder
         .build()
         .map(Arc::new)
-        .map_err(|error| error.to_string())
+        .map_err(|error| advice::argument(&error))
 }
 
 /// The chunk sizes that are compared: from the alignment, or what is not too slow, to the largest that the program takes.

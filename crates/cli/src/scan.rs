@@ -2,11 +2,13 @@
 
 mod patterns;
 
-use super::common::{self, parse_size, EngineArgs, ReportArgs, Sort};
+use super::advice;
+use super::common::{self, ReportArgs};
+use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
 use super::report;
+use super::sources::{file_list, Sort};
 use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
-use gristmill::mill::FileError;
 use gristmill::source::{Source, Tree};
 use patterns::PatternArgs;
 use std::ffi::OsString;
@@ -78,8 +80,8 @@ pub struct ScanArgs {
     #[arg(short = 'm', long, value_name = "NUM")]
     max_count: Option<u64>,
 
-    /// Print no matching line that is longer than this: it is reported as an error instead, as a line is in memory while it
-    /// is printed.
+    /// Report a matching line that is longer than this as an error, instead of printing it: a line is in memory while it is
+    /// printed.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     max_line: usize,
 
@@ -134,8 +136,8 @@ pub struct ScanArgs {
     #[arg(short = 'a', long)]
     text: bool,
 
-    /// Search only files that match this glob, or with a leading `!` that do not. May be given several times; the last
-    /// that matches decides. Goes before all ignore rules.
+    /// Search only files that match this glob; with a leading `!`, only files that do not. May be given several times; the
+    /// last that matches decides. Globs go before all ignore rules.
     #[arg(
         short = 'g',
         long = "glob",
@@ -181,7 +183,7 @@ enum ColorWhen {
 }
 
 impl ColorWhen {
-    /// ripgrep's rule: a terminal that can, and nobody who says no.
+    /// ripgrep's rule: colours on a terminal that has them, unless NO_COLOR is set.
     fn colors(self, terminal: bool) -> bool {
         match self {
             ColorWhen::Never => false,
@@ -327,7 +329,7 @@ impl ScanArgs {
             .map_err(|error| error.to_string())?;
         let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
-        let list = common::file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
+        let list = file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
         let (source, tree): (Box<dyn Source>, _) = match list {
             Some(list) => (Box::new(list), None),
             None => {
@@ -337,7 +339,7 @@ impl ScanArgs {
                     .sorted(self.sort == Sort::Path)
                     .strip_dot(default_directory);
                 let tree = self.globs.iter().fold(tree, |tree, glob| tree.glob(glob));
-                let walk = tree.walk().map_err(|error| error.to_string())?;
+                let walk = tree.walk().map_err(|error| advice::glob(&error))?;
                 (Box::new(walk), countable.then_some(tree))
             }
         };
@@ -409,12 +411,7 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
     )?;
     for failed in job.take_errors() {
         ended.failed = true;
-        common::complain(&report::file_error(&FileError {
-            path: Some(failed.path),
-            offset: Some(failed.offset),
-            reason: failed.error.to_string(),
-            notice: false,
-        }));
+        common::complain(&advice::scan(&failed));
     }
     let searched = ended.report.files + ended.report.failures;
     if asked.default_directory && searched == 0 && !ended.interrupted {

@@ -1,6 +1,7 @@
 //! `gristmill selftest`: whether a back end on this machine does what the protocol promises.
 
-use super::common::{self, BackendArgs};
+use super::common;
+use super::engine::BackendArgs;
 use gristmill::megakernel::backend::SelectedBackend;
 use gristmill_conformance::{CaseResult, Summary, Verdict};
 use serde_json::{json, Value};

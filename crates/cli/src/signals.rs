@@ -29,8 +29,8 @@ const LOOK_AROUND: Timespec = Timespec {
     tv_nsec: 50_000_000,
 };
 
-/// Looks, each of [`LOOK_AROUND`], that find no room in an output after a signal has come, before nobody is thought to
-/// read it: a reader may be slow. A second signal ends the process at once.
+/// How many waits of [`LOOK_AROUND`] may find an output full, after a signal has come, before its rows are given up: the
+/// reader may be slow. A second signal ends the process at once.
 const LOOKS_FOR_A_READER: u32 = 40;
 
 static WATCH: OnceLock<Result<Watch, String>> = OnceLock::new();

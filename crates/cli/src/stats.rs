@@ -1,6 +1,8 @@
 //! `gristmill stats`: bytes, lines, byte histogram and entropy.
 
-use super::common::{self, EngineArgs, ReportArgs, SourceArgs};
+use super::common::{self, ReportArgs};
+use super::engine::EngineArgs;
+use super::sources::SourceArgs;
 use gristmill::jobs::stats::{Histogram, StatsJob, StatsRows, HEADER};
 use std::fmt::Write;
 use std::io::{self, IsTerminal};

@@ -12,7 +12,7 @@ const PIPE_FS: rustix::fs::FsWord = 0x5049_5045;
 /// Reads up to `most` bytes; what has more is refused.
 ///
 /// # Errors
-/// The reader's, and one for an input that is longer.
+/// The reader's error, and one for an input that is longer.
 pub fn read(input: impl Read, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     input.take(most as u64 + 1).read_to_end(&mut bytes)?;
@@ -25,7 +25,7 @@ pub fn read(input: impl Read, most: usize) -> io::Result<Vec<u8>> {
 /// Opens what must be a regular file, without waiting for anybody.
 ///
 /// # Errors
-/// The system's, and one for anything else, which names its kind.
+/// The system's error; for a file of another kind, one that names the kind.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
@@ -66,7 +66,7 @@ pub fn open_program(path: &Path) -> io::Result<File> {
 /// Refuses an open file that is no regular file.
 ///
 /// # Errors
-/// One that names its kind, and the system's.
+/// One that names the file's kind, and the system's error.
 pub fn must_be_regular(file: &File) -> io::Result<()> {
     let kind = kind_of(&fstat(file)?);
     if kind == FileType::RegularFile {

@@ -143,7 +143,7 @@
 //!
 //! | crate | here | what it is |
 //! |---|---|---|
-//! | `gristmill-protocol` | [`protocol`] | the words that host and device share |
+//! | `gristmill-protocol` | [`megakernel::protocol`] | the words that host and device share |
 //! | `gristmill-ring` | [`ring`] | shared memory, chunks, the live ring |
 //! | `gristmill-ingest` | [`uring`] | reads into that memory |
 //! | `gristmill-megakernel` | [`megakernel`] | the kernel and its back ends |
@@ -158,6 +158,7 @@
 struct Readme;
 
 pub mod bounded;
+mod error;
 pub mod jobs;
 pub mod mill;
 pub mod program;
@@ -166,6 +167,5 @@ pub mod source;
 
 pub use gristmill_ingest as uring;
 pub use gristmill_megakernel as megakernel;
-pub use gristmill_protocol as protocol;
 pub use gristmill_protocol::PipelineError;
 pub use gristmill_ring as ring;

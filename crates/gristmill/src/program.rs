@@ -6,7 +6,7 @@ use gristmill_megakernel::vir0::asm::{assemble, AsmError, AsmOptions};
 use gristmill_megakernel::vir0::{
     self, container, verify, DecodeError, Limits, Refusal, Rule, Verified,
 };
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -45,6 +45,9 @@ pub enum ProgramError {
     /// A text that does not assemble: shown in three lines.
     #[error("{0}")]
     Assemble(AsmError),
+    /// A text that names a file outside of the directories that its [`Loader`] allows: shown in three lines.
+    #[error("{0}")]
+    Outside(AsmError),
     /// A program that the verifier does not accept. Where its text is known, shown in three lines, as what does not
     /// assemble is.
     #[error("{}", refused(name, refusal, place.as_deref()))]
@@ -79,12 +82,14 @@ impl ProgramError {
     pub fn has_lines(&self) -> bool {
         matches!(
             self,
-            ProgramError::Assemble(_) | ProgramError::Refused { place: Some(_), .. }
+            ProgramError::Assemble(_)
+                | ProgramError::Outside(_)
+                | ProgramError::Refused { place: Some(_), .. }
         )
     }
 }
 
-/// The line of a text that a refusal is about: that of the instruction, or of the directive that says what is too much.
+/// The line of a text that a refusal is about: that of the instruction, or of the directive that asks for too much.
 fn place(name: &str, source: &[u8], refusal: &Refusal) -> Option<AsmError> {
     if source.starts_with(&container::MAGIC) {
         return None;
@@ -95,7 +100,7 @@ fn place(name: &str, source: &[u8], refusal: &Refusal) -> Option<AsmError> {
         text.lines()
             .position(|line| word(line).as_deref() == Some(directive))
     };
-    // With these lines have other numbers.
+    // Such directives change the numbers of the lines.
     if find(".line").is_some() {
         return None;
     }
@@ -123,6 +128,11 @@ fn place(name: &str, source: &[u8], refusal: &Refusal) -> Option<AsmError> {
         message: format!("refused: {about}"),
     })
 }
+
+/// A text names a file outside of the directories that it may name files of.
+#[derive(Debug, Error)]
+#[error("it does not lie below the source's directory; move it there, or allow its directory")]
+struct Outside;
 
 /// Most bytes of a program, assembled or as text.
 pub const MAX_PROGRAM_BYTES: usize = 16 << 20;
@@ -156,7 +166,7 @@ impl Loader {
         self.read.borrow().contains(&file)
     }
 
-    /// Tells of a file that is read otherwise, for [`Loader::has_read`].
+    /// Notes a file that the caller has read itself, for [`Loader::has_read`].
     pub fn reads(&self, file: FileId) {
         self.read.borrow_mut().push(file);
     }
@@ -194,21 +204,31 @@ impl Loader {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        let outside = Cell::new(false);
+        let include = |name: &str| {
+            let included = self.include(directory, Path::new(name));
+            let refused =
+                |error: &io::Error| error.get_ref().is_some_and(|error| error.is::<Outside>());
+            outside.set(included.as_ref().is_err_and(refused));
+            included
+        };
         let options = AsmOptions {
             name: &path.to_string_lossy(),
-            files: &|name| self.include(directory, Path::new(name)),
+            files: &include,
             debug: true,
         };
-        assemble(text, &options).map_err(ProgramError::Assemble)
+        assemble(text, &options).map_err(|error| {
+            if outside.get() {
+                ProgramError::Outside(error)
+            } else {
+                ProgramError::Assemble(error)
+            }
+        })
     }
 
     /// The bytes of a file that a text in this directory names.
     fn include(&self, directory: &Path, name: &Path) -> io::Result<Vec<u8>> {
-        let outside = || {
-            io::Error::other(
-                "it does not lie below the source's directory; move it there, or allow its directory with --allow-include",
-            )
-        };
+        let outside = || io::Error::other(Outside);
         let below = |component| matches!(component, Component::Normal(_) | Component::CurDir);
         if self.allowed.is_empty() && !name.components().all(below) {
             return Err(outside());
@@ -219,7 +239,7 @@ impl Loader {
         for directory in directories {
             let directory = directory.canonicalize()?;
             if path.starts_with(&directory) && path != directory {
-                // Through no link from here on: whatever became one since leads nowhere.
+                // From here on no link is followed, so that one which was put there since leads nowhere.
                 let file = Root::open(&directory)?.open_listed(&path, 0)?;
                 bounded::must_be_regular(&file)?;
                 return self.bytes(file, container::MAX_BYTES);

@@ -1,4 +1,4 @@
-//! Replaying a ring log: its slots run once more, on whichever back end, and their results are compared word by word.
+//! Replaying a ring log: its slots run once more, on any back end, and their results are compared word by word.
 //!
 //! ```no_run
 //! use gristmill::megakernel::{backend::cpu::CpuBackend, RingLogReader};
@@ -14,8 +14,8 @@
 //! ```
 //!
 //! A slot gets the words that were published, but for its chunk's index and, for a program, the opcode that the program
-//! has here. Its bytes come from the file that they came from, or from the log. A file whose bytes are others by now is no
-//! difference of results: such slots are told apart ([`ReplayReport::lost`]) and not run.
+//! has here. Its bytes come from the file that they came from, or from the log. Where a file has changed since, its slots are
+//! not run, and count as lost ([`ReplayReport::lost`]) rather than as different.
 //!
 //! A log names files, which a replay opens for reading: regular files and block devices, nothing else.
 
@@ -69,13 +69,23 @@ pub struct SlotName {
     pub place: Option<(PathBuf, u64)>,
 }
 
-/// A slot whose bytes are not to be had any more.
+/// A slot whose bytes are gone, or others now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostSlot {
     /// The slot.
     pub slot: SlotName,
     /// Why, and what to do.
     pub reason: String,
+}
+
+impl std::fmt::Display for LostSlot {
+    /// `PATH: offset N: reason`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some((path, offset)) = &self.slot.place {
+            write!(f, "{}: offset {offset}: ", path.display())?;
+        }
+        f.write_str(&self.reason)
+    }
 }
 
 /// What a replay found.
@@ -100,7 +110,7 @@ pub struct ReplayReport {
 }
 
 impl ReplayReport {
-    /// Whether the whole log was run again, and said the same. Of a log without slots nothing is said.
+    /// Whether the whole log was run again with the same results. A log without slots is not the same.
     pub fn is_same(&self) -> bool {
         self.slots > 0 && self.differing == 0 && self.is_whole()
     }
@@ -128,7 +138,7 @@ impl<'a> Replay<'a> {
         self
     }
 
-    /// Ends a replay soon after `stop` becomes true, whatever its slots are at: see [`ReplayReport::stopped`].
+    /// Ends a replay soon after `stop` becomes true, and cancels the slots that run: see [`ReplayReport::stopped`].
     #[must_use]
     pub fn stop_at(mut self, stop: &'a AtomicBool) -> Self {
         self.stop = Some(stop);
@@ -174,7 +184,7 @@ impl<'a> Replay<'a> {
             completions,
             opcodes,
             free,
-            flights: HashMap::new(),
+            slots: HashMap::new(),
             files: Vec::new(),
             report: ReplayReport {
                 slots: 0,
@@ -192,7 +202,7 @@ impl<'a> Replay<'a> {
             let slot = match log.next_slot() {
                 Ok(Some(slot)) => slot,
                 Ok(None) => break,
-                // Whoever waits for a log's bytes is told so.
+                // A reader that waits for the log's bytes ends with an error then.
                 Err(_) if running.stops() => break,
                 Err(damage) => {
                     running.report.damage = Some(damage);
@@ -202,7 +212,7 @@ impl<'a> Replay<'a> {
             let chunk = running.free_chunk(log)?;
             running.start(log, slot, chunk)?;
         }
-        while !running.flights.is_empty() {
+        while !running.slots.is_empty() {
             running.finish_some(log)?;
         }
         running.kernel.shutdown()?;
@@ -211,7 +221,7 @@ impl<'a> Replay<'a> {
 }
 
 /// A slot that runs.
-struct Flight {
+struct RunningSlot {
     name: SlotName,
     recorded: LoggedResult<'static>,
     words: SlotImage,
@@ -225,7 +235,7 @@ struct Running<'a> {
     opcodes: BTreeMap<u32, u32>,
     free: Vec<ChunkBuf>,
     /// By slot of the ring.
-    flights: HashMap<u32, Flight>,
+    slots: HashMap<u32, RunningSlot>,
     /// Open files, the last used last.
     files: Vec<(PathBuf, File)>,
     report: ReplayReport,
@@ -267,7 +277,7 @@ impl Running<'_> {
                 LoggedBytes::Kept(_) => None,
             },
         };
-        // A reader gives no slot without; and no chunk is smaller than the log's.
+        // The log's reader gives no slot of an unknown opcode, and no chunk is smaller than the log's.
         let visible = log.about().visible(&words).unwrap_or(0..0);
         let Some(into) = chunk.as_mut_slice().get_mut(visible) else {
             let error = "a slot that sees more than its chunk; please report this";
@@ -304,13 +314,13 @@ impl Running<'_> {
         let token = submitter.try_acquire().ok_or_else(|| {
             PipelineError::Backend("no slot for a free chunk; please report this".into())
         })?;
-        let flight = Flight {
+        let slot = RunningSlot {
             name,
             recorded: slot.result,
             words,
             lent: chunk.lend(),
         };
-        self.flights.insert(token.index().get(), flight);
+        self.slots.insert(token.index().get(), slot);
         submitter
             .publish(token, &submission)
             .map_err(|(_token, error)| error)?;
@@ -332,14 +342,14 @@ impl Running<'_> {
 
     fn finish<R: Read>(&mut self, log: &RingLogReader<R>, done: Completion) {
         let index = done.token.index().get();
-        let Some(flight) = self.flights.remove(&index) else {
+        let Some(slot) = self.slots.remove(&index) else {
             return;
         };
         if fault::reason(done.fault) == fault::CANCELLED {
-            self.free.push(flight.lent.reclaim_completed());
+            self.free.push(slot.lent.reclaim_completed());
             return self.kernel.submitter().release(done.token);
         }
-        let opcode = flight.words.opcode;
+        let opcode = slot.words.opcode;
         let area = log
             .about()
             .area_words(opcode, done.status, done.flags, done.records);
@@ -355,15 +365,15 @@ impl Running<'_> {
         };
         let report = &mut self.report;
         report.slots += 1;
-        if let Some(difference) = flight.recorded.difference(&replayed) {
+        if let Some(difference) = slot.recorded.difference(&replayed) {
             report.differing += 1;
-            let number = flight.name.number;
+            let number = slot.name.number;
             let earlier = report.first.as_ref();
             if earlier.is_none_or(|(name, _)| number < name.number) {
-                report.first = Some((flight.name, difference));
+                report.first = Some((slot.name, difference));
             }
         }
-        self.free.push(flight.lent.reclaim_completed());
+        self.free.push(slot.lent.reclaim_completed());
         self.kernel.submitter().release(done.token);
     }
 

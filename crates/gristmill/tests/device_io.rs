@@ -3,8 +3,8 @@
 use fastrand::Rng;
 use gristmill::megakernel::backend::cpu::CpuBackend;
 use gristmill::megakernel::backend::device::opencl::OpenClBackend;
+use gristmill::megakernel::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::megakernel::{Backend, Kernel, KernelConfig, KernelError, Lease, StreamJob};
-use gristmill::protocol::{fault, opcode, slot, stream, PipelineError};
 use gristmill::ring::{ChunkBuf, Completion, Completions, IoQueue, RingConfig, Submission};
 use gristmill::uring::reader::ReadPathChoice;
 use gristmill::uring::{IoSource, IoTables, MegakernelIoLoop};

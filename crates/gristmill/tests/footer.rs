@@ -7,8 +7,8 @@ mod footer;
 use footer::{sections_of, Failure, Sections};
 use gristmill::megakernel::backend::cpu::CpuBackend;
 use gristmill::megakernel::backend::device::opencl::OpenClBackend;
+use gristmill::megakernel::protocol::fault;
 use gristmill::megakernel::Backend;
-use gristmill::protocol::fault;
 use std::fs::File;
 use std::io::Write;
 

@@ -1,10 +1,10 @@
 //! What `jobs::Job` promises to a job of one's own: parts of a chunk that overflows, and which files it sees.
 
 use gristmill::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk};
+use gristmill::megakernel::protocol::{completion, stream};
 use gristmill::megakernel::stream::{StreamOpcode, StreamSlot};
 use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, Mill};
-use gristmill::protocol::{completion, stream};
 use gristmill::ring::{Outcome, RecordWriter};
 use gristmill::source::{Entry, FileList};
 use std::io::Cursor;

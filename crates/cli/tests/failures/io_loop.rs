@@ -3,7 +3,7 @@
 use crate::fuse::{mount, Faulty};
 use crate::limits::refuse_io_uring;
 use crate::world::Scratch;
-use gristmill::protocol::io::{io_op, IoRequest};
+use gristmill::megakernel::protocol::io::{io_op, IoRequest};
 use gristmill::ring::{
     live_ring, ChunkBuf, ChunkMemory, DeviceRing, PendingIo, RingConfig, Submitter,
 };

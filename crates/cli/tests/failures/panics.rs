@@ -146,7 +146,7 @@ fn assert_only_the_poisoned_file_fails(panics: bool, host: Host) {
         assert_eq!(report.failures, 1);
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert_eq!(errors[0].path, Some(tree.join("poisoned")));
-        let reason = &errors[0].reason;
+        let reason = &errors[0].kind.to_string();
         assert!(reason.contains("panicked"), "{reason:?}");
         if panics {
             // The chunk that holds the poison begins there or before.
@@ -201,7 +201,9 @@ fn a_source_that_panics_ends_the_run_as_failed() {
         let (_, errors, report) = run(source, workers, job);
         assert!(report.failures > 0);
         assert!(
-            errors.iter().any(|error| error.reason.contains("panicked")),
+            errors
+                .iter()
+                .any(|error| error.kind.to_string().contains("panicked")),
             "{errors:?}"
         );
     }

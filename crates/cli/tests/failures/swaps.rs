@@ -47,7 +47,7 @@ fn digest_with_swap(
     let told = Arc::clone(&failures);
     let control = Control::default().on_error(move |error| {
         let path = error.path.clone().unwrap_or_default();
-        told.lock().unwrap().push((path, error.reason.clone()));
+        told.lock().unwrap().push((path, error.kind.to_string()));
     });
     let mut rows = Vec::new();
     let mill = Mill::builder().workers(1).build().unwrap();

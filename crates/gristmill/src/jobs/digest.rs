@@ -2,8 +2,8 @@
 
 use super::names;
 use super::{FileEnd, Flow, Job, LandedChunk};
-use crate::mill::LARGE_CHUNK_BYTES;
-use crate::source::{is_early, stdin_entry, Ended, Entry, Item, LiveList, Origin, Source};
+use crate::jobs::LARGE_CHUNK_BYTES;
+use crate::source::{is_early, Ended, Entry, Item, LiveList, Origin, Source};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream::CrcResults};
 use gristmill_ring::lock;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How digests are told.
+/// How rows show digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DigestRows {
     /// `xxxxxxxx  path`, as coreutils' checksum tools write theirs.
@@ -357,23 +357,12 @@ impl Source for DigestList {
             let Some((digest, path)) = self.parse(&line) else {
                 return Some(self.problem("not a digest and a path"));
             };
-            let stdin = path == Path::new(STDIN);
-            if stdin && self.name == path {
+            if path == Path::new(STDIN) && self.name == path {
                 return Some(self.problem("names standard input, which is the list itself"));
             }
             lock(&self.expected).insert(self.given, digest);
             self.given += 1;
-            return Some(Item::Entry(if stdin {
-                stdin_entry()
-            } else {
-                Entry {
-                    path,
-                    explicit: true,
-                    origin: Origin::Special,
-                    root: None,
-                    sequence: 0,
-                }
-            }));
+            return Some(Item::Entry(Entry::listed(path)));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Paths in rows: as they are, escaped for lists, and in JSON.
+//! How rows show paths: as they are, escaped in lists, and in JSON.
 
 use serde_json::{json, Value};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

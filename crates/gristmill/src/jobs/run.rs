@@ -61,6 +61,40 @@ pub enum RunRows {
     None,
 }
 
+/// What is wrong with the arguments of a program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgumentError {
+    /// The program does not have it.
+    #[error("the program has no argument {name}; it has: {}", listed(known))]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// The arguments that the program has.
+        known: Vec<String>,
+    },
+    /// The program needs it, and it was not given.
+    #[error("the program needs its argument {name}; give it a value")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+impl From<ArgumentError> for PipelineError {
+    fn from(error: ArgumentError) -> Self {
+        PipelineError::Backend(error.to_string())
+    }
+}
+
 /// Settings of a [`RunJob`].
 #[derive(Debug, Clone)]
 pub struct RunJobBuilder {
@@ -104,20 +138,15 @@ impl RunJobBuilder {
     /// Checks the arguments.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] for an argument that the program does not have, or one that it needs and was not given.
-    pub fn build(self) -> Result<RunJob, PipelineError> {
+    /// [`ArgumentError`] for an argument that the program does not have, or one that it needs and was not given.
+    pub fn build(self) -> Result<RunJob, ArgumentError> {
         let declared = &self.program.verified().program().args;
         let known = |name: &String| declared.iter().any(|arg| arg.name == *name);
         if let Some(unknown) = self.args.keys().find(|name| !known(name)) {
-            let names: Vec<&str> = declared.iter().map(|arg| arg.name.as_str()).collect();
-            let names = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            return Err(PipelineError::Backend(format!(
-                "the program has no argument {unknown}; it has: {names}"
-            )));
+            return Err(ArgumentError::Unknown {
+                name: unknown.clone(),
+                known: declared.iter().map(|arg| arg.name.clone()).collect(),
+            });
         }
         let mut args = [0; PROGRAM_ARGS];
         for (value, arg) in args.iter_mut().zip(declared) {
@@ -126,11 +155,8 @@ impl RunJobBuilder {
                 .get(&arg.name)
                 .copied()
                 .or(arg.default)
-                .ok_or_else(|| {
-                    PipelineError::Backend(format!(
-                        "the program needs its argument {0}; give it with --arg {0}=VALUE",
-                        arg.name
-                    ))
+                .ok_or_else(|| ArgumentError::Missing {
+                    name: arg.name.clone(),
                 })?;
         }
         let total = RunTotal {
@@ -394,14 +420,14 @@ impl Job for RunJob {
             file.held.push((position, record.value));
         }
         file.held.sort_unstable();
-        // The next chunk may say something of the bytes before it, as far as it sees them.
+        // The next chunk may have records of the bytes before it, as far as its halo reaches.
         let end = chunk.offset + chunk.bytes.len() as u64;
         self.release(file, Some(end.saturating_sub(program.before.into())), rows);
         Flow::Continue
     }
 
     fn close(&self, mut file: RunFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
-        // What was found stands, however the file ended; sums of half a file would not say what they seem to.
+        // Records that were found stand, however the file ended; accumulators of a part of a file would mislead.
         self.release(&mut file, None, rows);
         let FileEnd::Complete { bytes } = *end else {
             return Flow::Continue;

@@ -42,19 +42,19 @@ pub(super) struct Descriptors {
     open: AtomicUsize,
     /// Files that were closed so far.
     closed: AtomicU64,
-    /// Somebody waits for a file to be closed.
+    /// A feeder waits for a file to be closed.
     wanted: AtomicBool,
     workers: OnceLock<Submitter>,
 }
 
-/// What is known before an open, to judge its failure by.
+/// The state before an open, by which its failure is judged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     open: usize,
     closed: u64,
 }
 
-/// The right to have one file open. Given back when it is dropped.
+/// The right to have one file open, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     of: Arc<Descriptors>,
@@ -62,7 +62,7 @@ pub(super) struct Permit {
 }
 
 impl Descriptors {
-    /// As many as the process's limit leaves, of which up to a quarter is for the rings of `readers` readers.
+    /// As many as the process's limit leaves. Up to a quarter of them is for the rings of `readers` readers.
     pub fn new(readers: usize) -> Arc<Self> {
         let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let soft = soft.map_or(usize::MAX, |soft| {
@@ -103,7 +103,7 @@ impl Descriptors {
             .is_ok()
     }
 
-    /// Whom to wake when a file was closed that somebody waits for.
+    /// The workers to wake when a file is closed and a feeder waits for that.
     pub fn attach(&self, workers: Submitter) {
         let _already = self.workers.set(workers);
     }
@@ -119,7 +119,7 @@ impl Descriptors {
         };
         if !take() {
             self.wanted.store(true, Ordering::SeqCst);
-            // One may have been given back before the wish could be seen.
+            // A permit may have been given back before `wanted` was set.
             if !take() {
                 return None;
             }
@@ -130,7 +130,7 @@ impl Descriptors {
         })
     }
 
-    /// The right to have a file open that is open already, whatever the limit.
+    /// A permit for a file that is open already, whatever the limit.
     pub fn take_anyway(self: &Arc<Self>) -> Permit {
         self.taken.fetch_add(1, Ordering::AcqRel);
         Permit {
@@ -185,7 +185,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.of.taken.fetch_sub(1, Ordering::AcqRel);
         if self.open {
-            // In this order: who sees that none is open sees that one was closed.
+            // In this order: a thread that sees no file open also sees that one was closed.
             self.of.closed.fetch_add(1, Ordering::SeqCst);
             self.of.open.fetch_sub(1, Ordering::SeqCst);
         }

@@ -1,76 +1,60 @@
-//! A reader that feeds one worker: opens (`open`), lands and publishes.
+//! Feeds one worker: takes entries and chunks from the intake, reads them and publishes what has landed.
 //!
 //! Called by its worker when there is nothing to claim, it does the next useful thing and returns, so that a chunk that
 //! has just landed is claimed, by this worker or another, before the next is read. How many reads it keeps in flight
 //! follows from what reads do: while they complete inline (a warm page cache) one at a time keeps chunks in cache; as soon
 //! as one does not, the window doubles, up to the configured depth.
 
-mod open;
-mod path;
-
-use super::collector::publish;
-use super::descriptors::{ran_out, Moment, Permit};
-use super::held::HeldSlot;
-use super::report::{FileError, StageTimes};
-use super::run::{Flight, Kind, Landing, OpenFile, Piece, Run};
-use super::split::Parts;
-use super::BATCH_FILES;
+use super::descriptors::ran_out;
+use super::halo::Landing;
+use super::opener::{is_passed_over, size_of, Attempt, Opened};
+use super::piece::{FileKind, OpenFile, Piece};
+use super::plan::BATCH_FILES;
+use super::reads::{ReadDone, Reads, WAIT};
+use super::report::StageTimes;
+use super::run::Run;
+use crate::error::{FileError, FileErrorKind};
 use crate::jobs::Job;
-use crate::source::{Entry, Origin};
-use gristmill_ingest::reader::{
-    ChunkReader, ReadOutcome, ReadPath, ReadPathChoice, ReaderConfig, NO_OFFSET,
-};
+use crate::source::Entry;
+use gristmill_ingest::reader::ReadOutcome;
 use gristmill_megakernel::{Feed, Feeder};
-use gristmill_protocol::ARGS_PER_SLOT;
+use gristmill_ring::lock;
 use gristmill_ring::ChunkBuf;
-use open::Opened;
-use path::Path;
 use rustix::fs::fstat;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// How long a reader waits for its reads before it looks around.
-const WAIT: Duration = Duration::from_millis(50);
+use std::time::Instant;
 
 /// Makes the feeder of one reader, on the thread that will use it.
 pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dyn Feeder> {
+    let config = &run.config;
+    let reads = Reads::new(
+        config.read_path,
+        config.demands,
+        config.depth,
+        config.layout,
+        Arc::clone(&run.descriptors),
+        Arc::clone(&run.counters),
+        Arc::clone(&run.status),
+    );
     Box::new(ChunkFeeder {
         run,
         index: reader,
-        reader: None,
-        path: None,
-        pending: Vec::new(),
+        reads,
         window: 1,
         entries: Vec::new(),
         buffers: Vec::new(),
         stages: StageTimes::default(),
         left: None,
-        opened: Arc::default(),
         done: false,
     })
-}
-
-/// An attempt to open a file.
-struct Attempt {
-    entry: Arc<Entry>,
-    opened: io::Result<Opened>,
-    permit: Permit,
-    /// What was known before it.
-    then: Moment,
 }
 
 struct ChunkFeeder<J: Job> {
     run: Arc<Run<J>>,
     index: usize,
-    /// Made at the first use: a worker that never reads sets up no ring.
-    reader: Option<ChunkReader>,
-    /// How it reads, once that is settled.
-    path: Option<Path>,
-    /// By tag: what each read in flight is for.
-    pending: Vec<Option<Piece>>,
+    reads: Reads,
     /// Reads to keep in flight.
     window: u32,
     entries: Vec<Arc<Entry>>,
@@ -78,8 +62,6 @@ struct ChunkFeeder<J: Job> {
     stages: StageTimes,
     /// When `feed` last returned with something for the worker to do.
     left: Option<Instant>,
-    /// Special files that were opened by a thread of their own, as opening a FIFO may block for ever.
-    opened: Arc<Mutex<Vec<Attempt>>>,
     done: bool,
 }
 
@@ -88,7 +70,7 @@ impl<J: Job + 'static> Feeder for ChunkFeeder<J> {
         if self.done {
             return Feed::Finished;
         }
-        if self.run.port.get().is_none() {
+        if !self.run.flights.is_attached() {
             return Feed::Idle;
         }
         if let Some(left) = self.left.take() {
@@ -105,7 +87,7 @@ impl<J: Job + 'static> Feeder for ChunkFeeder<J> {
 impl<J: Job + 'static> ChunkFeeder<J> {
     fn step(&mut self) -> Feed {
         let began = Instant::now();
-        self.run.collect(false);
+        self.run.collector.collect(false);
         let collected = Instant::now();
         self.stages.collect += collected - began;
 
@@ -113,33 +95,28 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.stages.read += collected.elapsed();
             return Feed::Progress;
         }
-        if !self.run.stopping() && !self.run.outbox.is_full() && self.submit() {
+        if !self.run.status.stopping() && !self.run.output.is_full() && self.submit() {
             return Feed::Progress;
         }
         let waited = Instant::now();
-        if self.run.collect(true) {
+        if self.run.collector.collect(true) {
             self.stages.collect += waited.elapsed();
             return Feed::Progress;
         }
-        if self.run.stopping() || self.run.is_over() {
+        if self.run.status.stopping() || self.run.status.is_over() {
             // Reads that are still in flight are of files that are answered, or not wanted any more: they are cancelled.
             self.finish();
             return Feed::Finished;
         }
-        let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
-        if inflight > 0 {
+        if self.reads.inflight() > 0 {
             let waited = Instant::now();
-            if let Some(reader) = &mut self.reader {
-                if let Err(error) = reader.wait(WAIT) {
-                    self.reader_failed(&error);
-                }
-            }
+            self.reads.wait();
             self.land();
             self.stages.read += waited.elapsed();
             return Feed::Blocked;
         }
         let waited = Instant::now();
-        if self.run.await_source(WAIT) {
+        if self.run.intake.await_source(WAIT) {
             self.stages.source += waited.elapsed();
             return Feed::Blocked;
         }
@@ -149,159 +126,118 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Takes what has landed and publishes it; whether there was anything.
     fn land(&mut self) -> bool {
         let mut any = false;
-        while let Some(landed) = self.reader.as_mut().and_then(ChunkReader::poll) {
+        while let Some(done) = self.reads.next() {
             any = true;
-            let failure = self.reader.as_ref().and_then(ChunkReader::failure);
-            if let Some(piece) = self.piece_of(landed.tag) {
-                match &failure {
-                    Some(error) => self.landed_at_last(piece, landed, error),
-                    None => self.landed(piece, landed),
+            match done {
+                ReadDone::Landed(piece, landed) => self.landed(piece, landed),
+                ReadDone::Again(piece, buffer) => self.run.intake.read_again(piece, buffer),
+                ReadDone::Failed(piece, error) => {
+                    self.run.collector.hand_in(piece, Landing::failed(error));
                 }
             }
-        }
-        if let Some(error) = self.reader.as_ref().and_then(ChunkReader::failure) {
-            self.reader_failed(&error);
-            return true;
         }
         any
     }
 
-    /// What the read with this number was for.
-    fn piece_of(&mut self, tag: u64) -> Option<Piece> {
-        let pending = self.pending.get_mut(usize::try_from(tag).ok()?)?;
-        pending.take()
-    }
-
     fn landed(&mut self, piece: Piece, landed: ReadOutcome) {
-        let others = self
-            .reader
-            .as_ref()
-            .is_some_and(|reader| reader.inflight() > 0);
-        if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others {
-            // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
-            self.run.read_again(piece, landed.buffer);
-            return;
-        }
-        let reason = landed.reason();
+        let error = landed.reason().map(|reason| FileErrorKind::Read { reason });
         let ReadOutcome {
             buffer, bytes, end, ..
         } = landed;
         let landing = Landing {
             bytes,
             end,
-            error: reason,
+            error,
             ..Landing::default()
         };
         let layout = &self.run.config.layout;
         match piece.file.kind {
-            Kind::Positioned => {
+            FileKind::Positioned => {
                 let (before, _) = layout.read(piece.offset);
                 let landing = layout.landed(before, landing);
                 self.take(piece, landing, buffer);
             }
-            Kind::Stream if layout.geometry.is_plain() => self.take(piece, landing, buffer),
-            Kind::Stream => self.take_of_stream(piece, landing, buffer),
+            FileKind::Stream if layout.geometry.is_plain() => self.take(piece, landing, buffer),
+            FileKind::Stream => self.take_of_stream(piece, landing, buffer),
         }
     }
 
-    /// Bytes of a stream whose chunks have surroundings: they come behind what was carried.
+    /// Bytes of a stream whose chunks have surroundings: they come behind those that were kept of the stream.
     fn take_of_stream(&mut self, piece: Piece, landing: Landing, mut buffer: ChunkBuf) {
         let layout = self.run.config.layout;
-        let mut carry = super::run::lock(&piece.file.carry);
-        let landing = carry.landed(&layout, buffer.as_mut_slice(), landing);
-        let copied = carry.take_copied();
-        drop(carry);
-        self.run.bounced.fetch_add(copied, Ordering::Relaxed);
+        let mut tail = lock(&piece.file.tail);
+        let landing = tail.landed(&layout, buffer.as_mut_slice(), landing);
+        let copied = tail.take_copied();
+        drop(tail);
+        self.run
+            .counters
+            .bounced
+            .fetch_add(copied, Ordering::Relaxed);
         if landing.bytes == 0 && !landing.end && landing.error.is_none() {
             // Not a chunk yet: its number is taken again, when more has been read.
             piece.file.next.store(piece.number, Ordering::Relaxed);
-            self.run.offer(Arc::clone(&piece.file));
+            self.run.intake.offer(Arc::clone(&piece.file));
             return;
         }
         self.take(piece, landing, buffer);
     }
 
-    /// A chunk with what is known of its end.
+    /// A chunk has landed: publishes it, and sees to the next read of its file.
     fn take(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
         if !landing.end && landing.error.is_none() {
             self.go_on(&piece, landing.bytes);
         }
         if landing.bytes == 0 {
-            self.run.hand_in(piece, landing);
+            self.run.collector.hand_in(piece, landing);
             return;
         }
-        self.publish(piece, landing, buffer);
+        if let Err(error) = self.run.flights.publish(&piece, landing, buffer) {
+            self.run.collector.hand_in(piece, Landing::failed(error));
+        }
     }
 
-    /// A chunk that landed in full: what of its file is to be read next.
+    /// The file goes on behind this chunk: offers what is to be read next.
     fn go_on(&self, piece: &Piece, bytes: usize) {
         let file = &piece.file;
         if file.finished.load(Ordering::Relaxed) {
             return;
         }
         match file.kind {
-            Kind::Stream => {
+            FileKind::Stream => {
                 file.position.fetch_add(bytes as u64, Ordering::Relaxed);
-                self.run.offer(Arc::clone(file));
+                self.run.intake.offer(Arc::clone(file));
             }
-            Kind::Positioned => {
+            FileKind::Positioned => {
                 let chunk_bytes = self.run.config.layout.chunk as u64;
                 if piece.number == 0 {
                     // Larger than a chunk: its size is worth asking for now.
-                    let size = fstat(&file.file).map_or(0, |found| open::size_of(&found));
+                    let size = fstat(&file.file).map_or(0, |found| size_of(&found));
                     file.size.store(size, Ordering::Relaxed);
                     file.limit
                         .store(size.max(2 * chunk_bytes), Ordering::Relaxed);
-                    self.run.offer(Arc::clone(file));
+                    self.run.intake.offer(Arc::clone(file));
                 } else {
                     let reached = (piece.number + 1).saturating_mul(chunk_bytes);
                     if reached >= file.limit.load(Ordering::Relaxed) {
                         // The end was not seen yet: the file has grown, or ends just here.
                         file.limit
                             .store(reached.saturating_add(chunk_bytes), Ordering::Relaxed);
-                        self.run.offer(Arc::clone(file));
+                        self.run.intake.offer(Arc::clone(file));
                     }
                 }
             }
         }
     }
 
-    fn publish(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
-        let run = &self.run;
-        let slot = run.port.get().and_then(|port| {
-            let token = port.submitter.try_acquire()?;
-            Some(HeldSlot::new(token, &port.submitter))
-        });
-        let Some(slot) = slot else {
-            // There is a slot for every chunk, so this is a broken promise of this module; the file fails, visibly.
-            let reason = "no slot was free for a landed chunk; please report this";
-            run.hand_in(piece, Landing::failed(reason.into()));
-            return;
-        };
-        let mode = run.job.mode(&piece.file.entry, piece.offset);
-        let flight = Flight {
-            piece: piece.clone(),
-            parts: Parts::whole(landing.bytes),
-            landing,
-            lent: buffer.lend(),
-            mode,
-            first_part: true,
-            args: [0; ARGS_PER_SLOT],
-        };
-        if let Err(error) = publish(run, slot, flight, 0) {
-            run.hand_in(piece, Landing::failed(error.to_string()));
-        }
-    }
-
     /// Submits reads, up to the window; whether anything was done.
     fn submit(&mut self) -> bool {
         let began = Instant::now();
-        if self.path() == Path::Not {
+        if !self.reads.reads() {
             return false;
         }
         let mut did = self.submit_pieces();
-        let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
-        let has_room = inflight < self.run.config.depth && !self.run.holds_too_much();
+        let inflight = self.reads.inflight();
+        let has_room = inflight < self.run.config.depth && !self.run.intake.holds_too_much();
         if !did && has_room && self.may_open() {
             did = self.submit_batch();
         } else {
@@ -310,10 +246,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         did
     }
 
-    /// Whether there may be a file to open. Where there is none, no permit is taken, and so none is given back, which would
-    /// wake whoever waits for one.
+    /// Whether there may be a file to open. Where there is none, no permit is taken: giving it back would wake feeders
+    /// that wait for one.
     fn may_open(&self) -> bool {
-        self.run.may_open() || !super::run::lock(&self.opened).is_empty()
+        self.run.intake.may_open() || self.run.opener.has_late()
     }
 
     /// Reads of files that are being cut.
@@ -321,23 +257,23 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         let depth = self.run.config.depth;
         let mut did = false;
         loop {
-            let inflight = self.reader.as_ref().map_or(0, ChunkReader::inflight);
+            let inflight = self.reads.inflight();
             if inflight >= self.window {
                 break;
             }
-            let (piece, buffer) = match self.run.take_again() {
+            let (piece, buffer) = match self.run.intake.take_again() {
                 Some(again) => again,
                 None => {
                     let Some(buffer) = self.run.pool.take(self.index) else {
                         break;
                     };
-                    let Some(piece) = self.run.next_piece() else {
+                    let Some(piece) = self.run.intake.next_piece() else {
                         break;
                     };
                     (piece, buffer)
                 }
             };
-            let registered = piece.file.kind == Kind::Positioned;
+            let registered = piece.file.kind == FileKind::Positioned;
             if !self.read(piece, buffer, registered) {
                 break;
             }
@@ -363,11 +299,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Enters the kernel with what is queued; whether something landed at once.
     fn flush(&mut self) -> bool {
-        if let Some(reader) = &mut self.reader {
-            if let Err(error) = reader.flush() {
-                self.reader_failed(&error);
-            }
-        }
+        self.reads.flush();
         self.land()
     }
 
@@ -390,44 +322,23 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         // Backwards, so that they are used in the order in which they were taken: the warmest first.
         buffers.reverse();
         // What waits comes first, and nothing new is opened before it.
-        if !self.run.take_deferred(permits.len(), &mut entries) {
-            self.run.take_entries(permits.len(), &mut entries);
+        if !self.run.intake.take_deferred(permits.len(), &mut entries) {
+            self.run.intake.take_entries(permits.len(), &mut entries);
         }
         let listed = Instant::now();
         self.stages.source += listed - began;
-        let late = std::mem::take(&mut *super::run::lock(&self.opened));
+        let late = self.run.opener.take_late();
         let mut did = !entries.is_empty() || !late.is_empty();
         for opened in late {
             self.begin(opened, buffers);
         }
         for (entry, permit) in entries.drain(..).zip(permits) {
-            let then = self.run.descriptors.moment();
-            let opened = match entry.origin {
-                _ if self.run.config.strict => self.open_strictly(&entry),
-                Origin::File => self.open(&entry),
-                Origin::Stdin
-                    if self.run.config.read_path == ReadPathChoice::Only(ReadPath::PeerRead) =>
-                {
-                    let why = "a disk does not bring standard input into peer memory; name a file";
-                    Err(io::Error::other(why))
-                }
-                Origin::Stdin => self.standard_input(&entry),
-                Origin::Special => match self.open_special(&entry) {
-                    Some(opened) => opened,
-                    // A thread waits for it.
-                    None => continue,
-                },
-            };
-            let attempt = Attempt {
-                entry,
-                opened,
-                permit,
-                then,
-            };
-            self.begin(attempt, buffers);
+            if let Some(attempt) = self.run.opener.open(entry, permit) {
+                self.begin(attempt, buffers);
+            }
         }
         self.entries = entries;
-        // The rest goes home: the warmest last, which makes it the next to be taken.
+        // The rest goes back to the pool: the warmest last, which makes it the next to be taken.
         buffers.clear();
         self.buffers = std::mem::take(buffers);
         let opened = Instant::now();
@@ -447,24 +358,16 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         } = attempt;
         let Opened { file, kind, told } = match opened {
             Ok(opened) => opened,
-            Err(error) if open::is_passed_over(&entry, &error) => {
-                self.run.pass_over(&entry);
+            Err(error) if is_passed_over(&entry, &error) => {
+                self.run.collector.pass_over(&entry);
                 return;
             }
             Err(error) if ran_out(&error) && self.run.descriptors.worth_waiting(then) => {
-                self.run.defer(entry, then);
+                self.run.intake.defer(entry, then);
                 return;
             }
             Err(error) => {
-                self.run.refuse(
-                    &entry,
-                    FileError {
-                        path: Some(entry.path.clone()),
-                        offset: None,
-                        reason: error.to_string(),
-                        notice: false,
-                    },
-                );
+                self.run.collector.refuse(&entry, error.into());
                 return;
             }
         };
@@ -472,25 +375,25 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             entry,
             file: Arc::new(OwnedFd::from(file)),
             kind,
-            next: AtomicU64::new(u64::from(kind == Kind::Positioned)),
+            next: AtomicU64::new(u64::from(kind == FileKind::Positioned)),
             limit: AtomicU64::new(match kind {
-                Kind::Positioned => self.run.config.layout.chunk as u64,
-                Kind::Stream => u64::MAX,
+                FileKind::Positioned => self.run.config.layout.chunk as u64,
+                FileKind::Stream => u64::MAX,
             }),
             size: AtomicU64::new(0),
             told,
             position: AtomicU64::new(0),
-            carry: Mutex::default(),
+            tail: Mutex::default(),
             finished: AtomicBool::new(false),
             _permit: permit.opened(),
         });
-        if kind == Kind::Stream {
-            self.run.offer(open);
+        if kind == FileKind::Stream {
+            self.run.intake.offer(open);
             return;
         }
         let Some(buffer) = buffers.pop() else {
             open.next.store(0, Ordering::Relaxed);
-            self.run.offer(open);
+            self.run.intake.offer(open);
             return;
         };
         let piece = Piece {
@@ -504,14 +407,14 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Queues one read; false where that failed, which has been reported then.
     fn read(&mut self, piece: Piece, buffer: ChunkBuf, registered: bool) -> bool {
         let layout = self.run.config.layout;
-        let carries = piece.file.kind == Kind::Stream && !layout.geometry.is_plain();
+        let carries = piece.file.kind == FileKind::Stream && !layout.geometry.is_plain();
         let mut wanted = buffer.capacity();
         if carries {
-            let carry = super::run::lock(&piece.file.carry);
-            wanted = carry.wanted(&layout).min(wanted);
-            if let Some(error) = carry.ended() {
+            let tail = lock(&piece.file.tail);
+            wanted = tail.wanted(&layout).min(wanted);
+            if let Some(error) = tail.ended() {
                 // All is read, and there is more than one chunk of it.
-                drop(carry);
+                drop(tail);
                 let landing = Landing {
                     end: error.is_none(),
                     error,
@@ -521,99 +424,35 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 return true;
             }
         }
-        if self.reader.is_none() {
-            let Path::By(path) = self.path() else {
-                self.run.read_again(piece, buffer);
-                return false;
-            };
-            let config = ReaderConfig {
-                // The window, and a batch of first reads beside it.
-                depth: self.run.config.depth + BATCH_FILES as u32,
-                path,
-            };
-            match ChunkReader::with_demands(config, self.run.config.demands) {
-                Ok(reader) => self.reader = Some(reader),
-                Err(error) => {
-                    self.run.hand_in(piece, Landing::failed(error.to_string()));
-                    return false;
-                }
-            }
+        let queued = self.reads.submit(piece, buffer, wanted, registered);
+        if !queued {
+            self.land();
         }
-        let Some(reader) = &mut self.reader else {
-            return false;
-        };
-        let tag = match self.pending.iter().position(Option::is_none) {
-            Some(free) => free,
-            None => {
-                self.pending.push(None);
-                self.pending.len() - 1
-            }
-        };
-        let file = &piece.file.file;
-        let number = tag as u64;
-        let submitted = match piece.file.kind {
-            Kind::Stream => reader.submit(file, NO_OFFSET, buffer, wanted, number, registered),
-            Kind::Positioned => {
-                let (before, len) = layout.read(piece.offset);
-                match piece.offset - before as u64 {
-                    0 if !registered => {
-                        reader.submit_first(file, buffer, len, number, piece.file.told)
-                    }
-                    offset => reader.submit(file, offset, buffer, len, number, registered),
-                }
-            }
-        };
-        match submitted {
-            Ok(()) => {
-                self.pending[tag] = Some(piece);
-                true
-            }
-            Err((buffer, error)) if reader.failure().is_some() => {
-                self.run.read_again(piece, buffer);
-                self.reader_failed(&error);
-                false
-            }
-            Err((_buffer, error)) => {
-                self.run.hand_in(piece, Landing::failed(error.to_string()));
-                false
-            }
-        }
+        queued
     }
 }
 
 impl<J: Job> ChunkFeeder<J> {
-    /// Ends a reader, and counts what it did.
-    fn retire(&self, reader: ChunkReader) {
-        let why = reader.why().map(str::to_owned);
-        let path = reader.path().name();
-        self.run.add_reader(path, why.as_deref(), reader.end());
-    }
-
     fn finish(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            self.retire(reader);
-        }
-        self.run.add_stages(&std::mem::take(&mut self.stages));
-        self.pending.clear();
-        self.run.end();
+        self.reads.end();
+        self.run
+            .counters
+            .add_stages(&std::mem::take(&mut self.stages));
+        self.run.collector.end();
         self.done = true;
     }
 }
 
-/// Whichever way a feeder goes (the kernel may be shut down before it is called again, or it may have panicked), what it
-/// did is counted and nobody waits for it.
+/// A feeder can go without having finished: the kernel may be shut down before it is called again, or it may have panicked.
+/// Its work is counted all the same, and the run does not wait for it.
 impl<J: Job> Drop for ChunkFeeder<J> {
     fn drop(&mut self) {
         if self.done {
             return;
         }
-        if !self.run.has_ended() {
-            self.run.fail(FileError {
-                path: None,
-                offset: None,
-                reason: "a reader panicked, and the run ended early; its message says where, please report it".into(),
-                notice: false,
-            });
+        if !self.run.collector.has_ended() {
+            let error = FileError::new(None, FileErrorKind::ReaderPanicked);
+            self.run.output.error(error);
         }
         self.finish();
     }

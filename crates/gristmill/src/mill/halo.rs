@@ -1,11 +1,36 @@
-//! Chunks with surroundings: what is read for them, what of it is the chunk's own, and what a stream must keep.
+//! Where a chunk's own bytes lie in its buffer, and what lies around them, for jobs that look beyond a chunk.
 //!
-//! A file that is read by position is read anew around each chunk: one read lands the bytes before it, its own and those
-//! behind. A stream cannot be read twice, so what the next chunk needs again is carried on in memory, and its chunks are
-//! moved behind that in their buffers.
+//! Of a file that is read by position, the read for each chunk also lands the bytes before and behind it, which are thus
+//! read again with the neighbouring chunks. A stream cannot be read twice: [`StreamTail`] keeps the bytes that its next chunk
+//! needs again, and puts them in front of what lands next.
 
-use super::run::Landing;
+use crate::error::FileErrorKind;
 use crate::jobs::Geometry;
+
+/// How a chunk's reading ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Landing {
+    /// The chunk's own bytes.
+    pub bytes: usize,
+    /// Where they begin in the buffer.
+    pub start: usize,
+    /// Bytes of the file behind them in the buffer.
+    pub after: usize,
+    /// Whether the file ends with them.
+    pub end: bool,
+    /// Why no more could be read, where that is so.
+    pub error: Option<FileErrorKind>,
+}
+
+impl Landing {
+    /// Nothing has landed, for this reason.
+    pub fn failed(error: impl Into<FileErrorKind>) -> Self {
+        Self {
+            error: Some(error.into()),
+            ..Self::default()
+        }
+    }
+}
 
 /// File systems want direct reads to begin and end at multiples of this.
 const BLOCK: usize = 4096;
@@ -69,41 +94,41 @@ impl Layout {
             after: (there - own).min(self.geometry.after),
             // Bytes behind the chunk belong to the next one.
             end: landing.end && there <= self.chunk,
-            // What lies behind a chunk that is whole is the next one's concern: it reads it again, as its own.
+            // The bytes behind a whole chunk are read again as the next chunk's own, which will find the error.
             error: landing.error.filter(|_| own < self.chunk),
         }
     }
 
-    /// How many of the bytes that are there from a multiple of `align` on can be in chunks, when more may follow: whole
-    /// blocks with all of what they see behind them. Where reading failed the rest is passed over: that it is not there
-    /// does not mean that the file ends.
+    /// Of `there` bytes, which begin at a multiple of `align`, how many can be in chunks while more may follow: whole blocks
+    /// that have all the bytes behind them which the job looks at. Where reading failed, the rest is left out: that no more
+    /// bytes came does not mean that the file ends.
     fn certain(&self, there: usize) -> usize {
         let certain = there.saturating_sub(self.geometry.after);
         certain - certain % self.geometry.align.max(1)
     }
 }
 
-/// What a stream's next chunk needs again.
+/// The last bytes of a stream that its next chunk needs again.
 #[derive(Debug, Default)]
-pub(super) struct Carry {
-    /// Bytes before the next chunk, and then such as are not in a chunk yet.
+pub(super) struct StreamTail {
+    /// Bytes before the next chunk, and then those that are not in a chunk yet.
     bytes: Vec<u8>,
-    /// How many are before it.
+    /// How many of them lie before the next chunk.
     before: usize,
-    /// How the stream ended, while there are chunks left of it.
-    ended: Option<Option<String>>,
-    /// Bytes that were copied since [`Carry::take_copied`].
+    /// How the stream ended, while chunks of it are left: with an error, or at its end.
+    ended: Option<Option<FileErrorKind>>,
+    /// Bytes that were copied since [`StreamTail::take_copied`].
     copied: u64,
 }
 
-impl Carry {
+impl StreamTail {
     /// How many bytes to read next.
     pub fn wanted(&self, layout: &Layout) -> usize {
         (self.before + layout.chunk + layout.tail).saturating_sub(self.bytes.len())
     }
 
-    /// How the stream has ended, where no more is to be read of it.
-    pub fn ended(&self) -> Option<Option<String>> {
+    /// How the stream has ended, where no more is to be read of it: with an error, or at its end.
+    pub fn ended(&self) -> Option<Option<FileErrorKind>> {
         self.ended.clone()
     }
 
@@ -112,9 +137,9 @@ impl Carry {
         std::mem::take(&mut self.copied)
     }
 
-    /// `landing.bytes` bytes have landed in `buffer`. Moves them behind those that were carried, takes as many as make a
-    /// chunk, and carries on the rest. The landing says where the chunk is in the buffer; of no bytes, there is none yet
-    /// (or, at the end, none more).
+    /// `landing.bytes` bytes have landed in `buffer`. Moves them behind those that were kept, takes as many as make a chunk,
+    /// and keeps the rest. The landing that is returned says where the chunk lies in the buffer. One of no bytes means that
+    /// there is no chunk yet, or at the stream's end, that there is none left.
     pub fn landed(&mut self, layout: &Layout, buffer: &mut [u8], landing: Landing) -> Landing {
         let Geometry { before, after, .. } = layout.geometry;
         let carried = self.bytes.len();
@@ -175,7 +200,9 @@ mod tests {
         Landing {
             bytes,
             end,
-            error: error.then(|| "broken".to_owned()),
+            error: error.then(|| FileErrorKind::Read {
+                reason: "broken".to_owned(),
+            }),
             ..Landing::default()
         }
     }
@@ -231,20 +258,20 @@ mod tests {
     fn a_broken_stream_gives_whole_blocks_and_then_its_error() {
         let layout = layout(10, 10, 64, 64);
         let mut buffer = vec![0; layout.buffer()];
-        let mut carry = Carry::default();
+        let mut tail = StreamTail::default();
         let mut land = |bytes, error| {
-            let landed = carry.landed(&layout, &mut buffer, landing(bytes, false, error));
-            (told(&landed), carry.ended().is_some())
+            let landed = tail.landed(&layout, &mut buffer, landing(bytes, false, error));
+            (told(&landed), tail.ended().is_some())
         };
         assert_eq!(land(50, false), ((0, 0, false, false), false));
         assert_eq!(land(24, false), ((64, 10, false, false), false));
         // 10 and 127 bytes are there: one block, and not all of what the next would see.
         assert_eq!(land(127, true), ((64, 10, false, true), false));
 
-        let mut carry = Carry::default();
+        let mut tail = StreamTail::default();
         let mut land = |bytes, error| {
-            let landed = carry.landed(&layout, &mut buffer, landing(bytes, false, error));
-            (told(&landed), carry.ended().is_some())
+            let landed = tail.landed(&layout, &mut buffer, landing(bytes, false, error));
+            (told(&landed), tail.ended().is_some())
         };
         assert_eq!(land(150, true), ((64, 10, false, false), true));
         assert_eq!(land(0, true), ((64, 10, false, true), false));
@@ -261,11 +288,11 @@ mod tests {
         ] {
             let layout = layout(before, after, align, chunk);
             let mut buffer = vec![0; layout.buffer()];
-            let mut carry = Carry::default();
+            let mut tail = StreamTail::default();
             for bytes in [1, usize::MAX, 1, 1, usize::MAX, usize::MAX] {
-                let wanted = carry.wanted(&layout);
+                let wanted = tail.wanted(&layout);
                 assert!((1..=buffer.len()).contains(&wanted), "{layout:?}");
-                carry.landed(
+                tail.landed(
                     &layout,
                     &mut buffer,
                     landing(bytes.min(wanted), false, false),

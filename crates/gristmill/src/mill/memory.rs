@@ -1,56 +1,22 @@
 //! Where a run's chunks lie: in memory of the host that the back end sees, or in the peer memory of a PCI device.
 
+use super::error::MillError;
 use super::plan::{Bound, Plan, Wanted};
-use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use gristmill_ingest::{PeerDevice, PeerMemory};
 use gristmill_megakernel::backend::Backend;
-use gristmill_megakernel::KernelError;
-use gristmill_protocol::PipelineError;
 use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan};
 use std::sync::Arc;
-
-/// Whether these settings go with each other.
-///
-/// # Errors
-/// [`PipelineError::InvalidArgument`] where they do not.
-pub(super) fn check(
-    peer: Option<&str>,
-    path: ReadPathChoice,
-    direct: bool,
-    backend: &dyn Backend,
-) -> Result<(), PipelineError> {
-    let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
-    if peer.is_some() && backend.device().is_some() {
-        return invalid(
-            "peer memory for a kernel on a device, which does not see it",
-            "use the back end cpu, or leave out peer memory",
-        );
-    }
-    match path {
-        ReadPathChoice::Auto if peer.is_some() => invalid(
-            "peer memory and no read path that goes there",
-            "name a read path that goes there: peer (O_DIRECT), passthrough (NVMe commands), or positioned (a copy by the \
-             processor)",
-        ),
-        ReadPathChoice::Auto => Ok(()),
-        ReadPathChoice::Only(ReadPath::PositionedRead) if peer.is_some() && direct => invalid(
-            "direct positioned reads into peer memory",
-            "use the read path peer, which sees whether the bytes arrive, or leave out direct reads",
-        ),
-        ReadPathChoice::Only(path) => gristmill_ingest::admit_memory(path, peer.is_some()),
-    }
-}
 
 /// As many workers and chunks as fit, and the chunks. Memory that turns out to be missing is asked for in smaller and
 /// smaller amounts; peer memory, which is named for what it is, is not.
 ///
 /// # Errors
-/// [`KernelError`] where there is no memory for the least that runs.
+/// [`MillError`] where there is no memory for the least that runs.
 pub(super) fn planned(
     backend: &dyn Backend,
     peer: Option<&str>,
     wanted: Wanted,
-) -> Result<(Plan, Arc<ChunkMemory>, Vec<ChunkBuf>), KernelError> {
+) -> Result<(Plan, Arc<ChunkMemory>, Vec<ChunkBuf>), MillError> {
     let mut plan = match peer {
         Some(_) => Plan {
             workers: wanted.workers,
@@ -75,18 +41,18 @@ pub(super) fn planned(
 /// The chunks of a run.
 ///
 /// # Errors
-/// [`KernelError`] where the memory is not to be had.
-pub(super) fn chunks(
+/// [`MillError`] where there is not enough memory.
+fn chunks(
     backend: &dyn Backend,
     peer: Option<&str>,
     count: u32,
     chunk_bytes: usize,
-) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), KernelError> {
+) -> Result<(Arc<ChunkMemory>, Vec<ChunkBuf>), MillError> {
     let Some(address) = peer else {
-        return backend.chunk_memory(count, chunk_bytes);
+        return Ok(backend.chunk_memory(count, chunk_bytes)?);
     };
     let plan = ChunkPlan::new(count, chunk_bytes)?;
-    // Of a device that is not there, the allocation tells.
+    // Where there is no such device, the allocation says so.
     let devices = PeerDevice::list();
     if let Some(device) = devices.iter().find(|device| device.address == address) {
         enough(device, plan)?;
@@ -95,16 +61,18 @@ pub(super) fn chunks(
 }
 
 /// Whether a device has room for the chunks of a plan.
-fn enough(device: &PeerDevice, plan: ChunkPlan) -> Result<(), PipelineError> {
+fn enough(device: &PeerDevice, plan: ChunkPlan) -> Result<(), MillError> {
     let (needed, available) = (plan.bytes() as u64, device.available_bytes);
     if needed <= available {
         return Ok(());
     }
-    Err(PipelineError::Backend(format!(
-        "{} chunks of {} bytes, each with a page behind it, need {needed} bytes of peer memory, and {} has {available} \
-         available: use fewer workers (--workers), a smaller depth (--depth) or smaller chunks (--chunk-size)",
-        plan.count(), plan.chunk_bytes(), device.address
-    )))
+    Err(MillError::PeerMemoryFull {
+        address: device.address.clone(),
+        chunks: plan.count(),
+        chunk_bytes: plan.chunk_bytes(),
+        needed,
+        available,
+    })
 }
 
 #[cfg(test)]
@@ -128,9 +96,9 @@ mod tests {
             &needed,
             &available,
             &device.address,
-            "--workers",
-            "--depth",
-            "--chunk-size",
+            "fewer workers",
+            "smaller depth",
+            "smaller chunks",
         ] {
             assert!(error.contains(words), "{words}: {error}");
         }

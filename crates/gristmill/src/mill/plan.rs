@@ -8,13 +8,25 @@ use gristmill_ring::ChunkPlan;
 use std::fs::read_to_string;
 use std::path::Path;
 
+/// Reads in flight per reader where no other number is asked for.
+pub const DEFAULT_DEPTH: u32 = 8;
+
+/// Files that a reader takes, opens and reads together.
+pub const BATCH_FILES: usize = 16;
+
+/// Chunk buffers of each worker's reader at this depth: for its large files, and for a batch of small ones. Pages of a
+/// buffer that no read ever fills are never touched.
+pub fn chunks_per_worker(depth: u32) -> usize {
+    depth as usize + BATCH_FILES
+}
+
 /// Bytes of chunk buffers at most where no other bound is set and the machine has plenty.
 pub const DEFAULT_MEMORY_BYTES: usize = 1 << 30;
 
 /// Chunks of a reader at least: one to read into while the other is looked at.
 pub(super) const LEAST_CHUNKS: usize = 2;
 
-/// Bytes of buffers and record areas up to which nobody asks what memory there is.
+/// Bytes of buffers and record areas that a run may have without asking how much memory there is.
 const UNASKED_BYTES: usize = 4 << 20;
 
 /// Address space that a thread takes: the standard library's stack, and the heap that glibc reserves for it.
@@ -47,14 +59,14 @@ pub(super) struct Plan {
 /// What bounds a run's memory.
 #[derive(Debug, Clone)]
 pub(super) struct Bound {
-    /// Bytes of buffers and record areas, and what makes it so many.
+    /// Bytes of buffers and record areas, and the reason for this bound.
     buffers: (usize, String),
     /// Bytes of address space that are left.
     address_space: Option<usize>,
 }
 
 impl Bound {
-    /// Of this process, now, for a run that wants so much.
+    /// The bound of this process, now, for a run that wants `wanted`.
     pub fn of_process(wanted: &Wanted) -> Self {
         let buffers = match wanted.memory {
             Some(bytes) => (bytes, "that bound was set".to_owned()),

@@ -1,86 +1,30 @@
 //! Recording a run: every finished slot goes into a ring log, in the order in which slots finish.
 //!
-//! Off unless asked for. The log is written under the collector's lock, by whoever drains completions; when it cannot be
-//! written the run ends.
+//! Off unless asked for. The thread that drains completions writes the log, under the collector's lock.
 
-use super::run::{lock, Kind, Landing, Piece, Run};
-use super::split::Parts;
-use crate::jobs::Job;
+use super::control::LogOutput;
+use super::piece::{ChunkPart, FileKind, Piece};
 use crate::source::Origin;
 use gristmill_megakernel::log::{
     Digest, LoggedBytes, LoggedKernel, LoggedResult, LoggedSlot, RingLog,
 };
 use gristmill_protocol::slot::{self, SlotImage};
-use gristmill_protocol::{fault, PipelineError, ARGS_PER_SLOT};
+use gristmill_protocol::{fault, PipelineError};
 use gristmill_ring::{ChunkBuf, Completion, RecordMemory, Submission};
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::PathBuf;
-
-/// Where a log goes.
-pub(super) type LogOutput = Box<dyn Write + Send>;
 
 /// Bytes of the log that are written together.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// Writes the ring log of one run.
 pub(super) struct Recorder {
     log: RingLog<BufWriter<LogOutput>>,
     /// Relative paths are relative to this.
     directory: PathBuf,
     failed: Option<PipelineError>,
-}
-
-/// Records a finished slot, where that was asked for; a log that cannot be written ends the run.
-pub(super) fn record<J: Job>(
-    run: &Run<J>,
-    piece: &Piece,
-    landing: &Landing,
-    parts: &Parts,
-    args: [u32; ARGS_PER_SLOT],
-    chunk: &ChunkBuf,
-    done: &Completion,
-) {
-    let Some(port) = run.port.get() else {
-        return;
-    };
-    let Some(recorder) = &port.recorder else {
-        return;
-    };
-    // A slot that was cancelled says nothing of its bytes.
-    if fault::reason(done.fault) == fault::CANCELLED {
-        return;
-    }
-    let first = parts.current().start;
-    let ran = Ran {
-        piece,
-        submission: Submission::new(run.job.opcode(), &args),
-        offset: piece.offset + first as u64,
-        start: landing.start + first,
-        buffer: chunk.as_slice(),
-        done,
-        records: &port.records,
-    };
-    let recorded = lock(recorder)
-        .as_mut()
-        .is_none_or(|recorder| recorder.slot(&ran));
-    if !recorded {
-        run.control.stop();
-    }
-}
-
-/// A slot that has run.
-struct Ran<'a> {
-    piece: &'a Piece,
-    submission: Submission,
-    /// Where the first own byte lies in the file.
-    offset: u64,
-    /// Where it lies in the buffer.
-    start: usize,
-    /// The chunk's buffer.
-    buffer: &'a [u8],
-    done: &'a Completion,
-    records: &'a RecordMemory,
 }
 
 /// The size that the file system tells of a slot's file.
@@ -111,21 +55,31 @@ impl Recorder {
         })
     }
 
-    /// Appends a finished slot. False if nothing more can be recorded.
-    fn slot(&mut self, ran: &Ran<'_>) -> bool {
-        if self.failed.is_none() {
-            self.failed = self.append(ran).err();
+    /// Appends a finished slot, which ran over `part` of `chunk`. False if nothing more can be recorded.
+    pub fn slot(
+        &mut self,
+        part: &ChunkPart,
+        submission: Submission,
+        chunk: &ChunkBuf,
+        done: &Completion,
+        records: &RecordMemory,
+    ) -> bool {
+        // A slot that was cancelled says nothing of its bytes.
+        if self.failed.is_none() && fault::reason(done.fault) != fault::CANCELLED {
+            self.failed = self.append(part, submission, chunk, done, records).err();
         }
         self.failed.is_none()
     }
 
-    fn append(&mut self, ran: &Ran<'_>) -> Result<(), PipelineError> {
-        let Ran {
-            piece,
-            submission,
-            done,
-            ..
-        } = ran;
+    fn append(
+        &mut self,
+        part: &ChunkPart,
+        submission: Submission,
+        chunk: &ChunkBuf,
+        done: &Completion,
+        records: &RecordMemory,
+    ) -> Result<(), PipelineError> {
+        let piece = &part.piece;
         let kernel = self.log.kernel();
         let words = SlotImage {
             status: slot::PUBLISHED,
@@ -136,21 +90,21 @@ impl Recorder {
         };
         // An opcode that the log does not know sees nothing here; the log refuses it.
         let visible = kernel.visible(&words).unwrap_or(0..0);
-        let before = ran.start.saturating_sub(visible.start) as u64;
-        let bytes = ran.buffer.get(visible).unwrap_or(&[]);
+        let start = part.landing.start + part.parts.current().start;
+        let before = start.saturating_sub(visible.start) as u64;
+        let bytes = chunk.as_slice().get(visible).unwrap_or(&[]);
         let index = done.token.index().get();
         let area = kernel.area_words(words.opcode, done.status, done.flags, done.records);
-        let area: Vec<u32> = (0..area)
-            .map(|word| ran.records.word(index, word))
-            .collect();
-        let again = piece.file.kind == Kind::Positioned && piece.file.entry.origin == Origin::File;
+        let area: Vec<u32> = (0..area).map(|word| records.word(index, word)).collect();
+        let again =
+            piece.file.kind == FileKind::Positioned && piece.file.entry.origin == Origin::File;
         self.log.slot(&LoggedSlot {
             words,
             index,
             bytes: if again {
                 LoggedBytes::File {
                     path: Cow::Owned(self.directory.join(&piece.file.entry.path)),
-                    offset: ran.offset.saturating_sub(before),
+                    offset: part.offset().saturating_sub(before),
                     size: size_of(piece)?,
                 }
             } else {

@@ -5,34 +5,7 @@ use gristmill_megakernel::backend::device::DeviceInfo;
 use gristmill_megakernel::KernelStats;
 use gristmill_protocol::PipelineError;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// A file, or a place in the source, that failed.
-#[derive(Debug, Clone)]
-pub struct FileError {
-    /// The path, where one is known.
-    pub path: Option<PathBuf>,
-    /// Where in the file, in bytes, when reading had begun.
-    pub offset: Option<u64>,
-    /// What happened, and what to do where something can be done.
-    pub reason: String,
-    /// Whether this is only worth telling, and not a failure.
-    pub notice: bool,
-}
-
-impl std::fmt::Display for FileError {
-    /// `PATH: offset N: reason`. A path is shown as it is: what prints it for people escapes what breaks a line.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(path) = &self.path {
-            write!(f, "{}: ", path.display())?;
-        }
-        if let Some(offset) = self.offset {
-            write!(f, "offset {offset}: ")?;
-        }
-        f.write_str(&self.reason)
-    }
-}
 
 /// Time spent by all workers together, by stage.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,6 +1,6 @@
 //! Opening what a walk has listed: below the directory that was named, and through no symbolic link.
 //!
-//! Whoever may write to a tree can replace what was listed before it is opened. So a walk without `-L` holds the
+//! A program that may write to a tree can replace what was listed before it is opened. So a walk without `-L` holds the
 //! directory that was named, and everything below it, directories and files, is opened relative to that descriptor with
 //! `openat2` and `RESOLVE_NO_SYMLINKS`. Where the kernel has no `openat2` (before Linux 5.6) or a filter of system calls
 //! refuses it, each component of the path is opened from the one above with `O_NOFOLLOW`: more calls, and as safe.
@@ -18,6 +18,14 @@ use std::sync::Arc;
 
 /// `openat2` was refused once, so that it is not tried again.
 static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// What was listed is a symbolic link by now.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error(
+    "it, or a directory on the way to it, was replaced by a symbolic link since it was listed, which is not followed; follow \
+     links, or name it outright"
+)]
+pub(crate) struct ReplacedByLink;
 
 /// The directory below which a walk has found a file. It stays the same directory, whatever happens to its name.
 #[derive(Debug, Clone)]
@@ -44,7 +52,7 @@ impl Root {
     /// Holds a directory, which may be named by links.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
@@ -58,7 +66,7 @@ impl Root {
     /// Opens what a walk has listed, for reading and without waiting for anybody, with these flags beside.
     ///
     /// # Errors
-    /// The system's, with its number; one without for a link, and for a path that is not below this directory.
+    /// The system's error, with its number. For a link, and for a path that is not below this directory, one without a number.
     pub fn open_listed(&self, path: &Path, flags: i32) -> io::Result<File> {
         // A walk that leaves a leading `./` out of its paths was given `./`.
         let relative = below(path, &self.held.prefix).unwrap_or_else(|| {
@@ -152,10 +160,7 @@ fn by_steps(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd,
 /// Says what a link means here. Other errors keep their number.
 fn told(error: Errno) -> io::Error {
     match error {
-        Errno::LOOP => io::Error::other(
-            "it, or a directory on the way to it, was replaced by a symbolic link since it was listed, which is not \
-             followed; follow links with -L, or name it outright",
-        ),
+        Errno::LOOP => io::Error::other(ReplacedByLink),
         error => error.into(),
     }
 }

@@ -1,6 +1,7 @@
 //! Files whose names come from a list.
 
-use super::{stdin_entry, Ended, Entry, FileId, Item, Origin, Source};
+use super::entry::{Ended, Entry, Item, Source};
+use super::file_id::FileId;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use std::ffi::OsString;
 use std::fs::File;
@@ -165,15 +166,8 @@ impl Source for FileList {
             match self.name() {
                 Ok(None) => return None,
                 Ok(Some(name)) if name.is_empty() => continue,
-                Ok(Some(name)) if name == b"-" => return Some(Item::Entry(stdin_entry())),
                 Ok(Some(name)) => {
-                    return Some(Item::Entry(Entry {
-                        path: PathBuf::from(OsString::from_vec(name)),
-                        explicit: true,
-                        origin: Origin::Special,
-                        root: None,
-                        sequence: 0,
-                    }))
+                    return Some(Item::Entry(Entry::listed(OsString::from_vec(name))))
                 }
                 Err(error) if is_early(&error) => return Some(Item::Later),
                 Err(error) if Ended::is_said_by(&error) => self.failed = true,
@@ -189,7 +183,7 @@ impl Source for FileList {
         None
     }
 
-    /// Looks for the file among those that are listed, where the list can be read twice. Of a pipe nobody knows what comes.
+    /// Looks for the file among those that are listed, where the list can be read twice, which a pipe cannot.
     fn written(&mut self, file: FileId) -> Option<PathBuf> {
         let ahead = self.awaited.as_ref().and_then(LiveList::ahead)?;
         let mut names = Self::new(io::BufReader::new(ahead)).nul(self.terminator == 0);

@@ -4,12 +4,23 @@
 mod rules;
 mod walk;
 
-use super::Source;
+use super::entry::Source;
 use gristmill_protocol::PipelineError;
 use ignore::overrides::{Override, OverrideBuilder};
 use rules::Rules;
 use std::path::PathBuf;
-use walk::{Manner, Walking};
+use walk::{WalkOptions, Walking};
+
+/// A glob that cannot be parsed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}; correct the glob")]
+pub struct GlobError(ignore::Error);
+
+impl From<GlobError> for PipelineError {
+    fn from(error: GlobError) -> Self {
+        PipelineError::Backend(error.to_string())
+    }
+}
 
 /// Files under the given paths, with ripgrep's rules: ignore files are honoured, hidden files and symbolic links are
 /// passed over, and whatever is named outright is read. The path `-` is standard input.
@@ -87,27 +98,24 @@ impl Tree {
     /// [`Source::written`] tells of.
     ///
     /// # Errors
-    /// A glob that cannot be parsed.
-    pub fn walk(&self) -> Result<impl Source + 'static, PipelineError> {
-        let bad_glob = |error: ignore::Error| {
-            PipelineError::Backend(format!("{error}; correct the glob given with -g"))
-        };
+    /// [`GlobError`] for a glob that cannot be parsed.
+    pub fn walk(&self) -> Result<impl Source + 'static, GlobError> {
         let overrides = if self.globs.is_empty() {
             Override::empty()
         } else {
             let root = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
             let mut overrides = OverrideBuilder::new(root);
             for glob in &self.globs {
-                overrides.add(glob).map_err(bad_glob)?;
+                overrides.add(glob).map_err(GlobError)?;
             }
-            overrides.build().map_err(bad_glob)?
+            overrides.build().map_err(GlobError)?
         };
         let rules = Rules::new(overrides, self.hidden, self.ignore_files);
-        let manner = Manner {
+        let options = WalkOptions {
             follow: self.follow,
             sorted: self.sorted,
             strip_dot: self.strip_dot,
         };
-        Ok(Walking::new(self.paths.clone(), rules, manner))
+        Ok(Walking::new(self.paths.clone(), rules, options))
     }
 }

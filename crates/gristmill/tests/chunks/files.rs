@@ -2,8 +2,8 @@
 
 use crate::world::{content, halo, run, sizes, start, write_files, Asked, Done, How, AROUND};
 use gristmill::jobs::{FileEnd, Flow, Geometry};
-use gristmill::protocol::PipelineError;
 use gristmill::source::Tree;
+use gristmill::PipelineError;
 use gristmill_testing::Patience;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -142,7 +142,7 @@ fn a_file_that_shrinks_fails_where_it_ends() {
             };
             assert_eq!(error.offset, Some(reached));
             let reason = format!("the file shrank while it was read: it had {size} bytes");
-            assert!(error.reason.contains(&reason), "{error:?}");
+            assert!(error.to_string().contains(&reason), "{error:?}");
             assert_eq!(done.report.bytes, reached);
         }
     }

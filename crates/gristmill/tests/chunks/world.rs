@@ -1,13 +1,14 @@
 //! Files whose bytes tell their position, an opcode that looks at all it may look at, and a job that keeps count.
 
 use gristmill::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk};
+use gristmill::megakernel::protocol::completion;
 use gristmill::megakernel::stream::{StreamOpcode, StreamSlot};
 use gristmill::megakernel::StreamJob;
 use gristmill::mill::{Control, FileError, Mill, RunReport};
-use gristmill::protocol::{completion, PipelineError};
 use gristmill::ring::{Outcome, RecordWriter};
 use gristmill::source::{Entry, Source};
 use gristmill::uring::reader::{ReadPath, ReadPathChoice};
+use gristmill::PipelineError;
 use gristmill_testing::Patience;
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -4,8 +4,8 @@
 //! here, in the bytes around it, and merged in.
 
 use super::plan::Plan;
+use super::report::Report;
 use super::totals::ScanTotals;
-use super::Report;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::Entry;
 use gristmill_protocol::stream::ScanResults;

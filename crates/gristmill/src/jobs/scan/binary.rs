@@ -1,7 +1,7 @@
 //! Binary files: which bytes ripgrep would have looked at.
 //!
 //! ripgrep reads a file through a line buffer and looks for NUL in each read. A NUL stops it (files found in a walk) or
-//! turns the file into one of which only a note is printed (files named outright, standard input); the lines of the
+//! leaves only a note to be printed (files named outright, standard input); the lines of the
 //! reads *before* are printed either way. So the answer depends on where those reads end, and that depends on where
 //! lines end: a read fills what the unfinished last line of the reads before leaves free of the buffer. [`Fills`]
 //! computes these ends without reading anything twice: it needs one newline near each 64 KiB boundary, which is in the
@@ -155,7 +155,7 @@ impl Fills {
         self.end = self.end.max(length);
     }
 
-    /// Forgets the fills of which every line begins before `line`.
+    /// Forgets the fills that hold no line from `line` on.
     pub fn forget_before(&mut self, line: u64) {
         let keep = self
             .past

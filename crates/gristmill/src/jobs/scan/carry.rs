@@ -1,5 +1,6 @@
 //! The line that a chunk leaves unfinished, and its way into the next chunk.
 
+use super::error::ScanErrorKind;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -32,20 +33,6 @@ pub(super) struct Keep<'a> {
     pub reach: usize,
     /// All bytes, within this budget, for the line may have to be shown.
     pub show: Option<&'a Budget>,
-}
-
-/// Why a line cannot be shown.
-#[derive(Debug)]
-pub(super) enum Lost {
-    /// It is longer than was asked for.
-    Long {
-        /// Its length in bytes.
-        bytes: u64,
-    },
-    /// It was too long to keep and cannot be read again.
-    Stream,
-    /// It was too long to keep, and reading it again failed.
-    Read(io::Error),
 }
 
 impl Carry {
@@ -83,7 +70,8 @@ impl Carry {
         is_match(&window)
     }
 
-    /// Adds a piece, which begins at `position` of the file, to the unfinished line, or begins one with it.
+    /// Adds a piece, which begins at byte `position` of the file, to the unfinished line. Where there is none, the piece begins
+    /// one.
     pub fn extend(
         &mut self,
         position: u64,
@@ -134,7 +122,7 @@ impl Carry {
     /// Ends the line with `rest` and calls `show` with all its bytes.
     ///
     /// # Errors
-    /// [`Lost`], where the line is longer than `most` bytes, or was not kept and could not be read again.
+    /// [`ScanErrorKind`], where the line is longer than `most` bytes, or was not kept and could not be read again.
     pub fn complete<T>(
         &mut self,
         rest: &[u8],
@@ -142,10 +130,10 @@ impl Carry {
         path: Option<&Path>,
         most: u64,
         show: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, Lost> {
+    ) -> Result<T, ScanErrorKind> {
         let bytes = end - self.start;
         if bytes > most {
-            return Err(Lost::Long { bytes });
+            return Err(ScanErrorKind::LongLine { bytes });
         }
         if self.whole {
             let kept = self.bytes.len();
@@ -154,16 +142,16 @@ impl Carry {
             self.bytes.truncate(kept);
             return Ok(shown);
         }
-        let path = path.ok_or(Lost::Stream)?;
+        let path = path.ok_or(ScanErrorKind::LineOfStream)?;
         let length = usize::try_from(bytes)
-            .map_err(|_| Lost::Read(io::Error::from(io::ErrorKind::OutOfMemory)))?;
+            .map_err(|_| ScanErrorKind::LineLost(io::Error::from(io::ErrorKind::OutOfMemory)))?;
         let mut line = Vec::new();
         line.try_reserve_exact(length)
-            .map_err(|_| Lost::Read(io::Error::from(io::ErrorKind::OutOfMemory)))?;
+            .map_err(|_| ScanErrorKind::LineLost(io::Error::from(io::ErrorKind::OutOfMemory)))?;
         line.resize(length, 0);
         std::fs::File::open(path)
             .and_then(|file| file.read_exact_at(&mut line, self.start))
-            .map_err(Lost::Read)?;
+            .map_err(ScanErrorKind::LineLost)?;
         Ok(show(&line))
     }
 
@@ -229,11 +217,11 @@ mod tests {
         assert!(same.unwrap());
         assert!(matches!(
             carry.complete(b"", end, None, end, |_| ()),
-            Err(Lost::Stream)
+            Err(ScanErrorKind::LineOfStream)
         ));
         assert!(matches!(
             carry.complete(b"", end, Some(&path), end - 1, |_| ()),
-            Err(Lost::Long { bytes }) if bytes == end
+            Err(ScanErrorKind::LongLine { bytes }) if bytes == end
         ));
         std::fs::remove_file(&path).unwrap();
     }

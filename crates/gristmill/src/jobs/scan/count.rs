@@ -1,10 +1,10 @@
-//! Files of which only a number is wanted, or only whether there is a match: nothing is done line by line.
+//! Files of which only a count is wanted, or only whether there is a match: the host does nothing for a single line.
 
 use super::binary::{Binary, Fills};
 use super::carry::{Carry, Keep};
 use super::facts::Converted;
 use super::plan::{Plan, Text};
-use super::Report;
+use super::report::Report;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, Origin};
 use memchr::memchr;
@@ -24,7 +24,7 @@ pub(super) struct CountFile {
     text: Text,
     carry: Carry,
     lines: u64,
-    /// A NUL ended it: nothing is said of it.
+    /// A NUL ended it: it has no row.
     dropped: bool,
 }
 
@@ -112,7 +112,7 @@ impl CountFile {
     }
 }
 
-/// A file of which only matters whether something matches.
+/// A file of which only the existence of a match matters.
 pub(super) struct AnyFile {
     entry: Arc<Entry>,
     text: Text,

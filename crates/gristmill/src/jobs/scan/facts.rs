@@ -1,6 +1,7 @@
 //! What is known of a chunk: the device's result words by name, or the same found by the host.
 
 use super::matcher::Matcher;
+use crate::jobs::{LandedChunk, Records};
 use gristmill_protocol::completion::RESULTS;
 use gristmill_protocol::stream::{self, ScanResults, NONE};
 use memchr::{memchr, memchr_iter, memrchr};
@@ -98,6 +99,50 @@ impl Converted {
             bytes,
             facts,
             records,
+        }
+    }
+}
+
+/// A chunk, as the device or a [`Converted`] describes it.
+pub(super) struct View<'a> {
+    pub offset: u64,
+    pub bytes: &'a [u8],
+    /// First byte that is part of the text.
+    pub begin: usize,
+    pub facts: Facts,
+    pub records: Records<'a>,
+    pub first: bool,
+    pub last: bool,
+    /// A read of a stream ended with the chunk.
+    pub stream: bool,
+}
+
+impl<'a> View<'a> {
+    /// A part of a chunk, whose text begins at byte `begin`.
+    pub fn of_part(chunk: &LandedChunk<'a>, begin: usize, facts: Facts) -> Self {
+        Self {
+            offset: chunk.offset,
+            bytes: chunk.bytes,
+            begin,
+            facts,
+            records: chunk.records,
+            first: chunk.first_part,
+            last: chunk.last_part,
+            stream: chunk.stream,
+        }
+    }
+
+    /// All parts of a chunk at once, as they were converted.
+    pub fn of_converted(chunk: &LandedChunk<'_>, begin: usize, converted: &'a Converted) -> Self {
+        Self {
+            offset: chunk.offset,
+            bytes: &converted.bytes,
+            begin,
+            facts: converted.facts,
+            records: Records::List(&converted.records),
+            first: true,
+            last: true,
+            stream: chunk.stream,
         }
     }
 }

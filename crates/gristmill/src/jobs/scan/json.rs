@@ -5,25 +5,11 @@
 //! in the order in which patterns were given) and `pattern`; there is no `begin` and no `end` then. Bytes that are UTF-8
 //! are `{"text": ...}`, others `{"bytes": ...}` in base64.
 
+use super::decimal::decimal;
 use super::totals::ScanTotals;
+use crate::jobs::names;
+use std::io::{self, Write};
 use std::time::Duration;
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn base64(rows: &mut Vec<u8>, bytes: &[u8]) {
-    for group in bytes.chunks(3) {
-        let word = group.iter().enumerate().fold(0_u32, |word, (i, byte)| {
-            word | u32::from(*byte) << (16 - 8 * i)
-        });
-        for digit in 0..4 {
-            rows.push(if digit <= group.len() {
-                BASE64[(word >> (18 - 6 * digit)) as usize & 63]
-            } else {
-                b'='
-            });
-        }
-    }
-}
 
 /// A JSON string. Escapes are those of serde_json, which ripgrep uses too.
 fn string(rows: &mut Vec<u8>, text: &str) {
@@ -40,7 +26,7 @@ fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
         }
         Err(_) => {
             rows.extend_from_slice(b"{\"bytes\":\"");
-            base64(rows, bytes);
+            rows.extend_from_slice(names::base64(bytes).as_bytes());
             rows.push(b'"');
         }
     }
@@ -49,7 +35,7 @@ fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
 
 fn number(rows: &mut Vec<u8>, name: &str, value: u64) {
     rows.extend_from_slice(name.as_bytes());
-    super::printer::decimal(rows, value);
+    decimal(rows, value);
 }
 
 /// `begin`: the first match of a file follows.
@@ -129,31 +115,34 @@ pub(super) fn occurrence(rows: &mut Vec<u8>, path: &[u8], offset: u64, index: u6
     rows.extend_from_slice(b"}}\n");
 }
 
-/// `summary`: the whole run.
-pub(super) fn summary(rows: &mut Vec<u8>, totals: &ScanTotals, elapsed: Duration) {
-    let duration = |time: Duration| {
-        format!(
-            "{{\"human\":\"{:.6}s\",\"nanos\":{},\"secs\":{}}}",
-            time.as_secs_f64(),
-            time.subsec_nanos(),
-            time.as_secs()
-        )
-    };
-    rows.extend_from_slice(
-        format!(
+impl ScanTotals {
+    /// Writes the totals as the `summary` record of ripgrep's `--json`.
+    ///
+    /// # Errors
+    /// The error of `output`.
+    pub fn write_json(&self, output: &mut dyn Write, elapsed: Duration) -> io::Result<()> {
+        let duration = |time: Duration| {
+            format!(
+                "{{\"human\":\"{:.6}s\",\"nanos\":{},\"secs\":{}}}",
+                time.as_secs_f64(),
+                time.subsec_nanos(),
+                time.as_secs()
+            )
+        };
+        writeln!(
+            output,
             "{{\"data\":{{\"elapsed_total\":{},\"stats\":{{\"bytes_printed\":{},\"bytes_searched\":{},\"elapsed\":{},\
-             \"matched_lines\":{},\"matches\":{},\"searches\":{},\"searches_with_match\":{}}}}},\"type\":\"summary\"}}\n",
+             \"matched_lines\":{},\"matches\":{},\"searches\":{},\"searches_with_match\":{}}}}},\"type\":\"summary\"}}",
             duration(elapsed),
-            totals.bytes_printed,
-            totals.bytes_searched,
-            duration(totals.elapsed),
-            totals.matched_lines,
-            totals.matches,
-            totals.searches,
-            totals.searches_with_match,
+            self.bytes_printed,
+            self.bytes_searched,
+            duration(self.elapsed),
+            self.matched_lines,
+            self.matches,
+            self.searches,
+            self.searches_with_match,
         )
-        .as_bytes(),
-    );
+    }
 }
 
 #[cfg(test)]
@@ -185,7 +174,9 @@ mod tests {
         });
         end(&mut rows, b"\xff", Some(3), &totals);
         occurrence(&mut rows, b"p", 1, 2, b"pat");
-        summary(&mut rows, &totals, Duration::from_millis(1500));
+        totals
+            .write_json(&mut rows, Duration::from_millis(1500))
+            .unwrap();
         let text = String::from_utf8(rows).unwrap();
         let records: Vec<serde_json::Value> = text
             .lines()

@@ -1,54 +1,25 @@
-//! Files of which each matching line counts: stitched from chunks, held back while a NUL may still undo them, printed.
+//! Files whose matching lines are needed one by one: lines are stitched together from chunks, held back while a NUL may still
+//! undo them, and printed.
 //!
 //! A line that lies within a chunk comes from the slot's records. One that spans chunks is put together by
 //! [`Carry`](super::carry::Carry): it matches if a fragment does, or if a match straddles a boundary. What ripgrep would
 //! not have printed because of a NUL further on is decided by [`Fills`]: lines below `bound` are certain, later ones wait
-//! in [`Held`], at most those of one line buffer.
+//! in [`HeldLines`], at most those of one line buffer.
 
 use super::binary::{Binary, Fills, MAPPED_PREFIX};
-use super::carry::{Carry, Keep, Lost};
-use super::facts::{Converted, Facts};
+use super::carry::{Carry, Keep};
+use super::facts::{Converted, View};
+use super::held_lines::HeldLines;
 use super::plan::{Plan, Text};
 use super::printer::{FileRows, Line};
+use super::report::Report;
 use super::totals::ScanTotals;
-use super::Report;
-use crate::jobs::{FileEnd, LandedChunk, Records};
+use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, Origin};
-use gristmill_protocol::PipelineError;
 use memchr::{memchr, memchr_iter};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Rows that are made but not certain.
-#[derive(Debug, Default)]
-struct Held {
-    rows: Vec<u8>,
-    lines: Vec<HeldLine>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct HeldLine {
-    start: u64,
-    end: u64,
-    rows_end: usize,
-    matches: u64,
-    uncounted: u64,
-}
-
-/// A chunk, as the device or a [`Converted`] describes it.
-struct View<'a> {
-    offset: u64,
-    bytes: &'a [u8],
-    /// First byte that is part of the text.
-    begin: usize,
-    facts: Facts,
-    records: Records<'a>,
-    first: bool,
-    last: bool,
-    /// A read of a stream ended with the chunk.
-    stream: bool,
-}
 
 /// A matching line, and where it is in the file.
 struct Found<'a> {
@@ -64,7 +35,7 @@ pub(super) struct LinesFile {
     out: FileRows,
     text: Text,
     carry: Carry,
-    held: Held,
+    held: HeldLines,
     fills: Option<Fills>,
     /// Whether lines wait until no NUL can undo them.
     gated: bool,
@@ -100,7 +71,7 @@ impl LinesFile {
             out: plan.style.file(entry.path.as_os_str().as_bytes()),
             text: Text::new(plan, entry),
             carry: Carry::default(),
-            held: Held::default(),
+            held: HeldLines::default(),
             fills: None,
             gated: false,
             bound: u64::MAX,
@@ -139,30 +110,12 @@ impl LinesFile {
             // All parts of the chunk at once: the device's records do not apply.
             if !std::mem::replace(&mut self.converted, true) {
                 let converted = Converted::new(chunk.bytes, begin, plan.matcher());
-                let view = View {
-                    offset: chunk.offset,
-                    bytes: &converted.bytes,
-                    begin,
-                    facts: converted.facts,
-                    records: Records::List(&converted.records),
-                    first: true,
-                    last: true,
-                    stream: chunk.stream,
-                };
+                let view = View::of_converted(chunk, begin, &converted);
                 self.view(plan, &view, rows);
             }
             return self.done;
         }
-        let view = View {
-            offset: chunk.offset,
-            bytes: chunk.bytes,
-            begin,
-            facts,
-            records: chunk.records,
-            first: chunk.first_part,
-            last: chunk.last_part,
-            stream: chunk.stream,
-        };
+        let view = View::of_part(chunk, begin, facts);
         self.view(plan, &view, rows);
         self.done
     }
@@ -257,29 +210,22 @@ impl LinesFile {
 
     /// Prints what has become certain; drops what a NUL has undone.
     fn release(&mut self, plan: &Plan, rows: &mut Vec<u8>) {
-        let bound = self.bound;
-        let certain = self.held.lines.partition_point(|line| line.start < bound);
-        if let Some(last) = certain.checked_sub(1).and_then(|i| self.held.lines.get(i)) {
-            let (last_line, rows_end) = ((last.start, last.end), last.rows_end);
-            self.last_line = last_line;
-            rows.extend_from_slice(&self.held.rows[..rows_end]);
-            self.printed += rows_end as u64;
-            self.held.rows.drain(..rows_end);
-            for line in self.held.lines.drain(..certain) {
-                self.lines += 1;
-                self.matches += line.matches;
-                self.uncounted += line.uncounted;
-            }
-            for line in &mut self.held.lines {
-                line.rows_end -= rows_end;
-            }
+        let mut certain = None;
+        let printed = self.held.release(self.bound, rows, |line| {
+            self.lines += 1;
+            self.matches += line.matches;
+            self.uncounted += line.uncounted;
+            certain = Some((line.start, line.end));
+        });
+        self.printed += printed as u64;
+        if let Some(line) = certain {
+            self.last_line = line;
             if plan.limit.is_some_and(|limit| self.lines >= limit) {
-                return self.limit_reached(plan, rows, self.last_line);
+                return self.limit_reached(plan, rows, line);
             }
         }
         if self.nul.is_some() && self.gated {
-            let undone = self.held.lines.first().copied();
-            self.held = Held::default();
+            let undone = self.held.undo();
             if let (Some(line), Binary::Stream | Binary::Mapped) = (undone, self.text.binary) {
                 self.noted(plan, rows, line.start, line.end, line.matches);
             }
@@ -324,7 +270,7 @@ impl LinesFile {
         }
     }
 
-    /// The chunk's bytes from `from` on begin a line, or go on with one.
+    /// The chunk's bytes from `from` on begin a line, or continue the unfinished one.
     fn carry_on(&mut self, plan: &Plan, view: &View<'_>, from: usize, matched: bool) {
         let piece = view.bytes.get(from..).unwrap_or_default();
         let nul = self.text.binary == Binary::Mapped
@@ -355,7 +301,7 @@ impl LinesFile {
         if let Err(lost) = shown {
             self.lines += 1;
             self.last_line = (start, end);
-            plan.error(&self.entry.path, start, lost_reason(&lost));
+            plan.error(&self.entry.path, start, lost);
         }
         self.carry = carry;
     }
@@ -408,7 +354,7 @@ impl LinesFile {
 
     /// A line matches: it is printed, held, or undone by a NUL.
     fn matched(&mut self, plan: &Plan, found: &Found<'_>, rows: &mut Vec<u8>) {
-        let waiting = self.held.lines.len() as u64;
+        let waiting = self.held.len();
         if plan
             .limit
             .is_some_and(|limit| self.lines + waiting >= limit)
@@ -423,13 +369,8 @@ impl LinesFile {
         if found.start >= self.bound {
             if self.nul.is_none() {
                 let matches = plan.print(&mut self.held.rows, &mut self.out, line);
-                self.held.lines.push(HeldLine {
-                    start: found.start,
-                    end: found.end,
-                    rows_end: self.held.rows.len(),
-                    matches,
-                    uncounted: std::mem::take(&mut self.out.uncounted),
-                });
+                let uncounted = std::mem::take(&mut self.out.uncounted);
+                self.held.push(found.start, found.end, matches, uncounted);
                 return;
             }
             return match self.text.binary {
@@ -477,7 +418,7 @@ impl LinesFile {
         }
     }
 
-    /// A line matches in a file that is known to be binary: that is all that is said of it.
+    /// A line matches in a file that is known to be binary: a note replaces the file's rows, and the search ends.
     fn noted(&mut self, plan: &Plan, rows: &mut Vec<u8>, start: u64, end: u64, matches: u64) {
         self.lines += 1;
         self.matches += matches;
@@ -590,20 +531,5 @@ impl LinesFile {
             }
             None => complete.unwrap_or(origin).max(origin),
         }
-    }
-}
-
-fn lost_reason(lost: &Lost) -> PipelineError {
-    let fix = "a line this long is not kept in memory; search for it with -c, -l or --all";
-    match lost {
-        Lost::Long { bytes } => PipelineError::Backend(format!(
-            "a matching line of {bytes} bytes is not printed; allow more with --max-line, or search for it with -c, -l or --all"
-        )),
-        Lost::Stream => PipelineError::Backend(format!(
-            "a matching line is too long to be printed from a stream; {fix}, or store the stream in a file"
-        )),
-        Lost::Read(error) => PipelineError::Backend(format!(
-            "a matching line could not be read again to print it: {error}; {fix}"
-        )),
     }
 }

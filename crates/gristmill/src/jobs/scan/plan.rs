@@ -2,11 +2,12 @@
 
 use super::binary::{Binary, BOM};
 use super::carry::Budget;
+use super::error::{ScanError, ScanErrorKind};
 use super::facts::Facts;
 use super::matcher::Matcher;
 use super::printer::{FileRows, Line, Style};
+use super::report::Report;
 use super::totals::ScanTotals;
-use super::{Report, ScanError};
 use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
 use aho_corasick::{AhoCorasick, BuildError};
@@ -36,7 +37,7 @@ pub(super) struct Plan {
     pub style: Style,
     /// Matching lines of a file after which it is answered.
     pub limit: Option<u64>,
-    /// Bytes of a line that spans chunks beyond which it is not shown.
+    /// The length in bytes beyond which a line that spans chunks is not shown.
     pub max_line_bytes: u64,
     /// NULs mean nothing.
     pub text: bool,
@@ -68,7 +69,7 @@ impl Plan {
             report,
             style,
             limit: None,
-            max_line_bytes: super::MAX_LINE_BYTES,
+            max_line_bytes: u64::MAX,
             text: false,
             mapped: false,
             totals_wanted: false,
@@ -96,16 +97,16 @@ impl Plan {
     pub fn matcher(&self) -> &Matcher {
         self.matcher.get_or_init(|| {
             Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
-                self.unsearchable(&error);
+                self.unsearchable(error);
                 Matcher::never()
             })
         })
     }
 
-    /// The patterns as the device searches for them, on the CPU with a table of at most so many bytes.
+    /// The patterns as the device searches for them, on the CPU with a table of at most `table_bytes`.
     ///
     /// # Errors
-    /// The device's, for more patterns than it takes.
+    /// The device's error, for more patterns than it takes.
     pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, PipelineError> {
         if self.every_line {
             // The device only looks for newlines and NULs.
@@ -120,7 +121,7 @@ impl Plan {
             AhoCorasick::builder()
                 .ascii_case_insensitive(self.case_insensitive)
                 .build(&self.patterns)
-                .map_err(|error| self.unsearchable(&error))
+                .map_err(|error| self.unsearchable(error))
                 .ok()
         });
         for occurrence in automaton
@@ -135,10 +136,8 @@ impl Plan {
         }
     }
 
-    fn unsearchable(&self, error: &BuildError) {
-        let reason =
-            format!("cannot search at chunk boundaries: {error}; give fewer or shorter patterns");
-        self.error(Path::new("-"), 0, PipelineError::Backend(reason));
+    fn unsearchable(&self, error: BuildError) {
+        self.error(Path::new("-"), 0, ScanErrorKind::Unsearchable(error));
     }
 
     /// Bytes of a pattern; none for a number that no pattern has.
@@ -151,7 +150,7 @@ impl Plan {
         self.pattern(index).len() as u64
     }
 
-    /// Whether it only matters whether there is a match.
+    /// Whether only the existence of a match matters.
     pub fn decides_only(&self) -> bool {
         matches!(self.report, Report::Paths | Report::Quiet) && !self.timed()
     }
@@ -220,11 +219,11 @@ impl Plan {
         *lock(&self.totals)
     }
 
-    pub fn error(&self, path: &Path, offset: u64, error: PipelineError) {
+    pub fn error(&self, path: &Path, offset: u64, kind: ScanErrorKind) {
         lock(&self.errors).push(ScanError {
             path: path.to_path_buf(),
             offset,
-            error,
+            kind,
         });
     }
 

@@ -1,5 +1,6 @@
 //! Rows as ripgrep prints them: paths, line numbers, offsets, lines, matches, colours.
 
+use super::decimal::decimal;
 use super::json;
 use super::matcher::Matcher;
 
@@ -32,21 +33,6 @@ const RESET: &[u8] = b"\x1b[0m";
 const PATH: &[u8] = b"\x1b[0m\x1b[35m";
 const NUMBER: &[u8] = b"\x1b[0m\x1b[32m";
 const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
-
-/// Appends a number.
-pub(super) fn decimal(rows: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    rows.extend_from_slice(&digits[at..]);
-}
 
 /// What a printer remembers of a file.
 #[derive(Debug)]

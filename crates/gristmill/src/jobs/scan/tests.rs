@@ -2,14 +2,16 @@
 //! device promises.
 
 use super::*;
-use crate::jobs::Records;
-use crate::source::Origin;
+use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records};
+use crate::source::{Entry, Origin};
 use fastrand::Rng;
-use gristmill_protocol::stream::NONE;
+use gristmill_protocol::stream::{self, NONE};
 use gristmill_testing::ripgrep;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// A part of a chunk's results: result words and records.
 type Part = ([u32; 8], Vec<(u32, u32)>);

@@ -1,6 +1,5 @@
 //! What a scan found, counted as ripgrep counts.
 
-use super::json;
 use std::io::{self, Write};
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -40,7 +39,7 @@ impl ScanTotals {
     /// Writes the totals as ripgrep's `--stats` does, after an empty line.
     ///
     /// # Errors
-    /// Those of `output`.
+    /// The error of `output`.
     pub fn write_text(&self, output: &mut dyn Write, elapsed: Duration) -> io::Result<()> {
         write!(
             output,
@@ -55,15 +54,5 @@ impl ScanTotals {
             self.elapsed.as_secs_f64(),
             elapsed.as_secs_f64()
         )
-    }
-
-    /// Writes the totals as the `summary` record of ripgrep's `--json`.
-    ///
-    /// # Errors
-    /// Those of `output`.
-    pub fn write_json(&self, output: &mut dyn Write, elapsed: Duration) -> io::Result<()> {
-        let mut row = Vec::new();
-        json::summary(&mut row, self, elapsed);
-        output.write_all(&row)
     }
 }

@@ -1,10 +1,10 @@
 //! Which entries of a tree are passed over: ignore files, globs and hidden names, with ripgrep's precedence.
 //!
 //! The globs are those of the crate `ignore`, which ripgrep uses. Finding and reading the files of rules is done here:
-//! a directory may hold a FIFO, a device or something endless by such a name, and what cannot be read must be told.
+//! a directory may hold a FIFO, a device or an endless file by such a name, and the user must learn what cannot be read.
 
 use crate::bounded;
-use crate::source::Item;
+use crate::source::entry::Item;
 use ignore::gitignore::{gitconfig_excludes_path, Gitignore, GitignoreBuilder};
 use ignore::overrides::Override;
 use ignore::Match;
@@ -79,7 +79,7 @@ impl Rules {
             return;
         }
         let place = std::env::current_dir().ok().zip(gitconfig_excludes_path());
-        // A device by that name, such as /dev/null, says that there are none.
+        // A device by that name, such as /dev/null, means that there are no rules.
         if let Some((directory, path)) = place.filter(|(_, path)| path.is_file()) {
             self.global = read_rules(&directory, CWD, &path, &path, told);
         }
@@ -298,7 +298,7 @@ fn read_file(at: BorrowedFd<'_>, path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match openat(at, path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        // Where the directory may not be searched nobody knows whether there is one.
+        // Where the directory may not be searched, there may or may not be one.
         Err(Errno::ACCESS) if statat(at, path, AtFlags::SYMLINK_NOFOLLOW).is_err() => {
             return Ok(None);
         }

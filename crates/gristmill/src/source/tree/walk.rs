@@ -1,7 +1,9 @@
 //! The walk through a tree: one directory after another, each opened below the one that was named.
 
 use super::rules::{Layer, Rules};
-use crate::source::{stdin_entry, Entry, FileId, Item, Origin, Root, Source};
+use crate::source::below::Root;
+use crate::source::entry::{Entry, Item, Origin, Source};
+use crate::source::file_id::FileId;
 use rustix::fs::{fstat, openat, stat, statat, AtFlags, Dir, FileType, Mode, OFlags, CWD};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -18,7 +20,7 @@ const FEW_DESCRIPTORS: u64 = 256;
 
 /// How a tree is walked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
+pub(super) struct WalkOptions {
     pub follow: bool,
     pub sorted: bool,
     pub strip_dot: bool,
@@ -26,9 +28,9 @@ pub(super) struct Manner {
 
 /// A walk that goes on.
 pub(super) struct Walking {
-    manner: Manner,
+    options: WalkOptions,
     rules: Rules,
-    /// What was named and is still to come, the next one last.
+    /// Paths that were named and are not walked yet, the next one last.
     named: Vec<PathBuf>,
     /// The directory that is walked. Where links are followed it is not held.
     root: Option<Root>,
@@ -48,7 +50,7 @@ pub(super) struct Walking {
 
 /// A directory on the way.
 struct Level {
-    /// Its path, as entries show it, and below the directory that was named.
+    /// Its path as entries show it, and its path below the directory that was named.
     path: PathBuf,
     relative: PathBuf,
     listing: Listing,
@@ -91,7 +93,7 @@ impl Waiting {
 }
 
 impl Walking {
-    pub(super) fn new(mut named: Vec<PathBuf>, mut rules: Rules, manner: Manner) -> Self {
+    pub(super) fn new(mut named: Vec<PathBuf>, mut rules: Rules, options: WalkOptions) -> Self {
         named.reverse();
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let few = limit.current.is_some_and(|limit| limit < FEW_DESCRIPTORS);
@@ -100,7 +102,7 @@ impl Walking {
             rules.read_global(&mut told);
         }
         Self {
-            manner,
+            options,
             rules,
             named,
             root: None,
@@ -116,7 +118,7 @@ impl Walking {
     /// What was named outright: a file is an entry, a directory is walked from now on.
     fn begin(&mut self, path: PathBuf) -> Option<Item> {
         if path == Path::new("-") {
-            return Some(Item::Entry(stdin_entry()));
+            return Some(Item::Entry(Entry::stdin()));
         }
         let kind = match stat(&path) {
             Ok(found) => FileType::from_raw_mode(found.st_mode),
@@ -125,7 +127,7 @@ impl Walking {
         if kind != FileType::Directory {
             return Some(self.entry(path, kind, true));
         }
-        if self.manner.follow {
+        if self.options.follow {
             self.above = above(&path);
         } else {
             match Root::open(&path) {
@@ -145,7 +147,7 @@ impl Walking {
 
     fn entry(&self, path: PathBuf, kind: FileType, explicit: bool) -> Item {
         let path = match path.strip_prefix("./") {
-            Ok(stripped) if self.manner.strip_dot => stripped.to_path_buf(),
+            Ok(stripped) if self.options.strip_dot => stripped.to_path_buf(),
             _ => path,
         };
         Item::Entry(Entry {
@@ -201,7 +203,7 @@ impl Walking {
             layer,
             id,
         });
-        if self.manner.sorted || self.most_open == 0 {
+        if self.options.sorted || self.most_open == 0 {
             let last = self.levels.len() - 1;
             self.read_rest(last);
             if let Some(Listing::Rest(rest)) =
@@ -215,7 +217,7 @@ impl Walking {
 
     /// Where a directory lies on the way to itself, by a link that was followed.
     fn leads_back(&self, id: FileId) -> Option<&Path> {
-        if !self.manner.follow || self.levels.is_empty() {
+        if !self.options.follow || self.levels.is_empty() {
             return None;
         }
         let on_the_way = self.levels.iter().find(|level| level.id == id);
@@ -292,7 +294,7 @@ impl Walking {
         let mut kind = found.kind;
         let mut inode = found.inode;
         if kind == FileType::Symlink {
-            if !self.manner.follow {
+            if !self.options.follow {
                 return None;
             }
             match stat(&path) {
@@ -335,7 +337,7 @@ impl Walking {
     }
 }
 
-/// The directories above one, with their paths.
+/// The directories above `directory`, with their paths.
 fn above(directory: &Path) -> Vec<(FileId, PathBuf)> {
     let Ok(absolute) = directory.canonicalize() else {
         return Vec::new();

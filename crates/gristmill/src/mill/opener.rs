@@ -1,12 +1,14 @@
 //! Opening files: without waiting for any, and as the read path needs them.
 
-use super::{Attempt, ChunkFeeder};
+use super::counters::{count, Counters};
+use super::descriptors::{Descriptors, Moment, Permit};
+use super::piece::FileKind;
+use super::status::Status;
 use crate::bounded;
-use crate::jobs::Job;
-use crate::mill::run::{lock, Kind};
 use crate::source::{Entry, FileId, Origin};
 use gristmill_ingest::reader::{is_on_fuse, ReadPath, ReadPathChoice};
 use gristmill_ingest::NvmeNamespace;
+use gristmill_ring::lock;
 use rustix::event::{poll, PollFd, PollFlags};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, fstat, FileType, OFlags, Stat};
 use rustix::io::Errno;
@@ -14,23 +16,22 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 /// A file that was opened, and how it is read.
 pub(super) struct Opened {
     pub file: File,
-    pub kind: Kind,
-    /// The size that it was told to have, or 0 where nobody asked.
+    pub kind: FileKind,
+    /// The size that the file system told when it was opened, or 0 where it was not asked.
     pub told: u64,
 }
 
 impl Opened {
-    /// As what was found of it says: files and disks by position, all else as it comes.
+    /// Files and disks are read by position, everything else as a stream.
     fn as_found((file, found): (File, Stat)) -> Self {
         let kind = match bounded::kind_of(&found) {
-            FileType::RegularFile | FileType::BlockDevice => Kind::Positioned,
-            _ => Kind::Stream,
+            FileType::RegularFile | FileType::BlockDevice => FileKind::Positioned,
+            _ => FileKind::Stream,
         };
         Self {
             file,
@@ -42,18 +43,18 @@ impl Opened {
     fn stream(file: File) -> Self {
         Self {
             file,
-            kind: Kind::Stream,
+            kind: FileKind::Stream,
             told: 0,
         }
     }
 }
 
-/// The size that was told of a file.
+/// The size in what `fstat` has found.
 pub(super) fn size_of(found: &Stat) -> u64 {
     u64::try_from(found.st_size).unwrap_or(0)
 }
 
-/// Says that an entry is a file that the run writes, which a walk passes over in silence.
+/// The entry is a file that the run writes. One that a walk has found is passed over in silence.
 #[derive(Debug)]
 struct Written;
 
@@ -65,15 +66,66 @@ impl std::fmt::Display for Written {
     }
 }
 
-/// Whether an entry was not opened as it is a file that the run writes, which nobody named.
+/// Whether an entry is a file that the run writes and that the user did not name.
 pub(super) fn is_passed_over(entry: &Entry, error: &io::Error) -> bool {
     !entry.explicit && error.get_ref().is_some_and(|error| error.is::<Written>())
 }
 
-impl<J: Job + 'static> ChunkFeeder<J> {
-    /// Opens a regular file, past the page cache where that is asked for. What is something else by now is refused.
-    pub(super) fn open(&self, entry: &Entry) -> io::Result<Opened> {
-        self.open_seen(entry).map(Opened::as_found)
+/// An attempt to open a file.
+pub(super) struct Attempt {
+    pub entry: Arc<Entry>,
+    pub opened: io::Result<Opened>,
+    pub permit: Permit,
+    /// What was known before it.
+    pub then: Moment,
+}
+
+/// Opens the files of one run.
+pub(super) struct Opener {
+    pub read_path: ReadPathChoice,
+    /// Whether a range of each device is read, rather than files.
+    pub device_range: bool,
+    /// Whether nothing may stand in for the read path.
+    pub strict: bool,
+    /// Whether files are opened past the page cache.
+    pub direct: bool,
+    pub descriptors: Arc<Descriptors>,
+    pub counters: Arc<Counters>,
+    pub status: Arc<Status>,
+    /// FIFOs that a thread of their own has waited for.
+    pub late: Mutex<Vec<Attempt>>,
+}
+
+impl Opener {
+    /// Opens an entry; `None` where a thread waits for it, which hands it in by [`Opener::take_late`].
+    pub fn open(self: &Arc<Self>, entry: Arc<Entry>, permit: Permit) -> Option<Attempt> {
+        let then = self.descriptors.moment();
+        let opened = match entry.origin {
+            _ if self.strict => self.open_strictly(&entry),
+            Origin::File => self.open_seen(&entry).map(Opened::as_found),
+            Origin::Stdin if self.read_path == ReadPathChoice::Only(ReadPath::PeerRead) => {
+                let why = "a disk does not bring standard input into peer memory; name a file";
+                Err(io::Error::other(why))
+            }
+            Origin::Stdin => self.standard_input(&entry),
+            Origin::Special => self.open_special(&entry)?,
+        };
+        Some(Attempt {
+            entry,
+            opened,
+            permit,
+            then,
+        })
+    }
+
+    /// What was opened by threads of their own meanwhile.
+    pub fn take_late(&self) -> Vec<Attempt> {
+        std::mem::take(&mut *lock(&self.late))
+    }
+
+    /// Whether something was opened by a thread of its own meanwhile.
+    pub fn has_late(&self) -> bool {
+        !lock(&self.late).is_empty()
     }
 
     /// Opens a file, and looks at the descriptor.
@@ -92,13 +144,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Opens a file of a run in which nothing may stand in for the read path: one that the path can read by position, and
     /// whose size is known.
-    pub(super) fn open_strictly(&self, entry: &Entry) -> io::Result<Opened> {
+    fn open_strictly(&self, entry: &Entry) -> io::Result<Opened> {
         let refused = |why: &str| Err(io::Error::other(why));
         if entry.origin == Origin::Stdin {
             return refused("standard input has no place to read from; name a file");
         }
         let (file, found) = self.open_seen(entry)?;
-        if self.run.config.demands.device_range.is_some() {
+        if self.device_range {
             NvmeNamespace::of(file.as_raw_fd()).map_err(io::Error::other)?;
         } else if bounded::kind_of(&found) != FileType::RegularFile {
             return refused(
@@ -110,7 +162,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             );
         } else {
             // Files of /proc and the like say 0 and have bytes. Those that O_DIRECT opens tell their size.
-            let by_disk = self.run.config.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
+            let by_disk = self.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
             if size_of(&found) == 0 && !by_disk && file.read_at(&mut [0], 0)? > 0 {
                 return refused(
                     "it does not tell its size; read it without a demand on the read path",
@@ -119,13 +171,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         Ok(Opened {
             file,
-            kind: Kind::Positioned,
+            kind: FileKind::Positioned,
             told: size_of(&found),
         })
     }
 
     /// Standard input, and how it is read.
-    pub(super) fn standard_input(&self, entry: &Entry) -> io::Result<Opened> {
+    fn standard_input(&self, entry: &Entry) -> io::Result<Opened> {
         let (file, kind) = standard_input()?;
         let found = fstat(&file)?;
         let (file, found) = self.not_written(entry, file, found)?;
@@ -136,11 +188,11 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         })
     }
 
-    /// Gives a file back that the run does not write.
+    /// Refuses a file that the run writes, and returns any other.
     fn not_written(&self, entry: &Entry, file: File, found: Stat) -> io::Result<(File, Stat)> {
-        match self.run.control.writes(FileId::new(&found)) {
+        match self.status.control.writes(FileId::new(&found)) {
             None => Ok((file, found)),
-            // What comes into it meanwhile is the run's own.
+            // It was empty when the run began, and all that is written to it since is the run's own.
             Some(true) if entry.explicit => Ok((File::open("/dev/null")?, found)),
             Some(_) => Err(io::Error::other(Written)),
         }
@@ -159,9 +211,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     .open(&entry.path),
             }
         };
-        // Into peer memory nothing is read otherwise.
-        let must = self.run.config.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
-        if self.run.config.direct || must {
+        // The read path `peer` reads by O_DIRECT alone.
+        let must = self.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
+        if self.direct || must {
             match open(libc::O_DIRECT) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     if must {
@@ -169,7 +221,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                             "its file system refuses O_DIRECT, which reads into peer memory need";
                         return Err(io::Error::other(why));
                     }
-                    self.run.direct_refused.fetch_add(1, Ordering::Relaxed);
+                    count(&self.counters.direct_refused);
                 }
                 other => return other,
             }
@@ -179,7 +231,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Opens what the user named, whatever it is, and looks at the descriptor. A FIFO is waited for until there is a
     /// writer, on a thread of its own, which hands the file in later.
-    pub(super) fn open_special(&mut self, entry: &Arc<Entry>) -> Option<io::Result<Opened>> {
+    fn open_special(self: &Arc<Self>, entry: &Arc<Entry>) -> Option<io::Result<Opened>> {
         let (file, found) = match self.open_seen(entry) {
             Err(error) => return Some(Err(error)),
             Ok(seen) => seen,
@@ -189,22 +241,21 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             FileType::Fifo => {}
             _ => return Some(Ok(Opened::as_found((file, found)))),
         }
-        let opened = Arc::clone(&self.opened);
-        let run = Arc::clone(&self.run);
+        let opener = Arc::clone(self);
         let entry = Arc::clone(entry);
         let spawned = std::thread::Builder::new()
             .name("gristmill-open".into())
             .spawn(move || {
-                let then = run.descriptors.moment();
+                let then = opener.descriptors.moment();
                 let written = until_written(file);
-                lock(&opened).push(Attempt {
+                lock(&opener.late).push(Attempt {
                     entry,
                     opened: written.map(Opened::stream),
                     // It was not known when it would be written to, and it is open now.
-                    permit: run.descriptors.take_anyway(),
+                    permit: opener.descriptors.take_anyway(),
                     then,
                 });
-                run.wake();
+                opener.status.wake();
             });
         match spawned {
             Ok(_) => None,
@@ -229,7 +280,7 @@ fn until_written(fifo: File) -> io::Result<File> {
 
 /// Standard input, and how it is read. A regular file is read by position and from where it stands, and it counts as read
 /// from then on: who reads the descriptor next, a second `-` or another process that shares it, finds it at its end.
-fn standard_input() -> io::Result<(File, Kind)> {
+fn standard_input() -> io::Result<(File, FileKind)> {
     use std::io::{Seek, SeekFrom};
     // One worker at a time: of two that find it untouched, both would read it.
     static TAKING: Mutex<()> = Mutex::new(());
@@ -239,10 +290,10 @@ fn standard_input() -> io::Result<(File, Kind)> {
         && file.stream_position().is_ok_and(|at| at == 0)
         && file.seek(SeekFrom::End(0)).is_ok();
     let kind = if untouched {
-        Kind::Positioned
+        FileKind::Positioned
     } else {
         // What somebody has read from already goes on from there.
-        Kind::Stream
+        FileKind::Stream
     };
     Ok((file, kind))
 }

@@ -1,0 +1,107 @@
+//! What to do about an error of the library, in the flags of the command line.
+
+use gristmill::jobs::run::ArgumentError;
+use gristmill::jobs::scan::{ScanError, ScanErrorKind};
+use gristmill::megakernel::KernelError;
+use gristmill::mill::{FileError, FileErrorKind, MillError, Setting};
+use gristmill::program::ProgramError;
+use gristmill::source::GlobError;
+
+/// An error with the flags that help, in brackets.
+fn with(error: &dyn std::fmt::Display, flags: &str) -> String {
+    format!("{error} ({flags})")
+}
+
+/// Why a run could not start.
+pub fn mill(error: &MillError) -> String {
+    let flags = match error {
+        MillError::PeerMemoryFull { .. } => "--workers, --depth, --chunk-size",
+        MillError::Setting(setting) => match setting {
+            Setting::ChunkBytes => "--chunk-size",
+            Setting::Depth => "--depth",
+            Setting::Workers => "--workers",
+            Setting::DirectPassthrough | Setting::DirectUnaligned | Setting::PeerMemoryDirect => {
+                "--direct"
+            }
+            Setting::BlocksUnaligned
+            | Setting::PeerMemoryWithoutPath
+            | Setting::DeviceRangeByOtherPath => "--read-path",
+            Setting::PeerMemoryOnDevice => "--backend cpu",
+            _ => return error.to_string(),
+        },
+        MillError::Kernel(failure) => match kernel_flags(failure) {
+            Some(flags) => flags,
+            None => return error.to_string(),
+        },
+        _ => return error.to_string(),
+    };
+    with(error, flags)
+}
+
+/// Why there is no kernel, or what ended it.
+pub fn kernel(error: &KernelError) -> String {
+    match kernel_flags(error) {
+        Some(flags) => with(error, flags),
+        None => error.to_string(),
+    }
+}
+
+fn kernel_flags(error: &KernelError) -> Option<&'static str> {
+    match error {
+        KernelError::Driver { .. }
+        | KernelError::OutOfMemory { .. }
+        | KernelError::DeviceLost { .. }
+        | KernelError::DeviceStuck { .. }
+        | KernelError::NoDevice { .. }
+        | KernelError::Unsupported { .. } => Some("--backend cpu runs without a device"),
+        KernelError::Refused { .. } => Some(
+            "--device chooses another, which `gristmill doctor` lists; --backend cpu runs without one",
+        ),
+        KernelError::NoSuchDevice { .. } => Some("`gristmill doctor` lists the devices"),
+        KernelError::NoDevicesToChoose => Some("such as --backend opencl"),
+        KernelError::Thread { .. } | KernelError::Workers { .. } => Some("--workers"),
+        _ => None,
+    }
+}
+
+/// What happened to a file.
+pub fn file(error: &FileError) -> String {
+    match &error.kind {
+        FileErrorKind::ReplacedByLink => with(error, "-L follows links"),
+        FileErrorKind::KernelFailed(failure) => match kernel_flags(failure) {
+            Some(flags) => with(error, flags),
+            None => error.to_string(),
+        },
+        _ => error.to_string(),
+    }
+}
+
+/// Why a matching line is not shown.
+pub fn scan(error: &ScanError) -> String {
+    match error.kind {
+        ScanErrorKind::LongLine { .. } => with(error, "--max-line; -c, -l or --all"),
+        ScanErrorKind::LineOfStream | ScanErrorKind::LineLost(_) => with(error, "-c, -l or --all"),
+        _ => error.to_string(),
+    }
+}
+
+/// What is wrong with the arguments of a program.
+pub fn argument(error: &ArgumentError) -> String {
+    match error {
+        ArgumentError::Missing { name } => with(error, &format!("--arg {name}=VALUE")),
+        _ => error.to_string(),
+    }
+}
+
+/// What is wrong with a glob.
+pub fn glob(error: &GlobError) -> String {
+    with(error, "-g")
+}
+
+/// Why there is no program; in several lines where it shows a place in a text.
+pub fn program(error: &ProgramError) -> String {
+    match error {
+        ProgramError::Outside(_) => format!("{error}\n  allow its directory with --allow-include"),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,215 @@
+//! The flags that say how files are read and where the kernel runs.
+
+use super::advice;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gristmill::megakernel::backend::{self, BackendName, SelectedBackend};
+use gristmill::mill::Mill;
+use gristmill::uring::reader::{ReadPath, ReadPathChoice};
+
+/// How files are read and where the kernel runs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EngineArgs {
+    /// Worker threads, each with a reader of its own. 0 is one for each core.
+    #[arg(
+        short = 'j',
+        long = "workers",
+        visible_alias = "threads",
+        value_name = "NUM",
+        default_value_t = 0
+    )]
+    pub workers: usize,
+
+    #[command(flatten)]
+    pub backend: BackendArgs,
+
+    /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for the
+    /// blocks of files on ext4 or XFS, past the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`: io_uring,
+    /// and pread where it is refused. What passthrough or peer cannot read is a failure; `gristmill doctor FILE` tells why.
+    #[arg(long, value_name = "PATH", default_value = "auto", value_parser = read_path_parser(READ_PATHS))]
+    pub read_path: ReadPathChoice,
+
+    /// Let chunks lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor` lists
+    /// the devices that have some. The kernel looks at them over the bus, so it must be on the processor: --backend auto is cpu then. Name a read
+    /// path that goes there: peer, passthrough, or positioned, which is a copy by the processor. --workers, --depth and
+    /// --chunk-size say how much is needed. If the device is removed meanwhile, SIGBUS ends the process.
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer_memory: Option<String>,
+
+    /// Bytes in a chunk, such as 256K or 2M. By default 1M for digest and scan -c, whose result for a chunk is one number, and
+    /// 512K elsewhere.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub chunk_size: Option<usize>,
+
+    /// Reads in flight at most, for each worker.
+    #[arg(long, value_name = "NUM", default_value_t = gristmill::mill::DEFAULT_DEPTH)]
+    pub depth: u32,
+
+    /// The most memory for chunks and their records, such as 256M. By default 1G, or a quarter of the available memory where
+    /// that is less. Where more would be needed, each worker gets fewer chunks, then there are fewer workers, and --stats
+    /// says so.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub memory: Option<usize>,
+
+    /// Read past the page cache, with O_DIRECT, where the file system allows it.
+    #[arg(long)]
+    pub direct: bool,
+}
+
+/// Where the kernel runs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BackendArgs {
+    /// Where the kernel runs: `cpu` (threads), `opencl`, `cuda`, or `auto`: CUDA if there is a GPU for it, else an OpenCL
+    /// GPU, else threads. `gristmill doctor` lists what there is.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    backend: BackendChoice,
+
+    /// The device of --backend opencl or cuda, by its number in `gristmill doctor`. Without it the first that can run the
+    /// kernel, GPUs first.
+    #[arg(long, value_name = "N")]
+    device: Option<usize>,
+}
+
+/// Back ends by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum BackendChoice {
+    /// The best there is.
+    Auto,
+    /// Worker threads.
+    Cpu,
+    /// An OpenCL device.
+    Opencl,
+    /// An NVIDIA GPU.
+    Cuda,
+}
+
+impl BackendArgs {
+    /// The back end that was asked for.
+    ///
+    /// # Errors
+    /// Why it is not available, in words.
+    pub fn open(&self) -> Result<SelectedBackend, String> {
+        let name = match self.backend {
+            BackendChoice::Auto => BackendName::Auto,
+            BackendChoice::Cpu => BackendName::Cpu,
+            BackendChoice::Opencl => BackendName::OpenCl,
+            BackendChoice::Cuda => BackendName::Cuda,
+        };
+        backend::open(name, self.device).map_err(|error| advice::kernel(&error))
+    }
+
+    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
+    /// memory, so `auto` means them.
+    ///
+    /// # Errors
+    /// Where another was asked for, in words.
+    pub fn open_beside_peer_memory(&self) -> Result<SelectedBackend, String> {
+        match self.backend {
+            BackendChoice::Auto => Self {
+                backend: BackendChoice::Cpu,
+                ..self.clone()
+            }
+            .open(),
+            BackendChoice::Cpu => self.open(),
+            BackendChoice::Opencl | BackendChoice::Cuda => Err(
+                "--peer-memory: a kernel on that device does not see the memory of another; use --backend cpu".into(),
+            ),
+        }
+    }
+}
+
+/// Takes the names of these read paths.
+pub fn read_path_parser<const N: usize>(
+    paths: [ReadPathChoice; N],
+) -> impl TypedValueParser<Value = ReadPathChoice> {
+    PossibleValuesParser::new(paths.map(ReadPathChoice::name))
+        .try_map(|name| name.parse::<ReadPathChoice>())
+}
+
+/// The read paths that a mill takes.
+const READ_PATHS: [ReadPathChoice; 5] = [
+    ReadPathChoice::Auto,
+    ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
+    ReadPathChoice::Only(ReadPath::PositionedRead),
+    ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
+    ReadPathChoice::Only(ReadPath::PeerRead),
+];
+
+/// Whether there is peer memory for the read path that needs it.
+///
+/// # Errors
+/// The flag that is missing, in words.
+pub fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(), String> {
+    if path != ReadPathChoice::Only(ReadPath::PeerRead) || memory.is_some() {
+        return Ok(());
+    }
+    Err(
+        "--read-path peer needs memory to read into; give --peer-memory and the address of a device that `gristmill \
+         doctor` lists"
+            .into(),
+    )
+}
+
+impl EngineArgs {
+    /// Worker threads, where they were not said one for each core.
+    pub fn threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    /// The mill that these flags describe.
+    ///
+    /// # Errors
+    /// A value out of range, in words.
+    pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
+        check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
+        let backend = match self.peer_memory {
+            Some(_) => self.backend.open_beside_peer_memory()?,
+            None => self.backend.open()?,
+        };
+        let builder = Mill::builder()
+            .backend(backend)
+            .workers(self.workers)
+            .depth(self.depth)
+            .direct(self.direct)
+            .read_path(self.read_path)
+            .ordered(ordered);
+        let builder = match self.chunk_size {
+            Some(bytes) => builder.chunk_bytes(bytes),
+            None => builder,
+        };
+        let builder = match self.memory {
+            Some(bytes) => builder.memory(bytes),
+            None => builder,
+        };
+        let builder = match &self.peer_memory {
+            Some(address) => builder.peer_memory(address),
+            None => builder,
+        };
+        builder.build().map_err(|error| advice::mill(&error))
+    }
+}
+
+/// Workers as -j gives them: 0 is one for each core.
+pub fn workers(asked: u16) -> usize {
+    match usize::from(asked) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
+/// A size in bytes, with K, M or G for powers of 1,024.
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    digits
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| "not a size; write a number of bytes, such as 262144 or 256K".into())
+}

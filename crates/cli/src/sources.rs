@@ -1,0 +1,109 @@
+//! The flags that say which files a command reads.
+
+use super::advice;
+use super::progress::Estimate;
+use super::signals;
+use gristmill::source::{FileList, Source, Stdin, Tree};
+use std::path::{Path, PathBuf};
+
+/// Which files `digest` and `stats` read.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SourceArgs {
+    /// Files to read, and directories, of which every file is read. `-`, or no path at all, is standard input.
+    paths: Vec<PathBuf>,
+
+    /// Read the names of files from this file, one a line; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
+    files_from: Option<PathBuf>,
+
+    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    files0_from: Option<PathBuf>,
+
+    /// Read only files that match this glob; with a leading `!`, only files that do not. May be given several times.
+    #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
+    glob: Vec<String>,
+
+    /// Leave out what `scan` leaves out: hidden files, and files that ignore files name.
+    #[arg(long)]
+    ignore: bool,
+
+    /// Follow symbolic links.
+    #[arg(short = 'L', long)]
+    follow: bool,
+
+    /// The order of files: `path`, or `none` for files as they finish.
+    #[arg(long, value_name = "SORTBY", default_value = "none")]
+    sort: Sort,
+}
+
+/// The order of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sort {
+    /// As files finish.
+    None,
+    /// By path.
+    Path,
+}
+
+impl SourceArgs {
+    /// Whether standard input, which can be read only once, is among the inputs.
+    pub fn is_stream(&self) -> bool {
+        let stdin = Path::new("-");
+        match self.files_from.as_ref().or(self.files0_from.as_ref()) {
+            Some(list) => list == stdin,
+            None => self.paths.is_empty() || self.paths.iter().any(|path| path == stdin),
+        }
+    }
+
+    /// Whether files come by path.
+    pub fn sorted(&self) -> bool {
+        self.sort == Sort::Path
+    }
+
+    fn tree(&self) -> Tree {
+        let tree = Tree::new(self.paths.iter().cloned())
+            .hidden(!self.ignore)
+            .ignore_files(self.ignore)
+            .follow(self.follow)
+            .sorted(self.sorted());
+        self.glob.iter().fold(tree, |tree, glob| tree.glob(glob))
+    }
+
+    /// The source.
+    ///
+    /// # Errors
+    /// What cannot be opened or parsed, in words.
+    pub fn source(&self) -> Result<Box<dyn Source>, String> {
+        if let Some(list) = file_list(self.files_from.as_deref(), self.files0_from.as_deref())? {
+            return Ok(Box::new(list));
+        }
+        if self.paths.is_empty() {
+            return Ok(Box::new(Stdin::new()));
+        }
+        Ok(Box::new(
+            self.tree().walk().map_err(|error| advice::glob(&error))?,
+        ))
+    }
+
+    /// What a progress display may count beforehand.
+    pub fn estimate(&self) -> Option<Estimate> {
+        let countable = self.files_from.is_none()
+            && self.files0_from.is_none()
+            && !self.paths.is_empty()
+            && !self.paths.iter().any(|path| path == Path::new("-"));
+        countable.then(|| Estimate::new(self.tree()))
+    }
+}
+
+/// The list of names that --files-from or --files0-from gives; `None` where neither is there.
+///
+/// # Errors
+/// Where the list cannot be opened, in words.
+pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<FileList>, String> {
+    let Some(list) = lines.or(nul) else {
+        return Ok(None);
+    };
+    let names = FileList::live(signals::list(list)?);
+    Ok(Some(names.nul(nul.is_some())))
+}

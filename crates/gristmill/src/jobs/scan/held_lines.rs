@@ -1,0 +1,70 @@
+//! Rows of matching lines that are made, and that a NUL further on may still undo.
+
+/// A line whose rows are held.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeldLine {
+    /// Where it begins in the file.
+    pub start: u64,
+    /// Where it ends.
+    pub end: u64,
+    pub matches: u64,
+    /// Bytes of its rows that ripgrep does not count.
+    pub uncounted: u64,
+    /// Where its rows end in [`HeldLines::rows`].
+    rows_end: usize,
+}
+
+/// Matching lines in the order of the file, with their rows.
+#[derive(Debug, Default)]
+pub(super) struct HeldLines {
+    /// Where the rows of the next line go, before it is [pushed](Self::push).
+    pub rows: Vec<u8>,
+    lines: Vec<HeldLine>,
+}
+
+impl HeldLines {
+    /// How many lines are held.
+    pub fn len(&self) -> u64 {
+        self.lines.len() as u64
+    }
+
+    /// Holds a line from `start` to `end`, whose rows were just appended.
+    pub fn push(&mut self, start: u64, end: u64, matches: u64, uncounted: u64) {
+        self.lines.push(HeldLine {
+            start,
+            end,
+            matches,
+            uncounted,
+            rows_end: self.rows.len(),
+        });
+    }
+
+    /// Moves the rows of the lines that begin before `bound` to `rows`, and shows `each` of these lines; how many bytes of
+    /// rows that were.
+    pub fn release(
+        &mut self,
+        bound: u64,
+        rows: &mut Vec<u8>,
+        mut each: impl FnMut(&HeldLine),
+    ) -> usize {
+        let certain = self.lines.partition_point(|line| line.start < bound);
+        let mut bytes = 0;
+        for line in self.lines.drain(..certain) {
+            bytes = line.rows_end;
+            each(&line);
+        }
+        rows.extend_from_slice(&self.rows[..bytes]);
+        self.rows.drain(..bytes);
+        for line in &mut self.lines {
+            line.rows_end -= bytes;
+        }
+        bytes
+    }
+
+    /// Drops all lines; the first of them.
+    pub fn undo(&mut self) -> Option<HeldLine> {
+        let first = self.lines.first().copied();
+        *self = Self::default();
+        first
+    }
+}

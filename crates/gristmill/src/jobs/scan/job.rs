@@ -1,0 +1,226 @@
+//! The job itself: which of the four ways a file is followed, and what all files have in common.
+
+use super::all::AllFile;
+use super::count::{AnyFile, CountFile};
+use super::error::ScanError;
+use super::lines::LinesFile;
+use super::plan::{FirstRows, Plan};
+use super::report::Report;
+use super::totals::ScanTotals;
+use crate::jobs::{FileEnd, Flow, Job, LandedChunk, DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
+use crate::source::Entry;
+use gristmill_megakernel::{ScanSet, StreamJob};
+use gristmill_protocol::{opcode, stream};
+use std::sync::Arc;
+
+/// How a file is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    Lines,
+    Count,
+    Any,
+    All,
+}
+
+impl Engine {
+    /// The device's mode.
+    pub fn mode(self, plan: &Plan) -> u32 {
+        match self {
+            Engine::Any => stream::MODE_ANY,
+            Engine::All if plan.decides_only() && !plan.newline_pattern => stream::MODE_ANY,
+            Engine::All => stream::MODE_ALL,
+            // Every line matches: where lines end says it all.
+            Engine::Lines | Engine::Count if plan.every_line => stream::MODE_ANY,
+            Engine::Lines => stream::MODE_LINES,
+            Engine::Count => stream::MODE_COUNT_LINES,
+        }
+    }
+}
+
+/// A scan of files for fixed strings.
+pub struct ScanJob {
+    pub(super) plan: Plan,
+    pub(super) engine: Engine,
+    pub(super) set: Arc<ScanSet>,
+    /// What the occurrences need that may end at one byte: they stay together.
+    pub(super) record_words: u32,
+}
+
+/// The rows of a file, as far as they are made.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    bytes: u64,
+    /// They begin with the empty line between files.
+    separated: bool,
+}
+
+impl Written {
+    fn add(&mut self, rows: &[u8]) {
+        self.separated |= self.bytes == 0 && rows.first() == Some(&b'\n');
+        self.bytes += rows.len() as u64;
+    }
+}
+
+/// What a scan remembers of a file.
+pub struct ScanFile {
+    way: Following,
+    /// Its place in the source's order.
+    sequence: u64,
+    rows: Written,
+    /// Nothing more of it is wanted.
+    answered: bool,
+}
+
+/// A file by the way that it is followed.
+enum Following {
+    Lines(Box<LinesFile>),
+    Count(Box<CountFile>),
+    Any(Box<AnyFile>),
+    All(Box<AllFile>),
+}
+
+impl ScanJob {
+    /// Whether anything was found so far.
+    pub fn found(&self) -> bool {
+        self.plan.has_found()
+    }
+
+    /// Bytes of the rows of the first file, in the source's order, that has any. `None` where no file has any, or where this
+    /// one was not searched as far as was wanted.
+    pub fn first_rows(&self) -> Option<u64> {
+        let first = self.plan.first_rows()?;
+        first.done.then_some(first.bytes)
+    }
+
+    /// What was found so far, where totals were asked for.
+    pub fn totals(&self) -> ScanTotals {
+        let mut totals = self.plan.totals();
+        // The empty line that `Separated` leaves out.
+        let style = &self.plan.style;
+        let first = self.plan.first_rows();
+        if style.heading && style.sequential && first.is_some_and(|first| first.separated) {
+            totals.bytes_printed = totals.bytes_printed.saturating_sub(1);
+        }
+        totals
+    }
+
+    /// What searches on the CPU, how much memory it takes, and why it is nothing faster.
+    pub fn engine_report(&self) -> String {
+        self.set.engine_report()
+    }
+
+    /// Takes what failed on the host so far, by path and offset.
+    pub fn take_errors(&self) -> Vec<ScanError> {
+        self.plan.take_errors()
+    }
+
+    /// Whether the whole run is answered.
+    fn answered(&self) -> bool {
+        self.plan.report == Report::Quiet && !self.plan.totals_wanted && self.plan.has_found()
+    }
+}
+
+impl Job for ScanJob {
+    type File = ScanFile;
+
+    fn stream_job(&self) -> Option<StreamJob> {
+        Some(StreamJob::Scan(Arc::clone(&self.set)))
+    }
+
+    fn opcode(&self) -> u32 {
+        opcode::SCAN
+    }
+
+    fn record_words(&self) -> u32 {
+        self.record_words
+    }
+
+    fn chunk_bytes(&self) -> usize {
+        match self.engine {
+            Engine::Count => LARGE_CHUNK_BYTES,
+            Engine::Any | Engine::Lines | Engine::All => DEFAULT_CHUNK_BYTES,
+        }
+    }
+
+    fn mode(&self, entry: &Entry, _offset: u64) -> u32 {
+        let plan = &self.plan;
+        let mut mode = self.engine.mode(plan);
+        if self.engine == Engine::All {
+            return mode;
+        }
+        if plan.style.line_numbers || (plan.every_line && self.engine == Engine::Count) {
+            mode |= stream::WANT_NEWLINES;
+        }
+        let nul = match (self.engine, plan.text, entry.explicit) {
+            (_, true, _) => false,
+            (_, _, false) | (Engine::Lines, ..) => true,
+            (Engine::Any, ..) => plan.nul_pattern,
+            // ripgrep counts the lines of a mapped file whatever NULs it holds. Where the file turns out not to be
+            // mapped, the host searches for them.
+            (Engine::Count, ..) => !plan.maps(entry),
+            (Engine::All, ..) => true,
+        };
+        if nul {
+            mode |= stream::WANT_NUL;
+        }
+        mode
+    }
+
+    fn open(&self, entry: &Arc<Entry>) -> ScanFile {
+        let plan = &self.plan;
+        ScanFile {
+            way: match self.engine {
+                Engine::Lines => Following::Lines(Box::new(LinesFile::new(plan, entry))),
+                Engine::Count => Following::Count(Box::new(CountFile::new(plan, entry))),
+                Engine::Any => Following::Any(Box::new(AnyFile::new(plan, entry))),
+                Engine::All => Following::All(Box::new(AllFile::new(plan, entry))),
+            },
+            sequence: entry.sequence,
+            rows: Written::default(),
+            answered: false,
+        }
+    }
+
+    fn chunk(&self, file: &mut ScanFile, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow {
+        let plan = &self.plan;
+        let before = rows.len();
+        file.answered = match &mut file.way {
+            Following::Lines(file) => file.chunk(plan, chunk, rows),
+            Following::Count(file) => file.chunk(plan, chunk),
+            Following::Any(file) => file.chunk(plan, chunk),
+            Following::All(file) => file.chunk(plan, chunk, rows),
+        };
+        file.rows.add(rows.get(before..).unwrap_or_default());
+        if file.answered {
+            Flow::SkipFile
+        } else {
+            Flow::Continue
+        }
+    }
+
+    fn close(&self, file: ScanFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
+        let plan = &self.plan;
+        let before = rows.len();
+        match file.way {
+            Following::Lines(file) => file.close(plan, end, rows),
+            Following::Count(file) => file.close(plan, end, rows),
+            Following::Any(file) => file.close(plan, end, rows),
+            Following::All(file) => file.close(plan, end, rows),
+        }
+        let mut written = file.rows;
+        written.add(rows.get(before..).unwrap_or_default());
+        if written.bytes > 0 {
+            plan.has_rows(FirstRows {
+                sequence: file.sequence,
+                bytes: written.bytes,
+                separated: written.separated,
+                done: file.answered || matches!(end, FileEnd::Complete { .. }),
+            });
+        }
+        if self.answered() {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        }
+    }
+}

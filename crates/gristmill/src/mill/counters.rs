@@ -1,0 +1,84 @@
+//! What a run counts, for its report.
+
+use super::report::StageTimes;
+use gristmill_ingest::reader::{ChunkReader, ReadStats};
+use gristmill_ring::lock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+
+/// The counters of one run.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Files that were opened.
+    pub files: AtomicU64,
+    /// Bytes handed to the job.
+    pub bytes: AtomicU64,
+    /// Chunks handed to the job.
+    pub chunks: AtomicU64,
+    /// Files whose file system refused O_DIRECT.
+    pub direct_refused: AtomicU64,
+    /// Bytes that were copied in user space on their way into chunks.
+    pub bounced: AtomicU64,
+    totals: Mutex<Totals>,
+}
+
+/// What is summed when a reader ends.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub reads: ReadStats,
+    /// Names of the read paths that were taken.
+    pub paths: Vec<&'static str>,
+    /// Why something was done otherwise than it was wanted.
+    pub fallbacks: Vec<String>,
+    pub stages: StageTimes,
+}
+
+impl Totals {
+    fn add_fallback(&mut self, reason: &str) {
+        if !self.fallbacks.iter().any(|known| known == reason) {
+            self.fallbacks.push(reason.to_owned());
+        }
+    }
+}
+
+/// Adds one.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// Ends a reader, and adds what it did.
+    pub fn end_reader(&self, reader: ChunkReader) {
+        let path = reader.path().name();
+        let why = reader.why().map(str::to_owned);
+        let stats = reader.end();
+        let mut totals = lock(&self.totals);
+        if !totals.paths.contains(&path) {
+            totals.paths.push(path);
+        }
+        for reason in why.iter().chain(&stats.unregistered_reason) {
+            totals.add_fallback(reason);
+        }
+        totals.reads += stats;
+    }
+
+    /// Says that something was done otherwise than it was wanted, and why.
+    pub fn add_fallback(&self, reason: &str) {
+        lock(&self.totals).add_fallback(reason);
+    }
+
+    /// Adds the time that one feeder took, whether it read anything or not.
+    pub fn add_stages(&self, stages: &StageTimes) {
+        let sum = &mut lock(&self.totals).stages;
+        sum.source += stages.source;
+        sum.open += stages.open;
+        sum.read += stages.read;
+        sum.kernel += stages.kernel;
+        sum.collect += stages.collect;
+    }
+
+    /// The sums, once all readers have ended.
+    pub fn take_totals(&self) -> Totals {
+        std::mem::take(&mut *lock(&self.totals))
+    }
+}

@@ -1,0 +1,221 @@
+//! One run, from the launch of its kernel to its report.
+
+use super::builder::{check_chunk_bytes, Mill};
+use super::control::Control;
+use super::descriptors::Descriptors;
+use super::error::{MillError, Setting};
+use super::feeder;
+use super::flight::KernelEnds;
+use super::halo::Layout;
+use super::memory;
+use super::plan::{chunks_per_worker, Wanted, LEAST_CHUNKS};
+use super::record::Recorder;
+use super::report::{RunReport, StageTimes};
+use super::run::{Run, RunConfig};
+use super::status::Status;
+use crate::jobs::Job;
+use crate::source::Source;
+use gristmill_ingest::reader::{ReadPath, ReadPathChoice, ReaderDemands};
+use gristmill_megakernel::log::LoggedKernel;
+use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
+use gristmill_protocol::PipelineError;
+use gristmill_ring::RingConfig;
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Words of each slot's record area, where the job needs no more.
+const RECORD_WORDS: u32 = 16_384;
+
+impl Mill {
+    /// Runs `job` over every file of `source` and writes its rows to `output`.
+    ///
+    /// Files that fail are reported through `control` and counted; the run goes on with the others. A failing `output`
+    /// ends the run: see [`RunReport::output`].
+    ///
+    /// # Errors
+    /// [`MillError`] where the run cannot start: no memory, no read path of the kind asked for, a job whose geometry is out
+    /// of range.
+    pub fn run<J: Job + 'static>(
+        &self,
+        source: impl Source + 'static,
+        job: Arc<J>,
+        output: &mut dyn Write,
+        control: &Control,
+    ) -> Result<RunReport, MillError> {
+        let started = Instant::now();
+        let settings = &self.settings;
+        let backend = &*settings.backend.backend;
+        let geometry = job.geometry();
+        geometry.check()?;
+        let chunk_bytes = settings.chunk_bytes.unwrap_or_else(|| job.chunk_bytes());
+        check_chunk_bytes(chunk_bytes)?;
+        let layout = Layout::new(geometry, chunk_bytes);
+        let by_blocks = [ReadPath::GpuDirectNvmePassthrough, ReadPath::PeerRead];
+        if settings.direct && !layout.is_direct() {
+            return Err(Setting::DirectUnaligned.into());
+        }
+        let by_blocks = by_blocks.map(ReadPathChoice::Only);
+        if by_blocks.contains(&settings.read_path) && !layout.is_direct() {
+            return Err(Setting::BlocksUnaligned.into());
+        }
+        let record_words = job.record_words().max(RECORD_WORDS);
+        // For a single small file, threads, rings and buffers would cost more than all else.
+        let alone = settings.workers == 0
+            && settings.read_path == ReadPathChoice::Auto
+            && !settings.direct
+            && backend.device().is_none()
+            && source
+                .only_file()
+                .is_some_and(|bytes| bytes < layout.chunk as u64);
+        let (workers, chunks, read_path) = if alone {
+            (
+                1,
+                LEAST_CHUNKS,
+                ReadPathChoice::Only(ReadPath::PositionedRead),
+            )
+        } else {
+            // For what the reader has in flight, and for a batch of small files.
+            let chunks = settings.chunks;
+            let chunks = chunks.unwrap_or_else(|| chunks_per_worker(settings.depth));
+            (settings.worker_count(), chunks, settings.read_path)
+        };
+        let wanted = Wanted {
+            workers,
+            chunks,
+            buffer: layout.buffer(),
+            records: record_words as usize * 4,
+            memory: settings.memory,
+        };
+        let peer = settings.peer_memory.as_deref();
+        let (plan, memory, tokens) = memory::planned(backend, peer, wanted)?;
+        let peer = memory.peer().map(str::to_owned);
+        // No slot is ever missing for a chunk that has landed.
+        let slots = u32::try_from(memory.count().next_power_of_two()).unwrap_or(u32::MAX);
+        let ring = RingConfig {
+            slots,
+            ..RingConfig::default()
+        };
+        let config = RunConfig {
+            workers: plan.workers,
+            layout,
+            depth: settings.depth,
+            read_path,
+            demands: ReaderDemands {
+                device_range: settings.device_range,
+                all_registered: settings.strict,
+            },
+            strict: settings.strict,
+            direct: settings.direct,
+            ordered: settings.ordered,
+        };
+        let status = Arc::new(Status::new(control.clone()));
+        let descriptors = if alone {
+            Descriptors::of_one_file()
+        } else {
+            Descriptors::new(plan.workers)
+        };
+        let run = Arc::new(Run::new(
+            config,
+            Box::new(source),
+            Arc::clone(&job),
+            status,
+            tokens,
+            slots,
+            descriptors,
+        ));
+        if let Some(why) = &plan.why {
+            run.counters.add_fallback(why);
+        }
+        let feeders = (0..plan.workers)
+            .map(|reader| {
+                let run = Arc::clone(&run);
+                Box::new(move |_worker| feeder::start(run, reader)) as FeederFactory
+            })
+            .collect();
+        let mut kernel = backend.launch(
+            KernelConfig {
+                workers: backend.workers(plan.workers),
+                ring,
+                chunks: memory,
+                record_words,
+                lease: Lease::default(),
+            },
+            job.stream_job().into_iter().collect(),
+            feeders,
+        )?;
+        job.prepare(&kernel)?;
+        let recorder = control.take_log().map(|log| {
+            let opcode = job.opcode();
+            let program = kernel.programs().get(opcode);
+            let about = LoggedKernel {
+                backend: backend.name().to_owned(),
+                record_words,
+                chunk_bytes: u32::try_from(layout.buffer()).unwrap_or(u32::MAX),
+                jobs: job.stream_job().into_iter().collect(),
+                programs: program
+                    .map(|program| (opcode, program))
+                    .into_iter()
+                    .collect(),
+            };
+            Recorder::begin(log, about).map(|recorder| Mutex::new(Some(recorder)))
+        });
+        let recorder = recorder.transpose()?;
+        let completions = kernel.take_completions().ok_or_else(|| {
+            PipelineError::Backend(
+                "the kernel's completions were taken already; launch a kernel for each run".into(),
+            )
+        })?;
+        run.collector.attach(completions);
+        run.descriptors.attach(kernel.submitter().clone());
+        // Feeders begin when they see this.
+        run.flights.attach(KernelEnds {
+            submitter: kernel.submitter().clone(),
+            records: kernel.records().clone(),
+            recorder,
+        });
+        run.status.attach(kernel.submitter().clone());
+        let written = run.output.write_to(output, &kernel, &run.status);
+        let kernel_stats = kernel.stats();
+        if let Err(error) = kernel.shutdown() {
+            // A kernel that had failed before has been told of.
+            if !run.status.is_broken() {
+                return Err(error.into());
+            }
+        }
+        let record = run.flights.end_record();
+        let totals = run.counters.take_totals();
+        let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let report = RunReport {
+            elapsed: started.elapsed(),
+            backend: backend.name(),
+            why: settings.backend.why.clone(),
+            device: backend.device(),
+            workers: plan.workers,
+            read_paths: totals.paths,
+            peer_memory: peer,
+            fallbacks: totals.fallbacks,
+            chunk_bytes: layout.chunk,
+            depth: settings.depth,
+            files: counted(&run.counters.files),
+            failures: run.output.failures(),
+            bytes: counted(&run.counters.bytes),
+            chunks: counted(&run.counters.chunks),
+            reads: totals.reads,
+            direct_refused: counted(&run.counters.direct_refused),
+            cpu_bounce_bytes: counted(&run.counters.bounced),
+            rows_bytes: written.bytes,
+            kernel: kernel_stats,
+            stages: StageTimes {
+                write: written.time,
+                ..totals.stages
+            },
+            stopped: control.stopped(),
+            output: written.result,
+            record,
+        };
+        report.validate()?;
+        Ok(report)
+    }
+}

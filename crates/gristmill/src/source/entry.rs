@@ -1,0 +1,163 @@
+//! What a source gives: entries to read, and what to tell about those that cannot be listed.
+
+use super::below::Root;
+use super::file_id::FileId;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The path that standard input is shown as.
+pub const STDIN_NAME: &str = "<stdin>";
+
+/// A file to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its path, as rows show it.
+    pub path: PathBuf,
+    /// Whether the user named it, rather than a walk having found it.
+    pub explicit: bool,
+    /// What to open.
+    pub origin: Origin,
+    /// The directory below which a walk that follows no links has found it: it is opened below that and through no
+    /// link. `None` for what was named, or found by following links.
+    pub root: Option<Root>,
+    /// Its place in the source's order: how many entries the source has given before it.
+    pub sequence: u64,
+}
+
+impl Entry {
+    /// A path that the user named, whatever kind of file it is.
+    pub fn named(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            explicit: true,
+            origin: Origin::Special,
+            root: None,
+            sequence: 0,
+        }
+    }
+
+    /// Standard input, shown as [`STDIN_NAME`].
+    pub fn stdin() -> Self {
+        Self {
+            origin: Origin::Stdin,
+            ..Self::named(STDIN_NAME)
+        }
+    }
+
+    /// What a list names: a path, or by `-` standard input.
+    pub fn listed(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        if path.as_os_str() == "-" {
+            Self::stdin()
+        } else {
+            Self::named(path)
+        }
+    }
+}
+
+/// What an entry opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The path, which a directory listing called a regular file. If it is something else when it is opened, it is refused.
+    File,
+    /// The path, which may be anything that can be read: a FIFO, a device.
+    Special,
+    /// Standard input.
+    Stdin,
+}
+
+/// What a source has next.
+#[derive(Debug)]
+pub enum Item {
+    /// A file. Its `sequence` is set by the mill.
+    Entry(Entry),
+    /// Something that could not be listed, and why. The run goes on and its outcome says that something failed.
+    Error {
+        /// The path, where one is known.
+        path: Option<PathBuf>,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A directory could not be opened because descriptors or memory ran out. The next call tries it again; a caller that has
+    /// nothing to give back calls [`Source::give_up`] instead.
+    Starved {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Nothing yet: ask again later, or [wait](Source::wait) for it.
+    Later,
+    /// Something to tell the user that is no failure, such as a bad pattern in an ignore file.
+    Notice(String),
+}
+
+/// Where the files of a run come from.
+pub trait Source: Send {
+    /// The next file, or problem; `None` at the end.
+    fn next_item(&mut self) -> Option<Item>;
+
+    /// Where the last item was [`Item::Later`]: waits until another call may bring more, or for `timeout`, or until a
+    /// signal comes; whether there may be more.
+    fn wait(&mut self, _timeout: Duration) -> bool {
+        true
+    }
+
+    /// Before the first item: the size of the only file that comes, where the source knows that there is one regular file
+    /// and nothing else. It may have another size by the time it is read.
+    fn only_file(&self) -> Option<u64> {
+        None
+    }
+
+    /// Gives up the directory of the last [`Item::Starved`], and returns its failure.
+    fn give_up(&mut self) -> Option<Item> {
+        None
+    }
+
+    /// Names a file that the run writes, before the first item: a walk passes over it. Returns the path that the user named
+    /// outright, where that is the file.
+    fn written(&mut self, _file: FileId) -> Option<PathBuf> {
+        None
+    }
+}
+
+impl Source for Box<dyn Source> {
+    fn next_item(&mut self) -> Option<Item> {
+        (**self).next_item()
+    }
+
+    fn wait(&mut self, timeout: Duration) -> bool {
+        (**self).wait(timeout)
+    }
+
+    fn only_file(&self) -> Option<u64> {
+        (**self).only_file()
+    }
+
+    fn give_up(&mut self) -> Option<Item> {
+        (**self).give_up()
+    }
+
+    fn written(&mut self, file: FileId) -> Option<PathBuf> {
+        (**self).written(file)
+    }
+}
+
+/// The error with which a list's reader says that the run is to end: the list ends there, and nothing has failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended;
+
+impl std::error::Error for Ended {}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ended by a signal")
+    }
+}
+
+impl Ended {
+    /// Whether `error` is this one.
+    pub fn is_said_by(error: &std::io::Error) -> bool {
+        error.get_ref().is_some_and(|error| error.is::<Self>())
+    }
+}

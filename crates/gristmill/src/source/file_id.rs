@@ -1,0 +1,39 @@
+//! Which file it is, whatever its names.
+
+use std::os::fd::AsFd;
+
+/// A file by device and inode, whatever its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// That of an open file.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn of(file: &impl AsFd) -> std::io::Result<Self> {
+        Ok(Self::new(&rustix::fs::fstat(file)?))
+    }
+
+    pub(crate) fn new(found: &rustix::fs::Stat) -> Self {
+        Self {
+            device: found.st_dev,
+            inode: found.st_ino,
+        }
+    }
+
+    /// That of the regular file to which standard output goes, if it goes to one.
+    pub fn of_redirected_stdout() -> Option<Self> {
+        let found = rustix::fs::fstat(std::io::stdout()).ok()?;
+        let kind = rustix::fs::FileType::from_raw_mode(found.st_mode);
+        (kind == rustix::fs::FileType::RegularFile).then(|| Self::new(&found))
+    }
+
+    /// Whether the inode has this number, on whichever device.
+    pub(super) fn has_inode(self, inode: u64) -> bool {
+        self.inode == inode
+    }
+}
