@@ -355,13 +355,7 @@ impl Report<'_> {
                 self.transfers.direct_bytes
             ),
         );
-        line(
-            "commands",
-            format!(
-                "{} in {} calls, {} continued, {} retried",
-                reads.reads, reads.enters, reads.short_reads, reads.retries
-            ),
-        );
+        line("commands", report::calls(&reads));
         line(
             "queue depth",
             format!(

@@ -2,10 +2,19 @@
 
 use gristmill::megakernel::vir0::vector::{Level, LEVEL_VARIABLE};
 use gristmill::mill::RunReport;
+use gristmill::uring::reader::ReadStats;
 use std::time::Duration;
 
 fn millis(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+/// How often reads were asked for, and in how many system calls.
+pub fn calls(reads: &ReadStats) -> String {
+    format!(
+        "{} in {} calls, {} continued, {} retried",
+        reads.reads, reads.enters, reads.short_reads, reads.retries
+    )
 }
 
 /// A rate or an amount of bytes, with a decimal prefix.
@@ -116,13 +125,7 @@ pub fn text(report: &RunReport) -> String {
         "chunks",
         format!("{} of at most {} bytes", report.chunks, report.chunk_bytes),
     );
-    line(
-        "reads",
-        format!(
-            "{} in {} calls, {} continued, {} retried",
-            reads.reads, reads.enters, reads.short_reads, reads.retries
-        ),
-    );
+    line("reads", calls(reads));
     line(
         "queue depth",
         format!(
