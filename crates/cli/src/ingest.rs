@@ -91,7 +91,7 @@ fn parse_slot_size(text: &str) -> Result<usize, String> {
     Ok(bytes)
 }
 
-/// `START,LEN`, each as [`common::parse_size`] takes it.
+/// `START,LEN`, each as [`parse_size`] takes it.
 fn parse_range(text: &str) -> Result<DeviceRange, String> {
     let (start, bytes) = text
         .split_once(',')
@@ -355,7 +355,7 @@ impl Report<'_> {
                 self.transfers.direct_bytes
             ),
         );
-        line("commands", report::calls(&reads));
+        line("commands", report::calls(reads));
         line(
             "queue depth",
             format!(

@@ -4,7 +4,7 @@
 //!
 //! # A job that is there
 //!
-//! A [`Mill`](mill::Mill) is the configured pipeline. It runs a [job](jobs::Job) over a [source](source) of files and writes
+//! A [`Mill`](mill::Mill) is the configured pipeline. It runs a [job](jobs::Job) over a [source] of files and writes
 //! the job's rows:
 //!
 //! ```

@@ -18,7 +18,7 @@
 //!
 //! # Order
 //!
-//! READs go to a [`ChunkReader`] of the thread's own, many at once. What that could not do without blocking the thread
+//! READs go to a [`ChunkReader`](crate::reader::ChunkReader) of the thread's own, many at once. What that could not do without blocking the thread
 //! is done on other threads (`io_loop/threads.rs`), a few for each file: WRITEs, READs of files on FUSE (which io_uring
 //! must not read), and all READs where io_uring is refused. So a file system that does not answer holds up the requests
 //! of its files, and no others.

@@ -3,12 +3,12 @@
 /// What is reported of each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Report {
-    /// Its matching lines; with [`all`](ScanJobBuilder::all), its occurrences.
+    /// Its matching lines; with [`all`](super::ScanJobBuilder::all), its occurrences.
     #[default]
     Lines,
     /// Each match, without the rest of its line.
     Matches,
-    /// The number of its matching lines; with [`all`](ScanJobBuilder::all), of its occurrences. Nothing if there is none.
+    /// The number of its matching lines; with [`all`](super::ScanJobBuilder::all), of its occurrences. Nothing if there is none.
     Count,
     /// The number of its matches. Nothing if there is none.
     CountMatches,
