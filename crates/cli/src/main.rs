@@ -1,7 +1,8 @@
 //! The command-line tool: a file for each command, and beside them what they share: `sources` and `engine` (flags),
 //! `common` (running a job), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
 //!
-//! Each flag is defined once, in its command's file; parser, help, manual page and completions come from there.
+//! A flag is defined in its command's file, or in `sources`, `engine` or `common` where several commands share it; parser,
+//! help, manual page and completions come from there.
 
 #![forbid(unsafe_code)]
 

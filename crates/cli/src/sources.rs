@@ -1,4 +1,4 @@
-//! The flags that say which files a command reads.
+//! The flags that say which files `digest`, `stats`, `run` and `ingest` read. `scan` has ripgrep's flags, in `scan.rs`.
 
 use super::advice;
 use super::progress::Estimate;

@@ -1,5 +1,5 @@
 //! Reads in flight on one ring, which the engines that have a ring share. A read is an [`Operation`]: a [`ReadOp`] of a
-//! file, or the NVMe commands of [`NvmeOp`](crate::nvme::NvmeOp). How a queue ends is in `end`.
+//! file, or the NVMe commands of [`NvmeOp`](crate::nvme::NvmeOp). How a queue ends is in `close`.
 //!
 //! A [`ReadQueue`] owns a ring and a table of reads. From [`ReadQueue::submit`] until its [`Finished`] is taken, a
 //! read's *payload* belongs to the table: whatever the payload owns (the buffer, the file) lives as long as the kernel
@@ -22,7 +22,7 @@
 //!   reads finish with the errno, too, but not before the ring's [`Lifeline`] has hung up: nothing is written to
 //!   their memory from then on.
 
-mod end;
+mod close;
 mod op;
 
 use crate::lifeline::{Lifeline, Ring};

@@ -1,15 +1,17 @@
 //! Stream opcodes: what a worker does with the bytes of a landed chunk.
 //!
-//! Each is a file here and one line in `run`. A user's own opcode is a [`StreamOpcode`] in a
+//! Each is a file here, and in `StreamJob` a variant with its arms in `opcode` and `run`. Where a log names one
+//! (`log/records.rs`) and where a device gets its image (`backend/device/job.rs`) are its other two places. The parts of
+//! SCAN are `engine`, `automaton`, `runs` and `together`. A user's own opcode is a [`StreamOpcode`] in a
 //! [`StreamJob::Custom`], under a number of the user range.
 
+pub(crate) mod automaton;
 mod crc32c;
 mod engine;
 mod histogram;
 mod lines;
 mod runs;
 mod scan;
-pub(crate) mod table;
 mod together;
 
 pub use scan::{ScanMode, ScanSet, DEFAULT_TABLE_BYTES, MAX_PATTERNS, MAX_TABLE_BYTES};

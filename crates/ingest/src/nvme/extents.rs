@@ -1,4 +1,5 @@
-//! Where the bytes of a file lie on its disk, and when that may not be used.
+//! Where the bytes of a file lie on its disk, and why NVMe commands may not read them there: the file's half of admission
+//! (`admit/commands.rs`).
 //!
 //! A file system owns its files' blocks and may move them. So a [`FileMap`] is a statement about a moment: it is asked
 //! for before a read, and once more after it ([`FileMap::is_unchanged`]); what was read counts only if nothing happened

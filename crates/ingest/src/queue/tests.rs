@@ -1,6 +1,6 @@
 //! Promises of the table of reads that its users cannot reach from outside.
 
-use super::end::CANCEL;
+use super::close::CANCEL;
 use super::*;
 use io_uring::opcode;
 use std::fs::File;

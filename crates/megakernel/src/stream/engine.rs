@@ -7,8 +7,8 @@
 //! - more than a table of the size that is allowed holds ([`super::DEFAULT_TABLE_BYTES`] by default): `aho-corasick`'s
 //!   contiguous NFA, which is many times slower.
 
+use super::automaton::Table;
 use super::runs::Search;
-use super::table::Table;
 use super::ScanMode;
 use crate::KernelError;
 use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, MatchKind, StartKind};

@@ -8,7 +8,7 @@
 //! Runs are long where matches are rare. A caller that goes on behind the line of a match may skip much of what was
 //! searched: then runs become shorter, and where most lines match, bytes are searched one by one.
 
-use super::table::Table;
+use super::automaton::Table;
 use super::{word, Cancel, StreamSlot, LOOK_BYTES};
 use gristmill_protocol::{fault, stream::ScanResults};
 use gristmill_ring::RecordWriter;

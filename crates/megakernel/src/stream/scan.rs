@@ -6,9 +6,9 @@
 //! on in the next line, so that a pattern in every line costs one short search a line.
 //! The engines that search are in `engine.rs`.
 
+use super::automaton::Table;
 use super::engine::Engine;
 use super::runs::Search;
-use super::table::Table;
 use super::{together, word, StreamOpcode, StreamSlot, LOOK_BYTES};
 use gristmill_protocol::stream::{self, ScanResults};
 use gristmill_protocol::{completion, fault, PipelineError};

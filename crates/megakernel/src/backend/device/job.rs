@@ -1,7 +1,7 @@
 //! Images of stream jobs: what `kernel/stream.h` works with, as words that mean the same wherever they lie. The first word
 //! is the opcode.
 //!
-//! SCAN is an Aho-Corasick automaton as a table (`stream/table.rs`).
+//! SCAN is an Aho-Corasick automaton as a table (`stream/automaton.rs`).
 
 use crate::stream::{ScanMode, ScanSet, StreamJob};
 use crate::KernelError;
