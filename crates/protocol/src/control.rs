@@ -1,7 +1,8 @@
 //! The control words: what host and device tell each other beside the slots, and the observables behind them.
 //!
-//! SHUTDOWN, masks, quotas and PRIORITY_OFFSETS are the host's to write (an opcode may set SHUTDOWN); the counters and
-//! the observables are the device's. The functions here return `None` for a tenant id that
+//! TENANT_BASE, masks, quotas and PRIORITY_OFFSETS are the host's to write; the counters and the observables are the
+//! device's. SHUTDOWN alone has two writers: the host, and the device for the opcode of that name (`opcode::SHUTDOWN`,
+//! another number). Once the kernel runs, both only ever set it to 1. The functions here return `None` for a tenant id that
 //! has no mask word, so that nobody reads what lies behind the table.
 
 use crate::CONTROL_MIN_WORDS;
