@@ -11,7 +11,7 @@ const MARK: &str = "//~ ";
 /// `//~ E0382` must have an error of this code, and nothing else may be wrong. So a program whose error has another
 /// reason, such as a function that was renamed, fails the test too, and no wording of a compiler is compared.
 ///
-/// The crates are those that the calling test was linked with. Where no compiler can be run, or another one than compiled
+/// The first of the crates is the one whose tests these are; the others are the ones that it was compiled with. Where no compiler can be run, or another one than compiled
 /// them, the test is [skipped](crate::skipped).
 ///
 /// # Panics
@@ -32,10 +32,7 @@ pub fn refused(directory: impl AsRef<Path>, crates: &[&str]) {
     );
     let test = std::env::current_exe().expect("the test's own path");
     let libraries = test.parent().expect("a directory of the test");
-    let crates: Vec<String> = crates
-        .iter()
-        .map(|name| format!("{name}={}", newest(libraries, name).display()))
-        .collect();
+    let crates = consistent(libraries, crates);
     let mut wrong = Vec::new();
     for program in &programs {
         let source = std::fs::read_to_string(program).expect("the program");
@@ -54,10 +51,39 @@ pub fn refused(directory: impl AsRef<Path>, crates: &[&str]) {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// The library of a crate that was built last.
-fn newest(libraries: &Path, name: &str) -> PathBuf {
+/// The libraries of crates that were built together, as rustc's `--extern` takes them: of the first crate the newest, and
+/// of the others those that the first one was compiled with. Crates may lie there several times, built with other
+/// features, and their types are not the same.
+fn consistent(libraries: &Path, crates: &[&str]) -> Vec<String> {
+    let mut compiled = Vec::new();
+    let mut found = Vec::new();
+    for name in crates {
+        let mut built = built(libraries, name);
+        if found.is_empty() {
+            compiled = std::fs::read(&built[0]).expect("a library that was built");
+        } else if built.len() > 1 {
+            // A library names the files of its dependencies by what follows their names.
+            built.retain(|path| {
+                let file = path.file_stem().unwrap_or_default().to_string_lossy();
+                let suffix =
+                    &file[file.len() - file.chars().rev().take_while(|c| *c != '-').count() - 1..];
+                compiled
+                    .windows(suffix.len())
+                    .any(|bytes| bytes == suffix.as_bytes())
+            });
+        }
+        let path = built
+            .first()
+            .unwrap_or_else(|| panic!("no library of {name} was compiled into {}", crates[0]));
+        found.push(format!("{name}={}", path.display()));
+    }
+    found
+}
+
+/// The libraries of a crate, the newest first.
+fn built(libraries: &Path, name: &str) -> Vec<PathBuf> {
     let prefix = format!("lib{name}-");
-    std::fs::read_dir(libraries)
+    let mut found: Vec<PathBuf> = std::fs::read_dir(libraries)
         .expect("the directory of the test")
         .filter_map(Result::ok)
         .filter(|entry| {
@@ -65,9 +91,16 @@ fn newest(libraries: &Path, name: &str) -> PathBuf {
             let name = name.to_string_lossy();
             name.starts_with(&prefix) && name.ends_with(".rlib")
         })
-        .max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok())
-        .unwrap_or_else(|| panic!("no library of {name} in {}", libraries.display()))
-        .path()
+        .map(|entry| entry.path())
+        .collect();
+    let changed = |path: &PathBuf| path.metadata().and_then(|data| data.modified()).ok();
+    found.sort_by_key(|path| std::cmp::Reverse(changed(path)));
+    assert!(
+        !found.is_empty(),
+        "no library of {name} in {}",
+        libraries.display()
+    );
+    found
 }
 
 /// Lines that are marked, from 1, with their codes.
