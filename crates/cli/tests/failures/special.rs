@@ -17,15 +17,15 @@ fn a_named_fifo_is_read_to_its_writers_end() {
         let writer = {
             let (fifo, lines) = (fifo.clone(), lines.clone());
             std::thread::spawn(move || {
-                let mut end = std::fs::OpenOptions::new().write(true).open(fifo).unwrap();
-                for piece in lines.chunks(piece_bytes) {
-                    end.write_all(piece).unwrap();
-                }
+                let mut end = std::fs::OpenOptions::new().write(true).open(fifo)?;
+                let mut pieces = lines.chunks(piece_bytes);
+                pieces.try_for_each(|piece| end.write_all(piece))
             })
         };
         let answer = Tool::scan([&fifo, &beside]).run();
-        writer.join().unwrap();
+        let written = writer.join().unwrap();
         answer.assert_code(0).assert_quiet();
+        written.unwrap();
         let rows = [&fifo, &beside].map(|path| needle_rows(path, &lines));
         crate::world::assert_rows_of_files(&answer.rows, &rows);
     }
