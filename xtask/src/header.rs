@@ -1,7 +1,7 @@
 //! `cargo xtask header`: writes `kernel/numbers.h`, the numbers that the device source shares with the Rust crates.
 //!
-//! A number is defined once, in its crate. Those of the protocol come from its lists; another that the device source needs is
-//! a name in [`NUMBERS`]. Afterwards `scripts/ptx` compiles the device source again.
+//! A number is defined once, in its crate. Those of the protocol come from its lists; another that the device source
+//! needs is a name in [`NUMBERS`]. Afterwards `scripts/ptx` compiles the device source again.
 
 use gristmill_protocol::numbers::LISTS;
 use gristmill_protocol::opcode;

@@ -1,8 +1,9 @@
 //! `cargo xtask repeated`: lists places of the tree that share lines, so that a helper is not written twice.
 //!
-//! A run is [`LINES`] lines or more that stand in two places to the letter. White space is folded; blank lines, comments,
-//! lines of punctuation, imports and the heads of functions, which traits dictate, do not count. Two files may share runs only where `xtask/repeated.txt` names them
-//! with the reason, and a test holds both: no pair without a reason, no reason without a pair.
+//! A run is [`LINES`] lines or more that stand in two places to the letter. White space is folded; blank lines,
+//! comments, lines of punctuation, imports and the heads of functions, which traits dictate, do not count. Two files
+//! may share runs only where `xtask/repeated.txt` names them with the reason, and a test holds both: no pair without a
+//! reason, no reason without a pair.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;

@@ -1,10 +1,11 @@
 //! Admission: may this source be read by this path into this memory, and why not.
 //!
-//! What any path can do is in [`Capabilities`](crate::path::Capabilities), and [`request`] holds a read against them. The
-//! two paths on which a disk writes to its target by itself need more. [`direct`] admits O_DIRECT reads into peer memory:
-//! some files that were opened with O_DIRECT are read by a copy all the same, as their file system makes their bytes from
-//! others or has no disk. [`CommandSources`] (`commands`) admits reads by NVMe commands, for which a file's blocks must be known and may
-//! not change. Both make the transfer check ([`crate::verify`]) before the first read from each origin.
+//! What any path can do is in [`Capabilities`](crate::path::Capabilities), and [`request`] holds a read against them.
+//! The two paths on which a disk writes to its target by itself need more. [`direct`] admits O_DIRECT reads into peer
+//! memory: some files that were opened with O_DIRECT are read by a copy all the same, as their file system makes their
+//! bytes from others or has no disk. [`CommandSources`] (`commands`) admits reads by NVMe commands, for which a file's
+//! blocks must be known and may not change. Both make the transfer check ([`crate::verify`]) before the first read from
+//! each origin.
 
 mod commands;
 
@@ -52,8 +53,8 @@ pub fn memory(path: ReadPath, peer: bool) -> Result<(), PipelineError> {
 /// Whether a path can take this read at all.
 ///
 /// # Errors
-/// [`ReadError::Source`] for a stream where the path needs offsets; [`PipelineError::InvalidArgument`] for memory that the
-/// path does not read into.
+/// [`ReadError::Source`] for a stream where the path needs offsets; [`PipelineError::InvalidArgument`] for memory that
+/// the path does not read into.
 pub(crate) fn request(path: ReadPath, request: &ReadRequest<'_>) -> Result<(), PipelineError> {
     let capabilities = path.capabilities();
     if request.offset == NO_OFFSET && !capabilities.has(Capabilities::STREAMS) {
@@ -66,8 +67,8 @@ pub(crate) fn request(path: ReadPath, request: &ReadRequest<'_>) -> Result<(), P
     Ok(())
 }
 
-/// Why a disk alone would not bring `bytes` bytes of a file, from `offset` on, into peer memory by O_DIRECT; `None` where it
-/// would, as far as the file system tells. The file need not be open with O_DIRECT.
+/// Why a disk alone would not bring `bytes` bytes of a file, from `offset` on, into peer memory by O_DIRECT; `None`
+/// where it would, as far as the file system tells. The file need not be open with O_DIRECT.
 pub fn why_copied(file: &File, offset: u64, bytes: u64) -> Option<String> {
     why_file_system_copies(file).or_else(|| match direct_range(file, offset, bytes) {
         DirectRange::Refused(why) => Some(why.to_owned()),
@@ -86,8 +87,8 @@ fn why_file_system_copies(file: &File) -> Option<String> {
     }
 }
 
-/// How many of `bytes` bytes of a file from `offset` on a read brings without a copy by the kernel, as far as is known: those
-/// that the disk has, where the file is open with O_DIRECT and its file system reads it so.
+/// How many of `bytes` bytes of a file from `offset` on a read brings without a copy by the kernel, as far as is known:
+/// those that the disk has, where the file is open with O_DIRECT and its file system reads it so.
 pub(crate) fn brought_by_disk(file: &File, offset: u64, bytes: u64) -> u64 {
     if !is_direct(file) || why_file_system_copies(file).is_some() {
         return 0;
@@ -113,8 +114,8 @@ fn direct_range(file: &File, offset: u64, bytes: u64) -> DirectRange {
 fn goes_through_the_page_cache(file: &File) -> bool {
     // SAFETY: all-zero bytes are a valid `statx`, a structure of numbers.
     let mut told: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: the path is an empty string, which AT_EMPTY_PATH allows, and `told` has room for the one structure that is
-    // written.
+    // SAFETY: the path is an empty string, which AT_EMPTY_PATH allows, and `told` has room for the one structure that
+    // is written.
     let result = unsafe {
         libc::statx(
             file.as_raw_fd(),

@@ -1,11 +1,12 @@
-//! From files and NVMe namespaces to the device's IO queue: each read fills one slot of a mapped buffer, and is published
-//! there when it has landed. A driver is a stream ([`crate::stream`]) with slots.
+//! From files and NVMe namespaces to the device's IO queue: each read fills one slot of a mapped buffer, and is
+//! published there when it has landed. A driver is a stream ([`crate::stream`]) with slots.
 //!
 //! # Who owns a slot
 //!
 //! Slot `n` of the buffer goes with slot `n` of the [`MegakernelIoQueue`]. It belongs, one after the other,
 //!
-//! 1. to nobody: the queue's slot is EMPTY and the driver has nothing in flight for it; only now may a read be submitted;
+//! 1. to nobody: the queue's slot is EMPTY and the driver has nothing in flight for it; only now may a read be
+//!    submitted;
 //! 2. to the driver, from a submission on, until the read has failed (then to nobody) or is published;
 //! 3. to the device, from the publication on until it has recycled the queue's slot.
 //!
@@ -14,10 +15,10 @@
 //!
 //! # Paths
 //!
-//! A driver has one path, named when it is made, and never takes another ([`ReadPath`]). A transfer that another device than
-//! the processor carries out (passthrough, and any read into peer memory) is checked once for each disk or file system, at
-//! the first submission: a block is read into the slot, and compared with what an ordinary read brings. Where they differ,
-//! this and every later submission is refused with what was found. None of these reads is counted.
+//! A driver has one path, named when it is made, and never takes another ([`ReadPath`]). A transfer that another device
+//! than the processor carries out (passthrough, and any read into peer memory) is checked once for each disk or file
+//! system, at the first submission: a block is read into the slot, and compared with what an ordinary read brings.
+//! Where they differ, this and every later submission is refused with what was found. None of these reads is counted.
 
 mod submit;
 
@@ -98,10 +99,10 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     /// A driver whose reads are `READ_FIXED` into the stream's buffer, in `slot_count` slots of equal size.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] where the buffer does not divide into that many slots of at least a byte (and of
-    /// 1 GiB at most), the queue has fewer, or the stream has reads in flight; [`PipelineError::InvalidArgument`] for peer
-    /// memory, which cannot be registered; [`PipelineError::IoUringSyscall`] where the kernel refuses to register the
-    /// buffer.
+    /// [`PipelineError::QueueFull`] where the buffer does not divide into that many slots of at least a byte (and of 1
+    /// GiB at most), the queue has fewer, or the stream has reads in flight; [`PipelineError::InvalidArgument`] for
+    /// peer memory, which cannot be registered; [`PipelineError::IoUringSyscall`] where the kernel refuses to register
+    /// the buffer.
     pub fn new(
         stream: AsyncUringStream<'a>,
         slot_count: u32,
@@ -189,8 +190,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     /// failure is the next call's.
     ///
     /// # Errors
-    /// The oldest failure that was not returned yet: a read's, with its slot, place and reason; the file changed while it was
-    /// read by passthrough; the queue refused a publication (which is tried again at the next poll).
+    /// The oldest failure that was not returned yet: a read's, with its slot, place and reason; the file changed while
+    /// it was read by passthrough; the queue refused a publication (which is tried again at the next poll).
     pub fn poll_completions(&mut self) -> Result<Vec<CompletedIngest>, PipelineError> {
         let mut completed = Vec::new();
         let trouble = self.drain(&mut completed);
@@ -230,8 +231,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to return,
-    /// or nothing is in flight.
+    /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to
+    /// return, or nothing is in flight.
     ///
     /// # Errors
     /// Where the ring fails for good.
@@ -292,8 +293,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         }
     }
 
-    /// What was submitted and landed since the counters were last reset, and what was asked of the kernel ever: commands and
-    /// reads, bytes by route, achieved depth.
+    /// What was submitted and landed since the counters were last reset, and what was asked of the kernel ever:
+    /// commands and reads, bytes by route, achieved depth.
     pub fn stats(&self) -> ReadStats {
         let mut stats = self.stream.stats();
         stats += self.counts.clone();
@@ -340,8 +341,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         trouble
     }
 
-    /// Ends the read of a slot: `result` is the number of bytes that landed, `by_disk` of which the disk wrote there, or why
-    /// it failed.
+    /// Ends the read of a slot: `result` is the number of bytes that landed, `by_disk` of which the disk wrote there,
+    /// or why it failed.
     fn settle(&mut self, slot: u32, result: Result<u32, PipelineError>, by_disk: u64) {
         let Some(state) = self.slots.get_mut(slot as usize) else {
             return;

@@ -7,8 +7,8 @@
 //! | [`passthrough`] | NVMe commands, past the file system | readers, streams |
 //! | [`peer`] | O_DIRECT reads by io_uring, by which a disk writes to another device's memory | readers, streams |
 //!
-//! An engine is handed a [`ReadRequest`] and a *payload*, which it owns until the read's [`Completion`] is taken: whatever
-//! keeps the target's memory valid belongs into the payload. What a path can do is in
+//! An engine is handed a [`ReadRequest`] and a *payload*, which it owns until the read's [`Completion`] is taken:
+//! whatever keeps the target's memory valid belongs into the payload. What a path can do is in
 //! [`Capabilities`](crate::path::Capabilities); what it admits, in [`crate::admit`].
 
 mod blocks;
@@ -86,8 +86,8 @@ pub(crate) struct ReadRequest<'m> {
     /// Where the file ends in the target, if it still has the size that it was seen to have; below `len`. Where as many
     /// bytes come, no second read asks for the end.
     pub(crate) known_end: Option<u32>,
-    /// Whether it is one of several reads that together are the file in one state: its blocks are then asked for once, and
-    /// each read sees that they have not changed since.
+    /// Whether it is one of several reads that together are the file in one state: its blocks are then asked for once,
+    /// and each read sees that they have not changed since.
     pub(crate) whole_file: bool,
     pub(crate) target: Target<'m>,
 }
@@ -132,13 +132,14 @@ pub(crate) trait Engine<P> {
     /// Takes a read, which reaches the kernel at the next [`Engine::flush`] or [`Engine::wait`].
     ///
     /// # Errors
-    /// The payload, with `QueueFull` where [`Engine::capacity`] reads are in flight, the ring's error where it has failed,
-    /// and the reason where the engine does not read this source into this target.
+    /// The payload, with `QueueFull` where [`Engine::capacity`] reads are in flight, the ring's error where it has
+    /// failed, and the reason where the engine does not read this source into this target.
     ///
     /// # Safety
-    /// Until the read's completion is taken, or the engine's drop has returned, or, under `DropPolicy::LeakAfter`, for as
-    /// long as the payload exists: the target's capacity must be valid for reads and writes, nobody else may use it, and a
-    /// [`ReadSource::Open`] must stay open on the same file. `fixed_buffer` must come from this engine and hold the target.
+    /// Until the read's completion is taken, or the engine's drop has returned, or, under `DropPolicy::LeakAfter`, for
+    /// as long as the payload exists: the target's capacity must be valid for reads and writes, nobody else may use it,
+    /// and a [`ReadSource::Open`] must stay open on the same file. `fixed_buffer` must come from this engine and hold
+    /// the target.
     unsafe fn submit(
         &mut self,
         request: ReadRequest<'_>,
@@ -183,8 +184,8 @@ pub(crate) trait Engine<P> {
     /// The registered buffer that is this chunk, registered now if need be.
     ///
     /// # Errors
-    /// The errno with which the kernel refuses, which the engine's statistics tell, too; EOPNOTSUPP where the engine has no
-    /// registered buffers.
+    /// The errno with which the kernel refuses, which the engine's statistics tell, too; EOPNOTSUPP where the engine
+    /// has no registered buffers.
     fn fixed_buffer(&mut self, _chunk: &mut ChunkBuf) -> Result<u16, i32> {
         Err(libc::EOPNOTSUPP)
     }

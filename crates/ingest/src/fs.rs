@@ -8,9 +8,9 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Opens a path for reading without waiting for anything: for a writer of a FIFO, or for a terminal's carrier. A terminal
-/// does not become this process's controlling terminal. `flags` are further ones, such as `O_DIRECT`; with `O_NOFOLLOW`, a
-/// path that ends in a symbolic link is refused.
+/// Opens a path for reading without waiting for anything: for a writer of a FIFO, or for a terminal's carrier. A
+/// terminal does not become this process's controlling terminal. `flags` are further ones, such as `O_DIRECT`; with
+/// `O_NOFOLLOW`, a path that ends in a symbolic link is refused.
 ///
 /// Ask the returned file what it is and never the path, which may name another file by then. Reads of the file wait for
 /// bytes as ever.
@@ -35,8 +35,8 @@ pub fn open_without_waiting(path: &Path, flags: i32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether a file lies on a FUSE file system, where a ring's read that is short may repeat bytes. True also where the file
-/// system cannot be asked.
+/// Whether a file lies on a FUSE file system, where a ring's read that is short may repeat bytes. True also where the
+/// file system cannot be asked.
 pub fn is_on_fuse(file: &impl AsFd) -> bool {
     file_system_type(file.as_fd().as_raw_fd())
         .is_none_or(|file_system| file_system == libc::FUSE_SUPER_MAGIC)

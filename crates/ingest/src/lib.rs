@@ -1,7 +1,7 @@
 //! Reads that land in memory a Gristmill kernel sees.
 //!
-//! Read [`reader`] first, then `engine`: a [`ChunkReader`](reader::ChunkReader) hands chunks to one of four engines. Who may
-//! call what is unsafe here stands in `docs/soundness.md` in the repository.
+//! Read [`reader`] first, then `engine`: a [`ChunkReader`](reader::ChunkReader) hands chunks to one of four engines.
+//! Who may call what is unsafe here stands in `docs/soundness.md` in the repository.
 //!
 //! # The pieces
 //!
@@ -39,7 +39,8 @@
 //!    call, so several threads with a reader each go faster than one with a deep queue.
 //! 5. **Nothing is registered before it pays**: chunks at their first read that asks for it, files at their fifth
 //!    read in a row.
-//! 6. **Nothing falls back unnamed.** Which path, why not the other, bytes by route, achieved depth: statistics tell each.
+//! 6. **Nothing falls back unnamed.** Which path, why not the other, bytes by route, achieved depth: statistics tell
+//!    each.
 
 #![warn(missing_docs)]
 

@@ -2,9 +2,9 @@
 //!
 //! A kernel that refuses `io_uring_enter` for good (a seccomp filter that was installed meanwhile) still has the reads
 //! that it took, and may write to their memory for as long as it likes; their completions may need a call to be
-//! delivered (`IORING_SETUP_DEFER_TASKRUN`). What is left is to close the ring: the kernel then cancels what it can, waits
-//! for the rest, and gives back the ring's tables last, when no request is left. That moment has a witness: the only
-//! writing end of a pipe is in the table of files, so the pipe's reader hangs up then and no earlier.
+//! delivered (`IORING_SETUP_DEFER_TASKRUN`). What is left is to close the ring: the kernel then cancels what it can,
+//! waits for the rest, and gives back the ring's tables last, when no request is left. That moment has a witness: the
+//! only writing end of a pipe is in the table of files, so the pipe's reader hangs up then and no earlier.
 
 use crate::setup::{errno_of, refused, SetupFlags};
 use gristmill_protocol::PipelineError;
@@ -27,8 +27,8 @@ impl<S: squeue::EntryMarker, C: cqueue::EntryMarker> Ring<S, C> {
     /// Gives a new ring, which has no table of files yet, its lifeline.
     ///
     /// # Errors
-    /// [`PipelineError::IoUringSyscall`] where there are no two descriptors more for a moment, or the kernel refuses the
-    /// table.
+    /// [`PipelineError::IoUringSyscall`] where there are no two descriptors more for a moment, or the kernel refuses
+    /// the table.
     pub(crate) fn new((io, flags): (IoUring<S, C>, SetupFlags)) -> Result<Self, PipelineError> {
         let lifeline = Lifeline::attach(&io)?;
         Ok(Ring {

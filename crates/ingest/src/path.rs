@@ -95,8 +95,8 @@ pub enum ReadPathChoice {
     Auto,
     /// This one, or an error. What a path cannot read is refused, with the reason, when it is submitted: by
     /// [`GpuDirectNvmePassthrough`](ReadPath::GpuDirectNvmePassthrough) all but files on ext4 or XFS and namespaces; by
-    /// [`PeerRead`](ReadPath::PeerRead), whose files must be open with O_DIRECT, reads that do not begin at multiples of
-    /// 4,096 bytes and those that the disk would not bring alone ([`why_copied`](crate::why_copied)).
+    /// [`PeerRead`](ReadPath::PeerRead), whose files must be open with O_DIRECT, reads that do not begin at multiples
+    /// of 4,096 bytes and those that the disk would not bring alone ([`why_copied`](crate::why_copied)).
     Only(ReadPath),
 }
 

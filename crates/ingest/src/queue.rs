@@ -14,12 +14,12 @@
 //!
 //! No read is ever lost, whatever `io_uring_enter` answers:
 //!
-//! - EAGAIN, EBUSY and ENOMEM pass, so the call is made again: later, where reads are in the kernel's hands, as their end
-//!   gives back what is lacking; after a pause of [`STALL_PAUSE`] where none is. Only [`MAX_STALLS`] refusals in a row, while
-//!   the kernel neither takes nor completes anything nor answers a wait, are a failure;
+//! - EAGAIN, EBUSY and ENOMEM pass, so the call is made again: later, where reads are in the kernel's hands, as their
+//!   end gives back what is lacking; after a pause of [`STALL_PAUSE`] where none is. Only [`MAX_STALLS`] refusals in a
+//!   row, while the kernel neither takes nor completes anything nor answers a wait, are a failure;
 //! - any other errno is a failure at once, and a failure is for good: what the kernel has not taken finishes with the
-//!   errno, what it has completed finishes as it did, and the ring is closed, which has the kernel cancel the rest. Those
-//!   reads finish with the errno, too, but not before the ring's [`Lifeline`] has hung up: nothing is written to
+//!   errno, what it has completed finishes as it did, and the ring is closed, which has the kernel cancel the rest.
+//!   Those reads finish with the errno, too, but not before the ring's [`Lifeline`] has hung up: nothing is written to
 //!   their memory from then on.
 
 mod end;

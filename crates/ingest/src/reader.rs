@@ -1,10 +1,10 @@
 //! Reading chunks: the one interface behind which all ways to read are interchangeable.
 //!
 //! A [`ChunkReader`] belongs to the thread that made it. A [`ChunkBuf`] given to [`ChunkReader::submit`] belongs to the
-//! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`ReadOutcome`]; there is no
-//! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it, for ten seconds at
-//! most: where a device has not answered by then, its chunk is leaked, and with it a reference to its arena, so the memory
-//! stays mapped and nobody else gets it.
+//! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`ReadOutcome`]; there is
+//! no way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it, for ten
+//! seconds at most: where a device has not answered by then, its chunk is leaked, and with it a reference to its arena,
+//! so the memory stays mapped and nobody else gets it.
 //!
 //! A reader drives one of the engines (`engine`), which [`ReadPath`] names. Which one it is, and why, is never hidden:
 //! [`ChunkReader::path`], [`ChunkReader::why`], [`ChunkReader::stats`].
@@ -58,10 +58,11 @@ impl Default for ReaderConfig {
 /// What a reader is held to beside its [`ReaderConfig`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReaderDemands {
-    /// Of each NVMe namespace that is read, the range that the reader sees: it begins at offset 0 and ends where the range
-    /// does. A read of a namespace that has no such range is refused when it is submitted.
+    /// Of each NVMe namespace that is read, the range that the reader sees: it begins at offset 0 and ends where the
+    /// range does. A read of a namespace that has no such range is refused when it is submitted.
     pub device_range: Option<DeviceRange>,
-    /// Whether every read by io_uring must go into a registered chunk; where one cannot be registered, the read is refused.
+    /// Whether every read by io_uring must go into a registered chunk; where one cannot be registered, the read is
+    /// refused.
     pub all_registered: bool,
 }
 
@@ -79,8 +80,8 @@ pub struct ReadOutcome {
     /// What ended the read; the bytes before it are valid. An errno; of an NVMe command, the device's status, negated;
     /// or [`CHANGED`]. [`ReadOutcome::reason`] says it in words.
     pub error: Option<i32>,
-    /// The kernel had this read when the reader's ring failed, and never said what it did: a stream may have lost bytes to
-    /// it, a file can be read again.
+    /// The kernel had this read when the reader's ring failed, and never said what it did: a stream may have lost bytes
+    /// to it, a file can be read again.
     pub unanswered: bool,
     /// Where the command reads that failed, of a namespace, which has no other places than its blocks.
     command: Option<CommandPlace>,
@@ -135,8 +136,9 @@ impl ChunkReader {
     /// Makes a reader for the calling thread.
     ///
     /// # Errors
-    /// [`PipelineError::IoUringSyscall`] where a path is demanded that needs io_uring, which is refused; the reason where
-    /// passthrough is demanded and this machine has none; [`PipelineError::InvalidArgument`] for a depth of 0 or above 4096.
+    /// [`PipelineError::IoUringSyscall`] where a path is demanded that needs io_uring, which is refused; the reason
+    /// where passthrough is demanded and this machine has none; [`PipelineError::InvalidArgument`] for a depth of 0 or
+    /// above 4096.
     pub fn new(config: ReaderConfig) -> Result<Self, PipelineError> {
         Self::with_demands(config, ReaderDemands::default())
     }
@@ -225,10 +227,10 @@ impl ChunkReader {
         self.queue(file, offset, buffer, len, tag, registered, None)
     }
 
-    /// Queues the first read of a file that was seen to have `size` bytes, which may be 0 where nobody knows: `len` bytes
-    /// at offset 0, as [`ChunkReader::submit`] does without a registered buffer. Where fewer bytes than `len` land and they
-    /// are as many as `size`, the file has ended there ([`ReadOutcome::end`]), and no second read asks for its end. A file
-    /// that the ring leaves to `pread` as it lies on FUSE is asked all the same.
+    /// Queues the first read of a file that was seen to have `size` bytes, which may be 0 where nobody knows: `len`
+    /// bytes at offset 0, as [`ChunkReader::submit`] does without a registered buffer. Where fewer bytes than `len`
+    /// land and they are as many as `size`, the file has ended there ([`ReadOutcome::end`]), and no second read asks
+    /// for its end. A file that the ring leaves to `pread` as it lies on FUSE is asked all the same.
     ///
     /// # Errors
     /// As [`ChunkReader::submit`].
@@ -289,9 +291,9 @@ impl ChunkReader {
             return Err((buffer, error));
         }
         let read = ChunkRead { buffer, tag, len };
-        // SAFETY: the target is a whole chunk, and the payload holds its only `ChunkBuf`: nobody else touches the bytes, and
-        // the arena stays mapped for as long as the payload exists, even if it is leaked. The source is a shared file.
-        // `fixed_buffer` is the chunk's.
+        // SAFETY: the target is a whole chunk, and the payload holds its only `ChunkBuf`: nobody else touches the
+        // bytes, and the arena stays mapped for as long as the payload exists, even if it is leaked. The source is a
+        // shared file. `fixed_buffer` is the chunk's.
         unsafe { self.engine.submit(request, read) }
             .map_err(|(read, error)| (read.buffer, error))?;
         // No reader lives to fill a counter.
@@ -366,12 +368,11 @@ impl ChunkReader {
     ///
     /// # Errors
     /// Where the ring fails for good. The next `flush` or [`ChunkReader::wait`] returns this error, once. From then on
-    /// [`ChunkReader::submit`] refuses, with the same error, and **every** read still comes back by `poll`, with its buffer:
-    /// those that the kernel had completed as they were, the others with the errno ([`ReadOutcome::error`]). Some may come
-    /// late, as the kernel lets go of the memory when it has ended the read, and no earlier: [`ChunkReader::inflight`] counts
-    /// what is still to come, and
-    /// `while reader.inflight() > 0 { reader.wait(..)?; while let Some(outcome) = reader.poll() { .. } }` gets it all,
-    /// `wait` having no further error.
+    /// [`ChunkReader::submit`] refuses, with the same error, and **every** read still comes back by `poll`, with its
+    /// buffer: those that the kernel had completed as they were, the others with the errno ([`ReadOutcome::error`]).
+    /// Some may come late, as the kernel lets go of the memory when it has ended the read, and no earlier:
+    /// [`ChunkReader::inflight`] counts what is still to come, and `while reader.inflight() > 0 { reader.wait(..)?;
+    /// while let Some(outcome) = reader.poll() { .. } }` gets it all, `wait` having no further error.
     pub fn flush(&mut self) -> Result<(), PipelineError> {
         self.engine.flush()
     }
@@ -415,9 +416,9 @@ impl ChunkReader {
         self.engine.wait(timeout)
     }
 
-    /// Why this reader takes no more reads: its ring has failed for good. What [`ChunkReader::poll`] returns with an error
-    /// since then may have failed for that reason alone, and may be read anew by another reader, streams only where the
-    /// read is not [unanswered](ReadOutcome::unanswered).
+    /// Why this reader takes no more reads: its ring has failed for good. What [`ChunkReader::poll`] returns with an
+    /// error since then may have failed for that reason alone, and may be read anew by another reader, streams only
+    /// where the read is not [unanswered](ReadOutcome::unanswered).
     pub fn failure(&self) -> Option<PipelineError> {
         let errno = self.engine.broken()?;
         Some(setup::refused("io_uring_enter", errno))

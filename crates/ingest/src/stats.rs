@@ -1,8 +1,9 @@
 //! What reads did, in numbers that must add up.
 //!
 //! [`ReadStats`] counts twice, at both ends of a reader: what its user asked for and got (reads and bytes that were
-//! submitted, landed and failed), and what was asked of the kernel for that (reads, bytes by call, depth). Every other set of
-//! counters is a view of it: [`NvmeGpuIngestTelemetry`], as users of the driver know it, and [`IngestTransfers`].
+//! submitted, landed and failed), and what was asked of the kernel for that (reads, bytes by call, depth). Every other
+//! set of counters is a view of it: [`NvmeGpuIngestTelemetry`], as users of the driver know it, and
+//! [`IngestTransfers`].
 
 use crate::path::ReadPath;
 use crate::queue::QueueCounters;
@@ -20,8 +21,8 @@ pub struct ReadStats {
     pub landed_reads: u64,
     /// Bytes that landed.
     pub landed_bytes: u64,
-    /// Of these, bytes that a disk wrote to their place itself: by NVMe commands, or by O_DIRECT of a file that its file
-    /// system reads so and whose bytes the disk has. The kernel copied the others, or may have.
+    /// Of these, bytes that a disk wrote to their place itself: by NVMe commands, or by O_DIRECT of a file that its
+    /// file system reads so and whose bytes the disk has. The kernel copied the others, or may have.
     pub direct_bytes: u64,
     /// Reads that failed.
     pub failed_reads: u64,
@@ -115,8 +116,8 @@ impl ReadStats {
         Ok(())
     }
 
-    /// Counts a reader's read that ended without an error, of which only the bytes that there were count as submitted: a
-    /// reader asks no file for its size. A read that lies behind the end of its file counts as none.
+    /// Counts a reader's read that ended without an error, of which only the bytes that there were count as submitted:
+    /// a reader asks no file for its size. A read that lies behind the end of its file counts as none.
     pub(crate) fn count_ended(&mut self, asked: u32, bytes: u32, direct: u64) {
         let missing = asked.saturating_sub(bytes);
         self.submitted_bytes = self.submitted_bytes.saturating_sub(u64::from(missing));
@@ -185,8 +186,8 @@ impl AddAssign for ReadStats {
 pub struct IngestTransfers {
     /// Bytes that the disk wrote where they landed: [`ReadStats::direct_bytes`].
     pub direct_bytes: u64,
-    /// Bytes that the kernel copied there, or may have: from its page cache, through which every read without O_DIRECT goes,
-    /// whether or not the bytes were there before; and zeros of holes.
+    /// Bytes that the kernel copied there, or may have: from its page cache, through which every read without O_DIRECT
+    /// goes, whether or not the bytes were there before; and zeros of holes.
     pub kernel_copied_bytes: u64,
 }
 
@@ -265,8 +266,8 @@ impl NvmeGpuIngestTelemetry {
 
     /// Whether every read is over and came by `path`, with no byte copied in user space on the way.
     ///
-    /// Of copies that the kernel makes this says nothing, whatever its name: registered reads without O_DIRECT are copied
-    /// from the page cache. Who moved the bytes, [`IngestTransfers`] tells.
+    /// Of copies that the kernel makes this says nothing, whatever its name: registered reads without O_DIRECT are
+    /// copied from the page cache. Who moved the bytes, [`IngestTransfers`] tells.
     ///
     /// # Errors
     /// [`PipelineError::Backend`] with the first of these: bytes were copied, reads failed, reads are in flight, bytes

@@ -1,25 +1,25 @@
 //! Reads into one mapped buffer, counted by a tail that the device watches.
 //!
-//! An [`AsyncUringStream`] drives the engines that a [`ChunkReader`](crate::reader::ChunkReader) drives, over memory that
-//! it has on loan rather than chunks: it owns its rings and, for `'a`, the buffer. Its reads are `READ_FIXED` into the buffer, which
-//! is registered once, at the first read; where the kernel refuses that, reads are plain, [`AsyncUringStream::stats`]
-//! says why, and [`AsyncUringStream::submit_read_fixed`] fails. Dropping the stream cancels what is in flight and waits
-//! for it as long as it takes, as the memory goes back to its owner afterwards.
+//! An [`AsyncUringStream`] drives the engines that a [`ChunkReader`](crate::reader::ChunkReader) drives, over memory
+//! that it has on loan rather than chunks: it owns its rings and, for `'a`, the buffer. Its reads are `READ_FIXED` into
+//! the buffer, which is registered once, at the first read; where the kernel refuses that, reads are plain,
+//! [`AsyncUringStream::stats`] says why, and [`AsyncUringStream::submit_read_fixed`] fails. Dropping the stream cancels
+//! what is in flight and waits for it as long as it takes, as the memory goes back to its owner afterwards.
 //!
-//! A read may belong to a pump ([`crate::pump`]): it then carries what is to be published when it has landed, and waits for
-//! a pump even where the stream itself is polled. Or it belongs to a slot of a driver ([`crate::driver`]), which owns its
-//! stream.
+//! A read may belong to a pump ([`crate::pump`]): it then carries what is to be published when it has landed, and waits
+//! for a pump even where the stream itself is polled. Or it belongs to a slot of a driver ([`crate::driver`]), which
+//! owns its stream.
 //!
-//! A socket, a pipe or a terminal has no offsets: it is read from where it stands, whatever offset is given, and the bytes
-//! that have arrived are the whole read. (A pump's read goes on until its chunk is full or the stream ends.) As nothing
-//! tells two such reads apart, one may be in flight at a time.
+//! A socket, a pipe or a terminal has no offsets: it is read from where it stands, whatever offset is given, and the
+//! bytes that have arrived are the whole read. (A pump's read goes on until its chunk is full or the stream ends.) As
+//! nothing tells two such reads apart, one may be in flight at a time.
 //!
 //! # Threads
 //!
-//! A stream stays on the thread that made it, and so do the pumps and drivers over it: they are not `Send`, as its ring has
-//! one user (`SINGLE_ISSUER`), to whom the kernel leaves completion work (`DEFER_TASKRUN`), which is what makes reads of
-//! cached bytes cheap. Their parts can be moved: make [`IoUringState`] and [`GpuMappedBuffer`] on any thread, and the
-//! stream on the thread that is to use it. ([`MegakernelIoLoop`](crate::MegakernelIoLoop) has its own thread.)
+//! A stream stays on the thread that made it, and so do the pumps and drivers over it: they are not `Send`, as its ring
+//! has one user (`SINGLE_ISSUER`), to whom the kernel leaves completion work (`DEFER_TASKRUN`), which is what makes
+//! reads of cached bytes cheap. Their parts can be moved: make [`IoUringState`] and [`GpuMappedBuffer`] on any thread,
+//! and the stream on the thread that is to use it. ([`MegakernelIoLoop`](crate::MegakernelIoLoop) has its own thread.)
 //!
 //! NVMe commands need larger entries, so they have a ring of their own, made at the first of them.
 
@@ -204,7 +204,8 @@ impl<'a> AsyncUringStream<'a> {
     /// [`PipelineError::InvalidArgument`] for a length of 0; those of the path's engine.
     ///
     /// # Safety
-    /// As [`AsyncUringStream::submit_read_to_gpu`], for the target's capacity; a [`ReadSource::Shared`] needs no promise.
+    /// As [`AsyncUringStream::submit_read_to_gpu`], for the target's capacity; a [`ReadSource::Shared`] needs no
+    /// promise.
     pub(crate) unsafe fn submit(
         &mut self,
         path: ReadPath,
@@ -248,10 +249,11 @@ impl<'a> AsyncUringStream<'a> {
             ReadPath::RegisteredMappedRead => &mut self.uring,
             _ => self.blocks(path)?,
         };
-        // SAFETY: `address` checked that the capacity lies inside the buffer and was not carved out for another owner; the
-        // buffer is borrowed for `'a`, which outlives the engines, whose drop waits for all (`DropPolicy::WaitForAll`), as
-        // the caller does not leak the stream. That nobody else uses the bytes and an open descriptor stays so is the
-        // caller's promise. `fixed_buffer` is the registered buffer of this engine's ring that holds the target.
+        // SAFETY: `address` checked that the capacity lies inside the buffer and was not carved out for another owner;
+        // the buffer is borrowed for `'a`, which outlives the engines, whose drop waits for all
+        // (`DropPolicy::WaitForAll`), as the caller does not leak the stream. That nobody else uses the bytes and an
+        // open descriptor stays so is the caller's promise. `fixed_buffer` is the registered buffer of this engine's
+        // ring that holds the target.
         unsafe { engine.submit(request, read.context) }.map_err(|(_, error)| error)?;
         Ok(address)
     }
@@ -265,8 +267,8 @@ impl<'a> AsyncUringStream<'a> {
         Ok(engine.namespace(fd)?.clone())
     }
 
-    /// The engine for reads that a disk brings by itself, made at the first call. Where there is one for another path, it
-    /// must be idle, and is replaced.
+    /// The engine for reads that a disk brings by itself, made at the first call. Where there is one for another path,
+    /// it must be idle, and is replaced.
     ///
     /// # Errors
     /// Why there is none.
@@ -390,8 +392,9 @@ impl<'a> AsyncUringStream<'a> {
         self.uring.payloads().filter_map(ReadContext::scan)
     }
 
-    /// Waits until a read is over, and takes what is over, as [`AsyncUringStream::poll`] does, which counts it later: so
-    /// `while stream.inflight() > 0 { stream.wait_for_completion()? }` ends. Returns at once where none is in flight.
+    /// Waits until a read is over, and takes what is over, as [`AsyncUringStream::poll`] does, which counts it later:
+    /// so `while stream.inflight() > 0 { stream.wait_for_completion()? }` ends. Returns at once where none is in
+    /// flight.
     ///
     /// # Errors
     /// Where the ring fails for good, and the first read that failed.
@@ -437,8 +440,8 @@ impl<'a> AsyncUringStream<'a> {
         self.inflight() == 0 && self.landed_scans.is_empty()
     }
 
-    /// What was asked of the kernel so far: bytes by route, achieved queue depth, and why reads are not fixed if they are
-    /// not. Each NVMe command counts as a read.
+    /// What was asked of the kernel so far: bytes by route, achieved queue depth, and why reads are not fixed if they
+    /// are not. Each NVMe command counts as a read.
     pub fn stats(&self) -> ReadStats {
         let mut stats = self.uring.stats();
         if let Some((_, blocks)) = &self.blocks {

@@ -63,8 +63,8 @@ impl VerifiedTransfers {
     /// Makes the check of these if it was not made yet, as [`verify_transfer`] does, and returns how it ended.
     ///
     /// # Errors
-    /// What was found where the bytes did not arrive, now or at an earlier call; and those of [`verify_transfer`], after
-    /// which the next call tries again.
+    /// What was found where the bytes did not arrive, now or at an earlier call; and those of [`verify_transfer`],
+    /// after which the next call tries again.
     ///
     /// # Safety
     /// As [`verify_transfer`].

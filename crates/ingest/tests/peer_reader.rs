@@ -1,5 +1,5 @@
-//! Reads into chunks of peer memory, on real files, with memory of the host in the place of a device's. That a disk's bytes
-//! arrive in a device's is seen in `vm/guest`.
+//! Reads into chunks of peer memory, on real files, with memory of the host in the place of a device's. That a disk's
+//! bytes arrive in a device's is seen in `vm/guest`.
 
 mod common;
 
@@ -50,7 +50,8 @@ unsafe impl Send for StandIn {}
 // SAFETY: as above.
 unsafe impl Sync for StandIn {}
 
-// SAFETY: the allocation is readable, writable, zeroed, aligned to a page, nobody else's, and lives as long as the value.
+// SAFETY: the allocation is readable, writable, zeroed, aligned to a page, nobody else's, and lives as long as the
+// value.
 unsafe impl HostVisible for StandIn {
     fn base(&self) -> NonNull<u8> {
         self.base

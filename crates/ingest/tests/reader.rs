@@ -64,8 +64,8 @@ fn next(reader: &mut ChunkReader) -> ReadOutcome {
     }
 }
 
-/// Checks that nobody holds the pipe's reading end. Not at once: the kernel may let go of it a moment later, and a child
-/// that another test starts has it until it executes its program.
+/// Checks that nobody holds the pipe's reading end. Not at once: the kernel may let go of it a moment later, and a
+/// child that another test starts has it until it executes its program.
 fn assert_pipe_is_closed(writer: &mut std::fs::File) {
     let mut patience = Patience::new();
     loop {
@@ -373,8 +373,8 @@ fn dropping_a_reader_whose_reads_never_end_is_prompt_and_lets_the_file_go() {
         assert_eq!(reader.inflight(), 1);
         drop((stream, free));
         drop(reader);
-        // The read held the last reference to the pipe's reading end and to the arena; had it been left behind, it would
-        // hold them still.
+        // The read held the last reference to the pipe's reading end and to the arena; had it been left behind, it
+        // would hold them still.
         assert_eq!(Arc::strong_count(&memory), 1, "{path:?}");
         assert_pipe_is_closed(&mut writer);
     }

@@ -61,7 +61,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// In whatever order parts are carved and dropped, two that live overlap only where one was carved out of the other.
+    /// In whatever order parts are carved and dropped, two that live overlap only where one was carved out of the
+    /// other.
     #[test]
     fn no_two_owners_have_the_same_byte(steps in steps()) {
         let mut memory = vec![0u8; 64];

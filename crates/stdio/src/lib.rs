@@ -1,9 +1,9 @@
 //! Which standard streams a process was started with.
 //!
-//! Rust's runtime opens `/dev/null` in the place of a standard stream that is closed, before `main` begins, so that no file
-//! gets its number. A program cannot tell it from a `/dev/null` that it was given, and would write its answer there and say
-//! that all is well. So this crate looks earlier: a function that the loader calls before the runtime begins
-//! (`.init_array`, System V ABI, chapter 5, "Initialization and Termination Functions") notes which of the three
+//! Rust's runtime opens `/dev/null` in the place of a standard stream that is closed, before `main` begins, so that no
+//! file gets its number. A program cannot tell it from a `/dev/null` that it was given, and would write its answer
+//! there and say that all is well. So this crate looks earlier: a function that the loader calls before the runtime
+//! begins (`.init_array`, System V ABI, chapter 5, "Initialization and Termination Functions") notes which of the three
 //! descriptors are open.
 
 #![deny(unsafe_code)]
@@ -20,8 +20,8 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 /// Notes which standard streams are closed.
 extern "C" fn look() {
     for descriptor in 0..3 {
-        // SAFETY: F_GETFD takes numbers only and touches no memory of ours. `fcntl` is async-signal-safe, so it may be called
-        // before the runtime has begun.
+        // SAFETY: F_GETFD takes numbers only and touches no memory of ours. `fcntl` is async-signal-safe, so it may be
+        // called before the runtime has begun.
         #[allow(unsafe_code, reason = "a system call, and nothing else tells")]
         let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
         if flags < 0 {
@@ -30,9 +30,9 @@ extern "C" fn look() {
     }
 }
 
-// SAFETY: the loader calls each pointer in this section once, on the first thread, before `main`, with arguments that a C
-// function without parameters does not look at. `look` has that signature, needs nothing that the runtime sets up, and
-// does not panic.
+// SAFETY: the loader calls each pointer in this section once, on the first thread, before `main`, with arguments that a
+// C function without parameters does not look at. `look` has that signature, needs nothing that the runtime sets up,
+// and does not panic.
 #[allow(
     unsafe_code,
     reason = "the one way to run before the runtime replaces closed streams"

@@ -24,9 +24,9 @@ use std::io::Write;
 /// The environment variable that names the file which collects what was skipped.
 pub const SKIPPED_VARIABLE: &str = "GRISTMILL_SKIPPED";
 
-/// Says why the calling test, or a part of it, does not run here: on standard output, which cargo keeps to itself when a
-/// test passes, and as a line `PROGRAM::TEST: WHY` at the end of the file that [`SKIPPED_VARIABLE`] names, if it does. The
-/// file must be there: who may append to it may be another user than who may create it.
+/// Says why the calling test, or a part of it, does not run here: on standard output, which cargo keeps to itself when
+/// a test passes, and as a line `PROGRAM::TEST: WHY` at the end of the file that [`SKIPPED_VARIABLE`] names, if it
+/// does. The file must be there: who may append to it may be another user than who may create it.
 ///
 /// # Panics
 /// Where that file cannot be written: a skip that is not seen is taken for a test that passed.

@@ -3,8 +3,8 @@
 //! A limit in seconds is a guess about a machine. What is watched here instead are the threads of this process and of
 //! all its descendants: a thread that runs, or would run if it were given a processor, is alive, however slow it is. A
 //! wait is over
-//! - when all of them slept in [`STILL_SAMPLES`] looks since the last progress. Looks are taken by the waiting thread, so
-//!   they come more slowly where the machine is slow;
+//! - when all of them slept in [`STILL_SAMPLES`] looks since the last progress. Looks are taken by the waiting thread,
+//!   so they come more slowly where the machine is slow;
 //! - or when one of them has used [`BUSY_TICKS`] of processor time since the last progress: it goes round in circles.
 //!
 //! Progress is what the caller calls so ([`Patience::moved`]): a row, a completion, a count that rose.

@@ -11,8 +11,8 @@ const MARK: &str = "//~ ";
 /// `//~ E0382` must have an error of this code, and nothing else may be wrong. So a program whose error has another
 /// reason, such as a function that was renamed, fails the test too, and no wording of a compiler is compared.
 ///
-/// The crates are those that the calling test was linked with. Where no compiler can be run, or another one than compiled
-/// them, the test is [skipped](crate::skipped).
+/// The crates are those that the calling test was linked with. Where no compiler can be run, or another one than
+/// compiled them, the test is [skipped](crate::skipped).
 ///
 /// # Panics
 /// Where a program is refused in another way than it says, or the directory has none.

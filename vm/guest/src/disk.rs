@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 /// Bytes of each namespace of the disk `data`.
 pub const DATA_BYTES: u64 = 32 << 20;
 
-/// Names and bytes of the files on the disk `files`; in the file at `index`, word `i` is [`word`]`(index + 1, i)`, except
-/// where it reads as zeros: bytes 65,536 to 131,071 of `hole`, and those from 131,072 on of `unwritten`.
+/// Names and bytes of the files on the disk `files`; in the file at `index`, word `i` is [`word`]`(index + 1, i)`,
+/// except where it reads as zeros: bytes 65,536 to 131,071 of `hole`, and those from 131,072 on of `unwritten`.
 pub const FILES: [(&str, u64); 5] = [
     ("one-extent", (1 << 20) + 1234),
     ("many-extents", (1 << 20) + 7),
@@ -150,8 +150,8 @@ impl Drop for Pretence {
     }
 }
 
-/// Path of a file of the XFS file system on the disk `files`, which is mounted by the first call. `None`, which is said,
-/// where the guest's kernel has no XFS.
+/// Path of a file of the XFS file system on the disk `files`, which is mounted by the first call. `None`, which is
+/// said, where the guest's kernel has no XFS.
 ///
 /// # Panics
 /// Where it cannot be mounted.

@@ -45,8 +45,8 @@ impl Memory {
         Self::map(bytes, libc::MAP_SHARED, file.as_raw_fd(), "peer memory")
     }
 
-    /// The same bytes of the disk `peer` as its BAR has them, which no p2pdma pages stand behind; `None`, which is said, where
-    /// the kernel lets nobody map them.
+    /// The same bytes of the disk `peer` as its BAR has them, which no p2pdma pages stand behind; `None`, which is
+    /// said, where the kernel lets nobody map them.
     pub fn bar(bytes: usize) -> Option<Self> {
         let pci = Disk::find("peer").pci();
         // The largest of its regions is the memory.
@@ -123,8 +123,8 @@ impl Memory {
     /// Where they are not inside.
     pub fn words(&self, offset: usize, bytes: usize) -> impl Iterator<Item = u64> + '_ {
         let first = self.address(offset, bytes).cast::<u64>();
-        // SAFETY: `address` has checked that all of them are inside the mapping, which `self` keeps; the mapping begins at
-        // a page, so they are aligned.
+        // SAFETY: `address` has checked that all of them are inside the mapping, which `self` keeps; the mapping begins
+        // at a page, so they are aligned.
         (0..bytes / 8).map(move |index| unsafe { first.add(index).read_volatile() }.to_le())
     }
 
@@ -140,8 +140,8 @@ impl Memory {
         }
     }
 
-    /// Checks that `bytes` bytes at `offset` are those at `position` of the disk `data` (tag 0) or of a file (its number);
-    /// `offset` and `position` are multiples of 8.
+    /// Checks that `bytes` bytes at `offset` are those at `position` of the disk `data` (tag 0) or of a file (its
+    /// number); `offset` and `position` are multiples of 8.
     ///
     /// # Panics
     /// With the first word that differs.

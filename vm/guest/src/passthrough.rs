@@ -35,8 +35,8 @@ impl<'a> Passthrough<'a> {
         }
     }
 
-    /// Reads `bytes` from `position` of the namespace (both multiples of its blocks) to `offset` of the memory; its result
-    /// comes with `tag`.
+    /// Reads `bytes` from `position` of the namespace (both multiples of its blocks) to `offset` of the memory; its
+    /// result comes with `tag`.
     ///
     /// # Panics
     /// Where the range is not in the memory, is more than 65,536 blocks, or the ring is full.
@@ -64,8 +64,8 @@ impl<'a> Passthrough<'a> {
         self.in_flight += 1;
     }
 
-    /// Submits what is there and waits for one result: its tag, and 0, an NVMe status, or an errno below 0. `None` where
-    /// no read is in flight.
+    /// Submits what is there and waits for one result: its tag, and 0, an NVMe status, or an errno below 0. `None`
+    /// where no read is in flight.
     ///
     /// # Panics
     /// Where the kernel does not take part.

@@ -126,7 +126,8 @@ impl CommandSources {
             return Ok(at);
         }
         let namespace = NvmeNamespace::of(fd)?;
-        // SAFETY: the caller's descriptor is open, as `NvmeNamespace::of` has just used it, and is borrowed for this call.
+        // SAFETY: the caller's descriptor is open, as `NvmeNamespace::of` has just used it, and is borrowed for this
+        // call.
         let device = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
         let device = device.map_err(|error| ReadError::Disk {
             disk: namespace.name.clone(),
@@ -160,8 +161,8 @@ impl CommandSources {
         Ok(disk)
     }
 
-    /// What is known of a request's source. Of a file that is read as a whole, everything is asked at its first read; of
-    /// another one, what this read needs.
+    /// What is known of a request's source. Of a file that is read as a whole, everything is asked at its first read;
+    /// of another one, what this read needs.
     fn source(&mut self, request: &ReadRequest<'_>) -> Result<Arc<KnownSource>, PipelineError> {
         let shared = match &request.source {
             ReadSource::Shared(file) if request.whole_file => Some(file),
@@ -247,8 +248,8 @@ impl CommandSources {
     /// Admits a read, and makes its commands.
     ///
     /// # Errors
-    /// [`ReadError`] with the reason where commands cannot read the source; [`PipelineError::InvalidArgument`] for blocks
-    /// that are not there, and for a target without room for whole blocks; those of the transfer check.
+    /// [`ReadError`] with the reason where commands cannot read the source; [`PipelineError::InvalidArgument`] for
+    /// blocks that are not there, and for a target without room for whole blocks; those of the transfer check.
     ///
     /// # Safety
     /// The request's target must be valid for reads and writes of its capacity, and nobody else may use it meanwhile.

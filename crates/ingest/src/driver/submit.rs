@@ -61,14 +61,15 @@ impl NvmeGpuIngestDriver<'_> {
     /// file ends, as it is now. The driver keeps the file open until the read is over.
     ///
     /// By passthrough and into peer memory, `offset` must be a multiple of the disk's block size, and the slot must
-    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. A registered
-    /// read of a file on FUSE is done by `pread` when it is polled for, as [`NvmeGpuIngestDriver::stats`] tells.
+    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. A
+    /// registered read of a file on FUSE is done by `pread` when it is polled for, as [`NvmeGpuIngestDriver::stats`]
+    /// tells.
     ///
     /// # Errors
     /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
-    /// [`PipelineError::InvalidArgument`] for a file that was opened in the wrong way, and for a slot without room for whole
-    /// blocks; [`PipelineError::Backend`] where the file cannot be read by the driver's path, with the reason (see
-    /// [`FileMap::read`](crate::nvme::FileMap::read)), or where its bytes do not arrive in this memory.
+    /// [`PipelineError::InvalidArgument`] for a file that was opened in the wrong way, and for a slot without room for
+    /// whole blocks; [`PipelineError::Backend`] where the file cannot be read by the driver's path, with the reason
+    /// (see [`FileMap::read`](crate::nvme::FileMap::read)), or where its bytes do not arrive in this memory.
     pub fn submit_file_range(
         &mut self,
         file: &Arc<File>,
@@ -150,8 +151,8 @@ impl NvmeGpuIngestDriver<'_> {
         tag: u32,
     ) -> Result<(), PipelineError> {
         let source = ReadSource::Shared(Arc::clone(device) as SharedFile);
-        // SAFETY: the source is shared. That the driver is not leaked with reads in flight while its memory goes away, the
-        // buffer's maker has promised, or the buffer keeps the memory.
+        // SAFETY: the source is shared. That the driver is not leaked with reads in flight while its memory goes away,
+        // the buffer's maker has promised, or the buffer keeps the memory.
         unsafe { self.submit_lbas(source, None, starting_lba, blocks, slot, tag) }
     }
 
@@ -194,8 +195,8 @@ impl NvmeGpuIngestDriver<'_> {
     /// Queues a read into a slot that was admitted, and counts it.
     ///
     /// # Safety
-    /// An open source must stay open until the read is over. The driver must not be leaked with reads in flight while its
-    /// memory goes away, which the maker of the buffer has promised already, unless the buffer keeps the memory.
+    /// An open source must stay open until the read is over. The driver must not be leaked with reads in flight while
+    /// its memory goes away, which the maker of the buffer has promised already, unless the buffer keeps the memory.
     unsafe fn submit(
         &mut self,
         source: ReadSource,
@@ -219,8 +220,8 @@ impl NvmeGpuIngestDriver<'_> {
             target,
             capacity: self.slot_bytes,
         };
-        // SAFETY: the caller's promises. `admit` saw that neither the device nor another read has the slot, and its bytes lie
-        // from `target` on.
+        // SAFETY: the caller's promises. `admit` saw that neither the device nor another read has the slot, and its
+        // bytes lie from `target` on.
         unsafe { self.stream.submit(self.path, read, None) }?;
         self.counts = counts;
         if let Some(state) = self.slots.get_mut(slot as usize) {

@@ -1,5 +1,5 @@
-//! What the engines share that ask a disk for whole blocks: reads in flight, and reads behind the end of their file, for
-//! which no disk is asked.
+//! What the engines share that ask a disk for whole blocks: reads in flight, and reads behind the end of their file,
+//! for which no disk is asked.
 
 use super::{Completion, CHANGED};
 use crate::lifeline::Ring;

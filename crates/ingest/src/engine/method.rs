@@ -1,13 +1,13 @@
 //! Which files a ring must not read.
 //!
-//! Linux reads a file that cannot answer at once on a thread of the ring's, which continues a short read by itself. Of a
-//! FUSE file that is read past the page cache (`FOPEN_DIRECT_IO`; a virtiofs without cache is one, too) it then reads the
-//! same bytes again, as the file's position has not moved (seen on Linux 6.18). The read succeeds, with wrong bytes. So
-//! files on FUSE are read by `pread`.
+//! Linux reads a file that cannot answer at once on a thread of the ring's, which continues a short read by itself. Of
+//! a FUSE file that is read past the page cache (`FOPEN_DIRECT_IO`; a virtiofs without cache is one, too) it then reads
+//! the same bytes again, as the file's position has not moved (seen on Linux 6.18). The read succeeds, with wrong
+//! bytes. So files on FUSE are read by `pread`.
 //!
-//! Asking every file for its file system would cost a system call each. Instead, the first read of a file is asked not to
-//! wait (`RWF_NOWAIT`). A file system that can do so serves it, or says that it must wait and is then asked again; FUSE
-//! refuses. Only a file whose read is refused is asked for its file system.
+//! Asking every file for its file system would cost a system call each. Instead, the first read of a file is asked not
+//! to wait (`RWF_NOWAIT`). A file system that can do so serves it, or says that it must wait and is then asked again;
+//! FUSE refuses. Only a file whose read is refused is asked for its file system.
 
 use super::SharedFile;
 use crate::fs::is_on_fuse;

@@ -1,8 +1,8 @@
-//! The engine that reads past the file system: by NVMe commands for the blocks that hold a file's bytes, or for those of a
-//! namespace.
+//! The engine that reads past the file system: by NVMe commands for the blocks that hold a file's bytes, or for those
+//! of a namespace.
 //!
-//! What it may read is decided in [`CommandSources`]. After each read of a file, the file must be as it was when the read
-//! was admitted, and its blocks where they were, or the read has failed.
+//! What it may read is decided in [`CommandSources`]. After each read of a file, the file must be as it was when the
+//! read was admitted, and its blocks where they were, or the read has failed.
 
 use super::blocks::BlockReads;
 use super::{Completion, Engine, ReadRequest, CHANGED};
@@ -70,9 +70,9 @@ impl<P> Engine<P> for PassthroughEngine<P> {
             part,
             wanted: request.len,
         };
-        // SAFETY: the commands write from the start of the target on, at most its capacity (`CommandSources::admit`), each
-        // as many bytes as its blocks have on the device (`plan`), and the caller keeps the target as `ReadQueue::submit`
-        // asks. `part` keeps the device's descriptor open.
+        // SAFETY: the commands write from the start of the target on, at most its capacity (`CommandSources::admit`),
+        // each as many bytes as its blocks have on the device (`plan`), and the caller keeps the target as
+        // `ReadQueue::submit` asks. `part` keeps the device's descriptor open.
         let submitted = unsafe { self.reads.queue.submit(op, owned) };
         submitted.map_err(|(owned, error)| (owned.payload, error))
     }

@@ -1,8 +1,8 @@
 //! The engine that lets disks write to the memory of another device: O_DIRECT reads by io_uring, whose target cannot be
 //! registered.
 //!
-//! [`admit::direct`] sees before each read that the disk itself will bring these bytes; what the file system would copy is
-//! refused, with the reason.
+//! [`admit::direct`] sees before each read that the disk itself will bring these bytes; what the file system would copy
+//! is refused, with the reason.
 
 use super::blocks::BlockReads;
 use super::{Completion, Engine, ReadRequest, ReadSource};
@@ -90,8 +90,8 @@ impl<P> Engine<P> for PeerEngine<P> {
             there,
             by_disk,
         };
-        // SAFETY: `len` is at most the target's capacity (`admit::direct`), which the caller keeps as `ReadQueue::submit`
-        // asks; the payload holds the file, or the caller keeps it open.
+        // SAFETY: `len` is at most the target's capacity (`admit::direct`), which the caller keeps as
+        // `ReadQueue::submit` asks; the payload holds the file, or the caller keeps it open.
         let submitted = unsafe { self.reads.queue.submit(op, owned) };
         submitted.map_err(|(owned, error)| (owned.payload, error))
     }
@@ -112,8 +112,8 @@ impl<P> Engine<P> for PeerEngine<P> {
             by_disk,
             ..
         } = finished.payload;
-        // The file ended within a block when it was read. It has grown since, and the queue's going on from there, to see
-        // the end, is no direct read.
+        // The file ended within a block when it was read. It has grown since, and the queue's going on from there, to
+        // see the end, is no direct read.
         let grew = finished.error == Some(libc::EINVAL)
             && !u64::from(finished.bytes).is_multiple_of(SECTOR_BYTES);
         let ended = finished.end || grew && finished.bytes < there;

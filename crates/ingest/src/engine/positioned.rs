@@ -64,8 +64,8 @@ impl<P> PositionedEngine<P> {
             stats.reads += 1;
             stats.depth_sum += 1;
             stats.depth_max = 1;
-            // SAFETY: `submit`'s caller keeps the target valid and untouched until the completion is taken, and `done` is
-            // below `len`.
+            // SAFETY: `submit`'s caller keeps the target valid and untouched until the completion is taken, and `done`
+            // is below `len`.
             match unsafe { read(waiting) } {
                 Ok(0) => return over(true, None),
                 Ok(bytes) => {
@@ -196,8 +196,8 @@ unsafe fn read<P>(waiting: &Waiting<P>) -> Result<u32, i32> {
     u32::try_from(result).map_err(|_| errno_of(&std::io::Error::last_os_error()))
 }
 
-/// Whether a read of one of the descriptors would not block, within `timeout`. True also for what `poll` cannot tell: the
-/// read itself will.
+/// Whether a read of one of the descriptors would not block, within `timeout`. True also for what `poll` cannot tell:
+/// the read itself will.
 fn readable(files: &[RawFd], timeout: Duration) -> bool {
     let mut polled: Vec<libc::pollfd> = files
         .iter()

@@ -96,9 +96,9 @@ impl<P> UringEngine<P> {
             source: request.source,
             probing,
         };
-        // SAFETY: the caller keeps the target, which has `len` bytes, as `ReadQueue::submit` asks; the payload holds the
-        // file, or the caller keeps it open. A file in a slot stays there while the payload's `Arc` keeps its count above
-        // zero (`FileTable::sweep`).
+        // SAFETY: the caller keeps the target, which has `len` bytes, as `ReadQueue::submit` asks; the payload holds
+        // the file, or the caller keeps it open. A file in a slot stays there while the payload's `Arc` keeps its count
+        // above zero (`FileTable::sweep`).
         unsafe { self.queue.submit(op, owned) }.map_err(|(owned, error)| (owned.payload, error))
     }
 

@@ -187,8 +187,8 @@ impl IoTables {
         }
     }
 
-    /// Takes out the files whose closing may wait for their file system: those on FUSE, and those that may have been written
-    /// to, which some file systems write out then. No request may name any of them any more.
+    /// Takes out the files whose closing may wait for their file system: those on FUSE, and those that may have been
+    /// written to, which some file systems write out then. No request may name any of them any more.
     pub(super) fn take_files_that_close_slowly(&mut self) -> Vec<Arc<OwnedFd>> {
         let taken = self
             .sources

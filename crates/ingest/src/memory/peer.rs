@@ -58,15 +58,17 @@ struct Mapping {
     bytes: usize,
 }
 
-// SAFETY: the address is of a mapping that belongs to the process, not to a thread. Its bytes are reached through the one
-// `PeerMemory` that has it (`&mut` for writes), by devices, or through the tokens of the one arena that it was moved into.
+// SAFETY: the address is of a mapping that belongs to the process, not to a thread. Its bytes are reached through the
+// one `PeerMemory` that has it (`&mut` for writes), by devices, or through the tokens of the one arena that it was
+// moved into.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` made and nobody else unmaps; buffers over it hold it, so there is none any more.
+        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` made and nobody else unmaps; buffers
+        // over it hold it, so there is none any more.
         unsafe { libc::munmap(self.base.cast(), self.bytes) };
     }
 }
@@ -157,9 +159,9 @@ impl PeerMemory {
         Ok(unsafe { GpuMappedBuffer::from_mapping(mapping, base, bytes, true) })
     }
 
-    /// `count` chunks of `chunk_bytes` in the peer memory of the device at `address`, with their only tokens: memory for a
-    /// kernel on the processor, which then looks at bytes over the bus. It is filled with zeros, and allocated until the
-    /// last of the chunks and their arena is dropped.
+    /// `count` chunks of `chunk_bytes` in the peer memory of the device at `address`, with their only tokens: memory
+    /// for a kernel on the processor, which then looks at bytes over the bus. It is filled with zeros, and allocated
+    /// until the last of the chunks and their arena is dropped.
     ///
     /// The device must stay while the chunks exist: looking at memory of a device that was removed ends a process by
     /// SIGBUS.
@@ -191,8 +193,8 @@ impl PeerMemory {
     fn clear(&mut self) {
         let words = self.mapping.base.cast::<u64>();
         for index in 0..self.len() / size_of::<u64>() {
-            // SAFETY: the word lies inside the mapping, whose base is aligned to a page, and which is writable; volatile, as
-            // the memory is a device's.
+            // SAFETY: the word lies inside the mapping, whose base is aligned to a page, and which is writable;
+            // volatile, as the memory is a device's.
             unsafe { words.wrapping_add(index).write_volatile(0) };
         }
     }
@@ -244,8 +246,8 @@ unsafe impl Sync for PlacedMemory {}
 
 // SAFETY: the mapping is valid for reads and writes from any thread at one address until it is dropped with this value
 // (`Mapping::drop`; `PeerMemory::place` took the only `PeerMemory` and no buffer borrows it), aligned to a page, zeroed
-// (`PeerMemory::clear`), and shorter than half the address space, as the kernel mapped it. Other devices write to it only
-// where a holder of a chunk lets them, which is what an arena's chunks are for.
+// (`PeerMemory::clear`), and shorter than half the address space, as the kernel mapped it. Other devices write to it
+// only where a holder of a chunk lets them, which is what an arena's chunks are for.
 unsafe impl HostVisible for PlacedMemory {
     fn base(&self) -> NonNull<u8> {
         self.base

@@ -73,8 +73,8 @@ pub(crate) enum DirectRange {
     OnDisk {
         /// Offset in the file of the first of them, or of the range where the file system does not tell.
         first: u64,
-        /// How many of the range's bytes the disk has, as far as the file system tells: the others are zeros that nobody
-        /// wrote.
+        /// How many of the range's bytes the disk has, as far as the file system tells: the others are zeros that
+        /// nobody wrote.
         bytes: u64,
     },
 }

@@ -143,7 +143,8 @@ pub(crate) struct CommandPlace {
 }
 
 impl CommandPlace {
-    /// The error of a command that failed there: `error` is an errno, or the device's status, negated; `of` names the read.
+    /// The error of a command that failed there: `error` is an errno, or the device's status, negated; `of` names the
+    /// read.
     pub(crate) fn error(&self, of: &str, error: i32) -> PipelineError {
         let words = match u16::try_from(error.wrapping_neg()) {
             Ok(status) => NvmeStatus(status).to_string(),

@@ -56,11 +56,11 @@ pub(crate) struct ReadOp {
     pub(crate) fixed_buffer: Option<u16>,
     /// Whether fewer bytes than asked for are the answer, rather than to be continued: what a stream has is wanted now.
     pub(crate) take_short: bool,
-    /// Where the target ends if the file is as long as it was seen to be: a read that brings all up to there, and no more,
-    /// has met the file's end, and no further one asks for it.
+    /// Where the target ends if the file is as long as it was seen to be: a read that brings all up to there, and no
+    /// more, has met the file's end, and no further one asks for it.
     pub(crate) known_end: Option<u32>,
-    /// Whether to ask first for bytes that come without waiting (`RWF_NOWAIT`): a file system that cannot do so refuses,
-    /// with EOPNOTSUPP.
+    /// Whether to ask first for bytes that come without waiting (`RWF_NOWAIT`): a file system that cannot do so
+    /// refuses, with EOPNOTSUPP.
     pub(crate) probing: bool,
 }
 

@@ -56,8 +56,8 @@ impl Registration {
         let Some(ring) = ring else {
             return; // It has failed, so that nothing is submitted any more.
         };
-        // SAFETY: the ranges together are the buffer, memory that is valid for its lifetime, which outlives the stream's
-        // ring.
+        // SAFETY: the ranges together are the buffer, memory that is valid for its lifetime, which outlives the
+        // stream's ring.
         let result = unsafe { ring.submitter().register_buffers(&iovecs) };
         self.state = match result {
             Ok(()) => State::Done(count),

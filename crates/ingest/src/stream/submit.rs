@@ -123,8 +123,8 @@ impl AsyncUringStream<'_> {
         unsafe { self.submit_read_fixed_at(fd, offset, len, target, buf_index, user_data) }
     }
 
-    /// As [`AsyncUringStream::submit_read_fixed`], into the buffer at `target_offset`, with a number of the caller's, by
-    /// which [`AsyncUringStream::poll_completions_into`] tells of the read.
+    /// As [`AsyncUringStream::submit_read_fixed`], into the buffer at `target_offset`, with a number of the caller's,
+    /// by which [`AsyncUringStream::poll_completions_into`] tells of the read.
     ///
     /// # Errors
     /// As there.

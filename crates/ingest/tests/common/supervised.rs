@@ -6,8 +6,8 @@ use std::sync::mpsc;
 
 const ENTER: u32 = 426;
 
-/// Has each `io_uring_enter` of the calling thread, for as long as it lives, asked for at what is returned; `None`, having
-/// said so, where that cannot be had.
+/// Has each `io_uring_enter` of the calling thread, for as long as it lives, asked for at what is returned; `None`,
+/// having said so, where that cannot be had.
 fn watch_enter() -> Option<OwnedFd> {
     let op = |code: u32, jf, k: u32| libc::sock_filter {
         code: code as u16,
@@ -45,7 +45,8 @@ fn watch_enter() -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(listener) })
 }
 
-/// Answers calls until the thread that makes them has ended: with the errno that `answer` returns, or as the kernel does.
+/// Answers calls until the thread that makes them has ended: with the errno that `answer` returns, or as the kernel
+/// does.
 fn supervise(listener: &OwnedFd, mut answer: impl FnMut() -> Option<i32>) {
     loop {
         let mut poll = libc::pollfd {

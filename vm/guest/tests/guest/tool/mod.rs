@@ -1,4 +1,5 @@
-//! The tool itself on real disks, a module for each shape of the guest: what it says, compared with what the disks hold.
+//! The tool itself on real disks, a module for each shape of the guest: what it says, compared with what the disks
+//! hold.
 
 mod iommu;
 mod media_error;

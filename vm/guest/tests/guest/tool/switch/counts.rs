@@ -1,5 +1,5 @@
-//! What reading costs in commands: counts, as times in an emulated machine mean nothing. The table that is printed is for
-//! the record of the benchmarks.
+//! What reading costs in commands: counts, as times in an emulated machine mean nothing. The table that is printed is
+//! for the record of the benchmarks.
 
 use super::{gristmill, path, peer, ready, PASSTHROUGH};
 use gristmill_vm_guest::disk::{Disk, FILES};
