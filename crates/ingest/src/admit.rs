@@ -195,7 +195,7 @@ pub(crate) unsafe fn direct(
     let there = u64::from(request.len).min(metadata.len() - offset);
     let by_disk = match direct_range(&file, offset, len.min(metadata.len() - offset)) {
         DirectRange::Refused(why) => return refused(why),
-        // Zeros of a hole are not read from a disk, so they prove nothing.
+        // These zeros are not read from a disk, so they prove nothing.
         DirectRange::Zeros => 0,
         DirectRange::OnDisk { first, bytes } => {
             let block = usize::try_from(DIRECT_BYTES).unwrap_or(0);
