@@ -93,7 +93,7 @@ pub(crate) fn why_no_disk(device: libc::dev_t) -> Option<String> {
     };
     let number = format!("{}:{}", libc::major(device), libc::minor(device));
     let place = std::fs::canonicalize(devices.join(number)).ok()?;
-    // The devices that a device is made of. A partition's directory is inside its disk's directory.
+    // Whether a device is made of other devices. A partition's directory is inside its disk's directory.
     let made_of = |place: &Path| {
         let parts = std::fs::read_dir(place.join("slaves"));
         parts.is_ok_and(|mut parts| parts.next().is_some())
