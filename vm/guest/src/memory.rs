@@ -21,7 +21,7 @@ pub struct Memory {
 pub const POISON: u64 = 0xdead_dead_dead_dead;
 
 impl Memory {
-    /// Zeroed host memory.
+    /// Maps zeroed host memory.
     ///
     /// # Panics
     /// Where there is none.
@@ -34,10 +34,10 @@ impl Memory {
         )
     }
 
-    /// Memory of the disk `peer`.
+    /// Maps memory of the disk `peer`.
     ///
     /// # Panics
-    /// Where the disk or its memory is not to be had.
+    /// If the disk does not exist, or its memory cannot be allocated.
     pub fn peer(bytes: usize) -> Self {
         let path = Disk::find("peer").pci().join("p2pmem/allocate");
         let file = OpenOptions::new().read(true).write(true).open(&path);
@@ -45,8 +45,8 @@ impl Memory {
         Self::map(bytes, libc::MAP_SHARED, file.as_raw_fd(), "peer memory")
     }
 
-    /// The same bytes of the disk `peer` as its BAR has them, which no p2pdma pages stand behind; `None`, which is
-    /// said, where the kernel lets nobody map them.
+    /// Maps the same bytes of the disk `peer` through its BAR, where they are not backed by p2pdma pages. Returns
+    /// `None`, after reporting it, if the kernel does not allow this mapping.
     pub fn bar(bytes: usize) -> Option<Self> {
         let pci = Disk::find("peer").pci();
         // The largest of its regions is the memory.
@@ -96,7 +96,7 @@ impl Memory {
         })
     }
 
-    /// Whether it is on the PCI bus.
+    /// Whether the memory is on the PCI bus.
     pub fn is_peer(&self) -> bool {
         self.peer
     }
@@ -170,7 +170,7 @@ impl Memory {
         expected: impl Iterator<Item = u64>,
         what: &str,
     ) {
-        // Of the last word only the bytes that are asked for, which come first.
+        // Of the last word, only the first bytes are compared, up to the requested length.
         let found = self.words(offset, bytes.next_multiple_of(8));
         for ((at, found), expected) in (0..bytes).step_by(8).zip(found).zip(expected) {
             let beyond = 8 - (bytes - at).min(8);
