@@ -1,14 +1,14 @@
 //! `cargo xtask header`: writes `kernel/numbers.h`, the numbers that the device source shares with the Rust crates.
 //!
-//! A number is defined once, in its crate. Those of the protocol come from its lists; another that the device source needs is
-//! a name in [`NUMBERS`]. Afterwards `scripts/ptx` compiles the device source again.
+//! A number is defined once, in its crate. The protocol's numbers come from its lists; any other number that the device
+//! source needs is named in [`NUMBERS`]. Afterwards, `scripts/ptx` must compile the device source again.
 
 use gristmill_protocol::numbers::LISTS;
 use gristmill_protocol::opcode;
 use gristmill_vir0::isa::Op;
 use std::fmt::Write;
 
-/// Constants of a module, each as `GM_` with a prefix and its own name.
+/// Lists constants of modules, each under the name `GM_` + prefix + its own name.
 macro_rules! numbers {
     ($($prefix:literal, $($module:ident)::+: $($name:ident)*;)*) => {
         &[$({
@@ -33,7 +33,7 @@ const NUMBERS: &[&[(&str, u32)]] = numbers! {
     "VIR0_", gristmill_vir0::verify: MAX_DEPTH MAX_SCRATCH MAX_SCRATCH_WORDS MAX_ACCS MAX_ARGS;
 };
 
-/// Where the header is, from the repository's root.
+/// The path of the header, relative to the repository's root.
 pub(crate) const PATH: &str = "kernel/numbers.h";
 
 /// Writes the header.

@@ -1,4 +1,4 @@
-//! `cargo xtask TASK`: what developers of Gristmill run. `cargo xtask` alone lists the tasks.
+//! `cargo xtask TASK`: tasks for developers of Gristmill. `cargo xtask` alone lists them.
 
 #![forbid(unsafe_code)]
 

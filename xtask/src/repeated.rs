@@ -1,33 +1,34 @@
-//! `cargo xtask repeated`: lists places of the tree that share lines, so that a helper is not written twice.
+//! `cargo xtask repeated`: lists places in the tree that have lines in common, so that no helper is written twice.
 //!
-//! A run is [`LINES`] lines or more that stand in two places to the letter. White space is folded; blank lines, comments,
-//! lines of punctuation, imports and the heads of functions, which traits dictate, do not count. Two files may share runs only where `xtask/repeated.txt` names them
-//! with the reason, and a test holds both: no pair without a reason, no reason without a pair.
+//! A run is a sequence of at least [`LINES`] lines that occurs identically in two places. White space is folded. Blank
+//! lines, comments, lines of punctuation, imports, and the heads of functions (which traits dictate) do not count. Two
+//! files may share runs only if `xtask/repeated.txt` names the pair with a reason. A test checks both directions: no
+//! pair without a reason, and no reason without a pair.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// How many lines make a run.
+/// The minimum number of lines of a run.
 const LINES: usize = 6;
 
-/// The pairs that may stay, one a line: `FILE ~ FILE: REASON`, by name; a file may be paired with itself.
+/// The permitted pairs, one per line and sorted by name: `FILE ~ FILE: REASON`. A file may be paired with itself.
 const ALLOWED: &str = include_str!("../repeated.txt");
 
-/// A line that counts: its number from 1, and its text with white space folded.
+/// A line that counts: its number, starting at 1, and its text with white space folded.
 type Line = (usize, String);
 
-/// A run that stands twice: its first and its last line in either file.
+/// A run that occurs twice: its first and last line in each of the two files.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Run {
     left: (usize, usize),
     right: (usize, usize),
 }
 
-/// The runs that two files share, by their names in order.
+/// The runs that two files share, keyed by the files' names in order.
 type Pairs = BTreeMap<(String, String), Vec<Run>>;
 
-/// Prints what the tree repeats, and fails where that has no reason.
+/// Prints the repetitions in the tree, and fails if one has no reason.
 pub(crate) fn list() -> Result<(), String> {
     let listing = Listing::new()?;
     print!("{listing}");
@@ -38,7 +39,7 @@ pub(crate) fn list() -> Result<(), String> {
     Err(format!("without a reason:\n{}", faults.join("\n")))
 }
 
-/// What the tree repeats.
+/// The repetitions in the tree.
 struct Listing(Pairs);
 
 impl Listing {
@@ -57,7 +58,7 @@ impl Listing {
         Ok(Self(pairs(&files)))
     }
 
-    /// What is wrong: pairs without a reason, and reasons without a pair.
+    /// The faults: pairs without a reason, and reasons without a pair.
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut allowed = HashSet::new();
@@ -100,7 +101,7 @@ fn shown((left, right): &(String, String), run: &Run) -> String {
     format!("{left}:{}-{} ~ {right}:{}-{}", a.0, a.1, b.0, b.1)
 }
 
-/// Collects source files below a folder, but for hidden ones and what is built.
+/// Collects the source files below a folder, except hidden files and build output.
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -141,7 +142,7 @@ fn lines(text: &str) -> Vec<Line> {
         .collect()
 }
 
-/// What files share, each by its name and its lines.
+/// The runs that files share. Each file is given by its name and its lines.
 fn pairs(files: &[(String, Vec<Line>)]) -> Pairs {
     let mut places: HashMap<Vec<&str>, Vec<(usize, usize)>> = HashMap::new();
     for (file, (_, lines)) in files.iter().enumerate() {
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(found, Pairs::from([(names, vec![run])]));
         // Five lines are too few.
         assert!(pairs(&[file("left", &left), file("right", body)]).is_empty());
-        // Lines that follow themselves share nothing with themselves.
+        // A line that is repeated consecutively does not count as a run that the file shares with itself.
         assert!(pairs(&[file("same", &"same();\n".repeat(2 * LINES - 1))]).is_empty());
     }
 }

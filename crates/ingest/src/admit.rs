@@ -1,10 +1,11 @@
-//! Admission: may this source be read by this path into this memory, and why not.
+//! Admission: whether a source may be read by a path into a memory, and if not, why.
 //!
-//! What any path can do is in [`Capabilities`](crate::path::Capabilities), and [`request`] holds a read against them. The
-//! two paths on which a disk writes to its target by itself need more. [`direct`] admits O_DIRECT reads into peer memory:
-//! some files that were opened with O_DIRECT are read by a copy all the same, as their file system makes their bytes from
-//! others or has no disk. [`CommandSources`] (`commands`) admits reads by NVMe commands, for which a file's blocks must be known and may
-//! not change. Both make the transfer check ([`crate::verify`]) before the first read from each origin.
+//! [`Capabilities`](crate::path::Capabilities) says what each path can do, and [`request`] checks a read against them.
+//! The two paths on which a disk writes to the target by itself need further checks. [`direct`] admits O_DIRECT reads
+//! into peer memory. It refuses files that the kernel would copy even though they were opened with O_DIRECT, because
+//! their file system computes their bytes from other data or has no disk. [`CommandSources`] (`commands`) admits reads
+//! by NVMe commands, for which a file's blocks must be known and must not change. Both run the transfer check
+//! ([`crate::verify`]) before the first read from each origin.
 
 mod commands;
 
@@ -23,7 +24,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
-/// What direct reads are rounded up to: no disk has larger blocks.
+/// The granularity to which direct reads are rounded up. No disk has larger blocks.
 pub(crate) const DIRECT_BYTES: u64 = 4096;
 
 /// Whether reads by a path may go into memory of the host or, if `peer`, of another device.
@@ -52,8 +53,8 @@ pub fn memory(path: ReadPath, peer: bool) -> Result<(), PipelineError> {
 /// Whether a path can take this read at all.
 ///
 /// # Errors
-/// [`ReadError::Source`] for a stream where the path needs offsets; [`PipelineError::InvalidArgument`] for memory that the
-/// path does not read into.
+/// [`ReadError::Source`] for a stream where the path needs offsets; [`PipelineError::InvalidArgument`] for memory that
+/// the path does not read into.
 pub(crate) fn request(path: ReadPath, request: &ReadRequest<'_>) -> Result<(), PipelineError> {
     let capabilities = path.capabilities();
     if request.offset == NO_OFFSET && !capabilities.has(Capabilities::STREAMS) {
@@ -66,8 +67,8 @@ pub(crate) fn request(path: ReadPath, request: &ReadRequest<'_>) -> Result<(), P
     Ok(())
 }
 
-/// Why a disk alone would not bring `bytes` bytes of a file, from `offset` on, into peer memory by O_DIRECT; `None` where it
-/// would, as far as the file system tells. The file need not be open with O_DIRECT.
+/// Why an O_DIRECT read of `bytes` bytes of a file, from `offset` on, into peer memory would not be done by the disk
+/// alone. `None` if it would be, as far as the file system tells. The file need not be open with O_DIRECT.
 pub fn why_copied(file: &File, offset: u64, bytes: u64) -> Option<String> {
     why_file_system_copies(file).or_else(|| match direct_range(file, offset, bytes) {
         DirectRange::Refused(why) => Some(why.to_owned()),
@@ -86,8 +87,9 @@ fn why_file_system_copies(file: &File) -> Option<String> {
     }
 }
 
-/// How many of `bytes` bytes of a file from `offset` on a read brings without a copy by the kernel, as far as is known: those
-/// that the disk has, where the file is open with O_DIRECT and its file system reads it so.
+/// How many of the `bytes` bytes of a file from `offset` on a read transfers without a copy by the kernel, as far as is
+/// known. If the file is open with O_DIRECT and its file system supports that for it, these are the bytes that the disk
+/// has; otherwise there are none.
 pub(crate) fn brought_by_disk(file: &File, offset: u64, bytes: u64) -> u64 {
     if !is_direct(file) || why_file_system_copies(file).is_some() {
         return 0;
@@ -98,7 +100,7 @@ pub(crate) fn brought_by_disk(file: &File, offset: u64, bytes: u64) -> u64 {
     }
 }
 
-/// How direct reads bring a range of a file.
+/// How direct reads transfer a range of a file.
 fn direct_range(file: &File, offset: u64, bytes: u64) -> DirectRange {
     match nvme::direct_range(file, offset, bytes) {
         DirectRange::Zeros | DirectRange::OnDisk { .. } if goes_through_the_page_cache(file) => {
@@ -108,13 +110,14 @@ fn direct_range(file: &File, offset: u64, bytes: u64) -> DirectRange {
     }
 }
 
-/// Whether the file system says that it has no direct reads of this file, as ext4 of one whose data are journalled: it
-/// opens it with O_DIRECT, and reads it through the page cache. `false` before Linux 6.1, which does not tell.
+/// Whether the file system reports that it does not support direct reads of this file. An example is a file on ext4
+/// whose data are journalled: it can be opened with O_DIRECT, but is read through the page cache. `false` before Linux
+/// 6.1, which does not report this.
 fn goes_through_the_page_cache(file: &File) -> bool {
     // SAFETY: all-zero bytes are a valid `statx`, a structure of numbers.
     let mut told: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: the path is an empty string, which AT_EMPTY_PATH allows, and `told` has room for the one structure that is
-    // written.
+    // SAFETY: the path is an empty string, which AT_EMPTY_PATH allows, and `told` has room for the one structure that
+    // is written.
     let result = unsafe {
         libc::statx(
             file.as_raw_fd(),
@@ -129,21 +132,21 @@ fn goes_through_the_page_cache(file: &File) -> bool {
 
 /// A direct read that was admitted.
 pub(crate) enum DirectRead {
-    /// It begins behind the file's end, so no disk is asked.
+    /// It begins at or after the file's end, so no disk is asked.
     BehindTheEnd,
-    /// `len` bytes are to be asked for, in whole blocks.
+    /// The read must ask for `len` bytes, in whole blocks.
     Blocks {
         /// At most the target's capacity.
         len: u32,
-        /// Bytes that were asked for and that the file had when it was asked.
+        /// The number of requested bytes that the file had at the time of admission.
         there: u32,
-        /// Of these, the bytes that the disk has.
-        /// The others are zeros that nobody wrote, or the file system does not tell.
+        /// How many of these the disk has. The others are zeros that were never written, or the file system does not
+        /// tell.
         by_disk: u64,
     },
 }
 
-/// Admits a read of a file that is open with O_DIRECT into peer memory, if the disk alone brings its bytes there.
+/// Admits a read of a file that is open with O_DIRECT into peer memory, if the disk alone can transfer its bytes there.
 ///
 /// # Errors
 /// [`PipelineError::InvalidArgument`] for a file without O_DIRECT, an offset or a target that is not in whole blocks;
@@ -192,7 +195,7 @@ pub(crate) unsafe fn direct(
     let there = u64::from(request.len).min(metadata.len() - offset);
     let by_disk = match direct_range(&file, offset, len.min(metadata.len() - offset)) {
         DirectRange::Refused(why) => return refused(why),
-        // No disk is asked for zeros, so they prove nothing.
+        // These zeros are not read from a disk, so they prove nothing.
         DirectRange::Zeros => 0,
         DirectRange::OnDisk { first, bytes } => {
             let block = usize::try_from(DIRECT_BYTES).unwrap_or(0);
@@ -218,14 +221,14 @@ pub(crate) unsafe fn direct(
 }
 
 impl ReadSource {
-    /// A descriptor of its own for the source.
+    /// Duplicates the source's descriptor.
     ///
     /// # Errors
-    /// [`ReadError::System`] where there is none.
+    /// [`ReadError::System`] if the system refuses.
     fn duplicate(&self) -> Result<std::os::fd::OwnedFd, ReadError> {
         let duplicate = match self {
             ReadSource::Shared(file) => file.as_fd().try_clone_to_owned(),
-            // SAFETY: who made the source keeps the descriptor open (`ReadSource::Open`).
+            // SAFETY: the maker of the source keeps the descriptor open (`ReadSource::Open`).
             ReadSource::Open(fd) => unsafe { BorrowedFd::borrow_raw(*fd) }.try_clone_to_owned(),
         };
         duplicate.map_err(|error| ReadError::System {

@@ -1,23 +1,25 @@
-//! From files and NVMe namespaces to the device's IO queue: each read fills one slot of a mapped buffer, and is published
-//! there when it has landed. A driver is a stream ([`crate::stream`]) with slots.
+//! Reads from files and NVMe namespaces for the device's IO queue. Each read fills one slot of a mapped buffer and is
+//! published in the queue when it has landed. A driver is a stream ([`crate::stream`]) with slots.
 //!
 //! # Who owns a slot
 //!
-//! Slot `n` of the buffer goes with slot `n` of the [`MegakernelIoQueue`]. It belongs, one after the other,
+//! Slot `n` of the buffer corresponds to slot `n` of the [`MegakernelIoQueue`]. Its owner changes in this order:
 //!
-//! 1. to nobody: the queue's slot is EMPTY and the driver has nothing in flight for it; only now may a read be submitted;
-//! 2. to the driver, from a submission on, until the read has failed (then to nobody) or is published;
-//! 3. to the device, from the publication on until it has recycled the queue's slot.
+//! 1. nobody: the queue's slot is EMPTY and the driver has nothing in flight for it; only now may a read be submitted;
+//! 2. the driver, from the submission until the read is published, or has failed (then nobody owns the slot again);
+//! 3. the device, from the publication until it has recycled the queue's slot.
 //!
-//! The driver keeps no copy of what the device owns: it asks the queue. So a slot that is not EMPTY is refused at
-//! submission, before any byte lands in it. A publication that the queue refuses is kept and tried again at each poll.
+//! The driver does not keep its own record of which slots the device owns; it looks at the queue. So a slot that is not
+//! EMPTY is refused at submission, before any byte lands in it. If the queue refuses a publication, the driver keeps it
+//! and tries again at each poll.
 //!
 //! # Paths
 //!
-//! A driver has one path, named when it is made, and never takes another ([`ReadPath`]). A transfer that another device than
-//! the processor carries out (passthrough, and any read into peer memory) is checked once for each disk or file system, at
-//! the first submission: a block is read into the slot, and compared with what an ordinary read brings. Where they differ,
-//! this and every later submission is refused with what was found. None of these reads is counted.
+//! A driver has one path ([`ReadPath`]), which is chosen when it is made, and never takes another. If a device other
+//! than the processor carries out the transfer (passthrough, and any read into peer memory), it is checked once for
+//! each disk or file system, at the first submission: a block is read into the slot and compared with the result of an
+//! ordinary read. If they differ, this submission and every later one are refused with an error that says what was
+//! found. These reads are not counted.
 
 mod submit;
 
@@ -41,8 +43,8 @@ pub struct CompletedIngest {
     pub slot: u32,
     /// Bytes that landed in it, from its start.
     pub byte_count: u32,
-    /// The number that the read was submitted with, which the queue's slot carries, too: the slot's own where none was
-    /// given.
+    /// The tag with which the read was submitted, or the slot's number if no tag was given. The queue's slot carries
+    /// the same tag.
     pub tag: u32,
 }
 
@@ -51,7 +53,7 @@ pub struct CompletedIngest {
 pub struct FailedIngest {
     /// The slot, which is free again.
     pub slot: u32,
-    /// The number that the read was submitted with.
+    /// The tag with which the read was submitted.
     pub tag: u32,
     /// Why.
     pub error: PipelineError,
@@ -61,15 +63,15 @@ pub struct FailedIngest {
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     tag: u32,
-    /// Bytes that it is to bring.
+    /// Bytes that it is expected to transfer.
     bytes: u32,
-    /// How many of them the disk writes to the slot itself where the engine does not tell, at most.
+    /// An upper bound on how many of these the disk writes to the slot itself, for engines that do not report this.
     direct: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Slot {
-    /// Nothing is in flight for it. Whether the device owns it, the queue tells.
+    /// Nothing is in flight for it. The queue tells whether the device owns it.
     Idle,
     Reading(Reading),
     /// This many bytes have landed, and the queue has not taken the publication yet.
@@ -88,7 +90,7 @@ pub struct NvmeGpuIngestDriver<'a> {
     slot_bytes: usize,
     queue: MegakernelIoQueue,
     path: ReadPath,
-    /// What was submitted and how it ended; the stream counts the rest.
+    /// Counts submitted reads and how they ended; the stream counts everything else.
     counts: ReadStats,
     /// Failures of reads that were not returned yet.
     failures: VecDeque<FailedIngest>,
@@ -98,10 +100,10 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     /// A driver whose reads are `READ_FIXED` into the stream's buffer, in `slot_count` slots of equal size.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] where the buffer does not divide into that many slots of at least a byte (and of
-    /// 1 GiB at most), the queue has fewer, or the stream has reads in flight; [`PipelineError::InvalidArgument`] for peer
-    /// memory, which cannot be registered; [`PipelineError::IoUringSyscall`] where the kernel refuses to register the
-    /// buffer.
+    /// [`PipelineError::QueueFull`] if the buffer cannot be divided into that many slots of 1 byte to 1 GiB each, if
+    /// the queue cannot have that many, or if the stream has reads in flight; [`PipelineError::InvalidArgument`] for
+    /// peer memory, which cannot be registered; [`PipelineError::IoUringSyscall`] where the kernel refuses to register
+    /// the buffer.
     pub fn new(
         stream: AsyncUringStream<'a>,
         slot_count: u32,
@@ -113,8 +115,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
     /// A driver whose reads are NVMe commands, of blocks or of files, into host or peer memory.
     ///
     /// # Errors
-    /// As [`NvmeGpuIngestDriver::new`] for slots; where [`GpuDirectCapability`](crate::GpuDirectCapability) is not
-    /// available, its reason, or [`PipelineError::NvmePassthroughDisabled`].
+    /// As [`NvmeGpuIngestDriver::new`] for slots. If [`GpuDirectCapability`](crate::GpuDirectCapability) is not
+    /// available, an error with its reason, or [`PipelineError::NvmePassthroughDisabled`].
     pub fn new_gpudirect(
         stream: AsyncUringStream<'a>,
         slot_count: u32,
@@ -124,8 +126,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         Self::with_path(stream, slot_count, queue, path)
     }
 
-    /// A driver whose reads are O_DIRECT reads of files into peer memory: the file system maps them, the disk writes to
-    /// the other device.
+    /// A driver whose reads are O_DIRECT reads of files into peer memory. The file system finds the blocks, and the
+    /// disk writes to the other device.
     ///
     /// # Errors
     /// As [`NvmeGpuIngestDriver::new`] for slots; [`PipelineError::InvalidArgument`] for host memory.
@@ -183,14 +185,15 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         Ok(driver)
     }
 
-    /// Takes the reads that are over, and publishes those that landed. Returns what was published now.
+    /// Takes the reads that have ended, and publishes those that landed. Returns the reads that this call published.
     ///
-    /// A read that failed takes nothing away from others: where something was published, that is the answer, and the
-    /// failure is the next call's.
+    /// A failed read does not hide the others: if anything was published, this call returns that, and the next call
+    /// returns the failure.
     ///
     /// # Errors
-    /// The oldest failure that was not returned yet: a read's, with its slot, place and reason; the file changed while it was
-    /// read by passthrough; the queue refused a publication (which is tried again at the next poll).
+    /// The oldest failure that was not returned yet. It is that of a read, with its slot, place and reason (such as
+    /// that the file changed while it was read by passthrough), or the queue refused a publication (which is tried
+    /// again at the next poll).
     pub fn poll_completions(&mut self) -> Result<Vec<CompletedIngest>, PipelineError> {
         let mut completed = Vec::new();
         let trouble = self.drain(&mut completed);
@@ -200,7 +203,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         Ok(completed)
     }
 
-    /// As [`NvmeGpuIngestDriver::poll_completions`], into memory that is reused; what was in it is gone.
+    /// As [`NvmeGpuIngestDriver::poll_completions`], but reuses the memory of `completed` and overwrites its contents.
     ///
     /// # Errors
     /// As there; `completed` then still holds what was published.
@@ -213,11 +216,12 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         self.tell(trouble)
     }
 
-    /// As [`NvmeGpuIngestDriver::poll_completions_into`], with every read that has failed since it was last asked, each
-    /// by its slot and tag. What was in both vectors is gone.
+    /// As [`NvmeGpuIngestDriver::poll_completions_into`], and also returns every read that has failed since the last
+    /// call, each with its slot and tag. The previous contents of both vectors are overwritten.
     ///
     /// # Errors
-    /// Where the ring fails for good, or the queue refuses a publication; both vectors then hold what there is.
+    /// An error if the ring fails permanently, or if the queue refuses a publication. Both vectors then hold the
+    /// results so far.
     pub fn poll_outcomes_into(
         &mut self,
         completed: &mut Vec<CompletedIngest>,
@@ -230,11 +234,11 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// Waits until a read is over, which the next poll takes. Returns at once where a poll would have something to return,
-    /// or nothing is in flight.
+    /// Waits until a read has ended, and leaves it to the next poll. Returns at once if a poll would have something to
+    /// return, or if nothing is in flight.
     ///
     /// # Errors
-    /// Where the ring fails for good.
+    /// An error if the ring fails permanently.
     pub fn wait_for_completion(&mut self) -> Result<(), PipelineError> {
         let landed = self
             .slots
@@ -251,7 +255,7 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         &self.queue
     }
 
-    /// The queue, for the device's side of it.
+    /// The queue for writing, for the device's side.
     pub fn megakernel_io_queue_mut(&mut self) -> &mut MegakernelIoQueue {
         &mut self.queue
     }
@@ -276,38 +280,39 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         NvmeGpuIngestTelemetry::of(&self.counts, self.path)
     }
 
-    /// Who moved the bytes that landed: the disk, or the kernel by a copy.
+    /// How the bytes that landed were moved: by the disk itself, or by a copy in the kernel.
     pub fn transfers(&self) -> IngestTransfers {
         IngestTransfers::from(&self.counts)
     }
 
-    /// Counts anew. Reads in flight count as submitted since, so that the counters add up when they are over.
+    /// Resets the counters. Reads in flight count as submitted after the reset, so that the counters add up when they
+    /// have ended.
     pub fn reset_telemetry(&mut self) {
         self.counts = ReadStats::default();
         for slot in &self.slots {
             if let Slot::Reading(reading) = slot {
-                // Of 64 slots with less than 4 GiB each no counter overflows.
+                // There are at most 64 slots of less than 4 GiB each, so no counter overflows.
                 let _ = self.counts.count_submitted(reading.bytes);
             }
         }
     }
 
-    /// What was submitted and landed since the counters were last reset, and what was asked of the kernel ever: commands and
-    /// reads, bytes by route, achieved depth.
+    /// The reads that were submitted and that landed since the last reset, and everything that was asked of the kernel
+    /// since the stream was made: commands and reads, bytes by route, achieved depth.
     pub fn stats(&self) -> ReadStats {
         let mut stats = self.stream.stats();
         stats += self.counts.clone();
         stats
     }
 
-    /// The oldest failure that was not returned yet, or else `trouble`.
+    /// Returns the oldest failure that was not returned yet, or else `trouble`.
     fn tell(&mut self, trouble: Option<PipelineError>) -> Result<(), PipelineError> {
         let failure = self.failures.pop_front().map(|failed| failed.error);
         failure.or(trouble).map_or(Ok(()), Err)
     }
 
-    /// Sorts what is over and publishes what has landed. Returns an error that no read alone has: the ring's, or the
-    /// queue's refusal, which is tried again at the next call.
+    /// Handles the reads that have ended, and publishes those that landed. Returns an error that does not belong to a
+    /// single read: the ring's, or the queue's refusal of a publication, which is tried again at the next call.
     fn drain(&mut self, completed: &mut Vec<CompletedIngest>) -> Option<PipelineError> {
         let mut trouble = self.stream.flush_submissions().err();
         while let Some(completion) = self.stream.next_completion() {
@@ -340,8 +345,8 @@ impl<'a> NvmeGpuIngestDriver<'a> {
         trouble
     }
 
-    /// Ends the read of a slot: `result` is the number of bytes that landed, `by_disk` of which the disk wrote there, or why
-    /// it failed.
+    /// Ends the read of a slot. `result` is the number of bytes that landed, or the reason why the read failed;
+    /// `by_disk` is how many of these bytes the disk wrote there itself.
     fn settle(&mut self, slot: u32, result: Result<u32, PipelineError>, by_disk: u64) {
         let Some(state) = self.slots.get_mut(slot as usize) else {
             return;

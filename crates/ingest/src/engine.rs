@@ -7,9 +7,9 @@
 //! | [`passthrough`] | NVMe commands, past the file system | readers, streams |
 //! | [`peer`] | O_DIRECT reads by io_uring, by which a disk writes to another device's memory | readers, streams |
 //!
-//! An engine is handed a [`ReadRequest`] and a *payload*, which it owns until the read's [`Completion`] is taken: whatever
-//! keeps the target's memory valid belongs into the payload. What a path can do is in
-//! [`Capabilities`](crate::path::Capabilities); what it admits, in [`crate::admit`].
+//! An engine is given a [`ReadRequest`] and a *payload*, which it owns until the read's [`Completion`] is taken. The
+//! payload must contain whatever keeps the target's memory valid. [`Capabilities`](crate::path::Capabilities) says what
+//! a path can do, and [`crate::admit`] decides which reads it admits.
 
 mod blocks;
 mod method;
@@ -27,13 +27,14 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The error of a file that changed while it was read past its file system. No errno and no device's status is this.
+/// The error of a file that changed while it was read past its file system. It differs from every errno and every
+/// negated device status.
 pub const CHANGED: i32 = i32::MIN;
 
 /// A file that an engine keeps open while it reads it.
 pub(crate) type SharedFile = Arc<dyn AsFd + Send + Sync>;
 
-/// What is read.
+/// The source of a read.
 #[derive(Clone)]
 pub(crate) enum ReadSource {
     /// A file that the engine keeps open.
@@ -66,11 +67,12 @@ impl ReadSource {
 #[derive(Clone, Copy)]
 pub(crate) struct Target<'m> {
     pub(crate) address: *mut u8,
-    /// Bytes from `address` on that the read may write to: whole blocks may be more than what was asked for.
+    /// The number of bytes from `address` on that the read may write to. Whole blocks may have more bytes than were
+    /// asked for.
     pub(crate) capacity: usize,
     /// The registered buffer of the engine's ring that holds the first `len` bytes.
     pub(crate) fixed_buffer: Option<u16>,
-    /// The device whose memory it is, where it is not the host's.
+    /// The device whose memory this is; `None` for the host's.
     pub(crate) peer: Option<&'m str>,
 }
 
@@ -79,15 +81,15 @@ pub(crate) struct ReadRequest<'m> {
     pub(crate) source: ReadSource,
     /// At most `i64::MAX - len`, or [`NO_OFFSET`](crate::queue::NO_OFFSET) for a stream.
     pub(crate) offset: u64,
-    /// 1 to the target's capacity.
+    /// At least 1, and at most the target's capacity.
     pub(crate) len: u32,
-    /// Of a stream: whether to go on until `len` bytes have come, rather than take what there is.
+    /// For a stream: whether to continue until `len` bytes have landed, rather than accept fewer.
     pub(crate) fill: bool,
-    /// Where the file ends in the target, if it still has the size that it was seen to have; below `len`. Where as many
-    /// bytes come, no second read asks for the end.
+    /// The offset in the target at which the file ends, if its size has not changed since it was looked up; below
+    /// `len`. If exactly this many bytes land, no second read is needed to find the end.
     pub(crate) known_end: Option<u32>,
-    /// Whether it is one of several reads that together are the file in one state: its blocks are then asked for once, and
-    /// each read sees that they have not changed since.
+    /// Whether this is one of several reads that together must see the file in a single state. The file's blocks are
+    /// then looked up once, and each read checks that they have not changed since.
     pub(crate) whole_file: bool,
     pub(crate) target: Target<'m>,
 }
@@ -97,17 +99,17 @@ pub(crate) struct Completion<P> {
     pub(crate) payload: P,
     /// Bytes that landed, from the target's start; at most what was asked for.
     pub(crate) bytes: u32,
-    /// How many of them a disk wrote to the target itself, as far as the engine knows.
+    /// How many of these a disk wrote to the target itself, as far as the engine knows.
     pub(crate) by_disk: u64,
     /// The file ends after these bytes.
     pub(crate) end: bool,
     /// What ended the read: an errno, an NVMe command's status, negated, or [`CHANGED`].
     pub(crate) error: Option<i32>,
-    /// Where the NVMe command reads that failed.
+    /// The place from which the failed NVMe command reads.
     pub(crate) command: Option<CommandPlace>,
     /// Whether what was read is a file, rather than blocks of a namespace.
     pub(crate) of_file: bool,
-    /// The kernel had this read when the engine's ring failed, and never said what it did.
+    /// The kernel had this read when the engine's ring failed, and its result never became known.
     pub(crate) unanswered: bool,
 }
 
@@ -129,26 +131,27 @@ impl<P> Completion<P> {
 
 /// One way to read.
 pub(crate) trait Engine<P> {
-    /// Takes a read, which reaches the kernel at the next [`Engine::flush`] or [`Engine::wait`].
+    /// Queues a read. It reaches the kernel at the next [`Engine::flush`] or [`Engine::wait`].
     ///
     /// # Errors
-    /// The payload, with `QueueFull` where [`Engine::capacity`] reads are in flight, the ring's error where it has failed,
-    /// and the reason where the engine does not read this source into this target.
+    /// The payload, together with `QueueFull` if [`Engine::capacity`] reads are in flight, the ring's error if it has
+    /// failed, or the reason why the engine cannot read this source into this target.
     ///
     /// # Safety
-    /// Until the read's completion is taken, or the engine's drop has returned, or, under `DropPolicy::LeakAfter`, for as
-    /// long as the payload exists: the target's capacity must be valid for reads and writes, nobody else may use it, and a
-    /// [`ReadSource::Open`] must stay open on the same file. `fixed_buffer` must come from this engine and hold the target.
+    /// Until the read's completion is taken, or the engine's drop has returned, or, under `DropPolicy::LeakAfter`, for
+    /// as long as the payload exists: the target's capacity must be valid for reads and writes, nobody else may use it,
+    /// and a [`ReadSource::Open`] must stay open on the same file. `fixed_buffer` must come from this engine and hold
+    /// the target.
     unsafe fn submit(
         &mut self,
         request: ReadRequest<'_>,
         payload: P,
     ) -> Result<(), (P, PipelineError)>;
 
-    /// Hands all reads to the kernel that it has room for.
+    /// Hands queued reads to the kernel, as many as it has room for.
     ///
     /// # Errors
-    /// Where the ring fails for good, once.
+    /// An error, once, if the ring fails permanently.
     fn flush(&mut self) -> Result<(), PipelineError>;
 
     /// The next read that is over. Never waits for one.
@@ -175,27 +178,27 @@ pub(crate) trait Engine<P> {
     /// The errno for which the engine takes no more reads.
     fn broken(&self) -> Option<i32>;
 
-    /// Whether a stream read of this source is in flight.
+    /// Whether a read of this stream is in flight.
     fn is_streaming(&self, _source: &ReadSource) -> bool {
         false
     }
 
-    /// The registered buffer that is this chunk, registered now if need be.
+    /// The registered buffer of this chunk. Registers the chunk if needed.
     ///
     /// # Errors
-    /// The errno with which the kernel refuses, which the engine's statistics tell, too; EOPNOTSUPP where the engine has no
-    /// registered buffers.
+    /// The errno with which the kernel refuses, which the engine's statistics also report; EOPNOTSUPP if the engine has
+    /// no registered buffers.
     fn fixed_buffer(&mut self, _chunk: &mut ChunkBuf) -> Result<u16, i32> {
         Err(libc::EOPNOTSUPP)
     }
 
-    /// Notes that a ring reads this file rightly, so that its file system need not be asked.
+    /// Records that a ring reads this file correctly, so that its file system need not be queried.
     fn learn_ring_reads(&mut self, _file: &SharedFile) {}
 
-    /// The namespace behind a generic character device, of an engine that reads raw devices.
+    /// The namespace behind a generic character device, if the engine reads raw devices.
     ///
     /// # Errors
-    /// [`ReadError::NotANamespace`] where it is none, and of other engines.
+    /// [`ReadError::NotANamespace`] if it is not one, and always for other engines.
     fn namespace(&mut self, _fd: RawFd) -> Result<&NvmeNamespace, ReadError> {
         let why = "this engine reads no raw devices".into();
         Err(ReadError::NotANamespace { why })

@@ -1,11 +1,11 @@
-//! Why a source cannot be read by a path: the kinds, with what each is about.
+//! The reasons why a path cannot read a source.
 
 use crate::path::ReadPath;
 use gristmill_protocol::PipelineError;
 
 /// Why a source cannot be read in the way that was asked for.
 ///
-/// A [`PipelineError`] is made from it where this crate's functions return one; its text is the same.
+/// Where this crate's functions return a [`PipelineError`], it is converted to one with the same text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -32,7 +32,7 @@ pub enum ReadError {
         /// What the system said.
         error: String,
     },
-    /// A source is not one that the path reads.
+    /// The path cannot read this source.
     #[error("{}", refusal(*path, why))]
     Source {
         /// The path.
@@ -48,7 +48,7 @@ pub enum ReadError {
         /// What is wrong with it, and what to do.
         why: String,
     },
-    /// Reads by a path report success, and their bytes do not arrive.
+    /// Reads by a path report success, but their bytes do not arrive.
     #[error(
         "{what} is refused: its reads report success, but {seen}; let the devices reach each other (both behind one PCIe \
          switch, or the IOMMU off or passing through for them), or use registered mapped reads"
@@ -59,13 +59,13 @@ pub enum ReadError {
         /// How many bytes arrived.
         seen: String,
     },
-    /// A path could not be tried, as the file ended before there was a byte to compare.
+    /// A path could not be checked, because the file ended before there was a byte to compare.
     #[error("{what}: the file ended before its bytes could be compared; read it again")]
     Untried {
         /// From where to where, by which path.
         what: String,
     },
-    /// The system refused a call that is needed to try a path.
+    /// The system refused a call that is needed to check a path.
     #[error("{what}: {error}")]
     System {
         /// What was tried.
@@ -75,7 +75,7 @@ pub enum ReadError {
     },
 }
 
-/// How a source that a path does not read is told.
+/// The message for a source that a path cannot read.
 fn refusal(path: ReadPath, why: &str) -> String {
     match path {
         ReadPath::PeerRead => format!(

@@ -1,4 +1,4 @@
-//! Whether this machine has NVMe passthrough, and what is missing.
+//! Whether this machine has NVMe passthrough, and if not, what is missing.
 
 use crate::error::ReadError;
 use crate::memory::peer::PeerDevice;
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-/// What the nvidia-fs driver says of itself, where it is loaded.
+/// The statistics of the nvidia-fs driver, if it is loaded.
 const NVIDIA_FS_STATS: &str = "/proc/driver/nvidia-fs/stats";
 
 /// The answer of [`GpuDirectCapability::probe`].
@@ -17,20 +17,20 @@ const NVIDIA_FS_STATS: &str = "/proc/driver/nvidia-fs/stats";
 pub enum GpuDirectCapability {
     /// At least one namespace can be read by passthrough.
     Available {
-        /// What was found, a line each: namespaces with their geometry, devices with peer memory, nvidia-fs.
+        /// What was found, one line each: namespaces with their geometry, devices with peer memory, nvidia-fs.
         stats: String,
     },
-    /// None can.
+    /// No namespace can be read by passthrough.
     Unavailable {
-        /// Why, and what would change it.
+        /// Why not, and how to change that.
         reason: String,
     },
-    /// io_uring is switched off, or this kernel's has no passthrough (Linux 5.19).
+    /// io_uring is disabled, or this kernel's io_uring has no passthrough (Linux 5.19).
     FeatureDisabled,
 }
 
 impl GpuDirectCapability {
-    /// Asks the kernel for a ring that takes commands, and each NVMe generic character device for its geometry. Reads
+    /// Tries to make a ring that accepts commands, and asks each NVMe generic character device for its geometry. Reads
     /// nothing from any disk.
     pub fn probe() -> Self {
         let supported = nvme::build_ring(1).is_ok_and(|(ring, _)| nvme::is_supported(&ring));
@@ -101,7 +101,7 @@ fn namespace(path: &Path) -> Result<NvmeNamespace, String> {
 /// Whether this machine has passthrough.
 ///
 /// # Errors
-/// [`ReadError::NoPassthrough`] or [`PipelineError::NvmePassthroughDisabled`] where it has not.
+/// [`ReadError::NoPassthrough`] or [`PipelineError::NvmePassthroughDisabled`] if it does not.
 pub(crate) fn require() -> Result<(), PipelineError> {
     match GpuDirectCapability::probe() {
         GpuDirectCapability::Available { .. } => Ok(()),

@@ -1,8 +1,9 @@
-//! The host's side of LOAD_MISS: a thread that reads what a kernel's slots ask for.
+//! The host's side of LOAD_MISS: a thread that serves the requests of a kernel's slots.
 //!
-//! Whatever arrives from the device is a number: a handle in the loop's tables ([`IoTables`]), an offset or a count,
-//! and is checked against the table before anything is done. It is never a file descriptor, an address or a length to
-//! be believed. Whose request it is comes from the slot that the host published (see [`gristmill_ring::live`]).
+//! Everything that the device sends is a number: a handle in the loop's tables ([`IoTables`]), an offset or a count. It
+//! is checked against the tables before anything is done. It is never used as a file descriptor or an address, and a
+//! length is never trusted. The tenant of a request is that of the slot that the host published (see
+//! [`gristmill_ring::live`]).
 //!
 //! | error number | for |
 //! |---|---|
@@ -18,14 +19,14 @@
 //!
 //! # Order
 //!
-//! READs go to a [`ChunkReader`](crate::reader::ChunkReader) of the thread's own, many at once. What that could not do without blocking the thread
-//! is done on other threads (`io_loop/threads.rs`), a few for each file: WRITEs, READs of files on FUSE (which io_uring
-//! must not read), and all READs where io_uring is refused. So a file system that does not answer holds up the requests
-//! of its files, and no others.
+//! The thread has its own [`ChunkReader`](crate::reader::ChunkReader), which does many READs at once. Requests that would block the thread are done
+//! on other threads (`io_loop/threads.rs`), a few for each file: WRITEs, READs of files on FUSE (which io_uring must
+//! not read), and all READs if io_uring is refused. So a file system that does not answer delays only the requests for
+//! its own files.
 //!
 //! READs and WRITEs end in any order, but requests for one destination are served one after the other. A FENCE ends
-//! when all have ended that were published before it. A READ that meets the file's or the source's end tells how many
-//! bytes landed. Of a WRITE that was cancelled, bytes may have reached the file.
+//! when all requests that were published before it have ended. A READ that reaches the end of the file or of the source
+//! reports how many bytes landed. A cancelled WRITE may already have written bytes to the file.
 
 mod server;
 mod tables;
@@ -48,7 +49,7 @@ use std::time::Duration;
 /// How long [`MegakernelIoLoop::stop`] waits for a device that does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a loop did so far. Of each request exactly one count says how it ended.
+/// What a loop has done so far. Each request that has ended is in exactly one of the counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IoLoopStats {
     /// READs that were served.
@@ -61,17 +62,17 @@ pub struct IoLoopStats {
     pub bytes_written: u64,
     /// FENCEs that ended.
     pub fences: u64,
-    /// Requests that the tables refused: nothing was asked of a file.
+    /// Requests that the tables refused, before any file was accessed.
     pub refused: u64,
-    /// READs and WRITEs that a file failed.
+    /// READs and WRITEs that failed at their file.
     pub failed: u64,
     /// Requests that were in flight when the loop was stopped.
     pub cancelled: u64,
     /// How READs are done: the name of the reader's path.
     pub path: &'static str,
-    /// Why io_uring was not taken; `None` where it was, or was not asked for.
+    /// Why io_uring is not used; `None` if it is used, or was not asked for.
     pub why: Option<String>,
-    /// What READs asked of the kernel, and bytes by path.
+    /// The system calls of READs, and bytes by path.
     pub reader: ReadStats,
 }
 
@@ -82,24 +83,25 @@ impl IoLoopStats {
     }
 }
 
-/// What a stopped loop leaves.
+/// What remains of a stopped loop.
 #[derive(Debug)]
 pub struct StoppedIo {
-    /// The queue: requests that nobody has claimed wait in it, for another loop.
+    /// The queue. Requests that nobody has claimed wait in it for another loop.
     pub queue: IoQueue,
-    /// The chunks of all destinations, but for those of reads that were in flight and those that a worker is reading:
-    /// these are retired.
+    /// The chunks of all destinations, except those of reads that were in flight and those that a worker is reading.
+    /// These are retired.
     pub chunks: Vec<ChunkBuf>,
-    /// READs and WRITEs whose file had not answered. They ended with ECANCELED, but each is still being done, by a
-    /// thread that keeps its file and its chunk until the file answers, and then ends: a READ may still change that
-    /// chunk, which nobody else has, and a WRITE the file. Linux ends no process before such a thread of it ends.
+    /// READs and WRITEs whose file had not answered. They ended with ECANCELED, but each is still being carried out by
+    /// a thread, which keeps the file and the chunk until the file answers, and then ends. Until then, a READ may still
+    /// change its chunk, which nobody else has, and a WRITE may still change its file. Linux does not end a process
+    /// before such threads of it have ended.
     pub left_behind: Vec<IoRequest>,
     /// What the loop did.
     pub stats: IoLoopStats,
 }
 
-/// A thread that serves the device's IO requests, by io_uring or, where that is refused, by positioned reads on more
-/// threads. Dropping it stops it.
+/// A thread that serves the device's IO requests, by io_uring or, if that is refused, by positioned reads on more
+/// threads. Dropping this stops the thread.
 pub struct MegakernelIoLoop {
     stop: Arc<AtomicBool>,
     stats: Arc<Mutex<IoLoopStats>>,
@@ -108,7 +110,7 @@ pub struct MegakernelIoLoop {
 }
 
 impl MegakernelIoLoop {
-    /// Starts serving a queue from tables, which are fixed from here on.
+    /// Starts to serve a queue with these tables, which cannot be changed any more.
     ///
     /// # Errors
     /// [`PipelineError::IoUringSyscall`] where `path` demands io_uring and it is refused; [`PipelineError::Backend`]
@@ -140,20 +142,19 @@ impl MegakernelIoLoop {
         })
     }
 
-    /// What was done so far. A request is counted before the device learns that it has ended.
+    /// What the loop has done so far. A request is counted before the device learns that it has ended.
     pub fn stats(&self) -> IoLoopStats {
         lock(&self.stats).clone()
     }
 
     /// Stops serving: cancels the reads in flight, waits until no byte lands any more, and fails their requests with
-    /// ECANCELED. This takes some milliseconds. A `pread` or `pwrite` cannot be cancelled: one that is not over by
-    /// then, because its file system does not answer, is left behind ([`StoppedIo::left_behind`]) and holds nothing
-    /// else up.
+    /// ECANCELED. This takes some milliseconds. A `pread` or `pwrite` cannot be cancelled. If it has not ended by then,
+    /// because its file system does not answer, it is left behind ([`StoppedIo::left_behind`]) and delays nothing else.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where a device does not answer within two seconds to the cancelling of io_uring's
-    /// reads or of NVMe commands. The thread then ends by itself, when the device answers or ten seconds have passed,
-    /// and keeps until then all memory that bytes may land in.
+    /// [`PipelineError::Backend`] if io_uring's reads or NVMe commands are cancelled and a device does not answer
+    /// within two seconds. The thread then ends by itself when the device answers, or after ten seconds. Until then it
+    /// keeps all memory that bytes may land in.
     pub fn stop(mut self) -> Result<StoppedIo, PipelineError> {
         self.finish().unwrap_or_else(|| Err(panicked()))
     }
@@ -171,7 +172,7 @@ impl MegakernelIoLoop {
             Err(RecvTimeoutError::Disconnected) => Err(panicked()),
             Ok(stopped) => Ok(stopped),
         };
-        // The thread has said all it had to say: this takes no time.
+        // The thread has already sent its result, so this takes no time.
         let joined = thread.join();
         Some(joined.map_err(|_| panicked()).and(result))
     }
@@ -179,7 +180,7 @@ impl MegakernelIoLoop {
 
 impl Drop for MegakernelIoLoop {
     fn drop(&mut self) {
-        // Errors have nowhere to go here: `stop` returns them.
+        // `drop` cannot return errors; `stop` does.
         drop(self.finish());
     }
 }

@@ -1,7 +1,7 @@
 //! Reads that land in memory a Gristmill kernel sees.
 //!
-//! Read [`reader`] first, then `engine`: a [`ChunkReader`](reader::ChunkReader) hands chunks to one of four engines. Who may
-//! call what is unsafe here stands in `docs/soundness.md` in the repository.
+//! Read [`reader`] first, then `engine`: a [`ChunkReader`](reader::ChunkReader) hands chunks to one of four engines.
+//! `docs/soundness.md` in the repository says who may call the unsafe functions.
 //!
 //! # The pieces
 //!
@@ -29,17 +29,18 @@
 //!
 //! 1. **A read in flight owns what it uses.** From submission to the moment its result is taken, the chunk and the file
 //!    belong to the table of reads (or, for borrowed memory, the borrow does). Dropping a reader or a stream at any
-//!    moment cancels what the kernel has and waits for it. A reader that waits for a device in vain leaks the chunks
-//!    concerned after ten seconds, which is safe; a stream waits on, as it must.
+//!    moment cancels what the kernel has and waits for it. If a device does not answer, a reader leaks the affected
+//!    chunks after ten seconds, which is safe; a stream must keep waiting.
 //! 2. **Completions find their reads by `user_data`**, never by their order.
-//! 3. **A short read is no answer.** It is continued until the length asked for or the file's end, which is a read of 0
-//!    and nothing else: no file is asked for its size.
-//! 4. **One ring, one thread.** Readers and streams stay on their thread (the types say so), so the kernel can leave
-//!    completion work to it (`SINGLE_ISSUER`, `DEFER_TASKRUN`). Reads of cached pages are done within the submitting
-//!    call, so several threads with a reader each go faster than one with a deep queue.
-//! 5. **Nothing is registered before it pays**: chunks at their first read that asks for it, files at their fifth
-//!    read in a row.
-//! 6. **Nothing falls back unnamed.** Which path, why not the other, bytes by route, achieved depth: statistics tell each.
+//! 3. **A short read is not final.** It is continued until all requested bytes have landed or the file ends. Only a
+//!    read of 0 bytes marks the end: no file is asked for its size.
+//! 4. **One ring, one thread.** Readers and streams stay on their thread (their types are not `Send`), so the kernel
+//!    can leave completion work to that thread (`SINGLE_ISSUER`, `DEFER_TASKRUN`). Reads of cached pages are done
+//!    within the submitting call, so several threads with a reader each are faster than one thread with a deep queue.
+//! 5. **Nothing is registered before that pays off.** A chunk is registered at its first read that asks for it, and a
+//!    file at its fifth read in a row.
+//! 6. **No fallback is silent.** Statistics report the path, why another path was not taken, bytes by route, and the
+//!    achieved depth.
 
 #![warn(missing_docs)]
 

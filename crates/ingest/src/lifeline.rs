@@ -1,10 +1,11 @@
-//! How the end of a ring is seen that cannot be entered any more.
+//! Detects the end of a ring that can no longer be entered.
 //!
-//! A kernel that refuses `io_uring_enter` for good (a seccomp filter that was installed meanwhile) still has the reads
-//! that it took, and may write to their memory for as long as it likes; their completions may need a call to be
-//! delivered (`IORING_SETUP_DEFER_TASKRUN`). What is left is to close the ring: the kernel then cancels what it can, waits
-//! for the rest, and gives back the ring's tables last, when no request is left. That moment has a witness: the only
-//! writing end of a pipe is in the table of files, so the pipe's reader hangs up then and no earlier.
+//! A kernel may refuse `io_uring_enter` permanently, for example because a seccomp filter was installed meanwhile. It
+//! then still has the reads that it took, and may write to their memory at any time, and it may need a call to deliver
+//! their completions (`IORING_SETUP_DEFER_TASKRUN`). The only way out is to close the ring: the kernel then cancels the
+//! requests that it can, waits for the others, and releases the ring's tables last, when no request is left. To detect
+//! that moment, the only writing end of a pipe is registered in the ring's table of files. The reading end hangs up
+//! when the table is released, and not before.
 
 use crate::setup::{errno_of, refused, SetupFlags};
 use gristmill_protocol::PipelineError;
@@ -13,10 +14,10 @@ use std::io::PipeReader;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// Slots in a ring's table of files that are free for files. One more holds the pipe.
+/// Slots in a ring's table of files that can hold files. One further slot holds the pipe.
 pub(crate) const FILE_SLOTS: usize = 16;
 
-/// A ring with its lifeline: what a queue of reads is made from.
+/// A ring with its lifeline, from which a queue of reads is made.
 pub(crate) struct Ring<S: squeue::EntryMarker, C: cqueue::EntryMarker> {
     pub(crate) io: IoUring<S, C>,
     pub(crate) flags: SetupFlags,
@@ -27,8 +28,8 @@ impl<S: squeue::EntryMarker, C: cqueue::EntryMarker> Ring<S, C> {
     /// Gives a new ring, which has no table of files yet, its lifeline.
     ///
     /// # Errors
-    /// [`PipelineError::IoUringSyscall`] where there are no two descriptors more for a moment, or the kernel refuses the
-    /// table.
+    /// [`PipelineError::IoUringSyscall`] if the two descriptors that this needs for a moment cannot be opened, or if
+    /// the kernel refuses the table.
     pub(crate) fn new((io, flags): (IoUring<S, C>, SetupFlags)) -> Result<Self, PipelineError> {
         let lifeline = Lifeline::attach(&io)?;
         Ok(Ring {
@@ -39,15 +40,15 @@ impl<S: squeue::EntryMarker, C: cqueue::EntryMarker> Ring<S, C> {
     }
 }
 
-/// The reading end of a pipe that hangs up when the kernel has let go of a ring.
+/// The reading end of a pipe, which hangs up when the kernel has released a ring.
 pub(crate) struct Lifeline(PipeReader);
 
-/// What a wait for the end of a ring has seen.
+/// The result of a wait for the end of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// The kernel has let go of the ring: no request is left.
+    /// The kernel has released the ring: no request is left.
     Gone,
-    /// Not yet.
+    /// The kernel has not released the ring yet.
     There,
     /// A signal came first.
     Interrupted,
@@ -64,14 +65,15 @@ impl Lifeline {
         ring.submitter()
             .register_files(&files)
             .map_err(|error| refused("io_uring_register(FILES)", errno_of(&error)))?;
-        // The table has the only writer from here on.
+        // From here on, the table has the only writing end.
         drop(writer);
         Ok(Lifeline(reader))
     }
 
-    /// Waits until the kernel has let go of the ring, which must have been closed, or until `timeout`.
+    /// Waits until the kernel has released the ring, which must have been closed before, or until `timeout` has passed.
     ///
-    /// A process that was forked without `exec` while the ring was open has the ring, too, and with it the pipe.
+    /// A process that was forked while the ring was open, and has not called `exec`, also has the ring, and therefore
+    /// keeps the pipe open.
     pub(crate) fn wait(&self, timeout: Duration) -> Seen {
         let began = Instant::now();
         loop {

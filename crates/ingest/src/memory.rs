@@ -1,4 +1,4 @@
-//! Memory that reads land in: lent for a time ([`mapped`]), or of another device on the bus ([`peer`]).
+//! Memory that reads land in: borrowed memory ([`mapped`]), or memory of another device on the bus ([`peer`]).
 
 pub(crate) mod mapped;
 pub(crate) mod peer;

@@ -11,10 +11,10 @@
 //!
 //! # Why geometry is never taken on trust
 //!
-//! The kernel checks a passthrough command's namespace and that it fits its queue, but not that the number of blocks
-//! agrees with the length of the memory: a device would go on past the memory's end. So every command is made or
-//! checked against the namespace's own block size before it is submitted. That size is asked for once: a namespace must
-//! not be formatted anew while a stream or driver reads it.
+//! The kernel checks the namespace of a passthrough command, and that the command is within the limits of its queue. It
+//! does not check that the number of blocks agrees with the length of the memory, so a device could write past the end
+//! of the memory. Therefore every command is made from, or checked against, the namespace's own block size before it is
+//! submitted. That size is looked up once, so a namespace must not be reformatted while a stream or driver reads it.
 
 mod command;
 mod extents;

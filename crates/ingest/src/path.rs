@@ -3,7 +3,8 @@
 use gristmill_protocol::PipelineError;
 use std::str::FromStr;
 
-/// How bytes come from storage to the memory that a kernel sees. Users of this design know it as `NativeReadPath`.
+/// How bytes get from storage to the memory that a kernel sees. Users of this design know this type as
+/// `NativeReadPath`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadPath {
@@ -13,7 +14,8 @@ pub enum ReadPath {
     GpuDirectNvmePassthrough,
     /// `IORING_OP_READ` with O_DIRECT into peer memory, which cannot be registered.
     PeerRead,
-    /// `pread` and `read` on the calling thread, for machines that refuse io_uring. Readers take it, drivers do not.
+    /// `pread` and `read` on the calling thread, for machines that refuse io_uring. Readers use this path, drivers do
+    /// not.
     PositionedRead,
 }
 
@@ -28,18 +30,18 @@ impl Capabilities {
     pub const PEER_MEMORY: Self = Capabilities(2);
     /// Reads into buffers that are registered with the kernel.
     pub const FIXED_BUFFERS: Self = Capabilities(4);
-    /// Reads of what has no offsets: pipes, sockets, terminals.
+    /// Reads of files without offsets: pipes, sockets, terminals.
     pub const STREAMS: Self = Capabilities(8);
     /// Reads of blocks of an NVMe namespace by its generic character device.
     pub const RAW_DEVICE: Self = Capabilities(16);
-    /// A read keeps the thread that polls for it, for as long as the file system takes.
+    /// A read blocks the thread that polls for it, for as long as the file system takes.
     pub const BLOCKS_ITS_THREAD: Self = Capabilities(32);
 
     const fn and(self, other: Self) -> Self {
         Capabilities(self.0 | other.0)
     }
 
-    /// Whether these hold all of `other`.
+    /// Whether these include all capabilities of `other`.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -54,7 +56,7 @@ impl ReadPath {
         ReadPath::PositionedRead,
     ];
 
-    /// The path's name, in reports and wherever a user names a path.
+    /// The path's name, in reports and in users' input.
     pub const fn name(self) -> &'static str {
         match self {
             ReadPath::RegisteredMappedRead => "registered",
@@ -87,16 +89,17 @@ impl std::fmt::Display for ReadPath {
     }
 }
 
-/// Which [`ReadPath`] a reader is to take.
+/// Which [`ReadPath`] a reader must take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ReadPathChoice {
-    /// io_uring, or positioned reads where it is refused.
+    /// io_uring, or positioned reads if io_uring is refused.
     #[default]
     Auto,
-    /// This one, or an error. What a path cannot read is refused, with the reason, when it is submitted: by
-    /// [`GpuDirectNvmePassthrough`](ReadPath::GpuDirectNvmePassthrough) all but files on ext4 or XFS and namespaces; by
-    /// [`PeerRead`](ReadPath::PeerRead), whose files must be open with O_DIRECT, reads that do not begin at multiples of
-    /// 4,096 bytes and those that the disk would not bring alone ([`why_copied`](crate::why_copied)).
+    /// This path, or an error. A source that the path cannot read is refused, with the reason, at submission.
+    /// [`GpuDirectNvmePassthrough`](ReadPath::GpuDirectNvmePassthrough) refuses everything except files on ext4 or XFS,
+    /// and namespaces. For [`PeerRead`](ReadPath::PeerRead), files must be open with O_DIRECT; it refuses reads that do
+    /// not begin at a multiple of 4,096 bytes, and reads that the disk alone could not do
+    /// ([`why_copied`](crate::why_copied)).
     Only(ReadPath),
 }
 
@@ -119,7 +122,7 @@ impl From<ReadPath> for ReadPathChoice {
 impl FromStr for ReadPathChoice {
     type Err = PipelineError;
 
-    /// The choice of this name.
+    /// The choice with this name.
     fn from_str(name: &str) -> Result<Self, PipelineError> {
         if name == ReadPathChoice::Auto.name() {
             return Ok(ReadPathChoice::Auto);

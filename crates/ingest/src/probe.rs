@@ -1,4 +1,5 @@
-//! What this machine's kernel gives a reader, for reports that must say why and what would change it.
+//! What this machine's kernel offers to a reader, for reports that must say why something is missing and how to change
+//! that.
 
 use crate::setup::{self, SetupFlags};
 use crate::tables::memlock_limit;
@@ -9,24 +10,24 @@ use io_uring::{cqueue, squeue};
 /// The answer of [`probe`].
 #[derive(Debug, Clone)]
 pub struct UringProbe {
-    /// Why this machine gives no ring, with errno and remedy; `None` where it gives one.
+    /// Why this machine refuses to make a ring, with errno and remedy; `None` if it makes one.
     pub refusal: Option<PipelineError>,
-    /// The setup flags that the kernel took; none without a ring.
+    /// The setup flags that the kernel accepted; no flags without a ring.
     pub setup: SetupFlags,
-    /// Why buffers cannot be registered; `None` where one could be (or without a ring).
+    /// Why buffers cannot be registered; `None` if a buffer could be registered, and without a ring.
     pub registered_buffers_refusal: Option<PipelineError>,
-    /// Why files cannot be registered; `None` where one could be (or without a ring).
+    /// Why files cannot be registered; `None` if a file could be registered, and without a ring.
     pub registered_files_refusal: Option<PipelineError>,
     /// The limit on locked memory (RLIMIT_MEMLOCK, soft) in bytes, which bounds registered buffers for users without
-    /// CAP_IPC_LOCK; `None` where there is none.
+    /// CAP_IPC_LOCK; `None` if there is no limit.
     pub memlock_limit: Option<u64>,
-    /// The sysctl `kernel.io_uring_disabled`: 0 for everybody allowed, 1 for privileged users and a group, 2 for
-    /// nobody; `None` where the kernel has no such switch.
+    /// The sysctl `kernel.io_uring_disabled`: with 0, everybody may use io_uring; with 1, privileged users and one
+    /// group; with 2, nobody. `None` if the kernel has no such setting.
     pub io_uring_disabled: Option<u32>,
 }
 
 impl UringProbe {
-    /// Whether this machine gives a ring.
+    /// Whether this machine makes a ring.
     pub fn is_available(&self) -> bool {
         self.refusal.is_none()
     }
@@ -42,7 +43,7 @@ impl UringProbe {
     }
 }
 
-/// Sets a small ring up, registers a page and an empty file table with it, and tears it down.
+/// Sets up a small ring, registers a page and an empty file table with it, and tears it down.
 pub fn probe() -> UringProbe {
     let mut probe = UringProbe {
         refusal: None,

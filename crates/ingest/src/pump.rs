@@ -1,18 +1,18 @@
-//! From a file's bytes to a published slot: reads that publish a slot of a ring when they have landed.
+//! Reads that publish a slot of a ring when they have landed.
 //!
-//! Every scan carries its publication through the ring of reads (in the read's payload), so completions are matched
-//! whatever their order. A scan is in flight from [`UringMegakernelPump::submit_file_scan`] until its slot is
-//! published; until then no other scan may have its chunk or its slot. The order of what the device sees is: the bytes,
-//! the slot, the tail.
+//! Every scan carries the data of its publication in the read's payload, so completions are matched to publications in
+//! whatever order they arrive. A scan is in flight from [`UringMegakernelPump::submit_file_scan`] until its slot is
+//! published; until then no other scan may have its chunk or its slot. The device sees first the bytes, then the slot,
+//! then the tail.
 //!
 //! # What the slot says
 //!
-//! Args 0 to 2 are the caller's. What has landed may be less than what was asked for, as files end:
+//! Args 0 to 2 are the caller's. Fewer bytes may have landed than were asked for, because files end:
 //!
-//! - an opcode of the stream range finds its own layout ([`protocol::stream`](gristmill_protocol::stream)): ARG_LEN is
-//!   the number of bytes that landed behind ARG_START, at most what the caller said, and ARG_OFFSET is the file offset
-//!   of the first of them;
-//! - any other opcode finds the number of bytes that landed in arg 3.
+//! - an opcode of the stream range gets its own layout ([`protocol::stream`](gristmill_protocol::stream)): ARG_LEN is
+//!   the number of bytes that landed from ARG_START on, at most the number that the caller gave, and ARG_OFFSET is the
+//!   file offset of the first of them;
+//! - any other opcode gets the number of bytes that landed in arg 3.
 
 use crate::stream::{AsyncUringStream, LandedScan, Owner, ReadContext, Scan};
 use gristmill_protocol::priority::Priority;
@@ -28,9 +28,9 @@ pub const ARG_LANDED_BYTES: usize = 3;
 pub struct PublishedScan {
     /// The chunk that holds the bytes.
     pub chunk_idx: u32,
-    /// The number that the scan was submitted with.
+    /// The number with which the scan was submitted.
     pub slot_idx: u32,
-    /// The slot that it went into.
+    /// The slot in which it was published.
     pub slot: SlotIndex,
     /// Bytes that landed.
     pub bytes: u32,
@@ -44,8 +44,8 @@ pub struct UringMegakernelPump<'a> {
 }
 
 impl<'a> UringMegakernelPump<'a> {
-    /// A pump over `stream`, whose buffer it divides into chunks of `chunk_bytes`. Scans that an earlier pump left in
-    /// the stream are taken over.
+    /// A pump over `stream`, whose buffer it divides into chunks of `chunk_bytes`. It takes over scans that an earlier
+    /// pump left in the stream.
     pub fn new(stream: AsyncUringStream<'a>, chunk_bytes: u32) -> Self {
         UringMegakernelPump {
             stream,
@@ -58,7 +58,7 @@ impl<'a> UringMegakernelPump<'a> {
         self.stream
     }
 
-    /// Reads that are not over, and landed ones that are not published yet.
+    /// Reads that have not ended, and reads that have landed but are not published yet.
     pub fn inflight(&self) -> u32 {
         let landed = u32::try_from(self.stream.landed_scans.len()).unwrap_or(u32::MAX);
         self.stream.inflight().saturating_add(landed)
@@ -68,12 +68,12 @@ impl<'a> UringMegakernelPump<'a> {
     /// landed, a drain publishes slot `slot_idx` with tenant, opcode and args (see the module's documentation).
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] for another length, a chunk outside of the buffer, a chunk or slot of a scan in
-    /// flight, or as many reads in flight as the ring holds.
+    /// [`PipelineError::QueueFull`] for any other length, for a chunk outside of the buffer, for a chunk or slot of a
+    /// scan in flight, or if as many reads are in flight as the ring holds.
     ///
     /// # Safety
-    /// Until the scan is published and its slot done: nobody but the device may use the chunk's bytes. Until the read
-    /// is over: `fd` must stay open and the same file, and the pump (and its stream) must not be leaked.
+    /// Until the scan is published and its slot has completed, nobody but the device may use the chunk's bytes. Until
+    /// the read has ended, `fd` must stay open on the same file, and the pump (and its stream) must not be leaked.
     #[allow(
         clippy::too_many_arguments,
         reason = "the signature is given: it is what a slot holds"
@@ -131,12 +131,12 @@ impl<'a> UringMegakernelPump<'a> {
         unsafe { self.stream.submit_open(context, len, target, None) }.map(drop)
     }
 
-    /// Publishes a slot in the image `ring_bytes` for each scan that has landed, and raises the tail by one after
-    /// each. Returns how many reads that are. Does not wait.
+    /// Publishes a slot in the image `ring_bytes` for each scan that has landed, and raises the tail by one after each.
+    /// Returns how many it published. Does not wait.
     ///
     /// # Errors
-    /// The first read that failed (naming file, offset, chunk, slot and errno) or publication that was refused. The
-    /// rest are drained all the same; a refused publication is kept for the next drain.
+    /// The first error: a read that failed (the message names file, offset, chunk, slot and errno), or a publication
+    /// that was refused. The other reads are drained nevertheless; a refused publication is kept for the next drain.
     pub fn drain_into_ring(&mut self, ring_bytes: &mut [u8]) -> Result<u32, PipelineError> {
         self.drain(|landed, args| {
             let scan = landed.scan;
@@ -144,8 +144,8 @@ impl<'a> UringMegakernelPump<'a> {
         })
     }
 
-    /// As [`UringMegakernelPump::drain_into_ring`], into a live ring, which gives each scan the slot that is free, and
-    /// appends to `published` what went where. A ring without a free slot refuses the publication.
+    /// As [`UringMegakernelPump::drain_into_ring`], but into a live ring. Each scan gets any free slot of the ring;
+    /// `published` tells which. If the ring has no free slot, the publication counts as refused.
     ///
     /// # Errors
     /// As there.
@@ -189,11 +189,11 @@ impl<'a> UringMegakernelPump<'a> {
         })
     }
 
-    /// Waits until a read is over, which the next drain publishes. Returns at once where none is in flight, or one has
-    /// landed that is not published yet.
+    /// Waits until a read has ended, which the next drain publishes. Returns at once if no read is in flight, or if a
+    /// read has landed that is not published yet.
     ///
     /// # Errors
-    /// Where the ring fails for good.
+    /// An error if the ring fails permanently.
     pub fn wait_until_ready(&mut self) -> Result<(), PipelineError> {
         if !self.stream.landed_scans.is_empty() {
             return Ok(());
@@ -212,7 +212,7 @@ impl<'a> UringMegakernelPump<'a> {
     ) -> Result<u32, PipelineError> {
         let mut done = 0;
         let mut first_error = self.stream.flush_submissions().err();
-        // Sorted before any is published, so that scans refused earlier keep their place in front.
+        // All completions are collected before any is published, so that scans that were refused earlier stay in front.
         self.stream.for_each_over(|_, outcome| match outcome {
             Ok(_) => done += 1,
             Err(error) => {
@@ -238,7 +238,7 @@ impl<'a> UringMegakernelPump<'a> {
     }
 }
 
-/// The args of the slot of a landed scan, as far as they are used.
+/// The args of a landed scan's slot; unused ones are zero.
 fn slot_args(landed: &LandedScan) -> [u32; ARGS_PER_SLOT] {
     let mut args = [0; ARGS_PER_SLOT];
     let [a0, a1, a2] = landed.scan.args;

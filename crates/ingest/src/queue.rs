@@ -1,26 +1,27 @@
-//! Reads in flight on one ring, which the engines that have a ring share. A read is an [`Operation`]: a [`ReadOp`] of a
-//! file, or the NVMe commands of [`NvmeOp`](crate::nvme::NvmeOp). How a queue ends is in `close`.
+//! Reads in flight on one ring. All engines that have a ring use this queue. A read is an [`Operation`]: a [`ReadOp`]
+//! of a file, or the NVMe commands of [`NvmeOp`](crate::nvme::NvmeOp). The module `close` handles the end of a queue.
 //!
 //! A [`ReadQueue`] owns a ring and a table of reads. From [`ReadQueue::submit`] until its [`Finished`] is taken, a
 //! read's *payload* belongs to the table: whatever the payload owns (the buffer, the file) lives as long as the kernel
 //! may use it. Invariants:
 //!
-//! - a read has at most one entry in the ring at a time, whose `user_data` is its index in the table, so a completion
-//!   finds its read in whatever order completions come;
+//! - a read has at most one entry in the ring at a time, whose `user_data` is the read's index in the table, so a
+//!   completion finds its read in whatever order completions arrive;
 //! - entries go `pending` (not yet in the submission queue) -> `pushed` (in it, not yet taken by the kernel) -> in the
 //!   kernel -> reaped, and the kernel takes them in order;
-//! - a short read goes back to `pending` with what it lacks, until it is complete or a read returns 0;
-//! - a table that is dropped cancels what the kernel has and waits for it.
+//! - a short read goes back to `pending` for the bytes that it still lacks, until it is complete or a read returns 0;
+//! - a table that is dropped cancels the reads that the kernel has, and waits for them.
 //!
 //! No read is ever lost, whatever `io_uring_enter` answers:
 //!
-//! - EAGAIN, EBUSY and ENOMEM pass, so the call is made again: later, where reads are in the kernel's hands, as their end
-//!   gives back what is lacking; after a pause of [`STALL_PAUSE`] where none is. Only [`MAX_STALLS`] refusals in a row, while
-//!   the kernel neither takes nor completes anything nor answers a wait, are a failure;
-//! - any other errno is a failure at once, and a failure is for good: what the kernel has not taken finishes with the
-//!   errno, what it has completed finishes as it did, and the ring is closed, which has the kernel cancel the rest. Those
-//!   reads finish with the errno, too, but not before the ring's [`Lifeline`] has hung up: nothing is written to
-//!   their memory from then on.
+//! - EAGAIN, EBUSY and ENOMEM are temporary, so the call is repeated. If the kernel has reads, it is repeated later,
+//!   because completing reads frees resources; if it has none, after a pause of [`STALL_PAUSE`]. The queue fails only
+//!   after [`MAX_STALLS`] refusals in a row during which the kernel neither takes nor completes anything nor answers a
+//!   wait;
+//! - any other errno is a failure at once, and a failure is permanent. Reads that the kernel has not taken finish with
+//!   the errno, reads that it has completed finish with their results, and the ring is closed, which makes the kernel
+//!   cancel the others. Those also finish with the errno, but only after the ring's [`Lifeline`] has hung up: from then
+//!   on nothing is written to their memory.
 
 mod close;
 mod op;
@@ -36,12 +37,13 @@ use std::time::{Duration, Instant};
 pub use op::NO_OFFSET;
 pub(crate) use op::{Operation, ReadOp, Retry};
 
-/// Refusals in a row, each [`STALL_PAUSE`] after the last at least, before the ring is given up.
+/// The number of refusals in a row, at least [`STALL_PAUSE`] apart, after which the ring is given up.
 const MAX_STALLS: u32 = 200;
-/// Pause between two attempts to hand over entries that the kernel has no room for, while it has no read of ours.
+/// The pause between two attempts to submit entries for which the kernel has no room, while it has no read of this
+/// queue.
 const STALL_PAUSE: Duration = Duration::from_millis(10);
 
-/// The error of one read too many.
+/// The error for a read that does not fit in the queue.
 pub(crate) fn full() -> PipelineError {
     PipelineError::QueueFull {
         queue: "reads in flight",
@@ -56,11 +58,11 @@ pub(crate) struct Finished<P, O = ReadOp> {
     pub(crate) op: O,
     /// Bytes that landed, from the target's start.
     pub(crate) bytes: u32,
-    /// A read returned 0: the file ends here.
+    /// Whether a read returned 0: the file ends here.
     pub(crate) end: bool,
-    /// An errno; of an NVMe command that the device failed, its status, negated.
+    /// An errno, or the negated status of an NVMe command that the device failed.
     pub(crate) error: Option<i32>,
-    /// The kernel had this read when the ring failed, and never said what it did.
+    /// The kernel had this read when the ring failed, and its result never became known.
     pub(crate) unanswered: bool,
 }
 
@@ -84,22 +86,22 @@ pub(crate) struct QueueCounters {
     pub(crate) bytes_plain: u64,
     pub(crate) short_reads: u64,
     pub(crate) retries: u64,
-    /// Reads in the kernel's hands, itself included, summed over reads as the kernel took them.
+    /// For each read, the number of reads that the kernel had when it took this one (included), summed over all reads.
     pub(crate) depth_sum: u64,
     pub(crate) depth_max: u32,
     pub(crate) enters: u64,
 }
 
-/// How a queue that is dropped treats reads that will not end.
+/// How a dropped queue treats reads that do not end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DropPolicy {
-    /// Wait as long as it takes: the memory is borrowed and goes away afterwards.
+    /// Wait as long as it takes, because the memory is borrowed and goes away afterwards.
     WaitForAll,
-    /// After this long, leak the payloads of what is left: they own their memory, so leaking them is safe.
+    /// After this time, leak the payloads of the remaining reads. They own their memory, so leaking them is safe.
     LeakAfter(Duration),
 }
 
-/// Refusals since the kernel last did something for this queue.
+/// The refusals since the kernel last made progress for this queue.
 #[derive(Default)]
 struct Stalls {
     count: u32,
@@ -107,7 +109,7 @@ struct Stalls {
 }
 
 impl Stalls {
-    /// Counts a refusal, unless the last was but a moment ago; whether they go on for too long.
+    /// Counts a refusal, unless the last one was less than [`STALL_PAUSE`] ago. Returns whether there were too many.
     fn refused(&mut self) -> bool {
         if self.last.is_none_or(|last| last.elapsed() >= STALL_PAUSE) {
             self.count += 1;
@@ -127,13 +129,13 @@ pub(crate) struct ReadQueue<P, O: Operation = ReadOp> {
     pending: VecDeque<u32>,
     pushed: VecDeque<u32>,
     in_kernel: u32,
-    /// `pending` holds continuations, which are submitted without being asked for.
+    /// Whether `pending` holds continuations, which are submitted without a flush by the user.
     continuing: bool,
     finished: VecDeque<Finished<P, O>>,
     reaped: Vec<(u64, i32)>,
     /// The errno of a ring that has failed.
     broken: Option<i32>,
-    /// It has failed where no error could be returned: the next flush or wait returns it.
+    /// Whether the ring has failed in a place where no error could be returned; the next flush or wait returns it.
     untold: bool,
     stalls: Stalls,
     policy: DropPolicy,
@@ -187,7 +189,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
         u32::try_from(self.table.len()).unwrap_or(u32::MAX)
     }
 
-    /// Reads submitted whose [`Finished`] was not taken yet.
+    /// Submitted reads whose [`Finished`] was not taken yet.
     pub(crate) fn inflight(&self) -> u32 {
         let active = self.table.len() - self.free.len() + self.finished.len();
         u32::try_from(active).unwrap_or(u32::MAX)
@@ -203,13 +205,13 @@ impl<P, O: Operation> ReadQueue<P, O> {
         !self.finished.is_empty()
     }
 
-    /// The reads that are not over, each with its payload.
+    /// The reads that have not ended, each with its payload.
     pub(crate) fn reads(&self) -> impl Iterator<Item = (&O, &P)> {
         let flights = self.table.iter().flatten();
         flights.map(|flight| (&flight.op, &flight.payload))
     }
 
-    /// The payloads of reads that are not over.
+    /// The payloads of reads that have not ended.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = &P> {
         self.reads().map(|(_, payload)| payload)
     }
@@ -217,7 +219,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
     /// Whether [`ReadQueue::submit`] would take a read now.
     ///
     /// # Errors
-    /// `QueueFull` where the table is full, the ring's error where it is broken.
+    /// `QueueFull` if the table is full; the ring's error if it is broken.
     pub(crate) fn room(&self) -> Result<(), PipelineError> {
         if let Some(errno) = self.broken {
             return Err(setup::refused("io_uring_enter", errno));
@@ -231,12 +233,12 @@ impl<P, O: Operation> ReadQueue<P, O> {
     /// Queues a read; nothing reaches the kernel before [`ReadQueue::flush`].
     ///
     /// # Errors
-    /// The payload, and what [`ReadQueue::room`] says.
+    /// The payload, and the error of [`ReadQueue::room`].
     ///
     /// # Safety
-    /// The memory that `op` reads into must be valid for writes, and nobody else may touch it, until the
-    /// read's [`Finished`] was taken or the queue's drop has returned; under [`DropPolicy::LeakAfter`] it must stay
-    /// valid for as long as the payload is not dropped, even if it never is. `op`'s file must stay open as long.
+    /// The memory that `op` reads into must be valid for writes, and nobody else may touch it, until the read's
+    /// [`Finished`] was taken or the queue's drop has returned; under [`DropPolicy::LeakAfter`] it must stay valid
+    /// until the payload is dropped, even if that never happens. `op`'s file must stay open for the same time.
     pub(crate) unsafe fn submit(&mut self, op: O, payload: P) -> Result<(), (P, PipelineError)> {
         if let Err(error) = self.room() {
             return Err((payload, error));
@@ -249,7 +251,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
             polling: false,
             in_kernel: false,
         };
-        // `room` saw fewer reads than entries, so there is a free one; a free index is in range.
+        // `room` has checked that there are fewer reads than entries, so one is free. A free index is in range.
         if let Some(index) = self.free.pop() {
             if let Some(entry) = self.table.get_mut(index as usize) {
                 *entry = Some(flight);
@@ -259,11 +261,13 @@ impl<P, O: Operation> ReadQueue<P, O> {
         Ok(())
     }
 
-    /// Hands everything queued to the kernel, which does at once what it can (reads of cached pages). What it has no
-    /// room for while it has other reads of this queue stays queued: [`ReadQueue::wait`] and the next flush ask again.
+    /// Submits all queued reads to the kernel, which completes some of them at once (reads of cached pages). If the
+    /// kernel has other reads of this queue and no room for these, they stay queued; [`ReadQueue::wait`] and the next
+    /// flush try again.
     ///
     /// # Errors
-    /// Where the ring fails for good, once; every read then finishes, most with that errno (see the module).
+    /// An error, once, if the ring fails permanently. Every read then finishes, most of them with that errno (see the
+    /// module).
     pub(crate) fn flush(&mut self) -> Result<(), PipelineError> {
         self.tell()?;
         loop {
@@ -291,7 +295,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
         }
     }
 
-    /// The next read that is over. Never waits for one; enters the kernel only to continue short reads and to let it
+    /// The next read that has ended. Never waits for one. Enters the kernel only to continue short reads, and to let it
     /// deliver completions that it has announced.
     pub(crate) fn poll(&mut self) -> Option<Finished<P, O>> {
         if let Some(finished) = self.finished.pop_front() {
@@ -324,7 +328,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
     /// Flushes, and waits until a read is over, none is left, a signal arrives, or `timeout` has passed.
     ///
     /// # Errors
-    /// Where the ring fails for good, once: afterwards it waits for what is still to come back.
+    /// An error, once, if the ring fails permanently. Later calls wait for the reads that have not come back yet.
     pub(crate) fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
         let started = Instant::now();
         self.tell()?;
@@ -364,13 +368,14 @@ impl<P, O: Operation> ReadQueue<P, O> {
                     }
                     std::thread::sleep(STALL_PAUSE.min(left));
                 }
-                // The kernel does what it is asked for; it is the device that takes its time.
+                // The kernel accepts calls, so this is no stall: the device is slow.
                 Entered::Took(_) | Entered::TimedOut => self.stalls = Stalls::default(),
             }
         }
     }
 
-    /// Enters the kernel, and counts what it took, which is what has left the submission queue, whatever it returned.
+    /// Enters the kernel, and counts the entries that it took. These are the entries that have left the submission
+    /// queue, whatever the call returned.
     fn enter(&mut self, submit: bool, want: u32, timeout: Option<Duration>) -> Entered {
         let Some(ring) = &mut self.ring else {
             return Entered::Failed(self.broken.unwrap_or(libc::EBADF));
@@ -383,7 +388,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
         entered
     }
 
-    /// Whether the kernel has said that entering it would bring completions.
+    /// Whether the kernel has announced that entering it would deliver completions.
     fn announced(&mut self) -> bool {
         let Some(ring) = &mut self.ring else {
             return false;
@@ -405,9 +410,10 @@ impl<P, O: Operation> ReadQueue<P, O> {
             if let Some(Some(flight)) = self.table.get(index as usize) {
                 let mut entry = flight.op.entry(flight.done, flight.polling);
                 entry.set_user_data(u64::from(index));
-                // SAFETY: the entry is a poll, or a read into that part of `op`'s memory that lies behind `done`, which
-                // `submit`'s caller keeps valid and untouched until this read is over; the table keeps the read, and
-                // with it the payload, until its completion was reaped (`complete`) or `drop` has seen to it.
+                // SAFETY: the entry is a poll, or a read into the part of `op`'s memory after the first `done` bytes.
+                // `submit`'s caller keeps that memory valid and untouched until this read has ended; the table keeps
+                // the read, and with it the payload, until its completion was reaped (`complete`) or `drop` has dealt
+                // with it.
                 if unsafe { queue.push(&entry) }.is_err() {
                     break;
                 }
@@ -417,7 +423,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
         }
     }
 
-    /// Counts the `taken` oldest pushed entries as in the kernel's hands.
+    /// Marks the `taken` oldest pushed entries as taken by the kernel.
     fn took(&mut self, taken: usize) {
         if taken > 0 {
             self.stalls = Stalls::default();
@@ -438,7 +444,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
         }
     }
 
-    /// Takes what the completion queue holds.
+    /// Takes all entries of the completion queue.
     fn reap(&mut self) {
         if self.in_kernel == 0 {
             return;
@@ -453,7 +459,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
                 .map(|entry: cqueue::Entry| (entry.user_data(), entry.result())),
         );
         for (user_data, result) in reaped.drain(..) {
-            // Cancellations have completions too, whose number is no index.
+            // Cancellations have completions, too; their `user_data` is not an index.
             if let Ok(index) = u32::try_from(user_data) {
                 self.complete(index, result);
             }

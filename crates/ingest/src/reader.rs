@@ -1,13 +1,13 @@
-//! Reading chunks: the one interface behind which all ways to read are interchangeable.
+//! Reads of chunks, through one interface for all read paths.
 //!
 //! A [`ChunkReader`] belongs to the thread that made it. A [`ChunkBuf`] given to [`ChunkReader::submit`] belongs to the
-//! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`ReadOutcome`]; there is no
-//! way to reach the bytes in between. Dropping the reader cancels what is in flight and waits for it, for ten seconds at
-//! most: where a device has not answered by then, its chunk is leaked, and with it a reference to its arena, so the memory
-//! stays mapped and nobody else gets it.
+//! reader, together with a reference to the file, until [`ChunkReader::poll`] returns it in a [`ReadOutcome`]; nobody
+//! can access the bytes in between. Dropping the reader cancels the reads in flight and waits for them, for at most ten
+//! seconds. If a device has not answered by then, the chunk of its read is leaked together with a reference to the
+//! chunk's arena, so the memory stays mapped and nobody else gets it.
 //!
-//! A reader drives one of the engines (`engine`), which [`ReadPath`] names. Which one it is, and why, is never hidden:
-//! [`ChunkReader::path`], [`ChunkReader::why`], [`ChunkReader::stats`].
+//! A reader drives one of the engines (`engine`), which [`ReadPath`] names. [`ChunkReader::path`], [`ChunkReader::why`]
+//! and [`ChunkReader::stats`] tell which one it is, and why.
 
 pub use crate::admit::DeviceRange;
 pub use crate::engine::CHANGED;
@@ -34,10 +34,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What becomes of reads whose device does not answer a dropped reader: after this long their chunks are leaked.
+/// How long a dropped reader waits for devices that do not answer, before it leaks the chunks of their reads.
 const POLICY: DropPolicy = DropPolicy::LeakAfter(Duration::from_secs(10));
 
-/// What a [`ChunkReader`] is made from.
+/// The configuration of a [`ChunkReader`].
 #[derive(Debug, Clone, Copy)]
 pub struct ReaderConfig {
     /// Most reads in flight at once; 1 to 4096.
@@ -55,39 +55,41 @@ impl Default for ReaderConfig {
     }
 }
 
-/// What a reader is held to beside its [`ReaderConfig`].
+/// Further requirements on a reader, in addition to its [`ReaderConfig`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReaderDemands {
-    /// Of each NVMe namespace that is read, the range that the reader sees: it begins at offset 0 and ends where the range
-    /// does. A read of a namespace that has no such range is refused when it is submitted.
+    /// The range that the reader sees of each NVMe namespace. The reader's offset 0 is the start of the range, and the
+    /// namespace ends for it where the range ends. A read of a namespace that does not contain the range is refused at
+    /// submission.
     pub device_range: Option<DeviceRange>,
-    /// Whether every read by io_uring must go into a registered chunk; where one cannot be registered, the read is refused.
+    /// Whether every read by io_uring must go into a registered chunk. If a chunk cannot be registered, the read is
+    /// refused.
     pub all_registered: bool,
 }
 
 /// A read that is over.
 #[derive(Debug)]
 pub struct ReadOutcome {
-    /// The number that the read was submitted with.
+    /// The number with which the read was submitted.
     pub tag: u64,
-    /// The chunk, whose first `bytes` bytes are what was read.
+    /// The chunk. Its first `bytes` bytes are those that were read.
     pub buffer: ChunkBuf,
     /// Bytes that landed.
     pub bytes: usize,
-    /// The file ends after these bytes: a read returned 0.
+    /// Whether the file ends after these bytes: a read returned 0.
     pub end: bool,
-    /// What ended the read; the bytes before it are valid. An errno; of an NVMe command, the device's status, negated;
-    /// or [`CHANGED`]. [`ReadOutcome::reason`] says it in words.
+    /// The error that ended the read; the bytes before it are valid. It is an errno, the negated status of an NVMe
+    /// command, or [`CHANGED`]. [`ReadOutcome::reason`] describes it in words.
     pub error: Option<i32>,
-    /// The kernel had this read when the reader's ring failed, and never said what it did: a stream may have lost bytes to
-    /// it, a file can be read again.
+    /// The kernel had this read when the reader's ring failed, and its result never became known. If the source is a
+    /// stream, the read may have consumed bytes, which are lost; a file can be read again.
     pub unanswered: bool,
-    /// Where the command reads that failed, of a namespace, which has no other places than its blocks.
+    /// The place of a failed command, for reads of a namespace, where places are known only by blocks.
     command: Option<CommandPlace>,
 }
 
 impl ReadOutcome {
-    /// What ended the read, in words.
+    /// The error that ended the read, in words.
     pub fn reason(&self) -> Option<String> {
         let error = self.error?;
         Some(match u16::try_from(error.wrapping_neg()) {
@@ -114,7 +116,7 @@ struct ChunkRead {
     len: u32,
 }
 
-/// Reads chunks of files, many at once, completed in any order.
+/// Reads chunks of files, many at once. Reads complete in any order.
 ///
 /// It stays on the thread that made it: a ring belongs to one thread.
 pub struct ChunkReader {
@@ -123,9 +125,9 @@ pub struct ChunkReader {
     why: Option<String>,
     /// Whether reads into chunks that cannot be registered are refused.
     all_registered: bool,
-    /// What was submitted and how it ended; the engine counts the rest.
+    /// Counts submitted reads and how they ended; the engine counts everything else.
     counts: ReadStats,
-    /// Bytes that reads in flight were asked for.
+    /// The bytes that reads in flight asked for.
     inflight_bytes: u64,
     /// Neither `Send` nor `Sync`.
     thread: PhantomData<*const ()>,
@@ -135,13 +137,14 @@ impl ChunkReader {
     /// Makes a reader for the calling thread.
     ///
     /// # Errors
-    /// [`PipelineError::IoUringSyscall`] where a path is demanded that needs io_uring, which is refused; the reason where
-    /// passthrough is demanded and this machine has none; [`PipelineError::InvalidArgument`] for a depth of 0 or above 4096.
+    /// [`PipelineError::IoUringSyscall`] if the demanded path needs io_uring, which is refused; an error with the
+    /// reason if passthrough is demanded and this machine has none; [`PipelineError::InvalidArgument`] for a depth of 0
+    /// or above 4096.
     pub fn new(config: ReaderConfig) -> Result<Self, PipelineError> {
         Self::with_demands(config, ReaderDemands::default())
     }
 
-    /// As [`ChunkReader::new`], of a reader that is held to more.
+    /// As [`ChunkReader::new`], but for a reader with further requirements.
     ///
     /// # Errors
     /// As there.
@@ -205,14 +208,14 @@ impl ChunkReader {
     /// Queues a read of `len` bytes at `offset` into the start of `buffer`. Nothing happens before
     /// [`ChunkReader::flush`] or [`ChunkReader::wait`].
     ///
-    /// `offset` is [`NO_OFFSET`] for a stream, of which one read may be in flight at a time. `registered` asks for a
-    /// registered buffer, which pays when the chunk will be read into many times: a chunk is registered when it is
-    /// first used so, and where that fails the read is done unregistered and [`ReadStats`] say why.
+    /// `offset` is [`NO_OFFSET`] for a stream; a stream can have only one read in flight. `registered` asks for a
+    /// registered buffer, which pays off if the chunk will be read into many times. A chunk is registered at the first
+    /// read that asks for it. If that fails, the read is done unregistered, and [`ReadStats`] says why.
     ///
     /// # Errors
-    /// The buffer, with [`PipelineError::QueueFull`] where [`ChunkReader::capacity`] reads are in flight;
-    /// [`PipelineError::InvalidArgument`] for a length of 0 or above the buffer's, an offset out of range, or a second
-    /// read of a stream; the reason where the path cannot read this file into this buffer.
+    /// The buffer, together with [`PipelineError::QueueFull`] if [`ChunkReader::capacity`] reads are in flight;
+    /// [`PipelineError::InvalidArgument`] for a length of 0 or above the buffer's, for an offset out of range, or for a
+    /// second read of a stream; or the reason why the path cannot read this file into this buffer.
     pub fn submit(
         &mut self,
         file: &Arc<OwnedFd>,
@@ -225,10 +228,11 @@ impl ChunkReader {
         self.queue(file, offset, buffer, len, tag, registered, None)
     }
 
-    /// Queues the first read of a file that was seen to have `size` bytes, which may be 0 where nobody knows: `len` bytes
-    /// at offset 0, as [`ChunkReader::submit`] does without a registered buffer. Where fewer bytes than `len` land and they
-    /// are as many as `size`, the file has ended there ([`ReadOutcome::end`]), and no second read asks for its end. A file
-    /// that the ring leaves to `pread` as it lies on FUSE is asked all the same.
+    /// Queues the first read of a file whose size was `size` when it was looked up; `size` may be 0 if it is unknown.
+    /// The read is for `len` bytes at offset 0, as by [`ChunkReader::submit`] without a registered buffer. If exactly
+    /// `size` bytes land, and these are fewer than `len`, the file has ended there ([`ReadOutcome::end`]), and no
+    /// second read is made to find its end. For a file on FUSE, which is read by `pread`, the second read is made
+    /// nevertheless.
     ///
     /// # Errors
     /// As [`ChunkReader::submit`].
@@ -268,7 +272,7 @@ impl ChunkReader {
             Ok(checked) => checked,
             Err(error) => return Err((buffer, error)),
         };
-        // The chunk moves into the engine, and with it what names its device.
+        // The chunk moves into the engine, so its arena, which holds the device's name, must be kept separately.
         let memory = buffer.memory();
         let memory = memory.peer().is_some().then(|| Arc::clone(memory));
         let request = ReadRequest {
@@ -289,18 +293,18 @@ impl ChunkReader {
             return Err((buffer, error));
         }
         let read = ChunkRead { buffer, tag, len };
-        // SAFETY: the target is a whole chunk, and the payload holds its only `ChunkBuf`: nobody else touches the bytes, and
-        // the arena stays mapped for as long as the payload exists, even if it is leaked. The source is a shared file.
-        // `fixed_buffer` is the chunk's.
+        // SAFETY: the target is a whole chunk, and the payload holds its only `ChunkBuf`: nobody else touches the
+        // bytes, and the arena stays mapped for as long as the payload exists, even if it is leaked. The source is a
+        // shared file. `fixed_buffer` is the chunk's.
         unsafe { self.engine.submit(request, read) }
             .map_err(|(read, error)| (read.buffer, error))?;
-        // No reader lives to fill a counter.
+        // No reader runs long enough to fill a counter.
         let _ = self.counts.count_submitted(len);
         self.inflight_bytes += u64::from(len);
         Ok(())
     }
 
-    /// The length of a read that is in order and for which there is room.
+    /// Checks a read, and that there is room for it, and returns its length.
     fn check(
         &self,
         source: &ReadSource,
@@ -337,7 +341,7 @@ impl ChunkReader {
             .or_else(|_| invalid("a read of 4 GiB or more", "use chunks of at most 1 GiB"))
     }
 
-    /// The registered buffer for a read into this chunk, where there is to be one.
+    /// The registered buffer for a read into this chunk, if it must or should use one.
     fn fixed_buffer(
         &mut self,
         buffer: &mut ChunkBuf,
@@ -354,31 +358,30 @@ impl ChunkReader {
         }
     }
 
-    /// Notes that a file which is read next does not lie on FUSE, so that its file system need not be asked.
+    /// Records that the file that is read next does not lie on FUSE, so that its file system need not be queried.
     pub(crate) fn learn_ring_reads(&mut self, file: &Arc<OwnedFd>) {
         let file: SharedFile = Arc::clone(file) as SharedFile;
         self.engine.learn_ring_reads(&file);
     }
 
-    /// Hands all queued reads to the kernel, in one system call as a rule. Reads of cached bytes are done when it
-    /// returns. What the kernel has no room for at the moment stays queued, if it has other reads of this reader:
-    /// [`ChunkReader::wait`] and the next flush ask again.
+    /// Submits all queued reads to the kernel, usually in one system call. Reads of cached bytes have completed when it
+    /// returns. If the kernel has other reads of this reader and no room for these, they stay queued;
+    /// [`ChunkReader::wait`] and the next flush try again.
     ///
     /// # Errors
-    /// Where the ring fails for good. The next `flush` or [`ChunkReader::wait`] returns this error, once. From then on
-    /// [`ChunkReader::submit`] refuses, with the same error, and **every** read still comes back by `poll`, with its buffer:
-    /// those that the kernel had completed as they were, the others with the errno ([`ReadOutcome::error`]). Some may come
-    /// late, as the kernel lets go of the memory when it has ended the read, and no earlier: [`ChunkReader::inflight`] counts
-    /// what is still to come, and
-    /// `while reader.inflight() > 0 { reader.wait(..)?; while let Some(outcome) = reader.poll() { .. } }` gets it all,
-    /// `wait` having no further error.
+    /// An error if the ring fails permanently. The next `flush` or [`ChunkReader::wait`] returns this error, once. From
+    /// then on [`ChunkReader::submit`] refuses with the same error, and `poll` still returns **every** read with its
+    /// buffer: reads that the kernel had completed with their results, the others with the errno
+    /// ([`ReadOutcome::error`]). Some may come late, because the kernel releases the memory only when it has ended the
+    /// read. [`ChunkReader::inflight`] counts the reads that are still to come, and `while reader.inflight() > 0 {
+    /// reader.wait(..)?; while let Some(outcome) = reader.poll() { .. } }` gets it all, `wait` having no further error.
     pub fn flush(&mut self) -> Result<(), PipelineError> {
         self.engine.flush()
     }
 
-    /// The next read that is over, in the order of completion. It does not wait (but a positioned read of a file is
-    /// done here, and takes what it takes). Short reads of files are continued until the length asked for, the file's
-    /// end or an error; a stream's read lands with what there was.
+    /// The next read that has ended, in the order of completion. This does not wait, except that a positioned read of a
+    /// file is carried out here, however long it takes. Short reads of files are continued until all requested bytes
+    /// have landed, the file ends or an error occurs. A stream's read lands with the bytes that were available.
     pub fn poll(&mut self) -> Option<ReadOutcome> {
         let Completion {
             payload: ChunkRead { buffer, tag, len },
@@ -407,7 +410,7 @@ impl ChunkReader {
         })
     }
 
-    /// Flushes, then waits until a read is over, none is in flight, a signal arrives, or `timeout` has passed.
+    /// Flushes, then waits until a read has ended, none is in flight, a signal arrives, or `timeout` has passed.
     ///
     /// # Errors
     /// As [`ChunkReader::flush`].
@@ -415,15 +418,16 @@ impl ChunkReader {
         self.engine.wait(timeout)
     }
 
-    /// Why this reader takes no more reads: its ring has failed for good. What [`ChunkReader::poll`] returns with an error
-    /// since then may have failed for that reason alone, and may be read anew by another reader, streams only where the
-    /// read is not [unanswered](ReadOutcome::unanswered).
+    /// Why this reader accepts no more reads: its ring has failed permanently. `None` if it has not. Reads that
+    /// [`ChunkReader::poll`] returns with an error after the failure may have failed only for that reason, and another
+    /// reader may read them again. This holds for a stream only if the read is not
+    /// [unanswered](ReadOutcome::unanswered).
     pub fn failure(&self) -> Option<PipelineError> {
         let errno = self.engine.broken()?;
         Some(setup::refused("io_uring_enter", errno))
     }
 
-    /// Reads submitted that [`ChunkReader::poll`] has not returned yet.
+    /// Submitted reads that [`ChunkReader::poll`] has not returned yet.
     pub fn inflight(&self) -> u32 {
         self.engine.inflight()
     }
@@ -433,15 +437,14 @@ impl ChunkReader {
         self.engine.capacity()
     }
 
-    /// What was done so far.
+    /// What the reader has done so far.
     pub fn stats(&self) -> ReadStats {
         let mut stats = self.engine.stats();
         stats += self.counts.clone();
         stats
     }
 
-    /// Ends the reader, and returns what was done. Reads in flight are cancelled, and count as if they had never been
-    /// submitted.
+    /// Ends the reader, and returns what it has done. Reads in flight are cancelled, and do not count as submitted.
     pub fn end(mut self) -> ReadStats {
         self.counts.submitted_reads -= self.counts.inflight_reads();
         self.counts.submitted_bytes -= self.inflight_bytes;
@@ -453,8 +456,8 @@ impl ChunkReader {
         self.path
     }
 
-    /// Why [`ReadPathChoice::Auto`] did not take io_uring, and what would change that; `None` where it did or was not
-    /// asked to choose.
+    /// Why [`ReadPathChoice::Auto`] did not choose io_uring, and how to change that; `None` if it did, or if a path was
+    /// demanded.
     pub fn why(&self) -> Option<&str> {
         self.why.as_deref()
     }

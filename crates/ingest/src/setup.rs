@@ -1,4 +1,4 @@
-//! Making a ring: which setup flags the kernel takes, why it refuses, and the one call that enters it.
+//! Sets up rings: which setup flags the kernel accepts, why it refuses, and the one call that enters a ring.
 //!
 //! Every ring of this crate is used by one thread, so it asks for `SINGLE_ISSUER` and `DEFER_TASKRUN` (the kernel then
 //! does completion work only when that thread enters it), then for `COOP_TASKRUN`, then for nothing. Linux 5.11 is the
@@ -17,13 +17,13 @@ pub struct SetupFlags {
     pub single_issuer: bool,
     /// `IORING_SETUP_DEFER_TASKRUN` (Linux 6.1): completion work waits until that thread asks for it.
     pub defer_taskrun: bool,
-    /// `IORING_SETUP_COOP_TASKRUN` (Linux 5.19): completion work interrupts nobody.
+    /// `IORING_SETUP_COOP_TASKRUN` (Linux 5.19): completion work does not interrupt the thread.
     pub coop_taskrun: bool,
-    /// `IORING_SETUP_SUBMIT_ALL` (Linux 5.18): one bad entry does not stop those behind it.
+    /// `IORING_SETUP_SUBMIT_ALL` (Linux 5.18): one bad entry does not stop the entries after it.
     pub submit_all: bool,
 }
 
-/// From the most that a kernel can give to the least.
+/// The combinations to try, from the most flags to none.
 const LADDER: [SetupFlags; 4] = [
     SetupFlags {
         single_issuer: true,
@@ -51,14 +51,14 @@ const LADDER: [SetupFlags; 4] = [
     },
 ];
 
-/// Most entries that a ring is asked for; the kernel's own limit is 32,768.
+/// The largest number of entries that this crate asks for. The kernel's own limit is 32,768.
 pub(crate) const MAX_ENTRIES: u32 = 4096;
 
-/// Makes a ring of at least `entries` submission entries. A `disabled` one accepts no submission until
-/// [`enable`] is called, by the thread that will use it.
+/// Makes a ring of at least `entries` submission entries. A `disabled` ring accepts no submissions until the thread
+/// that will use it has called [`enable`].
 ///
 /// # Errors
-/// [`PipelineError::IoUringSyscall`] with the kernel's errno and the step that would change it.
+/// [`PipelineError::IoUringSyscall`] with the kernel's errno, and advice on how to change that.
 pub(crate) fn build<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
     entries: u32,
     disabled: bool,
@@ -112,8 +112,9 @@ pub(crate) fn errno_of(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
-/// An errno of a read in words: the system's, and the block layer's where it gives an errno a meaning of its own
-/// (`blk_errors` in Linux's `block/blk-core.c`), which an ordinary read through the page cache shows as EIO.
+/// A description of a read's errno: the system's text and, if the block layer gives the errno a special meaning
+/// (`blk_errors` in Linux's `block/blk-core.c`), also that. An ordinary read through the page cache reports such an
+/// errno as EIO.
 pub(crate) fn words_for(errno: i32) -> String {
     let meant = match errno {
         libc::ENODATA => ": the disk reports a medium error",
@@ -157,7 +158,7 @@ fn fix_for(errno: i32) -> &'static str {
     }
 }
 
-/// What one `io_uring_enter` did.
+/// The result of one `io_uring_enter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entered {
     /// The kernel took this many submission entries.
@@ -166,7 +167,7 @@ pub(crate) enum Entered {
     Interrupted,
     /// The wait ended without a completion.
     TimedOut,
-    /// No room or no memory at this moment, with the errno: reap, wait, and try again.
+    /// The kernel has no room or no memory at the moment, with the errno: reap, wait, and try again.
     Busy(i32),
     /// The ring cannot be used any more.
     Failed(i32),
@@ -198,15 +199,15 @@ pub(crate) fn enter<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
             let timespec = Timespec::from(timeout);
             let arguments = SubmitArgs::new().timespec(&timespec);
             flags |= EnterFlags::EXT_ARG;
-            // SAFETY: `arguments` is the structure that EXT_ARG announces, and it and the timespec it points at live
+            // SAFETY: `arguments` is the structure that EXT_ARG announces. It and the timespec to which it points live
             // until the call returns. The entries that the kernel takes were pushed under the rules of
-            // `SubmissionQueue::push`, which their pushers prove.
+            // `SubmissionQueue::push`; the code that pushes them proves that.
             unsafe {
                 ring.submitter()
                     .enter(to_submit, want, flags.bits(), Some(&arguments))
             }
         }
-        // SAFETY: no argument is passed, so none can be wrong; for the entries, as above.
+        // SAFETY: no argument is passed, so none can be wrong. For the entries, the same holds as above.
         None => unsafe {
             ring.submitter()
                 .enter::<libc::sigset_t>(to_submit, want, flags.bits(), None)

@@ -1,31 +1,32 @@
-//! What reads did, in numbers that must add up.
+//! Counters of reads, which must add up.
 //!
-//! [`ReadStats`] counts twice, at both ends of a reader: what its user asked for and got (reads and bytes that were
-//! submitted, landed and failed), and what was asked of the kernel for that (reads, bytes by call, depth). Every other set of
-//! counters is a view of it: [`NvmeGpuIngestTelemetry`], as users of the driver know it, and [`IngestTransfers`].
+//! [`ReadStats`] counts at both ends of a reader: what its user asked for and got (reads and bytes that were submitted,
+//! landed and failed), and what was asked of the kernel for that (reads, bytes by call, depth). The other sets of
+//! counters are derived from it: [`NvmeGpuIngestTelemetry`], for users of the driver, and [`IngestTransfers`].
 
 use crate::path::ReadPath;
 use crate::queue::QueueCounters;
 use gristmill_protocol::PipelineError;
 use std::ops::AddAssign;
 
-/// What was read so far. Sums of readers are sums of fields, but for `depth_max`.
+/// The counters of all reads so far. The statistics of several readers are added field by field, except for
+/// `depth_max`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadStats {
-    /// Reads that were submitted by the user. Of each at most one other counter says how it ended.
+    /// Reads that the user submitted. Each of them is in at most one of the counters of landed and failed reads.
     pub submitted_reads: u64,
-    /// Bytes that these were to bring, without what they asked for behind the end of a file.
+    /// Bytes that these reads asked for, without bytes after the end of a file.
     pub submitted_bytes: u64,
     /// Reads that landed.
     pub landed_reads: u64,
     /// Bytes that landed.
     pub landed_bytes: u64,
-    /// Of these, bytes that a disk wrote to their place itself: by NVMe commands, or by O_DIRECT of a file that its file
-    /// system reads so and whose bytes the disk has. The kernel copied the others, or may have.
+    /// How many of these bytes a disk itself wrote to their destination: by NVMe commands, or by O_DIRECT reads of a
+    /// file whose file system supports them and whose bytes are on the disk. The kernel copied the others, or may have.
     pub direct_bytes: u64,
     /// Reads that failed.
     pub failed_reads: u64,
-    /// Reads that the kernel was asked for, continuations of short ones included.
+    /// Reads that the kernel was asked for, including continuations of short reads.
     pub reads: u64,
     /// Bytes read by io_uring into registered chunks (`READ_FIXED`).
     pub bytes_registered: u64,
@@ -35,19 +36,20 @@ pub struct ReadStats {
     pub bytes_passthrough: u64,
     /// Bytes read by `pread` and `read`.
     pub bytes_positioned: u64,
-    /// Reads that brought fewer bytes than asked for, and more than none, and were gone on with.
+    /// Reads that returned fewer bytes than requested, but at least one, and were continued.
     pub short_reads: u64,
-    /// Reads asked for again after EINTR or EAGAIN.
+    /// Reads that were submitted again after EINTR or EAGAIN.
     pub retries: u64,
-    /// Over all reads, the number in the kernel's hands and not reaped, itself included, when it took them.
+    /// For each read, the number of reads that the kernel had and that were not reaped when it took this one
+    /// (included), summed over all reads.
     pub depth_sum: u64,
     /// The greatest such number.
     pub depth_max: u32,
     /// System calls made to submit and to wait (and, by positioned reads, to read).
     pub enters: u64,
-    /// Files that were given a slot in the ring's file table and have it still.
+    /// Files that have a slot in the ring's file table.
     pub fixed_files: u64,
-    /// Why chunks were not registered although that was asked for, or files were not read by the ring.
+    /// Why chunks were not registered although this was asked for, or why files were not read by the ring.
     pub unregistered_reason: Option<String>,
 }
 
@@ -60,7 +62,7 @@ impl ReadStats {
         self.depth_sum as f64 / self.reads as f64
     }
 
-    /// Bytes that the kernel brought, by every call together: at least those that landed.
+    /// Bytes that the kernel transferred, summed over all calls. This is at least the number of bytes that landed.
     pub fn bytes(&self) -> u64 {
         self.bytes_registered + self.bytes_mapped + self.bytes_passthrough + self.bytes_positioned
     }
@@ -71,21 +73,21 @@ impl ReadStats {
         self.submitted_reads.saturating_sub(over)
     }
 
-    /// Of a queue of NVMe commands, each of which counts as a read.
+    /// The statistics of a queue of NVMe commands. Each command counts as a read.
     pub(crate) fn of_commands(counters: QueueCounters) -> Self {
         ReadStats {
             bytes_mapped: 0,
             bytes_passthrough: counters.bytes_plain,
-            // A read that goes on with its next command is none that was short.
+            // A read that continues with its next command was not short.
             short_reads: 0,
             ..ReadStats::from(counters)
         }
     }
 
-    /// Counts a read that was submitted, which is to bring `bytes`.
+    /// Counts a submitted read of `bytes` bytes.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where a counter is full; nothing is counted then.
+    /// [`PipelineError::Backend`] if a counter would overflow; nothing is counted then.
     pub(crate) fn count_submitted(&mut self, bytes: u32) -> Result<(), PipelineError> {
         let reads = sum(self.submitted_reads, 1)?;
         self.submitted_bytes = sum(self.submitted_bytes, u64::from(bytes))?;
@@ -93,7 +95,8 @@ impl ReadStats {
         Ok(())
     }
 
-    /// Counts a read that landed with `bytes` bytes, of which a disk wrote at most `direct` to their place.
+    /// Counts a read that landed with `bytes` bytes. At most `direct` of these were written to their destination by a
+    /// disk itself.
     ///
     /// # Errors
     /// As [`ReadStats::count_submitted`].
@@ -115,15 +118,15 @@ impl ReadStats {
         Ok(())
     }
 
-    /// Counts a reader's read that ended without an error, of which only the bytes that there were count as submitted: a
-    /// reader asks no file for its size. A read that lies behind the end of its file counts as none.
+    /// Counts a reader's read that ended without an error. Only the bytes that the file had count as submitted, because
+    /// a reader does not ask a file for its size. A read that lies after the end of its file is not counted at all.
     pub(crate) fn count_ended(&mut self, asked: u32, bytes: u32, direct: u64) {
         let missing = asked.saturating_sub(bytes);
         self.submitted_bytes = self.submitted_bytes.saturating_sub(u64::from(missing));
         if bytes == 0 {
             self.submitted_reads = self.submitted_reads.saturating_sub(1);
         } else {
-            // Full counters stay as they are: no reader lives that long.
+            // Full counters stay as they are. No reader runs that long.
             let _ = self.count_landed(bytes, direct);
         }
     }
@@ -178,15 +181,16 @@ impl AddAssign for ReadStats {
     }
 }
 
-/// Who moved the bytes that landed, as far as is known. Together they are
-/// [`completed_bytes`](NvmeGpuIngestTelemetry::completed_bytes); what is copied once more, in user space, is in
-/// [`cpu_bounce_bytes`](NvmeGpuIngestTelemetry::cpu_bounce_bytes).
+/// How the bytes that landed were moved, as far as is known. The sum is
+/// [`completed_bytes`](NvmeGpuIngestTelemetry::completed_bytes). Bytes that are copied once more, in user space, are
+/// counted in [`cpu_bounce_bytes`](NvmeGpuIngestTelemetry::cpu_bounce_bytes).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IngestTransfers {
-    /// Bytes that the disk wrote where they landed: [`ReadStats::direct_bytes`].
+    /// Bytes that the disk itself wrote to their destination: [`ReadStats::direct_bytes`].
     pub direct_bytes: u64,
-    /// Bytes that the kernel copied there, or may have: from its page cache, through which every read without O_DIRECT goes,
-    /// whether or not the bytes were there before; and zeros of holes.
+    /// Bytes that the kernel copied to their destination, or may have. They come from its page cache, through which
+    /// every read without O_DIRECT goes, whether or not the bytes were cached before. Zeros of holes are also counted
+    /// here.
     pub kernel_copied_bytes: u64,
 }
 
@@ -199,10 +203,10 @@ impl From<&ReadStats> for IngestTransfers {
     }
 }
 
-/// Counters of reads by one path, of what the kernel confirmed. A read is one slot's, however many commands it takes.
+/// Counters of reads by one path, as confirmed by the kernel. A read fills one slot, however many commands it takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NvmeGpuIngestTelemetry {
-    /// Bytes that submitted reads were to bring.
+    /// Bytes that submitted reads asked for.
     pub submitted_bytes: u64,
     /// Bytes that landed.
     pub completed_bytes: u64,
@@ -214,14 +218,14 @@ pub struct NvmeGpuIngestTelemetry {
     pub registered_mapped_read_submissions: u64,
     /// Reads that were submitted as [`ReadPath::GpuDirectNvmePassthrough`].
     pub gpudirect_nvme_submissions: u64,
-    /// Bytes that the processor copied in user space, between where they landed and where they belong.
+    /// Bytes that the processor copied in user space, from where they landed to where they belong.
     pub cpu_bounce_bytes: u64,
     /// Reads that failed.
     pub failed_completions: u64,
 }
 
 impl NvmeGpuIngestTelemetry {
-    /// The counters of reads that all went by `path`, of which none was copied in user space.
+    /// The counters of reads that all took `path`, with no bytes copied in user space.
     pub fn of(stats: &ReadStats, path: ReadPath) -> Self {
         let by = |other| {
             if path == other {
@@ -248,8 +252,8 @@ impl NvmeGpuIngestTelemetry {
             .saturating_sub(self.completed_reads.saturating_add(self.failed_completions))
     }
 
-    /// Reads that were submitted by this path. [`ReadPath::PeerRead`] has no counter of its own: what the named
-    /// ones do not count is its.
+    /// Reads that were submitted by this path. [`ReadPath::PeerRead`] has no counter of its own; it gets the reads that
+    /// the other counters do not count.
     pub fn path_submissions(self, path: ReadPath) -> u64 {
         let registered = self.registered_mapped_read_submissions;
         let gpudirect = self.gpudirect_nvme_submissions;
@@ -263,14 +267,14 @@ impl NvmeGpuIngestTelemetry {
         }
     }
 
-    /// Whether every read is over and came by `path`, with no byte copied in user space on the way.
+    /// Checks that every read has landed by `path`, and that no byte was copied in user space.
     ///
-    /// Of copies that the kernel makes this says nothing, whatever its name: registered reads without O_DIRECT are copied
-    /// from the page cache. Who moved the bytes, [`IngestTransfers`] tells.
+    /// Despite its name, this does not check for copies by the kernel: registered reads without O_DIRECT are copied
+    /// from the page cache. [`IngestTransfers`] tells how the bytes were moved.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] with the first of these: bytes were copied, reads failed, reads are in flight, bytes
-    /// or reads that were submitted and that landed differ, or reads came by another path.
+    /// [`PipelineError::Backend`] with the first of these that applies: bytes were copied, reads failed, reads are in
+    /// flight, the numbers of submitted and landed bytes or reads differ, or reads took another path.
     pub fn validate_completed_zero_copy(self, path: ReadPath) -> Result<(), PipelineError> {
         let refused = |what: String, fix: &str| {
             Err(PipelineError::Backend(format!(
@@ -325,7 +329,7 @@ mod tests {
     use super::*;
     use ReadPath::{GpuDirectNvmePassthrough, PeerRead, PositionedRead, RegisteredMappedRead};
 
-    /// What four reads of 1024 bytes leave.
+    /// The counters after four reads of 1024 bytes.
     fn clean(path: ReadPath) -> NvmeGpuIngestTelemetry {
         let mut stats = ReadStats::default();
         for _ in 0..4 {
@@ -379,7 +383,7 @@ mod tests {
             ),
         ];
         for (index, (first, words)) in faults.iter().enumerate() {
-            // Each alone, and each with every one behind it: the first is told.
+            // Each fault alone, and each together with every later one: the first is reported.
             for (second, _) in &faults[index..] {
                 let mut telemetry = clean(RegisteredMappedRead);
                 second(&mut telemetry);

@@ -1,27 +1,28 @@
-//! Reads into one mapped buffer, counted by a tail that the device watches.
+//! Reads into one mapped buffer. A tail, which the device watches, counts the reads that have landed.
 //!
-//! An [`AsyncUringStream`] drives the engines that a [`ChunkReader`](crate::reader::ChunkReader) drives, over memory that
-//! it has on loan rather than chunks: it owns its rings and, for `'a`, the buffer. Its reads are `READ_FIXED` into the buffer, which
-//! is registered once, at the first read; where the kernel refuses that, reads are plain, [`AsyncUringStream::stats`]
-//! says why, and [`AsyncUringStream::submit_read_fixed`] fails. Dropping the stream cancels what is in flight and waits
-//! for it as long as it takes, as the memory goes back to its owner afterwards.
+//! An [`AsyncUringStream`] drives the same engines as a [`ChunkReader`](crate::reader::ChunkReader), but over borrowed
+//! memory rather than chunks: it owns its rings and, for `'a`, the buffer. Its reads are `READ_FIXED` into the buffer,
+//! which is registered once, at the first read. If the kernel refuses to register it, reads are plain,
+//! [`AsyncUringStream::stats`] says why, and [`AsyncUringStream::submit_read_fixed`] fails. Dropping the stream cancels
+//! the reads in flight and waits for them as long as it takes, because the memory goes back to its owner afterwards.
 //!
-//! A read may belong to a pump ([`crate::pump`]): it then carries what is to be published when it has landed, and waits for
-//! a pump even where the stream itself is polled. Or it belongs to a slot of a driver ([`crate::driver`]), which owns its
-//! stream.
+//! A read may belong to a pump ([`crate::pump`]). It then carries the data of the publication for when it has landed,
+//! and waits for a pump even if the stream itself is polled. Or a read belongs to a slot of a driver
+//! ([`crate::driver`]), which owns its stream.
 //!
-//! A socket, a pipe or a terminal has no offsets: it is read from where it stands, whatever offset is given, and the bytes
-//! that have arrived are the whole read. (A pump's read goes on until its chunk is full or the stream ends.) As nothing
-//! tells two such reads apart, one may be in flight at a time.
+//! A socket, a pipe or a terminal has no offsets. It is read from its current position, whatever offset is given, and
+//! the bytes that have arrived are the whole read. (A pump's read continues until its chunk is full or the stream
+//! ends.) Only one such read of a source may be in flight, because nothing distinguishes two of them.
 //!
 //! # Threads
 //!
-//! A stream stays on the thread that made it, and so do the pumps and drivers over it: they are not `Send`, as its ring has
-//! one user (`SINGLE_ISSUER`), to whom the kernel leaves completion work (`DEFER_TASKRUN`), which is what makes reads of
-//! cached bytes cheap. Their parts can be moved: make [`IoUringState`] and [`GpuMappedBuffer`] on any thread, and the
-//! stream on the thread that is to use it. ([`MegakernelIoLoop`](crate::MegakernelIoLoop) has its own thread.)
+//! A stream stays on the thread that made it, and so do the pumps and drivers over it: they are not `Send`. The reason
+//! is that its ring has one user (`SINGLE_ISSUER`), to which the kernel leaves completion work (`DEFER_TASKRUN`); this
+//! makes reads of cached bytes cheap. Their parts can be moved: make [`IoUringState`] and [`GpuMappedBuffer`] on any
+//! thread, and the stream on the thread that will use it. ([`MegakernelIoLoop`](crate::MegakernelIoLoop) has its own
+//! thread.)
 //!
-//! NVMe commands need larger entries, so they have a ring of their own, made at the first of them.
+//! NVMe commands need larger entries, so they have a separate ring, which is made at the first command.
 
 mod context;
 mod registration;
@@ -51,12 +52,12 @@ use std::time::Duration;
 
 pub(crate) use context::{Owner, ReadContext, Scan};
 
-/// One step of a wait without end, so that a lost wake-up costs this much and no more.
+/// The length of one step of an unlimited wait, so that a lost wake-up costs at most this much.
 const WAIT_STEP: Duration = Duration::from_secs(1);
-/// One step of a wait for two rings in turn.
+/// The length of one step of a wait that alternates between two rings.
 const TURN: Duration = Duration::from_millis(1);
 
-/// A ring that was set up and is not in use yet.
+/// A ring that was set up but is not in use yet.
 pub struct IoUringState {
     ring: Ring<squeue::Entry, cqueue::Entry>,
 }
@@ -65,13 +66,13 @@ impl IoUringState {
     /// Sets up a ring for `entries` reads in flight, rounded up to a power of two, at most 4096.
     ///
     /// # Errors
-    /// [`PipelineError::IoUringSyscall`] where the kernel refuses, with the step that would change that.
+    /// [`PipelineError::IoUringSyscall`] if the kernel refuses, with advice on how to change that.
     pub fn new(entries: u32) -> Result<Self, PipelineError> {
         let ring = Ring::new(setup::build(entries, true)?)?;
         Ok(IoUringState { ring })
     }
 
-    /// The setup flags that the kernel took.
+    /// The setup flags that the kernel accepted.
     pub fn flags(&self) -> SetupFlags {
         self.ring.flags
     }
@@ -91,16 +92,16 @@ impl std::fmt::Debug for IoUringState {
     }
 }
 
-/// A read of a stream's that is over.
+/// A stream's read that has ended.
 #[derive(Debug)]
 pub struct CompletedRead {
-    /// The number that the read was submitted with; where none was given, its chunk or its place in the buffer.
+    /// The number with which the read was submitted. If none was given, this is its chunk or its offset in the buffer.
     pub user_data: u64,
-    /// How many bytes landed, fewer than were asked for where the file ends; or why it failed.
+    /// The number of bytes that landed (fewer than requested if the file ends), or why the read failed.
     pub outcome: Result<u32, PipelineError>,
 }
 
-/// A pump's read that has landed and is not published yet.
+/// A pump's read that has landed but is not published yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LandedScan {
     pub(crate) scan: Scan,
@@ -116,33 +117,34 @@ pub(crate) struct StreamRead {
     pub(crate) len: u32,
     /// Whether short reads of a stream are continued.
     pub(crate) fill: bool,
-    /// Where in the buffer the bytes go.
+    /// The offset in the buffer to which the bytes go.
     pub(crate) target: usize,
-    /// Bytes from there on that may be written to.
+    /// The number of bytes from there on that may be written to.
     pub(crate) capacity: usize,
     pub(crate) context: ReadContext,
 }
 
-/// Reads from files into a mapped buffer; each read that lands raises the tail by one.
+/// Reads from files into a mapped buffer. Each read that lands raises the tail by one.
 ///
 /// It is used by the thread that made it: a ring belongs to one thread.
 pub struct AsyncUringStream<'a> {
-    /// First, so that it is dropped first: its reads land in `buffer`.
+    /// The first field, so that it is dropped first: its reads land in `buffer`.
     uring: UringEngine<ReadContext>,
-    /// The engine whose reads a disk brings by itself, from the first of them on; before `buffer`, too.
+    /// The engine for reads that a disk transfers by itself. It is made at the first such read, and must be dropped
+    /// before `buffer`, too.
     blocks: Option<(ReadPath, Box<dyn Engine<ReadContext>>)>,
     buffer: GpuMappedBuffer<'a>,
     tail: &'a AtomicU32,
     registration: Registration,
     enabled: Result<(), PipelineError>,
-    /// Reads that have landed and that no poll has counted yet.
+    /// Reads that have landed but that no poll has counted yet.
     uncounted: u32,
-    /// Reads of a pump that have landed, waiting to be published.
+    /// A pump's reads that have landed and wait to be published.
     pub(crate) landed_scans: VecDeque<LandedScan>,
 }
 
 impl<'a> AsyncUringStream<'a> {
-    /// A stream over `buffer` that raises `tail`, for the calling thread.
+    /// A stream for the calling thread, over `buffer`, that raises `tail`.
     pub fn new(state: IoUringState, buffer: GpuMappedBuffer<'a>, tail: &'a AtomicU32) -> Self {
         let enabled = setup::enable(&state.ring.io);
         let depth = state.entries();
@@ -159,7 +161,7 @@ impl<'a> AsyncUringStream<'a> {
     }
 
     /// Queues a read of a descriptor that the caller keeps open, and returns its target's address. `demanded` is the
-    /// registered buffer that it must use; without one it uses what there is.
+    /// registered buffer that the read must use; with `None` it uses a registered buffer if it can.
     ///
     /// # Safety
     /// As [`AsyncUringStream::submit_read_to_gpu`].
@@ -187,7 +189,7 @@ impl<'a> AsyncUringStream<'a> {
                 context.file_offset
             },
             len,
-            // A pump's scan is of a whole chunk.
+            // A pump's scan reads a whole chunk.
             fill: !(is_stream && matches!(context.owner, Owner::Caller(_))),
             target,
             capacity: len as usize,
@@ -197,14 +199,16 @@ impl<'a> AsyncUringStream<'a> {
         unsafe { self.submit(ReadPath::RegisteredMappedRead, read, demanded) }
     }
 
-    /// Queues a read by a path, and returns its target's address. `demanded` is the registered buffer that it must use.
+    /// Queues a read by a path, and returns its target's address. `demanded` is the registered buffer that the read
+    /// must use.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] for a target out of range and for as many reads in flight as the ring holds;
-    /// [`PipelineError::InvalidArgument`] for a length of 0; those of the path's engine.
+    /// [`PipelineError::QueueFull`] for a target out of range, or if as many reads are in flight as the ring holds;
+    /// [`PipelineError::InvalidArgument`] for a length of 0; and the errors of the path's engine.
     ///
     /// # Safety
-    /// As [`AsyncUringStream::submit_read_to_gpu`], for the target's capacity; a [`ReadSource::Shared`] needs no promise.
+    /// As [`AsyncUringStream::submit_read_to_gpu`], for the target's capacity; a [`ReadSource::Shared`] needs no
+    /// promise.
     pub(crate) unsafe fn submit(
         &mut self,
         path: ReadPath,
@@ -248,28 +252,29 @@ impl<'a> AsyncUringStream<'a> {
             ReadPath::RegisteredMappedRead => &mut self.uring,
             _ => self.blocks(path)?,
         };
-        // SAFETY: `address` checked that the capacity lies inside the buffer and was not carved out for another owner; the
-        // buffer is borrowed for `'a`, which outlives the engines, whose drop waits for all (`DropPolicy::WaitForAll`), as
-        // the caller does not leak the stream. That nobody else uses the bytes and an open descriptor stays so is the
-        // caller's promise. `fixed_buffer` is the registered buffer of this engine's ring that holds the target.
+        // SAFETY: `address` checked that the capacity lies inside the buffer and was not carved out for another owner.
+        // The buffer is borrowed for `'a`, which outlives the engines: their drop waits for all reads
+        // (`DropPolicy::WaitForAll`), and the caller does not leak the stream. The caller promises that nobody else
+        // uses the bytes, and that an open descriptor stays open. `fixed_buffer` is the registered buffer of this
+        // engine's ring that holds the target.
         unsafe { engine.submit(request, read.context) }.map_err(|(_, error)| error)?;
         Ok(address)
     }
 
-    /// What is known of the namespace behind a generic character device; asked for once per device.
+    /// The namespace behind a generic character device. It is queried once per device.
     ///
     /// # Errors
-    /// As [`NvmeNamespace::of`], and where the kernel has no passthrough.
+    /// As [`NvmeNamespace::of`], and an error if the kernel has no passthrough.
     pub(crate) fn namespace(&mut self, fd: RawFd) -> Result<NvmeNamespace, PipelineError> {
         let engine = self.blocks(ReadPath::GpuDirectNvmePassthrough)?;
         Ok(engine.namespace(fd)?.clone())
     }
 
-    /// The engine for reads that a disk brings by itself, made at the first call. Where there is one for another path, it
-    /// must be idle, and is replaced.
+    /// The engine for reads that a disk transfers by itself. It is made at the first call. If there is already one for
+    /// another path, that one must be idle, and is replaced.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why the engine cannot be made.
     pub(crate) fn blocks(
         &mut self,
         path: ReadPath,
@@ -310,23 +315,23 @@ impl<'a> AsyncUringStream<'a> {
         flushed
     }
 
-    /// Takes the reads that are over, without waiting, and raises the tail by one for each that landed. Returns how
-    /// many have landed since a poll last returned a number, those that [`AsyncUringStream::wait_for_completion`] took
-    /// included. Reads that end early at the end of a file have landed, too.
+    /// Takes the reads that have ended, without waiting, and raises the tail by one for each that landed. Returns how
+    /// many reads have landed since a poll last returned a number, including those that
+    /// [`AsyncUringStream::wait_for_completion`] took. A read that is short because the file ends counts as landed.
     ///
     /// # Errors
-    /// The first read that failed, with file, offset, reason and errno; the rest were taken all the same, and the tail
-    /// counts those that landed.
+    /// The first read that failed, with file, offset, reason and errno. The other reads were taken nevertheless, and
+    /// the tail counts those that landed.
     pub fn poll(&mut self) -> Result<u32, PipelineError> {
         self.take_over()?;
         Ok(std::mem::take(&mut self.uncounted))
     }
 
-    /// As [`AsyncUringStream::poll`], with each read by the number that it was submitted with, those that failed
-    /// included. What was in `completed` is gone.
+    /// As [`AsyncUringStream::poll`], but returns each read with the number with which it was submitted, including
+    /// failed reads. The previous contents of `completed` are overwritten.
     ///
     /// # Errors
-    /// Where the ring fails for good; `completed` then holds what there is.
+    /// An error if the ring fails permanently; `completed` then holds the results so far.
     pub fn poll_completions_into(
         &mut self,
         completed: &mut Vec<CompletedRead>,
@@ -340,7 +345,7 @@ impl<'a> AsyncUringStream<'a> {
         flushed
     }
 
-    /// Takes the reads that are over, and adds those that landed to `uncounted`.
+    /// Takes the reads that have ended, and adds those that landed to `uncounted`.
     fn take_over(&mut self) -> Result<(), PipelineError> {
         let mut first_error = self.flush_submissions().err();
         let mut landed = 0;
@@ -354,7 +359,8 @@ impl<'a> AsyncUringStream<'a> {
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Takes the reads that are over; a pump's that have landed are put aside, and the tail counts the others.
+    /// Takes the reads that have ended. Landed reads of a pump are put aside, and the tail counts the other landed
+    /// reads.
     pub(crate) fn for_each_over(&mut self, mut tell: impl FnMut(u64, Result<u32, PipelineError>)) {
         while let Some(completion) = self.next_completion() {
             let context = completion.payload;
@@ -373,34 +379,36 @@ impl<'a> AsyncUringStream<'a> {
         }
     }
 
-    /// The next read that is over.
+    /// The next read that has ended.
     pub(crate) fn next_completion(&mut self) -> Option<Completion<ReadContext>> {
         self.uring
             .poll()
             .or_else(|| self.blocks.as_mut().and_then(|(_, blocks)| blocks.poll()))
     }
 
-    /// Tells the device of one more landed read. What was written before is visible to all who see the new count.
+    /// Tells the device that one more read has landed. Everything written before is visible to a thread or device that
+    /// sees the new count.
     pub(crate) fn raise_tail(&self) {
         self.tail.fetch_add(1, Ordering::Release);
     }
 
-    /// The scans of reads that are not over.
+    /// The scans of reads that have not ended.
     pub(crate) fn scans_in_flight(&self) -> impl Iterator<Item = &Scan> {
         self.uring.payloads().filter_map(ReadContext::scan)
     }
 
-    /// Waits until a read is over, and takes what is over, as [`AsyncUringStream::poll`] does, which counts it later: so
-    /// `while stream.inflight() > 0 { stream.wait_for_completion()? }` ends. Returns at once where none is in flight.
+    /// Waits until a read has ended, and takes all reads that have ended, as [`AsyncUringStream::poll`] does; the next
+    /// poll counts them. So `while stream.inflight() > 0 { stream.wait_for_completion()? }` terminates. Returns at once
+    /// if no read is in flight.
     ///
     /// # Errors
-    /// Where the ring fails for good, and the first read that failed.
+    /// An error if the ring fails permanently; otherwise the first read that failed.
     pub fn wait_for_completion(&mut self) -> Result<(), PipelineError> {
         self.wait_until_ready()?;
         self.take_over()
     }
 
-    /// Waits until a read is over, and leaves it to the next poll. Returns at once where none is in flight.
+    /// Waits until a read has ended, and leaves it to the next poll. Returns at once if no read is in flight.
     ///
     /// # Errors
     /// Where the ring fails for good.
@@ -425,20 +433,20 @@ impl<'a> AsyncUringStream<'a> {
         }
     }
 
-    /// Reads submitted and not taken by a poll yet.
+    /// Submitted reads that no poll has taken yet.
     pub fn inflight(&self) -> u32 {
         let blocks = self.blocks.as_ref();
         let blocks = blocks.map_or(0, |(_, blocks)| blocks.inflight());
         self.uring.inflight().saturating_add(blocks)
     }
 
-    /// Whether nothing is in flight, and nothing that has landed waits for a pump.
+    /// Whether no read is in flight, and no landed read waits for a pump.
     pub(crate) fn is_idle(&self) -> bool {
         self.inflight() == 0 && self.landed_scans.is_empty()
     }
 
-    /// What was asked of the kernel so far: bytes by route, achieved queue depth, and why reads are not fixed if they are
-    /// not. Each NVMe command counts as a read.
+    /// What was asked of the kernel so far: bytes by route, achieved queue depth and, if reads are not fixed, the
+    /// reason. Each NVMe command counts as a read.
     pub fn stats(&self) -> ReadStats {
         let mut stats = self.uring.stats();
         if let Some((_, blocks)) = &self.blocks {
@@ -465,7 +473,7 @@ impl<'a> AsyncUringStream<'a> {
             .register_slots(ring, &self.buffer, slot_bytes)
     }
 
-    /// Length of the buffer, and whether it is memory of another device.
+    /// The length of the buffer, and whether it is memory of another device.
     pub(crate) fn memory(&self) -> (usize, bool) {
         (self.buffer.len(), self.buffer.is_peer())
     }

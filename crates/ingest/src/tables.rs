@@ -1,4 +1,5 @@
-//! The ring's tables of registered buffers and files, filled lazily: a job of one tiny file registers nothing.
+//! The ring's tables of registered buffers and files. They are filled lazily, so a job of one tiny file registers
+//! nothing.
 
 use crate::engine::SharedFile;
 use crate::lifeline::FILE_SLOTS;
@@ -8,12 +9,12 @@ use io_uring::IoUring;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::{Arc, Weak};
 
-/// Most buffers that a kernel registers in one ring.
+/// The most buffers that the kernel registers in one ring.
 const MAX_BUFFERS: usize = 1 << 14;
-/// Reads of one file in a row before it gets a slot.
+/// How many reads in a row a file has before it gets a slot.
 const READS_BEFORE_SLOT: u32 = 4;
 
-/// The soft limit on locked memory in bytes; `None` where there is none.
+/// The soft limit on locked memory in bytes; `None` if there is no limit.
 pub(crate) fn memlock_limit() -> Option<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -34,13 +35,13 @@ pub(crate) struct BufferTable {
     registered: Vec<bool>,
     count: u32,
     refused: Option<String>,
-    /// Where the kernel refused.
+    /// The errno, if the kernel has refused.
     errno: Option<i32>,
 }
 
 impl BufferTable {
-    /// The table index of a chunk, registered now if need be; `None` where it cannot be registered, which
-    /// [`BufferTable::refused`] explains.
+    /// The table index of a chunk. Registers the chunk if needed. `None` if it cannot be registered;
+    /// [`BufferTable::refused`] then says why.
     pub(crate) fn index_of(&mut self, ring: &IoUring, chunk: &mut ChunkBuf) -> Option<u16> {
         let index = u16::try_from(chunk.index()).ok()?;
         match &self.memory {
@@ -64,7 +65,7 @@ impl BufferTable {
             iov_len: chunk.capacity(),
         };
         // SAFETY: the range is one whole chunk of the arena that `self.memory` keeps mapped; the ring that holds the
-        // registration goes first (see the type's documentation).
+        // registration is dropped first (see the type's documentation).
         let result = unsafe {
             ring.submitter()
                 .register_buffers_update(u32::from(index), &[iovec], None)
@@ -81,7 +82,7 @@ impl BufferTable {
         }
     }
 
-    /// Why buffers are not registered although that was asked for.
+    /// Why buffers are not registered although this was asked for.
     pub(crate) fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
     }
@@ -106,7 +107,7 @@ impl BufferTable {
         self.errno
     }
 
-    /// Notes that the kernel refuses to register a buffer of this length. No further one is tried.
+    /// Records that the kernel refuses to register a buffer of this length. No further registration is tried.
     fn refuse<T>(&mut self, errno: i32, bytes: usize) -> Option<T> {
         self.refused = Some(self.explain(errno, bytes));
         self.errno = Some(errno);
@@ -131,7 +132,7 @@ impl BufferTable {
     }
 }
 
-/// Files with a slot in a ring: those that are read many times.
+/// The files that have a slot in a ring, because they are read many times.
 ///
 /// A slot refers to the file weakly, so it keeps no file open that nobody else holds: once its last owner has dropped
 /// it, [`FileTable::sweep`] clears the slot, and the kernel lets the file go.
@@ -140,17 +141,18 @@ pub(crate) struct FileTable {
     slots: Vec<Option<Weak<dyn AsFd + Send + Sync>>>,
     live: usize,
     refused: bool,
-    /// Address of the file read last and the number of its reads in a row. A hint: an address may be used again.
+    /// The address of the file that was read last, and the number of its reads in a row. This is only a hint, because
+    /// an address may be reused.
     last: (usize, u32),
 }
 
 impl FileTable {
-    /// What to read the file by: its slot (and true), or its descriptor (and false).
+    /// How to name the file in an entry: by its slot (and true), or by its descriptor (and false).
     pub(crate) fn target(&mut self, ring: &IoUring, file: &SharedFile) -> (RawFd, bool) {
         let address = Arc::as_ptr(file);
         if self.live > 0 {
             let slot = self.slots.iter().position(|slot| {
-                // A weak reference keeps its address from being used again, so equal means the same file.
+                // A weak reference prevents its address from being reused, so equal addresses mean the same file.
                 slot.as_ref()
                     .is_some_and(|weak| std::ptr::addr_eq(weak.as_ptr(), address))
             });

@@ -1,9 +1,9 @@
-//! The transfer check: does a read by a path bring the bytes where it says it does?
+//! The transfer check, which tests whether the bytes of a read by a path really arrive in the target.
 //!
-//! A success status does not prove that bytes arrived: behind an IOMMU that drops what one device writes to another,
-//! reads succeed and leave memory as it was. So the first transfer from each file system or namespace into each memory
-//! reads a block, whose bytes are known from an ordinary read, into a target that was filled with the opposite of every
-//! bit of them. A path whose bytes did not arrive is refused from then on. These reads are not counted.
+//! A success status does not prove that bytes arrived: if an IOMMU drops what one device writes to another, reads
+//! succeed but do not change the memory. So the first transfer from each file system or namespace into each memory is
+//! checked. A block whose bytes are known from an ordinary read is read into a target that was filled with their
+//! complement. If its bytes do not arrive, the path is refused from then on. These reads are not counted.
 
 use crate::error::ReadError;
 use crate::fs::open_without_waiting;
@@ -19,15 +19,15 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Attempts, as a file's bytes may change between the two reads.
+/// The number of attempts. More than one is needed because a file's bytes may change between the two reads.
 const ATTEMPTS: u32 = 3;
 
-/// What a transfer check has seen.
+/// The result of a transfer check.
 #[derive(Debug)]
 pub(crate) enum TransferCheck {
     /// The bytes arrived.
     Arrived,
-    /// They did not: what was found in their place.
+    /// The bytes did not arrive; the error says what was found instead.
     Lost(ReadError),
 }
 
@@ -36,19 +36,19 @@ pub(crate) enum TransferCheck {
 pub(crate) enum Origin {
     /// A namespace, by the number of its character device.
     Namespace(u64),
-    /// A file system, by the number of its block device: the check covers that its files lie where it says.
+    /// A file system, by the number of its block device. The check also covers that its files lie where it says.
     FileSystem(u64),
 }
 
-/// From an origin into the memory of a device, or the host's (`None`).
+/// A transfer from an origin into the memory of a device, or of the host (`None`).
 type Way = (Origin, Option<String>);
 
-/// The checks that were made.
+/// The results of the checks that were made.
 #[derive(Debug, Default)]
 pub(crate) struct VerifiedTransfers(Vec<(Way, Result<(), ReadError>)>);
 
 impl VerifiedTransfers {
-    /// How the check of these ended; `None` before it was made.
+    /// The result of the check for this origin and memory; `None` if it was not made yet.
     pub(crate) fn outcome(
         &self,
         origin: Origin,
@@ -60,10 +60,11 @@ impl VerifiedTransfers {
             .map(|(_, outcome)| outcome)
     }
 
-    /// Makes the check of these if it was not made yet, as [`verify_transfer`] does, and returns how it ended.
+    /// Makes the check for this origin and memory, as [`verify_transfer`] does, unless it was made before, and returns
+    /// its result.
     ///
     /// # Errors
-    /// What was found where the bytes did not arrive, now or at an earlier call; and those of [`verify_transfer`], after
+    /// The error of bytes that did not arrive, now or at an earlier call; and the errors of [`verify_transfer`], after
     /// which the next call tries again.
     ///
     /// # Safety
@@ -96,11 +97,12 @@ impl VerifiedTransfers {
     }
 }
 
-/// Compares what `transfer` brings to `target` with what `ordinary` reads; `what` names the path in messages.
+/// Compares the bytes that `transfer` reads into `target` with those that `ordinary` reads. `what` names the path in
+/// messages.
 ///
 /// # Errors
-/// Those of `ordinary` and `transfer`, and [`ReadError::Untried`] where there is nothing to compare: then nothing is
-/// known of the path.
+/// The errors of `ordinary` and `transfer`, and [`ReadError::Untried`] if there are no bytes to compare. In both cases
+/// nothing is known about the path.
 ///
 /// # Safety
 /// `target` must be valid for reads and writes of as many bytes as `ordinary` returns, and nobody else may use them.
@@ -138,7 +140,7 @@ pub(crate) unsafe fn verify_transfer(
     Ok(TransferCheck::Lost(ReadError::Undelivered { what, seen }))
 }
 
-/// Reads the first bytes of `file` from `offset` on through the page cache, `len` at most.
+/// Reads at most `len` bytes of `file` from `offset` on, through the page cache.
 ///
 /// # Errors
 /// The system's.
@@ -147,7 +149,7 @@ pub(crate) fn read_cached(file: &File, offset: u64, len: usize) -> Result<Vec<u8
         what: "the ordinary read to compare with failed",
         error: format!("{error}; check the file and what it is stored on"),
     };
-    // Opened anew, as the descriptor may be one for O_DIRECT.
+    // The file is opened again, because the descriptor may be open with O_DIRECT.
     let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;
     let mut bytes = vec![0; len];
     let mut done = 0;
@@ -164,8 +166,8 @@ pub(crate) fn read_cached(file: &File, offset: u64, len: usize) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Reads a block of a namespace in an ordinary way: from its block device past the page cache, or, where that may not
-/// be opened, by the same command into ordinary memory.
+/// Reads a block of a namespace in an ordinary way: from its block device past the page cache or, if that may not be
+/// opened, by the same command into ordinary memory.
 ///
 /// # Errors
 /// The system's, or the device's.
@@ -203,7 +205,8 @@ pub(crate) fn read_block(
 /// Reads one block of a namespace by a command to `address`, on a ring of its own, and waits for it.
 ///
 /// # Errors
-/// [`PipelineError::Read`] with the device's words where the command fails, and those of making a ring.
+/// [`PipelineError::Read`], with a description of the device's status, if the command fails; and the errors of making a
+/// ring.
 ///
 /// # Safety
 /// `address` must be valid for writes of a block, and nobody else may use it meanwhile.
@@ -218,7 +221,8 @@ pub(crate) unsafe fn read_by_command(
     let range = LbaRange { lba, blocks: 1 };
     let reads = nvme::plan(namespace, &[range], address.addr() as u64)?;
     let op = NvmeOp::new(fd, &reads)?;
-    // SAFETY: the command brings one block, and the queue is dropped, which waits for it, before this returns.
+    // SAFETY: the command transfers one block, and before this returns, the queue is dropped, which waits for the
+    // command.
     unsafe { queue.submit(op, ()) }.map_err(|((), error)| error)?;
     loop {
         queue.wait(Duration::from_secs(1))?;
@@ -232,10 +236,10 @@ pub(crate) unsafe fn read_by_command(
     }
 }
 
-/// Reads `len` bytes of a file that is open with O_DIRECT, or fewer where it ends, to `address`.
+/// Reads `len` bytes of a file that is open with O_DIRECT to `address`, or fewer if the file ends earlier.
 ///
 /// # Errors
-/// [`ReadError::System`], with what is missing where the disk cannot reach this memory.
+/// [`ReadError::System`]. If the disk cannot reach this memory, it says what is missing.
 ///
 /// # Safety
 /// `address` must be valid for writes of as many bytes, and nobody else may use them meanwhile.
@@ -253,7 +257,7 @@ pub(crate) unsafe fn read_direct(
     }
     let error = std::io::Error::last_os_error();
     let way = match error.raw_os_error() {
-        // What the kernel says where it sees no way from one device to the other.
+        // The kernel's errnos if it finds no route from one device to the other.
         Some(libc::EINVAL | libc::EREMOTEIO) => {
             "; put the disk and the memory behind one PCIe switch"
         }
@@ -329,8 +333,7 @@ mod tests {
             verify_transfer("the path", memory.as_mut_ptr(), || Ok(vec![1; BLOCK]), fail)
         };
         assert!(result.is_err());
-        // Nor does a read of nothing.
-        // SAFETY: as above.
+        // A read of 0 bytes proves nothing either. SAFETY: as above.
         let result = unsafe {
             verify_transfer(
                 "the path",

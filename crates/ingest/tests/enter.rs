@@ -1,6 +1,6 @@
-//! What `io_uring_enter` may answer although nothing is wrong: every answer of a kernel that has no room, no memory or a
-//! signal at this moment. A supervisor gives these answers for the kernel, by seccomp's notifications, and lets the other
-//! calls through.
+//! Temporary errors of `io_uring_enter`: those of a kernel that has no room or no memory at the moment, or that was
+//! interrupted by a signal. A supervisor returns these errors in place of the kernel, by seccomp's notifications, and
+//! lets the other calls through.
 
 mod common;
 
@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const LEN: usize = 512;
-/// Reads `count` stretches of a file by a stream, in random order; how it ended, and how many landed.
+/// Reads `count` ranges of a file by a stream, in random order. Returns the result, and how many reads landed.
 fn read(count: usize, random: &mut dyn FnMut(usize) -> usize) -> (Result<(), PipelineError>, u32) {
     let state = match IoUringState::new(8) {
         Ok(state) => state,
@@ -28,8 +28,8 @@ fn read(count: usize, random: &mut dyn FnMut(usize) -> usize) -> (Result<(), Pip
     let mut memory = vec![0; 8 * LEN];
     let base = memory.as_ptr();
     let tail = AtomicU32::new(0);
-    // SAFETY: until the stream is dropped, at the end of this function, the memory is only looked at where nothing is in
-    // flight.
+    // SAFETY: until the stream is dropped, at the end of this function, the memory is only read, and only while nothing
+    // is in flight.
     let buffer = unsafe { GpuMappedBuffer::from_host_visible_slice(&mut memory) };
     let mut stream = AsyncUringStream::new(state, buffer, &tail);
     let mut left = count;

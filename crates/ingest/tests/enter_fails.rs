@@ -1,5 +1,5 @@
-//! An `io_uring_enter` that is refused in the middle, at every call in turn, once or for good: every buffer comes back,
-//! and nothing waits for ever.
+//! `io_uring_enter` fails in the middle of a run: at each call in turn, once or permanently. Every buffer must come
+//! back, and nothing may wait for ever.
 
 mod common;
 
@@ -22,7 +22,7 @@ use std::time::Duration;
 const LEN: usize = 4096;
 const CHUNKS: u32 = 8;
 const ROUNDS: usize = 3;
-/// The calls of a run without failures, and some more.
+/// The number of calls of a run without failures, plus some more.
 const CALLS: u32 = 16;
 
 /// Refuses call number `at`, counted from 0, with `errno`, and, if `for_good`, all that follow.
@@ -35,7 +35,7 @@ fn refusing(at: u32, errno: i32, for_good: bool) -> impl FnMut() -> Option<i32> 
     }
 }
 
-/// Whether an errno is one that passes.
+/// Whether an errno is temporary.
 fn passes(errno: i32) -> bool {
     [libc::EAGAIN, libc::EBUSY, libc::ENOMEM].contains(&errno)
 }
@@ -47,7 +47,8 @@ fn reader(depth: u32) -> Option<ChunkReader> {
         .ok()
 }
 
-/// What a test reads: a file, itself past the page cache where it can be, and a pipe that is silent until it is told.
+/// The sources that a test reads: a file (read past the page cache, if that is possible), and a pipe that stays silent
+/// until the test writes to it.
 struct Sources {
     _scratch: Scratch,
     bytes: Vec<u8>,
@@ -74,13 +75,14 @@ fn sources() -> Sources {
     }
 }
 
-/// What a run has to show.
+/// The result of a run.
 struct Ran {
     error: Option<PipelineError>,
     failed_reads: usize,
 }
 
-/// Reads the file again and again beside a pipe; each time all buffers must be back. Ends early with the first error.
+/// Reads the file several times, with a read of a pipe in flight; each time all buffers must come back. Stops at the
+/// first error.
 fn run(sources: &mut Sources) -> Option<Ran> {
     let mut reader = reader(CHUNKS)?;
     let (memory, mut free) = ChunkMemory::map(CHUNKS, LEN).unwrap();
@@ -140,7 +142,7 @@ fn run(sources: &mut Sources) -> Option<Ran> {
     }
     drop(reader);
     drop(free);
-    // The one of this function: nothing was leaked.
+    // The only reference is that of this function, so nothing was leaked.
     assert_eq!(Arc::strong_count(&memory), 1);
     Some(ran)
 }
@@ -189,7 +191,8 @@ fn every_buffer_comes_back_wherever_the_kernel_begins_to_refuse() {
                             assert_eq!((found, ran.failed_reads), (None, 0), "{case}");
                         }
                         if !hit || for_good && passes(errno) && at > 3 {
-                            // No run makes more calls; and refusals that could pass are waited out, which takes long.
+                            // No run makes more calls. Besides, the queue waits for temporary refusals to end, which
+                            // takes long.
                             return;
                         }
                     }
@@ -203,7 +206,7 @@ fn every_buffer_comes_back_wherever_the_kernel_begins_to_refuse() {
 fn a_reader_that_is_dropped_after_a_refusal_ends_and_leaks_nothing() {
     for errno in [libc::EPERM, libc::EAGAIN] {
         let sources = sources();
-        // The first call hands the reads over; none is answered after it.
+        // The first call submits the reads. All calls after it are refused.
         with_answers(refusing(1, errno, true), || {
             let Some(mut reader) = reader(CHUNKS) else {
                 return;
@@ -249,7 +252,7 @@ fn a_stream_over_borrowed_memory_ends_when_the_kernel_has_let_go_of_it() {
             stream.flush_submissions().unwrap();
             assert_eq!(stream.inflight(), 1);
         }
-        // What comes now finds no reader.
+        // Bytes written now find no reader.
         (&writer).write_all(b"late").unwrap();
         assert_eq!((tail.load(Ordering::Acquire), memory), (0, vec![0; LEN]));
     });

@@ -1,4 +1,5 @@
-//! Where files lie: an ext4 file system on a loop device, whose image is the disk to compare with.
+//! The location of files on an ext4 file system on a loop device. The device's image is the disk with which the maps
+//! are compared.
 
 mod common;
 
@@ -11,13 +12,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A mounted file system on a loop device, taken down when dropped.
+/// A mounted file system on a loop device. Dropping it unmounts the file system and removes the device.
 struct LoopDisk {
     scratch: Scratch,
     device: String,
 }
 
-/// Runs a program; `None`, having said so, where it is missing or fails.
+/// Runs a program. Returns `None`, after reporting a skip, if it is missing or fails.
 fn prepare(program: &str, arguments: &[&str]) -> Option<String> {
     match Command::new(program).args(arguments).output() {
         Ok(output) if output.status.success() => {
@@ -67,9 +68,9 @@ impl LoopDisk {
         self.join(name)
     }
 
-    /// Fills the disk, and then frees `count` stretches of `bytes` that do not touch.
+    /// Fills the disk, and then frees `count` ranges of `bytes` that are not adjacent.
     fn leave_only_gaps(&self, bytes: i64, count: i64) {
-        // What ext4 keeps back for its own troubles is in one piece.
+        // The clusters that ext4 reserves for itself would be one contiguous free range.
         let name = self.device.trim_start_matches("/dev/");
         std::fs::write(format!("/sys/fs/ext4/{name}/reserved_clusters"), "0").unwrap();
         let filler = File::create(self.join("filler")).unwrap();
@@ -92,7 +93,7 @@ impl LoopDisk {
         filler.sync_all().unwrap();
     }
 
-    /// What the disk has where a file's map says that the file lies.
+    /// The disk's bytes at the location that a file's map gives.
     fn bytes_of(&self, map: &FileMap, block: u32) -> Vec<u8> {
         let disk = File::open(self.scratch.0.join("image")).unwrap();
         let mut bytes = Vec::new();
@@ -108,7 +109,8 @@ impl LoopDisk {
 
 impl Drop for LoopDisk {
     fn drop(&mut self) {
-        // Busy for a moment where another test has just forked, with this one's files.
+        // Unmounting fails for a moment if another test has just forked, because the child then has this test's files
+        // open.
         for _ in 0..100 {
             let unmounted = Command::new("umount").arg(self.join("")).output();
             if !unmounted.is_ok_and(|output| output.status.code() == Some(32)) {
@@ -140,7 +142,8 @@ fn a_map_tells_where_the_bytes_are_even_those_just_written() {
         return;
     };
     let bytes = noise(1 << 20);
-    // In one piece, of whole blocks and not; and, with nothing free but pieces of two blocks, in many.
+    // Files in one extent, with and without a partial last block; and a file in many extents, because only ranges of
+    // two blocks are free.
     let whole = disk.write("whole", &bytes);
     let tail = disk.write("tail", &bytes[..70_001]);
     disk.leave_only_gaps(8192, 140);
@@ -160,7 +163,7 @@ fn a_map_tells_where_the_bytes_are_even_those_just_written() {
             );
         }
     }
-    // Parts, from a block on to anywhere.
+    // Parts that begin at a block and end anywhere.
     let file = File::open(&pieces).unwrap();
     for (offset, len) in [(4096, 1), (12_288, 50_000), (1_044_480, 4096), (512, 9000)] {
         let map = FileMap::read(&file, offset as u64, len as u64).unwrap();
@@ -186,7 +189,7 @@ fn what_the_disk_does_not_tell_is_refused_with_its_reason() {
     file.write_all_at(&[1; 4096], 0).unwrap();
     file.write_all_at(&[1; 4096], 65_536).unwrap();
     assert_refused(&hole, "hole at offset 4096");
-    // The hole matters only to who reads it.
+    // The hole matters only to reads that include it.
     assert!(FileMap::read(&File::open(&hole).unwrap(), 65_536, 4096).is_ok());
     let sparse = disk.join("sparse");
     File::create(&sparse).unwrap().set_len(1 << 20).unwrap();
@@ -282,7 +285,7 @@ fn a_change_after_the_map_was_made_is_noticed() {
         std::fs::write(&path, &bytes).unwrap();
         let file = File::open(&path).unwrap();
         let map = FileMap::read(&file, 0, u64::MAX).unwrap();
-        // A kernel stamps all changes within a tick alike: one made from now on must show.
+        // The kernel gives all changes within a tick the same timestamp; a change made from now on must be detectable.
         let modified = file.metadata().unwrap().modified().unwrap();
         assert!(modified.elapsed().unwrap().as_millis() >= 20);
         for _ in 0..2 {
@@ -293,7 +296,7 @@ fn a_change_after_the_map_was_made_is_noticed() {
         change(&path, &bytes);
         assert!(!map.is_unchanged(&file), "{name}");
     }
-    // Another file's changes are of no interest.
+    // Changes of another file do not matter.
     let file = File::open(&path).unwrap();
     let map = FileMap::read(&file, 0, u64::MAX).unwrap();
     disk.write("other", &bytes);

@@ -1,4 +1,4 @@
-//! The loop that serves the device's requests, where the device is the test: it asks for what no opcode does.
+//! The loop that serves the device's requests. The test plays the device, and makes requests that no opcode makes.
 
 mod common;
 
@@ -36,7 +36,7 @@ struct World {
     scratch: Scratch,
 }
 
-/// A ring whose slot 0 is tenant 1's: requests name it.
+/// A ring whose slot 0 belongs to tenant 1. Requests name this slot.
 fn world(io_slots: u32) -> World {
     let config = RingConfig {
         tenants: 2,
@@ -82,14 +82,14 @@ impl World {
         })
     }
 
-    /// A source that has no bytes until something is written to the other end.
+    /// Registers a pipe as a source, which has no bytes until something is written to its other end.
     fn add_pipe(&mut self) -> File {
         let (reads, writes) = pipe(libc::O_CLOEXEC);
         self.add_file(unshared(reads).into(), 1 << 30);
         writes
     }
 
-    /// Registers chunks; the number of the first one's chunk.
+    /// Registers chunks as destinations. Returns the index of the first chunk.
     fn add_chunks(&mut self, count: usize) -> u32 {
         let first = self.chunks[0].index();
         for chunk in self.chunks.drain(..count) {
@@ -111,7 +111,7 @@ impl World {
         outcome(&self.ask(request))
     }
 
-    /// What the device sees of a chunk.
+    /// A chunk's bytes, as the device sees them.
     fn bytes(&self, chunk: u32, count: usize) -> Vec<u8> {
         self.memory.borrow_chunk(chunk).unwrap()[..count].to_vec()
     }
@@ -153,7 +153,7 @@ fn errno(number: i32) -> Result<u32, u32> {
     Err(number.unsigned_abs())
 }
 
-/// Whether this machine's loops read by io_uring; says so if not.
+/// Whether loops read by io_uring on this machine. Reports a skip if not.
 fn by_uring(served: &MegakernelIoLoop) -> bool {
     let why = served.stats().why;
     if let Some(why) = &why {
@@ -185,7 +185,7 @@ fn a_write_reaches_files_that_are_for_writing() {
     for (request, expected) in [
         (write(0, 1, 3), Ok(3)),
         (write(0, 6, 4), Ok(4)),
-        // Never beyond the source's length, nor beyond the chunk.
+        // Requests must not exceed the source's length, nor the chunk.
         (write(0, 7, 4), errno(libc::EINVAL)),
         (write(0, u64::MAX, 4), errno(libc::EINVAL)),
         (write(0, 0, CHUNK as u32 + 1), errno(libc::EINVAL)),
@@ -222,7 +222,8 @@ fn a_fence_ends_after_the_requests_before_it() {
     let served = world.start(ReadPathChoice::Auto);
     for _ in 0..300 {
         kept.write_all_at(&[0; 4], 0).unwrap();
-        // Slots are taken from the first on: the fence may lie before what it waits for.
+        // The device uses the first free slot, so the fence may be in an earlier slot than the request for which it
+        // waits.
         let other = world.ask(request(io_op::FENCE, 0));
         let write = world.ask(request(io_op::WRITE, 4));
         drop(other);
@@ -254,11 +255,11 @@ fn a_fence_waits_for_reads_in_flight_and_nothing_else_does() {
     let slow = world.ask(read(0, 0, 0, 10));
     let queued = world.ask(read(1, 0, 1, 3));
     let fence = world.ask(request(io_op::FENCE, 0));
-    // Others are served meanwhile, behind the fence as well.
+    // Other requests are served meanwhile, including those after the fence.
     for _ in 0..20 {
         assert_eq!(world.run(read(1, 1, 0, 5)), Ok(5));
     }
-    // The pipe gives less than it is asked for: the read goes on.
+    // The pipe returns fewer bytes than requested, so the read is continued.
     fills.write_all(b"01234").unwrap();
     assert_eq!(world.run(read(1, 1, 0, 5)), Ok(5));
     assert_eq!(slow.outcome(), None);
@@ -312,7 +313,7 @@ fn many_reads_at_once_land_where_they_should_and_bad_ones_fail_alone() {
             let asked: Vec<IoRequest> = (0..DEPTH)
                 .map(|index| {
                     let place = (index * 7 + round) % 63;
-                    // Every fourth is of a directory, or of no source.
+                    // Every fourth request names a directory, or no source.
                     let source = if index % 4 == 3 {
                         1 + (index as u32 & 4)
                     } else {
@@ -371,13 +372,14 @@ fn stopping_cancels_what_is_in_flight() {
         let pending = [
             world.ask(read(0, 0, 0, 10)),
             world.ask(read(0, 1, 0, 10)),
-            // Waits for its destination.
+            // This request waits for its destination.
             world.ask(read(0, 1, 0, 10)),
             world.ask(request(io_op::FENCE, 0)),
         ];
-        // Nothing tells when reads are in flight; that later requests are served tells that these were claimed.
+        // The test cannot see when reads are in flight. But once a later request has been served, these requests have
+        // been claimed.
         assert_eq!(world.run(read(1, 0, 0, 0)), errno(libc::EBADF));
-        // Were the pipe waited for, this would not return.
+        // If this waited for the pipe, it would never return.
         let queue = if stops {
             let stopped = served.stop().unwrap();
             assert_eq!(stopped.stats.cancelled, 4, "{:?}", stopped.stats);
@@ -391,7 +393,7 @@ fn stopping_cancels_what_is_in_flight() {
             assert_eq!(pending.outcome(), Some(errno(libc::ECANCELED)));
         }
         drop(pending);
-        // Nobody holds the pipe's reading end any more, but for a moment the child that another test starts.
+        // Nobody holds the pipe's reading end any more, except for a moment a child process that another test starts.
         let mut patience = Patience::new();
         let refused = loop {
             if let Err(error) = fills.write_all(b"late") {

@@ -1,5 +1,5 @@
-//! Reads into chunks of peer memory, on real files, with memory of the host in the place of a device's. That a disk's bytes
-//! arrive in a device's is seen in `vm/guest`.
+//! Reads of real files into chunks of peer memory, with host memory in place of a device's memory. The tests in
+//! `vm/guest` show that a disk's bytes arrive in a device's memory.
 
 mod common;
 
@@ -22,7 +22,7 @@ use std::time::Duration;
 const CHUNK: usize = 16 << 10;
 const ADDRESS: &str = "0000:00:1f.7";
 
-/// Memory of the host that says it is a device's.
+/// Host memory that claims to be a device's.
 struct StandIn {
     base: NonNull<u8>,
     layout: Layout,
@@ -45,12 +45,13 @@ impl Drop for StandIn {
     }
 }
 
-// SAFETY: an address and a layout; no method looks at the bytes.
+// SAFETY: this is an address and a layout, and no method accesses the bytes.
 unsafe impl Send for StandIn {}
 // SAFETY: as above.
 unsafe impl Sync for StandIn {}
 
-// SAFETY: the allocation is readable, writable, zeroed, aligned to a page, nobody else's, and lives as long as the value.
+// SAFETY: the allocation is readable, writable, zeroed, aligned to a page, nobody else's, and lives as long as the
+// value.
 unsafe impl HostVisible for StandIn {
     fn base(&self) -> NonNull<u8> {
         self.base
@@ -71,7 +72,7 @@ fn chunks(count: u32) -> Vec<ChunkBuf> {
     ChunkMemory::place(plan, Box::new(memory)).unwrap().1
 }
 
-/// A reader, where this machine can have one and reads files of `scratch` without a copy.
+/// A reader, if this machine supports it and can read files in `scratch` without a copy.
 fn reader(scratch: &Scratch) -> Option<ChunkReader> {
     let path = scratch.0.join("probe");
     std::fs::write(&path, noise(8192)).unwrap();
@@ -138,7 +139,7 @@ fn files_of_every_size_land_to_their_end() {
         let file = direct(&path).unwrap();
         for (tag, offset) in (0..size + 2 * CHUNK).step_by(CHUNK).enumerate() {
             let chunk = free.pop().unwrap();
-            // A chunk that is to be registered is not, and lands all the same.
+            // The chunk is not registered although this asks for it, and the read lands nevertheless.
             let submitted = reader.submit(&file, offset as u64, chunk, CHUNK, tag as u64, true);
             submitted.unwrap();
             let landed = next(&mut reader);
@@ -251,7 +252,7 @@ fn what_a_disk_does_not_bring_there_alone_is_refused_and_the_chunk_comes_back() 
         .unwrap_err();
     assert!(error.to_string().contains("host memory"), "{error}");
 
-    // A file system without a disk, which takes O_DIRECT since Linux 6.6.
+    // A file system without a disk, which accepts O_DIRECT since Linux 6.6.
     let path = Path::new("/dev/shm").join(format!("gristmill-{}", std::process::id()));
     if let Err(error) = std::fs::write(&path, noise(4096)) {
         return gristmill_testing::skipped(format_args!("{}: {error}", path.display()));
@@ -280,14 +281,14 @@ fn a_file_that_grows_behind_a_read_of_its_end_has_landed_as_it_was() {
     let Some(mut reader) = reader(&scratch) else {
         return;
     };
-    // Ends within a block, from where no direct read goes on.
+    // The file ends within a block, where a direct read cannot continue.
     let (before, path) = (noise(5000), scratch.0.join("grows"));
     std::fs::write(&path, &before).unwrap();
     let file = direct(&path).unwrap();
     let chunk = chunks(1).remove(0);
     assert!(reader.submit(&file, 0, chunk, CHUNK, 1, false).is_ok());
     reader.flush().unwrap();
-    // The disk has answered by then, and the reader does not know yet.
+    // The disk has answered by then, but the reader does not know it yet.
     std::thread::sleep(Duration::from_millis(100));
     let grown = OpenOptions::new().write(true).open(&path).unwrap();
     grown.write_all_at(&noise(5000), 5000).unwrap();

@@ -56,7 +56,7 @@ fn submit(
     unsafe { pump.submit_file_scan(fd, offset, CHUNK, chunk, slot, 3, opcode, args) }
 }
 
-/// Drains until `want` reads were published, or ten seconds are over.
+/// Drains until `want` reads were published, or nothing moves any more.
 fn drain(pump: &mut UringMegakernelPump<'_>, image: &mut [u8], want: u32) {
     let mut patience = Patience::new();
     let mut done = 0;
@@ -156,7 +156,7 @@ fn a_short_read_is_continued_before_its_slot_is_published() {
     let memory = with_pump(|mut pump, tail| {
         let mut image = Megakernel::try_encode_empty_ring(8).unwrap();
         let (reading, mut writer) = pipe(0);
-        // No pipe has an offset.
+        // The offset is ignored, because a pipe has none.
         submit(&mut pump, &reading, 4096, 0, 0, USER, [0; 3]).unwrap();
         for piece in bytes.chunks(1000) {
             assert_eq!(tail.load(Ordering::Acquire), 0);
@@ -222,7 +222,7 @@ fn a_refused_publication_is_kept_does_not_raise_the_tail_and_holds_up_nobody() {
         assert_eq!(word(&image, 0, STATUS_WORD), slot::CLAIMED);
         assert_eq!((tail.load(Ordering::Acquire), pump.inflight()), (1, 1));
         assert!(submit(&mut pump, &file, 0, 5, 0, USER, [0; 3]).is_err());
-        // Not even when the pump is taken apart.
+        // This holds even if the pump is replaced by another one over the same stream.
         let mut pump = UringMegakernelPump::new(pump.into_stream(), CHUNK);
         set_status(&mut image, 0, slot::DONE);
         drain(&mut pump, &mut image, 1);
@@ -295,7 +295,7 @@ fn dropping_a_pump_with_reads_in_flight_is_prompt() {
         let mut image = Megakernel::try_encode_empty_ring(8).unwrap();
         submit(&mut pump, &reading, u64::MAX, 0, 0, USER, [0; 3]).unwrap();
         assert_eq!(pump.drain_into_ring(&mut image).unwrap(), 0);
-        // Were the pipe waited for, this would not return.
+        // If this waited for the pipe, it would never return.
         drop(pump);
     });
 }

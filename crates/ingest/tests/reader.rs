@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(600);
 
-/// Makes readers for both paths; only the second where the kernel refuses io_uring.
+/// Makes readers for both paths, or only for the second one if the kernel refuses io_uring.
 fn readers(depth: u32) -> Vec<ChunkReader> {
     let make = |path| ChunkReader::new(ReaderConfig { depth, path });
     let mut readers = vec![make(ReadPathChoice::Only(ReadPath::PositionedRead)).unwrap()];
@@ -64,8 +64,8 @@ fn next(reader: &mut ChunkReader) -> ReadOutcome {
     }
 }
 
-/// Checks that nobody holds the pipe's reading end. Not at once: the kernel may let go of it a moment later, and a child
-/// that another test starts has it until it executes its program.
+/// Checks that nobody holds the pipe's reading end. It tries repeatedly, because the kernel may release it a moment
+/// later, and a child process that another test starts holds it until it executes its program.
 fn assert_pipe_is_closed(writer: &mut std::fs::File) {
     let mut patience = Patience::new();
     loop {
@@ -80,7 +80,7 @@ fn assert_pipe_is_closed(writer: &mut std::fs::File) {
     }
 }
 
-/// Reads a whole file, as deep as there are chunks, and puts it together again.
+/// Reads a whole file with as many reads in flight as there are chunks, and reassembles it.
 fn read_all(
     reader: &mut ChunkReader,
     file: &Arc<OwnedFd>,
@@ -373,8 +373,8 @@ fn dropping_a_reader_whose_reads_never_end_is_prompt_and_lets_the_file_go() {
         assert_eq!(reader.inflight(), 1);
         drop((stream, free));
         drop(reader);
-        // The read held the last reference to the pipe's reading end and to the arena; had it been left behind, it would
-        // hold them still.
+        // The read held the last reference to the pipe's reading end and to the arena. If it had been left behind, it
+        // would still hold them.
         assert_eq!(Arc::strong_count(&memory), 1, "{path:?}");
         assert_pipe_is_closed(&mut writer);
     }
@@ -606,8 +606,8 @@ fn a_file_whose_file_system_cannot_be_asked_is_taken_for_one_on_fuse() {
     });
 }
 
-/// A file whose size was seen needs one read to be known to end there; one that has another size by now is read to its
-/// end all the same.
+/// If the size of a file is known, one read is enough to find its end. If the file has another size by now, it is
+/// nevertheless read to its end.
 #[test]
 fn a_first_read_ends_where_the_file_was_seen_to_end_and_nowhere_else() {
     let scratch = Scratch::new();
@@ -627,7 +627,7 @@ fn a_first_read_ends_where_the_file_was_seen_to_end_and_nowhere_else() {
             assert_eq!(landed.buffer.as_slice()[..landed.bytes], bytes);
             assert_eq!(reader.stats().reads - before, reads, "told {told}");
         }
-        // A read that fills its chunk has seen no end.
+        // A read that fills its chunk has not reached the end.
         let chunk = chunks(1, 4096).pop().unwrap();
         reader
             .submit_first(&file, chunk, 4096, 1, 4096)

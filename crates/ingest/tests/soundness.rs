@@ -1,5 +1,5 @@
-//! What safe code may try with reads and their memory, and must not succeed in. What does not even compile is in
-//! `refused/`.
+//! Attempts of safe code to misuse reads and their memory, which must not succeed. Attempts that must not compile are
+//! in `refused/`.
 
 #![cfg_attr(
     miri,
@@ -28,7 +28,7 @@ fn the_compiler_refuses_what_would_be_unsound() {
     );
 }
 
-/// What happens to a buffer's parts, by their number.
+/// A step of the test with a buffer's parts, which are named by their numbers.
 #[derive(Debug, Clone)]
 enum Step {
     /// Carves bytes out of a part.
@@ -46,7 +46,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..40)
 }
 
-/// A part, and the bytes of the memory that it has. Those of its own parts count as theirs.
+/// A part, and its range of bytes. Bytes that were carved out of it belong to the carved parts.
 struct Part<'a> {
     buffer: GpuMappedBuffer<'a>,
     bytes: std::ops::Range<usize>,
@@ -61,7 +61,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// In whatever order parts are carved and dropped, two that live overlap only where one was carved out of the other.
+    /// In whatever order parts are carved and dropped, two live parts overlap only if one was carved out of the other.
     #[test]
     fn no_two_owners_have_the_same_byte(steps in steps()) {
         let mut memory = vec![0u8; 64];
@@ -108,7 +108,7 @@ fn sizes_that_overflow_carve_nothing() {
     }
 }
 
-/// A file that ends never, whose reads take as long as its other end likes.
+/// A file that never ends, whose reads last until its other end is used.
 #[cfg(not(miri))]
 fn pipe() -> (Arc<OwnedFd>, std::io::PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
@@ -129,8 +129,8 @@ fn readers() -> Vec<ChunkReader> {
     .collect()
 }
 
-/// Nobody gets a chunk while the kernel may write into it: neither its pool, nor a worker that names it, nor the caller
-/// who drops the file, its arena, and at last the reader.
+/// Nobody gets a chunk while the kernel may write into it: neither its pool, nor a worker that names it, nor a caller
+/// that drops the file, the arena, and finally the reader.
 #[test]
 #[cfg(not(miri))]
 fn a_chunk_is_nobodys_while_its_read_is_in_flight() {
@@ -148,7 +148,7 @@ fn a_chunk_is_nobodys_while_its_read_is_in_flight() {
         assert!(pool.take(0).is_none() && memory.borrow_chunk(0).is_none());
         drop(memory);
         drop(reader);
-        // Now no read is left that could write into it.
+        // Now there is no read left that could write into the chunk.
         let mut chunk = pool
             .take(0)
             .expect("the chunk of a reader that was dropped");
@@ -158,7 +158,7 @@ fn a_chunk_is_nobodys_while_its_read_is_in_flight() {
     }
 }
 
-/// A reader that is forgotten keeps what its reads use, for ever.
+/// A forgotten reader keeps everything that its reads use, for ever.
 #[test]
 #[cfg(not(miri))]
 fn a_forgotten_reader_gives_nobody_its_chunks() {
@@ -178,7 +178,7 @@ fn a_forgotten_reader_gives_nobody_its_chunks() {
     }
 }
 
-/// Reads of more than a chunk holds, and of nothing, come back with their chunk.
+/// Reads of more bytes than a chunk holds, and of 0 bytes, are refused and return their chunk.
 #[test]
 #[cfg(not(miri))]
 fn a_read_stays_within_its_chunk() {
@@ -201,7 +201,7 @@ fn a_read_stays_within_its_chunk() {
     }
 }
 
-/// Handles are numbers of entries and nothing else.
+/// Handles are only numbers of table entries.
 #[test]
 fn handles_that_were_not_given_out_name_nothing() {
     let mut tables = IoTables::new();

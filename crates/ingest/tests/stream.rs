@@ -223,7 +223,7 @@ fn waiting_ends_when_the_first_read_is_over() {
 #[test]
 fn dropping_a_stream_whose_read_never_ends_is_prompt_and_nothing_lands_afterwards() {
     let (reading, mut writer) = pipe(0);
-    // Were the pipe waited for, this would not return.
+    // If this waited for the pipe, it would never return.
     let (mut memory, tail) = with_stream(4, 10, |stream, _| {
         submit(stream, &reading, u64::MAX, 10, 0).unwrap();
         stream.flush_submissions().unwrap();
@@ -314,7 +314,7 @@ fn a_socket_or_pipe_is_read_from_where_it_stands_and_what_arrived_is_the_read() 
         {
             for part in 0..2 {
                 let chunk = 2 * chunk + part;
-                // An offset that nothing of this kind has.
+                // Sources of this kind have no offsets, so this one is ignored.
                 submit(stream, source, 4096 * (1 + part as u64), 10, chunk).unwrap();
                 let second = submit(stream, source, 0, 10, 3).unwrap_err();
                 assert!(second.to_string().contains("socket or pipe"), "{second}");

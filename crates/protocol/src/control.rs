@@ -1,9 +1,11 @@
-//! The control words: what host and device tell each other beside the slots, and the observables behind them.
+//! The control words, through which host and device exchange what no slot carries, and the observables that follow
+//! them.
 //!
 //! TENANT_BASE, masks, quotas and PRIORITY_OFFSETS are the host's to write; the counters and the observables are the
 //! device's. SHUTDOWN alone has two writers: the host, and the device for the opcode of that name (`opcode::SHUTDOWN`,
 //! another number). Once the kernel runs, both only ever set it to 1. The functions here return `None` for a tenant id that
-//! has no mask word, so that nobody reads what lies behind the table.
+//! has no mask word, so that
+//! no caller reads past the end of the table.
 
 use crate::CONTROL_MIN_WORDS;
 use core::ops::Range;
@@ -89,14 +91,15 @@ pub fn metric_word(opcode: u32) -> Option<usize> {
     word_of(METRICS, METRIC_WORDS, opcode)
 }
 
-/// Word of an observable, whatever the size of the region; `None` where it cannot be counted.
+/// Word of an observable, whatever the size of the region; `None` if the word's number does not fit in a `usize`.
 #[must_use]
 pub fn observable_word(index: u32) -> Option<usize> {
     OBSERVABLES.checked_add(usize::try_from(index).ok()?)
 }
 
-/// The observables of one open tenant, of `open` in all, which stands at `rank` among them by id: all windows are
-/// equal, and what cannot be dealt equally is nobody's. `None` for a rank that is none.
+/// The observables of one open tenant. `open` is the number of open tenants, and `rank` is this tenant's position among
+/// them by id. All windows have the same size, and observables left over by the division belong to no tenant. Returns
+/// `None` for a rank that is out of range.
 #[must_use]
 pub fn observable_window(observables: u32, open: u32, rank: u32) -> Option<Range<u32>> {
     if rank >= open {

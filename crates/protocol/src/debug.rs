@@ -1,7 +1,7 @@
 //! The debug log that PRINTF writes: a cursor word, then records of four words.
 //!
-//! The device owns it. The cursor counts the records that were appended, those included that a full log had to drop; so
-//! what the cursor says beyond the capacity is how many were dropped.
+//! The device owns the log. The cursor counts every append, including the records that were dropped because the log was
+//! full. So the number of dropped records is the cursor minus the capacity, where that is positive.
 
 use crate::{words, PipelineError};
 use alloc::vec::Vec;
@@ -39,7 +39,7 @@ layout! {
     }
 }
 
-/// A decoded log: the records that are there, in order, and how many are not.
+/// A decoded log: the records that it holds, in order, and the number of records that were dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DebugLog {
     /// The records that are there.
@@ -71,7 +71,8 @@ pub fn capacity(log_bytes: usize) -> usize {
     log_bytes.saturating_sub(RECORDS * words::WORD_BYTES) / RECORD_BYTES
 }
 
-/// Decodes whatever is there: of a log that is cut short, the whole records. The cursor is not trusted beyond that.
+/// Decodes as much as the bytes hold: if the log is cut short, only its complete records. The cursor is not trusted to
+/// say that there are more.
 pub(crate) fn decode_lenient(bytes: &[u8]) -> DebugLog {
     let appended = words::read(bytes, CURSOR).unwrap_or(0);
     let room = u32::try_from(capacity(bytes.len())).unwrap_or(u32::MAX);
@@ -103,7 +104,7 @@ pub(crate) fn check_shape(bytes: &[u8]) -> Result<(), PipelineError> {
     })
 }
 
-/// Appends a record; false where the log was full: then it is dropped, and counted.
+/// Appends a record. Returns false if the log was full; the record is then dropped and counted.
 pub(crate) fn append(bytes: &mut [u8], record: &DebugRecord) -> Result<bool, PipelineError> {
     check_shape(bytes)?;
     let appended = words::read(bytes, CURSOR).unwrap_or(0);

@@ -40,7 +40,7 @@ pub enum PipelineError {
         path: String,
         /// Where in the file, in bytes.
         offset: u64,
-        /// The system's error number, positive, where the system refused; what else may end a read has none.
+        /// The system's positive error number, if the system refused the read. Other causes have none.
         errno: Option<i32>,
         /// Why.
         reason: String,
@@ -78,7 +78,7 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
-    /// The system's error number, positive, of an error that comes from the system.
+    /// The system's positive error number; `None` if the error does not come from the system.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         match self {

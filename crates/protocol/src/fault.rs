@@ -85,7 +85,7 @@ pub const fn name(word: u32) -> &'static str {
     }
 }
 
-/// The FAULT word of a reason and a detail. Of the reason the low half counts.
+/// Combines a reason and a detail into a FAULT word. Only the low half of the reason is used.
 #[must_use]
 pub const fn word(reason: u32, detail: u16) -> u32 {
     (reason & REASON_MASK) | (detail as u32) << DETAIL_SHIFT

@@ -1,7 +1,7 @@
 //! Whole images: the functions of [`Megakernel`].
 //!
-//! An image is plain bytes that nobody else changes meanwhile. `encode` functions make one, `publish` functions fill
-//! slots of one, `read` functions decode what a kernel left in one.
+//! An image is plain bytes that nobody else changes while a function here uses it. `encode` functions make an image,
+//! `publish` functions fill slots in one, and `read` functions decode what a kernel left in one.
 
 mod control;
 mod log;

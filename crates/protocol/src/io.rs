@@ -1,4 +1,5 @@
-//! The IO queue: the device asks for bytes, the host serves; the host lands bytes, the device learns.
+//! The IO queue. The device uses it to request bytes from the host, and the host uses it to announce bytes that have
+//! landed.
 //!
 //! A slot of the queue has 8 words. Its two directions never share a slot, and OP_TYPE tells which one it is:
 //!
@@ -7,16 +8,17 @@
 //! | request | READ, WRITE, FENCE, or anything else but LANDED | device | host | host: OK or ERROR; then device: EMPTY |
 //! | landing | LANDED | host | device | device: EMPTY |
 //!
-//! So the functions of one side cannot claim what the other is to take: [`claim_io_requests`] passes landings by, and
-//! [`take_landing`] passes requests by. A request with an operation that is none is handed to the host like any other,
-//! which fails it: it must not stay in the queue. LANDED is Gristmill's own number beside the protocol's three.
+//! So the functions of one side cannot claim an entry meant for the other: [`claim_io_requests`] skips landings, and
+//! [`take_landing`] skips requests. A request with an unknown operation is handed to the host like any other; the host
+//! fails it, so that it does not stay in the queue. LANDED is Gristmill's addition to the protocol's three operations.
 //!
 //! Handles are indexes into tables that the host registered. A number that came from the device is looked up there, and
 //! is never used as a file descriptor or an address.
 //!
 //! These functions work on images; the queue of a live ring is in `gristmill-ring`. For a request that failed, TAG
-//! holds the error number. In a live ring TAG is the number of the slot that asks, BYTE_COUNT of a request that was
-//! served says how many bytes there were, and landings are not used: there a chunk lands with the slot that names it.
+//! holds the error number. In a live ring TAG is the number of the slot that made the request, and BYTE_COUNT of a
+//! served request is the number of bytes that were transferred. Landings are not used there: a chunk is announced by
+//! the slot that names it.
 
 use crate::{slot, words, PipelineError};
 use alloc::vec::Vec;
@@ -90,7 +92,7 @@ pub mod io_status {
     }
 }
 
-/// Error number that a failure without one gets: an input or output error.
+/// The error number of a failure that has none of its own: an input or output error.
 pub const EIO: i32 = 5;
 
 /// The error number of a request that nobody serves any more: Linux's ECANCELED.
@@ -101,7 +103,7 @@ pub const ECANCELED: i32 = 125;
 pub struct IoRequest {
     /// The queue's slot.
     pub slot_idx: u32,
-    /// The operation, of [`io_op`] or not.
+    /// The operation: a number of [`io_op`], or an unknown one.
     pub op_type: u32,
     /// Where bytes come from.
     pub src_handle: u32,
@@ -116,7 +118,7 @@ pub struct IoRequest {
 }
 
 impl IoRequest {
-    /// The words of a slot of the queue with this request, and an EMPTY status: that is for the caller to store last.
+    /// The words of a queue slot that holds this request. Their status is EMPTY; the caller stores the status last.
     #[must_use]
     pub const fn encode(&self) -> [u32; IO_SLOT_WORDS] {
         let mut words = [0; IO_SLOT_WORDS];
@@ -130,7 +132,8 @@ impl IoRequest {
         words
     }
 
-    /// The request in slot `slot_idx` of a queue, from that slot's words. What they ask for is for the host to judge.
+    /// The request in slot `slot_idx` of a queue, from that slot's words. Nothing is validated here; that is up to the
+    /// host.
     #[must_use]
     pub const fn decode(slot_idx: u32, words: &[u32; IO_SLOT_WORDS]) -> Self {
         Self {
@@ -145,7 +148,7 @@ impl IoRequest {
     }
 }
 
-/// A landing: bytes that lie in a mapped slot; or what a request asked for.
+/// A landing (bytes that lie in a mapped slot), or the parameters of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct IoCompletion {
     /// The queue's slot.
@@ -194,7 +197,7 @@ pub fn try_encode_empty_io_queue(slots: u32) -> Result<Vec<u8>, PipelineError> {
     Ok(image)
 }
 
-/// As [`try_encode_empty_io_queue`], into memory that is reused; what was in it is gone.
+/// As [`try_encode_empty_io_queue`], but reuses the memory of `image` and overwrites its contents.
 ///
 /// # Errors
 /// As there, and `image` is as it was.
@@ -215,8 +218,8 @@ pub fn try_encode_empty_io_queue_into(
 /// The device's side: publishes a request in the empty slot `request.slot_idx`.
 ///
 /// # Errors
-/// [`PipelineError::QueueFull`] where the slot is not there or not EMPTY, and [`PipelineError::InvalidArgument`] for
-/// LANDED, which is no request. Nothing is stored then.
+/// [`PipelineError::QueueFull`] if the slot does not exist or is not EMPTY, and [`PipelineError::InvalidArgument`] for
+/// LANDED, which is not a request. Nothing is stored then.
 pub fn encode_io_request_into(
     io_queue_bytes: &mut [u8],
     request: &IoRequest,
@@ -230,10 +233,10 @@ pub fn encode_io_request_into(
     publish(io_queue_bytes, request)
 }
 
-/// The host's side: publishes in the empty slot `landing.slot_idx` that bytes are there.
+/// The host's side: announces bytes that have landed, in the empty slot `landing.slot_idx`.
 ///
 /// # Errors
-/// [`PipelineError::QueueFull`], and nothing stored, where the slot is not there or not EMPTY.
+/// [`PipelineError::QueueFull`], and nothing is stored, if the slot does not exist or is not EMPTY.
 pub fn encode_io_landing_into(
     io_queue_bytes: &mut [u8],
     landing: &IoCompletion,
@@ -260,7 +263,7 @@ pub fn poll_io_requests(io_queue_bytes: &[u8]) -> Result<Vec<IoRequest>, Pipelin
     Ok(requests)
 }
 
-/// As [`poll_io_requests`], into memory that is reused; what was in it is gone.
+/// As [`poll_io_requests`], but reuses the memory of `requests` and overwrites its contents.
 ///
 /// # Errors
 /// As there, and `requests` is as it was.
@@ -289,7 +292,7 @@ pub fn claim_io_requests(io_queue_bytes: &mut [u8]) -> Result<Vec<IoRequest>, Pi
     Ok(requests)
 }
 
-/// As [`claim_io_requests`], into memory that is reused; what was in it is gone.
+/// As [`claim_io_requests`], but reuses the memory of `requests` and overwrites its contents.
 ///
 /// # Errors
 /// As there, and `requests` is as it was.
@@ -321,7 +324,7 @@ pub fn complete_io_request(
 /// As [`complete_io_request`], for several: all of them or none.
 ///
 /// # Errors
-/// As there, for any of them, and for a slot that stands in the batch twice.
+/// As there, for any of the requests, and also if a slot occurs twice in the batch.
 pub fn complete_io_requests_batch<O: Copy + Into<IoOutcome>>(
     io_queue_bytes: &mut [u8],
     outcomes: &[(u32, O)],
@@ -364,7 +367,8 @@ pub fn take_landing(io_queue_bytes: &mut [u8]) -> Result<Option<IoCompletion>, P
     Ok(landing.map(|read| read.completion()))
 }
 
-/// The device's side: makes a slot EMPTY that it is done with: a landing that it took, or a request that has ended.
+/// The device's side: makes a slot EMPTY after the device has finished with it. The slot holds a landing that the
+/// device took, or a request that has ended.
 ///
 /// # Errors
 /// [`PipelineError::Decode`] for bytes that are no queue; [`PipelineError::QueueFull`], and nothing stored, for any
@@ -413,7 +417,7 @@ impl ReadSlot {
     }
 }
 
-/// The slots of a queue, or what is wrong with it.
+/// The slots of a queue, or an error that says why the bytes are not a queue.
 fn slots(bytes: &[u8]) -> Result<Range<u32>, PipelineError> {
     let count = u32::try_from(bytes.len() / IO_SLOT_BYTES).unwrap_or(u32::MAX);
     if !bytes.len().is_multiple_of(IO_SLOT_BYTES) || count > IO_SLOT_COUNT {

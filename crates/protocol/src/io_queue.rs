@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 /// An IO queue in memory of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MegakernelIoQueue {
-    /// Words, so that the bytes are aligned as a device and casts to `u32` want them.
+    /// The image is stored as words, so that its bytes have the alignment that devices and casts to `u32` need.
     words: Vec<u32>,
     slots: u32,
 }
@@ -39,7 +39,8 @@ impl MegakernelIoQueue {
         bytemuck::must_cast_slice(&self.words)
     }
 
-    /// The image, for the functions of [`io`](crate::io) and for what a device left; aligned for `u32`.
+    /// The image for writing, aligned for `u32`. It is meant for the functions of [`io`](crate::io), and for copying in
+    /// what a device wrote.
     #[must_use]
     pub fn as_mut_bytes(&mut self) -> &mut [u8] {
         bytemuck::must_cast_slice_mut(&mut self.words)
@@ -96,9 +97,9 @@ impl MegakernelIoQueue {
         encode_io_request_into(self.as_mut_bytes(), &request)
     }
 
-    /// What a slot that is not EMPTY says: of a landing, the bytes that are there; of a request, those that were asked for,
-    /// whether it is under way, was served, or has failed (then `tag` is the error number:
-    /// [`MegakernelIoQueue::failure`]).
+    /// The contents of a slot that is not EMPTY. For a landing, these are the bytes that have landed. For a request,
+    /// these are the bytes that were requested, whether it is under way, was served or has failed (then `tag` is the
+    /// error number: see [`MegakernelIoQueue::failure`]).
     #[must_use]
     pub fn completion(&self, queue_slot: u32) -> Option<IoCompletion> {
         let read = read_slot(self.as_bytes(), queue_slot)?;
@@ -121,7 +122,7 @@ impl MegakernelIoQueue {
         failed.then(|| i32::try_from(read.words.tag).unwrap_or(i32::MAX))
     }
 
-    /// Whether the slot is EMPTY again, or still; false for a slot that is not there.
+    /// Whether the slot is EMPTY: recycled, or never used. False for a slot that does not exist.
     #[must_use]
     pub fn is_recycled(&self, queue_slot: u32) -> bool {
         read_slot(self.as_bytes(), queue_slot).is_some_and(|read| read.status == slot::EMPTY)

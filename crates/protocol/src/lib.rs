@@ -2,18 +2,18 @@
 //!
 //! Everything that crosses between host and device is made of `u32` words, little-endian. This crate says what each
 //! word means, and has the one encoder and the one decoder of each layout. It owns no memory that a running kernel can
-//! see: the live ring, which may be touched through atomics only, is the crate `gristmill-ring`, and it uses these
+//! see. The live ring, which may be accessed through atomics only, is in the crate `gristmill-ring`, which uses these
 //! numbers. *Images* are the same words as plain bytes, for encoding, replay and tests.
 //!
-//! Read `docs/protocol.md` in the repository first: it says who writes which word when. Then [`slot`] and [`completion`], the
-//! two halves of a slot's way.
+//! Read `docs/protocol.md` in the repository first: it says who writes which word when. Then read [`slot`] and
+//! [`completion`]: how a slot goes to the device, and how its outcome comes back.
 //!
 //! # Invariants
 //!
 //! - The numbers are an ABI. They do not change without a new version of the protocol. `docs/protocol.md` lists them.
 //! - An encoder checks everything before it writes anything: where it returns an error, no byte has changed.
-//! - A decoder survives any bytes. A strict one (`try_read_*`) names what is wrong and where; a lenient one (`read_*`)
-//!   returns what is there, and zero for what is not.
+//! - A decoder accepts any bytes without panicking. A strict one (`try_read_*`) reports what is wrong and where; a
+//!   lenient one (`read_*`) returns what the bytes contain, and zero for what is missing.
 //!
 //! # Where things are
 //!

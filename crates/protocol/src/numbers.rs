@@ -75,7 +75,7 @@ const fn list(path: &'static str, prefix: &'static str, numbers: &'static [Numbe
     }
 }
 
-/// The name of a value in a list in which each value is there once.
+/// The name of a value, from a list in which each value occurs once.
 pub(crate) fn name(numbers: &[Number], value: u32) -> Option<&'static str> {
     let mut numbers = numbers.iter();
     numbers
@@ -83,7 +83,7 @@ pub(crate) fn name(numbers: &[Number], value: u32) -> Option<&'static str> {
         .map(|number| number.name)
 }
 
-/// Constants, and the list of them.
+/// Defines constants, and a list of them.
 macro_rules! numbers {
     ($(
         $(#[$about:meta])*
@@ -99,7 +99,7 @@ macro_rules! numbers {
         pub const $list: &[$crate::numbers::Number] = &[$(
             $crate::numbers::Number {
                 name: stringify!($name),
-                // Of u32 and usize: 64 bits hold either.
+                // The value is a u32 or a usize; both fit in 64 bits.
                 value: $name as u64,
                 meaning: concat!($($meaning),+),
             }
@@ -107,8 +107,9 @@ macro_rules! numbers {
     )+};
 }
 
-/// A structure whose fields are words of an array, with its one encoder and decoder, the words' numbers as constants, and
-/// the list of these. A field is a word (`u32`), two words as one number, low and high (`u64`), or two words (`pair`).
+/// Defines a structure whose fields are words of an array, its encoder and decoder, the words' numbers as constants,
+/// and a list of these constants. A field is one word (`u32`), a number in two words, the low one and the high one
+/// (`u64`), or two separate words (`pair`).
 macro_rules! layout {
     (
         $(#[$about:meta])*
@@ -140,7 +141,7 @@ macro_rules! layout {
         ),+ ),+];
 
         impl $name {
-            /// The words. Those that no field has are zero.
+            /// The words. Words that belong to no field are zero.
             #[inline]
             #[must_use]
             pub const fn encode(&self) -> [u32; $words] {
@@ -149,7 +150,7 @@ macro_rules! layout {
                 words
             }
 
-            /// What words say. Those that no field has are not looked at.
+            /// Decodes the words. Words that belong to no field are ignored.
             #[inline]
             #[must_use]
             pub const fn decode(words: &[u32; $words]) -> Self {

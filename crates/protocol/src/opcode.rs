@@ -11,20 +11,20 @@
 //!
 //! # BATCH_FENCE in a live ring
 //!
-//! A fence's own arguments are the count and the tag. In a live ring, where slots are claimed by several workers and
-//! from several ready rings, that is not enough to know what "published before it" means. So the publisher also stores,
-//! in [`FENCE_ARG_SLOTS`] and [`FENCE_ARG_GENERATION`], how many slots were published since the fence before it (that
-//! fence counts as one), and how many fences came before it; whatever the caller put there is overwritten. In an image
-//! both are zero. This is Gristmill's extension of the protocol.
+//! A fence's own arguments are the count and the tag. In a live ring several workers claim slots from several ready
+//! rings, so these two do not tell which slots were published before the fence. Therefore the publisher also stores two
+//! numbers: in [`FENCE_ARG_SLOTS`] how many slots were published since the previous fence (which counts as one of
+//! them), and in [`FENCE_ARG_GENERATION`] how many fences were published before this one. It overwrites whatever the
+//! caller put there. In an image both are zero. This is Gristmill's extension of the protocol.
 //!
 //! # LOAD_MISS in a live ring
 //!
 //! The slot's arguments become a READ in the IO queue ([`io`](crate::io)), whose TAG is the slot's number. With a
 //! prefetch of 0 the slot waits ([`slot::WAIT_IO`](crate::slot::WAIT_IO)) and completes with the number of bytes that
-//! landed, or faults with [`fault::IO_FAILED`](crate::fault::IO_FAILED); otherwise it completes as soon as the host can
-//! see the request, and how that ends is not told. While the queue is full the slot is put aside; without a queue it
-//! faults with [`fault::NO_IO_QUEUE`](crate::fault::NO_IO_QUEUE). The arguments behind the first two are Gristmill's
-//! extension.
+//! landed, or faults with [`fault::IO_FAILED`](crate::fault::IO_FAILED). Otherwise the slot completes as soon as the
+//! host can see the request, and the outcome of the request is not reported. While the queue is full the slot is
+//! parked; without a queue it faults with [`fault::NO_IO_QUEUE`](crate::fault::NO_IO_QUEUE). The arguments after the
+//! first two are Gristmill's extension.
 
 use crate::io::{io_op, IoRequest};
 use crate::{numbers, ARGS_PER_SLOT};
@@ -126,8 +126,8 @@ numbers! {
     }
 }
 
-/// The opcodes that need no chunk and may stand in a packed slot or a slot of their own: name, number, and how many
-/// argument words they take at least.
+/// The opcodes that need no chunk and may be used in a packed slot or in a slot of their own: name, number, and minimum
+/// number of argument words.
 pub const CORE: &[(&str, u32, usize)] = &[
     ("NOP", NOP, 0),
     ("STORE_U32", STORE_U32, 2),
@@ -143,7 +143,7 @@ pub const CORE: &[(&str, u32, usize)] = &[
 /// The most argument words that an opcode of [`CORE`] takes.
 pub const CORE_ARGS: usize = 3;
 
-/// How many argument words an opcode of [`CORE`] takes at least; `None` for another.
+/// The minimum number of argument words of an opcode of [`CORE`]; `None` for any other opcode.
 #[must_use]
 pub fn core_args(opcode: u32) -> Option<usize> {
     CORE.iter()
@@ -157,7 +157,7 @@ pub const RESERVED_LOW: RangeInclusive<u32> = 0..=7;
 pub const USER_LOW: RangeInclusive<u32> = 8..=0xFFEF;
 /// The protocol's numbers in the middle.
 pub const RESERVED_SYSTEM: RangeInclusive<u32> = 0xFFF0..=0xFFFF;
-/// The users' high numbers, the tenants' windows among them.
+/// The users' high numbers, including the tenants' windows.
 pub const USER_HIGH: RangeInclusive<u32> = 0x1_0000..=0x7FFF_FFFF;
 numbers! {
     /// Bounds of the ranges of opcodes.
@@ -227,7 +227,7 @@ pub const fn tenant_of(opcode: u32) -> Option<u32> {
     Some((opcode - TENANT_BASE) >> TENANT_SHIFT)
 }
 
-/// Whether a tenant may ask for an opcode: any but those in another tenant's window.
+/// Whether a tenant may ask for an opcode. It may ask for every opcode outside of other tenants' windows.
 #[must_use]
 pub const fn is_open_to(opcode: u32, tenant: u32) -> bool {
     match tenant_of(opcode) {

@@ -4,15 +4,16 @@
 //!
 //! Bytes from ARG0 on, at most 12 words in all:
 //!
-//! - byte 0: the number of ops; byte 1: how many argument words there are;
-//! - per op two bytes: its opcode, and where its arguments begin, in words from the first argument word;
-//! - zeros up to a whole word; then the argument words.
+//! - byte 0: the number of ops; byte 1: the number of argument words;
+//! - two bytes for each op: its opcode, and the offset of its arguments, in words from the first argument word;
+//! - zeros up to the next word boundary; then the argument words.
 //!
-//! An op's arguments end where the next op's begin, the last op's with the argument words. So offsets begin with 0 and
-//! never decrease. The device runs every op that [`encode`] accepts, in order; the first that faults faults the slot.
+//! An op's arguments end where the next op's begin; the last op's end with the argument words. So the first offset is
+//! 0, and offsets never decrease. The device runs every op that [`encode`] accepts, in order. If an op faults, the slot
+//! faults.
 //!
-//! BATCH_FENCE cannot be packed: a fence waits for the slots before it, and a slot that waits inside of itself would
-//! hold what comes before it and what comes after it in one place.
+//! BATCH_FENCE cannot be packed: a fence waits until earlier slots have completed, and here it would also be in the
+//! same slot as the ops before and after it.
 
 use crate::{opcode, PipelineError, ARGS_PER_SLOT};
 
@@ -90,7 +91,7 @@ pub fn encode<A: AsRef<[u32]>>(ops: &[(u8, A)]) -> Result<[u32; ARGS_PER_SLOT], 
     Ok(args)
 }
 
-/// The ops of a packed slot, checked as a whole: walking them cannot fail.
+/// The ops of a packed slot. The whole payload was validated, so iterating over them cannot fail.
 #[derive(Debug, Clone, Copy)]
 pub struct PackedOps<'a> {
     args: &'a [u32; ARGS_PER_SLOT],
@@ -107,7 +108,8 @@ fn byte(args: &[u32; ARGS_PER_SLOT], at: usize) -> u8 {
 /// Checks a packed slot's arguments and gives its ops.
 ///
 /// # Errors
-/// [`PipelineError::Decode`] for a payload that [`encode`] would not have made; words behind it are not looked at.
+/// [`PipelineError::Decode`] for a payload that [`encode`] would not have produced. The words after the payload are
+/// ignored.
 pub fn decode(args: &[u32; ARGS_PER_SLOT]) -> Result<PackedOps<'_>, PipelineError> {
     let malformed = |offset, fix| PipelineError::Decode {
         what: "a packed slot",
@@ -146,7 +148,8 @@ pub fn decode(args: &[u32; ARGS_PER_SLOT]) -> Result<PackedOps<'_>, PipelineErro
 }
 
 impl PackedOps<'_> {
-    /// Where op `index` begins among the argument words; behind the last op, their end.
+    /// The offset of the arguments of op `index`, in argument words. For the index after the last op, this is the
+    /// number of argument words.
     fn offset(&self, index: usize) -> usize {
         let at = if index < self.ops {
             HEADER_BYTES + index * OP_BYTES + 1

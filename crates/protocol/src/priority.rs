@@ -1,7 +1,7 @@
 //! Priorities: which ready ring a slot goes into, and the partitions of a ring image by priority.
 //!
-//! The device claims in order of priority, with ageing: after [`AGEING_CLAIMS`] claims above a waiting lower priority,
-//! that one goes next.
+//! The device claims in order of priority, with ageing: if [`AGEING_CLAIMS`] claims went to higher priorities while a
+//! lower one waited, the lower one goes next.
 //!
 //! The control words PRIORITY_OFFSETS divide a ring image into five runs of slots, one per priority: five starts, and
 //! the end of the last run as a sentinel, never decreasing. All zero means that the ring is not divided.
@@ -80,7 +80,7 @@ impl Priority {
         }
     }
 
-    /// The priority of this number; `None` for a number of no priority.
+    /// The priority with this number; `None` if there is no such priority.
     #[must_use]
     pub const fn from_word(word: u32) -> Option<Self> {
         match word {
@@ -112,7 +112,8 @@ impl From<Priority> for u32 {
     }
 }
 
-/// Offsets that divide `slots` slots as evenly as whole slots allow; the more urgent priorities get what is left over.
+/// Offsets that divide `slots` slots as evenly as possible. The remainder goes to the more urgent priorities, one slot
+/// each.
 #[must_use]
 pub fn even_offsets(slots: u32) -> [u32; OFFSETS] {
     let (share, mut left_over) = (slots / 5, slots % 5);
@@ -132,14 +133,14 @@ pub fn are_offsets(offsets: &[u32; OFFSETS]) -> bool {
     offsets.is_sorted()
 }
 
-/// The slots of a priority; empty for offsets that decrease there.
+/// The slots of a priority. The range is empty if the offsets decrease there.
 #[must_use]
 pub fn partition(offsets: &[u32; OFFSETS], priority: Priority) -> Range<u32> {
     let start = offsets[priority.index()];
     start..offsets[priority.index() + 1].max(start)
 }
 
-/// The priority in whose partition a slot lies; `None` for a slot in none.
+/// The priority whose partition contains a slot; `None` for a slot outside of all partitions.
 #[must_use]
 pub fn of_slot(offsets: &[u32; OFFSETS], slot: u32) -> Option<Priority> {
     Priority::ALL

@@ -1,15 +1,15 @@
 //! Arguments and results of a slot that runs a VIR0 program over a chunk.
 //!
-//! Such a slot's opcode lies in its tenant's window ([`opcode::tenant_window`](crate::opcode::tenant_window)), where the
-//! program was bound to it. The chunk's *own bytes* are `len` bytes at `start` of its buffer; the bytes before them in the
-//! buffer, and `after` bytes behind them, are those of the same file. How much of these the program sees is what it
-//! declares.
+//! Such a slot's opcode lies in its tenant's window ([`opcode::tenant_window`](crate::opcode::tenant_window)), where
+//! the program was bound to it. The chunk's *own bytes* are `len` bytes at `start` of its buffer. The bytes before them
+//! in the buffer, and `after` bytes behind them, are their neighbours in the same file. The program sees as many of
+//! these as it declares.
 //!
-//! The slot's record area then begins with the accumulators, each two words (low, high), in the order of their arrays;
-//! behind them are the records, each the position (signed, relative to the first own byte) and the value, ordered by
-//! position and then value. RECORDS counts records only. If the program emitted more than it declares, the completion has
-//! the flag OVERFLOW and nothing in the area counts: the host splits the chunk and publishes its parts. A fault carries
-//! the instruction's number as its detail.
+//! When the slot has completed, its record area begins with the accumulators, each two words (low, high), in the order
+//! of their arrays. The records follow. Each consists of the position (signed, relative to the first own byte) and the
+//! value, and they are ordered by position and then by value. RECORDS counts records only. If the program emitted more
+//! records than it declares, the completion has the flag OVERFLOW, and the contents of the area are invalid: the host
+//! splits the chunk and publishes its parts. A fault carries the instruction's number as its detail.
 
 use crate::words::{join, split};
 use crate::ARGS_PER_SLOT;
@@ -57,7 +57,7 @@ pub const fn encode_acc(value: u64) -> [u32; ACC_WORDS] {
     [low, high]
 }
 
-/// Accumulator number `index` of a record area, whose words `word` returns.
+/// Accumulator number `index` of a record area. `word` returns the area's words.
 pub fn decode_acc(word: impl Fn(usize) -> u32, index: usize) -> u64 {
     let first = index * ACC_WORDS;
     join(word(first), word(first + 1))
@@ -79,7 +79,7 @@ impl ProgramRecord {
         [self.position.cast_unsigned(), self.value]
     }
 
-    /// Record number `index` of a record area that begins with `accs` accumulators, and whose words `word` returns.
+    /// Record number `index` of a record area that begins with `accs` accumulators. `word` returns the area's words.
     pub fn decode(word: impl Fn(usize) -> u32, accs: usize, index: usize) -> Self {
         let first = accs * ACC_WORDS + index * RECORD_WORDS;
         Self {
@@ -140,7 +140,7 @@ impl ProgramArgs {
     }
 }
 
-/// The same arguments for another chunk, of whose index the low [`CHUNK_BITS`] bits count.
+/// The same arguments for another chunk. Only the low [`CHUNK_BITS`] bits of its index are used.
 #[must_use]
 pub const fn with_chunk(mut args: [u32; ARGS_PER_SLOT], chunk: u32) -> [u32; ARGS_PER_SLOT] {
     args[ARG_CHUNK_AFTER] = args[ARG_CHUNK_AFTER] & !MAX_CHUNK_INDEX | chunk & MAX_CHUNK_INDEX;

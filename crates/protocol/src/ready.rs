@@ -1,7 +1,7 @@
 //! An entry of a ready ring: a published slot and its generation, in one word.
 //!
-//! A *generation* is the number of BATCH_FENCEs that were published before the slot; its low 16 bits are enough, as no
-//! more slots are in flight than a ring has.
+//! A *generation* is the number of BATCH_FENCEs that were published before the slot; its low 16 bits are enough,
+//! because a ring never has more slots in flight than it has slots.
 
 numbers! {
     /// Parts of an entry.
@@ -13,14 +13,15 @@ numbers! {
     }
 }
 
-/// The entry of a slot, of which the low 16 bits count, and its generation, of which the low 16 bits are kept.
+/// Combines a slot's index and its generation into an entry. Of each, only the low 16 bits are used.
 #[inline]
 #[must_use]
 pub const fn encode(slot: u32, generation: u32) -> u32 {
     slot | generation << GENERATION_SHIFT
 }
 
-/// Slot and generation of an entry, in a ring of `slots` slots, a power of two: no entry leads to another slot.
+/// Slot and generation of an entry, in a ring of `slots` slots, which is a power of two. Whatever the entry holds, the
+/// slot's index is below `slots`.
 #[inline]
 #[must_use]
 pub const fn decode(entry: u32, slots: u32) -> (u32, u32) {

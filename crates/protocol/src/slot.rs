@@ -76,7 +76,7 @@ impl SlotImage {
         words
     }
 
-    /// The slot of these words. Any words are a slot: what they ask for is for the device to judge.
+    /// The slot with these words. Every combination of words is a slot; the device validates what it asks for.
     #[inline]
     #[must_use]
     pub const fn decode(words: &[u32; SLOT_WORDS]) -> Self {

@@ -1,14 +1,16 @@
 //! Arguments and results of the stream opcodes, which run over the bytes of one chunk.
 //!
 //! A chunk has *own bytes*: `len` of them, from `start` on in the chunk's buffer. Offsets in results and records are
-//! relative to the first own byte. Around them may lie a *halo*: [`ARG_BEFORE`] bytes in front of them and
-//! [`ARG_AFTER`] bytes behind, of the same file, which are other chunks' own. The opcodes below do not look at it; a
-//! user's own may. A *job* is what the opcode works with (for SCAN a set of patterns), registered with the kernel before.
+//! relative to the first own byte. They may be surrounded by a *halo*: [`ARG_BEFORE`] bytes in front of them and
+//! [`ARG_AFTER`] bytes behind them, which are of the same file and are own bytes of other chunks. The opcodes below do
+//! not read the halo; a user's opcode may. A *job* is the data that the opcode works with (for SCAN a set of patterns);
+//! it must be registered with the kernel beforehand.
 //!
 //! # SCAN
 //!
-//! A chunk cuts lines, so lines are of three kinds: the *head*, up to and with the first newline; the *tail*, behind
-//! the last newline; and the *interior* ones between, which are complete. What SCAN reports:
+//! Lines can cross the borders of a chunk, so a chunk has three kinds of lines: the *head*, up to and including the
+//! first newline; the *tail*, after the last newline; and the *interior* lines between them, which are complete. SCAN
+//! reports:
 //!
 //! | result | what |
 //! |---|---|
@@ -20,11 +22,12 @@
 //! | [`RESULT_RESUME`] | where to go on, if the completion says overflow |
 //! | [`RESULT_FIRST_MATCH`] | start of the first match, or [`NONE`]; not with [`MODE_ALL`] |
 //!
-//! Records are pairs of words: with [`MODE_LINES`] an interior matching line's start and end (its newline included),
-//! in order; with [`MODE_ALL`] an occurrence's start and its pattern's number, overlapping ones too, ordered by end and
-//! then pattern. When the slot's area is full, the flag OVERFLOW is set: the host publishes the chunk again with
-//! [`ARG_RESUME`] as the result says, and gets the next part. The results that are not of a part describe the whole
-//! chunk in every part.
+//! Records are pairs of words. With [`MODE_LINES`], a record is the start and the end of a matching interior line,
+//! newline included; the records are in order. With [`MODE_ALL`], a record is the start of an occurrence and its
+//! pattern's number; overlapping occurrences are included, and the records are ordered by end and then by pattern. When
+//! the slot's area is full, the flag OVERFLOW is set: the host then publishes the chunk again with [`ARG_RESUME`] set
+//! to [`RESULT_RESUME`], and gets the next part. Results that are not marked as those of a part describe the whole
+//! chunk, in every part.
 //!
 //! # The others
 //!

@@ -1,8 +1,8 @@
-//! The line of words through which the host tells the device of news: a tail for each ready ring, and behind them three
-//! words more. The host alone writes it.
+//! The cache line through which the host notifies the device: a tail for each ready ring, followed by three more words.
+//! Only the host writes it.
 //!
-//! The tail of a priority is the number of slots published at it, modulo 2^32 and from where the ring's counters begin.
-//! Storing it with release order is the doorbell.
+//! The tail of a priority is the value at which the ring's counters start, plus the number of slots published at that
+//! priority, modulo 2^32. Storing it with release order is the doorbell.
 
 use crate::priority;
 

@@ -1,4 +1,4 @@
-//! One word of an image, by its number. The only place that knows that words are four bytes, little-endian.
+//! Access to the words of an image by number. Only this module knows that a word is four bytes, little-endian.
 
 /// Bytes in a word.
 pub const WORD_BYTES: usize = 4;

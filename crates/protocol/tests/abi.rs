@@ -1,4 +1,4 @@
-//! The numbers do not move: each is written here a second time.
+//! The ABI's numbers do not change: this test repeats each of them.
 
 use gristmill_protocol::priority::Priority;
 use gristmill_protocol::{

@@ -1,4 +1,4 @@
-//! docs/protocol.md says what the code does: its tables of numbers are those of the crate's lists.
+//! docs/protocol.md agrees with the code: its tables of numbers are generated from the crate's lists.
 
 use gristmill_protocol::numbers::{List, LISTS};
 use gristmill_protocol::opcode;
@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 const HOW: &str = "run UPDATE_DOCS=1 cargo test -p gristmill-protocol --test document";
 
-/// A number as a reader looks for it.
+/// A number in the notation that a reader expects: hexadecimal for bit patterns, decimal otherwise.
 fn shown(path: &str, value: u64) -> String {
     let bits = path.starts_with("opcode::OP") || path.starts_with("opcode::RANGES");
     let bits = bits || ["fault::PARTS", "io::io_status::STATUSES"].contains(&path);

@@ -1,4 +1,4 @@
-//! The IO queue: each side takes what is meant for it, once, and a refusal changes nothing.
+//! The IO queue: each side takes only the entries meant for it, each one once, and a refused call changes nothing.
 
 use gristmill_protocol::io::{
     claim_io_requests, claim_io_requests_into, complete_io_request, complete_io_requests_batch,

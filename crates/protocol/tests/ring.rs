@@ -1,4 +1,4 @@
-//! Ring images: what may be published where, and that a refusal changes nothing.
+//! Ring images: which slots may be published into, and that a refused call changes nothing.
 
 use gristmill_protocol::priority::Priority;
 use gristmill_protocol::slot::{self, SlotImage, SLOT_BYTES};

@@ -1,4 +1,4 @@
-//! Waiting for something that nobody announces: pauses that double while nothing happens.
+//! Polling for something that sends no notification, with pauses that double while nothing happens.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ impl Backoff {
         pause
     }
 
-    /// Begins again with the first pause, as something has happened.
+    /// Starts again with the first pause. Call this when something has happened.
     pub fn reset(&mut self) {
         self.next = self.first;
     }

@@ -1,6 +1,6 @@
 //! The arena of chunk buffers: memory that reads land in and that the kernel sees.
 //!
-//! One mapping holds every chunk; pages that no read ever filled are never touched. Each chunk has a state word:
+//! One mapping holds all chunks; pages that no read has ever filled are never touched. Each chunk has a state word:
 //!
 //! | state | who may touch the bytes | by holding |
 //! |---|---|---|
@@ -8,14 +8,15 @@
 //! | LENT | nobody yet | the host holds a [`LentChunk`], with no access |
 //! | BORROWED | one worker, reading | a [`ChunkRef`] |
 //!
-//! HOST to LENT by [`ChunkBuf::lend`], LENT to BORROWED and back by [`ChunkMemory::borrow_chunk`] and dropping its
-//! result, LENT to HOST by [`LentChunk::reclaim`] and by dropping a [`LentChunk`]. Every step is one compare-and-swap (or a release store by the sole
-//! owner), so the table holds whatever numbers slots carry.
+//! [`ChunkBuf::lend`] changes HOST to LENT. [`ChunkMemory::borrow_chunk`] changes LENT to BORROWED, and dropping its
+//! result changes it back. [`LentChunk::reclaim`] changes LENT to HOST, and so does dropping a [`LentChunk`]. Every
+//! transition is one compare-and-swap (or a release store by the sole owner), so the table holds whatever numbers slots
+//! carry.
 //!
 //! A device behind a bus cannot compare and swap in host memory, so it does not borrow: it reads a chunk whose state is
-//! LENT. There the publisher's own order is what protects the bytes: the host reclaims a chunk only after it has seen the completion of
-//! every slot that names it, as the mill does. A device never writes a chunk, so a publisher that breaks this order gets wrong
-//! results of the device, and nothing else.
+//! LENT. There the publisher must protect the bytes: it reclaims a chunk only after it has seen the completion of every
+//! slot that names it, as the mill does. A device never writes a chunk, so a publisher that breaks this rule gets wrong
+//! results from the device, and nothing worse.
 
 use crate::memory::{Arena, HostVisible, Region, SharedWords, PAGE_BYTES};
 use crate::pool::Home;
@@ -27,8 +28,9 @@ use std::sync::Arc;
 
 /// Chunk buffers of one size in one lazily touched mapping.
 ///
-/// Chunks lie `chunk_bytes` rounded up to a page, plus one page, apart: chunk sizes are powers of two as a rule, and
-/// without the odd page the first bytes of all chunks would compete for the same few sets of the cache.
+/// The distance between chunks is `chunk_bytes` rounded up to whole pages, plus one page. Chunk sizes are usually
+/// powers of two, and without the extra page the first bytes of all chunks would compete for the same few sets of the
+/// cache.
 pub struct ChunkMemory {
     region: Region,
     state: SharedWords,
@@ -38,8 +40,8 @@ pub struct ChunkMemory {
 
 /// Where an arena's chunks and their states lie, for a device that reads them by address.
 ///
-/// Chunks that overlapped would be two exclusive slices of one memory, so [`ChunkPlan::new`] alone makes plans, and nothing
-/// changes one:
+/// If chunks overlapped, there could be two exclusive slices of the same memory. So only [`ChunkPlan::new`] makes
+/// plans, and nothing can change one:
 ///
 /// ```compile_fail,E0451
 /// let plan = gristmill_ring::ChunkPlan { count: 2, chunk_bytes: 4096, stride: 0 };
@@ -53,7 +55,7 @@ pub struct ChunkMemory {
 pub struct ChunkPlan {
     count: u32,
     chunk_bytes: usize,
-    /// At least `chunk_bytes`: what all unsafe code here relies on.
+    /// At least `chunk_bytes`. All unsafe code here relies on this.
     stride: usize,
 }
 
@@ -91,7 +93,7 @@ impl ChunkPlan {
         self.stride
     }
 
-    /// Bytes of an arena that chunks and their states can be carved from.
+    /// Bytes that an arena needs, so that chunks and their states can be carved from it.
     pub fn carved_bytes(&self) -> usize {
         (self.count as usize * 4)
             .next_multiple_of(PAGE_BYTES)
@@ -134,13 +136,13 @@ impl ChunkMemory {
         Ok(Self::over(plan, region, states))
     }
 
-    /// Chunks in memory of the caller's, of which nobody else has a part: their bytes from its start on, which takes
-    /// [`ChunkPlan::bytes`], and their states in memory of the host. This is for memory that is far away, such as a PCI
-    /// device's, where a compare-and-swap would cross the bus or could not be done at all.
+    /// Chunks in the caller's memory, of which nobody else has a part. The chunks' bytes begin at its start and take
+    /// [`ChunkPlan::bytes`]; their states are in the host's memory. This is for remote memory, such as a PCI device's,
+    /// where a compare-and-swap would cross the bus or would not be possible at all.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] where the memory is smaller than that; [`PipelineError::Backend`] where there is
-    /// none for the states.
+    /// [`PipelineError::InvalidArgument`] if the memory is smaller than that; [`PipelineError::Backend`] if no memory
+    /// can be mapped for the states.
     pub fn place(
         plan: ChunkPlan,
         memory: Box<dyn HostVisible>,
@@ -223,7 +225,7 @@ impl ChunkMemory {
         })
     }
 
-    /// Address of a chunk's first byte. `index` is that of a token of this arena, so below `count`.
+    /// Address of a chunk's first byte. `index` comes from a token of this arena, so it is below `count`.
     fn address(&self, index: u32) -> *mut u8 {
         debug_assert!((index as usize) < self.state.len());
         // SAFETY: `index < count` (tokens are made for 0..count only, and `borrow_chunk` looked its index up in
@@ -249,12 +251,12 @@ impl std::fmt::Debug for ChunkMemory {
     }
 }
 
-/// A chunk that the host owns: exclusive access to its bytes. Not `Clone`. A chunk of a
-/// [`ChunkPool`](crate::ChunkPool) returns to it when it is dropped; dropping another retires it.
+/// A chunk that the host owns: exclusive access to its bytes. Not `Clone`. When a chunk of a
+/// [`ChunkPool`](crate::ChunkPool) is dropped, it returns to the pool; a chunk without a pool is retired.
 pub struct ChunkBuf {
     memory: Arc<ChunkMemory>,
     index: u32,
-    /// Where it returns to. None while it is there.
+    /// Where the chunk returns to. `None` while it is in its pool.
     home: Option<Home>,
 }
 
@@ -281,9 +283,10 @@ impl ChunkBuf {
     /// The whole chunk: what was read into it, and zeros or older contents elsewhere.
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: `capacity` bytes at the chunk's address lie inside the mapping (see `address`), which `self.memory`
-        // keeps alive and which is initialised (zeroed when mapped). This is the chunk's only `ChunkBuf` (one is made
-        // in `over`, again in `reclaim`, which consumes the `LentChunk` that came from it, and again in `drop`, of the one
-        // that is dropped), its state is HOST, so no `ChunkRef` exists, and `&self` excludes `as_mut_slice`.
+        // keeps alive and which is initialised (zeroed when mapped). This is the chunk's only `ChunkBuf`: `over` makes
+        // the first, `reclaim` makes one again and consumes the `LentChunk` that came from it, and `drop` makes one
+        // again from the one that is being dropped. The chunk's state is HOST, so no `ChunkRef` exists, and `&self`
+        // excludes `as_mut_slice`.
         unsafe { std::slice::from_raw_parts(self.memory.address(self.index), self.capacity()) }
     }
 
@@ -293,8 +296,8 @@ impl ChunkBuf {
         unsafe { std::slice::from_raw_parts_mut(self.memory.address(self.index), self.capacity()) }
     }
 
-    /// Address of the first byte, for reads that the kernel does. Whatever tracks the read must own the
-    /// chunk until the kernel has completed it.
+    /// Address of the first byte, for reads by the kernel. The owner of the read's state must also own the chunk until
+    /// the kernel has completed the read.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.memory.address(self.index)
     }
@@ -308,8 +311,8 @@ impl ChunkBuf {
     }
 }
 
-/// Back to its pool, if it has one. The chunk of a dropped [`LentChunk`] is reclaimed first, and retired where a worker is
-/// still reading it.
+/// Returns the chunk to its pool, if it has one. The chunk of a dropped [`LentChunk`] is reclaimed first; if a worker
+/// is still reading it, it is retired.
 impl Drop for ChunkBuf {
     fn drop(&mut self) {
         let Some(home) = self.home.take() else {
@@ -341,11 +344,11 @@ impl std::fmt::Debug for ChunkBuf {
     }
 }
 
-/// A chunk that the device has: the host's claim to get it back. Dropping it is an attempt to [reclaim](Self::reclaim) the
-/// chunk and then drops it; only drop the claim to a chunk that no published slot names.
+/// The host's claim to a chunk that is lent to the device. Dropping the claim tries to [reclaim](Self::reclaim) the
+/// chunk and then drops the chunk. Only drop the claim if no published slot names the chunk.
 #[derive(Debug)]
 pub struct LentChunk {
-    /// Kept, not used: its methods are out of reach while the chunk is lent.
+    /// Only stored here: its methods cannot be called while the chunk is lent.
     chunk: ChunkBuf,
 }
 
@@ -377,8 +380,8 @@ impl LentChunk {
         }
     }
 
-    /// Takes the chunk back whose slots have all completed: a worker that has completed one of them may be about to drop its
-    /// [`ChunkRef`], which this waits for.
+    /// Takes back a chunk whose slots have all completed. A worker that has completed one of them may not have dropped
+    /// its [`ChunkRef`] yet; this function waits until it has.
     pub fn reclaim_completed(mut self) -> ChunkBuf {
         loop {
             match self.reclaim() {
@@ -392,7 +395,7 @@ impl LentChunk {
     }
 }
 
-/// A worker's read access to a lent chunk; dropping it gives the chunk back to the lender's reach.
+/// A worker's read access to a lent chunk. Once it is dropped, the lender can reclaim the chunk.
 #[derive(Debug)]
 pub struct ChunkRef<'a> {
     memory: &'a ChunkMemory,

@@ -16,14 +16,14 @@
 //! [`Submitter::try_acquire`] hands out a [`SlotToken`]: an empty slot that its holder alone may fill. Publishing
 //! consumes the token. A worker's [`DeviceRing::claim`] gives a [`ClaimedSlot`]; completing consumes that. The host's
 //! [`Completions::next`] gives the token back with the results. So no slot can be published twice, completed twice, or
-//! overwritten while the device has it: the types do not allow it to be written down.
+//! overwritten while the device has it: such code does not compile.
 //!
 //! # Ordering
 //!
 //! The host stores the slot, then the ready entry, then `tail` with release order: the doorbell. A worker loads `tail`
 //! with acquire order, reads the ready entry, and only then takes the ticket by compare-and-swap on `head`. The entry
 //! must be read first: once the ticket is taken, the slots behind it can complete and be published again, and the ready
-//! ring may wrap around onto the entry. While the ticket is not taken the entry cannot change, as at most `slots`
+//! ring may wrap around onto the entry. The entry cannot change before the ticket is taken, because at most `slots`
 //! tickets are in flight and the ring has as many entries.
 //!
 //! A worker stores its results with relaxed order and the entry's sequence number last, with release order; the host
@@ -33,25 +33,27 @@
 //! # Fences
 //!
 //! Every publication is stamped with a *generation*, in the upper half of its ready entry: the number of fences
-//! published before it. A BATCH_FENCE carries in its arguments how many slots have the generation that it closes,
-//! and which that is ([`FenceArgs`](gristmill_protocol::opcode::FenceArgs)); the next generation begins with the fence itself. Workers count finished slots per generation, so
-//! a fence may complete when its generation's count is reached ([`DeviceRing::fence_ready`]); by induction everything
-//! before it has finished too.
+//! published before it. The arguments of a BATCH_FENCE hold the number of the generation that it closes, and how many
+//! slots that generation has ([`FenceArgs`](gristmill_protocol::opcode::FenceArgs)). The fence itself is the first slot
+//! of the next generation. Workers count the finished slots of each generation, so a fence may complete when the count
+//! of its generation is reached ([`DeviceRing::fence_ready`]). By induction, everything published before it has then
+//! finished too.
 //!
-//! Counters wrap around. So nothing asks which of two is larger: either they are compared for equality, or their
-//! difference is looked at, which is small as no more slots are in flight than there are
-//! ([`RingConfig::counters_from`] lets tests begin near the end).
+//! Counters wrap around, so no code asks which of two counters is larger. It compares them for equality, or it uses
+//! their difference, which is small because at most `slots` slots are in flight. [`RingConfig::counters_from`] lets
+//! tests begin shortly before the wrap.
 //!
 //! # What the device writes
 //!
-//! A device may be broken, so the host checks what it reads from it before it believes it: a completion names a slot that
-//! was published and not completed since, or the ring is broken and tells no more ([`Completions::failure`]).
+//! A device may be broken, so the host checks what it reads from the device before it uses it. A completion must name a
+//! slot that was published and has not completed since. Otherwise the ring is marked as broken and returns no more
+//! completions ([`Completions::failure`]).
 //!
 //! # Cancelling
 //!
-//! [`Submitter::cancel`] says, once and for all, that what runs is to end at once, and what is published to end before it
-//! begins. Opcodes that take long look at it as they run ([`DeviceRing::is_cancelled`]); their slots complete as FAULT
-//! with [`CANCELLED`](gristmill_protocol::fault::CANCELLED), so that every slot completes soon.
+//! [`Submitter::cancel`] tells the device, irrevocably, to stop running slots at once and not to begin published ones.
+//! Opcodes that take long check for this while they run ([`DeviceRing::is_cancelled`]). Their slots complete as FAULT
+//! with [`CANCELLED`](gristmill_protocol::fault::CANCELLED), so every slot completes soon.
 
 mod device;
 mod event_count;
@@ -78,7 +80,8 @@ use gristmill_protocol::{PipelineError, ARGS_PER_SLOT, CONTROL_MIN_WORDS, SLOT_W
 pub use gristmill_protocol::priority::AGEING_CLAIMS;
 pub use gristmill_protocol::ready::MAX_SLOTS;
 
-/// The next ring's number. The standard library's atomic also under loom: it orders nothing.
+/// The next ring's number. This is the standard library's atomic even under loom, because no memory ordering depends on
+/// it.
 static NEXT_RING: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 /// Sizes of a live ring.
@@ -94,8 +97,8 @@ pub struct RingConfig {
     pub debug_records: u32,
     /// Slots of the IO queue: requests for bytes that can be under way at a time, 0 to 64. With 0 there is no queue.
     pub io_slots: u32,
-    /// Where the ring's counters begin that wrap around: tails, heads, completion tickets, generations and what fences
-    /// count. Nothing that a ring does depends on it, so tests begin near the end.
+    /// The initial value of the ring's wrapping counters: tails, heads, completion tickets, generations, and the
+    /// fences' counts. The ring's behaviour does not depend on it, so tests begin shortly before the wrap.
     pub counters_from: u32,
 }
 
@@ -138,7 +141,7 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// A submission of tenant 0 at normal priority. Arguments beyond the slot's twelve are not taken.
+    /// A submission of tenant 0 at normal priority. Arguments after the twelfth are ignored.
     pub fn new(opcode: u32, args: &[u32]) -> Self {
         let mut words = [0; ARGS_PER_SLOT];
         for (word, arg) in words.iter_mut().zip(args) {
@@ -189,7 +192,8 @@ struct HostState {
     free: Vec<u32>,
     generation: u32,
     in_generation: u32,
-    /// Slots published so far, and by slot the number of its last publication, from 1 on.
+    /// `published` counts the slots published so far; `published_as` holds, for each slot, the number of its last
+    /// publication, starting at 1.
     published: u64,
     published_as: Vec<u64>,
 }
@@ -205,17 +209,18 @@ struct Shared {
     /// Whether the device cannot notify `completed`.
     silent: bool,
     host: CachePadded<Mutex<HostState>>,
-    /// By slot: 1 from its publication until its completion was read. The host's own: no device sees it.
+    /// For each slot: 1 from its publication until its completion was read. Only the host has this; no device sees it.
     in_flight: Vec<AtomicU32>,
-    /// By slot: the opcode and the tenant of its last publication. The host's own, too: what lies in the slot itself a
-    /// broken device may have changed.
+    /// For each slot: the opcode and the tenant of its last publication. Only the host has this, too: a broken device
+    /// may have changed the words of the slot itself.
     published: Vec<[AtomicU32; 2]>,
-    /// What the device has written that no device may write. Nothing is read from it any more.
+    /// The invalid data that the device has written, as an error. Once this is set, nothing more is read from the
+    /// device.
     broken: std::sync::OnceLock<PipelineError>,
     io_host: Mutex<io::HostIo>,
     /// Not 0 while the host's end of the IO queue is dropped.
     io_closed: AtomicU32,
-    // Device memory from here on: the host never looks at it.
+    // The fields from here on are the device's state: the host never reads it.
     heads: SharedWords,
     ages: CachePadded<[AtomicU32; priority::COUNT]>,
     aged_claims: AtomicU32,
@@ -223,7 +228,7 @@ struct Shared {
     /// Finished slots by generation, modulo 2 * slots.
     finished: SharedWords,
     debug_lock: CachePadded<Mutex<u32>>,
-    /// By slot of the IO queue: whether somebody waits for its request's end.
+    /// For each slot of the IO queue: whether something waits for its request to end.
     io_waited: Mutex<Vec<bool>>,
     doorbell: CachePadded<EventCount>,
     completed: CachePadded<EventCount>,
@@ -232,8 +237,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// The words of a slot. In range: `slot` comes from a token, or from a ready entry, of which only as many bits count
-    /// as number the slots.
+    /// The words of a slot. The index is in range: `slot` comes from a token, or from a ready entry, whose index is
+    /// masked to the number of slots.
     fn slot(&self, slot: u32) -> &[AtomicU32; SLOT_WORDS] {
         &self.memory.slots.as_chunks().0[slot as usize]
     }
@@ -255,7 +260,7 @@ impl Shared {
         self.heads[priority].load(Relaxed) != self.memory.tails[priority].load(Acquire)
     }
 
-    /// The opcode and the tenant that a slot was published with last; `None` where there is no such slot.
+    /// The opcode and the tenant of a slot's last publication; `None` if there is no such slot.
     fn published_for(&self, slot: u32) -> Option<(u32, u32)> {
         let [opcode, tenant] = self.published.get(slot as usize)?;
         Some((opcode.load(Relaxed), tenant.load(Relaxed)))
@@ -313,8 +318,8 @@ pub struct RingMemory {
     slots: SharedWords,
     /// 5 * slots words: slot index, and the generation's low half.
     ready: SharedWords,
-    /// One line: the tails, a word that a back end may use to ask its workers for something, how many requests of the IO
-    /// queue the host has ended, and whether what runs is to end at once.
+    /// One cache line: the tails, a word with which a back end may ask its workers for something, the number of IO
+    /// queue requests that the host has ended, and whether running slots must end at once.
     tails: SharedWords,
     /// slots * 16 words.
     entries: SharedWords,
@@ -325,8 +330,8 @@ pub struct RingMemory {
 }
 
 impl RingMemory {
-    /// Takes what a ring needs from `words`, part by part: slots, ready rings, tails, completion entries, control
-    /// words, the debug log and the IO queue, in this order.
+    /// Calls `words` once for each part of a ring, in this order: slots, ready rings, tails, completion entries,
+    /// control words, the debug log and the IO queue.
     ///
     /// # Errors
     /// What `words` returns.
@@ -372,8 +377,9 @@ pub fn live_ring(
     make(config, RingMemory::new(&config, SharedWords::map)?, false)
 }
 
-/// Makes a live ring in memory of the same configuration, all zero, for a device that claims for itself: the host keeps
-/// the [`DeviceRing`] to look at what both see. Such a device wakes no thread, so [`Completions::wait`] polls.
+/// Makes a live ring in zeroed memory that was sized for the same configuration, for a device that claims slots by
+/// itself. The host keeps the [`DeviceRing`] only to look at the shared words. Such a device wakes no thread, so
+/// [`Completions::wait`] polls.
 ///
 /// # Errors
 /// As for [`live_ring`].
@@ -418,7 +424,8 @@ fn make(
         tail.store(from, Relaxed);
     }
     memory.tails[tails::ENDED].store(from, Relaxed);
-    // As if the ring had gone round once before: no entry has the sequence number that is waited for.
+    // Fills in the sequence numbers as if the ring had gone round once before, so that no entry has a sequence number
+    // that the host waits for.
     for ticket in (0..config.slots).map(|step| from.wrapping_add(step)) {
         let entry = (ticket & (config.slots - 1)) as usize * completion::WORDS;
         let before = ticket.wrapping_add(1).wrapping_sub(config.slots);

@@ -1,4 +1,5 @@
-//! Memory that host and device share: a mapping that is touched lazily or what a device's driver gave, and the words in it.
+//! Memory that host and device share, and the words in it. The memory is a lazily touched mapping, or comes from a
+//! device's driver.
 
 use crate::sync::AtomicU32;
 use gristmill_protocol::PipelineError;
@@ -13,8 +14,8 @@ use std::{ptr::NonNull, sync::Arc};
 ///
 /// - are valid for reads and writes of this process, from any thread, and stay at that address;
 /// - are initialised (zeroed when they were made), and `base` is aligned to [`REGION_ALIGN`] bytes;
-/// - are touched only by the device, and through parts that were handed out by the [`Arena`], or the arena of chunks
-///   ([`ChunkMemory::place`](crate::ChunkMemory::place)), that took the value.
+/// - are accessed only by the device, and through parts that were handed out by the [`Arena`] that took the value, or
+///   by the arena of chunks that took it ([`ChunkMemory::place`](crate::ChunkMemory::place)).
 #[cfg(not(loom))]
 pub unsafe trait HostVisible: Send + Sync {
     /// The first byte.
@@ -25,14 +26,14 @@ pub unsafe trait HostVisible: Send + Sync {
     fn device(&self) -> u64 {
         0
     }
-    /// The address on the bus of the PCI device whose memory this is, where it is one's; `None` for memory of the host.
+    /// If this is a PCI device's memory, the bus address of that device; `None` for the host's memory.
     fn peer(&self) -> Option<&str> {
         None
     }
 }
 
-/// Alignment of host-visible memory, and of each part that an [`Arena`] hands out, in bytes: two cache lines, so that no
-/// two parts share one, nor a pair that is fetched together.
+/// Alignment of host-visible memory, and of each part that an [`Arena`] hands out, in bytes: two cache lines, so that
+/// no two parts share a cache line, or a pair of cache lines that is fetched together.
 #[cfg(not(loom))]
 pub const REGION_ALIGN: usize = 128;
 
@@ -45,7 +46,7 @@ pub struct Arena {
 
 #[cfg(not(loom))]
 impl Arena {
-    /// All of `memory`, which is the arena's alone from now on.
+    /// An arena over all of `memory`, which it owns exclusively from now on.
     pub fn new(memory: Box<dyn HostVisible>) -> Self {
         Self {
             memory: Arc::from(memory),
@@ -63,10 +64,11 @@ impl Arena {
         self.memory.device()
     }
 
-    /// Lets the next part begin at a multiple of `bytes`, counted from the memory's first byte; `bytes` is rounded up to a
-    /// multiple of [`REGION_ALIGN`]. Where there is no such offset, nothing is left.
+    /// Lets the next part begin at a multiple of `bytes`, counted from the memory's first byte; `bytes` is rounded up
+    /// to a multiple of [`REGION_ALIGN`]. If there is no such offset, the arena has nothing left.
     pub fn align(&mut self, bytes: usize) {
-        // Never downwards, and never by wrapping around: a byte that was handed out would be handed out again.
+        // This must never move downwards or wrap around, because then a byte that was handed out would be handed out
+        // again.
         self.next = bytes
             .max(1)
             .checked_next_multiple_of(REGION_ALIGN)
@@ -77,7 +79,7 @@ impl Arena {
     /// The next part.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where less is left.
+    /// [`PipelineError::Backend`] if less than that is left.
     pub(crate) fn part(&mut self, bytes: usize) -> Result<Region, PipelineError> {
         let end = self.next.checked_add(bytes);
         let Some(end) = end.filter(|end| *end <= self.memory.bytes()) else {
@@ -95,7 +97,7 @@ impl Arena {
     /// The next part, as words.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where less is left.
+    /// [`PipelineError::Backend`] if less than that is left.
     pub fn words(&mut self, len: usize) -> Result<SharedWords, PipelineError> {
         let bytes = len
             .checked_mul(size_of::<AtomicU32>())
@@ -160,7 +162,7 @@ impl Region {
         self.memory.device()
     }
 
-    /// The PCI device whose memory it is, if it is one's.
+    /// The PCI device to which the memory belongs, if it belongs to one.
     pub(crate) fn peer(&self) -> Option<&str> {
         self.memory.peer()
     }
@@ -183,7 +185,7 @@ unsafe impl Send for Mapping {}
 #[cfg(not(loom))]
 unsafe impl Sync for Mapping {}
 
-/// Bytes of a page, which every mapping is aligned to and is a multiple of.
+/// Bytes of a page. The address and the length of every mapping are multiples of this.
 pub const PAGE_BYTES: usize = 4096;
 
 #[cfg(not(loom))]
@@ -238,9 +240,9 @@ impl Mapping {
     }
 }
 
-// SAFETY: the mapping is private, readable and writable until `drop`, zeroed by the kernel or the allocator, aligned to a
-// page, and its length was checked to fit in an isize (`new`). `Mapping` is private to this module, which hands it to one
-// `Region` only.
+// SAFETY: the mapping is private, readable and writable until `drop`, zeroed by the kernel or the allocator, aligned to
+// a page, and its length was checked to fit in an isize (`new`). `Mapping` is private to this module, which hands it to
+// one `Region` only.
 #[cfg(not(loom))]
 unsafe impl HostVisible for Mapping {
     fn base(&self) -> NonNull<u8> {
@@ -263,8 +265,8 @@ fn too_large(bytes: usize) -> PipelineError {
 impl Drop for Mapping {
     fn drop(&mut self) {
         #[cfg(not(miri))]
-        // SAFETY: `base` and `bytes` are those of one successful `mmap` in `allocate`, unmapped once, here. Whoever
-        // hands out references into the mapping holds it in an `Arc`, so none of them outlives this.
+        // SAFETY: `base` and `bytes` are those of one successful `mmap` in `allocate`, unmapped once, here. All owners
+        // that hand out references into the mapping hold it in an `Arc`, so none of the references outlives this.
         unsafe {
             libc::munmap(self.base.as_ptr().cast(), self.bytes);
         }
@@ -279,7 +281,7 @@ impl Drop for Mapping {
     }
 }
 
-/// Words that host and device share: the only door to them, and it opens on atomics.
+/// Words that host and device share. This type is the only access to them, and it gives access through atomics only.
 ///
 /// A clone names the same words.
 #[derive(Clone)]
@@ -327,10 +329,10 @@ impl Deref for SharedWords {
     fn deref(&self) -> &[AtomicU32] {
         debug_assert!(self.len * size_of::<AtomicU32>() <= self.region.bytes());
         // SAFETY: the region holds at least `len` words (`map` and `Arena::words` sized it so), is aligned to
-        // `REGION_ALIGN` and therefore to a word, is initialised (`HostVisible`), and lives as long as `self.region`, which
-        // the returned borrow keeps. `AtomicU32` has the layout of `u32`, every bit pattern is valid, and shared mutation
-        // through it is allowed; nobody makes a plain reference to these bytes, as a region has one owner
-        // (`Arena::part` hands out each byte once) and a `SharedWords` shares its own with nothing but its clones.
+        // `REGION_ALIGN` and therefore to a word, is initialised (`HostVisible`), and lives as long as `self.region`,
+        // which the returned borrow keeps. `AtomicU32` has the layout of `u32`, every bit pattern is valid, and shared
+        // mutation through it is allowed; nobody makes a plain reference to these bytes, because a region has one owner
+        // (`Arena::part` hands out each byte once) and a `SharedWords` shares its region only with its clones.
         unsafe { std::slice::from_raw_parts(self.region.base().as_ptr().cast(), self.len) }
     }
 

@@ -1,14 +1,14 @@
-//! Chunks that return to where they were taken from.
+//! A pool of chunks, to which chunks return when they are dropped.
 
 use crate::chunk::ChunkBuf;
 use crate::sync::{lock, Arc, Mutex};
 
 /// Free chunks on numbered shelves, such as one for each reader.
 ///
-/// A chunk that was [taken](ChunkPool::take) returns to its shelf when it is dropped, wherever that happens: in a reader
-/// whose ring failed, on an error path, in a value that nobody looked at. So no path can lose one, and a pool never runs
-/// dry but for chunks that are in use. What does not return is a chunk that the kernel may still write into (its owner is
-/// leaked on purpose) or that a worker still reads.
+/// A chunk that was [taken](ChunkPool::take) returns to its shelf when it is dropped, wherever that happens: in a
+/// reader whose ring failed, on an error path, or in an unused value. So no path can lose a chunk, and a pool runs
+/// empty only because its chunks are in use. Two kinds of chunks do not return: those that the kernel may still write
+/// into (their owner is leaked on purpose), and those that a worker still reads.
 pub struct ChunkPool {
     shelves: Box<[Mutex<Vec<ChunkBuf>>]>,
 }
@@ -39,7 +39,7 @@ impl ChunkPool {
                 shelf.push(chunk);
             }
         }
-        // The last in is the first out: the lowest chunks are used again and again, and the others stay untouched.
+        // A shelf is a stack, so the lowest chunks are used again and again, and the others stay untouched.
         for shelf in &mut dealt {
             shelf.reverse();
         }
@@ -97,13 +97,13 @@ mod tests {
         drop(lent.lend());
         assert_eq!(pool.free(), 4);
 
-        // Lent again and taken back, it still knows its home.
+        // A chunk that was lent and taken back still knows its home.
         let chunk = pool.take(0).unwrap().lend().reclaim().unwrap();
         assert_eq!((chunk.index(), pool.free()), (0, 3));
         drop(chunk);
         assert_eq!(pool.free(), 4);
 
-        // A chunk at home is nobody's: a device that names it gets nothing.
+        // A chunk in its pool is not lent, so a device cannot borrow it.
         assert!(memory.borrow_chunk(0).is_none());
     }
 

@@ -1,4 +1,4 @@
-//! Record areas: per slot, the words in which an opcode leaves what does not fit in a completion entry.
+//! Record areas. Each slot has one, in which an opcode leaves the results that do not fit in a completion entry.
 //!
 //! The worker that owns a slot writes its area before it completes the slot; the host reads it after it has seen the
 //! completion entry and before it publishes the slot again. The words are atomics, so a reader that breaks this order

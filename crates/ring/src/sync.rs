@@ -1,5 +1,5 @@
-//! The synchronisation primitives of this crate: the standard library's, or loom's when a model is checked; and what is done
-//! with several words at once.
+//! The synchronisation primitives of this crate (the standard library's, or loom's when a model is checked), and
+//! operations on several words at once.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// What words hold, of those in `range`; the others are zero.
+/// Loads the words in `range`; the other words of the result are zero.
 #[inline]
 pub(crate) fn load<const N: usize>(words: &[AtomicU32; N], range: Range<usize>) -> [u32; N] {
     let mut values = [0; N];

@@ -1,16 +1,17 @@
-//! Counters of the ring wrap around, and nothing that it does depends on it.
+//! The ring's counters wrap around, and its behaviour does not depend on that.
 
 #![cfg(not(loom))]
 
 use gristmill_protocol::{opcode, priority::Priority};
 use gristmill_ring::{live_ring, Claimer, Outcome, RingConfig, Submission};
 
-/// Where counters begin: at 0, and so that they wrap before, while and after what a test does with a few slots.
+/// Initial values of the counters: 0, and values for which the counters wrap before, during and after a test's few
+/// slots.
 fn starts() -> impl Iterator<Item = u32> {
     (0..24)
         .map(|before| u32::MAX - before)
         .chain([0, (1 << 31) - 4, 1 << 31])
-        // Miri, which is after memory and not after numbers, takes minutes for all.
+        // All values would take minutes under Miri, which checks memory accesses rather than numbers.
         .filter(|from| !cfg!(miri) || [u32::MAX - 11, 0].contains(from))
 }
 
@@ -24,7 +25,7 @@ fn a_fence_waits_for_every_slot_before_it_wherever_counters_are() {
         })
         .unwrap();
         let mut claimer = Claimer::default();
-        // Further rounds find the counters of a generation as an earlier fence left them.
+        // In later rounds, a generation's counters hold what an earlier fence left in them.
         for round in 0..if cfg!(miri) { 10 } else { 40 } {
             let before = round % 9;
             for value in 0..before {

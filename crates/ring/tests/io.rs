@@ -99,7 +99,7 @@ fn a_full_queue_takes_nothing_until_a_request_has_ended_for_which_nobody_waits()
     assert!(!world.device.can_ask() && world.device.ask(&read(2)).is_none());
     assert_eq!(waiting.outcome(), Some(Ok(1)));
     drop(waiting);
-    // Nobody waits for this one, but it must end first.
+    // Nothing waits for this request, but it must end before its slot can be used again.
     drop(world.device.ask(&read(2)).unwrap());
     assert!(!world.device.can_ask() && world.device.ask(&read(3)).is_none());
     let claimed = world.queue.claim().unwrap();
@@ -200,7 +200,7 @@ fn a_host_that_sleeps_is_woken_by_a_request_that_nobody_serves() {
         drop(device.ask(&read(50)));
     });
     while !over.load(Ordering::SeqCst) {
-        // Were it not woken, each request would take as long as this.
+        // Without the wake-up, each request would take this long.
         completions.wait(Duration::from_secs(600));
     }
     worker.join().unwrap();

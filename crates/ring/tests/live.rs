@@ -13,7 +13,7 @@ use std::time::Duration;
 fn ring(slots: u32) -> (Submitter, Completions, DeviceRing) {
     live_ring(RingConfig {
         slots,
-        // All counters wrap within each test. From 0 on, every other test that has a ring runs.
+        // All counters wrap within each test. The other tests that use a ring start at 0.
         counters_from: u32::MAX - 2,
         ..RingConfig::default()
     })
@@ -60,7 +60,7 @@ fn what_was_published_before_is_known_to_be_done() {
     assert!(!submitter.is_done(first), "it is being run");
     claimed.complete(&Outcome::default());
     assert!(submitter.is_done(first) && !submitter.is_done(submitter.published()));
-    // The same slot, for something that came later.
+    // The same slot is used for something that is published later.
     submitter.release(completions.next().unwrap().token);
     publish(&submitter, &Submission::new(opcode::NOP, &[3]));
     assert!(submitter.is_done(first) && !submitter.is_done(first + 1));
@@ -112,7 +112,7 @@ fn a_slot_whose_worker_drops_it_completes_as_a_fault() {
         (done.status, done.fault),
         (slot::FAULT, fault::WORKER_PANICKED)
     );
-    // And so does one that was parked.
+    // A parked slot does so, too.
     submitter
         .publish(done.token, &Submission::new(opcode::NOP, &[]))
         .unwrap();

@@ -1,5 +1,5 @@
-//! The live ring under loom, which runs every interleaving (up to a bound on preemptions) and every value that the memory
-//! model lets a load return.
+//! The live ring under loom, which runs every interleaving (up to a bound on preemptions) and every value that the
+//! memory model lets a load return.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p gristmill-ring --release --test loom`
 
@@ -92,7 +92,7 @@ fn two_workers_claim_each_slot_once_and_results_are_visible_with_done() {
                 .unwrap();
         }
         work(&device, 1);
-        // A completion that is there carries its results, whoever wrote them and whenever.
+        // A completion that is visible carries its results, whichever worker wrote them, and whenever.
         let mut early = 0;
         while let Some(done) = completions.next() {
             assert!(matches!(done.results[0], 2 | 4));

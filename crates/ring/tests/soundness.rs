@@ -1,4 +1,5 @@
-//! What safe code may try with memory and tokens, and must not succeed in. What does not even compile is in `refused/`.
+//! Attempts of safe code to misuse memory and tokens, which must not succeed. Attempts that must not compile are in
+//! `refused/`.
 
 #![cfg(not(loom))]
 
@@ -19,7 +20,7 @@ fn the_compiler_refuses_what_would_be_unsound() {
     gristmill_testing::refused(directory, &["gristmill_ring"]);
 }
 
-/// Memory of a device's, as a back end would bring it.
+/// A device's memory, as a back end would provide it.
 struct Block {
     base: NonNull<u8>,
     layout: Layout,
@@ -47,8 +48,8 @@ unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
 
-// SAFETY: the memory is this block's alone until it is dropped, zeroed, aligned to `REGION_ALIGN`, and its size is that of a
-// layout.
+// SAFETY: the memory is this block's alone until it is dropped, zeroed, aligned to `REGION_ALIGN`, and its size is that
+// of a layout.
 unsafe impl HostVisible for Block {
     fn base(&self) -> NonNull<u8> {
         self.base
@@ -63,7 +64,7 @@ fn place(words: &SharedWords) -> std::ops::Range<usize> {
     words.start as usize..words.end as usize
 }
 
-/// Whatever is asked for, in whatever order, no byte is handed out twice, and every part is aligned.
+/// For all sizes and alignments, in any order, no byte is handed out twice, and every part is aligned.
 #[test]
 fn an_arena_hands_out_each_byte_once_however_it_is_aligned() {
     let odd = [
@@ -166,13 +167,13 @@ fn memory_outlives_its_arena_for_as_long_as_anything_of_it_is_held() {
     let lent = chunk.lend();
     let index = lent.index();
     drop(lent);
-    // Nobody will take it back, so a worker may read it for as long as it likes.
+    // Nothing will reclaim this chunk, so a worker may read it for as long as it likes.
     let access = memory.borrow_chunk(index).unwrap();
     assert!(holds(&access, 9));
     assert!(memory.borrow_chunk(index).is_none());
 }
 
-/// What a slot carries may be any number.
+/// A slot may carry any number as a chunk's index.
 #[test]
 fn no_index_reaches_a_chunk_that_the_host_has() {
     let (memory, chunks) = ChunkMemory::map(3, 4096).unwrap();
@@ -228,7 +229,7 @@ fn ring_memory_of_other_sizes_is_refused() {
     }
 }
 
-/// All parts in the same words: nonsense, and no more than that.
+/// If all parts are the same words, the results are nonsense, but nothing worse happens.
 #[test]
 fn a_ring_whose_parts_overlap_breaks_and_does_no_harm() {
     let config = RingConfig {
@@ -238,7 +239,7 @@ fn a_ring_whose_parts_overlap_breaks_and_does_no_harm() {
     let most = RingMemory::lens(&config).into_iter().max().unwrap();
     let mut arena = Arena::new(Block::boxed((most * 4).next_multiple_of(REGION_ALIGN)));
     let words = arena.words(most).unwrap();
-    // Parts have exact sizes, so only those of one size can be the same.
+    // Parts have exact sizes, so only parts of equal size can share their words.
     let memory = RingMemory::new(&config, |len| {
         if len == most {
             Ok(words.clone())
@@ -259,7 +260,7 @@ fn a_ring_whose_parts_overlap_breaks_and_does_no_harm() {
     }
 }
 
-/// A token that is dropped and a slot that is forgotten are lost, and nothing else is.
+/// A dropped token and a forgotten slot are lost, but nothing else is.
 #[test]
 fn tokens_that_were_lost_are_never_handed_out_again() {
     let (submitter, mut completions, device) = live_ring(RingConfig {

@@ -1,4 +1,4 @@
-//! What a broken device writes is not believed.
+//! The host does not trust what a broken device writes.
 
 #![cfg(not(loom))]
 
@@ -54,7 +54,7 @@ impl World {
         self.submitter.publish(token, &submission).unwrap().get()
     }
 
-    /// What a device writes that completes a slot.
+    /// Writes a completion, as a device would.
     fn complete(&mut self, slot: u32, status: u32, records: u32) {
         let entry = (self.written % SLOTS) as usize * completion::WORDS;
         let word = |word: usize| &self.entries[entry + word];
@@ -65,7 +65,7 @@ impl World {
         word(completion::SEQ).store(self.written, Release);
     }
 
-    /// The ring is broken, for this reason, and tells no more: not even what would be right.
+    /// Asserts that the ring is broken for this reason, and returns no more completions, not even a valid one.
     fn breaks(mut self, why: &str) {
         assert!(self.completions.next().is_none(), "{why}");
         let right = self.publish();

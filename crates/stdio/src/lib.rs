@@ -1,10 +1,10 @@
-//! Which standard streams a process was started with.
+//! Detects which standard streams a process was started with.
 //!
-//! Rust's runtime opens `/dev/null` in the place of a standard stream that is closed, before `main` begins, so that no file
-//! gets its number. A program cannot tell it from a `/dev/null` that it was given, and would write its answer there and say
-//! that all is well. So this crate looks earlier: a function that the loader calls before the runtime begins
-//! (`.init_array`, System V ABI, chapter 5, "Initialization and Termination Functions") notes which of the three
-//! descriptors are open.
+//! If a standard stream is closed, Rust's runtime opens `/dev/null` in its place before `main` begins, so that no other
+//! file gets its number. The program cannot distinguish this from a `/dev/null` that it was given. It would write its
+//! output there and report success. So this crate looks earlier: the loader calls a function of it before the runtime
+//! begins (`.init_array`, System V ABI, chapter 5, "Initialization and Termination Functions"), which records which of
+//! the three descriptors are closed.
 
 #![deny(unsafe_code)]
 
@@ -14,14 +14,14 @@ compile_error!("the standard streams are looked at by Linux's means");
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A bit for each of the descriptors 0, 1 and 2 that was closed.
+/// A bit for each of the descriptors 0, 1 and 2; it is set if the descriptor was closed.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Notes which standard streams are closed.
+/// Records which standard streams are closed.
 extern "C" fn look() {
     for descriptor in 0..3 {
-        // SAFETY: F_GETFD takes numbers only and touches no memory of ours. `fcntl` is async-signal-safe, so it may be called
-        // before the runtime has begun.
+        // SAFETY: F_GETFD takes numbers only and touches no memory of ours. `fcntl` is async-signal-safe, so it may be
+        // called before the runtime has begun.
         #[allow(unsafe_code, reason = "a system call, and nothing else tells")]
         let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
         if flags < 0 {
@@ -30,9 +30,9 @@ extern "C" fn look() {
     }
 }
 
-// SAFETY: the loader calls each pointer in this section once, on the first thread, before `main`, with arguments that a C
-// function without parameters does not look at. `look` has that signature, needs nothing that the runtime sets up, and
-// does not panic.
+// SAFETY: the loader calls each pointer in this section once, on the first thread, before `main`, with arguments that a
+// C function without parameters ignores. `look` has that signature, needs nothing that the runtime sets up, and does
+// not panic.
 #[allow(
     unsafe_code,
     reason = "the one way to run before the runtime replaces closed streams"
@@ -55,7 +55,7 @@ pub enum Stream {
 /// Whether the process was started with this stream.
 ///
 /// # Errors
-/// `EBADF`, which is what reading or writing it would have said, where it was closed.
+/// `EBADF` if the stream was closed, which is the error that a read or write would have returned.
 pub fn check(stream: Stream) -> io::Result<()> {
     let bit = match stream {
         Stream::In => 0,

@@ -1,10 +1,10 @@
-//! What the tests of all crates share.
+//! Helpers for the tests of all crates.
 //!
-//! - [`Patience`]: waits that end where nothing moves any more, and not because a machine is slow;
+//! - [`Patience`]: waits that end when nothing moves any more, rather than because a machine is slow;
 //! - [`refused`]: programs that must not compile;
-//! - [`ripgrep`]: the ripgrep that `scan` is compared with;
-//! - [`seed`], [`noise`]: the seed of a random test, which its output says; random bytes;
-//! - [`skipped`]: says why a test does not run here, where `scripts/test` finds it again.
+//! - [`ripgrep`]: the ripgrep with which `scan` is compared;
+//! - [`seed`], [`noise`]: the seed of a random test, which the test prints, and random bytes;
+//! - [`skipped`]: records why a test does not run here, in a place where `scripts/test` finds it.
 
 #![forbid(unsafe_code)]
 
@@ -21,15 +21,16 @@ use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// The environment variable that names the file which collects what was skipped.
+/// The environment variable with the name of the file that collects skipped tests.
 pub const SKIPPED_VARIABLE: &str = "GRISTMILL_SKIPPED";
 
-/// Says why the calling test, or a part of it, does not run here: on standard output, which cargo keeps to itself when a
-/// test passes, and as a line `PROGRAM::TEST: WHY` at the end of the file that [`SKIPPED_VARIABLE`] names, if it does. The
-/// file must be there: who may append to it may be another user than who may create it.
+/// Reports why the calling test, or a part of it, does not run here. The report goes to standard output, which cargo
+/// does not show when a test passes, and as a line `PROGRAM::TEST: WHY` to the end of the file that
+/// [`SKIPPED_VARIABLE`] names, if the variable is set. The file must already exist, because the test may run as a user
+/// who may append to it but may not create it.
 ///
 /// # Panics
-/// Where that file cannot be written: a skip that is not seen is taken for a test that passed.
+/// If that file cannot be written, because a skip that goes unnoticed would look like a test that passed.
 pub fn skipped(why: impl Display) {
     let why = why.to_string().replace('\n', " ");
     println!("skipped: {why}");
@@ -40,7 +41,7 @@ pub fn skipped(why: impl Display) {
         .append(true)
         .open(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    // One write, so that lines of tests that run side by side stay whole.
+    // The line is written at once, so that lines of tests that run concurrently are not mixed.
     file.write_all(format!("{}: {why}\n", test()).as_bytes())
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
@@ -50,9 +51,9 @@ fn test() -> String {
     let program = std::env::current_exe().ok();
     let program = program.as_deref().and_then(|path| path.file_stem());
     let program = program.unwrap_or_default().to_string_lossy();
-    // Cargo puts a hash behind the name.
+    // Cargo appends a hash to the name.
     let program = program.rsplit_once('-').map_or(&*program, |(name, _)| name);
-    // The test harness names a thread by its test; where it uses the main thread, the test is the argument.
+    // The test harness names a thread after its test. If it uses the main thread, the test's name is the argument.
     let thread = std::thread::current();
     let test = match thread.name() {
         Some(name) if name != "main" => name.to_owned(),
@@ -70,7 +71,7 @@ mod tests {
 
     const CHILD: &str = "GRISTMILL_TESTING_CHILD";
 
-    /// Runs twice: the second process is one whose skips are collected.
+    /// The test runs twice: skips are collected in the second process.
     #[test]
     fn a_skip_is_collected_with_its_test_and_reason() {
         if std::env::var_os(CHILD).is_some() {

@@ -1,13 +1,13 @@
-//! Waiting for as long as what is waited for moves.
+//! Waits that last as long as there is still activity.
 //!
-//! A limit in seconds is a guess about a machine. What is watched here instead are the threads of this process and of
-//! all its descendants: a thread that runs, or would run if it were given a processor, is alive, however slow it is. A
-//! wait is over
-//! - when all of them slept in [`STILL_SAMPLES`] looks since the last progress. Looks are taken by the waiting thread, so
-//!   they come more slowly where the machine is slow;
-//! - or when one of them has used [`BUSY_TICKS`] of processor time since the last progress: it goes round in circles.
+//! A limit in seconds is a guess about the speed of a machine. Instead, a wait watches the threads of this process and
+//! of all its descendants: a thread that runs, or is ready to run, is alive, however slow it is. A wait is over
+//! - when all of them slept in [`STILL_SAMPLES`] samples since the last progress. The waiting thread takes the samples,
+//!   so they are less frequent on a slow machine;
+//! - or when one of them has used [`BUSY_TICKS`] of processor time since the last progress, because it is then probably
+//!   in an endless loop.
 //!
-//! Progress is what the caller calls so ([`Patience::moved`]): a row, a completion, a count that rose.
+//! The caller reports progress by [`Patience::moved`]: for a row, a completion, or a count that rose.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -15,21 +15,21 @@ use std::fs;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// Time between looks.
+/// The time between samples.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Looks that find everything asleep.
+/// The number of samples that find everything asleep, after which a wait is over.
 const STILL_SAMPLES: u32 = 480;
 
-/// Processor time of a thread, in ticks of 10 ms.
+/// The processor time of a thread after which a wait is over, in ticks of 10 ms.
 const BUSY_TICKS: u64 = 30_000;
 
-/// Patience with something that this process and its descendants do.
+/// A wait for something that this process and its descendants do.
 pub struct Patience {
     looked: Instant,
-    /// Looks that found everything asleep.
+    /// Samples since the last progress that found everything asleep.
     still: u32,
-    /// Processor time of each thread at the first look since the last progress, and at the latest.
+    /// The processor time of each thread, at the first sample since the last progress and at the latest one.
     first: Option<HashMap<u64, u64>>,
     latest: HashMap<u64, u64>,
     still_limit: u32,
@@ -38,7 +38,7 @@ pub struct Patience {
 
 struct Thread {
     id: u64,
-    /// Whether it runs or waits for a processor.
+    /// Whether the thread runs or waits for a processor.
     runs: bool,
     /// Processor time so far, in ticks.
     ticks: u64,
@@ -62,13 +62,13 @@ impl Patience {
         }
     }
 
-    /// There was progress: the wait begins anew.
+    /// Reports progress, so that the wait starts again.
     pub fn moved(&mut self) {
         self.still = 0;
         self.first = None;
     }
 
-    /// Why there is no more to wait for; `None` while there is. Cheap enough for a loop that polls.
+    /// Why the wait is over; `None` while it is not. Cheap enough to call in a polling loop.
     pub fn over(&mut self) -> Option<String> {
         let elapsed = self.looked.elapsed();
         if elapsed >= LOOK {
@@ -79,7 +79,7 @@ impl Patience {
         if self.still >= self.still_limit {
             return Some(format!("everything slept in {} looks", self.still));
         }
-        // A thread that began later began with nothing.
+        // A thread that started later started with 0 ticks.
         let busiest = self.latest.iter().map(|(id, ticks)| {
             let before = first.get(id).copied().unwrap_or(0);
             ticks.saturating_sub(before)
@@ -89,10 +89,10 @@ impl Patience {
             .then(|| format!("a thread has computed for {} s", busiest / 100))
     }
 
-    /// Goes on while there is something to wait for.
+    /// Returns if the wait is not over.
     ///
     /// # Panics
-    /// Where the wait is over; says what was waited for.
+    /// If the wait is over. The message says what was waited for.
     #[track_caller]
     pub fn check(&mut self, what: impl Debug) {
         if let Some(why) = self.over() {
@@ -100,10 +100,10 @@ impl Patience {
         }
     }
 
-    /// What `poll` gives once it gives something. It is called again and again, and may sleep for a moment.
+    /// Calls `poll` repeatedly until it returns a value, and returns that. `poll` may sleep for a moment.
     ///
     /// # Panics
-    /// Where the wait is over; says what `state` is then.
+    /// If the wait is over. The message contains the value of `state`.
     #[track_caller]
     pub fn until<T, S: Debug>(mut poll: impl FnMut() -> Option<T>, state: impl Fn() -> S) -> T {
         let mut patience = Self::new();
@@ -115,7 +115,7 @@ impl Patience {
         }
     }
 
-    /// What another thread sends; `None` where it ends without, or the wait is over.
+    /// Receives a value from another thread. `None` if that thread ends without sending one, or if the wait is over.
     pub fn receive<T>(mut self, receiver: &Receiver<T>) -> Option<T> {
         loop {
             match receiver.recv_timeout(LOOK) {
@@ -129,7 +129,8 @@ impl Patience {
 
     fn look(&mut self, elapsed: Duration) {
         let threads = threads();
-        // A fifth of the time: what only wakes up now and then to look for something does not move.
+        // The limit is a fifth of the time, so that a thread that only wakes up occasionally to poll does not count as
+        // active.
         let moves = u64::try_from(elapsed.as_millis() / 50)
             .unwrap_or(u64::MAX)
             .max(1);
@@ -147,7 +148,8 @@ impl Patience {
     }
 }
 
-/// The threads of this process, without the calling one, and of its descendants. Those that end meanwhile are left out.
+/// The threads of this process, except the calling one, and of its descendants. Threads that end meanwhile are left
+/// out.
 fn threads() -> Vec<Thread> {
     let own = fs::read_link("/proc/thread-self").unwrap_or_default();
     let own = own.file_name().and_then(|name| name.to_str()?.parse().ok());
@@ -173,9 +175,9 @@ fn threads() -> Vec<Thread> {
     threads
 }
 
-/// A thread from its line in proc_pid_stat(5).
+/// Parses a thread's line of proc_pid_stat(5).
 fn thread(id: u64, stat: &str) -> Option<Thread> {
-    // Its name, in parentheses, may hold anything.
+    // The name, in parentheses, may contain any characters.
     let (_, fields) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = fields.split(' ').collect();
     let ticks = |field: usize| fields.get(field)?.parse::<u64>().ok();
@@ -221,20 +223,20 @@ mod tests {
         }
     }
 
-    // One test: each watches all that this process does.
+    // This is a single test, because a wait watches everything that this process does.
     #[test]
     fn what_sleeps_is_over_and_what_computes_is_alive_until_it_has_computed_for_long() {
         let asleep = shell("exec sleep 1000");
         assert!(until_over(patience(3, u64::MAX)).contains("slept"));
         drop(asleep);
 
-        // The shell's child computes, the shell sleeps.
+        // The shell's child computes while the shell sleeps.
         let mut busy = shell("(while :; do :; done) & trap 'kill $!' EXIT TERM; wait");
         let over = until_over(patience(20, 50));
         assert!(over.contains("computed"), "{over}");
         let status = Command::new("kill").arg(busy.0.id().to_string()).status();
         assert!(status.unwrap().success());
-        // Not killed before it has ended its child, which would compute for ever.
+        // The shell must end its child before it is killed, because the child would otherwise compute for ever.
         busy.0.wait().unwrap();
 
         let mut moving = patience(2, u64::MAX);

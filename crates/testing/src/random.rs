@@ -2,11 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The seed of a random test: the number in the environment variable `variable`, or one of the moment. It is printed as
-/// `VARIABLE=SEED`, so that the output of a test that fails says how to run it again.
+/// The seed of a random test: the number in the environment variable `variable`, or one derived from the current time.
+/// It is printed as `VARIABLE=SEED`, so that the output of a failed test says how to repeat it.
 ///
 /// # Panics
-/// Where the variable holds no number.
+/// If the variable does not hold a number.
 pub fn seed(variable: &str) -> u64 {
     let seed = match std::env::var(variable) {
         Ok(seed) => seed
@@ -22,7 +22,7 @@ pub fn seed(variable: &str) -> u64 {
     seed
 }
 
-/// Bytes without a pattern, the same for the same seed.
+/// Pseudorandom bytes. The same seed gives the same bytes.
 #[must_use]
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];

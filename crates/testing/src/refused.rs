@@ -1,21 +1,22 @@
-//! Programs that the compiler must refuse, each wrong line for a reason that the program itself names.
+//! Programs that the compiler must refuse. Each wrong line names the expected error in a comment.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What marks a line of a program that must be refused; the code of the error follows, as in `//~ E0382`.
+/// The mark of a line that the compiler must refuse. The error's code follows, as in `//~ E0382`.
 const MARK: &str = "//~ ";
 
-/// Compiles every `*.rs` in `directory` as a library that uses `crates`, and compares: each line that ends with
-/// `//~ E0382` must have an error of this code, and nothing else may be wrong. So a program whose error has another
-/// reason, such as a function that was renamed, fails the test too, and no wording of a compiler is compared.
+/// Compiles every `*.rs` in `directory` as a library that uses `crates`, and compares the errors: each line that ends
+/// with `//~ E0382` must have an error with this code, and there may be no other errors. So a program that is refused
+/// for another reason, such as a function that was renamed, also fails the test. The compiler's wording is not
+/// compared.
 ///
-/// The first of the crates is the one whose tests these are; the others are the ones that it was compiled with. Where no compiler can be run, or another one than compiled
-/// them, the test is [skipped](crate::skipped).
+/// The first of the crates is the one whose tests call; the others are those with which it was compiled. If no compiler
+/// can be run, or only one that did not compile these crates, the test is [skipped](crate::skipped).
 ///
 /// # Panics
-/// Where a program is refused in another way than it says, or the directory has none.
+/// If a program's errors differ from its marks, or if the directory has no program.
 pub fn refused(directory: impl AsRef<Path>, crates: &[&str]) {
     let directory = directory.as_ref();
     let entries = std::fs::read_dir(directory)
@@ -103,7 +104,7 @@ fn built(libraries: &Path, name: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Lines that are marked, from 1, with their codes.
+/// The numbers of marked lines, counted from 1, with their codes.
 fn marked(source: &str) -> BTreeSet<(usize, String)> {
     source
         .lines()
@@ -112,7 +113,7 @@ fn marked(source: &str) -> BTreeSet<(usize, String)> {
         .collect()
 }
 
-/// Lines of the program that the compiler refuses, with the errors' codes; `None` where it cannot be asked.
+/// The lines of the program that the compiler refuses, with the errors' codes; `None` if the compiler cannot be used.
 fn errors(
     program: &Path,
     libraries: &Path,
@@ -178,7 +179,7 @@ fn errors(
 mod tests {
     use super::*;
 
-    /// Compares a program that is its own world.
+    /// Compares a program that uses no other crates.
     fn compare(name: &str, source: &str) -> std::thread::Result<()> {
         let directory = std::env::temp_dir().join(format!("refused-{name}-{}", std::process::id()));
         std::fs::create_dir(&directory).unwrap();

@@ -1,20 +1,20 @@
-//! Where the ripgrep is that `scan` is compared with: a file that tests and benchmarks share.
+//! Finds the ripgrep with which `scan` is compared. Tests and benchmarks share this file.
 //!
-//! Its answers change between versions, so that only the version that `scripts/test peers` builds is compared with:
-//! the one in the environment variable `GRISTMILL_RG`, or `target/peers/bin/rg`. Never another that happens to be
-//! installed.
+//! Its output changes between versions, so only the version that `scripts/test peers` builds is used: the one in the
+//! environment variable `GRISTMILL_RG`, or `target/peers/bin/rg`. Another ripgrep that happens to be installed is never
+//! used.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The versions that may be compared with.
+/// The prefix of the versions that may be used.
 const VERSIONS: &str = "ripgrep 15.";
 
 /// The program.
 ///
 /// # Errors
-/// Why there is none to compare with, and what to do: the words behind `skipped: `.
+/// Why there is no usable ripgrep, and what to do. This is the text after `skipped: `.
 pub fn program() -> Result<&'static Path, String> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FOUND.get_or_init(find).as_deref().map_err(Clone::clone)

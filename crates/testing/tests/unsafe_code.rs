@@ -1,4 +1,4 @@
-//! That `docs/soundness.md` lists every file that holds unsafe code and every door, and nothing that is gone.
+//! Checks that `docs/soundness.md` lists every file with unsafe code and every door, and nothing that no longer exists.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Rust sources below a folder, as paths from the repository's root.
+/// Rust sources below a folder, as paths relative to the repository's root.
 fn sources(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -19,7 +19,7 @@ fn sources(folder: &str) -> Vec<String> {
             let entry = entry.unwrap();
             let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
             if entry.file_type().unwrap().is_dir() {
-                // Programs that must not compile, and what cargo builds.
+                // These hold programs that must not compile, and cargo's output.
                 if !path.ends_with("/refused") && !path.ends_with("/target") {
                     folders.push(path);
                 }
@@ -31,7 +31,7 @@ fn sources(folder: &str) -> Vec<String> {
     found
 }
 
-/// The length of what stands at the beginning of `rest`: a comment, a literal, a word, or a single character.
+/// The length of the token at the beginning of `rest`: a comment, a literal, a word, or a single character.
 fn token_length(rest: &str) -> usize {
     let raw = rest.strip_prefix('b').unwrap_or(rest);
     if let Some(raw) = raw.strip_prefix('r') {
@@ -112,7 +112,7 @@ fn section(heading: &str) -> String {
     section.split("\n## ").next().unwrap().to_owned()
 }
 
-/// What stands in backquotes in the first column of a section's table.
+/// The names in backquotes in the first column of a section's table.
 fn first_column(heading: &str) -> BTreeSet<String> {
     section(heading)
         .lines()
@@ -121,7 +121,7 @@ fn first_column(heading: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Where unsafe code is looked for: everything that is built, and its tests.
+/// The folders that are searched for unsafe code: everything that is built, and its tests.
 const FOLDERS: [&str; 6] = ["crates", "bench", "vm", "examples", "fuzz", "xtask"];
 
 #[test]
@@ -210,7 +210,7 @@ fn every_test_that_the_document_names_exists() {
             continue;
         };
         for name in column.split('`').skip(1).step_by(2) {
-            // Tests' names are sentences; other names are files.
+            // Names of tests are sentences with underscores; other names are those of files.
             if name.matches('_').count() < 3 {
                 continue;
             }
@@ -223,7 +223,7 @@ fn every_test_that_the_document_names_exists() {
     assert!(named > 10, "{named}");
 }
 
-/// So a type that is added is thought about. `api.txt` is the crate's public API (`scripts/api`).
+/// This ensures that the soundness of each new type is considered. `api.txt` is the crate's public API (`scripts/api`).
 #[test]
 fn every_public_type_of_a_crate_that_is_made_of_unsafe_code_is_in_the_table() {
     let named: BTreeSet<String> = tokens(&section("What tries to break it"))

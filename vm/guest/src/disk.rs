@@ -1,4 +1,5 @@
-//! The guest's disks, found by serial and namespace, since the numbers in device names differ from boot to boot.
+//! The guest's disks. They are found by serial and namespace, because the numbers in device names differ from boot to
+//! boot.
 //!
 //! | serial | what it is |
 //! |---|---|
@@ -14,8 +15,8 @@ use std::sync::OnceLock;
 /// Bytes of each namespace of the disk `data`.
 pub const DATA_BYTES: u64 = 32 << 20;
 
-/// Names and bytes of the files on the disk `files`; in the file at `index`, word `i` is [`word`]`(index + 1, i)`, except
-/// where it reads as zeros: bytes 65,536 to 131,071 of `hole`, and those from 131,072 on of `unwritten`.
+/// Names and sizes of the files on the disk `files`. In the file at `index`, word `i` is [`word`]`(index + 1, i)`,
+/// except for ranges that read as zeros: bytes 65,536 to 131,071 of `hole`, and bytes from 131,072 on of `unwritten`.
 pub const FILES: [(&str, u64); 5] = [
     ("one-extent", (1 << 20) + 1234),
     ("many-extents", (1 << 20) + 7),
@@ -24,10 +25,11 @@ pub const FILES: [(&str, u64); 5] = [
     ("inline", 56),
 ];
 
-/// The byte of `one-extent` that cannot be read in a guest with a media error: nor can the 511 bytes behind it.
+/// The first byte of `one-extent` that cannot be read in a guest with a media error. The 511 bytes after it cannot be
+/// read either.
 pub const BAD_BYTE: u64 = 200 * 4096;
 
-/// Name and bytes of the file of the XFS file system; word `i` is [`word`]`(6, i)`.
+/// Name and size of the file on the XFS file system. Its word `i` is [`word`]`(6, i)`.
 pub const XFS_FILE: (&str, u64) = ("on-xfs", (3 << 20) + 99);
 
 /// The 64-bit little-endian word at offset `8 * index` of the disk `data` (tag 0) or of a file (its number, from 1 on).
@@ -64,7 +66,7 @@ impl Disk {
     /// The disk with this serial.
     ///
     /// # Panics
-    /// Where there is none: the guest has all of them.
+    /// If there is none; the guest has all of them.
     pub fn find(serial: &str) -> Self {
         let controllers = fs::read_dir("/sys/class/nvme").expect("the guest's kernel has NVMe");
         for controller in controllers.flatten() {
@@ -82,10 +84,11 @@ impl Disk {
         self.device.join("device")
     }
 
-    /// One of its namespaces. The numbers in device names are not it: they go by which was found first.
+    /// The disk's namespace with this number. The numbers in device names cannot be used for this: they depend on which
+    /// namespace was found first.
     ///
     /// # Panics
-    /// Where it has none of this number.
+    /// If it has no namespace with this number.
     pub fn namespace(&self, id: u32) -> Namespace {
         let blocks = fs::read_dir("/sys/block").expect("the guest has sysfs");
         let prefix = format!("{}n", self.name);
@@ -109,7 +112,7 @@ impl Disk {
     }
 }
 
-/// Path of a file of the ext4 file system on the disk `files`, which is mounted by the first call.
+/// Path of a file on the ext4 file system of the disk `files`. The first call mounts the file system.
 ///
 /// # Panics
 /// Where it cannot be mounted.
@@ -122,15 +125,15 @@ pub fn file(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// A file of sysfs that says something else than the kernel does, until this is dropped: so that a disk gets commands
-/// which its geometry rules out.
+/// A file of sysfs that, until this is dropped, shows other contents than the kernel's, so that a disk gets commands
+/// that its geometry does not allow.
 pub struct Pretence(PathBuf);
 
 impl Pretence {
-    /// Lets `attribute` say `text`.
+    /// Makes the file `attribute` contain `text`.
     ///
     /// # Panics
-    /// Where there is no such file, or nothing can be mounted over it.
+    /// If there is no such file, or if nothing can be mounted over it.
     pub fn new(attribute: &Path, text: &str) -> Self {
         let attribute = fs::canonicalize(attribute).expect("sysfs has the attribute");
         let lie = Path::new("/tmp").join(attribute.to_string_lossy().replace('/', "-"));
@@ -150,8 +153,8 @@ impl Drop for Pretence {
     }
 }
 
-/// Path of a file of the XFS file system on the disk `files`, which is mounted by the first call. `None`, which is said,
-/// where the guest's kernel has no XFS.
+/// Path of a file on the XFS file system of the disk `files`. The first call mounts the file system. Returns `None`,
+/// after reporting it, if the guest's kernel has no XFS.
 ///
 /// # Panics
 /// Where it cannot be mounted.

@@ -1,4 +1,4 @@
-//! What the tests know of the guest that `vm/run` boots: its disks, what is on them, and memory to read them into.
+//! The tests' knowledge of the guest that `vm/run` boots: its disks, their contents, and memory to read them into.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -15,13 +15,14 @@ pub mod passthrough;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// Whether this is a guest of the shape that these flags of `vm/run` make ("" for none); says `skipped:` where not.
+/// Whether this is a guest of the shape that these flags of `vm/run` produce ("" for no flags). Prints `skipped:` if
+/// not.
 pub fn in_guest(shape: &str) -> bool {
     let there = std::env::var("VM");
     if there.as_deref() == Ok(shape) {
         return true;
     }
-    // Not collected: the stage `vm` runs every test in its guest, and says where it cannot.
+    // These skips are not collected, because the stage `vm` runs every test in its guest, and reports if it cannot.
     match there {
         Ok(other) => {
             println!("skipped: needs a guest by vm/run {shape}, and this one is by vm/run {other}")
@@ -31,10 +32,10 @@ pub fn in_guest(shape: &str) -> bool {
     false
 }
 
-/// Hands a command to QEMU's monitor, such as `device_del data`. Its answer is not seen.
+/// Sends a command, such as `device_del data`, to QEMU's monitor. The answer is not read.
 ///
 /// # Panics
-/// Where this is no guest of `vm/run`.
+/// If this is not a guest of `vm/run`.
 pub fn monitor(command: &str) {
     let mut line = OpenOptions::new()
         .write(true)

@@ -21,7 +21,7 @@ pub struct Memory {
 pub const POISON: u64 = 0xdead_dead_dead_dead;
 
 impl Memory {
-    /// Zeroed host memory.
+    /// Maps zeroed host memory.
     ///
     /// # Panics
     /// Where there is none.
@@ -34,10 +34,10 @@ impl Memory {
         )
     }
 
-    /// Memory of the disk `peer`.
+    /// Maps memory of the disk `peer`.
     ///
     /// # Panics
-    /// Where the disk or its memory is not to be had.
+    /// If the disk does not exist, or its memory cannot be allocated.
     pub fn peer(bytes: usize) -> Self {
         let path = Disk::find("peer").pci().join("p2pmem/allocate");
         let file = OpenOptions::new().read(true).write(true).open(&path);
@@ -45,8 +45,8 @@ impl Memory {
         Self::map(bytes, libc::MAP_SHARED, file.as_raw_fd(), "peer memory")
     }
 
-    /// The same bytes of the disk `peer` as its BAR has them, which no p2pdma pages stand behind; `None`, which is said, where
-    /// the kernel lets nobody map them.
+    /// Maps the same bytes of the disk `peer` through its BAR, where they are not backed by p2pdma pages. Returns
+    /// `None`, after reporting it, if the kernel does not allow this mapping.
     pub fn bar(bytes: usize) -> Option<Self> {
         let pci = Disk::find("peer").pci();
         // The largest of its regions is the memory.
@@ -96,7 +96,7 @@ impl Memory {
         })
     }
 
-    /// Whether it is on the PCI bus.
+    /// Whether the memory is on the PCI bus.
     pub fn is_peer(&self) -> bool {
         self.peer
     }
@@ -123,8 +123,8 @@ impl Memory {
     /// Where they are not inside.
     pub fn words(&self, offset: usize, bytes: usize) -> impl Iterator<Item = u64> + '_ {
         let first = self.address(offset, bytes).cast::<u64>();
-        // SAFETY: `address` has checked that all of them are inside the mapping, which `self` keeps; the mapping begins at
-        // a page, so they are aligned.
+        // SAFETY: `address` has checked that all of them are inside the mapping, which `self` keeps; the mapping begins
+        // at a page, so they are aligned.
         (0..bytes / 8).map(move |index| unsafe { first.add(index).read_volatile() }.to_le())
     }
 
@@ -140,8 +140,8 @@ impl Memory {
         }
     }
 
-    /// Checks that `bytes` bytes at `offset` are those at `position` of the disk `data` (tag 0) or of a file (its number);
-    /// `offset` and `position` are multiples of 8.
+    /// Checks that `bytes` bytes at `offset` are those at `position` of the disk `data` (tag 0) or of a file (its
+    /// number); `offset` and `position` are multiples of 8.
     ///
     /// # Panics
     /// With the first word that differs.
@@ -170,7 +170,7 @@ impl Memory {
         expected: impl Iterator<Item = u64>,
         what: &str,
     ) {
-        // Of the last word only the bytes that are asked for, which come first.
+        // Of the last word, only the first bytes are compared, up to the requested length.
         let found = self.words(offset, bytes.next_multiple_of(8));
         for ((at, found), expected) in (0..bytes).step_by(8).zip(found).zip(expected) {
             let beyond = 8 - (bytes - at).min(8);

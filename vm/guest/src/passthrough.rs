@@ -1,4 +1,4 @@
-//! NVMe reads by `IORING_OP_URING_CMD`, as raw as they go: one command a read, and the kernel's own answer.
+//! Raw NVMe reads by `IORING_OP_URING_CMD`: each read is one command, and its result is the kernel's own answer.
 
 use crate::disk::Namespace;
 use crate::memory::Memory;
@@ -9,12 +9,13 @@ use std::os::fd::AsRawFd;
 const NVME_URING_CMD_IO: u32 = 0xc048_4e80;
 const NVME_READ: u8 = 0x02;
 
-/// NVMe status of a read beyond the last block, as a completion has it: "LBA out of range", with "do not retry".
+/// NVMe status of a read beyond the last block, in the form that a completion has: "LBA out of range", with "do not
+/// retry".
 pub const LBA_OUT_OF_RANGE: i32 = 0x4080;
-/// NVMe status of a read that the medium fails: "unrecovered read error".
+/// NVMe status of a read that fails at the medium: "unrecovered read error".
 pub const UNRECOVERED_READ_ERROR: i32 = 0x281;
 
-/// Reads of one namespace into one memory, by a ring of their own.
+/// Reads of one namespace into one memory, by a separate ring.
 pub struct Passthrough<'a> {
     ring: IoUring<squeue::Entry128, cqueue::Entry32>,
     namespace: &'a Namespace,
@@ -24,7 +25,7 @@ pub struct Passthrough<'a> {
 
 impl<'a> Passthrough<'a> {
     /// # Panics
-    /// Where the kernel gives no ring with entries of 128 and 32 bytes.
+    /// If the kernel refuses a ring with entries of 128 and 32 bytes.
     pub fn new(namespace: &'a Namespace, memory: &'a Memory, depth: u32) -> Self {
         let ring = IoUring::builder().build(depth);
         Passthrough {
@@ -35,11 +36,11 @@ impl<'a> Passthrough<'a> {
         }
     }
 
-    /// Reads `bytes` from `position` of the namespace (both multiples of its blocks) to `offset` of the memory; its result
-    /// comes with `tag`.
+    /// Queues a read of `bytes` from `position` of the namespace (both multiples of its block size) to `offset` of the
+    /// memory. Its result is returned with `tag`.
     ///
     /// # Panics
-    /// Where the range is not in the memory, is more than 65,536 blocks, or the ring is full.
+    /// If the range is not inside the memory, if it is more than 65,536 blocks, or if the ring is full.
     pub fn submit(&mut self, position: u64, bytes: usize, offset: usize, tag: u64) {
         let address = self.memory.address(offset, bytes) as u64;
         let block = position / self.namespace.block_bytes;
@@ -64,11 +65,11 @@ impl<'a> Passthrough<'a> {
         self.in_flight += 1;
     }
 
-    /// Submits what is there and waits for one result: its tag, and 0, an NVMe status, or an errno below 0. `None` where
-    /// no read is in flight.
+    /// Submits the queued reads and waits for one result: its tag, and 0, an NVMe status, or a negative errno. `None`
+    /// if no read is in flight.
     ///
     /// # Panics
-    /// Where the kernel does not take part.
+    /// If entering the kernel fails.
     pub fn wait(&mut self) -> Option<(u64, i32)> {
         if self.in_flight == 0 {
             return None;
@@ -83,7 +84,7 @@ impl<'a> Passthrough<'a> {
         }
     }
 
-    /// One read: 0, an NVMe status, or an errno below 0.
+    /// Does one read. Returns 0, an NVMe status, or a negative errno.
     pub fn read(&mut self, position: u64, bytes: usize, offset: usize) -> i32 {
         self.submit(position, bytes, offset, 0);
         self.wait().map_or(0, |(_, result)| result)

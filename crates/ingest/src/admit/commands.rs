@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-/// Files whose blocks are remembered. One that was forgotten is asked again.
+/// How many files' blocks are remembered. The blocks of a forgotten file are looked up again.
 const REMEMBERED: usize = 32;
 
 /// A range of a device, in bytes.
@@ -26,7 +26,7 @@ pub struct DeviceRange {
     pub bytes: u64,
 }
 
-/// A disk's generic character device, open, and its geometry. While it is open no other device gets its number.
+/// An open generic character device of a disk, and its geometry. While it is open, no other device gets its number.
 struct Disk {
     device: File,
     number: u64,
@@ -56,14 +56,14 @@ enum Place {
 /// A part of a source that is read by commands. It keeps open what they read from.
 pub(crate) struct CommandPart {
     known: Arc<KnownSource>,
-    /// Where the part's bytes lay when it was admitted, where it is a file's.
+    /// If the part belongs to a file: where its bytes lay when it was admitted.
     map: Option<FileMap>,
     /// Bytes of the part.
     pub(crate) bytes: u64,
 }
 
 impl CommandPart {
-    /// Whether it is a part of a file, rather than of a namespace.
+    /// Whether this is a part of a file, rather than of a namespace.
     pub(crate) fn is_of_file(&self) -> bool {
         self.map.is_some()
     }
@@ -79,25 +79,25 @@ impl CommandPart {
 
 /// A read by commands that was admitted.
 pub(crate) enum CommandRead {
-    /// It begins behind the source's end, so no disk is asked; `changed` if the file is not as it was.
+    /// It begins at or after the source's end, so no disk is asked; `changed` if the file has changed.
     BehindTheEnd { changed: bool },
     /// `op` reads whole blocks into the target, which has room for them.
     Blocks { op: nvme::NvmeOp, part: CommandPart },
 }
 
-/// Files and namespaces that are read by commands: disks that are open, and files whose blocks are known.
+/// The sources of reads by commands: open disks, and files whose blocks are known.
 #[derive(Default)]
 pub(crate) struct CommandSources {
-    /// Newest first. Weak references keep no file open, and keep an address from being used again.
+    /// Newest first. A weak reference does not keep its file open, but it prevents the address from being reused.
     known: VecDeque<(Weak<dyn AsFd + Send + Sync>, Arc<KnownSource>)>,
     disks: Vec<Arc<Disk>>,
     verified: VerifiedTransfers,
-    /// The part of each namespace that readers see; all of it where there is none.
+    /// The range of each namespace that readers see; `None` for the whole namespace.
     range: Option<DeviceRange>,
 }
 
 impl CommandSources {
-    /// Sources of which readers see, where they are namespaces, this range alone.
+    /// Makes the sources. Of a namespace, readers see only `range`.
     pub(crate) fn new(range: Option<DeviceRange>) -> Self {
         CommandSources {
             range,
@@ -105,10 +105,10 @@ impl CommandSources {
         }
     }
 
-    /// The namespace of an open generic character device; asked for once, and kept open.
+    /// The namespace of an open generic character device. It is queried once, and the device is kept open.
     ///
     /// # Errors
-    /// As [`NvmeNamespace::of`], and [`ReadError::Disk`] where it cannot be kept open.
+    /// As [`NvmeNamespace::of`], and [`ReadError::Disk`] if the device cannot be kept open.
     pub(crate) fn namespace(&mut self, fd: RawFd) -> Result<&NvmeNamespace, ReadError> {
         let at = self.disk_of(fd)?;
         // `disk_of` has found or added it.
@@ -126,7 +126,8 @@ impl CommandSources {
             return Ok(at);
         }
         let namespace = NvmeNamespace::of(fd)?;
-        // SAFETY: the caller's descriptor is open, as `NvmeNamespace::of` has just used it, and is borrowed for this call.
+        // SAFETY: the caller's descriptor is open, as `NvmeNamespace::of` has just used it, and is borrowed for this
+        // call.
         let device = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
         let device = device.map_err(|error| ReadError::Disk {
             disk: namespace.name.clone(),
@@ -160,8 +161,8 @@ impl CommandSources {
         Ok(disk)
     }
 
-    /// What is known of a request's source. Of a file that is read as a whole, everything is asked at its first read; of
-    /// another one, what this read needs.
+    /// What is known of a request's source. If the file will be read as a whole, the first read looks up all of its
+    /// blocks; otherwise a read looks up only the blocks that it needs.
     fn source(&mut self, request: &ReadRequest<'_>) -> Result<Arc<KnownSource>, PipelineError> {
         let shared = match &request.source {
             ReadSource::Shared(file) if request.whole_file => Some(file),
@@ -180,7 +181,7 @@ impl CommandSources {
             self.file(request)?
         });
         if let Some(file) = shared {
-            // What is read no more is forgotten, and so closed.
+            // Sources that are no longer read are forgotten, which closes them.
             self.known.retain(|(file, _)| file.strong_count() > 0);
             self.known.truncate(REMEMBERED - 1);
             self.known
@@ -189,7 +190,7 @@ impl CommandSources {
         Ok(known)
     }
 
-    /// A namespace as a source; of a reader, the range that it sees.
+    /// A namespace as a source. If it is a reader's, the source is the range that the reader sees.
     fn device(&mut self, fd: RawFd, of_reader: bool) -> Result<KnownSource, ReadError> {
         let at = self.disk_of(fd)?;
         let disk = Arc::clone(&self.disks[at]);
@@ -247,8 +248,8 @@ impl CommandSources {
     /// Admits a read, and makes its commands.
     ///
     /// # Errors
-    /// [`ReadError`] with the reason where commands cannot read the source; [`PipelineError::InvalidArgument`] for blocks
-    /// that are not there, and for a target without room for whole blocks; those of the transfer check.
+    /// [`ReadError`] with the reason if commands cannot read the source; [`PipelineError::InvalidArgument`] for blocks
+    /// that do not exist, and for a target without room for whole blocks; and the errors of the transfer check.
     ///
     /// # Safety
     /// The request's target must be valid for reads and writes of its capacity, and nobody else may use it meanwhile.

@@ -1,4 +1,4 @@
-//! What a driver can be asked to read: files, parts of files, and blocks of namespaces.
+//! The driver's submissions: reads of files, of parts of files, and of blocks of namespaces.
 
 use super::{NvmeGpuIngestDriver, Reading, Slot};
 use crate::admit;
@@ -16,11 +16,11 @@ use std::sync::Arc;
 
 impl NvmeGpuIngestDriver<'_> {
     /// Queues a read of a whole file, which must fit into the slot, by the driver's path. Its tag is the slot's number.
-    /// A file without bytes lands at once.
+    /// A read of an empty file lands at once.
     ///
     /// # Errors
-    /// [`PipelineError::Read`] where the file cannot be opened, is no regular file, lies on a FUSE file system
-    /// ([`is_on_fuse`]) or does not tell its size, and [`NvmeGpuIngestDriver::submit_file_range`]'s.
+    /// [`PipelineError::Read`] if the file cannot be opened, is not a regular file, lies on a FUSE file system
+    /// ([`is_on_fuse`]) or does not report its size; and the errors of [`NvmeGpuIngestDriver::submit_file_range`].
     pub fn submit_file(&mut self, path: &Path, slot: u32) -> Result<(), PipelineError> {
         self.admit(slot)?;
         let failed = |errno: Option<i32>, reason: String| PipelineError::Read {
@@ -46,7 +46,7 @@ impl NvmeGpuIngestDriver<'_> {
             ));
         }
         let size = metadata.len();
-        // Files of /proc and the like say 0 and have bytes.
+        // Files in /proc, and some others, report a size of 0 although they have bytes.
         if size == 0
             && self.path != ReadPath::PeerRead
             && matches!(file.read_at(&mut [0], 0), Ok(1..))
@@ -57,18 +57,20 @@ impl NvmeGpuIngestDriver<'_> {
         self.submit_file_range(&Arc::new(file), 0, len, slot, slot)
     }
 
-    /// Queues a read of `len` bytes of a file from `offset` on into a slot, with a tag of the caller's; fewer where the
-    /// file ends, as it is now. The driver keeps the file open until the read is over.
+    /// Queues a read of `len` bytes of a file from `offset` on into a slot, with a tag of the caller's choice. If the
+    /// file, as it is now, ends earlier, the read has fewer bytes. The driver keeps the file open until the read has
+    /// ended.
     ///
     /// By passthrough and into peer memory, `offset` must be a multiple of the disk's block size, and the slot must
-    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. A registered
-    /// read of a file on FUSE is done by `pread` when it is polled for, as [`NvmeGpuIngestDriver::stats`] tells.
+    /// have room for whole blocks; for reads into peer memory the file must have been opened with O_DIRECT. A
+    /// registered read of a file on FUSE is done by `pread` during a poll, which [`NvmeGpuIngestDriver::stats`]
+    /// reports.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
-    /// [`PipelineError::InvalidArgument`] for a file that was opened in the wrong way, and for a slot without room for whole
-    /// blocks; [`PipelineError::Backend`] where the file cannot be read by the driver's path, with the reason (see
-    /// [`FileMap::read`](crate::nvme::FileMap::read)), or where its bytes do not arrive in this memory.
+    /// [`PipelineError::QueueFull`] for more bytes than a slot has, and for a slot that does not exist or is not free;
+    /// [`PipelineError::InvalidArgument`] for a file that was opened with the wrong flags, and for a slot without room
+    /// for whole blocks; [`PipelineError::Backend`], with the reason, if the driver's path cannot read the file (see
+    /// [`FileMap::read`](crate::nvme::FileMap::read)), or if its bytes do not arrive in this memory.
     pub fn submit_file_range(
         &mut self,
         file: &Arc<File>,
@@ -94,7 +96,7 @@ impl NvmeGpuIngestDriver<'_> {
             ReadPath::RegisteredMappedRead => {
                 admit::brought_by_disk(file, offset, u64::from(bytes))
             }
-            // The engine tells.
+            // The engine reports this itself.
             _ => 0,
         };
         let reading = Reading { tag, bytes, direct };
@@ -104,23 +106,24 @@ impl NvmeGpuIngestDriver<'_> {
             return Ok(());
         }
         let source = ReadSource::Shared(Arc::clone(file) as SharedFile);
-        // SAFETY: the source is shared, and what nobody else uses of the slot is `submit`'s to see.
+        // SAFETY: the source is shared, and `submit` itself makes sure that nobody else uses the slot.
         unsafe { self.submit(source, offset, target, slot, reading) }
     }
 
     /// Queues a read of `blocks` logical blocks of a namespace from `starting_lba` on into a slot, whose tag is its
-    /// number. A read that is larger than the queue takes at once goes in pieces, one after the other.
+    /// number. A read that exceeds the limit of one command is split into several commands, which are submitted one
+    /// after the other.
     ///
     /// # Errors
-    /// [`PipelineError::NvmePassthroughDisabled`] on a driver for another path; [`PipelineError::InvalidArgument`]
-    /// where the namespace is another one, has other blocks or not these, and for no blocks;
-    /// [`PipelineError::QueueFull`] for more bytes than a slot has and for a slot that is not there or not free;
-    /// [`PipelineError::Backend`] where `nvme_fd` is no such device, and where bytes do not arrive in this memory.
+    /// [`PipelineError::NvmePassthroughDisabled`] on a driver for another path; [`PipelineError::InvalidArgument`] if
+    /// the namespace's number or block size is not the given one, if it does not have these blocks, and for 0 blocks;
+    /// [`PipelineError::QueueFull`] for more bytes than a slot has, and for a slot that does not exist or is not free;
+    /// [`PipelineError::Backend`] if `nvme_fd` is not such a device, or if bytes do not arrive in this memory.
     ///
     /// # Safety
-    /// Until the read is over, or the driver is dropped: `nvme_fd`, a generic character device (`/dev/ng0n1`), must
-    /// stay open, and its namespace must not be formatted anew. The driver must not be leaked with reads in flight,
-    /// unless the memory stays, too.
+    /// Until the read has ended, or the driver is dropped, `nvme_fd`, a generic character device (`/dev/ng0n1`), must
+    /// stay open, and its namespace must not be reformatted. The driver must not be leaked with reads in flight, unless
+    /// the memory stays valid, too.
     pub unsafe fn submit_native_nvme_read(
         &mut self,
         nvme_fd: i32,
@@ -136,8 +139,8 @@ impl NvmeGpuIngestDriver<'_> {
         unsafe { self.submit_lbas(source, asked, starting_lba, blocks, slot, slot) }
     }
 
-    /// As [`NvmeGpuIngestDriver::submit_native_nvme_read`], with a tag of the caller's, of a device that the driver
-    /// keeps open until the read is over. The namespace must not be formatted anew meanwhile.
+    /// As [`NvmeGpuIngestDriver::submit_native_nvme_read`], with a tag of the caller's choice, and from a device that
+    /// the driver keeps open until the read has ended. The namespace must not be reformatted before then.
     ///
     /// # Errors
     /// As there.
@@ -150,12 +153,12 @@ impl NvmeGpuIngestDriver<'_> {
         tag: u32,
     ) -> Result<(), PipelineError> {
         let source = ReadSource::Shared(Arc::clone(device) as SharedFile);
-        // SAFETY: the source is shared. That the driver is not leaked with reads in flight while its memory goes away, the
-        // buffer's maker has promised, or the buffer keeps the memory.
+        // SAFETY: the source is shared. The maker of the buffer has promised that the driver is not leaked with reads
+        // in flight while its memory goes away, or the buffer itself keeps the memory.
         unsafe { self.submit_lbas(source, None, starting_lba, blocks, slot, tag) }
     }
 
-    /// Queues a read of blocks, of the namespace with this number and these blocks where that is `asked` for.
+    /// Queues a read of blocks. With `asked`, the namespace must have this number and this block size.
     ///
     /// # Safety
     /// As [`NvmeGpuIngestDriver::submit_native_nvme_read`]; a shared source needs no promise.
@@ -191,11 +194,12 @@ impl NvmeGpuIngestDriver<'_> {
         unsafe { self.submit(source, lba * block, target, slot, reading) }
     }
 
-    /// Queues a read into a slot that was admitted, and counts it.
+    /// Queues a read into an admitted slot, and counts it.
     ///
     /// # Safety
-    /// An open source must stay open until the read is over. The driver must not be leaked with reads in flight while its
-    /// memory goes away, which the maker of the buffer has promised already, unless the buffer keeps the memory.
+    /// A [`ReadSource::Open`] must stay open until the read has ended. The driver must not be leaked with reads in
+    /// flight while its memory goes away; the maker of the buffer has already promised this, unless the buffer keeps
+    /// the memory.
     unsafe fn submit(
         &mut self,
         source: ReadSource,
@@ -219,8 +223,8 @@ impl NvmeGpuIngestDriver<'_> {
             target,
             capacity: self.slot_bytes,
         };
-        // SAFETY: the caller's promises. `admit` saw that neither the device nor another read has the slot, and its bytes lie
-        // from `target` on.
+        // SAFETY: the caller's promises. `admit` saw that neither the device nor another read has the slot, and its
+        // bytes lie from `target` on.
         unsafe { self.stream.submit(self.path, read, None) }?;
         self.counts = counts;
         if let Some(state) = self.slots.get_mut(slot as usize) {
@@ -229,7 +233,7 @@ impl NvmeGpuIngestDriver<'_> {
         Ok(())
     }
 
-    /// Notes a read that needs no engine.
+    /// Records a read that needs no engine.
     fn begin(&mut self, slot: u32, reading: Reading) -> Result<(), PipelineError> {
         self.counts.count_submitted(reading.bytes)?;
         if let Some(state) = self.slots.get_mut(slot as usize) {
@@ -238,10 +242,10 @@ impl NvmeGpuIngestDriver<'_> {
         Ok(())
     }
 
-    /// Where a slot begins in the buffer, if a read may be submitted for it.
+    /// The offset of a slot in the buffer, if a read may be submitted for the slot.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] where it is not there, a read has it, or the device.
+    /// [`PipelineError::QueueFull`] if the slot does not exist, or if a read or the device owns it.
     fn admit(&self, slot: u32) -> Result<usize, PipelineError> {
         let refused = |fix| Err(PipelineError::QueueFull { queue: "slot", fix });
         match self.slots.get(slot as usize) {
@@ -257,7 +261,7 @@ impl NvmeGpuIngestDriver<'_> {
         Ok(slot as usize * self.slot_bytes)
     }
 
-    /// `bytes`, if a slot has room for as many.
+    /// Returns `bytes`, if that many fit in a slot.
     fn fits(&self, bytes: u64) -> Result<u32, PipelineError> {
         u32::try_from(bytes)
             .ok()

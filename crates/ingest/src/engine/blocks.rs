@@ -1,5 +1,5 @@
-//! What the engines share that ask a disk for whole blocks: reads in flight, and reads behind the end of their file, for
-//! which no disk is asked.
+//! Code shared by the engines that read whole blocks from a disk. It handles reads in flight, and reads that begin at
+//! or after the end of their file, for which no disk is asked.
 
 use super::{Completion, CHANGED};
 use crate::lifeline::Ring;
@@ -32,7 +32,8 @@ impl<P, Q, O: Operation> BlockReads<P, Q, O> {
         self.queue.room()
     }
 
-    /// Completes a read behind the end of its file: with no bytes, or, where the file has changed, with that error.
+    /// Completes a read that begins at or after the end of its file: with no bytes, or with the error [`CHANGED`] if
+    /// the file has changed.
     pub fn end(&mut self, payload: P, changed: bool) {
         let mut ended = Completion::failed(payload, CHANGED);
         if !changed {
@@ -41,12 +42,12 @@ impl<P, Q, O: Operation> BlockReads<P, Q, O> {
         self.ended.push_back(ended);
     }
 
-    /// The next read that was behind an end.
+    /// The next read of those that [`BlockReads::end`] completed.
     pub fn poll_ended(&mut self) -> Option<Completion<P>> {
         self.ended.pop_front()
     }
 
-    /// Flushes, and waits until a read is over, where none is already, or until `timeout`.
+    /// Flushes, and waits until a read has ended (unless one already has), or until `timeout` has passed.
     pub fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
         if !self.ended.is_empty() {
             return self.queue.flush();
@@ -54,7 +55,7 @@ impl<P, Q, O: Operation> BlockReads<P, Q, O> {
         self.queue.wait(timeout)
     }
 
-    /// Whether a read is over that was not taken.
+    /// Whether a read has ended that was not taken yet.
     pub fn has_completed(&self) -> bool {
         !self.ended.is_empty() || self.queue.has_finished()
     }

@@ -1,13 +1,14 @@
-//! Which files a ring must not read.
+//! Decides which files a ring must not read.
 //!
-//! Linux reads a file that cannot answer at once on a thread of the ring's, which continues a short read by itself. Of a
-//! FUSE file that is read past the page cache (`FOPEN_DIRECT_IO`; a virtiofs without cache is one, too) it then reads the
-//! same bytes again, as the file's position has not moved (seen on Linux 6.18). The read succeeds, with wrong bytes. So
-//! files on FUSE are read by `pread`.
+//! If a file cannot be read without waiting, Linux reads it on a worker thread of the ring, which continues short reads
+//! by itself. If the file is on FUSE and is read past the page cache (`FOPEN_DIRECT_IO`; also virtiofs without cache),
+//! this continuation reads the same bytes again, because the file's position has not moved (seen on Linux 6.18). The
+//! read then succeeds with wrong bytes. So files on FUSE are read by `pread`.
 //!
-//! Asking every file for its file system would cost a system call each. Instead, the first read of a file is asked not to
-//! wait (`RWF_NOWAIT`). A file system that can do so serves it, or says that it must wait and is then asked again; FUSE
-//! refuses. Only a file whose read is refused is asked for its file system.
+//! Looking up the file system of every file would cost a system call per file. Instead, the first read of a file is
+//! submitted with `RWF_NOWAIT`. A file system that supports this serves the read, or answers that it would have to
+//! wait; the read is then submitted again without the flag. FUSE refuses the flag. So the file system is looked up only
+//! for files whose first read is refused.
 
 use super::SharedFile;
 use crate::fs::is_on_fuse;
@@ -15,7 +16,7 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 
-/// Files that are remembered. One that was forgotten is asked again.
+/// How many files are remembered. A forgotten file is probed again.
 const REMEMBERED: usize = 32;
 
 /// How a file is to be read.
@@ -30,7 +31,7 @@ pub(super) enum ReadMethod {
 /// What is known of the files that were read last.
 #[derive(Default)]
 pub(super) struct ReadMethods {
-    /// Newest first. Weak references keep no file open, and keep an address from being used again.
+    /// Newest first. A weak reference does not keep its file open, but it prevents the address from being reused.
     known: VecDeque<(Weak<dyn AsFd + Send + Sync>, ReadMethod)>,
 }
 
@@ -50,7 +51,7 @@ impl ReadMethods {
         }
     }
 
-    /// Asks the file for its file system, and remembers the answer.
+    /// Looks up the file's file system, and remembers the answer.
     pub(super) fn ask(&mut self, file: &SharedFile) -> ReadMethod {
         let method = if is_on_fuse(&file.as_fd()) {
             ReadMethod::Plain

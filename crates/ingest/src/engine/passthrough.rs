@@ -1,8 +1,8 @@
-//! The engine that reads past the file system: by NVMe commands for the blocks that hold a file's bytes, or for those of a
-//! namespace.
+//! The engine that reads past the file system, by NVMe commands. They read the blocks that hold a file's bytes, or
+//! blocks of a namespace.
 //!
-//! What it may read is decided in [`CommandSources`]. After each read of a file, the file must be as it was when the read
-//! was admitted, and its blocks where they were, or the read has failed.
+//! [`CommandSources`] decides what it may read. A read of a file fails if, afterwards, the file or the location of its
+//! blocks is not the same as when the read was admitted.
 
 use super::blocks::BlockReads;
 use super::{Completion, Engine, ReadRequest, CHANGED};
@@ -16,7 +16,7 @@ use gristmill_protocol::PipelineError;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-/// What a read owns while it is in flight: what it reads from is in `part`.
+/// What a read owns while it is in flight. `part` keeps its source open.
 struct Owned<P> {
     payload: P,
     part: CommandPart,
@@ -70,9 +70,9 @@ impl<P> Engine<P> for PassthroughEngine<P> {
             part,
             wanted: request.len,
         };
-        // SAFETY: the commands write from the start of the target on, at most its capacity (`CommandSources::admit`), each
-        // as many bytes as its blocks have on the device (`plan`), and the caller keeps the target as `ReadQueue::submit`
-        // asks. `part` keeps the device's descriptor open.
+        // SAFETY: the commands write from the start of the target on, at most its capacity (`CommandSources::admit`),
+        // each as many bytes as its blocks have on the device (`plan`), and the caller keeps the target as
+        // `ReadQueue::submit` asks. `part` keeps the device's descriptor open.
         let submitted = unsafe { self.reads.queue.submit(op, owned) };
         submitted.map_err(|(owned, error)| (owned.payload, error))
     }
@@ -91,7 +91,7 @@ impl<P> Engine<P> for PassthroughEngine<P> {
             part,
             wanted,
         } = finished.payload;
-        // Whole blocks were read: what lies behind the part's last byte does not count.
+        // Whole blocks were read, so bytes after the part's last byte do not count.
         let there = u32::try_from(part.bytes).unwrap_or(u32::MAX);
         let bytes = there.min(finished.bytes);
         let mut completion = Completion {
@@ -105,7 +105,7 @@ impl<P> Engine<P> for PassthroughEngine<P> {
             unanswered: finished.unanswered,
         };
         if !part.is_unchanged() {
-            // Nothing says that these bytes are the file's.
+            // It is not certain that these bytes are the file's.
             completion = Completion {
                 unanswered: completion.unanswered,
                 ..Completion::failed(completion.payload, CHANGED)

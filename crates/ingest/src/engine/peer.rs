@@ -1,8 +1,8 @@
-//! The engine that lets disks write to the memory of another device: O_DIRECT reads by io_uring, whose target cannot be
-//! registered.
+//! The engine that lets disks write to the memory of another device. It uses O_DIRECT reads by io_uring, whose target
+//! cannot be registered.
 //!
-//! [`admit::direct`] sees before each read that the disk itself will bring these bytes; what the file system would copy is
-//! refused, with the reason.
+//! Before each read, [`admit::direct`] checks that the disk itself will transfer the bytes. Reads that the file system
+//! would copy are refused, with the reason.
 
 use super::blocks::BlockReads;
 use super::{Completion, Engine, ReadRequest, ReadSource};
@@ -25,7 +25,7 @@ struct Owned<P> {
     _source: ReadSource,
     /// Bytes that were asked for.
     wanted: u32,
-    /// Bytes of these that the file had when it was asked.
+    /// How many of these bytes the file had when the read was admitted.
     there: u32,
     by_disk: u64,
 }
@@ -90,8 +90,8 @@ impl<P> Engine<P> for PeerEngine<P> {
             there,
             by_disk,
         };
-        // SAFETY: `len` is at most the target's capacity (`admit::direct`), which the caller keeps as `ReadQueue::submit`
-        // asks; the payload holds the file, or the caller keeps it open.
+        // SAFETY: `len` is at most the target's capacity (`admit::direct`), which the caller keeps as
+        // `ReadQueue::submit` asks; the payload holds the file, or the caller keeps it open.
         let submitted = unsafe { self.reads.queue.submit(op, owned) };
         submitted.map_err(|(owned, error)| (owned.payload, error))
     }
@@ -112,13 +112,13 @@ impl<P> Engine<P> for PeerEngine<P> {
             by_disk,
             ..
         } = finished.payload;
-        // The file ended within a block when it was read. It has grown since, and the queue's going on from there, to see
-        // the end, is no direct read.
+        // When it was read, the file ended within a block. It has grown since then. To find the end, the queue
+        // continued the read from within the block, and a direct read cannot begin there.
         let grew = finished.error == Some(libc::EINVAL)
             && !u64::from(finished.bytes).is_multiple_of(SECTOR_BYTES);
         let ended = finished.end || grew && finished.bytes < there;
-        // Whole blocks were asked for: what lies behind the last byte wanted does not count, nor what a file has gained
-        // behind the end that it had.
+        // Whole blocks were asked for, so bytes after the last wanted byte do not count, and neither do bytes by which
+        // the file has grown since admission.
         let end = if there < wanted {
             ended || finished.bytes >= there
         } else {

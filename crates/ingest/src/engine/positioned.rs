@@ -1,7 +1,7 @@
 //! The engine for machines that refuse io_uring: reads happen one at a time, on the calling thread, when they are
 //! polled for. Its achieved depth is 1, and that is what it reports.
 //!
-//! A stream without bytes does not hold up the others: it is asked first (`poll`) whether a read would block.
+//! A stream that has no bytes does not block the other reads, because `poll` checks first whether a read would block.
 
 use super::{Completion, Engine, ReadRequest, ReadSource};
 use crate::queue::{full, NO_OFFSET};
@@ -52,7 +52,8 @@ impl<P> PositionedEngine<P> {
         }
     }
 
-    /// Reads until the length asked for, the end, an error, or a stream that has no more bytes now.
+    /// Reads until all requested bytes have landed, the file ends, an error occurs, or a stream has no more bytes at
+    /// the moment.
     fn advance(stats: &mut ReadStats, waiting: &mut Waiting<P>) -> Progress {
         let over = |end, error| Progress::Over { end, error };
         while waiting.done < waiting.len {
@@ -64,8 +65,8 @@ impl<P> PositionedEngine<P> {
             stats.reads += 1;
             stats.depth_sum += 1;
             stats.depth_max = 1;
-            // SAFETY: `submit`'s caller keeps the target valid and untouched until the completion is taken, and `done` is
-            // below `len`.
+            // SAFETY: `submit`'s caller keeps the target valid and untouched until the completion is taken, and `done`
+            // is below `len`.
             match unsafe { read(waiting) } {
                 Ok(0) => return over(true, None),
                 Ok(bytes) => {
@@ -176,7 +177,7 @@ impl<P> Engine<P> for PositionedEngine<P> {
     }
 }
 
-/// One `pread` (or, of a stream, `read`) of what a read lacks.
+/// One `pread` (or, for a stream, `read`) of the bytes that a read still lacks.
 ///
 /// # Safety
 /// The read's target must be valid for writes and nobody else may use it, and `done` must be at most `len`.
@@ -185,7 +186,7 @@ unsafe fn read<P>(waiting: &Waiting<P>) -> Result<u32, i32> {
     let address = waiting.address.wrapping_add(waiting.done as usize).cast();
     let left = (waiting.len - waiting.done) as usize;
     let result = if waiting.is_stream() {
-        // SAFETY: the caller's promise, for what lies behind the first `done` bytes.
+        // SAFETY: the caller's promise, for the bytes after the first `done` ones.
         unsafe { libc::read(fd, address, left) }
     } else {
         let at = waiting.offset.saturating_add(u64::from(waiting.done));
@@ -196,8 +197,8 @@ unsafe fn read<P>(waiting: &Waiting<P>) -> Result<u32, i32> {
     u32::try_from(result).map_err(|_| errno_of(&std::io::Error::last_os_error()))
 }
 
-/// Whether a read of one of the descriptors would not block, within `timeout`. True also for what `poll` cannot tell: the
-/// read itself will.
+/// Waits until a read of one of the descriptors would not block, or until `timeout`, and returns whether there is such
+/// a descriptor. It also returns true if `poll` fails; the read itself will then report the problem.
 fn readable(files: &[RawFd], timeout: Duration) -> bool {
     let mut polled: Vec<libc::pollfd> = files
         .iter()

@@ -21,11 +21,11 @@ pub(crate) const FUSE_REASON: &str =
 struct Owned<P> {
     payload: P,
     source: ReadSource,
-    /// Whether the ring may read this file is not known yet.
+    /// Set while it is not known yet whether the ring may read this file.
     probing: bool,
 }
 
-/// Field order matters: the ring goes before the table that keeps its registered memory alive.
+/// Field order matters: the ring must be dropped before the table that keeps its registered memory alive.
 pub(crate) struct UringEngine<P> {
     queue: ReadQueue<Owned<P>>,
     buffers: BufferTable,
@@ -61,12 +61,12 @@ impl<P> UringEngine<P> {
         self.queue.flags()
     }
 
-    /// The payloads of the ring's reads that are not over.
+    /// The payloads of the ring's reads that have not ended.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = &P> {
         self.queue.payloads().map(|owned| &owned.payload)
     }
 
-    /// Gives a read to the ring; `probing` asks whether it may have it.
+    /// Submits a read to the ring. `probing` makes it a probe for whether the ring may read the file.
     ///
     /// # Safety
     /// As [`Engine::submit`].
@@ -96,20 +96,21 @@ impl<P> UringEngine<P> {
             source: request.source,
             probing,
         };
-        // SAFETY: the caller keeps the target, which has `len` bytes, as `ReadQueue::submit` asks; the payload holds the
-        // file, or the caller keeps it open. A file in a slot stays there while the payload's `Arc` keeps its count above
-        // zero (`FileTable::sweep`).
+        // SAFETY: the caller keeps the target, which has `len` bytes, as `ReadQueue::submit` asks; the payload holds
+        // the file, or the caller keeps it open. A file in a slot stays there while the payload's `Arc` keeps its count
+        // above zero (`FileTable::sweep`).
         unsafe { self.queue.submit(op, owned) }.map_err(|(owned, error)| (owned.payload, error))
     }
 
-    /// Lets go of the files that nobody else holds.
+    /// Releases the files that nobody else holds.
     fn sweep(&mut self) {
         if let Some(ring) = self.queue.ring() {
             self.files.sweep(ring);
         }
     }
 
-    /// A read that the file system would not do without waiting: done otherwise, or ended with why not.
+    /// Handles a probing read that the file system refused: submits it again in another way, or completes it with the
+    /// error.
     fn refused(&mut self, owned: Owned<P>, op: &ReadOp) -> Option<Completion<P>> {
         let Owned {
             payload, source, ..
@@ -123,7 +124,7 @@ impl<P> UringEngine<P> {
             offset: op.offset,
             len: op.len,
             fill: !op.take_short,
-            // FUSE may tell a size that its files do not have.
+            // FUSE may report a size that its files do not have.
             known_end: None,
             whole_file: false,
             target: Target {
@@ -133,13 +134,13 @@ impl<P> UringEngine<P> {
                 peer: None,
             },
         };
-        // SAFETY: who submitted this read has promised the same for it, until its completion is taken.
+        // SAFETY: the submitter of this read has promised the same for it, until its completion is taken.
         let again = unsafe {
             match method {
                 ReadMethod::Plain => self.plain.submit(request, payload),
                 ReadMethod::Ring => {
                     let submitted = self.submit_to_ring(request, payload, false);
-                    // Where the ring fails, its reads end with the errno.
+                    // If the ring fails, its reads end with the errno.
                     let _ = self.queue.flush();
                     submitted
                 }
@@ -161,10 +162,11 @@ impl<P> Engine<P> for UringEngine<P> {
             return Err((payload, full()));
         }
         let method = match &request.source {
-            // Who hands in a descriptor answers for what it is open on.
+            // A caller that passes a descriptor is responsible for what it is open on.
             ReadSource::Open(_) => Some(ReadMethod::Ring),
             ReadSource::Shared(file) => match self.methods.of(file) {
-                // A stream cannot be probed: what a read of it takes is gone. Streams are few.
+                // A stream cannot be probed, because a read consumes its bytes. So its file system is looked up;
+                // streams are rare.
                 None if request.offset == NO_OFFSET => Some(self.methods.ask(file)),
                 known => known,
             },
@@ -204,7 +206,7 @@ impl<P> Engine<P> for UringEngine<P> {
             if let (true, false, None, ReadSource::Shared(file)) =
                 (owned.probing, end, error, &owned.source)
             {
-                // There is more of it to read.
+                // There are more bytes of it to read.
                 self.methods.learn(file, ReadMethod::Ring);
             }
             return Some(Completion {
@@ -270,7 +272,7 @@ impl<P> Engine<P> for UringEngine<P> {
     }
 
     fn fixed_buffer(&mut self, chunk: &mut ChunkBuf) -> Result<u16, i32> {
-        // A ring that has failed takes no reads any more.
+        // A failed ring accepts no more reads.
         let ring = self.queue.ring().ok_or(libc::EBADF)?;
         let index = self.buffers.index_of(ring, chunk);
         index.ok_or_else(|| self.buffers.errno().unwrap_or(libc::EOPNOTSUPP))

@@ -1,4 +1,4 @@
-//! The loop's thread: claims requests, has them done by its reader or by more threads, and ends them.
+//! The loop's thread: it claims requests, passes them to its reader or to other threads, and ends them.
 
 use super::tables::{Checked, IoTables, Taken};
 use super::threads::{Done, FileThreads, Job};
@@ -16,13 +16,14 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long an idle loop sleeps before it looks whether it is to stop.
+/// How long an idle loop sleeps before it checks whether it must stop.
 const IDLE: Duration = Duration::from_millis(10);
 
-/// How long a loop that stops waits for what other threads are doing, before it leaves them behind.
+/// How long a stopping loop waits for the jobs of other threads, before it leaves them behind.
 const GRACE: Duration = Duration::from_millis(10);
 
-/// The thread: makes the reader, which belongs to it, serves until `stop`, and hands over what is left.
+/// The thread's function: makes the reader, which belongs to the thread, serves until `stop`, and hands over what is
+/// left.
 pub(super) fn serve(
     queue: IoQueue,
     tables: IoTables,
@@ -32,12 +33,12 @@ pub(super) fn serve(
     ready: &Sender<Result<(), PipelineError>>,
     leaves: &Sender<StoppedIo>,
 ) {
-    // A request keeps its slot of the queue until it has ended, so there are never more.
+    // A request keeps its slot of the queue until it has ended, so there are never more requests than slots.
     let config = ReaderConfig {
         depth: IO_SLOT_COUNT,
         path,
     };
-    // The receivers of these messages may be gone; then nobody needs them.
+    // The receivers of these messages may be gone. In that case nobody needs the messages.
     let reader = match ChunkReader::new(config) {
         Ok(reader) => reader,
         Err(error) => {
@@ -67,7 +68,7 @@ pub(super) fn serve(
     let _ = leaves.send(server.close());
 }
 
-/// A READ or WRITE that the reader or a thread has.
+/// A READ or WRITE that the reader or a thread is carrying out.
 struct Flight {
     claimed: ClaimedIo,
     checked: Checked,
@@ -78,22 +79,22 @@ struct Flight {
 /// A chunk that comes back with its request's outcome.
 type Ended = (ChunkBuf, Result<usize, i32>);
 
-/// What the thread works with. Requests are numbered in the order in which they were claimed.
+/// The thread's state. Requests are numbered in the order in which they were claimed.
 struct Server {
     queue: IoQueue,
     tables: IoTables,
     reader: ChunkReader,
-    /// For what would block this thread.
+    /// They carry out requests that would block this thread.
     threads: FileThreads,
-    /// What READs on these threads asked of the kernel.
+    /// The system calls of READs on these threads.
     threads_stats: ReadStats,
     stats: Arc<Mutex<IoLoopStats>>,
     claims: u64,
-    /// Requests whose destination another one has, by number.
+    /// Requests whose destination is in use by another request, by number.
     waiting: VecDeque<(u64, ClaimedIo)>,
-    /// By number, which is also their tag in the reader and their number among the threads' jobs.
+    /// Requests in flight by number, which is also their tag in the reader and the number of their job.
     flights: BTreeMap<u64, Flight>,
-    /// Fences, each with the number below which all must have ended.
+    /// Fences, each with a number: all requests with smaller numbers must have ended first.
     fences: VecDeque<(u64, ClaimedIo)>,
 }
 
@@ -106,8 +107,8 @@ impl Server {
             } else if self.flights.is_empty() {
                 self.queue.wait(IDLE);
             } else {
-                // Requests make no noise that these waits would hear, nor do threads where the reader is waited for: so
-                // they are short.
+                // New requests do not interrupt these waits, and neither do threads while this waits for the reader. So
+                // the waits are short.
                 let pause = backoff.pause();
                 if self.reader.inflight() == 0 {
                     self.threads.wait(pause);
@@ -118,7 +119,7 @@ impl Server {
         }
     }
 
-    /// Claims, submits and ends what it can; whether there was anything.
+    /// Claims, submits and ends as many requests as possible. Returns whether there were any.
     fn turn(&mut self, stop: &AtomicBool) -> bool {
         let claimed = self.claim();
         self.start_waiting();
@@ -141,7 +142,7 @@ impl Server {
         claimed || landed
     }
 
-    /// Claims all requests there are; whether there were any.
+    /// Claims all waiting requests. Returns whether there were any.
     fn claim(&mut self) -> bool {
         let mut fences = Vec::new();
         let before = self.claims;
@@ -154,7 +155,7 @@ impl Server {
             }
         }
         let any = self.claims > before || !fences.is_empty();
-        // After the last claim, all that was published before any of these fences was claimed too.
+        // After the last claim, every request that was published before any of these fences has been claimed, too.
         let until = self.claims;
         self.fences
             .extend(fences.into_iter().map(|fence| (until, fence)));
@@ -167,16 +168,18 @@ impl Server {
             let Some((number, claimed)) = self.waiting.pop_front() else {
                 break;
             };
-            // What must wait on goes behind, so after one round all are in their order again.
+            // A request that must wait longer goes to the end of the queue, so after one round all are in their
+            // original order again.
             if let Some(claimed) = self.start(number, claimed) {
                 self.waiting.push_back((number, claimed));
             }
         }
-        // Where the ring fails, its reads land with the error.
+        // If the ring fails, its reads complete with the error.
         let _ = self.reader.flush();
     }
 
-    /// Serves a request, as far as that goes without waiting; or gives it back, if another one has its destination.
+    /// Serves a request, as far as that is possible without waiting. Gives it back if its destination is in use by
+    /// another request.
     fn start(&mut self, number: u64, claimed: ClaimedIo) -> Option<ClaimedIo> {
         let checked = match self.tables.check(claimed.request(), claimed.tenant()) {
             Ok(checked) => checked,
@@ -213,14 +216,15 @@ impl Server {
         }
     }
 
-    /// Whether the reader would read a file on this thread, which waits then for as long as the file system likes.
+    /// Whether the reader would read a file on this thread, which would then block for as long as the file system
+    /// takes.
     fn blocks(&self, checked: &Checked) -> bool {
         let path = self.reader.path();
         path.capabilities().has(Capabilities::BLOCKS_ITS_THREAD)
             || path == ReadPath::RegisteredMappedRead && checked.on_fuse
     }
 
-    /// Hands a READ to the reader; or gives back the chunk, with the READ's outcome.
+    /// Passes a READ to the reader, or returns the chunk with the READ's outcome.
     fn read(&mut self, number: u64, checked: &Checked, chunk: ChunkBuf) -> Result<(), Ended> {
         self.reader.learn_ring_reads(&checked.file);
         let submitted = self.reader.submit(
@@ -241,7 +245,7 @@ impl Server {
         })
     }
 
-    /// Hands a READ or a WRITE to a thread; or gives back the chunk, with the request's outcome.
+    /// Passes a READ or a WRITE to a thread, or returns the chunk with the request's outcome.
     fn give(&mut self, number: u64, checked: &Checked, chunk: ChunkBuf) -> Result<(), Ended> {
         let job = Job {
             number,
@@ -262,7 +266,7 @@ impl Server {
             return;
         };
         self.tell_reader_stats();
-        // What is below 0 is no errno.
+        // A negative number is not an errno.
         let errno = landed
             .error
             .map(|error| if error > 0 { error } else { libc::EIO });
@@ -300,7 +304,7 @@ impl Server {
             outcome.is_ok()
         };
         self.tables.put(checked.destination, chunk, lend);
-        // At most a request's count, which has 32 bits.
+        // This is at most the request's count, which has 32 bits.
         let outcome = outcome.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         let mut stats = lock(&self.stats);
         match outcome {
@@ -323,9 +327,10 @@ impl Server {
         claimed.end(Err(errno));
     }
 
-    /// Ends the fences before which nothing is left.
+    /// Ends the fences for which all earlier requests have ended.
     fn end_fences(&mut self) {
-        // What waits for a destination waits for an earlier request in flight, so it need not be looked at.
+        // A request that waits for its destination waits for an earlier request in flight, so only those in flight are
+        // checked.
         let first = self.flights.first_key_value().map(|(number, _)| *number);
         while let Some((until, fence)) = self.fences.pop_front() {
             if first.is_some_and(|first| first < until) {
@@ -337,9 +342,9 @@ impl Server {
         }
     }
 
-    /// Cancels what is in flight, fails what was claimed, and returns the rest.
+    /// Cancels the requests in flight, fails the claimed ones, and returns the rest.
     fn close(mut self) -> StoppedIo {
-        // What has not begun leaves its chunk as it was.
+        // A job that has not begun has not changed its chunk.
         for job in self.threads.take_queued() {
             if let Some(flight) = self.flights.get(&job.number) {
                 let destination = flight.checked.destination;
@@ -355,7 +360,7 @@ impl Server {
             }
         }
         self.tell_reader_stats();
-        // Its drop returns when no byte can land any more, so only now the requests may end.
+        // The drop returns when no byte can land any more, so requests may end only after it.
         drop(self.reader);
         let left_behind = self
             .threads
@@ -379,8 +384,8 @@ impl Server {
     }
 }
 
-/// Closes files on a thread that may take its time, as some file systems are asked when a file is closed; waits for it
-/// until `until`.
+/// Closes files on a separate thread, because closing a file may block in some file systems. Waits for the thread until
+/// `until`.
 fn close_elsewhere(files: Vec<Arc<OwnedFd>>, until: Instant) {
     if files.is_empty() {
         return;
@@ -390,7 +395,7 @@ fn close_elsewhere(files: Vec<Arc<OwnedFd>>, until: Instant) {
         drop(files);
         drop(closing);
     };
-    // Where the system gives no thread, they are closed here.
+    // If no thread can be started, the files are closed here.
     let _ = std::thread::Builder::new().spawn(body);
     let _ = closed.recv_timeout(until.saturating_duration_since(Instant::now()));
 }

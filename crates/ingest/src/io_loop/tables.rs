@@ -1,4 +1,4 @@
-//! What requests may name: files and chunks, by handle. Everything that a request says is checked here.
+//! Tables of the files and chunks that requests may name, by handle. All fields of a request are validated here.
 
 use crate::fs::is_on_fuse;
 use gristmill_protocol::io::{io_op, IoRequest};
@@ -10,9 +10,9 @@ use std::sync::Arc;
 /// A file that requests may name by its handle.
 #[derive(Debug)]
 pub struct IoSource {
-    /// The file, opened for what requests may do.
+    /// The file, opened with the access that requests need.
     pub file: File,
-    /// Requests reach bytes 0 to this one, not included.
+    /// Requests can access the bytes below this offset.
     pub len: u64,
     /// Tenants that may name it.
     pub tenants: Vec<u32>,
@@ -20,7 +20,7 @@ pub struct IoSource {
     pub writable: bool,
 }
 
-/// A registered source, whose reads share its descriptor.
+/// A registered source. All reads share its descriptor.
 struct Source {
     file: Arc<OwnedFd>,
     on_fuse: bool,
@@ -38,7 +38,7 @@ struct Destination {
     tenants: Vec<u32>,
 }
 
-/// Who has a destination's chunk.
+/// The current holder of a destination's chunk.
 enum Place {
     Host(ChunkBuf),
     Device(LentChunk),
@@ -53,7 +53,7 @@ pub struct IoTables {
     destinations: Vec<Destination>,
 }
 
-/// A READ or WRITE that may be done, if its chunk is free.
+/// A validated READ or WRITE. It may be carried out when its chunk is free.
 pub(super) struct Checked {
     pub source: usize,
     pub file: Arc<OwnedFd>,
@@ -65,7 +65,7 @@ pub(super) struct Checked {
     pub count: usize,
 }
 
-/// A chunk that a request has taken, and what becomes of it if nothing lands there.
+/// A chunk that a request has taken, and what happens to it if nothing lands there.
 pub(super) struct Taken {
     pub chunk: ChunkBuf,
     pub was_lent: bool,
@@ -77,7 +77,8 @@ impl IoTables {
         Self::default()
     }
 
-    /// Registers a source; its handle. The file is asked for its file system, which blocks where opening it would.
+    /// Registers a source and returns its handle. This queries the file's file system, which may block as opening the
+    /// file would.
     pub fn add_source(&mut self, source: IoSource) -> u32 {
         self.sources.push(Source {
             on_fuse: is_on_fuse(&source.file),
@@ -89,9 +90,10 @@ impl IoTables {
         last(self.sources.len())
     }
 
-    /// Registers a chunk of the kernel's chunk memory, which only `tenants` may name; its handle. The chunk is lent to
-    /// the device once a READ into it has succeeded, until one fails. A request takes it back for as long as it lasts:
-    /// its publisher has seen the completion of every slot that names the chunk.
+    /// Registers a chunk of the kernel's chunk memory, which only `tenants` may name, and returns its handle. The chunk
+    /// is lent to the device after a READ into it has succeeded, until one fails. While a request for it is being
+    /// served, the chunk is taken back; the request's publisher must have seen the completion of every slot that names
+    /// the chunk.
     pub fn add_destination(&mut self, chunk: ChunkBuf, tenants: Vec<u32>) -> u32 {
         self.destinations.push(Destination {
             index: chunk.index(),
@@ -102,13 +104,13 @@ impl IoTables {
         last(self.destinations.len())
     }
 
-    /// The number by which slots name a destination's chunk; `None` for an unknown handle.
+    /// The index by which slots name a destination's chunk; `None` for an unknown handle.
     pub fn chunk_of(&self, destination: u32) -> Option<u32> {
         let destination = self.destinations.get(usize::try_from(destination).ok()?)?;
         Some(destination.index)
     }
 
-    /// The chunks of all destinations. One that a worker is reading now is left out, and retired.
+    /// The chunks of all destinations. A chunk that a worker is reading now is omitted and retired.
     pub fn into_chunks(self) -> Vec<ChunkBuf> {
         let take = |destination: Destination| match destination.place {
             Place::Host(chunk) => Some(chunk),
@@ -118,7 +120,7 @@ impl IoTables {
         self.destinations.into_iter().filter_map(take).collect()
     }
 
-    /// Looks a request up.
+    /// Validates a request.
     ///
     /// # Errors
     /// The error number that it fails with.
@@ -153,8 +155,8 @@ impl IoTables {
         })
     }
 
-    /// Takes a destination's chunk, which the device does not have until it is put back; `None` while another request
-    /// has it.
+    /// Takes a destination's chunk. The device cannot read it until it is put back. `None` while another request has
+    /// it.
     ///
     /// # Errors
     /// EBUSY while a worker is reading it.
@@ -176,7 +178,7 @@ impl IoTables {
         Ok(Some(Taken { chunk, was_lent }))
     }
 
-    /// Puts a chunk back that was taken, and lends it to the device if `lend`.
+    /// Puts back a chunk that was taken, and lends it to the device if `lend` is true.
     pub(super) fn put(&mut self, destination: usize, chunk: ChunkBuf, lend: bool) {
         if let Some(entry) = self.destinations.get_mut(destination) {
             entry.place = if lend {
@@ -187,8 +189,8 @@ impl IoTables {
         }
     }
 
-    /// Takes out the files whose closing may wait for their file system: those on FUSE, and those that may have been written
-    /// to, which some file systems write out then. No request may name any of them any more.
+    /// Removes the files whose close may wait for their file system: files on FUSE, and files that may have been
+    /// written to, because some file systems write them out on close. Requests must not name these files afterwards.
     pub(super) fn take_files_that_close_slowly(&mut self) -> Vec<Arc<OwnedFd>> {
         let taken = self
             .sources
@@ -212,7 +214,7 @@ fn entry<T>(table: &[T], handle: u32) -> Result<(usize, &T), i32> {
     Ok((index, table.get(index).ok_or(libc::EBADF)?))
 }
 
-/// Index of the last entry of a table. A table of 2^32 entries would take more memory than there is.
+/// Index of the last entry of a table. A table of 2^32 entries would not fit in memory.
 fn last(len: usize) -> u32 {
     u32::try_from(len - 1).unwrap_or(u32::MAX)
 }

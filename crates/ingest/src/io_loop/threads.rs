@@ -1,8 +1,8 @@
-//! Threads for reads and writes that block their caller: by `pread` and `pwrite`.
+//! Threads that carry out blocking reads and writes, by `pread` and `pwrite`.
 //!
-//! A file whose file system does not answer takes [`PER_FILE`] threads at most, and none from the others. Each thread
-//! owns the chunk and the file of what it does until that is done. To give up on it is to leave it behind: it
-//! then keeps both until the file system answers, and ends.
+//! A file whose file system does not answer occupies at most [`PER_FILE`] threads, and takes none away from other
+//! files. Each thread owns the chunk and the file of its job until the job is done. A job that does not end can only be
+//! left behind: its thread then keeps both until the file system answers, and ends.
 
 use crate::path::{ReadPath, ReadPathChoice};
 use crate::reader::{ChunkReader, ReadStats, ReaderConfig};
@@ -16,22 +16,22 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Threads that one file may have. Its other jobs wait, in order.
+/// The number of threads that one file may occupy. Its other jobs wait, in order.
 const PER_FILE: usize = 4;
 
-/// How long an attempt at a read that found no bytes waits for some.
+/// How long one attempt at a read waits for bytes.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A read or a write.
 pub(super) struct Job {
-    /// What its end is told by.
+    /// The number that identifies the job when it ends.
     pub number: u64,
     /// Number of the file in its table.
     pub source: usize,
     pub file: Arc<OwnedFd>,
     pub offset: u64,
     pub chunk: ChunkBuf,
-    /// Bytes of the chunk, from its first on; at least 1, and not more than it has.
+    /// The number of bytes, from the start of the chunk; at least 1, and at most the chunk's size.
     pub count: usize,
     pub writes: bool,
 }
@@ -42,22 +42,22 @@ pub(super) struct Done {
     pub chunk: ChunkBuf,
     /// Bytes, or the error number.
     pub outcome: Result<usize, i32>,
-    /// What it asked of the kernel, if it was a read.
+    /// The system calls that it made, if it was a read.
     pub stats: ReadStats,
 }
 
 struct FileThread {
     jobs: Sender<Job>,
-    /// Source and number of the job that it does; `None` while it is idle.
+    /// Source and number of its current job; `None` while it is idle.
     job: Option<(usize, u64)>,
 }
 
-/// The threads, as many as there were ever jobs under way at once. Dropping this ends those that are idle, and leaves
-/// the others behind.
+/// The threads. Their number is the largest number of jobs that were ever under way at once. Dropping this ends the
+/// idle threads, and leaves the others behind.
 pub(super) struct FileThreads {
     threads: Vec<FileThread>,
     queued: VecDeque<Job>,
-    /// By [`FileThreads::wait`].
+    /// A job whose end [`FileThreads::wait`] has received.
     landed: Option<(usize, Done)>,
     ends: Sender<(usize, Done)>,
     ended: Receiver<(usize, Done)>,
@@ -78,16 +78,16 @@ impl FileThreads {
         }
     }
 
-    /// Numbers of the jobs under way: those that a thread has.
+    /// Numbers of the jobs that threads are carrying out.
     pub fn under_way(&self) -> impl Iterator<Item = u64> + '_ {
         let jobs = self.threads.iter().filter_map(|thread| thread.job);
         jobs.map(|(_, number)| number)
     }
 
-    /// Has a job done, at once or after others of its file.
+    /// Starts a job, at once or after other jobs of its file.
     ///
     /// # Errors
-    /// The job's chunk, with EAGAIN where the system gives no thread.
+    /// The job's chunk, with EAGAIN if no thread can be started.
     pub fn give(&mut self, job: Job) -> Result<(), (ChunkBuf, i32)> {
         if !self.has_room(job.source) {
             self.queued.push_back(job);
@@ -145,14 +145,14 @@ impl FileThreads {
         }
     }
 
-    /// Starts one more thread; its index.
+    /// Starts one more thread and returns its index.
     fn spawn(&mut self) -> std::io::Result<usize> {
         let index = self.threads.len();
         let (jobs, given) = mpsc::channel::<Job>();
         let (ends, reading) = (self.ends.clone(), Arc::clone(&self.reading));
         let body = move || {
             for job in given {
-                // Nobody may wait for it any more.
+                // The receiver may be gone.
                 let _ = ends.send((index, run(job, &reading)));
             }
         };
@@ -170,7 +170,7 @@ fn run(job: Job, reading: &AtomicU32) -> Done {
     let depth = reading.fetch_add(1, Ordering::Relaxed) + 1;
     let mut done = read(job);
     reading.fetch_sub(1, Ordering::Relaxed);
-    // Its reader had only this one read; the loop has as many as there are threads reading.
+    // The job's reader had only this one read, but the loop has as many reads in flight as there are threads reading.
     done.stats.depth_sum = done.stats.reads * u64::from(depth);
     done.stats.depth_max = done.stats.depth_max.max(depth);
     done
@@ -212,7 +212,7 @@ fn read(job: Job) -> Done {
 }
 
 fn write(job: Job) -> Done {
-    // A second descriptor of the same file, as only a `File` can be written to by safe code. Writes are rare.
+    // This duplicates the descriptor, because safe code can write only to a `File`. Writes are rare.
     let file = job.file.try_clone().map(File::from);
     drop(job.file);
     let bytes = job.chunk.as_slice().get(..job.count).unwrap_or(&[]);

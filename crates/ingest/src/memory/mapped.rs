@@ -1,8 +1,9 @@
-//! Memory that reads land in and that a kernel sees, as a region that is handed from owner to owner.
+//! Memory that reads land in and that a kernel sees. It is a region that is passed from owner to owner.
 //!
-//! A [`GpuMappedBuffer`] is an address and a length on loan for `'a`; it gives no access to the bytes by itself.
-//! Its owner may have io_uring write to them. Carving a [`GpuMappedBuffer::sub_region`] moves that right for the
-//! carved bytes to the new owner, until it and everything carved from it are gone: so two owners never overlap.
+//! A [`GpuMappedBuffer`] is an address and a length that are borrowed for `'a`; it gives no access to the bytes by
+//! itself. Its owner may let io_uring write to them. Carving out a [`GpuMappedBuffer::sub_region`] moves that right,
+//! for the carved bytes, to the new owner, until the new owner and everything carved from it are dropped. So the bytes
+//! of two owners never overlap.
 
 use gristmill_protocol::PipelineError;
 use gristmill_ring::lock;
@@ -20,7 +21,7 @@ pub struct Iovec {
     pub iov_len: usize,
 }
 
-/// Host-visible memory of a device, or host memory that plays this part, on loan for `'a`.
+/// Host-visible memory of a device, or host memory in its place, borrowed for `'a`.
 pub struct GpuMappedBuffer<'a> {
     base: *mut u8,
     region: Arc<Region>,
@@ -29,21 +30,21 @@ pub struct GpuMappedBuffer<'a> {
     owner: PhantomData<&'a mut [u8]>,
 }
 
-// SAFETY: the address is only ever handed to the kernel, which may write through it whatever thread asked; the borrow
-// of the memory's owner (`'a`) moves along, and no method reads or writes the bytes.
+// SAFETY: the address is only ever handed to the kernel, which may write through it no matter which thread asked; the
+// borrow of the memory's owner (`'a`) moves with the buffer, and no method reads or writes the bytes.
 unsafe impl Send for GpuMappedBuffer<'_> {}
-// SAFETY: a shared reference gives out lengths and sub-regions, and what was carved is kept under a lock.
+// SAFETY: a shared reference gives out lengths and sub-regions, and the list of carved ranges is kept under a lock.
 unsafe impl Sync for GpuMappedBuffer<'_> {}
 
-/// A range in its parent, and the ranges that were carved out of it.
+/// A range of a parent region, and the ranges that were carved out of this one.
 struct Region {
     /// Offset in the parent.
     offset: usize,
     len: usize,
-    /// Keeps this range carved out of the parent for as long as anything that was carved out of it exists.
+    /// Keeps this range carved out of the parent while anything that was carved out of this range exists.
     parent: Option<Arc<Region>>,
     carved: Mutex<Vec<(usize, usize)>>,
-    /// What keeps the memory mapped, where the buffer is to do so.
+    /// Keeps the memory mapped, if that is the buffer's task.
     _mapping: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -58,7 +59,7 @@ impl Region {
         })
     }
 
-    /// Whether the range lies inside and overlaps nothing that was carved out.
+    /// Whether the range overlaps no range that was carved out.
     fn is_free(carved: &[(usize, usize)], offset: usize, len: usize) -> bool {
         carved.iter().all(|&(at, size)| {
             offset >= at.saturating_add(size) || at >= offset.saturating_add(len)
@@ -84,14 +85,14 @@ impl<'a> GpuMappedBuffer<'a> {
     /// Takes a borrowed slice.
     ///
     /// # Safety
-    /// Nobody may read or write the slice's memory by another way than what this buffer's users agree on (a slot's
-    /// publication, say) until the buffer, what was carved from it and every stream over it are dropped. None of those
-    /// may be leaked with reads in flight: the borrow would end, the reads would not.
+    /// Until the buffer, everything carved from it and every stream over it are dropped, nobody may read or write the
+    /// slice's memory, except by a protocol that the buffer's users agree on (such as the publication of a slot). None
+    /// of those may be leaked with reads in flight: the borrow would end, but the reads would not.
     pub unsafe fn from_host_visible_slice(slice: &'a mut [u8]) -> Self {
         Self::over(slice.as_mut_ptr(), slice.len())
     }
 
-    /// Takes `len` bytes at `base`, memory that belongs to `owner`, which stays borrowed.
+    /// Takes `len` bytes at `base`. The memory belongs to `owner`, which stays borrowed.
     ///
     /// # Safety
     /// `base` must be valid for reads and writes of `len` bytes for as long as `owner` is borrowed, and otherwise as
@@ -104,9 +105,10 @@ impl<'a> GpuMappedBuffer<'a> {
         Self::over(base, len)
     }
 
-    /// Takes `len` bytes at `base`, memory of a PCI device that is mapped here and belongs to `owner`, which stays
-    /// borrowed. It must be backed by p2pdma pages to be read into; [`PeerMemory`](crate::PeerMemory) is such an owner,
-    /// and safe. It is never registered with a ring, which the kernel refuses.
+    /// Takes `len` bytes at `base`. They are mapped memory of a PCI device, which belongs to `owner`; `owner` stays
+    /// borrowed. Reads into this memory work only if it is backed by p2pdma pages. [`PeerMemory`](crate::PeerMemory) is
+    /// such an owner, and its interface is safe. The memory is never registered with a ring, because the kernel would
+    /// refuse that.
     ///
     /// # Safety
     /// As [`GpuMappedBuffer::from_host_visible_owner`].
@@ -121,12 +123,12 @@ impl<'a> GpuMappedBuffer<'a> {
         }
     }
 
-    /// Memory, of another device if `peer`, that stays mapped for as long as the buffer, or anything carved from it,
-    /// exists.
+    /// Takes memory that stays mapped for as long as the buffer, or anything carved from it, exists. With `peer`, it is
+    /// memory of another device.
     ///
     /// # Safety
     /// `base` must be valid for reads and writes of `len` bytes for as long as `mapping` exists, and nobody may make
-    /// references to bytes while the buffer's owner has reads into them in flight, or looks at them.
+    /// references to bytes into which the buffer's owner has reads in flight, or which it is looking at.
     pub(crate) unsafe fn from_mapping(
         mapping: Arc<dyn Any + Send + Sync>,
         base: *mut u8,
@@ -162,8 +164,8 @@ impl<'a> GpuMappedBuffer<'a> {
         self.peer
     }
 
-    /// Carves `len` bytes at `offset` out, for another owner. They come back when that owner, and all that was carved
-    /// from its part, are dropped.
+    /// Carves out `len` bytes at `offset` for another owner. They return when that owner, and everything carved from
+    /// its part, are dropped.
     ///
     /// # Errors
     /// [`PipelineError::QueueFull`] where the range is not inside this region, or overlaps one that is still carved
@@ -197,12 +199,12 @@ impl<'a> GpuMappedBuffer<'a> {
         self.region.len
     }
 
-    /// Whether there is no byte in it.
+    /// Whether the buffer has no bytes.
     pub fn is_empty(&self) -> bool {
         self.region.len == 0
     }
 
-    /// The address of `len` bytes at `offset`, where they are inside and nobody else's.
+    /// The address of `len` bytes at `offset`, if they lie inside the buffer and are not carved out.
     pub(crate) fn target(&self, offset: usize, len: usize) -> Option<*mut u8> {
         if offset.checked_add(len)? > self.len() {
             return None;

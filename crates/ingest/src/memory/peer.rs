@@ -1,7 +1,7 @@
-//! Memory of a PCI device that other devices can write to: what the kernel hands out through sysfs (`p2pmem/allocate`).
+//! Memory of a PCI device that other devices can write to. The kernel hands it out through sysfs (`p2pmem/allocate`).
 //!
-//! It is backed by p2pdma pages, which is what a read into it needs; the same bytes mapped from the device's
-//! `resourceN` file are not, and every read into those fails with EFAULT.
+//! It is backed by p2pdma pages, which a read into it needs. If the same bytes are mapped from the device's `resourceN`
+//! file, they are not backed by such pages, and every read into them fails with EFAULT.
 
 use crate::memory::mapped::GpuMappedBuffer;
 use gristmill_protocol::PipelineError;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// What to do where the kernel answers EFAULT to a read into memory of a device.
+/// The advice for an EFAULT from a read into memory of a device.
 pub(crate) const NO_PAGES: &str =
     "; memory of a device needs p2pdma pages, as PeerMemory (p2pmem/allocate) has them and a mapped BAR has not";
 
@@ -52,21 +52,23 @@ impl PeerDevice {
     }
 }
 
-/// A mapping of peer memory, unmapped when nobody has it any more.
+/// A mapping of peer memory. It is unmapped when its last owner is dropped.
 struct Mapping {
     base: *mut u8,
     bytes: usize,
 }
 
-// SAFETY: the address is of a mapping that belongs to the process, not to a thread. Its bytes are reached through the one
-// `PeerMemory` that has it (`&mut` for writes), by devices, or through the tokens of the one arena that it was moved into.
+// SAFETY: the address is that of a mapping, which belongs to the process and not to a thread. Its bytes are accessed
+// only through the one `PeerMemory` that has it (`&mut` for writes), by devices, or through the tokens of the one arena
+// that it was moved into.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` made and nobody else unmaps; buffers over it hold it, so there is none any more.
+        // SAFETY: `base` and `bytes` are a mapping that `PeerMemory::allocate` made and nobody else unmaps. Buffers
+        // over the mapping keep it alive, so none exists any more.
         unsafe { libc::munmap(self.base.cast(), self.bytes) };
     }
 }
@@ -78,11 +80,12 @@ pub struct PeerMemory {
 }
 
 impl PeerMemory {
-    /// Allocates `bytes` of the device at `address` (see [`PeerDevice::list`]); a multiple of the page size.
+    /// Allocates `bytes` of the device at `address` (see [`PeerDevice::list`]). `bytes` must be a multiple of the page
+    /// size.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for no bytes or parts of a page, [`PipelineError::Backend`] where the device
-    /// has no peer memory or not enough, or this user may not have it.
+    /// [`PipelineError::InvalidArgument`] for 0 bytes or parts of a page; [`PipelineError::Backend`] if the device has
+    /// no peer memory or not enough, or if this user may not allocate it.
     pub fn allocate(address: &str, bytes: usize) -> Result<Self, PipelineError> {
         if bytes == 0 || !bytes.is_multiple_of(PAGE_BYTES) {
             return Err(PipelineError::InvalidArgument {
@@ -109,7 +112,8 @@ impl PeerMemory {
             .open(path)
             .map_err(refused)?;
         let (access, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
-        // SAFETY: a new mapping, wherever the kernel puts it, of a file that is open; nothing that exists is touched.
+        // SAFETY: this makes a new mapping of an open file, at an address that the kernel chooses; no existing memory
+        // is affected.
         let base =
             unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, fd, 0) };
         if base == libc::MAP_FAILED {
@@ -134,15 +138,15 @@ impl PeerMemory {
         self.mapping.bytes
     }
 
-    /// Never: no bytes cannot be allocated.
+    /// Always false, because 0 bytes cannot be allocated.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All of it as a buffer for reads.
+    /// The whole memory as a buffer for reads.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] where an earlier buffer still exists, which can only be one that was leaked.
+    /// [`PipelineError::QueueFull`] if an earlier buffer still exists, which is possible only if it was leaked.
     pub fn buffer(&mut self) -> Result<GpuMappedBuffer<'_>, PipelineError> {
         if Arc::strong_count(&self.mapping) > 1 {
             return Err(PipelineError::QueueFull {
@@ -157,11 +161,11 @@ impl PeerMemory {
         Ok(unsafe { GpuMappedBuffer::from_mapping(mapping, base, bytes, true) })
     }
 
-    /// `count` chunks of `chunk_bytes` in the peer memory of the device at `address`, with their only tokens: memory for a
-    /// kernel on the processor, which then looks at bytes over the bus. It is filled with zeros, and allocated until the
-    /// last of the chunks and their arena is dropped.
+    /// Allocates `count` chunks of `chunk_bytes` in the peer memory of the device at `address`, and returns them with
+    /// their only tokens. They are for a kernel on the processor, which then reads the bytes over the bus. The memory
+    /// is filled with zeros, and stays allocated until the last of the chunks and their arena is dropped.
     ///
-    /// The device must stay while the chunks exist: looking at memory of a device that was removed ends a process by
+    /// The device must not be removed while the chunks exist: accessing memory of a removed device ends the process by
     /// SIGBUS.
     ///
     /// # Errors
@@ -175,7 +179,7 @@ impl PeerMemory {
         PeerMemory::allocate(address, plan.bytes())?.place(plan)
     }
 
-    /// The chunks of a plan in this memory, which nobody else has.
+    /// Makes the chunks of a plan in this memory, which nobody else has.
     fn place(
         mut self,
         plan: ChunkPlan,
@@ -191,8 +195,8 @@ impl PeerMemory {
     fn clear(&mut self) {
         let words = self.mapping.base.cast::<u64>();
         for index in 0..self.len() / size_of::<u64>() {
-            // SAFETY: the word lies inside the mapping, whose base is aligned to a page, and which is writable; volatile, as
-            // the memory is a device's.
+            // SAFETY: the word lies inside the mapping, which is writable and whose base is aligned to a page. The
+            // access is volatile because the memory is a device's.
             unsafe { words.wrapping_add(index).write_volatile(0) };
         }
     }
@@ -230,22 +234,23 @@ impl PeerMemory {
     }
 }
 
-/// Peer memory that is an arena's alone.
+/// Peer memory that belongs to one arena exclusively.
 struct PlacedMemory {
     memory: PeerMemory,
     /// Its first byte.
     base: NonNull<u8>,
 }
 
-// SAFETY: an address and what keeps it mapped, both of which belong to the process; no method looks at the bytes.
+// SAFETY: this is an address and the value that keeps it mapped; both belong to the process, and no method accesses the
+// bytes.
 unsafe impl Send for PlacedMemory {}
 // SAFETY: as above.
 unsafe impl Sync for PlacedMemory {}
 
 // SAFETY: the mapping is valid for reads and writes from any thread at one address until it is dropped with this value
 // (`Mapping::drop`; `PeerMemory::place` took the only `PeerMemory` and no buffer borrows it), aligned to a page, zeroed
-// (`PeerMemory::clear`), and shorter than half the address space, as the kernel mapped it. Other devices write to it only
-// where a holder of a chunk lets them, which is what an arena's chunks are for.
+// (`PeerMemory::clear`), and shorter than half the address space, as the kernel mapped it. Other devices write to it
+// only where the holder of a chunk lets them, which is the purpose of an arena's chunks.
 unsafe impl HostVisible for PlacedMemory {
     fn base(&self) -> NonNull<u8> {
         self.base
@@ -278,12 +283,12 @@ pub(crate) unsafe fn read_bytes(from: *const u8, bytes: &mut [u8]) {
     let (middle, tail) = rest.split_at_mut(words);
     let single = |from: *const u8, bytes: &mut [u8]| {
         for (index, byte) in bytes.iter_mut().enumerate() {
-            // SAFETY: the caller's promise; volatile, as a device may change the byte.
+            // SAFETY: the caller's promise. The access is volatile because a device may change the byte.
             *byte = unsafe { from.wrapping_add(index).read_volatile() };
         }
     };
     single(from, head);
-    // Whole words: a read across a bus takes as long for a byte as for eight.
+    // This reads whole words, because a read over a bus takes as long for one byte as for eight.
     let aligned = from.wrapping_add(before).cast::<u64>();
     for (index, bytes) in middle.chunks_exact_mut(WORD).enumerate() {
         // SAFETY: as above, for the word's bytes; `align_offset` made the address a multiple of the word.
@@ -299,7 +304,7 @@ pub(crate) unsafe fn read_bytes(from: *const u8, bytes: &mut [u8]) {
 /// `to` must be valid for writes of as many bytes.
 pub(crate) unsafe fn write_bytes(to: *mut u8, bytes: &[u8]) {
     for (index, byte) in bytes.iter().enumerate() {
-        // SAFETY: the caller's promise; volatile, as a device looks at the byte.
+        // SAFETY: the caller's promise. The access is volatile because a device reads the byte.
         unsafe { to.wrapping_add(index).write_volatile(*byte) };
     }
 }
@@ -320,7 +325,7 @@ mod tests {
         }
     }
 
-    /// A mapping of ordinary memory in the place of a device's.
+    /// A mapping of ordinary memory in place of a device's memory.
     fn memory() -> PeerMemory {
         let (access, flags) = (
             libc::PROT_READ | libc::PROT_WRITE,
@@ -350,7 +355,7 @@ mod tests {
         memory.write(4096, &[7; 4096]).unwrap();
         drop(memory);
         let mut byte = [0];
-        // SAFETY: what is tested: the leaked buffer keeps these bytes mapped.
+        // SAFETY: the leaked buffer keeps these bytes mapped, which is what this tests.
         unsafe { read_bytes(address, &mut byte) };
         assert_eq!(byte, [7]);
     }

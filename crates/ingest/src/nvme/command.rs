@@ -1,10 +1,10 @@
-//! The command that a namespace is read with: `struct nvme_uring_cmd`, 72 bytes, little-endian.
+//! The NVMe Read command as io_uring takes it: `struct nvme_uring_cmd`, 72 bytes, little-endian.
 
 use gristmill_protocol::PipelineError;
 
 /// Bytes in a command.
 pub const NVME_COMMAND_BYTES: usize = 72;
-/// Most blocks that one command reads: their number less one has 16 bits.
+/// The most blocks that one command can read. The command holds the number of blocks minus one in 16 bits.
 pub const NVME_MAX_BLOCKS: u32 = 1 << 16;
 
 /// The only opcode that is ever encoded or accepted.
@@ -37,8 +37,8 @@ impl NvmeRead {
     /// The command's bytes.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for no blocks, more than [`NVME_MAX_BLOCKS`], or blocks behind the last
-    /// number that an LBA can have.
+    /// [`PipelineError::InvalidArgument`] for 0 blocks, for more than [`NVME_MAX_BLOCKS`], or if the last block's
+    /// number would exceed the largest LBA.
     pub fn encode(&self) -> Result<[u8; NVME_COMMAND_BYTES], PipelineError> {
         let less_one = self
             .blocks
@@ -68,7 +68,7 @@ impl NvmeRead {
         Ok(bytes)
     }
 
-    /// What a command asks for.
+    /// Decodes a command.
     ///
     /// # Errors
     /// [`PipelineError::Decode`] for anything but exactly what [`NvmeRead::encode`] writes: another length, another
@@ -112,7 +112,7 @@ impl NvmeRead {
 
 /// The command that reads `blocks` blocks from `starting_lba` to the address `dest`. Its length in bytes is left 0:
 /// [`AsyncUringStream::submit_nvme_passthrough`](crate::AsyncUringStream::submit_nvme_passthrough) fills it in from the
-/// namespace's block size. [`NvmeRead::encode`] is for those who know it.
+/// namespace's block size. Use [`NvmeRead::encode`] if you know the block size.
 ///
 /// # Errors
 /// As [`NvmeRead::encode`].

@@ -1,9 +1,9 @@
 //! Where the bytes of a file lie on its disk, and why NVMe commands may not read them there: the file's half of admission
 //! (`admit/commands.rs`).
 //!
-//! A file system owns its files' blocks and may move them. So a [`FileMap`] is a statement about a moment: it is asked
-//! for before a read, and once more after it ([`FileMap::is_unchanged`]); what was read counts only if nothing happened
-//! in between. The file must stay open meanwhile, so that its blocks are not given to another.
+//! A file system owns its files' blocks and may move them. So a [`FileMap`] is valid for one moment only. It is looked
+//! up before a read and checked again afterwards ([`FileMap::is_unchanged`]); the bytes that were read are valid only
+//! if nothing changed in between. The file must stay open meanwhile, so that its blocks are not given to another file.
 
 use super::fiemap::{
     clipped, extents, is_realtime, places, FileExtent, EXTENT_LAST, EXTENT_MERGED, REFUSED,
@@ -18,12 +18,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// A file system may stamp all changes within this time alike: the tick of the slowest kernels, twice.
+/// A file system may give all changes within this time the same timestamp. This is twice the tick of the slowest
+/// kernels.
 const TICK: Duration = Duration::from_millis(20);
 /// `FS_IOC_GETFLAGS`, and the flag of files whose data go through the journal.
 const GETFLAGS: libc::Ioctl = 0x8008_6601;
 const JOURNAL_DATA: libc::c_long = 0x4000;
-/// Logical blocks of a namespace, one behind the other.
+/// A run of consecutive logical blocks of a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LbaRange {
     /// The first.
@@ -32,7 +33,7 @@ pub struct LbaRange {
     pub blocks: u64,
 }
 
-/// The NVMe disk that a file lies on.
+/// The NVMe disk on which a file lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskPlace {
     /// The generic character device of the disk's namespace, as in `ng0n1`.
@@ -42,10 +43,10 @@ pub struct DiskPlace {
 }
 
 impl DiskPlace {
-    /// Where the file system of `file` lies.
+    /// The disk that holds the file system of `file`.
     ///
     /// # Errors
-    /// [`ReadError::Source`] where that is not a whole NVMe disk or a partition of one.
+    /// [`ReadError::Source`] if the file system is not on a whole NVMe disk or on a partition of one.
     pub fn of(file: &File) -> Result<Self, ReadError> {
         let device = file
             .metadata()
@@ -62,7 +63,7 @@ impl DiskPlace {
         if let Some(generic) = generic_of(&name) {
             return Ok(DiskPlace { generic, start: 0 });
         }
-        // A partition's directory lies in its disk's.
+        // A partition's directory is inside its disk's directory.
         let number = format!("{}:{}", libc::major(device), libc::minor(device));
         let partition = std::fs::canonicalize(devices.join(number)).ok();
         let found = partition.and_then(|path| {
@@ -85,7 +86,7 @@ impl DiskPlace {
     }
 }
 
-/// Why a file system with this device number has no disk that reads its files alone; `None` where it has one.
+/// Why a file system with this device number has no disk that can read its files by itself; `None` if it has one.
 pub(crate) fn why_no_disk(device: libc::dev_t) -> Option<String> {
     let devices = Path::new("/sys/dev/block");
     let Some(name) = device_name(devices, device) else {
@@ -93,7 +94,7 @@ pub(crate) fn why_no_disk(device: libc::dev_t) -> Option<String> {
     };
     let number = format!("{}:{}", libc::major(device), libc::minor(device));
     let place = std::fs::canonicalize(devices.join(number)).ok()?;
-    // What a device is made of; a partition's directory lies in its disk's.
+    // Whether a device is made of other devices. A partition's directory is inside its disk's directory.
     let made_of = |place: &Path| {
         let parts = std::fs::read_dir(place.join("slaves"));
         parts.is_ok_and(|mut parts| parts.next().is_some())
@@ -102,7 +103,7 @@ pub(crate) fn why_no_disk(device: libc::dev_t) -> Option<String> {
     stacked.then(|| format!("its file system lies on {name}, which is made of other devices"))
 }
 
-/// What tells whether a file has changed.
+/// The attributes by which a change of a file is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -124,21 +125,21 @@ impl Identity {
         })
     }
 
-    /// Waits until a further change would be stamped with another time than the last one was.
+    /// Waits until a further change would get another timestamp than the last change.
     fn settle(&self) {
         let (seconds, nanos) = self.changed;
         let (Ok(seconds), Ok(nanos)) = (u64::try_from(seconds), u32::try_from(nanos)) else {
             return;
         };
         let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
-        // A time in the future says nothing.
+        // A timestamp in the future gives no age.
         if let Ok(age) = changed.elapsed() {
             std::thread::sleep(TICK.saturating_sub(age));
         }
     }
 }
 
-/// Where a part of a file lay when it was asked for.
+/// The location of a part of a file, as it was at the time of the lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileMap {
     identity: Identity,
@@ -148,13 +149,14 @@ pub struct FileMap {
 }
 
 impl FileMap {
-    /// Writes what is dirty of `file`, and asks where its bytes from `offset` on lie: `bytes` of them, or fewer where
-    /// the file ends. Waits for up to 20 ms where the file has just been changed, so that every later change shows.
+    /// Writes the dirty pages of `file` to the disk, and looks up the location of its bytes from `offset` on: `bytes`
+    /// of them, or fewer if the file ends earlier. If the file has just been changed, this waits for up to 20 ms, so
+    /// that every later change is detectable.
     ///
     /// # Errors
-    /// [`ReadError::Source`] where the file system is none whose answer can be used (it must be ext4 or XFS, the
-    /// data not journalled and not on a second device), or where any part of the range may not be read past it: holes,
-    /// and extents that are inline, encoded, unwritten, not allocated yet or shared.
+    /// [`ReadError::Source`] if the file system's answer cannot be used (it must be ext4 or XFS, with data that are not
+    /// journalled and not on a second device), or if any part of the range must not be read past the file system:
+    /// holes, and extents that are inline, encoded, unwritten, not allocated yet or shared.
     pub fn read(file: &File, offset: u64, bytes: u64) -> Result<Self, ReadError> {
         let failed = |error: io::Error| refused(&error.to_string());
         let identity = Identity::of(file).map_err(failed)?;
@@ -162,7 +164,7 @@ impl FileMap {
             return Err(refused("it is no regular file"));
         }
         trusted(file)?;
-        // Changes until now are written below, and read; those after it show.
+        // Changes made until now are written below and so will be read. Later changes are detected.
         identity.settle();
         let bytes = bytes.min(identity.size.saturating_sub(offset));
         let map = FileMap {
@@ -180,12 +182,12 @@ impl FileMap {
         self.identity.size
     }
 
-    /// Where the part that is mapped begins in the file, in bytes.
+    /// The offset of the mapped part in the file, in bytes.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Bytes of the part that is mapped: what was asked for, or less where the file ends.
+    /// The length of the mapped part: as many bytes as were asked for, or fewer if the file ends earlier.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -195,7 +197,7 @@ impl FileMap {
         &self.extents
     }
 
-    /// What is known of a part of the part: of `bytes` bytes from `offset` on, or fewer where the part ends.
+    /// The map of a smaller part: `bytes` bytes from `offset` on, or fewer if this part ends earlier.
     pub fn part(&self, offset: u64, bytes: u64) -> FileMap {
         let end = self.offset.saturating_add(self.bytes);
         let offset = offset.clamp(self.offset, end);
@@ -209,21 +211,22 @@ impl FileMap {
         }
     }
 
-    /// Whether the file is as it was, and its bytes where they were. Asked after a read, `true` says that what was read
-    /// are the file's bytes.
+    /// Whether neither the file nor the location of its bytes has changed. After a read, `true` means that the bytes
+    /// that were read are the file's.
     pub fn is_unchanged(&self, file: &File) -> bool {
         let (offset, bytes) = (self.offset, self.bytes);
         let places = |extents: &[FileExtent]| places(extents, offset, bytes);
-        // The places first, the times last: a change in between shows in them.
+        // The locations are checked before the timestamps, so a change in between shows in the timestamps.
         extents(file, offset, bytes).is_ok_and(|now| places(&now) == places(&self.extents))
             && Identity::of(file).is_ok_and(|identity| identity == self.identity)
     }
 
-    /// The blocks that hold the part, where the file system begins `start` bytes into a namespace with blocks of
-    /// `block_bytes`. The last block is whole: what lies in it behind the part's last byte is not the file's.
+    /// The blocks that hold the part, if the file system begins `start` bytes into a namespace with blocks of
+    /// `block_bytes`. The last block is included as a whole, so it may contain bytes after the part's last byte; these
+    /// are not the part's.
     ///
     /// # Errors
-    /// [`ReadError::Source`] where the part does not begin with a block.
+    /// [`ReadError::Source`] if the part does not begin at a block boundary.
     pub fn lba_ranges(&self, start: u64, block_bytes: u32) -> Result<Vec<LbaRange>, ReadError> {
         let block = u64::from(block_bytes.max(1));
         let mut ranges: Vec<LbaRange> = Vec::new();
@@ -242,7 +245,7 @@ impl FileMap {
                 .ok_or_else(|| {
                     refused(&format!("offset {from} does not begin a block of the disk"))
                 })?;
-            // Only the part's end may lie within a block.
+            // Only the end of the part may lie within a block.
             if until != end && !(until - from).is_multiple_of(block) {
                 return Err(refused(&format!(
                     "offset {until} does not begin a block of the disk"
@@ -257,7 +260,7 @@ impl FileMap {
         Ok(ranges)
     }
 
-    /// Whether the extents may be read past the file system, and hold every byte of the part.
+    /// Checks that the extents may be read past the file system, and that they hold every byte of the part.
     fn check(&self) -> Result<(), ReadError> {
         let mut covered = self.offset;
         let end = self.offset.saturating_add(self.bytes);
@@ -284,7 +287,8 @@ impl FileMap {
     }
 }
 
-/// Refuses files whose places FIEMAP does not tell, or where a disk may not have the newest bytes.
+/// Refuses files for which FIEMAP does not report usable locations, and files whose newest bytes may not be on the
+/// disk.
 fn trusted(file: &File) -> Result<(), ReadError> {
     let Some(file_system) = crate::fs::file_system_type(file.as_raw_fd()) else {
         return Err(refused(&io::Error::last_os_error().to_string()));
@@ -309,7 +313,7 @@ fn trusted(file: &File) -> Result<(), ReadError> {
     )))
 }
 
-/// Whether a mount of the file's device has this option; true also where that cannot be told.
+/// Whether a mount of the file's device has this option. Also true if that cannot be determined.
 fn mounted_with(file: &File, option: &str) -> bool {
     let Ok(metadata) = file.metadata() else {
         return true;

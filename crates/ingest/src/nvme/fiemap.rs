@@ -1,4 +1,4 @@
-//! What the kernel tells of a file's extents (`FS_IOC_FIEMAP`), and what a read past the page cache makes of them.
+//! The kernel's answers about a file's extents (`FS_IOC_FIEMAP`), and what they mean for a read past the page cache.
 
 use std::fs::File;
 use std::io;
@@ -6,12 +6,12 @@ use std::os::fd::{AsRawFd, RawFd};
 
 /// `FS_IOC_FIEMAP`.
 const FIEMAP: libc::Ioctl = 0xC020_660B;
-/// Write what is dirty first.
+/// Flag: write dirty pages first.
 const FIEMAP_FLAG_SYNC: u32 = 1;
 pub(super) const EXTENT_LAST: u32 = 0x1;
-/// The file system put several extents together to answer.
+/// Flag: the file system merged several extents into one for its answer.
 pub(super) const EXTENT_MERGED: u32 = 0x1000;
-/// Extent flags that forbid reading the disk past the file system, and what each says.
+/// Extent flags that forbid reading the disk past the file system, each with its meaning.
 pub(super) const REFUSED: [(u32, &str); 9] = [
     (0x2, "its place is not known"),
     (0x4, "it is not allocated yet"),
@@ -26,9 +26,9 @@ pub(super) const REFUSED: [(u32, &str); 9] = [
     ),
     (0x2000, "it is shared with other files"),
 ];
-/// Flags of extents whose bytes no disk can bring to their place alone: the file system makes them from others.
+/// Flags of extents whose bytes the disk alone cannot deliver, because the file system computes them from other data.
 const MADE: u32 = 0x80 | 0x8 | 0x200 | 0x400;
-/// Flag of extents that are allocated and were never written: no disk is asked for them.
+/// Flag of extents that are allocated but were never written. They are not read from the disk.
 const UNWRITTEN: u32 = 0x800;
 /// Extents that one call asks for.
 const BATCH: usize = 64;
@@ -41,7 +41,7 @@ const FSGETXATTR: libc::Ioctl = 0x801C_581F;
 const XATTR_WORDS: usize = 7;
 const REALTIME: u32 = 1;
 
-/// A stretch of a file and where it lies, in bytes.
+/// A contiguous range of a file and its location, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileExtent {
     /// Offset in the file.
@@ -54,7 +54,7 @@ pub struct FileExtent {
     pub flags: u32,
 }
 
-/// Whether a file lies on a second device of XFS, where its file system tells.
+/// Whether a file lies on a second device of XFS; `None` if its file system does not tell.
 pub(super) fn is_realtime(file: &File) -> Option<bool> {
     let mut attributes = [0_u32; XATTR_WORDS];
     // SAFETY: FS_IOC_FSGETXATTR writes a `struct fsxattr`, 28 bytes, which `attributes` has.
@@ -62,19 +62,20 @@ pub(super) fn is_realtime(file: &File) -> Option<bool> {
     (result == 0).then_some(attributes[0] & REALTIME != 0)
 }
 
-/// How a read past the page cache brings a range of a file.
+/// How a read past the page cache would transfer a range of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DirectRange {
-    /// Not as the disk's bytes alone, for this reason: as a rule, the file system makes them from others.
+    /// The disk alone cannot deliver the range, for this reason. Usually the file system computes the bytes from other
+    /// data.
     Refused(&'static str),
-    /// All of them are zeros that the disk does not have: the range is a hole, or was never written.
+    /// All bytes are zeros that are not on the disk: the range is a hole, or was never written.
     Zeros,
-    /// The disk has bytes of it; the file system may not tell which.
+    /// The disk has bytes of the range; the file system may not tell which ones.
     OnDisk {
-        /// Offset in the file of the first of them, or of the range where the file system does not tell.
+        /// The offset in the file of the first of these bytes, or of the range if the file system does not tell.
         first: u64,
-        /// How many of the range's bytes the disk has, as far as the file system tells: the others are zeros that nobody
-        /// wrote.
+        /// How many of the range's bytes the disk has, as far as the file system tells. The others are zeros that were
+        /// never written.
         bytes: u64,
     },
 }
@@ -82,7 +83,7 @@ pub(crate) enum DirectRange {
 /// How a read past the page cache would bring `bytes` bytes of a file from `offset` on.
 pub(crate) fn direct_range(file: &File, offset: u64, bytes: u64) -> DirectRange {
     if is_realtime(file) == Some(true) {
-        // What was seen of the file system's first device says nothing of the second.
+        // The checks of the file system's first device do not apply to the second one.
         return DirectRange::Refused("it lies on the realtime device of XFS");
     }
     let Ok(extents) = extents(file, offset, bytes) else {
@@ -112,7 +113,7 @@ pub(crate) fn direct_range(file: &File, offset: u64, bytes: u64) -> DirectRange 
     })
 }
 
-/// The extents that overlap a range, after what is dirty was written.
+/// Writes dirty pages, and returns the extents that overlap a range.
 pub(super) fn extents(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<FileExtent>> {
     let end = offset.saturating_add(bytes);
     let mut found: Vec<FileExtent> = Vec::new();
@@ -132,7 +133,7 @@ pub(super) fn extents(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<Fi
     Ok(found)
 }
 
-/// The bytes of an extent that lie in a range.
+/// The part of an extent that lies in a range.
 pub(super) fn clipped(extent: &FileExtent, offset: u64, bytes: u64) -> Option<FileExtent> {
     let from = extent.logical.max(offset);
     let end = extent.logical.saturating_add(extent.bytes);
@@ -145,7 +146,7 @@ pub(super) fn clipped(extent: &FileExtent, offset: u64, bytes: u64) -> Option<Fi
     })
 }
 
-/// Where the bytes of a range lie, said in one way, however a file system cuts its answers.
+/// The location of a range's bytes, in a normal form that does not depend on how the file system splits its answers.
 pub(super) fn places(extents: &[FileExtent], offset: u64, bytes: u64) -> Vec<FileExtent> {
     let mut places: Vec<FileExtent> = Vec::new();
     for extent in extents
@@ -166,7 +167,7 @@ pub(super) fn places(extents: &[FileExtent], offset: u64, bytes: u64) -> Vec<Fil
     places
 }
 
-/// One call's answer.
+/// The answer of one call.
 fn extents_of(fd: RawFd, offset: u64, bytes: u64) -> io::Result<Vec<FileExtent>> {
     // `struct fiemap`: start, length, flags and number of extents found, room for extents; then the extents.
     let mut words = vec![0_u64; HEAD_WORDS + BATCH * EXTENT_WORDS];

@@ -1,4 +1,5 @@
-//! What must be known of a namespace before it is read: from its generic character device, `/dev/ngXnY`, and sysfs.
+//! The properties of a namespace that must be known before it is read. They come from its generic character device,
+//! `/dev/ngXnY`, and from sysfs.
 
 use super::LbaRange;
 use crate::error::ReadError;
@@ -6,11 +7,11 @@ use gristmill_protocol::PipelineError;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
-/// Asks a generic character device for its namespace's number.
+/// The ioctl that asks a generic character device for its namespace's number.
 const NVME_IOCTL_ID: libc::Ioctl = 0x4E40;
 /// Bytes in a page, the unit in which a queue counts its segments.
 const PAGE_BYTES: u64 = gristmill_ring::PAGE_BYTES as u64;
-/// Bytes in the sectors that sysfs counts in, whatever the disk's blocks are.
+/// The size of the sectors in which sysfs counts, whatever the disk's block size.
 pub(super) const SECTOR_BYTES: u64 = 512;
 
 /// A namespace: its number, its geometry and the limits of its queue.
@@ -28,7 +29,7 @@ pub struct NvmeNamespace {
     pub max_transfer_bytes: u64,
     /// Most pages that one command may touch.
     pub max_segments: u64,
-    /// What addresses must be a multiple of, in bytes.
+    /// The alignment that addresses must have, in bytes.
     pub alignment: u64,
 }
 
@@ -36,7 +37,7 @@ impl NvmeNamespace {
     /// The namespace behind an open generic character device.
     ///
     /// # Errors
-    /// [`ReadError::NotANamespace`] where the descriptor is something else, or the namespace cannot be read by
+    /// [`ReadError::NotANamespace`] if the descriptor is something else, or if the namespace cannot be read by
     /// passthrough.
     pub fn of(fd: RawFd) -> Result<Self, ReadError> {
         let (kind, device) = stat_device(fd)?;
@@ -52,7 +53,7 @@ impl NvmeNamespace {
         Self::from_sysfs(Path::new("/sys"), &name, id)
     }
 
-    /// The generic character devices of this machine, open or not to this user.
+    /// The generic character devices of this machine, whether or not this user may open them.
     pub fn devices() -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir("/sys/class/nvme-generic") else {
             return Vec::new();
@@ -82,7 +83,7 @@ impl NvmeNamespace {
                 .map_err(|why| not_nvme(&format!("{}: {why}", directory.join(file).display())))
         };
         let metadata = text("metadata_bytes").map_or_else(
-            // Kernels before 6.8 do not tell; they show a profile where there is metadata.
+            // Kernels before 6.8 do not report this, but they show a profile if there is metadata.
             |_| text("integrity/format").is_ok_and(|format| format != "none"),
             |bytes| bytes != "0",
         );
@@ -127,7 +128,7 @@ impl NvmeNamespace {
         })
     }
 
-    /// Most bytes, in whole blocks, that one command may bring to `address`.
+    /// The most bytes, in whole blocks, that one command may transfer to `address`.
     pub(super) fn piece_bytes(&self, address: u64) -> u64 {
         let pages = (self.max_segments * PAGE_BYTES).saturating_sub(address % PAGE_BYTES);
         let blocks = self.max_transfer_bytes.min(pages) / u64::from(self.block_bytes);
@@ -146,7 +147,7 @@ fn stat_device(fd: RawFd) -> Result<(libc::mode_t, libc::dev_t), ReadError> {
     Ok((stat.st_mode & libc::S_IFMT, stat.st_rdev))
 }
 
-/// The number of the character device that a descriptor is; 0 for anything else.
+/// The device number of a descriptor that is open on a character device; 0 for anything else.
 pub(crate) fn device_number(fd: RawFd) -> u64 {
     match stat_device(fd) {
         Ok((libc::S_IFCHR, device)) => device,
@@ -154,26 +155,26 @@ pub(crate) fn device_number(fd: RawFd) -> u64 {
     }
 }
 
-/// The name that sysfs has for a device: the last part of what `directory/MAJOR:MINOR` links to.
+/// The name of a device in sysfs: the last component of the path that `directory/MAJOR:MINOR` links to.
 pub(super) fn device_name(directory: &Path, device: libc::dev_t) -> Option<String> {
     let link = directory.join(format!("{}:{}", libc::major(device), libc::minor(device)));
     let path = std::fs::canonicalize(link).ok()?;
     Some(path.file_name()?.to_str()?.to_owned())
 }
 
-/// `ng0n1` to `nvme0n1`: the kernel numbers both alike, with and without multipath.
+/// Converts `ng0n1` to `nvme0n1`. The kernel gives both the same numbers, with and without multipath.
 fn disk_of(name: &str) -> Option<String> {
     let numbers = name.strip_prefix("ng")?;
     is_numbers(numbers).then(|| format!("nvme{numbers}"))
 }
 
-/// `nvme0n1` to `ng0n1`.
+/// Converts `nvme0n1` to `ng0n1`.
 pub(super) fn generic_of(disk: &str) -> Option<String> {
     let numbers = disk.strip_prefix("nvme")?;
     is_numbers(numbers).then(|| format!("ng{numbers}"))
 }
 
-/// `0n1`: two numbers with an `n` between.
+/// Whether the text is like `0n1`: two numbers with an `n` between them.
 fn is_numbers(text: &str) -> bool {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     text.split_once('n')
@@ -189,7 +190,7 @@ fn not_nvme(why: &str) -> ReadError {
 mod tests {
     use super::*;
 
-    /// A tree as sysfs has it, which goes away with the test.
+    /// A directory tree like that of sysfs, which is removed at the end of the test.
     struct Sysfs(PathBuf);
 
     impl Sysfs {
@@ -229,7 +230,7 @@ mod tests {
             (namespace.max_transfer_bytes, namespace.alignment),
             (512 << 10, 4)
         );
-        // 127 pages, or 126 and parts of two where the memory does not begin with one.
+        // 127 pages, or 126 pages and parts of two if the memory does not begin at a page boundary.
         assert_eq!(namespace.piece_bytes(0), 127 * 4096);
         assert_eq!(namespace.piece_bytes(8), 126 * 4096);
         assert_eq!(namespace.disk().as_deref(), Some("nvme3n12"));

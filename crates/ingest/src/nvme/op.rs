@@ -1,4 +1,4 @@
-//! A read of a namespace as a ring takes it: one command after the other, each within the limits of the queue.
+//! A read of a namespace as commands for a ring, submitted one after the other, each within the limits of the queue.
 
 use super::{LbaRange, NvmeNamespace, NvmeRead, NvmeStatus, NVME_COMMAND_BYTES};
 use crate::fs::name_of;
@@ -9,7 +9,7 @@ use gristmill_protocol::PipelineError;
 use io_uring::{cqueue, opcode, squeue, types, IoUring, Probe};
 use std::os::fd::RawFd;
 
-/// `NVME_URING_CMD_IO`: what the kernel calls a command in 72 bytes.
+/// `NVME_URING_CMD_IO`, the kernel's number for a command of 72 bytes.
 const NVME_URING_CMD_IO: u32 = 0xC048_4E80;
 
 /// A ring whose entries have room for commands.
@@ -18,7 +18,7 @@ pub(crate) type NvmeRing = IoUring<squeue::Entry128, cqueue::Entry32>;
 /// Makes a ring for commands, for the calling thread.
 ///
 /// # Errors
-/// Why there is none, with what would change that.
+/// The reason why a ring cannot be made, and how to change that.
 pub(crate) fn build_ring(entries: u32) -> Result<(NvmeRing, SetupFlags), PipelineError> {
     setup::build(entries, false).map_err(|error| match error {
         PipelineError::IoUringSyscall {
@@ -34,19 +34,19 @@ pub(crate) fn build_ring(entries: u32) -> Result<(NvmeRing, SetupFlags), Pipelin
     })
 }
 
-/// Whether the kernel knows commands for devices at all.
+/// Whether the kernel supports commands for devices at all.
 pub(crate) fn is_supported(ring: &NvmeRing) -> bool {
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).is_ok()
         && probe.is_supported(opcode::UringCmd80::CODE)
 }
 
-/// The commands that read `ranges`, one behind the other, to `address`: in order, without gaps, each of them within the
-/// limits of the namespace's queue.
+/// The commands that read `ranges`, in order and without gaps, to consecutive memory from `address` on. Each command is
+/// within the limits of the namespace's queue.
 ///
 /// # Errors
-/// [`PipelineError::InvalidArgument`] for blocks that the namespace does not have, an address that is not aligned, or
-/// nothing to read.
+/// [`PipelineError::InvalidArgument`] for blocks that the namespace does not have, for an address that is not aligned,
+/// or if there is nothing to read.
 pub(crate) fn plan(
     namespace: &NvmeNamespace,
     ranges: &[LbaRange],
@@ -87,7 +87,7 @@ pub(crate) fn plan(
     Ok(reads)
 }
 
-/// Commands that are submitted in order, the next one when the one before has succeeded.
+/// Commands that are submitted in order: each one after the previous one has succeeded.
 #[derive(Debug)]
 pub(crate) struct NvmeOp {
     fd: RawFd,
@@ -96,7 +96,7 @@ pub(crate) struct NvmeOp {
 }
 
 impl NvmeOp {
-    /// A read of these pieces, each encoded before any is submitted.
+    /// A read of these pieces. All commands are encoded before any is submitted.
     ///
     /// # Errors
     /// As [`NvmeRead::encode`].
@@ -117,7 +117,7 @@ impl NvmeOp {
         self.commands.get(self.next).map(|(read, _)| read)
     }
 
-    /// Where the command reads that is under way, or that failed. Asks the system for the device's name.
+    /// The place from which the current or failed command reads. Asks the system for the device's name.
     pub(crate) fn place(&self) -> CommandPlace {
         let (lba, block) = self.current().map_or((0, 0), |read| {
             let block = read.data_len.checked_div(read.blocks).unwrap_or(0);
@@ -131,7 +131,7 @@ impl NvmeOp {
     }
 }
 
-/// Where a command reads.
+/// The place from which a command reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommandPlace {
     /// The character device.
@@ -143,7 +143,8 @@ pub(crate) struct CommandPlace {
 }
 
 impl CommandPlace {
-    /// The error of a command that failed there: `error` is an errno, or the device's status, negated; `of` names the read.
+    /// The error of a command that failed there: `error` is an errno, or the device's status, negated; `of` names the
+    /// read.
     pub(crate) fn error(&self, of: &str, error: i32) -> PipelineError {
         let words = match u16::try_from(error.wrapping_neg()) {
             Ok(status) => NvmeStatus(status).to_string(),
@@ -155,7 +156,7 @@ impl CommandPlace {
         PipelineError::Read {
             path: self.device.clone(),
             offset: self.offset,
-            // A device's status has another sign.
+            // A device's status is negative.
             errno: (error > 0).then_some(error),
             reason: format!("{of}: the command at LBA {}: {words}", self.lba),
         }
@@ -165,7 +166,7 @@ impl CommandPlace {
 impl Operation for NvmeOp {
     type Submission = squeue::Entry128;
     type Completion = cqueue::Entry32;
-    /// EINTR says that the kernel gave a command up, after half a minute or as its controller was reset.
+    /// EINTR means that the kernel gave up on a command, after half a minute or because the controller was reset.
     const MAX_RETRIES: u32 = 8;
 
     fn entry(&self, _done: u32, _polling: bool) -> squeue::Entry128 {

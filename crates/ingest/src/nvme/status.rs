@@ -1,9 +1,10 @@
-//! What a device answers to a command, in words.
+//! The status that a device returns for a command, in words.
 
 use std::fmt;
 
-/// The status of an NVMe command, as Linux gives it: bits 0 to 7 the code, 8 to 10 its type, 11 and 12 how long to wait
-/// before trying again, 13 that the error log knows more, 14 that trying again is of no use.
+/// The status of an NVMe command, as Linux reports it: bits 0 to 7 are the code, bits 8 to 10 its type, bits 11 and 12
+/// say how long to wait before a retry, bit 13 says that the error log has more information, and bit 14 that a retry is
+/// useless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NvmeStatus(pub u16);
 
@@ -60,12 +61,12 @@ impl NvmeStatus {
         self.0.to_le_bytes()[1] & 7
     }
 
-    /// Whether the device says that trying again is of no use.
+    /// Whether the device says that a retry is useless.
     pub fn do_not_retry(self) -> bool {
         self.0 & 0x4000 != 0
     }
 
-    /// The name of the code, as far as it is known.
+    /// The name of the code; `None` if it is not known.
     pub fn name(self) -> Option<&'static str> {
         let entry = NAMES
             .iter()

@@ -1,4 +1,4 @@
-//! How a queue of reads ends: a ring that has failed, and a queue that is dropped with reads in flight.
+//! How a queue of reads ends: when its ring has failed, or when it is dropped with reads in flight.
 
 use super::{DropPolicy, Operation, ReadQueue, STALL_PAUSE};
 use crate::lifeline::Seen;
@@ -7,19 +7,19 @@ use gristmill_protocol::PipelineError;
 use io_uring::opcode;
 use std::time::{Duration, Instant};
 
-/// `user_data` of entries that cancel others; no read has it.
+/// `user_data` of entries that cancel others. No read has this value.
 pub(super) const CANCEL: u64 = u64::MAX;
-/// Time after which a dropped queue asks again for the end of what is still in flight.
+/// The interval after which a dropped queue again cancels the reads that are still in flight.
 const CANCEL_AGAIN: Duration = Duration::from_millis(100);
 
 impl<P, O: Operation> ReadQueue<P, O> {
-    /// Gives the ring up: what the kernel did not take finishes with `errno`, what it has completed finishes as it did.
-    /// The rest finishes when the kernel has let go of the ring, which is closed here.
+    /// Gives up the ring and closes it. Reads that the kernel did not take finish with `errno`, and reads that it has
+    /// completed finish with their results. The other reads finish when the kernel has released the ring.
     pub(super) fn fail(&mut self, errno: i32) -> PipelineError {
         self.broken = Some(errno);
         self.continuing = false;
         self.reap();
-        // Its drop unmaps the queues and closes the descriptor, which has the kernel cancel what it can.
+        // The drop unmaps the queues and closes the descriptor, which makes the kernel cancel the reads that it can.
         self.ring = None;
         while let Some(index) = self.pushed.pop_front().or_else(|| self.pending.pop_front()) {
             self.finish(index, false, Some(errno));
@@ -35,7 +35,7 @@ impl<P, O: Operation> ReadQueue<P, O> {
         self.untold = true;
     }
 
-    /// Returns the failure that `poll` has found.
+    /// Returns a failure that `poll` has found, once.
     pub(super) fn tell(&mut self) -> Result<(), PipelineError> {
         match self.broken {
             Some(errno) if std::mem::take(&mut self.untold) => {
@@ -45,8 +45,8 @@ impl<P, O: Operation> ReadQueue<P, O> {
         }
     }
 
-    /// Of a ring that has failed: waits until the kernel has let go of it, for `timeout` at most, and then finishes
-    /// every read that it had.
+    /// After a failure: waits until the kernel has released the ring, for at most `timeout`, and then finishes every
+    /// read that the kernel had.
     pub(super) fn see_the_end(&mut self, timeout: Duration) {
         if self.lifeline.wait(timeout) != Seen::Gone {
             return;
@@ -78,8 +78,8 @@ impl<P, O: Operation> ReadQueue<P, O> {
 }
 
 impl<P, O: Operation> Drop for ReadQueue<P, O> {
-    /// Cancels what the kernel has and waits for it, so that no byte lands in memory, and no file is in use, after
-    /// that. A read that is being done (not merely waited for) cannot be cancelled; it ends when the device answers.
+    /// Cancels the reads that the kernel has, and waits for them, so that afterwards no byte lands in memory and no
+    /// file is in use. A read that a device is carrying out cannot be cancelled; it ends when the device answers.
     fn drop(&mut self) {
         let started = Instant::now();
         let mut asked: Option<Instant> = None;
@@ -115,7 +115,8 @@ impl<P, O: Operation> Drop for ReadQueue<P, O> {
                 Entered::Interrupted | Entered::Took(_) | Entered::TimedOut => {}
             }
         }
-        // Leaked: they own their memory and their files, which so stay mapped and open for good.
+        // The remaining reads are leaked. They own their memory and their files, which therefore stay mapped and open
+        // for ever.
         std::mem::forget(std::mem::take(&mut self.table));
     }
 }

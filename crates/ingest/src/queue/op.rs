@@ -1,48 +1,49 @@
-//! What a queue of reads submits: entries for a ring, and what their completions say.
+//! The operations that a queue of reads submits: their entries for a ring, and the meaning of their completions.
 
 use io_uring::squeue::{self, Flags};
 use io_uring::{cqueue, opcode, types};
 use std::os::fd::RawFd;
 
-/// The file offset of a stream (a pipe, a terminal): a read goes on where the last one ended.
+/// The file offset of a stream (a pipe, a terminal), where each read continues where the last one ended.
 pub const NO_OFFSET: u64 = u64::MAX;
 
-/// A read, as the entries that a ring takes.
+/// A read, as a sequence of entries for a ring.
 pub(crate) trait Operation {
     /// The submission entries of its ring.
     type Submission: squeue::EntryMarker;
     /// The completion entries of its ring.
     type Completion: cqueue::EntryMarker;
 
-    /// Times in a row that a completion may be [`Retry::Passing`] before its errno is the read's.
+    /// How often in a row a completion may be [`Retry::Passing`] before the read fails with its errno.
     const MAX_RETRIES: u32;
 
-    /// The entry that asks for what lies behind the first `done` bytes; or, if `polling`, for word that it is there.
+    /// The entry that reads the bytes after the first `done` ones or, if `polling`, the entry that waits until there
+    /// are some.
     fn entry(&self, done: u32, polling: bool) -> Self::Submission;
 
-    /// What a completion says about a read of which `done` bytes had landed before.
+    /// Interprets a completion of a read for which `done` bytes had landed before.
     fn on_completion(&mut self, done: u32, result: i32) -> Retry;
 
-    /// Whether it goes into a registered buffer.
+    /// Whether the read goes into a registered buffer.
     fn is_fixed(&self) -> bool;
 }
 
-/// What a completion says.
+/// What happens after a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retry {
-    /// So many more bytes have landed; `whole` if there is nothing left to ask for.
+    /// This many more bytes have landed; `whole` if no bytes are left to read.
     Landed { bytes: u32, whole: bool },
     /// The file ends here.
     End,
-    /// The read is to be asked for once more, which is no retry.
+    /// The read must be submitted once more, which does not count as a retry.
     Again,
-    /// An errno that passes: asked for again, after a poll if `polling`.
+    /// A temporary errno: the read is submitted again, after a poll if `polling`.
     Passing { errno: i32, polling: bool },
-    /// It has failed.
+    /// The read has failed.
     Failed(i32),
 }
 
-/// One read of a file, as the kernel is asked for it.
+/// One read of a file, with the parameters of its entry.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadOp {
     /// A file descriptor, or an index in the ring's file table if `fixed_file`.
@@ -54,13 +55,13 @@ pub(crate) struct ReadOp {
     pub(crate) offset: u64,
     /// Index in the ring's buffer table of the registered buffer that holds the target.
     pub(crate) fixed_buffer: Option<u16>,
-    /// Whether fewer bytes than asked for are the answer, rather than to be continued: what a stream has is wanted now.
+    /// Whether a short read is final and not continued, because the user wants the bytes that a stream has now.
     pub(crate) take_short: bool,
-    /// Where the target ends if the file is as long as it was seen to be: a read that brings all up to there, and no more,
-    /// has met the file's end, and no further one asks for it.
+    /// The offset in the target at which the file ends, if its size has not changed. A read that returns exactly the
+    /// bytes up to this offset has reached the end of the file, and no further read is needed to find it.
     pub(crate) known_end: Option<u32>,
-    /// Whether to ask first for bytes that come without waiting (`RWF_NOWAIT`): a file system that cannot do so refuses,
-    /// with EOPNOTSUPP.
+    /// Whether the first attempt must not wait (`RWF_NOWAIT`). A file system that does not support this refuses with
+    /// EOPNOTSUPP.
     pub(crate) probing: bool,
 }
 
@@ -112,7 +113,7 @@ impl Operation for ReadOp {
                         || self.known_end == done.checked_add(bytes),
                 }
             }
-            // The file system can read without waiting, and would have to wait for these bytes.
+            // The file system supports reads without waiting, but would have to wait for these bytes.
             Err(_) if was_probe && result == -libc::EAGAIN => Retry::Again,
             Err(_) => match result.wrapping_neg() {
                 errno @ (libc::EINTR | libc::EAGAIN) => Retry::Passing {

@@ -1,4 +1,4 @@
-//! Promises of the table of reads that its users cannot reach from outside.
+//! Tests of the table of reads that need access to its private parts.
 
 use super::close::CANCEL;
 use super::*;
@@ -78,7 +78,7 @@ fn completions_that_overflow_the_completion_queue_are_not_lost() {
         gristmill_testing::skipped("io_uring is refused");
         return;
     };
-    // Eight completions that nobody takes leave no room for those of the reads.
+    // Eight completions that nobody takes leave no room for the completions of the reads.
     for _ in 0..8 {
         let nop = opcode::Nop::new().build().user_data(CANCEL);
         // SAFETY: an entry that does nothing refers to nothing.
@@ -171,7 +171,7 @@ fn a_read_answered_with_eagain_or_eintr_is_asked_for_again() {
     };
     // SAFETY: the target and the pipe live on, untouched, until the read is taken below.
     unsafe { queue.submit(stream, 7) }.unwrap();
-    // Kernels that wait by themselves never give these answers, so they are given here.
+    // Kernels that wait by themselves never return these errnos, so the test supplies them.
     for (errno, polls) in [(libc::EINTR, false), (libc::EAGAIN, true)] {
         assert_eq!(queue.pending.pop_front(), Some(0));
         let flight = queue.table[0].as_mut().unwrap();
@@ -209,13 +209,13 @@ fn a_read_of_a_ring_that_has_failed_comes_back_when_the_kernel_has_let_go_of_it_
         queue.submit(op(&zero, &mut done, None), 8).unwrap();
     }
     queue.flush().unwrap();
-    // A second descriptor keeps the ring, as a request does that cannot be cancelled.
+    // A second descriptor keeps the ring alive, as a request that cannot be cancelled would.
     let fd = queue.ring().unwrap().as_raw_fd();
     // SAFETY: takes a number only; the ring is open.
     let kept = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     let kept = kept.try_clone_to_owned().unwrap();
     queue.fail(libc::EPERM);
-    // What the kernel had completed is as it was.
+    // A read that the kernel had completed keeps its result.
     let finished = queue.poll().unwrap();
     assert_eq!(
         (finished.payload, finished.bytes, finished.error),

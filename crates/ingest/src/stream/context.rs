@@ -1,11 +1,11 @@
-//! What is known of a stream's read in flight: whom it is for, and what to say when it fails.
+//! The context of a stream's read in flight: for whom it is, and what to report when it fails.
 
 use crate::engine::{Completion, CHANGED};
 use crate::fs::name_of;
 use gristmill_protocol::PipelineError;
 use std::os::fd::RawFd;
 
-/// What a pump wants published when a read has landed.
+/// The publication that a pump makes when a read has landed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scan {
     pub(crate) chunk: u32,
@@ -15,7 +15,7 @@ pub(crate) struct Scan {
     pub(crate) args: [u32; 3],
 }
 
-/// Whom a read is for.
+/// For whom a read is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Owner {
     /// The stream's user, who knows it by this number.
@@ -26,7 +26,7 @@ pub(crate) enum Owner {
     Slot(u32),
 }
 
-/// What is known of a read in flight.
+/// The context of a read in flight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadContext {
     pub(crate) fd: RawFd,
@@ -53,10 +53,10 @@ impl ReadContext {
 }
 
 impl Completion<ReadContext> {
-    /// How many bytes landed, or why the read failed, with its place.
+    /// The number of bytes that landed, or why and where the read failed.
     ///
     /// # Errors
-    /// [`PipelineError::Read`]: of a command, its place on the disk and the device's words.
+    /// [`PipelineError::Read`]. For a command, it has the place on the disk and a description of the device's status.
     pub(crate) fn outcome(&self) -> Result<u32, PipelineError> {
         let Some(error) = self.error else {
             return Ok(self.bytes);

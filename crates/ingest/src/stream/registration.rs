@@ -6,21 +6,21 @@ use crate::tables::memlock_limit;
 use gristmill_protocol::PipelineError;
 use io_uring::IoUring;
 
-/// Bytes in each registered buffer but the last: the kernel takes 1 GiB at most.
+/// Bytes in each registered buffer except the last. The kernel accepts at most 1 GiB.
 const REGISTERED_BYTES: usize = 1 << 30;
 
 /// Whether the buffer is registered.
 enum State {
     Untried,
-    /// This many registered buffers.
+    /// The buffer is registered, as this many registered buffers.
     Done(u16),
     Refused(i32),
 }
 
-/// How a stream's buffer is registered: as buffers of equal size, one behind the other.
+/// The registration of a stream's buffer, as consecutive registered buffers of equal size.
 pub(super) struct Registration {
     state: State,
-    /// Bytes in each registered buffer but the last.
+    /// Bytes in each registered buffer except the last.
     bytes: usize,
 }
 
@@ -32,7 +32,7 @@ impl Registration {
         }
     }
 
-    /// Registers the buffer, once. Memory of another device is not registered: the kernel would refuse.
+    /// Registers the buffer, once. Memory of another device is not registered, because the kernel would refuse.
     pub(super) fn register(&mut self, ring: Option<&IoUring>, buffer: &GpuMappedBuffer<'_>) {
         if !matches!(self.state, State::Untried) {
             return;
@@ -56,8 +56,8 @@ impl Registration {
         let Some(ring) = ring else {
             return; // It has failed, so that nothing is submitted any more.
         };
-        // SAFETY: the ranges together are the buffer, memory that is valid for its lifetime, which outlives the stream's
-        // ring.
+        // SAFETY: the ranges together are the buffer, whose memory is valid for its lifetime, which outlives the
+        // stream's ring.
         let result = unsafe { ring.submitter().register_buffers(&iovecs) };
         self.state = match result {
             Ok(()) => State::Done(count),
@@ -81,8 +81,8 @@ impl Registration {
     /// Registers the buffer so that each of its slots of `slot_bytes` lies in one registered buffer.
     ///
     /// # Errors
-    /// [`PipelineError::IoUringSyscall`] where the kernel refuses, [`PipelineError::QueueFull`] for slots of more than
-    /// 1 GiB, and for a stream whose buffer was registered otherwise before.
+    /// [`PipelineError::IoUringSyscall`] if the kernel refuses; [`PipelineError::QueueFull`] for slots of more than 1
+    /// GiB, and for a stream whose buffer was registered in another way before.
     pub(super) fn register_slots(
         &mut self,
         ring: Option<&IoUring>,
@@ -105,7 +105,7 @@ impl Registration {
         Ok(())
     }
 
-    /// Why a read cannot use a registered buffer that it demands.
+    /// The error for a read that cannot use the registered buffer that it demands.
     pub(super) fn refusal(&self) -> PipelineError {
         match self.state {
             State::Refused(errno) => setup::refused("io_uring_register(BUFFERS)", errno),
@@ -116,7 +116,7 @@ impl Registration {
         }
     }
 
-    /// Why the buffer is not registered, for reports; `None` where it is, or nothing was read yet.
+    /// Why the buffer is not registered, for reports; `None` if it is, or if nothing was read yet.
     pub(super) fn why_not(&self, buffer: &GpuMappedBuffer<'_>) -> Option<String> {
         let State::Refused(errno) = self.state else {
             return None;

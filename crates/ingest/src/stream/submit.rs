@@ -1,4 +1,4 @@
-//! What a stream can be asked to read: the submissions that users of the design know.
+//! The stream's submissions, as users of the design know them.
 
 use super::{out_of_range, AsyncUringStream, Iovec, Owner, ReadContext, StreamRead};
 use crate::engine::ReadSource;
@@ -11,11 +11,11 @@ impl AsyncUringStream<'_> {
     /// set to the target; nothing refers to it afterwards.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] for empty `iovs`, a target out of range, or as many reads in flight as the ring
-    /// holds; [`PipelineError::InvalidArgument`] for a length of 0.
+    /// [`PipelineError::QueueFull`] for empty `iovs`, for a target out of range, or if as many reads are in flight as
+    /// the ring holds; [`PipelineError::InvalidArgument`] for a length of 0.
     ///
     /// # Safety
-    /// Until the read is over (or the stream dropped, which waits for it): `fd` must stay open and the same file,
+    /// Until the read has ended (or the stream is dropped, which waits for it), `fd` must stay open on the same file,
     /// nobody may use the target's bytes, and the stream must not be leaked.
     pub unsafe fn submit_read_to_gpu(
         &mut self,
@@ -61,8 +61,8 @@ impl AsyncUringStream<'_> {
         }
     }
 
-    /// As [`AsyncUringStream::submit_read_to_gpu_at`], with a number of the caller's, by which
-    /// [`AsyncUringStream::poll_completions_into`] tells of the read.
+    /// As [`AsyncUringStream::submit_read_to_gpu_at`], with a number of the caller's choice, with which
+    /// [`AsyncUringStream::poll_completions_into`] reports the read.
     ///
     /// # Errors
     /// As there.
@@ -99,13 +99,13 @@ impl AsyncUringStream<'_> {
         Ok(())
     }
 
-    /// Queues a `READ_FIXED` of `len` bytes at `offset` of `fd` into the buffer at `chunk_idx * len`, bytes that lie in
-    /// registered buffer `buf_index`: the buffer's gibibytes are registered as 0, 1 and so on, so 0 is the only one of
-    /// a buffer of at most 1 GiB.
+    /// Queues a `READ_FIXED` of `len` bytes at `offset` of `fd` into the buffer at `chunk_idx * len`. The target must
+    /// lie in the registered buffer `buf_index`: the stream's buffer is registered in pieces of 1 GiB, numbered from 0,
+    /// so a buffer of at most 1 GiB has only number 0.
     ///
     /// # Errors
-    /// As [`AsyncUringStream::submit_read_to_gpu`]; [`PipelineError::QueueFull`] also where the target is not inside
-    /// that registered buffer; [`PipelineError::IoUringSyscall`] where the kernel refused to register.
+    /// As [`AsyncUringStream::submit_read_to_gpu`]; also [`PipelineError::QueueFull`] if the target is not inside that
+    /// registered buffer, and [`PipelineError::IoUringSyscall`] if the kernel refused to register the buffer.
     ///
     /// # Safety
     /// As [`AsyncUringStream::submit_read_to_gpu`].
@@ -123,8 +123,8 @@ impl AsyncUringStream<'_> {
         unsafe { self.submit_read_fixed_at(fd, offset, len, target, buf_index, user_data) }
     }
 
-    /// As [`AsyncUringStream::submit_read_fixed`], into the buffer at `target_offset`, with a number of the caller's, by
-    /// which [`AsyncUringStream::poll_completions_into`] tells of the read.
+    /// As [`AsyncUringStream::submit_read_fixed`], into the buffer at `target_offset`, with a number of the caller's
+    /// choice, with which [`AsyncUringStream::poll_completions_into`] reports the read.
     ///
     /// # Errors
     /// As there.
@@ -150,20 +150,20 @@ impl AsyncUringStream<'_> {
         unsafe { self.submit_open(context, len, target, Some(buf_index)) }.map(drop)
     }
 
-    /// Queues one NVMe Read, as [`encode_nvme_read_sqe`](crate::encode_nvme_read_sqe) encodes it, of the namespace
-    /// whose generic character device `fd` is. Its address must lie in the buffer. A length of 0 bytes is filled in
-    /// from the namespace's block size; a read that is larger than the queue takes at once goes in pieces. When it has
-    /// landed, [`AsyncUringStream::poll`] counts it and raises the tail; an error names `user_data`.
+    /// Queues one NVMe Read, in the encoding of [`encode_nvme_read_sqe`](crate::encode_nvme_read_sqe), of the namespace
+    /// whose generic character device is `fd`. Its address must lie in the buffer. If its length in bytes is 0, it is
+    /// filled in from the namespace's block size. A read that exceeds the limit of one command is split. When the read
+    /// has landed, [`AsyncUringStream::poll`] counts it and raises the tail; an error names `user_data`.
     ///
     /// # Errors
-    /// [`PipelineError::Decode`] for anything but an NVMe Read; [`PipelineError::InvalidArgument`] for another
-    /// namespace than `fd`'s, a length that is not that of the blocks, or blocks that are not there;
-    /// [`PipelineError::Backend`] where `fd` is no such device; [`PipelineError::QueueFull`] for a destination outside
-    /// of the buffer and for as many reads in flight as the ring holds; [`PipelineError::IoUringSyscall`] where the
+    /// [`PipelineError::Decode`] for anything but an NVMe Read; [`PipelineError::InvalidArgument`] for a namespace
+    /// other than `fd`'s, for a length that does not match the blocks, or for blocks that do not exist;
+    /// [`PipelineError::Backend`] if `fd` is not such a device; [`PipelineError::QueueFull`] for a destination outside
+    /// of the buffer, or if as many reads are in flight as the ring holds; [`PipelineError::IoUringSyscall`] if the
     /// kernel has no passthrough.
     ///
     /// # Safety
-    /// As [`AsyncUringStream::submit_read_to_gpu`]; and the namespace must not be formatted anew meanwhile.
+    /// As [`AsyncUringStream::submit_read_to_gpu`]; and the namespace must not be reformatted meanwhile.
     pub unsafe fn submit_nvme_passthrough(
         &mut self,
         fd: i32,

@@ -1,4 +1,4 @@
-//! What the tests of this crate share: files, pipes, and children with fewer rights.
+//! Helpers for the tests of this crate: files, pipes, and child processes with fewer rights.
 #![allow(dead_code, reason = "each test program uses a part of this module")]
 
 pub mod supervised;
@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
-/// A directory that goes away with the test.
+/// A directory that is removed at the end of the test.
 pub struct Scratch(pub PathBuf);
 
 impl Scratch {
@@ -38,7 +38,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Bytes of which no two stretches look the same.
+/// Random bytes, so that no two ranges look the same.
 pub fn noise(len: usize) -> Vec<u8> {
     gristmill_testing::noise(1, len)
 }
@@ -59,8 +59,8 @@ pub fn pipe(flags: libc::c_int) -> (Arc<OwnedFd>, File) {
 
 const CHILD: &str = "GRISTMILL_TEST_CHILD";
 
-/// Runs the calling test once more in a process of its own, where this returns `None`; here it returns what that
-/// process said, having checked that it succeeded.
+/// Runs the calling test again in a child process, in which this returns `None`. In the calling process it checks that
+/// the child succeeded, and returns its output.
 pub fn in_child(test: &str) -> Option<Output> {
     if std::env::var_os(CHILD).is_some() {
         return None;
@@ -82,12 +82,12 @@ pub fn in_child(test: &str) -> Option<Output> {
     Some(output)
 }
 
-/// From now on this thread's `io_uring_setup` fails with `errno`.
+/// Makes this thread's later calls of `io_uring_setup` fail with `errno`.
 pub fn refuse_io_uring(errno: i32) {
     refuse(425, errno);
 }
 
-/// From now on this system call of this thread's fails with `errno`.
+/// Makes this thread's later calls of this system call fail with `errno`.
 pub fn refuse(call: u32, errno: i32) {
     let load_number = libc::sock_filter {
         code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
@@ -131,7 +131,8 @@ pub fn refuse(call: u32, errno: i32) {
     assert_eq!(result, 0);
 }
 
-/// Lowers this process's memory-lock limit to `bytes` and makes it an ordinary user's; false where it may not.
+/// Lowers this process's memory-lock limit to `memlock` bytes and changes to an unprivileged user. Returns false if
+/// that is not permitted.
 pub fn become_nobody(memlock: u64) -> bool {
     let limit = libc::rlimit {
         rlim_cur: memlock,

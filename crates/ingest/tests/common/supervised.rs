@@ -1,4 +1,4 @@
-//! Threads whose `io_uring_enter` is answered by the test: a supervisor gives the answers for the kernel, by seccomp's
+//! Threads whose `io_uring_enter` is answered by the test. A supervisor answers in place of the kernel, by seccomp's
 //! notifications, and lets the other calls through.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -6,8 +6,8 @@ use std::sync::mpsc;
 
 const ENTER: u32 = 426;
 
-/// Has each `io_uring_enter` of the calling thread, for as long as it lives, asked for at what is returned; `None`, having
-/// said so, where that cannot be had.
+/// From now on, each `io_uring_enter` of the calling thread sends a notification to the returned descriptor. Returns
+/// `None`, after reporting that the test is skipped, if the system does not support this.
 fn watch_enter() -> Option<OwnedFd> {
     let op = |code: u32, jf, k: u32| libc::sock_filter {
         code: code as u16,
@@ -45,7 +45,8 @@ fn watch_enter() -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(listener) })
 }
 
-/// Answers calls until the thread that makes them has ended: with the errno that `answer` returns, or as the kernel does.
+/// Answers calls until the thread that makes them has ended. A call gets the errno that `answer` returns; with `None`,
+/// it goes to the kernel.
 fn supervise(listener: &OwnedFd, mut answer: impl FnMut() -> Option<i32>) {
     loop {
         let mut poll = libc::pollfd {
@@ -61,7 +62,8 @@ fn supervise(listener: &OwnedFd, mut answer: impl FnMut() -> Option<i32>) {
         if poll.revents & libc::POLLIN == 0 {
             return;
         }
-        // SAFETY: all-zero bytes are a valid notification, a structure of numbers, and what the kernel asks for.
+        // SAFETY: all-zero bytes are a valid notification, which is a structure of numbers; the kernel also requires
+        // them to be zero.
         let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
         // SAFETY: the call writes one notification, which `call` has room for.
         if unsafe {
@@ -79,10 +81,10 @@ fn supervise(listener: &OwnedFd, mut answer: impl FnMut() -> Option<i32>) {
             id: call.id,
             val: 0,
             error: -errno.unwrap_or(0),
-            // Bit 0: go on as if nobody had asked (SECCOMP_USER_NOTIF_FLAG_CONTINUE).
+            // Bit 0: continue the call as if it had not been intercepted (SECCOMP_USER_NOTIF_FLAG_CONTINUE).
             flags: u32::from(errno.is_none()),
         };
-        // SAFETY: the call reads one response. A call that a signal has ended meanwhile needs none.
+        // SAFETY: the call reads one response. A call that a signal has ended meanwhile needs no response.
         unsafe {
             libc::ioctl(
                 listener.as_raw_fd(),
@@ -93,7 +95,7 @@ fn supervise(listener: &OwnedFd, mut answer: impl FnMut() -> Option<i32>) {
     }
 }
 
-/// Runs `test` on a thread of its own, whose calls are answered by `answer`.
+/// Runs `test` on a new thread, whose calls are answered by `answer`.
 pub fn with_answers(answer: impl FnMut() -> Option<i32>, test: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let (gives, given) = mpsc::channel();

@@ -26,21 +26,21 @@ const SLOT: usize = 8192;
 const SLOTS: u32 = 4;
 const BLANK: u8 = 0xEE;
 
-/// The memory of the slots, to be looked at while the driver has it.
+/// The memory of the slots, for reading it while the driver has it.
 #[derive(Clone, Copy)]
 struct Memory(*const u8);
 
 impl Memory {
     fn slot(self, slot: u32, bytes: usize) -> Vec<u8> {
         let start = self.0.wrapping_add(slot as usize * SLOT);
-        // SAFETY: `with_stream` keeps the memory; volatile, as reads may land in it.
+        // SAFETY: `with_stream` keeps the memory. The access is volatile because reads may land in it.
         (0..bytes)
             .map(|at| unsafe { start.wrapping_add(at).read_volatile() })
             .collect()
     }
 }
 
-/// Runs `check` with a stream over page-aligned memory for all slots; says so where io_uring is refused.
+/// Runs `check` with a stream over page-aligned memory for all slots. Reports a skip if io_uring is refused.
 fn with_stream(peer: bool, check: impl FnOnce(AsyncUringStream<'_>, Memory, &AtomicU32)) {
     let state = match IoUringState::new(8) {
         Ok(state) => state,
@@ -52,7 +52,7 @@ fn with_stream(peer: bool, check: impl FnOnce(AsyncUringStream<'_>, Memory, &Ato
     chunk.as_mut_slice().fill(BLANK);
     let base = chunk.as_mut_ptr();
     let tail = AtomicU32::new(0);
-    // SAFETY: the chunk is nobody else's until the stream is gone, but for volatile looks at it.
+    // SAFETY: nobody else has the chunk until the stream is dropped, except for volatile reads of it.
     let buffer = unsafe {
         if peer {
             GpuMappedBuffer::from_bar1_peer_with_owner(&mut chunk, base, bytes)
@@ -142,12 +142,12 @@ fn landed_files_are_published_with_their_bytes_and_the_tail_rises() {
             );
             assert_eq!(memory.slot(slot, bytes.len()), *bytes);
         }
-        // What lies behind a file's end is left alone.
+        // Bytes after the end of the file are not written.
         assert_eq!(memory.slot(3, 2), [7, BLANK]);
     });
 }
 
-/// A read through the page cache is a copy by the kernel, whatever path it has.
+/// A read through the page cache counts as a copy by the kernel, whatever its path.
 #[test]
 fn what_the_kernel_copies_is_told_from_what_the_disk_writes() {
     use std::os::unix::fs::OpenOptionsExt;
@@ -189,7 +189,7 @@ fn what_the_kernel_copies_is_told_from_what_the_disk_writes() {
                 direct_bytes: size,
                 kernel_copied_bytes: 0,
             },
-            // A file system that has no disk, or makes these bytes from others.
+            // The file system has no disk, or computes these bytes from other data.
             Some(_) => copied,
         };
         assert_eq!(driver.transfers(), expected);
@@ -260,7 +260,7 @@ fn a_slot_that_the_device_owns_is_refused_before_a_byte_lands_in_it() {
         assert_refused(driver.submit_file(&b, 2), "poll until");
         drain(&mut driver, 1);
         let before = driver.telemetry_snapshot();
-        // Published, then claimed: the device's all the same.
+        // The slot is first published, then claimed. The device owns it in both states.
         for _ in 0..2 {
             assert_refused(driver.submit_file(&b, 2), "device owns");
             driver.poll_completions().unwrap();
@@ -290,7 +290,7 @@ fn one_failed_read_loses_no_other_and_is_told_once() {
             while slots.len() + errors.len() < 3 {
                 patience.check((&slots, &errors));
                 driver.wait_for_completion().unwrap();
-                // All are over by now, so that one poll has landed and failed ones.
+                // All reads have ended by now, so one poll returns both landed and failed ones.
                 std::thread::sleep(Duration::from_millis(50));
                 let mut completed = Vec::new();
                 let result = if into {
@@ -309,7 +309,7 @@ fn one_failed_read_loses_no_other_and_is_told_once() {
                 "{errors:?}"
             );
             assert!(driver.poll_completions().unwrap().is_empty());
-            // The failed one's slot is free again, and was never the device's.
+            // The slot of the failed read is free again, and the device never owned it.
             assert!(driver.megakernel_io_queue().is_recycled(1));
             driver.submit_file(&good, 1).unwrap();
             drain(&mut driver, 1);
@@ -353,7 +353,7 @@ fn each_failure_names_its_slot_and_tag_and_others_land() {
             (slots, refused),
             (vec![(1, 101), (2, 102)], vec![(0, 100), (3, 103)])
         );
-        // Told once, and the slot is free again.
+        // The failure is reported once, and the slot is free again.
         driver.poll_outcomes_into(&mut landed, &mut failed).unwrap();
         assert!(landed.is_empty() && failed.is_empty());
         driver.submit_file_range(&file, 0, 10, 0, 0).unwrap();
@@ -513,7 +513,7 @@ fn what_cannot_be_a_slot_s_bytes_is_refused_at_submission() {
             NvmeGpuIngestTelemetry::default()
         );
         assert_eq!(memory.slot(0, 1), [BLANK]);
-        // A part of a file that ends earlier is as much as there is.
+        // If the file ends earlier than the requested part, the read has only the bytes up to its end.
         let file = Arc::new(File::open(&large).unwrap());
         driver
             .submit_file_range(&file, SLOT as u64, 500, 0, 0)
@@ -577,7 +577,7 @@ fn a_dropped_driver_leaves_nothing_in_flight() {
     with_driver(|mut driver, memory, _| {
         driver.submit_file_range(&file, u64::MAX, 10, 0, 0).unwrap();
         driver.poll_completions().unwrap();
-        // Were the pipe waited for, this would not return.
+        // If this waited for the pipe, it would never return.
         drop(driver);
         writer.write_all(&[1; 10]).unwrap();
         std::thread::sleep(Duration::from_millis(20));

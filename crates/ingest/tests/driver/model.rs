@@ -1,4 +1,4 @@
-//! Random submissions, polls and answers of the device, beside what must come of them.
+//! Random submissions, polls and actions of the device, compared with a model of their results.
 
 use super::common::{noise, Scratch};
 use super::{path, with_driver, SLOT, SLOTS};
@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-/// What a slot is at this moment, as a user of the driver knows it.
+/// The current state of a slot, as a user of the driver knows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Model {
     Free,

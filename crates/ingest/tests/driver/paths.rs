@@ -1,4 +1,4 @@
-//! Which memory and which sources a path takes.
+//! Which memory and which sources a path accepts.
 
 use super::common::{become_nobody, in_child, noise, Scratch};
 use super::{consume, drain, path, with_driver, with_stream, BLANK, SLOT, SLOTS};
@@ -19,7 +19,7 @@ fn memory_that_the_kernel_does_not_register_is_refused_when_a_driver_is_made() {
     {
         return;
     }
-    // Enough for the ring, and not for the slots beside it.
+    // This is enough for the ring, but not for the slots in addition to it.
     if !become_nobody(SLOT as u64 * u64::from(SLOTS)) {
         return gristmill_testing::skipped("not root, so this process stays what it is");
     }
@@ -69,7 +69,7 @@ fn peer_memory_is_read_into_by_direct_reads_and_never_registered() {
             assert_eq!(counts[slot as usize], bytes.len());
             assert!(memory.slot(slot, bytes.len()) == *bytes, "slot {slot}");
         }
-        // A part is read in whole blocks, and is only what was asked for.
+        // A part is read in whole blocks, but only the requested bytes count.
         while driver.telemetry_snapshot().completed_reads < 5 {
             consume(&mut driver);
             if driver.megakernel_io_queue().is_recycled(1) {

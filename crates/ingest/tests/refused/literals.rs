@@ -1,4 +1,4 @@
-// Nothing that unsafe code relies on can be put together or taken apart by hand.
+// No value that unsafe code relies on can be built or taken apart by a struct literal.
 
 use gristmill_ingest::*;
 

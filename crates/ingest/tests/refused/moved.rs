@@ -1,4 +1,4 @@
-// What a read uses belongs to it until it is over.
+// A read owns everything that it uses until it has ended.
 
 use gristmill_ingest::reader::ChunkReader;
 use gristmill_ingest::*;

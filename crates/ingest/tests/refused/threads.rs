@@ -1,4 +1,4 @@
-// A ring has one thread.
+// A ring is used by one thread.
 
 use gristmill_ingest::reader::ChunkReader;
 use gristmill_ingest::*;

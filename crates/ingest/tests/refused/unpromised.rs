@@ -1,4 +1,4 @@
-// What only a promise of the caller's makes sound asks for it.
+// Functions that are sound only if the caller keeps a promise are unsafe.
 
 use gristmill_ingest::*;
 

@@ -5,7 +5,7 @@ use crate::{control, priority, words, PipelineError, CONTROL_MIN_WORDS};
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// What the control words say of one tenant.
+/// One tenant's mask and quota, as the control words hold them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TenantWords {
     /// Zero means that the tenant may not run.
@@ -31,7 +31,7 @@ impl Megakernel {
         Ok(image)
     }
 
-    /// As [`Megakernel::try_encode_control`], into memory that is reused; what was in it is gone.
+    /// As [`Megakernel::try_encode_control`], but reuses the memory of `image` and overwrites its contents.
     ///
     /// # Errors
     /// As there, and `image` is as it was.
@@ -103,7 +103,8 @@ impl Megakernel {
             .unwrap_or(0)
     }
 
-    /// Opcodes that were executed, each with how often; of an image that is cut short, those that are there.
+    /// Each opcode that was executed, with its number of executions. If the image is cut short, only the counters that
+    /// it still contains are read.
     #[must_use]
     pub fn read_metrics(control_bytes: &[u8]) -> Vec<(u32, u32)> {
         (0u32..)
@@ -194,7 +195,8 @@ impl Megakernel {
         Ok(())
     }
 
-    /// The observables that a tenant's indexes count in: an equal share for each tenant whose mask is open.
+    /// The observables that a tenant may use, which its indexes are relative to. Each tenant whose mask is open has an
+    /// equal share.
     ///
     /// # Errors
     /// As [`Megakernel::try_read_tenant`], and [`PipelineError::InvalidArgument`] for a tenant whose mask is closed.

@@ -15,7 +15,7 @@ impl Megakernel {
         Ok(image)
     }
 
-    /// As [`Megakernel::try_encode_empty_debug_log`], into memory that is reused; what was in it is gone.
+    /// As [`Megakernel::try_encode_empty_debug_log`], but reuses the memory of `image` and overwrites its contents.
     ///
     /// # Errors
     /// As there, and `image` is as it was.
@@ -43,7 +43,7 @@ impl Megakernel {
         Self::try_encode_empty_debug_log(records)
     }
 
-    /// Appends a record, as PRINTF does. False where the log is full: the record is dropped, and counted.
+    /// Appends a record, as PRINTF does. Returns false if the log is full; the record is then dropped and counted.
     ///
     /// # Errors
     /// [`PipelineError::Decode`] for bytes that are no debug log.
@@ -54,13 +54,14 @@ impl Megakernel {
         debug::append(debug_bytes, record)
     }
 
-    /// The log's records, and how many were dropped. Of a log that is cut short, the whole records.
+    /// The log's records, and the number of records that were dropped. If the log is cut short, only its complete
+    /// records are returned.
     #[must_use]
     pub fn read_debug_log(debug_bytes: &[u8]) -> debug::DebugLog {
         debug::decode_lenient(debug_bytes)
     }
 
-    /// As [`Megakernel::read_debug_log`], strictly. That records were dropped is no error.
+    /// As [`Megakernel::read_debug_log`], strictly. Dropped records are not an error.
     ///
     /// # Errors
     /// [`PipelineError::Decode`] for bytes that are no debug log.

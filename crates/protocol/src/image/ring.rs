@@ -18,7 +18,7 @@ impl Megakernel {
         Ok(image)
     }
 
-    /// As [`Megakernel::try_encode_empty_ring`], into memory that is reused; what was in it is gone.
+    /// As [`Megakernel::try_encode_empty_ring`], but reuses the memory of `image` and overwrites its contents.
     ///
     /// # Errors
     /// As there, and `image` is as it was.
@@ -49,9 +49,9 @@ impl Megakernel {
     /// Publishes a slot at normal priority. Unused arguments are zeroed; STATUS is stored last.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`], and nothing stored, where the slot is not there, is neither EMPTY nor DONE, or
-    /// cannot take as many arguments, where `ring_bytes` is no ring, and for an opcode that the protocol keeps for itself
-    /// and has given no meaning ([`opcode::is_reserved`] and not [`opcode::is_assigned`]).
+    /// [`PipelineError::QueueFull`], and nothing is stored, if the slot does not exist or is neither EMPTY nor DONE, if
+    /// there are more arguments than a slot holds, if `ring_bytes` is not a ring, or if the protocol reserves the
+    /// opcode without assigning it a meaning ([`opcode::is_reserved`] and not [`opcode::is_assigned`]).
     pub fn publish_slot(
         ring_bytes: &mut [u8],
         slot: u32,
@@ -101,12 +101,12 @@ impl Megakernel {
         )
     }
 
-    /// Publishes `items` (opcode and arguments each) from slot `start` on, and behind them a BATCH_FENCE with their
-    /// number and `tag`. Returns how many slots that are: one more than there are items.
+    /// Publishes `items` (each an opcode with its arguments) from slot `start` on, followed by a BATCH_FENCE that
+    /// carries the number of items and `tag`. Returns the number of slots used: one more than the number of items.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`] where any of the slots is refused, as by [`Megakernel::publish_slot`]: then none
-    /// is published.
+    /// [`PipelineError::QueueFull`] if any of the slots is refused for a reason that [`Megakernel::publish_slot`]
+    /// gives. No slot is published then.
     pub fn batch_publish<A: AsRef<[u32]>>(
         ring_bytes: &mut [u8],
         start: u32,
@@ -135,7 +135,7 @@ impl Megakernel {
     /// Makes a faulted slot empty, once its fault has been reported.
     ///
     /// # Errors
-    /// [`PipelineError::QueueFull`], and nothing stored, where the slot is not there or is not FAULT.
+    /// [`PipelineError::QueueFull`], and nothing is stored, if the slot does not exist or its status is not FAULT.
     pub fn acknowledge_fault(ring_bytes: &mut [u8], slot: u32) -> Result<(), PipelineError> {
         let range = slot_range(ring_bytes, slot)?;
         let bytes = &mut ring_bytes[range];
@@ -153,7 +153,7 @@ impl Megakernel {
         ring_bytes.len() / SLOT_BYTES
     }
 
-    /// All words of a slot; `None` where it is not there.
+    /// All words of a slot; `None` if the slot does not exist.
     #[must_use]
     pub fn read_slot(ring_bytes: &[u8], slot: u32) -> Option<SlotImage> {
         let start = usize::try_from(slot).ok()?.checked_mul(SLOT_BYTES)?;
@@ -163,8 +163,8 @@ impl Megakernel {
     /// As [`Megakernel::read_slot`], strictly.
     ///
     /// # Errors
-    /// [`PipelineError::Decode`] for bytes that are no ring; [`PipelineError::InvalidArgument`] for a slot that is not
-    /// there.
+    /// [`PipelineError::Decode`] for bytes that are no ring; [`PipelineError::InvalidArgument`] for a slot that does
+    /// not exist.
     pub fn try_read_slot(ring_bytes: &[u8], slot: u32) -> Result<SlotImage, PipelineError> {
         if !ring_bytes.len().is_multiple_of(SLOT_BYTES) {
             return Err(PipelineError::Decode {
@@ -184,7 +184,7 @@ fn refused(fix: &'static str) -> PipelineError {
     PipelineError::QueueFull { queue: "ring", fix }
 }
 
-/// A slot's argument words from those that are used.
+/// All argument words of a slot: the given ones, padded with zeros.
 fn all_args(used: &[u32]) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
     let mut args = [0; ARGS_PER_SLOT];
     args.get_mut(..used.len())
@@ -193,7 +193,7 @@ fn all_args(used: &[u32]) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
     Ok(args)
 }
 
-/// Refuses numbers that the protocol keeps for meanings to come.
+/// Refuses opcodes that the protocol reserves for future use.
 fn usable(opcode: u32) -> Result<(), PipelineError> {
     if opcode::is_reserved(opcode) && !opcode::is_assigned(opcode) {
         return Err(refused(
@@ -220,7 +220,7 @@ fn slot_range(ring_bytes: &[u8], slot: u32) -> Result<Range<usize>, PipelineErro
         .ok_or_else(|| refused("use a slot that the ring has, or encode a ring with more slots"))
 }
 
-/// Where a slot lies that the host may publish into.
+/// The bytes of a slot, if the host may publish into it.
 fn publishable(ring_bytes: &[u8], slot: u32) -> Result<Range<usize>, PipelineError> {
     let range = slot_range(ring_bytes, slot)?;
     match words::read(&ring_bytes[range.clone()], STATUS_WORD) {

@@ -16,7 +16,7 @@ use gristmill_protocol::{
 };
 use std::time::Duration;
 
-/// A worker's own place for what claiming needs. One per worker.
+/// The state that one worker needs for claiming. Each worker has its own.
 #[derive(Debug, Default)]
 pub struct Claimer {
     /// Slots that this worker has claimed.
@@ -30,7 +30,7 @@ pub struct DeviceRing {
 }
 
 impl DeviceRing {
-    /// Takes the next slot: by priority, with ageing. `None` where nothing is ready.
+    /// Takes the next slot, by priority with ageing. `None` if no slot is ready.
     #[inline]
     pub fn claim(&self, claimer: &mut Claimer) -> Option<ClaimedSlot<'_>> {
         let shared = &*self.shared;
@@ -65,7 +65,8 @@ impl DeviceRing {
     /// Takes one ticket of one priority.
     fn take(&self, priority: usize) -> Option<(u32, u32)> {
         let shared = &*self.shared;
-        // With acquire, so that the tail is seen at least as it was when the head was moved here.
+        // Acquire order guarantees that the tail loaded below is at least as new as the tail that was seen when the
+        // head moved here.
         let mut ticket = shared.heads[priority].load(Acquire);
         loop {
             if ticket == shared.memory.tails[priority].load(Acquire) {
@@ -101,8 +102,7 @@ impl DeviceRing {
         }
     }
 
-    /// Whether every slot that was published before this BATCH_FENCE has finished. Calling it for another opcode
-    /// answers true.
+    /// Whether every slot that was published before this BATCH_FENCE has finished. For any other opcode this is true.
     pub fn fence_ready(&self, claimed: &ClaimedSlot<'_>) -> bool {
         self.fence_reached(&claimed.claim.words)
     }
@@ -112,7 +112,8 @@ impl DeviceRing {
             return true;
         }
         let fence = FenceArgs::decode(&words.args);
-        // Both wrap, and at most all slots are unfinished: their difference says which is ahead.
+        // Both counters wrap, and at most all slots are unfinished, so the difference of the two shows which one is
+        // ahead.
         let finished = self.shared.finished_of(fence.generation).load(Acquire);
         finished.wrapping_sub(fence.slots) < 1 << 31
     }
@@ -123,25 +124,26 @@ impl DeviceRing {
         self.shared.has_work()
     }
 
-    /// Sleeps until something is published, somebody wakes the workers, or `timeout`. May return early.
+    /// Sleeps until a slot is published, the workers are woken, or `timeout` has passed. May return early.
     pub fn sleep(&self, timeout: Duration, also: impl Fn() -> bool) {
         self.shared
             .doorbell
             .wait(timeout, || self.has_work() || also());
     }
 
-    /// The line of words through which the host tells a device of news: see [`tails`](gristmill_protocol::tails).
+    /// The cache line through which the host notifies a device: see [`tails`](gristmill_protocol::tails).
     pub fn tails(&self) -> &SharedWords {
         &self.shared.memory.tails
     }
 
-    /// Sleeps until something is published, somebody wakes the workers, or `timeout`, unless `ready` holds. May return
-    /// early. This is for the launcher of a device that claims for itself: what it has claimed is not known here.
+    /// Sleeps until a slot is published, the workers are woken, or `timeout` has passed, unless `ready` holds. May
+    /// return early. This is for the launcher of a device that claims slots by itself, because the host does not know
+    /// what such a device has claimed.
     pub fn sleep_unless(&self, timeout: Duration, ready: impl Fn() -> bool) {
         self.shared.doorbell.wait(timeout, ready);
     }
 
-    /// Whether what runs is to end at once, and what is claimed to end before it begins: see [`Submitter::cancel`].
+    /// Whether running slots must end at once, and claimed slots must end before they begin: see [`Submitter::cancel`].
     ///
     /// [`Submitter::cancel`]: super::Submitter::cancel
     #[inline]
@@ -149,7 +151,7 @@ impl DeviceRing {
         self.shared.cancelled()
     }
 
-    /// What the device has written that no device may write: see [`Completions::failure`].
+    /// The error for invalid data that the device has written: see [`Completions::failure`].
     ///
     /// [`Completions::failure`]: super::Completions::failure
     pub fn failure(&self) -> Option<PipelineError> {
@@ -176,7 +178,7 @@ impl DeviceRing {
         self.shared.aged_claims.load(Relaxed)
     }
 
-    /// Appends a record to the debug log; false where it was full: then the record is dropped, and counted.
+    /// Appends a record to the debug log. Returns false if the log was full; the record is then dropped and counted.
     pub fn log(&self, record: &DebugRecord) -> bool {
         let shared = &*self.shared;
         let mut cursor = lock(&shared.debug_lock);
@@ -223,7 +225,8 @@ impl DeviceRing {
                 .finished_of(FenceArgs::decode(&claim.words.args).generation)
                 .store(shared.counters_from, Relaxed);
         }
-        // After the ticket: a fence that waited for this slot then takes a later one, and the host sees it later.
+        // Must come after the ticket was taken: then a fence that waited for this slot takes a later ticket, and the
+        // host sees the fence later.
         shared.finished_of(claim.generation).fetch_add(1, AcqRel);
         shared.completed.notify_all();
     }
@@ -242,12 +245,12 @@ struct Claim {
     /// Its place in its priority's order of publication.
     ticket: u32,
     generation: u32,
-    /// What the host asks for; STATUS is not among it.
+    /// The words of the host's submission, without STATUS.
     words: SlotImage,
 }
 
-/// A slot that one worker owns. Completing consumes it; dropping it unfinished (a worker that panicked) completes it as
-/// FAULT with [`fault::WORKER_PANICKED`], so that no slot is ever lost.
+/// A slot that one worker owns. Completing consumes it. Dropping it unfinished, as when a worker panics, completes it
+/// as FAULT with [`fault::WORKER_PANICKED`], so that no slot is ever lost.
 #[must_use = "a claimed slot that is dropped is completed as a fault"]
 pub struct ClaimedSlot<'r> {
     claim: Claim,
@@ -285,7 +288,7 @@ impl ClaimedSlot<'_> {
         &self.claim.words.args
     }
 
-    /// Stores a passing status (WAIT_IO, YIELD, REQUEUE) while the slot is parked.
+    /// Stores an intermediate status (WAIT_IO, YIELD, REQUEUE) for the time that the slot is parked.
     pub fn set_status(&self, status: u32) {
         if let Some(ring) = self.ring {
             ring.shared.slot(self.claim.slot)[STATUS_WORD].store(status, Relaxed);
@@ -300,8 +303,8 @@ impl ClaimedSlot<'_> {
         }
     }
 
-    /// Puts the slot aside without finishing it, until it is resumed: a fence that must wait, a tenant over its
-    /// quota. `status` (WAIT_IO, YIELD, REQUEUE) is what the slot shows meanwhile.
+    /// Puts the slot aside, unfinished, until it is resumed. Examples are a fence that must wait, and a slot whose
+    /// tenant is over its quota. `status` (WAIT_IO, YIELD, REQUEUE) is the slot's status meanwhile.
     pub fn park(mut self, status: u32) -> ParkedSlot {
         self.set_status(status);
         ParkedSlot {
@@ -354,7 +357,7 @@ impl ParkedSlot {
             .is_none_or(|ring| ring.fence_reached(&self.claim.words))
     }
 
-    /// The claimed slot again, on a worker of the same ring.
+    /// Turns this back into a claimed slot, on a worker of the same ring.
     ///
     /// # Errors
     /// The parked slot, when `ring` is another ring.

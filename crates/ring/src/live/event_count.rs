@@ -1,4 +1,4 @@
-//! What threads sleep on until another thread has stored something for them.
+//! An event count, on which threads sleep until another thread has stored something for them.
 
 use crate::sync::{
     fence, lock, AtomicU32, Condvar, Mutex,
@@ -6,10 +6,10 @@ use crate::sync::{
 };
 use std::time::Duration;
 
-/// An event count: notifying costs a fence and a load while nobody sleeps.
+/// An event count. While no thread sleeps, a notification costs only a fence and a load.
 ///
-/// Sleeper and notifier each store (the number of sleepers; what is waited for), then a sequentially consistent fence, then
-/// load what the other stored: one of them sees the other.
+/// The sleeper stores the number of sleepers, and the notifier stores what is waited for. Then each executes a
+/// sequentially consistent fence and loads what the other stored. So at least one of them sees the other's store.
 pub(super) struct EventCount {
     sleepers: AtomicU32,
     lock: Mutex<()>,
@@ -41,7 +41,8 @@ impl EventCount {
     fn notify(&self, wake: impl FnOnce(&Condvar)) {
         fence(SeqCst);
         if self.sleepers.load(Relaxed) != 0 {
-            // A sleeper holds the lock from before it counted itself until it waits: it cannot miss this.
+            // A sleeper holds the lock from before it counts itself until it waits, so it cannot miss this
+            // notification.
             drop(lock(&self.lock));
             wake(&self.condition);
         }

@@ -15,9 +15,9 @@ use gristmill_protocol::{
 };
 use std::time::Duration;
 
-/// An empty slot that its holder alone may fill. Publishing consumes it; [`Submitter::release`] makes the slot free
-/// for others. Dropping it retires the slot: it holds no pointer to its ring, as counting those would put a contended
-/// cache line on the path of every slot.
+/// An empty slot that its holder alone may fill. Publishing consumes it; [`Submitter::release`] makes the slot free for
+/// others. Dropping it retires the slot. It has no counted pointer to its ring, because the reference count would put a
+/// contended cache line on the path of every slot.
 #[must_use = "a dropped token retires its slot: publish it, or give it back with `Submitter::release`"]
 pub struct SlotToken {
     pub(super) ring: u64,
@@ -44,7 +44,7 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    /// An empty slot, or `None` while all are in use: that is the backpressure.
+    /// An empty slot, or `None` while all slots are in use. This is the backpressure.
     pub fn try_acquire(&self) -> Option<SlotToken> {
         let slot = lock(&self.shared.host).free.pop()?;
         Some(SlotToken {
@@ -53,7 +53,7 @@ impl Submitter {
         })
     }
 
-    /// Makes an acquired slot free again. A token of another ring is not taken: that slot is retired.
+    /// Makes an acquired slot free again. A token of another ring is not accepted; its slot is retired.
     pub fn release(&self, token: SlotToken) {
         if token.ring == self.shared.id {
             lock(&self.shared.host).free.push(token.slot);
@@ -126,7 +126,7 @@ impl Submitter {
         lock(&self.shared.host).published
     }
 
-    /// Whether the first `published` slots that were published have all completed: what they were to use is used no more.
+    /// Whether the first `published` publications have all completed. If so, nothing that they used is in use any more.
     pub fn is_done(&self, published: u64) -> bool {
         let host = lock(&self.shared.host);
         (0..).zip(&host.published_as).all(|(slot, number)| {
@@ -150,15 +150,15 @@ impl Submitter {
         self.shared.slots
     }
 
-    /// Ends what runs at once, and what is published and was not begun before it begins, now and from now on: slots of
-    /// opcodes that take long (programs, stream opcodes) complete as FAULT with
+    /// Makes running slots end at once, and published slots end before they begin. This also holds for slots that are
+    /// published later. Slots of opcodes that take long (programs, stream opcodes) complete as FAULT with
     /// [`CANCELLED`](gristmill_protocol::fault::CANCELLED).
     pub fn cancel(&self) {
         self.shared.memory.tails[tails::CANCELLED].store(1, Release);
         self.wake_workers();
     }
 
-    /// What the device has written that no device may write: see [`Completions::failure`].
+    /// The error for invalid data that the device has written: see [`Completions::failure`].
     pub fn failure(&self) -> Option<PipelineError> {
         self.shared.broken.get().cloned()
     }
@@ -168,7 +168,7 @@ impl Submitter {
         self.shared.doorbell.notify_all();
     }
 
-    /// STATUS of a slot as it stands, for reports; `None` where there is no such slot.
+    /// The current STATUS of a slot, for reports; `None` if there is no such slot.
     pub fn status(&self, index: u32) -> Option<u32> {
         (index < self.shared.slots).then(|| self.shared.slot(index)[STATUS_WORD].load(Acquire))
     }
@@ -206,16 +206,17 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// Lets a completion break the ring that tells of more records than this, which is what a slot's area holds.
+    /// Sets the number of records that a slot's area holds. A completion that reports more records breaks the ring.
     #[must_use]
     pub fn with_most_records(mut self, most: u32) -> Self {
         self.most_records = most;
         self
     }
 
-    /// Why there will be no further completion, where the device has written one that no device may write: of a slot
-    /// that does not exist or is not in flight, of a status that does not end a slot, or of more records than there is
-    /// room for. From then on nothing that the device says is believed; the kernel is to be ended.
+    /// The error after which there are no further completions. It is set when the device has written an invalid
+    /// completion: for a slot that does not exist or is not in flight, with a status that does not end a slot, or with
+    /// more records than the slot's area holds. From then on the device is not trusted in anything, and the caller
+    /// should end the kernel.
     pub fn failure(&self) -> Option<PipelineError> {
         self.shared.broken.get().cloned()
     }
@@ -247,8 +248,8 @@ impl Completions {
                 self.most_records
             )));
         }
-        // Set by the publisher before it published the slot, so before this entry was written; the next one sets it
-        // with the token that is made here.
+        // Relaxed order is enough: the publisher set this before it published the slot, so before this entry was
+        // written. The next publisher sets it again, and it needs the token that is made here.
         in_flight.store(0, Relaxed);
         Ok(())
     }
@@ -261,7 +262,7 @@ impl Completions {
                 == self.cursor.wrapping_add(1)
     }
 
-    /// The next completion, or `None` where there is none yet, or will never be ([`failure`](Self::failure)). Never
+    /// The next completion. `None` if there is none yet, or if the ring is broken ([`failure`](Self::failure)). Never
     /// blocks.
     // Not an `Iterator`: `None` here means "not yet".
     #[allow(clippy::should_implement_trait)]

@@ -1,4 +1,4 @@
-//! The IO queue of a live ring: the device asks for bytes, the host serves. The words are those of
+//! The IO queue of a live ring, through which the device asks the host for bytes. The layout is that of
 //! [`gristmill_protocol::io`].
 //!
 //! # Who writes what
@@ -11,21 +11,21 @@
 //! | OK, ERROR | device | EMPTY |
 //!
 //! Every hand-over is a release store of STATUS that the other side loads with acquire order. After each request the
-//! host also stores how many it has ended, behind the tails: a device looks at this one word to know whether to look at
-//! the queue.
+//! host also stores, behind the tails, how many requests it has ended. A device reads only this word to learn whether
+//! it should look at the queue.
 //!
 //! # Whose request it is
 //!
-//! TAG names the slot that asks, and the tenant is the one that the host published that slot for: it keeps it, so it need
-//! not believe the device, nor what lies in memory that the device can write. But a slot that does not wait for its bytes completes, and can be published again for another tenant, before
-//! its request is claimed. So the reader of a LOAD_MISS's completion notes the tenant beside the requests of that
-//! slot that still wait to be claimed. A request without a note is therefore one whose slot has not been published
-//! again.
+//! TAG names the slot that asks. The request's tenant is the one for which the host published that slot. The host keeps
+//! its own copy of that, so it need not trust the device, or memory that the device can write. But a slot that does not
+//! wait for its bytes completes, and can be published again for another tenant, before its request is claimed. So when
+//! the host reads the completion of a LOAD_MISS, it notes the tenant beside those requests of the slot that are not
+//! claimed yet. If a request has no such note, its slot has not been published again.
 //!
 //! # When nobody serves
 //!
-//! Requests wait until somebody takes the queue. Once it is dropped, those that wait fail with ECANCELED, and so do later
-//! ones: reading completions, or waiting for them, ends them. Taking the queue again ends that.
+//! Requests wait until somebody takes the queue. Once the queue is dropped, waiting and later requests fail with
+//! ECANCELED; this happens while the host reads completions or waits for them. It stops when the queue is taken again.
 
 use super::{DeviceRing, Shared, Submitter};
 use crate::backoff::Backoff;
@@ -42,7 +42,7 @@ use std::time::Duration;
 pub(super) struct HostIo {
     taken: bool,
     ended: u32,
-    /// By slot of the queue: whose request it is, where its slot has completed.
+    /// For each slot of the queue: the tenant of its request, if the slot that asked has already completed.
     tenants: Vec<Option<u32>>,
 }
 
@@ -61,7 +61,8 @@ fn is_ended(status: u32) -> bool {
 }
 
 impl Shared {
-    /// The words of a slot of the queue. In range: `io_slot` counts up to `io_slots`, or comes from a value that did.
+    /// The words of a slot of the queue. The index is in range: `io_slot` is a counter below `io_slots`, or was stored
+    /// from one.
     fn io_slot(&self, io_slot: u32) -> &[AtomicU32; IO_SLOT_WORDS] {
         &self.memory.io.as_chunks().0[io_slot as usize]
     }
@@ -83,7 +84,7 @@ impl Shared {
         self.memory.tails[tails::ENDED].store(host.ended, Release);
     }
 
-    /// Fails the requests that wait, where the queue was dropped; whether there were any.
+    /// Fails the waiting requests if the queue was dropped. Returns whether there were any.
     pub(super) fn cancel_unserved(&self) -> bool {
         if self.io_closed.load(Acquire) == 0 {
             return false;
@@ -109,7 +110,8 @@ impl Shared {
         any
     }
 
-    /// Before a completed slot can be published again: whose its requests are that nobody has claimed.
+    /// Notes the tenant of those requests of a completed slot that are not claimed yet. Must be called before the slot
+    /// can be published again.
     pub(super) fn note_tenant(&self, slot: u32) {
         let Some((opcode::LOAD_MISS, tenant)) = self.published_for(slot) else {
             return;
@@ -130,8 +132,8 @@ impl DeviceRing {
         self.shared.io_slots
     }
 
-    /// Publishes a request in a slot of the IO queue of the device's choice; `None` while none is free. TAG must be the
-    /// number of the slot that asks. Dropping the result waits no longer, and takes nothing back.
+    /// Publishes a request in any free slot of the IO queue; `None` while no slot is free. TAG must be the number of
+    /// the slot that asks. Dropping the result ends the waiting, but does not withdraw the request.
     pub fn ask(&self, request: &IoRequest) -> Option<PendingIo> {
         let shared = &*self.shared;
         let mut waited = lock(&shared.io_waited);
@@ -144,7 +146,8 @@ impl DeviceRing {
         store(words, &asked, 0..io_word::STATUS);
         store(words, &asked, io_word::TAG..IO_SLOT_WORDS);
         words[io_word::STATUS].store(slot::PUBLISHED, Release);
-        // Under the lock that a queue is dropped under: either that sees the request, or this sees that it is dropped.
+        // The queue is dropped under this same lock. So either the drop sees the request, or this sees that the queue
+        // was dropped.
         let closed = shared.io_closed.load(Relaxed) != 0;
         drop(waited);
         shared.asked.notify_all();
@@ -166,8 +169,8 @@ impl DeviceRing {
     }
 }
 
-/// Whether the device may publish in a slot of this status for which nobody waits: it is empty, or its request has
-/// ended.
+/// Whether the device may publish in a slot of this status, if nothing waits for its request: the slot is empty, or its
+/// request has ended.
 fn is_free(status: u32) -> bool {
     status == slot::EMPTY || is_ended(status)
 }
@@ -211,7 +214,7 @@ impl std::fmt::Debug for PendingIo {
 }
 
 impl Submitter {
-    /// The host's end of the IO queue, of which there is one at a time: `None` while somebody has it, and for a ring
+    /// Takes the host's end of the IO queue, which has one owner at a time. `None` while it is taken, and for a ring
     /// without a queue.
     pub fn take_io_queue(&self) -> Option<IoQueue> {
         if self.shared.io_slots == 0
@@ -243,9 +246,9 @@ impl IoQueue {
             .find(|io_slot| self.shared.io_status(*io_slot) == slot::PUBLISHED)
     }
 
-    /// Takes a request that waits to be claimed, or `None` where there is none now. Never blocks.
+    /// Claims a waiting request; `None` if none waits now. Never blocks.
     ///
-    /// After `None` every request has been claimed that was published before the last one claimed.
+    /// After `None`, every request that was published before the last claimed one has been claimed.
     pub fn claim(&mut self) -> Option<ClaimedIo> {
         let shared = &*self.shared;
         let mut host = lock(&shared.io_host);
@@ -308,7 +311,7 @@ impl ClaimedIo {
         &self.request
     }
 
-    /// Whose slot asks, as the host published it; `None` where TAG names no slot.
+    /// The tenant for which the host published the slot that asks; `None` if TAG names no slot.
     pub fn tenant(&self) -> Option<u32> {
         self.tenant
     }

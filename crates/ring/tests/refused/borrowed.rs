@@ -1,4 +1,4 @@
-// References to shared memory end before what they look into, and exclusive ones are alone.
+// References to shared memory cannot outlive its owner, and exclusive references are unique.
 
 use gristmill_ring::*;
 use std::sync::atomic::AtomicU32;

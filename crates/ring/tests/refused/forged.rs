@@ -1,4 +1,4 @@
-// Tokens have one maker each, and their fields are theirs.
+// Each kind of token has one maker, and its fields are private.
 
 use gristmill_ring::*;
 use std::ptr::NonNull;

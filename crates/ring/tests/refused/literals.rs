@@ -1,4 +1,4 @@
-// Nothing that unsafe code relies on can be put together by hand.
+// No value that unsafe code relies on can be built by a struct literal.
 
 use gristmill_ring::*;
 

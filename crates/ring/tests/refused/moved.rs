@@ -1,4 +1,4 @@
-// A token is spent by its use: a chunk that was lent, a slot that was published or completed.
+// Using a token consumes it: lending a chunk, publishing a slot, completing a slot.
 
 use gristmill_ring::*;
 

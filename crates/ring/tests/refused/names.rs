@@ -1,4 +1,4 @@
-// What only the crate itself may name.
+// Names that are private to the crate.
 
 use gristmill_ring::SlotIndex;
 

@@ -1,4 +1,4 @@
-//! An emulated IOMMU that loses what one disk sends to another, and reports success.
+//! An emulated IOMMU that drops the data that one disk sends to another, while reads report success.
 
 use super::read_that_brings_nothing_into_peer_memory;
 use gristmill_vm_guest::in_guest;

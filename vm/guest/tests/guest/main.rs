@@ -1,6 +1,6 @@
-//! Reads from the real NVMe driver, in the guest that `vm/run` boots (`vm/test` runs all of them). A module for each shape
-//! of the guest; outside of it, its tests say `skipped:`. Those here read by commands of their own, to hold what the kernel
-//! and the guest do; those in `driver` and `reader` are of the driver and the reader,
+//! Tests with the real NVMe driver, in the guest that `vm/run` boots (`vm/test` runs all of them). Each shape of the
+//! guest has a module, whose tests print `skipped:` outside of that shape. The tests here read by their own commands,
+//! to check the behaviour of the kernel and the guest. Those in `driver` and `reader` test the driver and the reader,
 //! and those in `tool` run the tool itself.
 
 mod driver;
@@ -17,8 +17,8 @@ use gristmill_vm_guest::disk::Disk;
 use gristmill_vm_guest::memory::{Memory, POISON};
 use gristmill_vm_guest::passthrough::Passthrough;
 
-/// Reads the disk's first words into host memory, where they arrive, and into peer memory, where nothing may: what the
-/// kernel answers to the second read.
+/// Reads the disk's first words into host memory, where they must arrive, and into peer memory, where nothing may
+/// arrive. Returns the kernel's answer to the second read.
 fn read_that_brings_nothing_into_peer_memory() -> i32 {
     let namespace = Disk::find("data").namespace(1);
     let host = Memory::host(4096);

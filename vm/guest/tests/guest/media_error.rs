@@ -5,7 +5,7 @@ use gristmill_vm_guest::in_guest;
 use gristmill_vm_guest::memory::Memory;
 use gristmill_vm_guest::passthrough::{Passthrough, UNRECOVERED_READ_ERROR};
 
-/// As `vm/test` gives it to `vm/run`.
+/// The flag that `vm/test` passes to `vm/run`.
 pub const SHAPE: &str = "--media-error=1000";
 /// The sector that cannot be read.
 pub const SECTOR: u64 = 1000;

@@ -1,4 +1,4 @@
-//! A disk that is pulled while it is read.
+//! A disk that is removed while it is being read.
 
 use gristmill_vm_guest::disk::{Disk, DATA_BYTES};
 use gristmill_vm_guest::memory::Memory;
@@ -17,8 +17,8 @@ fn every_read_of_a_disk_that_goes_away_ends() {
     let mut passthrough = Passthrough::new(&namespace, &memory, 32);
     let position = |read: u64| read * BYTES as u64 % DATA_BYTES;
     let offset = |read: u64| usize::try_from(read % DEPTH).unwrap() * BYTES;
-    // A read's slot is free when the read before it in this slot has ended, so each completion makes room for the read
-    // that is `DEPTH` further on.
+    // A read can use its slot when the previous read in that slot has ended, so each completion makes room for the read
+    // that comes `DEPTH` later.
     for read in 0..DEPTH {
         passthrough.submit(position(read), BYTES, offset(read), read);
     }
@@ -28,7 +28,7 @@ fn every_read_of_a_disk_that_goes_away_ends() {
             memory.assert_words(offset(read), BYTES, 0, position(read));
             arrived += 1;
             if arrived == 100 {
-                // By another thread, so that the reads go on meanwhile.
+                // Another thread does this, so that the reads continue meanwhile.
                 std::thread::spawn(|| monitor("device_del data"));
             }
         } else {

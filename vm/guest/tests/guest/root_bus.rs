@@ -1,4 +1,4 @@
-//! Disks on the root bus: no switch passes data from one to another, so the kernel refuses it.
+//! Disks on the root bus. No switch passes data from one to another, so the kernel refuses such reads.
 
 use super::read_that_brings_nothing_into_peer_memory;
 use gristmill_vm_guest::in_guest;

@@ -1,4 +1,4 @@
-//! A disk that stops answering: the kernel gives up on its reads, and resets it.
+//! A disk that stops answering. The kernel gives up on its reads and resets it.
 
 use gristmill_vm_guest::disk::{Disk, Namespace};
 use gristmill_vm_guest::in_guest;
@@ -8,8 +8,9 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// A disk that was silenced. Without its registers and without DMA it neither sees a command nor can complete one, until the
-/// kernel loses patience with a read (within a few seconds) and resets it. Dropped, this gives the kernel its patience back.
+/// A silenced disk. Without its registers and without DMA it can neither see a command nor complete one, until a read
+/// times out in the kernel (within a few seconds), which then resets the disk. Dropping this restores the kernel's
+/// timeout.
 pub struct Silenced(PathBuf);
 
 impl Silenced {

@@ -1,4 +1,4 @@
-//! Disks behind one switch: data goes from any of them to the memory of another.
+//! Disks behind one switch. Data can go from any of them to the memory of another.
 
 use fastrand::Rng;
 use gristmill_vm_guest::disk::{file, word, Disk, DATA_BYTES, FILES};

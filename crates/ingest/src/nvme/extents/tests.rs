@@ -71,14 +71,15 @@ fn a_part_that_does_not_begin_with_a_block_is_refused() {
     assert!(map(512, 512, &one).lba_ranges(0, 4096).is_err());
     assert!(map(100, 512, &one).lba_ranges(0, 512).is_err());
     assert!(map(0, 512, &one).lba_ranges(256, 512).is_err());
-    // Extents that meet within a block, as those of a smaller file system block would.
+    // These extents meet within a disk block, as they could if the file system's blocks were smaller.
     let two = [(0, 8192, 1024, 0), (1024, 65_536, 4096, 0)];
     assert!(map(0, 4096, &two).lba_ranges(0, 4096).is_err());
     assert!(map(0, 4096, &two).lba_ranges(0, 512).is_ok());
 }
 
 proptest! {
-    /// A disk is a function from a byte's place to a byte; so is a file, through its extents.
+    /// The test models a disk as a function from an offset to a byte, and a file as such a function through its
+    /// extents.
     #[test]
     fn the_blocks_hold_the_files_bytes(
         lens in prop::collection::vec((1u64..20, 0u64..1000), 1..8),

@@ -29,7 +29,7 @@ fn the_canary_catches_reads_that_succeed_and_bring_nothing() {
     let hole = file("driver-begins-with-a-hole");
     let written = File::create(&hole).unwrap();
     written.write_all_at(&[1; 4096], 8192).unwrap();
-    // Zeros that the disk does not have prove nothing.
+    // Zeros that are not read from the disk prove nothing.
     with_driver(&peer, PeerRead, 1, |driver| {
         let error = driver.submit_file(&hole, 0).unwrap_err().to_string();
         assert!(error.contains("never written"), "{error}");

@@ -1,4 +1,4 @@
-//! The driver of `gristmill-ingest` on real disks, a module for each shape of the guest.
+//! Tests of `gristmill-ingest`'s driver on real disks. Each shape of the guest has a module.
 
 mod iommu;
 mod media_error;
@@ -26,8 +26,8 @@ fn with_driver(
 ) {
     let tail = AtomicU32::new(0);
     let (mut owner, base) = ((), memory.address(0, memory.bytes()));
-    // SAFETY: `memory` stays mapped beyond this function, has no references to its bytes, and the tests look at a slot only
-    // when its read is over.
+    // SAFETY: `memory` stays mapped beyond this function, there are no references to its bytes, and the tests look at a
+    // slot only when its read has ended.
     let buffer = unsafe {
         if memory.is_peer() {
             GpuMappedBuffer::from_bar1_peer_with_owner(&mut owner, base, memory.bytes())
@@ -44,7 +44,7 @@ fn with_driver(
     test(&mut driver.unwrap());
 }
 
-/// Checks that everything that the driver has completed came by `path` and was not copied.
+/// Checks that everything that the driver has completed took `path` and was not copied.
 fn all_zero_copy(driver: &NvmeGpuIngestDriver<'_>, path: NativeReadPath) {
     let telemetry = driver.telemetry_snapshot();
     telemetry.validate_completed_zero_copy(path).unwrap();
@@ -75,7 +75,7 @@ fn submit(
     }
 }
 
-/// Waits until a read has ended: what landed, and what failed.
+/// Waits until a read has ended. Returns the reads that landed, and those that failed.
 fn next(driver: &mut NvmeGpuIngestDriver<'_>) -> (Vec<CompletedIngest>, Vec<String>) {
     let (mut landed, mut failed) = (Vec::new(), Vec::new());
     driver.wait_for_completion().unwrap();
@@ -88,7 +88,7 @@ fn next(driver: &mut NvmeGpuIngestDriver<'_>) -> (Vec<CompletedIngest>, Vec<Stri
     }
 }
 
-/// As [`next`], until nothing is in flight.
+/// As [`next`], but until nothing is in flight.
 fn finish(driver: &mut NvmeGpuIngestDriver<'_>) -> (Vec<CompletedIngest>, Vec<String>) {
     let (mut landed, mut failed) = (Vec::new(), Vec::new());
     loop {
@@ -101,7 +101,7 @@ fn finish(driver: &mut NvmeGpuIngestDriver<'_>) -> (Vec<CompletedIngest>, Vec<St
     }
 }
 
-/// The device's side: takes whatever has landed, and gives the slots back.
+/// The device's side: takes everything that has landed, and recycles the slots.
 fn recycle(driver: &mut NvmeGpuIngestDriver<'_>) {
     let queue = driver.megakernel_io_queue_mut().as_mut_bytes();
     while let Some(landing) = io::take_landing(queue).unwrap() {

@@ -9,7 +9,7 @@ fn every_read_of_a_disk_that_goes_away_ends_and_is_counted() {
     if !in_guest("--monitor") {
         return;
     }
-    // The test beside this one pulls `data`.
+    // Another test in the same guest removes `data`.
     let namespace = Disk::find("files").namespace(1);
     let memory = Memory::peer(32 * BYTES);
     with_driver(&memory, Passthrough, 32, |driver| {

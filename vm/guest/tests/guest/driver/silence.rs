@@ -11,13 +11,13 @@ fn position(slot: u32) -> u64 {
     u64::from(slot) * BYTES as u64
 }
 
-/// Reads into all slots of a driver from a disk that has just been silenced.
+/// Submits reads into all slots of a driver, from a disk that has just been silenced.
 fn submit_to_silence(
     driver: &mut NvmeGpuIngestDriver<'_>,
     disk: &Disk,
     namespace: &Namespace,
 ) -> Silenced {
-    // The driver tries a disk before the first read, for which it must not be silent yet.
+    // The driver checks a disk before the first read, so the disk must not be silent yet.
     submit(driver, namespace, 0, BYTES, 0).unwrap();
     assert_eq!(finish(driver).0.len(), 1);
     recycle(driver);

@@ -267,7 +267,7 @@ fn every_file_arrives_in_peer_memory_where_the_file_system_maps_it() {
             recycle(driver);
         }
         all_zero_copy(driver, PeerRead);
-        // No disk writes these bytes to their place: they lie in an inode.
+        // The disk cannot write these bytes to their destination by itself, because they are inside an inode.
         let error = driver
             .submit_file(&file("inline"), 0)
             .unwrap_err()

@@ -1,4 +1,4 @@
-//! The reader of `gristmill-ingest` by NVMe passthrough, a module for each shape of the guest.
+//! Tests of `gristmill-ingest`'s reader by NVMe passthrough. Each shape of the guest has a module.
 
 mod media_error;
 mod switch;

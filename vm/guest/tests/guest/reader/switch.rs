@@ -95,7 +95,7 @@ fn a_file_that_changes_while_it_is_read_lands_with_that_error_and_no_byte() {
         (0, false, Some(CHANGED))
     );
     assert!(landed.reason().unwrap().contains("changed"));
-    // Behind what was its end, too.
+    // The reader also reads behind the file's former end.
     writer.set_len(2 << 20).unwrap();
     reader
         .submit(

@@ -19,7 +19,7 @@ fn a_range_with_a_bad_sector_is_told_by_its_place_and_one_beside_it_is_read() {
     ];
     let bad = gristmill(&[&flags[..], &["--device-range", "0,1M", device]].concat());
     assert_eq!(bad.code, Some(2), "{bad:?}");
-    // The slot of 64 KiB that holds sector 1000.
+    // This is the offset of the 64 KiB slot that contains sector 1000.
     for words in ["offset 458752: ", "LBA ", "unrecovered read error"] {
         assert!(bad.err.contains(words), "{words}: {bad:?}");
     }

@@ -1,4 +1,5 @@
-//! The tool itself on real disks, a module for each shape of the guest: what it says, compared with what the disks hold.
+//! Tests of the tool itself on real disks. They compare its output with the contents of the disks. Each shape of the
+//! guest has a module.
 
 mod iommu;
 mod media_error;
@@ -12,7 +13,7 @@ use std::process::Command;
 
 const TOOL: &str = "/bin/gristmill";
 
-/// What a run left.
+/// The result of a run.
 #[derive(Debug)]
 struct Done {
     code: Option<i32>,
@@ -29,14 +30,14 @@ impl Done {
             .collect()
     }
 
-    /// The rows of a digest, in an order of their own.
+    /// The rows of a digest, sorted.
     fn rows(&self) -> Vec<String> {
         let mut rows: Vec<String> = self.out.lines().map(str::to_owned).collect();
         rows.sort_unstable();
         rows
     }
 
-    /// The lines that tell failures.
+    /// The lines that report failures.
     fn complaints(&self) -> Vec<&str> {
         let lines = self.err.lines();
         lines
@@ -44,7 +45,7 @@ impl Done {
             .collect()
     }
 
-    /// The lines that tell failures, of which there must be `count`, and nothing else.
+    /// The lines that report failures. Checks that there are `count` of them, and no other output.
     fn refusals(&self, count: usize) -> Vec<&str> {
         let told = (self.code, self.out.as_str());
         assert_eq!(told, (Some(2), ""), "{}", self.err);
@@ -58,7 +59,7 @@ impl Done {
     }
 }
 
-/// Whether the guest has the tool; says `skipped:` where not.
+/// Whether the guest has the tool. Prints `skipped:` if not.
 fn has_tool() -> bool {
     let there = Path::new(TOOL).exists();
     if !there {
@@ -109,7 +110,7 @@ fn rows(indexes: &[usize]) -> String {
     indexes.iter().map(|index| row(&expected(*index))).collect()
 }
 
-/// What [`Done::rows`] says of these files.
+/// The result of [`Done::rows`] for these files.
 fn sorted_rows(indexes: &[usize]) -> Vec<String> {
     let mut rows: Vec<String> = rows(indexes).lines().map(str::to_owned).collect();
     rows.sort_unstable();
@@ -133,7 +134,7 @@ fn path(index: usize) -> String {
     file(FILES[index].0).display().to_string()
 }
 
-/// The address on the bus of the device that has peer memory.
+/// The bus address of the device that has peer memory.
 fn peer() -> String {
     let device = std::fs::canonicalize(Disk::find("peer").pci()).unwrap();
     device.file_name().unwrap().to_str().unwrap().to_owned()

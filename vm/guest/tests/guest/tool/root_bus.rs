@@ -16,7 +16,7 @@ fn memory_that_the_disk_cannot_reach_is_refused_with_the_switch_that_is_missing(
             assert!(line.contains(reason), "{line}");
         }
     }
-    // The processor reaches it.
+    // The processor can reach the memory.
     let done = digest_into(&peer, "positioned", &[&one, &many]);
     assert_eq!(
         (done.code, done.rows()),

@@ -16,7 +16,7 @@ fn ready() -> bool {
     in_guest("") && has_tool()
 }
 
-/// What `doctor` says of a read path of a file: whether it works, and why.
+/// What `doctor` says about a read path for a file: whether it works, and why.
 fn told(done: &super::Done, name: &str) -> (bool, String) {
     let answer: Value = serde_json::from_str(&done.out).unwrap();
     let findings = match answer.get("files") {
@@ -63,7 +63,7 @@ fn ingest_reads_files_by_commands_into_host_and_peer_memory() {
         assert_eq!(telemetry["cpu_bounce_bytes"], 0);
         assert_eq!(report["direct_bytes"], bytes, "{report}");
         assert_eq!(report["zero_copy"], true, "{report}");
-        // Whole blocks come.
+        // Whole blocks are transferred.
         let blocks: u64 = FILES[..2]
             .iter()
             .map(|(_, bytes)| bytes.next_multiple_of(512))
@@ -87,7 +87,7 @@ fn ingest_reads_files_into_peer_memory_where_the_file_system_maps_them() {
         "{}",
         done.err
     );
-    // Zeros of a hole, and of what was never written, the kernel makes.
+    // The kernel produces the zeros of a hole, and of a range that was never written.
     let bytes: u64 = FILES[..4].iter().map(|(_, bytes)| bytes).sum();
     let zeros = (64 << 10) + (128 << 10);
     for words in [
@@ -171,7 +171,7 @@ fn a_file_that_commands_cannot_read_is_refused_with_the_reason_and_the_others_ar
             .find(|line| line.starts_with("gristmill: "))
             .unwrap();
         assert!(told.contains(&refused) && told.contains(reason), "{told}");
-        // The registered path takes it.
+        // The registered path accepts the file.
         let (_, crc) = expected(index);
         let done = gristmill(&["ingest", "--json", &refused]);
         assert_eq!(
@@ -204,7 +204,7 @@ fn doctor_tells_which_path_a_file_can_take_and_why_not_the_others() {
             Some(reason) => assert!(!works && why.contains(reason), "{why}"),
         }
         assert!(told(&done, "registered").0, "{done:?}");
-        // Zeros that the disk does not have are no hindrance there.
+        // Zeros that are not on the disk are not an obstacle for this path.
         let (works, why) = told(&done, "peer");
         assert_eq!(works, refusal != Some("inline"), "{why}");
         assert!(works || why.contains("inline"), "{why}");
@@ -213,7 +213,7 @@ fn doctor_tells_which_path_a_file_can_take_and_why_not_the_others() {
     let done = gristmill(&["doctor", "--json", block.to_str().unwrap()]);
     let (works, why) = told(&done, "passthrough");
     assert!(!works && why.contains("a block device"), "{why}");
-    // Another user may not open the disk, nor the memory.
+    // Another user may open neither the disk nor the memory.
     let done = run(Command::new(TOOL)
         .args(["doctor", "--json", &path(0)])
         .uid(65_534)
@@ -231,7 +231,7 @@ fn doctor_tells_which_path_a_file_can_take_and_why_not_the_others() {
     assert!(works && why.contains("blocks of 4096 bytes"), "{why}");
 }
 
-/// Bytes by each call, as `--stats` says them: READ_FIXED, READ, pread, NVMe Read.
+/// Bytes by call, as `--stats` reports them: READ_FIXED, READ, pread, NVMe Read.
 fn by_path(done: &super::Done) -> Vec<u64> {
     let line = done
         .err

@@ -1,4 +1,5 @@
-//! What the disk itself answers to a read that nobody before it refuses, as sysfs says that the disk is larger.
+//! The disk's own answer to a read beyond its end. Nothing refuses the read earlier, because sysfs says that the disk
+//! is larger.
 
 use super::super::{finish, submit, with_driver, Passthrough};
 use super::commands::{one_of_three_fails, with_stream};
@@ -6,7 +7,7 @@ use gristmill_vm_guest::disk::{Disk, Namespace, Pretence, DATA_BYTES};
 use gristmill_vm_guest::in_guest;
 use gristmill_vm_guest::memory::Memory;
 
-/// Lets a namespace of `data` seem twice as large as it is.
+/// Makes a namespace of `data` seem twice as large as it is.
 fn enlarged(namespace: &Namespace) -> Pretence {
     let size = namespace.queue.with_file_name("size");
     Pretence::new(&size, &format!("{}\n", 2 * DATA_BYTES / 512))
@@ -22,7 +23,8 @@ fn blocks_that_the_disk_has_not_got_fail_one_read_of_a_driver_with_the_disks_wor
         let _pretence = enlarged(&namespace);
         for memory in [Memory::host(4 * 8192), Memory::peer(4 * 8192)] {
             with_driver(&memory, Passthrough, 4, |driver| {
-                // The first block is not there: no more than that is seen at submission, and it is nothing of the path.
+                // The first block does not exist. Only this is detected at submission, and it does not count against
+                // the path.
                 let error = submit(driver, &namespace, DATA_BYTES, 8192, 0).unwrap_err();
                 assert!(error.to_string().contains("LBA out of range"), "{error}");
                 let positions = [0, DATA_BYTES - 4096, DATA_BYTES + 8192, DATA_BYTES - 8192];

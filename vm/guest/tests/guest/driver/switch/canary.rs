@@ -1,5 +1,5 @@
-//! The first transfer from each disk: it is seen in the slot as soon as a read is submitted, when the read itself has not
-//! begun.
+//! The transfer check of each disk. Its effect is visible in the slot as soon as a read is submitted, before the read
+//! itself has begun.
 
 use super::super::{finish, recycle, submit, with_driver, Passthrough, PeerRead};
 use gristmill_vm_guest::disk::{file, Disk};
@@ -21,7 +21,7 @@ fn it_runs_once_for_each_disk_and_memory() {
     let disk = Disk::find("data");
     let (one, two) = (disk.namespace(1), disk.namespace(2));
     for memory in [Memory::host(4 * SLOT), Memory::peer(4 * SLOT)] {
-        // A driver of its own for each memory: what was seen of one says nothing of the other.
+        // Each memory has its own driver, because a check of one memory says nothing about the other.
         with_driver(&memory, Passthrough, 4, |driver| {
             memory.poison(0, memory.bytes());
             for (slot, namespace, canary) in [
@@ -43,7 +43,7 @@ fn it_runs_once_for_each_disk_and_memory() {
             memory.poison(0, memory.bytes());
             submit(driver, &one, 0, 8192, 0).unwrap();
             assert!(!touched(&memory, 0), "nor later");
-            // A file's place is known by its map: that it is right is seen once, too.
+            // A file's location comes from its map. That the map is right is also checked only once.
             for (slot, name, canary) in [(1, "one-extent", true), (2, "many-extents", false)] {
                 driver.submit_file(&file(name), slot).unwrap();
                 assert_eq!(touched(&memory, slot as usize), canary, "{name}");

@@ -15,8 +15,8 @@ const BYTES: usize = 2 << 20;
 pub fn with_stream(memory: &Memory, test: impl FnOnce(&mut AsyncUringStream<'_>, &AtomicU32, u64)) {
     let tail = AtomicU32::new(0);
     let (mut owner, base) = ((), memory.address(BYTES, BYTES));
-    // SAFETY: `memory` stays mapped beyond this function, has no references to its bytes, and the tests look at them only
-    // when reads are over.
+    // SAFETY: `memory` stays mapped beyond this function, there are no references to its bytes, and the tests look at
+    // them only when reads have ended.
     let buffer = unsafe {
         if memory.is_peer() {
             GpuMappedBuffer::from_bar1_peer_with_owner(&mut owner, base, BYTES)
@@ -28,8 +28,8 @@ pub fn with_stream(memory: &Memory, test: impl FnOnce(&mut AsyncUringStream<'_>,
     test(&mut stream, &tail, base.addr() as u64);
 }
 
-/// Reads 8 blocks at each of three places, side by side into memory from `base` on, as user data from `first` on; what
-/// failed. One of them must.
+/// Reads 8 blocks at each of three places into adjacent memory from `base` on, with user data from `first` on. Exactly
+/// one read must fail; returns its error.
 pub fn one_of_three_fails(
     (stream, tail, base): (&mut AsyncUringStream<'_>, &AtomicU32, u64),
     namespace: &Namespace,
@@ -40,8 +40,8 @@ pub fn one_of_three_fails(
         let address = base + number * 4096;
         let command = encode_nvme_read_sqe(namespace.id, lba, 8, address).unwrap();
         let fd = namespace.generic.as_raw_fd();
-        // SAFETY: the namespace is borrowed and all reads are over when this returns, or the stream is dropped where this
-        // panics; nobody uses the memory before.
+        // SAFETY: the namespace is borrowed, and all reads have ended when this returns; if this panics, the stream is
+        // dropped. Nobody uses the memory before then.
         unsafe { stream.submit_nvme_passthrough(fd, first + number, &command) }.unwrap();
     }
     let mut errors = Vec::new();
@@ -66,7 +66,7 @@ fn a_command_brings_its_blocks_and_raises_the_tail() {
                 let block = u32::try_from(namespace.block_bytes).unwrap();
                 let fd = namespace.generic.as_raw_fd();
                 let blocks = |bytes: u32| bytes / block;
-                // The length left to the stream, and more than one command takes.
+                // The length is left to the stream, and is more than one command can transfer.
                 let large = 1 << 20;
                 let first = encode_nvme_read_sqe(namespace.id, 3, blocks(large), base).unwrap();
                 let second = NvmeRead {

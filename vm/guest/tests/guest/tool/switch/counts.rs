@@ -1,11 +1,11 @@
-//! What reading costs in commands: counts, as times in an emulated machine mean nothing. The table that is printed is for
-//! the record of the benchmarks.
+//! The cost of reads in commands. The tests count commands, because times in an emulated machine mean nothing. They
+//! print a table for the benchmarks' record.
 
 use super::{gristmill, path, peer, ready, PASSTHROUGH};
 use gristmill_vm_guest::disk::{Disk, FILES};
 use serde_json::Value;
 
-/// Bytes of each size of slot that are read.
+/// The number of bytes that are read with each slot size.
 const RANGE: u64 = 4 << 20;
 
 /// The report of an ingest that has read everything.
@@ -65,7 +65,8 @@ fn a_slot_takes_as_many_commands_as_the_queue_makes_of_it_and_no_more() {
             }
         }
     }
-    // A file's commands are those of its extents; where the file system maps it, one read each.
+    // By passthrough, a file takes the commands for its extents. If the file system maps the file, each read is one
+    // command.
     let file = |flags: &[&str], index: usize| {
         let name = path(index);
         let report = report(&[flags, &["--slot-size", "1M", name.as_str()]].concat());
@@ -76,7 +77,7 @@ fn a_slot_takes_as_many_commands_as_the_queue_makes_of_it_and_no_more() {
     assert!(reads == 2 && commands > 200, "{commands}");
     let by_peer = ["ingest", "--read-path", "peer", "--peer-memory", &peer];
     for (index, (_, bytes)) in FILES.iter().enumerate().take(4) {
-        // What ends within a block is short of what was asked for, and one more read sees the end.
+        // If the file ends within a block, the last read is short, and one more read finds the end.
         let ends = u64::from(!bytes.is_multiple_of(4096));
         let reads = bytes.div_ceil(1 << 20);
         assert_eq!(file(&by_peer, index), (reads, reads + ends));

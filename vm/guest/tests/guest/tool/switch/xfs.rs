@@ -1,4 +1,4 @@
-//! Files of an XFS file system that fills its disk: no partition, extents that files may share.
+//! Files on an XFS file system that fills its disk. There is no partition, and files may share extents.
 
 use super::{gristmill, ready, words, PASSTHROUGH};
 use crate::tool::{digest_into, peer, row, Done};
@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-/// The file that the file system came with; `None` where there is nothing to test.
+/// The file that the file system was made with; `None` if there is nothing to test.
 fn original() -> Option<PathBuf> {
     if ready() {
         xfs_file(XFS_FILE.0)
@@ -21,7 +21,7 @@ fn content() -> Vec<u8> {
     words(6, XFS_FILE.1)
 }
 
-/// What a command says of a file that it has read by passthrough, where the bytes are these.
+/// Checks the output of a command that has read a file with these bytes by passthrough.
 fn assert_read(done: &Done, path: &Path, content: &[u8]) {
     let expected = row(&(path.to_owned(), crc32c::crc32c(content)));
     assert_eq!(
@@ -83,7 +83,7 @@ fn what_was_just_written_is_what_commands_read() {
     let Some(original) = original() else { return };
     let written = original.with_file_name("written");
     let content: Vec<u8> = content().iter().map(|byte| !byte).collect();
-    // No fsync: the bytes are in the page cache, and have no blocks yet.
+    // Without fsync, the bytes are only in the page cache and have no blocks yet.
     fs::write(&written, &content).unwrap();
     assert_read(&by_commands(&written), &written, &content);
     OpenOptions::new()
@@ -93,7 +93,7 @@ fn what_was_just_written_is_what_commands_read() {
         .unwrap();
     let longer = [&content[..], b"and more"].concat();
     assert_read(&by_commands(&written), &written, &longer);
-    // Into peer memory what is dirty is written first, too.
+    // For reads into peer memory, dirty pages are written first, too.
     let other: Vec<u8> = longer.iter().map(|byte| byte.wrapping_add(1)).collect();
     fs::write(&written, &other).unwrap();
     let done = digest_into(&peer(), "peer", &[written.to_str().unwrap()]);
@@ -103,7 +103,7 @@ fn what_was_just_written_is_what_commands_read() {
 #[test]
 fn blocks_that_two_files_share_are_refused_until_one_has_its_own() {
     let Some(original) = original() else { return };
-    // Of a file of its own, so that other tests find the original unshared.
+    // The test clones its own file, so that other tests find the original unshared.
     let first = original.with_file_name("first");
     fs::write(&first, content()).unwrap();
     let second = original.with_file_name("second");
@@ -115,7 +115,7 @@ fn blocks_that_two_files_share_are_refused_until_one_has_its_own() {
     drop(target);
     for path in [&first, &second] {
         assert_refused(&by_commands(path), path, "share");
-        // The page cache has them.
+        // An ordinary read gets the bytes from the page cache.
         let done = gristmill(&["digest", path.to_str().unwrap()]);
         assert_read(&done, path, &content());
     }
