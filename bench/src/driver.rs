@@ -2,7 +2,9 @@
 //! same memory. Both publish each landed megabyte, and a device that does nothing gives the slot back at once.
 
 use crate::{data, median, Goal, Row, Setting};
-use gristmill::megakernel::protocol::{io, slot, Megakernel, MegakernelIoQueue, SLOT_WORDS, STATUS_WORD};
+use gristmill::megakernel::protocol::{
+    io, slot, Megakernel, MegakernelIoQueue, SLOT_WORDS, STATUS_WORD,
+};
 use gristmill::ring::{ChunkBuf, ChunkMemory};
 use gristmill::uring::{
     AsyncUringStream, GpuMappedBuffer, IoUringState, NvmeGpuIngestDriver, UringMegakernelPump,

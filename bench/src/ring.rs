@@ -2,8 +2,8 @@
 
 use crate::{median, Goal, Row, Setting};
 use gristmill::megakernel::backend::cpu::CpuBackend;
-use gristmill::megakernel::{Backend, KernelConfig, Lease};
 use gristmill::megakernel::protocol::opcode;
+use gristmill::megakernel::{Backend, KernelConfig, Lease};
 use gristmill::ring::{RingConfig, Submission};
 use std::collections::VecDeque;
 use std::time::Instant;
