@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 /// How long a worker stays in the kernel before it leaves, with its state in memory, to be launched again.
 ///
-/// On the CPU nothing forces a worker out, so there the lease bounds only polling: a worker that has spent its idle
-/// polls leaves and sleeps until there is work.
+/// On the CPU nothing forces a worker out; the purpose of the lease there is to bound polling: a worker that has spent
+/// its idle polls leaves and sleeps until there is work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     /// The number of consecutive polls that may find nothing before the lease ends.

@@ -37,9 +37,8 @@ pub struct SelectedBackend {
 /// silently.
 ///
 /// # Errors
-/// [`KernelError::NoDevice`] where the back end is missing; [`KernelError::NoSuchDevice`], [`KernelError::Refused`] and
-/// [`KernelError::Driver`] as the device or its driver fails; [`KernelError::NoDevicesToChoose`] where a device number
-/// is given for a back end that has no devices to choose from.
+/// [`KernelError::NoDevicesToChoose`] where a device number is given with [`BackendName::Auto`] or
+/// [`BackendName::Cpu`]. Otherwise the same as [`DeviceBackend::new`].
 pub fn open(name: BackendName, device: Option<usize>) -> Result<SelectedBackend, KernelError> {
     let backend: Arc<dyn Backend> = match name {
         BackendName::Auto | BackendName::Cpu if device.is_some() => {
