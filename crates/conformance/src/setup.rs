@@ -2,7 +2,7 @@
 
 use gristmill_megakernel::{Lease, StreamJob};
 
-/// What a kernel is launched with. A method of each field's name sets it.
+/// The configuration with which a case launches a kernel. Each field is set by the method of the same name.
 pub(super) struct Setup {
     pub workers: usize,
     pub slots: u32,

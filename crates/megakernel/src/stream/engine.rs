@@ -97,8 +97,8 @@ impl Engine {
         })
     }
 
-    /// The engine for exactly one pattern, which searches for it as a string; `None` if there is not exactly one
-    /// pattern, or another engine is needed.
+    /// The engine for exactly one pattern, which searches for it as a string; `None` if there are several patterns, or
+    /// if one of several bytes matches in either case.
     fn one(patterns: &[&[u8]], case_insensitive: bool) -> Option<Self> {
         let [pattern] = *patterns else { return None };
         let cased = case_insensitive && pattern.iter().any(u8::is_ascii_alphabetic);

@@ -71,8 +71,8 @@ impl ScanSet {
         Self::build_within(patterns, case_insensitive, mode, DEFAULT_TABLE_BYTES)
     }
 
-    /// Prepares a set whose table on the CPU may take `table_bytes`, which may be at most [`MAX_TABLE_BYTES`]. A set
-    /// that needs more is searched by another engine, which is many times slower: see [`ScanSet::engine_report`].
+    /// Prepares a set whose table on the CPU may take `table_bytes`, or [`MAX_TABLE_BYTES`] if that is less. A set that
+    /// needs more is searched by another engine, which is many times slower: see [`ScanSet::engine_report`].
     ///
     /// # Errors
     /// The same as [`ScanSet::build`].
