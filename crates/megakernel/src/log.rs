@@ -6,11 +6,11 @@
 //!
 //! # Format
 //!
-//! Numbers are little-endian. A log is the 8 bytes `GRISTLOG`, a version (u32, 2), and records:
+//! Numbers are little-endian. A log consists of the 8 bytes `GRISTLOG`, a version (u32, 2), and records:
 //!
 //! | field | bytes |
 //! |---|---|
-//! Numbers are little-endian. A log consists of the 8 bytes `GRISTLOG`, a version (u32, 2), and records:
+//! | tag | 4 |
 //! | length of the payload | u32 |
 //! | payload | as long as the length says |
 //! | checksum | u32 |

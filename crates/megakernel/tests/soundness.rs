@@ -1,6 +1,6 @@
 //! What safe code may attempt with a running kernel without breaking soundness. Code that must not even compile is in
-//! `refused/`. These tests use the CPU back end, also under Miri; `long_chunks`, `opencl` and `cuda` test the same for
-//! devices.
+//! `refused/`. These tests use the CPU back end, also under Miri; `opencl` in this folder and `cuda` in the conformance
+//! suite cover devices.
 
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::{
