@@ -1,4 +1,4 @@
-//! How a case launches its kernel.
+//! The configuration with which a case launches its kernel.
 
 use gristmill_megakernel::{Lease, StreamJob};
 

@@ -78,7 +78,7 @@ fn masks(suite: &Suite<'_>) -> Checked {
     ))
 }
 
-/// 1 for a slot that ran, 0 for one that found its tenant closed.
+/// Returns 1 for a slot that ran, and 0 for one that found its tenant closed.
 fn ran(answer: Answer) -> Result<u32, Stop> {
     match answer {
         Ok(_) => Ok(1),

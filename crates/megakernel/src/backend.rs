@@ -1,7 +1,7 @@
 //! Back ends: the places where a kernel can run.
 //!
-//! A back end gives the kernel memory that host and device both see, and a way to launch; the protocol, the opcodes and
-//! their results are the same on all of them.
+//! A back end gives the kernel a way to be launched, and memory that both host and device see. The protocol, the
+//! opcodes and their results are the same on all back ends.
 
 pub mod cpu;
 pub mod device;
@@ -112,7 +112,8 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// may be at most one feeder for each worker.
     ///
     /// # Errors
-    /// [`KernelError`] where sizes are out of range, or where memory or threads are missing.
+    /// [`KernelError`] where sizes are out of range, where there is too little memory, or where a thread cannot be
+    /// started.
     fn launch(
         &self,
         config: KernelConfig,

@@ -34,9 +34,9 @@ pub enum KernelError {
     NoSuchDevice {
         /// The API.
         api: &'static str,
-        /// The number that was asked for.
+        /// The requested number.
         number: usize,
-        /// How many devices there are.
+        /// The number of devices.
         count: usize,
     },
     /// A device cannot run the kernel.
@@ -74,7 +74,7 @@ pub enum KernelError {
         call: &'static str,
         /// The device's name.
         device: Option<String>,
-        /// How many bytes were asked for.
+        /// The requested number of bytes.
         bytes: usize,
     },
     /// A device that runs the kernel has stopped making progress. Slots that were in flight will not complete.
@@ -84,9 +84,9 @@ pub enum KernelError {
         backend: &'static str,
         /// The device's name.
         device: String,
-        /// For how many seconds nothing moved.
+        /// The number of seconds during which nothing moved.
         seconds: u64,
-        /// Slots that were published and had not completed.
+        /// The number of slots that were published and had not completed.
         in_flight: u32,
     },
     /// A device was asked to leave the kernel, but did not.
@@ -96,9 +96,9 @@ pub enum KernelError {
         backend: &'static str,
         /// The device's name.
         device: String,
-        /// For how many seconds nothing moved.
+        /// The number of seconds during which nothing moved.
         seconds: u64,
-        /// Threads of this process that still wait for it.
+        /// The number of threads of this process that still wait for the device.
         threads: usize,
     },
     /// A device cannot do something that the processor's threads can do.
@@ -116,7 +116,7 @@ pub enum KernelError {
         device: String,
         /// The number of workers that it would run.
         workers: u32,
-        /// The most that are possible.
+        /// The largest possible number.
         most: usize,
     },
     /// The environment asks for a vector unit that this processor does not have.
@@ -125,12 +125,12 @@ pub enum KernelError {
     /// A setting that is never valid.
     #[error("invalid argument: {what}: {fix}")]
     InvalidConfig {
-        /// What was asked for.
+        /// The invalid setting.
         what: &'static str,
-        /// What to ask for instead.
+        /// The advice on what to set instead.
         fix: &'static str,
     },
-    /// The system has no thread left.
+    /// The system cannot start another thread.
     #[error("cannot start {thread}: {cause}; use fewer workers")]
     Thread {
         /// The name of the thread.
@@ -145,7 +145,7 @@ pub enum KernelError {
         /// The names of the threads.
         threads: String,
     },
-    /// A set of patterns is too large to be searched for.
+    /// A set of patterns is too large to search for.
     #[error("the patterns cannot be compiled: {0}; use fewer or shorter ones")]
     Patterns(String),
     /// A program cannot be written into a ring log.

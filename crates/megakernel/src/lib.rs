@@ -8,8 +8,9 @@
 //! Read [`backend`] first, then `backend/cpu/`: there, the loop of a worker shows the whole kernel in one place. The
 //! device source in `kernel/` does the same.
 //!
-//! - A new core opcode is a line in `opcode`'s table; a new stream opcode is a file in `stream` and a line in its table.
-//! - A back end that drives another kind of device is a folder in `backend/device`, with a type that implements its `Driver`.
+//! - A new core opcode needs a line in `opcode`'s table. A new stream opcode needs a file in `stream` and a line in its
+//!   table.
+//! - A back end for another kind of device is a folder in `backend/device`, with a type that implements its `Driver`.
 
 #![warn(missing_docs)]
 #![deny(unsafe_code)]

@@ -98,7 +98,7 @@ pub enum StreamJob {
     Lines,
     /// CRC32C.
     Crc32c,
-    /// An opcode of the user's, under its number.
+    /// A user's own opcode, with its number.
     Custom(u32, Arc<dyn StreamOpcode>),
 }
 

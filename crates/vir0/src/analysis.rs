@@ -1,8 +1,8 @@
 //! The analysis of reads before writes: it finds the registers that must hold a value when a window of an `each`
 //! begins.
 //!
-//! A window sees the registers as they were before the `each`, but most bodies write a register before they read it. An
-//! interpreter gives windows only the values that [`inputs`] names.
+//! A window sees the registers as they were before the `each`, but most bodies write a register before they read it. So
+//! an interpreter passes to the windows only the values of the registers that [`inputs`] names.
 
 use crate::isa::Op;
 use crate::verify::Verified;

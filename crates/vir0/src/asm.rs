@@ -16,13 +16,13 @@
 //! end
 //! ```
 //!
-//! The first pass reads the lines and declares names; the second evaluates expressions, so a constant may be used before
-//! the line that defines it.
+//! The first pass reads the lines and declares names. The second evaluates expressions, so a constant may be used
+//! before the line that defines it.
 //!
 //! - `lex`: a line as tokens;
 //! - `directive`, `operand`: directives and instructions;
 //! - `expression`: constants and expressions;
-//! - `error`: what is wrong with a source, and how it is shown.
+//! - `error`: the errors of a source, and how they are shown.
 
 mod directive;
 mod error;
@@ -68,8 +68,8 @@ impl fmt::Debug for AsmOptions<'_> {
     }
 }
 
-/// A statement that the second pass evaluates, when all constants are known. They are kept in the order of the source, so
-/// that the first error is reported.
+/// A statement that the second pass evaluates, when all constants are known. These statements are kept in the order of
+/// the source, so that the first error is the one that is reported.
 struct Deferred {
     line: usize,
     what: Purpose,

@@ -6,9 +6,9 @@
 //! that a vector unit has. The ends of loops are not counted as instructions, but take time on every trip. A block
 //! whose windows differ at an `if` executes both parts.
 //!
-//! So the work of an instruction is the sum of a part for each block and a part for each window. The unit is the time that
-//! a plain instruction takes for one of many windows: about a quarter of a nanosecond, on one core of a processor of the
-//! year 2020 with AVX2. The weights are measured, and rounded up.
+//! So the work of an instruction is the sum of a part for each block and a part for each window. The unit is the time
+//! that a plain instruction takes for one of many windows: about a quarter of a nanosecond, on one core of a processor
+//! of the year 2020 with AVX2. The weights are measured, and rounded up.
 
 use crate::isa::Op;
 use std::fmt;

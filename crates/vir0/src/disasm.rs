@@ -15,7 +15,7 @@ use std::fmt::Write;
 #[must_use]
 pub fn disassemble(program: &Program) -> String {
     let mut text = String::new();
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = write_program(&mut text, program);
     text
 }

@@ -1,4 +1,4 @@
-//! The instruction set: what an instruction is called, what its fields mean, and what it costs.
+//! The instruction set: the names of instructions, the meaning of their fields, and their cost.
 //!
 //! All of it comes from one list, in `isa/list.rs`. The eight bytes of an instruction are in `isa/instr.rs`.
 

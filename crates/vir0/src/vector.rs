@@ -1,8 +1,9 @@
 //! The vectorised interpreter: it applies each instruction to a block of windows at once, under a mask.
 //!
-//! An instruction is decoded once for a block of up to [`MAX_LANES`] windows, one lane for each, and executed by a loop over
-//! lanes that compiles to vector instructions. Top-level code runs as a block of one lane. An `each` copies the registers
-//! that its body may read ([`analysis`]) into all lanes, then runs the body block after block.
+//! An instruction is decoded once for a block of up to [`MAX_LANES`] windows, with one lane for each window, and
+//! executed by a loop over lanes that compiles to vector instructions. Top-level code runs as a block of one lane. An
+//! `each` copies the registers that its body may read ([`analysis`]) into all lanes, then runs the body block after
+//! block.
 //!
 //! - `lanes`: registers and masks of a block;
 //! - `exec`: blocks of windows, and the control of instructions;
@@ -143,8 +144,9 @@ fn run_at(level: Level, executor: Executor<'_>) -> Result<(), Stop> {
     }
     match level {
         Level::Portable => portable(executor),
-        // SAFETY: the function needs a processor with the features that it enables. `Machine::with` is the only place that
-        // sets the level of a machine, and it keeps a level only if `Level::is_available` has detected all of them.
+        // SAFETY: the function needs a processor with the features that it enables. `Machine::with` is the only place
+        // that sets the level of a machine, and it keeps a level only if `Level::is_available` has detected all of
+        // these features.
         Level::Avx2 => unsafe { avx2(executor) },
         // SAFETY: as above, for this level's features.
         Level::Avx512 => unsafe { avx512(executor) },

@@ -9,7 +9,7 @@ use crate::KernelError;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A back end, as users name it.
+/// The name of a back end, as users write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
     /// The best back end that can be used: CUDA, else an OpenCL device that is a GPU, else the processor's threads.

@@ -86,7 +86,7 @@ impl<D: Driver> DeviceBackend<D> {
     /// first.
     ///
     /// # Errors
-    /// As [`DeviceBackend::devices`], and [`KernelError::NoSuchDevice`], [`KernelError::Refused`].
+    /// The same as [`DeviceBackend::devices`], and [`KernelError::NoSuchDevice`] and [`KernelError::Refused`].
     pub fn new(device: Option<usize>) -> Result<Self, KernelError> {
         Self::open(device, None)
     }

@@ -139,7 +139,7 @@ impl ScanSet {
         Table::build(self.searched(), fold, mode, max_words).map(Cow::Owned)
     }
 
-    /// Whether ASCII letters match in either case.
+    /// Whether ASCII case is ignored.
     pub fn case_insensitive(&self) -> bool {
         self.case_insensitive
     }

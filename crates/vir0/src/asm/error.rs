@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// The most columns of a line that are shown.
+/// The largest number of columns that is shown of a line.
 const SHOWN: usize = 120;
 
-/// The most columns that are shown before the caret, of a line that is longer.
+/// The largest number of columns that is shown before the caret, for a longer line.
 const BEFORE: usize = 60;
 
 /// The text that replaces the part of a line that is not shown.
@@ -21,17 +21,17 @@ pub struct AsmError {
     pub line: usize,
     /// The column, in characters, counted from 1.
     pub column: usize,
-    /// The number of characters that are wrong.
+    /// The number of characters that the error covers.
     pub width: usize,
     /// The text of the line.
     pub text: String,
-    /// What is wrong, and what to write instead.
+    /// The description of the error, with advice on what to write instead.
     pub message: String,
 }
 
 impl std::error::Error for AsmError {}
 
-/// What is wrong with a line, and where.
+/// An error in a line, with its place.
 #[derive(Debug)]
 pub(super) struct LineError {
     pub column: usize,
@@ -39,7 +39,7 @@ pub(super) struct LineError {
     pub message: String,
 }
 
-/// The number of a line, and what is wrong with it.
+/// The number of a line, with the error in it.
 pub(super) type SourceError = (usize, LineError);
 
 /// Appends a character in the form in which it is shown, and returns the number of columns that it takes. A tab is

@@ -12,7 +12,7 @@ pub(super) struct Token {
     pub width: usize,
 }
 
-/// What a token is.
+/// The kind and the value of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A mnemonic, a directive, a name: letters, digits, `_` and `.`.

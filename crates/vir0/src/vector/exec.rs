@@ -1,8 +1,8 @@
 //! Blocks of windows, and the control flow of instructions.
 //!
 //! Everything here and in `instructions` is inlined into one function for each vector unit. Every open block of
-//! instructions has a mask of the lanes that execute it: `if` and `loop` push one, and `end` pops it. A lane that leaves
-//! early (by `break`, `halt` or a fault) is removed from the masks of all blocks that it leaves.
+//! instructions has a mask of the lanes that execute it: `if` and `loop` push a mask, and `end` pops it. A lane that
+//! leaves early (by `break`, `halt` or a fault) is removed from the masks of all blocks that it leaves.
 
 use super::lanes::{spread, Lanes, Mask, GROUP, MAX_LANES};
 use crate::analysis::{Inputs, Registers};

@@ -90,7 +90,7 @@ fn values(all: &mut Containers) {
         meta.args = [vec![1], named(b"arg", &mark)].concat();
         let at = meta.args_at() + 5;
         all.refuse(what, meta.sealed(), Value, at);
-        // The same after a correct one.
+        // The same wrong argument after a correct one.
         let right = named(b"first", &[0; 5]);
         meta.args = [vec![2], right.clone(), named(b"arg", &mark)].concat();
         let at = at + right.len();

@@ -158,7 +158,7 @@ impl Module {
         session.enter()?;
         let ptx = CString::new(PTX)
             .map_err(|_| failed::<Cuda>("cuModuleLoadData", None, "the PTX holds a zero byte"))?;
-        // SAFETY: the image is text that ends in a zero byte, alive during the call; the driver checks the rest.
+        // SAFETY: the image is text that ends in a zero byte, and it lives during the call; the driver checks the rest.
         let module = unsafe { result::module::load_data(ptx.as_ptr().cast()) };
         let mut new = Self {
             session: Arc::clone(session),

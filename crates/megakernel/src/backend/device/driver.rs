@@ -35,7 +35,8 @@ pub struct Found {
 /// GPUs first.
 ///
 /// # Errors
-/// [`KernelError::NoSuchDevice`] and [`KernelError::Refused`].
+/// [`KernelError::NoSuchDevice`] if there is no device with this number, and [`KernelError::Refused`] if the device
+/// cannot run the kernel.
 pub fn choose<'a>(
     api: &'static str,
     found: impl Iterator<Item = &'a Found> + Clone,
@@ -143,7 +144,7 @@ pub trait Driver: Send + Sync + Sized + 'static {
     const BACKEND: &'static str;
     /// The advice on what to install where there is no device.
     const INSTALL: &'static str;
-    /// What the API calls a device.
+    /// The API's representation of a device.
     type Handle;
     /// The shape of the kernel's groups, where it can be chosen.
     type Shape;

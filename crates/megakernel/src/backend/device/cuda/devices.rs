@@ -45,8 +45,8 @@ fn stranger() -> Option<String> {
 /// All GPUs.
 pub(super) fn list() -> Result<Vec<(Found, sys::CUdevice)>, KernelError> {
     // This is checked first because every other call panics if there is no driver. SAFETY: loading libcuda.so.1 runs
-    // its initialisers, which must be those of a CUDA driver. Whoever installs libraries where the loader finds them is
-    // responsible for that.
+    // its initialisers, which must be those of a CUDA driver. The user who installs libraries where the loader finds
+    // them is responsible for that.
     if !unsafe { sys::is_culib_present() } {
         let names = LIBRARIES.map(PathBuf::from);
         return Err(missing::<Cuda>(library::refusal(&names, load)));

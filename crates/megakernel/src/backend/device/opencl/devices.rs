@@ -18,7 +18,7 @@ const PLATFORM_NOT_FOUND: i32 = -1001;
 /// Tries to load a library with this name, and returns the outcome.
 fn load(name: &Path) -> Loading {
     // SAFETY: this runs the initialisers of the library that is installed as OpenCL's loader, or as one of its drivers.
-    // Whoever installs libraries where they are searched for is responsible for that.
+    // The user who installs libraries where they are searched for is responsible for that.
     let library = unsafe { libloading::Library::new(name) };
     Loading::of(name, &library)
 }
