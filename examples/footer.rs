@@ -1,18 +1,18 @@
-//! Files whose beginning says where the interesting part lies: a kernel looks at the first bytes, asks for a range far
-//! behind them, and a program runs over what has landed.
+//! Files whose beginning says where the interesting part lies: a kernel reads the first bytes, requests a range far
+//! behind them, and runs a program over the bytes that have landed.
 //!
 //!     cargo run --example footer -- [--opencl] [FILE]...
 //!
-//! The files are ELF executables, whose header says where their table of sections lies: as a rule at the very end. For
-//! each file the ring sees four kinds of slots, one after the other:
+//! The files are ELF executables. Their header says where their section table lies, which is usually at the very end.
+//! For each file the ring sees four kinds of slots, one after the other:
 //!
 //! 1. a LOAD_MISS for the header;
 //! 2. the program `footer/header.vasm` over it, whose records say where the table lies;
 //! 3. a LOAD_MISS for the table (or as much of it as fits in a chunk);
-//! 4. the program `footer/sections.vasm` over what has landed; then 3 and 4 for the rest of the table.
+//! 4. the program `footer/sections.vasm` over what has landed; then steps 3 and 4 repeat for the rest of the table.
 //!
-//! A slot is published when the one before it has completed, so it sees what that one has made. Many files go this way
-//! at the same time, each with a chunk of its own, and the reads of all are in flight together.
+//! A slot is published when the one before it has completed, so it sees the results of that one. Many files go through
+//! these steps at the same time, each with its own chunk, and the reads of all of them are in flight together.
 
 use gristmill::megakernel::backend::{cpu::CpuBackend, device::opencl::OpenClBackend};
 use gristmill::megakernel::protocol::opcode::LoadArgs;
@@ -29,28 +29,28 @@ use std::error::Error;
 use std::fs::File;
 use std::time::Duration;
 
-/// Bytes of a chunk: 256 sections.
+/// The size of a chunk in bytes: room for 256 sections.
 pub const CHUNK: usize = 16 << 10;
-/// Bytes of an ELF file's header.
+/// The size of an ELF file's header in bytes.
 const HEADER: u32 = 64;
-/// Files under way at the same time, each with a chunk.
+/// The number of files that are processed at the same time, each with its own chunk.
 const LANES: u32 = 8;
-/// Whose slots these are.
+/// The tenant that publishes the slots.
 const TENANT: u32 = 0;
 
-/// What a file's table of sections says.
+/// The contents of a file's section table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sections {
-    /// Sections.
+    /// The number of sections.
     pub count: u64,
-    /// Bytes of those that hold code.
+    /// The total size in bytes of the sections that hold code.
     pub code_bytes: u64,
 }
 
-/// Why a file has no answer.
+/// The reason why a file has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// Not 64-bit little-endian ELF, or without sections.
+    /// The file is not 64-bit little-endian ELF, or it has no sections.
     NotElf,
     /// The table does not lie in the file.
     Truncated,
@@ -58,39 +58,39 @@ pub enum Failure {
     Fault(u32),
 }
 
-/// What the slot in flight does.
+/// The purpose of the slot in flight.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     LoadHeader,
     Header,
-    /// Loads so many bytes of the table.
+    /// Loads this many bytes of the table.
     LoadTable(u32),
-    /// Runs over so many bytes of the table.
+    /// Runs over this many bytes of the table.
     Table(u32),
 }
 
-/// A file under way.
+/// A file that is being processed.
 #[derive(Debug)]
 struct Walk {
     /// The file's number, which is its handle as well.
     file: u32,
-    /// The handle of the chunk that bytes land in, and its number in the kernel.
+    /// The handle of the chunk that receives the bytes, and the chunk's number in the kernel.
     destination: u32,
     chunk: u32,
     step: Step,
-    /// The part of the table that is still to be seen: its offset in the file, and its size.
+    /// The part of the table that was not processed yet: its offset in the file, and its size.
     at: u64,
     left: u32,
     sections: Sections,
 }
 
-/// The programs' opcodes.
+/// The opcodes to which the programs are bound.
 struct Opcodes {
     header: u32,
     sections: u32,
 }
 
-/// Asks a kernel for every file's sections; the answers in the files' order.
+/// Uses a kernel to find every file's sections. Returns the answers in the order of the files.
 pub fn sections_of(
     backend: &dyn Backend,
     files: Vec<File>,
@@ -109,7 +109,7 @@ pub fn sections_of(
     let mut kernel = backend.launch(config, Vec::new(), Vec::new())?;
     let opcodes = load_programs(&kernel)?;
 
-    // What requests may name: these files, and these chunks.
+    // The resources that requests may name: these files and these chunks.
     let mut tables = IoTables::new();
     let mut answers = Vec::new();
     for file in files {
@@ -190,7 +190,7 @@ fn load_programs(kernel: &Kernel) -> Result<Opcodes, Box<dyn Error>> {
     })
 }
 
-/// Publishes the slot that a file's step asks for.
+/// Publishes the slot that a file's current step needs.
 fn publish(
     kernel: &Kernel,
     opcodes: &Opcodes,
@@ -198,7 +198,7 @@ fn publish(
     walk: Walk,
 ) -> Result<(), PipelineError> {
     let submitter = kernel.submitter();
-    // There are more slots than files under way.
+    // There are more slots than files in progress.
     let token = submitter.try_acquire().ok_or(PipelineError::QueueFull {
         queue: "the ring",
         fix: "use a ring with more slots than lanes",
@@ -217,7 +217,7 @@ fn publish(
         .map_err(|(_token, error)| error)
 }
 
-/// Notes a file's answer; its chunk is free for the next one.
+/// Records a file's answer. Its chunk is then free for the next file.
 fn end(
     answers: &mut [Result<Sections, Failure>],
     lanes: &mut Vec<(u32, u32)>,
@@ -231,7 +231,7 @@ fn end(
 }
 
 impl Walk {
-    /// A slot that asks for bytes of the file.
+    /// A slot that requests bytes of the file.
     fn load(&self, bytes: u32) -> Submission {
         let args = LoadArgs {
             resource: self.file,
@@ -254,7 +254,7 @@ impl Walk {
             offset: self.at,
             ..ProgramArgs::default()
         };
-        // `None` is for indexes of half a million chunks.
+        // `None` occurs only for chunk indexes of half a million and more.
         let args = args.encode().unwrap_or_default();
         Submission {
             tenant: TENANT,
@@ -262,7 +262,7 @@ impl Walk {
         }
     }
 
-    /// What comes after a slot that has completed; `None` at the end.
+    /// The step that follows a slot that has completed; `None` at the end.
     fn next(&mut self, kernel: &Kernel, done: &Completion) -> Result<Option<Step>, Failure> {
         if done.fault != fault::NONE {
             return Err(Failure::Fault(done.fault));
@@ -298,7 +298,7 @@ impl Walk {
     }
 }
 
-/// Why, in words.
+/// Describes the failure in words.
 fn describe(failure: Failure) -> String {
     match failure {
         Failure::NotElf => "not a 64-bit little-endian ELF file, or without sections".into(),

@@ -1,9 +1,10 @@
-//! A job of one's own over an opcode that is there: how many bytes of each file are not ASCII.
+//! A custom job over an existing opcode: how many bytes of each file are not ASCII.
 //!
 //!     cargo run --release --example job -- FOLDER
 //!
-//! A job has two halves. Workers run the *device's half*, here the opcode HISTOGRAM, over chunks as they land, in any order.
-//! The *host's half* sees the chunks of each file in the file's order, with what the opcode has left, and makes rows.
+//! A job has two halves. The *device's half*, here the opcode HISTOGRAM, runs on workers, over chunks in any order as
+//! they land. The *host's half* sees the chunks of each file in the file's order, with the results of the opcode, and
+//! makes rows.
 
 use gristmill::jobs::{FileEnd, Flow, Job, LandedChunk};
 use gristmill::megakernel::StreamJob;
@@ -13,10 +14,11 @@ use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;
 
-/// The job. What its files have in common would be its fields, behind a lock: several files are alive at a time.
+/// The job. State that its files share would be stored in its fields, behind a lock, since several files are processed
+/// at the same time.
 struct NotAscii;
 
-/// What is remembered of a file while it is read.
+/// The state of a file while it is read.
 struct File {
     entry: Arc<Entry>,
     not_ascii: u64,
@@ -41,14 +43,14 @@ impl Job for NotAscii {
     }
 
     fn chunk(&self, file: &mut File, chunk: &LandedChunk<'_>, _rows: &mut Vec<u8>) -> Flow {
-        // HISTOGRAM leaves a word for each byte value in the slot's record area, and always has room for them.
+        // HISTOGRAM writes one word for each byte value to the slot's record area, which always has room for them.
         let counts = (0x80..=0xFF).map(|value| u64::from(chunk.records.word(value)));
         file.not_ascii += counts.sum::<u64>();
         Flow::Continue
     }
 
     fn close(&self, file: File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
-        // A file that failed or was left early has no answer; the failure is told to `Control::on_error`.
+        // A file that failed or was left early has no answer; `Control::on_error` receives the failure.
         if let FileEnd::Complete { bytes } = end {
             rows.extend(file.entry.path.as_os_str().as_encoded_bytes());
             rows.extend(format!(": {} of {bytes} bytes\n", file.not_ascii).into_bytes());
@@ -57,7 +59,7 @@ impl Job for NotAscii {
     }
 }
 
-/// Writes a row for each file of a folder, in the order of their names; returns how many could not be read.
+/// Writes a row for each file of a folder, in the order of their names. Returns how many could not be read.
 pub fn not_ascii(folder: &str, rows: &mut dyn Write) -> Result<u64, Box<dyn Error>> {
     let control = Control::default().on_error(|error| eprintln!("{error}"));
     let files = Tree::new([folder]).walk()?;

@@ -1,9 +1,9 @@
-//! An opcode of one's own, with a job around it: which line ends each file has, CRLF or LF alone.
+//! A custom opcode, with a job that uses it: which line ends each file has, CRLF or only LF.
 //!
 //!     cargo run --release --example opcode -- FOLDER
 //!
-//! A pair of bytes may lie across two chunks. So the job asks for a *halo*: one byte of the file behind each chunk, which the
-//! opcode sees, and which the next chunk has as its own.
+//! A pair of bytes may straddle two chunks. So the job asks for a *halo* of one byte of the file behind each chunk. The
+//! opcode sees that byte, and it is an own byte of the next chunk.
 
 use gristmill::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk};
 use gristmill::megakernel::{StreamJob, StreamOpcode, StreamSlot};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// The opcode's number: any of `gristmill::megakernel::protocol::opcode::USER_HIGH`.
 const LINE_ENDS: u32 = 0x1_0000;
 
-/// Counts CRLF in its first result word, and LF in its second. It runs on workers, many at a time.
+/// Counts CRLF in its first result word and LF in its second. It runs on many workers at the same time.
 struct LineEnds;
 
 impl StreamOpcode for LineEnds {
@@ -39,10 +39,10 @@ impl StreamOpcode for LineEnds {
     }
 }
 
-/// The job that runs it.
+/// The job that uses the opcode.
 struct Ends;
 
-/// A file's path, its CRLF and its LF so far.
+/// A file's path, and its numbers of CRLF and of LF so far.
 type Counted = (Arc<Entry>, u64, u64);
 
 impl Job for Ends {
@@ -83,7 +83,7 @@ impl Job for Ends {
     }
 }
 
-/// Writes a row for each file of a folder; returns how many could not be read.
+/// Writes a row for each file of a folder. Returns how many could not be read.
 pub fn line_ends(mill: &Mill, folder: &str, rows: &mut dyn Write) -> Result<u64, Box<dyn Error>> {
     let control = Control::default().on_error(|error| eprintln!("{error}"));
     let files = Tree::new([folder]).walk()?;

@@ -1,11 +1,11 @@
-//! The ring alone, without reads and without a kernel: the host fills chunks and publishes a slot for each, and a thread of
-//! one's own claims the slots and sums the chunks' bytes.
+//! The ring alone, without reads and without a kernel: the host fills chunks and publishes a slot for each. A thread of
+//! this program claims the slots and adds up the chunks' bytes.
 //!
 //!     cargo run --release --example ring -- FILE
 //!
-//! Every change of hands is a value that moves: a `ChunkBuf` becomes a `LentChunk` and comes back, a `SlotToken` is spent by
-//! publishing and comes back with its completion, a `ClaimedSlot` is spent by completing it. So neither side can touch what
-//! the other has.
+//! Every transfer of ownership moves a value: a `ChunkBuf` becomes a `LentChunk` and comes back; publishing consumes a
+//! `SlotToken`, which comes back with its completion; completing consumes a `ClaimedSlot`. So neither side can touch
+//! what belongs to the other.
 
 use gristmill::megakernel::protocol::fault;
 use gristmill::ring::{
@@ -18,9 +18,9 @@ use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The number of what a slot asks for; its arguments are the chunk's index and how many of its bytes count.
+/// The opcode. Its arguments are the chunk's index and how many of its bytes count.
 const SUM: u32 = 0x1_0000;
-/// How long a side sleeps before it looks again by itself. It is woken earlier where there is something.
+/// How long a side sleeps before it checks again by itself. It is woken earlier if there is something to do.
 const NAP: Duration = Duration::from_millis(100);
 
 /// The worker: claims slots until it is told to stop.
@@ -32,7 +32,7 @@ fn work(ring: &DeviceRing, chunks: &ChunkMemory, stop: &AtomicBool) {
             continue;
         };
         let [chunk, len, ..] = *slot.args();
-        // The chunk is the worker's until `bytes` is dropped. What a slot says is looked up, not believed.
+        // The chunk belongs to the worker until `bytes` is dropped. The values in a slot are checked, not trusted.
         let sum = chunks.borrow_chunk(chunk).and_then(|bytes| {
             let bytes = bytes.get(..len as usize)?;
             Some(bytes.iter().map(|byte| u32::from(*byte)).sum())
@@ -44,7 +44,7 @@ fn work(ring: &DeviceRing, chunks: &ChunkMemory, stop: &AtomicBool) {
     }
 }
 
-/// The host: fills chunks, publishes them, and adds up what comes back.
+/// The host: it fills chunks, publishes them, and adds up the results.
 fn feed(
     input: &mut dyn Read,
     submitter: &Submitter,
@@ -85,7 +85,7 @@ fn feed(
     Ok(sum)
 }
 
-/// The sum of all bytes, counted by a worker.
+/// The sum of all bytes, computed by a worker.
 pub fn sum_of(input: &mut dyn Read) -> Result<u64, Box<dyn Error>> {
     let (memory, chunks) = ChunkMemory::map(4, 64 << 10)?;
     let (submitter, mut completions, ring) = live_ring(RingConfig {

@@ -1,4 +1,4 @@
-//! Counts the lines of every file below a folder in which a word occurs.
+//! Counts the lines in which a word occurs, for every file below a folder.
 //!
 //!     cargo run --release --example scan -- WORD FOLDER
 
@@ -7,14 +7,14 @@ use gristmill::mill::{Control, Mill};
 use gristmill::source::Tree;
 use std::{error::Error, io::Write, sync::Arc};
 
-/// Writes a row `PATH:COUNT` for each file that has such lines, and returns how many files could not be read.
+/// Writes a row `PATH:COUNT` for each file that has such lines. Returns how many files could not be read.
 pub fn scan(word: &str, folder: &str, rows: &mut dyn Write) -> Result<u64, Box<dyn Error>> {
     let job = ScanJob::builder()
         .pattern(word)
         .report(Report::Count)
         .with_path(true)
         .build()?;
-    // A file that fails does not end the run: it is told here, and counted.
+    // A file that fails does not end the run: the failure is reported here, and counted.
     let control = Control::default().on_error(|error| eprintln!("{error}"));
     let files = Tree::new([folder]).walk()?;
     let report = Mill::builder()

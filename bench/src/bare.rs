@@ -1,8 +1,9 @@
-//! A search stripped to what cannot be left out when bytes are copied: two threads, each of which reads a piece of the
-//! file into its one buffer and searches it.
+//! A search that does only what is unavoidable when bytes are copied: two threads, each of which reads one piece of the
+//! file at a time into its only buffer and searches it.
 //!
-//! No lines, no matches that straddle pieces, no order, no NULs, one file. What `gristmill scan` takes longer than this is
-//! what its pipeline costs; what this takes longer than a program that maps the file is what copying costs.
+//! It ignores lines, matches that straddle pieces, order and NULs, and searches only one file. The time that `gristmill
+//! scan` takes beyond this is the cost of its pipeline. The time that this takes beyond a program that maps the file is
+//! the cost of copying.
 
 use aho_corasick::packed;
 use gristmill::ring::ChunkMemory;
@@ -16,10 +17,10 @@ use std::time::Duration;
 
 const THREADS: usize = 2;
 
-/// Bytes in a piece: of 64 KiB to 2 MiB what was fastest, or as good.
+/// The size of a piece in bytes. Of the sizes from 64 KiB to 2 MiB this was the fastest, or as fast as the fastest.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Occurrences in a file of the patterns that are the lines of another.
+/// The number of occurrences in a file of the patterns that are the lines of another file.
 pub fn scan(file: &Path, patterns: &Path) -> Result<u64, String> {
     let text = |error: std::io::Error| error.to_string();
     let patterns = std::fs::read_to_string(patterns).map_err(text)?;
@@ -44,7 +45,7 @@ pub fn scan(file: &Path, patterns: &Path) -> Result<u64, String> {
     })
 }
 
-/// One thread: occurrences in the pieces that it took.
+/// One thread: counts the occurrences in the pieces that it takes.
 fn pieces(
     file: &Arc<OwnedFd>,
     size: u64,

@@ -1,9 +1,9 @@
-//! How the page cache holds a file: made, and looked at.
+//! The state of a file in the page cache: this module arranges it and inspects it.
 //!
-//! Linux caches a file in folios: runs of pages that are handled as one. Reading ahead of a sequential reader makes large
-//! ones, where the file system has them; without reading ahead each page is a folio of its own. Mapping a file costs next
-//! to nothing in the first case and much in the second, and copying it costs more in the second, too. So whoever
-//! compares a program that maps with one that copies must say which it was.
+//! Linux caches a file in folios, which are runs of pages that are handled as one. When Linux reads ahead of a
+//! sequential reader, it makes large folios, if the file system supports them; without read-ahead, each page is its own
+//! folio. Mapping a file costs very little in the first case and much in the second, and copying it also costs more in
+//! the second. So a comparison of a program that maps with one that copies must say which case it was.
 
 use nix::fcntl::{posix_fadvise, PosixFadviseAdvice};
 use nix::sys::mman::{mmap, munmap, MapFlags, ProtFlags};
@@ -14,40 +14,40 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Pages that are looked at, spread over the file.
+/// The number of pages that are inspected, spread over the file.
 const SAMPLES: u64 = 256;
 
-/// Bits of `/proc/kpageflags`: the page is the first of a large folio, or another one.
+/// Bits of `/proc/kpageflags`: the page is the first page of a large folio, or a later one.
 const COMPOUND: u64 = 1 << 15 | 1 << 16;
 
-/// The bit of `/proc/self/pagemap` that says that a page is mapped, and those that say where it lies.
+/// The bit of `/proc/self/pagemap` that says that a page is mapped, and the bits that say where it lies.
 const PRESENT: u64 = 1 << 63;
 const FRAME: u64 = (1 << 55) - 1;
 
-/// How a file lies in the page cache.
+/// The state of a file in the page cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folios {
-    /// In large folios, as reading it in sequence leaves it.
+    /// In large folios, which sequential reading produces.
     Large,
-    /// In single pages, as reading it at random leaves it.
+    /// In single pages, which random reading produces.
     Single,
-    /// As writing it leaves it, a megabyte at a time: in folios of all sizes.
+    /// In folios of all sizes, which writing produces, a megabyte at a time.
     Written,
 }
 
-/// Writes a file anew, or drops it from the page cache and reads it, so that it should lie there as is asked; the state in
-/// words, with the share of the file that a look at the cache found in it.
+/// Tries to bring a file into the requested state: writes it again, or drops it from the page cache and reads it.
+/// Returns the state in words, with the share of the file that is found in large folios when the cache is inspected.
 pub fn arrange(path: &Path, folios: Folios) -> Result<String, String> {
     let arrange = || -> io::Result<File> {
         if folios == Folios::Written {
             return write_again(path);
         }
         let mut file = File::open(path)?;
-        // Dirty pages cannot be dropped.
+        // Dirty pages cannot be dropped from the cache.
         file.sync_all()?;
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
         if folios == Folios::Single {
-            // It is this open file that is not read ahead of.
+            // This switches off read-ahead, but only for this open file.
             posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM)?;
         }
         let mut buffer = vec![0; 1 << 20];
@@ -72,7 +72,8 @@ pub fn arrange(path: &Path, folios: Folios) -> Result<String, String> {
     })
 }
 
-/// Puts a copy in the place of a file, and opens it once all of it is on the disk, so that nothing is written out later.
+/// Replaces a file by a copy of itself, and opens the copy once all of it is on the disk, so that nothing is written
+/// out later.
 fn write_again(path: &Path) -> io::Result<File> {
     let copy = path.with_extension("copy");
     let (mut from, mut to) = (File::open(path)?, File::create(&copy)?);
@@ -88,7 +89,7 @@ fn write_again(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// The share of a file's pages that are in large folios, of a sample.
+/// The share of a file's pages that are in large folios, estimated from a sample.
 fn share_in_large_folios(file: &File) -> Result<f64, String> {
     let open = |path: &str| File::open(path).map_err(|error| format!("{path}: {error}"));
     let (pagemap, flags) = (open("/proc/self/pagemap")?, open("/proc/kpageflags")?);
@@ -112,27 +113,28 @@ fn share_in_large_folios(file: &File) -> Result<f64, String> {
     }
 }
 
-/// Which page of the machine's memory holds the page of a file that begins at `offset`, a multiple of `page` bytes;
-/// `None` where the kernel does not tell.
+/// The page frame of the machine's memory that holds the page of a file at `offset`, which must be a multiple of `page`
+/// bytes; `None` if Linux does not report it.
 fn frame_of(file: &File, offset: u64, page: u64, pagemap: &File) -> io::Result<Option<u64>> {
     let out_of_range = |_| io::Error::from(io::ErrorKind::InvalidInput);
     let bytes = usize::try_from(page).map_err(out_of_range)?;
     let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
     let start = i64::try_from(offset).map_err(out_of_range)?;
     let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
-    // SAFETY: a new mapping at an address of the kernel's choice, so no memory of this process is affected. Nothing here
-    // reads or writes through it: the kernel maps the page (MAP_POPULATE) and is asked where it lies, so that it does
-    // not matter whether the file changes or is cut short.
+    // SAFETY: this makes a new mapping at an address that Linux chooses, so no memory of this process is affected.
+    // Nothing here reads or writes through the mapping: Linux maps the page (MAP_POPULATE) and is asked where it lies,
+    // so it does not matter whether the file changes or is truncated.
     let mapped = unsafe { mmap(None, length, ProtFlags::PROT_READ, flags, file, start) }?;
     let entry = word(pagemap, mapped.as_ptr().addr() as u64 / page);
-    // SAFETY: exactly what `mmap` has just returned, unmapped once, and no reference into it was ever made.
+    // SAFETY: this is exactly the mapping that `mmap` has just returned. It is unmapped once, and no reference into it
+    // was ever made.
     unsafe { munmap(mapped, bytes) }?;
     let entry = entry?;
     let frame = entry & FRAME;
     Ok((entry & PRESENT != 0 && frame != 0).then_some(frame))
 }
 
-/// One of a file's words of 64 bits.
+/// Reads one 64-bit word of a file.
 fn word(file: &File, index: u64) -> io::Result<u64> {
     let mut bytes = [0; 8];
     file.read_exact_at(&mut bytes, index * 8)?;

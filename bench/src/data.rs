@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// A small generator of reproducible numbers (xorshift64*).
+/// A small generator of reproducible pseudo-random numbers (xorshift64*).
 pub struct Numbers(u64);
 
 impl Numbers {
-    /// Numbers from a seed that is not zero.
+    /// Makes a generator from a seed, which must not be zero.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -30,7 +30,7 @@ fn word(numbers: &mut Numbers, shortest: u64, longest: u64) -> String {
         .collect()
 }
 
-/// 32 MiB of lines of words; larger files repeat it with numbered lines in between.
+/// 32 MiB of lines of words. Larger files repeat it, with numbered lines in between.
 fn words() -> Vec<u8> {
     let mut numbers = Numbers::new(7);
     let vocabulary: Vec<String> = (0..50_000).map(|_| word(&mut numbers, 2, 11)).collect();
@@ -48,7 +48,7 @@ fn words() -> Vec<u8> {
     text
 }
 
-/// A file of words of about `bytes` bytes.
+/// Generates a file of words of about `bytes` bytes.
 pub fn words_file(setting: &Setting, bytes: u64) -> Result<PathBuf, String> {
     let path = setting.data.join(format!("words-{bytes}"));
     if std::fs::metadata(&path).is_ok_and(|meta| meta.len() >= bytes) {
@@ -73,7 +73,7 @@ pub fn words_file(setting: &Setting, bytes: u64) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// A directory of `count` files of 4 KiB, 100 to a directory.
+/// Generates a directory of `count` files of 4 KiB, with 100 files in each subdirectory.
 pub fn small_files(setting: &Setting, count: usize) -> Result<PathBuf, String> {
     let root = setting.data.join(format!("small-{count}"));
     if root.join("complete").exists() {
@@ -97,7 +97,7 @@ pub fn small_files(setting: &Setting, count: usize) -> Result<PathBuf, String> {
     Ok(root)
 }
 
-/// A file with `count` patterns that the words hardly ever contain.
+/// Generates a file with `count` patterns that hardly ever occur in the words.
 pub fn patterns(setting: &Setting, count: usize) -> Result<PathBuf, String> {
     let path = setting.data.join(format!("patterns-{count}"));
     let mut numbers = Numbers::new(3);
@@ -115,8 +115,9 @@ pub fn warm(path: &PathBuf) -> Result<(), String> {
     Ok(())
 }
 
-/// Files of many kinds, of about 300 MB together, or 3 MB: words, noise, lines without an end, bytes that repeat, files of
-/// a few bytes and of none, and two lists of patterns beside them, `few` and `many`, some of which occur.
+/// Generates files of many kinds, about 300 MB or 3 MB in total: words, noise, lines without an end, bytes that repeat,
+/// files of a few bytes and empty ones. Beside them it writes two lists of patterns, `few` and `many`; some of these
+/// patterns occur in the files.
 pub fn mixed_files(directory: &Path, small: bool) -> Result<(), String> {
     let make = || -> std::io::Result<()> {
         let scale = if small { 100 } else { 1 };
@@ -151,7 +152,7 @@ pub fn mixed_files(directory: &Path, small: bool) -> Result<(), String> {
         let mut list = |name: &str, count: usize| {
             let mut lines = String::new();
             for index in 0..count {
-                // Of the words, one in eight.
+                // One in eight patterns is taken from the words.
                 if index % 8 == 7 {
                     let from = usize::try_from(numbers.below(1 << 24)).unwrap_or(0);
                     let line = text[from..].split(|byte| *byte == b'\n').nth(1);

@@ -1,5 +1,6 @@
-//! The kernel on a device, on each back end that has one: the ring beside a launch for each slot, every opcode and program
-//! beside the processor's threads, what mapped memory gives, and whole commands over files.
+//! Measures the kernel on a device, for each back end that has one: the ring compared with a launch for each slot,
+//! every opcode and program compared with the processor's threads, the throughput of mapped memory, and whole commands
+//! over files.
 
 mod cuda;
 mod opencl;
@@ -20,53 +21,53 @@ use gristmill::ring::{ChunkBuf, LentChunk, RingConfig, Submission};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Chunks that are processed again and again: on a processor small enough for its cache, and otherwise two for each
-/// worker.
+/// The number of chunks that are processed again and again: on a processor few enough for its cache, on other devices
+/// at least two for each worker.
 const CHUNKS: usize = 16;
 
-/// Bytes of a chunk.
+/// The size of a chunk in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Words of a slot's record area: what the largest shipped program needs.
+/// The number of words in a slot's record area: as many as the largest shipped program needs.
 const RECORD_WORDS: u32 = 1 << 17;
 
-/// Patterns of the largest set.
+/// The number of patterns in the largest set.
 const PATTERNS: usize = 5_000;
 
 type Rows = Result<Vec<Row>, String>;
 
-/// Kinds of work with their bytes per second.
+/// Kinds of work with their throughput in bytes per second.
 type Rates = Vec<(String, f64)>;
 
-/// The device's, and the processor's.
+/// The rates of the device, and those of the processor.
 type Pair = (Rates, Rates);
 
-/// The ring on an OpenCL device.
+/// Measures the ring on an OpenCL device.
 pub fn ring_opencl(setting: &Setting) -> Rows {
     ring(setting, BackendName::OpenCl)
 }
 
-/// The ring on a GPU of NVIDIA's.
+/// Measures the ring on an NVIDIA GPU.
 pub fn ring_cuda(setting: &Setting) -> Rows {
     ring(setting, BackendName::Cuda)
 }
 
-/// Opcodes and programs on an OpenCL device.
+/// Measures opcodes and programs on an OpenCL device.
 pub fn opcodes_opencl(setting: &Setting) -> Rows {
     opcodes(setting, BackendName::OpenCl)
 }
 
-/// Opcodes and programs on a GPU of NVIDIA's.
+/// Measures opcodes and programs on an NVIDIA GPU.
 pub fn opcodes_cuda(setting: &Setting) -> Rows {
     opcodes(setting, BackendName::Cuda)
 }
 
-/// Whole commands on an OpenCL device.
+/// Measures whole commands on an OpenCL device.
 pub fn files_opencl(setting: &Setting) -> Rows {
     files(setting, "opencl")
 }
 
-/// Whole commands on a GPU of NVIDIA's.
+/// Measures whole commands on an NVIDIA GPU.
 pub fn files_cuda(setting: &Setting) -> Rows {
     files(setting, "cuda")
 }
@@ -82,7 +83,8 @@ fn name_of(backend: &dyn Backend) -> String {
         .map_or_else(|| backend.name().to_owned(), |info| info.name)
 }
 
-/// Publish to DONE, beside a launch for each slot; and with all workers, a thousand slots in flight.
+/// Measures the time from publication to DONE, compared with a launch for each slot, and the throughput with all
+/// workers and a thousand slots in flight.
 fn ring(setting: &Setting, name: BackendName) -> Rows {
     let backend = &*device(name)?;
     let gpu = match name {
@@ -134,7 +136,8 @@ fn ring(setting: &Setting, name: BackendName) -> Rows {
             });
         };
         if depth == 1 {
-            // What was reached on a processor; over a bus there is no figure so far that a goal could come from.
+            // These goals were reached on a processor. For devices on a bus there is no figure yet from which a goal
+            // could be derived.
             let goals = match name {
                 BackendName::Cuda => [Goal::None, Goal::AtLeast(1.0)],
                 _ => [Goal::AtMost(1.5), Goal::AtLeast(20.0)],
@@ -160,11 +163,11 @@ fn ring(setting: &Setting, name: BackendName) -> Rows {
     Ok(rows)
 }
 
-/// What the GPU reads of mapped memory, beside copies of the same bytes: by a kernel that does nothing else, and by the
-/// persistent kernel's cheapest opcode.
+/// Measures how fast the GPU reads mapped memory, compared with copies of the same bytes: with a kernel that only
+/// reads, and with the persistent kernel's cheapest opcode.
 pub fn mapped_cuda(setting: &Setting) -> Rows {
     let backend = &*device(BackendName::Cuda)?;
-    // One piece, as a launch for each of many would be what is measured.
+    // The memory is one piece; with many pieces, the benchmark would measure the launch for each.
     let bytes = if setting.smoke { 4 << 20 } else { 64 << 20 };
     let gpu = Gpu::new(bytes)?;
     let memory = backend.chunk_memory(1, bytes);
@@ -207,7 +210,8 @@ pub fn mapped_cuda(setting: &Setting) -> Rows {
     ])
 }
 
-/// Whole commands, from files in the page cache to rows, beside the same on the processor's threads.
+/// Measures whole commands, from files in the page cache to rows, compared with the same commands on the processor's
+/// threads.
 fn files(setting: &Setting, backend: &str) -> Rows {
     let bytes = if setting.smoke { 2 << 20 } else { 512 << 20 };
     let file = words_file(setting, bytes)?;
@@ -227,7 +231,7 @@ fn files(setting: &Setting, backend: &str) -> Rows {
     Ok(rows)
 }
 
-/// How many chunks keep so many workers busy.
+/// How many chunks keep `workers` workers busy.
 fn chunks_of(backend: &dyn Backend, workers: usize) -> usize {
     if backend.name() == "cuda" {
         CHUNKS.max(2 * workers)
@@ -236,7 +240,7 @@ fn chunks_of(backend: &dyn Backend, workers: usize) -> usize {
     }
 }
 
-/// What is run over each chunk.
+/// The work that is done on each chunk.
 enum Work {
     Stream {
         opcode: u32,
@@ -250,7 +254,7 @@ enum Work {
     },
 }
 
-/// Bytes per second of each kind of work; without patterns, of LINES alone.
+/// Measures the bytes per second of each kind of work; without patterns, only of LINES.
 fn rates(
     backend: &dyn Backend,
     setting: &Setting,
@@ -381,7 +385,7 @@ fn rates(
             }
         }
         let rate = done as f64 / began.elapsed().as_secs_f64();
-        // As they come: a run that is ended has said what it had.
+        // Each rate is printed as soon as it is known, so that an interrupted run has reported what it had.
         eprintln!("{}: {name}: {:.3} GB/s", backend.name(), rate / 1e9);
         found.push((name, rate));
     }
@@ -422,7 +426,7 @@ fn reclaim(mut lent: LentChunk) -> ChunkBuf {
     }
 }
 
-/// Every stream opcode and shipped program on the device, beside the processor's threads.
+/// Measures every stream opcode and shipped program on the device, compared with the processor's threads.
 fn opcodes(setting: &Setting, name: BackendName) -> Rows {
     let device = &*device(name)?;
     let patterns = std::fs::read(data::patterns(setting, PATTERNS)?);

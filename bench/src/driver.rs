@@ -1,5 +1,6 @@
-//! What the ingest driver costs: its reads on the registered path beside the plain pump's, of the same file into the
-//! same memory. Both publish each landed megabyte, and a device that does nothing gives the slot back at once.
+//! The overhead of the ingest driver: its reads on the registered path are compared with those of the plain pump, of
+//! the same file into the same memory. Both publish each landed megabyte, and a device that does nothing returns the
+//! slot at once.
 
 use crate::{data, median, Goal, Row, Setting};
 use gristmill::megakernel::protocol::{
@@ -18,17 +19,17 @@ use std::time::Instant;
 
 const SLOT_BYTES: u32 = 1 << 20;
 const SLOTS: u32 = 8;
-/// A user's opcode, which nobody runs here.
+/// A user's opcode. Nothing here runs it.
 const OPCODE: u32 = 0x4000_0000;
 
-/// A stream over all of the chunk.
+/// A stream over the whole chunk.
 fn stream<'a>(
     chunk: &'a mut ChunkBuf,
     tail: &'a AtomicU32,
 ) -> Result<AsyncUringStream<'a>, PipelineError> {
     let (base, bytes) = (chunk.as_mut_ptr(), chunk.capacity());
-    // SAFETY: the chunk is mapped for as long as it exists, it is borrowed for as long as the stream, and nobody looks
-    // at its bytes meanwhile; no stream is leaked here.
+    // SAFETY: the chunk is mapped for as long as it exists. It is borrowed for as long as the stream lives, and no code
+    // accesses its bytes meanwhile. No stream is leaked here.
     let buffer = unsafe { GpuMappedBuffer::from_host_visible_owner(chunk, base, bytes) };
     Ok(AsyncUringStream::new(
         IoUringState::new(SLOTS)?,
@@ -37,7 +38,7 @@ fn stream<'a>(
     ))
 }
 
-/// Bytes per second of one reading of the file's whole megabytes by the pump, with all that it sets up.
+/// The bytes per second with which the pump reads the file's whole megabytes once, including all setup.
 fn by_pump(file: &Arc<File>, reads: u64, chunk: &mut ChunkBuf) -> Result<f64, PipelineError> {
     let began = Instant::now();
     let tail = AtomicU32::new(0);
@@ -48,7 +49,8 @@ fn by_pump(file: &Arc<File>, reads: u64, chunk: &mut ChunkBuf) -> Result<f64, Pi
     while landed < reads {
         while let Some(slot) = free.pop_if(|_| next < reads) {
             let (fd, offset) = (file.as_raw_fd(), next * u64::from(SLOT_BYTES));
-            // SAFETY: the file is open and nobody uses the memory until the pump is dropped, at this function's end.
+            // SAFETY: the file is open, and no code uses the memory until the pump is dropped at the end of this
+            // function.
             unsafe {
                 pump.submit_file_scan(fd, offset, SLOT_BYTES, slot, slot, 0, OPCODE, [0; 3])?;
             }
@@ -67,7 +69,7 @@ fn by_pump(file: &Arc<File>, reads: u64, chunk: &mut ChunkBuf) -> Result<f64, Pi
     Ok((reads * u64::from(SLOT_BYTES)) as f64 / began.elapsed().as_secs_f64())
 }
 
-/// The same by the driver.
+/// The same measurement with the driver.
 fn by_driver(file: &Arc<File>, reads: u64, chunk: &mut ChunkBuf) -> Result<f64, PipelineError> {
     let began = Instant::now();
     let tail = AtomicU32::new(0);
@@ -96,7 +98,7 @@ fn by_driver(file: &Arc<File>, reads: u64, chunk: &mut ChunkBuf) -> Result<f64, 
     Ok(rate)
 }
 
-/// The driver's rate over the pump's.
+/// Measures the ratio of the driver's rate to the pump's.
 pub fn run(setting: &Setting) -> Result<Vec<Row>, String> {
     let bytes = if setting.smoke { 64 << 20 } else { 2 << 30 };
     let path = data::words_file(setting, bytes)?;

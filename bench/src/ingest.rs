@@ -1,4 +1,4 @@
-//! Reads alone: a reader of ours beside fio with the same shape.
+//! Reads alone: our reader compared with fio, with the same shape of reads.
 
 use crate::{data, median, Goal, Row, Setting};
 use gristmill::ring::ChunkMemory;
@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 
 const READ_BYTES: usize = 1 << 20;
 const DEPTH: u32 = 8;
-/// O_DIRECT of Linux on x86-64.
+/// The value of O_DIRECT on Linux for x86-64.
 const O_DIRECT: i32 = 0o40000;
 
-/// What reading a file once took.
+/// The cost of reading a file once.
 pub struct Rate {
     /// Bytes per second.
     pub bytes_per_second: f64,
-    /// Seconds of processor time, of user and kernel together, for each 10^9 bytes.
+    /// Processor time in seconds, of user and kernel together, for each 10^9 bytes.
     pub cpu_per_gb: f64,
 }
 
-/// Processor time so far, in seconds: of this process, or of all children that it has waited for.
+/// The processor time used so far, in seconds, by this process or by all children that it has waited for.
 pub fn cpu_seconds(of: UsageWho) -> Result<f64, String> {
     let usage = getrusage(of).map_err(|error| error.to_string())?;
     let seconds =
@@ -32,8 +32,8 @@ pub fn cpu_seconds(of: UsageWho) -> Result<f64, String> {
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
-/// Reads a whole file once, in 1 MiB reads at depth 8 into registered buffers. The clocks start when
-/// the buffers are registered and warm, as fio's does.
+/// Reads a whole file once, in 1 MiB reads at depth 8 into registered buffers. The clocks start when the buffers are
+/// registered and warm, as fio's clocks do.
 pub fn read_rate(path: &Path, direct: bool) -> Result<Rate, String> {
     let file = std::fs::OpenOptions::new()
         .read(true)
@@ -53,7 +53,7 @@ pub fn read_rate(path: &Path, direct: bool) -> Result<Rate, String> {
         bytes_per_second: 0.0,
         cpu_per_gb: 0.0,
     };
-    // The first round registers and touches the buffers.
+    // The first round only registers and touches the buffers.
     for (from, until) in [(0, (u64::from(DEPTH) << 20).min(size)), (0, size)] {
         let (began, cpu) = (Instant::now(), cpu_seconds(UsageWho::RUSAGE_SELF)?);
         let mut next: u64 = from;

@@ -1,12 +1,12 @@
-//! What the shipped programs compute, as the loop that one would write in Rust instead: the peers of `vir0`.
+//! The computations of the shipped programs, written as plain Rust loops: the peers of `vir0`.
 //!
-//! Each returns one number that depends on the whole answer, so that nothing is optimised away and both sides can be
-//! compared.
+//! Each loop returns one number that depends on the whole answer, so that nothing is optimised away and both sides can
+//! be compared.
 
-/// A program's name and its loop. `table` is the program's constants.
+/// The loop of a program. `table` holds the program's constants.
 pub type Loop = fn(bytes: &[u8], table: &[u8]) -> u64;
 
-/// The loops, by the name of the program.
+/// The loops, with the names of their programs.
 pub const LOOPS: &[(&str, Loop)] = &[
     ("newline_count", newline_count),
     ("byte_histogram", byte_histogram),
@@ -19,7 +19,7 @@ pub const LOOPS: &[(&str, Loop)] = &[
     ("longest_run", longest_run),
 ];
 
-/// Accumulators and records as one number.
+/// Combines accumulators and records into one number.
 pub fn digest(values: impl IntoIterator<Item = u64>) -> u64 {
     values.into_iter().fold(0, |all: u64, value| {
         all.rotate_left(5).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ value
@@ -65,7 +65,7 @@ fn entropy(bytes: &[u8], table: &[u8]) -> u64 {
 }
 
 fn utf8_validate(bytes: &[u8], _table: &[u8]) -> u64 {
-    // The inputs are valid; both sides say so.
+    // The inputs are valid, and both sides report that.
     digest([u64::from(std::str::from_utf8(bytes).is_err())])
 }
 
@@ -123,7 +123,7 @@ fn adler32_blocks(bytes: &[u8], _table: &[u8]) -> u64 {
             a += u32::from(*byte);
             b = b.wrapping_add(a);
         }
-        // 4,096 bytes overflow nothing: a is below 2^21 and b below 2^32.
+        // 4,096 bytes cannot overflow: a is below 2^21 and b below 2^32.
         let sum = u64::from(b % 65_521) << 16 | u64::from(a % 65_521);
         blocks += 1;
         all ^= sum;

@@ -1,10 +1,11 @@
-//! Gristmill's benchmarks, each beside a peer in the same run.
+//! Gristmill's benchmarks. Each is compared with a peer in the same run.
 //!
 //! `cargo run --release -p gristmill-bench -- [--only NAME]... [--runs N] [--record FILE] [--smoke]`
 //!
-//! What is measured is data: [`BENCHMARKS`] lists every benchmark with its goal. A benchmark runs ours and the peer in
-//! turn, `runs` times each after one warm-up, and the median of the paired ratios is what counts: machines are shared
-//! and noisy, and a ratio of neighbours in time is not. Nothing fails for being slow; what fell short is in the table.
+//! The list of measurements is data: [`BENCHMARKS`] lists every benchmark with its goal. A benchmark runs ours and the
+//! peer alternately, `runs` times each after one warm-up, and the result is the median of the paired ratios: machines
+//! are shared and noisy, but the ratio of two runs that are close in time is not. No benchmark fails because it is
+//! slow; the table shows which goals were missed.
 
 #![deny(unsafe_code)]
 
@@ -33,44 +34,44 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Where a benchmark's inputs are, and how large they shall be.
+/// The location and the size of a benchmark's inputs.
 pub struct Setting {
-    /// Directory of generated inputs.
+    /// The directory of generated inputs.
     pub data: PathBuf,
-    /// Small inputs and single runs, to see that everything works.
+    /// Whether to use small inputs and single runs, only to check that everything works.
     pub smoke: bool,
-    /// Counted runs of ours and of the peer.
+    /// The number of counted runs of ours and of the peer.
     pub runs: usize,
 }
 
 /// One line of the table.
 pub struct Row {
-    /// What was measured.
+    /// The name of the measurement.
     pub name: String,
-    /// Ours, with its unit.
+    /// Our result, with its unit.
     pub ours: String,
-    /// The peer's, with its unit.
+    /// The peer's result, with its unit.
     pub peer: String,
-    /// The figure that the goal is about.
+    /// The figure that is compared with the goal.
     pub figure: f64,
     /// The goal.
     pub goal: Goal,
 }
 
-/// What a figure should be.
+/// The goal for a figure.
 #[derive(Clone, Copy)]
 pub enum Goal {
-    /// At least so much.
+    /// The figure should be at least this.
     AtLeast(f64),
-    /// At most so much.
+    /// The figure should be at most this.
     AtMost(f64),
-    /// Only recorded.
+    /// The figure is only recorded.
     None,
 }
 
 type Benchmark = fn(&Setting) -> Result<Vec<Row>, String>;
 
-/// Every benchmark: name, what it is about, and the function that runs it.
+/// Every benchmark: its name, its description, and the function that runs it.
 pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("ingest", "1 MiB reads of a warm 4 GiB file on one core, beside fio (ratio of rates)", ingest::warm),
     ("ingest-direct", "the same with O_DIRECT", ingest::direct),
@@ -207,7 +208,7 @@ fn run(args: &Args) -> Result<(), String> {
         let mut command = Vec::new();
         let mut given = std::env::args().skip(1);
         while let Some(argument) = given.next() {
-            // Where inputs and the record are says nothing about the figures.
+            // The locations of the inputs and of the record do not affect the figures.
             if ["--data", "--record"].contains(&argument.as_str()) {
                 given.next();
             } else {
@@ -226,7 +227,7 @@ fn run(args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-/// What the figures were measured on.
+/// Describes the machine on which the figures were measured.
 fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo")
@@ -250,7 +251,7 @@ fn machine() -> String {
     )
 }
 
-/// The middle of some figures.
+/// The median of some figures.
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)

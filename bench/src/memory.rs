@@ -1,4 +1,4 @@
-//! Peak memory of whole runs, above the buffers that they are configured with.
+//! The peak memory of whole runs, beyond the buffers that they are configured with.
 
 use crate::{data, process, Goal, Row, Setting};
 use gristmill::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
@@ -19,7 +19,7 @@ pub fn peak_of(command: &[String]) -> Result<i64, String> {
     Ok(usage.max_rss())
 }
 
-/// In a process of its own, so that no earlier child counts.
+/// Measures in a separate process, so that no earlier child counts.
 fn peak(args: &[&str]) -> Result<f64, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let tool = process::gristmill()?;

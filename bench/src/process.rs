@@ -1,4 +1,4 @@
-//! Whole processes: `gristmill scan` beside `rg`, and beside a bare loop that reads and searches.
+//! Whole processes: `gristmill scan` compared with `rg`, and with a bare loop that reads and searches.
 
 use crate::cache::{self, Folios};
 use crate::ingest::cpu_seconds;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// The release build of the tool, beside this program.
+/// The path of the release build of the tool, beside this program.
 pub fn gristmill() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let path = own.with_file_name("gristmill");
@@ -23,7 +23,7 @@ pub fn gristmill() -> Result<PathBuf, String> {
     }
 }
 
-/// Whether a program can be started.
+/// Checks whether a program can be started.
 pub fn has(program: &str) -> Result<(), String> {
     Command::new(program)
         .arg("--version")
@@ -34,16 +34,16 @@ pub fn has(program: &str) -> Result<(), String> {
         .map_err(|error| format!("{program}: {error}"))
 }
 
-/// What a whole process took, in seconds.
+/// The time that a whole process took, in seconds.
 struct Spent {
     wall: f64,
-    /// Processor time, of user and kernel together.
+    /// Processor time of user and kernel together.
     cpu: f64,
 }
 
-/// A program in a comparison, and what its runs took.
+/// A program in a comparison, with the times of its runs.
 struct Side<'a> {
-    /// How the table calls it; nothing for ours.
+    /// The name of this side in the table; empty for ours.
     name: &'static str,
     program: PathBuf,
     args: Vec<&'a str>,
@@ -68,7 +68,7 @@ impl<'a> Side<'a> {
         Ok(Self::new("rg ", ripgrep::program()?.into(), args))
     }
 
-    /// Runs it once; what that took, and its output where it is kept.
+    /// Runs the program once. Returns the times, and the output if it is to be kept.
     fn run(&self, keep: bool) -> Result<(Spent, Vec<u8>), String> {
         let mut command = Command::new(&self.program);
         command
@@ -95,7 +95,7 @@ impl<'a> Side<'a> {
         Ok((spent, output.stdout))
     }
 
-    /// The median times, for the table.
+    /// The median times, as text for the table.
     fn times(&self) -> String {
         let middle =
             |pick: fn(&Spent) -> f64| 1e3 * median(self.runs.iter().map(pick).collect::<Vec<_>>());
@@ -107,14 +107,14 @@ impl<'a> Side<'a> {
         )
     }
 
-    /// This side's wall time and the other's, run by run.
+    /// This side's wall time and the other side's, run by run.
     fn beside<'b>(&'b self, peer: &'b Side) -> impl Iterator<Item = (f64, f64)> + 'b {
         let pairs = self.runs.iter().zip(&peer.runs);
         pairs.map(|(ours, theirs)| (ours.wall, theirs.wall))
     }
 }
 
-/// Refuses to compare what does not give the same lines, in any order.
+/// Refuses to compare two programs that do not print the same lines, in any order.
 fn same_answers(ours: &Side, peer: &Side) -> Result<(), String> {
     let lines = |side: &Side| -> Result<Vec<Vec<u8>>, String> {
         let (_, text) = side.run(true)?;
@@ -132,7 +132,7 @@ fn same_answers(ours: &Side, peer: &Side) -> Result<(), String> {
     }
 }
 
-/// Runs all sides in turn: once to warm up, and then as often as is counted.
+/// Runs all sides in turn: once to warm up, and then as often as runs are counted.
 fn in_turn(sides: &mut [&mut Side], runs: usize) -> Result<(), String> {
     for run in 0..=runs {
         for side in &mut *sides {
@@ -145,7 +145,7 @@ fn in_turn(sides: &mut [&mut Side], runs: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// A row of two sides that have run: the peer's wall time over ours.
+/// A row for two sides that have run: the peer's wall time divided by ours.
 fn row(name: &str, ours: &Side, peer: &Side, goal: Goal) -> Row {
     Row {
         name: name.into(),
@@ -156,7 +156,7 @@ fn row(name: &str, ours: &Side, peer: &Side, goal: Goal) -> Row {
     }
 }
 
-/// A row of ours beside rg.
+/// A row that compares ours with rg.
 fn beside_rg(
     setting: &Setting,
     name: &str,
@@ -178,7 +178,8 @@ pub fn text(path: &Path) -> Result<&str, String> {
         .ok_or_else(|| "a path that is not UTF-8".into())
 }
 
-/// A row of a command on a back end, beside the same on the processor's threads, with the same answers.
+/// A row that compares a command on a back end with the same command on the processor's threads. Both must give the
+/// same answers.
 pub fn on_two(setting: &Setting, name: &str, args: &[&str], backend: &str) -> Result<Row, String> {
     let mut ours = Side::ours(&[args, &["--backend", backend]].concat())?;
     let mut cpu = Side::new(
@@ -196,7 +197,7 @@ fn big(setting: &Setting) -> Result<PathBuf, String> {
     data::words_file(setting, if setting.smoke { 8 << 20 } else { 2 << 30 })
 }
 
-/// The arguments that count the lines of `file` which hold a pattern of `list`: ours, and rg's.
+/// The arguments, for ours and for rg, that count the lines of `file` that contain a pattern of `list`.
 fn counting<'a>(list: &'a str, file: &'a str) -> ([&'a str; 7], [&'a str; 8]) {
     (
         ["scan", "-c", "-j", "2", "-f", list, file],
@@ -204,15 +205,16 @@ fn counting<'a>(list: &'a str, file: &'a str) -> ([&'a str; 7], [&'a str; 8]) {
     )
 }
 
-/// The goal beside rg was set where the bare loop was 1.45 times as fast as rg; the goal beside the bare loop is what that
-/// leaves for the pipeline.
+/// The goal for the comparison with rg was set when the bare loop was 1.45 times as fast as rg. The goal for the
+/// comparison with the bare loop is what that leaves for the pipeline.
 pub fn scan_8(setting: &Setting) -> Result<Vec<Row>, String> {
     let (path, list) = (big(setting)?, data::patterns(setting, 8)?);
     let (file, list) = (text(&path)?, text(&list)?);
     let (ours, rg) = counting(list, file);
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut rows = Vec::new();
-    // Large folios last: so most files lie in the cache, and so the other benchmarks find this one.
+    // Large folios come last, since most files lie in the cache in that state, and the other benchmarks then find this
+    // file so.
     for folios in [Folios::Written, Folios::Single, Folios::Large] {
         let state = cache::arrange(&path, folios)?;
         let (mut ours, mut rg) = (Side::ours(&ours)?, Side::rg(&rg)?);
@@ -250,7 +252,7 @@ pub fn scan_print(setting: &Setting) -> Result<Vec<Row>, String> {
     scan_e(setting, "scan-print", "-n", setting.smoke, Goal::None)
 }
 
-/// A search for "e", which most lines have.
+/// A search for "e", which occurs in most lines.
 fn scan_e(
     setting: &Setting,
     name: &str,

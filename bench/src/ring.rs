@@ -1,4 +1,4 @@
-//! The ring: publish to DONE, beside a pair of bounded channels between two threads.
+//! The ring: the time from publication to DONE, compared with a pair of bounded channels between two threads.
 
 use crate::{median, Goal, Row, Setting};
 use gristmill::megakernel::backend::cpu::CpuBackend;
@@ -8,7 +8,7 @@ use gristmill::ring::{RingConfig, Submission};
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// What one run measured.
+/// The figures of one run.
 pub struct Figures {
     pub p50: f64,
     pub p99: f64,
@@ -16,7 +16,7 @@ pub struct Figures {
     pub per_second: f64,
 }
 
-/// The figures of a run, from the nanoseconds that each slot took, and the seconds of all.
+/// Computes the figures of a run from the nanoseconds that each slot took and the total seconds.
 pub fn figures(mut nanos: Vec<u64>, seconds: f64) -> Figures {
     nanos.sort_unstable();
     let at = |share: f64| {
@@ -31,12 +31,12 @@ pub fn figures(mut nanos: Vec<u64>, seconds: f64) -> Figures {
     }
 }
 
-/// Nanoseconds since then.
+/// The nanoseconds since `since`.
 pub fn nanos(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The figures of launches that are waited for one by one; a tenth of `count` goes before, unmeasured.
+/// The figures of launches that are waited for one by one. One tenth of `count` runs first and is not measured.
 pub fn one_by_one(
     count: usize,
     mut launch: impl FnMut() -> Result<(), String>,
@@ -55,7 +55,7 @@ pub fn one_by_one(
     Ok(figures(taken, began.elapsed().as_secs_f64()))
 }
 
-/// Publish to DONE of empty slots, so many in flight.
+/// Measures the time from publication to DONE of empty slots, with `depth` of them in flight.
 pub fn ours(
     backend: &dyn Backend,
     workers: usize,
@@ -160,7 +160,7 @@ fn channels(depth: usize, count: usize) -> Result<Figures, String> {
     Ok(figures(taken, seconds))
 }
 
-/// The medians of several runs, in words.
+/// The medians of several runs, as text.
 pub fn describe<'a>(runs: impl Iterator<Item = &'a Figures> + Clone) -> String {
     let mid = |pick: fn(&Figures) -> f64| median(runs.clone().map(pick).collect());
     format!(

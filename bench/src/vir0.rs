@@ -1,5 +1,5 @@
-//! VIR0: nanoseconds per instruction, the shipped programs beside a loop in Rust and beside an eBPF interpreter, and how
-//! long the verifier takes. All on one core, over a text in the cache.
+//! VIR0: nanoseconds per instruction, the shipped programs compared with a loop in Rust and with an eBPF interpreter,
+//! and the time of the verifier. Everything runs on one core, over a text in the cache.
 
 use crate::loops::{digest, LOOPS};
 use crate::{median, Goal, Row, Setting};
@@ -49,7 +49,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Assembles and verifies one of them.
+/// Assembles and verifies one of the shipped programs.
 pub fn shipped(name: &str, source: &str) -> Result<Verified, String> {
     let files = |file: &str| match file {
         "entropy.u32" => Ok(include_bytes!("../../programs/entropy.u32").to_vec()),
@@ -64,7 +64,7 @@ pub fn shipped(name: &str, source: &str) -> Result<Verified, String> {
     verify(program, &Limits::default()).map_err(|refusal| refusal.to_string())
 }
 
-/// Lines of words, the same every time.
+/// Lines of words, which are the same every time.
 fn text(len: usize) -> Vec<u8> {
     const WORDS: [&str; 12] = [
         "ring", "kernel", "noodle", "chunk", "the", "of", "a", "slot", "lane", "verified", "42",
@@ -91,7 +91,7 @@ fn text(len: usize) -> Vec<u8> {
     text
 }
 
-/// Seconds of the fastest of a few passes.
+/// The seconds of the fastest of several passes.
 fn seconds(passes: usize, mut pass: impl FnMut() -> Result<u64, String>) -> Result<f64, String> {
     let mut best = f64::MAX;
     for _ in 0..passes {
@@ -102,7 +102,7 @@ fn seconds(passes: usize, mut pass: impl FnMut() -> Result<u64, String>) -> Resu
     Ok(best)
 }
 
-/// A file cut into chunks, as the program takes them.
+/// Runs over a file that is cut into chunks of the size that the program accepts.
 fn over(
     program: &Verified,
     file: &[u8],
@@ -150,7 +150,8 @@ fn rate(bytes: usize, seconds: f64) -> String {
     format!("{:.2} GB/s", bytes as f64 / seconds / 1e9)
 }
 
-/// Newlines counted byte by byte in eBPF: r1 is the address of the bytes; what goes before sets r2, their number.
+/// Counts newlines byte by byte in eBPF. r1 is the address of the bytes; code that is put before this sets r2 to their
+/// number.
 const EBPF_NEWLINES: &str = "
     mov64 r0, 0
     ldxb r3, [r1+0]
@@ -241,7 +242,7 @@ fn instr(op: Op, dst: u8, a: u8, b: Operand) -> Instr {
     Instr { op, dst, a, b }
 }
 
-/// A hundred instructions of arithmetic for each byte.
+/// Measures a hundred instructions of arithmetic for each byte.
 fn per_instruction(setting: &Setting, file: &[u8], passes: usize) -> Result<Row, String> {
     const OPS: [Op; 5] = [Op::Add, Op::Xor, Op::Mul, Op::Rotl, Op::Min];
     let mut code = vec![
@@ -294,7 +295,7 @@ fn per_instruction(setting: &Setting, file: &[u8], passes: usize) -> Result<Row,
     })
 }
 
-/// The largest legal program: 4,096 instructions, 16 blocks deep.
+/// Measures the verifier on the largest legal program: 4,096 instructions, 16 blocks deep.
 fn verifier(setting: &Setting) -> Result<Row, String> {
     let end = instr(Op::End, 0, 0, Operand::Reg(0));
     let mut code = vec![instr(Op::Each, 1, 0, Operand::Imm(1))];
@@ -316,7 +317,7 @@ fn verifier(setting: &Setting) -> Result<Row, String> {
             len: 1024,
         }],
         table: vec![1; 256 << 10],
-        // Of larger chunks it would be too much work.
+        // With larger chunks, the program would be too much work.
         chunk: 256 << 10,
         code,
         ..Program::default()

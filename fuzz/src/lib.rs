@@ -1,4 +1,4 @@
-//! What the fuzz targets promise, as functions of bytes: they run under libFuzzer, and without it in
+//! The promises that the fuzz targets check, as functions of bytes. They run under libFuzzer, and also without it in
 //! `crates/vir0/tests/fuzzed.rs`.
 
 use gristmill_vir0::asm::{assemble, AsmOptions};
@@ -10,8 +10,8 @@ use gristmill_vir0::{
     Program, Results, Rule, Scratch, Verified,
 };
 
-/// Whatever decodes is the encoding of what it decodes to, and the other way round; nothing panics. The bytes are taken
-/// as they are, and with their checksum corrected.
+/// Bytes that decode are exactly the encoding of the decoded program, and the other way round; nothing panics. The
+/// bytes are tried as they are, and with their checksum corrected.
 pub fn container(input: &[u8]) {
     canonical(input);
     canonical(&with_checksum(input));
@@ -46,8 +46,8 @@ pub fn with_checksum(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The verifier answers, whatever it is given; what it accepts has a cost within the limit and can reach nothing that it
-/// does not declare.
+/// The verifier answers for every input. A program that it accepts has a cost within the limit and cannot access
+/// anything that it does not declare.
 pub fn verifier(input: &[u8]) {
     let limits = Limits::default();
     let decoded = decode(&with_checksum(input)).ok();
@@ -64,7 +64,7 @@ pub fn verifier(input: &[u8]) {
             sound(&verified);
         }
     }
-    // What is made to be accepted may still cost too much, and nothing else.
+    // A program that is built to be accepted may still be refused, but only for its cost, its work or its code size.
     if let Err(refusal) = verify(structured(input, true).0, &limits) {
         assert!(
             matches!(refusal.rule, Rule::Cost | Rule::Work | Rule::CodeSize),
@@ -73,8 +73,8 @@ pub fn verifier(input: &[u8]) {
     }
 }
 
-/// What the interpreters rely on, found out once more and in another way: by following each block to where the verifier
-/// says that it goes on.
+/// Checks again, in a different way, what the interpreters rely on: it follows each block to the place where, according
+/// to the verifier, it continues.
 fn sound(verified: &Verified) {
     let program = verified.program();
     let code = &program.code;
@@ -82,7 +82,8 @@ fn sound(verified: &Verified) {
     let mut open: Vec<(Op, usize)> = Vec::new();
     for (index, instr) in code.iter().enumerate() {
         instr.check().expect("well-formed");
-        // Every block's target lies behind it, inside the block around it, and is an `else` or an `end`.
+        // The target of every block comes after the block's beginning, lies inside the enclosing block, and is an
+        // `else` or an `end`.
         let target = verified.target(index);
         if instr.op.opens() || instr.op == Op::Else {
             assert!(target > index && matches!(code[target].op, Op::Else | Op::End));
@@ -119,18 +120,18 @@ fn sound(verified: &Verified) {
     assert!(open.is_empty());
 }
 
-/// An accepted program ends within its static cost, and both interpreters agree on what it leaves, for every number of
+/// An accepted program ends within its static cost, and both interpreters leave the same results, for every number of
 /// lanes.
 pub fn run(input: &[u8]) {
     let (program, data) = structured(input, true);
     let limits = Limits {
         cost: 200_000,
-        // Ends of loops cost nothing and take time.
+        // The ends of loops cost nothing but take time.
         work: 1 << 28,
     };
     let decoded = decode(&with_checksum(input)).ok();
     for mut program in decoded.into_iter().chain([program]) {
-        // The limit is for the largest chunk: with small ones, more programs keep to it.
+        // The limit is for the largest chunk, so with small chunks more programs keep to it.
         program.chunk = program.chunk.min(1024);
         program.align = 1;
         let Ok(verified) = verify(program, &limits) else {
@@ -148,8 +149,8 @@ pub fn run(input: &[u8]) {
             expected.steps <= verified.cost().at(len as u32),
             "within its cost"
         );
-        // Where it stops, how far it came says nothing; else, everything must be the same, and once more in a machine
-        // that has run already.
+        // If the run stops without results, only the reason must be the same. Otherwise everything must be the same,
+        // also in a second run of the same machine.
         for lanes in [1, 8, 64, 256] {
             let mut results = Results::default();
             let mut machine =
@@ -165,7 +166,8 @@ pub fn run(input: &[u8]) {
     }
 }
 
-/// Any text assembles or is refused; what assembles, and any program, is the same after the disassembler and the assembler.
+/// Every text assembles or is refused. A text that assembles, and every program, is unchanged after it went through the
+/// disassembler and the assembler.
 pub fn assembler(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     if let Ok(program) = assemble(&text, &options()) {
@@ -188,7 +190,7 @@ fn options() -> AsmOptions<'static> {
 }
 
 fn round_trip(program: &Program) {
-    // What no container can hold has no text either.
+    // A program that no container can hold has no text either.
     if encode(program).is_err() {
         return;
     }
@@ -199,7 +201,7 @@ fn round_trip(program: &Program) {
     }
 }
 
-/// Instructions straight from bytes, as far as they are some.
+/// Instructions taken directly from bytes, as far as the bytes are instructions.
 fn raw(input: &[u8]) -> Program {
     let words = input.as_chunks::<8>().0;
     Program {
@@ -247,10 +249,11 @@ fn declared() -> Program {
     }
 }
 
-/// A program whose instructions are mostly well-formed and whose blocks are closed, and the bytes that are left for data.
-/// The first byte says how many instructions there are; each takes four bytes.
+/// A program whose instructions are mostly well-formed and whose blocks are closed, and the bytes that are left for
+/// data. The first byte is the number of instructions, and each instruction takes four bytes.
 ///
-/// A legal one leaves out what its place forbids, so that only its cost can be too high, and shows what it computes.
+/// A legal program leaves out the instructions that are forbidden in their place, so that it can be refused only for
+/// its cost, its work or its code size, and it stores what it computes into accumulators.
 fn structured(input: &[u8], legal: bool) -> (Program, &[u8]) {
     let mut program = declared();
     let Some((count, rest)) = input.split_first() else {
@@ -259,7 +262,7 @@ fn structured(input: &[u8], legal: bool) -> (Program, &[u8]) {
     let (words, _) = rest.as_chunks::<4>();
     let words = &words[..words.len().min(usize::from(*count))];
     let mut open: Vec<Op> = Vec::new();
-    // By scratch array, of the `each` at hand: what uses it.
+    // For each scratch array, the opcode that uses it in the current `each`.
     let mut uses = [None; 2];
     for word @ [number, _, y, _] in words {
         let mut op = Op::ALL[usize::from(*number) % Op::ALL.len()];
@@ -295,7 +298,7 @@ fn structured(input: &[u8], legal: bool) -> (Program, &[u8]) {
             }
             _ => {}
         }
-        // What is opened by an `else` has no other one.
+        // A block that an `else` opens has no other `else`.
         if op.opens() || op == Op::Else {
             open.push(op);
         }
@@ -336,7 +339,7 @@ fn structured(input: &[u8], legal: bool) -> (Program, &[u8]) {
     (program, &rest[words.len() * 4..])
 }
 
-/// Every register into an accumulator: without it, most of what an instruction computes would never be seen.
+/// Adds every register to an accumulator. Without this, most of what an instruction computes would never be visible.
 fn shown() -> impl Iterator<Item = Instr> {
     (0..8).map(|register: u8| Instr {
         op: Op::Acc,
@@ -346,7 +349,7 @@ fn shown() -> impl Iterator<Item = Instr> {
     })
 }
 
-/// Every scratch word too.
+/// Does the same for every scratch word.
 fn scratch_shown() -> impl Iterator<Item = Instr> {
     let words = (0..16).map(|word| (0, word)).chain([(1, 0)]);
     words.flat_map(|(array, word)| {
@@ -366,7 +369,7 @@ fn scratch_shown() -> impl Iterator<Item = Instr> {
     })
 }
 
-/// An instruction with the fields of its opcode.
+/// An instruction with the fields that its opcode has.
 fn fields(op: Op, [_, x, y, z]: &[u8; 4]) -> Instr {
     let (register, small) = (x % 8, y % 8);
     let b = if z & 0x80 == 0 {

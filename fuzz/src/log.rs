@@ -1,13 +1,13 @@
-//! What the fuzz target `log` promises, as a function of bytes: it runs under libFuzzer, and without it in
-//! `crates/megakernel/tests/log.rs`.
+//! The promise that the fuzz target `log` checks, as a function of bytes. It runs under libFuzzer, and also without it
+//! in `crates/megakernel/tests/log.rs`.
 
 use gristmill_megakernel::log::{RingLog, RingLogReader, MAGIC};
 
-/// Bytes of the head, before the first record.
+/// The size of the head in bytes, before the first record.
 const HEAD_BYTES: usize = MAGIC.len() + 4;
 
-/// Whatever reads as a whole log is what would be written of it, byte for byte; nothing panics. The bytes are taken as they
-/// are, and with their checksums corrected.
+/// If bytes can be read as a whole log, writing that log gives the same bytes; nothing panics. The bytes are tried as
+/// they are, and with their checksums corrected.
 pub fn log(input: &[u8]) {
     canonical(input);
     canonical(&with_checksums(input));
@@ -30,7 +30,7 @@ fn canonical(bytes: &[u8]) {
     assert!(again == bytes, "a log has one encoding");
 }
 
-/// Where the records of a log begin, and where the last whole one ends.
+/// The offsets at which the records of a log begin, and the one at which the last whole record ends.
 pub fn records(bytes: &[u8]) -> Vec<usize> {
     let mut bounds = vec![HEAD_BYTES];
     let mut at = HEAD_BYTES;
@@ -45,7 +45,7 @@ pub fn records(bytes: &[u8]) -> Vec<usize> {
     bounds
 }
 
-/// The bytes with the checksum of each record replaced by the one that belongs there.
+/// The bytes, with the checksum of each record replaced by the correct one.
 pub fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let Some(head) = bytes.get(..HEAD_BYTES) else {
@@ -60,7 +60,7 @@ pub fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// CRC-32C (RFC 3720), bit by bit, without its last inversion: reflected polynomial 0x82F63B78.
+/// CRC-32C (RFC 3720), computed bit by bit and without the final inversion: reflected polynomial 0x82F63B78.
 fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(crc, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {

@@ -1,4 +1,4 @@
-//! A launch for each slot on an OpenCL device, as a peer.
+//! A launch for each slot on an OpenCL device, for comparison.
 #![allow(
     unsafe_code,
     reason = "the driver's calls: the peers must not be the code that is measured"
@@ -11,7 +11,7 @@ use opencl3::device::{get_all_devices, Device, CL_DEVICE_TYPE_ALL};
 use opencl3::kernel::Kernel;
 use opencl3::program::Program;
 
-/// One launch for each slot, as a host does that has no ring: enqueue an empty kernel, wait.
+/// Launches an empty kernel once for each slot and waits for it, as a host without a ring does.
 pub fn launches(count: usize) -> Result<Figures, String> {
     let told = |error: opencl3::error_codes::ClError| error.to_string();
     let devices = get_all_devices(CL_DEVICE_TYPE_ALL).map_err(told)?;

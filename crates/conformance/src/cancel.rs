@@ -1,4 +1,4 @@
-//! Cancelling: everything that runs ends, however long it would have taken, and its slot says so.
+//! Cancelling: every running slot ends, however long it would have taken, and completes as cancelled.
 
 use super::setup::Setup;
 use super::shipped::assembled;
@@ -16,7 +16,7 @@ pub(super) const CASES: &[Case] = &[
     ("shutting down", shutting_down),
 ];
 
-/// Programs that run for years, at top level and in windows: the default limits refuse them.
+/// Programs that would run for years, at top level and in windows. The default limits refuse them.
 fn endless() -> Result<Vec<Verified>, Stop> {
     let many = "loop 65535\nloop 65535\nloop 65535\n";
     let ends = "end\nend\nend\n";
@@ -47,12 +47,14 @@ fn setup(workers: usize) -> Setup {
     }
 }
 
-/// A kernel whose workers are busy for ever, with more of the same behind: the world and how many slots that is.
+/// A kernel with a worker that runs an endless program, and short slots behind it. Returns the world and the
+/// publication number of the endless slot.
 fn occupied(suite: &Suite<'_>, workers: usize, program: &Verified) -> Result<(World, usize), Stop> {
     let mut world = World::launch(suite, setup(workers))?;
     let number = world.load(0, program)?;
     let lent = world.lend(&[7; 300])?;
-    // The chunk stays lent: a worker at a time may read it on the CPU, so the others find it taken. The first has it.
+    // The chunk stays lent. On the CPU only one worker at a time may read it, so the other slots would find it taken.
+    // The first slot has it.
     let first = world.publish(&over(number, &lent, 300)?)?;
     while world.status(first) == Some(slot::PUBLISHED) {
         std::thread::yield_now();
@@ -113,7 +115,7 @@ fn afterwards(suite: &Suite<'_>) -> Checked {
             "it"
         );
     }
-    // What takes no time still runs, fences too.
+    // Short slots still run, including fences.
     same!(world.op(opcode::ATOMIC_ADD, &[5, 0])?, Ok(5), "an addition");
     same!(world.op(opcode::BATCH_FENCE, &[])?, Ok(1), "a fence");
     world.take_back(lent)?;

@@ -1,4 +1,4 @@
-//! BATCH_FENCE: what was published before it is finished when it completes.
+//! BATCH_FENCE: when it completes, everything that was published before it has finished.
 
 use super::setup::Setup;
 use super::world::{at, of, pick, word, Fault, World};
@@ -17,7 +17,8 @@ fn fence(tag: u32) -> Submission {
     Submission::new(opcode::BATCH_FENCE, &[0, tag, 77, 77])
 }
 
-/// Fences with nothing to wait for; more of them than a ring has slots, so that what is kept for a fence is used again.
+/// Fences that have nothing to wait for. There are more of them than the ring has slots, so that the state kept for a
+/// fence is used again.
 fn alone(suite: &Suite<'_>) -> Checked {
     for slots in [1, 2, 8] {
         let mut world = World::launch(suite, Setup::default().slots(slots))?;
@@ -35,7 +36,7 @@ fn alone(suite: &Suite<'_>) -> Checked {
     Ok("20 rounds of fences through rings of 1, 2 and 8 slots".into())
 }
 
-/// Fences of any priority among slots of any: a fence may be claimed first, and must complete last.
+/// Fences of any priority among slots of any priority: a fence may be claimed first, but must complete last.
 fn ordering(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(21);
     let mut ran = (0, 0);
@@ -43,7 +44,7 @@ fn ordering(suite: &Suite<'_>) -> Checked {
         let mut world = World::launch(suite, Setup::default().workers(workers).slots(slots))?;
         let mut fences = Vec::new();
         let total = 1_500;
-        // By publication: when it completed.
+        // For each publication, the position at which it completed.
         let mut when = vec![0; total];
         let mut position = 0;
         world.stream(
@@ -86,7 +87,7 @@ fn ordering(suite: &Suite<'_>) -> Checked {
     ))
 }
 
-/// A fence of a tenant that may not run is a fault, but what is published behind it counts on it having waited.
+/// A fence of a tenant that may not run is a fault, but slots that are published after it rely on it having waited.
 fn refused(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, Setup::default().slots(32).tenants(2))?;
     world.tenant(1)?.set_mask(0);
@@ -99,7 +100,7 @@ fn refused(suite: &Suite<'_>) -> Checked {
     let mut rounds = 0;
     for (refused, reason) in kinds {
         let mut list = vec![Submission::new(opcode::ATOMIC_ADD, &[1, 0]); 6];
-        // Both are claimed before all of the others.
+        // Both fences are claimed before all other slots.
         list.push(at(Priority::Critical, refused));
         list.push(at(Priority::Critical, fence(1)));
         let order = world.held(&list)?;

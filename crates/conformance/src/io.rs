@@ -1,5 +1,5 @@
-//! LOAD_MISS: a request reaches the host as its slot says, and the slot ends as the host answers. The case is the host
-//! here, so it needs no files.
+//! LOAD_MISS: a request reaches the host as its slot describes it, and the slot ends as the host answers. The test case
+//! itself plays the host, so it needs no files.
 
 use super::setup::Setup;
 use super::streams::{bytes, crc32c};
@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
     ("shutdown while slots wait", shutdown),
 ];
 
-/// The setup's kernel, and the host's end of its queue.
+/// Launches the kernel of a setup. Returns it with the host's end of its queue.
 fn launch(suite: &Suite<'_>, setup: Setup) -> Result<(World, IoQueue), Stop> {
     let world = World::launch(suite, setup)?;
     match world.submitter.take_io_queue() {
@@ -41,7 +41,7 @@ fn load(resource: u32, prefetch: u32) -> Submission {
     Submission::new(opcode::LOAD_MISS, &[resource, prefetch])
 }
 
-/// The next request, within the limit.
+/// Waits for the next request, within the limit.
 fn claim(queue: &mut IoQueue) -> Result<ClaimedIo, Stop> {
     let mut wait = Wait::new(LIMIT);
     loop {
@@ -135,7 +135,7 @@ fn failing(suite: &Suite<'_>) -> Checked {
         world.publish(&load(0, 0))?;
         claim(&mut queue)?.end(Err(errno));
         same!(world.reap()?.answer(), io_failed(shown), "error {errno}");
-        // What went before leaves nothing behind.
+        // The earlier failure leaves no trace.
         world.publish(&load(0, 0))?;
         claim(&mut queue)?.end(Ok(9));
         same!(
@@ -160,7 +160,7 @@ fn prefetches(suite: &Suite<'_>) -> Checked {
     let (mut world, mut queue) = launch(suite, setup)?;
     let mut asked = 0;
     for round in 0..20 {
-        // The slot is free again, and another tenant's, before its request is claimed.
+        // The slot is free again, and used by another tenant, before its request is claimed.
         for tenant in [0, 1, 1, 0] {
             let done = world.run(&of(tenant, load(tenant, 1)))?;
             same!(done.answer(), Ok(0), "a prefetch that nobody has served");
@@ -172,7 +172,7 @@ fn prefetches(suite: &Suite<'_>) -> Checked {
             claimed.end(if round % 2 == 0 { Ok(1) } else { Err(5) });
             asked += 1;
         }
-        // How a prefetch ends changes nothing for another slot.
+        // The outcome of a prefetch does not affect other slots.
         same!(world.answer(&load(0, 1))?, Ok(0), "a prefetch");
         world.publish(&load(0, 0))?;
         let prefetch = claim(&mut queue)?;
@@ -308,7 +308,7 @@ fn shutdown(suite: &Suite<'_>) -> Checked {
             .filter(|index| world.submitter.status(*index) == Some(slot::PUBLISHED))
             .count();
         same!(ended.len() + unrun, 16, "slots completed and slots unrun");
-        // Too late, and harmless.
+        // These answers come too late, which is harmless.
         for claimed in claimed {
             claimed.end(Ok(1));
         }

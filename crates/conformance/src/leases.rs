@@ -21,7 +21,7 @@ fn of_slots(slots: u64) -> Lease {
     }
 }
 
-/// What the statistics must say of `slots` slots, `faults` of them faulted, on `workers` workers.
+/// Checks the statistics after `slots` slots on `workers` workers, of which `faults` faulted.
 fn explained(
     world: &World,
     slots: u64,
@@ -40,7 +40,7 @@ fn explained(
         slots,
         "slots by worker"
     );
-    // Each launch but the first follows a lease; a worker may come back while the numbers are read.
+    // Each launch but the first follows a lease. A worker may be launched again while the numbers are read.
     let explained = 1 + stats.leases + workers;
     ensure!(
         (1..=explained).contains(&stats.launches),
@@ -48,7 +48,7 @@ fn explained(
         stats.launches,
         stats.leases
     );
-    // A lease runs `lease.slots` slots at most; each worker is in one that has not ended.
+    // A lease runs at most `lease.slots` slots, and each worker is in one that has not ended.
     let most = (stats.leases + workers).saturating_mul(lease.slots);
     ensure!(
         slots <= most,
@@ -71,7 +71,7 @@ fn few_slots(suite: &Suite<'_>) -> Checked {
         world.stream(
             count,
             |number| {
-                // Every tenth faults.
+                // Every tenth slot faults.
                 let index = if number % 10 == 9 { 64 } else { 1 };
                 Submission::new(opcode::ATOMIC_ADD, &[1, index])
             },
@@ -89,7 +89,7 @@ fn few_slots(suite: &Suite<'_>) -> Checked {
     ))
 }
 
-/// The worker has left whenever something is published, and must be there again.
+/// The worker has left before each slot is published, and must come back.
 fn few_polls(suite: &Suite<'_>) -> Checked {
     let mut launches = 0;
     for workers in [1, 2] {
@@ -116,7 +116,7 @@ fn few_polls(suite: &Suite<'_>) -> Checked {
     ))
 }
 
-/// What is put aside when a lease ends is still there in the next.
+/// A slot that is parked when a lease ends is still there in the next lease.
 fn parked(suite: &Suite<'_>) -> Checked {
     let lease = Lease {
         idle_polls: 1,

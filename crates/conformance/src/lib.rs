@@ -1,11 +1,11 @@
-//! The conformance suite: whether a back end keeps the protocol's promises on this machine.
+//! The conformance suite: it tests whether a back end keeps the protocol's promises on this machine.
 //!
-//! [`run`] takes any [`Backend`]. A user runs it to trust a driver (`gristmill selftest`); tests run it over every back end.
-//! It speaks to the [`Backend`] and to the [`Kernel`](gristmill_megakernel::Kernel) that this launches, and to nothing
-//! behind them. What is expected is worked out here, or by the reference interpreter of VIR0, never by a back end: bit by
-//! bit for a checksum, byte by byte for a search.
+//! [`run`] takes any [`Backend`]. Users run it to decide whether to trust a driver (`gristmill selftest`); tests run it
+//! over every back end. It uses only the [`Backend`] and the [`Kernel`](gristmill_megakernel::Kernel) that this
+//! launches, and nothing behind them. The expected results are computed here, or by the reference interpreter of VIR0,
+//! never by a back end: a checksum is computed bit by bit, a search compares byte by byte.
 //!
-//! | module | the promise that its cases hold |
+//! | module | the promise that its cases test |
 //! |---|---|
 //! | `opcodes` | a core opcode does what `model` says, stays within its tenant's window, and any other number faults |
 //! | `packed` | the operations of a packed slot run in order; a malformed slot runs none |
@@ -21,14 +21,14 @@
 //! | `cancel` | whatever runs can be cancelled, and its slot says so |
 //! | `shutdown` | shutdown returns, whatever is in flight; what was not run stays unrun |
 //!
-//! A case is a function and a line in its module's table. It says what it ran, or what was different. `setup` says how a
-//! case launches its kernel, `world` what cases do with it; `shipped` has the programs. `wait` bounds every wait
-//! ([`LIMIT`]), so that a kernel that does not answer is a failed case and not a hang. All random inputs follow from one
-//! seed.
+//! A case is a function and a line in its module's table. It reports what it ran, or what was different. `setup` says
+//! how a case launches its kernel, and `world` has the operations that cases perform on it; `shipped` has the programs.
+//! `wait` bounds every wait ([`LIMIT`]), so a kernel that does not answer makes its case fail rather than hang. All
+//! random inputs are derived from one seed.
 
 #![forbid(unsafe_code)]
 
-/// Ends a case that found something different, unless the condition holds.
+/// Ends a case with a failure unless the condition holds.
 macro_rules! ensure {
     ($holds:expr, $($what:tt)+) => {
         if !$holds {
@@ -37,7 +37,7 @@ macro_rules! ensure {
     };
 }
 
-/// Ends a case where two values that must be equal are not.
+/// Ends a case with a failure if two values that must be equal are not.
 macro_rules! same {
     ($got:expr, $expected:expr, $($what:tt)+) => {{
         let (got, expected) = (&$got, &$expected);
@@ -74,22 +74,22 @@ use gristmill_protocol::PipelineError;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
-/// How long a case waits for one answer of the kernel before it fails. Only time counts in which no thread of this process
-/// waits for a processor ([`Clock`](gristmill_megakernel::backend::device::Clock)).
+/// How long a case waits for one answer of the kernel before it fails. Only time in which no thread of this process
+/// waits for a processor is counted ([`Clock`](gristmill_megakernel::backend::device::Clock)).
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// How a case ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// As the protocol says; with what was run.
+    /// Everything was as the protocol says. Holds what was run.
     Passed(String),
-    /// Something was different; with what, and what was expected.
+    /// Something was different. Holds what it was, and what was expected.
     Failed(String),
-    /// It could not be run here; with the reason.
+    /// The case could not be run here. Holds the reason.
     Skipped(String),
 }
 
-/// One case's result.
+/// The result of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseResult {
     /// Its theme and its name, as `theme: name`.
@@ -100,7 +100,7 @@ pub struct CaseResult {
     pub elapsed: Duration,
 }
 
-/// How many cases ended how.
+/// How many cases passed, failed and were skipped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Cases in which everything was as the protocol says.
@@ -111,20 +111,20 @@ pub struct Summary {
     pub skipped: usize,
 }
 
-/// What cases work with.
+/// The context of all cases.
 struct Suite<'a> {
     backend: &'a dyn Backend,
     seed: u64,
 }
 
 impl Suite<'_> {
-    /// A case's own stream of random numbers: `salt` keeps those of cases apart.
+    /// A case's own stream of random numbers; `salt` keeps the streams of different cases apart.
     fn numbers(&self, salt: u64) -> Rng {
         Rng::with_seed(self.seed ^ salt << 48)
     }
 }
 
-/// Why a case ended before its end.
+/// The reason why a case ended early.
 enum Stop {
     Failed(String),
     Skipped(String),
@@ -142,10 +142,10 @@ impl From<gristmill_megakernel::KernelError> for Stop {
     }
 }
 
-/// What a case gives: what it ran, or why it stopped.
+/// The outcome of a case: what it ran, or why it stopped.
 type Checked = Result<String, Stop>;
 
-/// A case: its name within its theme, and what it does.
+/// A case: its name within its theme, and its function.
 type Case = (&'static str, fn(&Suite<'_>) -> Checked);
 
 /// All cases by theme.
@@ -165,9 +165,9 @@ const THEMES: &[(&str, &[Case])] = &[
     ("shutdown", shutdown::CASES),
 ];
 
-/// Runs the cases whose names contain `filter` (an empty one is in all), and reports each as it ends.
+/// Runs the cases whose names contain `filter` (an empty filter matches all), and reports each as it ends.
 ///
-/// All random inputs follow from `seed`: the same seed runs the same cases again.
+/// All random inputs are derived from `seed`: the same seed runs the same cases again.
 pub fn run(
     backend: &dyn Backend,
     filter: &str,
@@ -183,7 +183,7 @@ pub fn run(
                 continue;
             }
             let began = Instant::now();
-            // A back end that panics on the host's side has failed the case, and only that.
+            // A back end that panics on the host's side fails only the current case.
             let checked = catch_unwind(AssertUnwindSafe(|| check(&suite)));
             let (verdict, count) = match checked {
                 Ok(Ok(what)) => (Verdict::Passed(what), &mut summary.passed),
@@ -207,7 +207,7 @@ pub fn run(
     summary
 }
 
-/// What failed, without most of the bytes that it may have in it.
+/// A message about a failure, without most of the bytes that it may contain.
 fn shortened(mut what: String) -> String {
     const MOST: usize = 1_000;
     if let Some((end, _)) = what.char_indices().nth(MOST) {

@@ -1,4 +1,4 @@
-//! What the core opcodes mean, in plain Rust over a slice: what back ends are compared with.
+//! The meaning of the core opcodes, in plain Rust over a slice. Back ends are compared with it.
 
 use super::world::{Answer, Fault};
 use fastrand::Rng;
@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 /// The opcodes that [`core`] knows.
 pub(super) const OPCODES: RangeInclusive<u32> = opcode::NOP..=opcode::MEMCPY;
 
-/// What a control word holds that only the host writes, while nobody has changed it and `tenants` are open; `None` for
-/// counters.
+/// The value of a control word that only the host writes, as long as nobody has changed it and `tenants` tenants are
+/// open; `None` for counters.
 pub(super) fn control_word(word: u32, tenants: u32) -> Option<u32> {
     let word = word as usize;
     let masks = control::TENANT_MASKS..control::TENANT_MASKS + control::TENANT_MASK_WORDS;
@@ -27,7 +27,7 @@ pub(super) fn control_word(word: u32, tenants: u32) -> Option<u32> {
     }
 }
 
-/// Argument words that an opcode takes.
+/// The number of argument words that an opcode takes.
 fn words(number: u32) -> usize {
     match number {
         opcode::NOP => 0,
@@ -36,7 +36,7 @@ fn words(number: u32) -> usize {
     }
 }
 
-/// Runs a core opcode over a tenant's window, and gives the slot's result.
+/// Runs a core opcode over a tenant's window. Returns the slot's result.
 pub(super) fn core(window: &mut [u32], tenants: u32, number: u32, args: &[u32]) -> Answer {
     let [a, b, c] = std::array::from_fn(|index| args.get(index).copied().unwrap_or(0));
     let outside = Fault(fault::INDEX_OUT_OF_RANGE);
@@ -85,7 +85,7 @@ pub(super) fn core(window: &mut [u32], tenants: u32, number: u32, args: &[u32]) 
     }
 }
 
-/// Runs a packed slot: every op that the host's decoder accepts, until one faults.
+/// Runs a packed slot: if the host's decoder accepts it, its operations run in order until one faults.
 pub(super) fn packed(window: &mut [u32], tenants: u32, args: &[u32; 12]) -> Answer {
     let bad = Fault(fault::BAD_PACKED_SLOT);
     let ops = gristmill_protocol::packed::decode(args).map_err(|_| bad)?;
@@ -100,14 +100,15 @@ pub(super) fn packed(window: &mut [u32], tenants: u32, args: &[u32; 12]) -> Answ
     Ok(last)
 }
 
-/// An index: mostly within `len`, now and then at an edge or far out.
+/// A random index: mostly below `len`, sometimes at an edge or far out of range.
 fn index(numbers: &mut Rng, len: u32) -> u32 {
     let edges = [
         len.wrapping_sub(1),
         len,
         len + 1,
         u32::MAX,
-        // With the observables' first word added, or four bytes a word, these are small again.
+        // These become small again when the number of the first observable is added, or when they are multiplied by
+        // four.
         0_u32.wrapping_sub(CONTROL_MIN_WORDS as u32),
         0_u32.wrapping_sub(CONTROL_MIN_WORDS as u32 - 3),
         1 << 30,
@@ -120,7 +121,7 @@ fn index(numbers: &mut Rng, len: u32) -> u32 {
     }
 }
 
-/// A core opcode at random, with as many arguments as it takes, for a window of `len` words.
+/// A random core opcode with as many arguments as it takes, for a window of `len` words.
 pub(super) fn random_op(numbers: &mut Rng, len: u32) -> (u32, Vec<u32>) {
     let number = numbers.u32(OPCODES);
     let first = CONTROL_MIN_WORDS as u32;
@@ -128,11 +129,11 @@ pub(super) fn random_op(numbers: &mut Rng, len: u32) -> (u32, Vec<u32>) {
         opcode::NOP => Vec::new(),
         opcode::LOAD_U32 => {
             let from = match numbers.u32(..3) {
-                // SHUTDOWN, the masks and the quotas, all but DONE_COUNT, which counts.
+                // SHUTDOWN, the masks and the quotas; DONE_COUNT is left out, since it changes.
                 0 => [0, 2, 3, 4, 31, 32, 33, 63][numbers.usize(..8)],
                 _ => first.wrapping_add(index(numbers, len)),
             };
-            // Wrapped around, it may name a counter.
+            // After wrapping around, the index may be that of a counter.
             let from = if from < first && control_word(from, 1).is_none() {
                 0
             } else {

@@ -1,4 +1,4 @@
-//! The core opcodes do what the model says, and any number that is no opcode faults for the right reason.
+//! The core opcodes do what the model says, and any number that is not an opcode faults for the right reason.
 
 use super::setup::Setup;
 use super::world::{program, Fault, World};
@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
     ("unknown, reserved and foreign opcodes", unknown),
 ];
 
-/// What each opcode does, by hand: the model that other cases compare with is checked here, too.
+/// Each opcode's effect, written by hand. This also checks the model with which other cases compare.
 fn examples(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, Setup::default())?;
     let outside = Err(Fault(fault::INDEX_OUT_OF_RANGE));
@@ -39,7 +39,7 @@ fn examples(suite: &Suite<'_>) -> Checked {
         (opcode::LOAD_U32, [first + last + 1, 0, 0], outside),
         (opcode::LOAD_U32, [first, last + 1, 0], outside),
         (opcode::LOAD_U32, [2, 7, 0], Ok(3)),
-        // 9 1 3 at 5, 6 and 7: one up, then back down.
+        // Words 5, 6 and 7 are 9, 1 and 3: they are copied up by one, then back down.
         (opcode::MEMCPY, [5, 6, 3], Ok(0)),
         (opcode::MEMCPY, [6, 5, 3], Ok(0)),
         (opcode::MEMCPY, [5, last - 2, 3], Ok(0)),
@@ -84,7 +84,7 @@ fn random(suite: &Suite<'_>) -> Checked {
             for (number, args) in &ops {
                 world.publish(&Submission::new(*number, args))?;
             }
-            // One worker and one priority: in order.
+            // With one worker and one priority, slots run in order.
             for (number, args) in &ops {
                 let got = world.reap()?.answer();
                 let expected = model::core(&mut window, 1, *number, args);
@@ -102,7 +102,7 @@ fn random(suite: &Suite<'_>) -> Checked {
     Ok(format!("{ran} operations in windows of 1, 2 and 61 words"))
 }
 
-/// LOAD reaches every control word, and nothing writes one but the kernel's own counting.
+/// LOAD can read every control word, and only the kernel's own counting changes one.
 fn control_words(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, Setup::default().tenants(3).observables(30))?;
     let mut compared = 0;
@@ -145,7 +145,7 @@ fn control_words(suite: &Suite<'_>) -> Checked {
 
 fn automaton(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, Setup::default().tenants(2))?;
-    // Three states: on byte b, state s goes to 7919 s + 31 b. Behind them half a state.
+    // Three states: on byte b, state s goes to 7919 s + 31 b. Half a state follows them.
     let next = |state: u32, byte: u32| 7919 * state + 31 * byte;
     let words: Vec<String> = (0..3 * 256 + 128)
         .map(|at| next(at / 256, at % 256).to_string())

@@ -1,4 +1,4 @@
-//! PACKED_SLOT: what the host's encoder accepts runs in order; what it does not is refused before anything runs.
+//! PACKED_SLOT: what the host's encoder accepts runs in order, and anything else is refused before any of it runs.
 
 use super::setup::Setup;
 use super::world::{Fault, World};
@@ -12,7 +12,7 @@ pub(super) const CASES: &[Case] = &[
     ("malformed payloads", malformed),
 ];
 
-/// Bytes as argument words.
+/// Bytes, as argument words.
 fn words(bytes: &[u8]) -> [u32; 12] {
     let mut args = [0; 12];
     for (word, bytes) in args.iter_mut().zip(bytes.chunks(4)) {
@@ -29,7 +29,7 @@ fn sizes(suite: &Suite<'_>) -> Checked {
         let args = packed::encode(&vec![(0_u8, [0_u32; 0]); ops])?;
         same!(world.op(opcode::PACKED_SLOT, &args)?, Ok(0), "{ops} NOPs");
     }
-    // As many additions as fit: each has two bytes and two words.
+    // As many additions as fit: each takes two bytes and two words.
     for ops in 1..=4_u32 {
         let list: Vec<_> = (0..ops).map(|index| (2_u8, [10 + index, 5])).collect();
         let before = world.observable(5)?;
@@ -55,7 +55,7 @@ fn random(suite: &Suite<'_>) -> Checked {
         let ops: Vec<(u8, Vec<u32>)> = (0..=numbers.u32(..6))
             .map(|_| {
                 let (number, mut args) = model::random_op(&mut numbers, 64);
-                // Now and then an opcode that is none, one argument too few, or one too many.
+                // Sometimes an opcode that does not exist, one argument too few, or one too many.
                 let number = if numbers.u32(..30) == 0 {
                     8 + numbers.u32(..248)
                 } else {
@@ -89,25 +89,25 @@ fn random(suite: &Suite<'_>) -> Checked {
 fn malformed(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(3);
     let mut world = World::launch(suite, Setup::default())?;
-    // Each begins with an addition that would be seen, were anything run.
+    // Each begins with an addition whose effect would be seen if anything ran.
     let add = opcode::ATOMIC_ADD.to_le_bytes()[0];
     let listed: [&[u8]; 12] = [
-        // No operations; more than fit; more words than there are.
+        // No operations; more than fit; more words than exist.
         &[0, 2, add, 0, 1, 0, 0, 0, 1],
         &[24, 0, add, 0],
         &[255, 0, add, 0],
         &[1, 12, add, 0, 1],
         &[1, 255, add, 0, 1],
-        // The first argument not at 0, one behind the end, arguments that go backwards.
+        // The first argument is not at 0; one is behind the end; the arguments go backwards.
         &[1, 4, add, 1, 1, 0, 0, 0, 1],
         &[2, 4, add, 0, add, 5, 0, 0, 1],
         &[3, 4, add, 0, add, 2, add, 1, 1],
-        // A byte in the padding.
+        // One byte of the padding is not zero.
         &[2, 4, add, 0, add, 2, 0, 1, 1],
-        // A fence, first or last.
+        // A fence, as the first or the last operation.
         &[1, 2, 7, 0, 1],
         &[2, 2, add, 0, 7, 2, 0, 0, 1],
-        // Two that share their arguments: the first has none.
+        // Two operations that share their arguments, so that the first has none.
         &[2, 2, add, 0, add, 0, 0, 0, 1],
     ];
     let bad = Err(Fault(fault::BAD_PACKED_SLOT));
@@ -123,7 +123,7 @@ fn malformed(suite: &Suite<'_>) -> Checked {
             "the observables after {bytes:?}"
         );
     }
-    // Payloads of which most are malformed, and a few are not.
+    // Payloads, of which most are malformed and a few are well-formed.
     let mut window = vec![0; 64];
     let (mut refused, count) = (0, 600);
     for _ in 0..count {

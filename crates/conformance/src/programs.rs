@@ -1,4 +1,5 @@
-//! VIR0 programs leave what the reference interpreter leaves, shipped and random ones; what they may not do faults.
+//! VIR0 programs, shipped and random ones, leave the same results as the reference interpreter, and forbidden slots
+//! fault.
 
 use super::setup::Setup;
 use super::shipped::programs;
@@ -24,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
 
 const CHUNK: usize = 16 << 10;
 
-/// What a program leaves.
+/// The results of a program.
 #[derive(Debug, PartialEq, Eq)]
 enum Left {
     Results {
@@ -35,7 +36,7 @@ enum Left {
     Fault(Fault),
 }
 
-/// What the reference interpreter says, of bytes whose own begin at `place.start`.
+/// The reference interpreter's results for bytes whose own bytes begin at `place.start`.
 fn expected(program: &Verified, place: &ProgramArgs, data: &[u8]) -> Result<Left, Stop> {
     let (start, len) = (place.start as usize, place.len as usize);
     let seen = data.get(..start + len + place.after as usize);
@@ -62,7 +63,7 @@ fn expected(program: &Verified, place: &ProgramArgs, data: &[u8]) -> Result<Left
     })
 }
 
-/// What a completed slot of a program left in its area.
+/// The results that a completed slot of a program left in its area.
 fn left(world: &World, program: &Verified, done: &Done) -> Left {
     if done.fault != Fault::NONE {
         return Left::Fault(done.fault);
@@ -92,7 +93,7 @@ fn left(world: &World, program: &Verified, done: &Done) -> Left {
     }
 }
 
-/// Runs a loaded program over a place of a chunk and compares it with the reference. Returns what it left, and its slot.
+/// Runs a loaded program over a place of a chunk and compares it with the reference. Returns its results, and its slot.
 fn compare(
     world: &mut World,
     number: u32,
@@ -118,7 +119,7 @@ fn compare(
     Ok((got, done.slot))
 }
 
-/// The first difference, as results may be long.
+/// Describes only the first difference, since results may be long.
 fn difference(got: &Left, right: &Left) -> String {
     let (
         Left::Results { accs, records },
@@ -152,7 +153,7 @@ fn difference(got: &Left, right: &Left) -> String {
     )
 }
 
-/// A place for `len` own bytes somewhere in a chunk, aligned as the program wants it.
+/// A place for `len` own bytes somewhere in a chunk, aligned as the program requires.
 fn somewhere(numbers: &mut Rng, program: &Verified, len: usize) -> ProgramArgs {
     let declared = program.program();
     let room = word(CHUNK - len);
@@ -192,7 +193,7 @@ fn shipped(suite: &Suite<'_>) -> Checked {
     for (name, program) in &programs {
         let number = world.load(0, program)?;
         for len in [0, 1, 2, 63, 64, 65, 500, 4_096, 4_097] {
-            // The reference takes its time; a device that runs one window after the other more.
+            // The reference interpreter is slow, and a device that runs one window after the other is even slower.
             if program.cost().at(word(len)) > 3_000_000 {
                 continue;
             }
@@ -213,7 +214,7 @@ fn shipped(suite: &Suite<'_>) -> Checked {
 }
 
 fn random_ones(suite: &Suite<'_>) -> Checked {
-    /// Instructions that a chunk may cost by the static bound.
+    /// The number of instructions that a chunk may cost by the static bound.
     const COST: u64 = 20_000;
     let mut numbers = suite.numbers(52);
     let count = 1_000;
@@ -258,7 +259,7 @@ fn places(suite: &Suite<'_>) -> Checked {
     let lent = world.lend(b"")?;
     let chunk = lent.index();
     let end = word(CHUNK);
-    // Start, own bytes, bytes behind, position in the file.
+    // For each: the start, the own bytes, the bytes behind, and the position in the file.
     let tries = [
         ((0, 4_096, 0, 0), fault::NONE),
         ((0, 0, 0, 1 << 40), fault::NONE),
@@ -315,7 +316,7 @@ fn places(suite: &Suite<'_>) -> Checked {
     ))
 }
 
-/// A slot that could cost more than the lease allows faults before it runs; one that could cost as much runs.
+/// A slot that could cost more than the lease allows faults before it runs; one that could cost exactly as much runs.
 fn budget(suite: &Suite<'_>) -> Checked {
     let program = program(".acc n sum\n each r1, 1\n mov r2, 1\n acc n, r2\n end")?;
     let longest = 1_000;
@@ -346,9 +347,9 @@ fn budget(suite: &Suite<'_>) -> Checked {
     ))
 }
 
-/// A program that fills its area exactly leaves the others' as they are, whether it has results, overflows or faults.
+/// A program that fills its area exactly leaves other areas unchanged, whether it has results, overflows or faults.
 fn areas(suite: &Suite<'_>) -> Checked {
-    // Writes a record for each byte above the argument; on 255 it faults.
+    // The program writes a record for each byte above its argument, and faults on 255.
     let program = program(
         "
         .acc n sum

@@ -1,4 +1,4 @@
-//! Quotas: no more of a tenant's slots run at a time than its quota, and all of them run in the end.
+//! Quotas: at any time, no more of a tenant's slots run than its quota allows, and all of them run in the end.
 
 use super::setup::Setup;
 use super::world::{failed, of, over, program, word, Answer, Fault, World, GATE, GATE_BYTES};
@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
 const COPY: u8 = opcode::MEMCPY.to_le_bytes()[0];
 const ADD: u8 = opcode::ATOMIC_ADD.to_le_bytes()[0];
 
-/// How long a gate should run: much longer than publishing a slot takes.
+/// How long a gate should run, which is much longer than it takes to publish a slot.
 const GATE_TIME: Duration = Duration::from_millis(10);
 
 const QUOTA: Answer = Err(Fault(fault::QUOTA));
@@ -47,7 +47,8 @@ fn several(suite: &Suite<'_>, quota: u32) -> Result<World, Stop> {
     Ok(world)
 }
 
-/// The slot copies a word, adds to the copy, and copies it back: what two did at once would be counted once.
+/// The slot copies a word, adds to the copy, and copies it back. If two slots did so at once, one addition would be
+/// lost.
 fn exclusive(suite: &Suite<'_>) -> Checked {
     let count = 3_000;
     let mut world = several(suite, 1)?;
@@ -69,7 +70,7 @@ fn exclusive(suite: &Suite<'_>) -> Checked {
     Ok(format!("{count} slots on 4 workers, no update lost"))
 }
 
-/// Whether a probe that is published while gates run completes before any of them; `None` where the gates were not all
+/// Whether a probe that is published while gates run completes before all of them; `None` if the gates were not all
 /// running for long enough to tell.
 fn overtakes(
     world: &mut World,
@@ -88,7 +89,7 @@ fn overtakes(
     while !all_run(world) && Instant::now() < until {
         std::thread::yield_now();
     }
-    // A slot is claimed shortly before its tenant's quota is looked at.
+    // A slot becomes claimed shortly before its tenant's quota is checked.
     std::thread::sleep(Duration::from_millis(1));
     let told = all_run(world);
     let probe = world.publish(probe)?;
@@ -101,8 +102,9 @@ fn overtakes(
     Ok(told.then_some(first == Some(probe)))
 }
 
-/// As many long slots as the quota allows run, each on a worker, and one worker is free: another slot of the tenant must
-/// wait for one of them. Under a quota of one more it need not, which shows that an excess would be seen.
+/// As many long slots run as the quota allows, each on its own worker, and one worker is free. Another slot of the
+/// tenant must wait for one of them. If the quota is raised by one, it need not wait, which shows that a slot beyond
+/// the quota would be noticed.
 fn bounded(suite: &Suite<'_>) -> Checked {
     const ROUNDS: usize = 8;
     let mut world = World::launch(suite, Setup::default().workers(4).tenants(2).chunks(3))?;
@@ -110,7 +112,8 @@ fn bounded(suite: &Suite<'_>) -> Checked {
     let number = world.load(1, &program(GATE)?)?;
     let lents = [world.lend(b"")?, world.lend(b"")?, world.lend(b"")?];
     let gate = |lent, len| Ok::<_, Stop>(of(1, over(number, lent, len)?));
-    // How long a gate must be here. The shorter of two runs counts: the machine may have been busy with something else.
+    // The length that a gate must have on this machine. The shorter of two runs counts, since the machine may have been
+    // busy with something else.
     let mut len = 4;
     loop {
         let mut shortest = Duration::MAX;
@@ -137,12 +140,12 @@ fn bounded(suite: &Suite<'_>) -> Checked {
         for _ in 0..ROUNDS {
             beyond += usize::from(overtakes(&mut world, gates, &probe)? == Some(true));
         }
-        // Once may be a gate whose worker was held up before it looked at the quota.
+        // It may happen once that a gate's worker was held up before it checked the quota.
         ensure!(
             beyond <= 1,
             "{beyond} of {ROUNDS} times one more slot than a quota of {quota} allows ran"
         );
-        // Where the machine is busy, few rounds find all workers running.
+        // On a busy machine, only a few rounds find all workers running.
         tenant.set_quota(word(quota + 1));
         let mut within = 0;
         for _ in 0..8 * ROUNDS {
@@ -171,7 +174,7 @@ fn others(suite: &Suite<'_>) -> Checked {
     let add = |tenant| of(tenant, Submission::new(opcode::ATOMIC_ADD, &[1, 0]));
     let rounds = 40;
     for _ in 0..rounds {
-        // The bound tenant's first, and more of them than may run.
+        // The slots of the tenant with the quota come first, and there are more of them than may run at a time.
         for _ in 0..20 {
             world.publish(&add(1))?;
         }
@@ -195,7 +198,7 @@ fn others(suite: &Suite<'_>) -> Checked {
     ))
 }
 
-/// A quota that is lowered and raised while slots wait for it: each runs, or faults while it is 0.
+/// A quota is lowered and raised while slots wait for it. Each slot runs, or faults while the quota is 0.
 fn changing(suite: &Suite<'_>) -> Checked {
     let mut world = several(suite, 1)?;
     let tenant = world.tenant(1)?;
@@ -225,7 +228,7 @@ fn changing(suite: &Suite<'_>) -> Checked {
         ran,
         "the additions that did not fault"
     );
-    // Nothing is still counted as running.
+    // No slot is still counted as running.
     tenant.set_quota(1);
     same!(
         world.answer(&add)?,

@@ -1,4 +1,4 @@
-//! The ring: a full one refuses, every slot completes once, priorities age by the rule, and the counters add up.
+//! The ring: a full one refuses slots, every slot completes once, priorities age by the rule, and the counters add up.
 
 use super::setup::Setup;
 use super::world::{at, failed, pick, word, Fault, World};
@@ -37,7 +37,7 @@ fn backpressure(suite: &Suite<'_>) -> Checked {
     Ok("rings of 1, 2 and 64 slots".into())
 }
 
-/// The result of an addition is the new sum, so one that ran twice or not at all shows in the results.
+/// The result of an addition is the new sum, so the results show whether one ran twice or not at all.
 fn every_slot_once(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(11);
     for (slots, count) in [(1, 500), (8, 10_000), (1024, 5_000)] {
@@ -67,7 +67,7 @@ fn every_slot_once(suite: &Suite<'_>) -> Checked {
     Ok("500 through a ring of 1 slot, 10,000 through 8, 5,000 through 1,024".into())
 }
 
-/// In which order the protocol has waiting slots claimed, by their priorities in the order of publication.
+/// The order in which the protocol has waiting slots claimed, given their priorities in the order of publication.
 fn order(priorities: &[Priority]) -> Vec<usize> {
     let mut queues: [Vec<usize>; 5] = Default::default();
     for (place, priority) in priorities.iter().enumerate().rev() {
@@ -89,13 +89,13 @@ fn order(priorities: &[Priority]) -> Vec<usize> {
     }
 }
 
-/// All wait while the one worker is busy: then it must claim them in exactly one order.
+/// All slots wait while the only worker is busy. After that it must claim them in exactly one order.
 fn ageing(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(12);
     let all = Priority::ALL;
     let few: Vec<Priority> = all.iter().rev().copied().cycle().take(25).collect();
     let many: Vec<Priority> = (0..200).map(|_| pick(&mut numbers, &all)).collect();
-    // All lower ones wait behind those that would never let them.
+    // All slots of lower priorities wait behind critical ones that, without ageing, would always go first.
     let mut urgent = vec![Priority::Critical; 120];
     urgent.extend([
         Priority::Idle,
@@ -139,7 +139,8 @@ fn starvation(suite: &Suite<'_>) -> Checked {
     }
     for priority in Priority::ALL.iter().skip(1).cycle().take(40) {
         let number = world.publish(&at(*priority, Submission::new(opcode::NOP, &[])))?;
-        // Those in flight may have been claimed before; of the later ones 16.
+        // Urgent slots in flight may have been claimed before this one; of the later ones, at most 16 may be claimed
+        // first.
         let mut before = 0;
         loop {
             let done = world.reap()?;

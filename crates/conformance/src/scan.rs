@@ -1,4 +1,4 @@
-//! SCAN finds what a naive search finds, in all four modes; areas are so small that it is resumed where they are full.
+//! SCAN finds what a naive search finds, in all four modes. The areas are so small that it overflows and is resumed.
 
 use super::setup::Setup;
 use super::world::{word, Fault, World};
@@ -18,10 +18,10 @@ pub(super) const CASES: &[Case] = &[
 
 const CHUNK: usize = 1_500;
 
-/// Patterns, and whether either case matches.
+/// Patterns, and whether case is ignored.
 type Set = (Vec<Vec<u8>>, bool);
 
-/// From one byte to more than any searcher for few takes.
+/// Sets of different sizes, from one byte to more patterns than any searcher for few patterns takes.
 fn sets(numbers: &mut Rng) -> Vec<Set> {
     let mut sets: Vec<Set> = vec![
         (vec![b"a".to_vec()], false),
@@ -56,7 +56,7 @@ fn text(numbers: &mut Rng, len: usize) -> Vec<u8> {
     const BYTES: &[u8; 12] = b"abABa b\0\xFFz\n\n";
     let mut out = Vec::with_capacity(len);
     while out.len() < len {
-        // Now and then a run, which long patterns need.
+        // Sometimes a long run, which long patterns need to match.
         let run = if numbers.u32(..60) == 0 { 250 } else { 1 };
         let byte = BYTES[numbers.usize(..12)];
         out.extend(std::iter::repeat_n(byte, run));
@@ -65,7 +65,7 @@ fn text(numbers: &mut Rng, len: usize) -> Vec<u8> {
     out
 }
 
-/// Where a pattern begins, by comparing at every place.
+/// Where a pattern begins, found by comparing at every place.
 fn starts<'a>(bytes: &'a [u8], pattern: &'a [u8], fold: bool) -> impl Iterator<Item = usize> + 'a {
     bytes
         .windows(pattern.len())
@@ -91,7 +91,7 @@ fn position(at: Option<usize>) -> u32 {
     at.map_or(stream::NONE, word)
 }
 
-/// What SCAN must say of a chunk whose lines are asked for.
+/// The results that SCAN must have for a chunk in the modes for lines.
 struct Expected {
     /// Start and end of the matching lines between the first and the last newline.
     interior: Vec<(u32, u32)>,
@@ -136,10 +136,11 @@ fn expected(bytes: &[u8], set: &Set) -> Expected {
     }
 }
 
-/// What a slot says, part by part, and its records.
+/// The results of a slot for each part, and its records.
 type Through = (Vec<[u32; 8]>, Vec<(u32, u32)>);
 
-/// Runs a slot, and again from where its area was full until it is through: each part's results, and all records.
+/// Runs a slot, and again from where its area was full until the chunk is done. Returns each part's results and all
+/// records.
 fn through(world: &mut World, args: &StreamArgs) -> Result<Through, Stop> {
     let (mut parts, mut records) = (Vec::new(), Vec::new());
     let mut args = *args;
@@ -177,7 +178,7 @@ fn scan_world(
     World::launch(suite, setup)
 }
 
-/// Text somewhere in a chunk, with text that does not count around it.
+/// Puts text somewhere into a chunk, surrounded by text that must not count.
 fn place(
     world: &mut World,
     numbers: &mut Rng,
@@ -197,7 +198,7 @@ fn place(
     Ok((data[start..start + len].to_vec(), lent, args))
 }
 
-/// A length, of which many are short.
+/// A random length; many are short.
 fn length(numbers: &mut Rng) -> usize {
     let most = [1, 5, 40, 70, 300, word(CHUNK)][numbers.usize(..6)];
     numbers.u32(..most + 1) as usize
@@ -287,7 +288,7 @@ fn occurrences(suite: &Suite<'_>) -> Checked {
     let mut numbers = suite.numbers(42);
     let sets = sets(&mut numbers);
     let (mut searches, mut resumed) = (0, 0);
-    // At one place, as many as there are patterns may end: an area must hold them.
+    // As many matches as there are patterns may end at one place, and an area must have room for all of them.
     for record_words in [180, 202, 1 << 14] {
         let mut world = scan_world(suite, &sets, ScanMode::All, record_words)?;
         for round in 0..4 * sets.len() {

@@ -1,8 +1,8 @@
-//! How a case launches its kernel.
+//! The configuration with which a case launches its kernel.
 
 use gristmill_megakernel::{Lease, StreamJob};
 
-/// What a kernel is launched with. A method of each field's name sets it.
+/// The configuration with which a case launches a kernel. Each field is set by the method of the same name.
 pub(super) struct Setup {
     pub workers: usize,
     pub slots: u32,

@@ -5,7 +5,7 @@ use gristmill_vir0::asm::{assemble, AsmOptions};
 use gristmill_vir0::{verify, Limits, Verified};
 use std::io::{Error, ErrorKind};
 
-/// Files of that folder: their names, and what is in them.
+/// Files of that folder, with their names and contents.
 macro_rules! files {
     ($include:ident: $($name:literal)*) => {
         &[$(($name, $include!(concat!("../../../programs/", $name)))),*]
@@ -17,10 +17,10 @@ const SOURCES: &[(&str, &str)] = files!(include_str:
     "line_lengths.vasm" "longest_run.vasm" "newline_count.vasm" "utf8_validate.vasm"
 );
 
-/// The files that sources name.
+/// The files that the sources refer to.
 const TABLES: &[(&str, &[u8])] = files!(include_bytes: "entropy.u32");
 
-/// All of them, by file name.
+/// All programs, by file name.
 pub(super) fn programs() -> Result<Vec<(&'static str, Verified)>, Stop> {
     let programs = SOURCES.iter().map(|(name, source)| {
         let program = assembled(name, source, &Limits::default());
@@ -29,7 +29,7 @@ pub(super) fn programs() -> Result<Vec<(&'static str, Verified)>, Stop> {
     programs.collect()
 }
 
-/// A program from its source, which may name the tables above.
+/// Assembles and verifies a program. Its source may refer to the tables above.
 pub(super) fn assembled(name: &str, source: &str, limits: &Limits) -> Result<Verified, Stop> {
     let files = |name: &str| {
         let found = TABLES.iter().find(|(known, _)| *known == name);

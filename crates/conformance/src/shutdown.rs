@@ -1,4 +1,4 @@
-//! Shutdown: it returns, whatever is in flight, and what was not run stays unrun.
+//! Shutdown: it returns whatever is in flight, and slots that had not run are not run.
 
 use super::setup::Setup;
 use super::world::{failed, word, Fault, World};
@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
     ("kernels that did nothing", nothing),
 ];
 
-/// After the kernel has ended: every slot either completed, once, or was never run.
+/// Checks, after the kernel has ended, that every slot either completed, exactly once, or was never run.
 fn accounts(world: &mut World, published: usize) -> Result<usize, Stop> {
     let mut completed = 0;
     let mut ran = 0;
@@ -79,7 +79,7 @@ fn under_load(suite: &Suite<'_>) -> Checked {
         same!(done, word(completed), "DONE_COUNT");
         told.push(completed);
     }
-    // With fences that wait: only that it returns.
+    // With fences that wait, this checks only that shutdown returns.
     for _ in 0..10 {
         full(suite, 256, 3)?.shut_down()?;
     }
@@ -101,7 +101,7 @@ fn by_opcode(suite: &Suite<'_>) -> Checked {
         Some(1),
         "control word 0"
     );
-    // Nothing is run any more.
+    // No slot is run any more.
     std::thread::sleep(Duration::from_millis(5));
     for _ in 0..8 {
         world.publish(&Submission::new(opcode::ATOMIC_ADD, &[1, 0]))?;

@@ -1,5 +1,5 @@
-//! HISTOGRAM, LINES and CRC32C are right at the lengths where loops over bytes go wrong, and fault on places outside of
-//! their chunk.
+//! HISTOGRAM, LINES and CRC32C are right at the lengths where loops over bytes go wrong, and they fault on places
+//! outside of their chunk.
 
 use super::setup::Setup;
 use super::world::{random_bytes, word, Done, Fault, World};
@@ -18,10 +18,10 @@ pub(super) const CASES: &[Case] = &[
     ("areas that are too small", small_area),
 ];
 
-/// Chunks of more than a power of two.
+/// The size of chunks, which is not a power of two.
 const CHUNK: usize = 9_000;
 
-/// The lengths that every opcode over bytes is tried at.
+/// The lengths at which every opcode over bytes is tested.
 pub(super) const SIZES: [usize; 14] = [
     0, 1, 2, 3, 31, 63, 64, 65, 255, 1000, 4095, 4096, 4097, CHUNK,
 ];
@@ -34,7 +34,7 @@ fn setup() -> Setup {
     ])
 }
 
-/// Bit by bit, by the polynomial.
+/// Computes the checksum bit by bit, from the polynomial.
 pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {
@@ -46,7 +46,7 @@ pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     !crc
 }
 
-/// Bytes of several kinds: random, one byte only, newlines.
+/// Bytes of several kinds: random ones, one byte repeated, newlines.
 pub(super) fn bytes(numbers: &mut Rng, len: usize) -> Vec<u8> {
     match numbers.u32(..5) {
         0 => vec![b'\n'; len],
@@ -59,7 +59,7 @@ pub(super) fn bytes(numbers: &mut Rng, len: usize) -> Vec<u8> {
     }
 }
 
-/// Runs a stream opcode and gives all that it said.
+/// Runs a stream opcode. Returns its whole completion.
 fn stream(world: &mut World, number: u32, args: &StreamArgs) -> Result<Done, Stop> {
     world.run(&Submission::new(number, &args.encode()))
 }
@@ -78,7 +78,7 @@ fn sizes(suite: &Suite<'_>) -> Checked {
             if start + len > CHUNK {
                 continue;
             }
-            // What lies around the own bytes must not count.
+            // The bytes around the own bytes must not affect the result.
             let data = bytes(&mut numbers, CHUNK);
             let own = &data[start..start + len];
             let lent = world.lend(&data)?;
@@ -233,7 +233,7 @@ fn jobs(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, setup())?;
     let lent = world.lend(b"x")?;
     let missing = Err(Fault(fault::NO_SUCH_JOB));
-    // SCAN has no job here; the others have one, at another number.
+    // SCAN has no job here. The others have one, but under another number.
     for (number, its) in [
         (opcode::LINES, 0),
         (opcode::HISTOGRAM, 1),
@@ -258,7 +258,7 @@ fn jobs(suite: &Suite<'_>) -> Checked {
     Ok("4 opcodes with 6 numbers of jobs".into())
 }
 
-/// HISTOGRAM needs 256 words, and writes none into the next slot's area.
+/// HISTOGRAM needs 256 words, and must not write into the area of the next slot.
 fn small_area(suite: &Suite<'_>) -> Checked {
     for record_words in [0, 1, 255, 256] {
         let mut world = World::launch(suite, setup().record_words(record_words))?;

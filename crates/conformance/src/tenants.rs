@@ -1,4 +1,4 @@
-//! Tenants: a tenant runs while its mask is open, and reaches no observable and no program of another.
+//! Tenants: a tenant runs while its mask is open, and has no access to another tenant's observables and programs.
 
 use super::model::control_word;
 use super::setup::Setup;
@@ -41,7 +41,7 @@ fn masks(suite: &Suite<'_>) -> Checked {
         MASKED,
         "a tenant that was never opened"
     );
-    // A closed tenant's slot does nothing, and not even SHUTDOWN.
+    // A slot of a closed tenant does nothing; not even SHUTDOWN has an effect.
     tenant.set_mask(0);
     let add = of(1, Submission::new(opcode::ATOMIC_ADD, &[1, 0]));
     same!(
@@ -56,7 +56,7 @@ fn masks(suite: &Suite<'_>) -> Checked {
         "SHUTDOWN of a closed tenant"
     );
     same!(world.observables()?, vec![0; 64], "the observables");
-    // Closed and opened while its slots are in flight: each runs or faults.
+    // The tenant is closed and opened while its slots are in flight. Each slot runs or faults.
     let mut sum = 0;
     for round in 0..600 {
         tenant.set_mask(u32::from(round % 7 < 4));
@@ -78,7 +78,7 @@ fn masks(suite: &Suite<'_>) -> Checked {
     ))
 }
 
-/// 1 for a slot that ran, 0 for one that found its tenant closed.
+/// Returns 1 for a slot that ran, and 0 for one that found its tenant closed.
 fn ran(answer: Answer) -> Result<u32, Stop> {
     match answer {
         Ok(_) => Ok(1),
@@ -99,7 +99,7 @@ fn ids(suite: &Suite<'_>) -> Checked {
     for tenant in 0..29 {
         same!(world.answer(&nop(tenant))?, Ok(0), "tenant {tenant}");
     }
-    // The words behind the masks are quotas, counters, and in the end observables: none of them is a mask.
+    // The words after the masks are quotas, counters, and finally observables. None of them is used as a mask.
     for index in 0..64 {
         same!(
             world.op(opcode::STORE_U32, &[1, index])?,
@@ -137,9 +137,9 @@ fn ids(suite: &Suite<'_>) -> Checked {
     Ok(format!("29 tenants run, {} ids are refused", ids.len()))
 }
 
-/// Every way to an observable, from each of three tenants, at and beyond the edges of its window.
+/// Tries every way to access an observable, from each of three tenants, at the edges of its window and beyond them.
 fn windows(suite: &Suite<'_>) -> Checked {
-    // 22 for each of three, and two words that no tenant has.
+    // Each of the three tenants has 22 words, and two words belong to no tenant.
     const EACH: u32 = 22;
     let mut world = World::launch(suite, Setup::default().tenants(3).observables(3 * EACH + 2))?;
     let mut expected = vec![0; 3 * EACH as usize + 2];
@@ -164,7 +164,8 @@ fn windows(suite: &Suite<'_>) -> Checked {
             expected,
             "the observables after tenant {tenant}'s stores"
         );
-        // The neighbours' words, those that no tenant has, the control words, and indexes that wrap around to them.
+        // The words of other tenants, the words that belong to no tenant, the control words, and indexes that wrap
+        // around to them.
         let far = [
             EACH,
             EACH + 1,
@@ -210,7 +211,7 @@ fn windows(suite: &Suite<'_>) -> Checked {
                 );
                 refused += 2;
             }
-            // Below 160 it would be a control word, which may be read.
+            // An index below 160 would be a control word, which may be read.
             if first.wrapping_add(index) >= first {
                 let load = of(
                     tenant,
@@ -249,7 +250,7 @@ fn windows(suite: &Suite<'_>) -> Checked {
     Ok(format!("3 tenants, {refused} tries beyond a window"))
 }
 
-/// Who was not open at launch has no window: not the words that the division left over either.
+/// A tenant that was not open at launch has no window, not even the words that remained after the division.
 fn late(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, Setup::default().tenants(3).observables(5))?;
     for tenant in [3, 4, 28] {
@@ -302,7 +303,7 @@ fn foreign(suite: &Suite<'_>) -> Checked {
     Ok("3 tenants, each with each one's program".into())
 }
 
-/// An opcode is bound to one program after the other while others of the tenant's run.
+/// An opcode is bound to one program after the other while other programs of the tenant run.
 fn loading(suite: &Suite<'_>) -> Checked {
     let mut world = World::launch(suite, Setup::default().workers(2).chunks(4))?;
     let constant = |value: u32| program(&format!(".acc n sum\n mov r1, {value}\n acc n, r1"));
@@ -311,7 +312,7 @@ fn loading(suite: &Suite<'_>) -> Checked {
     let steady = world.load(0, &constant(7)?)?;
     let rounds = 60;
     for round in 0..rounds {
-        // One that goes on running all the time, in a slot of its own and over a chunk of its own.
+        // One program keeps running all the time, with its own slot and over its own chunk.
         let other = world.publish(&over(steady, &lent, 5)?)?;
         let number = world.load(0, &constant(round)?)?;
         ensure!(number != steady, "an opcode was given to two programs");

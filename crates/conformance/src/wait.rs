@@ -1,5 +1,5 @@
-//! Waits for the kernel, each with a bound: time in which threads of this process wait for a processor does not count, so
-//! that a busy machine fails no case.
+//! Waits for the kernel. Each wait has a bound. Time in which threads of this process wait for a processor does not
+//! count, so a busy machine makes no case fail.
 
 use super::LIMIT;
 use gristmill_megakernel::backend::device::Clock;
@@ -7,13 +7,14 @@ use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Runs something on a thread of its own; `None` where it takes longer than the limit. Then it is left behind.
+/// Runs something on a separate thread. Returns `None` if it takes longer than the limit; the thread is then left
+/// behind.
 pub(super) fn within_limit<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (sender, receiver) = channel();
     let thread = thread::Builder::new().spawn(move || {
-        // Nobody listens any more where the limit has passed.
+        // After the limit has passed, no thread receives the result any more.
         let _ = sender.send(work());
     });
     thread.ok()?;
@@ -27,21 +28,21 @@ pub(super) fn within_limit<T: Send + 'static>(
     }
 }
 
-/// How often a wait looks at the clock.
+/// How often a wait checks the clock.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A wait for the kernel, which is over when it has lasted for so long that the kernel could have answered: what counts is
-/// time in which no thread of this process waits for a processor.
+/// A wait for the kernel. It is over once the kernel has had enough time to answer; only time in which no thread of
+/// this process waits for a processor is counted.
 pub(super) struct Wait {
     limit: Duration,
     waited: Duration,
     looked: Instant,
-    /// Made where a wait is long enough to be looked at.
+    /// Made only when a wait has lasted long enough for its first check.
     clock: Option<Clock>,
 }
 
 impl Wait {
-    /// A wait that begins now.
+    /// Makes a wait that begins now.
     pub fn new(limit: Duration) -> Self {
         Self {
             limit,
@@ -51,7 +52,7 @@ impl Wait {
         }
     }
 
-    /// Whether it has lasted for too long.
+    /// Whether the wait has lasted too long.
     pub fn is_over(&mut self) -> bool {
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();

@@ -1,4 +1,5 @@
-//! A launched kernel and what cases do with it: lend chunks, publish slots, reap completions, keep a worker busy.
+//! A launched kernel and the operations that cases perform on it: they lend chunks, publish slots, reap completions,
+//! and keep a worker busy.
 
 use super::setup::Setup;
 use super::shipped::assembled;
@@ -15,7 +16,7 @@ use gristmill_ring::{
 use gristmill_vir0::{Limits, Verified};
 use std::time::Duration;
 
-/// A fault word, which shows itself by name.
+/// A fault word. It is displayed by its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault(pub u32);
 
@@ -39,13 +40,13 @@ impl std::fmt::Debug for Fault {
     }
 }
 
-/// What a slot answers: its first result, or why it faulted.
+/// The answer of a slot: its first result, or the reason why it faulted.
 pub(super) type Answer = Result<u32, Fault>;
 
-/// A completed slot, which is free again: its records stay until something else is published.
+/// A completed slot, which is free again. Its records remain until another slot is published.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Done {
-    /// Which publication it was, counted from 0.
+    /// The number of the publication, counted from 0.
     pub number: usize,
     pub slot: u32,
     pub fault: Fault,
@@ -70,7 +71,7 @@ pub(super) struct World {
     pub records: RecordMemory,
     completions: Completions,
     pub chunks: Vec<ChunkBuf>,
-    /// By slot: which publication is in it.
+    /// For each slot, the publication that is in it.
     in_flight: Vec<Option<usize>>,
     published: usize,
 }
@@ -88,7 +89,7 @@ impl World {
                 observables: setup.observables,
                 debug_records: setup.debug_records,
                 io_slots: setup.io_slots,
-                // All counters of the ring wrap in nearly every case.
+                // All counters of the ring wrap around in nearly every case.
                 counters_from: u32::MAX - 4,
             },
             chunks,
@@ -133,13 +134,13 @@ impl World {
         }
     }
 
-    /// All observables.
+    /// The values of all observables.
     pub fn observables(&self) -> Result<Vec<u32>, Stop> {
         let kernel = self.kernel()?;
         Ok((0..).map_while(|index| kernel.observable(index)).collect())
     }
 
-    /// The next free chunk, filled with `bytes` from its start on, and lent.
+    /// Fills the next free chunk with `bytes`, from its start on, and lends it.
     pub fn lend(&mut self, bytes: &[u8]) -> Result<LentChunk, Stop> {
         let Some(mut chunk) = self.chunks.pop() else {
             return failed("the case needs more chunks");
@@ -151,7 +152,7 @@ impl World {
         Ok(chunk.lend())
     }
 
-    /// Takes a lent chunk back, which no slot names any more.
+    /// Takes back a lent chunk that no slot names any more.
     pub fn take_back(&mut self, lent: LentChunk) -> Result<(), Stop> {
         match lent.reclaim() {
             Ok(chunk) => self.chunks.push(chunk),
@@ -164,7 +165,7 @@ impl World {
         self.in_flight.iter().flatten().count()
     }
 
-    /// Publishes where a slot is free: the publication's number, or `None`.
+    /// Publishes if a slot is free. Returns the publication's number, or `None`.
     pub fn try_publish(&mut self, submission: &Submission) -> Result<Option<usize>, Stop> {
         let Some(token) = self.submitter.try_acquire() else {
             return Ok(None);
@@ -189,7 +190,7 @@ impl World {
         }
     }
 
-    /// The next completion, if there is one by now; it must be of a slot that is in flight.
+    /// The next completion, if there is one already. It must belong to a slot that is in flight.
     pub fn poll(&mut self) -> Result<Option<Done>, Stop> {
         let Some(done) = self.completions.next() else {
             return Ok(None);
@@ -226,7 +227,7 @@ impl World {
         }))
     }
 
-    /// The next completion, within the limit.
+    /// Waits for the next completion, within the limit.
     pub fn reap(&mut self) -> Result<Done, Stop> {
         let mut wait = Wait::new(LIMIT);
         for polls in 0_u32.. {
@@ -248,7 +249,7 @@ impl World {
         ))
     }
 
-    /// Publishes `count` slots, each where there is room for it, and checks each when it completes.
+    /// Publishes `count` slots, each as soon as there is room for it, and checks each when it completes.
     pub fn stream(
         &mut self,
         count: usize,
@@ -266,7 +267,7 @@ impl World {
         Ok(())
     }
 
-    /// Everything that is in flight, in the order of completion.
+    /// Waits for everything that is in flight, and returns it in the order of completion.
     pub fn drain(&mut self) -> Result<Vec<Done>, Stop> {
         (0..self.in_flight()).map(|_| self.reap()).collect()
     }
@@ -279,7 +280,7 @@ impl World {
         Ok(done)
     }
 
-    /// Runs one slot, and gives what it answers.
+    /// Runs one slot. Returns its answer.
     pub fn answer(&mut self, submission: &Submission) -> Result<Answer, Stop> {
         Ok(self.run(submission)?.answer())
     }
@@ -289,7 +290,7 @@ impl World {
         self.answer(&Submission::new(opcode, args))
     }
 
-    /// STATUS of the slot that a publication is in; `None` where it has been reaped.
+    /// STATUS of the slot that holds a publication; `None` if it has been reaped.
     pub fn status(&self, number: usize) -> Option<u32> {
         let at = self
             .in_flight
@@ -298,9 +299,10 @@ impl World {
         at.and_then(|at| self.submitter.status(u32::try_from(at).ok()?))
     }
 
-    /// Publishes all while the kernel's one worker is busy with a costly program, so that all wait when it claims the
-    /// next. Gives the places in `submissions` in the order of completion. Where the worker was free too soon, everything
-    /// is run again with more to do: submissions must be ones that can be repeated.
+    /// Publishes all submissions while the kernel's only worker is busy with a costly program, so that all of them wait
+    /// when it makes its next claim. Returns their positions in `submissions` in the order of completion. If the worker
+    /// was free too soon, everything is run again with a longer program, so it must be possible to repeat the
+    /// submissions.
     pub fn held(&mut self, submissions: &[Submission]) -> Result<Vec<(usize, Done)>, Stop> {
         let gate = self.load(0, &program(GATE)?)?;
         let bytes = vec![0; GATE_BYTES as usize];
@@ -322,7 +324,7 @@ impl World {
                 break;
             };
             if gated.number == first && gated.fault != Fault::NONE {
-                // A device may bound what one slot costs.
+                // A device may limit what one slot may cost.
                 break;
             }
             if in_time && gated.number == first {
@@ -339,7 +341,7 @@ impl World {
         })
     }
 
-    /// Waits until something holds that the kernel mirrors to the host now and then.
+    /// Waits until a condition holds that depends on values which the kernel mirrors to the host from time to time.
     pub fn settles(&self, holds: impl Fn(&Kernel) -> bool) -> Result<bool, Stop> {
         let mut wait = Wait::new(Duration::from_secs(5));
         let kernel = self.kernel()?;
@@ -352,7 +354,7 @@ impl World {
         Ok(true)
     }
 
-    /// Ends the kernel, within the limit. What it leaves can be looked at afterwards.
+    /// Ends the kernel, within the limit. Its memory can still be inspected afterwards.
     pub fn shut_down(&mut self) -> Result<(), Stop> {
         let Some(kernel) = self.kernel.take() else {
             return Ok(());
@@ -363,7 +365,7 @@ impl World {
         }
     }
 
-    /// Drops the kernel without a word, within the limit.
+    /// Drops the kernel instead of calling its `shutdown`, within the limit.
     pub fn drop_kernel(&mut self) -> Result<(), Stop> {
         let kernel = self.kernel.take();
         match within_limit(move || drop(kernel)) {
@@ -374,7 +376,7 @@ impl World {
         }
     }
 
-    /// Ends a case: nothing is in flight, nothing more completes, and the kernel ends.
+    /// Ends a case: checks that nothing is in flight and nothing more completes, and ends the kernel.
     pub fn close(mut self) -> Result<(), Stop> {
         same!(self.in_flight(), 0, "slots in flight at the end");
         self.shut_down()?;
@@ -387,19 +389,19 @@ impl World {
 }
 
 impl Drop for World {
-    /// After a failure: a kernel that hangs must not take the suite with it.
+    /// After a failure, a kernel that hangs must not make the whole suite hang.
     fn drop(&mut self) {
-        // That it hangs was told already, or the case has failed anyway.
+        // Either the hang was already reported, or the case has failed anyway.
         let _ = self.drop_kernel();
     }
 }
 
-/// A case's end with a difference.
+/// Ends a case with a failure.
 pub(super) fn failed<T>(what: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Failed(what.into()))
 }
 
-/// A submission of another tenant.
+/// The submission, for another tenant.
 pub(super) fn of(tenant: u32, submission: Submission) -> Submission {
     Submission {
         tenant,
@@ -407,7 +409,7 @@ pub(super) fn of(tenant: u32, submission: Submission) -> Submission {
     }
 }
 
-/// A submission of another priority.
+/// The submission, with another priority.
 pub(super) fn at(priority: Priority, submission: Submission) -> Submission {
     Submission {
         priority,
@@ -415,7 +417,7 @@ pub(super) fn at(priority: Priority, submission: Submission) -> Submission {
     }
 }
 
-/// One of several, at random.
+/// Picks one of several values at random.
 pub(super) fn pick<T: Copy>(numbers: &mut Rng, of: &[T]) -> T {
     of[numbers.usize(..of.len())]
 }
@@ -427,7 +429,7 @@ pub(super) fn random_bytes(numbers: &mut Rng, len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Keeps a worker busy for as long as its chunk is.
+/// A program that keeps a worker busy for longer the longer its chunk is.
 pub(super) const GATE: &str = "
     .chunk 16384
     .acc   trips sum
@@ -439,10 +441,10 @@ pub(super) const GATE: &str = "
         end
 ";
 
-/// The longest chunk of the gate.
+/// The longest chunk for the gate.
 pub(super) const GATE_BYTES: u32 = 16 << 10;
 
-/// A slot that runs the program that is bound to `opcode` over the first `len` bytes of a chunk.
+/// A slot that runs the program bound to `opcode` over the first `len` bytes of a chunk.
 pub(super) fn over(opcode: u32, lent: &LentChunk, len: u32) -> Result<Submission, Stop> {
     let place = ProgramArgs {
         chunk: lent.index(),
@@ -452,7 +454,7 @@ pub(super) fn over(opcode: u32, lent: &LentChunk, len: u32) -> Result<Submission
     busy(opcode, &place)
 }
 
-/// A slot that runs the program that is bound to `opcode`.
+/// A slot that runs the program bound to `opcode`.
 pub(super) fn busy(opcode: u32, place: &ProgramArgs) -> Result<Submission, Stop> {
     match place.encode() {
         Some(args) => Ok(Submission::new(opcode, &args)),
@@ -460,12 +462,12 @@ pub(super) fn busy(opcode: u32, place: &ProgramArgs) -> Result<Submission, Stop>
     }
 }
 
-/// A program of this suite's own.
+/// Assembles and verifies a program of this suite.
 pub(super) fn program(source: &str) -> Result<Verified, Stop> {
     assembled("selftest.vasm", source, &Limits::default())
 }
 
-/// A number as a word; the largest word where it is larger.
+/// Converts a number to a word; larger numbers become the largest word.
 pub(super) fn word(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! The suite passes on the back ends of this machine, and fails one that is wrong.
+//! The suite passes on the back ends of this machine, and it fails a back end that is wrong.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn an_opencl_device_passes_every_case() {
     }
 }
 
-/// A back end that launches something else than it was asked for.
+/// A back end that launches something other than what was requested.
 #[derive(Debug)]
 struct Wrong(fn(&mut KernelConfig, &mut Vec<StreamJob>));
 

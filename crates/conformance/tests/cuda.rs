@@ -1,7 +1,7 @@
-//! The CUDA back end: on the GPU where there is one, and everywhere over `kernel/host/cuda.cc`, a driver that runs the
-//! device source on the host.
+//! The CUDA back end: on the GPU where there is one, and on every machine with `kernel/host/cuda.cc`, a driver that
+//! runs the device source on the host.
 //!
-//! A driver is chosen when a process starts, so the tests over that one run this program again with it.
+//! A driver is chosen when a process starts, so the tests with that driver start this program again.
 
 mod common;
 
@@ -25,7 +25,7 @@ fn a_gpu_passes_every_case() {
     }
 }
 
-/// The folder of the driver that needs no GPU, or `None`, and said so, where it cannot be compiled.
+/// The folder of the driver that needs no GPU. Returns `None`, and reports it, if the driver cannot be compiled.
 fn driver() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     FOLDER
@@ -50,7 +50,7 @@ fn driver() -> Option<&'static Path> {
         .as_deref()
 }
 
-/// Runs one of the ignored tests below with that driver; gives what it prints. It must not panic.
+/// Runs one of the ignored tests below with that driver. Returns what it prints. It must not panic.
 fn run(folder: &Path, test: &str, settings: &[(&str, &str)]) -> String {
     let done = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--ignored", "--nocapture"])
@@ -99,7 +99,7 @@ fn child_is_lied_to() {
         }
         completions.wait(Duration::from_millis(1));
     };
-    // The kernel has ended for good, and says why as often as it is asked.
+    // The kernel has ended for good, and it gives the reason as often as it is asked.
     assert!(completions.next().is_none());
     let ended = kernel.shutdown().unwrap_err();
     assert_eq!(ended.to_string(), error.to_string());
@@ -116,7 +116,7 @@ fn config(chunks: Arc<ChunkMemory>, workers: usize) -> KernelConfig {
     }
 }
 
-/// A kernel that runs nothing.
+/// Launches a kernel that runs nothing.
 fn launch() -> Result<(), PipelineError> {
     let backend = CudaBackend::new(None)?;
     let (chunks, _buffers) = backend.chunk_memory(2, 4096)?;
@@ -205,7 +205,7 @@ fn a_device_that_completes_what_it_cannot_ends_the_kernel() {
 
 #[test]
 fn without_a_driver_nothing_panics() {
-    // Where there is one, this says nothing new.
+    // Where there is a GPU, this tests nothing new.
     if let Err(error) = CudaBackend::devices() {
         let said = error.to_string();
         assert!(said.contains("CUDA: "), "{said}");

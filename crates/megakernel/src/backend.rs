@@ -1,7 +1,7 @@
-//! Where a kernel runs.
+//! Back ends: the places where a kernel can run.
 //!
-//! A back end gives the kernel memory that host and device both see, and a way to launch; the protocol, the opcodes and
-//! their results are the same on all of them.
+//! A back end gives the kernel a way to be launched, and memory that both host and device see. The protocol, the
+//! opcodes and their results are the same on all back ends.
 
 pub mod cpu;
 pub mod device;
@@ -17,22 +17,22 @@ use std::sync::Arc;
 
 /// How long a worker stays in the kernel before it leaves, with its state in memory, to be launched again.
 ///
-/// On the CPU nothing forces a worker out; the lease is what bounds its polling there: a worker whose idle polls are
-/// spent leaves and sleeps until there is work.
+/// On the CPU nothing forces a worker out; the purpose of the lease there is to bound polling: a worker that has spent
+/// its idle polls leaves and sleeps until there is work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// Polls in a row that find nothing.
+    /// The number of consecutive polls that may find nothing before the lease ends.
     pub idle_polls: u32,
-    /// Slots run.
+    /// The number of slots that a worker may run in one lease.
     pub slots: u64,
-    /// Instructions that a program may cost on one chunk, by its static bound: a slot that could cost more faults
-    /// with [`fault::OVER_BUDGET`](gristmill_protocol::fault::OVER_BUDGET) before it runs.
+    /// The most instructions that a program may cost on one chunk, by its static bound. A slot that could cost more
+    /// faults with [`fault::OVER_BUDGET`](gristmill_protocol::fault::OVER_BUDGET) before it runs.
     pub instructions: u64,
 }
 
 impl Default for Lease {
-    /// About 20 microseconds of idle polling; a million slots; 2^34 instructions for a slot, which is what the verifier
-    /// accepts by default.
+    /// About 20 microseconds of idle polling, a million slots, and 2^34 instructions for each slot, which is the limit
+    /// that the verifier applies by default.
     fn default() -> Self {
         Self {
             idle_polls: 2_000,
@@ -42,63 +42,64 @@ impl Default for Lease {
     }
 }
 
-/// What a kernel is launched with.
+/// The configuration with which a kernel is launched.
 #[derive(Debug, Clone)]
 pub struct KernelConfig {
-    /// Worker threads, or groups: at least 1.
+    /// The number of worker threads, or of groups on a device: at least 1.
     pub workers: usize,
-    /// Sizes of the ring.
+    /// The sizes of the ring.
     pub ring: RingConfig,
-    /// The arena that stream slots name chunks of.
+    /// The chunks that stream slots name.
     pub chunks: Arc<ChunkMemory>,
-    /// Words of each slot's record area. HISTOGRAM needs 256.
+    /// The number of words in each slot's record area. HISTOGRAM needs 256.
     pub record_words: u32,
     /// The lease of each worker.
     pub lease: Lease,
 }
 
-/// Runs on a worker of the CPU back end whenever it finds nothing to claim: the place for a reader that publishes what the
-/// worker then claims, while it is in its cache.
+/// Code that a worker of the CPU back end runs whenever it finds nothing to claim. A reader belongs here: the worker
+/// then claims what the reader published while the data is still in its cache.
 pub trait Feeder {
-    /// Does one useful thing, if there is any.
+    /// Does one piece of useful work, if there is any.
     fn feed(&mut self) -> Feed;
 }
 
-/// What a [`Feeder`] did.
+/// The outcome of a call to a [`Feeder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feed {
-    /// Something: look for slots, and call again.
+    /// It did something. Look for slots, then call it again.
     Progress,
-    /// Nothing now. Call again after a while, or when the ring's workers are woken.
+    /// It had nothing to do. Call it again after a while, or when the ring's workers are woken.
     Idle,
-    /// It has waited itself: look for slots, and call again.
+    /// It has already waited by itself. Look for slots, then call it again.
     Blocked,
-    /// Nothing, and never again.
+    /// It had nothing to do and never will again.
     Finished,
 }
 
-/// Makes a feeder on the thread of the worker with this number, where it will be used.
+/// Makes the feeder of the worker with this number, on the thread where the feeder will be used.
 pub type FeederFactory = Box<dyn FnOnce(usize) -> Box<dyn Feeder> + Send>;
 
-/// A place where kernels run.
+/// A place where kernels can run.
 pub trait Backend: std::fmt::Debug + Send + Sync {
-    /// The name that users choose it by.
+    /// The name by which users choose the back end.
     fn name(&self) -> &'static str;
 
-    /// The device that its kernels run on, where that is not the processor's threads.
+    /// The device on which its kernels run; `None` where they run on the processor's threads.
     fn device(&self) -> Option<DeviceInfo> {
         None
     }
 
-    /// How many workers suit a kernel that `feeders` threads feed.
+    /// The number of workers that suits a kernel fed by `feeders` threads.
     fn workers(&self, feeders: usize) -> usize {
         feeders
     }
 
-    /// Chunk memory that this back end's kernels see, with its chunks' only tokens: `count` chunks of `chunk_bytes`.
+    /// Allocates `count` chunks of `chunk_bytes` bytes each that this back end's kernels can see, and returns them with
+    /// their only tokens.
     ///
     /// # Errors
-    /// [`KernelError`] for a size of zero or out of range, or where there is not enough memory.
+    /// [`KernelError`] where a size is zero or out of range, or where there is not enough memory.
     fn chunk_memory(
         &self,
         count: u32,
@@ -107,11 +108,12 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         Ok(ChunkMemory::map(count, chunk_bytes)?)
     }
 
-    /// Launches a kernel. Slots of stream opcodes name `jobs` by index. `feeders` run on the first workers; there are at
-    /// most as many.
+    /// Launches a kernel. Slots of stream opcodes name `jobs` by index. The `feeders` run on the first workers; there
+    /// may be at most one feeder for each worker.
     ///
     /// # Errors
-    /// [`KernelError`] where sizes are out of range, or where memory or threads are missing.
+    /// [`KernelError`] where sizes are out of range, where there is too little memory, or where a thread cannot be
+    /// started.
     fn launch(
         &self,
         config: KernelConfig,

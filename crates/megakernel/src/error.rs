@@ -1,7 +1,7 @@
-//! What can go wrong with a kernel, by kind.
+//! The errors of a kernel, by kind.
 //!
-//! Each message says what failed, on which device, and what to do. It names no flag of a command line: who matches a kind
-//! can say how its user does it.
+//! Each message says what failed, on which device, and what to do. It names no command-line flag: code that matches on
+//! the kind can tell its user how to do that.
 
 use crate::backend::device::DeviceInfo;
 use gristmill_protocol::PipelineError;
@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 /// An error of a kernel, of a back end or of a ring log.
 ///
-/// As a [`PipelineError`] an [`InvalidConfig`](Self::InvalidConfig) is an `InvalidArgument`, a
-/// [`Pipeline`](Self::Pipeline) is what it holds, and all others are `Backend` with their message.
+/// When converted to a [`PipelineError`], an [`InvalidConfig`](Self::InvalidConfig) becomes an `InvalidArgument`, a
+/// [`Pipeline`](Self::Pipeline) becomes the error that it holds, and every other error becomes a `Backend` with its
+/// message.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum KernelError {
@@ -25,17 +26,17 @@ pub enum KernelError {
         /// What to install.
         fix: &'static str,
     },
-    /// A device was chosen, and no back end that has devices.
+    /// A device number was given, but no back end that has devices.
     #[error("a device of no back end was chosen; name the back end of the device, or leave the device out")]
     NoDevicesToChoose,
-    /// There is no device of this number.
+    /// There is no device with this number.
     #[error("there is no {api} device {number}: there are {count}; choose a lower number")]
     NoSuchDevice {
         /// The API.
         api: &'static str,
-        /// The number that was asked for.
+        /// The requested number.
         number: usize,
-        /// How many devices there are.
+        /// The number of devices.
         count: usize,
     },
     /// A device cannot run the kernel.
@@ -55,13 +56,13 @@ pub enum KernelError {
     Driver {
         /// The API.
         api: &'static str,
-        /// The call, or what was asked for with several.
+        /// The call, or a description if several calls were needed.
         call: &'static str,
-        /// The device's name, where a device was chosen already.
+        /// The device's name, if a device was already chosen.
         device: Option<String>,
-        /// The driver's error number, where it gave one.
+        /// The driver's error number, if it gave one.
         code: Option<i32>,
-        /// Why it failed, as the driver says it.
+        /// The reason for the failure, as the driver reports it.
         cause: String,
     },
     /// A device, or its host, has too little memory.
@@ -73,34 +74,34 @@ pub enum KernelError {
         call: &'static str,
         /// The device's name.
         device: Option<String>,
-        /// How many bytes were asked for.
+        /// The requested number of bytes.
         bytes: usize,
     },
-    /// A device that runs the kernel stopped to move. What was in flight will not complete.
+    /// A device that runs the kernel has stopped making progress. Slots that were in flight will not complete.
     #[error("{device} ({backend}) has given no sign of life for {seconds} s while {in_flight} slots were in flight; look at the driver's messages (dmesg), or use another back end")]
     DeviceLost {
         /// The back end.
         backend: &'static str,
         /// The device's name.
         device: String,
-        /// For how many seconds nothing moved.
+        /// The number of seconds during which nothing moved.
         seconds: u64,
-        /// Slots that were published and had not completed.
+        /// The number of slots that were published and had not completed.
         in_flight: u32,
     },
-    /// A device was asked to leave the kernel and did not.
+    /// A device was asked to leave the kernel, but did not.
     #[error("{device} ({backend}) did not leave the kernel, and gave no sign of life for {seconds} s; {threads} threads are left behind")]
     DeviceStuck {
         /// The back end.
         backend: &'static str,
         /// The device's name.
         device: String,
-        /// For how many seconds nothing moved.
+        /// The number of seconds during which nothing moved.
         seconds: u64,
-        /// Threads of this process that still wait for it.
+        /// The number of threads of this process that still wait for the device.
         threads: usize,
     },
-    /// A device cannot do what a processor's threads can.
+    /// A device cannot do something that the processor's threads can do.
     #[error("{what}; {fix}, or use the back end `cpu`")]
     Unsupported {
         /// What a device cannot do, and why.
@@ -108,43 +109,43 @@ pub enum KernelError {
         /// What to do instead.
         fix: &'static str,
     },
-    /// A device would run a number of workers that the kernel is not made for.
+    /// A device would run a number of workers that the kernel does not support.
     #[error("{device} would run {workers} workers, and 1 to {most} are possible; use another number of workers")]
     Workers {
         /// The device's name.
         device: String,
-        /// Workers that it would run.
+        /// The number of workers that it would run.
         workers: u32,
-        /// The most that are possible.
+        /// The largest possible number.
         most: usize,
     },
     /// The environment asks for a vector unit that this processor does not have.
     #[error("{0}")]
     VectorUnit(String),
-    /// A setting that can never be right.
+    /// A setting that is never valid.
     #[error("invalid argument: {what}: {fix}")]
     InvalidConfig {
-        /// What was asked for.
+        /// The invalid setting.
         what: &'static str,
-        /// What to ask for instead.
+        /// The advice on what to set instead.
         fix: &'static str,
     },
-    /// The system has no thread left.
+    /// The system cannot start another thread.
     #[error("cannot start {thread}: {cause}; use fewer workers")]
     Thread {
-        /// Which thread.
+        /// The name of the thread.
         thread: String,
         /// Why the system refused it.
         #[source]
         cause: Arc<io::Error>,
     },
-    /// Threads of the kernel panicked where no slot could be blamed.
+    /// Threads of the kernel panicked, and no slot could be blamed for it.
     #[error("{threads} ended in a panic outside of a slot; please report this")]
     Panicked {
-        /// Which threads.
+        /// The names of the threads.
         threads: String,
     },
-    /// A set of patterns is too large to be searched for.
+    /// A set of patterns is too large to search for.
     #[error("the patterns cannot be compiled: {0}; use fewer or shorter ones")]
     Patterns(String),
     /// A program cannot be written into a ring log.
@@ -156,9 +157,9 @@ pub enum KernelError {
     /// A ring log cannot be read.
     #[error("the ring log: offset {offset}: {cause}; check what it is stored on")]
     ReadLog {
-        /// Up to where it was read, in bytes.
+        /// The offset up to which the log was read, in bytes.
         offset: u64,
-        /// Why it cannot be read further.
+        /// The reason why it cannot be read further.
         #[source]
         cause: Arc<io::Error>,
     },
@@ -175,7 +176,7 @@ fn on(device: &Option<String>) -> String {
 }
 
 impl KernelError {
-    /// The same, told with the device's name.
+    /// The same error, with the device's name.
     pub(crate) fn on(mut self, info: &DeviceInfo) -> Self {
         if let Self::Driver { device, .. } | Self::OutOfMemory { device, .. } = &mut self {
             device.get_or_insert_with(|| info.name.clone());

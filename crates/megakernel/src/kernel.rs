@@ -7,32 +7,32 @@ use gristmill_protocol::{control, debug, CONTROL_MIN_WORDS};
 use gristmill_ring::{Completions, RecordMemory, Submitter};
 use std::sync::atomic::Ordering;
 
-/// What a kernel has done.
+/// Statistics about what a kernel has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelStats {
-    /// Times that the kernel was launched: once, and once more for each worker that left on a spent lease and was needed
-    /// again.
+    /// How often the kernel was launched: once, and once more each time a worker had left on a spent lease and was
+    /// needed again.
     pub launches: u64,
-    /// Leases that were spent, by polling or by slots.
+    /// The number of leases that were spent, either by idle polls or by slots.
     pub leases: u64,
-    /// Slots run.
+    /// The number of slots run.
     pub slots: u64,
-    /// Slots that faulted.
+    /// The number of slots that faulted.
     pub faults: u64,
-    /// Slots that waited aside: fences, tenants over their quota, and LOAD_MISSes.
+    /// The number of slots that were parked: fences, slots of tenants over their quota, and LOAD_MISSes.
     pub parked: u64,
-    /// Claims that went to a lower priority because it had waited long enough.
+    /// The number of claims that went to a lower priority because that priority had waited long enough.
     pub aged_claims: u64,
-    /// Slots run by each worker.
+    /// The number of slots run by each worker.
     pub slots_by_worker: Vec<u64>,
 }
 
-/// What a kernel's handle needs of its back end.
+/// The functions that a kernel's handle needs from its back end.
 pub(crate) trait Device: Send + Sync {
     fn stats(&self) -> KernelStats;
     /// Brings the counters in the control words up to date.
     fn mirror(&self);
-    /// Why the kernel failed, where it has.
+    /// The reason why the kernel failed, if it has.
     fn failure(&self) -> Option<KernelError> {
         None
     }
@@ -50,12 +50,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The publishing end.
+    /// The handle that publishes slots.
     pub fn submitter(&self) -> &Submitter {
         &self.submitter
     }
 
-    /// The draining end, which exists once: `None` from the second call on.
+    /// The handle that receives completions. It exists once: every later call returns `None`.
     pub fn take_completions(&mut self) -> Option<Completions> {
         self.completions.take()
     }
@@ -75,7 +75,7 @@ impl Kernel {
         TenantRegistry::new(self.submitter.control().clone())
     }
 
-    /// Observable `index`, counted over all windows; `None` out of range.
+    /// The value of observable `index`, counted over all windows; `None` if the index is out of range.
     pub fn observable(&self, index: usize) -> Option<u32> {
         self.submitter
             .control()
@@ -83,7 +83,8 @@ impl Kernel {
             .map(|word| word.load(Ordering::Acquire))
     }
 
-    /// A control word below 160, with the counters brought up to date first; `None` out of range.
+    /// A control word with an index below 160, read after the counters were brought up to date; `None` if the index is
+    /// out of range.
     pub fn control_word(&self, index: usize) -> Option<u32> {
         if index >= CONTROL_MIN_WORDS {
             return None;
@@ -95,12 +96,12 @@ impl Kernel {
             .map(|word| word.load(Ordering::Acquire))
     }
 
-    /// BATCH_FENCEs that have completed.
+    /// The number of BATCH_FENCEs that have completed.
     pub fn epoch(&self) -> u32 {
         self.control_word(control::EPOCH).unwrap_or(0)
     }
 
-    /// The debug log: its records, and how many were dropped because it was full.
+    /// The records of the debug log, and how many were dropped because it was full.
     pub fn debug_log(&self) -> (Vec<[u32; debug::RECORD_WORDS]>, u32) {
         let words = self.submitter.debug_log();
         let cursor = words.first().map_or(0, |word| word.load(Ordering::Acquire));
@@ -114,31 +115,32 @@ impl Kernel {
         (kept, dropped)
     }
 
-    /// Why the kernel failed, where it has: its device was lost, gave no sign of life, or wrote what no device may write.
-    /// Slots in flight will not complete.
+    /// The reason why the kernel failed, if it has: its device was lost, gave no sign of life, or wrote something that
+    /// no device may write. Slots in flight will not complete.
     pub fn failure(&self) -> Option<KernelError> {
         let failed = self.device.failure();
         failed.or_else(|| self.submitter.failure().map(KernelError::from))
     }
 
-    /// Cancels all slots, now and from now on: a program or a stream opcode that runs ends within milliseconds, and those
-    /// that have not begun, or are published later, do not begin. Their slots complete
+    /// Cancels all slots, both current and future ones. A program or a stream opcode that is running ends within
+    /// milliseconds; slots that have not begun, or that are published later, do not begin. All of these slots complete
     /// as FAULT with [`CANCELLED`](gristmill_protocol::fault::CANCELLED), so that soon nothing is in flight. Calling it
     /// again changes nothing.
     pub fn cancel(&self) {
         self.submitter.cancel();
     }
 
-    /// What the kernel has done so far.
+    /// Statistics about what the kernel has done so far.
     pub fn stats(&self) -> KernelStats {
         self.device.stats()
     }
 
-    /// Ends the kernel. Programs and stream opcodes that run are cancelled ([`Kernel::cancel`]). Slots that no worker
-    /// claimed do not run; parked ones complete as faults.
+    /// Ends the kernel. Running programs and stream opcodes are cancelled (see [`Kernel::cancel`]). Slots that no
+    /// worker has claimed do not run; parked slots complete as faults.
     ///
     /// # Errors
-    /// [`KernelError::Panicked`] where a worker panicked outside of a slot, and what [`Kernel::failure`] says.
+    /// [`KernelError::Panicked`] if a worker panicked outside of a slot, and the error that [`Kernel::failure`]
+    /// returns.
     pub fn shutdown(mut self) -> Result<(), KernelError> {
         self.cancel();
         self.device.stop()
@@ -148,7 +150,7 @@ impl Kernel {
 impl Drop for Kernel {
     fn drop(&mut self) {
         self.submitter.cancel();
-        // Stopping twice is harmless. Errors have nowhere to go here: `shutdown` returns them.
+        // Stopping twice is harmless. A destructor cannot return errors; `shutdown` does.
         drop(self.device.stop());
     }
 }

@@ -1,15 +1,16 @@
 //! The persistent kernel that consumes a Gristmill ring, and its back ends.
 //!
-//! A [`Backend`] launches a [`Kernel`] once; from then on the host only publishes slots and reads completions. What runs
-//! is the same everywhere: the opcodes of the protocol ([`opcode`](mod@opcode)), the stream opcodes over landed chunks
-//! ([`stream`](mod@stream)), the programs that tenants have loaded ([`programs`]), and for each tenant only what its
-//! mask, quota and window allow ([`tenant`]).
+//! A [`Backend`] launches a [`Kernel`] once; after that the host only publishes slots and reads completions. What runs
+//! is the same on every back end: the opcodes of the protocol ([`opcode`](mod@opcode)), the stream opcodes over landed
+//! chunks ([`stream`](mod@stream)), and the programs that tenants have loaded ([`programs`]). Each tenant can do only
+//! what its mask, quota and window allow ([`tenant`]).
 //!
-//! Read [`backend`] first, then `backend/cpu/`: the loop of a worker is the whole kernel in one place, and the device source
-//! in `kernel/` does the same.
+//! Read [`backend`] first, then `backend/cpu/`: there, the loop of a worker shows the whole kernel in one place. The
+//! device source in `kernel/` does the same.
 //!
-//! - A new core opcode is a line in `opcode`'s table; a new stream opcode is a file in `stream` and a line in its table.
-//! - A back end that drives another kind of device is a folder in `backend/device`, with a type that implements its `Driver`.
+//! - A new core opcode needs a line in `opcode`'s table. A new stream opcode needs a file in `stream` and a line in its
+//!   table.
+//! - A back end for another kind of device is a folder in `backend/device`, with a type that implements its `Driver`.
 
 #![warn(missing_docs)]
 #![deny(unsafe_code)]

@@ -1,11 +1,12 @@
 //! Ring logs: the slots that were published to a kernel and their results, so that another kernel can run them again.
 //!
-//! [`RingLog`] writes one, a record for each finished slot; [`RingLogReader`] reads it back. Both work over plain streams
-//! and keep one record in memory. A log is append-only and can be cut at any byte: what lies before the cut is whole.
+//! [`RingLog`] writes a log, with one record for each finished slot; [`RingLogReader`] reads it back. Both work over
+//! plain streams and keep only one record in memory. A log is append-only. It can be cut at any byte, and everything
+//! before the cut can still be read.
 //!
 //! # Format
 //!
-//! Numbers are little-endian. A log is the 8 bytes `GRISTLOG`, a version (u32, 2), and records:
+//! Numbers are little-endian. A log consists of the 8 bytes `GRISTLOG`, a version (u32, 2), and records:
 //!
 //! | field | bytes |
 //! |---|---|
@@ -14,8 +15,8 @@
 //! | payload | as long as the length says |
 //! | checksum | u32 |
 //!
-//! The checksum is the CRC-32C of everything in the log up to here, other checksums left out: so a record that was
-//! changed, taken out or moved is noticed at that record. Records come in this order:
+//! The checksum is the CRC-32C of everything in the log up to this point, except other checksums. So a record that was
+//! changed, removed or moved is noticed at that record. Records come in this order:
 //!
 //! | tag | how many | payload |
 //! |---|---|---|
@@ -25,7 +26,7 @@
 //! | `SLOT` | slots | see below |
 //! | `END ` | 1 | slots (u64) |
 //!
-//! A log without `END ` was cut. Nothing follows it. A slot is:
+//! A log without `END ` was cut. Nothing may follow `END `. A slot's payload is:
 //!
 //! | field | bytes |
 //! |---|---|
@@ -37,9 +38,9 @@
 //! | where the bytes are: 0 in a file, 1 here | u32 |
 //! | in a file: the offset of the first of them (u64), the file's size (u64) and the path; here: the bytes | the rest |
 //!
-//! So a slot takes 160 bytes, its path, and four bytes for each result word of its record area; bytes that cannot be read
-//! again come on top. What a slot can see, and how many words count, follows from its words and the jobs:
-//! [`LoggedKernel::visible`] and [`LoggedKernel::area_words`].
+//! So a slot takes 160 bytes, plus its path, plus four bytes for each result word in its record area. The bytes
+//! themselves are added if they cannot be read again. A slot's words and the jobs determine which bytes it can see and
+//! how many words of its area count: see [`LoggedKernel::visible`] and [`LoggedKernel::area_words`].
 
 mod kernel;
 mod read;
@@ -56,20 +57,20 @@ use std::path::Path;
 
 /// The first bytes of a log.
 pub const MAGIC: [u8; 8] = *b"GRISTLOG";
-/// The version that is written and read.
+/// The version of logs that this crate writes and reads.
 pub const VERSION: u32 = 2;
 
-/// Bytes of a chunk buffer at most, in a log.
+/// The largest chunk buffer that a log may have, in bytes.
 pub const MAX_CHUNK_BYTES: u32 = 128 << 20;
-/// Words of a slot's record area at most, in a log.
+/// The largest record area of a slot that a log may have, in words.
 pub const MAX_RECORD_WORDS: u32 = 1 << 24;
-/// Jobs, and programs, at most.
+/// The largest number of jobs, and of programs.
 pub const MAX_JOBS: u32 = 64;
-/// Bytes of all patterns of a job at most, with four for the length of each.
+/// The largest total size of a job's patterns, in bytes, counting four bytes for the length of each.
 pub const MAX_PATTERN_BYTES: u32 = 256 << 20;
-/// Bytes of a path at most.
+/// The longest path, in bytes.
 pub const MAX_PATH_BYTES: u32 = 1 << 16;
-/// Bytes of a back end's name at most.
+/// The longest name of a back end, in bytes.
 pub const MAX_NAME_BYTES: u32 = 64;
 
 const KERNEL: [u8; 4] = *b"KRNL";
@@ -78,21 +79,21 @@ const PROGRAM: [u8; 4] = *b"PROG";
 const SLOT: [u8; 4] = *b"SLOT";
 const END: [u8; 4] = *b"END ";
 
-/// Markers of where a slot's bytes are.
+/// Markers that say where a slot's bytes are.
 const IN_FILE: u32 = 0;
 const KEPT: u32 = 1;
 
-/// Length and CRC-32C of some bytes.
+/// The length and the CRC-32C of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest {
-    /// How many bytes.
+    /// The number of bytes.
     pub len: u32,
-    /// Their CRC-32C.
+    /// The CRC-32C of the bytes.
     pub crc: u32,
 }
 
 impl Digest {
-    /// The digest of `bytes`, of which there are less than 4 GiB.
+    /// The digest of `bytes`, which must be shorter than 4 GiB.
     pub fn of(bytes: &[u8]) -> Self {
         Self {
             len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
@@ -101,54 +102,55 @@ impl Digest {
     }
 }
 
-/// Where a slot's bytes are.
+/// The location of a slot's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoggedBytes<'a> {
-    /// In a file, from this byte offset on.
+    /// The bytes are in a file, from this byte offset on.
     File {
-        /// The file.
+        /// The path of the file.
         path: Cow<'a, Path>,
-        /// Where the first of the bytes lies in it.
+        /// The offset of the first of the bytes in the file.
         offset: u64,
-        /// The size that the file had when the slot had run, in bytes, as the file system tells it: 0 for a device.
+        /// The size of the file after the slot had run, in bytes, as the file system reports it: 0 for a device.
         size: u64,
     },
-    /// In the log itself.
+    /// The bytes are in the log itself.
     Kept(Cow<'a, [u8]>),
 }
 
 /// The result of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedResult<'a> {
-    /// DONE or FAULT.
+    /// The status: DONE or FAULT.
     pub status: u32,
     /// The fault word.
     pub fault: u32,
     /// The result words.
     pub results: [u32; 8],
-    /// Records in its area.
+    /// The number of records in the slot's record area.
     pub records: u32,
     /// The completion's flags.
     pub flags: u32,
-    /// The words of its record area that are results.
+    /// The words of the slot's record area that are results.
     pub area: Cow<'a, [u32]>,
 }
 
 /// A word in which two results differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Difference {
-    /// The word: `status`, `fault`, `result`, `records`, `flags` or `area`.
+    /// The name of the word: `status`, `fault`, `result`, `records`, `flags` or `area`.
     pub word: &'static str,
-    /// Its number among those of this name, from 0.
+    /// The word's index among the words of this name, counted from 0.
     pub index: usize,
-    /// What it is in the first result.
+    /// Its value in the first result.
     pub left: u32,
-    /// What it is in the second.
+    /// Its value in the second result.
     pub right: u32,
 }
 
 impl LoggedResult<'_> {
-    /// The first word that differs from `other`'s. Where the areas have different lengths a word before says why.
+    /// The first word that differs from `other`'s. If the areas have different lengths, an earlier word differs too and
+    /// explains why.
     pub fn difference(&self, other: &LoggedResult<'_>) -> Option<Difference> {
         let heads = [("status", 0), ("fault", 0), ("records", 0), ("flags", 0)];
         let heads = heads.into_iter().zip(self.head()).zip(other.head());
@@ -177,13 +179,13 @@ impl LoggedResult<'_> {
 /// A finished slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedSlot<'a> {
-    /// Its words as they were published.
+    /// The slot's words as they were published.
     pub words: SlotImage,
-    /// Its number in its ring.
+    /// The slot's number in its ring.
     pub index: u32,
-    /// Where the bytes are that it could see.
+    /// The location of the bytes that the slot could see.
     pub bytes: LoggedBytes<'a>,
-    /// Their digest.
+    /// The digest of those bytes.
     pub digest: Digest,
     /// Its result.
     pub result: LoggedResult<'a>,

@@ -1,7 +1,7 @@
-//! The protocol's own opcodes: everything that needs no chunk.
+//! The protocol's core opcodes: all those that need no chunk.
 //!
-//! Each is a function of a slot's arguments and its `OpContext`. `TABLE` lists them; an opcode that is in no table
-//! faults, and is never DONE in silence.
+//! Each opcode is a function of a slot's arguments and its `OpContext`. `TABLE` lists them. An opcode that is in no
+//! table faults; it never completes as DONE silently.
 
 use crate::programs::ProgramTable;
 use gristmill_protocol::debug::DebugRecord;
@@ -10,10 +10,10 @@ use gristmill_protocol::{control, fault, packed, ARGS_PER_SLOT, CONTROL_MIN_WORD
 use gristmill_ring::{DeviceRing, Outcome};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a core opcode can see and change.
+/// The state that a core opcode can see and change.
 pub(crate) struct OpContext<'a> {
     pub ring: &'a DeviceRing,
-    /// The tenant's window of observables: an equal share of them. Indices count from its start.
+    /// The tenant's window of observables, which is its equal share of them. Indices count from the window's start.
     pub window: &'a [AtomicU32],
     /// The slot's number, for PRINTF.
     pub slot: u32,
@@ -23,10 +23,10 @@ pub(crate) struct OpContext<'a> {
     pub programs: &'a ProgramTable,
 }
 
-/// What an opcode does with its argument words; those that it does not take are zero.
+/// The function of an opcode. It gets the argument words; those that the opcode does not take are zero.
 type Core = fn(&OpContext<'_>, [u32; CORE_ARGS]) -> Result<Outcome, u32>;
 
-/// Core opcodes: number and effect. How many argument words each takes is in [`opcode::CORE`].
+/// The core opcodes: number and function. [`opcode::CORE`] says how many argument words each takes.
 const TABLE: &[(u32, Core)] = &[
     (opcode::NOP, |_, _| Ok(Outcome::default())),
     (opcode::STORE_U32, store),
@@ -39,7 +39,7 @@ const TABLE: &[(u32, Core)] = &[
     (opcode::SHUTDOWN, shutdown),
 ];
 
-/// Runs a core opcode; `None` where it is not one.
+/// Runs a core opcode; returns `None` if it is not one.
 pub(crate) fn run(
     number: u32,
     context: &OpContext<'_>,
@@ -81,7 +81,7 @@ fn add(context: &OpContext<'_>, [value, index, _]: [u32; CORE_ARGS]) -> Result<O
     Ok(Outcome::value(before.wrapping_add(value)))
 }
 
-/// Reads a control word, by its index below 160, or an observable of the window, from index 160 on.
+/// Reads a control word, if the index is below 160, or an observable of the window, from index 160 on.
 fn load(context: &OpContext<'_>, [from, to, _]: [u32; CORE_ARGS]) -> Result<Outcome, u32> {
     let from = from as usize;
     let value = match from.checked_sub(CONTROL_MIN_WORDS) {
@@ -106,7 +106,7 @@ fn compare_swap(
     Ok(Outcome::value(old))
 }
 
-/// Copies observables; ranges may overlap.
+/// Copies observables. The ranges may overlap.
 fn copy(
     context: &OpContext<'_>,
     [source, target, count]: [u32; CORE_ARGS],
@@ -131,7 +131,8 @@ fn copy(
     Ok(Outcome::default())
 }
 
-/// One step of an automaton whose table of words is that of a program: the next state of a state on an input byte.
+/// Runs one step of an automaton that is stored as words in a program's table. The result is the state that follows a
+/// given state on an input byte.
 fn dfa_step(
     context: &OpContext<'_>,
     [state, input, number]: [u32; CORE_ARGS],
@@ -167,8 +168,8 @@ fn shutdown(context: &OpContext<'_>, _: [u32; CORE_ARGS]) -> Result<Outcome, u32
     Ok(Outcome::default())
 }
 
-/// The inner operations of a packed slot, checked as a whole and run in order; the first that faults faults the slot. The
-/// result is that of the last.
+/// Runs the inner operations of a packed slot in order, after checking the slot as a whole. The first operation that
+/// faults makes the slot fault. The result is that of the last operation.
 fn packed(context: &OpContext<'_>, args: &[u32; ARGS_PER_SLOT]) -> Result<Outcome, u32> {
     let mut outcome = Outcome::default();
     for (number, inner) in packed::decode(args).map_err(|_| fault::BAD_PACKED_SLOT)? {

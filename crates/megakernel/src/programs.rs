@@ -1,8 +1,8 @@
-//! VIR0 programs in the kernel: the table of those that are loaded, and running one over the chunk of a slot.
+//! VIR0 programs in the kernel: the table of loaded programs, and running a program over the chunk of a slot.
 //!
-//! A program is bound to an opcode of its tenant's window. A worker looks it up for every slot, so a program that was
-//! loaded before a slot was published is found when the slot is claimed. Where it was unloaded in between, the slot faults;
-//! it never runs another program.
+//! A program is bound to an opcode of its tenant's window. A worker looks the opcode up for every slot, so a program
+//! that was loaded before a slot was published is found when the slot is claimed. If the program was unloaded in
+//! between, the slot faults; it never runs another program.
 
 use crate::tenant::TenantHandle;
 use crate::KernelError;
@@ -14,7 +14,7 @@ use gristmill_vir0::{Cancel, Chunk, FaultKind, Program, Results, Stop, Verified}
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Machines that a worker keeps for programs it has run.
+/// How many machines a worker keeps for programs that it has run.
 const KEPT_MACHINES: usize = 16;
 
 /// The programs of a kernel, by opcode. Clones share one table.
@@ -25,16 +25,16 @@ pub struct ProgramTable {
     device: Option<Arc<dyn ProgramSink>>,
 }
 
-/// Where a device keeps its own form of the programs.
+/// A device's own copies of the programs.
 pub(crate) trait ProgramSink: Send + Sync {
-    /// Lets slots with this opcode run the program from now on.
+    /// Makes slots with this opcode run the program from now on.
     fn bind(&self, opcode: u32, program: &Verified) -> Result<(), KernelError>;
-    /// Lets slots with this opcode fault from now on.
+    /// Makes slots with this opcode fault from now on.
     fn unbind(&self, opcode: u32);
 }
 
 impl ProgramTable {
-    /// An empty table, for slots whose record areas have `record_words` words.
+    /// Makes an empty table for slots whose record areas have `record_words` words.
     pub(crate) fn new(record_words: u32, device: Option<Arc<dyn ProgramSink>>) -> Self {
         Self {
             programs: Arc::default(),
@@ -43,16 +43,16 @@ impl ProgramTable {
         }
     }
 
-    /// Words of a slot's record area that a program needs: its accumulators and all its records.
+    /// The number of words in a slot's record area that a program needs for its accumulators and all its records.
     pub fn words_needed(program: &Program) -> u64 {
         area_words(program.acc_count(), program.records as usize) as u64
     }
 
-    /// Binds a program to the first free opcode of the tenant's window, which it returns.
+    /// Binds a program to the first free opcode of the tenant's window. Returns that opcode.
     ///
     /// # Errors
-    /// [`KernelError::InvalidConfig`] where slots have not enough record words for it; [`PipelineError::QueueFull`]
-    /// where all opcodes, or the device's memory for programs, are taken.
+    /// [`KernelError::InvalidConfig`] if the slots' record areas are too small for the program;
+    /// [`PipelineError::QueueFull`] if all opcodes, or the device's memory for programs, are in use.
     pub fn load(&self, tenant: &TenantHandle, program: Verified) -> Result<u32, KernelError> {
         if Self::words_needed(program.program()) > u64::from(self.record_words) {
             return Err(KernelError::InvalidConfig {
@@ -78,7 +78,7 @@ impl ProgramTable {
         Ok(free)
     }
 
-    /// Takes a program out of the table, if there was one. Slots with its opcode fault from then on.
+    /// Removes a program from the table and returns it, if there was one. Slots with its opcode fault from then on.
     pub fn unload(&self, opcode: u32) -> Option<Verified> {
         let mut programs = self
             .programs
@@ -97,7 +97,7 @@ impl ProgramTable {
         programs.get(&opcode).cloned()
     }
 
-    /// A tenant's number of a program: its place in the tenant's window, as DFA_STEP names it.
+    /// A program's number within its tenant: its position in the tenant's window, by which DFA_STEP names it.
     pub fn number(opcode: u32) -> Option<u32> {
         let tenant = opcode::tenant_of(opcode)?;
         let window = opcode::tenant_window(tenant)?;
@@ -115,14 +115,14 @@ impl std::fmt::Debug for ProgramTable {
 /// The machines of one worker, each for one program.
 #[derive(Debug, Default)]
 pub(crate) struct Machines {
-    /// The last used is the last.
+    /// In order of use, the most recently used one last.
     machines: Vec<Machine>,
     results: Results,
 }
 
 impl Machines {
-    /// Runs a program over the chunk that a slot names, and leaves its results in the slot's record area, unless
-    /// `cancelled` ends it.
+    /// Runs a program over the chunk that a slot names, unless `cancelled` ends it, and writes its results to the
+    /// slot's record area.
     pub fn run(
         &mut self,
         program: &Verified,
@@ -143,7 +143,7 @@ impl Machines {
         };
         let chunk = range().ok_or(fault::INDEX_OUT_OF_RANGE)?;
         let mut machine = match self.machines.iter().position(|machine| {
-            // By identity: an opcode may be bound to another program by now.
+            // Programs are compared by identity, since the opcode may be bound to another program by now.
             machine.program().is_same(program)
         }) {
             Some(known) => self.machines.remove(known),

@@ -1,9 +1,9 @@
-//! Stream opcodes: what a worker does with the bytes of a landed chunk.
+//! Stream opcodes: the operations of a worker on the bytes of a landed chunk.
 //!
-//! Each is a file here, and in `StreamJob` a variant with its arms in `opcode` and `run`. Where a log names one
-//! (`log/records.rs`) and where a device gets its image (`backend/device/job.rs`) are its other two places. The parts of
-//! SCAN are `engine`, `automaton`, `runs` and `together`. A user's own opcode is a [`StreamOpcode`] in a
-//! [`StreamJob::Custom`], under a number of the user range.
+//! Each opcode is a file in this folder, and in `StreamJob` a variant with its arms in `opcode` and `run`. Two other places
+//! know each: the log, which names it (`log/records.rs`), and the device's image of it (`backend/device/job.rs`). The parts
+//! of SCAN are `engine`, `automaton`, `runs` and `together`. A user's own opcode is a [`StreamOpcode`] in a
+//! [`StreamJob::Custom`], with a number of the user range.
 
 pub(crate) mod automaton;
 mod crc32c;
@@ -20,21 +20,21 @@ use gristmill_protocol::{fault, opcode};
 use gristmill_ring::{Outcome, RecordWriter};
 use std::sync::Arc;
 
-/// Bytes that an opcode may look at before it asks again whether it was cancelled.
+/// The number of bytes that an opcode may read before it checks again whether it was cancelled.
 const LOOK_BYTES: usize = 1 << 20;
 
-/// Whether a slot was cancelled, which opcodes that take long ask as they run.
+/// Tells an opcode whether its slot was cancelled. Opcodes that take long check it as they run.
 #[derive(Clone, Copy, Default)]
 pub struct Cancel<'a>(Option<&'a dyn Fn() -> bool>);
 
 impl<'a> Cancel<'a> {
-    /// A slot that is cancelled once `asked` returns true.
+    /// Makes the flag of a slot that is cancelled once `asked` returns true.
     pub fn new(asked: &'a dyn Fn() -> bool) -> Self {
         Self(Some(asked))
     }
 
-    /// Whether the slot was cancelled. Then its opcode ends at once, and its results are void, as the slot completes as a
-    /// fault. Once this is true it stays true.
+    /// Whether the slot was cancelled. If so, the opcode ends at once, and its results are void, since the slot
+    /// completes as a fault. Once this returns true, it stays true.
     pub fn is_cancelled(&self) -> bool {
         self.0.is_some_and(|asked| asked())
     }
@@ -46,25 +46,26 @@ impl std::fmt::Debug for Cancel<'_> {
     }
 }
 
-/// A chunk's place and surroundings, and the mode it is asked about in.
+/// The place and surroundings of a slot's own bytes, and the mode of the request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StreamSlot<'a> {
     /// Mode and flags (`ARG_MODE`).
     pub mode: u32,
-    /// Position of the chunk's first own byte in its file.
+    /// Position of the first own byte in its file.
     pub offset: u64,
-    /// Where to go on after an overflow; 0 at first.
+    /// Where to continue after an overflow; 0 the first time.
     pub resume: u32,
-    /// The own bytes with the bytes of the same file around them, as many as the slot says may be looked at.
+    /// The own bytes together with the bytes of the same file around them, as far as the slot allows the opcode to
+    /// look.
     pub around: &'a [u8],
-    /// Where the own bytes begin in `around`.
+    /// The offset in `around` at which the own bytes begin.
     pub before: usize,
-    /// Whether the slot was cancelled. An opcode that takes long asks every few milliseconds.
+    /// Whether the slot was cancelled. An opcode that takes long checks it every few milliseconds.
     pub cancel: Cancel<'a>,
 }
 
 impl<'a> StreamSlot<'a> {
-    /// The own bytes in parts, up to where the slot is cancelled.
+    /// The own bytes in parts. The iterator ends early once the slot is cancelled.
     fn parts<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'a, 'b> {
         let cancel = self.cancel;
         bytes
@@ -75,11 +76,11 @@ impl<'a> StreamSlot<'a> {
 
 /// An opcode over a chunk's bytes.
 pub trait StreamOpcode: Send + Sync {
-    /// Runs over `bytes`, the chunk's own bytes; `slot` shows what lies around them. Results go into the outcome and into
-    /// `records`, which is empty.
+    /// Runs over `bytes`, the chunk's own bytes; `slot` shows what lies around them. Results go into the returned
+    /// outcome and into `records`, which is empty at first.
     ///
     /// # Errors
-    /// A reason of [`fault`]: the slot completes as FAULT.
+    /// A reason from [`fault`], with which the slot completes as FAULT.
     fn run(
         &self,
         bytes: &[u8],
@@ -88,7 +89,7 @@ pub trait StreamOpcode: Send + Sync {
     ) -> Result<Outcome, u32>;
 }
 
-/// A stream opcode with what it needs, registered with the kernel when it is launched. Slots name it by its index.
+/// A stream opcode with the data that it needs, registered with the kernel at launch. Slots name it by its index.
 #[derive(Clone)]
 pub enum StreamJob {
     /// SCAN for a set of patterns.
@@ -99,7 +100,7 @@ pub enum StreamJob {
     Lines,
     /// CRC32C.
     Crc32c,
-    /// An opcode of the user's, under its number.
+    /// A user's own opcode, with its number.
     Custom(u32, Arc<dyn StreamOpcode>),
 }
 
@@ -115,10 +116,10 @@ impl StreamJob {
         }
     }
 
-    /// Runs the opcode on the CPU over `bytes`, a chunk's own bytes; `records` is empty.
+    /// Runs the opcode on the CPU over `bytes`, a chunk's own bytes; `records` must be empty.
     ///
     /// # Errors
-    /// A reason of [`fault`]: [`fault::CANCELLED`] where the slot was cancelled meanwhile.
+    /// A reason from [`fault`]: [`fault::CANCELLED`] if the slot was cancelled meanwhile.
     pub fn run(
         &self,
         bytes: &[u8],
@@ -132,7 +133,7 @@ impl StreamJob {
             StreamJob::Crc32c => crc32c::Crc32c.run(bytes, slot, records),
             StreamJob::Custom(_, custom) => custom.run(bytes, slot, records),
         };
-        // An opcode that was cancelled has ended early, with whatever it had then.
+        // A cancelled opcode ended early, and its results are incomplete.
         if slot.cancel.is_cancelled() {
             return Err(fault::CANCELLED);
         }
@@ -146,7 +147,8 @@ impl std::fmt::Debug for StreamJob {
     }
 }
 
-/// A position within a chunk as a result word. Chunks are at most 1 GiB, so it fits; a broken promise is a fault.
+/// Converts a position within a chunk to a result word. Chunks are at most 1 GiB, so it fits; a position that does not
+/// is a fault.
 pub(crate) fn word(position: usize) -> Result<u32, u32> {
     u32::try_from(position).map_err(|_| fault::INDEX_OUT_OF_RANGE)
 }

@@ -1,10 +1,10 @@
-//! Tenants: which may run, how many slots of each at a time, and its window of opcodes.
+//! Tenants: which of them may run, how many slots of each may run at a time, and the opcodes that belong to each.
 
 use gristmill_protocol::{control, opcode, PipelineError};
 use gristmill_ring::SharedWords;
 use std::sync::atomic::Ordering;
 
-/// Opens, closes and limits tenants in the control words of a running kernel.
+/// Opens, closes and limits tenants through the control words of a running kernel.
 #[derive(Debug, Clone)]
 pub struct TenantRegistry {
     control: SharedWords,
@@ -18,7 +18,7 @@ pub struct TenantHandle {
 }
 
 impl TenantRegistry {
-    /// The registry behind a kernel's control words.
+    /// Makes the registry for a kernel's control words.
     pub fn new(control: SharedWords) -> Self {
         Self { control }
     }
@@ -26,7 +26,7 @@ impl TenantRegistry {
     /// The tenant with this id.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for an id without a mask word (29 and above).
+    /// [`PipelineError::InvalidArgument`] for an id that has no mask word (29 and above).
     pub fn tenant(&self, id: u32) -> Result<TenantHandle, PipelineError> {
         if id as usize >= control::TENANT_MASK_WORDS {
             return Err(PipelineError::InvalidArgument {
@@ -53,7 +53,7 @@ impl TenantHandle {
         first..first + (1 << 20)
     }
 
-    /// Lets the tenant run, by a mask that is not zero, or stops it, by zero: then its slots fault.
+    /// Lets the tenant run if `mask` is not zero. A mask of zero stops the tenant: its slots then fault.
     pub fn set_mask(&self, mask: u32) {
         self.control[control::TENANT_MASKS + self.id as usize].store(mask, Ordering::Relaxed);
     }
@@ -63,7 +63,7 @@ impl TenantHandle {
         self.control[control::TENANT_MASKS + self.id as usize].load(Ordering::Relaxed)
     }
 
-    /// Sets how many slots of the tenant may be run at a time. With 0 its slots fault.
+    /// Sets how many slots of the tenant may run at a time. If it is 0, the tenant's slots fault.
     pub fn set_quota(&self, slots: u32) {
         self.control[control::TENANT_QUOTAS + self.id as usize].store(slots, Ordering::Relaxed);
     }

@@ -1,4 +1,5 @@
-//! The stream opcodes of the device source, compiled for the host, beside those of the CPU: every result, every record.
+//! Compares the stream opcodes of the device source, compiled for the host, with those of the CPU: every result and
+//! every record.
 
 use fastrand::Rng;
 use gristmill_megakernel::backend::device::job;
@@ -19,7 +20,7 @@ fn bytes(random: &mut Rng, len: u32, alphabet: &[u8]) -> Vec<u8> {
     (0..len).map(|_| pick(random, alphabet)).collect()
 }
 
-/// The device source with its driver, compiled; `None`, and said so, where there is no compiler.
+/// Compiles the device source with its driver. Returns `None`, and reports it, where there is no compiler.
 fn driver(lanes: u32, flags: &[&str]) -> Option<PathBuf> {
     let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernel/host/stream.cc");
     let name = format!("stream-{lanes}{}", flags.concat().replace([',', '='], "-"));
@@ -57,7 +58,7 @@ fn driver(lanes: u32, flags: &[&str]) -> Option<PathBuf> {
 
 static SANITIZER: OnceLock<bool> = OnceLock::new();
 
-/// Whether programs can be built with the address sanitizer here.
+/// Whether programs can be built with the address sanitizer on this machine.
 fn has_sanitizer() -> bool {
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sanitizer");
     let mut compiler = match Command::new("c++")
@@ -117,7 +118,7 @@ impl Case {
         }));
     }
 
-    /// What the CPU leaves, as the driver writes it.
+    /// The results of the CPU, in the form in which the driver writes them.
     fn expected(&self) -> Vec<u32> {
         let memory = RecordMemory::new(1, self.area_words).expect("memory for records");
         let mut records = memory.writer(0).expect("the one area");
@@ -198,7 +199,7 @@ fn some_case(random: &mut Rng, job: &StreamJob, what: &str) -> Case {
         ],
     );
     let sparse = random.bool();
-    // Mostly bytes of no pattern, so that searches go far.
+    // Mostly bytes that occur in no pattern, so that searches go far.
     let quiet = random.u32(..3) == 0;
     let mut burst = 0;
     let chunk = (0..capacity)
@@ -258,7 +259,7 @@ fn some_case(random: &mut Rng, job: &StreamJob, what: &str) -> Case {
     }
 }
 
-/// Random cases, each followed by what its overflows ask for.
+/// Compares random cases. Each is followed by the cases that its overflows require.
 fn compare(driver: &Path, random: &mut Rng, jobs: u32) {
     let (mut input, mut cases, mut expected) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..jobs {
@@ -294,7 +295,7 @@ fn compare(driver: &Path, random: &mut Rng, jobs: u32) {
     check(driver, &input, &cases, &expected);
 }
 
-/// Runs the cases in `input` and compares their answers with those expected.
+/// Runs the cases in `input` and compares their answers with the expected ones.
 fn check(driver: &Path, input: &[u32], cases: &[Case], expected: &[Vec<u32>]) {
     let output = drive(driver, input);
     let words: Vec<u32> = output
@@ -322,7 +323,8 @@ fn check(driver: &Path, input: &[u32], cases: &[Case], expected: &[Vec<u32>]) {
     println!("{} cases", cases.len());
 }
 
-/// Beside what a sanitizer sees: reads outside the own bytes, writes outside the areas.
+/// Compares the results. A sanitizer, where there is one, also reports reads outside the own bytes and writes outside
+/// the areas.
 fn agrees(lanes: u32, jobs: u32) {
     let mut flags = vec!["-O1"];
     if *SANITIZER.get_or_init(has_sanitizer) {
@@ -379,7 +381,7 @@ fn a_lone_match_is_found_wherever_it_lies() {
     check(&driver, &input, &cases, &expected);
 }
 
-/// Gigabytes a second of every opcode, of one lane and of the CPU's implementation.
+/// Measures, in gigabytes per second, every opcode on one lane and in the CPU's implementation.
 #[test]
 #[ignore = "a measurement: run it in release mode"]
 fn speed() {

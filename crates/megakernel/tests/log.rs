@@ -1,6 +1,6 @@
-//! Ring logs: nothing is lost, and no damage goes unnoticed.
+//! Ring logs: nothing is lost, and every damage is noticed.
 
-// The reader's promise, as a function of bytes, lies with the fuzz targets.
+// The promise of the reader, as a function of bytes, is kept with the fuzz targets.
 #[path = "../../../fuzz/src/log.rs"]
 mod fuzzed;
 
@@ -22,7 +22,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Records before the first slot: the kernel, four jobs and a program.
+/// The number of records before the first slot: the kernel, four jobs and a program.
 const HEAD_RECORDS: usize = 6;
 
 const PROGRAM: u32 = opcode::TENANT_BASE;
@@ -65,7 +65,7 @@ fn kernel() -> LoggedKernel {
     }
 }
 
-/// A slot that a kernel may have run.
+/// A slot that a kernel could have run.
 fn slot(numbers: &mut Rng, kernel: &LoggedKernel) -> LoggedSlot<'static> {
     let start = numbers.u32(..100);
     let opcode = match numbers.u32(..5) {
@@ -144,7 +144,7 @@ fn written(slots: &[LoggedSlot<'_>]) -> Vec<u8> {
     log.finish().unwrap()
 }
 
-/// What can be read of a log, and why no more, where that is so.
+/// Everything that can be read of a log, and the error that ended the reading, if there was one.
 fn read(bytes: &[u8]) -> (Vec<LoggedSlot<'static>>, Option<PipelineError>) {
     let mut reader = match RingLogReader::new(bytes) {
         Ok(reader) => reader,
@@ -265,7 +265,7 @@ fn records_that_are_taken_out_moved_or_added_are_noticed() {
         swapped.swap(index, (index + 1) % count);
         assert!(read(&log(&swapped)).1.is_some(), "record {index} later");
     }
-    // With its own checksums, too: the count at the end is one more.
+    // This log has correct checksums too; only the count at its end is too large by one.
     let mut less = all.clone();
     less.remove(HEAD_RECORDS + 1);
     let (there, error) = read(&with_checksums(&log(&less)));
@@ -408,7 +408,7 @@ fn the_first_different_word_is_told() {
     assert_eq!(told(&change), expected("area", 2, 3, 8));
 }
 
-/// Takes so many bytes, and then no more.
+/// Accepts this many bytes, and then no more.
 struct Full(usize);
 
 impl Write for Full {

@@ -1,5 +1,5 @@
-//! Long chunks are searched part by part, so that a slot can be cancelled: what lies across two parts is found as ever, and
-//! a cancelled slot ends at the next part.
+//! Long chunks are searched part by part, so that a slot can be cancelled. Matches across two parts are found as
+//! before, and a cancelled slot ends at the next part.
 
 use gristmill_megakernel::stream::Cancel;
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, StreamSlot};
@@ -8,11 +8,11 @@ use gristmill_ring::RecordMemory;
 use std::cell::Cell;
 use std::sync::Arc;
 
-/// What opcodes look at between two questions whether to go on.
+/// How many bytes an opcode reads between two checks whether it was cancelled.
 const PART: usize = 1 << 20;
 
-/// A set of each engine, with its name: those for lines, then those for all occurrences. All find `needle`, and one byte
-/// finds `#`.
+/// A set for each engine, with its name: first those for lines, then those for all occurrences. All of them find
+/// `needle`, except that the set of one byte finds `#`.
 fn sets() -> Vec<(ScanSet, &'static str)> {
     let many: Vec<String> = (0..200)
         .map(|number| format!("{number:04}-needles"))
@@ -47,14 +47,15 @@ fn what_lies_across_two_parts_is_found() {
     for (set, engine) in sets() {
         assert_eq!(set.engine_name(), engine);
         let needle: &[u8] = if engine == "memchr" { b"#" } else { b"needle" };
-        // Around the ends of parts, wherever a search begins: a few bytes before, behind, and on both sides.
+        // Places around the ends of parts, wherever a search begins: a few bytes before them, after them, and across
+        // them.
         for shift in [0, 1, 2, 5, 6, 7, 40] {
             let mut bytes = vec![b'x'; 3 * PART + 100];
             let places = [1, 2, 3].map(|part| part * PART - shift);
             for place in places {
                 bytes[place..place + needle.len()].copy_from_slice(needle);
             }
-            // One line, or a few that are as long as possible.
+            // One line, or a few lines that are as long as possible.
             for ends in [
                 &[][..],
                 &[10, 3 * PART + 60][..],
@@ -93,7 +94,7 @@ fn what_lies_across_two_parts_is_found() {
                 }
                 let first = outcome.results[stream::RESULT_FIRST_MATCH];
                 assert_eq!(first, places[0] as u32, "{what}");
-                // Lines that are complete, and hold one.
+                // The complete lines that contain a match.
                 let complete = ends.windows(2).map(|pair| pair[0] + 1..pair[1] + 1);
                 let matching: Vec<u32> = complete
                     .filter(|line| places.iter().any(|place| line.contains(place)))
@@ -137,7 +138,8 @@ fn a_cancelled_slot_ends_at_the_next_part() {
                 let mut writer = memory.writer(0).unwrap();
                 let result = job.run(&bytes, &slot, &mut writer);
                 assert_eq!(result.unwrap_err(), fault::CANCELLED, "{name}");
-                // A search of the first bytes, of the last and of those between, and the end, ask once more each.
+                // The search of the first bytes, that of the last bytes, that of the bytes between, and the end check
+                // once more each.
                 assert!(in_vain.get() <= 4, "{name}: {} questions", in_vain.get());
             }
             let mut writer = memory.writer(0).unwrap();
@@ -150,7 +152,7 @@ fn a_cancelled_slot_ends_at_the_next_part() {
     }
 }
 
-/// `a`, `aa`, `aaa` and so on, a hundred times each: all of them end at one byte.
+/// `a`, `aa`, `aaa` and so on, a hundred times each. All of these patterns end at one byte.
 fn nested() -> Vec<Vec<u8>> {
     (0..10_000)
         .map(|number| vec![b'a'; 1 + number % 100])
@@ -175,7 +177,7 @@ fn ten_thousand_patterns_may_end_at_one_byte() {
             let outcome = job.run(&bytes, &slot, &mut memory.writer(0).unwrap());
             (memory, outcome)
         };
-        // The last byte's.
+        // Only the occurrences that end at the last byte.
         let (memory, outcome) = run(20_000, 100);
         let outcome = outcome.unwrap();
         assert_eq!((outcome.records, outcome.flags), (10_000, 0));

@@ -1,5 +1,5 @@
-//! The kernel on an OpenCL device: that it is launched once and fed while it runs, and that it gives signs of life. What it
-//! computes is for the conformance suite (`selftest.rs`), devices that fail for the commands' tests.
+//! The kernel on an OpenCL device: it is launched once and fed while it runs, and it gives signs of life. The
+//! conformance suite (`selftest.rs`) tests what it computes, and the tests of the commands cover devices that fail.
 
 use gristmill_megakernel::backend::device::opencl::OpenClBackend;
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
@@ -61,7 +61,7 @@ fn world(backend: &OpenClBackend, workers: usize, lease: Lease) -> World {
 }
 
 impl World {
-    /// Runs a program over `len` bytes, which must complete; its slot.
+    /// Runs a program over `len` bytes. The slot must complete; returns it.
     fn completes(&mut self, text: &str, len: u32) -> u32 {
         let tenant = self.kernel.tenants().tenant(0).unwrap();
         let number = self.kernel.programs().load(&tenant, program(text)).unwrap();
@@ -97,7 +97,8 @@ impl World {
         index
     }
 
-    /// Checksums so many chunks, as many at a time as there are, each rewritten by the host in between; what the kernel did.
+    /// Computes the checksums of `count` chunks, with as many in flight as there are chunks; the host rewrites each
+    /// chunk in between. Returns the kernel's statistics.
     fn checksum(mut self, count: u32) -> KernelStats {
         let mut flying = HashMap::new();
         let mut published = 0;
@@ -150,7 +151,7 @@ fn program(text: &str) -> Verified {
 #[test]
 fn one_launch_of_each_worker_serves_ten_thousand_chunks() {
     let Some(backend) = backend() else { return };
-    // A lease that neither idling nor slots end.
+    // A lease that ends neither by idling nor by slots.
     let lease = Lease {
         idle_polls: u32::MAX,
         slots: u64::MAX,
@@ -169,10 +170,10 @@ fn leases_explain_every_launch() {
         ..Lease::default()
     };
     let stats = world(&backend, 2, lease).checksum(10_000);
-    // Each worker is inside once more than it has spent a lease.
+    // Each worker has been inside once more than it has spent a lease.
     assert!((9..=10).contains(&stats.leases), "{stats:?}");
     assert!(stats.launches <= stats.leases + 2, "{stats:?}");
-    // Of the default lease nobody says how often it ends by idling, but that is a launch each time.
+    // Nobody can say how often the default lease ends by idling, but each end leads to one launch.
     let stats = world(&backend, 2, Lease::default()).checksum(2_000);
     assert!(stats.launches <= stats.leases + 2, "{stats:?}");
 }
@@ -181,7 +182,7 @@ fn leases_explain_every_launch() {
 fn a_program_that_takes_long_gives_signs_of_life() {
     let Some(backend) = backend() else { return };
     let world = &mut world(&backend, 1, Lease::default());
-    // One window, and so many trips that it takes some seconds.
+    // One window, with so many trips that it takes some seconds.
     let text =
         ".acc n sum\n loop 4000\n loop 4000\n loop 8\n add r1, r1, 3\n end\n end\n end\n acc n, r1";
     let slot = world.completes(text, 0);
@@ -189,7 +190,7 @@ fn a_program_that_takes_long_gives_signs_of_life() {
     assert!(world.kernel.failure().is_none());
 }
 
-/// Few trips, each of which takes long: what is counted for a sign of life is the work, not the trips.
+/// A few trips that take long: signs of life depend on the work, not on the number of trips.
 #[test]
 fn a_program_of_few_long_trips_gives_signs_of_life() {
     let Some(backend) = backend() else { return };
@@ -217,7 +218,7 @@ fn programs_come_and_go_more_often_than_there_is_room_for() {
         chunk: lent.index(),
         ..ProgramArgs::default()
     };
-    // A device has 1,024 places for programs, and those of programs that are gone are used again.
+    // A device has 1,024 places for programs, and the places of unloaded programs are used again.
     for round in 0..3_000 {
         let program = program(&format!(".acc n sum\n mov r1, {round}\n acc n, r1"));
         let number = world.kernel.programs().load(&tenant, program).unwrap();
@@ -243,7 +244,7 @@ fn memory_that_the_device_does_not_see_is_refused() {
         );
     };
     refused(ChunkMemory::map(4, CHUNK).unwrap().0);
-    // Memory of the same device, but in another context.
+    // Memory of the same device, but of another context.
     let other = OpenClBackend::new(None).unwrap();
     refused(other.chunk_memory(4, CHUNK).unwrap().0);
 }

@@ -1,4 +1,5 @@
-//! VIR0 programs in a running kernel: loaded, bound to a tenant's opcodes, run over chunks, refused and unloaded.
+//! VIR0 programs in a running kernel: they are loaded, bound to a tenant's opcodes, run over chunks, refused and
+//! unloaded.
 
 use fastrand::Rng;
 use gristmill_megakernel::backend::cpu::CpuBackend;
@@ -59,7 +60,7 @@ impl World {
         self.kernel.submitter().publish(token, &submission).unwrap();
     }
 
-    /// The next completion; fails the test rather than hang.
+    /// Waits for the next completion. Fails the test rather than hang.
     fn reap(&mut self) -> Completion {
         let next = || {
             self.completions.wait(Duration::from_millis(10));
@@ -68,7 +69,7 @@ impl World {
         Patience::until(next, || "no completion")
     }
 
-    /// Status and fault of one slot.
+    /// Runs one slot. Returns its status and its fault.
     fn run(&mut self, tenant: u32, number: u32, args: &[u32]) -> (u32, u32) {
         self.publish(tenant, number, args);
         let done = self.reap();
@@ -82,7 +83,7 @@ impl World {
         self.kernel.programs().load(&tenant, program.clone())
     }
 
-    /// Runs a program over bytes with a halo: its results, or why there are none.
+    /// Runs a program over bytes with a halo. Returns its results, or the reason why there are none.
     fn over(&mut self, number: u32, program: &Verified, place: &ProgramArgs, data: &[u8]) -> Ran {
         let mut chunk = self.chunks.pop().unwrap();
         chunk.as_mut_slice()[..data.len()].copy_from_slice(data);
@@ -172,7 +173,7 @@ fn programs_are_loaded_run_and_unloaded_while_the_kernel_runs() {
         world.over(first, &count, &place(data, b'e'), data),
         counted(3)
     );
-    // A second one, while the first is there.
+    // Loads a second program while the first is loaded.
     let longer = program(
         "
         .records 20
@@ -197,7 +198,7 @@ fn programs_are_loaded_run_and_unloaded_while_the_kernel_runs() {
         world.over(first, &count, &place(data, b'o'), data),
         counted(2)
     );
-    // Unloaded, its slots fault; its opcode can be taken again, by something else.
+    // After unloading, slots with the opcode fault, and another program can take the opcode.
     assert!(world.kernel.programs().unload(first).is_some());
     assert!(world.kernel.programs().unload(first).is_none());
     let missing = Ran::Fault(fault::NO_SUCH_PROGRAM);
@@ -219,7 +220,7 @@ fn a_tenant_runs_its_own_programs_only() {
         world.run(0, number, &[]),
         (slot::FAULT, fault::FOREIGN_OPCODE)
     );
-    // Its own tenant gets as far as the chunk, which is not lent.
+    // The slot of the right tenant fails only at the chunk, which is not lent.
     assert_eq!(
         world.run(1, number, &[]),
         (slot::FAULT, fault::CHUNK_NOT_LENT)
@@ -355,7 +356,7 @@ fn a_program_that_leaves_more_than_a_slot_holds_is_refused_when_it_is_loaded() {
 #[test]
 fn an_automaton_steps_through_a_programs_table() {
     let mut world = world(1);
-    // Two states, 512 words: on byte b state s goes to 1000 * s + b.
+    // Two states, 512 words: on byte b, state s goes to state 1000 * s + b.
     let words =
         (0..2).flat_map(|state| (0..256).map(move |byte| format!("{}", 1000 * state + byte)));
     let words: Vec<String> = words.collect();

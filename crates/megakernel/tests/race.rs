@@ -1,5 +1,5 @@
-//! The device source under ThreadSanitizer: compiled as host C++ with a host that publishes and drains beside it
-//! (`kernel/host/race.cc`), it has no data race, in several shapes of groups and launches.
+//! The device source under ThreadSanitizer. Compiled as host C++, with a host that publishes and drains at the same
+//! time (`kernel/host/race.cc`), it has no data race in several shapes of groups and launches.
 
 use gristmill_megakernel::backend::device::{job, program};
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
@@ -9,13 +9,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-/// Lanes of a group, groups of a launch, launches beside each other.
+/// For each shape: the lanes of a group, the groups of a launch, and the launches that run at the same time.
 const SHAPES: [(u32, u32, u32); 3] = [(1, 1, 4), (1, 4, 1), (2, 2, 1)];
 
-/// Slots that each shape runs, if RACE_SLOTS does not say otherwise.
+/// How many slots each shape runs, unless RACE_SLOTS is set.
 const SLOTS: &str = "1500";
 
-/// Counts newlines and each 'a', and emits every newline.
+/// Counts newlines and occurrences of 'a', and emits a record for every newline.
 const PROGRAM: &str = "
 .name    race
 .chunk   200
@@ -37,7 +37,7 @@ const PROGRAM: &str = "
     end
 ";
 
-/// The images in the order in which `race.cc` reads them, each behind its length.
+/// The images in the order in which `race.cc` reads them, each preceded by its length.
 fn images() -> Vec<u8> {
     let patterns = ScanSet::build(&["ab"], false, ScanMode::All).unwrap();
     let jobs = [
@@ -61,7 +61,7 @@ fn images() -> Vec<u8> {
         .collect()
 }
 
-/// Whether programs can be built and run with the detector here.
+/// Whether programs can be built and run with the race detector on this machine.
 fn has_detector(folder: &Path) -> bool {
     let (source, binary) = (folder.join("detector.cc"), folder.join("detector"));
     std::fs::write(&source, "int main() { return 0; }\n").unwrap();

@@ -1,11 +1,11 @@
-//! SCAN's answers beside a naive search, over random bytes, patterns and modes. Proptest prints the failing case.
+//! Compares SCAN with a naive search, over random bytes, patterns and modes. Proptest prints the failing case.
 
 use gristmill_megakernel::{ScanMode, ScanSet, StreamOpcode, StreamSlot};
 use gristmill_protocol::{completion, stream};
 use gristmill_ring::RecordMemory;
 use proptest::prelude::*;
 
-/// All `(start, pattern)` in the order of their ends, then of patterns; naively.
+/// All `(start, pattern)`, sorted by their ends and then by pattern, found by a naive search.
 fn occurrences(bytes: &[u8], patterns: &[Vec<u8>], fold: bool) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for start in 0..bytes.len() {
@@ -26,7 +26,7 @@ fn occurrences(bytes: &[u8], patterns: &[Vec<u8>], fold: bool) -> Vec<(usize, us
     found
 }
 
-/// Runs a slot, and again from where it overflowed, until it is through: the parts' results and all records.
+/// Runs a slot, and again from each overflow until the chunk is done. Returns the results of all parts and all records.
 fn run(
     set: &ScanSet,
     bytes: &[u8],
@@ -66,7 +66,7 @@ fn patterns(most: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(prop::collection::vec(byte, 1..5), 1..most)
 }
 
-/// Enough patterns for every kind of engine, from one byte to the automaton.
+/// Enough patterns for every kind of engine, from a single byte to the automaton.
 fn some_patterns() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop_oneof![patterns(2), patterns(9), patterns(60)]
 }
@@ -243,8 +243,8 @@ fn a_hundred_thousand_patterns_are_taken_and_one_more_refused() {
     assert!(ScanSet::build(&[""], false, ScanMode::All).is_err());
 }
 
-/// Text that is long enough for runs of every length to be searched side by side, with stretches in which much or nothing
-/// matches, and one byte over and over.
+/// Text that is long enough for runs of every length to be searched side by side. Some stretches have many matches or
+/// none, and some repeat one byte.
 fn long_text() -> impl Strategy<Value = Vec<u8>> {
     let stretch = prop_oneof![
         3 => prop::collection::vec(prop::sample::select(b"abAB\n".to_vec()), 0..300),
@@ -255,7 +255,7 @@ fn long_text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(stretch, 1..6).prop_map(|stretches| stretches.concat())
 }
 
-/// Enough patterns, short and long, for the table; the longest reach over runs.
+/// Enough patterns, short and long, for the table; the longest extend across runs.
 fn many_patterns() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let byte = || prop::sample::select(b"abcB".to_vec());
     let pattern = prop_oneof![

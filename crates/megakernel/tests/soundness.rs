@@ -1,5 +1,6 @@
-//! What safe code may try with a running kernel, and must not succeed in. What does not even compile is in `refused/`.
-//! All of it is on the CPU back end, and under Miri; `long_chunks`, `opencl` and `cuda` hold the same of devices.
+//! What safe code may attempt with a running kernel without breaking soundness. Code that must not even compile is in
+//! `refused/`. These tests use the CPU back end, also under Miri; `opencl` in this folder and `cuda` in the conformance
+//! suite cover devices.
 
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::{
@@ -26,12 +27,12 @@ fn the_compiler_refuses_what_would_be_unsound() {
     );
 }
 
-/// Miri takes its time.
+/// Miri is slow, so chunks are small there.
 const CHUNK: usize = if cfg!(miri) { 192 } else { 4096 };
 const CHUNKS: u32 = 3;
 const RECORD_WORDS: u32 = 256;
 
-/// Looks at every byte that it is shown, and writes more records than there may be room for.
+/// Reads every byte that it is shown, and writes more records than there may be room for.
 struct Nosy(Arc<AtomicUsize>);
 
 impl StreamOpcode for Nosy {
@@ -85,7 +86,7 @@ fn launch(
     (kernel, completions, lent)
 }
 
-/// Waits for a slot; its fault word.
+/// Waits for a slot. Returns its fault word.
 fn reap(kernel: &Kernel, completions: &mut Completions) -> u32 {
     let mut patience = Patience::new();
     loop {
@@ -96,15 +97,15 @@ fn reap(kernel: &Kernel, completions: &mut Completions) -> u32 {
             return fault;
         }
         completions.wait(Duration::from_millis(10));
-        // Miri shows no process its threads.
+        // Miri does not show a process its threads.
         if !cfg!(miri) {
             patience.check("no completion");
         }
     }
 }
 
-/// Numbers at which bounds lie, in every argument in turn, on every opcode: the kernel answers each slot, and shows an
-/// opcode bytes of its chunk only.
+/// Tries boundary values in every argument in turn, on every opcode. The kernel answers each slot, and shows an opcode
+/// only bytes of its chunk.
 #[test]
 fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
     let looked = Arc::new(AtomicUsize::new(0));
@@ -175,7 +176,7 @@ fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
     kernel.shutdown().unwrap();
 }
 
-/// The host's chunks, and those of nobody, are not shown to any slot.
+/// No slot is shown a chunk that the host holds, or one that does not exist.
 #[test]
 fn a_chunk_that_was_not_lent_is_not_read() {
     let (kernel, mut completions, lent) = launch(vec![StreamJob::Lines], Vec::new());
@@ -189,14 +190,14 @@ fn a_chunk_that_was_not_lent_is_not_read() {
         let token = kernel.submitter().try_acquire().unwrap();
         let submission = Submission::new(opcode::LINES, &args.encode());
         kernel.submitter().publish(token, &submission).unwrap();
-        // While it runs, the host writes.
+        // The host writes to its chunks while the slot runs.
         host.iter_mut()
             .for_each(|chunk| chunk.as_mut_slice().fill(b'\n'));
         assert_ne!(reap(&kernel, &mut completions), fault::NONE, "{chunk}");
     }
 }
 
-/// What was taken of a kernel may be used when the kernel is gone.
+/// Parts taken from a kernel may still be used after the kernel is gone.
 #[test]
 fn parts_outlive_their_kernel() {
     let (kernel, mut completions, lent) = launch(vec![StreamJob::Lines], Vec::new());
@@ -221,7 +222,7 @@ fn parts_outlive_their_kernel() {
     );
 }
 
-/// Says a few times that it did something, and is dropped on the worker's thread, wherever the kernel's end finds it.
+/// Reports progress a few times, and is dropped on the worker's thread, wherever it is when the kernel ends.
 struct Busy {
     left: u32,
     dropped: Arc<AtomicUsize>,
@@ -243,7 +244,7 @@ impl Drop for Busy {
     }
 }
 
-/// A kernel that is dropped at once has ended its threads, and feeders and jobs with them.
+/// A kernel that is dropped at once has ended its threads, and dropped its feeders and jobs.
 #[test]
 fn nothing_of_a_kernel_runs_on_when_it_was_dropped() {
     let dropped = Arc::new(AtomicUsize::new(0));
@@ -270,7 +271,7 @@ fn nothing_of_a_kernel_runs_on_when_it_was_dropped() {
     drop(completions);
     assert_eq!(dropped.load(Ordering::Relaxed), 2);
     assert_eq!(Arc::strong_count(&looked), 1);
-    // Whatever was left unread can be written.
+    // After that, every chunk can be reclaimed and written.
     for chunk in lent {
         chunk.reclaim().unwrap().as_mut_slice().fill(1);
     }

@@ -1,7 +1,8 @@
-//! The analysis of reads before writes: which registers must hold a value when a window of an `each` begins.
+//! The analysis of reads before writes: it finds the registers that must hold a value when a window of an `each`
+//! begins.
 //!
-//! A window sees the registers as they were before the `each`, but most bodies write a register before they read it. An
-//! interpreter gives windows only the values that [`inputs`] names.
+//! A window sees the registers as they were before the `each`, but most bodies write a register before they read it. So
+//! an interpreter passes to the windows only the values of the registers that [`inputs`] names.
 
 use crate::isa::Op;
 use crate::verify::Verified;
@@ -11,13 +12,13 @@ use crate::verify::Verified;
 pub struct Registers(u32);
 
 impl Registers {
-    /// A bit for each register, lowest first.
+    /// The set as bits: one bit for each register, lowest first.
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// Whether a register, by number, is in the set.
+    /// Whether the set contains the register with this number.
     #[must_use]
     pub const fn contains(self, register: u8) -> bool {
         self.0 >> (register & 31) & 1 != 0
@@ -29,18 +30,18 @@ impl Registers {
     }
 }
 
-/// What the windows of an `each` begin with. A register in neither set needs no value.
+/// The registers that need a value when a window of an `each` begins. A register in neither set needs no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Inputs {
     /// Registers that the body reads and never writes.
     pub constant: Registers,
-    /// Registers that the body writes, but may read before.
+    /// Registers that the body writes, but may read before it writes them.
     pub fresh: Registers,
-    /// Whether the body never writes the register of the window's start.
+    /// Whether the body never writes the register that holds the window's start.
     pub start_kept: bool,
 }
 
-/// The inputs of the `each` at an instruction; none for any other instruction.
+/// The inputs of the `each` at this instruction; no inputs if the instruction is not an `each`.
 #[must_use]
 pub fn inputs(program: &Verified, each: usize) -> Inputs {
     let code = &program.program().code;
@@ -50,8 +51,8 @@ pub fn inputs(program: &Verified, each: usize) -> Inputs {
     };
     let bit = |register: u8| 1_u32 << (register & 31);
     let (mut early, mut written) = (0, 0);
-    // The registers that every window has written, for each open block. A window may skip an `if`, or leave a loop early,
-    // so a write inside of one is certain up to its end only.
+    // The registers that every window has written, for each open block. A window may skip an `if`, or leave a loop
+    // early, so a write inside one of these is certain only up to the block's end.
     let mut certain = vec![bit(start.dst)];
     for instr in body {
         let known = certain.last().copied().unwrap_or(0);
@@ -88,7 +89,7 @@ mod tests {
     use crate::asm::{assemble, AsmOptions};
     use crate::verify::{verify, Limits};
 
-    /// The constant and the fresh inputs of the first `each` of a program, and whether its start is kept.
+    /// The constant and the fresh inputs of a program's first `each`, and whether its start is kept.
     fn of(body: &str) -> (Vec<u8>, Vec<u8>, bool) {
         let options = AsmOptions {
             name: "a.vasm",
@@ -111,9 +112,9 @@ mod tests {
             ("add r2, r3, r4", &[3, 4], &none, true),
             ("mov r1, 7\nadd r2, r1, r2", &none, &[2], false),
             ("mov r2, 7\nadd r2, r2, r1", &none, &none, true),
-            // `sel` may keep its register.
+            // `sel` may leave its register unchanged.
             ("sel r2, r3, 7", &[3], &[2], true),
-            // A window that does not enter, or leaves early, has not written.
+            // A window that does not enter the block, or that leaves it early, has not written the register.
             ("if r1\nmov r2, 7\nend\nmov r3, r2", &none, &[2], true),
             ("if r1\nmov r2, 7\nmov r3, r2\nend", &none, &none, true),
             ("if r1\nmov r2, 7\nelse\nmov r3, r2\nend", &none, &[2], true),
@@ -123,7 +124,7 @@ mod tests {
                 &[2],
                 true,
             ),
-            // The next trip reads what this one writes.
+            // The next trip reads the value that this trip writes.
             ("loop 3\nadd r3, r2, 0\nmov r2, 7\nend", &none, &[2], true),
             ("mov r2, 7\nloop 3\nadd r2, r2, 1\nend", &none, &none, true),
         ] {

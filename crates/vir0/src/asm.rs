@@ -1,4 +1,5 @@
-//! The assembler: it makes a program of its text form, which section 8 of `docs/vir0.md` describes.
+//! The assembler: it translates the text form of a program, which section 8 of `docs/vir0.md` describes, into the
+//! program.
 //!
 //! A line has one statement: a directive, which begins with a point, or an instruction, which begins with its
 //! [mnemonic](crate::isa::Op::mnemonic). Commas separate operands, and `;` begins a comment:
@@ -15,13 +16,13 @@
 //! end
 //! ```
 //!
-//! The first pass reads the lines and declares names; the second evaluates expressions, so a constant may be used before
-//! the line that defines it.
+//! The first pass reads the lines and declares names. The second evaluates expressions, so a constant may be used
+//! before the line that defines it.
 //!
 //! - `lex`: a line as tokens;
 //! - `directive`, `operand`: directives and instructions;
 //! - `expression`: constants and expressions;
-//! - `error`: what is wrong with a source, and how it is shown.
+//! - `error`: the errors of a source, and how they are shown.
 
 mod directive;
 mod error;
@@ -41,13 +42,13 @@ use lex::{tokens, Token};
 use std::collections::HashMap;
 use std::fmt;
 
-/// Bytes of a source at most.
+/// The largest size of a source, in bytes.
 pub const MAX_SOURCE: usize = 4 << 20;
 
-/// Instructions that are assembled at most; the verifier takes fewer.
+/// The largest number of instructions that the assembler accepts; the verifier accepts fewer.
 pub const MAX_ASSEMBLED: usize = 65_536;
 
-/// How a source is assembled.
+/// The options of the assembler.
 #[derive(Clone, Copy)]
 pub struct AsmOptions<'a> {
     /// The source's name, for errors and debug information.
@@ -67,8 +68,8 @@ impl fmt::Debug for AsmOptions<'_> {
     }
 }
 
-/// A statement that the second pass evaluates, when all constants are known. They are kept in the order of the source, so
-/// that the first error is reported.
+/// A statement that the second pass evaluates, when all constants are known. These statements are kept in the order of
+/// the source, so that the first error is the one that is reported.
 struct Deferred {
     line: usize,
     what: Purpose,
@@ -82,15 +83,15 @@ enum Purpose {
     Chunk,
     Align,
     Records,
-    /// The default of the argument with this index.
+    /// The default value of the argument with this index.
     Default(usize),
     /// The length of the scratch array with this index.
     Words(usize),
     /// The length of the accumulator array with this index.
     Len(usize),
-    /// Bytes of the table, which are known already.
+    /// Bytes of the table whose values are already known.
     Bytes(Vec<u8>),
-    /// Values in the table, and the bytes of each.
+    /// Values in the table, and the number of bytes of each.
     Values(usize),
     /// The line of the instructions that follow, in the debug information.
     Line,
@@ -110,9 +111,10 @@ struct Assembler<'a> {
     registers: HashMap<String, Alias>,
     /// The lines that define constants, parts of the table and names of registers.
     defined: HashMap<String, usize>,
-    /// The lines that first declare the name of an argument or array. It is the verifier that refuses equal names.
+    /// The lines that first declare the name of an argument or array. The verifier, not the assembler, refuses equal
+    /// names.
     declared: HashMap<String, usize>,
-    /// The lines of directives that may be given once.
+    /// The lines of those directives that may be given only once.
     once: HashMap<String, usize>,
     deferred: Vec<Deferred>,
     instructions: usize,
@@ -123,11 +125,11 @@ struct Assembler<'a> {
     nodebug: bool,
 }
 
-/// Assembles a source. The program is not verified.
+/// Assembles a source. It does not verify the program.
 ///
 /// # Errors
-/// [`AsmError`] for the first line that cannot be read; if there is none, for the first constant that has no value; and if
-/// there is none, for the first line that is wrong otherwise.
+/// [`AsmError`] for the first line that cannot be read; if there is none, for the first constant that has no value; and
+/// if there is none either, for the first line that is wrong in another way.
 pub fn assemble(source: &str, options: &AsmOptions<'_>) -> Result<Program, AsmError> {
     let error = |(line, wrong): SourceError| AsmError {
         source_name: options.name.into(),
@@ -173,7 +175,7 @@ pub fn assemble(source: &str, options: &AsmOptions<'_>) -> Result<Program, AsmEr
     assembler.finish().map_err(error)
 }
 
-/// The tokens of each operand, which commas separate.
+/// The tokens of each operand. Commas separate operands.
 fn operands(tokens: &[Token]) -> Result<Vec<&[Token]>, LineError> {
     if tokens.is_empty() {
         return Ok(Vec::new());
@@ -187,7 +189,7 @@ fn operands(tokens: &[Token]) -> Result<Vec<&[Token]>, LineError> {
     let parts: Vec<&[Token]> = tokens.split(|token| token.is_sign(',')).collect();
     let mut seen = 0;
     for part in &parts {
-        // The comma after an empty part, or the one before it.
+        // The position of the comma after an empty part, or of the one before it.
         seen += part.len();
         if part.is_empty() {
             let comma = tokens.get(seen).or(tokens.last());
@@ -274,7 +276,7 @@ impl Assembler<'_> {
         if self.options.debug && !self.nodebug {
             let source = self.source.unwrap_or_else(|| {
                 let mut name = self.options.name.to_owned();
-                // A container can hold no longer name.
+                // A container cannot hold a longer name.
                 while name.len() > usize::from(u16::MAX) {
                     name.pop();
                 }
@@ -286,7 +288,7 @@ impl Assembler<'_> {
     }
 }
 
-/// The name of a program, made from that of its source.
+/// The default name of a program, derived from the name of its source.
 fn default_name(source: &str) -> String {
     let file = source.rsplit('/').next().unwrap_or(source);
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);

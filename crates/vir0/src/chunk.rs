@@ -1,4 +1,4 @@
-//! What a program runs over, and what the results are: chunks, records, accumulators and faults.
+//! The input and the results of a program: chunks, records, accumulators and faults.
 
 use crate::program::Program;
 use crate::verify::Verified;
@@ -15,11 +15,12 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// A chunk whose own bytes are the `len` bytes from `start` on in `data`. The other bytes of `data` are those of the same
-    /// file directly before and after them. `base` is the position of the first own byte in the file, and `args` are the
-    /// program's arguments; missing ones are zero.
+    /// A chunk whose own bytes are the `len` bytes from `start` on in `data`. The other bytes of `data` are the bytes
+    /// of the same file directly before and after them. `base` is the position of the first own byte in the file, and
+    /// `args` are the program's arguments; missing arguments are zero.
     ///
-    /// Returns `None` if the own bytes do not lie in `data`, or are more than [`MAX_CHUNK`](crate::verify::MAX_CHUNK).
+    /// Returns `None` if the own bytes do not lie in `data`, or if there are more of them than
+    /// [`MAX_CHUNK`](crate::verify::MAX_CHUNK).
     #[must_use]
     pub fn new(
         data: &'a [u8],
@@ -66,7 +67,7 @@ impl<'a> Chunk<'a> {
 /// A chunk as a program sees it: with no more halo than it declares, and with its table and arguments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
-    /// The halo before, the own bytes, the halo after.
+    /// The halo before the own bytes, the own bytes, and the halo after them.
     pub bytes: &'a [u8],
     pub before: usize,
     pub len: usize,
@@ -125,14 +126,14 @@ impl View<'_> {
 /// A record: a position, and a value that the program gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Record {
-    /// Bytes from the chunk's first own byte, signed.
+    /// The distance in bytes from the chunk's first own byte, signed.
     pub position: i32,
     /// The value.
     pub value: u32,
 }
 
 impl Record {
-    /// The position in the file, of a record of the chunk at `base`. It wraps if the program emits a position before the
+    /// The position in the file of a record in the chunk at `base`. It wraps if the program emits a position before the
     /// start of the file.
     #[must_use]
     pub fn file_position(&self, base: u64) -> u64 {
@@ -147,12 +148,14 @@ pub struct Results {
     pub accs: Vec<u64>,
     /// The records, ordered by position and then by value.
     pub records: Vec<Record>,
-    /// The instructions that were executed, counted for each window. All interpreters count the same, if there are results.
+    /// The number of executed instructions, summed over all windows. All interpreters return the same number, if there
+    /// are results.
     pub steps: u64,
 }
 
 impl Results {
-    /// Makes the results those of no run: every accumulator has its identity, and there are no records.
+    /// Resets the results to those of a program that has not run: every accumulator has its identity value, and there
+    /// are no records.
     pub fn reset(&mut self, program: &Verified) {
         self.accs.clear();
         self.accs.extend(program.program().fresh_accs());
@@ -161,10 +164,10 @@ impl Results {
     }
 }
 
-/// Why a run over a chunk has no results.
+/// The reason why a run over a chunk has no results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stop {
-    /// There are more records than the program declares, and there is no fault. Parts of the chunk may have results.
+    /// There are more records than the program declares, and no fault. Smaller parts of the chunk may have results.
     Overflow,
     /// The fault of the first window, in file order, that has one.
     Fault(Fault),

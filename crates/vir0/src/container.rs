@@ -1,10 +1,10 @@
 //! The container: a program as bytes.
 //!
 //! It begins with `VIR0`, a version u16 and flags u16 (zero). Then come sections, each with a tag of four bytes, the
-//! length of its contents as u32, and the contents: `META`, `CODE`, `TABL` (if the table is not empty) and `DBUG` (if there
-//! is debug information), in this order. The CRC-32C (Castagnoli, as in RFC 3720) of everything before it ends the
-//! container. All numbers are little-endian. A program has one encoding: [`decode`] refuses, with the offset, whatever
-//! [`encode`] would not write. Section 7 of docs/vir0.md describes every byte.
+//! length of its contents as u32, and the contents: `META`, `CODE`, `TABL` (if the table is not empty) and `DBUG` (if
+//! there is debug information), in this order. The container ends with the CRC-32C (Castagnoli, as in RFC 3720) of
+//! everything before it. All numbers are little-endian. A program has exactly one encoding: [`decode`] refuses
+//! everything that [`encode`] would not write, and reports the offset. Section 7 of docs/vir0.md describes every byte.
 
 use crate::isa::{Instr, InstrError, INSTR_BYTES};
 use crate::program::{is_name, AccArray, AccKind, Arg, Debug, Program, Scratch};
@@ -13,10 +13,10 @@ use thiserror::Error;
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = *b"VIR0";
 
-/// The version that is written and read.
+/// The version that this crate writes and reads.
 pub const VERSION: u16 = 1;
 
-/// Bytes of a container at most. A verified program needs fewer.
+/// The largest size of a container, in bytes. A verified program needs less.
 pub const MAX_BYTES: usize = 1 << 20;
 
 const META: [u8; 4] = *b"META";
@@ -24,46 +24,46 @@ const CODE: [u8; 4] = *b"CODE";
 const TABLE: [u8; 4] = *b"TABL";
 const DEBUG: [u8; 4] = *b"DBUG";
 
-/// What is wrong with a container.
+/// The defect of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum Malformed {
     /// It does not begin with `VIR0`.
     #[error("it does not begin with VIR0")]
     Magic,
-    /// A version that this reader does not know.
+    /// It has a version that this reader does not know.
     #[error("it has version {0}, and this reader knows version {VERSION} only")]
     Version(u16),
-    /// Flags that are not zero.
+    /// Its flags are not zero.
     #[error("unknown flags {0:#06x}")]
     Flags(u16),
     /// The container, a section, or the contents of a section end too early.
     #[error("it ends too early")]
     Truncated,
-    /// More than [`MAX_BYTES`].
+    /// It is longer than [`MAX_BYTES`].
     #[error("it is longer than {MAX_BYTES} bytes")]
     TooLong,
-    /// The checksum is not that of the bytes.
+    /// Its checksum does not match its bytes.
     #[error("its checksum is not that of its bytes")]
     Checksum,
-    /// A section that is unknown, out of order, or there for the second time.
+    /// It has a section that is unknown, out of order, or repeated.
     #[error("a section {} is not expected here", .0.escape_ascii())]
     Section([u8; 4]),
     /// There is no section with this tag, although it is required.
     #[error("there is no section {}", .0.escape_ascii())]
     Missing([u8; 4]),
-    /// Bytes after the contents of a section, or after the last section.
+    /// It has bytes after the contents of a section, or after the last section.
     #[error("there are bytes after the contents")]
     Trailing,
-    /// A section without contents that must then be left out.
+    /// It has an empty section, which must be left out.
     #[error("a section without contents must be left out")]
     Empty,
-    /// Bytes that are not a name, or a source's name that is not UTF-8.
+    /// Its bytes are not a valid name, or the name of a source is not UTF-8.
     #[error("its bytes are not a name")]
     Name,
-    /// A number that stands for no kind of accumulator, or a mark or default that has no meaning.
+    /// It has a number that stands for no kind of accumulator, or a mark or default that has no meaning.
     #[error("a value that has no meaning")]
     Value,
-    /// Bytes that are not an instruction.
+    /// It has bytes that are not an instruction.
     #[error(transparent)]
     Instruction(InstrError),
     /// The debug information does not have one line for each instruction.
@@ -71,45 +71,45 @@ pub enum Malformed {
     Lines,
 }
 
-/// A container that is refused.
+/// The reason why a container is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("not a VIR0 program: {what}, at byte {offset}; assemble it again from its source")]
 pub struct DecodeError {
-    /// Where, in bytes from the start.
+    /// The offset of the defect, in bytes from the start.
     pub offset: usize,
-    /// What is wrong there.
+    /// The defect.
     pub what: Malformed,
 }
 
-/// Why no container can hold a program.
+/// The reason why a program cannot be encoded in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EncodeError {
-    /// More bytes than a container may have.
+    /// It would take more bytes than a container may have.
     #[error("a container of {0} bytes cannot be written; make the table or the code shorter, for {MAX_BYTES} bytes at most")]
     TooLong(usize),
-    /// An instruction without an encoding.
+    /// It has an instruction that has no encoding.
     #[error("instruction {number} cannot be encoded: {error}; leave unused fields zero, and use registers 0 to 31")]
     Instruction {
-        /// Its number.
+        /// The number of the instruction.
         number: usize,
-        /// What is wrong with it.
+        /// The defect of the instruction.
         error: InstrError,
     },
-    /// A name that is not [one](is_name).
+    /// It has a name that is not [valid](is_name).
     #[error("{0:?} is not a name; use letters, digits and _, no digit first, at most 32 bytes, and no register")]
     Name(String),
-    /// More arguments, or arrays of one kind, than the container can count.
+    /// It has more arguments, or more arrays of one kind, than the container can count.
     #[error("a list of {0} cannot be encoded; declare at most 255 arguments, and 255 arrays of each kind")]
     Parts(usize),
-    /// A source's name of more bytes than the container can count.
+    /// The name of its source has more bytes than the container can count.
     #[error("a source's name of {0} bytes cannot be encoded; use a name of at most 65,535 bytes")]
     SourceName(usize),
-    /// Debug information for another number of instructions.
+    /// Its debug information is for another number of instructions.
     #[error("there are {lines} lines for {instructions} instructions; give one line for each instruction")]
     Lines {
-        /// The lines in the debug information.
+        /// The number of lines in the debug information.
         lines: usize,
-        /// The instructions of the program.
+        /// The number of instructions in the program.
         instructions: usize,
     },
 }
@@ -117,7 +117,7 @@ pub enum EncodeError {
 /// The program's container.
 ///
 /// # Errors
-/// [`EncodeError`] for a program that has no container. A verified program has one.
+/// [`EncodeError`] if the program cannot be encoded. A verified program can always be encoded.
 pub fn encode(program: &Program) -> Result<Vec<u8>, EncodeError> {
     let mut bytes = Vec::new();
     bytes.extend(MAGIC);
@@ -339,7 +339,8 @@ pub fn decode(bytes: &[u8]) -> Result<Program, DecodeError> {
     let crc = crc32c::crc32c(&bytes[..end]);
     reader.bytes = body;
     let parsed = sections(&mut reader);
-    // A wrong checksum is reported first: anything else is then damage, and its offset says little.
+    // A wrong checksum is reported first: it means that the container is damaged, so the offset of any other error says
+    // little.
     if crc != u32::from_le_bytes(*stored) {
         return Err(malformed(end, Malformed::Checksum));
     }

@@ -1,26 +1,26 @@
-//! What a program costs at most: the [`Cost`] counts instructions, the [`Work`] bounds the time.
+//! Upper bounds for a program: the [`Cost`] counts its instructions, and the [`Work`] bounds its time.
 //!
 //! The number of instructions says little about the time. An instruction that is executed for a block of 256 windows
 //! takes a tenth of a nanosecond for each; at top level, which is a block of one window, it takes ten nanoseconds.
-//! Instructions that go from window to window (divisions, tables, accumulators) take ten times as long as those that a
-//! vector unit has. The ends of loops count no instruction, but take time on every trip. A block whose windows differ at
-//! an `if` takes both of its parts.
+//! Instructions that are executed window by window (divisions, tables, accumulators) take ten times as long as those
+//! that a vector unit has. The ends of loops are not counted as instructions, but take time on every trip. A block
+//! whose windows differ at an `if` executes both parts.
 //!
-//! So the work of an instruction is the sum of a part for each block and a part for each window. The unit is the time that
-//! a plain instruction takes for one of many windows: about a quarter of a nanosecond, on one core of a processor of the
-//! year 2020 with AVX2. The weights are measured, and rounded up.
+//! So the work of an instruction is the sum of a part for each block and a part for each window. The unit is the time
+//! that a plain instruction takes for one of many windows: about a quarter of a nanosecond, on one core of a processor
+//! of the year 2020 with AVX2. The weights are measured, and rounded up.
 
 use crate::isa::Op;
 use std::fmt;
 
-/// The windows that an interpreter runs together.
+/// The number of windows that an interpreter runs together.
 const BLOCK: u32 = 256;
 
-/// Units of work in a nanosecond.
+/// The number of units of work in a nanosecond.
 const UNITS_OF_A_NANOSECOND: u64 = 4;
 
-/// The largest number up to `most` for which `fits` holds, or 0. `fits` must not hold for a number where it does not hold
-/// for a smaller one; costs never fall with the length of a chunk.
+/// The largest number up to `most` for which `fits` holds, or 0. If `fits` does not hold for a number, it must not hold
+/// for any larger number. Costs never fall with the length of a chunk.
 #[must_use]
 pub fn largest(most: u32, fits: impl Fn(u32) -> bool) -> u32 {
     let (mut low, mut high) = (0, most);
@@ -38,14 +38,14 @@ pub fn largest(most: u32, fits: impl Fn(u32) -> bool) -> u32 {
 /// The largest number of instructions that a program executes for a chunk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cost {
-    /// Instructions of each chunk.
+    /// The number of instructions that are executed once for each chunk.
     pub fixed: u64,
-    /// For each `each`, the bytes of a window, and the instructions of a window.
+    /// For each `each`, the number of bytes in a window, and the number of instructions for a window.
     pub each: Vec<(u32, u64)>,
 }
 
 impl Cost {
-    /// Instructions for a chunk of `len` own bytes at most; it saturates at `u64::MAX`.
+    /// The largest number of instructions for a chunk of `len` own bytes. It saturates at `u64::MAX`.
     #[must_use]
     pub fn at(&self, len: u32) -> u64 {
         self.each.iter().fold(self.fixed, |sum, (stride, each)| {
@@ -109,11 +109,11 @@ impl Weight {
     }
 }
 
-/// A bound for the time that a program takes for a chunk, in units of about a quarter of a nanosecond of one core.
+/// A bound on the time that a program takes for a chunk, in units of about a quarter of a nanosecond of one core.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Work {
     fixed: Weight,
-    /// For each `each`, the bytes of a window and the weight of the body.
+    /// For each `each`, the number of bytes in a window, and the weight of the body.
     each: Vec<(u32, Weight)>,
 }
 
@@ -125,12 +125,12 @@ impl Work {
 
     /// Adds an `each` with windows of `stride` bytes.
     pub(crate) fn add_each(&mut self, stride: u32, body: Weight) {
-        // To begin a block of windows takes time, too.
+        // Beginning a block of windows takes time too.
         self.each
             .push((stride.max(1), body.plus(Weight::of(Op::Each))));
     }
 
-    /// The work for a chunk of `len` own bytes at most; it saturates at `u64::MAX`.
+    /// The largest amount of work for a chunk of `len` own bytes. It saturates at `u64::MAX`.
     #[must_use]
     pub fn at(&self, len: u32) -> u64 {
         self.each
@@ -140,7 +140,7 @@ impl Work {
             })
     }
 
-    /// An amount of work in seconds of one core, roughly, to be shown to people.
+    /// Converts an amount of work to seconds of one core, roughly, for display.
     #[must_use]
     pub fn seconds(work: u64) -> f64 {
         let nanoseconds = work / UNITS_OF_A_NANOSECOND;

@@ -1,9 +1,10 @@
-//! The disassembler: it makes a text of a program, which assembles to the same program, debug information included.
+//! The disassembler: it writes a program as text. The text assembles to the same program, including its debug
+//! information.
 //!
-//! That holds for every program that has a container and that the assembler can take: with up to
-//! [`MAX_ASSEMBLED`](crate::asm::MAX_ASSEMBLED) instructions, [`MAX_TABLE`](crate::verify::MAX_TABLE) bytes of table and
-//! [`MAX_SOURCE`](crate::asm::MAX_SOURCE) bytes of text. Every verified program is far smaller. A container can hold a
-//! larger program, whose text can be read, but not assembled.
+//! That holds for every program that has a container and that the assembler can accept: with at most
+//! [`MAX_ASSEMBLED`](crate::asm::MAX_ASSEMBLED) instructions, [`MAX_TABLE`](crate::verify::MAX_TABLE) bytes of table
+//! and [`MAX_SOURCE`](crate::asm::MAX_SOURCE) bytes of text. Every verified program is far smaller. A container can
+//! hold a larger program; its text can be read, but not assembled.
 
 use crate::chunk::FaultKind;
 use crate::isa::{Field, Instr, Op, Operand};
@@ -14,7 +15,7 @@ use std::fmt::Write;
 #[must_use]
 pub fn disassemble(program: &Program) -> String {
     let mut text = String::new();
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = write_program(&mut text, program);
     text
 }
@@ -82,15 +83,15 @@ fn write_program(text: &mut String, program: &Program) -> std::fmt::Result {
     Ok(())
 }
 
-/// A text as it is written between quotes. The container may be hostile, so characters that a terminal would interpret or
-/// not show are written as the bytes of their UTF-8.
+/// A text in the form in which it is written between quotes. The container may be hostile, so characters that a
+/// terminal would interpret or not show are written as the bytes of their UTF-8.
 fn quoted(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
             '\'' => out.push(character),
-            // It would be shown as an escape of several characters.
+            // This character would be shown as an escape of several characters.
             _ if character.escape_debug().len() > 1 => {
                 for byte in character.encode_utf8(&mut [0; 4]).bytes() {
                     let _ = write!(out, "\\x{byte:02X}");
@@ -102,7 +103,7 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// A word in the form that people write: small and negative numbers in decimal, others in hexadecimal.
+/// A word in the form that people prefer: small and negative numbers in decimal, others in hexadecimal.
 fn number(value: u32) -> String {
     let signed = value.cast_signed();
     if value < 65_536 {
@@ -114,7 +115,7 @@ fn number(value: u32) -> String {
     }
 }
 
-/// The name of an argument or array if the assembler finds it by this name, or else its number.
+/// The name of an argument or array if the assembler would find it by this name, otherwise its number.
 fn named<'n>(names: impl Iterator<Item = &'n str> + Clone, index: u32) -> String {
     usize::try_from(index)
         .ok()

@@ -1,4 +1,4 @@
-//! The instruction set: what an instruction is called, what its fields mean, and what it costs.
+//! The instruction set: the names of instructions, the meaning of their fields, and their cost.
 //!
 //! All of it comes from one list, in `isa/list.rs`. The eight bytes of an instruction are in `isa/instr.rs`.
 
@@ -50,7 +50,7 @@ macro_rules! shapes {
                 }
             }
 
-            /// The operands as bits.
+            /// The operands as bits, one for each.
             #[inline]
             const fn bits(self) -> u8 {
                 match self {
@@ -87,7 +87,7 @@ shapes! {
 }
 
 impl Shape {
-    /// Whether an operand is among those of the shape.
+    /// Whether the shape has this operand.
     #[must_use]
     #[inline]
     pub const fn has(self, field: Field) -> bool {
@@ -95,22 +95,22 @@ impl Shape {
     }
 }
 
-/// What kind of code executes an instruction: see `isa/list.rs`.
+/// The kind of code that executes an instruction: see `isa/list.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Computes a word from operands a and b.
     Compute,
-    /// Gives a word that is the same for every window of a chunk.
+    /// Returns a word that is the same for every window of a chunk.
     Fact,
     /// Loads from the address a + b, of the chunk or the table.
     Load,
-    /// Writes its register, or leaves it alone.
+    /// Writes its register, or leaves it unchanged.
     Select,
     /// Loads a word of a scratch array.
     ScratchLoad,
     /// Updates a word of a scratch array.
     Scratch,
-    /// Gives a value to an accumulator.
+    /// Passes a value to an accumulator.
     Acc,
     /// Adds a record.
     Emit,
@@ -126,8 +126,8 @@ macro_rules! define_op {
     )*) => {
         /// An opcode.
         ///
-        /// Each is documented by its effect, in which d is the register in `dst`, a the value of the register in `a`, b
-        /// the value of operand b, and n an immediate. Section 3 of `docs/vir0.md` says more.
+        /// Each opcode is documented by its effect. In it, d is the register in `dst`, a is the value of the register
+        /// in `a`, b is the value of operand b, and n is an immediate. Section 3 of `docs/vir0.md` says more.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Op {
@@ -172,7 +172,7 @@ macro_rules! define_op {
                 }
             }
 
-            /// What kind of code executes it.
+            /// The kind of code that executes it.
             #[must_use]
             #[inline]
             pub const fn class(self) -> Class {

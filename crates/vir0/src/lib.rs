@@ -1,11 +1,11 @@
 //! VIR0: a bytecode for programs that run over chunks of files.
 //!
 //! A program is a map over windows of bytes with commutative reductions, so its results do not depend on the number of
-//! lanes, workers or back ends that run it. The verifier accepts only programs that end, and that reach no memory but
+//! lanes, workers or back ends that run it. The verifier accepts only programs that end, and that access no memory but
 //! their own.
 //!
-//! `docs/vir0.md` in the repository is the specification. In the code, read [`isa`] first, the list of instructions from which
-//! the other modules take them, then [`mod@reference`], the interpreter that is short.
+//! `docs/vir0.md` in the repository is the specification. In the code, read [`isa`] first: it has the list of
+//! instructions, which all other modules use. Then read [`mod@reference`], the interpreter that is short.
 //!
 //! | module | what |
 //! |---|---|

@@ -1,24 +1,24 @@
-//! A program as data: what a container holds.
+//! A program as data: the contents of a container.
 
 use crate::chunk::FaultKind;
 use crate::isa::Instr;
 use std::fmt;
 
-/// A program, not verified yet.
+/// A program that has not been verified yet.
 ///
-/// Sizes are in bytes unless a field says otherwise. The fields can hold whatever a container can; the verifier
-/// ([`verify`](fn@crate::verify::verify)) checks their values.
+/// Sizes are in bytes unless a field says otherwise. The fields can hold everything that a container can hold; the
+/// verifier ([`verify`](fn@crate::verify::verify)) checks their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Its name.
     pub name: String,
-    /// The halo that it sees before a chunk.
+    /// The number of halo bytes that it sees before a chunk.
     pub before: u16,
-    /// The halo that it sees after a chunk.
+    /// The number of halo bytes that it sees after a chunk.
     pub after: u16,
-    /// The largest chunk that it takes.
+    /// The largest chunk that it accepts.
     pub chunk: u32,
-    /// A power of two; chunks begin at multiples of it in the file.
+    /// The alignment of chunks in the file: they begin at multiples of this power of two.
     pub align: u32,
     /// The largest number of records of a chunk.
     pub records: u32,
@@ -56,7 +56,7 @@ impl Default for Program {
     }
 }
 
-/// The largest chunk of a program that does not declare it.
+/// The largest chunk of a program that does not declare one.
 pub const DEFAULT_CHUNK: u32 = 1 << 20;
 
 /// An argument.
@@ -64,7 +64,7 @@ pub const DEFAULT_CHUNK: u32 = 1 << 20;
 pub struct Arg {
     /// Its name.
     pub name: String,
-    /// Its value if the host gives none. An argument without a default must be given.
+    /// Its value if the host passes none. An argument without a default must be passed.
     pub default: Option<u32>,
 }
 
@@ -82,22 +82,22 @@ pub struct Scratch {
 pub struct AccArray {
     /// Its name.
     pub name: String,
-    /// How it takes values.
+    /// How the accumulators take values.
     pub kind: AccKind,
     /// Its length in accumulators.
     pub len: u16,
 }
 
-/// The operation, on unsigned numbers of 64 bits, by which an accumulator takes a value, and by which the accumulators of two
-/// chunks merge.
+/// The operation, on unsigned numbers of 64 bits, by which an accumulator takes a value, and by which the accumulators
+/// of two chunks are merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum AccKind {
     /// The sum, wrapping.
     Sum = 0,
-    /// The smaller.
+    /// The smaller of the two.
     Min = 1,
-    /// The larger.
+    /// The larger of the two.
     Max = 2,
     /// Bitwise or.
     Or = 3,
@@ -115,7 +115,7 @@ impl AccKind {
         AccKind::Xor,
     ];
 
-    /// The value of an accumulator that took nothing: all ones for [`AccKind::Min`], else zero.
+    /// The value of an accumulator that has taken no value: all ones for [`AccKind::Min`], otherwise zero.
     #[must_use]
     pub const fn identity(self) -> u64 {
         match self {
@@ -208,8 +208,8 @@ impl Program {
         self.kinds().map(AccKind::identity).collect()
     }
 
-    /// Merges the accumulators `from` one chunk `into` those of others. Both have [`acc_count`](Self::acc_count) values;
-    /// others are left as they are.
+    /// Merges the accumulators `from` one chunk `into` those of others. Both slices must have
+    /// [`acc_count`](Self::acc_count) values; values beyond that are left unchanged.
     pub fn merge_accs(&self, into: &mut [u64], from: &[u64]) {
         for ((left, right), kind) in into.iter_mut().zip(from).zip(self.kinds()) {
             *left = kind.merge(*left, *right);
@@ -223,8 +223,8 @@ impl Program {
     }
 }
 
-/// Whether a text can name a program, an argument or an array. A name is a letter or `_`, then letters, digits and `_`, at
-/// most [`MAX_NAME_BYTES`] bytes, and not a register (`r0` to `r31`).
+/// Whether a text can name a program, an argument or an array. A name begins with a letter or `_`, followed by letters,
+/// digits and `_`. It has at most [`MAX_NAME_BYTES`] bytes, and it must not name a register (`r0` to `r31`).
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();

@@ -1,7 +1,7 @@
-//! Random programs that the verifier accepts, to compare interpreters with.
+//! Random programs that the verifier accepts, for comparing interpreters.
 //!
-//! The generator keeps the rules: it closes every block and declares every array. Most indexes are in range, and few
-//! registers are used, so that instructions work on each other's results.
+//! The generator follows the rules: it closes every block and declares every array. Most indexes are in range. Only a
+//! few registers are used, so that instructions operate on each other's results.
 
 use crate::chunk::FaultKind;
 use crate::isa::{Class, Instr, Op, Operand, Shape};
@@ -12,7 +12,7 @@ fn pick<T: Copy>(numbers: &mut Rng, of: &[T]) -> T {
     of[numbers.usize(..of.len())]
 }
 
-/// The opcodes for which a condition holds.
+/// The opcodes for which the condition holds.
 fn those(condition: impl Fn(Op) -> bool) -> Vec<Op> {
     let all = Op::ALL.iter().copied();
     all.filter(|op| condition(*op)).collect()
@@ -21,7 +21,7 @@ fn those(condition: impl Fn(Op) -> bool) -> Vec<Op> {
 /// The number of registers that programs use.
 const REGISTERS: u8 = 6;
 
-/// The program of a seed. The verifier accepts it.
+/// The program for a seed. The verifier accepts it.
 #[must_use]
 pub fn program(seed: u64) -> Program {
     let mut numbers = Rng::with_seed(seed);

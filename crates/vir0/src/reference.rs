@@ -15,13 +15,13 @@ enum Flow {
     Halt,
 }
 
-/// The instructions after which it asks again whether the run is cancelled.
+/// The number of instructions after which the interpreter checks again whether the run is cancelled.
 const LOOK: usize = 1 << 18;
 
 /// Runs a program over a chunk.
 ///
 /// # Errors
-/// [`Stop`]; the results are then void.
+/// [`Stop`]. The results are void in that case.
 pub fn run(program: &Verified, chunk: &Chunk<'_>, results: &mut Results) -> Result<(), Stop> {
     run_until(program, chunk, results, &|| false)
 }
@@ -29,7 +29,7 @@ pub fn run(program: &Verified, chunk: &Chunk<'_>, results: &mut Results) -> Resu
 /// Runs a program over a chunk, until `cancelled` returns true.
 ///
 /// # Errors
-/// [`Stop`]; the results are then void.
+/// [`Stop`]. The results are void in that case.
 pub fn run_until(
     program: &Verified,
     chunk: &Chunk<'_>,
@@ -57,7 +57,7 @@ pub fn run_until(
 
 struct Machine<'a> {
     cancelled: Cancel<'a>,
-    /// The instructions since `cancelled` was last called.
+    /// The number of instructions executed since `cancelled` was last called.
     work: usize,
     program: &'a Verified,
     view: View<'a>,
@@ -67,7 +67,7 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Counts the instructions of a trip or window, and asks from time to time whether the run is cancelled.
+    /// Counts the instructions of a trip or window, and checks from time to time whether the run is cancelled.
     fn go_on(&mut self, instructions: usize) -> Result<(), Stop> {
         self.work += 1 + instructions;
         if self.work < LOOK {
@@ -138,7 +138,7 @@ impl Machine<'_> {
         Ok(Flow::Next)
     }
 
-    /// Executes an instruction that does not control which is next.
+    /// Executes an instruction that does not affect which instruction is next.
     fn plain(&mut self, pc: usize, instr: &Instr, regs: &mut Registers) -> Result<(), Stop> {
         let a = regs[usize::from(instr.a) % REGISTERS];
         let b = match instr.b {
@@ -197,7 +197,7 @@ impl Machine<'_> {
                 return Ok(());
             }};
             ($name:ident Emit) => {{
-                // A fault in what follows takes precedence over an overflow, so the run continues.
+                // A later fault takes precedence over an overflow, so the run continues.
                 self.overflow |=
                     self.results.records.len() >= self.program.program().records as usize;
                 if !self.overflow {
@@ -208,7 +208,7 @@ impl Machine<'_> {
                 }
                 return Ok(());
             }};
-            // `block` has executed it.
+            // `block` has already executed it.
             ($name:ident Control) => {
                 return Ok(())
             };

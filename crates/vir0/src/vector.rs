@@ -1,15 +1,16 @@
 //! The vectorised interpreter: it applies each instruction to a block of windows at once, under a mask.
 //!
-//! An instruction is decoded once for a block of up to [`MAX_LANES`] windows, one lane for each, and executed by a loop over
-//! lanes that compiles to vector instructions. Top-level code runs as a block of one lane. An `each` copies the registers
-//! that its body may read ([`analysis`]) into all lanes, then runs the body block after block.
+//! An instruction is decoded once for a block of up to [`MAX_LANES`] windows, with one lane for each window, and
+//! executed by a loop over lanes that compiles to vector instructions. Top-level code runs as a block of one lane. An
+//! `each` copies the registers that its body may read ([`analysis`]) into all lanes, then runs the body block after
+//! block.
 //!
 //! - `lanes`: registers and masks of a block;
 //! - `exec`: blocks of windows, and the control of instructions;
 //! - `instructions`: the other instructions;
 //! - `level`: vector units, and the choice of one.
 //!
-//! All of it is compiled three times, for different vector units, of which a machine uses one.
+//! All of this is compiled three times, for different vector units, and a machine uses one of them.
 
 mod exec;
 mod instructions;
@@ -23,10 +24,11 @@ use crate::verify::Verified;
 use exec::{Executor, Scratchpad};
 pub use level::{Level, UnusableLevel, LEVEL_VARIABLE};
 
-/// The most windows of a block.
+/// The largest number of windows in a block.
 pub const MAX_LANES: usize = lanes::MAX_LANES;
 
-/// The windows of a block by default: few enough that the registers of a program stay in the first-level cache.
+/// The default number of windows in a block. It is small enough for the registers of a program to stay in the
+/// first-level cache.
 pub const DEFAULT_LANES: usize = 256;
 
 /// Runs one program on one thread, over chunk after chunk.
@@ -46,8 +48,8 @@ impl Machine {
         Self::with(program, DEFAULT_LANES, Level::in_use())
     }
 
-    /// A machine with blocks of `lanes` windows on a vector unit. `lanes` is clamped to 1 to [`MAX_LANES`]; a level that is
-    /// not available is replaced by the [best](Level::best) that is.
+    /// Makes a machine with blocks of `lanes` windows on the given vector unit. `lanes` is clamped to the range from 1
+    /// to [`MAX_LANES`]. A level that is not available is replaced by the [best](Level::best) available one.
     #[must_use]
     pub fn with(program: &Verified, lanes: usize, level: Level) -> Self {
         let code = program.program().code.iter().enumerate();
@@ -82,7 +84,7 @@ impl Machine {
     /// Runs the program over a chunk, as [`reference::run`](crate::reference::run) does.
     ///
     /// # Errors
-    /// [`Stop`]; the results are then void.
+    /// [`Stop`]. The results are void in that case.
     pub fn run(&mut self, chunk: &Chunk<'_>, results: &mut Results) -> Result<(), Stop> {
         self.run_until(chunk, results, &|| false)
     }
@@ -90,7 +92,7 @@ impl Machine {
     /// Runs the program over a chunk, until `cancelled` returns true.
     ///
     /// # Errors
-    /// [`Stop`]; the results are then void.
+    /// [`Stop`]. The results are void in that case.
     pub fn run_until(
         &mut self,
         chunk: &Chunk<'_>,
@@ -123,7 +125,7 @@ impl std::fmt::Debug for Machine {
     }
 }
 
-/// Runs what was compiled for a level, which must be available.
+/// Runs the code that was compiled for a level, which must be available.
 #[cfg(target_arch = "x86_64")]
 #[allow(
     unsafe_code,
@@ -142,8 +144,9 @@ fn run_at(level: Level, executor: Executor<'_>) -> Result<(), Stop> {
     }
     match level {
         Level::Portable => portable(executor),
-        // SAFETY: the function needs a processor with the features that it enables. `Machine::with` is the only place that
-        // sets the level of a machine, and it keeps a level only if `Level::is_available` has detected all of them.
+        // SAFETY: the function needs a processor with the features that it enables. `Machine::with` is the only place
+        // that sets the level of a machine, and it keeps a level only if `Level::is_available` has detected all of
+        // these features.
         Level::Avx2 => unsafe { avx2(executor) },
         // SAFETY: as above, for this level's features.
         Level::Avx512 => unsafe { avx512(executor) },

@@ -1,8 +1,8 @@
-//! The verifier: it accepts only programs that end, that reach no memory but their own, and whose only faults are computed
-//! indexes that lie outside of their arrays.
+//! The verifier. It accepts only programs that end, that access no memory but their own, and that can fault only
+//! because a computed index lies outside of its array.
 //!
-//! It checks the declarations, then goes through the instructions once with a stack of open blocks, and last compares cost
-//! and work with the limits. A program that breaks a [`Rule`] is refused for the first one that it breaks.
+//! It checks the declarations, then goes through the instructions once with a stack of open blocks, and finally
+//! compares cost and work with the limits. A program that breaks several [`Rule`]s is refused for the first one.
 
 mod declarations;
 mod instructions;
@@ -40,12 +40,12 @@ pub const MAX_SCRATCH_WORDS: usize = 4096;
 /// The largest number of accumulators, of all arrays together.
 pub const MAX_ACCS: usize = 1024;
 
-/// What a program may cost.
+/// The limits on what a program may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Instructions for the largest chunk that the program takes; `u64::MAX` is no limit.
+    /// The largest number of instructions for the largest chunk that the program accepts; `u64::MAX` means no limit.
     pub cost: u64,
-    /// [`Work`] for the largest chunk that the program takes; `u64::MAX` is no limit.
+    /// The largest [`Work`] for the largest chunk that the program accepts; `u64::MAX` means no limit.
     pub work: u64,
 }
 
@@ -59,16 +59,16 @@ impl Default for Limits {
     }
 }
 
-/// Why a program is refused.
+/// The reason why a program is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct Refusal {
     /// The rule that it breaks.
     pub rule: Rule,
     /// The number of the instruction that breaks it, for rules about single instructions.
     pub instruction: Option<usize>,
-    /// The line of that instruction in the source, where it is known.
+    /// The line of that instruction in the source, if it is known.
     pub line: Option<u32>,
-    /// What the program has instead of what the rule demands.
+    /// What the program has instead of what the rule requires.
     pub found: String,
 }
 
@@ -127,7 +127,7 @@ pub fn verify(program: Program, limits: &Limits) -> Result<Verified, Refusal> {
     Ok(Verified::new(program, targets, cost, work))
 }
 
-/// How a program that is too much for its largest chunk can be changed.
+/// Advice on how to change a program that costs too much for its largest chunk.
 fn cure(program: &Program, fits: &dyn Fn(u32) -> bool) -> String {
     let align = program.align.max(1);
     match largest(program.chunk / align, |blocks| fits(blocks * align)) {

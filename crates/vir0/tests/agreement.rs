@@ -1,5 +1,6 @@
-//! One semantics: on random programs the vectorised interpreter leaves what the reference interpreter leaves, for every
-//! number of lanes and every vector unit, and no program takes more instructions than its static cost.
+//! Both interpreters have the same semantics: on random programs the vectorised interpreter leaves the same results as
+//! the reference interpreter, for every number of lanes and every vector unit. No program executes more instructions
+//! than its static cost.
 
 use fastrand::Rng;
 use gristmill_vir0::random::program;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 
 const LANES: [usize; 5] = [1, 8, 64, 100, 256];
 
-/// How many programs; more with `VIR0_PROGRAMS`.
+/// The number of programs, which `VIR0_PROGRAMS` can increase.
 fn programs() -> u64 {
     std::env::var("VIR0_PROGRAMS")
         .ok()
@@ -59,7 +60,7 @@ fn random_programs_agree_and_keep_to_their_cost() {
             for lanes in LANES {
                 let mut machine = Machine::with(&verified, lanes, level);
                 let mut results = Results::default();
-                // Twice: nothing of the first run may be left.
+                // It runs twice: nothing of the first run may affect the second.
                 for _ in 0..2 {
                     let got = machine.run(&chunk, &mut results);
                     assert_eq!(got, how, "program {seed}, {lanes} lanes, {level:?}");
@@ -82,7 +83,8 @@ fn no_opcode_is_left_out() {
     let mut seen: BTreeMap<Op, u32> = BTreeMap::new();
     for seed in 0..2_000 {
         let program = program(seed);
-        // What is certain to be executed: what stands in no block, and first in an each over some bytes.
+        // Instructions that are certain to be executed: those outside of any block, and the first in an `each` over
+        // some bytes.
         let mut depth = 0;
         for (index, instr) in program.code.iter().enumerate() {
             if instr.op == Op::End {

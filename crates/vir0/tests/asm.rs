@@ -1,4 +1,4 @@
-//! Programs as text: a program's text assembles to the program, and no text does harm.
+//! Programs as text: the text of a program assembles to the same program, and no text causes harm.
 
 use gristmill_vir0::asm::{assemble, AsmError, AsmOptions, MAX_ASSEMBLED, MAX_SOURCE};
 use gristmill_vir0::disasm::disassemble;
@@ -36,7 +36,8 @@ fn ok(source: &str) -> Program {
     asm(source).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The program's text assembles to it, whatever the assembler is told the source is called, and so do the bytes.
+/// The program's text assembles to the program, whatever name the assembler is given for the source. The same holds for
+/// its bytes.
 #[track_caller]
 fn round_trip(program: &Program) {
     let bytes = encode(program).unwrap();
@@ -143,7 +144,7 @@ fn debug_information_is_what_the_source_says() {
             .unwrap();
     assert_eq!(debug.source, "\"x\n");
     assert_eq!(debug.lines, [1, 9, 9, 0]);
-    // A name that the container cannot hold is cut, at a character.
+    // A name that is too long for the container is cut at a character boundary.
     let long = "é".repeat(40_000);
     let options = AsmOptions {
         name: &long,
@@ -161,7 +162,8 @@ fn debug_information_is_what_the_source_says() {
     round_trip(&program);
 }
 
-/// Work is bounded by the source's length: each of these would take minutes if a part were looked for among all others.
+/// The length of a source bounds the assembler's work. Each of these sources would take minutes if every name were
+/// searched for among all others.
 #[test]
 fn sources_of_many_names_are_soon_read() {
     let long = |line: &dyn Fn(usize) -> String| (0..100_000).map(line).collect::<String>();
@@ -185,7 +187,7 @@ fn sources_of_many_names_are_soon_read() {
     ok(&format!("mov r1, 1{}", " + 1".repeat(1 << 19)));
 }
 
-/// The largest program that the verifier takes, with the longest text.
+/// The largest program that the verifier accepts, with the longest text.
 #[test]
 fn the_largest_verified_program_comes_back() {
     let name = |first: char| format!("{first}{}", "x".repeat(31));
@@ -224,7 +226,7 @@ fn the_largest_verified_program_comes_back() {
     round_trip(&program);
 }
 
-/// Small and short of a limit, and anything.
+/// Small numbers, numbers just below zero or near a power of two, and any numbers.
 fn number() -> impl Strategy<Value = u32> {
     prop_oneof![
         0..300_u32,
@@ -234,7 +236,7 @@ fn number() -> impl Strategy<Value = u32> {
     ]
 }
 
-/// Few names, so that parts share them, some of which mean something else elsewhere; and any.
+/// Mostly a few names, so that parts share them, some of which have another meaning elsewhere; sometimes any name.
 fn name() -> impl Strategy<Value = String> {
     let few = &[
         "a", "b", "sum", "or", "r32", "r01", "add", "ldi", "else", "R1", "_", "len",
@@ -245,7 +247,7 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any text, much of it of what has a meaning between quotes.
+/// Any text; many of its characters have a special meaning between quotes.
 fn text() -> impl Strategy<Value = String> {
     let special = &[
         '"', '\\', '\'', '\n', '\r', '\t', '\0', ';', ',', '#', 'x', '0', '\u{1b}', '\u{7f}',
@@ -255,7 +257,7 @@ fn text() -> impl Strategy<Value = String> {
     vec(character, 0..30).prop_map(String::from_iter)
 }
 
-/// An instruction with the fields that its opcode has; the arrays and arguments may be declared or not.
+/// An instruction with the fields that its opcode has. Its arrays and arguments may be declared or not.
 fn instr() -> impl Strategy<Value = Instr> {
     let array = prop_oneof![3 => 0..4_u8, 1 => any::<u8>()];
     let op = proptest::sample::select(Op::ALL);
@@ -333,7 +335,7 @@ prop_compose! {
     }
 }
 
-/// What a source is made of, in any order.
+/// The elements of a source, in any order.
 fn soup() -> impl Strategy<Value = String> {
     let words: Vec<String> = Op::ALL
         .iter()
@@ -448,10 +450,10 @@ fn soup() -> impl Strategy<Value = String> {
     })
 }
 
-/// What assembles comes back, and what does not has an error that can be shown.
+/// A source that assembles survives the round trip; one that does not assemble has an error that can be displayed.
 fn assembles_or_complains(source: &str) -> Result<(), TestCaseError> {
     match asm(source) {
-        // An array may be longer than a container can say, and so on.
+        // The assembler accepts some programs that no container can hold, for example with an array that is too long.
         Ok(program) if encode(&program).is_ok() => round_trip(&program),
         Ok(_) => {}
         Err(error) => {
@@ -476,7 +478,7 @@ fn assembles_or_complains(source: &str) -> Result<(), TestCaseError> {
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
-        // Seeds of failures are printed, and kept beside this file.
+        // Seeds of failures are printed, and stored beside this file.
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         ..ProptestConfig::with_cases(cases)
     }
@@ -500,7 +502,7 @@ proptest! {
         assembles_or_complains(&source)?;
     }
 
-    /// One change in a good source.
+    /// A correct source with one change.
     #[test]
     fn a_damaged_source_assembles_or_complains(at in any::<proptest::sample::Index>(), cut in 0..4_usize, put in text()) {
         let mut characters: Vec<char> = EXAMPLE.chars().collect();

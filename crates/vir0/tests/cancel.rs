@@ -12,7 +12,7 @@ fn program(source: &str) -> Verified {
         files: &files,
         debug: false,
     };
-    // The verifier would refuse it.
+    // With the default limits, the verifier would refuse the program.
     let limits = Limits {
         cost: u64::MAX,
         work: u64::MAX,
@@ -29,7 +29,7 @@ fn endless() -> Vec<Verified> {
         format!("{many}add r1, r1, 1\n{ends}"),
         format!("each r2, 1\n{many}{ends}end\n"),
         format!("each r2, 1000000\n{many}add r1, r1, 1\n{ends}end\n"),
-        // Where some windows leave the loop at once, and all others never.
+        // Some windows leave the loop at once, and all others never leave it.
         format!("each r2, 1\n{many}and r3, r2, 1\nbreak r3\n{ends}end\n"),
         format!(".acc n min\neach r2, 1\nif r2\n{many}acc n, r2\n{ends}end\nend\n"),
     ]

@@ -1,7 +1,7 @@
-//! The promises of the fuzz targets, without the fuzzer: over random bytes, changed encodings and changed texts.
+//! Tests the promises of the fuzz targets without the fuzzer, over random bytes, changed encodings and changed texts.
 //!
-//! Each goes through so many inputs, or with `VIR0_FUZZ_SECONDS` through as many as it gets to in that time. `VIR0_SEED`
-//! says with which input it begins; one that fails says its own.
+//! Each test tries a fixed number of inputs, or with `VIR0_FUZZ_SECONDS` as many as it can in that time. `VIR0_SEED`
+//! gives the first input; a failing test prints the seed of its input.
 
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
@@ -11,7 +11,7 @@ use gristmill_vir0::random::program;
 use gristmill_vir0::{disasm, encode};
 use std::time::{Duration, Instant};
 
-/// Inputs: bytes, encodings of random programs with bytes changed, and texts with parts exchanged.
+/// Random inputs: bytes, encodings of random programs with changed bytes, and texts with exchanged parts.
 fn input(numbers: &mut Rng) -> Vec<u8> {
     let seed = numbers.u64(..);
     let mut bytes = match numbers.u32(..4) {
@@ -23,7 +23,7 @@ fn input(numbers: &mut Rng) -> Vec<u8> {
         }
         1 => encode(&program(seed)).unwrap(),
         2 => disasm::disassemble(&program(seed)).into_bytes(),
-        // One byte for the number of instructions, and then instructions and data.
+        // The first byte is the number of instructions; instructions and data follow.
         _ => {
             let len = 1 + numbers.usize(..300);
             std::iter::repeat_with(|| numbers.u8(..))
@@ -47,7 +47,7 @@ fn input(numbers: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// Says which input it was, when a target panics.
+/// Prints the seed of the current input when a target panics.
 struct Running(u64);
 
 impl Drop for Running {
@@ -93,7 +93,7 @@ fn assembler() {
     fuzz("assembler", 8_000, targets::assembler);
 }
 
-/// The fuzzer begins with programs and texts, and not with nothing.
+/// Makes the fuzzer begin with programs and texts rather than with nothing.
 #[test]
 #[ignore = "writes the fuzzer's first inputs to fuzz/corpus"]
 fn seeds() {

@@ -1,5 +1,5 @@
-//! The shipped programs: each gives the answer of an independent implementation, in whatever chunks the file is cut, on
-//! both interpreters.
+//! The shipped programs: each gives the same answer as an independent implementation, however the file is cut into
+//! chunks, and on both interpreters.
 
 use fastrand::Rng;
 use gristmill_vir0::asm::{assemble, AsmOptions};
@@ -7,11 +7,11 @@ use gristmill_vir0::vector::Machine;
 use gristmill_vir0::{reference, verify, Chunk, Limits, Results, Stop, Verified};
 use std::path::Path;
 
-/// What a program says of a file.
+/// The answer of a program for a file.
 #[derive(Debug, PartialEq, Eq, Clone)]
 struct Answer {
     accs: Vec<u64>,
-    /// Position in the file and value.
+    /// The position in the file, and the value.
     records: Vec<(u64, u32)>,
 }
 
@@ -36,7 +36,7 @@ fn shipped(name: &str) -> Verified {
 /// An interpreter.
 type Run<'a> = dyn FnMut(&Chunk<'_>, &mut Results) -> Result<(), Stop> + 'a;
 
-/// Runs over a part of a file, split where records overflow, as the mill does.
+/// Runs over a part of a file, and splits it where records overflow, as the mill does.
 fn part(
     program: &Verified,
     file: &[u8],
@@ -85,13 +85,13 @@ fn whole(program: &Verified, file: &[u8], size: usize, args: &[u32], run: &mut R
     answer
 }
 
-/// The arguments' defaults.
+/// The default values of the arguments.
 fn defaults(program: &Verified) -> Vec<u32> {
     let args = program.program().args.iter();
     args.map(|arg| arg.default.unwrap()).collect()
 }
 
-/// The program's answer, which is the same for every interpreter and chunk size.
+/// The program's answer, which must be the same for every interpreter and chunk size.
 #[track_caller]
 fn answer(program: &Verified, file: &[u8]) -> Answer {
     let args = defaults(program);
@@ -101,7 +101,7 @@ fn answer(program: &Verified, file: &[u8]) -> Answer {
     let mut vector = |chunk: &Chunk<'_>, results: &mut Results| machine.run(chunk, results);
     let expected = whole(program, file, most, &args, &mut vector);
     let mut sizes = vec![align, 3 * align, 4096.max(align), 65_536.max(align), most];
-    // One byte at a time is for short files.
+    // Chunks of one byte are used only for short files.
     sizes.retain(|size| *size <= most && (*size >= 64 || file.len() <= 3_000));
     for size in sizes {
         let got = whole(program, file, size, &args, &mut vector);
@@ -120,7 +120,7 @@ fn answer(program: &Verified, file: &[u8]) -> Answer {
     expected
 }
 
-/// Files that such programs meet: empty, short, random, text, runs, long lines.
+/// Files of the kinds that such programs encounter: empty, short, random, text, runs, long lines.
 fn files() -> Vec<Vec<u8>> {
     let mut numbers = Rng::with_seed(7);
     let mut files = vec![
@@ -224,7 +224,7 @@ fn utf8_is_what_the_standard_library_takes() {
     let program = shipped("utf8_validate");
     let mut numbers = Rng::with_seed(3);
     let mut all = files();
-    // Short and nearly valid: what lies at the edges of the rules.
+    // Short texts that are nearly valid, to test the edges of the rules.
     for _ in 0..4_000 {
         const PIECES: [&[u8]; 22] = [
             b"a",
@@ -307,7 +307,8 @@ fn lines_are_measured() {
     }
 }
 
-/// The nth number of SplitMix64 (Steele, Lea and Flood 2014) from seed 0: what the program's table is made of.
+/// The nth number of SplitMix64 (Steele, Lea and Flood 2014) from seed 0. The program's table consists of these
+/// numbers.
 fn split_mix(n: u64) -> u64 {
     let word = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,5 +1,5 @@
-//! docs/vir0.md says what the code does: its tables are made from the lists in the code, and its example is what the
-//! assembler makes, byte by byte.
+//! docs/vir0.md agrees with the code: its tables are generated from the lists in the code, and its example is what the
+//! assembler produces, byte by byte.
 
 use gristmill_vir0::asm::{assemble, AsmOptions};
 use gristmill_vir0::isa::{Class, Field, Shape};
@@ -87,8 +87,8 @@ fn rules() -> String {
     table("rule | what it demands", Rule::ALL.iter().map(row))
 }
 
-/// The tables between `<!-- generated: NAME -->` and `<!-- end -->` are those of the crate, and every instruction is in one.
-/// `UPDATE_SPECIFICATION=1` writes them.
+/// The tables between `<!-- generated: NAME -->` and `<!-- end -->` are those that the crate generates, and every
+/// instruction is in one of them. `UPDATE_SPECIFICATION=1` writes them.
 #[test]
 fn the_tables_are_those_of_the_crate() {
     let mut text = String::new();

@@ -1,9 +1,9 @@
-//! Running the suite in a test.
+//! Runs the suite in a test.
 
 use gristmill_conformance::{Summary, Verdict};
 use gristmill_megakernel::Backend;
 
-/// Runs the cases with `filter` in their names, prints what they say, and gives the names of those that failed.
+/// Runs the cases with `filter` in their names, prints their reports, and returns the names of those that failed.
 #[allow(dead_code, reason = "cuda.rs runs all")]
 pub fn run(backend: &dyn Backend, filter: &str, seed: u64) -> (Summary, Vec<String>) {
     let mut failed = Vec::new();
@@ -16,7 +16,7 @@ pub fn run(backend: &dyn Backend, filter: &str, seed: u64) -> (Summary, Vec<Stri
     (summary, failed)
 }
 
-/// Runs all of them, none of which may fail, with a seed of the moment or the one in `SELFTEST_SEED`.
+/// Runs all cases. None of them may fail. The seed is a new one, or the one in `SELFTEST_SEED`.
 pub fn conform(backend: &impl Backend) -> Summary {
     println!("{backend:?}");
     let seed = gristmill_testing::seed("SELFTEST_SEED");

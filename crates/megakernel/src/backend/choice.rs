@@ -9,10 +9,10 @@ use crate::KernelError;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A back end, as users name it.
+/// The name of a back end, as users write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
-    /// The best there is: CUDA, else an OpenCL device that is a GPU, else the processor's threads.
+    /// The best back end that can be used: CUDA, else an OpenCL device that is a GPU, else the processor's threads.
     Auto,
     /// Worker threads.
     Cpu,
@@ -22,7 +22,7 @@ pub enum BackendName {
     Cuda,
 }
 
-/// A back end, and why it was chosen.
+/// A back end, with the reason why it was chosen.
 #[derive(Debug, Clone)]
 pub struct SelectedBackend {
     /// The back end.
@@ -31,13 +31,14 @@ pub struct SelectedBackend {
     pub why: String,
 }
 
-/// Opens the back end of this name: on the device of this number, or on the best one.
+/// Opens the back end with this name, on the device with this number, or on the best device if no number is given.
 ///
-/// A back end that was asked for by name and is not there is an error, never silently another one.
+/// If a back end that was requested by name cannot be used, that is an error; another one is never substituted
+/// silently.
 ///
 /// # Errors
-/// [`KernelError::NoDevice`] where it is not there, [`KernelError::NoSuchDevice`], [`KernelError::Refused`], and
-/// [`KernelError::NoDevicesToChoose`] for a device number where there are no devices to choose from; [`KernelError::Driver`].
+/// [`KernelError::NoDevicesToChoose`] where a device number is given with [`BackendName::Auto`] or
+/// [`BackendName::Cpu`]. Otherwise the same as [`DeviceBackend::new`].
 pub fn open(name: BackendName, device: Option<usize>) -> Result<SelectedBackend, KernelError> {
     let backend: Arc<dyn Backend> = match name {
         BackendName::Auto | BackendName::Cpu if device.is_some() => {
@@ -54,10 +55,11 @@ pub fn open(name: BackendName, device: Option<usize>) -> Result<SelectedBackend,
     })
 }
 
-/// What the driver of a GPU leaves in /dev. Drivers take long to load, and where none of these is there is no GPU.
+/// Device nodes that GPU drivers create in /dev. Loading a driver takes long, and if none of these nodes exists there
+/// is no GPU.
 const GPU_NODES: [&str; 4] = ["/dev/nvidiactl", "/dev/dxg", "/dev/dri", "/dev/kfd"];
 
-/// The first GPU of an API that can run the kernel, or why there is none.
+/// The first GPU of an API that can run the kernel, or the reason why there is none.
 fn gpu<D: Driver>() -> Result<Arc<dyn Backend>, String> {
     let found = DeviceBackend::<D>::devices().map_err(|error| error.to_string())?;
     let usable = |device: &Found| device.gpu && device.refused.is_none();

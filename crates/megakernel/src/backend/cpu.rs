@@ -1,8 +1,8 @@
-//! The kernel on CPU threads: it is always available, and the reference for the other back ends.
+//! The kernel on CPU threads. This back end is always available, and it is the reference for the others.
 //!
-//! Workers are threads that stay in `worker`'s loop for the length of a lease. Device memory is ordinary memory here:
-//! counters that a GPU would keep on its side are kept per worker, each written by its worker alone, and mirrored into
-//! the control words.
+//! Workers are threads that stay in `worker`'s loop for the length of a lease. Device memory is ordinary memory here.
+//! Each worker keeps its own copy of the counters that a GPU would keep in its memory; only that worker writes them,
+//! and they are mirrored into the control words.
 
 mod shared;
 mod worker;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// Worker threads as the device.
+/// The back end whose device is the processor's threads.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CpuBackend;
 
@@ -39,7 +39,7 @@ impl Backend for CpuBackend {
                 fix: "use at least one worker, and one for each feeder",
             });
         }
-        // Programs run on the vector unit that was asked for, or not at all.
+        // Programs run on the vector unit that was requested, or not at all.
         Level::asked().map_err(|error| KernelError::VectorUnit(error.to_string()))?;
         let (submitter, completions, ring) = live_ring(config.ring)?;
         let records = RecordMemory::new(config.ring.slots, config.record_words)?;

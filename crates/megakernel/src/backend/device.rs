@@ -1,11 +1,13 @@
 //! The kernel on devices: one back end, generic over the API that reaches the device.
 //!
-//! - `driver`: the trait that an API implements; [`cuda`] and [`opencl`] do, and `library` says why their drivers do not load.
-//! - [`layout`]: the words that host and device share beside the ring. `cargo xtask header` tells the device source the
-//!   numbers of all words, and is where a new one is listed.
-//! - `memory`: what lies where. `tables`, [`job`], [`program`]: images of jobs and programs, as the device reads them.
-//! - `host`: the running kernel, as its handle knows it. `group`: launches. `watchdog` and `vigil`: signs of life, and their
-//!   absence. `threads`: the threads of all that, and their end.
+//! - `driver`: the trait that an API implements. [`cuda`] and [`opencl`] implement it. `library` reports why a driver's
+//!   library does not load.
+//! - [`layout`]: the words that host and device share beside the ring. `cargo xtask header` passes the numbers of all
+//!   words to the device source; a new word must be listed there.
+//! - `memory`: the layout of memory. `tables`, [`job`], [`program`]: images of jobs and programs, as the device reads
+//!   them.
+//! - `host`: the state of the running kernel behind its handle. `group`: launches. `watchdog` and `vigil`: detect when
+//!   signs of life are missing. `threads`: the threads that do all this, and how they end.
 
 pub mod cuda;
 mod driver;
@@ -33,7 +35,7 @@ use gristmill_ring::{lock, Arena, ChunkBuf, ChunkMemory, ChunkPlan, HostVisible}
 use layout::state::MAX_WORKERS;
 use std::sync::{Arc, Mutex};
 
-/// The device source, in the order in which its parts need each other.
+/// The files of the device source, ordered so that each comes after those that it needs.
 pub const SOURCE: [&str; 9] = [
     include_str!("../../../../kernel/numbers.h"),
     include_str!("../../../../kernel/dialect.h"),
@@ -46,17 +48,18 @@ pub const SOURCE: [&str; 9] = [
     include_str!("../../../../kernel/megakernel.h"),
 ];
 
-/// Local memory that a group needs, in bytes: `GM_GROUP_WORDS` of the device source.
+/// The local memory that a group needs, in bytes: `GM_GROUP_WORDS` of the device source.
 const LOCAL_BYTES: usize = 4 * (8192 + 64);
 
-/// Words that are zeroed with one copy.
+/// The number of words that one copy sets to zero.
 const ZEROED_WORDS: usize = 1 << 18;
 
-/// Held while devices are listed or opened: PoCL 3.1 names devices that it has not set up yet, and crashes where two
-/// threads let it compile.
+/// Held while devices are listed or opened: PoCL 3.1 returns devices before it has set them up, and it crashes if two
+/// threads make it compile at the same time.
 static SETTING_UP: Mutex<()> = Mutex::new(());
 
-/// A device as the place where kernels run: [`CudaBackend`](cuda::CudaBackend), [`OpenClBackend`](opencl::OpenClBackend).
+/// A back end that runs kernels on a device: [`CudaBackend`](cuda::CudaBackend),
+/// [`OpenClBackend`](opencl::OpenClBackend).
 pub struct DeviceBackend<D: Driver> {
     device: Arc<Device<D>>,
 }
@@ -64,13 +67,13 @@ pub struct DeviceBackend<D: Driver> {
 /// A device with the kernel loaded.
 struct Device<D: Driver> {
     info: DeviceInfo,
-    /// Queues that no launch uses now. Before the driver, in whose context they are.
+    /// Queues that no launch is using. This field precedes the driver because the queues live in the driver's context.
     idle: Mutex<Vec<D::Queue>>,
     driver: D,
 }
 
 impl<D: Driver> DeviceBackend<D> {
-    /// All devices, in the order of their numbers for [`DeviceBackend::new`].
+    /// Lists all devices, in the order of their numbers for [`DeviceBackend::new`].
     ///
     /// # Errors
     /// [`KernelError::NoDevice`] where there is no driver or no device, [`KernelError::Driver`] where the driver fails.
@@ -79,10 +82,11 @@ impl<D: Driver> DeviceBackend<D> {
         Ok(D::list()?.into_iter().map(|(found, _)| found).collect())
     }
 
-    /// The device with this number; without one the first that can run the kernel, GPUs first.
+    /// Opens the device with this number. Without a number it opens the first device that can run the kernel, GPUs
+    /// first.
     ///
     /// # Errors
-    /// As [`DeviceBackend::devices`], and [`KernelError::NoSuchDevice`], [`KernelError::Refused`].
+    /// The same as [`DeviceBackend::devices`], and [`KernelError::NoSuchDevice`] and [`KernelError::Refused`].
     pub fn new(device: Option<usize>) -> Result<Self, KernelError> {
         Self::open(device, None)
     }
@@ -104,7 +108,7 @@ impl<D: Driver> DeviceBackend<D> {
         })
     }
 
-    /// What the device is.
+    /// Describes the device.
     pub fn info(&self) -> &DeviceInfo {
         &self.device.info
     }
@@ -119,8 +123,8 @@ impl<D: Driver> Backend for DeviceBackend<D> {
         Some(self.info().clone())
     }
 
-    /// On a GPU one for each compute unit: enough loads in flight to fill the link to the host, and no more that poll over
-    /// it. On a processor as many as feed it.
+    /// On a GPU, one worker for each compute unit: that keeps enough loads in flight to fill the link to the host,
+    /// without adding workers that poll over the same link. On a processor, as many workers as there are feeders.
     fn workers(&self, feeders: usize) -> usize {
         let capacity = self.device.driver.capacity();
         if capacity.concurrent {
@@ -157,9 +161,10 @@ impl<D: Driver> std::fmt::Debug for DeviceBackend<D> {
 }
 
 impl<D: Driver> Device<D> {
-    /// Drivers may compile or load a kernel when it is first launched, and wait for what runs to do so.
+    /// Runs the kernel once before its first use: a driver may compile or load a kernel at its first launch, and wait
+    /// for running kernels before it does so.
     fn warm_up(&self) -> Result<(), KernelError> {
-        // Some drivers check addresses even of a launch that touches no memory.
+        // Some drivers check the addresses even of a launch that touches no memory.
         let memory = self.state(1, &[])?;
         self.launch(&Launch {
             addresses: [memory.address(); 5],
@@ -169,10 +174,11 @@ impl<D: Driver> Device<D> {
         })
     }
 
-    /// The groups of each launch where `workers` workers are wanted, together as many as the device has room for.
+    /// How many groups each launch has if `workers` workers are wanted. Together they are at most as many as the device
+    /// has room for.
     ///
     /// # Errors
-    /// [`KernelError::Workers`] where that is none, or more than the kernel is made for.
+    /// [`KernelError::Workers`] where that number is 0, or more than the kernel supports.
     fn groups(&self, workers: usize) -> Result<Vec<u32>, KernelError> {
         let capacity = self.driver.capacity();
         let wanted = u32::try_from(workers).unwrap_or(u32::MAX);
@@ -196,7 +202,7 @@ impl<D: Driver> Device<D> {
         shared.map_err(|error| error.on(&self.info))
     }
 
-    /// Memory for tables of `words` words, which begin with `first`.
+    /// Allocates memory for tables of `words` words, and writes `first` to its beginning.
     fn tables(&self, words: usize, first: &[u32]) -> Result<Box<dyn DeviceMemory>, KernelError> {
         let tables = self.driver.memory(words, Purpose::Tables);
         tables
@@ -204,7 +210,7 @@ impl<D: Driver> Device<D> {
             .map_err(|error| error.on(&self.info))
     }
 
-    /// Memory for a state of `words` words, which begins with `first` and is zeroed behind it.
+    /// Allocates memory for a state of `words` words, writes `first` to its beginning, and sets the rest to zero.
     fn state(&self, words: usize, first: &[u32]) -> Result<Box<dyn DeviceMemory>, KernelError> {
         let filled = |state: Box<dyn DeviceMemory>| {
             state.write(0, first)?;

@@ -1,4 +1,4 @@
-//! What a recorded kernel ran with, and which slots belong to it.
+//! The description of a recorded kernel, and the check whether a slot belongs to it.
 
 use super::{
     Digest, LoggedBytes, LoggedSlot, MAX_CHUNK_BYTES, MAX_JOBS, MAX_NAME_BYTES, MAX_PATH_BYTES,
@@ -14,14 +14,14 @@ use gristmill_vir0::Verified;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
-/// What a kernel was launched with, and what was bound in it.
+/// The jobs and sizes with which a kernel was launched, and the programs that were bound in it.
 #[derive(Debug, Clone)]
 pub struct LoggedKernel {
-    /// Name of the back end.
+    /// The name of the back end.
     pub backend: String,
-    /// Words of each slot's record area.
+    /// The number of words in each slot's record area.
     pub record_words: u32,
-    /// Bytes of each chunk's buffer.
+    /// The number of bytes in each chunk's buffer.
     pub chunk_bytes: u32,
     /// The jobs that slots name by index.
     pub jobs: Vec<StreamJob>,
@@ -33,7 +33,7 @@ impl LoggedKernel {
     /// Checks that a log can hold this kernel.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for a job of host code, or sizes out of range.
+    /// [`PipelineError::InvalidArgument`] for a job that is host code, or for sizes out of range.
     pub fn check(&self) -> Result<(), PipelineError> {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         let custom = |job: &StreamJob| matches!(job, StreamJob::Custom(..));
@@ -65,8 +65,8 @@ impl LoggedKernel {
             .map(|(_, program)| program)
     }
 
-    /// Which bytes of its chunk's buffer a slot can see: its own and what lies around them. `None` for an opcode that is
-    /// neither a job's nor a program's, and for a range that is outside of the buffer.
+    /// The bytes of its chunk's buffer that a slot can see: its own bytes and their surroundings. `None` if the opcode
+    /// belongs to no job and to no program, or if the range is outside of the buffer.
     pub fn visible(&self, words: &SlotImage) -> Option<Range<usize>> {
         let (start, before, len, after) = if let Some(program) = self.program(words.opcode) {
             let args = ProgramArgs::decode(&words.args);
@@ -83,14 +83,14 @@ impl LoggedKernel {
         (end <= self.chunk_bytes).then_some(first as usize..end as usize)
     }
 
-    /// How many words of a slot's record area are results: by the status that it ended with, its flags, and its number of
-    /// records.
+    /// How many words of a slot's record area are results, given the status with which the slot ended, its flags, and
+    /// its number of records.
     pub fn area_words(&self, opcode: u32, status: u32, flags: u32, records: u32) -> usize {
         if status != slot::DONE {
             return 0;
         }
         let accs = match self.program(opcode) {
-            // Nothing in the area counts where a program's records overflow.
+            // If a program's records overflowed, nothing in the area counts.
             Some(_) if flags & completion::FLAG_OVERFLOW != 0 => return 0,
             Some(program) => program.program().acc_count(),
             None => 0,
@@ -98,7 +98,7 @@ impl LoggedKernel {
         area_words(accs, records as usize).min(self.record_words as usize)
     }
 
-    /// Why a log cannot hold a slot, as its reader would refuse it; `None` where it can.
+    /// The reason why a log cannot hold a slot, or `None` if it can. The reader of the log refuses the same slots.
     pub(super) fn refuses(&self, slot: &LoggedSlot<'_>) -> Option<&'static str> {
         let LoggedSlot { words, result, .. } = slot;
         let Some(visible) = self.visible(words) else {

@@ -11,24 +11,24 @@ use gristmill_vir0::container;
 use std::io::Read;
 use std::sync::Arc;
 
-/// Bytes of a slot's record without its path, its record area and its kept bytes, rounded up.
+/// The size of a slot's record without its path, its record area and its kept bytes, rounded up.
 const SLOT_HEAD_BYTES: u32 = 256;
 
-/// Most bytes in a slot's record.
+/// The largest size of a slot's record, in bytes.
 const MAX_SLOT_BYTES: u32 =
     SLOT_HEAD_BYTES + MAX_PATH_BYTES + 4 * MAX_RECORD_WORDS + MAX_CHUNK_BYTES;
 
-/// Reads a ring log, slot by slot. The input should be buffered.
+/// Reads a ring log slot by slot. The input should be buffered.
 ///
-/// Nothing is allocated by what a length in the log says: memory grows with the bytes that are there, and a record is
-/// bounded by its kind.
+/// A length in the log never determines an allocation: memory grows only with the bytes that are actually there, and
+/// the size of a record is bounded by its kind.
 #[derive(Debug)]
 pub struct RingLogReader<R> {
     input: R,
     kernel: LoggedKernel,
-    /// Bytes read so far, all of them whole records.
+    /// The number of bytes read so far, all of which belong to whole records.
     offset: u64,
-    /// CRC-32C of everything read so far but checksums.
+    /// The CRC-32C of everything read so far, except checksums.
     crc: u32,
     slots: u64,
     over: bool,
@@ -36,11 +36,11 @@ pub struct RingLogReader<R> {
 }
 
 impl<R: Read> RingLogReader<R> {
-    /// Reads the head of a log: what the kernel ran with.
+    /// Reads the head of a log, which describes the kernel.
     ///
     /// # Errors
-    /// [`PipelineError::Decode`] for what is not a ring log of this version, or whose head is damaged;
-    /// [`PipelineError::Backend`] where reading fails.
+    /// [`PipelineError::Decode`] if the input is not a ring log of this version, or if its head is damaged;
+    /// [`PipelineError::Backend`] if reading fails.
     pub fn new(input: R) -> Result<Self, PipelineError> {
         let mut reader = Self {
             input,
@@ -70,21 +70,21 @@ impl<R: Read> RingLogReader<R> {
         Ok(reader)
     }
 
-    /// What the kernel ran with.
+    /// The description of the kernel that ran the slots.
     pub fn about(&self) -> &LoggedKernel {
         &self.kernel
     }
 
-    /// Slots read so far.
+    /// The number of slots read so far.
     pub fn slots(&self) -> u64 {
         self.slots
     }
 
-    /// The next slot; `None` behind the last, and after an error.
+    /// Reads the next slot. Returns `None` after the last slot, and after an error.
     ///
     /// # Errors
-    /// [`PipelineError::Decode`] where the log is cut or damaged, with the offset up to which it is whole;
-    /// [`PipelineError::Backend`] where reading fails.
+    /// [`PipelineError::Decode`] if the log is cut or damaged, with the offset up to which it is whole;
+    /// [`PipelineError::Backend`] if reading fails.
     pub fn next_slot(&mut self) -> Result<Option<LoggedSlot<'static>>, PipelineError> {
         if self.over {
             return Ok(None);
@@ -149,7 +149,7 @@ impl<R: Read> RingLogReader<R> {
         Ok(())
     }
 
-    /// Reads the kernel's record: how many jobs and programs follow.
+    /// Reads the kernel's record. Returns how many jobs and programs follow.
     fn kernel(&mut self) -> Result<(u32, u32), PipelineError> {
         let begin = self.offset;
         let (kernel, jobs, programs) = self.expect(KERNEL, |payload| {
@@ -183,7 +183,7 @@ impl<R: Read> RingLogReader<R> {
         decode(&self.payload).ok_or(damaged(begin))
     }
 
-    /// Reads the next record: its tag, with its payload in `self.payload`.
+    /// Reads the next record. Returns its tag and leaves its payload in `self.payload`.
     fn record(&mut self) -> Result<[u8; 4], PipelineError> {
         let begin = self.offset;
         if self.fill(8)? < 8 {
@@ -223,7 +223,7 @@ impl<R: Read> RingLogReader<R> {
         Ok(tag)
     }
 
-    /// Reads up to `len` bytes into `self.payload`; how many there were.
+    /// Reads up to `len` bytes into `self.payload`. Returns how many bytes there were.
     fn fill(&mut self, len: usize) -> Result<usize, PipelineError> {
         self.payload.clear();
         let input = &mut self.input;

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The payload of a job's record.
+/// Encodes the payload of a job's record.
 pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
     let mut payload = job.opcode().to_le_bytes().to_vec();
     let StreamJob::Scan(set) = job else {
@@ -26,7 +26,7 @@ pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
         });
     }
     let all = u32::from(set.mode() == ScanMode::All);
-    // A set has at most 100,000 patterns; their lengths are below 256 MiB, as was just checked.
+    // A set has at most 100,000 patterns, and their lengths are below 256 MiB, as was just checked.
     let word = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
     payload.extend(all.to_le_bytes());
     payload.extend(u32::from(set.case_insensitive()).to_le_bytes());
@@ -38,7 +38,7 @@ pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
     Ok(payload)
 }
 
-/// The job in a record's payload.
+/// Decodes the job in a record's payload.
 pub(super) fn decode_job(payload: &[u8]) -> Option<StreamJob> {
     let mut fields = Fields(payload);
     let number = fields.u32()?;
@@ -71,14 +71,14 @@ pub(super) fn decode_job(payload: &[u8]) -> Option<StreamJob> {
     fields.0.is_empty().then_some(job)
 }
 
-/// The payload of a program's record.
+/// Encodes the payload of a program's record.
 pub(super) fn encode_program(opcode: u32, program: &Verified) -> Result<Vec<u8>, PipelineError> {
     let container = container::encode(program.program())
         .map_err(|error| KernelError::RecordProgram(error.to_string()))?;
     Ok([opcode.to_le_bytes().as_slice(), &container].concat())
 }
 
-/// The program in a record's payload, and the opcode it was bound to.
+/// Decodes the program in a record's payload, and the opcode to which it was bound.
 pub(super) fn decode_program(payload: &[u8]) -> Option<(u32, Verified)> {
     let mut fields = Fields(payload);
     let number = fields.u32()?;
@@ -88,7 +88,7 @@ pub(super) fn decode_program(payload: &[u8]) -> Option<(u32, Verified)> {
     Some((number, verify(program, &Limits::default()).ok()?))
 }
 
-/// Appends the payload of a slot's record to `payload`, but for its last part, which is returned.
+/// Appends the payload of a slot's record to `payload`, except its last part, which is returned.
 pub(super) fn encode_slot<'a>(
     slot: &'a LoggedSlot<'_>,
     payload: &mut Vec<u8>,
@@ -120,7 +120,7 @@ pub(super) fn encode_slot<'a>(
     })
 }
 
-/// The slot in a record's payload.
+/// Decodes the slot in a record's payload.
 pub(super) fn decode_slot(payload: &[u8]) -> Option<LoggedSlot<'static>> {
     let mut fields = Fields(payload);
     let words = SlotImage::decode_from(fields.take(SLOT_BYTES)?).ok()?;
@@ -154,7 +154,7 @@ pub(super) fn decode_slot(payload: &[u8]) -> Option<LoggedSlot<'static>> {
     })
 }
 
-/// What a decoder has not read of a payload.
+/// The part of a payload that a decoder has not read yet.
 pub(super) struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {

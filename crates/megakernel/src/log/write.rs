@@ -7,25 +7,25 @@ use gristmill_protocol::PipelineError;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// Writes a ring log, record by record. The output should be buffered.
+/// Writes a ring log record by record. The output should be buffered.
 ///
-/// A log that is dropped without [`finish`](Self::finish) reads as one that was cut.
+/// A log that is dropped without [`finish`](Self::finish) can be read as a log that was cut.
 #[derive(Debug)]
 pub struct RingLog<W> {
     output: W,
     kernel: LoggedKernel,
-    /// CRC-32C of everything written so far but checksums.
+    /// The CRC-32C of everything written so far, except checksums.
     crc: u32,
     slots: u64,
     payload: Vec<u8>,
 }
 
 impl<W: Write> RingLog<W> {
-    /// Begins a log of what runs on a kernel.
+    /// Begins a log of the slots that run on a kernel.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] where a log cannot hold the kernel's jobs: see [`LoggedKernel::check`].
-    /// [`PipelineError::Backend`] where the output cannot be written.
+    /// [`PipelineError::InvalidArgument`] if a log cannot hold the kernel's jobs (see [`LoggedKernel::check`]);
+    /// [`PipelineError::Backend`] if the output cannot be written.
     pub fn new(output: W, kernel: LoggedKernel) -> Result<Self, PipelineError> {
         kernel.check()?;
         let mut log = Self {
@@ -69,7 +69,7 @@ impl<W: Write> RingLog<W> {
         Ok(log)
     }
 
-    /// What the log says of its kernel.
+    /// The log's description of its kernel.
     pub fn kernel(&self) -> &LoggedKernel {
         &self.kernel
     }
@@ -77,8 +77,8 @@ impl<W: Write> RingLog<W> {
     /// Appends a finished slot.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`], and nothing written, for a slot that is not the kernel's;
-    /// [`PipelineError::Backend`] where the output cannot be written: then the log ends with the slot before.
+    /// [`PipelineError::InvalidArgument`] for a slot that does not belong to the kernel; nothing is written then.
+    /// [`PipelineError::Backend`] if the output cannot be written; the log then ends with the slot before.
     pub fn slot(&mut self, slot: &LoggedSlot<'_>) -> Result<(), PipelineError> {
         if let Some(what) = self.kernel.refuses(slot) {
             let fix = "record slots of one kernel, with what they could see";
@@ -96,7 +96,7 @@ impl<W: Write> RingLog<W> {
     /// Ends the log and flushes it.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] where the output cannot be written.
+    /// [`PipelineError::Backend`] if the output cannot be written.
     pub fn finish(mut self) -> Result<W, PipelineError> {
         let slots = self.slots.to_le_bytes();
         self.record(END, &[&slots])
@@ -110,7 +110,7 @@ impl<W: Write> RingLog<W> {
         self.output.write_all(bytes)
     }
 
-    /// Writes one record; its parts have at most some 200 MiB together, as their own limits say.
+    /// Writes one record. The limits on its parts bound their total size to about 200 MiB.
     fn record(&mut self, tag: [u8; 4], parts: &[&[u8]]) -> io::Result<()> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let len = u32::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;

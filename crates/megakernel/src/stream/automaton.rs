@@ -1,19 +1,20 @@
 //! The Aho-Corasick automaton of a set of patterns as a table, for the CPU ([`super::runs`]) and for devices
-//! (`device/job.rs`): one load of the table for each byte of the text.
+//! (`device/job.rs`). A search makes one load from the table for each byte of the text.
 //!
-//! A state has a row, and its number is the index of its row's first word. A row has a column for each class of bytes that
-//! no pattern distinguishes; the column holds the number of the next state. The last column says which patterns end in the
-//! state. States in which no pattern ends come first, so one comparison decides whether a state matches; within both parts
-//! states are ordered by depth, so that those that a search visits most lie together.
+//! Each state has a row, and the state's number is the index of its row's first word. A row has one column for each
+//! class of bytes that no pattern distinguishes; the column holds the number of the next state. The last column says
+//! which patterns end in the state. States in which no pattern ends come first, so one comparison decides whether a
+//! state matches. Within each of the two parts, states are ordered by depth, so that the states that a search visits
+//! most lie together.
 
 use super::ScanMode;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// Marks a row among those whose states end a pattern, while it is not known where they will begin.
+/// Marks the number of a state that ends a pattern, until it is known where the rows of these states begin.
 const ENDING: u32 = 1 << 31;
 
-/// The most words that a table may take: rows are named by 31 bits.
+/// The most words that a table may take, so that row numbers fit into 31 bits.
 const MAX_WORDS: usize = 1 << 28;
 
 /// An Aho-Corasick automaton as a table.
@@ -27,18 +28,18 @@ pub(crate) struct Table {
     longest: usize,
 }
 
-/// A state whose row is to be made: that of a prefix that patterns share.
+/// A state whose row is not yet made: the state of a prefix that patterns share.
 struct Prefix {
     len: usize,
-    /// The patterns that begin with it, from the first to behind the last in sorted order.
+    /// The range in sorted order of the patterns that begin with this prefix.
     patterns: Range<usize>,
-    /// The state of its longest suffix that is a prefix of a pattern, too.
+    /// The state of the longest proper suffix of the prefix that is also a prefix of a pattern.
     suffix: u32,
 }
 
 impl Table {
-    /// Builds the table of a set in which no pattern is empty. `None` if it would take more than `max_words` words of four
-    /// bytes; while it is built it takes up to twice as much.
+    /// Builds the table of a set in which no pattern is empty. Returns `None` if it would take more than `max_words`
+    /// words of four bytes. While the table is built, it takes up to twice as much.
     pub(crate) fn build<'p>(
         patterns: impl Iterator<Item = &'p [u8]> + Clone,
         case_insensitive: bool,
@@ -68,29 +69,30 @@ impl Table {
         &self.byte_classes
     }
 
-    /// The rows, the first that of the state before any pattern.
+    /// The rows. The first row belongs to the state before any pattern.
     pub(crate) fn rows(&self) -> &[u32] {
         &self.words[..self.rows]
     }
 
-    /// Length of a row, in words.
+    /// The length of a row, in words.
     pub(crate) fn stride(&self) -> usize {
         self.stride
     }
 
-    /// The first state in which a pattern ends: one does in this state and in all behind it.
+    /// The first state in which a pattern ends. A pattern ends in every state from this one on.
     pub(crate) fn min_match_state(&self) -> u32 {
         self.min_match_state
     }
 
-    /// Length of the longest pattern, in bytes.
+    /// The length of the longest pattern, in bytes.
     pub(crate) fn longest(&self) -> usize {
         self.longest
     }
 
-    /// The rows and what their last columns lead to. For a set that is asked for lines the last column is the length of the
-    /// longest pattern that ends in the state. For one that is asked for all occurrences it is a place in these words, where
-    /// the number of patterns lies that end in the state, and behind it for each, in order, its number and its length.
+    /// The rows, followed by the data that their last columns refer to. In a set for lines, the last column is the
+    /// length of the longest pattern that ends in the state. In a set for all occurrences, it is a place in these
+    /// words: the number of patterns that end in the state lies there, followed by the number and the length of each,
+    /// in order.
     pub(crate) fn words(&self) -> &[u32] {
         &self.words
     }
@@ -100,12 +102,12 @@ impl Table {
         self.words[state as usize + self.stride - 1]
     }
 
-    /// Length of the longest pattern that ends in a state, in bytes. Only of a set that is asked for lines.
+    /// The length of the longest pattern that ends in a state, in bytes. Only for sets for lines.
     pub(crate) fn max_match_len(&self, state: u32) -> usize {
         self.info(state) as usize
     }
 
-    /// The patterns that end in a state, in order: their numbers and lengths. Only of a set that is asked for all.
+    /// The patterns that end in a state, in order: their numbers and lengths. Only for sets for all occurrences.
     pub(crate) fn ends(&self, state: u32) -> &[[u32; 2]] {
         let at = self.info(state) as usize;
         let count = self.words[at] as usize;
@@ -113,7 +115,7 @@ impl Table {
     }
 }
 
-/// The class of each byte value, and how many there are. Bytes that occur in no pattern share a class.
+/// The class of each byte value, and the number of classes. Bytes that occur in no pattern share a class.
 fn byte_classes<'p>(
     bytes: impl Iterator<Item = &'p u8>,
     case_insensitive: bool,
@@ -144,12 +146,12 @@ fn byte_classes<'p>(
 }
 
 struct Builder<'p> {
-    /// The classes of each pattern's bytes, and its number.
+    /// For each pattern, the classes of its bytes, and its number.
     sorted: &'p [(Vec<u8>, u32)],
     stride: usize,
     mode: ScanMode,
     max_words: usize,
-    /// The rows of states that end no pattern, and of those that do.
+    /// The rows of states in which no pattern ends, and the rows of those in which one does.
     rows: [Vec<u32>; 2],
     ends: Vec<u32>,
 }
@@ -164,7 +166,7 @@ impl Builder<'_> {
         };
         let mut queue = VecDeque::from([(self.add(&root)?, root)]);
         let mut row = vec![0; columns];
-        // Breadth first: a suffix is shorter, so its row is complete.
+        // Breadth first: the suffix is shorter than the prefix, so its row is already complete.
         while let Some((state, prefix)) = queue.pop_front() {
             row.copy_from_slice(&self.row(prefix.suffix)[..columns]);
             let mut rest = prefix.patterns;
@@ -184,17 +186,17 @@ impl Builder<'_> {
         Some(self.finish(byte_classes))
     }
 
-    /// The first class behind a prefix, and the patterns that go on with it.
+    /// The first class that follows a prefix, and the range of patterns that continue with it.
     fn longer(&self, patterns: &Range<usize>, prefix: usize) -> Option<(u8, Range<usize>)> {
         let class = |at: usize| self.sorted[at].0.get(prefix).copied();
-        // Those that end here come first.
+        // Patterns that end with this prefix come first.
         let from = patterns.clone().find(|at| class(*at).is_some())?;
         let first = class(from)?;
         let until = (from..patterns.end).find(|at| class(*at) != Some(first));
         Some((first, from..until.unwrap_or(patterns.end)))
     }
 
-    /// Adds the state of a prefix, its row without what comes next.
+    /// Adds the state of a prefix. Its row does not contain the next states yet.
     fn add(&mut self, prefix: &Prefix) -> Option<u32> {
         let own = self.sorted[prefix.patterns.clone()]
             .iter()
@@ -237,13 +239,13 @@ impl Builder<'_> {
         &mut rows[(state & !ENDING) as usize..][..self.stride]
     }
 
-    /// Puts the parts behind each other.
+    /// Puts the parts one after the other.
     fn finish(self, byte_classes: [u8; 256]) -> Table {
         let [mut words, ending] = self.rows;
         let min_match_state = words.len();
         words.extend(ending);
         let rows = words.len();
-        // All places are below `MAX_WORDS`.
+        // All indices are below `MAX_WORDS`.
         let behind = |base: usize| u32::try_from(base).unwrap_or(ENDING);
         for row in words.chunks_exact_mut(self.stride) {
             let (next, _) = row.split_at_mut(self.stride - 1);

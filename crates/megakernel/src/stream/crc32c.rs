@@ -1,4 +1,5 @@
-//! CRC32C: the Castagnoli CRC of the chunk (RFC 3720, B.4). Chunks' results combine to the file's.
+//! CRC32C: the Castagnoli CRC of the chunk (RFC 3720, B.4). The results of a file's chunks can be combined to that of
+//! the file.
 
 use super::{StreamOpcode, StreamSlot};
 use gristmill_protocol::stream::CrcResults;

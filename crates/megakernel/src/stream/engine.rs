@@ -1,10 +1,10 @@
-//! The search engines of SCAN. The set of patterns decides which is used:
+//! The search engines of SCAN. The set of patterns determines which one is used:
 //!
 //! - one byte: `memchr`; one pattern: `memmem`;
-//! - few patterns, asked for lines: `aho-corasick`'s packed searcher (Teddy), which looks at 16 or 32 bytes at a time; in
-//!   either case, over the cases of their first bytes;
-//! - more, or asked for all occurrences: a [`Table`], in many runs side by side (`runs.rs`);
-//! - more than a table of the size that is allowed holds ([`super::DEFAULT_TABLE_BYTES`] by default): `aho-corasick`'s
+//! - few patterns, in a set for lines: `aho-corasick`'s packed searcher (Teddy), which examines 16 or 32 bytes at a
+//!   time; if case is ignored, it searches for the first bytes of each pattern in every combination of cases;
+//! - more patterns, or a set for all occurrences: a [`Table`], with many runs searched side by side (`runs.rs`);
+//! - more than fits into a table of the allowed size ([`super::DEFAULT_TABLE_BYTES`] by default): `aho-corasick`'s
 //!   contiguous NFA, which is many times slower.
 
 use super::automaton::Table;
@@ -16,23 +16,25 @@ use gristmill_protocol::PipelineError;
 use memchr::{memchr, memchr2, memmem};
 use std::collections::BTreeSet;
 
-/// Patterns up to which the packed searcher is mostly faster than the table; it takes no more.
+/// The largest number of patterns for which the packed searcher is mostly faster than the table. It accepts no more
+/// than that.
 const PACKED_PATTERNS: usize = 64;
 
-/// As much, where a pattern is shorter than [`PACKED_PREFIX`]: what it stops at then is mostly no match.
+/// The same limit if some pattern is shorter than [`PACKED_PREFIX`]: most candidates that the searcher then stops at
+/// are no match.
 const PACKED_SHORT_PATTERNS: usize = 24;
 
-/// The first bytes of a pattern that the packed searcher looks at.
+/// The number of first bytes of a pattern that the packed searcher examines.
 const PACKED_PREFIX: usize = 4;
 
-/// Combinations of cases up to which it is faster.
+/// The largest number of case combinations for which the packed searcher is faster.
 const FOLDED_PREFIXES: usize = 64;
 
-/// First bytes of each pattern that are looked for in every combination of cases.
+/// How many first bytes of each pattern are searched for in every combination of cases.
 const FOLDED_PREFIX: usize = 3;
 
-/// Candidates in a row that may fail before the table takes over for the rest: where first bytes are common the packed
-/// searcher stops all the time, and the table hardly looks at a byte twice.
+/// How many consecutive candidates may fail before the table takes over for the rest. Where the first bytes are common,
+/// the packed searcher stops all the time, and the table hardly looks at a byte twice.
 const FOLDED_FAILURES: usize = 64;
 
 pub(super) enum Engine {
@@ -43,7 +45,7 @@ pub(super) enum Engine {
     Byte(u8),
     EitherByte(u8, u8),
     One(Box<memmem::Finder<'static>>),
-    /// The packed searcher, and what searches spans that are too short for it.
+    /// The packed searcher, and the engine for spans that are too short for it.
     Packed(Box<packed::Searcher>, Box<Engine>),
     Folded(Box<Folded>),
     Table(Box<Table>),
@@ -51,7 +53,7 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// What searches for patterns, of which there are some and none is empty.
+    /// Chooses the engine for a set of patterns. There is at least one pattern, and none is empty.
     pub(super) fn new(
         patterns: &[&[u8]],
         case_insensitive: bool,
@@ -95,7 +97,8 @@ impl Engine {
         })
     }
 
-    /// What searches for one pattern as a string of bytes; `None` for others.
+    /// The engine for exactly one pattern, which searches for it as a string; `None` if there are several patterns, or
+    /// if one of several bytes matches in either case.
     fn one(patterns: &[&[u8]], case_insensitive: bool) -> Option<Self> {
         let [pattern] = *patterns else { return None };
         let cased = case_insensitive && pattern.iter().any(u8::is_ascii_alphabetic);
@@ -112,7 +115,7 @@ impl Engine {
         }
     }
 
-    /// What searches for any number of patterns.
+    /// The engine for any number of patterns.
     fn many(
         patterns: &[&[u8]],
         case_insensitive: bool,
@@ -140,7 +143,7 @@ impl Engine {
             .map_err(|error| KernelError::Patterns(error.to_string()).into())
     }
 
-    /// Bytes of memory of what searches; 0 for what has none to speak of.
+    /// The memory that the engine takes, in bytes; 0 if it takes a negligible amount.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Automaton(automaton) => automaton.memory_usage(),
@@ -148,7 +151,7 @@ impl Engine {
         }
     }
 
-    /// The set's table, if it has one.
+    /// The table of the set, if it has one.
     pub(super) fn table(&self) -> Option<&Table> {
         match self {
             Self::Table(table) => Some(table),
@@ -158,7 +161,7 @@ impl Engine {
         }
     }
 
-    /// What searches, for reports.
+    /// The name of the engine, for reports.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing matches",
@@ -172,7 +175,7 @@ impl Engine {
         }
     }
 
-    /// A match in `bytes[from..until]` that begins as early as any: its start and end.
+    /// Finds a match in `bytes[from..until]` such that none begins earlier. Returns its start and end.
     #[inline]
     pub(super) fn find(&self, bytes: &[u8], from: usize, until: usize) -> Option<(usize, usize)> {
         let within = bytes.get(from..until)?;
@@ -184,7 +187,7 @@ impl Engine {
             Self::One(finder) => finder
                 .find(within)
                 .map(|at| (at, at + finder.needle().len())),
-            // The packed searcher falls back to something slow on short spans.
+            // On short spans the packed searcher would fall back to a slow search.
             Self::Packed(searcher, rest) if within.len() < searcher.minimum_len() => {
                 rest.find(within, 0, within.len())
             }
@@ -201,15 +204,15 @@ impl Engine {
     }
 }
 
-/// Few patterns in either case: the packed searcher looks for the first bytes of each in every combination of cases, and
-/// what it finds is compared in full.
+/// A search for few patterns that ignores case: the packed searcher looks for the first bytes of each pattern in every
+/// combination of cases, and each candidate is then compared in full.
 pub(super) struct Folded {
     prefixes: packed::Searcher,
     patterns: Vec<Vec<u8>>,
     rest: Engine,
 }
 
-/// What finds the first bytes of patterns; `None` where there are too many combinations for it.
+/// Makes a searcher for the first bytes of the patterns; `None` if they have too many case combinations for it.
 fn prefixes(patterns: &[&[u8]]) -> Option<packed::Searcher> {
     let shortest = patterns.iter().map(|pattern| pattern.len()).min()?;
     let mut prefixes = BTreeSet::new();

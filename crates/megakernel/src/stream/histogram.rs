@@ -1,4 +1,4 @@
-//! HISTOGRAM: how often each byte occurs, as 256 words of the record area.
+//! HISTOGRAM: counts how often each byte value occurs. The results are 256 words of the record area.
 
 use super::{StreamOpcode, StreamSlot};
 use gristmill_protocol::{fault, stream::HISTOGRAM_RECORDS};
@@ -13,7 +13,7 @@ impl StreamOpcode for Histogram {
         slot: &StreamSlot<'_>,
         records: &mut RecordWriter<'_>,
     ) -> Result<Outcome, u32> {
-        // Four tables, so that runs of one byte do not wait for their own increments.
+        // Four tables are used so that, in a run of one byte value, an increment need not wait for the one before.
         let mut tables = [[0_u32; 256]; 4];
         let [first, second, third, fourth] = &mut tables;
         for part in slot.parts(bytes) {

@@ -1,4 +1,4 @@
-//! LINES: the number of newlines.
+//! LINES: counts newlines.
 
 use super::{word, StreamOpcode, StreamSlot};
 use gristmill_protocol::stream::LinesResults;

@@ -1,43 +1,45 @@
 //! Searches with a [`Table`].
 //!
-//! Every step of a search waits for the one before it: the state, the load of the next, and so on. So the text is cut into
-//! [`RUNS`] *runs*, one behind the other, and a step is made in each in turn. All but the first begin as if nothing lay
-//! before them, and so miss patterns that begin in the run before. Once that run's last state is known the search goes over
-//! the run again from there, until it comes into the same state as before; mostly that takes a few bytes.
+//! Every step of a search depends on the one before it: the state selects the load that gives the next state, and so
+//! on. So the text is cut into [`RUNS`] consecutive *runs*, and the search advances by one step in each of them in
+//! turn. All runs but the first begin as if no text came before them, so they miss patterns that begin in the run
+//! before. Once that run's last state is known, the search repeats this run from that state until it reaches the same
+//! state as the first time; mostly that takes a few bytes.
 //!
-//! Runs are long where matches are rare. A caller that goes on behind the line of a match may skip much of what was
-//! searched: then runs become shorter, and where most lines match, bytes are searched one by one.
+//! Runs are long where matches are rare. A caller that continues behind the line of a match may skip much of what was
+//! searched. Then runs become shorter, and where most lines match, bytes are searched one by one.
 
 use super::automaton::Table;
 use super::{word, Cancel, StreamSlot, LOOK_BYTES};
 use gristmill_protocol::{fault, stream::ScanResults};
 use gristmill_ring::RecordWriter;
 
-/// Runs that are searched together.
+/// The number of runs that are searched together.
 const RUNS: usize = 8;
 
-/// Bytes of a run that are searched before the next look at what was found.
+/// How many bytes of a run are searched between two checks for matches.
 const BLOCK: usize = 8;
 
-/// Blocks of a short run, a longer and the longest: all runs together stay in the nearest cache. Of shorter ones too much
-/// would be searched twice.
+/// The number of blocks in a short, a longer and the longest run. All runs together fit into the nearest cache. With
+/// shorter runs, too much would be searched twice.
 const SHORT: usize = 8;
 const LONGER: usize = 32;
 const LONGEST: usize = 128;
 
-/// As many runs of `BLOCKS` blocks as are searched together.
+/// The text of the runs that are searched together, with `BLOCKS` blocks in each.
 type Window<const BLOCKS: usize> = [[[u8; BLOCK]; BLOCKS]; RUNS];
 
-/// Bytes that are searched one by one before runs are tried.
+/// How many bytes are searched one by one before runs are tried.
 const NEAR: usize = 128;
 
-/// Bytes for each match, below which bytes are searched one by one: much of a run would be skipped.
+/// If there are fewer bytes than this for each match, bytes are searched one by one, since much of a run would be
+/// skipped.
 const DENSE: usize = 48;
 
-/// Bytes searched behind a match and then skipped, above which runs become shorter.
+/// If more bytes than this were searched behind a match and then skipped, runs become shorter.
 const SKIPPED: usize = 128;
 
-/// Where patterns end: behind which byte, and the state there.
+/// A place where patterns end: the offset behind the last byte, and the state there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hit {
     pub(super) end: usize,
@@ -48,27 +50,27 @@ pub(super) struct Hit {
 pub(super) struct Search<'a> {
     table: &'a Table,
     bytes: &'a [u8],
-    /// How far it has come, and the state there.
+    /// How far the search has come, and the state there.
     at: usize,
     state: u32,
-    /// Whether the caller goes on behind the line of a match ([`Search::next_from`]).
+    /// Whether the caller continues behind the line of a match ([`Search::next_from`]).
     skips: bool,
-    /// How long the next runs are; at 0 there are none and what is near comes first.
+    /// How long the next runs are. At 0 there are none, and the next bytes are searched one by one first.
     level: u8,
-    /// What was found before `at`, and how much of it was told.
+    /// The places found before `at`, and how many of them were returned.
     hits: Vec<Hit>,
     told: usize,
-    /// Behind the place that was told last.
+    /// The offset behind the place that was returned last.
     last: usize,
-    /// What was found in each run.
+    /// The places found in each run.
     found: [Vec<Hit>; RUNS],
-    /// What ends the search early, and the position at which it is asked next.
+    /// The flag that ends the search early, and the position at which it is checked next.
     cancel: Cancel<'a>,
     look: usize,
 }
 
-/// Passes over blocks in which no pattern ends: to the first in which one does, or behind the last. The states are those in
-/// front of it.
+/// Passes over blocks in which no pattern ends. Returns the first block in which one does, or `BLOCKS` if there is
+/// none. The states are left as they are at the beginning of that block.
 #[inline(never)]
 fn pass<const BLOCKS: usize>(
     table: &Table,
@@ -80,7 +82,8 @@ fn pass<const BLOCKS: usize>(
     let min_match_state = table.min_match_state();
     let mut now = *states;
     for block in from..BLOCKS {
-        // Its highest bit says whether a pattern ends in any state, as states are below it; a maximum would be a branch.
+        // The highest bit of `ends` says whether a pattern ends in any state, since state numbers lie below that bit.
+        // Computing a maximum instead would take a branch.
         let mut ends = 0;
         for at in 0..BLOCK {
             for run in 0..RUNS {
@@ -98,7 +101,7 @@ fn pass<const BLOCKS: usize>(
 }
 
 impl<'a> Search<'a> {
-    /// A search from `at` on, for patterns that begin there or later.
+    /// Begins a search at `at`, for patterns that begin there or later.
     pub(super) fn new(table: &'a Table, bytes: &'a [u8], at: usize) -> Self {
         Self {
             table,
@@ -116,13 +119,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The same, which finds no more once it is cancelled.
+    /// The same search, which finds nothing more once it is cancelled.
     pub(super) fn until(mut self, cancel: Cancel<'a>) -> Self {
         self.cancel = cancel;
         self
     }
 
-    /// The next place.
+    /// Returns the next place.
     pub(super) fn next(&mut self) -> Option<Hit> {
         loop {
             if let Some(hit) = self.hits.get(self.told).copied() {
@@ -154,7 +157,7 @@ impl<'a> Search<'a> {
             } else if searched {
                 self.level = (self.level + 1).min(3);
             } else if self.level > 1 {
-                // The rest is shorter.
+                // The rest is shorter than a window of this level, so shorter runs are tried.
                 self.level -= 1;
             } else if let Some(hit) = self.near(NEAR) {
                 self.last = hit.end;
@@ -165,10 +168,10 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The next place behind `at`, where no pattern can begin before it and end behind it.
+    /// Returns the next place behind `at`. No pattern may begin before `at` and end behind it.
     pub(super) fn next_from(&mut self, at: usize) -> Option<Hit> {
         if at > self.at {
-            // Much of what was searched is skipped.
+            // If much of what was searched is skipped, runs become shorter.
             if self.at - self.last > SKIPPED {
                 self.level = self.level.saturating_sub(2);
             }
@@ -181,11 +184,11 @@ impl<'a> Search<'a> {
         self.next()
     }
 
-    /// A match that begins as early as any: its start and end.
+    /// Finds a match such that none begins earlier. Returns its start and end.
     pub(super) fn first(mut self) -> Option<(usize, usize)> {
         let Hit { end, mut state } = self.next()?;
         let mut start = end - self.table.max_match_len(state);
-        // Another may begin before, and end later.
+        // Another match may begin earlier and end later.
         let mut at = end;
         while at < self.bytes.len().min(start + self.table.longest() - 1) {
             state = self.table.step(state, self.bytes[at]);
@@ -197,7 +200,7 @@ impl<'a> Search<'a> {
         Some((start, end))
     }
 
-    /// Searches bytes one by one, at most `count` and up to the first place.
+    /// Searches bytes one by one, at most `count` of them, up to the first place.
     fn near(&mut self, count: usize) -> Option<Hit> {
         let mut state = self.state;
         for (byte, end) in self.bytes[self.at..].iter().take(count).zip(self.at + 1..) {
@@ -212,7 +215,7 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// Searches [`RUNS`] runs of `BLOCKS` blocks each; false, and nothing searched, where fewer bytes are left.
+    /// Searches [`RUNS`] runs of `BLOCKS` blocks each. Returns false without searching if fewer bytes are left.
     fn window<const BLOCKS: usize>(&mut self) -> bool {
         let (blocks, _) = self.bytes[self.at..].as_chunks::<BLOCK>();
         let Some(window) = blocks.as_chunks::<BLOCKS>().0.first_chunk::<RUNS>() else {
@@ -248,7 +251,8 @@ impl<'a> Search<'a> {
         true
     }
 
-    /// Adds a run to those before it: `last` is the state behind it, if nothing lay before it.
+    /// Appends the results of a run to those of the runs before it. `last` is the run's last state if no text came
+    /// before it.
     fn join(&mut self, run: usize, index: usize, last: u32) {
         let end = self.at + run;
         let mut alone = 0;
@@ -275,17 +279,17 @@ impl<'a> Search<'a> {
 }
 
 impl Table {
-    /// The state behind a byte.
+    /// The state after a byte.
     #[inline]
     fn step(&self, state: u32, byte: u8) -> u32 {
         self.rows()[state as usize + usize::from(self.byte_classes()[usize::from(byte)])]
     }
 
-    /// Records all occurrences that end at `resume` or later, as far as they fit; those that end together stay together.
-    /// Returns whether some did not fit.
+    /// Records all occurrences that end at `resume` or later, as many as fit. Occurrences that end at the same byte are
+    /// recorded together or not at all. Returns whether some did not fit.
     ///
     /// # Errors
-    /// AREA_TOO_SMALL where the area is too small for those that end together.
+    /// AREA_TOO_SMALL if the area is too small for occurrences that end at the same byte.
     pub(super) fn all(
         &self,
         bytes: &[u8],

@@ -1,10 +1,10 @@
-//! SCAN: a set of byte strings, in a mode for each question.
+//! SCAN: searches for a set of byte strings, in one of several modes.
 //!
-//! A chunk begins and ends in the middle of lines, so its bytes are three parts: the *head* up to the first newline, the
-//! *tail* after the last, and the complete lines between. Head and tail are only tested, as their lines continue in
-//! other chunks and the host joins them; the lines between are counted or recorded here. After a match the search goes
-//! on in the next line, so that a pattern in every line costs one short search a line.
-//! The engines that search are in `engine.rs`.
+//! A chunk begins and ends in the middle of lines, so its bytes have three parts: the *head* up to the first newline,
+//! the *tail* after the last newline, and the complete lines between them. Head and tail are only tested for matches,
+//! since their lines continue in other chunks and the host joins them. The complete lines are counted or recorded here.
+//! After a match the search continues in the next line, so a pattern that occurs in every line costs one short search
+//! for each line. The search engines are in `engine.rs`.
 
 use super::automaton::Table;
 use super::engine::Engine;
@@ -16,26 +16,26 @@ use gristmill_ring::{Outcome, RecordWriter};
 use memchr::{memchr, memrchr};
 use std::borrow::Cow;
 
-/// Most patterns in a set.
+/// The largest number of patterns in a set.
 pub const MAX_PATTERNS: usize = 100_000;
 
-/// Bytes that a set's table may take on the CPU where no other limit is set: 128 MiB. While it is built it takes up to twice
-/// as much.
+/// The number of bytes that a set's table may take on the CPU if no other limit is set: 128 MiB. While the table is
+/// built, it takes up to twice as much.
 pub const DEFAULT_TABLE_BYTES: usize = 128 << 20;
 
 /// The most bytes that a set's table can take: 1 GiB.
 pub const MAX_TABLE_BYTES: usize = 1 << 30;
 
-/// What is asked of the set.
+/// The kind of request for which a set is prepared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanMode {
-    /// Which lines match: for `MODE_ANY`, `MODE_COUNT_LINES` and `MODE_LINES`.
+    /// Find the lines that match: for `MODE_ANY`, `MODE_COUNT_LINES` and `MODE_LINES`.
     Lines,
-    /// Every occurrence, overlapping ones too: for `MODE_ALL`.
+    /// Find every occurrence, including overlapping ones: for `MODE_ALL`.
     All,
 }
 
-/// A set of byte strings, ready to be searched for.
+/// A set of byte strings, prepared for searching.
 pub struct ScanSet {
     engine: Engine,
     mode: ScanMode,
@@ -57,12 +57,12 @@ impl std::fmt::Debug for ScanSet {
 }
 
 impl ScanSet {
-    /// Prepares a set. `case_insensitive` is for ASCII letters only. In [`ScanMode::Lines`] a pattern that holds a newline
-    /// is left out, as it occurs in no line.
+    /// Prepares a set. `case_insensitive` affects only ASCII letters. In [`ScanMode::Lines`] a pattern that contains a
+    /// newline is left out, since it cannot occur in a line.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for no patterns, more than [`MAX_PATTERNS`], or an empty one in
-    /// [`ScanMode::All`]; [`PipelineError::Backend`] where the automaton cannot be built.
+    /// [`PipelineError::InvalidArgument`] if there are no patterns, more than [`MAX_PATTERNS`], or an empty one in
+    /// [`ScanMode::All`]; [`PipelineError::Backend`] if the automaton cannot be built.
     pub fn build<P: AsRef<[u8]>>(
         patterns: &[P],
         case_insensitive: bool,
@@ -71,11 +71,11 @@ impl ScanSet {
         Self::build_within(patterns, case_insensitive, mode, DEFAULT_TABLE_BYTES)
     }
 
-    /// Prepares a set whose table on the CPU may take `table_bytes`, [`MAX_TABLE_BYTES`] at most. A set that needs more is
-    /// searched for by something that is many times slower: see [`ScanSet::engine_report`].
+    /// Prepares a set whose table on the CPU may take `table_bytes`, or [`MAX_TABLE_BYTES`] if that is less. A set that
+    /// needs more is searched by another engine, which is many times slower: see [`ScanSet::engine_report`].
     ///
     /// # Errors
-    /// As [`ScanSet::build`].
+    /// The same as [`ScanSet::build`].
     pub fn build_within<P: AsRef<[u8]>>(
         patterns: &[P],
         case_insensitive: bool,
@@ -125,12 +125,12 @@ impl ScanSet {
         &self.patterns
     }
 
-    /// Those that can occur.
+    /// The patterns that can occur.
     pub(crate) fn searched(&self) -> impl Iterator<Item = &[u8]> + Clone {
         searched(&self.patterns, self.mode)
     }
 
-    /// The automaton of the set as a table; `None` if it takes more than `max_words` words.
+    /// The automaton of the set as a table; `None` if the table takes more than `max_words` words.
     pub(crate) fn table(&self, max_words: usize) -> Option<Cow<'_, Table>> {
         if let Some(table) = self.engine.table() {
             return (table.words().len() <= max_words).then_some(Cow::Borrowed(table));
@@ -139,28 +139,28 @@ impl ScanSet {
         Table::build(self.searched(), fold, mode, max_words).map(Cow::Owned)
     }
 
-    /// Whether ASCII letters match in either case.
+    /// Whether ASCII case is ignored.
     pub fn case_insensitive(&self) -> bool {
         self.case_insensitive
     }
 
-    /// What may be asked of the set.
+    /// The kind of request for which the set was prepared.
     pub fn mode(&self) -> ScanMode {
         self.mode
     }
 
-    /// Length of the longest pattern, in bytes: a match that straddles two chunks lies within one byte less than that on
-    /// either side.
+    /// Length of the longest pattern, in bytes. A match that straddles two chunks extends at most one byte less than
+    /// that to either side of the boundary.
     pub fn longest(&self) -> usize {
         self.longest
     }
 
-    /// What searches, for reports.
+    /// The name of the search engine, for reports.
     pub fn engine_name(&self) -> &'static str {
         self.engine.name()
     }
 
-    /// What searches on the CPU, how much memory it takes, and why it is nothing faster, for reports.
+    /// For reports: the search engine on the CPU, how much memory it takes, and why it is not a faster one.
     pub fn engine_report(&self) -> String {
         let mut report = format!(
             "{} for {} patterns",
@@ -179,14 +179,14 @@ impl ScanSet {
         report
     }
 
-    /// The most patterns that can end at one byte. For `MODE_ALL` a slot's record area must hold as many records, of two
-    /// words each, or the slot faults with [`fault::AREA_TOO_SMALL`].
+    /// The largest number of patterns that can end at one byte. For `MODE_ALL` a slot's record area must have room for
+    /// at least this many records, of two words each; otherwise the slot faults with [`fault::AREA_TOO_SMALL`].
     pub fn most_together(&self) -> usize {
         together::most(self.searched(), self.case_insensitive)
     }
 
-    /// A match in `bytes[from..until]` that begins as early as any: its start and end; `None` where the slot was cancelled
-    /// meanwhile.
+    /// Finds a match in `bytes[from..until]` such that none begins earlier. Returns its start and end, or `None` if
+    /// there is none or the slot was cancelled meanwhile.
     #[inline]
     fn find(
         &self,
@@ -201,8 +201,8 @@ impl ScanSet {
         self.find_in_parts(bytes, from, until, slot)
     }
 
-    /// The same, part by part. A part sees as many bytes of the next as a match that begins in it can reach into, so the
-    /// first match that is found is the one that is found at once.
+    /// The same search, part by part. Each part includes as many bytes of the next part as a match that begins in it
+    /// can extend into, so the first match found is the same as in a search of all bytes at once.
     fn find_in_parts(
         &self,
         bytes: &[u8],
@@ -255,7 +255,7 @@ impl ScanSet {
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let mut at = (first + 1).max(resume);
         if at > first + 1 && results.first_match == stream::NONE {
-            // Of the whole chunk, so that every part says the same.
+            // This covers the whole chunk, so that every part gives the same answer.
             if let Some((start, _)) = self.find(bytes, first + 1, end, slot) {
                 results.first_match = word(start)?;
             }
@@ -280,7 +280,7 @@ impl ScanSet {
                 look = at + LOOK_BYTES;
             }
             let found = match &mut search {
-                // Where in the line it lies matters only for the first match of all.
+                // The position of a match within its line matters only for the first match in the chunk.
                 Some(search) if results.first_match != stream::NONE => {
                     search.next_from(at).map(|hit| (hit.end - 1, hit.end))
                 }
@@ -334,7 +334,8 @@ impl ScanSet {
         results: &mut ScanResults,
     ) -> Result<bool, u32> {
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
-        // Matches that end where the last part stopped, or later: they begin less than the longest pattern before it.
+        // Matches that end where the last part stopped, or later. They begin less than the length of the longest
+        // pattern before that place.
         let from = resume.saturating_sub(self.longest);
         if from > bytes.len() {
             return Err(fault::BAD_ARGUMENT);
@@ -345,7 +346,7 @@ impl ScanSet {
             _ => return Err(fault::BAD_ARGUMENT),
         };
         let capacity = records.capacity();
-        // The matches that end at one position, in the order of their patterns.
+        // The matches that end at one position. They are sorted by pattern before they are recorded.
         let mut group: Vec<(u32, u32)> = Vec::new();
         let mut group_end = 0;
         let mut flush = |group: &mut Vec<(u32, u32)>, end: usize| -> Result<bool, u32> {
@@ -362,7 +363,7 @@ impl ScanSet {
             }
             Ok(true)
         };
-        // Part by part, each with the bytes before it that an occurrence can begin in.
+        // Each part also includes the bytes before it in which an occurrence can begin.
         let mut overflowed = false;
         let mut part = resume.saturating_sub(1);
         while part < bytes.len() && !overflowed && !slot.cancel.is_cancelled() {
@@ -434,7 +435,7 @@ impl StreamOpcode for ScanSet {
     }
 }
 
-/// The patterns that can occur: no line holds a newline.
+/// The patterns that can occur: for lines, those that contain no newline.
 fn searched<P: AsRef<[u8]>>(patterns: &[P], mode: ScanMode) -> impl Iterator<Item = &[u8]> + Clone {
     patterns
         .iter()

@@ -1,10 +1,12 @@
-//! How many patterns can end at one byte: as many as one of them has among its ends, itself included. Their records must
-//! fit into one record area, as those that end together stay together.
+//! Counts how many patterns can end at one byte: for each pattern this is the number of patterns in the set that it
+//! ends with, itself included. Their records must fit into one record area, since records of the same end stay
+//! together.
 
 /// The most patterns of a set that can end at one byte.
 ///
-/// A pattern ends where another does if it is the other's end. Read backwards it is the other's beginning then, and comes
-/// before it in the order of words: so one pass over the sorted set finds, for each, all of those before it.
+/// Two patterns end at the same byte if one is a suffix of the other. When both are reversed, the suffix becomes a
+/// prefix, and a prefix comes first in lexicographic order. So one pass over the sorted set finds, for each pattern,
+/// all of those before it.
 pub(super) fn most<'p>(patterns: impl Iterator<Item = &'p [u8]>, case_insensitive: bool) -> usize {
     let mut backwards: Vec<Vec<u8>> = patterns
         .map(|pattern| {
@@ -17,7 +19,7 @@ pub(super) fn most<'p>(patterns: impl Iterator<Item = &'p [u8]>, case_insensitiv
         .collect();
     backwards.sort_unstable();
     let mut most = 0;
-    // Each the beginning of the next.
+    // A stack in which each pattern is a prefix of the next.
     let mut ends: Vec<&[u8]> = Vec::new();
     for pattern in &backwards {
         while ends.pop_if(|end| !pattern.starts_with(end)).is_some() {}

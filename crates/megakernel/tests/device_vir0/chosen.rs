@@ -1,6 +1,6 @@
-//! Programs for what random ones hardly do.
+//! Hand-written programs for cases that random programs rarely cover.
 
-/// What is hardly done otherwise, and a program that does it over 5,000 bytes.
+/// Each entry describes a rare case and gives a program that covers it, which runs over 5,000 bytes.
 pub const CHOSEN: [(&str, &str); 14] = [
     (
         "records in the opposite order, and equal ones",

@@ -1,7 +1,9 @@
-//! The device source's VIR0 interpreter beside the reference interpreter: `kernel/vir0.h`, compiled as host C++ for
-//! several numbers of lanes and of windows that a lane runs together, leaves for every slot what `docs/vir0.md` says.
+//! Compares the device source's VIR0 interpreter with the reference interpreter. `kernel/vir0.h` is compiled as host
+//! C++ for several numbers of lanes, and of windows that a lane runs together. For every slot it must leave what
+//! `docs/vir0.md` says.
 //!
-//! Where the compiler has them, sanitizers watch: for memory that is not the slot's own, and for races between lanes.
+//! Where the compiler supports it, sanitizers look for accesses to memory that does not belong to the slot, and for
+//! races between lanes.
 
 mod chosen;
 
@@ -19,14 +21,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Lanes, windows of a strip, and the sanitizer that watches.
+/// For each shape: the number of lanes, the number of windows in a strip, and the sanitizer.
 const SHAPES: [(u32, u32, &str); 3] = [
     (1, 32, "-fsanitize=address,undefined"),
     (1, 1, "-fsanitize=address,undefined"),
     (4, 1, "-fsanitize=thread"),
 ];
 
-/// A word of a record area that nothing was written to.
+/// The value of a word in a record area to which nothing was written.
 const FILL: u32 = 0xA5A5_A5A5;
 
 /// A slot that runs a program.
@@ -36,18 +38,18 @@ struct Case {
     chunk: Vec<u8>,
     args: ProgramArgs,
     area_words: usize,
-    /// A word of the table that is asked for.
+    /// The index of a word of the table that is requested.
     index: u64,
 }
 
-/// What a slot leaves.
+/// The result of a slot.
 #[derive(Debug, PartialEq, Eq)]
 struct Left {
     fault: u32,
     flags: u32,
     records: u32,
     table_word: Option<u32>,
-    /// `None` where nothing in it counts.
+    /// `None` if nothing in the area counts.
     area: Option<Vec<u32>>,
 }
 
@@ -72,7 +74,7 @@ impl Case {
         }
     }
 
-    /// What the reference interpreter and the specification say.
+    /// The result according to the reference interpreter and the specification.
     fn expected(&self) -> Left {
         let bytes = self.index.checked_mul(4).and_then(|at| {
             let table = &self.program.program().table;
@@ -128,7 +130,7 @@ impl Case {
         }
     }
 
-    /// The case as the driver reads it.
+    /// The case in the form in which the driver reads it.
     fn words(&self) -> Vec<u32> {
         let image = image(&self.program);
         let mut words = vec![
@@ -163,7 +165,7 @@ fn drive(binary: &Path, cases: &Path, results: &Path) -> std::process::Output {
         .expect("the driver was just built")
 }
 
-/// The driver for a shape, with its sanitizer if that works here; `None` without a compiler.
+/// The driver for a shape, with its sanitizer if that works on this machine; `None` without a compiler.
 fn driver(folder: &Path, lanes: u32, strip: u32, sanitizer: &str) -> Option<PathBuf> {
     let binary = folder.join(format!("vir0_{lanes}_{strip}"));
     let empty = folder.join("empty");
@@ -206,7 +208,7 @@ fn driver(folder: &Path, lanes: u32, strip: u32, sanitizer: &str) -> Option<Path
     None
 }
 
-/// Compares all cases, in every shape; what the cases leave, by fault and flags, how often.
+/// Compares all cases in every shape. Returns how often each combination of fault and flags occurred.
 fn compare(test: &str, cases: &[Case]) -> BTreeMap<(u32, u32), usize> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("device_vir0_{test}"));
     std::fs::create_dir_all(&folder).unwrap();
@@ -263,7 +265,7 @@ fn random_case(seed: u64) -> Case {
     let mut numbers = Rng::with_seed(!seed);
     let mut program = random::program(seed);
     program.align = 1 << numbers.u32(..3);
-    // Some indexes may be one too large.
+    // Makes some indexes too large by one.
     for instr in &mut program.code {
         match instr.b {
             Operand::Imm(len) if instr.op == Op::Remu && numbers.u32(..8) == 0 => {
@@ -292,7 +294,7 @@ fn random_case(seed: u64) -> Case {
         args: std::array::from_fn(|_| numbers.u32(..1000)),
     };
     if numbers.u32(..30) == 0 {
-        // A slot says whatever its tenant likes.
+        // A slot may contain whatever its tenant likes.
         match numbers.u32(..5) {
             0 => args.offset ^= 1,
             1 => args.len = declared.chunk + numbers.u32(..2),
@@ -351,7 +353,7 @@ fn assembled(name: &str, source: &str) -> Verified {
     verify(program, &Limits::default()).unwrap_or_else(|refusal| panic!("{refusal}"))
 }
 
-/// Text with some bytes that are no UTF-8.
+/// Text that contains some bytes that are not UTF-8.
 fn bytes(numbers: &mut Rng, len: usize) -> Vec<u8> {
     let words: [&[u8]; 8] = [
         b"gristmill ",

@@ -1,4 +1,4 @@
-//! The kernel's life: leases, feeders, idling, shutdown.
+//! The life of a kernel: leases, feeders, idling, shutdown.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn shutdown_returns_under_load_and_from_the_ring() {
     for _ in 0..64 {
         loaded.publish(&Submission::new(opcode::NOP, &[]));
     }
-    // A fence that can never complete, as it is parked when the kernel goes.
+    // This fence can never complete, since it is parked when the kernel ends.
     loaded.kernel.shutdown().unwrap();
 
     let mut world = world(Setup::default());
@@ -92,7 +92,7 @@ fn feeders_feed_their_workers() {
     assert_eq!(world.kernel.observable(7), Some(600));
 }
 
-/// Ticks of processor time that this process has used.
+/// The processor time that this process has used, in ticks.
 fn cpu_ticks() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat
@@ -106,7 +106,7 @@ fn cpu_ticks() -> u64 {
 
 #[test]
 fn idle_workers_sleep() {
-    // In a process of its own, as other tests use the processor.
+    // This runs in its own process, since other tests use the processor.
     if std::env::var_os("GRISTMILL_IDLE_CHILD").is_none() {
         let status = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "idle_workers_sleep"])
@@ -125,7 +125,7 @@ fn idle_workers_sleep() {
     let before = cpu_ticks();
     std::thread::sleep(Duration::from_millis(1000));
     let used = cpu_ticks() - before;
-    // Of 400 ticks that four polling workers would use.
+    // Four polling workers would use 400 ticks.
     assert!(used <= 20, "{used} ticks");
     assert_eq!(world.op(opcode::NOP, &[]).0, OK, "and wake up");
 }

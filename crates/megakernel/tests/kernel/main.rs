@@ -72,7 +72,7 @@ impl World {
         submitter.publish(token, submission).unwrap();
     }
 
-    /// The next completion; fails the test rather than hang.
+    /// Waits for the next completion. Fails the test rather than hang.
     fn reap(&mut self) -> Completion {
         let next = || {
             self.completions.wait(Duration::from_millis(10));

@@ -1,4 +1,4 @@
-//! What opcodes do, the user's own among them, and what is a fault.
+//! The effects of opcodes, including the user's own, and which slots fault.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn core_opcodes_do_what_the_protocol_says() {
     for index in 0..4 {
         world.op(opcode::STORE_U32, &[100 + index, 20 + index]);
     }
-    // Overlapping, both ways.
+    // The ranges overlap, in both directions.
     assert_eq!(world.op(opcode::MEMCPY, &[20, 21, 3]).0, OK);
     let seen: Vec<_> = (20..24)
         .map(|index| world.kernel.observable(index).unwrap())
@@ -102,7 +102,7 @@ fn a_chunk_is_read_while_it_is_lent_and_within_its_bounds() {
     assert_eq!((status, reason), (slot::FAULT, fault::INDEX_OUT_OF_RANGE));
     let (status, reason, _) = world.op(opcode::LINES, &[index, u32::MAX, u32::MAX, 0]);
     assert_eq!((status, reason), (slot::FAULT, fault::INDEX_OUT_OF_RANGE));
-    // The check value of CRC-32C: "123456789"; here of "12345", by the definition.
+    // The check value of CRC-32C is that of "123456789"; this is that of "12345", computed by the definition.
     assert_eq!(
         world.op(opcode::CRC32C, &[index, 26, 5, 2]).2,
         naive_crc32c(b"12345")
@@ -132,7 +132,8 @@ fn naive_crc32c(bytes: &[u8]) -> u32 {
 #[test]
 fn packed_slots_run_their_ops_in_order_until_one_faults() {
     let mut world = world(Setup::default());
-    // Two ops: STORE 40 at 2, then ADD 2 at 2. Header: ops, words, then (opcode, offset) each.
+    // Two operations: STORE 40 at 2, then ADD 2 at 2. The header holds the number of operations, the number of words,
+    // and then an opcode and an offset for each operation.
     let header = |bytes: [u8; 8]| {
         [
             u32::from_le_bytes(bytes[..4].try_into().unwrap()),
@@ -145,11 +146,11 @@ fn packed_slots_run_their_ops_in_order_until_one_faults() {
         (OK, 0, 42)
     );
     assert_eq!(world.kernel.observable(2), Some(42));
-    // The second op is out of range: the first has run, the slot faults.
+    // The second operation is out of range. The first has run, and the slot faults.
     let (status, reason, _) = world.op(opcode::PACKED_SLOT, &[h0, h1, 50, 2, 2, 64]);
     assert_eq!((status, reason), (slot::FAULT, fault::INDEX_OUT_OF_RANGE));
     assert_eq!(world.kernel.observable(2), Some(50));
-    // Offsets and counts that lie.
+    // Headers whose offsets or counts are wrong.
     for bytes in [
         [2, 4, 1, 9, 2, 2, 0, 0],
         [200, 4, 1, 0, 2, 2, 0, 0],
@@ -167,7 +168,7 @@ fn packed_slots_run_their_ops_in_order_until_one_faults() {
     }
 }
 
-/// Tells how much there is before, in and behind the own bytes, and the first and last byte of it all.
+/// Returns the number of bytes before, in and after the own bytes, and the first and the last of all these bytes.
 struct Around;
 
 impl StreamOpcode for Around {
@@ -209,7 +210,7 @@ fn an_opcode_sees_what_the_slot_says_is_around_its_bytes() {
     assert_eq!(op(&mut world, 8, 0, [0, 20, 3, 4]), (OK, 0, 34_020_026));
     assert_eq!(op(&mut world, 8, 0, [0, 0, 1, 0]), (OK, 0, 10_000_000));
     assert_eq!(op(&mut world, 8, 0, [0, 4096, 0, 0]), (OK, 0, 0));
-    // The chunk has 4,096 bytes. Opcodes that do not look around are not given what is not there either.
+    // The chunk has 4,096 bytes. Even an opcode that does not look around must not be given bytes that do not exist.
     for outside in [
         [21, 20, 3, 0],
         [1, 0, 3, 0],
@@ -230,7 +231,7 @@ fn an_opcode_sees_what_the_slot_says_is_around_its_bytes() {
     assert!(lent.reclaim().is_ok(), "the chunk was let go of each time");
 }
 
-/// Panics when told to.
+/// Panics when it is told to.
 struct Fragile;
 
 impl StreamOpcode for Fragile {

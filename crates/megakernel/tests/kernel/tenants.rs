@@ -1,4 +1,4 @@
-//! Tenants, quotas, fences, priorities, and what the metrics tell.
+//! Tenants, quotas, fences, priorities, and the metrics.
 
 use super::*;
 use gristmill_testing::Patience;
@@ -36,7 +36,7 @@ fn tenants_run_only_with_a_mask_and_reach_only_their_window() {
     assert_eq!(handle.opcodes().start, 0x4010_0000);
 }
 
-/// Counts how many of its runs overlap, and gives as many as are awaited the time to.
+/// Counts how many of its runs overlap, and waits so that as many as are expected have time to do so.
 struct Overlap {
     awaited: u32,
     now: AtomicU32,
@@ -116,7 +116,7 @@ fn a_fence_completes_after_everything_published_before_it() {
             ..Setup::default()
         });
         let lent = world.chunks.pop().unwrap().lend();
-        // Slow and at the lowest priority; the fence at the highest.
+        // The slots are slow and have the lowest priority; the fence has the highest.
         world.publish(&Submission {
             priority: Priority::Idle,
             ..Submission::new(8, &[lent.index(), 0, 1, 0])
@@ -161,7 +161,8 @@ fn metrics_and_the_debug_log_tell_what_ran() {
 
 #[test]
 fn priorities_age_on_a_running_kernel() {
-    // One worker is held by a slot until everything has been published; then the order of claims is the rule's.
+    // One slot holds the only worker until everything has been published. After that, the rule determines the order of
+    // claims.
     struct Gate(Arc<Barrier>, AtomicBool);
     impl StreamOpcode for Gate {
         fn run(
@@ -197,7 +198,7 @@ fn priorities_age_on_a_running_kernel() {
     barrier.wait();
     let results: Vec<u32> = (0..42).map(|_| world.reap().results[0]).collect();
     let low = results.iter().position(|result| *result == 3).unwrap();
-    // After the gate, which was claimed above both, and 15 or 16 of the normal ones.
+    // The slot comes after the gate, which was claimed before it, and after 15 or 16 of the normal slots.
     assert!((15..=17).contains(&low), "claimed as number {low}");
     assert_eq!(world.kernel.stats().aged_claims, 1);
 }

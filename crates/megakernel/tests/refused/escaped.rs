@@ -1,4 +1,4 @@
-// An opcode sees a chunk for as long as it runs, and a kernel's parts for as long as they live.
+// An opcode may use a chunk only while it runs, and a kernel's parts only while they live.
 
 use gristmill_megakernel::*;
 use gristmill_ring::{Outcome, RecordWriter};

@@ -1,4 +1,4 @@
-// A kernel's parts have one maker each.
+// Each part of a kernel can be made in only one place.
 
 use gristmill_megakernel::*;
 use gristmill_vir0::Verified;

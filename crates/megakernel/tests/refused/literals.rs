@@ -1,4 +1,4 @@
-// Nothing that unsafe code relies on can be put together by hand.
+// Safe code cannot construct values by hand that unsafe code relies on.
 
 use gristmill_megakernel::*;
 

@@ -1,4 +1,4 @@
-//! Directives: the first pass declares what they name, the second evaluates what they define.
+//! Directives: the first pass declares the names in them, and the second evaluates their expressions.
 
 use super::error::{nearest, LineError};
 use super::expression::whole;
@@ -94,7 +94,7 @@ impl Assembler<'_> {
                 nothing(rest.get(1..).unwrap_or_default(), "write .table NAME")?;
                 self.define(rest, &name, line)?;
                 self.end_part();
-                // At most `MAX_TABLE`.
+                // This is at most `MAX_TABLE`.
                 self.constants
                     .set(name.clone(), line, self.table_bytes as i128);
                 self.part = Some((name, line, self.table_bytes));
@@ -231,7 +231,7 @@ impl Assembler<'_> {
         Ok(())
     }
 
-    /// Defines the name of a constant, of a part of the table or of a register. It must have no other meaning.
+    /// Defines the name of a constant, of a part of the table or of a register. The name must not have another meaning.
     fn define(&mut self, rest: &[Token], name: &str, line: usize) -> Result<(), LineError> {
         let before = self.defined.get(name).or(self.declared.get(name));
         if let (Some(before), Some(token)) = (before, rest.first()) {
@@ -241,8 +241,8 @@ impl Assembler<'_> {
         Ok(())
     }
 
-    /// Declares the name of an argument or array. Several may have the same: every program has a text form, and it is the
-    /// verifier that refuses such a program.
+    /// Declares the name of an argument or array. Several may have the same name, since every program has a text form;
+    /// the verifier refuses such a program.
     fn declare(
         &mut self,
         rest: &[Token],
@@ -264,7 +264,7 @@ impl Assembler<'_> {
         Ok(())
     }
 
-    /// Counts bytes that the table gets.
+    /// Counts bytes that are added to the table.
     fn grow(&mut self, token: &Token, more: usize) -> Result<(), LineError> {
         self.table_bytes = self.table_bytes.saturating_add(more);
         if self.table_bytes > MAX_TABLE {
@@ -273,11 +273,11 @@ impl Assembler<'_> {
         Ok(())
     }
 
-    /// Ends the current part of the table, whose length is then known.
+    /// Ends the current part of the table. Its length is known from then on.
     pub(super) fn end_part(&mut self) {
         if let Some((name, line, start)) = self.part.take() {
             let length = self.table_bytes - start;
-            // At most `MAX_TABLE`.
+            // This is at most `MAX_TABLE`.
             self.constants
                 .set(format!("{name}.len"), line, length as i128);
         }
@@ -322,7 +322,7 @@ impl Assembler<'_> {
                     self.program.table.extend(word.to_le_bytes());
                 }
             }
-            // `finish` evaluates these.
+            // `finish` evaluates these directives.
             Purpose::Line | Purpose::Instruction => {}
         }
         Ok(())
@@ -341,7 +341,7 @@ impl Assembler<'_> {
         self.number(tokens, "a number of 0 to 4,294,967,295 stands here")
     }
 
-    /// The value of an expression, in the type of the field that it is for.
+    /// The value of an expression, in the type of the field that receives it.
     fn number<T: TryFrom<i128>>(&self, tokens: &[Token], wanted: &str) -> Result<T, LineError> {
         let value = self.constants.value(tokens)?;
         T::try_from(value).map_err(|_| whole(tokens, format!("{value} is out of range; {wanted}")))

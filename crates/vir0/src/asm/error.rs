@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-/// The most columns of a line that are shown.
+/// The largest number of columns that is shown of a line.
 const SHOWN: usize = 120;
 
-/// The most columns that are shown before the caret, of a line that is longer.
+/// The largest number of columns that is shown before the caret, for a longer line.
 const BEFORE: usize = 60;
 
-/// What stands in place of the part of a line that is not shown.
+/// The text that replaces the part of a line that is not shown.
 const CUT: &str = "...";
 
-/// Why a source cannot be assembled. It is shown as three lines: the place and the reason, the line of the source, and a
-/// caret below what is wrong.
+/// The reason why a source cannot be assembled. It is displayed as three lines: the place and the reason, the line of
+/// the source, and a caret below the error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AsmError {
     /// The name of the source.
@@ -21,17 +21,17 @@ pub struct AsmError {
     pub line: usize,
     /// The column, in characters, counted from 1.
     pub column: usize,
-    /// The number of characters that are wrong.
+    /// The number of characters that the error covers.
     pub width: usize,
     /// The text of the line.
     pub text: String,
-    /// What is wrong, and what to write instead.
+    /// The description of the error, with advice on what to write instead.
     pub message: String,
 }
 
 impl std::error::Error for AsmError {}
 
-/// What is wrong with a line, and where.
+/// An error in a line, with its place.
 #[derive(Debug)]
 pub(super) struct LineError {
     pub column: usize,
@@ -39,11 +39,12 @@ pub(super) struct LineError {
     pub message: String,
 }
 
-/// The number of a line, and what is wrong with it.
+/// The number of a line, with the error in it.
 pub(super) type SourceError = (usize, LineError);
 
-/// Appends a character as it is shown, and returns the columns that it takes. A tab is shown as one blank, so that the
-/// caret below is in place. Characters that would move the cursor or change the direction of writing are escaped.
+/// Appends a character in the form in which it is shown, and returns the number of columns that it takes. A tab is
+/// shown as one blank, so that the caret below is in the right place. Characters that would move the cursor or change
+/// the direction of writing are escaped.
 fn show(out: &mut String, character: char) -> usize {
     let before = out.len();
     match character {
@@ -54,7 +55,7 @@ fn show(out: &mut String, character: char) -> usize {
     out.get(before..).map_or(0, |shown| shown.chars().count())
 }
 
-/// A text as it is shown.
+/// A text in the form in which it is shown.
 fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -111,7 +112,7 @@ impl fmt::Display for AsmError {
             show(&mut line, *character);
             used = next;
         }
-        // What is missing may be beyond the end of the line, or beyond blanks there.
+        // The missing text may belong beyond the end of the line, or beyond blanks there.
         let start = start.unwrap_or_else(|| {
             let beyond = caret.saturating_sub(text.len());
             used + beyond.min(SHOWN.saturating_sub(used))
@@ -122,7 +123,7 @@ impl fmt::Display for AsmError {
     }
 }
 
-/// The known word that is nearest to an unknown one, as the end of a message.
+/// The known word that is nearest to an unknown word, phrased as the end of a message.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let near = known
         .into_iter()
@@ -133,7 +134,8 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     near.map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"))
 }
 
-/// The Levenshtein distance of two words, without regard to case. Long words have the largest, which takes no time.
+/// The Levenshtein distance of two words, ignoring case. Long words get the largest distance, which takes no time to
+/// compute.
 fn distance(left: &str, right: &str) -> usize {
     if left.len() > 64 {
         return usize::MAX;
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn carets_stand_below_what_they_are_about() {
         assert_eq!(error("\tmov\tr1", 6, 2), "a.vasm:3:6: no\n mov r1\n     ^^");
-        // What the terminal would take as a command takes more columns than one.
+        // A character that the terminal would interpret as a command takes more than one column.
         assert_eq!(
             error("\u{1b} \u{9b}x", 4, 1),
             "a.vasm:3:4: no\n\\u{1b} \\u{9b}x\n             ^"
@@ -205,7 +207,7 @@ mod tests {
                 assert_eq!(lines[1][caret..caret + 2], ['@', '@'], "{shown}");
             }
         }
-        // The caret itself is cut where it would go on for ever.
+        // The row of carets itself is cut if it would be too long.
         let shown = error(&"a".repeat(1000), 1, 1000);
         assert!(shown.lines().all(|line| line.len() <= 120), "{shown}");
     }

@@ -4,10 +4,10 @@ use super::error::{nearest, LineError, SourceError};
 use super::lex::{Kind, Token};
 use std::collections::HashMap;
 
-/// The deepest nesting of parentheses, signs and constants that refer to later ones. Each level takes stack.
+/// The deepest nesting of parentheses, signs and constants that refer to later constants. Each level uses stack space.
 const MAX_DEPTH: usize = 64;
 
-/// Constants by name. Each is evaluated once, so the time is bounded by the length of the source even where constants
+/// Constants by name. Each constant is evaluated once, so the length of the source bounds the time even where constants
 /// refer to each other.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
@@ -25,7 +25,7 @@ struct Constant {
 enum State {
     /// Not evaluated yet.
     Waiting(Vec<Token>),
-    /// Being evaluated. An expression that needs the value now depends on itself.
+    /// The constant is being evaluated. If an expression needs its value now, the constant depends on itself.
     Busy,
     Value(i128),
 }

@@ -6,13 +6,13 @@ use super::error::LineError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
     pub kind: Kind,
-    /// In characters, counted from 1.
+    /// The first column, in characters, counted from 1.
     pub column: usize,
-    /// In characters.
+    /// The width, in characters.
     pub width: usize,
 }
 
-/// What a token is.
+/// The kind and the value of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A mnemonic, a directive, a name: letters, digits, `_` and `.`.
@@ -51,7 +51,7 @@ impl Token {
         !matches!(self.kind, Kind::Sign(sign) if sign != ')' && sign != ']')
     }
 
-    /// Whether it can only be the begin of an operand.
+    /// Whether it can only be the beginning of an operand.
     pub fn begins_value(&self) -> bool {
         !matches!(self.kind, Kind::Sign(sign) if sign != '#')
     }
@@ -83,7 +83,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// The byte of an escape, of which the backslash has been read.
+    /// The byte of an escape sequence whose backslash has already been read.
     fn escape(&mut self, from: usize) -> Result<u8, LineError> {
         let unknown = "an unknown escape; there are \\n \\r \\t \\0 \\\\ \\\" \\' and \\xNN";
         Ok(match self.next() {
@@ -97,7 +97,7 @@ impl Lexer<'_> {
             Some('x') => {
                 let mut digit = || self.next().and_then(|next| next.to_digit(16));
                 match (digit(), digit()) {
-                    // Two digits of four bits fit.
+                    // Two hexadecimal digits of four bits each fit into a byte.
                     (Some(high), Some(low)) => u8::try_from(high << 4 | low).unwrap_or_default(),
                     _ => return Err(self.error(from, "\\x needs two hexadecimal digits")),
                 }
@@ -125,7 +125,7 @@ impl Lexer<'_> {
         let byte = match self.next() {
             Some('\\') => self.escape(from + 1)?,
             Some(plain) if plain.is_ascii() && plain != '\'' => {
-                // One byte, as it is ASCII.
+                // The character is ASCII, so it is one byte.
                 u8::try_from(plain).unwrap_or_default()
             }
             _ => {
@@ -163,7 +163,7 @@ impl Lexer<'_> {
     }
 }
 
-/// The tokens of a line. Comments have none.
+/// The tokens of a line. Comments produce no tokens.
 pub(super) fn tokens(line: &str) -> Result<Vec<Token>, LineError> {
     let mut lexer = Lexer {
         rest: line.chars().peekable(),

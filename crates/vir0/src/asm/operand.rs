@@ -8,7 +8,7 @@ use crate::chunk::FaultKind;
 use crate::isa::{Class, Field, Instr, Op, Operand};
 use crate::program::register;
 
-/// What can be written for an operand, in the words of messages.
+/// The forms that an operand may have, in the words of messages.
 fn wanted(op: Op, field: Field) -> &'static str {
     match (field, op) {
         (Field::Dst | Field::A, _) => "register",

@@ -1,4 +1,4 @@
-//! What the assembler takes, and what it complains of and where.
+//! The sources that the assembler accepts, and the errors that it reports for others, with their places.
 
 use super::{assemble, default_name, AsmError, AsmOptions, MAX_ASSEMBLED, MAX_SOURCE};
 use crate::isa::{Instr, Operand};
@@ -28,7 +28,7 @@ fn ok(source: &str) -> Program {
     asm(source).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The lines of code of a program without anything declared.
+/// The instructions of a program that declares nothing.
 fn code(source: &str) -> Vec<Instr> {
     ok(source).code
 }
@@ -116,7 +116,7 @@ fn errors_are_shown_like_those_of_rustc() {
     assert!(error.to_string().ends_with("\n mov r1, é ; é\n         ^"));
 }
 
-/// Every complaint: the source, the line, the column, the width, and the message.
+/// Every error message: the source, the line, the column, the width, and the message.
 #[rustfmt::skip]
 const COMPLAINTS: &[(&str, usize, usize, usize, &str)] = &[
     (" foo r1, 2", 1, 2, 3, "there is no instruction foo; did you mean loop?"),
@@ -304,7 +304,7 @@ fn too_much_is_refused() {
     );
 }
 
-/// Constants may be used before they are defined, but not so that evaluating them takes all of the stack.
+/// Constants may be used before they are defined, but evaluating them must not exhaust the stack.
 #[test]
 fn constants_refer_to_later_ones_only_so_far() {
     let chain = |length: usize| {

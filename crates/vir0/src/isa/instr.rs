@@ -34,7 +34,7 @@ pub struct Instr {
     pub b: Operand,
 }
 
-/// Why eight bytes are not an instruction.
+/// The reason why eight bytes are not an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum InstrError {
     /// No opcode has this number.
@@ -52,7 +52,7 @@ pub enum InstrError {
 }
 
 impl InstrError {
-    /// The byte of the instruction that it is about.
+    /// The position of the byte, within the instruction, that the error is about.
     #[must_use]
     pub const fn byte(self) -> usize {
         match self {
@@ -74,7 +74,7 @@ impl Instr {
         [self.op as u8 | flag, self.dst, self.a, b, i0, i1, i2, i3]
     }
 
-    /// The instruction of eight bytes.
+    /// Decodes the instruction in eight bytes.
     ///
     /// # Errors
     /// [`InstrError`] for bytes that [`encode`](Self::encode) does not write.
@@ -96,7 +96,7 @@ impl Instr {
     /// Checks that the fields are those of the opcode's shape, as [`decode`](Self::decode) does.
     ///
     /// # Errors
-    /// [`InstrError`] for the first field that is not.
+    /// [`InstrError`] for the first field that does not match the shape.
     pub fn check(&self) -> Result<(), InstrError> {
         let shape = self.op.shape();
         let field = |byte, value, register, array| {
@@ -147,7 +147,7 @@ impl Instr {
         [a, b, kept].into_iter().flatten()
     }
 
-    /// The immediate, of instructions that have one.
+    /// The immediate, if the instruction has one.
     #[must_use]
     pub const fn immediate(&self) -> Option<u32> {
         match self.b {
@@ -156,7 +156,7 @@ impl Instr {
         }
     }
 
-    /// The number of the array that it indexes, for instructions that [index](Op::indexes) one.
+    /// The number of the array that the instruction [indexes](Op::indexes), if it indexes one.
     #[must_use]
     pub fn array(&self) -> Option<u8> {
         let shape = self.op.shape();

@@ -1,8 +1,8 @@
-//! Blocks of windows, and the control of instructions.
+//! Blocks of windows, and the control flow of instructions.
 //!
 //! Everything here and in `instructions` is inlined into one function for each vector unit. Every open block of
-//! instructions has a mask of the lanes that execute it: `if` and `loop` push one, and `end` pops it. A lane that leaves
-//! early (by `break`, `halt` or a fault) is removed from the masks of all blocks that it leaves.
+//! instructions has a mask of the lanes that execute it: `if` and `loop` push a mask, and `end` pops it. A lane that
+//! leaves early (by `break`, `halt` or a fault) is removed from the masks of all blocks that it leaves.
 
 use super::lanes::{spread, Lanes, Mask, GROUP, MAX_LANES};
 use crate::analysis::{Inputs, Registers};
@@ -11,19 +11,19 @@ use crate::isa::{Op, REGISTERS};
 use crate::verify::{Verified, MAX_DEPTH};
 use std::ops::Range;
 
-/// The work, of some milliseconds, after which it asks again whether the run is cancelled.
+/// The amount of work, which takes some milliseconds, after which it checks again whether the run is cancelled.
 const LOOK: usize = 1 << 21;
 
-/// The time that an instruction takes beside that of its lanes, in lanes.
+/// The fixed time that an instruction takes in addition to the time for its lanes, in units of the time for one lane.
 const OVERHEAD: usize = 16;
 
 /// Registers, masks and scratch words of a machine.
 pub(super) struct Scratchpad {
     pub(super) regs: [Box<Lanes>; REGISTERS],
-    /// Results are written here, and then change places with their register.
+    /// Results are written here, and this buffer is then swapped with the destination register.
     pub(super) spare: Box<Lanes>,
     pub(super) masks: [Mask; MAX_DEPTH + 1],
-    /// For each depth, the lanes that an `else` turns on.
+    /// For each depth, the lanes that an `else` will turn on.
     others: [Lanes; MAX_DEPTH + 1],
     pub(super) scratch: Vec<u32>,
 }
@@ -50,11 +50,11 @@ impl Scratchpad {
     }
 }
 
-/// A block of instructions that is open.
+/// An open block of instructions.
 #[derive(Clone, Copy, Default)]
 struct Frame {
     is_loop: bool,
-    /// Of a loop: its first instruction, its end, and the trips that remain after this one.
+    /// For a loop: its first instruction, its end, and the number of trips that remain after this one.
     body: usize,
     end: usize,
     trips: u32,
@@ -69,19 +69,19 @@ pub(super) struct Executor<'a> {
     pub(super) view: View<'a>,
     pub(super) results: &'a mut Results,
     lanes: usize,
-    /// The lanes of the current block, and their number rounded up to whole groups.
+    /// The number of lanes in the current block, and that number rounded up to whole groups.
     pub(super) count: usize,
     pub(super) width: usize,
     frames: [Frame; MAX_DEPTH + 1],
     pub(super) depth: usize,
-    /// The first lane of the current block that has faulted.
+    /// The first lane of the current block that has faulted, with its fault.
     fault: Option<(usize, Fault)>,
     pub(super) overflow: bool,
     asked: Cancel<'a>,
-    /// The work since `asked` was last called, and whether it has returned true.
+    /// The work since `asked` was last called, and whether `asked` has returned true.
     work: usize,
     cancelled: bool,
-    /// The register that holds the start of the window, as long as no instruction writes it, and the stride.
+    /// As long as no instruction writes it: the register that holds the start of the window, and the stride.
     pub(super) steady: Option<(u8, usize)>,
     /// The registers that hold the same word in every lane.
     pub(super) constant: Registers,
@@ -128,7 +128,7 @@ impl<'a> Executor<'a> {
         let code = self.program.program().code.len();
         let mut pc = 0;
         self.begin_block(1);
-        // The code between two `each` is a block of one lane.
+        // The code between two `each` blocks is run as a block of one lane.
         while pc < code {
             let next = self.program.next_each(pc);
             let flow = self.block(pc..next);
@@ -155,7 +155,8 @@ impl<'a> Executor<'a> {
         self.fault = None;
     }
 
-    /// Counts instructions that the current block may execute, and asks from time to time whether the run is cancelled.
+    /// Counts instructions that the current block may execute, and checks from time to time whether the run is
+    /// cancelled.
     #[inline(always)]
     fn goes_on(&mut self, instructions: usize) -> bool {
         self.work += (1 + instructions) * (OVERHEAD + self.count);
@@ -177,7 +178,7 @@ impl<'a> Executor<'a> {
             .map_or(Ok(()), |(_, fault)| Err(Stop::Fault(fault)))
     }
 
-    /// Executes an `each`: its windows, block after block.
+    /// Executes an `each`: it runs its windows, block after block.
     #[inline(always)]
     fn each(&mut self, at: usize) -> Result<(), Stop> {
         let instr = self.program.program().code[at];
@@ -346,7 +347,7 @@ impl<'a> Executor<'a> {
         mask.recount(width);
     }
 
-    /// Ends a block. Returns the instruction to continue with if a loop has another trip.
+    /// Ends a block of instructions. Returns the instruction to continue with if a loop has another trip.
     #[inline(always)]
     fn end(&mut self) -> Option<usize> {
         let active = self.mask().active;
@@ -359,7 +360,7 @@ impl<'a> Executor<'a> {
         None
     }
 
-    /// Removes lanes from the masks from `depth` on.
+    /// Removes lanes from the masks at `depth` and deeper.
     #[inline(always)]
     fn remove(&mut self, lanes: &Lanes, depth: usize) {
         let to = self.depth;
@@ -368,7 +369,8 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Lanes whose register is not zero leave the innermost loop. Returns its end if no lane is left in it.
+    /// Makes the lanes whose register is not zero leave the innermost loop. Returns the loop's end if no lane is left
+    /// in it.
     #[inline(always)]
     fn leave_loop(&mut self, register: u8) -> Option<usize> {
         let mut leaving = self.mask().lanes.clone();

@@ -1,4 +1,4 @@
-//! What instructions do to a block of lanes.
+//! The effects of instructions on a block of lanes.
 
 use super::exec::Executor;
 use super::lanes::{Lanes, MAX_LANES};
@@ -9,7 +9,7 @@ use crate::reference::update;
 use crate::verify::MAX_DEPTH;
 
 impl<'a> Executor<'a> {
-    /// Writes a register, in the lanes that are on. `fill` is given the lanes to write, and all registers to read.
+    /// Writes a register in the lanes that are on. `fill` gets the lanes to write, and all registers to read.
     #[inline(always)]
     fn store(&mut self, register: u8, fill: impl FnOnce(&mut [u32], &[Box<Lanes>; REGISTERS])) {
         let (full, width) = (self.is_full(), self.width);
@@ -64,10 +64,10 @@ impl<'a> Executor<'a> {
         self.binary(instr, |a, b| f(&view, a.wrapping_add(b)));
     }
 
-    /// Executes an instruction that does not control which is next.
+    /// Executes an instruction that does not affect which instruction is next.
     #[inline(always)]
     pub(super) fn plain(&mut self, pc: usize, instr: &Instr) {
-        // First come instructions that are executed in a way of their own, then the classes.
+        // First come the instructions that have their own implementation, then the classes.
         macro_rules! run {
             (Divu $($semantics:tt)*) => {
                 self.binary(instr, divu)
@@ -111,7 +111,7 @@ impl<'a> Executor<'a> {
             ($name:ident Emit) => {
                 self.emit(instr)
             };
-            // `Executor::block` has executed it.
+            // `Executor::block` has already executed it.
             ($name:ident Control) => {{}};
         }
         match_op!(instr.op, run);
@@ -142,8 +142,8 @@ impl<'a> Executor<'a> {
         });
     }
 
-    /// The bytes from the first lane's address on, if the addresses a + b of the lanes are `stride` apart and `width` bytes at
-    /// each of them are in range.
+    /// The bytes that begin at the first lane's address, if the addresses a + b of the lanes are `stride` apart, and
+    /// `width` bytes at each of them are in range.
     #[inline(always)]
     fn steady_bytes(&self, instr: &Instr, stride: usize, width: usize) -> Option<&'a [u8]> {
         let Operand::Imm(imm) = instr.b else {
@@ -175,7 +175,7 @@ impl<'a> Executor<'a> {
     #[inline(always)]
     fn load32(&mut self, instr: &Instr, f: impl Fn(&View<'_>, u32) -> u32) {
         if let Some(bytes) = self.steady_bytes(instr, 1, 4) {
-            // The words overlap: each of their four bytes comes from a row that begins one byte later.
+            // The words overlap, so each of their four bytes comes from a row that begins one byte later.
             let rows = bytes
                 .iter()
                 .zip(&bytes[1..])
@@ -254,7 +254,7 @@ impl<'a> Executor<'a> {
         self.check_index(pc, instr, range.len(), FaultKind::Scratch);
         let scratch = std::mem::take(&mut self.pad.scratch);
         let array = scratch.get(range).unwrap_or_default();
-        // Lanes that are off may have any index.
+        // Lanes that are off may have any index, even one that is out of range.
         self.binary(instr, |_, index| {
             array.get(index as usize).copied().unwrap_or(0)
         });
@@ -336,7 +336,7 @@ impl<'a> Executor<'a> {
             Op::SMax => zeroed.fold(0, u32::max),
             Op::SOr => zeroed.fold(0, |all, value| all | value),
             Op::SXor => zeroed.fold(0, |all, value| all ^ value),
-            // `s.st` is at top level only, where there is one lane.
+            // `s.st` occurs only at top level, where there is one lane.
             _ => values[0],
         };
         if let Some(word) = self.pad.scratch.get_mut(at) {
@@ -387,11 +387,12 @@ impl<'a> Executor<'a> {
             }};
         }
         match (kind, instr.b) {
-            // A histogram: the value is the same in all lanes.
+            // This is a histogram: the value is the same in all lanes.
             (AccKind::Sum, Operand::Reg(b)) if full && self.constant.contains(instr.a) => {
                 let value = u64::from(values[0]);
                 if let Ok(array) = <&mut [u64; 256]>::try_from(&mut *array) {
-                    // A histogram of bytes. The indexes are known to be below 256; their low bytes need no check.
+                    // This is a histogram of bytes. The indexes are known to be below 256, so their low bytes need no
+                    // check.
                     for index in self.pad.reg(b).first(count) {
                         let acc = &mut array[usize::from(index.to_le_bytes()[0])];
                         *acc = acc.wrapping_add(value);
@@ -443,8 +444,8 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// Division in double precision, which vector units have. It is exact: a quotient of two 32-bit numbers that lies below an
-/// integer differs from it by more than 2^-32 of its size, and doubles have 53 bits.
+/// Division in double precision, which vector units support. It is exact: if a quotient of two 32-bit numbers lies
+/// below an integer, it differs from it by more than 2^-32 of its size, and doubles have 53 bits.
 #[inline(always)]
 fn divu(a: u32, b: u32) -> u32 {
     if b == 0 {

@@ -1,9 +1,9 @@
 //! Registers and masks of a block of lanes.
 //!
-//! An instruction writes its results to a spare register, which then changes places with the destination. So a loop over
-//! lanes never writes where it reads, and the compiler can make vector instructions of it.
+//! An instruction writes its results to a spare register, which is then swapped with the destination. So a loop over
+//! lanes never writes to a register that it reads, and the compiler can vectorise it.
 
-/// The most lanes of a block.
+/// The largest number of lanes in a block.
 pub(super) const MAX_LANES: usize = 256;
 
 /// Loops run over a multiple of this number of lanes, so that they need no scalar remainder.
@@ -60,7 +60,7 @@ impl Mask {
     /// Turns on the first `count` lanes, and no others.
     #[inline(always)]
     pub fn set_first(&mut self, count: usize) {
-        // The mask is mostly as the last block left it.
+        // In most cases the last block left the mask as it is needed.
         if self.leading && self.active == count {
             return;
         }

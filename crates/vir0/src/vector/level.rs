@@ -1,10 +1,10 @@
-//! Vector units, and the choice of one: the best that the processor has, or the one that the environment asks for. A unit
-//! that is asked for and cannot be used is an error, and never replaced by another.
+//! Vector units, and the choice of one: the best that the processor has, or the one that the environment requests. If a
+//! unit is requested but cannot be used, that is an error; it is never replaced by another unit.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 
-/// The environment variable that asks for a vector unit by its [name](Level::name).
+/// The environment variable that requests a vector unit by its [name](Level::name).
 pub const LEVEL_VARIABLE: &str = "GRISTMILL_VECTOR";
 
 /// A vector unit.
@@ -18,13 +18,13 @@ pub enum Level {
     Avx512,
 }
 
-/// Why the vector unit that [`LEVEL_VARIABLE`] asks for cannot be used.
+/// The reason why the vector unit that [`LEVEL_VARIABLE`] requests cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableLevel {
     /// No vector unit has this name.
     #[error("{LEVEL_VARIABLE}={0:?} names no vector unit; set it to portable, avx2 or avx512, or unset it")]
     Unknown(OsString),
-    /// This processor does not have it.
+    /// This processor does not have the vector unit.
     #[error("{LEVEL_VARIABLE}={}: this processor does not have it; set it to {} or unset it", .0.name(), Level::best().name())]
     Unavailable(Level),
 }
@@ -33,7 +33,7 @@ impl Level {
     /// Every level.
     pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
 
-    /// Whether this processor has it, with the other features that are compiled in with it.
+    /// Whether this processor has it, together with the other features that are compiled in with it.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
@@ -60,7 +60,7 @@ impl Level {
         }
     }
 
-    /// The best that this processor has.
+    /// The best level that this processor has.
     #[must_use]
     pub fn best() -> Level {
         Level::ALL
@@ -69,8 +69,8 @@ impl Level {
             .unwrap_or(Level::Portable)
     }
 
-    /// The vector unit that [`LEVEL_VARIABLE`] asks for; `None` if it is not set. The variable is read once in the life of
-    /// the process.
+    /// The vector unit that [`LEVEL_VARIABLE`] requests; `None` if the variable is not set. The variable is read only
+    /// once per process.
     ///
     /// # Errors
     /// [`UnusableLevel`] if it names no vector unit, or one that this processor does not have.
@@ -85,8 +85,9 @@ impl Level {
             .clone()
     }
 
-    /// The level that machines use by default: the one [asked for](Level::asked), or else the best. A program that runs
-    /// machines for a user should stop if [`Level::asked`] returns an error; here such a variable counts as not set.
+    /// The level that machines use by default: the [requested](Level::asked) one, or else the best. A program that runs
+    /// machines for a user should stop if [`Level::asked`] returns an error; this function treats such a variable as
+    /// not set.
     #[must_use]
     pub fn in_use() -> Level {
         match Level::asked() {

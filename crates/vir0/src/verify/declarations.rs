@@ -1,4 +1,4 @@
-//! The rules about what a program declares: its sizes, arrays and names.
+//! The rules about the declarations of a program: its sizes, arrays and names.
 
 use super::{
     Refusal, Rule, MAX_ACCS, MAX_ARGS, MAX_CHUNK, MAX_HALO, MAX_INSTRUCTIONS, MAX_RECORDS,
@@ -7,7 +7,7 @@ use super::{
 use crate::program::{is_name, Program};
 use std::collections::HashSet;
 
-/// Checks what a program declares.
+/// Checks the declarations of a program.
 ///
 /// # Errors
 /// [`Refusal`] with the first rule that a declaration breaks.

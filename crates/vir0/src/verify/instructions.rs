@@ -1,4 +1,4 @@
-//! The rules about instructions: their fields, arrays and blocks. The same pass adds up what they cost.
+//! The rules about instructions: their fields, arrays and blocks. The same pass adds up their cost.
 
 use super::{Refusal, Rule, MAX_DEPTH, MAX_TRIPS};
 use crate::chunk::FaultKind;
@@ -6,22 +6,22 @@ use crate::cost::{Cost, Weight, Work};
 use crate::isa::{Instr, Op, Operand};
 use crate::program::Program;
 
-/// A block that is open.
+/// An open block.
 struct Open {
     op: Op,
     index: usize,
-    /// The trips of a loop, or the bytes of a window.
+    /// The number of trips of a loop, or the number of bytes in a window.
     count: u32,
-    /// What its body costs so far; of an `if`, the current part.
+    /// The cost of its body so far; for an `if`, the cost of the current part.
     cost: u64,
-    /// What its body weighs so far; of an `if`, both parts together.
+    /// The weight of its body so far; for an `if`, the weight of both parts together.
     weight: Weight,
-    /// Of an `if` with an `else`: the cost of the first part, and the number of the `else`.
+    /// For an `if` with an `else`: the cost of the first part, and the number of the `else`.
     first: Option<(u64, usize)>,
 }
 
-/// Checks the instructions of a program. Returns the target of each, as [`Verified::target`](super::Verified::target) describes it, and what the
-/// program costs.
+/// Checks the instructions of a program. Returns the target of each, as [`Verified::target`](super::Verified::target)
+/// describes it, and the program's cost and work.
 ///
 /// # Errors
 /// [`Refusal`] with the first rule that an instruction breaks.
@@ -181,7 +181,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The array that an instruction indexes, and its index.
+    /// Checks the array that an instruction indexes, and its index.
     fn array(&mut self, index: usize, instr: &Instr, kind: FaultKind) -> Result<(), Refusal> {
         let number = instr.array().unwrap_or(0);
         let array = usize::from(number);

@@ -1,4 +1,4 @@
-//! What the verifier returns: an accepted program, with what its check has found out.
+//! The verifier's result: an accepted program, with the facts that the check has established.
 
 use crate::cost::{Cost, Work};
 use crate::isa::Op;
@@ -6,7 +6,7 @@ use crate::program::Program;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A program that the verifier has accepted. A clone shares the program.
+/// A program that the verifier has accepted. Clones share the program.
 #[derive(Debug, Clone)]
 pub struct Verified(Arc<Inner>);
 
@@ -42,7 +42,7 @@ impl Verified {
         }))
     }
 
-    /// Whether one is a clone of the other, rather than of an equal program.
+    /// Whether one is a clone of the other; an equal program is not enough.
     #[must_use]
     pub fn is_same(&self, other: &Verified) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -60,14 +60,14 @@ impl Verified {
         &self.0.cost
     }
 
-    /// The bound for the time that it runs.
+    /// The bound on its running time.
     #[must_use]
     pub fn work(&self) -> &Work {
         &self.0.work
     }
 
-    /// Where a block continues, as the index of an instruction: for `each`, `loop` and `else` that of the `end`, for `if`
-    /// that of the `else`, or of the `end` where there is no `else`. For any other instruction it is its own index.
+    /// The index of the instruction at which a block continues: the `end` for `each`, `loop` and `else`; for `if` the
+    /// `else`, or the `end` if there is no `else`. For any other instruction it is the instruction's own index.
     #[must_use]
     pub fn target(&self, instruction: usize) -> usize {
         self.0
@@ -77,7 +77,7 @@ impl Verified {
             .unwrap_or(instruction)
     }
 
-    /// The first `each` from an instruction on, by number; the number of instructions if there is none.
+    /// The number of the first `each` at or after an instruction; if there is none, the number of instructions.
     #[must_use]
     pub fn next_each(&self, from: usize) -> usize {
         let code = &self.0.program.code;
@@ -86,7 +86,7 @@ impl Verified {
         next.map_or(code.len(), |at| from + at)
     }
 
-    /// The words of a scratch array, among all scratch words.
+    /// The range of a scratch array within all scratch words.
     #[must_use]
     pub fn scratch_range(&self, array: u8) -> Range<usize> {
         let array = usize::from(array);
@@ -95,7 +95,7 @@ impl Verified {
         start..start + words.map_or(0, |array| usize::from(array.words))
     }
 
-    /// The accumulators of an array, among all accumulators.
+    /// The range of an array within all accumulators.
     #[must_use]
     pub fn acc_range(&self, array: u8) -> Range<usize> {
         let array = usize::from(array);

@@ -1,4 +1,4 @@
-//! Rules about blocks: what may stand in what, how deep and how often.
+//! Rules about blocks: which blocks may contain which instructions, how deeply blocks may be nested, and how often.
 
 use super::build::*;
 use gristmill_vir0::{Instr, Op, Operand, Rule};
@@ -67,7 +67,7 @@ fn loops(corpus: &mut Corpus) {
 }
 
 fn depth(corpus: &mut Corpus) {
-    // `inside` blocks in what stands around them: so many are refused that make 17, and at the 17th.
+    // The blocks are nested inside various other blocks. A program is refused when 17 blocks are open, at the 17th.
     for (what, open) in [("ifs", when()), ("loops of one trip", repeat(1))] {
         corpus.accept(format!("16 {what}"), with(nested(open, 16, &[nop()])));
         for depth in [17, 18, 64, 1000] {
@@ -95,7 +95,7 @@ fn depth(corpus: &mut Corpus) {
             Rule::Depth,
             17,
         );
-        // What is closed does not count.
+        // Closed blocks do not count.
         let twice = |second| {
             let mut code = nested(open, 16, &[]);
             code.extend(nested(open, second, &[]));
@@ -115,7 +115,7 @@ fn depth(corpus: &mut Corpus) {
     };
     corpus.accept("16 ifs and loops in turn", mixed(16));
     corpus.refuse("17 ifs and loops in turn", mixed(17), Rule::Depth, 16);
-    // As many as there can be instructions.
+    // As many blocks as a program can have instructions for.
     let all = with(nested(when(), 2048, &[]));
     corpus.refuse("2,048 ifs inside each other", all, Rule::Depth, 16);
 }
@@ -232,7 +232,7 @@ fn ends(corpus: &mut Corpus) {
             at,
         );
     }
-    // As long as a program can be, and open at its last instruction.
+    // The program is as long as allowed, and its last instruction opens a block.
     let mut code = vec![nop(); 4095];
     code.push(repeat(1));
     corpus.refuse(
@@ -343,7 +343,7 @@ fn mixtures(corpus: &mut Corpus) {
     }
     let (load, add) = (of(Op::SLd, 0), of(Op::SAdd, 0));
     let bad = [
-        // Other words of the array are the same array.
+        // Other indexes still belong to the same array.
         (
             "at two indexes",
             vec![each(1), load, scratch(Op::SAdd, 0, Imm(4)), end()],

@@ -1,4 +1,4 @@
-//! Instructions and programs in few words, and the corpus that they are gathered in.
+//! Short ways to write instructions and programs, and the corpus that collects them.
 
 use gristmill_vir0::{AccArray, AccKind, Arg, Instr, Limits, Op, Operand, Program, Rule, Scratch};
 use Operand::{Imm, Reg};
@@ -9,11 +9,11 @@ pub struct Bad {
     pub program: Program,
     pub limits: Limits,
     pub rule: Rule,
-    /// The instruction that breaks the rule, of rules about one.
+    /// The instruction that breaks the rule, for rules about single instructions.
     pub at: Option<usize>,
 }
 
-/// Programs that must be refused, and those that differ from them by little and must not.
+/// Programs that must be refused, and programs that differ from them only slightly and must be accepted.
 #[derive(Default)]
 pub struct Corpus {
     pub bad: Vec<Bad>,
@@ -101,7 +101,7 @@ pub fn acc(array: u8, index: Operand) -> Instr {
     instr(Op::Acc, array, 1, index)
 }
 
-/// An instruction on a scratch array: the array's number has another field in `s.ld`.
+/// An instruction on a scratch array. In `s.ld` the array's number is in another field.
 pub fn scratch(op: Op, array: u8, index: Operand) -> Instr {
     if op == Op::SLd {
         instr(op, 1, array, index)
@@ -110,10 +110,10 @@ pub fn scratch(op: Op, array: u8, index: Operand) -> Instr {
     }
 }
 
-/// What uses scratch memory inside an `each`.
+/// The opcodes that use scratch memory inside an `each`.
 pub const SHARED: [Op; 6] = [Op::SLd, Op::SAdd, Op::SMin, Op::SMax, Op::SOr, Op::SXor];
 
-/// A program that declares two of everything, and does nothing.
+/// A program that declares two of everything and does nothing.
 pub fn base() -> Program {
     let text = String::from;
     Program {
@@ -166,7 +166,7 @@ pub fn args(count: usize) -> Vec<Arg> {
     (0..count).map(arg).collect()
 }
 
-/// The base program with these instructions.
+/// The base program with these instructions as its code.
 pub fn with(code: impl Into<Vec<Instr>>) -> Program {
     Program {
         code: code.into(),
@@ -174,14 +174,14 @@ pub fn with(code: impl Into<Vec<Instr>>) -> Program {
     }
 }
 
-/// The base program, changed.
+/// The base program with a change applied.
 pub fn changed(change: impl FnOnce(&mut Program)) -> Program {
     let mut program = base();
     change(&mut program);
     program
 }
 
-/// `open` so many times, then `inside`, then as many ends.
+/// `open` repeated `times` times, then `inside`, then as many `end`s.
 pub fn nested(open: Instr, times: usize, inside: &[Instr]) -> Vec<Instr> {
     let mut code = vec![open; times];
     code.extend(inside);
@@ -189,7 +189,7 @@ pub fn nested(open: Instr, times: usize, inside: &[Instr]) -> Vec<Instr> {
     code
 }
 
-/// The places that an instruction can stand in: what stands before and behind it there.
+/// The places in which an instruction can stand: for each, the instructions before and after it.
 pub fn places() -> Vec<(&'static str, Vec<Instr>, Vec<Instr>)> {
     vec![
         ("at top", vec![], vec![]),
@@ -212,7 +212,7 @@ pub fn places() -> Vec<(&'static str, Vec<Instr>, Vec<Instr>)> {
     ]
 }
 
-/// The instruction in every place, with where it stands.
+/// The instruction in every place: the name of the place, the code, and the instruction's position in it.
 pub fn everywhere(what: Instr) -> impl Iterator<Item = (&'static str, Vec<Instr>, usize)> {
     places().into_iter().map(move |(place, before, after)| {
         let at = before.len();

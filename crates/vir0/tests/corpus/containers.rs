@@ -1,7 +1,7 @@
-//! Containers that are none: each refused for what is wrong with it, at the byte where it is wrong. Here the frame:
+//! Invalid containers. Each is refused for its defect, at the byte where the defect is. This file tests the frame:
 //! header, checksum, sections and their lengths.
 //!
-//! Unless a test is about the checksum, it is that of the bytes: what is refused here is refused for its contents.
+//! Unless a test is about the checksum, the checksum is correct, so the container is refused for its contents.
 
 use super::build::nop;
 use super::contents;
@@ -10,12 +10,12 @@ use gristmill_vir0::isa::InstrError;
 use gristmill_vir0::{decode, encode, verify, Limits, Rule};
 use std::collections::HashMap;
 
-/// Where the contents of the first section begin: behind the header, its tag and its length.
+/// The offset at which the contents of the first section begin, after the header, the section's tag and its length.
 pub const META_AT: usize = 16;
 
 pub type Section = ([u8; 4], Vec<u8>);
 
-/// A container with these sections, and the checksum of its bytes.
+/// A container with these sections and a correct checksum.
 pub fn sealed(sections: &[Section]) -> Vec<u8> {
     let mut bytes = b"VIR0\x01\0\0\0".to_vec();
     for (tag, contents) in sections {
@@ -32,14 +32,14 @@ fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// The bytes before the checksum, changed, and the checksum of what they are then.
+/// Changes the bytes before the checksum, and corrects the checksum.
 pub fn resealed(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut bytes = bytes[..bytes.len() - 4].to_vec();
     change(&mut bytes);
     with_checksum(bytes)
 }
 
-/// The sections of a container that is one.
+/// The sections of a valid container.
 pub fn sections(bytes: &[u8]) -> Vec<Section> {
     let mut rest = &bytes[8..bytes.len() - 4];
     let mut sections = Vec::new();
@@ -52,7 +52,7 @@ pub fn sections(bytes: &[u8]) -> Vec<Section> {
     sections
 }
 
-/// Where each section's tag is.
+/// The offset of each section's tag.
 pub fn starts(sections: &[Section]) -> Vec<usize> {
     let ends = sections.iter().scan(8, |at, (_, contents)| {
         let start = *at;
@@ -62,7 +62,7 @@ pub fn starts(sections: &[Section]) -> Vec<usize> {
     ends.collect()
 }
 
-/// META as the format has it, part by part.
+/// The META section as the format describes it, part by part.
 pub struct Meta {
     pub name: Vec<u8>,
     pub sizes: Vec<u8>,
@@ -98,7 +98,7 @@ impl Meta {
         parts.map(Vec::as_slice).concat()
     }
 
-    /// Where args, scratch and accs begin in the container.
+    /// The offset in the container at which args, scratch and accs begin.
     pub fn args_at(&self) -> usize {
         META_AT + self.name.len() + self.sizes.len()
     }
@@ -244,7 +244,7 @@ fn headers(all: &mut Containers) {
         Missing(*b"META"),
         8,
     );
-    // The largest container, and one byte more: what may be in it is the verifier's to say.
+    // The largest container, and one with one byte more. The verifier, not the decoder, limits what is in it.
     let rest = sealed(&[meta(), one(), (*b"TABL", vec![])]).len();
     let largest = |bytes| sealed(&[meta(), one(), (*b"TABL", vec![7; bytes])]);
     all.good.push(("a megabyte", largest(MAX_BYTES - rest)));
@@ -268,7 +268,7 @@ fn checksums(all: &mut Containers) {
     let end = valid.len() - 4;
     let stored: [u8; 4] = std::array::from_fn(|index| valid[end + index]);
     let crc = u32::from_le_bytes(stored);
-    // CRC-32 as in zip files: another polynomial.
+    // This is the CRC-32 of zip files, which has another polynomial.
     let zip = valid[..end].iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             (crc >> 1) ^ if crc & 1 == 0 { 0 } else { 0xEDB8_8320 }
@@ -296,7 +296,7 @@ fn checksums(all: &mut Containers) {
         let what = format!("{more} bytes behind the checksum");
         all.refuse(what, bytes, Malformed::Checksum, end + more);
     }
-    // Contents that are wrong do not hide that the checksum is.
+    // A wrong checksum is reported even if the contents are wrong too.
     let mut bytes = sealed(&[one()]);
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
@@ -319,7 +319,7 @@ fn order(all: &mut Containers) {
     let tagged = |tag: &[u8; 4]| (*tag, vec![1, 2, 3, 4]);
     let empty = |tag: &[u8; 4]| (*tag, vec![]);
     let (missing_meta, missing_code) = (Missing(*b"META"), Missing(*b"CODE"));
-    // Each: the sections, what is wrong, and in which section; behind the last for one that is not there.
+    // For each: the sections, the defect, and the section where it is, or one past the last for a missing section.
     let wrong: Vec<(&str, Vec<&Section>, Malformed, usize)> = vec![
         ("no META", vec![&one], missing_meta, 0),
         (
@@ -437,7 +437,7 @@ fn order(all: &mut Containers) {
             offset,
         );
     }
-    // What holds nothing is left out, except for instructions, which the verifier asks for.
+    // Empty sections are left out, except the one for instructions, which the verifier requires.
     let no_table = [meta.clone(), one.clone(), empty(b"TABL")];
     let offset = starts(&no_table)[2] + 8;
     all.refuse("an empty table", sealed(&no_table), Empty, offset);
@@ -479,7 +479,7 @@ fn lengths(all: &mut Containers) {
     use Malformed::{Trailing, Truncated};
     let parts = [meta(), one(), table(), debug(b"ab", &[3])];
     let valid = sealed(&parts);
-    // More than there is, up to 4 GiB: nothing is reserved for what is only claimed.
+    // The length claims more bytes than there are, up to 4 GiB. No memory is reserved for claimed bytes.
     for ((tag, contents), at) in parts.iter().zip(starts(&parts)) {
         let tag = tag.escape_ascii();
         let behind = valid.len() - 4 - (at + 8);
@@ -498,7 +498,7 @@ fn lengths(all: &mut Containers) {
             let what = format!("a section {tag} that claims {claimed} bytes");
             all.refuse(what, bytes, Truncated, at + 8);
         }
-        // It ends in its tag, its length, and its contents.
+        // The container ends within a section's tag, its length, or its contents.
         for len in 1..4 {
             let bytes = resealed(&valid, |bytes| bytes.truncate(at + len));
             let why = match tag.to_string().as_str() {
@@ -518,7 +518,7 @@ fn lengths(all: &mut Containers) {
             all.refuse(format!("{tag} with {len} bytes"), bytes, Truncated, at + 8);
         }
     }
-    // META that is shorter or longer than its length says.
+    // META is shorter or longer than its length says.
     let whole = Meta::new();
     let longer = |more: &[u8]| sealed(&[(*b"META", [&whole.bytes(), more].concat()), one()]);
     for more in [1, 2, 8] {
@@ -530,7 +530,8 @@ fn lengths(all: &mut Containers) {
             whole.end(),
         );
     }
-    // Where each number and each text begins: what is cut in it is missing from there on.
+    // The offsets at which each number and each text begins. If the cut is within a field, the error is at the field's
+    // beginning.
     let fields = {
         let mut at = META_AT;
         let mut starts = vec![at];
@@ -573,12 +574,12 @@ fn lengths(all: &mut Containers) {
         let what = format!("an instruction and {len} bytes of another");
         all.refuse(what, bytes, Truncated, at + 8);
     }
-    // An instruction too long: the next section's tag is no instruction.
+    // The length of the code includes one instruction too many: the next section's tag is not an instruction.
     let at = starts(&parts)[1];
     let bytes = resealed(&valid, |bytes| bytes[at + 4] = 16);
     let why = Malformed::Instruction(InstrError::Opcode(b'T'));
     all.refuse("CODE that reaches into TABL", bytes, why, at + 16);
-    // Counts of parts that are not there, or not all that are.
+    // Counts that claim parts that do not exist, or that leave out existing parts.
     type Part = (&'static str, fn(&mut Meta) -> &mut Vec<u8>);
     let counts: [Part; 3] = [
         ("arguments", |meta| &mut meta.args),
@@ -586,7 +587,7 @@ fn lengths(all: &mut Containers) {
         ("accumulator arrays", |meta| &mut meta.accs),
     ];
     for (what, part) in counts {
-        // All lists end here: the first that asks for more than there is finds nothing.
+        // All lists end here, so the first list that claims more than there is finds nothing.
         let mut lying = Meta::new();
         for (_, part) in counts {
             *part(&mut lying) = vec![0];

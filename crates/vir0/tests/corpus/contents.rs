@@ -1,4 +1,4 @@
-//! Contents of sections that are wrong: names, values, instructions and lines.
+//! Wrong contents of sections: names, values, instructions and lines.
 
 use super::build::{arg, nop};
 use super::containers::{
@@ -63,7 +63,7 @@ fn names(all: &mut Containers) {
             let what = format!("{part} named {}", name.escape_ascii());
             all.refuse(what, meta.sealed(), Name, at(&meta));
         }
-        // A length that reaches beyond META.
+        // A length that extends beyond META.
         let mut meta = Meta::new();
         set(&mut meta, [&[255], &b"name"[..]].concat());
         let offset = at(&meta) + 1;
@@ -90,7 +90,7 @@ fn values(all: &mut Containers) {
         meta.args = [vec![1], named(b"arg", &mark)].concat();
         let at = meta.args_at() + 5;
         all.refuse(what, meta.sealed(), Value, at);
-        // And behind one that is right.
+        // The same wrong argument after a correct one.
         let right = named(b"first", &[0; 5]);
         meta.args = [vec![2], right.clone(), named(b"arg", &mark)].concat();
         let at = at + right.len();
@@ -125,7 +125,7 @@ fn instructions(all: &mut Containers) {
             why,
             offset(0),
         );
-        // Behind one that is right, and before one.
+        // The wrong instruction between two correct ones.
         let words = [nop().encode(), word, nop().encode()];
         all.refuse(
             format!("{what}, in the middle"),
@@ -148,7 +148,7 @@ fn instructions(all: &mut Containers) {
     for op in Op::ALL {
         let (whole, word) = (whole(*op), op.mnemonic());
         for (_, broken) in broken_fields(whole) {
-            // What the fields say, written without the checks of `encode`.
+            // The bytes of the fields, written without the checks of `encode`.
             let (code, b, imm) = match broken.b {
                 Operand::Reg(b) => (*op as u8, b, 0),
                 Operand::Imm(imm) => (*op as u8 | 0x80, 0, imm),
@@ -158,7 +158,7 @@ fn instructions(all: &mut Containers) {
             let why = broken.check().expect_err("it is broken");
             refuse(format!("{word}: {broken:?}"), bytes, why);
         }
-        // Both forms of operand b at once.
+        // Both forms of operand b at the same time.
         let mut bytes = whole.encode();
         if bytes[0] & 0x80 == 0 {
             for byte in 4..8 {
@@ -188,7 +188,7 @@ fn instructions(all: &mut Containers) {
     }
 }
 
-/// The byte of the instruction, from the documents.
+/// The byte of the instruction at which the error is, according to the documents.
 fn why_byte(why: Malformed) -> usize {
     match why {
         Malformed::Instruction(InstrError::Register(byte) | InstrError::Unused(byte)) => byte,
@@ -216,7 +216,7 @@ fn debugs(all: &mut Containers) {
     for cut in 1..8 {
         let mut contents = debug(b"ab", &[1, 2]).1;
         contents.truncate(contents.len() - cut);
-        // Four bytes less are one line: above.
+        // Four bytes less is one line less, which is tested above.
         if cut != 4 {
             all.refuse(
                 format!("lines, {cut} bytes short"),

@@ -1,4 +1,4 @@
-//! The static cost: to the instruction at the limit, and where it does not fit into 64 bits.
+//! The static cost: exact to the instruction at the limit, and correct where it does not fit into 64 bits.
 
 use super::build::*;
 use gristmill_vir0::{verify, Instr, Limits, Op, Operand, Program, Rule};
@@ -16,7 +16,8 @@ pub fn add(corpus: &mut Corpus) {
         .chain(both.clone())
         .chain([end()])
         .collect();
-    // Written out by hand: each instruction one, but `else` and `end`; of an `if` the larger part.
+    // The costs are written by hand: each instruction counts one, except `else` and `end`; of an `if`, the larger part
+    // counts.
     for (what, program, cost) in [
         ("one instruction", chunked(1, vec![nop()]), 1),
         ("ten", chunked(1, vec![nop(); 10]), 10),
@@ -67,15 +68,15 @@ pub fn add(corpus: &mut Corpus) {
                 cost: limit,
                 work: u64::MAX,
             };
-            // Small costs give the same limit more than once.
+            // Programs of small cost would get the same limit more than once.
             let seen = |bad: &Bad| bad.program == program && bad.limits == limits;
             if !corpus.bad.iter().any(seen) {
                 corpus.refuse_within(what, program.clone(), limits, Rule::Cost, None);
             }
         }
     }
-    // The limit of every mill, 2^34, to the instruction: the each, and 1,023 instructions for each of 2^24 bytes, and
-    // what is left before it, as a loop.
+    // Exactly the limit of every mill, 2^34 instructions: the `each`, 1,023 instructions for each of 2^24 bytes, and
+    // the remaining instructions before it, as a loop.
     let full = |rest: u32| {
         let (high, low) = (rest / 1024, rest % 1024);
         let mut code = vec![repeat(high), repeat(1023), nop(), end(), end()];
@@ -92,7 +93,8 @@ pub fn add(corpus: &mut Corpus) {
     laborious(corpus, chunked);
 }
 
-/// What costs few instructions and takes long: each is under the limit of instructions, and far above that of work.
+/// Programs that execute few instructions but take long: each is within the limit on instructions, and far above the
+/// limit on work.
 fn laborious(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + Copy) {
     let mut refuse = |what: &str, program: Program| {
         let limits = Limits {
@@ -102,7 +104,7 @@ fn laborious(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program +
         verify(program.clone(), &limits).unwrap_or_else(|refusal| panic!("{what}: {refusal}"));
         corpus.refuse(what, program, Rule::Work, None);
     };
-    // Their ends count nothing: 2^32 instructions, and 2^48 trips.
+    // The ends of loops are not counted: this makes 2^32 instructions, and 2^48 trips.
     refuse(
         "loops around nothing",
         chunked(1, nested(repeat(65_535), 3, &[])),
@@ -125,27 +127,27 @@ fn laborious(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program +
         vec![nop(); 1000],
         vec![end()],
     ];
-    // Windows of a block may differ, and then it takes both parts.
+    // If the windows of a block differ, the block executes both parts.
     refuse(
         "both parts of an if",
         chunked(1 << 24, nested(each(1), 1, &both.concat())),
     );
     let windows = [each(1), end()].repeat(2000);
     refuse("empty windows", chunked(1 << 24, windows));
-    // What the default limits are for, and just keeps to them.
+    // A program that the default limits are meant to allow, and that only just keeps to them.
     corpus.accept(
         "2^26 instructions at top level",
         chunked(1, nested(repeat(8_192), 2, &[nop()])),
     );
 }
 
-/// Costs that do not fit into 64 bits, or nearly not: they must not wrap to small ones.
+/// Costs that do not fit into 64 bits, or only just fit. They must not wrap to small ones.
 fn hostile(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + Copy) {
     for depth in 3..=16 {
         let code = nested(repeat(65_535), depth, &[nop()]);
         let what = format!("{depth} loops of 65,535 trips inside each other");
         corpus.refuse(what, chunked(1, code), Rule::Cost, None);
-        // Trips of a power of two wrap to a cost of zero, if anything wraps.
+        // If anything wraps, trips that are powers of two wrap to a cost of zero.
         let code = nested(repeat(32_768), depth, &[nop()]);
         let what = format!("{depth} loops of 32,768 trips inside each other");
         corpus.refuse(what, chunked(1, code), Rule::Cost, None);
@@ -155,7 +157,7 @@ fn hostile(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + C
         let what = format!("{depth} loops of 65,535 trips for each of 2^24 bytes");
         corpus.refuse(what, chunked(1 << 24, code), Rule::Cost, None);
     }
-    // Sums: of what is as large as it can be, and of parts that are each under the limit.
+    // Sums: of costs that are as large as possible, and of parts that are each under the limit.
     let largest = nested(repeat(65_535), 5, &[nop()]);
     let twice = [largest.clone(), largest.clone()].concat();
     corpus.refuse("twice more than fits", chunked(1, twice), Rule::Cost, None);
@@ -185,7 +187,7 @@ fn hostile(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + C
     );
     let two = [half.clone(), half].concat();
     corpus.refuse("two of them", chunked(1 << 24, two), Rule::Cost, None);
-    // In the part of an if that is not the last, in a loop that is left at once, and behind halt.
+    // The costly code is in the first part of an `if`, in a loop that is left at once, and after `halt`.
     let costly = nested(repeat(65_535), 4, &[]);
     let hidden = [
         (
@@ -218,7 +220,7 @@ fn hostile(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + C
             None,
         );
     }
-    // Nothing that is verified with the largest limit below all wraps under it.
+    // Where less than the largest limit is allowed, no cost wraps to a value below the limit.
     let program = chunked(
         1 << 24,
         nested(each(1), 1, &nested(repeat(65_535), 15, &[nop()])),
@@ -235,9 +237,9 @@ fn hostile(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + C
     }
 }
 
-/// Instructions that cost exactly so much: loops inside each other, each as large as it can be.
+/// Instructions that cost exactly `cost`: nested loops, each as large as possible.
 fn costing(cost: u64) -> Vec<Instr> {
-    // By depth: what loops of 65,535 trips cost inside each other.
+    // By depth: the cost of nested loops of 65,535 trips.
     let full: Vec<u64> = (0..4).fold(vec![1], |mut full, _| {
         full.push(1 + 65_535 * full[full.len() - 1]);
         full
@@ -258,7 +260,7 @@ fn costing(cost: u64) -> Vec<Instr> {
     code
 }
 
-/// Costs of 2^64 and little more, in each place where costs are added or multiplied: what wraps finds them small.
+/// Costs of 2^64 and slightly more, in each place where costs are added or multiplied. A sum that wraps would be small.
 fn wrapping(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + Copy) {
     for cost in [1, 2, 65_536, 1 << 20, (1 << 34) - 1, 1 << 34] {
         let program = chunked(1, costing(cost));
@@ -287,7 +289,7 @@ fn wrapping(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + 
         );
         let part = [vec![when()], nested(repeat(trips), 1, &body), vec![end()]].concat();
         refuse(format!("2^64 as {trips} trips in an if"), chunked(1, part));
-        // More parts have no room in a program.
+        // A program has no room for more parts.
         if bits <= 5 {
             let code = body.repeat(1 << bits);
             refuse(format!("2^64 as {trips} parts"), chunked(1, code.clone()));
@@ -302,7 +304,7 @@ fn wrapping(corpus: &mut Corpus, chunked: impl Fn(u32, Vec<Instr>) -> Program + 
         let windows = 1_u32 << bits;
         let code = nested(each(1), 1, &costing(1 << (64 - bits)));
         refuse(format!("2^64 as {windows} windows"), chunked(windows, code));
-        // Nothing else is left of what is before the windows.
+        // The code before the windows costs all that is left.
         let before = costing(u64::MAX - u64::from(windows));
         let code = [before, vec![each(1), nop(), end()]].concat();
         refuse(

@@ -1,4 +1,4 @@
-//! Containers that were right and are damaged: cut, with a bit flipped, with sections elsewhere.
+//! Valid containers that were damaged: they are cut, have a bit flipped, or have their sections moved.
 
 use super::build::{accs, args, base, changed, each, end, nop, repeat, scratches, with};
 use super::containers::{resealed, sealed, sections, starts, Section};
@@ -6,7 +6,7 @@ use gristmill_vir0::container::{DecodeError, Malformed, MAX_BYTES};
 use gristmill_vir0::random::program as random;
 use gristmill_vir0::{decode, encode, Debug, Program};
 
-/// Containers small and large, with and without each section.
+/// Small and large containers, with and without each optional section.
 fn accepted() -> Vec<Vec<u8>> {
     let lined = |mut program: Program| {
         program.debug = Some(Debug {
@@ -47,7 +47,7 @@ fn a_container_that_is_cut_anywhere_is_refused() {
             );
             count += 1;
         }
-        // With its checksum corrected, it is a program again only where a section that may be missing is.
+        // With a corrected checksum, the rest is a program only if the cut is before an optional section.
         for len in 8..bytes.len() - 4 {
             let cut = resealed(&bytes, |bytes| bytes.truncate(len));
             let whole = boundaries[2..].contains(&len);
@@ -87,7 +87,8 @@ fn a_container_with_any_bit_flipped_is_refused() {
                 "bit {bit}"
             );
             refused += 1;
-            // Corrected, it is another program or none; the one that it is has this encoding.
+            // With a corrected checksum, the bytes are another program or none. If they are a program, these bytes are
+            // its encoding.
             if bit / 8 < valid.len() - 4 {
                 let bytes = resealed(&bytes, |_| {});
                 if let Ok(program) = decode(&bytes) {

@@ -1,4 +1,4 @@
-//! Rules about what a program declares: sizes on both sides of their limits, and names.
+//! Rules about the declarations of a program: sizes on both sides of their limits, and names.
 
 use super::build::*;
 use gristmill_vir0::verify::{
@@ -15,7 +15,7 @@ pub fn add(corpus: &mut Corpus) {
     names(corpus);
 }
 
-/// The numbers below are written out, so that a limit cannot move unseen.
+/// The numbers below are written out, so that a limit cannot change unnoticed.
 fn limits_are_those_of_the_documents() {
     assert_eq!(MAX_INSTRUCTIONS, 4096);
     assert_eq!(MAX_HALO, 4096);
@@ -165,7 +165,7 @@ fn arrays(corpus: &mut Corpus) {
         }),
         ("65,535 words", vec![u16::MAX]),
         ("more words than 16 bits count", many(16, u16::MAX)),
-        // Together 65,536: as 16 bits, none.
+        // The sum is 65,536, which is 0 as a number of 16 bits.
         ("as many words as 16 bits make none", many(16, 4096)),
     ] {
         let program = changed(|program| program.scratch = scratches(&words));
@@ -212,7 +212,7 @@ fn arrays(corpus: &mut Corpus) {
     }
 }
 
-/// A part, and what names it.
+/// A part of the program, and the function that sets its name.
 type Part = (&'static str, fn(&mut Program, String));
 
 const PARTS: [Part; 5] = [
@@ -231,7 +231,7 @@ const PARTS: [Part; 5] = [
 
 fn names(corpus: &mut Corpus) {
     let longest = "n".repeat(32);
-    // Registers are r0 to r31; what only looks like one is a name.
+    // Registers are r0 to r31. A text that only resembles one is a valid name.
     for name in [
         "_", "r", "R0", "r32", "r00", "r007", "x9", "each", "_1", &longest,
     ] {
@@ -266,7 +266,7 @@ fn names(corpus: &mut Corpus) {
             corpus.refuse(what, program, Rule::Names, None);
         }
     }
-    // Parts of different kinds share their names' space; the program's own name is not in it.
+    // Parts of different kinds share one name space; the program's own name does not belong to it.
     for (first, set) in &PARTS[1..] {
         let program = changed(|program| {
             program.name = "same".into();
@@ -305,7 +305,7 @@ fn names(corpus: &mut Corpus) {
         let what = format!("one name for {what}");
         corpus.refuse(what, changed(change), Rule::Names, None);
     }
-    // In capitals it is another name.
+    // A name in capitals is a different name.
     let program = changed(|program| {
         program.args[0].name = "same".into();
         program.args[1].name = "Same".into();

@@ -1,4 +1,4 @@
-//! Rules about single instructions: their fields, and what they name.
+//! Rules about single instructions: their fields, and the things that the fields refer to.
 
 use super::build::*;
 use gristmill_vir0::isa::Shape;
@@ -23,7 +23,7 @@ enum Holds {
     Immediate,
 }
 
-/// dst, a, b: written out once more, from the documents and not from the code that is tested.
+/// The contents of dst, a and b. This repeats the documents, and does not use the code under test.
 fn holds(shape: Shape) -> [Holds; 3] {
     use Holds::{Array, Immediate, Nothing, Register, RegisterOrImmediate as Either};
     match shape {
@@ -41,7 +41,7 @@ fn holds(shape: Shape) -> [Holds; 3] {
     }
 }
 
-/// The instruction with the largest registers that there are.
+/// The instruction with the largest possible register numbers.
 pub fn whole(op: Op) -> Instr {
     let [dst, a, b] = holds(op.shape());
     let field = |holds| if holds == Holds::Register { 31 } else { 0 };
@@ -53,7 +53,7 @@ pub fn whole(op: Op) -> Instr {
     instr(op, field(dst), field(a), b)
 }
 
-/// The instruction with one field that it must not have, in every way.
+/// The instruction with one field that it must not have, in every possible way.
 pub fn broken_fields(whole: Instr) -> Vec<(&'static str, Instr)> {
     let [dst, a, b] = holds(whole.op.shape());
     let mut all = Vec::new();
@@ -77,7 +77,7 @@ pub fn broken_fields(whole: Instr) -> Vec<(&'static str, Instr)> {
     all
 }
 
-/// The program that an instruction can stand in, and where it stands.
+/// A program in which the instruction can stand, and its position there.
 fn around(instr: Instr) -> (Program, usize) {
     let (before, after) = match instr.op {
         Op::Else => (vec![when()], vec![end()]),
@@ -139,7 +139,7 @@ fn arrays(corpus: &mut Corpus) {
         let word = op.mnemonic();
         for number in [2, 3, 16, 128, 255] {
             for (place, code, at) in everywhere(scratch(op, number, Reg(2))) {
-                // What stands in an each breaks another rule there already.
+                // In an `each`, the instruction already breaks another rule.
                 if op == Op::SSt && code[0].op == Op::Each && code[1].op != Op::End {
                     continue;
                 }
@@ -187,7 +187,7 @@ fn indexes(corpus: &mut Corpus) {
     let ops = SHARED.into_iter().chain([Op::SSt, Op::Acc]);
     for op in ops {
         let word = op.mnemonic();
-        // Behind the first array lies the second: its words must not be reached through the first.
+        // The second array follows the first; its words must not be accessible through the first.
         for (array, len) in [
             (0, if op == Op::Acc { 4 } else { 16 }),
             (1, if op == Op::Acc { 2 } else { 8 }),
@@ -213,7 +213,7 @@ fn indexes(corpus: &mut Corpus) {
             }
         }
     }
-    // An index that is computed is checked when the program runs.
+    // A computed index is checked when the program runs.
     corpus.accept(
         "a computed index",
         with([
@@ -235,6 +235,6 @@ fn emits(corpus: &mut Corpus) {
     }
     let mut program = with([halt(), emit()]);
     program.records = 0;
-    // It is never executed; the rule is about what is written.
+    // The instruction is never executed, but the rule applies to the code as it is written.
     corpus.refuse("emit behind halt", program, Rule::EmitDeclared, 1);
 }

@@ -1,7 +1,8 @@
-//! Programs that must not run: malformed, unsafe and hostile ones, each refused for the rule that it breaks. Beside each
-//! limit stands what just keeps to it and is accepted, so that a verifier that refuses everything does not pass.
+//! Programs that must not run: malformed, unsafe and hostile ones. Each is refused for the rule that it breaks. For
+//! each limit there is also a program that only just keeps to it and is accepted, so a verifier that refuses everything
+//! does not pass.
 //!
-//! Nothing here is run: the interpreters take only what [`verify`] returned.
+//! Nothing here is run: the interpreters accept only programs that [`verify`] returned.
 
 mod blocks;
 mod build;
@@ -17,7 +18,7 @@ use build::Corpus;
 use gristmill_vir0::{decode, encode, verify, Debug, Limits, Program, Refusal, Rule};
 use std::collections::{BTreeMap, HashSet};
 
-/// What breaks a rule each, by hand.
+/// Hand-written programs that each break a rule.
 fn written() -> Corpus {
     let mut corpus = Corpus::default();
     declarations::add(&mut corpus);
@@ -27,7 +28,7 @@ fn written() -> Corpus {
     corpus
 }
 
-/// Accepted programs, changed.
+/// Accepted programs with changes.
 fn mutated() -> Corpus {
     let mut corpus = Corpus::default();
     mutations::add(&mut corpus);
@@ -41,7 +42,8 @@ fn refusal(what: &str, program: &Program, limits: &Limits) -> Refusal {
     }
 }
 
-/// Every program is refused or accepted as it says, from its container too, and with the line where lines are known.
+/// Checks that every program is refused or accepted as expected, also after decoding it from its container, and that
+/// the refusal names the line where lines are known.
 fn check(corpus: &Corpus) {
     for (what, program, limits) in &corpus.good {
         if let Err(refusal) = verify(program.clone(), limits) {
@@ -87,7 +89,8 @@ fn check(corpus: &Corpus) {
             "{what}"
         );
 
-        // Some cannot even be written down; a container that says the rest anyway changes nothing.
+        // Some of these programs cannot be encoded. For the others, decoding their container must not change the
+        // result.
         if let Ok(bytes) = encode(&bad.program) {
             let decoded = decode(&bytes).unwrap_or_else(|error| panic!("{what}: {error}"));
             let found = refusal(what, &decoded, &bad.limits);
@@ -100,7 +103,7 @@ fn check(corpus: &Corpus) {
     }
 }
 
-/// How many different ones there are: with other limits, a program counts again.
+/// The number of different programs. A program counts again if its limits are different.
 fn distinct(corpus: &Corpus) -> usize {
     let mut seen = HashSet::new();
     for bad in &corpus.bad {
@@ -130,7 +133,7 @@ fn programs_written_to_break_a_rule_are_refused_for_it() {
     for (rule, count) in &counts {
         assert!(*count >= 3, "{rule:?} is broken by {count} programs");
     }
-    // The fields of each opcode make many; the other rules alone must be as many as were asked for.
+    // The fields of the opcodes account for many programs, so the other rules alone must reach the required number.
     assert!(distinct - counts[&Rule::Fields] >= 300, "{distinct}");
 }
 
@@ -145,7 +148,7 @@ fn programs_changed_to_break_a_rule_are_refused_for_it() {
 
 #[test]
 fn every_rule_is_in_the_list_of_rules_once() {
-    // The corpus covers `Rule::ALL`: a rule that is missing there, but last, leaves a gap in the numbers.
+    // The corpus covers `Rule::ALL`. If a rule other than the last were missing there, the numbers would have a gap.
     let numbers: Vec<usize> = Rule::ALL.iter().map(|rule| *rule as usize).collect();
     assert_eq!(numbers, (0..Rule::ALL.len()).collect::<Vec<_>>());
     let demands: HashSet<&str> = Rule::ALL.iter().map(|rule| rule.demand()).collect();

@@ -1,4 +1,4 @@
-//! Accepted programs with one thing changed: each mutator breaks one rule, and says which and where.
+//! Accepted programs with one change: each mutator breaks one rule, and says which one, and at which instruction.
 
 use super::build::*;
 use super::instructions::broken_fields;
@@ -27,7 +27,7 @@ impl Broken {
     }
 }
 
-/// `None` where the program has nothing that could be changed so.
+/// Returns `None` if the program has nothing that could be changed in this way.
 type Mutator = fn(&Program, &mut Rng) -> Option<Broken>;
 
 const MUTATORS: [(&str, Mutator); 33] = [
@@ -127,7 +127,8 @@ const MUTATORS: [(&str, Mutator); 33] = [
     }),
 ];
 
-/// Random programs and those of hand; every mutator over each. Fixed seeds: the corpus is the same in every run.
+/// Applies every mutator to random and to hand-written programs. The seeds are fixed, so the corpus is the same in
+/// every run.
 pub fn add(corpus: &mut Corpus) {
     let mut applied: BTreeMap<&str, u32> = MUTATORS.iter().map(|(name, _)| (*name, 0)).collect();
     let bases = (0..60_u64).map(|seed| (format!("random program {seed}"), random(seed)));
@@ -154,7 +155,7 @@ pub fn add(corpus: &mut Corpus) {
     }
 }
 
-/// Programs with everything that a mutator looks for, some more than once.
+/// Programs that contain everything that a mutator looks for, some of it more than once.
 fn made() -> Vec<(String, Program)> {
     let all = with([
         arg(1),
@@ -208,7 +209,7 @@ fn made() -> Vec<(String, Program)> {
     .into()
 }
 
-/// A block: where it opens, its `else`, its `end`.
+/// A block: the positions of the opening instruction, its `else`, and its `end`.
 struct Span {
     open: usize,
     middle: Option<usize>,
@@ -216,7 +217,7 @@ struct Span {
     op: Op,
 }
 
-/// Every block, and the ops of those that are open before each instruction and behind the last.
+/// Every block, and the opcodes of the blocks that are open before each instruction and after the last.
 fn blocks(code: &[Instr]) -> (Vec<Span>, Vec<Vec<Op>>) {
     let (mut spans, mut open, mut around) = (Vec::new(), Vec::<Span>::new(), Vec::new());
     for (index, instr) in code.iter().enumerate() {
@@ -245,7 +246,7 @@ fn pick<T>(numbers: &mut Rng, mut of: Vec<T>) -> Option<T> {
     Some(of.swap_remove(at))
 }
 
-/// One of the instructions that are so.
+/// Picks one of the instructions for which `fits` holds.
 fn pick_instr(
     program: &Program,
     numbers: &mut Rng,
@@ -256,7 +257,7 @@ fn pick_instr(
     pick(numbers, fitting.map(|(index, _)| index).collect())
 }
 
-/// One of the places between instructions whose open blocks are so.
+/// Picks one of the places between instructions for whose open blocks `fits` holds.
 fn pick_place(program: &Program, numbers: &mut Rng, fits: impl Fn(&[Op]) -> bool) -> Option<usize> {
     let (_, around) = blocks(&program.code);
     let fitting = around.iter().enumerate();
@@ -264,7 +265,7 @@ fn pick_place(program: &Program, numbers: &mut Rng, fits: impl Fn(&[Op]) -> bool
     pick(numbers, fitting.map(|(index, _)| index).collect())
 }
 
-/// The program with more instructions at a place.
+/// The program with more instructions inserted at a place.
 fn inserted(program: &Program, at: usize, what: impl IntoIterator<Item = Instr>) -> Program {
     let mut program = program.clone();
     program.code.splice(at..at, what);
@@ -284,7 +285,7 @@ fn end_removed(program: &Program, numbers: &mut Rng) -> Option<Broken> {
         .into_iter()
         .filter(|span| around[span.open].is_empty());
     let span = pick(numbers, outer.collect())?;
-    // Without what follows, which might break another rule inside the block.
+    // The rest of the program is left out, since inside the block it might break another rule.
     let mut program = program.clone();
     program.code.truncate(span.end);
     Broken::new(program, Rule::Unclosed, span.open)
@@ -307,7 +308,7 @@ fn else_doubled(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     Broken::new(inserted(program, at, [otherwise()]), Rule::ElseInIf, at)
 }
 
-/// A number of 8 bits that none of `len` arrays has, if there is one.
+/// A number of 8 bits that is out of range for `len` arrays, if there is one.
 fn beyond(len: usize, numbers: &mut Rng) -> Option<u8> {
     let len = u8::try_from(len).ok()?;
     Some(numbers.u8(len..))
@@ -452,7 +453,7 @@ fn field(program: &Program, numbers: &mut Rng) -> Option<Broken> {
 fn under_cost(program: &Program, _: &mut Rng) -> Option<Broken> {
     let verified = verify(program.clone(), &Limits::default()).expect("accepted");
     let cost = verified.cost().at(program.chunk);
-    // To the instruction: as much as it costs is enough.
+    // The cost is exact: a limit of exactly that cost is enough.
     verify(
         program.clone(),
         &Limits {

@@ -1,4 +1,4 @@
-//! What the workers of a kernel share: counters, slots that are put aside, tenants' quotas.
+//! State that the workers of a kernel share: counters, parked slots, and tenants' quotas.
 
 use crate::backend::Lease;
 use crate::programs::ProgramTable;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 const TENANTS: usize = control::TENANT_QUOTA_WORDS;
 
-/// Counters of one worker: written by it alone, so without read-modify-write, and read by all threads.
+/// Counters of one worker. Only that worker writes them, so no read-modify-write is needed; all threads read them.
 #[derive(Default)]
 #[repr(align(128))]
 pub(super) struct Counters {
@@ -40,15 +40,15 @@ pub(super) fn bump64(counter: &AtomicU64) {
     );
 }
 
-/// A LOAD_MISS that waits for its bytes.
+/// A LOAD_MISS that is waiting for its bytes.
 pub(super) struct Loading {
     pub pending: PendingIo,
     pub parked: ParkedSlot,
-    /// Whether it counts against its tenant's quota.
+    /// Whether the slot counts against its tenant's quota.
     pub counted: bool,
 }
 
-/// What the workers of a kernel share.
+/// State that the workers of a kernel share.
 pub(super) struct Shared {
     pub ring: DeviceRing,
     pub chunks: Arc<ChunkMemory>,
@@ -57,12 +57,12 @@ pub(super) struct Shared {
     pub programs: ProgramTable,
     pub lease: Lease,
     pub tenants: u32,
-    /// By tenant: slots being run.
+    /// For each tenant, the number of its slots that are running.
     pub running: [AtomicU32; TENANTS],
-    /// Slots put aside: fences that wait, tenants over their quota, LOAD_MISSes that find the IO queue full.
+    /// Parked slots: fences that wait, slots of tenants over their quota, and LOAD_MISSes that found the IO queue full.
     pub parked: Mutex<Vec<ParkedSlot>>,
     pub parked_len: AtomicU32,
-    /// LOAD_MISSes that wait for their bytes.
+    /// LOAD_MISSes that are waiting for their bytes.
     pub loading: Mutex<Vec<Loading>>,
     pub loading_len: AtomicU32,
     pub epoch: AtomicU32,
@@ -75,7 +75,7 @@ impl Shared {
         self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
     }
 
-    /// Copies the counters into the control words, unless another thread does so now.
+    /// Copies the counters into the control words, unless another thread is doing so.
     pub fn mirror_if_free(&self) {
         if let Ok(turn) = self.mirror.try_lock() {
             self.mirror_in_turn(&turn);
@@ -87,13 +87,13 @@ impl Shared {
         self.mirror_in_turn(&lock(&self.mirror));
     }
 
-    /// One thread at a time, so that plain stores suffice and no counter goes back.
+    /// Does the copying, one thread at a time, so that plain stores suffice and no counter goes backwards.
     fn mirror_in_turn(&self, _turn: &MutexGuard<'_, ()>) {
         let words = self.ring.control();
         let sum = |pick: &dyn Fn(&Counters) -> u32| {
             self.counters.iter().map(pick).fold(0, u32::wrapping_add)
         };
-        // The low half: the word wraps, as every counter of the protocol does.
+        // Only the low half: this word wraps, as every counter of the protocol does.
         let done = sum(&|counters| (counters.slots.load(Ordering::Relaxed) & 0xFFFF_FFFF) as u32);
         words[control::DONE_COUNT].store(done, Ordering::Release);
         words[control::EPOCH].store(self.epoch.load(Ordering::Acquire), Ordering::Release);
@@ -137,7 +137,7 @@ impl Shared {
             .store(len_u32(list.len()), Ordering::Release);
     }
 
-    /// Takes a parked slot that can go on now.
+    /// Takes a parked slot that can continue now.
     pub fn unpark(&self) -> Option<ClaimedSlot<'_>> {
         if self.parked_len.load(Ordering::Acquire) == 0 {
             return None;
@@ -156,7 +156,8 @@ impl Shared {
         parked.fence_ready() && self.has_room(parked.tenant()) && (!asks || self.ring.can_ask())
     }
 
-    /// Takes a LOAD_MISS whose request has ended: the slot, the result, and whether it counts against its tenant's quota.
+    /// Takes a LOAD_MISS whose request has ended. Returns the slot, the result, and whether the slot counts against its
+    /// tenant's quota.
     pub fn loaded(&self) -> Option<(ParkedSlot, Result<u32, u32>, bool)> {
         if self.loading_len.load(Ordering::Acquire) == 0 {
             return None;
@@ -171,7 +172,7 @@ impl Shared {
         Some((ended.parked, outcome, ended.counted))
     }
 
-    /// Whether a slot that was put aside can go on now.
+    /// Whether a parked slot can continue now.
     pub fn can_resume(&self) -> bool {
         let loaded = || {
             lock(&self.loading)
@@ -187,7 +188,7 @@ impl Shared {
             || self.parked_len.load(Ordering::Acquire) != 0 && parked()
     }
 
-    /// Counts a slot of the tenant as no longer running.
+    /// Records that a slot of the tenant has stopped running.
     pub fn leave(&self, tenant: u32) {
         if let Some(running) = self.running.get(tenant as usize) {
             running.fetch_sub(1, Ordering::AcqRel);
@@ -201,7 +202,7 @@ impl Shared {
             .map_or(0, |quota| quota.load(Ordering::Relaxed))
     }
 
-    /// Whether a slot of the tenant need not wait for the quota: it may run, or will be refused.
+    /// Whether a slot of the tenant can go ahead without waiting for the quota, either to run or to be refused.
     fn has_room(&self, tenant: u32) -> bool {
         if tenant as usize >= control::TENANT_MASK_WORDS {
             return true;

@@ -1,4 +1,4 @@
-//! What a worker thread does: claim, run, complete, and in between feed.
+//! The loop of a worker thread: it claims slots, runs and completes them, and calls its feeder in between.
 
 use super::shared::{bump, bump64, len_u32, Counters, Loading, Shared};
 use crate::backend::{Feed, Feeder, FeederFactory};
@@ -14,25 +14,25 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Polls that only tell the processor that this is a spin loop; later polls yield to other threads.
+/// The number of polls that only tell the processor that this is a spin loop. Later polls yield to other threads.
 const SPINS: u32 = 200;
 
-/// How long a worker sleeps before it looks around without having been woken.
+/// How long a worker sleeps before it checks for work without having been woken.
 const SLEEP: Duration = Duration::from_millis(100);
 
-/// Slots between two mirrorings of a busy worker's counters.
+/// How many slots a busy worker runs between two mirrorings of its counters.
 const MIRROR_SLOTS: u64 = 256;
 
-/// How a lease ended.
+/// The reason why a lease ended.
 enum Left {
     /// There was nothing to do for too long.
     Idle,
-    /// The lease's slots were run.
+    /// The worker ran as many slots as the lease allows.
     Spent,
     Shutdown,
 }
 
-/// The thread of one worker: lease after lease, asleep in between where there is nothing to do.
+/// The thread of one worker: it works lease after lease, and sleeps in between when there is nothing to do.
 pub(super) fn main(shared: &Shared, index: usize, feeder: Option<FeederFactory>) {
     let Some(counters) = shared.counters.get(index) else {
         return;
@@ -98,7 +98,8 @@ impl Worker<'_> {
                     idle = 0;
                     continue;
                 }
-                // A feeder that is idle has looked everywhere: what there is to wait for rings the doorbell.
+                // An idle feeder has checked every source, and each of them rings the doorbell when there is something
+                // to do.
                 Feed::Idle => return Left::Idle,
                 Feed::Finished => self.feeder = None,
             }
@@ -118,11 +119,11 @@ impl Worker<'_> {
         let Some(feeder) = &mut self.feeder else {
             return Feed::Finished;
         };
-        // A feeder that panics is dropped, which tells those who wait for it.
+        // A feeder that panics is dropped, which notifies the threads that wait for it.
         catch_unwind(AssertUnwindSafe(|| feeder.feed())).unwrap_or(Feed::Finished)
     }
 
-    /// Completes a LOAD_MISS whose request has ended; says whether there was one.
+    /// Completes a LOAD_MISS whose request has ended. Returns whether there was one.
     fn end_load(&self) -> bool {
         let Some((parked, outcome, counted)) = self.shared.loaded() else {
             return false;
@@ -139,7 +140,7 @@ impl Worker<'_> {
         true
     }
 
-    /// Runs the next slot; says whether there was one.
+    /// Runs the next slot. Returns whether there was one.
     fn run_next(&mut self) -> bool {
         let shared = self.shared;
         let claimed = shared
@@ -150,7 +151,7 @@ impl Worker<'_> {
 
     fn run(&mut self, claimed: ClaimedSlot<'_>) {
         let shared = self.shared;
-        // Before anything can refuse the slot: later fences rely on every earlier fence having waited.
+        // This comes before anything that can refuse the slot: later fences rely on every earlier fence having waited.
         if !shared.ring.fence_ready(&claimed) {
             return shared.park(claimed, self.counters);
         }
@@ -168,7 +169,8 @@ impl Worker<'_> {
         if quota == 0 {
             return self.finish(claimed, Err(fault::QUOTA));
         }
-        // A quota of at least all slots limits nothing, and counting would make all workers contend for one cache line.
+        // A quota that is at least the number of slots limits nothing, and counting would make all workers contend for
+        // one cache line.
         let running = (quota < shared.ring.slots()).then_some(&shared.running[tenant]);
         if let Some(running) = running {
             if running.fetch_add(1, Ordering::AcqRel) >= quota {
@@ -187,8 +189,8 @@ impl Worker<'_> {
         self.finish(claimed, result);
     }
 
-    /// LOAD_MISS: asks the host, and puts the slot aside until there is an answer, or room to ask. `counted` says
-    /// whether the slot counts against its tenant's quota, as it then does until its bytes are there.
+    /// Runs LOAD_MISS: asks the host, and parks the slot until there is an answer, or room to ask. `counted` says
+    /// whether the slot counts against its tenant's quota; if so, it counts until its bytes have arrived.
     fn load(&self, claimed: ClaimedSlot<'_>, counted: bool) {
         let shared = self.shared;
         let args = LoadArgs::decode(claimed.args());
@@ -251,7 +253,7 @@ impl Worker<'_> {
             .control()
             .get(CONTROL_MIN_WORDS..)
             .unwrap_or(&[]);
-        // Tenants beyond those that the ring was configured for have no share.
+        // Tenants beyond the number that the ring was configured for have no share.
         if tenant >= self.shared.tenants {
             return Ok(&[]);
         }
@@ -260,7 +262,7 @@ impl Worker<'_> {
         Ok(all.get(start..start + each).unwrap_or(&[]))
     }
 
-    /// A program of the tenant's over a chunk.
+    /// Runs a program of the tenant over a chunk.
     fn program(&mut self, claimed: &ClaimedSlot<'_>) -> Result<Outcome, u32> {
         let shared = self.shared;
         if !opcode::is_open_to(claimed.opcode(), claimed.tenant()) {
@@ -315,7 +317,7 @@ impl Worker<'_> {
             chunk.get(start.checked_sub(before)?..end)
         };
         let around = around().ok_or(fault::INDEX_OUT_OF_RANGE)?;
-        // Within `around`, which is of `before`, `len` and `after` bytes.
+        // The own bytes within `around`, which holds `before`, `len` and `after` bytes.
         let bytes = around
             .get(before..before + len)
             .ok_or(fault::INDEX_OUT_OF_RANGE)?;
@@ -341,7 +343,7 @@ impl Worker<'_> {
             bump64(&counters.faults);
             Outcome::fault(reason)
         });
-        // Before the slot is complete, so that who sees it complete sees it counted.
+        // This comes before the slot completes, so that a thread that sees it complete also sees it counted.
         bump64(&counters.slots);
         if let Some(metric) = counters.metrics.get(claimed.opcode() as usize) {
             bump(metric);

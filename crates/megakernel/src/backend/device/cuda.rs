@@ -1,12 +1,12 @@
-//! NVIDIA's GPUs, from compute capability 7.0 (Volta) on.
+//! NVIDIA GPUs of compute capability 7.0 (Volta) or higher.
 //!
-//! The driver (`libcuda.so.1`) is looked for at run time, so the same binary runs where there is none. The kernel
-//! comes as PTX, compiled from the device source by `scripts/ptx`, and the driver makes machine code of it: nothing
-//! else of CUDA need be installed.
+//! The driver (`libcuda.so.1`) is loaded at run time, so the same binary also runs on machines without it. The kernel
+//! is shipped as PTX, which `scripts/ptx` compiles from the device source, and the driver compiles the PTX to machine
+//! code. No other part of CUDA needs to be installed.
 //!
-//! Nothing here waits for a kernel that runs but `launch` itself: streams do not wait for the legacy stream, and
-//! memory is cleared by copies, as a kernel that sets it would want room beside those that run. Memory that is freed
-//! may make the driver wait until the launches of other kernels end their leases.
+//! Only `launch` itself waits for a running kernel. Streams do not wait for the legacy stream. Memory is cleared by
+//! copies, since a kernel that clears it would need room beside the kernels that run. Freeing memory may make the
+//! driver wait until the launches of other kernels end their leases.
 #![allow(unsafe_code)]
 
 mod devices;
@@ -27,16 +27,16 @@ use std::ffi::{c_void, CStr, CString};
 use std::ptr;
 use std::sync::Arc;
 
-/// The kernel, for all GPUs from compute capability 7.0 on: what `scripts/ptx` made of the device source.
+/// The kernel for all GPUs of compute capability 7.0 or higher, as `scripts/ptx` compiled it from the device source.
 const PTX: &str = include_str!("../../../../../kernel/gristmill.ptx");
 
-/// Lanes of a group: what the PTX was compiled for.
+/// The number of lanes in a group. The PTX was compiled for this number.
 const LANES: u32 = 128;
 
-/// A GPU as the place where kernels run.
+/// The back end that runs kernels on an NVIDIA GPU.
 pub type CudaBackend = DeviceBackend<Cuda>;
 
-/// For `map_err`: a call of the driver failed.
+/// Converts the error of a failed driver call, for use with `map_err`.
 fn refused(call: &'static str) -> impl Fn(DriverError) -> KernelError {
     move |error| {
         let code = error.0 as i32;
@@ -59,17 +59,17 @@ fn refused(call: &'static str) -> impl Fn(DriverError) -> KernelError {
 #[derive(Debug)]
 struct Handle<T>(*mut T);
 
-// SAFETY: the driver takes handles from any thread at any time (CUDA driver API, 6: "is thread-safe"), and nobody
-// else looks at what they point to.
+// SAFETY: the driver accepts handles from any thread at any time (CUDA driver API, 6: "is thread-safe"), and no other
+// code accesses what they point to.
 unsafe impl<T> Send for Handle<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T> Sync for Handle<T> {}
 
-/// The GPU's primary context, which lives as long as anything in it.
+/// The GPU's primary context. It lives as long as anything in it.
 struct Session {
     device: sys::CUdevice,
     context: Handle<sys::CUctx_st>,
-    /// For [`HostVisible::device`].
+    /// The number that [`HostVisible::device`] returns.
     number: u64,
 }
 
@@ -84,7 +84,7 @@ impl Session {
         }))
     }
 
-    /// Makes the context that of this thread: the driver wants it before most calls.
+    /// Makes this context current on the calling thread, which the driver requires before most calls.
     fn enter(&self) -> Result<(), KernelError> {
         // SAFETY: the context was retained by `new` and is released by `drop`.
         unsafe { result::ctx::set_current(self.context.0) }.map_err(refused("cuCtxSetCurrent"))
@@ -93,12 +93,13 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // SAFETY: retained once, by `new`; everything that was made in it holds the session, so it is gone.
+        // SAFETY: `new` retained the context once. Everything that was made in the context holds the session, so all of
+        // it is gone by now.
         let _released = unsafe { result::primary_ctx::release(self.device) };
     }
 }
 
-/// A stream, and an event to wait for what is in it.
+/// A stream, with an event that is used to wait for the work in it.
 pub struct Stream {
     session: Arc<Session>,
     stream: Handle<sys::CUstream_st>,
@@ -108,7 +109,7 @@ pub struct Stream {
 impl Stream {
     fn new(session: &Arc<Session>) -> Result<Self, KernelError> {
         session.enter()?;
-        // A thread that waits for it sleeps, whatever others made of the context's flags.
+        // A thread that waits for the event sleeps, whatever flags other code has set on the context.
         let event = result::event::create(sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC)
             .map_err(refused("cuEventCreate"))?;
         let mut new = Self {
@@ -121,9 +122,9 @@ impl Stream {
         Ok(new)
     }
 
-    /// Waits until all that was put into the stream is done. The caller has entered the context.
+    /// Waits until all work in the stream is done. The caller has entered the context.
     fn wait(&self) -> Result<(), KernelError> {
-        // SAFETY: stream and event are from `new`, live until `drop` and belong to the context that is entered.
+        // SAFETY: stream and event were created by `new`, live until `drop`, and belong to the context that is entered.
         unsafe { result::event::record(self.event.0, self.stream.0) }
             .map_err(refused("cuEventRecord"))?;
         // SAFETY: as above.
@@ -135,7 +136,8 @@ impl Drop for Stream {
     fn drop(&mut self) {
         if self.session.enter().is_ok() {
             if !self.stream.0.is_null() {
-                // SAFETY: from `new`, and destroyed once. What still runs in it goes on, as for an event.
+                // SAFETY: the stream was created by `new` and is destroyed once. Work that is still in it continues, as
+                // it does for an event.
                 let _destroyed = unsafe { result::stream::destroy(self.stream.0) };
             }
             // SAFETY: as above.
@@ -144,7 +146,7 @@ impl Drop for Stream {
     }
 }
 
-/// The kernel as the GPU's machine code.
+/// The kernel, loaded as machine code of the GPU.
 struct Module {
     session: Arc<Session>,
     module: Handle<sys::CUmod_st>,
@@ -156,7 +158,7 @@ impl Module {
         session.enter()?;
         let ptx = CString::new(PTX)
             .map_err(|_| failed::<Cuda>("cuModuleLoadData", None, "the PTX holds a zero byte"))?;
-        // SAFETY: the image is text that ends in a zero byte, alive during the call; the driver checks the rest.
+        // SAFETY: the image is text that ends in a zero byte, and it lives during the call; the driver checks the rest.
         let module = unsafe { result::module::load_data(ptx.as_ptr().cast()) };
         let mut new = Self {
             session: Arc::clone(session),
@@ -173,7 +175,8 @@ impl Module {
 impl Drop for Module {
     fn drop(&mut self) {
         if self.session.enter().is_ok() {
-            // SAFETY: loaded by `load`, unloaded once, after the launches of its kernel: they borrow the driver.
+            // SAFETY: `load` loaded the module. It is unloaded once, and after the launches of its kernel, since these
+            // borrow the driver.
             let _unloaded = unsafe { result::module::unload(self.module.0) };
         }
     }
@@ -193,7 +196,7 @@ impl Driver for Cuda {
         "install NVIDIA's driver, version 525 or later (Debian: nvidia-driver); a container must be given the GPU \
          (docker run --gpus all)";
     type Handle = sys::CUdevice;
-    /// The PTX was compiled for groups of one shape.
+    /// The PTX was compiled for groups of one shape, so no shape can be chosen.
     type Shape = Infallible;
     type Queue = Stream;
 
@@ -204,7 +207,7 @@ impl Driver for Cuda {
     fn open(device: &sys::CUdevice, _shape: Option<Infallible>) -> Result<Self, KernelError> {
         let session = Session::new(*device)?;
         let module = Module::load(&session)?;
-        // SAFETY: the function is of a module that is loaded; its local memory is of a fixed size.
+        // SAFETY: the function belongs to a module that is loaded; its local memory has a fixed size.
         let groups = unsafe {
             result::occupancy::max_active_block_per_multiprocessor(
                 module.function.0,
@@ -227,7 +230,7 @@ impl Driver for Cuda {
             capacity: Capacity {
                 units,
                 groups: groups.min(MAX_WORKERS as u32),
-                // Launches are cooperative.
+                // CUDA launches are cooperative, so all groups of a launch run at the same time.
                 concurrent: true,
             },
             module,
@@ -258,10 +261,11 @@ impl Driver for Cuda {
         let addresses = addresses.iter_mut().map(|at| ptr::from_mut(at).cast());
         let words = words.iter_mut().map(|word| ptr::from_mut(word).cast());
         let mut arguments: Vec<*mut c_void> = addresses.chain(words).collect();
-        // SAFETY: the kernel takes five addresses, then three words (kernel/megakernel.h), and the driver copies them
-        // during the call, in which they live. The memory behind the addresses is laid out as the kernel expects and lives
-        // until this returns (who makes a `Launch` promises both), which is after the kernel has left: if the wait
-        // fails, the device is taken for lost and the memory is kept (`host.rs`). A kernel with number 0 touches none.
+        // SAFETY: the kernel takes five addresses, then three words (kernel/megakernel.h). The driver copies them
+        // during the call, and they live that long. The memory behind the addresses is laid out as the kernel expects
+        // and lives until this function returns; the code that makes a `Launch` promises both. This function returns
+        // only after the kernel has left, unless the wait fails; then the device is considered lost and the memory is
+        // kept (`host.rs`). A kernel with number 0 touches no memory.
         unsafe {
             result::launch_cooperative_kernel(
                 self.module.function.0,
@@ -283,7 +287,7 @@ mod tests {
     use super::{LANES, PTX};
     use crate::backend::device::LOCAL_BYTES;
 
-    /// What this file says of the kernel is what the committed PTX says of itself.
+    /// What this file states about the kernel agrees with what the committed PTX states about itself.
     #[test]
     fn the_ptx_is_the_kernel_that_launches_expect() {
         let (_, entry) = PTX

@@ -1,40 +1,42 @@
-//! What an API that reaches devices has to bring: a list of devices, memory, the kernel, and launches.
+//! What the back end needs from an API that reaches devices: a list of devices, memory, the kernel, and launches.
 //!
-//! An implementation of [`Driver`] makes the API's calls, and nothing else; [`DeviceBackend`](super::DeviceBackend), which
-//! is generic over it, does the rest once for all APIs.
+//! An implementation of [`Driver`] only makes the API's calls. [`DeviceBackend`](super::DeviceBackend), which is
+//! generic over it, does everything else once for all APIs.
 
 use crate::KernelError;
 use gristmill_ring::{HostVisible, PAGE_BYTES};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a device is and can do.
+/// Describes a device and its abilities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// The back end that drives it.
+    /// The name of the back end that drives it.
     pub backend: &'static str,
-    /// Its name, as the driver tells it.
+    /// The device's name, as the driver reports it.
     pub name: String,
-    /// The driver, with its version.
+    /// The driver's name and version.
     pub driver: String,
-    /// What it has: compute units, memory, lanes.
+    /// The device's resources: compute units, memory, lanes.
     pub details: String,
 }
 
 /// A device that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// What it is.
+    /// The device's description.
     pub info: DeviceInfo,
-    /// Whether it is a GPU.
+    /// Whether the device is a GPU.
     pub gpu: bool,
-    /// Why it cannot run the kernel, if so.
+    /// The reason why the device cannot run the kernel; `None` if it can.
     pub refused: Option<String>,
 }
 
-/// The number of the device to use: the wanted one; without one the first that can run the kernel, GPUs first.
+/// Chooses the device to use: the one with the wanted number, or without a number the first that can run the kernel,
+/// GPUs first.
 ///
 /// # Errors
-/// [`KernelError::NoSuchDevice`] and [`KernelError::Refused`].
+/// [`KernelError::NoSuchDevice`] if there is no device with this number, and [`KernelError::Refused`] if the device
+/// cannot run the kernel.
 pub fn choose<'a>(
     api: &'static str,
     found: impl Iterator<Item = &'a Found> + Clone,
@@ -65,112 +67,117 @@ pub fn choose<'a>(
     Ok(number)
 }
 
-/// A number for a device, for [`HostVisible::device`]: another one at each call.
+/// Returns a number that identifies a device for [`HostVisible::device`]. Each call returns a different one.
 pub fn next_device_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// How much to allocate for `bytes` bytes that begin at a page; `None` where no allocation can be as large. Drivers cut small
-/// blocks out of larger ones and refuse to align them to pages, so it is a page more, and the first bytes are left unused.
+/// How many bytes to allocate for `bytes` bytes that begin at a page boundary; `None` where no allocation can be that
+/// large. Drivers cut small blocks out of larger ones and refuse to align them to pages, so the result includes one
+/// extra page, and the bytes before the boundary stay unused.
 pub fn with_a_page(bytes: usize) -> Option<usize> {
     let total = bytes.checked_add(PAGE_BYTES)?;
     isize::try_from(total).is_ok().then_some(total)
 }
 
-/// Memory of a device, which the host writes through its driver.
+/// Memory of a device that the host writes through the driver.
 pub trait DeviceMemory: Send + Sync {
-    /// The device's address of the first word, a multiple of 128.
+    /// The device's address of the first word. It is a multiple of 128.
     fn address(&self) -> u64;
 
-    /// Stores words from word number `at` on. Kernels that are launched later see them. Of memory for tables, running ones
-    /// see them, too, once they have seen, with acquire order, a word that the host stored afterwards with release order.
+    /// Stores words, beginning at word number `at`. Kernels that are launched later see them. If the memory is for
+    /// tables, a running kernel sees them too, once it has seen, with acquire order, a word that the host stored
+    /// afterwards with release order.
     ///
     /// # Errors
-    /// [`KernelError::Driver`] where the device refuses, or for words beyond the end.
+    /// [`KernelError::Driver`] where the device refuses the write, or where the words go beyond the end.
     fn write(&self, at: usize, words: &[u32]) -> Result<(), KernelError>;
 }
 
-/// What memory of a device is for.
+/// The purpose of device memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The kernel's own state: read and written by the device alone once the kernel runs.
+    /// The kernel's own state. Once the kernel runs, only the device reads and writes it.
     State,
-    /// Images of jobs and programs: read by the device, and written by the host while kernels run.
+    /// Images of jobs and programs. The device reads them, and the host writes them while kernels run.
     Tables,
 }
 
-/// One launch of the kernel: `groups` workers, the first of them with number `first`.
+/// One launch of the kernel: `groups` workers, numbered from `first` on.
 ///
-/// What lies at the addresses is what `kernel/worker.h` says. Who makes a launch promises that they are those of memory
-/// that the driver gave, laid out as [`layout`](super::layout) says and alive until the launch is over: only `host.rs` makes
-/// any, and the launch with number 0 in `device.rs`.
+/// `kernel/worker.h` says what lies at the addresses. The code that makes a launch promises that they belong to memory
+/// that the driver gave, laid out as [`layout`](super::layout) says, and alive until the launch is over. Only `host.rs`
+/// makes launches, and `device.rs` the one with number 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Launch {
     /// The device's addresses of shared memory, the chunks' bytes, the chunks' states, the state, and the tables.
     pub addresses: [u64; 5],
-    /// The first worker.
+    /// The number of the first worker.
     pub first: u32,
-    /// Workers.
+    /// The number of workers.
     pub groups: u32,
-    /// The launch's number, from 1 on. A launch with number 0 leaves at once and touches no memory.
+    /// The launch's number, counted from 1. A launch with number 0 leaves at once and touches no memory.
     pub number: u32,
 }
 
-/// How many groups of the kernel a device runs.
+/// How many groups of the kernel a device can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
-    /// Compute units.
+    /// The number of compute units.
     pub units: u32,
-    /// Groups that run side by side.
+    /// The number of groups that can run side by side.
     pub groups: u32,
-    /// Whether the groups of one launch run at the same time. Where they may run one after the other, as on a processor,
-    /// each group needs a launch of its own; launches run beside each other everywhere.
+    /// Whether the groups of one launch run at the same time. Where they may run one after the other, as on a
+    /// processor, each group needs its own launch. Different launches run at the same time on every device.
     pub concurrent: bool,
 }
 
-/// An API that reaches devices, and one device with the kernel loaded.
+/// An API that reaches devices, with one device on which the kernel is loaded.
 ///
-/// Methods fail with [`KernelError::Driver`] and [`KernelError::OutOfMemory`], which do not name the device: see [`failed`].
-/// What is dropped last is what the rest lies in: queues, memory and the kernel hold the device's context.
+/// Methods fail with [`KernelError::Driver`] and [`KernelError::OutOfMemory`], which do not name the device: see
+/// [`failed`]. Queues, memory and the kernel hold the device's context, so the context is dropped last.
 pub trait Driver: Send + Sync + Sized + 'static {
     /// The API's name.
     const API: &'static str;
-    /// The name that users choose the back end by.
+    /// The name by which users choose the back end.
     const BACKEND: &'static str;
-    /// What to install where there is no device.
+    /// The advice on what to install where there is no device.
     const INSTALL: &'static str;
-    /// What the API calls a device.
+    /// The API's representation of a device.
     type Handle;
-    /// How groups of the kernel are shaped, where that can be chosen.
+    /// The shape of the kernel's groups, where it can be chosen.
     type Shape;
-    /// What one launch needs for itself.
+    /// The resources that one launch needs for itself.
     type Queue: Send;
 
-    /// All devices; where there is none, [`missing`]. The caller lets no other thread list or open devices meanwhile.
+    /// Lists all devices. Where there is none, fails with [`missing`]. The caller makes sure that no other thread lists
+    /// or opens devices meanwhile.
     fn list() -> Result<Vec<(Found, Self::Handle)>, KernelError>;
 
-    /// Loads the kernel on a device that was not refused. The caller lets no other thread list or open devices meanwhile.
+    /// Loads the kernel on a device that was not refused. The caller makes sure that no other thread lists or opens
+    /// devices meanwhile.
     fn open(device: &Self::Handle, shape: Option<Self::Shape>) -> Result<Self, KernelError>;
 
-    /// How many groups run on the device.
+    /// How many groups the device can run.
     fn capacity(&self) -> Capacity;
 
-    /// Memory that host and device see at the same address, zeroed and aligned to [`PAGE_BYTES`].
+    /// Allocates memory that host and device see at the same address, zeroed and aligned to [`PAGE_BYTES`].
     fn shared(&self, bytes: usize) -> Result<Box<dyn HostVisible>, KernelError>;
 
-    /// Memory of the device for `words` words, of which each must be written before it is read.
+    /// Allocates memory of the device for `words` words. Each word must be written before it is read.
     fn memory(&self, words: usize, purpose: Purpose) -> Result<Box<dyn DeviceMemory>, KernelError>;
 
-    /// What one launch needs for itself.
+    /// Makes the resources that one launch needs for itself.
     fn queue(&self) -> Result<Self::Queue, KernelError>;
 
-    /// Launches the kernel, waits until all its groups have left, and gives back the queue for the next launch. After a
-    /// failure the driver decides what becomes of the queue: what a lost device may still use cannot be released everywhere.
+    /// Launches the kernel, waits until all its groups have left, and returns the queue for the next launch. After a
+    /// failure the driver decides what happens to the queue, since some APIs cannot release resources that a lost
+    /// device may still use.
     fn launch(&self, queue: Self::Queue, launch: &Launch) -> Result<Self::Queue, KernelError>;
 }
 
-/// A call of the driver failed, with the driver's error number where it gave one.
+/// The error of a failed driver call, with the driver's error number if there was one.
 pub fn failed<D: Driver>(
     call: &'static str,
     code: Option<i32>,
@@ -185,7 +192,7 @@ pub fn failed<D: Driver>(
     }
 }
 
-/// A call of the driver found no memory.
+/// The error of a driver call that found too little memory.
 pub fn no_room<D: Driver>(call: &'static str, bytes: usize) -> KernelError {
     KernelError::OutOfMemory {
         api: D::API,
@@ -195,7 +202,7 @@ pub fn no_room<D: Driver>(call: &'static str, bytes: usize) -> KernelError {
     }
 }
 
-/// There is no device.
+/// The error for a missing device.
 pub fn missing<D: Driver>(why: impl Into<String>) -> KernelError {
     KernelError::NoDevice {
         api: D::API,

@@ -1,7 +1,7 @@
-//! Launches: the threads that run the kernel on the device, again and again, and those that feed it.
+//! Launches: the threads that run the kernel on the device again and again, and the threads of feeders.
 //!
-//! A *launch group* is the groups of lanes that one launch runs (see [`Capacity`](super::driver::Capacity)). It has a thread
-//! that launches it whenever a lease has ended and work remains, and sleeps otherwise.
+//! A *launch group* consists of the groups of lanes that one launch runs (see [`Capacity`](super::driver::Capacity)).
+//! Its thread launches it again whenever a lease has ended and work remains, and sleeps otherwise.
 
 use super::driver::{Driver, Launch};
 use super::host::Host;
@@ -13,22 +13,22 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How long a launch group waits that has left the kernel without having completed anything.
+/// How long a launch group waits after it has left the kernel without completing anything.
 const GROUP_BACKOFF: Backoff = Backoff::new(Duration::from_micros(100), Duration::from_millis(2));
 
 /// The groups of lanes that one launch runs.
 pub(super) struct LaunchGroup {
     /// The number of the first worker.
     pub first: u32,
-    /// Workers.
+    /// The number of workers.
     pub workers: u32,
     pub launches: AtomicU32,
-    /// Whether the kernel is launched now.
+    /// Whether the kernel is currently launched.
     pub inside: AtomicBool,
 }
 
 impl LaunchGroup {
-    /// A launch group for each number of workers.
+    /// Makes one launch group for each number of workers.
     pub fn of(workers: &[u32]) -> Vec<Self> {
         let mut first = 0;
         let group = |workers: &u32| {
@@ -45,9 +45,9 @@ impl LaunchGroup {
 }
 
 impl<D: Driver> Host<D> {
-    /// A launch group's thread: launch after launch while there is work.
+    /// The thread of a launch group: it launches again and again while there is work.
     pub fn run_group(&self, group: &LaunchGroup) {
-        // What the host has done that could give the device more to do.
+        // Events on the host that could give the device more to do.
         let ended = &self.ring.tails()[tails::ENDED];
         let news = || (self.published(), ended.load(Ordering::Acquire));
         let mut backoff = GROUP_BACKOFF;
@@ -62,20 +62,20 @@ impl<D: Driver> Host<D> {
                 return;
             }
             if self.completed() == before.0 {
-                // Other launch groups run what is left, or it waits for them, or for bytes.
+                // The remaining slots run in other launch groups, or wait for those, or wait for bytes.
                 self.ring
                     .sleep_unless(backoff.pause(), || self.over() || news() != before.1);
             } else {
                 backoff.reset();
             }
         }
-        // A last launch, which completes what is parked.
+        // One last launch completes the parked slots.
         if self.failure.get().is_none() && self.in_flight() != 0 {
             self.launch_once(group);
         }
     }
 
-    /// Launches once and waits until all groups have left. False where that failed.
+    /// Launches once and waits until all groups have left. Returns false if the launch failed.
     fn launch_once(&self, group: &LaunchGroup) -> bool {
         let before = group.launches.fetch_add(1, Ordering::Relaxed);
         // A launch with number 0 does nothing.
@@ -91,7 +91,7 @@ impl<D: Driver> Host<D> {
         launched.map_err(|error| self.fail(error)).is_ok()
     }
 
-    /// A feeder's thread.
+    /// The thread of a feeder.
     pub fn feed(&self, index: usize, make: FeederFactory) {
         let run = AssertUnwindSafe(|| {
             let mut feeder = make(index);
@@ -104,13 +104,13 @@ impl<D: Driver> Host<D> {
                         if self.stopping.load(Ordering::Acquire) {
                             return;
                         }
-                        // The device wakes no thread, so completions are polled for.
+                        // The device cannot wake a thread, so completions are polled for.
                         std::thread::sleep(backoff.pause());
                     }
                 }
             }
         });
-        // A feeder that panics is dropped, which is where it tells those who wait for it.
+        // A feeder that panics is dropped; its `drop` notifies the threads that wait for it.
         drop(catch_unwind(run));
     }
 }

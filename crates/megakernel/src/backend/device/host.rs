@@ -1,8 +1,8 @@
-//! A running kernel on a device: what its threads share, and how it is launched and ended.
+//! A running kernel on a device: the state that its threads share, and how it is launched and ended.
 //!
-//! Each launch group has a thread that launches it and waits (`group.rs`); a watchdog fails the kernel when one gives no sign
-//! of life (`watchdog.rs`). A thread that waits for a lost device cannot be ended; it is left behind, and keeps the memory
-//! alive that the device may still write.
+//! Each launch group has a thread that launches it and waits (`group.rs`). A watchdog fails the kernel when a launch
+//! group gives no sign of life (`watchdog.rs`). A thread that waits for a lost device cannot be ended; it is left
+//! behind, and it keeps alive the memory that the device may still write.
 
 use super::driver::{DeviceMemory, Driver, Launch};
 use super::group::LaunchGroup;
@@ -24,23 +24,23 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// How long a shutdown waits for the device to leave the kernel while nothing moves.
+/// How long a shutdown waits, while nothing moves, for the device to leave the kernel.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// What the threads of a kernel share. It keeps everything alive that the device can reach.
+/// The state that the threads of a kernel share. It keeps everything alive that the device can reach.
 pub(super) struct Host<D: Driver> {
     pub device: Arc<Device<D>>,
     pub ring: DeviceRing,
-    /// The workers' words.
+    /// The words of the workers.
     workers: SharedWords,
     tables: Arc<ProgramTables>,
     _state: Box<dyn DeviceMemory>,
     _chunks: Arc<ChunkMemory>,
     pub launch: Launch,
     pub groups: Vec<LaunchGroup>,
-    /// Silence after which a launch group that has begun to run is taken for lost.
+    /// How long a launch group that has begun to run may be silent before it is considered lost.
     pub patience: Duration,
-    /// Where the ring's counters begin.
+    /// The first value of the ring's counters.
     counters_from: u32,
     pub stopping: AtomicBool,
     pub failure: OnceLock<KernelError>,
@@ -56,21 +56,21 @@ impl<D: Driver> Host<D> {
         self.groups.iter().map(|group| group.workers).sum()
     }
 
-    /// Slots completed, modulo 2^32.
+    /// The number of completed slots, modulo 2^32.
     pub fn completed(&self) -> u32 {
         (0..self.worker_count())
             .map(|number| self.worker(number, worker::SLOTS).load(Ordering::Acquire))
             .fold(0, u32::wrapping_add)
     }
 
-    /// Slots published and not completed, at some moment during the call.
+    /// The number of slots that were published and not completed, at some moment during the call.
     pub fn in_flight(&self) -> u32 {
-        // In this order, so that no slot counts as completed which does not count as published.
+        // In this order, so that no slot counts as completed that does not count as published.
         let completed = self.completed();
         self.published().wrapping_sub(completed)
     }
 
-    /// Slots published, modulo 2^32.
+    /// The number of published slots, modulo 2^32.
     pub fn published(&self) -> u32 {
         self.ring.tails()[..priority::COUNT]
             .iter()
@@ -81,7 +81,7 @@ impl<D: Driver> Host<D> {
             .fold(0, u32::wrapping_add)
     }
 
-    /// What changes as long as a launch group lives: the number of its launch, and its workers' signs of life.
+    /// Values that change as long as a launch group lives: the number of its launch, and its workers' signs of life.
     pub fn signs(&self, group: &LaunchGroup) -> (u32, u32) {
         let beats = (group.first..group.first + group.workers)
             .map(|number| self.worker(number, worker::BEAT).load(Ordering::Relaxed))
@@ -89,20 +89,20 @@ impl<D: Driver> Host<D> {
         (group.launches.load(Ordering::Relaxed), beats)
     }
 
-    /// Whether the kernel is not to be launched again.
+    /// Whether the kernel must not be launched again.
     pub fn over(&self) -> bool {
         self.ring.control()[control::SHUTDOWN].load(Ordering::Acquire) != 0
             || self.failure.get().is_some()
     }
 
-    /// Fails the kernel. The first reason is kept. Feeders go on until they have seen the failure.
+    /// Fails the kernel. Only the first reason is kept. Feeders continue until they have seen the failure.
     pub fn fail(&self, error: KernelError) {
         if self.failure.set(error).is_ok() {
             self.leave();
         }
     }
 
-    /// Asks device and threads to end.
+    /// Asks the device and the threads to end.
     fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.leave();
@@ -115,7 +115,7 @@ impl<D: Driver> Host<D> {
         self.threads.notify();
     }
 
-    /// Waits until all threads have ended, or until nothing has moved for [`LEAVE`]; says how many still run.
+    /// Waits until all threads have ended, or until nothing has moved for [`LEAVE`]. Returns how many still run.
     fn wait_for_end(&self) -> usize {
         let signs = |running| {
             let groups: Vec<_> = self.groups.iter().map(|group| self.signs(group)).collect();
@@ -129,7 +129,7 @@ impl<D: Driver> Host<D> {
     }
 }
 
-/// The words that the device's state begins with: the first value of counters that wrap around, and zeros elsewhere.
+/// The initial words of the device's state: the first value of counters that wrap around, and zeros elsewhere.
 fn first_state(slots: usize, counters_from: u32) -> Vec<u32> {
     if counters_from == 0 {
         return Vec::new();
@@ -144,9 +144,9 @@ fn first_state(slots: usize, counters_from: u32) -> Vec<u32> {
 
 /// Launches a kernel on a device.
 ///
-/// # Errors
-/// [`KernelError::InvalidConfig`] where sizes are out of range, and for chunk memory that the device does not see;
-/// [`KernelError::Unsupported`] for jobs that only the host can run; what memory and threads fail with.
+/// [`KernelError::InvalidConfig`] where sizes are out of range, or where the device does not see the chunk memory;
+/// [`KernelError::Unsupported`] for jobs that only the host can run; and the errors of allocating memory and of
+/// starting threads.
 pub(super) fn launch<D: Driver>(
     device: Arc<Device<D>>,
     config: KernelConfig,
@@ -221,14 +221,14 @@ pub(super) fn launch<D: Driver>(
     })
 }
 
-/// A kernel on a device, as its handle knows it.
+/// The device half of a kernel's handle.
 struct OnDevice<D: Driver> {
     host: Arc<Host<D>>,
     stopped: bool,
 }
 
 impl<D: Driver> OnDevice<D> {
-    /// Starts a thread that shares the host's half until it ends.
+    /// Starts a thread that shares the host's state until it ends.
     fn spawn(
         &self,
         name: String,
@@ -238,14 +238,14 @@ impl<D: Driver> OnDevice<D> {
             .host
             .threads
             .spawn(name.clone(), &self.host, move |host| {
-                // Drivers are foreign code: a panic there must not keep the others waiting.
+                // Drivers are foreign code, and a panic in one must not keep the other threads waiting.
                 if catch_unwind(AssertUnwindSafe(|| run(host))).is_err() {
                     let current = std::thread::current();
                     let threads = current.name().unwrap_or("a thread of the kernel").into();
                     host.fail(KernelError::Panicked { threads });
                 }
                 if host.failure.get().is_some() {
-                    // The device may still write its memory: it is never released.
+                    // The device may still write to its memory, so the memory is never released.
                     std::mem::forget(Arc::clone(host));
                 }
             });
@@ -303,8 +303,8 @@ impl<D: Driver> kernel::Device for OnDevice<D> {
             .fetch_add(1, Ordering::AcqRel)
             .wrapping_add(1);
         let begun = Instant::now();
-        // A worker that left the kernel has mirrored then; one that is inside is enough for all. A worker that is busy
-        // answers after its slot.
+        // A worker that left the kernel mirrored the counters when it left. Of the workers that are inside, one answer
+        // is enough for all. A busy worker answers after its slot.
         while host.failure.get().is_none() && begun.elapsed() < SILENCE {
             let answered = (0..host.worker_count()).any(|number| {
                 host.worker(number, worker::MIRRORED)
@@ -334,7 +334,7 @@ impl<D: Driver> kernel::Device for OnDevice<D> {
         if !std::mem::replace(&mut self.stopped, true) {
             let left = host.wait_for_end();
             if left == 0 {
-                // The driver of a device that was lost may never be done with a thread.
+                // The driver of a lost device may never finish with a thread, so the threads are not joined then.
                 if host.failure.get().is_none() {
                     host.threads.join();
                 }

@@ -1,52 +1,52 @@
-//! Images of stream jobs: what `kernel/stream.h` works with, as words that mean the same wherever they lie. The first word
-//! is the opcode.
+//! Images of stream jobs: the data that `kernel/stream.h` works with, as words that mean the same at any address. The
+//! first word is the opcode.
 //!
-//! SCAN is an Aho-Corasick automaton as a table (`stream/automaton.rs`).
+//! The image of SCAN is an Aho-Corasick automaton as a table (`stream/automaton.rs`).
 
 use crate::stream::{ScanMode, ScanSet, StreamJob};
 use crate::KernelError;
 
-/// Words of the image of SCAN.
+/// Words of the image of a SCAN.
 pub mod scan {
     /// `FLAG_ALL` and `FLAG_EVERYTHING`.
     pub const FLAGS: usize = 1;
     /// Length of the longest pattern, in bytes.
     pub const LONGEST: usize = 2;
-    /// The column of a row that tells what ends in its state. For a set that is asked for lines, the length of the longest
-    /// pattern; for one that is asked for all occurrences, where in the image their number lies and behind it, for each,
-    /// its pattern and its length.
+    /// The column of a row that describes the patterns that end in its state. In a set for lines it holds the length of
+    /// the longest such pattern. In a set for all occurrences it holds the place in the image where the number of such
+    /// patterns lies, followed by the number and length of each.
     pub const INFO: usize = 3;
-    /// Where the first row begins whose state ends a pattern, in words from `NEXT`.
+    /// The beginning of the first row whose state ends a pattern, in words from `NEXT`.
     pub const MATCH: usize = 4;
-    /// The class of each byte value, four to a word.
+    /// The class of each byte value, four classes to a word.
     pub const CLASSES: usize = 8;
-    /// The rows. The first is that of the state before any pattern.
+    /// The rows. The first row belongs to the state before any pattern.
     pub const NEXT: usize = CLASSES + 64;
-    /// The set is asked for all occurrences.
+    /// Flag: the set is used for all occurrences.
     pub const FLAG_ALL: u32 = 1;
-    /// The empty pattern is in the set: everything matches.
+    /// Flag: the empty pattern is in the set, so everything matches.
     pub const FLAG_EVERYTHING: u32 = 2;
 }
 
 /// Words of the image of CRC32C.
 pub mod crc {
-    /// For each n below 32, x to the power of 8 * 2^n.
+    /// For each n below 32, the polynomial x to the power of 8 * 2^n.
     pub const POWERS: usize = 8;
-    /// Eight tables of 256 words: what a byte leaves behind after 0 to 7 more bytes.
+    /// Eight tables of 256 words: the contribution of a byte after 0 to 7 more bytes.
     pub const TABLES: usize = 64;
 }
 
-/// Most words that the image of a SCAN may take: 1 GiB.
+/// The most words that the image of a SCAN may take: 1 GiB.
 const MAX_WORDS: usize = 1 << 28;
 
-/// The Castagnoli polynomial, its bits reversed: bit 31 is the coefficient of 1.
+/// The Castagnoli polynomial with its bits reversed: bit 31 is the coefficient of 1.
 const POLYNOMIAL: u32 = 0x82F6_3B78;
 
-/// The image of a job.
+/// Makes the image of a job.
 ///
 /// # Errors
-/// [`KernelError::Unsupported`] for an opcode of the user's, which is host code, and for a set of patterns whose tables are
-/// larger than 1 GiB.
+/// [`KernelError::Unsupported`] for an opcode of the user's, which is host code, and for a set of patterns whose tables
+/// are larger than 1 GiB.
 pub fn image(job: &StreamJob) -> Result<Vec<u32>, KernelError> {
     match job {
         StreamJob::Scan(set) => scan_image(job.opcode(), set, MAX_WORDS),
@@ -66,12 +66,12 @@ fn too_large() -> KernelError {
     }
 }
 
-/// A number of words as a word; the limit on an image's size lies far below what it holds.
+/// Converts a number of words to a word. The limit on an image's size lies far below the largest word.
 fn word(value: usize) -> Result<u32, KernelError> {
     u32::try_from(value).map_err(|_| too_large())
 }
 
-/// Four bytes to a word, the first lowest.
+/// Packs four bytes into each word, the first byte lowest.
 fn pack(bytes: &[u8; 256]) -> impl Iterator<Item = u32> + '_ {
     bytes
         .as_chunks::<4>()
@@ -100,7 +100,7 @@ fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, 
     }
     image.extend(table.words());
     if all {
-        // What ends in a state is found from the image's beginning on.
+        // The places of the patterns that end in a state count from the beginning of the image.
         let ending = scan::NEXT + table.min_match_state() as usize..scan::NEXT + table.rows().len();
         for row in image[ending].chunks_exact_mut(table.stride()) {
             row[table.stride() - 1] += word(scan::NEXT)?;
@@ -109,14 +109,14 @@ fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, 
     Ok(image)
 }
 
-/// The register after one more byte of zero: its polynomial times x to the power of 8.
+/// The register after one more zero byte: its polynomial times x to the power of 8.
 fn shift_byte(register: u32) -> u32 {
     (0..8).fold(register, |register, _| {
         (register >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(register & 1))
     })
 }
 
-/// The product of two polynomials, bit 31 the coefficient of 1, by the Castagnoli polynomial.
+/// The product of two polynomials modulo the Castagnoli polynomial; bit 31 is the coefficient of 1.
 fn multiply(a: u32, b: u32) -> u32 {
     let (mut product, mut shifted) = (0, b);
     for bit in (0..32).rev() {
@@ -154,7 +154,7 @@ mod tests {
     use gristmill_ring::{Outcome, RecordWriter};
     use std::sync::Arc;
 
-    /// By its kind, and with the back end that can do it.
+    /// Asserts that the error has the right kind, and that it names the back end that can run the job.
     fn assert_refused(image: Result<Vec<u32>, KernelError>) {
         let error = image.unwrap_err();
         assert!(matches!(error, KernelError::Unsupported { .. }), "{error}");

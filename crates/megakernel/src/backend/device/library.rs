@@ -1,31 +1,32 @@
-//! Why a driver's library cannot be used: whether it is not there, or there and does not load.
+//! Finds out why a driver's library cannot be used: it may be missing, or present but not loadable.
 //!
-//! The crates that call drivers load them, and report only that this failed. What helps is the message of the dynamic
-//! loader: a file that was cut short, one for another processor, a missing library that it depends on.
+//! The crates that call drivers load these libraries, and report only that loading failed. The message of the dynamic
+//! loader is more helpful: it can name a truncated file, a file for another processor, or a missing library that this
+//! one depends on.
 
 use std::error::Error;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a file that names a driver, at most.
+/// The most bytes that are read of a file that names a driver.
 const ICD_BYTES: u64 = 4096;
 
-/// Drivers that are looked at, at most.
+/// The most drivers that are checked.
 const ICD_FILES: usize = 64;
 
-/// What came of loading a library.
+/// The outcome of loading a library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Loading {
     Loads,
-    /// There is no file of that name where the loader looks.
+    /// The loader found no file of that name.
     Absent,
-    /// There is, or something that it needs is not there. In the loader's words.
+    /// The file exists, or something that it needs is missing. Holds the loader's message.
     Broken(String),
 }
 
 impl Loading {
-    /// What the outcome of loading the library of this name means.
+    /// Interprets the outcome of loading the library with this name.
     pub fn of<T>(name: &Path, outcome: &Result<T, libloading::Error>) -> Self {
         let Err(error) = outcome else {
             return Self::Loads;
@@ -37,8 +38,9 @@ impl Loading {
         Self::told(&name.display().to_string(), &innermost.to_string())
     }
 
-    /// What the words of a loader mean. One that finds no file of this name says the name and what ENOENT is called
-    /// (glibc; musl says the same in front); one that misses a library which that one needs says the other's name.
+    /// Interprets a loader's message. If no file has this name, the message contains the name and the text of ENOENT;
+    /// glibc's begins with the name, and musl's has words before it. If the file exists and a library that it needs is
+    /// missing, the message contains that library's name.
     fn told(name: &str, words: &str) -> Self {
         let absent = words.contains("No such file or directory")
             && (words.starts_with(&format!("{name}: ")) || words.contains(&format!(" {name}: ")))
@@ -51,8 +53,8 @@ impl Loading {
     }
 }
 
-/// Why none of these libraries can be used: the first one's name where none is there, and otherwise what the loader
-/// said of those that are.
+/// Explains why none of these libraries can be used: it gives the first one's name if none exists, and otherwise what
+/// the loader said about those that exist.
 pub(crate) fn refusal(names: &[PathBuf], load: impl Fn(&Path) -> Loading) -> String {
     let broken: Vec<String> = names
         .iter()
@@ -77,7 +79,8 @@ fn does_not_load(name: &Path, words: &str) -> String {
     )
 }
 
-/// Which drivers that OpenCL's loader is configured with do not load, and why: the loader passes over them in silence.
+/// Lists the drivers that OpenCL's loader is configured with and that do not load, with the reasons. The loader itself
+/// skips them silently.
 pub(crate) fn drivers(folder: &Path, load: impl Fn(&Path) -> Loading) -> Vec<String> {
     let named = |path: &Path| path.extension().is_some_and(|end| end == "icd");
     let files: Vec<PathBuf> = if named(folder) {
@@ -106,9 +109,9 @@ pub(crate) fn drivers(folder: &Path, load: impl Fn(&Path) -> Loading) -> Vec<Str
     files.iter().filter_map(wrong).collect()
 }
 
-/// The library that a file of the loader names: its first line.
+/// The library that a configuration file of the loader names in its first line.
 fn library_of(file: &Path) -> Option<PathBuf> {
-    // A FIFO would not end.
+    // Reading a FIFO would never end.
     if !std::fs::metadata(file).ok()?.is_file() {
         return None;
     }

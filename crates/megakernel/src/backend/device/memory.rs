@@ -1,4 +1,4 @@
-//! What lies where: the memory that a kernel on a device shares with the host, and the tables of its jobs.
+//! The layout of the memory that a kernel on a device shares with the host, and the tables of its jobs.
 
 use super::driver::Driver;
 use super::job;
@@ -11,23 +11,23 @@ use crate::StreamJob;
 use gristmill_ring::{Arena, RecordMemory, RingMemory, SharedWords, REGION_ALIGN};
 use std::sync::atomic::Ordering;
 
-/// Words of the tables that programs have: 8 MiB.
+/// The number of words in the tables that is available to programs: 8 MiB.
 pub(super) const PROGRAM_WORDS: usize = 2 << 20;
 
-/// Memory that host and device share, part by part.
+/// The memory that host and device share, part by part.
 pub(super) struct Memory {
-    /// Where it begins, for the device.
+    /// The device's address of its beginning.
     pub address: u64,
     pub ring: RingMemory,
     pub records: RecordMemory,
     /// The directory of programs.
     pub directory: SharedWords,
-    /// Words of the workers, by worker.
+    /// The words of the workers, by worker.
     pub workers: SharedWords,
 }
 
 impl Memory {
-    /// Lays out what a kernel of `workers` workers shares with the host, and writes its parameters.
+    /// Lays out the memory that a kernel of `workers` workers shares with the host, and writes the launch parameters.
     pub fn lay_out<D: Driver>(
         device: &Device<D>,
         config: &KernelConfig,
@@ -114,7 +114,8 @@ impl Memory {
     }
 }
 
-/// The tables of the stream jobs: their number, the place of each image, and the images; and where programs begin.
+/// Makes the tables of the stream jobs: the number of jobs, the place of each image, and the images. Also returns where
+/// programs begin.
 pub(super) fn job_tables(jobs: &[StreamJob]) -> Result<(Vec<u32>, usize), KernelError> {
     let too_large = || KernelError::InvalidConfig {
         what: "stream jobs whose tables take 16 GiB or more",

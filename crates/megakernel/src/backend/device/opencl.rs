@@ -1,8 +1,9 @@
-//! OpenCL devices: those of OpenCL 2.0 or later whose memory the host shares word by word.
+//! OpenCL devices: those that support OpenCL 2.0 or later and share memory with the host word by word.
 //!
-//! The loader (`libOpenCL.so.1`) is looked for at run time, so the same binary runs where there is none. A ring that lives
-//! needs memory that host and device both see while a kernel runs, with atomics: fine-grained buffers of shared virtual
-//! memory. Devices without it are refused, with the reason, rather than served through copies.
+//! The loader (`libOpenCL.so.1`) is loaded at run time, so the same binary also runs on machines without it. A ring
+//! that is in use needs memory that host and device both see, with atomics, while a kernel runs: fine-grained buffers
+//! of shared virtual memory. A device without such memory is refused, with the reason; it is never served through
+//! copies.
 #![allow(unsafe_code)]
 
 mod devices;
@@ -25,48 +26,49 @@ use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
 
-/// Lanes of a group on a GPU.
+/// The number of lanes in a group on a GPU.
 const GPU_LANES: u32 = 128;
 
-/// Windows that a lane runs side by side on a processor: what its vector units are filled with.
+/// The number of windows that a lane runs side by side on a processor, so that they fill its vector units.
 const CPU_STRIP: u32 = 64;
 
-/// An OpenCL device as the place where kernels run.
+/// The back end that runs kernels on an OpenCL device.
 pub type OpenClBackend = DeviceBackend<OpenCl>;
 
 impl OpenClBackend {
-    /// Which drivers that OpenCL's loader is configured with do not load, and why. The loader passes over them in silence.
+    /// Lists the drivers that OpenCL's loader is configured with and that do not load, with the reasons. The loader
+    /// itself skips them silently.
     pub fn broken_drivers() -> Vec<String> {
         devices::broken_drivers()
     }
 
-    /// As [`DeviceBackend::new`], with groups of another shape than the one that suits the device.
+    /// The same as [`DeviceBackend::new`], but the shape of the groups can be chosen.
     ///
     /// # Errors
-    /// As [`DeviceBackend::new`], and [`KernelError::Driver`] for a shape that the device cannot run.
+    /// The same as [`DeviceBackend::new`], and [`KernelError::Driver`] for a shape that the device cannot run.
     pub fn with_shape(device: Option<usize>, shape: Option<Shape>) -> Result<Self, KernelError> {
         Self::open(device, shape)
     }
 }
 
-/// How groups of the kernel are shaped.
+/// The shape of the kernel's groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Lanes of a group, which work on a chunk together: a power of two.
+    /// The number of lanes in a group, which work on a chunk together. It must be a power of two.
     pub lanes: u32,
-    /// Windows of a program that a lane runs side by side: 1 to 64.
+    /// The number of windows of a program that a lane runs side by side, from 1 to 64.
     pub strip: u32,
 }
 
-/// For `map_err`: a call of the driver failed.
+/// Converts the error of a failed driver call, for use with `map_err`.
 fn refused(call: &'static str) -> impl Fn(ClError) -> KernelError {
     move |error| failed::<OpenCl>(call, Some(error.0), error)
 }
 
-/// A context, which lives as long as anything in it.
+/// A context. It lives as long as anything in it.
 struct Session {
     context: Context,
-    /// For [`HostVisible::device`].
+    /// The number that [`HostVisible::device`] returns.
     number: u64,
 }
 
@@ -77,7 +79,7 @@ impl Session {
     }
 }
 
-/// A queue and a kernel object of its own: what one launch needs.
+/// A queue with its own kernel object: the resources that one launch needs.
 pub struct Lane {
     queue: CommandQueue,
     kernel: Kernel,
@@ -87,7 +89,7 @@ pub struct Lane {
 pub struct OpenCl {
     shape: Shape,
     capacity: Capacity,
-    /// Before the session, in whose context it is.
+    /// This field precedes the session because the program belongs to the session's context.
     program: Program,
     session: Arc<Session>,
 }
@@ -146,7 +148,7 @@ impl Driver for OpenCl {
             capacity: Capacity {
                 units,
                 groups: units,
-                // PoCL runs groups of one launch one after the other if it likes.
+                // PoCL may run the groups of one launch one after the other.
                 concurrent: !processor,
             },
             program,
@@ -187,8 +189,8 @@ impl Driver for OpenCl {
         let local = [lanes];
         let set = refused("clSetKernelArg");
         for (index, address) in (0..).zip(launch.addresses) {
-            // SAFETY: the kernel takes five pointers first (kernel/megakernel.h), and these lie in blocks of this context
-            // (who makes a `Launch` promises it).
+            // SAFETY: the kernel takes five pointers first (kernel/megakernel.h), and these lie in blocks of this
+            // context, as the code that makes a `Launch` promises.
             unsafe {
                 lane.kernel
                     .set_arg_svm_pointer(index, address as *const c_void)
@@ -199,11 +201,13 @@ impl Driver for OpenCl {
             // SAFETY: the kernel takes three words of 32 bits next.
             unsafe { lane.kernel.set_arg(index, &word) }.map_err(&set)?;
         }
-        // SAFETY: the kernel takes local memory last, of a size that no device was accepted without (`devices.rs`).
+        // SAFETY: the last argument of the kernel is local memory, and `devices.rs` accepts no device that has less
+        // than this size.
         unsafe { lane.kernel.set_arg_local_buffer(8, LOCAL_BYTES) }.map_err(&set)?;
-        // SAFETY: all nine arguments are set; the memory behind them is laid out as the kernel expects and lives until
-        // this returns (who makes a `Launch` promises both), which is after the kernel has left: if the wait fails, the
-        // device is taken for lost and the memory is kept (`host.rs`). The sizes are arrays of one, for one dimension.
+        // SAFETY: all nine arguments are set. The memory behind them is laid out as the kernel expects and lives until
+        // this function returns; the code that makes a `Launch` promises both. This function returns only after the
+        // kernel has left, unless the wait fails; then the device is considered lost and the memory is kept
+        // (`host.rs`). The sizes are arrays of one element, for one dimension.
         let launched = unsafe {
             lane.queue.enqueue_nd_range_kernel(
                 lane.kernel.get(),
@@ -224,7 +228,8 @@ impl Driver for OpenCl {
         match left {
             Ok(()) => Ok(lane),
             Err(error) => {
-                // Releasing what a lost device may still use could wait for it: this, and the event.
+                // Releasing resources that a lost device may still use could block until the device is done. That
+                // applies to the lane and to the event.
                 std::mem::forget(lane);
                 Err(error)
             }

@@ -1,22 +1,26 @@
-//! A program's image: what the device source needs to run it, as words that can lie anywhere.
+//! The image of a program: the data that the device source needs to run it, as words that can lie at any address.
 //!
-//! First [`word::HEADER`] words, whose numbers are in [`word`]. Behind them four words for each instruction:
+//! The image begins with [`word::HEADER`] words, whose numbers are in [`word`]. Next come four words for each
+//! instruction:
 //!
 //! - Word 0: the first four bytes of its encoding, which are the opcode with the immediate bit, `dst`, `a` and `b`.
 //! - Word 1: its immediate.
-//! - Word 2: where it leads to, by number. Of `if` the `else` or `end`; of `else`, `each` and `loop` the `end`; of
-//!   `break` the loop's `end`; of a loop's `end` the loop's first instruction, and of an `if`'s 0. Of `s.` and `acc` it
-//!   is the first word of the array, counted from the first scratch word or accumulator on.
-//! - Word 3: of `loop` and its `end`, how many loops it lies in; of `each`, the next `each`. Of `s.` and `acc`, the
-//!   array's length in the low half, and in the high half how it is updated, as the number of an `s.` opcode.
+//! - Word 2: the instruction that it leads to, by number. For `if` this is the `else` or `end`; for `else`, `each` and
+//!   `loop`, the `end`; for `break`, the loop's `end`; for a loop's `end`, the loop's first instruction; for an `if`'s
+//!   `end`, 0. For `s.` and `acc` it is the first word of the array, counted from the first scratch word or
+//!   accumulator.
+//! - Word 3: for `loop` and its `end`, the number of loops that enclose it; for `each`, the next `each`. For `s.` and
+//!   `acc`, the array's length in the low half, and in the high half how the array is updated, as the number of an `s.`
+//!   opcode.
 //!
-//! Instructions are numbered from 0 on; the number of instructions stands for "none". The `end` of an `each` carries
-//! two sets of registers, a bit for each, lowest first: in word 1 those that the body reads and never writes, in word 2
-//! those that it writes, but may read before. Other registers need no value when a window begins.
+//! Instructions are numbered from 0, and the number of instructions stands for "none". The `end` of an `each` carries
+//! two sets of registers, with one bit for each register, lowest first. Word 1 holds the registers that the body reads
+//! and never writes; word 2 those that it writes, but may read before it writes them. Other registers need no value
+//! when a window begins.
 //!
-//! Behind the instructions are the arrays of accumulators that begin as all ones, a word for each (the number of its
-//! first accumulator in the low half, its length in the high half), and behind these the table, closed by at least four
-//! zero bytes.
+//! After the instructions come the arrays of accumulators that begin as all ones, with one word for each array (the
+//! number of its first accumulator in the low half, its length in the high half). The table comes last, followed by at
+//! least four zero bytes.
 
 use gristmill_vir0::analysis;
 use gristmill_vir0::isa::{Instr, Op};
@@ -25,35 +29,35 @@ use gristmill_vir0::{FaultKind, Verified};
 
 /// Words of an image's header.
 pub mod word {
-    /// Own bytes of a chunk at most.
+    /// The largest number of own bytes in a chunk.
     pub const CHUNK: usize = 0;
-    /// What a chunk's base is a multiple of.
+    /// The alignment of a chunk's base: the base is a multiple of this number.
     pub const ALIGN: usize = 1;
-    /// Bytes of halo before.
+    /// The number of halo bytes before the own bytes.
     pub const BEFORE: usize = 2;
-    /// Bytes of halo after.
+    /// The number of halo bytes after the own bytes.
     pub const AFTER: usize = 3;
-    /// Records at most.
+    /// The largest number of records.
     pub const RECORDS: usize = 4;
-    /// Scratch words.
+    /// The number of scratch words.
     pub const SCRATCH: usize = 5;
-    /// Accumulators.
+    /// The number of accumulators.
     pub const ACCS: usize = 6;
-    /// Instructions.
+    /// The number of instructions.
     pub const INSTRUCTIONS: usize = 7;
-    /// The first `each`.
+    /// The number of the first `each`.
     pub const FIRST_EACH: usize = 8;
-    /// Arrays of accumulators that begin as all ones.
+    /// The number of arrays of accumulators that begin as all ones.
     pub const MINIMA: usize = 9;
-    /// Place of their list, in words from the image's first.
+    /// The place of the list of those arrays, in words from the beginning of the image.
     pub const MINIMA_PLACE: usize = 10;
-    /// Bytes of the table.
+    /// The number of bytes in the table.
     pub const TABLE_BYTES: usize = 11;
-    /// Place of the table, in words from the image's first.
+    /// The place of the table, in words from the beginning of the image.
     pub const TABLE_PLACE: usize = 12;
-    /// Words of the header.
+    /// The number of words in the header.
     pub const HEADER: usize = 16;
-    /// Words of an instruction.
+    /// The number of words for each instruction.
     pub const INSTRUCTION: usize = 4;
 }
 
@@ -140,7 +144,7 @@ pub fn image(program: &Verified) -> Vec<u32> {
     image
 }
 
-/// A size of a verified program: all of them are far below 2^32.
+/// Converts a size of a verified program to a word. All of its sizes are far below 2^32.
 fn narrow(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
@@ -153,7 +157,7 @@ fn encoded(instr: &Instr) -> [u32; 2] {
     ]
 }
 
-/// The opcode that updates a word as an accumulator's low word is updated.
+/// The opcode that updates a scratch word in the same way as the low word of such an accumulator is updated.
 fn update(kind: AccKind) -> Op {
     match kind {
         AccKind::Sum => Op::SAdd,
@@ -221,7 +225,7 @@ mod tests {
             "break leads to the loop's end"
         );
         assert_eq!(instruction(&image, 10), [end, 0, 9, 0], "end of loop");
-        // r1 and r6 are read only; r4 and r5 are read by windows that may not have written them.
+        // r1 and r6 are only read. r4 and r5 are read by windows that may not have written them.
         assert_eq!(
             instruction(&image, 12),
             [end, 1 << 1 | 1 << 6, 1 << 4 | 1 << 5, 0]

@@ -1,8 +1,9 @@
-//! A device's tables: images of jobs, and of programs that come and go while the kernel runs.
+//! A device's tables: the images of jobs, and those of programs, which are loaded and unloaded while the kernel runs.
 //!
-//! The directory names a program's image only after the image is in the tables, with release order. An image is taken away
-//! in three steps: the directory forgets it, then every slot completes that was published before, and only then are its words
-//! and its directory entry used again. So no worker ever reads an image that is being replaced.
+//! The directory names a program's image, with release order, only after the image is in the tables. An image is
+//! removed in three steps. First the directory entry is cleared. Then every slot that was published before completes.
+//! Only after that are the image's words and its directory entry used again. So no worker ever reads an image that is
+//! being replaced.
 
 use super::driver::DeviceMemory;
 use super::layout::directory;
@@ -15,21 +16,21 @@ use gristmill_vir0::Verified;
 use std::sync::atomic::Ordering;
 use std::sync::Mutex;
 
-/// Words that images begin at a multiple of: a line of a GPU's cache.
+/// The number of words of which each image's place is a multiple: one line of a GPU's cache.
 pub(crate) const IMAGE_ALIGN: usize = 32;
 
 /// The programs of a running kernel, as the device sees them.
 pub(crate) struct ProgramTables {
     memory: Box<dyn DeviceMemory>,
     directory: SharedWords,
-    /// Instructions that a slot may cost.
+    /// The number of instructions that a slot may cost.
     budget: u64,
-    /// Tells which slots have completed.
+    /// Knows which slots have completed.
     submitter: Submitter,
     room: Mutex<Room>,
 }
 
-/// Words of the tables, from and to.
+/// A range of words in the tables: from and to.
 type Span = (usize, usize);
 
 /// An image in the tables, and the directory entry that names it.
@@ -40,15 +41,16 @@ struct Bound {
 }
 
 struct Room {
-    /// In order; no two touch.
+    /// In ascending order; no two of them are adjacent.
     free: Vec<Span>,
     bound: Vec<Bound>,
-    /// Unbound, while slots may still read them; with how many slots had been published then.
+    /// Images that were unbound but that slots may still read, each with the number of slots that had been published at
+    /// that time.
     retired: Vec<(Bound, u64)>,
 }
 
 impl ProgramTables {
-    /// Tables whose words from `span.0` to `span.1` are for programs.
+    /// Makes tables in which programs use the words from `span.0` to `span.1`.
     pub fn new(
         memory: Box<dyn DeviceMemory>,
         span: Span,
@@ -74,7 +76,7 @@ impl ProgramTables {
         self.memory.address()
     }
 
-    /// The longest chunk that a program's budget allows, in bytes.
+    /// The largest chunk that the budget allows this program, in bytes.
     fn longest(&self, program: &Verified) -> u32 {
         gristmill_vir0::cost::largest(u32::MAX, |len| program.cost().at(len) <= self.budget)
     }
@@ -83,7 +85,7 @@ impl ProgramTables {
         &self.directory[entry * directory::WORDS + word]
     }
 
-    /// The first entry on an opcode's probe sequence that names no program.
+    /// The first entry in an opcode's probe sequence that names no program.
     fn entry(&self, opcode: u32, room: &Room) -> Option<usize> {
         let first = opcode as usize;
         (0..directory::ENTRIES)
@@ -97,7 +99,7 @@ impl ProgramTables {
 }
 
 impl Room {
-    /// Frees the words of images that no slot can still be reading.
+    /// Frees the words of images that no slot can still read.
     fn reclaim(&mut self, submitter: &Submitter) {
         let done = |retired: &mut (Bound, u64)| submitter.is_done(retired.1);
         let free = self.retired.extract_if(.., done);

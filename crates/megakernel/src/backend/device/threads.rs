@@ -1,9 +1,9 @@
-//! The threads of a kernel's host half: how many of them run, and the end of each.
+//! The threads of a kernel's host half: how many of them run, and how each ends.
 //!
-//! What the threads share (the kernel's memory, the driver, through it the device's context) must be gone when a
-//! shutdown returns: the caller may unload the driver next. So a thread counts as ended only after it has
-//! given its share back, which the order of the fields of [`Share`] decides; and its own end, where drivers tidy up
-//! after it, is waited for, too.
+//! The state that the threads share (the kernel's memory, the driver, and through it the device's context) must be gone
+//! when a shutdown returns, since the caller may unload the driver next. So a thread counts as ended only after it has
+//! released its share, which the order of the fields of [`Share`] ensures. A shutdown also waits for the thread's own
+//! end, where drivers clean up after the thread.
 
 use gristmill_ring::lock;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,16 +20,16 @@ pub(super) struct Threads {
 
 #[derive(Default)]
 struct Inner {
-    /// Threads that hold a share.
+    /// The number of threads that hold a share.
     running: usize,
     handles: Vec<JoinHandle<()>>,
 }
 
-/// What a thread holds of what all share.
+/// One thread's share of the common state.
 struct Share<T> {
     /// Dropped first.
     shared: Arc<T>,
-    /// Dropped last, and only then does the thread count as ended.
+    /// Dropped last. Only then does the thread count as ended.
     _counted: Counted,
 }
 
@@ -50,7 +50,7 @@ impl Threads {
     /// Starts a thread that holds `shared` until it ends.
     ///
     /// # Errors
-    /// The system's, where it starts no thread.
+    /// The system's error if it cannot start a thread.
     pub fn spawn<T: Send + Sync + 'static>(
         self: &Arc<Self>,
         name: String,
@@ -75,7 +75,7 @@ impl Threads {
         self.changed.notify_all();
     }
 
-    /// Sleeps until the next notification, or for `most`; not at all where `over` says so.
+    /// Sleeps until the next notification, or for at most `most`. Does not sleep at all if `over` returns true.
     pub fn sleep_unless(&self, most: Duration, over: impl Fn() -> bool) {
         let guard = self.lock();
         if !over() {
@@ -83,8 +83,9 @@ impl Threads {
         }
     }
 
-    /// Waits until no thread holds a share any more, or until `give_up` says so, which is asked with the number of those
-    /// that do each time that one has ended or `step` has passed; says how many still do.
+    /// Waits until no thread holds a share any more, or until `give_up` returns true. `give_up` is called, with the
+    /// number of threads that still hold one, each time a thread has ended or `step` has passed. Returns how many
+    /// threads still hold a share.
     pub fn wait(&self, step: Duration, mut give_up: impl FnMut(usize) -> bool) -> usize {
         loop {
             let inner = self.lock();
@@ -99,20 +100,20 @@ impl Threads {
         }
     }
 
-    /// Waits for the end of threads that hold no share any more, after [`Threads::wait`] has said that there are no
-    /// others: for what a driver does when a thread of it ends.
+    /// Waits for the end of the threads that no longer hold a share, so that the driver's own work at the end of a
+    /// thread is done. Call it after [`Threads::wait`] has returned that no others are left.
     pub fn join(&self) {
         let handles = std::mem::take(&mut self.lock().handles);
         for handle in handles {
-            // Panics were caught, and told, while the thread ran.
+            // Panics were caught and reported while the thread ran.
             drop(handle.join());
         }
     }
 }
 
 impl<T> Share<T> {
-    /// Takes all of itself, so that it is dropped at the end in the order of its fields: a closure would take what it
-    /// names of it, and leave the rest to be dropped apart.
+    /// Takes the whole of `self`, so that all of it is dropped at the end, in the order of its fields. A closure would
+    /// capture only the fields that it names, and the others would be dropped separately.
     fn hold(self, run: impl FnOnce(&Arc<T>)) {
         run(&self.shared);
     }
@@ -125,7 +126,7 @@ mod tests {
     use std::sync::{Arc, Barrier};
     use std::time::Duration;
 
-    /// Takes its time to go, as memory of a device does.
+    /// Takes some time to drop, as memory of a device does.
     struct Slow(Arc<AtomicBool>);
 
     impl Drop for Slow {
@@ -148,12 +149,12 @@ mod tests {
             let run = move |_: &Arc<Slow>| {
                 waits.wait();
                 if panics {
-                    // Without the message that a panic of its own would print.
+                    // Avoids the message that `panic!` would print.
                     std::panic::resume_unwind(Box::new("a driver that panics"));
                 }
             };
             threads.spawn("holder".into(), &shared, run).unwrap();
-            // The thread has the last share of it.
+            // The thread holds the last share.
             drop(shared);
             gate.wait();
             assert_eq!(threads.wait(STEP, |_| false), 0);

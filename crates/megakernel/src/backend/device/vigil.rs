@@ -1,33 +1,34 @@
-//! How long a device has been silent, in time that it could have used.
+//! Measures how long a device has been silent, counting only time that it could have used.
 //!
-//! A device that runs gives signs of life. For how long may it give none before it is lost? Time on the clock says little:
-//! on an overloaded machine the threads of a driver that runs kernels on the processor, or the thread that is about to pass
-//! a launch to a GPU, may get no processor for a second. So [`Clock::tick`] counts only time in which no
-//! thread of this process waited for a processor. Linux says of each thread how long it has run and how long it has waited
-//! to run (`/proc/self/task/N/schedstat`); a wait that still goes on is that of a thread which is ready to run
-//! (`stat`) and does not run. Where the kernel does not tell, a tick counts at most what the watchdog had wanted to sleep: a
-//! machine that lets the watchdog itself wait lets others wait as well.
+//! A running device gives signs of life, and a device that has given none for too long is lost. Wall-clock time says
+//! little about that: on an overloaded machine, the threads of a driver that runs kernels on the processor may get no
+//! processor for a second, and neither may the thread that is about to pass a launch to a GPU. So [`Clock::tick`]
+//! counts only time in which no thread of this process waited for a processor. Linux reports for each thread how long
+//! it has run and how long it has waited to run (`/proc/self/task/N/schedstat`). A thread that is still waiting shows
+//! as ready to run (`stat`) without gaining run time. Where Linux reports nothing, a tick counts at most the time for
+//! which the watchdog had meant to sleep: a machine that keeps the watchdog waiting keeps other threads waiting as
+//! well.
 //!
-//! A thread that spins in a kernel which never ends runs, so its time counts; and so does that of a driver that sleeps and
-//! is never woken.
+//! A thread that spins in a kernel that never ends is running, so its time counts. So does the time of a driver that
+//! sleeps and is never woken.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What Linux says of a thread.
+/// What Linux reports about a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Thread {
-    /// Time that it has run.
+    /// How long it has run.
     ran: Duration,
-    /// Time that it has waited for a processor, up to when it got one last.
+    /// How long it has waited for a processor, up to the last time that it got one.
     waited: Duration,
-    /// Whether it is ready to run, or runs.
+    /// Whether it is running or ready to run.
     ready: bool,
 }
 
 impl Thread {
-    /// A thread of this process, by the folder that tells of it.
+    /// Reads the state of a thread of this process from its folder in /proc.
     fn read(folder: &Path) -> Option<Self> {
         let schedstat = std::fs::read_to_string(folder.join("schedstat")).ok()?;
         let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
@@ -38,13 +39,13 @@ impl Thread {
         let mut numbers = schedstat.split_ascii_whitespace().map(str::parse);
         let mut next = || Some(Duration::from_nanos(numbers.next()?.ok()?));
         let (ran, waited) = (next()?, next()?);
-        // A thread's name may hold anything, and stands in brackets before its state.
+        // The thread's name precedes its state, in brackets, and may contain any characters.
         let (_, behind) = stat.rsplit_once(')')?;
         let ready = behind.trim_start().starts_with('R');
         Some(Self { ran, waited, ready })
     }
 
-    /// How long it has waited for a processor since `before`, in a time of `elapsed`.
+    /// How long it has waited for a processor since `before`, within the last `elapsed`.
     fn starved(self, before: Self, elapsed: Duration) -> Duration {
         let ran = self.ran.saturating_sub(before.ran);
         let told = self.waited.saturating_sub(before.waited);
@@ -57,7 +58,7 @@ impl Thread {
     }
 }
 
-/// All threads of this process but the caller's, by number.
+/// All threads of this process except the calling one, by number.
 fn threads() -> HashMap<String, Thread> {
     let own = std::fs::read_link("/proc/thread-self");
     let own = own.as_ref().ok().and_then(|path| path.file_name());
@@ -79,12 +80,12 @@ fn threads() -> HashMap<String, Thread> {
 pub struct Clock {
     looked: Instant,
     before: HashMap<String, Thread>,
-    /// The most that a tick counts: what its caller wants to sleep between two.
+    /// The most that one tick counts: the time for which the caller means to sleep between two ticks.
     most: Duration,
 }
 
 impl Clock {
-    /// A clock that begins now, and is looked at about as often as `most` says.
+    /// Makes a clock that begins now and that is read about once every `most`.
     #[must_use]
     pub fn new(most: Duration) -> Self {
         Self {
@@ -94,7 +95,7 @@ impl Clock {
         }
     }
 
-    /// Time that counts since the clock began or was looked at last.
+    /// The counted time since the clock began or was last read.
     pub fn tick(&mut self) -> Duration {
         let now = Instant::now();
         let elapsed = now - std::mem::replace(&mut self.looked, now);
@@ -119,7 +120,7 @@ fn counted(
         .min(most)
 }
 
-/// A value that changes as long as what it observes is alive, and for how long it has not changed.
+/// A value that changes as long as the observed thing is alive, with the time for which it has not changed.
 #[derive(Debug)]
 pub(super) struct Silence<T> {
     last: T,
@@ -134,7 +135,8 @@ impl<T: PartialEq> Silence<T> {
         }
     }
 
-    /// Looks once more, `counted` after the last time: for how long nothing has moved, and whether it just has.
+    /// Observes the value again, when `counted` has passed since the last call. Returns for how long it has not
+    /// changed, and whether it just has.
     pub fn look(&mut self, now: T, counted: Duration) -> (Duration, bool) {
         let moved = now != self.last;
         if moved {
@@ -161,7 +163,7 @@ mod tests {
         }
     }
 
-    /// What counts of a tick, in milliseconds, in which one thread changed so.
+    /// How many milliseconds of a tick count if one thread changed in this way.
     fn tick(before: Thread, after: Thread, elapsed: u64) -> u128 {
         let of = |thread| HashMap::from([("1".to_owned(), thread)]);
         let elapsed = Duration::from_millis(elapsed);
@@ -170,18 +172,18 @@ mod tests {
 
     #[test]
     fn time_counts_in_which_nobody_waits_for_a_processor() {
-        // Asleep all the time; running all the time.
+        // One thread sleeps all the time; another runs all the time.
         assert_eq!(tick(thread(5, 5, false), thread(5, 5, false), 100), 100);
         assert_eq!(tick(thread(5, 5, true), thread(105, 5, true), 100), 100);
-        // It got its processor half of the time.
+        // The thread got its processor half of the time.
         assert_eq!(tick(thread(5, 5, true), thread(55, 55, true), 100), 50);
-        // It has waited all the time, and still does.
+        // The thread has waited all the time, and is still waiting.
         assert_eq!(tick(thread(5, 5, true), thread(5, 5, true), 100), 0);
-        // Its wait of a second has ended just now: no more than the tick is taken off.
+        // The thread's wait of a second has just ended. No more than the tick is subtracted.
         assert_eq!(tick(thread(5, 5, true), thread(6, 1005, true), 100), 0);
-        // The watchdog itself came late, and nobody can say why.
+        // The watchdog itself came late, for an unknown reason.
         assert_eq!(tick(thread(5, 5, false), thread(5, 5, false), 5000), 100);
-        // A thread that is new says nothing of the time before it.
+        // A new thread says nothing about the time before it existed.
         let new = HashMap::from([("2".to_owned(), thread(0, 90, true))]);
         assert_eq!(counted(&HashMap::new(), &new, TICK, TICK), TICK);
     }
@@ -214,7 +216,7 @@ mod tests {
                 "this kernel does not say how long threads wait (schedstat)",
             );
         }
-        // More threads that want to run than there are processors: each waits for most of the time.
+        // There are more threads that want to run than processors, so each waits for most of the time.
         let over = AtomicBool::new(false);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| {
@@ -227,7 +229,7 @@ mod tests {
             }
             let mut clock = Clock::new(Duration::MAX);
             let (mut elapsed, mut counted) = (Duration::ZERO, Duration::ZERO);
-            // For as long as it takes to see it.
+            // Runs until the effect is visible.
             while elapsed < Duration::from_millis(300) || counted > elapsed / 2 {
                 let began = Instant::now();
                 std::thread::sleep(TICK);

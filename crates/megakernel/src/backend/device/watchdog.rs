@@ -1,7 +1,8 @@
-//! The watchdog: notices a launch group that is inside of the kernel and gives no sign of life, and fails the kernel.
+//! The watchdog: it fails the kernel when a launch group that is inside the kernel gives no sign of life.
 //!
-//! Workers give signs of life by the work that they do, so a program that runs for long is no lost device; and the watchdog
-//! counts only time in which no thread of this process waited for a processor (`vigil.rs`), so a busy machine is none either.
+//! Workers give signs of life as they work, so a program that runs for long does not make its device look lost. Neither
+//! does a busy machine, since the watchdog counts only time in which no thread of this process waited for a processor
+//! (`vigil.rs`).
 
 use super::driver::Driver;
 use super::host::Host;
@@ -10,37 +11,40 @@ use crate::KernelError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Silence after which a device that has begun to run is taken for lost. Workers give signs of life between slots, and as
-/// they work within programs and searches; other stream opcodes are silent for as long as their chunk takes.
+/// How long a device that has begun to run may be silent before it is considered lost. Workers give signs of life
+/// between slots, and within programs and searches as they work; other stream opcodes are silent for as long as their
+/// chunk takes.
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
-/// Bytes that the slowest stream opcode reads in a second, at the very least.
+/// The number of bytes that even the slowest stream opcode reads in a second.
 const SLOWEST_BYTES: u64 = 32 << 20;
 
-/// The same before the first sign of life of all: a device that other processes use, too, may start later.
+/// The same limit before the very first sign of life. It is longer because a device that other processes use too may
+/// start late.
 const FIRST_SILENCE: Duration = Duration::from_secs(5);
 
 /// How often the watchdog looks.
 pub(super) const WATCH: Duration = Duration::from_millis(100);
 
-/// Silence after which a launch group that has begun to run is taken for lost, with chunks of this size.
+/// How long a launch group that has begun to run may be silent before it is considered lost, with chunks of this size.
 pub(super) fn patience(chunk_bytes: u64) -> Duration {
     SILENCE + Duration::from_millis(1000 * chunk_bytes / SLOWEST_BYTES)
 }
 
 impl<D: Driver> Host<D> {
-    /// The watchdog's thread.
+    /// The thread of the watchdog.
     pub fn watch(&self) {
-        // For each launch group its signs of life, and whether it has given one at all.
+        // For each launch group: its signs of life, and whether it has ever given one.
         let mut seen: Vec<_> = self
             .groups
             .iter()
             .map(|group| (Silence::new(self.signs(group)), false))
             .collect();
-        // While there are signs of life it does not matter how long threads have waited.
+        // While there are signs of life, it does not matter how long threads have waited.
         let mut clock = None;
         while !self.over() {
-            // Not with the ring's workers: what wakes one of them once is meant for a launch group.
+            // The watchdog does not sleep with the ring's workers: a notification that wakes only one of them is meant
+            // for a launch group.
             self.threads.sleep_unless(WATCH, || self.over());
             if let Some(error) = self.ring.failure() {
                 return self.fail(error.into());

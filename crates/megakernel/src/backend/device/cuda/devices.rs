@@ -1,4 +1,4 @@
-//! Which GPUs there are, and why one cannot be used.
+//! Lists the GPUs, and says why one cannot be used.
 
 use super::{refused, Cuda, Driver};
 use crate::backend::device::driver::{missing, DeviceInfo, Found};
@@ -9,33 +9,33 @@ use cudarc::driver::sys::{self, CUdevice_attribute as Attribute};
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
-/// The compute capability that the PTX was compiled for. Older ones have no memory model that the ring could rely on.
+/// The compute capability that the PTX was compiled for. GPUs with a lower one lack the memory model that the ring
+/// relies on.
 const OLDEST: (i32, i32) = (7, 0);
 
-/// The CUDA version that the PTX needs, as the driver counts: 12.0. A driver with it has all functions that are
-/// called here.
+/// The CUDA version that the PTX needs, in the driver's encoding: 12.0. A driver of this version has all functions that
+/// are called here.
 const OLDEST_DRIVER: i32 = 12_000;
 
-/// The driver's names, in the order in which it is looked for.
+/// The file names under which the driver is searched for, in order.
 const LIBRARIES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 
-/// What comes of loading a driver under this name.
+/// Tries to load a driver under this name, and returns the outcome.
 fn load(name: &Path) -> Loading {
-    // SAFETY: as in `list`: the initialisers that this runs are those of the library that is installed as the
-    // driver.
+    // SAFETY: the same as in `list`: this runs the initialisers of the library that is installed as the driver.
     let library = unsafe { libloading::Library::new(name) };
     Loading::of(name, &library)
 }
 
-/// What was found under the driver's name, if that is no driver: its functions are looked up when they are called first,
-/// and one that is not there would be a panic.
+/// Describes the library that was found under the driver's name, if it is not a driver. The functions of a driver are
+/// looked up when they are first called, and a missing one causes a panic.
 fn stranger() -> Option<String> {
     // SAFETY: as in `list`.
     let open = |name: &str| unsafe { libloading::Library::new(name) }.ok();
     let (name, library) = LIBRARIES
         .iter()
         .find_map(|name| Some((name, open(name)?)))?;
-    // SAFETY: the symbol is looked up and not used.
+    // SAFETY: the symbol is looked up and never used.
     let found = unsafe { library.get::<*const c_void>(b"cuInit") };
     found
         .is_err()
@@ -44,9 +44,9 @@ fn stranger() -> Option<String> {
 
 /// All GPUs.
 pub(super) fn list() -> Result<Vec<(Found, sys::CUdevice)>, KernelError> {
-    // Asked first, as every other call panics where there is no driver. SAFETY: loading libcuda.so.1 runs its
-    // initialisers, which must be those of a CUDA driver: who installs libraries where the loader looks for them answers
-    // for that.
+    // This is checked first because every other call panics if there is no driver. SAFETY: loading libcuda.so.1 runs
+    // its initialisers, which must be those of a CUDA driver. The user who installs libraries where the loader finds
+    // them is responsible for that.
     if !unsafe { sys::is_culib_present() } {
         let names = LIBRARIES.map(PathBuf::from);
         return Err(missing::<Cuda>(library::refusal(&names, load)));
@@ -59,7 +59,7 @@ pub(super) fn list() -> Result<Vec<(Found, sys::CUdevice)>, KernelError> {
         _ => refused("cuInit")(error),
     })?;
     let mut version = 0;
-    // SAFETY: `version` is a number to write to.
+    // SAFETY: `version` is an integer that the driver may write to.
     unsafe { sys::cuDriverGetVersion(&raw mut version) }
         .result()
         .map_err(refused("cuDriverGetVersion"))?;
@@ -78,9 +78,9 @@ pub(super) fn list() -> Result<Vec<(Found, sys::CUdevice)>, KernelError> {
         .collect()
 }
 
-/// What a GPU is, and whether it will do.
+/// Describes a GPU, and says whether it can be used.
 fn found(device: sys::CUdevice, version: i32) -> Found {
-    // SAFETY: `device` is from cuDeviceGet. What the driver does not know, the GPU does not have.
+    // SAFETY: `device` is from cuDeviceGet. The GPU lacks any attribute that the driver does not know.
     let attribute = |which| unsafe { result::device::get_attribute(device, which) }.unwrap_or(0);
     let capability = (
         attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),

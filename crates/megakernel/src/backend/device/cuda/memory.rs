@@ -1,4 +1,4 @@
-//! Memory that a GPU sees: of the host, pinned, and its own.
+//! Memory that a GPU can access: pinned memory of the host, and the GPU's own.
 
 use super::{refused, Cuda, DeviceMemory, Handle, Session, Stream};
 use crate::backend::device::driver::{failed, no_room, with_a_page};
@@ -10,7 +10,7 @@ use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex};
 
-/// For `map_err`: the driver allocated no memory.
+/// Converts the error of a failed allocation, for use with `map_err`.
 fn not_allocated(call: &'static str, bytes: usize) -> impl Fn(DriverError) -> KernelError {
     move |error| match error.0 {
         sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => no_room::<Cuda>(call, bytes),
@@ -18,19 +18,20 @@ fn not_allocated(call: &'static str, bytes: usize) -> impl Fn(DriverError) -> Ke
     }
 }
 
-/// Memory of the host that the GPU sees at the same address, zeroed.
+/// Zeroed memory of the host that the GPU sees at the same address.
 pub(super) struct Pinned {
     session: Arc<Session>,
-    /// What `cuMemHostAlloc` returned.
+    /// The address that `cuMemHostAlloc` returned.
     allocated: Handle<c_void>,
-    /// The first byte that is used: a multiple of a page.
+    /// The address of the first byte that is used, which is a multiple of the page size.
     base: NonNull<u8>,
     bytes: usize,
 }
 
-// SAFETY: a `Pinned` is addresses and a length. Any thread may use the memory, and any may free it (see `Handle`).
+// SAFETY: a `Pinned` consists of addresses and a length. Any thread may use the memory, and any thread may free it (see
+// `Handle`).
 unsafe impl Send for Pinned {}
-// SAFETY: as for `Send`: the methods of a shared `Pinned` only tell addresses.
+// SAFETY: as for `Send`; the methods of a shared `Pinned` only return addresses.
 unsafe impl Sync for Pinned {}
 
 impl Pinned {
@@ -39,7 +40,7 @@ impl Pinned {
         let total = with_a_page(bytes).ok_or_else(|| no_room::<Cuda>(call, bytes))?;
         let flags = sys::CU_MEMHOSTALLOC_PORTABLE | sys::CU_MEMHOSTALLOC_DEVICEMAP;
         session.enter()?;
-        // SAFETY: the context is entered; the result is zeroed below before anybody sees it.
+        // SAFETY: the context is entered; the result is zeroed below before any other code sees it.
         let allocated = unsafe { result::malloc_host(total, flags) };
         let allocated = allocated.map_err(not_allocated(call, total))?;
         let first = NonNull::new(allocated.cast::<u8>())
@@ -48,14 +49,14 @@ impl Pinned {
         let pinned = Self {
             session: Arc::clone(session),
             allocated: Handle(allocated),
-            // SAFETY: `skip` is at most a page, and the allocation is `bytes` and a page long.
+            // SAFETY: `skip` is at most a page, and the allocation has room for `bytes` bytes and one page.
             base: unsafe { first.add(skip) },
             bytes,
         };
-        // SAFETY: `base` is valid for `bytes` bytes, and nobody else knows its address yet.
+        // SAFETY: `base` is valid for `bytes` bytes, and no other code knows its address yet.
         unsafe { ptr::write_bytes(pinned.base.as_ptr(), 0, bytes) };
         let mut seen = 0;
-        // SAFETY: `seen` is an address to write to, and `allocated` is from cuMemHostAlloc.
+        // SAFETY: `seen` is a variable that the driver may write to, and `allocated` is from cuMemHostAlloc.
         unsafe { sys::cuMemHostGetDevicePointer_v2(&raw mut seen, allocated, 0) }
             .result()
             .map_err(refused("cuMemHostGetDevicePointer"))?;
@@ -70,16 +71,17 @@ impl Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         if self.session.enter().is_ok() {
-            // SAFETY: from cuMemHostAlloc of this context; freed once, here; who uses the memory holds the block,
-            // and kernels run only while `host.rs` keeps it alive. An error leaves it allocated, which is safe.
+            // SAFETY: the memory was allocated by cuMemHostAlloc in this context, and it is freed once, here. Any code
+            // that uses the memory holds the block, and kernels run only while `host.rs` keeps the block alive. If the
+            // call fails, the memory stays allocated, which is safe.
             let _freed = unsafe { result::free_host(self.allocated.0) };
         }
     }
 }
 
-// SAFETY: the host may read and write mapped memory at any time, from `base` on for `bytes` bytes, which `new`
-// checked to fit in an isize, until `drop`; zeroed and aligned to a page by `new`. This module hands it to one owner
-// and touches it no more.
+// SAFETY: the host may read and write mapped memory at any time. The memory is valid from `base` on for `bytes` bytes,
+// which `new` checked to fit in an isize, until `drop`. `new` zeroed it and aligned it to a page. This module hands it
+// to one owner and does not touch it afterwards.
 unsafe impl HostVisible for Pinned {
     fn base(&self) -> NonNull<u8> {
         self.base
@@ -94,14 +96,14 @@ unsafe impl HostVisible for Pinned {
     }
 }
 
-/// Memory of the GPU, which the host writes by copies.
+/// Memory of the GPU. The host writes it with copies.
 ///
-/// A running kernel sees what it is written once it has seen, with acquire order, a word that the host stored
-/// afterwards with release order, also where it has read the same place before: the copy is done when `write` returns
-/// (in the L2 cache, which all multiprocessors share), and an acquire of device or system scope makes a
-/// multiprocessor drop what its L1 cache holds, for all lanes that a barrier joins with the one that acquired. So no
-/// place of the tables needs to be kept until the next launch. What would break it is a load through the non-coherent
-/// path (`ld.global.nc`), so `scripts/ptx` fails where the compiler made one.
+/// Once a running kernel has seen, with acquire order, a word that the host stored after a `write` with release order,
+/// it also sees what was written, even where it has read the same place before. The reason is that the copy is done
+/// when `write` returns (in the L2 cache, which all multiprocessors share), and that an acquire of device or system
+/// scope makes a multiprocessor discard the contents of its L1 cache, for all lanes that a barrier joins with the
+/// acquiring lane. So no place in the tables has to stay unchanged until the next launch. A load through the
+/// non-coherent path (`ld.global.nc`) would break this, so `scripts/ptx` fails if the compiler emits one.
 pub(super) struct Memory {
     session: Arc<Session>,
     address: u64,
@@ -113,7 +115,7 @@ impl Memory {
     pub fn new(session: &Arc<Session>, words: usize) -> Result<Self, KernelError> {
         let bytes = words.max(1).saturating_mul(4);
         let copies = Mutex::new(Stream::new(session)?);
-        // SAFETY: the context is entered (`Stream::new`). Nothing reads the memory before it is written.
+        // SAFETY: the context is entered (`Stream::new`). No code reads the memory before it is written.
         let address =
             unsafe { result::malloc_sync(bytes) }.map_err(not_allocated("cuMemAlloc", bytes))?;
         Ok(Self {
@@ -128,8 +130,9 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         if self.session.enter().is_ok() {
-            // SAFETY: from cuMemAlloc of this context, freed once; kernels that use it have left or are lost, in
-            // which case `host.rs` never drops it. An error leaves it allocated, which is safe.
+            // SAFETY: the memory was allocated by cuMemAlloc in this context, and it is freed once. Kernels that used
+            // it have left or are lost; if they are lost, `host.rs` never drops it. If the call fails, the memory stays
+            // allocated, which is safe.
             let _freed = unsafe { result::free_sync(self.address) };
         }
     }
@@ -150,8 +153,9 @@ impl DeviceMemory for Memory {
         }
         let copies = lock(&self.copies);
         self.session.enter()?;
-        // SAFETY: `at + words` lies in the memory (checked above), which lives as long as `self`; `words` is borrowed
-        // until the copy has been waited for, or the driver has said that the device is lost.
+        // SAFETY: the words from `at` up to `at + words.len()` lie in the memory (checked above), which lives as long
+        // as `self`. `words` stays borrowed until the copy has been waited for, or the driver has reported that the
+        // device is lost.
         unsafe { result::memcpy_htod_async(self.address + 4 * at as u64, words, copies.stream.0) }
             .map_err(refused("cuMemcpyHtoDAsync"))?;
         copies.wait()

@@ -1,4 +1,4 @@
-//! Which OpenCL devices there are, and why one cannot be used.
+//! Lists the OpenCL devices, and says why one cannot be used.
 
 use super::{refused, Driver, OpenCl, LOCAL_BYTES};
 use crate::backend::device::driver::{missing, DeviceInfo, Found};
@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 /// `CL_PLATFORM_NOT_FOUND_KHR` of the extension `cl_khr_icd`: the loader found no driver.
 const PLATFORM_NOT_FOUND: i32 = -1001;
 
-/// What comes of loading a library of this name.
+/// Tries to load a library with this name, and returns the outcome.
 fn load(name: &Path) -> Loading {
-    // SAFETY: this runs the initialisers of the library that is installed as OpenCL's loader, or as a driver of it. Who
-    // installs libraries where they are looked for answers for that.
+    // SAFETY: this runs the initialisers of the library that is installed as OpenCL's loader, or as one of its drivers.
+    // The user who installs libraries where they are searched for is responsible for that.
     let library = unsafe { libloading::Library::new(name) };
     Loading::of(name, &library)
 }
 
-/// Why OpenCL's loader cannot be used. `OPENCL_DYLIB_PATH` is read by the crate that loads it.
+/// The reason why OpenCL's loader cannot be used. The crate that loads it reads `OPENCL_DYLIB_PATH`.
 fn no_loader() -> String {
     let given = std::env::var("OPENCL_DYLIB_PATH").unwrap_or_default();
     let given = given.split(';').filter(|path| !path.is_empty());
@@ -31,7 +31,7 @@ fn no_loader() -> String {
     library::refusal(&names, load)
 }
 
-/// Where the loader looks for drivers.
+/// The folder in which the loader looks for drivers.
 fn vendors() -> PathBuf {
     let set = ["OCL_ICD_VENDORS", "OPENCL_VENDOR_PATH"]
         .iter()
@@ -39,12 +39,12 @@ fn vendors() -> PathBuf {
     set.map_or_else(|| PathBuf::from("/etc/OpenCL/vendors"), PathBuf::from)
 }
 
-/// What is wrong with the drivers that the loader passes over.
+/// The defects of the drivers that the loader skips.
 pub(super) fn broken_drivers() -> Vec<String> {
     library::drivers(&vendors(), load)
 }
 
-/// Why the loader finds no driver.
+/// The reason why the loader finds no driver.
 fn no_driver() -> String {
     let wrong = broken_drivers();
     if wrong.is_empty() {
@@ -62,7 +62,7 @@ pub(super) fn list() -> Result<Vec<(Found, Device)>, KernelError> {
     })?;
     let mut devices = Vec::new();
     for platform in platforms {
-        // A platform whose devices cannot be listed has none that could be used.
+        // If the devices of a platform cannot be listed, it has no usable ones.
         for id in platform.get_devices(CL_DEVICE_TYPE_ALL).unwrap_or_default() {
             let device = Device::new(id);
             devices.push((found(&platform, &device), device));
@@ -74,7 +74,7 @@ pub(super) fn list() -> Result<Vec<(Found, Device)>, KernelError> {
     Ok(devices)
 }
 
-/// What a device is, and whether it will do.
+/// Describes a device, and says whether it can be used.
 fn found(platform: &Platform, device: &Device) -> Found {
     let unknown = |_| "unknown".to_owned();
     let units = device.max_compute_units().unwrap_or(0);

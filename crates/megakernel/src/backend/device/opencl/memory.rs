@@ -1,4 +1,5 @@
-//! Shared virtual memory: fine-grained for what host and running kernels share, coarse-grained for what the device has alone.
+//! Shared virtual memory: fine-grained memory for what the host shares with running kernels, and coarse-grained memory
+//! for what only the device uses.
 
 use super::{refused, DeviceMemory, OpenCl, Session};
 use crate::backend::device::driver::{failed, no_room, with_a_page};
@@ -13,24 +14,24 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Alignment that is asked for; PoCL refuses more than 128.
+/// The alignment to request; PoCL refuses more than 128.
 const SVM_ALIGN: u32 = 64;
 
 /// A block of shared virtual memory.
 pub(super) struct Block {
     session: Arc<Session>,
-    /// What `clSVMAlloc` returned.
+    /// The address that `clSVMAlloc` returned.
     allocated: NonNull<c_void>,
-    /// The first byte that is used: a multiple of a page.
+    /// The address of the first byte that is used, which is a multiple of the page size.
     base: NonNull<u8>,
     bytes: usize,
 }
 
-// SAFETY: a `Block` is addresses and a length; the memory behind them may be used from any thread (OpenCL 2.0, 5.6.1:
-// fine-grained buffers are shared at the granularity of bytes; a coarse-grained one is touched by commands of a queue alone),
-// and `clSVMFree` may be called from any.
+// SAFETY: a `Block` consists of addresses and a length. The memory behind them may be used from any thread:
+// fine-grained buffers are shared at the granularity of bytes (OpenCL 2.0, 5.6.1), and a coarse-grained buffer is
+// accessed only by commands of a queue. `clSVMFree` may be called from any thread.
 unsafe impl Send for Block {}
-// SAFETY: as for `Send`: the methods of a shared `Block` only tell addresses.
+// SAFETY: as for `Send`; the methods of a shared `Block` only return addresses.
 unsafe impl Sync for Block {}
 
 impl Block {
@@ -47,7 +48,7 @@ impl Block {
         Ok(Self {
             session: Arc::clone(session),
             allocated,
-            // SAFETY: `skip` is at most a page, and the allocation is `bytes` and a page long.
+            // SAFETY: `skip` is at most a page, and the allocation has room for `bytes` bytes and one page.
             base: unsafe { first.add(skip) },
             bytes,
         })
@@ -66,29 +67,31 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from clSVMAlloc of this context, is freed once, here, and who uses the memory holds
-        // the block: kernels run only while `host.rs` keeps it alive. An error leaves it allocated, which is safe.
+        // SAFETY: the pointer came from clSVMAlloc of this context, and it is freed once, here. Any code that uses the
+        // memory holds the block, and kernels run only while `host.rs` keeps the block alive. If the call fails, the
+        // memory stays allocated, which is safe.
         let _freed = unsafe { svm_free(self.session.context.get(), self.allocated.as_ptr()) };
     }
 }
 
-/// Memory that host and device see while kernels run, zeroed.
+/// Zeroed memory that host and device both see while kernels run.
 pub(super) struct Fine(Block);
 
 impl Fine {
     pub fn new(session: &Arc<Session>, bytes: usize) -> Result<Self, KernelError> {
         let flags = CL_MEM_READ_WRITE | CL_MEM_SVM_FINE_GRAIN_BUFFER | CL_MEM_SVM_ATOMICS;
         let block = Block::new(session, flags, bytes)?;
-        // SAFETY: `base` is valid for `bytes` bytes (`Block::new`), the host may write a fine-grained buffer without mapping
-        // it, and nobody else knows its address yet.
+        // SAFETY: `base` is valid for `bytes` bytes (`Block::new`), the host may write a fine-grained buffer without
+        // mapping it, and no other code knows its address yet.
         unsafe { ptr::write_bytes(block.base.as_ptr(), 0, block.bytes) };
         Ok(Self(block))
     }
 }
 
-// SAFETY: the block is readable and writable by the host without mapping from `base` on for `bytes` bytes, which
-// `Block::new` checked to fit in an isize, until `drop`; zeroed by `Fine::new`; aligned to a page. This module hands a block
-// to one owner only, either as this or as `DeviceMemory`, and as this touches it no more.
+// SAFETY: the host may read and write the block without mapping it, from `base` on for `bytes` bytes, which
+// `Block::new` checked to fit in an isize, until `drop`. `Fine::new` zeroed it, and it is aligned to a page. This
+// module hands a block to one owner only, either as `HostVisible` or as `DeviceMemory`; after handing it out as
+// `HostVisible`, this module does not touch it.
 unsafe impl HostVisible for Fine {
     fn base(&self) -> NonNull<u8> {
         self.0.base
@@ -111,8 +114,8 @@ impl DeviceMemory for Fine {
     fn write(&self, at: usize, words: &[u32]) -> Result<(), KernelError> {
         self.0.check(at, words)?;
         for (index, word) in words.iter().enumerate() {
-            // SAFETY: `at + index` is below the block's words (checked above), the block is aligned to a page, alive as
-            // long as `self`, and reached by nobody but this method, with atomics, and the device.
+            // SAFETY: `at + index` is below the number of words in the block (checked above). The block is aligned to a
+            // page and lives as long as `self`. Only this method, which uses atomics, and the device access it.
             let target =
                 unsafe { AtomicU32::from_ptr(self.0.base.as_ptr().cast::<u32>().add(at + index)) };
             target.store(*word, Ordering::Relaxed);
@@ -121,9 +124,9 @@ impl DeviceMemory for Fine {
     }
 }
 
-/// Memory of the device, which the host writes by copies while no kernel runs.
+/// Memory of the device. The host writes it with copies while no kernel runs.
 pub(super) struct Coarse {
-    /// Before the block, which it copies to.
+    /// This field precedes the block, since the queue copies to the block.
     copies: Mutex<CommandQueue>,
     block: Block,
 }
@@ -148,9 +151,10 @@ impl DeviceMemory for Coarse {
             return Ok(());
         }
         let copies = lock(&self.copies);
-        // SAFETY: `at + words.len()` words lie in the block (checked above), so the target does not leave it; block and
-        // `words` live until the copy, which blocks, is done; and they do not overlap, as the host has no reference into
-        // the block. No kernel runs that uses it: its owner writes it before the first launch (`Purpose::State`).
+        // SAFETY: `at + words.len()` words lie in the block (checked above), so the target does not go beyond its end.
+        // The copy blocks, and both the block and `words` live until it is done. They do not overlap, since the host
+        // has no reference into the block. No running kernel uses the block: its owner writes it before the first
+        // launch (`Purpose::State`).
         unsafe {
             copies.enqueue_svm_mem_cpy(
                 opencl3::types::CL_BLOCKING,
