@@ -1,4 +1,4 @@
-//! What a scan is asked for.
+//! The settings of a scan.
 
 use super::job::{Engine, ScanJob};
 use super::plan::Plan;
@@ -8,7 +8,7 @@ use gristmill_megakernel::{ScanMode, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
 use gristmill_protocol::{stream, PipelineError};
 use std::sync::Arc;
 
-/// The longest line that is shown, in bytes, unless something else is asked for.
+/// The default length of the longest line that is shown, in bytes.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 
 /// Settings of a [`ScanJob`].
@@ -56,8 +56,8 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Whether every occurrence is wanted, overlapping ones too, over the bytes of each file without regard to lines
-    /// and NULs. Rows are `path:offset:pattern`, ordered by where occurrences end. Default: no.
+    /// Whether every occurrence is reported, including overlapping ones, in the bytes of each file without regard to
+    /// lines and NULs. Rows are `path:offset:pattern`, ordered by where occurrences end. Default: no.
     #[must_use]
     pub fn all(mut self, yes: bool) -> Self {
         self.all = yes;
@@ -146,7 +146,7 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Whether NULs mean nothing. Default: no: a file with NULs is binary, as for ripgrep.
+    /// Whether NULs have no special meaning. Default: no, a file with NULs is binary, as in ripgrep.
     #[must_use]
     pub fn text(mut self, yes: bool) -> Self {
         self.text = yes;
@@ -168,9 +168,9 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up to
-    /// twice as much. Patterns that need more are searched for many times more slowly: [`ScanJob::engine_report`] says so.
-    /// Default: [`DEFAULT_TABLE_BYTES`].
+    /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up
+    /// to twice as much. Patterns that need more are searched for many times more slowly, and
+    /// [`ScanJob::engine_report`] says so. Default: [`DEFAULT_TABLE_BYTES`].
     #[must_use]
     pub fn table_bytes(mut self, bytes: usize) -> Self {
         self.table_bytes = Some(bytes);
@@ -241,7 +241,7 @@ impl ScanJobBuilder {
             ScanMode::All => set.most_together(),
             ScanMode::Lines => 0,
         };
-        // Patterns are 100,000 at most.
+        // A scan has at most 100,000 patterns.
         let record_words = u32::try_from(2 * together).unwrap_or(u32::MAX);
         Ok(ScanJob {
             plan,
