@@ -99,8 +99,8 @@ impl BackendArgs {
         backend::open(name, self.device).map_err(|error| advice::kernel(&error))
     }
 
-    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
-    /// memory, so `auto` means them.
+    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see
+    /// that memory, so `auto` means them.
     ///
     /// # Errors
     /// A message, if another back end was asked for.

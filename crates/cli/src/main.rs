@@ -32,7 +32,8 @@ use gristmill::megakernel::vir0::vector::Level;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in memory.
+/// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in
+/// memory.
 ///
 /// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check,
 /// replay and selftest, or is refused, for verify), 2 something failed, 128 plus the signal's number after a signal:
@@ -61,8 +62,9 @@ enum Command {
     Digest(digest::DigestArgs),
     /// Count bytes and lines, with the entropy and histogram of bytes
     ///
-    /// The first row names the columns: bytes, lines, entropy in bits per byte, and path; the last row is the total. In a path, a newline is
-    /// written as `\n`, a carriage return as `\r`, a backslash as `\\`. Lines are counted by their newlines, as wc does.
+    /// The first row names the columns: bytes, lines, entropy in bits per byte, and path; the last row is the total. In
+    /// a path, a newline is written as `\n`, a carriage return as `\r`, a backslash as `\\`. Lines are counted by their
+    /// newlines, as wc does.
     Stats(stats::StatsArgs),
     /// Run a VIR0 program over files
     ///

@@ -80,8 +80,8 @@ pub struct ScanArgs {
     #[arg(short = 'm', long, value_name = "NUM")]
     max_count: Option<u64>,
 
-    /// Report a matching line that is longer than this as an error, instead of printing it: a line is in memory while it is
-    /// printed.
+    /// Report a matching line that is longer than this as an error, instead of printing it: a line is in memory while
+    /// it is printed.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     max_line: usize,
 
@@ -159,7 +159,8 @@ pub struct ScanArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Search the files named in a list, each name ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    /// Search the files named in a list, each name ended by a NUL, as `find -print0` writes them; `-` is standard
+    /// input.
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files0_from: Option<PathBuf>,
 

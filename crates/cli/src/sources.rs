@@ -16,7 +16,8 @@ pub struct SourceArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard
+    /// input.
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files0_from: Option<PathBuf>,
 

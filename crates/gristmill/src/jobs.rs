@@ -26,8 +26,8 @@ use std::sync::Arc;
 /// fit into the area of a slot.
 pub const DEFAULT_CHUNK_BYTES: usize = 512 * 1024;
 
-/// Chunk size that suits jobs whose slots leave no records, in bytes. It was measured: digests and counts of matching lines
-/// of a warm file take 5 to 15 percent less time than with [`DEFAULT_CHUNK_BYTES`].
+/// Chunk size that suits jobs whose slots leave no records, in bytes. It was measured: digests and counts of matching
+/// lines of a warm file take 5 to 15 percent less time than with [`DEFAULT_CHUNK_BYTES`].
 pub const LARGE_CHUNK_BYTES: usize = 1024 * 1024;
 
 /// The work that is done for every file.
@@ -42,8 +42,8 @@ pub const LARGE_CHUNK_BYTES: usize = 1024 * 1024;
 ///   [`RunReport::failures`](crate::mill::RunReport::failures), and so is an entry of a list or a directory that cannot
 ///   be read. So a job that counts files in `close` counts those that were opened.
 /// - A file whose **reading fails** later is closed with [`FileEnd::Failed`]. A file that is left early is closed with
-///   [`FileEnd::Skipped`], when the job has said so or the run was stopped. Rows that are about the whole file belong in
-///   `close`, once `end` says that it was read to its end.
+///   [`FileEnd::Skipped`], when the job has said so or the run was stopped. Rows that are about the whole file belong
+///   in `close`, once `end` says that it was read to its end.
 /// - Where the job's own code **panics**, the file fails and `close` is not called for it; the run goes on.
 ///
 /// Several files are alive at the same time. State that files share lies in the job, behind a lock.
@@ -129,7 +129,8 @@ pub trait Job: Send + Sync {
         0
     }
 
-    /// A file begins: it was opened, and its first read has ended, with or without an error. Its chunks follow, then [`Job::close`].
+    /// A file begins: it was opened, and its first read has ended, with or without an error. Its chunks follow, then
+    /// [`Job::close`].
     fn open(&self, entry: &Arc<Entry>) -> Self::File;
 
     /// The next chunk of the file, in file order. After an overflow of its records a chunk comes in several parts: see
@@ -138,8 +139,8 @@ pub trait Job: Send + Sync {
     /// The end of the file is not known here: a file that ends at a chunk's end has no further, empty chunk.
     fn chunk(&self, file: &mut Self::File, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow;
 
-    /// A file could not be opened. The user is told why, and neither [`Job::open`] nor [`Job::close`] is called for it. A job
-    /// that has rows for such files appends them here.
+    /// A file could not be opened. The user is told why, and neither [`Job::open`] nor [`Job::close`] is called for it.
+    /// A job that has rows for such files appends them here.
     fn refused(&self, _entry: &Entry, _rows: &mut Vec<u8>) {}
 
     /// The file has ended, as `end` says: appends its last rows. Not called for a file that could not be opened.
@@ -282,8 +283,8 @@ pub struct LandedChunk<'a> {
     pub first_part: bool,
     /// Whether this is the chunk's last part.
     pub last_part: bool,
-    /// Whether the file is a stream (a pipe, a terminal). A chunk of a stream is what one read brought, and the next bytes may
-    /// not have been written yet, so rows that are certain should be made now.
+    /// Whether the file is a stream (a pipe, a terminal). A chunk of a stream is what one read brought, and the next
+    /// bytes may not have been written yet, so rows that are certain should be made now.
     pub stream: bool,
 }
 

@@ -1,11 +1,11 @@
 //! Gristmill runs a job over the bytes of many files: io_uring reads them into memory that a compute kernel sees, and a
-//! persistent kernel consumes each chunk as a slot of a ring. This page leads from a finished job to one of your own in ten
-//! minutes. To *change* Gristmill, read `docs/design.md` first.
+//! persistent kernel consumes each chunk as a slot of a ring. This page leads from a finished job to one of your own in
+//! ten minutes. To *change* Gristmill, read `docs/design.md` first.
 //!
 //! # A job that is there
 //!
-//! A [`Mill`](mill::Mill) is the configured pipeline. It runs a [job](jobs::Job) over a [source](source) of files and writes
-//! the job's rows:
+//! A [`Mill`](mill::Mill) is the configured pipeline. It runs a [job](jobs::Job) over a [source](source) of files and
+//! writes the job's rows:
 //!
 //! ```
 //! use gristmill::jobs::scan::{Report, ScanJob};

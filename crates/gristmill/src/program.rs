@@ -139,9 +139,9 @@ pub const MAX_PROGRAM_BYTES: usize = 16 << 20;
 
 /// Reads programs: assembled ones, or texts with the files that they name. Programs from texts get debug information.
 ///
-/// A program is a regular file of at most [`MAX_PROGRAM_BYTES`], or an anonymous pipe. The files of a text (`.file`) are
-/// regular files below its own directory: no absolute path, no `..`, and no link that leads out. [`Loader::allow`] allows
-/// other directories.
+/// A program is a regular file of at most [`MAX_PROGRAM_BYTES`], or an anonymous pipe. The files of a text (`.file`)
+/// are regular files below its own directory: no absolute path, no `..`, and no link that leads out. [`Loader::allow`]
+/// allows other directories.
 #[derive(Debug, Default)]
 pub struct Loader {
     allowed: Vec<PathBuf>,

@@ -49,8 +49,8 @@ pub fn write_row(rows: DigestRows, path: &Path, crc: u32, bytes: u64, out: &mut 
     out.push(b'\n');
 }
 
-/// Digests that were read from a list and whose files are still to come, by the place of their entry in the list's order.
-/// A path may be listed several times, and files are opened in any order.
+/// Digests that were read from a list and whose files are still to come, by the place of their entry in the list's
+/// order. A path may be listed several times, and files are opened in any order.
 type Expected = Arc<Mutex<HashMap<u64, u32>>>;
 
 /// How a list names standard input, as coreutils' tools do.
@@ -99,8 +99,8 @@ impl DigestJob {
     /// A job that compares the files named in a list with the digests there, and the source of these files. `quiet`
     /// writes no rows for files that are as listed.
     ///
-    /// A list is what [`DigestRows::Text`] writes, or coreutils' tools would: a digest, two spaces or a space and `*`, and a
-    /// path; lines that begin with `#` and empty ones are passed over, and lines may end with CR LF.
+    /// A list is what [`DigestRows::Text`] writes, or coreutils' tools would: a digest, two spaces or a space and `*`,
+    /// and a path; lines that begin with `#` and empty ones are passed over, and lines may end with CR LF.
     pub fn check(
         list: impl BufRead + Send + 'static,
         name: PathBuf,

@@ -259,8 +259,8 @@ impl<J: Job> Collector<J> {
         Step::Next
     }
 
-    /// Shows a part of a chunk that has run to the job. Once no other part of the chunk follows, returns the chunk and what
-    /// the job wants next; until then, and where the file ends, the step to take.
+    /// Shows a part of a chunk that has run to the job. Once no other part of the chunk follows, returns the chunk and
+    /// what the job wants next; until then, and where the file ends, the step to take.
     fn show(
         &self,
         file: &mut FileProgress<J::File>,

@@ -40,7 +40,8 @@ impl Control {
         }
     }
 
-    /// Calls `sink` with each file that failed, as the run goes on. The thread in [`Mill::run`](super::Mill::run) calls it.
+    /// Calls `sink` with each file that failed, as the run goes on. The thread in [`Mill::run`](super::Mill::run) calls
+    /// it.
     #[must_use]
     pub fn on_error(mut self, sink: impl FnMut(&FileError) + Send + 'static) -> Self {
         self.errors = Some(Arc::new(Mutex::new(Box::new(sink))));

@@ -283,8 +283,9 @@ fn until_written(fifo: File) -> io::Result<File> {
     Ok(fifo)
 }
 
-/// Opens standard input, and decides how it is read. A regular file whose position is 0 is read by position, and counts as read from
-/// then on: the next reader of the descriptor, a second `-` or another process that shares it, finds it at its end.
+/// Opens standard input, and decides how it is read. A regular file whose position is 0 is read by position, and counts
+/// as read from then on: the next reader of the descriptor, a second `-` or another process that shares it, finds it at
+/// its end.
 fn standard_input() -> io::Result<(File, FileKind)> {
     use std::io::{Seek, SeekFrom};
     // Only one worker may look at a time: two that find the descriptor at position 0 would both read the file.

@@ -124,8 +124,8 @@ impl OutputQueue {
         (std::mem::take(&mut queued.errors), queued.finished)
     }
 
-    /// Writes rows to `output` and reports errors until the run is over, or until the kernel has failed. The caller's thread
-    /// does this; it also cancels the kernel's work when the caller wants the run to end.
+    /// Writes rows to `output` and reports errors until the run is over, or until the kernel has failed. The caller's
+    /// thread does this; it also cancels the kernel's work when the caller wants the run to end.
     pub fn write_to(&self, output: &mut dyn Write, kernel: &Kernel, status: &Status) -> Written {
         let control = &status.control;
         let mut written = Written {

@@ -103,8 +103,8 @@ impl Fills {
 
     /// Follows all reads that end at `limit` or before.
     ///
-    /// `chunk` is the file's bytes from `offset` on, `newline` the last newline before it; `limit` is at most the end of
-    /// the chunk, and earlier calls went up to `offset`.
+    /// `chunk` is the file's bytes from `offset` on, `newline` the last newline before it; `limit` is at most the end
+    /// of the chunk, and earlier calls went up to `offset`.
     pub fn advance(&mut self, chunk: &[u8], offset: u64, newline: Option<u64>, limit: u64) {
         loop {
             let capacity = self.grown();

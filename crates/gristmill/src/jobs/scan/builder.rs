@@ -79,7 +79,8 @@ impl ScanJobBuilder {
     }
 
     /// Whether a file's path is a line of its own before its rows, and an empty line stands between files. Each file's
-    /// rows then *begin* with an empty line: write them through [`Separated`](super::Separated), which leaves out the run's first.
+    /// rows then *begin* with an empty line: write them through [`Separated`](super::Separated), which leaves out the
+    /// run's first.
     #[must_use]
     pub fn heading(mut self, yes: bool) -> Self {
         self.style.heading = yes;
@@ -138,8 +139,8 @@ impl ScanJobBuilder {
         self
     }
 
-    /// The longest matching line that is shown, in bytes, where a line spans chunks: the whole line is in memory while its row
-    /// is made. For a longer one an error is reported instead of a row; it still counts. Default: 16 MiB.
+    /// The longest matching line that is shown, in bytes, where a line spans chunks: the whole line is in memory while
+    /// its row is made. For a longer one an error is reported instead of a row; it still counts. Default: 16 MiB.
     #[must_use]
     pub fn max_line_bytes(mut self, bytes: u64) -> Self {
         self.max_line_bytes = Some(bytes);
@@ -180,8 +181,8 @@ impl ScanJobBuilder {
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a table
-    /// that is larger than 1 GiB; the kernel's own error for too many patterns.
+    /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a
+    /// table that is larger than 1 GiB; the kernel's own error for too many patterns.
     pub fn build(self) -> Result<ScanJob, PipelineError> {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         let table_bytes = self.table_bytes.unwrap_or(DEFAULT_TABLE_BYTES);

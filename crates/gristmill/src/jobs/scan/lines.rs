@@ -1,5 +1,5 @@
-//! Files whose matching lines are needed one by one: lines are stitched together from chunks, held back while a NUL may still
-//! undo them, and printed.
+//! Files whose matching lines are needed one by one: lines are stitched together from chunks, held back while a NUL may
+//! still undo them, and printed.
 //!
 //! A line that lies within a chunk comes from the slot's records. One that spans chunks is put together by
 //! [`Carry`](super::carry::Carry): it matches if a fragment does, or if a match straddles a boundary. [`Fills`] decides
