@@ -1,4 +1,4 @@
-//! What to do about an error of the library, in the flags of the command line.
+//! Advice on errors of the library, in terms of the command line's flags.
 
 use gristmill::jobs::run::ArgumentError;
 use gristmill::jobs::scan::{ScanError, ScanErrorKind};
@@ -7,7 +7,7 @@ use gristmill::mill::{FileError, FileErrorKind, MillError, Setting};
 use gristmill::program::ProgramError;
 use gristmill::source::GlobError;
 
-/// An error with the flags that help, in brackets.
+/// An error, followed by the flags that help, in brackets.
 fn with(error: &dyn std::fmt::Display, flags: &str) -> String {
     format!("{error} ({flags})")
 }
@@ -38,7 +38,7 @@ pub fn mill(error: &MillError) -> String {
     with(error, flags)
 }
 
-/// Why there is no kernel, or what ended it.
+/// Why the kernel could not be launched, or why it ended.
 pub fn kernel(error: &KernelError) -> String {
     match kernel_flags(error) {
         Some(flags) => with(error, flags),
@@ -85,7 +85,7 @@ pub fn scan(error: &ScanError) -> String {
     }
 }
 
-/// What is wrong with the arguments of a program.
+/// Why the arguments of a program are not accepted.
 pub fn argument(error: &ArgumentError) -> String {
     match error {
         ArgumentError::Missing { name } => with(error, &format!("--arg {name}=VALUE")),
@@ -93,12 +93,12 @@ pub fn argument(error: &ArgumentError) -> String {
     }
 }
 
-/// What is wrong with a glob.
+/// Why a glob is not accepted.
 pub fn glob(error: &GlobError) -> String {
     with(error, "-g")
 }
 
-/// Why there is no program; in several lines where it shows a place in a text.
+/// Why a program could not be loaded; in several lines if the error shows a place in a text.
 pub fn program(error: &ProgramError) -> String {
     match error {
         ProgramError::Outside(_) => format!("{error}\n  allow its directory with --allow-include"),

@@ -1,4 +1,4 @@
-//! What commands share: how they run a job, what they tell beside its rows, and how they end.
+//! Functions that commands share: how they run a job, what they report besides its rows, and how they end.
 
 use super::advice;
 use super::outputs::{self, Replaces};
@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// What a run tells beside its rows.
+/// Flags for what a run reports besides its rows.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReportArgs {
-    /// End with the path that was taken, on standard error: back end, read path, bytes by call, queue depth, time by
-    /// stage. The manual explains each line.
+    /// At the end, report how files were processed, on standard error: back end, read path, bytes by call, queue depth,
+    /// time by stage. The manual explains each line.
     #[arg(long)]
     pub stats: bool,
 
@@ -28,17 +28,17 @@ pub struct ReportArgs {
     #[arg(long)]
     pub no_progress: bool,
 
-    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. It is created, or
-    /// takes the place of an earlier log; any other file is left as it is. The run does not read it. A slot, which is a
-    /// chunk of a file, takes 160 bytes, the file's path, and
-    /// its results: 1,024 bytes for `stats`, 8 for each record of `scan` and `run` and each accumulator. Standard input
-    /// and FIFOs, which cannot be read again, are kept in it whole.
+    /// Record every slot that runs and its results in this file, which `gristmill replay` runs again. The file is
+    /// created, or replaces an earlier log; any other file is left unchanged. The run does not read it. A slot, which
+    /// is a chunk of a file, takes 160 bytes, plus the file's path and the slot's results: 1,024 bytes for `stats`, 8
+    /// for each record of `scan` and `run` and each accumulator. The bytes of standard input and FIFOs, which cannot be
+    /// read again, are all recorded in it.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 }
 
-/// Lets the process open as many files as its hard limit allows: the soft one is low for the sake of programs that use
-/// `select`. How many a run has open follows from it.
+/// Lets the process open as many files as its hard limit allows: the soft limit is low only for programs that use
+/// `select`. The number of files that a run has open depends on it.
 pub fn raise_descriptor_limit() {
     use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -46,16 +46,16 @@ pub fn raise_descriptor_limit() {
         current: maximum,
         maximum,
     };
-    // Where that is refused, the soft limit stands, and a run keeps within it.
+    // If that is refused, the soft limit remains, and a run keeps within it.
     let _ = setrlimit(Resource::Nofile, wanted);
 }
 
-/// How a command ended, short of its own answer.
+/// How a command ended, apart from its own answer.
 #[derive(Debug)]
 pub struct Ended {
     /// The run's report.
     pub report: RunReport,
-    /// Whether something failed, and was told.
+    /// Whether something failed, and was reported.
     pub failed: bool,
     /// Whether the user ended it.
     pub interrupted: bool,
@@ -64,7 +64,8 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The exit code: 2 for failures, after a signal 128 and its number (130 for SIGINT), else what the command found.
+    /// The exit code: 128 plus the signal's number after a signal (130 for SIGINT), else 2 for failures, else the
+    /// command's own answer.
     pub fn code(&self, answer: u8) -> ExitCode {
         if self.interrupted {
             ExitCode::from(signals::code().unwrap_or(130))
@@ -76,15 +77,15 @@ impl Ended {
     }
 }
 
-/// Standard output, unbuffered, so that its errors are seen. A signal ends a wait for its reader. Where the process was
-/// started without one, each write fails.
+/// Standard output, unbuffered, so that its errors are seen. A signal ends a wait for its reader. If the process was
+/// started without standard output, each write fails.
 ///
 /// # Errors
-/// Where there is no standard output, in words.
+/// A message, if standard output cannot be opened.
 pub fn stdout() -> Result<Output, String> {
     let stdout = match gristmill_stdio::check(gristmill_stdio::Stream::Out) {
         Ok(()) => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-        // What is open for reading alone answers a write as what is closed does.
+        // A write to a file that is open only for reading fails like a write to a closed descriptor.
         Err(_) => File::open("/dev/null"),
     };
     stdout
@@ -92,10 +93,10 @@ pub fn stdout() -> Result<Output, String> {
         .map_err(|error| format!("standard output: {error}; open it, or redirect it to /dev/null"))
 }
 
-/// What became of writing to standard output. A reader that went away is no failure: the command ends quietly.
+/// The result of writing to standard output. A reader that went away is not a failure: the command ends quietly.
 ///
 /// # Errors
-/// Any other failure, in words.
+/// A message about any other failure.
 pub fn written(result: io::Result<()>) -> Result<(), String> {
     match result {
         Ok(()) => Ok(()),
@@ -136,15 +137,15 @@ pub fn tell_interrupted() {
     complain("interrupted: what was done so far is above");
 }
 
-/// What a run writes.
+/// The files that a run writes.
 #[derive(Default)]
 struct Outputs {
     log: Option<File>,
-    /// Its files, and whether they are read as empty ones.
+    /// The identities of these files, and whether they are read as empty ones.
     written: Vec<(FileId, bool)>,
 }
 
-/// Opens the log, if one is wanted, and names it to the source.
+/// Opens the log, if one is asked for, and names it to the source.
 fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs, String> {
     let mut all = Outputs::default();
     if let Some(file) = FileId::of_redirected_stdout() {
@@ -173,10 +174,10 @@ fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs
     Ok(all)
 }
 
-/// Runs a job: a signal ends it early, progress is shown, failures are told.
+/// Runs a job. A signal ends it early, progress is shown, and failures are reported.
 ///
 /// # Errors
-/// Where the run cannot start, in words.
+/// A message, if the run cannot start.
 pub fn run<J: Job + 'static>(
     mill: &Mill,
     source: impl Source + 'static,
@@ -189,10 +190,10 @@ pub fn run<J: Job + 'static>(
     run_and_tell(mill, source, job, output, args, estimate, stats)
 }
 
-/// As [`run`], where `tell` makes of the report what is written to standard error, if anything.
+/// As [`run`], but `tell` makes from the report the text, if any, that is written to standard error.
 ///
 /// # Errors
-/// As there.
+/// As [`run`].
 pub fn run_and_tell<J: Job + 'static>(
     mill: &Mill,
     mut source: impl Source + 'static,
@@ -254,7 +255,7 @@ pub fn run_and_tell<J: Job + 'static>(
     })
 }
 
-/// Ends a command whose last rows are its own: writes them, and tells when that fails.
+/// Ends a command that has last rows of its own: writes them, and reports a failure.
 pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
     if ended.unread || ended.report.output.is_err() {
         return;

@@ -16,7 +16,7 @@ pub struct DigestArgs {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Compare files with a list that `digest` has written; `-` is standard input. Exit code 1 says that some differ.
+    /// Compare files with a list that `digest` has written; `-` is standard input. The exit code is 1 if some differ.
     #[arg(
         short = 'c',
         long,
@@ -25,7 +25,7 @@ pub struct DigestArgs {
     )]
     check: Option<PathBuf>,
 
-    /// With --check, write nothing for files that are as listed.
+    /// With --check, write nothing for files whose digest is as listed.
     #[arg(
         short = 'q',
         long,
@@ -48,7 +48,7 @@ pub struct DigestArgs {
 /// Runs `gristmill digest`.
 ///
 /// # Errors
-/// Where it cannot start, in words.
+/// A message, if the command cannot start.
 pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
     let rows = if args.json {
         DigestRows::Json
@@ -73,7 +73,7 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
     let (job, source) = DigestJob::check(reader, list.clone(), rows, args.quiet);
     let source = source.awaiting(live);
     let job = Arc::new(job);
-    // In the list's order, as people read it beside the list.
+    // Verdicts come in the list's order, so that they can be read beside the list.
     let mill = args.engine.mill(true)?;
     let ended = common::run(
         &mill,
@@ -102,6 +102,7 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         ));
         return Ok(ExitCode::from(2));
     }
-    // A reader that went away has not seen the rows of all files, so the list does not count as checked.
+    // If the reader of the output went away, it has not seen the rows of all files, so the list does not count as
+    // checked.
     Ok(ended.code(u8::from(differing > 0 || ended.unread)))
 }

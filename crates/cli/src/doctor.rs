@@ -20,8 +20,8 @@ use std::process::ExitCode;
 /// Flags of `gristmill doctor`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DoctorArgs {
-    /// Show which read path can take each of these files and devices (/dev/ng*), instead of the machine. What a file has in
-    /// the page cache only is written to its disk first.
+    /// Show which read path can take each of these files and devices (/dev/ng*), instead of the machine. Bytes of a
+    /// file that are only in the page cache are written to its disk first.
     files: Vec<PathBuf>,
 
     /// Write one JSON object.
@@ -29,24 +29,24 @@ pub struct DoctorArgs {
     json: bool,
 }
 
-/// One thing that a machine can do, or not.
+/// One thing that a machine can or cannot do.
 struct Finding {
     /// `read path`, `back end`, `feature`.
     kind: &'static str,
     name: &'static str,
-    /// Which of several devices, as `--device` takes it.
+    /// The number of the device, as `--device` takes it.
     device: Option<usize>,
     works: bool,
-    /// What was seen.
+    /// The reason, as it was observed.
     why: String,
-    /// What would change it, where something would.
+    /// The step that would change the finding, if any.
     step: Option<String>,
 }
 
 /// Runs `gristmill doctor`.
 ///
 /// # Errors
-/// Where the answer cannot be written.
+/// A message, if the answer cannot be written.
 pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
     let probe = probe();
     if !args.files.is_empty() {
@@ -73,7 +73,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, String> {
     print(text.as_bytes())
 }
 
-/// What is told of files; exit code 2 where one cannot be opened.
+/// Prints the findings about files. The exit code is 2 if one cannot be opened.
 fn of_files(args: &DoctorArgs, probe: &UringProbe) -> Result<ExitCode, String> {
     let (mut files, mut text, mut failed) = (Vec::new(), String::new(), false);
     for path in &args.files {
@@ -162,7 +162,7 @@ fn machine(probe: &UringProbe) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What a ring was set up with, by the kernel's names.
+/// The features with which a ring was set up, by the kernel's names.
 fn setup(probe: &UringProbe) -> String {
     let setup = &probe.setup;
     let flags = [
@@ -182,7 +182,7 @@ fn setup(probe: &UringProbe) -> String {
     }
 }
 
-/// What the interpreter of VIR0 programs runs on.
+/// The vector unit on which the interpreter of VIR0 programs runs.
 fn vector_unit(level: Level) -> Finding {
     let (works, used) = (level.is_available(), Level::in_use());
     let forced = match Level::asked() {
@@ -273,7 +273,7 @@ fn findings(probe: &UringProbe) -> Vec<Finding> {
         step: None,
     }]);
     let opencl = OpenClBackend::devices();
-    // Where there is no device at all, the reason says so of them.
+    // If there is no device at all, its reason already names the broken drivers.
     let broken = opencl.as_ref().map(|_| OpenClBackend::broken_drivers());
     findings.extend(broken.unwrap_or_default().into_iter().map(|why| Finding {
         kind: "back end",

@@ -9,7 +9,7 @@ use gristmill::uring::reader::{ReadPath, ReadPathChoice};
 /// How files are read and where the kernel runs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EngineArgs {
-    /// Worker threads, each with a reader of its own. 0 is one for each core.
+    /// The number of worker threads, each with a reader of its own. 0 means one for each core.
     #[arg(
         short = 'j',
         long = "workers",
@@ -22,31 +22,33 @@ pub struct EngineArgs {
     #[command(flatten)]
     pub backend: BackendArgs,
 
-    /// How bytes come into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for the
-    /// blocks of files on ext4 or XFS, past the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`: io_uring,
-    /// and pread where it is refused. What passthrough or peer cannot read is a failure; `gristmill doctor FILE` tells why.
+    /// How bytes are read into memory: `registered` (io_uring), `positioned` (pread), `passthrough` (NVMe commands for
+    /// the blocks of files on ext4 or XFS, past the page cache), `peer` (O_DIRECT, into --peer-memory), or `auto`:
+    /// io_uring, and pread where io_uring is refused. A file that passthrough or peer cannot read is a failure;
+    /// `gristmill doctor FILE` says why.
     #[arg(long, value_name = "PATH", default_value = "auto", value_parser = read_path_parser(READ_PATHS))]
     pub read_path: ReadPathChoice,
 
-    /// Let chunks lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor` lists
-    /// the devices that have some. The kernel looks at them over the bus, so it must be on the processor: --backend auto is cpu then. Name a read
-    /// path that goes there: peer, passthrough, or positioned, which is a copy by the processor. --workers, --depth and
-    /// --chunk-size say how much is needed. If the device is removed meanwhile, SIGBUS ends the process.
+    /// Put chunks into the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor`
+    /// lists the devices that have some. The kernel accesses them over the bus, so it must run on the processor:
+    /// --backend auto then means cpu. Choose a read path into peer memory: peer, passthrough, or positioned, which is a
+    /// copy by the processor. --workers, --depth and --chunk-size determine how much memory is needed. If the device is
+    /// removed during the run, SIGBUS ends the process.
     #[arg(long, value_name = "ADDRESS")]
     pub peer_memory: Option<String>,
 
-    /// Bytes in a chunk, such as 256K or 2M. By default 1M for digest and scan -c, whose result for a chunk is one number, and
-    /// 512K elsewhere.
+    /// The chunk size in bytes, such as 256K or 2M. The default is 1M for digest and scan -c, whose result for a chunk
+    /// is one number, and 512K for all else.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub chunk_size: Option<usize>,
 
-    /// Reads in flight at most, for each worker.
+    /// The most reads in flight for each worker.
     #[arg(long, value_name = "NUM", default_value_t = gristmill::mill::DEFAULT_DEPTH)]
     pub depth: u32,
 
-    /// The most memory for chunks and their records, such as 256M. By default 1G, or a quarter of the available memory where
-    /// that is less. Where more would be needed, each worker gets fewer chunks, then there are fewer workers, and --stats
-    /// says so.
+    /// The most memory for chunks and their records, such as 256M. The default is 1G, or a quarter of the available
+    /// memory if that is less. If more would be needed, each worker gets fewer chunks, then the run gets fewer workers,
+    /// and --stats says so.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<usize>,
 
@@ -58,13 +60,13 @@ pub struct EngineArgs {
 /// Where the kernel runs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BackendArgs {
-    /// Where the kernel runs: `cpu` (threads), `opencl`, `cuda`, or `auto`: CUDA if there is a GPU for it, else an OpenCL
-    /// GPU, else threads. `gristmill doctor` lists what there is.
+    /// Where the kernel runs: `cpu` (threads), `opencl`, `cuda`, or `auto`: a CUDA GPU if one is available, else an
+    /// OpenCL GPU, else threads. `gristmill doctor` lists the available ones.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     backend: BackendChoice,
 
-    /// The device of --backend opencl or cuda, by its number in `gristmill doctor`. Without it the first that can run the
-    /// kernel, GPUs first.
+    /// The device of --backend opencl or cuda, by its number in `gristmill doctor`. The default is the first that can
+    /// run the kernel, GPUs first.
     #[arg(long, value_name = "N")]
     device: Option<usize>,
 }
@@ -72,7 +74,7 @@ pub struct BackendArgs {
 /// Back ends by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum BackendChoice {
-    /// The best there is.
+    /// The best available one.
     Auto,
     /// Worker threads.
     Cpu,
@@ -86,7 +88,7 @@ impl BackendArgs {
     /// The back end that was asked for.
     ///
     /// # Errors
-    /// Why it is not available, in words.
+    /// A message that says why it is not available.
     pub fn open(&self) -> Result<SelectedBackend, String> {
         let name = match self.backend {
             BackendChoice::Auto => BackendName::Auto,
@@ -97,11 +99,11 @@ impl BackendArgs {
         backend::open(name, self.device).map_err(|error| advice::kernel(&error))
     }
 
-    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see that
-    /// memory, so `auto` means them.
+    /// The back end that was asked for, for chunks in the peer memory of a PCI device: only the processor's threads see
+    /// that memory, so `auto` means them.
     ///
     /// # Errors
-    /// Where another was asked for, in words.
+    /// A message, if another back end was asked for.
     pub fn open_beside_peer_memory(&self) -> Result<SelectedBackend, String> {
         match self.backend {
             BackendChoice::Auto => Self {
@@ -134,10 +136,10 @@ const READ_PATHS: [ReadPathChoice; 5] = [
     ReadPathChoice::Only(ReadPath::PeerRead),
 ];
 
-/// Whether there is peer memory for the read path that needs it.
+/// Checks that peer memory was given if the read path needs it.
 ///
 /// # Errors
-/// The flag that is missing, in words.
+/// A message that names the missing flag.
 pub fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(), String> {
     if path != ReadPathChoice::Only(ReadPath::PeerRead) || memory.is_some() {
         return Ok(());
@@ -150,7 +152,7 @@ pub fn check_peer_memory(path: ReadPathChoice, memory: Option<&str>) -> Result<(
 }
 
 impl EngineArgs {
-    /// Worker threads, where they were not said one for each core.
+    /// The number of worker threads; by default one for each core.
     pub fn threads(&self) -> usize {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -161,7 +163,7 @@ impl EngineArgs {
     /// The mill that these flags describe.
     ///
     /// # Errors
-    /// A value out of range, in words.
+    /// A message about a value out of range.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
         check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
         let backend = match self.peer_memory {
@@ -191,7 +193,7 @@ impl EngineArgs {
     }
 }
 
-/// Workers as -j gives them: 0 is one for each core.
+/// The number of workers that -j asks for: 0 means one for each core.
 pub fn workers(asked: u16) -> usize {
     match usize::from(asked) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -1,7 +1,7 @@
 //! An example or two for each command, in its help and in the manual. A test runs each as it is written.
 
-/// The examples of a command, two lines each: what it is for, and what to write. No line is wider than 76 columns, so
-/// that no terminal wraps one.
+/// The examples of a command, two lines each: a purpose, and the command line. No line is wider than 76 columns, so
+/// that no terminal wraps it.
 pub fn of(command: &str) -> &'static str {
     EXAMPLES
         .iter()
@@ -134,7 +134,7 @@ pub fn roff(command: &str) -> String {
     for line in of(command).lines() {
         let line = line.replace('\\', "\\e").replace('-', "\\-");
         let line = line.replace('\'', "\\(aq").replace('`', "\\(ga");
-        // A line that begins with a dot would be a request.
+        // In roff, a line that begins with a dot would be a request.
         if line.starts_with('.') {
             text.push_str("\\&");
         }

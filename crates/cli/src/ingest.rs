@@ -1,5 +1,5 @@
-//! `gristmill ingest`: the CRC-32C of files and of ranges of NVMe devices, as `digest` has them, by one named read path for
-//! which nothing stands in; with the counters of that path, which must add up.
+//! `gristmill ingest`: the CRC-32C of files and of ranges of NVMe devices, as in `digest`, by one chosen read path
+//! without fallback; with the counters of that path, which must add up.
 
 use super::advice;
 use super::common::{self, complain, ReportArgs};
@@ -16,7 +16,7 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The read paths for which nothing may stand in.
+/// The read paths that have no fallback.
 const READ_PATHS: [ReadPathChoice; 3] = [
     ReadPathChoice::Only(ReadPath::RegisteredMappedRead),
     ReadPathChoice::Only(ReadPath::GpuDirectNvmePassthrough),
@@ -33,18 +33,18 @@ pub struct IngestArgs {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// How bytes come into the slots: `registered` (io_uring, into registered memory), `passthrough` (NVMe Read
-    /// commands, past the file system) or `peer` (O_DIRECT reads into the memory of another PCI device). No other is
-    /// ever taken instead.
+    /// How bytes are read into the slots: `registered` (io_uring, into registered memory), `passthrough` (NVMe Read
+    /// commands, past the file system) or `peer` (O_DIRECT reads into the memory of another PCI device). The chosen
+    /// path has no fallback.
     #[arg(long, value_name = "PATH", default_value = "registered", value_parser = read_path_parser(READ_PATHS))]
     read_path: ReadPathChoice,
 
-    /// Let the slots lie in the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor`
-    /// lists them. Without it they lie in host memory.
+    /// Put the slots into the peer memory of the PCI device at this address, such as 0000:03:00.0; `gristmill doctor`
+    /// lists the devices. By default the slots lie in host memory.
     #[arg(long, value_name = "ADDRESS")]
     peer_memory: Option<String>,
 
-    /// Read LEN bytes of each NVMe generic character device (/dev/ng0n1) that is named, from byte START on, by passthrough.
+    /// Read LEN bytes of each named NVMe generic character device (/dev/ng0n1), from byte START on, by passthrough.
     /// Both must be multiples of the namespace's block size.
     #[arg(long, value_name = "START,LEN", value_parser = parse_range)]
     device_range: Option<DeviceRange>,
@@ -52,7 +52,7 @@ pub struct IngestArgs {
     #[command(flatten)]
     backend: BackendArgs,
 
-    /// Worker threads of the kernel, or groups of it on a device. 0 is one for each core.
+    /// The number of the kernel's worker threads, or of its groups on a device. 0 means one for each core.
     #[arg(
         short = 'j',
         long = "workers",
@@ -63,13 +63,13 @@ pub struct IngestArgs {
     )]
     workers: u16,
 
-    /// Slots, each a chunk that the kernel sees, with a read in flight: 1 to 64. The workers share them out evenly; with fewer
-    /// slots than workers, there are as many workers as slots.
+    /// The number of slots, each a chunk that the kernel sees, with a read in flight: 1 to 64. They are divided evenly
+    /// among the workers; with fewer slots than workers, there are as many workers as slots.
     #[arg(long, value_name = "NUM", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     slots: u32,
 
-    /// Bytes in a slot, which is the most that one read brings, such as 256K or 1M. Registered slots count against the
-    /// memory-lock limit (ulimit -l), which is 8 MiB for all processes of an ordinary user together.
+    /// The size of a slot in bytes, which is the most that one read returns, such as 256K or 1M. Registered slots count
+    /// against the memory-lock limit (ulimit -l), which is 8 MiB for all processes of an ordinary user together.
     #[arg(long, value_name = "SIZE", value_parser = parse_slot_size, default_value = "1M")]
     slot_size: usize,
 
@@ -82,7 +82,7 @@ pub struct IngestArgs {
     no_progress: bool,
 }
 
-/// A slot's size: one that every disk can fill in whole blocks, and a chunk can have.
+/// A slot's size: one that every disk can fill in whole blocks, and that a chunk may have.
 fn parse_slot_size(text: &str) -> Result<usize, String> {
     let bytes = parse_size(text)?;
     if !(4096..=64 << 20).contains(&bytes) || !bytes.is_multiple_of(4096) {
@@ -109,7 +109,7 @@ fn parse_range(text: &str) -> Result<DeviceRange, String> {
 /// Runs `gristmill ingest`.
 ///
 /// # Errors
-/// Where it cannot start, in words.
+/// A message, if the command cannot start.
 pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     let words = |error: PipelineError| error.to_string();
     let ReadPathChoice::Only(path) = args.read_path else {
@@ -123,7 +123,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         Some(_) => args.backend.open_beside_peer_memory()?,
         None => args.backend.open()?,
     };
-    // What this machine lacks is told once, and not of each file.
+    // A lack of this machine is reported once, and not for each file.
     if let Some(address) = &args.peer_memory {
         PeerMemory::allocate(address, 4096).map_err(words)?;
     }
@@ -134,7 +134,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     })
     .map_err(words)?;
     let mut output = common::stdout()?;
-    // What a range of a device has, its size does not tell.
+    // If a range of each device is read, the sizes that an estimate adds up are not the bytes to read.
     let estimate = args
         .source
         .estimate()
@@ -173,7 +173,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
 }
 
 impl IngestArgs {
-    /// Workers, each with a reader of its own, and slots of each.
+    /// The number of workers, each with a reader of its own, and of slots per worker.
     fn shares(&self) -> (usize, usize) {
         let slots = self.slots as usize;
         let workers = workers(self.workers).min(slots);
@@ -189,7 +189,7 @@ impl IngestArgs {
             .chunks(slots)
             .depth(u32::try_from(slots).unwrap_or(u32::MAX))
             .chunk_bytes(self.slot_size)
-            // The slots are what was asked for.
+            // The number of slots was asked for, so memory is not bounded here.
             .memory(usize::MAX)
             .read_path(self.read_path)
             .strict(true)
@@ -218,7 +218,7 @@ impl IngestArgs {
     }
 }
 
-/// What an ingest did.
+/// The report of an ingest.
 struct Report<'a> {
     path: ReadPath,
     slots: usize,
@@ -228,8 +228,9 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Whether every read came by the named path, not copied in user space, and the counters add up: what landed beside what
-    /// the kernel brought by that path, and, of files that were read to their end, beside what was summed.
+    /// Checks that every read came by the chosen path without a copy in user space, and that the counters add up: the
+    /// bytes that landed agree with those that the path read and, for files that were read to their end, with those
+    /// that were summed.
     fn validate(&self) -> Result<(), PipelineError> {
         self.telemetry.validate_completed_zero_copy(self.path)?;
         let (run, landed) = (self.run, self.telemetry.completed_bytes);
@@ -238,7 +239,7 @@ impl Report<'_> {
             ReadPath::GpuDirectNvmePassthrough => run.reads.bytes_passthrough,
             _ => run.reads.bytes_mapped,
         };
-        // Whole blocks are read, so that more may come than the file has.
+        // Whole blocks are read, so more bytes may be read than the file has.
         if by_path < landed || by_path != run.reads.bytes() {
             return Err(PipelineError::Backend(format!(
                 "the counters do not add up: {landed} bytes landed, and of {} bytes that were read {by_path} came by {}; \
@@ -263,7 +264,7 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// Whether bytes landed, and the disk wrote all of them to their slots itself.
+    /// Whether bytes landed, and the disk itself wrote all of them to their slots.
     fn is_zero_copy(&self) -> bool {
         self.transfers.direct_bytes > 0 && self.transfers.kernel_copied_bytes == 0
     }

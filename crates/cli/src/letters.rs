@@ -1,11 +1,12 @@
-//! What a letter means: the same in all commands, and what is said where a command does not have it.
+//! The meanings of short flags, which are the same in all commands, and the advice for a letter that a command does not
+//! have.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Advice for letters that people know from other tools.
+/// Advice for letters that users know from other tools.
 const ADVICE: [(char, &str); 3] = [
     (
         '0',
@@ -21,7 +22,7 @@ const ADVICE: [(char, &str); 3] = [
     ),
 ];
 
-/// Every letter, with the long flags that it stands for, each with the commands in which it does.
+/// Every letter, with the long flags that it stands for, each with its commands.
 pub fn letters(command: &Command) -> BTreeMap<char, BTreeMap<String, Vec<String>>> {
     let mut letters: BTreeMap<char, BTreeMap<String, Vec<String>>> = BTreeMap::new();
     for sub in command.get_subcommands() {
@@ -39,7 +40,7 @@ pub fn letters(command: &Command) -> BTreeMap<char, BTreeMap<String, Vec<String>
     letters
 }
 
-/// An error of the parser; where a command does not have a letter, with the commands that have it.
+/// An error of the parser. If it is about a letter that the command does not have, the commands that have it are added.
 pub fn with_tip(mut error: Error, command: &Command) -> Error {
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
@@ -117,7 +118,8 @@ mod tests {
     use crate::Cli;
     use clap::CommandFactory;
 
-    /// Letters with two meanings: each is what the tool that the command is modelled on has, and the manual says so.
+    /// Letters with two meanings. Each meaning is that of the tool on which the command is modelled, and the manual
+    /// says so.
     const TWO_MEANINGS: [(char, &str, &[&str]); 2] = [
         ('c', "check", &["digest"]),
         ('o', "output", &["asm", "disasm"]),

@@ -1,5 +1,5 @@
-//! The command-line tool: a file for each command, and beside them what they share: `sources` and `engine` (flags),
-//! `common` (running a job), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
+//! The command-line tool. Each command has a file, and the commands share `sources` and `engine` (flags), `common`
+//! (running a job), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
 //!
 //! A flag is defined in its command's file, or in `sources`, `engine` or `common` where several commands share it; parser,
 //! help, manual page and completions come from there.
@@ -32,11 +32,12 @@ use gristmill::megakernel::vir0::vector::Level;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in memory.
+/// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in
+/// memory.
 ///
 /// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check,
-/// replay and selftest, or is refused, for verify), 2 something failed, 128 and a
-/// signal's number where one ended it: 130 for Ctrl-C.
+/// replay and selftest, or is refused, for verify), 2 something failed, 128 plus the signal's number after a signal:
+/// 130 for Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(
     name = "gristmill",
@@ -55,60 +56,63 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Print or check the CRC-32C of each file
     ///
-    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs; the path of
-    /// standard input is `-`. Where a path holds a newline, a carriage return or a backslash, its row begins with a backslash and has `\n`, `\r` and
-    /// `\\` in their places.
+    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs; the path
+    /// of standard input is `-`. If a path holds a newline, a carriage return or a backslash, its row begins with a
+    /// backslash and has `\n`, `\r` or `\\` in its place.
     Digest(digest::DigestArgs),
     /// Count bytes and lines, with the entropy and histogram of bytes
     ///
-    /// The first row names the columns: bytes, lines, entropy in bits per byte, and path; the last row is the total. In a path, a newline is
-    /// written as `\n`, a carriage return as `\r`, a backslash as `\\`. Lines are counted by their newlines, as wc does.
+    /// The first row names the columns: bytes, lines, entropy in bits per byte, and path; the last row is the total. In
+    /// a path, a newline is written as `\n`, a carriage return as `\r`, a backslash as `\\`. Lines are counted by their
+    /// newlines, as wc does.
     Stats(stats::StatsArgs),
     /// Run a VIR0 program over files
     ///
-    /// A row is a record: path, offset and value, with colons between them. After the records of a file come its
-    /// accumulators, a row each: path, a colon, name and value. Elements of an array that counted nothing have no row. In a
-    /// path, a newline is written as `\n`, a carriage return as `\r`, a backslash as `\\`. A file that fails has no
-    /// accumulators.
+    /// A row is a record: path, offset and value, with colons between them. A file's records are followed by its
+    /// accumulators, one row for each: path, a colon, name and value. Elements of an array that counted nothing have no
+    /// row. In a path, a newline is written as `\n`, a carriage return as `\r`, a backslash as `\\`. A file that fails
+    /// has no accumulators.
     ///
-    /// Numbers are whole numbers in the program's own unit, which its source says: entropy.vasm counts in 1/65536 bit per
-    /// byte, so that 304112 is 4.64 bits per byte. The manual lists the units of the shipped programs.
+    /// Numbers are whole numbers in the program's own unit, which its source states: entropy.vasm counts in 1/65536 bit
+    /// per byte, so that 304112 is 4.64 bits per byte. The manual lists the units of the shipped programs.
     Run(run::RunArgs),
-    /// Read files by one named path, and report what was counted
+    /// Read files by one chosen path, and report its counters
     ///
-    /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in memory
-    /// of the host or of another PCI device, and the kernel sums each chunk where it landed. A row is the CRC-32C of a file,
-    /// as `digest` writes it; the report is on standard error, and tells how many bytes the disk wrote to their slot itself,
-    /// how many the kernel copied from its page cache, or may have, and how many were copied in user space. Exit code 2
-    /// where a read failed, or came by another path, or was copied in user space, or what was submitted, what landed and what the kernel summed do not add up.
+    /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in
+    /// memory of the host or of another PCI device, and the kernel sums each chunk where it landed. A row is the
+    /// CRC-32C of a file, as `digest` writes it. The report is on standard error, and says how many bytes the disk
+    /// itself wrote to their slot, how many the kernel copied or may have copied from its page cache, and how many were
+    /// copied in user space. The exit code is 2 if a read failed, came by another path or was copied in user space, or
+    /// if the bytes that were submitted, that landed and that the kernel summed do not add up.
     Ingest(ingest::IngestArgs),
     /// Assemble a VIR0 program
     ///
-    /// It is verified, too: what the verifier refuses is not written.
+    /// The program is verified, too: one that the verifier refuses is not written.
     Asm(program::AsmArgs),
     /// Write a VIR0 program as text, which assembles to the same bytes
     Disasm(program::DisasmArgs),
-    /// Check VIR0 programs: what each costs at most, or why it is refused
+    /// Check VIR0 programs: the most that each can cost, or why it is refused
     ///
     /// A row is a path and `accepted`, with the most instructions that the program executes, or `refused`, with the
-    /// instruction, its line and the rule that it breaks. Exit code 1 where one is refused.
+    /// instruction, its line and the rule that it breaks. The exit code is 1 if one is refused.
     Verify(program::VerifyArgs),
-    /// Run what --record has recorded once more, and compare every result
+    /// Run again what --record has recorded, and compare every result
     ///
-    /// On another back end, or after a change, every slot must say the same. The first difference is printed with its slot
-    /// and word; what was recorded of files is read from them again. Exit code 1 where results differ, 2 where a file has
-    /// changed since, also in size alone, where the log is cut or damaged, and where there was nothing to replay.
+    /// On another back end, or after a change, every slot must have the same results. The first difference is printed
+    /// with its slot and word. The bytes of files are read from the files again. The exit code is 1 if results differ,
+    /// and 2 if a file has changed since, even only in size, if the log is cut or damaged, or if there was nothing to
+    /// replay.
     Replay(replay::ReplayArgs),
-    /// Show what this machine can do, and what would change it
+    /// Show what this machine can do, and how to enable what it cannot
     ///
-    /// The machine comes first, then each read path, feature and back end with yes or no, why, and the step that would
-    /// change it. With files: which read path can take each of them, and why not the others.
+    /// The machine comes first, then each read path, feature and back end with yes or no, the reason, and the step that
+    /// would change it. With files: which read paths can read each of them, and why the others cannot.
     Doctor(doctor::DoctorArgs),
-    /// Test whether a back end on this machine does what the protocol promises
+    /// Test whether a back end on this machine conforms to the protocol
     ///
     /// Every opcode, the shipped programs and 1,000 random ones, priorities, fences, tenants, leases and shutdown are
-    /// compared with the protocol and the reference interpreter. A row is the result, the time, the case, and what was run
-    /// or what was different. Exit code 1 where a case failed.
+    /// compared with the protocol and the reference interpreter. A row is the result, the time, the case, and what was
+    /// run or what differed. The exit code is 1 if a case failed.
     Selftest(selftest::SelftestArgs),
     /// Print the manual page, in roff
     Man,
@@ -119,7 +123,7 @@ enum Command {
     },
 }
 
-/// Every command with its flags and examples: what parser, help, manual page and completions are made of.
+/// Every command with its flags and examples, from which parser, help, manual page and completions are made.
 fn definition() -> clap::Command {
     let command = Cli::command().after_help("The help of each command ends with examples.");
     command.mut_subcommands(|command| {
@@ -135,7 +139,7 @@ fn main() -> ExitCode {
     let parsed = definition().try_get_matches();
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());
-    // A vector unit that is asked for and is not there must not be replaced by another in silence.
+    // If the vector unit that was asked for is not available, another must not silently replace it.
     if let Err(error) = Level::asked() {
         common::complain(&error.to_string());
         return ExitCode::from(2);

@@ -1,4 +1,5 @@
-//! The manual page, in roff: made of the definition of the commands, their examples and the explanations beside this file.
+//! The manual page, in roff. It is made from the definition of the commands, their examples and the explanations in the
+//! `.roff` files beside this one.
 
 use crate::{definition, examples, letters};
 use std::io::{self, Write};
@@ -42,5 +43,5 @@ pub fn page() -> Vec<u8> {
 /// Files in and out, records of JSON, the terms of --stats, and the shipped programs; part of the manual page.
 const EXPLANATIONS: &str = include_str!("explanations.roff");
 
-/// What `scan` does otherwise than ripgrep; part of the manual page.
+/// How `scan` differs from ripgrep; part of the manual page.
 const DIFFERENCES: &str = include_str!("differences.roff");

@@ -1,6 +1,7 @@
-//! Files that a command writes: created, or in the place of what the command itself wrote earlier, never over its input.
+//! Files that a command writes. They are created, or replace a file that the command itself wrote earlier, but never an
+//! input.
 //!
-//! What is there is looked at on the descriptor, before a byte of it is given up.
+//! An existing file is examined through its open descriptor before any of its bytes are discarded.
 
 use gristmill::bounded;
 use gristmill::source::FileId;
@@ -9,24 +10,25 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// What an output may take the place of.
+/// Which files an output may replace.
 #[derive(Debug, Clone, Copy)]
 pub enum Replaces {
-    /// What begins so, which is called so: its own kind, and an empty file.
+    /// Only files of its own kind, and empty ones.
     Own {
-        /// The first bytes.
+        /// The first bytes of a file of this kind.
         magic: &'static [u8],
-        /// The kind, with an article.
+        /// The name of the kind, with an article.
         name: &'static str,
     },
-    /// Any file that is not read.
+    /// Any file that the command does not read.
     Any,
 }
 
-/// Opens an output, and empties it where it is a file. `input` says whether a file is read by the command, by which name.
+/// Opens an output, and empties it if it is a regular file. `input` returns the name by which the command reads a file,
+/// if it does.
 ///
 /// # Errors
-/// Why the file cannot be written, or must not be: in words, without its path.
+/// A message, without the path, that says why the file cannot or must not be written.
 pub fn open(
     path: &Path,
     replaces: Replaces,
@@ -40,7 +42,7 @@ pub fn open(
     }
     let kind = std::fs::metadata(path).map_err(words)?.file_type();
     if kind.is_fifo() || kind.is_char_device() {
-        // Nothing is lost by writing there. A FIFO is waited for until there is a reader.
+        // Writing to a FIFO or a device overwrites nothing. Opening a FIFO waits for a reader.
         let file = OpenOptions::new().write(true).open(path).map_err(words)?;
         let kind = file.metadata().map_err(words)?.file_type();
         return if kind.is_fifo() || kind.is_char_device() {

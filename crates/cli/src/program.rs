@@ -1,4 +1,4 @@
-//! `gristmill asm`, `disasm` and `verify`: programs as text, as bytes, and what the verifier says of them.
+//! `gristmill asm`, `disasm` and `verify`: programs as text, programs as bytes, and the verifier's verdicts.
 
 use super::advice;
 use super::common;
@@ -17,15 +17,15 @@ pub struct AsmArgs {
     /// The source, usually a .vasm file; `-` is standard input
     source: PathBuf,
 
-    /// The file to write; by default the source's name with the ending .vir0; `-` is standard output
+    /// The file to write; the default is the source's name with the extension .vir0; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Leave out the debug information: the source's name and the line of each instruction, which messages about faults name
+    /// Leave out the debug information: the source's name and each instruction's line, which messages about faults show
     #[arg(long)]
     strip: bool,
 
-    /// Write a program that the verifier refuses, too
+    /// Write the program even if the verifier refuses it
     #[arg(long)]
     unverified: bool,
 
@@ -43,7 +43,7 @@ pub struct IncludeArgs {
 }
 
 impl IncludeArgs {
-    /// A loader that allows so much.
+    /// A loader that allows these directories.
     pub fn loader(&self) -> Loader {
         let allowed = self.allow_include.iter();
         allowed.fold(Loader::new(), |loader, directory| loader.allow(directory))
@@ -79,9 +79,9 @@ pub struct VerifyArgs {
 /// Runs `gristmill asm`.
 ///
 /// # Errors
-/// What cannot be encoded or written, in words.
+/// A message about a program that cannot be encoded or written.
 pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
-    // With the lines, even where they are left out of the result: a refusal tells of them.
+    // The lines are kept here even if the result leaves them out, because a refusal shows them.
     let loader = args.includes.loader();
     let (mut program, source) = match load(&loader, &args.source) {
         Ok(loaded) => loaded,
@@ -118,7 +118,7 @@ pub fn assemble(args: &AsmArgs) -> Result<ExitCode, String> {
 /// Runs `gristmill disasm`.
 ///
 /// # Errors
-/// What cannot be written, in words.
+/// A message about an output that cannot be written.
 pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
     let loader = Loader::new();
     let program = match load(&loader, &args.program) {
@@ -133,10 +133,10 @@ pub fn disassemble(args: &DisasmArgs) -> Result<ExitCode, String> {
     )
 }
 
-/// Runs `gristmill verify`: 0 where all are accepted, 1 where one is refused, 2 where one is no program.
+/// Runs `gristmill verify`. The exit code is 0 if all are accepted, 1 if one is refused, and 2 if one is not a program.
 ///
 /// # Errors
-/// Where standard output cannot be written.
+/// A message, if standard output cannot be written.
 pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
     let mut rows = String::new();
     let mut code = 0;
@@ -172,7 +172,7 @@ pub fn check(args: &VerifyArgs) -> Result<ExitCode, String> {
     Ok(ExitCode::from(code))
 }
 
-/// Says why there is no program; the exit code.
+/// Prints why a program could not be loaded. Returns the exit code.
 pub fn refuse(error: &ProgramError) -> ExitCode {
     if error.has_lines() {
         common::complain_in_lines(&advice::program(error));
@@ -182,7 +182,7 @@ pub fn refuse(error: &ProgramError) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// A program that is assembled, or a text, with its debug information; and the bytes that it came from.
+/// Loads a program, assembled or as text with its debug information. Returns it with the bytes that it came from.
 fn load(loader: &Loader, path: &Path) -> Result<(vir0::Program, Vec<u8>), ProgramError> {
     if path != Path::new("-") {
         return loader.load(path);
@@ -198,7 +198,7 @@ fn load(loader: &Loader, path: &Path) -> Result<(vir0::Program, Vec<u8>), Progra
     Ok((loader.parse(path, &bytes)?, bytes))
 }
 
-/// Writes an output, which is none of the files that were read.
+/// Writes an output, which must not be one of the files that were read.
 fn write(
     path: &Path,
     bytes: &[u8],

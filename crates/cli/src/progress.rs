@@ -1,8 +1,8 @@
-//! Progress on a terminal, for what takes more than a second.
+//! Progress on a terminal, for runs that take more than a second.
 //!
-//! The mill counts bytes and files as it goes. What is still to come is not known, as nothing is asked of files before
-//! they are read; so where a display is shown at all, a thread of its own lists the same files beside the run and adds
-//! up their sizes. When it is through, the display gets an estimate of the end.
+//! The mill counts bytes and files during the run. The total is not known, because files are not examined before they
+//! are read; so when a display is shown, a thread of its own lists the same files during the run and adds up their
+//! sizes. When it has finished, the display shows an estimate of the remaining time.
 
 use super::report;
 use gristmill::mill::Progress;
@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(1);
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a display may count beforehand.
+/// The files whose sizes a display may add up.
 #[derive(Debug, Clone)]
 pub struct Estimate {
     tree: Tree,
@@ -31,7 +31,7 @@ impl Estimate {
         Self { tree }
     }
 
-    /// The bytes of all files, unless stopped before the end.
+    /// The total size of all files, or `None` if stopped before the end.
     fn bytes(&self, stop: &AtomicBool) -> Option<u64> {
         let mut source = self.tree.walk().ok()?;
         let mut total = 0;
@@ -47,7 +47,7 @@ impl Estimate {
     }
 }
 
-/// A display, or none where there is no terminal for it.
+/// A display, or none without a terminal.
 #[derive(Clone)]
 pub struct Shown {
     bar: Option<ProgressBar>,
@@ -78,7 +78,7 @@ impl Shown {
         shown
     }
 
-    /// Does something that writes to the terminal, with the display out of the way.
+    /// Does work that writes to the terminal, with the display removed.
     pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(work),
@@ -86,7 +86,7 @@ impl Shown {
         }
     }
 
-    /// An output whose writes go round the display.
+    /// An output that removes the display during each write.
     pub fn writer<'a>(&self, inner: &'a mut dyn Write) -> impl Write + 'a {
         Aside {
             inner,
@@ -94,7 +94,7 @@ impl Shown {
         }
     }
 
-    /// Takes the display away.
+    /// Removes the display.
     pub fn finish(&self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.get() {
@@ -139,7 +139,7 @@ fn watch(
     let total: Arc<OnceLock<u64>> = Arc::default();
     if let Some(estimate) = estimate {
         let (total, over) = (Arc::clone(&total), Arc::clone(over));
-        // Without the thread there is no estimate, and the display says nothing of the end.
+        // If the thread cannot be started, the display shows no estimate.
         let _ = std::thread::Builder::new()
             .name("gristmill-estimate".into())
             .spawn(move || {

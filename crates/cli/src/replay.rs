@@ -1,4 +1,4 @@
-//! `gristmill replay`: a recorded run once more, compared word by word.
+//! `gristmill replay`: runs a recorded run again, and compares its results word by word.
 
 use super::advice;
 use super::common;
@@ -22,7 +22,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     backend: BackendArgs,
 
-    /// Worker threads, at most 256. 0 is one for each core.
+    /// The number of worker threads, at most 256. 0 means one for each core.
     #[arg(
         short = 'j',
         long = "workers",
@@ -33,7 +33,7 @@ pub struct ReplayArgs {
     )]
     workers: u16,
 
-    /// Write nothing where every slot has said the same.
+    /// Write nothing if every slot has the same results.
     #[arg(short, long)]
     quiet: bool,
 }
@@ -41,7 +41,7 @@ pub struct ReplayArgs {
 /// Runs `gristmill replay`.
 ///
 /// # Errors
-/// Where it cannot start, in words.
+/// A message, if the command cannot start.
 pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     let shown = args.log.display();
     let file = File::open(&args.log)
@@ -118,14 +118,14 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, String> {
     }))
 }
 
-/// A slot for people: its number, its opcode, and where its bytes are.
+/// A slot in words: its number, its opcode, and where its bytes are.
 fn name(slot: &SlotName) -> String {
     let what = match opcode::name(slot.opcode) {
         "tenant" => "a program",
         name => name,
     };
     let place = match &slot.place {
-        // As `complain` does: a name breaks no line.
+        // Control characters are escaped, as in `complain`, so that a name breaks no line.
         Some((path, offset)) => {
             let path = gristmill::jobs::names::escaped(path).1;
             format!("{}: offset {offset}", String::from_utf8_lossy(&path))

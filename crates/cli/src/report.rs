@@ -1,4 +1,4 @@
-//! Reports in words: what a run did, and what failed.
+//! Reports as text: what a run did, and what failed.
 
 use gristmill::megakernel::vir0::vector::{Level, LEVEL_VARIABLE};
 use gristmill::mill::RunReport;
@@ -17,7 +17,7 @@ pub fn calls(reads: &ReadStats) -> String {
     )
 }
 
-/// A rate or an amount of bytes, with a decimal prefix.
+/// An amount or a rate of bytes, with a decimal prefix.
 pub fn bytes(amount: f64) -> String {
     let mut amount = amount;
     for unit in ["B", "kB", "MB", "GB"] {

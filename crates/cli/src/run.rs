@@ -16,13 +16,14 @@ use std::sync::Arc;
 /// Flags of `gristmill run`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RunArgs {
-    /// The program: a .vasm text, or what `gristmill asm` made of one
+    /// The program: a .vasm text, or the output of `gristmill asm`
     program: PathBuf,
 
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Give an argument of the program: a number, decimal, hexadecimal with 0x, or negative. May be given several times.
+    /// Set an argument of the program to a number: decimal, hexadecimal with 0x, or negative. May be given several
+    /// times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_arg)]
     arg: Vec<(String, u32)>,
 
@@ -35,8 +36,8 @@ pub struct RunArgs {
     #[arg(long)]
     json: bool,
 
-    /// Run the program with chunks of several sizes, and compare: whether its answer depends on how files are cut.
-    /// Exit code 1 if it does. Nothing is kept of the files but a checksum of each one's answer.
+    /// Run the program with chunks of several sizes, and compare whether its answer depends on how files are cut. The
+    /// exit code is 1 if it does. Only a checksum of each file's answer is kept.
     #[arg(long, conflicts_with_all = ["total", "json", "record"])]
     check: bool,
 
@@ -83,7 +84,7 @@ fn parse_arg(text: &str) -> Result<(String, u32), String> {
 /// Runs `gristmill run`.
 ///
 /// # Errors
-/// Where it cannot start, in words.
+/// A message, if the command cannot start.
 pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     let program = match Program::load(&args.includes.loader(), &args.program) {
         Ok(program) => program,
@@ -119,7 +120,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     Ok(ended.code(0))
 }
 
-/// The job; of one that is checked, with chunks of this size.
+/// The job; for a check, with chunks of this size.
 fn job(
     args: &RunArgs,
     program: Program,
@@ -138,13 +139,14 @@ fn job(
         .map_err(|error| advice::argument(&error))
 }
 
-/// The chunk sizes that are compared: from the alignment, or what is not too slow, to the largest that the program takes.
+/// The chunk sizes that are compared: from the alignment, or the smallest size that is not too slow, to the largest
+/// that the program takes.
 fn sizes(program: &Program) -> Vec<usize> {
     const LEAST: usize = 512;
     let program = program.verified().program();
     let (align, most) = (program.align as usize, program.chunk as usize);
     let unit = align.max(LEAST);
-    // Not only powers of two: odd multiples, too.
+    // The multiples are not only powers of two.
     let mut sizes: Vec<usize> = [1, 3, 16, 37, 256]
         .into_iter()
         .map(|times| unit * times)
@@ -170,7 +172,7 @@ fn check(args: &RunArgs, program: &Program) -> Result<ExitCode, String> {
     for &size in &sizes {
         let job = job(args, program.clone(), RunRows::None, Some(size))?;
         let engine = EngineArgs {
-            // The mill takes whole blocks, and cuts them down to what the job takes.
+            // The mill's chunk size is in whole blocks, and it cuts chunks down to the size that the job takes.
             chunk_size: Some(size.next_multiple_of(4096)),
             ..args.engine.clone()
         };

@@ -22,14 +22,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Most paths for which ripgrep maps files, if all of them are files.
+/// The largest number of paths for which ripgrep maps files, if all of them are files.
 const MAPPED_PATHS: usize = 10;
 
 /// Flags of `gristmill scan`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_override_self = true)]
 pub struct ScanArgs {
-    /// What to search for: a string, taken as it is. With -e or -f this is a path.
+    /// The string to search for, taken literally. With -e or -f, this argument is a path.
     #[arg(required_unless_present_any = ["patterns", "pattern_files"])]
     pattern: Option<OsString>,
 
@@ -41,7 +41,7 @@ pub struct ScanArgs {
     #[command(flatten)]
     given: PatternArgs,
 
-    /// Take patterns as they are, as `grep -F` and `rg -F` do: scan always does, with or without this flag.
+    /// Take patterns literally, as `grep -F` and `rg -F` do. scan always does, with or without this flag.
     #[arg(short = 'F', long)]
     fixed_strings: bool,
 
@@ -49,17 +49,17 @@ pub struct ScanArgs {
     #[arg(short = 'i', long)]
     ignore_case: bool,
 
-    /// List every occurrence, overlapping ones too, as path, byte offset and pattern.
+    /// List every occurrence, including overlapping ones, as path, byte offset and pattern.
     ///
-    /// Whole files are searched as bytes: lines and NULs mean nothing, and patterns may hold newlines. Occurrences come
-    /// in the order in which they end; those that end together in the order in which patterns were given. With --json
-    /// each is a record of type `occurrence`.
+    /// Whole files are searched as bytes: lines and NULs have no special meaning, and patterns may hold newlines.
+    /// Occurrences are ordered by where they end; those that end at the same byte, by the order in which patterns were
+    /// given. With --json each is a record of type `occurrence`.
     #[arg(long, conflicts_with_all = ["only_matching", "max_count", "line_number", "heading"])]
     all: bool,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
     ///
-    /// Of -c, -l and --json the one given last counts.
+    /// If several of -c, -l and --json are given, the last one applies.
     #[arg(short = 'c', long, overrides_with_all = ["files_with_matches", "json"])]
     count: bool,
 
@@ -72,7 +72,7 @@ pub struct ScanArgs {
     #[arg(short = 'q', long)]
     quiet: bool,
 
-    /// Print only what matches, each match in a row of its own.
+    /// Print only the matches, each in a row of its own.
     #[arg(short = 'o', long)]
     only_matching: bool,
 
@@ -80,15 +80,15 @@ pub struct ScanArgs {
     #[arg(short = 'm', long, value_name = "NUM")]
     max_count: Option<u64>,
 
-    /// Report a matching line that is longer than this as an error, instead of printing it: a line is in memory while it is
-    /// printed.
+    /// Report a matching line that is longer than this as an error, instead of printing it: a line is in memory while
+    /// it is printed.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "16M")]
     max_line: usize,
 
-    /// Memory that the table of many patterns may take on the CPU, 1G at most; while it is built it takes up to twice as
-    /// much.
+    /// The most memory that the table of many patterns may take on the CPU, up to 1G; while it is built it takes up to
+    /// twice as much.
     ///
-    /// Patterns that need more are searched for many times more slowly. --stats says what searches, and why.
+    /// Patterns that need more are searched for many times more slowly. --stats says which engine searches, and why.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "128M")]
     table_size: usize,
 
@@ -128,7 +128,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: ColorWhen,
 
-    /// Print JSON Lines, ripgrep's: records of type begin, match, end and summary.
+    /// Print ripgrep's JSON Lines: records of type begin, match, end and summary.
     #[arg(long, overrides_with_all = ["count", "files_with_matches"])]
     json: bool,
 
@@ -136,8 +136,8 @@ pub struct ScanArgs {
     #[arg(short = 'a', long)]
     text: bool,
 
-    /// Search only files that match this glob; with a leading `!`, only files that do not. May be given several times; the
-    /// last that matches decides. Globs go before all ignore rules.
+    /// Search only files that match this glob; with a leading `!`, only files that do not. May be given several times;
+    /// the last glob that matches decides. Globs take precedence over all ignore rules.
     #[arg(
         short = 'g',
         long = "glob",
@@ -154,11 +154,13 @@ pub struct ScanArgs {
     #[arg(long)]
     no_ignore: bool,
 
-    /// Search the files named in a list, one a line; `-` is standard input. They count as named outright.
+    /// Search the files named in a list, one per line; `-` is standard input. They are treated like files named as
+    /// arguments.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Search the files named in a list, each name ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    /// Search the files named in a list, each name ended by a NUL, as `find -print0` writes them; `-` is standard
+    /// input.
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files0_from: Option<PathBuf>,
 
@@ -197,11 +199,11 @@ impl ColorWhen {
     }
 }
 
-/// Bytes of rows that ripgrep keeps back before it writes: rows of a file that fit in there were given away when the file
-/// is done, whether or not somebody reads them.
+/// The size of the buffer, in bytes, in which ripgrep keeps rows before it writes them. Rows of a file that fit into it
+/// count as written when the file is done, whether or not somebody reads them.
 const KEPT_BACK: u64 = 8 << 10;
 
-/// An output that counts what it took.
+/// An output that counts the bytes that it took.
 struct Counted<W> {
     output: W,
     bytes: u64,
@@ -219,15 +221,15 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-/// A scan as asked for on the command line.
+/// A scan as the command line asks for it.
 struct Asked {
     job: ScanJob,
     source: Box<dyn Source>,
     estimate: Option<Estimate>,
     heading: bool,
-    /// ripgrep would search with one thread.
+    /// Whether ripgrep would search with one thread.
     one_thread: bool,
-    /// The directory that is searched was not named.
+    /// Whether the current directory is searched because no path was named.
     default_directory: bool,
 }
 
@@ -302,7 +304,7 @@ impl ScanArgs {
         !self.no_heading && !self.all && (self.heading || io::stdout().is_terminal())
     }
 
-    /// What is asked for; `None` if it is known that nothing can be found.
+    /// The scan that is asked for; `None` if it is known that nothing can be found.
     fn asked(&self) -> Result<Option<Asked>, String> {
         let patterns = self.patterns()?;
         let mut paths = self.named_paths();
@@ -356,7 +358,7 @@ impl ScanArgs {
     }
 }
 
-/// Whether standard input is something that a search without paths would mean.
+/// Whether a search without paths searches standard input.
 fn stdin_is_readable() -> bool {
     let stdin = io::stdin();
     let kind = stdin
@@ -396,7 +398,7 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
     } else {
         &mut output
     };
-    // The path that was taken comes last, after the totals.
+    // The report of the path taken comes last, after the totals.
     let ends = ReportArgs {
         stats: false,
         ..args.ends.clone()
@@ -423,13 +425,13 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
     }
     let mut found = job.found();
     if ended.unread && asked.one_thread {
-        // ripgrep's answer then: files count whose rows it could give away.
+        // As in ripgrep, a file counts only if all its rows could be written.
         let taken = output.bytes + KEPT_BACK;
         found = job.first_rows().is_some_and(|bytes| bytes <= taken);
     }
     let mut last = Vec::new();
     if asked.heading && !asked.one_thread && args.ends.stats && output.bytes > 0 {
-        // With several threads, what stands between files stands before the totals, too.
+        // With several threads, the separator between files is also written before the totals.
         last.push(b'\n');
     }
     // Writing to memory does not fail.
@@ -447,7 +449,7 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
         text += &report::line(
             "search",
             &match &ended.report.device {
-                // A device has no other.
+                // A device has no other engine.
                 Some(_) => "aho-corasick table on the device".to_owned(),
                 None => job.engine_report(),
             },

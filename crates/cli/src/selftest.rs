@@ -1,4 +1,4 @@
-//! `gristmill selftest`: whether a back end on this machine does what the protocol promises.
+//! `gristmill selftest`: whether a back end on this machine conforms to the protocol.
 
 use super::common;
 use super::engine::BackendArgs;
@@ -15,7 +15,8 @@ pub struct SelftestArgs {
     #[command(flatten)]
     backend: BackendArgs,
 
-    /// The seed of random cases: one that was printed runs the same cases again. By default it follows from the time.
+    /// The seed of random cases: a seed that was printed runs the same cases again. By default it is derived from the
+    /// time.
     #[arg(long, value_name = "NUM")]
     seed: Option<u64>,
 
@@ -35,7 +36,7 @@ pub struct SelftestArgs {
 /// Runs `gristmill selftest`.
 ///
 /// # Errors
-/// Where the back end is not available, no case has such a name, or the answer cannot be written, in words.
+/// A message, if the back end is not available, no case has such a name, or the answer cannot be written.
 pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
     let SelectedBackend { backend, why } = args.backend.open()?;
     let seed = args.seed.unwrap_or_else(from_the_time);
@@ -93,7 +94,7 @@ pub fn run(args: &SelftestArgs) -> Result<ExitCode, String> {
 }
 
 fn from_the_time() -> u64 {
-    // A clock before 1970 gives a seed as good as any.
+    // If the clock is before 1970, any seed will do.
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs() ^ u64::from(now.subsec_nanos()))

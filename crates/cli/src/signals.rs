@@ -1,11 +1,11 @@
-//! Signals that end a command, and the waits that hear them.
+//! Signals that end a command, and waits that a signal ends.
 //!
-//! SIGINT, SIGTERM and SIGHUP end a run early: what was done is kept and told, and the exit code is 128 and the signal's
-//! number. The second one ends the process at once. One that was ignored when the process began stays ignored: that is
-//! what `nohup` asks for.
+//! SIGINT, SIGTERM and SIGHUP end a run early: its results so far are kept and reported, and the exit code is 128 plus
+//! the signal's number. A second signal ends the process at once. A signal that was ignored when the process began
+//! stays ignored, as `nohup` requires.
 //!
-//! A thread that waits for a ring log, or for somebody to take rows, waits in `poll` and looks for the end every now and then:
-//! that needs no descriptor, of which a run may have few.
+//! A thread that waits for a ring log, or for a reader of its rows, waits in `poll` and periodically checks whether a
+//! signal has come. This needs no descriptor, of which a run may have few.
 
 use gristmill::source::{stdin, Ended, LiveList, STDIN_NAME};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
@@ -20,22 +20,22 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Bytes that a pipe takes without waiting when it says that it takes some (`PIPE_BUF`).
+/// Bytes that a pipe takes without blocking when `poll` says that it is writable (`PIPE_BUF`).
 const PIPE_BYTES: usize = 4096;
 
-/// How long a wait goes on before it looks whether a signal has come.
+/// How long a wait goes on before it checks whether a signal has come.
 const LOOK_AROUND: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 50_000_000,
 };
 
-/// How many waits of [`LOOK_AROUND`] may find an output full, after a signal has come, before its rows are given up: the
+/// How many waits of [`LOOK_AROUND`] may find an output full, after a signal has come, before its rows are dropped: the
 /// reader may be slow. A second signal ends the process at once.
 const LOOKS_FOR_A_READER: u32 = 40;
 
 static WATCH: OnceLock<Result<Watch, String>> = OnceLock::new();
 
-/// What the signals of the process do, from the first call of [`watch`] on.
+/// The state that the process's signals set, from the first call of [`watch`] on.
 struct Watch {
     stop: Arc<AtomicBool>,
     /// The first signal that came, or 0.
@@ -45,7 +45,7 @@ struct Watch {
 /// A flag that the first of the signals sets.
 ///
 /// # Errors
-/// Where signals cannot be watched for, in words.
+/// A message, if the handlers cannot be installed.
 pub fn watch() -> Result<Arc<AtomicBool>, String> {
     let begin = || Watch::begin().map_err(|error| format!("cannot watch for signals: {error}"));
     match WATCH.get_or_init(begin) {
@@ -58,7 +58,7 @@ fn watching() -> Option<&'static Watch> {
     WATCH.get().and_then(|watch| watch.as_ref().ok())
 }
 
-/// The exit code that the signal which came asks for, if one came.
+/// The exit code for the signal that came, if one came.
 pub fn code() -> Option<u8> {
     let signal = watching().map_or(0, |watch| watch.signal.load(Ordering::Relaxed));
     u8::try_from(signal)
@@ -78,7 +78,8 @@ impl Watch {
             if ignored & (1 << (signal - 1)) != 0 {
                 continue;
             }
-            // Actions run in this order: the first signal sets the flag that arms the first for the second.
+            // Actions run in this order: the first signal sets the flag that makes the first action end the process at
+            // the second signal.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&watch.stop))?;
             let number = usize::try_from(signal).unwrap_or_default();
             flag::register_usize(signal, Arc::clone(&watch.signal), number)?;
@@ -88,8 +89,8 @@ impl Watch {
     }
 }
 
-/// The signals that are ignored, a bit for each. Nothing else than the kernel's own list tells it without a handler being
-/// replaced; where /proc is not mounted none counts as ignored.
+/// The signals that are ignored, one bit for each. Only the kernel's own list gives them without replacing a handler;
+/// if /proc is not mounted, no signal counts as ignored.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status
@@ -99,11 +100,11 @@ fn ignored() -> u64 {
     u64::from_str_radix(mask.trim(), 16).unwrap_or(0)
 }
 
-/// Waits until a file is ready, or a signal has come; which of them is so.
+/// Waits until a file is ready, or a signal has come. Returns which of them happened.
 fn wait(file: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<Now> {
     loop {
         let mut asked = [PollFd::from_borrowed_fd(file, wanted)];
-        // A signal ends the call where it comes to this thread; it may come to another.
+        // A signal interrupts this call only if it is delivered to this thread, so the wait has a limit.
         match poll(&mut asked, Some(&LOOK_AROUND)) {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -120,16 +121,16 @@ fn wait(file: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<Now> {
 }
 
 struct Now {
-    /// Reading or writing does not wait.
+    /// Whether a read or write will not block.
     ready: bool,
-    /// A signal has come.
+    /// Whether a signal has come.
     over: bool,
 }
 
-/// A list that is read while a run goes on, which looks for signals itself: `-` is standard input.
+/// Opens a list that is read during a run, which checks for signals itself. `-` is standard input.
 ///
 /// # Errors
-/// Where it cannot be opened, in words.
+/// A message, if the list cannot be opened.
 pub fn list(path: &Path) -> Result<LiveList, String> {
     let file = if path == Path::new("-") {
         stdin().map_err(|error| format!("{STDIN_NAME}: {error}; give the list, or name a file"))?
@@ -140,7 +141,7 @@ pub fn list(path: &Path) -> Result<LiveList, String> {
     Ok(LiveList::new(file))
 }
 
-/// A file whose reads end with the run.
+/// A file whose reads end when a signal ends the run.
 #[derive(Debug)]
 pub struct Input(pub File);
 
@@ -151,7 +152,7 @@ impl Read for Input {
                 return Err(io::Error::other(Ended));
             }
             match self.0.read(into) {
-                // Somebody else has taken what was there.
+                // Another reader has taken the bytes.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
@@ -159,11 +160,11 @@ impl Read for Input {
     }
 }
 
-/// A file whose writes end with the run where nobody takes what they bring.
+/// A file whose writes end when a signal ends the run and nobody reads their bytes.
 #[derive(Debug)]
 pub struct Output {
     file: File,
-    /// It is one that makes writers wait.
+    /// Whether writes to the file may block, as for a FIFO or a socket.
     waits: bool,
 }
 
@@ -177,7 +178,7 @@ impl Output {
         Self { file, waits }
     }
 
-    /// Whether there is a file without bytes behind it.
+    /// Whether the file has no bytes.
     pub fn is_empty(&self) -> bool {
         self.file.metadata().is_ok_and(|found| found.len() == 0)
     }
@@ -191,7 +192,7 @@ impl Write for Output {
         let now = bytes.get(..PIPE_BYTES).unwrap_or(bytes);
         let mut in_vain = 0;
         loop {
-            // What was done is written where somebody takes it, after a signal too.
+            // Even after a signal, results are written if somebody reads them.
             if !wait(self.file.as_fd(), PollFlags::OUT)?.ready {
                 in_vain += 1;
                 if in_vain < LOOKS_FOR_A_READER {

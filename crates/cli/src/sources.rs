@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 /// Which files `digest` and `stats` read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SourceArgs {
-    /// Files to read, and directories, of which every file is read. `-`, or no path at all, is standard input.
+    /// Files to read, and directories, whose files are all read. `-`, or no path at all, is standard input.
     paths: Vec<PathBuf>,
 
-    /// Read the names of files from this file, one a line; `-` is standard input.
+    /// Read the names of files from this file, one per line; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "files0_from"])]
     files_from: Option<PathBuf>,
 
-    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard input.
+    /// Read the names of files from this file, each ended by a NUL, as `find -print0` writes them; `-` is standard
+    /// input.
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files0_from: Option<PathBuf>,
 
@@ -24,7 +25,7 @@ pub struct SourceArgs {
     #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
     glob: Vec<String>,
 
-    /// Leave out what `scan` leaves out: hidden files, and files that ignore files name.
+    /// Leave out the files that `scan` leaves out: hidden files, and those that ignore files exclude.
     #[arg(long)]
     ignore: bool,
 
@@ -73,7 +74,7 @@ impl SourceArgs {
     /// The source.
     ///
     /// # Errors
-    /// What cannot be opened or parsed, in words.
+    /// A message about a list that cannot be opened or a glob that cannot be parsed.
     pub fn source(&self) -> Result<Box<dyn Source>, String> {
         if let Some(list) = file_list(self.files_from.as_deref(), self.files0_from.as_deref())? {
             return Ok(Box::new(list));
@@ -86,7 +87,7 @@ impl SourceArgs {
         ))
     }
 
-    /// What a progress display may count beforehand.
+    /// The files whose sizes a progress display may add up.
     pub fn estimate(&self) -> Option<Estimate> {
         let countable = self.files_from.is_none()
             && self.files0_from.is_none()
@@ -96,10 +97,10 @@ impl SourceArgs {
     }
 }
 
-/// The list of names that --files-from or --files0-from gives; `None` where neither is there.
+/// The list of names that --files-from or --files0-from gives; `None` if neither was given.
 ///
 /// # Errors
-/// Where the list cannot be opened, in words.
+/// A message, if the list cannot be opened.
 pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<FileList>, String> {
     let Some(list) = lines.or(nul) else {
         return Ok(None);

@@ -19,8 +19,8 @@ pub struct StatsArgs {
     #[arg(long)]
     total: bool,
 
-    /// List how often each byte value occurs, in all files together: value, count, share. On a terminal a bar chart is
-    /// shown without this.
+    /// List how often each byte value occurs, in all files together: value, count, share. On a terminal, a bar chart is
+    /// shown without this flag.
     #[arg(long)]
     histogram: bool,
 
@@ -38,7 +38,7 @@ pub struct StatsArgs {
 /// Runs `gristmill stats`.
 ///
 /// # Errors
-/// Where it cannot start, in words.
+/// A message, if the command cannot start.
 pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
     let rows = match (args.total, args.json) {
         (_, true) => StatsRows::Json,
@@ -103,7 +103,7 @@ impl io::Write for Headed<'_> {
     }
 }
 
-/// A byte value as people know it.
+/// A byte value in readable form.
 fn shown(value: u8) -> String {
     match value {
         b'\n' => "\\n".into(),
@@ -119,7 +119,7 @@ fn share(count: u64, total: u64) -> f64 {
     100.0 * count as f64 / (total.max(1)) as f64
 }
 
-/// Every value that occurs: value, character, count, share.
+/// A table of all values that occur: value, character, count, share.
 fn table(histogram: &Histogram) -> String {
     let total = histogram.bytes();
     let mut text = format!("value    {:>15} {:>7}\n", "count", "share");
@@ -136,7 +136,7 @@ fn table(histogram: &Histogram) -> String {
     text
 }
 
-/// Bars for eight values each.
+/// A bar chart; each bar stands for eight values.
 fn chart(histogram: &Histogram) -> String {
     const WIDTH: u128 = 50;
     let total = histogram.bytes();

@@ -1,4 +1,4 @@
-//! Reading files whole, within a bound: what a file says of its size, and what it is, is looked at on the descriptor.
+//! Reading whole files within a bound. A file's kind and size are taken from its open descriptor.
 
 use rustix::fs::{fcntl_getfl, fcntl_setfl, fstat, fstatfs, FileType, OFlags, Stat};
 use std::fs::{File, OpenOptions};
@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The file system of pipes without a name (`PIPEFS_MAGIC`).
+/// The file system of anonymous pipes (`PIPEFS_MAGIC`).
 const PIPE_FS: rustix::fs::FsWord = 0x5049_5045;
 
-/// Reads up to `most` bytes; what has more is refused.
+/// Reads the whole input; an input of more than `most` bytes is refused.
 ///
 /// # Errors
 /// The reader's error, and one for an input that is longer.
@@ -22,7 +22,7 @@ pub fn read(input: impl Read, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens what must be a regular file, without waiting for anybody.
+/// Opens a file, which must be regular, without waiting for another process.
 ///
 /// # Errors
 /// The system's error; for a file of another kind, one that names the kind.
@@ -44,7 +44,8 @@ pub fn read_regular(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     read(open_regular(path)?, most)
 }
 
-/// Opens a regular file, or a pipe without a name, as a shell hands in a command's output. A FIFO would be waited for.
+/// Opens a regular file, or an anonymous pipe, as a shell passes a command's output. A FIFO is refused, since opening
+/// it would wait for a writer.
 ///
 /// # Errors
 /// As [`open_regular`].
@@ -55,7 +56,7 @@ pub fn open_program(path: &Path) -> io::Result<File> {
         .open(path)?;
     let anonymous = kind_of(&fstat(&file)?) == FileType::Fifo && fstatfs(&file)?.f_type == PIPE_FS;
     if anonymous {
-        // Its bytes are waited for: it has a writer, or its end.
+        // Reads may block: the pipe either has a writer or is at its end.
         fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     } else {
         must_be_regular(&file)?;
@@ -63,10 +64,10 @@ pub fn open_program(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Refuses an open file that is no regular file.
+/// Refuses an open file that is not a regular file.
 ///
 /// # Errors
-/// One that names the file's kind, and the system's error.
+/// An error that names the file's kind, or the system's error.
 pub fn must_be_regular(file: &File) -> io::Result<()> {
     let kind = kind_of(&fstat(file)?);
     if kind == FileType::RegularFile {
@@ -78,7 +79,7 @@ pub fn must_be_regular(file: &File) -> io::Result<()> {
     )))
 }
 
-/// What a file is, with an article.
+/// The name of a file's kind, with an article.
 pub(crate) fn name_of(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "a regular file",
@@ -92,7 +93,7 @@ pub(crate) fn name_of(kind: FileType) -> &'static str {
     }
 }
 
-/// What an open file is.
+/// The kind of an open file.
 pub(crate) fn kind_of(found: &Stat) -> FileType {
     FileType::from_raw_mode(found.st_mode)
 }

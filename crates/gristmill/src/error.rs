@@ -5,19 +5,19 @@ use gristmill_megakernel::KernelError;
 use gristmill_protocol::PipelineError;
 use std::path::PathBuf;
 
-/// A file, or a place in the source, that failed; or a notice, which is no failure.
+/// A file, or a place in the source, that failed; or a notice, which is not a failure.
 #[derive(Debug, Clone)]
 pub struct FileError {
     /// The path, where one is known.
     pub path: Option<PathBuf>,
-    /// Where in the file, in bytes, when reading had begun.
+    /// The offset in the file, in bytes; `None` where reading had not begun.
     pub offset: Option<u64>,
-    /// What happened. Its `Display` says what to do where something can be done.
+    /// What happened. Its `Display` says what the user can do, if anything.
     pub kind: FileErrorKind,
 }
 
 impl FileError {
-    /// An error that is about no place in a file.
+    /// An error without an offset in the file.
     pub fn new(path: Option<PathBuf>, kind: FileErrorKind) -> Self {
         Self {
             path,
@@ -26,7 +26,7 @@ impl FileError {
         }
     }
 
-    /// Whether this is only worth telling, and not a failure.
+    /// Whether this is only a notice, and not a failure.
     pub fn is_notice(&self) -> bool {
         matches!(self.kind, FileErrorKind::Notice { .. })
     }
@@ -49,7 +49,7 @@ impl std::fmt::Display for FileError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileErrorKind {
-    /// The source could not list this: a directory that cannot be opened, a line that is no name.
+    /// The source could not list this: a directory that cannot be opened, or a line that is not a name.
     #[error("{reason}")]
     Listing {
         /// Why, and what to do.
@@ -63,7 +63,7 @@ pub enum FileErrorKind {
         /// Why.
         reason: String,
     },
-    /// The file, or a directory on the way to it, is a symbolic link by now, and links are not followed.
+    /// The file, or a directory on the way to it, has been replaced by a symbolic link, and links are not followed.
     #[error("{ReplacedByLink}")]
     ReplacedByLink,
     /// The file could not be read further.
@@ -92,7 +92,8 @@ pub enum FileErrorKind {
         /// Why, and what to do.
         reason: String,
     },
-    /// An opcode whose records overflowed asks to be resumed at a byte that is not behind the last one.
+    /// An opcode whose records overflowed asks to be resumed at a byte that is no further than where it was last
+    /// resumed.
     #[error("the kernel goes on where it has been before; please report this")]
     ResumedInPlace,
     /// The job's own code panicked.
@@ -112,7 +113,7 @@ pub enum FileErrorKind {
     /// The kernel, or a reader, refused the file's chunk.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// Something to tell that is no failure, such as a bad pattern in an ignore file.
+    /// A message that is not a failure, such as a bad pattern in an ignore file.
     #[error("{text}")]
     Notice {
         /// What.

@@ -1,4 +1,4 @@
-//! Jobs: what is asked of every file, and how a chunk's results become rows.
+//! Jobs: what is computed for every file, and how a chunk's results become rows.
 //!
 //! A job has two halves. The *device's* half is a stream opcode that a worker runs over each chunk as it lands, in any
 //! order ([`Job::stream_job`], [`Job::opcode`], [`Job::mode`]). The *host's* half sees the chunks of a file in file
@@ -21,49 +21,49 @@ use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::RecordMemory;
 use std::sync::Arc;
 
-/// Chunk size of a job that wants no other, where none is asked for, in bytes: large enough that a read costs little beside
-/// its copying, small enough to be scanned while it is still in cache, and for its records to fit into the area of a slot.
+/// The default chunk size, in bytes, of a job that does not choose another. It is large enough that a read costs little
+/// compared with its copying, and small enough that a chunk is scanned while it is still in cache and that its records
+/// fit into the area of a slot.
 pub const DEFAULT_CHUNK_BYTES: usize = 512 * 1024;
 
-/// Chunk size that suits jobs whose slots leave no records, in bytes. It was measured: digests and counts of matching lines
-/// of a warm file take 5 to 15 percent less time than with [`DEFAULT_CHUNK_BYTES`].
+/// Chunk size that suits jobs whose slots leave no records, in bytes. It was measured: digests and counts of matching
+/// lines of a warm file take 5 to 15 percent less time than with [`DEFAULT_CHUNK_BYTES`].
 pub const LARGE_CHUNK_BYTES: usize = 1024 * 1024;
 
-/// What is asked of every file.
+/// The work that is done for every file.
 ///
 /// # A file's life
 ///
 /// [`open`](Job::open) when the file's first read has ended, [`chunk`](Job::chunk) for each part of each chunk in file
 /// order, [`close`](Job::close) once. An empty file has no chunk. In particular:
 ///
-/// - A file that **could not be opened** has no life here: neither `open` nor `close` is called for it, but
-///   [`refused`](Job::refused). It is told to
-///   [`Control::on_error`](crate::mill::Control::on_error) and counted in
-///   [`RunReport::failures`](crate::mill::RunReport::failures), and so is an entry of a list or a directory that cannot be
-///   read. So a job that counts files in `close` counts those that were opened.
+/// - A file that **could not be opened** has no life here: only [`refused`](Job::refused) is called for it, neither
+///   `open` nor `close`. It is reported to [`Control::on_error`](crate::mill::Control::on_error) and counted in
+///   [`RunReport::failures`](crate::mill::RunReport::failures), and so is an entry of a list or a directory that cannot
+///   be read. So a job that counts files in `close` counts those that were opened.
 /// - A file whose **reading fails** later is closed with [`FileEnd::Failed`]. A file that is left early is closed with
-///   [`FileEnd::Skipped`], when the job has said so or the run was stopped. Rows that are about the whole file belong in
-///   `close`, once `end` says that it was read to its end.
+///   [`FileEnd::Skipped`], when the job has said so or the run was stopped. Rows that are about the whole file belong
+///   in `close`, once `end` says that it was read to its end.
 /// - Where the job's own code **panics**, the file fails and `close` is not called for it; the run goes on.
 ///
-/// Several files are alive at the same time. What files have in common lies in the job, behind a lock.
+/// Several files are alive at the same time. State that files share lies in the job, behind a lock.
 ///
 /// # Overflow, and resuming
 ///
 /// A slot's area for records has a size ([`record_words`](Job::record_words), or more). An opcode with more records
 /// than fit completes with the flag OVERFLOW, and the chunk comes in several parts, each with a call of `chunk`:
-/// [`first_part`](LandedChunk::first_part) is true in the first, [`last_part`](LandedChunk::last_part) in the last. What
-/// the parts are, the job's [`Geometry::split`] decides:
+/// [`first_part`](LandedChunk::first_part) is true in the first, [`last_part`](LandedChunk::last_part) in the last. The
+/// job's [`Geometry::split`] decides what the parts are:
 ///
 /// - `false`, **resumed**: the opcode has left in result word
-///   [`RESULT_RESUME`](gristmill_protocol::stream::RESULT_RESUME) where it stopped, and the slot is published again with
-///   this word as [`SlotPlace::resume`]. `bytes` and `offset` are those of the whole chunk in every part, and `records`
-///   continue where those of the previous part ended. Results that are about the whole chunk are in *every* part: count them where
-///   `first_part` is true. A [`StreamOpcode`](gristmill_megakernel::StreamOpcode) of one's own that may overflow must begin
-///   at `StreamSlot::resume`, and get further in each part; where it does not, its file fails.
-/// - `true`, **split**: nothing of the attempt that overflowed is shown. The chunk is halved, at a multiple of
-///   [`Geometry::align`], until its halves fit, and each is a part with its own `bytes`, `offset` and results: add them up.
-///   One block of `align` bytes that does not fit fails the file.
+///   [`RESULT_RESUME`](gristmill_protocol::stream::RESULT_RESUME) where it stopped, and the slot is published again
+///   with this word as [`SlotPlace::resume`]. `bytes` and `offset` are those of the whole chunk in every part, and
+///   `records` continue where those of the previous part ended. Results that are about the whole chunk are in *every*
+///   part: count them where `first_part` is true. A custom [`StreamOpcode`](gristmill_megakernel::StreamOpcode) that
+///   may overflow must begin at `StreamSlot::resume`, and get further in each part; otherwise its file fails.
+/// - `true`, **split**: the results of the attempt that overflowed are discarded. The chunk is halved, at a multiple of
+///   [`Geometry::align`], until its halves fit, and each half is a part with its own `bytes`, `offset` and results: add
+///   them up. If the records of a single block of `align` bytes do not fit, the file fails.
 ///
 /// After a [`Flow::SkipFile`] or [`Flow::Stop`] the parts that are still to come are not run.
 pub trait Job: Send + Sync {
@@ -84,7 +84,8 @@ pub trait Job: Send + Sync {
         Ok(())
     }
 
-    /// Bytes in a chunk that suit this job, where the mill is not told how many: a multiple of 4,096 from 4 KiB to 64 MiB.
+    /// The chunk size in bytes that suits this job, used if the mill's settings do not give one: a multiple of 4,096
+    /// from 4 KiB to 64 MiB.
     fn chunk_bytes(&self) -> usize {
         DEFAULT_CHUNK_BYTES
     }
@@ -94,7 +95,7 @@ pub trait Job: Send + Sync {
         Geometry::default()
     }
 
-    /// Words of a slot's record area that the job needs at least.
+    /// The smallest record area of a slot, in words, that the job needs.
     fn record_words(&self) -> u32 {
         0
     }
@@ -118,7 +119,7 @@ pub trait Job: Send + Sync {
         .encode())
     }
 
-    /// What a slot's FAULT word means, where the job knows more than its reason.
+    /// What a slot's FAULT word means, if the job can say more than its reason code does.
     fn fault(&self, _word: u32) -> Option<String> {
         None
     }
@@ -128,7 +129,8 @@ pub trait Job: Send + Sync {
         0
     }
 
-    /// A file begins: it was opened, and its first read has ended, with or without an error. Its chunks follow, then [`Job::close`].
+    /// A file begins: it was opened, and its first read has ended, with or without an error. Its chunks follow, then
+    /// [`Job::close`].
     fn open(&self, entry: &Arc<Entry>) -> Self::File;
 
     /// The next chunk of the file, in file order. After an overflow of its records a chunk comes in several parts: see
@@ -137,8 +139,8 @@ pub trait Job: Send + Sync {
     /// The end of the file is not known here: a file that ends at a chunk's end has no further, empty chunk.
     fn chunk(&self, file: &mut Self::File, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow;
 
-    /// A file could not be opened. The user is told why, and neither [`Job::open`] nor [`Job::close`] is called for it. A job
-    /// that has rows for such files appends them here.
+    /// A file could not be opened. The user is told why, and neither [`Job::open`] nor [`Job::close`] is called for it.
+    /// A job that has rows for such files appends them here.
     fn refused(&self, _entry: &Entry, _rows: &mut Vec<u8>) {}
 
     /// The file has ended, as `end` says: appends its last rows. Not called for a file that could not be opened.
@@ -151,21 +153,22 @@ pub const MAX_HALO: usize = 4096;
 /// How files are cut into chunks for a job. Sizes are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
-    /// Bytes of the same file that are there before a chunk's own bytes, if the file has them: at most [`MAX_HALO`].
+    /// How many bytes of the same file stand before a chunk's own bytes in its buffer, if the file has them: at most
+    /// [`MAX_HALO`].
     pub before: usize,
-    /// Bytes of the same file that are there behind them: at most [`MAX_HALO`].
+    /// How many bytes of the same file stand behind them: at most [`MAX_HALO`].
     pub after: usize,
     /// Chunks begin at multiples of this in the file: a power of two.
     pub align: usize,
-    /// The largest chunk: a multiple of `align`. Chunks are as large as the mill is configured to make them, but no
-    /// larger than this, and then cut down to a multiple of `align`, though never below one.
+    /// The largest chunk: a multiple of `align`. Chunks have the size that the mill is configured for, but are no
+    /// larger than this, and are rounded down to a multiple of `align`, though never below `align` itself.
     pub max_chunk: usize,
-    /// Whether a chunk whose records overflow is split and its parts are run, rather than resumed.
+    /// Whether a chunk whose records overflow is split and its parts are run, rather than the chunk being resumed.
     pub split: bool,
 }
 
 impl Default for Geometry {
-    /// Chunks of any size, anywhere, without surroundings.
+    /// Chunks of any size, at any offset, without surrounding bytes.
     fn default() -> Self {
         Self {
             before: 0,
@@ -178,7 +181,7 @@ impl Default for Geometry {
 }
 
 impl Geometry {
-    /// Checks that files can be cut so.
+    /// Checks that files can be cut with this geometry.
     ///
     /// # Errors
     /// [`PipelineError::InvalidArgument`] where a number is out of range.
@@ -216,9 +219,9 @@ impl Geometry {
 pub struct SlotPlace {
     /// The chunk's index.
     pub chunk: u32,
-    /// Where the own bytes begin in the chunk's buffer. What lies before them are bytes of the same file.
+    /// Where the chunk's own bytes begin in its buffer. The bytes before them belong to the same file.
     pub start: u32,
-    /// How many own bytes there are.
+    /// The number of own bytes.
     pub len: u32,
     /// Bytes of the same file in front of them in the buffer, no more than the job's geometry asks for.
     pub before: u32,
@@ -226,16 +229,16 @@ pub struct SlotPlace {
     pub after: u32,
     /// Position of the first own byte in the file.
     pub offset: u64,
-    /// What [`Job::mode`] said.
+    /// The value that [`Job::mode`] returned.
     pub mode: u32,
-    /// Where to go on after an overflow; 0 at first.
+    /// Where the opcode resumes after an overflow; 0 in the first part.
     pub resume: u32,
 }
 
-/// Whether more is wanted.
+/// Whether the job wants more chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// Go on.
+    /// Continue with the next chunk.
     Continue,
     /// This file is answered: no more of its chunks are needed. [`Job::close`] follows, with [`FileEnd::Skipped`].
     SkipFile,
@@ -280,8 +283,8 @@ pub struct LandedChunk<'a> {
     pub first_part: bool,
     /// Whether this is the chunk's last part.
     pub last_part: bool,
-    /// Whether the file is a stream (a pipe, a terminal). A chunk of a stream is what one read brought, and the next bytes may
-    /// not have been written yet, so rows that are certain should be made now.
+    /// Whether the file is a stream (a pipe, a terminal). A chunk of a stream is what one read brought, and the next
+    /// bytes may not have been written yet, so rows that are certain should be made now.
     pub stream: bool,
 }
 

@@ -1,11 +1,11 @@
 //! Gristmill runs a job over the bytes of many files: io_uring reads them into memory that a compute kernel sees, and a
-//! persistent kernel consumes each chunk as a slot of a ring. This page leads from a finished job to one of your own in ten
-//! minutes. To *change* Gristmill, read `docs/design.md` first.
+//! persistent kernel consumes each chunk as a slot of a ring. This page leads from a finished job to one of your own in
+//! ten minutes. To *change* Gristmill, read `docs/design.md` first.
 //!
 //! # A job that is there
 //!
-//! A [`Mill`](mill::Mill) is the configured pipeline. It runs a [job](jobs::Job) over a [source] of files and writes
-//! the job's rows:
+//! A [`Mill`](mill::Mill) is the configured pipeline. It runs a [job](jobs::Job) over a [source] of files and
+//! writes the job's rows:
 //!
 //! ```
 //! use gristmill::jobs::scan::{Report, ScanJob};
@@ -32,13 +32,15 @@
 //!
 //! Ready jobs are [`scan`](jobs::scan) (fixed strings, with ripgrep's answers), [`digest`](jobs::digest) (CRC-32C),
 //! [`stats`](jobs::stats) (bytes, lines, entropy) and [`run`](jobs::run) (a program). Files come from
-//! [`Tree`](source::Tree), [`FileList`](source::FileList), [`Stdin`](source::Stdin) or your own [`Source`](source::Source).
-//! [`RunReport`](mill::RunReport) says what was done, and by which path each byte was read: nothing falls back unnamed.
+//! [`Tree`](source::Tree), [`FileList`](source::FileList), [`Stdin`](source::Stdin) or your own
+//! [`Source`](source::Source). [`RunReport`](mill::RunReport) says what was done, and by which path each byte was read:
+//! it names every fallback.
 //!
 //! # A question of your own, without Rust
 //!
-//! A VIR0 program is a few lines of text that say something of each byte or of each window of bytes. It is verified before it
-//! runs, so it cannot hang and cannot reach other memory, and it runs on every back end. `docs/vir0.md` is its specification.
+//! A VIR0 program is a few lines of text that describe a computation on each byte or on each window of bytes. It is
+//! verified before it runs, so it cannot hang and cannot reach other memory, and it runs on every back end.
+//! `docs/vir0.md` is its specification.
 //!
 //! ```
 //! use gristmill::jobs::run::RunJob;
@@ -69,10 +71,10 @@
 //!
 //! # A job of your own
 //!
-//! A job has two halves. The *device's half* is an opcode that workers run over each chunk as it lands, in any order. The
-//! *host's half* sees the chunks of each file in the file's order, while their bytes are still in place, with what the opcode
-//! has left: eight result words and the records of its slot. It appends rows. Here the device counts the bytes of each value
-//! (the opcode HISTOGRAM), and the host says how many were not ASCII:
+//! A job has two halves. The *device's half* is an opcode that workers run over each chunk as it lands, in any order.
+//! The *host's half* sees the chunks of each file in the file's order, while their bytes are still in place, together
+//! with the opcode's output: eight result words and the records of its slot. It appends rows. Here the device counts
+//! the bytes of each value (the opcode HISTOGRAM), and the host says how many were not ASCII:
 //!
 //! ```
 //! use gristmill::jobs::{FileEnd, Flow, Job, LandedChunk};
@@ -121,21 +123,23 @@
 //! # }
 //! ```
 //!
-//! [`Job`](jobs::Job) says what a job must know: a file's life, chunks that come in several parts, files that fail.
+//! [`Job`](jobs::Job) documents what the author of a job must know: a file's life, chunks that come in several parts,
+//! files that fail.
 //!
 //! # An opcode of your own
 //!
-//! Implement [`StreamOpcode`](megakernel::StreamOpcode) and hand it in as
-//! [`StreamJob::Custom`](megakernel::StreamJob::Custom). It runs on the CPU back end. What it needs of the file around its
-//! chunk, it asks for by the job's [`Geometry`](jobs::Geometry). `examples/opcode.rs` counts line ends that lie across chunks.
+//! Implement [`StreamOpcode`](megakernel::StreamOpcode) and pass it as
+//! [`StreamJob::Custom`](megakernel::StreamJob::Custom). It runs on the CPU back end. The job's
+//! [`Geometry`](jobs::Geometry) asks for the bytes that the opcode needs around its chunk. `examples/opcode.rs` counts
+//! line ends that lie across chunks.
 //!
 //! # More
 //!
 //! - Another back end: [`open`](megakernel::backend::open) finds one, and
 //!   [`MillBuilder::backend`](mill::MillBuilder::backend) takes it.
 //! - Stopping, progress, recording: [`Control`](mill::Control); running a recorded log again: [`replay`].
-//! - Whole programs to copy: `examples/` has `scan`, `job`, `opcode`, `ring` (the ring alone) and `footer` (a kernel that asks
-//!   for what a file's header names).
+//! - Whole programs to copy: `examples/` has `scan`, `job`, `opcode`, `ring` (the ring alone) and `footer` (a kernel
+//!   that asks for the bytes that a file's header names).
 //!
 //! # The crates beneath
 //!

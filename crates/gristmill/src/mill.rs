@@ -3,30 +3,34 @@
 //! A run is this pipeline, and each stage has a file here:
 //!
 //! - `builder`: a mill's settings. `launch`: one run, from its kernel's launch to its report.
-//! - `feeder`: every worker of the kernel has a feeder of its own, with its own io_uring. When the worker has
-//!   nothing to claim, its feeder reads on: it opens entries, lands chunks and publishes a slot for each. A warm read is
-//!   copied by the thread that submits it, so that thread claims the chunk next, while it is in its cache.
-//! - `reads`: its reads, and what becomes of them where its ring fails. `opener`: opening files without waiting for any.
-//! - `intake`: what is read next: the source, and the files that several readers cut into chunks together.
-//! - `flight`: chunks that are lent to the kernel, and their slots (`held`: slots that return where they came from).
+//! - `feeder`: every worker of the kernel has a feeder of its own, with its own io_uring. When the worker has nothing
+//!   to claim, its feeder reads further: it opens entries, lands chunks and publishes a slot for each. A read from the
+//!   page cache is copied by the thread that submits it, so that thread claims the chunk next, while it is in its
+//!   cache.
+//! - `reads`: a feeder's reads, and their handling when its ring fails. `opener`: opening files without waiting for
+//!   any.
+//! - `intake`: where feeders get their next work: the source, and the files that several readers cut into chunks
+//!   together.
+//! - `flight`: chunks that are lent to the kernel, and their slots (`held`: slots that are freed when they are
+//!   dropped).
 //! - `collector`: completions become rows, in file order, under one lock; a worker that finds completions does this.
-//!   `row_order`: whose rows may go out.
+//!   `row_order`: which file's rows may be written.
 //! - `output`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
 //!
-//! What these share is `run`, and beside it stand:
+//! The state that these share is `run`. The other modules are:
 //!
 //! - `status`: whether the run goes on. `control`: how the caller follows and ends it.
-//! - `piece`: open files and chunks of them. `parts`: a chunk in parts, for jobs whose records overflow.
-//! - `halo`: where a chunk's own bytes lie in its buffer and what is around them, for jobs that look beyond them.
-//! - `plan`: how many workers and chunks there are, `memory`: where the chunks lie.
-//! - `descriptors`: how many files may be open, and when an open that ran out of something is tried again.
+//! - `piece`: open files and their chunks. `parts`: a chunk in parts, for jobs whose records overflow.
+//! - `halo`: where a chunk's own bytes lie in its buffer, and the bytes around them, for jobs that look beyond a chunk.
+//! - `plan`: the number of workers and chunks. `memory`: where the chunks lie.
+//! - `descriptors`: how many files may be open, and when an open that failed for lack of a resource is tried again.
 //! - `record`: finished slots on their way into a ring log, where one is wanted.
 //! - `counters` and `report`: what the run did. `error`: why it could not start.
 //!
-//! Each file uses those that it needs and none that needs it. What is bounded: chunk buffers (their number is fixed when the
-//! run starts), rows that cannot be written yet ([`HELD_ROWS_BYTES`], then only the file that is being written goes on), rows
-//! and errors on their way out, open files (two batches for each reader and the files being cut, and no more than the
-//! process's limit of descriptors leaves).
+//! The modules do not depend on each other in cycles. These are bounded: chunk buffers (their number is fixed when the
+//! run starts), rows that cannot be written yet ([`HELD_ROWS_BYTES`], then only the file that is being written goes
+//! on), rows and errors on their way out, open files (two batches for each reader and the files being cut, and no more
+//! than the process's limit of descriptors leaves).
 
 mod builder;
 mod collector;

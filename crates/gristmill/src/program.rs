@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
-/// Why there is no program.
+/// Why a program could not be loaded.
 #[derive(Debug, Error)]
 pub enum ProgramError {
     /// The file cannot be read.
@@ -23,7 +23,7 @@ pub enum ProgramError {
         /// Why.
         error: io::Error,
     },
-    /// Neither an assembled program nor a text.
+    /// The file is neither an assembled program nor a text.
     #[error(
         "{}: neither an assembled program nor a text: byte {offset} is not UTF-8; name a .vasm file",
         path.display()
@@ -31,10 +31,10 @@ pub enum ProgramError {
     NotText {
         /// The file.
         path: PathBuf,
-        /// Where it stops being UTF-8.
+        /// The offset of the first byte that is not UTF-8.
         offset: usize,
     },
-    /// An assembled program that is malformed.
+    /// The assembled program is malformed.
     #[error("{}: {error}", path.display())]
     Decode {
         /// The file.
@@ -42,21 +42,21 @@ pub enum ProgramError {
         /// What is wrong, and where.
         error: DecodeError,
     },
-    /// A text that does not assemble: shown in three lines.
+    /// The text does not assemble. The error is shown in three lines.
     #[error("{0}")]
     Assemble(AsmError),
-    /// A text that names a file outside of the directories that its [`Loader`] allows: shown in three lines.
+    /// The text names a file outside the directories that its [`Loader`] allows. The error is shown in three lines.
     #[error("{0}")]
     Outside(AsmError),
-    /// A program that the verifier does not accept. Where its text is known, shown in three lines, as what does not
-    /// assemble is.
+    /// The verifier does not accept the program. Where its text is known, the error is shown in three lines, like that
+    /// of a text that does not assemble.
     #[error("{}", refused(name, refusal, place.as_deref()))]
     Refused {
         /// The file, or the program's name.
         name: String,
         /// The rule that it breaks, and where.
         refusal: Refusal,
-        /// The line of the text that it is about.
+        /// The line of the text that the refusal is about.
         place: Option<Box<AsmError>>,
     },
 }
@@ -69,7 +69,7 @@ fn refused(name: &str, refusal: &Refusal, place: Option<&AsmError>) -> String {
 }
 
 impl ProgramError {
-    /// A refusal of a program that came from `source`, which shows its line where that is a text.
+    /// A refusal of a program that came from `source`. If `source` is a text, the refusal shows the line concerned.
     pub fn refused(name: &str, source: &[u8], refusal: Refusal) -> Self {
         ProgramError::Refused {
             place: place(name, source, &refusal).map(Box::new),
@@ -78,7 +78,7 @@ impl ProgramError {
         }
     }
 
-    /// Whether it is shown in several lines.
+    /// Whether the error is shown in several lines.
     pub fn has_lines(&self) -> bool {
         matches!(
             self,
@@ -100,7 +100,7 @@ fn place(name: &str, source: &[u8], refusal: &Refusal) -> Option<AsmError> {
         text.lines()
             .position(|line| word(line).as_deref() == Some(directive))
     };
-    // Such directives change the numbers of the lines.
+    // `.line` directives change the numbers of the lines.
     if find(".line").is_some() {
         return None;
     }
@@ -129,19 +129,19 @@ fn place(name: &str, source: &[u8], refusal: &Refusal) -> Option<AsmError> {
     })
 }
 
-/// A text names a file outside of the directories that it may name files of.
+/// A text names a file outside the allowed directories.
 #[derive(Debug, Error)]
 #[error("it does not lie below the source's directory; move it there, or allow its directory")]
 struct Outside;
 
-/// Most bytes of a program, assembled or as text.
+/// The largest size of a program in bytes, assembled or as text.
 pub const MAX_PROGRAM_BYTES: usize = 16 << 20;
 
-/// Reads programs: what is assembled already, or texts with the files that they name. Those of texts get debug information.
+/// Reads programs: assembled ones, or texts with the files that they name. Programs from texts get debug information.
 ///
-/// A program is a regular file of at most [`MAX_PROGRAM_BYTES`], or an anonymous pipe. The files of a text (`.file`) are
-/// regular files below its own directory: no absolute path, no `..`, and no link that leads out. [`Loader::allow`] allows
-/// other directories.
+/// A program is a regular file of at most [`MAX_PROGRAM_BYTES`], or an anonymous pipe. The files of a text (`.file`)
+/// are regular files below its own directory: no absolute path, no `..`, and no link that leads out. [`Loader::allow`]
+/// allows other directories.
 #[derive(Debug, Default)]
 pub struct Loader {
     allowed: Vec<PathBuf>,
@@ -161,7 +161,7 @@ impl Loader {
         self
     }
 
-    /// Whether this is one of the files that were read so far.
+    /// Whether this file is one of those that were read so far.
     pub fn has_read(&self, file: FileId) -> bool {
         self.read.borrow().contains(&file)
     }
@@ -171,7 +171,7 @@ impl Loader {
         self.read.borrow_mut().push(file);
     }
 
-    /// Reads a program, verifying nothing; with the bytes that it came from.
+    /// Reads a program without verifying it. Returns it with the bytes that it came from.
     ///
     /// # Errors
     /// [`ProgramError`] for anything but a refusal.
@@ -185,7 +185,7 @@ impl Loader {
         Ok((self.parse(path, &bytes)?, bytes))
     }
 
-    /// A program's bytes as data: what is assembled already, or else a text, whose files lie below `path`'s directory.
+    /// Decodes a program's bytes: an assembled program, or else a text, whose files lie below `path`'s directory.
     ///
     /// # Errors
     /// As [`Loader::load`].
@@ -239,7 +239,7 @@ impl Loader {
         for directory in directories {
             let directory = directory.canonicalize()?;
             if path.starts_with(&directory) && path != directory {
-                // From here on no link is followed, so that one which was put there since leads nowhere.
+                // No link is followed from here on, so a link that is put there after the check has no effect.
                 let file = Root::open(&directory)?.open_listed(&path, 0)?;
                 bounded::must_be_regular(&file)?;
                 return self.bytes(file, container::MAX_BYTES);
@@ -293,7 +293,7 @@ impl Program {
         Self::load(&Loader::new(), path)
     }
 
-    /// Reads a program as a loader says, and verifies it.
+    /// Reads a program with a loader, and verifies it.
     ///
     /// # Errors
     /// [`ProgramError`], with the file's name.

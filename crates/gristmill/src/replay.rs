@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! A slot gets the words that were published, but for its chunk's index and, for a program, the opcode that the program
-//! has here. Its bytes come from the file that they came from, or from the log. Where a file has changed since, its slots are
+//! A slot gets the words that were published, except that its chunk's index and, for a program, the opcode are those of
+//! this replay. Its bytes come from the original file, or from the log. Where a file has changed since, its slots are
 //! not run, and count as lost ([`ReplayReport::lost`]) rather than as different.
 //!
 //! A log names files, which a replay opens for reading: regular files and block devices, nothing else.
@@ -41,10 +41,10 @@ const OPEN_FILES: usize = 16;
 /// How long the replay sleeps, at most, before it looks for results again.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Slots that could not be run again of which the report says why.
+/// The largest number of slots that could not be run again for which the report gives the reason.
 pub const TOLD: usize = 16;
 
-/// A replay: on which back end, with how many workers.
+/// The settings of a replay: its back end and its number of workers.
 #[derive(Clone, Copy)]
 pub struct Replay<'a> {
     backend: &'a dyn Backend,
@@ -65,11 +65,11 @@ pub struct SlotName {
     pub number: u64,
     /// Its opcode.
     pub opcode: u32,
-    /// The file that it saw, and from which byte on; `None` where the log itself holds the bytes.
+    /// The file that it saw, and the offset of the first byte; `None` where the log itself holds the bytes.
     pub place: Option<(PathBuf, u64)>,
 }
 
-/// A slot whose bytes are gone, or others now.
+/// A slot whose bytes are gone or have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostSlot {
     /// The slot.
@@ -97,15 +97,16 @@ pub struct ReplayReport {
     pub bytes: u64,
     /// Slots whose results differ.
     pub differing: u64,
-    /// The first of these in the log, with the first word that differs: recorded on the left, replayed on the right.
+    /// The first differing slot in the log, with the first word that differs: recorded on the left, replayed on the
+    /// right.
     pub first: Option<(SlotName, Difference)>,
-    /// Slots that could not be run again, as their bytes are others now or gone.
+    /// Slots that could not be run again, because their bytes have changed or are gone.
     pub lost: u64,
-    /// The first [`TOLD`] of these.
+    /// The first [`TOLD`] of the lost slots.
     pub told: Vec<LostSlot>,
-    /// Why the rest of the log cannot be read, where it is cut or damaged. All before that was replayed.
+    /// Why the rest of the log cannot be read, where it is cut or damaged. Everything before that was replayed.
     pub damage: Option<PipelineError>,
-    /// Whether it was asked to end before it had come to the log's end. What it had replayed until then is counted.
+    /// Whether the replay was asked to end before the log's end. The slots that it had replayed by then are counted.
     pub stopped: bool,
 }
 
@@ -151,7 +152,7 @@ impl<'a> Replay<'a> {
     /// [`KernelError`] where the kernel cannot be launched, or refuses what a log may hold.
     pub fn run<R: Read>(&self, log: &mut RingLogReader<R>) -> Result<ReplayReport, KernelError> {
         let about = log.about();
-        // One chunk for each worker, and as many that are being filled or compared.
+        // One chunk for each worker, and as many again that are being filled or compared.
         let chunks = u32::try_from(2 * self.workers).unwrap_or(2);
         let (memory, free) = self
             .backend
@@ -202,7 +203,7 @@ impl<'a> Replay<'a> {
             let slot = match log.next_slot() {
                 Ok(Some(slot)) => slot,
                 Ok(None) => break,
-                // A reader that waits for the log's bytes ends with an error then.
+                // After a stop, a reader that waits for the log's bytes ends with an error.
                 Err(_) if running.stops() => break,
                 Err(damage) => {
                     running.report.damage = Some(damage);
@@ -231,10 +232,10 @@ struct RunningSlot {
 struct Running<'a> {
     kernel: Kernel,
     completions: Completions,
-    /// By the opcode that a program had: the one that it has here.
+    /// Maps a program's opcode in the log to its opcode in this replay.
     opcodes: BTreeMap<u32, u32>,
     free: Vec<ChunkBuf>,
-    /// By slot of the ring.
+    /// Running slots, keyed by the ring's slot number.
     slots: HashMap<u32, RunningSlot>,
     /// Open files, the last used last.
     files: Vec<(PathBuf, File)>,
@@ -243,7 +244,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Whether the replay is to end; then what runs is cancelled.
+    /// Whether the replay is to end. If so, running slots are cancelled.
     fn stops(&mut self) -> bool {
         if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             self.report.stopped = true;
@@ -261,7 +262,7 @@ impl Running<'_> {
         }
     }
 
-    /// Publishes a slot, if its bytes are there.
+    /// Publishes a slot, if its bytes are available.
     fn start<R: Read>(
         &mut self,
         log: &RingLogReader<R>,
@@ -327,7 +328,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Waits for results, and compares those that are there.
+    /// Waits for results, and compares those that have arrived.
     fn finish_some<R: Read>(&mut self, log: &RingLogReader<R>) -> Result<(), KernelError> {
         if let Some(failure) = self.kernel.failure() {
             return Err(failure);
@@ -377,7 +378,7 @@ impl Running<'_> {
         self.kernel.submitter().release(done.token);
     }
 
-    /// Fills `into` from a file, which must have the size that it had.
+    /// Fills `into` from a file, which must still have the recorded size.
     fn read(&mut self, path: &Path, offset: u64, size: u64, into: &mut [u8]) -> Result<(), String> {
         let known = self.files.iter().position(|(open, _)| open == path);
         let entry = match known {
@@ -409,7 +410,7 @@ impl Running<'_> {
 }
 
 fn open(path: &Path) -> Result<File, String> {
-    // Not blocking: what was a regular file may be a FIFO by now.
+    // The open must not block: a FIFO may have replaced the regular file.
     let file = open_without_waiting(path, 0)
         .map_err(|error| format!("{error}; put back the file that was recorded"))?;
     let kind = file.metadata().map_err(|error| error.to_string())?;
@@ -421,7 +422,7 @@ fn open(path: &Path) -> Result<File, String> {
     }
 }
 
-/// Whether bytes are what was recorded.
+/// Checks that bytes have the recorded digest.
 fn unchanged(recorded: Digest, bytes: &[u8]) -> Result<(), String> {
     let now = Digest::of(bytes);
     if now == recorded {

@@ -1,7 +1,7 @@
 //! Sources: where the files come from.
 //!
-//! A source is pulled, a few entries at a time, by whichever reader is out of work; it never looks into a file and asks
-//! the file system for nothing beyond what listing a directory tells. [`Tree`] walks directories as ripgrep does,
+//! Readers that are out of work pull a few entries at a time from the source. It never reads a file's content, and asks
+//! the file system for nothing beyond the listing of directories. [`Tree`] walks directories as ripgrep does,
 //! [`FileList`] reads names from a list, [`Stdin`] is standard input as one file.
 
 mod below;

@@ -1,5 +1,5 @@
-//! No two files of a library need each other, directly or around: between the files of a crate, the paths that begin with
-//! `crate`, `super` or the name of a child form no circle. Declaring a child is no use of it.
+//! No two files of a library need each other, directly or around: between the files of a crate, the paths that begin
+//! with `crate`, `super` or the name of a child form no circle. Declaring a child is no use of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

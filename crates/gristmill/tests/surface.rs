@@ -1,5 +1,6 @@
-//! The names and signatures that users of this design know, called as they are written down: what compiles here must go on
-//! compiling and meaning the same. Each call runs where this machine can; the promises behind them have tests of their own.
+//! The names and signatures that users of this design know, called as they are written down: what compiles here must go
+//! on compiling and meaning the same. Each call runs where this machine can; the promises behind them have tests of
+//! their own.
 
 use gristmill::megakernel::io;
 use gristmill::megakernel::protocol::{

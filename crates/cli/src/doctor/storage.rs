@@ -1,4 +1,4 @@
-//! What NVMe passthrough and peer memory need: of this machine, and of a file.
+//! The requirements of NVMe passthrough and peer memory, on this machine and on a file.
 
 use super::Finding;
 use gristmill::uring::nvme::{DiskPlace, FileMap};
@@ -12,12 +12,13 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-/// Where the driver can publish a GPU's memory from: as NVIDIA documents it for GPUDirect Storage without nvidia-fs.
+/// The releases of the driver and of Linux, and the driver's setting, with which a GPU's memory can be published, as
+/// NVIDIA documents them for GPUDirect Storage without nvidia-fs.
 const NVIDIA_RELEASE: u32 = 565;
 const LINUX_RELEASE: (u32, u32) = (6, 2);
 const STATIC_BAR1: &str = "RMForceStaticBar1";
 
-/// The paths past the file system and into peer memory, as far as the machine goes.
+/// Findings about the machine, for the paths past the file system and into peer memory.
 pub(super) fn machine() -> Vec<Finding> {
     let mut findings = vec![passthrough(), peer_read()];
     findings.extend(nvidia(Path::new("/")));
@@ -70,7 +71,7 @@ fn peer_read() -> Finding {
     finding("read path", "peer", peer_memory())
 }
 
-/// The devices whose memory can be had.
+/// The devices whose peer memory is available.
 fn peer_memory() -> Result<String, (String, String)> {
     let devices = PeerDevice::list();
     if devices.is_empty() {
@@ -92,7 +93,7 @@ fn peer_memory() -> Result<String, (String, String)> {
         })
         .collect();
     let told = told.join("; ");
-    // A page is allocated, and given back: of the first device whose memory this user may have.
+    // Find the first device whose memory this user may use, by allocating and freeing a page.
     let mut refusal = None;
     for device in &devices {
         match PeerMemory::allocate(&device.address, 4096) {
@@ -115,8 +116,8 @@ fn peer_memory() -> Result<String, (String, String)> {
     }
 }
 
-/// What publishes a GPU's memory to disks: peer-to-peer DMA of the NVIDIA driver, or nvidia-fs. `root` is the file
-/// system's root.
+/// The two features that publish a GPU's memory to disks: peer-to-peer DMA of the NVIDIA driver, and nvidia-fs. `root`
+/// is the root of the file system.
 fn nvidia(root: &Path) -> Vec<Finding> {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
     let p2pdma = || {
@@ -188,10 +189,10 @@ fn release_of(text: &str) -> Option<(u32, u32)> {
     }
 }
 
-/// Which paths can take a file, and why not the others.
+/// Which paths can read a file, and why the others cannot.
 ///
 /// # Errors
-/// Why it cannot be opened, or that it is a directory.
+/// A message, if the file cannot be opened or is a directory.
 pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, String> {
     let words = |error: std::io::Error| error.to_string();
     let file = open_without_waiting(path, 0).map_err(words)?;
@@ -213,7 +214,7 @@ pub(super) fn file(path: &Path, probe: &UringProbe) -> Result<Vec<Finding>, Stri
     } else {
         Ok("no regular file: read as a stream, by all commands but ingest".into())
     };
-    // The file that was looked at, whatever the path names by now.
+    // This path names the file that was examined, even if `path` now names another.
     let again = format!("/proc/self/fd/{}", file.as_raw_fd());
     let direct = || open_without_waiting(Path::new(&again), libc::O_DIRECT).map(drop);
     Ok(vec![
@@ -256,7 +257,7 @@ fn no_file() -> (String, String) {
     ("it is no regular file".into(), "name one".into())
 }
 
-/// Whether a character device is a namespace that commands read.
+/// Whether a character device is a namespace that NVMe commands can read.
 fn of_device(file: &File) -> Result<String, (String, String)> {
     supported()?;
     match NvmeNamespace::of(file.as_raw_fd()) {
@@ -278,7 +279,7 @@ fn supported() -> Result<(), (String, String)> {
     }
 }
 
-/// Whether a file's bytes can be read by commands to its disk: all that stands against it.
+/// Whether a file's bytes can be read by commands to its disk; if not, all the reasons.
 fn by_commands(file: &File) -> Result<String, (String, String)> {
     let (mut missing, mut steps) = (Vec::new(), Vec::new());
     let mut refuse = |why: String, step: &str| {
@@ -324,7 +325,7 @@ fn by_commands(file: &File) -> Result<String, (String, String)> {
     }
 }
 
-/// Why a file cannot be read past its file system, without what the rows around it say anyway.
+/// Why a file cannot be read past its file system, without the words that the surrounding rows repeat.
 fn reason(error: &ReadError) -> String {
     match error {
         ReadError::Source { why, .. } => why.clone(),
@@ -332,10 +333,10 @@ fn reason(error: &ReadError) -> String {
     }
 }
 
-/// What would let a disk be read past its file system.
+/// The step that would let a file be read past its file system.
 const ON_NVME: &str = "keep the file on an NVMe disk, or a partition of one";
 
-/// What would let a disk alone bring a file's bytes to their place.
+/// The step that would let the disk itself write a file's bytes to their place.
 const UNCOPIED: &str = "keep a copy on ext4 or XFS, too large to be inline, not encrypted, and its data not journalled";
 
 fn namespace(generic: &str) -> Result<NvmeNamespace, String> {
@@ -385,7 +386,7 @@ fn into_peer_memory(
 mod tests {
     use super::*;
 
-    /// What is said of the driver's peer-to-peer DMA on a machine with these files.
+    /// The finding about the driver's peer-to-peer DMA on a machine with these files.
     fn p2pdma(files: &[(&str, &str)]) -> (bool, String, String) {
         let root = tempfile::tempdir().unwrap();
         for (path, content) in files {

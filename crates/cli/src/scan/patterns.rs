@@ -1,5 +1,5 @@
-//! The patterns that -e and -f give, in the order in which they were given: where several match at one place, the first
-//! of them is the match that is shown.
+//! The patterns that -e and -f give, in the order in which they were given: if several match at the same place, the
+//! first of them is the match that is shown.
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 use gristmill::megakernel::stream::MAX_PATTERNS;
@@ -10,18 +10,18 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// The longest line that a pattern file may have, in bytes: an endless one must not be read into memory.
+/// The longest line that a pattern file may have, in bytes: an endless line must not be read into memory.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 
-/// The most that all pattern files may have together, in bytes.
+/// The largest total size of all pattern files, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// As the command line gives them, without their order.
+/// The values of -e and -f as the parser gives them, without their order.
 #[derive(Debug, Clone, clap::Args)]
 struct Given {
     /// A string to search for; may be given several times.
     ///
-    /// Where several patterns match at one place, the one given first is the match that -o, --color and --json show.
+    /// If several patterns match at the same place, the one given first is the match that -o, --color and --json show.
     #[arg(
         short = 'e',
         long = "regexp",
@@ -40,7 +40,7 @@ struct Given {
     pattern_files: Vec<PathBuf>,
 }
 
-/// Where patterns come from.
+/// The origin of patterns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Origin {
     Argument(OsString),
@@ -90,12 +90,12 @@ impl Args for PatternArgs {
 }
 
 impl PatternArgs {
-    /// Whether there are any, so that the first argument is a path.
+    /// Whether any were given, so that the first argument is a path.
     pub fn are_given(&self) -> bool {
         !self.origins.is_empty()
     }
 
-    /// Whether they are read from standard input, which is used up then.
+    /// Whether they are read from standard input, which then cannot be searched.
     pub fn take_stdin(&self) -> bool {
         self.stdins() > 0
     }
@@ -111,7 +111,7 @@ impl PatternArgs {
     /// The patterns.
     ///
     /// # Errors
-    /// What cannot be read, in words.
+    /// A message about a file that cannot be read.
     pub fn read(&self) -> Result<Vec<Vec<u8>>, String> {
         if self.stdins() > 1 {
             return Err("-f - is given twice, and standard input can be read once".into());
@@ -137,8 +137,8 @@ impl PatternArgs {
     }
 }
 
-/// Adds the lines of a pattern file, without their ends: LF or CR LF. A CR at the end of a line that has no LF is part of
-/// the pattern, as for ripgrep. `bytes` is what was read so far.
+/// Adds the lines of a pattern file, without their ends: LF or CR LF. A CR at the end of a line that has no LF is part
+/// of the pattern, as in ripgrep. `bytes` is the number of bytes read so far.
 fn lines(
     mut text: impl BufRead,
     patterns: &mut Vec<Vec<u8>>,

@@ -1,5 +1,5 @@
-//! What all commands share: how they end, what they say when they cannot go on, and how they read; doctor, manual and
-//! completions.
+//! Behaviour that all commands share: how they end, their messages when they cannot go on, and how they read; doctor,
+//! manual and completions.
 
 use crate::tool::{command, commands, finish, gristmill, interrupt};
 use gristmill_testing::Patience;
@@ -20,7 +20,7 @@ fn tree() -> TempDir {
     tree
 }
 
-/// A call of each command that writes something.
+/// A call of each command that writes to standard output.
 const COMMANDS: [&[&str]; 10] = [
     &["scan", "needle", "a", "b"],
     &["scan", "--json", "needle", "a", "b"],
@@ -42,7 +42,7 @@ fn tree_with_list() -> TempDir {
     tree
 }
 
-/// What `doctor` says of io_uring.
+/// Whether `doctor` says that io_uring works.
 fn io_uring_works(directory: &Path) -> bool {
     let text = gristmill(directory, &["doctor", "--json"]).rows();
     let answer: Value = serde_json::from_str(&text).unwrap();
@@ -54,7 +54,7 @@ fn io_uring_works(directory: &Path) -> bool {
     ring["works"].as_bool().unwrap()
 }
 
-/// The long flags in a text, where `wanted` says so of the line.
+/// The long flags in the lines of a text that `wanted` selects.
 fn long_flags(text: &str, wanted: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let mut flags = BTreeSet::new();
     for line in text.lines().filter(|line| wanted(line.trim_start())) {
@@ -99,7 +99,7 @@ fn doctor_tells_each_read_path_and_back_end_and_a_step_for_what_does_not_work() 
     for name in ["registered", "positioned", "cpu"] {
         assert!(findings.iter().any(|finding| finding["name"] == name));
     }
-    // In one order: a row may name what another is about.
+    // Rows are compared in order, because a row may mention the subject of another.
     let mut rows = text
         .lines()
         .skip_while(|line| !line.starts_with("yes ") && !line.starts_with("no "));
@@ -294,11 +294,11 @@ fn an_output_that_nobody_reads_ends_every_command_quietly() {
         let mut command = command(tree.path(), arguments);
         let done = finish(command.stdout(writer).spawn().unwrap(), Vec::new());
         assert_eq!(done.err, "", "{arguments:?}");
-        // A list of which nobody read the verdicts is not checked.
+        // A list whose verdicts nobody read does not count as checked.
         let code = i32::from(arguments.contains(&"--check"));
         assert_eq!(done.code, Some(code), "{arguments:?}");
     }
-    // Other checks are over when they are told of.
+    // These commands write only when their work is done, so the reader's absence does not change their exit code.
     gristmill(tree.path(), &["digest", "a", "--record", "log"]).rows();
     for arguments in [&["replay", "log"][..], &["--help"], &["--version"]] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -319,7 +319,7 @@ fn a_reader_that_goes_away_midway_ends_the_run_quietly() {
         let name = format!("many/{}{number}", "long".repeat(60));
         fs::write(tree.path().join(name), b"x").unwrap();
     }
-    // As ripgrep's: a file of which not all rows were taken is not found.
+    // As in ripgrep, a file whose rows were not all read does not count as found.
     for (arguments, code) in [
         (&["scan", "needle", "rows"][..], 1),
         (&["scan", "--json", "needle", "rows"], 1),
@@ -338,7 +338,7 @@ fn a_reader_that_goes_away_midway_ends_the_run_quietly() {
     }
 }
 
-/// A FIFO, held open so that whoever reads it never sees its end.
+/// A FIFO that is held open, so that its reader never sees its end.
 fn endless_fifo(path: &Path) -> File {
     let made = Command::new("mkfifo").arg(path).status().unwrap();
     assert!(made.success());
@@ -346,7 +346,8 @@ fn endless_fifo(path: &Path) -> File {
     options.read(true).write(true).open(path).unwrap()
 }
 
-/// Reads rows until one is wanted, and returns them with the rest to be read. A run that never writes it is killed.
+/// Reads rows up to one that contains `wanted`, and returns them with the reader for the rest. A run that never writes
+/// that row is killed.
 fn rows_until(child: &mut Child, wanted: &str) -> (String, BufReader<std::process::ChildStdout>) {
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -413,7 +414,8 @@ fn a_run_interrupted_before_any_row_says_so_and_exits_with_130() {
             let mut stream = OpenOptions::new().write(true).open(&path).unwrap();
             let (sender, written) = std::sync::mpsc::channel();
             let writer = std::thread::spawn(move || {
-                // A FIFO holds less than this: when it is written, the run has read, so it watches for the signal.
+                // A FIFO holds less than this, so once all is written, the run has read some of it and watches for
+                // signals.
                 let result = stream.write_all(&[b'x'; 1 << 20]);
                 // The test may have given up.
                 let _ = sender.send(result.is_ok());
@@ -443,7 +445,7 @@ fn matches_in_a_stream_that_does_not_end_are_shown_and_kept_when_interrupted() {
     let path = tree.path().join("endless");
     let held = endless_fifo(&path);
     let mut stream = OpenOptions::new().write(true).open(&path).unwrap();
-    // Ends when nobody holds the FIFO open for reading.
+    // The writer ends when nobody holds the FIFO open for reading.
     let writer = std::thread::spawn(move || while stream.write_all(b"needle\nhay\n").is_ok() {});
     let mut child = command(tree.path(), &["scan", "-n", "needle", "endless"])
         .spawn()
@@ -513,7 +515,7 @@ fn reads_past_the_page_cache_give_the_same_answer_and_a_refusal_is_told() {
             assert_eq!(gristmill(tree.path(), &arguments).rows(), expected);
         }
     }
-    // procfs knows no O_DIRECT.
+    // procfs does not support O_DIRECT.
     let arguments = ["digest", "/proc/version"];
     let expected = gristmill(tree.path(), &arguments).rows();
     let done = gristmill(

@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// CRC-32C by its definition: Castagnoli's polynomial, reflected, a bit at a time.
+/// CRC-32C by its definition: Castagnoli's polynomial, reflected, one bit at a time.
 fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = !0_u32;
     for byte in bytes {
@@ -320,7 +320,8 @@ fn digests_of_a_path_that_is_listed_often_are_never_swapped() {
     }
 }
 
-/// As coreutils' tools do: lines that end with CR LF, binary rows, rows of BSD, comments, empty lines, blanks before.
+/// The variants that coreutils' tools accept: lines that end with CR LF, binary rows, rows of BSD, comments, empty
+/// lines, leading blanks.
 #[test]
 fn lists_as_coreutils_takes_them_are_checked() {
     let tree = listed();
@@ -342,7 +343,7 @@ fn lists_as_coreutils_takes_them_are_checked() {
         let done = gristmill_reading(tree.path(), &["digest", "-c", "-"], list.as_bytes());
         assert_eq!(done.rows(), ok, "{list:?}");
     }
-    // A list has one shape: the first row says which.
+    // All rows of a list have one format, which the first row determines.
     let (first, rest) = good.split_once('\n').unwrap();
     let mixed = format!("{}\n{rest}", first.replace("  ", " "));
     let done = gristmill_reading(tree.path(), &["digest", "-c", "-"], mixed.as_bytes());
@@ -360,7 +361,7 @@ fn what_was_hashed_from_standard_input_is_checked_from_there() {
     assert_eq!(done.rows(), "-: OK\n");
     let done = gristmill_reading(tree.path(), &check, b"other");
     assert_eq!((done.code, done.text()), (Some(1), "-: FAILED\n"));
-    // A file of that name is another thing.
+    // A file named `-` is not standard input.
     fs::write(tree.path().join("-"), &bytes).unwrap();
     let rows = gristmill(tree.path(), &["digest", "./-"]).rows();
     assert_eq!(rows, row(&bytes, "./-"));

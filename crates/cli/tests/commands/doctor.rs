@@ -1,4 +1,4 @@
-//! `gristmill doctor` against what this machine says of itself, and against what other commands then do.
+//! `gristmill doctor`, compared with the machine's own information and with the behaviour of other commands.
 
 use serde_json::Value;
 use std::fs;
@@ -124,7 +124,7 @@ fn the_flags_accept_what_works_and_nothing_else() {
 #[test]
 fn the_text_is_for_people() {
     let text = rows(&["doctor"]);
-    // No value as the program keeps it.
+    // No value may be shown in Rust's debug format.
     for sign in ["{", "}", "Some(", "None", "true", "false"] {
         assert!(!text.contains(sign), "{sign}: {text}");
     }
@@ -181,7 +181,7 @@ fn a_file_that_cannot_be_opened_is_a_failure_and_the_others_are_told() {
     assert!(text.contains("positioned") && text.contains(file.to_str().unwrap()));
 }
 
-/// What is told of a read path of one file: whether it works, and why.
+/// The finding about one read path of one file: whether it works, and why.
 fn of_file(path: &str, name: &str) -> (bool, String) {
     let answer: Value = serde_json::from_str(&rows(&["doctor", "--json", path])).unwrap();
     let findings = answer["files"][0]["findings"].as_array().unwrap();
@@ -207,7 +207,7 @@ fn what_is_no_file_on_a_disk_is_told_as_what_it_is() {
         assert!(of_file(path, "positioned").0, "{path}");
         let (works, why) = of_file(path, "passthrough");
         assert!(!works && why.contains(reason), "{path}: {why}");
-        // Nothing is said of the file system that its name lies in.
+        // The file system that holds the name must not be mentioned.
         assert!(!why.contains("file system"), "{path}: {why}");
         let (works, why) = of_file(path, "peer");
         assert_eq!((works, why.as_str()), (false, "it is no regular file"));
@@ -249,7 +249,7 @@ fn a_directory_is_a_failure_that_says_so_and_the_files_in_it_are_told() {
     assert_eq!(text.matches("positioned").count(), 1, "{text}");
 }
 
-/// Answers of a run of a program with this vector unit asked for.
+/// Runs the tool with this vector unit asked for.
 fn with_vector_unit(asked: &str, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gristmill"))
         .args(arguments)

@@ -1,5 +1,5 @@
-//! `gristmill ingest` on this machine: the registered path beside `digest`, and the refusals of what it has not got. What
-//! needs NVMe disks is in `vm/guest/tests/guest/tool.rs`.
+//! `gristmill ingest` on this machine: the registered path compared with `digest`, and the refusals of features that
+//! the machine lacks. Tests that need NVMe disks are in `vm/guest/tests/guest/tool/`.
 
 use crate::tool::{command, finish, gristmill as tool, gristmill_reading, interrupt, Done};
 use gristmill_testing::noise;
@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A folder with files of many sizes around those of slots.
+/// A folder with files whose sizes are close to multiples of a slot's size.
 fn files() -> tempfile::TempDir {
     let scratch = tempfile::tempdir().unwrap();
     fs::create_dir(scratch.path().join("files")).unwrap();
@@ -38,7 +38,7 @@ fn complaint(done: &Done) -> &str {
 }
 
 /// Runs the tool. Locked memory is limited for an ordinary user, and all processes of that user share it: while another
-/// test's have it, this one waits for its turn.
+/// test's processes hold it, this one waits for its turn.
 fn gristmill(directory: &Path, arguments: &[&str]) -> Done {
     let mut patience = Patience::new();
     loop {
@@ -53,7 +53,8 @@ fn gristmill(directory: &Path, arguments: &[&str]) -> Done {
     }
 }
 
-/// Whether this user may lock so many bytes: root may, others half of their limit, as the rest may be in use.
+/// Whether this user may lock `bytes` bytes. Root may; others may lock half of their limit, since the rest may be in
+/// use.
 fn may_lock(bytes: u64) -> bool {
     if std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0) {
         return true;
@@ -66,7 +67,7 @@ fn may_lock(bytes: u64) -> bool {
     });
     match limit.unwrap().parse::<u64>() {
         Ok(limit) => bytes <= limit / 2,
-        // It is "unlimited".
+        // The limit is "unlimited".
         Err(_) => true,
     }
 }
@@ -290,7 +291,7 @@ fn commands_never_read_by_another_path_than_passthrough_where_that_is_asked_for(
 fn an_interrupted_ingest_keeps_the_rows_so_far_and_exits_with_130() {
     let scratch = files();
     let endless = fs::File::create(scratch.path().join("endless")).unwrap();
-    // All of it a hole, which takes hours to read.
+    // The whole file is a hole, which takes hours to read.
     endless.set_len(1 << 43).unwrap();
     let arguments = ["ingest", "files/0000001", "endless"];
     let mut child = command(scratch.path(), &arguments).spawn().unwrap();
@@ -309,7 +310,7 @@ fn an_interrupted_ingest_keeps_the_rows_so_far_and_exits_with_130() {
         complaint(&done),
         "gristmill: interrupted: what was done so far is above"
     );
-    // What was begun has ended, and adds up.
+    // All reads that were begun have ended, and the counters add up.
     assert!(done.err.contains(" 0 in flight"), "{}", done.err);
     assert!(done.err.contains("every read came by"), "{}", done.err);
 }

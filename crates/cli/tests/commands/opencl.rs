@@ -1,4 +1,5 @@
-//! Commands on an OpenCL device, PoCL's where there is no other: what they answer, and what they do when it fails.
+//! Commands on an OpenCL device, which is PoCL's if the machine has no other: their answers, and their behaviour when
+//! the device fails.
 
 use crate::tool::{command, finish, gristmill, gristmill_reading, Done};
 use gristmill_testing::noise;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Whether there is a device; says why not.
+/// Whether a device is available; prints the reason if not.
 fn device() -> bool {
     let done = gristmill(Path::new("."), &["doctor"]);
     let found = done
@@ -134,7 +135,7 @@ fn stats_tell_the_device_the_launches_and_that_nothing_was_copied() {
         "{done:?}"
     );
     assert!(line("copied").contains(" 0 "), "{done:?}");
-    // Of a stream, the bytes around a chunk are needed twice, and those are copied.
+    // The bytes around a stream's chunks are needed twice, and so are copied.
     let program = format!(
         "{}/../../programs/fixed_string.vasm",
         env!("CARGO_MANIFEST_DIR")
@@ -168,7 +169,7 @@ fn a_back_end_that_is_not_there_is_an_error_that_says_what_to_install() {
     let files = files();
     let run = |arguments: &[&str]| {
         let mut command = command(files.path(), arguments);
-        // The loader finds no driver there.
+        // The loader finds no driver in this directory.
         finish(
             command
                 .env("OCL_ICD_VENDORS", "/nonexistent")
@@ -183,7 +184,7 @@ fn a_back_end_that_is_not_there_is_an_error_that_says_what_to_install() {
         done.err.contains("OpenCL") && done.err.contains("pocl-opencl-icd"),
         "{done:?}"
     );
-    // Nobody asked for it by name here.
+    // Here the back end was not asked for by name.
     assert_eq!(run(&["digest", "."]).code, Some(0));
     let doctor = run(&["doctor"]);
     let line = doctor
@@ -200,7 +201,7 @@ fn a_back_end_that_is_not_there_is_an_error_that_says_what_to_install() {
 #[test]
 fn the_same_binary_runs_where_there_is_no_loader_of_opencl() {
     let files = files();
-    // The first that the linker finds, and no library.
+    // This is the first file of that name that the linker finds, and it is not a library.
     for name in ["libOpenCL.so.1", "libcuda.so"] {
         std::fs::write(files.path().join(name), b"").unwrap();
     }
@@ -217,7 +218,7 @@ fn the_same_binary_runs_where_there_is_no_loader_of_opencl() {
     assert_eq!(run(&["digest", "."]).code, Some(0));
     let done = run(&["digest", "--backend", "opencl", "."]);
     assert_eq!((done.code, done.out.len()), (Some(2), 0), "{done:?}");
-    // What the dynamic linker says of it, as it is there.
+    // The message for a library that exists, which shows the dynamic linker's own error.
     let broken = |name: &str| {
         format!(
             "{name} is there and does not load, the loader says: {}",
@@ -351,7 +352,7 @@ fn on_a_failing_device(how: &str, launch: &str) -> Option<Done> {
 
 #[test]
 fn a_launch_that_fails_ends_the_run_with_its_reason() {
-    // Launch 0 is that by which the driver compiles.
+    // In launch 0 the driver compiles.
     for (how, reason) in [
         ("FAIL_LAUNCH", "clEnqueueNDRangeKernel"),
         ("LOSE_LAUNCH", "clWaitForEvents"),
@@ -376,7 +377,7 @@ fn a_device_that_fails_from_the_start_is_an_error() {
         done.code == Some(2) && done.err.contains("clEnqueueNDRangeKernel failed"),
         "{done:?}"
     );
-    // On which device, and the flag that does without it.
+    // The message must name the device, and the flag that avoids it.
     assert!(
         done.err.contains("failed on ") && done.err.contains("--backend cpu"),
         "{done:?}"
@@ -398,7 +399,8 @@ fn a_device_that_stops_in_the_middle_is_noticed_within_a_second() {
         .env("HANG_LAUNCH", "3");
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
-    // Each piece is a chunk that comes when the kernel has left for want of work: a launch of its own.
+    // Each piece is a chunk that comes when the kernel has left because it found no work, so it needs a launch of its
+    // own.
     let writer = std::thread::spawn(move || {
         while pipe.write_all(b"a piece\n").is_ok() {
             std::thread::sleep(Duration::from_millis(200));
@@ -474,7 +476,7 @@ fn peer_memory_is_refused_for_a_kernel_on_a_device_and_any_other_runs_on_the_pro
         refused.contains("does not see") && refused.contains("--backend cpu"),
         "{refused}"
     );
-    // Here the memory is what is missing.
+    // With these back ends, only the peer memory is missing.
     for backend in ["auto", "cpu"] {
         assert!(on(backend).contains("cannot be had"), "{backend}");
     }

@@ -13,7 +13,7 @@ fn shipped(name: &str) -> String {
     programs.join(name).to_str().unwrap().to_owned()
 }
 
-/// A directory with files around the sizes of chunks.
+/// A directory with files whose sizes are close to those of chunks.
 fn tree() -> (TempDir, Vec<(String, Vec<u8>)>) {
     let tree = tempfile::tempdir().unwrap();
     let sizes = [0, 1, 4_095, 4_096, 4_097, 100_000, 600_001];
@@ -203,7 +203,7 @@ fn too_many_records_are_split_and_nothing_is_lost() {
         expected.len()
     );
     assert!(rows.contains(&format!("count {}\n", expected.len())));
-    // A single block that gives too many is an error, and other files are not affected.
+    // A single block with too many records is an error, and other files are not affected.
     let blocks = PROGRAM.replace("20000", "100\n.align 4096");
     written(tree.path(), "blocks.vasm", &blocks);
     fs::write(tree.path().join("fine"), b"\xFF").unwrap();
@@ -263,7 +263,7 @@ fn a_program_that_depends_on_where_chunks_begin_is_found_out() {
     );
     assert!(done.err.contains("6-600001: chunks of"), "{done:?}");
     assert!(!done.err.contains("1-1:"), "{done:?}");
-    // Small chunks, too; and it is said where there is nothing to compare.
+    // Small chunks are compared, too, and a message says if there is nothing to compare.
     for (chunk, said) in [("64", "different answers"), ("1", "nothing to compare")] {
         written(
             tree.path(),
@@ -273,7 +273,7 @@ fn a_program_that_depends_on_where_chunks_begin_is_found_out() {
         let done = gristmill(tree.path(), &["run", "--check", "small.vasm", "2-4095"]);
         assert!(done.text().starts_with(said), "{done:?}");
     }
-    // Of nothing nothing is said.
+    // Without files, the answer says that nothing was compared.
     fs::create_dir(tree.path().join("nothing")).unwrap();
     let done = gristmill(tree.path(), &["run", "--check", "chunks.vasm", "nothing"]);
     assert_eq!(done.code, Some(2), "{done:?}");
@@ -316,7 +316,7 @@ fn assembling_and_disassembling_go_round() {
     );
     assert_eq!(again.rows(), "");
     assert_eq!(fs::read(tree.path().join("again.vir0")).unwrap(), bytes);
-    // An assembled program runs, and knows its lines; a stripped one is shorter.
+    // An assembled program runs and has its line numbers; a stripped one is shorter.
     fs::write(tree.path().join("file"), b"az").unwrap();
     let rows = gristmill(tree.path(), &["run", "above.vir0", "file"]).rows();
     assert!(rows.starts_with("file:1:122\n"), "{rows}");
@@ -488,7 +488,7 @@ fn a_refusal_shows_the_line_and_what_would_cure_it() {
         );
         assert_eq!(lines[1], " .chunk 0x1000000  ; bytes", "{arguments:?}");
         assert_eq!(lines[2], " ^^^^^^^^^^^^^^^^", "{arguments:?}");
-        // The chunk that it says would do does, and the next larger one does not.
+        // The chunk size that the message proposes is accepted, and the next larger one is not.
         let (_, rest) = lines[0].split_once("a chunk of ").unwrap();
         let (_, rest) = rest.split_once("a chunk of ").unwrap();
         let bytes: u32 = rest.split(' ').next().unwrap().parse().unwrap();
@@ -499,7 +499,7 @@ fn a_refusal_shows_the_line_and_what_would_cure_it() {
             assert_eq!(done.code, Some(code), "{chunk}: {done:?}");
         }
     }
-    // Where no chunk is small enough it says so.
+    // If no chunk is small enough, the message says so.
     written(
         tree.path(),
         "top.vasm",
@@ -513,7 +513,7 @@ fn a_refusal_shows_the_line_and_what_would_cure_it() {
 #[test]
 fn an_interrupt_ends_a_run_inside_of_a_chunk() {
     let tree = tempfile::tempdir().unwrap();
-    // As much work as is accepted, over and over: of each chunk some seconds, and of a debug build minutes.
+    // Each chunk has nearly as much work as the verifier accepts, which takes seconds, or minutes in a debug build.
     let text = " .chunk 64\n .acc n sum\n loop 12000\n loop 12000\n add r1, r1, 1\n end\n end\n acc n, r1\n";
     written(tree.path(), "long.vasm", text);
     fs::write(tree.path().join("file"), vec![b'x'; 64 * 1000]).unwrap();
@@ -530,7 +530,7 @@ fn an_interrupt_ends_a_run_inside_of_a_chunk() {
         );
         assert_eq!(done.text(), "", "a file that is not done has no row");
     }
-    // What was cancelled is not in the log.
+    // Cancelled slots are not in the log.
     let replayed = gristmill(tree.path(), &["replay", "log"]);
     assert!(
         replayed.text().starts_with("nothing was replayed"),

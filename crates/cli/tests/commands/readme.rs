@@ -13,7 +13,7 @@ fn readme() -> String {
     fs::read_to_string(format!("{ROOT}/README.md")).unwrap()
 }
 
-/// What is fenced as `language`.
+/// The code blocks that are fenced as `language`.
 fn fenced<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let begin = format!("\n```{language}\n");
     text.split(&begin)
@@ -35,7 +35,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What the commands name of this directory.
+/// The files of this repository that the commands name.
 fn checkout() -> TempDir {
     let tree = tempfile::tempdir().unwrap();
     for directory in ["docs", "programs"] {
@@ -64,7 +64,7 @@ fn cannot_run(directory: &Path, line: &str) -> Option<String> {
     if line == "scripts/test" {
         return Some("it runs this test; that it is there is tested".into());
     }
-    // A file system that passthrough reads is needed, too; `vm/` has all of it.
+    // Passthrough also needs a file system that it can read; the guest of `vm/` has one.
     for (flag, need) in [("passthrough", "an NVMe disk"), ("peer", "peer memory")] {
         if line.contains(&format!("--read-path {flag}")) {
             return Some(format!("it needs {need}; tested in vm/"));
@@ -117,12 +117,12 @@ fn the_two_commands_to_begin_with_and_the_installation_are_there() {
     );
     let Done { code, .. } = shell(Path::new(ROOT), "test -x scripts/test");
     assert_eq!(code, Some(0));
-    // `cargo install` installs the package's binary under the name that the commands have.
+    // `cargo install` installs the package's binary under the name that the commands use.
     let tool = Path::new(env!("CARGO_BIN_EXE_gristmill"));
     assert_eq!(tool.file_name().unwrap(), "gristmill");
 }
 
-/// Figures that are measured anew and recorded have to be said in README, too.
+/// Figures that are measured again and recorded must be updated in README, too.
 #[test]
 fn the_figures_of_the_readme_are_in_the_record() {
     let text = readme();

@@ -136,7 +136,7 @@ fn standard_input_is_kept_in_the_log() {
             .iter()
             .all(|slot| matches!(slot.bytes, LoggedBytes::Kept(_))));
     }
-    // Nor can a FIFO be read again.
+    // A FIFO cannot be read again either.
     fifo(&tree.path().join("fifo"));
     let child = command(tree.path(), &["digest", "fifo", "--record", "log"]).spawn();
     fs::write(tree.path().join("fifo"), &input).unwrap();
@@ -194,12 +194,12 @@ fn files_that_have_changed_are_told_apart_from_results() {
     );
 }
 
-/// No slot has seen what was added: that the recorded bytes are still there says nothing of the file.
+/// No slot has seen the added bytes: the file has changed even though the recorded bytes are still there.
 #[test]
 fn a_file_that_has_grown_has_changed() {
     let tree = tree();
     let job = ["digest", "files", "--record", "log", "--chunk-size", "4K"];
-    // One ends within a chunk, the other with one.
+    // One file ends within a chunk, the other at the end of one.
     let (short, even) = (
         tree.path().join("files/short"),
         tree.path().join("files/even"),
@@ -310,7 +310,7 @@ fn a_different_result_is_told_with_slot_and_word() {
         assert_eq!(done.code, Some(1), "{done:?}");
         assert!(done.text().contains(expected), "{expected}: {done:?}");
     };
-    // In a histogram, and in a program's accumulators and records.
+    // Results are changed in a histogram, and in a program's accumulators and records.
     gristmill(tree.path(), &["stats", "files/lines", "--record", "log"]).rows();
     tamper(&log, |slots| slots[0].result.area.to_mut()[10] = 3);
     word(
@@ -374,7 +374,7 @@ fn a_log_that_cannot_be_written_ends_the_run() {
     let done = gristmill(tree.path(), &["digest", "files", "--record", "no/such/log"]);
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(done.err.contains("no/such/log: No such file"), "{done:?}");
-    // Several runs have no log in common.
+    // Several runs cannot share a log.
     let check = ["run", "--check", "needles.vasm", "files", "--record", "log"];
     assert_eq!(gristmill(tree.path(), &check).code, Some(2));
 }
@@ -388,7 +388,7 @@ fn an_interrupted_run_leaves_a_whole_log() {
     );
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
-    // Two chunks must have been read when this much could be written into the pipe.
+    // Once this much has been written into the pipe, two chunks must have been read.
     input.write_all(&noise(2, 1 << 18)).unwrap();
     interrupt(&child);
     let done = finish(child, Vec::new());
@@ -397,7 +397,7 @@ fn an_interrupted_run_leaves_a_whole_log() {
     assert!(replay(&tree, &[]).rows().starts_with("the same"));
 }
 
-/// A small log may ask for much work.
+/// Even a small log may ask for much work.
 #[test]
 fn an_interrupt_ends_a_replay_inside_of_a_slot() {
     let tree = tree();

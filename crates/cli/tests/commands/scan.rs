@@ -1,4 +1,4 @@
-//! `gristmill scan`: what ripgrep has no flag for. What it shares with ripgrep, `tests/scan_rg` compares.
+//! `gristmill scan`: features for which ripgrep has no flag. `tests/scan_rg` compares the features that both have.
 
 use crate::tool::gristmill;
 use std::fs;
@@ -10,7 +10,7 @@ fn ten_thousand_patterns_that_end_at_one_byte_are_all_reported() {
         .map(|number| "a".repeat(1 + number % 100))
         .collect();
     fs::write(tree.path().join("patterns"), patterns.join("\n") + "\n").unwrap();
-    // Each `a` ends a hundred patterns more than the one before it, the last of them all.
+    // Each `a` ends a hundred patterns more than the one before it, and the last ends all of them.
     let text = [&b"b".repeat(20)[..], &b"a".repeat(100), b"b"].concat();
     fs::write(tree.path().join("text"), text).unwrap();
     let mut backends = vec!["cpu"];

@@ -1,4 +1,4 @@
-//! `gristmill selftest`: what it says, and with which exit code.
+//! `gristmill selftest`: its output and its exit code.
 
 use crate::tool::Done;
 use serde_json::Value;

@@ -66,7 +66,7 @@ fn assert_row(row: &str, bytes: &[u8], name: &str) {
     assert!(!row.contains("-0") && !row.contains("NaN"), "{row}");
 }
 
-/// Files whose sizes lie around the edges of 4 KiB chunks, and what is in them: by name.
+/// Files whose sizes are close to multiples of 4 KiB chunks, with their names and contents.
 fn files() -> (TempDir, Vec<(&'static str, Vec<u8>)>) {
     let tree = tempfile::tempdir().unwrap();
     let files = vec![

@@ -1,5 +1,5 @@
-//! What a terminal shows that a pipe does not: progress, and the bar chart of `stats`. `script` (util-linux) is the
-//! terminal.
+//! Output that is shown on a terminal but not in a pipe: progress, and the bar chart of `stats`. `script` (util-linux)
+//! provides the terminal.
 
 use gristmill_testing::Patience;
 use std::fs::{self, File, OpenOptions};
@@ -100,7 +100,7 @@ fn with_fifo() -> (TempDir, File) {
     let path = scratch.path().join("slow");
     let made = Command::new("mkfifo").arg(&path).status().unwrap();
     assert!(made.success());
-    // Open for reading too, so that opening waits for nobody.
+    // The FIFO is opened for reading, too, so that opening it does not wait for a reader.
     let mut options = OpenOptions::new();
     let fifo = options.read(true).write(true).open(&path).unwrap();
     (scratch, fifo)
@@ -119,7 +119,7 @@ fn what_takes_longer_than_a_second_shows_bytes_rate_and_files_and_takes_them_awa
     drop(fifo);
     let (code, shown) = terminal.finish();
     assert_eq!(code, Some(0), "{shown:?}");
-    // The last thing that happens to the line is that it is cleared.
+    // At the end, the line is cleared.
     let (_, after) = shown.rsplit_once("files").unwrap();
     assert!(after.trim_end().ends_with("\u{1b}[2K"), "{after:?}");
     let rows = fs::read_to_string(scratch.path().join("rows")).unwrap();
@@ -130,7 +130,7 @@ fn what_takes_longer_than_a_second_shows_bytes_rate_and_files_and_takes_them_awa
 #[test]
 fn where_the_total_is_known_the_time_left_is_told_and_control_c_ends_it() {
     let scratch = tempfile::tempdir().unwrap();
-    // Holes: long to read, and of no size on the disk.
+    // The files are holes, which take long to read and no space on the disk.
     let file = File::create(scratch.path().join("large")).unwrap();
     file.set_len(1 << 36).unwrap();
     let arguments = "digest -j1 --depth 1 --chunk-size 4K . > rows";
@@ -160,7 +160,7 @@ fn rows_on_the_same_terminal_are_whole() {
     assert_eq!(code, Some(0), "{shown:?}");
     for row in ["first needle\r\n", "second needle\r\n"] {
         let (before, _) = shown.split_once(row).unwrap_or_else(|| panic!("{shown:?}"));
-        // A row begins where nothing is on the line.
+        // A row begins on an empty line.
         let begins = ["", "\n", "\u{1b}[2K"];
         assert!(
             before.is_empty() || begins[1..].iter().any(|begin| before.ends_with(begin)),
@@ -173,7 +173,8 @@ fn rows_on_the_same_terminal_are_whole() {
 fn nothing_is_shown_of_a_quick_run_or_when_it_is_not_wanted_or_in_a_pipe() {
     let (scratch, fifo) = with_fifo();
     fs::write(scratch.path().join("quick"), b"x").unwrap();
-    // Quick is what is over within a second, which under load a run of a byte may not be: then another is tried.
+    // A quick run is one that is over within a second. Under load, even a run over one byte may take longer; then
+    // another is tried.
     let mut patience = Patience::new();
     loop {
         let began = Instant::now();

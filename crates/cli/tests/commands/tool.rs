@@ -1,4 +1,4 @@
-//! The tool as a process that ends, and what it left.
+//! The tool as a process that ends, and its output.
 
 use gristmill_testing::Patience;
 use std::io::{Read, Write};
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What a run left.
+/// The output and exit code of a run.
 #[derive(Debug)]
 pub struct Done {
     pub code: Option<i32>,
@@ -20,14 +20,14 @@ impl Done {
         std::str::from_utf8(&self.out).unwrap()
     }
 
-    /// The rows, of a run that ended well and complained of nothing.
+    /// The rows of a run that succeeded without errors.
     pub fn rows(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
         String::from_utf8(self.out).unwrap()
     }
 }
 
-/// Ends, or is killed and fails the test where it moves no more.
+/// Waits until the child ends. A child that makes no more progress is killed, and fails the test.
 pub fn finish(mut child: Child, stdin: Vec<u8>) -> Done {
     fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
         std::thread::spawn(move || {
@@ -102,11 +102,11 @@ pub fn gristmill_reading(directory: &Path, arguments: &[&str], stdin: &[u8]) -> 
     )
 }
 
-/// Waits until a child's threads have worked for half a second of their own time: then it is where its time goes.
+/// Waits until a child's threads have used half a second of processor time, so that it is in the middle of its work.
 pub fn wait_until_busy(child: &Child) {
     let worked = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-        // A command's name may hold anything, and stands in brackets.
+        // The process's name may hold any character, and stands in brackets.
         let (_, rest) = stat.rsplit_once(')').unwrap();
         let ticks = rest.split_whitespace().nth(11).unwrap();
         ticks.parse::<u64>().unwrap() >= 50
@@ -116,11 +116,11 @@ pub fn wait_until_busy(child: &Child) {
     }
 }
 
-/// As Ctrl-C does.
+/// Sends SIGINT, as Ctrl-C does.
 pub fn interrupt(child: &Child) {
     let pid = libc::pid_t::try_from(child.id()).unwrap();
-    // SAFETY: kill reads no memory of this process. The pid is a child's that was not waited for yet, which `finish`
-    // does later, so that it cannot have passed to another process.
+    // SAFETY: kill reads no memory of this process. The pid belongs to a child that has not been waited for yet
+    // (`finish` does so later), so it cannot have been reused for another process.
     let result = unsafe { libc::kill(pid, libc::SIGINT) };
     assert_eq!(result, 0);
 }

@@ -1,4 +1,4 @@
-//! The words of the tool: letters of flags, types of JSON records, terms of `--stats`, and examples, which run as they
+//! The vocabulary of the tool: short flags, types of JSON records, terms of `--stats`, and examples, which run as they
 //! are written.
 
 use crate::tool::{command, commands, finish, gristmill, Done};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// The shipped programs' directory.
 const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../programs");
 
-/// What the examples name: sources, logs, patterns and the shipped programs.
+/// The files that the examples name: sources, logs, patterns and the shipped programs.
 fn files() -> TempDir {
     let tree = tempfile::tempdir().unwrap();
     let root = tree.path();
@@ -58,7 +58,7 @@ fn io_uring_works(directory: &Path) -> bool {
         .any(|finding| finding["name"] == "registered" && finding["works"] == true)
 }
 
-/// A section of the manual, with hyphens and quotes as they are read.
+/// A section of the manual, with hyphens and quotes as they are displayed.
 fn section(directory: &Path, heading: &str) -> String {
     let page = gristmill(directory, &["man"]).rows();
     let start = format!("\n.SH {heading}\n");
@@ -143,7 +143,7 @@ fn a_letter_that_a_command_does_not_have_is_refused_with_what_it_means_elsewhere
             assert!(done.err.contains(told), "{arguments:?}: {}", done.err);
         }
     }
-    // Where it would do nothing, it is refused, too.
+    // A flag that would have no effect is refused, too.
     for arguments in [
         &["digest", "-q", "logs"][..],
         &["run", "-q", "programs/newline_count.vasm", "logs"],
@@ -209,7 +209,7 @@ fn names_that_end_with_a_nul_are_read_by_every_command_that_reads_files() {
             let mut command = command(tree.path(), &arguments);
             let child = command.stdin(Stdio::piped()).spawn().unwrap();
             let rows = finish(child, stdin.into()).rows();
-            // Digests stand before the path.
+            // Digests precede the path.
             let end = row.rsplit('\\').next().unwrap();
             assert!(rows.contains(end), "{arguments:?}: {rows}");
         }
@@ -312,7 +312,7 @@ fn every_term_of_stats_is_explained_in_the_manual_in_the_same_words() {
             let name = name.trim();
             let paragraph = format!("\n.tp\n\\fb{name}\\fr\n");
             assert!(manual.contains(&paragraph), "{call:?}: {name}");
-            // Counts with a word behind each, which a reader cannot guess.
+            // These lines have counts, each followed by a term that a reader cannot guess.
             if ["reads", "queue depth", "kernel", "time", "commands"].contains(&name) {
                 for word in value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
                     let counted = word.parse::<u64>().is_ok() || ["ms", "s"].contains(&word);

@@ -1,4 +1,4 @@
-//! Inputs that have no end, or should not be there: each is refused within a bound.
+//! Inputs that have no end, or that should not be inputs: each is refused within a bound.
 
 use crate::world::{Scratch, Tool};
 use std::fs::File;
@@ -125,7 +125,7 @@ fn a_program_may_come_from_another_by_the_shell() {
     answer.assert_code(0).assert_quiet();
 }
 
-/// A pipe that brings a file's bytes.
+/// A pipe that delivers a file's bytes.
 fn pipe_of(file: &Path) -> std::io::PipeReader {
     let (reader, mut writer) = std::io::pipe().unwrap();
     std::io::Write::write_all(&mut writer, &std::fs::read(file).unwrap()).unwrap();

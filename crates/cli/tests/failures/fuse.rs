@@ -1,4 +1,4 @@
-//! A file system whose files fail as told, served by the test itself.
+//! A file system whose files fail as configured, served by the test itself.
 
 use crate::world::{skipped, Scratch};
 use fuser::{
@@ -36,7 +36,8 @@ pub struct Faulty {
 }
 
 impl Faulty {
-    /// A file without faults. It is read past the page cache, so that the tool meets the answers as they are given.
+    /// A file without faults. It is read past the page cache, so that the tool gets exactly the answers that the test
+    /// gives.
     pub fn new(name: impl Into<OsString>, bytes: Vec<u8>) -> Self {
         Self {
             name: name.into(),
@@ -53,55 +54,55 @@ impl Faulty {
         }
     }
 
-    /// Its attributes tell this size.
+    /// Makes its attributes give this size.
     pub fn told(mut self, size: u64) -> Self {
         self.told = size;
         self
     }
 
-    /// It is read through the page cache, whose rules then hold: reads are in pages, a short answer is the end.
+    /// Reads it through the page cache, whose rules then apply: reads are in pages, and a short answer means the end.
     pub fn cached(mut self) -> Self {
         self.cached = true;
         self
     }
 
-    /// It is listed, and is not there when looked for.
+    /// Lists it, but answers that it does not exist when it is looked up.
     pub fn gone(mut self) -> Self {
         self.lookup = Some(Errno::ENOENT);
         self
     }
 
-    /// Opening it fails.
+    /// Makes opening it fail.
     pub fn unopenable(mut self, error: Errno) -> Self {
         self.open = Some(error);
         self
     }
 
-    /// Reads of the byte at `offset` and behind fail.
+    /// Makes reads of the byte at `offset` and of later bytes fail.
     pub fn error_at(mut self, offset: u64) -> Self {
         self.error_at = Some(offset);
         self
     }
 
-    /// A read at an offset brings so many bytes at most, one at least.
+    /// Limits a read at an offset to `most` of that offset bytes, but at least one.
     pub fn short(mut self, most: fn(u64) -> usize) -> Self {
         self.most = most;
         self
     }
 
-    /// Called with the offset before each read or write is answered.
+    /// Calls `pause` with the offset before each read or write is answered.
     pub fn pause(mut self, pause: impl Fn(u64) + Send + Sync + 'static) -> Self {
         self.pause = Some(Arc::new(pause));
         self
     }
 
-    /// Called before each closing of a descriptor is answered.
+    /// Calls `pause` before the closing of a descriptor is answered.
     pub fn pause_closing(mut self, pause: impl Fn() + Send + Sync + 'static) -> Self {
         self.closing = Some(Arc::new(move |_| pause()));
         self
     }
 
-    /// It can be written to, which changes nothing.
+    /// Accepts writes, which have no effect.
     pub fn writable(mut self) -> Self {
         self.writable = true;
         self
@@ -268,13 +269,13 @@ impl Filesystem for FaultyFiles {
     }
 }
 
-/// A file system of such files, unmounted when dropped.
+/// A mounted file system of faulty files, unmounted when dropped.
 pub struct Mounted {
     directory: Scratch,
     session: Option<BackgroundSession>,
 }
 
-/// Mounts a file system of these files; `None`, having said so, where that cannot be done.
+/// Mounts a file system of these files. If that is not possible, says so and returns `None`.
 pub fn mount(files: impl IntoIterator<Item = Faulty>) -> Option<Mounted> {
     let directory = Scratch::new();
     let mut config = Config::default();
@@ -310,15 +311,16 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
             if std::thread::panicking() {
-                // Whoever still uses it may be stuck: fail what they wait for (else this process could not end), and
-                // let go without waiting.
+                // Threads that still use the file system may be stuck: make their requests fail, since otherwise this
+                // process could not end, and do not wait for the session.
                 let _ = Command::new("umount")
                     .arg("-fl")
                     .arg(self.directory.path())
                     .status();
                 std::mem::forget(session);
             } else {
-                // Busy for a moment where another test has just forked, with this one's files.
+                // The mount may be busy for a moment if another test has just forked and its child holds this test's
+                // files.
                 let path = self.directory.path();
                 for _ in 0..100 {
                     let busy = Command::new("umount").arg(path).output();
@@ -327,7 +329,7 @@ impl Drop for Mounted {
                     }
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                // Whoever served it ends with an error, as it is gone.
+                // The serving threads end with an error, since the mount is gone.
                 let _ = session.umount_and_join();
             }
         }

@@ -1,4 +1,4 @@
-//! Storage that fails, answers in bits, or answers late.
+//! Storage that fails, answers with few bytes, or answers late.
 
 use crate::fuse::{mount, Faulty};
 use crate::world::{
@@ -15,7 +15,7 @@ const MIB: usize = 1 << 20;
 #[test]
 fn eio_ends_the_file_where_it_strikes_and_no_other() {
     let lines = text(4 * MIB / LINE_BYTES);
-    // In a first chunk, at a chunk's start, at the last byte, and within lines.
+    // The errors are in a first chunk, at a chunk's start, at the last byte, and within lines.
     let offsets = [
         0,
         640,
@@ -51,14 +51,14 @@ fn eio_ends_the_file_where_it_strikes_and_no_other() {
     }));
     assert_rows_of_files(&scanned.rows, &rows);
 
-    // A digest of a part is none.
+    // A digest of a part of a file is not printed.
     let digested = Tool::digest([mounted.path()]).run();
     digested.assert_failures(&failures);
     let crc = crc32c::crc32c(&lines);
     assert_rows_of_files(&digested.rows, &good.map(|path| digest_row(&path, crc)));
 }
 
-/// A listed file that fails in the middle has its row, too, in its place.
+/// A listed file whose reading fails in the middle has a row in its place, too.
 #[test]
 fn a_listed_file_that_fails_midway_is_told_in_its_row() {
     let lines = text(2 * MIB / LINE_BYTES);
@@ -127,8 +127,8 @@ fn a_single_failing_file_has_its_rows_and_its_error() {
     assert_eq!(sorted.rows, needle_rows(&path, &lines[..offset]));
 }
 
-/// Where the page cache reads, what is read ahead of an error may fail with it: the rows must be those of the bytes
-/// before the offset that is told, which is not behind the error.
+/// If the page cache reads ahead, bytes before an error may fail with it: the rows must be those of the bytes before
+/// the reported offset, which must not be behind the error.
 #[track_caller]
 fn assert_consistent(
     answer: &Answer,
@@ -165,7 +165,7 @@ fn eio_through_the_page_cache_is_told_and_everything_before_it_answered() {
     assert_consistent(&answer, &mounted.join("failing"), error_at, &lines, &good);
 }
 
-/// An ext4 file system on a loop device, taken down when dropped.
+/// An ext4 file system on a loop device, removed when dropped.
 struct LoopDisk {
     scratch: Scratch,
     device: String,
@@ -174,7 +174,7 @@ struct LoopDisk {
 impl LoopDisk {
     const IMAGE_BYTES: u64 = 48 << 20;
 
-    /// Makes and mounts one; `None`, having said so, where that cannot be done.
+    /// Makes and mounts one. If that is not possible, says so and returns `None`.
     fn new() -> Option<Self> {
         let scratch = Scratch::new();
         let image = scratch.sparse("image", Self::IMAGE_BYTES, b"");
@@ -204,7 +204,7 @@ impl LoopDisk {
         path
     }
 
-    /// The image's byte that holds the start of a file's block; `None` where the file is not in one piece.
+    /// The offset in the image of a file's block; `None` if the file is not in one piece.
     fn position(&self, path: &Path, block: u64) -> Option<u64> {
         let listed = prepare(
             "filefrag",
@@ -231,7 +231,7 @@ impl LoopDisk {
         found
     }
 
-    /// Cuts the image off at this byte and forgets what is cached of the file system.
+    /// Truncates the image at this byte, and drops the file system's cached data.
     fn cut(&self, position: u64) -> Option<()> {
         self.unmount();
         let image = std::fs::OpenOptions::new()
@@ -267,7 +267,7 @@ fn a_disk_that_ends_too_early_gives_eio_for_the_file_that_lies_there() {
     let Some(position) = disk.position(&failing, error_at as u64 / 4096) else {
         return skipped("the file's place on the disk is not to be had");
     };
-    // Behind the cut nothing may lie but the rest of that file.
+    // Only the rest of that file may lie behind the cut.
     for path in &good {
         for block in 0..(3 * MIB / 4096) as u64 {
             if disk.position(path, block).is_none_or(|at| at >= position) {
@@ -340,7 +340,7 @@ fn reads_of_one_byte_change_nothing() {
 #[test]
 fn chunks_that_land_in_any_order_come_out_in_the_files() {
     let lines = text(6 * MIB / LINE_BYTES);
-    // Every other quarter of a megabyte is late, each by another time.
+    // Every other quarter of a megabyte is late, each by a different delay.
     let late = |offset: u64| {
         let part = offset >> 18;
         if part.is_multiple_of(2) {

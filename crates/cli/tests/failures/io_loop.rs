@@ -1,4 +1,4 @@
-//! Files that fail the loop which serves a device's requests. The device is the test.
+//! Files that fail in the loop that serves a device's requests. The test plays the device.
 
 use crate::fuse::{mount, Faulty};
 use crate::limits::refuse_io_uring;
@@ -27,7 +27,7 @@ struct World {
     memory: Arc<ChunkMemory>,
 }
 
-/// A loop over these files, each with a chunk, and with so many chunks more.
+/// A loop over these files, with a chunk for each and `more` further chunks.
 fn serve(paths: &[&Path], more: u32) -> World {
     let config = RingConfig {
         io_slots: 16,
@@ -102,7 +102,7 @@ fn await_true(ready: impl Fn() -> bool) {
 
 const CHILD: &str = "GRISTMILL_TEST_CHILD";
 
-/// Runs a test here, and once more in a process of its own to which io_uring is refused.
+/// Runs a test here, and again in a process of its own in which io_uring is refused.
 fn with_and_without_io_uring(name: &str, test: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some() {
         refuse_io_uring(libc::EPERM).unwrap();
@@ -154,8 +154,8 @@ fn short_answers_are_continued_and_errors_are_told() {
     assert_eq!((stats.reads, stats.failed, stats.bytes_read), (4, 1, 3500));
 }
 
-/// Opens once, for all; and when the test ends, however it does: else a thread of this process would wait for another
-/// one, and the process could not end.
+/// A gate that opens once, for all threads. It also opens when the test ends, even by a failure: otherwise a thread of
+/// this process would wait for ever, and the process could not end.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar, AtomicBool)>);
 
@@ -182,7 +182,7 @@ impl Drop for Opener {
     }
 }
 
-/// A gate, what opens it, and a file with a pause that waits for it.
+/// A gate, its opener, and a file with a pause that waits for it.
 fn stuck(name: &str) -> (Gate, Opener, Faulty) {
     let gate = Gate::default();
     let waits = gate.clone();
@@ -225,7 +225,7 @@ fn not_answered_for(stops: bool) {
         }
     }
     assert!(pending.iter().all(|pending| pending.outcome().is_none()));
-    // Were the file waited for, this would not return.
+    // If this waited for the file, it would not return.
     let served = world.served.take().unwrap();
     let stopped = if stops {
         Some(served.stop().unwrap())
@@ -240,7 +240,7 @@ fn not_answered_for(stops: bool) {
         let stats = &stopped.stats;
         assert_eq!((stats.cancelled, stats.reads), (u64::from(READS) + 1, 40));
         assert_eq!(stats.reader.bytes(), stats.bytes_read);
-        // The file was asked some of its READs at once; the others had not begun.
+        // Some READs of the file were asked for at once; the others had not begun.
         let left = &stopped.left_behind;
         assert!((1..READS as usize).contains(&left.len()), "{left:?}");
         assert!(left.iter().all(|request| request.src_handle == 0));
@@ -295,7 +295,7 @@ fn slow_files_are_read_side_by_side_and_hold_up_no_stop() {
     const NAMES: [&str; 4] = ["a", "b", "c", "d"];
     let name = "slow_files_are_read_side_by_side_and_hold_up_no_stop";
     with_and_without_io_uring(name, || {
-        // The first four reads are answered when all four are there, later ones when the test ends.
+        // The first four reads are answered when all four have come, and later ones when the test ends.
         let gate = Gate::default();
         let begun = Arc::new(AtomicUsize::new(0));
         let file = |name| {
@@ -328,9 +328,9 @@ fn slow_files_are_read_side_by_side_and_hold_up_no_stop() {
 
         let pending = [0, 1, 2, 3].map(|file| world.read(file, 0));
         await_true(|| gate.was_reached());
-        // Before they are answered: none of them lands.
+        // The loop is stopped before they are answered, so none of them lands.
         let stopped = world.served.unwrap().stop().unwrap();
-        // What was not claimed yet has not begun, and waits for another loop.
+        // Requests that were not claimed yet have not begun, and wait for another loop.
         let outcomes = pending.each_ref().map(|pending| pending.outcome());
         assert!(
             outcomes.iter().all(|it| [cancelled(), None].contains(it)),

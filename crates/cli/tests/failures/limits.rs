@@ -1,4 +1,4 @@
-//! Machines that refuse what the tool would like: io_uring, locked memory.
+//! Machines that refuse features that the tool would use: io_uring, locked memory.
 
 use crate::world::{assert_rows_of_files, digest_row, needle_rows, text, Scratch, Tool};
 use std::io;
@@ -7,13 +7,13 @@ use std::io;
 const IO_URING_SETUP: u32 = 425;
 
 impl Tool {
-    /// Where the kernel answers `io_uring_setup` with `errno`, as the filters of containers do.
+    /// Makes `io_uring_setup` fail with `errno`, as the filters of containers do.
     fn without_io_uring(self, errno: i32) -> Self {
         // SAFETY: `refuse_io_uring` makes two system calls and nothing else; its data lie on the stack.
         unsafe { self.after_fork(move || refuse_io_uring(errno)) }
     }
 
-    /// With so many bytes of memory that may be locked.
+    /// Limits the memory that may be locked to `bytes` bytes.
     fn with_locked_memory(self, bytes: u64) -> Self {
         let limit = libc::rlimit {
             rlim_cur: bytes,
@@ -46,7 +46,7 @@ pub fn refuse(call: u32, errno: i32) -> io::Result<()> {
         k,
     };
     let mut program = [
-        // The system call's number, which is the first word of what a filter sees.
+        // Load the system call's number, which is the first word of a filter's input.
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
         instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call),
         instruction(
@@ -79,7 +79,7 @@ pub fn refuse(call: u32, errno: i32) -> io::Result<()> {
     }
 }
 
-/// Files of several chunks and of few bytes.
+/// Files of several chunks and files of few bytes.
 fn tree(scratch: &Scratch) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let sizes = [0, 1, 100, 8_191, 40_000, 70_000];
     sizes
@@ -164,7 +164,8 @@ fn an_ordinary_user_without_lockable_memory_gets_the_same_rows_and_the_reason() 
             .run();
         answer.assert_code(0);
         assert_rows_of_files(&answer.rows, &digests);
-        // Either the chunks could not be registered, which is said with the limit, or io_uring was refused altogether.
+        // Either the chunks could not be registered, and the message names the limit, or io_uring was refused
+        // altogether.
         let report = &answer.errors;
         let told = ["RLIMIT_MEMLOCK", "memory-lock", "memlock", "io_uring_setup"];
         assert!(told.iter().any(|why| report.contains(why)), "{report}");
@@ -191,7 +192,7 @@ fn an_ordinary_user_ingests_with_the_usual_limit_and_is_told_what_to_do_below_it
         tool.ordinary_user().with_locked_memory(lockable).run()
     };
     let row = digest_row(&path, crc32c::crc32c(&content));
-    // What Linux allows ordinary users, for all their processes together, is more than what the slots take by default.
+    // The memory that Linux lets all processes of an ordinary user lock is more than the slots take by default.
     for (flags, lockable) in [
         (&[][..], 8 << 20),
         (&["--slots", "2", "--slot-size", "32K"], 1 << 20),

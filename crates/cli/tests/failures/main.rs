@@ -1,9 +1,9 @@
-//! What goes wrong with files, machines and readers of the output, each for real and through the real binary.
+//! Failures of files, machines and readers of the output, each produced for real and tested with the real binary.
 //!
-//! Every test holds the same promises for its own failure: right results for everything else, one line on standard
-//! error that says `gristmill: PATH: offset N: reason` (the offset where reading had begun), exit code 2, and an end. A
-//! program that moves no more without having ended is ended, and the test fails. What a machine cannot stage (no FUSE,
-//! no loop devices, not root) is skipped, and says so.
+//! Every test checks the same promises for its own failure: right results for everything else, one line on standard
+//! error that says `gristmill: PATH: offset N: reason` (with the offset only if reading had begun), exit code 2, and
+//! that the run ends. A program that makes no more progress is ended, and its test fails. A test whose failure the
+//! machine cannot produce (no FUSE, no loop devices, not root) is skipped, and says so.
 
 mod bounds;
 mod fuse;

@@ -1,13 +1,13 @@
-//! Memory is what was configured, and a little more, whatever the input.
+//! A run takes the configured memory and a little more, whatever the input.
 //!
-//! A process's peak is read while it waits for its last input, a FIFO that the test holds open: everything else has been
-//! read and answered by then. (What `wait4` tells would include the test program that forked it.)
+//! A process's peak is read while it waits for its last input, a FIFO that the test holds open: everything else has
+//! been read and answered by then. (The peak from `wait4` would include the test program that forked the process.)
 
 use crate::world::{Scratch, Tool};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// What may come on top of the chunk buffers.
+/// The memory that may be used besides the chunk buffers.
 const ALLOWANCE_BYTES: u64 = 64 << 20;
 
 /// Flags that configure [`BUFFER_BYTES`].
@@ -21,7 +21,7 @@ const BUFFER_BYTES: u64 = 2 * (8 + 16) * (512 << 10);
 fn peak_after(command: &[&str], paths: &[&Path], rows: usize) -> Option<u64> {
     let scratch = Scratch::new();
     let last: PathBuf = scratch.fifo("last")?;
-    // Opened on both sides, so that opening it does not wait.
+    // The FIFO is opened for reading and writing, so that opening it does not wait.
     let writer = File::options().read(true).write(true).open(&last).unwrap();
     let running = Tool::new(command)
         .args(CONFIGURATION)
@@ -30,7 +30,7 @@ fn peak_after(command: &[&str], paths: &[&Path], rows: usize) -> Option<u64> {
         .start();
     running.wait_for_count(rows);
     let peak = running.peak_memory();
-    // Its only writer is gone: the FIFO ends.
+    // The FIFO ends, because its only writer is gone.
     drop(writer);
     let answer = running.finish();
     answer.assert_quiet();
@@ -96,7 +96,7 @@ fn a_longer_line_is_reported_and_the_rest_is_shown() {
 fn a_line_of_a_gigabyte_that_does_not_match_is_passed_over_within_bounds() {
     let scratch = Scratch::new();
     scratch.sparse("long", 1 << 30, b"hay\n");
-    // Its row comes when the file before it has been read.
+    // This file's row comes when the file before it has been read.
     scratch.write("next", b"a needle\n");
     let command = ["scan", "-a", "-H", "--sort", "path", "-e", "needle"];
     assert_bounded(&command, &[scratch.path()], 1);

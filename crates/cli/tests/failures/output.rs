@@ -1,4 +1,4 @@
-//! Whoever reads the output: a disk that is full, a reader that leaves, a user who has seen enough.
+//! Failures of the output: a disk that is full, a reader that leaves, a user who has seen enough.
 
 use crate::fuse::{mount, Faulty};
 use crate::world::{needle_rows, prepare, text, Scratch, Tool, LINE_BYTES};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const MIB: usize = 1 << 20;
 
-/// Asserts that the output's failure was told in one line, with exit code 2.
+/// Asserts that the output's failure was reported in one line, with exit code 2.
 #[track_caller]
 fn assert_output_failed(answer: &crate::world::Answer, reason: &str) {
     answer.assert_code(2);
@@ -55,7 +55,7 @@ fn standard_streams_that_are_closed_are_told_and_missed_only_where_they_are_need
         let (code, _, errors) = run(command, ">/dev/null");
         assert_eq!((code, errors.as_str()), (Some(0), ""), "{command}");
     }
-    // What writes nothing misses nothing.
+    // A command that writes nothing does not need standard output.
     assert_eq!(run("scan -q needle \"$1\"", ">&-").0, Some(0));
     for command in ["digest -", "digest --files-from -", "scan -f - \"$1\""] {
         let (code, rows, errors) = run(command, "<&-");
@@ -169,7 +169,7 @@ fn a_pipeline_that_wants_the_first_row_ends() {
     assert_eq!(output.stdout, lines[..LINE_BYTES]);
 }
 
-/// Lets nobody through until it is opened.
+/// A gate that lets no thread through until it is opened.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -187,7 +187,7 @@ impl Gate {
     }
 }
 
-/// Opens its gate, so that a test that fails ends.
+/// Opens its gate when dropped, so that a failing test ends.
 struct Opens(Gate);
 
 impl Drop for Opens {
@@ -239,7 +239,7 @@ fn sigint_ends_a_run_that_waits_for_a_pipe() {
     let path = scratch.write("file", &lines);
     let rows = needle_rows(&path, &lines);
     for fifo in [&unwritten, &silent] {
-        // A FIFO that is open on both sides and has nothing to say.
+        // This FIFO is open for reading and writing, and nothing is written to it.
         let _open = (fifo == &silent).then(|| {
             let options = File::options().read(true).write(true).clone();
             options.open(&silent).unwrap()
@@ -263,7 +263,7 @@ fn sigint_ends_a_run_whose_rows_nobody_takes() {
         .args([&path])
         .stdout(writer)
         .start();
-    // It writes, so it runs; then the pipe fills up and it waits.
+    // The tool has written, so it runs; then the pipe fills up and it waits.
     let mut first = [0; LINE_BYTES];
     std::io::Read::read_exact(&mut reader, &mut first).unwrap();
     running.interrupt();

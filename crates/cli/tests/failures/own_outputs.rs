@@ -1,14 +1,14 @@
-//! Outputs never take the place of an input, or of anything that the tool has not written itself.
+//! Outputs never replace an input, or a file that the tool has not written itself.
 
 use crate::world::{Scratch, Tool};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-/// A digest with this log, and the code it must have.
+/// Runs a digest with this log, and checks its exit code.
 #[track_caller]
 fn record(log: &Path, paths: &[&Path], code: i32) -> String {
-    // With one worker, so that a log of the same files is the same: it names the chunks that were used.
+    // One worker is used, so that a log of the same files is the same: a log names the chunks that were used.
     let tool = Tool::new(["digest", "-j1", "--record"])
         .args([log])
         .args(paths);
@@ -34,7 +34,7 @@ fn a_log_takes_the_place_of_a_log_and_of_nothing_else() {
         first,
         "nothing is left of the longer one"
     );
-    // Anything else is left as it is, its own input and what is reached by a link among it.
+    // All other files are left unchanged, including the run's own input and files that are reached by a link.
     let link = scratch.join("link");
     symlink(&file, &link).unwrap();
     let walked = scratch.join("tree");
@@ -89,7 +89,7 @@ fn what_the_rows_go_to_is_not_read_where_it_is_named() {
     let scratch = Scratch::new();
     let other = scratch.write("other", b"needle\n");
     for command in [&["scan", "-H", "-e", "needle"][..], &["digest"], &["stats"]] {
-        // As `cat` refuses it, and behind the rows nothing comes.
+        // The file is refused, as `cat` refuses it, and nothing follows the rows.
         let file = scratch.write("file", b"needle\n");
         let append = || OpenOptions::new().append(true).open(&file).unwrap();
         let answer = Tool::new(command).args([&file]).stdout(append()).run();
@@ -103,7 +103,8 @@ fn what_the_rows_go_to_is_not_read_where_it_is_named() {
             .run();
         answer.assert_code(2);
     }
-    // What the shell has emptied is empty, as for `cat` and ripgrep, whatever comes into it meanwhile.
+    // A file that the shell has emptied counts as empty, as for `cat` and ripgrep, even if it is written to in the
+    // meantime.
     let file = scratch.write("file", b"");
     let answer = Tool::count([&other, &file])
         .stdout(File::create(&file).unwrap())
@@ -152,7 +153,7 @@ fn a_program_is_not_written_over_what_it_was_made_of() {
     let other = scratch.write("other", b"other");
     let out = scratch.join("p.vir0");
     Tool::new(["asm"]).args([&source]).run().assert_code(0);
-    // A program takes the place of a program.
+    // A program may replace a program.
     let asm = |output: &Path| Tool::new(["asm", "-o"]).args([output, &source]).run();
     asm(&out).assert_code(0);
     for (output, why) in [

@@ -1,4 +1,4 @@
-//! Code of the user's that panics, on a worker and on the host.
+//! User code that panics, on a worker and on the host.
 
 use gristmill::jobs::{FileEnd, Flow, Job, LandedChunk};
 use gristmill::megakernel::stream::{StreamOpcode, StreamSlot};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::world::Scratch;
 
-/// The first number of the user's.
+/// The first opcode that users may choose.
 const OPCODE: u32 = 0x1_0000;
 
 /// A word that no good chunk holds.
@@ -43,7 +43,7 @@ impl StreamOpcode for Sum {
     }
 }
 
-/// Where the host's half panics.
+/// The call in which the host's half panics.
 #[derive(Clone, Copy, PartialEq)]
 enum Host {
     Never,
@@ -92,7 +92,8 @@ impl Job for SumJob {
     }
 }
 
-/// A tree with a poisoned file among others: the tree, the rows that the others must give, the poison's offset.
+/// A tree with a poisoned file among others. Returns the tree, the rows that the other files must give, and the
+/// poison's offset.
 fn tree(scratch: &Scratch) -> (PathBuf, Vec<Vec<u8>>) {
     let mut rows = Vec::new();
     for number in 0..30_usize {
@@ -109,7 +110,7 @@ fn tree(scratch: &Scratch) -> (PathBuf, Vec<Vec<u8>>) {
     (scratch.join("tree"), rows)
 }
 
-/// Runs a job over a source, to its end or to the end of patience.
+/// Runs a job over a source, until it ends or the test's patience does.
 fn run(
     source: impl Source + 'static,
     workers: usize,
@@ -149,7 +150,7 @@ fn assert_only_the_poisoned_file_fails(panics: bool, host: Host) {
         let reason = &errors[0].kind.to_string();
         assert!(reason.contains("panicked"), "{reason:?}");
         if panics {
-            // The chunk that holds the poison begins there or before.
+            // The chunk that holds the poison begins at or before the poison.
             assert!(
                 errors[0].offset.is_some_and(|at| at <= 3 << 20),
                 "{errors:?}"
@@ -179,7 +180,7 @@ fn a_job_that_panics_at_a_files_end_fails_the_file_and_no_other() {
     assert_only_the_poisoned_file_fails(false, Host::Close);
 }
 
-/// Gives what the other does, and panics at its end.
+/// A source that gives the items of another, and panics at its end.
 struct PanicsAtTheEnd<S>(S);
 
 impl<S: Source> Source for PanicsAtTheEnd<S> {

@@ -1,4 +1,4 @@
-//! Too little of everything: descriptors, memory, and an io_uring that is taken away in the middle.
+//! Shortages: too few descriptors, too little memory, and an io_uring that fails in the middle of a run.
 
 use crate::world::{
     assert_rows_of_files, digest_row, prepare, skipped, text, Scratch, Tool, LINE_BYTES,
@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 
 impl Tool {
-    /// Where the process may have no more than `value` of a resource, and cannot get more.
+    /// Limits the process to `value` of a resource, which it cannot raise.
     fn with_limit(self, resource: libc::__rlimit_resource_t, value: u64) -> Self {
         let limit = libc::rlimit {
             rlim_cur: value,
@@ -26,7 +26,7 @@ impl Tool {
     }
 }
 
-/// Small files in many directories, and a few of several chunks; with the rows of `digest`.
+/// Writes small files in many directories, and a few files of several chunks. Returns their rows of `digest`.
 fn tree(scratch: &Scratch) -> Vec<Vec<u8>> {
     (0..301)
         .map(|number| {
@@ -92,7 +92,7 @@ fn the_memory_of_a_run_is_bounded_by_what_was_asked_for() {
     );
 }
 
-/// Runs `digest` where every `io_uring_enter` of a thread, from its `first` on, fails with `errno`.
+/// Runs `digest` while every `io_uring_enter` of a thread, from its `first` on, fails with `errno`.
 fn refused_from(first: u32, errno: &str, tree: &OsStr, arguments: &[&str]) -> std::process::Output {
     let inject = format!("inject=io_uring_enter:error={errno}:when={first}+");
     std::process::Command::new("strace")
@@ -115,7 +115,8 @@ fn refused_from(first: u32, errno: &str, tree: &OsStr, arguments: &[&str]) -> st
         .unwrap()
 }
 
-/// The case of a ring that works, and then is refused for good: by a filter that comes late, or by a kernel without memory.
+/// A ring that works at first, and is then refused for good: by a filter that is installed late, or by a kernel without
+/// memory.
 #[test]
 fn a_ring_that_fails_in_the_middle_costs_no_file_and_hangs_nothing() {
     let works = [
@@ -132,7 +133,7 @@ fn a_ring_that_fails_in_the_middle_costs_no_file_and_hangs_nothing() {
     let mut refused = 0;
     let calls = ["EPERM", "ENOSYS", "EINVAL"].into_iter().cycle();
     for (first, errno) in (1..=12).zip(calls).chain([(1, "ENOMEM"), (3, "EAGAIN")]) {
-        // Past the page cache reads are in the kernel's hands when it is refused.
+        // With `--direct`, the kernel has reads in progress when the ring is refused.
         for arguments in [&[][..], &["--direct"]] {
             let ended = refused_from(first, errno, tree.as_os_str(), arguments);
             let errors = String::from_utf8_lossy(&ended.stderr);
@@ -150,7 +151,7 @@ fn a_ring_that_fails_in_the_middle_costs_no_file_and_hangs_nothing() {
     }
     assert!(refused >= 14, "{refused} runs went on without their ring");
 
-    // Where a ring was demanded, its files fail with the ring's reason.
+    // If a ring was required, its files fail with the ring's reason.
     let ended = refused_from(2, "EPERM", tree.as_os_str(), &["--read-path", "registered"]);
     assert_eq!(ended.status.code(), Some(2));
     let errors = String::from_utf8_lossy(&ended.stderr);
@@ -174,7 +175,7 @@ fn errors_that_wait_to_be_told_are_bounded() {
     use std::sync::Arc;
 
     const NAMES: usize = 200_000;
-    /// Names that all fail, and how many were asked for.
+    /// A source whose names all fail, and which counts the names that were asked for.
     struct Failing(Arc<AtomicUsize>);
     impl Source for Failing {
         fn next_item(&mut self) -> Option<Item> {
@@ -190,7 +191,7 @@ fn errors_that_wait_to_be_told_are_bounded() {
     let mut told = 0;
     let control = Control::default().on_error(move |_| {
         if told == 0 {
-            // Nothing is told meanwhile, until as many wait as may.
+            // No error is reported until the largest number of errors waits.
             while seen.load(Ordering::SeqCst) < 1000 {
                 std::thread::yield_now();
             }
@@ -198,7 +199,7 @@ fn errors_that_wait_to_be_told_are_bounded() {
         }
         told += 1;
         let ahead = seen.load(Ordering::SeqCst) - told;
-        // What is being told, and as many again that wait; a worker may be one ahead.
+        // At most a full queue is being reported and another full queue waits, and each worker may be one ahead.
         assert!(ahead <= 2 * 1024 + 8, "{ahead} wait");
     });
     let mill = Mill::builder().workers(2).build().unwrap();
@@ -207,11 +208,11 @@ fn errors_that_wait_to_be_told_are_bounded() {
         .run(Failing(asked), job, &mut io::sink(), &control)
         .unwrap();
     assert_eq!(report.failures, NAMES as u64);
-    // Who only listed has its time counted, too.
+    // The time of workers that only listed is counted, too.
     assert!(!report.stages.source.is_zero());
 }
 
-/// A stream's rows are wanted as its lines come, and a stream that is answered need not end.
+/// A stream's rows are written as its lines come, and a run does not wait for the end of a stream that is answered.
 #[test]
 fn lines_of_a_pipe_are_shown_when_they_come_and_a_pipe_that_is_answered_may_go_on() {
     use std::io::Write;
@@ -229,7 +230,8 @@ fn lines_of_a_pipe_are_shown_when_they_come_and_a_pipe_that_is_answered_may_go_o
             .start();
         for line in 0..3 {
             writer.write_all(b"hay\nneedle\nunfinished ").unwrap();
-            // The pipe stays open and silent: only what is there can bring the row.
+            // The pipe stays open and nothing more is written to it, so the row must come from the bytes written so
+            // far.
             running.wait_for_rows(|rows| memchr::memmem::find_iter(rows, b"needle").count() > line);
         }
         drop(writer);
@@ -242,7 +244,7 @@ fn lines_of_a_pipe_are_shown_when_they_come_and_a_pipe_that_is_answered_may_go_o
             .stdin(OwnedFd::from(reader))
             .start();
         writer.write_all(b"hay\nneedle\n").unwrap();
-        // The writer is open until it has ended.
+        // The writer is kept open until the tool has ended.
         running.finish().assert_code(0);
         drop(writer);
     }
@@ -255,7 +257,7 @@ fn standard_input_that_is_a_file_is_consumed() {
     let bytes = text(100);
     let path = scratch.write("file", &bytes);
     let open = || std::fs::File::open(&path).unwrap();
-    // A second `-` finds it at its end, as ripgrep does.
+    // A second `-` finds standard input at its end, as in ripgrep.
     let counted = Tool::new(["scan", "-c", "-e", "needle", "-", "-"])
         .stdin(open())
         .run();
@@ -264,14 +266,14 @@ fn standard_input_that_is_a_file_is_consumed() {
         .stdin(open())
         .run();
     assert_eq!(counted.rows, once.rows);
-    // Who shares the descriptor finds it there, too.
+    // A process that shares the descriptor finds it at its end, too.
     let mut file = open();
     Tool::digest(["-"])
         .stdin(file.try_clone().unwrap())
         .run()
         .assert_code(0);
     assert_eq!(file.stream_position().unwrap(), bytes.len() as u64);
-    // What was read before is not read again.
+    // Bytes that were read before are not read again.
     file.seek(io::SeekFrom::Start(LINE_BYTES as u64)).unwrap();
     let rest = Tool::digest(["-"]).stdin(file).run();
     let sum = format!("{:08x}", crc32c::crc32c(&bytes[LINE_BYTES..]));

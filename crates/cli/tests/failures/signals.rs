@@ -1,4 +1,4 @@
-//! Signals: each ends a run as Ctrl-C does, whatever it waits for, and what is ignored stays ignored.
+//! Signals: each ends a run as Ctrl-C does, whatever the run waits for, and an ignored signal stays ignored.
 
 use crate::world::{Scratch, Tool};
 use std::fs::File;
@@ -12,7 +12,7 @@ const SIGNALS: [(&str, i32); 3] = [
 
 const INTERRUPTED: &str = "gristmill: interrupted: what was done so far is above\n";
 
-/// A run whose list goes on and says nothing more ends by one signal, and half a name is no name.
+/// One signal ends a run whose list stays open without further bytes, and half a name does not count as a name.
 #[test]
 fn one_signal_ends_a_run_that_waits_for_its_list() {
     for arguments in [
@@ -74,7 +74,7 @@ fn one_signal_ends_a_replay_that_waits_for_its_log() {
     }
 }
 
-/// What is read before a run begins is waited for without a handler: the signal ends the process by itself.
+/// Before a run begins, a command waits for its input without a handler, so the signal itself ends the process.
 #[test]
 fn one_signal_ends_what_waits_before_a_run_begins() {
     let scratch = Scratch::new();
@@ -129,7 +129,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
     }
 }
 
-/// Errors that nobody reads are a wait that no signal ends.
+/// A first signal does not end a wait for somebody to read standard error.
 #[test]
 fn the_second_signal_ends_the_process_at_once() {
     let scratch = Scratch::new();
@@ -150,7 +150,7 @@ fn the_second_signal_ends_the_process_at_once() {
 /// Fills a pipe up to its last byte.
 fn fill(pipe: &mut impl std::os::fd::AsRawFd) {
     let fd = pipe.as_raw_fd();
-    // SAFETY: the descriptor is open while `pipe` is borrowed; no memory is passed but the bytes written.
+    // SAFETY: the descriptor is open while `pipe` is borrowed; only the bytes to write are passed as memory.
     unsafe {
         let flags = libc::fcntl(fd, libc::F_GETFL);
         libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);

@@ -1,4 +1,4 @@
-//! Files whose size is not what it seems, or is extreme.
+//! Files whose size is wrong or extreme.
 
 use crate::fuse::{mount, Faulty, Mounted};
 use crate::world::{
@@ -8,7 +8,8 @@ use std::path::Path;
 
 const MIB: usize = 1 << 20;
 
-/// A file of 5 MiB that was told to have 8, and the answers: right up to the end that was found, then one line.
+/// Checks the answers for a file of 5 MiB whose attributes give 8 MiB: they are right up to the real end, followed by
+/// one line of error.
 fn assert_truncation_is_told(mounted: &Mounted, lines: &[u8]) {
     let (short, good) = (mounted.join("short"), mounted.join("good"));
     let end = 5 * MIB as u64;
@@ -42,7 +43,7 @@ fn truncation_is_seen_through_the_page_cache_too() {
     let lines = text(5 * MIB / LINE_BYTES);
     let short = Faulty::new("short", lines.clone()).told(8 * MIB as u64);
     let good = Faulty::new("good", lines.clone());
-    // Once for each run: the page cache learns a file's true size from the first.
+    // Mount again for each run, because the page cache learns a file's true size in the first one.
     let Some(mounted) = mount([short.cached(), good.cached()]) else {
         return;
     };
@@ -127,7 +128,7 @@ fn files_that_end_at_the_edges_of_chunks_and_pages_are_read_to_the_byte() {
     assert_rows_of_files(&digested.rows, &rows);
 }
 
-/// Holes before the bytes of a file of more than 4 GiB, whose offsets need more than 32 bits.
+/// The size of the hole before the bytes of a file of more than 4 GiB, whose offsets need more than 32 bits.
 const HOLE_BYTES: u64 = (4 << 30) + (64 << 20);
 
 /// The CRC-32C of [`HOLE_BYTES`] NULs and `tail`.

@@ -1,4 +1,4 @@
-//! What is no regular file.
+//! Inputs that are not regular files.
 
 use crate::world::{count_row, digest_row, needle_rows, skipped, text, Failure, Scratch, Tool};
 use std::io::Write;
@@ -88,7 +88,8 @@ fn a_file_of_proc_that_is_larger_than_a_chunk_is_read_to_its_end() {
         let found = lines.filter(|line| memchr::memmem::find(line, b" T ").is_some());
         (bytes.len(), found.count())
     };
-    // Symbols come and go with the modules and programs that other tests load: read until nothing changed meanwhile.
+    // Symbols come and go with the modules and programs that other tests load, so read the file until it did not change
+    // in between.
     for _ in 0..20 {
         let before = count();
         if before.0 < 1 << 20 {
@@ -114,8 +115,8 @@ fn a_directory_as_standard_input_is_told() {
     assert!(reason.contains("directory"), "{reason:?}");
 }
 
-/// Names of a list that is still being written are handled as they come, by any number of workers, and the list waits for
-/// nobody's rows.
+/// Names of a list that is still being written are handled as they come, by any number of workers, and reading the list
+/// does not wait for rows to be written.
 #[test]
 fn files_of_a_live_list_are_answered_as_their_names_come() {
     let scratch = Scratch::new();

@@ -1,6 +1,7 @@
-//! What a walk has listed and somebody replaces before it is opened; and files of rules that are none.
+//! Files that are replaced after a walk has listed them and before they are opened; and files of rules that are not
+//! regular files.
 //!
-//! The swap is made when the walk hands the entry out, which is before anything opens it: no test waits for luck.
+//! The swap is made when the walk returns the entry, which is before anything opens it, so no test depends on timing.
 
 use crate::limits::refuse;
 use crate::world::{count_row, is_root, skipped, text, Failure, Scratch, Tool};
@@ -11,7 +12,7 @@ use std::os::unix::fs::{symlink, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// Swaps something when it hands out a file of this name.
+/// A source that calls `swap` when it returns a file of this name.
 struct Swapping<S, F> {
     inner: S,
     name: &'static str,
@@ -32,7 +33,7 @@ impl<S: Source, F: FnOnce(&Path) + Send> Source for Swapping<S, F> {
     }
 }
 
-/// Rows and failures of `digest` over a tree in which `swap` is made when `name` is handed out.
+/// Rows and failures of `digest` over a tree in which `swap` is called when `name` is returned.
 fn digest_with_swap(
     tree: Tree,
     name: &'static str,
@@ -68,7 +69,7 @@ fn tree(scratch: &Scratch) -> PathBuf {
     scratch.join("tree")
 }
 
-/// How `digest` shows what is in the tree, and what is outside.
+/// How `digest` shows the contents of files in the tree, and of those outside.
 fn public() -> String {
     format!("{:08x}", crc32c::crc32c(b"public"))
 }
@@ -106,7 +107,7 @@ fn listed_files_that_became_links() {
 /// `openat2`, the same on every architecture.
 const OPENAT2: u32 = 437;
 
-/// As the filters of containers do: of those of `EPERM` nobody knows at first whether they mean the call or the file.
+/// Refuses the call as the filters of containers do. `EPERM` does not say whether it is about the call or the file.
 #[test]
 fn where_openat2_is_refused_no_link_is_followed_either() {
     for errno in [libc::EPERM, libc::ENOSYS] {
@@ -208,7 +209,7 @@ fn files_of_rules_that_are_none_are_told_and_the_walk_goes_on() {
             return;
         }
         let told = |what: &str| {
-            // Above what is walked, in what is named, and further down.
+            // The files of rules are above the walked directory, in the named one, and further down.
             for walked in ["tree/sub", "tree", ""] {
                 let answer = Tool::count([scratch.join(walked)]).run();
                 let answer = answer.assert_code(2);
@@ -230,7 +231,7 @@ fn files_of_rules_that_are_none_are_told_and_the_walk_goes_on() {
         symlink(rules.file_name().unwrap(), &rules).unwrap();
         told("symbolic links");
         std::fs::remove_file(&rules).unwrap();
-        // What says that there are none.
+        // A link to /dev/null means that there are no rules.
         symlink("/dev/null", &rules).unwrap();
         Tool::count([scratch.path()])
             .run()

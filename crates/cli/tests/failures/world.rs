@@ -1,4 +1,4 @@
-//! The tool as a process with an end, scratch directories, and the answers that are expected.
+//! The tool as a process that is ended in any case, scratch directories, and expected answers.
 
 use gristmill_testing::Patience;
 use std::ffi::OsStr;
@@ -22,7 +22,7 @@ pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
-/// Runs a program that prepares the world; `None`, having said so, where it is missing or fails.
+/// Runs a program that prepares a test. If it is missing or fails, says so and returns `None`.
 pub fn prepare(program: &str, arguments: &[&OsStr]) -> Option<String> {
     let output = match Command::new(program).args(arguments).output() {
         Ok(output) => output,
@@ -44,7 +44,7 @@ pub fn prepare(program: &str, arguments: &[&OsStr]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A directory that everybody can enter and that goes away with the test.
+/// A directory that every user can enter and that is removed after the test.
 pub struct Scratch {
     directory: tempfile::TempDir,
 }
@@ -65,7 +65,7 @@ impl Scratch {
         self.path().join(Path::new(name.as_ref()))
     }
 
-    /// A file of these bytes.
+    /// Writes a file of these bytes.
     pub fn write(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> PathBuf {
         let path = self.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -73,7 +73,7 @@ impl Scratch {
         path
     }
 
-    /// A file of `zeros` NULs that take no room, and `tail`.
+    /// Writes a file of `zeros` NULs that take no space, and `tail`.
     pub fn sparse(&self, name: &str, zeros: u64, tail: &[u8]) -> PathBuf {
         use std::os::unix::fs::FileExt;
         let path = self.join(name);
@@ -83,7 +83,7 @@ impl Scratch {
         path
     }
 
-    /// A FIFO; `None` where none can be made.
+    /// Makes a FIFO; `None` if that is not possible.
     pub fn fifo(&self, name: &str) -> Option<PathBuf> {
         let path = self.join(name);
         prepare("mkfifo", &[path.as_os_str()])?;
@@ -91,7 +91,7 @@ impl Scratch {
     }
 }
 
-/// Bytes in a line of [`text`].
+/// The number of bytes in a line of [`text`].
 pub const LINE_BYTES: usize = 64;
 
 /// Numbered lines of [`LINE_BYTES`] bytes; every 97th holds the word `needle`, all hold the word `line`.
@@ -108,7 +108,7 @@ pub fn text(lines: usize) -> Vec<u8> {
     text
 }
 
-/// What `scan -H -n -b -e needle` answers for a file of [`text`].
+/// The rows of `scan -H -n -b -e needle` for a file of [`text`].
 pub fn needle_rows(path: &Path, text: &[u8]) -> Vec<u8> {
     let mut rows = Vec::new();
     for (number, line) in text.chunks(LINE_BYTES).enumerate() {
@@ -138,7 +138,8 @@ pub fn digest_row(path: &Path, crc: u32) -> Vec<u8> {
     row
 }
 
-/// Rows of several files, which finish in any order: each file's rows must be together, in order, and the whole.
+/// Checks the rows of several files, which finish in any order: each file's rows must be adjacent, in order and
+/// complete.
 #[track_caller]
 pub fn assert_rows_of_files(rows: &[u8], files: &[Vec<u8>]) {
     let mut left = rows.to_vec();
@@ -155,12 +156,12 @@ pub fn assert_rows_of_files(rows: &[u8], files: &[Vec<u8>]) {
     assert_eq!(shown(&left), "", "rows too many");
 }
 
-/// The first bytes, readably.
+/// The first bytes in readable form.
 fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned()
 }
 
-/// The tool, about to be started.
+/// The tool, before it is started.
 pub struct Tool {
     command: Command,
     /// Keeps a copy of the program that an ordinary user can reach.
@@ -216,7 +217,7 @@ impl Tool {
         self
     }
 
-    /// As an ordinary user: root's tests become one, others' are.
+    /// Runs the tool as an ordinary user. Tests of root switch to one; other tests run as one already.
     pub fn ordinary_user(mut self) -> Self {
         if is_root() {
             let copy = Scratch::new();
@@ -233,7 +234,7 @@ impl Tool {
         self
     }
 
-    /// With `setting` done in the process before it becomes the tool.
+    /// Calls `setting` in the process before it becomes the tool.
     ///
     /// # Safety
     /// `setting` runs between fork and exec: it must call async-signal-safe functions only, and not allocate.
@@ -241,7 +242,7 @@ impl Tool {
         mut self,
         setting: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what `pre_exec` requires.
         unsafe { self.command.pre_exec(setting) };
         self
     }
@@ -269,7 +270,7 @@ impl Tool {
     }
 }
 
-/// What a pipe has brought so far.
+/// The bytes that a pipe has delivered so far.
 struct Gathered {
     bytes: Arc<(Mutex<Vec<u8>>, Condvar)>,
     reader: Option<JoinHandle<()>>,
@@ -312,7 +313,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until the rows written so far are as wanted.
+    /// Waits until `wanted` accepts the rows written so far.
     #[track_caller]
     pub fn wait_for_rows(&self, mut wanted: impl FnMut(&[u8]) -> bool) {
         let (bytes, arrived) = &*self.rows.bytes;
@@ -333,7 +334,7 @@ impl Running {
         }
     }
 
-    /// Waits until so many rows have been written.
+    /// Waits until `wanted` rows have been written.
     #[track_caller]
     pub fn wait_for_count(&self, wanted: usize) {
         let (mut seen, mut count) = (0, 0);
@@ -356,13 +357,14 @@ impl Running {
         assert!(status.success());
     }
 
-    /// Waits until it catches this signal, by number.
+    /// Waits until the tool has a handler for this signal, given by number.
     #[track_caller]
     pub fn wait_until_caught(&self, signal: i32) {
         self.wait_for_mask(signal, "SigCgt:", true);
     }
 
-    /// Waits until this signal, which was sent to it and is caught, is pending no more: its handler has been entered.
+    /// Waits until this signal, which was sent to the tool and has a handler, is no longer pending: its handler has
+    /// been entered.
     #[track_caller]
     pub fn wait_until_delivered(&self, signal: i32) {
         self.wait_for_mask(signal, "ShdPnd:", false);
@@ -387,7 +389,7 @@ impl Running {
         }
     }
 
-    /// Its greatest resident memory so far, in bytes.
+    /// The tool's peak resident memory so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let peak = status
@@ -396,7 +398,7 @@ impl Running {
         peak.unwrap().trim().parse::<u64>().unwrap() << 10
     }
 
-    /// Waits for its end.
+    /// Waits until the tool ends.
     #[track_caller]
     pub fn finish(mut self) -> Answer {
         let (mut patience, mut seen) = (Patience::new(), 0);
@@ -461,14 +463,14 @@ impl Answer {
         self
     }
 
-    /// Nothing on standard error.
+    /// Asserts that nothing is on standard error.
     #[track_caller]
     pub fn assert_quiet(&self) -> &Self {
         assert_eq!(self.errors, "");
         self
     }
 
-    /// Exit code 2 and, in any order, one line for each of these failures and no other.
+    /// Asserts exit code 2 and, in any order, one line for each of these failures and no other.
     #[track_caller]
     pub fn assert_failures(&self, failures: &[Failure]) -> &Self {
         let mut wanted: Vec<String> = failures.iter().map(Failure::line).collect();
@@ -479,7 +481,7 @@ impl Answer {
         self.assert_code(2)
     }
 
-    /// What the one line on standard error says: the offset, if there is one, and the reason.
+    /// The offset, if there is one, and the reason in the only line on standard error.
     #[track_caller]
     pub fn only_failure(&self, path: &Path) -> (Option<u64>, &str) {
         let line = self.errors.trim_end();
@@ -498,7 +500,7 @@ impl Answer {
     }
 }
 
-/// A failure as it must be told.
+/// A failure as it must be reported.
 pub struct Failure {
     path: PathBuf,
     offset: Option<u64>,
@@ -523,7 +525,7 @@ impl Failure {
         }
     }
 
-    /// Whether a reason begins with this one's.
+    /// Whether a reason begins with this failure's.
     pub fn says(&self, reason: &str) -> bool {
         reason.starts_with(&self.reason)
     }

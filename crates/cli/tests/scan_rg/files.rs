@@ -1,4 +1,4 @@
-//! What files hold and where they are: walked, named, unreadable, standard input.
+//! Contents and kinds of files: walked, named, unreadable, standard input.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn nuls_end_lines_of_named_files_that_are_not_mapped() {
     text.extend_from_slice(b"needle\0needle\nneedle\n");
     tree.write("mark", &text);
     tree.write("no-mark", &text[3..]);
-    // The environment: strings that end with NULs, in a file that says it has no length.
+    // The environment of a process: strings that end with NULs, in a file whose size is 0.
     let environment = format!("/proc/{}/environ", std::process::id());
     for (pattern, file) in [
         ("needle", "mark"),
@@ -124,7 +124,8 @@ fn a_walked_tree_is_answered_as_ripgrep_answers_it() {
     }
 }
 
-/// The first match decides what -l and -q say, and they end there: a NUL in a later read undoes nothing, whatever -m is.
+/// The first match decides the answers of -l and -q, which end there: a NUL in a later read undoes nothing, whatever -m
+/// is.
 #[test]
 fn a_nul_behind_the_first_match_does_not_undo_it() {
     if rg_is_missing() {
@@ -188,7 +189,7 @@ fn named_files_are_answered_as_ripgrep_answers_them() {
             let mut arguments = words(flags);
             arguments.extend(words(&["needle", file]));
             same_with(&tree, &arguments, None);
-            // With a directory beside it, ripgrep reads the file in another way.
+            // If a directory is also named, ripgrep reads the file in another way.
             arguments.extend(words(&["zz", "--sort", "path"]));
             same_with(&tree, &arguments, None);
         }
@@ -231,7 +232,7 @@ fn what_cannot_be_read_is_reported_and_the_rest_is_answered() {
     }
 }
 
-/// git's global excludes name the directory that the search is started in, which is found from above.
+/// git's global excludes name the directory in which the search is started, and which a search of `..` finds.
 #[test]
 fn global_excludes_name_the_working_directory() {
     if rg_is_missing() {

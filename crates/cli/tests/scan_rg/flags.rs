@@ -1,4 +1,4 @@
-//! Where patterns and names come from, and in what shape the answer is.
+//! Sources of patterns and names, and formats of the answer.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn patterns_come_from_files_and_standard_input() {
         return;
     }
     let tree = mixed_tree();
-    // ripgrep's buffer stays as large as this file makes it, and then its reads are other ones.
+    // ripgrep's buffer stays as large as this file makes it, which changes its later reads.
     fs::remove_file(tree.root.join("long-lines")).unwrap();
     tree.write("patterns", "needle in\nfirst\n");
     tree.write("patterns-crlf", "needle in\r\nfirst");
@@ -44,7 +44,7 @@ fn patterns_come_from_files_and_standard_input() {
     }
 }
 
-/// Where several patterns match at one place, the first of them is shown: in the order of the command line.
+/// If several patterns match at the same place, the first of them in the order of the command line is shown.
 #[test]
 fn patterns_of_arguments_and_files_keep_their_order() {
     if rg_is_missing() {
@@ -70,7 +70,7 @@ fn patterns_of_arguments_and_files_keep_their_order() {
     }
 }
 
-/// A file of which only a note is printed gets no blank line before it where one thread searches.
+/// A file for which only a note is printed gets no blank line before it if one thread searches.
 #[test]
 fn headings_of_one_thread_are_ripgreps() {
     if rg_is_missing() {
@@ -98,7 +98,8 @@ fn headings_of_one_thread_are_ripgreps() {
     }
 }
 
-/// Nobody reads: where one thread searches, a file counts as found if its rows could be given away when it was done.
+/// Nobody reads the output: if one thread searches, a file counts as found if its rows could be written when it was
+/// done.
 #[test]
 fn an_output_that_nobody_reads_gives_ripgreps_exit_code() {
     if rg_is_missing() {
@@ -146,7 +147,7 @@ fn an_output_that_nobody_reads_gives_ripgreps_exit_code() {
         let expected = ended(ripgrep::program().unwrap().as_ref(), &["-F", "--no-config"]);
         let got = ended(env!("CARGO_BIN_EXE_gristmill").as_ref(), &["scan"]);
         assert_eq!(got.status.code(), expected.status.code(), "{arguments:?}");
-        // The path taken goes there.
+        // Gristmill's report of the path taken goes to standard error.
         if arguments[0] != "--stats" {
             let quiet = (got.stderr.is_empty(), expected.stderr.is_empty());
             assert_eq!(quiet.0, quiet.1, "{arguments:?}");
@@ -160,7 +161,7 @@ fn totals_are_ripgreps_and_the_path_taken_follows() {
         return;
     }
     let tree = mixed_tree();
-    // ripgrep's buffer stays as large as this file makes it, and then its reads are other ones.
+    // ripgrep's buffer stays as large as this file makes it, which changes its later reads.
     fs::remove_file(tree.root.join("long-lines")).unwrap();
     for line in [
         "--stats needle --sort path",

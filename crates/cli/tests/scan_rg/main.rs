@@ -1,4 +1,4 @@
-//! `gristmill scan` against `rg -F`: the same rows and the same exit code, over trees that hold what trees hold.
+//! `gristmill scan` against `rg -F`: the same rows and the same exit code, over typical trees.
 
 mod files;
 mod flags;
@@ -79,7 +79,7 @@ fn gristmill(tree: &Tree, arguments: &[OsString], stdin: Option<&Path>) -> Outpu
     run(command, &tree.root, stdin)
 }
 
-/// Rows without what depends on the clock.
+/// Rows without fields that depend on the clock.
 fn timeless(rows: &[u8]) -> String {
     let mut text = String::new();
     for line in rows.split_inclusive(|&byte| byte == b'\n') {
@@ -99,7 +99,7 @@ fn timeless(rows: &[u8]) -> String {
     text
 }
 
-/// Where rows begin to differ.
+/// The place where rows begin to differ.
 fn difference(expected: &str, got: &str) -> String {
     let cut = |row: Option<&str>| row.map(|row| row.chars().take(300).collect::<String>());
     let (mut expected, mut got) = (expected.lines(), got.lines());
@@ -143,12 +143,12 @@ fn same_with(tree: &Tree, arguments: &[OsString], stdin: Option<&Path>) {
     );
 }
 
-/// Same rows in the same order, and the same exit code.
+/// Asserts the same rows in the same order, and the same exit code.
 fn same(tree: &Tree, arguments: &[&str]) {
     same_with(tree, &words(arguments), None);
 }
 
-/// What a source tree holds, and what makes trouble.
+/// Files of a typical source tree, and files that are known to cause trouble.
 fn mixed_tree() -> Tree {
     let tree = Tree::new();
     fs::create_dir_all(tree.root.join(".git")).unwrap();

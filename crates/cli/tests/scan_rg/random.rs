@@ -14,7 +14,7 @@ fn random_trees_are_answered_as_ripgrep_answers_them() {
         let mut random = Rng::with_seed(seed);
         let tree = Tree::new();
         // ripgrep's buffer stays as large as an earlier file's longest line made it, which changes how far it looks in
-        // binary files: so a tree has the ones or the others.
+        // binary files. So a tree has either long lines or NULs.
         let with_nul = seed % 2 == 0;
         for file in 0..1 + random.usize(..8) {
             let length = random.usize(..900_000);

@@ -1,4 +1,4 @@
-//! Which files of a tree are searched: trees at random, full of files of rules, repositories and links.
+//! Which files of a tree are searched, in random trees with many files of rules, repositories and links.
 
 use super::*;
 use fastrand::Rng;
@@ -54,7 +54,7 @@ fn rules(random: &mut Rng) -> String {
     lines.join("\n") + one(random, &["", "\n", "\r\n"])
 }
 
-/// Fills a directory; the paths of all directories, from the tree's root.
+/// Fills a directory, and adds the paths of all directories, from the tree's root.
 fn fill(random: &mut Rng, tree: &Tree, at: &Path, depth: usize, directories: &mut Vec<PathBuf>) {
     directories.push(at.to_path_buf());
     fs::create_dir_all(tree.root.join(at)).unwrap();
@@ -76,7 +76,7 @@ fn fill(random: &mut Rng, tree: &Tree, at: &Path, depth: usize, directories: &mu
         0 => tree.write(at.join(".git/info/exclude"), rules(random)),
         1 => fs::create_dir(tree.root.join(at).join(".jj")).unwrap(),
         2 => {
-            // A working tree of a repository that lies elsewhere.
+            // Make a working tree of a repository that lies elsewhere.
             let git = tree.root.join(at).join("elsewhere");
             tree.write(at.join("elsewhere/commondir"), "../common\n");
             tree.write(at.join("common/info/exclude"), rules(random));

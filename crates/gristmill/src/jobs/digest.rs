@@ -21,7 +21,7 @@ pub enum DigestRows {
     /// `xxxxxxxx  path`, as coreutils' checksum tools write theirs.
     #[default]
     Text,
-    /// A JSON object a line: `type` (`digest`, or of a check `check`), `path`, `crc32c`, `bytes`.
+    /// One JSON object per line: `type` (`digest`, or `check` for a check), `path`, `crc32c`, `bytes`.
     Json,
 }
 
@@ -49,8 +49,8 @@ pub fn write_row(rows: DigestRows, path: &Path, crc: u32, bytes: u64, out: &mut 
     out.push(b'\n');
 }
 
-/// Digests that were read from a list and whose files are still to come, by the place of their entry in the list's order.
-/// A path may be listed several times, and files are opened in any order.
+/// Digests that were read from a list and whose files are still to come, by the place of their entry in the list's
+/// order. A path may be listed several times, and files are opened in any order.
 type Expected = Arc<Mutex<HashMap<u64, u32>>>;
 
 /// How a list names standard input, as coreutils' tools do.
@@ -99,8 +99,8 @@ impl DigestJob {
     /// A job that compares the files named in a list with the digests there, and the source of these files. `quiet`
     /// writes no rows for files that are as listed.
     ///
-    /// A list is what [`DigestRows::Text`] writes, or coreutils' tools would: a digest, two spaces or a space and `*`, and a
-    /// path; lines that begin with `#` and empty ones are passed over, and lines may end with CR LF.
+    /// A list is what [`DigestRows::Text`] writes, or coreutils' tools would: a digest, two spaces or a space and `*`,
+    /// and a path; lines that begin with `#` and empty ones are passed over, and lines may end with CR LF.
     pub fn check(
         list: impl BufRead + Send + 'static,
         name: PathBuf,
@@ -242,21 +242,21 @@ pub struct DigestList {
     reader: Box<dyn BufRead + Send>,
     name: PathBuf,
     line: u64,
-    /// What has come of the next line.
+    /// The part of the next line that has been read so far.
     begun: Vec<u8>,
-    /// What to wait for where the reader has nothing yet.
+    /// The list to wait for when the reader has nothing yet.
     awaited: Option<LiveList>,
     /// Entries that were given.
     given: u64,
-    /// Whether rows are those of BSD's `-r`, one space between digest and path: the first row that is one or the other
-    /// decides for the list, as for coreutils' tools.
+    /// Whether rows have the format of BSD's `-r`, with one space between digest and path. The first row that has
+    /// either format decides for the whole list, as in coreutils' tools.
     reversed: Option<bool>,
     expected: Expected,
     ended: bool,
 }
 
 impl DigestList {
-    /// Lets it wait for more of a list that its reader reads.
+    /// Lets the source wait until more of its reader's list has come.
     #[must_use]
     pub fn awaiting(mut self, list: LiveList) -> Self {
         self.awaited = Some(list);
@@ -280,7 +280,7 @@ impl DigestList {
         let (_, rest) = rest.split_first().filter(|(first, _)| blank(first))?;
         let path = match rest {
             [] => return None,
-            // What comes second says text or binary, which makes no difference.
+            // The second character says text or binary, which makes no difference here.
             [b' ' | b'*', path @ ..] if !path.is_empty() && self.reversed != Some(true) => {
                 self.reversed = Some(false);
                 path
@@ -311,7 +311,7 @@ impl DigestList {
     }
 }
 
-/// Longest line that a list may hold: no path with its digest is longer, even escaped.
+/// The longest line that a list may hold: no path with its digest is longer, even when it is escaped.
 const MAX_LINE_BYTES: u64 = 1 << 16;
 
 impl Source for DigestList {
@@ -347,7 +347,7 @@ impl Source for DigestList {
                 self.ended = true;
                 return Some(self.problem("longer than any path"));
             }
-            // Of a path that ends with a CR, `escaped` makes another line.
+            // This CR belongs to the line end: `escaped` writes a path's final CR as an escape.
             if line.last() == Some(&b'\r') {
                 line.pop();
             }

@@ -1,7 +1,8 @@
 //! Running a VIR0 program over files.
 //!
-//! The device runs the program over each chunk; this job, the host's half, merges the accumulators of a file's chunks and
-//! puts its records in order. A file's records come as it is read, its accumulators when it has ended.
+//! The device runs the program over each chunk; this job, the host's half, merges the accumulators of a file's chunks
+//! and puts its records in order. A file's records are written while it is read, and its accumulators when it has
+//! ended.
 //!
 //! ```
 //! use gristmill::jobs::run::{RunJob, RunRows};
@@ -51,8 +52,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 /// What is written for each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RunRows {
-    /// `path:offset:value` for each record, then `path: name value` for each accumulator; of arrays only those that took
-    /// something.
+    /// `path:offset:value` for each record, then `path: name value` for each accumulator. Elements of arrays are
+    /// written only if a value was added to them.
     #[default]
     Text,
     /// A JSON object for each record, and one with the accumulators.
@@ -61,7 +62,7 @@ pub enum RunRows {
     None,
 }
 
-/// What is wrong with the arguments of a program.
+/// Why the arguments of a program are not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArgumentError {
@@ -120,8 +121,8 @@ impl RunJobBuilder {
         self
     }
 
-    /// Chunks are no larger than this, in bytes, cut down to a multiple of the program's alignment. Default: what the
-    /// program takes.
+    /// The largest chunk size, in bytes, rounded down to a multiple of the program's alignment. Default: the largest
+    /// that the program takes.
     #[must_use]
     pub fn max_chunk(mut self, bytes: usize) -> Self {
         self.max_chunk = bytes;
@@ -176,7 +177,7 @@ impl RunJobBuilder {
     }
 }
 
-/// The accumulators of several files together.
+/// The combined accumulators of several files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunTotal {
     /// Files that were read to their end.
@@ -194,7 +195,7 @@ pub struct RunJob {
     args: [u32; PROGRAM_ARGS],
     rows: RunRows,
     max_chunk: usize,
-    /// Where the kernel has bound the program.
+    /// The opcode to which the kernel has bound the program.
     opcode: OnceLock<u32>,
     total: Mutex<RunTotal>,
     sums: Option<Mutex<BTreeMap<PathBuf, u32>>>,
@@ -205,7 +206,7 @@ pub struct RunJob {
 pub struct RunFile {
     entry: Arc<Entry>,
     accs: Vec<u64>,
-    /// Records that a later chunk may still go before: by file position and value.
+    /// Records that records of a later chunk may still precede, as pairs of file position and value.
     held: Vec<(u64, u32)>,
     sum: u32,
 }
@@ -244,14 +245,15 @@ impl RunJob {
         rows
     }
 
-    /// The CRC-32C of each file's answer, where that was asked for; of all files that were read to their end.
+    /// The CRC-32C of each file's answer, for all files that were read to their end; empty unless
+    /// [`RunJobBuilder::sums`] asked for it.
     pub fn sums(&self) -> BTreeMap<PathBuf, u32> {
         self.sums
             .as_ref()
             .map_or_else(BTreeMap::new, |sums| lock(sums).clone())
     }
 
-    /// Rows of records whose place is certain: those before `end`, or all.
+    /// Writes the rows of records whose place is certain: those before `end`, or all.
     fn release(&self, file: &mut RunFile, end: Option<u64>, rows: &mut Vec<u8>) {
         let certain = file
             .held
@@ -263,7 +265,7 @@ impl RunJob {
             }
             match self.rows {
                 RunRows::Text => {
-                    // No mark is needed: a name with a backslash is always escaped.
+                    // The row needs no mark: a name with a backslash is always escaped.
                     rows.extend(names::escaped(&file.entry.path).1);
                     rows.extend(format!(":{position}:{value}\n").as_bytes());
                 }
@@ -281,7 +283,7 @@ impl RunJob {
         }
     }
 
-    /// Accumulators by name: a number, or an array of them; null where a minimum took nothing.
+    /// Accumulators by name: a number, or an array of numbers; null for a minimum that no value was added to.
     fn accs_json(&self, accs: &[u64]) -> Value {
         let mut named = Map::new();
         for (index, array) in (0..=u8::MAX).zip(&self.program.program().accs) {
@@ -299,7 +301,7 @@ impl RunJob {
         json!({ "accs": named })
     }
 
-    /// A row for each accumulator; of arrays only for those that took something.
+    /// Writes a row for each accumulator; for arrays, only for elements that a value was added to.
     fn accs_text(&self, name: &[u8], accs: &[u64], rows: &mut Vec<u8>) {
         for (number, array) in (0..=u8::MAX).zip(&self.program.program().accs) {
             let values = accs.get(self.program.acc_range(number)).unwrap_or_default();
@@ -420,14 +422,15 @@ impl Job for RunJob {
             file.held.push((position, record.value));
         }
         file.held.sort_unstable();
-        // The next chunk may have records of the bytes before it, as far as its halo reaches.
+        // The next chunk may have records for bytes before its own, as far back as its halo reaches.
         let end = chunk.offset + chunk.bytes.len() as u64;
         self.release(file, Some(end.saturating_sub(program.before.into())), rows);
         Flow::Continue
     }
 
     fn close(&self, mut file: RunFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
-        // Records that were found stand, however the file ended; accumulators of a part of a file would mislead.
+        // Records that were found stay valid however the file ended, but accumulators of a part of a file would
+        // mislead.
         self.release(&mut file, None, rows);
         let FileEnd::Complete { bytes } = *end else {
             return Flow::Continue;

@@ -1,32 +1,33 @@
 //! Scanning files for fixed strings, with ripgrep's answers.
 //!
 //! The device searches each chunk as it lands, without knowing its neighbours; this job, the host's half, is given the
-//! chunks of a file in order and makes rows of them. The answers are those of `rg -F`: which lines, how they are printed
-//! and counted, what happens to binary files. A file is followed by one of four, whichever is cheapest for what is
-//! asked:
+//! chunks of a file in order and makes rows of them. The answers are those of `rg -F`: which lines, how they are
+//! printed and counted, what happens to binary files. Each file is handled by one of these modules, whichever is
+//! cheapest for the report that was asked for:
 //!
 //! - `lines`: every matching line is needed, to be printed or to have its matches counted;
 //! - `count`: a number for each file ([`Report::Count`]), or whether there is a match ([`Report::Paths`],
 //!   [`Report::Quiet`]); the host then does nothing for a line;
-//! - `all`: every occurrence, overlapping ones too, without regard to lines.
+//! - `all`: every occurrence, including overlapping ones, without regard to lines.
 //!
-//! Around them: `facts` (what a slot's results say), `carry` (lines that span chunks), `held_lines` (lines that
-//! a NUL may undo), `binary` (how far ripgrep would
-//! have read), `matcher` (searching on the host, where single matches are shown), `printer`, `json` and `decimal` (rows),
-//! `separated` (the empty lines between files), `totals` and `error` (what is told of all files), `plan` (what was asked, by
-//! `report` and `builder`), `job` (the job itself).
+//! Around them: `facts` (what a slot's results say), `carry` (lines that span chunks), `held_lines` (lines that a NUL
+//! may undo), `binary` (how far ripgrep would have read), `matcher` (searching on the host, where single matches are
+//! shown), `printer`, `json` and `decimal` (rows), `separated` (the empty lines between files), `totals` and `error`
+//! (what is reported about all files), `plan` (the settings, from `report` and `builder`), `job` (the job itself).
 //!
 //! What differs from ripgrep 15:
 //!
 //! - `case_insensitive` folds ASCII letters only.
-//! - UTF-16 is not decoded, with a byte order mark or without. UTF-8's mark is taken off, as ripgrep does.
+//! - UTF-16 is not decoded, with or without a byte order mark. UTF-8's mark is removed, as in ripgrep.
 //! - Patterns are bytes, and need not be UTF-8; there may be 100,000.
-//! - ripgrep's line buffer stays as large as the lines of earlier files made it, and then reads further into binary
-//!   files before it decides; here each file begins with 64 KiB. A pipe is taken to deliver as much as is asked for.
+//! - ripgrep's line buffer stays as large as earlier files' lines made it, so that ripgrep reads further into binary
+//!   files before it decides; here each file begins with 64 KiB. A pipe is assumed to deliver as much as each read asks
+//!   for.
 //!
-//! A line longer than 8 MiB is not kept while its end is awaited; if it matches it is read again, and is in memory whole
-//! while its row is made. From a stream it cannot be read again: it counts, but instead of a row there is an error. So
-//! there is for a line longer than [`max_line_bytes`](ScanJobBuilder::max_line_bytes), which bounds what rows cost.
+//! A line longer than 8 MiB is not kept in memory while its end has not been read; if it matches, it is read again, and
+//! is in memory as a whole while its row is made. A stream cannot be read again, so such a line is counted, but an
+//! error is reported instead of a row. The same happens to a line longer than
+//! [`max_line_bytes`](ScanJobBuilder::max_line_bytes), which bounds the memory that rows take.
 //!
 //! ```
 //! use gristmill::jobs::scan::{Report, ScanJob};

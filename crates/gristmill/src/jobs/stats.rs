@@ -29,12 +29,12 @@ impl Histogram {
         &self.counts
     }
 
-    /// All bytes.
+    /// The number of all bytes.
     pub fn bytes(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Newlines: what `wc -l` counts.
+    /// The number of newlines, as `wc -l` counts them.
     pub fn lines(&self) -> u64 {
         self.counts[usize::from(b'\n')]
     }
@@ -51,7 +51,7 @@ impl Histogram {
                 -share * share.log2()
             })
             .sum();
-        // No value, and a single one, give minus zero; `max` may keep it.
+        // The sum is minus zero if there is no byte or only one distinct value, and `max` may keep the sign.
         sum.max(0.0) + 0.0
     }
 
@@ -97,7 +97,7 @@ pub struct StatsJob {
 }
 
 impl StatsJob {
-    /// A job that writes such rows.
+    /// A job that writes rows in this format.
     pub fn new(rows: StatsRows) -> Self {
         Self {
             rows,

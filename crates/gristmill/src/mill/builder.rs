@@ -1,4 +1,4 @@
-//! The settings of a mill, and what they may be.
+//! The settings of a mill, and their checks.
 
 use super::error::{MillError, Setting};
 use super::plan::DEFAULT_DEPTH;
@@ -32,35 +32,35 @@ impl MillBuilder {
         self
     }
 
-    /// Worker threads, each with a reader of its own. 0, the default, is one for each core; for a source that brings a
-    /// single file which is smaller than a chunk it is one, and where no read path was named either, the file is read
-    /// without a ring.
+    /// The number of worker threads, each with a reader of its own. 0, the default, means one for each core. For a
+    /// source with a single file that is smaller than a chunk it means one worker, and if no read path was chosen
+    /// either, the file is read without a ring.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// Bytes in a chunk: a multiple of 4,096 from 4 KiB to 64 MiB. Default: what suits the job
-    /// ([`Job::chunk_bytes`](crate::jobs::Job::chunk_bytes)). A job may want
-    /// smaller chunks, or chunks that are a multiple of its own alignment: see [`Geometry`](crate::jobs::Geometry).
+    /// The chunk size in bytes: a multiple of 4,096 from 4 KiB to 64 MiB. Default: the size that suits the job
+    /// ([`Job::chunk_bytes`](crate::jobs::Job::chunk_bytes)). A job may want smaller chunks, or chunks that are a
+    /// multiple of its own alignment: see [`Geometry`](crate::jobs::Geometry).
     #[must_use]
     pub fn chunk_bytes(mut self, bytes: usize) -> Self {
         self.chunk_bytes = Some(bytes);
         self
     }
 
-    /// Reads in flight at most, per reader: 1 to 256. Default [`DEFAULT_DEPTH`].
+    /// The most reads in flight per reader: 1 to 256. Default [`DEFAULT_DEPTH`].
     #[must_use]
     pub fn depth(mut self, depth: u32) -> Self {
         self.depth = depth;
         self
     }
 
-    /// Bytes of chunk buffers and record areas at most. Where what the workers would have
-    /// ([`chunks_per_worker`](super::chunks_per_worker)) does not fit, readers get fewer chunks, then there are fewer workers,
-    /// and [`RunReport::fallbacks`](super::RunReport::fallbacks) says so. Default:
-    /// [`DEFAULT_MEMORY_BYTES`](super::DEFAULT_MEMORY_BYTES), or a quarter of the memory that this process may have where
+    /// The most bytes of chunk buffers and record areas. If the workers' usual number of chunks
+    /// ([`chunks_per_worker`](super::chunks_per_worker)) does not fit, readers get fewer chunks, then the run gets
+    /// fewer workers, and [`RunReport::fallbacks`](super::RunReport::fallbacks) says so. Default:
+    /// [`DEFAULT_MEMORY_BYTES`](super::DEFAULT_MEMORY_BYTES), or a quarter of the memory that this process may use, if
     /// that is less. Peer memory is not counted.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
@@ -68,8 +68,9 @@ impl MillBuilder {
         self
     }
 
-    /// Which read path to take. Default: io_uring, and positioned reads where it is refused. By passthrough and into peer
-    /// memory, which are never chosen unasked, each file that cannot be read so fails, with the reason.
+    /// Which read path to take. Default: io_uring, and positioned reads where it is refused. Passthrough and reads into
+    /// peer memory are never chosen by default; with them, each file that cannot be read this way fails, with the
+    /// reason.
     #[must_use]
     pub fn read_path(mut self, choice: ReadPathChoice) -> Self {
         self.read_path = choice;
@@ -77,11 +78,11 @@ impl MillBuilder {
     }
 
     /// Lets chunks lie in the peer memory of the PCI device at this address, such as `0000:03:00.0`
-    /// ([`PeerDevice::list`](gristmill_ingest::PeerDevice::list)), where a kernel on the processor looks at them over the
-    /// bus. Read paths that go there are [`ReadPath::PeerRead`], [`ReadPath::GpuDirectNvmePassthrough`] and
-    /// [`ReadPath::PositionedRead`], which is a copy by the processor; one must be named.
+    /// ([`PeerDevice::list`](gristmill_ingest::PeerDevice::list)), where a kernel on the processor looks at them over
+    /// the bus. The read paths into peer memory are [`ReadPath::PeerRead`], [`ReadPath::GpuDirectNvmePassthrough`] and
+    /// [`ReadPath::PositionedRead`], which is a copy by the processor; one of them must be chosen.
     ///
-    /// The device must stay while a run goes on: looking at memory of a device that was removed ends the process by
+    /// The device must not be removed during a run: an access to the memory of a removed device ends the process with
     /// SIGBUS.
     #[must_use]
     pub fn peer_memory(mut self, address: impl Into<String>) -> Self {
@@ -89,24 +90,24 @@ impl MillBuilder {
         self
     }
 
-    /// Chunk buffers of each worker's reader: at least 1, and more than one for reads to go on while a chunk is looked at.
-    /// Default: [`chunks_per_worker`](super::chunks_per_worker).
+    /// The number of chunk buffers of each worker's reader: at least 1. With more than one, reads go on while a chunk
+    /// is processed. Default: [`chunks_per_worker`](super::chunks_per_worker).
     #[must_use]
     pub fn chunks(mut self, count: usize) -> Self {
         self.chunks = Some(count);
         self
     }
 
-    /// Whether nothing may stand in for the read path that is named. Only regular files that tell their size are read, and
-    /// registered reads go into registered chunks alone; what the path cannot read so fails, with the reason.
+    /// Whether the chosen read path has no fallback. Only regular files with a known size are read, and registered
+    /// reads go only into registered chunks; a file that the path cannot read this way fails, with the reason.
     #[must_use]
     pub fn strict(mut self, yes: bool) -> Self {
         self.strict = yes;
         self
     }
 
-    /// Reads this range of each file that is named, which must be the generic character device of an NVMe namespace, by
-    /// [`ReadPath::GpuDirectNvmePassthrough`].
+    /// Reads this range of each named file by [`ReadPath::GpuDirectNvmePassthrough`]. Each must be the generic
+    /// character device of an NVMe namespace.
     #[must_use]
     pub fn device_range(mut self, range: DeviceRange) -> Self {
         self.device_range = Some(range);
@@ -131,7 +132,7 @@ impl MillBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`MillError::Setting`] for a setting out of range, and for settings that do not go with each other.
+    /// [`MillError::Setting`] for a setting out of range, and for settings that exclude each other.
     pub fn build(self) -> Result<Mill, MillError> {
         if let Some(bytes) = self.chunk_bytes {
             check_chunk_bytes(bytes)?;
@@ -156,7 +157,7 @@ impl MillBuilder {
         Ok(Mill { settings: self })
     }
 
-    /// As many workers as were asked for, or as there are cores.
+    /// The number of workers that was asked for, or else the number of cores.
     pub(super) fn worker_count(&self) -> usize {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256)),
@@ -164,7 +165,7 @@ impl MillBuilder {
         }
     }
 
-    /// Whether peer memory, read path and back end go with each other.
+    /// Checks that peer memory, read path and back end fit each other.
     fn check_peer_memory(&self, backend: &dyn Backend) -> Result<(), MillError> {
         let peer = self.peer_memory.is_some();
         if peer && backend.device().is_some() {
@@ -181,7 +182,7 @@ impl MillBuilder {
     }
 }
 
-/// Whether chunks may be of this size, in bytes.
+/// Checks that chunks may have this size, in bytes.
 pub(super) fn check_chunk_bytes(bytes: usize) -> Result<(), Setting> {
     if (4096..=64 << 20).contains(&bytes) && bytes.is_multiple_of(4096) {
         Ok(())
@@ -190,7 +191,7 @@ pub(super) fn check_chunk_bytes(bytes: usize) -> Result<(), Setting> {
     }
 }
 
-/// A configured pipeline. Each [`run`](Mill::run) launches the kernel once and feeds it until the source is spent.
+/// A configured pipeline. Each [`run`](Mill::run) launches the kernel once and feeds it until the source is exhausted.
 #[derive(Debug, Clone)]
 pub struct Mill {
     pub(super) settings: MillBuilder,

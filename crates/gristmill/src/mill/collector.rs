@@ -1,8 +1,8 @@
-//! Completions become rows, in file order, under one lock; whichever worker comes by hands them in.
+//! Completions become rows, in file order, under one lock. Any worker that finds completions collects them.
 //!
-//! Chunks finish in any order. The collector keeps, for each file, the number of the chunk that is due. A chunk that comes
-//! early waits with its buffer: the chunk before it is in flight already, so the wait is short, and takes no buffer that a
-//! reader needs to go on.
+//! Chunks finish in any order. The collector keeps, for each file, the number of the chunk that is due. A chunk that
+//! comes early waits with its buffer: the chunk before it is in flight already, so the wait is short, and it holds no
+//! buffer that a reader needs to make progress.
 
 use super::counters::{count, Counters};
 use super::flight::{Finished, Flights};
@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// A chunk that has come to the collector.
 enum Arrival {
-    /// Its slot has run.
+    /// The chunk's slot has run.
     Ran(Finished),
     /// No slot was published for it: it landed nothing, or could not be published.
     Bare { piece: Piece, landing: Landing },
@@ -40,14 +40,14 @@ impl Arrival {
     }
 }
 
-/// A file as far as it was collected.
+/// The state of a file whose chunks are being collected.
 struct FileProgress<F> {
     entry: Arc<Entry>,
     /// What the job remembers of it; `None` once the job has panicked.
     memory: Option<F>,
     /// The number of the chunk that is due.
     due: u64,
-    /// Where the chunk that is due was resumed last; 0 before it was.
+    /// Where the chunk that is due was last resumed, or 0 if it was not.
     resumed: u32,
     /// Chunks whose turn has not come, by number.
     early: BTreeMap<u64, Arrival>,
@@ -64,12 +64,12 @@ impl<F> FileProgress<F> {
 
 /// What the collector's lock guards.
 struct Collected<F> {
-    /// There once the kernel runs.
+    /// Present once the kernel runs.
     completions: Option<Completions>,
-    /// By sequence number.
+    /// Open files, keyed by sequence number.
     files: HashMap<u64, FileProgress<F>>,
     rows: RowOrder,
-    /// The run has ended: what still arrives is dropped.
+    /// Whether the run has ended, so that later arrivals are dropped.
     over: bool,
 }
 
@@ -131,13 +131,13 @@ impl<J: Job> Collector<J> {
         }
     }
 
-    /// Takes completions from here on.
+    /// Attaches the queue from which completions are taken.
     pub fn attach(&self, completions: Completions) {
         lock(&self.collected).completions = Some(completions);
     }
 
-    /// Turns completions into rows; whether there was one. Where another worker is at it already, `patient` waits for its
-    /// turn: a worker that is about to sleep must, or a completion might be left lying.
+    /// Turns completions into rows. Returns whether it found one. If another worker is collecting already, a `patient`
+    /// call waits for its turn: a worker that is about to sleep must wait, or a completion might be missed.
     pub fn collect(&self, patient: bool) -> bool {
         let mut collected = if patient {
             lock(&self.collected)
@@ -151,7 +151,7 @@ impl<J: Job> Collector<J> {
         self.drain(&mut collected)
     }
 
-    /// Takes every completion that is there; whether there was one.
+    /// Takes all pending completions. Returns whether it found one.
     fn drain(&self, collected: &mut Collected<J::File>) -> bool {
         let mut any = false;
         while !self.output.is_full() {
@@ -223,7 +223,7 @@ impl<J: Job> Collector<J> {
         rows.spill(sequence);
     }
 
-    /// The chunk that is due.
+    /// Processes the chunk that is due.
     fn step(&self, file: &mut FileProgress<J::File>, rows: &mut Vec<u8>, arrival: Arrival) -> Step {
         let (piece, landing, flow) = match arrival {
             Arrival::Bare { piece, landing } => (piece, landing, Flow::Continue),
@@ -259,8 +259,8 @@ impl<J: Job> Collector<J> {
         Step::Next
     }
 
-    /// Shows a part of a chunk that has run to the job. Once no other part of the chunk follows, returns the chunk and what
-    /// the job wants next; until then, and where the file ends, the step to take.
+    /// Shows a part of a chunk that has run to the job. Once no other part of the chunk follows, returns the chunk and
+    /// what the job wants next; until then, and where the file ends, the step to take.
     fn show(
         &self,
         file: &mut FileProgress<J::File>,
@@ -271,7 +271,7 @@ impl<J: Job> Collector<J> {
         let offset = part.offset();
         if finished.status != slot::DONE {
             if fault::reason(finished.fault) == fault::CANCELLED {
-                // The run was ended meanwhile: not done, and nothing is wrong with the file.
+                // The run was ended in the meantime: the chunk was not processed, but the file is not at fault.
                 return Err(file.skipped());
             }
             let error = match self.job.fault(finished.fault) {
@@ -322,20 +322,20 @@ impl<J: Job> Collector<J> {
             guarded(|| self.job.chunk(memory, &landed, rows))
         });
         let Some(flow) = answer else {
-            // What the job remembers of this file may be half done: it is not asked again.
+            // The job's state for this file may be inconsistent, so the job is not called for it again.
             file.memory = None;
             return Err(Step::End(job_panicked(offset)));
         };
         if overflowed && flow == Flow::Continue {
             let resume = finished.results[stream::RESULT_RESUME];
             if resume <= std::mem::replace(&mut file.resumed, resume) {
-                // Else this would go on for ever.
+                // Without this check, the opcode could be resumed for ever.
                 return Err(Step::failed(offset, FileErrorKind::ResumedInPlace));
             }
             let parts = part.parts.clone();
             return Err(self.again(finished, parts, false, resume));
         }
-        // The job has now seen all that it wants of the part's own bytes.
+        // The job has now seen all of the part's own bytes.
         let bytes = own.len() as u64;
         file.bytes += bytes;
         self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -358,7 +358,7 @@ impl<J: Job> Collector<J> {
         }
     }
 
-    /// Closes a file: its last rows, its error, and what may go out now.
+    /// Closes a file: takes its last rows and its error, and lets out the rows that may now be written.
     fn close(&self, collected: &mut Collected<J::File>, sequence: u64, mut end: FileEnd) {
         let Some(mut file) = collected.files.remove(&sequence) else {
             return;
@@ -390,7 +390,7 @@ impl<J: Job> Collector<J> {
         self.status.closed();
     }
 
-    /// An entry that could not be opened.
+    /// Handles an entry that could not be opened.
     pub fn refuse(&self, entry: &Entry, error: FileErrorKind) {
         let mut collected = lock(&self.collected);
         let mut rows = Vec::new();
@@ -402,12 +402,12 @@ impl<J: Job> Collector<J> {
         self.settle(&mut collected, entry, rows);
     }
 
-    /// An entry that is no input: a file that the run writes.
+    /// Passes over an entry that is a file which the run writes.
     pub fn pass_over(&self, entry: &Entry) {
         self.settle(&mut lock(&self.collected), entry, Vec::new());
     }
 
-    /// An entry that was never a file.
+    /// Settles an entry whose file was never open.
     fn settle(&self, collected: &mut Collected<J::File>, entry: &Entry, rows: Vec<u8>) {
         collected.rows.settle(entry.sequence, rows);
         self.status.closed();
@@ -418,7 +418,7 @@ impl<J: Job> Collector<J> {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Closes what is still open after a stop, once, and tells the writer that no more will come.
+    /// Closes the files that are still open after a stop, once, and tells the writer that no more rows will come.
     pub fn end(&self) {
         if self.ended.swap(true, Ordering::AcqRel) {
             return;

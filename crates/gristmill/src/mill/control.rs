@@ -40,7 +40,8 @@ impl Control {
         }
     }
 
-    /// Calls `sink` with each file that failed, as the run goes on. The thread in [`Mill::run`](super::Mill::run) calls it.
+    /// Calls `sink` with each file that failed, as the run goes on. The thread in [`Mill::run`](super::Mill::run) calls
+    /// it.
     #[must_use]
     pub fn on_error(mut self, sink: impl FnMut(&FileError) + Send + 'static) -> Self {
         self.errors = Some(Arc::new(Mutex::new(Box::new(sink))));
@@ -56,9 +57,9 @@ impl Control {
         self
     }
 
-    /// Names a file that the run writes, such as its log: it is not read. A walk passes over it. Where the user named it, it
-    /// is a failure, or, if it was `empty` when the run began, read as an empty file. Tell the source, too
-    /// ([`Source::written`](crate::source::Source::written)).
+    /// Names a file that the run writes, such as its log, so that the run does not read it. A walk passes over it. If
+    /// the user named the file as an input, that is a failure, unless the file was `empty` when the run began: then it
+    /// is read as an empty file. The source must be told, too ([`Source::written`](crate::source::Source::written)).
     #[must_use]
     pub fn writing(mut self, file: FileId, empty: bool) -> Self {
         Arc::make_mut(&mut self.written).push((file, empty));
@@ -76,7 +77,7 @@ impl Control {
         &self.progress
     }
 
-    /// Asks the run to end: what was done so far is kept.
+    /// Asks the run to end. The results so far are kept.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }

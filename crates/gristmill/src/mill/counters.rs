@@ -1,4 +1,4 @@
-//! What a run counts, for its report.
+//! The counters of a run, for its report.
 
 use super::report::StageTimes;
 use gristmill_ingest::reader::{ChunkReader, ReadStats};
@@ -22,13 +22,13 @@ pub(super) struct Counters {
     totals: Mutex<Totals>,
 }
 
-/// What is summed when a reader ends.
+/// The sums to which each reader adds when it ends.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub reads: ReadStats,
     /// Names of the read paths that were taken.
     pub paths: Vec<&'static str>,
-    /// Why something was done otherwise than it was wanted.
+    /// Reasons why something was not done as it was asked for.
     pub fallbacks: Vec<String>,
     pub stages: StageTimes,
 }
@@ -62,7 +62,7 @@ impl Counters {
         totals.reads += stats;
     }
 
-    /// Says that something was done otherwise than it was wanted, and why.
+    /// Adds a reason why something was not done as it was asked for.
     pub fn add_fallback(&self, reason: &str) {
         lock(&self.totals).add_fallback(reason);
     }

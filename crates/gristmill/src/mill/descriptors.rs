@@ -1,27 +1,28 @@
-//! How many files a run may have open at once, and when an open that failed for want of something is worth another try.
+//! How many files a run may have open at once, and when an open that failed for lack of a resource is worth another
+//! try.
 //!
-//! The process's limit of descriptors is shared with rings, the walk, the output and whatever else the process does, so a
-//! run takes what is left when it starts, less a reserve. Where an open fails all the same (`EMFILE`, because others took
-//! descriptors meanwhile; `ENFILE`, `ENOMEM`, `EAGAIN`, because the system ran out), the file is not at fault: it waits
-//! until one of ours was closed. It fails only when nothing of ours was open that could be.
+//! The process's limit of descriptors is shared with rings, the walk, the output and whatever else the process does, so
+//! a run takes what is left when it starts, less a reserve. Where an open fails all the same (`EMFILE`, because others
+//! took descriptors meanwhile; `ENFILE`, `ENOMEM`, `EAGAIN`, because the system ran out), the file is not at fault: it
+//! waits until one of the run's own files is closed. It fails only if the run has no file open that it could close.
 
 use gristmill_ring::Submitter;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Descriptors left alone for the walk (which keeps up to nine directories open, and one where the limit is low), ignore
-/// files, and what other threads of the process open and close; half of what there is where that is less than twice as
-/// much.
+/// Descriptors that are reserved for the walk (which keeps up to nine directories open, or one where the limit is low),
+/// for ignore files, and for other threads of the process. If fewer than twice as many are free, half of them are
+/// reserved.
 const RESERVE: usize = 24;
 
-/// Files that may be open at least: one that is read while the next is opened.
+/// The least number of files that may be open: one that is read while the next is opened.
 const AT_LEAST: usize = 2;
 
-/// Files that are open at most, whatever the limit: no more are ever in use.
+/// The largest number of open files, whatever the process's limit: no run uses more.
 const AT_MOST: usize = 1 << 20;
 
-/// Whether an error tells of something that ran out, rather than of the file.
+/// Whether an error means that a resource ran out, rather than that the file is at fault.
 pub(super) fn ran_out(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -36,13 +37,13 @@ pub(super) struct Descriptors {
     limit: usize,
     /// Rings that may still be opened.
     rings: AtomicUsize,
-    /// Permits that are out.
+    /// The number of permits in use.
     taken: AtomicUsize,
     /// Files that are open.
     open: AtomicUsize,
     /// Files that were closed so far.
     closed: AtomicU64,
-    /// A feeder waits for a file to be closed.
+    /// Whether a feeder waits for a file to be closed.
     wanted: AtomicBool,
     workers: OnceLock<Submitter>,
 }
@@ -62,17 +63,17 @@ pub(super) struct Permit {
 }
 
 impl Descriptors {
-    /// As many as the process's limit leaves. Up to a quarter of them is for the rings of `readers` readers.
+    /// The descriptors that the process's limit leaves. Up to a quarter of them is for the rings of `readers` readers.
     pub fn new(readers: usize) -> Arc<Self> {
         let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let soft = soft.map_or(usize::MAX, |soft| {
             usize::try_from(soft).unwrap_or(usize::MAX)
         });
-        // Where /proc is not mounted: the three standard ones and a few.
+        // If /proc is not mounted, assume the three standard descriptors and a few more.
         let used = std::fs::read_dir("/proc/self/fd").map_or(8, Iterator::count);
         let free = soft.saturating_sub(used);
         let left = free - RESERVE.min(free / 2);
-        // A ring takes two: its own, and one by which its end is seen.
+        // A ring takes two descriptors: its own, and one that signals its end.
         let rings = (left / 8).clamp(1, readers.max(1));
         Self::with_limits(left.saturating_sub(2 * rings), rings)
     }
@@ -108,7 +109,8 @@ impl Descriptors {
         let _already = self.workers.set(workers);
     }
 
-    /// The right to open a file, or `None` while as many as may be are open; then workers are woken when one is closed.
+    /// The right to open a file, or `None` while the largest number of files is open; workers are then woken when one
+    /// is closed.
     pub fn take(self: &Arc<Self>) -> Option<Permit> {
         let take = || {
             self.taken
@@ -141,7 +143,7 @@ impl Descriptors {
 
     /// The state before an attempt to open.
     pub fn moment(&self) -> Moment {
-        // `closed` first: a file that is closed in between is seen by one of the two.
+        // `closed` is read first, so that a file that is closed in between shows in one of the two counters.
         let closed = self.closed.load(Ordering::SeqCst);
         Moment {
             open: self.open.load(Ordering::SeqCst),
@@ -149,14 +151,14 @@ impl Descriptors {
         }
     }
 
-    /// Whether an open that ran out of something, having begun at `then`, is worth another try: something of ours was open
-    /// that could be, or has been, given back. Workers are woken when it is.
+    /// Whether an open that began at `then` and failed for lack of a resource is worth another try, because the run had
+    /// files open that it can close or has closed since. Workers are woken when one is closed.
     pub fn worth_waiting(&self, then: Moment) -> bool {
         self.wanted.store(true, Ordering::SeqCst);
         then.open > 0 || self.closed.load(Ordering::SeqCst) != then.closed
     }
 
-    /// Whether an open that failed at `then` may do better now, or will do no better by waiting.
+    /// Whether it is time to retry an open that failed at `then`: either it may succeed now, or waiting will not help.
     pub fn is_time(&self, then: Moment) -> bool {
         let now = self.moment();
         now.closed != then.closed || now.open == 0
@@ -172,7 +174,7 @@ impl Descriptors {
 }
 
 impl Permit {
-    /// The file was opened, and is until this is dropped.
+    /// Notes that the file was opened. It counts as open until the permit is dropped.
     pub fn opened(mut self) -> Self {
         if !std::mem::replace(&mut self.open, true) {
             self.of.open.fetch_add(1, Ordering::SeqCst);
@@ -185,7 +187,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.of.taken.fetch_sub(1, Ordering::AcqRel);
         if self.open {
-            // In this order: a thread that sees no file open also sees that one was closed.
+            // This order makes a thread that sees no open file also see that one was closed.
             self.of.closed.fetch_add(1, Ordering::SeqCst);
             self.of.open.fetch_sub(1, Ordering::SeqCst);
         }
@@ -209,18 +211,18 @@ mod tests {
     #[test]
     fn an_open_that_ran_out_is_tried_again_when_something_was_closed_or_nothing_is_open() {
         let descriptors = Descriptors::with_limits(8, 1);
-        // Nothing of ours is open: the failure stands.
+        // The run has no open file, so the failure is final.
         assert!(!descriptors.worth_waiting(descriptors.moment()));
 
         let open = descriptors.take().unwrap().opened();
         let before = descriptors.moment();
         assert!(descriptors.worth_waiting(before) && !descriptors.is_time(before));
-        // An attempt that failed, ours or another worker's, gives nothing back.
+        // A failed attempt, this worker's or another's, frees no descriptor.
         drop(descriptors.take());
         assert!(!descriptors.is_time(before));
         drop(open);
         assert!(descriptors.is_time(before));
-        // It was closed between the attempt and the judgement.
+        // The file was closed between the attempt and the decision.
         assert!(descriptors.worth_waiting(before));
         assert!(!descriptors.worth_waiting(descriptors.moment()));
     }

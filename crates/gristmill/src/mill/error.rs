@@ -7,7 +7,7 @@ use gristmill_protocol::PipelineError;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum MillError {
-    /// A setting is out of range, or settings do not go with each other.
+    /// A setting is out of range, or settings exclude each other.
     #[error("invalid argument: {}: {}", .0.what(), .0.fix())]
     Setting(Setting),
     /// The peer memory of the device has no room for the run's chunks.
@@ -18,16 +18,16 @@ pub enum MillError {
     PeerMemoryFull {
         /// The device's address on the bus.
         address: String,
-        /// How many chunks the run has.
+        /// The number of chunks of the run.
         chunks: u32,
         /// Bytes of a chunk's buffer.
         chunk_bytes: usize,
-        /// Bytes that they need.
+        /// Bytes that the chunks need.
         needed: u64,
-        /// Bytes that the device has.
+        /// Bytes of peer memory that the device has.
         available: u64,
     },
-    /// The kernel could not be launched, or failed to end.
+    /// The kernel could not be launched, or could not be shut down.
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The job refused, or the run's counters do not add up.
@@ -39,7 +39,7 @@ pub enum MillError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Setting {
-    /// A chunk size that is no multiple of 4 KiB from 4 KiB to 64 MiB.
+    /// A chunk size that is not a multiple of 4 KiB from 4 KiB to 64 MiB.
     ChunkBytes,
     /// A queue depth outside of 1 to 256.
     Depth,
@@ -47,24 +47,24 @@ pub enum Setting {
     Workers,
     /// Direct reads by NVMe passthrough, which never goes through the page cache.
     DirectPassthrough,
-    /// Direct reads of chunks that are no multiple of 4 KiB.
+    /// Direct reads of chunks whose size is not a multiple of 4 KiB.
     DirectUnaligned,
-    /// Reads of a disk's blocks into chunks that are no multiple of 4 KiB.
+    /// Reads of a disk's blocks into chunks whose size is not a multiple of 4 KiB.
     BlocksUnaligned,
     /// No chunk buffers.
     Chunks,
-    /// A range of a device by another path than passthrough.
+    /// A range of a device that is read by another path than passthrough.
     DeviceRangeByOtherPath,
-    /// Peer memory for a kernel on a device, which does not see it.
+    /// Peer memory for a kernel on a device, which cannot access it.
     PeerMemoryOnDevice,
-    /// Peer memory without a read path that goes there.
+    /// Peer memory without a read path into it.
     PeerMemoryWithoutPath,
     /// Direct positioned reads into peer memory.
     PeerMemoryDirect,
 }
 
 impl Setting {
-    /// What was set, in words.
+    /// The setting, in words.
     pub fn what(self) -> &'static str {
         self.words().0
     }

@@ -1,9 +1,9 @@
 //! Feeds one worker: takes entries and chunks from the intake, reads them and publishes what has landed.
 //!
-//! Called by its worker when there is nothing to claim, it does the next useful thing and returns, so that a chunk that
-//! has just landed is claimed, by this worker or another, before the next is read. How many reads it keeps in flight
-//! follows from what reads do: while they complete inline (a warm page cache) one at a time keeps chunks in cache; as soon
-//! as one does not, the window doubles, up to the configured depth.
+//! The worker calls its feeder when it has nothing to claim. The feeder takes the next useful step and returns, so that
+//! a chunk that has just landed is claimed, by this worker or another, before the next is read. The number of reads in
+//! flight adapts to how reads complete: while they complete inline (from the page cache), one at a time keeps chunks in
+//! the processor's cache; as soon as one does not, the window doubles, up to the configured depth.
 
 use super::descriptors::ran_out;
 use super::halo::Landing;
@@ -104,7 +104,8 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             return Feed::Progress;
         }
         if self.run.status.stopping() || self.run.status.is_over() {
-            // Reads that are still in flight are of files that are answered, or not wanted any more: they are cancelled.
+            // Reads that are still in flight are for files that are answered or not needed any more: they are
+            // cancelled.
             self.finish();
             return Feed::Finished;
         }
@@ -123,7 +124,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         Feed::Idle
     }
 
-    /// Takes what has landed and publishes it; whether there was anything.
+    /// Takes the reads that have landed and publishes their chunks. Returns whether it found any.
     fn land(&mut self) -> bool {
         let mut any = false;
         while let Some(done) = self.reads.next() {
@@ -162,7 +163,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
     }
 
-    /// Bytes of a stream whose chunks have surroundings: they come behind those that were kept of the stream.
+    /// Takes bytes of a stream whose chunks have surrounding bytes: they follow the bytes that were kept of the stream.
     fn take_of_stream(&mut self, piece: Piece, landing: Landing, mut buffer: ChunkBuf) {
         let layout = self.run.config.layout;
         let mut tail = lock(&piece.file.tail);
@@ -174,7 +175,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             .bounced
             .fetch_add(copied, Ordering::Relaxed);
         if landing.bytes == 0 && !landing.end && landing.error.is_none() {
-            // Not a chunk yet: its number is taken again, when more has been read.
+            // The bytes are not a chunk yet: its number is taken again when more has been read.
             piece.file.next.store(piece.number, Ordering::Relaxed);
             self.run.intake.offer(Arc::clone(&piece.file));
             return;
@@ -182,7 +183,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         self.take(piece, landing, buffer);
     }
 
-    /// A chunk has landed: publishes it, and sees to the next read of its file.
+    /// Publishes a chunk that has landed, and arranges the next read of its file.
     fn take(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
         if !landing.end && landing.error.is_none() {
             self.go_on(&piece, landing.bytes);
@@ -196,7 +197,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
     }
 
-    /// The file goes on behind this chunk: offers what is to be read next.
+    /// Offers the chunks that follow this one in its file, which has not ended.
     fn go_on(&self, piece: &Piece, bytes: usize) {
         let file = &piece.file;
         if file.finished.load(Ordering::Relaxed) {
@@ -210,7 +211,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             FileKind::Positioned => {
                 let chunk_bytes = self.run.config.layout.chunk as u64;
                 if piece.number == 0 {
-                    // Larger than a chunk: its size is worth asking for now.
+                    // The file is larger than a chunk, so its size is worth asking for now.
                     let size = fstat(&file.file).map_or(0, |found| size_of(&found));
                     file.size.store(size, Ordering::Relaxed);
                     file.limit
@@ -219,7 +220,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 } else {
                     let reached = (piece.number + 1).saturating_mul(chunk_bytes);
                     if reached >= file.limit.load(Ordering::Relaxed) {
-                        // The end was not seen yet: the file has grown, or ends just here.
+                        // The end has not been seen yet: the file has grown, or ends exactly here.
                         file.limit
                             .store(reached.saturating_add(chunk_bytes), Ordering::Relaxed);
                         self.run.intake.offer(Arc::clone(file));
@@ -229,7 +230,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
     }
 
-    /// Submits reads, up to the window; whether anything was done.
+    /// Submits reads, up to the window. Returns whether it did anything.
     fn submit(&mut self) -> bool {
         let began = Instant::now();
         if !self.reads.reads() {
@@ -246,13 +247,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         did
     }
 
-    /// Whether there may be a file to open. Where there is none, no permit is taken: giving it back would wake feeders
+    /// Whether a file may be waiting to be opened. If not, no permit is taken, since returning it would wake feeders
     /// that wait for one.
     fn may_open(&self) -> bool {
         self.run.intake.may_open() || self.run.opener.has_late()
     }
 
-    /// Reads of files that are being cut.
+    /// Submits reads of files that are being cut.
     fn submit_pieces(&mut self) -> bool {
         let depth = self.run.config.depth;
         let mut did = false;
@@ -297,7 +298,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         did
     }
 
-    /// Enters the kernel with what is queued; whether something landed at once.
+    /// Submits the queued reads to the kernel. Returns whether any landed at once.
     fn flush(&mut self) -> bool {
         self.reads.flush();
         self.land()
@@ -319,9 +320,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             };
             permits.push(permit);
         }
-        // Backwards, so that they are used in the order in which they were taken: the warmest first.
+        // Reverse the buffers, so that they are used in the order in which they were taken: the warmest first.
         buffers.reverse();
-        // What waits comes first, and nothing new is opened before it.
+        // Deferred entries come first: no new entry is opened before them.
         if !self.run.intake.take_deferred(permits.len(), &mut entries) {
             self.run.intake.take_entries(permits.len(), &mut entries);
         }
@@ -338,7 +339,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
         }
         self.entries = entries;
-        // The rest goes back to the pool: the warmest last, which makes it the next to be taken.
+        // The remaining buffers go back to the pool, the warmest last, so that it is taken next.
         buffers.clear();
         self.buffers = std::mem::take(buffers);
         let opened = Instant::now();
@@ -413,7 +414,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             let tail = lock(&piece.file.tail);
             wanted = tail.wanted(&layout).min(wanted);
             if let Some(error) = tail.ended() {
-                // All is read, and there is more than one chunk of it.
+                // The whole stream was read, and more than one chunk of it is left.
                 drop(tail);
                 let landing = Landing {
                     end: error.is_none(),
@@ -443,8 +444,8 @@ impl<J: Job> ChunkFeeder<J> {
     }
 }
 
-/// A feeder can go without having finished: the kernel may be shut down before it is called again, or it may have panicked.
-/// Its work is counted all the same, and the run does not wait for it.
+/// A feeder can be dropped before it has finished: the kernel may be shut down before calling it again, or it may have
+/// panicked. Its work is counted nevertheless, and the run does not wait for it.
 impl<J: Job> Drop for ChunkFeeder<J> {
     fn drop(&mut self) {
         if self.done {

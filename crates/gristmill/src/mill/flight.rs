@@ -1,6 +1,6 @@
-//! What is in flight: chunks that are lent to the kernel, each with the slot that was published for it.
+//! The chunks in flight: each is lent to the kernel, with the slot that was published for it.
 //!
-//! There is a slot for every chunk, so a chunk that has landed never waits for one.
+//! The ring has a slot for every chunk, so a chunk that has landed never waits for one.
 
 use super::halo::Landing;
 use super::held::HeldSlot;
@@ -15,16 +15,16 @@ use gristmill_ring::lock;
 use gristmill_ring::{ChunkBuf, Completion, LentChunk, RecordMemory, Submission, Submitter};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// A published slot: what it runs over.
+/// A published slot, and the chunk that it runs over.
 #[derive(Debug)]
 struct Flight {
     part: ChunkPart,
     lent: LentChunk,
-    /// What was published.
+    /// The argument words that were published.
     args: [u32; ARGS_PER_SLOT],
 }
 
-/// A slot that has run, whose chunk is back with the host. Dropping it makes both free again.
+/// A slot that has run, and its chunk, which the host has back. Dropping it frees both.
 pub(super) struct Finished {
     pub part: ChunkPart,
     pub slot: HeldSlot,
@@ -36,11 +36,11 @@ pub(super) struct Finished {
     pub flags: u32,
 }
 
-/// The ends of the kernel that a run uses, there once it is launched.
+/// The handles of the kernel that a run uses, available once it is launched.
 pub(super) struct KernelEnds {
     pub submitter: Submitter,
     pub records: RecordMemory,
-    /// Where finished slots are recorded, if they are; `None` inside once the log has ended.
+    /// The recorder of finished slots, if they are recorded; `None` inside once the log has ended.
     pub recorder: Option<Mutex<Option<Recorder>>>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Flights<J: Job> {
     job: Arc<J>,
     geometry: Geometry,
     status: Arc<Status>,
-    /// By slot.
+    /// Indexed by slot.
     flights: Vec<Mutex<Option<Flight>>>,
     kernel: OnceLock<KernelEnds>,
 }
@@ -70,7 +70,7 @@ impl<J: Job> Flights<J> {
         let _already = self.kernel.set(kernel);
     }
 
-    /// Whether the kernel is there.
+    /// Whether the run was joined to its kernel.
     pub fn is_attached(&self) -> bool {
         self.kernel.get().is_some()
     }
@@ -80,7 +80,7 @@ impl<J: Job> Flights<J> {
         self.kernel.get().map(|kernel| &kernel.records)
     }
 
-    /// Publishes a chunk that has landed. Where that fails, slot and chunk are free again.
+    /// Publishes a chunk that has landed. If that fails, slot and chunk are freed.
     ///
     /// # Errors
     /// The reason why the chunk's file fails.
@@ -94,7 +94,7 @@ impl<J: Job> Flights<J> {
             let token = kernel.submitter.try_acquire()?;
             Some(HeldSlot::new(token, &kernel.submitter))
         });
-        // There is a slot for every chunk, so this is a broken promise of the mill; the file fails, visibly.
+        // The ring has a slot for every chunk, so this would be a bug of the mill, which the file's failure shows.
         let slot = slot.ok_or_else(|| {
             let reason = "no slot was free for a landed chunk; please report this";
             PipelineError::Backend(reason.into())
@@ -109,8 +109,8 @@ impl<J: Job> Flights<J> {
         Ok(self.lend(slot, part, buffer, 0)?)
     }
 
-    /// Publishes a chunk that has run once more, for these parts of it, from byte `resume` of the first on. `first` says
-    /// whether the job has been shown nothing of the chunk. Where that fails, slot and chunk are free again.
+    /// Publishes a chunk that has run again, for these parts of it, from byte `resume` of the first part on. `first`
+    /// says whether the job has not been shown any of the chunk yet. If publishing fails, slot and chunk are freed.
     ///
     /// # Errors
     /// The reason why the chunk's file fails.
@@ -141,9 +141,9 @@ impl<J: Job> Flights<J> {
         resume: u32,
     ) -> Result<(), PipelineError> {
         let (landing, own) = (&part.landing, part.parts.current());
-        // Chunks have at most 1 GiB.
+        // Chunks are at most 1 GiB.
         let word = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-        // The bytes of the chunk's other parts are surroundings of this one.
+        // The bytes of the chunk's other parts surround this one.
         let start = landing.start + own.start;
         let behind = landing.bytes.saturating_sub(own.end) + landing.after;
         let args = self.job.args(&SlotPlace {
@@ -171,8 +171,8 @@ impl<J: Job> Flights<J> {
         published
     }
 
-    /// Takes back what a completed slot ran over, and records it where that is wanted. `None` for a slot that was not in
-    /// flight, which is free again then.
+    /// Takes back the chunk of a completed slot, and records the slot if the run has a log. Returns `None` for a slot
+    /// that was not in flight, which is freed.
     pub fn land(&self, done: Completion) -> Option<Finished> {
         let kernel = self.kernel.get()?;
         let place = self.flights.get(done.token.index().get() as usize);
@@ -203,10 +203,10 @@ impl<J: Job> Flights<J> {
         })
     }
 
-    /// Ends the log, if there is one. What finishes later is not recorded.
+    /// Ends the log, if the run has one. Slots that finish later are not recorded.
     ///
     /// # Errors
-    /// The reason why the log is not whole.
+    /// The reason why the log is incomplete.
     pub fn end_record(&self) -> Result<(), PipelineError> {
         let recorder = self
             .kernel

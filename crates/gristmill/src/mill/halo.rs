@@ -1,8 +1,8 @@
-//! Where a chunk's own bytes lie in its buffer, and what lies around them, for jobs that look beyond a chunk.
+//! Where a chunk's own bytes lie in its buffer, and which bytes surround them, for jobs that look beyond a chunk.
 //!
-//! Of a file that is read by position, the read for each chunk also lands the bytes before and behind it, which are thus
-//! read again with the neighbouring chunks. A stream cannot be read twice: [`StreamTail`] keeps the bytes that its next chunk
-//! needs again, and puts them in front of what lands next.
+//! In a file that is read by position, the read for each chunk also lands the bytes before and behind it, so these
+//! bytes are read again with the neighbouring chunks. A stream cannot be read twice: [`StreamTail`] keeps the bytes
+//! that its next chunk needs again, and puts them in front of the bytes that land next.
 
 use crate::error::FileErrorKind;
 use crate::jobs::Geometry;
@@ -12,18 +12,18 @@ use crate::jobs::Geometry;
 pub(super) struct Landing {
     /// The chunk's own bytes.
     pub bytes: usize,
-    /// Where they begin in the buffer.
+    /// Where the own bytes begin in the buffer.
     pub start: usize,
     /// Bytes of the file behind them in the buffer.
     pub after: usize,
     /// Whether the file ends with them.
     pub end: bool,
-    /// Why no more could be read, where that is so.
+    /// The error after which no more could be read, if any.
     pub error: Option<FileErrorKind>,
 }
 
 impl Landing {
-    /// Nothing has landed, for this reason.
+    /// A landing of no bytes, for this reason.
     pub fn failed(error: impl Into<FileErrorKind>) -> Self {
         Self {
             error: Some(error.into()),
@@ -32,10 +32,10 @@ impl Landing {
     }
 }
 
-/// File systems want direct reads to begin and end at multiples of this.
+/// File systems require direct reads to begin and end at multiples of this.
 const BLOCK: usize = 4096;
 
-/// How large chunks are, and how much room their buffers have around them.
+/// The size of chunks, and the room that their buffers have around them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
     pub geometry: Geometry,
@@ -70,13 +70,13 @@ impl Layout {
         self.chunk.is_multiple_of(BLOCK)
     }
 
-    /// The read for the chunk at `offset` of a file: how many bytes before it, and how many in all.
+    /// The read for the chunk at `offset` of a file: the number of bytes before it, and the number of bytes in all.
     pub fn read(&self, offset: u64) -> (usize, usize) {
         let before = usize::try_from(offset).map_or(self.lead, |offset| offset.min(self.lead));
         (before, before + self.chunk + self.tail)
     }
 
-    /// What has landed for a chunk of a file, when its read began `before` bytes before it.
+    /// The landing of a chunk of a file whose read began `before` bytes before it.
     pub fn landed(&self, before: usize, landing: Landing) -> Landing {
         if self.geometry.is_plain() {
             return landing;
@@ -99,9 +99,9 @@ impl Layout {
         }
     }
 
-    /// Of `there` bytes, which begin at a multiple of `align`, how many can be in chunks while more may follow: whole blocks
-    /// that have all the bytes behind them which the job looks at. Where reading failed, the rest is left out: that no more
-    /// bytes came does not mean that the file ends.
+    /// How many of `there` bytes, which begin at a multiple of `align`, can be in chunks while more may follow: whole
+    /// blocks that are followed by all the bytes that the job looks at. The rest is left out after a failed read,
+    /// because a failure does not mean that the file ends.
     fn certain(&self, there: usize) -> usize {
         let certain = there.saturating_sub(self.geometry.after);
         certain - certain % self.geometry.align.max(1)
@@ -111,11 +111,11 @@ impl Layout {
 /// The last bytes of a stream that its next chunk needs again.
 #[derive(Debug, Default)]
 pub(super) struct StreamTail {
-    /// Bytes before the next chunk, and then those that are not in a chunk yet.
+    /// The bytes before the next chunk, followed by those that are not in a chunk yet.
     bytes: Vec<u8>,
     /// How many of them lie before the next chunk.
     before: usize,
-    /// How the stream ended, while chunks of it are left: with an error, or at its end.
+    /// How the stream ended, while some of its chunks are still left: with an error, or at its end.
     ended: Option<Option<FileErrorKind>>,
     /// Bytes that were copied since [`StreamTail::take_copied`].
     copied: u64,
@@ -127,7 +127,7 @@ impl StreamTail {
         (self.before + layout.chunk + layout.tail).saturating_sub(self.bytes.len())
     }
 
-    /// How the stream has ended, where no more is to be read of it: with an error, or at its end.
+    /// How the stream has ended, if it is not read further: with an error, or at its end.
     pub fn ended(&self) -> Option<Option<FileErrorKind>> {
         self.ended.clone()
     }
@@ -137,9 +137,9 @@ impl StreamTail {
         std::mem::take(&mut self.copied)
     }
 
-    /// `landing.bytes` bytes have landed in `buffer`. Moves them behind those that were kept, takes as many as make a chunk,
-    /// and keeps the rest. The landing that is returned says where the chunk lies in the buffer. One of no bytes means that
-    /// there is no chunk yet, or at the stream's end, that there is none left.
+    /// `landing.bytes` bytes have landed in `buffer`. Moves them behind those that were kept, takes as many as make a
+    /// chunk, and keeps the rest. The returned landing says where the chunk lies in the buffer. A landing of no bytes
+    /// means that there is no chunk yet or, at the stream's end, that no chunk is left.
     pub fn landed(&mut self, layout: &Layout, buffer: &mut [u8], landing: Landing) -> Landing {
         let Geometry { before, after, .. } = layout.geometry;
         let carried = self.bytes.len();
@@ -152,7 +152,7 @@ impl StreamTail {
             layout.certain(there)
         };
         if certain == 0 && !over {
-            // Only what is new is copied: a stream may come byte by byte.
+            // Only new bytes are copied, since a stream may come byte by byte.
             self.bytes.extend_from_slice(&buffer[..total - carried]);
             self.copied += (total - carried) as u64;
             return Landing::default();
@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    /// Own bytes, bytes behind them, whether the file ends, whether it failed.
+    /// The number of own bytes and of bytes behind them, whether the file ends, and whether it failed.
     fn told(landing: &Landing) -> (usize, usize, bool, bool) {
         let Landing {
             bytes, after, end, ..
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(landed(4097, true), (4096, 1, false, false));
         assert_eq!(landed(4106, true), (4096, 10, false, false));
         assert_eq!(landed(8192, false), (4096, 10, false, false));
-        // The file has shrunk meanwhile.
+        // The file has shrunk in the meantime.
         let shrunk = layout.landed(4096, landing(100, true, false));
         assert_eq!(told(&shrunk), (0, 0, true, false));
     }
@@ -246,11 +246,11 @@ mod tests {
         let landed = |bytes: usize| told(&layout.landed(4096, landing(bytes, false, true)));
         assert_eq!(landed(0), (0, 0, false, true));
         assert_eq!(landed(4096 + 5), (0, 5, false, true));
-        // Whole blocks, with all that they see.
+        // Whole blocks land, with all bytes that they look at.
         assert_eq!(landed(4096 + 64 + 9), (0, 10, false, true));
         assert_eq!(landed(4096 + 64 + 10), (64, 10, false, true));
         assert_eq!(landed(4096 + 4096 + 9), (4032, 10, false, true));
-        // The chunk is whole; the next one will find out.
+        // The chunk is whole; the next one will meet the error.
         assert_eq!(landed(4096 + 4096 + 10), (4096, 10, false, false));
     }
 
@@ -265,7 +265,7 @@ mod tests {
         };
         assert_eq!(land(50, false), ((0, 0, false, false), false));
         assert_eq!(land(24, false), ((64, 10, false, false), false));
-        // 10 and 127 bytes are there: one block, and not all of what the next would see.
+        // 10 and 127 bytes have come: one block, but not all the bytes that the next block would look at.
         assert_eq!(land(127, true), ((64, 10, false, true), false));
 
         let mut tail = StreamTail::default();
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_stream_always_has_something_to_read() {
-        // Chunks may be far smaller than what is around them.
+        // Chunks may be far smaller than the bytes around them.
         for (before, after, align, chunk) in [
             (0, 4096, 1, 1),
             (4096, 4096, 1, 1),

@@ -1,4 +1,4 @@
-//! Slots that return where they came from.
+//! Slots that are freed when they are dropped.
 
 use gristmill_protocol::PipelineError;
 use gristmill_ring::{SlotToken, Submission, Submitter};
@@ -6,7 +6,7 @@ use gristmill_ring::{SlotToken, Submission, Submitter};
 /// An empty slot of the run's ring, free again when it is dropped: no error path loses one.
 #[derive(Debug)]
 pub(super) struct HeldSlot {
-    /// There until it is published or dropped.
+    /// Present until the slot is published or dropped.
     token: Option<SlotToken>,
     submitter: Submitter,
 }
@@ -25,7 +25,7 @@ impl HeldSlot {
             .map_or(u32::MAX, |token| token.index().get())
     }
 
-    /// Fills and publishes the slot, or makes it free again and says why.
+    /// Fills and publishes the slot, or frees it and returns the reason.
     pub fn publish(mut self, submission: &Submission) -> Result<(), PipelineError> {
         let Some(token) = self.token.take() else {
             return Ok(());

@@ -1,5 +1,5 @@
-//! What is read next: entries of the source, those whose opening has to wait, files that several readers cut into chunks
-//! together, and chunks that a reader gave back.
+//! Where feeders get their next work: entries of the source, entries whose opening has to wait, files that several
+//! readers cut into chunks together, and chunks that a reader gave back.
 
 use super::descriptors::{Descriptors, Moment};
 use super::output::OutputQueue;
@@ -17,20 +17,20 @@ use std::time::Duration;
 
 struct Listing {
     source: Box<dyn Source>,
-    /// Entries that it has given.
+    /// The number of entries that the source has given.
     sequence: u64,
     ended: bool,
-    /// The source had nothing yet when it was last asked.
+    /// Whether the source had nothing yet when it was last asked.
     early: bool,
 }
 
-/// An entry whose open ran out of something, and the state before that.
+/// An entry whose open failed for lack of a resource, and the state before that open.
 struct Deferred {
     entry: Arc<Entry>,
     then: Moment,
 }
 
-/// What the feeders of a run take their work from.
+/// The work of a run that its feeders share.
 pub(super) struct Intake {
     status: Arc<Status>,
     output: Arc<OutputQueue>,
@@ -38,16 +38,16 @@ pub(super) struct Intake {
     descriptors: Arc<Descriptors>,
     /// Own bytes of a chunk.
     chunk_bytes: u64,
-    /// There is more than one feeder.
+    /// Whether the run has more than one feeder.
     shared: bool,
     listing: Mutex<Listing>,
-    /// A reader holds the listing and waits for its source.
+    /// Whether a reader holds the listing and waits for its source.
     awaited: AtomicBool,
-    /// Entries that wait for a descriptor, or what else there was too little of, in the order in which they failed.
+    /// Entries that wait for a descriptor or another scarce resource, in the order in which they failed.
     deferred: Mutex<VecDeque<Deferred>>,
-    /// Their number.
+    /// The number of deferred entries.
     waiting: AtomicUsize,
-    /// Chunks whose reader could not read them, for another one, with their buffers.
+    /// Chunks that their reader could not read and another reader may, with their buffers.
     again: Mutex<VecDeque<(Piece, ChunkBuf)>>,
     /// Files that have chunks to hand out.
     cutting: Mutex<VecDeque<Arc<OpenFile>>>,
@@ -84,14 +84,15 @@ impl Intake {
         }
     }
 
-    /// Whether so many rows are held back, or wait to be written, that only the file being written may go on. While a file
-    /// waits to be opened all go on: it may be the one that is due, and need what they have open.
+    /// Whether the rows that are held back, or wait to be written, have reached the limit at which only the file being
+    /// written may go on. While a file waits to be opened, all files go on: the waiting file may be the one that is
+    /// due, and may need a descriptor of theirs.
     pub fn holds_too_much(&self) -> bool {
         self.held.bytes() + self.output.unwritten() > HELD_ROWS_BYTES
             && self.waiting.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether entries may come, of the source or of those that wait to be opened.
+    /// Whether entries may come, from the source or from those that wait to be opened.
     pub fn may_open(&self) -> bool {
         !self.status.is_listed() || self.waiting.load(Ordering::Relaxed) > 0
     }
@@ -103,7 +104,8 @@ impl Intake {
         self.waiting.store(deferred.len(), Ordering::Relaxed);
     }
 
-    /// Up to `most` of the entries that wait to be opened, if now is the time; whether others still wait.
+    /// Takes up to `most` of the entries that wait to be opened, if it is time to retry them. Returns whether others
+    /// still wait.
     pub fn take_deferred(&self, most: usize, into: &mut Vec<Arc<Entry>>) -> bool {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return false;
@@ -120,7 +122,7 @@ impl Intake {
         !deferred.is_empty()
     }
 
-    /// Up to `most` entries of the source, counted as open.
+    /// Takes up to `most` entries of the source, and counts them as open.
     pub fn take_entries(&self, most: usize, into: &mut Vec<Arc<Entry>>) {
         // The reader that waits for the source wakes the others when it has something.
         if self.status.is_listed() || self.awaited.load(Ordering::Acquire) {
@@ -132,7 +134,7 @@ impl Intake {
         };
         let mut listing = lock(&self.listing);
         listing.early = false;
-        // What cannot be listed takes no buffer, but waits to be told like everything else.
+        // An entry that cannot be listed takes no buffer, but its error waits in the output queue like all others.
         while into.len() < most && !listing.ended && !self.output.is_full() {
             let then = self.descriptors.moment();
             match listing.source.next_item() {
@@ -143,7 +145,7 @@ impl Intake {
                     into.push(Arc::new(entry));
                 }
                 Some(Item::Error { path, reason }) => listing_failed(path, reason),
-                // When a file of ours is closed, it comes again.
+                // The source gives the directory again when one of the run's files is closed.
                 Some(Item::Starved { .. })
                     if !into.is_empty() || self.descriptors.worth_waiting(then) =>
                 {
@@ -169,8 +171,8 @@ impl Intake {
         }
     }
 
-    /// Waits for the source, for at most `timeout`, where it had nothing when it was last asked and no other feeder waits for
-    /// it. Returns whether it waited.
+    /// Waits for the source, for at most `timeout`, if it had nothing when it was last asked and no other feeder waits
+    /// for it. Returns whether it waited.
     pub fn await_source(&self, timeout: Duration) -> bool {
         if self.status.is_listed() {
             return false;
@@ -193,8 +195,8 @@ impl Intake {
         true
     }
 
-    /// Gives a chunk that its reader could not read to the feeder that reads next. It keeps its buffer: chunks behind it in
-    /// its file wait for it in theirs, and may hold all others.
+    /// Gives a chunk that its reader could not read to the feeder that reads next. The chunk keeps its buffer, because
+    /// later chunks of its file wait for it in their buffers, and may hold all others.
     pub fn read_again(&self, piece: Piece, buffer: ChunkBuf) {
         lock(&self.again).push_back((piece, buffer));
         self.status.wake();
@@ -240,7 +242,7 @@ impl Intake {
                 offset,
             };
             if file.kind == FileKind::Stream {
-                // Its next read is offered when this one has landed.
+                // The stream's next read is offered when this one has landed.
                 cutting.remove(index);
             }
             return Some(piece);

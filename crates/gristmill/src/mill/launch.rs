@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Words of each slot's record area, where the job needs no more.
+/// Words of each slot's record area, unless the job needs more.
 const RECORD_WORDS: u32 = 16_384;
 
 impl Mill {
@@ -35,8 +35,8 @@ impl Mill {
     /// ends the run: see [`RunReport::output`].
     ///
     /// # Errors
-    /// [`MillError`] where the run cannot start: no memory, no read path of the kind asked for, a job whose geometry is out
-    /// of range.
+    /// [`MillError`] if the run cannot start: for lack of memory, without the chosen read path, or for a job whose
+    /// geometry is out of range.
     pub fn run<J: Job + 'static>(
         &self,
         source: impl Source + 'static,
@@ -61,7 +61,7 @@ impl Mill {
             return Err(Setting::BlocksUnaligned.into());
         }
         let record_words = job.record_words().max(RECORD_WORDS);
-        // For a single small file, threads, rings and buffers would cost more than all else.
+        // For a single small file, threads, rings and buffers would cost more than everything else.
         let alone = settings.workers == 0
             && settings.read_path == ReadPathChoice::Auto
             && !settings.direct
@@ -76,7 +76,7 @@ impl Mill {
                 ReadPathChoice::Only(ReadPath::PositionedRead),
             )
         } else {
-            // For what the reader has in flight, and for a batch of small files.
+            // The reader needs chunks for its reads in flight and for a batch of small files.
             let chunks = settings.chunks;
             let chunks = chunks.unwrap_or_else(|| chunks_per_worker(settings.depth));
             (settings.worker_count(), chunks, settings.read_path)
@@ -91,7 +91,7 @@ impl Mill {
         let peer = settings.peer_memory.as_deref();
         let (plan, memory, tokens) = memory::planned(backend, peer, wanted)?;
         let peer = memory.peer().map(str::to_owned);
-        // No slot is ever missing for a chunk that has landed.
+        // Every chunk has a slot, so one that has landed never waits for a slot.
         let slots = u32::try_from(memory.count().next_power_of_two()).unwrap_or(u32::MAX);
         let ring = RingConfig {
             slots,
@@ -179,7 +179,7 @@ impl Mill {
         let written = run.output.write_to(output, &kernel, &run.status);
         let kernel_stats = kernel.stats();
         if let Err(error) = kernel.shutdown() {
-            // A kernel that had failed before has been told of.
+            // A failure of the kernel before this has been reported already.
             if !run.status.is_broken() {
                 return Err(error.into());
             }

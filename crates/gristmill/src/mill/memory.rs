@@ -7,11 +7,11 @@ use gristmill_megakernel::backend::Backend;
 use gristmill_ring::{ChunkBuf, ChunkMemory, ChunkPlan};
 use std::sync::Arc;
 
-/// As many workers and chunks as fit, and the chunks. Memory that turns out to be missing is asked for in smaller and
-/// smaller amounts; peer memory, which is named for what it is, is not.
+/// Plans as many workers and chunks as fit, and allocates the chunks. If host memory cannot be allocated, smaller and
+/// smaller plans are tried; for peer memory, which the user chose, they are not.
 ///
 /// # Errors
-/// [`MillError`] where there is no memory for the least that runs.
+/// [`MillError`] if there is not enough memory for the smallest run.
 pub(super) fn planned(
     backend: &dyn Backend,
     peer: Option<&str>,
@@ -38,7 +38,7 @@ pub(super) fn planned(
     }
 }
 
-/// The chunks of a run.
+/// Allocates the chunks of a run.
 ///
 /// # Errors
 /// [`MillError`] where there is not enough memory.
@@ -52,7 +52,7 @@ fn chunks(
         return Ok(backend.chunk_memory(count, chunk_bytes)?);
     };
     let plan = ChunkPlan::new(count, chunk_bytes)?;
-    // Where there is no such device, the allocation says so.
+    // If the device does not exist, the allocation says so.
     let devices = PeerDevice::list();
     if let Some(device) = devices.iter().find(|device| device.address == address) {
         enough(device, plan)?;
@@ -60,7 +60,7 @@ fn chunks(
     Ok(PeerMemory::chunks(address, count, chunk_bytes)?)
 }
 
-/// Whether a device has room for the chunks of a plan.
+/// Checks that a device has room for the chunks of a plan.
 fn enough(device: &PeerDevice, plan: ChunkPlan) -> Result<(), MillError> {
     let (needed, available) = (plan.bytes() as u64, device.available_bytes);
     if needed <= available {

@@ -1,4 +1,4 @@
-//! Opening files: without waiting for any, and as the read path needs them.
+//! Opening files, without waiting for any, in the way that the read path requires.
 
 use super::counters::{count, Counters};
 use super::descriptors::{Descriptors, Moment, Permit};
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 pub(super) struct Opened {
     pub file: File,
     pub kind: FileKind,
-    /// The size that the file system told when it was opened, or 0 where it was not asked.
+    /// The size that the file system gave when the file was opened, or 0 if it was not asked.
     pub told: u64,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn size_of(found: &Stat) -> u64 {
     u64::try_from(found.st_size).unwrap_or(0)
 }
 
-/// The entry is a file that the run writes. One that a walk has found is passed over in silence.
+/// The error for an entry that is a file which the run writes. An entry that a walk has found is passed over silently.
 #[derive(Debug)]
 struct Written;
 
@@ -76,7 +76,7 @@ pub(super) struct Attempt {
     pub entry: Arc<Entry>,
     pub opened: io::Result<Opened>,
     pub permit: Permit,
-    /// What was known before it.
+    /// The state of the descriptors before the attempt.
     pub then: Moment,
 }
 
@@ -85,19 +85,19 @@ pub(super) struct Opener {
     pub read_path: ReadPathChoice,
     /// Whether a range of each device is read, rather than files.
     pub device_range: bool,
-    /// Whether nothing may stand in for the read path.
+    /// Whether the read path has no fallback.
     pub strict: bool,
     /// Whether files are opened past the page cache.
     pub direct: bool,
     pub descriptors: Arc<Descriptors>,
     pub counters: Arc<Counters>,
     pub status: Arc<Status>,
-    /// FIFOs that a thread of their own has waited for.
+    /// FIFOs whose own threads have finished waiting for a writer.
     pub late: Mutex<Vec<Attempt>>,
 }
 
 impl Opener {
-    /// Opens an entry; `None` where a thread waits for it, which hands it in by [`Opener::take_late`].
+    /// Opens an entry. Returns `None` if a thread waits for it, whose attempt [`Opener::take_late`] will return.
     pub fn open(self: &Arc<Self>, entry: Arc<Entry>, permit: Permit) -> Option<Attempt> {
         let then = self.descriptors.moment();
         let opened = match entry.origin {
@@ -118,17 +118,17 @@ impl Opener {
         })
     }
 
-    /// What was opened by threads of their own meanwhile.
+    /// The attempts that threads of their own have finished in the meantime.
     pub fn take_late(&self) -> Vec<Attempt> {
         std::mem::take(&mut *lock(&self.late))
     }
 
-    /// Whether something was opened by a thread of its own meanwhile.
+    /// Whether a thread of its own has finished an attempt in the meantime.
     pub fn has_late(&self) -> bool {
         !lock(&self.late).is_empty()
     }
 
-    /// Opens a file, and looks at the descriptor.
+    /// Opens a file, and stats its descriptor.
     fn open_seen(&self, entry: &Entry) -> io::Result<(File, Stat)> {
         let file = self.open_unseen(entry)?;
         let found = fstat(&file)?;
@@ -142,8 +142,8 @@ impl Opener {
         self.not_written(entry, file, found)
     }
 
-    /// Opens a file of a run in which nothing may stand in for the read path: one that the path can read by position, and
-    /// whose size is known.
+    /// Opens a file of a run whose read path has no fallback. The path must be able to read the file by position, and
+    /// its size must be known.
     fn open_strictly(&self, entry: &Entry) -> io::Result<Opened> {
         let refused = |why: &str| Err(io::Error::other(why));
         if entry.origin == Origin::Stdin {
@@ -161,7 +161,8 @@ impl Opener {
                 "it lies on a FUSE file system, of which io_uring may read bytes twice; read it by positioned reads",
             );
         } else {
-            // Files of /proc and the like say 0 and have bytes. Those that O_DIRECT opens tell their size.
+            // Files of /proc and similar file systems have size 0 and yet bytes. Files that can be opened with O_DIRECT
+            // have a true size.
             let by_disk = self.read_path == ReadPathChoice::Only(ReadPath::PeerRead);
             if size_of(&found) == 0 && !by_disk && file.read_at(&mut [0], 0)? > 0 {
                 return refused(
@@ -176,7 +177,7 @@ impl Opener {
         })
     }
 
-    /// Standard input, and how it is read.
+    /// Opens standard input, and decides how it is read.
     fn standard_input(&self, entry: &Entry) -> io::Result<Opened> {
         let (file, kind) = standard_input()?;
         let found = fstat(&file)?;
@@ -192,16 +193,18 @@ impl Opener {
     fn not_written(&self, entry: &Entry, file: File, found: Stat) -> io::Result<(File, Stat)> {
         match self.status.control.writes(FileId::new(&found)) {
             None => Ok((file, found)),
-            // It was empty when the run began, and all that is written to it since is the run's own.
+            // The file was empty when the run began, and everything that has been written to it since is the run's own
+            // output.
             Some(true) if entry.explicit => Ok((File::open("/dev/null")?, found)),
             Some(_) => Err(io::Error::other(Written)),
         }
     }
 
-    /// Opens a file, whatever it is by now: without waiting, and where a walk has listed it, through no link.
+    /// Opens a file, whatever it may have become since it was listed: without waiting and, if a walk has listed it,
+    /// through no link.
     fn open_unseen(&self, entry: &Entry) -> io::Result<File> {
         let open = |direct: i32| {
-            // Not blocking: what was a regular file when it was listed may be a FIFO now.
+            // The open must not block: the file may have been regular when it was listed and be a FIFO now.
             let flags = libc::O_NONBLOCK | libc::O_NOCTTY | direct;
             match &entry.root {
                 Some(root) => root.open_listed(&entry.path, flags),
@@ -229,8 +232,8 @@ impl Opener {
         open(0)
     }
 
-    /// Opens what the user named, whatever it is, and looks at the descriptor. A FIFO is waited for until there is a
-    /// writer, on a thread of its own, which hands the file in later.
+    /// Opens a file that the user named, of whatever kind, and stats its descriptor. For a FIFO, a thread of its own
+    /// waits for a writer, and hands the file in later.
     fn open_special(self: &Arc<Self>, entry: &Arc<Entry>) -> Option<io::Result<Opened>> {
         let (file, found) = match self.open_seen(entry) {
             Err(error) => return Some(Err(error)),
@@ -251,7 +254,8 @@ impl Opener {
                 lock(&opener.late).push(Attempt {
                     entry,
                     opened: written.map(Opened::stream),
-                    // It was not known when it would be written to, and it is open now.
+                    // The permit is given whatever the limit, because the FIFO is open already: nobody could know when
+                    // a writer would come.
                     permit: opener.descriptors.take_anyway(),
                     then,
                 });
@@ -264,9 +268,10 @@ impl Opener {
     }
 }
 
-/// Waits until a FIFO that was opened without waiting has bytes, or has had a writer. From then on reads wait for bytes.
+/// Waits until a FIFO that was opened without waiting has bytes, or has had a writer. After that, its reads block until
+/// bytes come.
 fn until_written(fifo: File) -> io::Result<File> {
-    // Without a writer so far it is neither readable nor hung up.
+    // A FIFO that has had no writer is neither readable nor hung up.
     let mut asked = [PollFd::new(&fifo, PollFlags::IN)];
     while let Err(error) = poll(&mut asked, None) {
         if error != Errno::INTR {
@@ -278,11 +283,12 @@ fn until_written(fifo: File) -> io::Result<File> {
     Ok(fifo)
 }
 
-/// Standard input, and how it is read. A regular file is read by position and from where it stands, and it counts as read
-/// from then on: who reads the descriptor next, a second `-` or another process that shares it, finds it at its end.
+/// Opens standard input, and decides how it is read. A regular file whose position is 0 is read by position, and counts
+/// as read from then on: the next reader of the descriptor, a second `-` or another process that shares it, finds it at
+/// its end.
 fn standard_input() -> io::Result<(File, FileKind)> {
     use std::io::{Seek, SeekFrom};
-    // One worker at a time: of two that find it untouched, both would read it.
+    // Only one worker may look at a time: two that find the descriptor at position 0 would both read the file.
     static TAKING: Mutex<()> = Mutex::new(());
     let _turn = lock(&TAKING);
     let mut file = crate::source::stdin()?;
@@ -292,7 +298,7 @@ fn standard_input() -> io::Result<(File, FileKind)> {
     let kind = if untouched {
         FileKind::Positioned
     } else {
-        // What somebody has read from already goes on from there.
+        // A file that was partly read already is read on from its position.
         FileKind::Stream
     };
     Ok((file, kind))

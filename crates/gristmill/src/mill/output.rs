@@ -1,4 +1,5 @@
-//! Rows and errors on their way to the caller of a run: the workers queue them, the thread in `Mill::run` writes them.
+//! Rows and errors on their way to the caller of a run: the workers queue them, and the thread in `Mill::run` writes
+//! them.
 
 use super::status::Status;
 use crate::error::{FileError, FileErrorKind};
@@ -9,16 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Rows, in bytes, that wait to be written before the workers stop handing in more.
+/// Bytes of rows that may wait to be written before the workers stop handing in more.
 const FULL_BYTES: usize = 4 << 20;
 
-/// Errors that wait to be told before the workers stop handing in more.
+/// The number of errors that may wait to be reported before the workers stop handing in more.
 const FULL_ERRORS: usize = 1024;
 
-/// Rows, in bytes, that are worth waking the writer for.
+/// Bytes of rows for which the writer is woken.
 const WORTH_BYTES: usize = 64 << 10;
 
-/// How long rows may wait while fewer than that.
+/// How long rows may wait while they are fewer than [`WORTH_BYTES`].
 const LINGER: Duration = Duration::from_millis(20);
 
 /// Rows and errors that wait to be written.
@@ -34,16 +35,16 @@ pub(super) struct OutputQueue {
 struct Queued {
     rows: Vec<u8>,
     errors: Vec<FileError>,
-    /// Errors so far that are failures.
+    /// The number of errors so far that are failures.
     failures: u64,
-    /// No more will come.
+    /// Whether no more will come.
     finished: bool,
-    /// Rows are not wanted any more.
+    /// Whether the output has failed, so that rows are dropped.
     closed: bool,
 }
 
 impl OutputQueue {
-    /// Appends rows; `urgent` rows are written at once, others when enough have come together or a moment has passed.
+    /// Appends rows. `urgent` rows are written at once, others when enough have gathered or a short time has passed.
     pub fn rows(&self, rows: &mut Vec<u8>, urgent: bool) {
         if rows.is_empty() {
             return;
@@ -78,8 +79,8 @@ impl OutputQueue {
         lock(&self.queued).failures
     }
 
-    /// Whether so much waits to be written or told that no more should be handed in. A worker that looks before each file
-    /// or chunk hands in a batch of files more at most.
+    /// Whether the waiting rows or errors have reached their bound, so that no more should be handed in. A worker that
+    /// checks this before each file or chunk exceeds the bound by at most a batch of files.
     pub fn is_full(&self) -> bool {
         let queued = lock(&self.queued);
         queued.rows.len() >= FULL_BYTES || queued.errors.len() >= FULL_ERRORS
@@ -90,20 +91,20 @@ impl OutputQueue {
         self.unwritten.load(Ordering::Relaxed)
     }
 
-    /// Rows that were taken have been written, or are not wanted: empties them, and keeps no large buffer for the next.
+    /// Notes that taken rows have been written or dropped: clears the buffer, and frees it if it is large.
     fn written(&self, rows: &mut Vec<u8>) {
         self.unwritten.fetch_sub(rows.len(), Ordering::Relaxed);
         rows.clear();
         rows.shrink_to(FULL_BYTES);
     }
 
-    /// No more will come.
+    /// Notes that no more will come.
     pub fn finish(&self) {
         lock(&self.queued).finished = true;
         self.arrived.notify_one();
     }
 
-    /// Rows are not wanted any more: the output failed.
+    /// Notes that the output has failed: further rows are dropped.
     fn close(&self) {
         let mut queued = lock(&self.queued);
         queued.closed = true;
@@ -111,8 +112,8 @@ impl OutputQueue {
         self.unwritten.fetch_sub(rows.len(), Ordering::Relaxed);
     }
 
-    /// What has come, after a wait of at most [`LINGER`] where that is little, and whether no more will come. The rows are
-    /// swapped into `rows`, which must be empty.
+    /// Takes the rows and errors that have come, waiting for at most [`LINGER`] if they are few. Returns the errors,
+    /// and whether no more will come. The rows are swapped into `rows`, which must be empty.
     fn take(&self, rows: &mut Vec<u8>) -> (Vec<FileError>, bool) {
         let mut queued = lock(&self.queued);
         if queued.rows.len() < WORTH_BYTES && queued.errors.is_empty() && !queued.finished {
@@ -123,8 +124,8 @@ impl OutputQueue {
         (std::mem::take(&mut queued.errors), queued.finished)
     }
 
-    /// Writes rows to `output` and reports errors until the run is over, or until the kernel has failed. The caller's thread
-    /// does this; it also cancels the kernel's work when the caller wants the run to end.
+    /// Writes rows to `output` and reports errors until the run is over, or until the kernel has failed. The caller's
+    /// thread does this; it also cancels the kernel's work when the caller wants the run to end.
     pub fn write_to(&self, output: &mut dyn Write, kernel: &Kernel, status: &Status) -> Written {
         let control = &status.control;
         let mut written = Written {
@@ -160,7 +161,7 @@ impl OutputQueue {
             }
             if !rows.is_empty() || !errors.is_empty() {
                 self.written(&mut rows);
-                // There is room for more.
+                // The queue has room for more.
                 status.wake();
             }
             if finished {
@@ -176,7 +177,7 @@ pub(super) struct Written {
     pub bytes: u64,
     /// Time that the output took.
     pub time: Duration,
-    /// After an error no more was written.
+    /// The first error, after which no more was written.
     pub result: io::Result<()>,
 }
 

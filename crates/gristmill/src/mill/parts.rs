@@ -1,16 +1,16 @@
-//! A chunk in parts: where its records overflow it is halved, and its halves are run one after the other.
+//! A chunk in parts: if its records overflow, it is halved, and its halves are run one after the other.
 
 use std::ops::Range;
 
-/// The parts of a chunk's own bytes that are still to be run, the current one first. All together they are one range.
+/// The parts of a chunk's own bytes that are still to be run, the current one first. Together they form one range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parts {
-    /// Where parts begin and end: the current one lies between the last two. In bytes, descending.
+    /// The offsets in bytes at which parts begin and end, descending: the current part lies between the last two.
     bounds: Vec<usize>,
 }
 
 impl Parts {
-    /// All own bytes at once.
+    /// A single part with all own bytes.
     pub fn whole(bytes: usize) -> Self {
         Self {
             bounds: vec![bytes, 0],
@@ -30,7 +30,7 @@ impl Parts {
         self.bounds.len() <= 2
     }
 
-    /// The parts that are left after the current one, if there are any.
+    /// The parts that are left after the current one, if any.
     pub fn next(&self) -> Option<Parts> {
         if self.is_last() {
             return None;
@@ -40,16 +40,16 @@ impl Parts {
         Some(Parts { bounds })
     }
 
-    /// The same with the current part cut in two, at the multiple of `align` in the file that is nearest its middle and
-    /// lies inside of it, at the first of two that are as near (docs/vir0.md, section 9.2); the chunk begins at `offset`
-    /// there. `None` where the part is one block.
+    /// The same parts with the current one cut in two, at the multiple of `align` inside it that is nearest its middle,
+    /// or at the first of two equally near ones (docs/vir0.md, section 9.2). Multiples are counted in the file, where
+    /// the chunk begins at `offset`. `None` if the part is one block.
     pub fn halved(&self, offset: u64, align: usize) -> Option<Parts> {
         let part = self.current();
         let align = align.max(1) as u64;
         let (start, end) = (part.start as u64, part.end as u64);
         let middle = start + (end - start) / 2;
-        // How far the middle is beyond the multiple below it, and of an odd number of bytes half a byte more. All
-        // positions in files are below 2^63.
+        // The distance of the middle from the multiple below it; for an odd number of bytes the true distance is half a
+        // byte more. All positions in files are below 2^63.
         let beyond = offset.wrapping_add(middle) % align;
         let twice_beyond = 2 * beyond + (end - start) % 2;
         let below = middle.checked_sub(beyond);
@@ -74,7 +74,7 @@ impl Parts {
 mod tests {
     use super::*;
 
-    /// The parts in the order in which they run, when those longer than `fits` are halved.
+    /// The parts in the order in which they run, if parts longer than `fits` are halved.
     fn parts(bytes: usize, offset: u64, align: usize, fits: usize) -> Option<Vec<Range<usize>>> {
         let mut run = Vec::new();
         let mut left = Some(Parts::whole(bytes));
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(cut(12290, 0, 4096), Some(8192));
         assert_eq!(cut(4097, 1 << 40, 4096), Some(4096));
         assert_eq!(cut(1000, 1 << 40, 1), Some(500));
-        // Where a chunk does not begin at a multiple, multiples are still those of the file.
+        // Multiples are counted in the file, even if the chunk does not begin at one.
         assert_eq!(cut(100, 50, 64), Some(78));
         assert_eq!(cut(20, 60, 64), Some(4));
         assert_eq!(cut(20, 20, 64), None);
@@ -127,7 +127,8 @@ mod tests {
         for align in [1, 2, 4, 8] {
             for offset in 0..2 * align {
                 for bytes in 0..5 * align as usize + 3 {
-                    // Every multiple inside, by twice its distance from the middle; the first of the nearest.
+                    // The multiples inside the part, each with twice its distance from the middle; the first of the
+                    // nearest is chosen.
                     let inside =
                         (1..bytes).filter(|cut| (offset + *cut as u64).is_multiple_of(align));
                     let expected = inside.min_by_key(|cut| (2 * cut).abs_diff(bytes));

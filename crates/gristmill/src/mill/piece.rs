@@ -1,4 +1,4 @@
-//! What is read and run: open files, their chunks, and the parts of chunks that slots run over.
+//! Open files, their chunks, and the parts of chunks that slots run over.
 
 use super::descriptors::Permit;
 use super::halo::{Landing, StreamTail};
@@ -25,18 +25,19 @@ pub(super) struct OpenFile {
     pub kind: FileKind,
     /// The number of the next chunk that no reader has taken.
     pub next: AtomicU64,
-    /// Bytes up to which chunks are handed out: the file's size when it was found to be large, more as it grows.
+    /// The offset up to which chunks are handed out: the file's size when it was found to be large, and more as the
+    /// file grows.
     pub limit: AtomicU64,
-    /// The size that the file system told when the first chunk was full, or 0 before.
+    /// The size that the file system gave when the first chunk was full, or 0 before that.
     pub size: AtomicU64,
-    /// The size that the file system told when it was opened, or 0 where it was not asked. /proc and its like tell sizes that
-    /// mean nothing.
+    /// The size that the file system gave when the file was opened, or 0 if it was not asked. File systems such as
+    /// /proc give meaningless sizes.
     pub told: u64,
-    /// For a stream: bytes in chunks so far.
+    /// For a stream: the number of bytes in chunks so far.
     pub position: AtomicU64,
-    /// For a stream: what its next chunk needs again.
+    /// For a stream: the bytes that its next chunk needs again.
     pub tail: Mutex<StreamTail>,
-    /// No more chunks are wanted: ended, failed or answered.
+    /// Whether no more chunks are needed, because the file has ended, failed or been answered.
     pub finished: AtomicBool,
     /// Gives the descriptor back when `file`, which is dropped before it, has been closed.
     pub _permit: Permit,
@@ -52,16 +53,16 @@ pub(super) struct Piece {
     pub offset: u64,
 }
 
-/// A part of a chunk that has landed: what one slot runs over. Unless records overflow it is the whole chunk.
+/// A part of a landed chunk, over which one slot runs. It is the whole chunk unless records overflow.
 #[derive(Debug)]
 pub(super) struct ChunkPart {
     pub piece: Piece,
     pub landing: Landing,
     /// The part that is run now, and those that follow it.
     pub parts: Parts,
-    /// The slot's mode and flags, as the job said them of the chunk.
+    /// The slot's mode and flags, as the job gave them for the chunk.
     pub mode: u32,
-    /// Whether it is the chunk's first part that the job is shown.
+    /// Whether this is the first part of the chunk that the job is shown.
     pub first: bool,
 }
 

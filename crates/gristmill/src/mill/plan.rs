@@ -1,17 +1,17 @@
-//! How many workers and chunk buffers a run has: as many as were asked for, or as the memory at hand allows.
+//! The number of workers and chunk buffers of a run: as many as were asked for, or as the available memory allows.
 //!
-//! Chunk buffers are touched only as reads fill them, but a machine of many cores would still be given gigabytes of them,
-//! and a process whose address space is limited would not start at all. So their total is bounded, by default too. Where
-//! not all fit, each reader gets fewer, down to [`LEAST_CHUNKS`], and then there are fewer workers; a run says so.
+//! Chunk buffers are touched only as reads fill them, but a machine of many cores would still be given gigabytes of
+//! them, and a process whose address space is limited would not start at all. So their total is always bounded. If not
+//! all fit, each reader gets fewer, down to [`LEAST_CHUNKS`], and then the run gets fewer workers; its report says so.
 
 use gristmill_ring::ChunkPlan;
 use std::fs::read_to_string;
 use std::path::Path;
 
-/// Reads in flight per reader where no other number is asked for.
+/// The default number of reads in flight per reader.
 pub const DEFAULT_DEPTH: u32 = 8;
 
-/// Files that a reader takes, opens and reads together.
+/// The number of files that a reader takes, opens and reads together.
 pub const BATCH_FILES: usize = 16;
 
 /// Chunk buffers of each worker's reader at this depth: for its large files, and for a batch of small ones. Pages of a
@@ -20,19 +20,19 @@ pub fn chunks_per_worker(depth: u32) -> usize {
     depth as usize + BATCH_FILES
 }
 
-/// Bytes of chunk buffers at most where no other bound is set and the machine has plenty.
+/// The default bound on the bytes of chunk buffers, on a machine with enough memory.
 pub const DEFAULT_MEMORY_BYTES: usize = 1 << 30;
 
-/// Chunks of a reader at least: one to read into while the other is looked at.
+/// The least number of chunks of a reader: one is read into while the other is processed.
 pub(super) const LEAST_CHUNKS: usize = 2;
 
-/// Bytes of buffers and record areas that a run may have without asking how much memory there is.
+/// Bytes of buffers and record areas that a run may have without asking how much memory is available.
 const UNASKED_BYTES: usize = 4 << 20;
 
 /// Address space that a thread takes: the standard library's stack, and the heap that glibc reserves for it.
 const THREAD_BYTES: usize = (2 << 20) + (64 << 20);
 
-/// What was asked for.
+/// The numbers and sizes that were asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub workers: usize,
@@ -46,17 +46,17 @@ pub(super) struct Wanted {
     pub memory: Option<usize>,
 }
 
-/// What a run gets.
+/// The numbers that a run gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     pub workers: usize,
     /// For each worker's reader.
     pub chunks: usize,
-    /// Why that is less than was asked for.
+    /// Why the plan has less than was asked for.
     pub why: Option<String>,
 }
 
-/// What bounds a run's memory.
+/// The bounds of a run's memory.
 #[derive(Debug, Clone)]
 pub(super) struct Bound {
     /// Bytes of buffers and record areas, and the reason for this bound.
@@ -66,7 +66,7 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// The bound of this process, now, for a run that wants `wanted`.
+    /// The current bound of this process, for a run that wants `wanted`.
     pub fn of_process(wanted: &Wanted) -> Self {
         let buffers = match wanted.memory {
             Some(bytes) => (bytes, "that bound was set".to_owned()),
@@ -83,7 +83,7 @@ impl Bound {
 }
 
 impl Wanted {
-    /// What fits into `bound`.
+    /// The plan that fits into `bound`.
     pub fn plan(self, bound: &Bound) -> Plan {
         let mut plan = Plan {
             workers: self.workers.max(1),
@@ -120,7 +120,7 @@ impl Wanted {
         plan
     }
 
-    /// The next smaller plan, where mapping the memory of `plan` has failed; `None` where there is none.
+    /// The next smaller plan after mapping the memory of `plan` has failed; `None` if no smaller one exists.
     pub fn smaller(self, plan: &Plan, error: &str) -> Option<Plan> {
         let (workers, chunks) = match (plan.workers, plan.chunks) {
             (workers, chunks) if chunks > LEAST_CHUNKS => (workers, chunks.div_ceil(2)),
@@ -156,7 +156,7 @@ impl Wanted {
     }
 }
 
-/// The default bound: a quarter of the memory that this process may have, and no more than [`DEFAULT_MEMORY_BYTES`].
+/// The default bound: a quarter of the memory that this process may use, and no more than [`DEFAULT_MEMORY_BYTES`].
 fn default_bound() -> (usize, String) {
     let quarters = [
         (memory_available(), "memory that is available"),
@@ -190,7 +190,7 @@ fn memory_available() -> Option<usize> {
     kilobytes.checked_mul(1024)
 }
 
-/// The least `memory.max` of this process's control group and those above it (cgroups(7), version 2), in bytes.
+/// The smallest `memory.max` of this process's control group and its ancestors (cgroups(7), version 2), in bytes.
 fn memory_of_group() -> Option<usize> {
     let text = read_to_string("/proc/self/cgroup").ok()?;
     let group = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -208,7 +208,7 @@ fn memory_of_group() -> Option<usize> {
         .min()
 }
 
-/// What RLIMIT_AS leaves of address space, in bytes; `None` where there is no limit.
+/// The address space that RLIMIT_AS leaves, in bytes; `None` without a limit.
 fn address_space_left() -> Option<usize> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
     let text = read_to_string("/proc/self/statm").ok()?;

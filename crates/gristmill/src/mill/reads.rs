@@ -1,4 +1,4 @@
-//! The reads of one feeder: those in flight, and what becomes of them where its ring fails.
+//! The reads of one feeder: those in flight, and their handling when its ring fails.
 
 use super::counters::Counters;
 use super::descriptors::Descriptors;
@@ -16,10 +16,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a reader waits for its reads before it looks around.
+/// How long a reader waits for its reads before it checks the state of the run.
 pub(super) const WAIT: Duration = Duration::from_millis(50);
 
-/// Why a reader does without a ring of its own.
+/// Why a reader has no ring of its own.
 const NO_RING: &str = "some readers had no ring, as the limit of open files leaves too few descriptors for one each; raise it \
                        (ulimit -n), or use fewer workers";
 
@@ -27,17 +27,17 @@ const NO_RING: &str = "some readers had no ring, as the limit of open files leav
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     By(ReadPathChoice),
-    /// Not at all: a ring was demanded, and the descriptors suffice for those of other feeders alone.
+    /// The feeder does not read: a ring is required, and the descriptors suffice only for the rings of other feeders.
     Not,
 }
 
-/// What became of a read.
+/// The outcome of a read.
 pub(super) enum ReadDone {
-    /// It has ended.
+    /// The read has ended.
     Landed(Piece, ReadOutcome),
-    /// This reader could not do it, and another may.
+    /// This reader could not do the read, but another may.
     Again(Piece, ChunkBuf),
-    /// It cannot be done.
+    /// The read cannot be done.
     Failed(Piece, FileErrorKind),
 }
 
@@ -50,11 +50,11 @@ pub(super) struct Reads {
     descriptors: Arc<Descriptors>,
     counters: Arc<Counters>,
     status: Arc<Status>,
-    /// Settled when the feeder first wants to read.
+    /// How this feeder reads, decided when it first wants to.
     method: Option<Method>,
-    /// Made at the first use: a worker that never reads sets up no ring.
+    /// The reader, made at the first use, so that a worker that never reads sets up no ring.
     reader: Option<ChunkReader>,
-    /// By tag: what each read in flight is for.
+    /// The chunk that each read in flight is for, indexed by tag.
     pending: Vec<Option<Piece>>,
     /// Reads that ended otherwise than by landing.
     returned: VecDeque<ReadDone>,
@@ -111,8 +111,9 @@ impl Reads {
         self.reader.as_ref().map_or(0, ChunkReader::inflight)
     }
 
-    /// Queues the read of a chunk; of a stream that of `stream_bytes`. A first read (`registered` is false) is one of many
-    /// small files. Where it could not be queued, returns false, and [`next`](Self::next) says what became of it.
+    /// Queues the read of a chunk, or for a stream, a read of `stream_bytes`. First reads (`registered` is false) are
+    /// those of many small files. If the read could not be queued, returns false, and [`next`](Self::next) returns its
+    /// outcome.
     pub fn submit(
         &mut self,
         piece: Piece,
@@ -126,7 +127,7 @@ impl Reads {
                 return false;
             };
             let config = ReaderConfig {
-                // The window, and a batch of first reads beside it.
+                // The depth of the window, plus a batch of first reads.
                 depth: self.depth + BATCH_FILES as u32,
                 path,
             };
@@ -182,7 +183,7 @@ impl Reads {
         false
     }
 
-    /// Enters the kernel with what is queued.
+    /// Submits the queued reads to the kernel.
     pub fn flush(&mut self) {
         if let Some(Err(error)) = self.reader.as_mut().map(ChunkReader::flush) {
             self.ring_failed(&error);
@@ -214,7 +215,7 @@ impl Reads {
             };
             return Some(match failure {
                 Some(error) => self.landed_at_last(piece, landed, &error),
-                // The kernel ran out of memory, of which the other reads hold some: the file is not at fault.
+                // The kernel ran out of memory, some of which the other reads hold: the file is not at fault.
                 None if landed.error == Some(libc::ENOMEM) && landed.bytes == 0 && others => {
                     ReadDone::Again(piece, landed.buffer)
                 }
@@ -223,21 +224,22 @@ impl Reads {
         }
     }
 
-    /// What the read with this tag was for.
+    /// The chunk that the read with this tag was for.
     fn piece_of(&mut self, tag: u64) -> Option<Piece> {
         let pending = self.pending.get_mut(usize::try_from(tag).ok()?)?;
         pending.take()
     }
 
-    /// Whether another read path may stand in for a ring that failed.
+    /// Whether another read path may replace a ring that failed.
     fn goes_on(&self) -> bool {
         self.wanted == ReadPathChoice::Auto
     }
 
-    /// What a reader gives back whose ring has failed. An error may be the ring's or the file's own: a second reader meets
-    /// the latter again, and without one the file is not blamed for the former.
+    /// The outcome of a read that comes back after the ring has failed. Its error may be the ring's or the file's: if
+    /// the read can be repeated, a second reader will meet the file's error again; if not, the ring's error is
+    /// reported.
     fn landed_at_last(&self, piece: Piece, landed: ReadOutcome, error: &PipelineError) -> ReadDone {
-        // What a stream's read has taken is gone.
+        // The bytes that a stream's read has taken are lost.
         let lost = landed.unanswered && piece.file.kind == FileKind::Stream;
         if landed.error.is_none() {
             ReadDone::Landed(piece, landed)
@@ -248,8 +250,8 @@ impl Reads {
         }
     }
 
-    /// The ring itself failed. What had landed goes its way. What the kernel did not do is read again, by positioned reads
-    /// where the mill may choose the path; where a ring was demanded, it has failed.
+    /// Handles a failure of the ring itself. Reads that had landed are kept. The others are repeated by positioned
+    /// reads if the mill may choose the path; if a ring was required, they have failed.
     fn ring_failed(&mut self, error: &PipelineError) {
         let Some(mut reader) = self.reader.take() else {
             return;
@@ -260,7 +262,7 @@ impl Reads {
                 "io_uring failed in the middle of the run, and what followed was read without it: {error}"
             ));
         }
-        // Every read comes back, those that the kernel had as soon as it lets go of their memory.
+        // Every read comes back; a read that the kernel had comes back when the kernel has released its memory.
         loop {
             while let Some(landed) = reader.poll() {
                 if let Some(piece) = self.piece_of(landed.tag) {
@@ -271,7 +273,7 @@ impl Reads {
             if reader.inflight() == 0 || self.status.stopping() {
                 break;
             }
-            // Its error is the one that brought us here.
+            // An error here is the one that is being handled already.
             let _ = reader.wait(WAIT);
         }
         self.counters.end_reader(reader);

@@ -1,6 +1,6 @@
 //! Recording a run: every finished slot goes into a ring log, in the order in which slots finish.
 //!
-//! Off unless asked for. The thread that drains completions writes the log, under the collector's lock.
+//! Recording is off by default. The thread that drains completions writes the log, under the collector's lock.
 
 use super::control::LogOutput;
 use super::piece::{ChunkPart, FileKind, Piece};
@@ -16,18 +16,18 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-/// Bytes of the log that are written together.
+/// The number of bytes of the log that are written together.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Writes the ring log of one run.
 pub(super) struct Recorder {
     log: RingLog<BufWriter<LogOutput>>,
-    /// Relative paths are relative to this.
+    /// The directory against which relative paths are resolved.
     directory: PathBuf,
     failed: Option<PipelineError>,
 }
 
-/// The size that the file system tells of a slot's file.
+/// The size that the file system gives for a slot's file.
 fn size_of(piece: &Piece) -> Result<u64, PipelineError> {
     let open = piece.file.file.try_clone().map(File::from);
     open.and_then(|file| file.metadata())
@@ -64,7 +64,7 @@ impl Recorder {
         done: &Completion,
         records: &RecordMemory,
     ) -> bool {
-        // A slot that was cancelled says nothing of its bytes.
+        // A cancelled slot has no results for its bytes.
         if self.failed.is_none() && fault::reason(done.fault) != fault::CANCELLED {
             self.failed = self.append(part, submission, chunk, done, records).err();
         }

@@ -29,38 +29,38 @@ pub struct StageTimes {
 pub struct RunReport {
     /// Wall-clock time.
     pub elapsed: Duration,
-    /// Name of the back end.
+    /// The name of the back end.
     pub backend: &'static str,
-    /// Why this one.
+    /// Why this back end was chosen.
     pub why: String,
-    /// The device that the kernel ran on, where that is not the processor's threads.
+    /// The device that the kernel ran on; `None` if it ran on threads of the processor.
     pub device: Option<DeviceInfo>,
-    /// Threads that read, each for itself.
+    /// The number of workers, each with a reader of its own.
     pub workers: usize,
     /// Names of the read paths that the readers took ([`ReadPath::name`]): one, or several where some were refused.
     pub read_paths: Vec<&'static str>,
-    /// The address on the bus of the PCI device in whose memory chunks lay; `None` where that was the host's.
+    /// The bus address of the PCI device in whose memory the chunks lay; `None` if they lay in the host's memory.
     pub peer_memory: Option<String>,
-    /// Why a read path or a registration that was wanted was not taken.
+    /// Why a read path or a registration that was asked for was not used.
     pub fallbacks: Vec<String>,
     /// Bytes in a chunk: as configured, and as the job's geometry allows.
     pub chunk_bytes: usize,
-    /// Reads in flight at most per reader, as configured.
+    /// The most reads in flight per reader, as configured.
     pub depth: u32,
     /// Files that were opened.
     pub files: u64,
     /// Files and places that failed.
     pub failures: u64,
-    /// Bytes handed to the job, each once: not what chunks show of their surroundings.
+    /// Bytes handed to the job, each counted once: the surrounding bytes of chunks are not included.
     pub bytes: u64,
     /// Chunks handed to the job.
     pub chunks: u64,
-    /// Bytes and reads by path. Surroundings of chunks are read again, so these may be more than `bytes`.
+    /// Bytes and reads by path. The surrounding bytes of chunks are read again, so these may be more than `bytes`.
     pub reads: ReadStats,
     /// Files whose file system refused O_DIRECT, where it was asked for.
     pub direct_refused: u64,
-    /// Bytes that the processor copied in user space on their way into the memory that the kernel sees: what a stream's
-    /// chunks need again. Everything else is read straight into that memory.
+    /// Bytes that the processor copied in user space on their way into the memory that the kernel sees: those that a
+    /// stream's chunks need again. Everything else is read directly into that memory.
     pub cpu_bounce_bytes: u64,
     /// Rows written, in bytes.
     pub rows_bytes: u64,
@@ -70,19 +70,19 @@ pub struct RunReport {
     pub stages: StageTimes,
     /// Whether the run was ended early by its control.
     pub stopped: bool,
-    /// How writing the output went. After an error no more was written, and the run ended.
+    /// The result of writing the output. After an error no more was written, and the run ended.
     pub output: io::Result<()>,
-    /// How writing the ring log went, if there is one. After an error the run ended.
+    /// The result of writing the ring log, if one was recorded. After an error the run ended.
     pub record: Result<(), PipelineError>,
 }
 
 impl RunReport {
-    /// Checks that the counters add up: every byte that the job was handed was read by one of the paths, and where the one
-    /// path is [`PeerRead`](ReadPath::PeerRead) or
-    /// [`GpuDirectNvmePassthrough`](ReadPath::GpuDirectNvmePassthrough), which nothing may stand in for, by no other.
+    /// Checks that the counters add up: every byte that the job was given was read by one of the paths, and if the only
+    /// path is [`PeerRead`](ReadPath::PeerRead) or [`GpuDirectNvmePassthrough`](ReadPath::GpuDirectNvmePassthrough),
+    /// which have no fallback, by no other.
     ///
     /// # Errors
-    /// [`PipelineError::Backend`] with the numbers, where they do not.
+    /// [`PipelineError::Backend`] with the numbers, if they do not.
     pub fn validate(&self) -> Result<(), PipelineError> {
         let reads = &self.reads;
         let read = reads.bytes();

@@ -1,20 +1,22 @@
-//! Which file's rows may go out, so that a file's rows stay together, and in an ordered run files keep the source's order.
+//! Decides which file's rows may be written, so that a file's rows stay together and the files of an ordered run keep
+//! the source's order.
 //!
-//! At most one file at a time, the *writing* one, has rows out before it has ended; the rows of all others are held until
-//! they end.
+//! At most one file at a time, the *writing* one, may have rows written before it has ended; the rows of all others are
+//! held until they end.
 
 use super::output::OutputQueue;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// Rows of unfinished files and rows that wait to be written, in bytes, above which only the file that is being written out is read on.
+/// The bytes of held and unwritten rows above which only the file that is being written is read further.
 pub const HELD_ROWS_BYTES: usize = 16 << 20;
 
-/// Rows, in bytes, that a file may gather before it asks to be the one that is written as it goes.
+/// Bytes of rows that a file may gather before it asks to be the writing file.
 const GATHER_BYTES: usize = 64 << 10;
 
-/// How much is held back, and for which file, as those see it who decide what is read next.
+/// How many bytes of rows are held back, and which file is the writing one, for the feeders, which decide what is read
+/// next.
 #[derive(Debug)]
 pub(super) struct HeldRows {
     bytes: AtomicUsize,
@@ -49,24 +51,24 @@ struct OpenRows {
     rows: Vec<u8>,
     /// How many bytes of `rows` are counted in [`RowOrder::held_bytes`].
     counted: usize,
-    /// Rows of a pipe or a terminal are wanted as they come.
+    /// Whether rows are written as they come, as for a pipe or a terminal.
     prompt: bool,
 }
 
-/// The rows that are not out yet.
+/// The rows that were not handed to the output yet.
 #[derive(Debug)]
 pub(super) struct RowOrder {
     /// Whether files' rows come in the source's order.
     ordered: bool,
     output: Arc<OutputQueue>,
     held: Arc<HeldRows>,
-    /// By the file's sequence number.
+    /// Rows of open files, keyed by the file's sequence number.
     open: HashMap<u64, OpenRows>,
-    /// Rows of files that have ended and may not go out yet, by sequence number.
+    /// Rows of ended files that may not be written yet, by sequence number.
     ended: BTreeMap<u64, Vec<u8>>,
-    /// In an ordered run: the next file whose rows may go out.
+    /// In an ordered run: the next file whose rows may be written.
     next_out: u64,
-    /// The file that is written as it goes.
+    /// The file whose rows are written before it has ended.
     writing: Option<u64>,
     /// Rows held, of open and of ended files, in bytes.
     held_bytes: usize,
@@ -86,7 +88,7 @@ impl RowOrder {
         }
     }
 
-    /// A file begins; `prompt` says that its rows are wanted as they come.
+    /// Begins a file. `prompt` says that its rows are written as they come.
     pub fn begin(&mut self, sequence: u64, prompt: bool) {
         let rows = OpenRows {
             prompt,
@@ -95,19 +97,19 @@ impl RowOrder {
         self.open.insert(sequence, rows);
     }
 
-    /// Where the rows of an open file gather.
+    /// The buffer in which the rows of an open file gather.
     pub fn rows(&mut self, sequence: u64) -> &mut Vec<u8> {
         &mut self.open.entry(sequence).or_default().rows
     }
 
-    /// A file ends: its rows that are not out yet, which [`settle`](Self::settle) takes with those that end it.
+    /// Ends a file. Returns its unwritten rows, to which the caller appends the last ones for [`settle`](Self::settle).
     pub fn end(&mut self, sequence: u64) -> Vec<u8> {
         let file = self.open.remove(&sequence).unwrap_or_default();
         self.held_bytes -= file.counted;
         file.rows
     }
 
-    /// The rows of a file that has ended: out, or held until they may go.
+    /// Takes the rows of an ended file: they are written, or held until they may be.
     pub fn settle(&mut self, sequence: u64, mut rows: Vec<u8>) {
         let was_writing = self.writing == Some(sequence);
         if was_writing || (self.writing.is_none() && !self.ordered) {
@@ -126,7 +128,7 @@ impl RowOrder {
                     self.release(rows);
                     self.next_out += 1;
                 }
-                // The file that is due is written as it goes, so that it cannot be held up by what others hold.
+                // The file that is due becomes the writing file, so that rows held for other files cannot block it.
                 self.set_writing(Some(self.next_out));
                 self.spill(self.next_out);
             }
@@ -144,7 +146,7 @@ impl RowOrder {
         self.tell();
     }
 
-    /// Lets an open file's rows out, if it is the one that may; counts them as held otherwise.
+    /// Lets an open file's rows out, if it is the writing file, and otherwise counts them as held.
     pub fn spill(&mut self, sequence: u64) {
         if self.ordered && self.writing.is_none() {
             self.set_writing(Some(self.next_out));
@@ -165,14 +167,14 @@ impl RowOrder {
         self.tell();
     }
 
-    /// All files have ended: what is held goes out.
+    /// Lets out all held rows, since all files have ended.
     pub fn finish(&mut self) {
         for (_, rows) in std::mem::take(&mut self.ended) {
             self.release(rows);
         }
     }
 
-    /// Rows that were held go out.
+    /// Lets out rows that were held.
     fn release(&mut self, mut rows: Vec<u8>) {
         self.held_bytes -= rows.len();
         self.output.rows(&mut rows, false);

@@ -1,4 +1,4 @@
-//! What the feeders of one run share.
+//! The state that the feeders of one run share.
 
 use super::collector::Collector;
 use super::counters::Counters;
@@ -24,7 +24,7 @@ pub(super) struct RunConfig {
     pub depth: u32,
     pub read_path: ReadPathChoice,
     pub demands: ReaderDemands,
-    /// Whether nothing may stand in for the read path.
+    /// Whether the read path has no fallback.
     pub strict: bool,
     pub direct: bool,
     pub ordered: bool,
@@ -46,7 +46,7 @@ pub(super) struct Run<J: Job> {
 }
 
 impl<J: Job> Run<J> {
-    /// Joins the parts of a run that has `slots` slots, and as many chunks as it has `tokens`.
+    /// Joins the parts of a run that has `slots` slots and one chunk for each of `tokens`.
     pub fn new(
         config: RunConfig,
         source: Box<dyn Source>,

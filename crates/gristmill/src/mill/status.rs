@@ -1,4 +1,4 @@
-//! Whether a run goes on: who wants it to end, how much of it is left, and which workers to wake when that changes.
+//! Whether a run goes on: the reasons for it to end, the work that is left, and the workers to wake when that changes.
 
 use super::control::Control;
 use gristmill_ring::Submitter;
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub(super) struct Status {
     pub control: Control,
-    /// The job said that the whole run is answered.
+    /// Whether the job said that the whole run is answered.
     answered: AtomicBool,
     /// The kernel has failed.
     broken: AtomicBool,
@@ -17,7 +17,7 @@ pub(super) struct Status {
     listed: AtomicBool,
     /// Entries taken from the source whose end has not been collected.
     open_files: AtomicUsize,
-    /// There once the kernel runs.
+    /// Present once the kernel runs.
     workers: OnceLock<Submitter>,
 }
 
@@ -39,29 +39,29 @@ impl Status {
         self.wake();
     }
 
-    /// Wakes workers that sleep: there is something to do for their feeders.
+    /// Wakes workers that sleep, because their feeders have work.
     pub fn wake(&self) {
         if let Some(workers) = self.workers.get() {
             workers.wake_workers();
         }
     }
 
-    /// Whether nothing more is to be read.
+    /// Whether no more is to be read.
     pub fn stopping(&self) -> bool {
         self.control.stopped() || self.answered.load(Ordering::Relaxed) || self.is_broken()
     }
 
-    /// Whether nothing more will come, and all that came has been collected.
+    /// Whether no more entries will come, and all that came have been collected.
     pub fn is_over(&self) -> bool {
         (self.is_listed() || self.stopping()) && self.open_files.load(Ordering::Acquire) == 0
     }
 
-    /// The whole run is answered.
+    /// Notes that the whole run is answered.
     pub fn answer(&self) {
         self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// The kernel has failed; whether this is the first that is heard of it.
+    /// Notes that the kernel has failed. Returns whether this is the first notice of it.
     pub fn break_off(&self) -> bool {
         !self.broken.swap(true, Ordering::AcqRel)
     }
@@ -81,12 +81,13 @@ impl Status {
         self.listed.load(Ordering::Acquire)
     }
 
-    /// One more entry is open. Called before the source can be seen to have ended, so that the run is not over in between.
+    /// Counts one more open entry. This is called before the source can be seen to have ended, so that the run does not
+    /// seem to be over in between.
     pub fn opened(&self) {
         self.open_files.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The end of an entry was collected.
+    /// Notes that the end of an entry was collected.
     pub fn closed(&self) {
         if self.open_files.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.wake();

@@ -1,9 +1,10 @@
-//! Opening what a walk has listed: below the directory that was named, and through no symbolic link.
+//! Opening the files that a walk has listed, below the directory that was named and through no symbolic link.
 //!
-//! A program that may write to a tree can replace what was listed before it is opened. So a walk without `-L` holds the
+//! A program that may write to a tree can replace a listed file before it is opened. So a walk without `-L` holds the
 //! directory that was named, and everything below it, directories and files, is opened relative to that descriptor with
-//! `openat2` and `RESOLVE_NO_SYMLINKS`. Where the kernel has no `openat2` (before Linux 5.6) or a filter of system calls
-//! refuses it, each component of the path is opened from the one above with `O_NOFOLLOW`: more calls, and as safe.
+//! `openat2` and `RESOLVE_NO_SYMLINKS`. Where the kernel has no `openat2` (before Linux 5.6) or a filter of system
+//! calls refuses it, each component of the path is opened from the one above with `O_NOFOLLOW`, which takes more calls
+//! and is as safe.
 
 use rustix::fs::{openat, openat2, Mode, OFlags, ResolveFlags, CWD};
 use rustix::io::Errno;
@@ -16,10 +17,10 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-/// `openat2` was refused once, so that it is not tried again.
+/// Whether `openat2` was refused once, so that it is not tried again.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// What was listed is a symbolic link by now.
+/// A listed file has been replaced by a symbolic link.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error(
     "it, or a directory on the way to it, was replaced by a symbolic link since it was listed, which is not followed; follow \
@@ -36,7 +37,7 @@ pub struct Root {
 #[derive(Debug)]
 struct Held {
     directory: OwnedFd,
-    /// Bytes of a shown path that name the directory.
+    /// The beginning of a shown path, which names the directory.
     prefix: PathBuf,
 }
 
@@ -63,12 +64,13 @@ impl Root {
         })
     }
 
-    /// Opens what a walk has listed, for reading and without waiting for anybody, with these flags beside.
+    /// Opens a file that a walk has listed, for reading and without blocking, with these additional flags.
     ///
     /// # Errors
-    /// The system's error, with its number. For a link, and for a path that is not below this directory, one without a number.
+    /// The system's error, with its number; for a link, or a path that is not below this directory, an error without a
+    /// number.
     pub fn open_listed(&self, path: &Path, flags: i32) -> io::Result<File> {
-        // A walk that leaves a leading `./` out of its paths was given `./`.
+        // A walk that leaves a leading `./` out of its paths walks `./`.
         let relative = below(path, &self.held.prefix).unwrap_or_else(|| {
             path.strip_prefix(&self.held.prefix)
                 .or_else(|_| path.strip_prefix("."))
@@ -102,7 +104,8 @@ impl Root {
             );
             match opened {
                 Err(Errno::NOSYS) => REFUSED.store(true, Ordering::Relaxed),
-                // A filter's refusal, or a security module's, which refuses the steps, too.
+                // The refusal came from a filter of system calls, or from a security module, which refuses the single
+                // steps, too.
                 Err(Errno::PERM) => {
                     let opened = by_steps(root, path, flags);
                     if opened.is_ok() {
@@ -117,8 +120,8 @@ impl Root {
     }
 }
 
-/// The rest of a path that begins with `prefix` as it is written, which those of a walk do. It is asked for each file, and
-/// taking paths apart would cost more than opening them relative to the directory saves.
+/// The rest of a path that begins with the bytes of `prefix`, as the paths of a walk do. This is called for each file,
+/// and taking paths apart would cost more than opening them relative to the directory saves.
 fn below<'a>(path: &'a Path, prefix: &Path) -> Option<&'a Path> {
     let prefix = prefix.as_os_str().as_bytes();
     let rest = path.as_os_str().as_bytes().strip_prefix(prefix)?;
@@ -130,11 +133,11 @@ fn below<'a>(path: &'a Path, prefix: &Path) -> Option<&'a Path> {
     (!rest.starts_with(b"/")).then(|| Path::new(OsStr::from_bytes(rest)))
 }
 
-/// Whether a path leads nowhere but down.
+/// Whether a path leads only downwards.
 fn goes_down(path: &Path) -> bool {
     let plain = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
     let bytes = path.as_os_str().as_bytes();
-    // What is written otherwise may say the same.
+    // A path that is written differently may still lead only downwards.
     bytes.split(|&byte| byte == b'/').all(plain)
         || path
             .components()
@@ -157,7 +160,7 @@ fn by_steps(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd,
     openat(from, name, flags, Mode::empty())
 }
 
-/// Says what a link means here. Other errors keep their number.
+/// Replaces the error for a link by one that explains it. Other errors keep their number.
 fn told(error: Errno) -> io::Error {
     match error {
         Errno::LOOP => io::Error::other(ReplacedByLink),
@@ -170,7 +173,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    /// A tree with a secret outside, and links to it as last and as earlier component.
+    /// A tree with a secret outside it, and links to the secret as the last and as an earlier component.
     fn tree() -> tempfile::TempDir {
         let scratch = tempfile::tempdir().unwrap();
         let at = |name: &str| scratch.path().join(name);

@@ -1,4 +1,4 @@
-//! What a source gives: entries to read, and what to tell about those that cannot be listed.
+//! The items that a source gives: entries to read, and errors for those that cannot be listed.
 
 use super::below::Root;
 use super::file_id::FileId;
@@ -13,12 +13,12 @@ pub const STDIN_NAME: &str = "<stdin>";
 pub struct Entry {
     /// Its path, as rows show it.
     pub path: PathBuf,
-    /// Whether the user named it, rather than a walk having found it.
+    /// Whether the user named the file, rather than a walk having found it.
     pub explicit: bool,
     /// What to open.
     pub origin: Origin,
-    /// The directory below which a walk that follows no links has found it: it is opened below that and through no
-    /// link. `None` for what was named, or found by following links.
+    /// The directory below which a walk that follows no links has found the file, which is opened below it and through
+    /// no link. `None` for files that were named, or found by following links.
     pub root: Option<Root>,
     /// Its place in the source's order: how many entries the source has given before it.
     pub sequence: u64,
@@ -44,7 +44,7 @@ impl Entry {
         }
     }
 
-    /// What a list names: a path, or by `-` standard input.
+    /// An entry of a list: a path, or `-` for standard input.
     pub fn listed(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         if path.as_os_str() == "-" {
@@ -58,7 +58,8 @@ impl Entry {
 /// What an entry opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The path, which a directory listing called a regular file. If it is something else when it is opened, it is refused.
+    /// The path, which a directory listing called a regular file. If it is of another kind when it is opened, it is
+    /// refused.
     File,
     /// The path, which may be anything that can be read: a FIFO, a device.
     Special,
@@ -66,7 +67,7 @@ pub enum Origin {
     Stdin,
 }
 
-/// What a source has next.
+/// The next item of a source.
 #[derive(Debug)]
 pub enum Item {
     /// A file. Its `sequence` is set by the mill.
@@ -78,8 +79,8 @@ pub enum Item {
         /// Why, and what to do.
         reason: String,
     },
-    /// A directory could not be opened because descriptors or memory ran out. The next call tries it again; a caller that has
-    /// nothing to give back calls [`Source::give_up`] instead.
+    /// A directory could not be opened because descriptors or memory ran out. The next call tries it again; a caller
+    /// that holds nothing it could free calls [`Source::give_up`] instead.
     Starved {
         /// The directory.
         path: PathBuf,
@@ -88,7 +89,7 @@ pub enum Item {
     },
     /// Nothing yet: ask again later, or [wait](Source::wait) for it.
     Later,
-    /// Something to tell the user that is no failure, such as a bad pattern in an ignore file.
+    /// A message to the user that is not a failure, such as a bad pattern in an ignore file.
     Notice(String),
 }
 
@@ -97,14 +98,14 @@ pub trait Source: Send {
     /// The next file, or problem; `None` at the end.
     fn next_item(&mut self) -> Option<Item>;
 
-    /// Where the last item was [`Item::Later`]: waits until another call may bring more, or for `timeout`, or until a
-    /// signal comes; whether there may be more.
+    /// After an [`Item::Later`]: waits until another call may bring more, or for `timeout`, or until a signal comes.
+    /// Returns whether more may have come.
     fn wait(&mut self, _timeout: Duration) -> bool {
         true
     }
 
-    /// Before the first item: the size of the only file that comes, where the source knows that there is one regular file
-    /// and nothing else. It may have another size by the time it is read.
+    /// Called before the first item: the size of the only file, if the source knows that it has one regular file and
+    /// nothing else. The size may have changed by the time the file is read.
     fn only_file(&self) -> Option<u64> {
         None
     }
@@ -114,8 +115,8 @@ pub trait Source: Send {
         None
     }
 
-    /// Names a file that the run writes, before the first item: a walk passes over it. Returns the path that the user named
-    /// outright, where that is the file.
+    /// Called before the first item with a file that the run writes, which a walk passes over. If the user named that
+    /// file outright, returns the path by which they did.
     fn written(&mut self, _file: FileId) -> Option<PathBuf> {
         None
     }
@@ -143,7 +144,7 @@ impl Source for Box<dyn Source> {
     }
 }
 
-/// The error with which a list's reader says that the run is to end: the list ends there, and nothing has failed.
+/// The error with which a list's reader says that the run is to end. The list then ends without a failure.
 #[derive(Debug, Clone, Copy)]
 pub struct Ended;
 
@@ -156,7 +157,7 @@ impl std::fmt::Display for Ended {
 }
 
 impl Ended {
-    /// Whether `error` is this one.
+    /// Whether `error` is this error.
     pub fn is_said_by(error: &std::io::Error) -> bool {
         error.get_ref().is_some_and(|error| error.is::<Self>())
     }

@@ -1,8 +1,8 @@
-//! Which file it is, whatever its names.
+//! The identity of a file, independent of its names.
 
 use std::os::fd::AsFd;
 
-/// A file by device and inode, whatever its names.
+/// A file's device and inode, which identify it whatever its names are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileId {
     device: u64,
@@ -10,7 +10,7 @@ pub struct FileId {
 }
 
 impl FileId {
-    /// That of an open file.
+    /// The identity of an open file.
     ///
     /// # Errors
     /// The system's error.
@@ -25,7 +25,7 @@ impl FileId {
         }
     }
 
-    /// That of the regular file to which standard output goes, if it goes to one.
+    /// The identity of the regular file to which standard output goes, if it goes to one.
     pub fn of_redirected_stdout() -> Option<Self> {
         let found = rustix::fs::fstat(std::io::stdout()).ok()?;
         let kind = rustix::fs::FileType::from_raw_mode(found.st_mode);

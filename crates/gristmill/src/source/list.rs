@@ -12,14 +12,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest name that a list may hold, in bytes: no Linux path is longer than 4,096.
+/// The longest name that a list may hold, in bytes: no Linux path is longer than 4,096.
 const MAX_NAME_BYTES: usize = 1 << 16;
 
-/// Most empty names in a row, which are passed over: nothing but an endless device has more.
+/// The most empty names in a row, which are passed over: only an endless device has more.
 const MAX_EMPTY_NAMES: usize = 1 << 20;
 
-/// A list that may be written while it is read. A read of what has not come yet does not wait for it, but is refused
-/// ([`io::ErrorKind::WouldBlock`]).
+/// A list that may be written while it is read. A read does not wait for bytes that have not come yet, but fails with
+/// [`io::ErrorKind::WouldBlock`].
 #[derive(Debug, Clone)]
 pub struct LiveList(Arc<File>);
 
@@ -29,18 +29,19 @@ impl LiveList {
         Self(Arc::new(file))
     }
 
-    /// Waits until a read would bring something, or for `timeout`; whether it would.
+    /// Waits until a read would return something, or for `timeout`. Returns whether a read would.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let timeout = Timespec::try_from(timeout).ok();
         let mut asked = [PollFd::new(&*self.0, PollFlags::IN)];
-        // Where it cannot be asked, the read says why.
+        // If polling fails, the read will say why.
         poll(&mut asked, timeout.as_ref())
             .map_or_else(|error| error != rustix::io::Errno::INTR, |ready| ready > 0)
     }
 }
 
 impl LiveList {
-    /// What is left to read of a regular file, read without the list itself going on; `None` of what can be read once.
+    /// A reader of the rest of a regular file that does not move the list's own position; `None` for files that can be
+    /// read only once.
     fn ahead(&self) -> Option<Ahead> {
         let is_file = self.0.metadata().is_ok_and(|found| found.is_file());
         let at = (&*self.0).stream_position().ok().filter(|_| is_file)?;
@@ -80,22 +81,22 @@ pub(crate) fn is_early(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// Names from a list, one a line or, with [`FileList::nul`], each ended by a NUL. Names are bytes; empty ones are passed
-/// over, `-` is standard input.
+/// Names from a list, one per line or, with [`FileList::nul`], each ended by a NUL. Names are bytes; empty names are
+/// passed over, and `-` is standard input.
 pub struct FileList {
     reader: Box<dyn BufRead + Send>,
     terminator: u8,
     failed: bool,
-    /// What has come of the next name.
+    /// The part of the next name that has been read so far.
     begun: Vec<u8>,
-    /// What to wait for where the reader has nothing yet.
+    /// The list to wait for when the reader has nothing yet.
     awaited: Option<LiveList>,
-    /// Empty names in a row, up to here.
+    /// The number of empty names in a row so far.
     empty: usize,
 }
 
 impl FileList {
-    /// Names from `reader`, one a line.
+    /// Names from `reader`, one per line.
     pub fn new(reader: impl BufRead + Send + 'static) -> Self {
         Self {
             reader: Box::new(reader),
@@ -107,7 +108,7 @@ impl FileList {
         }
     }
 
-    /// Names from a list that may be written while it is read: each is handled when it has come.
+    /// Names from a list that may be written while it is read. Each name is used as soon as it has come.
     pub fn live(list: LiveList) -> Self {
         Self {
             awaited: Some(list.clone()),
@@ -183,7 +184,7 @@ impl Source for FileList {
         None
     }
 
-    /// Looks for the file among those that are listed, where the list can be read twice, which a pipe cannot.
+    /// Looks for the file among the listed ones, if the list can be read twice, as a pipe cannot.
     fn written(&mut self, file: FileId) -> Option<PathBuf> {
         let ahead = self.awaited.as_ref().and_then(LiveList::ahead)?;
         let mut names = Self::new(io::BufReader::new(ahead)).nul(self.terminator == 0);

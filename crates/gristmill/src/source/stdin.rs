@@ -21,7 +21,7 @@ impl Stdin {
 /// Standard input, as a file of its own.
 ///
 /// # Errors
-/// Where the process was started without standard input, or has no descriptor left.
+/// An error if the process was started without standard input, or has no descriptor left.
 pub fn stdin() -> io::Result<File> {
     gristmill_stdio::check(gristmill_stdio::Stream::In)?;
     io::stdin().as_fd().try_clone_to_owned().map(File::from)

@@ -1,5 +1,5 @@
-//! Directory trees, walked as ripgrep walks them, with the rules of the crate that it uses (`rules`), and so that nothing
-//! outside of them is opened (`walk`).
+//! Directory trees, walked as ripgrep walks them: `rules` has the rules of the crate that ripgrep uses, and `walk`
+//! ensures that nothing outside the trees is opened.
 
 mod rules;
 mod walk;
@@ -23,7 +23,7 @@ impl From<GlobError> for PipelineError {
 }
 
 /// Files under the given paths, with ripgrep's rules: ignore files are honoured, hidden files and symbolic links are
-/// passed over, and whatever is named outright is read. The path `-` is standard input.
+/// passed over, and every path that is named outright is read. The path `-` is standard input.
 #[derive(Debug, Clone)]
 pub struct Tree {
     paths: Vec<PathBuf>,
@@ -77,14 +77,14 @@ impl Tree {
         self
     }
 
-    /// Whether a leading `./` is left out of paths: for walks of a directory that the user did not name.
+    /// Whether a leading `./` is left out of paths, for the walk of a directory that the user did not name.
     #[must_use]
     pub fn strip_dot(mut self, yes: bool) -> Self {
         self.strip_dot = yes;
         self
     }
 
-    /// Adds a glob, as ripgrep's `-g`: files must match it, or with a leading `!` must not.
+    /// Adds a glob, as ripgrep's `-g` does: files must match it or, with a leading `!`, must not.
     #[must_use]
     pub fn glob(mut self, glob: impl Into<String>) -> Self {
         self.globs.push(glob.into());
@@ -93,9 +93,9 @@ impl Tree {
 
     /// Starts the walk.
     ///
-    /// Where links are not followed, what is found is opened only below the directory that was named, through no link
-    /// ([`Root`](super::Root)). A file that standard output goes to is passed over, as ripgrep does, and so is what
-    /// [`Source::written`] tells of.
+    /// If links are not followed, the files that are found are opened only below the directory that was named, through
+    /// no link ([`Root`](super::Root)). The file that standard output goes to is passed over, as in ripgrep, and so are
+    /// files given to [`Source::written`].
     ///
     /// # Errors
     /// [`GlobError`] for a glob that cannot be parsed.

@@ -1,5 +1,5 @@
-//! Chunks with surroundings: what a program sees around its own bytes is what lies there in the file, however the file is
-//! cut, and every byte is its own exactly once.
+//! Chunks with surroundings: what a program sees around its own bytes is what lies there in the file, however the file
+//! is cut, and every byte is its own exactly once.
 
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::mill::{Control, Mill};
@@ -18,8 +18,8 @@ fn bytes(len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Sums over every byte what lies around it, weighted by where it is; and tells for every chunk where it begins, how long
-/// it is and how much it sees.
+/// Sums over every byte what lies around it, weighted by where it is; and tells for every chunk where it begins, how
+/// long it is and how much it sees.
 fn program(before: usize, after: usize, align: usize) -> Program {
     let (first, last) = (-(before.min(3) as i64), after.min(5) as i64);
     let mut around = String::new();

@@ -1,4 +1,4 @@
-//! Every occurrence of every pattern, overlapping ones too, over the bytes of a file as they are.
+//! Every occurrence of every pattern, including overlapping ones, in the unconverted bytes of a file.
 //!
 //! The device finds those that lie within a chunk, ordered by end and pattern. Those that straddle a boundary are found
 //! here, in the bytes around it, and merged in.
@@ -18,9 +18,9 @@ type Place = (u64, u32);
 
 pub(super) struct AllFile {
     entry: Arc<Entry>,
-    /// The last bytes before the chunk at hand, as many as an occurrence can reach back.
+    /// The last bytes before the current chunk, as far back as an occurrence can reach.
     tail: Vec<u8>,
-    /// Occurrences that straddle the boundary before the chunk at hand, last first.
+    /// Occurrences that straddle the boundary before the current chunk, last first.
     straddling: Vec<Place>,
     count: u64,
     printed: u64,
@@ -41,7 +41,7 @@ impl AllFile {
         }
     }
 
-    /// Takes the next part of the next chunk; whether the file is answered.
+    /// Takes the next part of the next chunk. Returns whether the file is answered.
     pub fn chunk(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> bool {
         if plan.decides_only() {
             self.found |=
@@ -131,7 +131,7 @@ impl AllFile {
         }
     }
 
-    /// The file has ended: its count or path, where that is what is wanted.
+    /// Ends the file: writes its count or path, if that is what the report shows.
     pub fn close(self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
         let path = self.entry.path.as_os_str().as_bytes();
         let found = self.found || self.count > 0;

@@ -1,14 +1,14 @@
 //! Binary files: which bytes ripgrep would have looked at.
 //!
 //! ripgrep reads a file through a line buffer and looks for NUL in each read. A NUL stops it (files found in a walk) or
-//! leaves only a note to be printed (files named outright, standard input); the lines of the
-//! reads *before* are printed either way. So the answer depends on where those reads end, and that depends on where
-//! lines end: a read fills what the unfinished last line of the reads before leaves free of the buffer. [`Fills`]
-//! computes these ends without reading anything twice: it needs one newline near each 64 KiB boundary, which is in the
-//! chunk that is at hand anyway.
+//! leaves only a note to be printed (files named outright, standard input); the lines of the reads *before* are printed
+//! either way. So the answer depends on where those reads end, and that depends on where lines end: each read fills the
+//! part of the buffer that is not taken by the unfinished last line of earlier reads. [`Fills`] computes these ends
+//! without reading anything twice: it needs one newline near each 64 KiB boundary, which is in the current chunk
+//! anyway.
 //!
-//! Files that ripgrep maps instead (few files, all named outright) have no reads: their first 64 KiB count, and then
-//! each matching line.
+//! Files that ripgrep maps instead (few files, all named outright) are not read through the buffer: NULs are looked for
+//! in their first 64 KiB, and then in each matching line.
 
 use memchr::memrchr;
 
@@ -17,19 +17,19 @@ use memchr::memrchr;
 pub(super) enum Binary {
     /// Nothing.
     Text,
-    /// The file ends with the reads before.
+    /// The file ends with the last read before the NUL.
     Quit,
     /// Every NUL ends a line, and from the read that holds the first one on, matching lines are only noted.
     Stream,
-    /// As for [`Binary::Stream`], but NULs stay, and only those in the first [`MAPPED_PREFIX`] and in matching lines
-    /// are seen.
+    /// As [`Binary::Stream`], but NULs are not converted, and only those in the first [`MAPPED_PREFIX`] bytes and in
+    /// matching lines are seen.
     Mapped,
 }
 
 /// The bytes of a mapped file that are searched for NUL at its start.
 pub(super) const MAPPED_PREFIX: u64 = BUFFER;
 
-/// A byte order mark, the one that ripgrep takes off UTF-8 files.
+/// The byte order mark that ripgrep removes from UTF-8 files.
 pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// ripgrep's line buffer, in bytes.
@@ -54,7 +54,7 @@ pub(super) struct Fills {
     short_first: bool,
     /// For standard input: bytes in the standard library's buffer.
     buffered: Option<u64>,
-    /// Start and end of each fill that may still be asked for; fills are in order.
+    /// Start and end, in order, of each fill that [`Fills::fill_of`] may still be asked for.
     past: Vec<(u64, u64)>,
 }
 
@@ -76,7 +76,7 @@ impl Fills {
         self.start
     }
 
-    /// Size of the next read, if the file goes on that long; what the reader holds afterwards.
+    /// Returns the size of the next read, if the file goes on that long, and what the reader holds afterwards.
     fn next_read(&self, capacity: u64) -> (u64, Option<u64>) {
         if self.short_first {
             return (BOM_BYTES, self.buffered);
@@ -103,8 +103,8 @@ impl Fills {
 
     /// Follows all reads that end at `limit` or before.
     ///
-    /// `chunk` is the file's bytes from `offset` on, `newline` the last newline before it; `limit` is at most the end of
-    /// the chunk, and earlier calls went up to `offset`.
+    /// `chunk` is the file's bytes from `offset` on, `newline` the last newline before it; `limit` is at most the end
+    /// of the chunk, and earlier calls went up to `offset`.
     pub fn advance(&mut self, chunk: &[u8], offset: u64, newline: Option<u64>, limit: u64) {
         loop {
             let capacity = self.grown();
@@ -132,7 +132,7 @@ impl Fills {
         }
     }
 
-    /// Follows the read of a stream that ended at `end` with what there was. `newline` is the last one before that.
+    /// Follows a short read of a stream, which ended at `end`. `newline` is the last one before that.
     pub fn short_read(&mut self, end: u64, newline: Option<u64>) {
         if end <= self.end {
             return;
@@ -182,7 +182,7 @@ impl Fills {
 mod tests {
     use super::*;
 
-    /// ripgrep's line buffer over a whole file, without its bytes' meaning.
+    /// A model of ripgrep's line buffer over a whole file.
     fn model(file: &[u8], upto: usize) -> u64 {
         let (mut start, mut end, mut capacity) = (0, 0, 65536);
         let mut first = true;

@@ -1,4 +1,4 @@
-//! What a scan is asked for.
+//! The settings of a scan.
 
 use super::job::{Engine, ScanJob};
 use super::plan::Plan;
@@ -8,7 +8,7 @@ use gristmill_megakernel::{ScanMode, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
 use gristmill_protocol::{stream, PipelineError};
 use std::sync::Arc;
 
-/// The longest line that is shown, in bytes, unless something else is asked for.
+/// The default length of the longest line that is shown, in bytes.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 
 /// Settings of a [`ScanJob`].
@@ -56,8 +56,8 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Whether every occurrence is wanted, overlapping ones too, over the bytes of each file without regard to lines
-    /// and NULs. Rows are `path:offset:pattern`, ordered by where occurrences end. Default: no.
+    /// Whether every occurrence is reported, including overlapping ones, in the bytes of each file without regard to
+    /// lines and NULs. Rows are `path:offset:pattern`, ordered by where occurrences end. Default: no.
     #[must_use]
     pub fn all(mut self, yes: bool) -> Self {
         self.all = yes;
@@ -79,7 +79,8 @@ impl ScanJobBuilder {
     }
 
     /// Whether a file's path is a line of its own before its rows, and an empty line stands between files. Each file's
-    /// rows then *begin* with an empty line: write them through [`Separated`](super::Separated), which leaves out the run's first.
+    /// rows then *begin* with an empty line: write them through [`Separated`](super::Separated), which leaves out the
+    /// run's first.
     #[must_use]
     pub fn heading(mut self, yes: bool) -> Self {
         self.style.heading = yes;
@@ -138,15 +139,15 @@ impl ScanJobBuilder {
         self
     }
 
-    /// The longest matching line that is shown, in bytes, where a line spans chunks: the whole line is in memory while its row
-    /// is made. For a longer one an error is reported instead of a row; it still counts. Default: 16 MiB.
+    /// The longest matching line that is shown, in bytes, where a line spans chunks: the whole line is in memory while
+    /// its row is made. For a longer one an error is reported instead of a row; it still counts. Default: 16 MiB.
     #[must_use]
     pub fn max_line_bytes(mut self, bytes: u64) -> Self {
         self.max_line_bytes = Some(bytes);
         self
     }
 
-    /// Whether NULs mean nothing. Default: no: a file with NULs is binary, as for ripgrep.
+    /// Whether NULs have no special meaning. Default: no, a file with NULs is binary, as in ripgrep.
     #[must_use]
     pub fn text(mut self, yes: bool) -> Self {
         self.text = yes;
@@ -168,9 +169,9 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up to
-    /// twice as much. Patterns that need more are searched for many times more slowly: [`ScanJob::engine_report`] says so.
-    /// Default: [`DEFAULT_TABLE_BYTES`].
+    /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up
+    /// to twice as much. Patterns that need more are searched for many times more slowly, and
+    /// [`ScanJob::engine_report`] says so. Default: [`DEFAULT_TABLE_BYTES`].
     #[must_use]
     pub fn table_bytes(mut self, bytes: usize) -> Self {
         self.table_bytes = Some(bytes);
@@ -180,8 +181,8 @@ impl ScanJobBuilder {
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
-    /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a table
-    /// that is larger than 1 GiB; the kernel's own error for too many patterns.
+    /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a
+    /// table that is larger than 1 GiB; the kernel's own error for too many patterns.
     pub fn build(self) -> Result<ScanJob, PipelineError> {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         let table_bytes = self.table_bytes.unwrap_or(DEFAULT_TABLE_BYTES);
@@ -241,7 +242,7 @@ impl ScanJobBuilder {
             ScanMode::All => set.most_together(),
             ScanMode::Lines => 0,
         };
-        // Patterns are 100,000 at most.
+        // A scan has at most 100,000 patterns.
         let record_words = u32::try_from(2 * together).unwrap_or(u32::MAX);
         Ok(ScanJob {
             plan,

@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of unfinished lines that are kept at most, of one line and of all open files together. Of what goes beyond,
+/// The most bytes of unfinished lines that are kept, both for one line and for all open files together. Beyond that
 /// only the position is kept, and the bytes are read again if they must be shown.
 pub(super) const CARRY_BYTES: usize = 8 << 20;
 
-/// What all open files keep of unfinished lines, in bytes.
+/// The bytes of unfinished lines that all open files keep together.
 #[derive(Debug, Default)]
 pub(super) struct Budget(AtomicUsize);
 
@@ -26,12 +26,12 @@ pub(super) struct Carry {
     charged: usize,
 }
 
-/// What of an unfinished line is kept.
+/// How much of an unfinished line is kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keep<'a> {
-    /// Bytes at the end in which a match may begin that ends in the next chunk.
+    /// The number of last bytes in which a match that ends in the next chunk may begin.
     pub reach: usize,
-    /// All bytes, within this budget, for the line may have to be shown.
+    /// The budget within which all bytes are kept, because the line may have to be shown.
     pub show: Option<&'a Budget>,
 }
 
@@ -51,13 +51,13 @@ impl Carry {
         self.matched
     }
 
-    /// Whether a NUL was found in it, where the caller looked.
+    /// Whether the caller found a NUL in it.
     pub fn nul(&self) -> bool {
         self.nul
     }
 
     /// Whether a match begins in the unfinished line and ends in `head`, the beginning of the chunk up to its first
-    /// newline. Matches on one side only may be found too; they are matches all the same.
+    /// newline. This may also find matches that lie on one side only, which are valid matches, too.
     pub fn straddles(&self, head: &[u8], reach: usize, is_match: impl Fn(&[u8]) -> bool) -> bool {
         if reach == 0 || self.bytes.is_empty() || head.is_empty() {
             return false;
@@ -70,8 +70,8 @@ impl Carry {
         is_match(&window)
     }
 
-    /// Adds a piece, which begins at byte `position` of the file, to the unfinished line. Where there is none, the piece begins
-    /// one.
+    /// Adds a piece, which begins at byte `position` of the file, to the unfinished line. If no line is unfinished, the
+    /// piece begins one.
     pub fn extend(
         &mut self,
         position: u64,

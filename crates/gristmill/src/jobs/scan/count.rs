@@ -1,4 +1,4 @@
-//! Files of which only a count is wanted, or only whether there is a match: the host does nothing for a single line.
+//! Files for which only a count, or only the existence of a match, is reported: the host does no work for single lines.
 
 use super::binary::{Binary, Fills};
 use super::carry::{Carry, Keep};
@@ -24,7 +24,7 @@ pub(super) struct CountFile {
     text: Text,
     carry: Carry,
     lines: u64,
-    /// A NUL ended it: it has no row.
+    /// A NUL ended the file, which gets no row.
     dropped: bool,
 }
 
@@ -47,7 +47,8 @@ impl CountFile {
         let begin = self.text.begin(chunk.offset);
         let mut facts = self.text.facts(plan, chunk);
         if self.text.binary == Binary::Stream && plan.maps(&self.entry) {
-            // The device was not asked: a byte order mark, or no length, showed only now that the file is not mapped.
+            // The device was not asked for NULs: that the file has a byte order mark or no length, and so is not
+            // mapped, was found only now.
             facts.first_nul = memchr(0, chunk.bytes);
         }
         let mut bytes = chunk.bytes;
@@ -98,7 +99,7 @@ impl CountFile {
         false
     }
 
-    /// The file has ended: its count, if it is of the whole file.
+    /// Ends the file: writes its count, if the whole file was counted.
     pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
         if self.dropped || !matches!(end, FileEnd::Complete { .. }) {
             return;
@@ -163,7 +164,7 @@ impl AnyFile {
             .carry
             .straddles(head, plan.reach, |window| plan.matcher().is_match(window))
         {
-            // The byte before the boundary is in the line that matches.
+            // The byte before the boundary belongs to the matching line.
             Some(chunk.offset - 1)
         } else {
             facts.first_match.map(|at| chunk.offset + at as u64)
@@ -204,7 +205,7 @@ impl AnyFile {
         false
     }
 
-    /// The file has ended: its path, if there is a match.
+    /// Ends the file: writes its path, if it has a match.
     pub fn close(self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
         let complete = matches!(end, FileEnd::Complete { .. });
         let found = self

@@ -1,4 +1,4 @@
-//! What fails on the host while a file is scanned.
+//! Failures on the host while a file is scanned.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub struct ScanError {
     /// The file.
     pub path: PathBuf,
-    /// Where in it, in bytes.
+    /// The offset in the file, in bytes.
     pub offset: u64,
     /// What happened.
     pub kind: ScanErrorKind,
@@ -26,19 +26,19 @@ impl std::fmt::Display for ScanError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScanErrorKind {
-    /// It is longer than was asked for.
+    /// The line is longer than the limit.
     #[error("a matching line of {bytes} bytes is not printed; allow longer lines, or ask for a count, paths or all occurrences")]
     LongLine {
         /// Its length in bytes.
         bytes: u64,
     },
-    /// It was too long to keep and cannot be read again.
+    /// The line was too long to keep and cannot be read again.
     #[error(
         "a matching line is too long to be printed from a stream; ask for a count, paths or all occurrences, or store the \
          stream in a file"
     )]
     LineOfStream,
-    /// It was too long to keep, and reading it again failed.
+    /// The line was too long to keep, and reading it again failed.
     #[error("a matching line could not be read again to print it: {0}; ask for a count, paths or all occurrences")]
     LineLost(io::Error),
     /// The patterns cannot be searched for on the host.

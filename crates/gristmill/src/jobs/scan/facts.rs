@@ -1,4 +1,4 @@
-//! What is known of a chunk: the device's result words by name, or the same found by the host.
+//! The facts about a chunk: the device's result words by name, or the same facts found by the host.
 
 use super::matcher::Matcher;
 use crate::jobs::{LandedChunk, Records};
@@ -6,12 +6,12 @@ use gristmill_protocol::completion::RESULTS;
 use gristmill_protocol::stream::{self, ScanResults, NONE};
 use memchr::{memchr, memchr_iter, memrchr};
 
-/// A chunk as far as lines are concerned. Positions are relative to the chunk's bytes.
+/// The lines and matches of a chunk. Positions are relative to the chunk's bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// Matching lines that lie wholly between the first and the last newline, of this part of the results.
     pub interior: u64,
-    /// Newlines, where they were asked for.
+    /// The number of newlines, if the mode asks for it.
     pub newlines: u64,
     /// The first newline.
     pub first_newline: Option<usize>,
@@ -21,7 +21,7 @@ pub(super) struct Facts {
     pub head_match: bool,
     /// Whether a match lies after the last newline.
     pub tail_match: bool,
-    /// The first NUL, where it was asked for.
+    /// The first NUL, if the mode asks for it.
     pub first_nul: Option<usize>,
     /// Where the first match begins.
     pub first_match: Option<usize>,
@@ -48,12 +48,12 @@ impl Facts {
     }
 }
 
-/// A chunk of which every NUL ends a line, as ripgrep sees the chunks of binary files that it does not map.
+/// A chunk in which every NUL ends a line, as in ripgrep's view of binary files that it does not map.
 #[derive(Debug, Default)]
 pub(super) struct Converted {
     /// The bytes, with a newline in the place of each NUL.
     pub bytes: Vec<u8>,
-    /// What is known of them. `first_nul` is that of the original bytes.
+    /// The facts about these bytes. `first_nul` is that of the original bytes.
     pub facts: Facts,
     /// Start and end of the matching lines between the first and the last newline.
     pub records: Vec<(u32, u32)>,
@@ -113,7 +113,7 @@ pub(super) struct View<'a> {
     pub records: Records<'a>,
     pub first: bool,
     pub last: bool,
-    /// A read of a stream ended with the chunk.
+    /// Whether the chunk's end is the end of one read of a stream.
     pub stream: bool,
 }
 

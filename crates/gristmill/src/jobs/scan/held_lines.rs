@@ -1,4 +1,4 @@
-//! Rows of matching lines that are made, and that a NUL further on may still undo.
+//! Finished rows of matching lines that a later NUL may still undo.
 
 /// A line whose rows are held.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,8 @@ impl HeldLines {
         });
     }
 
-    /// Moves the rows of the lines that begin before `bound` to `rows`, and shows `each` of these lines; how many bytes of
-    /// rows that were.
+    /// Moves the rows of the lines that begin before `bound` to `rows`, and calls `each` with each of these lines.
+    /// Returns the number of bytes of rows moved.
     pub fn release(
         &mut self,
         bound: u64,
@@ -61,7 +61,7 @@ impl HeldLines {
         bytes
     }
 
-    /// Drops all lines; the first of them.
+    /// Drops all lines, and returns the first of them.
     pub fn undo(&mut self) -> Option<HeldLine> {
         let first = self.lines.first().copied();
         *self = Self::default();

@@ -1,4 +1,4 @@
-//! The job itself: which of the four ways a file is followed, and what all files have in common.
+//! The job itself: how each file is followed, and the state that all files share.
 
 use super::all::AllFile;
 use super::count::{AnyFile, CountFile};
@@ -42,15 +42,15 @@ pub struct ScanJob {
     pub(super) plan: Plan,
     pub(super) engine: Engine,
     pub(super) set: Arc<ScanSet>,
-    /// What the occurrences need that may end at one byte: they stay together.
+    /// The words that all occurrences that end at the same byte can need: their records must not be separated.
     pub(super) record_words: u32,
 }
 
-/// The rows of a file, as far as they are made.
+/// The rows of a file that were made so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Written {
     bytes: u64,
-    /// They begin with the empty line between files.
+    /// Whether the rows begin with the empty line between files.
     separated: bool,
 }
 
@@ -67,11 +67,11 @@ pub struct ScanFile {
     /// Its place in the source's order.
     sequence: u64,
     rows: Written,
-    /// Nothing more of it is wanted.
+    /// Whether the file is answered, so that no more of its chunks are needed.
     answered: bool,
 }
 
-/// A file by the way that it is followed.
+/// The state of a file, by the way in which it is followed.
 enum Following {
     Lines(Box<LinesFile>),
     Count(Box<CountFile>),
@@ -85,14 +85,14 @@ impl ScanJob {
         self.plan.has_found()
     }
 
-    /// Bytes of the rows of the first file, in the source's order, that has any. `None` where no file has any, or where this
-    /// one was not searched as far as was wanted.
+    /// The bytes of rows of the first file, in the source's order, that has rows. `None` if no file has rows, or if the
+    /// search of this one ended too early.
     pub fn first_rows(&self) -> Option<u64> {
         let first = self.plan.first_rows()?;
         first.done.then_some(first.bytes)
     }
 
-    /// What was found so far, where totals were asked for.
+    /// What was found so far, if totals were asked for.
     pub fn totals(&self) -> ScanTotals {
         let mut totals = self.plan.totals();
         // The empty line that `Separated` leaves out.
@@ -104,12 +104,12 @@ impl ScanJob {
         totals
     }
 
-    /// What searches on the CPU, how much memory it takes, and why it is nothing faster.
+    /// Which engine searches on the CPU, how much memory it takes, and why no faster engine was chosen.
     pub fn engine_report(&self) -> String {
         self.set.engine_report()
     }
 
-    /// Takes what failed on the host so far, by path and offset.
+    /// Takes the errors on the host so far, ordered by path and offset.
     pub fn take_errors(&self) -> Vec<ScanError> {
         self.plan.take_errors()
     }

@@ -1,9 +1,9 @@
-//! The JSON Lines that ripgrep prints with `--json`, and one type of record that it does not have.
+//! The JSON Lines that ripgrep prints with `--json`, and one type of record that ripgrep does not have.
 //!
 //! `begin`, `match`, `end` and `summary` have ripgrep's fields in ripgrep's order. With `--all` each occurrence is a
 //! record of type `occurrence`, with the fields `path`, `absolute_offset` (of its first byte), `pattern_index` (from 0,
-//! in the order in which patterns were given) and `pattern`; there is no `begin` and no `end` then. Bytes that are UTF-8
-//! are `{"text": ...}`, others `{"bytes": ...}` in base64.
+//! in the order in which patterns were given) and `pattern`, and there are no `begin` and `end` records. Bytes that are
+//! UTF-8 are `{"text": ...}`, others `{"bytes": ...}` in base64.
 
 use super::decimal::decimal;
 use super::totals::ScanTotals;
@@ -17,7 +17,7 @@ fn string(rows: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(&mut *rows, text);
 }
 
-/// Bytes as text where they are UTF-8, in base64 where not.
+/// Writes bytes as text if they are UTF-8, and in base64 if not.
 fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
@@ -45,7 +45,7 @@ pub(super) fn begin(rows: &mut Vec<u8>, path: &[u8]) {
     rows.extend_from_slice(b"}}\n");
 }
 
-/// `match`: a line, with the matches that `each` calls its argument for. `line_number` may be left out.
+/// `match`: a line, with the matches for which `each` calls its argument. `line_number` is optional.
 pub(super) fn matched(
     rows: &mut Vec<u8>,
     path: &[u8],
@@ -78,7 +78,7 @@ pub(super) fn matched(
     rows.extend_from_slice(b"]}}\n");
 }
 
-/// `end`: a file of which matches were printed.
+/// `end`: the end of a file whose matches were printed.
 pub(super) fn end(rows: &mut Vec<u8>, path: &[u8], nul: Option<u64>, totals: &ScanTotals) {
     rows.extend_from_slice(b"{\"type\":\"end\",\"data\":{\"path\":");
     data(rows, path);
@@ -104,7 +104,7 @@ pub(super) fn end(rows: &mut Vec<u8>, path: &[u8], nul: Option<u64>, totals: &Sc
     rows.extend_from_slice(b"}}}\n");
 }
 
-/// `occurrence`: one of `--all`.
+/// `occurrence`: one occurrence of a scan with `--all`.
 pub(super) fn occurrence(rows: &mut Vec<u8>, path: &[u8], offset: u64, index: u64, pattern: &[u8]) {
     rows.extend_from_slice(b"{\"type\":\"occurrence\",\"data\":{\"path\":");
     data(rows, path);

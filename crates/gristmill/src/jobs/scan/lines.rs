@@ -1,10 +1,10 @@
-//! Files whose matching lines are needed one by one: lines are stitched together from chunks, held back while a NUL may still
-//! undo them, and printed.
+//! Files whose matching lines are needed one by one: lines are stitched together from chunks, held back while a NUL may
+//! still undo them, and printed.
 //!
 //! A line that lies within a chunk comes from the slot's records. One that spans chunks is put together by
-//! [`Carry`](super::carry::Carry): it matches if a fragment does, or if a match straddles a boundary. What ripgrep would
-//! not have printed because of a NUL further on is decided by [`Fills`]: lines below `bound` are certain, later ones wait
-//! in [`HeldLines`], at most those of one line buffer.
+//! [`Carry`](super::carry::Carry): it matches if a fragment does, or if a match straddles a boundary. [`Fills`] decides
+//! which lines ripgrep would not have printed because of a later NUL: lines that begin below `bound` are certain, and
+//! later ones, at most those of one line buffer, wait in [`HeldLines`].
 
 use super::binary::{Binary, Fills, MAPPED_PREFIX};
 use super::carry::{Carry, Keep};
@@ -44,18 +44,18 @@ pub(super) struct LinesFile {
     /// The first NUL that ripgrep would see.
     nul: Option<u64>,
     last_newline: Option<u64>,
-    /// Newlines before the chunk at hand.
+    /// The number of newlines before the current chunk.
     newlines: u64,
-    /// Position in the chunk at hand up to which newlines are counted, and their number.
+    /// The position in the current chunk up to which newlines are counted, and their number.
     counted: (usize, u64),
     lines: u64,
     matches: u64,
     printed: u64,
-    /// Bytes of what was printed that ripgrep does not count.
+    /// Printed bytes that ripgrep does not count.
     uncounted: u64,
     /// Start and end of the last line that was certain.
     last_line: (u64, u64),
-    /// The last line that is wanted, while it is not known what else to say.
+    /// The line that reached the limit, kept until it is known whether a NUL was seen.
     limited: Option<(u64, u64)>,
     /// Bytes seen, from the file's start.
     seen: u64,
@@ -92,7 +92,7 @@ impl LinesFile {
         }
     }
 
-    /// Takes the next part of the next chunk; whether the file is answered.
+    /// Takes the next part of the next chunk. Returns whether the file is answered.
     pub fn chunk(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> bool {
         if self.done {
             return true;
@@ -174,7 +174,7 @@ impl LinesFile {
         self.newlines += view.facts.newlines;
     }
 
-    /// Follows ripgrep's reads through the chunk: how far lines are certain, and whether a NUL was seen.
+    /// Follows ripgrep's reads through the chunk, to find how far lines are certain and whether a NUL was seen.
     fn follow(&mut self, plan: &Plan, view: &View<'_>) {
         let end = view.offset + view.bytes.len() as u64;
         let nul = view.facts.first_nul.map(|at| view.offset + at as u64);
@@ -208,7 +208,7 @@ impl LinesFile {
         self.nul = self.nul.or(nul);
     }
 
-    /// Prints what has become certain; drops what a NUL has undone.
+    /// Prints the lines that have become certain, and drops those that a NUL has undone.
     fn release(&mut self, plan: &Plan, rows: &mut Vec<u8>) {
         let mut certain = None;
         let printed = self.held.release(self.bound, rows, |line| {
@@ -270,7 +270,7 @@ impl LinesFile {
         }
     }
 
-    /// The chunk's bytes from `from` on begin a line, or continue the unfinished one.
+    /// Adds the chunk's bytes from `from` on to the unfinished line, or begins one with them.
     fn carry_on(&mut self, plan: &Plan, view: &View<'_>, from: usize, matched: bool) {
         let piece = view.bytes.get(from..).unwrap_or_default();
         let nul = self.text.binary == Binary::Mapped
@@ -281,7 +281,7 @@ impl LinesFile {
             .extend(view.offset + from as u64, piece, matched, nul, keep);
     }
 
-    /// The unfinished line ends with `rest`, and matches.
+    /// Handles an unfinished line that matches and ends with `rest`.
     fn carried(&mut self, plan: &Plan, rest: &[u8], end: u64, nul: bool, rows: &mut Vec<u8>) {
         let mut carry = std::mem::take(&mut self.carry);
         let (start, number) = (carry.start(), self.newlines + 1);
@@ -352,7 +352,7 @@ impl LinesFile {
         self.matched(plan, &found, rows);
     }
 
-    /// A line matches: it is printed, held, or undone by a NUL.
+    /// Handles a matching line: it is printed, held, or undone by a NUL.
     fn matched(&mut self, plan: &Plan, found: &Found<'_>, rows: &mut Vec<u8>) {
         let waiting = self.held.len();
         if plan
@@ -399,8 +399,8 @@ impl LinesFile {
         }
     }
 
-    /// No more lines are wanted after this one. JSON also says whether ripgrep saw a NUL until then, which may only be
-    /// known later.
+    /// Ends the search after this line. JSON also says whether ripgrep saw a NUL by then, which may only be known
+    /// later.
     fn limit_reached(&mut self, plan: &Plan, rows: &mut Vec<u8>, line: (u64, u64)) {
         let known = match self.text.binary {
             _ if !plan.style.json || self.gated || self.nul.is_some() => true,
@@ -418,7 +418,8 @@ impl LinesFile {
         }
     }
 
-    /// A line matches in a file that is known to be binary: a note replaces the file's rows, and the search ends.
+    /// Handles a matching line of a file that is known to be binary: a note replaces the file's rows, and the search
+    /// ends.
     fn noted(&mut self, plan: &Plan, rows: &mut Vec<u8>, start: u64, end: u64, matches: u64) {
         self.lines += 1;
         self.matches += matches;
@@ -445,14 +446,15 @@ impl LinesFile {
                 self.finish(plan, rows, complete, self.limited);
             }
         } else if !self.done {
-            // Left early or failed: the rows stand, but no count and no note, which would be of half a file.
+            // The file was left early or failed. Its rows stay, but it gets no count and no note, which would describe
+            // only a part of the file.
             plan.found(self.lines > 0);
         }
         self.carry.clear(self.keep(plan));
     }
 
-    /// The file is answered: its last rows. `complete` is its length, where it was searched to its end; `stopped` the
-    /// line at which the search stopped.
+    /// Writes the last rows of an answered file. `complete` is its length, if it was searched to its end; `stopped` is
+    /// the line at which the search stopped.
     fn finish(
         &mut self,
         plan: &Plan,
@@ -465,7 +467,7 @@ impl LinesFile {
         let searched = self.searched(complete, stopped);
         let mut nul = self.nul;
         if let (Some((line, _)), Some(fills)) = (stopped, &self.fills) {
-            // Where lines wait for NULs, those that are certain end before one is seen.
+            // Where lines are held until no NUL can undo them, the certain lines end before a NUL is seen.
             let seen = if self.gated {
                 line >= self.bound
             } else {

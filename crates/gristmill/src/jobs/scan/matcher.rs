@@ -1,9 +1,9 @@
-//! Searching on the host: what the device's results leave open.
+//! Searching on the host, where the device's results are not enough.
 //!
 //! The device says which lines match. The host searches only where that is not enough: a few bytes around each chunk
-//! boundary, the lines whose matches must be shown one by one (`-o`, colours, JSON), and chunks whose NULs count as line
-//! ends. A match is what an alternation of the patterns finds: the leftmost, and of those that begin together the one
-//! whose pattern was given first.
+//! boundary, the lines whose matches must be shown one by one (`-o`, colours, JSON), and chunks whose NULs count as
+//! line ends. A match is what an alternation of the patterns finds: the leftmost one, and among those that begin at the
+//! same byte the one whose pattern was given first.
 
 use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
 use memchr::memmem;
@@ -15,9 +15,9 @@ enum Search {
 
 /// Finds leftmost-first matches of a set of patterns.
 pub(super) struct Matcher {
-    /// The patterns before the first empty one; those after it are never what an alternation finds.
+    /// The patterns before the first empty one. An alternation never finds those after it.
     search: Option<Search>,
-    /// Whether a pattern is empty. It matches wherever none before it does.
+    /// Whether a pattern is empty. It matches wherever no earlier pattern does.
     empty: bool,
 }
 
@@ -54,8 +54,8 @@ impl Matcher {
         }
     }
 
-    /// The first match that begins at `at` or later, as start and end. Where a pattern is empty, that is one at `at`,
-    /// though perhaps a longer one begins there too.
+    /// The first match that begins at `at` or later, as start and end. If a pattern is empty, that is the empty match
+    /// at `at`, even if a longer match begins there too.
     pub fn find_at(&self, haystack: &[u8], at: usize) -> Option<(usize, usize)> {
         if at > haystack.len() {
             None
@@ -89,7 +89,7 @@ impl Matcher {
     pub fn each(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let mut at = 0;
-        // The position after a match, where no empty one counts.
+        // The position right after a match, where an empty match does not count.
         let mut after_match = usize::MAX;
         loop {
             let next = self.search_at(text, at);

@@ -1,4 +1,4 @@
-//! What was asked, fixed when the job is built, and what was found so far, which all files share.
+//! The settings, fixed when the job is built, and the results so far, which all files share.
 
 use super::binary::{Binary, BOM};
 use super::carry::Budget;
@@ -24,9 +24,9 @@ pub(super) struct FirstRows {
     pub sequence: u64,
     /// Bytes of its rows.
     pub bytes: u64,
-    /// Its rows begin with the empty line between files.
+    /// Whether its rows begin with the empty line between files.
     pub separated: bool,
-    /// It was searched as far as was wanted.
+    /// Whether its search was completed.
     pub done: bool,
 }
 
@@ -103,7 +103,7 @@ impl Plan {
         })
     }
 
-    /// The patterns as the device searches for them, on the CPU with a table of at most `table_bytes`.
+    /// The patterns as the device searches for them. On the CPU their table takes at most `table_bytes`.
     ///
     /// # Errors
     /// The device's error, for more patterns than it takes.
@@ -140,7 +140,7 @@ impl Plan {
         self.error(Path::new("-"), 0, ScanErrorKind::Unsearchable(error));
     }
 
-    /// Bytes of a pattern; none for a number that no pattern has.
+    /// The bytes of a pattern; empty if no pattern has this number.
     pub fn pattern(&self, index: u32) -> &[u8] {
         self.patterns.get(index as usize).map_or(&[], Vec::as_slice)
     }
@@ -170,7 +170,7 @@ impl Plan {
         !self.report.is_summary() && !self.style.json
     }
 
-    /// Prints a line, if lines are printed; the number of its matches, if that is wanted.
+    /// Prints a line, if lines are printed. Returns the number of its matches, if they are counted.
     #[inline]
     pub fn print(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
         match self.report {
@@ -229,18 +229,18 @@ impl Plan {
 
     pub fn take_errors(&self) -> Vec<ScanError> {
         let mut errors = std::mem::take(&mut *lock(&self.errors));
-        // Workers come across them in any order.
+        // Workers find errors in any order.
         errors.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
         errors
     }
 }
 
-/// Whether a file says that it has bytes; those of /proc do not, and cannot be mapped.
+/// Whether a file has a nonzero size. Files of /proc do not, and cannot be mapped.
 fn has_length(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// How the bytes of a file are text.
+/// Where the text of a file begins, and how ripgrep reads it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text {
     pub binary: Binary,
@@ -282,7 +282,7 @@ impl Text {
         usize::try_from(self.origin.saturating_sub(offset)).unwrap_or(0)
     }
 
-    /// What is known of a chunk, a byte order mark left out.
+    /// The facts about a chunk, without a byte order mark.
     pub fn facts(&self, plan: &Plan, chunk: &LandedChunk<'_>) -> Facts {
         let mut facts = Facts::from_results(&chunk.results);
         if self.binary == Binary::Text {

@@ -4,12 +4,12 @@ use super::decimal::decimal;
 use super::json;
 use super::matcher::Matcher;
 
-/// What rows are made of.
+/// How rows are composed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Style {
-    /// Rows say which file they are of.
+    /// Whether rows name their file.
     pub path: bool,
-    /// ... in a line of its own before the file's first row, and an empty line between files.
+    /// Whether the path is a line of its own before the file's first row, and an empty line stands between files.
     pub heading: bool,
     /// A file of which only a note is printed gets no empty line before it.
     pub sequential: bool,
@@ -77,7 +77,7 @@ impl Style {
         }
     }
 
-    /// Appends text in a colour; the length of the escapes.
+    /// Appends text in a colour. Returns the length of the escapes.
     fn colored(&self, rows: &mut Vec<u8>, color: &[u8], text: &[u8]) -> u64 {
         if !self.color {
             rows.extend_from_slice(text);
@@ -89,14 +89,14 @@ impl Style {
         (color.len() + RESET.len()) as u64
     }
 
-    /// The path and what separates it from what follows; the length of the escapes.
+    /// Appends the path and a separator. Returns the length of the escapes.
     fn path_field(&self, rows: &mut Vec<u8>, path: &[u8], separator: &[u8]) -> u64 {
         let escapes = self.colored(rows, PATH, path);
         rows.extend_from_slice(if self.null { b"\0" } else { separator });
         escapes
     }
 
-    /// A number and the separator after it; the length of the escapes.
+    /// Appends a number and a separator. Returns the length of the escapes.
     fn number_field(&self, rows: &mut Vec<u8>, color: &[u8], number: u64) -> u64 {
         if !self.color {
             decimal(rows, number);
@@ -118,7 +118,7 @@ impl Style {
             json::begin(rows, &file.path);
         } else if self.heading {
             rows.push(b'\n');
-            // With several threads ripgrep's printer has nothing to do with these lines.
+            // With several threads, ripgrep's printer does not write these lines.
             file.uncounted += u64::from(!self.sequential);
             if self.path {
                 file.uncounted += self.path_field(rows, &file.path, b"\n");
@@ -138,7 +138,7 @@ impl Style {
         }
     }
 
-    /// Appends the rows of a matching line; the number of its matches, where they are counted. `matcher` is asked for
+    /// Appends the rows of a matching line. Returns the number of its matches, if they are counted. `matcher` is called
     /// only where matches are shown or counted one by one.
     #[inline]
     pub fn line<'m>(
@@ -207,7 +207,7 @@ impl Style {
         count
     }
 
-    /// A line whose matches are coloured; matches that touch share their escapes.
+    /// Appends a line whose matches are coloured; adjacent matches share their escapes.
     fn colored_line(
         &self,
         rows: &mut Vec<u8>,
@@ -242,7 +242,7 @@ impl Style {
         count
     }
 
-    /// The note on a binary file of which something matched.
+    /// Appends the note on a binary file that has a match.
     pub fn binary_note(&self, rows: &mut Vec<u8>, file: &mut FileRows, quit: bool, offset: u64) {
         if self.heading && !file.begun && !self.sequential {
             rows.push(b'\n');

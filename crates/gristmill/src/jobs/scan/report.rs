@@ -8,7 +8,8 @@ pub enum Report {
     Lines,
     /// Each match, without the rest of its line.
     Matches,
-    /// The number of its matching lines; with [`all`](super::ScanJobBuilder::all), of its occurrences. Nothing if there is none.
+    /// The number of its matching lines; with [`all`](super::ScanJobBuilder::all), of its occurrences. Nothing if there is
+    /// none.
     Count,
     /// The number of its matches. Nothing if there is none.
     CountMatches,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-/// A writer for rows with headings: it leaves out the empty line that the run's first file begins with.
+/// A writer for rows with headings, which leaves out the empty line before the run's first file.
 #[derive(Debug)]
 pub struct Separated<W> {
     output: W,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// A part of a chunk's results: result words and records.
 type Part = ([u32; 8], Vec<(u32, u32)>);
 
-/// Everything in a chunk by brute force.
+/// A model of the device that searches a chunk by brute force.
 struct Device<'a> {
     patterns: &'a [Vec<u8>],
     insensitive: bool,
@@ -179,7 +179,7 @@ fn small_file(random: &mut Rng) -> Vec<u8> {
     file
 }
 
-/// A file of several of ripgrep's buffers, with lines longer than one at times, and at times a NUL.
+/// A file as large as several of ripgrep's buffers, sometimes with lines longer than a buffer and sometimes with a NUL.
 fn large_file(random: &mut Rng) -> Vec<u8> {
     let length = 60_000 + random.usize(..400_000);
     let usual = [20, 200, 3000][random.usize(..3)];
@@ -230,7 +230,7 @@ fn patterns(random: &mut Rng, large: bool) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// How a file comes to be searched.
+/// How a file is passed to the search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
     Walked,
@@ -259,7 +259,7 @@ fn rg(arguments: &[String], way: Way, directory: &Path) -> (Vec<u8>, i32) {
     (output.stdout, output.status.code().unwrap())
 }
 
-/// Makes what depends on the clock, or is counted after it was printed, the same.
+/// Removes the lines and fields that depend on the clock.
 fn timeless(rows: &[u8]) -> String {
     let mut text = String::new();
     for line in String::from_utf8_lossy(rows).split_inclusive('\n') {
@@ -429,7 +429,7 @@ fn compare_all(seeds: std::ops::Range<u64>, large: bool) {
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
-/// More seeds than the usual, for a long look: `GRISTMILL_SCAN_SEEDS=1000..5000`.
+/// The usual seeds, or those of the environment for a long test: `GRISTMILL_SCAN_SEEDS=1000..5000`.
 fn seeds(usual: std::ops::Range<u64>) -> std::ops::Range<u64> {
     let Ok(text) = std::env::var("GRISTMILL_SCAN_SEEDS") else {
         return usual;

@@ -17,7 +17,7 @@ pub struct ScanTotals {
     pub searches: u64,
     /// Bytes of rows.
     pub bytes_printed: u64,
-    /// Bytes that decided the answer: of a file that was left early, those before the place where it was left.
+    /// The bytes that decided the answer; for a file that was left early, those before the place where it was left.
     pub bytes_searched: u64,
     /// Time from a file's first chunk to its last row, summed over the files.
     pub elapsed: Duration,

@@ -1,7 +1,8 @@
 //! Which entries of a tree are passed over: ignore files, globs and hidden names, with ripgrep's precedence.
 //!
-//! The globs are those of the crate `ignore`, which ripgrep uses. Finding and reading the files of rules is done here:
-//! a directory may hold a FIFO, a device or an endless file by such a name, and the user must learn what cannot be read.
+//! The globs are those of the crate `ignore`, which ripgrep uses. This module finds and reads the files of rules: a
+//! directory may hold a FIFO, a device or an endless file by such a name, and the user must learn which files cannot be
+//! read.
 
 use crate::bounded;
 use crate::source::entry::Item;
@@ -18,10 +19,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Most bytes of a file of rules.
+/// The largest size of a file of rules, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Most bytes of a file that names another directory of git.
+/// The largest size of a file that names another directory of git, in bytes.
 const MAX_POINTER_BYTES: usize = 1 << 16;
 
 /// The rules of one directory.
@@ -33,7 +34,7 @@ pub(super) struct Layer {
     repository: bool,
 }
 
-/// How many of [`Layer::kinds`], from the first, hold outside of repositories too.
+/// How many of [`Layer::kinds`], from the first, also apply outside repositories.
 const WITHOUT_GIT: usize = 2;
 
 impl Layer {
@@ -45,7 +46,7 @@ impl Layer {
     }
 }
 
-/// What is passed over in a walk.
+/// The rules for what a walk passes over.
 #[derive(Debug)]
 pub(super) struct Rules {
     overrides: Override,
@@ -53,9 +54,9 @@ pub(super) struct Rules {
     /// Whether ignore files are honoured.
     files: bool,
     global: Gitignore,
-    /// Of directories above those that are walked, by path.
+    /// The rules of directories above those that are walked, by path.
     known: HashMap<PathBuf, Arc<Layer>>,
-    /// The directory that is walked, without links, and the rules of those above, nearest first.
+    /// The directory that is walked, with links resolved, and the rules of the directories above it, nearest first.
     absolute: PathBuf,
     above: Vec<Arc<Layer>>,
 }
@@ -79,7 +80,7 @@ impl Rules {
             return;
         }
         let place = std::env::current_dir().ok().zip(gitconfig_excludes_path());
-        // A device by that name, such as /dev/null, means that there are no rules.
+        // A device at that path, such as /dev/null, means that there are no rules.
         if let Some((directory, path)) = place.filter(|(_, path)| path.is_file()) {
             self.global = read_rules(&directory, CWD, &path, &path, told);
         }
@@ -107,7 +108,7 @@ impl Rules {
         self.absolute = absolute;
     }
 
-    /// Reads the rules of a directory in the walk, which is open, and whose path is shown so.
+    /// Reads the rules of a directory in the walk, given its descriptor and its shown path.
     pub(super) fn layer(
         &self,
         directory: &Path,
@@ -145,7 +146,7 @@ impl Rules {
         !self.hidden && name.is_some_and(|name| name.as_bytes().starts_with(b"."))
     }
 
-    /// What the ignore files say, if any says something.
+    /// The verdict of the ignore files, if any has one.
     fn by_files<'a>(
         &self,
         path: &Path,
@@ -157,7 +158,7 @@ impl Rules {
         let in_repository =
             layers.clone().any(|layer| layer.repository) || above().any(|layer| layer.repository);
         let mut found: [Option<bool>; 4] = [None; 4];
-        // Rules of git end at the repository that is nearest.
+        // Git's rules apply only within the nearest repository.
         let mut git = in_repository;
         let mut look = |layer: &Layer, path: &Path| {
             for (number, (kind, found)) in layer.kinds.iter().zip(&mut found).enumerate() {
@@ -185,7 +186,7 @@ impl Rules {
     }
 }
 
-/// Whether a file of rules ignores a path, or takes it in all the same.
+/// Whether a file of rules ignores a path or re-includes it; `None` if it does neither.
 fn verdict(rules: &Gitignore, path: &Path, is_dir: bool) -> Option<bool> {
     match rules.matched(path, is_dir) {
         Match::None => None,
@@ -194,7 +195,8 @@ fn verdict(rules: &Gitignore, path: &Path, is_dir: bool) -> Option<bool> {
     }
 }
 
-/// Reads the rules of a directory, whose path is shown so. Its files are opened from `at`, with `from` before their names.
+/// Reads the rules of a directory, given its shown path. Its files are opened from `at`, with `from` before their
+/// names.
 fn read_layer(
     shown: &Path,
     from: &Path,
@@ -231,7 +233,7 @@ fn read_layer(
     }
 }
 
-/// Where the repository of a working tree lies whose `.git` is a file.
+/// The location of the repository of a working tree whose `.git` is a file.
 fn common_directory(directory: &Path) -> io::Result<Option<PathBuf>> {
     let line = |path: &Path| -> io::Result<Option<PathBuf>> {
         let bytes = match bounded::read_regular(path, MAX_POINTER_BYTES) {
@@ -251,8 +253,8 @@ fn common_directory(directory: &Path) -> io::Result<Option<PathBuf>> {
     Ok(line(&git.join("commondir"))?.map(|common| git.join(common)))
 }
 
-/// Reads a file of rules for what lies below `directory`, by the path that opens it and the one that is shown. One that is
-/// not there has no rules; what is wrong with another is told.
+/// Reads a file of rules for the paths below `directory`, given the path that opens it and the one that is shown. A
+/// file that does not exist has no rules; errors of a file that exists are reported.
 fn read_rules(
     directory: &Path,
     at: BorrowedFd<'_>,
@@ -293,18 +295,18 @@ fn read_rules(
 
 /// The bytes of a file of rules; `None` where there is none.
 fn read_file(at: BorrowedFd<'_>, path: &Path) -> io::Result<Option<Vec<u8>>> {
-    // Not blocking: opening a FIFO would wait for its writer.
+    // The open must not block: opening a FIFO would wait for its writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match openat(at, path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        // Where the directory may not be searched, there may or may not be one.
+        // If the directory may not be searched, nobody can tell whether it has such a file.
         Err(Errno::ACCESS) if statat(at, path, AtFlags::SYMLINK_NOFOLLOW).is_err() => {
             return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
-    // What says that there are no rules.
+    // The null device means that there are no rules.
     if is_null_device(&file)? {
         return Ok(Some(Vec::new()));
     }

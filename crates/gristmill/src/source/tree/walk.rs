@@ -12,10 +12,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// Directories that are kept open while those in them are walked. Of others the rest is read into memory.
+/// The number of directories that are kept open while those in them are walked. The rest of any other directory is read
+/// into memory.
 const OPEN_LEVELS: usize = 8;
 
-/// Below this limit of descriptors none is kept open: files need them.
+/// Below this limit of descriptors no directory is kept open, because files need the descriptors.
 const FEW_DESCRIPTORS: u64 = 256;
 
 /// How a tree is walked.
@@ -26,31 +27,31 @@ pub(super) struct WalkOptions {
     pub strip_dot: bool,
 }
 
-/// A walk that goes on.
+/// The state of a walk.
 pub(super) struct Walking {
     options: WalkOptions,
     rules: Rules,
     /// Paths that were named and are not walked yet, the next one last.
     named: Vec<PathBuf>,
-    /// The directory that is walked. Where links are followed it is not held.
+    /// The directory that is walked; `None` if links are followed.
     root: Option<Root>,
-    /// Where links are followed: the directories above it, which a link below may lead back to.
+    /// If links are followed: the directories above it, to which a link below may lead back.
     above: Vec<(FileId, PathBuf)>,
-    /// Its directories on the way to where the walk is.
+    /// The directories from the root down to the walk's current one.
     levels: Vec<Level>,
-    /// What could not be opened for want of descriptors or memory: it is tried again.
+    /// A path that could not be opened for lack of descriptors or memory, and is tried again.
     starved: Option<(Waiting, io::Error)>,
-    /// Told before anything else is listed.
+    /// Errors and notices to give before anything else is listed.
     told: VecDeque<Item>,
     /// Files that the run writes.
     written: Vec<FileId>,
-    /// Directories that are kept open at most.
+    /// The largest number of directories that are kept open.
     most_open: usize,
 }
 
 /// A directory on the way.
 struct Level {
-    /// Its path as entries show it, and its path below the directory that was named.
+    /// The directory's path as entries show it, and its path below the directory that was named.
     path: PathBuf,
     relative: PathBuf,
     listing: Listing,
@@ -60,7 +61,7 @@ struct Level {
 
 enum Listing {
     Open(Dir),
-    /// The rest, the next one last.
+    /// The remaining names, read into memory, the next one last.
     Rest(Vec<Found>),
 }
 
@@ -77,7 +78,7 @@ struct Step {
     relative: PathBuf,
 }
 
-/// What waits for descriptors.
+/// A path that waits for descriptors.
 enum Waiting {
     Named(PathBuf),
     Step(Step),
@@ -115,7 +116,7 @@ impl Walking {
         }
     }
 
-    /// What was named outright: a file is an entry, a directory is walked from now on.
+    /// Begins with a path that was named outright: a file is an entry, and a directory is walked from now on.
     fn begin(&mut self, path: PathBuf) -> Option<Item> {
         if path == Path::new("-") {
             return Some(Item::Entry(Entry::stdin()));
@@ -162,7 +163,7 @@ impl Walking {
         })
     }
 
-    /// Goes into a directory, or tells why not.
+    /// Goes into a directory, or reports why it cannot.
     fn go_into(&mut self, step: Step) -> Option<Item> {
         if self.open_levels() >= self.most_open {
             self.close_a_level();
@@ -170,7 +171,7 @@ impl Walking {
         let (directory, id) = loop {
             match self.open(&step) {
                 Err(error) if is_starved(&error) => {
-                    // The walk's own are given back first.
+                    // The walk's own descriptors are freed first.
                     if !self.close_a_level() {
                         return Some(self.starve(Waiting::Step(step), error));
                     }
@@ -215,7 +216,7 @@ impl Walking {
         None
     }
 
-    /// Where a directory lies on the way to itself, by a link that was followed.
+    /// The path of an ancestor that is the same directory, to which a followed link leads back.
     fn leads_back(&self, id: FileId) -> Option<&Path> {
         if !self.options.follow || self.levels.is_empty() {
             return None;
@@ -273,7 +274,7 @@ impl Walking {
         level.listing = Listing::Rest(rest);
     }
 
-    /// What is next in the directory where the walk is; the outer `None` is its end.
+    /// Takes the next step in the walk's current directory. The outer `None` is the directory's end.
     fn step(&mut self) -> Option<Option<Item>> {
         let level = self.levels.last_mut()?;
         let Some(found) = next_of(level, &mut self.told) else {
@@ -320,7 +321,7 @@ impl Walking {
         Some(self.entry(path, kind, false))
     }
 
-    /// Whether a file is one that the run writes. The file system is asked only where the inode's number is that of one.
+    /// Whether a file is one that the run writes. The file system is asked only if the inode number matches.
     fn is_written(&self, path: &Path, relative: impl Fn() -> PathBuf, inode: u64) -> bool {
         if !self.written.iter().any(|written| written.has_inode(inode)) {
             return false;
@@ -346,7 +347,7 @@ fn above(directory: &Path) -> Vec<(FileId, PathBuf)> {
     absolute.ancestors().skip(1).filter_map(found).collect()
 }
 
-/// The next name in a directory. What cannot be listed is told.
+/// The next name in a directory. Errors of listing are added to `told`.
 fn next_of(level: &mut Level, told: &mut VecDeque<Item>) -> Option<Found> {
     let directory = match &mut level.listing {
         Listing::Rest(rest) => return rest.pop(),
@@ -388,7 +389,7 @@ fn next_of(level: &mut Level, told: &mut VecDeque<Item>) -> Option<Found> {
     }
 }
 
-/// Whether an error says that something ran out which is given back later.
+/// Whether an error says that a resource ran out that may be freed later.
 fn is_starved(error: &io::Error) -> bool {
     let errno = error.raw_os_error();
     matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
