@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 /// Bytes of each namespace of the disk `data`.
 pub const DATA_BYTES: u64 = 32 << 20;
 
-/// Names and bytes of the files on the disk `files`; in the file at `index`, word `i` is [`word`]`(index + 1, i)`, except
-/// where it reads as zeros: bytes 65,536 to 131,071 of `hole`, and those from 131,072 on of `unwritten`.
+/// Names and bytes of the files on the disk `files`; in the file at `index`, word `i` is [`word`]`(index + 1, i)`,
+/// except where it reads as zeros: bytes 65,536 to 131,071 of `hole`, and those from 131,072 on of `unwritten`.
 pub const FILES: [(&str, u64); 5] = [
     ("one-extent", (1 << 20) + 1234),
     ("many-extents", (1 << 20) + 7),
@@ -24,7 +24,8 @@ pub const FILES: [(&str, u64); 5] = [
     ("inline", 56),
 ];
 
-/// The byte of `one-extent` that cannot be read in a guest with a media error: nor can the 511 bytes behind it.
+/// The first byte of `one-extent` that cannot be read in a guest with a media error. The 511 bytes behind it cannot be
+/// read either.
 pub const BAD_BYTE: u64 = 200 * 4096;
 
 /// Name and bytes of the file of the XFS file system; word `i` is [`word`]`(6, i)`.
@@ -82,7 +83,8 @@ impl Disk {
         self.device.join("device")
     }
 
-    /// One of its namespaces. The numbers in device names are not it: they go by which was found first.
+    /// One of its namespaces, by its number. The numbers in device names are different: they follow the order in which
+    /// namespaces were found.
     ///
     /// # Panics
     /// Where it has none of this number.
@@ -122,12 +124,12 @@ pub fn file(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// A file of sysfs that says something else than the kernel does, until this is dropped: so that a disk gets commands
-/// which its geometry rules out.
+/// A file of sysfs whose content is replaced until this is dropped, so that a disk gets commands that its geometry
+/// rules out.
 pub struct Pretence(PathBuf);
 
 impl Pretence {
-    /// Lets `attribute` say `text`.
+    /// Makes `attribute` say `text`.
     ///
     /// # Panics
     /// Where there is no such file, or nothing can be mounted over it.
@@ -150,8 +152,8 @@ impl Drop for Pretence {
     }
 }
 
-/// Path of a file of the XFS file system on the disk `files`, which is mounted by the first call. `None`, which is said,
-/// where the guest's kernel has no XFS.
+/// Path of a file of the XFS file system on the disk `files`, which is mounted by the first call. If the guest's kernel
+/// has no XFS, says so and returns `None`.
 ///
 /// # Panics
 /// Where it cannot be mounted.

@@ -1,4 +1,4 @@
-//! What the tests know of the guest that `vm/run` boots: its disks, what is on them, and memory to read them into.
+//! The guest that `vm/run` boots, as the tests use it: its disks, their contents, and memory to read them into.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -15,13 +15,13 @@ pub mod passthrough;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// Whether this is a guest of the shape that these flags of `vm/run` make ("" for none); says `skipped:` where not.
+/// Whether this is a guest of the shape that these flags of `vm/run` make ("" for none). Prints `skipped:` if not.
 pub fn in_guest(shape: &str) -> bool {
     let there = std::env::var("VM");
     if there.as_deref() == Ok(shape) {
         return true;
     }
-    // Not collected: the stage `vm` runs every test in its guest, and says where it cannot.
+    // This skip is not collected, because the stage `vm` runs every test in its guest, and reports if it cannot.
     match there {
         Ok(other) => {
             println!("skipped: needs a guest by vm/run {shape}, and this one is by vm/run {other}")

@@ -1,4 +1,4 @@
-//! Memory that reads land in.
+//! Memory in which reads land.
 //!
 //! A device may write to it at any time, so there are no references to its bytes: they are read and written by volatile
 //! accesses, a word at a time. Unmapping it under a read in flight is safe: the kernel holds the pages until the device
@@ -17,7 +17,7 @@ pub struct Memory {
     name: &'static str,
 }
 
-/// What [`Memory::poison`] fills memory with; no disk has this word.
+/// The word with which [`Memory::poison`] fills memory; no disk holds it.
 pub const POISON: u64 = 0xdead_dead_dead_dead;
 
 impl Memory {
@@ -45,11 +45,11 @@ impl Memory {
         Self::map(bytes, libc::MAP_SHARED, file.as_raw_fd(), "peer memory")
     }
 
-    /// The same bytes of the disk `peer` as its BAR has them, which no p2pdma pages stand behind; `None`, which is said, where
-    /// the kernel lets nobody map them.
+    /// The same bytes of the disk `peer`, mapped from its BAR without p2pdma pages. If the kernel lets nobody map them,
+    /// says so and returns `None`.
     pub fn bar(bytes: usize) -> Option<Self> {
         let pci = Disk::find("peer").pci();
-        // The largest of its regions is the memory.
+        // The largest region of the device is the memory.
         let size = |path: &std::path::PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
         let regions = (0..6).map(|number| pci.join(format!("resource{number}")));
         let path = regions.max_by_key(size)?;
@@ -123,8 +123,8 @@ impl Memory {
     /// Where they are not inside.
     pub fn words(&self, offset: usize, bytes: usize) -> impl Iterator<Item = u64> + '_ {
         let first = self.address(offset, bytes).cast::<u64>();
-        // SAFETY: `address` has checked that all of them are inside the mapping, which `self` keeps; the mapping begins at
-        // a page, so they are aligned.
+        // SAFETY: `address` has checked that all of them are inside the mapping, which `self` keeps; the mapping begins
+        // at a page, so they are aligned.
         (0..bytes / 8).map(move |index| unsafe { first.add(index).read_volatile() }.to_le())
     }
 
@@ -140,8 +140,8 @@ impl Memory {
         }
     }
 
-    /// Checks that `bytes` bytes at `offset` are those at `position` of the disk `data` (tag 0) or of a file (its number);
-    /// `offset` and `position` are multiples of 8.
+    /// Checks that `bytes` bytes at `offset` are those at `position` of the disk `data` (tag 0) or of a file (its
+    /// number); `offset` and `position` are multiples of 8.
     ///
     /// # Panics
     /// With the first word that differs.
@@ -170,7 +170,7 @@ impl Memory {
         expected: impl Iterator<Item = u64>,
         what: &str,
     ) {
-        // Of the last word only the bytes that are asked for, which come first.
+        // Only the first bytes of the last word are asked for.
         let found = self.words(offset, bytes.next_multiple_of(8));
         for ((at, found), expected) in (0..bytes).step_by(8).zip(found).zip(expected) {
             let beyond = 8 - (bytes - at).min(8);

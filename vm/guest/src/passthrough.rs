@@ -1,4 +1,4 @@
-//! NVMe reads by `IORING_OP_URING_CMD`, as raw as they go: one command a read, and the kernel's own answer.
+//! Raw NVMe reads by `IORING_OP_URING_CMD`: one command per read, with the kernel's own answer.
 
 use crate::disk::Namespace;
 use crate::memory::Memory;
@@ -35,8 +35,8 @@ impl<'a> Passthrough<'a> {
         }
     }
 
-    /// Reads `bytes` from `position` of the namespace (both multiples of its blocks) to `offset` of the memory; its result
-    /// comes with `tag`.
+    /// Reads `bytes` from `position` of the namespace (both multiples of its blocks) to `offset` of the memory; its
+    /// result comes with `tag`.
     ///
     /// # Panics
     /// Where the range is not in the memory, is more than 65,536 blocks, or the ring is full.
@@ -64,8 +64,8 @@ impl<'a> Passthrough<'a> {
         self.in_flight += 1;
     }
 
-    /// Submits what is there and waits for one result: its tag, and 0, an NVMe status, or an errno below 0. `None` where
-    /// no read is in flight.
+    /// Submits the queued commands and waits for one result: its tag, and 0, an NVMe status, or a negative errno.
+    /// `None` if no read is in flight.
     ///
     /// # Panics
     /// Where the kernel does not take part.
@@ -83,7 +83,7 @@ impl<'a> Passthrough<'a> {
         }
     }
 
-    /// One read: 0, an NVMe status, or an errno below 0.
+    /// Does one read. Returns 0, an NVMe status, or a negative errno.
     pub fn read(&mut self, position: u64, bytes: usize, offset: usize) -> i32 {
         self.submit(position, bytes, offset, 0);
         self.wait().map_or(0, |(_, result)| result)

@@ -28,7 +28,7 @@ fn every_read_of_a_disk_that_goes_away_ends() {
             memory.assert_words(offset(read), BYTES, 0, position(read));
             arrived += 1;
             if arrived == 100 {
-                // By another thread, so that the reads go on meanwhile.
+                // Another thread removes the disk, so that the reads go on in the meantime.
                 std::thread::spawn(|| monitor("device_del data"));
             }
         } else {

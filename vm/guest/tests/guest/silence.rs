@@ -8,8 +8,9 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// A disk that was silenced. Without its registers and without DMA it neither sees a command nor can complete one, until the
-/// kernel loses patience with a read (within a few seconds) and resets it. Dropped, this gives the kernel its patience back.
+/// A disk that was silenced. Without its registers and without DMA it neither sees a command nor can complete one,
+/// until the kernel loses patience with a read (within a few seconds) and resets it. Dropping this restores the
+/// kernel's timeout.
 pub struct Silenced(PathBuf);
 
 impl Silenced {

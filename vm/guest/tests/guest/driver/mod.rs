@@ -26,8 +26,8 @@ fn with_driver(
 ) {
     let tail = AtomicU32::new(0);
     let (mut owner, base) = ((), memory.address(0, memory.bytes()));
-    // SAFETY: `memory` stays mapped beyond this function, has no references to its bytes, and the tests look at a slot only
-    // when its read is over.
+    // SAFETY: `memory` stays mapped beyond this function, has no references to its bytes, and the tests look at a slot
+    // only when its read is over.
     let buffer = unsafe {
         if memory.is_peer() {
             GpuMappedBuffer::from_bar1_peer_with_owner(&mut owner, base, memory.bytes())
@@ -75,7 +75,7 @@ fn submit(
     }
 }
 
-/// Waits until a read has ended: what landed, and what failed.
+/// Waits until a read has ended. Returns what landed, and what failed.
 fn next(driver: &mut NvmeGpuIngestDriver<'_>) -> (Vec<CompletedIngest>, Vec<String>) {
     let (mut landed, mut failed) = (Vec::new(), Vec::new());
     driver.wait_for_completion().unwrap();

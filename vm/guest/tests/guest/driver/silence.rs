@@ -17,7 +17,7 @@ fn submit_to_silence(
     disk: &Disk,
     namespace: &Namespace,
 ) -> Silenced {
-    // The driver tries a disk before the first read, for which it must not be silent yet.
+    // The driver tries a disk before the first read, so the disk must not be silent yet.
     submit(driver, namespace, 0, BYTES, 0).unwrap();
     assert_eq!(finish(driver).0.len(), 1);
     recycle(driver);

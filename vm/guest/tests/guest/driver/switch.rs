@@ -267,7 +267,7 @@ fn every_file_arrives_in_peer_memory_where_the_file_system_maps_it() {
             recycle(driver);
         }
         all_zero_copy(driver, PeerRead);
-        // No disk writes these bytes to their place: they lie in an inode.
+        // These bytes lie in an inode, so the disk cannot write them directly to their place.
         let error = driver
             .submit_file(&file("inline"), 0)
             .unwrap_err()

@@ -20,7 +20,7 @@ fn reads_that_bring_nothing_into_peer_memory_are_refused_by_what_the_first_one_b
             );
         }
     }
-    // The processor's copy arrives, and what commands bring into host memory.
+    // The processor's copy arrives, and so do bytes that commands read into host memory.
     let done = digest_into(&peer, "positioned", &[&one, &many]);
     assert_eq!(
         (done.code, done.rows()),

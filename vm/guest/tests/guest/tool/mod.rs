@@ -1,4 +1,5 @@
-//! The tool itself on real disks, a module for each shape of the guest: what it says, compared with what the disks hold.
+//! The tool itself on real disks, a module for each shape of the guest: what it says, compared with what the disks
+//! hold.
 
 mod iommu;
 mod media_error;
@@ -58,7 +59,7 @@ impl Done {
     }
 }
 
-/// Whether the guest has the tool; says `skipped:` where not.
+/// Whether the guest has the tool. Prints `skipped:` if not.
 fn has_tool() -> bool {
     let there = Path::new(TOOL).exists();
     if !there {

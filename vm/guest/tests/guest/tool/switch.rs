@@ -87,7 +87,7 @@ fn ingest_reads_files_into_peer_memory_where_the_file_system_maps_them() {
         "{}",
         done.err
     );
-    // Zeros of a hole, and of what was never written, the kernel makes.
+    // The kernel makes the zeros of holes and of unwritten extents.
     let bytes: u64 = FILES[..4].iter().map(|(_, bytes)| bytes).sum();
     let zeros = (64 << 10) + (128 << 10);
     for words in [
@@ -204,7 +204,7 @@ fn doctor_tells_which_path_a_file_can_take_and_why_not_the_others() {
             Some(reason) => assert!(!works && why.contains(reason), "{why}"),
         }
         assert!(told(&done, "registered").0, "{done:?}");
-        // Zeros that the disk does not have are no hindrance there.
+        // There, zeros that the disk does not hold are no obstacle.
         let (works, why) = told(&done, "peer");
         assert_eq!(works, refusal != Some("inline"), "{why}");
         assert!(works || why.contains("inline"), "{why}");
@@ -213,7 +213,7 @@ fn doctor_tells_which_path_a_file_can_take_and_why_not_the_others() {
     let done = gristmill(&["doctor", "--json", block.to_str().unwrap()]);
     let (works, why) = told(&done, "passthrough");
     assert!(!works && why.contains("a block device"), "{why}");
-    // Another user may not open the disk, nor the memory.
+    // Another user may open neither the disk nor the memory.
     let done = run(Command::new(TOOL)
         .args(["doctor", "--json", &path(0)])
         .uid(65_534)

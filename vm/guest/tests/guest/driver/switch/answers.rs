@@ -1,4 +1,4 @@
-//! What the disk itself answers to a read that nobody before it refuses, as sysfs says that the disk is larger.
+//! The disk's own answer to a read that is not refused earlier, because sysfs says that the disk is larger.
 
 use super::super::{finish, submit, with_driver, Passthrough};
 use super::commands::{one_of_three_fails, with_stream};

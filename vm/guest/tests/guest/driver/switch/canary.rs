@@ -1,5 +1,5 @@
-//! The first transfer from each disk: it is seen in the slot as soon as a read is submitted, when the read itself has not
-//! begun.
+//! The first transfer from each disk: it is seen in the slot as soon as a read is submitted, when the read itself has
+//! not begun.
 
 use super::super::{finish, recycle, submit, with_driver, Passthrough, PeerRead};
 use gristmill_vm_guest::disk::{file, Disk};

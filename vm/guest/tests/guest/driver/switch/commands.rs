@@ -15,8 +15,8 @@ const BYTES: usize = 2 << 20;
 pub fn with_stream(memory: &Memory, test: impl FnOnce(&mut AsyncUringStream<'_>, &AtomicU32, u64)) {
     let tail = AtomicU32::new(0);
     let (mut owner, base) = ((), memory.address(BYTES, BYTES));
-    // SAFETY: `memory` stays mapped beyond this function, has no references to its bytes, and the tests look at them only
-    // when reads are over.
+    // SAFETY: `memory` stays mapped beyond this function, has no references to its bytes, and the tests look at them
+    // only when reads are over.
     let buffer = unsafe {
         if memory.is_peer() {
             GpuMappedBuffer::from_bar1_peer_with_owner(&mut owner, base, BYTES)
@@ -40,8 +40,8 @@ pub fn one_of_three_fails(
         let address = base + number * 4096;
         let command = encode_nvme_read_sqe(namespace.id, lba, 8, address).unwrap();
         let fd = namespace.generic.as_raw_fd();
-        // SAFETY: the namespace is borrowed and all reads are over when this returns, or the stream is dropped where this
-        // panics; nobody uses the memory before.
+        // SAFETY: the namespace is borrowed and all reads are over when this returns, or the stream is dropped where
+        // this panics; nobody uses the memory before.
         unsafe { stream.submit_nvme_passthrough(fd, first + number, &command) }.unwrap();
     }
     let mut errors = Vec::new();

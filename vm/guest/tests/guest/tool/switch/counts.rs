@@ -1,5 +1,5 @@
-//! What reading costs in commands: counts, as times in an emulated machine mean nothing. The table that is printed is for
-//! the record of the benchmarks.
+//! The cost of reading in commands. Commands are counted, because times in an emulated machine are meaningless. The
+//! printed table is for the record of the benchmarks.
 
 use super::{gristmill, path, peer, ready, PASSTHROUGH};
 use gristmill_vm_guest::disk::{Disk, FILES};
@@ -76,7 +76,7 @@ fn a_slot_takes_as_many_commands_as_the_queue_makes_of_it_and_no_more() {
     assert!(reads == 2 && commands > 200, "{commands}");
     let by_peer = ["ingest", "--read-path", "peer", "--peer-memory", &peer];
     for (index, (_, bytes)) in FILES.iter().enumerate().take(4) {
-        // What ends within a block is short of what was asked for, and one more read sees the end.
+        // A read of a file that ends within a block returns less than was asked for, and one more read sees the end.
         let ends = u64::from(!bytes.is_multiple_of(4096));
         let reads = bytes.div_ceil(1 << 20);
         assert_eq!(file(&by_peer, index), (reads, reads + ends));

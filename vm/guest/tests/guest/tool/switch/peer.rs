@@ -1,11 +1,11 @@
-//! Chunks in peer memory: what `scan`, `digest`, `stats` and `run` say of files there, by each path that goes there.
+//! Chunks in peer memory: the answers of `scan`, `digest`, `stats` and `run`, by each read path into that memory.
 
 use super::super::{digest_into, gristmill, path, peer, run, sorted_rows, TOOL};
 use super::{by_path, ready};
 use gristmill_vm_guest::disk::{file, FILES};
 use std::process::{Command, Stdio};
 
-/// Paths that go into peer memory, what reports call them, and the files that they can read.
+/// The read paths into peer memory, their names in reports, and the files that they can read.
 const PATHS: [(&str, &str, &[usize]); 3] = [
     ("peer", "peer", &[2, 1, 0, 3]),
     ("passthrough", "passthrough", &[1, 0]),
@@ -122,7 +122,7 @@ fn what_a_disk_alone_would_not_bring_there_is_refused_and_the_others_are_read() 
     assert_eq!(complaints.len(), 3, "{}", done.err);
     for (path, reasons) in [
         (inline.as_str(), &["inline"][..]),
-        // A file system in memory refuses O_DIRECT, since Linux 6.6 no more.
+        // A file system in memory refuses O_DIRECT before Linux 6.6.
         (in_memory, &["not on a block device", "refuses O_DIRECT"]),
         ("/proc/version", &["refuses O_DIRECT"]),
     ] {

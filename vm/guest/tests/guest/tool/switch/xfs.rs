@@ -83,7 +83,7 @@ fn what_was_just_written_is_what_commands_read() {
     let Some(original) = original() else { return };
     let written = original.with_file_name("written");
     let content: Vec<u8> = content().iter().map(|byte| !byte).collect();
-    // No fsync: the bytes are in the page cache, and have no blocks yet.
+    // Without fsync, the bytes are in the page cache and have no blocks yet.
     fs::write(&written, &content).unwrap();
     assert_read(&by_commands(&written), &written, &content);
     OpenOptions::new()
@@ -93,7 +93,7 @@ fn what_was_just_written_is_what_commands_read() {
         .unwrap();
     let longer = [&content[..], b"and more"].concat();
     assert_read(&by_commands(&written), &written, &longer);
-    // Into peer memory what is dirty is written first, too.
+    // Dirty bytes are also written to the disk before a read into peer memory.
     let other: Vec<u8> = longer.iter().map(|byte| byte.wrapping_add(1)).collect();
     fs::write(&written, &other).unwrap();
     let done = digest_into(&peer(), "peer", &[written.to_str().unwrap()]);
@@ -103,7 +103,7 @@ fn what_was_just_written_is_what_commands_read() {
 #[test]
 fn blocks_that_two_files_share_are_refused_until_one_has_its_own() {
     let Some(original) = original() else { return };
-    // Of a file of its own, so that other tests find the original unshared.
+    // The clone is made of a separate file, so that other tests find the original unshared.
     let first = original.with_file_name("first");
     fs::write(&first, content()).unwrap();
     let second = original.with_file_name("second");
