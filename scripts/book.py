@@ -15,7 +15,7 @@ SOURCE = "https://github.com/gristmill/gristmill/blob/main/"
 SUMMARY = "docs/SUMMARY.md"
 # Made when the book is built.
 MANUAL = "docs/manual.md"
-# What was is not checked.
+# The changelog names files of the past, so its paths are not checked.
 HISTORY = "CHANGELOG.md"
 PATH = re.compile(r"`((?:crates|docs|examples|kernel|programs|scripts|bench|vm|\.ci)/[\w./*-]*)`")
 LINK = re.compile(r"(\]\()([^)\s]+)(\))|^(\[[^\]]+\]:\s+)(\S+)()$", re.M)

@@ -9,16 +9,16 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-# One PTX for all: a driver compiles it for newer devices than the oldest.
+# One PTX serves all devices: a driver compiles it for devices newer than the oldest.
 OPTIONS = ["--gpu-architecture=compute_70", "--std=c++17", "-DGM_LANES=128", "-DGM_STRIP=1",
            "--diag-suppress=550"]  # operands that an instruction does not use
-# What the PTX says that it needs: CUDA 12.0, so drivers from 525 on take it. NVRTC writes its own version, for which
-# drivers before 575 are too old; ptxas refuses what is newer than the version that a file says.
+# The version that the PTX declares: CUDA 12.0, so drivers from 525 on accept it. NVRTC would declare its own version,
+# for which drivers before 575 are too old; ptxas refuses features that are newer than the declared version.
 PTX_VERSION = ".version 8.0"
 ARCHITECTURES = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 ROOT = Path(__file__).resolve().parent.parent
 KERNEL = ROOT / "kernel"
-# Written by hand: the benchmark's kernel that only reads.
+# The benchmark's kernel that only reads, which is written by hand.
 READER = ROOT / "bench/src/device/read.ptx"
 PACKAGES = Path(sysconfig.get_paths()["purelib"]) / "nvidia"
 
@@ -59,7 +59,7 @@ def compile_ptx(text):
 
 def faults_of(ptx):
     """What no compiler refuses and the protocol does not allow."""
-    # The host rewrites chunks while the kernel runs, and this path's cache is never told.
+    # The host rewrites chunks while the kernel runs, and the cache of these loads is not kept coherent.
     if ".nc." in ptx:
         yield "the PTX reads through the non-coherent cache: a pointer is both const and restrict"
     for order in ["ld.acquire.sys", "st.release.sys"]:

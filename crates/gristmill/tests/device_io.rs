@@ -32,7 +32,7 @@ fn on_each(test: impl Fn(&dyn Backend)) {
     }
 }
 
-/// A file with these bytes, open for reading and writing, which no name leads to.
+/// A file with these bytes and without a name, open for reading and writing.
 fn file(bytes: &[u8]) -> File {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -55,7 +55,7 @@ fn source(bytes: &[u8], tenants: &[u32]) -> IoSource {
     }
 }
 
-/// What a LOAD_MISS asks for.
+/// The request of a LOAD_MISS.
 #[derive(Debug, Clone, Copy, Default)]
 struct Load {
     tenant: u32,
@@ -86,7 +86,7 @@ struct World {
     kernel: Kernel,
     completions: Completions,
     chunks: Vec<ChunkBuf>,
-    /// Until it is a loop's.
+    /// Present until a loop takes it.
     queue: Option<IoQueue>,
 }
 
@@ -169,7 +169,7 @@ fn serve(queue: IoQueue, tables: IoTables) -> MegakernelIoLoop {
     MegakernelIoLoop::start(queue, tables, ReadPathChoice::Auto).unwrap()
 }
 
-/// Waits until so many requests have ended.
+/// Waits until `count` requests have ended.
 fn settle(served: &MegakernelIoLoop, count: u64) {
     let mut patience = Patience::new();
     while served.stats().ended() < count {
@@ -200,7 +200,7 @@ fn what_a_slot_asked_for_is_what_the_next_slot_sees() {
             (0, CHUNK, CHUNK),
             (1, CHUNK, CHUNK),
             (CHUNK, 7, 7),
-            // The file ends: fewer bytes are told, and none at its end.
+            // The file ends: fewer bytes are reported, and none at its end.
             (5 * CHUNK, CHUNK, 100),
             (5 * CHUNK + 99, 2, 1),
             (5 * CHUNK + 100, 1, 0),
@@ -243,7 +243,7 @@ fn a_prefetched_chunk_lands_without_anybody_waiting() {
                 };
                 assert_eq!(world.run(&load.submission()), Ok(0), "before it is served");
             }
-            // At first nobody serves yet.
+            // At first no loop serves the requests.
             let served = served.get_or_insert_with(|| world.serve(tables.take().unwrap()));
             settle(served, 2 * (round + 1));
             for (destination, chunk) in chunks.into_iter().enumerate() {
@@ -282,7 +282,7 @@ fn a_hundred_slots_share_a_queue_of_one() {
     });
 }
 
-/// What the server must answer, by its tables and by nothing else.
+/// The answer that the server must give, according to its tables alone.
 fn expected(
     load: &Load,
     sources: &[(Vec<u8>, Vec<u32>)],
@@ -416,7 +416,7 @@ fn a_loop_that_stops_fails_the_slots_that_wait_for_it() {
             };
             world.publish(&load.submission());
         }
-        // Another file is read meanwhile.
+        // Another file is read in the meantime.
         let other = Load {
             source: 1,
             destination: 2,
@@ -428,7 +428,7 @@ fn a_loop_that_stops_fails_the_slots_that_wait_for_it() {
         for _ in 0..2 {
             assert_eq!(world.answer(), io_failed(ECANCELED));
         }
-        // So does what is asked from now on, until another loop serves.
+        // Requests from now on fail, too, until another loop serves them.
         assert_eq!(world.run(&other.submission()), io_failed(ECANCELED));
         world.queue = world.kernel.submitter().take_io_queue();
         let mut tables = IoTables::new();
@@ -457,7 +457,8 @@ fn a_prefetch_stays_its_tenants_when_its_slot_is_anothers() {
             bytes: 10,
             ..Load::default()
         };
-        // Of tenant 0, which may name neither; then the same slot is tenant 1's.
+        // The first request is of tenant 0, which may use neither file nor chunk; then the same slot is used by tenant
+        // 1.
         assert_eq!(world.run(&load.submission()), Ok(0));
         let waits = world.publish(
             &Load {
@@ -515,7 +516,7 @@ fn a_kernel_that_ends_waits_for_no_bytes() {
             ended += 1;
         }
         assert!((2..=5).contains(&ended), "{ended}");
-        // Too late, and harmless.
+        // This comes too late, and has no effect.
         let served = serve(queue.unwrap(), tables);
         settle(&served, 2);
         assert!(completions.next().is_none());

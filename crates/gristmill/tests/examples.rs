@@ -122,7 +122,7 @@ fn the_bare_ring_sums_a_file() {
     assert_eq!(ring::sum_of(&mut std::io::empty()).unwrap(), 0);
 }
 
-/// Reads a little and fails then: the worker must end all the same.
+/// A reader that reads a little and then fails: the worker must still end.
 #[test]
 fn the_bare_ring_ends_where_reading_fails() {
     struct Fails;

@@ -1,4 +1,4 @@
-//! The shipped example `footer`, beside plain Rust.
+//! The shipped example `footer`, compared with plain Rust.
 
 #[path = "../../../examples/footer.rs"]
 #[allow(dead_code)]
@@ -14,7 +14,7 @@ use std::io::Write;
 
 const EINVAL: u16 = 22;
 
-/// What the example must say of a file.
+/// The answer that the example must give for a file.
 fn plain(file: &[u8]) -> Result<Sections, Failure> {
     let number = |at: usize, bytes: usize| {
         let field = file.get(at..at + bytes)?;
@@ -50,7 +50,7 @@ fn plain(file: &[u8]) -> Result<Sections, Failure> {
     Ok(sections)
 }
 
-/// An ELF file of so many sections, every third with code, behind so many other bytes.
+/// An ELF file of `count` sections, every third with code, behind `between` other bytes.
 fn elf(count: u16, between: usize) -> Vec<u8> {
     let mut file = vec![0; 64 + between];
     file[..6].copy_from_slice(b"\x7FELF\x02\x01");
@@ -102,7 +102,7 @@ fn the_kernel_finds_what_plain_rust_finds() {
             file.write_all(bytes).unwrap();
             file
         });
-        // Each twice, so that there are more files than chunks.
+        // Each file is used twice, so that there are more files than chunks.
         let mut all: Vec<File> = opened.collect();
         for number in 0..files.len() {
             all.push(all[number].try_clone().unwrap());

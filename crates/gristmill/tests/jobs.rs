@@ -1,4 +1,4 @@
-//! What `jobs::Job` promises to a job of one's own: parts of a chunk that overflows, and which files it sees.
+//! The promises of `jobs::Job` to a custom job: the parts of a chunk that overflows, and the files that it sees.
 
 use gristmill::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk};
 use gristmill::megakernel::protocol::{completion, stream};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 const OPCODE: u32 = 0x1_0000;
 
-/// Records where each newline is, and counts them in its first result word.
+/// An opcode that records the position of each newline, and counts them in its first result word.
 struct Newlines;
 
 impl StreamOpcode for Newlines {
@@ -114,7 +114,8 @@ impl Job for Watching {
     }
 }
 
-/// Runs over a file that is empty, one that is not there, and one of newlines alone: what was seen, and what was told.
+/// Runs over an empty file, a file that does not exist, and one that holds only newlines. Returns what the job saw, and
+/// the errors that were reported.
 fn watch(split: bool, newlines: usize) -> (Vec<Seen>, Vec<String>) {
     let scratch = tempfile::tempdir().unwrap();
     let named = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();

@@ -1,10 +1,10 @@
-//! No two files of a library need each other, directly or around: between the files of a crate, the paths that begin
-//! with `crate`, `super` or the name of a child form no circle. Declaring a child is no use of it.
+//! No two files of a library depend on each other, directly or indirectly: between the files of a crate, the paths that
+//! begin with `crate`, `super` or the name of a child form no cycle. Declaring a child does not count as using it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The libraries that hold this promise.
+/// The libraries that are checked.
 const CRATES: [&str; 2] = ["gristmill", "stdio"];
 
 type Module = Vec<String>;
@@ -87,7 +87,7 @@ fn files_of_a_library_use_each_other_in_one_direction() {
             let used = found.map(|path| file_of(path, module, &files));
             left.insert(module.clone(), used.filter(|used| used != module).collect());
         }
-        // A file that uses nothing which is left, or that nothing uses, is no part of a circle.
+        // A file that uses none of the remaining files, or that none of them uses, is not part of a cycle.
         let mut before = usize::MAX;
         while left.len() < before {
             before = left.len();

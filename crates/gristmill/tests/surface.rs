@@ -1,6 +1,5 @@
-//! The names and signatures that users of this design know, called as they are written down: what compiles here must go
-//! on compiling and meaning the same. Each call runs where this machine can; the promises behind them have tests of
-//! their own.
+//! Calls of the documented names and signatures, which must keep compiling and keep their meaning. Each call runs if
+//! this machine can run it; their promises have tests of their own.
 
 use gristmill::megakernel::io;
 use gristmill::megakernel::protocol::{
@@ -25,7 +24,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const CHUNK: usize = 4096;
 
-/// Memory in whole pages, as reads past the page cache want it.
+/// Memory in whole pages, as reads past the page cache require.
 #[repr(align(4096))]
 struct Pages([u8; 4 * CHUNK]);
 
@@ -107,7 +106,7 @@ fn a_stream_reads_by_each_of_its_submissions() {
             stream
                 .submit_read_fixed(fd, 8192_u64, len, 2_usize, 0_u16)
                 .unwrap();
-            // No NVMe device: refused, with words.
+            // The file is not an NVMe device, so the command is refused with a reason.
             let command: &[u8] = &encode_nvme_read_sqe(1, 0, 8, 0).unwrap();
             let refused = stream.submit_nvme_passthrough(fd, 7_u64, command);
             assert!(refused.unwrap_err().to_string().contains("/dev/ng0n1"));
@@ -153,7 +152,7 @@ fn names_are_found_by_the_paths_that_users_import_them_by() {
     );
 }
 
-/// `T: !Send`, seen when this compiles: were `T` `Send`, the method would be ambiguous.
+/// Asserts `T: !Send` at compile time: if `T` were `Send`, the method would be ambiguous.
 macro_rules! assert_not_send {
     ($($kind:ty),*) => {$({
         trait Told<A> { fn told() {} }

@@ -70,7 +70,7 @@ fn chunks_are_as_large_as_the_job_allows() {
         (1 << 20, 8192, 8192),
         (1 << 20, 1 << 14, 1 << 14),
     ] {
-        // Surroundings that are larger than small chunks, too.
+        // The surrounding bytes are sometimes more than a small chunk.
         for (before, after) in [(0, 0), (7, 5), (100, 4096)] {
             let geometry = Geometry {
                 max_chunk,
@@ -81,7 +81,7 @@ fn chunks_are_as_large_as_the_job_allows() {
     }
 }
 
-/// A file in a directory that goes with the first value.
+/// A file in a directory that is removed when the first value is dropped.
 fn file_of(size: usize) -> (tempfile::TempDir, PathBuf) {
     let tree = tempfile::tempdir().unwrap();
     let path = tree.path().join("file");
@@ -164,7 +164,7 @@ fn a_geometry_out_of_range_is_refused() {
             max_chunk: 100,
             ..halo(0, 0, 128)
         },
-        // Of an arena of such chunks there is no memory.
+        // No machine has the memory for an arena of such chunks.
         halo(1, 1, 1 << 63),
     ];
     for geometry in bad {

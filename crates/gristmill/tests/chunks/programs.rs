@@ -1,5 +1,5 @@
-//! Chunks with surroundings: what a program sees around its own bytes is what lies there in the file, however the file
-//! is cut, and every byte is its own exactly once.
+//! Chunks with surrounding bytes: the bytes that a program sees around its own are those of the file, however the file
+//! is cut, and every byte is an own byte exactly once.
 
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::mill::{Control, Mill};
@@ -11,15 +11,15 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes that tell where they are.
+/// Bytes that depend on their position.
 fn bytes(len: usize) -> Vec<u8> {
     (0..len as u64)
         .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
         .collect()
 }
 
-/// Sums over every byte what lies around it, weighted by where it is; and tells for every chunk where it begins, how
-/// long it is and how much it sees.
+/// Sums, over every byte, the bytes around it, weighted by its position; and reports for every chunk its position, its
+/// length and the number of bytes around it that it sees.
 fn program(before: usize, after: usize, align: usize) -> Program {
     let (first, last) = (-(before.min(3) as i64), after.min(5) as i64);
     let mut around = String::new();
@@ -28,7 +28,7 @@ fn program(before: usize, after: usize, align: usize) -> Program {
             "ld8 r2, r1, {offset}\n mul r3, r3, 31\n add r3, r3, r2\n"
         ));
     }
-    // And as far as it can see.
+    // The farthest bytes that it can see are included, too.
     around.push_str(&format!(
         "ld8 r2, r1, {}\n add r3, r3, r2\n",
         -(before as i64)
@@ -45,7 +45,7 @@ fn program(before: usize, after: usize, align: usize) -> Program {
     Program::from_source("halo.vasm", &source).unwrap()
 }
 
-/// What the program says of a file at once.
+/// The program's result if the file is one chunk.
 fn expected(file: &[u8], before: usize, after: usize) -> u64 {
     let byte = |at: i64| {
         let byte = usize::try_from(at).ok().and_then(|at| file.get(at));
@@ -72,7 +72,7 @@ struct World {
     path: ReadPathChoice,
 }
 
-/// Runs over one file and compares everything that is known of it.
+/// Runs over one file and checks all results.
 fn check(world: &World, path: &Path, file: &[u8]) {
     let what = format!(
         "{} bytes, halo {} and {}, align {}, chunks of {}, {} workers, {:?}",
@@ -107,7 +107,7 @@ fn check(world: &World, path: &Path, file: &[u8]) {
     let accs = job.total().accs;
     assert_eq!(accs[1], file.len() as u64, "{what}");
     assert_eq!(accs[0], expected(file, world.before, world.after), "{what}");
-    // Two records for each chunk, both at its begin: its length and what it sees.
+    // Each chunk has two records, both at its beginning: its length, and the bytes that it sees.
     let rows: Vec<Value> = rows
         .split(|byte| *byte == b'\n')
         .filter(|row| !row.is_empty())
@@ -119,7 +119,7 @@ fn check(world: &World, path: &Path, file: &[u8]) {
         let begin = pair[0]["offset"].as_u64().unwrap();
         assert_eq!(begin, reached, "{what}");
         assert_eq!(begin % world.align as u64, 0, "{what}");
-        // What it sees comes first: the length has its top bit set.
+        // The bytes that it sees come first, because the length has its top bit set.
         let [seen, len] = [0, 1].map(|index: usize| pair[index]["value"].as_u64().unwrap());
         let len = len - (1 << 31);
         let left = file.len() as u64 - begin - len;
@@ -191,7 +191,7 @@ fn a_stream_is_seen_as_a_file_is() {
             (30_000, 4_097),
             (70_000, 60_000),
         ] {
-            // Each its own: the kernel may keep a reader open for a moment longer.
+            // Each run has its own FIFO, because the kernel may keep a reader open for a moment longer.
             let path = scratch.path().join(format!("fifo-{run}-{size}"));
             let made = std::process::Command::new("mkfifo").arg(&path).status();
             if !made.is_ok_and(|status| status.success()) {

@@ -28,7 +28,7 @@ fn run_over_one(asked: Asked, how: How) -> Done {
 
 #[test]
 fn parts_come_in_order_and_cover_the_chunk() {
-    // Of chunks with an odd number of blocks the middle is in a block.
+    // In a chunk with an odd number of blocks, the middle is inside a block.
     let odd = 119 * 512;
     for (geometry, fits, chunk) in [
         (splitting(0, 0, 1), 1000, 65_536),
@@ -66,7 +66,7 @@ fn parts_come_in_order_and_cover_the_chunk() {
 
 #[test]
 fn only_what_overflows_is_split() {
-    // One position gives too much, unless alone in its block.
+    // The records at one position overflow in every part that is larger than its block.
     let at = 70_000;
     let mut asked = Asked::new(splitting(16, 16, 512));
     asked.overflows = Box::new(move |own| own.contains(&at) && own.end - own.start > 512);
@@ -139,7 +139,7 @@ fn a_job_may_leave_a_chunk_between_its_parts() {
 
 #[test]
 fn a_kernel_that_goes_on_where_it_has_been_ends_the_file() {
-    // It says that its records overflow and to go on at byte 0, each time.
+    // The opcode reports an overflow and asks to be resumed at byte 0, each time.
     let mut asked = Asked::new(halo(0, 0, 1));
     asked.overflows = Box::new(|_| true);
     let done = run_over_one(asked, How::slow(65_536));

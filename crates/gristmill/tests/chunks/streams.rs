@@ -106,7 +106,7 @@ fn small_chunks_of_a_stream_see_what_is_around_them() {
     }
 }
 
-/// Writes `first` bytes, and awaits that so many of them have come to the job before the stream ends.
+/// Writes `first` bytes, and waits until `comes` of them have come to the job before the stream ends.
 #[track_caller]
 fn assert_comes_at_once(geometry: Geometry, first: usize, comes: u64) {
     let (path, source, mut writer) = pipe_source();

@@ -1,4 +1,5 @@
-//! Files whose bytes tell their position, an opcode that looks at all it may look at, and a job that keeps count.
+//! Files whose bytes depend on their position, an opcode that looks at all bytes it may see, and a job that records
+//! what it was shown.
 
 use gristmill::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk};
 use gristmill::megakernel::protocol::completion;
@@ -15,13 +16,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{mpsc, Arc, Mutex, OnceLock};
 
-/// The first number of the user's.
+/// The first opcode that users may choose.
 const OPCODE: u32 = 0x1_0000;
 
 /// The size of a file whose size is not known to the opcode.
 pub const UNKNOWN: u32 = u32::MAX;
 
-/// How much is seen before and behind chunks, and what they are aligned to.
+/// The numbers of bytes seen before and behind chunks, and the chunks' alignment.
 pub const AROUND: [(usize, usize, usize); 8] = [
     (0, 0, 1),
     (1, 0, 1),
@@ -58,7 +59,7 @@ pub fn halo(before: usize, after: usize, align: usize) -> Geometry {
     }
 }
 
-/// Compares what it is shown with what the file holds there.
+/// An opcode that compares the bytes that it is shown with those of the file.
 struct Looker {
     geometry: Geometry,
     overflows: Box<dyn Fn(Range<u64>) -> bool + Send + Sync>,
@@ -66,7 +67,7 @@ struct Looker {
 }
 
 impl Looker {
-    /// What is wrong with a slot.
+    /// Checks a slot; the error says what is wrong.
     fn look(&self, bytes: &[u8], slot: &StreamSlot<'_>) -> Result<(), String> {
         let offset = usize::try_from(slot.offset).map_err(|_| "a position".to_owned())?;
         let end = offset + bytes.len();
@@ -128,7 +129,7 @@ pub struct Part {
     pub last: bool,
 }
 
-/// What the job got of a file.
+/// The parts of a file that the job got.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     pub parts: Vec<Part>,
@@ -136,7 +137,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// How many bytes, and that they came in order, each once, from the begin on, in aligned parts that are not empty.
+    /// Returns the number of bytes, and checks that they came in order, each once, from the beginning on, in aligned
+    /// parts that are not empty.
     #[track_caller]
     pub fn bytes(&self, align: usize) -> u64 {
         let mut reached = 0;
@@ -152,14 +154,14 @@ impl Seen {
     }
 }
 
-/// What a test says of its job beside the geometry.
+/// A test's settings for its job.
 pub struct Asked {
     pub geometry: Geometry,
     /// Sizes of files by path; [`UNKNOWN`] for those that are not here.
     pub sizes: BTreeMap<PathBuf, u32>,
     /// Which ranges of own bytes overflow.
     pub overflows: Box<dyn Fn(Range<u64>) -> bool + Send + Sync>,
-    /// Called with each part; says whether to go on.
+    /// Called with each part. Returns whether to go on.
     pub flow: Box<dyn Fn(&Part) -> Flow + Send + Sync>,
     /// Whether a ring log is asked for, which an opcode of the user's cannot have.
     pub record: bool,
@@ -277,7 +279,7 @@ impl How {
     }
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Done {
     pub seen: BTreeMap<PathBuf, Seen>,
@@ -285,7 +287,8 @@ pub struct Done {
     pub errors: Vec<FileError>,
 }
 
-/// Runs, to the end or to the end of patience. Everything that the opcode and the job were shown must be right.
+/// Runs until the run ends or the test's patience does. Everything that the opcode and the job were shown must be
+/// right.
 #[track_caller]
 pub fn run(source: impl Source + 'static, asked: Asked, how: How) -> Done {
     let (done, wrong) = Patience::new()
@@ -296,7 +299,7 @@ pub fn run(source: impl Source + 'static, asked: Asked, how: How) -> Done {
     done
 }
 
-/// How a run on a thread of its own went, and what it was shown that is wrong.
+/// The outcome of a run on a thread of its own, and the errors in what it was shown.
 pub type Ending = Result<(Done, Vec<String>), PipelineError>;
 
 /// Begins a run on a thread of its own.
@@ -345,7 +348,7 @@ fn run_here(source: impl Source + 'static, asked: Asked, how: How) -> Ending {
     Ok((done, wrong))
 }
 
-/// Writes files of these sizes; their sizes by path.
+/// Writes files of these sizes. Returns their sizes by path.
 pub fn write_files(directory: &Path, sizes: &[usize]) -> BTreeMap<PathBuf, u32> {
     let write = |size: &usize| {
         let path = directory.join(format!("{size:08}"));
@@ -355,7 +358,7 @@ pub fn write_files(directory: &Path, sizes: &[usize]) -> BTreeMap<PathBuf, u32> 
     sizes.iter().map(write).collect()
 }
 
-/// Sizes around what matters to chunks.
+/// File sizes close to the limits of chunks.
 pub fn sizes(geometry: Geometry, chunk: usize) -> Vec<usize> {
     let Geometry { before, after, .. } = geometry;
     let mut sizes = vec![

@@ -274,7 +274,7 @@ impl Walking {
         level.listing = Listing::Rest(rest);
     }
 
-    /// Takes the next step in the walk's current directory. The outer `None` is the directory's end.
+    /// Takes the next step in the walk's current directory. The outer `None` is the end of the walk below the named path.
     fn step(&mut self) -> Option<Option<Item>> {
         let level = self.levels.last_mut()?;
         let Some(found) = next_of(level, &mut self.told) else {
