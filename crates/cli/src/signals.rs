@@ -74,16 +74,23 @@ impl Watch {
             signal: Arc::default(),
         };
         let ignored = ignored();
+        // Set by the first signal; the next one ends the process.
+        let second = Arc::<AtomicBool>::default();
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             if ignored & (1 << (signal - 1)) != 0 {
                 continue;
             }
-            // Actions run in this order: the first signal sets the flag that makes the first action end the process at
-            // the second signal.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&watch.stop))?;
+            // The first call installs the handler, and actions run in this order. A signal that comes between two calls
+            // runs the actions so far, so none may be one that needs a later one: its number is noted first, and the
+            // action that ends the process waits for a flag that only an action behind it sets.
             let number = usize::try_from(signal).unwrap_or_default();
             flag::register_usize(signal, Arc::clone(&watch.signal), number)?;
             flag::register(signal, Arc::clone(&watch.stop))?;
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&second))?;
+            flag::register(signal, Arc::clone(&second))?;
+        }
+        if watch.signal.load(Ordering::Relaxed) != 0 {
+            watch.stop.store(true, Ordering::Relaxed);
         }
         Ok(watch)
     }
