@@ -212,7 +212,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 let chunk_bytes = self.run.config.layout.chunk as u64;
                 if piece.number == 0 {
                     // The file is larger than a chunk, so its size is worth asking for now.
+                    // It may have shrunk since it was opened, which is a failure where it ends.
                     let size = fstat(&file.file).map_or(0, |found| size_of(&found));
+                    let size = size.max(file.told);
                     file.size.store(size, Ordering::Relaxed);
                     file.limit
                         .store(size.max(2 * chunk_bytes), Ordering::Relaxed);
