@@ -129,6 +129,12 @@ impl<P> Completion<P> {
     }
 }
 
+/// The refusal of engines that read files alone.
+fn no_raw_devices() -> ReadError {
+    let why = "this engine reads no raw devices".into();
+    ReadError::NotANamespace { why }
+}
+
 /// One way to read.
 pub(crate) trait Engine<P> {
     /// Queues a read. It reaches the kernel at the next [`Engine::flush`] or [`Engine::wait`].
@@ -200,7 +206,6 @@ pub(crate) trait Engine<P> {
     /// # Errors
     /// [`ReadError::NotANamespace`] if it is not one, and always for other engines.
     fn namespace(&mut self, _fd: RawFd) -> Result<&NvmeNamespace, ReadError> {
-        let why = "this engine reads no raw devices".into();
-        Err(ReadError::NotANamespace { why })
+        Err(no_raw_devices())
     }
 }

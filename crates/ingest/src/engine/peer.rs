@@ -4,34 +4,24 @@
 //! Before each read, [`admit::direct`] checks that the disk itself will transfer the bytes. Reads that the file system
 //! would copy are refused, with the reason.
 
-use super::blocks::BlockReads;
-use super::{Completion, Engine, ReadRequest, ReadSource};
+use super::blocks::{Admitted, BlockEngine, BlockSource};
+use super::{Completion, ReadRequest, ReadSource};
 use crate::admit::{self, DirectRead};
 use crate::lifeline::Ring;
-use crate::queue::{DropPolicy, ReadOp};
+use crate::queue::{DropPolicy, Finished, ReadOp};
 use crate::setup;
-use crate::stats::ReadStats;
 use crate::verify::VerifiedTransfers;
 use gristmill_protocol::PipelineError;
-use std::time::Duration;
 
 /// No disk has smaller blocks.
 const SECTOR_BYTES: u64 = 512;
 
-/// What a read owns while it is in flight.
-struct Owned<P> {
-    payload: P,
-    /// Keeps the file open.
-    _source: ReadSource,
-    /// Bytes that were asked for.
-    wanted: u32,
-    /// How many of these bytes the file had when the read was admitted.
-    there: u32,
-    by_disk: u64,
-}
+/// Direct reads into peer memory.
+pub(crate) type PeerEngine<P> = BlockEngine<P, DirectSources>;
 
-pub(crate) struct PeerEngine<P> {
-    reads: BlockReads<P, Owned<P>>,
+/// The files that direct reads may read.
+#[derive(Default)]
+pub(crate) struct DirectSources {
     verified: VerifiedTransfers,
 }
 
@@ -42,35 +32,40 @@ impl<P> PeerEngine<P> {
     /// [`PipelineError::IoUringSyscall`] where the kernel refuses the ring.
     pub(crate) fn new(depth: u32, policy: DropPolicy) -> Result<Self, PipelineError> {
         let ring = Ring::new(setup::build(depth, false)?)?;
-        Ok(PeerEngine {
-            reads: BlockReads::new(ring, depth, policy),
-            verified: VerifiedTransfers::default(),
-        })
+        Ok(Self::over(ring, depth, policy, DirectSources::default()))
     }
 }
 
-impl<P> Engine<P> for PeerEngine<P> {
-    unsafe fn submit(
+/// What is remembered of a read in flight.
+pub(crate) struct Directed {
+    /// Keeps the file open.
+    _source: ReadSource,
+    /// Bytes that were asked for.
+    wanted: u32,
+    /// How many of these bytes the file had when the read was admitted.
+    there: u32,
+    by_disk: u64,
+}
+
+// SAFETY: the operation writes `len` bytes from the start of the target on, which is at most its capacity
+// (`admit::direct`). `Directed` keeps a shared file open.
+unsafe impl BlockSource for DirectSources {
+    type Op = ReadOp;
+    type Part = Directed;
+
+    unsafe fn admit(
         &mut self,
         request: ReadRequest<'_>,
-        payload: P,
-    ) -> Result<(), (P, PipelineError)> {
-        if let Err(error) = self.reads.room() {
-            return Err((payload, error));
-        }
+    ) -> Result<Admitted<ReadOp, Directed>, PipelineError> {
         // SAFETY: the caller's promise about the target.
-        let admitted = unsafe { admit::direct(&request, &mut self.verified) };
-        let (len, there, by_disk) = match admitted {
-            Ok(DirectRead::Blocks {
-                len,
-                there,
-                by_disk,
-            }) => (len, there, by_disk),
-            Ok(DirectRead::BehindTheEnd) => {
-                self.reads.end(payload, false);
-                return Ok(());
-            }
-            Err(error) => return Err((payload, error)),
+        let admitted = unsafe { admit::direct(&request, &mut self.verified) }?;
+        let DirectRead::Blocks {
+            len,
+            there,
+            by_disk,
+        } = admitted
+        else {
+            return Ok(Admitted::BehindTheEnd { changed: false });
         };
         let op = ReadOp {
             fd: request.source.fd(),
@@ -83,81 +78,44 @@ impl<P> Engine<P> for PeerEngine<P> {
             known_end: None,
             probing: false,
         };
-        let owned = Owned {
-            payload,
+        let part = Directed {
             _source: request.source,
             wanted: request.len,
             there,
             by_disk,
         };
-        // SAFETY: `len` is at most the target's capacity (`admit::direct`), which the caller keeps as
-        // `ReadQueue::submit` asks; the payload holds the file, or the caller keeps it open.
-        let submitted = unsafe { self.reads.queue.submit(op, owned) };
-        submitted.map_err(|(owned, error)| (owned.payload, error))
+        Ok(Admitted::Blocks { op, part })
     }
 
-    fn flush(&mut self) -> Result<(), PipelineError> {
-        self.reads.queue.flush()
-    }
-
-    fn poll(&mut self) -> Option<Completion<P>> {
-        if let Some(ended) = self.reads.poll_ended() {
-            return Some(ended);
-        }
-        let finished = self.reads.queue.poll()?;
-        let Owned {
-            payload,
+    fn complete<P>(payload: P, part: Directed, over: Finished<(), ReadOp>) -> Completion<P> {
+        let Directed {
             wanted,
             there,
             by_disk,
             ..
-        } = finished.payload;
+        } = part;
         // When it was read, the file ended within a block. It has grown since then. To find the end, the queue
         // continued the read from within the block, and a direct read cannot begin there.
-        let grew = finished.error == Some(libc::EINVAL)
-            && !u64::from(finished.bytes).is_multiple_of(SECTOR_BYTES);
-        let ended = finished.end || grew && finished.bytes < there;
+        let grew =
+            over.error == Some(libc::EINVAL) && !u64::from(over.bytes).is_multiple_of(SECTOR_BYTES);
+        let ended = over.end || grew && over.bytes < there;
         // Whole blocks were asked for, so bytes after the last wanted byte do not count, and neither do bytes by which
         // the file has grown since admission.
         let end = if there < wanted {
-            ended || finished.bytes >= there
+            ended || over.bytes >= there
         } else {
-            ended && finished.bytes <= wanted
+            ended && over.bytes <= wanted
         };
-        let bytes = finished.bytes.min(there);
-        Some(Completion {
+        let bytes = over.bytes.min(there);
+        Completion {
             payload,
             bytes,
             by_disk: by_disk.min(u64::from(bytes)),
             end,
-            error: finished.error.filter(|_| finished.bytes < there && !grew),
+            error: over.error.filter(|_| over.bytes < there && !grew),
             command: None,
             of_file: true,
-            unanswered: finished.unanswered,
-        })
-    }
-
-    fn wait(&mut self, timeout: Duration) -> Result<(), PipelineError> {
-        self.reads.wait(timeout)
-    }
-
-    fn has_completed(&self) -> bool {
-        self.reads.has_completed()
-    }
-
-    fn inflight(&self) -> u32 {
-        self.reads.inflight()
-    }
-
-    fn capacity(&self) -> u32 {
-        self.reads.queue.capacity()
-    }
-
-    fn stats(&self) -> ReadStats {
-        ReadStats::from(self.reads.queue.counters())
-    }
-
-    fn broken(&self) -> Option<i32> {
-        self.reads.queue.broken()
+            unanswered: over.unanswered,
+        }
     }
 }
