@@ -66,8 +66,7 @@ fn consistent(libraries: &Path, crates: &[&str]) -> Vec<String> {
             // A library names the files of its dependencies by what follows their names.
             built.retain(|path| {
                 let file = path.file_stem().unwrap_or_default().to_string_lossy();
-                let suffix =
-                    &file[file.len() - file.chars().rev().take_while(|c| *c != '-').count() - 1..];
+                let suffix = &file[file.rfind('-').unwrap_or(0)..];
                 compiled
                     .windows(suffix.len())
                     .any(|bytes| bytes == suffix.as_bytes())

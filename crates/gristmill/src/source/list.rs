@@ -37,9 +37,7 @@ impl LiveList {
         poll(&mut asked, timeout.as_ref())
             .map_or_else(|error| error != rustix::io::Errno::INTR, |ready| ready > 0)
     }
-}
 
-impl LiveList {
     /// A reader of the rest of a regular file that does not move the list's own position; `None` for files that can be
     /// read only once.
     fn ahead(&self) -> Option<Ahead> {
