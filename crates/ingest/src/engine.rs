@@ -7,6 +7,8 @@
 //! | [`passthrough`] | NVMe commands, past the file system | readers, streams |
 //! | [`peer`] | O_DIRECT reads by io_uring, by which a disk writes to another device's memory | readers, streams |
 //!
+//! The last two read whole blocks, and are one engine over two sources ([`blocks`]).
+//!
 //! An engine is given a [`ReadRequest`] and a *payload*, which it owns until the read's [`Completion`] is taken. The
 //! payload must contain whatever keeps the target's memory valid. [`Capabilities`](crate::path::Capabilities) says what
 //! a path can do, and [`crate::admit`] decides which reads it admits.
