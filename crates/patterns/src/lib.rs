@@ -3,7 +3,13 @@
 //! This crate knows nothing of rings and files: it is given bytes and tells what it found in them.
 //!
 //! - [`Literals`]: byte strings, each of whose occurrences is found, overlapping ones too.
+//! - [`LineMatcher`]: regexes as ripgrep takes them, of which lines that match are found.
 
+mod lines;
 mod literals;
 
+pub use lines::{
+    Boundary, Case, LineMatcher, LineSettings, PatternError, Place, DEFAULT_DFA_SIZE_LIMIT,
+    DEFAULT_SIZE_LIMIT,
+};
 pub use literals::{BuildError, Literals};

@@ -5,9 +5,11 @@
 //!   time; if case is ignored, it searches for the first bytes of each pattern in every combination of cases;
 //! - more patterns, or a set for all occurrences: a [`Table`], with many runs searched side by side (`runs.rs`);
 //! - more than fits into a table of the allowed size ([`super::DEFAULT_TABLE_BYTES`] by default): `aho-corasick`'s
-//!   contiguous NFA, which is many times slower.
+//!   contiguous NFA, which is many times slower;
+//! - regexes, in a set for lines: a [`Regex`], which finds lines.
 
 use super::automaton::Table;
+use super::regex::Regex;
 use super::runs::Search;
 use super::ScanMode;
 use crate::KernelError;
@@ -50,6 +52,8 @@ pub(super) enum Engine {
     Folded(Box<Folded>),
     Table(Box<Table>),
     Automaton(Box<AhoCorasick>),
+    /// Finds lines, and not matches in them.
+    Regex(Box<Regex>),
 }
 
 impl Engine {
@@ -172,6 +176,7 @@ impl Engine {
             Self::Folded(_) => "teddy over both cases",
             Self::Table(_) => "aho-corasick table",
             Self::Automaton(_) => "aho-corasick nfa",
+            Self::Regex(_) => "regex",
         }
     }
 
@@ -199,6 +204,10 @@ impl Engine {
             Self::Automaton(automaton) => automaton
                 .find(within)
                 .map(|found| (found.start(), found.end())),
+            Self::Regex(regex) => regex
+                .matcher()
+                .find_line(within, 0)
+                .map(|line| (line.start, line.end)),
         }?;
         Some((from + start, from + end))
     }

@@ -1,15 +1,17 @@
-//! SCAN: searches for a set of byte strings, in one of several modes.
+//! SCAN: searches for a set of byte strings, or for regexes, in one of several modes.
 //!
 //! A chunk begins and ends in the middle of lines, so its bytes have three parts: the *head* up to the first newline,
 //! the *tail* after the last newline, and the complete lines between them. Head and tail are only tested for matches,
 //! since their lines continue in other chunks and the host joins them. The complete lines are counted or recorded here.
 //! After a match the search continues in the next line, so a pattern that occurs in every line costs one short search
-//! for each line. The search engines are in `engine.rs`.
+//! for each line. The search engines are in `engine.rs`. For regexes, `regex.rs` takes the place of this.
 
 use super::automaton::Table;
 use super::engine::Engine;
+use super::regex::Regex;
 use super::runs::Search;
 use super::{together, word, StreamOpcode, StreamSlot, LOOK_BYTES};
+use gristmill_patterns::{LineMatcher, LineSettings, PatternError};
 use gristmill_protocol::stream::{self, ScanResults};
 use gristmill_protocol::{completion, fault, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
@@ -35,7 +37,7 @@ pub enum ScanMode {
     All,
 }
 
-/// A set of byte strings, prepared for searching.
+/// A set of byte strings, or of regexes, prepared for searching.
 pub struct ScanSet {
     engine: Engine,
     mode: ScanMode,
@@ -120,6 +122,30 @@ impl ScanSet {
         })
     }
 
+    /// Prepares a set for [`ScanMode::Lines`] of regexes, or of strings that only a regex can search for as `settings`
+    /// ask. A device cannot search for it.
+    ///
+    /// # Errors
+    /// [`PatternError`] as from [`LineMatcher::build`].
+    pub fn regex(patterns: Vec<Vec<u8>>, settings: &LineSettings) -> Result<Self, PatternError> {
+        Ok(Self {
+            engine: Engine::Regex(Box::new(Regex::build(&patterns, settings)?)),
+            mode: ScanMode::Lines,
+            longest: 0,
+            patterns,
+            case_insensitive: false,
+            table_bytes: 0,
+        })
+    }
+
+    /// The matcher and its settings, where the set is one of regexes.
+    pub fn line_matcher(&self) -> Option<(&LineMatcher, &LineSettings)> {
+        match &self.engine {
+            Engine::Regex(regex) => Some((regex.matcher(), regex.settings())),
+            _ => None,
+        }
+    }
+
     /// The patterns as they were given, by number.
     pub fn patterns(&self) -> &[Vec<u8>] {
         &self.patterns
@@ -150,7 +176,7 @@ impl ScanSet {
     }
 
     /// Length of the longest pattern, in bytes. A match that straddles two chunks extends at most one byte less than
-    /// that to either side of the boundary.
+    /// that to either side of the boundary. 0 for regexes.
     pub fn longest(&self) -> usize {
         self.longest
     }
@@ -229,6 +255,9 @@ impl ScanSet {
         records: &mut RecordWriter<'_>,
         results: &mut ScanResults,
     ) -> Result<bool, u32> {
+        if let Engine::Regex(regex) = &self.engine {
+            return regex.lines(bytes, slot, records, results);
+        }
         let mode = slot.mode & stream::MODE_MASK;
         let newline = memchr(b'\n', bytes);
         let Some(first) = newline else {

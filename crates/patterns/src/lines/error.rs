@@ -1,0 +1,183 @@
+//! Why patterns are refused, and where.
+
+use super::{LineMatcher, LineSettings};
+use grep_regex::ErrorKind;
+use regex_syntax::{ast, hir};
+use std::fmt;
+
+/// Why a set of patterns is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatternError {
+    /// The number of the pattern, from 0; `None` if the fault is in none of them alone.
+    pub pattern: Option<usize>,
+    /// Where in the pattern.
+    pub place: Option<Place>,
+    /// What is wrong, and what to do.
+    pub reason: String,
+}
+
+/// A place in a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// The number of characters; 0 for a place between two.
+    pub width: usize,
+    /// The line's text.
+    pub text: String,
+}
+
+impl fmt::Display for Place {
+    /// The line, and below it a caret for each character, each line indented by four spaces.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A tab takes as much room below as it does above.
+        let before: String = self
+            .text
+            .chars()
+            .take(self.column.saturating_sub(1))
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
+        write!(
+            f,
+            "    {}\n    {before}{}",
+            self.text,
+            "^".repeat(self.width.max(1))
+        )
+    }
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(pattern) = self.pattern {
+            write!(f, "pattern {}", pattern.saturating_add(1))?;
+            if let Some(place) = &self.place {
+                write!(f, ", line {}, column {}", place.line, place.column)?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.reason)?;
+        match &self.place {
+            Some(place) => write!(f, "\n{place}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for PatternError {}
+
+impl PatternError {
+    /// A pattern that is not UTF-8.
+    pub(super) fn not_utf8(number: usize, pattern: &[u8], error: std::str::Utf8Error) -> Self {
+        let valid = pattern.get(..error.valid_up_to()).unwrap_or_default();
+        let column = String::from_utf8_lossy(valid).chars().count() + 1;
+        Self {
+            pattern: Some(number),
+            place: Some(Place {
+                line: 1,
+                column,
+                width: 1,
+                text: String::from_utf8_lossy(pattern).into_owned(),
+            }),
+            reason: "found invalid UTF-8 in pattern; disable Unicode mode and use hex escape sequences to match arbitrary \
+                     bytes, for example '(?-u)\\xFF'"
+                .into(),
+        }
+    }
+
+    /// The error of a set: of the first pattern that is at fault by itself, or of all together.
+    pub(super) fn of_set(
+        patterns: &[&str],
+        settings: &LineSettings,
+        error: &grep_regex::Error,
+    ) -> Self {
+        let at_fault = |number: usize, pattern: &str| -> Option<Self> {
+            if let Some((reason, place)) = fault(pattern, settings) {
+                return Some(Self {
+                    pattern: Some(number),
+                    place,
+                    reason,
+                });
+            }
+            // Compiling takes long: only what is refused for what it may match is tried.
+            let alone = match error.kind() {
+                ErrorKind::Regex(_) if patterns.len() > 1_000 => return None,
+                _ => LineMatcher::builder(settings).build(pattern).err()?,
+            };
+            Some(Self {
+                pattern: Some(number),
+                place: None,
+                reason: explained(&alone),
+            })
+        };
+        patterns
+            .iter()
+            .enumerate()
+            .find_map(|(number, pattern)| at_fault(number, pattern))
+            .unwrap_or_else(|| Self {
+                pattern: None,
+                place: None,
+                reason: explained(error),
+            })
+    }
+}
+
+/// What is wrong with a pattern's syntax, and where.
+fn fault(pattern: &str, settings: &LineSettings) -> Option<(String, Option<Place>)> {
+    if settings.fixed_strings {
+        return None;
+    }
+    let ast = match ast::parse::ParserBuilder::new()
+        .nest_limit(super::NEST_LIMIT)
+        .build()
+        .parse(pattern)
+    {
+        Ok(ast) => ast,
+        Err(error) => return Some((error.kind().to_string(), place(pattern, error.span()))),
+    };
+    let translated = hir::translate::TranslatorBuilder::new()
+        .utf8(false)
+        .case_insensitive(settings.case == super::Case::Insensitive)
+        .multi_line(true)
+        .crlf(settings.crlf)
+        .unicode(settings.unicode)
+        .build()
+        .translate(pattern, &ast);
+    let error = translated.err()?;
+    Some((error.kind().to_string(), place(pattern, error.span())))
+}
+
+fn place(pattern: &str, span: &ast::Span) -> Option<Place> {
+    let text = pattern
+        .lines()
+        .nth(span.start.line.saturating_sub(1))
+        .unwrap_or("");
+    let width = if span.is_one_line() {
+        span.end.column.saturating_sub(span.start.column)
+    } else {
+        1
+    };
+    Some(Place {
+        line: span.start.line,
+        column: span.start.column,
+        width,
+        text: text.to_owned(),
+    })
+}
+
+/// The regex crate's text, and what to do.
+fn explained(error: &grep_regex::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotAllowed(literal) => {
+            format!("the literal {literal:?} is not allowed in a regex: a line holds none; search for parts of a line")
+        }
+        ErrorKind::Banned(_) => "pattern contains \"\\0\" but it is impossible to match: a NUL ends the search of a file; \
+                                 search files as text"
+            .into(),
+        ErrorKind::Regex(text) if text.contains("size limit") => {
+            format!("{text} bytes; give fewer or simpler patterns, or allow more")
+        }
+        _ => error.to_string(),
+    }
+}
