@@ -1,6 +1,7 @@
-//! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
+//! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
 mod patterns;
+mod reading;
 
 use super::advice;
 use super::common::{self, ReportArgs};
@@ -11,6 +12,8 @@ use super::sources::{file_list, Sort};
 use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
 use gristmill::source::{Source, Tree};
 use patterns::PatternArgs;
+pub use patterns::Patterns;
+use reading::ReadingArgs;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -29,7 +32,7 @@ const MAPPED_PATHS: usize = 10;
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_override_self = true)]
 pub struct ScanArgs {
-    /// The string to search for, taken literally. With -e or -f, this argument is a path.
+    /// The pattern to search for: a regex, or with -F a string. With -e or -f, this argument is a path.
     #[arg(required_unless_present_any = ["patterns", "pattern_files"])]
     pattern: Option<OsString>,
 
@@ -41,13 +44,8 @@ pub struct ScanArgs {
     #[command(flatten)]
     given: PatternArgs,
 
-    /// Take patterns literally, as `grep -F` and `rg -F` do. scan always does, with or without this flag.
-    #[arg(short = 'F', long)]
-    fixed_strings: bool,
-
-    /// Match ASCII letters in either case. (ripgrep also folds letters outside ASCII.)
-    #[arg(short = 'i', long)]
-    ignore_case: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
 
     /// List every occurrence, including overlapping ones, as path, byte offset and pattern.
     ///
@@ -235,11 +233,12 @@ struct Asked {
 
 impl ScanArgs {
     /// The patterns.
-    fn patterns(&self) -> Result<Vec<Vec<u8>>, String> {
+    fn patterns(&self) -> Result<Patterns, String> {
         if self.given.are_given() {
             return self.given.read();
         }
-        Ok(self.pattern.iter().map(|p| p.as_bytes().to_vec()).collect())
+        let pattern = self.pattern.iter().map(|p| p.as_bytes().to_vec());
+        Ok(Patterns::of_arguments(pattern.collect()))
     }
 
     /// The paths that were named.
@@ -279,9 +278,9 @@ impl ScanArgs {
         let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
         let wants_path = self.with_filename || self.all || several;
         let numbers = self.json || self.line_number || (terminal && !only_stdin);
-        ScanJob::builder()
+        self.reading
+            .apply(ScanJob::builder())
             .patterns(patterns)
-            .case_insensitive(self.ignore_case)
             .all(self.all)
             .report(self.report())
             .with_path(wants_path && !self.no_filename)
@@ -322,13 +321,13 @@ impl ScanArgs {
             paths.push(if directory { "./" } else { "-" }.into());
             directory
         };
-        if patterns.is_empty() || self.max_count == Some(0) {
+        if patterns.all.is_empty() || self.max_count == Some(0) {
             return Ok(None);
         }
-        let job = self
-            .job(patterns, &paths)
-            .build()
-            .map_err(|error| error.to_string())?;
+        let job = self.job(patterns.all.clone(), &paths);
+        job.check_patterns()
+            .map_err(|error| advice::pattern(&error, &patterns))?;
+        let job = job.build().map_err(|error| error.to_string())?;
         let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
         let list = file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;

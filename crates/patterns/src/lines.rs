@@ -6,9 +6,11 @@
 //! at once, and only those that hold such a literal one by one.
 
 mod error;
+mod plain;
 mod settings;
 
 pub use error::{PatternError, Place};
+pub use plain::PlainStrings;
 pub use settings::{Boundary, Case, LineSettings, DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT};
 
 use grep_matcher::{LineMatchKind, Matcher, NoError};

@@ -65,6 +65,7 @@ mod tests;
 
 pub use builder::ScanJobBuilder;
 pub use error::{ScanError, ScanErrorKind};
+pub use gristmill_patterns::{PatternError, Place};
 pub use job::{ScanFile, ScanJob};
 pub use report::Report;
 pub use separated::Separated;

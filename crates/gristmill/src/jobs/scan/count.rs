@@ -11,11 +11,36 @@ use memchr::memchr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-fn keep(plan: &Plan) -> Keep<'static> {
+fn keep(plan: &Plan) -> Keep<'_> {
     Keep {
         reach: plan.reach,
-        show: None,
+        // A regex needs the whole line.
+        show: plan.regex.is_some().then_some(&plan.budget),
     }
+}
+
+/// Whether a line that ends with `rest`, before byte `end` of the file, holds a match of a regex. It begins with what is
+/// carried. If it cannot be searched, an error is left.
+fn whole_line_matches(
+    plan: &Plan,
+    entry: &Entry,
+    carry: &mut Carry,
+    rest: &[u8],
+    end: u64,
+) -> bool {
+    if !carry.is_open() {
+        return plan.matcher().is_match(rest);
+    }
+    let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
+    let start = carry.start();
+    carry
+        .complete(rest, end, path, plan.max_line_bytes, |line| {
+            plan.matcher().is_match(line)
+        })
+        .unwrap_or_else(|lost| {
+            plan.error(&entry.path, start, lost.unsearched());
+            false
+        })
 }
 
 /// A file whose matching lines are counted.
@@ -69,15 +94,25 @@ impl CountFile {
         }
         let end = facts.first_newline.unwrap_or(bytes.len());
         let head = &bytes[begin.min(end)..end];
-        let matched = plan.every_line
-            || facts.head_match
-            || self.carry.matched()
-            || self
-                .carry
-                .straddles(head, plan.reach, |window| plan.matcher().is_match(window));
+        let matched = if plan.regex.is_some() {
+            facts.first_newline.is_some_and(|newline| {
+                let (rest, end) = (
+                    &bytes[begin.min(end)..=newline],
+                    chunk.offset + newline as u64 + 1,
+                );
+                whole_line_matches(plan, &self.entry, &mut self.carry, rest, end)
+            })
+        } else {
+            self.edge_matches(plan, head, facts.head_match)
+        };
         let (Some(first), Some(last)) = (facts.first_newline, facts.last_newline) else {
-            self.carry
-                .extend(chunk.offset, &bytes[begin..], matched, false, keep(plan));
+            self.carry.extend(
+                chunk.offset + begin as u64,
+                &bytes[begin..],
+                matched,
+                false,
+                keep(plan),
+            );
             return false;
         };
         self.lines += u64::from(matched);
@@ -99,12 +134,32 @@ impl CountFile {
         false
     }
 
+    /// Whether the line that goes on with `head` matches in what was seen of it so far.
+    fn edge_matches(&self, plan: &Plan, head: &[u8], head_match: bool) -> bool {
+        plan.every_line
+            || head_match
+            || self.carry.matched()
+            || self
+                .carry
+                .straddles(head, plan.reach, |window| plan.matcher().is_match(window))
+    }
+
     /// Ends the file: writes its count, if the whole file was counted.
     pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
-        if self.dropped || !matches!(end, FileEnd::Complete { .. }) {
-            return;
+        if let (false, FileEnd::Complete { bytes }) = (self.dropped, end) {
+            self.complete(plan, *bytes, rows);
         }
-        self.lines += u64::from(self.carry.is_open() && self.carry.matched());
+        self.carry.clear(keep(plan));
+    }
+
+    fn complete(&mut self, plan: &Plan, bytes: u64, rows: &mut Vec<u8>) {
+        if self.carry.is_open() {
+            let matched = match plan.regex {
+                Some(_) => whole_line_matches(plan, &self.entry, &mut self.carry, b"", bytes),
+                None => self.carry.matched(),
+            };
+            self.lines += u64::from(matched);
+        }
         if self.lines > 0 {
             let path = self.entry.path.as_os_str().as_bytes();
             plan.style.count(rows, path, self.lines);
@@ -160,6 +215,22 @@ impl AnyFile {
         let head = &bytes[begin.min(end)..end];
         let at = if plan.every_line {
             (begin < bytes.len()).then_some(chunk.offset + begin as u64)
+        } else if plan.regex.is_some() {
+            let start = match self.carry.is_open() {
+                true => self.carry.start(),
+                false => chunk.offset + begin as u64,
+            };
+            let head_matches = self.first_match.is_none()
+                && facts.first_newline.is_some_and(|newline| {
+                    let (rest, end) = (
+                        &bytes[begin.min(end)..=newline],
+                        chunk.offset + newline as u64 + 1,
+                    );
+                    whole_line_matches(plan, &self.entry, &mut self.carry, rest, end)
+                });
+            head_matches
+                .then_some(start)
+                .or(facts.first_match.map(|at| chunk.offset + at as u64))
         } else if self
             .carry
             .straddles(head, plan.reach, |window| plan.matcher().is_match(window))
@@ -206,11 +277,18 @@ impl AnyFile {
     }
 
     /// Ends the file: writes its path, if it has a match.
-    pub fn close(self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
-        let complete = matches!(end, FileEnd::Complete { .. });
-        let found = self
-            .answer
-            .unwrap_or(complete && self.first_match.is_some());
+    pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
+        let found = match (self.answer, end) {
+            (Some(answer), _) => answer,
+            (None, FileEnd::Complete { .. }) if self.first_match.is_some() => true,
+            (None, FileEnd::Complete { bytes }) => {
+                plan.regex.is_some()
+                    && self.carry.is_open()
+                    && whole_line_matches(plan, &self.entry, &mut self.carry, b"", *bytes)
+            }
+            _ => false,
+        };
+        self.carry.clear(keep(plan));
         if found {
             if plan.report == Report::Paths {
                 let path = self.entry.path.as_os_str().as_bytes();

@@ -74,8 +74,16 @@ impl Converted {
             ..Facts::default()
         };
         let mut records = Vec::new();
-        let mut at = begin;
-        while let Some((start, _)) = matcher.find_at(&bytes, at) {
+        // Of a regex nothing is told about lines that may go on in other chunks.
+        let (mut at, until) = match (facts.first_newline, facts.last_newline) {
+            _ if !matcher.needs_lines() => (begin, bytes.len()),
+            (Some(first), Some(last)) => (first + 1, last + 1),
+            _ => (0, 0),
+        };
+        while let Some((start, _)) = bytes
+            .get(..until)
+            .and_then(|text| matcher.find_at(text, at))
+        {
             let first = memrchr(b'\n', &bytes[at..start]).map_or(at, |newline| at + newline + 1);
             let end = memchr(b'\n', &bytes[start..]).map(|newline| start + newline + 1);
             facts.first_match = facts.first_match.or(Some(start));
@@ -91,7 +99,7 @@ impl Converted {
                 records.push((narrow(first), narrow(end)));
             }
             at = end;
-            if at == bytes.len() {
+            if at == until {
                 break;
             }
         }

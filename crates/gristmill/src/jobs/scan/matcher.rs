@@ -2,15 +2,18 @@
 //!
 //! The device says which lines match. The host searches only where that is not enough: a few bytes around each chunk
 //! boundary, the lines whose matches must be shown one by one (`-o`, colours, JSON), and chunks whose NULs count as
-//! line ends. A match is what an alternation of the patterns finds: the leftmost one, and among those that begin at the
+//! line ends. Where regexes are searched for, every line that spans chunks is searched here as a whole. A match is what an alternation of the patterns finds: the leftmost one, and among those that begin at the
 //! same byte the one whose pattern was given first.
 
 use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
+use gristmill_patterns::LineMatcher;
 use memchr::memmem;
 
 enum Search {
     One(Box<memmem::Finder<'static>>),
     Many(AhoCorasick),
+    /// The strings are regexes, which may hold an empty pattern unseen.
+    Regex(Box<LineMatcher>),
 }
 
 /// Finds leftmost-first matches of a set of patterns.
@@ -46,6 +49,14 @@ impl Matcher {
         })
     }
 
+    /// A matcher for a regex.
+    pub fn regex(regex: LineMatcher) -> Self {
+        Self {
+            search: Some(Search::Regex(Box::new(regex))),
+            empty: false,
+        }
+    }
+
     /// A matcher that finds nothing.
     pub fn never() -> Self {
         Self {
@@ -54,8 +65,14 @@ impl Matcher {
         }
     }
 
+    /// Whether lines must be searched as a whole.
+    pub fn needs_lines(&self) -> bool {
+        matches!(self.search, Some(Search::Regex(_)))
+    }
+
     /// The first match that begins at `at` or later, as start and end. If a pattern is empty, that is the empty match
-    /// at `at`, even if a longer match begins there too.
+    /// at `at`, even if a longer match begins there too. For a regex, a line begins at `at`, and what is found is the
+    /// first line that matches.
     pub fn find_at(&self, haystack: &[u8], at: usize) -> Option<(usize, usize)> {
         if at > haystack.len() {
             None
@@ -76,17 +93,30 @@ impl Matcher {
                 let found = automaton.find(Input::new(haystack).range(at..))?;
                 Some((found.start(), found.end()))
             }
+            Search::Regex(regex) => {
+                let line = regex.find_line(haystack, at)?;
+                Some((line.start, line.end))
+            }
         }
     }
 
-    /// Whether there is a match.
+    /// Whether there is a match. For a regex, `haystack` is a line, with its end or without.
     pub fn is_match(&self, haystack: &[u8]) -> bool {
-        self.find_at(haystack, 0).is_some()
+        match &self.search {
+            Some(Search::Regex(regex)) => regex.is_match(haystack),
+            _ => self.find_at(haystack, 0).is_some(),
+        }
     }
 
     /// Calls `found` with start and end of each match in a line, which may end with its newline. Empty matches count,
     /// except right after another match and at the end of a line that has no newline.
     pub fn each(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
+        if let Some(Search::Regex(regex)) = &self.search {
+            return regex.each(line, |start, end| {
+                found(start, end);
+                true
+            });
+        }
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let mut at = 0;
         // The position right after a match, where an empty match does not count.

@@ -12,6 +12,7 @@ use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
 use aho_corasick::{AhoCorasick, BuildError};
 use gristmill_megakernel::{ScanMode, ScanSet};
+use gristmill_patterns::{LineMatcher, LineSettings};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::lock;
 use std::path::Path;
@@ -53,6 +54,9 @@ pub(super) struct Plan {
     pub newline_pattern: bool,
     /// Bytes before a chunk boundary in which a match may begin that ends after it.
     pub reach: usize,
+    /// How the patterns are read, if they are regexes: a line that spans chunks is then searched as a whole, by the
+    /// host.
+    pub regex: Option<LineSettings>,
     pub budget: Budget,
     matcher: OnceLock<Matcher>,
     overlapping: OnceLock<Option<AhoCorasick>>,
@@ -82,6 +86,7 @@ impl Plan {
                 .max()
                 .unwrap_or(0)
                 .saturating_sub(1),
+            regex: None,
             budget: Budget::default(),
             matcher: OnceLock::new(),
             overlapping: OnceLock::new(),
@@ -103,11 +108,28 @@ impl Plan {
         })
     }
 
+    /// Takes the patterns as regexes, `settings` as they say.
+    pub fn search_regexes(&mut self, settings: LineSettings) {
+        // A match may hold what a pattern does not.
+        (self.every_line, self.nul_pattern, self.newline_pattern) = (false, true, false);
+        self.reach = 0;
+        self.regex = Some(settings);
+    }
+
+    /// Takes the compiled regex as the matcher.
+    pub fn match_with(&mut self, matcher: LineMatcher) {
+        self.matcher = OnceLock::from(Matcher::regex(matcher));
+    }
+
     /// The patterns as the device searches for them. On the CPU their table takes at most `table_bytes`.
     ///
     /// # Errors
-    /// The device's error, for more patterns than it takes.
+    /// The device's error, for more patterns than it takes, and for a regex that is refused.
     pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, PipelineError> {
+        if let Some(settings) = &self.regex {
+            return ScanSet::regex(self.patterns.clone(), settings)
+                .map_err(|error| PipelineError::Backend(error.to_string()));
+        }
         if self.every_line {
             // The device only looks for newlines and NULs.
             return ScanSet::build(&[b"\n"], false, mode);
@@ -289,7 +311,8 @@ impl Text {
             facts.first_nul = None;
         }
         let begin = self.begin(chunk.offset);
-        if begin > 0 && chunk.first_part {
+        // Of a regex the device tells nothing about the line that the chunk begins with.
+        if begin > 0 && chunk.first_part && plan.regex.is_none() {
             let end = facts.first_newline.unwrap_or(chunk.bytes.len());
             let head = &chunk.bytes[begin.min(end)..end];
             facts.head_match = plan.matcher().is_match(head);
