@@ -1,5 +1,6 @@
 //! Advice on errors of the library, in terms of the command line's flags.
 
+use super::common::escaped;
 use super::scan::Patterns;
 use gristmill::jobs::run::ArgumentError;
 use gristmill::jobs::scan::{PatternError, ScanError, ScanErrorKind};
@@ -99,7 +100,7 @@ pub fn pattern(error: &PatternError, patterns: &Patterns) -> String {
         .and_then(|number| Some((number, patterns.place(number))))
     {
         Some((_, Some((file, line)))) => {
-            text += &format!("{file}:{line}");
+            text += &format!("{}:{line}", escaped(file));
             if let Some(column) = column {
                 text += &format!(":{column}");
             }

@@ -219,6 +219,20 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
+/// Why nothing is searched.
+enum Refusal {
+    /// An error in one line.
+    Line(String),
+    /// An error that shows a place in a text.
+    Lines(String),
+}
+
+impl From<String> for Refusal {
+    fn from(error: String) -> Self {
+        Self::Line(error)
+    }
+}
+
 /// A scan as the command line asks for it.
 struct Asked {
     job: ScanJob,
@@ -304,17 +318,17 @@ impl ScanArgs {
     }
 
     /// The scan that is asked for; `None` if it is known that nothing can be found.
-    fn asked(&self) -> Result<Option<Asked>, String> {
+    fn asked(&self) -> Result<Option<Asked>, Refusal> {
         let patterns = self.patterns()?;
         let mut paths = self.named_paths();
         let stdin = Path::new("-");
         let list = self.files_from.as_ref().or(self.files0_from.as_ref());
         let list_is_stdin = list.is_some_and(|list| list == stdin);
         if self.given.take_stdin() && (list_is_stdin || paths.iter().any(|path| path == stdin)) {
-            return Err(
+            return Err(Refusal::Line(
                 "patterns are read from standard input, so nothing else can be; store one of them in a file"
                     .into(),
-            );
+            ));
         }
         let default_directory = paths.is_empty() && list.is_none() && {
             let directory = self.given.take_stdin() || !stdin_is_readable();
@@ -326,7 +340,7 @@ impl ScanArgs {
         }
         let job = self.job(patterns.all.clone(), &paths);
         job.check_patterns()
-            .map_err(|error| advice::pattern(&error, &patterns))?;
+            .map_err(|error| Refusal::Lines(advice::pattern(&error, &patterns)))?;
         let job = job.build().map_err(|error| error.to_string())?;
         let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
@@ -373,12 +387,15 @@ fn stdin_is_readable() -> bool {
 pub fn run(args: &ScanArgs) -> ExitCode {
     let started = Instant::now();
     let code = match args.asked() {
-        Ok(Some(asked)) => search(args, asked, started),
+        Ok(Some(asked)) => search(args, asked, started).map_err(Refusal::Line),
         Ok(None) => Ok(ExitCode::from(1)),
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal),
     };
-    code.unwrap_or_else(|error| {
-        common::complain(&error);
+    code.unwrap_or_else(|refusal| {
+        match refusal {
+            Refusal::Line(error) => common::complain(&error),
+            Refusal::Lines(error) => common::complain_in_lines(&error),
+        }
         ExitCode::from(2)
     })
 }

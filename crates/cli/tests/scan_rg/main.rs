@@ -75,7 +75,7 @@ fn rg(tree: &Tree, arguments: &[OsString], stdin: Option<&Path>) -> Output {
 
 fn gristmill(tree: &Tree, arguments: &[OsString], stdin: Option<&Path>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
-    command.arg("scan").args(arguments);
+    command.args(["scan", "-F"]).args(arguments);
     run(command, &tree.root, stdin)
 }
 

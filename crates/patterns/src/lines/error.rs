@@ -25,20 +25,14 @@ pub struct Place {
     pub column: usize,
     /// The number of characters; 0 for a place between two.
     pub width: usize,
-    /// The line's text.
+    /// The line's text, where each control character is replaced by a space.
     pub text: String,
 }
 
 impl fmt::Display for Place {
     /// The line, and below it a caret for each character, each line indented by four spaces.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A tab takes as much room below as it does above.
-        let before: String = self
-            .text
-            .chars()
-            .take(self.column.saturating_sub(1))
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
+        let before = " ".repeat(self.column.saturating_sub(1));
         write!(
             f,
             "    {}\n    {before}{}",
@@ -78,7 +72,7 @@ impl PatternError {
                 line: 1,
                 column,
                 width: 1,
-                text: String::from_utf8_lossy(pattern).into_owned(),
+                text: shown(&String::from_utf8_lossy(pattern)),
             }),
             reason: "found invalid UTF-8 in pattern; disable Unicode mode and use hex escape sequences to match arbitrary \
                      bytes, for example '(?-u)\\xFF'"
@@ -162,8 +156,15 @@ fn place(pattern: &str, span: &ast::Span) -> Option<Place> {
         line: span.start.line,
         column: span.start.column,
         width,
-        text: text.to_owned(),
+        text: shown(text),
     })
+}
+
+/// A line of a pattern such that its columns stay where they are.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// The regex crate's text, and what to do.
