@@ -312,6 +312,7 @@ impl ScanJobBuilder {
         style.json &= !self.report.is_summary();
         style.only_matching = self.report == Report::Matches;
         style.count_matches = self.totals;
+        style.crlf = settings.crlf;
         let (patterns, fold, regex) = match plain {
             Some(plain) => (plain.strings, plain.fold, None),
             None if self.all => {
