@@ -106,8 +106,15 @@ impl LineMatcher {
         }
     }
 
-    /// Whether a line, with its end or without, holds a match.
+    /// Whether a line holds a match. The line has its end, if there is one.
+    ///
+    /// As in ripgrep, an empty match may lie within the line's end, where CR LF is one, and [`each`](Self::each) does not
+    /// find it.
     pub fn is_match(&self, line: &[u8]) -> bool {
+        self.find_line(line, 0).is_some()
+    }
+
+    fn text_matches(&self, line: &[u8]) -> bool {
         found(self.regex.shortest_match(self.text(line))).is_some()
     }
 
@@ -170,7 +177,10 @@ impl LineMatcher {
         while at < lines.len() {
             let rest = lines.get(at..)?;
             let end = memchr(b'\n', rest).map_or(lines.len(), |newline| at + newline + 1);
-            if lines.get(at..end).is_some_and(|line| self.is_match(line)) {
+            if lines
+                .get(at..end)
+                .is_some_and(|line| self.text_matches(line))
+            {
                 return Some(at..end);
             }
             at = end;

@@ -49,6 +49,7 @@ mod count;
 mod decimal;
 mod error;
 mod facts;
+mod fold;
 mod held_lines;
 mod job;
 mod json;

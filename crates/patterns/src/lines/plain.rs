@@ -31,6 +31,10 @@ impl PlainStrings {
             .iter()
             .map(|pattern| string(pattern.as_ref(), settings))
             .collect::<Option<Vec<_>>>()?;
+        // With CR LF, where a line ends is the regex's to say.
+        if settings.crlf && strings.iter().any(Vec::is_empty) {
+            return None;
+        }
         if strings.iter().any(|string| refused(string, settings)) {
             return None;
         }
@@ -188,5 +192,6 @@ mod tests {
         assert_eq!(fold(&["CAFÉ"]), Some(false));
         assert_eq!(fold(&["café"]), None);
         assert_eq!(fold(&[""]), Some(false));
+        assert_eq!(of(""), None);
     }
 }

@@ -313,6 +313,7 @@ impl ScanJobBuilder {
         style.only_matching = self.report == Report::Matches;
         style.count_matches = self.totals;
         style.crlf = settings.crlf;
+        let letters = plain.as_ref().is_some_and(|plain| plain.fold_beyond_ascii) && !self.all;
         let (patterns, fold, regex) = match plain {
             Some(plain) => (plain.strings, plain.fold, None),
             None if self.all => {
@@ -323,6 +324,9 @@ impl ScanJobBuilder {
         };
         let mut plan = Plan::new(patterns, self.report, style);
         plan.case_insensitive = fold;
+        if letters {
+            plan.fold_letters();
+        }
         if let Some(settings) = regex {
             plan.search_regexes(settings);
         }

@@ -78,19 +78,14 @@ impl CountFile {
         }
         let mut bytes = chunk.bytes;
         let converted;
-        if facts.first_nul.is_some() {
-            match self.text.binary {
-                Binary::Quit => {
-                    self.dropped = true;
-                    return true;
-                }
-                Binary::Stream => {
-                    converted = Converted::new(chunk.bytes, begin, plan.matcher());
-                    facts = converted.facts;
-                    bytes = &converted.bytes;
-                }
-                Binary::Text | Binary::Mapped => {}
-            }
+        if facts.first_nul.is_some() && self.text.binary == Binary::Quit {
+            self.dropped = true;
+            return true;
+        }
+        if let Some(needed) = Converted::needed(plan, &self.text, chunk.bytes, begin, &facts) {
+            converted = needed;
+            facts = converted.facts;
+            bytes = &converted.bytes;
         }
         let end = facts.first_newline.unwrap_or(bytes.len());
         let head = &bytes[begin.min(end)..end];
@@ -206,8 +201,8 @@ impl AnyFile {
         let mut facts = self.text.facts(plan, chunk);
         let mut bytes = chunk.bytes;
         let converted;
-        if self.text.binary == Binary::Stream && facts.first_nul.is_some() {
-            converted = Converted::new(chunk.bytes, begin, plan.matcher());
+        if let Some(needed) = Converted::needed(plan, &self.text, chunk.bytes, begin, &facts) {
+            converted = needed;
             facts = converted.facts;
             bytes = &converted.bytes;
         }

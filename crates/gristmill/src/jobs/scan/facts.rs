@@ -1,6 +1,8 @@
 //! The facts about a chunk: the device's result words by name, or the same facts found by the host.
 
+use super::binary::Binary;
 use super::matcher::Matcher;
+use super::plan::{Plan, Text};
 use crate::jobs::{LandedChunk, Records};
 use gristmill_protocol::completion::RESULTS;
 use gristmill_protocol::stream::{self, ScanResults, NONE};
@@ -48,10 +50,11 @@ impl Facts {
     }
 }
 
-/// A chunk in which every NUL ends a line, as in ripgrep's view of binary files that it does not map.
+/// A chunk that the host has searched itself: one in which every NUL ends a line, as in ripgrep's view of binary files
+/// that it does not map, or one of which the device's results do not hold.
 #[derive(Debug, Default)]
 pub(super) struct Converted {
-    /// The bytes, with a newline in the place of each NUL.
+    /// The bytes, with a newline in the place of each NUL where that ends a line.
     pub bytes: Vec<u8>,
     /// The facts about these bytes. `first_nul` is that of the original bytes.
     pub facts: Facts,
@@ -60,17 +63,41 @@ pub(super) struct Converted {
 }
 
 impl Converted {
+    /// What the host must search itself of a chunk's `original` bytes, from `begin` on, where the device's results are
+    /// `facts`; `None` if it need not.
+    pub fn needed(
+        plan: &Plan,
+        text: &Text,
+        original: &[u8],
+        begin: usize,
+        facts: &Facts,
+    ) -> Option<Self> {
+        if facts.first_nul.is_some() && text.binary == Binary::Stream {
+            return Some(Self::new(original, begin, plan.matcher()));
+        }
+        plan.knows_better(original).then(|| {
+            let mut searched = Self::searched(original.to_vec(), begin, plan.matcher());
+            searched.facts.first_nul = facts.first_nul;
+            searched
+        })
+    }
+
     /// Converts and searches `original` from byte `begin` on; the bytes before are kept but belong to no line.
-    pub fn new(original: &[u8], begin: usize, matcher: &Matcher) -> Self {
+    fn new(original: &[u8], begin: usize, matcher: &Matcher) -> Self {
         let mut bytes = original.to_vec();
         for byte in bytes.iter_mut().filter(|byte| **byte == 0) {
             *byte = b'\n';
         }
+        let mut converted = Self::searched(bytes, begin, matcher);
+        converted.facts.first_nul = memchr(0, original);
+        converted
+    }
+
+    fn searched(bytes: Vec<u8>, begin: usize, matcher: &Matcher) -> Self {
         let mut facts = Facts {
             newlines: memchr_iter(b'\n', &bytes).count() as u64,
             first_newline: memchr(b'\n', &bytes),
             last_newline: memrchr(b'\n', &bytes),
-            first_nul: memchr(0, original),
             ..Facts::default()
         };
         let mut records = Vec::new();

@@ -106,13 +106,16 @@ impl LinesFile {
         }
         let begin = self.text.begin(chunk.offset);
         let facts = self.text.facts(plan, chunk);
-        if self.text.binary == Binary::Stream && facts.first_nul.is_some() {
+        if chunk.first_part {
             // All parts of the chunk at once: the device's records do not apply.
-            if !std::mem::replace(&mut self.converted, true) {
-                let converted = Converted::new(chunk.bytes, begin, plan.matcher());
+            let needed = Converted::needed(plan, &self.text, chunk.bytes, begin, &facts);
+            if let Some(converted) = needed {
+                self.converted = true;
                 let view = View::of_converted(chunk, begin, &converted);
                 self.view(plan, &view, rows);
             }
+        }
+        if self.converted {
             return self.done;
         }
         let view = View::of_part(chunk, begin, facts);

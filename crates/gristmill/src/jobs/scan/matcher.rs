@@ -5,9 +5,10 @@
 //! line ends. Where regexes are searched for, every line that spans chunks is searched here as a whole. A match is what an alternation of the patterns finds: the leftmost one, and among those that begin at the
 //! same byte the one whose pattern was given first.
 
+use super::fold::{self, Replaced};
 use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
 use gristmill_patterns::LineMatcher;
-use memchr::memmem;
+use memchr::{memchr, memmem, memrchr};
 
 enum Search {
     One(Box<memmem::Finder<'static>>),
@@ -22,6 +23,8 @@ pub(super) struct Matcher {
     search: Option<Search>,
     /// Whether a pattern is empty. It matches wherever no earlier pattern does.
     empty: bool,
+    /// Whether the two letters outside ASCII that are a `k` and an `s` match as such.
+    letters: bool,
 }
 
 impl Matcher {
@@ -46,7 +49,14 @@ impl Matcher {
         Ok(Self {
             search,
             empty: empty.is_some(),
+            letters: false,
         })
+    }
+
+    /// The same matcher, for which the letters of [`fold`](super::fold) are a `k` and an `s`. No pattern is empty.
+    pub fn with_letters(mut self, yes: bool) -> Self {
+        self.letters = yes && !self.empty;
+        self
     }
 
     /// A matcher for a regex.
@@ -54,6 +64,7 @@ impl Matcher {
         Self {
             search: Some(Search::Regex(Box::new(regex))),
             empty: false,
+            letters: false,
         }
     }
 
@@ -62,6 +73,7 @@ impl Matcher {
         Self {
             search: None,
             empty: false,
+            letters: false,
         }
     }
 
@@ -70,17 +82,47 @@ impl Matcher {
         matches!(self.search, Some(Search::Regex(_)))
     }
 
+    /// Whether the results of a device are not to be taken for these bytes, as it folds ASCII letters only.
+    pub fn knows_better(&self, bytes: &[u8]) -> bool {
+        self.letters && fold::next_letter(bytes).is_some()
+    }
+
     /// The first match that begins at `at` or later, as start and end. If a pattern is empty, that is the empty match
     /// at `at`, even if a longer match begins there too. For a regex, a line begins at `at`, and what is found is the
-    /// first line that matches.
+    /// first line that matches. Where letters of [`fold`](super::fold) match, it is a part of the first line that matches.
     pub fn find_at(&self, haystack: &[u8], at: usize) -> Option<(usize, usize)> {
         if at > haystack.len() {
             None
         } else if self.empty {
             Some((at, at))
+        } else if self.letters {
+            self.find_with_letters(haystack, at)
         } else {
             self.search_at(haystack, at)
         }
+    }
+
+    /// A match as it is, or the first letter of a line with letters that matches, whichever comes first.
+    fn find_with_letters(&self, haystack: &[u8], mut at: usize) -> Option<(usize, usize)> {
+        let found = self.search_at(haystack, at);
+        let upto = found.map_or(haystack.len(), |(start, _)| start);
+        while let Some(next) = haystack.get(at..upto).and_then(fold::next_letter) {
+            let letter = at + next;
+            let start =
+                memrchr(b'\n', haystack.get(at..letter)?).map_or(at, |newline| at + newline + 1);
+            let end = memchr(b'\n', haystack.get(letter..)?)
+                .map_or(haystack.len(), |newline| letter + newline);
+            if end >= upto {
+                // The line matches as it is.
+                break;
+            }
+            let replaced = Replaced::new(haystack.get(start..end)?);
+            if self.search_at(&replaced.text, 0).is_some() {
+                return Some((letter, end));
+            }
+            at = end;
+        }
+        found
     }
 
     fn search_at(&self, haystack: &[u8], at: usize) -> Option<(usize, usize)> {
@@ -117,6 +159,16 @@ impl Matcher {
                 true
             });
         }
+        if self.knows_better(line) {
+            let replaced = Replaced::new(line);
+            return self.each_as_it_is(&replaced.text, |start, end| {
+                found(replaced.old(start), replaced.old(end));
+            });
+        }
+        self.each_as_it_is(line, found);
+    }
+
+    fn each_as_it_is(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let mut at = 0;
         // The position right after a match, where an empty match does not count.
@@ -164,6 +216,21 @@ mod tests {
         assert_eq!(each(&["aa"], false, "aaaa"), [(0, 2), (2, 4)]);
         assert_eq!(each(&["aB"], true, "AbaB"), [(0, 2), (2, 4)]);
         assert_eq!(each(&[], false, "ab"), []);
+    }
+
+    #[test]
+    fn two_letters_outside_ascii_are_k_and_s_in_another_case() {
+        let patterns = [b"kiss".to_vec(), b"ok".to_vec()];
+        let matcher = Matcher::new(&patterns, true).unwrap().with_letters(true);
+        let text = "a\nO\u{212A} \u{212A}I\u{17F}S\nkiss\n".as_bytes();
+        assert!(matcher.knows_better(text) && !matcher.knows_better(b"kiss"));
+        assert_eq!(matcher.find_at(text, 0), Some((3, 13)));
+        assert_eq!(matcher.find_at(text, 14), Some((14, 18)));
+        let mut all = Vec::new();
+        matcher.each(&text[2..14], |start, end| all.push((start, end)));
+        assert_eq!(all, [(0, 4), (5, 12)]);
+        let matcher = Matcher::new(&patterns, true).unwrap();
+        assert_eq!(matcher.find_at(text, 0), Some((14, 18)));
     }
 
     #[test]

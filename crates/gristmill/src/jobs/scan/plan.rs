@@ -4,6 +4,7 @@ use super::binary::{Binary, BOM};
 use super::carry::Budget;
 use super::error::{ScanError, ScanErrorKind};
 use super::facts::Facts;
+use super::fold;
 use super::matcher::Matcher;
 use super::printer::{FileRows, Line, Style};
 use super::report::Report;
@@ -54,6 +55,8 @@ pub(super) struct Plan {
     pub newline_pattern: bool,
     /// Bytes before a chunk boundary in which a match may begin that ends after it.
     pub reach: usize,
+    /// Whether the letters of [`fold`] are a `k` and an `s`, which the device does not know.
+    letters: bool,
     /// How the patterns are read, if they are regexes: a line that spans chunks is then searched as a whole, by the
     /// host.
     pub regex: Option<LineSettings>,
@@ -86,6 +89,7 @@ impl Plan {
                 .max()
                 .unwrap_or(0)
                 .saturating_sub(1),
+            letters: false,
             regex: None,
             budget: Budget::default(),
             matcher: OnceLock::new(),
@@ -101,11 +105,24 @@ impl Plan {
     /// The matcher for the host's own searches, built when it is first needed.
     pub fn matcher(&self) -> &Matcher {
         self.matcher.get_or_init(|| {
-            Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
-                self.unsearchable(error);
-                Matcher::never()
-            })
+            Matcher::new(&self.patterns, self.case_insensitive)
+                .unwrap_or_else(|error| {
+                    self.unsearchable(error);
+                    Matcher::never()
+                })
+                .with_letters(self.letters)
         })
+    }
+
+    /// Lets the letters of [`fold`] match as a `k` and an `s`.
+    pub fn fold_letters(&mut self) {
+        self.letters = true;
+        self.reach = (self.reach + 1) * fold::LONGER - 1;
+    }
+
+    /// Whether the device's results do not hold for these bytes.
+    pub fn knows_better(&self, bytes: &[u8]) -> bool {
+        self.letters && self.matcher().knows_better(bytes)
     }
 
     /// Takes the patterns as regexes, `settings` as they say.
@@ -197,7 +214,8 @@ impl Plan {
     pub fn print(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
         match self.report {
             Report::Lines | Report::Matches => self.style.line(rows, file, line, || self.matcher()),
-            Report::CountMatches => self.matcher().count(line.bytes),
+            // As in ripgrep: an empty match at the very end of a file is none, but its line matches.
+            Report::CountMatches => self.matcher().count(line.bytes).max(1),
             Report::Count | Report::Paths | Report::Quiet => self.count_in(line.bytes),
         }
     }
@@ -205,7 +223,8 @@ impl Plan {
     /// Number of matches in a line, if totals are wanted.
     pub fn count_in(&self, line: &[u8]) -> u64 {
         if self.timed() {
-            self.matcher().count(line)
+            let least = u64::from(self.report.is_summary());
+            self.matcher().count(line).max(least)
         } else {
             0
         }

@@ -224,6 +224,12 @@ impl Style {
             }
             rows.extend_from_slice(self.end());
         });
+        if count == 0 {
+            // As in ripgrep: all that matched is empty and at the very end of a file.
+            self.prelude(rows, file, line.number, line.offset);
+            rows.extend_from_slice(line.bytes);
+            rows.extend_from_slice(self.end());
+        }
         count
     }
 
