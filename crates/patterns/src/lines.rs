@@ -164,7 +164,7 @@ impl LineMatcher {
             if confirmed
                 || lines
                     .get(start..end)
-                    .is_some_and(|line| self.is_match(line))
+                    .is_some_and(|line| self.text_matches(line))
             {
                 return Some(start..end);
             }
