@@ -88,7 +88,7 @@ pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
             fix: "record with fewer or shorter patterns",
         });
     }
-    let kind = match (set.line_matcher(), set.mode()) {
+    let kind = match (set.line_settings(), set.mode()) {
         (Some(_), _) => REGEXES,
         (None, ScanMode::Lines) => STRINGS_IN_LINES,
         (None, ScanMode::All) => STRINGS,
@@ -96,8 +96,8 @@ pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
     // A set has at most 100,000 patterns, and their lengths are below 256 MiB, as was just checked.
     let word = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
     payload.extend(kind.to_le_bytes());
-    match set.line_matcher() {
-        Some((_, settings)) => encode_settings(settings, &mut payload),
+    match set.line_settings() {
+        Some(settings) => encode_settings(settings, &mut payload),
         None => payload.extend(u32::from(set.case_insensitive()).to_le_bytes()),
     }
     payload.extend(word(patterns.len()));

@@ -205,7 +205,7 @@ impl Engine {
                 .find(within)
                 .map(|found| (found.start(), found.end())),
             Self::Regex(regex) => regex
-                .matcher()
+                .own()
                 .find_line(within, 0)
                 .map(|line| (line.start, line.end)),
         }?;

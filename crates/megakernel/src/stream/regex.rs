@@ -13,6 +13,9 @@ use memchr::{memchr, memrchr};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
+/// The number of threads for which clones are kept.
+const MOST_CLONES: usize = 256;
+
 /// Regexes, prepared for searching by several threads.
 pub(super) struct Regex {
     matcher: LineMatcher,
@@ -37,17 +40,16 @@ impl Regex {
         &self.settings
     }
 
-    /// The matcher.
-    pub fn matcher(&self) -> &LineMatcher {
-        &self.matcher
-    }
-
     /// The matcher of the calling thread.
-    fn own(&self) -> Arc<LineMatcher> {
+    pub fn own(&self) -> Arc<LineMatcher> {
         let thread = thread::current().id();
         let mut clones = lock(&self.clones);
         if let Some((_, matcher)) = clones.iter().find(|(owner, _)| *owner == thread) {
             return Arc::clone(matcher);
+        }
+        if clones.len() >= MOST_CLONES {
+            // Most of these threads have ended.
+            clones.clear();
         }
         let matcher = Arc::new(self.matcher.clone());
         clones.push((thread, Arc::clone(&matcher)));

@@ -17,6 +17,7 @@ use gristmill_protocol::{completion, fault, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
 use memchr::{memchr, memrchr};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The largest number of patterns in a set.
 pub const MAX_PATTERNS: usize = 100_000;
@@ -138,10 +139,19 @@ impl ScanSet {
         })
     }
 
-    /// The matcher and its settings, where the set is one of regexes.
-    pub fn line_matcher(&self) -> Option<(&LineMatcher, &LineSettings)> {
+    /// The matcher of the calling thread, where the set is one of regexes: a thread that searches again finds what it
+    /// has built.
+    pub fn line_matcher(&self) -> Option<Arc<LineMatcher>> {
         match &self.engine {
-            Engine::Regex(regex) => Some((regex.matcher(), regex.settings())),
+            Engine::Regex(regex) => Some(regex.own()),
+            _ => None,
+        }
+    }
+
+    /// How the patterns are read, where the set is one of regexes.
+    pub fn line_settings(&self) -> Option<&LineSettings> {
+        match &self.engine {
+            Engine::Regex(regex) => Some(regex.settings()),
             _ => None,
         }
     }

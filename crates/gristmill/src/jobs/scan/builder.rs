@@ -350,8 +350,8 @@ impl ScanJobBuilder {
             _ => ScanMode::Lines,
         };
         let set = Arc::new(plan.scan_set(mode, table_bytes)?);
-        if let Some((matcher, _)) = set.line_matcher() {
-            plan.match_with(matcher.clone());
+        if set.line_settings().is_some() {
+            plan.match_with(&set);
         }
         let together = match mode {
             ScanMode::All => set.most_together(),

@@ -7,14 +7,16 @@
 
 use super::fold::{self, Replaced};
 use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
+use gristmill_megakernel::ScanSet;
 use gristmill_patterns::LineMatcher;
 use memchr::{memchr, memmem, memrchr};
+use std::sync::Arc;
 
 enum Search {
     One(Box<memmem::Finder<'static>>),
     Many(AhoCorasick),
-    /// The strings are regexes, which may hold an empty pattern unseen.
-    Regex(Box<LineMatcher>),
+    /// The set of regexes, which gives each thread its matcher.
+    Regex(Arc<ScanSet>),
 }
 
 /// Finds leftmost-first matches of a set of patterns.
@@ -59,10 +61,10 @@ impl Matcher {
         self
     }
 
-    /// A matcher for a regex.
-    pub fn regex(regex: LineMatcher) -> Self {
+    /// A matcher for a set of regexes.
+    pub fn regex(set: Arc<ScanSet>) -> Self {
         Self {
-            search: Some(Search::Regex(Box::new(regex))),
+            search: Some(Search::Regex(set)),
             empty: false,
             letters: false,
         }
@@ -74,6 +76,14 @@ impl Matcher {
             search: None,
             empty: false,
             letters: false,
+        }
+    }
+
+    /// The matcher of a regex, where a regex is searched for.
+    pub fn line_matcher(&self) -> Option<Arc<LineMatcher>> {
+        match &self.search {
+            Some(Search::Regex(set)) => set.line_matcher(),
+            _ => None,
         }
     }
 
@@ -135,8 +145,8 @@ impl Matcher {
                 let found = automaton.find(Input::new(haystack).range(at..))?;
                 Some((found.start(), found.end()))
             }
-            Search::Regex(regex) => {
-                let line = regex.find_line(haystack, at)?;
+            Search::Regex(set) => {
+                let line = set.line_matcher()?.find_line(haystack, at)?;
                 Some((line.start, line.end))
             }
         }
@@ -144,16 +154,16 @@ impl Matcher {
 
     /// Whether there is a match. For a regex, `haystack` is a line, with its end or without.
     pub fn is_match(&self, haystack: &[u8]) -> bool {
-        match &self.search {
-            Some(Search::Regex(regex)) => regex.is_match(haystack),
-            _ => self.find_at(haystack, 0).is_some(),
+        match self.line_matcher() {
+            Some(regex) => regex.is_match(haystack),
+            None => self.find_at(haystack, 0).is_some(),
         }
     }
 
     /// Calls `found` with start and end of each match in a line, which may end with its newline. Empty matches count,
     /// except right after another match and at the end of a line that has no newline.
     pub fn each(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
-        if let Some(Search::Regex(regex)) = &self.search {
+        if let Some(regex) = self.line_matcher() {
             return regex.each(line, |start, end| {
                 found(start, end);
                 true
@@ -224,13 +234,13 @@ mod tests {
         let matcher = Matcher::new(&patterns, true).unwrap().with_letters(true);
         let text = "a\nO\u{212A} \u{212A}I\u{17F}S\nkiss\n".as_bytes();
         assert!(matcher.knows_better(text) && !matcher.knows_better(b"kiss"));
-        assert_eq!(matcher.find_at(text, 0), Some((3, 13)));
-        assert_eq!(matcher.find_at(text, 14), Some((14, 18)));
+        assert_eq!(matcher.find_at(text, 0), Some((3, 14)));
+        assert_eq!(matcher.find_at(text, 15), Some((15, 19)));
         let mut all = Vec::new();
-        matcher.each(&text[2..14], |start, end| all.push((start, end)));
+        matcher.each(&text[2..15], |start, end| all.push((start, end)));
         assert_eq!(all, [(0, 4), (5, 12)]);
         let matcher = Matcher::new(&patterns, true).unwrap();
-        assert_eq!(matcher.find_at(text, 0), Some((14, 18)));
+        assert_eq!(matcher.find_at(text, 0), Some((15, 19)));
     }
 
     #[test]

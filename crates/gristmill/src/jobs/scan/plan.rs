@@ -13,12 +13,12 @@ use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
 use aho_corasick::{AhoCorasick, BuildError};
 use gristmill_megakernel::{ScanMode, ScanSet};
-use gristmill_patterns::{LineMatcher, LineSettings};
+use gristmill_patterns::LineSettings;
 use gristmill_protocol::PipelineError;
 use gristmill_ring::lock;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The first file, in the source's order, that has rows.
 #[derive(Debug, Clone, Copy)]
@@ -133,9 +133,9 @@ impl Plan {
         self.regex = Some(settings);
     }
 
-    /// Takes the compiled regex as the matcher.
-    pub fn match_with(&mut self, matcher: LineMatcher) {
-        self.matcher = OnceLock::from(Matcher::regex(matcher));
+    /// Takes a set of regexes as the matcher.
+    pub fn match_with(&mut self, set: &Arc<ScanSet>) {
+        self.matcher = OnceLock::from(Matcher::regex(Arc::clone(set)));
     }
 
     /// The patterns as the device searches for them. On the CPU their table takes at most `table_bytes`.

@@ -81,7 +81,7 @@ fn pack(bytes: &[u8; 256]) -> impl Iterator<Item = u32> + '_ {
 }
 
 fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, KernelError> {
-    if set.line_matcher().is_some() {
+    if set.line_settings().is_some() {
         return Err(KernelError::Unsupported {
             what: "a device cannot search for regexes",
             fix: "search for fixed strings, or use the CPU",
