@@ -62,6 +62,8 @@ mod separated;
 mod totals;
 
 #[cfg(test)]
+mod joined_tests;
+#[cfg(test)]
 mod tests;
 
 pub use builder::ScanJobBuilder;
