@@ -194,3 +194,95 @@ fn random_regexes_are_answered_as_ripgrep_answers_them() {
         }
     }
 }
+
+/// Asserts that both refuse it, with exit code 2 and nothing found.
+fn both_refuse(tree: &Tree, arguments: &[&str]) -> String {
+    let arguments = words(arguments);
+    let (expected, got) = (
+        rg(tree, &arguments, None),
+        gristmill(tree, &arguments, None),
+    );
+    let codes = (expected.status.code(), got.status.code());
+    assert_eq!(codes, (Some(2), Some(2)), "{arguments:?} {got:?}");
+    assert!(got.stdout.is_empty() && expected.stdout.is_empty());
+    String::from_utf8(got.stderr).unwrap()
+}
+
+#[test]
+fn what_ripgrep_refuses_is_refused_with_its_place() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.write("text", "some text\n");
+    tree.write("patterns", "one\n# two\nthr(ee\nfour\n");
+    tree.write("latin1", b"one\ncaf\xe9\n");
+    for (arguments, told) in [
+        (
+            &["-f", "patterns", "text"][..],
+            "gristmill: patterns:3:4: unclosed group\n    thr(ee\n       ^\n",
+        ),
+        (
+            &["a[z-b]", "text"],
+            "gristmill: pattern, line 1, column 3: invalid character class range, the start must be <= the end\n    \
+             a[z-b]\n      ^^^\n",
+        ),
+        (
+            &["-e", "ok", "-e", r"\pX", "text"],
+            "gristmill: pattern 2, line 1, column 1: Unicode property not found\n    \\pX\n    ^^^\n",
+        ),
+        (&["a\nb", "text"], "the literal \"\\n\" is not allowed in a regex"),
+        (&[r"a\nb", "text"], "the literal \"\\n\" is not allowed in a regex"),
+        (&["--crlf", r"a\r", "text"], "the literal \"\\r\" is not allowed in a regex"),
+        (&["-F", "a\nb", "text"], "the literal \"\\n\" is not allowed"),
+        (&[r"a\x00b", "text"], "(-a)"),
+        (&["--regex-size-limit", "10K", r"\w{100}", "text"], "(--regex-size-limit)"),
+        (&["-f", "latin1", "text"], "gristmill: latin1:2:4: found invalid UTF-8 in pattern"),
+        (&["--no-unicode", "-i", "é", "text"], "Unicode not allowed here"),
+    ] {
+        let error = both_refuse(&tree, arguments);
+        assert!(error.contains(told), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn of_flags_that_contradict_each_other_the_last_applies() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.write(
+        "text",
+        "Foo\nfoo\nfoo bar\nfoobar\nK\n\u{212A}\nf.o\ncr\r\n",
+    );
+    for flags in [
+        "-i -s foo",
+        "-s -i foo",
+        "-S -s Foo",
+        "-S foo",
+        "-S Foo",
+        "-s -S foo",
+        "-w -x foo",
+        "-x -w foo",
+        "-F f.o",
+        "-F --no-fixed-strings f.o",
+        "-i k",
+        "-F -i k",
+        "--no-unicode -i k",
+        "--no-unicode --unicode -i k",
+        "--crlf r$",
+        "--crlf --no-crlf r$",
+        r"-S \S\pL",
+        r"-S \x46oo",
+        "-x -F foo",
+        "-w -F oo",
+        "-i -w -F FOO",
+    ] {
+        same_answer(
+            &tree,
+            &words(&flags.split(' ').collect::<Vec<_>>()),
+            &[],
+            None,
+        );
+    }
+}

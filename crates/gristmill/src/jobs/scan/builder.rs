@@ -60,7 +60,8 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Whether letters match in either case. Default: no.
+    /// Whether letters match in either case, by Unicode's simple case folding; for [`all`](Self::all), and among strings of
+    /// which one is not UTF-8, ASCII letters only. Default: no.
     #[must_use]
     pub fn case_insensitive(mut self, yes: bool) -> Self {
         self.settings.case = if yes {
@@ -92,7 +93,7 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Whether regexes know Unicode: in classes, `.`, word boundaries and case. Default: yes.
+    /// Whether patterns know Unicode: in classes, `.`, word boundaries and case. Default: yes.
     #[must_use]
     pub fn unicode(mut self, yes: bool) -> Self {
         self.settings.unicode = yes;

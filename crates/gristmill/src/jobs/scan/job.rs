@@ -37,7 +37,7 @@ impl Engine {
     }
 }
 
-/// A scan of files for fixed strings.
+/// A scan of files for strings or regexes.
 pub struct ScanJob {
     pub(super) plan: Plan,
     pub(super) engine: Engine,
