@@ -14,9 +14,9 @@ const EXAMPLES: [(&str, &str); 13] = [
         "scan",
         "\
 # the lines below src that match a regex, with their numbers
-gristmill scan -n 'fn \\w+_test' src
+gristmill scan -n 'persistent \\w+' src
 # the lines that hold a string as it is, in either case
-gristmill scan -Fi 'a.b(c)' src
+gristmill scan -Fi 'Persistent kernel' src
 # how many lines of each file hold one of many strings, one string a line
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too

@@ -238,7 +238,6 @@ fn what_ripgrep_refuses_is_refused_with_its_place() {
         (&[r"a\x00b", "text"], "(-a)"),
         (&["--regex-size-limit", "10K", r"\w{100}", "text"], "(--regex-size-limit)"),
         (&["-f", "latin1", "text"], "gristmill: latin1:2:4: found invalid UTF-8 in pattern"),
-        (&["--no-unicode", "-i", "é", "text"], "Unicode not allowed here"),
     ] {
         let error = both_refuse(&tree, arguments);
         assert!(error.contains(told), "{arguments:?}: {error}");

@@ -130,6 +130,14 @@ impl Style {
         }
     }
 
+    /// Appends a line with its end.
+    fn whole(&self, rows: &mut Vec<u8>, line: &[u8]) {
+        rows.extend_from_slice(line);
+        if line.last() != Some(&b'\n') {
+            rows.extend_from_slice(self.end());
+        }
+    }
+
     fn begin(&self, rows: &mut Vec<u8>, file: &mut FileRows) {
         if std::mem::replace(&mut file.begun, true) {
             return;
@@ -179,10 +187,7 @@ impl Style {
         if self.color {
             return self.colored_line(rows, file, line.bytes, matcher());
         }
-        rows.extend_from_slice(line.bytes);
-        if line.bytes.last() != Some(&b'\n') {
-            rows.extend_from_slice(self.end());
-        }
+        self.whole(rows, line.bytes);
         if self.count_matches {
             matcher().count(line.bytes)
         } else {
@@ -225,10 +230,9 @@ impl Style {
             rows.extend_from_slice(self.end());
         });
         if count == 0 {
-            // As in ripgrep: all that matched is empty and at the very end of a file.
+            // As in ripgrep: all that matched is empty and at the line's very end.
             self.prelude(rows, file, line.number, line.offset);
-            rows.extend_from_slice(line.bytes);
-            rows.extend_from_slice(self.end());
+            self.whole(rows, line.bytes);
         }
         count
     }
