@@ -95,10 +95,7 @@ pub fn scan(error: &ScanError) -> String {
 pub fn pattern(error: &PatternError, patterns: &Patterns) -> String {
     let mut text = String::new();
     let column = error.place.as_ref().map(|place| place.column);
-    match error
-        .pattern
-        .and_then(|number| Some((number, patterns.place(number))))
-    {
+    match error.pattern.map(|number| (number, patterns.place(number))) {
         Some((_, Some((file, line)))) => {
             text += &format!("{}:{line}", escaped(file));
             if let Some(column) = column {

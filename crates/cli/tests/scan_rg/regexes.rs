@@ -134,25 +134,25 @@ fn regex(random: &mut Rng, depth: usize) -> String {
 
 fn some_flags(random: &mut Rng) -> Vec<OsString> {
     const FLAGS: [&str; 19] = [
-        "-n",
-        "-b",
-        "-c",
-        "-o",
-        "-a",
-        "-i",
+        "-F",
         "-S",
         "-s",
+        "-i",
         "-w",
         "-x",
-        "-H",
-        "-l",
-        "-q",
-        "-m3",
-        "--json",
         "--crlf",
         "--no-unicode",
+        "-q",
+        "-l",
+        "-o",
+        "-c",
+        "-n",
+        "-m3",
+        "-a",
+        "-b",
+        "-H",
+        "--json",
         "--color=always",
-        "-F",
     ];
     let mut chosen: Vec<OsString> = Vec::new();
     for flag in FLAGS {

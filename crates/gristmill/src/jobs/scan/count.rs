@@ -2,12 +2,13 @@
 
 use super::binary::{Binary, Fills};
 use super::carry::{Carry, Keep};
-use super::facts::Converted;
+use super::facts::{Converted, Facts};
 use super::plan::{Plan, Text};
 use super::report::Report;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, Origin};
 use memchr::memchr;
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -17,6 +18,31 @@ fn keep(plan: &Plan) -> Keep<'_> {
         // A regex needs the whole line.
         show: plan.regex.is_some().then_some(&plan.budget),
     }
+}
+
+/// A chunk's bytes and the facts about them: the device's, unless they do not hold.
+fn known<'a>(
+    plan: &Plan,
+    text: &Text,
+    chunk: &LandedChunk<'a>,
+    begin: usize,
+    facts: Facts,
+) -> (Cow<'a, [u8]>, Facts) {
+    match Converted::needed(plan, text, chunk.bytes, begin, &facts) {
+        Some(searched) => (Cow::Owned(searched.bytes), searched.facts),
+        None => (Cow::Borrowed(chunk.bytes), facts),
+    }
+}
+
+/// The bytes from `begin` up to the first newline.
+fn head<'a>(bytes: &'a [u8], begin: usize, facts: &Facts) -> &'a [u8] {
+    let end = facts.first_newline.unwrap_or(bytes.len());
+    &bytes[begin.min(end)..end]
+}
+
+/// The same with the newline; `None` where there is none.
+fn first_line<'a>(bytes: &'a [u8], begin: usize, facts: &Facts) -> Option<&'a [u8]> {
+    bytes.get(begin..=facts.first_newline?)
 }
 
 /// Whether a line that ends with `rest`, before byte `end` of the file, holds a match of a regex. It begins with what is
@@ -76,29 +102,18 @@ impl CountFile {
             // mapped, was found only now.
             facts.first_nul = memchr(0, chunk.bytes);
         }
-        let mut bytes = chunk.bytes;
-        let converted;
         if facts.first_nul.is_some() && self.text.binary == Binary::Quit {
             self.dropped = true;
             return true;
         }
-        if let Some(needed) = Converted::needed(plan, &self.text, chunk.bytes, begin, &facts) {
-            converted = needed;
-            facts = converted.facts;
-            bytes = &converted.bytes;
-        }
-        let end = facts.first_newline.unwrap_or(bytes.len());
-        let head = &bytes[begin.min(end)..end];
+        let (bytes, facts) = known(plan, &self.text, chunk, begin, facts);
         let matched = if plan.regex.is_some() {
-            facts.first_newline.is_some_and(|newline| {
-                let (rest, end) = (
-                    &bytes[begin.min(end)..=newline],
-                    chunk.offset + newline as u64 + 1,
-                );
+            first_line(&bytes, begin, &facts).is_some_and(|rest| {
+                let end = chunk.offset + (begin + rest.len()) as u64;
                 whole_line_matches(plan, &self.entry, &mut self.carry, rest, end)
             })
         } else {
-            self.edge_matches(plan, head, facts.head_match)
+            self.edge_matches(plan, head(&bytes, begin, &facts), facts.head_match)
         };
         let (Some(first), Some(last)) = (facts.first_newline, facts.last_newline) else {
             self.carry.extend(
@@ -198,16 +213,8 @@ impl AnyFile {
             }
         }
         let begin = self.text.begin(chunk.offset);
-        let mut facts = self.text.facts(plan, chunk);
-        let mut bytes = chunk.bytes;
-        let converted;
-        if let Some(needed) = Converted::needed(plan, &self.text, chunk.bytes, begin, &facts) {
-            converted = needed;
-            facts = converted.facts;
-            bytes = &converted.bytes;
-        }
-        let end = facts.first_newline.unwrap_or(bytes.len());
-        let head = &bytes[begin.min(end)..end];
+        let facts = self.text.facts(plan, chunk);
+        let (bytes, facts) = known(plan, &self.text, chunk, begin, facts);
         let at = if plan.every_line {
             (begin < bytes.len()).then_some(chunk.offset + begin as u64)
         } else if plan.regex.is_some() {
@@ -216,11 +223,8 @@ impl AnyFile {
                 false => chunk.offset + begin as u64,
             };
             let head_matches = self.first_match.is_none()
-                && facts.first_newline.is_some_and(|newline| {
-                    let (rest, end) = (
-                        &bytes[begin.min(end)..=newline],
-                        chunk.offset + newline as u64 + 1,
-                    );
+                && first_line(&bytes, begin, &facts).is_some_and(|rest| {
+                    let end = chunk.offset + (begin + rest.len()) as u64;
                     whole_line_matches(plan, &self.entry, &mut self.carry, rest, end)
                 });
             head_matches
@@ -228,7 +232,9 @@ impl AnyFile {
                 .or(facts.first_match.map(|at| chunk.offset + at as u64))
         } else if self
             .carry
-            .straddles(head, plan.reach, |window| plan.matcher().is_match(window))
+            .straddles(head(&bytes, begin, &facts), plan.reach, |window| {
+                plan.matcher().is_match(window)
+            })
         {
             // The byte before the boundary belongs to the matching line.
             Some(chunk.offset - 1)
@@ -241,7 +247,7 @@ impl AnyFile {
             (None, found) => self.answer = found.map(|_| true),
             (Some(fills), found) => {
                 let nul = facts.first_nul.map(|at| chunk.offset + at as u64);
-                fills.advance(bytes, chunk.offset, self.last_newline, nul.unwrap_or(upto));
+                fills.advance(&bytes, chunk.offset, self.last_newline, nul.unwrap_or(upto));
                 if chunk.stream && nul.is_none() {
                     let last = facts.last_newline.map(|at| chunk.offset + at as u64);
                     fills.short_read(upto, last.or(self.last_newline));

@@ -2,7 +2,7 @@
 
 use super::error::ScanErrorKind;
 use super::*;
-use crate::jobs::{FileEnd, Flow, Job, LandedChunk, Records};
+use crate::jobs::{Flow, Job, LandedChunk, Records};
 use crate::source::{Entry, Origin};
 use fastrand::Rng;
 use gristmill_megakernel::StreamSlot;
@@ -28,7 +28,6 @@ fn feed(job: &ScanJob, entry: Entry, bytes: &[u8], mut next_size: impl FnMut() -
         };
         let mut writer = memory.writer(0).unwrap();
         let outcome = stream_job.run(chunk, &slot, &mut writer).unwrap();
-        drop(writer);
         let landed = LandedChunk {
             offset: offset as u64,
             bytes: chunk,
@@ -45,13 +44,7 @@ fn feed(job: &ScanJob, entry: Entry, bytes: &[u8], mut next_size: impl FnMut() -
         skipped = job.chunk(&mut file, &landed, &mut rows) != Flow::Continue;
         offset = end;
     }
-    let bytes = offset as u64;
-    let end = if skipped {
-        FileEnd::Skipped { bytes }
-    } else {
-        FileEnd::Complete { bytes }
-    };
-    job.close(file, &end, &mut rows);
+    super::tests::close(job, file, offset, skipped, &mut rows);
     String::from_utf8_lossy(&rows).into_owned()
 }
 
