@@ -2,7 +2,7 @@
 
 use super::binary::{Binary, Fills};
 use super::carry::{Carry, Keep};
-use super::facts::{Converted, Facts};
+use super::facts::Facts;
 use super::plan::{Plan, Text};
 use super::report::Report;
 use crate::jobs::{FileEnd, LandedChunk};
@@ -28,7 +28,7 @@ fn known<'a>(
     begin: usize,
     facts: Facts,
 ) -> (Cow<'a, [u8]>, Facts) {
-    match Converted::needed(plan, text, chunk.bytes, begin, &facts) {
+    match text.converted(plan, chunk.bytes, begin, &facts) {
         Some(searched) => (Cow::Owned(searched.bytes), searched.facts),
         None => (Cow::Borrowed(chunk.bytes), facts),
     }

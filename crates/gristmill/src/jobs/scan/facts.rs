@@ -1,8 +1,6 @@
 //! The facts about a chunk: the device's result words by name, or the same facts found by the host.
 
-use super::binary::Binary;
 use super::matcher::Matcher;
-use super::plan::{Plan, Text};
 use crate::jobs::{LandedChunk, Records};
 use gristmill_protocol::completion::RESULTS;
 use gristmill_protocol::stream::{self, ScanResults, NONE};
@@ -63,27 +61,8 @@ pub(super) struct Converted {
 }
 
 impl Converted {
-    /// What the host must search itself of a chunk's `original` bytes, from `begin` on, where the device's results are
-    /// `facts`; `None` if it need not.
-    pub fn needed(
-        plan: &Plan,
-        text: &Text,
-        original: &[u8],
-        begin: usize,
-        facts: &Facts,
-    ) -> Option<Self> {
-        if facts.first_nul.is_some() && text.binary == Binary::Stream {
-            return Some(Self::new(original, begin, plan.matcher()));
-        }
-        plan.knows_better(original).then(|| {
-            let mut searched = Self::searched(original.to_vec(), begin, plan.matcher());
-            searched.facts.first_nul = facts.first_nul;
-            searched
-        })
-    }
-
     /// Converts and searches `original` from byte `begin` on; the bytes before are kept but belong to no line.
-    fn new(original: &[u8], begin: usize, matcher: &Matcher) -> Self {
+    pub fn new(original: &[u8], begin: usize, matcher: &Matcher) -> Self {
         let mut bytes = original.to_vec();
         for byte in bytes.iter_mut().filter(|byte| **byte == 0) {
             *byte = b'\n';
@@ -93,7 +72,8 @@ impl Converted {
         converted
     }
 
-    fn searched(bytes: Vec<u8>, begin: usize, matcher: &Matcher) -> Self {
+    /// Searches bytes as they are.
+    pub fn searched(bytes: Vec<u8>, begin: usize, matcher: &Matcher) -> Self {
         let mut facts = Facts {
             newlines: memchr_iter(b'\n', &bytes).count() as u64,
             first_newline: memchr(b'\n', &bytes),

@@ -8,7 +8,7 @@
 
 use super::binary::{Binary, Fills, MAPPED_PREFIX};
 use super::carry::{Carry, Keep};
-use super::facts::{Converted, View};
+use super::facts::View;
 use super::held_lines::HeldLines;
 use super::plan::{Plan, Text};
 use super::printer::{FileRows, Line};
@@ -108,7 +108,7 @@ impl LinesFile {
         let facts = self.text.facts(plan, chunk);
         if chunk.first_part {
             // All parts of the chunk at once: the device's records do not apply.
-            let needed = Converted::needed(plan, &self.text, chunk.bytes, begin, &facts);
+            let needed = self.text.converted(plan, chunk.bytes, begin, &facts);
             if let Some(converted) = needed {
                 self.converted = true;
                 let view = View::of_converted(chunk, begin, &converted);

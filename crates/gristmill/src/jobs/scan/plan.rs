@@ -3,7 +3,7 @@
 use super::binary::{Binary, BOM};
 use super::carry::Budget;
 use super::error::{ScanError, ScanErrorKind};
-use super::facts::Facts;
+use super::facts::{Converted, Facts};
 use super::fold;
 use super::matcher::Matcher;
 use super::printer::{FileRows, Line, Style};
@@ -341,5 +341,24 @@ impl Text {
             }
         }
         facts
+    }
+
+    /// What the host must search itself of a chunk's `original` bytes, from `begin` on, where the device's results are
+    /// `facts`; `None` if these hold.
+    pub fn converted(
+        &self,
+        plan: &Plan,
+        original: &[u8],
+        begin: usize,
+        facts: &Facts,
+    ) -> Option<Converted> {
+        if facts.first_nul.is_some() && self.binary == Binary::Stream {
+            return Some(Converted::new(original, begin, plan.matcher()));
+        }
+        plan.knows_better(original).then(|| {
+            let mut searched = Converted::searched(original.to_vec(), begin, plan.matcher());
+            searched.facts.first_nul = facts.first_nul;
+            searched
+        })
     }
 }
