@@ -118,6 +118,11 @@ impl LineMatcher {
         found(self.regex.shortest_match(self.text(line))).is_some()
     }
 
+    /// The first match in a text, which may be of several lines.
+    pub fn find(&self, text: &[u8]) -> Option<Range<usize>> {
+        found(self.regex.find(text)).map(|found| found.start()..found.end())
+    }
+
     /// The first match in a line that begins at `at` or later. The line may have its end.
     pub fn find_at(&self, line: &[u8], at: usize) -> Option<Range<usize>> {
         let text = self.text(line);
