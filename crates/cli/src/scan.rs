@@ -1,5 +1,6 @@
 //! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
+mod output;
 mod patterns;
 mod reading;
 
@@ -11,6 +12,7 @@ use super::report;
 use super::sources::{file_list, Sort};
 use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
 use gristmill::source::{Source, Tree};
+use output::OutputArgs;
 use patterns::PatternArgs;
 pub use patterns::Patterns;
 use reading::ReadingArgs;
@@ -52,17 +54,20 @@ pub struct ScanArgs {
     /// Whole files are searched as bytes: lines and NULs have no special meaning, and patterns may hold newlines.
     /// Occurrences are ordered by where they end; those that end at the same byte, by the order in which patterns were
     /// given. With --json each is a record of type `occurrence`.
-    #[arg(long, conflicts_with_all = ["only_matching", "max_count", "line_number", "heading"])]
+    #[arg(long, conflicts_with_all = [
+        "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
+        "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim",
+    ])]
     all: bool,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
     ///
-    /// If several of -c, -l and --json are given, the last one applies.
-    #[arg(short = 'c', long, overrides_with_all = ["files_with_matches", "json"])]
+    /// If several of -c, --count-matches, -l, --files-without-match and --json are given, the last one applies.
+    #[arg(short = 'c', long, overrides_with_all = ["count_matches", "files_with_matches", "files_without_match", "json"])]
     count: bool,
 
     /// Print only the paths of files with a match.
-    #[arg(short = 'l', long, overrides_with_all = ["count", "json"])]
+    #[arg(short = 'l', long, overrides_with_all = ["count", "count_matches", "files_without_match", "json"])]
     files_with_matches: bool,
 
     /// Print nothing, and end with the first match: the exit code is the answer. With --stats or --json everything is
@@ -73,6 +78,9 @@ pub struct ScanArgs {
     /// Print only the matches, each in a row of its own.
     #[arg(short = 'o', long)]
     only_matching: bool,
+
+    #[command(flatten)]
+    output: OutputArgs,
 
     /// Stop searching a file after NUM matching lines.
     #[arg(short = 'm', long, value_name = "NUM")]
@@ -127,7 +135,7 @@ pub struct ScanArgs {
     color: ColorWhen,
 
     /// Print ripgrep's JSON Lines: records of type begin, match, end and summary.
-    #[arg(long, overrides_with_all = ["count", "files_with_matches"])]
+    #[arg(long, overrides_with_all = ["count", "count_matches", "files_with_matches", "files_without_match"])]
     json: bool,
 
     /// Search files that hold NULs as if they were text.
@@ -266,9 +274,12 @@ impl ScanArgs {
 
     fn report(&self) -> Report {
         match () {
+            () if self.quiet && self.output.files_without_match => Report::QuietWithout,
             () if self.quiet => Report::Quiet,
+            () if self.output.files_without_match => Report::PathsWithout,
+            () if self.output.counts_matches() => Report::CountMatches,
             () if self.count && self.only_matching => Report::CountMatches,
-            () if self.count => Report::Count,
+            () if self.count || self.output.count_matches => Report::Count,
             () if self.files_with_matches => Report::Paths,
             () if self.only_matching => Report::Matches,
             () => Report::Lines,
@@ -290,10 +301,12 @@ impl ScanArgs {
         let only_stdin = paths == [Path::new("-")];
         let is_file = |path: &PathBuf| path.is_file();
         let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
-        let wants_path = self.with_filename || self.all || several;
-        let numbers = self.json || self.line_number || (terminal && !only_stdin);
-        self.reading
-            .apply(ScanJob::builder())
+        let wants_path = self.with_filename || self.all || several || self.output.vimgrep;
+        let numbers =
+            self.json || self.line_number || (terminal && !only_stdin) || self.output.numbers();
+        let job = self.reading.apply(ScanJob::builder());
+        self.output
+            .apply(job)
             .patterns(patterns)
             .all(self.all)
             .report(self.report())
@@ -314,7 +327,10 @@ impl ScanArgs {
     }
 
     fn headings(&self) -> bool {
-        !self.no_heading && !self.all && (self.heading || io::stdout().is_terminal())
+        !self.no_heading
+            && !self.all
+            && !self.output.vimgrep
+            && (self.heading || io::stdout().is_terminal())
     }
 
     /// The scan that is asked for; `None` if it is known that nothing can be found.
@@ -335,7 +351,8 @@ impl ScanArgs {
             paths.push(if directory { "./" } else { "-" }.into());
             directory
         };
-        if patterns.all.is_empty() || self.max_count == Some(0) {
+        let some = self.output.invert_match || !patterns.all.is_empty();
+        if !some || self.max_count == Some(0) {
             return Ok(None);
         }
         let job = self.job(patterns.all.clone(), &paths);

@@ -2,6 +2,7 @@
 
 mod files;
 mod flags;
+mod output;
 mod random;
 mod regexes;
 mod rules;

@@ -12,7 +12,7 @@
 //!
 //! Around them: `facts` (what a slot's results say), `carry` (lines that span chunks), `held_lines` (lines that a NUL
 //! may undo), `binary` (how far ripgrep would have read), `matcher` (searching on the host, where single matches are
-//! shown, and lines of regexes span chunks), `fold` (letters outside ASCII that are ASCII letters in another case), `printer`, `json` and `decimal` (rows), `separated` (the empty lines between files), `totals` and `error`
+//! shown, and lines of regexes span chunks), `fold` (letters outside ASCII that are ASCII letters in another case), `printer`, `shaped`, `json` and `decimal` (rows), `separated` (the empty lines between files), `totals` and `error`
 //! (what is reported about all files), `plan` (the settings, from `report` and `builder`), `job` (the job itself).
 //!
 //! What differs from ripgrep 15:
@@ -67,6 +67,7 @@ mod plan;
 mod printer;
 mod report;
 mod separated;
+mod shaped;
 mod totals;
 
 #[cfg(test)]

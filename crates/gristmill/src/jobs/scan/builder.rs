@@ -25,6 +25,8 @@ pub struct ScanJobBuilder {
     max_line_bytes: Option<u64>,
     text: bool,
     mapped: bool,
+    invert: bool,
+    include_zero: bool,
     totals: bool,
     table_bytes: Option<usize>,
 }
@@ -199,6 +201,58 @@ impl ScanJobBuilder {
         self
     }
 
+    /// Whether the lines that are looked for are those without a match. Default: no.
+    #[must_use]
+    pub fn invert(mut self, yes: bool) -> Self {
+        self.invert = yes;
+        self
+    }
+
+    /// Whether counts of nothing are shown. Default: no.
+    #[must_use]
+    pub fn include_zero(mut self, yes: bool) -> Self {
+        self.include_zero = yes;
+        self
+    }
+
+    /// Whether rows with a match say at which byte of their line it begins, from 1; the first match, if a row shows
+    /// several. Default: no.
+    #[must_use]
+    pub fn columns(mut self, yes: bool) -> Self {
+        self.style.columns = yes;
+        self
+    }
+
+    /// Whether a matching line is shown once for each of its matches. Default: no.
+    #[must_use]
+    pub fn each_match(mut self, yes: bool) -> Self {
+        self.style.each_match = yes;
+        self
+    }
+
+    /// Whether lines are shown without the ASCII white space that they begin with. Default: no.
+    #[must_use]
+    pub fn trim(mut self, yes: bool) -> Self {
+        self.style.trim = yes;
+        self
+    }
+
+    /// The longest line, in bytes, that is shown; of longer ones a note says that they match. `None`, the default, is no
+    /// limit.
+    #[must_use]
+    pub fn max_columns(mut self, bytes: Option<u64>) -> Self {
+        self.style.max_columns = bytes;
+        self
+    }
+
+    /// Whether the first characters of lines longer than [`max_columns`](Self::max_columns) are shown, as many as that
+    /// limit says. Default: no.
+    #[must_use]
+    pub fn max_columns_preview(mut self, yes: bool) -> Self {
+        self.style.preview = yes;
+        self
+    }
+
     /// Ends a file after this number of matching lines; `None`, the default, is no limit.
     #[must_use]
     pub fn limit(mut self, lines: Option<u64>) -> Self {
@@ -272,7 +326,7 @@ impl ScanJobBuilder {
     /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a
     /// table that is larger than 1 GiB; [`PipelineError::Backend`] for a regex that is refused; the kernel's own error
     /// for too many patterns.
-    pub fn build(self) -> Result<ScanJob, PipelineError> {
+    pub fn build(mut self) -> Result<ScanJob, PipelineError> {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         let table_bytes = self.table_bytes.unwrap_or(DEFAULT_TABLE_BYTES);
         if table_bytes > MAX_TABLE_BYTES {
@@ -280,6 +334,12 @@ impl ScanJobBuilder {
                 "a table of patterns that is larger than 1 GiB",
                 "allow at most 1 GiB",
             );
+        }
+        let every_line = self.invert && self.patterns.is_empty();
+        if every_line {
+            // No line has a match: each is looked for, as if it had an empty one.
+            (self.regex, self.settings.boundary) = (false, None);
+            self.patterns.push(Vec::new());
         }
         let settings = self.line_settings();
         let plain = PlainStrings::of(&self.patterns, &settings);
@@ -296,7 +356,10 @@ impl ScanJobBuilder {
                     "give patterns of one byte or more, or search lines",
                 );
             }
-            if matches!(self.report, Report::Matches | Report::CountMatches) || self.limit.is_some()
+            if matches!(self.report, Report::Matches | Report::CountMatches)
+                || self.report.is_without()
+                || self.limit.is_some()
+                || self.invert
             {
                 return invalid(
                     "every occurrence together with a report or limit that is about lines",
@@ -314,6 +377,7 @@ impl ScanJobBuilder {
         style.only_matching = self.report == Report::Matches;
         style.count_matches = self.totals;
         style.crlf = settings.crlf;
+        style.without = self.invert;
         let letters = plain.as_ref().is_some_and(|plain| plain.fold_beyond_ascii) && !self.all;
         let (patterns, fold, regex) = match plain {
             Some(plain) => (plain.strings, plain.fold, None),
@@ -336,12 +400,21 @@ impl ScanJobBuilder {
         plan.text = self.text;
         plan.mapped = self.mapped;
         plan.totals_wanted = self.totals;
+        plan.invert = self.invert && !every_line;
+        plan.include_zero = self.include_zero;
+        if plan.invert && plan.decides_only() {
+            // The first line decides.
+            plan.limit = plan.limit.map_or(Some(1), |limit| Some(limit.min(1)));
+        }
         let engine = if self.all {
             Engine::All
-        } else if plan.decides_only() && plan.limit != Some(0) {
+        } else if plan.decides_only() && plan.limit != Some(0) && !plan.invert {
             // The first match decides, whatever the limit.
             Engine::Any
-        } else if plan.report == Report::Count && plan.limit.is_none() && !plan.timed() {
+        } else if (plan.report == Report::Count || plan.report.is_without())
+            && plan.limit.is_none()
+            && !plan.timed()
+        {
             Engine::Count
         } else {
             Engine::Lines

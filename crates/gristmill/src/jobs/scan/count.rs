@@ -65,7 +65,8 @@ fn whole_line_matches(
         })
         .unwrap_or_else(|lost| {
             plan.error(&entry.path, start, lost.unsearched());
-            false
+            // It does not count, either way.
+            plan.invert
         })
 }
 
@@ -125,11 +126,16 @@ impl CountFile {
             );
             return false;
         };
-        self.lines += u64::from(matched);
-        self.lines += if plan.every_line {
+        self.lines += u64::from(plan.wants(matched));
+        let matching = if plan.every_line {
             facts.newlines - 1
         } else {
             facts.interior
+        };
+        self.lines += if plan.invert {
+            (facts.newlines - 1).saturating_sub(matching)
+        } else {
+            matching
         };
         debug_assert!(first <= last);
         self.carry.clear(keep(plan));
@@ -156,24 +162,25 @@ impl CountFile {
 
     /// Ends the file: writes its count, if the whole file was counted.
     pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
-        if let (false, FileEnd::Complete { bytes }) = (self.dropped, end) {
-            self.complete(plan, *bytes, rows);
+        let path = Arc::clone(&self.entry);
+        let path = path.path.as_os_str().as_bytes();
+        if self.dropped {
+            plan.summary(rows, path, self.lines, 0, true);
+        } else if let FileEnd::Complete { bytes } = end {
+            self.complete(plan, *bytes);
+            plan.summary(rows, path, self.lines, 0, false);
         }
         self.carry.clear(keep(plan));
     }
 
-    fn complete(&mut self, plan: &Plan, bytes: u64, rows: &mut Vec<u8>) {
+    /// The last line, if no newline ends it.
+    fn complete(&mut self, plan: &Plan, bytes: u64) {
         if self.carry.is_open() {
             let matched = match plan.regex {
                 Some(_) => whole_line_matches(plan, &self.entry, &mut self.carry, b"", bytes),
                 None => self.carry.matched(),
             };
-            self.lines += u64::from(matched);
-        }
-        if self.lines > 0 {
-            let path = self.entry.path.as_os_str().as_bytes();
-            plan.style.count(rows, path, self.lines);
-            plan.found(true);
+            self.lines += u64::from(plan.wants(matched));
         }
     }
 }

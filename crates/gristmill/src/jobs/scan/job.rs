@@ -5,7 +5,6 @@ use super::count::{AnyFile, CountFile};
 use super::error::ScanError;
 use super::lines::LinesFile;
 use super::plan::{FirstRows, Plan};
-use super::report::Report;
 use super::totals::ScanTotals;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::Entry;
@@ -117,7 +116,7 @@ impl ScanJob {
 
     /// Whether the whole run is answered.
     fn answered(&self) -> bool {
-        self.plan.report == Report::Quiet && !self.plan.totals_wanted && self.plan.has_found()
+        self.plan.report.is_quiet() && !self.plan.totals_wanted && self.plan.has_found()
     }
 }
 
@@ -149,7 +148,9 @@ impl Job for ScanJob {
         if self.engine == Engine::All {
             return mode;
         }
-        if plan.style.line_numbers || (plan.every_line && self.engine == Engine::Count) {
+        if plan.style.line_numbers
+            || ((plan.every_line || plan.invert) && self.engine == Engine::Count)
+        {
             mode |= stream::WANT_NEWLINES;
         }
         let nul = match (self.engine, plan.text, entry.explicit) {

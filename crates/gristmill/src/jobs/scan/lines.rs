@@ -17,6 +17,7 @@ use super::totals::ScanTotals;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, Origin};
 use memchr::{memchr, memchr_iter};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,6 +49,8 @@ pub(super) struct LinesFile {
     newlines: u64,
     /// The position in the current chunk up to which newlines are counted, and their number.
     counted: (usize, u64),
+    /// Where lines without a match are looked for: the position in the current chunk up to which they were.
+    passed: usize,
     lines: u64,
     matches: u64,
     printed: u64,
@@ -79,6 +82,7 @@ impl LinesFile {
             last_newline: None,
             newlines: 0,
             counted: (0, 0),
+            passed: 0,
             lines: 0,
             matches: 0,
             printed: 0,
@@ -102,6 +106,7 @@ impl LinesFile {
                 self.begin(plan, chunk);
             }
             self.counted = (0, 0);
+            self.passed = 0;
             self.converted = false;
         }
         let begin = self.text.begin(chunk.offset);
@@ -152,7 +157,9 @@ impl LinesFile {
                 self.head(plan, view, rows);
             }
         }
-        if plan.every_line {
+        if plan.invert {
+            self.lines_without(plan, view, rows);
+        } else if plan.every_line {
             self.every_line(plan, view, rows);
         } else {
             for index in 0..view.records.len() {
@@ -252,7 +259,7 @@ impl LinesFile {
         if !self.carry.is_open() {
             match view.facts.first_newline {
                 None => self.carry_on(plan, view, view.begin, matched),
-                Some(newline) if matched => {
+                Some(newline) if plan.wants(matched) => {
                     self.line_at(plan, view, view.begin, newline + 1, rows);
                 }
                 Some(_) => {}
@@ -267,7 +274,7 @@ impl LinesFile {
         if view.facts.first_newline.is_none() {
             return self.carry_on(plan, view, view.begin, matched);
         }
-        if matched {
+        if plan.wants(matched) || plan.regex.is_some() {
             let rest = &view.bytes[..end + 1];
             self.carried(plan, rest, view.offset + end as u64 + 1, has_nul, rows);
         }
@@ -300,7 +307,7 @@ impl LinesFile {
         let entry = Arc::clone(&self.entry);
         let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
         let shown = carry.complete(rest, end, path, plan.max_line_bytes, |bytes| {
-            if plan.regex.is_some() && !plan.matcher().is_match(bytes) {
+            if plan.regex.is_some() && !plan.wants(plan.matcher().is_match(bytes)) {
                 return;
             }
             let found = Found {
@@ -326,20 +333,53 @@ impl LinesFile {
         self.carry = carry;
     }
 
+    /// The lines between the first and the last newline that are not among the matching ones, as far as it is known of
+    /// them: a part of a chunk ends with its last record.
+    fn lines_without(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
+        let (Some(first), Some(last)) = (view.facts.first_newline, view.facts.last_newline) else {
+            return;
+        };
+        if plan.every_line {
+            return;
+        }
+        self.passed = self.passed.max(first + 1);
+        for index in 0..view.records.len() {
+            let (start, end) = view.records.get(index);
+            self.lines_within(plan, view, self.passed..start as usize, rows);
+            self.passed = end as usize;
+        }
+        if view.last {
+            self.lines_within(plan, view, self.passed..last + 1, rows);
+        }
+    }
+
+    /// All lines in a range that begins and ends where lines do.
+    fn lines_within(
+        &mut self,
+        plan: &Plan,
+        view: &View<'_>,
+        range: Range<usize>,
+        rows: &mut Vec<u8>,
+    ) {
+        let mut start = range.start;
+        let bytes = view.bytes.get(range).unwrap_or_default();
+        let begin = start;
+        for at in memchr_iter(b'\n', bytes) {
+            if self.done {
+                return;
+            }
+            let end = begin + at + 1;
+            self.line_at(plan, view, start, end, rows);
+            start = end;
+        }
+    }
+
     /// Every line between the first and the last newline.
     fn every_line(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
         let (Some(first), Some(last)) = (view.facts.first_newline, view.facts.last_newline) else {
             return;
         };
-        let mut start = first + 1;
-        for at in memchr_iter(b'\n', &view.bytes[start.min(last + 1)..=last]) {
-            if self.done {
-                return;
-            }
-            let end = first + 1 + at + 1;
-            self.line_at(plan, view, start, end, rows);
-            start = end;
-        }
+        self.lines_within(plan, view, first + 1..last + 1, rows);
     }
 
     /// A matching line that lies within the chunk.
@@ -459,7 +499,7 @@ impl LinesFile {
         }
         if let (false, FileEnd::Complete { bytes }) = (self.done, end) {
             if self.carry.is_open()
-                && (plan.every_line || plan.regex.is_some() || self.carry.matched())
+                && (plan.regex.is_some() || plan.wants(plan.every_line || self.carry.matched()))
             {
                 self.carried(plan, b"", *bytes, false, rows);
             }
@@ -470,7 +510,7 @@ impl LinesFile {
         } else if !self.done {
             // The file was left early or failed. Its rows stay, but it gets no count and no note, which would describe
             // only a part of the file.
-            plan.found(self.lines > 0);
+            plan.found(self.lines > 0 && !plan.report.is_without());
         }
         self.carry.clear(self.keep(plan));
     }
@@ -511,10 +551,6 @@ impl LinesFile {
             }
             _ => {}
         }
-        let mut found = self.lines > 0;
-        if plan.report.is_summary() {
-            found &= !squashed;
-        }
         self.printed += (rows.len() - before) as u64;
         self.uncounted += std::mem::take(&mut self.out.uncounted);
         let totals = ScanTotals {
@@ -530,15 +566,11 @@ impl LinesFile {
         if plan.style.json && self.lines > 0 {
             super::json::end(rows, path, shown_nul, &totals);
         }
-        if found {
-            match plan.report {
-                Report::Count => plan.style.count(rows, path, self.lines),
-                Report::CountMatches => plan.style.count(rows, path, self.matches),
-                Report::Paths => plan.style.path_line(rows, path),
-                Report::Lines | Report::Matches | Report::Quiet => {}
-            }
+        if plan.report.is_summary() {
+            plan.summary(rows, path, self.lines, self.matches, squashed);
+        } else {
+            plan.found(self.lines > 0);
         }
-        plan.found(found);
     }
 
     /// Bytes that ripgrep would say it searched.

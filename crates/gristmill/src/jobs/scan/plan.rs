@@ -45,6 +45,10 @@ pub(super) struct Plan {
     pub text: bool,
     /// Named files are treated as ripgrep treats those that it maps.
     pub mapped: bool,
+    /// The lines without a match are those that are looked for.
+    pub invert: bool,
+    /// Counts of nothing are shown.
+    pub include_zero: bool,
     /// Totals are wanted.
     pub totals_wanted: bool,
     /// One of the patterns is empty.
@@ -79,6 +83,8 @@ impl Plan {
             max_line_bytes: u64::MAX,
             text: false,
             mapped: false,
+            invert: false,
+            include_zero: false,
             totals_wanted: false,
             every_line: patterns.iter().any(Vec::is_empty),
             nul_pattern: patterns.iter().any(|pattern| pattern.contains(&0)),
@@ -215,8 +221,9 @@ impl Plan {
         match self.report {
             Report::Lines | Report::Matches => self.style.line(rows, file, line, || self.matcher()),
             // As in ripgrep: an empty match at the very end of a file is none, but its line matches.
+            Report::CountMatches if self.style.without => 1,
             Report::CountMatches => self.matcher().count(line.bytes).max(1),
-            Report::Count | Report::Paths | Report::Quiet => self.count_in(line.bytes),
+            _ => self.count_in(line.bytes),
         }
     }
 
@@ -224,10 +231,47 @@ impl Plan {
     pub fn count_in(&self, line: &[u8]) -> u64 {
         if self.timed() {
             let least = u64::from(self.report.is_summary());
+            if self.style.without {
+                return least;
+            }
             self.matcher().count(line).max(least)
         } else {
             0
         }
+    }
+
+    /// Whether a line is one of those that are looked for.
+    pub fn wants(&self, matched: bool) -> bool {
+        matched != self.invert
+    }
+
+    /// Ends a file whose lines, or `matches`, were counted: writes its row and notes whether it counts as found. `ended_by_nul`
+    /// is whether a NUL ended it.
+    pub fn summary(
+        &self,
+        rows: &mut Vec<u8>,
+        path: &[u8],
+        lines: u64,
+        matches: u64,
+        ended_by_nul: bool,
+    ) {
+        if self.report.is_without() {
+            if lines == 0 && !ended_by_nul && self.report == Report::PathsWithout {
+                self.style.path_line(rows, path);
+            }
+            return self.found(lines == 0 || ended_by_nul);
+        }
+        if ended_by_nul {
+            return;
+        }
+        let shown = lines > 0 || self.include_zero;
+        match self.report {
+            Report::Count if shown => self.style.count(rows, path, lines),
+            Report::CountMatches if shown => self.style.count(rows, path, matches),
+            Report::Paths if lines > 0 => self.style.path_line(rows, path),
+            _ => {}
+        }
+        self.found(lines > 0);
     }
 
     pub fn found(&self, yes: bool) {

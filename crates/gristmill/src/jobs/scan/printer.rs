@@ -27,14 +27,26 @@ pub(super) struct Style {
     pub json: bool,
     /// Matches are to be counted, for the totals.
     pub count_matches: bool,
+    /// The lines are those without a match.
+    pub without: bool,
+    /// Rows say at which byte of their line their first match begins, from 1.
+    pub columns: bool,
+    /// A row with the whole line for each match.
+    pub each_match: bool,
+    /// Lines lose their leading white space.
+    pub trim: bool,
+    /// Longer lines, in bytes, are left out.
+    pub max_columns: Option<u64>,
+    /// What fits is shown of lines that are left out.
+    pub preview: bool,
     /// CR LF ends a line: rows of text end so too, unless a line's own end is there already.
     pub crlf: bool,
 }
 
-const RESET: &[u8] = b"\x1b[0m";
+pub(super) const RESET: &[u8] = b"\x1b[0m";
 const PATH: &[u8] = b"\x1b[0m\x1b[35m";
 const NUMBER: &[u8] = b"\x1b[0m\x1b[32m";
-const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
+pub(super) const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
 
 /// What a printer remembers of a file.
 #[derive(Debug)]
@@ -113,7 +125,7 @@ impl Style {
     }
 
     /// What a row ends with.
-    fn end(&self) -> &'static [u8] {
+    pub(super) fn end(&self) -> &'static [u8] {
         if self.crlf {
             b"\r\n"
         } else {
@@ -122,7 +134,7 @@ impl Style {
     }
 
     /// A line without its end.
-    fn text<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+    pub(super) fn text<'a>(&self, line: &'a [u8]) -> &'a [u8] {
         match line.strip_suffix(b"\n") {
             None => line,
             Some(text) if self.crlf => text.strip_suffix(b"\r").unwrap_or(text),
@@ -131,7 +143,7 @@ impl Style {
     }
 
     /// Appends a line with its end.
-    fn whole(&self, rows: &mut Vec<u8>, line: &[u8]) {
+    pub(super) fn whole(&self, rows: &mut Vec<u8>, line: &[u8]) {
         rows.extend_from_slice(line);
         if line.last() != Some(&b'\n') {
             rows.extend_from_slice(self.end());
@@ -154,12 +166,23 @@ impl Style {
         }
     }
 
+    /// What stands before a line. `column` is where its first match begins, from 0, if a match is shown.
     #[inline]
-    fn prelude(&self, rows: &mut Vec<u8>, file: &mut FileRows, number: u64, offset: u64) {
+    pub(super) fn prelude(
+        &self,
+        rows: &mut Vec<u8>,
+        file: &mut FileRows,
+        number: u64,
+        column: Option<usize>,
+        offset: u64,
+    ) {
         rows.extend_from_slice(&file.prefix);
         file.uncounted += file.prefix_escapes;
         if self.line_numbers {
             file.uncounted += self.number_field(rows, NUMBER, number);
+        }
+        if let (true, Some(column)) = (self.columns, column) {
+            file.uncounted += self.number_field(rows, RESET, column as u64 + 1);
         }
         if self.byte_offsets {
             file.uncounted += self.number_field(rows, RESET, offset);
@@ -180,10 +203,13 @@ impl Style {
         if self.json {
             return self.json_line(rows, file, line, matcher());
         }
+        if self.shapes_lines() {
+            return self.shaped(rows, file, line, matcher);
+        }
         if self.only_matching {
             return self.matches(rows, file, line, matcher());
         }
-        self.prelude(rows, file, line.number, line.offset);
+        self.prelude(rows, file, line.number, None, line.offset);
         if self.color {
             return self.colored_line(rows, file, line.bytes, matcher());
         }
@@ -205,6 +231,9 @@ impl Style {
         let mut count = 0;
         let number = self.line_numbers.then_some(line.number);
         json::matched(rows, &file.path, line.bytes, number, line.offset, |found| {
+            if self.without {
+                return;
+            }
             matcher.each(line.bytes, |start, end| {
                 count += 1;
                 found(start, end);
@@ -223,7 +252,8 @@ impl Style {
         let mut count = 0;
         matcher.each(line.bytes, |start, end| {
             count += 1;
-            self.prelude(rows, file, line.number, line.offset + start as u64);
+            let offset = line.offset + start as u64;
+            self.prelude(rows, file, line.number, None, offset);
             if start < end {
                 file.uncounted += self.colored(rows, MATCH, &line.bytes[start..end]);
             }
@@ -231,7 +261,7 @@ impl Style {
         });
         if count == 0 {
             // As in ripgrep: all that matched is empty and at the line's very end.
-            self.prelude(rows, file, line.number, line.offset);
+            self.prelude(rows, file, line.number, None, line.offset);
             self.whole(rows, line.bytes);
         }
         count
