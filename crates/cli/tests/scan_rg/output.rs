@@ -100,7 +100,7 @@ fn random_flags_are_answered_as_ripgrep_answers_them() {
     }
     let seed = gristmill_testing::seed("OUTPUT_SEED");
     let mut random = Rng::with_seed(seed);
-    for _ in 0..12 {
+    for _ in 0..8 {
         let tree = tree(&mut random);
         for _ in 0..30 {
             let chunk = ["4K", "8K", "64K", "1M"][random.usize(..4)];

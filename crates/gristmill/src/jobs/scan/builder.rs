@@ -403,15 +403,17 @@ impl ScanJobBuilder {
         plan.invert = self.invert && !every_line;
         plan.include_zero = self.include_zero;
         if plan.invert && plan.decides_only() {
-            // The first line decides.
-            plan.limit = plan.limit.map_or(Some(1), |limit| Some(limit.min(1)));
+            // As in ripgrep: without a limit, a file is searched to its end, and a NUL there undoes the first line.
+            plan.limit = plan.limit.filter(|&limit| limit == 1);
         }
         let engine = if self.all {
             Engine::All
         } else if plan.decides_only() && plan.limit != Some(0) && !plan.invert {
             // The first match decides, whatever the limit.
             Engine::Any
-        } else if (plan.report == Report::Count || plan.report.is_without())
+        } else if (plan.report == Report::Count
+            || plan.report.is_without()
+            || (plan.invert && plan.decides_only()))
             && plan.limit.is_none()
             && !plan.timed()
         {

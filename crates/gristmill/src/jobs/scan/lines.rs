@@ -4,7 +4,9 @@
 //! A line that lies within a chunk comes from the slot's records. One that spans chunks is put together by
 //! [`Carry`](super::carry::Carry): it matches if a fragment does, or if a match straddles a boundary. [`Fills`] decides
 //! which lines ripgrep would not have printed because of a later NUL: lines that begin below `bound` are certain, and
-//! later ones, at most those of one line buffer, wait in [`HeldLines`].
+//! later ones, at most those of one line buffer, wait in [`HeldLines`]. How a file ends is in `finish`.
+
+mod finish;
 
 use super::binary::{Binary, Fills, MAPPED_PREFIX};
 use super::carry::{Carry, Keep};
@@ -12,9 +14,7 @@ use super::facts::View;
 use super::held_lines::HeldLines;
 use super::plan::{Plan, Text};
 use super::printer::{FileRows, Line};
-use super::report::Report;
-use super::totals::ScanTotals;
-use crate::jobs::{FileEnd, LandedChunk};
+use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
 use memchr::{memchr, memchr_iter};
 use std::ops::Range;
@@ -484,108 +484,5 @@ impl LinesFile {
         self.lines += 1;
         self.matches += matches;
         self.finish(plan, rows, None, Some((start, end)));
-    }
-
-    /// The file has ended.
-    pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
-        if !self.done {
-            if let (Some(fills), FileEnd::Complete { bytes }) = (&mut self.fills, end) {
-                fills.end_of_file(*bytes, self.last_newline);
-            }
-            if self.nul.is_none() {
-                self.bound = u64::MAX;
-            }
-            self.release(plan, rows);
-        }
-        if let (false, FileEnd::Complete { bytes }) = (self.done, end) {
-            if self.carry.is_open()
-                && (plan.regex.is_some() || plan.wants(plan.every_line || self.carry.matched()))
-            {
-                self.carried(plan, b"", *bytes, false, rows);
-            }
-            if !self.done {
-                let complete = self.limited.is_none().then_some(*bytes);
-                self.finish(plan, rows, complete, self.limited);
-            }
-        } else if !self.done {
-            // The file was left early or failed. Its rows stay, but it gets no count and no note, which would describe
-            // only a part of the file.
-            plan.found(self.lines > 0 && !plan.report.is_without());
-        }
-        self.carry.clear(self.keep(plan));
-    }
-
-    /// Writes the last rows of an answered file. `complete` is its length, if it was searched to its end; `stopped` is
-    /// the line at which the search stopped.
-    fn finish(
-        &mut self,
-        plan: &Plan,
-        rows: &mut Vec<u8>,
-        complete: Option<u64>,
-        stopped: Option<(u64, u64)>,
-    ) {
-        self.done = true;
-        let quit = self.text.binary == Binary::Quit;
-        let searched = self.searched(complete, stopped);
-        let mut nul = self.nul;
-        if let (Some((line, _)), Some(fills)) = (stopped, &self.fills) {
-            // Where lines are held until no NUL can undo them, the certain lines end before a NUL is seen.
-            let seen = if self.gated {
-                line >= self.bound
-            } else {
-                nul.is_some_and(|at| at < fills.fill_of(line).1)
-            };
-            nul = nul.filter(|_| seen);
-        }
-        let origin = self.text.origin;
-        let shown_nul = nul.map(|at| at - origin);
-        let before = rows.len();
-        let squashed = quit && nul.is_some();
-        let path = self.entry.path.as_os_str().as_bytes();
-        match plan.report {
-            Report::Lines | Report::Matches if plan.style.json => {}
-            Report::Lines | Report::Matches => {
-                if let (Some(at), true) = (shown_nul, self.lines > 0) {
-                    plan.style.binary_note(rows, &mut self.out, quit, at);
-                }
-            }
-            _ => {}
-        }
-        self.printed += (rows.len() - before) as u64;
-        self.uncounted += std::mem::take(&mut self.out.uncounted);
-        let totals = ScanTotals {
-            matches: self.matches,
-            matched_lines: self.lines,
-            searches_with_match: u64::from(self.lines > 0),
-            searches: 1,
-            bytes_printed: self.printed - self.uncounted,
-            bytes_searched: searched - origin,
-            elapsed: self.started.map(|at| at.elapsed()).unwrap_or_default(),
-        };
-        plan.add(&totals);
-        if plan.style.json && self.lines > 0 {
-            super::json::end(rows, path, shown_nul, &totals);
-        }
-        if plan.report.is_summary() {
-            plan.summary(rows, path, self.lines, self.matches, squashed);
-        } else {
-            plan.found(self.lines > 0);
-        }
-    }
-
-    /// Bytes that ripgrep would say it searched.
-    fn searched(&self, complete: Option<u64>, stopped: Option<(u64, u64)>) -> u64 {
-        let origin = self.text.origin;
-        if self.text.mapped {
-            let position = stopped.map_or(complete.unwrap_or(origin), |line| line.1);
-            return self.nul.map_or(position, |at| at.min(position));
-        }
-        match stopped {
-            Some((_, end)) => end,
-            None if self.text.binary == Binary::Quit && self.nul.is_some() => {
-                self.fills.as_ref().map_or(origin, Fills::start)
-            }
-            None => complete.unwrap_or(origin).max(origin),
-        }
     }
 }
