@@ -144,7 +144,10 @@ impl Plan {
     /// The device's error, for more patterns than it takes, and for a regex that is refused.
     pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, PipelineError> {
         if let Some(settings) = &self.regex {
+            // A NUL ends the search of a file that was found in a walk, and of other files the host searches again what
+            // holds one; but for files that ripgrep maps.
             return ScanSet::regex(self.patterns.clone(), settings)
+                .map(|set| set.until_nul(!self.mapped))
                 .map_err(|error| PipelineError::Backend(error.to_string()));
         }
         if self.every_line {
