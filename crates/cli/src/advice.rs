@@ -103,9 +103,9 @@ pub fn pattern(error: &PatternError, patterns: &Patterns) -> String {
             }
             text += ": ";
         }
-        Some((number, None)) if patterns.all.len() > 1 || column.is_some() => {
+        Some((number, None)) if column.is_some() || !patterns.is_one_argument() => {
             text += "pattern";
-            if patterns.all.len() > 1 {
+            if !patterns.is_one_argument() {
                 text += &format!(" {}", number + 1);
             }
             if let Some(place) = &error.place {

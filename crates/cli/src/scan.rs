@@ -10,7 +10,7 @@ use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
 use super::report;
 use super::sources::{file_list, Sort};
-use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
+use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
 use gristmill::source::{Source, Tree};
 use output::OutputArgs;
 use patterns::PatternArgs;
@@ -335,7 +335,7 @@ impl ScanArgs {
 
     /// The scan that is asked for; `None` if it is known that nothing can be found.
     fn asked(&self) -> Result<Option<Asked>, Refusal> {
-        let patterns = self.patterns()?;
+        let mut patterns = self.patterns()?;
         let mut paths = self.named_paths();
         let stdin = Path::new("-");
         let list = self.files_from.as_ref().or(self.files0_from.as_ref());
@@ -355,10 +355,12 @@ impl ScanArgs {
         if !some || self.max_count == Some(0) {
             return Ok(None);
         }
-        let job = self.job(patterns.all.clone(), &paths);
-        job.check_patterns()
-            .map_err(|error| Refusal::Lines(advice::pattern(&error, &patterns)))?;
-        let job = job.build().map_err(|error| error.to_string())?;
+        let all = std::mem::take(&mut patterns.all);
+        let job = self.job(all, &paths).build_or_place();
+        let job = job.map_err(|error| match error {
+            ScanBuildError::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
+            error => Refusal::Line(error.to_string()),
+        })?;
         let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
         let list = file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;

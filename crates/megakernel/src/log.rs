@@ -28,7 +28,7 @@
 //!
 //! The flags of regexes: case in bits 0 and 1 (0 as written, 1 either, 2 smart), what a match lies between in bits 2 and
 //! 3 (0 anything, 1 word boundaries, 2 a line's ends), and a bit each: 4 fixed strings, 5 Unicode, 6 CR LF ends lines, 7
-//! NULs may match.
+//! NULs may match, 8 a chunk's lines from a NUL on are left out.
 //!
 //! A log without `END ` was cut. Nothing may follow `END `. A slot's payload is:
 //!

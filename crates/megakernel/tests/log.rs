@@ -69,7 +69,9 @@ fn kernel() -> LoggedKernel {
             StreamJob::Histogram,
             StreamJob::Lines,
             StreamJob::Crc32c,
-            StreamJob::Scan(Arc::new(ScanSet::regex(regexes, &settings).unwrap())),
+            StreamJob::Scan(Arc::new(
+                ScanSet::regex(regexes, &settings).unwrap().until_nul(true),
+            )),
         ],
         programs: vec![(PROGRAM, program())],
     }
@@ -211,7 +213,7 @@ fn nothing_is_lost() {
         panic!("the fifth job is SCAN");
     };
     assert_eq!(set.patterns(), expected.patterns());
-    assert!(set.line_settings().is_some());
+    assert!(set.line_settings().is_some() && set.is_until_nul());
     assert_eq!(set.line_settings(), expected.line_settings());
     assert_eq!(about.programs[0].0, PROGRAM);
     assert_eq!(about.programs[0].1.program(), program().program());

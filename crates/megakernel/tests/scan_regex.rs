@@ -55,7 +55,7 @@ fn run(
 fn complete_lines_match_as_if_each_were_searched_alone() {
     let mut random = Rng::with_seed(gristmill_testing::seed("SCAN_REGEX_SEED"));
     for _ in 0..3_000 {
-        let pieces: [&[u8]; 8] = [
+        let pieces: [&[u8]; 9] = [
             b"a",
             b"b",
             b"ab",
@@ -64,6 +64,7 @@ fn complete_lines_match_as_if_each_were_searched_alone() {
             b"\n",
             "é".as_bytes(),
             b"\xFF",
+            b"\0",
         ];
         let bytes: Vec<u8> = (0..random.usize(..60))
             .flat_map(|_| pieces[random.usize(..pieces.len())])
@@ -98,6 +99,26 @@ fn complete_lines_match_as_if_each_were_searched_alone() {
         let first = lines.first().map_or(stream::NONE, |line| line.0);
         assert_eq!(ScanResults::decode(&results).first_match, first, "{told}");
         assert_eq!(ScanResults::decode(&results).edges, 0, "{told}");
+        let until_nul = ScanSet::regex(patterns.clone(), &settings)
+            .unwrap()
+            .until_nul(true);
+        let nul = bytes
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(bytes.len());
+        let before: Vec<_> = lines
+            .iter()
+            .filter(|line| line.1 as usize <= nul)
+            .copied()
+            .collect();
+        let mode = stream::MODE_LINES | stream::WANT_NUL;
+        assert_eq!(
+            run(&until_nul, &bytes, mode, record_words).0,
+            before,
+            "{told}"
+        );
+        let all = run(&until_nul, &bytes, stream::MODE_LINES, record_words).0;
+        assert_eq!(all, lines, "{told}");
         let (_, count, _) = run(&set, &bytes, stream::MODE_COUNT_LINES, 2);
         assert_eq!(count as usize, lines.len(), "{told}");
         let (_, any, results) = run(&set, &bytes, stream::MODE_ANY, 2);

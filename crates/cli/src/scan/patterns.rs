@@ -52,6 +52,8 @@ enum Origin {
 pub struct Patterns {
     /// The patterns.
     pub all: Vec<Vec<u8>>,
+    /// The number of those that were arguments.
+    arguments: usize,
     /// For each file, the number of the first pattern that it gave, and its name. Each of its lines is a pattern.
     files: Vec<(std::ops::Range<usize>, String)>,
 }
@@ -60,9 +62,15 @@ impl Patterns {
     /// Patterns that were given as arguments.
     pub fn of_arguments(all: Vec<Vec<u8>>) -> Self {
         Self {
+            arguments: all.len(),
             all,
             files: Vec::new(),
         }
+    }
+
+    /// Whether one pattern was given, as an argument.
+    pub fn is_one_argument(&self) -> bool {
+        self.arguments == 1 && self.files.is_empty()
     }
 
     /// Where a pattern was read: the file and the line there, from 1; `None` for an argument.
@@ -150,6 +158,7 @@ impl PatternArgs {
             let (first, patterns) = (read.all.len(), &mut read.all);
             let name = match origin {
                 Origin::Argument(pattern) => {
+                    read.arguments += 1;
                     patterns.push(pattern.clone().into_vec());
                     continue;
                 }

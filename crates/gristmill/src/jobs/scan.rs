@@ -76,7 +76,7 @@ mod joined_tests;
 mod tests;
 
 pub use builder::ScanJobBuilder;
-pub use error::{ScanError, ScanErrorKind};
+pub use error::{ScanBuildError, ScanError, ScanErrorKind};
 pub use gristmill_patterns::{PatternError, Place};
 pub use job::{ScanFile, ScanJob};
 pub use report::Report;

@@ -21,7 +21,7 @@ const REGEXES: u32 = 2;
 const MAX_REGEX_BYTES: u64 = 1 << 30;
 
 /// Appends a word of flags and two limits, of two words each.
-fn encode_settings(settings: &LineSettings, payload: &mut Vec<u8>) {
+fn encode_settings(settings: &LineSettings, until_nul: bool, payload: &mut Vec<u8>) {
     let case = match settings.case {
         Case::Sensitive => 0,
         Case::Insensitive => 1,
@@ -37,22 +37,23 @@ fn encode_settings(settings: &LineSettings, payload: &mut Vec<u8>) {
         | u32::from(settings.fixed_strings) << 4
         | u32::from(settings.unicode) << 5
         | u32::from(settings.crlf) << 6
-        | u32::from(settings.text) << 7;
+        | u32::from(settings.text) << 7
+        | u32::from(until_nul) << 8;
     payload.extend(flags.to_le_bytes());
     for limit in [settings.size_limit, settings.dfa_size_limit] {
         payload.extend((limit as u64).min(MAX_REGEX_BYTES).to_le_bytes());
     }
 }
 
-fn decode_settings(fields: &mut Fields<'_>) -> Option<LineSettings> {
+fn decode_settings(fields: &mut Fields<'_>) -> Option<(LineSettings, bool)> {
     let flags = fields.u32()?;
-    (flags >> 8 == 0).then_some(())?;
+    (flags >> 9 == 0).then_some(())?;
     let mut limit = || -> Option<usize> {
         let bytes = fields.u64()?;
         (bytes <= MAX_REGEX_BYTES).then_some(())?;
         usize::try_from(bytes).ok()
     };
-    Some(LineSettings {
+    let settings = LineSettings {
         case: match flags & 3 {
             0 => Case::Sensitive,
             1 => Case::Insensitive,
@@ -71,7 +72,8 @@ fn decode_settings(fields: &mut Fields<'_>) -> Option<LineSettings> {
         text: flags >> 7 & 1 != 0,
         size_limit: limit()?,
         dfa_size_limit: limit()?,
-    })
+    };
+    Some((settings, flags >> 8 & 1 != 0))
 }
 
 /// Encodes the payload of a job's record.
@@ -97,7 +99,7 @@ pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
     let word = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
     payload.extend(kind.to_le_bytes());
     match set.line_settings() {
-        Some(settings) => encode_settings(settings, &mut payload),
+        Some(settings) => encode_settings(settings, set.is_until_nul(), &mut payload),
         None => payload.extend(u32::from(set.case_insensitive()).to_le_bytes()),
     }
     payload.extend(word(patterns.len()));
@@ -118,9 +120,9 @@ pub(super) fn decode_job(payload: &[u8]) -> Option<StreamJob> {
         opcode::CRC32C => StreamJob::Crc32c,
         opcode::SCAN => {
             let kind = fields.u32()?;
-            let settings = match kind {
+            let (settings, until_nul) = match kind {
                 REGEXES => decode_settings(&mut fields)?,
-                _ => LineSettings::default(),
+                _ => <(LineSettings, bool)>::default(),
             };
             let case_insensitive = kind != REGEXES
                 && match fields.u32()? {
@@ -140,7 +142,8 @@ pub(super) fn decode_job(payload: &[u8]) -> Option<StreamJob> {
                 STRINGS => strings(ScanMode::All),
                 REGEXES => {
                     let patterns = patterns.iter().map(|pattern| pattern.to_vec()).collect();
-                    ScanSet::regex(patterns, &settings).ok()
+                    let set = ScanSet::regex(patterns, &settings).ok();
+                    set.map(|set| set.until_nul(until_nul))
                 }
                 _ => None,
             }?;

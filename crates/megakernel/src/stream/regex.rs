@@ -20,6 +20,8 @@ const MOST_CLONES: usize = 256;
 pub(super) struct Regex {
     matcher: LineMatcher,
     settings: LineSettings,
+    /// Whether lines from a NUL on are not searched, where the request asks for NULs.
+    until_nul: bool,
     /// Each thread's own clone: what a search needs to remember is then the thread's, and threads never wait for each
     /// other.
     clones: Mutex<Vec<(ThreadId, Arc<LineMatcher>)>>,
@@ -31,8 +33,19 @@ impl Regex {
         Ok(Self {
             matcher: LineMatcher::build(patterns, settings)?,
             settings: settings.clone(),
+            until_nul: false,
             clones: Mutex::default(),
         })
+    }
+
+    /// Whether lines from a NUL on are not searched, where the request asks for NULs.
+    pub fn until_nul(&self) -> bool {
+        self.until_nul
+    }
+
+    /// Sets that.
+    pub fn set_until_nul(&mut self, yes: bool) {
+        self.until_nul = yes;
     }
 
     /// How the patterns were read.
@@ -72,7 +85,16 @@ impl Regex {
         results.last_newline = word(last)?;
         let matcher = self.own();
         let begin = first + 1;
-        let complete = bytes.get(..=last).unwrap_or_default();
+        let mut complete = bytes.get(..=last).unwrap_or_default();
+        if self.until_nul && slot.mode & stream::WANT_NUL != 0 {
+            let before = memchr(0, complete).and_then(|nul| complete.get(..nul));
+            complete = match before {
+                Some(before) => before
+                    .get(..memrchr(b'\n', before).map_or(0, |newline| newline + 1))
+                    .unwrap_or_default(),
+                None => complete,
+            };
+        }
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
         let mut lines = Lines {
             matcher: &matcher,

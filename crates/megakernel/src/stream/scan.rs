@@ -139,6 +139,21 @@ impl ScanSet {
         })
     }
 
+    /// Whether a set of regexes leaves out a chunk's lines from the first NUL on, where the request asks for NULs: for
+    /// files whose search a NUL ends. Default: no.
+    #[must_use]
+    pub fn until_nul(mut self, yes: bool) -> Self {
+        if let Engine::Regex(regex) = &mut self.engine {
+            regex.set_until_nul(yes);
+        }
+        self
+    }
+
+    /// Whether lines from a NUL on are left out.
+    pub fn is_until_nul(&self) -> bool {
+        matches!(&self.engine, Engine::Regex(regex) if regex.until_nul())
+    }
+
     /// The matcher of the calling thread, where the set is one of regexes: a thread that searches again finds what it
     /// has built.
     pub fn line_matcher(&self) -> Option<Arc<LineMatcher>> {

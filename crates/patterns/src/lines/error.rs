@@ -86,35 +86,61 @@ impl PatternError {
         settings: &LineSettings,
         error: &grep_regex::Error,
     ) -> Self {
-        let at_fault = |number: usize, pattern: &str| -> Option<Self> {
-            if let Some((reason, place)) = fault(pattern, settings) {
-                return Some(Self {
-                    pattern: Some(number),
-                    place,
-                    reason,
-                });
-            }
-            // Compiling takes long: only what is refused for what it may match is tried.
-            let alone = match error.kind() {
-                ErrorKind::Regex(_) if patterns.len() > 1_000 => return None,
-                _ => LineMatcher::builder(settings).build(pattern).err()?,
-            };
-            Some(Self {
-                pattern: Some(number),
-                place: None,
-                reason: explained(&alone),
-            })
+        let named = |number, reason, place| Self {
+            pattern: Some(number),
+            place,
+            reason,
         };
-        patterns
-            .iter()
-            .enumerate()
-            .find_map(|(number, pattern)| at_fault(number, pattern))
-            .unwrap_or_else(|| Self {
+        let faulty = patterns.iter().enumerate().find_map(|(number, pattern)| {
+            let (reason, place) = fault(pattern, settings)?;
+            Some(named(number, reason, place))
+        });
+        if let Some(faulty) = faulty {
+            return faulty;
+        }
+        let alone = match error.kind() {
+            ErrorKind::Regex(_) if patterns.len() > MOST_COMPILED => None,
+            ErrorKind::Regex(_) if patterns.len() == 1 => Some((0, explained(error))),
+            ErrorKind::Regex(_) => first_error(patterns, settings, |_| true),
+            _ => {
+                // What a pattern may match is looked at before it is compiled, which takes long.
+                let nothing = LineSettings {
+                    size_limit: 0,
+                    ..settings.clone()
+                };
+                first_error(patterns, &nothing, |kind| {
+                    !matches!(kind, ErrorKind::Regex(_))
+                })
+            }
+        };
+        match alone {
+            Some((number, reason)) => named(number, reason, None),
+            None => Self {
                 pattern: None,
                 place: None,
-                reason: explained(error),
-            })
+                reason: match explained(error).lines().last() {
+                    // The rest would be all patterns.
+                    Some(last) if patterns.len() > 1 => format!("all patterns together: {last}"),
+                    _ => explained(error),
+                },
+            },
+        }
     }
+}
+
+/// The most patterns that are compiled one by one to find the one that is too large.
+const MOST_COMPILED: usize = 32;
+
+/// The first pattern that is refused by itself, and why.
+fn first_error(
+    patterns: &[&str],
+    settings: &LineSettings,
+    counts: impl Fn(&ErrorKind) -> bool,
+) -> Option<(usize, String)> {
+    patterns.iter().enumerate().find_map(|(number, pattern)| {
+        let error = LineMatcher::builder(settings).build(pattern).err()?;
+        counts(error.kind()).then(|| (number, explained(&error)))
+    })
 }
 
 /// What is wrong with a pattern's syntax, and where.
@@ -180,5 +206,54 @@ fn explained(error: &grep_regex::Error) -> String {
             format!("{text} bytes; give fewer or simpler patterns, or allow more")
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(patterns: &[&str], settings: &LineSettings) -> PatternError {
+        LineMatcher::build(patterns, settings).unwrap_err()
+    }
+
+    #[test]
+    fn the_pattern_at_fault_is_named() {
+        let settings = LineSettings::default();
+        let found = error(&["a", "b\\(", "c(\td"], &settings);
+        assert_eq!(found.pattern, Some(2));
+        assert_eq!(
+            found.to_string(),
+            "pattern 3, line 1, column 2: unclosed group\n    c( d\n     ^"
+        );
+        let found = error(&["a", r"b\nc", "d"], &settings);
+        assert_eq!((found.pattern, found.place), (Some(1), None));
+        let found = error(&["a", r"b\x00c"], &settings);
+        assert_eq!(found.pattern, Some(1));
+        let small = LineSettings {
+            size_limit: 10_000,
+            ..settings.clone()
+        };
+        let found = error(&["a", r"\w{50}"], &small);
+        assert_eq!(found.pattern, Some(1));
+        assert!(
+            found.reason.contains("size limit of 10000 bytes"),
+            "{found}"
+        );
+        // Each is small enough, and all together are not.
+        let many: Vec<String> = (0..200).map(|number| format!("[a-z]{number}x+")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let found = error(&many, &small);
+        assert!(
+            found.pattern.is_none() && found.reason.starts_with("all patterns together: "),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn a_place_in_a_pattern_of_several_lines_is_told_by_line() {
+        let found = error(&["(?x)\n a  # ok\n b]{2\n"], &LineSettings::default());
+        let place = found.place.unwrap();
+        assert_eq!((place.line, place.text.as_str()), (3, " b]{2"));
     }
 }

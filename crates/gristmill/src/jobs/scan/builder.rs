@@ -1,11 +1,12 @@
 //! The settings of a scan.
 
+use super::error::ScanBuildError;
 use super::job::{Engine, ScanJob};
 use super::plan::Plan;
 use super::printer::Style;
 use super::report::Report;
 use gristmill_megakernel::{ScanMode, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
-use gristmill_patterns::{Boundary, Case, LineMatcher, LineSettings, PatternError, PlainStrings};
+use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
 use gristmill_protocol::{stream, PipelineError};
 use std::sync::Arc;
 
@@ -308,26 +309,25 @@ impl ScanJobBuilder {
         }
     }
 
-    /// The pattern that [`build`](Self::build) would refuse, and the place in it.
-    ///
-    /// # Errors
-    /// Why it is refused.
-    pub fn check_patterns(&self) -> Result<(), PatternError> {
-        let settings = self.line_settings();
-        if self.all || PlainStrings::of(&self.patterns, &settings).is_some() {
-            return Ok(());
-        }
-        LineMatcher::build(&self.patterns, &settings).map(|_| ())
-    }
-
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
     /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a
     /// table that is larger than 1 GiB; [`PipelineError::Backend`] for a regex that is refused; the kernel's own error
     /// for too many patterns.
-    pub fn build(mut self) -> Result<ScanJob, PipelineError> {
-        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+    pub fn build(self) -> Result<ScanJob, PipelineError> {
+        self.build_or_place().map_err(PipelineError::from)
+    }
+
+    /// The same as [`build`](Self::build), with the place of a fault in a pattern.
+    ///
+    /// # Errors
+    /// The same, and [`ScanBuildError::Pattern`] for a regex that is refused.
+    pub fn build_or_place(mut self) -> Result<ScanJob, ScanBuildError> {
+        let invalid = |what, fix| {
+            let error = PipelineError::InvalidArgument { what, fix };
+            Err(ScanBuildError::Other(error))
+        };
         let table_bytes = self.table_bytes.unwrap_or(DEFAULT_TABLE_BYTES);
         if table_bytes > MAX_TABLE_BYTES {
             return invalid(

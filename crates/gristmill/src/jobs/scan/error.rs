@@ -1,7 +1,30 @@
 //! Failures on the host while a file is scanned.
 
+use gristmill_patterns::PatternError;
+use gristmill_protocol::PipelineError;
 use std::io;
 use std::path::PathBuf;
+
+/// Why a scan cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanBuildError {
+    /// A pattern is refused.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A setting is refused, or the kernel refuses the patterns.
+    #[error(transparent)]
+    Other(#[from] PipelineError),
+}
+
+impl From<ScanBuildError> for PipelineError {
+    fn from(error: ScanBuildError) -> Self {
+        match error {
+            ScanBuildError::Pattern(error) => PipelineError::Backend(error.to_string()),
+            ScanBuildError::Other(error) => error,
+        }
+    }
+}
 
 /// A line, or a search, that failed on the host. A line that matched counts, but has no row.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::binary::{Binary, BOM};
 use super::carry::Budget;
-use super::error::{ScanError, ScanErrorKind};
+use super::error::{ScanBuildError, ScanError, ScanErrorKind};
 use super::facts::{Converted, Facts};
 use super::fold;
 use super::matcher::Matcher;
@@ -14,7 +14,6 @@ use crate::source::{Entry, Origin};
 use aho_corasick::{AhoCorasick, BuildError};
 use gristmill_megakernel::{ScanMode, ScanSet};
 use gristmill_patterns::LineSettings;
-use gristmill_protocol::PipelineError;
 use gristmill_ring::lock;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,16 +147,24 @@ impl Plan {
     ///
     /// # Errors
     /// The device's error, for more patterns than it takes, and for a regex that is refused.
-    pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, PipelineError> {
+    pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, ScanBuildError> {
         if let Some(settings) = &self.regex {
-            return ScanSet::regex(self.patterns.clone(), settings)
-                .map_err(|error| PipelineError::Backend(error.to_string()));
+            // A NUL ends the search of a file that was found in a walk, and of other files the host searches again what
+            // holds one; but for files that ripgrep maps.
+            let set = ScanSet::regex(self.patterns.clone(), settings)?;
+            return Ok(set.until_nul(!self.mapped));
         }
         if self.every_line {
             // The device only looks for newlines and NULs.
-            return ScanSet::build(&[b"\n"], false, mode);
+            return Ok(ScanSet::build(&[b"\n"], false, mode)?);
         }
-        ScanSet::build_within(&self.patterns, self.case_insensitive, mode, table_bytes)
+        let fold = self.case_insensitive;
+        Ok(ScanSet::build_within(
+            &self.patterns,
+            fold,
+            mode,
+            table_bytes,
+        )?)
     }
 
     /// Calls `found` with start, end and pattern of every occurrence, overlapping ones too.
