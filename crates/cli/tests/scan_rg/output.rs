@@ -13,35 +13,6 @@ fn line(random: &mut Rng, bytes: &mut Vec<u8>, length: usize) {
     bytes.push(b'\n');
 }
 
-fn tree(random: &mut Rng) -> Tree {
-    let tree = Tree::new();
-    // ripgrep's buffer stays as large as an earlier file's longest line made it, which changes how far it looks in
-    // binary files. So a tree has either long lines or NULs.
-    let with_nul = random.bool();
-    for file in 0..2 + random.usize(..4) {
-        let mut bytes = Vec::new();
-        if random.usize(..5) == 0 {
-            bytes.extend_from_slice(b"\xEF\xBB\xBF");
-        }
-        let whole = [0, 3, 50, 20_000, 200_000][random.usize(..5)];
-        let usual = [2, 12, 60, 900][random.usize(..4)];
-        while bytes.len() < whole {
-            let long = !with_nul && random.usize(..300) == 0;
-            let length = random.usize(..if long { 20_000 } else { usual });
-            line(random, &mut bytes, length);
-        }
-        if random.bool() {
-            bytes.pop();
-        }
-        if with_nul && random.usize(..3) == 0 && !bytes.is_empty() {
-            let at = random.usize(..bytes.len());
-            bytes[at] = 0;
-        }
-        tree.write(format!("d{}/f{file}", random.usize(..2)), bytes);
-    }
-    tree
-}
-
 fn some_flags(random: &mut Rng) -> Vec<OsString> {
     const FLAGS: [&str; 30] = [
         "-v",
@@ -101,7 +72,8 @@ fn random_flags_are_answered_as_ripgrep_answers_them() {
     let seed = gristmill_testing::seed("OUTPUT_SEED");
     let mut random = Rng::with_seed(seed);
     for _ in 0..8 {
-        let tree = tree(&mut random);
+        let size = |random: &mut Rng| [0, 3, 50, 20_000, 200_000][random.usize(..5)];
+        let tree = regexes::tree(&mut random, size, line);
         for _ in 0..30 {
             let chunk = ["4K", "8K", "64K", "1M"][random.usize(..4)];
             let own = words(&["--chunk-size", chunk]);

@@ -41,7 +41,11 @@ fn line(random: &mut Rng, bytes: &mut Vec<u8>, length: usize) {
     bytes.push(b'\n');
 }
 
-fn tree(random: &mut Rng) -> Tree {
+/// Appends a random line of so many pieces.
+type AppendLine = fn(&mut Rng, &mut Vec<u8>, usize);
+
+/// A tree of random files, each of about as many bytes as `size` says.
+pub fn tree(random: &mut Rng, size: fn(&mut Rng) -> usize, line: AppendLine) -> Tree {
     let tree = Tree::new();
     // ripgrep's buffer stays as large as an earlier file's longest line made it, which changes how far it looks in
     // binary files. So a tree has either long lines or NULs.
@@ -51,7 +55,7 @@ fn tree(random: &mut Rng) -> Tree {
         if random.usize(..4) == 0 {
             bytes.extend_from_slice(b"\xEF\xBB\xBF");
         }
-        let whole = random.usize(..120_000);
+        let whole = size(random);
         let usual = [2, 12, 60, 900][random.usize(..4)];
         while bytes.len() < whole {
             let long = !with_nul && random.usize(..300) == 0;
@@ -172,7 +176,7 @@ fn random_regexes_are_answered_as_ripgrep_answers_them() {
     let seed = gristmill_testing::seed("REGEX_SEED");
     let mut random = Rng::with_seed(seed);
     for _ in 0..10 {
-        let tree = tree(&mut random);
+        let tree = tree(&mut random, |random| random.usize(..120_000), line);
         for _ in 0..25 {
             let chunk = ["4K", "8K", "64K", "1M"][random.usize(..4)];
             let own = words(&["--chunk-size", chunk]);
