@@ -85,6 +85,7 @@ pub fn scan(error: &ScanError) -> String {
         ScanErrorKind::LineOfStreamUnsearched | ScanErrorKind::LineUnsearched(_) => {
             with(error, "-F")
         }
+        ScanErrorKind::ManyRows { .. } => with(error, "--max-line; --column without --vimgrep"),
         ScanErrorKind::LongLine { .. } => with(error, "--max-line; -c, -l or --all"),
         ScanErrorKind::LineOfStream | ScanErrorKind::LineLost(_) => with(error, "-c, -l or --all"),
         _ => error.to_string(),

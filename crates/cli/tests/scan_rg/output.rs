@@ -108,6 +108,25 @@ fn random_flags_are_answered_as_ripgrep_answers_them() {
     }
 }
 
+/// A row for each match is quadratic in the length of a line: memory is bounded, and the place is named.
+#[test]
+fn too_many_rows_of_one_line_are_an_error() {
+    let tree = Tree::new();
+    let mut text = b"a\n".to_vec();
+    text.extend_from_slice(&b"a".repeat(20_000));
+    text.extend_from_slice(b"\nba\n");
+    tree.write("f", text);
+    let arguments = ["--vimgrep", "--max-line", "4K", "a", "f"];
+    let output = gristmill(&tree, &words(&arguments), None);
+    assert_eq!(output.stdout, b"f:1:1:a\nf:3:2:ba\n");
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("f: offset 2: ") && stderr.contains("20000 matches"),
+        "{stderr}"
+    );
+}
+
 #[test]
 fn lines_without_a_match_are_found_at_every_edge() {
     if rg_is_missing() {

@@ -6,8 +6,8 @@
 //! cheapest for the report that was asked for:
 //!
 //! - `lines`: every matching line is needed, to be printed or to have its matches counted;
-//! - `count`: a number for each file ([`Report::Count`], [`Report::PathsWithout`]), or whether there is a match ([`Report::Paths`],
-//!   [`Report::Quiet`]); the host then does nothing for a line;
+//! - `count`: a number for each file ([`Report::Count`], [`Report::PathsWithout`]), or whether there is a match
+//!   ([`Report::Paths`], [`Report::Quiet`]); the host then does nothing for a line;
 //! - `all`: every occurrence, including overlapping ones, without regard to lines.
 //!
 //! Around them: `facts` (what a slot's results say), `carry` (lines that span chunks), `held_lines` (lines that a NUL

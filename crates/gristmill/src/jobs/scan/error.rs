@@ -55,6 +55,15 @@ pub enum ScanErrorKind {
         /// Its length in bytes.
         bytes: u64,
     },
+    /// A row with the whole line for each match would take too much memory.
+    #[error("a matching line is not printed once for each of its {matches} matches, which are {bytes} bytes; allow longer lines, or \
+             show columns without a row for each match")]
+    ManyRows {
+        /// The number of matches.
+        matches: u64,
+        /// The length of all rows together, in bytes.
+        bytes: u64,
+    },
     /// The line was too long to keep and cannot be read again.
     #[error(
         "a matching line is too long to be printed from a stream; ask for a count, paths or all occurrences, or store the \

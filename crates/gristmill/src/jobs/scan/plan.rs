@@ -15,6 +15,8 @@ use aho_corasick::{AhoCorasick, BuildError};
 use gristmill_megakernel::{ScanMode, ScanSet};
 use gristmill_patterns::LineSettings;
 use gristmill_ring::lock;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -30,6 +32,9 @@ pub(super) struct FirstRows {
     /// Whether its search was completed.
     pub done: bool,
 }
+
+/// The rows that one line may have, in lines of the greatest length that is shown.
+const LINES_OF_ROWS: u64 = 4;
 
 pub(super) struct Plan {
     pub patterns: Vec<Vec<u8>>,
@@ -226,12 +231,37 @@ impl Plan {
     #[inline]
     pub fn print(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
         match self.report {
+            Report::Lines if self.style.each_match && self.has_many_rows(file, line) => 0,
             Report::Lines | Report::Matches => self.style.line(rows, file, line, || self.matcher()),
             // As in ripgrep: an empty match at the very end of a file is none, but its line matches.
             Report::CountMatches if self.style.without => 1,
             Report::CountMatches => self.matcher().count(line.bytes).max(1),
             _ => self.count_in(line.bytes),
         }
+    }
+
+    /// Whether a row for each match of a line would take too much memory. Then an error is left.
+    fn has_many_rows(&self, file: &FileRows, line: Line<'_>) -> bool {
+        if self.style.json || self.style.without {
+            return false;
+        }
+        let shown = line.bytes.len() as u64;
+        let row = self.style.max_columns.map_or(shown, |most| shown.min(most));
+        let most = self.max_line_bytes.saturating_mul(LINES_OF_ROWS);
+        if shown.saturating_mul(row) <= most {
+            return false;
+        }
+        let matches = self.matcher().count(line.bytes);
+        let bytes = matches.saturating_mul(row);
+        if bytes > most {
+            let path = Path::new(OsStr::from_bytes(file.path()));
+            self.error(
+                path,
+                line.offset,
+                ScanErrorKind::ManyRows { matches, bytes },
+            );
+        }
+        bytes > most
     }
 
     /// Number of matches in a line, if totals are wanted.
@@ -252,8 +282,8 @@ impl Plan {
         matched != self.invert
     }
 
-    /// Ends a file whose lines, or `matches`, were counted: writes its row and notes whether it counts as found. `ended_by_nul`
-    /// is whether a NUL ended it.
+    /// Ends a file whose lines, or `matches`, were counted: writes its row and notes whether it counts as found.
+    /// `ended_by_nul` is whether a NUL ended it.
     pub fn summary(
         &self,
         rows: &mut Vec<u8>,

@@ -74,6 +74,13 @@ pub(super) struct Line<'a> {
     pub number: u64,
 }
 
+impl FileRows {
+    /// The path of the file.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+}
+
 impl Style {
     /// The rows of a file begin.
     pub fn file(&self, path: &[u8]) -> FileRows {

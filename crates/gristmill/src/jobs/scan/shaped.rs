@@ -1,5 +1,5 @@
-//! Rows of text that are more than a line and its matches: with columns, one for each match, without leading white space,
-//! or cut where a line is too long.
+//! Rows of text that are more than a line and its matches: with columns, one for each match, without leading white
+//! space, or cut where a line is too long.
 
 use super::decimal::decimal;
 use super::matcher::Matcher;
@@ -138,8 +138,8 @@ impl Style {
         rows.extend_from_slice(&text[at..end]);
     }
 
-    /// Appends what stands for a line that is too long: the characters that fit, or only that there is one. `matches` is
-    /// the number of all its matches.
+    /// Appends what stands for a line that is too long: the characters that fit, or only that there is one. `matches`
+    /// is the number of all its matches.
     fn cut(
         &self,
         rows: &mut Vec<u8>,
