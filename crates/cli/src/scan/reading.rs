@@ -55,7 +55,7 @@ pub struct ReadingArgs {
     regex_size_limit: usize,
 
     /// The most memory that each worker may take for the automaton that it builds while it searches for a regex; a regex
-    /// that needs more is searched for more slowly.
+    /// that needs more is searched for many times more slowly.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "32M")]
     dfa_size_limit: usize,
 }
