@@ -56,8 +56,10 @@ pub enum ScanErrorKind {
         bytes: u64,
     },
     /// A row with the whole line for each match would take too much memory.
-    #[error("a matching line is not printed once for each of its {matches} matches, which are {bytes} bytes; allow longer lines, or \
-             show columns without a row for each match")]
+    #[error(
+        "a matching line is not printed once for each of its {matches} matches, which are {bytes} bytes; allow longer \
+         lines, or show columns without a row for each match"
+    )]
     ManyRows {
         /// The number of matches.
         matches: u64,
