@@ -1,6 +1,7 @@
-//! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
+//! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
 mod patterns;
+mod reading;
 
 use super::advice;
 use super::common::{self, ReportArgs};
@@ -8,9 +9,11 @@ use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
 use super::report;
 use super::sources::{file_list, Sort};
-use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
+use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
 use gristmill::source::{Source, Tree};
 use patterns::PatternArgs;
+pub use patterns::Patterns;
+use reading::ReadingArgs;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -29,7 +32,7 @@ const MAPPED_PATHS: usize = 10;
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_override_self = true)]
 pub struct ScanArgs {
-    /// The string to search for, taken literally. With -e or -f, this argument is a path.
+    /// The pattern to search for: a regex, or with -F a string. With -e or -f, this argument is a path.
     #[arg(required_unless_present_any = ["patterns", "pattern_files"])]
     pattern: Option<OsString>,
 
@@ -41,13 +44,8 @@ pub struct ScanArgs {
     #[command(flatten)]
     given: PatternArgs,
 
-    /// Take patterns literally, as `grep -F` and `rg -F` do. scan always does, with or without this flag.
-    #[arg(short = 'F', long)]
-    fixed_strings: bool,
-
-    /// Match ASCII letters in either case. (ripgrep also folds letters outside ASCII.)
-    #[arg(short = 'i', long)]
-    ignore_case: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
 
     /// List every occurrence, including overlapping ones, as path, byte offset and pattern.
     ///
@@ -221,6 +219,20 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
+/// Why nothing is searched.
+enum Refusal {
+    /// An error in one line.
+    Line(String),
+    /// An error that shows a place in a text.
+    Lines(String),
+}
+
+impl From<String> for Refusal {
+    fn from(error: String) -> Self {
+        Self::Line(error)
+    }
+}
+
 /// A scan as the command line asks for it.
 struct Asked {
     job: ScanJob,
@@ -235,11 +247,12 @@ struct Asked {
 
 impl ScanArgs {
     /// The patterns.
-    fn patterns(&self) -> Result<Vec<Vec<u8>>, String> {
+    fn patterns(&self) -> Result<Patterns, String> {
         if self.given.are_given() {
             return self.given.read();
         }
-        Ok(self.pattern.iter().map(|p| p.as_bytes().to_vec()).collect())
+        let pattern = self.pattern.iter().map(|p| p.as_bytes().to_vec());
+        Ok(Patterns::of_arguments(pattern.collect()))
     }
 
     /// The paths that were named.
@@ -279,9 +292,9 @@ impl ScanArgs {
         let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
         let wants_path = self.with_filename || self.all || several;
         let numbers = self.json || self.line_number || (terminal && !only_stdin);
-        ScanJob::builder()
+        self.reading
+            .apply(ScanJob::builder())
             .patterns(patterns)
-            .case_insensitive(self.ignore_case)
             .all(self.all)
             .report(self.report())
             .with_path(wants_path && !self.no_filename)
@@ -305,30 +318,32 @@ impl ScanArgs {
     }
 
     /// The scan that is asked for; `None` if it is known that nothing can be found.
-    fn asked(&self) -> Result<Option<Asked>, String> {
-        let patterns = self.patterns()?;
+    fn asked(&self) -> Result<Option<Asked>, Refusal> {
+        let mut patterns = self.patterns()?;
         let mut paths = self.named_paths();
         let stdin = Path::new("-");
         let list = self.files_from.as_ref().or(self.files0_from.as_ref());
         let list_is_stdin = list.is_some_and(|list| list == stdin);
         if self.given.take_stdin() && (list_is_stdin || paths.iter().any(|path| path == stdin)) {
-            return Err(
+            return Err(Refusal::Line(
                 "patterns are read from standard input, so nothing else can be; store one of them in a file"
                     .into(),
-            );
+            ));
         }
         let default_directory = paths.is_empty() && list.is_none() && {
             let directory = self.given.take_stdin() || !stdin_is_readable();
             paths.push(if directory { "./" } else { "-" }.into());
             directory
         };
-        if patterns.is_empty() || self.max_count == Some(0) {
+        if patterns.all.is_empty() || self.max_count == Some(0) {
             return Ok(None);
         }
-        let job = self
-            .job(patterns, &paths)
-            .build()
-            .map_err(|error| error.to_string())?;
+        let all = std::mem::take(&mut patterns.all);
+        let job = self.job(all, &paths).build_or_place();
+        let job = job.map_err(|error| match error {
+            ScanBuildError::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
+            error => Refusal::Line(error.to_string()),
+        })?;
         let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
         let list = file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
@@ -374,12 +389,15 @@ fn stdin_is_readable() -> bool {
 pub fn run(args: &ScanArgs) -> ExitCode {
     let started = Instant::now();
     let code = match args.asked() {
-        Ok(Some(asked)) => search(args, asked, started),
+        Ok(Some(asked)) => search(args, asked, started).map_err(Refusal::Line),
         Ok(None) => Ok(ExitCode::from(1)),
-        Err(error) => Err(error),
+        Err(refusal) => Err(refusal),
     };
-    code.unwrap_or_else(|error| {
-        common::complain(&error);
+    code.unwrap_or_else(|refusal| {
+        match refusal {
+            Refusal::Line(error) => common::complain(&error),
+            Refusal::Lines(error) => common::complain_in_lines(&error),
+        }
         ExitCode::from(2)
     })
 }

@@ -37,7 +37,7 @@ impl Engine {
     }
 }
 
-/// A scan of files for fixed strings.
+/// A scan of files for strings or regexes.
 pub struct ScanJob {
     pub(super) plan: Plan,
     pub(super) engine: Engine,
@@ -56,7 +56,7 @@ struct Written {
 
 impl Written {
     fn add(&mut self, rows: &[u8]) {
-        self.separated |= self.bytes == 0 && rows.first() == Some(&b'\n');
+        self.separated |= self.bytes == 0 && (rows.starts_with(b"\n") || rows.starts_with(b"\r\n"));
         self.bytes += rows.len() as u64;
     }
 }
@@ -99,7 +99,8 @@ impl ScanJob {
         let style = &self.plan.style;
         let first = self.plan.first_rows();
         if style.heading && style.sequential && first.is_some_and(|first| first.separated) {
-            totals.bytes_printed = totals.bytes_printed.saturating_sub(1);
+            let separator = if style.crlf { 2 } else { 1 };
+            totals.bytes_printed = totals.bytes_printed.saturating_sub(separator);
         }
         totals
     }

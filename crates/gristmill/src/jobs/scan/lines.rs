@@ -8,7 +8,7 @@
 
 use super::binary::{Binary, Fills, MAPPED_PREFIX};
 use super::carry::{Carry, Keep};
-use super::facts::{Converted, View};
+use super::facts::View;
 use super::held_lines::HeldLines;
 use super::plan::{Plan, Text};
 use super::printer::{FileRows, Line};
@@ -106,13 +106,16 @@ impl LinesFile {
         }
         let begin = self.text.begin(chunk.offset);
         let facts = self.text.facts(plan, chunk);
-        if self.text.binary == Binary::Stream && facts.first_nul.is_some() {
+        if chunk.first_part {
             // All parts of the chunk at once: the device's records do not apply.
-            if !std::mem::replace(&mut self.converted, true) {
-                let converted = Converted::new(chunk.bytes, begin, plan.matcher());
+            let needed = self.text.converted(plan, chunk.bytes, begin, &facts);
+            if let Some(converted) = needed {
+                self.converted = true;
                 let view = View::of_converted(chunk, begin, &converted);
                 self.view(plan, &view, rows);
             }
+        }
+        if self.converted {
             return self.done;
         }
         let view = View::of_part(chunk, begin, facts);
@@ -236,8 +239,16 @@ impl LinesFile {
     fn head(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
         let end = view.facts.first_newline.unwrap_or(view.bytes.len());
         let head = &view.bytes[view.begin.min(end)..end];
-        let mut matched = plan.every_line || view.facts.head_match;
         let has_nul = view.facts.first_nul.is_some();
+        let mut matched = plan.every_line || view.facts.head_match;
+        if let (Some(_), Some(newline)) = (&plan.regex, view.facts.first_newline) {
+            // What is carried decides together with the rest of the line.
+            matched = self.carry.is_open()
+                || view
+                    .bytes
+                    .get(view.begin..=newline)
+                    .is_some_and(|line| plan.matcher().is_match(line));
+        }
         if !self.carry.is_open() {
             match view.facts.first_newline {
                 None => self.carry_on(plan, view, view.begin, matched),
@@ -281,7 +292,7 @@ impl LinesFile {
             .extend(view.offset + from as u64, piece, matched, nul, keep);
     }
 
-    /// Handles an unfinished line that matches and ends with `rest`.
+    /// Handles an unfinished line that ends with `rest` and matches, or, where a regex is searched for, may match.
     fn carried(&mut self, plan: &Plan, rest: &[u8], end: u64, nul: bool, rows: &mut Vec<u8>) {
         let mut carry = std::mem::take(&mut self.carry);
         let (start, number) = (carry.start(), self.newlines + 1);
@@ -289,6 +300,9 @@ impl LinesFile {
         let entry = Arc::clone(&self.entry);
         let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
         let shown = carry.complete(rest, end, path, plan.max_line_bytes, |bytes| {
+            if plan.regex.is_some() && !plan.matcher().is_match(bytes) {
+                return;
+            }
             let found = Found {
                 start,
                 end,
@@ -298,10 +312,16 @@ impl LinesFile {
             };
             self.matched(plan, &found, rows);
         });
-        if let Err(lost) = shown {
-            self.lines += 1;
-            self.last_line = (start, end);
-            plan.error(&self.entry.path, start, lost);
+        match shown {
+            Ok(()) => {}
+            Err(lost) if plan.regex.is_some() => {
+                plan.error(&self.entry.path, start, lost.unsearched());
+            }
+            Err(lost) => {
+                self.lines += 1;
+                self.last_line = (start, end);
+                plan.error(&self.entry.path, start, lost);
+            }
         }
         self.carry = carry;
     }
@@ -438,7 +458,9 @@ impl LinesFile {
             self.release(plan, rows);
         }
         if let (false, FileEnd::Complete { bytes }) = (self.done, end) {
-            if self.carry.is_open() && (plan.every_line || self.carry.matched()) {
+            if self.carry.is_open()
+                && (plan.every_line || plan.regex.is_some() || self.carry.matched())
+            {
                 self.carried(plan, b"", *bytes, false, rows);
             }
             if !self.done {

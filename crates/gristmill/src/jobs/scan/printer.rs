@@ -27,6 +27,8 @@ pub(super) struct Style {
     pub json: bool,
     /// Matches are to be counted, for the totals.
     pub count_matches: bool,
+    /// CR LF ends a line: rows of text end so too, unless a line's own end is there already.
+    pub crlf: bool,
 }
 
 const RESET: &[u8] = b"\x1b[0m";
@@ -110,6 +112,32 @@ impl Style {
         (color.len() + RESET.len()) as u64
     }
 
+    /// What a row ends with.
+    fn end(&self) -> &'static [u8] {
+        if self.crlf {
+            b"\r\n"
+        } else {
+            b"\n"
+        }
+    }
+
+    /// A line without its end.
+    fn text<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        match line.strip_suffix(b"\n") {
+            None => line,
+            Some(text) if self.crlf => text.strip_suffix(b"\r").unwrap_or(text),
+            Some(text) => text,
+        }
+    }
+
+    /// Appends a line with its end.
+    fn whole(&self, rows: &mut Vec<u8>, line: &[u8]) {
+        rows.extend_from_slice(line);
+        if line.last() != Some(&b'\n') {
+            rows.extend_from_slice(self.end());
+        }
+    }
+
     fn begin(&self, rows: &mut Vec<u8>, file: &mut FileRows) {
         if std::mem::replace(&mut file.begun, true) {
             return;
@@ -117,11 +145,11 @@ impl Style {
         if self.json {
             json::begin(rows, &file.path);
         } else if self.heading {
-            rows.push(b'\n');
             // With several threads, ripgrep's printer does not write these lines.
             file.uncounted += u64::from(!self.sequential);
+            rows.extend_from_slice(if self.sequential { self.end() } else { b"\n" });
             if self.path {
-                file.uncounted += self.path_field(rows, &file.path, b"\n");
+                file.uncounted += self.path_field(rows, &file.path, self.end());
             }
         }
     }
@@ -159,10 +187,7 @@ impl Style {
         if self.color {
             return self.colored_line(rows, file, line.bytes, matcher());
         }
-        rows.extend_from_slice(line.bytes);
-        if line.bytes.last() != Some(&b'\n') {
-            rows.push(b'\n');
-        }
+        self.whole(rows, line.bytes);
         if self.count_matches {
             matcher().count(line.bytes)
         } else {
@@ -202,8 +227,13 @@ impl Style {
             if start < end {
                 file.uncounted += self.colored(rows, MATCH, &line.bytes[start..end]);
             }
-            rows.push(b'\n');
+            rows.extend_from_slice(self.end());
         });
+        if count == 0 {
+            // As in ripgrep: all that matched is empty and at the line's very end.
+            self.prelude(rows, file, line.number, line.offset);
+            self.whole(rows, line.bytes);
+        }
         count
     }
 
@@ -215,7 +245,7 @@ impl Style {
         line: &[u8],
         matcher: &Matcher,
     ) -> u64 {
-        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = self.text(line);
         let (mut count, mut at, mut inside) = (0, 0, false);
         matcher.each(line, |start, end| {
             count += 1;
@@ -238,7 +268,7 @@ impl Style {
             rows.extend_from_slice(RESET);
         }
         rows.extend_from_slice(&text[at..]);
-        rows.push(b'\n');
+        rows.extend_from_slice(self.end());
         count
     }
 
@@ -267,12 +297,12 @@ impl Style {
             self.path_field(rows, path, b":");
         }
         decimal(rows, count);
-        rows.push(b'\n');
+        rows.extend_from_slice(self.end());
     }
 
     /// A file's path, as `-l` prints it.
     pub fn path_line(&self, rows: &mut Vec<u8>, path: &[u8]) {
-        self.path_field(rows, path, b"\n");
+        self.path_field(rows, path, self.end());
     }
 
     /// One of all occurrences.

@@ -146,14 +146,25 @@ fn feed(
         }
         offset = end;
     }
+    close(job, file, offset, skipped, &mut rows);
+    rows
+}
+
+/// Ends a file of which `offset` bytes were fed to a job.
+pub(super) fn close(
+    job: &ScanJob,
+    file: ScanFile,
+    offset: usize,
+    skipped: bool,
+    rows: &mut Vec<u8>,
+) {
     let bytes = offset as u64;
     let end = if skipped {
         FileEnd::Skipped { bytes }
     } else {
         FileEnd::Complete { bytes }
     };
-    job.close(file, &end, &mut rows);
-    rows
+    job.close(file, &end, rows);
 }
 
 /// A small file, in which every byte matters.
