@@ -12,8 +12,6 @@ pub(crate) struct Words {
     /// In lower case.
     words: Vec<String>,
     search: AhoCorasick,
-    /// Whether all words are ASCII, so that only ASCII letters have two cases.
-    ascii: bool,
 }
 
 impl Words {
@@ -27,11 +25,7 @@ impl Words {
             .ascii_case_insensitive(true)
             .build(&words)
             .map_err(|error| error.to_string())?;
-        Ok(Self {
-            ascii: words.iter().all(|word| word.is_ascii()),
-            words,
-            search,
-        })
+        Ok(Self { words, search })
     }
 
     /// The words, in lower case.
@@ -44,7 +38,8 @@ impl Words {
         if self.search.is_match(text) {
             return true;
         }
-        if self.ascii || text.is_ascii() {
+        // The Kelvin sign is a `K`, so words of ASCII stand in other text, too.
+        if text.is_ascii() {
             return false;
         }
         let lower = String::from_utf8_lossy(text).to_lowercase();
@@ -247,5 +242,7 @@ mod tests {
             assert!(!words.are_in(text.as_bytes()), "{text}");
         }
         assert!(words.are_in(b"\xFFkey"));
+        let ascii = Words::new(&["key"]).unwrap();
+        assert!(ascii.are_in("\u{212A}ey".as_bytes()));
     }
 }

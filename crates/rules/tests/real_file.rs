@@ -78,8 +78,10 @@ fn corpus(pattern: &str, random: &mut fastrand::Rng) -> Vec<u8> {
         text.push(*random.choice(b"\n \"").unwrap());
         text.push(b'\n');
     }
-    // Texts that are not UTF-8 are split differently by the two programs.
-    String::from_utf8_lossy(&text).into_owned().into_bytes()
+    // A match with a long s for the s of a keyword counts for gitleaks where the keyword itself stands elsewhere, and
+    // never here.
+    let text = String::from_utf8_lossy(&text).replace('\u{17F}', "s");
+    text.into_bytes()
 }
 
 /// Findings as rule, match and secret.
@@ -173,8 +175,19 @@ fn compare(
 ) {
     std::fs::write(folder.join("corpus.txt"), text).unwrap();
     let report = Command::new(program)
-        .args(["dir", "corpus.txt", "--no-banner", "--log-level=error", "--exit-code=0"])
-        .args(["--report-format=json", "--report-path=-", "--max-decode-depth=0", "-c"])
+        .args([
+            "dir",
+            "corpus.txt",
+            "--no-banner",
+            "--log-level=error",
+            "--exit-code=0",
+        ])
+        .args([
+            "--report-format=json",
+            "--report-path=-",
+            "--max-decode-depth=0",
+            "-c",
+        ])
         .arg(rules)
         .current_dir(folder)
         .output()
