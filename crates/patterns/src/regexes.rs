@@ -214,8 +214,8 @@ impl RegexSet {
         }
     }
 
-    /// Calls `found` with the pattern's number, the start and the end (bytes, the end behind the last) of every match of
-    /// every pattern in a whole text. The matches of one pattern come in ascending order, mixed with those of others.
+    /// Calls `found` with the pattern's number, the start and the end (bytes, the end behind the last) of every match
+    /// of every pattern in a whole text. The matches of one pattern come in ascending order, mixed with those of others.
     ///
     /// # Panics
     /// If `cache` was made by a set with another number of patterns; by one with other patterns, it may panic or find
