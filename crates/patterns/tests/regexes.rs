@@ -264,10 +264,12 @@ fn errors_name_pattern_and_place() {
 #[test]
 fn rules_of_a_scanner_over_source_text() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = std::env::var_os("GRISTMILL_GITLEAKS")
+    let path = std::env::var_os("GRISTMILL_GITLEAKS_RULES")
         .map_or_else(|| root.join("../shared/data/gitleaks.toml"), Into::into);
     let Ok(rules) = std::fs::read_to_string(&path) else {
-        return gristmill_testing::skipped("there is no file of gitleaks rules");
+        return gristmill_testing::skipped(
+            "gitleaks' rule file is not there; GRISTMILL_GITLEAKS_RULES can name it",
+        );
     };
     let table = toml::de::DeTable::parse(&rules).unwrap();
     let patterns: Vec<&str> = table.get_ref()["rules"]
