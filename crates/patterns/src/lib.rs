@@ -7,6 +7,8 @@
 //!   a regex is not needed.
 //! - [`RegexSet`]: many regexes, every match of each of which is named and placed.
 
+#![deny(unsafe_code)]
+
 mod lines;
 mod literals;
 mod regexes;

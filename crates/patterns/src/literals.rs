@@ -9,6 +9,7 @@ mod class;
 mod few;
 mod filter;
 mod plan;
+#[allow(unsafe_code)]
 mod probe;
 mod rarity;
 mod store;
