@@ -4,6 +4,7 @@ mod files;
 mod flags;
 mod random;
 mod rules;
+mod walk;
 
 use gristmill_testing::ripgrep;
 use std::ffi::{OsStr, OsString};

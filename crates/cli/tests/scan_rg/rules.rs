@@ -43,11 +43,11 @@ const GLOBS: [&str; 33] = [
     "b",
 ];
 
-fn one<'a>(random: &mut Rng, of: &[&'a str]) -> &'a str {
+pub(super) fn one<'a>(random: &mut Rng, of: &[&'a str]) -> &'a str {
     of[random.usize(..of.len())]
 }
 
-fn rules(random: &mut Rng) -> String {
+pub(super) fn rules(random: &mut Rng) -> String {
     let lines: Vec<&str> = (0..random.usize(..5))
         .map(|_| one(random, &GLOBS))
         .collect();
@@ -55,7 +55,13 @@ fn rules(random: &mut Rng) -> String {
 }
 
 /// Fills a directory, and adds the paths of all directories, from the tree's root.
-fn fill(random: &mut Rng, tree: &Tree, at: &Path, depth: usize, directories: &mut Vec<PathBuf>) {
+pub(super) fn fill(
+    random: &mut Rng,
+    tree: &Tree,
+    at: &Path,
+    depth: usize,
+    directories: &mut Vec<PathBuf>,
+) {
     directories.push(at.to_path_buf());
     fs::create_dir_all(tree.root.join(at)).unwrap();
     let mut names = NAMES.to_vec();
