@@ -13,8 +13,10 @@ const EXAMPLES: [(&str, &str); 13] = [
     (
         "scan",
         "\
-# the lines below src that hold a string, with their numbers
-gristmill scan -n \"persistent kernel\" src
+# the lines below src that match a regex, with their numbers
+gristmill scan -n 'persistent \\w+' src
+# the lines that hold a string as it is, in either case
+gristmill scan -Fi 'Persistent kernel' src
 # how many lines of each file hold one of many strings, one string a line
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too

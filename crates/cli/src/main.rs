@@ -53,7 +53,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Find fixed strings, with ripgrep's flags and ripgrep's answers
+    /// Find regexes or strings, with ripgrep's flags and ripgrep's answers
     Scan(Box<scan::ScanArgs>),
     /// Print or check the CRC-32C of each file
     ///

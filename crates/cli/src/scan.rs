@@ -1,7 +1,9 @@
-//! `gristmill scan`: fixed strings in files, with ripgrep's flags and ripgrep's answers.
+//! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
 mod listing;
+mod output;
 mod patterns;
+mod reading;
 mod walk;
 
 use super::advice;
@@ -10,9 +12,12 @@ use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
 use super::report;
 use super::sources::file_list;
-use gristmill::jobs::scan::{Report, ScanJob, ScanJobBuilder, Separated};
+use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
 use gristmill::source::Source;
+use output::OutputArgs;
 use patterns::PatternArgs;
+pub use patterns::Patterns;
+use reading::ReadingArgs;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -32,7 +37,7 @@ const MAPPED_PATHS: usize = 10;
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_override_self = true)]
 pub struct ScanArgs {
-    /// The string to search for, taken literally. With -e or -f, this argument is a path.
+    /// The pattern to search for: a regex, or with -F a string. With -e or -f, this argument is a path.
     #[arg(required_unless_present_any = ["patterns", "pattern_files", "files", "type_list"])]
     pattern: Option<OsString>,
 
@@ -44,30 +49,28 @@ pub struct ScanArgs {
     #[command(flatten)]
     given: PatternArgs,
 
-    /// Take patterns literally, as `grep -F` and `rg -F` do. scan always does, with or without this flag.
-    #[arg(short = 'F', long)]
-    fixed_strings: bool,
-
-    /// Match ASCII letters in either case. (ripgrep also folds letters outside ASCII.)
-    #[arg(short = 'i', long)]
-    ignore_case: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
 
     /// List every occurrence, including overlapping ones, as path, byte offset and pattern.
     ///
     /// Whole files are searched as bytes: lines and NULs have no special meaning, and patterns may hold newlines.
     /// Occurrences are ordered by where they end; those that end at the same byte, by the order in which patterns were
     /// given. With --json each is a record of type `occurrence`.
-    #[arg(long, conflicts_with_all = ["only_matching", "max_count", "line_number", "heading"])]
+    #[arg(long, conflicts_with_all = [
+        "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
+        "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim",
+    ])]
     all: bool,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
     ///
-    /// If several of -c, -l and --json are given, the last one applies.
-    #[arg(short = 'c', long, overrides_with_all = ["files_with_matches", "json"])]
+    /// If several of -c, --count-matches, -l, --files-without-match and --json are given, the last one applies.
+    #[arg(short = 'c', long, overrides_with_all = ["count_matches", "files_with_matches", "files_without_match", "json"])]
     count: bool,
 
     /// Print only the paths of files with a match.
-    #[arg(short = 'l', long, overrides_with_all = ["count", "json"])]
+    #[arg(short = 'l', long, overrides_with_all = ["count", "count_matches", "files_without_match", "json"])]
     files_with_matches: bool,
 
     /// Print nothing, and end with the first match: the exit code is the answer. With --stats or --json everything is
@@ -78,6 +81,9 @@ pub struct ScanArgs {
     /// Print only the matches, each in a row of its own.
     #[arg(short = 'o', long)]
     only_matching: bool,
+
+    #[command(flatten)]
+    output: OutputArgs,
 
     /// Stop searching a file after NUM matching lines.
     #[arg(short = 'm', long, value_name = "NUM")]
@@ -132,7 +138,7 @@ pub struct ScanArgs {
     color: ColorWhen,
 
     /// Print ripgrep's JSON Lines: records of type begin, match, end and summary.
-    #[arg(long, overrides_with_all = ["count", "files_with_matches"])]
+    #[arg(long, overrides_with_all = ["count", "count_matches", "files_with_matches", "files_without_match"])]
     json: bool,
 
     #[command(flatten)]
@@ -201,6 +207,20 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
+/// Why nothing is searched.
+enum Refusal {
+    /// An error in one line.
+    Line(String),
+    /// An error that shows a place in a text.
+    Lines(String),
+}
+
+impl From<String> for Refusal {
+    fn from(error: String) -> Self {
+        Self::Line(error)
+    }
+}
+
 /// A scan as the command line asks for it.
 struct Asked {
     job: ScanJob,
@@ -215,11 +235,12 @@ struct Asked {
 
 impl ScanArgs {
     /// The patterns.
-    fn patterns(&self) -> Result<Vec<Vec<u8>>, String> {
+    fn patterns(&self) -> Result<Patterns, String> {
         if self.given.are_given() {
             return self.given.read();
         }
-        Ok(self.pattern.iter().map(|p| p.as_bytes().to_vec()).collect())
+        let pattern = self.pattern.iter().map(|p| p.as_bytes().to_vec());
+        Ok(Patterns::of_arguments(pattern.collect()))
     }
 
     /// The paths that were named.
@@ -234,9 +255,12 @@ impl ScanArgs {
 
     fn report(&self) -> Report {
         match () {
+            () if self.quiet && self.output.files_without_match => Report::QuietWithout,
             () if self.quiet => Report::Quiet,
+            () if self.output.files_without_match => Report::PathsWithout,
+            () if self.output.counts_matches() => Report::CountMatches,
             () if self.count && self.only_matching => Report::CountMatches,
-            () if self.count => Report::Count,
+            () if self.count || self.output.count_matches => Report::Count,
             () if self.files_with_matches => Report::Paths,
             () if self.only_matching => Report::Matches,
             () => Report::Lines,
@@ -258,11 +282,13 @@ impl ScanArgs {
         let only_stdin = paths == [Path::new("-")];
         let is_file = |path: &PathBuf| path.is_file();
         let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
-        let wants_path = self.with_filename || self.all || several;
-        let numbers = self.json || self.line_number || (terminal && !only_stdin);
-        ScanJob::builder()
+        let wants_path = self.with_filename || self.all || several || self.output.vimgrep;
+        let numbers =
+            self.json || self.line_number || (terminal && !only_stdin) || self.output.numbers();
+        let job = self.reading.apply(ScanJob::builder());
+        self.output
+            .apply(job)
             .patterns(patterns)
-            .case_insensitive(self.ignore_case)
             .all(self.all)
             .report(self.report())
             .with_path(wants_path && !self.no_filename)
@@ -283,21 +309,24 @@ impl ScanArgs {
     }
 
     fn headings(&self) -> bool {
-        !self.no_heading && !self.all && (self.heading || io::stdout().is_terminal())
+        !self.no_heading
+            && !self.all
+            && !self.output.vimgrep
+            && (self.heading || io::stdout().is_terminal())
     }
 
     /// The paths that are searched, and whether it is the current directory because none was named.
-    fn paths(&self) -> Result<(Vec<PathBuf>, bool), String> {
+    fn paths(&self) -> Result<(Vec<PathBuf>, bool), Refusal> {
         let mut paths = self.named_paths();
         let stdin = Path::new("-");
         let list = self.files_from.as_ref().or(self.files0_from.as_ref());
         let takes_stdin = self.given.take_stdin() && !self.walk.lists_files();
         let list_is_stdin = list.is_some_and(|list| list == stdin);
         if takes_stdin && (list_is_stdin || paths.iter().any(|path| path == stdin)) {
-            return Err(
+            return Err(Refusal::Line(
                 "patterns are read from standard input, so nothing else can be; store one of them in a file"
                     .into(),
-            );
+            ));
         }
         let default_directory = paths.is_empty() && list.is_none() && {
             let directory = self.walk.lists_files() || takes_stdin || !stdin_is_readable();
@@ -312,7 +341,7 @@ impl ScanArgs {
         &self,
         paths: Vec<PathBuf>,
         default_directory: bool,
-    ) -> Result<(Box<dyn Source>, Option<Estimate>), String> {
+    ) -> Result<(Box<dyn Source>, Option<Estimate>), Refusal> {
         let (lines, nul) = (self.files_from.as_deref(), self.files0_from.as_deref());
         if let Some(list) = file_list(lines, nul, self.walk.order())? {
             return Ok((Box::new(list), None));
@@ -323,29 +352,33 @@ impl ScanArgs {
     }
 
     /// What is listed, if something is listed and nothing searched.
-    fn listing(&self) -> Option<Result<ExitCode, String>> {
+    fn listing(&self) -> Option<Result<ExitCode, Refusal>> {
         if self.walk.lists_types() {
             let types = self.walk.select().types();
-            return Some(types.and_then(|types| listing::types(&types)));
+            let listed = types.and_then(|types| listing::types(&types));
+            return Some(listed.map_err(Refusal::Line));
         }
         self.walk.lists_files().then(|| {
             let (paths, default_directory) = self.paths()?;
             let (source, _) = self.source(paths, default_directory)?;
-            listing::files(self, source)
+            listing::files(self, source).map_err(Refusal::Line)
         })
     }
 
     /// The scan that is asked for; `None` if it is known that nothing can be found.
-    fn asked(&self) -> Result<Option<Asked>, String> {
-        let patterns = self.patterns()?;
+    fn asked(&self) -> Result<Option<Asked>, Refusal> {
+        let mut patterns = self.patterns()?;
         let (paths, default_directory) = self.paths()?;
-        if patterns.is_empty() || self.max_count == Some(0) {
+        let some = self.output.invert_match || !patterns.all.is_empty();
+        if !some || self.max_count == Some(0) {
             return Ok(None);
         }
-        let job = self
-            .job(patterns, &paths)
-            .build()
-            .map_err(|error| error.to_string())?;
+        let all = std::mem::take(&mut patterns.all);
+        let job = self.job(all, &paths).build_or_place();
+        let job = job.map_err(|error| match error {
+            ScanBuildError::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
+            error => Refusal::Line(error.to_string()),
+        })?;
         let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
         let (source, estimate) = self.source(paths, default_directory)?;
@@ -380,12 +413,15 @@ pub fn run(args: &ScanArgs) -> ExitCode {
     let code = match args.listing() {
         Some(listed) => listed,
         None => args.asked().and_then(|asked| match asked {
-            Some(asked) => search(args, asked, started),
+            Some(asked) => search(args, asked, started).map_err(Refusal::Line),
             None => Ok(ExitCode::from(1)),
         }),
     };
-    code.unwrap_or_else(|error| {
-        common::complain(&error);
+    code.unwrap_or_else(|refusal| {
+        match refusal {
+            Refusal::Line(error) => common::complain(&error),
+            Refusal::Lines(error) => common::complain_in_lines(&error),
+        }
         ExitCode::from(2)
     })
 }

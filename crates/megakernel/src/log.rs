@@ -21,10 +21,14 @@
 //! | tag | how many | payload |
 //! |---|---|---|
 //! | `KRNL` | 1 | words of a record area, bytes of a chunk buffer, jobs, programs (u32 each), name of the back end |
-//! | `JOB ` | jobs | opcode; for SCAN also mode (0 lines, 1 all), case (1 either), patterns (u32 each), and each pattern as length (u32) and bytes |
+//! | `JOB ` | jobs | opcode; for SCAN also kind (0 strings in lines, 1 strings, 2 regexes in lines), for strings case (1 either), for regexes flags (u32), size limit and DFA size limit (u64 each), then patterns (u32), and each pattern as length (u32) and bytes |
 //! | `PROG` | programs | opcode (u32) that the program was bound to, its container |
 //! | `SLOT` | slots | see below |
 //! | `END ` | 1 | slots (u64) |
+//!
+//! The flags of regexes: case in bits 0 and 1 (0 as written, 1 either, 2 smart), what a match lies between in bits 2 and
+//! 3 (0 anything, 1 word boundaries, 2 a line's ends), and a bit each: 4 fixed strings, 5 Unicode, 6 CR LF ends lines, 7
+//! NULs may match, 8 a chunk's lines from a NUL on are left out.
 //!
 //! A log without `END ` was cut. Nothing may follow `END `. A slot's payload is:
 //!

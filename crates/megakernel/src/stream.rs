@@ -2,7 +2,7 @@
 //!
 //! Each opcode is a file in this folder, and in `StreamJob` a variant with its arms in `opcode` and `run`. Two other places
 //! know each: the log, which names it (`log/records.rs`), and the device's image of it (`backend/device/job.rs`). The parts
-//! of SCAN are `engine`, `automaton`, `runs` and `together`. A user's own opcode is a [`StreamOpcode`] in a
+//! of SCAN are `engine`, `automaton`, `regex`, `runs` and `together`. A user's own opcode is a [`StreamOpcode`] in a
 //! [`StreamJob::Custom`], with a number of the user range.
 
 pub(crate) mod automaton;
@@ -10,6 +10,7 @@ mod crc32c;
 mod engine;
 mod histogram;
 mod lines;
+mod regex;
 mod runs;
 mod scan;
 mod together;

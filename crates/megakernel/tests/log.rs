@@ -12,6 +12,7 @@ use gristmill_megakernel::log::{
 use gristmill_megakernel::vir0::asm::{assemble, AsmOptions};
 use gristmill_megakernel::vir0::{verify, Limits, Verified};
 use gristmill_megakernel::{ScanMode, ScanSet, StreamJob, StreamOpcode, StreamSlot};
+use gristmill_patterns::{Boundary, Case, LineSettings};
 use gristmill_protocol::program::ProgramArgs;
 use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::stream::StreamArgs;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The number of records before the first slot: the kernel, four jobs and a program.
-const HEAD_RECORDS: usize = 6;
+const HEAD_RECORDS: usize = 7;
 
 const PROGRAM: u32 = opcode::TENANT_BASE;
 
@@ -51,6 +52,14 @@ fn program() -> Verified {
 fn kernel() -> LoggedKernel {
     let patterns: [&[u8]; 3] = [b"needle", b"\n\0\xFF", b"a"];
     let set = ScanSet::build(&patterns, true, ScanMode::All).unwrap();
+    let settings = LineSettings {
+        case: Case::Smart,
+        boundary: Some(Boundary::Word),
+        crlf: true,
+        dfa_size_limit: 1 << 20,
+        ..LineSettings::default()
+    };
+    let regexes = vec![b"a|b+".to_vec(), br"\d".to_vec()];
     LoggedKernel {
         backend: "cpu".into(),
         record_words: 300,
@@ -60,6 +69,9 @@ fn kernel() -> LoggedKernel {
             StreamJob::Histogram,
             StreamJob::Lines,
             StreamJob::Crc32c,
+            StreamJob::Scan(Arc::new(
+                ScanSet::regex(regexes, &settings).unwrap().until_nul(true),
+            )),
         ],
         programs: vec![(PROGRAM, program())],
     }
@@ -196,6 +208,13 @@ fn nothing_is_lost() {
     };
     assert_eq!(set.patterns(), expected.patterns());
     assert_eq!((set.mode(), set.case_insensitive()), (ScanMode::All, true));
+    let (StreamJob::Scan(set), StreamJob::Scan(expected)) = (&about.jobs[4], &kernel.jobs[4])
+    else {
+        panic!("the fifth job is SCAN");
+    };
+    assert_eq!(set.patterns(), expected.patterns());
+    assert!(set.line_settings().is_some() && set.is_until_nul());
+    assert_eq!(set.line_settings(), expected.line_settings());
     assert_eq!(about.programs[0].0, PROGRAM);
     assert_eq!(about.programs[0].1.program(), program().program());
     fuzzed::log(&bytes);

@@ -3,7 +3,14 @@
 //! This crate knows nothing of rings and files: it is given bytes and tells what it found in them.
 //!
 //! - [`Literals`]: byte strings, each of whose occurrences is found, overlapping ones too.
+//! - [`LineMatcher`]: regexes as ripgrep takes them, of which lines that match are found. [`PlainStrings`] are those of which
+//!   a regex is not needed.
 
+mod lines;
 mod literals;
 
+pub use lines::{
+    Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,
+    DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT,
+};
 pub use literals::{BuildError, Literals};

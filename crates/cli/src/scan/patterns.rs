@@ -19,7 +19,7 @@ const MAX_BYTES: u64 = 256 << 20;
 /// The values of -e and -f as the parser gives them, without their order.
 #[derive(Debug, Clone, clap::Args)]
 struct Given {
-    /// A string to search for; may be given several times.
+    /// A pattern to search for; may be given several times.
     ///
     /// If several patterns match at the same place, the one given first is the match that -o, --color and --json show.
     #[arg(
@@ -45,6 +45,42 @@ struct Given {
 enum Origin {
     Argument(OsString),
     File(PathBuf),
+}
+
+/// Patterns, and where they were read.
+#[derive(Debug, Default)]
+pub struct Patterns {
+    /// The patterns.
+    pub all: Vec<Vec<u8>>,
+    /// The number of those that were arguments.
+    arguments: usize,
+    /// For each file, the number of the first pattern that it gave, and its name. Each of its lines is a pattern.
+    files: Vec<(std::ops::Range<usize>, String)>,
+}
+
+impl Patterns {
+    /// Patterns that were given as arguments.
+    pub fn of_arguments(all: Vec<Vec<u8>>) -> Self {
+        Self {
+            arguments: all.len(),
+            all,
+            files: Vec::new(),
+        }
+    }
+
+    /// Whether one pattern was given, as an argument.
+    pub fn is_one_argument(&self) -> bool {
+        self.arguments == 1 && self.files.is_empty()
+    }
+
+    /// Where a pattern was read: the file and the line there, from 1; `None` for an argument.
+    pub fn place(&self, number: usize) -> Option<(&str, usize)> {
+        let (range, name) = self
+            .files
+            .iter()
+            .find(|(range, _)| range.contains(&number))?;
+        Some((name, number - range.start + 1))
+    }
 }
 
 /// The values of -e and -f, in their order.
@@ -112,28 +148,39 @@ impl PatternArgs {
     ///
     /// # Errors
     /// A message about a file that cannot be read.
-    pub fn read(&self) -> Result<Vec<Vec<u8>>, String> {
+    pub fn read(&self) -> Result<Patterns, String> {
         if self.stdins() > 1 {
             return Err("-f - is given twice, and standard input can be read once".into());
         }
-        let mut patterns = Vec::new();
+        let mut read = Patterns::default();
         let mut bytes = 0;
         for origin in &self.origins {
-            match origin {
-                Origin::Argument(pattern) => patterns.push(pattern.clone().into_vec()),
+            let (first, patterns) = (read.all.len(), &mut read.all);
+            let name = match origin {
+                Origin::Argument(pattern) => {
+                    read.arguments += 1;
+                    patterns.push(pattern.clone().into_vec());
+                    continue;
+                }
                 Origin::File(path) if path == Path::new("-") => {
                     stdin()
                         .map_err(|error| error.to_string())
-                        .and_then(|stdin| lines(BufReader::new(stdin), &mut patterns, &mut bytes))
+                        .and_then(|stdin| lines(BufReader::new(stdin), patterns, &mut bytes))
                         .map_err(|error| format!("{STDIN_NAME}: {error}"))?;
+                    STDIN_NAME.to_owned()
                 }
-                Origin::File(path) => File::open(path)
-                    .map_err(|error| error.to_string())
-                    .and_then(|file| lines(BufReader::new(file), &mut patterns, &mut bytes))
-                    .map_err(|error| format!("{}: {error}", path.display()))?,
-            }
+                Origin::File(path) => {
+                    let name = path.display().to_string();
+                    File::open(path)
+                        .map_err(|error| error.to_string())
+                        .and_then(|file| lines(BufReader::new(file), patterns, &mut bytes))
+                        .map_err(|error| format!("{name}: {error}"))?;
+                    name
+                }
+            };
+            read.files.push((first..read.all.len(), name));
         }
-        Ok(patterns)
+        Ok(read)
     }
 }
 

@@ -7,6 +7,7 @@ mod ingest;
 mod opencl;
 mod program;
 mod readme;
+mod regex;
 mod replay;
 mod scan;
 mod selftest;

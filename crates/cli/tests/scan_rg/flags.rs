@@ -217,7 +217,8 @@ fn every_occurrence_is_listed_over_whole_files() {
     let tree = Tree::new();
     tree.write("f", b"aaa\0aa\nab");
     let list = |arguments: &[&str]| {
-        let output = gristmill(&tree, &words(arguments), None);
+        let fixed = [&["-F"], arguments].concat();
+        let output = gristmill(&tree, &words(&fixed), None);
         (
             String::from_utf8(output.stdout).unwrap(),
             output.status.code(),

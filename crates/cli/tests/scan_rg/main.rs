@@ -1,8 +1,10 @@
-//! `gristmill scan` against `rg -F`: the same rows and the same exit code, over typical trees.
+//! `gristmill scan` against `rg`: the same rows and the same exit code, over typical trees.
 
 mod files;
 mod flags;
+mod output;
 mod random;
+mod regexes;
 mod rules;
 mod walk;
 
@@ -70,7 +72,7 @@ fn run(mut command: Command, directory: &Path, stdin: Option<&Path>) -> Output {
 
 fn rg(tree: &Tree, arguments: &[OsString], stdin: Option<&Path>) -> Output {
     let mut command = Command::new(ripgrep::program().unwrap());
-    command.args(["-F", "--no-config"]).args(arguments);
+    command.arg("--no-config").args(arguments);
     run(command, &tree.root, stdin)
 }
 
@@ -103,7 +105,7 @@ fn timeless(rows: &[u8]) -> String {
 /// The place where rows begin to differ.
 fn difference(expected: &str, got: &str) -> String {
     let cut = |row: Option<&str>| row.map(|row| row.chars().take(300).collect::<String>());
-    let (mut expected, mut got) = (expected.lines(), got.lines());
+    let (mut expected, mut got) = (expected.split('\n'), got.split('\n'));
     for number in 1.. {
         let rows = (expected.next(), got.next());
         if rows.0 != rows.1 || rows.0.is_none() {
@@ -121,13 +123,20 @@ fn words(arguments: &[&str]) -> Vec<OsString> {
     arguments.iter().map(OsString::from).collect()
 }
 
+/// Asserts the same rows, and the same exit code, of a search for fixed strings.
 fn same_with(tree: &Tree, arguments: &[OsString], stdin: Option<&Path>) {
+    let fixed = [&words(&["-F"]), arguments].concat();
+    same_answer(tree, &fixed, &[], stdin);
+}
+
+/// Asserts the same rows, and the same exit code. `own` are arguments that only gristmill has.
+fn same_answer(tree: &Tree, arguments: &[OsString], own: &[OsString], stdin: Option<&Path>) {
     let expected = rg(tree, arguments, stdin);
-    let got = gristmill(tree, arguments, stdin);
+    let got = gristmill(tree, &[own, arguments].concat(), stdin);
     let (got_rows, expected_rows) = (timeless(&got.stdout), timeless(&expected.stdout));
     assert!(
         got_rows == expected_rows && got.status.code() == expected.status.code(),
-        "{arguments:?} < {stdin:?} in {}\nrg {:?} {}\ngristmill {:?} {}\n{}",
+        "{own:?} {arguments:?} < {stdin:?} in {}\nrg {:?} {}\ngristmill {:?} {}\n{}",
         tree.root.display(),
         expected.status,
         String::from_utf8_lossy(&expected.stderr),

@@ -2,6 +2,7 @@
 
 use super::{Digest, LoggedBytes, LoggedResult, LoggedSlot, IN_FILE, KEPT, MAX_PATTERN_BYTES};
 use crate::{KernelError, ScanMode, ScanSet, StreamJob};
+use gristmill_patterns::{Boundary, Case, LineSettings};
 use gristmill_protocol::slot::{SlotImage, SLOT_BYTES};
 use gristmill_protocol::{opcode, PipelineError};
 use gristmill_vir0::{container, verify, Limits, Verified};
@@ -10,6 +11,70 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The second word of a SCAN's record: what its patterns are, and what for.
+const STRINGS_IN_LINES: u32 = 0;
+const STRINGS: u32 = 1;
+const REGEXES: u32 = 2;
+
+/// The most memory that a log may ask for to compile its regexes, and to run them, in bytes.
+const MAX_REGEX_BYTES: u64 = 1 << 30;
+
+/// Appends a word of flags and two limits, of two words each.
+fn encode_settings(settings: &LineSettings, until_nul: bool, payload: &mut Vec<u8>) {
+    let case = match settings.case {
+        Case::Sensitive => 0,
+        Case::Insensitive => 1,
+        Case::Smart => 2,
+    };
+    let boundary = match settings.boundary {
+        None => 0,
+        Some(Boundary::Word) => 1,
+        Some(Boundary::Line) => 2,
+    };
+    let flags: u32 = case
+        | boundary << 2
+        | u32::from(settings.fixed_strings) << 4
+        | u32::from(settings.unicode) << 5
+        | u32::from(settings.crlf) << 6
+        | u32::from(settings.text) << 7
+        | u32::from(until_nul) << 8;
+    payload.extend(flags.to_le_bytes());
+    for limit in [settings.size_limit, settings.dfa_size_limit] {
+        payload.extend((limit as u64).min(MAX_REGEX_BYTES).to_le_bytes());
+    }
+}
+
+fn decode_settings(fields: &mut Fields<'_>) -> Option<(LineSettings, bool)> {
+    let flags = fields.u32()?;
+    (flags >> 9 == 0).then_some(())?;
+    let mut limit = || -> Option<usize> {
+        let bytes = fields.u64()?;
+        (bytes <= MAX_REGEX_BYTES).then_some(())?;
+        usize::try_from(bytes).ok()
+    };
+    let settings = LineSettings {
+        case: match flags & 3 {
+            0 => Case::Sensitive,
+            1 => Case::Insensitive,
+            2 => Case::Smart,
+            _ => return None,
+        },
+        boundary: match flags >> 2 & 3 {
+            0 => None,
+            1 => Some(Boundary::Word),
+            2 => Some(Boundary::Line),
+            _ => return None,
+        },
+        fixed_strings: flags >> 4 & 1 != 0,
+        unicode: flags >> 5 & 1 != 0,
+        crlf: flags >> 6 & 1 != 0,
+        text: flags >> 7 & 1 != 0,
+        size_limit: limit()?,
+        dfa_size_limit: limit()?,
+    };
+    Some((settings, flags >> 8 & 1 != 0))
+}
 
 /// Encodes the payload of a job's record.
 pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
@@ -25,11 +90,18 @@ pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
             fix: "record with fewer or shorter patterns",
         });
     }
-    let all = u32::from(set.mode() == ScanMode::All);
+    let kind = match (set.line_settings(), set.mode()) {
+        (Some(_), _) => REGEXES,
+        (None, ScanMode::Lines) => STRINGS_IN_LINES,
+        (None, ScanMode::All) => STRINGS,
+    };
     // A set has at most 100,000 patterns, and their lengths are below 256 MiB, as was just checked.
     let word = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
-    payload.extend(all.to_le_bytes());
-    payload.extend(u32::from(set.case_insensitive()).to_le_bytes());
+    payload.extend(kind.to_le_bytes());
+    match set.line_settings() {
+        Some(settings) => encode_settings(settings, set.is_until_nul(), &mut payload),
+        None => payload.extend(u32::from(set.case_insensitive()).to_le_bytes()),
+    }
     payload.extend(word(patterns.len()));
     for pattern in patterns {
         payload.extend(word(pattern.len()));
@@ -47,23 +119,34 @@ pub(super) fn decode_job(payload: &[u8]) -> Option<StreamJob> {
         opcode::LINES => StreamJob::Lines,
         opcode::CRC32C => StreamJob::Crc32c,
         opcode::SCAN => {
-            let mode = match fields.u32()? {
-                0 => ScanMode::Lines,
-                1 => ScanMode::All,
-                _ => return None,
+            let kind = fields.u32()?;
+            let (settings, until_nul) = match kind {
+                REGEXES => decode_settings(&mut fields)?,
+                _ => <(LineSettings, bool)>::default(),
             };
-            let case_insensitive = match fields.u32()? {
-                0 => false,
-                1 => true,
-                _ => return None,
-            };
+            let case_insensitive = kind != REGEXES
+                && match fields.u32()? {
+                    0 => false,
+                    1 => true,
+                    _ => return None,
+                };
             let count = fields.u32()? as usize;
             let mut patterns = Vec::new();
             for _ in 0..count {
                 let len = fields.u32()? as usize;
                 patterns.push(fields.take(len)?);
             }
-            let set = ScanSet::build(&patterns, case_insensitive, mode).ok()?;
+            let strings = |mode| ScanSet::build(&patterns, case_insensitive, mode).ok();
+            let set = match kind {
+                STRINGS_IN_LINES => strings(ScanMode::Lines),
+                STRINGS => strings(ScanMode::All),
+                REGEXES => {
+                    let patterns = patterns.iter().map(|pattern| pattern.to_vec()).collect();
+                    let set = ScanSet::regex(patterns, &settings).ok();
+                    set.map(|set| set.until_nul(until_nul))
+                }
+                _ => None,
+            }?;
             StreamJob::Scan(Arc::new(set))
         }
         _ => return None,

@@ -2,16 +2,20 @@
 //!
 //! - one byte: `memchr`; one pattern: `memmem`;
 //! - few patterns, in a set for lines: `aho-corasick`'s packed searcher (Teddy), which examines 16 or 32 bytes at a
-//!   time; if case is ignored, it searches for the first bytes of each pattern in every combination of cases;
+//!   time; if case is ignored, it searches for the first bytes of each pattern in every combination of cases, but a
+//!   single pattern is left to a regex, which chooses rare bytes wherever they are in the pattern;
 //! - more patterns, or a set for all occurrences: a [`Table`], with many runs searched side by side (`runs.rs`);
 //! - more than fits into a table of the allowed size ([`super::DEFAULT_TABLE_BYTES`] by default): `aho-corasick`'s
-//!   contiguous NFA, which is many times slower.
+//!   contiguous NFA, which is many times slower;
+//! - regexes, in a set for lines: a [`Regex`], which finds lines.
 
 use super::automaton::Table;
+use super::regex::Regex;
 use super::runs::Search;
 use super::ScanMode;
 use crate::KernelError;
 use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, MatchKind, StartKind};
+use gristmill_patterns::{Case, LineMatcher, LineSettings};
 use gristmill_protocol::PipelineError;
 use memchr::{memchr, memchr2, memmem};
 use std::collections::BTreeSet;
@@ -48,8 +52,11 @@ pub(super) enum Engine {
     /// The packed searcher, and the engine for spans that are too short for it.
     Packed(Box<packed::Searcher>, Box<Engine>),
     Folded(Box<Folded>),
+    OneFolded(Box<LineMatcher>),
     Table(Box<Table>),
     Automaton(Box<AhoCorasick>),
+    /// Finds lines, and not matches in them.
+    Regex(Box<Regex>),
 }
 
 impl Engine {
@@ -65,6 +72,9 @@ impl Engine {
         }
         if let Some(engine) = Self::one(patterns, case_insensitive) {
             return Ok(engine);
+        }
+        if let (true, Some(one)) = (case_insensitive, one_folded(patterns)) {
+            return Ok(one);
         }
         let many = Self::many(patterns, case_insensitive, mode, table_words)?;
         if case_insensitive {
@@ -170,8 +180,10 @@ impl Engine {
             Self::One(_) => "memmem",
             Self::Packed(..) => "teddy",
             Self::Folded(_) => "teddy over both cases",
+            Self::OneFolded(_) => "regex over both cases",
             Self::Table(_) => "aho-corasick table",
             Self::Automaton(_) => "aho-corasick nfa",
+            Self::Regex(_) => "regex",
         }
     }
 
@@ -195,13 +207,36 @@ impl Engine {
                 .find(within)
                 .map(|found| (found.start(), found.end())),
             Self::Folded(folded) => folded.find(within),
+            Self::OneFolded(pattern) => pattern.find(within).map(|found| (found.start, found.end)),
             Self::Table(table) => Search::new(table, within, 0).first(),
             Self::Automaton(automaton) => automaton
                 .find(within)
                 .map(|found| (found.start(), found.end())),
+            Self::Regex(regex) => regex
+                .own()
+                .find_line(within, 0)
+                .map(|line| (line.start, line.end)),
         }?;
         Some((from + start, from + end))
     }
+}
+
+/// The engine for exactly one pattern in either case; `None` if it is too short to hold a rare byte, or not ASCII.
+fn one_folded(patterns: &[&[u8]]) -> Option<Engine> {
+    let [pattern] = *patterns else { return None };
+    if pattern.len() < FOLDED_PREFIX || !pattern.is_ascii() {
+        return None;
+    }
+    let settings = LineSettings {
+        fixed_strings: true,
+        case: Case::Insensitive,
+        unicode: false,
+        // Here a NUL is a byte as others are.
+        text: true,
+        ..LineSettings::default()
+    };
+    let matcher = LineMatcher::build(&[pattern], &settings).ok()?;
+    Some(Engine::OneFolded(Box::new(matcher)))
 }
 
 /// A search for few patterns that ignores case: the packed searcher looks for the first bytes of each pattern in every

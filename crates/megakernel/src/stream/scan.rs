@@ -1,20 +1,23 @@
-//! SCAN: searches for a set of byte strings, in one of several modes.
+//! SCAN: searches for a set of byte strings, or for regexes, in one of several modes.
 //!
 //! A chunk begins and ends in the middle of lines, so its bytes have three parts: the *head* up to the first newline,
 //! the *tail* after the last newline, and the complete lines between them. Head and tail are only tested for matches,
 //! since their lines continue in other chunks and the host joins them. The complete lines are counted or recorded here.
 //! After a match the search continues in the next line, so a pattern that occurs in every line costs one short search
-//! for each line. The search engines are in `engine.rs`.
+//! for each line. The search engines are in `engine.rs`. For regexes, `regex.rs` takes the place of this.
 
 use super::automaton::Table;
 use super::engine::Engine;
+use super::regex::Regex;
 use super::runs::Search;
 use super::{together, word, StreamOpcode, StreamSlot, LOOK_BYTES};
+use gristmill_patterns::{LineMatcher, LineSettings, PatternError};
 use gristmill_protocol::stream::{self, ScanResults};
 use gristmill_protocol::{completion, fault, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
 use memchr::{memchr, memrchr};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The largest number of patterns in a set.
 pub const MAX_PATTERNS: usize = 100_000;
@@ -35,7 +38,7 @@ pub enum ScanMode {
     All,
 }
 
-/// A set of byte strings, prepared for searching.
+/// A set of byte strings, or of regexes, prepared for searching.
 pub struct ScanSet {
     engine: Engine,
     mode: ScanMode,
@@ -120,6 +123,54 @@ impl ScanSet {
         })
     }
 
+    /// Prepares a set for [`ScanMode::Lines`] of regexes, or of strings that only a regex can search for as `settings`
+    /// ask. A device cannot search for it.
+    ///
+    /// # Errors
+    /// [`PatternError`] as from [`LineMatcher::build`].
+    pub fn regex(patterns: Vec<Vec<u8>>, settings: &LineSettings) -> Result<Self, PatternError> {
+        Ok(Self {
+            engine: Engine::Regex(Box::new(Regex::build(&patterns, settings)?)),
+            mode: ScanMode::Lines,
+            longest: 0,
+            patterns,
+            case_insensitive: false,
+            table_bytes: 0,
+        })
+    }
+
+    /// Whether a set of regexes leaves out a chunk's lines from the first NUL on, where the request asks for NULs: for
+    /// files whose search a NUL ends. Default: no.
+    #[must_use]
+    pub fn until_nul(mut self, yes: bool) -> Self {
+        if let Engine::Regex(regex) = &mut self.engine {
+            regex.set_until_nul(yes);
+        }
+        self
+    }
+
+    /// Whether lines from a NUL on are left out.
+    pub fn is_until_nul(&self) -> bool {
+        matches!(&self.engine, Engine::Regex(regex) if regex.until_nul())
+    }
+
+    /// The matcher of the calling thread, where the set is one of regexes: a thread that searches again finds what it
+    /// has built.
+    pub fn line_matcher(&self) -> Option<Arc<LineMatcher>> {
+        match &self.engine {
+            Engine::Regex(regex) => Some(regex.own()),
+            _ => None,
+        }
+    }
+
+    /// How the patterns are read, where the set is one of regexes.
+    pub fn line_settings(&self) -> Option<&LineSettings> {
+        match &self.engine {
+            Engine::Regex(regex) => Some(regex.settings()),
+            _ => None,
+        }
+    }
+
     /// The patterns as they were given, by number.
     pub fn patterns(&self) -> &[Vec<u8>] {
         &self.patterns
@@ -150,7 +201,7 @@ impl ScanSet {
     }
 
     /// Length of the longest pattern, in bytes. A match that straddles two chunks extends at most one byte less than
-    /// that to either side of the boundary.
+    /// that to either side of the boundary. 0 for regexes.
     pub fn longest(&self) -> usize {
         self.longest
     }
@@ -229,6 +280,9 @@ impl ScanSet {
         records: &mut RecordWriter<'_>,
         results: &mut ScanResults,
     ) -> Result<bool, u32> {
+        if let Engine::Regex(regex) = &self.engine {
+            return regex.lines(bytes, slot, records, results);
+        }
         let mode = slot.mode & stream::MODE_MASK;
         let newline = memchr(b'\n', bytes);
         let Some(first) = newline else {

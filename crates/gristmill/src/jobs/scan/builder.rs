@@ -1,10 +1,12 @@
 //! The settings of a scan.
 
+use super::error::ScanBuildError;
 use super::job::{Engine, ScanJob};
 use super::plan::Plan;
 use super::printer::Style;
 use super::report::Report;
 use gristmill_megakernel::{ScanMode, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
+use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
 use gristmill_protocol::{stream, PipelineError};
 use std::sync::Arc;
 
@@ -15,7 +17,8 @@ const MAX_LINE_BYTES: u64 = 16 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct ScanJobBuilder {
     patterns: Vec<Vec<u8>>,
-    case_insensitive: bool,
+    regex: bool,
+    settings: LineSettings,
     all: bool,
     report: Report,
     style: Style,
@@ -24,6 +27,8 @@ pub struct ScanJobBuilder {
     text: bool,
     binary: bool,
     mapped: bool,
+    invert: bool,
+    include_zero: bool,
     totals: bool,
     table_bytes: Option<usize>,
 }
@@ -36,7 +41,7 @@ impl ScanJob {
 }
 
 impl ScanJobBuilder {
-    /// Adds a pattern: bytes that are searched for as they are.
+    /// Adds a pattern: bytes that are searched for as they are; with [`regex`](Self::regex), a regex.
     #[must_use]
     pub fn pattern(mut self, pattern: impl Into<Vec<u8>>) -> Self {
         self.patterns.push(pattern.into());
@@ -50,10 +55,75 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Whether ASCII letters match in either case. Default: no.
+    /// Whether the patterns are regexes, of the `regex` crate's syntax, rather than bytes that are searched for as they
+    /// are. Several are searched for as their alternation; a match lies within a line, and `^` and `$` match at a line's
+    /// ends. Default: no.
+    #[must_use]
+    pub fn regex(mut self, yes: bool) -> Self {
+        self.regex = yes;
+        self
+    }
+
+    /// Whether letters match in either case, by Unicode's simple case folding; for [`all`](Self::all), and among strings of
+    /// which one is not UTF-8, ASCII letters only. Default: no.
     #[must_use]
     pub fn case_insensitive(mut self, yes: bool) -> Self {
-        self.case_insensitive = yes;
+        self.settings.case = if yes {
+            Case::Insensitive
+        } else {
+            Case::Sensitive
+        };
+        self
+    }
+
+    /// Whether letters match in either case if the patterns hold letters, but no upper-case one. Default: no.
+    #[must_use]
+    pub fn smart_case(mut self, yes: bool) -> Self {
+        self.settings.case = if yes { Case::Smart } else { Case::Sensitive };
+        self
+    }
+
+    /// Whether a match must begin and end where no word goes on. Default: no.
+    #[must_use]
+    pub fn words(mut self, yes: bool) -> Self {
+        self.settings.boundary = yes.then_some(Boundary::Word);
+        self
+    }
+
+    /// Whether a match must be a whole line. Default: no.
+    #[must_use]
+    pub fn whole_lines(mut self, yes: bool) -> Self {
+        self.settings.boundary = yes.then_some(Boundary::Line);
+        self
+    }
+
+    /// Whether patterns know Unicode: in classes, `.`, word boundaries and case. Default: yes.
+    #[must_use]
+    pub fn unicode(mut self, yes: bool) -> Self {
+        self.settings.unicode = yes;
+        self
+    }
+
+    /// Whether CR LF ends a line as LF does: no match holds either, and `$` matches before both. Default: no.
+    #[must_use]
+    pub fn crlf(mut self, yes: bool) -> Self {
+        self.settings.crlf = yes;
+        self
+    }
+
+    /// Bytes of memory that a compiled regex may take. Default: [`DEFAULT_SIZE_LIMIT`](gristmill_patterns::DEFAULT_SIZE_LIMIT).
+    #[must_use]
+    pub fn regex_size_limit(mut self, bytes: usize) -> Self {
+        self.settings.size_limit = bytes;
+        self
+    }
+
+    /// Bytes of memory that each thread may take for the automaton which it builds while it searches for a regex; a
+    /// regex that needs more is searched for more slowly. Default:
+    /// [`DEFAULT_DFA_SIZE_LIMIT`](gristmill_patterns::DEFAULT_DFA_SIZE_LIMIT).
+    #[must_use]
+    pub fn dfa_size_limit(mut self, bytes: usize) -> Self {
+        self.settings.dfa_size_limit = bytes;
         self
     }
 
@@ -133,6 +203,58 @@ impl ScanJobBuilder {
         self
     }
 
+    /// Whether the lines that are looked for are those without a match. Default: no.
+    #[must_use]
+    pub fn invert(mut self, yes: bool) -> Self {
+        self.invert = yes;
+        self
+    }
+
+    /// Whether counts of nothing are shown. Default: no.
+    #[must_use]
+    pub fn include_zero(mut self, yes: bool) -> Self {
+        self.include_zero = yes;
+        self
+    }
+
+    /// Whether rows with a match say at which byte of their line it begins, from 1; the first match, if a row shows
+    /// several. Default: no.
+    #[must_use]
+    pub fn columns(mut self, yes: bool) -> Self {
+        self.style.columns = yes;
+        self
+    }
+
+    /// Whether a matching line is shown once for each of its matches. Default: no.
+    #[must_use]
+    pub fn each_match(mut self, yes: bool) -> Self {
+        self.style.each_match = yes;
+        self
+    }
+
+    /// Whether lines are shown without the ASCII white space that they begin with. Default: no.
+    #[must_use]
+    pub fn trim(mut self, yes: bool) -> Self {
+        self.style.trim = yes;
+        self
+    }
+
+    /// The longest line, in bytes, that is shown; of longer ones a note says that they match. `None`, the default, is no
+    /// limit.
+    #[must_use]
+    pub fn max_columns(mut self, bytes: Option<u64>) -> Self {
+        self.style.max_columns = bytes;
+        self
+    }
+
+    /// Whether the first characters of lines longer than [`max_columns`](Self::max_columns) are shown, as many as that
+    /// limit says. Default: no.
+    #[must_use]
+    pub fn max_columns_preview(mut self, yes: bool) -> Self {
+        self.style.preview = yes;
+        self
+    }
+
     /// Ends a file after this number of matching lines; `None`, the default, is no limit.
     #[must_use]
     pub fn limit(mut self, lines: Option<u64>) -> Self {
@@ -187,13 +309,34 @@ impl ScanJobBuilder {
         self
     }
 
+    /// How the patterns are read.
+    fn line_settings(&self) -> LineSettings {
+        LineSettings {
+            fixed_strings: !self.regex,
+            text: self.text,
+            ..self.settings.clone()
+        }
+    }
+
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
     /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a
-    /// table that is larger than 1 GiB; the kernel's own error for too many patterns.
+    /// table that is larger than 1 GiB; [`PipelineError::Backend`] for a regex that is refused; the kernel's own error
+    /// for too many patterns.
     pub fn build(self) -> Result<ScanJob, PipelineError> {
-        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
+        self.build_or_place().map_err(PipelineError::from)
+    }
+
+    /// The same as [`build`](Self::build), with the place of a fault in a pattern.
+    ///
+    /// # Errors
+    /// The same, and [`ScanBuildError::Pattern`] for a regex that is refused.
+    pub fn build_or_place(mut self) -> Result<ScanJob, ScanBuildError> {
+        let invalid = |what, fix| {
+            let error = PipelineError::InvalidArgument { what, fix };
+            Err(ScanBuildError::Other(error))
+        };
         let table_bytes = self.table_bytes.unwrap_or(DEFAULT_TABLE_BYTES);
         if table_bytes > MAX_TABLE_BYTES {
             return invalid(
@@ -201,21 +344,38 @@ impl ScanJobBuilder {
                 "allow at most 1 GiB",
             );
         }
+        let every_line = self.invert && self.patterns.is_empty();
+        if every_line {
+            // No line has a match: each is looked for, as if it had an empty one.
+            (self.regex, self.settings.boundary) = (false, None);
+            self.patterns.push(Vec::new());
+        }
+        let settings = self.line_settings();
+        let plain = PlainStrings::of(&self.patterns, &settings);
         if self.all {
+            if settings.boundary.is_some() || (self.regex && plain.is_none()) {
+                return invalid(
+                    "regexes, words or whole lines together with every occurrence",
+                    "ask for every occurrence of fixed strings, or search lines",
+                );
+            }
             if self.patterns.iter().any(Vec::is_empty) {
                 return invalid(
                     "an empty pattern, which occurs at every byte",
                     "give patterns of one byte or more, or search lines",
                 );
             }
-            if matches!(self.report, Report::Matches | Report::CountMatches) || self.limit.is_some()
+            if matches!(self.report, Report::Matches | Report::CountMatches)
+                || self.report.is_without()
+                || self.limit.is_some()
+                || self.invert
             {
                 return invalid(
                     "every occurrence together with a report or limit that is about lines",
                     "ask for lines, a count, paths or nothing, without a limit",
                 );
             }
-        } else if self.patterns.iter().any(|p| p.contains(&b'\n')) {
+        } else if !self.regex && self.patterns.iter().any(|p| p.contains(&b'\n')) {
             return invalid(
                 "a newline in a pattern, which no line can hold",
                 "give the lines as patterns of their own, or ask for all occurrences",
@@ -225,20 +385,48 @@ impl ScanJobBuilder {
         style.json &= !self.report.is_summary();
         style.only_matching = self.report == Report::Matches;
         style.count_matches = self.totals;
-        let mut plan = Plan::new(self.patterns, self.report, style);
-        plan.case_insensitive = self.case_insensitive;
+        style.crlf = settings.crlf;
+        style.without = self.invert;
+        let letters = plain.as_ref().is_some_and(|plain| plain.fold_beyond_ascii) && !self.all;
+        let (patterns, fold, regex) = match plain {
+            Some(plain) => (plain.strings, plain.fold, None),
+            None if self.all => {
+                let fold = settings.case.folds(&self.patterns);
+                (self.patterns, fold, None)
+            }
+            None => (self.patterns, false, Some(settings)),
+        };
+        let mut plan = Plan::new(patterns, self.report, style);
+        plan.case_insensitive = fold;
+        if letters {
+            plan.fold_letters();
+        }
+        if let Some(settings) = regex {
+            plan.search_regexes(settings);
+        }
         plan.limit = self.limit;
         plan.max_line_bytes = self.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
         plan.text = self.text;
         plan.binary = self.binary;
         plan.mapped = self.mapped;
         plan.totals_wanted = self.totals;
+        plan.invert = self.invert && !every_line;
+        plan.include_zero = self.include_zero;
+        if plan.invert && plan.decides_only() {
+            // As in ripgrep: without a limit, a file is searched to its end, and a NUL there undoes the first line.
+            plan.limit = plan.limit.filter(|&limit| limit == 1);
+        }
         let engine = if self.all {
             Engine::All
-        } else if plan.decides_only() && plan.limit != Some(0) {
+        } else if plan.decides_only() && plan.limit != Some(0) && !plan.invert {
             // The first match decides, whatever the limit.
             Engine::Any
-        } else if plan.report == Report::Count && plan.limit.is_none() && !plan.timed() {
+        } else if (plan.report == Report::Count
+            || plan.report.is_without()
+            || (plan.invert && plan.decides_only()))
+            && plan.limit.is_none()
+            && !plan.timed()
+        {
             Engine::Count
         } else {
             Engine::Lines
@@ -248,6 +436,9 @@ impl ScanJobBuilder {
             _ => ScanMode::Lines,
         };
         let set = Arc::new(plan.scan_set(mode, table_bytes)?);
+        if set.line_settings().is_some() {
+            plan.match_with(&set);
+        }
         let together = match mode {
             ScanMode::All => set.most_together(),
             ScanMode::Lines => 0,

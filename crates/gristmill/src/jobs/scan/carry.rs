@@ -152,6 +152,13 @@ impl Carry {
         std::fs::File::open(path)
             .and_then(|file| file.read_exact_at(&mut line, self.start))
             .map_err(ScanErrorKind::LineLost)?;
+        // A NUL may end the line in the place of a newline.
+        if let Some(last) = length
+            .checked_sub(rest.len())
+            .and_then(|at| line.get_mut(at..))
+        {
+            last.copy_from_slice(rest);
+        }
         Ok(show(&line))
     }
 

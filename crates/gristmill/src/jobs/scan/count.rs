@@ -2,20 +2,72 @@
 
 use super::binary::{Binary, Fills};
 use super::carry::{Carry, Keep};
-use super::facts::Converted;
+use super::facts::Facts;
 use super::plan::{Plan, Text};
 use super::report::Report;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, Origin};
 use memchr::memchr;
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-fn keep(plan: &Plan) -> Keep<'static> {
+fn keep(plan: &Plan) -> Keep<'_> {
     Keep {
         reach: plan.reach,
-        show: None,
+        // A regex needs the whole line.
+        show: plan.regex.is_some().then_some(&plan.budget),
     }
+}
+
+/// A chunk's bytes and the facts about them: the device's, unless they do not hold.
+fn known<'a>(
+    plan: &Plan,
+    text: &Text,
+    chunk: &LandedChunk<'a>,
+    begin: usize,
+    facts: Facts,
+) -> (Cow<'a, [u8]>, Facts) {
+    match text.converted(plan, chunk.bytes, begin, &facts) {
+        Some(searched) => (Cow::Owned(searched.bytes), searched.facts),
+        None => (Cow::Borrowed(chunk.bytes), facts),
+    }
+}
+
+/// The bytes from `begin` up to the first newline.
+fn head<'a>(bytes: &'a [u8], begin: usize, facts: &Facts) -> &'a [u8] {
+    let end = facts.first_newline.unwrap_or(bytes.len());
+    &bytes[begin.min(end)..end]
+}
+
+/// The same with the newline; `None` where there is none.
+fn first_line<'a>(bytes: &'a [u8], begin: usize, facts: &Facts) -> Option<&'a [u8]> {
+    bytes.get(begin..=facts.first_newline?)
+}
+
+/// Whether a line that ends with `rest`, before byte `end` of the file, holds a match of a regex. It begins with what is
+/// carried. If it cannot be searched, an error is left.
+fn whole_line_matches(
+    plan: &Plan,
+    entry: &Entry,
+    carry: &mut Carry,
+    rest: &[u8],
+    end: u64,
+) -> bool {
+    if !carry.is_open() {
+        return plan.matcher().is_match(rest);
+    }
+    let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
+    let start = carry.start();
+    carry
+        .complete(rest, end, path, plan.max_line_bytes, |line| {
+            plan.matcher().is_match(line)
+        })
+        .unwrap_or_else(|lost| {
+            plan.error(&entry.path, start, lost.unsearched());
+            // It does not count, either way.
+            plan.invert
+        })
 }
 
 /// A file whose matching lines are counted.
@@ -51,40 +103,39 @@ impl CountFile {
             // mapped, was found only now.
             facts.first_nul = memchr(0, chunk.bytes);
         }
-        let mut bytes = chunk.bytes;
-        let converted;
-        if facts.first_nul.is_some() {
-            match self.text.binary {
-                Binary::Quit => {
-                    self.dropped = true;
-                    return true;
-                }
-                Binary::Stream => {
-                    converted = Converted::new(chunk.bytes, begin, plan.matcher());
-                    facts = converted.facts;
-                    bytes = &converted.bytes;
-                }
-                Binary::Text | Binary::Mapped => {}
-            }
+        if facts.first_nul.is_some() && self.text.binary == Binary::Quit {
+            self.dropped = true;
+            return true;
         }
-        let end = facts.first_newline.unwrap_or(bytes.len());
-        let head = &bytes[begin.min(end)..end];
-        let matched = plan.every_line
-            || facts.head_match
-            || self.carry.matched()
-            || self
-                .carry
-                .straddles(head, plan.reach, |window| plan.matcher().is_match(window));
+        let (bytes, facts) = known(plan, &self.text, chunk, begin, facts);
+        let matched = if plan.regex.is_some() {
+            first_line(&bytes, begin, &facts).is_some_and(|rest| {
+                let end = chunk.offset + (begin + rest.len()) as u64;
+                whole_line_matches(plan, &self.entry, &mut self.carry, rest, end)
+            })
+        } else {
+            self.edge_matches(plan, head(&bytes, begin, &facts), facts.head_match)
+        };
         let (Some(first), Some(last)) = (facts.first_newline, facts.last_newline) else {
-            self.carry
-                .extend(chunk.offset, &bytes[begin..], matched, false, keep(plan));
+            self.carry.extend(
+                chunk.offset + begin as u64,
+                &bytes[begin..],
+                matched,
+                false,
+                keep(plan),
+            );
             return false;
         };
-        self.lines += u64::from(matched);
-        self.lines += if plan.every_line {
+        self.lines += u64::from(plan.wants(matched));
+        let matching = if plan.every_line {
             facts.newlines - 1
         } else {
             facts.interior
+        };
+        self.lines += if plan.invert {
+            (facts.newlines - 1).saturating_sub(matching)
+        } else {
+            matching
         };
         debug_assert!(first <= last);
         self.carry.clear(keep(plan));
@@ -99,16 +150,37 @@ impl CountFile {
         false
     }
 
+    /// Whether the line that goes on with `head` matches in what was seen of it so far.
+    fn edge_matches(&self, plan: &Plan, head: &[u8], head_match: bool) -> bool {
+        plan.every_line
+            || head_match
+            || self.carry.matched()
+            || self
+                .carry
+                .straddles(head, plan.reach, |window| plan.matcher().is_match(window))
+    }
+
     /// Ends the file: writes its count, if the whole file was counted.
     pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
-        if self.dropped || !matches!(end, FileEnd::Complete { .. }) {
-            return;
+        let path = Arc::clone(&self.entry);
+        let path = path.path.as_os_str().as_bytes();
+        if self.dropped {
+            plan.summary(rows, path, self.lines, 0, true);
+        } else if let FileEnd::Complete { bytes } = end {
+            self.complete(plan, *bytes);
+            plan.summary(rows, path, self.lines, 0, false);
         }
-        self.lines += u64::from(self.carry.is_open() && self.carry.matched());
-        if self.lines > 0 {
-            let path = self.entry.path.as_os_str().as_bytes();
-            plan.style.count(rows, path, self.lines);
-            plan.found(true);
+        self.carry.clear(keep(plan));
+    }
+
+    /// The last line, if no newline ends it.
+    fn complete(&mut self, plan: &Plan, bytes: u64) {
+        if self.carry.is_open() {
+            let matched = match plan.regex {
+                Some(_) => whole_line_matches(plan, &self.entry, &mut self.carry, b"", bytes),
+                None => self.carry.matched(),
+            };
+            self.lines += u64::from(plan.wants(matched));
         }
     }
 }
@@ -148,21 +220,28 @@ impl AnyFile {
             }
         }
         let begin = self.text.begin(chunk.offset);
-        let mut facts = self.text.facts(plan, chunk);
-        let mut bytes = chunk.bytes;
-        let converted;
-        if self.text.binary == Binary::Stream && facts.first_nul.is_some() {
-            converted = Converted::new(chunk.bytes, begin, plan.matcher());
-            facts = converted.facts;
-            bytes = &converted.bytes;
-        }
-        let end = facts.first_newline.unwrap_or(bytes.len());
-        let head = &bytes[begin.min(end)..end];
+        let facts = self.text.facts(plan, chunk);
+        let (bytes, facts) = known(plan, &self.text, chunk, begin, facts);
         let at = if plan.every_line {
             (begin < bytes.len()).then_some(chunk.offset + begin as u64)
+        } else if plan.regex.is_some() {
+            let start = match self.carry.is_open() {
+                true => self.carry.start(),
+                false => chunk.offset + begin as u64,
+            };
+            let head_matches = self.first_match.is_none()
+                && first_line(&bytes, begin, &facts).is_some_and(|rest| {
+                    let end = chunk.offset + (begin + rest.len()) as u64;
+                    whole_line_matches(plan, &self.entry, &mut self.carry, rest, end)
+                });
+            head_matches
+                .then_some(start)
+                .or(facts.first_match.map(|at| chunk.offset + at as u64))
         } else if self
             .carry
-            .straddles(head, plan.reach, |window| plan.matcher().is_match(window))
+            .straddles(head(&bytes, begin, &facts), plan.reach, |window| {
+                plan.matcher().is_match(window)
+            })
         {
             // The byte before the boundary belongs to the matching line.
             Some(chunk.offset - 1)
@@ -175,7 +254,7 @@ impl AnyFile {
             (None, found) => self.answer = found.map(|_| true),
             (Some(fills), found) => {
                 let nul = facts.first_nul.map(|at| chunk.offset + at as u64);
-                fills.advance(bytes, chunk.offset, self.last_newline, nul.unwrap_or(upto));
+                fills.advance(&bytes, chunk.offset, self.last_newline, nul.unwrap_or(upto));
                 if chunk.stream && nul.is_none() {
                     let last = facts.last_newline.map(|at| chunk.offset + at as u64);
                     fills.short_read(upto, last.or(self.last_newline));
@@ -206,11 +285,18 @@ impl AnyFile {
     }
 
     /// Ends the file: writes its path, if it has a match.
-    pub fn close(self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
-        let complete = matches!(end, FileEnd::Complete { .. });
-        let found = self
-            .answer
-            .unwrap_or(complete && self.first_match.is_some());
+    pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
+        let found = match (self.answer, end) {
+            (Some(answer), _) => answer,
+            (None, FileEnd::Complete { .. }) if self.first_match.is_some() => true,
+            (None, FileEnd::Complete { bytes }) => {
+                plan.regex.is_some()
+                    && self.carry.is_open()
+                    && whole_line_matches(plan, &self.entry, &mut self.carry, b"", *bytes)
+            }
+            _ => false,
+        };
+        self.carry.clear(keep(plan));
         if found {
             if plan.report == Report::Paths {
                 let path = self.entry.path.as_os_str().as_bytes();

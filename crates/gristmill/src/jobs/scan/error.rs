@@ -1,9 +1,32 @@
 //! Failures on the host while a file is scanned.
 
+use gristmill_patterns::PatternError;
+use gristmill_protocol::PipelineError;
 use std::io;
 use std::path::PathBuf;
 
-/// A matching line, or a search, that failed on the host. The line counts, but has no row.
+/// Why a scan cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanBuildError {
+    /// A pattern is refused.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A setting is refused, or the kernel refuses the patterns.
+    #[error(transparent)]
+    Other(#[from] PipelineError),
+}
+
+impl From<ScanBuildError> for PipelineError {
+    fn from(error: ScanBuildError) -> Self {
+        match error {
+            ScanBuildError::Pattern(error) => PipelineError::Backend(error.to_string()),
+            ScanBuildError::Other(error) => error,
+        }
+    }
+}
+
+/// A line, or a search, that failed on the host. A line that matched counts, but has no row.
 #[derive(Debug)]
 pub struct ScanError {
     /// The file.
@@ -22,7 +45,7 @@ impl std::fmt::Display for ScanError {
     }
 }
 
-/// Why a matching line has no row.
+/// Why a matching line has no row, or a line is not searched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScanErrorKind {
@@ -30,6 +53,17 @@ pub enum ScanErrorKind {
     #[error("a matching line of {bytes} bytes is not printed; allow longer lines, or ask for a count, paths or all occurrences")]
     LongLine {
         /// Its length in bytes.
+        bytes: u64,
+    },
+    /// A row with the whole line for each match would take too much memory.
+    #[error(
+        "a matching line is not printed once for each of its {matches} matches, which are {bytes} bytes; allow longer \
+         lines, or show columns without a row for each match"
+    )]
+    ManyRows {
+        /// The number of matches.
+        matches: u64,
+        /// The length of all rows together, in bytes.
         bytes: u64,
     },
     /// The line was too long to keep and cannot be read again.
@@ -41,7 +75,35 @@ pub enum ScanErrorKind {
     /// The line was too long to keep, and reading it again failed.
     #[error("a matching line could not be read again to print it: {0}; ask for a count, paths or all occurrences")]
     LineLost(io::Error),
+    /// The line spans chunks and is longer than the limit, so that it was not searched for a regex.
+    #[error("a line of {bytes} bytes is not searched for a regex; allow longer lines, or search for fixed strings")]
+    LongLineUnsearched {
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// The line was too long to keep and cannot be read again, so that it was not searched for a regex.
+    #[error(
+        "a line is too long to be searched for a regex in a stream; search for fixed strings, or store the stream in a file"
+    )]
+    LineOfStreamUnsearched,
+    /// The line was too long to keep, and reading it again to search it for a regex failed.
+    #[error(
+        "a line could not be read again to search it for a regex: {0}; search for fixed strings"
+    )]
+    LineUnsearched(io::Error),
     /// The patterns cannot be searched for on the host.
     #[error("cannot search at chunk boundaries: {0}; give fewer or shorter patterns")]
     Unsearchable(aho_corasick::BuildError),
+}
+
+impl ScanErrorKind {
+    /// The error of a line that was to be searched as a whole, rather than shown.
+    pub(super) fn unsearched(self) -> Self {
+        match self {
+            Self::LongLine { bytes } => Self::LongLineUnsearched { bytes },
+            Self::LineOfStream => Self::LineOfStreamUnsearched,
+            Self::LineLost(error) => Self::LineUnsearched(error),
+            other => other,
+        }
+    }
 }

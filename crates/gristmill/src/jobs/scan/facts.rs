@@ -48,10 +48,11 @@ impl Facts {
     }
 }
 
-/// A chunk in which every NUL ends a line, as in ripgrep's view of binary files that it does not map.
+/// A chunk that the host has searched itself: one in which every NUL ends a line, as in ripgrep's view of binary files
+/// that it does not map, or one of which the device's results do not hold.
 #[derive(Debug, Default)]
 pub(super) struct Converted {
-    /// The bytes, with a newline in the place of each NUL.
+    /// The bytes, with a newline in the place of each NUL where that ends a line.
     pub bytes: Vec<u8>,
     /// The facts about these bytes. `first_nul` is that of the original bytes.
     pub facts: Facts,
@@ -66,16 +67,30 @@ impl Converted {
         for byte in bytes.iter_mut().filter(|byte| **byte == 0) {
             *byte = b'\n';
         }
+        let mut converted = Self::searched(bytes, begin, matcher);
+        converted.facts.first_nul = memchr(0, original);
+        converted
+    }
+
+    /// Searches bytes as they are.
+    pub fn searched(bytes: Vec<u8>, begin: usize, matcher: &Matcher) -> Self {
         let mut facts = Facts {
             newlines: memchr_iter(b'\n', &bytes).count() as u64,
             first_newline: memchr(b'\n', &bytes),
             last_newline: memrchr(b'\n', &bytes),
-            first_nul: memchr(0, original),
             ..Facts::default()
         };
         let mut records = Vec::new();
-        let mut at = begin;
-        while let Some((start, _)) = matcher.find_at(&bytes, at) {
+        // Of a regex nothing is told about lines that may go on in other chunks.
+        let (mut at, until) = match (facts.first_newline, facts.last_newline) {
+            _ if !matcher.needs_lines() => (begin, bytes.len()),
+            (Some(first), Some(last)) => (first + 1, last + 1),
+            _ => (0, 0),
+        };
+        while let Some((start, _)) = bytes
+            .get(..until)
+            .and_then(|text| matcher.find_at(text, at))
+        {
             let first = memrchr(b'\n', &bytes[at..start]).map_or(at, |newline| at + newline + 1);
             let end = memchr(b'\n', &bytes[start..]).map(|newline| start + newline + 1);
             facts.first_match = facts.first_match.or(Some(start));
@@ -91,7 +106,7 @@ impl Converted {
                 records.push((narrow(first), narrow(end)));
             }
             at = end;
-            if at == bytes.len() {
+            if at == until {
                 break;
             }
         }

@@ -5,7 +5,6 @@ use super::count::{AnyFile, CountFile};
 use super::error::ScanError;
 use super::lines::LinesFile;
 use super::plan::{FirstRows, Plan};
-use super::report::Report;
 use super::totals::ScanTotals;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::Entry;
@@ -37,7 +36,7 @@ impl Engine {
     }
 }
 
-/// A scan of files for fixed strings.
+/// A scan of files for strings or regexes.
 pub struct ScanJob {
     pub(super) plan: Plan,
     pub(super) engine: Engine,
@@ -56,7 +55,7 @@ struct Written {
 
 impl Written {
     fn add(&mut self, rows: &[u8]) {
-        self.separated |= self.bytes == 0 && rows.first() == Some(&b'\n');
+        self.separated |= self.bytes == 0 && (rows.starts_with(b"\n") || rows.starts_with(b"\r\n"));
         self.bytes += rows.len() as u64;
     }
 }
@@ -99,7 +98,8 @@ impl ScanJob {
         let style = &self.plan.style;
         let first = self.plan.first_rows();
         if style.heading && style.sequential && first.is_some_and(|first| first.separated) {
-            totals.bytes_printed = totals.bytes_printed.saturating_sub(1);
+            let separator = if style.crlf { 2 } else { 1 };
+            totals.bytes_printed = totals.bytes_printed.saturating_sub(separator);
         }
         totals
     }
@@ -116,7 +116,7 @@ impl ScanJob {
 
     /// Whether the whole run is answered.
     fn answered(&self) -> bool {
-        self.plan.report == Report::Quiet && !self.plan.totals_wanted && self.plan.has_found()
+        self.plan.report.is_quiet() && !self.plan.totals_wanted && self.plan.has_found()
     }
 }
 
@@ -148,7 +148,9 @@ impl Job for ScanJob {
         if self.engine == Engine::All {
             return mode;
         }
-        if plan.style.line_numbers || (plan.every_line && self.engine == Engine::Count) {
+        if plan.style.line_numbers
+            || ((plan.every_line || plan.invert) && self.engine == Engine::Count)
+        {
             mode |= stream::WANT_NEWLINES;
         }
         let nul = match (self.engine, plan.text, entry.explicit) {

@@ -4,19 +4,20 @@
 //! A line that lies within a chunk comes from the slot's records. One that spans chunks is put together by
 //! [`Carry`](super::carry::Carry): it matches if a fragment does, or if a match straddles a boundary. [`Fills`] decides
 //! which lines ripgrep would not have printed because of a later NUL: lines that begin below `bound` are certain, and
-//! later ones, at most those of one line buffer, wait in [`HeldLines`].
+//! later ones, at most those of one line buffer, wait in [`HeldLines`]. How a file ends is in `finish`.
+
+mod finish;
 
 use super::binary::{Binary, Fills, MAPPED_PREFIX};
 use super::carry::{Carry, Keep};
-use super::facts::{Converted, View};
+use super::facts::View;
 use super::held_lines::HeldLines;
 use super::plan::{Plan, Text};
 use super::printer::{FileRows, Line};
-use super::report::Report;
-use super::totals::ScanTotals;
-use crate::jobs::{FileEnd, LandedChunk};
+use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
 use memchr::{memchr, memchr_iter};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,6 +49,8 @@ pub(super) struct LinesFile {
     newlines: u64,
     /// The position in the current chunk up to which newlines are counted, and their number.
     counted: (usize, u64),
+    /// Where lines without a match are looked for: the position in the current chunk up to which they were.
+    passed: usize,
     lines: u64,
     matches: u64,
     printed: u64,
@@ -79,6 +82,7 @@ impl LinesFile {
             last_newline: None,
             newlines: 0,
             counted: (0, 0),
+            passed: 0,
             lines: 0,
             matches: 0,
             printed: 0,
@@ -102,17 +106,21 @@ impl LinesFile {
                 self.begin(plan, chunk);
             }
             self.counted = (0, 0);
+            self.passed = 0;
             self.converted = false;
         }
         let begin = self.text.begin(chunk.offset);
         let facts = self.text.facts(plan, chunk);
-        if self.text.binary == Binary::Stream && facts.first_nul.is_some() {
+        if chunk.first_part {
             // All parts of the chunk at once: the device's records do not apply.
-            if !std::mem::replace(&mut self.converted, true) {
-                let converted = Converted::new(chunk.bytes, begin, plan.matcher());
+            let needed = self.text.converted(plan, chunk.bytes, begin, &facts);
+            if let Some(converted) = needed {
+                self.converted = true;
                 let view = View::of_converted(chunk, begin, &converted);
                 self.view(plan, &view, rows);
             }
+        }
+        if self.converted {
             return self.done;
         }
         let view = View::of_part(chunk, begin, facts);
@@ -149,7 +157,9 @@ impl LinesFile {
                 self.head(plan, view, rows);
             }
         }
-        if plan.every_line {
+        if plan.invert {
+            self.lines_without(plan, view, rows);
+        } else if plan.every_line {
             self.every_line(plan, view, rows);
         } else {
             for index in 0..view.records.len() {
@@ -236,12 +246,20 @@ impl LinesFile {
     fn head(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
         let end = view.facts.first_newline.unwrap_or(view.bytes.len());
         let head = &view.bytes[view.begin.min(end)..end];
-        let mut matched = plan.every_line || view.facts.head_match;
         let has_nul = view.facts.first_nul.is_some();
+        let mut matched = plan.every_line || view.facts.head_match;
+        if let (Some(_), Some(newline)) = (&plan.regex, view.facts.first_newline) {
+            // What is carried decides together with the rest of the line.
+            matched = self.carry.is_open()
+                || view
+                    .bytes
+                    .get(view.begin..=newline)
+                    .is_some_and(|line| plan.matcher().is_match(line));
+        }
         if !self.carry.is_open() {
             match view.facts.first_newline {
                 None => self.carry_on(plan, view, view.begin, matched),
-                Some(newline) if matched => {
+                Some(newline) if plan.wants(matched) => {
                     self.line_at(plan, view, view.begin, newline + 1, rows);
                 }
                 Some(_) => {}
@@ -256,7 +274,7 @@ impl LinesFile {
         if view.facts.first_newline.is_none() {
             return self.carry_on(plan, view, view.begin, matched);
         }
-        if matched {
+        if plan.wants(matched) || plan.regex.is_some() {
             let rest = &view.bytes[..end + 1];
             self.carried(plan, rest, view.offset + end as u64 + 1, has_nul, rows);
         }
@@ -281,7 +299,7 @@ impl LinesFile {
             .extend(view.offset + from as u64, piece, matched, nul, keep);
     }
 
-    /// Handles an unfinished line that matches and ends with `rest`.
+    /// Handles an unfinished line that ends with `rest` and matches, or, where a regex is searched for, may match.
     fn carried(&mut self, plan: &Plan, rest: &[u8], end: u64, nul: bool, rows: &mut Vec<u8>) {
         let mut carry = std::mem::take(&mut self.carry);
         let (start, number) = (carry.start(), self.newlines + 1);
@@ -289,6 +307,9 @@ impl LinesFile {
         let entry = Arc::clone(&self.entry);
         let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
         let shown = carry.complete(rest, end, path, plan.max_line_bytes, |bytes| {
+            if plan.regex.is_some() && !plan.wants(plan.matcher().is_match(bytes)) {
+                return;
+            }
             let found = Found {
                 start,
                 end,
@@ -298,12 +319,59 @@ impl LinesFile {
             };
             self.matched(plan, &found, rows);
         });
-        if let Err(lost) = shown {
-            self.lines += 1;
-            self.last_line = (start, end);
-            plan.error(&self.entry.path, start, lost);
+        match shown {
+            Ok(()) => {}
+            Err(lost) if plan.regex.is_some() => {
+                plan.error(&self.entry.path, start, lost.unsearched());
+            }
+            Err(lost) => {
+                self.lines += 1;
+                self.last_line = (start, end);
+                plan.error(&self.entry.path, start, lost);
+            }
         }
         self.carry = carry;
+    }
+
+    /// The lines between the first and the last newline that are not among the matching ones, as far as it is known of
+    /// them: a part of a chunk ends with its last record.
+    fn lines_without(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
+        let (Some(first), Some(last)) = (view.facts.first_newline, view.facts.last_newline) else {
+            return;
+        };
+        if plan.every_line {
+            return;
+        }
+        self.passed = self.passed.max(first + 1);
+        for index in 0..view.records.len() {
+            let (start, end) = view.records.get(index);
+            self.lines_within(plan, view, self.passed..start as usize, rows);
+            self.passed = end as usize;
+        }
+        if view.last {
+            self.lines_within(plan, view, self.passed..last + 1, rows);
+        }
+    }
+
+    /// All lines in a range that begins and ends where lines do.
+    fn lines_within(
+        &mut self,
+        plan: &Plan,
+        view: &View<'_>,
+        range: Range<usize>,
+        rows: &mut Vec<u8>,
+    ) {
+        let mut start = range.start;
+        let bytes = view.bytes.get(range).unwrap_or_default();
+        let begin = start;
+        for at in memchr_iter(b'\n', bytes) {
+            if self.done {
+                return;
+            }
+            let end = begin + at + 1;
+            self.line_at(plan, view, start, end, rows);
+            start = end;
+        }
     }
 
     /// Every line between the first and the last newline.
@@ -311,15 +379,7 @@ impl LinesFile {
         let (Some(first), Some(last)) = (view.facts.first_newline, view.facts.last_newline) else {
             return;
         };
-        let mut start = first + 1;
-        for at in memchr_iter(b'\n', &view.bytes[start.min(last + 1)..=last]) {
-            if self.done {
-                return;
-            }
-            let end = first + 1 + at + 1;
-            self.line_at(plan, view, start, end, rows);
-            start = end;
-        }
+        self.lines_within(plan, view, first + 1..last + 1, rows);
     }
 
     /// A matching line that lies within the chunk.
@@ -424,114 +484,5 @@ impl LinesFile {
         self.lines += 1;
         self.matches += matches;
         self.finish(plan, rows, None, Some((start, end)));
-    }
-
-    /// The file has ended.
-    pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
-        if !self.done {
-            if let (Some(fills), FileEnd::Complete { bytes }) = (&mut self.fills, end) {
-                fills.end_of_file(*bytes, self.last_newline);
-            }
-            if self.nul.is_none() {
-                self.bound = u64::MAX;
-            }
-            self.release(plan, rows);
-        }
-        if let (false, FileEnd::Complete { bytes }) = (self.done, end) {
-            if self.carry.is_open() && (plan.every_line || self.carry.matched()) {
-                self.carried(plan, b"", *bytes, false, rows);
-            }
-            if !self.done {
-                let complete = self.limited.is_none().then_some(*bytes);
-                self.finish(plan, rows, complete, self.limited);
-            }
-        } else if !self.done {
-            // The file was left early or failed. Its rows stay, but it gets no count and no note, which would describe
-            // only a part of the file.
-            plan.found(self.lines > 0);
-        }
-        self.carry.clear(self.keep(plan));
-    }
-
-    /// Writes the last rows of an answered file. `complete` is its length, if it was searched to its end; `stopped` is
-    /// the line at which the search stopped.
-    fn finish(
-        &mut self,
-        plan: &Plan,
-        rows: &mut Vec<u8>,
-        complete: Option<u64>,
-        stopped: Option<(u64, u64)>,
-    ) {
-        self.done = true;
-        let quit = self.text.binary == Binary::Quit;
-        let searched = self.searched(complete, stopped);
-        let mut nul = self.nul;
-        if let (Some((line, _)), Some(fills)) = (stopped, &self.fills) {
-            // Where lines are held until no NUL can undo them, the certain lines end before a NUL is seen.
-            let seen = if self.gated {
-                line >= self.bound
-            } else {
-                nul.is_some_and(|at| at < fills.fill_of(line).1)
-            };
-            nul = nul.filter(|_| seen);
-        }
-        let origin = self.text.origin;
-        let shown_nul = nul.map(|at| at - origin);
-        let before = rows.len();
-        let squashed = quit && nul.is_some();
-        let path = self.entry.path.as_os_str().as_bytes();
-        match plan.report {
-            Report::Lines | Report::Matches if plan.style.json => {}
-            Report::Lines | Report::Matches => {
-                if let (Some(at), true) = (shown_nul, self.lines > 0) {
-                    plan.style.binary_note(rows, &mut self.out, quit, at);
-                }
-            }
-            _ => {}
-        }
-        let mut found = self.lines > 0;
-        if plan.report.is_summary() {
-            found &= !squashed;
-        }
-        self.printed += (rows.len() - before) as u64;
-        self.uncounted += std::mem::take(&mut self.out.uncounted);
-        let totals = ScanTotals {
-            matches: self.matches,
-            matched_lines: self.lines,
-            searches_with_match: u64::from(self.lines > 0),
-            searches: 1,
-            bytes_printed: self.printed - self.uncounted,
-            bytes_searched: searched - origin,
-            elapsed: self.started.map(|at| at.elapsed()).unwrap_or_default(),
-        };
-        plan.add(&totals);
-        if plan.style.json && self.lines > 0 {
-            super::json::end(rows, path, shown_nul, &totals);
-        }
-        if found {
-            match plan.report {
-                Report::Count => plan.style.count(rows, path, self.lines),
-                Report::CountMatches => plan.style.count(rows, path, self.matches),
-                Report::Paths => plan.style.path_line(rows, path),
-                Report::Lines | Report::Matches | Report::Quiet => {}
-            }
-        }
-        plan.found(found);
-    }
-
-    /// Bytes that ripgrep would say it searched.
-    fn searched(&self, complete: Option<u64>, stopped: Option<(u64, u64)>) -> u64 {
-        let origin = self.text.origin;
-        if self.text.mapped {
-            let position = stopped.map_or(complete.unwrap_or(origin), |line| line.1);
-            return self.nul.map_or(position, |at| at.min(position));
-        }
-        match stopped {
-            Some((_, end)) => end,
-            None if self.text.binary == Binary::Quit && self.nul.is_some() => {
-                self.fills.as_ref().map_or(origin, Fills::start)
-            }
-            None => complete.unwrap_or(origin).max(origin),
-        }
     }
 }

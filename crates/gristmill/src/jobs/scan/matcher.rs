@@ -2,15 +2,21 @@
 //!
 //! The device says which lines match. The host searches only where that is not enough: a few bytes around each chunk
 //! boundary, the lines whose matches must be shown one by one (`-o`, colours, JSON), and chunks whose NULs count as
-//! line ends. A match is what an alternation of the patterns finds: the leftmost one, and among those that begin at the
+//! line ends. Where regexes are searched for, every line that spans chunks is searched here as a whole. A match is what an alternation of the patterns finds: the leftmost one, and among those that begin at the
 //! same byte the one whose pattern was given first.
 
+use super::fold::{self, Replaced};
 use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
-use memchr::memmem;
+use gristmill_megakernel::ScanSet;
+use gristmill_patterns::LineMatcher;
+use memchr::{memchr, memmem, memrchr};
+use std::sync::Arc;
 
 enum Search {
     One(Box<memmem::Finder<'static>>),
     Many(AhoCorasick),
+    /// The set of regexes, which gives each thread its matcher.
+    Regex(Arc<ScanSet>),
 }
 
 /// Finds leftmost-first matches of a set of patterns.
@@ -19,6 +25,8 @@ pub(super) struct Matcher {
     search: Option<Search>,
     /// Whether a pattern is empty. It matches wherever no earlier pattern does.
     empty: bool,
+    /// Whether the two letters outside ASCII that are a `k` and an `s` match as such.
+    letters: bool,
 }
 
 impl Matcher {
@@ -43,7 +51,23 @@ impl Matcher {
         Ok(Self {
             search,
             empty: empty.is_some(),
+            letters: false,
         })
+    }
+
+    /// The same matcher, for which the letters of [`fold`](super::fold) are a `k` and an `s`. No pattern is empty.
+    pub fn with_letters(mut self, yes: bool) -> Self {
+        self.letters = yes && !self.empty;
+        self
+    }
+
+    /// A matcher for a set of regexes.
+    pub fn regex(set: Arc<ScanSet>) -> Self {
+        Self {
+            search: Some(Search::Regex(set)),
+            empty: false,
+            letters: false,
+        }
     }
 
     /// A matcher that finds nothing.
@@ -51,19 +75,64 @@ impl Matcher {
         Self {
             search: None,
             empty: false,
+            letters: false,
         }
     }
 
+    /// The matcher of a regex, where a regex is searched for.
+    pub fn line_matcher(&self) -> Option<Arc<LineMatcher>> {
+        match &self.search {
+            Some(Search::Regex(set)) => set.line_matcher(),
+            _ => None,
+        }
+    }
+
+    /// Whether lines must be searched as a whole.
+    pub fn needs_lines(&self) -> bool {
+        matches!(self.search, Some(Search::Regex(_)))
+    }
+
+    /// Whether the results of a device are not to be taken for these bytes, as it folds ASCII letters only.
+    pub fn knows_better(&self, bytes: &[u8]) -> bool {
+        self.letters && fold::next_letter(bytes).is_some()
+    }
+
     /// The first match that begins at `at` or later, as start and end. If a pattern is empty, that is the empty match
-    /// at `at`, even if a longer match begins there too.
+    /// at `at`, even if a longer match begins there too. For a regex, a line begins at `at`, and what is found is the
+    /// first line that matches. Where letters of [`fold`](super::fold) match, it is a part of the first line that matches.
     pub fn find_at(&self, haystack: &[u8], at: usize) -> Option<(usize, usize)> {
         if at > haystack.len() {
             None
         } else if self.empty {
             Some((at, at))
+        } else if self.letters {
+            self.find_with_letters(haystack, at)
         } else {
             self.search_at(haystack, at)
         }
+    }
+
+    /// A match as it is, or the first letter of a line with letters that matches, whichever comes first.
+    fn find_with_letters(&self, haystack: &[u8], mut at: usize) -> Option<(usize, usize)> {
+        let found = self.search_at(haystack, at);
+        let upto = found.map_or(haystack.len(), |(start, _)| start);
+        while let Some(next) = haystack.get(at..upto).and_then(fold::next_letter) {
+            let letter = at + next;
+            let start =
+                memrchr(b'\n', haystack.get(at..letter)?).map_or(at, |newline| at + newline + 1);
+            let end = memchr(b'\n', haystack.get(letter..)?)
+                .map_or(haystack.len(), |newline| letter + newline);
+            if end >= upto {
+                // The line matches as it is.
+                break;
+            }
+            let replaced = Replaced::new(haystack.get(start..end)?);
+            if self.search_at(&replaced.text, 0).is_some() {
+                return Some((letter, end));
+            }
+            at = end;
+        }
+        found
     }
 
     fn search_at(&self, haystack: &[u8], at: usize) -> Option<(usize, usize)> {
@@ -76,17 +145,40 @@ impl Matcher {
                 let found = automaton.find(Input::new(haystack).range(at..))?;
                 Some((found.start(), found.end()))
             }
+            Search::Regex(set) => {
+                let line = set.line_matcher()?.find_line(haystack, at)?;
+                Some((line.start, line.end))
+            }
         }
     }
 
-    /// Whether there is a match.
+    /// Whether there is a match. For a regex, `haystack` is a line, with its end or without.
     pub fn is_match(&self, haystack: &[u8]) -> bool {
-        self.find_at(haystack, 0).is_some()
+        match self.line_matcher() {
+            Some(regex) => regex.is_match(haystack),
+            None => self.find_at(haystack, 0).is_some(),
+        }
     }
 
     /// Calls `found` with start and end of each match in a line, which may end with its newline. Empty matches count,
     /// except right after another match and at the end of a line that has no newline.
     pub fn each(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
+        if let Some(regex) = self.line_matcher() {
+            return regex.each(line, |start, end| {
+                found(start, end);
+                true
+            });
+        }
+        if self.knows_better(line) {
+            let replaced = Replaced::new(line);
+            return self.each_as_it_is(&replaced.text, |start, end| {
+                found(replaced.old(start), replaced.old(end));
+            });
+        }
+        self.each_as_it_is(line, found);
+    }
+
+    fn each_as_it_is(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let mut at = 0;
         // The position right after a match, where an empty match does not count.
@@ -134,6 +226,21 @@ mod tests {
         assert_eq!(each(&["aa"], false, "aaaa"), [(0, 2), (2, 4)]);
         assert_eq!(each(&["aB"], true, "AbaB"), [(0, 2), (2, 4)]);
         assert_eq!(each(&[], false, "ab"), []);
+    }
+
+    #[test]
+    fn two_letters_outside_ascii_are_k_and_s_in_another_case() {
+        let patterns = [b"kiss".to_vec(), b"ok".to_vec()];
+        let matcher = Matcher::new(&patterns, true).unwrap().with_letters(true);
+        let text = "a\nO\u{212A} \u{212A}I\u{17F}S\nkiss\n".as_bytes();
+        assert!(matcher.knows_better(text) && !matcher.knows_better(b"kiss"));
+        assert_eq!(matcher.find_at(text, 0), Some((3, 14)));
+        assert_eq!(matcher.find_at(text, 15), Some((15, 19)));
+        let mut all = Vec::new();
+        matcher.each(&text[2..15], |start, end| all.push((start, end)));
+        assert_eq!(all, [(0, 4), (5, 12)]);
+        let matcher = Matcher::new(&patterns, true).unwrap();
+        assert_eq!(matcher.find_at(text, 0), Some((15, 19)));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::binary::{Binary, BOM};
 use super::carry::Budget;
-use super::error::{ScanError, ScanErrorKind};
-use super::facts::Facts;
+use super::error::{ScanBuildError, ScanError, ScanErrorKind};
+use super::facts::{Converted, Facts};
+use super::fold;
 use super::matcher::Matcher;
 use super::printer::{FileRows, Line, Style};
 use super::report::Report;
@@ -12,11 +13,13 @@ use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
 use aho_corasick::{AhoCorasick, BuildError};
 use gristmill_megakernel::{ScanMode, ScanSet};
-use gristmill_protocol::PipelineError;
+use gristmill_patterns::LineSettings;
 use gristmill_ring::lock;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The first file, in the source's order, that has rows.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +32,9 @@ pub(super) struct FirstRows {
     /// Whether its search was completed.
     pub done: bool,
 }
+
+/// The rows that one line may have, in lines of the greatest length that is shown.
+const LINES_OF_ROWS: u64 = 4;
 
 pub(super) struct Plan {
     pub patterns: Vec<Vec<u8>>,
@@ -45,6 +51,10 @@ pub(super) struct Plan {
     pub binary: bool,
     /// Named files are treated as ripgrep treats those that it maps.
     pub mapped: bool,
+    /// The lines without a match are those that are looked for.
+    pub invert: bool,
+    /// Counts of nothing are shown.
+    pub include_zero: bool,
     /// Totals are wanted.
     pub totals_wanted: bool,
     /// One of the patterns is empty.
@@ -55,6 +65,11 @@ pub(super) struct Plan {
     pub newline_pattern: bool,
     /// Bytes before a chunk boundary in which a match may begin that ends after it.
     pub reach: usize,
+    /// Whether the letters of [`fold`] are a `k` and an `s`, which the device does not know.
+    letters: bool,
+    /// How the patterns are read, if they are regexes: a line that spans chunks is then searched as a whole, by the
+    /// host.
+    pub regex: Option<LineSettings>,
     pub budget: Budget,
     matcher: OnceLock<Matcher>,
     overlapping: OnceLock<Option<AhoCorasick>>,
@@ -75,6 +90,8 @@ impl Plan {
             text: false,
             binary: false,
             mapped: false,
+            invert: false,
+            include_zero: false,
             totals_wanted: false,
             every_line: patterns.iter().any(Vec::is_empty),
             nul_pattern: patterns.iter().any(|pattern| pattern.contains(&0)),
@@ -85,6 +102,8 @@ impl Plan {
                 .max()
                 .unwrap_or(0)
                 .saturating_sub(1),
+            letters: false,
+            regex: None,
             budget: Budget::default(),
             matcher: OnceLock::new(),
             overlapping: OnceLock::new(),
@@ -99,23 +118,61 @@ impl Plan {
     /// The matcher for the host's own searches, built when it is first needed.
     pub fn matcher(&self) -> &Matcher {
         self.matcher.get_or_init(|| {
-            Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
-                self.unsearchable(error);
-                Matcher::never()
-            })
+            Matcher::new(&self.patterns, self.case_insensitive)
+                .unwrap_or_else(|error| {
+                    self.unsearchable(error);
+                    Matcher::never()
+                })
+                .with_letters(self.letters)
         })
+    }
+
+    /// Lets the letters of [`fold`] match as a `k` and an `s`.
+    pub fn fold_letters(&mut self) {
+        self.letters = true;
+        self.reach = (self.reach + 1) * fold::LONGER - 1;
+    }
+
+    /// Whether the device's results do not hold for these bytes.
+    pub fn knows_better(&self, bytes: &[u8]) -> bool {
+        self.letters && self.matcher().knows_better(bytes)
+    }
+
+    /// Takes the patterns as regexes, `settings` as they say.
+    pub fn search_regexes(&mut self, settings: LineSettings) {
+        // A match may hold what a pattern does not.
+        (self.every_line, self.nul_pattern, self.newline_pattern) = (false, true, false);
+        self.reach = 0;
+        self.regex = Some(settings);
+    }
+
+    /// Takes a set of regexes as the matcher.
+    pub fn match_with(&mut self, set: &Arc<ScanSet>) {
+        self.matcher = OnceLock::from(Matcher::regex(Arc::clone(set)));
     }
 
     /// The patterns as the device searches for them. On the CPU their table takes at most `table_bytes`.
     ///
     /// # Errors
-    /// The device's error, for more patterns than it takes.
-    pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, PipelineError> {
+    /// The device's error, for more patterns than it takes, and for a regex that is refused.
+    pub fn scan_set(&self, mode: ScanMode, table_bytes: usize) -> Result<ScanSet, ScanBuildError> {
+        if let Some(settings) = &self.regex {
+            // A NUL ends the search of a file that was found in a walk, and of other files the host searches again what
+            // holds one; but for files that ripgrep maps.
+            let set = ScanSet::regex(self.patterns.clone(), settings)?;
+            return Ok(set.until_nul(!self.mapped));
+        }
         if self.every_line {
             // The device only looks for newlines and NULs.
-            return ScanSet::build(&[b"\n"], false, mode);
+            return Ok(ScanSet::build(&[b"\n"], false, mode)?);
         }
-        ScanSet::build_within(&self.patterns, self.case_insensitive, mode, table_bytes)
+        let fold = self.case_insensitive;
+        Ok(ScanSet::build_within(
+            &self.patterns,
+            fold,
+            mode,
+            table_bytes,
+        )?)
     }
 
     /// Calls `found` with start, end and pattern of every occurrence, overlapping ones too.
@@ -177,19 +234,84 @@ impl Plan {
     #[inline]
     pub fn print(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
         match self.report {
+            Report::Lines if self.style.each_match && self.has_many_rows(file, line) => 0,
             Report::Lines | Report::Matches => self.style.line(rows, file, line, || self.matcher()),
-            Report::CountMatches => self.matcher().count(line.bytes),
-            Report::Count | Report::Paths | Report::Quiet => self.count_in(line.bytes),
+            // As in ripgrep: an empty match at the very end of a file is none, but its line matches.
+            Report::CountMatches if self.style.without => 1,
+            Report::CountMatches => self.matcher().count(line.bytes).max(1),
+            _ => self.count_in(line.bytes),
         }
+    }
+
+    /// Whether a row for each match of a line would take too much memory. Then an error is left.
+    fn has_many_rows(&self, file: &FileRows, line: Line<'_>) -> bool {
+        if self.style.json || self.style.without {
+            return false;
+        }
+        let shown = line.bytes.len() as u64;
+        let row = self.style.max_columns.map_or(shown, |most| shown.min(most));
+        let most = self.max_line_bytes.saturating_mul(LINES_OF_ROWS);
+        if shown.saturating_mul(row) <= most {
+            return false;
+        }
+        let matches = self.matcher().count(line.bytes);
+        let bytes = matches.saturating_mul(row);
+        if bytes > most {
+            let path = Path::new(OsStr::from_bytes(file.path()));
+            self.error(
+                path,
+                line.offset,
+                ScanErrorKind::ManyRows { matches, bytes },
+            );
+        }
+        bytes > most
     }
 
     /// Number of matches in a line, if totals are wanted.
     pub fn count_in(&self, line: &[u8]) -> u64 {
         if self.timed() {
-            self.matcher().count(line)
+            let least = u64::from(self.report.is_summary());
+            if self.style.without {
+                return least;
+            }
+            self.matcher().count(line).max(least)
         } else {
             0
         }
+    }
+
+    /// Whether a line is one of those that are looked for.
+    pub fn wants(&self, matched: bool) -> bool {
+        matched != self.invert
+    }
+
+    /// Ends a file whose lines, or `matches`, were counted: writes its row and notes whether it counts as found.
+    /// `ended_by_nul` is whether a NUL ended it.
+    pub fn summary(
+        &self,
+        rows: &mut Vec<u8>,
+        path: &[u8],
+        lines: u64,
+        matches: u64,
+        ended_by_nul: bool,
+    ) {
+        if self.report.is_without() {
+            if lines == 0 && !ended_by_nul && self.report == Report::PathsWithout {
+                self.style.path_line(rows, path);
+            }
+            return self.found(lines == 0 || ended_by_nul);
+        }
+        if ended_by_nul {
+            return;
+        }
+        let shown = lines > 0 || self.include_zero;
+        match self.report {
+            Report::Count if shown => self.style.count(rows, path, lines),
+            Report::CountMatches if shown => self.style.count(rows, path, matches),
+            Report::Paths if lines > 0 => self.style.path_line(rows, path),
+            _ => {}
+        }
+        self.found(lines > 0);
     }
 
     pub fn found(&self, yes: bool) {
@@ -292,7 +414,8 @@ impl Text {
             facts.first_nul = None;
         }
         let begin = self.begin(chunk.offset);
-        if begin > 0 && chunk.first_part {
+        // Of a regex the device tells nothing about the line that the chunk begins with.
+        if begin > 0 && chunk.first_part && plan.regex.is_none() {
             let end = facts.first_newline.unwrap_or(chunk.bytes.len());
             let head = &chunk.bytes[begin.min(end)..end];
             facts.head_match = plan.matcher().is_match(head);
@@ -302,5 +425,24 @@ impl Text {
             }
         }
         facts
+    }
+
+    /// What the host must search itself of a chunk's `original` bytes, from `begin` on, where the device's results are
+    /// `facts`; `None` if these hold.
+    pub fn converted(
+        &self,
+        plan: &Plan,
+        original: &[u8],
+        begin: usize,
+        facts: &Facts,
+    ) -> Option<Converted> {
+        if facts.first_nul.is_some() && self.binary == Binary::Stream {
+            return Some(Converted::new(original, begin, plan.matcher()));
+        }
+        plan.knows_better(original).then(|| {
+            let mut searched = Converted::searched(original.to_vec(), begin, plan.matcher());
+            searched.facts.first_nul = facts.first_nul;
+            searched
+        })
     }
 }

@@ -27,12 +27,26 @@ pub(super) struct Style {
     pub json: bool,
     /// Matches are to be counted, for the totals.
     pub count_matches: bool,
+    /// The lines are those without a match.
+    pub without: bool,
+    /// Rows say at which byte of their line their first match begins, from 1.
+    pub columns: bool,
+    /// A row with the whole line for each match.
+    pub each_match: bool,
+    /// Lines lose their leading white space.
+    pub trim: bool,
+    /// Longer lines, in bytes, are left out.
+    pub max_columns: Option<u64>,
+    /// What fits is shown of lines that are left out.
+    pub preview: bool,
+    /// CR LF ends a line: rows of text end so too, unless a line's own end is there already.
+    pub crlf: bool,
 }
 
-const RESET: &[u8] = b"\x1b[0m";
+pub(super) const RESET: &[u8] = b"\x1b[0m";
 const PATH: &[u8] = b"\x1b[0m\x1b[35m";
 const NUMBER: &[u8] = b"\x1b[0m\x1b[32m";
-const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
+pub(super) const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
 
 /// What a printer remembers of a file.
 #[derive(Debug)]
@@ -58,6 +72,13 @@ pub(super) struct Line<'a> {
     pub offset: u64,
     /// Its number, from 1, where numbers are shown.
     pub number: u64,
+}
+
+impl FileRows {
+    /// The path of the file.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
 }
 
 impl Style {
@@ -110,6 +131,32 @@ impl Style {
         (color.len() + RESET.len()) as u64
     }
 
+    /// What a row ends with.
+    pub(super) fn end(&self) -> &'static [u8] {
+        if self.crlf {
+            b"\r\n"
+        } else {
+            b"\n"
+        }
+    }
+
+    /// A line without its end.
+    pub(super) fn text<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        match line.strip_suffix(b"\n") {
+            None => line,
+            Some(text) if self.crlf => text.strip_suffix(b"\r").unwrap_or(text),
+            Some(text) => text,
+        }
+    }
+
+    /// Appends a line with its end.
+    pub(super) fn whole(&self, rows: &mut Vec<u8>, line: &[u8]) {
+        rows.extend_from_slice(line);
+        if line.last() != Some(&b'\n') {
+            rows.extend_from_slice(self.end());
+        }
+    }
+
     fn begin(&self, rows: &mut Vec<u8>, file: &mut FileRows) {
         if std::mem::replace(&mut file.begun, true) {
             return;
@@ -117,21 +164,32 @@ impl Style {
         if self.json {
             json::begin(rows, &file.path);
         } else if self.heading {
-            rows.push(b'\n');
             // With several threads, ripgrep's printer does not write these lines.
             file.uncounted += u64::from(!self.sequential);
+            rows.extend_from_slice(if self.sequential { self.end() } else { b"\n" });
             if self.path {
-                file.uncounted += self.path_field(rows, &file.path, b"\n");
+                file.uncounted += self.path_field(rows, &file.path, self.end());
             }
         }
     }
 
+    /// What stands before a line. `column` is where its first match begins, from 0, if a match is shown.
     #[inline]
-    fn prelude(&self, rows: &mut Vec<u8>, file: &mut FileRows, number: u64, offset: u64) {
+    pub(super) fn prelude(
+        &self,
+        rows: &mut Vec<u8>,
+        file: &mut FileRows,
+        number: u64,
+        column: Option<usize>,
+        offset: u64,
+    ) {
         rows.extend_from_slice(&file.prefix);
         file.uncounted += file.prefix_escapes;
         if self.line_numbers {
             file.uncounted += self.number_field(rows, NUMBER, number);
+        }
+        if let (true, Some(column)) = (self.columns, column) {
+            file.uncounted += self.number_field(rows, RESET, column as u64 + 1);
         }
         if self.byte_offsets {
             file.uncounted += self.number_field(rows, RESET, offset);
@@ -152,17 +210,17 @@ impl Style {
         if self.json {
             return self.json_line(rows, file, line, matcher());
         }
+        if self.shapes_lines() {
+            return self.shaped(rows, file, line, matcher);
+        }
         if self.only_matching {
             return self.matches(rows, file, line, matcher());
         }
-        self.prelude(rows, file, line.number, line.offset);
+        self.prelude(rows, file, line.number, None, line.offset);
         if self.color {
             return self.colored_line(rows, file, line.bytes, matcher());
         }
-        rows.extend_from_slice(line.bytes);
-        if line.bytes.last() != Some(&b'\n') {
-            rows.push(b'\n');
-        }
+        self.whole(rows, line.bytes);
         if self.count_matches {
             matcher().count(line.bytes)
         } else {
@@ -180,6 +238,9 @@ impl Style {
         let mut count = 0;
         let number = self.line_numbers.then_some(line.number);
         json::matched(rows, &file.path, line.bytes, number, line.offset, |found| {
+            if self.without {
+                return;
+            }
             matcher.each(line.bytes, |start, end| {
                 count += 1;
                 found(start, end);
@@ -198,12 +259,18 @@ impl Style {
         let mut count = 0;
         matcher.each(line.bytes, |start, end| {
             count += 1;
-            self.prelude(rows, file, line.number, line.offset + start as u64);
+            let offset = line.offset + start as u64;
+            self.prelude(rows, file, line.number, None, offset);
             if start < end {
                 file.uncounted += self.colored(rows, MATCH, &line.bytes[start..end]);
             }
-            rows.push(b'\n');
+            rows.extend_from_slice(self.end());
         });
+        if count == 0 {
+            // As in ripgrep: all that matched is empty and at the line's very end.
+            self.prelude(rows, file, line.number, None, line.offset);
+            self.whole(rows, line.bytes);
+        }
         count
     }
 
@@ -215,7 +282,7 @@ impl Style {
         line: &[u8],
         matcher: &Matcher,
     ) -> u64 {
-        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = self.text(line);
         let (mut count, mut at, mut inside) = (0, 0, false);
         matcher.each(line, |start, end| {
             count += 1;
@@ -238,7 +305,7 @@ impl Style {
             rows.extend_from_slice(RESET);
         }
         rows.extend_from_slice(&text[at..]);
-        rows.push(b'\n');
+        rows.extend_from_slice(self.end());
         count
     }
 
@@ -267,12 +334,12 @@ impl Style {
             self.path_field(rows, path, b":");
         }
         decimal(rows, count);
-        rows.push(b'\n');
+        rows.extend_from_slice(self.end());
     }
 
     /// A file's path, as `-l` prints it.
     pub fn path_line(&self, rows: &mut Vec<u8>, path: &[u8]) {
-        self.path_field(rows, path, b"\n");
+        self.path_field(rows, path, self.end());
     }
 
     /// One of all occurrences.

@@ -22,13 +22,14 @@ impl<W: Write> Separated<W> {
 impl<W: Write> Write for Separated<W> {
     fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
         if !self.begun {
-            if let Some(rest) = rows.strip_prefix(b"\n") {
+            if let Some(rest) = rows.strip_prefix(b"\n").or(rows.strip_prefix(b"\r\n")) {
                 self.begun = true;
-                return Ok(1 + if rest.is_empty() {
-                    0
-                } else {
-                    self.output.write(rest)?
-                });
+                return Ok(rows.len() - rest.len()
+                    + if rest.is_empty() {
+                        0
+                    } else {
+                        self.output.write(rest)?
+                    });
             }
             self.begun = !rows.is_empty();
         }

@@ -146,14 +146,25 @@ fn feed(
         }
         offset = end;
     }
+    close(job, file, offset, skipped, &mut rows);
+    rows
+}
+
+/// Ends a file of which `offset` bytes were fed to a job.
+pub(super) fn close(
+    job: &ScanJob,
+    file: ScanFile,
+    offset: usize,
+    skipped: bool,
+    rows: &mut Vec<u8>,
+) {
     let bytes = offset as u64;
     let end = if skipped {
         FileEnd::Skipped { bytes }
     } else {
         FileEnd::Complete { bytes }
     };
-    job.close(file, &end, &mut rows);
-    rows
+    job.close(file, &end, rows);
 }
 
 /// A small file, in which every byte matters.
@@ -304,14 +315,16 @@ fn compare(seed: u64, large: bool, directory: &Path) {
         Report::Count,
         Report::CountMatches,
         Report::Paths,
+        Report::PathsWithout,
         Report::Quiet,
-    ][random.usize(..7)];
+    ][random.usize(..8)];
     flag(
         matches!(report, Report::Matches | Report::CountMatches),
         "-o",
     );
     flag(matches!(report, Report::Count | Report::CountMatches), "-c");
     flag(report == Report::Paths, "-l");
+    flag(report == Report::PathsWithout, "--files-without-match");
     flag(report == Report::Quiet, "-q");
     let may_be_json = !report.is_summary() || report == Report::Quiet;
     let json = flag(may_be_json && random.usize(..4) == 0, "--json");
@@ -336,6 +349,18 @@ fn compare(seed: u64, large: bool, directory: &Path) {
     if let Some(limit) = limit {
         flag(true, &format!("-m{limit}"));
     }
+    // How far ripgrep goes on after the last line without a match, its totals and what a NUL undoes depend on its reads.
+    let may_invert = limit.is_none() && !totals && !json;
+    let invert = flag(may_invert && random.usize(..3) == 0, "-v");
+    let zero = flag(random.usize(..4) == 0, "--include-zero");
+    let columns = flag(random.usize(..5) == 0, "--column");
+    let numbers = numbers || (columns && !report.is_summary() && !json);
+    let trim = flag(random.usize(..5) == 0, "--trim");
+    let most = (random.usize(..4) == 0).then(|| 1 + random.u64(..12));
+    if let Some(most) = most {
+        flag(true, &format!("-M{most}"));
+    }
+    let preview = flag(random.bool(), "--max-columns-preview");
     for pattern in &patterns {
         flag(true, "-e");
         flag(true, std::str::from_utf8(pattern).unwrap());
@@ -353,6 +378,12 @@ fn compare(seed: u64, large: bool, directory: &Path) {
         .color(color)
         .text(text)
         .null(null)
+        .invert(invert)
+        .include_zero(zero)
+        .columns(columns)
+        .trim(trim)
+        .max_columns(most)
+        .max_columns_preview(preview)
         .heading(heading)
         .sequential(true)
         .with_path(with_path)

@@ -45,8 +45,8 @@ const POLYNOMIAL: u32 = 0x82F6_3B78;
 /// Makes the image of a job.
 ///
 /// # Errors
-/// [`KernelError::Unsupported`] for an opcode of the user's, which is host code, and for a set of patterns whose tables
-/// are larger than 1 GiB.
+/// [`KernelError::Unsupported`] for an opcode of the user's, which is host code, for regexes, and for a set of patterns
+/// whose tables are larger than 1 GiB.
 pub fn image(job: &StreamJob) -> Result<Vec<u32>, KernelError> {
     match job {
         StreamJob::Scan(set) => scan_image(job.opcode(), set, MAX_WORDS),
@@ -81,6 +81,12 @@ fn pack(bytes: &[u8; 256]) -> impl Iterator<Item = u32> + '_ {
 }
 
 fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, KernelError> {
+    if set.line_settings().is_some() {
+        return Err(KernelError::Unsupported {
+            what: "a device cannot search for regexes",
+            fix: "search for fixed strings, or use the CPU",
+        });
+    }
     let all = set.mode() == ScanMode::All;
     let everything = set.searched().any(<[u8]>::is_empty);
     let mut image = vec![0; scan::NEXT];

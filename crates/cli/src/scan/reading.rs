@@ -1,0 +1,80 @@
+//! How patterns are read and compared.
+
+use crate::engine::parse_size;
+use gristmill::jobs::scan::ScanJobBuilder;
+
+/// Flags that say what patterns mean. Of -i, -s and -S the last one applies, and of -w and -x.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReadingArgs {
+    /// Take patterns as strings, not as regexes.
+    #[arg(short = 'F', long, overrides_with = "no_fixed_strings")]
+    fixed_strings: bool,
+
+    /// Take patterns as regexes, after -F.
+    #[arg(long, hide = true, overrides_with = "fixed_strings")]
+    no_fixed_strings: bool,
+
+    /// Match letters in either case.
+    #[arg(short = 'i', long, overrides_with_all = ["case_sensitive", "smart_case"])]
+    ignore_case: bool,
+
+    /// Match letters as they are written. This is the default.
+    #[arg(short = 's', long, overrides_with_all = ["ignore_case", "smart_case"])]
+    case_sensitive: bool,
+
+    /// Match letters in either case, if the patterns hold letters and no upper-case one.
+    #[arg(short = 'S', long, overrides_with_all = ["ignore_case", "case_sensitive"])]
+    smart_case: bool,
+
+    /// Show only matches that begin and end where no word goes on.
+    #[arg(short = 'w', long, overrides_with = "line_regexp")]
+    word_regexp: bool,
+
+    /// Show only matches that are a whole line.
+    #[arg(short = 'x', long, overrides_with = "word_regexp")]
+    line_regexp: bool,
+
+    /// Let CR LF end a line as LF does: `$` matches before both.
+    #[arg(long, overrides_with = "no_crlf")]
+    crlf: bool,
+
+    /// Let only LF end a line. This is the default.
+    #[arg(long, hide = true, overrides_with = "crlf")]
+    no_crlf: bool,
+
+    /// Let `\w`, `\d`, `\s`, `\b`, `.` and case know ASCII only.
+    #[arg(long, overrides_with = "unicode")]
+    no_unicode: bool,
+
+    /// Let regexes know Unicode. This is the default.
+    #[arg(long, hide = true, overrides_with = "no_unicode")]
+    unicode: bool,
+
+    /// The most memory that a compiled regex may take.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "100M")]
+    regex_size_limit: usize,
+
+    /// The most memory that each worker may take for the automaton that it builds while it searches for a regex; a regex
+    /// that needs more is searched for many times more slowly.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "32M")]
+    dfa_size_limit: usize,
+}
+
+impl ReadingArgs {
+    /// Sets what the flags say.
+    pub fn apply(&self, job: ScanJobBuilder) -> ScanJobBuilder {
+        let job = match self.smart_case {
+            true => job.smart_case(true),
+            false => job.case_insensitive(self.ignore_case),
+        };
+        let job = match self.word_regexp {
+            true => job.words(true),
+            false => job.whole_lines(self.line_regexp),
+        };
+        job.regex(!self.fixed_strings)
+            .crlf(self.crlf)
+            .unicode(!self.no_unicode)
+            .regex_size_limit(self.regex_size_limit)
+            .dfa_size_limit(self.dfa_size_limit)
+    }
+}
