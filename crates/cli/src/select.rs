@@ -72,16 +72,14 @@ impl FromArgMatches for SelectArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = Given::from_arg_matches(matches)?;
         let mut types = Vec::new();
-        let flags: [(&str, &[String], fn(String) -> TypeChange); 4] = [
-            ("type_select", &given.type_select, TypeChange::Select),
-            ("type_not", &given.type_not, TypeChange::Negate),
-            ("type_add", &given.type_add, TypeChange::Add),
-            ("type_clear", &given.type_clear, TypeChange::Clear),
-        ];
-        for (id, values, change) in flags {
+        let mut add = |id: &str, values: &[String], change: fn(String) -> TypeChange| {
             let places = matches.indices_of(id).into_iter().flatten();
             types.extend(places.zip(values.iter().cloned().map(change)));
-        }
+        };
+        add("type_select", &given.type_select, TypeChange::Select);
+        add("type_not", &given.type_not, TypeChange::Negate);
+        add("type_add", &given.type_add, TypeChange::Add);
+        add("type_clear", &given.type_clear, TypeChange::Clear);
         types.sort_by_key(|(place, _)| *place);
         Ok(Self {
             given,

@@ -97,6 +97,22 @@ pub(super) fn fill(
     }
 }
 
+/// The answers of gristmill and of ripgrep in a directory of a tree, with the tree's configuration of git.
+pub(super) fn answers(tree: &Tree, from: &Path, arguments: &[OsString]) -> (Output, Output) {
+    let answer = |program: &Path, before: &[&str]| {
+        let mut command = Command::new(program);
+        command
+            .args(before)
+            .args(arguments)
+            .env("HOME", tree.root.join("home"))
+            .env_remove("XDG_CONFIG_HOME");
+        run(command, from, None)
+    };
+    let expected = answer(ripgrep::program().unwrap(), &["-F", "--no-config"]);
+    let got = answer(Path::new(env!("CARGO_BIN_EXE_gristmill")), &["scan"]);
+    (got, expected)
+}
+
 #[test]
 fn random_rules_are_followed_as_ripgrep_follows_them() {
     if rg_is_missing() {
@@ -132,17 +148,7 @@ fn random_rules_are_followed_as_ripgrep_follows_them() {
             3 => arguments.push("..".into()),
             _ => arguments.push(other.into()),
         }
-        let answer = |program: &Path, before: &[&str]| {
-            let mut command = Command::new(program);
-            command
-                .args(before)
-                .args(&arguments)
-                .env("HOME", tree.root.join("home"))
-                .env_remove("XDG_CONFIG_HOME");
-            run(command, &from, None)
-        };
-        let expected = answer(ripgrep::program().unwrap(), &["-F", "--no-config"]);
-        let got = answer(Path::new(env!("CARGO_BIN_EXE_gristmill")), &["scan"]);
+        let (got, expected) = answers(&tree, &from, &arguments);
         assert_eq!(
             (String::from_utf8_lossy(&got.stdout), got.status.code()),
             (

@@ -1,6 +1,6 @@
 //! The flags that choose and order files.
 
-use super::rules::{fill, one, rules};
+use super::rules::{answers, fill, one, rules};
 use super::*;
 use fastrand::Rng;
 use std::time::{Duration, SystemTime};
@@ -93,17 +93,7 @@ fn random_flags_choose_the_files_that_ripgrep_chooses() {
             arguments.push("--".into());
             arguments.push(one(&mut random, &[".", "./", "..", "a"]).into());
         }
-        let answer = |program: &Path, before: &[&str]| {
-            let mut command = Command::new(program);
-            command
-                .args(before)
-                .args(&arguments)
-                .env("HOME", tree.root.join("home"))
-                .env_remove("XDG_CONFIG_HOME");
-            run(command, &from, None)
-        };
-        let expected = answer(ripgrep::program().unwrap(), &["-F", "--no-config"]);
-        let got = answer(Path::new(env!("CARGO_BIN_EXE_gristmill")), &["scan"]);
+        let (got, expected) = answers(&tree, &from, &arguments);
         assert_eq!(
             (String::from_utf8_lossy(&got.stdout), got.status.code()),
             (
