@@ -5,12 +5,15 @@
 //! - [`Literals`]: byte strings, each of whose occurrences is found, overlapping ones too.
 //! - [`LineMatcher`]: regexes as ripgrep takes them, of which lines that match are found. [`PlainStrings`] are those of which
 //!   a regex is not needed.
+//! - [`RegexSet`]: many regexes, every match of each of which is named and placed.
 
 mod lines;
 mod literals;
+mod regexes;
 
 pub use lines::{
     Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,
     DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT,
 };
 pub use literals::{BuildError, Literals};
+pub use regexes::{RegexPlan, RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError};

@@ -1,7 +1,22 @@
 //! Sets of byte strings.
+//!
+//! A set is divided into classes by length (`plan`), each searched by the way that is expected to cost least: few
+//! patterns by a packed searcher (`few`), others by a filter over sampled q-grams (`class`, with `filter` and the inner
+//! loop `probe`), which looks at every third byte or fewer where patterns are long enough. Which part of a pattern is
+//! looked for is decided by how rare it is in ordinary text (`rarity`) and in the set. `store` holds the patterns.
 
-use aho_corasick::AhoCorasick;
+mod class;
+mod few;
+mod filter;
+mod plan;
+mod probe;
+mod rarity;
+mod store;
+
+use class::Class;
+use few::Few;
 use std::ops::Range;
+use store::Store;
 
 /// Why a set could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +24,7 @@ use std::ops::Range;
 pub enum BuildError {
     /// The pattern with this number is empty: it would occur everywhere.
     Empty(u32),
-    /// More patterns, or more bytes of them, than a set can hold.
+    /// More patterns, or more bytes of them, than 32-bit numbers can name.
     TooMany,
 }
 
@@ -28,8 +43,22 @@ impl std::error::Error for BuildError {}
 
 /// A set of byte strings, prepared for finding all their occurrences.
 pub struct Literals {
-    automaton: AhoCorasick,
+    store: Store,
+    ways: Vec<Way>,
+    longest: usize,
 }
+
+/// How the patterns of a class are searched for.
+enum Way {
+    Few(Few),
+    Filter(Class),
+}
+
+/// The bytes of text that all classes look at before the next: few enough to stay in the nearest cache.
+const PIECE: usize = 16 << 10;
+
+/// The bit in which letters of either case differ, in each byte.
+const CASE_BITS: u64 = 0x2020_2020_2020_2020;
 
 impl Literals {
     /// Prepares a set. `fold` makes ASCII letters match in either case.
@@ -37,32 +66,98 @@ impl Literals {
     /// # Errors
     /// [`BuildError::Empty`] for an empty pattern, [`BuildError::TooMany`] for a set that is too large.
     pub fn build<P: AsRef<[u8]>>(patterns: &[P], fold: bool) -> Result<Self, BuildError> {
-        if let Some(empty) = patterns
-            .iter()
-            .position(|pattern| pattern.as_ref().is_empty())
-        {
-            return Err(u32::try_from(empty).map_or(BuildError::TooMany, BuildError::Empty));
-        }
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(fold)
-            .build(patterns)
-            .map_err(|_| BuildError::TooMany)?;
-        Ok(Self { automaton })
+        let store = Store::new(patterns, fold)?;
+        let ways = plan::plan(&store)
+            .into_iter()
+            .map(|part| {
+                let few = part.numbers.len() <= few::MOST
+                    && !fold
+                    && part.shape.window >= few::NEEDLE
+                    && part.shape.stride() < FEW_BELOW;
+                let few = few.then(|| Few::new(&store, &part.numbers)).flatten();
+                few.map_or_else(
+                    || {
+                        let fold = if fold { CASE_BITS } else { 0 };
+                        Way::Filter(Class::new(&store, &part.numbers, part.shape, fold))
+                    },
+                    Way::Few,
+                )
+            })
+            .collect();
+        let longest = patterns.iter().map(|pattern| pattern.as_ref().len()).max();
+        Ok(Self {
+            store,
+            ways,
+            longest: longest.unwrap_or(0),
+        })
     }
 
     /// Calls `found` with start and number of every occurrence in `text` whose first byte lies in `starts`: overlapping
     /// ones too, in no particular order. `text` ends after the last byte that an occurrence may have.
     pub fn find(&self, text: &[u8], starts: Range<usize>, mut found: impl FnMut(usize, u32)) {
-        for occurrence in self.automaton.find_overlapping_iter(text) {
-            if starts.contains(&occurrence.start()) {
-                found(occurrence.start(), occurrence.pattern().as_u32());
+        let end = starts.end.min(text.len());
+        let mut from = starts.start;
+        while from < end {
+            let until = end.min(from + PIECE);
+            for way in &self.ways {
+                match way {
+                    Way::Few(few) => few.find(&self.store, text, &(from..until), &mut found),
+                    Way::Filter(class) => class.find(&self.store, text, &(from..until), &mut found),
+                }
             }
+            from = until;
         }
+    }
+
+    /// The number of patterns.
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether there are no patterns.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of pattern `number`, or 0 if there is none.
+    pub fn pattern_len(&self, number: u32) -> usize {
+        self.store.pattern(number).len()
+    }
+
+    /// Bytes of the longest pattern.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// The memory that the set takes, in bytes.
+    pub fn memory(&self) -> usize {
+        let ways = self.ways.iter().map(|way| match way {
+            Way::Few(few) => few.bytes(),
+            Way::Filter(class) => class.bytes(),
+        });
+        self.store.bytes() + ways.sum::<usize>()
+    }
+
+    /// How the patterns are searched for, in words.
+    pub fn explain(&self) -> String {
+        let ways = self.ways.iter().map(|way| match way {
+            Way::Few(few) => format!("{} by {} bytes with teddy", few.len(), few.shape().gram),
+            Way::Filter(class) => format!(
+                "{} by {} bytes at every position in {}",
+                class.len(),
+                class.shape().gram,
+                class.shape().stride()
+            ),
+        });
+        ways.collect::<Vec<_>>().join(", ")
     }
 }
 
+/// Where the filter looks at no more than one position in so many, it is faster than the packed searcher.
+const FEW_BELOW: usize = 7;
+
 impl std::fmt::Debug for Literals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Literals({} patterns)", self.automaton.patterns_len())
+        write!(f, "Literals({} patterns: {})", self.len(), self.explain())
     }
 }

@@ -1,0 +1,60 @@
+//! A blocked Bloom filter whose block is one 64-bit word: a key sets two bits of one word.
+//!
+//! F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007.
+
+/// A set of keys that may also say yes to a few others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Filter {
+    words: Vec<u64>,
+    /// How far a hash is shifted, so that its highest bits choose the word and the next twelve the bits.
+    shift: u32,
+}
+
+/// The bits of a hash below those that choose the word.
+const BITS: u32 = 12;
+
+impl Filter {
+    /// The number of words for `keys` keys at 16 bits each, within bounds.
+    pub fn words_for(keys: usize) -> usize {
+        (keys / 4).next_power_of_two().clamp(64, 1 << 22)
+    }
+
+    /// An empty filter of so many words, a power of two.
+    pub fn new(words: usize) -> Self {
+        Self {
+            words: vec![0; words],
+            shift: 64 - BITS - words.trailing_zeros(),
+        }
+    }
+
+    /// The filter's words and its shift, for a loop that asks for many keys.
+    #[inline(always)]
+    pub fn parts(&self) -> (&[u64], u32) {
+        (&self.words, self.shift)
+    }
+
+    /// The word's index and the two bits of a hash.
+    #[inline(always)]
+    pub fn place(hash: u64, shift: u32) -> (usize, u64) {
+        let rest = hash >> shift;
+        (
+            (rest >> BITS) as usize,
+            (1 << (rest & 63)) | (1 << ((rest >> 6) & 63)),
+        )
+    }
+
+    pub fn insert(&mut self, hash: u64) {
+        let (word, bits) = Self::place(hash, self.shift);
+        self.words[word] |= bits;
+    }
+
+    #[inline(always)]
+    pub fn may_hold(&self, hash: u64) -> bool {
+        let (word, bits) = Self::place(hash, self.shift);
+        self.words.get(word).is_some_and(|word| word & bits == bits)
+    }
+
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.words[..])
+    }
+}

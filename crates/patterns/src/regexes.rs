@@ -1,0 +1,330 @@
+//! Sets of regexes, and every match of each of them.
+//!
+//! Each regex is found as if it were searched for alone. Most of those that people write for many files at once contain
+//! some literal that is rare: one search finds the literals of all regexes, and a regex is run only near its own.
+
+mod error;
+mod required;
+mod search;
+
+pub use error::RegexSetError;
+
+use crate::Literals;
+use regex_automata::meta;
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_syntax::hir::Hir;
+use regex_syntax::ParserBuilder;
+use search::{Memory, Progress, Rule, Way};
+use std::fmt;
+
+/// Bytes of text whose candidates are gathered at once, so that the memory for them is bounded.
+const BLOCK: usize = 1 << 16;
+
+/// Builds a [`RegexSet`]. The options hold for all its patterns; `(?i)` and the like set them within a pattern.
+#[derive(Debug, Clone)]
+pub struct RegexSetBuilder {
+    case_insensitive: bool,
+    unicode: bool,
+    multi_line: bool,
+    size_limit: usize,
+    total_size_limit: usize,
+}
+
+impl Default for RegexSetBuilder {
+    fn default() -> Self {
+        Self {
+            case_insensitive: false,
+            unicode: true,
+            multi_line: false,
+            size_limit: 10 << 20,
+            total_size_limit: 1 << 30,
+        }
+    }
+}
+
+impl RegexSetBuilder {
+    /// A builder for regexes as the `regex` crate takes them by default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether letters match in either case, as with `(?i)`. Default: no.
+    pub fn case_insensitive(&mut self, yes: bool) -> &mut Self {
+        self.case_insensitive = yes;
+        self
+    }
+
+    /// Whether classes and `.` match characters of Unicode rather than bytes, as with `(?u)`. Default: yes.
+    pub fn unicode(&mut self, yes: bool) -> &mut Self {
+        self.unicode = yes;
+        self
+    }
+
+    /// Whether `^` and `$` match at lines' ends too, as with `(?m)`. Default: no.
+    pub fn multi_line(&mut self, yes: bool) -> &mut Self {
+        self.multi_line = yes;
+        self
+    }
+
+    /// The most bytes that one pattern's program may take. Default: 10 MiB, as in the `regex` crate.
+    pub fn size_limit(&mut self, bytes: usize) -> &mut Self {
+        self.size_limit = bytes;
+        self
+    }
+
+    /// The most bytes that all patterns may take, without their literals and what searches add. Default: 1 GiB.
+    pub fn total_size_limit(&mut self, bytes: usize) -> &mut Self {
+        self.total_size_limit = bytes;
+        self
+    }
+
+    /// Builds the set. Patterns are numbered from 0 in the order given.
+    ///
+    /// # Errors
+    /// Names the pattern that is no regex, or with which a limit is exceeded.
+    pub fn build<P: AsRef<str>>(&self, patterns: &[P]) -> Result<RegexSet, RegexSetError> {
+        let mut set = RegexSet {
+            rules: Vec::with_capacity(patterns.len()),
+            exact: Group::default(),
+            folded: Group::default(),
+        };
+        let mut size = 0_usize;
+        for (number, pattern) in patterns.iter().enumerate() {
+            let pattern = pattern.as_ref();
+            let rule = self.rule(number, pattern)?;
+            size = size.saturating_add(rule.memory_usage());
+            if size > self.total_size_limit {
+                let limit = self.total_size_limit;
+                return Err(RegexSetError::total_size(number, pattern, limit));
+            }
+            if let Some(required) = rule.required() {
+                let group = match required.fold {
+                    true => &mut set.folded,
+                    false => &mut set.exact,
+                };
+                for literal in &required.literals {
+                    group.literals.push(literal.clone());
+                    group.rules.push(number);
+                }
+            }
+            set.rules.push(rule);
+        }
+        let last = patterns.last().map_or("", |pattern| pattern.as_ref());
+        for (group, fold) in [(&mut set.exact, false), (&mut set.folded, true)] {
+            group.longest = group.literals.iter().map(Vec::len).max().unwrap_or(0);
+            if !group.literals.is_empty() {
+                let set = Literals::build(&group.literals, fold)
+                    .map_err(|_| RegexSetError::too_many(patterns.len() - 1, last))?;
+                group.set = Some(set);
+            }
+            group.literals = Vec::new();
+        }
+        Ok(set)
+    }
+
+    fn rule(&self, number: usize, pattern: &str) -> Result<Rule, RegexSetError> {
+        let hir: Hir = ParserBuilder::new()
+            .case_insensitive(self.case_insensitive)
+            .unicode(self.unicode)
+            .multi_line(self.multi_line)
+            .utf8(false)
+            .build()
+            .parse(pattern)
+            .map_err(|error| RegexSetError::syntax(number, pattern, &error))?;
+        let config = meta::Config::new()
+            .utf8_empty(false)
+            // A match has a start and an end only with the implicit group.
+            .which_captures(WhichCaptures::Implicit)
+            .nfa_size_limit(Some(self.size_limit));
+        let regex = meta::Builder::new()
+            .configure(config)
+            .build_from_hir(&hir)
+            .map_err(|error| RegexSetError::regex(number, pattern, &error))?;
+        let required = required::required(&hir);
+        Ok(Rule::new(regex, &hir, required, self.size_limit))
+    }
+}
+
+/// Many regexes, prepared for finding every match of each in a text.
+///
+/// A regex's matches are those that `regex::bytes::Regex::find_iter` finds for it alone: from left to right, the first
+/// alternative first, without overlaps. What others of the set match makes no difference.
+///
+/// ```
+/// use gristmill_patterns::RegexSet;
+///
+/// let set = RegexSet::new(&[r"key-[0-9]{4}", r"\d+"])?;
+/// let mut found = Vec::new();
+/// set.find(&mut set.cache(), b"key-1234", |pattern, start, end| {
+///     found.push((pattern, start, end));
+/// });
+/// found.sort();
+/// assert_eq!(found, [(0, 0, 8), (1, 4, 8)]);
+/// # Ok::<(), gristmill_patterns::RegexSetError>(())
+/// ```
+pub struct RegexSet {
+    rules: Vec<Rule>,
+    exact: Group,
+    folded: Group,
+}
+
+/// The literals that are looked for in one search, exactly or in either case.
+#[derive(Default)]
+struct Group {
+    set: Option<Literals>,
+    /// The literals, while the set is built.
+    literals: Vec<Vec<u8>>,
+    /// The rule of each literal.
+    rules: Vec<usize>,
+    /// Bytes of the longest literal.
+    longest: usize,
+}
+
+impl RegexSet {
+    /// A set with the default options.
+    ///
+    /// # Errors
+    /// See [`RegexSetBuilder::build`].
+    pub fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, RegexSetError> {
+        RegexSetBuilder::new().build(patterns)
+    }
+
+    /// The number of patterns.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether the set has no patterns.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Memory for searches by one thread at a time. It grows as it is used: up to some MiB for each pattern.
+    #[must_use]
+    pub fn cache(&self) -> RegexSetCache {
+        let mut memory = Vec::new();
+        memory.resize_with(self.rules.len(), Memory::default);
+        RegexSetCache {
+            memory,
+            progress: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+
+    /// Calls `found` with the pattern's number, the start and the end (bytes, the end behind the last) of every match
+    /// of every pattern in a whole text. The matches of one pattern come in ascending order, mixed with those of others.
+    ///
+    /// # Panics
+    /// If `cache` was made by a set with another number of patterns; by one with other patterns, it may panic or find
+    /// the wrong matches.
+    pub fn find(
+        &self,
+        cache: &mut RegexSetCache,
+        text: &[u8],
+        mut found: impl FnMut(usize, usize, usize),
+    ) {
+        assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
+        for (number, (rule, memory)) in self.rules.iter().zip(&mut cache.memory).enumerate() {
+            if matches!(rule.way, Way::Whole) {
+                rule.whole(memory, text, |start, end| found(number, start, end));
+            }
+        }
+        cache.progress.clear();
+        cache.progress.resize(self.rules.len(), Progress::default());
+        for from in (0..text.len()).step_by(BLOCK) {
+            cache.places.clear();
+            for group in [&self.exact, &self.folded] {
+                group.find(text, from, &mut cache.places);
+            }
+            cache.places.sort_unstable();
+            for places in cache.places.chunk_by(|one, other| one.0 == other.0) {
+                let number = places[0].0;
+                self.rules[number].at(
+                    &mut cache.memory[number],
+                    &mut cache.progress[number],
+                    text,
+                    places.iter().map(|(_, place)| *place),
+                    |start, end| found(number, start, end),
+                );
+            }
+        }
+    }
+
+    /// How the set finds each pattern, one for each, in order.
+    pub fn explain(&self) -> impl Iterator<Item = RegexPlan<'_>> {
+        self.rules.iter().map(|rule| RegexPlan { rule })
+    }
+}
+
+impl Group {
+    /// Adds rule and place of each literal that begins in the block from `from` on.
+    fn find(&self, text: &[u8], from: usize, places: &mut Vec<(usize, usize)>) {
+        let Some(set) = &self.set else { return };
+        let starts = BLOCK.min(text.len() - from);
+        let end = (from + starts + self.longest - 1).min(text.len());
+        set.find(&text[from..end], 0..starts, |start, literal| {
+            places.push((self.rules[literal as usize], from + start));
+        });
+    }
+}
+
+impl fmt::Debug for RegexSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegexSet({} patterns)", self.rules.len())
+    }
+}
+
+/// The memory in which [`RegexSet::find`] works.
+#[derive(Debug)]
+pub struct RegexSetCache {
+    memory: Vec<Memory>,
+    progress: Vec<Progress>,
+    places: Vec<(usize, usize)>,
+}
+
+/// How one pattern of a [`RegexSet`] is found. It displays as a sentence.
+#[derive(Debug, Clone, Copy)]
+pub struct RegexPlan<'a> {
+    rule: &'a Rule,
+}
+
+impl<'a> RegexPlan<'a> {
+    /// The literals of which every match contains one, if the pattern is found by these. Without, it is searched for
+    /// alone over the whole text.
+    #[must_use]
+    pub fn literals(&self) -> Option<&'a [Vec<u8>]> {
+        let required = self.rule.required()?;
+        Some(&required.literals)
+    }
+
+    /// Whether ASCII letters of the literals stand for either case.
+    #[must_use]
+    pub fn either_case(&self) -> bool {
+        self.rule.required().is_some_and(|required| required.fold)
+    }
+}
+
+impl fmt::Display for RegexPlan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rule.way {
+            Way::Whole => {
+                return f.write_str("searched alone over the whole text: no literal is rare enough")
+            }
+            Way::Window(_, longest) => write!(f, "searched in windows for {longest} bytes")?,
+            Way::Tries(..) => f.write_str("tried where a match would begin")?,
+            Way::Gate(_) => f.write_str("searched from the first place on that allows a match")?,
+        }
+        f.write_str(if self.either_case() {
+            ", found by literals in either case:"
+        } else {
+            ", found by literals:"
+        })?;
+        for literal in self.literals().unwrap_or_default() {
+            write!(f, " {:?}", literal.escape_ascii().to_string())?;
+        }
+        Ok(())
+    }
+}

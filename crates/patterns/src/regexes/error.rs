@@ -1,0 +1,90 @@
+//! Why a set of regexes could not be made.
+
+use regex_automata::meta;
+use std::fmt;
+
+/// Why a [`RegexSet`](crate::RegexSet) could not be made: which pattern, where in it, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegexSetError {
+    number: usize,
+    pattern: String,
+    offset: Option<usize>,
+    what: String,
+}
+
+impl RegexSetError {
+    /// The number of the pattern, from 0.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The pattern.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// The byte of the pattern at which the error lies, if it lies at one.
+    #[must_use]
+    pub fn offset(&self) -> Option<usize> {
+        self.offset
+    }
+
+    fn new(number: usize, pattern: &str, offset: Option<usize>, what: String) -> Self {
+        let pattern = pattern.to_owned();
+        Self {
+            number,
+            pattern,
+            offset,
+            what,
+        }
+    }
+
+    pub(super) fn syntax(number: usize, pattern: &str, error: &regex_syntax::Error) -> Self {
+        let (offset, what) = match error {
+            regex_syntax::Error::Parse(error) => {
+                (Some(error.span().start.offset), error.kind().to_string())
+            }
+            regex_syntax::Error::Translate(error) => {
+                (Some(error.span().start.offset), error.kind().to_string())
+            }
+            other => (None, other.to_string()),
+        };
+        Self::new(number, pattern, offset, what)
+    }
+
+    pub(super) fn regex(number: usize, pattern: &str, error: &meta::BuildError) -> Self {
+        let what = match error.size_limit() {
+            Some(limit) => {
+                format!("it takes more than the limit of {limit} bytes; repeat less, or raise it")
+            }
+            None => error.to_string(),
+        };
+        Self::new(number, pattern, None, what)
+    }
+
+    pub(super) fn total_size(number: usize, pattern: &str, limit: usize) -> Self {
+        let what = format!(
+            "up to it the patterns take more than the limit of {limit} bytes; use fewer, or raise it"
+        );
+        Self::new(number, pattern, None, what)
+    }
+
+    pub(super) fn too_many(number: usize, pattern: &str) -> Self {
+        let what = "up to it the patterns have more literals than a set can hold; use fewer";
+        Self::new(number, pattern, None, what.to_owned())
+    }
+}
+
+impl fmt::Display for RegexSetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pattern {}, {:?}", self.number, self.pattern)?;
+        if let Some(offset) = self.offset {
+            write!(f, ", at byte {offset}")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl std::error::Error for RegexSetError {}

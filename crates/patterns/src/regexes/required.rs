@@ -1,0 +1,191 @@
+//! Which literals every match of a regex must contain, and how far behind its start.
+
+use regex_syntax::hir::literal::{Extractor, Seq};
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
+
+/// The most literals of one regex.
+const MOST_LITERALS: usize = 64;
+
+/// The longest part of a literal that is looked for: more would hardly make it rarer.
+const LONGEST: usize = 16;
+
+/// Literals that would occur more often than once in so many bytes are not worth looking for.
+const RAREST_USE: f64 = 500.0;
+
+/// What every match of a regex contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Required {
+    /// Every match contains one of these. None is empty.
+    pub literals: Vec<Vec<u8>>,
+    /// Whether ASCII letters of the literals stand for either case.
+    pub fold: bool,
+    /// The fewest bytes between a match's start and the literal.
+    pub nearest: usize,
+    /// The most bytes between a match's start and the literal, if there is a bound.
+    pub furthest: Option<usize>,
+}
+
+/// The best literals for finding the matches of a regex, if there are any worth it.
+pub(super) fn required(hir: &Hir) -> Option<Required> {
+    let mut parts = Vec::new();
+    flatten(hir, &mut parts);
+    let folded: Vec<Hir> = parts.iter().map(|part| fold(part)).collect();
+    let exact: Vec<Hir> = parts.iter().map(|part| (*part).clone()).collect();
+    let mut best: Option<(f64, Required)> = None;
+    let (mut nearest, mut furthest) = (0_usize, Some(0_usize));
+    for (index, part) in parts.iter().enumerate() {
+        for (rest, fold) in [(&exact[index..], false), (&folded[index..], true)] {
+            let Some(literals) = prefixes(rest) else {
+                continue;
+            };
+            let rate: f64 = literals.iter().map(|literal| rate(literal, fold)).sum();
+            if rate * RAREST_USE > 1.0 {
+                continue;
+            }
+            // A search at a candidate costs some fixed time, and some for every place where a match may begin.
+            let places = furthest.map_or(10_000, |furthest| (furthest - nearest).min(10_000));
+            #[allow(clippy::cast_precision_loss)] // At most 10,000.
+            let cost = rate * (100.0 + places as f64);
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                let found = Required {
+                    literals,
+                    fold,
+                    nearest,
+                    furthest,
+                };
+                best = Some((cost, found));
+            }
+        }
+        // A part without a length never matches; then nothing does, and no literal is needed to know that.
+        nearest = nearest.checked_add(part.properties().minimum_len()?)?;
+        furthest = furthest
+            .zip(part.properties().maximum_len())
+            .and_then(|(before, this)| before.checked_add(this));
+    }
+    best.map(|(_, required)| required)
+}
+
+/// The parts of a regex that follow each other, those inside of groups too.
+fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
+    match hir.kind() {
+        HirKind::Concat(subs) => subs.iter().for_each(|sub| flatten(sub, parts)),
+        HirKind::Capture(capture) => flatten(&capture.sub, parts),
+        _ => parts.push(hir),
+    }
+}
+
+/// Literals with one of which every match of these parts begins.
+fn prefixes(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
+    let mut seq: Seq = Extractor::new().extract(&Hir::concat(parts.to_vec()));
+    seq.keep_first_bytes(LONGEST);
+    // A literal that begins with another one adds nothing.
+    seq.sort();
+    seq.dedup();
+    seq.minimize_by_preference();
+    let literals: Vec<Vec<u8>> = seq
+        .literals()?
+        .iter()
+        .map(|literal| literal.as_bytes().to_vec())
+        .collect();
+    let usable = (1..=MOST_LITERALS).contains(&literals.len());
+    (usable && literals.iter().all(|literal| !literal.is_empty())).then_some(literals)
+}
+
+/// The regex with all ASCII letters in lower case: it matches the text in lower case wherever the regex matches the
+/// text. (Only for literals: look-arounds are left as they are.)
+fn fold(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Empty => Hir::empty(),
+        HirKind::Look(look) => Hir::look(*look),
+        HirKind::Literal(literal) => Hir::literal(literal.0.to_ascii_lowercase()),
+        HirKind::Class(Class::Unicode(class)) => {
+            let upper = ClassUnicode::new([ClassUnicodeRange::new('A', 'Z')]);
+            let mut letters = class.clone();
+            letters.intersect(&upper);
+            let mut folded = class.clone();
+            folded.difference(&upper);
+            let lower = |letter: char| letter.to_ascii_lowercase();
+            for range in letters.ranges() {
+                folded.push(ClassUnicodeRange::new(
+                    lower(range.start()),
+                    lower(range.end()),
+                ));
+            }
+            Hir::class(Class::Unicode(folded))
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            let bytes = class.ranges().iter().flat_map(|r| r.start()..=r.end());
+            let ranges = bytes.map(|byte| {
+                let lower = byte.to_ascii_lowercase();
+                regex_syntax::hir::ClassBytesRange::new(lower, lower)
+            });
+            Hir::class(Class::Bytes(regex_syntax::hir::ClassBytes::new(ranges)))
+        }
+        HirKind::Repetition(repetition) => Hir::repetition(repetition.with(fold(&repetition.sub))),
+        HirKind::Capture(capture) => fold(&capture.sub),
+        HirKind::Concat(subs) => Hir::concat(subs.iter().map(fold).collect()),
+        HirKind::Alternation(subs) => Hir::alternation(subs.iter().map(fold).collect()),
+    }
+}
+
+/// How often a literal occurs at a place of source text, about.
+fn rate(literal: &[u8], fold: bool) -> f64 {
+    let one = |byte: u8| match byte {
+        b' ' | b'\n' => 0.12,
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.05,
+        b'a'..=b'z' => 0.02,
+        b'A'..=b'Z' | b'0'..=b'9' => 0.008,
+        b'_' | b'.' | b',' | b'"' | b'(' | b')' | b'/' | b'-' | b'=' | b':' | 0 => 0.015,
+        0x21..=0x7e => 0.004,
+        _ => 0.003,
+    };
+    let share = |byte: &u8| match byte {
+        b'a'..=b'z' if fold => one(*byte) + one(byte.to_ascii_uppercase()),
+        _ => one(*byte),
+    };
+    // Text is not random: later bytes often follow from those before, so that long literals are less rare than this.
+    literal.iter().map(share).product()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pattern: &str) -> Option<Required> {
+        required(&regex_syntax::parse(pattern).unwrap())
+    }
+
+    #[test]
+    fn takes_the_rarest_literals_and_their_distance() {
+        let found = of(r"[a-z]{2,5}(?:secret|token)=(\d+)").unwrap();
+        assert_eq!(found.literals, [b"secret=".to_vec(), b"token=".to_vec()]);
+        assert!(!found.fold);
+        assert_eq!((found.nearest, found.furthest), (2, Some(5)));
+        assert_eq!(of(r".*password").unwrap().furthest, None);
+    }
+
+    #[test]
+    fn folds_where_case_is_ignored() {
+        let found = of(r"(?i-u)x?AdobeKey[a-z]{3}").unwrap();
+        assert!(found.fold);
+        assert!(found.literals.contains(&b"adobekey".to_vec()), "{found:?}");
+        // The Kelvin sign and the long s are letters of other lengths that the folding of ASCII leaves alone.
+        let found = of(r"(?i)desk").unwrap();
+        assert!(found.literals.contains(&"de\u{17f}\u{212a}".into()));
+    }
+
+    #[test]
+    fn refuses_what_occurs_everywhere() {
+        for pattern in [
+            "[a-z]+",
+            "e",
+            "",
+            "a*",
+            r"\b",
+            "(?:foobar)?",
+            "[a&&b]foobar",
+        ] {
+            assert_eq!(of(pattern), None, "{pattern}");
+        }
+    }
+}

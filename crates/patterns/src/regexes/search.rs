@@ -1,0 +1,299 @@
+//! The search for one regex of a set, at candidates or over the whole text.
+
+use super::required::Required;
+use regex_automata::hybrid::dfa::{self, DFA};
+use regex_automata::meta;
+use regex_automata::nfa::thompson;
+use regex_automata::{Anchored, Input};
+use regex_syntax::hir::Hir;
+
+/// The longest match for which a search is confined to a window.
+const WINDOW: usize = 4096;
+
+/// The most places before a literal at each of which the regex is tried.
+const TRIES: usize = 32;
+
+/// Bytes that tries may read in vain, besides as many as lie before the place: then tries cost more than a search.
+const VAIN: usize = 1 << 16;
+
+/// How the matches of a regex are found.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// By a search over the whole text.
+    Whole,
+    /// By a search in windows around its literals; no match is longer than this.
+    Window(Required, usize),
+    /// By trying it where a match with the literal would have to begin.
+    Tries(Required, Box<DFA>),
+    /// By a search of the text from where the first of its literals allows a match, if one occurs at all.
+    Gate(Required),
+}
+
+/// One regex of a set.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub regex: meta::Regex,
+    pub way: Way,
+}
+
+/// The memory that the search for one regex works in, made when it is first needed.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    regex: Option<meta::Cache>,
+    tries: Option<dfa::Cache>,
+}
+
+/// How far the search for one regex has come in a text.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Progress {
+    /// All matches that begin before this are known, and none that is yet to come begins there.
+    at: usize,
+    /// Bytes that tries have read in vain.
+    vain: usize,
+    /// Whether tries have turned out to cost too much in this text.
+    search: bool,
+    /// Whether no match is left.
+    done: bool,
+}
+
+impl Rule {
+    /// Chooses the way for a regex.
+    pub fn new(regex: meta::Regex, hir: &Hir, required: Option<Required>, limit: usize) -> Self {
+        let way = match (required, hir.properties().maximum_len()) {
+            (None, _) => Way::Whole,
+            (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
+            (Some(required), _) => match required.furthest {
+                Some(furthest) if furthest - required.nearest < TRIES => match tries(hir, limit) {
+                    Some(dfa) => Way::Tries(required, Box::new(dfa)),
+                    None => Way::Gate(required),
+                },
+                _ => Way::Gate(required),
+            },
+        };
+        Self { regex, way }
+    }
+
+    /// What every match contains, if literals are looked for.
+    pub fn required(&self) -> Option<&Required> {
+        match &self.way {
+            Way::Whole => None,
+            Way::Window(required, _) | Way::Tries(required, _) | Way::Gate(required) => {
+                Some(required)
+            }
+        }
+    }
+
+    /// Bytes of memory that the rule takes, without what searches add.
+    pub fn memory_usage(&self) -> usize {
+        self.regex.memory_usage()
+            + match &self.way {
+                Way::Tries(_, dfa) => dfa.memory_usage(),
+                _ => 0,
+            }
+    }
+
+    /// Finds every match in a text, as a search for this regex alone does.
+    pub fn whole(&self, memory: &mut Memory, text: &[u8], mut found: impl FnMut(usize, usize)) {
+        let (mut at, mut before) = (0, None);
+        while at <= text.len() {
+            let Some((start, end)) = self.search(memory, text, at, text.len()) else {
+                return;
+            };
+            // An empty match directly behind a match doesn't count.
+            if start == end && before == Some(end) {
+                at = end + 1;
+                continue;
+            }
+            found(start, end);
+            before = Some(end);
+            at = end;
+        }
+    }
+
+    /// Finds the matches whose literals lie at `places`, in ascending order, which later calls go on with.
+    pub fn at(
+        &self,
+        memory: &mut Memory,
+        progress: &mut Progress,
+        text: &[u8],
+        places: impl Iterator<Item = usize>,
+        mut found: impl FnMut(usize, usize),
+    ) {
+        let Some(required) = self.required() else {
+            return;
+        };
+        // First and last place where a match with the literal may begin.
+        let mut starts = places
+            .filter_map(|place| {
+                let last = place.checked_sub(required.nearest)?;
+                let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
+                Some((first, last))
+            })
+            .peekable();
+        while let Some((first, mut last)) = starts.next() {
+            if progress.done {
+                return;
+            }
+            let from = first.max(progress.at);
+            if from > last {
+                continue;
+            }
+            match &self.way {
+                Way::Window(_, longest) => {
+                    // Windows that overlap are searched as one, so that no byte is read more than about twice.
+                    while let Some((_, later)) =
+                        starts.next_if(|(first, _)| *first <= last.saturating_add(*longest))
+                    {
+                        last = later;
+                    }
+                    self.window(memory, progress, text, (from, last, *longest), &mut found);
+                }
+                Way::Tries(_, dfa) if !progress.search => {
+                    if !self.tries(dfa, memory, progress, text, (from, last), &mut found) {
+                        progress.search = true;
+                        self.next(memory, progress, text, last, &mut found);
+                    }
+                }
+                _ => {
+                    progress.at = from;
+                    self.next(memory, progress, text, last, &mut found);
+                }
+            }
+        }
+    }
+
+    /// Finds the matches that begin in `from..=last` and have at most `longest` bytes.
+    fn window(
+        &self,
+        memory: &mut Memory,
+        progress: &mut Progress,
+        text: &[u8],
+        (from, last, longest): (usize, usize, usize),
+        found: &mut impl FnMut(usize, usize),
+    ) {
+        progress.at = from;
+        let until = last.saturating_add(longest).min(text.len());
+        while progress.at <= last {
+            match self.search(memory, text, progress.at, until) {
+                // One that begins later may be cut off by the window's end; its own literal leads to it.
+                Some((start, end)) if start <= last => {
+                    found(start, end);
+                    progress.at = end;
+                }
+                _ => progress.at = last + 1,
+            }
+        }
+    }
+
+    /// Tries all places in `from..=last`; false where a search should take over from `progress.at`.
+    fn tries(
+        &self,
+        dfa: &DFA,
+        memory: &mut Memory,
+        progress: &mut Progress,
+        text: &[u8],
+        (from, last): (usize, usize),
+        found: &mut impl FnMut(usize, usize),
+    ) -> bool {
+        let cache = memory.tries.get_or_insert_with(|| dfa.create_cache());
+        progress.at = from;
+        while progress.at <= last {
+            let start = progress.at;
+            if progress.vain > VAIN.saturating_add(start) {
+                return false;
+            }
+            let Some((end, read)) = try_at(dfa, cache, text, start) else {
+                return false;
+            };
+            progress.vain += read - end.map_or(0, |end| end - start).min(read);
+            if let Some(end) = end {
+                found(start, end);
+            }
+            progress.at = end.unwrap_or(start + 1);
+        }
+        true
+    }
+
+    /// Finds the matches from `progress.at` on, up to the first that ends behind `last`.
+    fn next(
+        &self,
+        memory: &mut Memory,
+        progress: &mut Progress,
+        text: &[u8],
+        last: usize,
+        found: &mut impl FnMut(usize, usize),
+    ) {
+        while progress.at <= last {
+            let Some((start, end)) = self.search(memory, text, progress.at, text.len()) else {
+                progress.done = true;
+                return;
+            };
+            found(start, end);
+            progress.at = end;
+        }
+    }
+
+    /// The first match in `from..until`, with what surrounds that visible to look-arounds.
+    fn search(
+        &self,
+        memory: &mut Memory,
+        text: &[u8],
+        from: usize,
+        until: usize,
+    ) -> Option<(usize, usize)> {
+        let cache = memory
+            .regex
+            .get_or_insert_with(|| self.regex.create_cache());
+        let input = Input::new(text).range(from..until);
+        let found = self.regex.search_with(cache, &input)?;
+        Some((found.start(), found.end()))
+    }
+}
+
+/// The DFA that tries a regex at a place, if there is one.
+fn tries(hir: &Hir, limit: usize) -> Option<DFA> {
+    let nfa = thompson::Compiler::new()
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .which_captures(thompson::WhichCaptures::None)
+                .nfa_size_limit(Some(limit)),
+        )
+        .build_from_hir(hir)
+        .ok()?;
+    dfa::Builder::new()
+        .configure(dfa::Config::new().unicode_word_boundary(true))
+        .build_from_nfa(nfa)
+        .ok()
+}
+
+/// Where the match that begins at `start` ends, if there is one, and how many bytes were read for that. `None` where
+/// the DFA cannot tell.
+fn try_at(
+    dfa: &DFA,
+    cache: &mut dfa::Cache,
+    text: &[u8],
+    start: usize,
+) -> Option<(Option<usize>, usize)> {
+    let input = Input::new(text).range(start..).anchored(Anchored::Yes);
+    let mut state = dfa.start_state_forward(cache, &input).ok()?;
+    let mut end = None;
+    for (at, byte) in text.iter().enumerate().skip(start) {
+        state = dfa.next_state(cache, state, *byte).ok()?;
+        if state.is_tagged() {
+            if state.is_match() {
+                // A DFA tells of a match one byte later.
+                end = Some(at);
+            } else if state.is_dead() {
+                return Some((end, at + 1 - start));
+            } else if state.is_quit() {
+                return None;
+            }
+        }
+    }
+    state = dfa.next_eoi_state(cache, state).ok()?;
+    if state.is_match() {
+        end = Some(text.len());
+    }
+    Some((end, text.len() - start))
+}

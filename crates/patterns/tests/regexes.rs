@@ -1,0 +1,311 @@
+//! A set finds for each regex what the `regex` crate finds for it alone.
+
+use fastrand::Rng;
+use gristmill_patterns::{RegexSet, RegexSetBuilder};
+use std::path::Path;
+
+/// Every match of each pattern in a text, by the set.
+fn by_set(set: &RegexSet, text: &[u8]) -> Vec<Vec<(usize, usize)>> {
+    let mut found = vec![Vec::new(); set.len()];
+    let mut cache = set.cache();
+    // The second time a cache holds what the first search left.
+    for _ in 0..2 {
+        found.iter_mut().for_each(Vec::clear);
+        set.find(&mut cache, text, |pattern, start, end| {
+            found[pattern].push((start, end));
+        });
+    }
+    found
+}
+
+fn alone(regex: &regex::bytes::Regex, text: &[u8]) -> Vec<(usize, usize)> {
+    let matches = regex.find_iter(text);
+    matches.map(|found| (found.start(), found.end())).collect()
+}
+
+fn pick<'a>(rng: &mut Rng, of: &[&'a str]) -> &'a str {
+    of[rng.usize(..of.len())]
+}
+
+const WORDS: &[&str] = &[
+    "secret",
+    "key-",
+    "Token",
+    "AKIA",
+    "aaaa",
+    "abab",
+    "straße",
+    "kelvin",
+    "-----BEGIN",
+    "x_y_z",
+];
+
+/// A random regex. Repetitions are small, so that few are refused for their size.
+fn random_regex(rng: &mut Rng, depth: usize) -> String {
+    let last = if depth == 0 { 7 } else { 14 };
+    let inner = |rng: &mut Rng| random_regex(rng, depth.saturating_sub(1));
+    match rng.usize(..last) {
+        0..=3 => pick(rng, WORDS).to_owned(),
+        4 => pick(
+            rng,
+            &[
+                r"[a-z]", "[0-9A-F]", r"\w", r"\d", ".", r"[^\n]", r"\s", "[^x]", "[kK]",
+            ],
+        )
+        .to_owned(),
+        5 => pick(rng, &["a", "é", "_", "=", r"\n", " ", "K"]).to_owned(),
+        6 => pick(
+            rng,
+            &[
+                r"\b",
+                r"\B",
+                "^",
+                "$",
+                r"(?-u:\b)",
+                r"\b{start}",
+                r"\A",
+                r"\z",
+                "",
+            ],
+        )
+        .to_owned(),
+        7 | 8 => format!("{}{}", inner(rng), inner(rng)),
+        9 => format!("{}{}{}", inner(rng), inner(rng), inner(rng)),
+        10 => format!("(?:{}|{})", inner(rng), inner(rng)),
+        11 => format!("({})", inner(rng)),
+        12 => format!(
+            "(?{}:{})",
+            pick(rng, &["i", "s", "m", "-u", "i-u", "U", "ism"]),
+            inner(rng)
+        ),
+        _ => {
+            let count = pick(
+                rng,
+                &[
+                    "*", "+", "?", "{2}", "{0,3}", "{1,5}", "{3,}", "*?", "+?", "{1,4}?",
+                ],
+            );
+            format!("(?:{}){count}", inner(rng))
+        }
+    }
+}
+
+/// A text of words, pieces of them, and what stands around them.
+fn random_text(rng: &mut Rng, length: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    while text.len() < length {
+        let word = pick(rng, WORDS);
+        match rng.usize(..9) {
+            0..=2 => text.extend(word.bytes()),
+            3 => text.extend(word.to_uppercase().bytes()),
+            4 => text.extend(&word.as_bytes()[..rng.usize(..=word.len())]),
+            5 => text.extend(
+                word.to_lowercase()
+                    .replace('k', "\u{212a}")
+                    .replace('s', "\u{17f}")
+                    .bytes(),
+            ),
+            6 => {
+                text.extend(pick(rng, &["\n", " ", "=", "\r\n", "é", "_", "aaaaaaaa", "0"]).bytes())
+            }
+            7 => text.extend((0..rng.usize(..12)).map(|_| rng.alphanumeric() as u8)),
+            _ => text.push(rng.u8(..)),
+        }
+    }
+    text
+}
+
+#[test]
+fn random_regexes_match_as_each_alone() {
+    let mut rng = Rng::with_seed(gristmill_testing::seed("GRISTMILL_REGEXES_SEED"));
+    let (mut matches, mut by_literals) = (0, 0);
+    for _ in 0..150 {
+        let mut patterns = Vec::new();
+        let mut regexes = Vec::new();
+        while patterns.len() < 12 {
+            let pattern = random_regex(&mut rng, 4);
+            if let Ok(regex) = regex::bytes::Regex::new(&pattern) {
+                regexes.push(regex);
+                patterns.push(pattern);
+            }
+        }
+        let set = RegexSet::new(&patterns).unwrap();
+        by_literals += set
+            .explain()
+            .filter(|plan| plan.literals().is_some())
+            .count();
+        for _ in 0..4 {
+            let length = rng.usize(..600);
+            let text = random_text(&mut rng, length);
+            let found = by_set(&set, &text);
+            for (number, regex) in regexes.iter().enumerate() {
+                let expected = alone(regex, &text);
+                let plan = set.explain().nth(number).unwrap();
+                assert!(
+                    found[number] == expected,
+                    "{regex:?}, {plan}, in {:?}: {:?}, not {expected:?}",
+                    text.escape_ascii().to_string(),
+                    found[number],
+                );
+                matches += expected.len();
+            }
+        }
+    }
+    assert!(
+        matches > 1000 && by_literals > 300,
+        "{matches}, {by_literals}"
+    );
+}
+
+/// Texts of several blocks: literals and matches lie across borders, and each way of searching meets a text that it is
+/// bad at.
+#[test]
+fn long_texts_and_all_ways() {
+    let mut rng = Rng::with_seed(gristmill_testing::seed("GRISTMILL_REGEXES_SEED"));
+    let patterns = [
+        r"secret[a-z]{0,40}=\d",    // window
+        r"[a-z]{0,60}Token.{0,20}", // window with a wide start
+        r"AKIA[^!]*!",              // tries that read far in vain
+        r"AKIA\w*",                 // tries
+        r"\bkelvin\b[a-zé]*",       // tries that meet bytes the DFA doesn't know
+        r"\w*straße",               // gate
+        r"(?i)[^\n]*kelvin",        // gate, either case
+        r"(?s)-----BEGIN.*?straße", // tries over long distances
+        r"aaaa{1,3}",               // a match at every place
+        r"\d*",                     // empty matches
+    ];
+    let set = RegexSet::new(&patterns).unwrap();
+    let plans: Vec<String> = set.explain().map(|plan| plan.to_string()).collect();
+    for (number, way) in [
+        (0, "windows"),
+        (2, "tried"),
+        (5, "from the first"),
+        (9, "alone"),
+    ] {
+        assert!(plans[number].contains(way), "{}", plans[number]);
+    }
+    let mut texts = vec![
+        random_text(&mut rng, 300_000),
+        vec![b'a'; 200_000],
+        "AKIA".repeat(50_000).into_bytes(),
+    ];
+    for border in [65_536, 131_072] {
+        for before in 0..12 {
+            let mut text = vec![b'.'; border - before];
+            text.extend(b"secretabc=1 -----BEGIN straAKIA! kelvin stra\xc3\x9fe Token");
+            text.resize(140_000, b' ');
+            texts.push(text);
+        }
+    }
+    for text in &texts {
+        let found = by_set(&set, text);
+        for (number, pattern) in patterns.iter().enumerate() {
+            let regex = regex::bytes::Regex::new(pattern).unwrap();
+            assert!(
+                found[number] == alone(&regex, text),
+                "{pattern}, {}",
+                plans[number]
+            );
+        }
+    }
+}
+
+#[test]
+fn the_options_hold_for_all_patterns() {
+    let text = "KEY-1\nKey-1 \u{212a}ey-1\nkey-1é".as_bytes();
+    for bits in 0..8 {
+        let (insensitive, unicode, lines) = (bits & 1 > 0, bits & 2 > 0, bits & 4 > 0);
+        let pattern = r"^k.?ey-1|key-1$|\w+ey-1";
+        let set = RegexSetBuilder::new()
+            .case_insensitive(insensitive)
+            .unicode(unicode)
+            .multi_line(lines)
+            .build(&[pattern])
+            .unwrap();
+        let regex = regex::bytes::RegexBuilder::new(pattern)
+            .case_insensitive(insensitive)
+            .unicode(unicode)
+            .multi_line(lines)
+            .build()
+            .unwrap();
+        assert_eq!(by_set(&set, text), [alone(&regex, text)], "{bits}");
+    }
+}
+
+#[test]
+fn errors_name_pattern_and_place() {
+    let error = RegexSet::new(&["fine", "a(b"]).unwrap_err();
+    assert_eq!(
+        (error.number(), error.pattern(), error.offset()),
+        (1, "a(b", Some(1))
+    );
+    assert_eq!(
+        error.to_string(),
+        r#"pattern 1, "a(b", at byte 1: unclosed group"#
+    );
+    let error = RegexSetBuilder::new()
+        .size_limit(1000)
+        .build(&["ok", r"\w{100}"])
+        .unwrap_err();
+    assert!(
+        error.number() == 1 && error.to_string().contains("limit of 1000 bytes"),
+        "{error}"
+    );
+    let error = RegexSetBuilder::new()
+        .total_size_limit(10)
+        .build(&[r"\w+"])
+        .unwrap_err();
+    assert!(error.to_string().contains("limit of 10 bytes"), "{error}");
+    let empty: [&str; 0] = [];
+    assert!(RegexSet::new(&empty).unwrap().is_empty());
+}
+
+/// The rules of a secret scanner over this repository's own sources.
+#[test]
+fn rules_of_a_scanner_over_source_text() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = std::env::var_os("GRISTMILL_GITLEAKS")
+        .map_or_else(|| root.join("../shared/data/gitleaks.toml"), Into::into);
+    let Ok(rules) = std::fs::read_to_string(&path) else {
+        return gristmill_testing::skipped("there is no file of gitleaks rules");
+    };
+    let table = toml::de::DeTable::parse(&rules).unwrap();
+    let patterns: Vec<&str> = table.get_ref()["rules"]
+        .get_ref()
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|rule| rule.get_ref().get("regex")?.get_ref().as_str())
+        .filter(|pattern| regex::bytes::Regex::new(pattern).is_ok())
+        .collect();
+    assert!(patterns.len() > 100, "{}", patterns.len());
+    let set = RegexSet::new(&patterns).unwrap();
+    let by_literals = set
+        .explain()
+        .filter(|plan| plan.literals().is_some())
+        .count();
+    assert!(
+        by_literals * 10 > patterns.len() * 8,
+        "{by_literals} of {}",
+        patterns.len()
+    );
+    // The rules' own text holds what comes near to them.
+    let mut text = rules.as_bytes()[..rules.len().min(60_000)].to_vec();
+    for file in ["src/regexes.rs", "src/literals.rs", "tests/regexes.rs"] {
+        text.extend(std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap());
+    }
+    text.extend(b"\ntoken = \"ghp_0123456789abcdefABCDEF0123456789abcd\"\nAKIAQWERTYUIOPASDFGH\n");
+    let found = by_set(&set, &text);
+    let mut matches = 0;
+    for (number, pattern) in patterns.iter().enumerate() {
+        let regex = regex::bytes::Regex::new(pattern).unwrap();
+        let expected = alone(&regex, &text);
+        assert!(
+            found[number] == expected,
+            "{pattern}: {:?}, not {expected:?}",
+            found[number]
+        );
+        matches += expected.len();
+    }
+    assert!(matches > 0);
+}
