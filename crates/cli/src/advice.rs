@@ -78,6 +78,19 @@ pub fn file(error: &FileError) -> String {
     }
 }
 
+/// Whether an error is about opening, listing or reading files, rather than about the run.
+pub fn is_about_reading(error: &FileError) -> bool {
+    matches!(
+        error.kind,
+        FileErrorKind::Listing { .. }
+            | FileErrorKind::Open { .. }
+            | FileErrorKind::ReplacedByLink
+            | FileErrorKind::Read { .. }
+            | FileErrorKind::Shrank { .. }
+            | FileErrorKind::Notice { .. }
+    )
+}
+
 /// Why a matching line is not shown.
 pub fn scan(error: &ScanError) -> String {
     match error.kind {
@@ -141,7 +154,7 @@ pub fn argument(error: &ArgumentError) -> String {
 
 /// Why a glob is not accepted.
 pub fn glob(error: &GlobError) -> String {
-    with(error, "-g")
+    with(error, "-g, --iglob")
 }
 
 /// Why a program could not be loaded; in several lines if the error shows a place in a text.

@@ -35,6 +35,19 @@ pub struct ReportArgs {
     /// read again, are all recorded in it.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+
+    /// Whether nothing is said about files that cannot be read: `scan --no-messages`.
+    #[arg(skip)]
+    pub silent: bool,
+}
+
+impl ReportArgs {
+    /// Writes an error about files to standard error.
+    pub fn complain(&self, error: &str) {
+        if !self.silent {
+            complain(error);
+        }
+    }
 }
 
 /// Lets the process open as many files as its hard limit allows: the soft limit is low only for programs that use
@@ -219,7 +232,11 @@ pub fn run_and_tell<J: Job + 'static>(
     }
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
+    let silent = args.silent;
     let control = control.on_error(move |error| {
+        if silent && advice::is_about_reading(error) {
+            return;
+        }
         told.aside(|| complain(&advice::file(error)));
     });
     let mut output = shown.writer(output);

@@ -21,7 +21,7 @@ pub struct DigestArgs {
         short = 'c',
         long,
         value_name = "LIST",
-        conflicts_with_all = ["paths", "files_from", "glob", "ignore", "follow"]
+        conflicts_with_all = ["paths", "files_from", "globs", "ignore", "follow"]
     )]
     check: Option<PathBuf>,
 
@@ -30,7 +30,7 @@ pub struct DigestArgs {
         short = 'q',
         long,
         requires = "check",
-        conflicts_with_all = ["paths", "files_from", "glob", "ignore", "follow"]
+        conflicts_with_all = ["paths", "files_from", "globs", "ignore", "follow"]
     )]
     quiet: bool,
 

@@ -148,6 +148,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         stats: false,
         no_progress: args.no_progress,
         record: None,
+        silent: false,
     };
     let mut ended = common::run_and_tell(
         &mill,

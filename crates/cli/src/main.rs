@@ -22,6 +22,7 @@ mod replay;
 mod report;
 mod run;
 mod scan;
+mod select;
 mod selftest;
 mod signals;
 mod sources;

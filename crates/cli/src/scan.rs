@@ -1,17 +1,19 @@
 //! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
+mod listing;
 mod output;
 mod patterns;
 mod reading;
+mod walk;
 
 use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
 use super::report;
-use super::sources::{file_list, Sort};
+use super::sources::file_list;
 use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
-use gristmill::source::{Source, Tree};
+use gristmill::source::Source;
 use output::OutputArgs;
 use patterns::PatternArgs;
 pub use patterns::Patterns;
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
+use walk::WalkArgs;
 
 /// The largest number of paths for which ripgrep maps files, if all of them are files.
 const MAPPED_PATHS: usize = 10;
@@ -35,7 +38,7 @@ const MAPPED_PATHS: usize = 10;
 #[command(args_override_self = true)]
 pub struct ScanArgs {
     /// The pattern to search for: a regex, or with -F a string. With -e or -f, this argument is a path.
-    #[arg(required_unless_present_any = ["patterns", "pattern_files"])]
+    #[arg(required_unless_present_any = ["patterns", "pattern_files", "files", "type_list"])]
     pattern: Option<OsString>,
 
     /// Files and directories to search. `-` is standard input.
@@ -138,27 +141,8 @@ pub struct ScanArgs {
     #[arg(long, overrides_with_all = ["count", "count_matches", "files_with_matches", "files_without_match"])]
     json: bool,
 
-    /// Search files that hold NULs as if they were text.
-    #[arg(short = 'a', long)]
-    text: bool,
-
-    /// Search only files that match this glob; with a leading `!`, only files that do not. May be given several times;
-    /// the last glob that matches decides. Globs take precedence over all ignore rules.
-    #[arg(
-        short = 'g',
-        long = "glob",
-        value_name = "GLOB",
-        allow_hyphen_values = true
-    )]
-    globs: Vec<String>,
-
-    /// Search hidden files and directories too.
-    #[arg(short = '.', long)]
-    hidden: bool,
-
-    /// Do not honour ignore files: .gitignore, .ignore, .rgignore and git's others.
-    #[arg(long)]
-    no_ignore: bool,
+    #[command(flatten)]
+    walk: WalkArgs,
 
     /// Search the files named in a list, one per line; `-` is standard input. They are treated like files named as
     /// arguments.
@@ -169,10 +153,6 @@ pub struct ScanArgs {
     /// input.
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files0_from: Option<PathBuf>,
-
-    /// The order of files: `path`, or `none` for files as they finish.
-    #[arg(long, value_name = "SORTBY", default_value = "none")]
-    sort: Sort,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -265,7 +245,8 @@ impl ScanArgs {
 
     /// The paths that were named.
     fn named_paths(&self) -> Vec<PathBuf> {
-        let first = self.pattern.iter().filter(|_| self.given.are_given());
+        let no_pattern = self.given.are_given() || self.walk.lists_files();
+        let first = self.pattern.iter().filter(|_| no_pattern);
         first
             .map(PathBuf::from)
             .chain(self.paths.iter().cloned())
@@ -292,7 +273,7 @@ impl ScanArgs {
             [path] => path == Path::new("-") || !path.is_dir(),
             _ => false,
         };
-        self.sort == Sort::Path || one_file || self.engine.threads() == 1
+        self.walk.order().is_given() || one_file || self.engine.threads() == 1
     }
 
     /// The job, for the paths that are searched.
@@ -321,7 +302,8 @@ impl ScanArgs {
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
             .table_bytes(self.table_size)
-            .text(self.text)
+            .text(self.walk.text())
+            .binary(self.walk.binary())
             .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
             .totals(self.ends.stats || self.json)
     }
@@ -333,24 +315,60 @@ impl ScanArgs {
             && (self.heading || io::stdout().is_terminal())
     }
 
-    /// The scan that is asked for; `None` if it is known that nothing can be found.
-    fn asked(&self) -> Result<Option<Asked>, Refusal> {
-        let mut patterns = self.patterns()?;
+    /// The paths that are searched, and whether it is the current directory because none was named.
+    fn paths(&self) -> Result<(Vec<PathBuf>, bool), Refusal> {
         let mut paths = self.named_paths();
         let stdin = Path::new("-");
         let list = self.files_from.as_ref().or(self.files0_from.as_ref());
+        let takes_stdin = self.given.take_stdin() && !self.walk.lists_files();
         let list_is_stdin = list.is_some_and(|list| list == stdin);
-        if self.given.take_stdin() && (list_is_stdin || paths.iter().any(|path| path == stdin)) {
+        if takes_stdin && (list_is_stdin || paths.iter().any(|path| path == stdin)) {
             return Err(Refusal::Line(
                 "patterns are read from standard input, so nothing else can be; store one of them in a file"
                     .into(),
             ));
         }
         let default_directory = paths.is_empty() && list.is_none() && {
-            let directory = self.given.take_stdin() || !stdin_is_readable();
+            let directory = self.walk.lists_files() || takes_stdin || !stdin_is_readable();
             paths.push(if directory { "./" } else { "-" }.into());
             directory
         };
+        Ok((paths, default_directory))
+    }
+
+    /// The files, and what a progress display may add up.
+    fn source(
+        &self,
+        paths: Vec<PathBuf>,
+        default_directory: bool,
+    ) -> Result<(Box<dyn Source>, Option<Estimate>), Refusal> {
+        let (lines, nul) = (self.files_from.as_deref(), self.files0_from.as_deref());
+        if let Some(list) = file_list(lines, nul, self.walk.order())? {
+            return Ok((Box::new(list), None));
+        }
+        let tree = self.walk.tree(paths, default_directory)?;
+        let walk = tree.walk().map_err(|error| advice::glob(&error))?;
+        Ok((Box::new(walk), Some(Estimate::new(tree))))
+    }
+
+    /// What is listed, if something is listed and nothing searched.
+    fn listing(&self) -> Option<Result<ExitCode, Refusal>> {
+        if self.walk.lists_types() {
+            let types = self.walk.select().types();
+            let listed = types.and_then(|types| listing::types(&types));
+            return Some(listed.map_err(Refusal::Line));
+        }
+        self.walk.lists_files().then(|| {
+            let (paths, default_directory) = self.paths()?;
+            let (source, _) = self.source(paths, default_directory)?;
+            listing::files(self, source).map_err(Refusal::Line)
+        })
+    }
+
+    /// The scan that is asked for; `None` if it is known that nothing can be found.
+    fn asked(&self) -> Result<Option<Asked>, Refusal> {
+        let mut patterns = self.patterns()?;
+        let (paths, default_directory) = self.paths()?;
         let some = self.output.invert_match || !patterns.all.is_empty();
         if !some || self.max_count == Some(0) {
             return Ok(None);
@@ -363,24 +381,11 @@ impl ScanArgs {
         })?;
         let one_thread = self.one_thread(&paths);
         let countable = !paths.iter().any(|path| path == Path::new("-"));
-        let list = file_list(self.files_from.as_deref(), self.files0_from.as_deref())?;
-        let (source, tree): (Box<dyn Source>, _) = match list {
-            Some(list) => (Box::new(list), None),
-            None => {
-                let tree = Tree::new(paths)
-                    .hidden(self.hidden)
-                    .ignore_files(!self.no_ignore)
-                    .sorted(self.sort == Sort::Path)
-                    .strip_dot(default_directory);
-                let tree = self.globs.iter().fold(tree, |tree, glob| tree.glob(glob));
-                let walk = tree.walk().map_err(|error| advice::glob(&error))?;
-                (Box::new(walk), countable.then_some(tree))
-            }
-        };
+        let (source, estimate) = self.source(paths, default_directory)?;
         Ok(Some(Asked {
             job,
             source,
-            estimate: tree.map(Estimate::new),
+            estimate: estimate.filter(|_| countable),
             one_thread,
             heading: self.headings()
                 && !self.json
@@ -405,10 +410,12 @@ fn stdin_is_readable() -> bool {
 /// Runs `gristmill scan`.
 pub fn run(args: &ScanArgs) -> ExitCode {
     let started = Instant::now();
-    let code = match args.asked() {
-        Ok(Some(asked)) => search(args, asked, started).map_err(Refusal::Line),
-        Ok(None) => Ok(ExitCode::from(1)),
-        Err(refusal) => Err(refusal),
+    let code = match args.listing() {
+        Some(listed) => listed,
+        None => args.asked().and_then(|asked| match asked {
+            Some(asked) => search(args, asked, started).map_err(Refusal::Line),
+            None => Ok(ExitCode::from(1)),
+        }),
     };
     code.unwrap_or_else(|refusal| {
         match refusal {
@@ -421,7 +428,7 @@ pub fn run(args: &ScanArgs) -> ExitCode {
 
 fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
     let job = Arc::new(asked.job);
-    let mill = args.engine.mill(args.sort == Sort::Path)?;
+    let mill = args.engine.mill(args.walk.order().is_given())?;
     let mut output = Counted {
         output: common::stdout()?,
         bytes: 0,
@@ -436,6 +443,7 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
     // The report of the path taken comes last, after the totals.
     let ends = ReportArgs {
         stats: false,
+        silent: args.walk.is_silent(),
         ..args.ends.clone()
     };
     let mut ended = common::run(
@@ -453,7 +461,7 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
     let searched = ended.report.files + ended.report.failures;
     if asked.default_directory && searched == 0 && !ended.interrupted {
         ended.failed = true;
-        common::complain(
+        ends.complain(
             "no files were searched: there is none, or all are hidden or ignored; name files, or give --hidden or \
              --no-ignore",
         );

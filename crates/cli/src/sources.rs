@@ -1,7 +1,9 @@
-//! The flags that say which files `digest`, `stats`, `run` and `ingest` read. `scan` has ripgrep's flags, in `scan.rs`.
+//! The flags that say which files `digest`, `stats`, `run` and `ingest` read. `scan` has more of
+//! ripgrep's flags, in `scan/walk.rs`.
 
 use super::advice;
 use super::progress::Estimate;
+use super::select::{OrderArgs, SelectArgs};
 use super::signals;
 use gristmill::source::{FileList, Source, Stdin, Tree};
 use std::path::{Path, PathBuf};
@@ -21,30 +23,15 @@ pub struct SourceArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
     files0_from: Option<PathBuf>,
 
-    /// Read only files that match this glob; with a leading `!`, only files that do not. May be given several times.
-    #[arg(short = 'g', long, value_name = "GLOB", allow_hyphen_values = true)]
-    glob: Vec<String>,
+    #[command(flatten)]
+    select: SelectArgs,
 
     /// Leave out the files that `scan` leaves out: hidden files, and those that ignore files exclude.
     #[arg(long)]
     ignore: bool,
 
-    /// Follow symbolic links.
-    #[arg(short = 'L', long)]
-    follow: bool,
-
-    /// The order of files: `path`, or `none` for files as they finish.
-    #[arg(long, value_name = "SORTBY", default_value = "none")]
-    sort: Sort,
-}
-
-/// The order of files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Sort {
-    /// As files finish.
-    None,
-    /// By path.
-    Path,
+    #[command(flatten)]
+    order: OrderArgs,
 }
 
 impl SourceArgs {
@@ -57,18 +44,16 @@ impl SourceArgs {
         }
     }
 
-    /// Whether files come by path.
+    /// Whether files come in an order.
     pub fn sorted(&self) -> bool {
-        self.sort == Sort::Path
+        self.order.is_given()
     }
 
-    fn tree(&self) -> Tree {
+    fn tree(&self) -> Result<Tree, String> {
         let tree = Tree::new(self.paths.iter().cloned())
             .hidden(!self.ignore)
-            .ignore_files(self.ignore)
-            .follow(self.follow)
-            .sorted(self.sorted());
-        self.glob.iter().fold(tree, |tree, glob| tree.glob(glob))
+            .ignore_files(self.ignore);
+        self.select.apply(self.order.apply(tree))
     }
 
     /// The source.
@@ -76,14 +61,18 @@ impl SourceArgs {
     /// # Errors
     /// A message about a list that cannot be opened or a glob that cannot be parsed.
     pub fn source(&self) -> Result<Box<dyn Source>, String> {
-        if let Some(list) = file_list(self.files_from.as_deref(), self.files0_from.as_deref())? {
+        if let Some(list) = file_list(
+            self.files_from.as_deref(),
+            self.files0_from.as_deref(),
+            self.order,
+        )? {
             return Ok(Box::new(list));
         }
         if self.paths.is_empty() {
             return Ok(Box::new(Stdin::new()));
         }
         Ok(Box::new(
-            self.tree().walk().map_err(|error| advice::glob(&error))?,
+            self.tree()?.walk().map_err(|error| advice::glob(&error))?,
         ))
     }
 
@@ -93,18 +82,28 @@ impl SourceArgs {
             && self.files0_from.is_none()
             && !self.paths.is_empty()
             && !self.paths.iter().any(|path| path == Path::new("-"));
-        countable.then(|| Estimate::new(self.tree()))
+        let tree = self.tree().ok().filter(|_| countable)?;
+        Some(Estimate::new(tree))
     }
 }
 
 /// The list of names that --files-from or --files0-from gives; `None` if neither was given.
 ///
 /// # Errors
-/// A message, if the list cannot be opened.
-pub fn file_list(lines: Option<&Path>, nul: Option<&Path>) -> Result<Option<FileList>, String> {
+/// A message, if the list cannot be opened, or its files are to come in another order than the list's.
+pub fn file_list(
+    lines: Option<&Path>,
+    nul: Option<&Path>,
+    order: OrderArgs,
+) -> Result<Option<FileList>, String> {
     let Some(list) = lines.or(nul) else {
         return Ok(None);
     };
+    if !order.keeps_lists() {
+        return Err(
+            "the files of a list come in the list's order, with --sort path, or as they finish; sort the list".into(),
+        );
+    }
     let names = FileList::live(signals::list(list)?);
     Ok(Some(names.nul(nul.is_some())))
 }

@@ -18,4 +18,4 @@ pub use file_id::FileId;
 pub(crate) use list::is_early;
 pub use list::{FileList, LiveList};
 pub use stdin::{stdin, Stdin};
-pub use tree::{GlobError, Tree};
+pub use tree::{FileTypes, GlobError, SortKey, Tree, TypeChange, TypeError};

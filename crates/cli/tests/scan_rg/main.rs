@@ -6,6 +6,7 @@ mod output;
 mod random;
 mod regexes;
 mod rules;
+mod walk;
 
 use gristmill_testing::ripgrep;
 use std::ffi::{OsStr, OsString};

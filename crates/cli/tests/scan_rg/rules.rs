@@ -43,11 +43,11 @@ const GLOBS: [&str; 33] = [
     "b",
 ];
 
-fn one<'a>(random: &mut Rng, of: &[&'a str]) -> &'a str {
+pub(super) fn one<'a>(random: &mut Rng, of: &[&'a str]) -> &'a str {
     of[random.usize(..of.len())]
 }
 
-fn rules(random: &mut Rng) -> String {
+pub(super) fn rules(random: &mut Rng) -> String {
     let lines: Vec<&str> = (0..random.usize(..5))
         .map(|_| one(random, &GLOBS))
         .collect();
@@ -55,7 +55,13 @@ fn rules(random: &mut Rng) -> String {
 }
 
 /// Fills a directory, and adds the paths of all directories, from the tree's root.
-fn fill(random: &mut Rng, tree: &Tree, at: &Path, depth: usize, directories: &mut Vec<PathBuf>) {
+pub(super) fn fill(
+    random: &mut Rng,
+    tree: &Tree,
+    at: &Path,
+    depth: usize,
+    directories: &mut Vec<PathBuf>,
+) {
     directories.push(at.to_path_buf());
     fs::create_dir_all(tree.root.join(at)).unwrap();
     let mut names = NAMES.to_vec();
@@ -89,6 +95,22 @@ fn fill(random: &mut Rng, tree: &Tree, at: &Path, depth: usize, directories: &mu
         let target = one(random, &["a", "sub", "..", ".", "nowhere"]);
         symlink(target, tree.root.join(at).join("link")).unwrap();
     }
+}
+
+/// The answers of gristmill and of ripgrep in a directory of a tree, with the tree's configuration of git.
+pub(super) fn answers(tree: &Tree, from: &Path, arguments: &[OsString]) -> (Output, Output) {
+    let answer = |program: &Path, before: &[&str]| {
+        let mut command = Command::new(program);
+        command
+            .args(before)
+            .args(arguments)
+            .env("HOME", tree.root.join("home"))
+            .env_remove("XDG_CONFIG_HOME");
+        run(command, from, None)
+    };
+    let expected = answer(ripgrep::program().unwrap(), &["-F", "--no-config"]);
+    let got = answer(Path::new(env!("CARGO_BIN_EXE_gristmill")), &["scan"]);
+    (got, expected)
 }
 
 #[test]
@@ -126,17 +148,7 @@ fn random_rules_are_followed_as_ripgrep_follows_them() {
             3 => arguments.push("..".into()),
             _ => arguments.push(other.into()),
         }
-        let answer = |program: &Path, before: &[&str]| {
-            let mut command = Command::new(program);
-            command
-                .args(before)
-                .args(&arguments)
-                .env("HOME", tree.root.join("home"))
-                .env_remove("XDG_CONFIG_HOME");
-            run(command, &from, None)
-        };
-        let expected = answer(ripgrep::program().unwrap(), &["-F", "--no-config"]);
-        let got = answer(Path::new(env!("CARGO_BIN_EXE_gristmill")), &["scan"]);
+        let (got, expected) = answers(&tree, &from, &arguments);
         assert_eq!(
             (String::from_utf8_lossy(&got.stdout), got.status.code()),
             (

@@ -32,6 +32,11 @@ impl FileId {
         (kind == rustix::fs::FileType::RegularFile).then(|| Self::new(&found))
     }
 
+    /// Whether both files lie on the same file system.
+    pub(super) fn is_on_device_of(self, other: Self) -> bool {
+        self.device == other.device
+    }
+
     /// Whether the inode has this number, on whichever device.
     pub(super) fn has_inode(self, inode: u64) -> bool {
         self.inode == inode

@@ -2,13 +2,18 @@
 //! ensures that nothing outside the trees is opened.
 
 mod rules;
+mod sorted;
+mod types;
 mod walk;
 
 use super::entry::Source;
 use gristmill_protocol::PipelineError;
 use ignore::overrides::{Override, OverrideBuilder};
-use rules::Rules;
+use rules::{RuleFiles, Rules};
+pub use sorted::SortKey;
+use sorted::Sorted;
 use std::path::PathBuf;
+pub use types::{FileTypes, TypeChange, TypeError};
 use walk::{WalkOptions, Walking};
 
 /// A glob that cannot be parsed.
@@ -28,11 +33,13 @@ impl From<GlobError> for PipelineError {
 pub struct Tree {
     paths: Vec<PathBuf>,
     hidden: bool,
-    ignore_files: bool,
-    follow: bool,
-    sorted: bool,
-    strip_dot: bool,
+    rule_files: RuleFiles,
+    types: FileTypes,
+    sort: Option<(SortKey, bool)>,
     globs: Vec<String>,
+    iglobs: Vec<String>,
+    globs_ignore_case: bool,
+    options: WalkOptions,
 }
 
 impl Tree {
@@ -41,11 +48,30 @@ impl Tree {
         Self {
             paths: paths.into_iter().map(Into::into).collect(),
             hidden: false,
-            ignore_files: true,
-            follow: false,
-            sorted: false,
-            strip_dot: false,
+            rule_files: RuleFiles {
+                dot: true,
+                vcs: true,
+                exclude: true,
+                global: true,
+                parents: true,
+                require_git: true,
+                any_case: false,
+                named: Vec::new(),
+            },
+            types: FileTypes::default(),
+            sort: None,
             globs: Vec::new(),
+            iglobs: Vec::new(),
+            globs_ignore_case: false,
+            options: WalkOptions {
+                follow: false,
+                sorted: false,
+                strip_dot: false,
+                stdout_too: false,
+                max_depth: None,
+                max_bytes: None,
+                one_file_system: false,
+            },
         }
     }
 
@@ -56,38 +82,167 @@ impl Tree {
         self
     }
 
-    /// Whether `.gitignore`, `.ignore`, `.rgignore` and git's other ignore files are honoured. Default: yes.
+    /// Whether `.gitignore`, `.ignore`, `.rgignore` and git's other ignore files are honoured, above what is walked and
+    /// in it. Default: yes.
     #[must_use]
     pub fn ignore_files(mut self, yes: bool) -> Self {
-        self.ignore_files = yes;
+        let files = &mut self.rule_files;
+        for kind in [
+            &mut files.dot,
+            &mut files.vcs,
+            &mut files.exclude,
+            &mut files.global,
+            &mut files.parents,
+        ] {
+            *kind = yes;
+        }
+        self
+    }
+
+    /// Whether `.ignore` and `.rgignore` are honoured. Default: yes.
+    #[must_use]
+    pub fn ignore_dot(mut self, yes: bool) -> Self {
+        self.rule_files.dot = yes;
+        self
+    }
+
+    /// Whether git's ignore files are honoured: `.gitignore`, `.git/info/exclude`, and the one that its configuration
+    /// names. Default: yes.
+    #[must_use]
+    pub fn ignore_vcs(mut self, yes: bool) -> Self {
+        self.rule_files.vcs = yes;
+        self
+    }
+
+    /// Whether `.git/info/exclude` is honoured, if [git's ignore files](Self::ignore_vcs) are. Default: yes.
+    #[must_use]
+    pub fn ignore_exclude(mut self, yes: bool) -> Self {
+        self.rule_files.exclude = yes;
+        self
+    }
+
+    /// Whether the file is honoured that git's configuration names (`core.excludesFile`), if
+    /// [git's ignore files](Self::ignore_vcs) are. Default: yes.
+    #[must_use]
+    pub fn ignore_global(mut self, yes: bool) -> Self {
+        self.rule_files.global = yes;
+        self
+    }
+
+    /// Whether ignore files in the directories above the one that is walked are honoured. Default: yes.
+    #[must_use]
+    pub fn ignore_parents(mut self, yes: bool) -> Self {
+        self.rule_files.parents = yes;
+        self
+    }
+
+    /// Whether git's ignore files are honoured only within a repository. Default: yes.
+    #[must_use]
+    pub fn require_git(mut self, yes: bool) -> Self {
+        self.rule_files.require_git = yes;
+        self
+    }
+
+    /// Whether the rules of ignore files match letters in either case, except those of files that were
+    /// [named](Self::ignore_file). Default: no.
+    #[must_use]
+    pub fn ignore_files_ignore_case(mut self, yes: bool) -> Self {
+        self.rule_files.any_case = yes;
+        self
+    }
+
+    /// Adds a file with rules as in `.gitignore`, relative to the current directory. All other ignore files take
+    /// precedence over it, and so do later files that are added. A file that cannot be read is reported as a notice.
+    #[must_use]
+    pub fn ignore_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.rule_files.named.push(path.into());
+        self
+    }
+
+    /// Which types of files are taken. Default: files of all names.
+    #[must_use]
+    pub fn types(mut self, types: FileTypes) -> Self {
+        self.types = types;
         self
     }
 
     /// Whether symbolic links are followed. Default: no.
     #[must_use]
     pub fn follow(mut self, yes: bool) -> Self {
-        self.follow = yes;
+        self.options.follow = yes;
+        self
+    }
+
+    /// How many directories deep files may lie: with 1, only files in the directories that were named are taken, with 0
+    /// only files that were named themselves. Default: no limit.
+    #[must_use]
+    pub fn max_depth(mut self, depth: Option<usize>) -> Self {
+        self.options.max_depth = depth;
+        self
+    }
+
+    /// The largest size, in bytes, of files that a walk finds; larger ones are passed over. Default: no limit.
+    #[must_use]
+    pub fn max_file_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.options.max_bytes = bytes;
+        self
+    }
+
+    /// Whether a walk stays on the file system of the directory that was named. Default: no.
+    #[must_use]
+    pub fn one_file_system(mut self, yes: bool) -> Self {
+        self.options.one_file_system = yes;
         self
     }
 
     /// Whether the entries of a directory come sorted by path. Default: no.
     #[must_use]
     pub fn sorted(mut self, yes: bool) -> Self {
-        self.sorted = yes;
+        self.options.sorted = yes;
+        self
+    }
+
+    /// Sorts all files, of all paths that were named, by this key, in falling order if `reverse`. All files are listed,
+    /// and their paths are in memory, before the first is read. `None`, the default, leaves them as they come.
+    #[must_use]
+    pub fn sort(mut self, key: Option<SortKey>, reverse: bool) -> Self {
+        self.sort = key.map(|key| (key, reverse));
         self
     }
 
     /// Whether a leading `./` is left out of paths, for the walk of a directory that the user did not name.
     #[must_use]
     pub fn strip_dot(mut self, yes: bool) -> Self {
-        self.strip_dot = yes;
+        self.options.strip_dot = yes;
         self
     }
 
-    /// Adds a glob, as ripgrep's `-g` does: files must match it or, with a leading `!`, must not.
+    /// Whether the file that standard output goes to is listed, too, for a walk whose files are not read. Default: no.
+    #[must_use]
+    pub fn list_stdout(mut self, yes: bool) -> Self {
+        self.options.stdout_too = yes;
+        self
+    }
+
+    /// Adds a glob, as ripgrep's `-g` does: files must match it or, with a leading `!`, must not. The last glob that
+    /// matches decides, and globs take precedence over all other rules.
     #[must_use]
     pub fn glob(mut self, glob: impl Into<String>) -> Self {
         self.globs.push(glob.into());
+        self
+    }
+
+    /// Adds a glob that matches letters in either case. It counts as given after all [globs](Self::glob).
+    #[must_use]
+    pub fn iglob(mut self, glob: impl Into<String>) -> Self {
+        self.iglobs.push(glob.into());
+        self
+    }
+
+    /// Whether all globs match letters in either case. Default: no.
+    #[must_use]
+    pub fn globs_ignore_case(mut self, yes: bool) -> Self {
+        self.globs_ignore_case = yes;
         self
     }
 
@@ -100,22 +255,38 @@ impl Tree {
     /// # Errors
     /// [`GlobError`] for a glob that cannot be parsed.
     pub fn walk(&self) -> Result<impl Source + 'static, GlobError> {
-        let overrides = if self.globs.is_empty() {
-            Override::empty()
-        } else {
-            let root = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-            let mut overrides = OverrideBuilder::new(root);
-            for glob in &self.globs {
-                overrides.add(glob).map_err(GlobError)?;
-            }
-            overrides.build().map_err(GlobError)?
-        };
-        let rules = Rules::new(overrides, self.hidden, self.ignore_files);
-        let options = WalkOptions {
-            follow: self.follow,
-            sorted: self.sorted,
-            strip_dot: self.strip_dot,
-        };
-        Ok(Walking::new(self.paths.clone(), rules, options))
+        let types = self.types.matcher();
+        let rules = Rules::new(
+            self.overrides()?,
+            types,
+            self.hidden,
+            self.rule_files.clone(),
+        );
+        let walking = Walking::new(self.paths.clone(), rules, self.options);
+        Ok(match self.sort {
+            None => Box::new(walking) as Box<dyn Source>,
+            Some((key, reverse)) => Box::new(Sorted::new(walking, key, reverse)),
+        })
+    }
+
+    /// The globs.
+    fn overrides(&self) -> Result<Override, GlobError> {
+        if self.globs.is_empty() && self.iglobs.is_empty() {
+            return Ok(Override::empty());
+        }
+        let root = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        let mut overrides = OverrideBuilder::new(root);
+        // A builder's letters match in either case in globs that are added after that is set.
+        if self.globs_ignore_case {
+            overrides.case_insensitive(true).map_err(GlobError)?;
+        }
+        for glob in &self.globs {
+            overrides.add(glob).map_err(GlobError)?;
+        }
+        overrides.case_insensitive(true).map_err(GlobError)?;
+        for glob in &self.iglobs {
+            overrides.add(glob).map_err(GlobError)?;
+        }
+        overrides.build().map_err(GlobError)
     }
 }

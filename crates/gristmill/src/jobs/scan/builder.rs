@@ -25,6 +25,7 @@ pub struct ScanJobBuilder {
     limit: Option<u64>,
     max_line_bytes: Option<u64>,
     text: bool,
+    binary: bool,
     mapped: bool,
     invert: bool,
     include_zero: bool,
@@ -276,6 +277,14 @@ impl ScanJobBuilder {
         self
     }
 
+    /// Whether files that a walk has found are searched beyond a NUL, as those that were named are: matching lines are
+    /// then only noted. Default: no, such a file is left at its first NUL.
+    #[must_use]
+    pub fn binary(mut self, yes: bool) -> Self {
+        self.binary = yes;
+        self
+    }
+
     /// Whether named files are treated as ripgrep treats files that it maps: a NUL counts if it is in the first 64 KiB
     /// or in a matching line. ripgrep maps if there are ten paths at most and all are files. Default: no.
     #[must_use]
@@ -398,6 +407,7 @@ impl ScanJobBuilder {
         plan.limit = self.limit;
         plan.max_line_bytes = self.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
         plan.text = self.text;
+        plan.binary = self.binary;
         plan.mapped = self.mapped;
         plan.totals_wanted = self.totals;
         plan.invert = self.invert && !every_line;

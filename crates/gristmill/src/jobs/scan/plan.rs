@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub max_line_bytes: u64,
     /// NULs mean nothing.
     pub text: bool,
+    /// Files that a walk has found are searched beyond a NUL.
+    pub binary: bool,
     /// Named files are treated as ripgrep treats those that it maps.
     pub mapped: bool,
     /// The lines without a match are those that are looked for.
@@ -86,6 +88,7 @@ impl Plan {
             limit: None,
             max_line_bytes: u64::MAX,
             text: false,
+            binary: false,
             mapped: false,
             invert: false,
             include_zero: false,
@@ -375,7 +378,7 @@ pub(super) struct Text {
 impl Text {
     pub fn new(plan: &Plan, entry: &Entry) -> Self {
         let mapped = plan.maps(entry) && has_length(&entry.path);
-        let binary = match (plan.text, entry.explicit) {
+        let binary = match (plan.text, entry.explicit || plan.binary) {
             (true, _) => Binary::Text,
             (false, false) => Binary::Quit,
             (false, true) if mapped => Binary::Mapped,

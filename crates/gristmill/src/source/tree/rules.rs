@@ -1,4 +1,4 @@
-//! Which entries of a tree are passed over: ignore files, globs and hidden names, with ripgrep's precedence.
+//! Which entries of a tree are passed over: globs, ignore files, types and hidden names, with ripgrep's precedence.
 //!
 //! The globs are those of the crate `ignore`, which ripgrep uses. This module finds and reads the files of rules: a
 //! directory may hold a FIFO, a device or an endless file by such a name, and the user must learn which files cannot be
@@ -8,6 +8,7 @@ use crate::bounded;
 use crate::source::entry::Item;
 use ignore::gitignore::{gitconfig_excludes_path, Gitignore, GitignoreBuilder};
 use ignore::overrides::Override;
+use ignore::types::Types;
 use ignore::Match;
 use rustix::fs::{fstat, makedev, openat, statat, AtFlags, FileType, Mode, OFlags, CWD};
 use rustix::io::Errno;
@@ -46,14 +47,44 @@ impl Layer {
     }
 }
 
+/// Which files of rules are honoured.
+#[derive(Debug, Clone)]
+pub(super) struct RuleFiles {
+    /// `.ignore` and `.rgignore`.
+    pub dot: bool,
+    /// git's: `.gitignore`, and the next two.
+    pub vcs: bool,
+    /// `.git/info/exclude`.
+    pub exclude: bool,
+    /// The file that git's configuration names.
+    pub global: bool,
+    /// Those of the directories above the one that is walked.
+    pub parents: bool,
+    /// Whether git's apply only within a repository.
+    pub require_git: bool,
+    /// Whether letters match in either case.
+    pub any_case: bool,
+    /// Files that the user named; the rules of a later one take precedence.
+    pub named: Vec<PathBuf>,
+}
+
+impl RuleFiles {
+    /// Whether any that are found by their names are honoured.
+    fn any(&self) -> bool {
+        self.dot || self.vcs
+    }
+}
+
 /// The rules for what a walk passes over.
 #[derive(Debug)]
 pub(super) struct Rules {
     overrides: Override,
+    types: Types,
     hidden: bool,
-    /// Whether ignore files are honoured.
-    files: bool,
+    files: RuleFiles,
     global: Gitignore,
+    /// The rules of the files that the user named, in that order.
+    named: Vec<Gitignore>,
     /// The rules of directories above those that are walked, by path.
     known: HashMap<PathBuf, Arc<Layer>>,
     /// The directory that is walked, with links resolved, and the rules of the directories above it, nearest first.
@@ -62,34 +93,54 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn new(overrides: Override, hidden: bool, files: bool) -> Self {
+    pub(super) fn new(overrides: Override, types: Types, hidden: bool, files: RuleFiles) -> Self {
         Self {
             overrides,
+            types,
             hidden,
             files,
             global: Gitignore::empty(),
+            named: Vec::new(),
             known: HashMap::new(),
             absolute: PathBuf::new(),
             above: Vec::new(),
         }
     }
 
-    /// Reads git's global rules.
+    /// Reads git's global rules, and those of the files that the user named.
     pub(super) fn read_global(&mut self, told: &mut impl Extend<Item>) {
-        if !self.files {
-            return;
+        let directory = std::env::current_dir().ok();
+        if self.files.vcs && self.files.global {
+            let place = directory.clone().zip(gitconfig_excludes_path());
+            // A device at that path, such as /dev/null, means that there are no rules.
+            if let Some((directory, path)) = place.filter(|(_, path)| path.is_file()) {
+                let any_case = self.files.any_case;
+                self.global = read_rules(&directory, CWD, &path, &path, any_case, told);
+            }
         }
-        let place = std::env::current_dir().ok().zip(gitconfig_excludes_path());
-        // A device at that path, such as /dev/null, means that there are no rules.
-        if let Some((directory, path)) = place.filter(|(_, path)| path.is_file()) {
-            self.global = read_rules(&directory, CWD, &path, &path, told);
+        let directory = directory.unwrap_or_default();
+        for path in &self.files.named {
+            let mut wrong = Vec::new();
+            if let Err(error) = std::fs::metadata(path) {
+                wrong.push(unreadable(path, &error));
+            } else {
+                let rules = read_rules(&directory, CWD, path, path, false, &mut wrong);
+                self.named.push(rules);
+            }
+            // The search goes on without these rules and succeeds, as in ripgrep.
+            told.extend(wrong.into_iter().map(|item| match item {
+                Item::Error { path, reason } => {
+                    Item::Notice(format!("{}: {reason}", path.unwrap_or_default().display()))
+                }
+                notice => notice,
+            }));
         }
     }
 
     /// Reads the rules above a directory that is walked from now on.
     pub(super) fn enter(&mut self, root: &Path, told: &mut impl Extend<Item>) {
         self.above.clear();
-        if !self.files {
+        if !self.files.any() {
             return;
         }
         let Ok(absolute) = root.canonicalize() else {
@@ -98,7 +149,7 @@ impl Rules {
         for directory in absolute.ancestors().skip(1) {
             let known = self.known.get(directory).cloned();
             let layer = known.unwrap_or_else(|| {
-                let layer = Arc::new(read_layer(directory, directory, CWD, told));
+                let layer = Arc::new(read_layer(directory, directory, CWD, &self.files, told));
                 self.known
                     .insert(directory.to_path_buf(), Arc::clone(&layer));
                 layer
@@ -115,8 +166,8 @@ impl Rules {
         open: BorrowedFd<'_>,
         told: &mut impl Extend<Item>,
     ) -> Layer {
-        if self.files {
-            read_layer(directory, Path::new(""), open, told)
+        if self.files.any() {
+            read_layer(directory, Path::new(""), open, &self.files, told)
         } else {
             Layer::empty()
         }
@@ -137,13 +188,20 @@ impl Rules {
             Match::Whitelist(_) => return false,
             Match::None => {}
         }
-        if self.files {
-            if let Some(ignored) = self.by_files(path, relative, is_dir, layers) {
-                return ignored;
+        let mut listed = false;
+        if self.files.any() || !self.named.is_empty() {
+            match self.by_files(path, relative, is_dir, layers) {
+                Some(true) => return true,
+                by_files => listed = by_files.is_some(),
             }
         }
+        match self.types.matched(path, is_dir) {
+            Match::Ignore(_) => return true,
+            Match::Whitelist(_) => listed = true,
+            Match::None => {}
+        }
         let name = path.file_name();
-        !self.hidden && name.is_some_and(|name| name.as_bytes().starts_with(b"."))
+        !listed && !self.hidden && name.is_some_and(|name| name.as_bytes().starts_with(b"."))
     }
 
     /// The verdict of the ignore files, if any has one.
@@ -155,8 +213,10 @@ impl Rules {
         layers: impl DoubleEndedIterator<Item = &'a Layer> + Clone,
     ) -> Option<bool> {
         let above = || self.above.iter().map(Arc::as_ref);
-        let in_repository =
-            layers.clone().any(|layer| layer.repository) || above().any(|layer| layer.repository);
+        let required = self.files.require_git;
+        let in_repository = !required
+            || layers.clone().any(|layer| layer.repository)
+            || above().any(|layer| layer.repository);
         let mut found: [Option<bool>; 4] = [None; 4];
         // Git's rules apply only within the nearest repository.
         let mut git = in_repository;
@@ -166,12 +226,14 @@ impl Rules {
                     *found = verdict(kind, path, is_dir);
                 }
             }
-            git &= !layer.repository;
+            git &= !(required && layer.repository);
         };
         for layer in layers.rev() {
             look(layer, path);
         }
-        if above().any(|layer| layer.kinds.iter().any(|kind| !kind.is_empty())) {
+        if self.files.parents
+            && above().any(|layer| layer.kinds.iter().any(|kind| !kind.is_empty()))
+        {
             let path = self.absolute.join(relative());
             for layer in above() {
                 look(layer, &path);
@@ -182,7 +244,12 @@ impl Rules {
                 .then(|| verdict(&self.global, path, is_dir))
                 .flatten()
         };
-        found.into_iter().flatten().next().or_else(global)
+        let named = || {
+            let mut named = self.named.iter().rev();
+            named.find_map(|rules| verdict(rules, path, is_dir))
+        };
+        let found = found.into_iter().flatten().next();
+        found.or_else(global).or_else(named)
     }
 }
 
@@ -201,19 +268,32 @@ fn read_layer(
     shown: &Path,
     from: &Path,
     at: BorrowedFd<'_>,
+    files: &RuleFiles,
     told: &mut impl Extend<Item>,
 ) -> Layer {
+    let any_case = files.any_case;
     let stat = |name: &str| statat(at, from.join(name), AtFlags::empty());
     let git = stat(".git").ok();
     let repository = git.is_some() || stat(".jj").is_ok();
-    let kinds = [".rgignore", ".ignore", ".gitignore"]
-        .map(|name| read_rules(shown, at, &from.join(name), &shown.join(name), told));
+    let kinds = [
+        (".rgignore", files.dot),
+        (".ignore", files.dot),
+        (".gitignore", files.vcs),
+    ]
+    .map(|(name, honoured)| {
+        if !honoured {
+            return Gitignore::empty();
+        }
+        let (path, shown_path) = (from.join(name), shown.join(name));
+        read_rules(shown, at, &path, &shown_path, any_case, told)
+    });
+    let git = git.filter(|_| files.vcs && files.exclude);
     let exclude = match git.map(|git| FileType::from_raw_mode(git.st_mode)) {
         None => Gitignore::empty(),
         Some(FileType::RegularFile) => match common_directory(shown) {
             Ok(Some(directory)) => {
                 let path = directory.join("info/exclude");
-                read_rules(shown, CWD, &path, &path, told)
+                read_rules(shown, CWD, &path, &path, any_case, told)
             }
             Ok(None) => Gitignore::empty(),
             Err(error) => {
@@ -223,7 +303,14 @@ fn read_layer(
         },
         Some(_) => {
             let name = ".git/info/exclude";
-            read_rules(shown, at, &from.join(name), &shown.join(name), told)
+            read_rules(
+                shown,
+                at,
+                &from.join(name),
+                &shown.join(name),
+                any_case,
+                told,
+            )
         }
     };
     let [custom, plain, of_git] = kinds;
@@ -260,6 +347,7 @@ fn read_rules(
     at: BorrowedFd<'_>,
     path: &Path,
     shown: &Path,
+    any_case: bool,
     told: &mut impl Extend<Item>,
 ) -> Gitignore {
     let text = match read_file(at, path) {
@@ -275,6 +363,9 @@ fn read_rules(
         told.extend([Item::Notice(format!("{}: {line}{wrong}", shown.display()))]);
     };
     let mut builder = GitignoreBuilder::new(directory);
+    if let Err(error) = builder.case_insensitive(any_case) {
+        notice(None, &error.to_string());
+    }
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
     for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);

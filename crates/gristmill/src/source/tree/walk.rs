@@ -4,7 +4,7 @@ use super::rules::{Layer, Rules};
 use crate::source::below::Root;
 use crate::source::entry::{Entry, Item, Origin, Source};
 use crate::source::file_id::FileId;
-use rustix::fs::{fstat, openat, stat, statat, AtFlags, Dir, FileType, Mode, OFlags, CWD};
+use rustix::fs::{fstat, lstat, openat, stat, statat, AtFlags, Dir, FileType, Mode, OFlags, CWD};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -25,6 +25,14 @@ pub(super) struct WalkOptions {
     pub follow: bool,
     pub sorted: bool,
     pub strip_dot: bool,
+    /// Whether the file that standard output goes to is listed.
+    pub stdout_too: bool,
+    /// How many directories deep files may lie: 1 is in the directory that was named.
+    pub max_depth: Option<usize>,
+    /// The largest size of a file, in bytes.
+    pub max_bytes: Option<u64>,
+    /// Whether directories on another file system than the one that was named are passed over.
+    pub one_file_system: bool,
 }
 
 /// The state of a walk.
@@ -111,7 +119,10 @@ impl Walking {
             levels: Vec::new(),
             starved: None,
             told,
-            written: FileId::of_redirected_stdout().into_iter().collect(),
+            written: FileId::of_redirected_stdout()
+                .filter(|_| !options.stdout_too)
+                .into_iter()
+                .collect(),
             most_open: if few { 0 } else { OPEN_LEVELS },
         }
     }
@@ -138,6 +149,9 @@ impl Walking {
                 }
                 Err(error) => return Some(failed(path, error)),
             }
+        }
+        if self.options.max_depth == Some(0) {
+            return None;
         }
         self.rules.enter(&path, &mut self.told);
         self.go_into(Step {
@@ -189,6 +203,10 @@ impl Walking {
                 path: Some(step.path),
                 reason,
             });
+        }
+        let elsewhere = |top: &Level| !top.id.is_on_device_of(id);
+        if self.options.one_file_system && self.levels.first().is_some_and(elsewhere) {
+            return None;
         }
         let layer = self
             .rules
@@ -312,13 +330,38 @@ impl Walking {
             return None;
         }
         if is_dir {
+            // The levels are as many as the depth of what is found in the last.
+            if self
+                .options
+                .max_depth
+                .is_some_and(|most| self.levels.len() >= most)
+            {
+                return None;
+            }
             let relative = relative();
             return self.go_into(Step { path, relative });
         }
         if kind != FileType::RegularFile || self.is_written(&path, relative, inode) {
             return None;
         }
+        if self
+            .options
+            .max_bytes
+            .is_some_and(|most| self.size(&path) > most)
+        {
+            return None;
+        }
         Some(self.entry(path, kind, false))
+    }
+
+    /// The size of a file in bytes; 0 where it cannot be asked, so that opening the file will say why.
+    fn size(&self, path: &Path) -> u64 {
+        let found = if self.options.follow {
+            stat(path)
+        } else {
+            lstat(path)
+        };
+        found.map_or(0, |found| u64::try_from(found.st_size).unwrap_or(0))
     }
 
     /// Whether a file is one that the run writes. The file system is asked only if the inode number matches.
