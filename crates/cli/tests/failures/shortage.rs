@@ -4,7 +4,7 @@ use crate::world::{
     assert_rows_of_files, digest_row, prepare, skipped, text, Scratch, Tool, LINE_BYTES,
 };
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Write};
 
 impl Tool {
     /// Limits the process to `value` of a resource, which it cannot raise.
@@ -90,6 +90,43 @@ fn the_memory_of_a_run_is_bounded_by_what_was_asked_for() {
         "{}",
         digested.errors
     );
+}
+
+/// Each FIFO is opened by the tool, keeps its writer for as long as that writes, and is read to its end, however many
+/// wait at once and however little memory there is, of which a thread's stack would take some.
+#[test]
+fn many_fifos_wait_for_their_writers_where_memory_is_short() {
+    let scratch = Scratch::new();
+    let mut fifos = Vec::new();
+    for number in 0..300 {
+        let Some(fifo) = scratch.fifo(&format!("fifo{number}")) else {
+            return;
+        };
+        fifos.push(fifo);
+    }
+    let bytes = text(30);
+    let running = Tool::digest(&fifos)
+        .args(["-j", "2"])
+        .with_limit(libc::RLIMIT_AS, 400 << 20)
+        .start();
+    let writer = {
+        let (fifos, bytes) = (fifos.clone(), bytes.clone());
+        std::thread::spawn(move || {
+            // Each of these waits for its reader, and all stay open until the last has one.
+            let open = |fifo| std::fs::OpenOptions::new().write(true).open(fifo);
+            let ends: Vec<_> = fifos.iter().map(open).collect::<io::Result<_>>()?;
+            ends.iter().try_for_each(|mut end| end.write_all(&bytes))
+        })
+    };
+    let answer = running.finish();
+    // Before the writer's end, for which nothing would come if a FIFO was refused.
+    answer.assert_code(0).assert_quiet();
+    writer.join().unwrap().unwrap();
+    let rows: Vec<_> = fifos
+        .iter()
+        .map(|fifo| digest_row(fifo, crc32c::crc32c(&bytes)))
+        .collect();
+    assert_rows_of_files(&answer.rows, &rows);
 }
 
 /// Runs `digest` while every `io_uring_enter` of a thread, from its `first` on, fails with `errno`.

@@ -21,7 +21,6 @@ use gristmill_megakernel::{Feed, Feeder};
 use gristmill_ring::lock;
 use gristmill_ring::ChunkBuf;
 use rustix::fs::fstat;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -117,7 +116,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             return Feed::Blocked;
         }
         let waited = Instant::now();
-        if self.run.intake.await_source(WAIT) {
+        if self.run.intake.await_source(WAIT) || self.run.opener.await_writers(WAIT) {
             self.stages.source += waited.elapsed();
             return Feed::Blocked;
         }
@@ -252,7 +251,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Whether a file may be waiting to be opened. If not, no permit is taken, since returning it would wake feeders
     /// that wait for one.
     fn may_open(&self) -> bool {
-        self.run.intake.may_open() || self.run.opener.has_late()
+        self.run.intake.may_open() || self.run.opener.has_written()
     }
 
     /// Submits reads of files that are being cut.
@@ -330,10 +329,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         }
         let listed = Instant::now();
         self.stages.source += listed - began;
-        let late = self.run.opener.take_late();
-        let mut did = !entries.is_empty() || !late.is_empty();
-        for opened in late {
-            self.begin(opened, buffers);
+        let written = self.run.opener.take_written();
+        let mut did = !entries.is_empty() || !written.is_empty();
+        for attempt in written {
+            self.begin(attempt, buffers);
         }
         for (entry, permit) in entries.drain(..).zip(permits) {
             if let Some(attempt) = self.run.opener.open(entry, permit) {
@@ -376,7 +375,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         };
         let open = Arc::new(OpenFile {
             entry,
-            file: Arc::new(OwnedFd::from(file)),
+            file,
             kind,
             next: AtomicU64::new(u64::from(kind == FileKind::Positioned)),
             limit: AtomicU64::new(match kind {

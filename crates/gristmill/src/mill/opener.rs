@@ -9,18 +9,19 @@ use crate::source::{Entry, FileId, Origin};
 use gristmill_ingest::reader::{is_on_fuse, ReadPath, ReadPathChoice};
 use gristmill_ingest::NvmeNamespace;
 use gristmill_ring::lock;
-use rustix::event::{poll, PollFd, PollFlags};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, fstat, FileType, OFlags, Stat};
-use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A file that was opened, and how it is read.
 pub(super) struct Opened {
-    pub file: File,
+    pub file: Arc<OwnedFd>,
     pub kind: FileKind,
     /// The size that the file system gave when the file was opened, or 0 if it was not asked.
     pub told: u64,
@@ -33,14 +34,18 @@ impl Opened {
             FileType::RegularFile | FileType::BlockDevice => FileKind::Positioned,
             _ => FileKind::Stream,
         };
+        Self::new(file, kind, size_of(&found))
+    }
+
+    fn new(file: File, kind: FileKind, told: u64) -> Self {
         Self {
-            file,
+            file: Arc::new(OwnedFd::from(file)),
             kind,
-            told: size_of(&found),
+            told,
         }
     }
 
-    fn stream(file: File) -> Self {
+    fn stream(file: Arc<OwnedFd>) -> Self {
         Self {
             file,
             kind: FileKind::Stream,
@@ -80,6 +85,21 @@ pub(super) struct Attempt {
     pub then: Moment,
 }
 
+/// A FIFO that is open and has had no writer yet.
+struct Unwritten {
+    entry: Arc<Entry>,
+    fifo: Arc<OwnedFd>,
+}
+
+/// The FIFOs that wait for a writer. They stay open meanwhile, since a writer that finds a reader and loses it again is
+/// told that its pipe is broken. Feeders look at them in passing, so they need no threads, which can run out.
+#[derive(Default)]
+pub(super) struct UnwrittenFifos {
+    fifos: Mutex<Vec<Unwritten>>,
+    /// Whether a feeder waits for them.
+    awaited: AtomicBool,
+}
+
 /// Opens the files of one run.
 pub(super) struct Opener {
     pub read_path: ReadPathChoice,
@@ -92,13 +112,12 @@ pub(super) struct Opener {
     pub descriptors: Arc<Descriptors>,
     pub counters: Arc<Counters>,
     pub status: Arc<Status>,
-    /// FIFOs whose own threads have finished waiting for a writer.
-    pub late: Mutex<Vec<Attempt>>,
+    pub unwritten: UnwrittenFifos,
 }
 
 impl Opener {
-    /// Opens an entry. Returns `None` if a thread waits for it, whose attempt [`Opener::take_late`] will return.
-    pub fn open(self: &Arc<Self>, entry: Arc<Entry>, permit: Permit) -> Option<Attempt> {
+    /// Opens an entry. Returns `None` for a FIFO without a writer, whose attempt [`Opener::take_written`] will return.
+    pub fn open(&self, entry: Arc<Entry>, permit: Permit) -> Option<Attempt> {
         let then = self.descriptors.moment();
         let opened = match entry.origin {
             _ if self.strict => self.open_strictly(&entry),
@@ -118,14 +137,43 @@ impl Opener {
         })
     }
 
-    /// The attempts that threads of their own have finished in the meantime.
-    pub fn take_late(&self) -> Vec<Attempt> {
-        std::mem::take(&mut *lock(&self.late))
+    /// Takes the FIFOs that have a writer by now.
+    pub fn take_written(&self) -> Vec<Attempt> {
+        let mut fifos = lock(&self.unwritten.fifos);
+        let mut written = written(fifos.iter().map(|waiting| &waiting.fifo), Duration::ZERO);
+        written.resize(fifos.len(), false);
+        let mut written = written.into_iter();
+        let taken = fifos.extract_if(.., |_| written.next().unwrap_or(false));
+        let attempt = |Unwritten { entry, fifo }| Attempt {
+            entry,
+            opened: blocking(fifo).map(Opened::stream),
+            // The permit is given whatever the limit, because the FIFO is open already: nobody could know when a writer
+            // would come.
+            permit: self.descriptors.take_anyway(),
+            then: self.descriptors.moment(),
+        };
+        taken.map(attempt).collect()
     }
 
-    /// Whether a thread of its own has finished an attempt in the meantime.
-    pub fn has_late(&self) -> bool {
-        !lock(&self.late).is_empty()
+    /// Whether [`Opener::take_written`] would return any.
+    pub fn has_written(&self) -> bool {
+        let fifos = lock(&self.unwritten.fifos);
+        let fifos = fifos.iter().map(|waiting| &waiting.fifo);
+        written(fifos, Duration::ZERO).contains(&true)
+    }
+
+    /// Waits until one of the FIFOs has a writer, for at most `timeout`, if there are any and no other feeder waits for
+    /// them. Returns whether it waited.
+    pub fn await_writers(&self, timeout: Duration) -> bool {
+        let clone = |waiting: &Unwritten| Arc::clone(&waiting.fifo);
+        // The lock is given back before the wait: others may have FIFOs to add.
+        let fifos: Vec<_> = lock(&self.unwritten.fifos).iter().map(clone).collect();
+        if fifos.is_empty() || self.unwritten.awaited.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        let waited = !written(fifos.iter(), timeout).is_empty();
+        self.unwritten.awaited.store(false, Ordering::Release);
+        waited
     }
 
     /// Opens a file, and stats its descriptor.
@@ -170,11 +218,7 @@ impl Opener {
                 );
             }
         }
-        Ok(Opened {
-            file,
-            kind: FileKind::Positioned,
-            told: size_of(&found),
-        })
+        Ok(Opened::new(file, FileKind::Positioned, size_of(&found)))
     }
 
     /// Opens standard input, and decides how it is read.
@@ -182,11 +226,7 @@ impl Opener {
         let (file, kind) = standard_input()?;
         let found = fstat(&file)?;
         let (file, found) = self.not_written(entry, file, found)?;
-        Ok(Opened {
-            file,
-            kind,
-            told: size_of(&found),
-        })
+        Ok(Opened::new(file, kind, size_of(&found)))
     }
 
     /// Refuses a file that the run writes, and returns any other.
@@ -232,52 +272,41 @@ impl Opener {
         open(0)
     }
 
-    /// Opens a file that the user named, of whatever kind, and stats its descriptor. For a FIFO, a thread of its own
-    /// waits for a writer, and hands the file in later.
-    fn open_special(self: &Arc<Self>, entry: &Arc<Entry>) -> Option<io::Result<Opened>> {
+    /// Opens a file that the user named, of whatever kind, and stats its descriptor. Keeps a FIFO until it has a writer.
+    fn open_special(&self, entry: &Arc<Entry>) -> Option<io::Result<Opened>> {
         let (file, found) = match self.open_seen(entry) {
             Err(error) => return Some(Err(error)),
             Ok(seen) => seen,
         };
         match bounded::kind_of(&found) {
-            FileType::Directory => return Some(Err(io::Error::from_raw_os_error(libc::EISDIR))),
-            FileType::Fifo => {}
-            _ => return Some(Ok(Opened::as_found((file, found)))),
-        }
-        let opener = Arc::clone(self);
-        let entry = Arc::clone(entry);
-        let spawned = std::thread::Builder::new()
-            .name("gristmill-open".into())
-            .spawn(move || {
-                let then = opener.descriptors.moment();
-                let written = until_written(file);
-                lock(&opener.late).push(Attempt {
-                    entry,
-                    opened: written.map(Opened::stream),
-                    // The permit is given whatever the limit, because the FIFO is open already: nobody could know when
-                    // a writer would come.
-                    permit: opener.descriptors.take_anyway(),
-                    then,
-                });
-                opener.status.wake();
-            });
-        match spawned {
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
+            FileType::Directory => Some(Err(io::Error::from_raw_os_error(libc::EISDIR))),
+            FileType::Fifo => {
+                let (entry, fifo) = (Arc::clone(entry), Arc::new(OwnedFd::from(file)));
+                lock(&self.unwritten.fifos).push(Unwritten { entry, fifo });
+                None
+            }
+            _ => Some(Ok(Opened::as_found((file, found)))),
         }
     }
 }
 
-/// Waits until a FIFO that was opened without waiting has bytes, or has had a writer. After that, its reads block until
-/// bytes come.
-fn until_written(fifo: File) -> io::Result<File> {
-    // A FIFO that has had no writer is neither readable nor hung up.
-    let mut asked = [PollFd::new(&fifo, PollFlags::IN)];
-    while let Err(error) = poll(&mut asked, None) {
-        if error != Errno::INTR {
-            return Err(error.into());
-        }
+/// For each FIFO, whether it has bytes or has had a writer, as soon as one of them has, or when `timeout` has passed:
+/// one that has had no writer is neither readable nor hung up. Returns nothing if there are none, or if they cannot be
+/// asked at the moment.
+fn written<'a>(fifos: impl Iterator<Item = &'a Arc<OwnedFd>>, timeout: Duration) -> Vec<bool> {
+    let mut asked: Vec<_> = fifos.map(|fifo| PollFd::new(fifo, PollFlags::IN)).collect();
+    let timeout = Timespec::try_from(timeout).ok();
+    if asked.is_empty() || poll(&mut asked, timeout.as_ref()).is_err() {
+        return Vec::new();
     }
+    asked
+        .iter()
+        .map(|fifo| !fifo.revents().is_empty())
+        .collect()
+}
+
+/// Lets the reads of a FIFO that was opened without waiting block until bytes come.
+fn blocking(fifo: Arc<OwnedFd>) -> io::Result<Arc<OwnedFd>> {
     let flags = fcntl_getfl(&fifo)?;
     fcntl_setfl(&fifo, flags - OFlags::NONBLOCK)?;
     Ok(fifo)

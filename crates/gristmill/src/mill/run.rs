@@ -6,7 +6,7 @@ use super::descriptors::Descriptors;
 use super::flight::Flights;
 use super::halo::Layout;
 use super::intake::Intake;
-use super::opener::Opener;
+use super::opener::{Opener, UnwrittenFifos};
 use super::output::OutputQueue;
 use super::row_order::{HeldRows, RowOrder};
 use super::status::Status;
@@ -14,7 +14,7 @@ use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::{ReadPathChoice, ReaderDemands};
 use gristmill_ring::{ChunkBuf, ChunkPool};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// How a run was configured.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub(super) struct Run<J: Job> {
     pub pool: Arc<ChunkPool>,
     pub descriptors: Arc<Descriptors>,
     pub intake: Intake,
-    pub opener: Arc<Opener>,
+    pub opener: Opener,
     pub flights: Arc<Flights<J>>,
     pub collector: Collector<J>,
 }
@@ -71,7 +71,7 @@ impl<J: Job> Run<J> {
             config.layout.chunk,
             config.workers,
         );
-        let opener = Arc::new(Opener {
+        let opener = Opener {
             read_path: config.read_path,
             device_range: config.demands.device_range.is_some(),
             strict: config.strict,
@@ -79,8 +79,8 @@ impl<J: Job> Run<J> {
             descriptors: Arc::clone(&descriptors),
             counters: Arc::clone(&counters),
             status: Arc::clone(&status),
-            late: Mutex::default(),
-        });
+            unwritten: UnwrittenFifos::default(),
+        };
         let collector = Collector::new(
             job,
             geometry,
