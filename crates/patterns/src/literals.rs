@@ -5,9 +5,11 @@
 //! loop `probe`), which looks at every third byte or fewer where patterns are long enough. Which part of a pattern is
 //! looked for is decided by how rare it is in ordinary text (`rarity`) and in the set. `store` holds the patterns.
 
+mod choice;
 mod class;
 mod few;
 mod filter;
+mod members;
 mod plan;
 #[allow(unsafe_code)]
 mod probe;
