@@ -12,6 +12,7 @@ pub mod names;
 pub mod run;
 pub mod scan;
 pub mod stats;
+pub mod sweep;
 
 use crate::error::FileErrorKind;
 use crate::source::Entry;

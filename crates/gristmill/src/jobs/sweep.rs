@@ -1,0 +1,3 @@
+//! The sweep: what rules find in whole files.
+
+pub mod findings;
