@@ -3,6 +3,7 @@
 use crate::allowlist::Allowlist;
 use crate::error::RuleError;
 use crate::gitleaks;
+use crate::go::{self, SyntaxError};
 use crate::list;
 use crate::rule::Rule;
 use std::fs::File;
@@ -117,6 +118,39 @@ impl RuleSet {
         self.files.push(RuleFile {
             path: path.to_owned(),
             allowlists,
+        });
+        Ok(())
+    }
+
+    /// Adds rules that stand in no file: ids, which may repeat, each with a regex of Rust's syntax.
+    ///
+    /// # Errors
+    /// The number of the first regex that is wrong, and what is wrong with it. Then nothing is added.
+    pub fn add_patterns<I, P>(&mut self, patterns: &[(I, P)]) -> Result<(), (usize, SyntaxError)>
+    where
+        I: AsRef<str>,
+        P: AsRef<str>,
+    {
+        let too_many = |_| {
+            let reason = "more rules than 32-bit numbers can name";
+            (0, SyntaxError::new(0, reason.to_owned()))
+        };
+        let file = u32::try_from(self.files.len()).map_err(too_many)?;
+        u32::try_from(self.rules.len() + patterns.len()).map_err(too_many)?;
+        for (number, (_, pattern)) in patterns.iter().enumerate() {
+            go::check(pattern.as_ref()).map_err(|error| (number, error))?;
+        }
+        let rules = patterns.iter().map(|(id, pattern)| Rule {
+            id: id.as_ref().into(),
+            pattern: Some(pattern.as_ref().into()),
+            file,
+            line: 0,
+            details: None,
+        });
+        self.rules.extend(rules);
+        self.files.push(RuleFile {
+            path: PathBuf::new(),
+            allowlists: Vec::new(),
         });
         Ok(())
     }

@@ -1,3 +1,4 @@
 //! The sweep: what rules find in whole files.
 
+mod around;
 pub mod findings;
