@@ -22,6 +22,8 @@ pub struct RuleSet {
     pub(crate) files: Vec<RuleFile>,
     /// The rules for which the path of a file matters.
     by_path: Vec<u32>,
+    /// The place in `files` of what stands in no file.
+    no_file: Option<u32>,
 }
 
 /// A rule file.
@@ -122,35 +124,34 @@ impl RuleSet {
         Ok(())
     }
 
-    /// Adds rules that stand in no file: ids, which may repeat, each with a regex of Rust's syntax.
+    /// Adds a rule that stands in no file: an id, which may repeat, and a regex of Rust's syntax.
     ///
     /// # Errors
-    /// The number of the first regex that is wrong, and what is wrong with it. Then nothing is added.
-    pub fn add_patterns<I, P>(&mut self, patterns: &[(I, P)]) -> Result<(), (usize, SyntaxError)>
-    where
-        I: AsRef<str>,
-        P: AsRef<str>,
-    {
-        let too_many = |_| {
-            let reason = "more rules than 32-bit numbers can name";
-            (0, SyntaxError::new(0, reason.to_owned()))
+    /// What is wrong with the regex, and where.
+    pub fn add_pattern(&mut self, id: &str, pattern: &str) -> Result<(), SyntaxError> {
+        go::check(pattern)?;
+        let too_many = |_| SyntaxError {
+            offset: 0,
+            reason: "more rules than 32-bit numbers can name".into(),
         };
-        let file = u32::try_from(self.files.len()).map_err(too_many)?;
-        u32::try_from(self.rules.len() + patterns.len()).map_err(too_many)?;
-        for (number, (_, pattern)) in patterns.iter().enumerate() {
-            go::check(pattern.as_ref()).map_err(|error| (number, error))?;
+        u32::try_from(self.rules.len() + 1).map_err(too_many)?;
+        let file = match self.no_file {
+            Some(file) => file,
+            None => u32::try_from(self.files.len()).map_err(too_many)?,
+        };
+        if self.no_file.is_none() {
+            self.no_file = Some(file);
+            self.files.push(RuleFile {
+                path: PathBuf::new(),
+                allowlists: Vec::new(),
+            });
         }
-        let rules = patterns.iter().map(|(id, pattern)| Rule {
-            id: id.as_ref().into(),
-            pattern: Some(pattern.as_ref().into()),
+        self.rules.push(Rule {
+            id: id.into(),
+            pattern: Some(pattern.into()),
             file,
             line: 0,
             details: None,
-        });
-        self.rules.extend(rules);
-        self.files.push(RuleFile {
-            path: PathBuf::new(),
-            allowlists: Vec::new(),
         });
         Ok(())
     }
