@@ -60,7 +60,7 @@ mod facts;
 mod fold;
 mod held_lines;
 mod job;
-mod json;
+pub(in crate::jobs) mod json;
 mod lines;
 mod matcher;
 mod plan;

@@ -32,10 +32,12 @@
 //! # }
 //! ```
 
+mod around;
 mod builder;
 mod chains;
 mod error;
 mod file;
+pub mod findings;
 mod job;
 mod kept;
 mod opcode;
