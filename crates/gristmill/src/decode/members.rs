@@ -174,6 +174,14 @@ impl LzmaKind {
             LzmaKind::Alone(stream) => stream.process(from, into, action),
         }
     }
+
+    /// The bytes that were decoded, also by a call that failed.
+    fn total_out(&self) -> u64 {
+        match self {
+            LzmaKind::Xz(stream) => stream.total_out(),
+            LzmaKind::Alone(stream) => stream.total_out(),
+        }
+    }
 }
 
 /// An xz file with all of its streams, or an LZMA file.
@@ -181,6 +189,8 @@ struct Lzma {
     stream: LzmaKind,
     input: Input,
     ended: bool,
+    /// What ended it, once the bytes before it were given.
+    failed: Option<io::Error>,
 }
 
 impl Lzma {
@@ -189,6 +199,7 @@ impl Lzma {
             stream,
             input,
             ended: false,
+            failed: None,
         }
     }
 }
@@ -196,18 +207,31 @@ impl Lzma {
 impl Read for Lzma {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while !self.ended {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
             let from = self.input.fill_buf()?;
             let over = from.is_empty();
             let action = if over { Action::Finish } else { Action::Run };
+            let before = self.stream.total_out();
             let done = match self.stream.process(from, into, action) {
                 Ok(done) => done,
-                Err(_) if over => return Err(early()),
-                Err(error) if error.kind() == ErrorKind::OutOfMemory => {
-                    let mebibytes = MAX_WINDOW_BYTES >> 20;
-                    let why = format!("it needs a window of more than {mebibytes} MiB");
-                    return Err(io::Error::new(ErrorKind::OutOfMemory, why));
+                Err(error) => {
+                    self.failed = Some(match error.kind() {
+                        _ if over => early(),
+                        ErrorKind::OutOfMemory => {
+                            let mebibytes = MAX_WINDOW_BYTES >> 20;
+                            let why = format!("it needs a window of more than {mebibytes} MiB");
+                            io::Error::new(ErrorKind::OutOfMemory, why)
+                        }
+                        _ => error,
+                    });
+                    let bytes = usize::try_from(self.stream.total_out() - before);
+                    match bytes.unwrap_or(0).min(into.len()) {
+                        0 => continue,
+                        bytes => return Ok(bytes),
+                    }
                 }
-                Err(error) => return Err(error),
             };
             self.input.consume(done.bytes_consumed);
             self.ended = done.status == Status::StreamEnd;
