@@ -2,6 +2,7 @@
 
 use super::advice;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gristmill::decode::Decode;
 use gristmill::megakernel::backend::{self, BackendName, SelectedBackend};
 use gristmill::mill::Mill;
 use gristmill::uring::reader::{ReadPath, ReadPathChoice};
@@ -165,6 +166,14 @@ impl EngineArgs {
     /// # Errors
     /// A message about a value out of range.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
+        self.mill_that_decodes(ordered, Decode::default())
+    }
+
+    /// The mill that these flags describe, which decodes files so.
+    ///
+    /// # Errors
+    /// A message about a value out of range.
+    pub fn mill_that_decodes(&self, ordered: bool, decode: Decode) -> Result<Mill, String> {
         check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
         let backend = match self.peer_memory {
             Some(_) => self.backend.open_beside_peer_memory()?,
@@ -176,7 +185,8 @@ impl EngineArgs {
             .depth(self.depth)
             .direct(self.direct)
             .read_path(self.read_path)
-            .ordered(ordered);
+            .ordered(ordered)
+            .decode(decode);
         let builder = match self.chunk_size {
             Some(bytes) => builder.chunk_bytes(bytes),
             None => builder,

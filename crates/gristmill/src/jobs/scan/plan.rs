@@ -51,6 +51,8 @@ pub(super) struct Plan {
     pub binary: bool,
     /// Named files are treated as ripgrep treats those that it maps.
     pub mapped: bool,
+    /// A byte order mark of UTF-8 is not looked for: it is text.
+    pub keep_mark: bool,
     /// The lines without a match are those that are looked for.
     pub invert: bool,
     /// Counts of nothing are shown.
@@ -90,6 +92,7 @@ impl Plan {
             text: false,
             binary: false,
             mapped: false,
+            keep_mark: false,
             invert: false,
             include_zero: false,
             totals_wanted: false,
@@ -373,6 +376,10 @@ pub(super) struct Text {
     pub origin: u64,
     /// Whether ripgrep maps the file, rather than reading it.
     pub mapped: bool,
+    /// Whether a byte order mark is looked for.
+    marked: bool,
+    /// Whether bytes of the file can be read again at their offsets.
+    rereadable: bool,
 }
 
 impl Text {
@@ -388,18 +395,30 @@ impl Text {
             binary,
             origin: 0,
             mapped,
+            marked: !plan.keep_mark,
+            rereadable: entry.origin != Origin::Stdin,
         }
     }
 
-    /// Looks for a byte order mark. `chunk` is the file's first.
+    /// Looks at how the file begins. `chunk` is its first.
     pub fn sniff(&mut self, chunk: &LandedChunk<'_>) {
-        if chunk.bytes.starts_with(BOM) {
+        self.rereadable &= !chunk.stream && !chunk.decoded;
+        // What is decoded has no mark any more.
+        let marked = self.marked && !chunk.decoded && chunk.bytes.starts_with(BOM);
+        if marked {
             self.origin = BOM.len() as u64;
+        }
+        if marked || chunk.decoded {
             self.mapped = false;
             if self.binary == Binary::Mapped {
                 self.binary = Binary::Stream;
             }
         }
+    }
+
+    /// The path from which lines can be read again, if they can.
+    pub fn path<'e>(&self, entry: &'e Entry) -> Option<&'e Path> {
+        self.rereadable.then_some(entry.path.as_path())
     }
 
     /// The first byte of the chunk at `offset` that is text.
