@@ -445,14 +445,12 @@ impl ScanJobBuilder {
             _ => ScanMode::Lines,
         };
         let set = Arc::new(plan.scan_set(mode, table_bytes)?);
-        if set.line_settings().is_some() {
-            plan.match_with(&set);
-        }
+        plan.match_with(&set);
         let together = match mode {
             ScanMode::All => set.most_together(),
             ScanMode::Lines => 0,
         };
-        // A scan has at most 100,000 patterns.
+        // A scan has at most 1,000,000 patterns.
         let record_words = u32::try_from(2 * together).unwrap_or(u32::MAX);
         Ok(ScanJob {
             plan,

@@ -73,6 +73,8 @@ pub(super) struct Plan {
     /// host.
     pub regex: Option<LineSettings>,
     pub budget: Budget,
+    /// The device's set, if the host searches with it, too.
+    shared: Option<Arc<ScanSet>>,
     matcher: OnceLock<Matcher>,
     overlapping: OnceLock<Option<AhoCorasick>>,
     found: AtomicBool,
@@ -108,6 +110,7 @@ impl Plan {
             letters: false,
             regex: None,
             budget: Budget::default(),
+            shared: None,
             matcher: OnceLock::new(),
             overlapping: OnceLock::new(),
             found: AtomicBool::new(false),
@@ -121,12 +124,16 @@ impl Plan {
     /// The matcher for the host's own searches, built when it is first needed.
     pub fn matcher(&self) -> &Matcher {
         self.matcher.get_or_init(|| {
-            Matcher::new(&self.patterns, self.case_insensitive)
-                .unwrap_or_else(|error| {
-                    self.unsearchable(error);
-                    Matcher::never()
-                })
-                .with_letters(self.letters)
+            let matcher = match &self.shared {
+                Some(set) => Matcher::shared(Arc::clone(set)),
+                None => {
+                    Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
+                        self.unsearchable(error);
+                        Matcher::never()
+                    })
+                }
+            };
+            matcher.with_letters(self.letters)
         })
     }
 
@@ -149,9 +156,13 @@ impl Plan {
         self.regex = Some(settings);
     }
 
-    /// Takes a set of regexes as the matcher.
+    /// Lets the host search with the device's set, where that can do it.
     pub fn match_with(&mut self, set: &Arc<ScanSet>) {
-        self.matcher = OnceLock::from(Matcher::regex(Arc::clone(set)));
+        if set.line_settings().is_some() {
+            self.matcher = OnceLock::from(Matcher::regex(Arc::clone(set)));
+        } else if set.literals().is_some() && !self.every_line {
+            self.shared = Some(Arc::clone(set));
+        }
     }
 
     /// The patterns as the device searches for them. On the CPU their table takes at most `table_bytes`.
@@ -180,6 +191,11 @@ impl Plan {
 
     /// Calls `found` with start, end and pattern of every occurrence, overlapping ones too.
     pub fn overlapping(&self, haystack: &[u8], mut found: impl FnMut(usize, usize, u32)) {
+        if let Some(literals) = self.shared.as_ref().and_then(|set| set.literals()) {
+            return literals.find(haystack, 0..haystack.len(), |start, pattern| {
+                found(start, start + literals.pattern_len(pattern), pattern);
+            });
+        }
         let automaton = self.overlapping.get_or_init(|| {
             AhoCorasick::builder()
                 .ascii_case_insensitive(self.case_insensitive)
