@@ -184,15 +184,20 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Publishes a chunk that has landed, and arranges the next read of its file.
     fn take(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
-        if !landing.end && landing.error.is_none() {
-            self.go_on(&piece, landing.bytes);
-        }
-        if landing.bytes == 0 {
+        let goes_on = !landing.end && landing.error.is_none();
+        let bytes = landing.bytes;
+        if bytes == 0 {
+            if goes_on {
+                self.go_on(&piece, bytes);
+            }
             self.run.collector.hand_in(piece, landing);
             return;
         }
+        // A job is asked for the mode of a file's first chunk before any other chunk of it is read.
         if let Err(error) = self.run.flights.publish(&piece, landing, buffer) {
             self.run.collector.hand_in(piece, Landing::failed(error));
+        } else if goes_on {
+            self.go_on(&piece, bytes);
         }
     }
 
@@ -378,6 +383,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             file,
             kind,
             next: AtomicU64::new(u64::from(kind == FileKind::Positioned)),
+            seen: AtomicU64::new(0),
             limit: AtomicU64::new(match kind {
                 FileKind::Positioned => self.run.config.layout.chunk as u64,
                 FileKind::Stream => u64::MAX,
