@@ -18,4 +18,4 @@ pub use lines::{
     DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT,
 };
 pub use literals::{BuildError, Literals};
-pub use regexes::{RegexPlan, RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError};
+pub use regexes::{Hit, Part, RegexPlan, RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError};

@@ -4,6 +4,7 @@
 //! some literal that is rare: one search finds the literals of all regexes, and a regex is run only near its own.
 
 mod error;
+mod open;
 mod required;
 mod search;
 
@@ -14,8 +15,9 @@ use regex_automata::meta;
 use regex_automata::nfa::thompson::WhichCaptures;
 use regex_syntax::hir::Hir;
 use regex_syntax::ParserBuilder;
-use search::{Memory, Progress, Rule, Way};
+use search::{Memory, Progress, Rule, Way, SHORT_TAIL};
 use std::fmt;
+use std::ops::Range;
 
 /// Bytes of text whose candidates are gathered at once, so that the memory for them is bounded.
 const BLOCK: usize = 1 << 16;
@@ -86,6 +88,7 @@ impl RegexSetBuilder {
     pub fn build<P: AsRef<str>>(&self, patterns: &[P]) -> Result<RegexSet, RegexSetError> {
         let mut set = RegexSet {
             rules: Vec::with_capacity(patterns.len()),
+            always: Vec::new(),
             exact: Group::default(),
             folded: Group::default(),
         };
@@ -107,6 +110,9 @@ impl RegexSetBuilder {
                     group.literals.push(literal.clone());
                     group.rules.push(number);
                 }
+            }
+            if rule.is_always() {
+                set.always.push(number);
             }
             set.rules.push(rule);
         }
@@ -142,7 +148,8 @@ impl RegexSetBuilder {
             .build_from_hir(&hir)
             .map_err(|error| RegexSetError::regex(number, pattern, &error))?;
         let required = required::required(&hir);
-        Ok(Rule::new(regex, &hir, required, self.size_limit))
+        Rule::new(regex, &hir, required, self.size_limit)
+            .map_err(|reason| RegexSetError::other(number, pattern, reason))
     }
 }
 
@@ -165,6 +172,8 @@ impl RegexSetBuilder {
 /// ```
 pub struct RegexSet {
     rules: Vec<Rule>,
+    /// The rules to be looked at whatever literals a text holds, in order.
+    always: Vec<usize>,
     exact: Group,
     folded: Group,
 }
@@ -226,15 +235,62 @@ impl RegexSet {
         text: &[u8],
         mut found: impl FnMut(usize, usize, usize),
     ) {
+        self.find_in(
+            cache,
+            &Part::whole(text),
+            || true,
+            |pattern, hit| {
+                if let Hit::Match { start, end } = hit {
+                    found(pattern, start, end);
+                }
+            },
+        );
+    }
+
+    /// Searches a part of a longer text for the matches that begin in it, and calls `found` with the pattern's number and
+    /// each [`Hit`]. Those of one pattern come in ascending order, mixed with those of others, an open one last.
+    ///
+    /// Each pattern's matches are those of a search that begins at the part's start: if a match of the bytes before
+    /// reaches into the part, those that overlap it may not be the pattern's matches in the longer text.
+    ///
+    /// `go_on` is called every now and then; once it is false, the search ends without having found all.
+    ///
+    /// # Panics
+    /// As [`find`](Self::find).
+    pub fn find_in(
+        &self,
+        cache: &mut RegexSetCache,
+        part: &Part<'_>,
+        go_on: impl Fn() -> bool,
+        mut found: impl FnMut(usize, Hit),
+    ) {
         assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
-        for (number, (rule, memory)) in self.rules.iter().zip(&mut cache.memory).enumerate() {
+        cache.progress.clear();
+        cache.progress.resize(
+            self.rules.len(),
+            Progress::new(part.starts.start, part.limit()),
+        );
+        let tail = part.text.len().saturating_sub(part.starts.end);
+        let few = part.ends || tail >= SHORT_TAIL;
+        let all = 0..if few { 0 } else { self.rules.len() };
+        for number in self.always.iter().copied().filter(|_| few).chain(all) {
+            if !go_on() {
+                return;
+            }
+            let (rule, memory) = (&self.rules[number], &mut cache.memory[number]);
+            let progress = &mut cache.progress[number];
+            rule.settle(memory, progress, part);
             if matches!(rule.way, Way::Whole) {
-                rule.whole(memory, text, |start, end| found(number, start, end));
+                rule.whole(memory, progress, part.text, |start, end| {
+                    found(number, Hit::Match { start, end });
+                });
             }
         }
-        cache.progress.clear();
-        cache.progress.resize(self.rules.len(), Progress::default());
-        for from in (0..text.len()).step_by(BLOCK) {
+        let text = part.text;
+        for from in (part.starts.start..text.len()).step_by(BLOCK) {
+            if !go_on() {
+                return;
+            }
             cache.places.clear();
             for group in [&self.exact, &self.folded] {
                 group.find(text, from, &mut cache.places);
@@ -242,14 +298,54 @@ impl RegexSet {
             cache.places.sort_unstable();
             for places in cache.places.chunk_by(|one, other| one.0 == other.0) {
                 let number = places[0].0;
-                self.rules[number].at(
-                    &mut cache.memory[number],
-                    &mut cache.progress[number],
+                let (rule, memory) = (&self.rules[number], &mut cache.memory[number]);
+                let progress = &mut cache.progress[number];
+                rule.settle(memory, progress, part);
+                rule.at(
+                    memory,
+                    progress,
                     text,
                     places.iter().map(|(_, place)| *place),
-                    |start, end| found(number, start, end),
+                    |start, end| found(number, Hit::Match { start, end }),
                 );
             }
+        }
+        for (number, progress) in cache.progress.iter().enumerate() {
+            if let Some(from) = progress.open(part.limit()) {
+                found(number, Hit::Open { from });
+            }
+        }
+    }
+
+    /// The next match of one pattern from `at` on, where `text` is a part of a longer text up to whose end it reaches if
+    /// `ends`. Before `at` there should be at least the character before it, if there is one.
+    ///
+    /// An empty match at `at` is one, even if a match ended there.
+    ///
+    /// # Panics
+    /// As [`find`](Self::find); if there is no such pattern; if `at` lies behind the text.
+    pub fn next(
+        &self,
+        cache: &mut RegexSetCache,
+        pattern: usize,
+        text: &[u8],
+        at: usize,
+        ends: bool,
+    ) -> Option<Hit> {
+        assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
+        let (rule, memory) = (&self.rules[pattern], &mut cache.memory[pattern]);
+        let part = Part {
+            text,
+            starts: at..text.len(),
+            ends,
+        };
+        let mut progress = Progress::new(at, part.limit());
+        rule.settle(memory, &mut progress, &part);
+        match rule.first(memory, &progress, text) {
+            Some((start, end)) => Some(Hit::Match { start, end }),
+            None => (!ends).then(|| Hit::Open {
+                from: progress.open(text.len() + 1).unwrap_or(text.len()),
+            }),
         }
     }
 
@@ -257,6 +353,56 @@ impl RegexSet {
     pub fn explain(&self) -> impl Iterator<Item = RegexPlan<'_>> {
         self.rules.iter().map(|rule| RegexPlan { rule })
     }
+}
+
+/// A part of a longer text, for [`RegexSet::find_in`].
+#[derive(Debug, Clone)]
+pub struct Part<'a> {
+    /// The bytes that are there: those in which matches may begin, and some around them, which matches may reach into and
+    /// which look-arounds see. If there are bytes before these in the longer text, at least 4 of them should be here.
+    pub text: &'a [u8],
+    /// Where in `text` matches may begin.
+    pub starts: Range<usize>,
+    /// Whether the longer text ends where `text` does.
+    pub ends: bool,
+}
+
+impl<'a> Part<'a> {
+    /// All of a text.
+    #[must_use]
+    pub fn whole(text: &'a [u8]) -> Self {
+        Self {
+            text,
+            starts: 0..text.len(),
+            ends: true,
+        }
+    }
+
+    /// No match that is wanted begins here or later. An empty one may begin at the very end.
+    fn limit(&self) -> usize {
+        if self.ends && self.starts.end >= self.text.len() {
+            self.text.len() + 1
+        } else {
+            self.starts.end
+        }
+    }
+}
+
+/// What is found in a part of a text. Places are those in [`Part::text`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hit {
+    /// A match, whatever follows the part.
+    Match {
+        /// Its first byte.
+        start: usize,
+        /// Behind its last byte.
+        end: usize,
+    },
+    /// All matches that begin before `from` are known. What begins there or later depends on the bytes behind the part.
+    Open {
+        /// Where that begins.
+        from: usize,
+    },
 }
 
 impl Group {

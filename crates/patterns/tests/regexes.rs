@@ -1,7 +1,7 @@
 //! A set finds for each regex what the `regex` crate finds for it alone.
 
 use fastrand::Rng;
-use gristmill_patterns::{RegexSet, RegexSetBuilder};
+use gristmill_patterns::{Hit, Part, RegexSet, RegexSetBuilder};
 use std::path::Path;
 
 /// Every match of each pattern in a text, by the set.
@@ -21,6 +21,101 @@ fn by_set(set: &RegexSet, text: &[u8]) -> Vec<Vec<(usize, usize)>> {
 fn alone(regex: &regex::bytes::Regex, text: &[u8]) -> Vec<(usize, usize)> {
     let matches = regex.find_iter(text);
     matches.map(|found| (found.start(), found.end())).collect()
+}
+
+/// Every match of one pattern in a text that comes bit by bit, and of which what is no longer needed is dropped.
+fn bit_by_bit(rng: &mut Rng, set: &RegexSet, pattern: usize, text: &[u8]) -> Vec<(usize, usize)> {
+    let mut cache = set.cache();
+    let (mut found, mut at, mut before) = (Vec::new(), 0_usize, None);
+    let mut end = 0;
+    loop {
+        end = (end + rng.usize(..24)).min(text.len());
+        let ends = end == text.len();
+        while at <= end {
+            // Of what lies before only a character is kept.
+            let begin = at.saturating_sub(4);
+            match set.next(&mut cache, pattern, &text[begin..end], at - begin, ends) {
+                Some(Hit::Match { start, end }) => {
+                    let (start, end) = (start + begin, end + begin);
+                    assert!(start >= at);
+                    at = end;
+                    if start == end && before == Some(end) {
+                        at += 1;
+                    } else {
+                        found.push((start, end));
+                        before = Some(end);
+                    }
+                }
+                Some(Hit::Open { from }) => {
+                    assert!(!ends);
+                    at = at.max(from + begin);
+                    break;
+                }
+                None => {
+                    assert!(ends);
+                    break;
+                }
+            }
+        }
+        if ends {
+            return found;
+        }
+    }
+}
+
+/// Compares what is certain in a random part of a text with the matches in all of it.
+fn check_part(rng: &mut Rng, set: &RegexSet, regexes: &[regex::bytes::Regex], text: &[u8]) {
+    let starts = rng.usize(..=text.len());
+    let starts = starts..rng.usize(starts..=text.len());
+    let begin = starts.start - rng.usize(4..40).min(starts.start);
+    let end = text.len().min(starts.end + rng.usize(..60));
+    let ends = end == text.len();
+    let part = Part {
+        text: &text[begin..end],
+        starts: starts.start - begin..starts.end - begin,
+        ends,
+    };
+    let mut found = vec![Vec::new(); set.len()];
+    let mut open = vec![None; set.len()];
+    set.find_in(
+        &mut set.cache(),
+        &part,
+        || true,
+        |pattern, hit| match hit {
+            Hit::Match { start, end } => found[pattern].push((start + begin, end + begin)),
+            Hit::Open { from } => assert_eq!(open[pattern].replace(from + begin), None),
+        },
+    );
+    for (number, regex) in regexes.iter().enumerate() {
+        let limit = match open[number] {
+            Some(open) => {
+                assert!(!ends && open >= starts.start && open < starts.end);
+                open
+            }
+            None if ends && starts.end == end => end + 1,
+            None => starts.end,
+        };
+        let (mut expected, mut at, mut before) = (Vec::new(), starts.start, None);
+        while let Some(next) = (at < limit).then(|| regex.find_at(text, at)).flatten() {
+            if next.start() >= limit {
+                break;
+            }
+            at = next.end();
+            if next.is_empty() && before == Some(at) {
+                at += 1;
+                continue;
+            }
+            expected.push((next.start(), next.end()));
+            before = Some(at);
+        }
+        assert!(
+            found[number] == expected,
+            "{regex:?}, {}, from {starts:?} of {begin}..{end} of {:?}: {:?}, not {expected:?}",
+            set.explain().nth(number).unwrap(),
+            text.escape_ascii().to_string(),
+            found[number],
+        );
+    }
 }
 
 fn pick<'a>(rng: &mut Rng, of: &[&'a str]) -> &'a str {
@@ -138,6 +233,7 @@ fn random_regexes_match_as_each_alone() {
             let length = rng.usize(..600);
             let text = random_text(&mut rng, length);
             let found = by_set(&set, &text);
+            check_part(&mut rng, &set, &regexes, &text);
             for (number, regex) in regexes.iter().enumerate() {
                 let expected = alone(regex, &text);
                 let plan = set.explain().nth(number).unwrap();
@@ -146,6 +242,12 @@ fn random_regexes_match_as_each_alone() {
                     "{regex:?}, {plan}, in {:?}: {:?}, not {expected:?}",
                     text.escape_ascii().to_string(),
                     found[number],
+                );
+                let bits = bit_by_bit(&mut rng, &set, number, &text);
+                assert!(
+                    bits == expected,
+                    "bit by bit: {regex:?}, {plan}, in {:?}: {bits:?}, not {expected:?}",
+                    text.escape_ascii().to_string(),
                 );
                 matches += expected.len();
             }

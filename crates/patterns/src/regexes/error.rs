@@ -71,6 +71,10 @@ impl RegexSetError {
         Self::new(number, pattern, None, what)
     }
 
+    pub(super) fn other(number: usize, pattern: &str, what: String) -> Self {
+        Self::new(number, pattern, None, what)
+    }
+
     pub(super) fn too_many(number: usize, pattern: &str) -> Self {
         let what = "up to it the patterns have more literals than a set can hold; use fewer";
         Self::new(number, pattern, None, what.to_owned())

@@ -7,7 +7,7 @@ use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 const MOST_LITERALS: usize = 64;
 
 /// The longest part of a literal that is looked for: more would hardly make it rarer.
-const LONGEST: usize = 16;
+pub(super) const LONGEST: usize = 16;
 
 /// Literals that would occur more often than once in so many bytes are not worth looking for.
 const RAREST_USE: f64 = 500.0;

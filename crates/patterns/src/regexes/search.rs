@@ -1,6 +1,8 @@
 //! The search for one regex of a set, at candidates or over the whole text.
 
-use super::required::Required;
+use super::open::{Open, LOOK};
+use super::required::{Required, LONGEST};
+use super::Part;
 use regex_automata::hybrid::dfa::{self, DFA};
 use regex_automata::meta;
 use regex_automata::nfa::thompson;
@@ -12,6 +14,9 @@ const WINDOW: usize = 4096;
 
 /// The most places before a literal at each of which the regex is tried.
 const TRIES: usize = 32;
+
+/// Bytes that lie behind the matches' starts in a part of a text, at least, unless all rules are looked at.
+pub(super) const SHORT_TAIL: usize = 2048;
 
 /// Bytes that tries may read in vain, besides as many as lie before the place: then tries cost more than a search.
 const VAIN: usize = 1 << 16;
@@ -34,6 +39,10 @@ pub(super) enum Way {
 pub(super) struct Rule {
     pub regex: meta::Regex,
     pub way: Way,
+    /// The longest match, in bytes, if there is a bound.
+    longest: Option<usize>,
+    /// Tells where matches may begin that need more bytes; not needed where they are short.
+    open: Option<Box<Open>>,
 }
 
 /// The memory that the search for one regex works in, made when it is first needed.
@@ -41,13 +50,18 @@ pub(super) struct Rule {
 pub(super) struct Memory {
     regex: Option<meta::Cache>,
     tries: Option<dfa::Cache>,
+    open: Option<dfa::Cache>,
 }
 
 /// How far the search for one regex has come in a text.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Progress {
     /// All matches that begin before this are known, and none that is yet to come begins there.
     at: usize,
+    /// No match that is wanted and certain begins here or later.
+    limit: usize,
+    /// Whether it is known which matches are certain.
+    settled: bool,
     /// Bytes that tries have read in vain.
     vain: usize,
     /// Whether tries have turned out to cost too much in this text.
@@ -56,10 +70,43 @@ pub(super) struct Progress {
     done: bool,
 }
 
+impl Progress {
+    /// A search for the matches that begin from `at` on and before `limit`.
+    pub fn new(at: usize, limit: usize) -> Self {
+        Self {
+            at,
+            limit,
+            settled: false,
+            vain: 0,
+            search: false,
+            done: false,
+        }
+    }
+
+    /// From where on matches that begin before `limit`, where the part does, are uncertain, if any are.
+    pub fn open(&self, limit: usize) -> Option<usize> {
+        let from = self.limit.max(self.at);
+        (self.settled && from < limit).then_some(from)
+    }
+}
+
 impl Rule {
     /// Chooses the way for a regex.
-    pub fn new(regex: meta::Regex, hir: &Hir, required: Option<Required>, limit: usize) -> Self {
-        let way = match (required, hir.properties().maximum_len()) {
+    ///
+    /// # Errors
+    /// The reason if it takes too much memory.
+    pub fn new(
+        regex: meta::Regex,
+        hir: &Hir,
+        required: Option<Required>,
+        limit: usize,
+    ) -> Result<Self, String> {
+        let longest = hir.properties().maximum_len();
+        let open = match longest {
+            Some(longest) if longest <= WINDOW => None,
+            _ => Some(Box::new(Open::new(hir, limit)?)),
+        };
+        let way = match (required, longest) {
             (None, _) => Way::Whole,
             (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
             (Some(required), _) => match required.furthest {
@@ -70,7 +117,57 @@ impl Rule {
                 _ => Way::Gate(required),
             },
         };
-        Self { regex, way }
+        Ok(Self {
+            regex,
+            way,
+            longest,
+            open,
+        })
+    }
+
+    /// Whether the rule has to be looked at in a part of a text though none of its literals occurs there.
+    pub fn is_always(&self) -> bool {
+        let Some(required) = self.required() else {
+            return true;
+        };
+        let far = required.furthest.map(|far| far.saturating_add(LONGEST));
+        far.is_none_or(|far| far > SHORT_TAIL)
+    }
+
+    /// Finds out which of the matches that begin in a part of a text are certain.
+    pub fn settle(&self, memory: &mut Memory, progress: &mut Progress, part: &Part<'_>) {
+        if progress.settled {
+            return;
+        }
+        progress.settled = true;
+        let length = part.text.len();
+        if part.ends {
+            return;
+        }
+        let mut certain = self
+            .longest
+            .and_then(|longest| (length + 1).checked_sub(longest.saturating_add(LOOK)))
+            .unwrap_or(0)
+            .max(progress.at);
+        if let Some(open) = self.open.as_ref().filter(|_| certain < progress.limit) {
+            let cache = memory.open.get_or_insert_with(|| open.cache());
+            certain = open.from(cache, part.text, certain.min(length));
+        }
+        progress.limit = progress.limit.min(certain);
+    }
+
+    /// The first match that is certain.
+    pub fn first(
+        &self,
+        memory: &mut Memory,
+        progress: &Progress,
+        text: &[u8],
+    ) -> Option<(usize, usize)> {
+        if progress.at >= progress.limit {
+            return None;
+        }
+        let found = self.search(memory, text, progress.at, text.len())?;
+        (found.0 < progress.limit).then_some(found)
     }
 
     /// What every match contains, if literals are looked for.
@@ -90,23 +187,33 @@ impl Rule {
                 Way::Tries(_, dfa) => dfa.memory_usage(),
                 _ => 0,
             }
+            + self.open.as_ref().map_or(0, |open| open.memory_usage())
     }
 
-    /// Finds every match in a text, as a search for this regex alone does.
-    pub fn whole(&self, memory: &mut Memory, text: &[u8], mut found: impl FnMut(usize, usize)) {
-        let (mut at, mut before) = (0, None);
-        while at <= text.len() {
-            let Some((start, end)) = self.search(memory, text, at, text.len()) else {
+    /// Finds every match from the progress' place on, as a search for this regex alone does.
+    pub fn whole(
+        &self,
+        memory: &mut Memory,
+        progress: &mut Progress,
+        text: &[u8],
+        mut found: impl FnMut(usize, usize),
+    ) {
+        let mut before = None;
+        while progress.at < progress.limit {
+            let Some((start, end)) = self.search(memory, text, progress.at, text.len()) else {
                 return;
             };
+            if start >= progress.limit {
+                return;
+            }
             // An empty match directly behind a match doesn't count.
             if start == end && before == Some(end) {
-                at = end + 1;
+                progress.at = end + 1;
                 continue;
             }
             found(start, end);
             before = Some(end);
-            at = end;
+            progress.at = end;
         }
     }
 
@@ -130,11 +237,12 @@ impl Rule {
                 Some((first, last))
             })
             .peekable();
+        let limit = progress.limit;
         while let Some((first, mut last)) = starts.next() {
-            if progress.done {
+            let from = first.max(progress.at);
+            if progress.done || from >= limit {
                 return;
             }
-            let from = first.max(progress.at);
             if from > last {
                 continue;
             }
@@ -146,9 +254,11 @@ impl Rule {
                     {
                         last = later;
                     }
+                    last = last.min(limit - 1);
                     self.window(memory, progress, text, (from, last, *longest), &mut found);
                 }
                 Way::Tries(_, dfa) if !progress.search => {
+                    last = last.min(limit - 1);
                     if !self.tries(dfa, memory, progress, text, (from, last), &mut found) {
                         progress.search = true;
                         self.next(memory, progress, text, last, &mut found);
@@ -224,12 +334,16 @@ impl Rule {
         found: &mut impl FnMut(usize, usize),
     ) {
         while progress.at <= last {
-            let Some((start, end)) = self.search(memory, text, progress.at, text.len()) else {
-                progress.done = true;
-                return;
-            };
-            found(start, end);
-            progress.at = end;
+            match self.search(memory, text, progress.at, text.len()) {
+                Some((start, end)) if start < progress.limit => {
+                    found(start, end);
+                    progress.at = end;
+                }
+                _ => {
+                    progress.done = true;
+                    return;
+                }
+            }
         }
     }
 

@@ -1,0 +1,204 @@
+//! How much of what has been read of a text is still undecided: from which place on a match may begin that needs bytes
+//! which are not there yet.
+
+use regex_automata::hybrid::dfa::{self, DFA};
+use regex_automata::nfa::thompson::{self, Builder, State, Transition, WhichCaptures, NFA};
+use regex_automata::util::primitives::StateID;
+use regex_automata::{Anchored, Input, MatchKind};
+use regex_syntax::hir::{Hir, Look};
+
+/// The most bytes behind a match that a look-around asks for: a character of UTF-8.
+pub(super) const LOOK: usize = 4;
+
+/// Tells where the matches of one regex may begin of which the text at hand is only a part.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// Reads backwards. It matches whatever a match may begin with, all of it included.
+    dfa: DFA,
+    /// Bytes before the end at which a match may have ended whose look-around needs more: fewer than a character has.
+    slack: usize,
+}
+
+impl Open {
+    /// Derives it from a regex.
+    ///
+    /// # Errors
+    /// If it takes more than about `limit` bytes.
+    pub fn new(hir: &Hir, limit: usize) -> Result<Self, String> {
+        let config = thompson::Config::new()
+            .reverse(true)
+            .utf8(false)
+            .which_captures(WhichCaptures::None)
+            .nfa_size_limit(Some(limit));
+        let backwards = thompson::Compiler::new()
+            .configure(config)
+            .build_from_hir(hir)
+            .map_err(|error| error.to_string())?;
+        let nfa = from_anywhere(&backwards, limit.saturating_mul(2))
+            .map_err(|error| error.to_string())?;
+        let config = dfa::Config::new()
+            .match_kind(MatchKind::All)
+            .skip_cache_capacity_check(true);
+        let dfa = dfa::Builder::new()
+            .configure(config)
+            .build_from_nfa(nfa)
+            .map_err(|error| error.to_string())?;
+        let characters = hir.properties().look_set().iter().any(|look| {
+            let (ascii, lines) = (
+                [
+                    Look::WordAscii,
+                    Look::WordAsciiNegate,
+                    Look::WordStartAscii,
+                    Look::WordEndAscii,
+                    Look::WordStartHalfAscii,
+                    Look::WordEndHalfAscii,
+                ],
+                [
+                    Look::Start,
+                    Look::End,
+                    Look::StartLF,
+                    Look::EndLF,
+                    Look::StartCRLF,
+                    Look::EndCRLF,
+                ],
+            );
+            !ascii.contains(&look) && !lines.contains(&look)
+        });
+        let slack = if characters { LOOK - 1 } else { 0 };
+        Ok(Self { dfa, slack })
+    }
+
+    /// Bytes of memory that it takes, without what searches add.
+    pub fn memory_usage(&self) -> usize {
+        self.dfa.memory_usage()
+    }
+
+    /// The memory for [`from`](Self::from).
+    pub fn cache(&self) -> dfa::Cache {
+        self.dfa.create_cache()
+    }
+
+    /// The first place from `at` on where a match may begin that the bytes behind `text` decide; the end of the text if
+    /// they decide nothing.
+    pub fn from(&self, cache: &mut dfa::Cache, text: &[u8], at: usize) -> usize {
+        let least = text.len().saturating_sub(self.slack).max(at);
+        (least..=text.len())
+            .map(|end| {
+                let input = Input::new(text).range(at..end).anchored(Anchored::Yes);
+                match self.dfa.try_search_rev(cache, &input) {
+                    // The longest match: the earliest place.
+                    Ok(Some(found)) => found.offset(),
+                    Ok(None) => end,
+                    // It cannot be told, so nothing is certain.
+                    Err(_) => at,
+                }
+            })
+            .min()
+            .unwrap_or(at)
+    }
+}
+
+/// The same automaton, begun in any of its states and without look-arounds.
+fn from_anywhere(nfa: &NFA, limit: usize) -> Result<NFA, thompson::BuildError> {
+    let mut builder = Builder::new();
+    builder.set_size_limit(Some(limit))?;
+    builder.set_reverse(true);
+    builder.start_pattern()?;
+    // One new state for each, so that they have the same numbers.
+    for state in nfa.states() {
+        match state {
+            State::ByteRange { trans } => builder.add_range(*trans)?,
+            State::Sparse(sparse) => builder.add_sparse(sparse.transitions.to_vec())?,
+            State::Dense(dense) => builder.add_sparse(
+                (0..=u8::MAX)
+                    .filter_map(|byte| {
+                        let next = dense.matches_byte(byte)?;
+                        Some(Transition {
+                            start: byte,
+                            end: byte,
+                            next,
+                        })
+                    })
+                    .collect(),
+            )?,
+            State::Look { next, .. } | State::Capture { next, .. } => {
+                builder.add_union(vec![*next])?
+            }
+            State::Union { alternates } => builder.add_union(alternates.to_vec())?,
+            State::BinaryUnion { alt1, alt2 } => builder.add_union(vec![*alt1, *alt2])?,
+            State::Fail => builder.add_fail()?,
+            State::Match { .. } => builder.add_match()?,
+        };
+    }
+    let start = builder.add_union(reachable(nfa))?;
+    builder.finish_pattern(start)?;
+    builder.build(start, start)
+}
+
+/// The states that the anchored start leads to: the others pass over what is before a match.
+fn reachable(nfa: &NFA) -> Vec<StateID> {
+    let mut seen = vec![false; nfa.states().len()];
+    let mut left = vec![nfa.start_anchored()];
+    let mut all = Vec::new();
+    while let Some(id) = left.pop() {
+        if std::mem::replace(&mut seen[id.as_usize()], true) {
+            continue;
+        }
+        all.push(id);
+        match nfa.state(id) {
+            State::ByteRange { trans } => left.push(trans.next),
+            State::Sparse(sparse) => left.extend(sparse.transitions.iter().map(|one| one.next)),
+            State::Dense(dense) => {
+                left.extend((0..=u8::MAX).filter_map(|byte| dense.matches_byte(byte)));
+            }
+            State::Look { next, .. } | State::Capture { next, .. } => left.push(*next),
+            State::Union { alternates } => left.extend_from_slice(alternates),
+            State::BinaryUnion { alt1, alt2 } => left.extend([*alt1, *alt2]),
+            State::Fail | State::Match { .. } => {}
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(pattern: &str, text: &[u8]) -> usize {
+        let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
+        let hir = { parser }.parse(pattern).unwrap();
+        let open = Open::new(&hir, 1 << 20).unwrap();
+        let mut cache = open.cache();
+        open.from(&mut cache, text, 0)
+    }
+
+    #[test]
+    fn what_may_still_match_is_open() {
+        for (pattern, text, expected) in [
+            ("abc", "xxab", 2),
+            ("abc", "xxabc", 2),
+            ("abc", "xxabcx", 6),
+            ("abc", "xxabca", 5),
+            ("[a-z]+", "ab cde", 3),
+            ("[a-z]+;", "ab cde", 3),
+            ("(?s)a.*b", "xaxxbxx", 1),
+            ("a.*b", "xaxxbxx\nx", 9),
+            ("x[^\"]{0,3}\"", "x123 x12", 5),
+            ("x[^\"]{0,3}\"", "x12345", 6),
+            // The look-around is not looked at, but for the bytes that it needs.
+            (r"a\b", "xxxxa", 2),
+            (r"(?-u:a\b)", "xa\u{e9}", 4),
+            (r"ab$", "ab", 0),
+            (r"", "ab", 2),
+        ] {
+            assert_eq!(
+                from(pattern, text.as_bytes()),
+                expected,
+                "{pattern} in {text}"
+            );
+        }
+        // Half of a character.
+        assert_eq!(from("a\u{e9}", b"xa\xC3"), 1);
+        assert_eq!(from(r"a\b", b"xxa\xC3"), 1);
+    }
+}
