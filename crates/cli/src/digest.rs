@@ -53,6 +53,17 @@ struct FormArgs {
     zero: bool,
 }
 
+/// The flags that choose files, which a list does instead. Those that need --check are not taken beside them either: of
+/// two flags that exclude each other, clap does not require one where the other is given.
+const OF_SOURCES: [&str; 6] = [
+    "paths",
+    "files_from",
+    "files0_from",
+    "globs",
+    "ignore",
+    "follow",
+];
+
 /// What --check does.
 #[derive(Debug, Clone, clap::Args)]
 struct CheckArgs {
@@ -62,7 +73,7 @@ struct CheckArgs {
         short = 'c',
         long,
         value_name = "LIST",
-        conflicts_with_all = ["paths", "files_from", "globs", "ignore", "follow"]
+        conflicts_with_all = OF_SOURCES
     )]
     check: Option<PathBuf>,
 
@@ -72,25 +83,30 @@ struct CheckArgs {
         long,
         requires = "check",
         overrides_with = "status",
-        conflicts_with_all = ["paths", "files_from", "globs", "ignore", "follow"]
+        conflicts_with_all = OF_SOURCES
     )]
     quiet: bool,
 
     /// With --check, write no rows: the exit code is the answer. Errors are still reported.
-    #[arg(long, requires = "check", overrides_with = "quiet")]
+    #[arg(
+        long,
+        requires = "check",
+        overrides_with = "quiet",
+        conflicts_with_all = OF_SOURCES
+    )]
     status: bool,
 
     /// With --check, a line that is improperly formatted makes the exit code 1. Such lines are passed over otherwise,
     /// and counted.
-    #[arg(long, requires = "check")]
+    #[arg(long, requires = "check", conflicts_with_all = OF_SOURCES)]
     strict: bool,
 
     /// With --check, report each line that is improperly formatted.
-    #[arg(short = 'w', long, requires = "check", conflicts_with = "status")]
+    #[arg(short = 'w', long, requires = "check", conflicts_with_all = OF_SOURCES)]
     warn: bool,
 
     /// With --check, pass over listed files that do not exist.
-    #[arg(long, requires = "check")]
+    #[arg(long, requires = "check", conflicts_with_all = OF_SOURCES)]
     ignore_missing: bool,
 }
 

@@ -104,8 +104,13 @@ pub fn write_check(
         out.extend(row.to_string().as_bytes());
         return rows.end(out);
     }
-    let path = rows.begin(path, out);
-    out.extend(path);
+    // b3sum escapes here what it escapes in lists; coreutils' tools do so only where the row would be broken.
+    if algorithm == Algorithm::Blake3 || path.as_os_str().as_encoded_bytes().contains(&b'\n') {
+        let path = rows.begin(path, out);
+        out.extend(path);
+    } else {
+        out.extend(path.as_os_str().as_encoded_bytes());
+    }
     out.extend(match found {
         Some(_) if same => &b": OK"[..],
         Some(_) => b": FAILED",
