@@ -290,9 +290,7 @@ impl ScanArgs {
         let wants_path = self.with_filename || self.all || several || self.output.vimgrep;
         let numbers =
             self.json || self.line_number || (terminal && !only_stdin) || self.output.numbers();
-        let job = self
-            .decoding
-            .apply(self.reading.apply(ScanJob::builder()));
+        let job = self.decoding.apply(self.reading.apply(ScanJob::builder()));
         let maps = paths.len() <= MAPPED_PATHS && !paths.is_empty() && self.decoding.maps();
         self.output
             .apply(job)

@@ -166,6 +166,10 @@ pub struct Geometry {
     pub max_chunk: usize,
     /// Whether a chunk whose records overflow is split and its parts are run, rather than the chunk being resumed.
     pub split: bool,
+    /// Whether the opcode works on a file's chunks one after the other. Then only a few chunks of a file are read ahead
+    /// (as many as reads may be in flight), so that others have buffers, too, and workers find chunks of several files.
+    /// The order is the opcode's own matter: the mill runs chunks in any order.
+    pub in_order: bool,
 }
 
 impl Default for Geometry {
@@ -177,6 +181,7 @@ impl Default for Geometry {
             align: 1,
             max_chunk: usize::MAX,
             split: false,
+            in_order: false,
         }
     }
 }

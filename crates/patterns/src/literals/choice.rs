@@ -82,7 +82,12 @@ pub(super) struct Choice {
 impl Choice {
     /// Counts what the patterns with these numbers share.
     pub fn new(store: &Store, numbers: &[u32], shape: Shape, fold: u64) -> Self {
-        let patterns = |step| numbers.iter().step_by(step).map(|number| store.pattern(*number));
+        let patterns = |step| {
+            numbers
+                .iter()
+                .step_by(step)
+                .map(|number| store.pattern(*number))
+        };
         let step = numbers.len().div_ceil(SAMPLE).max(1);
         let hashed = shape.window.min(8);
         Self {
@@ -108,7 +113,8 @@ impl Choice {
         let candidate = CANDIDATE + EACH_WINDOW * stride as f32;
         let cost = |at: usize| {
             let rate: f32 = rates[at..at + stride].iter().sum();
-            let window = (-rarity::bits(&pattern[at..at + hashed])).exp2() + self.windows.rate(pattern, at);
+            let window =
+                (-rarity::bits(&pattern[at..at + hashed])).exp2() + self.windows.rate(pattern, at);
             rate * candidate + window * self.windows.count(pattern, at) * COMPARED
         };
         let mut best = (0, cost(0));

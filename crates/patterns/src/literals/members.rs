@@ -46,7 +46,11 @@ const SHORT: usize = 6;
 #[inline]
 fn longer(hash: u32, bytes: &[u8], fold: bool) -> u32 {
     bytes.iter().fold(hash, |hash, byte| {
-        let byte = if fold { byte.to_ascii_lowercase() } else { *byte };
+        let byte = if fold {
+            byte.to_ascii_lowercase()
+        } else {
+            *byte
+        };
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })
 }
@@ -151,7 +155,8 @@ impl Members {
             let shape = (print, first.at, first.len);
             let start = window.checked_sub(first.at as usize);
             let Some(start) = start.filter(|start| starts.contains(start)) else {
-                let behind = rest.partition_point(|member| (member.print, member.at) <= (print, first.at));
+                let behind =
+                    rest.partition_point(|member| (member.print, member.at) <= (print, first.at));
                 rest = &rest[behind..];
                 continue;
             };
@@ -160,16 +165,21 @@ impl Members {
             }
             let Some(bytes) = text.get(start + hashed..start + first.len as usize) else {
                 // Longer ones reach beyond the end, too.
-                let behind = rest.partition_point(|member| (member.print, member.at) <= (print, first.at));
+                let behind =
+                    rest.partition_point(|member| (member.print, member.at) <= (print, first.at));
                 rest = &rest[behind..];
                 continue;
             };
             whole = longer(whole, bytes, self.fold);
             hashed = first.len as usize;
-            let behind = rest.partition_point(|member| (member.print, member.at, member.len) <= shape);
+            let behind =
+                rest.partition_point(|member| (member.print, member.at, member.len) <= shape);
             let (same, others) = rest.split_at(behind);
             let from = same.partition_point(|member| member.whole < whole);
-            for member in same[from..].iter().take_while(|member| member.whole == whole) {
+            for member in same[from..]
+                .iter()
+                .take_while(|member| member.whole == whole)
+            {
                 if store.stands_at(text, start, member.pattern) {
                     found(start, member.pattern);
                 }

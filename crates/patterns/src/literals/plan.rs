@@ -51,7 +51,13 @@ pub(super) fn plan(store: &Store) -> Vec<Part> {
             .split(',')
             .map(|part| {
                 let v: Vec<usize> = part.split(':').map(|x| x.parse().unwrap()).collect();
-                Part { shape: Shape { window: v[0], gram: v[1] }, numbers: Vec::new() }
+                Part {
+                    shape: Shape {
+                        window: v[0],
+                        gram: v[1],
+                    },
+                    numbers: Vec::new(),
+                }
             })
             .collect();
         for number in (0..).take(store.len()) {

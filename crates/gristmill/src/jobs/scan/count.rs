@@ -178,7 +178,9 @@ impl CountFile {
     fn complete(&mut self, plan: &Plan, bytes: u64) {
         if self.carry.is_open() {
             let matched = match plan.regex {
-                Some(_) => whole_line_matches(plan, &self.text, &self.entry, &mut self.carry, b"", bytes),
+                Some(_) => {
+                    whole_line_matches(plan, &self.text, &self.entry, &mut self.carry, b"", bytes)
+                }
                 None => self.carry.matched(),
             };
             self.lines += u64::from(plan.wants(matched));
@@ -293,7 +295,14 @@ impl AnyFile {
             (None, FileEnd::Complete { bytes }) => {
                 plan.regex.is_some()
                     && self.carry.is_open()
-                    && whole_line_matches(plan, &self.text, &self.entry, &mut self.carry, b"", *bytes)
+                    && whole_line_matches(
+                        plan,
+                        &self.text,
+                        &self.entry,
+                        &mut self.carry,
+                        b"",
+                        *bytes,
+                    )
             }
             _ => false,
         };
