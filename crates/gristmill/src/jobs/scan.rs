@@ -54,7 +54,7 @@ mod binary;
 mod builder;
 mod carry;
 mod count;
-mod decimal;
+pub(in crate::jobs) mod decimal;
 mod error;
 mod facts;
 mod fold;

@@ -129,7 +129,7 @@ impl ScanJobBuilder {
     }
 
     /// Whether every occurrence is reported, including overlapping ones, in the bytes of each file without regard to
-    /// lines and NULs. Rows are `path:offset:pattern`, ordered by where occurrences end. Default: no.
+    /// lines and NULs. Rows are `path:offset:length:pattern`, ordered by where occurrences end. Default: no.
     #[must_use]
     pub fn all(mut self, yes: bool) -> Self {
         self.all = yes;
@@ -196,7 +196,7 @@ impl ScanJobBuilder {
     }
 
     /// Whether rows are ripgrep's JSON Lines; with [`all`](Self::all), records of type `occurrence` with `path`,
-    /// `absolute_offset`, `pattern_index` and `pattern`. Applies to [`Report::Lines`] and [`Report::Matches`].
+    /// `absolute_offset`, `length`, `pattern_index` and `pattern`. Applies to [`Report::Lines`] and [`Report::Matches`].
     /// Default: no.
     #[must_use]
     pub fn json(mut self, yes: bool) -> Self {
