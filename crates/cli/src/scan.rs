@@ -1,9 +1,12 @@
 //! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
+mod color;
+mod context;
 mod listing;
 mod output;
 mod patterns;
 mod reading;
+mod streams;
 mod walk;
 
 use super::advice;
@@ -14,16 +17,16 @@ use super::report;
 use super::sources::file_list;
 use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
 use gristmill::source::Source;
+use color::ColorWhen;
+use context::ContextArgs;
 use output::OutputArgs;
 use patterns::PatternArgs;
 pub use patterns::Patterns;
 use reading::ReadingArgs;
+use streams::{stdin_is_readable, Counted, KEPT_BACK};
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -59,7 +62,8 @@ pub struct ScanArgs {
     /// given. With --json each is a record of type `occurrence`.
     #[arg(long, conflicts_with_all = [
         "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
-        "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim",
+        "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim", "replace", "after_context",
+        "before_context", "context", "passthru",
     ])]
     all: bool,
 
@@ -84,6 +88,9 @@ pub struct ScanArgs {
 
     #[command(flatten)]
     output: OutputArgs,
+
+    #[command(flatten)]
+    context: ContextArgs,
 
     /// Stop searching a file after NUM matching lines.
     #[arg(short = 'm', long, value_name = "NUM")]
@@ -161,52 +168,6 @@ pub struct ScanArgs {
     ends: ReportArgs,
 }
 
-/// When rows are coloured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ColorWhen {
-    Never,
-    Auto,
-    Always,
-    Ansi,
-}
-
-impl ColorWhen {
-    /// ripgrep's rule: colours on a terminal that has them, unless NO_COLOR is set.
-    fn colors(self, terminal: bool) -> bool {
-        match self {
-            ColorWhen::Never => false,
-            ColorWhen::Always | ColorWhen::Ansi => true,
-            ColorWhen::Auto => {
-                terminal
-                    && std::env::var_os("NO_COLOR").is_none()
-                    && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
-            }
-        }
-    }
-}
-
-/// The size of the buffer, in bytes, in which ripgrep keeps rows before it writes them. Rows of a file that fit into it
-/// count as written when the file is done, whether or not somebody reads them.
-const KEPT_BACK: u64 = 8 << 10;
-
-/// An output that counts the bytes that it took.
-struct Counted<W> {
-    output: W,
-    bytes: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
-        let written = self.output.write(rows)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
-    }
-}
-
 /// Why nothing is searched.
 enum Refusal {
     /// An error in one line.
@@ -226,7 +187,6 @@ struct Asked {
     job: ScanJob,
     source: Box<dyn Source>,
     estimate: Option<Estimate>,
-    heading: bool,
     /// Whether ripgrep would search with one thread.
     one_thread: bool,
     /// Whether the current directory is searched because no path was named.
@@ -286,8 +246,8 @@ impl ScanArgs {
         let numbers =
             self.json || self.line_number || (terminal && !only_stdin) || self.output.numbers();
         let job = self.reading.apply(ScanJob::builder());
-        self.output
-            .apply(job)
+        self.context
+            .apply(self.output.apply(job))
             .patterns(patterns)
             .all(self.all)
             .report(self.report())
@@ -387,24 +347,9 @@ impl ScanArgs {
             source,
             estimate: estimate.filter(|_| countable),
             one_thread,
-            heading: self.headings()
-                && !self.json
-                && matches!(self.report(), Report::Lines | Report::Matches),
             default_directory,
         }))
     }
-}
-
-/// Whether a search without paths searches standard input.
-fn stdin_is_readable() -> bool {
-    let stdin = io::stdin();
-    let kind = stdin
-        .as_fd()
-        .try_clone_to_owned()
-        .and_then(|stdin| File::from(stdin).metadata())
-        .map(|metadata| metadata.file_type());
-    !stdin.is_terminal()
-        && kind.is_ok_and(|kind| kind.is_file() || kind.is_fifo() || kind.is_socket())
 }
 
 /// Runs `gristmill scan`.
@@ -429,13 +374,11 @@ pub fn run(args: &ScanArgs) -> ExitCode {
 fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
     let job = Arc::new(asked.job);
     let mill = args.engine.mill(args.walk.order().is_given())?;
-    let mut output = Counted {
-        output: common::stdout()?,
-        bytes: 0,
-    };
+    let mut output = Counted::new(common::stdout()?);
     let mut separated;
-    let rows: &mut dyn Write = if asked.heading {
-        separated = Separated::new(&mut output);
+    let between_files = job.between_files();
+    let rows: &mut dyn Write = if let Some(separator) = between_files {
+        separated = Separated::new(&mut output, separator);
         &mut separated
     } else {
         &mut output
@@ -473,9 +416,12 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
         found = job.first_rows().is_some_and(|bytes| bytes <= taken);
     }
     let mut last = Vec::new();
-    if asked.heading && !asked.one_thread && args.ends.stats && output.bytes > 0 {
-        // With several threads, the separator between files is also written before the totals.
-        last.push(b'\n');
+    if let (Some(separator), false, true) = (between_files, asked.one_thread, args.ends.stats) {
+        if output.bytes > 0 {
+            // With several threads, the separator between files is also written before the totals.
+            last.extend_from_slice(separator);
+            last.push(b'\n');
+        }
     }
     // Writing to memory does not fail.
     let _ = if args.json {

@@ -2,6 +2,7 @@
 
 use super::error::ScanBuildError;
 use super::job::{Engine, ScanJob};
+use super::lines::Shown;
 use super::plan::Plan;
 use super::printer::Style;
 use super::report::Report;
@@ -22,6 +23,7 @@ pub struct ScanJobBuilder {
     all: bool,
     report: Report,
     style: Style,
+    shown: Shown,
     limit: Option<u64>,
     max_line_bytes: Option<u64>,
     text: bool,
@@ -255,6 +257,59 @@ impl ScanJobBuilder {
         self
     }
 
+    /// How many lines are shown before and after each line that is looked for. Rows of these have `-` where the others
+    /// have `:`, and `--` stands between groups of lines, and between files. Default: none.
+    #[must_use]
+    pub fn context(mut self, before: usize, after: usize) -> Self {
+        self.shown = Shown {
+            before,
+            after,
+            all: false,
+        };
+        self
+    }
+
+    /// Whether all lines are shown, those that are looked for and the others as [`context`](Self::context) shows lines;
+    /// undone by that. Default: no.
+    #[must_use]
+    pub fn all_lines(mut self, yes: bool) -> Self {
+        self.shown = Shown {
+            all: yes,
+            ..Shown::default()
+        };
+        self
+    }
+
+    /// What stands between groups of lines where lines have context, and between files, as a line; `None` for nothing.
+    /// Default: `--`.
+    #[must_use]
+    pub fn context_separator(mut self, separator: Option<Vec<u8>>) -> Self {
+        self.style.separators.groups = separator;
+        self
+    }
+
+    /// What follows each field, such as a line number, before a line that is looked for. Default: `:`.
+    #[must_use]
+    pub fn field_match_separator(mut self, separator: impl Into<Vec<u8>>) -> Self {
+        self.style.separators.matching = separator.into();
+        self
+    }
+
+    /// What follows each field before other lines. Default: `-`.
+    #[must_use]
+    pub fn field_context_separator(mut self, separator: impl Into<Vec<u8>>) -> Self {
+        self.style.separators.context = separator.into();
+        self
+    }
+
+    /// What is shown in the place of each match. `$1` and `$name` in it stand for groups, `$0` for the match, and `$$` for
+    /// a dollar sign. `None`, the default, shows matches as they are.
+    #[must_use]
+    pub fn replacement(mut self, replacement: Option<Vec<u8>>) -> Self {
+        self.style.replacement = replacement;
+        self
+    }
+
     /// Ends a file after this number of matching lines; `None`, the default, is no limit.
     #[must_use]
     pub fn limit(mut self, lines: Option<u64>) -> Self {
@@ -369,6 +424,8 @@ impl ScanJobBuilder {
                 || self.report.is_without()
                 || self.limit.is_some()
                 || self.invert
+                || self.shown.is_any()
+                || self.style.replacement.is_some()
             {
                 return invalid(
                     "every occurrence together with a report or limit that is about lines",
@@ -387,6 +444,7 @@ impl ScanJobBuilder {
         style.count_matches = self.totals;
         style.crlf = settings.crlf;
         style.without = self.invert;
+        style.around = self.shown.groups() && !self.report.is_summary();
         let letters = plain.as_ref().is_some_and(|plain| plain.fold_beyond_ascii) && !self.all;
         let (patterns, fold, regex) = match plain {
             Some(plain) => (plain.strings, plain.fold, None),
@@ -404,6 +462,7 @@ impl ScanJobBuilder {
         if let Some(settings) = regex {
             plan.search_regexes(settings);
         }
+        plan.shown = self.shown;
         plan.limit = self.limit;
         plan.max_line_bytes = self.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
         plan.text = self.text;
