@@ -2,6 +2,7 @@
 
 mod color;
 mod context;
+mod decoding;
 mod listing;
 mod output;
 mod patterns;
@@ -15,15 +16,15 @@ use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
 use super::report;
 use super::sources::file_list;
-use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
-use gristmill::source::Source;
 use color::ColorWhen;
 use context::ContextArgs;
+use decoding::DecodingArgs;
+use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
+use gristmill::source::Source;
 use output::OutputArgs;
 use patterns::PatternArgs;
 pub use patterns::Patterns;
 use reading::ReadingArgs;
-use streams::{stdin_is_readable, Counted, KEPT_BACK};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
+use streams::{stdin_is_readable, Counted, KEPT_BACK};
 use walk::WalkArgs;
 
 /// The largest number of paths for which ripgrep maps files, if all of them are files.
@@ -54,6 +56,9 @@ pub struct ScanArgs {
 
     #[command(flatten)]
     reading: ReadingArgs,
+
+    #[command(flatten)]
+    decoding: DecodingArgs,
 
     /// List every occurrence, including overlapping ones, as path, byte offset and pattern.
     ///
@@ -245,7 +250,8 @@ impl ScanArgs {
         let wants_path = self.with_filename || self.all || several || self.output.vimgrep;
         let numbers =
             self.json || self.line_number || (terminal && !only_stdin) || self.output.numbers();
-        let job = self.reading.apply(ScanJob::builder());
+        let job = self.decoding.apply(self.reading.apply(ScanJob::builder()));
+        let maps = paths.len() <= MAPPED_PATHS && !paths.is_empty() && self.decoding.maps();
         self.context
             .apply(self.output.apply(job))
             .patterns(patterns)
@@ -264,7 +270,7 @@ impl ScanArgs {
             .table_bytes(self.table_size)
             .text(self.walk.text())
             .binary(self.walk.binary())
-            .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
+            .mapped(maps && paths.iter().all(is_file))
             .totals(self.ends.stats || self.json)
     }
 
@@ -340,7 +346,8 @@ impl ScanArgs {
             error => Refusal::Line(error.to_string()),
         })?;
         let one_thread = self.one_thread(&paths);
-        let countable = !paths.iter().any(|path| path == Path::new("-"));
+        let countable =
+            !self.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
         let (source, estimate) = self.source(paths, default_directory)?;
         Ok(Some(Asked {
             job,
@@ -373,7 +380,9 @@ pub fn run(args: &ScanArgs) -> ExitCode {
 
 fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
     let job = Arc::new(asked.job);
-    let mill = args.engine.mill(args.walk.order().is_given())?;
+    let decode = args.decoding.decode(args.all);
+    let ordered = args.walk.order().is_given();
+    let mill = args.engine.mill_that_decodes(ordered, decode)?;
     let mut output = Counted::new(common::stdout()?);
     let mut separated;
     let between_files = job.between_files();

@@ -12,6 +12,7 @@ pub mod names;
 pub mod run;
 pub mod scan;
 pub mod stats;
+pub mod sweep;
 
 use crate::error::FileErrorKind;
 use crate::source::Entry;
@@ -165,6 +166,10 @@ pub struct Geometry {
     pub max_chunk: usize,
     /// Whether a chunk whose records overflow is split and its parts are run, rather than the chunk being resumed.
     pub split: bool,
+    /// Whether the opcode works on a file's chunks one after the other. Then only a few chunks of a file are read ahead
+    /// (as many as reads may be in flight), so that others have buffers, too, and workers find chunks of several files.
+    /// The order is the opcode's own matter: the mill runs chunks in any order.
+    pub in_order: bool,
 }
 
 impl Default for Geometry {
@@ -176,6 +181,7 @@ impl Default for Geometry {
             align: 1,
             max_chunk: usize::MAX,
             split: false,
+            in_order: false,
         }
     }
 }
@@ -286,6 +292,8 @@ pub struct LandedChunk<'a> {
     /// Whether the file is a stream (a pipe, a terminal). A chunk of a stream is what one read brought, and the next
     /// bytes may not have been written yet, so rows that are certain should be made now.
     pub stream: bool,
+    /// Whether these are not the bytes of the file but what they were decoded to ([`Decode`](crate::decode::Decode)).
+    pub decoded: bool,
 }
 
 /// The records of a finished slot.

@@ -9,6 +9,7 @@ mod error;
 mod plain;
 mod settings;
 
+pub(crate) use error::shown;
 pub use error::{PatternError, Place};
 pub use plain::PlainStrings;
 pub use settings::{Boundary, Case, LineSettings, DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT};
@@ -55,7 +56,11 @@ impl LineMatcher {
             .collect::<Result<Vec<&str>, _>>()?;
         // A pattern that is given twice is one, also where it names a group.
         let mut seen = HashSet::new();
-        let different: Vec<&str> = texts.iter().copied().filter(|text| seen.insert(*text)).collect();
+        let different: Vec<&str> = texts
+            .iter()
+            .copied()
+            .filter(|text| seen.insert(*text))
+            .collect();
         let regex = Self::builder(settings)
             .build_many(&different)
             .map_err(|error| PatternError::of_set(&texts, settings, &error))?;

@@ -45,11 +45,21 @@ pub struct ContextArgs {
     no_context_separator: bool,
 
     /// What follows the path, the line number and the other fields before a matching line.
-    #[arg(long, value_name = "TEXT", default_value = ":", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = ":",
+        allow_hyphen_values = true
+    )]
     field_match_separator: String,
 
     /// What follows these fields before other lines.
-    #[arg(long, value_name = "TEXT", default_value = "-", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "-",
+        allow_hyphen_values = true
+    )]
     field_context_separator: String,
 }
 

@@ -128,8 +128,7 @@ impl Carry {
         self.matched |= matched;
         self.nul |= nul;
         let room = keep.show.filter(|_| self.whole).is_some_and(|budget| {
-            let fits =
-                self.bytes.len() + piece.len() <= CARRY_BYTES && budget.charge(piece.len());
+            let fits = self.bytes.len() + piece.len() <= CARRY_BYTES && budget.charge(piece.len());
             if fits {
                 self.charged += piece.len();
             }

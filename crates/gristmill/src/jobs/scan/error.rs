@@ -100,9 +100,7 @@ pub enum ScanErrorKind {
     #[error("a line beside a match could not be read again to print it: {0}")]
     ContextLost(io::Error),
     /// More lines were to be shown before a match than are kept.
-    #[error(
-        "only {lines} lines before this match are printed; ask for fewer, or print all lines"
-    )]
+    #[error("only {lines} lines before this match are printed; ask for fewer, or print all lines")]
     ContextForgotten {
         /// How many are printed.
         lines: usize,

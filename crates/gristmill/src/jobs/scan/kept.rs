@@ -38,9 +38,8 @@ pub(super) struct Kept {
 impl Kept {
     /// Adds a line behind the others. Without bytes, it is read again if it is shown.
     pub fn push(&mut self, start: u64, end: u64, bytes: Option<&[u8]>, budget: &Budget) {
-        let fits = |bytes: &&[u8]| {
-            self.bytes + bytes.len() <= MOST_BYTES && budget.charge(bytes.len())
-        };
+        let fits =
+            |bytes: &&[u8]| self.bytes + bytes.len() <= MOST_BYTES && budget.charge(bytes.len());
         let bytes = bytes.filter(fits).map(Box::from);
         self.bytes += bytes.as_ref().map_or(0, |bytes: &Box<[u8]>| bytes.len());
         self.lines.push_back(KeptLine { start, end, bytes });
@@ -108,14 +107,21 @@ mod tests {
         assert_eq!(last(&kept, 9, 0), [(20, 3), (30, 2), (40, 1)]);
         assert_eq!(last(&kept, 2, 0), [(30, 2), (40, 1)]);
         assert_eq!(last(&kept, 9, 40), [(40, 1)]);
-        kept.push(50, 60 + MOST_BYTES as u64, Some(&vec![0; MOST_BYTES]), &budget);
+        kept.push(
+            50,
+            60 + MOST_BYTES as u64,
+            Some(&vec![0; MOST_BYTES]),
+            &budget,
+        );
         let bytes: Vec<Option<usize>> = kept
             .last(9, 0)
             .map(|(line, _)| line.bytes().map(<[u8]>::len))
             .collect();
         assert_eq!(bytes, [Some(10), Some(10), Some(10), None]);
         kept.clear(&budget);
-        assert!(kept.len() == 0 && kept.bytes == 0 && budget.charge(super::super::carry::CARRY_BYTES));
+        assert!(
+            kept.len() == 0 && kept.bytes == 0 && budget.charge(super::super::carry::CARRY_BYTES)
+        );
     }
 
     #[test]

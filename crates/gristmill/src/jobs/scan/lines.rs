@@ -7,6 +7,7 @@
 //! later ones, at most those of one line buffer, wait in [`HeldLines`]. How a file ends is in `finish`.
 
 mod around;
+mod each;
 mod finish;
 
 pub(super) use around::Shown;
@@ -323,7 +324,7 @@ impl LinesFile {
         let (start, number) = (carry.start(), self.newlines + 1);
         let may_hold_nul = nul || carry.nul();
         let entry = Arc::clone(&self.entry);
-        let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
+        let path = self.text.path(&entry);
         let shown = carry.complete(rest, end, path, plan.max_line_bytes, |bytes| {
             if plan.regex.is_some() && !plan.wants(plan.matcher().is_match(bytes)) {
                 return;
@@ -349,55 +350,6 @@ impl LinesFile {
             }
         }
         self.carry = carry;
-    }
-
-    /// The lines between the first and the last newline that are not among the matching ones, as far as it is known of
-    /// them: a part of a chunk ends with its last record.
-    fn lines_without(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
-        let (Some(first), Some(last)) = (view.facts.first_newline, view.facts.last_newline) else {
-            return;
-        };
-        if plan.every_line {
-            return;
-        }
-        self.passed = self.passed.max(first + 1);
-        for index in 0..view.records.len() {
-            let (start, end) = view.records.get(index);
-            self.lines_within(plan, view, self.passed..start as usize, rows);
-            self.passed = end as usize;
-        }
-        if view.last {
-            self.lines_within(plan, view, self.passed..last + 1, rows);
-        }
-    }
-
-    /// All lines in a range that begins and ends where lines do.
-    fn lines_within(
-        &mut self,
-        plan: &Plan,
-        view: &View<'_>,
-        range: Range<usize>,
-        rows: &mut Vec<u8>,
-    ) {
-        let mut start = range.start;
-        let bytes = view.bytes.get(range).unwrap_or_default();
-        let begin = start;
-        for at in memchr_iter(b'\n', bytes) {
-            if self.done {
-                return;
-            }
-            let end = begin + at + 1;
-            self.line_at(plan, view, start, end, rows);
-            start = end;
-        }
-    }
-
-    /// Every line between the first and the last newline.
-    fn every_line(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
-        let (Some(first), Some(last)) = (view.facts.first_newline, view.facts.last_newline) else {
-            return;
-        };
-        self.lines_within(plan, view, first + 1..last + 1, rows);
     }
 
     /// A matching line that lies within the chunk.

@@ -83,11 +83,29 @@ impl Style {
                 if self.only_matching {
                     let text = Text::of(line, &text[start..end]);
                     let shown = [(0, end - start)];
-                    self.marked(rows, file, text, Marks { shown: &shown, ..marks }, matches);
+                    self.marked(
+                        rows,
+                        file,
+                        text,
+                        Marks {
+                            shown: &shown,
+                            ..marks
+                        },
+                        matches,
+                    );
                 } else {
                     let shown = [(start, end)];
                     let text = Text::of(line, text);
-                    self.marked(rows, file, text, Marks { shown: &shown, ..marks }, matches);
+                    self.marked(
+                        rows,
+                        file,
+                        text,
+                        Marks {
+                            shown: &shown,
+                            ..marks
+                        },
+                        matches,
+                    );
                 }
             }
         } else {
