@@ -100,6 +100,10 @@ pub fn scan(error: &ScanError) -> String {
             with(error, "-F")
         }
         ScanErrorKind::ManyRows { .. } => with(error, "--max-line; --column without --vimgrep"),
+        ScanErrorKind::LongContext { .. } => with(error, "--max-line; -A, -B or -C"),
+        ScanErrorKind::ContextOfStream => with(error, "-A, -B or -C"),
+        ScanErrorKind::ContextForgotten { .. } => with(error, "-B or -C; --passthru"),
+        ScanErrorKind::LongReplacement { .. } => with(error, "--max-line"),
         ScanErrorKind::LongLine { .. } => with(error, "--max-line; -c, -l or --all"),
         ScanErrorKind::LineOfStream | ScanErrorKind::LineLost(_) => with(error, "-c, -l or --all"),
         _ => error.to_string(),

@@ -1,11 +1,14 @@
 //! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
+mod color;
+mod context;
 mod decoding;
 mod listing;
 mod output;
 mod patterns;
 mod reading;
 mod search;
+mod streams;
 mod sweep;
 mod walk;
 
@@ -13,8 +16,9 @@ use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
-use super::report;
 use super::sources::file_list;
+use color::ColorWhen;
+use context::ContextArgs;
 use decoding::DecodingArgs;
 use gristmill::jobs::scan::{PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder};
 use gristmill::jobs::sweep::{SweepBuildError, SweepJob};
@@ -24,15 +28,12 @@ use patterns::PatternArgs;
 pub use patterns::Patterns;
 use reading::ReadingArgs;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
+use streams::stdin_is_readable;
 use walk::WalkArgs;
 
 /// The largest number of paths for which ripgrep maps files, if all of them are files.
@@ -68,7 +69,8 @@ pub struct ScanArgs {
     /// at the same byte, by the order in which patterns were given. With --json each is a record of type `occurrence`.
     #[arg(long, conflicts_with_all = [
         "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
-        "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim",
+        "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim", "replace", "after_context",
+        "before_context", "context", "passthru",
     ])]
     all: bool,
 
@@ -98,6 +100,9 @@ pub struct ScanArgs {
 
     #[command(flatten)]
     output: OutputArgs,
+
+    #[command(flatten)]
+    context: ContextArgs,
 
     /// Stop searching a file after NUM matching lines.
     #[arg(short = 'm', long, value_name = "NUM")]
@@ -175,30 +180,6 @@ pub struct ScanArgs {
     ends: ReportArgs,
 }
 
-/// When rows are coloured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ColorWhen {
-    Never,
-    Auto,
-    Always,
-    Ansi,
-}
-
-impl ColorWhen {
-    /// ripgrep's rule: colours on a terminal that has them, unless NO_COLOR is set.
-    fn colors(self, terminal: bool) -> bool {
-        match self {
-            ColorWhen::Never => false,
-            ColorWhen::Always | ColorWhen::Ansi => true,
-            ColorWhen::Auto => {
-                terminal
-                    && std::env::var_os("NO_COLOR").is_none()
-                    && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
-            }
-        }
-    }
-}
-
 /// Why nothing is searched.
 enum Refusal {
     /// An error in one line.
@@ -232,7 +213,6 @@ struct Asked {
     job: Job,
     source: Box<dyn Source>,
     estimate: Option<Estimate>,
-    heading: bool,
     /// Whether ripgrep would search with one thread.
     one_thread: bool,
     /// Whether the current directory is searched because no path was named.
@@ -299,8 +279,8 @@ impl ScanArgs {
             self.json || self.line_number || (terminal && !only_stdin) || self.output.numbers();
         let job = self.decoding.apply(self.reading.apply(ScanJob::builder()));
         let maps = paths.len() <= MAPPED_PATHS && !paths.is_empty() && self.decoding.maps();
-        self.output
-            .apply(job)
+        self.context
+            .apply(self.output.apply(job))
             .patterns(patterns)
             .all(self.all)
             .report(self.report())
@@ -413,24 +393,9 @@ impl ScanArgs {
             source,
             estimate: estimate.filter(|_| countable),
             one_thread,
-            heading: self.headings()
-                && !self.json
-                && matches!(self.report(), Report::Lines | Report::Matches),
             default_directory,
         }))
     }
-}
-
-/// Whether a search without paths searches standard input.
-fn stdin_is_readable() -> bool {
-    let stdin = io::stdin();
-    let kind = stdin
-        .as_fd()
-        .try_clone_to_owned()
-        .and_then(|stdin| File::from(stdin).metadata())
-        .map(|metadata| metadata.file_type());
-    !stdin.is_terminal()
-        && kind.is_ok_and(|kind| kind.is_file() || kind.is_fifo() || kind.is_socket())
 }
 
 /// Runs `gristmill scan`.

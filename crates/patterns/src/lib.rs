@@ -14,7 +14,7 @@ mod literals;
 mod regexes;
 
 pub use lines::{
-    Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,
+    expand, Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,
     DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT,
 };
 pub use literals::{BuildError, Literals};

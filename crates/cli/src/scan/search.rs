@@ -1,5 +1,6 @@
 //! The run of a search: its rows, its totals, and how it ends.
 
+use super::streams::{Counted, KEPT_BACK};
 use super::{Asked, Job, ScanArgs};
 use crate::advice;
 use crate::common::{self, ReportArgs};
@@ -14,33 +15,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The size of the buffer, in bytes, in which ripgrep keeps rows before it writes them. Rows of a file that fit into it
-/// count as written when the file is done, whether or not somebody reads them.
-const KEPT_BACK: u64 = 8 << 10;
-
-/// An output that counts the bytes that it took.
-struct Counted<W> {
-    output: W,
-    bytes: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
-        let written = self.output.write(rows)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
-    }
-}
-
 /// How a search is asked for, without what is searched for.
 struct Asking {
     source: Box<dyn Source>,
     estimate: Option<Estimate>,
-    heading: bool,
     one_thread: bool,
     default_directory: bool,
 }
@@ -51,6 +29,8 @@ trait Search: gristmill::jobs::Job {
     fn found(&self) -> bool;
     /// Bytes of the rows of the first file that has any, if all of them were made.
     fn first_rows(&self) -> Option<u64>;
+    /// What stands between the rows of two files, if anything does.
+    fn between_files(&self) -> Option<&[u8]>;
     fn totals(&self) -> ScanTotals;
     fn engine_report(&self) -> String;
     /// What failed on the host, as it is told.
@@ -64,6 +44,10 @@ impl Search for ScanJob {
 
     fn first_rows(&self) -> Option<u64> {
         self.first_rows()
+    }
+
+    fn between_files(&self) -> Option<&[u8]> {
+        self.between_files()
     }
 
     fn totals(&self) -> ScanTotals {
@@ -88,6 +72,10 @@ impl Search for SweepJob {
         self.found().then_some(0)
     }
 
+    fn between_files(&self) -> Option<&[u8]> {
+        None
+    }
+
     fn totals(&self) -> ScanTotals {
         self.totals()
     }
@@ -108,7 +96,6 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
     let asking = Asking {
         source: asked.source,
         estimate: asked.estimate,
-        heading: asked.heading,
         one_thread: asked.one_thread,
         default_directory: asked.default_directory,
     };
@@ -139,13 +126,11 @@ fn search<J: Search + 'static>(
     started: Instant,
 ) -> Result<ExitCode, String> {
     let job = Arc::new(job);
-    let mut output = Counted {
-        output: common::stdout()?,
-        bytes: 0,
-    };
+    let mut output = Counted::new(common::stdout()?);
     let mut separated;
-    let rows: &mut dyn Write = if asked.heading {
-        separated = Separated::new(&mut output);
+    let between_files = job.between_files();
+    let rows: &mut dyn Write = if let Some(separator) = between_files {
+        separated = Separated::new(&mut output, separator);
         &mut separated
     } else {
         &mut output
@@ -183,9 +168,12 @@ fn search<J: Search + 'static>(
         found = job.first_rows().is_some_and(|bytes| bytes <= taken);
     }
     let mut last = Vec::new();
-    if asked.heading && !asked.one_thread && args.ends.stats && output.bytes > 0 {
-        // With several threads, the separator between files is also written before the totals.
-        last.push(b'\n');
+    if let (Some(separator), false, true) = (between_files, asked.one_thread, args.ends.stats) {
+        if output.bytes > 0 {
+            // With several threads, the separator between files is also written before the totals.
+            last.extend_from_slice(separator);
+            last.push(b'\n');
+        }
     }
     // Writing to memory does not fail.
     let _ = if args.json {
