@@ -4,6 +4,7 @@ use super::common::{self, Ended, ReportArgs};
 use super::engine::EngineArgs;
 use super::signals;
 use super::sources::SourceArgs;
+use gristmill::decode::Decode;
 use gristmill::jobs::digest::{Algorithm, Algorithms, DigestJob, DigestRows, Shows};
 use gristmill::mill::Mill;
 use std::io::BufReader;
@@ -139,6 +140,7 @@ impl DigestArgs {
         }
         self.engine.mill_on_cpu(
             ordered,
+            Decode::default(),
             "a device computes no digest but CRC-32C; use --backend cpu, or --algorithm crc32c",
         )
     }

@@ -2,6 +2,7 @@
 
 use super::advice;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gristmill::decode::Decode;
 use gristmill::megakernel::backend::{self, BackendName, SelectedBackend};
 use gristmill::mill::Mill;
 use gristmill::uring::reader::{ReadPath, ReadPathChoice};
@@ -173,32 +174,52 @@ impl EngineArgs {
     /// # Errors
     /// A message about a value out of range.
     pub fn mill(&self, ordered: bool) -> Result<Mill, String> {
+        self.mill_that_decodes(ordered, Decode::default())
+    }
+
+    /// The mill that these flags describe, which decodes files so.
+    ///
+    /// # Errors
+    /// A message about a value out of range.
+    pub fn mill_that_decodes(&self, ordered: bool, decode: Decode) -> Result<Mill, String> {
         check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
         let backend = match self.peer_memory {
             Some(_) => self.backend.open_beside_peer_memory()?,
             None => self.backend.open()?,
         };
-        self.mill_on(backend, ordered)
+        self.mill_on(backend, ordered, decode)
     }
 
-    /// The mill that these flags describe, for a job that runs on the processor's threads alone: `auto` means them.
+    /// The mill that these flags describe, which decodes files so, for a job that runs on the processor's threads alone:
+    /// `auto` means them.
     ///
     /// # Errors
     /// `refusal`, if another back end was asked for, or a message about a value out of range.
-    pub fn mill_on_cpu(&self, ordered: bool, refusal: &str) -> Result<Mill, String> {
+    pub fn mill_on_cpu(
+        &self,
+        ordered: bool,
+        decode: Decode,
+        refusal: &str,
+    ) -> Result<Mill, String> {
         check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
         let backend = self.backend.open_cpu(refusal)?;
-        self.mill_on(backend, ordered)
+        self.mill_on(backend, ordered, decode)
     }
 
-    fn mill_on(&self, backend: SelectedBackend, ordered: bool) -> Result<Mill, String> {
+    fn mill_on(
+        &self,
+        backend: SelectedBackend,
+        ordered: bool,
+        decode: Decode,
+    ) -> Result<Mill, String> {
         let builder = Mill::builder()
             .backend(backend)
             .workers(self.workers)
             .depth(self.depth)
             .direct(self.direct)
             .read_path(self.read_path)
-            .ordered(ordered);
+            .ordered(ordered)
+            .decode(decode);
         let builder = match self.chunk_size {
             Some(bytes) => builder.chunk_bytes(bytes),
             None => builder,

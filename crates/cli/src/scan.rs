@@ -1,5 +1,6 @@
 //! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
+mod decoding;
 mod listing;
 mod output;
 mod patterns;
@@ -12,6 +13,7 @@ use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
 use super::report;
 use super::sources::file_list;
+use decoding::DecodingArgs;
 use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
 use gristmill::source::Source;
 use output::OutputArgs;
@@ -51,6 +53,9 @@ pub struct ScanArgs {
 
     #[command(flatten)]
     reading: ReadingArgs,
+
+    #[command(flatten)]
+    decoding: DecodingArgs,
 
     /// List every occurrence, including overlapping ones, as path, byte offset and pattern.
     ///
@@ -285,7 +290,8 @@ impl ScanArgs {
         let wants_path = self.with_filename || self.all || several || self.output.vimgrep;
         let numbers =
             self.json || self.line_number || (terminal && !only_stdin) || self.output.numbers();
-        let job = self.reading.apply(ScanJob::builder());
+        let job = self.decoding.apply(self.reading.apply(ScanJob::builder()));
+        let maps = paths.len() <= MAPPED_PATHS && !paths.is_empty() && self.decoding.maps();
         self.output
             .apply(job)
             .patterns(patterns)
@@ -304,7 +310,7 @@ impl ScanArgs {
             .table_bytes(self.table_size)
             .text(self.walk.text())
             .binary(self.walk.binary())
-            .mapped(paths.len() <= MAPPED_PATHS && !paths.is_empty() && paths.iter().all(is_file))
+            .mapped(maps && paths.iter().all(is_file))
             .totals(self.ends.stats || self.json)
     }
 
@@ -380,7 +386,8 @@ impl ScanArgs {
             error => Refusal::Line(error.to_string()),
         })?;
         let one_thread = self.one_thread(&paths);
-        let countable = !paths.iter().any(|path| path == Path::new("-"));
+        let countable =
+            !self.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
         let (source, estimate) = self.source(paths, default_directory)?;
         Ok(Some(Asked {
             job,
@@ -428,7 +435,9 @@ pub fn run(args: &ScanArgs) -> ExitCode {
 
 fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
     let job = Arc::new(asked.job);
-    let mill = args.engine.mill(args.walk.order().is_given())?;
+    let decode = args.decoding.decode(args.all);
+    let ordered = args.walk.order().is_given();
+    let mill = args.engine.mill_that_decodes(ordered, decode)?;
     let mut output = Counted {
         output: common::stdout()?,
         bytes: 0,

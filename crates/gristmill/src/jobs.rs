@@ -12,6 +12,7 @@ pub mod names;
 pub mod run;
 pub mod scan;
 pub mod stats;
+pub mod sweep;
 
 use crate::error::FileErrorKind;
 use crate::source::Entry;
@@ -298,6 +299,8 @@ pub struct LandedChunk<'a> {
     /// Whether the file is a stream (a pipe, a terminal). A chunk of a stream is what one read brought, and the next
     /// bytes may not have been written yet, so rows that are certain should be made now.
     pub stream: bool,
+    /// Whether these are not the bytes of the file but what they were decoded to ([`Decode`](crate::decode::Decode)).
+    pub decoded: bool,
 }
 
 /// The records of a finished slot.

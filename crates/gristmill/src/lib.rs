@@ -162,6 +162,7 @@
 struct Readme;
 
 pub mod bounded;
+pub mod decode;
 mod error;
 pub mod jobs;
 pub mod mill;

@@ -9,6 +9,7 @@ mod error;
 mod plain;
 mod settings;
 
+pub(crate) use error::shown;
 pub use error::{PatternError, Place};
 pub use plain::PlainStrings;
 pub use settings::{Boundary, Case, LineSettings, DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT};

@@ -18,7 +18,7 @@
 //! What differs from ripgrep 15:
 //!
 //! - UTF-16 is not decoded, with or without a byte order mark. UTF-8's mark is removed, as in ripgrep.
-//! - Strings are bytes, and need not be UTF-8 (then only ASCII letters match in either case); there may be 100,000 patterns.
+//! - Strings are bytes, and need not be UTF-8 (then only ASCII letters match in either case); there may be 1,000,000 patterns.
 //! - A regex's anchors of the whole text, `\A` and `\z`, are those of a line wherever matches are shown.
 //! - The automaton that a regex builds while it searches takes at most 32 MiB a thread, and not 1 GB.
 //! - ripgrep's line buffer stays as large as earlier files' lines made it, so that ripgrep reads further into binary
@@ -60,7 +60,7 @@ mod facts;
 mod fold;
 mod held_lines;
 mod job;
-mod json;
+pub(in crate::jobs) mod json;
 mod lines;
 mod matcher;
 mod plan;

@@ -219,6 +219,15 @@ impl Intake {
         }
     }
 
+    /// Offers the further chunks of a file that is decoded, before those of other files: the fewer such files are begun
+    /// at a time, the fewer decoders take memory.
+    pub fn offer_first(&self, file: Arc<OpenFile>) {
+        lock(&self.cutting).push_front(file);
+        if self.shared {
+            self.status.wake();
+        }
+    }
+
     /// The next chunk to read of a file that is being cut.
     pub fn next_piece(&self) -> Option<Piece> {
         let only = self.holds_too_much().then(|| self.held.writing());
@@ -231,7 +240,7 @@ impl Intake {
                 continue;
             }
             let number = file.next.load(Ordering::Relaxed);
-            let offset = match file.kind {
+            let offset = match file.kind() {
                 FileKind::Stream => file.position.load(Ordering::Relaxed),
                 FileKind::Positioned => number.saturating_mul(self.chunk_bytes),
             };
@@ -249,7 +258,7 @@ impl Intake {
                 number,
                 offset,
             };
-            if file.kind == FileKind::Stream {
+            if file.kind() == FileKind::Stream {
                 // The stream's next read is offered when this one has landed.
                 cutting.remove(index);
             }

@@ -187,7 +187,7 @@ fn place(pattern: &str, span: &ast::Span) -> Option<Place> {
 }
 
 /// A line of a pattern such that its columns stay where they are.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()

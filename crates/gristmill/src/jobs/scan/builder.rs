@@ -27,6 +27,7 @@ pub struct ScanJobBuilder {
     text: bool,
     binary: bool,
     mapped: bool,
+    keep_mark: bool,
     invert: bool,
     include_zero: bool,
     totals: bool,
@@ -293,6 +294,13 @@ impl ScanJobBuilder {
         self
     }
 
+    /// Whether a byte order mark of UTF-8 is part of the first line. Default: no, it is left out.
+    #[must_use]
+    pub fn keep_mark(mut self, yes: bool) -> Self {
+        self.keep_mark = yes;
+        self
+    }
+
     /// Whether [`ScanJob::totals`] are counted; they need every matching line. Always on for JSON. Default: no.
     #[must_use]
     pub fn totals(mut self, yes: bool) -> Self {
@@ -409,6 +417,7 @@ impl ScanJobBuilder {
         plan.text = self.text;
         plan.binary = self.binary;
         plan.mapped = self.mapped;
+        plan.keep_mark = self.keep_mark;
         plan.totals_wanted = self.totals;
         plan.invert = self.invert && !every_line;
         plan.include_zero = self.include_zero;
@@ -436,14 +445,12 @@ impl ScanJobBuilder {
             _ => ScanMode::Lines,
         };
         let set = Arc::new(plan.scan_set(mode, table_bytes)?);
-        if set.line_settings().is_some() {
-            plan.match_with(&set);
-        }
+        plan.match_with(&set);
         let together = match mode {
             ScanMode::All => set.most_together(),
             ScanMode::Lines => 0,
         };
-        // A scan has at most 100,000 patterns.
+        // A scan has at most 1,000,000 patterns.
         let record_words = u32::try_from(2 * together).unwrap_or(u32::MAX);
         Ok(ScanJob {
             plan,

@@ -12,13 +12,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 /// A JSON string. Escapes are those of serde_json, which ripgrep uses too.
-fn string(rows: &mut Vec<u8>, text: &str) {
+pub(in crate::jobs) fn string(rows: &mut Vec<u8>, text: &str) {
     // A Vec takes any bytes, and a string always has a JSON form: this cannot fail.
     let _ = serde_json::to_writer(&mut *rows, text);
 }
 
 /// Writes bytes as text if they are UTF-8, and in base64 if not.
-fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
+pub(in crate::jobs) fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             rows.extend_from_slice(b"{\"text\":");
@@ -33,7 +33,8 @@ fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
     rows.push(b'}');
 }
 
-fn number(rows: &mut Vec<u8>, name: &str, value: u64) {
+/// Appends `name`, which holds all that stands between two values, and a number.
+pub(in crate::jobs) fn number(rows: &mut Vec<u8>, name: &str, value: u64) {
     rows.extend_from_slice(name.as_bytes());
     decimal(rows, value);
 }

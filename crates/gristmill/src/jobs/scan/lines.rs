@@ -305,7 +305,7 @@ impl LinesFile {
         let (start, number) = (carry.start(), self.newlines + 1);
         let may_hold_nul = nul || carry.nul();
         let entry = Arc::clone(&self.entry);
-        let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
+        let path = self.text.path(&entry);
         let shown = carry.complete(rest, end, path, plan.max_line_bytes, |bytes| {
             if plan.regex.is_some() && !plan.wants(plan.matcher().is_match(bytes)) {
                 return;

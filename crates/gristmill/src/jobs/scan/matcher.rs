@@ -15,6 +15,8 @@ use std::sync::Arc;
 enum Search {
     One(Box<memmem::Finder<'static>>),
     Many(AhoCorasick),
+    /// The set of the device, which is prepared already: so many patterns take long to prepare twice.
+    Shared(Arc<ScanSet>),
     /// The set of regexes, which gives each thread its matcher.
     Regex(Arc<ScanSet>),
 }
@@ -53,6 +55,14 @@ impl Matcher {
             empty: empty.is_some(),
             letters: false,
         })
+    }
+
+    /// A matcher for the patterns of a set that has [literals](ScanSet::literals).
+    pub fn shared(set: Arc<ScanSet>) -> Self {
+        Self {
+            search: Some(Search::Shared(set)),
+            ..Self::never()
+        }
     }
 
     /// The same matcher, for which the letters of [`fold`](super::fold) are a `k` and an `s`. No pattern is empty.
@@ -144,6 +154,11 @@ impl Matcher {
             Search::Many(automaton) => {
                 let found = automaton.find(Input::new(haystack).range(at..))?;
                 Some((found.start(), found.end()))
+            }
+            Search::Shared(set) => {
+                let literals = set.literals()?;
+                let (start, pattern) = literals.find_first(haystack, at)?;
+                Some((start, start + literals.pattern_len(pattern)))
             }
             Search::Regex(set) => {
                 let line = set.line_matcher()?.find_line(haystack, at)?;

@@ -51,6 +51,8 @@ pub(super) struct Plan {
     pub binary: bool,
     /// Named files are treated as ripgrep treats those that it maps.
     pub mapped: bool,
+    /// A byte order mark of UTF-8 is not looked for: it is text.
+    pub keep_mark: bool,
     /// The lines without a match are those that are looked for.
     pub invert: bool,
     /// Counts of nothing are shown.
@@ -71,6 +73,8 @@ pub(super) struct Plan {
     /// host.
     pub regex: Option<LineSettings>,
     pub budget: Budget,
+    /// The device's set, if the host searches with it, too.
+    shared: Option<Arc<ScanSet>>,
     matcher: OnceLock<Matcher>,
     overlapping: OnceLock<Option<AhoCorasick>>,
     found: AtomicBool,
@@ -90,6 +94,7 @@ impl Plan {
             text: false,
             binary: false,
             mapped: false,
+            keep_mark: false,
             invert: false,
             include_zero: false,
             totals_wanted: false,
@@ -105,6 +110,7 @@ impl Plan {
             letters: false,
             regex: None,
             budget: Budget::default(),
+            shared: None,
             matcher: OnceLock::new(),
             overlapping: OnceLock::new(),
             found: AtomicBool::new(false),
@@ -118,12 +124,16 @@ impl Plan {
     /// The matcher for the host's own searches, built when it is first needed.
     pub fn matcher(&self) -> &Matcher {
         self.matcher.get_or_init(|| {
-            Matcher::new(&self.patterns, self.case_insensitive)
-                .unwrap_or_else(|error| {
-                    self.unsearchable(error);
-                    Matcher::never()
-                })
-                .with_letters(self.letters)
+            let matcher = match &self.shared {
+                Some(set) => Matcher::shared(Arc::clone(set)),
+                None => {
+                    Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
+                        self.unsearchable(error);
+                        Matcher::never()
+                    })
+                }
+            };
+            matcher.with_letters(self.letters)
         })
     }
 
@@ -146,9 +156,13 @@ impl Plan {
         self.regex = Some(settings);
     }
 
-    /// Takes a set of regexes as the matcher.
+    /// Lets the host search with the device's set, where that can do it.
     pub fn match_with(&mut self, set: &Arc<ScanSet>) {
-        self.matcher = OnceLock::from(Matcher::regex(Arc::clone(set)));
+        if set.line_settings().is_some() {
+            self.matcher = OnceLock::from(Matcher::regex(Arc::clone(set)));
+        } else if set.literals().is_some() && !self.every_line {
+            self.shared = Some(Arc::clone(set));
+        }
     }
 
     /// The patterns as the device searches for them. On the CPU their table takes at most `table_bytes`.
@@ -177,6 +191,11 @@ impl Plan {
 
     /// Calls `found` with start, end and pattern of every occurrence, overlapping ones too.
     pub fn overlapping(&self, haystack: &[u8], mut found: impl FnMut(usize, usize, u32)) {
+        if let Some(literals) = self.shared.as_ref().and_then(|set| set.literals()) {
+            return literals.find(haystack, 0..haystack.len(), |start, pattern| {
+                found(start, start + literals.pattern_len(pattern), pattern);
+            });
+        }
         let automaton = self.overlapping.get_or_init(|| {
             AhoCorasick::builder()
                 .ascii_case_insensitive(self.case_insensitive)
@@ -373,6 +392,10 @@ pub(super) struct Text {
     pub origin: u64,
     /// Whether ripgrep maps the file, rather than reading it.
     pub mapped: bool,
+    /// Whether a byte order mark is looked for.
+    marked: bool,
+    /// Whether bytes of the file can be read again at their offsets.
+    rereadable: bool,
 }
 
 impl Text {
@@ -388,18 +411,30 @@ impl Text {
             binary,
             origin: 0,
             mapped,
+            marked: !plan.keep_mark,
+            rereadable: entry.origin != Origin::Stdin,
         }
     }
 
-    /// Looks for a byte order mark. `chunk` is the file's first.
+    /// Looks at how the file begins. `chunk` is its first.
     pub fn sniff(&mut self, chunk: &LandedChunk<'_>) {
-        if chunk.bytes.starts_with(BOM) {
+        self.rereadable &= !chunk.stream && !chunk.decoded;
+        // What is decoded has no mark any more.
+        let marked = self.marked && !chunk.decoded && chunk.bytes.starts_with(BOM);
+        if marked {
             self.origin = BOM.len() as u64;
+        }
+        if marked || chunk.decoded {
             self.mapped = false;
             if self.binary == Binary::Mapped {
                 self.binary = Binary::Stream;
             }
         }
+    }
+
+    /// The path from which lines can be read again, if they can.
+    pub fn path<'e>(&self, entry: &'e Entry) -> Option<&'e Path> {
+        self.rereadable.then_some(entry.path.as_path())
     }
 
     /// The first byte of the chunk at `offset` that is text.

@@ -137,6 +137,7 @@ fn feed(
                 records: Records::List(list),
                 first_part: index == 0,
                 stream: false,
+                decoded: false,
                 last_part: index + 1 == parts.len(),
             };
             skipped = job.chunk(&mut file, &landed, &mut rows) != Flow::Continue;
@@ -578,6 +579,7 @@ fn a_line_too_long_to_keep_is_read_again() {
                 records: Records::List(&[]),
                 first_part: true,
                 stream: false,
+                decoded: false,
                 last_part: true,
             };
             job.chunk(&mut state, &landed, &mut rows);
