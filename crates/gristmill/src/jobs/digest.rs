@@ -15,11 +15,12 @@ pub use algorithm::{Algorithm, Algorithms, Digest, UnknownAlgorithm};
 pub use list::DigestList;
 pub use rows::{write_row, DigestRows};
 
-use super::{FileEnd, Flow, Geometry, Job, LandedChunk};
+use super::{stream_args, FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::jobs::LARGE_CHUNK_BYTES;
 use crate::source::{Entry, Origin};
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::stream::CrcResults;
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::lock;
 use in_order::{Files, Hashes, Work};
 use opcode::{DigestOpcode, Hashed};
@@ -85,6 +86,8 @@ pub struct DigestFile {
     algorithms: Algorithms,
     crc: u32,
     tree: Tree,
+    /// BLAKE3 of a stream so far.
+    stream: Option<blake3::Hasher>,
     expected: Option<(Algorithm, Digest)>,
 }
 
@@ -237,14 +240,18 @@ impl Job for DigestJob {
     }
 
     fn geometry(&self) -> Geometry {
-        let trees = self
-            .algorithms
-            .is_none_or(|these| these.contains(Algorithm::Blake3));
         Geometry {
-            align: if trees { tree::LEAF } else { 1 },
             in_order: self.files.is_some(),
             ..Geometry::default()
         }
+    }
+
+    fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
+        let mut args = stream_args(place);
+        if place.stream {
+            args.mode |= opcode::STREAM;
+        }
+        Ok(args.encode())
     }
 
     fn mode(&self, entry: &Entry, offset: u64) -> u32 {
@@ -261,6 +268,7 @@ impl Job for DigestJob {
             algorithms: self.algorithms(entry),
             crc: 0,
             tree: Tree::default(),
+            stream: None,
             expected: self.take(entry),
         }
     }
@@ -274,7 +282,9 @@ impl Job for DigestJob {
             let CrcResults { crc } = CrcResults::decode(&chunk.results);
             file.crc = crc32c::crc32c_combine(file.crc, crc, chunk.bytes.len());
         }
-        if file.algorithms.contains(Algorithm::Blake3) {
+        if file.algorithms.contains(Algorithm::Blake3) && chunk.stream {
+            file.stream.get_or_insert_default().update(chunk.bytes);
+        } else if file.algorithms.contains(Algorithm::Blake3) {
             let parts = opcode::planted(chunk);
             file.tree.add(chunk.offset, chunk.bytes.len(), parts);
         }
@@ -294,7 +304,10 @@ impl Job for DigestJob {
                 // A file of no bytes had no chunk, and so no work for a worker.
                 let work = work.unwrap_or_else(|| Arc::new(Work::new(file.algorithms)));
                 let hashes = work.hashes.as_ref().map(lock);
-                let tree = file.tree.finish();
+                let tree = match file.stream {
+                    Some(stream) => stream.finalize().into(),
+                    None => file.tree.finish(),
+                };
                 for algorithm in file.algorithms.iter() {
                     let digest = digest(algorithm, file.crc, &tree, hashes.as_deref());
                     match expected {

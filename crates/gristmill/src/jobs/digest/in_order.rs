@@ -7,6 +7,7 @@
 //! worker takes a chunk of another file, and so files are hashed at the same time, each in order.
 
 use super::algorithm::{Algorithm, Algorithms, Digest};
+use super::opcode::STREAM;
 use crate::source::Entry;
 use gristmill_ring::lock;
 use md5::Md5;
@@ -130,12 +131,12 @@ impl Files {
     /// The word for slots of a file that is none of these any more.
     const GONE: u32 = 0;
 
-    /// Adds a file, and returns its number.
+    /// Adds a file, and returns its number, which leaves the bit [`STREAM`] free.
     pub fn begin(&self, entry: &Entry, algorithms: Algorithms) -> u32 {
         let mut files = lock(&self.0);
         // As many files as there are numbers are never open at the same time.
         loop {
-            files.last = files.last.wrapping_add(1);
+            files.last = files.last.wrapping_add(1) & !STREAM;
             if files.last != Self::GONE && !files.files.contains_key(&files.last) {
                 break;
             }

@@ -25,11 +25,15 @@ const PART_WORDS: usize = tree::VALUE / 4;
 /// The word with which a slot is resumed: only the hashes in order are left to be done.
 const IN_ORDER: u32 = 1;
 
+/// The bit of a slot's mode that says that its file is a stream, whose chunks begin and end within leaves. A tree of them
+/// is left to the host, which sees them in order.
+pub const STREAM: u32 = 1 << 31;
+
 /// Which algorithms a slot's file is hashed with.
 pub enum Hashed {
-    /// All files with the same, none of them in order. A slot's mode says nothing.
+    /// All files with the same, none of them in order.
     Alike(Algorithms),
-    /// As the file says that the slot's mode names.
+    /// As the file says whose number is in the slot's mode.
     Each(Arc<Files>),
 }
 
@@ -46,7 +50,7 @@ impl StreamOpcode for DigestOpcode {
         let mut outcome = Outcome::default();
         let (algorithms, work) = match &self.0 {
             Hashed::Alike(algorithms) => (*algorithms, None),
-            Hashed::Each(files) => match files.get(slot.mode) {
+            Hashed::Each(files) => match files.get(slot.mode & !STREAM) {
                 Some(work) => (work.algorithms, Some(work)),
                 // Nobody looks at the results of a file that has ended.
                 None => return Ok(outcome),
@@ -58,7 +62,7 @@ impl StreamOpcode for DigestOpcode {
                 let parts = bytes.chunks(1 << 20).take_while(|_| more());
                 outcome.results[RESULT_CRC] = parts.fold(0, crc32c::crc32c_append);
             }
-            if algorithms.contains(Algorithm::Blake3) {
+            if algorithms.contains(Algorithm::Blake3) && slot.mode & STREAM == 0 {
                 plant(bytes, slot.offset, more, records, &mut outcome)?;
             }
         }
@@ -109,6 +113,10 @@ fn plant(
     records: &mut RecordWriter<'_>,
     outcome: &mut Outcome,
 ) -> Result<(), u32> {
+    if !offset.is_multiple_of(tree::LEAF as u64) {
+        // Chunks of files that are no streams begin at multiples of 4,096.
+        return Err(fault::INDEX_OUT_OF_RANGE);
+    }
     let (mut parts, mut fits) = (0, true);
     tree::parts(bytes, offset, more, |part| {
         let value = match part {
