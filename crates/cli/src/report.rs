@@ -117,6 +117,16 @@ pub fn text(report: &RunReport) -> String {
             report.cpu_bounce_bytes
         ),
     );
+    let decoded = &report.decoded;
+    if decoded.files > 0 {
+        line(
+            "decoded",
+            format!(
+                "{} files, {} read of them, which became {}",
+                decoded.files, decoded.raw, decoded.bytes
+            ),
+        );
+    }
     line(
         "files",
         format!("{}, {} failures", report.files, report.failures),

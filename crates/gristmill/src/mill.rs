@@ -8,7 +8,7 @@
 //!   page cache is copied by the thread that submits it, so that thread claims the chunk next, while it is in its
 //!   cache.
 //! - `reads`: a feeder's reads, and their handling when its ring fails. `opener`: opening files without waiting for
-//!   any.
+//!   any. `convert`: files that are decompressed or decoded on their way into chunks.
 //! - `intake`: where feeders get their next work: the source, and the files that several readers cut into chunks
 //!   together.
 //! - `flight`: chunks that are lent to the kernel, and their slots (`held`: slots that are freed when they are
@@ -35,6 +35,7 @@
 mod builder;
 mod collector;
 mod control;
+mod convert;
 mod counters;
 mod descriptors;
 mod error;
@@ -62,5 +63,5 @@ pub use builder::{Mill, MillBuilder};
 pub use control::{Control, Progress};
 pub use error::{MillError, Setting};
 pub use plan::{chunks_per_worker, BATCH_FILES, DEFAULT_DEPTH, DEFAULT_MEMORY_BYTES};
-pub use report::{RunReport, StageTimes};
+pub use report::{DecodedBytes, RunReport, StageTimes};
 pub use row_order::HELD_ROWS_BYTES;

@@ -2,6 +2,7 @@
 
 use super::error::{MillError, Setting};
 use super::plan::DEFAULT_DEPTH;
+use crate::decode::Decode;
 use gristmill_ingest::reader::{DeviceRange, ReadPath, ReadPathChoice};
 use gristmill_megakernel::backend::cpu::CpuBackend;
 use gristmill_megakernel::backend::{Backend, SelectedBackend};
@@ -21,6 +22,7 @@ pub struct MillBuilder {
     pub(super) device_range: Option<DeviceRange>,
     pub(super) direct: bool,
     pub(super) ordered: bool,
+    pub(super) decode: Decode,
     pub(super) backend: SelectedBackend,
 }
 
@@ -129,6 +131,15 @@ impl MillBuilder {
         self
     }
 
+    /// How the bytes of files become those that the job sees: decompressed, or decoded. Such a file is read in order, by
+    /// ordinary reads of the processor's, which leave no room for a choice: with a read path that has no fallback
+    /// (passthrough, reads into peer memory, [`strict`](Self::strict)) it fails. Default: bytes are not changed.
+    #[must_use]
+    pub fn decode(mut self, decode: Decode) -> Self {
+        self.decode = decode;
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -212,6 +223,7 @@ impl Mill {
             device_range: None,
             direct: false,
             ordered: false,
+            decode: Decode::default(),
             backend: SelectedBackend {
                 backend: Arc::new(CpuBackend),
                 why: "the default".into(),

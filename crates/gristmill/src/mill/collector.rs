@@ -234,6 +234,11 @@ impl<J: Job> Collector<J> {
         };
         file.due += 1;
         file.resumed = 0;
+        if self.geometry.in_order && !landing.end {
+            piece.file.seen.store(file.due, Ordering::Relaxed);
+            // Feeders may wait for that: see `Intake::next_piece`.
+            self.status.wake();
+        }
         match flow {
             Flow::SkipFile => return file.skipped(),
             Flow::Stop => {
@@ -248,7 +253,7 @@ impl<J: Job> Collector<J> {
         }
         if landing.end {
             let size = piece.file.size.load(Ordering::Relaxed);
-            if piece.file.kind == FileKind::Positioned && reached < size {
+            if piece.file.kind() == FileKind::Positioned && reached < size {
                 return Step::failed(reached, FileErrorKind::Shrank { size });
             }
             return Step::End(FileEnd::Complete { bytes: reached });
@@ -317,7 +322,8 @@ impl<J: Job> Collector<J> {
                 },
                 first_part: part.first,
                 last_part: !overflowed && part.parts.is_last(),
-                stream: part.piece.file.kind == FileKind::Stream,
+                stream: part.piece.file.raw == FileKind::Stream,
+                decoded: part.piece.file.converter.get().is_some(),
             };
             guarded(|| self.job.chunk(memory, &landed, rows))
         });

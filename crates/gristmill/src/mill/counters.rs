@@ -1,7 +1,7 @@
 //! The counters of a run, for its report.
 
 use super::report::StageTimes;
-use gristmill_ingest::reader::{ChunkReader, ReadStats};
+use gristmill_ingest::reader::{ChunkReader, ReadPath, ReadStats};
 use gristmill_ring::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
@@ -19,7 +19,19 @@ pub(super) struct Counters {
     pub direct_refused: AtomicU64,
     /// Bytes that were copied in user space on their way into chunks.
     pub bounced: AtomicU64,
+    pub decoded: DecodedCounters,
     totals: Mutex<Totals>,
+}
+
+/// The counters of files that are decoded.
+#[derive(Debug, Default)]
+pub(super) struct DecodedCounters {
+    /// Files.
+    pub files: AtomicU64,
+    /// Bytes that were read of them.
+    pub raw: AtomicU64,
+    /// Bytes that they were decoded to.
+    pub bytes: AtomicU64,
 }
 
 /// The sums to which each reader adds when it ends.
@@ -60,6 +72,22 @@ impl Counters {
             totals.add_fallback(reason);
         }
         totals.reads += stats;
+    }
+
+    /// Adds one read of a file that is decoded: what was read, and what it became.
+    pub fn add_decoded(&self, raw: u64, bytes: u64) {
+        self.decoded.raw.fetch_add(raw, Ordering::Relaxed);
+        self.decoded.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Adds a file that is decoded.
+    pub fn add_decoded_file(&self) {
+        count(&self.decoded.files);
+        let path = ReadPath::PositionedRead.name();
+        let mut totals = lock(&self.totals);
+        if !totals.paths.contains(&path) {
+            totals.paths.push(path);
+        }
     }
 
     /// Adds a reason why something was not done as it was asked for.

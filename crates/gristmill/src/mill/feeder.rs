@@ -5,6 +5,7 @@
 //! flight adapts to how reads complete: while they complete inline (from the page cache), one at a time keeps chunks in
 //! the processor's cache; as soon as one does not, the window doubles, up to the configured depth.
 
+use super::convert::{Converter, RawKind};
 use super::descriptors::ran_out;
 use super::halo::Landing;
 use super::opener::{is_passed_over, size_of, Attempt, Opened};
@@ -13,16 +14,18 @@ use super::plan::BATCH_FILES;
 use super::reads::{ReadDone, Reads, WAIT};
 use super::report::StageTimes;
 use super::run::Run;
+use crate::decode::{Decoding, TextDecoding};
 use crate::error::{FileError, FileErrorKind};
 use crate::jobs::Job;
-use crate::source::Entry;
-use gristmill_ingest::reader::ReadOutcome;
+use crate::source::{Entry, Origin};
+use gristmill_ingest::reader::{ReadOutcome, ReadPath, ReadPathChoice};
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_ring::lock;
 use gristmill_ring::ChunkBuf;
 use rustix::fs::fstat;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 /// Makes the feeder of one reader, on the thread that will use it.
@@ -46,6 +49,7 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
         buffers: Vec::new(),
         stages: StageTimes::default(),
         left: None,
+        early: false,
         done: false,
     })
 }
@@ -61,6 +65,8 @@ struct ChunkFeeder<J: Job> {
     stages: StageTimes,
     /// When `feed` last returned with something for the worker to do.
     left: Option<Instant>,
+    /// Whether a file that is decoded had nothing yet when it was last asked.
+    early: bool,
     done: bool,
 }
 
@@ -115,6 +121,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             self.stages.read += waited.elapsed();
             return Feed::Blocked;
         }
+        if std::mem::take(&mut self.early) {
+            return Feed::Blocked;
+        }
         let waited = Instant::now();
         if self.run.intake.await_source(WAIT) || self.run.opener.await_writers(WAIT) {
             self.stages.source += waited.elapsed();
@@ -140,6 +149,9 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     }
 
     fn landed(&mut self, piece: Piece, landed: ReadOutcome) {
+        if let Some(decoding) = self.found_encoded(&piece, &landed) {
+            return self.begin_decoding(decoding, piece, landed);
+        }
         let error = landed.reason().map(|reason| FileErrorKind::Read { reason });
         let ReadOutcome {
             buffer, bytes, end, ..
@@ -151,7 +163,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             ..Landing::default()
         };
         let layout = &self.run.config.layout;
-        match piece.file.kind {
+        match piece.file.kind() {
             FileKind::Positioned => {
                 let (before, _) = layout.read(piece.offset);
                 let landing = layout.landed(before, landing);
@@ -159,6 +171,101 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             }
             FileKind::Stream if layout.geometry.is_plain() => self.take(piece, landing, buffer),
             FileKind::Stream => self.take_of_stream(piece, landing, buffer),
+        }
+    }
+
+    /// How a file must be decoded of which this read brought the first bytes.
+    fn found_encoded(&self, piece: &Piece, landed: &ReadOutcome) -> Option<Decoding> {
+        let decode = &self.run.config.decode;
+        let first = decode.text != TextDecoding::Bytes
+            && piece.offset == 0
+            && piece.file.converter.get().is_none();
+        if !first || !lock(&piece.file.tail).is_empty() {
+            return None;
+        }
+        let more = piece.file.raw == FileKind::Stream && !landed.end && landed.reason().is_none();
+        let bytes = landed.buffer.as_slice().get(..landed.bytes)?;
+        decode.of_beginning(bytes, more)
+    }
+
+    /// Begins a file again, whose first bytes say that it must be decoded.
+    fn begin_decoding(&mut self, decoding: Decoding, piece: Piece, landed: ReadOutcome) {
+        let file = &piece.file;
+        let before = match file.raw {
+            FileKind::Positioned => Vec::new(),
+            FileKind::Stream => landed.buffer.as_slice()[..landed.bytes].to_vec(),
+        };
+        match self.converter(decoding, &file.file, file.raw, before) {
+            Ok(converter) => {
+                // No other reader knows the file yet.
+                let _ = file.converter.set(Mutex::new(converter));
+                file.limit.store(u64::MAX, Ordering::Relaxed);
+                self.read(piece, landed.buffer, false);
+            }
+            Err(error) => self.run.collector.hand_in(piece, Landing::failed(error)),
+        }
+    }
+
+    /// A decoder of a file, or why the read path has none.
+    fn converter(
+        &self,
+        decoding: Decoding,
+        file: &Arc<OwnedFd>,
+        kind: FileKind,
+        before: Vec<u8>,
+    ) -> Result<Converter, FileErrorKind> {
+        let config = &self.run.config;
+        let refuses = match config.read_path {
+            ReadPathChoice::Auto | ReadPathChoice::Only(ReadPath::PositionedRead) => config.strict,
+            ReadPathChoice::Only(ReadPath::RegisteredMappedRead) => {
+                let why = "files that are decompressed or decoded are read by pread";
+                self.run.counters.add_fallback(why);
+                config.strict
+            }
+            ReadPathChoice::Only(_) => true,
+        };
+        if refuses {
+            let what = decoding.what();
+            let reason = format!(
+                "it would have to be {what} on the processor, which this read path has no place for; choose another"
+            );
+            return Err(FileErrorKind::Read { reason });
+        }
+        self.run.counters.add_decoded_file();
+        let kind = match kind {
+            FileKind::Positioned => RawKind::Positioned,
+            FileKind::Stream => RawKind::Stream,
+        };
+        let (file, status) = (Arc::clone(file), Arc::clone(&self.run.status));
+        Ok(Converter::new(decoding, file, kind, before, status))
+    }
+
+    /// Decodes the next bytes of a file, up to `wanted` of them, into a chunk.
+    fn convert(&mut self, piece: Piece, mut buffer: ChunkBuf, wanted: usize) {
+        let Some(converter) = piece.file.converter.get() else {
+            return;
+        };
+        let mut converter = lock(converter);
+        if converter.is_early() {
+            drop(converter);
+            self.early = true;
+            piece.file.next.store(piece.number, Ordering::Relaxed);
+            return self.run.intake.offer(Arc::clone(&piece.file));
+        }
+        let into = buffer.as_mut_slice();
+        let most = wanted.min(into.len());
+        let done = converter.read(&mut into[..most]);
+        drop(converter);
+        self.run.counters.add_decoded(done.raw, done.bytes as u64);
+        let landing = Landing {
+            bytes: done.bytes,
+            end: done.end,
+            error: done.error,
+            ..Landing::default()
+        };
+        match self.run.config.layout.geometry.is_plain() {
+            true => self.take(piece, landing, buffer),
+            false => self.take_of_stream(piece, landing, buffer),
         }
     }
 
@@ -184,15 +291,20 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Publishes a chunk that has landed, and arranges the next read of its file.
     fn take(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
-        if !landing.end && landing.error.is_none() {
-            self.go_on(&piece, landing.bytes);
-        }
-        if landing.bytes == 0 {
+        let goes_on = !landing.end && landing.error.is_none();
+        let bytes = landing.bytes;
+        if bytes == 0 {
+            if goes_on {
+                self.go_on(&piece, bytes);
+            }
             self.run.collector.hand_in(piece, landing);
             return;
         }
+        // A job is asked for the mode of a file's first chunk before any other chunk of it is read.
         if let Err(error) = self.run.flights.publish(&piece, landing, buffer) {
             self.run.collector.hand_in(piece, Landing::failed(error));
+        } else if goes_on {
+            self.go_on(&piece, bytes);
         }
     }
 
@@ -202,10 +314,14 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         if file.finished.load(Ordering::Relaxed) {
             return;
         }
-        match file.kind {
+        match file.kind() {
             FileKind::Stream => {
                 file.position.fetch_add(bytes as u64, Ordering::Relaxed);
-                self.run.intake.offer(Arc::clone(file));
+                if file.raw == FileKind::Positioned {
+                    self.run.intake.offer_first(Arc::clone(file));
+                } else {
+                    self.run.intake.offer(Arc::clone(file));
+                }
             }
             FileKind::Positioned => {
                 let chunk_bytes = self.run.config.layout.chunk as u64;
@@ -275,7 +391,13 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                     (piece, buffer)
                 }
             };
-            let registered = piece.file.kind == FileKind::Positioned;
+            if piece.file.converter.get().is_some() {
+                // The worker runs over the chunk before the next is decoded.
+                self.read(piece, buffer, false);
+                did |= !self.early;
+                break;
+            }
+            let registered = piece.file.kind() == FileKind::Positioned;
             if !self.read(piece, buffer, registered) {
                 break;
             }
@@ -373,14 +495,25 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 return;
             }
         };
+        let named = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
+        let converter = match self.run.config.decode.of_file(named) {
+            None => OnceLock::new(),
+            Some(decoding) => match self.converter(decoding, &file, kind, Vec::new()) {
+                Ok(converter) => OnceLock::from(Mutex::new(converter)),
+                Err(error) => return self.run.collector.refuse(&entry, error),
+            },
+        };
+        let in_order = kind == FileKind::Stream || converter.get().is_some();
         let open = Arc::new(OpenFile {
             entry,
             file,
-            kind,
-            next: AtomicU64::new(u64::from(kind == FileKind::Positioned)),
-            limit: AtomicU64::new(match kind {
-                FileKind::Positioned => self.run.config.layout.chunk as u64,
-                FileKind::Stream => u64::MAX,
+            raw: kind,
+            converter,
+            seen: AtomicU64::new(0),
+            next: AtomicU64::new(u64::from(!in_order)),
+            limit: AtomicU64::new(match in_order {
+                false => self.run.config.layout.chunk as u64,
+                true => u64::MAX,
             }),
             size: AtomicU64::new(0),
             told,
@@ -389,7 +522,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             finished: AtomicBool::new(false),
             _permit: permit.opened(),
         });
-        if kind == FileKind::Stream {
+        if in_order {
             self.run.intake.offer(open);
             return;
         }
@@ -409,7 +542,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     /// Queues one read; false where that failed, which has been reported then.
     fn read(&mut self, piece: Piece, buffer: ChunkBuf, registered: bool) -> bool {
         let layout = self.run.config.layout;
-        let carries = piece.file.kind == FileKind::Stream && !layout.geometry.is_plain();
+        let carries = piece.file.kind() == FileKind::Stream && !layout.geometry.is_plain();
         let mut wanted = buffer.capacity();
         if carries {
             let tail = lock(&piece.file.tail);
@@ -425,6 +558,10 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 self.take_of_stream(piece, landing, buffer);
                 return true;
             }
+        }
+        if piece.file.converter.get().is_some() {
+            self.convert(piece, buffer, wanted);
+            return true;
         }
         let queued = self.reads.submit(piece, buffer, wanted, registered);
         if !queued {

@@ -122,6 +122,11 @@ pub(super) struct StreamTail {
 }
 
 impl StreamTail {
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.ended.is_none()
+    }
+
     /// How many bytes to read next.
     pub fn wanted(&self, layout: &Layout) -> usize {
         (self.before + layout.chunk + layout.tail).saturating_sub(self.bytes.len())

@@ -38,6 +38,8 @@ pub(super) struct Intake {
     descriptors: Arc<Descriptors>,
     /// Own bytes of a chunk.
     chunk_bytes: u64,
+    /// How many chunks of a file may be read that the job has not seen yet.
+    ahead: u64,
     /// Whether the run has more than one feeder.
     shared: bool,
     listing: Mutex<Listing>,
@@ -61,6 +63,7 @@ impl Intake {
         held: Arc<HeldRows>,
         descriptors: Arc<Descriptors>,
         chunk_bytes: usize,
+        ahead: u64,
         feeders: usize,
     ) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl Intake {
             held,
             descriptors,
             chunk_bytes: chunk_bytes as u64,
+            ahead,
             shared: feeders > 1,
             listing: Mutex::new(Listing {
                 source,
@@ -215,6 +219,15 @@ impl Intake {
         }
     }
 
+    /// Offers the further chunks of a file that is decoded, before those of other files: the fewer such files are begun
+    /// at a time, the fewer decoders take memory.
+    pub fn offer_first(&self, file: Arc<OpenFile>) {
+        lock(&self.cutting).push_front(file);
+        if self.shared {
+            self.status.wake();
+        }
+    }
+
     /// The next chunk to read of a file that is being cut.
     pub fn next_piece(&self) -> Option<Piece> {
         let only = self.holds_too_much().then(|| self.held.writing());
@@ -227,12 +240,16 @@ impl Intake {
                 continue;
             }
             let number = file.next.load(Ordering::Relaxed);
-            let offset = match file.kind {
+            let offset = match file.kind() {
                 FileKind::Stream => file.position.load(Ordering::Relaxed),
                 FileKind::Positioned => number.saturating_mul(self.chunk_bytes),
             };
             if finished || offset >= file.limit.load(Ordering::Relaxed) {
                 cutting.remove(index);
+                continue;
+            }
+            if number.saturating_sub(file.seen.load(Ordering::Relaxed)) >= self.ahead {
+                index += 1;
                 continue;
             }
             file.next.store(number + 1, Ordering::Relaxed);
@@ -241,7 +258,7 @@ impl Intake {
                 number,
                 offset,
             };
-            if file.kind == FileKind::Stream {
+            if file.kind() == FileKind::Stream {
                 // The stream's next read is offered when this one has landed.
                 cutting.remove(index);
             }

@@ -10,7 +10,7 @@ use super::halo::Layout;
 use super::memory;
 use super::plan::{chunks_per_worker, Wanted, LEAST_CHUNKS};
 use super::record::Recorder;
-use super::report::{RunReport, StageTimes};
+use super::report::{DecodedBytes, RunReport, StageTimes};
 use super::run::{Run, RunConfig};
 use super::status::Status;
 use crate::jobs::Job;
@@ -65,6 +65,8 @@ impl Mill {
         let alone = settings.workers == 0
             && settings.read_path == ReadPathChoice::Auto
             && !settings.direct
+            // A small file may hold much.
+            && !settings.decode.compressed
             && backend.device().is_none()
             && source
                 .only_file()
@@ -109,6 +111,7 @@ impl Mill {
             strict: settings.strict,
             direct: settings.direct,
             ordered: settings.ordered,
+            decode: settings.decode,
         };
         let status = Arc::new(Status::new(control.clone()));
         let descriptors = if alone {
@@ -205,6 +208,11 @@ impl Mill {
             reads: totals.reads,
             direct_refused: counted(&run.counters.direct_refused),
             cpu_bounce_bytes: counted(&run.counters.bounced),
+            decoded: DecodedBytes {
+                files: counted(&run.counters.decoded.files),
+                raw: counted(&run.counters.decoded.raw),
+                bytes: counted(&run.counters.decoded.bytes),
+            },
             rows_bytes: written.bytes,
             kernel: kernel_stats,
             stages: StageTimes {

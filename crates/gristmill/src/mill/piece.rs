@@ -1,12 +1,13 @@
 //! Open files, their chunks, and the parts of chunks that slots run over.
 
+use super::convert::Converter;
 use super::descriptors::Permit;
 use super::halo::{Landing, StreamTail};
 use super::parts::Parts;
 use crate::source::Entry;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// How a file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +23,14 @@ pub(super) enum FileKind {
 pub(super) struct OpenFile {
     pub entry: Arc<Entry>,
     pub file: Arc<OwnedFd>,
-    pub kind: FileKind,
+    /// How the raw bytes are read.
+    pub raw: FileKind,
+    /// What decodes the raw bytes. It is set before more than one reader knows the file.
+    pub converter: OnceLock<Mutex<Converter>>,
     /// The number of the next chunk that no reader has taken.
     pub next: AtomicU64,
+    /// How many chunks the job has seen.
+    pub seen: AtomicU64,
     /// The offset up to which chunks are handed out: the file's size when it was found to be large, and more as the
     /// file grows.
     pub limit: AtomicU64,
@@ -41,6 +47,16 @@ pub(super) struct OpenFile {
     pub finished: AtomicBool,
     /// Gives the descriptor back when `file`, which is dropped before it, has been closed.
     pub _permit: Permit,
+}
+
+impl OpenFile {
+    /// How the file is read. What is decoded is read in order.
+    pub fn kind(&self) -> FileKind {
+        match self.converter.get() {
+            Some(_) => FileKind::Stream,
+            None => self.raw,
+        }
+    }
 }
 
 /// One chunk of one file.

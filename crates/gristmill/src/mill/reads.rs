@@ -152,7 +152,7 @@ impl Reads {
         };
         let file = &piece.file.file;
         let number = tag as u64;
-        let submitted = match piece.file.kind {
+        let submitted = match piece.file.kind() {
             FileKind::Stream => {
                 reader.submit(file, NO_OFFSET, buffer, stream_bytes, number, registered)
             }
@@ -240,7 +240,7 @@ impl Reads {
     /// reported.
     fn landed_at_last(&self, piece: Piece, landed: ReadOutcome, error: &PipelineError) -> ReadDone {
         // The bytes that a stream's read has taken are lost.
-        let lost = landed.unanswered && piece.file.kind == FileKind::Stream;
+        let lost = landed.unanswered && piece.file.kind() == FileKind::Stream;
         if landed.error.is_none() {
             ReadDone::Landed(piece, landed)
         } else if self.goes_on() && !lost {

@@ -97,7 +97,7 @@ impl Recorder {
         let area = kernel.area_words(words.opcode, done.status, done.flags, done.records);
         let area: Vec<u32> = (0..area).map(|word| records.word(index, word)).collect();
         let again =
-            piece.file.kind == FileKind::Positioned && piece.file.entry.origin == Origin::File;
+            piece.file.kind() == FileKind::Positioned && piece.file.entry.origin == Origin::File;
         self.log.slot(&LoggedSlot {
             words,
             index,

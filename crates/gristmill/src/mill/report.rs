@@ -24,6 +24,17 @@ pub struct StageTimes {
     pub write: Duration,
 }
 
+/// Files that were decompressed or decoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DecodedBytes {
+    /// How many files.
+    pub files: u64,
+    /// Bytes that were read of them. They are not among [`RunReport::reads`].
+    pub raw: u64,
+    /// Bytes that they were decoded to. Those that the job was given are among [`RunReport::bytes`].
+    pub bytes: u64,
+}
+
 /// What a run did.
 #[derive(Debug)]
 pub struct RunReport {
@@ -62,6 +73,8 @@ pub struct RunReport {
     /// Bytes that the processor copied in user space on their way into the memory that the kernel sees: those that a
     /// stream's chunks need again. Everything else is read directly into that memory.
     pub cpu_bounce_bytes: u64,
+    /// Files that were decompressed or decoded on the way into chunks.
+    pub decoded: DecodedBytes,
     /// Rows written, in bytes.
     pub rows_bytes: u64,
     /// The kernel's own counters.
@@ -85,7 +98,8 @@ impl RunReport {
     /// [`PipelineError::Backend`] with the numbers, if they do not.
     pub fn validate(&self) -> Result<(), PipelineError> {
         let reads = &self.reads;
-        let read = reads.bytes();
+        // What a file was decoded to was not read, but comes from bytes that were.
+        let read = reads.bytes() + self.decoded.bytes;
         if read < self.bytes {
             return Err(PipelineError::Backend(format!(
                 "the run's counters do not add up: {} bytes were processed, {read} read; please report this",
@@ -117,7 +131,7 @@ impl RunReport {
 
 #[cfg(test)]
 mod tests {
-    use crate::jobs::digest::{DigestJob, DigestRows};
+    use crate::jobs::digest::{Algorithm, DigestJob, DigestRows};
     use crate::mill::{Control, Mill};
     use crate::source::Tree;
     use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
@@ -133,7 +147,7 @@ mod tests {
             .build()
             .unwrap();
         let source = Tree::new([scratch.path()]).walk().unwrap();
-        let job = Arc::new(DigestJob::new(DigestRows::Text));
+        let job = Arc::new(DigestJob::new(Algorithm::Blake3.into(), DigestRows::Text));
         let mut report = mill
             .run(source, job, &mut std::io::sink(), &Control::default())
             .unwrap();

@@ -10,6 +10,7 @@ use super::opener::{Opener, UnwrittenFifos};
 use super::output::OutputQueue;
 use super::row_order::{HeldRows, RowOrder};
 use super::status::Status;
+use crate::decode::Decode;
 use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::{ReadPathChoice, ReaderDemands};
@@ -28,6 +29,7 @@ pub(super) struct RunConfig {
     pub strict: bool,
     pub direct: bool,
     pub ordered: bool,
+    pub decode: Decode,
 }
 
 /// The parts of one run.
@@ -69,6 +71,11 @@ impl<J: Job> Run<J> {
             Arc::clone(&held),
             Arc::clone(&descriptors),
             config.layout.chunk,
+            if geometry.in_order {
+                u64::from(config.depth.max(2))
+            } else {
+                u64::MAX
+            },
             config.workers,
         );
         let opener = Opener {

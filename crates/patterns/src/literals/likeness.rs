@@ -14,8 +14,8 @@ const MOST_BYTES: usize = 64;
 /// The most patterns of a range of lengths in which is counted.
 const COUNTED: usize = 1 << 13;
 
-/// Windows are chosen among several, mostly one that is rarer than the others.
-const CHOSEN: f32 = 0.5;
+/// How much rarer a window is for each of the others among which it is chosen.
+const CHOSEN: f32 = 0.25;
 
 /// Of more patterns with the same window most are not compared.
 const MOST_COMPARED: f32 = 8.0;
@@ -136,18 +136,14 @@ impl Likeness {
     /// What a filter of this shape for these ranges is expected to find at a position.
     pub fn expected(&self, ranges: std::ops::Range<usize>, shape: Shape) -> Expected {
         let window = shape.window.min(8);
-        let share = |range: usize, shape: Shape| {
-            let places = (self.lens[range] - shape.gram as f32 + 1.0).max(1.0);
-            let share = shape.stride() as f32 / places;
-            if share < 1.0 {
-                share * CHOSEN
-            } else {
-                1.0
-            }
-        };
-        let one = Shape {
-            window,
-            gram: window,
+        // The chance that a run that stands in a pattern is one of those that are looked for: there are so many, of
+        // which the rarest are chosen.
+        let share = |range: usize, gram: usize, stride: usize| {
+            let len = self.lens[range];
+            let grams = (len - gram as f32 + 1.0).max(1.0);
+            let windows = (len - shape.window as f32 + 1.0).max(1.0);
+            let share = (stride as f32 / grams).min(1.0);
+            share / (1.0 + CHOSEN * (windows - 1.0) / stride as f32)
         };
         let (mut sum, mut positions, mut windows) = (Expected::default(), 0, 0);
         for position in &self.positions {
@@ -155,19 +151,19 @@ impl Likeness {
                 continue;
             };
             positions += 1;
-            let of = |run: u32, shape: Shape| -> f32 {
+            let of = |run: u32, len: usize, stride: usize| -> f32 {
                 let each = ranges.clone().map(|range| {
                     let count = self.counts[range][run as usize].max(0.0);
                     // What many patterns share is not chosen.
                     let avoided = (AVOIDED * count / self.sizes[range]).min(1.0);
-                    count * share(range, shape) * (1.0 - avoided)
+                    count * share(range, len, stride) * (1.0 - avoided)
                 });
                 each.sum()
             };
-            sum.hits += of(gram, shape).min(1.0);
-            if let Some(window) = position[window - 1] {
+            sum.hits += of(gram, shape.gram, shape.stride()).min(1.0);
+            if let Some(run) = position[window - 1] {
                 windows += 1;
-                sum.compared += of(window, one).min(MOST_COMPARED);
+                sum.compared += of(run, window, 1).min(MOST_COMPARED);
             }
         }
         Expected {

@@ -49,6 +49,7 @@ fn first_line<'a>(bytes: &'a [u8], begin: usize, facts: &Facts) -> Option<&'a [u
 /// carried. If it cannot be searched, an error is left.
 fn whole_line_matches(
     plan: &Plan,
+    text: &Text,
     entry: &Entry,
     carry: &mut Carry,
     rest: &[u8],
@@ -57,7 +58,7 @@ fn whole_line_matches(
     if !carry.is_open() {
         return plan.matcher().is_match(rest);
     }
-    let path = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
+    let path = text.path(entry);
     let start = carry.start();
     carry
         .complete(rest, end, path, plan.max_line_bytes, |line| {
@@ -111,7 +112,7 @@ impl CountFile {
         let matched = if plan.regex.is_some() {
             first_line(&bytes, begin, &facts).is_some_and(|rest| {
                 let end = chunk.offset + (begin + rest.len()) as u64;
-                whole_line_matches(plan, &self.entry, &mut self.carry, rest, end)
+                whole_line_matches(plan, &self.text, &self.entry, &mut self.carry, rest, end)
             })
         } else {
             self.edge_matches(plan, head(&bytes, begin, &facts), facts.head_match)
@@ -177,7 +178,9 @@ impl CountFile {
     fn complete(&mut self, plan: &Plan, bytes: u64) {
         if self.carry.is_open() {
             let matched = match plan.regex {
-                Some(_) => whole_line_matches(plan, &self.entry, &mut self.carry, b"", bytes),
+                Some(_) => {
+                    whole_line_matches(plan, &self.text, &self.entry, &mut self.carry, b"", bytes)
+                }
                 None => self.carry.matched(),
             };
             self.lines += u64::from(plan.wants(matched));
@@ -216,7 +219,7 @@ impl AnyFile {
             self.text.sniff(chunk);
             if self.text.binary == Binary::Quit {
                 let stdin = self.entry.origin == Origin::Stdin;
-                self.fills = Some(Fills::new(self.text.origin, stdin));
+                self.fills = Some(Fills::new(self.text.origin, stdin, plan.shown.kept()));
             }
         }
         let begin = self.text.begin(chunk.offset);
@@ -232,7 +235,7 @@ impl AnyFile {
             let head_matches = self.first_match.is_none()
                 && first_line(&bytes, begin, &facts).is_some_and(|rest| {
                     let end = chunk.offset + (begin + rest.len()) as u64;
-                    whole_line_matches(plan, &self.entry, &mut self.carry, rest, end)
+                    whole_line_matches(plan, &self.text, &self.entry, &mut self.carry, rest, end)
                 });
             head_matches
                 .then_some(start)
@@ -259,6 +262,7 @@ impl AnyFile {
                     let last = facts.last_newline.map(|at| chunk.offset + at as u64);
                     fills.short_read(upto, last.or(self.last_newline));
                 }
+                fills.leave(&bytes, chunk.offset);
                 fills.forget_before(fills.start());
                 if found.is_some_and(|at| at < fills.start()) {
                     self.answer = Some(true);
@@ -292,7 +296,14 @@ impl AnyFile {
             (None, FileEnd::Complete { bytes }) => {
                 plan.regex.is_some()
                     && self.carry.is_open()
-                    && whole_line_matches(plan, &self.entry, &mut self.carry, b"", *bytes)
+                    && whole_line_matches(
+                        plan,
+                        &self.text,
+                        &self.entry,
+                        &mut self.carry,
+                        b"",
+                        *bytes,
+                    )
             }
             _ => false,
         };

@@ -40,6 +40,7 @@ fn feed(job: &ScanJob, entry: Entry, bytes: &[u8], mut next_size: impl FnMut() -
             first_part: true,
             last_part: true,
             stream: false,
+            decoded: false,
         };
         skipped = job.chunk(&mut file, &landed, &mut rows) != Flow::Continue;
         offset = end;

@@ -137,6 +137,7 @@ fn feed(
                 records: Records::List(list),
                 first_part: index == 0,
                 stream: false,
+                decoded: false,
                 last_part: index + 1 == parts.len(),
             };
             skipped = job.chunk(&mut file, &landed, &mut rows) != Flow::Continue;
@@ -415,7 +416,7 @@ fn compare(seed: u64, large: bool, directory: &Path) {
     let rows = feed(&job, entry, &file, records, || 3 + random.usize(..size));
     let mut output = Vec::new();
     if heading {
-        Separated::new(&mut output).write_all(&rows).unwrap();
+        Separated::new(&mut output, "").write_all(&rows).unwrap();
     } else {
         output = rows;
     }
@@ -578,6 +579,7 @@ fn a_line_too_long_to_keep_is_read_again() {
                 records: Records::List(&[]),
                 first_part: true,
                 stream: false,
+                decoded: false,
                 last_part: true,
             };
             job.chunk(&mut state, &landed, &mut rows);

@@ -1,0 +1,140 @@
+//! What stands between the bytes of a file and the bytes that a job sees: decompression, and decoding to UTF-8.
+//!
+//! [`Decode`] is a setting of a mill ([`MillBuilder::decode`](crate::mill::MillBuilder::decode)). A file that is decoded
+//! is read in order, by one thread at a time, through a reader of this module; its chunks, offsets and length are those
+//! of the decoded bytes, and it counts as a stream that cannot be read again.
+//!
+//! - `format`: compressed formats, by the ends of file names. `input`: the compressed bytes, and how far they were
+//!   taken. `decompress`: the members of a file, one after the other. `members`: the decoders, which are crates; what
+//!   is checked here is that no data is cut short, and that nothing else follows it.
+//! - Text is decoded by `encoding_rs_io`, as in ripgrep: bytes that an encoding does not know become U+FFFD.
+//!
+//! No decoder takes more memory than a window of [`MAX_WINDOW_BYTES`], and some copies of its buffers.
+
+mod decompress;
+mod format;
+mod input;
+mod members;
+
+pub use format::Format;
+pub use members::MAX_WINDOW_BYTES;
+
+use decompress::Decompressor;
+use encoding_rs_io::DecodeReaderBytesBuilder;
+use std::io::Read;
+use std::path::Path;
+
+/// How the bytes of files become the bytes that a job sees. By default they are the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Decode {
+    /// How text is decoded.
+    pub text: TextDecoding,
+    /// Whether files whose names end as those of compressed files do ([`Format::of`]) are decompressed. Standard input
+    /// never is.
+    pub compressed: bool,
+}
+
+/// How text is decoded to UTF-8.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TextDecoding {
+    /// Not at all.
+    #[default]
+    Bytes,
+    /// A file that begins with the byte order mark of UTF-16 is decoded, and the mark left out. In other files nothing
+    /// changes; a byte order mark of UTF-8 stays where it is, unless the file is compressed.
+    Marked,
+    /// As [`Marked`](Self::Marked), and all files without a byte order mark are in this encoding.
+    Named(Encoding),
+}
+
+/// An encoding of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoding(&'static encoding_rs::Encoding);
+
+impl Encoding {
+    /// The encoding with this label, in any case, of the Encoding Standard (<https://encoding.spec.whatwg.org/>):
+    /// `utf-16le`, `latin1`, `shift_jis`. `None` if the standard has no such label.
+    pub fn of(label: &str) -> Option<Self> {
+        encoding_rs::Encoding::for_label_no_replacement(label.as_bytes()).map(Self)
+    }
+
+    /// Its name in the standard.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    /// Whether it is UTF-8, whose bytes are searched as they are.
+    pub fn is_utf8(self) -> bool {
+        self.0 == encoding_rs::UTF_8
+    }
+}
+
+impl Decode {
+    /// What is done with the bytes of every file with this path, `None` for standard input, whatever they are. `None`
+    /// if that is nothing.
+    pub(crate) fn of_file(&self, path: Option<&Path>) -> Option<Decoding> {
+        let format = path.filter(|_| self.compressed).and_then(Format::of);
+        let decoding = Decoding {
+            format,
+            text: self.text,
+        };
+        let decodes = matches!(self.text, TextDecoding::Named(encoding) if !encoding.is_utf8());
+        (format.is_some() || decodes).then_some(decoding)
+    }
+
+    /// What is done with the bytes of a file of which nothing was known, and which begins so. `more` says whether more
+    /// bytes may follow.
+    pub(crate) fn of_beginning(&self, bytes: &[u8], more: bool) -> Option<Decoding> {
+        // The mark of UTF-8 needs no decoding, unless it is incomplete.
+        let marked = match bytes {
+            [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => true,
+            [0xFF | 0xFE | 0xEF] | [0xEF, 0xBB] => more,
+            _ => false,
+        };
+        (marked && self.text != TextDecoding::Bytes).then_some(Decoding {
+            format: None,
+            text: self.text,
+        })
+    }
+}
+
+/// What is done with the bytes of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decoding {
+    format: Option<Format>,
+    text: TextDecoding,
+}
+
+impl Decoding {
+    /// What is done, in a word, for messages.
+    pub fn what(&self) -> &'static str {
+        match self.format {
+            Some(_) => "decompressed",
+            None => "decoded",
+        }
+    }
+
+    /// The decoded bytes of `raw`. After an error it must not be read any more.
+    pub fn reader(&self, raw: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+        match self.format {
+            Some(format) => self.text(Decompressor::new(format, Box::new(raw))),
+            None => self.text(raw),
+        }
+    }
+
+    fn text(&self, raw: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+        let encoding = match self.text {
+            TextDecoding::Bytes => return Box::new(raw),
+            TextDecoding::Marked => None,
+            TextDecoding::Named(encoding) => Some(encoding.0),
+        };
+        let decoder = DecodeReaderBytesBuilder::new()
+            .encoding(encoding)
+            .utf8_passthru(true)
+            .strip_bom(true)
+            .bom_override(true)
+            .bom_sniffing(true)
+            .build(raw);
+        Box::new(decoder)
+    }
+}

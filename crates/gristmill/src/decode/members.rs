@@ -1,0 +1,278 @@
+//! The decoders of compressed formats. Each decodes one member of a file (a gzip member, a Zstandard frame) and leaves
+//! what follows it in the input; of formats that cannot be followed by anything, the whole file.
+
+use super::format::Format;
+use super::input::{Input, Seen};
+use bzip2::bufread::BzDecoder;
+use flate2::bufread::GzDecoder;
+use lzma_rust2::{Action, LzmaStream, Status, StreamResult, XzStream};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use std::io::{self, BufRead, ErrorKind, Read};
+use std::sync::Arc;
+
+/// The largest window of a decoder, in bytes: how far back in the decoded bytes a file may refer. A file that needs a
+/// larger one is refused, as by `zstd`.
+pub const MAX_WINDOW_BYTES: u64 = 128 << 20;
+
+/// Further memory that decoders of xz and LZMA take, at most.
+const LZMA_BYTES: u64 = 2 << 20;
+
+/// The bytes with which frames of LZ4's legacy format begin.
+pub(super) const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4C, 0x18];
+
+/// A decoder of one member. A read of no bytes means that it has ended, and that it is whole.
+pub(super) trait Member: Read + Send {
+    /// Returns what follows the member, once it has ended; `None` where nothing can.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidData`] where something follows that must not.
+    fn end(self: Box<Self>) -> io::Result<Option<Input>>;
+}
+
+/// The decoder of the member that begins here.
+pub(super) fn begin(format: Format, mut input: Input) -> io::Result<Box<dyn Member>> {
+    Ok(match format {
+        Format::Gzip => Box::new(GzDecoder::new(input)),
+        Format::Bzip2 => Box::new(BzDecoder::new(input)),
+        Format::Xz => Box::new(Lzma::new(
+            LzmaKind::Xz(XzStream::new_mem_limit(true, LZMA_KIB)),
+            input,
+        )),
+        Format::Lzma => {
+            let stream = LzmaStream::new_mem_limit(LZMA_KIB, None);
+            Box::new(Lzma::new(LzmaKind::Alone(stream), input))
+        }
+        Format::Lz4 => Box::new(Lz4 {
+            legacy: input.peek(LZ4_LEGACY.len())? == LZ4_LEGACY,
+            seen: input.seen(),
+            decoder: lz4_flex::frame::FrameDecoder::new(input),
+        }),
+        Format::Zstd => Box::new(Zstd::begin(input)?),
+        Format::Brotli => Box::new(Brotli(brotli_decompressor::Decompressor::new(input, 4096))),
+    })
+}
+
+fn early() -> io::Error {
+    ErrorKind::UnexpectedEof.into()
+}
+
+impl Member for GzDecoder<Input> {
+    fn end(self: Box<Self>) -> io::Result<Option<Input>> {
+        Ok(Some(self.into_inner()))
+    }
+}
+
+impl Member for BzDecoder<Input> {
+    fn end(self: Box<Self>) -> io::Result<Option<Input>> {
+        Ok(Some(self.into_inner()))
+    }
+}
+
+struct Lz4 {
+    decoder: lz4_flex::frame::FrameDecoder<Input>,
+    seen: Arc<Seen>,
+    /// Whether the end of the file ends the frame.
+    legacy: bool,
+}
+
+impl Read for Lz4 {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.decoder.read(into)? {
+            // The decoder takes the end of the file for the end of the frame.
+            0 if self.seen.ended() && !self.legacy => Err(early()),
+            bytes => Ok(bytes),
+        }
+    }
+}
+
+impl Member for Lz4 {
+    fn end(self: Box<Self>) -> io::Result<Option<Input>> {
+        Ok(Some(self.decoder.into_inner()))
+    }
+}
+
+struct Zstd {
+    decoder: FrameDecoder,
+    input: Input,
+    /// What ended the frame, once the bytes before it were given.
+    failed: Option<io::Error>,
+}
+
+impl Zstd {
+    fn begin(mut input: Input) -> io::Result<Self> {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(MAX_WINDOW_BYTES);
+        decoder.init(&mut input).map_err(io::Error::other)?;
+        Ok(Self {
+            decoder,
+            input,
+            failed: None,
+        })
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let (told, found) = (
+            self.decoder.get_checksum_from_data(),
+            self.decoder.get_calculated_checksum(),
+        );
+        if told.is_some() && told != found {
+            let why = "the checksum of its content is another";
+            return Err(io::Error::new(ErrorKind::InvalidData, why));
+        }
+        Ok(())
+    }
+}
+
+impl Read for Zstd {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.decoder.can_collect() > 0 {
+                return self.decoder.read(into);
+            }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            if self.decoder.is_finished() {
+                return self.check().map(|()| 0);
+            }
+            let one = BlockDecodingStrategy::UptoBlocks(1);
+            if let Err(error) = self.decoder.decode_blocks(&mut self.input, one) {
+                self.failed = Some(match self.input.seen().ended() {
+                    true => early(),
+                    false => io::Error::other(error),
+                });
+                // The decoder keeps the last decoded bytes until the frame has ended. An empty last block, and a
+                // checksum that nobody compares, let it give them.
+                let last = [1, 0, 0, 0, 0, 0, 0];
+                let one = BlockDecodingStrategy::UptoBlocks(1);
+                let _ = self.decoder.decode_blocks(&last[..], one);
+            }
+        }
+    }
+}
+
+impl Member for Zstd {
+    fn end(self: Box<Self>) -> io::Result<Option<Input>> {
+        Ok(Some(self.input))
+    }
+}
+
+/// The memory that [`MAX_WINDOW_BYTES`] leaves to decoders of xz and LZMA, in KiB.
+const LZMA_KIB: u32 = ((MAX_WINDOW_BYTES + LZMA_BYTES) >> 10) as u32;
+
+enum LzmaKind {
+    Xz(XzStream),
+    Alone(LzmaStream),
+}
+
+impl LzmaKind {
+    fn process(
+        &mut self,
+        from: &[u8],
+        into: &mut [u8],
+        action: Action,
+    ) -> lzma_rust2::Result<StreamResult> {
+        match self {
+            LzmaKind::Xz(stream) => stream.process(from, into, action),
+            LzmaKind::Alone(stream) => stream.process(from, into, action),
+        }
+    }
+
+    /// The bytes that were decoded, also by a call that failed.
+    fn total_out(&self) -> u64 {
+        match self {
+            LzmaKind::Xz(stream) => stream.total_out(),
+            LzmaKind::Alone(stream) => stream.total_out(),
+        }
+    }
+}
+
+/// An xz file with all of its streams, or an LZMA file.
+struct Lzma {
+    stream: LzmaKind,
+    input: Input,
+    ended: bool,
+    /// What ended it, once the bytes before it were given.
+    failed: Option<io::Error>,
+}
+
+impl Lzma {
+    fn new(stream: LzmaKind, input: Input) -> Self {
+        Self {
+            stream,
+            input,
+            ended: false,
+            failed: None,
+        }
+    }
+}
+
+impl Read for Lzma {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while !self.ended {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            let from = self.input.fill_buf()?;
+            let over = from.is_empty();
+            let action = if over { Action::Finish } else { Action::Run };
+            let before = self.stream.total_out();
+            let done = match self.stream.process(from, into, action) {
+                Ok(done) => done,
+                Err(error) => {
+                    self.failed = Some(match error.kind() {
+                        _ if over => early(),
+                        ErrorKind::OutOfMemory => {
+                            let mebibytes = MAX_WINDOW_BYTES >> 20;
+                            let why = format!("it needs a window of more than {mebibytes} MiB");
+                            io::Error::new(ErrorKind::OutOfMemory, why)
+                        }
+                        _ => error,
+                    });
+                    let bytes = usize::try_from(self.stream.total_out() - before);
+                    match bytes.unwrap_or(0).min(into.len()) {
+                        0 => continue,
+                        bytes => return Ok(bytes),
+                    }
+                }
+            };
+            self.input.consume(done.bytes_consumed);
+            self.ended = done.status == Status::StreamEnd;
+            if done.bytes_produced > 0 {
+                return Ok(done.bytes_produced);
+            }
+            if over && !self.ended {
+                return Err(early());
+            }
+        }
+        Ok(0)
+    }
+}
+
+impl Member for Lzma {
+    fn end(mut self: Box<Self>) -> io::Result<Option<Input>> {
+        let unused = match &self.stream {
+            LzmaKind::Xz(_) => false,
+            LzmaKind::Alone(stream) => !stream.unused_input().is_empty(),
+        };
+        if unused || !self.input.fill_buf()?.is_empty() {
+            let why = "other bytes follow it";
+            return Err(io::Error::new(ErrorKind::InvalidData, why));
+        }
+        Ok(None)
+    }
+}
+
+struct Brotli(brotli_decompressor::Decompressor<Input>);
+
+impl Read for Brotli {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Member for Brotli {
+    fn end(self: Box<Self>) -> io::Result<Option<Input>> {
+        Ok(None)
+    }
+}
