@@ -11,7 +11,7 @@
 //! - `all`: every occurrence, including overlapping ones, without regard to lines.
 //!
 //! Around them: `facts` (what a slot's results say), `carry` (lines that span chunks), `held_lines` (lines that a NUL
-//! may undo), `binary` (how far ripgrep would have read), `matcher` (searching on the host, where single matches are
+//! may undo), `kept` (lines that may be shown before a match), `binary` (how far ripgrep would have read), `matcher` (searching on the host, where single matches are
 //! shown, and lines of regexes span chunks), `fold` (letters outside ASCII that are ASCII letters in another case), `printer`, `shaped`, `json` and `decimal` (rows), `separated` (the empty lines between files), `totals` and `error`
 //! (what is reported about all files), `plan` (the settings, from `report` and `builder`), `job` (the job itself).
 //!
@@ -54,13 +54,14 @@ mod binary;
 mod builder;
 mod carry;
 mod count;
-mod decimal;
+pub(in crate::jobs) mod decimal;
 mod error;
 mod facts;
 mod fold;
 mod held_lines;
 mod job;
 pub(in crate::jobs) mod json;
+mod kept;
 mod lines;
 mod matcher;
 mod plan;

@@ -49,4 +49,6 @@ mod tests;
 
 pub use builder::{SweepBuildError, SweepJobBuilder, SweepReport, DEFAULT_MAX_MATCH};
 pub use error::SweepError;
+pub use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
 pub use job::{SweepFile, SweepJob};
+pub(in crate::jobs) use rows::{Occurrence, OccurrenceRows};

@@ -219,7 +219,7 @@ impl AnyFile {
             self.text.sniff(chunk);
             if self.text.binary == Binary::Quit {
                 let stdin = self.entry.origin == Origin::Stdin;
-                self.fills = Some(Fills::new(self.text.origin, stdin));
+                self.fills = Some(Fills::new(self.text.origin, stdin, plan.shown.kept()));
             }
         }
         let begin = self.text.begin(chunk.offset);
@@ -262,6 +262,7 @@ impl AnyFile {
                     let last = facts.last_newline.map(|at| chunk.offset + at as u64);
                     fills.short_read(upto, last.or(self.last_newline));
                 }
+                fills.leave(&bytes, chunk.offset);
                 fills.forget_before(fills.start());
                 if found.is_some_and(|at| at < fills.start()) {
                     self.answer = Some(true);

@@ -4,7 +4,10 @@ use super::job::{Plan, SweepJob};
 use super::opcode::{Patterns, RECORDS_OF_MATCH};
 use super::rows::OccurrenceRows;
 use crate::jobs::MAX_HALO;
-use gristmill_patterns::{Literals, PatternError, RegexSetBuilder, RegexSetError};
+use gristmill_patterns::{
+    smart_case, Case, LineSettings, Literals, PatternError, PlainStrings, RegexSetBuilder,
+    RegexSetError,
+};
 use gristmill_protocol::PipelineError;
 use std::sync::{Arc, Mutex};
 
@@ -105,6 +108,53 @@ impl SweepJobBuilder {
         self.names.push(name.into());
         self.patterns.push(Pattern::Regex(regex.into()));
         self
+    }
+
+    /// Adds patterns as a command line takes them, each under its own text as its name: those that are nothing but a string
+    /// are strings, the others regexes. Of `settings` the size limit of a regex, case and Unicode hold for all patterns of
+    /// the sweep, and whether these patterns are fixed strings.
+    ///
+    /// # Errors
+    /// [`SweepBuildError::Pattern`] for a regex that is not UTF-8; [`SweepBuildError::Other`] for settings about lines.
+    pub fn patterns(
+        mut self,
+        patterns: Vec<Vec<u8>>,
+        settings: &LineSettings,
+    ) -> Result<Self, SweepBuildError> {
+        if settings.boundary.is_some() || settings.crlf {
+            return Err(SweepBuildError::Other(PipelineError::InvalidArgument {
+                what: "words, whole lines or line ends together with regexes over whole files",
+                fix: r"write \b, (?m)^ or (?R) into the regexes, or search lines",
+            }));
+        }
+        let fold = match settings.case {
+            Case::Smart => smart_case(&patterns, settings),
+            case => case == Case::Insensitive,
+        };
+        let each = LineSettings {
+            case: match fold {
+                true => Case::Insensitive,
+                false => Case::Sensitive,
+            },
+            text: true,
+            ..settings.clone()
+        };
+        for pattern in patterns {
+            let plain = PlainStrings::of(&[&pattern], &each).and_then(|mut one| one.strings.pop());
+            self = match plain {
+                Some(string) if !string.is_empty() => self.string(pattern, string),
+                _ => match String::from_utf8(pattern) {
+                    Ok(regex) => self.regex(regex.clone(), regex),
+                    Err(error) => {
+                        let number = self.patterns.len();
+                        let error = PatternError::not_utf8(number, error.as_bytes());
+                        return Err(SweepBuildError::Pattern(error));
+                    }
+                },
+            };
+        }
+        self.regex_size_limit = settings.size_limit;
+        Ok(self.case_insensitive(fold).unicode(settings.unicode))
     }
 
     /// Whether letters match in either case: those of regexes by Unicode's simple case folding, those of strings that are
