@@ -29,7 +29,10 @@ fn ten_thousand_patterns_that_end_at_one_byte_are_all_reported() {
     assert!(listed.iter().all(|rows| *rows == listed[0]));
     let last: Vec<&str> = listed[0].lines().skip(100 * 99 * 100 / 2).collect();
     let expected: Vec<String> = (0..10_000)
-        .map(|number| format!("text:{}:{}", 119 - number % 100, patterns[number]))
+        .map(|number| {
+            let pattern = &patterns[number];
+            format!("text:{}:{}:{pattern}", 119 - number % 100, pattern.len())
+        })
         .collect();
     assert_eq!(last, expected);
 }
