@@ -98,6 +98,13 @@ impl Literals {
         })
     }
 
+    /// The memory, in bytes, that a set of `count` patterns of `bytes` bytes together takes at most while it is built.
+    /// Less than half of it is [kept](Self::memory).
+    pub fn estimate(count: usize, bytes: usize) -> usize {
+        // Members and their lists, made from windows; the patterns and where they end; filters; and what is counted.
+        bytes.saturating_add(count.saturating_mul(20 + 2 * 16 + 24 + 4 + 40 + 64))
+    }
+
     /// Calls `found` with start and number of every occurrence in `text` whose first byte lies in `starts`: overlapping
     /// ones too, in no particular order. `text` ends after the last byte that an occurrence may have.
     pub fn find(&self, text: &[u8], starts: Range<usize>, mut found: impl FnMut(usize, u32)) {
