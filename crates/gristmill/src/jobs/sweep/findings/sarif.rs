@@ -98,16 +98,16 @@ pub(super) fn result(style: &Style, index: u32, shown: &Shown<'_>, rows: &mut Ve
 #[derive(Debug)]
 pub struct SarifWriter<W> {
     output: W,
+    /// What stands before the results, until it is written.
+    head: Vec<u8>,
     /// Whether a result was written.
     results: bool,
 }
 
 impl<W: Write> SarifWriter<W> {
-    /// Writes to `output`: what stands before the results, at once.
-    ///
-    /// # Errors
-    /// The error of `output`.
-    pub fn new(mut output: W, rules: &RuleSet) -> io::Result<Self> {
+    /// Writes to `output`. A log is whole once [`sarif_tail`](super::sarif_tail) was written behind the results.
+    #[must_use]
+    pub fn new(output: W, rules: &RuleSet) -> Self {
         let mut head = Vec::from(b"{\"$schema\":");
         string(&mut head, SCHEMA);
         head.extend_from_slice(
@@ -143,17 +143,13 @@ impl<W: Write> SarifWriter<W> {
                 head.push(b'}');
             }
             head.push(b'}');
-            if head.len() >= 1 << 16 {
-                output.write_all(&head)?;
-                head.clear();
-            }
         }
         head.extend_from_slice(b"]}},\"columnKind\":\"unicodeCodePoints\",\"results\":[");
-        output.write_all(&head)?;
-        Ok(Self {
+        Self {
             output,
+            head,
             results: false,
-        })
+        }
     }
 }
 
@@ -188,6 +184,10 @@ pub fn tail(successful: bool, exit_code: u8, notices: &[Notice]) -> Vec<u8> {
 
 impl<W: Write> Write for SarifWriter<W> {
     fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
+        if !self.head.is_empty() {
+            // Where that fails, the run ends with the error.
+            self.output.write_all(&std::mem::take(&mut self.head))?;
+        }
         if self.results || rows.is_empty() {
             return self.output.write(rows);
         }
