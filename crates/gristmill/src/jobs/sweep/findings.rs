@@ -25,7 +25,7 @@ pub use held::HELD_BYTES;
 pub use sarif::{tail as sarif_tail, Notice, SarifWriter};
 
 use crate::jobs::Flow;
-use finding::{Found, Shown};
+use finding::{without_dot, Found, Shown};
 use gristmill_rules::{Matched, PathRules, RuleSet};
 use held::Held;
 use std::borrow::Cow;
@@ -276,13 +276,15 @@ pub struct FindingsFile {
 }
 
 impl FindingsFile {
-    /// A file begins, whose path is shown as `path`.
+    /// A file begins, whose path is shown as `path`. Rules see it without the `./` that it may begin with.
     #[must_use]
     pub fn new(findings: &Findings, path: &Path) -> Self {
         use std::os::unix::ffi::OsStrExt;
         Self {
             path: path.to_owned(),
-            at_path: findings.rules.at_path(path.as_os_str().as_bytes()),
+            at_path: findings
+                .rules
+                .at_path(without_dot(path.as_os_str().as_bytes())),
             seen: Vec::new(),
             held: Held::default(),
             count: 0,

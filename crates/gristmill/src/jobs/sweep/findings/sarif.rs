@@ -5,7 +5,7 @@
 
 mod uri;
 
-use super::finding::{redacted, sha256, Shown};
+use super::finding::{redacted, sha256, without_dot, Shown};
 use super::json::{entropy, strings};
 use super::style::Style;
 use crate::jobs::names;
@@ -55,7 +55,7 @@ pub(super) fn result(style: &Style, index: u32, shown: &Shown<'_>, rows: &mut Ve
     rows.extend_from_slice(
         b"},\"locations\":[{\"physicalLocation\":{\"artifactLocation\":{\"uri\":",
     );
-    string(rows, &uri::of(shown.path_bytes()));
+    string(rows, &uri::of(without_dot(shown.path_bytes())));
     rows.push(b'}');
     let Some(found) = &shown.found else {
         rows.extend_from_slice(b"}}]}");
@@ -173,7 +173,10 @@ pub fn tail(successful: bool, exit_code: u8, notices: &[Notice]) -> Vec<u8> {
             tail.extend_from_slice(
                 b",\"locations\":[{\"physicalLocation\":{\"artifactLocation\":{\"uri\":",
             );
-            string(&mut tail, &uri::of(path.as_os_str().as_bytes()));
+            string(
+                &mut tail,
+                &uri::of(without_dot(path.as_os_str().as_bytes())),
+            );
             tail.extend_from_slice(b"}}}]");
         }
         tail.push(b'}');
