@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// What is said where the current directory is searched because none was named, and no file is.
-pub const NOTHING_SEARCHED: &str = "no files were searched: there is none, or all are hidden or ignored; name files, or give \
+pub const NOTHING_SEARCHED: &str =
+    "no files were searched: there is none, or all are hidden or ignored; name files, or give \
                                     --hidden or --no-ignore";
 
 /// How a search is asked for, without what is searched for.
