@@ -224,9 +224,11 @@ fn files(setting: &Setting, backend: &str) -> Rows {
         let name = format!("files: scan -c, {patterns} patterns");
         rows.push(process::on_two(setting, &name, &args, backend)?);
     }
-    for command in ["digest", "stats"] {
-        let name = format!("files: {command}");
-        rows.push(process::on_two(setting, &name, &[command, file], backend)?);
+    // A device computes no digest but CRC-32C.
+    for command in [&["digest", "--algorithm=crc32c"][..], &["stats"]] {
+        let name = format!("files: {}", command[0]);
+        let args = [command, &[file]].concat();
+        rows.push(process::on_two(setting, &name, &args, backend)?);
     }
     Ok(rows)
 }

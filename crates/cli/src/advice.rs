@@ -4,6 +4,7 @@ use super::common::escaped;
 use super::scan::Patterns;
 use gristmill::jobs::run::ArgumentError;
 use gristmill::jobs::scan::{PatternError, ScanError, ScanErrorKind};
+use gristmill::jobs::sweep::SweepError;
 use gristmill::megakernel::KernelError;
 use gristmill::mill::{FileError, FileErrorKind, MillError, Setting};
 use gristmill::program::ProgramError;
@@ -99,10 +100,19 @@ pub fn scan(error: &ScanError) -> String {
             with(error, "-F")
         }
         ScanErrorKind::ManyRows { .. } => with(error, "--max-line; --column without --vimgrep"),
+        ScanErrorKind::LongContext { .. } => with(error, "--max-line; -A, -B or -C"),
+        ScanErrorKind::ContextOfStream => with(error, "-A, -B or -C"),
+        ScanErrorKind::ContextForgotten { .. } => with(error, "-B or -C; --passthru"),
+        ScanErrorKind::LongReplacement { .. } => with(error, "--max-line"),
         ScanErrorKind::LongLine { .. } => with(error, "--max-line; -c, -l or --all"),
         ScanErrorKind::LineOfStream | ScanErrorKind::LineLost(_) => with(error, "-c, -l or --all"),
         _ => error.to_string(),
     }
+}
+
+/// A pattern that is not searched for in the rest of a file.
+pub fn sweep(error: &SweepError) -> String {
+    with(error, "--max-match")
 }
 
 /// Why a pattern is refused, with the file and line from which it was read.

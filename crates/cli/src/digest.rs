@@ -1,12 +1,14 @@
-//! `gristmill digest`: the CRC-32C of each file, and the check of such a list.
+//! `gristmill digest`: digests of each file, and the check of a list of them.
 
-use super::common::{self, ReportArgs};
+use super::common::{self, Ended, ReportArgs};
 use super::engine::EngineArgs;
 use super::signals;
 use super::sources::SourceArgs;
-use gristmill::jobs::digest::{DigestJob, DigestRows};
+use gristmill::decode::Decode;
+use gristmill::jobs::digest::{Algorithm, Algorithms, DigestJob, DigestRows, Shows};
+use gristmill::mill::Mill;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,25 +18,20 @@ pub struct DigestArgs {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Compare files with a list that `digest` has written; `-` is standard input. The exit code is 1 if some differ.
-    #[arg(
-        short = 'c',
-        long,
-        value_name = "LIST",
-        conflicts_with_all = ["paths", "files_from", "globs", "ignore", "follow"]
-    )]
-    check: Option<PathBuf>,
+    /// How digests are made: `blake3`, `sha256`, `sha1`, `md5`, `xxh3-128`, `xxh3-64` or `crc32c`, or several with commas
+    /// between them: each file is read once, and has a row for each. The default is blake3. Only blake3 and sha256 say
+    /// that nobody has changed a file on purpose. With --check the algorithm is the one that a row of the list names, or
+    /// else by the digest's length blake3, sha1 or crc32c.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    algorithm: Vec<Algorithm>,
 
-    /// With --check, write nothing for files whose digest is as listed.
-    #[arg(
-        short = 'q',
-        long,
-        requires = "check",
-        conflicts_with_all = ["paths", "files_from", "globs", "ignore", "follow"]
-    )]
-    quiet: bool,
+    #[command(flatten)]
+    form: FormArgs,
 
-    /// Write a JSON object for each file.
+    #[command(flatten)]
+    check: CheckArgs,
+
+    /// Write a JSON object for each row.
     #[arg(long)]
     json: bool,
 
@@ -45,37 +42,157 @@ pub struct DigestArgs {
     report: ReportArgs,
 }
 
+/// How rows of digests look.
+#[derive(Debug, Clone, clap::Args)]
+struct FormArgs {
+    /// Write rows in the BSD format: `ALGORITHM (PATH) = DIGEST`. Rows of several algorithms have it anyway.
+    #[arg(long, conflicts_with_all = ["check", "json"])]
+    tag: bool,
+
+    /// End each row with a NUL, and escape nothing in paths.
+    #[arg(short = 'z', long, conflicts_with_all = ["check", "json"])]
+    zero: bool,
+}
+
+/// The flags that choose files, which a list does instead. Those that need --check are not taken beside them either: of
+/// two flags that exclude each other, clap does not require one where the other is given.
+const OF_SOURCES: [&str; 6] = [
+    "paths",
+    "files_from",
+    "files0_from",
+    "globs",
+    "ignore",
+    "follow",
+];
+
+/// What --check does.
+#[derive(Debug, Clone, clap::Args)]
+struct CheckArgs {
+    /// Compare files with a list that `digest`, b3sum, sha256sum, sha1sum, md5sum or xxhsum has written; `-` is standard
+    /// input. The exit code is 0 if all are as listed, and 1 if not.
+    #[arg(
+        short = 'c',
+        long,
+        value_name = "LIST",
+        conflicts_with_all = OF_SOURCES
+    )]
+    check: Option<PathBuf>,
+
+    /// With --check, write nothing for files whose digest is as listed.
+    #[arg(
+        short = 'q',
+        long,
+        requires = "check",
+        overrides_with = "status",
+        conflicts_with_all = OF_SOURCES
+    )]
+    quiet: bool,
+
+    /// With --check, write no rows: the exit code is the answer. Errors are still reported.
+    #[arg(
+        long,
+        requires = "check",
+        overrides_with = "quiet",
+        conflicts_with_all = OF_SOURCES
+    )]
+    status: bool,
+
+    /// With --check, a line that is improperly formatted makes the exit code 1. Such lines are passed over otherwise,
+    /// and counted.
+    #[arg(long, requires = "check", conflicts_with_all = OF_SOURCES)]
+    strict: bool,
+
+    /// With --check, report each line that is improperly formatted.
+    #[arg(short = 'w', long, requires = "check", conflicts_with_all = OF_SOURCES)]
+    warn: bool,
+
+    /// With --check, pass over listed files that do not exist.
+    #[arg(long, requires = "check", conflicts_with_all = OF_SOURCES)]
+    ignore_missing: bool,
+}
+
+impl DigestArgs {
+    /// The algorithms that were asked for, if any were.
+    fn algorithms(&self) -> Option<Algorithms> {
+        let algorithms: Algorithms = self.algorithm.iter().copied().collect();
+        (!algorithms.is_empty()).then_some(algorithms)
+    }
+
+    fn rows(&self, algorithms: &Algorithms) -> DigestRows {
+        let tagged = self.form.tag || algorithms.len() > 1;
+        match (self.json, tagged, self.form.zero) {
+            (true, ..) => DigestRows::Json,
+            (_, false, false) => DigestRows::Text,
+            (_, true, false) => DigestRows::Tagged,
+            (_, false, true) => DigestRows::TextZero,
+            (_, true, true) => DigestRows::TaggedZero,
+        }
+    }
+
+    /// The mill. A device makes no digest but CRC-32C, and a log of a run keeps no other.
+    fn mill(&self, ordered: bool, algorithms: Option<Algorithms>) -> Result<Mill, String> {
+        let crc = Algorithms::from(Algorithm::Crc32c);
+        if algorithms == Some(crc) {
+            return self.engine.mill(ordered);
+        }
+        if self.report.record.is_some() {
+            return Err("--record keeps runs of CRC-32C alone; give --algorithm crc32c, or leave --record out".into());
+        }
+        self.engine.mill_on_cpu(
+            ordered,
+            Decode::default(),
+            "a device computes no digest but CRC-32C; use --backend cpu, or --algorithm crc32c",
+        )
+    }
+}
+
 /// Runs `gristmill digest`.
 ///
 /// # Errors
 /// A message, if the command cannot start.
 pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
+    if let Some(list) = &args.check.check {
+        return check(args, list);
+    }
+    let algorithms = args.algorithms().unwrap_or(Algorithm::Blake3.into());
+    let mut output = common::stdout()?;
+    let mill = args.mill(args.source.sorted(), Some(algorithms))?;
+    let ended = common::run(
+        &mill,
+        args.source.source()?,
+        Arc::new(DigestJob::new(algorithms, args.rows(&algorithms))),
+        &mut output,
+        &args.report,
+        args.source.estimate(),
+    )?;
+    Ok(ended.code(0))
+}
+
+/// Compares files with a list.
+fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
+    let algorithms = args.algorithms();
+    let flags = &args.check;
     let rows = if args.json {
         DigestRows::Json
     } else {
         DigestRows::Text
     };
     let mut output = common::stdout()?;
-    let Some(list) = &args.check else {
-        let mill = args.engine.mill(args.source.sorted())?;
-        let ended = common::run(
-            &mill,
-            args.source.source()?,
-            Arc::new(DigestJob::new(rows)),
-            &mut output,
-            &args.report,
-            args.source.estimate(),
-        )?;
-        return Ok(ended.code(0));
-    };
+    // Verdicts come in the list's order, so that they can be read beside the list.
+    let mill = args.mill(true, algorithms)?;
     let live = signals::list(list)?;
     let reader = BufReader::new(live.clone());
-    let (job, source) = DigestJob::check(reader, list.clone(), rows, args.quiet);
-    let source = source.awaiting(live);
-    let job = Arc::new(job);
-    // Verdicts come in the list's order, so that they can be read beside the list.
-    let mill = args.engine.mill(true)?;
-    let ended = common::run(
+    let (job, source) = DigestJob::check(reader, list.to_owned(), algorithms, rows);
+    let job = Arc::new(job.shows(match (flags.status, flags.quiet) {
+        (true, _) => Shows::Nothing,
+        (_, true) => Shows::Failed,
+        _ => Shows::All,
+    }));
+    let source = source
+        .awaiting(live)
+        .warn(flags.warn)
+        .ignore_missing(flags.ignore_missing);
+    let mut ended = common::run(
         &mill,
         source,
         Arc::clone(&job),
@@ -83,26 +200,60 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         &args.report,
         None,
     )?;
+    if !flags.status {
+        tell(&job, algorithms);
+    }
+    let listed = job.matched() + job.differing() + job.unread();
+    let mut good = job.matched() > 0 && job.matched() == listed;
+    if listed + job.missing() == 0 && !ended.failed && !ended.interrupted {
+        common::complain(&format!(
+            "{}: no digests in the list; give one that `gristmill digest`, b3sum or a tool like sha256sum has written",
+            list.display()
+        ));
+    } else if job.matched() == 0 && job.missing() > 0 && !flags.status {
+        common::complain(&format!("{}: no file was verified", list.display()));
+    }
+    good &= !(flags.strict && job.malformed() > 0);
+    // Listed files that could not be read are part of the answer, as they are for sha256sum. Other failures are not: of
+    // the list itself, of the output.
+    if ended.report.failures > 0 {
+        good = false;
+        ended.failed = is_lost(&ended) || ended.report.failures > job.unread();
+    }
+    // If the reader of the output went away, it has not seen the rows of all files, so the list does not count as
+    // checked.
+    Ok(ended.code(u8::from(!good || ended.unread)))
+}
+
+/// Whether rows or the log could not be written.
+fn is_lost(ended: &Ended) -> bool {
+    ended.report.record.is_err() || ended.report.output.is_err() && !ended.unread
+}
+
+/// Says how many files are not as listed, and why that may be.
+fn tell(job: &DigestJob, algorithms: Option<Algorithms>) {
     let (differing, unread) = (job.differing(), job.unread());
     let listed = job.matched() + differing + unread;
+    match job.malformed() {
+        0 => {}
+        1 => common::complain("1 line of the list is improperly formatted"),
+        lines => common::complain(&format!(
+            "{lines} lines of the list are improperly formatted"
+        )),
+    }
     if unread > 0 {
         common::complain(&format!(
             "{unread} of {listed} listed files could not be read"
         ));
     }
     if differing > 0 {
+        let hint = if job.matched() == 0 && algorithms.is_none() && job.guessed() {
+            "; digests of 64 digits were taken for BLAKE3's: if sha256sum wrote the list, give --algorithm sha256"
+        } else {
+            ""
+        };
         common::complain(&format!(
-            "{differing} of {listed} files differ from the list"
+            "{differing} of {listed} files differ from the list{hint}"
         ));
     }
-    if listed == 0 && !ended.failed && !ended.interrupted {
-        common::complain(&format!(
-            "{}: no digests in the list; give one that `gristmill digest` has written",
-            list.display()
-        ));
-        return Ok(ExitCode::from(2));
-    }
-    // If the reader of the output went away, it has not seen the rows of all files, so the list does not count as
-    // checked.
-    Ok(ended.code(u8::from(differing > 0 || ended.unread)))
 }

@@ -38,8 +38,8 @@ pub struct EngineArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub peer_memory: Option<String>,
 
-    /// The chunk size in bytes, such as 256K or 2M. The default is 1M for digest and scan -c, whose result for a chunk
-    /// is one number, and 512K for all else.
+    /// The chunk size in bytes, such as 256K or 2M. The default is 1M for digest and scan -c, whose results for a chunk
+    /// are a few numbers, and 512K for all else.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub chunk_size: Option<usize>,
 
@@ -106,6 +106,16 @@ impl BackendArgs {
     /// # Errors
     /// A message, if another back end was asked for.
     pub fn open_beside_peer_memory(&self) -> Result<SelectedBackend, String> {
+        self.open_cpu(
+            "--peer-memory: a kernel on that device does not see the memory of another; use --backend cpu",
+        )
+    }
+
+    /// The processor's threads, which `auto` means, too, where nothing else will do.
+    ///
+    /// # Errors
+    /// `refusal`, if another back end was asked for.
+    fn open_cpu(&self, refusal: &str) -> Result<SelectedBackend, String> {
         match self.backend {
             BackendChoice::Auto => Self {
                 backend: BackendChoice::Cpu,
@@ -113,9 +123,7 @@ impl BackendArgs {
             }
             .open(),
             BackendChoice::Cpu => self.open(),
-            BackendChoice::Opencl | BackendChoice::Cuda => Err(
-                "--peer-memory: a kernel on that device does not see the memory of another; use --backend cpu".into(),
-            ),
+            BackendChoice::Opencl | BackendChoice::Cuda => Err(refusal.to_owned()),
         }
     }
 }
@@ -179,6 +187,31 @@ impl EngineArgs {
             Some(_) => self.backend.open_beside_peer_memory()?,
             None => self.backend.open()?,
         };
+        self.mill_on(backend, ordered, decode)
+    }
+
+    /// The mill that these flags describe, which decodes files so, for a job that runs on the processor's threads alone:
+    /// `auto` means them.
+    ///
+    /// # Errors
+    /// `refusal`, if another back end was asked for, or a message about a value out of range.
+    pub fn mill_on_cpu(
+        &self,
+        ordered: bool,
+        decode: Decode,
+        refusal: &str,
+    ) -> Result<Mill, String> {
+        check_peer_memory(self.read_path, self.peer_memory.as_deref())?;
+        let backend = self.backend.open_cpu(refusal)?;
+        self.mill_on(backend, ordered, decode)
+    }
+
+    fn mill_on(
+        &self,
+        backend: SelectedBackend,
+        ordered: bool,
+        decode: Decode,
+    ) -> Result<Mill, String> {
         let builder = Mill::builder()
             .backend(backend)
             .workers(self.workers)

@@ -28,9 +28,14 @@ find logs -name '*.log' -print0 | gristmill scan -l error --files0-from -
     (
         "digest",
         "\
-# a list of the files below src, and later, what differs from it
+# a list of the files below src, as b3sum writes it, and what differs later
 gristmill digest src > list
 gristmill digest --quiet --check list
+# two digests of each file, which is read once
+gristmill digest --algorithm sha256,blake3 src > both
+# a list that another tool has written
+sha256sum list > sums
+gristmill digest --algorithm sha256 --check sums
 ",
     ),
     (
@@ -85,7 +90,7 @@ gristmill verify programs/*.vasm
         "replay",
         "\
 # record a run, and run it once more
-gristmill digest --record run.log src > list
+gristmill digest --algorithm crc32c --record run.log src > list
 gristmill replay run.log
 ",
     ),

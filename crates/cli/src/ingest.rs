@@ -6,7 +6,7 @@ use super::common::{self, complain, ReportArgs};
 use super::engine::{check_peer_memory, parse_size, read_path_parser, workers, BackendArgs};
 use super::report;
 use super::sources::SourceArgs;
-use gristmill::jobs::digest::{DigestJob, DigestRows};
+use gristmill::jobs::digest::{Algorithm, DigestJob, DigestRows};
 use gristmill::megakernel::backend::SelectedBackend;
 use gristmill::mill::{Mill, MillError, RunReport};
 use gristmill::uring::reader::{ChunkReader, DeviceRange, ReadPath, ReadPathChoice, ReaderConfig};
@@ -153,7 +153,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
     let mut ended = common::run_and_tell(
         &mill,
         args.source.source()?,
-        Arc::new(DigestJob::new(rows)),
+        Arc::new(DigestJob::new(Algorithm::Crc32c.into(), rows)),
         &mut output,
         &told,
         estimate,

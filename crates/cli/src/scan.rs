@@ -1,35 +1,39 @@
 //! `gristmill scan`: patterns in files, with ripgrep's flags and ripgrep's answers.
 
+mod color;
+mod context;
 mod decoding;
 mod listing;
 mod output;
 mod patterns;
 mod reading;
+mod search;
+mod streams;
+mod sweep;
 mod walk;
 
 use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
-use super::report;
 use super::sources::file_list;
+use color::ColorWhen;
+use context::ContextArgs;
 use decoding::DecodingArgs;
-use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
+use gristmill::jobs::scan::{PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder};
+use gristmill::jobs::sweep::{SweepBuildError, SweepJob};
 use gristmill::source::Source;
 use output::OutputArgs;
 use patterns::PatternArgs;
 pub use patterns::Patterns;
 use reading::ReadingArgs;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
+use streams::stdin_is_readable;
 use walk::WalkArgs;
 
 /// The largest number of paths for which ripgrep maps files, if all of them are files.
@@ -57,16 +61,23 @@ pub struct ScanArgs {
     #[command(flatten)]
     decoding: DecodingArgs,
 
-    /// List every occurrence, including overlapping ones, as path, byte offset and pattern.
+    /// List every match of every pattern, as path, byte offset, length and pattern.
     ///
-    /// Whole files are searched as bytes: lines and NULs have no special meaning, and patterns may hold newlines.
-    /// Occurrences are ordered by where they end; those that end at the same byte, by the order in which patterns were
-    /// given. With --json each is a record of type `occurrence`.
+    /// Whole files are searched as bytes: lines and NULs have no special meaning, and patterns may hold newlines. Of a
+    /// string every occurrence is a match, including those that overlap; of a regex, what a search for it alone finds, over
+    /// the whole file: `^` and `$` are its ends unless (?m) is given. Matches are ordered by where they end; those that end
+    /// at the same byte, by the order in which patterns were given. With --json each is a record of type `occurrence`.
     #[arg(long, conflicts_with_all = [
         "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
-        "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim",
+        "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim", "replace", "after_context",
+        "before_context", "context", "passthru",
     ])]
     all: bool,
+
+    /// With --all, the longest match of a regex that is found wherever it lies. Where a longer one might begin, an error
+    /// says so, and the regex is not searched for in the rest of the file.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1M")]
+    max_match: usize,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
     ///
@@ -89,6 +100,9 @@ pub struct ScanArgs {
 
     #[command(flatten)]
     output: OutputArgs,
+
+    #[command(flatten)]
+    context: ContextArgs,
 
     /// Stop searching a file after NUM matching lines.
     #[arg(short = 'm', long, value_name = "NUM")]
@@ -166,52 +180,6 @@ pub struct ScanArgs {
     ends: ReportArgs,
 }
 
-/// When rows are coloured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ColorWhen {
-    Never,
-    Auto,
-    Always,
-    Ansi,
-}
-
-impl ColorWhen {
-    /// ripgrep's rule: colours on a terminal that has them, unless NO_COLOR is set.
-    fn colors(self, terminal: bool) -> bool {
-        match self {
-            ColorWhen::Never => false,
-            ColorWhen::Always | ColorWhen::Ansi => true,
-            ColorWhen::Auto => {
-                terminal
-                    && std::env::var_os("NO_COLOR").is_none()
-                    && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
-            }
-        }
-    }
-}
-
-/// The size of the buffer, in bytes, in which ripgrep keeps rows before it writes them. Rows of a file that fit into it
-/// count as written when the file is done, whether or not somebody reads them.
-const KEPT_BACK: u64 = 8 << 10;
-
-/// An output that counts the bytes that it took.
-struct Counted<W> {
-    output: W,
-    bytes: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
-        let written = self.output.write(rows)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
-    }
-}
-
 /// Why nothing is searched.
 enum Refusal {
     /// An error in one line.
@@ -220,18 +188,31 @@ enum Refusal {
     Lines(String),
 }
 
+/// Why a job is refused.
+enum Refused {
+    Pattern(PatternError),
+    Other(String),
+}
+
 impl From<String> for Refusal {
     fn from(error: String) -> Self {
         Self::Line(error)
     }
 }
 
+/// What is searched for.
+enum Job {
+    /// Lines, or every occurrence of strings.
+    Scan(ScanJob),
+    /// Every match of patterns some of which are regexes.
+    Sweep(SweepJob),
+}
+
 /// A scan as the command line asks for it.
 struct Asked {
-    job: ScanJob,
+    job: Job,
     source: Box<dyn Source>,
     estimate: Option<Estimate>,
-    heading: bool,
     /// Whether ripgrep would search with one thread.
     one_thread: bool,
     /// Whether the current directory is searched because no path was named.
@@ -272,6 +253,14 @@ impl ScanArgs {
         }
     }
 
+    /// Whether rows name their file, for these paths.
+    fn shows_path(&self, paths: &[PathBuf]) -> bool {
+        let only_stdin = paths == [Path::new("-")];
+        let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
+        let wanted = self.with_filename || self.all || several || self.output.vimgrep;
+        wanted && !self.no_filename
+    }
+
     /// Whether ripgrep would search these paths with one thread.
     fn one_thread(&self, paths: &[PathBuf]) -> bool {
         let one_file = match paths {
@@ -286,20 +275,16 @@ impl ScanArgs {
         let terminal = io::stdout().is_terminal();
         let only_stdin = paths == [Path::new("-")];
         let is_file = |path: &PathBuf| path.is_file();
-        let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
-        let wants_path = self.with_filename || self.all || several || self.output.vimgrep;
         let numbers =
             self.json || self.line_number || (terminal && !only_stdin) || self.output.numbers();
-        let job = self
-            .decoding
-            .apply(self.reading.apply(ScanJob::builder()));
+        let job = self.decoding.apply(self.reading.apply(ScanJob::builder()));
         let maps = paths.len() <= MAPPED_PATHS && !paths.is_empty() && self.decoding.maps();
-        self.output
-            .apply(job)
+        self.context
+            .apply(self.output.apply(job))
             .patterns(patterns)
             .all(self.all)
             .report(self.report())
-            .with_path(wants_path && !self.no_filename)
+            .with_path(self.shows_path(paths))
             .heading(self.headings())
             .sequential(self.one_thread(paths))
             .line_numbers(numbers && !self.no_line_number)
@@ -382,10 +367,22 @@ impl ScanArgs {
             return Ok(None);
         }
         let all = std::mem::take(&mut patterns.all);
-        let job = self.job(all, &paths).build_or_place();
-        let job = job.map_err(|error| match error {
-            ScanBuildError::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
-            error => Refusal::Line(error.to_string()),
+        let job = match sweep::job(self, &all, &paths) {
+            Some(job) => job.map(Job::Sweep).map_err(|error| match error {
+                SweepBuildError::Pattern(error) => Refused::Pattern(error),
+                error => Refused::Other(error.to_string()),
+            }),
+            None => {
+                let job = self.job(all, &paths).build_or_place();
+                job.map(Job::Scan).map_err(|error| match error {
+                    ScanBuildError::Pattern(error) => Refused::Pattern(error),
+                    error => Refused::Other(error.to_string()),
+                })
+            }
+        };
+        let job = job.map_err(|refused| match refused {
+            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
+            Refused::Other(error) => Refusal::Line(error),
         })?;
         let one_thread = self.one_thread(&paths);
         let countable =
@@ -396,24 +393,9 @@ impl ScanArgs {
             source,
             estimate: estimate.filter(|_| countable),
             one_thread,
-            heading: self.headings()
-                && !self.json
-                && matches!(self.report(), Report::Lines | Report::Matches),
             default_directory,
         }))
     }
-}
-
-/// Whether a search without paths searches standard input.
-fn stdin_is_readable() -> bool {
-    let stdin = io::stdin();
-    let kind = stdin
-        .as_fd()
-        .try_clone_to_owned()
-        .and_then(|stdin| File::from(stdin).metadata())
-        .map(|metadata| metadata.file_type());
-    !stdin.is_terminal()
-        && kind.is_ok_and(|kind| kind.is_file() || kind.is_fifo() || kind.is_socket())
 }
 
 /// Runs `gristmill scan`.
@@ -422,7 +404,7 @@ pub fn run(args: &ScanArgs) -> ExitCode {
     let code = match args.listing() {
         Some(listed) => listed,
         None => args.asked().and_then(|asked| match asked {
-            Some(asked) => search(args, asked, started).map_err(Refusal::Line),
+            Some(asked) => search::run(args, asked, started).map_err(Refusal::Line),
             None => Ok(ExitCode::from(1)),
         }),
     };
@@ -433,86 +415,4 @@ pub fn run(args: &ScanArgs) -> ExitCode {
         }
         ExitCode::from(2)
     })
-}
-
-fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
-    let job = Arc::new(asked.job);
-    let decode = args.decoding.decode(args.all);
-    let ordered = args.walk.order().is_given();
-    let mill = args.engine.mill_that_decodes(ordered, decode)?;
-    let mut output = Counted {
-        output: common::stdout()?,
-        bytes: 0,
-    };
-    let mut separated;
-    let rows: &mut dyn Write = if asked.heading {
-        separated = Separated::new(&mut output);
-        &mut separated
-    } else {
-        &mut output
-    };
-    // The report of the path taken comes last, after the totals.
-    let ends = ReportArgs {
-        stats: false,
-        silent: args.walk.is_silent(),
-        ..args.ends.clone()
-    };
-    let mut ended = common::run(
-        &mill,
-        asked.source,
-        Arc::clone(&job),
-        rows,
-        &ends,
-        asked.estimate,
-    )?;
-    for failed in job.take_errors() {
-        ended.failed = true;
-        common::complain(&advice::scan(&failed));
-    }
-    let searched = ended.report.files + ended.report.failures;
-    if asked.default_directory && searched == 0 && !ended.interrupted {
-        ended.failed = true;
-        ends.complain(
-            "no files were searched: there is none, or all are hidden or ignored; name files, or give --hidden or \
-             --no-ignore",
-        );
-    }
-    let mut found = job.found();
-    if ended.unread && asked.one_thread {
-        // As in ripgrep, a file counts only if all its rows could be written.
-        let taken = output.bytes + KEPT_BACK;
-        found = job.first_rows().is_some_and(|bytes| bytes <= taken);
-    }
-    let mut last = Vec::new();
-    if asked.heading && !asked.one_thread && args.ends.stats && output.bytes > 0 {
-        // With several threads, the separator between files is also written before the totals.
-        last.push(b'\n');
-    }
-    // Writing to memory does not fail.
-    let _ = if args.json {
-        job.totals().write_json(&mut last, started.elapsed())
-    } else if args.ends.stats {
-        job.totals().write_text(&mut last, started.elapsed())
-    } else {
-        Ok(())
-    };
-    common::write_last(&mut output, &last, &mut ended);
-    if args.ends.stats {
-        // Nothing can be done where standard error is closed.
-        let mut text = report::text(&ended.report);
-        text += &report::line(
-            "search",
-            &match &ended.report.device {
-                // A device has no other engine.
-                Some(_) => "aho-corasick table on the device".to_owned(),
-                None => job.engine_report(),
-            },
-        );
-        let _ = io::stderr().write_all(text.as_bytes());
-    }
-    let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();
-    if answered_early {
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(ended.code(u8::from(!found)))
 }

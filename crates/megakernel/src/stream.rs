@@ -2,16 +2,20 @@
 //!
 //! Each opcode is a file in this folder, and in `StreamJob` a variant with its arms in `opcode` and `run`. Two other places
 //! know each: the log, which names it (`log/records.rs`), and the device's image of it (`backend/device/job.rs`). The parts
-//! of SCAN are `engine`, `automaton`, `regex`, `runs` and `together`. A user's own opcode is a [`StreamOpcode`] in a
+//! of SCAN are `engine`, `automaton`, `occurrences`, `regex`, `runs`, `sampled` and `together`. A user's own opcode is a [`StreamOpcode`] in a
 //! [`StreamJob::Custom`], with a number of the user range.
 
 pub(crate) mod automaton;
 mod crc32c;
 mod engine;
+#[cfg(test)]
+mod engines_tests;
 mod histogram;
 mod lines;
+mod occurrences;
 mod regex;
 mod runs;
+mod sampled;
 mod scan;
 mod together;
 

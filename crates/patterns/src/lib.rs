@@ -14,8 +14,10 @@ mod literals;
 mod regexes;
 
 pub use lines::{
-    Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,
+    expand, Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,
     DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT,
 };
 pub use literals::{BuildError, Literals};
-pub use regexes::{Hit, Part, RegexPlan, RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError};
+pub use regexes::{
+    smart_case, Hit, Part, RegexPlan, RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError,
+};

@@ -9,13 +9,15 @@ mod error;
 mod plain;
 mod settings;
 
+pub(crate) use error::shown;
 pub use error::{PatternError, Place};
 pub use plain::PlainStrings;
 pub use settings::{Boundary, Case, LineSettings, DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT};
 
-use grep_matcher::{LineMatchKind, Matcher, NoError};
-use grep_regex::{RegexMatcher, RegexMatcherBuilder};
+use grep_matcher::{Captures, LineMatchKind, Match, Matcher, NoError};
+use grep_regex::{RegexCaptures, RegexMatcher, RegexMatcherBuilder};
 use memchr::{memchr, memrchr};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// How deep groups may be nested, so that parsing has a stack.
@@ -48,12 +50,18 @@ impl LineMatcher {
             .enumerate()
             .map(|(number, pattern)| {
                 let pattern = pattern.as_ref();
-                std::str::from_utf8(pattern)
-                    .map_err(|error| PatternError::not_utf8(number, pattern, error))
+                std::str::from_utf8(pattern).map_err(|_| PatternError::not_utf8(number, pattern))
             })
             .collect::<Result<Vec<&str>, _>>()?;
+        // A pattern that is given twice is one, also where it names a group.
+        let mut seen = HashSet::new();
+        let different: Vec<&str> = texts
+            .iter()
+            .copied()
+            .filter(|text| seen.insert(*text))
+            .collect();
         let regex = Self::builder(settings)
-            .build_many(&texts)
+            .build_many(&different)
             .map_err(|error| PatternError::of_set(&texts, settings, &error))?;
         // As in ripgrep: where the regex could match a line end after all, or tells where its haystack ends, it is not
         // given more than one line.
@@ -118,6 +126,12 @@ impl LineMatcher {
         found(self.regex.shortest_match(self.text(line))).is_some()
     }
 
+    /// Whether each line must be searched by itself, as ripgrep then does, too: the regex could match a line end, or knows
+    /// where its text ends.
+    pub fn is_by_line(&self) -> bool {
+        self.by_line
+    }
+
     /// The first match in a text, which may be of several lines.
     pub fn find(&self, text: &[u8]) -> Option<Range<usize>> {
         found(self.regex.find(text)).map(|found| found.start()..found.end())
@@ -139,6 +153,41 @@ impl LineMatcher {
         let _: Result<(), NoError> = self.regex.find_iter(self.text(line), |found| {
             found.start() < line.len() && each(found.start(), found.end())
         });
+    }
+
+    /// Appends a line to `text` in which each match that [`each`](Self::each) finds is replaced. `$1` and `$name` in the
+    /// replacement stand for groups, `$0` for the match, `$$` for a dollar sign. Calls `each` with start and end, in
+    /// `text`, of what stands in the place of a match; where it returns false, the rest of the line is left out.
+    pub fn replace(
+        &self,
+        line: &[u8],
+        replacement: &[u8],
+        text: &mut Vec<u8>,
+        mut each: impl FnMut(usize, usize) -> bool,
+    ) {
+        let haystack = self.text(line);
+        let (mut at, mut goes_on) = (0, true);
+        let mut one = |groups: &RegexCaptures| {
+            let Some(found) = groups.get(0).filter(|found| found.start() < line.len()) else {
+                return false;
+            };
+            text.extend_from_slice(haystack.get(at..found.start()).unwrap_or_default());
+            let from = text.len();
+            let by_name = |name: &str| self.regex.capture_index(name);
+            groups.interpolate(by_name, haystack, replacement, text);
+            goes_on = each(from, text.len());
+            at = found.end();
+            goes_on
+        };
+        // `NoError` has no values.
+        if let Ok(mut groups) = self.regex.new_captures() {
+            let _: Result<(), NoError> =
+                self.regex
+                    .captures_iter_at(haystack, 0, &mut groups, |groups| one(groups));
+        }
+        if goes_on {
+            text.extend_from_slice(line.get(at..).unwrap_or_default());
+        }
     }
 
     /// The first line of `lines` that begins at `at` or later and holds a match, with its end. A line begins at `at`.
@@ -192,6 +241,25 @@ impl LineMatcher {
         }
         None
     }
+}
+
+/// The only group of a pattern that has none of its own.
+struct Whole(Match);
+
+impl Captures for Whole {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn get(&self, group: usize) -> Option<Match> {
+        (group == 0).then_some(self.0)
+    }
+}
+
+/// Appends a replacement to `text` in which `$0` (or `${0}`) stands for `found` and `$$` for a dollar sign. Other groups
+/// are empty: this is for patterns that have none.
+pub fn expand(replacement: &[u8], found: &[u8], text: &mut Vec<u8>) {
+    Whole(Match::new(0, found.len())).interpolate(|_| None, found, replacement, text);
 }
 
 /// What was found. `NoError` has no values.

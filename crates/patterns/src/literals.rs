@@ -5,9 +5,11 @@
 //! loop `probe`), which looks at every third byte or fewer where patterns are long enough. Which part of a pattern is
 //! looked for is decided by how rare it is in ordinary text (`rarity`) and in the set. `store` holds the patterns.
 
+mod choice;
 mod class;
 mod few;
 mod filter;
+mod members;
 mod plan;
 #[allow(unsafe_code)]
 mod probe;
@@ -57,6 +59,9 @@ enum Way {
 
 /// The bytes of text that all classes look at before the next: few enough to stay in the nearest cache.
 const PIECE: usize = 16 << 10;
+
+/// The bytes that a search for one occurrence looks at first, since that is often near.
+const FIRST_PIECE: usize = 256;
 
 /// The bit in which letters of either case differ, in each byte.
 const CASE_BITS: u64 = 0x2020_2020_2020_2020;
@@ -108,6 +113,26 @@ impl Literals {
             }
             from = until;
         }
+    }
+
+    /// Finds the first occurrence that begins at `from` or later: its start and number. Of several that begin there, it is
+    /// the one with the lowest number.
+    pub fn find_first(&self, text: &[u8], from: usize) -> Option<(usize, u32)> {
+        let (mut from, mut piece) = (from, FIRST_PIECE);
+        while from < text.len() {
+            let until = text.len().min(from + piece);
+            let mut first: Option<(usize, u32)> = None;
+            self.find(text, from..until, |start, number| {
+                let here = (start, number);
+                first = Some(first.map_or(here, |first| first.min(here)));
+            });
+            if first.is_some() {
+                return first;
+            }
+            from = until;
+            piece = (2 * piece).min(PIECE);
+        }
+        None
     }
 
     /// The number of patterns.

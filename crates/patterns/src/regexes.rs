@@ -7,8 +7,10 @@ mod error;
 mod open;
 mod required;
 mod search;
+mod smart;
 
 pub use error::RegexSetError;
+pub use smart::smart_case;
 
 use crate::Literals;
 use regex_automata::meta;
@@ -211,6 +213,16 @@ impl RegexSet {
         self.rules.is_empty()
     }
 
+    /// Bytes of memory that the set takes, without what searches add.
+    #[must_use]
+    pub fn memory_usage(&self) -> usize {
+        let groups = [&self.exact, &self.folded].into_iter();
+        let literals: usize = groups
+            .filter_map(|group| group.set.as_ref().map(Literals::memory))
+            .sum();
+        literals + self.rules.iter().map(Rule::memory_usage).sum::<usize>()
+    }
+
     /// Memory for searches by one thread at a time. It grows as it is used: up to some MiB for each pattern.
     #[must_use]
     pub fn cache(&self) -> RegexSetCache {
@@ -317,8 +329,25 @@ impl RegexSet {
         }
     }
 
-    /// The next match of one pattern from `at` on, where `text` is a part of a longer text up to whose end it reaches if
-    /// `ends`. Before `at` there should be at least the character before it, if there is one.
+    /// From which place on the matches of one pattern depend on bytes behind `text`, a part of a longer text that goes on:
+    /// all that begin from `at` on and before this place are certain.
+    ///
+    /// # Panics
+    /// As [`find`](Self::find); if there is no such pattern; if `at` lies behind the text.
+    pub fn certain(
+        &self,
+        cache: &mut RegexSetCache,
+        pattern: usize,
+        text: &[u8],
+        at: usize,
+    ) -> usize {
+        assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
+        let (rule, memory) = (&self.rules[pattern], &mut cache.memory[pattern]);
+        rule.certain(memory, text, at)
+    }
+
+    /// The first match of one pattern that begins from `at` on and before `limit`: start and end. Before `at` there should
+    /// be at least the character before it, if there is one. A limit behind the text allows an empty match at its end.
     ///
     /// An empty match at `at` is one, even if a match ended there.
     ///
@@ -330,23 +359,11 @@ impl RegexSet {
         pattern: usize,
         text: &[u8],
         at: usize,
-        ends: bool,
-    ) -> Option<Hit> {
+        limit: usize,
+    ) -> Option<(usize, usize)> {
         assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
         let (rule, memory) = (&self.rules[pattern], &mut cache.memory[pattern]);
-        let part = Part {
-            text,
-            starts: at..text.len(),
-            ends,
-        };
-        let mut progress = Progress::new(at, part.limit());
-        rule.settle(memory, &mut progress, &part);
-        match rule.first(memory, &progress, text) {
-            Some((start, end)) => Some(Hit::Match { start, end }),
-            None => (!ends).then(|| Hit::Open {
-                from: progress.open(text.len() + 1).unwrap_or(text.len()),
-            }),
-        }
+        rule.first(memory, text, at, limit)
     }
 
     /// How the set finds each pattern, one for each, in order.

@@ -84,6 +84,8 @@ fn every_occurrence_is_found_once_and_none_that_is_not_there() {
                 set.explain()
             );
         }
+        let first = found(&set, &text, from..text.len()).first().copied();
+        assert_eq!(set.find_first(&text, from), first);
     }
 }
 

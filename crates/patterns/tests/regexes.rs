@@ -34,27 +34,25 @@ fn bit_by_bit(rng: &mut Rng, set: &RegexSet, pattern: usize, text: &[u8]) -> Vec
         while at <= end {
             // Of what lies before only a character is kept.
             let begin = at.saturating_sub(4);
-            match set.next(&mut cache, pattern, &text[begin..end], at - begin, ends) {
-                Some(Hit::Match { start, end }) => {
-                    let (start, end) = (start + begin, end + begin);
-                    assert!(start >= at);
-                    at = end;
-                    if start == end && before == Some(end) {
-                        at += 1;
-                    } else {
-                        found.push((start, end));
-                        before = Some(end);
-                    }
+            let known = &text[begin..end];
+            let limit = match ends {
+                true => known.len() + 1,
+                false => set.certain(&mut cache, pattern, known, at - begin),
+            };
+            let Some((start, end)) = set.next(&mut cache, pattern, known, at - begin, limit) else {
+                if !ends {
+                    at = at.max(limit + begin);
                 }
-                Some(Hit::Open { from }) => {
-                    assert!(!ends);
-                    at = at.max(from + begin);
-                    break;
-                }
-                None => {
-                    assert!(ends);
-                    break;
-                }
+                break;
+            };
+            let (start, end) = (start + begin, end + begin);
+            assert!(start >= at);
+            at = end;
+            if start == end && before == Some(end) {
+                at += 1;
+            } else {
+                found.push((start, end));
+                before = Some(end);
             }
         }
         if ends {

@@ -13,7 +13,7 @@ pub struct Rule {
     pub(crate) pattern: Option<Box<str>>,
     /// The number of the rule's file.
     pub(crate) file: u32,
-    /// The line at which the rule begins, from 1.
+    /// The line at which the rule begins, from 1; 0 if it stands in no file.
     pub(crate) line: u32,
     /// What only rules of TOML files have.
     pub(crate) details: Option<Box<Details>>,
@@ -76,7 +76,7 @@ impl Rule {
         }
     }
 
-    /// The line of the rule file at which the rule begins, from 1.
+    /// The line of the rule file at which the rule begins, from 1; 0 if the rule stands in no file.
     #[must_use]
     pub fn line(&self) -> u32 {
         self.line

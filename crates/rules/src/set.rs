@@ -3,6 +3,7 @@
 use crate::allowlist::Allowlist;
 use crate::error::RuleError;
 use crate::gitleaks;
+use crate::go::{self, SyntaxError};
 use crate::list;
 use crate::rule::Rule;
 use std::fs::File;
@@ -21,6 +22,8 @@ pub struct RuleSet {
     pub(crate) files: Vec<RuleFile>,
     /// The rules for which the path of a file matters.
     by_path: Vec<u32>,
+    /// The place in `files` of what stands in no file.
+    no_file: Option<u32>,
 }
 
 /// A rule file.
@@ -117,6 +120,38 @@ impl RuleSet {
         self.files.push(RuleFile {
             path: path.to_owned(),
             allowlists,
+        });
+        Ok(())
+    }
+
+    /// Adds a rule that stands in no file: an id, which may repeat, and a regex of Rust's syntax.
+    ///
+    /// # Errors
+    /// What is wrong with the regex, and where.
+    pub fn add_pattern(&mut self, id: &str, pattern: &str) -> Result<(), SyntaxError> {
+        go::check(pattern)?;
+        let too_many = |_| SyntaxError {
+            offset: 0,
+            reason: "more rules than 32-bit numbers can name".into(),
+        };
+        u32::try_from(self.rules.len() + 1).map_err(too_many)?;
+        let file = match self.no_file {
+            Some(file) => file,
+            None => u32::try_from(self.files.len()).map_err(too_many)?,
+        };
+        if self.no_file.is_none() {
+            self.no_file = Some(file);
+            self.files.push(RuleFile {
+                path: PathBuf::new(),
+                allowlists: Vec::new(),
+            });
+        }
+        self.rules.push(Rule {
+            id: id.into(),
+            pattern: Some(pattern.into()),
+            file,
+            line: 0,
+            details: None,
         });
         Ok(())
     }

@@ -101,6 +101,28 @@ fn a_list_is_read_as_its_lines() {
 }
 
 #[test]
+fn rules_may_stand_in_no_file() {
+    let mut rules = toml("[allowlist]\npaths = ['x']\n[[rules]]\nid = 'a'\nregex = 'a'").unwrap();
+    rules.add_pattern("a", "b+").unwrap();
+    rules.add_pattern("a", "(?-u:\\xFF)").unwrap();
+    let error = rules.add_pattern("c", "x(").unwrap_err();
+    assert_eq!((error.offset, error.reason.as_str()), (1, "unclosed group"));
+    assert_eq!(rules.rules().len(), 3);
+    assert_eq!((rules.rules()[2].id(), rules.rules()[2].line()), ("a", 0));
+    let path = rules.at_path(b"x");
+    // The allowlists of the file do not hold for them.
+    assert!(!path.allows_all());
+    for (rule, text) in [(1, b"b"), (2, b"\xFF")] {
+        let matched = Matched {
+            rule,
+            text,
+            line: text,
+        };
+        assert!(rules.judge(&path, &matched).is_some());
+    }
+}
+
+#[test]
 fn what_is_wrong_in_a_toml_file_is_named_with_its_place() {
     let rule = |rest: &str| format!("[[rules]]\nid = 'a'\n{rest}");
     for (text, shown) in [

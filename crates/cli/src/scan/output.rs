@@ -1,6 +1,8 @@
 //! Which lines are looked for, and how they are counted and shown.
 
 use gristmill::jobs::scan::ScanJobBuilder;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 /// Flags about the lines that are looked for, and about rows.
 #[derive(Debug, Clone, clap::Args)]
@@ -56,6 +58,13 @@ pub struct OutputArgs {
     #[arg(long, hide = true, overrides_with = "max_columns_preview")]
     no_max_columns_preview: bool,
 
+    /// Show TEXT in the place of each match.
+    ///
+    /// `$1` and `$name` in TEXT stand for groups of a regex, `$0` for the match and `$$` for a dollar sign; `${1}` ends a
+    /// name that letters or digits follow. The lines that are searched are not changed.
+    #[arg(short = 'r', long, value_name = "TEXT", allow_hyphen_values = true)]
+    replace: Option<OsString>,
+
     /// Show lines without the ASCII white space that they begin with.
     #[arg(long, overrides_with = "no_trim")]
     trim: bool,
@@ -85,5 +94,6 @@ impl OutputArgs {
             .max_columns(self.max_columns.filter(|&most| most > 0))
             .max_columns_preview(self.max_columns_preview)
             .trim(self.trim)
+            .replacement(self.replace.as_ref().map(|text| text.as_bytes().to_vec()))
     }
 }

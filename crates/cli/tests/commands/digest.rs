@@ -1,4 +1,5 @@
-//! `gristmill digest` against a CRC-32C that is computed here, bit by bit; lists of digests, written and checked.
+//! `gristmill digest`: BLAKE3 by its crate's plain function, and a CRC-32C that is computed here, bit by bit; lists of
+//! digests, written and checked. Other algorithms and lists are compared with the tools of their names in `sums.rs`.
 
 use crate::tool::{command, finish, gristmill, gristmill_reading, Done};
 use gristmill_testing::noise;
@@ -21,7 +22,15 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !crc
 }
 
+fn hex(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_string()
+}
+
 fn row(bytes: &[u8], name: &str) -> String {
+    format!("{}  {name}\n", hex(bytes))
+}
+
+fn crc_row(bytes: &[u8], name: &str) -> String {
     format!("{:08x}  {name}\n", crc32c(bytes))
 }
 
@@ -60,17 +69,18 @@ fn the_crc_of_this_test_is_that_of_the_rfc() {
 }
 
 #[test]
-fn files_around_chunk_edges_have_the_crc_of_their_bytes() {
+fn files_around_chunk_edges_have_the_digests_of_their_bytes() {
     let tree = tempfile::tempdir().unwrap();
     let sizes = [
         0, 1, 2, 4_095, 4_096, 4_097, 8_191, 8_192, 8_193, 12_288, 65_535, 65_536, 65_537, 300_001,
     ];
-    let mut expected = String::new();
+    let (mut expected, mut crcs) = (String::new(), String::new());
     for size in sizes {
         let name = format!("{size:07}");
         let bytes = noise(size as u64, size);
         fs::write(tree.path().join(&name), &bytes).unwrap();
         expected += &row(&bytes, &name);
+        crcs += &crc_row(&bytes, &name);
     }
     let names: Vec<String> = sizes.iter().map(|size| format!("{size:07}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -84,17 +94,22 @@ fn files_around_chunk_edges_have_the_crc_of_their_bytes() {
         let arguments = [&["digest"], flags, &names[..]].concat();
         let rows = gristmill(tree.path(), &arguments).rows();
         assert_eq!(sorted(&rows), sorted(&expected), "{flags:?}");
+        let arguments = [&["digest", "--algorithm", "crc32c"], flags, &names[..]].concat();
+        let rows = gristmill(tree.path(), &arguments).rows();
+        assert_eq!(sorted(&rows), sorted(&crcs), "{flags:?}");
     }
 }
 
 #[test]
-fn an_empty_file_has_a_row_and_the_crc_of_nothing() {
+fn an_empty_file_has_a_row_and_the_digest_of_nothing() {
     let tree = tempfile::tempdir().unwrap();
     fs::write(tree.path().join("empty"), b"").unwrap();
     assert_eq!(
         gristmill(tree.path(), &["digest", "empty"]).rows(),
-        "00000000  empty\n"
+        "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262  empty\n"
     );
+    let crc = ["digest", "--algorithm", "crc32c", "empty"];
+    assert_eq!(gristmill(tree.path(), &crc).rows(), "00000000  empty\n");
 }
 
 #[test]
@@ -154,7 +169,7 @@ fn a_list_of_awkward_names_is_one_row_each_and_checks() {
         command.arg(name);
         let place = shown.iter().position(|byte| *byte == b'%').unwrap();
         expected.extend(&shown[..place]);
-        expected.extend(format!("{:08x}", crc32c(&bytes)).as_bytes());
+        expected.extend(hex(&bytes).as_bytes());
         expected.extend(&shown[place + 1..]);
     }
     let done = finish(command.spawn().unwrap(), Vec::new());
@@ -192,7 +207,7 @@ fn a_changed_file_fails_the_check_with_exit_code_1() {
 }
 
 #[test]
-fn a_missing_file_fails_the_check_with_exit_code_2_and_the_rest_is_checked() {
+fn a_missing_file_fails_the_check_with_exit_code_1_and_the_rest_is_checked() {
     let tree = listed();
     fs::remove_file(tree.path().join("one")).unwrap();
     let done = gristmill(tree.path(), &["digest", "--check", "list"]);
@@ -202,7 +217,7 @@ fn a_missing_file_fails_the_check_with_exit_code_2_and_the_rest_is_checked() {
     let unread = "gristmill: 1 of 3 listed files could not be read\n";
     assert!(done.err.ends_with(unread), "{}", done.err);
     assert_eq!(done.err.lines().count(), 2, "{}", done.err);
-    assert_eq!(done.code, Some(2));
+    assert_eq!(done.code, Some(1));
 
     fs::write(tree.path().join("two"), b"other").unwrap();
     let done = gristmill(tree.path(), &["digest", "--check", "list"]);
@@ -213,7 +228,7 @@ fn a_missing_file_fails_the_check_with_exit_code_2_and_the_rest_is_checked() {
         "{}",
         done.err
     );
-    assert_eq!(done.code, Some(2), "a failure outweighs a difference");
+    assert_eq!(done.code, Some(1));
 
     let done = gristmill(tree.path(), &["digest", "--check", "list", "--json"]);
     let rows = objects(&done);
@@ -222,8 +237,9 @@ fn a_missing_file_fails_the_check_with_exit_code_2_and_the_rest_is_checked() {
         rows[0],
         json!({
             "type": "check", "path": {"text": "one"},
-            "crc32c": null,
-            "expected": format!("{:08x}", crc32c(&noise(1, 5_000))),
+            "algorithm": "blake3",
+            "digest": null,
+            "expected": hex(&noise(1, 5_000)),
             "ok": false,
         })
     );
@@ -244,7 +260,7 @@ fn quiet_writes_rows_of_differing_files_only() {
 }
 
 #[test]
-fn a_malformed_line_is_told_with_list_and_line_and_the_rest_is_checked() {
+fn malformed_lines_are_counted_and_the_rest_is_checked() {
     let tree = listed();
     let good = fs::read_to_string(tree.path().join("list")).unwrap();
     for bad in [
@@ -258,29 +274,64 @@ fn a_malformed_line_is_told_with_list_and_line_and_the_rest_is_checked() {
         "12345678  ",
         "\\12345678  bad\\escape",
         "\\12345678  end\\",
+        "0123456789abcdef  one",
     ] {
         let (first, rest) = good.split_once('\n').unwrap();
         let text = format!("{first}\n{bad}\n{rest}");
         fs::write(tree.path().join("broken"), text).unwrap();
-        let done = gristmill(tree.path(), &["digest", "--check", "broken"]);
-        assert_eq!(done.code, Some(2), "{bad}: {done:?}");
+        let check = |flags: &[&str]| {
+            let arguments = [&["digest", "--check", "broken"], flags].concat();
+            gristmill(tree.path(), &arguments)
+        };
+        let counted = "gristmill: 1 line of the list is improperly formatted\n";
+        let done = check(&[]);
         assert_eq!(done.text(), "one: OK\ntwo: OK\nthree: OK\n", "{bad}");
-        assert_eq!(done.err.lines().count(), 1, "{bad}: {}", done.err);
-        assert!(
-            done.err.starts_with("gristmill: broken: line 2: "),
-            "{bad}: {}",
-            done.err
-        );
+        assert_eq!((done.code, &*done.err), (Some(0), counted), "{bad}");
+        let done = check(&["--strict"]);
+        assert_eq!((done.code, &*done.err), (Some(1), counted), "{bad}");
+        let done = check(&["-w"]);
+        assert_eq!(done.code, Some(0), "{bad}: {done:?}");
+        let told = "gristmill: broken: line 2: improperly formatted; ";
+        assert!(done.err.starts_with(told), "{bad}: {}", done.err);
+        assert!(done.err.ends_with(counted), "{bad}: {}", done.err);
     }
+}
+
+#[test]
+fn digests_whose_algorithm_is_uncertain_are_refused_until_it_is_named() {
+    let tree = listed();
+    let list = |digits: usize| format!("{}  one\n", "0".repeat(digits));
+    let done = gristmill_reading(
+        tree.path(),
+        &["digest", "--check", "-"],
+        list(32).as_bytes(),
+    );
+    assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+    assert!(
+        done.err.contains("xxh3-128 or md5") && done.err.contains("--algorithm"),
+        "{}",
+        done.err
+    );
+    for algorithm in ["md5", "xxh3-128"] {
+        let named = ["digest", "--check", "-", "--algorithm", algorithm];
+        let done = gristmill_reading(tree.path(), &named, list(32).as_bytes());
+        assert_eq!((done.code, done.text()), (Some(1), "one: FAILED\n"));
+        let done = gristmill_reading(tree.path(), &named, list(64).as_bytes());
+        assert!(done.err.contains("improperly"), "{}", done.err);
+    }
+    // What has BLAKE3's length and matches nowhere may be SHA-256's.
+    let check = ["digest", "--check", "-"];
+    let done = gristmill_reading(tree.path(), &check, list(64).as_bytes());
+    assert!(done.err.contains("--algorithm sha256"), "{}", done.err);
 }
 
 #[test]
 fn a_list_without_digests_or_without_a_file_is_refused_by_name() {
     let tree = tempfile::tempdir().unwrap();
     fs::write(tree.path().join("empty"), b"\n\n").unwrap();
-    for list in ["empty", "absent"] {
+    for (list, code) in [("empty", 1), ("absent", 2)] {
         let done = gristmill(tree.path(), &["digest", "--check", list]);
-        assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+        assert_eq!((done.code, done.text()), (Some(code), ""), "{done:?}");
         assert!(
             done.err.starts_with(&format!("gristmill: {list}: ")),
             "{}",
@@ -294,7 +345,7 @@ fn a_list_without_digests_or_without_a_file_is_refused_by_name() {
 fn a_file_that_is_listed_twice_is_compared_with_both_digests() {
     let tree = listed();
     let bytes = fs::read(tree.path().join("one")).unwrap();
-    let list = format!("{}00000000  one\n", row(&bytes, "one"));
+    let list = format!("{}{}  one\n", row(&bytes, "one"), "0".repeat(64));
     let done = gristmill_reading(tree.path(), &["digest", "-c", "-"], list.as_bytes());
     assert_eq!(done.code, Some(1));
     assert_eq!(done.text(), "one: OK\none: FAILED\n");
@@ -308,8 +359,9 @@ fn digests_of_a_path_that_is_listed_often_are_never_swapped() {
     let (mut list, mut expected) = (String::new(), String::new());
     for number in 0..2_000 {
         let right = number % 3 != 1;
-        let digest = if right { crc32c(&bytes) } else { number };
-        list += &format!("{digest:08x}  one\n");
+        let wrong = format!("{number:064x}");
+        let digest = if right { hex(&bytes) } else { wrong };
+        list += &format!("{digest}  one\n");
         expected += if right { "one: OK\n" } else { "one: FAILED\n" };
     }
     for workers in ["-j1", "-j8"] {
@@ -347,7 +399,8 @@ fn lists_as_coreutils_takes_them_are_checked() {
     let (first, rest) = good.split_once('\n').unwrap();
     let mixed = format!("{}\n{rest}", first.replace("  ", " "));
     let done = gristmill_reading(tree.path(), &["digest", "-c", "-"], mixed.as_bytes());
-    assert_eq!(done.code, Some(2), "{done:?}");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.text().contains(" two: FAILED open"), "{done:?}");
 }
 
 #[test]
@@ -366,7 +419,7 @@ fn what_was_hashed_from_standard_input_is_checked_from_there() {
     let rows = gristmill(tree.path(), &["digest", "./-"]).rows();
     assert_eq!(rows, row(&bytes, "./-"));
     let done = gristmill_reading(tree.path(), &["digest", "-c", "-"], list.as_bytes());
-    assert_eq!(done.code, Some(2), "{done:?}");
+    assert_eq!(done.code, Some(1), "{done:?}");
     assert!(done.err.contains("the list itself"), "{}", done.err);
 }
 
@@ -379,8 +432,8 @@ fn json_rows_hold_path_digest_and_size() {
     let done = gristmill(tree.path(), &["digest", "--json", "--sort", "path", "."]);
     assert_eq!(done.code, Some(0), "{done:?}");
     let expected = [
-        json!({"type": "digest", "path": {"text": "./quo\"te\n"}, "crc32c": format!("{:08x}", crc32c(&bytes)), "bytes": 9_000}),
-        json!({"type": "digest", "path": {"bytes": "Li//"}, "crc32c": "00000000", "bytes": 0}),
+        json!({"type": "digest", "path": {"text": "./quo\"te\n"}, "algorithm": "blake3", "digest": hex(&bytes), "bytes": 9_000}),
+        json!({"type": "digest", "path": {"bytes": "Li//"}, "algorithm": "blake3", "digest": hex(b""), "bytes": 0}),
     ];
     assert_eq!(objects(&done), expected);
 }
@@ -391,7 +444,6 @@ fn a_check_in_json_holds_what_was_found_and_what_was_expected() {
     fs::write(tree.path().join("two"), b"other").unwrap();
     let done = gristmill(tree.path(), &["digest", "--check", "list", "--json"]);
     assert_eq!(done.code, Some(1), "{done:?}");
-    let hex = |bytes: &[u8]| format!("{:08x}", crc32c(bytes));
     let rows = objects(&done);
     assert_eq!(rows.len(), 3);
     assert_eq!(
@@ -399,7 +451,8 @@ fn a_check_in_json_holds_what_was_found_and_what_was_expected() {
         json!({
             "type": "check",
             "path": {"text": "two"},
-            "crc32c": hex(b"other"),
+            "algorithm": "blake3",
+            "digest": hex(b"other"),
             "expected": hex(&noise(2, 5_000)),
             "ok": false,
         })

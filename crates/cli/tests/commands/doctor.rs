@@ -102,7 +102,7 @@ fn the_flags_accept_what_works_and_nothing_else() {
         }
         let name = finding["name"].as_str().unwrap();
         let number = finding["device"].as_u64().map(|number| number.to_string());
-        let mut flags = vec!["digest", "--backend", name];
+        let mut flags = vec!["digest", "--algorithm=crc32c", "--backend", name];
         flags.extend(number.iter().flat_map(|number| ["--device", number]));
         flags.push(file);
         let run = gristmill(&flags);

@@ -75,7 +75,11 @@ fn may_lock(bytes: u64) -> bool {
 #[test]
 fn rows_are_those_of_digest_whatever_the_slots() {
     let scratch = files();
-    let expected = gristmill(scratch.path(), &["digest", "--sort", "path", "files"]).rows();
+    let expected = gristmill(
+        scratch.path(),
+        &["digest", "--algorithm=crc32c", "--sort", "path", "files"],
+    )
+    .rows();
     for slots in ["1", "2", "7", "64"] {
         for (size, bytes) in [("4K", 4 << 10), ("8K", 8 << 10), ("1M", 1 << 20)] {
             if !may_lock(slots.parse::<u64>().unwrap() * bytes) {
@@ -161,7 +165,11 @@ fn the_report_counts_every_byte_once_by_its_path() {
 #[test]
 fn what_cannot_be_read_is_told_and_takes_nothing_from_others() {
     let scratch = files();
-    let whole = gristmill(scratch.path(), &["digest", "files/0070000"]).rows();
+    let whole = gristmill(
+        scratch.path(),
+        &["digest", "--algorithm=crc32c", "files/0070000"],
+    )
+    .rows();
     for (path, reason) in [
         ("nothing", "No such file"),
         ("/dev/null", "no regular file"),
@@ -304,7 +312,11 @@ fn an_interrupted_ingest_keeps_the_rows_so_far_and_exits_with_130() {
     assert_eq!(done.code, Some(130), "{}", done.err);
     assert_eq!(
         rows,
-        gristmill(scratch.path(), &["digest", "files/0000001"]).rows()
+        gristmill(
+            scratch.path(),
+            &["digest", "--algorithm=crc32c", "files/0000001"]
+        )
+        .rows()
     );
     assert_eq!(
         complaint(&done),

@@ -12,6 +12,7 @@ mod replay;
 mod scan;
 mod selftest;
 mod stats;
+mod sums;
 mod terminal;
 mod tool;
 mod words;

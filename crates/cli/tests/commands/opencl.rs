@@ -59,7 +59,7 @@ fn every_command_answers_as_on_the_processor() {
         &[
             "scan", "-c", "-i", "-e", "NEEDLE", "-e", "e", "--sort", "path", "-a", ".",
         ],
-        &["digest", "--sort", "path", "."],
+        &["digest", "--algorithm=crc32c", "--sort", "path", "."],
         &["ingest", "--sort", "path", "--slot-size", "64K", "."],
         &["stats", "--sort", "path", "."],
         &["run", "--sort", "path", &program, "."],
@@ -90,7 +90,7 @@ fn a_recorded_run_replays_there_word_by_word() {
     for (recorded, replayed) in [("cpu", "opencl"), ("opencl", "cpu")] {
         for job in [
             &["scan", "-a", "needle", "."][..],
-            &["digest", "."],
+            &["digest", "--algorithm=crc32c", "."],
             &["stats", "."],
             &["run", &program, "."],
         ] {
@@ -120,7 +120,14 @@ fn stats_tell_the_device_the_launches_and_that_nothing_was_copied() {
     let files = files();
     let done = gristmill(
         files.path(),
-        &["digest", "--stats", "--backend", "opencl", "."],
+        &[
+            "digest",
+            "--algorithm=crc32c",
+            "--stats",
+            "--backend",
+            "opencl",
+            ".",
+        ],
     );
     assert_eq!(done.code, Some(0));
     let line = |name: &str| {
@@ -178,14 +185,14 @@ fn a_back_end_that_is_not_there_is_an_error_that_says_what_to_install() {
             Vec::new(),
         )
     };
-    let done = run(&["digest", "--backend", "opencl", "."]);
+    let done = run(&["digest", "--algorithm=crc32c", "--backend", "opencl", "."]);
     assert_eq!((done.code, done.out.len()), (Some(2), 0), "{done:?}");
     assert!(
         done.err.contains("OpenCL") && done.err.contains("pocl-opencl-icd"),
         "{done:?}"
     );
     // Here the back end was not asked for by name.
-    assert_eq!(run(&["digest", "."]).code, Some(0));
+    assert_eq!(run(&["digest", "--algorithm=crc32c", "."]).code, Some(0));
     let doctor = run(&["doctor"]);
     let line = doctor
         .text()
@@ -215,8 +222,8 @@ fn the_same_binary_runs_where_there_is_no_loader_of_opencl() {
             Vec::new(),
         )
     };
-    assert_eq!(run(&["digest", "."]).code, Some(0));
-    let done = run(&["digest", "--backend", "opencl", "."]);
+    assert_eq!(run(&["digest", "--algorithm=crc32c", "."]).code, Some(0));
+    let done = run(&["digest", "--algorithm=crc32c", "--backend", "opencl", "."]);
     assert_eq!((done.code, done.out.len()), (Some(2), 0), "{done:?}");
     // The message for a library that exists, which shows the dynamic linker's own error.
     let broken = |name: &str| {
@@ -226,7 +233,7 @@ fn the_same_binary_runs_where_there_is_no_loader_of_opencl() {
         )
     };
     assert!(done.err.contains(&broken("libOpenCL.so.1")), "{done:?}");
-    let done = run(&["digest", "--backend", "cuda", "."]);
+    let done = run(&["digest", "--algorithm=crc32c", "--backend", "cuda", "."]);
     assert_eq!((done.code, done.out.len()), (Some(2), 0), "{done:?}");
     assert!(done.err.contains(&broken("libcuda.so")), "{done:?}");
     let doctor = run(&["doctor"]);
@@ -286,7 +293,10 @@ fn a_driver_of_opencl_that_does_not_load_is_named() {
 fn devices_are_chosen_by_number() {
     let files = files();
     let refused = |arguments: &[&str], words: &str| {
-        let done = gristmill(files.path(), &[&["digest", "."], arguments].concat());
+        let done = gristmill(
+            files.path(),
+            &[&["digest", "--algorithm=crc32c", "."], arguments].concat(),
+        );
         assert!(
             done.code == Some(2) && done.err.contains(words),
             "{arguments:?}: {done:?}"
@@ -306,7 +316,15 @@ fn devices_are_chosen_by_number() {
         );
         let done = gristmill(
             files.path(),
-            &["digest", ".", "--backend", "opencl", "--device", "0"],
+            &[
+                "digest",
+                "--algorithm=crc32c",
+                ".",
+                "--backend",
+                "opencl",
+                "--device",
+                "0",
+            ],
         );
         assert_eq!(done.code, Some(0), "{done:?}");
     }
@@ -344,7 +362,15 @@ fn on_a_failing_device(how: &str, launch: &str) -> Option<Done> {
     let loader = failing_loader(place.path())?;
     let mut command = command(
         files.path(),
-        &["digest", "--backend", "opencl", "--workers", "1", "."],
+        &[
+            "digest",
+            "--algorithm=crc32c",
+            "--backend",
+            "opencl",
+            "--workers",
+            "1",
+            ".",
+        ],
     );
     command.env("OPENCL_DYLIB_PATH", loader).env(how, launch);
     Some(finish(command.spawn().unwrap(), Vec::new()))
@@ -393,7 +419,10 @@ fn a_device_that_stops_in_the_middle_is_noticed_within_a_second() {
     let Some(loader) = failing_loader(place.path()) else {
         return;
     };
-    let mut command = command(place.path(), &["digest", "--backend", "opencl", "-"]);
+    let mut command = command(
+        place.path(),
+        &["digest", "--algorithm=crc32c", "--backend", "opencl", "-"],
+    );
     command
         .env("OPENCL_DYLIB_PATH", loader)
         .env("HANG_LAUNCH", "3");
@@ -428,7 +457,7 @@ fn a_device_that_cannot_follow_a_living_ring_is_refused_with_the_reason() {
             .env("COARSE_ONLY", "1");
         finish(command.spawn().unwrap(), Vec::new())
     };
-    let done = run(&["digest", "--backend", "opencl", "."]);
+    let done = run(&["digest", "--algorithm=crc32c", "--backend", "opencl", "."]);
     assert!(done.code == Some(2) && done.out.is_empty(), "{done:?}");
     assert!(
         done.err.contains("fine-grained shared virtual memory")
@@ -466,7 +495,7 @@ fn peer_memory_is_refused_for_a_kernel_on_a_device_and_any_other_runs_on_the_pro
     let files = files();
     let memory = ["--peer-memory", "ffff:ff:1f.7", "--read-path", "peer", "."];
     let on = |backend| {
-        let flags = ["digest", "--backend", backend];
+        let flags = ["digest", "--algorithm=crc32c", "--backend", backend];
         let done = gristmill(files.path(), &[&flags[..], &memory].concat());
         assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
         done.err

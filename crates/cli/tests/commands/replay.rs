@@ -69,7 +69,7 @@ fn what_is_recorded_replays_the_same() {
         &["scan", "-c", "needle", "files"],
         &["scan", "-n", "-i", "needle", "files"],
         &["scan", "--all", "-e", "needle", "-e", "dle", "files"],
-        &["digest", "files"],
+        &["digest", "--algorithm=crc32c", "files"],
         &["stats", "files"],
         &["run", "needles.vasm", "files"],
     ];
@@ -121,7 +121,7 @@ fn standard_input_is_kept_in_the_log() {
     let input = b"hay needle\n".repeat(10_000);
     let jobs: &[&[&str]] = &[
         &["stats"],
-        &["digest"],
+        &["digest", "--algorithm=crc32c"],
         &["scan", "-c", "needle", "-"],
         &["run", "needles.vasm"],
     ];
@@ -138,13 +138,20 @@ fn standard_input_is_kept_in_the_log() {
     }
     // A FIFO cannot be read again either.
     fifo(&tree.path().join("fifo"));
-    let child = command(tree.path(), &["digest", "fifo", "--record", "log"]).spawn();
+    let child = command(
+        tree.path(),
+        &["digest", "--algorithm=crc32c", "fifo", "--record", "log"],
+    )
+    .spawn();
     fs::write(tree.path().join("fifo"), &input).unwrap();
     finish(child.unwrap(), Vec::new()).rows();
     assert!(replay(&tree, &[]).rows().starts_with("the same"));
     // A file that is standard input cannot be opened again by its name.
     let file = fs::File::open(tree.path().join("files/lines")).unwrap();
-    let mut command = command(tree.path(), &["digest", "--record", "log"]);
+    let mut command = command(
+        tree.path(),
+        &["digest", "--algorithm=crc32c", "--record", "log"],
+    );
     finish(command.stdin(file).spawn().unwrap(), Vec::new()).rows();
     assert!(replay(&tree, &[]).rows().starts_with("the same: 1 slots"));
 }
@@ -152,7 +159,15 @@ fn standard_input_is_kept_in_the_log() {
 #[test]
 fn files_that_have_changed_are_told_apart_from_results() {
     let tree = tree();
-    let log = ["digest", "files", "--record", "log", "--chunk-size", "64K"];
+    let log = [
+        "digest",
+        "--algorithm=crc32c",
+        "files",
+        "--record",
+        "log",
+        "--chunk-size",
+        "64K",
+    ];
     gristmill(tree.path(), &log).rows();
     let (lines, short) = (
         tree.path().join("files/lines"),
@@ -198,7 +213,15 @@ fn files_that_have_changed_are_told_apart_from_results() {
 #[test]
 fn a_file_that_has_grown_has_changed() {
     let tree = tree();
-    let job = ["digest", "files", "--record", "log", "--chunk-size", "4K"];
+    let job = [
+        "digest",
+        "--algorithm=crc32c",
+        "files",
+        "--record",
+        "log",
+        "--chunk-size",
+        "4K",
+    ];
     // One file ends within a chunk, the other at the end of one.
     let (short, even) = (
         tree.path().join("files/short"),
@@ -227,7 +250,17 @@ fn a_file_that_has_grown_has_changed() {
 #[test]
 fn nothing_is_the_same_where_nothing_was_replayed() {
     let tree = tree();
-    gristmill(tree.path(), &["digest", "files/empty", "--record", "log"]).rows();
+    gristmill(
+        tree.path(),
+        &[
+            "digest",
+            "--algorithm=crc32c",
+            "files/empty",
+            "--record",
+            "log",
+        ],
+    )
+    .rows();
     let done = replay(&tree, &[]);
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(
@@ -236,7 +269,13 @@ fn nothing_is_the_same_where_nothing_was_replayed() {
     );
     assert!(done.err.contains("the log holds no slots"), "{done:?}");
 
-    let job = ["digest", "files/short", "--record", "log"];
+    let job = [
+        "digest",
+        "--algorithm=crc32c",
+        "files/short",
+        "--record",
+        "log",
+    ];
     gristmill(tree.path(), &job).rows();
     fs::remove_file(tree.path().join("files/short")).unwrap();
     let done = replay(&tree, &[]);
@@ -250,7 +289,11 @@ fn nothing_is_the_same_where_nothing_was_replayed() {
 #[test]
 fn a_replay_finds_the_files_from_anywhere() {
     let tree = tree();
-    gristmill(tree.path(), &["digest", "files", "--record", "log"]).rows();
+    gristmill(
+        tree.path(),
+        &["digest", "--algorithm=crc32c", "files", "--record", "log"],
+    )
+    .rows();
     let log = tree.path().join("log");
     let done = gristmill(Path::new("/"), &["replay", log.to_str().unwrap()]);
     assert!(done.rows().starts_with("the same"));
@@ -279,7 +322,11 @@ fn a_different_result_is_told_with_slot_and_word() {
     let flags = ["--record", "log", "--chunk-size", "64K"];
     gristmill(
         tree.path(),
-        &[&["digest", "files"], &flags as &[&str]].concat(),
+        &[
+            &["digest", "--algorithm=crc32c", "files"],
+            &flags as &[&str],
+        ]
+        .concat(),
     )
     .rows();
     let unchanged = fs::read(&log).unwrap();
@@ -334,7 +381,15 @@ fn what_lies_before_a_cut_is_replayed() {
     let log = tree.path().join("log");
     gristmill(
         tree.path(),
-        &["digest", "files", "--record", "log", "--chunk-size", "4K"],
+        &[
+            "digest",
+            "--algorithm=crc32c",
+            "files",
+            "--record",
+            "log",
+            "--chunk-size",
+            "4K",
+        ],
     )
     .rows();
     let bytes = fs::read(&log).unwrap();
@@ -362,7 +417,7 @@ fn what_lies_before_a_cut_is_replayed() {
 fn a_log_that_cannot_be_written_ends_the_run() {
     let tree = tree();
     for command in [
-        &["digest", "files"] as &[&str],
+        &["digest", "--algorithm=crc32c", "files"] as &[&str],
         &["scan", "-q", "needle", "files"],
     ] {
         let done = gristmill(tree.path(), &[command, &["--record", "/dev/full"]].concat());
@@ -371,7 +426,16 @@ fn a_log_that_cannot_be_written_ends_the_run() {
         assert!(done.err.contains(expected), "{done:?}");
         assert!(!done.err.contains("interrupted"), "{done:?}");
     }
-    let done = gristmill(tree.path(), &["digest", "files", "--record", "no/such/log"]);
+    let done = gristmill(
+        tree.path(),
+        &[
+            "digest",
+            "--algorithm=crc32c",
+            "files",
+            "--record",
+            "no/such/log",
+        ],
+    );
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(done.err.contains("no/such/log: No such file"), "{done:?}");
     // Several runs cannot share a log.
@@ -384,7 +448,14 @@ fn an_interrupted_run_leaves_a_whole_log() {
     let tree = tree();
     let mut command = command(
         tree.path(),
-        &["digest", "--record", "log", "--chunk-size", "4K"],
+        &[
+            "digest",
+            "--algorithm=crc32c",
+            "--record",
+            "log",
+            "--chunk-size",
+            "4K",
+        ],
     );
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();

@@ -1,6 +1,6 @@
 //! Machines that refuse features that the tool would use: io_uring, locked memory.
 
-use crate::world::{assert_rows_of_files, digest_row, needle_rows, text, Scratch, Tool};
+use crate::world::{assert_rows_of_files, digest_row, hash, needle_rows, text, Scratch, Tool};
 use std::io;
 
 /// `io_uring_setup`, the same on every architecture.
@@ -101,7 +101,7 @@ fn where_io_uring_is_refused_the_rows_are_the_same_and_the_report_says_why() {
         .collect();
     let digests: Vec<_> = files
         .iter()
-        .map(|(path, lines)| digest_row(path, crc32c::crc32c(lines)))
+        .map(|(path, lines)| digest_row(path, hash(lines)))
         .collect();
     for errno in [libc::EPERM, libc::ENOSYS] {
         let scanned = Tool::scan([scratch.join("tree")])
@@ -154,7 +154,7 @@ fn an_ordinary_user_without_lockable_memory_gets_the_same_rows_and_the_reason() 
     let files = tree(&scratch);
     let digests: Vec<_> = files
         .iter()
-        .map(|(path, lines)| digest_row(path, crc32c::crc32c(lines)))
+        .map(|(path, lines)| digest_row(path, hash(lines)))
         .collect();
     for bytes in [0, 64 << 10] {
         let answer = Tool::digest([scratch.join("tree")])
@@ -191,7 +191,7 @@ fn an_ordinary_user_ingests_with_the_usual_limit_and_is_told_what_to_do_below_it
         let tool = Tool::new(["ingest"]).args(flags).args([&path]);
         tool.ordinary_user().with_locked_memory(lockable).run()
     };
-    let row = digest_row(&path, crc32c::crc32c(&content));
+    let row = digest_row(&path, format!("{:08x}", crc32c::crc32c(&content)));
     // The memory that Linux lets all processes of an ordinary user lock is more than the slots take by default.
     for (flags, lockable) in [
         (&[][..], 8 << 20),

@@ -9,7 +9,7 @@ use std::path::Path;
 #[track_caller]
 fn record(log: &Path, paths: &[&Path], code: i32) -> String {
     // One worker is used, so that a log of the same files is the same: a log names the chunks that were used.
-    let tool = Tool::new(["digest", "-j1", "--record"])
+    let tool = Tool::new(["digest", "--algorithm=crc32c", "-j1", "--record"])
         .args([log])
         .args(paths);
     let answer = tool.run();
@@ -72,7 +72,7 @@ fn a_walk_passes_over_the_log_and_the_rows() {
     let file = scratch.write("tree/file", b"text");
     for flags in [&[][..], &["-L"], &["--sort", "path"]] {
         let (log, rows) = (scratch.join("tree/log"), scratch.join("tree/rows"));
-        let answer = Tool::new(["digest", "--record"])
+        let answer = Tool::new(["digest", "--algorithm=crc32c", "--record"])
             .args([&log, &scratch.join("tree")])
             .args(flags)
             .stdout(File::create(&rows).unwrap())
@@ -119,7 +119,7 @@ fn a_list_that_names_the_log_does_not_have_it_read() {
     let scratch = Scratch::new();
     let log = scratch.join("log");
     let list = scratch.write("list", log.as_os_str().as_encoded_bytes());
-    let tool = Tool::new(["digest", "--record"]).args([&log]);
+    let tool = Tool::new(["digest", "--algorithm=crc32c", "--record"]).args([&log]);
     let answer = tool.args(["--files-from".as_ref(), list.as_os_str()]).run();
     answer.assert_code(2);
     let (_, reason) = answer.only_failure(&log);
@@ -130,7 +130,7 @@ fn a_list_that_names_the_log_does_not_have_it_read() {
 fn a_list_that_names_an_old_log_does_not_have_it_emptied() {
     let scratch = Scratch::new();
     let (log, file) = (scratch.join("log"), scratch.write("file", b"x"));
-    let record = || Tool::new(["digest", "--record"]).args([&log]);
+    let record = || Tool::new(["digest", "--algorithm=crc32c", "--record"]).args([&log]);
     record().args([&file]).run().assert_code(0);
     let before = fs::read(&log).unwrap();
     let names = [file.as_os_str(), log.as_os_str()].map(|name| name.as_encoded_bytes());

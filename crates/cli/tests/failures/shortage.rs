@@ -1,7 +1,7 @@
 //! Shortages: too few descriptors, too little memory, and an io_uring that fails in the middle of a run.
 
 use crate::world::{
-    assert_rows_of_files, digest_row, prepare, skipped, text, Scratch, Tool, LINE_BYTES,
+    assert_rows_of_files, digest_row, hash, prepare, skipped, text, Scratch, Tool, LINE_BYTES,
 };
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -36,7 +36,7 @@ fn tree(scratch: &Scratch) -> Vec<Vec<u8>> {
                 format!("tree/{}/{}/{number}", number % 7, number % 3),
                 &bytes,
             );
-            digest_row(&path, crc32c::crc32c(&bytes))
+            digest_row(&path, hash(&bytes))
         })
         .collect()
 }
@@ -124,7 +124,7 @@ fn many_fifos_wait_for_their_writers_where_memory_is_short() {
     writer.join().unwrap().unwrap();
     let rows: Vec<_> = fifos
         .iter()
-        .map(|fifo| digest_row(fifo, crc32c::crc32c(&bytes)))
+        .map(|fifo| digest_row(fifo, hash(&bytes)))
         .collect();
     assert_rows_of_files(&answer.rows, &rows);
 }
@@ -205,7 +205,7 @@ fn a_ring_that_fails_in_the_middle_costs_no_file_and_hangs_nothing() {
 
 #[test]
 fn errors_that_wait_to_be_told_are_bounded() {
-    use gristmill::jobs::digest::{DigestJob, DigestRows};
+    use gristmill::jobs::digest::{Algorithm, DigestJob, DigestRows};
     use gristmill::mill::{Control, Mill};
     use gristmill::source::{Item, Source};
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -240,7 +240,7 @@ fn errors_that_wait_to_be_told_are_bounded() {
         assert!(ahead <= 2 * 1024 + 8, "{ahead} wait");
     });
     let mill = Mill::builder().workers(2).build().unwrap();
-    let job = Arc::new(DigestJob::new(DigestRows::Text));
+    let job = Arc::new(DigestJob::new(Algorithm::Blake3.into(), DigestRows::Text));
     let report = mill
         .run(Failing(asked), job, &mut io::sink(), &control)
         .unwrap();
@@ -313,6 +313,6 @@ fn standard_input_that_is_a_file_is_consumed() {
     // Bytes that were read before are not read again.
     file.seek(io::SeekFrom::Start(LINE_BYTES as u64)).unwrap();
     let rest = Tool::digest(["-"]).stdin(file).run();
-    let sum = format!("{:08x}", crc32c::crc32c(&bytes[LINE_BYTES..]));
+    let sum = hash(&bytes[LINE_BYTES..]).to_string();
     assert!(rest.rows.starts_with(sum.as_bytes()));
 }

@@ -4,8 +4,8 @@
 //! The swap is made when the walk returns the entry, which is before anything opens it, so no test depends on timing.
 
 use crate::limits::refuse;
-use crate::world::{count_row, is_root, skipped, text, Failure, Scratch, Tool};
-use gristmill::jobs::digest::{DigestJob, DigestRows};
+use crate::world::{count_row, hash, is_root, skipped, text, Failure, Scratch, Tool};
+use gristmill::jobs::digest::{Algorithm, DigestJob, DigestRows};
 use gristmill::mill::{Control, Mill};
 use gristmill::source::{Entry, Item, Source, Tree};
 use std::os::unix::fs::{symlink, PermissionsExt};
@@ -52,7 +52,7 @@ fn digest_with_swap(
     });
     let mut rows = Vec::new();
     let mill = Mill::builder().workers(1).build().unwrap();
-    let job = Arc::new(DigestJob::new(DigestRows::Text));
+    let job = Arc::new(DigestJob::new(Algorithm::Blake3.into(), DigestRows::Text));
     mill.run(source, job, &mut rows, &control).unwrap();
     let failures = std::mem::take(&mut *failures.lock().unwrap());
     (String::from_utf8(rows).unwrap(), failures)
@@ -71,11 +71,11 @@ fn tree(scratch: &Scratch) -> PathBuf {
 
 /// How `digest` shows the contents of files in the tree, and of those outside.
 fn public() -> String {
-    format!("{:08x}", crc32c::crc32c(b"public"))
+    hash(b"public").to_string()
 }
 
 fn secret() -> String {
-    format!("{:08x}", crc32c::crc32c(b"secret"))
+    hash(b"secret").to_string()
 }
 
 #[track_caller]

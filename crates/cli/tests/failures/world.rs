@@ -130,9 +130,14 @@ pub fn count_row(path: &Path, text: &[u8]) -> Vec<u8> {
     row
 }
 
+/// The digest of a file with these bytes.
+pub fn hash(bytes: &[u8]) -> blake3::Hash {
+    blake3::hash(bytes)
+}
+
 /// The row of `digest` for a file.
-pub fn digest_row(path: &Path, crc: u32) -> Vec<u8> {
-    let mut row = format!("{crc:08x}  ").into_bytes();
+pub fn digest_row(path: &Path, digest: impl std::fmt::Display) -> Vec<u8> {
+    let mut row = format!("{digest}  ").into_bytes();
     row.extend(path.as_os_str().as_bytes());
     row.push(b'\n');
     row

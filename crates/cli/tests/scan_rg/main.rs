@@ -1,5 +1,6 @@
 //! `gristmill scan` against `rg`: the same rows and the same exit code, over typical trees.
 
+mod context;
 mod decode;
 mod files;
 mod flags;

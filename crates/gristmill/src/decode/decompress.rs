@@ -14,9 +14,13 @@ const AT_ONCE: usize = 32 << 10;
 enum Damage {
     #[error("its name says {name}, but it is no {name} data; rename it, or search it as it is")]
     Other { name: &'static str },
-    #[error("the {name} data ends early, after {at} bytes of the compressed file, which is cut short")]
+    #[error(
+        "the {name} data ends early, after {at} bytes of the compressed file, which is cut short"
+    )]
     Early { name: &'static str, at: u64 },
-    #[error("at byte {at} of the compressed file, something follows that is no {name} data; remove it")]
+    #[error(
+        "at byte {at} of the compressed file, something follows that is no {name} data; remove it"
+    )]
     Follows { name: &'static str, at: u64 },
     #[error("the {name} data is damaged, or not supported, near byte {at} of the compressed file: {why}")]
     Bad {
@@ -150,7 +154,9 @@ fn begins(format: Format, start: &[u8]) -> bool {
         Format::Gzip => start.starts_with(&[0x1F, 0x8B]),
         Format::Bzip2 => start.starts_with(b"BZh"),
         Format::Xz => start.starts_with(&[0xFD, b'7', b'z', b'X', b'Z', 0]),
-        Format::Lz4 => start.starts_with(&[0x04, 0x22, 0x4D, 0x18]) || start.starts_with(&LZ4_LEGACY),
+        Format::Lz4 => {
+            start.starts_with(&[0x04, 0x22, 0x4D, 0x18]) || start.starts_with(&LZ4_LEGACY)
+        }
         Format::Zstd => start.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]),
         // These do not say what they are.
         Format::Lzma | Format::Brotli => true,

@@ -34,7 +34,10 @@ pub(super) fn begin(format: Format, mut input: Input) -> io::Result<Box<dyn Memb
     Ok(match format {
         Format::Gzip => Box::new(GzDecoder::new(input)),
         Format::Bzip2 => Box::new(BzDecoder::new(input)),
-        Format::Xz => Box::new(Lzma::new(LzmaKind::Xz(XzStream::new_mem_limit(true, LZMA_KIB)), input)),
+        Format::Xz => Box::new(Lzma::new(
+            LzmaKind::Xz(XzStream::new_mem_limit(true, LZMA_KIB)),
+            input,
+        )),
         Format::Lzma => {
             let stream = LzmaStream::new_mem_limit(LZMA_KIB, None);
             Box::new(Lzma::new(LzmaKind::Alone(stream), input))

@@ -1,187 +1,226 @@
-//! The CRC-32C of each file: the device's CRC of each chunk, combined in file order.
+//! Digests of files, and the check of lists of them.
+//!
+//! Workers hash each chunk ([`opcode`]). CRC-32C and BLAKE3 join what the chunks of a file give, whatever the order in
+//! which workers come to them ([`tree`]). The other hashes take a file's chunks in order, each file on one worker at a
+//! time ([`in_order`]). The host's half joins, and writes rows.
 
-use super::names;
-use super::{FileEnd, Flow, Job, LandedChunk};
+mod algorithm;
+mod in_order;
+mod list;
+mod opcode;
+mod rows;
+mod tree;
+
+pub use algorithm::{Algorithm, Algorithms, Digest, UnknownAlgorithm};
+pub use list::DigestList;
+pub use rows::{write_row, DigestRows};
+
+use super::{stream_args, FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::jobs::LARGE_CHUNK_BYTES;
-use crate::source::{is_early, Ended, Entry, Item, LiveList, Origin, Source};
+use crate::source::{Entry, Origin};
 use gristmill_megakernel::StreamJob;
-use gristmill_protocol::{opcode, stream::CrcResults};
+use gristmill_protocol::stream::CrcResults;
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::lock;
-use serde_json::json;
+use in_order::{Files, Hashes, Work};
+use opcode::{DigestOpcode, Hashed};
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-/// How rows show digests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DigestRows {
-    /// `xxxxxxxx  path`, as coreutils' checksum tools write theirs.
-    #[default]
-    Text,
-    /// One JSON object per line: `type` (`digest`, or `check` for a check), `path`, `crc32c`, `bytes`.
-    Json,
-}
-
-/// Writes the row of a file's digest.
-pub fn write_row(rows: DigestRows, path: &Path, crc: u32, bytes: u64, out: &mut Vec<u8>) {
-    match rows {
-        DigestRows::Text => {
-            let (marked, path) = names::escaped(path);
-            if marked {
-                out.push(b'\\');
-            }
-            out.extend(format!("{crc:08x}  ").as_bytes());
-            out.extend(path);
-        }
-        DigestRows::Json => {
-            let row = json!({
-                "type": "digest",
-                "path": names::json(path),
-                "crc32c": format!("{crc:08x}"),
-                "bytes": bytes,
-            });
-            out.extend(row.to_string().as_bytes());
-        }
-    }
-    out.push(b'\n');
-}
-
-/// Digests that were read from a list and whose files are still to come, by the place of their entry in the list's
-/// order. A path may be listed several times, and files are opened in any order.
-type Expected = Arc<Mutex<HashMap<u64, u32>>>;
-
-/// How a list names standard input, as coreutils' tools do.
-const STDIN: &str = "-";
+use tree::Tree;
 
 /// The path that rows show.
 fn shown(entry: &Entry) -> &Path {
     match entry.origin {
-        Origin::Stdin => Path::new(STDIN),
+        Origin::Stdin => Path::new(list::STDIN),
         Origin::File | Origin::Special => &entry.path,
     }
+}
+
+/// What a check knows and counts, shared by its job and its list.
+#[derive(Debug, Default)]
+struct Check {
+    /// Digests that were read from the list and whose files are still to come, by the place of their entry in the list's
+    /// order. A path may be listed several times, and files are opened in any order.
+    expected: Mutex<HashMap<u64, (Algorithm, Digest)>>,
+    matched: AtomicU64,
+    differing: AtomicU64,
+    unread: AtomicU64,
+    missing: AtomicU64,
+    malformed: AtomicU64,
+    /// Whether a digest was taken for BLAKE3's though it may be SHA-256's.
+    guessed: AtomicBool,
 }
 
 /// Computes digests, or compares them with a list.
 #[derive(Debug)]
 pub struct DigestJob {
     rows: DigestRows,
-    expected: Option<Expected>,
-    quiet: bool,
-    matched: AtomicU64,
-    differing: AtomicU64,
-    unread: AtomicU64,
+    /// How all files are hashed; `None` where a list says it for each.
+    algorithms: Option<Algorithms>,
+    stream: StreamJob,
+    /// The files that are being hashed, if slots must name them.
+    files: Option<Arc<Files>>,
+    check: Option<Arc<Check>>,
+    shows: Shows,
 }
 
-/// One file's digest as it grows.
+/// Which rows of a check are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shows {
+    /// Those of all files.
+    #[default]
+    All,
+    /// Those of files that are not as listed.
+    Failed,
+    /// None.
+    Nothing,
+}
+
+/// One file's digests as they grow.
 #[derive(Debug)]
 pub struct DigestFile {
     entry: Arc<Entry>,
+    algorithms: Algorithms,
     crc: u32,
-    expected: Option<u32>,
+    tree: Tree,
+    /// BLAKE3 of a stream so far.
+    stream: Option<blake3::Hasher>,
+    expected: Option<(Algorithm, Digest)>,
 }
 
 impl DigestJob {
-    /// A job that writes each file's digest.
-    pub fn new(rows: DigestRows) -> Self {
+    /// A job that writes each file's digests, one row for each algorithm.
+    pub fn new(algorithms: Algorithms, rows: DigestRows) -> Self {
+        Self::with(Some(algorithms), rows, None)
+    }
+
+    fn with(algorithms: Option<Algorithms>, rows: DigestRows, check: Option<Arc<Check>>) -> Self {
+        let alike = algorithms.filter(|algorithms| !algorithms.any_in_order());
+        let files = alike.is_none().then(Arc::<Files>::default);
+        let crc = Algorithms::from(Algorithm::Crc32c);
+        let stream = if alike.is_some_and(|these| these.len() == 1 && these == crc) {
+            StreamJob::Crc32c
+        } else {
+            let hashed = match (&files, alike) {
+                (Some(files), _) => Hashed::Each(Arc::clone(files)),
+                (None, alike) => Hashed::Alike(alike.unwrap_or_default()),
+            };
+            StreamJob::Custom(opcode::OPCODE, Arc::new(DigestOpcode(hashed)))
+        };
         Self {
             rows,
-            expected: None,
-            quiet: false,
-            matched: AtomicU64::new(0),
-            differing: AtomicU64::new(0),
-            unread: AtomicU64::new(0),
+            algorithms,
+            stream,
+            files,
+            check,
+            shows: Shows::All,
         }
     }
 
-    /// A job that compares the files named in a list with the digests there, and the source of these files. `quiet`
-    /// writes no rows for files that are as listed.
+    /// A job that compares the files named in a list with the digests there, and the source of these files.
     ///
-    /// A list is what [`DigestRows::Text`] writes, or coreutils' tools would: a digest, two spaces or a space and `*`,
-    /// and a path; lines that begin with `#` and empty ones are passed over, and lines may end with CR LF.
+    /// A list is what [`DigestRows`] shows, but for JSON and rows that end with NULs, or what b3sum, xxhsum or
+    /// coreutils' tools write: see [`DigestList`]. Where `algorithms` are given, a list has digests of these alone;
+    /// otherwise those of its rows that name none tell their algorithm by their length: 64 digits are BLAKE3's, 40
+    /// SHA-1's and 8 CRC-32C's, and a list with others is refused.
     pub fn check(
         list: impl BufRead + Send + 'static,
         name: PathBuf,
+        algorithms: Option<Algorithms>,
         rows: DigestRows,
-        quiet: bool,
     ) -> (Self, DigestList) {
-        let expected = Expected::default();
-        let source = DigestList {
-            reader: Box::new(list),
-            name,
-            line: 0,
-            begun: Vec::new(),
-            awaited: None,
-            given: 0,
-            reversed: None,
-            expected: Arc::clone(&expected),
-            ended: false,
-        };
-        let job = Self {
-            expected: Some(expected),
-            quiet,
-            ..Self::new(rows)
-        };
-        (job, source)
+        let check = Arc::new(Check::default());
+        let source = DigestList::new(list, name, algorithms, Arc::clone(&check));
+        // A list of one algorithm is hashed with that alone; otherwise each file is hashed as its row says.
+        let alike = algorithms.filter(|these| these.len() == 1);
+        (Self::with(alike, rows, Some(check)), source)
+    }
+
+    /// Which rows of a check are written. Default: all.
+    #[must_use]
+    pub fn shows(mut self, shows: Shows) -> Self {
+        self.shows = shows;
+        self
+    }
+
+    fn count(&self, counter: impl Fn(&Check) -> &AtomicU64) -> u64 {
+        let check = self.check.as_ref();
+        check.map_or(0, |check| counter(check).load(Ordering::Relaxed))
     }
 
     /// Files whose digest was the list's.
     pub fn matched(&self) -> u64 {
-        self.matched.load(Ordering::Relaxed)
+        self.count(|check| &check.matched)
     }
 
     /// Files whose digest was not the list's.
     pub fn differing(&self) -> u64 {
-        self.differing.load(Ordering::Relaxed)
+        self.count(|check| &check.differing)
     }
 
     /// Listed files that could not be read.
     pub fn unread(&self) -> u64 {
-        self.unread.load(Ordering::Relaxed)
+        self.count(|check| &check.unread)
     }
 
-    /// Writes the row of a listed file; `found` is its digest, if it could be read.
-    fn check_row(&self, entry: &Entry, found: Option<u32>, expected: u32, rows: &mut Vec<u8>) {
-        let (counter, verdict) = match found {
-            Some(crc) if crc == expected => (&self.matched, "OK"),
-            Some(_) => (&self.differing, "FAILED"),
-            None => (&self.unread, "FAILED open or read"),
+    /// Listed files that were passed over because they do not exist.
+    pub fn missing(&self) -> u64 {
+        self.count(|check| &check.missing)
+    }
+
+    /// Lines of the list that are no rows.
+    pub fn malformed(&self) -> u64 {
+        self.count(|check| &check.malformed)
+    }
+
+    /// Whether a digest of the list was taken for BLAKE3's because of its length, which SHA-256's have, too.
+    pub fn guessed(&self) -> bool {
+        let check = self.check.as_ref();
+        check.is_some_and(|check| check.guessed.load(Ordering::Relaxed))
+    }
+
+    /// Counts a listed file, and writes its row; `found` is its digest, if it could be read.
+    fn judge(
+        &self,
+        entry: &Entry,
+        found: Option<&Digest>,
+        expected: &(Algorithm, Digest),
+        rows: &mut Vec<u8>,
+    ) {
+        let Some(check) = &self.check else {
+            return;
+        };
+        let (algorithm, expected) = expected;
+        let same = found == Some(expected);
+        let counter = match found {
+            Some(_) if same => &check.matched,
+            Some(_) => &check.differing,
+            None => &check.unread,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        let same = found == Some(expected);
-        if same && self.quiet {
-            return;
+        if self.shows == Shows::All || self.shows == Shows::Failed && !same {
+            rows::write_check(self.rows, shown(entry), *algorithm, found, expected, rows);
         }
-        match self.rows {
-            DigestRows::Text => {
-                let (marked, path) = names::escaped(shown(entry));
-                if marked {
-                    rows.push(b'\\');
-                }
-                rows.extend(path);
-                rows.extend(b": ");
-                rows.extend(verdict.as_bytes());
-            }
-            DigestRows::Json => {
-                let row = json!({
-                    "type": "check",
-                    "path": names::json(shown(entry)),
-                    "crc32c": found.map(|crc| format!("{crc:08x}")),
-                    "expected": format!("{expected:08x}"),
-                    "ok": same,
-                });
-                rows.extend(row.to_string().as_bytes());
-            }
-        }
-        rows.push(b'\n');
     }
 
     /// The digest that an entry is listed with.
-    fn take(&self, entry: &Entry) -> Option<u32> {
-        let expected = self.expected.as_ref()?;
-        lock(expected).remove(&entry.sequence)
+    fn take(&self, entry: &Entry) -> Option<(Algorithm, Digest)> {
+        let check = self.check.as_ref()?;
+        lock(&check.expected).remove(&entry.sequence)
+    }
+
+    /// How a file is hashed.
+    fn algorithms(&self, entry: &Entry) -> Algorithms {
+        self.algorithms.unwrap_or_else(|| {
+            let expected = self.check.as_ref().and_then(|check| {
+                let expected = lock(&check.expected);
+                expected.get(&entry.sequence).copied()
+            });
+            expected.map_or_else(Algorithms::default, |(algorithm, _)| algorithm.into())
+        })
     }
 }
 
@@ -189,47 +228,99 @@ impl Job for DigestJob {
     type File = DigestFile;
 
     fn stream_job(&self) -> Option<StreamJob> {
-        Some(StreamJob::Crc32c)
+        Some(self.stream.clone())
     }
 
     fn opcode(&self) -> u32 {
-        opcode::CRC32C
+        self.stream.opcode()
     }
 
     fn chunk_bytes(&self) -> usize {
         LARGE_CHUNK_BYTES
     }
 
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            in_order: self.files.is_some(),
+            ..Geometry::default()
+        }
+    }
+
+    fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
+        let mut args = stream_args(place);
+        if place.stream {
+            args.mode |= opcode::STREAM;
+        }
+        Ok(args.encode())
+    }
+
+    fn mode(&self, entry: &Entry, offset: u64) -> u32 {
+        match &self.files {
+            None => 0,
+            Some(files) if offset == 0 => files.begin(entry, self.algorithms(entry)),
+            Some(files) => files.number(entry),
+        }
+    }
+
     fn open(&self, entry: &Arc<Entry>) -> DigestFile {
         DigestFile {
             entry: Arc::clone(entry),
+            algorithms: self.algorithms(entry),
             crc: 0,
+            tree: Tree::default(),
+            stream: None,
             expected: self.take(entry),
         }
     }
 
     fn chunk(&self, file: &mut DigestFile, chunk: &LandedChunk<'_>, _rows: &mut Vec<u8>) -> Flow {
-        let CrcResults { crc } = CrcResults::decode(&chunk.results);
-        file.crc = crc32c::crc32c_combine(file.crc, crc, chunk.bytes.len());
+        // Where a chunk had to wait for its turn, a second part follows, in which only the hashes in order were at work.
+        if !chunk.first_part {
+            return Flow::Continue;
+        }
+        if file.algorithms.contains(Algorithm::Crc32c) {
+            let CrcResults { crc } = CrcResults::decode(&chunk.results);
+            file.crc = crc32c::crc32c_combine(file.crc, crc, chunk.bytes.len());
+        }
+        if file.algorithms.contains(Algorithm::Blake3) && chunk.stream {
+            file.stream.get_or_insert_default().update(chunk.bytes);
+        } else if file.algorithms.contains(Algorithm::Blake3) {
+            let parts = opcode::planted(chunk);
+            file.tree.add(chunk.offset, chunk.bytes.len(), parts);
+        }
         Flow::Continue
     }
 
     fn refused(&self, entry: &Entry, rows: &mut Vec<u8>) {
         if let Some(expected) = self.take(entry) {
-            self.check_row(entry, None, expected, rows);
+            self.judge(entry, None, &expected, rows);
         }
     }
 
     fn close(&self, file: DigestFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
-        match (end, file.expected) {
-            (FileEnd::Complete { .. }, Some(expected)) => {
-                self.check_row(&file.entry, Some(file.crc), expected, rows);
-            }
-            (FileEnd::Complete { bytes }, None) if self.expected.is_none() => {
-                write_row(self.rows, shown(&file.entry), file.crc, *bytes, rows);
+        let work = self.files.as_ref().and_then(|files| files.end(&file.entry));
+        match (end, &file.expected) {
+            (FileEnd::Complete { bytes }, expected) => {
+                // A file of no bytes had no chunk, and so no work for a worker.
+                let work = work.unwrap_or_else(|| Arc::new(Work::new(file.algorithms)));
+                let hashes = work.hashes.as_ref().map(lock);
+                let tree = match file.stream {
+                    Some(stream) => stream.finalize().into(),
+                    None => file.tree.finish(),
+                };
+                for algorithm in file.algorithms.iter() {
+                    let digest = digest(algorithm, file.crc, &tree, hashes.as_deref());
+                    match expected {
+                        Some(expected) => self.judge(&file.entry, Some(&digest), expected, rows),
+                        None => {
+                            let path = shown(&file.entry);
+                            write_row(self.rows, path, algorithm, &digest, *bytes, rows);
+                        }
+                    }
+                }
             }
             (FileEnd::Failed { .. }, Some(expected)) => {
-                self.check_row(&file.entry, None, expected, rows);
+                self.judge(&file.entry, None, expected, rows);
             }
             _ => {}
         }
@@ -237,136 +328,18 @@ impl Job for DigestJob {
     }
 }
 
-/// The files that a list of digests names.
-pub struct DigestList {
-    reader: Box<dyn BufRead + Send>,
-    name: PathBuf,
-    line: u64,
-    /// The part of the next line that has been read so far.
-    begun: Vec<u8>,
-    /// The list to wait for when the reader has nothing yet.
-    awaited: Option<LiveList>,
-    /// Entries that were given.
-    given: u64,
-    /// Whether rows have the format of BSD's `-r`, with one space between digest and path. The first row that has
-    /// either format decides for the whole list, as in coreutils' tools.
-    reversed: Option<bool>,
-    expected: Expected,
-    ended: bool,
-}
-
-impl DigestList {
-    /// Lets the source wait until more of its reader's list has come.
-    #[must_use]
-    pub fn awaiting(mut self, list: LiveList) -> Self {
-        self.awaited = Some(list);
-        self
-    }
-
-    /// Digest and path of a row.
-    fn parse(&mut self, line: &[u8]) -> Option<(u32, PathBuf)> {
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        let start = line.iter().position(|byte| !blank(byte))?;
-        let line = &line[start..];
-        let (marked, line) = match line.strip_prefix(b"\\") {
-            Some(rest) => (true, rest),
-            None => (false, line),
-        };
-        let (digits, rest) = line.split_at_checked(8)?;
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        let digest = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-        let (_, rest) = rest.split_first().filter(|(first, _)| blank(first))?;
-        let path = match rest {
-            [] => return None,
-            // The second character says text or binary, which makes no difference here.
-            [b' ' | b'*', path @ ..] if !path.is_empty() && self.reversed != Some(true) => {
-                self.reversed = Some(false);
-                path
-            }
-            path if self.reversed != Some(false) => {
-                self.reversed = Some(true);
-                path
-            }
-            _ => return None,
-        };
-        let path = if marked {
-            names::unescaped(path)?
-        } else {
-            use std::os::unix::ffi::OsStringExt;
-            PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()))
-        };
-        Some((digest, path))
-    }
-
-    fn problem(&self, what: &str) -> Item {
-        Item::Error {
-            path: Some(self.name.clone()),
-            reason: format!(
-                "line {}: {what}; a line is 8 hexadecimal digits, two spaces and a path",
-                self.line
-            ),
-        }
-    }
-}
-
-/// The longest line that a list may hold: no path with its digest is longer, even when it is escaped.
-const MAX_LINE_BYTES: u64 = 1 << 16;
-
-impl Source for DigestList {
-    fn next_item(&mut self) -> Option<Item> {
-        loop {
-            if self.ended {
-                return None;
-            }
-            let left = MAX_LINE_BYTES.saturating_sub(self.begun.len() as u64);
-            let mut limited = std::io::Read::take(&mut self.reader, left);
-            if let Err(error) = limited.read_until(b'\n', &mut self.begun) {
-                if is_early(&error) {
-                    return Some(Item::Later);
-                }
-                self.ended = true;
-                if Ended::is_said_by(&error) {
-                    return None;
-                }
-                return Some(Item::Error {
-                    path: Some(self.name.clone()),
-                    reason: format!("cannot read the list: {error}"),
-                });
-            }
-            let mut line = std::mem::take(&mut self.begun);
-            if line.is_empty() {
-                self.ended = true;
-                return None;
-            }
-            self.line += 1;
-            if line.last() == Some(&b'\n') {
-                line.pop();
-            } else if line.len() as u64 == MAX_LINE_BYTES {
-                self.ended = true;
-                return Some(self.problem("longer than any path"));
-            }
-            // This CR belongs to the line end: `escaped` writes a path's final CR as an escape.
-            if line.last() == Some(&b'\r') {
-                line.pop();
-            }
-            if line.is_empty() || line.first() == Some(&b'#') {
-                continue;
-            }
-            let Some((digest, path)) = self.parse(&line) else {
-                return Some(self.problem("not a digest and a path"));
-            };
-            if path == Path::new(STDIN) && self.name == path {
-                return Some(self.problem("names standard input, which is the list itself"));
-            }
-            lock(&self.expected).insert(self.given, digest);
-            self.given += 1;
-            return Some(Item::Entry(Entry::listed(path)));
-        }
-    }
-
-    fn wait(&mut self, timeout: Duration) -> bool {
-        self.awaited.as_ref().is_none_or(|list| list.wait(timeout))
+/// A file's digest by one of its algorithms.
+fn digest(
+    algorithm: Algorithm,
+    crc: u32,
+    tree: &[u8; tree::VALUE],
+    hashes: Option<&Hashes>,
+) -> Digest {
+    match algorithm {
+        Algorithm::Crc32c => Digest::new(&crc.to_be_bytes()),
+        Algorithm::Blake3 => Digest::new(tree),
+        _ => hashes
+            .and_then(|hashes| hashes.digest(algorithm))
+            .unwrap_or_else(|| Digest::new(&[])),
     }
 }

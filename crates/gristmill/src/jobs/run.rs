@@ -357,6 +357,7 @@ impl Job for RunJob {
             align,
             max_chunk: self.max_chunk.clamp(align, program.chunk as usize),
             split: true,
+            in_order: false,
         }
     }
 

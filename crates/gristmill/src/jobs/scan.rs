@@ -11,14 +11,14 @@
 //! - `all`: every occurrence, including overlapping ones, without regard to lines.
 //!
 //! Around them: `facts` (what a slot's results say), `carry` (lines that span chunks), `held_lines` (lines that a NUL
-//! may undo), `binary` (how far ripgrep would have read), `matcher` (searching on the host, where single matches are
+//! may undo), `kept` (lines that may be shown before a match), `binary` (how far ripgrep would have read), `matcher` (searching on the host, where single matches are
 //! shown, and lines of regexes span chunks), `fold` (letters outside ASCII that are ASCII letters in another case), `printer`, `shaped`, `json` and `decimal` (rows), `separated` (the empty lines between files), `totals` and `error`
 //! (what is reported about all files), `plan` (the settings, from `report` and `builder`), `job` (the job itself).
 //!
 //! What differs from ripgrep 15:
 //!
 //! - UTF-16 is not decoded, with or without a byte order mark. UTF-8's mark is removed, as in ripgrep.
-//! - Strings are bytes, and need not be UTF-8 (then only ASCII letters match in either case); there may be 100,000 patterns.
+//! - Strings are bytes, and need not be UTF-8 (then only ASCII letters match in either case); there may be 1,000,000 patterns.
 //! - A regex's anchors of the whole text, `\A` and `\z`, are those of a line wherever matches are shown.
 //! - The automaton that a regex builds while it searches takes at most 32 MiB a thread, and not 1 GB.
 //! - ripgrep's line buffer stays as large as earlier files' lines made it, so that ripgrep reads further into binary
@@ -54,13 +54,14 @@ mod binary;
 mod builder;
 mod carry;
 mod count;
-mod decimal;
+pub(in crate::jobs) mod decimal;
 mod error;
 mod facts;
 mod fold;
 mod held_lines;
 mod job;
-mod json;
+pub(in crate::jobs) mod json;
+mod kept;
 mod lines;
 mod matcher;
 mod plan;

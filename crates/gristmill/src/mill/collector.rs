@@ -234,6 +234,11 @@ impl<J: Job> Collector<J> {
         };
         file.due += 1;
         file.resumed = 0;
+        if self.geometry.in_order && !landing.end {
+            piece.file.seen.store(file.due, Ordering::Relaxed);
+            // Feeders may wait for that: see `Intake::next_piece`.
+            self.status.wake();
+        }
         match flow {
             Flow::SkipFile => return file.skipped(),
             Flow::Stop => {

@@ -183,8 +183,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         if !first || !lock(&piece.file.tail).is_empty() {
             return None;
         }
-        let more =
-            piece.file.raw == FileKind::Stream && !landed.end && landed.reason().is_none();
+        let more = piece.file.raw == FileKind::Stream && !landed.end && landed.reason().is_none();
         let bytes = landed.buffer.as_slice().get(..landed.bytes)?;
         decode.of_beginning(bytes, more)
     }
@@ -292,15 +291,20 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Publishes a chunk that has landed, and arranges the next read of its file.
     fn take(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
-        if !landing.end && landing.error.is_none() {
-            self.go_on(&piece, landing.bytes);
-        }
-        if landing.bytes == 0 {
+        let goes_on = !landing.end && landing.error.is_none();
+        let bytes = landing.bytes;
+        if bytes == 0 {
+            if goes_on {
+                self.go_on(&piece, bytes);
+            }
             self.run.collector.hand_in(piece, landing);
             return;
         }
+        // A job is asked for the mode of a file's first chunk before any other chunk of it is read.
         if let Err(error) = self.run.flights.publish(&piece, landing, buffer) {
             self.run.collector.hand_in(piece, Landing::failed(error));
+        } else if goes_on {
+            self.go_on(&piece, bytes);
         }
     }
 
@@ -505,6 +509,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             file,
             raw: kind,
             converter,
+            seen: AtomicU64::new(0),
             next: AtomicU64::new(u64::from(!in_order)),
             limit: AtomicU64::new(match in_order {
                 false => self.run.config.layout.chunk as u64,

@@ -38,6 +38,8 @@ pub(super) struct Intake {
     descriptors: Arc<Descriptors>,
     /// Own bytes of a chunk.
     chunk_bytes: u64,
+    /// How many chunks of a file may be read that the job has not seen yet.
+    ahead: u64,
     /// Whether the run has more than one feeder.
     shared: bool,
     listing: Mutex<Listing>,
@@ -61,6 +63,7 @@ impl Intake {
         held: Arc<HeldRows>,
         descriptors: Arc<Descriptors>,
         chunk_bytes: usize,
+        ahead: u64,
         feeders: usize,
     ) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl Intake {
             held,
             descriptors,
             chunk_bytes: chunk_bytes as u64,
+            ahead,
             shared: feeders > 1,
             listing: Mutex::new(Listing {
                 source,
@@ -242,6 +246,10 @@ impl Intake {
             };
             if finished || offset >= file.limit.load(Ordering::Relaxed) {
                 cutting.remove(index);
+                continue;
+            }
+            if number.saturating_sub(file.seen.load(Ordering::Relaxed)) >= self.ahead {
+                index += 1;
                 continue;
             }
             file.next.store(number + 1, Ordering::Relaxed);

@@ -29,6 +29,8 @@ pub(super) struct OpenFile {
     pub converter: OnceLock<Mutex<Converter>>,
     /// The number of the next chunk that no reader has taken.
     pub next: AtomicU64,
+    /// How many chunks the job has seen.
+    pub seen: AtomicU64,
     /// The offset up to which chunks are handed out: the file's size when it was found to be large, and more as the
     /// file grows.
     pub limit: AtomicU64,

@@ -131,7 +131,7 @@ impl RunReport {
 
 #[cfg(test)]
 mod tests {
-    use crate::jobs::digest::{DigestJob, DigestRows};
+    use crate::jobs::digest::{Algorithm, DigestJob, DigestRows};
     use crate::mill::{Control, Mill};
     use crate::source::Tree;
     use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
@@ -147,7 +147,7 @@ mod tests {
             .build()
             .unwrap();
         let source = Tree::new([scratch.path()]).walk().unwrap();
-        let job = Arc::new(DigestJob::new(DigestRows::Text));
+        let job = Arc::new(DigestJob::new(Algorithm::Blake3.into(), DigestRows::Text));
         let mut report = mill
             .run(source, job, &mut std::io::sink(), &Control::default())
             .unwrap();

@@ -71,6 +71,11 @@ impl<J: Job> Run<J> {
             Arc::clone(&held),
             Arc::clone(&descriptors),
             config.layout.chunk,
+            if geometry.in_order {
+                u64::from(config.depth.max(2))
+            } else {
+                u64::MAX
+            },
             config.workers,
         );
         let opener = Opener {

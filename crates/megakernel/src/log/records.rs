@@ -95,7 +95,7 @@ pub(super) fn encode_job(job: &StreamJob) -> Result<Vec<u8>, PipelineError> {
         (None, ScanMode::Lines) => STRINGS_IN_LINES,
         (None, ScanMode::All) => STRINGS,
     };
-    // A set has at most 100,000 patterns, and their lengths are below 256 MiB, as was just checked.
+    // A set has at most 1,000,000 patterns, and their lengths are below 256 MiB, as was just checked.
     let word = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
     payload.extend(kind.to_le_bytes());
     match set.line_settings() {

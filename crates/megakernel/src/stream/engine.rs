@@ -5,13 +5,16 @@
 //!   time; if case is ignored, it searches for the first bytes of each pattern in every combination of cases, but a
 //!   single pattern is left to a regex, which chooses rare bytes wherever they are in the pattern;
 //! - more patterns, or a set for all occurrences: a [`Table`], with many runs searched side by side (`runs.rs`);
-//! - more than fits into a table of the allowed size ([`super::DEFAULT_TABLE_BYTES`] by default): `aho-corasick`'s
-//!   contiguous NFA, which is many times slower;
+//! - many patterns, or more than fit into a table of the allowed size ([`super::DEFAULT_TABLE_BYTES`] by default): a
+//!   filter over sampled q-grams ([`Sampled`]);
+//! - patterns of which too many hold each other for that, and that do not fit into a table: `aho-corasick`'s contiguous
+//!   NFA, which is many times slower;
 //! - regexes, in a set for lines: a [`Regex`], which finds lines.
 
 use super::automaton::Table;
 use super::regex::Regex;
 use super::runs::Search;
+use super::sampled::Sampled;
 use super::ScanMode;
 use crate::KernelError;
 use aho_corasick::{packed, AhoCorasick, AhoCorasickKind, MatchKind, StartKind};
@@ -41,6 +44,10 @@ const FOLDED_PREFIX: usize = 3;
 /// the packed searcher stops all the time, and the table hardly looks at a byte twice.
 const FOLDED_FAILURES: usize = 64;
 
+/// From this number of patterns on, the filter over sampled q-grams is faster than the table, which no longer fits into
+/// the nearer caches.
+const SAMPLED_PATTERNS: usize = 4096;
+
 pub(super) enum Engine {
     /// No pattern can occur in a line.
     Nothing,
@@ -54,6 +61,7 @@ pub(super) enum Engine {
     Folded(Box<Folded>),
     OneFolded(Box<LineMatcher>),
     Table(Box<Table>),
+    Sampled(Box<Sampled>),
     Automaton(Box<AhoCorasick>),
     /// Finds lines, and not matches in them.
     Regex(Box<Regex>),
@@ -132,10 +140,27 @@ impl Engine {
         mode: ScanMode,
         table_words: usize,
     ) -> Result<Self, PipelineError> {
+        if patterns.len() >= SAMPLED_PATTERNS {
+            if let Some(sampled) = Sampled::build(patterns, case_insensitive, mode)? {
+                return Ok(Self::Sampled(Box::new(sampled)));
+            }
+        }
         let given = patterns.iter().copied();
         if let Some(table) = Table::build(given, case_insensitive, mode, table_words) {
             return Ok(Self::Table(Box::new(table)));
         }
+        if let Some(sampled) = Sampled::build(patterns, case_insensitive, mode)? {
+            return Ok(Self::Sampled(Box::new(sampled)));
+        }
+        Self::automaton(patterns, case_insensitive, mode)
+    }
+
+    /// An engine for any set, many times slower than the others.
+    pub(super) fn automaton(
+        patterns: &[&[u8]],
+        case_insensitive: bool,
+        mode: ScanMode,
+    ) -> Result<Self, PipelineError> {
         let build = |kind| {
             AhoCorasick::builder()
                 .ascii_case_insensitive(case_insensitive)
@@ -157,7 +182,16 @@ impl Engine {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Automaton(automaton) => automaton.memory_usage(),
+            Self::Sampled(sampled) => sampled.literals().memory(),
             _ => self.table().map_or(0, |table| size_of_val(table.words())),
+        }
+    }
+
+    /// The filter over q-grams, if the set is searched with one.
+    pub(super) fn sampled(&self) -> Option<&Sampled> {
+        match self {
+            Self::Sampled(sampled) => Some(sampled),
+            _ => None,
         }
     }
 
@@ -182,6 +216,7 @@ impl Engine {
             Self::Folded(_) => "teddy over both cases",
             Self::OneFolded(_) => "regex over both cases",
             Self::Table(_) => "aho-corasick table",
+            Self::Sampled(_) => "sampled q-grams",
             Self::Automaton(_) => "aho-corasick nfa",
             Self::Regex(_) => "regex",
         }
@@ -209,6 +244,11 @@ impl Engine {
             Self::Folded(folded) => folded.find(within),
             Self::OneFolded(pattern) => pattern.find(within).map(|found| (found.start, found.end)),
             Self::Table(table) => Search::new(table, within, 0).first(),
+            Self::Sampled(sampled) => {
+                let literals = sampled.literals();
+                let found = literals.find_first(within, 0);
+                found.map(|(start, pattern)| (start, start + literals.pattern_len(pattern)))
+            }
             Self::Automaton(automaton) => automaton
                 .find(within)
                 .map(|found| (found.start(), found.end())),

@@ -10,8 +10,9 @@ use super::automaton::Table;
 use super::engine::Engine;
 use super::regex::Regex;
 use super::runs::Search;
-use super::{together, word, StreamOpcode, StreamSlot, LOOK_BYTES};
-use gristmill_patterns::{LineMatcher, LineSettings, PatternError};
+use super::sampled::{Sampled, Starts};
+use super::{occurrences, together, word, StreamOpcode, StreamSlot, LOOK_BYTES};
+use gristmill_patterns::{LineMatcher, LineSettings, Literals, PatternError};
 use gristmill_protocol::stream::{self, ScanResults};
 use gristmill_protocol::{completion, fault, PipelineError};
 use gristmill_ring::{Outcome, RecordWriter};
@@ -20,7 +21,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The largest number of patterns in a set.
-pub const MAX_PATTERNS: usize = 100_000;
+pub const MAX_PATTERNS: usize = 1_000_000;
 
 /// The number of bytes that a set's table may take on the CPU if no other limit is set: 128 MiB. While the table is
 /// built, it takes up to twice as much.
@@ -89,8 +90,8 @@ impl ScanSet {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix });
         if patterns.is_empty() || patterns.len() > MAX_PATTERNS {
             return invalid(
-                "a set of no patterns, or of more than 100,000",
-                "give 1 to 100,000 patterns",
+                "a set of no patterns, or of more than 1,000,000",
+                "give 1 to 1,000,000 patterns",
             );
         }
         let all = patterns
@@ -121,6 +122,13 @@ impl ScanSet {
             case_insensitive,
             table_bytes,
         })
+    }
+
+    /// The same set, searched by another engine.
+    #[cfg(test)]
+    pub(super) fn with_engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
     }
 
     /// Prepares a set for [`ScanMode::Lines`] of regexes, or of strings that only a regex can search for as `settings`
@@ -169,6 +177,12 @@ impl ScanSet {
             Engine::Regex(regex) => Some(regex.settings()),
             _ => None,
         }
+    }
+
+    /// What finds the patterns, where they are searched for by a filter over sampled q-grams. Numbers are those of the
+    /// patterns that can occur: in [`ScanMode::Lines`] those with a newline are left out, and have none.
+    pub fn literals(&self) -> Option<&Literals> {
+        self.engine.sampled().map(Sampled::literals)
     }
 
     /// The patterns as they were given, by number.
@@ -223,9 +237,13 @@ impl ScanSet {
         }
         if let Engine::Automaton(_) = self.engine {
             report += &format!(
-                ": the faster table would take more than the {} bytes that it may",
+                ": the faster table would take more than the {} bytes that it may, and too many patterns hold each other \
+                 for sampled q-grams",
                 self.table_bytes
             );
+        }
+        if let Some(sampled) = self.engine.sampled() {
+            report += &format!(": {}", sampled.literals().explain());
         }
         report
     }
@@ -233,7 +251,8 @@ impl ScanSet {
     /// The largest number of patterns that can end at one byte. For `MODE_ALL` a slot's record area must have room for
     /// at least this many records, of two words each; otherwise the slot faults with [`fault::AREA_TOO_SMALL`].
     pub fn most_together(&self) -> usize {
-        together::most(self.searched(), self.case_insensitive)
+        let known = self.engine.sampled().and_then(Sampled::most_ends);
+        known.unwrap_or_else(|| together::most_ends(self.searched(), self.case_insensitive))
     }
 
     /// Finds a match in `bytes[from..until]` such that none begins earlier. Returns its start and end, or `None` if
@@ -323,6 +342,10 @@ impl ScanSet {
             }
             _ => None,
         };
+        let mut starts = self.engine.sampled().map(|sampled| {
+            let bytes = bytes.get(..end).unwrap_or(&[]);
+            Starts::new(sampled, bytes, at, slot.cancel)
+        });
         let answered =
             |results: &ScanResults| mode == stream::MODE_ANY && results.first_match != stream::NONE;
         let mut look = at + LOOK_BYTES;
@@ -333,9 +356,10 @@ impl ScanSet {
                 }
                 look = at + LOOK_BYTES;
             }
-            let found = match &mut search {
+            let found = match (&mut search, &mut starts) {
+                (_, Some(starts)) => starts.next_from(at).map(|start| (start, start + 1)),
                 // The position of a match within its line matters only for the first match in the chunk.
-                Some(search) if results.first_match != stream::NONE => {
+                (Some(search), _) if results.first_match != stream::NONE => {
                     search.next_from(at).map(|hit| (hit.end - 1, hit.end))
                 }
                 _ => self.find(bytes, at, end, slot),
@@ -388,66 +412,17 @@ impl ScanSet {
         results: &mut ScanResults,
     ) -> Result<bool, u32> {
         let resume = usize::try_from(slot.resume).map_err(|_| fault::BAD_ARGUMENT)?;
-        // Matches that end where the last part stopped, or later. They begin less than the length of the longest
-        // pattern before that place.
-        let from = resume.saturating_sub(self.longest);
-        if from > bytes.len() {
+        if resume.saturating_sub(self.longest) > bytes.len() {
             return Err(fault::BAD_ARGUMENT);
         }
-        let automaton = match &self.engine {
-            Engine::Automaton(automaton) => automaton,
-            Engine::Table(table) => return table.all(bytes, slot, records, results),
-            _ => return Err(fault::BAD_ARGUMENT),
-        };
-        let capacity = records.capacity();
-        // The matches that end at one position. They are sorted by pattern before they are recorded.
-        let mut group: Vec<(u32, u32)> = Vec::new();
-        let mut group_end = 0;
-        let mut flush = |group: &mut Vec<(u32, u32)>, end: usize| -> Result<bool, u32> {
-            if group.len() > capacity {
-                return Err(fault::AREA_TOO_SMALL);
+        match &self.engine {
+            Engine::Automaton(automaton) => {
+                occurrences::by_automaton(automaton, &self.patterns, bytes, slot, records, results)
             }
-            if records.len() as usize + group.len() > capacity {
-                results.resume = word(end)?;
-                return Ok(false);
-            }
-            group.sort_unstable_by_key(|(_, pattern)| *pattern);
-            for (pattern, start) in group.drain(..).map(|(start, pattern)| (pattern, start)) {
-                records.push(start, pattern);
-            }
-            Ok(true)
-        };
-        // Each part also includes the bytes before it in which an occurrence can begin.
-        let mut overflowed = false;
-        let mut part = resume.saturating_sub(1);
-        while part < bytes.len() && !overflowed && !slot.cancel.is_cancelled() {
-            let until = bytes.len().min(part + LOOK_BYTES.max(self.longest));
-            let from = (part + 1).saturating_sub(self.longest);
-            let within = bytes.get(from..until).unwrap_or(&[]);
-            for found in automaton
-                .try_find_overlapping_iter(within)
-                .map_err(|_| fault::BAD_ARGUMENT)?
-            {
-                let (start, end) = (from + found.start(), from + found.end());
-                if end <= part {
-                    continue;
-                }
-                if end != group_end {
-                    if !flush(&mut group, group_end)? {
-                        overflowed = true;
-                        break;
-                    }
-                    group_end = end;
-                }
-                group.push((word(start)?, found.pattern().as_u32()));
-            }
-            part = until;
+            Engine::Sampled(sampled) => sampled.all(bytes, slot, records, results),
+            Engine::Table(table) => table.all(bytes, slot, records, results),
+            _ => Err(fault::BAD_ARGUMENT),
         }
-        if !overflowed {
-            overflowed = !flush(&mut group, group_end)?;
-        }
-        results.matches = records.len();
-        Ok(overflowed)
     }
 }
 

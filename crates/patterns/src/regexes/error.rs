@@ -1,5 +1,6 @@
 //! Why a set of regexes could not be made.
 
+use crate::lines::{shown, PatternError, Place};
 use regex_automata::meta;
 use std::fmt;
 
@@ -29,6 +30,12 @@ impl RegexSetError {
     #[must_use]
     pub fn offset(&self) -> Option<usize> {
         self.offset
+    }
+
+    /// What is wrong, and what to do.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.what
     }
 
     fn new(number: usize, pattern: &str, offset: Option<usize>, what: String) -> Self {
@@ -92,3 +99,24 @@ impl fmt::Display for RegexSetError {
 }
 
 impl std::error::Error for RegexSetError {}
+
+impl From<&RegexSetError> for PatternError {
+    fn from(error: &RegexSetError) -> Self {
+        let place = error.offset.and_then(|offset| {
+            let before = error.pattern.get(..offset)?;
+            let begin = before.rfind('\n').map_or(0, |newline| newline + 1);
+            let line = error.pattern.get(begin..)?.lines().next().unwrap_or("");
+            Some(Place {
+                line: before.matches('\n').count() + 1,
+                column: error.pattern.get(begin..offset)?.chars().count() + 1,
+                width: 0,
+                text: shown(line),
+            })
+        });
+        Self {
+            pattern: Some(error.number),
+            place,
+            reason: error.what.clone(),
+        }
+    }
+}

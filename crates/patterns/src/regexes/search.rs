@@ -140,34 +140,48 @@ impl Rule {
             return;
         }
         progress.settled = true;
-        let length = part.text.len();
         if part.ends {
             return;
         }
-        let mut certain = self
-            .longest
-            .and_then(|longest| (length + 1).checked_sub(longest.saturating_add(LOOK)))
-            .unwrap_or(0)
-            .max(progress.at);
-        if let Some(open) = self.open.as_ref().filter(|_| certain < progress.limit) {
-            let cache = memory.open.get_or_insert_with(|| open.cache());
-            certain = open.from(cache, part.text, certain.min(length));
+        // Most rules have no long matches.
+        if self.decided_before(part.text.len()) < progress.limit {
+            let certain = self.certain(memory, part.text, progress.at);
+            progress.limit = progress.limit.min(certain);
         }
-        progress.limit = progress.limit.min(certain);
     }
 
-    /// The first match that is certain.
+    /// No match that begins before this place depends on bytes behind a text of this length, as matches are too short.
+    fn decided_before(&self, length: usize) -> usize {
+        self.longest
+            .and_then(|longest| (length + 1).checked_sub(longest.saturating_add(LOOK)))
+            .unwrap_or(0)
+    }
+
+    /// No match that begins from `at` on and before this place depends on bytes behind the text.
+    pub fn certain(&self, memory: &mut Memory, text: &[u8], at: usize) -> usize {
+        let certain = self.decided_before(text.len()).max(at);
+        match &self.open {
+            Some(open) => {
+                let cache = memory.open.get_or_insert_with(|| open.cache());
+                open.from(cache, text, certain.min(text.len()))
+            }
+            None => certain,
+        }
+    }
+
+    /// The first match that begins from `at` on and before `limit`.
     pub fn first(
         &self,
         memory: &mut Memory,
-        progress: &Progress,
         text: &[u8],
+        at: usize,
+        limit: usize,
     ) -> Option<(usize, usize)> {
-        if progress.at >= progress.limit {
+        if at >= limit {
             return None;
         }
-        let found = self.search(memory, text, progress.at, text.len())?;
-        (found.0 < progress.limit).then_some(found)
+        let found = self.search(memory, text, at, text.len())?;
+        (found.0 < limit).then_some(found)
     }
 
     /// What every match contains, if literals are looked for.

@@ -1,17 +1,12 @@
 //! The settings of a scan.
 
-use super::error::ScanBuildError;
-use super::job::{Engine, ScanJob};
-use super::plan::Plan;
+mod build;
+
+use super::job::ScanJob;
+use super::lines::Shown;
 use super::printer::Style;
 use super::report::Report;
-use gristmill_megakernel::{ScanMode, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
-use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
-use gristmill_protocol::{stream, PipelineError};
-use std::sync::Arc;
-
-/// The default length of the longest line that is shown, in bytes.
-const MAX_LINE_BYTES: u64 = 16 << 20;
+use gristmill_patterns::{Boundary, Case, LineSettings};
 
 /// Settings of a [`ScanJob`].
 #[derive(Debug, Clone, Default)]
@@ -22,6 +17,7 @@ pub struct ScanJobBuilder {
     all: bool,
     report: Report,
     style: Style,
+    shown: Shown,
     limit: Option<u64>,
     max_line_bytes: Option<u64>,
     text: bool,
@@ -129,7 +125,7 @@ impl ScanJobBuilder {
     }
 
     /// Whether every occurrence is reported, including overlapping ones, in the bytes of each file without regard to
-    /// lines and NULs. Rows are `path:offset:pattern`, ordered by where occurrences end. Default: no.
+    /// lines and NULs. Rows are `path:offset:length:pattern`, ordered by where occurrences end. Default: no.
     #[must_use]
     pub fn all(mut self, yes: bool) -> Self {
         self.all = yes;
@@ -196,7 +192,7 @@ impl ScanJobBuilder {
     }
 
     /// Whether rows are ripgrep's JSON Lines; with [`all`](Self::all), records of type `occurrence` with `path`,
-    /// `absolute_offset`, `pattern_index` and `pattern`. Applies to [`Report::Lines`] and [`Report::Matches`].
+    /// `absolute_offset`, `length`, `pattern_index` and `pattern`. Applies to [`Report::Lines`] and [`Report::Matches`].
     /// Default: no.
     #[must_use]
     pub fn json(mut self, yes: bool) -> Self {
@@ -256,6 +252,59 @@ impl ScanJobBuilder {
         self
     }
 
+    /// How many lines are shown before and after each line that is looked for. Rows of these have `-` where the others
+    /// have `:`, and `--` stands between groups of lines, and between files. Default: none.
+    #[must_use]
+    pub fn context(mut self, before: usize, after: usize) -> Self {
+        self.shown = Shown {
+            before,
+            after,
+            all: false,
+        };
+        self
+    }
+
+    /// Whether all lines are shown, those that are looked for and the others as [`context`](Self::context) shows lines;
+    /// undone by that. Default: no.
+    #[must_use]
+    pub fn all_lines(mut self, yes: bool) -> Self {
+        self.shown = Shown {
+            all: yes,
+            ..Shown::default()
+        };
+        self
+    }
+
+    /// What stands between groups of lines where lines have context, and between files, as a line; `None` for nothing.
+    /// Default: `--`.
+    #[must_use]
+    pub fn context_separator(mut self, separator: Option<Vec<u8>>) -> Self {
+        self.style.separators.groups = separator;
+        self
+    }
+
+    /// What follows each field, such as a line number, before a line that is looked for. Default: `:`.
+    #[must_use]
+    pub fn field_match_separator(mut self, separator: impl Into<Vec<u8>>) -> Self {
+        self.style.separators.matching = separator.into();
+        self
+    }
+
+    /// What follows each field before other lines. Default: `-`.
+    #[must_use]
+    pub fn field_context_separator(mut self, separator: impl Into<Vec<u8>>) -> Self {
+        self.style.separators.context = separator.into();
+        self
+    }
+
+    /// What is shown in the place of each match. `$1` and `$name` in it stand for groups, `$0` for the match, and `$$` for
+    /// a dollar sign. `None`, the default, shows matches as they are.
+    #[must_use]
+    pub fn replacement(mut self, replacement: Option<Vec<u8>>) -> Self {
+        self.style.replacement = replacement;
+        self
+    }
+
     /// Ends a file after this number of matching lines; `None`, the default, is no limit.
     #[must_use]
     pub fn limit(mut self, lines: Option<u64>) -> Self {
@@ -310,155 +359,10 @@ impl ScanJobBuilder {
 
     /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up
     /// to twice as much. Patterns that need more are searched for many times more slowly, and
-    /// [`ScanJob::engine_report`] says so. Default: [`DEFAULT_TABLE_BYTES`].
+    /// [`ScanJob::engine_report`] says so. Default: [`DEFAULT_TABLE_BYTES`](gristmill_megakernel::DEFAULT_TABLE_BYTES).
     #[must_use]
     pub fn table_bytes(mut self, bytes: usize) -> Self {
         self.table_bytes = Some(bytes);
         self
-    }
-
-    /// How the patterns are read.
-    fn line_settings(&self) -> LineSettings {
-        LineSettings {
-            fixed_strings: !self.regex,
-            text: self.text,
-            ..self.settings.clone()
-        }
-    }
-
-    /// Checks the settings and prepares the search.
-    ///
-    /// # Errors
-    /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a
-    /// table that is larger than 1 GiB; [`PipelineError::Backend`] for a regex that is refused; the kernel's own error
-    /// for too many patterns.
-    pub fn build(self) -> Result<ScanJob, PipelineError> {
-        self.build_or_place().map_err(PipelineError::from)
-    }
-
-    /// The same as [`build`](Self::build), with the place of a fault in a pattern.
-    ///
-    /// # Errors
-    /// The same, and [`ScanBuildError::Pattern`] for a regex that is refused.
-    pub fn build_or_place(mut self) -> Result<ScanJob, ScanBuildError> {
-        let invalid = |what, fix| {
-            let error = PipelineError::InvalidArgument { what, fix };
-            Err(ScanBuildError::Other(error))
-        };
-        let table_bytes = self.table_bytes.unwrap_or(DEFAULT_TABLE_BYTES);
-        if table_bytes > MAX_TABLE_BYTES {
-            return invalid(
-                "a table of patterns that is larger than 1 GiB",
-                "allow at most 1 GiB",
-            );
-        }
-        let every_line = self.invert && self.patterns.is_empty();
-        if every_line {
-            // No line has a match: each is looked for, as if it had an empty one.
-            (self.regex, self.settings.boundary) = (false, None);
-            self.patterns.push(Vec::new());
-        }
-        let settings = self.line_settings();
-        let plain = PlainStrings::of(&self.patterns, &settings);
-        if self.all {
-            if settings.boundary.is_some() || (self.regex && plain.is_none()) {
-                return invalid(
-                    "regexes, words or whole lines together with every occurrence",
-                    "ask for every occurrence of fixed strings, or search lines",
-                );
-            }
-            if self.patterns.iter().any(Vec::is_empty) {
-                return invalid(
-                    "an empty pattern, which occurs at every byte",
-                    "give patterns of one byte or more, or search lines",
-                );
-            }
-            if matches!(self.report, Report::Matches | Report::CountMatches)
-                || self.report.is_without()
-                || self.limit.is_some()
-                || self.invert
-            {
-                return invalid(
-                    "every occurrence together with a report or limit that is about lines",
-                    "ask for lines, a count, paths or nothing, without a limit",
-                );
-            }
-        } else if !self.regex && self.patterns.iter().any(|p| p.contains(&b'\n')) {
-            return invalid(
-                "a newline in a pattern, which no line can hold",
-                "give the lines as patterns of their own, or ask for all occurrences",
-            );
-        }
-        let mut style = self.style;
-        style.json &= !self.report.is_summary();
-        style.only_matching = self.report == Report::Matches;
-        style.count_matches = self.totals;
-        style.crlf = settings.crlf;
-        style.without = self.invert;
-        let letters = plain.as_ref().is_some_and(|plain| plain.fold_beyond_ascii) && !self.all;
-        let (patterns, fold, regex) = match plain {
-            Some(plain) => (plain.strings, plain.fold, None),
-            None if self.all => {
-                let fold = settings.case.folds(&self.patterns);
-                (self.patterns, fold, None)
-            }
-            None => (self.patterns, false, Some(settings)),
-        };
-        let mut plan = Plan::new(patterns, self.report, style);
-        plan.case_insensitive = fold;
-        if letters {
-            plan.fold_letters();
-        }
-        if let Some(settings) = regex {
-            plan.search_regexes(settings);
-        }
-        plan.limit = self.limit;
-        plan.max_line_bytes = self.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
-        plan.text = self.text;
-        plan.binary = self.binary;
-        plan.mapped = self.mapped;
-        plan.keep_mark = self.keep_mark;
-        plan.totals_wanted = self.totals;
-        plan.invert = self.invert && !every_line;
-        plan.include_zero = self.include_zero;
-        if plan.invert && plan.decides_only() {
-            // As in ripgrep: without a limit, a file is searched to its end, and a NUL there undoes the first line.
-            plan.limit = plan.limit.filter(|&limit| limit == 1);
-        }
-        let engine = if self.all {
-            Engine::All
-        } else if plan.decides_only() && plan.limit != Some(0) && !plan.invert {
-            // The first match decides, whatever the limit.
-            Engine::Any
-        } else if (plan.report == Report::Count
-            || plan.report.is_without()
-            || (plan.invert && plan.decides_only()))
-            && plan.limit.is_none()
-            && !plan.timed()
-        {
-            Engine::Count
-        } else {
-            Engine::Lines
-        };
-        let mode = match engine.mode(&plan) {
-            stream::MODE_ALL => ScanMode::All,
-            _ => ScanMode::Lines,
-        };
-        let set = Arc::new(plan.scan_set(mode, table_bytes)?);
-        if set.line_settings().is_some() {
-            plan.match_with(&set);
-        }
-        let together = match mode {
-            ScanMode::All => set.most_together(),
-            ScanMode::Lines => 0,
-        };
-        // A scan has at most 100,000 patterns.
-        let record_words = u32::try_from(2 * together).unwrap_or(u32::MAX);
-        Ok(ScanJob {
-            plan,
-            engine,
-            set,
-            record_words,
-        })
     }
 }

@@ -14,6 +14,43 @@ pub(super) const CARRY_BYTES: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Budget(AtomicUsize);
 
+impl Budget {
+    /// Takes so many bytes, if they are there.
+    pub fn charge(&self, bytes: usize) -> bool {
+        let fits = self.0.load(Ordering::Relaxed) + bytes <= CARRY_BYTES;
+        if fits {
+            self.0.fetch_add(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Gives bytes back.
+    pub fn refund(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Reads `length` bytes of a file again, from `start` on. A stream has no `path`.
+///
+/// # Errors
+/// [`ScanErrorKind`], where they cannot be read again.
+pub(super) fn read_again(
+    path: Option<&Path>,
+    start: u64,
+    length: u64,
+) -> Result<Vec<u8>, ScanErrorKind> {
+    let path = path.ok_or(ScanErrorKind::LineOfStream)?;
+    let memory = || ScanErrorKind::LineLost(io::Error::from(io::ErrorKind::OutOfMemory));
+    let length = usize::try_from(length).map_err(|_| memory())?;
+    let mut line = Vec::new();
+    line.try_reserve_exact(length).map_err(|_| memory())?;
+    line.resize(length, 0);
+    std::fs::File::open(path)
+        .and_then(|file| file.read_exact_at(&mut line, start))
+        .map_err(ScanErrorKind::LineLost)?;
+    Ok(line)
+}
+
 /// The beginning of a line whose end is in a later chunk.
 #[derive(Debug, Default)]
 pub(super) struct Carry {
@@ -91,10 +128,8 @@ impl Carry {
         self.matched |= matched;
         self.nul |= nul;
         let room = keep.show.filter(|_| self.whole).is_some_and(|budget| {
-            let fits = self.bytes.len() + piece.len() <= CARRY_BYTES
-                && budget.0.load(Ordering::Relaxed) + piece.len() <= CARRY_BYTES;
+            let fits = self.bytes.len() + piece.len() <= CARRY_BYTES && budget.charge(piece.len());
             if fits {
-                budget.0.fetch_add(piece.len(), Ordering::Relaxed);
                 self.charged += piece.len();
             }
             fits
@@ -142,18 +177,10 @@ impl Carry {
             self.bytes.truncate(kept);
             return Ok(shown);
         }
-        let path = path.ok_or(ScanErrorKind::LineOfStream)?;
-        let length = usize::try_from(bytes)
-            .map_err(|_| ScanErrorKind::LineLost(io::Error::from(io::ErrorKind::OutOfMemory)))?;
-        let mut line = Vec::new();
-        line.try_reserve_exact(length)
-            .map_err(|_| ScanErrorKind::LineLost(io::Error::from(io::ErrorKind::OutOfMemory)))?;
-        line.resize(length, 0);
-        std::fs::File::open(path)
-            .and_then(|file| file.read_exact_at(&mut line, self.start))
-            .map_err(ScanErrorKind::LineLost)?;
+        let mut line = read_again(path, self.start, bytes)?;
         // A NUL may end the line in the place of a newline.
-        if let Some(last) = length
+        if let Some(last) = line
+            .len()
             .checked_sub(rest.len())
             .and_then(|at| line.get_mut(at..))
         {
@@ -176,9 +203,7 @@ impl Carry {
     }
 
     fn refund(&mut self, budget: &Budget) {
-        budget
-            .0
-            .fetch_sub(std::mem::take(&mut self.charged), Ordering::Relaxed);
+        budget.refund(std::mem::take(&mut self.charged));
     }
 }
 

@@ -178,7 +178,9 @@ impl CountFile {
     fn complete(&mut self, plan: &Plan, bytes: u64) {
         if self.carry.is_open() {
             let matched = match plan.regex {
-                Some(_) => whole_line_matches(plan, &self.text, &self.entry, &mut self.carry, b"", bytes),
+                Some(_) => {
+                    whole_line_matches(plan, &self.text, &self.entry, &mut self.carry, b"", bytes)
+                }
                 None => self.carry.matched(),
             };
             self.lines += u64::from(plan.wants(matched));
@@ -217,7 +219,7 @@ impl AnyFile {
             self.text.sniff(chunk);
             if self.text.binary == Binary::Quit {
                 let stdin = self.entry.origin == Origin::Stdin;
-                self.fills = Some(Fills::new(self.text.origin, stdin));
+                self.fills = Some(Fills::new(self.text.origin, stdin, plan.shown.kept()));
             }
         }
         let begin = self.text.begin(chunk.offset);
@@ -260,6 +262,7 @@ impl AnyFile {
                     let last = facts.last_newline.map(|at| chunk.offset + at as u64);
                     fills.short_read(upto, last.or(self.last_newline));
                 }
+                fills.leave(&bytes, chunk.offset);
                 fills.forget_before(fills.start());
                 if found.is_some_and(|at| at < fills.start()) {
                     self.answer = Some(true);
@@ -293,7 +296,14 @@ impl AnyFile {
             (None, FileEnd::Complete { bytes }) => {
                 plan.regex.is_some()
                     && self.carry.is_open()
-                    && whole_line_matches(plan, &self.text, &self.entry, &mut self.carry, b"", *bytes)
+                    && whole_line_matches(
+                        plan,
+                        &self.text,
+                        &self.entry,
+                        &mut self.carry,
+                        b"",
+                        *bytes,
+                    )
             }
             _ => false,
         };

@@ -66,6 +66,15 @@ pub enum ScanErrorKind {
         /// The length of all rows together, in bytes.
         bytes: u64,
     },
+    /// The line would be too long once its matches are replaced.
+    #[error(
+        "a line is not printed, as it is longer than {bytes} bytes once its matches are replaced; allow longer lines, or \
+         print the lines as they are"
+    )]
+    LongReplacement {
+        /// The most bytes that are printed of a line.
+        bytes: u64,
+    },
     /// The line was too long to keep and cannot be read again.
     #[error(
         "a matching line is too long to be printed from a stream; ask for a count, paths or all occurrences, or store the \
@@ -75,6 +84,27 @@ pub enum ScanErrorKind {
     /// The line was too long to keep, and reading it again failed.
     #[error("a matching line could not be read again to print it: {0}; ask for a count, paths or all occurrences")]
     LineLost(io::Error),
+    /// A line that would be shown because of where it stands is longer than the limit.
+    #[error("a line of {bytes} bytes is not printed beside a match; allow longer lines, or ask for fewer lines around matches")]
+    LongContext {
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// Such a line was too long to keep and cannot be read again.
+    #[error(
+        "a line beside a match is too long to be printed from a stream; ask for fewer lines around matches, or store the \
+         stream in a file"
+    )]
+    ContextOfStream,
+    /// Such a line was too long to keep, and reading it again failed.
+    #[error("a line beside a match could not be read again to print it: {0}")]
+    ContextLost(io::Error),
+    /// More lines were to be shown before a match than are kept.
+    #[error("only {lines} lines before this match are printed; ask for fewer, or print all lines")]
+    ContextForgotten {
+        /// How many are printed.
+        lines: usize,
+    },
     /// The line spans chunks and is longer than the limit, so that it was not searched for a regex.
     #[error("a line of {bytes} bytes is not searched for a regex; allow longer lines, or search for fixed strings")]
     LongLineUnsearched {
@@ -97,6 +127,16 @@ pub enum ScanErrorKind {
 }
 
 impl ScanErrorKind {
+    /// The same error of a line that was to be shown because of where it stands.
+    pub(super) fn of_context(self) -> Self {
+        match self {
+            Self::LongLine { bytes } => Self::LongContext { bytes },
+            Self::LineOfStream => Self::ContextOfStream,
+            Self::LineLost(error) => Self::ContextLost(error),
+            other => other,
+        }
+    }
+
     /// The error of a line that was to be searched as a whole, rather than shown.
     pub(super) fn unsearched(self) -> Self {
         match self {

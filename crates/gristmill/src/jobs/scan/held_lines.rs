@@ -1,5 +1,14 @@
 //! Finished rows of matching lines that a later NUL may still undo.
 
+/// Why a line is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is looked for.
+    Found,
+    /// Because of where it stands.
+    Context,
+}
+
 /// A line whose rows are held.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HeldLine {
@@ -10,6 +19,9 @@ pub(super) struct HeldLine {
     pub matches: u64,
     /// Bytes of its rows that ripgrep does not count.
     pub uncounted: u64,
+    pub kind: Kind,
+    /// Bytes of its rows that only separate it from the line before.
+    separator: usize,
     /// Where its rows end in [`HeldLines::rows`].
     rows_end: usize,
 }
@@ -28,13 +40,28 @@ impl HeldLines {
         self.lines.len() as u64
     }
 
-    /// Holds a line from `start` to `end`, whose rows were just appended.
+    /// Holds a line that is looked for, from `start` to `end`, whose rows were just appended.
     pub fn push(&mut self, start: u64, end: u64, matches: u64, uncounted: u64) {
+        self.push_kind(start, end, matches, uncounted, Kind::Found, 0);
+    }
+
+    /// Holds a line whose rows were just appended, the first `separator` bytes of which separate it from the line before.
+    pub fn push_kind(
+        &mut self,
+        start: u64,
+        end: u64,
+        matches: u64,
+        uncounted: u64,
+        kind: Kind,
+        separator: usize,
+    ) {
         self.lines.push(HeldLine {
             start,
             end,
             matches,
             uncounted,
+            kind,
+            separator,
             rows_end: self.rows.len(),
         });
     }
@@ -59,6 +86,13 @@ impl HeldLines {
             line.rows_end -= bytes;
         }
         bytes
+    }
+
+    /// Drops all lines, and returns the first of them, with what separates it from the line before.
+    pub fn undo_after_gap(&mut self) -> Option<(HeldLine, Vec<u8>)> {
+        let separator = self.lines.first()?.separator;
+        let separator = self.rows.get(..separator).unwrap_or_default().to_vec();
+        self.undo().map(|line| (line, separator))
     }
 
     /// Drops all lines, and returns the first of them.

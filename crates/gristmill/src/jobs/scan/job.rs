@@ -5,6 +5,8 @@ use super::count::{AnyFile, CountFile};
 use super::error::ScanError;
 use super::lines::LinesFile;
 use super::plan::{FirstRows, Plan};
+use super::printer::Style;
+use super::separated;
 use super::totals::ScanTotals;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::Entry;
@@ -54,8 +56,10 @@ struct Written {
 }
 
 impl Written {
-    fn add(&mut self, rows: &[u8]) {
-        self.separated |= self.bytes == 0 && (rows.starts_with(b"\n") || rows.starts_with(b"\r\n"));
+    fn add(&mut self, rows: &[u8], style: &Style) {
+        if let (0, Some(separator)) = (self.bytes, style.between_files()) {
+            self.separated |= separated::after(rows, separator).is_some();
+        }
         self.bytes += rows.len() as u64;
     }
 }
@@ -91,15 +95,23 @@ impl ScanJob {
         first.done.then_some(first.bytes)
     }
 
+    /// What the rows of each file begin with to separate them from those of the file before, as a line without its end.
+    /// The first file's rows should be written without it, as [`Separated`](super::Separated) does. `None` if nothing
+    /// separates files.
+    pub fn between_files(&self) -> Option<&[u8]> {
+        let lines = !self.plan.report.is_summary() && self.engine != Engine::All;
+        self.plan.style.between_files().filter(|_| lines)
+    }
+
     /// What was found so far, if totals were asked for.
     pub fn totals(&self) -> ScanTotals {
         let mut totals = self.plan.totals();
         // The empty line that `Separated` leaves out.
         let style = &self.plan.style;
         let first = self.plan.first_rows();
-        if style.heading && style.sequential && first.is_some_and(|first| first.separated) {
-            let separator = if style.crlf { 2 } else { 1 };
-            totals.bytes_printed = totals.bytes_printed.saturating_sub(separator);
+        if style.sequential && first.is_some_and(|first| first.separated) {
+            let separator = style.between_files().map_or(0, <[u8]>::len) + style.end().len();
+            totals.bytes_printed = totals.bytes_printed.saturating_sub(separator as u64);
         }
         totals
     }
@@ -192,7 +204,8 @@ impl Job for ScanJob {
             Following::Any(file) => file.chunk(plan, chunk),
             Following::All(file) => file.chunk(plan, chunk, rows),
         };
-        file.rows.add(rows.get(before..).unwrap_or_default());
+        file.rows
+            .add(rows.get(before..).unwrap_or_default(), &plan.style);
         if file.answered {
             Flow::SkipFile
         } else {
@@ -210,7 +223,7 @@ impl Job for ScanJob {
             Following::All(file) => file.close(plan, end, rows),
         }
         let mut written = file.rows;
-        written.add(rows.get(before..).unwrap_or_default());
+        written.add(rows.get(before..).unwrap_or_default(), &plan.style);
         if written.bytes > 0 {
             plan.has_rows(FirstRows {
                 sequence: file.sequence,

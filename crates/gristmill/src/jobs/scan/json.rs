@@ -1,24 +1,24 @@
 //! The JSON Lines that ripgrep prints with `--json`, and one type of record that ripgrep does not have.
 //!
-//! `begin`, `match`, `end` and `summary` have ripgrep's fields in ripgrep's order. With `--all` each occurrence is a
-//! record of type `occurrence`, with the fields `path`, `absolute_offset` (of its first byte), `pattern_index` (from 0,
-//! in the order in which patterns were given) and `pattern`, and there are no `begin` and `end` records. Bytes that are
+//! `begin`, `match`, `context`, `end` and `summary` have ripgrep's fields in ripgrep's order. With `--all` each occurrence is a
+//! record of type `occurrence`, and there are no `begin` and `end` records. Bytes that are
 //! UTF-8 are `{"text": ...}`, others `{"bytes": ...}` in base64.
 
 use super::decimal::decimal;
+use super::printer::Line;
 use super::totals::ScanTotals;
 use crate::jobs::names;
 use std::io::{self, Write};
 use std::time::Duration;
 
 /// A JSON string. Escapes are those of serde_json, which ripgrep uses too.
-fn string(rows: &mut Vec<u8>, text: &str) {
+pub(in crate::jobs) fn string(rows: &mut Vec<u8>, text: &str) {
     // A Vec takes any bytes, and a string always has a JSON form: this cannot fail.
     let _ = serde_json::to_writer(&mut *rows, text);
 }
 
 /// Writes bytes as text if they are UTF-8, and in base64 if not.
-fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
+pub(in crate::jobs) fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             rows.extend_from_slice(b"{\"text\":");
@@ -33,7 +33,8 @@ fn data(rows: &mut Vec<u8>, bytes: &[u8]) {
     rows.push(b'}');
 }
 
-fn number(rows: &mut Vec<u8>, name: &str, value: u64) {
+/// Appends `name`, which holds all that stands between two values, and a number.
+pub(in crate::jobs) fn number(rows: &mut Vec<u8>, name: &str, value: u64) {
     rows.extend_from_slice(name.as_bytes());
     decimal(rows, value);
 }
@@ -45,32 +46,42 @@ pub(super) fn begin(rows: &mut Vec<u8>, path: &[u8]) {
     rows.extend_from_slice(b"}}\n");
 }
 
-/// `match`: a line, with the matches for which `each` calls its argument. `line_number` is optional.
-pub(super) fn matched(
+/// What stands in a line: start and end of a match, and what replaces it, if something does.
+pub(super) type Submatch<'a> = dyn FnMut((usize, usize), Option<&[u8]>) + 'a;
+
+/// `match` or `context`: a line, with the matches for which `each` calls its argument. `line_number` is optional.
+pub(super) fn line(
     rows: &mut Vec<u8>,
     path: &[u8],
-    line: &[u8],
+    line: Line<'_>,
     line_number: Option<u64>,
-    offset: u64,
-    each: impl FnOnce(&mut dyn FnMut(usize, usize)),
+    each: impl FnOnce(&mut Submatch<'_>),
 ) {
-    rows.extend_from_slice(b"{\"type\":\"match\",\"data\":{\"path\":");
+    rows.extend_from_slice(if line.context {
+        b"{\"type\":\"context\",\"data\":{\"path\":"
+    } else {
+        b"{\"type\":\"match\",\"data\":{\"path\":"
+    });
     data(rows, path);
     rows.extend_from_slice(b",\"lines\":");
-    data(rows, line);
+    data(rows, line.bytes);
     match line_number {
         Some(value) => number(rows, ",\"line_number\":", value),
         None => rows.extend_from_slice(b",\"line_number\":null"),
     }
-    number(rows, ",\"absolute_offset\":", offset);
+    number(rows, ",\"absolute_offset\":", line.offset);
     rows.extend_from_slice(b",\"submatches\":[");
     let mut first = true;
-    each(&mut |start, end| {
+    each(&mut |(start, end), replacement| {
         if !std::mem::replace(&mut first, false) {
             rows.push(b',');
         }
         rows.extend_from_slice(b"{\"match\":");
-        data(rows, &line[start..end]);
+        data(rows, &line.bytes[start..end]);
+        if let Some(replacement) = replacement {
+            rows.extend_from_slice(b",\"replacement\":");
+            data(rows, replacement);
+        }
         number(rows, ",\"start\":", start as u64);
         number(rows, ",\"end\":", end as u64);
         rows.push(b'}');
@@ -102,17 +113,6 @@ pub(super) fn end(rows: &mut Vec<u8>, path: &[u8], nul: Option<u64>, totals: &Sc
     number(rows, ",\"matched_lines\":", totals.matched_lines);
     number(rows, ",\"matches\":", totals.matches);
     rows.extend_from_slice(b"}}}\n");
-}
-
-/// `occurrence`: one occurrence of a scan with `--all`.
-pub(super) fn occurrence(rows: &mut Vec<u8>, path: &[u8], offset: u64, index: u64, pattern: &[u8]) {
-    rows.extend_from_slice(b"{\"type\":\"occurrence\",\"data\":{\"path\":");
-    data(rows, path);
-    number(rows, ",\"absolute_offset\":", offset);
-    number(rows, ",\"pattern_index\":", index);
-    rows.extend_from_slice(b",\"pattern\":");
-    data(rows, pattern);
-    rows.extend_from_slice(b"}}\n");
 }
 
 impl ScanTotals {
@@ -168,12 +168,18 @@ mod tests {
         let mut rows = Vec::new();
         let totals = ScanTotals::default();
         begin(&mut rows, b"a\"b");
-        matched(&mut rows, b"p", b"x\x01y\n", None, 7, |found| {
-            found(0, 1);
-            found(2, 3);
+        let text = Line {
+            bytes: b"x\x01y\n",
+            offset: 7,
+            number: 0,
+            context: false,
+            replaced: None,
+        };
+        line(&mut rows, b"p", text, None, |found| {
+            found((0, 1), Some(b"new"));
+            found((2, 3), None);
         });
         end(&mut rows, b"\xff", Some(3), &totals);
-        occurrence(&mut rows, b"p", 1, 2, b"pat");
         totals
             .write_json(&mut rows, Duration::from_millis(1500))
             .unwrap();
@@ -182,8 +188,10 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        assert_eq!(records.len(), 5);
-        assert_eq!(records[1]["data"]["submatches"][1]["match"]["text"], "y");
-        assert_eq!(records[4]["data"]["elapsed_total"]["human"], "1.500000s");
+        assert_eq!(records.len(), 4);
+        let submatches = &records[1]["data"]["submatches"];
+        assert_eq!(submatches[0]["replacement"]["text"], "new");
+        assert_eq!(submatches[1]["match"]["text"], "y");
+        assert_eq!(records[3]["data"]["elapsed_total"]["human"], "1.500000s");
     }
 }

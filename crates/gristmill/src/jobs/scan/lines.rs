@@ -6,10 +6,15 @@
 //! which lines ripgrep would not have printed because of a later NUL: lines that begin below `bound` are certain, and
 //! later ones, at most those of one line buffer, wait in [`HeldLines`]. How a file ends is in `finish`.
 
+mod around;
+mod each;
 mod finish;
+
+pub(super) use around::Shown;
 
 use super::binary::{Binary, Fills, MAPPED_PREFIX};
 use super::carry::{Carry, Keep};
+use super::error::ScanErrorKind;
 use super::facts::View;
 use super::held_lines::HeldLines;
 use super::plan::{Plan, Text};
@@ -65,6 +70,10 @@ pub(super) struct LinesFile {
     converted: bool,
     started: Option<Instant>,
     done: bool,
+    /// Where other lines are shown beside those that are looked for: what is known of them.
+    around: Option<Box<around::Around>>,
+    /// Why the bytes of the current line are not there.
+    lost: Option<ScanErrorKind>,
 }
 
 impl LinesFile {
@@ -93,6 +102,9 @@ impl LinesFile {
             converted: false,
             started: plan.timed().then(Instant::now),
             done: false,
+            around: (plan.shown.is_any() && !plan.decides_only())
+                .then(|| Box::new(around::Around::new(plan))),
+            lost: None,
         }
     }
 
@@ -143,11 +155,14 @@ impl LinesFile {
         let follows = self.gated || (plan.timed() && plan.limit.is_some());
         if follows && !self.text.mapped {
             let stdin = self.entry.origin == Origin::Stdin;
-            self.fills = Some(Fills::new(self.text.origin, stdin));
+            self.fills = Some(Fills::new(self.text.origin, stdin, plan.shown.kept()));
         }
     }
 
     fn view(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
+        if self.around.is_some() {
+            return self.view_around(plan, view, rows);
+        }
         if view.first {
             self.follow(plan, view);
             self.release(plan, rows);
@@ -190,11 +205,7 @@ impl LinesFile {
         let nul = view.facts.first_nul.map(|at| view.offset + at as u64);
         self.seen = end;
         if self.text.binary == Binary::Mapped {
-            self.nul = self.nul.or(nul.filter(|&at| at < MAPPED_PREFIX));
-            if self.nul.is_none() && end >= MAPPED_PREFIX {
-                self.bound = u64::MAX;
-            }
-            return;
+            return self.follow_prefix(nul);
         }
         if let Some(fills) = &mut self.fills {
             if self.nul.is_none() {
@@ -216,6 +227,14 @@ impl LinesFile {
             }
         }
         self.nul = self.nul.or(nul);
+    }
+
+    /// Of a file that ripgrep maps, `nul` is the current chunk's first NUL.
+    fn follow_prefix(&mut self, nul: Option<u64>) {
+        self.nul = self.nul.or(nul.filter(|&at| at < MAPPED_PREFIX));
+        if self.nul.is_none() && self.seen >= MAPPED_PREFIX {
+            self.bound = u64::MAX;
+        }
     }
 
     /// Prints the lines that have become certain, and drops those that a NUL has undone.
@@ -333,55 +352,6 @@ impl LinesFile {
         self.carry = carry;
     }
 
-    /// The lines between the first and the last newline that are not among the matching ones, as far as it is known of
-    /// them: a part of a chunk ends with its last record.
-    fn lines_without(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
-        let (Some(first), Some(last)) = (view.facts.first_newline, view.facts.last_newline) else {
-            return;
-        };
-        if plan.every_line {
-            return;
-        }
-        self.passed = self.passed.max(first + 1);
-        for index in 0..view.records.len() {
-            let (start, end) = view.records.get(index);
-            self.lines_within(plan, view, self.passed..start as usize, rows);
-            self.passed = end as usize;
-        }
-        if view.last {
-            self.lines_within(plan, view, self.passed..last + 1, rows);
-        }
-    }
-
-    /// All lines in a range that begins and ends where lines do.
-    fn lines_within(
-        &mut self,
-        plan: &Plan,
-        view: &View<'_>,
-        range: Range<usize>,
-        rows: &mut Vec<u8>,
-    ) {
-        let mut start = range.start;
-        let bytes = view.bytes.get(range).unwrap_or_default();
-        let begin = start;
-        for at in memchr_iter(b'\n', bytes) {
-            if self.done {
-                return;
-            }
-            let end = begin + at + 1;
-            self.line_at(plan, view, start, end, rows);
-            start = end;
-        }
-    }
-
-    /// Every line between the first and the last newline.
-    fn every_line(&mut self, plan: &Plan, view: &View<'_>, rows: &mut Vec<u8>) {
-        let (Some(first), Some(last)) = (view.facts.first_newline, view.facts.last_newline) else {
-            return;
-        };
-        self.lines_within(plan, view, first + 1..last + 1, rows);
-    }
-
     /// A matching line that lies within the chunk.
     #[inline]
     fn line_at(
@@ -395,13 +365,7 @@ impl LinesFile {
         let Some(bytes) = view.bytes.get(start..end) else {
             return;
         };
-        let mut number = 0;
-        if plan.style.line_numbers {
-            let (upto, count) = self.counted;
-            let between = view.bytes.get(upto..start).unwrap_or_default();
-            self.counted = (start, count + memchr_iter(b'\n', between).count() as u64);
-            number = self.newlines + self.counted.1 + 1;
-        }
+        let number = self.number_at(plan, view, start);
         let found = Found {
             start: view.offset + start as u64,
             end: view.offset + end as u64,
@@ -410,6 +374,26 @@ impl LinesFile {
             may_hold_nul: view.facts.first_nul.is_some(),
         };
         self.matched(plan, &found, rows);
+    }
+
+    /// The number of the line that begins at `start` in a chunk, if numbers are shown.
+    #[inline]
+    fn number_at(&mut self, plan: &Plan, view: &View<'_>, start: usize) -> u64 {
+        if !plan.style.line_numbers {
+            return 0;
+        }
+        let (upto, count) = self.counted;
+        let newlines = |range: Range<usize>| {
+            let between = view.bytes.get(range).unwrap_or_default();
+            memchr_iter(b'\n', between).count() as u64
+        };
+        let count = if start < upto {
+            count - newlines(start..upto)
+        } else {
+            count + newlines(upto..start)
+        };
+        self.counted = (start, count);
+        self.newlines + count + 1
     }
 
     /// Handles a matching line: it is printed, held, or undone by a NUL.
@@ -425,6 +409,8 @@ impl LinesFile {
             bytes: found.bytes,
             offset: found.start - self.text.origin,
             number: found.number,
+            context: false,
+            replaced: None,
         };
         if found.start >= self.bound {
             if self.nul.is_none() {

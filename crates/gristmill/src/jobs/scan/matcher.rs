@@ -5,7 +5,7 @@
 //! line ends. Where regexes are searched for, every line that spans chunks is searched here as a whole. A match is what an alternation of the patterns finds: the leftmost one, and among those that begin at the
 //! same byte the one whose pattern was given first.
 
-use super::fold::{self, Replaced};
+use super::fold;
 use aho_corasick::{AhoCorasick, BuildError, Input, MatchKind};
 use gristmill_megakernel::ScanSet;
 use gristmill_patterns::LineMatcher;
@@ -15,8 +15,27 @@ use std::sync::Arc;
 enum Search {
     One(Box<memmem::Finder<'static>>),
     Many(AhoCorasick),
+    /// The set of the device, which is prepared already: so many patterns take long to prepare twice.
+    Shared(Arc<ScanSet>),
     /// The set of regexes, which gives each thread its matcher.
     Regex(Arc<ScanSet>),
+}
+
+/// A line whose matches were replaced.
+#[derive(Debug, Default)]
+pub(super) struct Replaced {
+    /// The line with its end.
+    pub text: Vec<u8>,
+    /// Start and end, in the text, of what stands in the place of each match.
+    pub places: Vec<(usize, usize)>,
+}
+
+impl Replaced {
+    /// What stands in the place of a match, counted from 0.
+    pub fn nth(&self, index: usize) -> Option<&[u8]> {
+        let &(start, end) = self.places.get(index)?;
+        self.text.get(start..end)
+    }
 }
 
 /// Finds leftmost-first matches of a set of patterns.
@@ -53,6 +72,14 @@ impl Matcher {
             empty: empty.is_some(),
             letters: false,
         })
+    }
+
+    /// A matcher for the patterns of a set that has [literals](ScanSet::literals).
+    pub fn shared(set: Arc<ScanSet>) -> Self {
+        Self {
+            search: Some(Search::Shared(set)),
+            ..Self::never()
+        }
     }
 
     /// The same matcher, for which the letters of [`fold`](super::fold) are a `k` and an `s`. No pattern is empty.
@@ -126,7 +153,7 @@ impl Matcher {
                 // The line matches as it is.
                 break;
             }
-            let replaced = Replaced::new(haystack.get(start..end)?);
+            let replaced = fold::Replaced::new(haystack.get(start..end)?);
             if self.search_at(&replaced.text, 0).is_some() {
                 return Some((letter, end));
             }
@@ -144,6 +171,11 @@ impl Matcher {
             Search::Many(automaton) => {
                 let found = automaton.find(Input::new(haystack).range(at..))?;
                 Some((found.start(), found.end()))
+            }
+            Search::Shared(set) => {
+                let literals = set.literals()?;
+                let (start, pattern) = literals.find_first(haystack, at)?;
+                Some((start, start + literals.pattern_len(pattern)))
             }
             Search::Regex(set) => {
                 let line = set.line_matcher()?.find_line(haystack, at)?;
@@ -170,7 +202,7 @@ impl Matcher {
             });
         }
         if self.knows_better(line) {
-            let replaced = Replaced::new(line);
+            let replaced = fold::Replaced::new(line);
             return self.each_as_it_is(&replaced.text, |start, end| {
                 found(replaced.old(start), replaced.old(end));
             });
@@ -196,6 +228,35 @@ impl Matcher {
             found(start, end);
             (at, after_match) = (end, end);
         }
+    }
+
+    /// A line in which each match that [`each`](Self::each) finds is replaced. `$1` and `$name` in the replacement stand
+    /// for groups of a regex, `$0` for the match; without a regex there are no other groups. `None` where the line becomes
+    /// longer than `most`.
+    pub fn replaced(&self, line: &[u8], replacement: &[u8], most: u64) -> Option<Replaced> {
+        let mut new = Replaced::default();
+        let fits = |end: usize| end as u64 <= most;
+        if let Some(regex) = self.line_matcher() {
+            let places = &mut new.places;
+            regex.replace(line, replacement, &mut new.text, |start, end| {
+                places.push((start, end));
+                fits(end)
+            });
+        } else {
+            let mut at = 0;
+            self.each(line, |start, end| {
+                if !fits(new.text.len()) {
+                    return;
+                }
+                new.text.extend_from_slice(&line[at..start]);
+                let from = new.text.len();
+                gristmill_patterns::expand(replacement, &line[start..end], &mut new.text);
+                new.places.push((from, new.text.len()));
+                at = end;
+            });
+            new.text.extend_from_slice(&line[at..]);
+        }
+        fits(new.text.len()).then_some(new)
     }
 
     /// Number of matches that [`each`](Self::each) finds.

@@ -5,6 +5,7 @@ use super::carry::Budget;
 use super::error::{ScanBuildError, ScanError, ScanErrorKind};
 use super::facts::{Converted, Facts};
 use super::fold;
+use super::lines::Shown;
 use super::matcher::Matcher;
 use super::printer::{FileRows, Line, Style};
 use super::report::Report;
@@ -41,6 +42,8 @@ pub(super) struct Plan {
     pub case_insensitive: bool,
     pub report: Report,
     pub style: Style,
+    /// Which lines are shown beside those that are looked for.
+    pub shown: Shown,
     /// Matching lines of a file after which it is answered.
     pub limit: Option<u64>,
     /// The length in bytes beyond which a line that spans chunks is not shown.
@@ -73,6 +76,8 @@ pub(super) struct Plan {
     /// host.
     pub regex: Option<LineSettings>,
     pub budget: Budget,
+    /// The device's set, if the host searches with it, too.
+    shared: Option<Arc<ScanSet>>,
     matcher: OnceLock<Matcher>,
     overlapping: OnceLock<Option<AhoCorasick>>,
     found: AtomicBool,
@@ -87,6 +92,7 @@ impl Plan {
             case_insensitive: false,
             report,
             style,
+            shown: Shown::default(),
             limit: None,
             max_line_bytes: u64::MAX,
             text: false,
@@ -108,6 +114,7 @@ impl Plan {
             letters: false,
             regex: None,
             budget: Budget::default(),
+            shared: None,
             matcher: OnceLock::new(),
             overlapping: OnceLock::new(),
             found: AtomicBool::new(false),
@@ -121,12 +128,16 @@ impl Plan {
     /// The matcher for the host's own searches, built when it is first needed.
     pub fn matcher(&self) -> &Matcher {
         self.matcher.get_or_init(|| {
-            Matcher::new(&self.patterns, self.case_insensitive)
-                .unwrap_or_else(|error| {
-                    self.unsearchable(error);
-                    Matcher::never()
-                })
-                .with_letters(self.letters)
+            let matcher = match &self.shared {
+                Some(set) => Matcher::shared(Arc::clone(set)),
+                None => {
+                    Matcher::new(&self.patterns, self.case_insensitive).unwrap_or_else(|error| {
+                        self.unsearchable(error);
+                        Matcher::never()
+                    })
+                }
+            };
+            matcher.with_letters(self.letters)
         })
     }
 
@@ -149,9 +160,13 @@ impl Plan {
         self.regex = Some(settings);
     }
 
-    /// Takes a set of regexes as the matcher.
+    /// Lets the host search with the device's set, where that can do it.
     pub fn match_with(&mut self, set: &Arc<ScanSet>) {
-        self.matcher = OnceLock::from(Matcher::regex(Arc::clone(set)));
+        if set.line_settings().is_some() {
+            self.matcher = OnceLock::from(Matcher::regex(Arc::clone(set)));
+        } else if set.literals().is_some() && !self.every_line {
+            self.shared = Some(Arc::clone(set));
+        }
     }
 
     /// The patterns as the device searches for them. On the CPU their table takes at most `table_bytes`.
@@ -180,6 +195,11 @@ impl Plan {
 
     /// Calls `found` with start, end and pattern of every occurrence, overlapping ones too.
     pub fn overlapping(&self, haystack: &[u8], mut found: impl FnMut(usize, usize, u32)) {
+        if let Some(literals) = self.shared.as_ref().and_then(|set| set.literals()) {
+            return literals.find(haystack, 0..haystack.len(), |start, pattern| {
+                found(start, start + literals.pattern_len(pattern), pattern);
+            });
+        }
         let automaton = self.overlapping.get_or_init(|| {
             AhoCorasick::builder()
                 .ascii_case_insensitive(self.case_insensitive)
@@ -237,8 +257,11 @@ impl Plan {
     #[inline]
     pub fn print(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
         match self.report {
-            Report::Lines if self.style.each_match && self.has_many_rows(file, line) => 0,
-            Report::Lines | Report::Matches => self.style.line(rows, file, line, || self.matcher()),
+            Report::Lines | Report::Matches if self.style.replacement.is_some() => {
+                self.print_replaced(rows, file, line)
+            }
+            Report::Lines | Report::Matches => self.print_as_it_is(rows, file, line),
+            _ if line.context => 0,
             // As in ripgrep: an empty match at the very end of a file is none, but its line matches.
             Report::CountMatches if self.style.without => 1,
             Report::CountMatches => self.matcher().count(line.bytes).max(1),
@@ -246,12 +269,44 @@ impl Plan {
         }
     }
 
+    #[inline]
+    fn print_as_it_is(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
+        if self.style.each_match && self.has_many_rows(file, line) {
+            return 0;
+        }
+        self.style.line(rows, file, line, || self.matcher())
+    }
+
+    /// Prints a line with what is shown in the place of its matches.
+    fn print_replaced(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Line<'_>) -> u64 {
+        let new = match &self.style.replacement {
+            Some(replacement) if self.style.shows_matches(line) => {
+                let most = self.max_line_bytes.saturating_mul(LINES_OF_ROWS);
+                let new = self.matcher().replaced(line.bytes, replacement, most);
+                if new.is_none() {
+                    let path = Path::new(OsStr::from_bytes(file.path()));
+                    self.error(
+                        path,
+                        line.offset,
+                        ScanErrorKind::LongReplacement { bytes: most },
+                    );
+                    return 0;
+                }
+                new
+            }
+            _ => None,
+        };
+        let replaced = new.as_ref().filter(|new| !new.places.is_empty());
+        self.print_as_it_is(rows, file, Line { replaced, ..line })
+    }
+
     /// Whether a row for each match of a line would take too much memory. Then an error is left.
     fn has_many_rows(&self, file: &FileRows, line: Line<'_>) -> bool {
-        if self.style.json || self.style.without {
+        if self.style.json || !self.style.shows_matches(line) {
             return false;
         }
-        let shown = line.bytes.len() as u64;
+        let bytes = line.replaced.map_or(line.bytes, |new| &new.text);
+        let shown = bytes.len() as u64;
         let row = self.style.max_columns.map_or(shown, |most| shown.min(most));
         let most = self.max_line_bytes.saturating_mul(LINES_OF_ROWS);
         if shown.saturating_mul(row) <= most {

@@ -2,10 +2,42 @@
 
 use super::decimal::decimal;
 use super::json;
-use super::matcher::Matcher;
+use super::matcher::{Matcher, Replaced};
+use crate::jobs::sweep::OccurrenceRows;
+
+/// What stands between the parts of a row, and between groups of rows.
+#[derive(Debug, Clone)]
+pub(super) struct Separators {
+    /// Behind each field of a row with a match.
+    pub matching: Vec<u8>,
+    /// Behind each field of a row of context.
+    pub context: Vec<u8>,
+    /// A row between lines that do not follow each other, where lines have context.
+    pub groups: Option<Vec<u8>>,
+}
+
+impl Default for Separators {
+    fn default() -> Self {
+        Self {
+            matching: b":".to_vec(),
+            context: b"-".to_vec(),
+            groups: Some(b"--".to_vec()),
+        }
+    }
+}
+
+impl Separators {
+    fn field(&self, context: bool) -> &[u8] {
+        if context {
+            &self.context
+        } else {
+            &self.matching
+        }
+    }
+}
 
 /// How rows are composed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Style {
     /// Whether rows name their file.
     pub path: bool,
@@ -41,6 +73,11 @@ pub(super) struct Style {
     pub preview: bool,
     /// CR LF ends a line: rows of text end so too, unless a line's own end is there already.
     pub crlf: bool,
+    pub separators: Separators,
+    /// What is shown in the place of each match; `$1` and `$name` stand for groups.
+    pub replacement: Option<Vec<u8>>,
+    /// Lines have other lines around them: what separates groups of lines also separates files.
+    pub around: bool,
 }
 
 pub(super) const RESET: &[u8] = b"\x1b[0m";
@@ -55,6 +92,8 @@ pub(super) struct FileRows {
     path: Vec<u8>,
     /// What every row begins with.
     prefix: Vec<u8>,
+    /// The same of rows of context.
+    context_prefix: Vec<u8>,
     /// Whether the file's first row has been made.
     begun: bool,
     /// Escapes in `prefix`, in bytes.
@@ -72,6 +111,10 @@ pub(super) struct Line<'a> {
     pub offset: u64,
     /// Its number, from 1, where numbers are shown.
     pub number: u64,
+    /// Whether it is shown because it stands near a line that is looked for, or because all lines are.
+    pub context: bool,
+    /// The line as it is shown, if its matches are replaced.
+    pub replaced: Option<&'a Replaced>,
 }
 
 impl FileRows {
@@ -79,19 +122,26 @@ impl FileRows {
     pub fn path(&self) -> &[u8] {
         &self.path
     }
+
+    /// None of the rows so far is shown.
+    pub fn begin_again(&mut self) {
+        self.begun = false;
+    }
 }
 
 impl Style {
     /// The rows of a file begin.
     pub fn file(&self, path: &[u8]) -> FileRows {
-        let mut prefix = Vec::new();
+        let (mut prefix, mut context_prefix) = (Vec::new(), Vec::new());
         let mut prefix_escapes = 0;
         if self.path && !self.heading && !self.json {
-            prefix_escapes = self.path_field(&mut prefix, path, b":");
+            prefix_escapes = self.path_field(&mut prefix, path, self.separators.field(false));
+            self.path_field(&mut context_prefix, path, self.separators.field(true));
         }
         FileRows {
             path: path.to_vec(),
             prefix,
+            context_prefix,
             begun: false,
             prefix_escapes,
             uncounted: 0,
@@ -118,17 +168,51 @@ impl Style {
     }
 
     /// Appends a number and a separator. Returns the length of the escapes.
-    fn number_field(&self, rows: &mut Vec<u8>, color: &[u8], number: u64) -> u64 {
+    fn number_field(&self, rows: &mut Vec<u8>, color: &[u8], number: u64, separator: &[u8]) -> u64 {
         if !self.color {
             decimal(rows, number);
-            rows.push(b':');
+            rows.extend_from_slice(separator);
             return 0;
         }
         rows.extend_from_slice(color);
         decimal(rows, number);
         rows.extend_from_slice(RESET);
-        rows.push(b':');
+        rows.extend_from_slice(separator);
         (color.len() + RESET.len()) as u64
+    }
+
+    /// What a file's rows begin with, to separate them from those of the file before, as a line without its end; `None`
+    /// if nothing separates files.
+    pub fn between_files(&self) -> Option<&[u8]> {
+        if self.json {
+            None
+        } else if self.heading {
+            Some(b"")
+        } else if self.around {
+            self.separators.groups.as_deref()
+        } else {
+            None
+        }
+    }
+
+    /// Appends what separates files. Returns its length.
+    fn separate(&self, rows: &mut Vec<u8>) -> u64 {
+        let Some(separator) = self.between_files() else {
+            return 0;
+        };
+        // With several threads, ripgrep's printer does not write these lines.
+        let end = if self.sequential { self.end() } else { b"\n" };
+        rows.extend_from_slice(separator);
+        rows.extend_from_slice(end);
+        (separator.len() + end.len()) as u64
+    }
+
+    /// Appends what stands between lines that do not follow each other.
+    pub fn gap(&self, rows: &mut Vec<u8>) {
+        if let (Some(separator), false) = (&self.separators.groups, self.json) {
+            rows.extend_from_slice(separator);
+            rows.extend_from_slice(self.end());
+        }
     }
 
     /// What a row ends with.
@@ -162,14 +246,12 @@ impl Style {
             return;
         }
         if self.json {
-            json::begin(rows, &file.path);
-        } else if self.heading {
-            // With several threads, ripgrep's printer does not write these lines.
-            file.uncounted += u64::from(!self.sequential);
-            rows.extend_from_slice(if self.sequential { self.end() } else { b"\n" });
-            if self.path {
-                file.uncounted += self.path_field(rows, &file.path, self.end());
-            }
+            return json::begin(rows, &file.path);
+        }
+        let separator = self.separate(rows);
+        file.uncounted += if self.sequential { 0 } else { separator };
+        if self.heading && self.path {
+            file.uncounted += self.path_field(rows, &file.path, self.end());
         }
     }
 
@@ -179,20 +261,25 @@ impl Style {
         &self,
         rows: &mut Vec<u8>,
         file: &mut FileRows,
-        number: u64,
+        line: Line<'_>,
         column: Option<usize>,
         offset: u64,
     ) {
-        rows.extend_from_slice(&file.prefix);
+        let separator = self.separators.field(line.context);
+        rows.extend_from_slice(if line.context {
+            &file.context_prefix
+        } else {
+            &file.prefix
+        });
         file.uncounted += file.prefix_escapes;
         if self.line_numbers {
-            file.uncounted += self.number_field(rows, NUMBER, number);
+            file.uncounted += self.number_field(rows, NUMBER, line.number, separator);
         }
         if let (true, Some(column)) = (self.columns, column) {
-            file.uncounted += self.number_field(rows, RESET, column as u64 + 1);
+            file.uncounted += self.number_field(rows, RESET, column as u64 + 1, separator);
         }
         if self.byte_offsets {
-            file.uncounted += self.number_field(rows, RESET, offset);
+            file.uncounted += self.number_field(rows, RESET, offset, separator);
         }
     }
 
@@ -210,13 +297,13 @@ impl Style {
         if self.json {
             return self.json_line(rows, file, line, matcher());
         }
-        if self.shapes_lines() {
+        if line.context || self.shapes_lines() {
             return self.shaped(rows, file, line, matcher);
         }
         if self.only_matching {
             return self.matches(rows, file, line, matcher());
         }
-        self.prelude(rows, file, line.number, None, line.offset);
+        self.prelude(rows, file, line, None, line.offset);
         if self.color {
             return self.colored_line(rows, file, line.bytes, matcher());
         }
@@ -228,6 +315,12 @@ impl Style {
         }
     }
 
+    /// Whether a line may hold matches, if they are shown: where the lines without a match are looked for, those around
+    /// them may.
+    pub(super) fn shows_matches(&self, line: Line<'_>) -> bool {
+        self.without == line.context
+    }
+
     fn json_line(
         &self,
         rows: &mut Vec<u8>,
@@ -235,18 +328,19 @@ impl Style {
         line: Line<'_>,
         matcher: &Matcher,
     ) -> u64 {
-        let mut count = 0;
+        let mut count = 0_usize;
         let number = self.line_numbers.then_some(line.number);
-        json::matched(rows, &file.path, line.bytes, number, line.offset, |found| {
-            if self.without {
+        json::line(rows, &file.path, line, number, |found| {
+            if !self.shows_matches(line) {
                 return;
             }
             matcher.each(line.bytes, |start, end| {
+                let new = line.replaced.and_then(|new| new.nth(count));
                 count += 1;
-                found(start, end);
+                found((start, end), new);
             });
         });
-        count
+        count as u64
     }
 
     fn matches(
@@ -260,7 +354,7 @@ impl Style {
         matcher.each(line.bytes, |start, end| {
             count += 1;
             let offset = line.offset + start as u64;
-            self.prelude(rows, file, line.number, None, offset);
+            self.prelude(rows, file, line, None, offset);
             if start < end {
                 file.uncounted += self.colored(rows, MATCH, &line.bytes[start..end]);
             }
@@ -268,7 +362,7 @@ impl Style {
         });
         if count == 0 {
             // As in ripgrep: all that matched is empty and at the line's very end.
-            self.prelude(rows, file, line.number, None, line.offset);
+            self.prelude(rows, file, line, None, line.offset);
             self.whole(rows, line.bytes);
         }
         count
@@ -311,9 +405,8 @@ impl Style {
 
     /// Appends the note on a binary file that has a match.
     pub fn binary_note(&self, rows: &mut Vec<u8>, file: &mut FileRows, quit: bool, offset: u64) {
-        if self.heading && !file.begun && !self.sequential {
-            rows.push(b'\n');
-            file.uncounted += 1;
+        if !file.begun && !self.sequential {
+            file.uncounted += self.separate(rows);
         }
         if self.path {
             file.uncounted += self.colored(rows, PATH, &file.path);
@@ -342,23 +435,13 @@ impl Style {
         self.path_field(rows, path, self.end());
     }
 
-    /// One of all occurrences.
-    pub fn occurrence(
-        &self,
-        rows: &mut Vec<u8>,
-        path: &[u8],
-        offset: u64,
-        index: u32,
-        pattern: &[u8],
-    ) {
-        if self.json {
-            return json::occurrence(rows, path, offset, u64::from(index), pattern);
+    /// How rows of all occurrences are composed.
+    pub fn occurrences(&self) -> OccurrenceRows {
+        OccurrenceRows {
+            path: self.path,
+            color: self.color,
+            null: self.null,
+            json: self.json,
         }
-        if self.path {
-            self.path_field(rows, path, b":");
-        }
-        self.number_field(rows, RESET, offset);
-        self.colored(rows, MATCH, pattern);
-        rows.push(b'\n');
     }
 }

@@ -1,19 +1,28 @@
-//! The empty lines between files, where rows have headings.
+//! The lines between files, where rows have headings or lines have context.
 
 use std::io::{self, Write};
 
-/// A writer for rows with headings, which leaves out the empty line before the run's first file.
+/// A writer for rows of which each file's begin with a line that separates files: it leaves out the first.
 #[derive(Debug)]
 pub struct Separated<W> {
     output: W,
+    separator: Vec<u8>,
     begun: bool,
 }
 
+/// What follows the separator that rows begin with.
+pub(super) fn after<'a>(rows: &'a [u8], separator: &[u8]) -> Option<&'a [u8]> {
+    let rest = rows.strip_prefix(separator)?;
+    rest.strip_prefix(b"\n").or(rest.strip_prefix(b"\r\n"))
+}
+
 impl<W: Write> Separated<W> {
-    /// Writes to `output`.
-    pub fn new(output: W) -> Self {
+    /// Writes to `output`. `separator` is what separates files, without its line end:
+    /// [`ScanJob::between_files`](super::ScanJob::between_files).
+    pub fn new(output: W, separator: impl Into<Vec<u8>>) -> Self {
         Self {
             output,
+            separator: separator.into(),
             begun: false,
         }
     }
@@ -22,7 +31,7 @@ impl<W: Write> Separated<W> {
 impl<W: Write> Write for Separated<W> {
     fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
         if !self.begun {
-            if let Some(rest) = rows.strip_prefix(b"\n").or(rows.strip_prefix(b"\r\n")) {
+            if let Some(rest) = after(rows, &self.separator) {
                 self.begun = true;
                 return Ok(rows.len() - rest.len()
                     + if rest.is_empty() {

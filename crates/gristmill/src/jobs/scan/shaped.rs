@@ -10,10 +10,38 @@ use std::ops::Range;
 /// Start and end of a match in its line.
 type Found = (usize, usize);
 
+/// A line as it is shown, or a part of one.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    bytes: &'a [u8],
+    context: bool,
+}
+
+impl<'a> Text<'a> {
+    fn of(line: Line<'_>, bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            context: line.context,
+        }
+    }
+}
+
+/// The matches of a row: those that are coloured, and the number of all that the line had before any was replaced.
+#[derive(Clone, Copy, Default)]
+struct Marks<'a> {
+    shown: &'a [Found],
+    all: usize,
+}
+
 impl Style {
     /// Whether lines are shown in a way that only [`shaped`](Self::shaped) knows.
     pub(super) fn shapes_lines(&self) -> bool {
-        self.without || self.columns || self.each_match || self.trim || self.max_columns.is_some()
+        self.without
+            || self.columns
+            || self.each_match
+            || self.trim
+            || self.max_columns.is_some()
+            || self.replacement.is_some()
     }
 
     /// Appends the rows of a line. Returns the number of its matches, if they are counted.
@@ -30,30 +58,61 @@ impl Style {
             || self.only_matching
             || self.count_matches;
         let mut matches = Vec::new();
-        if needed && !self.without {
+        if needed && self.shows_matches(line) && line.replaced.is_none() {
             matcher().each(line.bytes, |start, end| matches.push((start, end)));
         }
+        let (text, matches) = match line.replaced {
+            Some(replaced) => (replaced.text.as_slice(), replaced.places.as_slice()),
+            None => (line.bytes, matches.as_slice()),
+        };
+        let count = matches.len();
         let Some(first) = matches.first() else {
-            self.prelude(rows, file, line.number, None, line.offset);
-            self.plain(rows, file, line.bytes, &[]);
+            self.prelude(rows, file, line, None, line.offset);
+            let text = Text::of(line, text);
+            self.plain(rows, file, text, Marks::default());
             return 0;
         };
+        let marks = Marks {
+            shown: matches,
+            all: count,
+        };
         if self.only_matching || self.each_match {
-            for &(start, end) in &matches {
+            for &(start, end) in matches {
                 let offset = line.offset + start as u64;
-                self.prelude(rows, file, line.number, Some(start), offset);
+                self.prelude(rows, file, line, Some(start), offset);
                 if self.only_matching {
-                    let text = &line.bytes[start..end];
-                    self.marked(rows, file, text, &[(0, text.len())], &matches);
+                    let text = Text::of(line, &text[start..end]);
+                    let shown = [(0, end - start)];
+                    self.marked(
+                        rows,
+                        file,
+                        text,
+                        Marks {
+                            shown: &shown,
+                            ..marks
+                        },
+                        matches,
+                    );
                 } else {
-                    self.marked(rows, file, line.bytes, &[(start, end)], &matches);
+                    let shown = [(start, end)];
+                    let text = Text::of(line, text);
+                    self.marked(
+                        rows,
+                        file,
+                        text,
+                        Marks {
+                            shown: &shown,
+                            ..marks
+                        },
+                        matches,
+                    );
                 }
             }
         } else {
-            self.prelude(rows, file, line.number, Some(first.0), line.offset);
-            self.marked(rows, file, line.bytes, &matches, &matches);
+            self.prelude(rows, file, line, Some(first.0), line.offset);
+            self.marked(rows, file, Text::of(line, text), marks, matches);
         }
-        matches.len() as u64
+        count as u64
     }
 
     /// The part of a line that is left without its leading white space.
@@ -74,33 +133,38 @@ impl Style {
         self.max_columns.is_some_and(|most| bytes as u64 > most)
     }
 
-    /// Appends a line without colours. `matches` are all of its line.
-    fn plain(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: &[u8], matches: &[Found]) {
-        let line = &line[self.trimmed(line)];
-        if self.too_long(line.len()) {
-            self.cut(rows, file, line, 0..line.len(), matches, matches.len());
+    /// Appends a line without colours.
+    fn plain(&self, rows: &mut Vec<u8>, file: &mut FileRows, line: Text<'_>, marks: Marks<'_>) {
+        let part = self.trimmed(line.bytes);
+        let line = Text {
+            bytes: &line.bytes[part],
+            ..line
+        };
+        if self.too_long(line.bytes.len()) {
+            self.cut(rows, file, line, 0..line.bytes.len(), marks);
         } else {
-            self.whole(rows, line);
+            self.whole(rows, line.bytes);
         }
     }
 
-    /// Appends a line, or a part of one, in which `marks` are coloured. `matches` are all of the line.
+    /// Appends a line, or a part of one, with colours. `matches` are all of the line.
     fn marked(
         &self,
         rows: &mut Vec<u8>,
         file: &mut FileRows,
-        text: &[u8],
-        marks: &[Found],
+        line: Text<'_>,
+        marks: Marks<'_>,
         matches: &[Found],
     ) {
         if !self.color {
-            return self.plain(rows, file, text, matches);
+            let shown = matches;
+            return self.plain(rows, file, line, Marks { shown, ..marks });
         }
-        let part = self.trimmed(text);
-        if self.too_long(text.len()) {
-            return self.cut(rows, file, text, part, marks, matches.len());
+        let part = self.trimmed(line.bytes);
+        if self.too_long(line.bytes.len()) {
+            return self.cut(rows, file, line, part, marks);
         }
-        self.coloured_part(rows, file, text, part, marks);
+        self.coloured_part(rows, file, line.bytes, part, marks.shown);
         rows.extend_from_slice(self.end());
     }
 
@@ -138,26 +202,25 @@ impl Style {
         rows.extend_from_slice(&text[at..end]);
     }
 
-    /// Appends what stands for a line that is too long: the characters that fit, or only that there is one. `matches`
-    /// is the number of all its matches.
+    /// Appends what stands for a line that is too long: the characters that fit, or only that there is one.
     fn cut(
         &self,
         rows: &mut Vec<u8>,
         file: &mut FileRows,
-        text: &[u8],
+        line: Text<'_>,
         part: Range<usize>,
-        marks: &[Found],
-        matches: usize,
+        marks: Marks<'_>,
     ) {
+        let (text, shown_marks) = (line.bytes, marks.shown);
         if self.preview {
             let most = usize::try_from(self.max_columns.unwrap_or(0)).unwrap_or(usize::MAX);
             let shown = text[part.clone()].grapheme_indices().take(most).last();
             let end = part.start + shown.map_or(0, |(_, end, _)| end);
-            self.coloured_part(rows, file, text, part.start..end, marks);
-            if marks.is_empty() {
+            self.coloured_part(rows, file, text, part.start..end, shown_marks);
+            if shown_marks.is_empty() {
                 rows.extend_from_slice(b" [... omitted end of long line]");
             } else {
-                let rest = marks
+                let rest = shown_marks
                     .iter()
                     .filter(|mark| mark.0 >= end && mark.0 < part.end)
                     .count();
@@ -169,11 +232,15 @@ impl Style {
                     b" more matches]"
                 });
             }
-        } else if matches == 0 || self.only_matching {
-            rows.extend_from_slice(b"[Omitted long matching line]");
+        } else if marks.all == 0 || self.only_matching {
+            rows.extend_from_slice(if line.context {
+                b"[Omitted long context line]"
+            } else {
+                b"[Omitted long matching line]"
+            });
         } else {
             rows.extend_from_slice(b"[Omitted long line with ");
-            decimal(rows, matches as u64);
+            decimal(rows, marks.all as u64);
             rows.extend_from_slice(b" matches]");
         }
         rows.extend_from_slice(self.end());

@@ -416,7 +416,7 @@ fn compare(seed: u64, large: bool, directory: &Path) {
     let rows = feed(&job, entry, &file, records, || 3 + random.usize(..size));
     let mut output = Vec::new();
     if heading {
-        Separated::new(&mut output).write_all(&rows).unwrap();
+        Separated::new(&mut output, "").write_all(&rows).unwrap();
     } else {
         output = rows;
     }

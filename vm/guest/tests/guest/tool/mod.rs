@@ -121,6 +121,7 @@ fn sorted_rows(indexes: &[usize]) -> Vec<String> {
 fn digest_into(peer: &str, read_path: &str, flags: &[&str]) -> Done {
     let into = [
         "digest",
+        "--algorithm=crc32c",
         "--stats",
         "--peer-memory",
         peer,

@@ -12,6 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 impl LinesFile {
     /// The file has ended.
     pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
+        if let (Some(_), FileEnd::Complete { bytes }, false) = (&self.around, end, self.done) {
+            self.close_around(plan, *bytes, rows);
+            return self.carry.clear(self.keep(plan));
+        }
         if !self.done {
             if let (Some(fills), FileEnd::Complete { bytes }) = (&mut self.fills, end) {
                 fills.end_of_file(*bytes, self.last_newline);
@@ -36,6 +40,7 @@ impl LinesFile {
             // only a part of the file.
             plan.found(self.lines > 0 && !plan.report.is_without());
         }
+        self.leave_around(plan);
         self.carry.clear(self.keep(plan));
     }
 
@@ -87,7 +92,7 @@ impl LinesFile {
             elapsed: self.started.map(|at| at.elapsed()).unwrap_or_default(),
         };
         plan.add(&totals);
-        if plan.style.json && self.lines > 0 {
+        if plan.style.json && self.printed > 0 {
             json::end(rows, path, shown_nul, &totals);
         }
         if plan.report.is_summary() {
@@ -107,7 +112,7 @@ impl LinesFile {
         match stopped {
             Some((_, end)) => end,
             None if self.text.binary == Binary::Quit && self.nul.is_some() => {
-                self.fills.as_ref().map_or(origin, Fills::start)
+                self.fills.as_ref().map_or(origin, Fills::buffer)
             }
             None => complete.unwrap_or(origin).max(origin),
         }

@@ -133,7 +133,14 @@ fn what_a_disk_alone_would_not_bring_there_is_refused_and_the_others_are_read() 
         assert!(told, "{path}: {}", done.err);
     }
     // Standard input, whether it is a file or a pipe.
-    let flags = ["digest", "--read-path", "peer", "--peer-memory", &peer()];
+    let flags = [
+        "digest",
+        "--algorithm=crc32c",
+        "--read-path",
+        "peer",
+        "--peer-memory",
+        &peer(),
+    ];
     let opened = std::fs::File::open(file("one-extent")).unwrap();
     let mut echo = Command::new("echo").stdout(Stdio::piped()).spawn().unwrap();
     let pipe = echo.stdout.take().unwrap();

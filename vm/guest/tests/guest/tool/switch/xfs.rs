@@ -51,6 +51,7 @@ fn assert_refused(done: &Done, path: &Path, reason: &str) {
 fn by_commands(path: &Path) -> Done {
     gristmill(&[
         "digest",
+        "--algorithm=crc32c",
         "--read-path",
         "passthrough",
         path.to_str().unwrap(),
@@ -67,8 +68,16 @@ fn files_are_read_by_commands_and_into_peer_memory() {
         &PASSTHROUGH[..],
         &[&PASSTHROUGH[..], &into_peer].concat(),
         &[&["ingest", "--read-path", "peer"][..], &into_peer].concat(),
-        &[&["digest", "--read-path", "passthrough"][..], &into_peer].concat(),
-        &[&["digest", "--read-path", "peer"][..], &into_peer].concat(),
+        &[
+            &["digest", "--algorithm=crc32c", "--read-path", "passthrough"][..],
+            &into_peer,
+        ]
+        .concat(),
+        &[
+            &["digest", "--algorithm=crc32c", "--read-path", "peer"][..],
+            &into_peer,
+        ]
+        .concat(),
     ] {
         let done = gristmill(&[flags, &[name]].concat());
         assert_read(&done, &original, &content());
@@ -116,7 +125,7 @@ fn blocks_that_two_files_share_are_refused_until_one_has_its_own() {
     for path in [&first, &second] {
         assert_refused(&by_commands(path), path, "share");
         // An ordinary read gets the bytes from the page cache.
-        let done = gristmill(&["digest", path.to_str().unwrap()]);
+        let done = gristmill(&["digest", "--algorithm=crc32c", path.to_str().unwrap()]);
         assert_read(&done, path, &content());
     }
     fs::remove_file(&second).unwrap();

@@ -1,0 +1,342 @@
+//! The settings of a sweep.
+
+use super::job::{Plan, SweepJob};
+use super::opcode::{Patterns, RECORDS_OF_MATCH};
+use super::rows::OccurrenceRows;
+use crate::jobs::MAX_HALO;
+use gristmill_patterns::{
+    smart_case, Case, LineSettings, Literals, PatternError, PlainStrings, RegexSetBuilder,
+    RegexSetError,
+};
+use gristmill_protocol::PipelineError;
+use std::sync::{Arc, Mutex};
+
+/// The longest match of a regex that is found wherever it lies, if no other is set, in bytes: 1 MiB.
+pub const DEFAULT_MAX_MATCH: u64 = 1 << 20;
+
+/// The most memory that the patterns may take if no other limit is set, in bytes: 1 GiB.
+const DEFAULT_MEMORY: usize = 1 << 30;
+
+/// The most patterns.
+const MAX_PATTERNS: usize = 1_000_000;
+
+/// What is reported of each file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SweepReport {
+    /// Its matches.
+    #[default]
+    Matches,
+    /// The number of its matches. Nothing if there is none.
+    Count,
+    /// Its path, if something matches.
+    Paths,
+    /// Nothing. The run ends with the first match, unless totals are wanted.
+    Quiet,
+}
+
+/// Why a sweep cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SweepBuildError {
+    /// A pattern is refused. Its number counts all patterns in the order in which they were given.
+    #[error(transparent)]
+    Pattern(PatternError),
+    /// A setting is refused, or there are too many patterns.
+    #[error(transparent)]
+    Other(#[from] PipelineError),
+}
+
+impl From<SweepBuildError> for PipelineError {
+    fn from(error: SweepBuildError) -> Self {
+        match error {
+            SweepBuildError::Pattern(error) => PipelineError::Backend(error.to_string()),
+            SweepBuildError::Other(error) => error,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Pattern {
+    String(Vec<u8>),
+    Regex(String),
+}
+
+/// Settings of a [`SweepJob`].
+#[derive(Debug, Clone)]
+pub struct SweepJobBuilder {
+    names: Vec<Vec<u8>>,
+    patterns: Vec<Pattern>,
+    case_insensitive: bool,
+    ascii: bool,
+    report: SweepReport,
+    rows: OccurrenceRows,
+    max_match: u64,
+    regex_size_limit: usize,
+    memory: usize,
+    totals: bool,
+}
+
+impl Default for SweepJobBuilder {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            patterns: Vec::new(),
+            case_insensitive: false,
+            ascii: false,
+            report: SweepReport::default(),
+            rows: OccurrenceRows::default(),
+            max_match: DEFAULT_MAX_MATCH,
+            regex_size_limit: gristmill_patterns::DEFAULT_SIZE_LIMIT,
+            memory: DEFAULT_MEMORY,
+            totals: false,
+        }
+    }
+}
+
+impl SweepJobBuilder {
+    /// Adds a string of 1 to 4,096 bytes, each of whose occurrences is found. Its name is shown with them.
+    #[must_use]
+    pub fn string(mut self, name: impl Into<Vec<u8>>, string: impl Into<Vec<u8>>) -> Self {
+        self.names.push(name.into());
+        self.patterns.push(Pattern::String(string.into()));
+        self
+    }
+
+    /// Adds a regex of Rust's syntax. Its name is shown with its matches.
+    #[must_use]
+    pub fn regex(mut self, name: impl Into<Vec<u8>>, regex: impl Into<String>) -> Self {
+        self.names.push(name.into());
+        self.patterns.push(Pattern::Regex(regex.into()));
+        self
+    }
+
+    /// Adds patterns as a command line takes them, each under its own text as its name: those that are nothing but a string
+    /// are strings, the others regexes. Of `settings` the size limit of a regex, case and Unicode hold for all patterns of
+    /// the sweep, and whether these patterns are fixed strings.
+    ///
+    /// # Errors
+    /// [`SweepBuildError::Pattern`] for a regex that is not UTF-8; [`SweepBuildError::Other`] for settings about lines.
+    pub fn patterns(
+        mut self,
+        patterns: Vec<Vec<u8>>,
+        settings: &LineSettings,
+    ) -> Result<Self, SweepBuildError> {
+        if settings.boundary.is_some() || settings.crlf {
+            return Err(SweepBuildError::Other(PipelineError::InvalidArgument {
+                what: "words, whole lines or line ends together with regexes over whole files",
+                fix: r"write \b, (?m)^ or (?R) into the regexes, or search lines",
+            }));
+        }
+        let fold = match settings.case {
+            Case::Smart => smart_case(&patterns, settings),
+            case => case == Case::Insensitive,
+        };
+        let each = LineSettings {
+            case: match fold {
+                true => Case::Insensitive,
+                false => Case::Sensitive,
+            },
+            text: true,
+            ..settings.clone()
+        };
+        for pattern in patterns {
+            let plain = PlainStrings::of(&[&pattern], &each).and_then(|mut one| one.strings.pop());
+            self = match plain {
+                Some(string) if !string.is_empty() => self.string(pattern, string),
+                _ => match String::from_utf8(pattern) {
+                    Ok(regex) => self.regex(regex.clone(), regex),
+                    Err(error) => {
+                        let number = self.patterns.len();
+                        let error = PatternError::not_utf8(number, error.as_bytes());
+                        return Err(SweepBuildError::Pattern(error));
+                    }
+                },
+            };
+        }
+        self.regex_size_limit = settings.size_limit;
+        Ok(self.case_insensitive(fold).unicode(settings.unicode))
+    }
+
+    /// Whether letters match in either case: those of regexes by Unicode's simple case folding, those of strings that are
+    /// ASCII. Default: no.
+    #[must_use]
+    pub fn case_insensitive(mut self, yes: bool) -> Self {
+        self.case_insensitive = yes;
+        self
+    }
+
+    /// Whether classes, `.`, word boundaries and case of regexes know Unicode; else they know ASCII only. Default: yes.
+    #[must_use]
+    pub fn unicode(mut self, yes: bool) -> Self {
+        self.ascii = !yes;
+        self
+    }
+
+    /// What is reported of each file. Default: its matches.
+    #[must_use]
+    pub fn report(mut self, report: SweepReport) -> Self {
+        self.report = report;
+        self
+    }
+
+    /// Whether rows begin with the file's path. Default: no.
+    #[must_use]
+    pub fn with_path(mut self, yes: bool) -> Self {
+        self.rows.path = yes;
+        self
+    }
+
+    /// Whether rows have ANSI colours. Default: no.
+    #[must_use]
+    pub fn color(mut self, yes: bool) -> Self {
+        self.rows.color = yes;
+        self
+    }
+
+    /// Whether paths end with a NUL instead of `:` or a newline. Default: no.
+    #[must_use]
+    pub fn null(mut self, yes: bool) -> Self {
+        self.rows.null = yes;
+        self
+    }
+
+    /// Whether matches are JSON Lines: records of type `occurrence` with `path`, `absolute_offset`, `length`,
+    /// `pattern_index` and `pattern`, the pattern's name. Default: no.
+    #[must_use]
+    pub fn json(mut self, yes: bool) -> Self {
+        self.rows.json = yes;
+        self
+    }
+
+    /// The longest match of a regex, in bytes, that is found wherever it lies. Where a longer one might begin, an error
+    /// tells so, and the regex is not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
+    #[must_use]
+    pub fn max_match(mut self, bytes: u64) -> Self {
+        self.max_match = bytes;
+        self
+    }
+
+    /// The most memory that one compiled regex may take, in bytes. Default: 100 MiB.
+    #[must_use]
+    pub fn regex_size_limit(mut self, bytes: usize) -> Self {
+        self.regex_size_limit = bytes;
+        self
+    }
+
+    /// The most memory that all regexes together may take, in bytes. Default: 1 GiB.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// Whether [`SweepJob::totals`] are counted; they need every match. Default: no.
+    #[must_use]
+    pub fn totals(mut self, yes: bool) -> Self {
+        self.totals = yes;
+        self
+    }
+
+    /// Checks the settings and prepares the search.
+    ///
+    /// # Errors
+    /// [`SweepBuildError::Pattern`] for a regex that is refused, with its place; [`PipelineError`] for a string that is
+    /// empty or longer than 4,096 bytes, and for more than 1,000,000 patterns.
+    pub fn build(self) -> Result<SweepJob, SweepBuildError> {
+        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix }.into());
+        if self.patterns.len() > MAX_PATTERNS {
+            return invalid(
+                "more than 1,000,000 patterns",
+                "give fewer, and search again for the rest",
+            );
+        }
+        let (mut strings, mut lengths, mut regexes, mut of_regexes) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (number, pattern) in (0_u32..).zip(self.patterns) {
+            match pattern {
+                Pattern::String(string) if string.is_empty() => {
+                    return invalid(
+                        "an empty string, which occurs at every byte",
+                        "give strings of one byte or more",
+                    );
+                }
+                Pattern::String(string) if string.len() > MAX_HALO => {
+                    return invalid(
+                        "a string of more than 4,096 bytes together with regexes",
+                        "search for it with other strings only",
+                    );
+                }
+                Pattern::String(string) => {
+                    lengths.push((number, string.len() as u64));
+                    strings.push(string);
+                }
+                Pattern::Regex(regex) => {
+                    regexes.push(regex);
+                    of_regexes.push(number);
+                }
+            }
+        }
+        let set = RegexSetBuilder::new()
+            .case_insensitive(self.case_insensitive)
+            .unicode(!self.ascii)
+            .size_limit(self.regex_size_limit)
+            .total_size_limit(self.memory)
+            .build(&regexes)
+            .map_err(|error| SweepBuildError::Pattern(placed(&error, &of_regexes)))?;
+        // At one place each regex may match, and be uncertain from there on, and each string that begins another.
+        let together = most_together(&strings, self.case_insensitive);
+        let records = together + (RECORDS_OF_MATCH + 1) * regexes.len();
+        let literals = match strings.is_empty() {
+            true => None,
+            false => match Literals::build(&strings, self.case_insensitive) {
+                Ok(literals) => Some(literals),
+                Err(error) => {
+                    return Err(PipelineError::Backend(error.to_string()).into());
+                }
+            },
+        };
+        Ok(SweepJob {
+            plan: Plan {
+                patterns: Arc::new(Patterns::new(literals, set)),
+                names: self.names,
+                strings: lengths,
+                regexes: of_regexes,
+                report: self.report,
+                rows: OccurrenceRows {
+                    json: self.rows.json && self.report == SweepReport::Matches,
+                    ..self.rows
+                },
+                max_match: self.max_match,
+                totals_wanted: self.totals,
+                found: false.into(),
+                totals: Mutex::default(),
+                errors: Mutex::default(),
+            },
+            record_words: u32::try_from(2 * records).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+/// The most of these strings that occur at the same place: each of them begins with the one before.
+fn most_together(strings: &[Vec<u8>], fold: bool) -> usize {
+    let mut sorted: Vec<Vec<u8>> = strings.to_vec();
+    if fold {
+        sorted.iter_mut().for_each(|one| one.make_ascii_lowercase());
+    }
+    sorted.sort_unstable();
+    let mut begun: Vec<&[u8]> = Vec::new();
+    let mut most = 0;
+    for string in &sorted {
+        while begun.pop_if(|last| !string.starts_with(last)).is_some() {}
+        begun.push(string);
+        most = most.max(begun.len());
+    }
+    most
+}
+
+/// The error of a set of regexes, told of the pattern by its number among all.
+fn placed(error: &RegexSetError, numbers: &[u32]) -> PatternError {
+    let mut placed = PatternError::from(error);
+    placed.pattern = numbers.get(error.number()).map(|number| *number as usize);
+    placed
+}

@@ -1,0 +1,264 @@
+//! One file: its chunks in order, and the matches in them.
+
+use super::builder::SweepReport;
+use super::chains::{Chains, Searching};
+use super::error::SweepError;
+use super::job::Plan;
+use super::kept::Kept;
+use super::opcode::{OfRegex, Told};
+use super::order::{Match, Order};
+use super::rows::Occurrence;
+use crate::jobs::scan::ScanTotals;
+use crate::jobs::{FileEnd, LandedChunk};
+use crate::source::Entry;
+use gristmill_patterns::RegexSetCache;
+use gristmill_protocol::opcode::RESULT_VALUE;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes before a place that a look-around may need.
+const LOOK: u64 = 4;
+
+/// A file while it is read.
+pub(super) struct FileSweep {
+    entry: Arc<Entry>,
+    chains: Chains,
+    kept: Kept,
+    order: Order,
+    /// Bytes read so far.
+    end: u64,
+    count: u64,
+    printed: u64,
+    started: Option<Instant>,
+}
+
+impl FileSweep {
+    pub fn new(plan: &Plan, entry: &Arc<Entry>) -> Self {
+        Self {
+            entry: Arc::clone(entry),
+            chains: Chains::default(),
+            kept: Kept::default(),
+            order: Order::default(),
+            end: 0,
+            count: 0,
+            printed: 0,
+            started: plan.totals_wanted.then(Instant::now),
+        }
+    }
+
+    /// Takes the next part of the next chunk. Returns whether the file is answered.
+    pub fn chunk(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> bool {
+        if plan.decides_only() && chunk.results[RESULT_VALUE] > 0 {
+            // A regex that matches in a chunk matches in the file, if perhaps elsewhere.
+            self.count += 1;
+            return true;
+        }
+        let told = Told::decode(&chunk.records, chunk.offset);
+        self.end = chunk.offset + chunk.bytes.len() as u64;
+        for (index, start) in told.strings {
+            let (pattern, length) = plan.string(index);
+            self.order.add(Match {
+                pattern,
+                start,
+                end: start + length,
+            });
+        }
+        self.follow(plan, chunk, told.regexes);
+        self.rows(plan, self.chains.known(self.end), rows);
+        plan.decides_only() && self.count > 0
+    }
+
+    /// Takes the regexes' matches in a chunk.
+    fn follow(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, told: Vec<OfRegex>) {
+        if plan.patterns.regexes.is_empty() {
+            return;
+        }
+        let mut text = Text {
+            kept: &mut self.kept,
+            own: Some(chunk.bytes),
+        };
+        let given_up = plan.patterns.with_cache(|cache| {
+            let mut searching = Search {
+                plan,
+                cache,
+                text: &mut text,
+                order: &mut self.order,
+            };
+            self.chains
+                .chunk(chunk.offset..self.end, told, plan.max_match, &mut searching)
+        });
+        for one in given_up {
+            let name = plan.name(plan.regex(one.index));
+            plan.error(SweepError {
+                path: self.entry.path.to_path_buf(),
+                offset: one.from,
+                pattern: String::from_utf8_lossy(name).into_owned(),
+                max_match: plan.max_match,
+            });
+        }
+        let needed = self.chains.known(self.end).saturating_sub(LOOK);
+        text.keep(needed, self.end);
+    }
+
+    /// Writes the rows of the matches that end before `horizon`.
+    fn rows(&mut self, plan: &Plan, horizon: u64, rows: &mut Vec<u8>) {
+        let before = rows.len();
+        let path = self.entry.path.as_os_str().as_bytes();
+        let mut count = 0;
+        self.order.take(horizon, |found| {
+            count += 1;
+            if plan.report == SweepReport::Matches {
+                let occurrence = Occurrence {
+                    path,
+                    offset: found.start,
+                    length: found.end - found.start,
+                    index: found.pattern,
+                    name: plan.name(found.pattern),
+                };
+                plan.rows.occurrence(rows, &occurrence);
+            }
+        });
+        self.count += count;
+        self.printed += (rows.len() - before) as u64;
+    }
+
+    /// Ends the file.
+    pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
+        let complete = matches!(end, FileEnd::Complete { .. });
+        if complete && !(plan.decides_only() && self.count > 0) {
+            self.end_of_file(plan);
+        }
+        // What was found in a file that failed later was found.
+        self.rows(plan, u64::MAX, rows);
+        let path = self.entry.path.as_os_str().as_bytes();
+        let before = rows.len();
+        if self.count > 0 {
+            match plan.report {
+                SweepReport::Count if complete => plan.rows.count(rows, path, self.count),
+                SweepReport::Paths => plan.rows.path_line(rows, path),
+                _ => {}
+            }
+        }
+        self.printed += (rows.len() - before) as u64;
+        let bytes = match end {
+            FileEnd::Complete { bytes } | FileEnd::Skipped { bytes } => *bytes,
+            FileEnd::Failed { offset, .. } => *offset,
+        };
+        plan.add(
+            &ScanTotals {
+                matches: self.count,
+                matched_lines: 0,
+                searches_with_match: u64::from(self.count > 0),
+                searches: 1,
+                bytes_printed: self.printed,
+                bytes_searched: bytes,
+                elapsed: self.started.map(|at| at.elapsed()).unwrap_or_default(),
+            },
+            self.count > 0,
+        );
+    }
+
+    /// Finds the matches that only the end of the file decides.
+    fn end_of_file(&mut self, plan: &Plan) {
+        plan.patterns.with_cache(|cache| {
+            if self.end == 0 {
+                // An empty file has no chunk.
+                plan.patterns.regexes.find(cache, b"", |index, _, _| {
+                    let index = u32::try_from(index).unwrap_or(u32::MAX);
+                    self.order.add(Match {
+                        pattern: plan.regex(index),
+                        start: 0,
+                        end: 0,
+                    });
+                });
+                return;
+            }
+            let mut text = Text {
+                kept: &mut self.kept,
+                own: None,
+            };
+            let mut searching = Search {
+                plan,
+                cache,
+                text: &mut text,
+                order: &mut self.order,
+            };
+            self.chains.end(self.end, &mut searching);
+        });
+    }
+}
+
+/// The bytes of a file so far: what is kept, and behind it the current chunk, which is copied only if it is needed.
+struct Text<'a> {
+    kept: &'a mut Kept,
+    own: Option<&'a [u8]>,
+}
+
+impl Text<'_> {
+    /// All of it, in one piece.
+    fn whole(&mut self) -> &Kept {
+        if let Some(own) = self.own.take() {
+            self.kept.push(own);
+        }
+        self.kept
+    }
+
+    /// Keeps what follows `from`, of a file of `end` bytes.
+    fn keep(&mut self, from: u64, end: u64) {
+        match self.own.take() {
+            Some(own) if end - from <= own.len() as u64 => {
+                let count = usize::try_from(end - from).unwrap_or(own.len());
+                self.kept
+                    .reset(own.get(own.len() - count..).unwrap_or_default(), end);
+            }
+            own => {
+                self.kept.push(own.unwrap_or_default());
+                self.kept.drop_before(from);
+            }
+        }
+    }
+}
+
+/// The host's own searches in a file.
+struct Search<'a, 'b> {
+    plan: &'a Plan,
+    cache: &'a mut RegexSetCache,
+    text: &'a mut Text<'b>,
+    order: &'a mut Order,
+}
+
+impl Searching for Search<'_, '_> {
+    fn certain(&mut self, index: u32, at: u64) -> u64 {
+        let kept = self.text.whole();
+        let regexes = &self.plan.patterns.regexes;
+        let certain = regexes.certain(self.cache, index as usize, kept.bytes(), kept.index(at));
+        kept.start() + certain as u64
+    }
+
+    fn next(&mut self, index: u32, at: u64, limit: u64) -> Option<(u64, u64)> {
+        let kept = self.text.whole();
+        if at > kept.end() {
+            return None;
+        }
+        // One behind the text's end allows an empty match there.
+        let limit = kept.index(limit) + usize::from(limit > kept.end());
+        let regexes = &self.plan.patterns.regexes;
+        let (start, end) = regexes.next(
+            self.cache,
+            index as usize,
+            kept.bytes(),
+            kept.index(at),
+            limit,
+        )?;
+        Some((kept.start() + start as u64, kept.start() + end as u64))
+    }
+
+    fn found(&mut self, index: u32, start: u64, end: u64) {
+        self.order.add(Match {
+            pattern: self.plan.regex(index),
+            start,
+            end,
+        });
+    }
+}

@@ -1,0 +1,201 @@
+//! The job itself, and the state that all files share.
+
+use super::builder::{SweepJobBuilder, SweepReport};
+use super::error::SweepError;
+use super::file::FileSweep;
+use super::opcode::{Patterns, MODE_ANY, OPCODE};
+use super::rows::OccurrenceRows;
+use crate::jobs::scan::ScanTotals;
+use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, MAX_HALO};
+use crate::source::Entry;
+use gristmill_megakernel::StreamJob;
+use gristmill_ring::lock;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// The settings, fixed when the job is built, and the results so far.
+pub(super) struct Plan {
+    pub patterns: Arc<Patterns>,
+    pub names: Vec<Vec<u8>>,
+    /// The number of each string of `patterns`, and its length.
+    pub strings: Vec<(u32, u64)>,
+    /// The number of each regex of `patterns`.
+    pub regexes: Vec<u32>,
+    pub report: SweepReport,
+    pub rows: OccurrenceRows,
+    pub max_match: u64,
+    pub totals_wanted: bool,
+    pub found: AtomicBool,
+    pub totals: Mutex<ScanTotals>,
+    pub errors: Mutex<Vec<SweepError>>,
+}
+
+impl Plan {
+    /// Whether only the existence of a match matters.
+    pub fn decides_only(&self) -> bool {
+        matches!(self.report, SweepReport::Paths | SweepReport::Quiet) && !self.totals_wanted
+    }
+
+    /// Number and length of a string, by its index.
+    pub fn string(&self, index: u32) -> (u32, u64) {
+        self.strings
+            .get(index as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The number of a regex, by its index.
+    pub fn regex(&self, index: u32) -> u32 {
+        self.regexes
+            .get(index as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The name of a pattern, by its number.
+    pub fn name(&self, pattern: u32) -> &[u8] {
+        self.names.get(pattern as usize).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn error(&self, error: SweepError) {
+        lock(&self.errors).push(error);
+    }
+
+    /// A file has ended.
+    pub fn add(&self, totals: &ScanTotals, found: bool) {
+        *lock(&self.totals) += *totals;
+        if found {
+            self.found.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Finds every match of every pattern. See the [module](super).
+pub struct SweepJob {
+    pub(super) plan: Plan,
+    pub(super) record_words: u32,
+}
+
+impl fmt::Debug for SweepJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SweepJob")
+            .field("patterns", &self.plan.patterns)
+            .field("report", &self.plan.report)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A file while it is swept.
+pub struct SweepFile(FileSweep);
+
+impl fmt::Debug for SweepFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SweepFile").finish_non_exhaustive()
+    }
+}
+
+impl SweepJob {
+    /// Settings of a sweep.
+    #[must_use]
+    pub fn builder() -> SweepJobBuilder {
+        SweepJobBuilder::default()
+    }
+
+    /// Whether something was found so far.
+    pub fn found(&self) -> bool {
+        self.plan.found.load(Ordering::Relaxed)
+    }
+
+    /// What was found so far.
+    pub fn totals(&self) -> ScanTotals {
+        *lock(&self.plan.totals)
+    }
+
+    /// Takes what could not be searched so far, ordered by path and offset.
+    pub fn take_errors(&self) -> Vec<SweepError> {
+        let mut errors = std::mem::take(&mut *lock(&self.plan.errors));
+        errors.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
+        errors
+    }
+
+    /// How the patterns are searched for, and how much memory they take.
+    pub fn engine_report(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(strings) = &self.plan.patterns.strings {
+            parts.push(format!(
+                "{} strings in {} KiB",
+                strings.len(),
+                strings.memory().div_ceil(1024)
+            ));
+        }
+        let regexes = &self.plan.patterns.regexes;
+        if !regexes.is_empty() {
+            let alone = regexes
+                .explain()
+                .filter(|plan| plan.literals().is_none())
+                .count();
+            parts.push(format!(
+                "{} regexes by their literals, {alone} each over all bytes, in {} KiB",
+                regexes.len() - alone,
+                regexes.memory_usage().div_ceil(1024)
+            ));
+        }
+        parts.join("; ")
+    }
+}
+
+impl Job for SweepJob {
+    type File = SweepFile;
+
+    fn stream_job(&self) -> Option<StreamJob> {
+        let patterns = Arc::clone(&self.plan.patterns);
+        Some(StreamJob::Custom(OPCODE, patterns))
+    }
+
+    fn opcode(&self) -> u32 {
+        OPCODE
+    }
+
+    fn record_words(&self) -> u32 {
+        self.record_words
+    }
+
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            before: MAX_HALO,
+            after: MAX_HALO,
+            split: true,
+            ..Geometry::default()
+        }
+    }
+
+    fn mode(&self, _entry: &Entry, _offset: u64) -> u32 {
+        if self.plan.decides_only() {
+            MODE_ANY
+        } else {
+            0
+        }
+    }
+
+    fn open(&self, entry: &Arc<Entry>) -> SweepFile {
+        SweepFile(FileSweep::new(&self.plan, entry))
+    }
+
+    fn chunk(&self, file: &mut SweepFile, chunk: &LandedChunk<'_>, rows: &mut Vec<u8>) -> Flow {
+        if file.0.chunk(&self.plan, chunk, rows) {
+            Flow::SkipFile
+        } else {
+            Flow::Continue
+        }
+    }
+
+    fn close(&self, file: SweepFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
+        file.0.close(&self.plan, end, rows);
+        if self.plan.report == SweepReport::Quiet && !self.plan.totals_wanted && self.found() {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The workers' half: what of the patterns matches in a chunk, as records.
+//!
+//! The matches that begin in the chunk's own bytes are told: of a string a record `(index, start)`, of a regex two,
+//! `(REGEX | index, start)` and `(end, 0)`. `(OPEN | index, start)` tells that from this place on a regex's matches depend
+//! on what the worker did not see. Places are counted from the chunk's first byte; the end may lie behind its last.
+
+use crate::jobs::{Records, MAX_HALO};
+use gristmill_megakernel::stream::{StreamOpcode, StreamSlot};
+use gristmill_patterns::{Hit, Literals, Part, RegexSet, RegexSetCache};
+use gristmill_protocol::{completion, fault};
+use gristmill_ring::{lock, Outcome, RecordWriter};
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Mutex;
+
+/// The opcode, of the user's range.
+pub(super) const OPCODE: u32 = 0x1_0053;
+
+/// Records of a regex's match.
+const REGEX: u32 = 1 << 31;
+
+/// The record of a regex whose matches from a place on are uncertain.
+const OPEN: u32 = 1 << 30;
+
+/// The bits of a record's first word that are an index.
+const INDEX: u32 = OPEN - 1;
+
+/// The bytes that are searched for strings before it is asked again whether the slot was cancelled.
+const LOOK_BYTES: usize = 1 << 20;
+
+/// The mode in which one match is enough.
+pub(super) const MODE_ANY: u32 = 1;
+
+/// The most records that one match takes.
+pub(super) const RECORDS_OF_MATCH: usize = 2;
+
+/// Patterns, prepared for searching by several threads.
+pub(super) struct Patterns {
+    pub strings: Option<Literals>,
+    pub regexes: RegexSet,
+    /// What searches for the regexes work in, while no search does.
+    caches: Mutex<Vec<RegexSetCache>>,
+}
+
+impl Patterns {
+    pub fn new(strings: Option<Literals>, regexes: RegexSet) -> Self {
+        Self {
+            strings,
+            regexes,
+            caches: Mutex::default(),
+        }
+    }
+
+    /// Calls `search` with memory for searches.
+    pub fn with_cache<R>(&self, search: impl FnOnce(&mut RegexSetCache) -> R) -> R {
+        let kept = lock(&self.caches).pop();
+        let mut cache = kept.unwrap_or_else(|| self.regexes.cache());
+        let result = search(&mut cache);
+        lock(&self.caches).push(cache);
+        result
+    }
+
+    fn strings(&self, own: &Own<'_>) -> Result<(), u32> {
+        let Some(strings) = &self.strings else {
+            return Ok(());
+        };
+        for from in (own.starts.start..own.starts.end).step_by(LOOK_BYTES) {
+            let to = (from + LOOK_BYTES).min(own.starts.end);
+            let mut result = Ok(());
+            strings.find(own.text, from..to, |start, index| {
+                if !own.is_enough() && result.is_ok() {
+                    result = own.tell(index, start);
+                }
+            });
+            result?;
+            if own.is_enough() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn regexes(&self, own: &Own<'_>) -> Result<(), u32> {
+        if self.regexes.is_empty() || own.is_enough() {
+            return Ok(());
+        }
+        let part = Part {
+            text: own.text,
+            starts: own.starts.clone(),
+            ends: own.text.len() - own.starts.end < MAX_HALO,
+        };
+        let mut result = Ok(());
+        self.with_cache(|cache| {
+            self.regexes.find_in(
+                cache,
+                &part,
+                || !own.is_enough(),
+                |index, hit| {
+                    if own.is_enough() || result.is_err() {
+                        return;
+                    }
+                    result = u32::try_from(index)
+                        .map_err(|_| fault::INDEX_OUT_OF_RANGE)
+                        .and_then(|index| match hit {
+                            Hit::Match { start, end } => own
+                                .tell(REGEX | index, start)
+                                .and_then(|()| own.push(own.place(end)?, 0)),
+                            Hit::Open { from } => own.push(OPEN | index, own.place(from)?),
+                        });
+                },
+            );
+        });
+        result
+    }
+}
+
+impl fmt::Debug for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patterns")
+            .field("strings", &self.strings.as_ref().map(Literals::len))
+            .field("regexes", &self.regexes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The search of a chunk.
+struct Own<'a> {
+    text: &'a [u8],
+    /// The chunk's own bytes.
+    starts: std::ops::Range<usize>,
+    slot: &'a StreamSlot<'a>,
+    records: Cell<Option<&'a mut dyn FnMut(u32, u32) -> bool>>,
+    /// Whether the records are full.
+    full: Cell<bool>,
+    matches: Cell<u32>,
+}
+
+impl Own<'_> {
+    /// A place in the text as a record tells it.
+    fn place(&self, at: usize) -> Result<u32, u32> {
+        let place = at.saturating_sub(self.starts.start);
+        u32::try_from(place).map_err(|_| fault::INDEX_OUT_OF_RANGE)
+    }
+
+    fn push(&self, a: u32, b: u32) -> Result<(), u32> {
+        if let Some(records) = self.records.take() {
+            if !records(a, b) {
+                self.full.set(true);
+            }
+            self.records.set(Some(records));
+        }
+        Ok(())
+    }
+
+    /// Tells a match.
+    fn tell(&self, first: u32, start: usize) -> Result<(), u32> {
+        self.matches.set(self.matches.get().saturating_add(1));
+        self.push(first, self.place(start)?)
+    }
+
+    /// Whether nothing more needs to be found.
+    fn is_enough(&self) -> bool {
+        self.full.get()
+            || (self.slot.mode == MODE_ANY && self.matches.get() > 0)
+            || self.slot.cancel.is_cancelled()
+    }
+}
+
+impl StreamOpcode for Patterns {
+    fn run(
+        &self,
+        bytes: &[u8],
+        slot: &StreamSlot<'_>,
+        records: &mut RecordWriter<'_>,
+    ) -> Result<Outcome, u32> {
+        let mut count = 0;
+        let mut push = |a, b| {
+            let pushed = records.push(a, b);
+            count += u32::from(pushed);
+            pushed
+        };
+        let own = Own {
+            text: slot.around,
+            starts: slot.before..slot.before + bytes.len(),
+            slot,
+            records: Cell::new(Some(&mut push)),
+            full: Cell::new(false),
+            matches: Cell::new(0),
+        };
+        self.strings(&own)?;
+        self.regexes(&own)?;
+        let (full, matches) = (own.full.get(), own.matches.get());
+        let mut outcome = Outcome::value(matches);
+        outcome.records = count;
+        outcome.flags = u32::from(full) * completion::FLAG_OVERFLOW;
+        Ok(outcome)
+    }
+}
+
+/// What a chunk's records say of one regex. Offsets are those in the file.
+#[derive(Debug, Default)]
+pub(super) struct OfRegex {
+    pub index: u32,
+    /// Start and end of each match, ascending.
+    pub matches: Vec<(u64, u64)>,
+    /// From where on its matches are uncertain, if they are.
+    pub open: Option<u64>,
+}
+
+/// What a chunk's records say.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Index and start of each string that was found.
+    pub strings: Vec<(u32, u64)>,
+    /// In order of their indexes.
+    pub regexes: Vec<OfRegex>,
+}
+
+impl Told {
+    /// Reads the records of a chunk that begins at `offset` of its file.
+    pub fn decode(records: &Records<'_>, offset: u64) -> Self {
+        let mut told = Self::default();
+        let mut hits: Vec<(u32, u64, Option<u64>)> = Vec::new();
+        let mut number = 0;
+        while number < records.len() {
+            let (first, place) = records.get(number);
+            number += 1;
+            let (index, start) = (first & INDEX, offset + u64::from(place));
+            match (first & REGEX != 0, first & OPEN != 0) {
+                (true, _) => {
+                    let (end, _) = records.get(number);
+                    number += 1;
+                    hits.push((index, start, Some(offset + u64::from(end))));
+                }
+                (false, true) => hits.push((index, start, None)),
+                (false, false) => told.strings.push((index, start)),
+            }
+        }
+        // Those of one regex are in order already.
+        hits.sort_by_key(|hit| hit.0);
+        for (index, start, end) in hits {
+            if told.regexes.last().is_none_or(|last| last.index != index) {
+                told.regexes.push(OfRegex {
+                    index,
+                    ..OfRegex::default()
+                });
+            }
+            if let Some(last) = told.regexes.last_mut() {
+                match end {
+                    Some(end) => last.matches.push((start, end)),
+                    None => last.open = Some(start),
+                }
+            }
+        }
+        told
+    }
+}

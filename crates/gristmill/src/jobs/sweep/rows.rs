@@ -1,0 +1,99 @@
+//! Rows for matches, in lines of text or as JSON: path, byte offset, length and the pattern's name.
+
+use crate::jobs::scan::decimal::decimal;
+use crate::jobs::scan::json;
+
+const PATH: &[u8] = b"\x1b[0m\x1b[35m";
+const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
+const RESET: &[u8] = b"\x1b[0m";
+
+/// How rows are composed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::jobs) struct OccurrenceRows {
+    /// Whether rows name their file.
+    pub path: bool,
+    /// ANSI escapes.
+    pub color: bool,
+    /// Paths end with a NUL rather than `:` or a newline.
+    pub null: bool,
+    /// Records of JSON Lines rather than text.
+    pub json: bool,
+}
+
+/// A match, as a row shows it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::jobs) struct Occurrence<'a> {
+    pub path: &'a [u8],
+    /// Where it begins in the file, in bytes.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The pattern's number.
+    pub index: u32,
+    /// The pattern's name.
+    pub name: &'a [u8],
+}
+
+impl OccurrenceRows {
+    /// Appends the row of a match.
+    pub fn occurrence(&self, rows: &mut Vec<u8>, found: &Occurrence<'_>) {
+        if self.json {
+            rows.extend_from_slice(b"{\"type\":\"occurrence\",\"data\":{\"path\":");
+            json::data(rows, found.path);
+            json::number(rows, ",\"absolute_offset\":", found.offset);
+            json::number(rows, ",\"length\":", found.length);
+            json::number(rows, ",\"pattern_index\":", u64::from(found.index));
+            rows.extend_from_slice(b",\"pattern\":");
+            json::data(rows, found.name);
+            rows.extend_from_slice(b"}}\n");
+            return;
+        }
+        if self.path {
+            self.path_field(rows, found.path, b":");
+        }
+        self.number(rows, found.offset);
+        self.number(rows, found.length);
+        self.colored(rows, MATCH, found.name);
+        rows.push(b'\n');
+    }
+
+    /// Appends the row of a file with a number of matches.
+    pub fn count(&self, rows: &mut Vec<u8>, path: &[u8], count: u64) {
+        if self.path {
+            self.path_field(rows, path, b":");
+        }
+        decimal(rows, count);
+        rows.push(b'\n');
+    }
+
+    /// Appends a path as a row of its own.
+    pub fn path_line(&self, rows: &mut Vec<u8>, path: &[u8]) {
+        self.path_field(rows, path, b"\n");
+    }
+
+    fn path_field(&self, rows: &mut Vec<u8>, path: &[u8], separator: &[u8]) {
+        self.colored(rows, PATH, path);
+        rows.extend_from_slice(if self.null { b"\0" } else { separator });
+    }
+
+    fn number(&self, rows: &mut Vec<u8>, number: u64) {
+        if self.color {
+            rows.extend_from_slice(RESET);
+        }
+        decimal(rows, number);
+        if self.color {
+            rows.extend_from_slice(RESET);
+        }
+        rows.push(b':');
+    }
+
+    fn colored(&self, rows: &mut Vec<u8>, color: &[u8], text: &[u8]) {
+        if self.color {
+            rows.extend_from_slice(color);
+        }
+        rows.extend_from_slice(text);
+        if self.color {
+            rows.extend_from_slice(RESET);
+        }
+    }
+}
