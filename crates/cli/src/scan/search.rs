@@ -15,6 +15,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// What is said where the current directory is searched because none was named, and no file is.
+pub const NOTHING_SEARCHED: &str = "no files were searched: there is none, or all are hidden or ignored; name files, or give \
+                                    --hidden or --no-ignore";
+
 /// How a search is asked for, without what is searched for.
 struct Asking {
     source: Box<dyn Source>,
@@ -156,10 +160,7 @@ fn search<J: Search + 'static>(
     let searched = ended.report.files + ended.report.failures;
     if asked.default_directory && searched == 0 && !ended.interrupted {
         ended.failed = true;
-        ends.complain(
-            "no files were searched: there is none, or all are hidden or ignored; name files, or give --hidden or \
-             --no-ignore",
-        );
+        ends.complain(NOTHING_SEARCHED);
     }
     let mut found = job.found();
     if ended.unread && asked.one_thread {
