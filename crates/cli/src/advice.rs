@@ -115,6 +115,11 @@ pub fn sweep(error: &SweepError) -> String {
     with(error, "--max-match")
 }
 
+/// Why patterns are refused together.
+pub fn set_memory(error: &impl std::fmt::Display) -> String {
+    with(error, "--set-memory")
+}
+
 /// Why a pattern is refused, with the file and line from which it was read.
 pub fn pattern(error: &PatternError, patterns: &Patterns) -> String {
     let mut text = String::new();

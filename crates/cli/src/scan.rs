@@ -121,9 +121,16 @@ pub struct ScanArgs {
     /// The most memory that the table of many patterns may take on the CPU, up to 1G; while it is built it takes up to
     /// twice as much.
     ///
-    /// Patterns that need more are searched for many times more slowly. --stats says which engine searches, and why.
+    /// Patterns that need more are searched for by a filter over sampled q-grams, as large sets are anyway. --stats says
+    /// which engine searches, and how much memory it takes.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "128M")]
     table_size: usize,
+
+    /// The most memory that patterns may take with what is prepared for searching them, beside --table-size.
+    ///
+    /// Patterns that would take more, by an estimate, are refused before anything is built.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
+    set_memory: usize,
 
     /// Show line numbers. This is the default on a terminal.
     #[arg(short = 'n', long, overrides_with = "no_line_number")]
@@ -301,6 +308,7 @@ impl ScanArgs {
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
             .table_bytes(self.table_size)
+            .set_bytes(self.set_memory)
             .text(self.walk.text())
             .binary(self.walk.binary())
             .mapped(maps && paths.iter().all(is_file))
@@ -376,12 +384,18 @@ impl ScanArgs {
         let job = match sweep::job(self, &all, &paths) {
             Some(job) => job.map(Job::Sweep).map_err(|error| match error {
                 SweepBuildError::Pattern(error) => Refused::Pattern(error),
+                error @ SweepBuildError::Memory { .. } => {
+                    Refused::Other(advice::set_memory(&error))
+                }
                 error => Refused::Other(error.to_string()),
             }),
             None => {
                 let job = self.job(all, &paths).build_or_place();
                 job.map(Job::Scan).map_err(|error| match error {
                     ScanBuildError::Pattern(error) => Refused::Pattern(error),
+                    error @ ScanBuildError::Memory { .. } => {
+                        Refused::Other(advice::set_memory(&error))
+                    }
                     error => Refused::Other(error.to_string()),
                 })
             }

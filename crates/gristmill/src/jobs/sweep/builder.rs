@@ -43,6 +43,16 @@ pub enum SweepBuildError {
     /// A pattern is refused. Its number counts all patterns in the order in which they were given.
     #[error(transparent)]
     Pattern(PatternError),
+    /// The strings would take more memory than they may: `needed` is an estimate, made before anything is built.
+    #[error(
+        "these strings would take up to {needed} bytes of memory, and may take {allowed}; give fewer, or allow more"
+    )]
+    Memory {
+        /// Bytes that they would take.
+        needed: usize,
+        /// Bytes that they may take.
+        allowed: usize,
+    },
     /// A setting is refused, or there are too many patterns.
     #[error(transparent)]
     Other(#[from] PipelineError),
@@ -53,6 +63,7 @@ impl From<SweepBuildError> for PipelineError {
         match error {
             SweepBuildError::Pattern(error) => PipelineError::Backend(error.to_string()),
             SweepBuildError::Other(error) => error,
+            error => PipelineError::Backend(error.to_string()),
         }
     }
 }
@@ -227,7 +238,8 @@ impl SweepJobBuilder {
         self
     }
 
-    /// The most memory that all regexes together may take, in bytes. Default: 1 GiB.
+    /// The most memory that all regexes together may take, and strings with what is prepared for searching them, in bytes.
+    /// Default: 1 GiB.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
@@ -252,7 +264,8 @@ impl SweepJobBuilder {
     ///
     /// # Errors
     /// [`SweepBuildError::Pattern`] for a regex that is refused, with its place; [`PipelineError`] for a string that is
-    /// empty or longer than 4,096 bytes, and for more than 1,000,000 patterns.
+    /// empty or longer than 4,096 bytes, and for more than 1,000,000 patterns; [`SweepBuildError::Memory`] for strings
+    /// that would take too much memory.
     pub fn build(mut self) -> Result<SweepJob, SweepBuildError> {
         let rules = self
             .findings
@@ -290,6 +303,12 @@ impl SweepJobBuilder {
                     of_regexes.push(number);
                 }
             }
+        }
+        let bytes = strings.iter().map(Vec::len).sum();
+        let needed = Literals::estimate(strings.len(), bytes);
+        if needed > self.memory {
+            let allowed = self.memory;
+            return Err(SweepBuildError::Memory { needed, allowed });
         }
         let set = RegexSetBuilder::new()
             .case_insensitive(self.case_insensitive)
