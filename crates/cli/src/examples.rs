@@ -21,6 +21,8 @@ gristmill scan -Fi 'Persistent kernel' src
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too
 gristmill scan --all -f patterns.txt logs
+# what the rules of a file find, without showing the secrets
+gristmill scan --rules rules.toml logs
 # the files that another program lists
 find logs -name '*.log' -print0 | gristmill scan -l error --files0-from -
 ",
