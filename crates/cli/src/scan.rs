@@ -68,7 +68,7 @@ pub struct ScanArgs {
     #[arg(long, conflicts_with_all = [
         "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
         "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim", "replace", "after_context",
-        "before_context", "context", "passthru",
+        "before_context", "context", "passthru", "multiline",
     ])]
     all: bool,
 
@@ -448,8 +448,8 @@ fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, S
             "search",
             &match &ended.report.device {
                 // A device has no other engine.
-                Some(_) => "aho-corasick table on the device".to_owned(),
-                None => job.engine_report(),
+                Some(_) if !job.searches_on_host() => "aho-corasick table on the device".to_owned(),
+                _ => job.engine_report(),
             },
         );
         let _ = io::stderr().write_all(text.as_bytes());
