@@ -100,6 +100,9 @@ pub fn scan(error: &ScanError) -> String {
             with(error, "-F")
         }
         ScanErrorKind::ManyRows { .. } => with(error, "--max-line; --column without --vimgrep"),
+        ScanErrorKind::FileTooLarge { .. }
+        | ScanErrorKind::StreamTooLarge { .. }
+        | ScanErrorKind::ManyRowsOfFile { .. } => with(error, "--max-multiline"),
         ScanErrorKind::LongContext { .. } => with(error, "--max-line; -A, -B or -C"),
         ScanErrorKind::ContextOfStream => with(error, "-A, -B or -C"),
         ScanErrorKind::ContextForgotten { .. } => with(error, "-B or -C; --passthru"),

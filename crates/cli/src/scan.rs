@@ -75,7 +75,7 @@ pub struct ScanArgs {
     #[arg(long, conflicts_with_all = [
         "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
         "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim", "replace", "after_context",
-        "before_context", "context", "passthru",
+        "before_context", "context", "passthru", "multiline",
     ])]
     all: bool,
 

@@ -38,6 +38,8 @@ trait Search: gristmill::jobs::Job {
     fn between_files(&self) -> Option<&[u8]>;
     fn totals(&self) -> ScanTotals;
     fn engine_report(&self) -> String;
+    /// Whether the host searches by itself.
+    fn searches_on_host(&self) -> bool;
     /// What failed on the host, as it is told.
     fn take_failures(&self) -> Vec<String>;
 }
@@ -61,6 +63,10 @@ impl Search for ScanJob {
 
     fn engine_report(&self) -> String {
         self.engine_report()
+    }
+
+    fn searches_on_host(&self) -> bool {
+        self.searches_on_host()
     }
 
     fn take_failures(&self) -> Vec<String> {
@@ -87,6 +93,10 @@ impl Search for SweepJob {
 
     fn engine_report(&self) -> String {
         self.engine_report()
+    }
+
+    fn searches_on_host(&self) -> bool {
+        false
     }
 
     fn take_failures(&self) -> Vec<String> {
@@ -193,8 +203,8 @@ fn search<J: Search + 'static>(
             "search",
             &match &ended.report.device {
                 // A device has no other engine.
-                Some(_) => "aho-corasick table on the device".to_owned(),
-                None => job.engine_report(),
+                Some(_) if !job.searches_on_host() => "aho-corasick table on the device".to_owned(),
+                _ => job.engine_report(),
             },
         );
         let _ = io::stderr().write_all(text.as_bytes());
