@@ -5,6 +5,7 @@
 //! time ([`in_order`]). The host's half joins, and writes rows.
 
 mod algorithm;
+mod check;
 mod in_order;
 mod list;
 mod opcode;
@@ -18,17 +19,17 @@ pub use rows::{write_row, DigestRows};
 use super::{stream_args, FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::jobs::LARGE_CHUNK_BYTES;
 use crate::source::{Entry, Origin};
+use check::Check;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::stream::CrcResults;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::lock;
 use in_order::{Files, Hashes, Work};
 use opcode::{DigestOpcode, Hashed};
-use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use tree::Tree;
 
 /// The path that rows show.
@@ -37,21 +38,6 @@ fn shown(entry: &Entry) -> &Path {
         Origin::Stdin => Path::new(list::STDIN),
         Origin::File | Origin::Special => &entry.path,
     }
-}
-
-/// What a check knows and counts, shared by its job and its list.
-#[derive(Debug, Default)]
-struct Check {
-    /// Digests that were read from the list and whose files are still to come, by the place of their entry in the list's
-    /// order. A path may be listed several times, and files are opened in any order.
-    expected: Mutex<HashMap<u64, (Algorithm, Digest)>>,
-    matched: AtomicU64,
-    differing: AtomicU64,
-    unread: AtomicU64,
-    missing: AtomicU64,
-    malformed: AtomicU64,
-    /// Whether a digest was taken for BLAKE3's though it may be SHA-256's.
-    guessed: AtomicBool,
 }
 
 /// Computes digests, or compares them with a list.
@@ -249,7 +235,7 @@ impl Job for DigestJob {
     fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
         let mut args = stream_args(place);
         if place.stream {
-            args.mode |= opcode::STREAM;
+            args.mode |= in_order::STREAM;
         }
         Ok(args.encode())
     }

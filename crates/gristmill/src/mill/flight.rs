@@ -155,7 +155,7 @@ impl<J: Job> Flights<J> {
             offset: part.offset(),
             mode: part.mode,
             resume,
-            stream: part.piece.file.raw == FileKind::Stream,
+            stream: part.piece.file.kind() == FileKind::Stream,
         })?;
         let place = self.flights.get(slot.index() as usize).ok_or_else(|| {
             PipelineError::Backend("a slot outside the ring; please report this".into())

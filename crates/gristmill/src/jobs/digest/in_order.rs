@@ -7,7 +7,6 @@
 //! worker takes a chunk of another file, and so files are hashed at the same time, each in order.
 
 use super::algorithm::{Algorithm, Algorithms, Digest};
-use super::opcode::STREAM;
 use crate::source::Entry;
 use gristmill_ring::lock;
 use md5::Md5;
@@ -108,6 +107,10 @@ impl Work {
         Self { algorithms, hashes }
     }
 }
+
+/// The bit of a slot's mode that says that its file is a stream, whose chunks begin and end within leaves. A tree of them
+/// is left to the host, which sees them in order.
+pub const STREAM: u32 = 1 << 31;
 
 /// The files that are being hashed. A slot names its file by a number in the word of its mode.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! The opcode by which workers hash a chunk, with all algorithms that its file is hashed with.
 
 use super::algorithm::{Algorithm, Algorithms};
-use super::in_order::{Files, Hashes};
+use super::in_order::{Files, Hashes, STREAM};
 use super::tree::{self, Part};
 use crate::jobs::{LandedChunk, Records};
 use gristmill_megakernel::{StreamOpcode, StreamSlot};
@@ -24,10 +24,6 @@ const PART_WORDS: usize = tree::VALUE / 4;
 
 /// The word with which a slot is resumed: only the hashes in order are left to be done.
 const IN_ORDER: u32 = 1;
-
-/// The bit of a slot's mode that says that its file is a stream, whose chunks begin and end within leaves. A tree of them
-/// is left to the host, which sees them in order.
-pub const STREAM: u32 = 1 << 31;
 
 /// Which algorithms a slot's file is hashed with.
 pub enum Hashed {
