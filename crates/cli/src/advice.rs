@@ -4,6 +4,7 @@ use super::common::escaped;
 use super::scan::Patterns;
 use gristmill::jobs::run::ArgumentError;
 use gristmill::jobs::scan::{PatternError, ScanError, ScanErrorKind};
+use gristmill::jobs::sweep::SweepError;
 use gristmill::megakernel::KernelError;
 use gristmill::mill::{FileError, FileErrorKind, MillError, Setting};
 use gristmill::program::ProgramError;
@@ -110,6 +111,16 @@ pub fn scan(error: &ScanError) -> String {
         ScanErrorKind::LineOfStream | ScanErrorKind::LineLost(_) => with(error, "-c, -l or --all"),
         _ => error.to_string(),
     }
+}
+
+/// A pattern that is not searched for in the rest of a file.
+pub fn sweep(error: &SweepError) -> String {
+    with(error, "--max-match")
+}
+
+/// Why patterns are refused together.
+pub fn set_memory(error: &impl std::fmt::Display) -> String {
+    with(error, "--set-memory")
 }
 
 /// Why a pattern is refused, with the file and line from which it was read.

@@ -214,10 +214,11 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
         common::complain(&format!("{}: no file was verified", list.display()));
     }
     good &= !(flags.strict && job.malformed() > 0);
-    // What could not be read is part of the answer, as it is for sha256sum; only output that was lost is not.
+    // Listed files that could not be read are part of the answer, as they are for sha256sum. Other failures are not: of
+    // the list itself, of the output.
     if ended.report.failures > 0 {
         good = false;
-        ended.failed = is_lost(&ended);
+        ended.failed = is_lost(&ended) || ended.report.failures > job.unread();
     }
     // If the reader of the output went away, it has not seen the rows of all files, so the list does not count as
     // checked.

@@ -17,6 +17,8 @@ const EXAMPLES: [(&str, &str); 13] = [
 gristmill scan -n 'persistent \\w+' src
 # the lines that hold a string as it is, in either case
 gristmill scan -Fi 'Persistent kernel' src
+# two lines around each match, and what it would be replaced by
+gristmill scan -C2 -r '<$1>' 'persistent (\\w+)' src
 # how many lines of each file hold one of many strings, one string a line
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too
@@ -28,9 +30,14 @@ find logs -name '*.log' -print0 | gristmill scan -l error --files0-from -
     (
         "digest",
         "\
-# a list of the files below src, and later, what differs from it
+# a list of the files below src, as b3sum writes it, and what differs later
 gristmill digest src > list
 gristmill digest --quiet --check list
+# two digests of each file, which is read once
+gristmill digest --algorithm sha256,blake3 src > both
+# a list that another tool has written
+sha256sum list > sums
+gristmill digest --algorithm sha256 --check sums
 ",
     ),
     (
@@ -85,7 +92,7 @@ gristmill verify programs/*.vasm
         "replay",
         "\
 # record a run, and run it once more
-gristmill digest --record run.log src > list
+gristmill digest --algorithm crc32c --record run.log src > list
 gristmill replay run.log
 ",
     ),

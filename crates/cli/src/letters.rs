@@ -77,9 +77,9 @@ pub fn with_tip(mut error: Error, command: &Command) -> Error {
 /// The letters as a section of the manual page.
 pub fn roff(command: &Command) -> String {
     let mut text = String::from(
-        ".SH LETTERS\nA letter means one thing in every command that has it, but for two that keep, in the commands \
-         modelled on other tools, the meaning that they have there: \\fB\\-c\\fR is \\-\\-check in digest as in \
-         sha256sum(1), and \\fB\\-o\\fR is \\-\\-output in asm and disasm as in as(1). Where a command has no use \
+        ".SH LETTERS\nA letter means one thing in every command that has it, but for four that keep, in the commands \
+         modelled on other tools, the meaning that they have there: \\fB\\-c\\fR is \\-\\-check, \\fB\\-w\\fR is \
+         \\-\\-warn and \\fB\\-z\\fR is \\-\\-zero in digest as in sha256sum(1), and \\fB\\-o\\fR is \\-\\-output in asm and disasm as in as(1). Where a command has no use \
          for a letter, it refuses the letter and says which commands have it.\n",
     );
     let all = command
@@ -120,8 +120,10 @@ mod tests {
 
     /// Letters with two meanings. Each meaning is that of the tool on which the command is modelled, and the manual
     /// says so.
-    const TWO_MEANINGS: [(char, &str, &[&str]); 2] = [
+    const TWO_MEANINGS: [(char, &str, &[&str]); 4] = [
         ('c', "check", &["digest"]),
+        ('w', "warn", &["digest"]),
+        ('z', "zero", &["digest"]),
         ('o', "output", &["asm", "disasm"]),
     ];
 
@@ -133,7 +135,7 @@ mod tests {
             assert_eq!(meanings.remove(long).unwrap(), commands, "-{letter}");
         }
         for (letter, meanings) in found {
-            assert_eq!(meanings.len(), 1, "-{letter}: {meanings:?}");
+            assert!(meanings.len() <= 1, "-{letter}: {meanings:?}");
         }
     }
 }

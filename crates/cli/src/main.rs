@@ -55,11 +55,12 @@ struct Cli {
 enum Command {
     /// Find regexes or strings, with ripgrep's flags and ripgrep's answers
     Scan(Box<scan::ScanArgs>),
-    /// Print or check the CRC-32C of each file
+    /// Print or check digests of each file: BLAKE3, or SHA-256, SHA-1, MD5, XXH3, CRC-32C
     ///
-    /// A row is the digest in hexadecimal, two spaces and the path, as coreutils' checksum tools write theirs; the path
-    /// of standard input is `-`. If a path holds a newline, a carriage return or a backslash, its row begins with a
-    /// backslash and has `\n`, `\r` or `\\` in its place.
+    /// A row is the digest in hexadecimal, two spaces and the path, as b3sum, xxhsum and coreutils' checksum tools write
+    /// theirs; the path of standard input is `-`. If a path holds a newline, a carriage return or a backslash, its row
+    /// begins with a backslash and has `\n`, `\r` or `\\` in its place. Digests of several algorithms, and of xxh3-64,
+    /// come as `ALGORITHM (PATH) = DIGEST`.
     Digest(digest::DigestArgs),
     /// Count bytes and lines, with the entropy and histogram of bytes
     ///
@@ -81,7 +82,7 @@ enum Command {
     ///
     /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in
     /// memory of the host or of another PCI device, and the kernel sums each chunk where it landed. A row is the
-    /// CRC-32C of a file, as `digest` writes it. The report is on standard error, and says how many bytes the disk
+    /// CRC-32C of a file, as `digest --algorithm crc32c` writes it. The report is on standard error, and says how many bytes the disk
     /// itself wrote to their slot, how many the kernel copied or may have copied from its page cache, and how many were
     /// copied in user space. The exit code is 2 if a read failed, came by another path or was copied in user space, or
     /// if the bytes that were submitted, that landed and that the kernel summed do not add up.

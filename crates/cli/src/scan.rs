@@ -7,32 +7,35 @@ mod listing;
 mod output;
 mod patterns;
 mod reading;
+mod rules;
+mod search;
 mod streams;
+mod sweep;
 mod walk;
 
 use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
-use super::report;
 use super::sources::file_list;
 use color::ColorWhen;
 use context::ContextArgs;
 use decoding::DecodingArgs;
-use gristmill::jobs::scan::{Report, ScanBuildError, ScanJob, ScanJobBuilder, Separated};
+use gristmill::jobs::scan::{PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder};
+use gristmill::jobs::sweep::{SweepBuildError, SweepJob};
 use gristmill::source::Source;
 use output::OutputArgs;
 use patterns::PatternArgs;
 pub use patterns::Patterns;
 use reading::ReadingArgs;
+use rules::RuleArgs;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
-use streams::{stdin_is_readable, Counted, KEPT_BACK};
+use streams::stdin_is_readable;
 use walk::WalkArgs;
 
 /// The largest number of paths for which ripgrep maps files, if all of them are files.
@@ -42,8 +45,8 @@ const MAPPED_PATHS: usize = 10;
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_override_self = true)]
 pub struct ScanArgs {
-    /// The pattern to search for: a regex, or with -F a string. With -e or -f, this argument is a path.
-    #[arg(required_unless_present_any = ["patterns", "pattern_files", "files", "type_list"])]
+    /// The pattern to search for: a regex, or with -F a string. With -e, -f or --rules, this argument is a path.
+    #[arg(required_unless_present_any = ["patterns", "pattern_files", "rules", "files", "type_list"])]
     pattern: Option<OsString>,
 
     /// Files and directories to search. `-` is standard input.
@@ -55,22 +58,31 @@ pub struct ScanArgs {
     given: PatternArgs,
 
     #[command(flatten)]
+    rules: RuleArgs,
+
+    #[command(flatten)]
     reading: ReadingArgs,
 
     #[command(flatten)]
     decoding: DecodingArgs,
 
-    /// List every occurrence, including overlapping ones, as path, byte offset and pattern.
+    /// List every match of every pattern, as path, byte offset, length and pattern.
     ///
-    /// Whole files are searched as bytes: lines and NULs have no special meaning, and patterns may hold newlines.
-    /// Occurrences are ordered by where they end; those that end at the same byte, by the order in which patterns were
-    /// given. With --json each is a record of type `occurrence`.
+    /// Whole files are searched as bytes: lines and NULs have no special meaning, and patterns may hold newlines. Of a
+    /// string every occurrence is a match, including those that overlap; of a regex, what a search for it alone finds, over
+    /// the whole file: `^` and `$` are its ends unless (?m) is given. Matches are ordered by where they end; those that end
+    /// at the same byte, by the order in which patterns were given. With --json each is a record of type `occurrence`.
     #[arg(long, conflicts_with_all = [
         "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
         "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim", "replace", "after_context",
         "before_context", "context", "passthru", "multiline",
     ])]
     all: bool,
+
+    /// With --all, the longest match of a regex that is found wherever it lies. Where a longer one might begin, an error
+    /// says so, and the regex is not searched for in the rest of the file.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1M")]
+    max_match: usize,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
     ///
@@ -109,9 +121,16 @@ pub struct ScanArgs {
     /// The most memory that the table of many patterns may take on the CPU, up to 1G; while it is built it takes up to
     /// twice as much.
     ///
-    /// Patterns that need more are searched for many times more slowly. --stats says which engine searches, and why.
+    /// Patterns that need more are searched for by a filter over sampled q-grams, as large sets are anyway. --stats says
+    /// which engine searches, and how much memory it takes.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "128M")]
     table_size: usize,
+
+    /// The most memory that patterns may take with what is prepared for searching them, beside --table-size.
+    ///
+    /// Patterns that would take more, by an estimate, are refused before anything is built.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
+    set_memory: usize,
 
     /// Show line numbers. This is the default on a terminal.
     #[arg(short = 'n', long, overrides_with = "no_line_number")]
@@ -181,15 +200,29 @@ enum Refusal {
     Lines(String),
 }
 
+/// Why a job is refused.
+enum Refused {
+    Pattern(PatternError),
+    Other(String),
+}
+
 impl From<String> for Refusal {
     fn from(error: String) -> Self {
         Self::Line(error)
     }
 }
 
+/// What is searched for.
+enum Job {
+    /// Lines, or every occurrence of strings.
+    Scan(ScanJob),
+    /// Every match of patterns some of which are regexes.
+    Sweep(SweepJob),
+}
+
 /// A scan as the command line asks for it.
 struct Asked {
-    job: ScanJob,
+    job: Job,
     source: Box<dyn Source>,
     estimate: Option<Estimate>,
     /// Whether ripgrep would search with one thread.
@@ -210,7 +243,8 @@ impl ScanArgs {
 
     /// The paths that were named.
     fn named_paths(&self) -> Vec<PathBuf> {
-        let no_pattern = self.given.are_given() || self.walk.lists_files();
+        let no_pattern =
+            self.given.are_given() || self.rules.are_given() || self.walk.lists_files();
         let first = self.pattern.iter().filter(|_| no_pattern);
         first
             .map(PathBuf::from)
@@ -232,6 +266,14 @@ impl ScanArgs {
         }
     }
 
+    /// Whether rows name their file, for these paths.
+    fn shows_path(&self, paths: &[PathBuf]) -> bool {
+        let only_stdin = paths == [Path::new("-")];
+        let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
+        let wanted = self.with_filename || self.all || several || self.output.vimgrep;
+        wanted && !self.no_filename
+    }
+
     /// Whether ripgrep would search these paths with one thread.
     fn one_thread(&self, paths: &[PathBuf]) -> bool {
         let one_file = match paths {
@@ -246,8 +288,6 @@ impl ScanArgs {
         let terminal = io::stdout().is_terminal();
         let only_stdin = paths == [Path::new("-")];
         let is_file = |path: &PathBuf| path.is_file();
-        let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
-        let wants_path = self.with_filename || self.all || several || self.output.vimgrep;
         let numbers =
             self.json || self.line_number || (terminal && !only_stdin) || self.output.numbers();
         let job = self.decoding.apply(self.reading.apply(ScanJob::builder()));
@@ -257,7 +297,7 @@ impl ScanArgs {
             .patterns(patterns)
             .all(self.all)
             .report(self.report())
-            .with_path(wants_path && !self.no_filename)
+            .with_path(self.shows_path(paths))
             .heading(self.headings())
             .sequential(self.one_thread(paths))
             .line_numbers(numbers && !self.no_line_number)
@@ -268,6 +308,7 @@ impl ScanArgs {
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
             .table_bytes(self.table_size)
+            .set_bytes(self.set_memory)
             .text(self.walk.text())
             .binary(self.walk.binary())
             .mapped(maps && paths.iter().all(is_file))
@@ -340,10 +381,28 @@ impl ScanArgs {
             return Ok(None);
         }
         let all = std::mem::take(&mut patterns.all);
-        let job = self.job(all, &paths).build_or_place();
-        let job = job.map_err(|error| match error {
-            ScanBuildError::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
-            error => Refusal::Line(error.to_string()),
+        let job = match sweep::job(self, &all, &paths) {
+            Some(job) => job.map(Job::Sweep).map_err(|error| match error {
+                SweepBuildError::Pattern(error) => Refused::Pattern(error),
+                error @ SweepBuildError::Memory { .. } => {
+                    Refused::Other(advice::set_memory(&error))
+                }
+                error => Refused::Other(error.to_string()),
+            }),
+            None => {
+                let job = self.job(all, &paths).build_or_place();
+                job.map(Job::Scan).map_err(|error| match error {
+                    ScanBuildError::Pattern(error) => Refused::Pattern(error),
+                    error @ ScanBuildError::Memory { .. } => {
+                        Refused::Other(advice::set_memory(&error))
+                    }
+                    error => Refused::Other(error.to_string()),
+                })
+            }
+        };
+        let job = job.map_err(|refused| match refused {
+            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
+            Refused::Other(error) => Refusal::Line(error),
         })?;
         let one_thread = self.one_thread(&paths);
         let countable =
@@ -364,8 +423,9 @@ pub fn run(args: &ScanArgs) -> ExitCode {
     let started = Instant::now();
     let code = match args.listing() {
         Some(listed) => listed,
+        None if args.rules.are_given() => rules::run(args),
         None => args.asked().and_then(|asked| match asked {
-            Some(asked) => search(args, asked, started).map_err(Refusal::Line),
+            Some(asked) => search::run(args, asked, started).map_err(Refusal::Line),
             None => Ok(ExitCode::from(1)),
         }),
     };
@@ -376,87 +436,4 @@ pub fn run(args: &ScanArgs) -> ExitCode {
         }
         ExitCode::from(2)
     })
-}
-
-fn search(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
-    let job = Arc::new(asked.job);
-    let decode = args.decoding.decode(args.all);
-    let ordered = args.walk.order().is_given();
-    let mill = args.engine.mill_that_decodes(ordered, decode)?;
-    let mut output = Counted::new(common::stdout()?);
-    let mut separated;
-    let between_files = job.between_files();
-    let rows: &mut dyn Write = if let Some(separator) = between_files {
-        separated = Separated::new(&mut output, separator);
-        &mut separated
-    } else {
-        &mut output
-    };
-    // The report of the path taken comes last, after the totals.
-    let ends = ReportArgs {
-        stats: false,
-        silent: args.walk.is_silent(),
-        ..args.ends.clone()
-    };
-    let mut ended = common::run(
-        &mill,
-        asked.source,
-        Arc::clone(&job),
-        rows,
-        &ends,
-        asked.estimate,
-    )?;
-    for failed in job.take_errors() {
-        ended.failed = true;
-        common::complain(&advice::scan(&failed));
-    }
-    let searched = ended.report.files + ended.report.failures;
-    if asked.default_directory && searched == 0 && !ended.interrupted {
-        ended.failed = true;
-        ends.complain(
-            "no files were searched: there is none, or all are hidden or ignored; name files, or give --hidden or \
-             --no-ignore",
-        );
-    }
-    let mut found = job.found();
-    if ended.unread && asked.one_thread {
-        // As in ripgrep, a file counts only if all its rows could be written.
-        let taken = output.bytes + KEPT_BACK;
-        found = job.first_rows().is_some_and(|bytes| bytes <= taken);
-    }
-    let mut last = Vec::new();
-    if let (Some(separator), false, true) = (between_files, asked.one_thread, args.ends.stats) {
-        if output.bytes > 0 {
-            // With several threads, the separator between files is also written before the totals.
-            last.extend_from_slice(separator);
-            last.push(b'\n');
-        }
-    }
-    // Writing to memory does not fail.
-    let _ = if args.json {
-        job.totals().write_json(&mut last, started.elapsed())
-    } else if args.ends.stats {
-        job.totals().write_text(&mut last, started.elapsed())
-    } else {
-        Ok(())
-    };
-    common::write_last(&mut output, &last, &mut ended);
-    if args.ends.stats {
-        // Nothing can be done where standard error is closed.
-        let mut text = report::text(&ended.report);
-        text += &report::line(
-            "search",
-            &match &ended.report.device {
-                // A device has no other engine.
-                Some(_) if !job.searches_on_host() => "aho-corasick table on the device".to_owned(),
-                _ => job.engine_report(),
-            },
-        );
-        let _ = io::stderr().write_all(text.as_bytes());
-    }
-    let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();
-    if answered_early {
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(ended.code(u8::from(!found)))
 }

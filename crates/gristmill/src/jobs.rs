@@ -106,18 +106,7 @@ pub trait Job: Send + Sync {
     /// # Errors
     /// [`PipelineError`] where the arguments cannot name this place: the file fails with it.
     fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
-        Ok(StreamArgs {
-            chunk: place.chunk,
-            start: place.start,
-            len: place.len,
-            job: 0,
-            mode: place.mode,
-            offset: place.offset,
-            resume: place.resume,
-            after: place.after,
-            before: place.before,
-        }
-        .encode())
+        Ok(stream_args(place).encode())
     }
 
     /// What a slot's FAULT word means, if the job can say more than its reason code does.
@@ -148,6 +137,21 @@ pub trait Job: Send + Sync {
     fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;
 }
 
+/// The arguments of a stream opcode for this place, of the only job that a kernel has.
+fn stream_args(place: &SlotPlace) -> StreamArgs {
+    StreamArgs {
+        chunk: place.chunk,
+        start: place.start,
+        len: place.len,
+        job: 0,
+        mode: place.mode,
+        offset: place.offset,
+        resume: place.resume,
+        after: place.after,
+        before: place.before,
+    }
+}
+
 /// The most bytes before and behind a chunk's own that a [`Geometry`] can ask for.
 pub const MAX_HALO: usize = 4096;
 
@@ -159,7 +163,8 @@ pub struct Geometry {
     pub before: usize,
     /// How many bytes of the same file stand behind them: at most [`MAX_HALO`].
     pub after: usize,
-    /// Chunks begin at multiples of this in the file: a power of two.
+    /// Chunks begin at multiples of this in the file: a power of two. Those of files that are read by position, which
+    /// are all but streams, begin at multiples of 4,096 anyway.
     pub align: usize,
     /// The largest chunk: a multiple of `align`. Chunks have the size that the mill is configured for, but are no
     /// larger than this, and are rounded down to a multiple of `align`, though never below `align` itself.
@@ -239,6 +244,8 @@ pub struct SlotPlace {
     pub mode: u32,
     /// Where the opcode resumes after an overflow; 0 in the first part.
     pub resume: u32,
+    /// Whether the file is a stream: see [`LandedChunk::stream`].
+    pub stream: bool,
 }
 
 /// Whether the job wants more chunks.

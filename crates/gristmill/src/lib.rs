@@ -30,7 +30,7 @@
 //! # }
 //! ```
 //!
-//! Ready jobs are [`scan`](jobs::scan) (strings and regexes, with ripgrep's answers), [`digest`](jobs::digest) (CRC-32C),
+//! Ready jobs are [`scan`](jobs::scan) (strings and regexes, with ripgrep's answers), [`digest`](jobs::digest) (BLAKE3, SHA-256 and others),
 //! [`stats`](jobs::stats) (bytes, lines, entropy) and [`run`](jobs::run) (a program). Files come from
 //! [`Tree`](source::Tree), [`FileList`](source::FileList), [`Stdin`](source::Stdin) or your own
 //! [`Source`](source::Source). [`RunReport`](mill::RunReport) says what was done, and by which path each byte was read:
@@ -151,6 +151,7 @@
 //! | `gristmill-ring` | [`ring`] | shared memory, chunks, the live ring |
 //! | `gristmill-ingest` | [`uring`] | reads into that memory |
 //! | `gristmill-megakernel` | [`megakernel`] | the kernel and its back ends |
+//! | `gristmill-rules` | [`rules`] | rule files, and what is a finding by them |
 //! | `gristmill-vir0` | [`megakernel::vir0`] | the bytecode: assembler, verifier, interpreters |
 
 #![warn(missing_docs)]
@@ -174,3 +175,4 @@ pub use gristmill_ingest as uring;
 pub use gristmill_megakernel as megakernel;
 pub use gristmill_protocol::PipelineError;
 pub use gristmill_ring as ring;
+pub use gristmill_rules as rules;

@@ -18,4 +18,6 @@ pub use lines::{
     DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT,
 };
 pub use literals::{BuildError, Literals};
-pub use regexes::{Hit, Part, RegexPlan, RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError};
+pub use regexes::{
+    smart_case, Hit, Part, RegexPlan, RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError,
+};

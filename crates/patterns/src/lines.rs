@@ -79,8 +79,7 @@ impl LineMatcher {
             .enumerate()
             .map(|(number, pattern)| {
                 let pattern = pattern.as_ref();
-                std::str::from_utf8(pattern)
-                    .map_err(|error| PatternError::not_utf8(number, pattern, error))
+                std::str::from_utf8(pattern).map_err(|_| PatternError::not_utf8(number, pattern))
             })
             .collect::<Result<Vec<&str>, _>>()?;
         // A pattern that is given twice is one, also where it names a group.

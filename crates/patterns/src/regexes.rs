@@ -7,8 +7,10 @@ mod error;
 mod open;
 mod required;
 mod search;
+mod smart;
 
 pub use error::RegexSetError;
+pub use smart::smart_case;
 
 use crate::Literals;
 use regex_automata::meta;

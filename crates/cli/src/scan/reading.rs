@@ -2,6 +2,7 @@
 
 use crate::engine::parse_size;
 use gristmill::jobs::scan::ScanJobBuilder;
+use gristmill::jobs::sweep::{Boundary, Case, LineSettings};
 
 /// Flags that say what patterns mean. Of -i, -s and -S the last one applies, and of -w and -x.
 #[derive(Debug, Clone, clap::Args)]
@@ -85,6 +86,28 @@ pub struct ReadingArgs {
 }
 
 impl ReadingArgs {
+    /// How patterns are read and compared, for a search without regard to lines.
+    pub fn line_settings(&self) -> LineSettings {
+        LineSettings {
+            fixed_strings: self.fixed_strings,
+            case: match (self.ignore_case, self.smart_case) {
+                (true, _) => Case::Insensitive,
+                (_, true) => Case::Smart,
+                _ => Case::Sensitive,
+            },
+            boundary: match (self.word_regexp, self.line_regexp) {
+                (true, _) => Some(Boundary::Word),
+                (_, true) => Some(Boundary::Line),
+                _ => None,
+            },
+            unicode: !self.no_unicode,
+            crlf: self.crlf,
+            text: true,
+            size_limit: self.regex_size_limit,
+            dfa_size_limit: self.dfa_size_limit,
+        }
+    }
+
     /// Sets what the flags say.
     pub fn apply(&self, job: ScanJobBuilder) -> ScanJobBuilder {
         let job = match self.smart_case {

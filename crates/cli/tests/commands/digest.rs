@@ -306,7 +306,7 @@ fn digests_whose_algorithm_is_uncertain_are_refused_until_it_is_named() {
         &["digest", "--check", "-"],
         list(32).as_bytes(),
     );
-    assert_eq!((done.code, done.text()), (Some(1), ""), "{done:?}");
+    assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
     assert!(
         done.err.contains("xxh3-128 or md5") && done.err.contains("--algorithm"),
         "{}",

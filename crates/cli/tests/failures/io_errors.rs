@@ -2,7 +2,7 @@
 
 use crate::fuse::{mount, Faulty};
 use crate::world::{
-    assert_rows_of_files, count_row, digest_row, needle_rows, prepare, skipped, text, Answer,
+    assert_rows_of_files, count_row, digest_row, hash, needle_rows, prepare, skipped, text, Answer,
     Failure, Scratch, Tool, LINE_BYTES,
 };
 use std::ffi::OsStr;

@@ -2,7 +2,7 @@
 
 use crate::fuse::{mount, Faulty};
 use crate::world::{
-    assert_rows_of_files, count_row, digest_row, needle_rows, text, Failure, Scratch, Tool,
+    assert_rows_of_files, count_row, digest_row, hash, needle_rows, text, Failure, Scratch, Tool,
 };
 use fuser::Errno;
 use std::ffi::OsStr;

@@ -1,7 +1,7 @@
 //! Shortages: too few descriptors, too little memory, and an io_uring that fails in the middle of a run.
 
 use crate::world::{
-    assert_rows_of_files, digest_row, prepare, skipped, text, Scratch, Tool, LINE_BYTES,
+    assert_rows_of_files, digest_row, hash, prepare, skipped, text, Scratch, Tool, LINE_BYTES,
 };
 use std::ffi::OsStr;
 use std::io::{self, Write};

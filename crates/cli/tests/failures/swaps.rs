@@ -4,7 +4,7 @@
 //! The swap is made when the walk returns the entry, which is before anything opens it, so no test depends on timing.
 
 use crate::limits::refuse;
-use crate::world::{count_row, is_root, skipped, text, Failure, Scratch, Tool};
+use crate::world::{count_row, hash, is_root, skipped, text, Failure, Scratch, Tool};
 use gristmill::jobs::digest::{Algorithm, DigestJob, DigestRows};
 use gristmill::mill::{Control, Mill};
 use gristmill::source::{Entry, Item, Source, Tree};

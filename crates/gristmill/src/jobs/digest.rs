@@ -5,6 +5,7 @@
 //! time ([`in_order`]). The host's half joins, and writes rows.
 
 mod algorithm;
+mod check;
 mod in_order;
 mod list;
 mod opcode;
@@ -15,19 +16,20 @@ pub use algorithm::{Algorithm, Algorithms, Digest, UnknownAlgorithm};
 pub use list::DigestList;
 pub use rows::{write_row, DigestRows};
 
-use super::{FileEnd, Flow, Geometry, Job, LandedChunk};
+use super::{stream_args, FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::jobs::LARGE_CHUNK_BYTES;
 use crate::source::{Entry, Origin};
+use check::Check;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::stream::CrcResults;
+use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::lock;
 use in_order::{Files, Hashes, Work};
 use opcode::{DigestOpcode, Hashed};
-use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use tree::Tree;
 
 /// The path that rows show.
@@ -36,21 +38,6 @@ fn shown(entry: &Entry) -> &Path {
         Origin::Stdin => Path::new(list::STDIN),
         Origin::File | Origin::Special => &entry.path,
     }
-}
-
-/// What a check knows and counts, shared by its job and its list.
-#[derive(Debug, Default)]
-struct Check {
-    /// Digests that were read from the list and whose files are still to come, by the place of their entry in the list's
-    /// order. A path may be listed several times, and files are opened in any order.
-    expected: Mutex<HashMap<u64, (Algorithm, Digest)>>,
-    matched: AtomicU64,
-    differing: AtomicU64,
-    unread: AtomicU64,
-    missing: AtomicU64,
-    malformed: AtomicU64,
-    /// Whether a digest was taken for BLAKE3's though it may be SHA-256's.
-    guessed: AtomicBool,
 }
 
 /// Computes digests, or compares them with a list.
@@ -85,6 +72,8 @@ pub struct DigestFile {
     algorithms: Algorithms,
     crc: u32,
     tree: Tree,
+    /// BLAKE3 of a stream so far.
+    stream: Option<blake3::Hasher>,
     expected: Option<(Algorithm, Digest)>,
 }
 
@@ -237,14 +226,18 @@ impl Job for DigestJob {
     }
 
     fn geometry(&self) -> Geometry {
-        let trees = self
-            .algorithms
-            .is_none_or(|these| these.contains(Algorithm::Blake3));
         Geometry {
-            align: if trees { tree::LEAF } else { 1 },
             in_order: self.files.is_some(),
             ..Geometry::default()
         }
+    }
+
+    fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError> {
+        let mut args = stream_args(place);
+        if place.stream {
+            args.mode |= in_order::STREAM;
+        }
+        Ok(args.encode())
     }
 
     fn mode(&self, entry: &Entry, offset: u64) -> u32 {
@@ -261,6 +254,7 @@ impl Job for DigestJob {
             algorithms: self.algorithms(entry),
             crc: 0,
             tree: Tree::default(),
+            stream: None,
             expected: self.take(entry),
         }
     }
@@ -274,7 +268,9 @@ impl Job for DigestJob {
             let CrcResults { crc } = CrcResults::decode(&chunk.results);
             file.crc = crc32c::crc32c_combine(file.crc, crc, chunk.bytes.len());
         }
-        if file.algorithms.contains(Algorithm::Blake3) {
+        if file.algorithms.contains(Algorithm::Blake3) && chunk.stream {
+            file.stream.get_or_insert_default().update(chunk.bytes);
+        } else if file.algorithms.contains(Algorithm::Blake3) {
             let parts = opcode::planted(chunk);
             file.tree.add(chunk.offset, chunk.bytes.len(), parts);
         }
@@ -294,7 +290,10 @@ impl Job for DigestJob {
                 // A file of no bytes had no chunk, and so no work for a worker.
                 let work = work.unwrap_or_else(|| Arc::new(Work::new(file.algorithms)));
                 let hashes = work.hashes.as_ref().map(lock);
-                let tree = file.tree.finish();
+                let tree = match file.stream {
+                    Some(stream) => stream.finalize().into(),
+                    None => file.tree.finish(),
+                };
                 for algorithm in file.algorithms.iter() {
                     let digest = digest(algorithm, file.crc, &tree, hashes.as_deref());
                     match expected {

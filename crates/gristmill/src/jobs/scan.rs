@@ -55,7 +55,7 @@ mod binary;
 mod builder;
 mod carry;
 mod count;
-mod decimal;
+pub(in crate::jobs) mod decimal;
 mod error;
 mod facts;
 mod fold;

@@ -39,6 +39,7 @@ mod error;
 mod file;
 pub mod findings;
 mod job;
+mod judged;
 mod kept;
 mod opcode;
 mod order;
@@ -49,4 +50,6 @@ mod tests;
 
 pub use builder::{SweepBuildError, SweepJobBuilder, SweepReport, DEFAULT_MAX_MATCH};
 pub use error::SweepError;
+pub use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
 pub use job::{SweepFile, SweepJob};
+pub(in crate::jobs) use rows::{Occurrence, OccurrenceRows};

@@ -5,7 +5,7 @@
 use super::halo::Landing;
 use super::held::HeldSlot;
 use super::parts::Parts;
-use super::piece::{ChunkPart, Piece};
+use super::piece::{ChunkPart, FileKind, Piece};
 use super::record::Recorder;
 use super::status::Status;
 use crate::error::FileErrorKind;
@@ -155,6 +155,7 @@ impl<J: Job> Flights<J> {
             offset: part.offset(),
             mode: part.mode,
             resume,
+            stream: part.piece.file.kind() == FileKind::Stream,
         })?;
         let place = self.flights.get(slot.index() as usize).ok_or_else(|| {
             PipelineError::Backend("a slot outside the ring; please report this".into())

@@ -63,9 +63,13 @@ impl std::error::Error for PatternError {}
 
 impl PatternError {
     /// A pattern that is not UTF-8.
-    pub(super) fn not_utf8(number: usize, pattern: &[u8], error: std::str::Utf8Error) -> Self {
-        let valid = pattern.get(..error.valid_up_to()).unwrap_or_default();
-        let column = String::from_utf8_lossy(valid).chars().count() + 1;
+    #[must_use]
+    pub fn not_utf8(number: usize, pattern: &[u8]) -> Self {
+        let valid = pattern
+            .utf8_chunks()
+            .next()
+            .map_or("", |chunk| chunk.valid());
+        let column = valid.chars().count() + 1;
         Self {
             pattern: Some(number),
             place: Some(Place {

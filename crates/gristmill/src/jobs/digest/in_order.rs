@@ -108,6 +108,10 @@ impl Work {
     }
 }
 
+/// The bit of a slot's mode that says that its file is a stream, whose chunks begin and end within leaves. A tree of them
+/// is left to the host, which sees them in order.
+pub const STREAM: u32 = 1 << 31;
+
 /// The files that are being hashed. A slot names its file by a number in the word of its mode.
 #[derive(Default)]
 pub struct Files(Mutex<Numbered>);
@@ -130,12 +134,12 @@ impl Files {
     /// The word for slots of a file that is none of these any more.
     const GONE: u32 = 0;
 
-    /// Adds a file, and returns its number.
+    /// Adds a file, and returns its number, which leaves the bit [`STREAM`] free.
     pub fn begin(&self, entry: &Entry, algorithms: Algorithms) -> u32 {
         let mut files = lock(&self.0);
         // As many files as there are numbers are never open at the same time.
         loop {
-            files.last = files.last.wrapping_add(1);
+            files.last = files.last.wrapping_add(1) & !STREAM;
             if files.last != Self::GONE && !files.files.contains_key(&files.last) {
                 break;
             }

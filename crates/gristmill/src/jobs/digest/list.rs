@@ -6,7 +6,7 @@
 //! and the last one without an end.
 
 use super::algorithm::{Algorithm, Algorithms, Digest};
-use super::Check;
+use super::check::Check;
 use crate::jobs::names;
 use crate::source::{is_early, Ended, Entry, Item, LiveList, Source};
 use gristmill_ring::lock;

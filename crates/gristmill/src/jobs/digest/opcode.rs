@@ -1,7 +1,7 @@
 //! The opcode by which workers hash a chunk, with all algorithms that its file is hashed with.
 
 use super::algorithm::{Algorithm, Algorithms};
-use super::in_order::{Files, Hashes};
+use super::in_order::{Files, Hashes, STREAM};
 use super::tree::{self, Part};
 use crate::jobs::{LandedChunk, Records};
 use gristmill_megakernel::{StreamOpcode, StreamSlot};
@@ -27,9 +27,9 @@ const IN_ORDER: u32 = 1;
 
 /// Which algorithms a slot's file is hashed with.
 pub enum Hashed {
-    /// All files with the same, none of them in order. A slot's mode says nothing.
+    /// All files with the same, none of them in order.
     Alike(Algorithms),
-    /// As the file says that the slot's mode names.
+    /// As the file says whose number is in the slot's mode.
     Each(Arc<Files>),
 }
 
@@ -46,7 +46,7 @@ impl StreamOpcode for DigestOpcode {
         let mut outcome = Outcome::default();
         let (algorithms, work) = match &self.0 {
             Hashed::Alike(algorithms) => (*algorithms, None),
-            Hashed::Each(files) => match files.get(slot.mode) {
+            Hashed::Each(files) => match files.get(slot.mode & !STREAM) {
                 Some(work) => (work.algorithms, Some(work)),
                 // Nobody looks at the results of a file that has ended.
                 None => return Ok(outcome),
@@ -58,7 +58,7 @@ impl StreamOpcode for DigestOpcode {
                 let parts = bytes.chunks(1 << 20).take_while(|_| more());
                 outcome.results[RESULT_CRC] = parts.fold(0, crc32c::crc32c_append);
             }
-            if algorithms.contains(Algorithm::Blake3) {
+            if algorithms.contains(Algorithm::Blake3) && slot.mode & STREAM == 0 {
                 plant(bytes, slot.offset, more, records, &mut outcome)?;
             }
         }
@@ -109,6 +109,10 @@ fn plant(
     records: &mut RecordWriter<'_>,
     outcome: &mut Outcome,
 ) -> Result<(), u32> {
+    if !offset.is_multiple_of(tree::LEAF as u64) {
+        // Chunks of files that are no streams begin at multiples of 4,096.
+        return Err(fault::INDEX_OUT_OF_RANGE);
+    }
     let (mut parts, mut fits) = (0, true);
     tree::parts(bytes, offset, more, |part| {
         let value = match part {

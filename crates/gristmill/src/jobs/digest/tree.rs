@@ -11,8 +11,8 @@ use blake3::hazmat::{
 };
 use blake3::{Hasher, CHUNK_LEN};
 
-/// Chunks begin at multiples of this in the file, in bytes, so that they consist of whole leaves; only the last chunk
-/// of a file ends elsewhere.
+/// Bytes of a leaf. Chunks begin at multiples of it, so that they consist of whole leaves; only the last chunk of a file
+/// ends elsewhere. That is so in all files but streams.
 pub const LEAF: usize = CHUNK_LEN;
 
 /// Bytes of a chaining value and of a root.
@@ -34,7 +34,7 @@ pub fn parts(
     more: impl Fn() -> bool,
     mut give: impl FnMut(Part),
 ) {
-    // By the geometry that the job asks for, a chunk that ends within a leaf is the file's last.
+    // The chunks of a file that is no stream have a size of some blocks of 4,096 bytes, but for the last.
     let last = !bytes.len().is_multiple_of(LEAF);
     if offset == 0 && (last || bytes.len() == LEAF) {
         if let Some(root) = hashed(Hasher::new(), bytes, &more) {

@@ -6,6 +6,7 @@
 use super::plan::Plan;
 use super::report::Report;
 use super::totals::ScanTotals;
+use crate::jobs::sweep::Occurrence;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::Entry;
 use gristmill_protocol::stream::ScanResults;
@@ -114,10 +115,15 @@ impl AllFile {
 
     fn row(&mut self, plan: &Plan, (end, pattern): Place, rows: &mut Vec<u8>) {
         self.count += 1;
-        let path = self.entry.path.as_os_str().as_bytes();
-        let offset = end - plan.length(pattern);
-        plan.style
-            .occurrence(rows, path, offset, pattern, plan.pattern(pattern));
+        let length = plan.length(pattern);
+        let occurrence = Occurrence {
+            path: self.entry.path.as_os_str().as_bytes(),
+            offset: end - length,
+            length,
+            index: pattern,
+            name: plan.pattern(pattern),
+        };
+        plan.style.occurrences().occurrence(rows, &occurrence);
     }
 
     fn keep_tail(&mut self, reach: usize, bytes: &[u8]) {

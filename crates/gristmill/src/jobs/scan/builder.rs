@@ -31,6 +31,7 @@ pub struct ScanJobBuilder {
     include_zero: bool,
     totals: bool,
     table_bytes: Option<usize>,
+    set_bytes: Option<usize>,
 }
 
 impl ScanJob {
@@ -152,7 +153,7 @@ impl ScanJobBuilder {
     }
 
     /// Whether every occurrence is reported, including overlapping ones, in the bytes of each file without regard to
-    /// lines and NULs. Rows are `path:offset:pattern`, ordered by where occurrences end. Default: no.
+    /// lines and NULs. Rows are `path:offset:length:pattern`, ordered by where occurrences end. Default: no.
     #[must_use]
     pub fn all(mut self, yes: bool) -> Self {
         self.all = yes;
@@ -219,7 +220,7 @@ impl ScanJobBuilder {
     }
 
     /// Whether rows are ripgrep's JSON Lines; with [`all`](Self::all), records of type `occurrence` with `path`,
-    /// `absolute_offset`, `pattern_index` and `pattern`. Applies to [`Report::Lines`] and [`Report::Matches`].
+    /// `absolute_offset`, `length`, `pattern_index` and `pattern`. Applies to [`Report::Lines`] and [`Report::Matches`].
     /// Default: no.
     #[must_use]
     pub fn json(mut self, yes: bool) -> Self {
@@ -385,11 +386,21 @@ impl ScanJobBuilder {
     }
 
     /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up
-    /// to twice as much. Patterns that need more are searched for many times more slowly, and
-    /// [`ScanJob::engine_report`] says so. Default: [`DEFAULT_TABLE_BYTES`](gristmill_megakernel::DEFAULT_TABLE_BYTES).
+    /// to twice as much. Patterns that need more are searched for by a filter over sampled q-grams, as large sets are anyway;
+    /// [`ScanJob::engine_report`](super::ScanJob::engine_report) tells. Default:
+    /// [`DEFAULT_TABLE_BYTES`](gristmill_megakernel::DEFAULT_TABLE_BYTES).
     #[must_use]
     pub fn table_bytes(mut self, bytes: usize) -> Self {
         self.table_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes of memory that the patterns may take with all that is prepared for searching them, but for their table
+    /// ([`table_bytes`](Self::table_bytes)) and compiled regexes, which have limits of their own. Patterns that need more
+    /// are refused before anything is built. Default: 1 GiB.
+    #[must_use]
+    pub fn set_bytes(mut self, bytes: usize) -> Self {
+        self.set_bytes = Some(bytes);
         self
     }
 }

@@ -1,7 +1,7 @@
 //! Numbers in rows.
 
 /// Appends a number.
-pub(super) fn decimal(rows: &mut Vec<u8>, mut number: u64) {
+pub(in crate::jobs) fn decimal(rows: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     loop {

@@ -12,6 +12,16 @@ pub enum ScanBuildError {
     /// A pattern is refused.
     #[error(transparent)]
     Pattern(#[from] PatternError),
+    /// The patterns would take more memory than they may: `needed` is an estimate, made before anything is built.
+    #[error(
+        "these patterns would take up to {needed} bytes of memory, and may take {allowed}; give fewer, or allow more"
+    )]
+    Memory {
+        /// Bytes that they would take.
+        needed: usize,
+        /// Bytes that they may take.
+        allowed: usize,
+    },
     /// A setting is refused, or the kernel refuses the patterns.
     #[error(transparent)]
     Other(#[from] PipelineError),
@@ -22,6 +32,7 @@ impl From<ScanBuildError> for PipelineError {
         match error {
             ScanBuildError::Pattern(error) => PipelineError::Backend(error.to_string()),
             ScanBuildError::Other(error) => error,
+            error => PipelineError::Backend(error.to_string()),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The JSON Lines that ripgrep prints with `--json`, and one type of record that ripgrep does not have.
 //!
 //! `begin`, `match`, `context`, `end` and `summary` have ripgrep's fields in ripgrep's order. With `--all` each occurrence is a
-//! record of type `occurrence`, with the fields `path`, `absolute_offset` (of its first byte), `pattern_index` (from 0,
-//! in the order in which patterns were given) and `pattern`, and there are no `begin` and `end` records. Bytes that are
+//! record of type `occurrence`, and there are no `begin` and `end` records. Bytes that are
 //! UTF-8 are `{"text": ...}`, others `{"bytes": ...}` in base64.
 
 use super::decimal::decimal;
@@ -116,17 +115,6 @@ pub(super) fn end(rows: &mut Vec<u8>, path: &[u8], nul: Option<u64>, totals: &Sc
     rows.extend_from_slice(b"}}}\n");
 }
 
-/// `occurrence`: one occurrence of a scan with `--all`.
-pub(super) fn occurrence(rows: &mut Vec<u8>, path: &[u8], offset: u64, index: u64, pattern: &[u8]) {
-    rows.extend_from_slice(b"{\"type\":\"occurrence\",\"data\":{\"path\":");
-    data(rows, path);
-    number(rows, ",\"absolute_offset\":", offset);
-    number(rows, ",\"pattern_index\":", index);
-    rows.extend_from_slice(b",\"pattern\":");
-    data(rows, pattern);
-    rows.extend_from_slice(b"}}\n");
-}
-
 impl ScanTotals {
     /// Writes the totals as the `summary` record of ripgrep's `--json`.
     ///
@@ -192,7 +180,6 @@ mod tests {
             found((2, 3), None);
         });
         end(&mut rows, b"\xff", Some(3), &totals);
-        occurrence(&mut rows, b"p", 1, 2, b"pat");
         totals
             .write_json(&mut rows, Duration::from_millis(1500))
             .unwrap();
@@ -201,10 +188,10 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        assert_eq!(records.len(), 5);
+        assert_eq!(records.len(), 4);
         let submatches = &records[1]["data"]["submatches"];
         assert_eq!(submatches[0]["replacement"]["text"], "new");
         assert_eq!(submatches[1]["match"]["text"], "y");
-        assert_eq!(records[4]["data"]["elapsed_total"]["human"], "1.500000s");
+        assert_eq!(records[3]["data"]["elapsed_total"]["human"], "1.500000s");
     }
 }

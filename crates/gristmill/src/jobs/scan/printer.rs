@@ -3,6 +3,7 @@
 use super::decimal::decimal;
 use super::json;
 use super::matcher::{Matcher, Replaced};
+use crate::jobs::sweep::OccurrenceRows;
 
 /// What stands between the parts of a row, and between groups of rows.
 #[derive(Debug, Clone)]
@@ -434,23 +435,13 @@ impl Style {
         self.path_field(rows, path, self.end());
     }
 
-    /// One of all occurrences.
-    pub fn occurrence(
-        &self,
-        rows: &mut Vec<u8>,
-        path: &[u8],
-        offset: u64,
-        index: u32,
-        pattern: &[u8],
-    ) {
-        if self.json {
-            return json::occurrence(rows, path, offset, u64::from(index), pattern);
+    /// How rows of all occurrences are composed.
+    pub fn occurrences(&self) -> OccurrenceRows {
+        OccurrenceRows {
+            path: self.path,
+            color: self.color,
+            null: self.null,
+            json: self.json,
         }
-        if self.path {
-            self.path_field(rows, path, b":");
-        }
-        self.number_field(rows, RESET, offset, b":");
-        self.colored(rows, MATCH, pattern);
-        rows.push(b'\n');
     }
 }

@@ -1,10 +1,15 @@
 //! The settings of a sweep.
 
+use super::findings::{Findings, Sought};
 use super::job::{Plan, SweepJob};
+use super::judged::Rules;
 use super::opcode::{Patterns, RECORDS_OF_MATCH};
 use super::rows::OccurrenceRows;
 use crate::jobs::MAX_HALO;
-use gristmill_patterns::{Literals, PatternError, RegexSetBuilder, RegexSetError};
+use gristmill_patterns::{
+    smart_case, Case, LineSettings, Literals, PatternError, PlainStrings, RegexSetBuilder,
+    RegexSetError,
+};
 use gristmill_protocol::PipelineError;
 use std::sync::{Arc, Mutex};
 
@@ -38,6 +43,16 @@ pub enum SweepBuildError {
     /// A pattern is refused. Its number counts all patterns in the order in which they were given.
     #[error(transparent)]
     Pattern(PatternError),
+    /// The strings would take more memory than they may: `needed` is an estimate, made before anything is built.
+    #[error(
+        "these strings would take up to {needed} bytes of memory, and may take {allowed}; give fewer, or allow more"
+    )]
+    Memory {
+        /// Bytes that they would take.
+        needed: usize,
+        /// Bytes that they may take.
+        allowed: usize,
+    },
     /// A setting is refused, or there are too many patterns.
     #[error(transparent)]
     Other(#[from] PipelineError),
@@ -48,6 +63,7 @@ impl From<SweepBuildError> for PipelineError {
         match error {
             SweepBuildError::Pattern(error) => PipelineError::Backend(error.to_string()),
             SweepBuildError::Other(error) => error,
+            error => PipelineError::Backend(error.to_string()),
         }
     }
 }
@@ -71,6 +87,7 @@ pub struct SweepJobBuilder {
     regex_size_limit: usize,
     memory: usize,
     totals: bool,
+    findings: Option<Arc<Findings>>,
 }
 
 impl Default for SweepJobBuilder {
@@ -86,6 +103,7 @@ impl Default for SweepJobBuilder {
             regex_size_limit: gristmill_patterns::DEFAULT_SIZE_LIMIT,
             memory: DEFAULT_MEMORY,
             totals: false,
+            findings: None,
         }
     }
 }
@@ -105,6 +123,53 @@ impl SweepJobBuilder {
         self.names.push(name.into());
         self.patterns.push(Pattern::Regex(regex.into()));
         self
+    }
+
+    /// Adds patterns as a command line takes them, each under its own text as its name: those that are nothing but a string
+    /// are strings, the others regexes. Of `settings` the size limit of a regex, case and Unicode hold for all patterns of
+    /// the sweep, and whether these patterns are fixed strings.
+    ///
+    /// # Errors
+    /// [`SweepBuildError::Pattern`] for a regex that is not UTF-8; [`SweepBuildError::Other`] for settings about lines.
+    pub fn patterns(
+        mut self,
+        patterns: Vec<Vec<u8>>,
+        settings: &LineSettings,
+    ) -> Result<Self, SweepBuildError> {
+        if settings.boundary.is_some() || settings.crlf {
+            return Err(SweepBuildError::Other(PipelineError::InvalidArgument {
+                what: "words, whole lines or line ends together with regexes over whole files",
+                fix: r"write \b, (?m)^ or (?R) into the regexes, or search lines",
+            }));
+        }
+        let fold = match settings.case {
+            Case::Smart => smart_case(&patterns, settings),
+            case => case == Case::Insensitive,
+        };
+        let each = LineSettings {
+            case: match fold {
+                true => Case::Insensitive,
+                false => Case::Sensitive,
+            },
+            text: true,
+            ..settings.clone()
+        };
+        for pattern in patterns {
+            let plain = PlainStrings::of(&[&pattern], &each).and_then(|mut one| one.strings.pop());
+            self = match plain {
+                Some(string) if !string.is_empty() => self.string(pattern, string),
+                _ => match String::from_utf8(pattern) {
+                    Ok(regex) => self.regex(regex.clone(), regex),
+                    Err(error) => {
+                        let number = self.patterns.len();
+                        let error = PatternError::not_utf8(number, error.as_bytes());
+                        return Err(SweepBuildError::Pattern(error));
+                    }
+                },
+            };
+        }
+        self.regex_size_limit = settings.size_limit;
+        Ok(self.case_insensitive(fold).unicode(settings.unicode))
     }
 
     /// Whether letters match in either case: those of regexes by Unicode's simple case folding, those of strings that are
@@ -173,7 +238,8 @@ impl SweepJobBuilder {
         self
     }
 
-    /// The most memory that all regexes together may take, in bytes. Default: 1 GiB.
+    /// The most memory that all regexes together may take, and strings with what is prepared for searching them, in bytes.
+    /// Default: 1 GiB.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
@@ -187,12 +253,24 @@ impl SweepJobBuilder {
         self
     }
 
+    /// Finds what rules find: they take the place of the patterns, and their rows that of the matches'. Default: no rules.
+    #[must_use]
+    pub fn findings(mut self, findings: Arc<Findings>) -> Self {
+        self.findings = Some(findings);
+        self
+    }
+
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
     /// [`SweepBuildError::Pattern`] for a regex that is refused, with its place; [`PipelineError`] for a string that is
-    /// empty or longer than 4,096 bytes, and for more than 1,000,000 patterns.
-    pub fn build(self) -> Result<SweepJob, SweepBuildError> {
+    /// empty or longer than 4,096 bytes, and for more than 1,000,000 patterns; [`SweepBuildError::Memory`] for strings
+    /// that would take too much memory.
+    pub fn build(mut self) -> Result<SweepJob, SweepBuildError> {
+        let rules = self
+            .findings
+            .take()
+            .map(|findings| self.take_rules(findings));
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix }.into());
         if self.patterns.len() > MAX_PATTERNS {
             return invalid(
@@ -225,6 +303,12 @@ impl SweepJobBuilder {
                     of_regexes.push(number);
                 }
             }
+        }
+        let bytes = strings.iter().map(Vec::len).sum();
+        let needed = Literals::estimate(strings.len(), bytes);
+        if needed > self.memory {
+            let allowed = self.memory;
+            return Err(SweepBuildError::Memory { needed, allowed });
         }
         let set = RegexSetBuilder::new()
             .case_insensitive(self.case_insensitive)
@@ -261,9 +345,33 @@ impl SweepJobBuilder {
                 found: false.into(),
                 totals: Mutex::default(),
                 errors: Mutex::default(),
+                rules,
             },
             record_words: u32::try_from(2 * records).unwrap_or(u32::MAX),
         })
+    }
+}
+
+impl SweepJobBuilder {
+    /// Searches for what rules need.
+    fn take_rules(&mut self, findings: Arc<Findings>) -> Rules {
+        (self.names, self.patterns) = (Vec::new(), Vec::new());
+        (self.case_insensitive, self.ascii) = (false, false);
+        (self.report, self.totals) = (SweepReport::Matches, false);
+        let mut all = Vec::new();
+        for (sought, pattern) in findings.patterns() {
+            let name = match sought {
+                Sought::Rule(number) => findings.rules().rules()[number as usize].id(),
+                Sought::Keyword(number) => &findings.keywords()[number as usize],
+            };
+            self.names.push(name.into());
+            self.patterns.push(Pattern::Regex(pattern.into_owned()));
+            all.push(sought);
+        }
+        Rules {
+            findings,
+            sought: all,
+        }
     }
 }
 

@@ -1,10 +1,7 @@
-//! Rows for matches: path, byte offset, length and the pattern's name.
+//! Rows for matches, in lines of text or as JSON: path, byte offset, length and the pattern's name.
 
-use crate::jobs::names;
-use serde_json::{json, Value};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use crate::jobs::scan::decimal::decimal;
+use crate::jobs::scan::json;
 
 const PATH: &[u8] = b"\x1b[0m\x1b[35m";
 const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
@@ -12,7 +9,7 @@ const RESET: &[u8] = b"\x1b[0m";
 
 /// How rows are composed.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct OccurrenceRows {
+pub(in crate::jobs) struct OccurrenceRows {
     /// Whether rows name their file.
     pub path: bool,
     /// ANSI escapes.
@@ -25,7 +22,7 @@ pub(crate) struct OccurrenceRows {
 
 /// A match, as a row shows it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Occurrence<'a> {
+pub(in crate::jobs) struct Occurrence<'a> {
     pub path: &'a [u8],
     /// Where it begins in the file, in bytes.
     pub offset: u64,
@@ -41,18 +38,14 @@ impl OccurrenceRows {
     /// Appends the row of a match.
     pub fn occurrence(&self, rows: &mut Vec<u8>, found: &Occurrence<'_>) {
         if self.json {
-            let record = json!({
-                "type": "occurrence",
-                "data": {
-                    "path": names::json(Path::new(OsStr::from_bytes(found.path))),
-                    "absolute_offset": found.offset,
-                    "length": found.length,
-                    "pattern_index": found.index,
-                    "pattern": text_or_bytes(found.name),
-                },
-            });
-            rows.extend_from_slice(record.to_string().as_bytes());
-            rows.push(b'\n');
+            rows.extend_from_slice(b"{\"type\":\"occurrence\",\"data\":{\"path\":");
+            json::data(rows, found.path);
+            json::number(rows, ",\"absolute_offset\":", found.offset);
+            json::number(rows, ",\"length\":", found.length);
+            json::number(rows, ",\"pattern_index\":", u64::from(found.index));
+            rows.extend_from_slice(b",\"pattern\":");
+            json::data(rows, found.name);
+            rows.extend_from_slice(b"}}\n");
             return;
         }
         if self.path {
@@ -69,7 +62,7 @@ impl OccurrenceRows {
         if self.path {
             self.path_field(rows, path, b":");
         }
-        rows.extend_from_slice(count.to_string().as_bytes());
+        decimal(rows, count);
         rows.push(b'\n');
     }
 
@@ -87,7 +80,7 @@ impl OccurrenceRows {
         if self.color {
             rows.extend_from_slice(RESET);
         }
-        rows.extend_from_slice(number.to_string().as_bytes());
+        decimal(rows, number);
         if self.color {
             rows.extend_from_slice(RESET);
         }
@@ -102,13 +95,5 @@ impl OccurrenceRows {
         if self.color {
             rows.extend_from_slice(RESET);
         }
-    }
-}
-
-/// Bytes in JSON, as ripgrep has them: text if they are UTF-8, else base64.
-fn text_or_bytes(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => json!({ "text": text }),
-        Err(_) => json!({ "bytes": names::base64(bytes) }),
     }
 }

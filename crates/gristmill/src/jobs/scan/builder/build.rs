@@ -7,7 +7,7 @@ use crate::jobs::scan::plan::Plan;
 use crate::jobs::scan::report::Report;
 use crate::jobs::scan::whole::Whole;
 use gristmill_megakernel::{ScanMode, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
-use gristmill_patterns::{LineMatcher, LineSettings, PlainStrings};
+use gristmill_patterns::{LineMatcher, LineSettings, Literals, PlainStrings};
 use gristmill_protocol::{stream, PipelineError};
 use std::sync::Arc;
 
@@ -16,6 +16,22 @@ const MAX_LINE_BYTES: u64 = 16 << 20;
 
 /// The default number of bytes of files that are searched as a whole, and of rows of one.
 const MAX_MULTILINE_BYTES: u64 = 1 << 30;
+
+/// The memory that patterns may take if no other limit is set, in bytes: 1 GiB.
+const MAX_SET_BYTES: usize = 1 << 30;
+
+/// The copies of the patterns that a job holds: as they were given, as they are searched for, and on the device.
+const COPIES: usize = 3;
+
+/// Bytes that a vector and its place in the heap take beside its elements.
+const VECTOR: usize = 48;
+
+/// The memory, in bytes, that patterns take with what is built of them.
+fn memory(patterns: &[Vec<u8>]) -> usize {
+    let bytes: usize = patterns.iter().map(Vec::len).sum();
+    let copy = bytes.saturating_add(VECTOR * patterns.len());
+    Literals::estimate(patterns.len(), bytes).saturating_add(copy.saturating_mul(COPIES))
+}
 
 impl ScanJobBuilder {
     /// How the patterns are read.
@@ -32,7 +48,7 @@ impl ScanJobBuilder {
     /// # Errors
     /// [`PipelineError::InvalidArgument`] for a pattern that no line can hold, or that occurs everywhere, and for a
     /// table that is larger than 1 GiB; [`PipelineError::Backend`] for a regex that is refused; the kernel's own error
-    /// for too many patterns.
+    /// for too many patterns; [`PipelineError::Backend`] for patterns that would take more memory than they may.
     pub fn build(self) -> Result<ScanJob, PipelineError> {
         self.build_or_place().map_err(PipelineError::from)
     }
@@ -40,7 +56,8 @@ impl ScanJobBuilder {
     /// The same as [`build`](Self::build), with the place of a fault in a pattern.
     ///
     /// # Errors
-    /// The same, and [`ScanBuildError::Pattern`] for a regex that is refused.
+    /// The same, but [`ScanBuildError::Pattern`] for a regex that is refused, and [`ScanBuildError::Memory`] for patterns
+    /// that would take too much memory.
     pub fn build_or_place(mut self) -> Result<ScanJob, ScanBuildError> {
         let invalid = |what, fix| {
             let error = PipelineError::InvalidArgument { what, fix };
@@ -52,6 +69,11 @@ impl ScanJobBuilder {
                 "a table of patterns that is larger than 1 GiB",
                 "allow at most 1 GiB",
             );
+        }
+        let allowed = self.set_bytes.unwrap_or(MAX_SET_BYTES);
+        let needed = memory(&self.patterns);
+        if needed > allowed {
+            return Err(ScanBuildError::Memory { needed, allowed });
         }
         let every_line = self.invert && self.patterns.is_empty();
         if every_line {

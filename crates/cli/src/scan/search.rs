@@ -1,0 +1,211 @@
+//! The run of a search: its rows, its totals, and how it ends.
+
+use super::streams::{Counted, KEPT_BACK};
+use super::{Asked, Job, ScanArgs};
+use crate::advice;
+use crate::common::{self, ReportArgs};
+use crate::progress::Estimate;
+use crate::report;
+use gristmill::jobs::scan::{ScanJob, ScanTotals, Separated};
+use gristmill::jobs::sweep::SweepJob;
+use gristmill::mill::Mill;
+use gristmill::source::Source;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What is said where the current directory is searched because none was named, and no file is.
+pub const NOTHING_SEARCHED: &str = "no files were searched: there is none, or all are hidden or ignored; name files, or give \
+                                    --hidden or --no-ignore";
+
+/// How a search is asked for, without what is searched for.
+struct Asking {
+    source: Box<dyn Source>,
+    estimate: Option<Estimate>,
+    one_thread: bool,
+    default_directory: bool,
+}
+
+/// A job that searches.
+trait Search: gristmill::jobs::Job {
+    /// Whether something was found.
+    fn found(&self) -> bool;
+    /// Bytes of the rows of the first file that has any, if all of them were made.
+    fn first_rows(&self) -> Option<u64>;
+    /// What stands between the rows of two files, if anything does.
+    fn between_files(&self) -> Option<&[u8]>;
+    fn totals(&self) -> ScanTotals;
+    fn engine_report(&self) -> String;
+    /// What failed on the host, as it is told.
+    fn take_failures(&self) -> Vec<String>;
+}
+
+impl Search for ScanJob {
+    fn found(&self) -> bool {
+        self.found()
+    }
+
+    fn first_rows(&self) -> Option<u64> {
+        self.first_rows()
+    }
+
+    fn between_files(&self) -> Option<&[u8]> {
+        self.between_files()
+    }
+
+    fn totals(&self) -> ScanTotals {
+        self.totals()
+    }
+
+    fn engine_report(&self) -> String {
+        self.engine_report()
+    }
+
+    fn take_failures(&self) -> Vec<String> {
+        self.take_errors().iter().map(advice::scan).collect()
+    }
+}
+
+impl Search for SweepJob {
+    fn found(&self) -> bool {
+        self.found()
+    }
+
+    fn first_rows(&self) -> Option<u64> {
+        self.found().then_some(0)
+    }
+
+    fn between_files(&self) -> Option<&[u8]> {
+        None
+    }
+
+    fn totals(&self) -> ScanTotals {
+        self.totals()
+    }
+
+    fn engine_report(&self) -> String {
+        self.engine_report()
+    }
+
+    fn take_failures(&self) -> Vec<String> {
+        self.take_errors().iter().map(advice::sweep).collect()
+    }
+}
+
+/// Runs the search that is asked for.
+pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, String> {
+    let decode = args.decoding.decode(args.all);
+    let ordered = args.walk.order().is_given();
+    let asking = Asking {
+        source: asked.source,
+        estimate: asked.estimate,
+        one_thread: asked.one_thread,
+        default_directory: asked.default_directory,
+    };
+    match asked.job {
+        Job::Scan(job) => {
+            let mill = if job.searches_on_host() {
+                let refusal = "a device finds no match that spans lines; use --backend cpu, or leave -U out";
+                args.engine.mill_on_cpu(ordered, decode, refusal)?
+            } else {
+                args.engine.mill_that_decodes(ordered, decode)?
+            };
+            search(args, &mill, job, asking, started)
+        }
+        Job::Sweep(job) => {
+            let refusal = "a device finds no match of a regex; use --backend cpu, or strings (-F)";
+            let mill = args.engine.mill_on_cpu(ordered, decode, refusal)?;
+            if args.ends.record.is_some() {
+                return Err(
+                    "--record keeps no search for every match of a regex; leave it out, or search for strings (-F)"
+                        .into(),
+                );
+            }
+            search(args, &mill, job, asking, started)
+        }
+    }
+}
+
+fn search<J: Search + 'static>(
+    args: &ScanArgs,
+    mill: &Mill,
+    job: J,
+    asked: Asking,
+    started: Instant,
+) -> Result<ExitCode, String> {
+    let job = Arc::new(job);
+    let mut output = Counted::new(common::stdout()?);
+    let mut separated;
+    let between_files = job.between_files();
+    let rows: &mut dyn Write = if let Some(separator) = between_files {
+        separated = Separated::new(&mut output, separator);
+        &mut separated
+    } else {
+        &mut output
+    };
+    // The report of the path taken comes last, after the totals.
+    let ends = ReportArgs {
+        stats: false,
+        silent: args.walk.is_silent(),
+        ..args.ends.clone()
+    };
+    let mut ended = common::run(
+        mill,
+        asked.source,
+        Arc::clone(&job),
+        rows,
+        &ends,
+        asked.estimate,
+    )?;
+    for failed in job.take_failures() {
+        ended.failed = true;
+        common::complain(&failed);
+    }
+    let searched = ended.report.files + ended.report.failures;
+    if asked.default_directory && searched == 0 && !ended.interrupted {
+        ended.failed = true;
+        ends.complain(NOTHING_SEARCHED);
+    }
+    let mut found = job.found();
+    if ended.unread && asked.one_thread {
+        // As in ripgrep, a file counts only if all its rows could be written.
+        let taken = output.bytes + KEPT_BACK;
+        found = job.first_rows().is_some_and(|bytes| bytes <= taken);
+    }
+    let mut last = Vec::new();
+    if let (Some(separator), false, true) = (between_files, asked.one_thread, args.ends.stats) {
+        if output.bytes > 0 {
+            // With several threads, the separator between files is also written before the totals.
+            last.extend_from_slice(separator);
+            last.push(b'\n');
+        }
+    }
+    // Writing to memory does not fail.
+    let _ = if args.json {
+        job.totals().write_json(&mut last, started.elapsed())
+    } else if args.ends.stats {
+        job.totals().write_text(&mut last, started.elapsed())
+    } else {
+        Ok(())
+    };
+    common::write_last(&mut output, &last, &mut ended);
+    if args.ends.stats {
+        // Nothing can be done where standard error is closed.
+        let mut text = report::text(&ended.report);
+        text += &report::line(
+            "search",
+            &match &ended.report.device {
+                // A device has no other engine.
+                Some(_) => "aho-corasick table on the device".to_owned(),
+                None => job.engine_report(),
+            },
+        );
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+    let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();
+    if answered_early {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ended.code(u8::from(!found)))
+}
