@@ -3,12 +3,12 @@
 use super::super::advice;
 use super::super::common::{self, Collected, ReportArgs};
 use super::super::report;
-use super::{Refusal, ScanArgs};
+use super::{search, Refusal, ScanArgs};
 use gristmill::jobs::scan::PatternError;
 use gristmill::jobs::sweep::findings::{
     sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
 };
-use gristmill::jobs::sweep::{SweepBuildError, SweepJob};
+use gristmill::jobs::sweep::{Case, SweepBuildError, SweepJob};
 use gristmill::rules::RuleSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -17,14 +17,20 @@ use std::sync::Arc;
 
 /// The flags of `scan` that mean nothing where findings are looked for: rules say what is found, and whole files are
 /// searched, as bytes.
-const REFUSED: [&str; 31] = [
+const REFUSED: [&str; 40] = [
+    "after_context",
     "all",
+    "before_context",
     "binary",
     "byte_offset",
     "column",
+    "context",
+    "context_separator",
     "count_matches",
     "crlf",
     "dfa_size_limit",
+    "field_context_separator",
+    "field_match_separator",
     "files",
     "files_without_match",
     "heading",
@@ -36,11 +42,14 @@ const REFUSED: [&str; 31] = [
     "max_columns_preview",
     "max_count",
     "max_line",
+    "no_context_separator",
     "no_filename",
     "no_line_number",
     "no_unicode",
     "only_matching",
+    "passthru",
     "record",
+    "replace",
     "smart_case",
     "table_size",
     "text",
@@ -110,9 +119,10 @@ impl ScanArgs {
             let read = rules.read(path);
             read.map_err(|error| Refusal::Lines(error.to_string()))?;
         }
-        let strings = self.reading.takes_strings();
+        let settings = self.reading.line_settings();
+        let (strings, fold) = (settings.fixed_strings, settings.case == Case::Insensitive);
         if !self.given.are_given() {
-            if strings || self.reading.ignores_case() {
+            if strings || fold {
                 let flag = if strings { "-F" } else { "-i" };
                 return Err(Refusal::Line(format!(
                     "{flag} is for the patterns of -e and -f, and there are none: what a rule file says of a rule is all \
@@ -145,11 +155,7 @@ impl ScanArgs {
                 })?;
                 text.to_owned()
             };
-            let prefix = if self.reading.ignores_case() {
-                "(?i)"
-            } else {
-                ""
-            };
+            let prefix = if fold { "(?i)" } else { "" };
             let added = rules.add_pattern(&name, &format!("{prefix}{regex}"));
             added.map_err(|error| {
                 let column = name[..error.offset.saturating_sub(prefix.len()).min(name.len())]
@@ -203,13 +209,19 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
     let findings = Arc::new(findings);
     let job = SweepJob::builder()
         .findings(Arc::clone(&findings))
-        .regex_size_limit(args.reading.regex_size_limit())
+        .regex_size_limit(args.reading.line_settings().size_limit)
+        .max_match(args.max_match as u64)
         .build();
     let job = Arc::new(job.map_err(|error| refusal(error, &findings))?);
     let (paths, default_directory) = args.paths()?;
-    let countable = !paths.iter().any(|path| path == Path::new("-"));
+    let countable =
+        !args.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
     let (source, estimate) = args.source(paths, default_directory)?;
-    let mill = args.engine.mill(args.walk.order().is_given())?;
+    let mill = args.engine.mill_on_cpu(
+        args.walk.order().is_given(),
+        args.decoding.decode(true),
+        "a device finds nothing by rules; use --backend cpu",
+    )?;
     let mut stdout = common::stdout()?;
     let mut log;
     let output: &mut dyn Write = if format == Format::Sarif && report == FindingsReport::Each {
@@ -238,7 +250,7 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
         common::complain(&text);
     };
     for error in job.take_errors() {
-        failed(&error.path, error.to_string());
+        failed(&error.path, advice::sweep(&error));
     }
     for unshown in findings.take_errors() {
         failed(&unshown.path, unshown.to_string());
@@ -246,7 +258,7 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
     let searched = ended.report.files + ended.report.failures;
     if default_directory && searched == 0 && !ended.interrupted {
         ended.failed = true;
-        ends.complain(super::NOTHING_SEARCHED);
+        ends.complain(search::NOTHING_SEARCHED);
     }
     let code = ended.number(u8::from(findings.found() == 0));
     if format == Format::Sarif {
@@ -323,6 +335,7 @@ mod tests {
         "depth",
         "device",
         "direct",
+        "encoding",
         "files0_from",
         "files_from",
         "files_with_matches",
@@ -338,9 +351,11 @@ mod tests {
         "json",
         "max_depth",
         "max_filesize",
+        "max_match",
         "memory",
         "no_column",
         "no_crlf",
+        "no_encoding",
         "no_fixed_strings",
         "no_heading",
         "no_ignore",
@@ -356,6 +371,7 @@ mod tests {
         "no_messages",
         "no_progress",
         "no_require_git",
+        "no_search_zip",
         "no_trim",
         "null",
         "one_file_system",
@@ -369,6 +385,7 @@ mod tests {
         "regex_size_limit",
         "rules",
         "sarif",
+        "search_zip",
         "show_secrets",
         "sort",
         "sortr",

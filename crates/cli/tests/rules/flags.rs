@@ -3,7 +3,7 @@
 use crate::{command, gristmill, rows};
 use std::fs;
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const RULES: &str = "
@@ -169,6 +169,9 @@ fn what_means_nothing_with_rules_is_refused_by_name() {
         ("--files", "--files"),
         ("-m1", "--max-count"),
         ("--record=log", "--record"),
+        ("-A1", "--after-context"),
+        ("-rx", "--replace"),
+        ("--passthru", "--passthru"),
     ] {
         let done = gristmill(tree.path(), &["scan", "--rules", "r.toml", flag, "src"]);
         let err = String::from_utf8(done.stderr).unwrap();
@@ -189,6 +192,33 @@ fn what_means_nothing_with_rules_is_refused_by_name() {
         assert_eq!(done.status.code(), Some(2));
         assert!(err.contains("--rules"), "{err}");
     }
+}
+
+#[test]
+fn what_files_hold_is_decompressed_and_decoded_where_that_is_asked_for() {
+    let tree = tree();
+    let text = "x\n tok_abcdefghij\n";
+    let mut gzip = Command::new("gzip");
+    fs::write(tree.path().join("zipped"), text).unwrap();
+    assert!(gzip
+        .arg(tree.path().join("zipped"))
+        .status()
+        .unwrap()
+        .success());
+    let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(tree.path().join("wide"), utf16).unwrap();
+    let found = rows(tree.path(), &["scan", "-z", "--rules=r.toml", "zipped.gz"]);
+    assert_eq!(found, "zipped.gz:2:2: token: ab*** (10 bytes)\n");
+    let found = rows(
+        tree.path(),
+        &["scan", "-E", "utf-16le", "--rules=r.toml", "wide"],
+    );
+    assert_eq!(found, "wide:2:2: token: ab*** (10 bytes)\n");
+    let done = gristmill(
+        tree.path(),
+        &["scan", "--rules=r.toml", "zipped.gz", "wide"],
+    );
+    assert_eq!((done.status.code(), done.stdout), (Some(1), vec![]));
 }
 
 #[test]

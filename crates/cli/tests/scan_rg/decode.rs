@@ -28,7 +28,15 @@ fn text(random: &mut Rng, lines: usize, words: &[&str]) -> String {
 }
 
 const WORDS: [&str; 9] = [
-    "needle", "Needle", "hay", "naïve", "Größe", "страх", "日本語", "🦀", "x",
+    "needle",
+    "Needle",
+    "hay",
+    "naïve",
+    "Größe",
+    "страх",
+    "日本語",
+    "🦀",
+    "x",
 ];
 
 fn utf16(text: &str, big: bool) -> Vec<u8> {
@@ -100,7 +108,12 @@ fn files_with_byte_order_marks_are_decoded() {
     tree.write("later", b"needle \xFF\xFE\nneedle\n");
     same_however(&tree, "needle", &[], None);
     same_however(&tree, "needle", &["."], None);
-    same_however(&tree, "needle", &["-uuu", "le1", "be2", "half", "lone"], None);
+    same_however(
+        &tree,
+        "needle",
+        &["-uuu", "le1", "be2", "half", "lone"],
+        None,
+    );
     same_however(&tree, "н|Größe|語", &["le0", "be1", "utf82"], None);
     same_however(&tree, "needle", &["le1"], None);
     same_however(&tree, "needle", &["-"], Some(Path::new("be1")));
@@ -176,7 +189,11 @@ fn files_are_in_the_encoding_that_is_named() {
     tree.write("file", "needle\n");
     for label in ["no-such-label", "", "Auto", "replacement"] {
         let arguments = words(&["-E", label, "needle", "file"]);
-        assert_eq!(rg(&tree, &arguments, None).status.code(), Some(2), "{label}");
+        assert_eq!(
+            rg(&tree, &arguments, None).status.code(),
+            Some(2),
+            "{label}"
+        );
         let refused = gristmill(&tree, &arguments, None);
         assert_eq!(refused.status.code(), Some(2), "{label}");
         assert!(String::from_utf8_lossy(&refused.stderr).contains("Encoding Standard"));
@@ -241,7 +258,11 @@ const TOOLS: [(&str, &[&str], &str); 11] = [
     ("xz", &["-1", "--block-size=65536", "-Csha256", "-c"], "txz"),
     ("xz", &["-1", "--format=lzma", "-c"], "lzma"),
     ("zstd", &["-q", "-c"], "zst"),
-    ("zstd", &["-q", "--ultra", "-20", "--no-check", "-c"], "zstd"),
+    (
+        "zstd",
+        &["-q", "--ultra", "-20", "--no-check", "-c"],
+        "zstd",
+    ),
     ("lz4", &["-q", "-c", "-B4", "-BD"], "lz4"),
     ("lz4", &["-q", "-c", "-l"], "legacy.lz4"),
 ];
@@ -299,7 +320,10 @@ fn compressed_files_are_searched_for_what_they_hold() {
             for named in [format!("{name}.{end}"), format!("d/{name}.utf16.{end}")] {
                 same(&tree, &["-zn", "needle", &named]);
                 same(&tree, &["-zc", "needle", &named]);
-                same(&tree, &["-zcv", "--sort", "path", "-e", "needle", &named, "plain"]);
+                same(
+                    &tree,
+                    &["-zcv", "--sort", "path", "-e", "needle", &named, "plain"],
+                );
                 same_answer(&tree, &words(&["-zob", r"\w*edl\w", &named]), &[], None);
             }
         }
@@ -310,9 +334,18 @@ fn compressed_files_are_searched_for_what_they_hold() {
     // Names that only look so, and what is not decompressed from standard input.
     tree.write("name.gz.txt", "needle\n");
     tree.write("name.GZ", "needle\n");
-    same_however(&tree, "needle", &["-z", "small.gz", "plain", "d/large2.zst"], None);
+    same_however(
+        &tree,
+        "needle",
+        &["-z", "small.gz", "plain", "d/large2.zst"],
+        None,
+    );
     for flags in [&["-n"][..], &["-c"], &["-ob"], &["-l"], &["--json"]] {
-        for more in [&["-z"][..], &["-z", "-E", "utf-16be", "be"], &["-z", "--no-search-zip"]] {
+        for more in [
+            &["-z"][..],
+            &["-z", "-E", "utf-16be", "be"],
+            &["-z", "--no-search-zip"],
+        ] {
             let sorted = words(&["--sort", "path", "-e", "needle"]);
             let arguments = [words(flags), sorted, words(more)].concat();
             same_cut(&tree, &arguments, None);
@@ -359,7 +392,10 @@ fn damaged_files_are_searched_up_to_the_damage() {
             }
             tree.write(&name, &bytes);
             let arguments = words(&["-znF", "needle", &name]);
-            let (theirs, ours) = (rg(&tree, &arguments, None), gristmill(&tree, &arguments, None));
+            let (theirs, ours) = (
+                rg(&tree, &arguments, None),
+                gristmill(&tree, &arguments, None),
+            );
             let why = String::from_utf8_lossy(&ours.stderr);
             let what = format!(
                 "{name}, turn {turn} in {}: rg {:?}, gristmill {:?} {why}",
@@ -379,7 +415,10 @@ fn damaged_files_are_searched_up_to_the_damage() {
                 (_, code) => {
                     assert_eq!(code, Some(2), "{what}");
                     assert!(why.contains(&name) && why.lines().count() == 1, "{what}");
-                    assert!(why.contains("compressed file") || why.contains("its name"), "{what}");
+                    assert!(
+                        why.contains("compressed file") || why.contains("its name"),
+                        "{what}"
+                    );
                 }
             }
             // Decoders see an error some bytes earlier or later, but nothing is made up before it.
@@ -413,8 +452,14 @@ fn all_occurrences_have_offsets_in_what_was_decoded() {
     assert!(!plain.is_empty());
     for chunk in CHUNKS {
         let chunk = ["--chunk-size", chunk];
-        assert_eq!(rows(&[&chunk[..], &["-E", "auto"]].concat(), "marked"), plain);
-        assert_eq!(rows(&[&chunk[..], &["-E", "utf-16be"]].concat(), "marked"), plain);
+        assert_eq!(
+            rows(&[&chunk[..], &["-E", "auto"]].concat(), "marked"),
+            plain
+        );
+        assert_eq!(
+            rows(&[&chunk[..], &["-E", "utf-16be"]].concat(), "marked"),
+            plain
+        );
         // Without -E, bytes are searched.
         assert_eq!(rows(&chunk, "marked"), "");
         if let Some(bytes) = compressed("gzip", &["-c"], text.as_bytes()) {
@@ -433,6 +478,9 @@ fn long_lines_of_decoded_files_are_counted_and_not_read_again() {
     let counted = gristmill(&tree, &words(&["-cF", "needle", "file"]), None);
     assert_eq!(counted.stdout, b"2\n");
     let shown = gristmill(&tree, &words(&["-F", "needle", "file"]), None);
-    assert_eq!((shown.stdout, shown.status.code()), (b"needle\n".to_vec(), Some(2)));
+    assert_eq!(
+        (shown.stdout, shown.status.code()),
+        (b"needle\n".to_vec(), Some(2))
+    );
     assert!(String::from_utf8_lossy(&shown.stderr).contains("offset 0"));
 }

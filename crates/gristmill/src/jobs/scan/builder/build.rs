@@ -14,9 +14,6 @@ use std::sync::Arc;
 /// The default length of the longest line that is shown, in bytes.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 
-/// The default number of bytes of files that are searched as a whole, and of rows of one.
-const MAX_MULTILINE_BYTES: u64 = 1 << 30;
-
 /// The memory that patterns may take if no other limit is set, in bytes: 1 GiB.
 const MAX_SET_BYTES: usize = 1 << 30;
 
@@ -32,6 +29,9 @@ fn memory(patterns: &[Vec<u8>]) -> usize {
     let copy = bytes.saturating_add(VECTOR * patterns.len());
     Literals::estimate(patterns.len(), bytes).saturating_add(copy.saturating_mul(COPIES))
 }
+
+/// The default number of bytes of files that are searched as a whole, and of rows of one.
+const MAX_MULTILINE_BYTES: u64 = 1 << 30;
 
 impl ScanJobBuilder {
     /// How the patterns are read.
