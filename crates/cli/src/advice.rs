@@ -100,6 +100,9 @@ pub fn scan(error: &ScanError) -> String {
             with(error, "-F")
         }
         ScanErrorKind::ManyRows { .. } => with(error, "--max-line; --column without --vimgrep"),
+        ScanErrorKind::FileTooLarge { .. }
+        | ScanErrorKind::StreamTooLarge { .. }
+        | ScanErrorKind::ManyRowsOfFile { .. } => with(error, "--max-multiline"),
         ScanErrorKind::LongContext { .. } => with(error, "--max-line; -A, -B or -C"),
         ScanErrorKind::ContextOfStream => with(error, "-A, -B or -C"),
         ScanErrorKind::ContextForgotten { .. } => with(error, "-B or -C; --passthru"),
@@ -113,6 +116,11 @@ pub fn scan(error: &ScanError) -> String {
 /// A pattern that is not searched for in the rest of a file.
 pub fn sweep(error: &SweepError) -> String {
     with(error, "--max-match")
+}
+
+/// Why patterns are refused together.
+pub fn set_memory(error: &impl std::fmt::Display) -> String {
+    with(error, "--set-memory")
 }
 
 /// Why a pattern is refused, with the file and line from which it was read.

@@ -62,11 +62,6 @@ impl Encoding {
     pub fn name(self) -> &'static str {
         self.0.name()
     }
-
-    /// Whether it is UTF-8, whose bytes are searched as they are.
-    pub fn is_utf8(self) -> bool {
-        self.0 == encoding_rs::UTF_8
-    }
 }
 
 impl Decode {
@@ -78,7 +73,7 @@ impl Decode {
             format,
             text: self.text,
         };
-        let decodes = matches!(self.text, TextDecoding::Named(encoding) if !encoding.is_utf8());
+        let decodes = matches!(self.text, TextDecoding::Named(_));
         (format.is_some() || decodes).then_some(decoding)
     }
 

@@ -2,13 +2,15 @@
 //!
 //! A set is divided into classes by length (`plan`), each searched by the way that is expected to cost least: few
 //! patterns by a packed searcher (`few`), others by a filter over sampled q-grams (`class`, with `filter` and the inner
-//! loop `probe`), which looks at every third byte or fewer where patterns are long enough. Which part of a pattern is
-//! looked for is decided by how rare it is in ordinary text (`rarity`) and in the set. `store` holds the patterns.
+//! loop `probe`), which looks at every third byte or fewer where patterns are long enough, and a table of what to compare
+//! (`members`). Which part of a pattern is looked for (`choice`), and at how many positions, is decided by how rare that
+//! is in ordinary text (`rarity`) and in text like the patterns themselves (`likeness`). `store` holds the patterns.
 
 mod choice;
 mod class;
 mod few;
 mod filter;
+mod likeness;
 mod members;
 mod plan;
 #[allow(unsafe_code)]
@@ -73,7 +75,8 @@ impl Literals {
     /// [`BuildError::Empty`] for an empty pattern, [`BuildError::TooMany`] for a set that is too large.
     pub fn build<P: AsRef<[u8]>>(patterns: &[P], fold: bool) -> Result<Self, BuildError> {
         let store = Store::new(patterns, fold)?;
-        let ways = plan::plan(&store)
+        let bits = if fold { CASE_BITS } else { 0 };
+        let ways = plan::plan(&store, bits)
             .into_iter()
             .map(|part| {
                 let few = part.numbers.len() <= few::MOST
@@ -82,10 +85,7 @@ impl Literals {
                     && part.shape.stride() < FEW_BELOW;
                 let few = few.then(|| Few::new(&store, &part.numbers)).flatten();
                 few.map_or_else(
-                    || {
-                        let fold = if fold { CASE_BITS } else { 0 };
-                        Way::Filter(Class::new(&store, &part.numbers, part.shape, fold))
-                    },
+                    || Way::Filter(Class::new(&store, &part.numbers, part.shape, bits)),
                     Way::Few,
                 )
             })
@@ -96,6 +96,13 @@ impl Literals {
             ways,
             longest: longest.unwrap_or(0),
         })
+    }
+
+    /// The memory, in bytes, that a set of `count` patterns of `bytes` bytes together takes at most while it is built.
+    /// Less than half of it is [kept](Self::memory).
+    pub fn estimate(count: usize, bytes: usize) -> usize {
+        // Members and their lists, made from windows; the patterns and where they end; filters; and what is counted.
+        bytes.saturating_add(count.saturating_mul(20 + 2 * 16 + 24 + 4 + 40 + 64))
     }
 
     /// Calls `found` with start and number of every occurrence in `text` whose first byte lies in `starts`: overlapping

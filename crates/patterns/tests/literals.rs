@@ -90,6 +90,36 @@ fn every_occurrence_is_found_once_and_none_that_is_not_there() {
 }
 
 #[test]
+fn patterns_that_begin_alike_are_all_found() {
+    let mut random = fastrand::Rng::with_seed(gristmill_testing::seed("LITERALS_SEED"));
+    for fold in [false, true] {
+        let begin = bytes(&mut random, b"abcdefgh", 150);
+        let patterns: Vec<Vec<u8>> = (0..500)
+            .map(|_| {
+                let len = random.usize(1..6);
+                [
+                    &begin[..random.usize(140..150)],
+                    &bytes(&mut random, b"aBc", len),
+                ]
+                .concat()
+            })
+            .collect();
+        let mut text = Vec::new();
+        for _ in 0..300 {
+            text.extend(&patterns[random.usize(..patterns.len())]);
+            let cut = text.len() - random.usize(..3);
+            text.truncate(cut);
+        }
+        let set = Literals::build(&patterns, fold).unwrap();
+        for starts in [0..text.len(), 77..text.len() / 2] {
+            let expected = expected(&patterns, fold, &text, &starts);
+            assert!(!expected.is_empty());
+            assert!(found(&set, &text, starts) == expected, "fold {fold}");
+        }
+    }
+}
+
+#[test]
 fn a_set_tells_its_size_and_refuses_the_empty_pattern() {
     let set = Literals::build(&["abc", "de", "abcdefghijklmnopqrstuvwxyz"], false).unwrap();
     assert_eq!((set.len(), set.longest(), set.pattern_len(1)), (3, 26, 2));

@@ -33,6 +33,7 @@ pub fn job(
         .null(args.null)
         .json(args.json)
         .max_match(args.max_match as u64)
+        .memory(args.set_memory)
         .totals(args.ends.stats || args.json);
     Some(
         job.patterns(patterns.to_vec(), &settings)

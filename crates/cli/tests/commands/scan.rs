@@ -29,7 +29,10 @@ fn ten_thousand_patterns_that_end_at_one_byte_are_all_reported() {
     assert!(listed.iter().all(|rows| *rows == listed[0]));
     let last: Vec<&str> = listed[0].lines().skip(100 * 99 * 100 / 2).collect();
     let expected: Vec<String> = (0..10_000)
-        .map(|number| format!("text:{}:{}", 119 - number % 100, patterns[number]))
+        .map(|number| {
+            let pattern = &patterns[number];
+            format!("text:{}:{}:{pattern}", 119 - number % 100, pattern.len())
+        })
         .collect();
     assert_eq!(last, expected);
 }
@@ -58,6 +61,19 @@ fn stats_say_what_searches_and_why_and_the_table_is_a_choice() {
         slow.contains("sampled q-grams for 500 patterns, ") && slow.contains("bytes at every "),
         "{slow}"
     );
+    for all in [&[][..], &["--all"], &["--all", "-e", "a.c"]] {
+        let flags = ["scan", "--set-memory", "50K", "-f", "patterns", "text"];
+        let refused = gristmill(tree.path(), &[&flags[..], all].concat());
+        assert_eq!(refused.code, Some(2), "{all:?}");
+        assert!(
+            refused
+                .err
+                .contains("may take 51200; give fewer, or allow more")
+                && refused.err.contains("--set-memory"),
+            "{}",
+            refused.err
+        );
+    }
     let refused = gristmill(
         tree.path(),
         &["scan", "--table-size", "2G", "-f", "patterns", "text"],

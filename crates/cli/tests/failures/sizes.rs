@@ -151,7 +151,7 @@ fn a_match_behind_more_than_4_gib_of_holes_has_its_offset() {
         .args([&path])
         .run();
     answer.assert_code(0).assert_quiet();
-    let told = format!("{}:{}:needle\n", path.display(), HOLE_BYTES + 8);
+    let told = format!("{}:{}:6:needle\n", path.display(), HOLE_BYTES + 8);
     assert!(
         told.as_bytes().ends_with(&answer.rows) && !answer.rows.is_empty(),
         "{:?}",

@@ -227,7 +227,7 @@ fn every_occurrence_is_listed_over_whole_files() {
     assert_eq!(
         list(&["--all", "-e", "aa", "-e", "a\na", "-e", "ab", "f"]),
         (
-            "f:0:aa\nf:1:aa\nf:4:aa\nf:5:a\na\nf:7:ab\n".to_string(),
+            "f:0:2:aa\nf:1:2:aa\nf:4:2:aa\nf:5:3:a\na\nf:7:2:ab\n".to_string(),
             Some(0)
         )
     );
@@ -241,6 +241,7 @@ fn every_occurrence_is_listed_over_whole_files() {
     let record: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!(record["type"], "occurrence");
     assert_eq!(record["data"]["absolute_offset"], 7);
+    assert_eq!(record["data"]["length"], 2);
     assert_eq!(record["data"]["pattern"]["text"], "ab");
 }
 

@@ -8,6 +8,7 @@
 //! - `lines`: every matching line is needed, to be printed or to have its matches counted;
 //! - `count`: a number for each file ([`Report::Count`], [`Report::PathsWithout`]), or whether there is a match
 //!   ([`Report::Paths`], [`Report::Quiet`]); the host then does nothing for a line;
+//! - `whole`: a match may span lines, so the file is searched as a whole, by the host;
 //! - `all`: every occurrence, including overlapping ones, without regard to lines.
 //!
 //! Around them: `facts` (what a slot's results say), `carry` (lines that span chunks), `held_lines` (lines that a NUL
@@ -70,6 +71,7 @@ mod report;
 mod separated;
 mod shaped;
 mod totals;
+mod whole;
 
 #[cfg(test)]
 mod joined_tests;

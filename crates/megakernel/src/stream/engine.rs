@@ -48,6 +48,9 @@ const FOLDED_FAILURES: usize = 64;
 /// the nearer caches.
 const SAMPLED_PATTERNS: usize = 4096;
 
+/// The most bytes of patterns that an automaton is built of, which takes up to some 64 times as much.
+const MOST_AUTOMATON_BYTES: usize = 16 << 20;
+
 pub(super) enum Engine {
     /// No pattern can occur in a line.
     Nothing,
@@ -161,6 +164,15 @@ impl Engine {
         case_insensitive: bool,
         mode: ScanMode,
     ) -> Result<Self, PipelineError> {
+        let bytes: usize = patterns.iter().map(|pattern| pattern.len()).sum();
+        if bytes > MOST_AUTOMATON_BYTES {
+            return Err(KernelError::Patterns(format!(
+                "{} patterns of {bytes} bytes, of which too many hold each other to be searched for without a table: \
+                 allow a larger table, or give fewer",
+                patterns.len()
+            ))
+            .into());
+        }
         let build = |kind| {
             AhoCorasick::builder()
                 .ascii_case_insensitive(case_insensitive)

@@ -76,7 +76,7 @@ impl ScanSet {
     }
 
     /// Prepares a set whose table on the CPU may take `table_bytes`, or [`MAX_TABLE_BYTES`] if that is less. A set that
-    /// needs more is searched by another engine, which is many times slower: see [`ScanSet::engine_report`].
+    /// needs more is searched by another engine: see [`ScanSet::engine_report`].
     ///
     /// # Errors
     /// The same as [`ScanSet::build`].

@@ -2,11 +2,11 @@
 //! (`rarity`) and half like the patterns themselves, as where a list of words is looked for in prose.
 
 use super::class::{load, mask, window_hash, Shape, MAX_STRIDE};
-use super::rarity;
+use super::rarity::Rates;
 use super::store::Store;
 
 /// The most positions in a pattern at which its window may begin.
-pub(super) const PLACES: usize = 64;
+pub(super) const PLACES: usize = 48;
 
 /// The patterns in which q-grams are counted.
 const SAMPLE: usize = 1 << 14;
@@ -105,17 +105,17 @@ impl Choice {
         }
         let mut rates = [0.0; PLACES + MAX_STRIDE];
         let stride = self.shape.stride();
+        let ordinary = Rates::of(pattern);
         for (at, rate) in rates[..places + stride - 1].iter_mut().enumerate() {
-            *rate = (-rarity::bits(&pattern[at..at + self.shape.gram])).exp2()
-                + self.grams.rate(pattern, at);
+            *rate = ordinary.rate(at, self.shape.gram) + self.grams.rate(pattern, at);
         }
         let hashed = self.shape.window.min(8);
         let candidate = CANDIDATE + EACH_WINDOW * stride as f32;
         let cost = |at: usize| {
             let rate: f32 = rates[at..at + stride].iter().sum();
-            let window =
-                (-rarity::bits(&pattern[at..at + hashed])).exp2() + self.windows.rate(pattern, at);
-            rate * candidate + window * self.windows.count(pattern, at) * COMPARED
+            let count = self.windows.count(pattern, at);
+            let window = ordinary.rate(at, hashed) + (count - 1.0) * self.windows.each;
+            rate * candidate + window * count * COMPARED
         };
         let mut best = (0, cost(0));
         for at in 1..places {

@@ -12,7 +12,7 @@
 
 use super::choice::Choice;
 use super::filter::Filter;
-use super::members::{Members, Window};
+use super::members::{Members, Window, MOST_WINDOWS};
 use super::probe::{self, Grams, PROBES};
 use super::store::Store;
 use std::ops::Range;
@@ -46,8 +46,8 @@ pub(super) struct Class {
 const GRAM: u64 = 0x9E37_79B9_7F4A_7C15;
 const WINDOW: u64 = 0xC2B2_AE3D_27D4_EB4F;
 
-/// Windows that are looked up together.
-const BATCH: usize = 64;
+/// Windows that are looked up together, at least.
+const BATCH: usize = MOST_WINDOWS - MAX_STRIDE;
 
 /// The bits of the first `bytes` bytes of a little-endian word.
 pub(super) fn mask(bytes: usize) -> u64 {
@@ -78,7 +78,7 @@ pub(super) fn load(text: &[u8], at: usize) -> u64 {
 
 /// Windows of a text that passed the filter: where they begin, and their hashes.
 struct Batch {
-    windows: [(usize, u64); BATCH + MAX_STRIDE],
+    windows: [(usize, u64); MOST_WINDOWS],
     len: usize,
 }
 
@@ -156,7 +156,7 @@ impl Class {
             factor: GRAM,
         };
         let mut batch = Batch {
-            windows: [(0, 0); BATCH + MAX_STRIDE],
+            windows: [(0, 0); MOST_WINDOWS],
             len: 0,
         };
         let block = (PROBES - 1) * stride + 8;
@@ -210,17 +210,7 @@ impl Class {
     ) {
         let taken = std::mem::take(&mut batch.len);
         let windows = &batch.windows[..taken];
-        let mut lists = [(0, 0); BATCH + MAX_STRIDE];
-        for (list, (_, hash)) in lists.iter_mut().zip(windows) {
-            let range = self.members.list(*hash);
-            *list = (range.start, range.end);
-        }
-        for ((window, hash), (from, until)) in windows.iter().zip(lists) {
-            if from != until {
-                let list = (*window, *hash, from..until);
-                self.members.compare(store, text, starts, list, found);
-            }
-        }
+        self.members.compare(store, text, starts, windows, found);
     }
 }
 

@@ -10,13 +10,18 @@ pub(super) struct Filter {
     shift: u32,
 }
 
+/// The number of words that stay in a nearer cache: 512 KiB.
+const NEAR: usize = 1 << 16;
+
 /// The bits of a hash below those that choose the word.
 const BITS: u32 = 12;
 
 impl Filter {
-    /// The number of words for `keys` keys at 16 bits each, within bounds.
+    /// The number of words for `keys` keys, within bounds: at 16 bits each or more, or half of that if they would not
+    /// stay in a nearer cache.
     pub fn words_for(keys: usize) -> usize {
-        (keys / 4).next_power_of_two().clamp(64, 1 << 22)
+        let words = (keys / 4).next_power_of_two();
+        if words > NEAR { words / 2 } else { words }.clamp(64, 1 << 22)
     }
 
     /// An empty filter of so many words, a power of two.

@@ -42,6 +42,29 @@ pub(super) struct Members {
 /// A list of no more members than this is gone through.
 const SHORT: usize = 6;
 
+/// The most windows that are looked up together.
+pub(super) const MOST_WINDOWS: usize = 96;
+
+/// Compares patterns where they may stand.
+fn compare_taken(
+    store: &Store,
+    text: &[u8],
+    starts: &Range<usize>,
+    taken: &[(usize, u32)],
+    found: &mut impl FnMut(usize, u32),
+) {
+    let mut places = [(0, 0); MOST_WINDOWS + SHORT];
+    for (place, (_, pattern)) in places.iter_mut().zip(taken) {
+        let range = store.range(*pattern);
+        *place = (range.start, range.end);
+    }
+    for ((start, pattern), (from, until)) in taken.iter().zip(places) {
+        if starts.contains(start) && store.is_at(text, *start, from..until) {
+            found(*start, *pattern);
+        }
+    }
+}
+
 /// A hash that goes on behind any byte.
 #[inline]
 fn longer(hash: u32, bytes: &[u8], fold: bool) -> u32 {
@@ -103,39 +126,41 @@ impl Members {
         size_of_val(&self.lists[..]) + size_of_val(&self.members[..])
     }
 
-    /// Where the list of a window lies.
-    #[inline]
-    pub fn list(&self, hash: u64) -> Range<usize> {
-        let list = (hash >> self.shift) as usize;
-        self.lists[list] as usize..self.lists[list + 1] as usize
-    }
-
-    /// Calls `found` with start and number of each pattern of the list whose window has this hash and stands in `text`
-    /// at `window`, so that the pattern stands there and begins in `starts`.
-    #[inline]
+    /// Calls `found` with start and number of each pattern that has one of these windows, stands in `text` and begins in
+    /// `starts`. There are at most [`MOST_WINDOWS`]: where they begin, and their hashes.
+    ///
+    /// Each step is done for all of them before the next, so that loads from memory do not wait for each other.
     pub fn compare(
         &self,
         store: &Store,
         text: &[u8],
         starts: &Range<usize>,
-        (window, hash, list): (usize, u64, Range<usize>),
+        windows: &[(usize, u64)],
         found: &mut impl FnMut(usize, u32),
     ) {
-        let list = &self.members[list];
-        if list.len() > SHORT {
-            return self.compare_many(store, text, starts, (window, hash, list), found);
+        let mut lists = [(0, 0); MOST_WINDOWS];
+        for (list, (_, hash)) in lists.iter_mut().zip(windows) {
+            let number = (hash >> self.shift) as usize;
+            *list = (self.lists[number], self.lists[number + 1]);
         }
-        for member in list {
-            if member.print != hash as u32 {
+        let mut taken = [(0, 0); MOST_WINDOWS + SHORT];
+        let mut len = 0;
+        for ((window, hash), (from, until)) in windows.iter().zip(lists) {
+            let list = &self.members[from as usize..until as usize];
+            if list.len() > SHORT {
+                self.compare_many(store, text, starts, (*window, *hash, list), found);
                 continue;
             }
-            let Some(start) = window.checked_sub(member.at as usize) else {
-                continue;
-            };
-            if starts.contains(&start) && store.stands_at(text, start, member.pattern) {
-                found(start, member.pattern);
+            for member in list {
+                taken[len] = (window.wrapping_sub(member.at as usize), member.pattern);
+                len += usize::from(member.print == *hash as u32);
+            }
+            if len >= MOST_WINDOWS {
+                compare_taken(store, text, starts, &taken[..len], found);
+                len = 0;
             }
         }
+        compare_taken(store, text, starts, &taken[..len], found);
     }
 
     #[inline(never)]

@@ -2,6 +2,7 @@
 
 use super::class::{Shape, MAX_STRIDE};
 use super::filter::Filter;
+use super::likeness::Likeness;
 use super::rarity;
 use super::store::Store;
 
@@ -29,7 +30,7 @@ struct Range {
 }
 
 /// Divides the patterns of `store`.
-pub(super) fn plan(store: &Store) -> Vec<Part> {
+pub(super) fn plan(store: &Store, fold: u64) -> Vec<Part> {
     let mut ranges: Vec<Range> = LENGTHS.iter().map(|_| Range::default()).collect();
     for number in (0..).take(store.len()) {
         let len = store.pattern(number).len();
@@ -46,28 +47,8 @@ pub(super) fn plan(store: &Store) -> Vec<Part> {
             .take(SAMPLE)
             .collect();
     }
-    if let Ok(text) = std::env::var("PLAN") {
-        let mut parts: Vec<Part> = text
-            .split(',')
-            .map(|part| {
-                let v: Vec<usize> = part.split(':').map(|x| x.parse().unwrap()).collect();
-                Part {
-                    shape: Shape {
-                        window: v[0],
-                        gram: v[1],
-                    },
-                    numbers: Vec::new(),
-                }
-            })
-            .collect();
-        for number in (0..).take(store.len()) {
-            let len = store.pattern(number).len();
-            let at = parts.iter().rposition(|p| p.shape.window <= len).unwrap();
-            parts[at].numbers.push(number);
-        }
-        parts.retain(|p| !p.numbers.is_empty());
-        return parts;
-    }
+    let numbers: Vec<&[u32]> = ranges.iter().map(|range| &range.numbers[..]).collect();
+    let likeness = Likeness::new(store, &numbers, fold);
     // The cheapest division of the ranges from each on: its cost, where its first class ends, and that class's shape.
     let mut best: Vec<(f32, usize, Option<Shape>)> = vec![(0.0, 0, None); LENGTHS.len() + 1];
     for from in (0..LENGTHS.len()).rev() {
@@ -77,7 +58,7 @@ pub(super) fn plan(store: &Store) -> Vec<Part> {
         }
         best[from].0 = f32::INFINITY;
         for until in from + 1..=LENGTHS.len() {
-            let (cost, shape) = cheapest(store, &ranges[from..until], LENGTHS[from]);
+            let (cost, shape) = cheapest(store, &likeness, &ranges, from..until);
             let cost = cost + best[until].0;
             if cost < best[from].0 {
                 best[from] = (cost, until, Some(shape));
@@ -102,7 +83,13 @@ pub(super) fn plan(store: &Store) -> Vec<Part> {
 }
 
 /// The cheapest shape for the patterns of these ranges, and its cost in cycles for a byte of text.
-fn cheapest(store: &Store, ranges: &[Range], shortest: usize) -> (f32, Shape) {
+fn cheapest(
+    store: &Store,
+    likeness: &Likeness,
+    ranges: &[Range],
+    within: std::ops::Range<usize>,
+) -> (f32, Shape) {
+    let shortest = LENGTHS[within.start];
     let mut best = (
         f32::INFINITY,
         Shape {
@@ -114,7 +101,7 @@ fn cheapest(store: &Store, ranges: &[Range], shortest: usize) -> (f32, Shape) {
         for gram in window.min(3)..=window.min(8) {
             let shape = Shape { window, gram };
             if shape.stride() <= MAX_STRIDE {
-                let cost = cost(store, ranges, shape);
+                let cost = cost(store, likeness, ranges, within.clone(), shape);
                 if cost < best.0 {
                     best = (cost, shape);
                 }
@@ -124,8 +111,17 @@ fn cheapest(store: &Store, ranges: &[Range], shortest: usize) -> (f32, Shape) {
     best
 }
 
-/// Cycles for a byte of text, by what was measured on a processor with 1 MiB of cache for each core.
-fn cost(store: &Store, ranges: &[Range], shape: Shape) -> f32 {
+/// Cycles for a byte of text, by what was measured on a processor with 1 MiB of cache for each core: the mean of what is
+/// expected in ordinary text and in text like the patterns.
+fn cost(
+    store: &Store,
+    likeness: &Likeness,
+    ranges: &[Range],
+    within: std::ops::Range<usize>,
+    shape: Shape,
+) -> f32 {
+    let like = likeness.expected(within.clone(), shape);
+    let ranges = &ranges[within];
     let count: usize = ranges.iter().map(|range| range.numbers.len()).sum();
     let stride = shape.stride();
     let words = Filter::words_for(count * stride);
@@ -139,17 +135,22 @@ fn cost(store: &Store, ranges: &[Range], shape: Shape) -> f32 {
         for number in &range.sample {
             let pattern = store.pattern(*number);
             rate += each * least_rate(pattern, shape);
-            compared += each * (-rarity::bits(&pattern[..shape.window.min(8)])).exp2();
+            compared += each * rarity::rate(&pattern[..shape.window.min(8)]);
         }
     }
+    let candidates = chance + 0.5 * (rate.min(1.0) + like.hits);
+    let compared = 0.5 * (compared + like.compared);
     let windows = access(8 * Filter::words_for(count));
-    let candidates = chance + rate.min(1.0);
-    let each = 8.0 + stride as f32 * windows + chance * 20.0;
+    let each = CANDIDATE + stride as f32 * (EACH_WINDOW + windows) + chance * 20.0;
     (access(8 * words) + candidates * each) / stride as f32 + compared * COMPARED
 }
 
+/// Cycles for a candidate, many of which the processor did not foresee, and for each of its windows.
+const CANDIDATE: f32 = 30.0;
+const EACH_WINDOW: f32 = 5.0;
+
 /// Cycles for the comparison of a pattern.
-const COMPARED: f32 = 20.0;
+const COMPARED: f32 = 60.0;
 
 /// Cycles for a look into a table of so many bytes, many of which are on their way at the same time.
 fn access(bytes: usize) -> f32 {
@@ -164,9 +165,10 @@ fn access(bytes: usize) -> f32 {
 /// How often a position of ordinary text has a q-gram of the pattern's best window.
 fn least_rate(pattern: &[u8], shape: Shape) -> f32 {
     let places = (pattern.len() - shape.window + 1).min(PLACES);
+    let rates = rarity::Rates::of(pattern);
     let rate = |at: usize| -> f32 {
         (at..at + shape.stride())
-            .map(|gram| (-rarity::bits(&pattern[gram..gram + shape.gram])).exp2())
+            .map(|gram| rates.rate(gram, shape.gram))
             .sum()
     };
     (0..places).map(rate).fold(f32::INFINITY, f32::min)

@@ -1,6 +1,7 @@
 //! The bytes of all patterns, one after the other.
 
 use super::BuildError;
+use std::ops::Range;
 
 #[derive(Debug)]
 pub(super) struct Store {
@@ -42,19 +43,31 @@ impl Store {
     /// The bytes of a pattern; none for a number that no pattern has.
     #[inline]
     pub fn pattern(&self, number: u32) -> &[u8] {
+        &self.bytes[self.range(number)]
+    }
+
+    /// Where the bytes of a pattern lie.
+    #[inline]
+    pub fn range(&self, number: u32) -> Range<usize> {
         let number = number as usize;
         let start = match number {
             0 => 0,
             _ => self.ends.get(number - 1).copied().unwrap_or(0),
         };
         let end = self.ends.get(number).copied().unwrap_or(start);
-        &self.bytes[start as usize..end as usize]
+        start as usize..end as usize
     }
 
     /// Whether pattern `number` stands in `text` at `start`.
     #[inline]
     pub fn stands_at(&self, text: &[u8], start: usize, number: u32) -> bool {
-        let pattern = self.pattern(number);
+        self.is_at(text, start, self.range(number))
+    }
+
+    /// Whether the pattern whose bytes lie in `range` stands in `text` at `start`.
+    #[inline]
+    pub fn is_at(&self, text: &[u8], start: usize, range: Range<usize>) -> bool {
+        let pattern = &self.bytes[range];
         let Some(here) = text.get(start..start + pattern.len()) else {
             return false;
         };

@@ -24,10 +24,14 @@ pub struct ScanJobBuilder {
     binary: bool,
     mapped: bool,
     keep_mark: bool,
+    multiline: bool,
+    dot_matches_newline: bool,
+    max_multiline_bytes: Option<u64>,
     invert: bool,
     include_zero: bool,
     totals: bool,
     table_bytes: Option<usize>,
+    set_bytes: Option<usize>,
 }
 
 impl ScanJob {
@@ -105,6 +109,30 @@ impl ScanJobBuilder {
     #[must_use]
     pub fn crlf(mut self, yes: bool) -> Self {
         self.settings.crlf = yes;
+        self
+    }
+
+    /// Whether a match may span lines. Files whose lines the patterns do not keep apart are then searched as a whole, by
+    /// the host. Default: no.
+    #[must_use]
+    pub fn multiline(mut self, yes: bool) -> Self {
+        self.multiline = yes;
+        self
+    }
+
+    /// Whether `.` matches a line end, where [a match may span lines](Self::multiline). Default: no.
+    #[must_use]
+    pub fn dot_matches_newline(mut self, yes: bool) -> Self {
+        self.dot_matches_newline = yes;
+        self
+    }
+
+    /// The most bytes of files that are in memory because [a match may span lines](Self::multiline), of one file and of all
+    /// together, and of rows of one file. A file that finds no room is read again at its end, alone; one that is larger
+    /// is an error. Default: 1 GiB.
+    #[must_use]
+    pub fn max_multiline_bytes(mut self, bytes: u64) -> Self {
+        self.max_multiline_bytes = Some(bytes);
         self
     }
 
@@ -358,11 +386,21 @@ impl ScanJobBuilder {
     }
 
     /// Bytes of memory that the table of the patterns may take on the CPU, 1 GiB at most; while it is built it takes up
-    /// to twice as much. Patterns that need more are searched for many times more slowly, and
-    /// [`ScanJob::engine_report`] says so. Default: [`DEFAULT_TABLE_BYTES`](gristmill_megakernel::DEFAULT_TABLE_BYTES).
+    /// to twice as much. Patterns that need more are searched for by a filter over sampled q-grams, as large sets are anyway;
+    /// [`ScanJob::engine_report`](super::ScanJob::engine_report) tells. Default:
+    /// [`DEFAULT_TABLE_BYTES`](gristmill_megakernel::DEFAULT_TABLE_BYTES).
     #[must_use]
     pub fn table_bytes(mut self, bytes: usize) -> Self {
         self.table_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes of memory that the patterns may take with all that is prepared for searching them, but for their table
+    /// ([`table_bytes`](Self::table_bytes)) and compiled regexes, which have limits of their own. Patterns that need more
+    /// are refused before anything is built. Default: 1 GiB.
+    #[must_use]
+    pub fn set_bytes(mut self, bytes: usize) -> Self {
+        self.set_bytes = Some(bytes);
         self
     }
 }

@@ -508,8 +508,9 @@ fn all_occurrences_are_found_once_and_in_order_however_the_file_is_cut() {
         };
         let mut expected = Vec::new();
         for (start, _, pattern) in device.occurrences(&file) {
-            expected.extend_from_slice(format!("p:{start}:").as_bytes());
-            expected.extend_from_slice(&patterns[pattern as usize]);
+            let pattern = &patterns[pattern as usize];
+            expected.extend_from_slice(format!("p:{start}:{}:", pattern.len()).as_bytes());
+            expected.extend_from_slice(pattern);
             expected.push(b'\n');
         }
         let count = device.occurrences(&file).len();

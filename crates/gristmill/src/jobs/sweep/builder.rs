@@ -1,6 +1,8 @@
 //! The settings of a sweep.
 
+use super::findings::{Findings, Sought};
 use super::job::{Plan, SweepJob};
+use super::judged::Rules;
 use super::opcode::{Patterns, RECORDS_OF_MATCH};
 use super::rows::OccurrenceRows;
 use crate::jobs::MAX_HALO;
@@ -41,6 +43,16 @@ pub enum SweepBuildError {
     /// A pattern is refused. Its number counts all patterns in the order in which they were given.
     #[error(transparent)]
     Pattern(PatternError),
+    /// The strings would take more memory than they may: `needed` is an estimate, made before anything is built.
+    #[error(
+        "these strings would take up to {needed} bytes of memory, and may take {allowed}; give fewer, or allow more"
+    )]
+    Memory {
+        /// Bytes that they would take.
+        needed: usize,
+        /// Bytes that they may take.
+        allowed: usize,
+    },
     /// A setting is refused, or there are too many patterns.
     #[error(transparent)]
     Other(#[from] PipelineError),
@@ -51,6 +63,7 @@ impl From<SweepBuildError> for PipelineError {
         match error {
             SweepBuildError::Pattern(error) => PipelineError::Backend(error.to_string()),
             SweepBuildError::Other(error) => error,
+            error => PipelineError::Backend(error.to_string()),
         }
     }
 }
@@ -74,6 +87,7 @@ pub struct SweepJobBuilder {
     regex_size_limit: usize,
     memory: usize,
     totals: bool,
+    findings: Option<Arc<Findings>>,
 }
 
 impl Default for SweepJobBuilder {
@@ -89,6 +103,7 @@ impl Default for SweepJobBuilder {
             regex_size_limit: gristmill_patterns::DEFAULT_SIZE_LIMIT,
             memory: DEFAULT_MEMORY,
             totals: false,
+            findings: None,
         }
     }
 }
@@ -223,7 +238,8 @@ impl SweepJobBuilder {
         self
     }
 
-    /// The most memory that all regexes together may take, in bytes. Default: 1 GiB.
+    /// The most memory that all regexes together may take, and strings with what is prepared for searching them, in bytes.
+    /// Default: 1 GiB.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
@@ -237,12 +253,24 @@ impl SweepJobBuilder {
         self
     }
 
+    /// Finds what rules find: they take the place of the patterns, and their rows that of the matches'. Default: no rules.
+    #[must_use]
+    pub fn findings(mut self, findings: Arc<Findings>) -> Self {
+        self.findings = Some(findings);
+        self
+    }
+
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
     /// [`SweepBuildError::Pattern`] for a regex that is refused, with its place; [`PipelineError`] for a string that is
-    /// empty or longer than 4,096 bytes, and for more than 1,000,000 patterns.
-    pub fn build(self) -> Result<SweepJob, SweepBuildError> {
+    /// empty or longer than 4,096 bytes, and for more than 1,000,000 patterns; [`SweepBuildError::Memory`] for strings
+    /// that would take too much memory.
+    pub fn build(mut self) -> Result<SweepJob, SweepBuildError> {
+        let rules = self
+            .findings
+            .take()
+            .map(|findings| self.take_rules(findings));
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix }.into());
         if self.patterns.len() > MAX_PATTERNS {
             return invalid(
@@ -275,6 +303,12 @@ impl SweepJobBuilder {
                     of_regexes.push(number);
                 }
             }
+        }
+        let bytes = strings.iter().map(Vec::len).sum();
+        let needed = Literals::estimate(strings.len(), bytes);
+        if needed > self.memory {
+            let allowed = self.memory;
+            return Err(SweepBuildError::Memory { needed, allowed });
         }
         let set = RegexSetBuilder::new()
             .case_insensitive(self.case_insensitive)
@@ -311,9 +345,33 @@ impl SweepJobBuilder {
                 found: false.into(),
                 totals: Mutex::default(),
                 errors: Mutex::default(),
+                rules,
             },
             record_words: u32::try_from(2 * records).unwrap_or(u32::MAX),
         })
+    }
+}
+
+impl SweepJobBuilder {
+    /// Searches for what rules need.
+    fn take_rules(&mut self, findings: Arc<Findings>) -> Rules {
+        (self.names, self.patterns) = (Vec::new(), Vec::new());
+        (self.case_insensitive, self.ascii) = (false, false);
+        (self.report, self.totals) = (SweepReport::Matches, false);
+        let mut all = Vec::new();
+        for (sought, pattern) in findings.patterns() {
+            let name = match sought {
+                Sought::Rule(number) => findings.rules().rules()[number as usize].id(),
+                Sought::Keyword(number) => &findings.keywords()[number as usize],
+            };
+            self.names.push(name.into());
+            self.patterns.push(Pattern::Regex(pattern.into_owned()));
+            all.push(sought);
+        }
+        Rules {
+            findings,
+            sought: all,
+        }
     }
 }
 

@@ -39,6 +39,9 @@ pub mod crc {
 /// The most words that the image of a SCAN may take: 1 GiB.
 const MAX_WORDS: usize = 1 << 28;
 
+/// The most patterns of a SCAN: the table of more takes minutes to build, if it is not too large.
+const MOST_PATTERNS: usize = 100_000;
+
 /// The Castagnoli polynomial with its bits reversed: bit 31 is the coefficient of 1.
 const POLYNOMIAL: u32 = 0x82F6_3B78;
 
@@ -88,6 +91,12 @@ fn scan_image(opcode: u32, set: &ScanSet, max_words: usize) -> Result<Vec<u32>, 
         });
     }
     let all = set.mode() == ScanMode::All;
+    if set.patterns().len() > MOST_PATTERNS {
+        return Err(KernelError::Unsupported {
+            what: "a device searches for 100,000 patterns at most",
+            fix: "give fewer patterns",
+        });
+    }
     let everything = set.searched().any(<[u8]>::is_empty);
     let mut image = vec![0; scan::NEXT];
     image[0] = opcode;
