@@ -7,14 +7,14 @@ use super::report;
 use super::signals::{self, Output};
 use gristmill::jobs::Job;
 use gristmill::megakernel::log::MAGIC;
-use gristmill::mill::{Control, Mill, RunReport};
+use gristmill::mill::{Control, FileError, Mill, RunReport};
 use gristmill::source::{self, FileId, Source};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Flags for what a run reports besides its rows.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +39,33 @@ pub struct ReportArgs {
     /// Whether nothing is said about files that cannot be read: `scan --no-messages`.
     #[arg(skip)]
     pub silent: bool,
+
+    /// Where errors about files are collected, too, if that is wanted.
+    #[arg(skip)]
+    pub collected: Option<Collected>,
+}
+
+/// Errors about files, as they come, and how many there were for which there was no room.
+#[derive(Debug, Clone, Default)]
+pub struct Collected(Arc<Mutex<(Vec<FileError>, u64)>>);
+
+impl Collected {
+    /// The most errors that are kept.
+    const MOST: usize = 10_000;
+
+    fn add(&self, error: &FileError) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.0.len() < Self::MOST {
+            all.0.push(error.clone());
+        } else {
+            all.1 += 1;
+        }
+    }
+
+    /// The errors that were kept, and the number of the others.
+    pub fn take(&self) -> (Vec<FileError>, u64) {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl ReportArgs {
@@ -80,12 +107,17 @@ impl Ended {
     /// The exit code: 128 plus the signal's number after a signal (130 for SIGINT), else 2 for failures, else the
     /// command's own answer.
     pub fn code(&self, answer: u8) -> ExitCode {
+        ExitCode::from(self.number(answer))
+    }
+
+    /// The exit code as a number.
+    pub fn number(&self, answer: u8) -> u8 {
         if self.interrupted {
-            ExitCode::from(signals::code().unwrap_or(130))
+            signals::code().unwrap_or(130)
         } else if self.failed {
-            ExitCode::from(2)
+            2
         } else {
-            ExitCode::from(answer)
+            answer
         }
     }
 }
@@ -232,8 +264,11 @@ pub fn run_and_tell<J: Job + 'static>(
     }
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
-    let silent = args.silent;
+    let (silent, collected) = (args.silent, args.collected.clone());
     let control = control.on_error(move |error| {
+        if let Some(collected) = &collected {
+            collected.add(error);
+        }
         if silent && advice::is_about_reading(error) {
             return;
         }

@@ -149,6 +149,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         no_progress: args.no_progress,
         record: None,
         silent: false,
+        collected: None,
     };
     let mut ended = common::run_and_tell(
         &mill,

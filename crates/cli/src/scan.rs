@@ -7,6 +7,7 @@ mod listing;
 mod output;
 mod patterns;
 mod reading;
+mod rules;
 mod search;
 mod streams;
 mod sweep;
@@ -27,6 +28,7 @@ use output::OutputArgs;
 use patterns::PatternArgs;
 pub use patterns::Patterns;
 use reading::ReadingArgs;
+use rules::RuleArgs;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
@@ -43,8 +45,8 @@ const MAPPED_PATHS: usize = 10;
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_override_self = true)]
 pub struct ScanArgs {
-    /// The pattern to search for: a regex, or with -F a string. With -e or -f, this argument is a path.
-    #[arg(required_unless_present_any = ["patterns", "pattern_files", "files", "type_list"])]
+    /// The pattern to search for: a regex, or with -F a string. With -e, -f or --rules, this argument is a path.
+    #[arg(required_unless_present_any = ["patterns", "pattern_files", "rules", "files", "type_list"])]
     pattern: Option<OsString>,
 
     /// Files and directories to search. `-` is standard input.
@@ -54,6 +56,9 @@ pub struct ScanArgs {
 
     #[command(flatten)]
     given: PatternArgs,
+
+    #[command(flatten)]
+    rules: RuleArgs,
 
     #[command(flatten)]
     reading: ReadingArgs,
@@ -70,11 +75,11 @@ pub struct ScanArgs {
     #[arg(long, conflicts_with_all = [
         "only_matching", "max_count", "line_number", "heading", "invert_match", "count_matches", "files_without_match",
         "include_zero", "column", "vimgrep", "max_columns", "max_columns_preview", "trim", "replace", "after_context",
-        "before_context", "context", "passthru",
+        "before_context", "context", "passthru", "multiline",
     ])]
     all: bool,
 
-    /// With --all, the longest match of a regex that is found wherever it lies. Where a longer one might begin, an error
+    /// With --all and --rules, the longest match of a regex that is found wherever it lies. Where a longer one might begin, an error
     /// says so, and the regex is not searched for in the rest of the file.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1M")]
     max_match: usize,
@@ -238,7 +243,8 @@ impl ScanArgs {
 
     /// The paths that were named.
     fn named_paths(&self) -> Vec<PathBuf> {
-        let no_pattern = self.given.are_given() || self.walk.lists_files();
+        let no_pattern =
+            self.given.are_given() || self.rules.are_given() || self.walk.lists_files();
         let first = self.pattern.iter().filter(|_| no_pattern);
         first
             .map(PathBuf::from)
@@ -417,6 +423,7 @@ pub fn run(args: &ScanArgs) -> ExitCode {
     let started = Instant::now();
     let code = match args.listing() {
         Some(listed) => listed,
+        None if args.rules.are_given() => rules::run(args),
         None => args.asked().and_then(|asked| match asked {
             Some(asked) => search::run(args, asked, started).map_err(Refusal::Line),
             None => Ok(ExitCode::from(1)),

@@ -151,6 +151,7 @@
 //! | `gristmill-ring` | [`ring`] | shared memory, chunks, the live ring |
 //! | `gristmill-ingest` | [`uring`] | reads into that memory |
 //! | `gristmill-megakernel` | [`megakernel`] | the kernel and its back ends |
+//! | `gristmill-rules` | [`rules`] | rule files, and what is a finding by them |
 //! | `gristmill-vir0` | [`megakernel::vir0`] | the bytecode: assembler, verifier, interpreters |
 
 #![warn(missing_docs)]
@@ -174,3 +175,4 @@ pub use gristmill_ingest as uring;
 pub use gristmill_megakernel as megakernel;
 pub use gristmill_protocol::PipelineError;
 pub use gristmill_ring as ring;
+pub use gristmill_rules as rules;

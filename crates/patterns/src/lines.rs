@@ -45,6 +45,35 @@ impl LineMatcher {
         patterns: &[P],
         settings: &LineSettings,
     ) -> Result<Self, PatternError> {
+        Self::compile(patterns, settings, &Self::builder(settings))
+    }
+
+    /// Compiles the alternation of the patterns, whose matches may hold line ends: `.` does so if `dot_matches_newline`.
+    /// `None` if none of their matches does and they do not tell where lines end, so that they can be searched for line by
+    /// line, as [`build`](Self::build) compiles them.
+    ///
+    /// Only [`regex`](Self::regex) of the matcher is of use: it is given a whole text.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), but for patterns that must match a line end.
+    pub fn build_across_lines<P: AsRef<[u8]>>(
+        patterns: &[P],
+        settings: &LineSettings,
+        dot_matches_newline: bool,
+    ) -> Result<Option<Self>, PatternError> {
+        let mut builder = Self::builder(settings);
+        builder
+            .dot_matches_new_line(dot_matches_newline)
+            .line_terminator(None);
+        let matcher = Self::compile(patterns, settings, &builder)?;
+        Ok(matcher.by_line.then_some(matcher))
+    }
+
+    fn compile<P: AsRef<[u8]>>(
+        patterns: &[P],
+        settings: &LineSettings,
+        builder: &RegexMatcherBuilder,
+    ) -> Result<Self, PatternError> {
         let texts = patterns
             .iter()
             .enumerate()
@@ -60,7 +89,7 @@ impl LineMatcher {
             .copied()
             .filter(|text| seen.insert(*text))
             .collect();
-        let regex = Self::builder(settings)
+        let regex = builder
             .build_many(&different)
             .map_err(|error| PatternError::of_set(&texts, settings, &error))?;
         // As in ripgrep: where the regex could match a line end after all, or tells where its haystack ends, it is not

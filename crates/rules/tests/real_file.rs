@@ -5,84 +5,12 @@
 //! `GRISTMILL_GITLEAKS`; nothing installs it.
 
 use gristmill_rules::{Matched, RuleSet};
-use gristmill_testing::{seed, skipped};
-use regex_syntax::hir::{Class, Hir, HirKind};
+use gristmill_testing::planted;
+use gristmill_testing::seed;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-fn rule_file() -> Option<PathBuf> {
-    let beside = || {
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-        data.join("gitleaks.toml")
-    };
-    let path = std::env::var_os("GRISTMILL_GITLEAKS_RULES").map_or_else(beside, PathBuf::from);
-    if !path.is_file() {
-        skipped("gitleaks' rule file is not there; GRISTMILL_GITLEAKS_RULES can name it");
-        return None;
-    }
-    Some(path)
-}
-
-/// Appends a random text that `hir` matches, but for its assertions.
-fn plant(hir: &Hir, random: &mut fastrand::Rng, text: &mut Vec<u8>) {
-    match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => {}
-        HirKind::Literal(literal) => text.extend_from_slice(&literal.0),
-        HirKind::Class(Class::Unicode(class)) => {
-            let ranges = class.ranges();
-            let range = ranges[random.usize(..ranges.len())];
-            let character = random.char(range.start()..=range.end());
-            let mut buffer = [0; 4];
-            text.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
-        }
-        HirKind::Class(Class::Bytes(class)) => {
-            let ranges = class.ranges();
-            let range = ranges[random.usize(..ranges.len())];
-            text.push(random.u8(range.start()..=range.end()));
-        }
-        HirKind::Capture(capture) => plant(&capture.sub, random, text),
-        HirKind::Concat(parts) => parts.iter().for_each(|part| plant(part, random, text)),
-        HirKind::Alternation(branches) => {
-            plant(&branches[random.usize(..branches.len())], random, text);
-        }
-        HirKind::Repetition(repetition) => {
-            let most = repetition.max.unwrap_or(repetition.min + 5);
-            // As often as not the least number.
-            let most = if random.bool() { repetition.min } else { most };
-            for _ in 0..random.u32(repetition.min..=most) {
-                plant(&repetition.sub, random, text);
-            }
-        }
-    }
-}
-
-/// Lines with what the rules find, and near misses of it.
-fn corpus(pattern: &str, random: &mut fastrand::Rng) -> Vec<u8> {
-    let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-    let hir = parser.parse(pattern).unwrap();
-    let mut text = Vec::new();
-    for _ in 0..24 {
-        let begin = text.len();
-        plant(&hir, random, &mut text);
-        if random.bool() && text.len() > begin {
-            // A near miss: a byte is another, or missing.
-            let place = random.usize(begin..text.len());
-            if random.bool() {
-                text.remove(place);
-            } else {
-                text[place] = *random.choice(b"x0 -_'\"=A\n").unwrap();
-            }
-        }
-        text.push(*random.choice(b"\n \"").unwrap());
-        text.push(b'\n');
-    }
-    // A match with a long s for the s of a keyword counts for gitleaks where the keyword itself stands elsewhere, and
-    // never here.
-    let text = String::from_utf8_lossy(&text).replace('\u{17F}', "s");
-    text.into_bytes()
-}
 
 /// Findings as rule, match and secret.
 type Findings = BTreeSet<(String, Vec<u8>, Vec<u8>)>;
@@ -124,7 +52,9 @@ fn found(rules: &RuleSet, compiled: &[Option<regex::bytes::Regex>], text: &[u8])
 
 #[test]
 fn what_is_planted_for_each_rule_is_found() {
-    let Some(path) = rule_file() else { return };
+    let Some(path) = planted::rule_file() else {
+        return;
+    };
     let mut rules = RuleSet::default();
     rules.read(&path).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(rules.rules().len(), 222);
@@ -139,16 +69,13 @@ fn what_is_planted_for_each_rule_is_found() {
         .collect();
     let folder = std::env::temp_dir().join(format!("gristmill-rules-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let program = std::env::var_os("GRISTMILL_GITLEAKS");
-    if program.is_none() {
-        skipped("gitleaks is not compared with: GRISTMILL_GITLEAKS does not name the program");
-    }
+    let program = planted::gitleaks();
     let mut without = Vec::new();
     for (rule, regex) in rules.rules().iter().zip(&compiled) {
         let Some(pattern) = rule.pattern() else {
             continue;
         };
-        let text = corpus(pattern, &mut random);
+        let text = planted::lines(pattern, 24, &mut random);
         let findings = found(&rules, &compiled, &text);
         if regex.as_ref().is_some_and(|regex| regex.is_match(&text))
             && !findings.iter().any(|(id, ..)| id == rule.id())

@@ -1,6 +1,7 @@
 //! Helpers for the tests of all crates.
 //!
 //! - [`Patience`]: waits that end when nothing moves any more, rather than because a machine is slow;
+//! - [`planted`]: texts with what regexes match, and gitleaks' rules;
 //! - [`refused`]: programs that must not compile;
 //! - [`ripgrep`]: the ripgrep with which `scan` is compared;
 //! - [`seed`], [`noise`]: the seed of a random test, which the test prints, and random bytes;
@@ -9,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod patience;
+pub mod planted;
 mod random;
 mod refused;
 pub mod ripgrep;

@@ -43,6 +43,30 @@ pub struct ReadingArgs {
     #[arg(long, hide = true, overrides_with = "crlf")]
     no_crlf: bool,
 
+    /// Let matches span lines.
+    ///
+    /// A regex that can match a newline, or holds `^` or `$`, is then searched for in whole files, which must be in memory:
+    /// see --max-multiline.
+    #[arg(short = 'U', long, overrides_with = "no_multiline")]
+    multiline: bool,
+
+    /// Let matches lie within lines. This is the default.
+    #[arg(long, hide = true, overrides_with = "multiline")]
+    no_multiline: bool,
+
+    /// With -U, let `.` match a newline, too.
+    #[arg(long, overrides_with = "no_multiline_dotall")]
+    multiline_dotall: bool,
+
+    /// With -U, let `.` match no newline. This is the default.
+    #[arg(long, hide = true, overrides_with = "multiline_dotall")]
+    no_multiline_dotall: bool,
+
+    /// The most memory for files that are searched as a whole with -U, one file or several together, and for the rows of
+    /// one file. A larger file is an error.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
+    max_multiline: usize,
+
     /// Let `\w`, `\d`, `\s`, `\b`, `.` and case know ASCII only.
     #[arg(long, overrides_with = "unicode")]
     no_unicode: bool,
@@ -97,6 +121,9 @@ impl ReadingArgs {
         job.regex(!self.fixed_strings)
             .crlf(self.crlf)
             .unicode(!self.no_unicode)
+            .multiline(self.multiline)
+            .dot_matches_newline(self.multiline_dotall)
+            .max_multiline_bytes(self.max_multiline as u64)
             .regex_size_limit(self.regex_size_limit)
             .dfa_size_limit(self.dfa_size_limit)
     }

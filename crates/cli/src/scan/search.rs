@@ -15,6 +15,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// What is said where the current directory is searched because none was named, and no file is.
+pub const NOTHING_SEARCHED: &str =
+    "no files were searched: there is none, or all are hidden or ignored; name files, or give \
+                                    --hidden or --no-ignore";
+
 /// How a search is asked for, without what is searched for.
 struct Asking {
     source: Box<dyn Source>,
@@ -33,6 +38,8 @@ trait Search: gristmill::jobs::Job {
     fn between_files(&self) -> Option<&[u8]>;
     fn totals(&self) -> ScanTotals;
     fn engine_report(&self) -> String;
+    /// Whether the host searches by itself.
+    fn searches_on_host(&self) -> bool;
     /// What failed on the host, as it is told.
     fn take_failures(&self) -> Vec<String>;
 }
@@ -56,6 +63,10 @@ impl Search for ScanJob {
 
     fn engine_report(&self) -> String {
         self.engine_report()
+    }
+
+    fn searches_on_host(&self) -> bool {
+        self.searches_on_host()
     }
 
     fn take_failures(&self) -> Vec<String> {
@@ -84,6 +95,10 @@ impl Search for SweepJob {
         self.engine_report()
     }
 
+    fn searches_on_host(&self) -> bool {
+        false
+    }
+
     fn take_failures(&self) -> Vec<String> {
         self.take_errors().iter().map(advice::sweep).collect()
     }
@@ -101,7 +116,12 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
     };
     match asked.job {
         Job::Scan(job) => {
-            let mill = args.engine.mill_that_decodes(ordered, decode)?;
+            let mill = if job.searches_on_host() {
+                let refusal = "a device finds no match that spans lines; use --backend cpu, or leave -U out";
+                args.engine.mill_on_cpu(ordered, decode, refusal)?
+            } else {
+                args.engine.mill_that_decodes(ordered, decode)?
+            };
             search(args, &mill, job, asking, started)
         }
         Job::Sweep(job) => {
@@ -156,10 +176,7 @@ fn search<J: Search + 'static>(
     let searched = ended.report.files + ended.report.failures;
     if asked.default_directory && searched == 0 && !ended.interrupted {
         ended.failed = true;
-        ends.complain(
-            "no files were searched: there is none, or all are hidden or ignored; name files, or give --hidden or \
-             --no-ignore",
-        );
+        ends.complain(NOTHING_SEARCHED);
     }
     let mut found = job.found();
     if ended.unread && asked.one_thread {
@@ -191,8 +208,8 @@ fn search<J: Search + 'static>(
             "search",
             &match &ended.report.device {
                 // A device has no other engine.
-                Some(_) => "aho-corasick table on the device".to_owned(),
-                None => job.engine_report(),
+                Some(_) if !job.searches_on_host() => "aho-corasick table on the device".to_owned(),
+                _ => job.engine_report(),
             },
         );
         let _ = io::stderr().write_all(text.as_bytes());

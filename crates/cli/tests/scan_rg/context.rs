@@ -99,61 +99,241 @@ fn paths(random: &mut Rng, tree: &Tree, arguments: &mut Vec<OsString>) {
     }
 }
 
+/// What is shown of lines, and how.
+const SHOWN: [&str; 31] = [
+    "-v",
+    "--column",
+    "--vimgrep",
+    "-M30",
+    "--max-columns-preview",
+    "--trim",
+    "-F",
+    "-i",
+    "-o",
+    "-c",
+    "-n",
+    "-N",
+    "-a",
+    "-b",
+    "-H",
+    "-I",
+    "-0",
+    "--heading",
+    "--json",
+    "--color=always",
+    "-w",
+    "--crlf",
+    "-l",
+    "-q",
+    "--count-matches",
+    "--files-without-match",
+    "-r <$0>",
+    "-r $1$x",
+    "-r $$${1}_$2",
+    "-r -",
+    "--include-zero",
+];
+
+/// Searches of random trees, with a random choice of chunk sizes, paths and what is shown.
+fn random_searches(
+    random: &mut Rng,
+    size: fn(&mut Rng) -> usize,
+    arguments: fn(&mut Rng) -> Vec<OsString>,
+) {
+    for _ in 0..4 {
+        let tree = regexes::tree(random, size, line);
+        for _ in 0..24 {
+            let chunk = ["4K", "8K", "64K", "1M"][random.usize(..4)];
+            let own = words(&["--chunk-size", chunk]);
+            let mut all = words(&["--sort", "path"]);
+            all.extend(arguments(random));
+            some(random, &SHOWN, 9, &mut all);
+            let has = |flag: &str| all.iter().any(|argument| argument == flag);
+            // Where lines without a match are looked for, ripgrep takes one more for found at the end of what it has
+            // read, and says further than the last one that it searched.
+            if random.usize(..5) == 0 && !has("-v") {
+                all.push(["-m1", "-m3"][random.usize(..2)].into());
+            }
+            paths(random, &tree, &mut all);
+            same_answer(&tree, &all, &own, None);
+        }
+    }
+}
+
 #[test]
 fn random_lines_around_matches_are_those_of_ripgrep() {
     if rg_is_missing() {
         return;
     }
-    let seed = gristmill_testing::seed("CONTEXT_SEED");
-    let mut random = Rng::with_seed(seed);
-    for _ in 0..5 {
-        let size = |random: &mut Rng| [0, 3, 50, 3_000, 20_000, 300_000][random.usize(..6)];
-        let tree = regexes::tree(&mut random, size, line);
-        for _ in 0..24 {
-            let chunk = ["4K", "8K", "64K", "1M"][random.usize(..4)];
-            let own = words(&["--chunk-size", chunk]);
-            let mut arguments = words(&["--sort", "path"]);
-            arguments.extend(patterns(&mut random));
-            arguments.extend(around(&mut random));
-            some(
-                &mut random,
-                &[
-                    "-v",
-                    "--column",
-                    "--vimgrep",
-                    "-M30",
-                    "--max-columns-preview",
-                    "--trim",
-                    "-F",
-                    "-i",
-                    "-o",
-                    "-c",
-                    "-n",
-                    "-N",
-                    "-a",
-                    "-b",
-                    "-H",
-                    "-I",
-                    "-0",
-                    "--heading",
-                    "--json",
-                    "--color=always",
-                    "-w",
-                    "--crlf",
-                    "-l",
-                    "-q",
-                ],
-                9,
-                &mut arguments,
-            );
-            let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-            // Where lines without a match are looked for, ripgrep takes one more for found at the end of what it has
-            // read, and says further than the last one that it searched.
-            if random.usize(..5) == 0 && !has("-v") {
-                arguments.push(["-m1", "-m3"][random.usize(..2)].into());
+    let mut random = Rng::with_seed(gristmill_testing::seed("CONTEXT_SEED"));
+    random_searches(
+        &mut random,
+        |random| [0, 3, 50, 3_000, 20_000, 300_000][random.usize(..6)],
+        |random| [patterns(random), around(random)].concat(),
+    );
+}
+
+#[test]
+fn random_replacements_are_those_of_ripgrep() {
+    if rg_is_missing() {
+        return;
+    }
+    let mut random = Rng::with_seed(gristmill_testing::seed("REPLACE_SEED"));
+    random_searches(
+        &mut random,
+        |random| [0, 3, 50, 3_000, 20_000][random.usize(..5)],
+        |random| {
+            let mut arguments = patterns(random);
+            let replacements = [
+                "", "<$0>", "$1", "$x-${1}", "$$1", "a$0b", "\\n", "$9", "${x}y",
+            ];
+            arguments.push("-r".into());
+            arguments.push(replacements[random.usize(..replacements.len())].into());
+            arguments
+        },
+    );
+}
+
+#[test]
+fn random_matches_that_span_lines_are_those_of_ripgrep() {
+    if rg_is_missing() {
+        return;
+    }
+    let mut random = Rng::with_seed(gristmill_testing::seed("MULTILINE_SEED"));
+    random_searches(
+        &mut random,
+        |random| [0, 3, 50, 3_000, 20_000, 300_000][random.usize(..6)],
+        |random| {
+            const PATTERNS: [&str; 16] = [
+                "needle\\n",
+                "needle\n",
+                "\\n\\n",
+                "e\\s+a",
+                "(?s)foo.{1,9}42",
+                "foo[^x]*?xy",
+                "a.b",
+                "^a",
+                "b$",
+                "needle",
+                "(b)\\r?\\n(?P<x>[^b])",
+                "\\n",
+                "",
+                "zz\\nz",
+                "42\\W+a",
+                "\\A.",
+            ];
+            let mut arguments = words(&["-U"]);
+            for _ in 0..1 + random.usize(..2) {
+                arguments.push("-e".into());
+                arguments.push(PATTERNS[random.usize(..PATTERNS.len())].into());
             }
-            paths(&mut random, &tree, &mut arguments);
-            same_answer(&tree, &arguments, &own, None);
+            some(random, &["--multiline-dotall"], 4, &mut arguments);
+            if random.usize(..3) == 0 {
+                arguments.extend(around(random));
+            }
+            arguments
+        },
+    );
+}
+
+#[test]
+fn lines_around_matches_are_shown_at_every_edge() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.write("a/none", "hay\nhay\n");
+    tree.write("a/one", "1\n2\n3\n4\nneedle\n6\n7\n8\n9");
+    tree.write("a/two", "needle\n2\n3\n4\n5\nneedle");
+    tree.write("b/near", "1\nneedle\n3\nneedle\nneedle\n6\n7\n");
+    tree.write("b/mark", "\u{feff}1\nneedle\n3\n");
+    tree.write("b/crlf", "1\r\nneedle\r\n3\r\n");
+    tree.write("nul", "1\n2\nneedle\n4\0\n5\nneedle\n");
+    tree.write("nul-first", "\0\n2\nneedle\n4\n5\nneedle\n");
+    tree.write("nul-before", "1\n2\0\nneedle\n4\n");
+    let mut late = b"1\nneedle\n3\n".to_vec();
+    late.extend_from_slice(&b"hay\n".repeat(50_000));
+    late.extend_from_slice(b"1\n2\0\nneedle\n4\n5\nneedle\n");
+    tree.write("nul-late", late);
+    // Lines that span chunks, before and after a match.
+    let mut long = b"1\n".to_vec();
+    long.resize(30_000, b'x');
+    long.extend_from_slice(b"\nneedle\n");
+    long.resize(90_000, b'y');
+    long.extend_from_slice(b"\n5\nneedle\n");
+    tree.write("long", long);
+    let files = ["nul", "nul-first", "nul-before", "nul-late", "long"];
+    for context in [
+        "-A1",
+        "-B1",
+        "-C1",
+        "-A2",
+        "-B2",
+        "-C0",
+        "-C9",
+        "-B3 -A1",
+        "--passthru",
+        "-A1 --passthru",
+        "--passthru -B1",
+        "-A2 -m1",
+        "-C1 -m2",
+        "--passthru -m1",
+        "-C1 --no-context-separator",
+        "-C1 --context-separator=",
+        "-C1 --context-separator=\\x41\\n--",
+        "-A1 -v",
+        "-B1 -v -m1",
+        "-C1 -v --color=always",
+        "-B1 -vo",
+        "-C1 --field-context-separator=",
+    ] {
+        for shown in ["", "-nb", "--color=always --heading -n", "--json", "-c"] {
+            if context.contains("-v -m") && shown == "--json" {
+                // ripgrep says how far it went on to the next match.
+                continue;
+            }
+            let flags: Vec<&str> = context
+                .split(' ')
+                .chain(shown.split(' '))
+                .filter(|flag| !flag.is_empty())
+                .collect();
+            let mut all = words(&["--sort", "path", "needle"]);
+            all.extend(words(&flags));
+            let own = words(&["--chunk-size", "4K"]);
+            same_answer(
+                &tree,
+                &[all.clone(), words(&["a", "b"])].concat(),
+                &own,
+                None,
+            );
+            for file in files {
+                same_answer(&tree, &[all.clone(), words(&[file])].concat(), &own, None);
+            }
+            let stdin = Some(Path::new("long"));
+            same_answer(&tree, &[all.clone(), words(&["-"])].concat(), &own, stdin);
         }
+    }
+    for counted in [
+        "-C1",
+        "-A2 -m1",
+        "--passthru",
+        "-B1 -r new",
+        "-U -e needle\\n -C1",
+    ] {
+        let flags: Vec<&str> = counted.split(' ').collect();
+        let arguments = [
+            words(&["--stats", "--sort", "path", "-e", "needle"]),
+            words(&flags),
+            words(&["a", "b", "long"]),
+        ];
+        let (expected, got) = (
+            rg(&tree, &arguments.concat(), None),
+            gristmill(&tree, &arguments.concat(), None),
+        );
+        assert_eq!(
+            timeless(&got.stdout),
+            timeless(&expected.stdout),
+            "{counted}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! `gristmill scan` against `rg`: the same rows and the same exit code, over typical trees.
 
 mod context;
+mod decode;
 mod files;
 mod flags;
 mod output;
@@ -132,7 +133,17 @@ fn same_with(tree: &Tree, arguments: &[OsString], stdin: Option<&Path>) {
 
 /// Asserts the same rows, and the same exit code. `own` are arguments that only gristmill has.
 fn same_answer(tree: &Tree, arguments: &[OsString], own: &[OsString], stdin: Option<&Path>) {
-    let expected = rg(tree, arguments, stdin);
+    same_as(&rg(tree, arguments, stdin), tree, arguments, own, stdin);
+}
+
+/// Asserts that gristmill gives ripgrep's answer, which is `expected`.
+fn same_as(
+    expected: &Output,
+    tree: &Tree,
+    arguments: &[OsString],
+    own: &[OsString],
+    stdin: Option<&Path>,
+) {
     let got = gristmill(tree, &[own, arguments].concat(), stdin);
     let (got_rows, expected_rows) = (timeless(&got.stdout), timeless(&expected.stdout));
     assert!(

@@ -39,6 +39,7 @@ mod error;
 mod file;
 pub mod findings;
 mod job;
+mod judged;
 mod kept;
 mod opcode;
 mod order;

@@ -24,6 +24,9 @@ pub struct ScanJobBuilder {
     binary: bool,
     mapped: bool,
     keep_mark: bool,
+    multiline: bool,
+    dot_matches_newline: bool,
+    max_multiline_bytes: Option<u64>,
     invert: bool,
     include_zero: bool,
     totals: bool,
@@ -106,6 +109,30 @@ impl ScanJobBuilder {
     #[must_use]
     pub fn crlf(mut self, yes: bool) -> Self {
         self.settings.crlf = yes;
+        self
+    }
+
+    /// Whether a match may span lines. Files whose lines the patterns do not keep apart are then searched as a whole, by
+    /// the host. Default: no.
+    #[must_use]
+    pub fn multiline(mut self, yes: bool) -> Self {
+        self.multiline = yes;
+        self
+    }
+
+    /// Whether `.` matches a line end, where [a match may span lines](Self::multiline). Default: no.
+    #[must_use]
+    pub fn dot_matches_newline(mut self, yes: bool) -> Self {
+        self.dot_matches_newline = yes;
+        self
+    }
+
+    /// The most bytes of files that are in memory because [a match may span lines](Self::multiline), of one file and of all
+    /// together, and of rows of one file. A file that finds no room is read again at its end, alone; one that is larger
+    /// is an error. Default: 1 GiB.
+    #[must_use]
+    pub fn max_multiline_bytes(mut self, bytes: u64) -> Self {
+        self.max_multiline_bytes = Some(bytes);
         self
     }
 

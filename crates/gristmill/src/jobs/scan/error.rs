@@ -116,6 +116,37 @@ pub enum ScanErrorKind {
         /// How many are printed.
         lines: usize,
     },
+    /// A file that must be in memory as a whole is larger than the limit.
+    #[error(
+        "a file of {bytes} bytes is not searched for matches that span lines; allow larger files, or search line by line"
+    )]
+    FileTooLarge {
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// What must be in memory as a whole cannot be read again, and found no room when it was read.
+    #[error(
+        "a stream, with other files that are in memory, is longer than {most} bytes, and not searched for matches that \
+         span lines; allow larger files, or store the stream in a file"
+    )]
+    StreamTooLarge {
+        /// The most bytes that are in memory.
+        most: u64,
+    },
+    /// A file that must be in memory as a whole found no room when it was read, and reading it again failed.
+    #[error("the file could not be read again to search it for matches that span lines: {0}")]
+    FileLost(io::Error),
+    /// A file that is in memory as a whole has more rows than the limit.
+    #[error(
+        "the rows of the file are longer than {most} bytes, and not printed; allow larger files"
+    )]
+    ManyRowsOfFile {
+        /// The most bytes of rows.
+        most: u64,
+    },
+    /// A file that is in memory as a whole could not be searched.
+    #[error("the file could not be searched for matches that span lines: {0}")]
+    FileUnsearched(io::Error),
     /// The line spans chunks and is longer than the limit, so that it was not searched for a regex.
     #[error("a line of {bytes} bytes is not searched for a regex; allow longer lines, or search for fixed strings")]
     LongLineUnsearched {

@@ -8,6 +8,7 @@ use super::plan::{FirstRows, Plan};
 use super::printer::Style;
 use super::separated;
 use super::totals::ScanTotals;
+use super::whole::WholeFile;
 use crate::jobs::{FileEnd, Flow, Job, LandedChunk, DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::Entry;
 use gristmill_megakernel::{ScanSet, StreamJob};
@@ -21,13 +22,15 @@ pub(super) enum Engine {
     Count,
     Any,
     All,
+    Whole,
 }
 
 impl Engine {
     /// The device's mode.
     pub fn mode(self, plan: &Plan) -> u32 {
         match self {
-            Engine::Any => stream::MODE_ANY,
+            // The host searches.
+            Engine::Any | Engine::Whole => stream::MODE_ANY,
             Engine::All if plan.decides_only() && !plan.newline_pattern => stream::MODE_ANY,
             Engine::All => stream::MODE_ALL,
             // Every line matches: where lines end says it all.
@@ -80,6 +83,7 @@ enum Following {
     Count(Box<CountFile>),
     Any(Box<AnyFile>),
     All(Box<AllFile>),
+    Whole(Box<WholeFile>),
 }
 
 impl ScanJob {
@@ -118,7 +122,15 @@ impl ScanJob {
 
     /// Which engine searches on the CPU, how much memory it takes, and why no faster engine was chosen.
     pub fn engine_report(&self) -> String {
-        self.set.engine_report()
+        match &self.plan.whole {
+            Some(_) => "one regex over whole files, on the host".to_owned(),
+            None => self.set.engine_report(),
+        }
+    }
+
+    /// Whether the host searches, and the device does not, because a match may span lines.
+    pub fn searches_on_host(&self) -> bool {
+        self.plan.whole.is_some()
     }
 
     /// Takes the errors on the host so far, ordered by path and offset.
@@ -149,7 +161,7 @@ impl Job for ScanJob {
 
     fn chunk_bytes(&self) -> usize {
         match self.engine {
-            Engine::Count => LARGE_CHUNK_BYTES,
+            Engine::Count | Engine::Whole => LARGE_CHUNK_BYTES,
             Engine::Any | Engine::Lines | Engine::All => DEFAULT_CHUNK_BYTES,
         }
     }
@@ -157,7 +169,7 @@ impl Job for ScanJob {
     fn mode(&self, entry: &Entry, _offset: u64) -> u32 {
         let plan = &self.plan;
         let mut mode = self.engine.mode(plan);
-        if self.engine == Engine::All {
+        if matches!(self.engine, Engine::All | Engine::Whole) {
             return mode;
         }
         if plan.style.line_numbers
@@ -172,7 +184,7 @@ impl Job for ScanJob {
             // ripgrep counts the lines of a mapped file whatever NULs it holds. Where the file turns out not to be
             // mapped, the host searches for them.
             (Engine::Count, ..) => !plan.maps(entry),
-            (Engine::All, ..) => true,
+            (Engine::All | Engine::Whole, ..) => true,
         };
         if nul {
             mode |= stream::WANT_NUL;
@@ -188,6 +200,7 @@ impl Job for ScanJob {
                 Engine::Count => Following::Count(Box::new(CountFile::new(plan, entry))),
                 Engine::Any => Following::Any(Box::new(AnyFile::new(plan, entry))),
                 Engine::All => Following::All(Box::new(AllFile::new(plan, entry))),
+                Engine::Whole => Following::Whole(Box::new(WholeFile::new(plan, entry))),
             },
             sequence: entry.sequence,
             rows: Written::default(),
@@ -203,6 +216,7 @@ impl Job for ScanJob {
             Following::Count(file) => file.chunk(plan, chunk),
             Following::Any(file) => file.chunk(plan, chunk),
             Following::All(file) => file.chunk(plan, chunk, rows),
+            Following::Whole(file) => file.chunk(plan, chunk),
         };
         file.rows
             .add(rows.get(before..).unwrap_or_default(), &plan.style);
@@ -221,6 +235,7 @@ impl Job for ScanJob {
             Following::Count(file) => file.close(plan, end, rows),
             Following::Any(file) => file.close(plan, end, rows),
             Following::All(file) => file.close(plan, end, rows),
+            Following::Whole(file) => file.close(plan, end, rows),
         }
         let mut written = file.rows;
         written.add(rows.get(before..).unwrap_or_default(), &plan.style);

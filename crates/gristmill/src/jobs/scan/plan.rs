@@ -10,6 +10,7 @@ use super::matcher::Matcher;
 use super::printer::{FileRows, Line, Style};
 use super::report::Report;
 use super::totals::ScanTotals;
+use super::whole::Whole;
 use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
 use aho_corasick::{AhoCorasick, BuildError};
@@ -76,6 +77,8 @@ pub(super) struct Plan {
     /// host.
     pub regex: Option<LineSettings>,
     pub budget: Budget,
+    /// Where a match may span lines.
+    pub whole: Option<Whole>,
     /// The device's set, if the host searches with it, too.
     shared: Option<Arc<ScanSet>>,
     matcher: OnceLock<Matcher>,
@@ -114,6 +117,7 @@ impl Plan {
             letters: false,
             regex: None,
             budget: Budget::default(),
+            whole: None,
             shared: None,
             matcher: OnceLock::new(),
             overlapping: OnceLock::new(),
@@ -180,7 +184,7 @@ impl Plan {
             let set = ScanSet::regex(self.patterns.clone(), settings)?;
             return Ok(set.until_nul(!self.mapped));
         }
-        if self.every_line {
+        if self.every_line || self.whole.is_some() {
             // The device only looks for newlines and NULs.
             return Ok(ScanSet::build(&[b"\n"], false, mode)?);
         }

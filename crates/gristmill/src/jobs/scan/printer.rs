@@ -196,7 +196,7 @@ impl Style {
     }
 
     /// Appends what separates files. Returns its length.
-    fn separate(&self, rows: &mut Vec<u8>) -> u64 {
+    pub(super) fn separate(&self, rows: &mut Vec<u8>) -> u64 {
         let Some(separator) = self.between_files() else {
             return 0;
         };

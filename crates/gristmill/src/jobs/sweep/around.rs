@@ -4,6 +4,7 @@
 //! too. Of a line no more than [`LINE_BYTES`] on each side of the match are shown, so that what is kept is bounded, and what
 //! is shown does not depend on how the file is cut.
 
+use super::order::Match;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,20 +12,10 @@ use std::ops::Range;
 /// The most bytes of a line that are shown before a match, and behind it.
 pub(super) const LINE_BYTES: u64 = 4096;
 
-/// A match. Offsets are those in the file, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hit {
-    /// The pattern's number.
-    pub pattern: u32,
-    pub start: u64,
-    /// Behind its last byte.
-    pub end: u64,
-}
-
 /// A match with what is around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Placed<'a> {
-    pub hit: Hit,
+    pub hit: Match,
     /// The lines on which the match lies, without the newlines around them, and no more than [`LINE_BYTES`] on each side.
     pub lines: Cow<'a, [u8]>,
     /// Where the match is in `lines`.
@@ -66,7 +57,7 @@ pub(super) struct Around {
     tail: Vec<u8>,
     /// Where `tail` begins in the file.
     from: u64,
-    waiting: VecDeque<Hit>,
+    waiting: VecDeque<Match>,
     /// No later match begins before this place.
     base: Cursor,
     /// A place that was asked for, not before `base`.
@@ -92,7 +83,7 @@ impl Default for Around {
 
 impl Around {
     /// Takes a match that is known since the last chunk.
-    pub fn push(&mut self, hit: Hit) {
+    pub fn push(&mut self, hit: Match) {
         self.waiting.push_back(hit);
     }
 
@@ -256,7 +247,7 @@ mod tests {
     use super::*;
 
     /// What is around a match, from the whole text.
-    fn expected(text: &[u8], hit: Hit) -> Placed<'_> {
+    fn expected(text: &[u8], hit: Match) -> Placed<'_> {
         let (start, end) = (hit.start as usize, hit.end as usize);
         let most = LINE_BYTES as usize;
         let line = memchr::memrchr(b'\n', &text[..start]).map_or(0, |at| at + 1);
@@ -283,12 +274,12 @@ mod tests {
                 _ => b'x',
             };
             let text: Vec<u8> = (0..length).map(|_| byte(&mut random)).collect();
-            let mut hits: Vec<Hit> = (0..random.usize(..60))
+            let mut hits: Vec<Match> = (0..random.usize(..60))
                 .map(|pattern| {
                     let most = *random.choice(&[0, 10, 9000]).unwrap();
                     let start = random.usize(..=length);
                     let end = random.usize(start..=length.min(start + most));
-                    Hit {
+                    Match {
                         pattern: pattern as u32,
                         start: start as u64,
                         end: end as u64,
@@ -333,7 +324,7 @@ mod tests {
     fn what_a_cut_file_does_not_hold_is_not_shown() {
         let mut around = Around::default();
         for (start, end) in [(0, 9), (1, 3)] {
-            around.push(Hit {
+            around.push(Match {
                 pattern: 0,
                 start,
                 end,

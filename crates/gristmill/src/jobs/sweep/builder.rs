@@ -1,6 +1,8 @@
 //! The settings of a sweep.
 
+use super::findings::{Findings, Sought};
 use super::job::{Plan, SweepJob};
+use super::judged::Rules;
 use super::opcode::{Patterns, RECORDS_OF_MATCH};
 use super::rows::OccurrenceRows;
 use crate::jobs::MAX_HALO;
@@ -85,6 +87,7 @@ pub struct SweepJobBuilder {
     regex_size_limit: usize,
     memory: usize,
     totals: bool,
+    findings: Option<Arc<Findings>>,
 }
 
 impl Default for SweepJobBuilder {
@@ -100,6 +103,7 @@ impl Default for SweepJobBuilder {
             regex_size_limit: gristmill_patterns::DEFAULT_SIZE_LIMIT,
             memory: DEFAULT_MEMORY,
             totals: false,
+            findings: None,
         }
     }
 }
@@ -249,13 +253,24 @@ impl SweepJobBuilder {
         self
     }
 
+    /// Finds what rules find: they take the place of the patterns, and their rows that of the matches'. Default: no rules.
+    #[must_use]
+    pub fn findings(mut self, findings: Arc<Findings>) -> Self {
+        self.findings = Some(findings);
+        self
+    }
+
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
     /// [`SweepBuildError::Pattern`] for a regex that is refused, with its place; [`PipelineError`] for a string that is
     /// empty or longer than 4,096 bytes, and for more than 1,000,000 patterns; [`SweepBuildError::Memory`] for strings
     /// that would take too much memory.
-    pub fn build(self) -> Result<SweepJob, SweepBuildError> {
+    pub fn build(mut self) -> Result<SweepJob, SweepBuildError> {
+        let rules = self
+            .findings
+            .take()
+            .map(|findings| self.take_rules(findings));
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix }.into());
         if self.patterns.len() > MAX_PATTERNS {
             return invalid(
@@ -330,9 +345,33 @@ impl SweepJobBuilder {
                 found: false.into(),
                 totals: Mutex::default(),
                 errors: Mutex::default(),
+                rules,
             },
             record_words: u32::try_from(2 * records).unwrap_or(u32::MAX),
         })
+    }
+}
+
+impl SweepJobBuilder {
+    /// Searches for what rules need.
+    fn take_rules(&mut self, findings: Arc<Findings>) -> Rules {
+        (self.names, self.patterns) = (Vec::new(), Vec::new());
+        (self.case_insensitive, self.ascii) = (false, false);
+        (self.report, self.totals) = (SweepReport::Matches, false);
+        let mut all = Vec::new();
+        for (sought, pattern) in findings.patterns() {
+            let name = match sought {
+                Sought::Rule(number) => findings.rules().rules()[number as usize].id(),
+                Sought::Keyword(number) => &findings.keywords()[number as usize],
+            };
+            self.names.push(name.into());
+            self.patterns.push(Pattern::Regex(pattern.into_owned()));
+            all.push(sought);
+        }
+        Rules {
+            findings,
+            sought: all,
+        }
     }
 }
 

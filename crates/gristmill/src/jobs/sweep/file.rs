@@ -4,6 +4,7 @@ use super::builder::SweepReport;
 use super::chains::{Chains, Searching};
 use super::error::SweepError;
 use super::job::Plan;
+use super::judged::Judged;
 use super::kept::Kept;
 use super::opcode::{OfRegex, Told};
 use super::order::{Match, Order};
@@ -31,6 +32,8 @@ pub(super) struct FileSweep {
     count: u64,
     printed: u64,
     started: Option<Instant>,
+    /// What the rules make of it, if they do.
+    judged: Option<Judged>,
 }
 
 impl FileSweep {
@@ -44,6 +47,10 @@ impl FileSweep {
             count: 0,
             printed: 0,
             started: plan.totals_wanted.then(Instant::now),
+            judged: plan
+                .rules
+                .as_ref()
+                .map(|rules| Judged::new(rules, &entry.path)),
         }
     }
 
@@ -65,7 +72,15 @@ impl FileSweep {
             });
         }
         self.follow(plan, chunk, told.regexes);
-        self.rows(plan, self.chains.known(self.end), rows);
+        let known = self.chains.known(self.end);
+        self.rows(plan, known, rows);
+        if let (Some(judged), Some(rules)) = (&mut self.judged, &plan.rules) {
+            let needed = self
+                .order
+                .first_start()
+                .map_or(known, |start| start.min(known));
+            return judged.chunk(rules, chunk.bytes, needed, rows);
+        }
         plan.decides_only() && self.count > 0
     }
 
@@ -108,6 +123,10 @@ impl FileSweep {
         let mut count = 0;
         self.order.take(horizon, |found| {
             count += 1;
+            if let (Some(judged), Some(rules)) = (&mut self.judged, &plan.rules) {
+                judged.push(rules, found);
+                return;
+            }
             if plan.report == SweepReport::Matches {
                 let occurrence = Occurrence {
                     path,
@@ -131,6 +150,9 @@ impl FileSweep {
         }
         // What was found in a file that failed later was found.
         self.rows(plan, u64::MAX, rows);
+        if let (Some(judged), Some(rules)) = (self.judged.take(), &plan.rules) {
+            judged.close(rules, complete, rows);
+        }
         let path = self.entry.path.as_os_str().as_bytes();
         let before = rows.len();
         if self.count > 0 {

@@ -25,9 +25,10 @@ pub use held::HELD_BYTES;
 pub use sarif::{tail as sarif_tail, Notice, SarifWriter};
 
 use crate::jobs::Flow;
-use finding::{Found, Shown};
+use finding::{without_dot, Found, Shown};
 use gristmill_rules::{Matched, PathRules, RuleSet};
 use held::Held;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,6 +89,15 @@ impl std::fmt::Display for Unshown {
             self.rule,
         )
     }
+}
+
+/// What a pattern that is searched for stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sought {
+    /// The rule with this number.
+    Rule(u32),
+    /// The keyword with this number.
+    Keyword(u32),
 }
 
 /// Rules, and how their findings are written. Files that are searched at the same time share it.
@@ -193,6 +203,23 @@ impl Findings {
         &self.keywords
     }
 
+    /// The regexes to search for, each with what it stands for.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = (Sought, Cow<'_, str>)> {
+        let rules = (0..).zip(self.rules.rules());
+        let rules = rules.filter_map(|(number, rule)| {
+            Some((Sought::Rule(number), Cow::Borrowed(rule.pattern()?)))
+        });
+        let keywords = (0..).zip(&self.keywords);
+        let keywords = keywords
+            .map(|(number, word)| (Sought::Keyword(number), Cow::Owned(in_either_case(word))));
+        rules.chain(keywords)
+    }
+
+    /// Whether the first finding ends the run.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.report == FindingsReport::Quiet
+    }
+
     /// The number of findings so far.
     #[must_use]
     pub fn found(&self) -> u64 {
@@ -249,13 +276,15 @@ pub struct FindingsFile {
 }
 
 impl FindingsFile {
-    /// A file begins, whose path is shown as `path`.
+    /// A file begins, whose path is shown as `path`. Rules see it without the `./` that it may begin with.
     #[must_use]
     pub fn new(findings: &Findings, path: &Path) -> Self {
         use std::os::unix::ffi::OsStrExt;
         Self {
             path: path.to_owned(),
-            at_path: findings.rules.at_path(path.as_os_str().as_bytes()),
+            at_path: findings
+                .rules
+                .at_path(without_dot(path.as_os_str().as_bytes())),
             seen: Vec::new(),
             held: Held::default(),
             count: 0,
@@ -377,6 +406,21 @@ impl FindingsFile {
             found,
         }
     }
+}
+
+/// A regex for a word in either case. Of the letters that are not ASCII the Kelvin sign alone is taken for one that is, as
+/// gitleaks takes it.
+fn in_either_case(word: &str) -> String {
+    let mut regex = String::new();
+    for letter in word.chars() {
+        match letter {
+            'k' => regex.push_str("[kK\\x{212A}]"),
+            'a'..='z' => regex.extend(['[', letter, letter.to_ascii_uppercase(), ']']),
+            letter if letter.is_ascii() => regex += &format!("\\x{:02X}", letter as u32),
+            letter => regex += &format!("(?i:\\x{{{:X}}})", letter as u32),
+        }
+    }
+    regex
 }
 
 /// Whether a keyword of the rule was seen.

@@ -3,6 +3,7 @@
 use super::builder::{SweepJobBuilder, SweepReport};
 use super::error::SweepError;
 use super::file::FileSweep;
+use super::judged::{Judged, Rules};
 use super::opcode::{Patterns, MODE_ANY, OPCODE};
 use super::rows::OccurrenceRows;
 use crate::jobs::scan::ScanTotals;
@@ -29,12 +30,22 @@ pub(super) struct Plan {
     pub found: AtomicBool,
     pub totals: Mutex<ScanTotals>,
     pub errors: Mutex<Vec<SweepError>>,
+    /// What is searched for because of rules: then matches are no rows, but findings are.
+    pub rules: Option<Rules>,
 }
 
 impl Plan {
     /// Whether only the existence of a match matters.
     pub fn decides_only(&self) -> bool {
         matches!(self.report, SweepReport::Paths | SweepReport::Quiet) && !self.totals_wanted
+    }
+
+    /// Whether the run ends with the first match or finding.
+    fn ends_with_first(&self) -> bool {
+        match &self.rules {
+            Some(rules) => rules.findings.is_quiet(),
+            None => self.report == SweepReport::Quiet && !self.totals_wanted,
+        }
     }
 
     /// Number and length of a string, by its index.
@@ -104,7 +115,10 @@ impl SweepJob {
 
     /// Whether something was found so far.
     pub fn found(&self) -> bool {
-        self.plan.found.load(Ordering::Relaxed)
+        match &self.plan.rules {
+            Some(rules) => rules.findings.found() > 0,
+            None => self.plan.found.load(Ordering::Relaxed),
+        }
     }
 
     /// What was found so far.
@@ -190,9 +204,16 @@ impl Job for SweepJob {
         }
     }
 
+    fn refused(&self, entry: &Entry, rows: &mut Vec<u8>) {
+        if let Some(rules) = &self.plan.rules {
+            // A path may be a finding, whatever the file holds.
+            Judged::new(rules, &entry.path).close(rules, false, rows);
+        }
+    }
+
     fn close(&self, file: SweepFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
         file.0.close(&self.plan, end, rows);
-        if self.plan.report == SweepReport::Quiet && !self.plan.totals_wanted && self.found() {
+        if self.plan.ends_with_first() && self.found() {
             Flow::Stop
         } else {
             Flow::Continue

@@ -32,6 +32,11 @@ impl Order {
         self.fresh.push((found.end, found.pattern, found.start));
     }
 
+    /// Where the first of those that wait begins.
+    pub fn first_start(&self) -> Option<u64> {
+        self.waiting.iter().map(|key| key.2).min()
+    }
+
     /// Takes the matches that end before `horizon`, in order: none that is still to come ends there. Where more than
     /// about a million others would be left waiting, these are taken, too, out of order.
     pub fn take(&mut self, horizon: u64, mut row: impl FnMut(Match)) {

@@ -5,8 +5,9 @@ use crate::jobs::scan::error::ScanBuildError;
 use crate::jobs::scan::job::{Engine, ScanJob};
 use crate::jobs::scan::plan::Plan;
 use crate::jobs::scan::report::Report;
+use crate::jobs::scan::whole::Whole;
 use gristmill_megakernel::{ScanMode, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
-use gristmill_patterns::{LineSettings, Literals, PlainStrings};
+use gristmill_patterns::{LineMatcher, LineSettings, Literals, PlainStrings};
 use gristmill_protocol::{stream, PipelineError};
 use std::sync::Arc;
 
@@ -28,6 +29,9 @@ fn memory(patterns: &[Vec<u8>]) -> usize {
     let copy = bytes.saturating_add(VECTOR * patterns.len());
     Literals::estimate(patterns.len(), bytes).saturating_add(copy.saturating_mul(COPIES))
 }
+
+/// The default number of bytes of files that are searched as a whole, and of rows of one.
+const MAX_MULTILINE_BYTES: u64 = 1 << 30;
 
 impl ScanJobBuilder {
     /// How the patterns are read.
@@ -74,7 +78,7 @@ impl ScanJobBuilder {
         let every_line = self.invert && self.patterns.is_empty();
         if every_line {
             // No line has a match: each is looked for, as if it had an empty one.
-            (self.regex, self.settings.boundary) = (false, None);
+            (self.regex, self.multiline, self.settings.boundary) = (false, false, None);
             self.patterns.push(Vec::new());
         }
         let settings = self.line_settings();
@@ -84,6 +88,12 @@ impl ScanJobBuilder {
                 return invalid(
                     "regexes, words or whole lines together with every occurrence",
                     "ask for every occurrence of fixed strings, or search lines",
+                );
+            }
+            if self.multiline {
+                return invalid(
+                    "every occurrence together with matches that span lines",
+                    "leave one of them out: every occurrence may hold newlines",
                 );
             }
             if self.patterns.iter().any(Vec::is_empty) {
@@ -104,12 +114,21 @@ impl ScanJobBuilder {
                     "ask for lines, a count, paths or nothing, without a limit",
                 );
             }
-        } else if !self.regex && self.patterns.iter().any(|p| p.contains(&b'\n')) {
+        } else if !self.regex && !self.multiline && self.patterns.iter().any(|p| p.contains(&b'\n'))
+        {
             return invalid(
                 "a newline in a pattern, which no line can hold",
                 "give the lines as patterns of their own, or ask for all occurrences",
             );
         }
+        let whole = match plain {
+            None if self.multiline => LineMatcher::build_across_lines(
+                &self.patterns,
+                &settings,
+                self.dot_matches_newline,
+            )?,
+            _ => None,
+        };
         let mut style = self.style;
         style.json &= !self.report.is_summary();
         style.only_matching = self.report == Report::Matches;
@@ -131,7 +150,9 @@ impl ScanJobBuilder {
         if letters {
             plan.fold_letters();
         }
-        if let Some(settings) = regex {
+        let most = self.max_multiline_bytes.unwrap_or(MAX_MULTILINE_BYTES);
+        plan.whole = whole.map(|matcher| Whole::new(matcher, most));
+        if let (Some(settings), None) = (regex, &plan.whole) {
             plan.search_regexes(settings);
         }
         plan.shown = self.shown;
@@ -150,6 +171,8 @@ impl ScanJobBuilder {
         }
         let engine = if self.all {
             Engine::All
+        } else if plan.whole.is_some() {
+            Engine::Whole
         } else if plan.decides_only() && plan.limit != Some(0) && !plan.invert {
             // The first match decides, whatever the limit.
             Engine::Any

@@ -145,8 +145,19 @@ impl Shown<'_> {
     /// the line of a finding by the path alone is 0.
     pub fn fingerprint(&self) -> String {
         let line = self.found.as_ref().map_or(0, |found| found.start.line);
-        format!("{}:{}:{line}", self.path.display(), self.rule.id())
+        let path = String::from_utf8_lossy(without_dot(self.path_bytes()));
+        format!("{path}:{}:{line}", self.rule.id())
     }
+}
+
+/// A path without the `./` that it begins with: rules and gitleaks' fingerprints know paths so, whatever the user named.
+pub(super) fn without_dot(path: &[u8]) -> &[u8] {
+    let mut rest = path;
+    while let Some(stripped) = rest.strip_prefix(b"./") {
+        let slashes = stripped.iter().take_while(|byte| **byte == b'/').count();
+        rest = &stripped[slashes..];
+    }
+    rest
 }
 
 /// The SHA-256 of a text, in hexadecimal.
@@ -187,6 +198,19 @@ mod tests {
             (b"\xFFaaaaaaaaa", "\u{FFFD}a***"),
         ] {
             assert_eq!(redacted(secret), shown);
+        }
+    }
+
+    #[test]
+    fn paths_lose_the_dot_that_they_begin_with() {
+        for (path, without) in [
+            (&b"./src/a"[..], &b"src/a"[..]),
+            (b".//./src", b"src"),
+            (b"../a", b"../a"),
+            (b".git/./a", b".git/./a"),
+            (b"/./a", b"/./a"),
+        ] {
+            assert_eq!(without_dot(path), without);
         }
     }
 

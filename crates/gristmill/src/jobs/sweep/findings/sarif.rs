@@ -5,7 +5,7 @@
 
 mod uri;
 
-use super::finding::{redacted, sha256, Shown};
+use super::finding::{redacted, sha256, without_dot, Shown};
 use super::json::{entropy, strings};
 use super::style::Style;
 use crate::jobs::names;
@@ -55,7 +55,7 @@ pub(super) fn result(style: &Style, index: u32, shown: &Shown<'_>, rows: &mut Ve
     rows.extend_from_slice(
         b"},\"locations\":[{\"physicalLocation\":{\"artifactLocation\":{\"uri\":",
     );
-    string(rows, &uri::of(shown.path_bytes()));
+    string(rows, &uri::of(without_dot(shown.path_bytes())));
     rows.push(b'}');
     let Some(found) = &shown.found else {
         rows.extend_from_slice(b"}}]}");
@@ -98,16 +98,16 @@ pub(super) fn result(style: &Style, index: u32, shown: &Shown<'_>, rows: &mut Ve
 #[derive(Debug)]
 pub struct SarifWriter<W> {
     output: W,
+    /// What stands before the results, until it is written.
+    head: Vec<u8>,
     /// Whether a result was written.
     results: bool,
 }
 
 impl<W: Write> SarifWriter<W> {
-    /// Writes to `output`: what stands before the results, at once.
-    ///
-    /// # Errors
-    /// The error of `output`.
-    pub fn new(mut output: W, rules: &RuleSet) -> io::Result<Self> {
+    /// Writes to `output`. A log is whole once [`sarif_tail`](super::sarif_tail) was written behind the results.
+    #[must_use]
+    pub fn new(output: W, rules: &RuleSet) -> Self {
         let mut head = Vec::from(b"{\"$schema\":");
         string(&mut head, SCHEMA);
         head.extend_from_slice(
@@ -143,17 +143,13 @@ impl<W: Write> SarifWriter<W> {
                 head.push(b'}');
             }
             head.push(b'}');
-            if head.len() >= 1 << 16 {
-                output.write_all(&head)?;
-                head.clear();
-            }
         }
         head.extend_from_slice(b"]}},\"columnKind\":\"unicodeCodePoints\",\"results\":[");
-        output.write_all(&head)?;
-        Ok(Self {
+        Self {
             output,
+            head,
             results: false,
-        })
+        }
     }
 }
 
@@ -177,7 +173,10 @@ pub fn tail(successful: bool, exit_code: u8, notices: &[Notice]) -> Vec<u8> {
             tail.extend_from_slice(
                 b",\"locations\":[{\"physicalLocation\":{\"artifactLocation\":{\"uri\":",
             );
-            string(&mut tail, &uri::of(path.as_os_str().as_bytes()));
+            string(
+                &mut tail,
+                &uri::of(without_dot(path.as_os_str().as_bytes())),
+            );
             tail.extend_from_slice(b"}}}]");
         }
         tail.push(b'}');
@@ -188,6 +187,10 @@ pub fn tail(successful: bool, exit_code: u8, notices: &[Notice]) -> Vec<u8> {
 
 impl<W: Write> Write for SarifWriter<W> {
     fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
+        if !self.head.is_empty() {
+            // Where that fails, the run ends with the error.
+            self.output.write_all(&std::mem::take(&mut self.head))?;
+        }
         if self.results || rows.is_empty() {
             return self.output.write(rows);
         }

@@ -138,11 +138,13 @@ fn a_sarif_log_is_one_document_whatever_was_found() {
     let findings = findings().format(Format::Sarif);
     let log = |rows: &[&[u8]], notices: &[Notice]| -> Value {
         let mut log = Vec::new();
-        let mut writer = SarifWriter::new(&mut log, findings.rules()).unwrap();
+        let mut writer = SarifWriter::new(&mut log, findings.rules());
         for rows in rows {
             writer.write_all(rows).unwrap();
         }
-        log.extend(sarif_tail(notices.is_empty(), 2, notices));
+        writer
+            .write_all(&sarif_tail(notices.is_empty(), 2, notices))
+            .unwrap();
         serde_json::from_slice(&log).unwrap()
     };
     use std::io::Write;

@@ -130,7 +130,6 @@ impl LinesFile {
         if view.is_none() {
             self.certain_upto(around, self.bound, rows);
         }
-        self.undo_around(plan, around, rows);
         if let (Some(stopped), true, false) = (around.stopped, self.held.len() == 0, self.done) {
             let waits = plan.style.json
                 && self.text.binary == Binary::Mapped
@@ -141,6 +140,7 @@ impl LinesFile {
                 self.finish(plan, rows, None, Some(stopped));
             }
         }
+        self.undo_around(plan, around, rows);
     }
 
     /// Lets go of the lines that begin before `bound`.

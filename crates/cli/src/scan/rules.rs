@@ -1,0 +1,417 @@
+//! `scan --rules`: what the rules of rule files find.
+
+use super::super::advice;
+use super::super::common::{self, Collected, ReportArgs};
+use super::super::report;
+use super::{search, Refusal, ScanArgs};
+use gristmill::jobs::scan::PatternError;
+use gristmill::jobs::sweep::findings::{
+    sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
+};
+use gristmill::jobs::sweep::{Case, SweepBuildError, SweepJob};
+use gristmill::rules::RuleSet;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// The flags of `scan` that mean nothing where findings are looked for: rules say what is found, and whole files are
+/// searched, as bytes.
+const REFUSED: [&str; 40] = [
+    "after_context",
+    "all",
+    "before_context",
+    "binary",
+    "byte_offset",
+    "column",
+    "context",
+    "context_separator",
+    "count_matches",
+    "crlf",
+    "dfa_size_limit",
+    "field_context_separator",
+    "field_match_separator",
+    "files",
+    "files_without_match",
+    "heading",
+    "include_zero",
+    "invert_match",
+    "line_number",
+    "line_regexp",
+    "max_columns",
+    "max_columns_preview",
+    "max_count",
+    "max_line",
+    "no_context_separator",
+    "no_filename",
+    "no_line_number",
+    "no_unicode",
+    "only_matching",
+    "passthru",
+    "record",
+    "replace",
+    "smart_case",
+    "table_size",
+    "text",
+    "trim",
+    "type_list",
+    "vimgrep",
+    "with_filename",
+    "word_regexp",
+];
+
+/// Flags about rules.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RuleArgs {
+    /// Show what the rules of this file find: gitleaks' TOML if its name ends with .toml, and else a list, each line of
+    /// which is a name, a tab and a regex. May be given several times, and with -e and -f, whose patterns are rules, too,
+    /// with the pattern as name.
+    ///
+    /// Whole files are searched, as bytes. The exit code is 0 with findings, 1 without, and 2 after an error. Secrets are
+    /// not shown. docs/rules.md says what rule files hold, and what findings show.
+    #[arg(long, value_name = "FILE", conflicts_with_all = REFUSED)]
+    rules: Vec<PathBuf>,
+
+    /// Show secrets whole.
+    #[arg(long, requires = "rules")]
+    show_secrets: bool,
+
+    /// Print findings as a SARIF 2.1.0 log, which also tells the files that could not be searched. With --json they are
+    /// JSON Lines.
+    #[arg(
+        long,
+        requires = "rules",
+        conflicts_with = "quiet",
+        overrides_with_all = ["count", "files_with_matches", "json"]
+    )]
+    sarif: bool,
+}
+
+impl RuleArgs {
+    /// Whether rule files are given.
+    pub fn are_given(&self) -> bool {
+        !self.rules.is_empty()
+    }
+}
+
+impl ScanArgs {
+    fn findings_report(&self) -> FindingsReport {
+        match () {
+            () if self.quiet => FindingsReport::Quiet,
+            () if self.count => FindingsReport::Count,
+            () if self.files_with_matches => FindingsReport::Paths,
+            () => FindingsReport::Each,
+        }
+    }
+
+    fn findings_format(&self) -> Format {
+        match () {
+            () if self.rules.sarif => Format::Sarif,
+            () if self.json => Format::Json,
+            () => Format::Text,
+        }
+    }
+
+    /// The rules of all files, and behind them the patterns of -e and -f.
+    fn rule_set(&self) -> Result<RuleSet, Refusal> {
+        let mut rules = RuleSet::default();
+        for path in &self.rules.rules {
+            let read = rules.read(path);
+            read.map_err(|error| Refusal::Lines(error.to_string()))?;
+        }
+        let settings = self.reading.line_settings();
+        let (strings, fold) = (settings.fixed_strings, settings.case == Case::Insensitive);
+        if !self.given.are_given() {
+            if strings || fold {
+                let flag = if strings { "-F" } else { "-i" };
+                return Err(Refusal::Line(format!(
+                    "{flag} is for the patterns of -e and -f, and there are none: what a rule file says of a rule is all \
+                     that holds for it"
+                )));
+            }
+            return Ok(rules);
+        }
+        let patterns = self.given.read()?;
+        for (number, pattern) in patterns.all.iter().enumerate() {
+            let refused = |reason: String| {
+                let place = patterns.place(number);
+                let place = place.map(|(file, line)| format!("{file}:{line}: "));
+                Refusal::Line(place.unwrap_or_default() + &reason)
+            };
+            if pattern.is_empty() {
+                return Err(refused(
+                    "an empty pattern, which would be found at every byte".into(),
+                ));
+            }
+            let name = String::from_utf8_lossy(pattern);
+            let regex = if strings {
+                literal(pattern)
+            } else {
+                let text = std::str::from_utf8(pattern).map_err(|_| {
+                    let text = name.escape_debug();
+                    refused(format!(
+                        "the pattern `{text}` is not UTF-8; write such a byte as (?-u:\\xFF), with its number"
+                    ))
+                })?;
+                text.to_owned()
+            };
+            let prefix = if fold { "(?i)" } else { "" };
+            let added = rules.add_pattern(&name, &format!("{prefix}{regex}"));
+            added.map_err(|error| {
+                let column = name[..error.offset.saturating_sub(prefix.len()).min(name.len())]
+                    .chars()
+                    .count();
+                refused(format!(
+                    "the pattern `{}` is wrong at character {}: {}",
+                    name.escape_debug(),
+                    column + 1,
+                    error.reason
+                ))
+            })?;
+        }
+        Ok(rules)
+    }
+}
+
+/// A regex for a string.
+fn literal(string: &[u8]) -> String {
+    let mut regex = String::new();
+    for chunk in string.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_ascii_punctuation() {
+                regex.push('\\');
+            }
+            regex.push(character);
+        }
+        for byte in chunk.invalid() {
+            regex += &format!("(?-u:\\x{byte:02X})");
+        }
+    }
+    regex
+}
+
+/// Finds what rules find.
+///
+/// # Errors
+/// Why nothing is searched.
+pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
+    let rules = args.rule_set()?;
+    if rules.rules().is_empty() {
+        return Ok(ExitCode::from(1));
+    }
+    let (report, format) = (args.findings_report(), args.findings_format());
+    let findings = Findings::new(Arc::new(rules))
+        .format(format)
+        .report(report)
+        .show_secrets(args.rules.show_secrets)
+        .color(args.color.colors(io::stdout().is_terminal()))
+        .null(args.null);
+    let findings = Arc::new(findings);
+    let job = SweepJob::builder()
+        .findings(Arc::clone(&findings))
+        .regex_size_limit(args.reading.line_settings().size_limit)
+        .max_match(args.max_match as u64)
+        .build();
+    let job = Arc::new(job.map_err(|error| refusal(error, &findings))?);
+    let (paths, default_directory) = args.paths()?;
+    let countable =
+        !args.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
+    let (source, estimate) = args.source(paths, default_directory)?;
+    let mill = args.engine.mill_on_cpu(
+        args.walk.order().is_given(),
+        args.decoding.decode(true),
+        "a device finds nothing by rules; use --backend cpu",
+    )?;
+    let mut stdout = common::stdout()?;
+    let mut log;
+    let output: &mut dyn Write = if format == Format::Sarif && report == FindingsReport::Each {
+        log = SarifWriter::new(&mut stdout, findings.rules());
+        &mut log
+    } else {
+        &mut stdout
+    };
+    let collected = Collected::default();
+    let ends = ReportArgs {
+        stats: false,
+        silent: args.walk.is_silent(),
+        collected: (format == Format::Sarif).then(|| collected.clone()),
+        ..args.ends.clone()
+    };
+    let estimate = estimate.filter(|_| countable);
+    let mut ended = common::run(&mill, source, Arc::clone(&job), output, &ends, estimate)?;
+    let mut notices = notices(&collected);
+    let mut failed = |path: &Path, text: String| {
+        ended.failed = true;
+        notices.push(Notice {
+            path: Some(path.to_owned()),
+            text: text.clone(),
+            error: true,
+        });
+        common::complain(&text);
+    };
+    for error in job.take_errors() {
+        failed(&error.path, advice::sweep(&error));
+    }
+    for unshown in findings.take_errors() {
+        failed(&unshown.path, unshown.to_string());
+    }
+    let searched = ended.report.files + ended.report.failures;
+    if default_directory && searched == 0 && !ended.interrupted {
+        ended.failed = true;
+        ends.complain(search::NOTHING_SEARCHED);
+    }
+    let code = ended.number(u8::from(findings.found() == 0));
+    if format == Format::Sarif {
+        let successful = !ended.failed && !ended.interrupted;
+        let tail = sarif_tail(successful, code, &notices);
+        common::write_last(output, &tail, &mut ended);
+    }
+    if args.ends.stats {
+        let mut text = report::text(&ended.report);
+        text += &report::line("search", &job.engine_report());
+        let (found, files) = (findings.found(), findings.files());
+        text += &report::line("findings", &format!("{found} in {files} files"));
+        // Nothing can be done where standard error is closed.
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+    if args.quiet && findings.found() > 0 && !ended.interrupted {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ended.code(u8::from(findings.found() == 0)))
+}
+
+/// Why the rules cannot be searched for.
+fn refusal(error: SweepBuildError, findings: &Findings) -> Refusal {
+    let SweepBuildError::Pattern(PatternError {
+        pattern: Some(number),
+        ..
+    }) = &error
+    else {
+        return Refusal::Line(error.to_string());
+    };
+    let with_regex = findings
+        .rules()
+        .rules()
+        .iter()
+        .filter(|rule| rule.pattern().is_some());
+    let rule = with_regex.map(|rule| rule.id()).nth(*number);
+    Refusal::Line(format!("the rule `{}`: {error}", rule.unwrap_or_default()))
+}
+
+/// What is said of files in a SARIF log.
+fn notices(collected: &Collected) -> Vec<Notice> {
+    let (errors, others) = collected.take();
+    let mut notices: Vec<Notice> = errors
+        .iter()
+        .map(|error| Notice {
+            path: error.path.clone(),
+            text: advice::file(error),
+            error: !error.is_notice(),
+        })
+        .collect();
+    if others > 0 {
+        notices.push(Notice {
+            path: None,
+            text: format!("{others} further errors about files"),
+            error: true,
+        });
+    }
+    notices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cli;
+    use clap::CommandFactory;
+
+    /// The flags of `scan` that hold with --rules, or ask for what is the case.
+    const HONOURED: &[&str] = &[
+        "backend",
+        "case_sensitive",
+        "chunk_size",
+        "color",
+        "count",
+        "depth",
+        "device",
+        "direct",
+        "encoding",
+        "files0_from",
+        "files_from",
+        "files_with_matches",
+        "fixed_strings",
+        "follow",
+        "glob_case_insensitive",
+        "globs",
+        "hidden",
+        "iglobs",
+        "ignore_case",
+        "ignore_file",
+        "ignore_file_case_insensitive",
+        "json",
+        "max_depth",
+        "max_filesize",
+        "max_match",
+        "memory",
+        "no_column",
+        "no_crlf",
+        "no_encoding",
+        "no_fixed_strings",
+        "no_heading",
+        "no_ignore",
+        "no_ignore_dot",
+        "no_ignore_exclude",
+        "no_ignore_files",
+        "no_ignore_global",
+        "no_ignore_parent",
+        "no_ignore_vcs",
+        "no_include_zero",
+        "no_invert_match",
+        "no_max_columns_preview",
+        "no_messages",
+        "no_progress",
+        "no_require_git",
+        "no_search_zip",
+        "no_trim",
+        "null",
+        "one_file_system",
+        "paths",
+        "pattern",
+        "pattern_files",
+        "patterns",
+        "peer_memory",
+        "quiet",
+        "read_path",
+        "regex_size_limit",
+        "rules",
+        "sarif",
+        "search_zip",
+        "show_secrets",
+        "sort",
+        "sortr",
+        "stats",
+        "type_add",
+        "type_clear",
+        "type_not",
+        "type_select",
+        "unicode",
+        "unrestricted",
+        "workers",
+    ];
+
+    #[test]
+    fn every_flag_of_scan_is_honoured_with_rules_or_refused() {
+        let command = Cli::command();
+        let scan = command.find_subcommand("scan").unwrap();
+        let mut unknown = Vec::new();
+        for argument in scan.get_arguments() {
+            let id = argument.get_id().as_str();
+            let (honoured, refused) = (HONOURED.contains(&id), REFUSED.contains(&id));
+            assert!(!(honoured && refused), "{id}");
+            if !honoured && !refused {
+                unknown.push(id);
+            }
+        }
+        assert_eq!(unknown, [""; 0]);
+    }
+}

@@ -1,0 +1,34 @@
+//! `gristmill scan --rules` end to end: beside a reference that has each file in memory and tries one regex after the
+//! other, beside gitleaks, and in all its formats.
+
+mod corpus;
+mod flags;
+mod formats;
+mod reference;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// The rules of the repository's own.
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null());
+    command
+}
+
+fn gristmill(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory, arguments).output().unwrap()
+}
+
+/// The rows of a run that found something, without errors.
+fn rows(directory: &Path, arguments: &[&str]) -> String {
+    let output = gristmill(directory, arguments);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*told), (Some(0), ""));
+    String::from_utf8(output.stdout).unwrap()
+}
