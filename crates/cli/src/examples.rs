@@ -23,6 +23,8 @@ gristmill scan -C2 -r '<$1>' 'persistent (\\w+)' src
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too
 gristmill scan --all -f patterns.txt logs
+# what the rules of a file find, without showing the secrets
+gristmill scan --rules rules.toml logs
 # the files that another program lists
 find logs -name '*.log' -print0 | gristmill scan -l error --files0-from -
 ",
