@@ -1,9 +1,9 @@
 //! Flags with `--rules`, and exit codes.
 
-use crate::{command, gristmill, rows};
+use crate::{gristmill, piped, rows};
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use tempfile::TempDir;
 
 const RULES: &str = "
@@ -249,11 +249,7 @@ fn a_rule_file_that_is_wrong_is_shown_with_its_place() {
 #[test]
 fn standard_input_is_searched() {
     let tree = tree();
-    let mut child = command(tree.path(), &["scan", "--rules", "r.toml", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = piped(tree.path(), &["scan", "--rules", "r.toml", "-"]);
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"\ntok_abcde").unwrap();
     stdin.write_all(b"fghij\n").unwrap();
