@@ -71,6 +71,7 @@ fn kernel_flags(error: &KernelError) -> Option<&'static str> {
 pub fn file(error: &FileError) -> String {
     match &error.kind {
         FileErrorKind::ReplacedByLink => with(error, "-L follows links"),
+        FileErrorKind::NotDecoded { .. } => with(error, "--read-path auto or positioned"),
         FileErrorKind::KernelFailed(failure) => match kernel_flags(failure) {
             Some(flags) => with(error, flags),
             None => error.to_string(),
@@ -87,6 +88,7 @@ pub fn is_about_reading(error: &FileError) -> bool {
             | FileErrorKind::Open { .. }
             | FileErrorKind::ReplacedByLink
             | FileErrorKind::Read { .. }
+            | FileErrorKind::NotDecoded { .. }
             | FileErrorKind::Shrank { .. }
             | FileErrorKind::Notice { .. }
     )

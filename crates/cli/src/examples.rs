@@ -17,6 +17,8 @@ const EXAMPLES: [(&str, &str); 13] = [
 gristmill scan -n 'persistent \\w+' src
 # the lines that hold a string as it is, in either case
 gristmill scan -Fi 'Persistent kernel' src
+# two lines around each match, and what it would be replaced by
+gristmill scan -C2 -r '<$1>' 'persistent (\\w+)' src
 # how many lines of each file hold one of many strings, one string a line
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too

@@ -133,3 +133,108 @@ impl Decoding {
         Box::new(decoder)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::write::GzEncoder;
+    use flate2::Compression;
+    use gristmill_testing::{noise, seed};
+    use std::io::Write;
+
+    const FORMATS: [(Format, &[u8]); 9] = [
+        (Format::Gzip, &[0x1F, 0x8B, 8, 0]),
+        (Format::Bzip2, b"BZh91AY&SY"),
+        (Format::Xz, &[0xFD, b'7', b'z', b'X', b'Z', 0, 0, 4]),
+        (Format::Lzma, &[0x5D, 0, 0, 1, 0]),
+        (Format::Lz4, &[0x04, 0x22, 0x4D, 0x18, 0x64, 0x40, 0xA7]),
+        (Format::Lz4, &[0x02, 0x21, 0x4C, 0x18]),
+        (Format::Zstd, &[0x28, 0xB5, 0x2F, 0xFD, 0]),
+        (Format::Zstd, &[0x50, 0x2A, 0x4D, 0x18, 1, 0, 0, 0, 7]),
+        (Format::Brotli, &[0x8B]),
+    ];
+
+    fn decoding(format: Option<Format>, text: TextDecoding) -> Decoding {
+        Decoding { format, text }
+    }
+
+    /// Reads until the end or an error, but not more than 16 MiB.
+    fn read(mut from: impl Read) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut piece = [0; 700];
+        while bytes.len() < 16 << 20 {
+            match from.read(&mut piece)? {
+                0 => break,
+                read => bytes.extend_from_slice(&piece[..read]),
+            }
+        }
+        Ok(bytes)
+    }
+
+    #[test]
+    fn noise_ends_with_an_error_in_words() {
+        let seed = seed("DECODE_SEED");
+        for turn in 0..300 {
+            for (format, start) in FORMATS {
+                let raw = [start, &noise(seed + turn, 400)].concat();
+                let bytes = decoding(Some(format), TextDecoding::Marked).reader(&*raw.leak());
+                if let Err(error) = read(bytes) {
+                    let told = error.to_string();
+                    assert!(told.contains(format.name()), "{format:?}: {told}");
+                    assert!(!told.contains('\n'), "{format:?}: {told}");
+                }
+            }
+        }
+    }
+
+    /// Gives one byte at a time, and then the error of a disk.
+    struct Failing(Vec<u8>);
+
+    impl Read for Failing {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            if self.0.is_empty() {
+                return Err(std::io::Error::from_raw_os_error(libc::EIO));
+            }
+            into[0] = self.0.remove(0);
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_read_is_told_as_it_is() {
+        for (format, start) in FORMATS {
+            let raw = Failing(start.to_vec());
+            let error = read(decoding(Some(format), TextDecoding::Bytes).reader(raw)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EIO), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn members_and_marks_are_decoded_together() {
+        let mut raw = Vec::new();
+        // The mark, and one half of a character, in a member of their own.
+        for part in [&b"\xFF\xFEa"[..], b"\0b\0"] {
+            let mut member = GzEncoder::new(&mut raw, Compression::fast());
+            member.write_all(part).unwrap();
+            member.finish().unwrap();
+        }
+        let gzip = Some(Format::Gzip);
+        let text = read(decoding(gzip, TextDecoding::Marked).reader(&*raw.clone().leak()));
+        assert_eq!(text.unwrap(), b"ab");
+        let bytes = read(decoding(gzip, TextDecoding::Bytes).reader(&*raw.leak()));
+        assert_eq!(bytes.unwrap(), b"\xFF\xFEa\0b\0");
+    }
+
+    #[test]
+    fn a_beginning_says_whether_text_is_decoded() {
+        let marked = Decode {
+            text: TextDecoding::Marked,
+            compressed: false,
+        };
+        let found = |bytes: &[u8], more| marked.of_beginning(bytes, more).is_some();
+        assert!(found(b"\xFF\xFE", false) && found(b"\xFE\xFFx", true));
+        assert!(found(b"\xFF", true) && found(b"\xEF\xBB", true));
+        assert!(!found(b"\xFF", false) && !found(b"\xEF\xBB\xBFx", true) && !found(b"", true));
+        assert!(Decode::default().of_beginning(b"\xFF\xFEx", true).is_none());
+    }
+}

@@ -72,6 +72,12 @@ pub enum FileErrorKind {
         /// Why.
         reason: String,
     },
+    /// The file would have to be decompressed or decoded on the processor, but the read path has no fallback.
+    #[error("it would have to be {what} on the processor, for which this read path has no place; choose another")]
+    NotDecoded {
+        /// What would have to be done: `decompressed` or `decoded`.
+        what: &'static str,
+    },
     /// The file is shorter than it was when its first chunk was read.
     #[error("the file shrank while it was read: it had {size} bytes")]
     Shrank {

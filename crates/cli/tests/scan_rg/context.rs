@@ -286,7 +286,6 @@ fn lines_around_matches_are_shown_at_every_edge() {
         "-C1 -v --color=always",
         "-B1 -vo",
         "-C1 --field-context-separator=",
-        "-C1 --stats",
     ] {
         for shown in ["", "-nb", "--color=always --heading -n", "--json", "-c"] {
             if context.contains("-v -m") && shown == "--json" {
@@ -308,13 +307,33 @@ fn lines_around_matches_are_shown_at_every_edge() {
                 None,
             );
             for file in files {
-                // What is counted of a binary file differs, where ripgrep stops at a line around a match.
-                if file == "long" || !context.contains("--stats") {
-                    same_answer(&tree, &[all.clone(), words(&[file])].concat(), &own, None);
-                }
+                same_answer(&tree, &[all.clone(), words(&[file])].concat(), &own, None);
             }
             let stdin = Some(Path::new("long"));
             same_answer(&tree, &[all.clone(), words(&["-"])].concat(), &own, stdin);
         }
+    }
+    for counted in [
+        "-C1",
+        "-A2 -m1",
+        "--passthru",
+        "-B1 -r new",
+        "-U -e needle\\n -C1",
+    ] {
+        let flags: Vec<&str> = counted.split(' ').collect();
+        let arguments = [
+            words(&["--stats", "--sort", "path", "-e", "needle"]),
+            words(&flags),
+            words(&["a", "b", "long"]),
+        ];
+        let (expected, got) = (
+            rg(&tree, &arguments.concat(), None),
+            gristmill(&tree, &arguments.concat(), None),
+        );
+        assert_eq!(
+            timeless(&got.stdout),
+            timeless(&expected.stdout),
+            "{counted}"
+        );
     }
 }

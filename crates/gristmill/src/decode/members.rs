@@ -56,6 +56,10 @@ fn early() -> io::Error {
     ErrorKind::UnexpectedEof.into()
 }
 
+fn followed() -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, "other bytes follow it")
+}
+
 impl Member for GzDecoder<Input> {
     fn end(self: Box<Self>) -> io::Result<Option<Input>> {
         Ok(Some(self.into_inner()))
@@ -256,8 +260,7 @@ impl Member for Lzma {
             LzmaKind::Alone(stream) => !stream.unused_input().is_empty(),
         };
         if unused || !self.input.fill_buf()?.is_empty() {
-            let why = "other bytes follow it";
-            return Err(io::Error::new(ErrorKind::InvalidData, why));
+            return Err(followed());
         }
         Ok(None)
     }
@@ -267,12 +270,19 @@ struct Brotli(brotli_decompressor::Decompressor<Input>);
 
 impl Read for Brotli {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read(into)
+        match self.0.read(into)? {
+            // Only a second read tells whether something follows in the decoder's buffer.
+            0 => self.0.read(into),
+            bytes => Ok(bytes),
+        }
     }
 }
 
 impl Member for Brotli {
     fn end(self: Box<Self>) -> io::Result<Option<Input>> {
-        Ok(None)
+        if self.0.into_inner().fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        Err(followed())
     }
 }

@@ -18,7 +18,10 @@
 //!
 //! What differs from ripgrep 15:
 //!
-//! - UTF-16 is not decoded, with or without a byte order mark. UTF-8's mark is removed, as in ripgrep.
+//! - Files are decompressed in the process, and not by other programs; `.Z` is not. Where a damaged file's rows end may
+//!   differ by some bytes.
+//! - Of text that is decoded, ripgrep reads other portions than of plain text, which changes the lines before a NUL that
+//!   it prints.
 //! - Strings are bytes, and need not be UTF-8 (then only ASCII letters match in either case); there may be 1,000,000 patterns.
 //! - A regex's anchors of the whole text, `\A` and `\z`, are those of a line wherever matches are shown.
 //! - The automaton that a regex builds while it searches takes at most 32 MiB a thread, and not 1 GB.
@@ -33,8 +36,8 @@
 //! searched by the host.
 //!
 //! A line longer than 8 MiB is not kept in memory while its end has not been read; if it matches, it is read again, and
-//! is in memory as a whole while its row is made. A stream cannot be read again, so such a line is counted, but an
-//! error is reported instead of a row. The same happens to a line longer than
+//! is in memory as a whole while its row is made. A stream and a file that is decoded cannot be read again, so such a
+//! line is counted, but an error is reported instead of a row. The same happens to a line longer than
 //! [`max_line_bytes`](ScanJobBuilder::max_line_bytes), which bounds the memory that rows take. Such a line, where it spans
 //! chunks, cannot be searched for a regex at all: an error names it, whatever the report.
 //!

@@ -226,10 +226,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
         };
         if refuses {
             let what = decoding.what();
-            let reason = format!(
-                "it would have to be {what} on the processor, which this read path has no place for; choose another"
-            );
-            return Err(FileErrorKind::Read { reason });
+            return Err(FileErrorKind::NotDecoded { what });
         }
         self.run.counters.add_decoded_file();
         let kind = match kind {
