@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The rule file that gitleaks ships: the one in the environment variable `GRISTMILL_GITLEAKS_RULES`, or `gitleaks.toml`
-/// in the data beside this repository. Where there is none, the calling test is told to be [skipped](crate::skipped).
+/// in the data beside this repository. Where there is none, the calling test is told to be [`skipped`].
 #[must_use]
 pub fn rule_file() -> Option<PathBuf> {
     let beside = || {
@@ -23,7 +23,7 @@ pub fn rule_file() -> Option<PathBuf> {
 }
 
 /// The program gitleaks: the one in the environment variable `GRISTMILL_GITLEAKS`. Nothing installs it. Where it is not
-/// named, the comparison of the calling test is told to be [skipped](crate::skipped).
+/// named, the comparison of the calling test is told to be [`skipped`].
 #[must_use]
 pub fn gitleaks() -> Option<OsString> {
     let program = std::env::var_os("GRISTMILL_GITLEAKS");

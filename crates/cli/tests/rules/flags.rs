@@ -171,6 +171,7 @@ fn what_means_nothing_with_rules_is_refused_by_name() {
         ("--record=log", "--record"),
         ("-A1", "--after-context"),
         ("-rx", "--replace"),
+        ("-U", "--multiline"),
         ("--passthru", "--passthru"),
     ] {
         let done = gristmill(tree.path(), &["scan", "--rules", "r.toml", flag, "src"]);
@@ -237,6 +238,26 @@ fn a_rule_file_that_is_wrong_is_shown_with_its_place() {
         let err = String::from_utf8(done.stderr).unwrap();
         assert_eq!((done.status.code(), done.stdout), (Some(2), vec![]));
         assert!(err.starts_with(told), "{err}");
+    }
+    for (flag, told) in [
+        (
+            "--set-memory=1K",
+            "the rule `token`: up to it the patterns take more than",
+        ),
+        (
+            "--regex-size-limit=1K",
+            "(--regex-size-limit, --set-memory)",
+        ),
+        ("--backend=cuda", "a device finds nothing by rules"),
+    ] {
+        let done = gristmill(tree.path(), &["scan", "--rules", "r.toml", flag, "src"]);
+        let err = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(
+            (done.status.code(), done.stdout),
+            (Some(2), vec![]),
+            "{flag}"
+        );
+        assert!(err.contains(told), "{flag}: {err}");
     }
     let done = gristmill(tree.path(), &["scan", "--rules", "none.toml", "src"]);
     let err = String::from_utf8(done.stderr).unwrap();
