@@ -1,6 +1,6 @@
 //! Findings as JSON Lines and as SARIF.
 
-use crate::{command, gristmill, EXAMPLES};
+use crate::{gristmill, piped, EXAMPLES};
 use gristmill_testing::skipped;
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -184,12 +184,7 @@ fn a_sarif_log_that_is_cut_off_by_a_signal_is_whole() {
     let tree = tree();
     let arguments = arguments(&["--sarif", "-"]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut child = command(tree.path(), &arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = piped(tree.path(), &arguments);
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     // More than a chunk's surroundings, so that the first findings are told.
