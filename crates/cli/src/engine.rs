@@ -38,8 +38,8 @@ pub struct EngineArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub peer_memory: Option<String>,
 
-    /// The chunk size in bytes, such as 256K or 2M. The default is 1M for digest and scan -c, whose results for a chunk
-    /// are a few numbers, and 512K for all else.
+    /// The chunk size in bytes, such as 256K or 2M. The default is 1M for digest by crc32c and scan -c, whose result for
+    /// a chunk is one number, and 512K for all else.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub chunk_size: Option<usize>,
 

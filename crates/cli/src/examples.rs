@@ -17,10 +17,14 @@ const EXAMPLES: [(&str, &str); 13] = [
 gristmill scan -n 'persistent \\w+' src
 # the lines that hold a string as it is, in either case
 gristmill scan -Fi 'Persistent kernel' src
+# two lines around each match, and what it would be replaced by
+gristmill scan -C2 -r '<$1>' 'persistent (\\w+)' src
 # how many lines of each file hold one of many strings, one string a line
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too
 gristmill scan --all -f patterns.txt logs
+# what the rules of a file find, without showing the secrets
+gristmill scan --rules rules.toml logs
 # the files that another program lists
 find logs -name '*.log' -print0 | gristmill scan -l error --files0-from -
 ",

@@ -24,11 +24,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     set.find(&text, 0..text.len(), |_, _| count += 1);
     let searched = processor_time()? - begun;
     println!(
-        "{} patterns, {} KiB, built in {:.3} s: {count} occurrences, {:.2} GB/s ({})",
+        "{} patterns, {} KiB, built in {:.3} s: {count} occurrences, {:.2} GB/s, {:.1} cycles a byte expected ({})",
         set.len(),
         set.memory() >> 10,
         built.as_secs_f64(),
         text.len() as f64 / searched,
+        set.cycles(),
         set.explain()
     );
     Ok(())

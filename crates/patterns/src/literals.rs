@@ -50,6 +50,7 @@ impl std::error::Error for BuildError {}
 pub struct Literals {
     store: Store,
     ways: Vec<Way>,
+    cost: f32,
     longest: usize,
 }
 
@@ -76,7 +77,8 @@ impl Literals {
     pub fn build<P: AsRef<[u8]>>(patterns: &[P], fold: bool) -> Result<Self, BuildError> {
         let store = Store::new(patterns, fold)?;
         let bits = if fold { CASE_BITS } else { 0 };
-        let ways = plan::plan(&store, bits)
+        let (parts, cost) = plan::plan(&store, bits);
+        let ways = parts
             .into_iter()
             .map(|part| {
                 let few = part.numbers.len() <= few::MOST
@@ -94,6 +96,7 @@ impl Literals {
         Ok(Self {
             store,
             ways,
+            cost,
             longest: longest.unwrap_or(0),
         })
     }
@@ -169,6 +172,12 @@ impl Literals {
             Way::Filter(class) => class.bytes(),
         });
         self.store.bytes() + ways.sum::<usize>()
+    }
+
+    /// The processor's cycles that a byte of text is expected to take, in text that is half ordinary and half like the
+    /// patterns: a rough estimate, to choose among ways to search.
+    pub fn cycles(&self) -> f32 {
+        self.cost
     }
 
     /// How the patterns are searched for, in words.

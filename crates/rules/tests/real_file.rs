@@ -10,7 +10,6 @@ use gristmill_testing::seed;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
 
 /// Findings as rule, match and secret.
 type Findings = BTreeSet<(String, Vec<u8>, Vec<u8>)>;
@@ -101,26 +100,8 @@ fn compare(
     ours: &Findings,
 ) {
     std::fs::write(folder.join("corpus.txt"), text).unwrap();
-    let report = Command::new(program)
-        .args([
-            "dir",
-            "corpus.txt",
-            "--no-banner",
-            "--log-level=error",
-            "--exit-code=0",
-        ])
-        .args([
-            "--report-format=json",
-            "--report-path=-",
-            "--max-decode-depth=0",
-            "-c",
-        ])
-        .arg(rules)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(report.status.success(), "{report:?}");
-    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    let report = planted::gitleaks_report(program, rules, folder);
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
     let field = |finding: &serde_json::Value, name: &str| {
         finding[name].as_str().unwrap_or_default().to_owned()
     };

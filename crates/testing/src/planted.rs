@@ -4,9 +4,10 @@ use crate::skipped;
 use regex_syntax::hir::{Class, Hir, HirKind};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The rule file that gitleaks ships: the one in the environment variable `GRISTMILL_GITLEAKS_RULES`, or `gitleaks.toml`
-/// in the data beside this repository. Where there is none, the calling test is told to be [skipped](crate::skipped).
+/// in the data beside this repository. Where there is none, the calling test is told to be [`skipped`].
 #[must_use]
 pub fn rule_file() -> Option<PathBuf> {
     let beside = || {
@@ -22,7 +23,7 @@ pub fn rule_file() -> Option<PathBuf> {
 }
 
 /// The program gitleaks: the one in the environment variable `GRISTMILL_GITLEAKS`. Nothing installs it. Where it is not
-/// named, the comparison of the calling test is told to be [skipped](crate::skipped).
+/// named, the comparison of the calling test is told to be [`skipped`].
 #[must_use]
 pub fn gitleaks() -> Option<OsString> {
     let program = std::env::var_os("GRISTMILL_GITLEAKS");
@@ -30,6 +31,34 @@ pub fn gitleaks() -> Option<OsString> {
         skipped("gitleaks is not compared with: GRISTMILL_GITLEAKS does not name the program");
     }
     program
+}
+
+/// What gitleaks finds below a directory by the rules of a file, as the JSON of its report. It decodes nothing.
+///
+/// # Panics
+/// If it fails.
+#[must_use]
+pub fn gitleaks_report(program: &OsString, rules: &Path, directory: &Path) -> Vec<u8> {
+    let report = Command::new(program)
+        .args([
+            "dir",
+            ".",
+            "--no-banner",
+            "--log-level=error",
+            "--exit-code=0",
+        ])
+        .args([
+            "--report-format=json",
+            "--report-path=-",
+            "--max-decode-depth=0",
+            "-c",
+        ])
+        .arg(rules)
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    assert!(report.status.success(), "{report:?}");
+    report.stdout
 }
 
 /// Appends a random text that `hir` matches, but for its assertions.

@@ -62,8 +62,8 @@ pub struct ReadingArgs {
     #[arg(long, hide = true, overrides_with = "multiline_dotall")]
     no_multiline_dotall: bool,
 
-    /// The most memory for files that are searched as a whole with -U, one file or several together, and for the rows of
-    /// one file. A larger file is an error.
+    /// The most memory for files that are searched as a whole with -U, one file or several together; the rows of a file may
+    /// take four times as much. A larger file is an error.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
     max_multiline: usize,
 

@@ -4,7 +4,6 @@ use super::super::advice;
 use super::super::common::{self, Collected, ReportArgs};
 use super::super::report;
 use super::{search, Refusal, ScanArgs};
-use gristmill::jobs::scan::PatternError;
 use gristmill::jobs::sweep::findings::{
     sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
 };
@@ -17,7 +16,7 @@ use std::sync::Arc;
 
 /// The flags of `scan` that mean nothing where findings are looked for: rules say what is found, and whole files are
 /// searched, as bytes.
-const REFUSED: [&str; 40] = [
+const REFUSED: [&str; 43] = [
     "after_context",
     "all",
     "before_context",
@@ -42,6 +41,9 @@ const REFUSED: [&str; 40] = [
     "max_columns_preview",
     "max_count",
     "max_line",
+    "max_multiline",
+    "multiline",
+    "multiline_dotall",
     "no_context_separator",
     "no_filename",
     "no_line_number",
@@ -211,6 +213,7 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
         .findings(Arc::clone(&findings))
         .regex_size_limit(args.reading.line_settings().size_limit)
         .max_match(args.max_match as u64)
+        .memory(args.set_memory)
         .build();
     let job = Arc::new(job.map_err(|error| refusal(error, &findings))?);
     let (paths, default_directory) = args.paths()?;
@@ -282,20 +285,23 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
 
 /// Why the rules cannot be searched for.
 fn refusal(error: SweepBuildError, findings: &Findings) -> Refusal {
-    let SweepBuildError::Pattern(PatternError {
-        pattern: Some(number),
-        ..
-    }) = &error
-    else {
-        return Refusal::Line(error.to_string());
+    let mut error = match error {
+        SweepBuildError::Pattern(error) => error,
+        error @ SweepBuildError::Memory { .. } => {
+            return Refusal::Line(advice::set_memory(&error));
+        }
+        error => return Refusal::Line(error.to_string()),
     };
-    let with_regex = findings
-        .rules()
-        .rules()
-        .iter()
-        .filter(|rule| rule.pattern().is_some());
-    let rule = with_regex.map(|rule| rule.id()).nth(*number);
-    Refusal::Line(format!("the rule `{}`: {error}", rule.unwrap_or_default()))
+    // Rules were read and checked before, so that it is about sizes.
+    let flags = "--regex-size-limit, --set-memory";
+    let rules = findings.rules().rules().iter();
+    let with_regex = rules.filter(|rule| rule.pattern().is_some());
+    let number = error.pattern.take();
+    let rule = number.and_then(|number| with_regex.map(|rule| rule.id()).nth(number));
+    Refusal::Line(match rule {
+        Some(rule) => format!("the rule `{rule}`: {error} ({flags})"),
+        None => format!("{error} ({flags})"),
+    })
 }
 
 /// What is said of files in a SARIF log.
@@ -369,6 +375,8 @@ mod tests {
         "no_invert_match",
         "no_max_columns_preview",
         "no_messages",
+        "no_multiline",
+        "no_multiline_dotall",
         "no_progress",
         "no_require_git",
         "no_search_zip",
@@ -386,6 +394,7 @@ mod tests {
         "rules",
         "sarif",
         "search_zip",
+        "set_memory",
         "show_secrets",
         "sort",
         "sortr",

@@ -116,7 +116,13 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
     };
     match asked.job {
         Job::Scan(job) => {
-            let mill = args.engine.mill_that_decodes(ordered, decode)?;
+            let mill = if job.searches_on_host() {
+                let refusal =
+                    "a device finds no match that spans lines; use --backend cpu, or leave -U out";
+                args.engine.mill_on_cpu(ordered, decode, refusal)?
+            } else {
+                args.engine.mill_that_decodes(ordered, decode)?
+            };
             search(args, &mill, job, asking, started)
         }
         Job::Sweep(job) => {

@@ -38,7 +38,7 @@ fn copy(from: &Path, to: &Path) {
 /// The files of this repository that the commands name.
 fn checkout() -> TempDir {
     let tree = tempfile::tempdir().unwrap();
-    for directory in ["docs", "programs"] {
+    for directory in ["docs", "examples", "programs"] {
         copy(
             &Path::new(ROOT).join(directory),
             &tree.path().join(directory),
@@ -98,6 +98,12 @@ fn every_command_of_the_readme_runs_as_it_is_written() {
         let done = shell(tree.path(), &line);
         assert_eq!(done.code, Some(0), "{line}: {done:?}");
         assert!(!done.err.contains("gristmill: "), "{line}: {done:?}");
+        if line.contains("--rules") {
+            assert!(
+                text.contains(&format!("```text\n{}```", done.text())),
+                "{done:?}"
+            );
+        }
         ran += 1;
     }
     assert!(ran >= 15, "{ran}");

@@ -62,6 +62,19 @@ fn slots(path: &Path) -> Vec<LoggedSlot<'static>> {
     std::iter::from_fn(|| log.next_slot().unwrap()).collect()
 }
 
+/// A recorded run over the files, in chunks of this size.
+fn recorded(chunk_bytes: &str) -> [&str; 7] {
+    [
+        "digest",
+        "--algorithm=crc32c",
+        "files",
+        "--record",
+        "log",
+        "--chunk-size",
+        chunk_bytes,
+    ]
+}
+
 #[test]
 fn what_is_recorded_replays_the_same() {
     let tree = tree();
@@ -159,15 +172,7 @@ fn standard_input_is_kept_in_the_log() {
 #[test]
 fn files_that_have_changed_are_told_apart_from_results() {
     let tree = tree();
-    let log = [
-        "digest",
-        "--algorithm=crc32c",
-        "files",
-        "--record",
-        "log",
-        "--chunk-size",
-        "64K",
-    ];
+    let log = recorded("64K");
     gristmill(tree.path(), &log).rows();
     let (lines, short) = (
         tree.path().join("files/lines"),
@@ -213,15 +218,7 @@ fn files_that_have_changed_are_told_apart_from_results() {
 #[test]
 fn a_file_that_has_grown_has_changed() {
     let tree = tree();
-    let job = [
-        "digest",
-        "--algorithm=crc32c",
-        "files",
-        "--record",
-        "log",
-        "--chunk-size",
-        "4K",
-    ];
+    let job = recorded("4K");
     // One file ends within a chunk, the other at the end of one.
     let (short, even) = (
         tree.path().join("files/short"),
@@ -379,19 +376,7 @@ fn a_different_result_is_told_with_slot_and_word() {
 fn what_lies_before_a_cut_is_replayed() {
     let tree = tree();
     let log = tree.path().join("log");
-    gristmill(
-        tree.path(),
-        &[
-            "digest",
-            "--algorithm=crc32c",
-            "files",
-            "--record",
-            "log",
-            "--chunk-size",
-            "4K",
-        ],
-    )
-    .rows();
+    gristmill(tree.path(), &recorded("4K")).rows();
     let bytes = fs::read(&log).unwrap();
     fs::write(&log, &bytes[..bytes.len() / 2]).unwrap();
     let done = replay(&tree, &[]);

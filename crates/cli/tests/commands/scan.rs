@@ -40,35 +40,35 @@ fn ten_thousand_patterns_that_end_at_one_byte_are_all_reported() {
 #[test]
 fn stats_say_what_searches_and_why_and_the_table_is_a_choice() {
     let tree = tempfile::tempdir().unwrap();
-    let patterns: Vec<String> = (0..500).map(|number| format!("{number:05}x")).collect();
+    let patterns: Vec<String> = (0..200).map(|number| format!("{number:05}x")).collect();
     fs::write(tree.path().join("patterns"), patterns.join("\n") + "\n").unwrap();
-    fs::write(tree.path().join("text"), "one 00017x\ntwo\nthree 00499x\n").unwrap();
+    fs::write(tree.path().join("text"), "one 00017x\ntwo\nthree 00199x\n").unwrap();
     let scan = |size: &[&str]| {
         let flags = ["scan", "--stats", "-f", "patterns", "text"];
         let done = gristmill(tree.path(), &[&flags[..], size].concat());
         assert_eq!(done.code, Some(0), "{}", done.err);
-        assert!(done.text().starts_with("one 00017x\nthree 00499x\n"));
+        assert!(done.text().starts_with("one 00017x\nthree 00199x\n"));
         let line = done.err.lines().find(|line| line.starts_with("search "));
         line.unwrap_or_else(|| panic!("{}", done.err)).to_owned()
     };
     let fast = scan(&[]);
     assert!(
-        fast.contains("aho-corasick table for 500 patterns, "),
+        fast.contains("aho-corasick table for 200 patterns, "),
         "{fast}"
     );
     let slow = scan(&["--table-size", "1K"]);
     assert!(
-        slow.contains("sampled q-grams for 500 patterns, ") && slow.contains("bytes at every "),
+        slow.contains("sampled q-grams for 200 patterns, ") && slow.contains("bytes at every "),
         "{slow}"
     );
     for all in [&[][..], &["--all"], &["--all", "-e", "a.c"]] {
-        let flags = ["scan", "--set-memory", "50K", "-f", "patterns", "text"];
+        let flags = ["scan", "--set-memory", "20K", "-f", "patterns", "text"];
         let refused = gristmill(tree.path(), &[&flags[..], all].concat());
         assert_eq!(refused.code, Some(2), "{all:?}");
         assert!(
             refused
                 .err
-                .contains("may take 51200; give fewer, or allow more")
+                .contains("may take 20480; give fewer, or allow more")
                 && refused.err.contains("--set-memory"),
             "{}",
             refused.err

@@ -340,9 +340,9 @@ fn checks_answer_as_coreutils_does() {
             "nonsense\n".to_owned(),
             good.replace('\n', "\r\n"),
             good.trim_end().to_owned(),
-            good.replace("  ", " *"),
-            good.replace("  ", " "),
             good.replace("  ", "\t"),
+            good.replace("  ", " "),
+            good.replace("  ", " *"),
             good.to_uppercase()
                 .replace("ONE", "one")
                 .replace("TWO", "two")

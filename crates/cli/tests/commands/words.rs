@@ -25,6 +25,8 @@ fn files() -> TempDir {
     fs::write(root.join("logs/a.log"), "an error\nand a needle\n").unwrap();
     fs::write(root.join("logs/b.log"), "nothing\n".repeat(9_999)).unwrap();
     fs::write(root.join("patterns.txt"), "error\nneedle\n").unwrap();
+    let rules = "[[rules]]\nid = 'needle'\nregex = 'needle'\n";
+    fs::write(root.join("rules.toml"), rules).unwrap();
     for entry in fs::read_dir(PROGRAMS).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), root.join("programs").join(entry.file_name())).unwrap();
@@ -255,6 +257,7 @@ fn every_json_record_of_every_command_has_a_type_that_the_manual_names() {
     let calls: &[&[&str]] = &[
         &["scan", "needle", "logs"],
         &["scan", "--all", "needle", "logs"],
+        &["scan", "--rules=rules.toml", "logs"],
         &["digest", "logs", "absent"],
         &["digest", "--check", "list"],
         &["stats", "logs"],
@@ -303,6 +306,7 @@ fn every_term_of_stats_is_explained_in_the_manual_in_the_same_words() {
     let ring = io_uring_works(tree.path());
     for call in [
         &["scan", "--stats", "needle", "logs"][..],
+        &["scan", "--stats", "--rules=rules.toml", "logs"],
         &["digest", "--stats", "logs"],
         &["digest", "--stats", "--read-path=positioned", "logs"],
         &["stats", "--stats", "logs"],

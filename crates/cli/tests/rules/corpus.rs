@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 
 /// Files with what rules find: one for each rule, and one with all of it among text, far larger than the smallest chunk.
@@ -218,26 +217,8 @@ fn gitleaks_rules_find_what_was_planted_however_files_are_cut() {
 }
 
 fn compare_with_gitleaks(program: &OsString, rules: &Path, tree: &Path) {
-    let report = Command::new(program)
-        .args([
-            "dir",
-            ".",
-            "--no-banner",
-            "--log-level=error",
-            "--exit-code=0",
-        ])
-        .args([
-            "--report-format=json",
-            "--report-path=-",
-            "--max-decode-depth=0",
-            "-c",
-        ])
-        .arg(rules)
-        .current_dir(tree)
-        .output()
-        .unwrap();
-    assert!(report.status.success(), "{report:?}");
-    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    let report = planted::gitleaks_report(program, rules, tree);
+    let report: Value = serde_json::from_slice(&report).unwrap();
     type Finding = (String, String, String);
     // gitleaks drops a generic finding where another rule found the same on that line.
     let specific = |finding: &Finding| !finding.0.contains("generic");

@@ -1,9 +1,9 @@
 //! Flags with `--rules`, and exit codes.
 
-use crate::{command, gristmill, rows};
+use crate::{gristmill, piped, rows};
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use tempfile::TempDir;
 
 const RULES: &str = "
@@ -171,6 +171,7 @@ fn what_means_nothing_with_rules_is_refused_by_name() {
         ("--record=log", "--record"),
         ("-A1", "--after-context"),
         ("-rx", "--replace"),
+        ("-U", "--multiline"),
         ("--passthru", "--passthru"),
     ] {
         let done = gristmill(tree.path(), &["scan", "--rules", "r.toml", flag, "src"]);
@@ -238,6 +239,26 @@ fn a_rule_file_that_is_wrong_is_shown_with_its_place() {
         assert_eq!((done.status.code(), done.stdout), (Some(2), vec![]));
         assert!(err.starts_with(told), "{err}");
     }
+    for (flag, told) in [
+        (
+            "--set-memory=1K",
+            "the rule `token`: up to it the patterns take more than",
+        ),
+        (
+            "--regex-size-limit=1K",
+            "(--regex-size-limit, --set-memory)",
+        ),
+        ("--backend=cuda", "a device finds nothing by rules"),
+    ] {
+        let done = gristmill(tree.path(), &["scan", "--rules", "r.toml", flag, "src"]);
+        let err = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(
+            (done.status.code(), done.stdout),
+            (Some(2), vec![]),
+            "{flag}"
+        );
+        assert!(err.contains(told), "{flag}: {err}");
+    }
     let done = gristmill(tree.path(), &["scan", "--rules", "none.toml", "src"]);
     let err = String::from_utf8(done.stderr).unwrap();
     assert!(
@@ -249,11 +270,7 @@ fn a_rule_file_that_is_wrong_is_shown_with_its_place() {
 #[test]
 fn standard_input_is_searched() {
     let tree = tree();
-    let mut child = command(tree.path(), &["scan", "--rules", "r.toml", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = piped(tree.path(), &["scan", "--rules", "r.toml", "-"]);
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"\ntok_abcde").unwrap();
     stdin.write_all(b"fghij\n").unwrap();

@@ -1,6 +1,6 @@
 //! Findings as JSON Lines and as SARIF.
 
-use crate::{command, gristmill, EXAMPLES};
+use crate::{gristmill, piped, EXAMPLES};
 use gristmill_testing::skipped;
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -13,12 +13,13 @@ use tempfile::TempDir;
 
 /// A Python with the schema of SARIF and what validates by it, which `scripts/test peers` installs.
 fn python() -> Option<PathBuf> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/sarif/bin/python");
-    if !python.exists() {
+    let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/sarif");
+    // Written last.
+    if !environment.join("packages").exists() {
         skipped("SARIF is not validated: `scripts/test peers` installs its schema");
         return None;
     }
-    Some(python)
+    Some(environment.join("bin/python"))
 }
 
 /// Reads the schema's package and a log from standard input.
@@ -183,12 +184,7 @@ fn a_sarif_log_that_is_cut_off_by_a_signal_is_whole() {
     let tree = tree();
     let arguments = arguments(&["--sarif", "-"]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut child = command(tree.path(), &arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = piped(tree.path(), &arguments);
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     // More than a chunk's surroundings, so that the first findings are told.

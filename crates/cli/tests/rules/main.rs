@@ -7,7 +7,7 @@ mod formats;
 mod reference;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The rules of the repository's own.
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
@@ -23,6 +23,13 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
 
 fn gristmill(directory: &Path, arguments: &[&str]) -> Output {
     command(directory, arguments).output().unwrap()
+}
+
+/// A run whose standard input is written while it goes on.
+fn piped(directory: &Path, arguments: &[&str]) -> Child {
+    let mut command = command(directory, arguments);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// The rows of a run that found something, without errors.

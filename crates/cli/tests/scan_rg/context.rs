@@ -286,7 +286,6 @@ fn lines_around_matches_are_shown_at_every_edge() {
         "-C1 -v --color=always",
         "-B1 -vo",
         "-C1 --field-context-separator=",
-        "-C1 --stats",
     ] {
         for shown in ["", "-nb", "--color=always --heading -n", "--json", "-c"] {
             if context.contains("-v -m") && shown == "--json" {
@@ -308,13 +307,131 @@ fn lines_around_matches_are_shown_at_every_edge() {
                 None,
             );
             for file in files {
-                // What is counted of a binary file differs, where ripgrep stops at a line around a match.
-                if file == "long" || !context.contains("--stats") {
-                    same_answer(&tree, &[all.clone(), words(&[file])].concat(), &own, None);
-                }
+                same_answer(&tree, &[all.clone(), words(&[file])].concat(), &own, None);
             }
             let stdin = Some(Path::new("long"));
             same_answer(&tree, &[all.clone(), words(&["-"])].concat(), &own, stdin);
         }
     }
+    for counted in [
+        "-C1",
+        "-A2 -m1",
+        "--passthru",
+        "-B1 -r new",
+        "-U -e needle\\n -C1",
+    ] {
+        let flags: Vec<&str> = counted.split(' ').collect();
+        let arguments = [
+            words(&["--stats", "--sort", "path", "-e", "needle"]),
+            words(&flags),
+            words(&["a", "b", "long"]),
+        ];
+        let (expected, got) = (
+            rg(&tree, &arguments.concat(), None),
+            gristmill(&tree, &arguments.concat(), None),
+        );
+        assert_eq!(
+            timeless(&got.stdout),
+            timeless(&expected.stdout),
+            "{counted}"
+        );
+    }
+}
+
+/// The standard error of a search that ends with 2.
+fn complaint(tree: &Tree, arguments: &[&str], stdin: Option<&Path>) -> String {
+    let output = gristmill(tree, &words(arguments), stdin);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn long_lines_around_matches_are_read_again_or_named() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    let mut text = b"1\n".to_vec();
+    text.resize(1_500_000, b'y');
+    text.extend_from_slice(b"\nneedle\n");
+    text.resize(3_200_000, b'z');
+    text.extend_from_slice(b"\n5\n");
+    tree.write("f", &text);
+    for flags in ["-C1", "-B2", "-A2", "--passthru"] {
+        for report in ["-nb", "--json", "-c"] {
+            let arguments = words(&[flags, report, "needle", "f"]);
+            same_answer(&tree, &arguments, &words(&["--chunk-size", "64K"]), None);
+            same_answer(&tree, &arguments, &[], Some(Path::new("f")));
+        }
+    }
+    let small = ["--chunk-size", "64K", "--max-line", "1M", "needle"];
+    for (flags, offset) in [("-B1", "offset 2: "), ("-A1", "offset 1500008: ")] {
+        let stderr = complaint(&tree, &[&small[..], &[flags, "f"]].concat(), None);
+        assert!(
+            stderr.contains(offset) && stderr.contains("--max-line"),
+            "{stderr}"
+        );
+    }
+    let lines = 1_200_000;
+    tree.write("many", [&b"\n".repeat(lines)[..], b"needle\n"].concat());
+    let output = gristmill(
+        &tree,
+        &words(&["-B2000000", "--chunk-size", "64K", "needle", "many"]),
+        None,
+    );
+    let shown = output.stdout.iter().filter(|&&byte| byte == b'\n').count();
+    assert!((1 << 20..lines).contains(&shown), "{shown}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains(&format!("only {} lines before", shown - 1)),
+        "{stderr}"
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn files_that_are_searched_as_a_whole_find_room_or_are_named() {
+    if rg_is_missing() {
+        return;
+    }
+    let tree = Tree::new();
+    for file in 0..12 {
+        tree.write(
+            format!("small/{file}"),
+            "some hay\nneedle\nin it\n".repeat(150),
+        );
+    }
+    tree.write("large", "some hay\nneedle\n".repeat(1_000));
+    let own = words(&["--max-multiline", "8K", "--chunk-size", "4K"]);
+    for flags in ["-c", "-n", "-l", "--json"] {
+        let arguments = words(&["-U", "--sort", "path", flags, "hay\\nn", "small"]);
+        same_answer(&tree, &arguments, &own, None);
+    }
+    for stdin in [None, Some(Path::new("large"))] {
+        let file = if stdin.is_some() { "-" } else { "large" };
+        let stderr = complaint(
+            &tree,
+            &["-U", "--max-multiline", "8K", "hay\\nn", file],
+            stdin,
+        );
+        assert!(stderr.contains("--max-multiline"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_replacement_of_too_many_bytes_is_an_error() {
+    let tree = Tree::new();
+    tree.write("f", "a\n".to_owned() + &"a".repeat(4_000) + "\nba\n");
+    let replacement = "x".repeat(100);
+    let arguments = ["-r", &replacement, "--max-line", "4K", "a", "f"];
+    let output = gristmill(&tree, &words(&arguments), None);
+    assert_eq!(
+        output.stdout,
+        format!("{replacement}\nb{replacement}\n").as_bytes()
+    );
+    let stderr = complaint(&tree, &arguments, None);
+    assert!(
+        stderr.contains("f: offset 2: ") && stderr.contains("--max-line"),
+        "{stderr}"
+    );
 }

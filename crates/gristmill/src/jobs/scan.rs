@@ -12,9 +12,11 @@
 //! - `all`: every occurrence, including overlapping ones, without regard to lines.
 //!
 //! Around them: `facts` (what a slot's results say), `carry` (lines that span chunks), `held_lines` (lines that a NUL
-//! may undo), `kept` (lines that may be shown before a match), `binary` (how far ripgrep would have read), `matcher` (searching on the host, where single matches are
-//! shown, and lines of regexes span chunks), `fold` (letters outside ASCII that are ASCII letters in another case), `printer`, `shaped`, `json` and `decimal` (rows), `separated` (the empty lines between files), `totals` and `error`
-//! (what is reported about all files), `plan` (the settings, from `report` and `builder`), `job` (the job itself).
+//! may undo), `kept` (lines that may be shown before a match), `binary` (how far ripgrep would have read), `matcher`
+//! (searching on the host, where single matches are shown, and lines of regexes span chunks), `fold` (letters outside
+//! ASCII that are ASCII letters in another case), `printer`, `shaped`, `json` and `decimal` (rows), `separated` (the lines
+//! between files), `totals` and `error` (what is reported about all files), `plan` (the settings, from `report` and
+//! `builder`), `job` (the job itself).
 //!
 //! What differs from ripgrep 15:
 //!
@@ -24,6 +26,8 @@
 //!   it prints.
 //! - Strings are bytes, and need not be UTF-8 (then only ASCII letters match in either case); there may be 1,000,000 patterns.
 //! - A regex's anchors of the whole text, `\A` and `\z`, are those of a line wherever matches are shown.
+//! - With [`invert`](ScanJobBuilder::invert), a limit and lines after the last one that is found, ripgrep shows a line as
+//!   found where its buffer ends.
 //! - The automaton that a regex builds while it searches takes at most 32 MiB a thread, and not 1 GB.
 //! - ripgrep's line buffer stays as large as earlier files' lines made it, so that ripgrep reads further into binary
 //!   files before it decides; here each file begins with 64 KiB. A pipe is assumed to deliver as much as each read asks
@@ -34,6 +38,11 @@
 //! whole lines, letters outside ASCII in either case) is searched for by `grep-regex`, ripgrep's own, on the CPU: no
 //! device runs it. The device then tells which of a chunk's complete lines match; a line that spans chunks is joined and
 //! searched by the host.
+//!
+//! Other lines may be shown, too: those around a match, or all ([`context`](ScanJobBuilder::context),
+//! [`all_lines`](ScanJobBuilder::all_lines)). Those of earlier chunks are kept, or read again. Where a match may span lines
+//! ([`multiline`](ScanJobBuilder::multiline)), files are in memory as a whole, within a bound, and searched by
+//! `grep-searcher` and `grep-printer`.
 //!
 //! A line longer than 8 MiB is not kept in memory while its end has not been read; if it matches, it is read again, and
 //! is in memory as a whole while its row is made. A stream and a file that is decoded cannot be read again, so such a

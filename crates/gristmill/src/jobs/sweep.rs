@@ -43,13 +43,15 @@ mod judged;
 mod kept;
 mod opcode;
 mod order;
+mod plan;
 mod rows;
 
 #[cfg(test)]
 mod tests;
 
-pub use builder::{SweepBuildError, SweepJobBuilder, SweepReport, DEFAULT_MAX_MATCH};
+pub use builder::{SweepBuildError, SweepJobBuilder, DEFAULT_MAX_MATCH};
 pub use error::SweepError;
 pub use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
 pub use job::{SweepFile, SweepJob};
+pub use plan::SweepReport;
 pub(in crate::jobs) use rows::{Occurrence, OccurrenceRows};

@@ -30,6 +30,17 @@ struct Deferred {
     then: Moment,
 }
 
+/// How files are cut into chunks, and by how many.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cutting {
+    /// Own bytes of a chunk.
+    pub chunk_bytes: usize,
+    /// How many chunks of a file may be read that the job has not seen yet.
+    pub ahead: u64,
+    /// The number of feeders.
+    pub feeders: usize,
+}
+
 /// The work of a run that its feeders share.
 pub(super) struct Intake {
     status: Arc<Status>,
@@ -62,18 +73,16 @@ impl Intake {
         output: Arc<OutputQueue>,
         held: Arc<HeldRows>,
         descriptors: Arc<Descriptors>,
-        chunk_bytes: usize,
-        ahead: u64,
-        feeders: usize,
+        cutting: Cutting,
     ) -> Self {
         Self {
             status,
             output,
             held,
             descriptors,
-            chunk_bytes: chunk_bytes as u64,
-            ahead,
-            shared: feeders > 1,
+            chunk_bytes: cutting.chunk_bytes as u64,
+            ahead: cutting.ahead,
+            shared: cutting.feeders > 1,
             listing: Mutex::new(Listing {
                 source,
                 sequence: 0,

@@ -5,7 +5,7 @@ use super::counters::Counters;
 use super::descriptors::Descriptors;
 use super::flight::Flights;
 use super::halo::Layout;
-use super::intake::Intake;
+use super::intake::{Cutting, Intake};
 use super::opener::{Opener, UnwrittenFifos};
 use super::output::OutputQueue;
 use super::row_order::{HeldRows, RowOrder};
@@ -70,13 +70,16 @@ impl<J: Job> Run<J> {
             Arc::clone(&output),
             Arc::clone(&held),
             Arc::clone(&descriptors),
-            config.layout.chunk,
-            if geometry.in_order {
-                u64::from(config.depth.max(2))
-            } else {
-                u64::MAX
+            Cutting {
+                chunk_bytes: config.layout.chunk,
+                // One is hashed while the next is read.
+                ahead: if geometry.in_order {
+                    u64::from(config.depth.max(2))
+                } else {
+                    u64::MAX
+                },
+                feeders: config.workers,
             },
-            config.workers,
         );
         let opener = Opener {
             read_path: config.read_path,

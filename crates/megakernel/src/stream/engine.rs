@@ -5,8 +5,8 @@
 //!   time; if case is ignored, it searches for the first bytes of each pattern in every combination of cases, but a
 //!   single pattern is left to a regex, which chooses rare bytes wherever they are in the pattern;
 //! - more patterns, or a set for all occurrences: a [`Table`], with many runs searched side by side (`runs.rs`);
-//! - many patterns, or more than fit into a table of the allowed size ([`super::DEFAULT_TABLE_BYTES`] by default): a
-//!   filter over sampled q-grams ([`Sampled`]);
+//! - many patterns, where that is expected to be faster than a table, and more than fit into a table of the allowed size
+//!   ([`super::DEFAULT_TABLE_BYTES`] by default): a filter over sampled q-grams ([`Sampled`]);
 //! - patterns of which too many hold each other for that, and that do not fit into a table: `aho-corasick`'s contiguous
 //!   NFA, which is many times slower;
 //! - regexes, in a set for lines: a [`Regex`], which finds lines.
@@ -44,9 +44,29 @@ const FOLDED_PREFIX: usize = 3;
 /// the packed searcher stops all the time, and the table hardly looks at a byte twice.
 const FOLDED_FAILURES: usize = 64;
 
-/// From this number of patterns on, the filter over sampled q-grams is faster than the table, which no longer fits into
+/// From this number of patterns on, the filter over sampled q-grams is taken where it is expected to be faster than the
+/// table.
+const SAMPLED_PATTERNS: usize = 256;
+
+/// Cycles for a byte of text with a table of up to so many bytes, as measured: the larger it is, the less of it stays in
 /// the nearer caches.
-const SAMPLED_PATTERNS: usize = 4096;
+const TABLE_CYCLES: [(usize, f32); 5] = [
+    (512 << 10, 2.5),
+    (1 << 20, 3.5),
+    (2 << 20, 4.0),
+    (4 << 20, 5.5),
+    (LARGEST_COMPARED, 10.0),
+];
+
+/// The largest table that may be faster than the filter.
+const LARGEST_COMPARED: usize = 16 << 20;
+
+/// Cycles that a byte of text is expected to take.
+fn table_cycles(table: &Table) -> f32 {
+    let bytes = size_of_val(table.words());
+    let measured = TABLE_CYCLES.iter().find(|(most, _)| bytes <= *most);
+    measured.map_or(f32::INFINITY, |(_, cycles)| *cycles)
+}
 
 /// The most bytes of patterns that an automaton is built of, which takes up to some 64 times as much.
 const MOST_AUTOMATON_BYTES: usize = 16 << 20;
@@ -143,17 +163,27 @@ impl Engine {
         mode: ScanMode,
         table_words: usize,
     ) -> Result<Self, PipelineError> {
-        if patterns.len() >= SAMPLED_PATTERNS {
-            if let Some(sampled) = Sampled::build(patterns, case_insensitive, mode)? {
-                return Ok(Self::Sampled(Box::new(sampled)));
+        let sampled = || Sampled::build(patterns, case_insensitive, mode);
+        let many = patterns.len() >= SAMPLED_PATTERNS;
+        let filter = if many { sampled()? } else { None };
+        let cycles = filter.as_ref().map(|filter| filter.literals().cycles());
+        let words = match cycles {
+            // No table is as fast.
+            Some(cycles) if cycles < TABLE_CYCLES[0].1 => 0,
+            Some(_) => table_words.min(LARGEST_COMPARED / 4),
+            None => table_words,
+        };
+        if words > 0 {
+            let given = patterns.iter().copied();
+            if let Some(table) = Table::build(given, case_insensitive, mode, words) {
+                if cycles.is_none_or(|cycles| table_cycles(&table) < cycles) {
+                    return Ok(Self::Table(Box::new(table)));
+                }
             }
         }
-        let given = patterns.iter().copied();
-        if let Some(table) = Table::build(given, case_insensitive, mode, table_words) {
-            return Ok(Self::Table(Box::new(table)));
-        }
-        if let Some(sampled) = Sampled::build(patterns, case_insensitive, mode)? {
-            return Ok(Self::Sampled(Box::new(sampled)));
+        let filter = if many { filter } else { sampled()? };
+        if let Some(filter) = filter {
+            return Ok(Self::Sampled(Box::new(filter)));
         }
         Self::automaton(patterns, case_insensitive, mode)
     }

@@ -18,6 +18,8 @@ struct Member {
     /// A hash of the pattern.
     whole: u32,
     pattern: u32,
+    /// Where the pattern lies in the store.
+    from: u32,
 }
 
 /// A window that was chosen in a pattern.
@@ -45,22 +47,27 @@ const SHORT: usize = 6;
 /// The most windows that are looked up together.
 pub(super) const MOST_WINDOWS: usize = 96;
 
+/// A pattern that may stand at a place.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    start: usize,
+    from: u32,
+    len: u32,
+    pattern: u32,
+}
+
 /// Compares patterns where they may stand.
 fn compare_taken(
     store: &Store,
     text: &[u8],
     starts: &Range<usize>,
-    taken: &[(usize, u32)],
+    taken: &[Taken],
     found: &mut impl FnMut(usize, u32),
 ) {
-    let mut places = [(0, 0); MOST_WINDOWS + SHORT];
-    for (place, (_, pattern)) in places.iter_mut().zip(taken) {
-        let range = store.range(*pattern);
-        *place = (range.start, range.end);
-    }
-    for ((start, pattern), (from, until)) in taken.iter().zip(places) {
-        if starts.contains(start) && store.is_at(text, *start, from..until) {
-            found(*start, *pattern);
+    for one in taken {
+        let range = one.from as usize..one.from as usize + one.len as usize;
+        if starts.contains(&one.start) && store.is_at(text, one.start, range) {
+            found(one.start, one.pattern);
         }
     }
 }
@@ -102,6 +109,7 @@ impl Members {
                 len: pattern.len() as u32,
                 whole: longer(0, pattern, false),
                 pattern: window.pattern,
+                from: store.range(window.pattern).start as u32,
             };
             *slot += 1;
         }
@@ -143,7 +151,7 @@ impl Members {
             let number = (hash >> self.shift) as usize;
             *list = (self.lists[number], self.lists[number + 1]);
         }
-        let mut taken = [(0, 0); MOST_WINDOWS + SHORT];
+        let mut taken = [Taken::default(); MOST_WINDOWS + SHORT];
         let mut len = 0;
         for ((window, hash), (from, until)) in windows.iter().zip(lists) {
             let list = &self.members[from as usize..until as usize];
@@ -152,7 +160,12 @@ impl Members {
                 continue;
             }
             for member in list {
-                taken[len] = (window.wrapping_sub(member.at as usize), member.pattern);
+                taken[len] = Taken {
+                    start: window.wrapping_sub(member.at as usize),
+                    from: member.from,
+                    len: member.len,
+                    pattern: member.pattern,
+                };
                 len += usize::from(member.print == *hash as u32);
             }
             if len >= MOST_WINDOWS {

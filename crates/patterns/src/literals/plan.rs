@@ -29,8 +29,8 @@ struct Range {
     sample: Vec<u32>,
 }
 
-/// Divides the patterns of `store`.
-pub(super) fn plan(store: &Store, fold: u64) -> Vec<Part> {
+/// Divides the patterns of `store`, and says how many cycles a byte of text is expected to cost.
+pub(super) fn plan(store: &Store, fold: u64) -> (Vec<Part>, f32) {
     let mut ranges: Vec<Range> = LENGTHS.iter().map(|_| Range::default()).collect();
     for number in (0..).take(store.len()) {
         let len = store.pattern(number).len();
@@ -79,7 +79,7 @@ pub(super) fn plan(store: &Store, fold: u64) -> Vec<Part> {
         }
         from = until;
     }
-    parts
+    (parts, best[0].0)
 }
 
 /// The cheapest shape for the patterns of these ranges, and its cost in cycles for a byte of text.

@@ -128,8 +128,8 @@ impl ScanJobBuilder {
     }
 
     /// The most bytes of files that are in memory because [a match may span lines](Self::multiline), of one file and of all
-    /// together, and of rows of one file. A file that finds no room is read again at its end, alone; one that is larger
-    /// is an error. Default: 1 GiB.
+    /// together. A file that finds no room is read again at its end, alone; one that is larger is an error, and so is one
+    /// whose rows are longer than four times as many bytes. Default: 1 GiB.
     #[must_use]
     pub fn max_multiline_bytes(mut self, bytes: u64) -> Self {
         self.max_multiline_bytes = Some(bytes);

@@ -40,8 +40,9 @@ impl Kept {
     pub fn push(&mut self, start: u64, end: u64, bytes: Option<&[u8]>, budget: &Budget) {
         let fits =
             |bytes: &&[u8]| self.bytes + bytes.len() <= MOST_BYTES && budget.charge(bytes.len());
-        let bytes = bytes.filter(fits).map(Box::from);
-        self.bytes += bytes.as_ref().map_or(0, |bytes: &Box<[u8]>| bytes.len());
+        let bytes = bytes.filter(fits);
+        self.bytes += bytes.map_or(0, <[u8]>::len);
+        let bytes = bytes.map(Box::from);
         self.lines.push_back(KeptLine { start, end, bytes });
         if self.lines.len() > MOST_LINES {
             self.trim(MOST_LINES, budget);

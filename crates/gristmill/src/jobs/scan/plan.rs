@@ -78,7 +78,7 @@ pub(super) struct Plan {
     pub regex: Option<LineSettings>,
     pub budget: Budget,
     /// Where a match may span lines.
-    pub whole: Option<Whole>,
+    pub whole: Option<Box<Whole>>,
     /// The device's set, if the host searches with it, too.
     shared: Option<Arc<ScanSet>>,
     matcher: OnceLock<Matcher>,

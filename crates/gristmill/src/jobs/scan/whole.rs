@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 /// What files that are searched as a whole share.
 pub(super) struct Whole {
     pub matcher: LineMatcher,
-    /// The most bytes that are kept, of one file and of all together, and the longest rows of a file.
+    /// The most bytes that are kept, of one file and of all together.
     pub most: u64,
     kept: AtomicU64,
     /// Held while a file is in memory that found no room.
@@ -76,7 +76,7 @@ impl WholeFile {
 
     /// Takes the next chunk.
     pub fn chunk(&mut self, plan: &Plan, chunk: &LandedChunk<'_>) -> bool {
-        let Some(whole) = plan.whole.as_ref().filter(|_| chunk.first_part) else {
+        let Some(whole) = plan.whole.as_deref().filter(|_| chunk.first_part) else {
             return false;
         };
         if chunk.offset == 0 {
@@ -105,7 +105,7 @@ impl WholeFile {
 
     /// Ends the file: searches it, if it was read to its end.
     pub fn close(mut self, plan: &Plan, end: &FileEnd, rows: &mut Vec<u8>) {
-        let Some(whole) = &plan.whole else {
+        let Some(whole) = plan.whole.as_deref() else {
             return;
         };
         if let FileEnd::Complete { bytes } = end {

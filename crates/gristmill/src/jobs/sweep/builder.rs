@@ -1,9 +1,10 @@
 //! The settings of a sweep.
 
 use super::findings::{Findings, Sought};
-use super::job::{Plan, SweepJob};
+use super::job::SweepJob;
 use super::judged::Rules;
 use super::opcode::{Patterns, RECORDS_OF_MATCH};
+use super::plan::{Plan, SweepReport};
 use super::rows::OccurrenceRows;
 use crate::jobs::MAX_HALO;
 use gristmill_patterns::{
@@ -21,20 +22,6 @@ const DEFAULT_MEMORY: usize = 1 << 30;
 
 /// The most patterns.
 const MAX_PATTERNS: usize = 1_000_000;
-
-/// What is reported of each file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SweepReport {
-    /// Its matches.
-    #[default]
-    Matches,
-    /// The number of its matches. Nothing if there is none.
-    Count,
-    /// Its path, if something matches.
-    Paths,
-    /// Nothing. The run ends with the first match, unless totals are wanted.
-    Quiet,
-}
 
 /// Why a sweep cannot be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +92,14 @@ impl Default for SweepJobBuilder {
             totals: false,
             findings: None,
         }
+    }
+}
+
+impl SweepJob {
+    /// Settings of a sweep.
+    #[must_use]
+    pub fn builder() -> SweepJobBuilder {
+        SweepJobBuilder::default()
     }
 }
 

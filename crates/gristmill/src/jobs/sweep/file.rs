@@ -1,13 +1,12 @@
 //! One file: its chunks in order, and the matches in them.
 
-use super::builder::SweepReport;
 use super::chains::{Chains, Searching};
 use super::error::SweepError;
-use super::job::Plan;
 use super::judged::Judged;
 use super::kept::Kept;
 use super::opcode::{OfRegex, Told};
 use super::order::{Match, Order};
+use super::plan::{Plan, SweepReport};
 use super::rows::Occurrence;
 use crate::jobs::scan::ScanTotals;
 use crate::jobs::{FileEnd, LandedChunk};

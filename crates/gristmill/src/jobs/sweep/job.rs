@@ -1,86 +1,18 @@
-//! The job itself, and the state that all files share.
+//! The job itself.
 
-use super::builder::{SweepJobBuilder, SweepReport};
 use super::error::SweepError;
 use super::file::FileSweep;
-use super::judged::{Judged, Rules};
-use super::opcode::{Patterns, MODE_ANY, OPCODE};
-use super::rows::OccurrenceRows;
+use super::judged::Judged;
+use super::opcode::{MODE_ANY, OPCODE};
+use super::plan::Plan;
 use crate::jobs::scan::ScanTotals;
 use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, MAX_HALO};
 use crate::source::Entry;
 use gristmill_megakernel::StreamJob;
 use gristmill_ring::lock;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-
-/// The settings, fixed when the job is built, and the results so far.
-pub(super) struct Plan {
-    pub patterns: Arc<Patterns>,
-    pub names: Vec<Vec<u8>>,
-    /// The number of each string of `patterns`, and its length.
-    pub strings: Vec<(u32, u64)>,
-    /// The number of each regex of `patterns`.
-    pub regexes: Vec<u32>,
-    pub report: SweepReport,
-    pub rows: OccurrenceRows,
-    pub max_match: u64,
-    pub totals_wanted: bool,
-    pub found: AtomicBool,
-    pub totals: Mutex<ScanTotals>,
-    pub errors: Mutex<Vec<SweepError>>,
-    /// What is searched for because of rules: then matches are no rows, but findings are.
-    pub rules: Option<Rules>,
-}
-
-impl Plan {
-    /// Whether only the existence of a match matters.
-    pub fn decides_only(&self) -> bool {
-        matches!(self.report, SweepReport::Paths | SweepReport::Quiet) && !self.totals_wanted
-    }
-
-    /// Whether the run ends with the first match or finding.
-    fn ends_with_first(&self) -> bool {
-        match &self.rules {
-            Some(rules) => rules.findings.is_quiet(),
-            None => self.report == SweepReport::Quiet && !self.totals_wanted,
-        }
-    }
-
-    /// Number and length of a string, by its index.
-    pub fn string(&self, index: u32) -> (u32, u64) {
-        self.strings
-            .get(index as usize)
-            .copied()
-            .unwrap_or_default()
-    }
-
-    /// The number of a regex, by its index.
-    pub fn regex(&self, index: u32) -> u32 {
-        self.regexes
-            .get(index as usize)
-            .copied()
-            .unwrap_or_default()
-    }
-
-    /// The name of a pattern, by its number.
-    pub fn name(&self, pattern: u32) -> &[u8] {
-        self.names.get(pattern as usize).map_or(&[], Vec::as_slice)
-    }
-
-    pub fn error(&self, error: SweepError) {
-        lock(&self.errors).push(error);
-    }
-
-    /// A file has ended.
-    pub fn add(&self, totals: &ScanTotals, found: bool) {
-        *lock(&self.totals) += *totals;
-        if found {
-            self.found.store(true, Ordering::Relaxed);
-        }
-    }
-}
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 /// Finds every match of every pattern. See the [module](super).
 pub struct SweepJob {
@@ -107,12 +39,6 @@ impl fmt::Debug for SweepFile {
 }
 
 impl SweepJob {
-    /// Settings of a sweep.
-    #[must_use]
-    pub fn builder() -> SweepJobBuilder {
-        SweepJobBuilder::default()
-    }
-
     /// Whether something was found so far.
     pub fn found(&self) -> bool {
         match &self.plan.rules {

@@ -30,7 +30,7 @@ fn memory(patterns: &[Vec<u8>]) -> usize {
     Literals::estimate(patterns.len(), bytes).saturating_add(copy.saturating_mul(COPIES))
 }
 
-/// The default number of bytes of files that are searched as a whole, and of rows of one.
+/// The default number of bytes of files that are searched as a whole.
 const MAX_MULTILINE_BYTES: u64 = 1 << 30;
 
 impl ScanJobBuilder {
@@ -151,7 +151,7 @@ impl ScanJobBuilder {
             plan.fold_letters();
         }
         let most = self.max_multiline_bytes.unwrap_or(MAX_MULTILINE_BYTES);
-        plan.whole = whole.map(|matcher| Whole::new(matcher, most));
+        plan.whole = whole.map(|matcher| Box::new(Whole::new(matcher, most)));
         if let (Some(settings), None) = (regex, &plan.whole) {
             plan.search_regexes(settings);
         }

@@ -75,7 +75,7 @@ pub(super) struct Around {
     certain: u64,
     /// Whether any was shown.
     any: bool,
-    /// End of the last line that ripgrep would have taken for a match.
+    /// End of the last line that was looked for, found, shown and certain.
     matched: u64,
     /// Start and end of the last line that was looked at: nothing after it is shown.
     stopped: Option<(u64, u64)>,

@@ -14,6 +14,9 @@ use grep_searcher::{
 use std::io::{self, Write};
 use termcolor::{Ansi, NoColor, WriteColor};
 
+/// The rows that one file may have, in files of the greatest length that is searched.
+const FILES_OF_ROWS: u64 = 4;
+
 /// Rows, up to a bound.
 struct Bounded<'a> {
     rows: &'a mut Vec<u8>,
@@ -103,9 +106,10 @@ impl WholeFile {
         rows: &mut Vec<u8>,
     ) -> Result<(), ScanErrorKind> {
         let mut own = Vec::new();
+        let most = whole.most.saturating_mul(FILES_OF_ROWS);
         let target = Bounded {
             rows: &mut own,
-            room: whole.most,
+            room: most,
         };
         let answer = match (plan.report, plan.style.json, plan.style.color) {
             (Report::Lines | Report::Matches, true, _) => self.records(plan, whole, bytes, target),
@@ -119,7 +123,7 @@ impl WholeFile {
             (_, _, false) => self.summary(plan, whole, bytes, NoColor::new(target)),
         };
         let mut answer = answer.map_err(|error| match error.kind() {
-            io::ErrorKind::FileTooLarge => ScanErrorKind::ManyRowsOfFile { most: whole.most },
+            io::ErrorKind::FileTooLarge => ScanErrorKind::ManyRowsOfFile { most },
             _ => ScanErrorKind::FileUnsearched(error),
         })?;
         let style = &plan.style;

@@ -37,7 +37,9 @@ impl LinesFile {
             let path = self.path_to_read();
             let kept = std::mem::take(&mut around.kept);
             if kept.is_short(wanted - lines) && !self.done {
-                let kind = ScanErrorKind::ContextForgotten { lines: kept.len() };
+                let kind = ScanErrorKind::ContextForgotten {
+                    lines: lines + kept.len(),
+                };
                 plan.error(&self.entry.path, piece.start, kind);
             }
             for (line, back) in kept.last(wanted - lines, upto) {

@@ -33,9 +33,6 @@ impl LinesFile {
         let gap = around.shown.groups() && around.any && around.upto < piece.start;
         around.upto = piece.end;
         around.any = true;
-        if kind == Kind::Found {
-            around.matched = piece.end;
-        }
         let line = Line {
             bytes: piece.bytes.unwrap_or_default(),
             offset: piece.start.saturating_sub(self.text.origin),
@@ -48,7 +45,7 @@ impl LinesFile {
         }
         // Where ripgrep's reads are followed, it is known only later what they bring.
         let holds = self.fills.is_some() || piece.cause >= self.bound;
-        let certain = !holds && !(self.gated && self.nul.is_some());
+        let certain = !(holds || self.gated && self.nul.is_some());
         let target = if certain {
             &mut *rows
         } else {
@@ -81,6 +78,7 @@ impl LinesFile {
             self.uncounted += uncounted;
             around.certain = piece.end;
             if kind == Kind::Found {
+                around.matched = piece.end;
                 self.lines += 1;
                 self.matches += matches;
             }
@@ -153,6 +151,7 @@ impl LinesFile {
             if line.kind == Kind::Found {
                 *lines += 1;
                 *matches += line.matches;
+                around.matched = line.end;
             }
             *uncounted += line.uncounted;
             around.certain = line.end;
