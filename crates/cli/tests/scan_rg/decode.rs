@@ -206,23 +206,27 @@ fn files_are_in_the_encoding_that_is_named() {
     same(&tree, &["-E", "utf-16le", "--no-encoding", "needle"]);
 }
 
+/// Runs a program that is given these bytes by a pipe, in pieces.
+fn fed(command: &mut Command, bytes: &[u8], piece: usize) -> std::io::Result<Output> {
+    let piped = || Stdio::piped();
+    command.stdin(piped()).stdout(piped()).stderr(piped());
+    let mut child = command.spawn()?;
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for piece in bytes.chunks(piece) {
+                stdin.write_all(piece).unwrap();
+            }
+        });
+        child.wait_with_output()
+    })
+}
+
 /// Runs gristmill with these bytes in a pipe, in pieces.
 fn piped(tree: &Tree, arguments: &[&str], bytes: &[u8], piece: usize) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_gristmill"))
-        .arg("scan")
-        .args(arguments)
-        .current_dir(&tree.root)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    for piece in bytes.chunks(piece) {
-        stdin.write_all(piece).unwrap();
-    }
-    drop(stdin);
-    child.wait_with_output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
+    command.arg("scan").args(arguments).current_dir(&tree.root);
+    fed(&mut command, bytes, piece).unwrap()
 }
 
 #[test]
@@ -274,25 +278,16 @@ const TOOLS: [(&str, &[&str], &str); 11] = [
 
 /// Compresses bytes; `None` where the tool is not there, which is said.
 fn compressed(tool: &str, arguments: &[&str], bytes: &[u8]) -> Option<Vec<u8>> {
-    let spawned = Command::new(tool)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut child = match spawned {
-        Ok(child) => child,
+    match fed(Command::new(tool).args(arguments), bytes, usize::MAX) {
+        Ok(done) => {
+            assert!(done.status.success(), "{tool}: {done:?}");
+            Some(done.stdout)
+        }
         Err(error) => {
             gristmill_testing::skipped(format!("{tool} does not run: {error}"));
-            return None;
+            None
         }
-    };
-    let mut stdin = child.stdin.take().unwrap();
-    let bytes = bytes.to_vec();
-    let writer = std::thread::spawn(move || stdin.write_all(&bytes));
-    let done = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(done.status.success());
-    Some(done.stdout)
+    }
 }
 
 #[test]
