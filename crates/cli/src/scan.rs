@@ -215,7 +215,7 @@ impl From<String> for Refusal {
 /// What is searched for.
 enum Job {
     /// Lines, or every occurrence of strings.
-    Scan(ScanJob),
+    Scan(Box<ScanJob>),
     /// Every match of patterns some of which are regexes.
     Sweep(SweepJob),
 }
@@ -391,7 +391,7 @@ impl ScanArgs {
             }),
             None => {
                 let job = self.job(all, &paths).build_or_place();
-                job.map(Job::Scan).map_err(|error| match error {
+                job.map(|job| Job::Scan(Box::new(job))).map_err(|error| match error {
                     ScanBuildError::Pattern(error) => Refused::Pattern(error),
                     error @ ScanBuildError::Memory { .. } => {
                         Refused::Other(advice::set_memory(&error))

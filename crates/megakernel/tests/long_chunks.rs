@@ -22,15 +22,24 @@ fn sets() -> Vec<(ScanSet, &'static str)> {
     let build = |patterns: &[&str], fold, mode| ScanSet::build(patterns, fold, mode).unwrap();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let small = |mode| ScanSet::build_within(&many, false, mode, 4096).unwrap();
+    // Strings that nest so deeply that only an automaton takes them.
+    let nested: Vec<String> = (1..2_000)
+        .map(|length| "a".repeat(length))
+        .chain(["needle".to_owned()])
+        .collect();
+    let nested: Vec<&str> = nested.iter().map(String::as_str).collect();
+    let nested = |mode| ScanSet::build_within(&nested, false, mode, 4096).unwrap();
     vec![
         (build(&["#"], false, ScanMode::Lines), "memchr"),
         (build(&["needle"], false, ScanMode::Lines), "memmem"),
         (build(few, false, ScanMode::Lines), "teddy"),
         (build(few, true, ScanMode::Lines), "teddy over both cases"),
         (build(&many, false, ScanMode::Lines), "aho-corasick table"),
-        (small(ScanMode::Lines), "aho-corasick nfa"),
+        (small(ScanMode::Lines), "sampled q-grams"),
         (build(&many, false, ScanMode::All), "aho-corasick table"),
-        (small(ScanMode::All), "aho-corasick nfa"),
+        (small(ScanMode::All), "sampled q-grams"),
+        (nested(ScanMode::Lines), "aho-corasick nfa"),
+        (nested(ScanMode::All), "aho-corasick nfa"),
     ]
 }
 
@@ -75,7 +84,7 @@ fn what_lies_across_two_parts_is_found() {
                         set.patterns(),
                         set.case_insensitive(),
                         set.mode(),
-                        if engine == "aho-corasick nfa" {
+                        if matches!(engine, "aho-corasick nfa" | "sampled q-grams") {
                             4096
                         } else {
                             128 << 20

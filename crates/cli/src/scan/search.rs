@@ -123,7 +123,7 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
             } else {
                 args.engine.mill_that_decodes(ordered, decode)?
             };
-            search(args, &mill, job, asking, started)
+            search(args, &mill, *job, asking, started)
         }
         Job::Sweep(job) => {
             let refusal = "a device finds no match of a regex; use --backend cpu, or strings (-F)";
@@ -134,7 +134,7 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
                         .into(),
                 );
             }
-            search(args, &mill, job, asking, started)
+            search(args, &mill, *job, asking, started)
         }
     }
 }

@@ -99,7 +99,7 @@ impl Open {
 }
 
 /// The same automaton, begun in any of its states and without look-arounds.
-fn from_anywhere(nfa: &NFA, limit: usize) -> Result<NFA, thompson::BuildError> {
+fn from_anywhere(nfa: &NFA, limit: usize) -> Result<NFA, Box<thompson::BuildError>> {
     let mut builder = Builder::new();
     builder.set_size_limit(Some(limit))?;
     builder.set_reverse(true);
@@ -132,7 +132,7 @@ fn from_anywhere(nfa: &NFA, limit: usize) -> Result<NFA, thompson::BuildError> {
     }
     let start = builder.add_union(reachable(nfa))?;
     builder.finish_pattern(start)?;
-    builder.build(start, start)
+    Ok(builder.build(start, start)?)
 }
 
 /// The states that the anchored start leads to: the others pass over what is before a match.
