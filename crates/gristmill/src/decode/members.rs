@@ -35,12 +35,12 @@ pub(super) fn begin(format: Format, mut input: Input) -> io::Result<Box<dyn Memb
         Format::Gzip => Box::new(GzDecoder::new(input)),
         Format::Bzip2 => Box::new(BzDecoder::new(input)),
         Format::Xz => Box::new(Lzma::new(
-            LzmaKind::Xz(XzStream::new_mem_limit(true, LZMA_KIB)),
+            LzmaKind::Xz(Box::new(XzStream::new_mem_limit(true, LZMA_KIB))),
             input,
         )),
         Format::Lzma => {
             let stream = LzmaStream::new_mem_limit(LZMA_KIB, None);
-            Box::new(Lzma::new(LzmaKind::Alone(stream), input))
+            Box::new(Lzma::new(LzmaKind::Alone(Box::new(stream)), input))
         }
         Format::Lz4 => Box::new(Lz4 {
             legacy: input.peek(LZ4_LEGACY.len())? == LZ4_LEGACY,
@@ -165,8 +165,8 @@ impl Member for Zstd {
 const LZMA_KIB: u32 = ((MAX_WINDOW_BYTES + LZMA_BYTES) >> 10) as u32;
 
 enum LzmaKind {
-    Xz(XzStream),
-    Alone(LzmaStream),
+    Xz(Box<XzStream>),
+    Alone(Box<LzmaStream>),
 }
 
 impl LzmaKind {
