@@ -151,6 +151,17 @@ fn patterns_of_the_command_line_are_rules_by_their_own_name() {
     }
 }
 
+/// What is told of a scan with this flag, which is refused.
+fn refused(tree: &TempDir, flag: &str) -> String {
+    let done = gristmill(tree.path(), &["scan", "--rules", "r.toml", flag, "src"]);
+    assert_eq!(
+        (done.status.code(), done.stdout),
+        (Some(2), vec![]),
+        "{flag}"
+    );
+    String::from_utf8(done.stderr).unwrap()
+}
+
 #[test]
 fn what_means_nothing_with_rules_is_refused_by_name() {
     let tree = tree();
@@ -174,13 +185,7 @@ fn what_means_nothing_with_rules_is_refused_by_name() {
         ("-U", "--multiline"),
         ("--passthru", "--passthru"),
     ] {
-        let done = gristmill(tree.path(), &["scan", "--rules", "r.toml", flag, "src"]);
-        let err = String::from_utf8(done.stderr).unwrap();
-        assert_eq!(
-            (done.status.code(), done.stdout),
-            (Some(2), vec![]),
-            "{flag}"
-        );
+        let err = refused(&tree, flag);
         assert!(
             err.contains(name) && err.contains("--rules"),
             "{flag}: {err}"
@@ -250,13 +255,7 @@ fn a_rule_file_that_is_wrong_is_shown_with_its_place() {
         ),
         ("--backend=cuda", "a device finds nothing by rules"),
     ] {
-        let done = gristmill(tree.path(), &["scan", "--rules", "r.toml", flag, "src"]);
-        let err = String::from_utf8(done.stderr).unwrap();
-        assert_eq!(
-            (done.status.code(), done.stdout),
-            (Some(2), vec![]),
-            "{flag}"
-        );
+        let err = refused(&tree, flag);
         assert!(err.contains(told), "{flag}: {err}");
     }
     let done = gristmill(tree.path(), &["scan", "--rules", "none.toml", "src"]);

@@ -23,12 +23,21 @@ pub(super) struct Required {
     pub nearest: usize,
     /// The most bytes between a match's start and the literal, if there is a bound.
     pub furthest: Option<usize>,
+    /// What a match goes on with from the literal's start on, if that is the same for all literals.
+    pub rest: Option<Hir>,
 }
 
 /// The best literals for finding the matches of a regex, if there are any worth it.
 pub(super) fn required(hir: &Hir) -> Option<Required> {
     let mut parts = Vec::new();
     flatten(hir, &mut parts);
+    if let [part] = parts[..] {
+        if let HirKind::Alternation(branches) = part.kind() {
+            if let Some(found) = in_each(branches) {
+                return Some(found);
+            }
+        }
+    }
     let folded: Vec<Hir> = parts.iter().map(|part| fold(part)).collect();
     let exact: Vec<Hir> = parts.iter().map(|part| (*part).clone()).collect();
     let mut best: Option<(f64, Required)> = None;
@@ -52,6 +61,7 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
                     fold,
                     nearest,
                     furthest,
+                    rest: Some(Hir::concat(exact[index..].to_vec())),
                 };
                 best = Some((cost, found));
             }
@@ -65,6 +75,34 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
     best.map(|(_, required)| required)
 }
 
+/// The best literals of all branches together, if each has some.
+fn in_each(branches: &[Hir]) -> Option<Required> {
+    let found: Vec<Required> = branches.iter().map(required).collect::<Option<_>>()?;
+    let fold = found.iter().any(|one| one.fold);
+    let mut literals: Vec<Vec<u8>> = found.iter().flat_map(|one| one.literals.clone()).collect();
+    if fold {
+        literals
+            .iter_mut()
+            .for_each(|one| one.make_ascii_lowercase());
+    }
+    literals.sort();
+    literals.dedup();
+    let total: f64 = literals.iter().map(|literal| rate(literal, fold)).sum();
+    if literals.len() > MOST_LITERALS || total * RAREST_USE > 1.0 {
+        return None;
+    }
+    Some(Required {
+        literals,
+        fold,
+        nearest: found.iter().map(|one| one.nearest).min()?,
+        furthest: found
+            .iter()
+            .map(|one| one.furthest)
+            .try_fold(0, |most, one| Some(most.max(one?))),
+        rest: None,
+    })
+}
+
 /// The parts of a regex that follow each other, those inside of groups too.
 fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
     match hir.kind() {
@@ -76,19 +114,23 @@ fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
 
 /// Literals with one of which every match of these parts begins.
 fn prefixes(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
-    let mut seq: Seq = Extractor::new().extract(&Hir::concat(parts.to_vec()));
-    seq.keep_first_bytes(LONGEST);
-    // A literal that begins with another one adds nothing.
-    seq.sort();
-    seq.dedup();
-    seq.minimize_by_preference();
-    let literals: Vec<Vec<u8>> = seq
-        .literals()?
-        .iter()
-        .map(|literal| literal.as_bytes().to_vec())
-        .collect();
-    let usable = (1..=MOST_LITERALS).contains(&literals.len());
-    (usable && literals.iter().all(|literal| !literal.is_empty())).then_some(literals)
+    let all: Seq = Extractor::new().extract(&Hir::concat(parts.to_vec()));
+    // Where a class follows, shorter literals are fewer.
+    let literals = (1..=LONGEST).rev().find_map(|length| {
+        let mut seq = all.clone();
+        seq.keep_first_bytes(length);
+        // A literal that begins with another one adds nothing.
+        seq.sort();
+        seq.dedup();
+        seq.minimize_by_preference();
+        let literals = seq.literals()?;
+        (literals.len() <= MOST_LITERALS).then(|| {
+            let literals = literals.iter().map(|literal| literal.as_bytes().to_vec());
+            literals.collect::<Vec<_>>()
+        })
+    })?;
+    let usable = !literals.is_empty() && literals.iter().all(|literal| !literal.is_empty());
+    usable.then_some(literals)
 }
 
 /// The regex with all ASCII letters in lower case: it matches the text in lower case wherever the regex matches the
@@ -172,6 +214,24 @@ mod tests {
         // The Kelvin sign and the long s are letters of other lengths that the folding of ASCII leaves alone.
         let found = of(r"(?i)desk").unwrap();
         assert!(found.literals.contains(&"de\u{17f}\u{212a}".into()));
+    }
+
+    #[test]
+    fn classes_behind_a_literal_do_not_hide_it() {
+        let found = of("xoxb-[0-9]{10,13}-[0-9]+").unwrap();
+        assert!(found
+            .literals
+            .iter()
+            .all(|literal| literal.starts_with(b"xoxb-")));
+        assert_eq!((found.nearest, found.furthest), (0, Some(0)));
+    }
+
+    #[test]
+    fn each_branch_gives_some() {
+        let found = of(r"\w{0,9}?jira=\d+|ATATT3[a-z]{9}").unwrap();
+        assert_eq!(found.literals, [b"ATATT3".to_vec(), b"jira=".to_vec()]);
+        assert_eq!((found.nearest, found.furthest), (0, Some(36)));
+        assert_eq!(of(r"jira=\d+|[a-z]+"), None);
     }
 
     #[test]

@@ -18,6 +18,9 @@ const TRIES: usize = 32;
 /// Bytes that lie behind the matches' starts in a part of a text, at least, unless all rules are looked at.
 pub(super) const SHORT_TAIL: usize = 2048;
 
+/// The same, where a match is known to go on from the literal.
+const TRIES_BEFORE_REST: usize = 512;
+
 /// Bytes that tries may read in vain, besides as many as lie before the place: then tries cost more than a search.
 const VAIN: usize = 1 << 16;
 
@@ -39,6 +42,8 @@ pub(super) enum Way {
 pub(super) struct Rule {
     pub regex: meta::Regex,
     pub way: Way,
+    /// Tells whether a match can go on from a literal.
+    rest: Option<Box<DFA>>,
     /// The longest match, in bytes, if there is a bound.
     longest: Option<usize>,
     /// Tells where matches may begin that need more bytes; not needed where they are short.
@@ -50,6 +55,7 @@ pub(super) struct Rule {
 pub(super) struct Memory {
     regex: Option<meta::Cache>,
     tries: Option<dfa::Cache>,
+    rest: Option<dfa::Cache>,
     open: Option<dfa::Cache>,
 }
 
@@ -64,6 +70,8 @@ pub(super) struct Progress {
     settled: bool,
     /// Bytes that tries have read in vain.
     vain: usize,
+    /// Bytes that were read in vain behind literals.
+    vain_rest: usize,
     /// Whether tries have turned out to cost too much in this text.
     search: bool,
     /// Whether no match is left.
@@ -78,6 +86,7 @@ impl Progress {
             limit,
             settled: false,
             vain: 0,
+            vain_rest: 0,
             search: false,
             done: false,
         }
@@ -106,20 +115,34 @@ impl Rule {
             Some(longest) if longest <= WINDOW => None,
             _ => Some(Box::new(Open::new(hir, limit)?)),
         };
+        let rest = required.as_ref().and_then(|required| {
+            // Where the literal begins the match, it is tried there anyway.
+            let hir = required.rest.as_ref()?;
+            (required.furthest != Some(0) || longest.is_some_and(|longest| longest <= WINDOW))
+                .then(|| tries(hir, limit))?
+                .map(Box::new)
+        });
+        let most_tries = match rest {
+            Some(_) => TRIES_BEFORE_REST,
+            None => TRIES,
+        };
         let way = match (required, longest) {
             (None, _) => Way::Whole,
             (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
             (Some(required), _) => match required.furthest {
-                Some(furthest) if furthest - required.nearest < TRIES => match tries(hir, limit) {
-                    Some(dfa) => Way::Tries(required, Box::new(dfa)),
-                    None => Way::Gate(required),
-                },
+                Some(furthest) if furthest - required.nearest < most_tries => {
+                    match tries(hir, limit) {
+                        Some(dfa) => Way::Tries(required, Box::new(dfa)),
+                        None => Way::Gate(required),
+                    }
+                }
                 _ => Way::Gate(required),
             },
         };
         Ok(Self {
             regex,
             way,
+            rest,
             longest,
             open,
         })
@@ -202,6 +225,7 @@ impl Rule {
                 _ => 0,
             }
             + self.open.as_ref().map_or(0, |open| open.memory_usage())
+            + self.rest.as_ref().map_or(0, |rest| rest.memory_usage())
     }
 
     /// Finds every match from the progress' place on, as a search for this regex alone does.
@@ -244,13 +268,18 @@ impl Rule {
             return;
         };
         // First and last place where a match with the literal may begin.
-        let mut starts = places
-            .filter_map(|place| {
-                let last = place.checked_sub(required.nearest)?;
-                let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
-                Some((first, last))
-            })
-            .peekable();
+        let mut starts = Vec::new();
+        for place in places {
+            let Some(last) = place.checked_sub(required.nearest) else {
+                continue;
+            };
+            if progress.done || last < progress.at || !self.goes_on(memory, progress, text, place) {
+                continue;
+            }
+            let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
+            starts.push((first, last));
+        }
+        let mut starts = starts.into_iter().peekable();
         let limit = progress.limit;
         while let Some((first, mut last)) = starts.next() {
             let from = first.max(progress.at);
@@ -283,6 +312,29 @@ impl Rule {
                     self.next(memory, progress, text, last, &mut found);
                 }
             }
+        }
+    }
+
+    /// Whether a match may go on from a literal at `place`.
+    fn goes_on(
+        &self,
+        memory: &mut Memory,
+        progress: &mut Progress,
+        text: &[u8],
+        place: usize,
+    ) -> bool {
+        let Some(rest) = &self.rest else { return true };
+        if progress.vain_rest > VAIN.saturating_add(place) {
+            return true;
+        }
+        let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
+        match begins(rest, cache, text, place) {
+            Some((yes, read)) => {
+                progress.vain_rest += read;
+                yes
+            }
+            // It cannot be told.
+            None => true,
         }
     }
 
@@ -393,6 +445,26 @@ fn tries(hir: &Hir, limit: usize) -> Option<DFA> {
         .configure(dfa::Config::new().unicode_word_boundary(true))
         .build_from_nfa(nfa)
         .ok()
+}
+
+/// Whether a match begins at `start`, and how many bytes were read to know that. `None` where the DFA cannot tell.
+fn begins(dfa: &DFA, cache: &mut dfa::Cache, text: &[u8], start: usize) -> Option<(bool, usize)> {
+    let input = Input::new(text).range(start..).anchored(Anchored::Yes);
+    let mut state = dfa.start_state_forward(cache, &input).ok()?;
+    for (at, byte) in text.iter().enumerate().skip(start) {
+        state = dfa.next_state(cache, state, *byte).ok()?;
+        if state.is_tagged() {
+            if state.is_match() {
+                return Some((true, at - start));
+            } else if state.is_dead() {
+                return Some((false, at - start));
+            } else if state.is_quit() {
+                return None;
+            }
+        }
+    }
+    state = dfa.next_eoi_state(cache, state).ok()?;
+    Some((state.is_match(), text.len() - start))
 }
 
 /// Where the match that begins at `start` ends, if there is one, and how many bytes were read for that. `None` where

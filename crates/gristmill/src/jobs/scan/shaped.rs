@@ -80,33 +80,16 @@ impl Style {
             for &(start, end) in matches {
                 let offset = line.offset + start as u64;
                 self.prelude(rows, file, line, Some(start), offset);
-                if self.only_matching {
-                    let text = Text::of(line, &text[start..end]);
-                    let shown = [(0, end - start)];
-                    self.marked(
-                        rows,
-                        file,
-                        text,
-                        Marks {
-                            shown: &shown,
-                            ..marks
-                        },
-                        matches,
-                    );
+                let (text, place) = if self.only_matching {
+                    (&text[start..end], (0, end - start))
                 } else {
-                    let shown = [(start, end)];
-                    let text = Text::of(line, text);
-                    self.marked(
-                        rows,
-                        file,
-                        text,
-                        Marks {
-                            shown: &shown,
-                            ..marks
-                        },
-                        matches,
-                    );
-                }
+                    (text, (start, end))
+                };
+                let marks = Marks {
+                    shown: &[place],
+                    ..marks
+                };
+                self.marked(rows, file, Text::of(line, text), marks, matches);
             }
         } else {
             self.prelude(rows, file, line, Some(first.0), line.offset);

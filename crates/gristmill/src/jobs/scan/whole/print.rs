@@ -84,6 +84,17 @@ struct Answer {
     shown: bool,
 }
 
+impl Answer {
+    /// The answer of a search that shows no lines as text.
+    fn new(found: bool, stats: Option<&Stats>) -> Self {
+        Self {
+            found,
+            totals: totals(stats),
+            shown: false,
+        }
+    }
+}
+
 fn totals(stats: Option<&Stats>) -> ScanTotals {
     stats.map_or_else(ScanTotals::default, |stats| ScanTotals {
         matches: stats.matches(),
@@ -201,9 +212,8 @@ impl WholeFile {
         self.searcher(plan)
             .search_slice(matcher, bytes, &mut watched)?;
         Ok(Answer {
-            found: watched.sink.has_match(),
-            totals: totals(watched.sink.stats()),
             shown: watched.shown,
+            ..Answer::new(watched.sink.has_match(), watched.sink.stats())
         })
     }
 
@@ -222,11 +232,7 @@ impl WholeFile {
         let mut sink = printer.sink_with_path(matcher, &self.entry.path);
         self.searcher(plan)
             .search_slice(matcher, bytes, &mut sink)?;
-        Ok(Answer {
-            found: sink.has_match(),
-            totals: totals(Some(sink.stats())),
-            shown: false,
-        })
+        Ok(Answer::new(sink.has_match(), Some(sink.stats())))
     }
 
     /// A count, a path or nothing.
@@ -258,10 +264,6 @@ impl WholeFile {
         let mut sink = printer.sink_with_path(matcher, &self.entry.path);
         self.searcher(plan)
             .search_slice(matcher, bytes, &mut sink)?;
-        Ok(Answer {
-            found: sink.has_match(),
-            totals: totals(sink.stats()),
-            shown: false,
-        })
+        Ok(Answer::new(sink.has_match(), sink.stats()))
     }
 }
