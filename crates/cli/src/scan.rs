@@ -391,13 +391,14 @@ impl ScanArgs {
             }),
             None => {
                 let job = self.job(all, &paths).build_or_place();
-                job.map(|job| Job::Scan(Box::new(job))).map_err(|error| match error {
-                    ScanBuildError::Pattern(error) => Refused::Pattern(error),
-                    error @ ScanBuildError::Memory { .. } => {
-                        Refused::Other(advice::set_memory(&error))
-                    }
-                    error => Refused::Other(error.to_string()),
-                })
+                job.map(|job| Job::Scan(Box::new(job)))
+                    .map_err(|error| match error {
+                        ScanBuildError::Pattern(error) => Refused::Pattern(error),
+                        error @ ScanBuildError::Memory { .. } => {
+                            Refused::Other(advice::set_memory(&error))
+                        }
+                        error => Refused::Other(error.to_string()),
+                    })
             }
         };
         let job = job.map_err(|refused| match refused {
