@@ -11,12 +11,13 @@
 //! - `whole`: a match may span lines, so the file is searched as a whole, by the host;
 //! - `all`: every occurrence, including overlapping ones, without regard to lines.
 //!
-//! Around them: `facts` (what a slot's results say), `carry` (lines that span chunks), `held_lines` (lines that a NUL
-//! may undo), `kept` (lines that may be shown before a match), `binary` (how far ripgrep would have read), `matcher`
+//! Around them: `text` (where a file's text begins, and how it is read), `facts` (what a slot's results say), `carry`
+//! (lines that span chunks), `held_lines` (lines that a NUL may undo), `kept` (lines that may be shown before a match),
+//! `shown` (which those are), `room` (the memory of `whole`), `binary` (how far ripgrep would have read), `matcher`
 //! (searching on the host, where single matches are shown, and lines of regexes span chunks), `fold` (letters outside
-//! ASCII that are ASCII letters in another case), `printer`, `shaped`, `json` and `decimal` (rows), `separated` (the lines
-//! between files), `totals` and `error` (what is reported about all files), `plan` (the settings, from `report` and
-//! `builder`), `job` (the job itself).
+//! ASCII that are ASCII letters in another case), `line`, `printer`, `shaped`, `json` and `decimal` (rows), `separated`
+//! (the lines between files), `totals` and `error` (what is reported about all files), `plan` (the settings, from
+//! `report` and `builder`), `job` (the job itself).
 //!
 //! What differs from ripgrep 15:
 //!
@@ -75,13 +76,17 @@ mod held_lines;
 mod job;
 pub(in crate::jobs) mod json;
 mod kept;
+mod line;
 mod lines;
 mod matcher;
 mod plan;
 mod printer;
 mod report;
+mod room;
 mod separated;
 mod shaped;
+mod shown;
+mod text;
 mod totals;
 mod whole;
 

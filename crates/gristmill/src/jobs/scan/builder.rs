@@ -3,9 +3,9 @@
 mod build;
 
 use super::job::ScanJob;
-use super::lines::Shown;
 use super::printer::Style;
 use super::report::Report;
+use super::shown::Shown;
 use gristmill_patterns::{Boundary, Case, LineSettings};
 
 /// Settings of a [`ScanJob`].

@@ -3,8 +3,9 @@
 use super::binary::{Binary, Fills};
 use super::carry::{Carry, Keep};
 use super::facts::Facts;
-use super::plan::{Plan, Text};
+use super::plan::Plan;
 use super::report::Report;
+use super::text::Text;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::{Entry, Origin};
 use memchr::memchr;

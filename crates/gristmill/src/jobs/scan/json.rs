@@ -5,7 +5,7 @@
 //! UTF-8 are `{"text": ...}`, others `{"bytes": ...}` in base64.
 
 use super::decimal::decimal;
-use super::printer::Line;
+use super::line::Line;
 use super::totals::ScanTotals;
 use crate::jobs::names;
 use std::io::{self, Write};

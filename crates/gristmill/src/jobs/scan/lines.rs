@@ -9,18 +9,20 @@
 mod around;
 mod each;
 mod finish;
-
-pub(super) use around::Shown;
+mod known;
 
 use super::binary::{Binary, Fills, MAPPED_PREFIX};
 use super::carry::{Carry, Keep};
 use super::error::ScanErrorKind;
 use super::facts::View;
 use super::held_lines::HeldLines;
-use super::plan::{Plan, Text};
-use super::printer::{FileRows, Line};
+use super::line::Line;
+use super::plan::Plan;
+use super::printer::FileRows;
+use super::text::Text;
 use crate::jobs::LandedChunk;
 use crate::source::{Entry, Origin};
+use known::Around;
 use memchr::{memchr, memchr_iter};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -71,7 +73,7 @@ pub(super) struct LinesFile {
     started: Option<Instant>,
     done: bool,
     /// Where other lines are shown beside those that are looked for: what is known of them.
-    around: Option<Box<around::Around>>,
+    around: Option<Box<Around>>,
     /// Why the bytes of the current line are not there.
     lost: Option<ScanErrorKind>,
 }
@@ -103,7 +105,7 @@ impl LinesFile {
             started: plan.timed().then(Instant::now),
             done: false,
             around: (plan.shown.is_any() && !plan.decides_only())
-                .then(|| Box::new(around::Around::new(plan))),
+                .then(|| Box::new(Around::new(plan))),
             lost: None,
         }
     }

@@ -2,7 +2,8 @@
 
 use super::decimal::decimal;
 use super::json;
-use super::matcher::{Matcher, Replaced};
+use super::line::Line;
+use super::matcher::Matcher;
 use crate::jobs::sweep::OccurrenceRows;
 
 /// What stands between the parts of a row, and between groups of rows.
@@ -100,21 +101,6 @@ pub(super) struct FileRows {
     prefix_escapes: u64,
     /// Bytes of rows that ripgrep does not count as printed: escapes, and empty lines between files.
     pub uncounted: u64,
-}
-
-/// A matching line.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Line<'a> {
-    /// Its bytes, with its newline if it has one.
-    pub bytes: &'a [u8],
-    /// Where it begins in the file's text.
-    pub offset: u64,
-    /// Its number, from 1, where numbers are shown.
-    pub number: u64,
-    /// Whether it is shown because it stands near a line that is looked for, or because all lines are.
-    pub context: bool,
-    /// The line as it is shown, if its matches are replaced.
-    pub replaced: Option<&'a Replaced>,
 }
 
 impl FileRows {

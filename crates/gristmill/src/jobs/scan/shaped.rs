@@ -2,8 +2,9 @@
 //! space, or cut where a line is too long.
 
 use super::decimal::decimal;
+use super::line::Line;
 use super::matcher::Matcher;
-use super::printer::{FileRows, Line, Style, MATCH, RESET};
+use super::printer::{FileRows, Style, MATCH, RESET};
 use bstr::ByteSlice;
 use std::ops::Range;
 

@@ -2,55 +2,20 @@
 //!
 //! As in ripgrep, such a file is in memory when it is searched: its chunks are put together as they land, and the file's
 //! end brings the search, by `grep-searcher` and `grep-printer`, which are ripgrep's own. All files that are open
-//! together have one bound ([`Room`]). A file that finds no room is read again at its end, one at a time; one that is
+//! together have one bound ([`Whole`]). A file that finds no room is read again at its end, one at a time; one that is
 //! larger than the bound, or cannot be read again, is an error.
 
 mod print;
 
 use super::carry::read_again;
 use super::error::ScanErrorKind;
-use super::plan::{Plan, Text};
+use super::plan::Plan;
+use super::room::Whole;
+use super::text::Text;
 use crate::jobs::{FileEnd, LandedChunk};
 use crate::source::Entry;
-use gristmill_patterns::LineMatcher;
 use gristmill_ring::lock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-
-/// What files that are searched as a whole share.
-pub(super) struct Whole {
-    pub matcher: LineMatcher,
-    /// The most bytes that are kept, of one file and of all together.
-    pub most: u64,
-    kept: AtomicU64,
-    /// Held while a file is in memory that found no room.
-    one_more: Mutex<()>,
-}
-
-impl Whole {
-    pub fn new(matcher: LineMatcher, most: u64) -> Self {
-        Self {
-            matcher,
-            most,
-            kept: AtomicU64::new(0),
-            one_more: Mutex::new(()),
-        }
-    }
-
-    /// Takes room for so many bytes, if it is there.
-    fn take(&self, bytes: u64) -> bool {
-        let taken = self
-            .kept
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |kept| {
-                kept.checked_add(bytes).filter(|&kept| kept <= self.most)
-            });
-        taken.is_ok()
-    }
-
-    fn give_back(&self, bytes: u64) {
-        self.kept.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
+use std::sync::Arc;
 
 /// A file that is searched as a whole.
 pub(super) struct WholeFile {

@@ -5,7 +5,7 @@ use crate::jobs::scan::error::ScanBuildError;
 use crate::jobs::scan::job::{Engine, ScanJob};
 use crate::jobs::scan::plan::Plan;
 use crate::jobs::scan::report::Report;
-use crate::jobs::scan::whole::Whole;
+use crate::jobs::scan::room::Whole;
 use gristmill_megakernel::{ScanMode, DEFAULT_TABLE_BYTES, MAX_TABLE_BYTES};
 use gristmill_patterns::{LineMatcher, LineSettings, Literals, PlainStrings};
 use gristmill_protocol::{stream, PipelineError};

@@ -7,46 +7,20 @@
 //! so far. How far ripgrep has read depends on the lines that it keeps in its buffer because they may have to be shown,
 //! so its reads are followed after a chunk's lines are known (`settle`), and not before.
 //!
-//! The lines before a match may lie in earlier chunks: [`Kept`] has them.
+//! The lines before a match may lie in earlier chunks: [`Kept`](crate::jobs::scan::kept::Kept) has them.
 
 mod before;
 mod certain;
 
+use super::known::Around;
 use super::LinesFile;
 use crate::jobs::scan::binary::Binary;
 use crate::jobs::scan::facts::View;
 use crate::jobs::scan::held_lines::Kind;
-use crate::jobs::scan::kept::Kept;
 use crate::jobs::scan::plan::Plan;
 use memchr::memchr;
 use std::ops::Range;
 use std::path::PathBuf;
-
-/// Which lines are shown beside those that are looked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::jobs::scan) struct Shown {
-    pub before: usize,
-    pub after: usize,
-    /// All lines are shown. Then the others are 0.
-    pub all: bool,
-}
-
-impl Shown {
-    /// Whether any are.
-    pub fn is_any(self) -> bool {
-        self.all || self.groups()
-    }
-
-    /// Whether lines come in groups.
-    pub fn groups(self) -> bool {
-        self.before > 0 || self.after > 0
-    }
-
-    /// How many lines ripgrep keeps in its buffer before those that it has not searched, if it keeps any.
-    pub fn kept(self) -> Option<usize> {
-        self.groups().then_some(self.before)
-    }
-}
 
 /// A line of the file. Without bytes, it was too long to keep.
 #[derive(Clone, Copy)]
@@ -57,54 +31,6 @@ struct Piece<'a> {
     bytes: Option<&'a [u8]>,
     /// Where the line begins because of which it is shown.
     cause: u64,
-}
-
-/// What is known of the lines so far.
-#[derive(Debug, Default)]
-pub(super) struct Around {
-    shown: Shown,
-    /// Whether ripgrep would look at each line by itself. Then it takes no line for a match after the limit.
-    by_line: bool,
-    /// Lines that were looked for and found.
-    found: u64,
-    /// How many more lines are shown after the last one that was found.
-    left: usize,
-    /// End of the last line that was shown.
-    upto: u64,
-    /// End of the last line that was shown and has been certain.
-    certain: u64,
-    /// Whether any was shown.
-    any: bool,
-    /// End of the last line that was looked for, found, shown and certain.
-    matched: u64,
-    /// Start and end of the last line that was looked at: nothing after it is shown.
-    stopped: Option<(u64, u64)>,
-    kept: Kept,
-    /// Where the current chunk's lines begin that lie wholly in it.
-    from: usize,
-}
-
-impl Around {
-    pub fn new(plan: &Plan) -> Self {
-        let by_line = || {
-            let matcher = plan.matcher().line_matcher();
-            matcher.is_some_and(|regex| regex.is_by_line())
-        };
-        Self {
-            shown: plan.shown,
-            by_line: plan.shown.all || by_line(),
-            ..Self::default()
-        }
-    }
-
-    fn at_limit(&self, plan: &Plan) -> bool {
-        plan.limit.is_some_and(|limit| self.found >= limit)
-    }
-
-    /// Whether a line without a match, if nothing looks for such, need not be looked at.
-    fn passes(&self, plan: &Plan) -> bool {
-        !plan.invert && self.left == 0 && !self.shown.all && !self.at_limit(plan)
-    }
 }
 
 impl LinesFile {

@@ -1,10 +1,11 @@
 //! The search of a whole file, and its rows.
 
-use super::{Whole, WholeFile};
+use super::WholeFile;
 use crate::jobs::scan::binary::Binary;
 use crate::jobs::scan::error::ScanErrorKind;
 use crate::jobs::scan::plan::Plan;
 use crate::jobs::scan::report::Report;
+use crate::jobs::scan::room::Whole;
 use crate::jobs::scan::totals::ScanTotals;
 use grep_matcher::LineTerminator;
 use grep_printer::{ColorSpecs, JSONBuilder, StandardBuilder, Stats, SummaryBuilder, SummaryKind};

@@ -1,11 +1,12 @@
 //! The lines before one that was found, some of which may lie in earlier chunks.
 
-use super::{Around, Piece};
+use super::Piece;
 use crate::jobs::scan::binary::Binary;
 use crate::jobs::scan::carry::read_again;
 use crate::jobs::scan::error::ScanErrorKind;
 use crate::jobs::scan::facts::View;
 use crate::jobs::scan::held_lines::Kind;
+use crate::jobs::scan::lines::known::Around;
 use crate::jobs::scan::lines::LinesFile;
 use crate::jobs::scan::plan::Plan;
 use memchr::{memchr_iter, memrchr};

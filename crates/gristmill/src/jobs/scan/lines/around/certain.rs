@@ -1,13 +1,14 @@
 //! What is shown, and what a NUL undoes of it.
 
-use super::{Around, Piece};
+use super::Piece;
 use crate::jobs::scan::binary::{Binary, MAPPED_PREFIX};
 use crate::jobs::scan::error::ScanErrorKind;
 use crate::jobs::scan::facts::View;
 use crate::jobs::scan::held_lines::Kind;
+use crate::jobs::scan::line::Line;
+use crate::jobs::scan::lines::known::Around;
 use crate::jobs::scan::lines::LinesFile;
 use crate::jobs::scan::plan::Plan;
-use crate::jobs::scan::printer::Line;
 use memchr::memchr;
 
 impl LinesFile {
