@@ -217,7 +217,7 @@ enum Job {
     /// Lines, or every occurrence of strings.
     Scan(Box<ScanJob>),
     /// Every match of patterns some of which are regexes.
-    Sweep(SweepJob),
+    Sweep(Box<SweepJob>),
 }
 
 /// A scan as the command line asks for it.
@@ -382,13 +382,15 @@ impl ScanArgs {
         }
         let all = std::mem::take(&mut patterns.all);
         let job = match sweep::job(self, &all, &paths) {
-            Some(job) => job.map(Job::Sweep).map_err(|error| match error {
-                SweepBuildError::Pattern(error) => Refused::Pattern(error),
-                error @ SweepBuildError::Memory { .. } => {
-                    Refused::Other(advice::set_memory(&error))
-                }
-                error => Refused::Other(error.to_string()),
-            }),
+            Some(job) => job
+                .map(|job| Job::Sweep(Box::new(job)))
+                .map_err(|error| match error {
+                    SweepBuildError::Pattern(error) => Refused::Pattern(error),
+                    error @ SweepBuildError::Memory { .. } => {
+                        Refused::Other(advice::set_memory(&error))
+                    }
+                    error => Refused::Other(error.to_string()),
+                }),
             None => {
                 let job = self.job(all, &paths).build_or_place();
                 job.map(|job| Job::Scan(Box::new(job)))

@@ -134,7 +134,7 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
                         .into(),
                 );
             }
-            search(args, &mill, job, asking, started)
+            search(args, &mill, *job, asking, started)
         }
     }
 }
