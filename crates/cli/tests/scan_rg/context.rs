@@ -140,7 +140,7 @@ fn random_searches(
     size: fn(&mut Rng) -> usize,
     arguments: fn(&mut Rng) -> Vec<OsString>,
 ) {
-    for _ in 0..4 {
+    for _ in 0..2 {
         let tree = regexes::tree(random, size, line);
         for _ in 0..24 {
             let chunk = ["4K", "8K", "64K", "1M"][random.usize(..4)];

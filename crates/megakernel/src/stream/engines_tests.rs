@@ -64,7 +64,7 @@ fn bytes(random: &mut fastrand::Rng, alphabet: &[u8], len: usize) -> Vec<u8> {
 fn engines_answer_alike() {
     let mut random = fastrand::Rng::with_seed(gristmill_testing::seed("ENGINES_SEED"));
     let mut sampled = 0;
-    for _ in 0..60 {
+    for _ in 0..15 {
         let alphabet: &[u8] = match random.u8(..3) {
             0 => b"abAB\n",
             1 => b"abcdefgh ABC\0\n\xff",
@@ -122,7 +122,7 @@ fn engines_answer_alike() {
             }
         }
     }
-    assert!(sampled > 40, "only {sampled} sets were sampled");
+    assert!(sampled > 8, "only {sampled} sets were sampled");
 }
 
 #[test]
