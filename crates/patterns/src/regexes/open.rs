@@ -10,11 +10,16 @@ use regex_syntax::hir::{Hir, Look};
 /// The most bytes behind a match that a look-around asks for: a character of UTF-8.
 pub(super) const LOOK: usize = 4;
 
+/// Bytes that the automaton may take in each thread, once it is needed: its first states are large.
+const CACHE: usize = 8 << 20;
+
 /// Tells where the matches of one regex may begin of which the text at hand is only a part.
 #[derive(Debug)]
 pub(super) struct Open {
     /// Reads backwards. It matches whatever a match may begin with, all of it included.
     dfa: DFA,
+    /// For each byte, whether a match may contain it.
+    bytes: Box<[bool; 256]>,
     /// Bytes before the end at which a match may have ended whose look-around needs more: fewer than a character has.
     slack: usize,
 }
@@ -38,6 +43,7 @@ impl Open {
             .map_err(|error| error.to_string())?;
         let config = dfa::Config::new()
             .match_kind(MatchKind::All)
+            .cache_capacity(CACHE)
             .skip_cache_capacity_check(true);
         let dfa = dfa::Builder::new()
             .configure(config)
@@ -65,7 +71,8 @@ impl Open {
             !ascii.contains(&look) && !lines.contains(&look)
         });
         let slack = if characters { LOOK - 1 } else { 0 };
-        Ok(Self { dfa, slack })
+        let bytes = Box::new(bytes(&backwards));
+        Ok(Self { dfa, bytes, slack })
     }
 
     /// Bytes of memory that it takes, without what searches add.
@@ -76,6 +83,13 @@ impl Open {
     /// The memory for [`from`](Self::from).
     pub fn cache(&self) -> dfa::Cache {
         self.dfa.create_cache()
+    }
+
+    /// Whether no match reaches from before `from` to the end of the text, as it would hold a byte that none holds.
+    pub fn is_cut_off(&self, text: &[u8], from: usize) -> bool {
+        let end = text.len().saturating_sub(LOOK);
+        let behind = text.get(from..end).unwrap_or_default();
+        behind.iter().any(|byte| !self.bytes[usize::from(*byte)])
     }
 
     /// The first place from `at` on where a match may begin that the bytes behind `text` decide; the end of the text if
@@ -135,6 +149,34 @@ fn from_anywhere(nfa: &NFA, limit: usize) -> Result<NFA, Box<thompson::BuildErro
     Ok(builder.build(start, start)?)
 }
 
+/// For each byte, whether a match may contain it.
+fn bytes(nfa: &NFA) -> [bool; 256] {
+    let mut bytes = [false; 256];
+    let mut take = |one: &Transition| {
+        for byte in one.start..=one.end {
+            bytes[usize::from(byte)] = true;
+        }
+    };
+    for id in reachable(nfa) {
+        match nfa.state(id) {
+            State::ByteRange { trans } => take(trans),
+            State::Sparse(sparse) => sparse.transitions.iter().for_each(&mut take),
+            State::Dense(dense) => (0..=u8::MAX)
+                .filter_map(|byte| {
+                    let next = dense.matches_byte(byte)?;
+                    Some(Transition {
+                        start: byte,
+                        end: byte,
+                        next,
+                    })
+                })
+                .for_each(|one| take(&one)),
+            _ => {}
+        }
+    }
+    bytes
+}
+
 /// The states that the anchored start leads to: the others pass over what is before a match.
 fn reachable(nfa: &NFA) -> Vec<StateID> {
     let mut seen = vec![false; nfa.states().len()];
@@ -170,6 +212,17 @@ mod tests {
         let open = Open::new(&hir, 1 << 20).unwrap();
         let mut cache = open.cache();
         open.from(&mut cache, text, 0)
+    }
+
+    #[test]
+    fn a_byte_that_no_match_holds_cuts_it_off() {
+        let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
+        let hir = { parser }.parse("key[a-z ]+=").unwrap();
+        let open = Open::new(&hir, 1 << 20).unwrap();
+        assert!(open.is_cut_off(b"key (    ", 3));
+        assert!(!open.is_cut_off(b"key (    ", 5));
+        assert!(!open.is_cut_off(b"key     (", 3));
+        assert!(!open.is_cut_off(b"key abc      ", 3));
     }
 
     #[test]

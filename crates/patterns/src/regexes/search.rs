@@ -37,6 +37,10 @@ pub(super) enum Way {
     Gate(Required),
 }
 
+/// Bytes that the automaton that tries a regex may take in each thread, once it is needed. Regexes that count have many
+/// states, and making them again costs more than the memory.
+const CACHE: usize = 8 << 20;
+
 /// One regex of a set.
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -167,7 +171,10 @@ impl Rule {
             return;
         }
         // Most rules have no long matches.
-        if self.decided_before(part.text.len()) < progress.limit {
+        let cut_off = |open: &Open| open.is_cut_off(part.text, part.starts.end);
+        if self.decided_before(part.text.len()) < progress.limit
+            && !self.open.as_deref().is_some_and(cut_off)
+        {
             let certain = self.certain(memory, part.text, progress.at);
             progress.limit = progress.limit.min(certain);
         }
@@ -442,7 +449,11 @@ fn tries(hir: &Hir, limit: usize) -> Option<DFA> {
         .build_from_hir(hir)
         .ok()?;
     dfa::Builder::new()
-        .configure(dfa::Config::new().unicode_word_boundary(true))
+        .configure(
+            dfa::Config::new()
+                .unicode_word_boundary(true)
+                .cache_capacity(CACHE),
+        )
         .build_from_nfa(nfa)
         .ok()
 }
