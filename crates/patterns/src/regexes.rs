@@ -312,11 +312,10 @@ impl RegexSet {
                 let number = places[0].0;
                 let (rule, memory) = (&self.rules[number], &mut cache.memory[number]);
                 let progress = &mut cache.progress[number];
-                rule.settle(memory, progress, part);
                 rule.at(
                     memory,
                     progress,
-                    text,
+                    part,
                     places.iter().map(|(_, place)| *place),
                     |start, end| found(number, Hit::Match { start, end }),
                 );

@@ -267,25 +267,30 @@ impl Rule {
         &self,
         memory: &mut Memory,
         progress: &mut Progress,
-        text: &[u8],
+        part: &Part<'_>,
         places: impl Iterator<Item = usize>,
         mut found: impl FnMut(usize, usize),
     ) {
         let Some(required) = self.required() else {
             return;
         };
+        let text = part.text;
         // First and last place where a match with the literal may begin.
         let mut starts = Vec::new();
         for place in places {
             let Some(last) = place.checked_sub(required.nearest) else {
                 continue;
             };
-            if progress.done || last < progress.at || !self.goes_on(memory, progress, text, place) {
-                continue;
-            }
             let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
-            starts.push((first, last));
+            let known = progress.done || last < progress.at || first >= progress.limit;
+            if !known && self.goes_on(memory, progress, part, place) {
+                starts.push((first, last));
+            }
         }
+        if starts.is_empty() {
+            return;
+        }
+        self.settle(memory, progress, part);
         let mut starts = starts.into_iter().peekable();
         let limit = progress.limit;
         while let Some((first, mut last)) = starts.next() {
@@ -327,7 +332,7 @@ impl Rule {
         &self,
         memory: &mut Memory,
         progress: &mut Progress,
-        text: &[u8],
+        part: &Part<'_>,
         place: usize,
     ) -> bool {
         let Some(rest) = &self.rest else { return true };
@@ -335,10 +340,11 @@ impl Rule {
             return true;
         }
         let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
-        match begins(rest, cache, text, place) {
+        match begins(rest, cache, part.text, place) {
             Some((yes, read)) => {
                 progress.vain_rest += read;
-                yes
+                // At the end of what is there nothing is decided.
+                yes || (!part.ends && place + read == part.text.len())
             }
             // It cannot be told.
             None => true,
