@@ -264,11 +264,11 @@ fn digest_scan_and_stats_read_files_by_commands() {
             "1",
         ];
         let flags = [
-            &passthrough[..6],
+            &passthrough[..7],
             if flags.contains(&"-j") {
                 &[]
             } else {
-                &passthrough[6..]
+                &passthrough[7..]
             },
             flags,
         ]
