@@ -23,7 +23,7 @@ pub(super) struct Required {
     pub nearest: usize,
     /// The most bytes between a match's start and the literal, if there is a bound.
     pub furthest: Option<usize>,
-    /// What a match goes on with from the literal's start on, if that is the same for all literals.
+    /// What a match goes on with from a literal's start on, if that is known.
     pub rest: Option<Hir>,
 }
 
@@ -99,7 +99,11 @@ fn in_each(branches: &[Hir]) -> Option<Required> {
             .iter()
             .map(|one| one.furthest)
             .try_fold(0, |most, one| Some(most.max(one?))),
-        rest: None,
+        rest: found
+            .into_iter()
+            .map(|one| one.rest)
+            .collect::<Option<_>>()
+            .map(Hir::alternation),
     })
 }
 
