@@ -2,7 +2,9 @@
 //! which are not there yet.
 
 use regex_automata::hybrid::dfa::{self, DFA};
-use regex_automata::nfa::thompson::{self, Builder, State, Transition, WhichCaptures, NFA};
+use regex_automata::nfa::thompson::{
+    self, Builder, DenseTransitions, State, Transition, WhichCaptures, NFA,
+};
 use regex_automata::util::primitives::StateID;
 use regex_automata::{Anchored, Input, MatchKind};
 use regex_syntax::hir::{Hir, Look};
@@ -123,18 +125,7 @@ fn from_anywhere(nfa: &NFA, limit: usize) -> Result<NFA, Box<thompson::BuildErro
         match state {
             State::ByteRange { trans } => builder.add_range(*trans)?,
             State::Sparse(sparse) => builder.add_sparse(sparse.transitions.to_vec())?,
-            State::Dense(dense) => builder.add_sparse(
-                (0..=u8::MAX)
-                    .filter_map(|byte| {
-                        let next = dense.matches_byte(byte)?;
-                        Some(Transition {
-                            start: byte,
-                            end: byte,
-                            next,
-                        })
-                    })
-                    .collect(),
-            )?,
+            State::Dense(dense) => builder.add_sparse(transitions(dense).collect())?,
             State::Look { next, .. } | State::Capture { next, .. } => {
                 builder.add_union(vec![*next])?
             }
@@ -161,20 +152,23 @@ fn bytes(nfa: &NFA) -> [bool; 256] {
         match nfa.state(id) {
             State::ByteRange { trans } => take(trans),
             State::Sparse(sparse) => sparse.transitions.iter().for_each(&mut take),
-            State::Dense(dense) => (0..=u8::MAX)
-                .filter_map(|byte| {
-                    let next = dense.matches_byte(byte)?;
-                    Some(Transition {
-                        start: byte,
-                        end: byte,
-                        next,
-                    })
-                })
-                .for_each(|one| take(&one)),
+            State::Dense(dense) => transitions(dense).for_each(|one| take(&one)),
             _ => {}
         }
     }
     bytes
+}
+
+/// The transitions of a state that has one for each byte.
+fn transitions(dense: &DenseTransitions) -> impl Iterator<Item = Transition> + '_ {
+    (0..=u8::MAX).filter_map(|byte| {
+        let next = dense.matches_byte(byte)?;
+        Some(Transition {
+            start: byte,
+            end: byte,
+            next,
+        })
+    })
 }
 
 /// The states that the anchored start leads to: the others pass over what is before a match.
@@ -191,7 +185,7 @@ fn reachable(nfa: &NFA) -> Vec<StateID> {
             State::ByteRange { trans } => left.push(trans.next),
             State::Sparse(sparse) => left.extend(sparse.transitions.iter().map(|one| one.next)),
             State::Dense(dense) => {
-                left.extend((0..=u8::MAX).filter_map(|byte| dense.matches_byte(byte)));
+                left.extend(transitions(dense).map(|one| one.next));
             }
             State::Look { next, .. } | State::Capture { next, .. } => left.push(*next),
             State::Union { alternates } => left.extend_from_slice(alternates),
