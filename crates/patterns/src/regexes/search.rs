@@ -119,13 +119,10 @@ impl Rule {
             Some(longest) if longest <= WINDOW => None,
             _ => Some(Box::new(Open::new(hir, limit)?)),
         };
-        let rest = required.as_ref().and_then(|required| {
-            // Where the literal begins the match, it is tried there anyway.
-            let hir = required.rest.as_ref()?;
-            (required.furthest != Some(0) || longest.is_some_and(|longest| longest <= WINDOW))
-                .then(|| tries(hir, limit))?
-                .map(Box::new)
-        });
+        let rest = required
+            .as_ref()
+            .and_then(|required| tries(required.rest.as_ref()?, limit))
+            .map(Box::new);
         let most_tries = match rest {
             Some(_) => TRIES_BEFORE_REST,
             None => TRIES,
