@@ -24,7 +24,7 @@ fn sets() -> Vec<(ScanSet, &'static str)> {
     let small = |mode| ScanSet::build_within(&many, false, mode, 4096).unwrap();
     // Strings that nest so deeply that only an automaton takes them.
     let nested: Vec<String> = (1..2_000)
-        .map(|length| "a".repeat(length))
+        .map(|length| "q".repeat(length))
         .chain(["needle".to_owned()])
         .collect();
     let nested: Vec<&str> = nested.iter().map(String::as_str).collect();
