@@ -30,7 +30,10 @@ fn queue_driver_and_device_agree_at_every_moment() {
     with_driver(|mut driver, memory, tail| {
         let mut model = [Model::Free; SLOTS as usize];
         let (mut claimed, mut published) = (VecDeque::new(), 0);
-        for _ in 0..4000 {
+        // At least 4,000 steps, and as many more as the reads of a busy machine need.
+        let mut steps = 0;
+        while steps < 4000 || published < 300 {
+            steps += 1;
             match random(4) {
                 0 => {
                     let (slot, file) = (random(SLOTS as usize), random(paths.len()));
@@ -94,6 +97,5 @@ fn queue_driver_and_device_agree_at_every_moment() {
             );
             assert_eq!(tail.load(Ordering::Acquire), published);
         }
-        assert!(published > 300, "{published}");
     });
 }

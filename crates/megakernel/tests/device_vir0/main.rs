@@ -326,7 +326,9 @@ fn random_case(seed: u64) -> Case {
 #[test]
 fn random_programs_agree() {
     let first = gristmill_testing::seed("VIR0_SEED").wrapping_mul(1 << 20);
-    let cases: Vec<Case> = (first..first + 1_200).map(random_case).collect();
+    // Half of the programs are always the same ones, among which are all the kinds below.
+    let seeds = (0..600).chain(first..first + 600);
+    let cases: Vec<Case> = seeds.map(random_case).collect();
     let kinds = compare("random", &cases);
     println!("fault and flags: {kinds:?}");
     for kind in [
