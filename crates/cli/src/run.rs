@@ -32,13 +32,19 @@ pub struct RunArgs {
     total: bool,
 
     /// Write JSON: an object of type `record` for each record, of type `file` for each file with its accumulators by
-    /// name, and of type `total` at the end.
+    /// name, and of type `total` at the end. Values are whole numbers; `shown` has them as the program says that they are
+    /// shown, with units.
     #[arg(long)]
     json: bool,
 
+    /// Write a table: a row for each file, with a column for each accumulator, and a row for all files together. Records are
+    /// not written.
+    #[arg(long, conflicts_with = "json")]
+    table: bool,
+
     /// Run the program with chunks of several sizes, and compare whether its answer depends on how files are cut. The
     /// exit code is 1 if it does. Only a checksum of each file's answer is kept.
-    #[arg(long, conflicts_with_all = ["total", "json", "record"])]
+    #[arg(long, conflicts_with_all = ["total", "json", "table", "record"])]
     check: bool,
 
     /// With --check, write nothing where the answers are the same.
@@ -93,13 +99,17 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     if args.check {
         return check(args, &program);
     }
-    let rows = match (args.total, args.json) {
-        (_, true) => RunRows::Json,
-        (true, false) => RunRows::None,
-        (false, false) => RunRows::Text,
+    let rows = match (args.json, args.table, args.total) {
+        (true, ..) => RunRows::Json,
+        (_, true, _) => RunRows::Table,
+        (.., true) => RunRows::None,
+        _ => RunRows::Text,
     };
     let job = job(args, program, rows, None)?;
     let mut output = common::stdout()?;
+    if args.table {
+        common::written(io::Write::write_all(&mut output, &job.table_heading()))?;
+    }
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {
         &mut nothing
@@ -114,7 +124,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         &args.report,
         args.source.estimate(),
     )?;
-    if args.total || args.json {
+    if args.total || args.json || args.table {
         common::write_last(&mut output, &job.total_row(), &mut ended);
     }
     Ok(ended.code(0))
