@@ -150,6 +150,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         record: None,
         silent: false,
         collected: None,
+        rows: common::Destination::default(),
     };
     let mut ended = common::run_and_tell(
         &mill,

@@ -54,4 +54,5 @@ pub use error::SweepError;
 pub use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
 pub use job::{SweepFile, SweepJob};
 pub use plan::SweepReport;
+pub use rows::occurrence_schema;
 pub(in crate::jobs) use rows::{Occurrence, OccurrenceRows};

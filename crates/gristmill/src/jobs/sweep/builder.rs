@@ -218,6 +218,14 @@ impl SweepJobBuilder {
         self
     }
 
+    /// Whether rows are those of a table with the columns of [`occurrence_schema`](super::occurrence_schema), as
+    /// [`RowWriter`](gristmill_rows::RowWriter) writes them; only matches can be. Default: no.
+    #[must_use]
+    pub fn table(mut self, yes: bool) -> Self {
+        self.rows.table = yes;
+        self
+    }
+
     /// The longest match of a regex, in bytes, that is found wherever it lies. Where a longer one might begin, an error
     /// tells so, and the regex is not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
     #[must_use]
@@ -267,6 +275,12 @@ impl SweepJobBuilder {
             .take()
             .map(|findings| self.take_rules(findings));
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix }.into());
+        if self.rows.table && rules.is_none() && self.report != SweepReport::Matches {
+            return invalid(
+                "a table of counts or paths",
+                "ask for matches, or for rows of text",
+            );
+        }
         if self.patterns.len() > MAX_PATTERNS {
             return invalid(
                 "more than 1,000,000 patterns",

@@ -133,8 +133,9 @@ impl FileSweep {
                     length: found.end - found.start,
                     index: found.pattern,
                     name: plan.name(found.pattern),
+                    around: None,
                 };
-                plan.rows.occurrence(rows, &occurrence);
+                plan.rows.occurrence(rows, before, &occurrence);
             }
         });
         self.count += count;
