@@ -219,14 +219,7 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
         .awaiting(live)
         .warn(flags.warn)
         .ignore_missing(flags.ignore_missing);
-    let mut ended = common::run(
-        &mill,
-        source,
-        Arc::clone(&job),
-        &mut output,
-        &report,
-        None,
-    )?;
+    let mut ended = common::run(&mill, source, Arc::clone(&job), &mut output, &report, None)?;
     output.finish(b"", &mut ended);
     if !flags.status {
         tell(&job, algorithms);

@@ -32,8 +32,9 @@ pub struct RowsArgs {
 }
 
 /// A format of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
+    #[default]
     Text,
     Jsonl,
     Csv,
@@ -42,7 +43,8 @@ pub enum Format {
 }
 
 impl Format {
-    fn name(self) -> &'static str {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Jsonl => "jsonl",
@@ -94,7 +96,9 @@ impl RowsArgs {
 
     /// The file that rows go to; none if they go to standard output.
     fn file(&self) -> Option<&Path> {
-        self.output.as_deref().filter(|path| *path != Path::new("-"))
+        self.output
+            .as_deref()
+            .filter(|path| *path != Path::new("-"))
     }
 
     /// Whether rows go to a terminal.
@@ -254,7 +258,9 @@ impl Rows {
                 "{why}: the rows so far are in {}, and {name} was not written",
                 kept.display()
             ),
-            Err(error) => format!("{why}: {name} was not written, and the rows so far are lost: {error}"),
+            Err(error) => {
+                format!("{why}: {name} was not written, and the rows so far are lost: {error}")
+            }
         });
     }
 

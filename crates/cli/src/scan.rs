@@ -17,6 +17,7 @@ use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
+use super::rows::{Format, RowsArgs};
 use super::sources::file_list;
 use color::ColorWhen;
 use context::ContextArgs;
@@ -30,7 +31,6 @@ pub use patterns::Patterns;
 use reading::ReadingArgs;
 use rules::RuleArgs;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -173,6 +173,13 @@ pub struct ScanArgs {
     json: bool,
 
     #[command(flatten)]
+    rows_to: RowsArgs,
+
+    /// The format that the flags ask for.
+    #[arg(skip)]
+    format: Format,
+
+    #[command(flatten)]
     walk: WalkArgs,
 
     /// Search the files named in a list, one per line; `-` is standard input. They are treated like files named as
@@ -285,7 +292,7 @@ impl ScanArgs {
 
     /// The job, for the paths that are searched.
     fn job(&self, patterns: Vec<Vec<u8>>, paths: &[PathBuf]) -> ScanJobBuilder {
-        let terminal = io::stdout().is_terminal();
+        let terminal = self.rows_to.to_terminal();
         let only_stdin = paths == [Path::new("-")];
         let is_file = |path: &PathBuf| path.is_file();
         let numbers =
@@ -305,6 +312,7 @@ impl ScanArgs {
             .color(self.color.colors(terminal))
             .null(self.null)
             .json(self.json)
+            .table(self.format.is_table())
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
             .table_bytes(self.table_size)
@@ -319,7 +327,54 @@ impl ScanArgs {
         !self.no_heading
             && !self.all
             && !self.output.vimgrep
-            && (self.heading || io::stdout().is_terminal())
+            && (self.heading || self.rows_to.to_terminal())
+    }
+
+    /// The flags with their format of rows.
+    ///
+    /// # Errors
+    /// A message, if the flags ask for rows that have no such format.
+    fn with_format(&self) -> Result<Self, String> {
+        let sarif = self.rules.is_sarif().then_some(("--sarif", Format::Text));
+        let json = self.json.then_some(("--json", Format::Jsonl));
+        let format = self.rows_to.format(sarif.or(json))?;
+        let refused = [
+            (self.quiet, "--quiet"),
+            (self.walk.lists_files(), "--files"),
+            (self.walk.lists_types(), "--type-list"),
+        ];
+        let refused = refused.iter().find(|(given, _)| *given);
+        if let (true, Some((_, flag))) = (self.rows_to.are_given(), refused) {
+            return Err(format!(
+                "{flag} has no rows of a search; leave it out, or --output and --format"
+            ));
+        }
+        let summaries = [
+            (self.count, "--count"),
+            (self.output.count_matches, "--count-matches"),
+            (self.files_with_matches, "--files-with-matches"),
+            (self.output.files_without_match, "--files-without-match"),
+        ];
+        let summary = summaries.iter().find(|(given, _)| *given);
+        if let (true, Some((_, flag))) =
+            (self.rows_to.are_given() && format != Format::Text, summary)
+        {
+            return Err(format!(
+                "{flag} writes text, and the rows of {} are matches; leave one of them out",
+                format.name()
+            ));
+        }
+        if format.is_table() && !self.all && !self.rules.are_given() {
+            return Err(format!(
+                "{} has rows for --all and for --rules, and none for lines; give --all, or take jsonl",
+                format.name()
+            ));
+        }
+        Ok(Self {
+            json: format == Format::Jsonl,
+            format,
+            ..self.clone()
+        })
     }
 
     /// The paths that are searched, and whether it is the current directory because none was named.
@@ -424,6 +479,13 @@ impl ScanArgs {
 /// Runs `gristmill scan`.
 pub fn run(args: &ScanArgs) -> ExitCode {
     let started = Instant::now();
+    let args = &match args.with_format() {
+        Ok(args) => args,
+        Err(error) => {
+            common::complain(&error);
+            return ExitCode::from(2);
+        }
+    };
     let code = match args.listing() {
         Some(listed) => listed,
         None if args.rules.are_given() => rules::run(args),

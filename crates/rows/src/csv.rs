@@ -132,7 +132,10 @@ mod tests {
         let mut rows = Vec::new();
         let row = RowWriter::row(&mut rows).bytes(b"a,\"b\"\n\\").null();
         let row = row.bytes(b"\xff").texts([&b"a\"b"[..], b"\n"]);
-        row.u64s([1, u64::MAX].into_iter()).f64(0.1).bool(true).end();
+        row.u64s([1, u64::MAX].into_iter())
+            .f64(0.1)
+            .bool(true)
+            .end();
         let row = RowWriter::row(&mut rows).bytes(b"plain").bytes(b"");
         let row = row.bytes(b"\\d").texts([]).u64s([].into_iter());
         row.f64(-2.0).bool(false).end();

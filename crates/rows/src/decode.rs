@@ -304,7 +304,9 @@ mod tests {
         RowWriter::row(&mut rows).bytes(b"p").end();
         assert!(read(&rows).unwrap_err().to_string().contains("column u"));
         let mut rows = Vec::new();
-        rest(RowWriter::row(&mut rows).bytes(b"p"), 3).bool(true).end();
+        rest(RowWriter::row(&mut rows).bytes(b"p"), 3)
+            .bool(true)
+            .end();
         let error = read(&rows).unwrap_err().to_string();
         assert!(error.contains("behind the last"), "{error}");
         let mut rows = Vec::new();

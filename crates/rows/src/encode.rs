@@ -124,7 +124,8 @@ impl<'a> RowWriter<'a> {
         let this = self.number(tag::TEXTS, [0; 8]);
         let start = this.rows.len();
         for value in values {
-            this.rows.extend_from_slice(&(value.len() as u64).to_le_bytes());
+            this.rows
+                .extend_from_slice(&(value.len() as u64).to_le_bytes());
             this.rows.extend_from_slice(value);
         }
         let length = (this.rows.len() - start) as u64;

@@ -79,7 +79,15 @@ mod tests {
     fn what_is_escaped_is_had_back() {
         let seed = gristmill_testing::seed("GRISTMILL_ESCAPE_SEED");
         let mut random = fastrand::Rng::with_seed(seed);
-        let odd = [b"\\", &b"x"[..], b"a", b"\xff", "é".as_bytes(), b"\xc3", b"\n"];
+        let odd = [
+            b"\\",
+            &b"x"[..],
+            b"a",
+            b"\xff",
+            "é".as_bytes(),
+            b"\xc3",
+            b"\n",
+        ];
         for _ in 0..2000 {
             let mut bytes = Vec::new();
             for _ in 0..random.usize(..12) {

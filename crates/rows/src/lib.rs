@@ -47,4 +47,4 @@ pub use encode::RowWriter;
 pub use escape::{escape, readable, unescape};
 pub use schema::{Field, Kind, Schema};
 pub use table::TableWriter;
-pub use value::{Texts, Value, U64s};
+pub use value::{Texts, U64s, Value};

@@ -1,13 +1,13 @@
 //! The run of a search: its rows, its totals, and how it ends.
 
-use super::streams::{Counted, KEPT_BACK};
+use super::streams::KEPT_BACK;
 use super::{Asked, Job, ScanArgs};
 use crate::advice;
 use crate::common::{self, ReportArgs};
 use crate::progress::Estimate;
 use crate::report;
 use gristmill::jobs::scan::{ScanJob, ScanTotals, Separated};
-use gristmill::jobs::sweep::SweepJob;
+use gristmill::jobs::sweep::{occurrence_schema, SweepJob};
 use gristmill::mill::Mill;
 use gristmill::source::Source;
 use std::io::{self, Write};
@@ -147,7 +147,8 @@ fn search<J: Search + 'static>(
     started: Instant,
 ) -> Result<ExitCode, String> {
     let job = Arc::new(job);
-    let mut output = Counted::new(common::stdout()?);
+    let mut output = args.rows_to.open(args.format, || Ok(occurrence_schema()))?;
+    let destination = output.destination();
     let mut separated;
     let between_files = job.between_files();
     let rows: &mut dyn Write = if let Some(separator) = between_files {
@@ -160,6 +161,7 @@ fn search<J: Search + 'static>(
     let ends = ReportArgs {
         stats: false,
         silent: args.walk.is_silent(),
+        rows: destination,
         ..args.ends.clone()
     };
     let mut ended = common::run(
@@ -201,7 +203,7 @@ fn search<J: Search + 'static>(
     } else {
         Ok(())
     };
-    common::write_last(&mut output, &last, &mut ended);
+    output.finish(&last, &mut ended);
     if args.ends.stats {
         // Nothing can be done where standard error is closed.
         let mut text = report::text(&ended.report);

@@ -3,7 +3,6 @@
 use super::ScanArgs;
 use gristmill::jobs::scan::Report;
 use gristmill::jobs::sweep::{PlainStrings, SweepBuildError, SweepJob, SweepReport};
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 /// The sweep for these patterns over these paths; `None` if they are searched for otherwise.
@@ -29,9 +28,10 @@ pub fn job(
     let job = SweepJob::builder()
         .report(report)
         .with_path(args.shows_path(paths))
-        .color(args.color.colors(io::stdout().is_terminal()))
+        .color(args.color.colors(args.rows_to.to_terminal()))
         .null(args.null)
         .json(args.json)
+        .table(args.format.is_table())
         .max_match(args.max_match as u64)
         .memory(args.set_memory)
         .totals(args.ends.stats || args.json);

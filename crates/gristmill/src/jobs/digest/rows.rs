@@ -72,11 +72,7 @@ pub fn check_schema() -> Schema {
 }
 
 fn path() -> Field {
-    Field::new(
-        "path",
-        Kind::Path,
-        "The file; `-` is standard input.",
-    )
+    Field::new("path", Kind::Path, "The file; `-` is standard input.")
 }
 
 fn algorithm() -> Field {

@@ -114,13 +114,7 @@ impl AllFile {
     }
 
     /// Appends a row. `piece` is where the rows of this part begin.
-    fn row(
-        &mut self,
-        plan: &Plan,
-        (end, pattern): Place,
-        piece: usize,
-        rows: &mut Vec<u8>,
-    ) {
+    fn row(&mut self, plan: &Plan, (end, pattern): Place, piece: usize, rows: &mut Vec<u8>) {
         self.count += 1;
         let length = plan.length(pattern);
         let occurrence = Occurrence {
