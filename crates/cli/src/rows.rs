@@ -4,7 +4,7 @@
 //! So a run that fails, or is killed, leaves under that name what was there before. After a signal the rows so far are
 //! kept under the other name, which is told.
 
-use super::common::{self, Destination, Ended};
+use super::common::{self, Destination, End};
 use super::outputs::{self, NewFile, Replaces};
 use super::signals::Output;
 use clap::ValueEnum;
@@ -95,7 +95,7 @@ impl RowsArgs {
     }
 
     /// The file that rows go to; none if they go to standard output.
-    fn file(&self) -> Option<&Path> {
+    pub fn file(&self) -> Option<&Path> {
         self.output
             .as_deref()
             .filter(|path| *path != Path::new("-"))
@@ -219,8 +219,8 @@ impl Rows {
 
     /// Ends the output, `last` being the last rows of text or JSON: a file takes its name if the run came to its end.
     /// What fails is told.
-    pub fn finish(mut self, last: &[u8], ended: &mut Ended) {
-        if ended.unread || ended.report.output.is_err() {
+    pub fn finish(mut self, last: &[u8], ended: &mut End) {
+        if ended.unread || ended.lost {
             return self.give_up(ended);
         }
         let written = match self.table.take() {
@@ -265,7 +265,7 @@ impl Rows {
     }
 
     /// The output has failed, or nobody reads it.
-    fn give_up(self, ended: &Ended) {
+    fn give_up(self, ended: &End) {
         if self.file.is_some() && ended.interrupted {
             common::tell_interrupted();
         }
