@@ -377,15 +377,22 @@ pub fn run_and_tell<J: Job + 'static>(
 }
 
 /// Ends a command that has last rows of its own: writes them, and reports a failure.
-pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
+pub fn write_last(output: &mut dyn Write, to: &Destination, rows: &[u8], ended: &mut Ended) {
     if ended.unread || ended.report.output.is_err() {
         return;
     }
-    let result = output.write_all(rows).and_then(|()| output.flush());
-    ended.unread = result.is_err();
-    if let Err(error) = written(result) {
-        ended.unread = false;
+    let written = output.write_all(rows).and_then(|()| output.flush());
+    note_last(to, written, ended);
+}
+
+/// Reports a failure of writing last rows.
+pub fn note_last(to: &Destination, written: io::Result<()>, ended: &mut Ended) {
+    let Err(error) = written else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) {
+        ended.unread = true;
+    } else {
         ended.failed = true;
-        complain(&error);
+        complain(&to.lost(&error));
     }
+    ended.report.output = Err(error);
 }

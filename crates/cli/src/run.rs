@@ -4,6 +4,7 @@ use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::EngineArgs;
 use super::program::{refuse, IncludeArgs};
+use super::rows::{Format, RowsArgs};
 use super::sources::SourceArgs;
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::program::Program;
@@ -44,6 +45,9 @@ pub struct RunArgs {
     /// With --check, write nothing where the answers are the same.
     #[arg(short, long, requires = "check")]
     quiet: bool,
+
+    #[command(flatten)]
+    rows: RowsArgs,
 
     #[command(flatten)]
     includes: IncludeArgs,
@@ -90,16 +94,33 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         Ok(program) => program,
         Err(error) => return Ok(refuse(&error)),
     };
+    if args.check && args.rows.are_given() {
+        return Err("--check prints one verdict and has no rows of files; leave it out, or --output and --format".into());
+    }
     if args.check {
         return check(args, &program);
     }
-    let rows = match (args.total, args.json) {
-        (_, true) => RunRows::Json,
-        (true, false) => RunRows::None,
-        (false, false) => RunRows::Text,
+    let json = args.json.then_some(("--json", Format::Jsonl));
+    let format = args.rows.format(json)?;
+    if args.total && format.is_table() {
+        return Err(format!(
+            "--total is no row of {}, which has those of each file; leave it out, or take text or jsonl",
+            format.name()
+        ));
+    }
+    let rows = match (args.total, format) {
+        (_, Format::Jsonl) => RunRows::Json,
+        (true, _) => RunRows::None,
+        (false, format) if format.is_table() => RunRows::Table,
+        (false, _) => RunRows::Text,
     };
     let job = job(args, program, rows, None)?;
-    let mut output = common::stdout()?;
+    let source = args.source.source()?;
+    let mut output = args.rows.open(format, || Ok(job.schema()))?;
+    let report = ReportArgs {
+        rows: output.destination(),
+        ..args.report.clone()
+    };
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {
         &mut nothing
@@ -108,15 +129,17 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     };
     let mut ended = common::run(
         &args.engine.mill(args.source.sorted())?,
-        args.source.source()?,
+        source,
         Arc::clone(&job),
         files,
-        &args.report,
+        &report,
         args.source.estimate(),
     )?;
-    if args.total || args.json {
-        common::write_last(&mut output, &job.total_row(), &mut ended);
-    }
+    let last = match args.total || format == Format::Jsonl {
+        true => job.total_row(),
+        false => Vec::new(),
+    };
+    output.finish(&last, &mut ended);
     Ok(ended.code(0))
 }
 

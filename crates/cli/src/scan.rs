@@ -17,13 +17,14 @@ use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
-use super::rows::{Format, RowsArgs};
+use super::rows::{Format, Rows, RowsArgs};
 use super::sources::file_list;
 use color::ColorWhen;
 use context::ContextArgs;
 use decoding::DecodingArgs;
 use gristmill::jobs::scan::{PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder};
-use gristmill::jobs::sweep::{SweepBuildError, SweepJob};
+use gristmill::jobs::sweep::findings::finding_schema;
+use gristmill::jobs::sweep::{occurrence_schema, SweepBuildError, SweepJob};
 use gristmill::source::Source;
 use output::OutputArgs;
 use patterns::PatternArgs;
@@ -377,6 +378,30 @@ impl ScanArgs {
         })
     }
 
+    /// Opens the output of rows.
+    ///
+    /// # Errors
+    /// A message, if it cannot or must not be written.
+    fn open_rows(&self) -> Result<Rows, String> {
+        self.rows_to.open(self.format, || {
+            Ok(match self.rules.are_given() {
+                true => finding_schema(),
+                false => occurrence_schema(),
+            })
+        })
+    }
+
+    /// Nothing can be found: an output that was asked for has no rows.
+    ///
+    /// # Errors
+    /// A message, if it cannot or must not be written.
+    fn write_nothing(&self) -> Result<(), String> {
+        match self.rows_to.are_given() {
+            true => self.open_rows()?.finish_empty(),
+            false => Ok(()),
+        }
+    }
+
     /// The paths that are searched, and whether it is the current directory because none was named.
     fn paths(&self) -> Result<(Vec<PathBuf>, bool), Refusal> {
         let mut paths = self.named_paths();
@@ -491,7 +516,7 @@ pub fn run(args: &ScanArgs) -> ExitCode {
         None if args.rules.are_given() => rules::run(args),
         None => args.asked().and_then(|asked| match asked {
             Some(asked) => search::run(args, asked, started).map_err(Refusal::Line),
-            None => Ok(ExitCode::from(1)),
+            None => Ok(args.write_nothing().map(|()| ExitCode::from(1))?),
         }),
     };
     code.unwrap_or_else(|refusal| {

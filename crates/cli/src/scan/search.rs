@@ -7,7 +7,7 @@ use crate::common::{self, ReportArgs};
 use crate::progress::Estimate;
 use crate::report;
 use gristmill::jobs::scan::{ScanJob, ScanTotals, Separated};
-use gristmill::jobs::sweep::{occurrence_schema, SweepJob};
+use gristmill::jobs::sweep::SweepJob;
 use gristmill::mill::Mill;
 use gristmill::source::Source;
 use std::io::{self, Write};
@@ -147,7 +147,7 @@ fn search<J: Search + 'static>(
     started: Instant,
 ) -> Result<ExitCode, String> {
     let job = Arc::new(job);
-    let mut output = args.rows_to.open(args.format, || Ok(occurrence_schema()))?;
+    let mut output = args.open_rows()?;
     let destination = output.destination();
     let mut separated;
     let between_files = job.between_files();

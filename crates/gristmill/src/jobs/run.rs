@@ -35,6 +35,10 @@
 //! # }
 //! ```
 
+mod table;
+
+pub use table::run_schema;
+
 use super::names;
 use super::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::program::Program;
@@ -44,8 +48,10 @@ use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
 use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
 use gristmill_protocol::{fault, PipelineError};
 use gristmill_ring::lock;
+use gristmill_rows::Schema;
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -58,6 +64,8 @@ pub enum RunRows {
     Text,
     /// A JSON object for each record, and one with the accumulators.
     Json,
+    /// Rows of a table, as [`RowWriter`](gristmill_rows::RowWriter) writes them: its columns are [`RunJob::schema`]'s.
+    Table,
     /// Nothing.
     None,
 }
@@ -223,6 +231,12 @@ impl RunJob {
         }
     }
 
+    /// The columns of a table of the rows: [`run_schema`] of the program's accumulators.
+    #[must_use]
+    pub fn schema(&self) -> Schema {
+        run_schema(&self.program.program().accs)
+    }
+
     /// The accumulators of all files that were read to their end.
     pub fn total(&self) -> RunTotal {
         let total = lock(&self.total);
@@ -277,6 +291,11 @@ impl RunJob {
                         "value": value,
                     });
                     rows.extend(format!("{row}\n").as_bytes());
+                }
+                RunRows::Table => {
+                    let path = file.entry.path.as_os_str().as_bytes();
+                    let accumulators = self.program.program().accs.len();
+                    table::record(path, position, value, accumulators, rows);
                 }
                 RunRows::None => {}
             }
@@ -447,6 +466,15 @@ impl Job for RunJob {
                 row["path"] = names::json(&file.entry.path);
                 row["bytes"] = json!(bytes);
                 rows.extend(format!("{row}\n").as_bytes());
+            }
+            RunRows::Table => {
+                let arrays = (0..=u8::MAX).zip(&self.program.program().accs);
+                let values = arrays.map(|(number, array)| {
+                    let range = self.program.acc_range(number);
+                    (array, file.accs.get(range).unwrap_or_default())
+                });
+                let path = file.entry.path.as_os_str().as_bytes();
+                table::file(path, bytes, values, rows);
             }
             RunRows::None => {}
         }
