@@ -360,7 +360,13 @@ impl Session {
     }
 
     /// How a job ended whose rows were written with this result. Says what failed of that.
-    pub fn end(&self, output: &io::Result<()>, rows: &Destination, stopped: bool, failed: bool) -> End {
+    pub fn end(
+        &self,
+        output: &io::Result<()>,
+        rows: &Destination,
+        stopped: bool,
+        failed: bool,
+    ) -> End {
         let mut end = End {
             failed,
             interrupted: false,
@@ -381,8 +387,7 @@ impl Session {
         if given_up {
             complain("interrupted: rows that nobody took are lost");
         }
-        end.whole =
-            !end.interrupted && output.is_ok() && !self.cut_short.load(Ordering::Relaxed);
+        end.whole = !end.interrupted && output.is_ok() && !self.cut_short.load(Ordering::Relaxed);
         end
     }
 }
@@ -455,15 +460,22 @@ pub fn run_and_tell<J: Job + 'static>(
 }
 
 /// Ends a command that has last rows of its own: writes them, and reports a failure.
-pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut End) {
+pub fn write_last(output: &mut dyn Write, to: &Destination, rows: &[u8], ended: &mut End) {
     if ended.unread || ended.lost {
         return;
     }
-    let result = output.write_all(rows).and_then(|()| output.flush());
-    ended.unread = result.is_err();
-    if let Err(error) = written(result) {
-        ended.unread = false;
+    let written = output.write_all(rows).and_then(|()| output.flush());
+    note_last(to, written, ended);
+}
+
+/// Reports a failure of writing last rows.
+pub fn note_last(to: &Destination, written: io::Result<()>, ended: &mut End) {
+    let Err(error) = written else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) {
+        ended.unread = true;
+    } else {
         ended.failed = true;
-        complain(&error);
+        complain(&to.lost(&error));
     }
+    ended.lost = true;
 }

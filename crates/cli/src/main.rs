@@ -90,7 +90,9 @@ enum Command {
     ///
     /// Files are read as they are: nothing is decompressed or decoded. The exit code is 0, or 1 if there are searches and
     /// none has found anything, or 2 if something failed.
-    #[command(override_usage = "gristmill mill [OPTIONS] [PATHS]... + COMMAND [ARGUMENTS]... [+ ...]\n       gristmill mill [OPTIONS] --jobs FILE [PATHS]...")]
+    #[command(
+        override_usage = "gristmill mill [OPTIONS] [PATHS]... + COMMAND [ARGUMENTS]... [+ ...]\n       gristmill mill [OPTIONS] --jobs FILE [PATHS]..."
+    )]
     Mill(mill::MillArgs),
     /// Read files by one chosen path, and report its counters
     ///
@@ -166,7 +168,7 @@ fn main() -> ExitCode {
         Command::Digest(args) => digest::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Run(args) => run::run(&args),
-        Command::Mill(args) => mill::run(&args, &arguments, jobs),
+        Command::Mill(args) => Ok(mill::run(&args, &arguments, jobs)),
         Command::Ingest(args) => ingest::run(&args),
         Command::Asm(args) => program::assemble(&args),
         Command::Disasm(args) => program::disassemble(&args),

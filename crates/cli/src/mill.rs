@@ -39,10 +39,15 @@ pub struct MillArgs {
 }
 
 /// Runs `gristmill mill`. `arguments` are those of the process before the first `+`.
-///
-/// # Errors
-/// A message, if the command cannot start.
-pub fn run(
+pub fn run(args: &MillArgs, arguments: &[OsString], written: Vec<Written>) -> ExitCode {
+    start(args, arguments, written).unwrap_or_else(|error| {
+        crate::common::complain_in_lines(&error);
+        ExitCode::from(2)
+    })
+}
+
+/// As [`run`]. Of an error that shows a place in a text, the message has several lines.
+fn start(
     args: &MillArgs,
     arguments: &[OsString],
     mut written: Vec<Written>,

@@ -220,24 +220,19 @@ impl Rows {
     /// Ends the output, `last` being the last rows of text or JSON: a file takes its name if the run came to its end.
     /// What fails is told.
     pub fn finish(mut self, last: &[u8], ended: &mut End) {
-        if ended.unread || ended.lost {
-            return self.give_up(ended);
+        if !ended.unread && !ended.lost {
+            let written = match self.table.take() {
+                Some(table) => table.finish(),
+                None => self
+                    .output
+                    .write_all(last)
+                    .and_then(|()| self.output.flush()),
+            };
+            common::note_last(&self.destination, written, ended);
         }
-        let written = match self.table.take() {
-            Some(table) => table.finish(),
-            None => self.output.write_all(last),
-        };
-        let written = written.and_then(|()| self.output.flush());
-        if let Err(error) = written {
-            match error.kind() {
-                io::ErrorKind::BrokenPipe => ended.unread = true,
-                _ if gristmill::source::Ended::is_said_by(&error) => ended.unread = true,
-                _ => {
-                    ended.failed = true;
-                    common::complain(&self.destination.lost(&error));
-                }
-            }
-            return self.give_up(ended);
+        if ended.unread || ended.lost {
+            // The file is removed.
+            return;
         }
         let name = &self.destination.name;
         let Some(file) = self.file else { return };
@@ -264,11 +259,14 @@ impl Rows {
         });
     }
 
-    /// The output has failed, or nobody reads it.
-    fn give_up(self, ended: &End) {
-        if self.file.is_some() && ended.interrupted {
-            common::tell_interrupted();
-        }
+    /// Ends the output of a command that has found out that there is nothing to do: a table has no rows.
+    ///
+    /// # Errors
+    /// A message, if it cannot be written.
+    pub fn finish_empty(self) -> Result<(), String> {
+        let written = self.table.map_or(Ok(()), TableWriter::finish);
+        let named = written.and_then(|()| self.file.map_or(Ok(()), NewFile::take_name));
+        named.map_err(|error| self.destination.lost(&error))
     }
 }
 

@@ -1,11 +1,14 @@
 //! `gristmill run`: a VIR0 program over files.
 
 use super::advice;
-use super::common::{self, ReportArgs};
+use super::common::{self, Destination, End, ReportArgs};
 use super::engine::EngineArgs;
+use super::mill::Share;
 use super::program::{refuse, IncludeArgs};
+use super::rows::{Format, Rows, RowsArgs};
 use super::sources::SourceArgs;
 use gristmill::jobs::run::{RunJob, RunRows};
+use gristmill::mill::Task;
 use gristmill::program::Program;
 use std::collections::BTreeMap;
 use std::io;
@@ -55,6 +58,9 @@ pub struct RunArgs {
     includes: IncludeArgs,
 
     #[command(flatten)]
+    rows: RowsArgs,
+
+    #[command(flatten)]
     engine: EngineArgs,
 
     #[command(flatten)]
@@ -96,20 +102,20 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         Ok(program) => program,
         Err(error) => return Ok(refuse(&error)),
     };
+    if args.check && args.rows.are_given() {
+        return Err("--check prints one verdict and has no rows of files; leave it out, or --output and --format".into());
+    }
     if args.check {
         return check(args, &program);
     }
-    let rows = match (args.json, args.table, args.total) {
-        (true, ..) => RunRows::Json,
-        (_, true, _) => RunRows::Table,
-        (.., true) => RunRows::None,
-        _ => RunRows::Text,
-    };
+    let (format, rows) = args.format()?;
     let job = job(args, program, rows, None)?;
-    let mut output = common::stdout()?;
-    if args.table {
-        common::written(io::Write::write_all(&mut output, &job.table_heading()))?;
-    }
+    let source = args.source.source()?;
+    let mut output = args.open(format, &job)?;
+    let report = ReportArgs {
+        rows: output.destination(),
+        ..args.report.clone()
+    };
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {
         &mut nothing
@@ -118,16 +124,107 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     };
     let mut ended = common::run(
         &args.engine.mill(args.source.sorted())?,
-        args.source.source()?,
+        source,
         Arc::clone(&job),
         files,
-        &args.report,
+        &report,
         args.source.estimate(),
     )?;
-    if args.total || args.json || args.table {
-        common::write_last(&mut output, &job.total_row(), &mut ended);
-    }
+    output.finish(&args.last(&job, format), &mut ended);
     Ok(ended.code(0))
+}
+
+impl RunArgs {
+    /// Where rows go.
+    pub fn rows_to(&self) -> &RowsArgs {
+        &self.rows
+    }
+
+    /// The format, and what is written of each file.
+    fn format(&self) -> Result<(Format, RunRows), String> {
+        let table = self.table.then_some(("--table", Format::Text));
+        let json = self.json.then_some(("--json", Format::Jsonl));
+        let format = self.rows.format(table.or(json))?;
+        if format.is_table() {
+            return Err(format!(
+                "{} has no rows for run; take text or jsonl",
+                format.name()
+            ));
+        }
+        let rows = match (format, self.table, self.total) {
+            (Format::Jsonl, ..) => RunRows::Json,
+            (_, true, _) => RunRows::Table,
+            (.., true) => RunRows::None,
+            _ => RunRows::Text,
+        };
+        Ok((format, rows))
+    }
+
+    /// Opens the output.
+    fn open(&self, format: Format, job: &RunJob) -> Result<Rows, String> {
+        let schema = || Err("run has no rows of a table".into());
+        let mut output = self.rows.open(format, schema)?;
+        if self.table {
+            common::written(io::Write::write_all(&mut output, &job.table_heading()))?;
+        }
+        Ok(output)
+    }
+
+    /// The rows behind those of files.
+    fn last(&self, job: &RunJob, format: Format) -> Vec<u8> {
+        match self.total || self.table || format == Format::Jsonl {
+            true => job.total_row(),
+            false => Vec::new(),
+        }
+    }
+
+    /// The share of a run with other jobs.
+    ///
+    /// # Errors
+    /// A message, if the program is refused, the flags contradict each other, or the output cannot be written.
+    pub fn share(&self) -> Result<Box<dyn Share>, String> {
+        let program = Program::load(&self.includes.loader(), &self.program);
+        let program = program.map_err(|error| advice::program(&error))?;
+        let (format, rows) = self.format()?;
+        let job = job(self, program, rows, None)?;
+        Ok(Box::new(RunShare {
+            rows: self.open(format, &job)?,
+            args: self.clone(),
+            job,
+            format,
+            nothing: io::sink(),
+        }))
+    }
+}
+
+/// A program beside other jobs.
+struct RunShare {
+    args: RunArgs,
+    job: Arc<RunJob>,
+    format: Format,
+    rows: Rows,
+    nothing: io::Sink,
+}
+
+impl Share for RunShare {
+    fn task(&mut self) -> Task<'_> {
+        let files: &mut dyn io::Write = if self.args.total {
+            &mut self.nothing
+        } else {
+            &mut self.rows
+        };
+        Task::new(Arc::clone(&self.job), files)
+    }
+
+    fn destination(&self) -> Destination {
+        self.rows.destination()
+    }
+
+    fn finish(self: Box<Self>, _name: &str, end: &mut End) -> Option<bool> {
+        let last = self.args.last(&self.job, self.format);
+        self.rows.finish(&last, end);
+        None
+    }
 }
 
 /// The job; for a check, with chunks of this size.

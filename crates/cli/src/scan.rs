@@ -9,6 +9,7 @@ mod patterns;
 mod reading;
 mod rules;
 mod search;
+mod share;
 mod streams;
 mod sweep;
 mod walk;
@@ -17,13 +18,14 @@ use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
-use super::rows::{Format, RowsArgs};
+use super::rows::{Format, Rows, RowsArgs};
 use super::sources::file_list;
 use color::ColorWhen;
 use context::ContextArgs;
 use decoding::DecodingArgs;
 use gristmill::jobs::scan::{PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder};
-use gristmill::jobs::sweep::{SweepBuildError, SweepJob};
+use gristmill::jobs::sweep::findings::finding_schema;
+use gristmill::jobs::sweep::{occurrence_schema, SweepBuildError, SweepJob};
 use gristmill::source::Source;
 use output::OutputArgs;
 use patterns::PatternArgs;
@@ -377,6 +379,30 @@ impl ScanArgs {
         })
     }
 
+    /// Opens the output of rows.
+    ///
+    /// # Errors
+    /// A message, if it cannot or must not be written.
+    fn open_rows(&self) -> Result<Rows, String> {
+        self.rows_to.open(self.format, || {
+            Ok(match self.rules.are_given() {
+                true => finding_schema(),
+                false => occurrence_schema(),
+            })
+        })
+    }
+
+    /// Nothing can be found: an output that was asked for has no rows.
+    ///
+    /// # Errors
+    /// A message, if it cannot or must not be written.
+    fn write_nothing(&self) -> Result<(), String> {
+        match self.rows_to.are_given() {
+            true => self.open_rows()?.finish_empty(),
+            false => Ok(()),
+        }
+    }
+
     /// The paths that are searched, and whether it is the current directory because none was named.
     fn paths(&self) -> Result<(Vec<PathBuf>, bool), Refusal> {
         let mut paths = self.named_paths();
@@ -427,16 +453,14 @@ impl ScanArgs {
         })
     }
 
-    /// The scan that is asked for; `None` if it is known that nothing can be found.
-    fn asked(&self) -> Result<Option<Asked>, Refusal> {
-        let mut patterns = self.patterns()?;
-        let (paths, default_directory) = self.paths()?;
-        let some = self.output.invert_match || !patterns.all.is_empty();
-        if !some || self.max_count == Some(0) {
-            return Ok(None);
-        }
-        let all = std::mem::take(&mut patterns.all);
-        let job = match sweep::job(self, &all, &paths) {
+    /// The job that searches these paths for `all`, the patterns that were read as `patterns`.
+    fn searched(
+        &self,
+        all: Vec<Vec<u8>>,
+        patterns: &Patterns,
+        paths: &[PathBuf],
+    ) -> Result<Job, Refusal> {
+        let job = match sweep::job(self, &all, paths) {
             Some(job) => job
                 .map(|job| Job::Sweep(Box::new(job)))
                 .map_err(|error| match error {
@@ -447,7 +471,7 @@ impl ScanArgs {
                     error => Refused::Other(error.to_string()),
                 }),
             None => {
-                let job = self.job(all, &paths).build_or_place();
+                let job = self.job(all, paths).build_or_place();
                 job.map(|job| Job::Scan(Box::new(job)))
                     .map_err(|error| match error {
                         ScanBuildError::Pattern(error) => Refused::Pattern(error),
@@ -458,10 +482,22 @@ impl ScanArgs {
                     })
             }
         };
-        let job = job.map_err(|refused| match refused {
-            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
+        job.map_err(|refused| match refused {
+            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, patterns)),
             Refused::Other(error) => Refusal::Line(error),
-        })?;
+        })
+    }
+
+    /// The scan that is asked for; `None` if it is known that nothing can be found.
+    fn asked(&self) -> Result<Option<Asked>, Refusal> {
+        let mut patterns = self.patterns()?;
+        let (paths, default_directory) = self.paths()?;
+        let some = self.output.invert_match || !patterns.all.is_empty();
+        if !some || self.max_count == Some(0) {
+            return Ok(None);
+        }
+        let all = std::mem::take(&mut patterns.all);
+        let job = self.searched(all, &patterns, &paths)?;
         let one_thread = self.one_thread(&paths);
         let countable =
             !self.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
@@ -491,7 +527,7 @@ pub fn run(args: &ScanArgs) -> ExitCode {
         None if args.rules.are_given() => rules::run(args),
         None => args.asked().and_then(|asked| match asked {
             Some(asked) => search::run(args, asked, started).map_err(Refusal::Line),
-            None => Ok(ExitCode::from(1)),
+            None => Ok(args.write_nothing().map(|()| ExitCode::from(1))?),
         }),
     };
     code.unwrap_or_else(|refusal| {

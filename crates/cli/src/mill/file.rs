@@ -43,10 +43,7 @@ pub fn read(path: &Path) -> Result<Jobs, String> {
 fn place(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or_default();
-    (
-        before.matches('\n').count() + 1,
-        line.chars().count() + 1,
-    )
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 fn parse(name: &str, text: &str) -> Result<Jobs, String> {
@@ -78,7 +75,10 @@ fn parse(name: &str, text: &str) -> Result<Jobs, String> {
     Ok(jobs)
 }
 
-type Entry<'t> = (&'t Spanned<toml::de::DeString<'t>>, &'t Spanned<DeValue<'t>>);
+type Entry<'t> = (
+    &'t Spanned<toml::de::DeString<'t>>,
+    &'t Spanned<DeValue<'t>>,
+);
 
 /// The entries of a table, in the order in which they were written.
 fn sorted<'t>(table: &'t DeTable<'t>) -> Vec<Entry<'t>> {
@@ -112,10 +112,15 @@ impl Document<'_> {
     /// A job, as it would be written on the command line.
     fn job(&self, table: &Spanned<DeValue<'_>>, keys: &DeTable<'_>) -> Result<Written, String> {
         let entries = sorted(keys);
-        let command = entries.iter().find(|(key, _)| &**key.get_ref() == "command");
+        let command = entries
+            .iter()
+            .find(|(key, _)| &**key.get_ref() == "command");
         let (_, command) = command.ok_or_else(|| {
             let jobs = JOBS.join(", ");
-            self.wrong(table, &format!("a job without a command; write command = ..., one of {jobs}"))
+            self.wrong(
+                table,
+                &format!("a job without a command; write command = ..., one of {jobs}"),
+            )
         })?;
         let name = command.get_ref().as_str();
         let name = name.filter(|name| JOBS.contains(name)).ok_or_else(|| {

@@ -306,9 +306,15 @@ mod tests {
     fn jobs_are_split_at_plus_signs_and_only_for_this_command() {
         let split = |line: &str| {
             let (front, jobs) = split(line.split(' ').map(OsString::from));
-            (front.len(), jobs.iter().map(|job| job.arguments.len()).collect())
+            (
+                front.len(),
+                jobs.iter().map(|job| job.arguments.len()).collect(),
+            )
         };
-        assert_eq!(split("gristmill mill a b + scan --all x + stats"), (4, vec![3, 1]));
+        assert_eq!(
+            split("gristmill mill a b + scan --all x + stats"),
+            (4, vec![3, 1])
+        );
         assert_eq!(split("gristmill mill ./+ -e+ + stats +"), (4, vec![1, 0]));
         assert_eq!(split("gristmill scan + x"), (4, Vec::<usize>::new()));
     }

@@ -49,8 +49,9 @@ pub fn run(
     args: &ReportArgs,
     estimate: Option<Estimate>,
 ) -> Result<ExitCode, String> {
-    let destinations: Vec<Destination> =
-        (shares.iter()).map(|(_, share)| share.destination()).collect();
+    let destinations: Vec<Destination> = (shares.iter())
+        .map(|(_, share)| share.destination())
+        .collect();
     // Which jobs something has failed for, and which collect what it was.
     let failed: Vec<Arc<AtomicBool>> = shares.iter().map(|_| Arc::default()).collect();
     let hearers: Vec<_> = (shares.iter().zip(&failed))

@@ -9,7 +9,7 @@ use gristmill::jobs::sweep::findings::{
 };
 use gristmill::jobs::sweep::{Case, SweepBuildError, SweepJob};
 use gristmill::rules::RuleSet;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl RuleArgs {
 }
 
 impl ScanArgs {
-    fn findings_report(&self) -> FindingsReport {
+    pub(super) fn findings_report(&self) -> FindingsReport {
         match () {
             () if self.quiet => FindingsReport::Quiet,
             () if self.count => FindingsReport::Count,
@@ -111,8 +111,9 @@ impl ScanArgs {
         }
     }
 
-    fn findings_format(&self) -> Format {
+    pub(super) fn findings_format(&self) -> Format {
         match () {
+            () if self.format.is_table() => Format::Table,
             () if self.rules.sarif => Format::Sarif,
             () if self.json => Format::Json,
             () => Format::Text,
@@ -120,7 +121,7 @@ impl ScanArgs {
     }
 
     /// The rules of all files, and behind them the patterns of -e and -f.
-    fn rule_set(&self) -> Result<RuleSet, Refusal> {
+    pub(super) fn rule_set(&self) -> Result<RuleSet, Refusal> {
         let mut rules = RuleSet::default();
         for path in &self.rules.rules {
             let read = rules.read(path);
@@ -197,21 +198,22 @@ fn literal(string: &[u8]) -> String {
     regex
 }
 
-/// Finds what rules find.
+/// Why no device runs this.
+pub const NO_DEVICE: &str = "a device finds nothing by rules; use --backend cpu";
+
+/// What the rules are searched for by, and what they find.
 ///
 /// # Errors
 /// Why nothing is searched.
-pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
-    let rules = args.rule_set()?;
-    if rules.rules().is_empty() {
-        return Ok(ExitCode::from(1));
-    }
-    let (report, format) = (args.findings_report(), args.findings_format());
+pub fn searched(
+    args: &ScanArgs,
+    rules: RuleSet,
+) -> Result<(Arc<Findings>, Arc<SweepJob>), Refusal> {
     let findings = Findings::new(Arc::new(rules))
-        .format(format)
-        .report(report)
+        .format(args.findings_format())
+        .report(args.findings_report())
         .show_secrets(args.rules.show_secrets)
-        .color(args.color.colors(io::stdout().is_terminal()))
+        .color(args.color.colors(args.rows_to.to_terminal()))
         .null(args.null);
     let findings = Arc::new(findings);
     let job = SweepJob::builder()
@@ -221,6 +223,35 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
         .memory(args.set_memory)
         .build();
     let job = Arc::new(job.map_err(|error| refusal(error, &findings))?);
+    Ok((findings, job))
+}
+
+/// What could not be searched, or not be shown.
+pub fn failures(job: &SweepJob, findings: &Findings) -> Vec<Notice> {
+    let failed = |path: PathBuf, text: String| Notice {
+        path: Some(path),
+        text,
+        error: true,
+    };
+    let unsearched = job.take_errors().into_iter();
+    let unsearched = unsearched.map(|error| failed(error.path.clone(), advice::sweep(&error)));
+    let unshown = findings.take_errors().into_iter();
+    let unshown = unshown.map(|unshown| failed(unshown.path.clone(), unshown.to_string()));
+    unsearched.chain(unshown).collect()
+}
+
+/// Finds what rules find.
+///
+/// # Errors
+/// Why nothing is searched.
+pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
+    let rules = args.rule_set()?;
+    if rules.rules().is_empty() {
+        args.write_nothing()?;
+        return Ok(ExitCode::from(1));
+    }
+    let (report, format) = (args.findings_report(), args.findings_format());
+    let (findings, job) = searched(args, rules)?;
     let (paths, default_directory) = args.paths()?;
     let countable =
         !args.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
@@ -228,40 +259,32 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
     let mill = args.engine.mill_on_cpu(
         args.walk.order().is_given(),
         args.decoding.decode(true),
-        "a device finds nothing by rules; use --backend cpu",
+        NO_DEVICE,
     )?;
-    let mut stdout = common::stdout()?;
+    let mut rows = args.open_rows()?;
+    let destination = rows.destination();
     let mut log;
     let output: &mut dyn Write = if format == Format::Sarif && report == FindingsReport::Each {
-        log = SarifWriter::new(&mut stdout, findings.rules());
+        log = SarifWriter::new(&mut rows, findings.rules());
         &mut log
     } else {
-        &mut stdout
+        &mut rows
     };
     let collected = Collected::default();
     let ends = ReportArgs {
         stats: false,
         silent: args.walk.is_silent(),
         collected: (format == Format::Sarif).then(|| collected.clone()),
+        rows: destination.clone(),
         ..args.ends.clone()
     };
     let estimate = estimate.filter(|_| countable);
     let mut ended = common::run(&mill, source, Arc::clone(&job), output, &ends, estimate)?;
     let mut notices = notices(&collected);
-    let mut failed = |path: &Path, text: String| {
+    for failed in failures(&job, &findings) {
         ended.failed = true;
-        notices.push(Notice {
-            path: Some(path.to_owned()),
-            text: text.clone(),
-            error: true,
-        });
-        common::complain(&text);
-    };
-    for error in job.take_errors() {
-        failed(&error.path, advice::sweep(&error));
-    }
-    for unshown in findings.take_errors() {
-        failed(&unshown.path, unshown.to_string());
+        common::complain(&failed.text);
+        notices.push(failed);
     }
     let searched = ended.report.files + ended.report.failures;
     if default_directory && searched == 0 && !ended.interrupted {
@@ -272,8 +295,9 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
     if format == Format::Sarif {
         let successful = !ended.failed && !ended.interrupted;
         let tail = sarif_tail(successful, code, &notices);
-        common::write_last(output, &tail, &mut ended);
+        common::write_last(output, &destination, &tail, &mut ended);
     }
+    rows.finish(b"", &mut ended);
     if args.ends.stats {
         let mut text = report::text(&ended.report);
         text += &report::line("search", &job.engine_report());
@@ -310,7 +334,7 @@ fn refusal(error: SweepBuildError, findings: &Findings) -> Refusal {
 }
 
 /// What is said of files in a SARIF log.
-fn notices(collected: &Collected) -> Vec<Notice> {
+pub fn notices(collected: &Collected) -> Vec<Notice> {
     let (errors, others) = collected.take();
     let mut notices: Vec<Notice> = errors
         .iter()
@@ -388,6 +412,7 @@ mod tests {
         "no_trim",
         "null",
         "one_file_system",
+        "output",
         "paths",
         "pattern",
         "pattern_files",

@@ -7,7 +7,7 @@ use crate::common::{self, ReportArgs};
 use crate::progress::Estimate;
 use crate::report;
 use gristmill::jobs::scan::{ScanJob, ScanTotals, Separated};
-use gristmill::jobs::sweep::{occurrence_schema, SweepJob};
+use gristmill::jobs::sweep::SweepJob;
 use gristmill::mill::Mill;
 use gristmill::source::Source;
 use std::io::{self, Write};
@@ -20,6 +20,14 @@ pub const NOTHING_SEARCHED: &str =
     "no files were searched: there is none, or all are hidden or ignored; name files, or give \
                                     --hidden or --no-ignore";
 
+/// Why no device searches for every match of a regex.
+pub const NO_DEVICE: &str =
+    "a device finds no match of a regex; use --backend cpu, or strings (-F)";
+
+/// Why no log keeps that search.
+pub const NO_LOG: &str =
+    "--record keeps no search for every match of a regex; leave it out, or search for strings (-F)";
+
 /// How a search is asked for, without what is searched for.
 struct Asking {
     source: Box<dyn Source>,
@@ -29,14 +37,16 @@ struct Asking {
 }
 
 /// A job that searches.
-trait Search: gristmill::jobs::Job {
+pub trait Search: gristmill::jobs::Job {
     /// Whether something was found.
     fn found(&self) -> bool;
     /// Bytes of the rows of the first file that has any, if all of them were made.
     fn first_rows(&self) -> Option<u64>;
     /// What stands between the rows of two files, if anything does.
     fn between_files(&self) -> Option<&[u8]>;
+    /// What was searched and found.
     fn totals(&self) -> ScanTotals;
+    /// How is searched, for --stats.
     fn engine_report(&self) -> String;
     /// Whether the host searches by itself.
     fn searches_on_host(&self) -> bool;
@@ -126,13 +136,9 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
             search(args, &mill, *job, asking, started)
         }
         Job::Sweep(job) => {
-            let refusal = "a device finds no match of a regex; use --backend cpu, or strings (-F)";
-            let mill = args.engine.mill_on_cpu(ordered, decode, refusal)?;
+            let mill = args.engine.mill_on_cpu(ordered, decode, NO_DEVICE)?;
             if args.ends.record.is_some() {
-                return Err(
-                    "--record keeps no search for every match of a regex; leave it out, or search for strings (-F)"
-                        .into(),
-                );
+                return Err(NO_LOG.into());
             }
             search(args, &mill, *job, asking, started)
         }
@@ -147,7 +153,7 @@ fn search<J: Search + 'static>(
     started: Instant,
 ) -> Result<ExitCode, String> {
     let job = Arc::new(job);
-    let mut output = args.rows_to.open(args.format, || Ok(occurrence_schema()))?;
+    let mut output = args.open_rows()?;
     let destination = output.destination();
     let mut separated;
     let between_files = job.between_files();

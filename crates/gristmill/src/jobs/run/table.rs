@@ -1,0 +1,87 @@
+//! What a program makes of files as rows of a table.
+
+use gristmill_megakernel::vir0::{AccArray, AccKind};
+use gristmill_rows::{Field, Kind, RowWriter, Schema};
+
+/// The columns of a table of a program's records and accumulators: the fixed ones, and behind them one for each
+/// accumulator of the program, under the accumulator's name. Where a fixed column has that name, the accumulator's column
+/// begins with `acc_`.
+#[must_use]
+pub fn run_schema(accumulators: &[AccArray]) -> Schema {
+    let of_record = |name, about| Field::new(name, Kind::U64, about).nullable();
+    let mut fields = vec![
+        Field::new("path", Kind::Path, "The file."),
+        Field::new(
+            "type",
+            Kind::Text,
+            "`record`, or `file` for a file's accumulators, which follow its records.",
+        ),
+        of_record("offset", "Of a record: its place in the file.")
+            .distinct()
+            .unit("bytes"),
+        of_record(
+            "value",
+            "Of a record: its value, in the unit of the program.",
+        ),
+        of_record("bytes", "Of a file: its length.").unit("bytes"),
+    ];
+    for array in accumulators {
+        let mut name = array.name.clone();
+        while fields.iter().any(|field| field.name() == name) || name == "path_bytes" {
+            name.insert_str(0, "acc_");
+        }
+        let none = match (array.kind, array.len) {
+            (AccKind::Min, 1) => ", none without a value",
+            (AccKind::Min, _) => ", 18446744073709551615 without a value",
+            _ => "",
+        };
+        let about = format!(
+            "Of a file: the program's accumulator `{}` ({}{none}), in the unit of the program.",
+            array.name, array.kind
+        );
+        let kind = match array.len {
+            1 => Kind::U64,
+            _ => Kind::U64s,
+        };
+        fields.push(Field::new(name, kind, about).nullable());
+    }
+    Schema::new(
+        "run",
+        1,
+        "What a program makes of a file: `run`. Behind these columns a table has one for each of the program's \
+         accumulators, under its name: a number, or a list for an array. Where a column of these has that name, it begins \
+         with `acc_`.",
+        fields,
+    )
+}
+
+/// Appends a record.
+pub(super) fn record(
+    path: &[u8],
+    offset: u64,
+    value: u32,
+    accumulators: usize,
+    rows: &mut Vec<u8>,
+) {
+    let row = RowWriter::row(rows).bytes(path).bytes(b"record");
+    let row = row.u64(offset).u64(value.into()).null();
+    (0..accumulators).fold(row, |row, _| row.null()).end();
+}
+
+/// Appends a file's accumulators: `values` has those of each array.
+pub(super) fn file<'a>(
+    path: &[u8],
+    bytes: u64,
+    values: impl Iterator<Item = (&'a AccArray, &'a [u64])>,
+    rows: &mut Vec<u8>,
+) {
+    let row = RowWriter::row(rows).bytes(path).bytes(b"file");
+    let row = row.null().null().u64(bytes);
+    values
+        .fold(row, |row, (array, values)| match values {
+            [value] if array.kind == AccKind::Min && *value == array.kind.identity() => row.null(),
+            [value] => row.u64(*value),
+            values => row.u64s(values.iter().copied()),
+        })
+        .end();
+}
