@@ -4,6 +4,7 @@ mod cli;
 mod digest;
 mod doctor;
 mod ingest;
+mod mill;
 mod opencl;
 mod program;
 mod readme;
