@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// The flags of `scan` that mean nothing where findings are looked for: rules say what is found, and whole files are
 /// searched, as bytes.
-const REFUSED: [&str; 43] = [
+const REFUSED: [&str; 44] = [
     "after_context",
     "all",
     "before_context",
@@ -24,6 +24,7 @@ const REFUSED: [&str; 43] = [
     "byte_offset",
     "column",
     "context",
+    "context_bytes",
     "context_separator",
     "count_matches",
     "crlf",

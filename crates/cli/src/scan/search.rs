@@ -126,11 +126,15 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
             search(args, &mill, *job, asking, started)
         }
         Job::Sweep(job) => {
-            let refusal = "a device finds no match of a regex; use --backend cpu, or strings (-F)";
+            let refusal = match args.context_bytes {
+                None => "a device finds no match of a regex; use --backend cpu, or strings (-F)",
+                Some(_) => "a device shows no bytes around matches; use --backend cpu, or leave --context-bytes out",
+            };
             let mill = args.engine.mill_on_cpu(ordered, decode, refusal)?;
             if args.ends.record.is_some() {
                 return Err(
-                    "--record keeps no search for every match of a regex; leave it out, or search for strings (-F)"
+                    "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, \
+                     or search for strings (-F) without --context-bytes"
                         .into(),
                 );
             }
