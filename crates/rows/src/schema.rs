@@ -163,9 +163,10 @@ impl Schema {
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
-                "| `{}` | {kind}{null} | {} | {} |",
+                "| `{}` | {kind}{null} | {}{}| {} |",
                 field.name,
                 field.unit,
+                if field.unit.is_empty() { "" } else { " " },
                 field.about.replace('|', "\\|")
             );
             if field.kind == Kind::Path {

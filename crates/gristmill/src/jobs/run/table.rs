@@ -48,9 +48,7 @@ pub fn run_schema(accumulators: &[AccArray]) -> Schema {
     Schema::new(
         "run",
         1,
-        "What a program makes of a file: `run`. Behind these columns a table has one for each of the program's \
-         accumulators, under its name: a number, or a list for an array. Where a column of these has that name, it begins \
-         with `acc_`.",
+        "A record of a program, or a file's accumulators: `run`.",
         fields,
     )
 }
