@@ -388,11 +388,16 @@ fn digests_checks_and_statistics_are_the_same_in_every_format() {
     let schema = gristmill::jobs::digest::digest_schema();
     compare(&python, tree.path(), &arguments, &schema, &rows);
 
-    // A list with a digest that is another's, and a file that is not there.
+    // A list with a digest that is another's, a file that is not there, and one that cannot be read.
     let scratch = tempfile::tempdir().unwrap();
     let list = scratch.path().join("list");
     let mut text = gristmill(tree.path(), &["digest", "--sort=path", "."]).out;
-    text.extend_from_slice(b"00000000000000000000000000000000  /\xff\n");
+    for name in [&b"no\xff"[..], b"."] {
+        text.extend_from_slice("0".repeat(64).as_bytes());
+        text.extend_from_slice(b"  ");
+        text.extend_from_slice(name);
+        text.push(b'\n');
+    }
     // An escaped name's row begins with a backslash.
     let digit = text.iter().position(u8::is_ascii_hexdigit).unwrap();
     text[digit] = if text[digit] == b'0' { b'1' } else { b'0' };
@@ -417,7 +422,8 @@ fn digests_checks_and_statistics_are_the_same_in_every_format() {
             )
         })
         .collect();
-    assert_eq!(rows.len(), 12);
+    assert_eq!(rows.len(), 13);
+    assert!(rows.iter().any(|row| row["digest"].is_null()));
     let file = scratch.path().join("check.parquet");
     let file = file.to_str().unwrap();
     let done = gristmill(tree.path(), &[&arguments[..], &["--output", file]].concat());
