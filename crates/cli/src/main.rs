@@ -76,8 +76,9 @@ enum Command {
     /// row. In a path, a newline is written as `\n`, a carriage return as `\r`, a backslash as `\\`. A file that fails
     /// has no accumulators.
     ///
-    /// Numbers are whole numbers in the program's own unit, which its source states: entropy.vasm counts in 1/65536 bit
-    /// per byte, so that 304112 is 4.64 bits per byte. The manual lists the units of the shipped programs.
+    /// Programs count in whole numbers. Where a program says how they are shown, they are shown so, with their unit:
+    /// entropy.vasm counts in 1/65536 bit per byte, and 304112 is shown as 4.64 bits per byte. With --json they are whole
+    /// numbers, too.
     Run(run::RunArgs),
     /// Read files by one chosen path, and report its counters
     ///

@@ -33,13 +33,19 @@ pub struct RunArgs {
     total: bool,
 
     /// Write JSON: an object of type `record` for each record, of type `file` for each file with its accumulators by
-    /// name, and of type `total` at the end.
+    /// name, and of type `total` at the end. Values are whole numbers; `shown` has them as the program says that they are
+    /// shown, with units.
     #[arg(long)]
     json: bool,
 
+    /// Write a table: a row for each file, with a column for each accumulator, and a row for all files together. Records are
+    /// not written.
+    #[arg(long, conflicts_with = "json")]
+    table: bool,
+
     /// Run the program with chunks of several sizes, and compare whether its answer depends on how files are cut. The
     /// exit code is 1 if it does. Only a checksum of each file's answer is kept.
-    #[arg(long, conflicts_with_all = ["total", "json", "record"])]
+    #[arg(long, conflicts_with_all = ["total", "json", "table", "record"])]
     check: bool,
 
     /// With --check, write nothing where the answers are the same.
@@ -101,18 +107,20 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         return check(args, &program);
     }
     let json = args.json.then_some(("--json", Format::Jsonl));
-    let format = args.rows.format(json)?;
+    let table = args.table.then_some(("--table", Format::Text));
+    let format = args.rows.format(json.or(table))?;
     if args.total && format.is_table() {
         return Err(format!(
             "--total is no row of {}, which has those of each file; leave it out, or take text or jsonl",
             format.name()
         ));
     }
-    let rows = match (args.total, format) {
-        (_, Format::Jsonl) => RunRows::Json,
-        (true, _) => RunRows::None,
-        (false, format) if format.is_table() => RunRows::Table,
-        (false, _) => RunRows::Text,
+    let rows = match format {
+        Format::Jsonl => RunRows::Json,
+        format if format.is_table() => RunRows::Typed,
+        _ if args.table => RunRows::Table,
+        _ if args.total => RunRows::None,
+        _ => RunRows::Text,
     };
     let job = job(args, program, rows, None)?;
     let source = args.source.source()?;
@@ -121,6 +129,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         rows: output.destination(),
         ..args.report.clone()
     };
+    if args.table {
+        let heading = io::Write::write_all(&mut output, &job.table_heading());
+        heading.map_err(|error| report.rows.lost(&error))?;
+    }
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {
         &mut nothing
@@ -135,7 +147,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         &report,
         args.source.estimate(),
     )?;
-    let last = match args.total || format == Format::Jsonl {
+    let last = match args.total || args.table || format == Format::Jsonl {
         true => job.total_row(),
         false => Vec::new(),
     };

@@ -174,7 +174,7 @@ fn the_document_has_the_schemas_of_the_code() {
         gristmill::jobs::digest::digest_schema(),
         gristmill::jobs::digest::check_schema(),
         gristmill::jobs::stats::stats_schema(),
-        gristmill::jobs::run::run_schema(&[]),
+        gristmill::jobs::run::run_schema(&Default::default()),
     ];
     let mut all = String::new();
     for schema in &schemas {
