@@ -55,10 +55,10 @@ pub struct RunArgs {
     quiet: bool,
 
     #[command(flatten)]
-    includes: IncludeArgs,
+    rows: RowsArgs,
 
     #[command(flatten)]
-    rows: RowsArgs,
+    includes: IncludeArgs,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -142,19 +142,20 @@ impl RunArgs {
 
     /// The format, and what is written of each file.
     fn format(&self) -> Result<(Format, RunRows), String> {
-        let table = self.table.then_some(("--table", Format::Text));
         let json = self.json.then_some(("--json", Format::Jsonl));
-        let format = self.rows.format(table.or(json))?;
-        if format.is_table() {
+        let table = self.table.then_some(("--table", Format::Text));
+        let format = self.rows.format(json.or(table))?;
+        if self.total && format.is_table() {
             return Err(format!(
-                "{} has no rows for run; take text or jsonl",
+                "--total is no row of {}, which has those of each file; leave it out, or take text or jsonl",
                 format.name()
             ));
         }
-        let rows = match (format, self.table, self.total) {
-            (Format::Jsonl, ..) => RunRows::Json,
-            (_, true, _) => RunRows::Table,
-            (.., true) => RunRows::None,
+        let rows = match format {
+            Format::Jsonl => RunRows::Json,
+            format if format.is_table() => RunRows::Typed,
+            _ if self.table => RunRows::Table,
+            _ if self.total => RunRows::None,
             _ => RunRows::Text,
         };
         Ok((format, rows))
@@ -162,10 +163,10 @@ impl RunArgs {
 
     /// Opens the output.
     fn open(&self, format: Format, job: &RunJob) -> Result<Rows, String> {
-        let schema = || Err("run has no rows of a table".into());
-        let mut output = self.rows.open(format, schema)?;
+        let mut output = self.rows.open(format, || Ok(job.schema()))?;
         if self.table {
-            common::written(io::Write::write_all(&mut output, &job.table_heading()))?;
+            let heading = io::Write::write_all(&mut output, &job.table_heading());
+            heading.map_err(|error| output.destination().lost(&error))?;
         }
         Ok(output)
     }

@@ -86,6 +86,12 @@ pub struct ScanArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1M")]
     max_match: usize,
 
+    /// With --all, show each match and NUM bytes of its file before and behind it, up to 4096.
+    ///
+    /// They are the columns `before`, `match` and `after` of a table, and fields of that name with --json.
+    #[arg(long, value_name = "NUM", requires = "all", value_parser = clap::value_parser!(u64).range(..=4096))]
+    context_bytes: Option<u64>,
+
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
     ///
     /// If several of -c, --count-matches, -l, --files-without-match and --json are given, the last one applies.
@@ -314,7 +320,7 @@ impl ScanArgs {
             .color(self.color.colors(terminal))
             .null(self.null)
             .json(self.json)
-            .table(self.format.is_table())
+            .typed(self.format.is_table())
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
             .table_bytes(self.table_size)
@@ -350,6 +356,9 @@ impl ScanArgs {
             return Err(format!(
                 "{flag} has no rows of a search; leave it out, or --output and --format"
             ));
+        }
+        if self.context_bytes.is_some() && format == Format::Text {
+            return Err("--context-bytes shows nothing in rows of text; give --json, or --format csv, arrow or parquet".into());
         }
         let summaries = [
             (self.count, "--count"),

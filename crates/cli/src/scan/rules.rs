@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// The flags of `scan` that mean nothing where findings are looked for: rules say what is found, and whole files are
 /// searched, as bytes.
-const REFUSED: [&str; 43] = [
+const REFUSED: [&str; 44] = [
     "after_context",
     "all",
     "before_context",
@@ -24,6 +24,7 @@ const REFUSED: [&str; 43] = [
     "byte_offset",
     "column",
     "context",
+    "context_bytes",
     "context_separator",
     "count_matches",
     "crlf",
@@ -113,7 +114,7 @@ impl ScanArgs {
 
     pub(super) fn findings_format(&self) -> Format {
         match () {
-            () if self.format.is_table() => Format::Table,
+            () if self.format.is_table() => Format::Typed,
             () if self.rules.sarif => Format::Sarif,
             () if self.json => Format::Json,
             () => Format::Text,

@@ -20,13 +20,18 @@ pub const NOTHING_SEARCHED: &str =
     "no files were searched: there is none, or all are hidden or ignored; name files, or give \
                                     --hidden or --no-ignore";
 
-/// Why no device searches for every match of a regex.
-pub const NO_DEVICE: &str =
-    "a device finds no match of a regex; use --backend cpu, or strings (-F)";
+/// Why no device searches for every match of a regex, or shows the bytes around matches.
+pub fn no_device(args: &ScanArgs) -> &'static str {
+    match args.context_bytes {
+        None => "a device finds no match of a regex; use --backend cpu, or strings (-F)",
+        Some(_) => "a device shows no bytes around matches; use --backend cpu, or leave --context-bytes out",
+    }
+}
 
 /// Why no log keeps that search.
 pub const NO_LOG: &str =
-    "--record keeps no search for every match of a regex; leave it out, or search for strings (-F)";
+    "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, or search for \
+     strings (-F) without --context-bytes";
 
 /// How a search is asked for, without what is searched for.
 struct Asking {
@@ -136,7 +141,7 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
             search(args, &mill, *job, asking, started)
         }
         Job::Sweep(job) => {
-            let mill = args.engine.mill_on_cpu(ordered, decode, NO_DEVICE)?;
+            let mill = args.engine.mill_on_cpu(ordered, decode, no_device(args))?;
             if args.ends.record.is_some() {
                 return Err(NO_LOG.into());
             }

@@ -97,10 +97,10 @@ impl ScanArgs {
             }),
             Job::Sweep(job) => Box::new(SearchShare {
                 job: Arc::new(*job),
+                no_device: Some(search::no_device(&args)),
                 args,
                 rows,
                 started,
-                no_device: Some(search::NO_DEVICE),
                 no_log: Some(search::NO_LOG),
             }),
         })

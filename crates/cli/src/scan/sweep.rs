@@ -13,10 +13,8 @@ pub fn job(
 ) -> Option<Result<SweepJob, SweepBuildError>> {
     let settings = args.reading.line_settings();
     let words = settings.boundary.is_some();
-    if !args.all || words || PlainStrings::of(patterns, &settings).is_some() {
-        return None;
-    }
-    if settings.fixed_strings {
+    let plain = || settings.fixed_strings || PlainStrings::of(patterns, &settings).is_some();
+    if !args.all || args.context_bytes.is_none() && (words || plain()) {
         return None;
     }
     let report = match args.report() {
@@ -31,8 +29,9 @@ pub fn job(
         .color(args.color.colors(args.rows_to.to_terminal()))
         .null(args.null)
         .json(args.json)
-        .table(args.format.is_table())
+        .typed(args.format.is_table())
         .max_match(args.max_match as u64)
+        .context_bytes(args.context_bytes)
         .memory(args.set_memory)
         .totals(args.ends.stats || args.json);
     Some(

@@ -21,4 +21,5 @@ mod signals;
 mod sizes;
 mod special;
 mod swaps;
+mod tables;
 mod world;

@@ -36,6 +36,9 @@
 //! ```
 
 mod shown;
+mod table;
+
+pub use table::run_schema;
 
 use super::names;
 use super::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
@@ -46,8 +49,10 @@ use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
 use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
 use gristmill_protocol::{fault, PipelineError};
 use gristmill_ring::lock;
+use gristmill_rows::Schema;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -63,6 +68,8 @@ pub enum RunRows {
     Json,
     /// A row with the accumulators, below those of [`RunJob::table_heading`]. Records are not written.
     Table,
+    /// Rows with a schema, as [`RowWriter`](gristmill_rows::RowWriter) writes them: its columns are [`RunJob::schema`]'s.
+    Typed,
     /// Nothing.
     None,
 }
@@ -239,6 +246,12 @@ impl RunJob {
         }
     }
 
+    /// The columns of typed rows: [`run_schema`] of the program.
+    #[must_use]
+    pub fn schema(&self) -> Schema {
+        run_schema(self.program.program())
+    }
+
     /// The accumulators of all files that were read to their end.
     pub fn total(&self) -> RunTotal {
         let total = lock(&self.total);
@@ -259,7 +272,7 @@ impl RunJob {
                 format!("{row}\n").into_bytes()
             }
             RunRows::Table => shown::table_row(program, name.as_bytes(), &total.accs),
-            RunRows::Text | RunRows::None => {
+            RunRows::Typed | RunRows::Text | RunRows::None => {
                 let mut rows = Vec::new();
                 shown::accs_text(program, name.as_bytes(), &total.accs, &mut rows);
                 rows
@@ -310,6 +323,11 @@ impl RunJob {
                         row["shown"] = beside;
                     }
                     rows.extend(format!("{row}\n").as_bytes());
+                }
+                RunRows::Typed => {
+                    let path = file.entry.path.as_os_str().as_bytes();
+                    let accumulators = self.program.program().accs.len();
+                    table::record(path, position, value, accumulators, rows);
                 }
                 RunRows::Table | RunRows::None => {}
             }
@@ -438,6 +456,15 @@ impl Job for RunJob {
                 row["path"] = names::json(&file.entry.path);
                 row["bytes"] = json!(bytes);
                 rows.extend(format!("{row}\n").as_bytes());
+            }
+            RunRows::Typed => {
+                let arrays = (0..=u8::MAX).zip(&self.program.program().accs);
+                let values = arrays.map(|(number, array)| {
+                    let range = self.program.acc_range(number);
+                    (array, file.accs.get(range).unwrap_or_default())
+                });
+                let path = file.entry.path.as_os_str().as_bytes();
+                table::file(path, bytes, values, rows);
             }
             RunRows::None => {}
         }

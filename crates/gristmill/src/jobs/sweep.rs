@@ -35,6 +35,7 @@
 mod around;
 mod builder;
 mod chains;
+mod context;
 mod error;
 mod file;
 pub mod findings;
@@ -45,6 +46,7 @@ mod opcode;
 mod order;
 mod plan;
 mod rows;
+mod tail;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,13 @@
 //! What a program makes of files as rows of a table.
 
-use gristmill_megakernel::vir0::{AccArray, AccKind};
+use gristmill_megakernel::vir0::{AccArray, AccKind, Program, Show, Shown};
 use gristmill_rows::{Field, Kind, RowWriter, Schema};
 
 /// The columns of a table of a program's records and accumulators: the fixed ones, and behind them one for each
 /// accumulator of the program, under the accumulator's name. Where a fixed column has that name, the accumulator's column
 /// begins with `acc_`.
 #[must_use]
-pub fn run_schema(accumulators: &[AccArray]) -> Schema {
+pub fn run_schema(program: &Program) -> Schema {
     let of_record = |name, about| Field::new(name, Kind::U64, about).nullable();
     let mut fields = vec![
         Field::new("path", Kind::Path, "The file."),
@@ -19,13 +19,14 @@ pub fn run_schema(accumulators: &[AccArray]) -> Schema {
         of_record("offset", "Of a record: its place in the file.")
             .distinct()
             .unit("bytes"),
-        of_record(
-            "value",
-            "Of a record: its value, in the unit of the program.",
+        with_unit(
+            of_record("value", "Of a record: its value."),
+            program.show(Shown::Records),
         ),
         of_record("bytes", "Of a file: its length.").unit("bytes"),
     ];
-    for array in accumulators {
+    for (number, array) in (0..=u8::MAX).zip(&program.accs) {
+        let show = program.show(Shown::Acc(number));
         let mut name = array.name.clone();
         while fields.iter().any(|field| field.name() == name) || name == "path_bytes" {
             name.insert_str(0, "acc_");
@@ -35,24 +36,41 @@ pub fn run_schema(accumulators: &[AccArray]) -> Schema {
             (AccKind::Min, _) => ", 18446744073709551615 without a value",
             _ => "",
         };
+        let title = show.map_or("", |show| &show.title);
+        let title = match title {
+            "" => String::new(),
+            title => format!("{title}: "),
+        };
         let about = format!(
-            "Of a file: the program's accumulator `{}` ({}{none}), in the unit of the program.",
+            "{title}the program's accumulator `{}` of a file ({}{none}).",
             array.name, array.kind
         );
         let kind = match array.len {
             1 => Kind::U64,
             _ => Kind::U64s,
         };
-        fields.push(Field::new(name, kind, about).nullable());
+        fields.push(with_unit(Field::new(name, kind, about).nullable(), show));
     }
     Schema::new(
         "run",
         1,
-        "What a program makes of a file: `run`. Behind these columns a table has one for each of the program's \
-         accumulators, under its name: a number, or a list for an array. Where a column of these has that name, it begins \
-         with `acc_`.",
+        "A record of a program, or a file's accumulators: `run`.",
         fields,
     )
+}
+
+/// A column in the unit that the program says. Values are whole numbers, so that where it says a divisor, too, they are in
+/// parts of the unit.
+fn with_unit(field: Field, show: Option<&Show>) -> Field {
+    match show {
+        None => field,
+        Some(show) if show.divisor == 1 => field.unit(show.unit.clone()),
+        Some(show) => field.unit(
+            format!("1/{} {}", show.divisor, show.unit)
+                .trim_end()
+                .to_owned(),
+        ),
+    }
 }
 
 /// Appends a record.

@@ -34,10 +34,10 @@ pub fn finding_schema() -> Schema {
             bytes("length", "The length of the match."),
             place("line_number", "The line on which the match begins, from 1."),
             place("column", "The byte of that line at which it begins, from 1."),
-            place("end_line_number", "The line on which the match ends, from 1."),
+            place("end_line_number", "The line of the place behind the match, from 1."),
             place(
                 "end_column",
-                "The byte of that line behind the match, from 1.",
+                "The byte of that line at this place, from 1.",
             ),
             bytes("secret_offset", "Where the secret begins in the file.").distinct(),
             bytes("secret_length", "The length of the secret."),
