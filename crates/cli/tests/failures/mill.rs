@@ -66,7 +66,7 @@ fn every_subset_gives_of_failing_files_what_each_command_gives_alone() {
                 .collect();
             let workers = ["1", "3"][subset as usize % 2];
             let front = ["--chunk-size", chunk, "-j", workers];
-            let (answer, rows) = run(&front, mounted.path(), &jobs, &outputs);
+            let (answer, rows) = run(&front, &mounted.path(), &jobs, &outputs);
             answer.assert_code(2);
             for (rows, job) in rows.iter().zip(&jobs) {
                 assert!(*rows == alone[*job].rows, "{chunk}: job {job} of {jobs:?}");
