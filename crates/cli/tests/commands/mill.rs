@@ -263,9 +263,13 @@ fn the_exit_code_is_that_of_the_searches_unless_something_failed() {
         code(&format!("files missing + scan --all needle {stats}")),
         Some(2)
     );
-    assert_eq!(code("files + digest --output /dev/full"), Some(2));
+    assert_eq!(
+        code("files + digest --output /dev/full --format text"),
+        Some(2)
+    );
     // A job whose output fails ends, and the others are whole.
-    let failing = "files --sort path + digest --output /dev/full + stats --output a.txt";
+    let failing =
+        "files --sort path + digest --format text --output /dev/full + stats --output a.txt";
     assert_eq!(code(failing), Some(2));
     let alone = gristmill(tree.path(), &["stats", "--sort", "path", "files"]);
     assert!(fs::read(tree.path().join("a.txt")).unwrap() == alone.out);
