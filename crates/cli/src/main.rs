@@ -1,5 +1,5 @@
 //! The command-line tool. Each command has a file, and the commands share `sources` and `engine` (flags), `common`
-//! (running a job), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
+//! (running a job), `rows` (where rows go, and in which format), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
 //!
 //! A flag is defined in its command's file, or in `sources`, `engine` or `common` where several commands share it; parser,
 //! help, manual page and completions come from there.
@@ -20,6 +20,7 @@ mod program;
 mod progress;
 mod replay;
 mod report;
+mod rows;
 mod run;
 mod scan;
 mod select;

@@ -4,6 +4,7 @@ use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::EngineArgs;
 use super::program::{refuse, IncludeArgs};
+use super::rows::{Format, RowsArgs};
 use super::sources::SourceArgs;
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::program::Program;
@@ -52,6 +53,9 @@ pub struct RunArgs {
     quiet: bool,
 
     #[command(flatten)]
+    rows: RowsArgs,
+
+    #[command(flatten)]
     includes: IncludeArgs,
 
     #[command(flatten)]
@@ -96,19 +100,42 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         Ok(program) => program,
         Err(error) => return Ok(refuse(&error)),
     };
+    if args.check && args.rows.are_given() {
+        return Err("--check prints one verdict and has no rows of files; leave it out, or --output and --format".into());
+    }
     if args.check {
         return check(args, &program);
     }
-    let rows = match (args.json, args.table, args.total) {
-        (true, ..) => RunRows::Json,
-        (_, true, _) => RunRows::Table,
-        (.., true) => RunRows::None,
+    let json = args.json.then_some(("--json", Format::Jsonl));
+    let format = args.rows.format(json)?;
+    if args.total && format.is_table() {
+        return Err(format!(
+            "--total is no row of {}, which has those of each file; leave it out, or take text or jsonl",
+            format.name()
+        ));
+    }
+    if args.table && format != Format::Text {
+        let name = format.name();
+        return Err(format!(
+            "--table is text, and not {name}; leave one of them out"
+        ));
+    }
+    let rows = match format {
+        Format::Jsonl => RunRows::Json,
+        Format::Text if args.table => RunRows::Aligned,
+        _ if args.total => RunRows::None,
+        format if format.is_table() => RunRows::Table,
         _ => RunRows::Text,
     };
     let job = job(args, program, rows, None)?;
-    let mut output = common::stdout()?;
+    let source = args.source.source()?;
+    let mut output = args.rows.open(format, || Ok(job.schema()))?;
+    let report = ReportArgs {
+        rows: output.destination(),
+        ..args.report.clone()
+    };
     if args.table {
-        common::written(io::Write::write_all(&mut output, &job.table_heading()))?;
+        common::written(io::Write::write_all(&mut output, &job.aligned_heading()))?;
     }
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {
@@ -118,15 +145,17 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     };
     let mut ended = common::run(
         &args.engine.mill(args.source.sorted())?,
-        args.source.source()?,
+        source,
         Arc::clone(&job),
         files,
-        &args.report,
+        &report,
         args.source.estimate(),
     )?;
-    if args.total || args.json || args.table {
-        common::write_last(&mut output, &job.total_row(), &mut ended);
-    }
+    let last = match args.total || args.table || format == Format::Jsonl {
+        true => job.total_row(),
+        false => Vec::new(),
+    };
+    output.finish(&last, &mut ended);
     Ok(ended.code(0))
 }
 
