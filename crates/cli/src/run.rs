@@ -143,19 +143,24 @@ impl RunArgs {
     /// The format, and what is written of each file.
     fn format(&self) -> Result<(Format, RunRows), String> {
         let json = self.json.then_some(("--json", Format::Jsonl));
-        let table = self.table.then_some(("--table", Format::Text));
-        let format = self.rows.format(json.or(table))?;
+        let format = self.rows.format(json)?;
         if self.total && format.is_table() {
             return Err(format!(
                 "--total is no row of {}, which has those of each file; leave it out, or take text or jsonl",
                 format.name()
             ));
         }
+        if self.table && format != Format::Text {
+            let name = format.name();
+            return Err(format!(
+                "--table is text, and not {name}; leave one of them out"
+            ));
+        }
         let rows = match format {
             Format::Jsonl => RunRows::Json,
-            format if format.is_table() => RunRows::Typed,
-            _ if self.table => RunRows::Table,
+            Format::Text if self.table => RunRows::Aligned,
             _ if self.total => RunRows::None,
+            format if format.is_table() => RunRows::Table,
             _ => RunRows::Text,
         };
         Ok((format, rows))
@@ -165,7 +170,7 @@ impl RunArgs {
     fn open(&self, format: Format, job: &RunJob) -> Result<Rows, String> {
         let mut output = self.rows.open(format, || Ok(job.schema()))?;
         if self.table {
-            let heading = io::Write::write_all(&mut output, &job.table_heading());
+            let heading = io::Write::write_all(&mut output, &job.aligned_heading());
             heading.map_err(|error| output.destination().lost(&error))?;
         }
         Ok(output)

@@ -62,7 +62,7 @@ impl StatsArgs {
         let rows = match (self.total, json) {
             (_, true) => StatsRows::Json,
             (true, false) => StatsRows::None,
-            (false, false) if format.is_table() => StatsRows::Typed,
+            (false, false) if format.is_table() => StatsRows::Table,
             (false, false) => StatsRows::Text,
         };
         Ok((format, rows))

@@ -228,12 +228,12 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Whether rows have a schema, with the columns of [`occurrence_schema`](crate::jobs::sweep::occurrence_schema),
+    /// Whether rows are those of a table with the columns of [`occurrence_schema`](crate::jobs::sweep::occurrence_schema),
     /// as [`RowWriter`](gristmill_rows::RowWriter) writes them. Applies to all occurrences ([`all`](Self::all)) that are
     /// listed ([`Report::Lines`]); other rows are refused. Default: no.
     #[must_use]
-    pub fn typed(mut self, yes: bool) -> Self {
-        self.style.typed = yes;
+    pub fn table(mut self, yes: bool) -> Self {
+        self.style.table = yes;
         self
     }
 

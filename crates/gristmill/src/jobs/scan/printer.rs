@@ -59,7 +59,7 @@ pub(super) struct Style {
     /// Records of JSON Lines rather than text.
     pub json: bool,
     /// Rows of a table rather than text.
-    pub typed: bool,
+    pub table: bool,
     /// Matches are to be counted, for the totals.
     pub count_matches: bool,
     /// The lines are those without a match.
@@ -430,7 +430,7 @@ impl Style {
             color: self.color,
             null: self.null,
             json: self.json,
-            typed: self.typed,
+            table: self.table,
         }
     }
 }

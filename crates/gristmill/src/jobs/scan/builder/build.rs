@@ -121,7 +121,7 @@ impl ScanJobBuilder {
                 "give the lines as patterns of their own, or ask for all occurrences",
             );
         }
-        if self.style.typed && !(self.all && self.report == Report::Lines) {
+        if self.style.table && !(self.all && self.report == Report::Lines) {
             return invalid(
                 "a table of lines, counts or paths",
                 "ask for all occurrences, or for rows of text",
