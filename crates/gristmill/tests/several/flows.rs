@@ -32,11 +32,9 @@ struct Taking {
     closed: Mutex<usize>,
 }
 
-impl Taking {
-    fn new(does: Does) -> Box<dyn Once> {
-        let closed = Mutex::default();
-        once(Self { does, closed })
-    }
+fn taking(does: Does) -> Box<dyn Once> {
+    let closed = Mutex::default();
+    once(Taking { does, closed })
 }
 
 struct Taken {
@@ -97,7 +95,7 @@ fn beside(does: Does, workers: usize, files: &[PathBuf]) -> (String, Vec<String>
     let mill = mill(workers, 4096).build().unwrap();
     for places in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
         let expected = run(&mill, list(files), &[job(2), job(1)]);
-        let mut jobs = vec![(0, Taking::new(does)), (1, job(2)), (2, job(1))];
+        let mut jobs = vec![(0, taking(does)), (1, job(2)), (2, job(1))];
         jobs.sort_by_key(|(number, _)| places[*number]);
         let jobs: Vec<Box<dyn Once>> = jobs.into_iter().map(|(_, job)| job).collect();
         let given = run(&mill, list(files), &jobs);
@@ -127,7 +125,7 @@ fn a_job_that_is_done_with_a_file_is_done_alone() {
         let alone = run(
             &mill(workers, 4096).build().unwrap(),
             list(&files),
-            &[Taking::new(Does::SkipsFile(2))],
+            &[taking(Does::SkipsFile(2))],
         );
         assert_eq!(rows.as_bytes(), alone.rows[0]);
     }
@@ -159,7 +157,7 @@ fn a_run_ends_when_all_jobs_want_no_more() {
     let scratch = tempfile::tempdir().unwrap();
     let files = tree(scratch.path());
     let mill = mill(1, 4096).build().unwrap();
-    let jobs = [Taking::new(Does::Stops(2)), Taking::new(Does::Stops(9))];
+    let jobs = [taking(Does::Stops(2)), taking(Does::Stops(9))];
     let given = run(&mill, list(&files), &jobs);
     assert!((given.report.files as usize) < files.len());
     // Nobody else has ended it.

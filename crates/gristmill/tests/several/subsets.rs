@@ -93,7 +93,7 @@ fn every_subset_gives_of_a_stream_what_each_job_gives_alone() {
         let scratch = tempfile::tempdir().unwrap();
         let name = scratch.path().join("fifo");
         let writer = fifo(&name, bytes.clone());
-        let mut given = run(mill, list(&[name.clone()]), &jobs(numbers));
+        let mut given = run(mill, list(std::slice::from_ref(&name)), &jobs(numbers));
         writer.join().unwrap();
         for rows in &mut given.rows {
             let text = String::from_utf8(std::mem::take(rows)).unwrap();
