@@ -231,44 +231,12 @@ mod tests {
     ];
 
     /// The flags of scan that are about lines, which the parser or the job itself refuses beside --all and --rules.
-    const OF_LINES: &[&str] = &[
-        "after_context",
-        "before_context",
-        "byte_offset",
-        "column",
-        "context",
-        "context_separator",
-        "count_matches",
-        "field_context_separator",
-        "field_match_separator",
-        "files_without_match",
-        "heading",
-        "include_zero",
-        "invert_match",
-        "line_number",
-        "max_columns",
-        "max_columns_preview",
-        "max_count",
-        "max_line",
-        "max_multiline",
-        "multiline",
-        "multiline_dotall",
-        "no_column",
-        "no_context_separator",
-        "no_heading",
-        "no_include_zero",
-        "no_invert_match",
-        "no_line_number",
-        "no_max_columns_preview",
-        "no_multiline",
-        "no_multiline_dotall",
-        "no_trim",
-        "only_matching",
-        "passthru",
-        "replace",
-        "trim",
-        "vimgrep",
-    ];
+    const OF_LINES: &str = "after_context before_context byte_offset column context context_separator count_matches \
+        field_context_separator field_match_separator files_without_match heading include_zero \
+        invert_match line_number max_columns max_columns_preview max_count max_line max_multiline \
+        multiline multiline_dotall no_column no_context_separator no_heading no_include_zero \
+        no_invert_match no_line_number no_max_columns_preview no_multiline no_multiline_dotall no_trim \
+        only_matching passthru replace trim vimgrep";
 
     #[test]
     fn every_flag_of_a_job_is_its_own_or_refused() {
@@ -285,7 +253,7 @@ mod tests {
                 let refused = REFUSED
                     .iter()
                     .any(|(command, flags, _)| *command == name && flags.contains(&id));
-                let of_lines = name == "scan" && OF_LINES.contains(&id);
+                let of_lines = name == "scan" && OF_LINES.split(' ').any(|flag| flag == id);
                 let places = [own.contains(&id), refused, front.contains(&id), of_lines];
                 if places.iter().filter(|place| **place).count() != 1 {
                     unknown.push((name, id.to_owned(), places));

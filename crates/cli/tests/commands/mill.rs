@@ -104,6 +104,14 @@ fn line<'a>(front: &[&'a str], jobs: &[usize], outputs: &'a [String]) -> Vec<&'a
     line
 }
 
+/// Runs a mill whose arguments are the words of a line.
+fn mill(tree: &TempDir, line: &str) -> Done {
+    let arguments: Vec<&str> = std::iter::once("mill")
+        .chain(line.split_whitespace())
+        .collect();
+    gristmill(tree.path(), &arguments)
+}
+
 fn outputs() -> Vec<String> {
     (0..JOBS.len())
         .map(|place| format!("rows-{place}"))
@@ -160,20 +168,9 @@ fn one_job_may_write_to_standard_output_and_no_output_is_read() {
     let digests = gristmill(tree.path(), &["digest", "--sort", "path", "files"]);
     for _ in 0..2 {
         // The second time, the output of the first lies among the files.
-        let done = gristmill(
-            tree.path(),
-            &[
-                "mill",
-                "--sort",
-                "path",
-                "files",
-                "+",
-                "digest",
-                "+",
-                "stats",
-                "--output",
-                "files/table.txt",
-            ],
+        let done = mill(
+            &tree,
+            "--sort path files + digest + stats --output files/table.txt",
         );
         assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
         assert!(done.out == digests.out);
@@ -232,8 +229,7 @@ fn what_is_wrong_on_the_command_line_is_told_with_what_to_do() {
             &["`+ scan`", "--backend cpu"],
         ),
     ] {
-        let arguments: Vec<&str> = std::iter::once("mill").chain(line.split(' ')).collect();
-        let done = gristmill(tree.path(), &arguments);
+        let done = mill(&tree, line);
         assert_eq!(done.code, Some(2), "{line}: {done:?}");
         assert_eq!(done.out, b"", "{line}");
         assert!(done.err.starts_with("gristmill: "), "{line}: {}", done.err);
@@ -246,10 +242,7 @@ fn what_is_wrong_on_the_command_line_is_told_with_what_to_do() {
 #[test]
 fn the_exit_code_is_that_of_the_searches_unless_something_failed() {
     let tree = tree();
-    let code = |line: &str| {
-        let arguments: Vec<&str> = std::iter::once("mill").chain(line.split(' ')).collect();
-        gristmill(tree.path(), &arguments).code
-    };
+    let code = |line: &str| mill(&tree, line).code;
     let stats = "+ stats --output a.txt";
     assert_eq!(code(&format!("files + scan --all needle {stats}")), Some(0));
     assert_eq!(
@@ -278,12 +271,9 @@ fn the_exit_code_is_that_of_the_searches_unless_something_failed() {
 #[test]
 fn the_report_says_that_bytes_were_read_once() {
     let tree = tree();
-    let done = gristmill(
-        tree.path(),
-        &[
-            "mill", "files", "--stats", "+", "digest", "--output", "a.txt", "+", "stats",
-            "--output", "b.txt", "+", "scan", "--all", "needle", "-q",
-        ],
+    let done = mill(
+        &tree,
+        "files --stats + digest --output a.txt + stats --output b.txt + scan --all needle -q",
     );
     assert_eq!(done.code, Some(0), "{done:?}");
     let line = |start: &str| {
@@ -325,30 +315,9 @@ fn walk(directory: &Path) -> u64 {
 #[test]
 fn findings_and_tables_have_their_formats_beside_digests() {
     let tree = tree();
-    let done = gristmill(
-        tree.path(),
-        &[
-            "mill",
-            "--sort",
-            "path",
-            "files",
-            "+",
-            "scan",
-            "--rules",
-            "rules.toml",
-            "--sarif",
-            "--output",
-            "log.sarif",
-            "--format",
-            "text",
-            "+",
-            "digest",
-            "--output",
-            "sums.csv",
-            "+",
-            "stats",
-            "--json",
-        ],
+    let done = mill(
+        &tree,
+        "--sort path files + scan --rules rules.toml --sarif --output log.sarif --format text + digest --output sums.csv + stats --json",
     );
     assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
     let alone = |arguments: &[&str]| gristmill(tree.path(), arguments).out;
@@ -480,20 +449,20 @@ fn what_is_wrong_in_a_file_of_jobs_is_told_with_line_and_column() {
         ),
     ] {
         fs::write(&path, text).unwrap();
-        let done = gristmill(tree.path(), &["mill", "files", "--jobs", "jobs.toml"]);
+        let done = mill(&tree, "files --jobs jobs.toml");
         assert_eq!(done.code, Some(2), "{text}: {done:?}");
         for part in parts {
             assert!(done.err.contains(part), "{text}: {}", done.err);
         }
     }
     fs::write(&path, b"# \xFF").unwrap();
-    let done = gristmill(tree.path(), &["mill", "files", "--jobs", "jobs.toml"]);
+    let done = mill(&tree, "files --jobs jobs.toml");
     assert!(
         done.err.contains("jobs.toml:1:3: not UTF-8"),
         "{}",
         done.err
     );
-    let done = gristmill(tree.path(), &["mill", "files", "--jobs", "nowhere"]);
+    let done = mill(&tree, "files --jobs nowhere");
     assert!(
         done.code == Some(2) && done.err.contains("nowhere: "),
         "{done:?}"
