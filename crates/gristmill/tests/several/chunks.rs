@@ -1,6 +1,6 @@
 //! A chunk is read once, and belongs to its slots until the last of them has completed.
 
-use crate::world::{job, list, mill, once, program, run, Once, PAIRS};
+use crate::world::{job, list, mill, once, program, run, text, Once, PAIRS};
 use gristmill::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk};
 use gristmill::megakernel::stream::{StreamOpcode, StreamSlot};
 use gristmill::megakernel::StreamJob;
@@ -8,7 +8,7 @@ use gristmill::mill::{Control, Mill, MillError, Task, MAX_JOBS};
 use gristmill::ring::{Outcome, RecordWriter};
 use gristmill::source::Entry;
 use gristmill::uring::reader::{ReadPath, ReadPathChoice};
-use std::io::sink;
+use std::io::{sink, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,6 +147,58 @@ fn bytes_are_read_once_for_all_jobs() {
         let beside = run(&mill, list(&files), &beside).report;
         assert_eq!(beside.reads.bytes(), around.reads.bytes(), "{path:?}");
         assert_eq!(beside.reads.reads, around.reads.reads, "{path:?}");
+    }
+}
+
+/// A job that appends to each file when it sees the first chunk of it.
+struct Growing(PathBuf);
+
+impl Job for Growing {
+    type File = ();
+
+    fn stream_job(&self) -> Option<StreamJob> {
+        Some(StreamJob::Lines)
+    }
+
+    fn opcode(&self) -> u32 {
+        StreamJob::Lines.opcode()
+    }
+
+    fn open(&self, _: &Arc<Entry>) {}
+
+    fn chunk(&self, (): &mut (), chunk: &LandedChunk<'_>, _: &mut Vec<u8>) -> Flow {
+        if chunk.offset == 0 {
+            let file = std::fs::File::options().append(true).open(&self.0);
+            file.unwrap().write_all(&[b'x'; 70_000]).unwrap();
+        }
+        Flow::Continue
+    }
+
+    fn close(&self, (): (), _: &FileEnd, _: &mut Vec<u8>) -> Flow {
+        Flow::Continue
+    }
+}
+
+#[test]
+fn all_jobs_see_the_same_bytes_of_a_file_that_grows() {
+    for workers in [1, 3] {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("grows");
+        std::fs::write(&path, text(30_001)).unwrap();
+        let jobs = vec![once(Growing(path.clone())), job(7), job(1), job(2), job(5)];
+        let mill = mill(workers, 4096).build().unwrap();
+        let given = run(&mill, list(std::slice::from_ref(&path)), &jobs);
+        assert_eq!(given.failures, [""; 0]);
+        let bytes = given.report.bytes;
+        assert!(given.report.jobs.iter().all(|job| job.bytes == bytes));
+        // What they have seen is the beginning of what is there now: each gives what it gives of that alone.
+        let whole = std::fs::read(&path).unwrap();
+        assert!((30_001..=whole.len() as u64).contains(&bytes));
+        std::fs::write(&path, &whole[..bytes as usize]).unwrap();
+        for (rows, number) in given.rows[1..].iter().zip([7, 1, 2, 5]) {
+            let alone = run(&mill, list(std::slice::from_ref(&path)), &[job(number)]);
+            assert!(*rows == alone.rows[0], "{number}");
+        }
     }
 }
 
