@@ -43,16 +43,11 @@ impl HeldRows {
         bytes.sum()
     }
 
-    /// Whether some job writes this file.
-    pub fn is_writing(&self, sequence: u64) -> bool {
-        let mut writing = self.0.iter().map(|job| job.writing.load(Ordering::Relaxed));
-        writing.any(|writing| writing == sequence)
-    }
-
-    /// Whether no job writes any file.
-    pub fn is_idle(&self) -> bool {
-        let mut writing = self.0.iter().map(|job| job.writing.load(Ordering::Relaxed));
-        writing.all(|writing| writing == u64::MAX)
+    /// Sequence number of the first file that a job writes, or `u64::MAX`. A job that is ahead of another writes a later
+    /// one; were that read further, the rows of the other would pile up.
+    pub fn first_writing(&self) -> u64 {
+        let writing = self.0.iter().map(|job| job.writing.load(Ordering::Relaxed));
+        writing.min().unwrap_or(u64::MAX)
     }
 }
 
