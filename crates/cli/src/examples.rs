@@ -23,8 +23,8 @@ gristmill scan -C2 -r '<$1>' 'persistent (\\w+)' src
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too
 gristmill scan --all -f patterns.txt logs
-# ... as a table, with 16 bytes on each side, for DuckDB, Polars or pandas
-gristmill scan --all -f patterns.txt --context-bytes 16 logs --output m.parquet
+# ... as a table, for DuckDB, Polars or pandas
+gristmill scan --all -f patterns.txt logs --output matches.parquet
 # what the rules of a file find, without showing the secrets
 gristmill scan --rules rules.toml logs
 # the files that another program lists

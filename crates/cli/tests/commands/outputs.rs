@@ -87,7 +87,14 @@ fn what_has_no_rows_in_a_format_is_refused_by_name() {
     let tree = tree();
     let scan = ["scan", "--all", "needle", "a"];
     for (arguments, told) in [
-        (&["scan", "needle", "a", "--format=csv"][..], "give --all"),
+        (
+            &["scan", "needle", "a", "-rx", "--format=csv"][..],
+            "--replace",
+        ),
+        (
+            &["scan", "-U", "needle", "a", "--format=arrow"],
+            "--multiline",
+        ),
         (&[&scan[..], &["--output=x"]].concat(), "give --format"),
         (&[&scan[..], &["--output=x.json"]].concat(), "give --format"),
         (&[&scan[..], &["-c", "--output=x.csv"]].concat(), "--count"),
@@ -169,6 +176,7 @@ fn the_document_has_the_schemas_of_the_code() {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rows.md");
     let text = fs::read_to_string(document).unwrap();
     let schemas = [
+        gristmill::jobs::scan::line_schema(),
         gristmill::jobs::sweep::occurrence_schema(),
         gristmill::jobs::sweep::findings::finding_schema(),
         gristmill::jobs::digest::digest_schema(),
