@@ -137,7 +137,7 @@ impl DigestArgs {
         let tagged = self.form.tag || algorithms.len() > 1;
         match (format, tagged, self.form.zero) {
             (Format::Jsonl, ..) => DigestRows::Json,
-            (format, ..) if format.is_table() => DigestRows::Typed,
+            (format, ..) if format.is_table() => DigestRows::Table,
             (_, false, false) => DigestRows::Text,
             (_, true, false) => DigestRows::Tagged,
             (_, false, true) => DigestRows::TextZero,

@@ -107,19 +107,24 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         return check(args, &program);
     }
     let json = args.json.then_some(("--json", Format::Jsonl));
-    let table = args.table.then_some(("--table", Format::Text));
-    let format = args.rows.format(json.or(table))?;
+    let format = args.rows.format(json)?;
     if args.total && format.is_table() {
         return Err(format!(
             "--total is no row of {}, which has those of each file; leave it out, or take text or jsonl",
             format.name()
         ));
     }
+    if args.table && format != Format::Text {
+        let name = format.name();
+        return Err(format!(
+            "--table is text, and not {name}; leave one of them out"
+        ));
+    }
     let rows = match format {
         Format::Jsonl => RunRows::Json,
-        format if format.is_table() => RunRows::Typed,
-        _ if args.table => RunRows::Table,
+        Format::Text if args.table => RunRows::Aligned,
         _ if args.total => RunRows::None,
+        format if format.is_table() => RunRows::Table,
         _ => RunRows::Text,
     };
     let job = job(args, program, rows, None)?;
@@ -130,7 +135,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         ..args.report.clone()
     };
     if args.table {
-        let heading = io::Write::write_all(&mut output, &job.table_heading());
+        let heading = io::Write::write_all(&mut output, &job.aligned_heading());
         heading.map_err(|error| report.rows.lost(&error))?;
     }
     let mut nothing = io::sink();

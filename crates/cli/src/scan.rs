@@ -321,7 +321,7 @@ impl ScanArgs {
             .color(self.color.colors(terminal))
             .null(self.null)
             .json(self.json)
-            .typed(self.format.is_table())
+            .table(self.format.is_table())
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
             .table_bytes(self.table_size)

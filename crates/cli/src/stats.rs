@@ -57,7 +57,7 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
     let rows = match (args.total, json) {
         (_, true) => StatsRows::Json,
         (true, false) => StatsRows::None,
-        (false, false) if format.is_table() => StatsRows::Typed,
+        (false, false) if format.is_table() => StatsRows::Table,
         (false, false) => StatsRows::Text,
     };
     let job = Arc::new(StatsJob::new(rows));

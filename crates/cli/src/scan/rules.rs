@@ -114,7 +114,7 @@ impl ScanArgs {
 
     fn findings_format(&self) -> Format {
         match () {
-            () if self.format.is_table() => Format::Typed,
+            () if self.format.is_table() => Format::Table,
             () if self.rules.sarif => Format::Sarif,
             () if self.json => Format::Json,
             () => Format::Text,

@@ -29,7 +29,7 @@ pub fn job(
         .color(args.color.colors(args.rows_to.to_terminal()))
         .null(args.null)
         .json(args.json)
-        .typed(args.format.is_table())
+        .table(args.format.is_table())
         .max_match(args.max_match as u64)
         .context_bytes(args.context_bytes)
         .memory(args.set_memory)

@@ -66,10 +66,10 @@ pub enum RunRows {
     /// A JSON object for each record, and one with the accumulators. Values are whole numbers; beside them stands how the
     /// program says that they are shown.
     Json,
-    /// A row with the accumulators, below those of [`RunJob::table_heading`]. Records are not written.
+    /// A row with the accumulators, below that of [`RunJob::aligned_heading`], for people. Records are not written.
+    Aligned,
+    /// Rows of a table, as [`RowWriter`](gristmill_rows::RowWriter) writes them: its columns are [`RunJob::schema`]'s.
     Table,
-    /// Rows with a schema, as [`RowWriter`](gristmill_rows::RowWriter) writes them: its columns are [`RunJob::schema`]'s.
-    Typed,
     /// Nothing.
     None,
 }
@@ -169,7 +169,7 @@ impl RunJobBuilder {
             });
         }
         let columns = self.program.verified().program().acc_count();
-        if self.rows == RunRows::Table && columns > shown::MAX_COLUMNS {
+        if self.rows == RunRows::Aligned && columns > shown::MAX_COLUMNS {
             return Err(ArgumentError::TooWide { columns });
         }
         let mut args = [0; PROGRAM_ARGS];
@@ -246,7 +246,7 @@ impl RunJob {
         }
     }
 
-    /// The columns of typed rows: [`run_schema`] of the program.
+    /// The columns of a table of the rows: [`run_schema`] of the program.
     #[must_use]
     pub fn schema(&self) -> Schema {
         run_schema(self.program.program())
@@ -271,8 +271,8 @@ impl RunJob {
                 row["bytes"] = json!(total.bytes);
                 format!("{row}\n").into_bytes()
             }
-            RunRows::Table => shown::table_row(program, name.as_bytes(), &total.accs),
-            RunRows::Typed | RunRows::Text | RunRows::None => {
+            RunRows::Aligned => shown::aligned_row(program, name.as_bytes(), &total.accs),
+            RunRows::Text | RunRows::Table | RunRows::None => {
                 let mut rows = Vec::new();
                 shown::accs_text(program, name.as_bytes(), &total.accs, &mut rows);
                 rows
@@ -280,9 +280,9 @@ impl RunJob {
         }
     }
 
-    /// The first row of a table: the names of its columns.
-    pub fn table_heading(&self) -> Vec<u8> {
-        shown::table_heading(self.program.program())
+    /// The first row above [aligned](RunRows::Aligned) ones: the names of the columns.
+    pub fn aligned_heading(&self) -> Vec<u8> {
+        shown::aligned_heading(self.program.program())
     }
 
     /// The CRC-32C of each file's answer, for all files that were read to their end; empty unless
@@ -324,12 +324,12 @@ impl RunJob {
                     }
                     rows.extend(format!("{row}\n").as_bytes());
                 }
-                RunRows::Typed => {
+                RunRows::Table => {
                     let path = file.entry.path.as_os_str().as_bytes();
                     let accumulators = self.program.program().accs.len();
                     table::record(path, position, value, accumulators, rows);
                 }
-                RunRows::Table | RunRows::None => {}
+                RunRows::Aligned | RunRows::None => {}
             }
         }
     }
@@ -449,7 +449,7 @@ impl Job for RunJob {
         let name = || names::escaped(&file.entry.path).1;
         match self.rows {
             RunRows::Text => shown::accs_text(program, &name(), &file.accs, rows),
-            RunRows::Table => rows.extend(shown::table_row(program, &name(), &file.accs)),
+            RunRows::Aligned => rows.extend(shown::aligned_row(program, &name(), &file.accs)),
             RunRows::Json => {
                 let mut row = shown::accs_json(program, &file.accs);
                 row["type"] = json!("file");
@@ -457,7 +457,7 @@ impl Job for RunJob {
                 row["bytes"] = json!(bytes);
                 rows.extend(format!("{row}\n").as_bytes());
             }
-            RunRows::Typed => {
+            RunRows::Table => {
                 let arrays = (0..=u8::MAX).zip(&self.program.program().accs);
                 let values = arrays.map(|(number, array)| {
                     let range = self.program.acc_range(number);

@@ -81,8 +81,8 @@ pub enum StatsRows {
     Text,
     /// A JSON object: `type` (`file`), `path`, `bytes`, `lines`, `entropy`, `histogram`.
     Json,
-    /// Rows with a schema, as [`RowWriter`] writes them: its columns are [`stats_schema`]'s. The total is no row.
-    Typed,
+    /// Rows of a table, as [`RowWriter`] writes them: its columns are [`stats_schema`]'s. The total is no row.
+    Table,
     /// Nothing.
     None,
 }
@@ -211,7 +211,7 @@ impl Job for StatsJob {
                 row["path"] = names::json(&entry.path);
                 rows.extend(format!("{row}\n").as_bytes());
             }
-            StatsRows::Typed => RowWriter::row(rows)
+            StatsRows::Table => RowWriter::row(rows)
                 .bytes(entry.path.as_os_str().as_bytes())
                 .u64(histogram.bytes())
                 .u64(histogram.lines())

@@ -23,9 +23,9 @@ pub enum DigestRows {
     /// One JSON object per line: `type` (`digest`, or `check` for a check), `path`, `algorithm`, `digest`, and `bytes`
     /// (or, for a check, `expected` and `ok`).
     Json,
-    /// Rows with a schema, as [`RowWriter`] writes them: its columns are [`digest_schema`]'s, or for a check
+    /// Rows of a table, as [`RowWriter`] writes them: its columns are [`digest_schema`]'s, or for a check
     /// [`check_schema`]'s.
-    Typed,
+    Table,
 }
 
 /// The columns of a table of digests. Digests are hexadecimal digits, as all lists of digests have them.
@@ -125,7 +125,7 @@ pub fn write_row(
         out.extend(row.to_string().as_bytes());
         return rows.end(out);
     }
-    if rows == DigestRows::Typed {
+    if rows == DigestRows::Table {
         let row = RowWriter::row(out).bytes(path.as_os_str().as_encoded_bytes());
         let row = row.bytes(algorithm.name().as_bytes());
         return row.bytes(digest.to_string().as_bytes()).u64(bytes).end();
@@ -168,7 +168,7 @@ pub fn write_check(
         out.extend(row.to_string().as_bytes());
         return rows.end(out);
     }
-    if rows == DigestRows::Typed {
+    if rows == DigestRows::Table {
         let row = RowWriter::row(out).bytes(path.as_os_str().as_encoded_bytes());
         let row = row.bytes(algorithm.name().as_bytes());
         let row = match found {

@@ -161,13 +161,13 @@ fn widths(headings: &[String]) -> impl Iterator<Item = usize> + '_ {
 }
 
 /// The first row of a table.
-pub(super) fn table_heading(program: &Program) -> Vec<u8> {
+pub(super) fn aligned_heading(program: &Program) -> Vec<u8> {
     let headings = headings(program);
     row(widths(&headings), &headings, b"path")
 }
 
 /// The row of a table for the accumulators of `name`.
-pub(super) fn table_row(program: &Program, name: &[u8], accs: &[u64]) -> Vec<u8> {
+pub(super) fn aligned_row(program: &Program, name: &[u8], accs: &[u64]) -> Vec<u8> {
     let mut cells = Vec::with_capacity(accs.len());
     for array in arrays(program, accs) {
         cells.extend(array.values.iter().map(|&value| match array.show {

@@ -5,10 +5,11 @@ use gristmill_rows::{Field, Kind, RowWriter, Schema};
 
 /// The columns of a table of a program's records and accumulators: the fixed ones, and behind them one for each
 /// accumulator of the program, under the accumulator's name. Where a fixed column has that name, the accumulator's column
-/// begins with `acc_`.
+/// begins with `acc_`. Values are the program's whole numbers; where it says how they are shown, so does what a column is
+/// said to mean.
 #[must_use]
 pub fn run_schema(program: &Program) -> Schema {
-    let of_record = |name, about| Field::new(name, Kind::U64, about).nullable();
+    let of_record = |name, about: String| Field::new(name, Kind::U64, about).nullable();
     let mut fields = vec![
         Field::new("path", Kind::Path, "The file."),
         Field::new(
@@ -16,17 +17,19 @@ pub fn run_schema(program: &Program) -> Schema {
             Kind::Text,
             "`record`, or `file` for a file's accumulators, which follow its records.",
         ),
-        of_record("offset", "Of a record: its place in the file.")
+        of_record("offset", "Of a record: its place in the file.".into())
             .distinct()
             .unit("bytes"),
-        with_unit(
-            of_record("value", "Of a record: its value."),
-            program.show(Shown::Records),
+        of_record(
+            "value",
+            format!(
+                "Of a record: its value, {}.",
+                unit(program.show(Shown::Records))
+            ),
         ),
-        of_record("bytes", "Of a file: its length.").unit("bytes"),
+        of_record("bytes", "Of a file: its length.".into()).unit("bytes"),
     ];
     for (number, array) in (0..=u8::MAX).zip(&program.accs) {
-        let show = program.show(Shown::Acc(number));
         let mut name = array.name.clone();
         while fields.iter().any(|field| field.name() == name) || name == "path_bytes" {
             name.insert_str(0, "acc_");
@@ -36,20 +39,17 @@ pub fn run_schema(program: &Program) -> Schema {
             (AccKind::Min, _) => ", 18446744073709551615 without a value",
             _ => "",
         };
-        let title = show.map_or("", |show| &show.title);
-        let title = match title {
-            "" => String::new(),
-            title => format!("{title}: "),
-        };
         let about = format!(
-            "{title}the program's accumulator `{}` of a file ({}{none}).",
-            array.name, array.kind
+            "Of a file: the program's accumulator `{}` ({}{none}), {}.",
+            array.name,
+            array.kind,
+            unit(program.show(Shown::Acc(number)))
         );
         let kind = match array.len {
             1 => Kind::U64,
             _ => Kind::U64s,
         };
-        fields.push(with_unit(Field::new(name, kind, about).nullable(), show));
+        fields.push(Field::new(name, kind, about).nullable());
     }
     Schema::new(
         "run",
@@ -59,17 +59,17 @@ pub fn run_schema(program: &Program) -> Schema {
     )
 }
 
-/// A column in the unit that the program says. Values are whole numbers, so that where it says a divisor, too, they are in
-/// parts of the unit.
-fn with_unit(field: Field, show: Option<&Show>) -> Field {
+/// What a value counts.
+fn unit(show: Option<&Show>) -> String {
     match show {
-        None => field,
-        Some(show) if show.divisor == 1 => field.unit(show.unit.clone()),
-        Some(show) => field.unit(
-            format!("1/{} {}", show.divisor, show.unit)
-                .trim_end()
-                .to_owned(),
-        ),
+        Some(show) if show.divisor > 1 && show.unit.is_empty() => {
+            format!("to be divided by {}", show.divisor)
+        }
+        Some(show) if show.divisor > 1 => {
+            format!("to be divided by {} for {}", show.divisor, show.unit)
+        }
+        Some(show) if !show.unit.is_empty() => format!("in {}", show.unit),
+        _ => "in the unit of the program".to_owned(),
     }
 }
 

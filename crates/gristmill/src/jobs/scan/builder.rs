@@ -228,12 +228,12 @@ impl ScanJobBuilder {
         self
     }
 
-    /// Whether rows have a schema, with the columns of [`occurrence_schema`](crate::jobs::sweep::occurrence_schema),
+    /// Whether rows are those of a table with the columns of [`occurrence_schema`](crate::jobs::sweep::occurrence_schema),
     /// or for lines of [`line_schema`](super::line_schema), as [`RowWriter`](gristmill_rows::RowWriter) writes them. There
     /// are none of counts and paths, of matches that span lines and of what replaces matches. Default: no.
     #[must_use]
-    pub fn typed(mut self, yes: bool) -> Self {
-        self.style.typed = yes;
+    pub fn table(mut self, yes: bool) -> Self {
+        self.style.table = yes;
         self
     }
 

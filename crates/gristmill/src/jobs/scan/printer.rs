@@ -60,7 +60,7 @@ pub(super) struct Style {
     /// Records of JSON Lines rather than text.
     pub json: bool,
     /// Rows of a table rather than text.
-    pub typed: bool,
+    pub table: bool,
     /// Matches are to be counted, for the totals.
     pub count_matches: bool,
     /// The lines are those without a match.
@@ -235,7 +235,7 @@ impl Style {
             return;
         }
         if self.json {
-            if !self.typed {
+            if !self.table {
                 json::begin(rows, &file.path);
             }
             return;
@@ -320,8 +320,8 @@ impl Style {
         line: Line<'_>,
         matcher: &Matcher,
     ) -> u64 {
-        if self.typed {
-            return self.typed_line(rows, file, line, matcher);
+        if self.table {
+            return self.table_line(rows, file, line, matcher);
         }
         let mut count = 0_usize;
         let number = self.line_numbers.then_some(line.number);
@@ -338,7 +338,7 @@ impl Style {
         count as u64
     }
 
-    fn typed_line(
+    fn table_line(
         &self,
         rows: &mut Vec<u8>,
         file: &FileRows,
@@ -452,7 +452,7 @@ impl Style {
             color: self.color,
             null: self.null,
             json: self.json,
-            typed: self.typed,
+            table: self.table,
         }
     }
 }

@@ -221,11 +221,11 @@ impl SweepJobBuilder {
         self
     }
 
-    /// Whether rows have a schema, with the columns of [`occurrence_schema`](super::occurrence_schema), as
+    /// Whether rows are those of a table with the columns of [`occurrence_schema`](super::occurrence_schema), as
     /// [`RowWriter`](gristmill_rows::RowWriter) writes them; only matches can be. Default: no.
     #[must_use]
-    pub fn typed(mut self, yes: bool) -> Self {
-        self.rows.typed = yes;
+    pub fn table(mut self, yes: bool) -> Self {
+        self.rows.table = yes;
         self
     }
 
@@ -292,7 +292,7 @@ impl SweepJobBuilder {
                 "ask for fewer, and read the file for more",
             );
         }
-        if self.rows.typed && rules.is_none() && self.report != SweepReport::Matches {
+        if self.rows.table && rules.is_none() && self.report != SweepReport::Matches {
             return invalid(
                 "a table of counts or paths",
                 "ask for matches, or for rows of text",

@@ -50,8 +50,8 @@ pub enum Format {
     Json,
     /// The results of a SARIF log. [`SarifWriter`] writes what stands around them.
     Sarif,
-    /// Rows with a schema, as [`RowWriter`](gristmill_rows::RowWriter) writes them: its columns are [`finding_schema`]'s.
-    Typed,
+    /// Rows of a table, as [`RowWriter`](gristmill_rows::RowWriter) writes them: its columns are [`finding_schema`]'s.
+    Table,
 }
 
 /// What is written of findings.
@@ -160,7 +160,7 @@ impl Findings {
         self.format = format;
         self.sarif_rules = match format {
             Format::Sarif => sarif::rule_indices(&self.rules),
-            Format::Text | Format::Json | Format::Typed => Vec::new(),
+            Format::Text | Format::Json | Format::Table => Vec::new(),
         };
         self
     }
@@ -258,7 +258,7 @@ impl Findings {
         match self.format {
             Format::Text => text::finding(&self.style, shown, rows),
             Format::Json => json::finding(&self.style, shown, rows),
-            Format::Typed => table::finding(&self.style, shown, rows),
+            Format::Table => table::finding(&self.style, shown, rows),
             Format::Sarif => {
                 sarif::result(&self.style, self.sarif_rules[rule as usize], shown, rows)
             }

@@ -19,8 +19,8 @@ pub(in crate::jobs) struct OccurrenceRows {
     pub null: bool,
     /// Records of JSON Lines rather than text.
     pub json: bool,
-    /// Rows with a schema, whose columns are [`occurrence_schema`]'s.
-    pub typed: bool,
+    /// Rows of a table, whose columns are [`occurrence_schema`]'s.
+    pub table: bool,
 }
 
 /// The columns of a table of matches.
@@ -83,7 +83,7 @@ impl OccurrenceRows {
     /// Appends the row of a match. `piece` is the length of `rows` before the first of the rows that are made at one time
     /// of one file: of a table, these have their path in common.
     pub fn occurrence(&self, rows: &mut Vec<u8>, piece: usize, found: &Occurrence<'_>) {
-        if self.typed {
+        if self.table {
             if rows.len() == piece {
                 RowWriter::common(rows).bytes(found.path).end();
             }

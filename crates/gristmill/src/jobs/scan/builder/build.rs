@@ -121,7 +121,7 @@ impl ScanJobBuilder {
                 "give the lines as patterns of their own, or ask for all occurrences",
             );
         }
-        if self.style.typed {
+        if self.style.table {
             if !matches!(self.report, Report::Lines | Report::Matches) {
                 return invalid(
                     "a table of counts or paths",
@@ -145,8 +145,8 @@ impl ScanJobBuilder {
         };
         let mut style = self.style;
         // Rows of a table are those of JSON.
-        style.json |= style.typed && !self.all;
-        style.line_numbers |= style.typed;
+        style.json |= style.table && !self.all;
+        style.line_numbers |= style.table;
         style.json &= !self.report.is_summary();
         style.only_matching = self.report == Report::Matches;
         style.count_matches = self.totals;
