@@ -1,9 +1,8 @@
 //! Times what a stored set saves: `sets LIST [-i]` prepares the lines of a list as strings, stores them, loads what was
 //! stored, and says how long each took, and whether the stored bytes are the same again.
 
-use gristmill_patterns::PatternSet;
+use gristmill_patterns::{saved, PatternSet};
 use std::fs::File;
-use std::io::Read;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,18 +20,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let set = builder.case_insensitive(fold).build()?;
     println!("{} strings, prepared in {:.3?}", set.len(), begun.elapsed());
     let begun = Instant::now();
-    let saved = set.save(None);
-    println!("{} bytes, stored in {:.3?}", saved.len(), begun.elapsed());
+    let stored = set.save(None);
+    println!("{} bytes, stored in {:.3?}", stored.len(), begun.elapsed());
     let path = std::env::temp_dir().join(format!("sets-{}", std::process::id()));
-    std::fs::write(&path, &saved)?;
+    std::fs::write(&path, &stored)?;
     for _ in 0..5 {
         let begun = Instant::now();
-        let mut words = vec![0_u64; saved.len().div_ceil(8)];
-        File::open(&path)?.read_exact(bytemuck::cast_slice_mut(&mut words))?;
+        let words = saved::read(File::open(&path)?, stored.len())?;
         let read = begun.elapsed();
-        let (loaded, _) = PatternSet::load(words, saved.len(), 1 << 30)?;
+        let (loaded, _) = PatternSet::load(words, stored.len(), 1 << 30)?;
         println!("loaded in {:.3?}, of which {read:.3?} to read", begun.elapsed());
-        if loaded.save(None) != saved {
+        if loaded.save(None) != stored {
             return Err("it is stored in another way".into());
         }
     }

@@ -15,5 +15,5 @@ mod table;
 pub use error::SetError;
 pub use fields::{FieldReader, FieldWriter};
 pub(crate) use file::{Section, SetReader, SetWriter, Tag};
-pub use file::{FORMAT, MAGIC};
+pub use file::{read, FORMAT, MAGIC};
 pub(crate) use table::Table;

@@ -15,14 +15,15 @@ use builder::Settings;
 /// It can be [saved](Self::save), and [loaded](Self::load) in far less time than it takes to prepare it.
 ///
 /// ```
-/// use gristmill_patterns::PatternSet;
+/// use gristmill_patterns::{saved, PatternSet};
 ///
 /// let set = PatternSet::builder()
 ///     .string("host", "evil.example")
 ///     .regex("key", "key-[0-9]{4}")
 ///     .build()?;
-/// let saved = set.save(None);
-/// let loaded = PatternSet::read(&saved[..], 1 << 20)?;
+/// let saved = set.save(None); // Usually to a file.
+/// let words = saved::read(&saved[..], saved.len())?;
+/// let (loaded, _) = PatternSet::load(words, saved.len(), 1 << 20)?;
 /// assert_eq!((loaded.len(), loaded.name(1)), (2, &b"key"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

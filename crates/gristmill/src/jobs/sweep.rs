@@ -45,6 +45,7 @@ mod opcode;
 mod order;
 mod plan;
 mod rows;
+mod set;
 
 #[cfg(test)]
 mod tests;
@@ -54,4 +55,5 @@ pub use error::SweepError;
 pub use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
 pub use job::{SweepFile, SweepJob};
 pub use plan::SweepReport;
+pub use set::{SweepSet, SweepSetError};
 pub(in crate::jobs) use rows::{Occurrence, OccurrenceRows};

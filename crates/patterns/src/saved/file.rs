@@ -2,6 +2,7 @@
 
 use super::error::SetError;
 use super::fields::FieldReader;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -84,6 +85,17 @@ impl Tag {
 /// The checksum of a set.
 fn checksum(set: &[u8]) -> [u8; 16] {
     xxh3_128(set.get(CHECKSUM.end..).unwrap_or_default()).to_le_bytes()
+}
+
+/// Reads a set of `len` bytes into words, which [`PatternSet::load`](crate::PatternSet::load) takes.
+///
+/// # Errors
+/// The reader's error, and one if it ends before.
+pub fn read(mut from: impl Read, len: usize) -> io::Result<Vec<u64>> {
+    let mut words = vec![0_u64; len.div_ceil(8)];
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    from.read_exact(&mut bytes[..len])?;
+    Ok(words)
 }
 
 /// Puts a set together.

@@ -124,6 +124,13 @@ impl PatternSetBuilder {
         self
     }
 
+    /// Leaves out all patterns so far.
+    #[must_use]
+    pub fn clear(mut self) -> Self {
+        (self.names, self.patterns) = (Vec::new(), Vec::new());
+        self
+    }
+
     /// The number of patterns so far.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -5,7 +5,6 @@ use super::PatternSet;
 use crate::literals::Stored;
 use crate::saved::{FieldReader, FieldWriter, Section, SetError, SetReader, SetWriter, Tag};
 use crate::Literals;
-use std::io::{self, Read};
 
 /// What a user of a set added to it.
 #[derive(Debug, Clone)]
@@ -47,21 +46,6 @@ impl PatternSet {
             set.section(Tag::Attached, 0, attached.finish());
         }
         set.finish()
-    }
-
-    /// Reads a set to its end. It may take `memory` bytes, and its regexes as much again.
-    ///
-    /// # Errors
-    /// The reader's error, and as [`load`](Self::load), a [`SetError`] within an [`io::Error`].
-    pub fn read(mut from: impl Read, memory: usize) -> io::Result<Self> {
-        let mut bytes = Vec::new();
-        let most = memory as u64;
-        from.by_ref().take(most).read_to_end(&mut bytes)?;
-        let mut words = vec![0_u64; bytes.len().div_ceil(8)];
-        bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(&bytes);
-        let loaded = Self::load(words, bytes.len(), memory);
-        let (set, _) = loaded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(set)
     }
 
     /// Takes a set of `len` bytes, which `words` hold, and what is attached to it. Its tables are used where they are.

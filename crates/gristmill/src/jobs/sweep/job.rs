@@ -62,14 +62,14 @@ impl SweepJob {
     /// How the patterns are searched for, and how much memory they take.
     pub fn engine_report(&self) -> String {
         let mut parts = Vec::new();
-        if let Some(strings) = &self.plan.patterns.strings {
+        if let Some(strings) = self.plan.patterns.set.strings() {
             parts.push(format!(
                 "{} strings in {} KiB",
                 strings.len(),
                 strings.memory().div_ceil(1024)
             ));
         }
-        let regexes = &self.plan.patterns.regexes;
+        let regexes = self.plan.patterns.set.regexes();
         if !regexes.is_empty() {
             let alone = regexes
                 .explain()
