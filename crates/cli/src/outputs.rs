@@ -5,8 +5,9 @@
 
 use gristmill::bounded;
 use gristmill::source::FileId;
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -57,26 +58,85 @@ pub fn open(
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(words)?;
-    bounded::must_be_regular(&file).map_err(words)?;
-    if let Some(name) = input(FileId::of(&file).map_err(words)?) {
+    must_be_replaceable(&mut file, replaces, input)?;
+    file.seek(SeekFrom::Start(0)).map_err(words)?;
+    file.set_len(0).map_err(words)?;
+    Ok(file)
+}
+
+/// Writes a whole file, which is there with all its bytes or not at all: under a name of its own first, in the same
+/// directory. What is no regular file is written as [`open`] opens it.
+///
+/// # Errors
+/// As [`open`], and one for a write that failed.
+pub fn write_whole(
+    path: &Path,
+    bytes: &[u8],
+    replaces: Replaces,
+    input: impl FnOnce(FileId) -> Option<String>,
+) -> Result<(), String> {
+    let words = |error: io::Error| error.to_string();
+    let (target, permissions) = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_owned(), None),
+        Err(error) => return Err(words(error)),
+        Ok(there) if there.is_file() => {
+            let mut file = bounded::open_regular(path).map_err(words)?;
+            must_be_replaceable(&mut file, replaces, input)?;
+            // The file that a link leads to is replaced, and not the link.
+            let target = path.canonicalize().map_err(words)?;
+            (target, Some(there.permissions()))
+        }
+        Ok(_) => {
+            let mut file = open(path, replaces, input)?;
+            return file.write_all(bytes).map_err(words);
+        }
+    };
+    let name = target.file_name().ok_or("it names no file")?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.new", std::process::id()));
+    let new = target.with_file_name(hidden);
+    let write = || -> io::Result<()> {
+        let mut file = File::create_new(&new)?;
+        file.write_all(bytes)?;
+        if let Some(permissions) = permissions {
+            file.set_permissions(permissions)?;
+        }
+        file.sync_all()?;
+        std::fs::rename(&new, &target)
+    };
+    write().map_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            // What failed to be written is of no use; if it cannot be removed, the first error says enough.
+            let _ = std::fs::remove_file(&new);
+        }
+        words(error)
+    })
+}
+
+/// Makes sure that an open file may be replaced.
+fn must_be_replaceable(
+    file: &mut File,
+    replaces: Replaces,
+    input: impl FnOnce(FileId) -> Option<String>,
+) -> Result<(), String> {
+    let words = |error: io::Error| error.to_string();
+    bounded::must_be_regular(file).map_err(words)?;
+    if let Some(name) = input(FileId::of(&*file).map_err(words)?) {
         return Err(format!(
             "it would be written over, and is {name}, which is read"
         ));
     }
-    if let Replaces::Own { magic, name } = replaces {
-        let mut head = Vec::new();
-        let most = magic.len() as u64;
-        (&mut file)
-            .take(most)
-            .read_to_end(&mut head)
-            .map_err(words)?;
-        if !head.is_empty() && head != magic {
-            return Err(format!(
-                "it is there already, and is not {name}, so that it is not written over"
-            ));
-        }
-        file.seek(SeekFrom::Start(0)).map_err(words)?;
+    let Replaces::Own { magic, name } = replaces else {
+        return Ok(());
+    };
+    let mut head = Vec::new();
+    let most = magic.len() as u64;
+    file.take(most).read_to_end(&mut head).map_err(words)?;
+    if !head.is_empty() && head != magic {
+        return Err(format!(
+            "it is there already, and is not {name}, so that it is not written over"
+        ));
     }
-    file.set_len(0).map_err(words)?;
-    Ok(file)
+    Ok(())
 }

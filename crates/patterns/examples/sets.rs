@@ -29,7 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let words = saved::read(File::open(&path)?, stored.len())?;
         let read = begun.elapsed();
         let (loaded, _) = PatternSet::load(words, stored.len(), 1 << 30)?;
-        println!("loaded in {:.3?}, of which {read:.3?} to read", begun.elapsed());
+        println!(
+            "loaded in {:.3?}, of which {read:.3?} to read",
+            begun.elapsed()
+        );
         if loaded.save(None) != stored {
             return Err("it is stored in another way".into());
         }

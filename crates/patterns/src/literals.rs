@@ -79,7 +79,10 @@ impl std::fmt::Display for StringClass {
             true => write!(f, "{patterns} by {gram} bytes with teddy"),
             false => {
                 let stride = self.stride;
-                write!(f, "{patterns} by {gram} bytes at every position in {stride}")
+                write!(
+                    f,
+                    "{patterns} by {gram} bytes at every position in {stride}"
+                )
             }
         }
     }

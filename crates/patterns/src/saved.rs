@@ -14,6 +14,6 @@ mod table;
 
 pub use error::SetError;
 pub use fields::{FieldReader, FieldWriter};
-pub(crate) use file::{Section, SetReader, SetWriter, Tag};
 pub use file::{read, FORMAT, MAGIC};
+pub(crate) use file::{Section, SetReader, SetWriter, Tag};
 pub(crate) use table::Table;

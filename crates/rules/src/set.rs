@@ -110,7 +110,10 @@ impl RuleSet {
         };
         let first = u32::try_from(self.rules.len()).map_err(too_many)?;
         u32::try_from(self.rules.len() + rules.len()).map_err(too_many)?;
-        let by_path = rules.iter().zip(first..).filter(|(rule, _)| rule.asks_for_path());
+        let by_path = rules
+            .iter()
+            .zip(first..)
+            .filter(|(rule, _)| rule.asks_for_path());
         self.by_path.extend(by_path.map(|(_, number)| number));
         self.rules.extend(rules);
         self.files.push(RuleFile {

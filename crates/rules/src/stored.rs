@@ -72,7 +72,10 @@ impl RuleSet {
                 id,
                 pattern,
             };
-            let path = rule.details.as_ref().is_some_and(|details| details.path.is_some());
+            let path = rule
+                .details
+                .as_ref()
+                .is_some_and(|details| details.path.is_some());
             if rule.pattern.is_none() && !path {
                 return Err(fields.damaged(0, "a rule with neither a regex nor a path"));
             }

@@ -136,6 +136,14 @@ impl PatternArgs {
         self.stdins() > 0
     }
 
+    /// The files that are read.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.origins.iter().filter_map(|origin| match origin {
+            Origin::File(path) => Some(path),
+            Origin::Argument(_) => None,
+        })
+    }
+
     fn stdins(&self) -> usize {
         let stdin = Origin::File("-".into());
         self.origins

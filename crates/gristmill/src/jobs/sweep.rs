@@ -52,8 +52,9 @@ mod tests;
 
 pub use builder::{SweepBuildError, SweepJobBuilder, DEFAULT_MAX_MATCH};
 pub use error::SweepError;
-pub use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
+pub use gristmill_patterns::saved::{SetError, MAGIC};
+pub use gristmill_patterns::{Boundary, Case, LineSettings, PatternSet, PlainStrings, RegexPlan};
 pub use job::{SweepFile, SweepJob};
 pub use plan::SweepReport;
-pub use set::{SweepSet, SweepSetError};
 pub(in crate::jobs) use rows::{Occurrence, OccurrenceRows};
+pub use set::{SweepSet, SweepSetError};

@@ -158,7 +158,10 @@ impl Class {
     ) -> Result<Self, SetError> {
         let grams = set.take(Tag::Grams, number)?;
         let windows = set.take(Tag::Windows, number)?;
-        let (lists, members) = (set.take(Tag::Lists, number)?, set.take(Tag::Members, number)?);
+        let (lists, members) = (
+            set.take(Tag::Lists, number)?,
+            set.take(Tag::Members, number)?,
+        );
         let kind = (fold != 0, shape.window);
         let (members, furthest) = Members::load(&lists, &members, store, count, kind, seen)?;
         Ok(Self {

@@ -195,7 +195,9 @@ impl Members {
         for (list, place) in places.iter().enumerate() {
             let until = *place as usize;
             let Some(rows) = rows.get(from..until) else {
-                return Err(lists.damaged(4 * list, "a list ends before it begins, or behind the last"));
+                return Err(
+                    lists.damaged(4 * list, "a list ends before it begins, or behind the last")
+                );
             };
             let wrong = |index: usize, what| {
                 let at = size_of::<Row>() * (from + index);
@@ -306,8 +308,7 @@ impl Members {
             let shape = [print, first.at, first.len];
             let start = window.checked_sub(first.at as usize);
             let Some(start) = start.filter(|start| starts.contains(start)) else {
-                let behind =
-                    rest.partition_point(|row| row[..2] <= [print, first.at][..]);
+                let behind = rest.partition_point(|row| row[..2] <= [print, first.at][..]);
                 rest = &rest[behind..];
                 continue;
             };
@@ -316,15 +317,13 @@ impl Members {
             }
             let Some(bytes) = text.get(start + hashed..start + first.len as usize) else {
                 // Longer ones reach beyond the end, too.
-                let behind =
-                    rest.partition_point(|row| row[..2] <= [print, first.at][..]);
+                let behind = rest.partition_point(|row| row[..2] <= [print, first.at][..]);
                 rest = &rest[behind..];
                 continue;
             };
             whole = longer(whole, bytes, self.fold);
             hashed = first.len as usize;
-            let behind =
-                rest.partition_point(|row| row[..3] <= shape[..]);
+            let behind = rest.partition_point(|row| row[..3] <= shape[..]);
             let (same, others) = rest.split_at(behind);
             let from = same.partition_point(|row| row[3] < whole);
             let alike = same[from..].iter().map(|row| Member::from(*row));

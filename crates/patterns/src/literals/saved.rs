@@ -74,7 +74,10 @@ impl Literals {
         let ends = set.take(Tag::StringEnds, 0)?;
         let stored = Stored::load(&set.take(Tag::StringBytes, 0)?, &ends, fold)?;
         let store = stored.view();
-        if let Some(empty) = (0..).zip(0..store.len()).find(|one| store.pattern(one.0).is_empty()) {
+        if let Some(empty) = (0..)
+            .zip(0..store.len())
+            .find(|one| store.pattern(one.0).is_empty())
+        {
             return Err(ends.damaged(4 * empty.1, "a string without bytes"));
         }
         let bits = if fold { CASE_BITS } else { 0 };

@@ -139,7 +139,9 @@ impl<'a> Store<'a> {
 
     /// Bytes of the longest pattern.
     pub fn longest(&self) -> usize {
-        let lens = (0..).zip(self.ends).map(|(number, _)| self.range(number).len());
+        let lens = (0..)
+            .zip(self.ends)
+            .map(|(number, _)| self.range(number).len());
         lens.max().unwrap_or(0)
     }
 

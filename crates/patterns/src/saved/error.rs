@@ -33,6 +33,8 @@ pub enum SetError {
         /// What is wrong.
         what: String,
     },
+    /// A regex of the set is refused: what is wrong with it, or how much memory it may take.
+    Regex(String),
     /// The set would take more memory than it may.
     Memory {
         /// Bytes that it would take.
@@ -84,6 +86,7 @@ impl fmt::Display for SetError {
                 f,
                 "section {section}, byte {offset}: {what}; the set was not written so: compile it again"
             ),
+            Self::Regex(error) => write!(f, "a regex of the set is refused: {error}"),
             Self::Memory { needed, allowed } => write!(
                 f,
                 "the set takes {needed} bytes of memory, and may take {allowed}; allow more"

@@ -72,9 +72,7 @@ impl Tag {
     ];
 
     fn of(number: u32) -> Option<(Self, &'static str)> {
-        Self::ALL
-            .into_iter()
-            .find(|(tag, _)| *tag as u32 == number)
+        Self::ALL.into_iter().find(|(tag, _)| *tag as u32 == number)
     }
 
     fn name(self) -> &'static str {
@@ -112,7 +110,8 @@ impl SetWriter {
 
     /// The set's bytes.
     pub fn finish(mut self) -> Vec<u8> {
-        self.sections.sort_by_key(|(tag, number, _)| (*tag, *number));
+        self.sections
+            .sort_by_key(|(tag, number, _)| (*tag, *number));
         let mut set = vec![0; HEAD];
         set[..8].copy_from_slice(&MAGIC);
         set[8..12].copy_from_slice(&FORMAT.to_le_bytes());
@@ -216,7 +215,10 @@ impl SetReader {
             let Some((tag, _)) = Tag::of(tag) else {
                 return damaged(at, "a section of an unknown kind");
             };
-            if sections.last().is_some_and(|last| (last.0, last.1) >= (tag, number)) {
+            if sections
+                .last()
+                .is_some_and(|last| (last.0, last.1) >= (tag, number))
+            {
                 return damaged(at, "the sections are out of order");
             }
             let begin = end.next_multiple_of(ALIGN);

@@ -206,7 +206,9 @@ impl PatternSetBuilder {
         }
         let regexes = self.settings.regexes(self.memory).build(&texts);
         let regexes = regexes.map_err(|error| PatternSetError::Regex {
-            number: numbers.get(error.number()).map_or(0, |number| *number as usize),
+            number: numbers
+                .get(error.number())
+                .map_or(0, |number| *number as usize),
             error,
         })?;
         let fold = self.settings.case_insensitive;

@@ -75,7 +75,10 @@ impl PatternSet {
             unicode: fields.flag()?,
             regex_size_limit: usize::try_from(fields.u64()?).unwrap_or(usize::MAX),
         };
-        if strings.as_ref().is_some_and(|strings| strings.folds() != settings.case_insensitive) {
+        if strings
+            .as_ref()
+            .is_some_and(|strings| strings.folds() != settings.case_insensitive)
+        {
             return Err(fields.damaged(10, "case that strings and regexes do not share"));
         }
         let regexes = fields.count(8)?;
@@ -104,7 +107,7 @@ impl PatternSet {
         let attached = set.find(Tag::Attached, 0).map(Attached);
         set.end()?;
         let built = settings.regexes(memory).build(&texts);
-        let regexes = built.map_err(|error| head.damaged(0, format!("a regex: {error}")))?;
+        let regexes = built.map_err(|error| SetError::Regex(error.to_string()))?;
         let set = Self {
             names,
             strings,

@@ -6,8 +6,8 @@ use super::judged::Rules;
 use super::opcode::{Patterns, RECORDS_OF_MATCH};
 use super::plan::{Plan, SweepReport};
 use super::rows::OccurrenceRows;
-use crate::jobs::MAX_HALO;
 use super::set::SweepSet;
+use crate::jobs::MAX_HALO;
 use gristmill_patterns::{
     smart_case, Case, LineSettings, PatternError, PatternSet, PatternSetBuilder, PatternSetError,
     PlainStrings,

@@ -54,7 +54,9 @@ impl Plan {
     /// Number and length of a string, by its index.
     pub fn string(&self, index: u32) -> (u32, u64) {
         let set = &self.patterns.set;
-        let length = set.strings().map_or(0, |strings| strings.pattern_len(index));
+        let length = set
+            .strings()
+            .map_or(0, |strings| strings.pattern_len(index));
         (set.string_number(index), length as u64)
     }
 

@@ -88,10 +88,12 @@ impl SweepSet {
         fields.end()?;
         let findings = Findings::new(Arc::new(rules));
         let texts = patterns.regex_texts().iter().map(String::as_str);
-        let same = patterns.strings().is_none()
-            && texts.eq(findings.patterns().map(|(_, text)| text));
+        let same =
+            patterns.strings().is_none() && texts.eq(findings.patterns().map(|(_, text)| text));
         if !same {
-            return Err(fields.damaged(0, "before it, rules whose regexes are not those of the set"));
+            return Err(
+                fields.damaged(0, "before it, rules whose regexes are not those of the set")
+            );
         }
         Ok(Self::new(patterns, Some(findings.shared_rules())))
     }
