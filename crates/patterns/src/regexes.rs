@@ -499,7 +499,7 @@ impl fmt::Display for RegexPlan<'_> {
             ", found by literals:"
         })?;
         for literal in self.literals().unwrap_or_default() {
-            write!(f, " {:?}", literal.escape_ascii().to_string())?;
+            write!(f, " \"{}\"", literal.escape_ascii())?;
         }
         Ok(())
     }

@@ -153,6 +153,9 @@ fn listed(
         if stored.view().pattern(number).len() < shape.window {
             return Err(fields.damaged(4, "the string is too short for its window"));
         }
+        if numbers.last().is_some_and(|last| *last > number) {
+            return Err(fields.damaged(4, "numbers that do not ascend"));
+        }
         numbers.push(number);
     }
     if numbers.is_empty() {

@@ -65,7 +65,9 @@ pub struct FieldReader<'a> {
 }
 
 impl<'a> FieldReader<'a> {
-    pub(super) fn new(bytes: &'a [u8], section: &'static str, offset: u64) -> Self {
+    /// Fields that begin at this offset of a set, in a section of this name.
+    #[must_use]
+    pub fn new(bytes: &'a [u8], section: &'static str, offset: u64) -> Self {
         Self {
             bytes,
             at: 0,
