@@ -469,6 +469,12 @@ impl<'a> RegexPlan<'a> {
         Some(&required.literals)
     }
 
+    /// Whether it is searched for alone over the whole text.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.rule.required().is_none()
+    }
+
     /// The processor's cycles that the pattern is expected to take for a byte of ordinary text, beside the search for
     /// literals, which all patterns share: a rough estimate, by which patterns can be compared.
     #[must_use]

@@ -99,10 +99,7 @@ pub fn text(set: &SweepSet) -> String {
             &format!("{:8.4}  {}: {plan}", plan.cycles(), name.escape_debug()),
         );
     }
-    let alone = all
-        .iter()
-        .filter(|(_, _, plan)| plan.literals().is_none())
-        .count();
+    let alone = all.iter().filter(|(_, _, plan)| plan.is_alone()).count();
     if alone > 0 {
         text += &line(
             "hint",

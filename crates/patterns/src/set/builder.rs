@@ -69,7 +69,7 @@ impl Settings {
         builder
             .case_insensitive(self.case_insensitive)
             .unicode(self.unicode)
-            .size_limit(self.regex_size_limit.min(memory))
+            .size_limit(self.regex_size_limit)
             .total_size_limit(memory);
         builder
     }

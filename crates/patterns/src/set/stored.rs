@@ -106,7 +106,12 @@ impl PatternSet {
         };
         let attached = set.find(Tag::Attached, 0).map(Attached);
         set.end()?;
-        let built = settings.regexes(memory).build(&texts);
+        // No regex may take what all together may not.
+        let limited = Settings {
+            regex_size_limit: settings.regex_size_limit.min(memory),
+            ..settings
+        };
+        let built = limited.regexes(memory).build(&texts);
         let regexes = built.map_err(|error| SetError::Regex(error.to_string()))?;
         let set = Self {
             names,
