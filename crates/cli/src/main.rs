@@ -56,9 +56,9 @@ struct Cli {
 enum Command {
     /// Find regexes or strings, with ripgrep's flags and ripgrep's answers
     Scan(Box<scan::ScanArgs>),
-    /// Compile patterns or rules into a set, which `scan --set` loads in a small part of the time
+    /// Compile patterns or rules into a set for scan --set
     ///
-    /// A set is the same on every processor, and is read by the version of gristmill that has its format. Its checksum
+    /// A set is loaded in a small part of the time that it takes to compile it, is the same on every processor, and is read by the versions of gristmill that have its format. Its checksum
     /// finds damage, not forgery: a set from somebody else is checked so that it can do no harm, but it finds what they
     /// want it to find.
     Compile(Box<compile::CompileArgs>),

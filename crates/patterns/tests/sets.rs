@@ -180,6 +180,17 @@ fn a_changed_byte_is_noticed_and_does_no_harm_where_the_checksum_is_made_right()
     assert!(harmless > 0);
 }
 
+/// Writes the sets that are changed for the fuzzer to begin with.
+#[test]
+#[ignore = "writes fuzz/corpus/set"]
+fn corpus() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/set");
+    std::fs::create_dir_all(corpus).unwrap();
+    for (number, base) in target::bases().iter().enumerate() {
+        std::fs::write(format!("{corpus}/{number}"), base).unwrap();
+    }
+}
+
 #[test]
 fn changes_at_random_do_no_harm() {
     let mut random = Rng::with_seed(seed("SETS_SEED"));

@@ -1,18 +1,21 @@
 //! How a set searches for what, and what it is expected to cost.
 
 use crate::report::{bytes, line};
+use gristmill::jobs::names;
 use gristmill::jobs::sweep::{RegexPlan, SweepSet};
 use serde_json::json;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The regexes, those that are expected to cost most first: their numbers, names and ways.
-fn by_cost(set: &SweepSet) -> Vec<(u32, String, RegexPlan<'_>)> {
+fn by_cost(set: &SweepSet) -> Vec<(u32, &[u8], RegexPlan<'_>)> {
     let patterns = set.patterns();
     let mut all: Vec<_> = (0..)
         .zip(patterns.regexes().explain())
         .map(|(index, plan)| {
             let number = patterns.regex_number(index);
-            let name = String::from_utf8_lossy(patterns.name(number));
-            (number, name.into_owned(), plan)
+            (number, patterns.name(number), plan)
         })
         .collect();
     all.sort_by(|one, other| other.2.cycles().total_cmp(&one.2.cycles()));
@@ -96,7 +99,11 @@ pub fn text(set: &SweepSet) -> String {
     for (_, name, plan) in &all {
         text += &line(
             "",
-            &format!("{:8.4}  {}: {plan}", plan.cycles(), name.escape_debug()),
+            &format!(
+                "{:8.4}  {}: {plan}",
+                plan.cycles(),
+                String::from_utf8_lossy(name).escape_debug()
+            ),
         );
     }
     let alone = all.iter().filter(|(_, _, plan)| plan.is_alone()).count();
@@ -151,7 +158,7 @@ pub fn json(set: &SweepSet) -> String {
         });
         records.push(json!({"type": "regex", "data": {
             "index": number,
-            "name": name,
+            "name": names::json(Path::new(OsStr::from_bytes(name))),
             "cycles": plan.cycles(),
             "literals": literals,
             "either_case": plan.either_case(),

@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 256 << 20;
 struct Given {
     /// A pattern to search for; may be given several times.
     ///
-    /// If several patterns match at the same place, the one given first is the match that -o, --color and --json show.
+    /// If several patterns match at the same place, the one given first is the match that is shown.
     #[arg(
         short = 'e',
         long = "regexp",
