@@ -4,7 +4,7 @@ mod explain;
 
 use super::common;
 use super::engine::parse_size;
-use super::outputs::{self, Replaces};
+use super::outputs::{self, Created, Replaces};
 use super::scan::reading::MeaningArgs;
 use super::scan::rules::{refusal, rule_set};
 use super::scan::{PatternArgs, Patterns, Refusal};
@@ -15,7 +15,7 @@ use gristmill::jobs::sweep::{
 };
 use gristmill::source::FileId;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -141,16 +141,28 @@ fn write(args: &CompileArgs, path: &Path, set: &[u8]) -> Result<(), Refusal> {
         magic: &MAGIC,
         name: "a compiled set",
     };
-    let written = outputs::write_whole(path, set, own, |output| {
-        let read = args.rules.iter().chain(args.given.files());
-        read.map(PathBuf::as_path)
-            .find(|path| File::open(path).and_then(|file| FileId::of(&file)).ok() == Some(output))
-            .map(|path| path.display().to_string())
-    });
-    written.map_err(|why| {
+    let refused = |why: String| {
         let shown = path.display();
         Refusal::Line(format!("{shown}: {why}; name another output with -o"))
-    })
+    };
+    let words = |error: io::Error| refused(error.to_string());
+    let new = match outputs::create(path, own).map_err(refused)? {
+        Created::Stream(mut stream) => return stream.write_all(set).map_err(words),
+        Created::New(new) => new,
+    };
+    let mut read = args.rules.iter().chain(args.given.files());
+    let is_input = read.find(|path| {
+        let file = File::open(path).and_then(|file| FileId::of(&file));
+        file.is_ok_and(|file| new.files().contains(&file))
+    });
+    if let Some(input) = is_input {
+        let input = input.display();
+        return Err(refused(format!(
+            "it would be written over, and is {input}, which is read"
+        )));
+    }
+    let written = new.file().and_then(|mut file| file.write_all(set));
+    written.and_then(|()| new.take_name()).map_err(words)
 }
 
 fn print(bytes: &[u8]) -> Result<(), Refusal> {

@@ -11,14 +11,14 @@ use gristmill::jobs::sweep::findings::{
 };
 use gristmill::jobs::sweep::{Case, LineSettings, SweepBuildError, SweepJob, SweepJobBuilder};
 use gristmill::rules::RuleSet;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// The flags of `scan` that mean nothing where findings are looked for: rules say what is found, and whole files are
 /// searched, as bytes.
-pub const REFUSED: [&str; 43] = [
+pub const REFUSED: [&str; 44] = [
     "after_context",
     "all",
     "before_context",
@@ -26,6 +26,7 @@ pub const REFUSED: [&str; 43] = [
     "byte_offset",
     "column",
     "context",
+    "context_bytes",
     "context_separator",
     "count_matches",
     "crlf",
@@ -105,6 +106,11 @@ impl RuleArgs {
     pub fn are_given(&self) -> bool {
         !self.rules.is_empty()
     }
+
+    /// Whether findings are a SARIF log.
+    pub fn is_sarif(&self) -> bool {
+        self.sarif
+    }
 }
 
 impl ScanArgs {
@@ -119,6 +125,7 @@ impl ScanArgs {
 
     fn findings_format(&self) -> Format {
         match () {
+            () if self.format.is_table() => Format::Table,
             () if self.rules.sarif => Format::Sarif,
             () if self.json => Format::Json,
             () => Format::Text,
@@ -231,6 +238,7 @@ pub fn find(
     loaded: Option<&Loaded>,
 ) -> Result<ExitCode, Refusal> {
     if rules.rules().is_empty() {
+        args.write_nothing()?;
         return Ok(ExitCode::from(1));
     }
     let (report, format) = (args.findings_report(), args.findings_format());
@@ -238,7 +246,7 @@ pub fn find(
         .format(format)
         .report(report)
         .show_secrets(args.rules.show_secrets)
-        .color(args.color.colors(io::stdout().is_terminal()))
+        .color(args.color.colors(args.rows_to.to_terminal()))
         .null(args.null);
     let findings = Arc::new(findings);
     let job = job
@@ -256,19 +264,21 @@ pub fn find(
         args.decoding.decode(true),
         "a device finds nothing by rules; use --backend cpu",
     )?;
-    let mut stdout = common::stdout()?;
+    let mut rows = args.open_rows()?;
+    let destination = rows.destination();
     let mut log;
     let output: &mut dyn Write = if format == Format::Sarif && report == FindingsReport::Each {
-        log = SarifWriter::new(&mut stdout, findings.rules());
+        log = SarifWriter::new(&mut rows, findings.rules());
         &mut log
     } else {
-        &mut stdout
+        &mut rows
     };
     let collected = Collected::default();
     let ends = ReportArgs {
         stats: false,
         silent: args.walk.is_silent(),
         collected: (format == Format::Sarif).then(|| collected.clone()),
+        rows: destination.clone(),
         ..args.ends.clone()
     };
     let estimate = estimate.filter(|_| countable);
@@ -298,8 +308,9 @@ pub fn find(
     if format == Format::Sarif {
         let successful = !ended.failed && !ended.interrupted;
         let tail = sarif_tail(successful, code, &notices);
-        common::write_last(output, &tail, &mut ended);
+        common::write_last(output, &destination, &tail, &mut ended);
     }
+    rows.finish(b"", &mut ended);
     if args.ends.stats {
         let mut text = report::text(&ended.report);
         text += &search::plan(&*job, loaded);
@@ -378,6 +389,7 @@ mod tests {
         "files_with_matches",
         "fixed_strings",
         "follow",
+        "format",
         "glob_case_insensitive",
         "globs",
         "hidden",
@@ -414,6 +426,7 @@ mod tests {
         "no_trim",
         "null",
         "one_file_system",
+        "output",
         "paths",
         "pattern",
         "pattern_files",
@@ -455,5 +468,23 @@ mod tests {
             }
         }
         assert_eq!(unknown, [""; 0]);
+    }
+
+    /// The flags that hold with a set of patterns, and not with rules.
+    const HONOURED_WITH_PATTERNS: &[&str] =
+        &["all", "context_bytes", "no_filename", "with_filename"];
+
+    #[test]
+    fn every_flag_of_scan_is_honoured_with_a_set_or_refused() {
+        use crate::scan::set;
+        let command = Cli::command();
+        let scan = command.find_subcommand("scan").unwrap();
+        for argument in scan.get_arguments() {
+            let id = argument.get_id().as_str();
+            let refused = set::REFUSED.contains(&id);
+            let with_patterns = HONOURED_WITH_PATTERNS.contains(&id);
+            assert!(!(refused && with_patterns), "{id}");
+            assert!(refused || with_patterns || HONOURED.contains(&id), "{id}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// The flags of `scan` that mean nothing with a set: it says what is searched for and how, and whole files are searched,
 /// as bytes.
-const REFUSED: [&str; 47] = [
+pub const REFUSED: [&str; 47] = [
     "after_context",
     "before_context",
     "binary",
@@ -145,6 +145,7 @@ pub fn run(args: &ScanArgs, started: Instant) -> Result<ExitCode, Refusal> {
         )));
     }
     if set.patterns().is_empty() {
+        args.write_nothing()?;
         return Ok(ExitCode::from(1));
     }
     let args = ScanArgs {

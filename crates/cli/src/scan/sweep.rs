@@ -5,7 +5,6 @@ use gristmill::jobs::scan::Report;
 use gristmill::jobs::sweep::{
     PlainStrings, SweepBuildError, SweepJob, SweepJobBuilder, SweepReport,
 };
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 /// The sweep for these patterns over these paths; `None` if they are searched for otherwise.
@@ -15,8 +14,8 @@ pub fn job(
     paths: &[PathBuf],
 ) -> Option<Result<SweepJob, SweepBuildError>> {
     let reading = args.reading.line_settings();
-    let strings = reading.fixed_strings || PlainStrings::of(patterns, &reading).is_some();
-    if !args.all || reading.boundary.is_some() || strings {
+    let plain = || reading.fixed_strings || PlainStrings::of(patterns, &reading).is_some();
+    if !args.all || args.context_bytes.is_none() && (reading.boundary.is_some() || plain()) {
         return None;
     }
     let job = settings(args, paths).patterns(patterns.to_vec(), &reading);
@@ -34,10 +33,12 @@ pub fn settings(args: &ScanArgs, paths: &[PathBuf]) -> SweepJobBuilder {
     SweepJob::builder()
         .report(report)
         .with_path(args.shows_path(paths))
-        .color(args.color.colors(io::stdout().is_terminal()))
+        .color(args.color.colors(args.rows_to.to_terminal()))
         .null(args.null)
         .json(args.json)
+        .table(args.format.is_table())
         .max_match(args.max_match as u64)
+        .context_bytes(args.context_bytes)
         .memory(args.set_memory)
         .totals(args.ends.stats || args.json)
 }

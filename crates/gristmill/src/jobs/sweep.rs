@@ -35,6 +35,7 @@
 mod around;
 mod builder;
 mod chains;
+mod context;
 mod error;
 mod file;
 pub mod findings;
@@ -46,6 +47,7 @@ mod order;
 mod plan;
 mod rows;
 mod set;
+mod tail;
 
 #[cfg(test)]
 mod tests;
@@ -56,5 +58,6 @@ pub use gristmill_patterns::saved::{SetError, MAGIC};
 pub use gristmill_patterns::{Boundary, Case, LineSettings, PatternSet, PlainStrings, RegexPlan};
 pub use job::{SweepFile, SweepJob};
 pub use plan::SweepReport;
+pub use rows::occurrence_schema;
 pub(in crate::jobs) use rows::{Occurrence, OccurrenceRows};
 pub use set::{SweepSet, SweepSetError};

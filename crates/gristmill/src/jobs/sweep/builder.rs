@@ -1,5 +1,6 @@
 //! The settings of a sweep.
 
+use super::context::MAX_CONTEXT;
 use super::findings::{Findings, Sought};
 use super::job::SweepJob;
 use super::judged::Rules;
@@ -86,6 +87,7 @@ pub struct SweepJobBuilder {
     report: SweepReport,
     rows: OccurrenceRows,
     max_match: u64,
+    context: Option<u64>,
     totals: bool,
     findings: Option<Arc<Findings>>,
 }
@@ -98,6 +100,7 @@ impl Default for SweepJobBuilder {
             report: SweepReport::default(),
             rows: OccurrenceRows::default(),
             max_match: DEFAULT_MAX_MATCH,
+            context: None,
             totals: false,
             findings: None,
         }
@@ -227,6 +230,22 @@ impl SweepJobBuilder {
         self
     }
 
+    /// Whether rows are those of a table with the columns of [`occurrence_schema`](super::occurrence_schema), as
+    /// [`RowWriter`](gristmill_rows::RowWriter) writes them; only matches can be. Default: no.
+    #[must_use]
+    pub fn table(mut self, yes: bool) -> Self {
+        self.rows.table = yes;
+        self
+    }
+
+    /// Shows the bytes of each match and this many of the file before and behind it, at most 4,096: in a table, and in JSON
+    /// as `before`, `match` and `after`. Default: not at all.
+    #[must_use]
+    pub fn context_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.context = bytes;
+        self
+    }
+
     /// The longest match of a regex, in bytes, that is found wherever it lies. Where a longer one might begin, an error
     /// tells so, and the regex is not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
     #[must_use]
@@ -302,9 +321,23 @@ impl SweepJobBuilder {
     /// empty or longer than 4,096 bytes, for more than 1,000,000 patterns, and for a set of rules without findings of
     /// them; [`SweepBuildError::Memory`] for strings that would take too much memory.
     pub fn build(self) -> Result<SweepJob, SweepBuildError> {
+        let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix }.into());
+        if self.context.is_some_and(|bytes| bytes > MAX_CONTEXT) {
+            return invalid(
+                "more than 4,096 bytes around a match",
+                "ask for fewer, and read the file for more",
+            );
+        }
         let findings = self.findings.clone();
+        if self.rows.table && findings.is_none() && self.report != SweepReport::Matches {
+            return invalid(
+                "a table of counts or paths",
+                "ask for matches, or for rows of text",
+            );
+        }
         let (mut report, mut totals) = (self.report, self.totals);
         let (rows, max_match) = (self.rows, self.max_match);
+        let context = self.context.filter(|_| findings.is_none());
         let compiled = self.compile()?;
         let same = match (compiled.rules(), &findings) {
             (Some(rules), Some(findings)) => Arc::ptr_eq(rules, &findings.shared_rules()),
@@ -312,10 +345,10 @@ impl SweepJobBuilder {
             _ => false,
         };
         if !same {
-            return Err(SweepBuildError::Other(PipelineError::InvalidArgument {
-                what: "a set of rules, and findings that are not of these rules",
-                fix: "give the findings of the rules that the set holds",
-            }));
+            return invalid(
+                "a set of rules, and findings that are not of these rules",
+                "give the findings of the rules that the set holds",
+            );
         }
         let rules = findings.map(|findings| {
             (report, totals) = (SweepReport::Matches, false);
@@ -336,6 +369,7 @@ impl SweepJobBuilder {
                     ..rows
                 },
                 max_match,
+                context,
                 totals_wanted: totals,
                 found: false.into(),
                 totals: Mutex::default(),
