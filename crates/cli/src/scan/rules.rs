@@ -16,17 +16,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The flags of `scan` that mean nothing where findings are looked for: rules say what is found, and whole files are
-/// searched, as bytes.
-pub const REFUSED: [&str; 44] = [
+/// The flags of `scan` that mean nothing where whole files are searched, as bytes: they say how lines are searched and
+/// shown.
+pub const LINES: [&str; 40] = [
     "after_context",
-    "all",
     "before_context",
     "binary",
     "byte_offset",
     "column",
     "context",
-    "context_bytes",
     "context_separator",
     "count_matches",
     "crlf",
@@ -48,7 +46,6 @@ pub const REFUSED: [&str; 44] = [
     "multiline",
     "multiline_dotall",
     "no_context_separator",
-    "no_filename",
     "no_line_number",
     "no_unicode",
     "only_matching",
@@ -61,9 +58,11 @@ pub const REFUSED: [&str; 44] = [
     "trim",
     "type_list",
     "vimgrep",
-    "with_filename",
     "word_regexp",
 ];
+
+/// The flags that are for patterns, and mean nothing with rules.
+const PATTERNS: [&str; 4] = ["all", "context_bytes", "no_filename", "with_filename"];
 
 /// Flags about rules.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,7 +73,7 @@ pub struct RuleArgs {
     ///
     /// Whole files are searched, as bytes. The exit code is 0 with findings, 1 without, and 2 after an error. Secrets are
     /// not shown. docs/rules.md says what rule files hold, and what findings show.
-    #[arg(long, value_name = "FILE", conflicts_with_all = REFUSED)]
+    #[arg(long, value_name = "FILE", conflicts_with_all = LINES, conflicts_with_all = PATTERNS)]
     rules: Vec<PathBuf>,
 
     /// Show secrets whole.
@@ -454,6 +453,10 @@ mod tests {
         "workers",
     ];
 
+    fn refused(id: &str) -> bool {
+        LINES.contains(&id) || PATTERNS.contains(&id)
+    }
+
     #[test]
     fn every_flag_of_scan_is_honoured_with_rules_or_refused() {
         let command = Cli::command();
@@ -461,7 +464,7 @@ mod tests {
         let mut unknown = Vec::new();
         for argument in scan.get_arguments() {
             let id = argument.get_id().as_str();
-            let (honoured, refused) = (HONOURED.contains(&id), REFUSED.contains(&id));
+            let (honoured, refused) = (HONOURED.contains(&id), refused(id));
             assert!(!(honoured && refused), "{id}");
             if !honoured && !refused {
                 unknown.push(id);
@@ -470,10 +473,6 @@ mod tests {
         assert_eq!(unknown, [""; 0]);
     }
 
-    /// The flags that hold with a set of patterns, and not with rules.
-    const HONOURED_WITH_PATTERNS: &[&str] =
-        &["all", "context_bytes", "no_filename", "with_filename"];
-
     #[test]
     fn every_flag_of_scan_is_honoured_with_a_set_or_refused() {
         use crate::scan::set;
@@ -481,10 +480,10 @@ mod tests {
         let scan = command.find_subcommand("scan").unwrap();
         for argument in scan.get_arguments() {
             let id = argument.get_id().as_str();
-            let refused = set::REFUSED.contains(&id);
-            let with_patterns = HONOURED_WITH_PATTERNS.contains(&id);
-            assert!(!(refused && with_patterns), "{id}");
-            assert!(refused || with_patterns || HONOURED.contains(&id), "{id}");
+            let refused = LINES.contains(&id) || set::READING.contains(&id);
+            // What is for patterns is refused with a set of rules when that is known.
+            let honoured = HONOURED.contains(&id) || PATTERNS.contains(&id);
+            assert!(refused || honoured, "{id}");
         }
     }
 }

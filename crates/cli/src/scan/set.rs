@@ -8,56 +8,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The flags of `scan` that mean nothing with a set: it says what is searched for and how, and whole files are searched,
-/// as bytes.
-pub const REFUSED: [&str; 47] = [
-    "after_context",
-    "before_context",
-    "binary",
-    "byte_offset",
+/// The flags that say how patterns are read: a set says that itself.
+pub const READING: [&str; 6] = [
     "case_sensitive",
-    "column",
-    "context",
-    "context_separator",
-    "count_matches",
-    "crlf",
-    "dfa_size_limit",
-    "field_context_separator",
-    "field_match_separator",
-    "files",
-    "files_without_match",
     "fixed_strings",
-    "heading",
     "ignore_case",
-    "include_zero",
-    "invert_match",
-    "line_number",
-    "line_regexp",
-    "max_columns",
-    "max_columns_preview",
-    "max_count",
-    "max_line",
-    "max_multiline",
-    "multiline",
-    "multiline_dotall",
-    "no_context_separator",
-    "no_line_number",
-    "no_unicode",
-    "only_matching",
-    "passthru",
-    "record",
-    "regex_size_limit",
-    "replace",
-    "smart_case",
-    "table_size",
-    "text",
-    "trim",
-    "type_list",
-    "unicode",
-    "vimgrep",
-    "word_regexp",
-    "no_heading",
     "no_fixed_strings",
+    "regex_size_limit",
+    "unicode",
 ];
 
 /// Flags about compiled sets.
@@ -68,7 +26,7 @@ pub struct SetArgs {
     /// The answer is that of --all with the patterns of the set, or that of --rules with its rules. What says how patterns
     /// are read, or how lines are searched and shown, is refused. A set is loaded in a small part of the time that it takes
     /// to compile it, and it is checked: docs/set.md says how.
-    #[arg(long, value_name = "FILE", conflicts_with_all = REFUSED)]
+    #[arg(long, value_name = "FILE", conflicts_with_all = rules::LINES, conflicts_with_all = READING)]
     set: Vec<PathBuf>,
 }
 
@@ -127,6 +85,7 @@ pub fn run(args: &ScanArgs, started: Instant) -> Result<ExitCode, Refusal> {
     if let Some(found) = set.rules().map(Arc::clone) {
         let lines = [
             (args.all, "--all"),
+            (args.context_bytes.is_some(), "--context-bytes"),
             (args.with_filename, "-H"),
             (args.no_filename, "-I"),
         ];

@@ -223,10 +223,7 @@ fn an_output_replaces_a_set_and_nothing_else() {
     );
     compile("empty", "x").rows();
     for (output, why) in [
-        (
-            "list",
-            "it would be written over, and is list, which is read",
-        ),
+        ("list", "it is there already, and is not a compiled set"),
         ("src/a", "it is there already, and is not a compiled set"),
         ("src", "directory"),
         ("none/s.gms", "No such file"),
@@ -244,6 +241,10 @@ fn an_output_replaces_a_set_and_nothing_else() {
         fs::read(path("list")).unwrap(),
         b"needle\nneedles\nfoo\\.bar\nedl\n"
     );
+    fs::write(path("blank"), "").unwrap();
+    let blank = ["compile", "-f", "blank", "-o", "blank"];
+    let told = refusal(tree.path(), &blank);
+    assert!(told.contains("it would be written over, and is blank, which is read"));
     // A pattern that is refused leaves the set as it was, and nothing else behind.
     let before = fs::read(path("s.gms")).unwrap();
     assert_eq!(compile("s.gms", "(").code, Some(2));

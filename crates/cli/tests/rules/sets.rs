@@ -25,20 +25,20 @@ paths = ['''docs/''']
 #[test]
 fn a_set_of_rules_gives_the_answers_of_the_rules() {
     let tree = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| {
-        let path = tree.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
-    write("r.toml", RULES);
-    write("list", "word\tWo+rd\nword\t\\d{5}\n");
-    write(
-        "src/a",
-        "x\n  tok_abcdefghij tok_klmnopqrst\npat123456 AirTable\n",
-    );
-    write("src/b", "nothing, (x) 12345 Woord TODO\n");
-    write("src/c.p12", "");
-    write("src/docs/a", "tok_abcdefghij\n");
+    fs::create_dir_all(tree.path().join("src/docs")).unwrap();
+    for (name, text) in [
+        ("r.toml", RULES),
+        ("list", "word\tWo+rd\nword\t\\d{5}\n"),
+        (
+            "src/a",
+            "x\n  tok_abcdefghij tok_klmnopqrst\npat123456 AirTable\n",
+        ),
+        ("src/b", "nothing, (x) 12345 Woord TODO\n"),
+        ("src/c.p12", ""),
+        ("src/docs/a", "tok_abcdefghij\n"),
+    ] {
+        fs::write(tree.path().join(name), text).unwrap();
+    }
     let rules = [
         "--rules", "r.toml", "--rules", "list", "-F", "-i", "-e", "(X)", "-e", "todo",
     ];
