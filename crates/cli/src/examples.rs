@@ -9,7 +9,7 @@ pub fn of(command: &str) -> &'static str {
         .unwrap_or_default()
 }
 
-const EXAMPLES: [(&str, &str); 13] = [
+const EXAMPLES: [(&str, &str); 14] = [
     (
         "scan",
         "\
@@ -29,6 +29,16 @@ gristmill scan --all -f patterns.txt logs --output matches.parquet
 gristmill scan --rules rules.toml logs
 # the files that another program lists
 find logs -name '*.log' -print0 | gristmill scan -l error --files0-from -
+",
+    ),
+    (
+        "compile",
+        "\
+# strings as a set, compiled once and searched for as often as needed
+gristmill compile -f patterns.txt -o patterns.gms
+gristmill scan --set patterns.gms logs
+# rules as a set, and which of them are slow
+gristmill compile --rules rules.toml -o rules.gms --explain
 ",
     ),
     (

@@ -3,6 +3,7 @@
 //! Each regex is found as if it were searched for alone. Most of those that people write for many files at once contain
 //! some literal that is rare: one search finds the literals of all regexes, and a regex is run only near its own.
 
+mod cost;
 mod error;
 mod open;
 mod required;
@@ -365,6 +366,12 @@ impl RegexSet {
         rule.first(memory, text, at, limit)
     }
 
+    /// The literals that are looked for, in one search each: exactly, and in either case.
+    pub fn literals(&self) -> impl Iterator<Item = &Literals> {
+        let groups = [&self.exact, &self.folded].into_iter();
+        groups.filter_map(|group| group.set.as_ref())
+    }
+
     /// How the set finds each pattern, one for each, in order.
     pub fn explain(&self) -> impl Iterator<Item = RegexPlan<'_>> {
         self.rules.iter().map(|rule| RegexPlan { rule })
@@ -462,6 +469,19 @@ impl<'a> RegexPlan<'a> {
         Some(&required.literals)
     }
 
+    /// Whether it is searched for alone over the whole text.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.rule.required().is_none()
+    }
+
+    /// The processor's cycles that the pattern is expected to take for a byte of ordinary text, beside the search for
+    /// literals, which all patterns share: a rough estimate, by which patterns can be compared.
+    #[must_use]
+    pub fn cycles(&self) -> f64 {
+        cost::cycles(self.rule.required())
+    }
+
     /// Whether ASCII letters of the literals stand for either case.
     #[must_use]
     pub fn either_case(&self) -> bool {
@@ -485,7 +505,7 @@ impl fmt::Display for RegexPlan<'_> {
             ", found by literals:"
         })?;
         for literal in self.literals().unwrap_or_default() {
-            write!(f, " {:?}", literal.escape_ascii().to_string())?;
+            write!(f, " \"{}\"", literal.escape_ascii())?;
         }
         Ok(())
     }

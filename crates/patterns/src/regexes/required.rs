@@ -175,7 +175,7 @@ fn fold(hir: &Hir) -> Hir {
 }
 
 /// How often a literal occurs at a place of source text, about.
-fn rate(literal: &[u8], fold: bool) -> f64 {
+pub(super) fn rate(literal: &[u8], fold: bool) -> f64 {
     let one = |byte: u8| match byte {
         b' ' | b'\n' => 0.12,
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.05,
