@@ -3,23 +3,37 @@
 //! Each regex is found as if it were searched for alone. Most of those that people write for many files at once contain
 //! some literal that is rare: one search finds the literals of all regexes, and a regex is run only near its own.
 
+#[allow(unsafe_code)]
+mod bits;
 mod error;
+mod gates;
+mod marks;
 mod open;
 mod required;
+mod scout;
 mod search;
+mod sieve;
 mod smart;
 
 pub use error::RegexSetError;
 pub use smart::smart_case;
 
 use crate::Literals;
+use bits::Unit;
+use gates::{Gated, Gates, Place, Scratch};
+use marks::Mark;
 use regex_automata::meta;
 use regex_automata::nfa::thompson::WhichCaptures;
 use regex_syntax::hir::Hir;
 use regex_syntax::ParserBuilder;
+use required::Required;
+use scout::Scout;
 use search::{Memory, Progress, Rule, Way, SHORT_TAIL};
 use std::fmt;
 use std::ops::Range;
+
+/// The most literals that are looked for only where marks allow them.
+const MOST_GATED: usize = 4096;
 
 /// Bytes of text whose candidates are gathered at once, so that the memory for them is bounded.
 const BLOCK: usize = 1 << 16;
@@ -91,19 +105,26 @@ impl RegexSetBuilder {
         let mut set = RegexSet {
             rules: Vec::with_capacity(patterns.len()),
             always: Vec::new(),
+            gates: None,
+            scout: None,
             exact: Group::default(),
             folded: Group::default(),
         };
+        let mut gated = 0;
         let mut size = 0_usize;
         for (number, pattern) in patterns.iter().enumerate() {
             let pattern = pattern.as_ref();
-            let rule = self.rule(number, pattern)?;
+            let rule = self.rule(number, pattern, MOST_GATED - gated)?;
             size = size.saturating_add(rule.memory_usage());
             if size > self.total_size_limit {
                 let limit = self.total_size_limit;
                 return Err(RegexSetError::total_size(number, pattern, limit));
             }
-            if let Some(required) = rule.required() {
+            let plain = rule.required().filter(|_| rule.mark.is_none());
+            if let (Some(_), Some(required)) = (rule.mark, rule.required()) {
+                gated += required.literals.len();
+            }
+            if let Some(required) = plain {
                 let group = match required.fold {
                     true => &mut set.folded,
                     false => &mut set.exact,
@@ -118,8 +139,20 @@ impl RegexSetBuilder {
             }
             set.rules.push(rule);
         }
+        let marked: Vec<Gated<'_>> = set.rules.iter().enumerate().filter_map(gated_rule).collect();
+        let unit = Unit::all().last().copied().unwrap_or(Unit::Portable);
+        set.gates = Gates::new(&marked, unit);
         let last = patterns.last().map_or("", |pattern| pattern.as_ref());
+        let of_groups = [(&set.exact, false), (&set.folded, true)].into_iter();
+        let of_groups = of_groups.flat_map(|(group, fold)| {
+            let literals = group.literals.iter().zip(&group.rules);
+            literals.map(move |(literal, rule)| (&literal[..], fold, *rule))
+        });
+        set.scout = Scout::new(of_groups, unit);
         for (group, fold) in [(&mut set.exact, false), (&mut set.folded, true)] {
+            if set.scout.is_some() {
+                break;
+            }
             group.longest = group.literals.iter().map(Vec::len).max().unwrap_or(0);
             if !group.literals.is_empty() {
                 let set = Literals::build(&group.literals, fold)
@@ -131,7 +164,7 @@ impl RegexSetBuilder {
         Ok(set)
     }
 
-    fn rule(&self, number: usize, pattern: &str) -> Result<Rule, RegexSetError> {
+    fn rule(&self, number: usize, pattern: &str, gated: usize) -> Result<Rule, RegexSetError> {
         let hir: Hir = ParserBuilder::new()
             .case_insensitive(self.case_insensitive)
             .unicode(self.unicode)
@@ -149,10 +182,47 @@ impl RegexSetBuilder {
             .configure(config)
             .build_from_hir(&hir)
             .map_err(|error| RegexSetError::regex(number, pattern, &error))?;
-        let required = required::required(&hir);
-        Rule::new(regex, &hir, required, self.size_limit)
+        let mut required = required::required(&hir);
+        let mark = mark(&hir, &mut required, gated);
+        Rule::new(regex, &hir, required, mark, self.size_limit)
             .map_err(|reason| RegexSetError::other(number, pattern, reason))
     }
+}
+
+/// The mark by which a regex is found, if there is one and no more literals than `gated` would be looked for near it.
+/// Without literals, the mark tells how far it is from a match's start.
+fn mark(hir: &Hir, required: &mut Option<Required>, gated: usize) -> Option<Mark> {
+    match required {
+        Some(required) => {
+            let rest = required.rest.as_ref();
+            let mark = marks::of_literal(hir, rest, (required.nearest, required.furthest))?;
+            let shortest = required.literals.iter().map(Vec::len).min();
+            let wanted = required.literals.len() <= gated && shortest >= Some(sieve::SHORTEST);
+            wanted.then_some(mark)
+        }
+        None => {
+            let mark = marks::of_start(hir)?;
+            *required = Some(Required {
+                literals: Vec::new(),
+                fold: false,
+                nearest: usize::try_from(mark.nearest).ok()?,
+                furthest: Some(usize::try_from(mark.furthest).ok()?),
+                rest: None,
+            });
+            Some(mark)
+        }
+    }
+}
+
+/// What a rule that has a mark is found by.
+fn gated_rule((number, rule): (usize, &Rule)) -> Option<Gated<'_>> {
+    let (mark, required) = (rule.mark?, rule.required()?);
+    let literals = (!required.literals.is_empty()).then_some((&required.literals[..], required.fold));
+    Some(Gated {
+        rule: number,
+        mark,
+        literals,
+    })
 }
 
 /// Many regexes, prepared for finding every match of each in a text.
@@ -176,6 +246,11 @@ pub struct RegexSet {
     rules: Vec<Rule>,
     /// The rules to be looked at whatever literals a text holds, in order.
     always: Vec<usize>,
+    /// What finds the rules that have marks.
+    gates: Option<Gates>,
+    /// The literals of the others, if they are few.
+    scout: Option<Scout>,
+    /// The literals of the others, if they are many.
     exact: Group,
     folded: Group,
 }
@@ -220,7 +295,9 @@ impl RegexSet {
         let literals: usize = groups
             .filter_map(|group| group.set.as_ref().map(Literals::memory))
             .sum();
-        literals + self.rules.iter().map(Rule::memory_usage).sum::<usize>()
+        let gates = self.gates.as_ref().map_or(0, Gates::memory);
+        let scout = self.scout.as_ref().map_or(0, Scout::memory);
+        literals + gates + scout + self.rules.iter().map(Rule::memory_usage).sum::<usize>()
     }
 
     /// Memory for searches by one thread at a time. It grows as it is used: up to some MiB for each pattern.
@@ -232,6 +309,8 @@ impl RegexSet {
             memory,
             progress: Vec::new(),
             places: Vec::new(),
+            scratch: Scratch::default(),
+            words: Vec::new(),
         }
     }
 
@@ -298,12 +377,23 @@ impl RegexSet {
                 });
             }
         }
-        let text = part.text;
+        let (text, first) = (part.text, part.starts.start);
+        if let Some(gates) = &self.gates {
+            gates.begin(&mut cache.scratch, first);
+        }
         for from in (part.starts.start..text.len()).step_by(BLOCK) {
             if !go_on() {
                 return;
             }
             cache.places.clear();
+            let until = text.len().min(from + BLOCK);
+            let (scratch, places) = (&mut cache.scratch, &mut cache.places);
+            if let Some(gates) = &self.gates {
+                gates.find(scratch, text, first, (from, until), places);
+            }
+            if let Some(scout) = &self.scout {
+                scout.find(&mut cache.words, text, (from, until), places);
+            }
             for group in [&self.exact, &self.folded] {
                 group.find(text, from, &mut cache.places);
             }
@@ -316,7 +406,7 @@ impl RegexSet {
                     memory,
                     progress,
                     part,
-                    places.iter().map(|(_, place)| *place),
+                    places.iter().map(|(_, first, last)| (*first, *last)),
                     |start, end| found(number, Hit::Match { start, end }),
                 );
             }
@@ -423,12 +513,13 @@ pub enum Hit {
 
 impl Group {
     /// Adds rule and place of each literal that begins in the block from `from` on.
-    fn find(&self, text: &[u8], from: usize, places: &mut Vec<(usize, usize)>) {
+    fn find(&self, text: &[u8], from: usize, places: &mut Vec<Place>) {
         let Some(set) = &self.set else { return };
         let starts = BLOCK.min(text.len() - from);
         let end = (from + starts + self.longest - 1).min(text.len());
         set.find(&text[from..end], 0..starts, |start, literal| {
-            places.push((self.rules[literal as usize], from + start));
+            let place = from + start;
+            places.push((self.rules[literal as usize], place, place));
         });
     }
 }
@@ -444,7 +535,9 @@ impl fmt::Debug for RegexSet {
 pub struct RegexSetCache {
     memory: Vec<Memory>,
     progress: Vec<Progress>,
-    places: Vec<(usize, usize)>,
+    places: Vec<Place>,
+    scratch: Scratch,
+    words: Vec<u64>,
 }
 
 /// How one pattern of a [`RegexSet`] is found. It displays as a sentence.
@@ -458,8 +551,20 @@ impl<'a> RegexPlan<'a> {
     /// alone over the whole text.
     #[must_use]
     pub fn literals(&self) -> Option<&'a [Vec<u8>]> {
-        let required = self.rule.required()?;
-        Some(&required.literals)
+        let literals = &self.rule.required()?.literals[..];
+        (!literals.is_empty()).then_some(literals)
+    }
+
+    /// Whether it is searched for alone over the whole text.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.rule.required().is_none()
+    }
+
+    /// Whether it is found by a run of bytes, which is looked for before any literals.
+    #[must_use]
+    pub fn by_run(&self) -> bool {
+        self.rule.mark.is_some()
     }
 
     /// Whether ASCII letters of the literals stand for either case.
@@ -478,6 +583,12 @@ impl fmt::Display for RegexPlan<'_> {
             Way::Window(_, longest) => write!(f, "searched in windows for {longest} bytes")?,
             Way::Tries(..) => f.write_str("tried where a match would begin")?,
             Way::Gate(_) => f.write_str("searched from the first place on that allows a match")?,
+        }
+        if let Some(mark) = &self.rule.mark {
+            write!(f, ", found by {mark}")?;
+        }
+        if self.literals().is_none() {
+            return Ok(());
         }
         f.write_str(if self.either_case() {
             ", found by literals in either case:"

@@ -108,7 +108,7 @@ fn in_each(branches: &[Hir]) -> Option<Required> {
 }
 
 /// The parts of a regex that follow each other, those inside of groups too.
-fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
+pub(super) fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
     match hir.kind() {
         HirKind::Concat(subs) => subs.iter().for_each(|sub| flatten(sub, parts)),
         HirKind::Capture(capture) => flatten(&capture.sub, parts),
@@ -175,7 +175,7 @@ fn fold(hir: &Hir) -> Hir {
 }
 
 /// How often a literal occurs at a place of source text, about.
-fn rate(literal: &[u8], fold: bool) -> f64 {
+pub(super) fn rate(literal: &[u8], fold: bool) -> f64 {
     let one = |byte: u8| match byte {
         b' ' | b'\n' => 0.12,
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.05,

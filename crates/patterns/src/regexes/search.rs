@@ -1,5 +1,6 @@
 //! The search for one regex of a set, at candidates or over the whole text.
 
+use super::marks::Mark;
 use super::open::{Open, LOOK};
 use super::required::{Required, LONGEST};
 use super::Part;
@@ -46,6 +47,8 @@ const CACHE: usize = 8 << 20;
 pub(super) struct Rule {
     pub regex: meta::Regex,
     pub way: Way,
+    /// A mark near to the literal, or to the match's start if no literals are looked for: it is found first.
+    pub mark: Option<Mark>,
     /// Tells whether a match can go on from a literal.
     rest: Option<Box<DFA>>,
     /// The longest match, in bytes, if there is a bound.
@@ -112,6 +115,7 @@ impl Rule {
         regex: meta::Regex,
         hir: &Hir,
         required: Option<Required>,
+        mark: Option<Mark>,
         limit: usize,
     ) -> Result<Self, String> {
         let longest = hir.properties().maximum_len();
@@ -143,6 +147,7 @@ impl Rule {
         Ok(Self {
             regex,
             way,
+            mark,
             rest,
             longest,
             open,
@@ -154,7 +159,9 @@ impl Rule {
         let Some(required) = self.required() else {
             return true;
         };
-        let far = required.furthest.map(|far| far.saturating_add(LONGEST));
+        let mark = self.mark.map_or(0, |mark| mark.reach());
+        let far = required.furthest;
+        let far = far.map(|far| far.saturating_add(LONGEST.max(mark)));
         far.is_none_or(|far| far > SHORT_TAIL)
     }
 
@@ -259,13 +266,14 @@ impl Rule {
         }
     }
 
-    /// Finds the matches whose literals lie at `places`, in ascending order, which later calls go on with.
+    /// Finds the matches whose literals lie at `places`, each the first and the last of some, in ascending order, which
+    /// later calls go on with.
     pub fn at(
         &self,
         memory: &mut Memory,
         progress: &mut Progress,
         part: &Part<'_>,
-        places: impl Iterator<Item = usize>,
+        places: impl Iterator<Item = (usize, usize)>,
         mut found: impl FnMut(usize, usize),
     ) {
         let Some(required) = self.required() else {
@@ -274,8 +282,8 @@ impl Rule {
         let text = part.text;
         // First and last place where a match with the literal may begin.
         let mut starts = Vec::new();
-        for place in places {
-            let Some(last) = place.checked_sub(required.nearest) else {
+        for (place, last) in places {
+            let Some(last) = last.checked_sub(required.nearest) else {
                 continue;
             };
             let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
