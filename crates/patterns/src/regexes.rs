@@ -5,6 +5,7 @@
 
 #[allow(unsafe_code)]
 mod bits;
+mod compiled;
 mod error;
 mod gates;
 mod marks;
@@ -13,6 +14,7 @@ mod required;
 mod scout;
 mod search;
 mod sieve;
+mod size;
 mod smart;
 
 pub use error::RegexSetError;
@@ -22,8 +24,6 @@ use crate::Literals;
 use bits::Unit;
 use gates::{Gated, Gates, Place, Scratch};
 use marks::Mark;
-use regex_automata::meta;
-use regex_automata::nfa::thompson::WhichCaptures;
 use regex_syntax::hir::Hir;
 use regex_syntax::ParserBuilder;
 use required::Required;
@@ -34,6 +34,9 @@ use std::ops::Range;
 
 /// The most literals that are looked for only where marks allow them.
 const MOST_GATED: usize = 4096;
+
+/// Regexes of which an automaton may take more bytes are compiled when the set is built.
+const COMPILED_NOW: usize = 64 << 20;
 
 /// Bytes of text whose candidates are gathered at once, so that the memory for them is bounded.
 const BLOCK: usize = 1 << 16;
@@ -111,15 +114,11 @@ impl RegexSetBuilder {
             folded: Group::default(),
         };
         let mut gated = 0;
-        let mut size = 0_usize;
+        let mut most = 0_usize;
         for (number, pattern) in patterns.iter().enumerate() {
             let pattern = pattern.as_ref();
             let rule = self.rule(number, pattern, MOST_GATED - gated)?;
-            size = size.saturating_add(rule.memory_usage());
-            if size > self.total_size_limit {
-                let limit = self.total_size_limit;
-                return Err(RegexSetError::total_size(number, pattern, limit));
-            }
+            most = most.saturating_add(rule.compiled.most_memory().1);
             let plain = rule.required().filter(|_| rule.mark.is_none());
             if let (Some(_), Some(required)) = (rule.mark, rule.required()) {
                 gated += required.literals.len();
@@ -138,6 +137,9 @@ impl RegexSetBuilder {
                 set.always.push(number);
             }
             set.rules.push(rule);
+        }
+        if most > self.total_size_limit {
+            self.check_total(&set.rules, patterns)?;
         }
         let marked: Vec<Gated<'_>> = set.rules.iter().enumerate().filter_map(gated_rule).collect();
         let unit = Unit::all().last().copied().unwrap_or(Unit::Portable);
@@ -173,19 +175,34 @@ impl RegexSetBuilder {
             .build()
             .parse(pattern)
             .map_err(|error| RegexSetError::syntax(number, pattern, &error))?;
-        let config = meta::Config::new()
-            .utf8_empty(false)
-            // A match has a start and an end only with the implicit group.
-            .which_captures(WhichCaptures::Implicit)
-            .nfa_size_limit(Some(self.size_limit));
-        let regex = meta::Builder::new()
-            .configure(config)
-            .build_from_hir(&hir)
-            .map_err(|error| RegexSetError::regex(number, pattern, &error))?;
         let mut required = required::required(&hir);
         let mark = mark(&hir, &mut required, gated);
-        Rule::new(regex, &hir, required, mark, self.size_limit)
-            .map_err(|reason| RegexSetError::other(number, pattern, reason))
+        let rule = Rule::new(hir, required, mark, self.size_limit);
+        // What may be too large is compiled now, so that it is known; the others when they are first needed.
+        if rule.compiled.most_memory().0 > self.size_limit.min(COMPILED_NOW) {
+            let compiled = rule.compile();
+            compiled.map_err(|error| RegexSetError::compile(number, pattern, error))?;
+        }
+        Ok(rule)
+    }
+
+    /// Compiles all rules, and refuses the first with which they take too much memory together.
+    fn check_total<P: AsRef<str>>(
+        &self,
+        rules: &[Rule],
+        patterns: &[P],
+    ) -> Result<(), RegexSetError> {
+        let mut size = 0_usize;
+        for (number, (rule, pattern)) in rules.iter().zip(patterns).enumerate() {
+            let (pattern, limit) = (pattern.as_ref(), self.total_size_limit);
+            let compiled = rule.compile();
+            compiled.map_err(|error| RegexSetError::compile(number, pattern, error))?;
+            size = size.saturating_add(rule.memory_usage());
+            if size > limit {
+                return Err(RegexSetError::total_size(number, pattern, limit));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -581,8 +598,8 @@ impl fmt::Display for RegexPlan<'_> {
                 return f.write_str("searched alone over the whole text: no literal is rare enough")
             }
             Way::Window(_, longest) => write!(f, "searched in windows for {longest} bytes")?,
-            Way::Tries(..) => f.write_str("tried where a match would begin")?,
-            Way::Gate(_) => f.write_str("searched from the first place on that allows a match")?,
+            Way::Tries(_) if self.rule.trying().is_some() => f.write_str("tried where a match would begin")?,
+            Way::Gate(_) | Way::Tries(_) => f.write_str("searched from the first place on that allows a match")?,
         }
         if let Some(mark) = &self.rule.mark {
             write!(f, ", found by {mark}")?;
