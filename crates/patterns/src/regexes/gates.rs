@@ -34,6 +34,8 @@ struct Gate {
     literals: Option<Sieve>,
     /// For each byte, whether it may lie between literal and mark; none if all may.
     between: Option<Box<[bool; 256]>>,
+    /// For each byte, whether it may follow a run; none if all may.
+    behind: Option<Box<[bool; 256]>>,
     rules: Vec<usize>,
 }
 
@@ -59,7 +61,7 @@ pub(super) struct Scratch {
 pub(super) type Place = (usize, usize, usize);
 
 /// Cycles for a byte of text that a gate costs where there is no mark, about.
-const GATE: f64 = 0.05;
+const GATE: f64 = 0.02;
 
 impl Gates {
     /// Divides rules among gates. `None` if there are none.
@@ -69,8 +71,8 @@ impl Gates {
             let direct = one.literals.is_none();
             let known = groups.iter_mut().find(|(mark, numbers)| {
                 gated[numbers[0]].literals.is_none() == direct
-                    && (mark.class, mark.run, mark.lead)
-                        == (one.mark.class, one.mark.run, one.mark.lead)
+                    && (mark.class, mark.run, mark.lead) == (one.mark.class, one.mark.run, one.mark.lead)
+                    && mark.behind.is_some() == one.mark.behind.is_some()
             });
             match known {
                 Some((mark, numbers)) => {
@@ -102,14 +104,9 @@ impl Gates {
                 Some(literals.iter().map(move |literal| (&literal[..], fold, one.rule)))
             });
             let direct = gated[numbers[0]].literals.is_none();
-            let between = (mark.between != ByteSet::all()).then(|| {
-                let bytes = (0..=u8::MAX).map(|byte| mark.between.has(byte));
-                let mut between = Box::new([false; 256]);
-                between.iter_mut().zip(bytes).for_each(|(one, may)| *one = may);
-                between
-            });
             gates.push(Gate {
-                between,
+                between: (mark.between != ByteSet::all()).then(|| table(&mark.between)),
+                behind: mark.behind.as_ref().map(table),
                 class: class(mark.class.bytes()),
                 lead: mark.lead.map(|lead| (class(lead.bytes), class(lead.between))),
                 literals: (!direct).then(|| Sieve::new(literals.flatten())),
@@ -191,6 +188,12 @@ impl Gates {
                 _ => &scratch.runs[..own],
             };
             let done = &mut scratch.done[number];
+            let class = words(gate.class);
+            let mut row_ends = |(start, last): (usize, usize)| {
+                if gate.may_end(text, from, class, last) {
+                    gate.row(text, first, (start, last), done, places);
+                }
+            };
             // The first and the last place of a row of marks.
             let mut row: Option<(usize, usize)> = None;
             for (eight, words) in bits.chunks(8).enumerate() {
@@ -212,22 +215,31 @@ impl Gates {
                         match &mut row {
                             Some((_, end)) if *end + 1 == here => *end = last,
                             _ => {
-                                if let Some(row) = row.replace((here, last)) {
-                                    gate.row(text, first, row, done, places);
-                                }
+                                row.replace((here, last)).into_iter().for_each(&mut row_ends);
                             }
                         }
                     }
                 }
             }
-            if let Some(row) = row {
-                gate.row(text, first, row, done, places);
-            }
+            row.into_iter().for_each(row_ends);
         }
     }
 }
 
 impl Gate {
+    /// Whether what follows the run of the mark at `last` may. `words` tell from a word before `from` on what is of the
+    /// class.
+    fn may_end(&self, text: &[u8], from: usize, words: &[u64], last: usize) -> bool {
+        let Some(behind) = &self.behind else {
+            return true;
+        };
+        let end = first_clear(words, WORD + last - from + self.mark.run);
+        // Where the bits end nothing is known.
+        let end = end.filter(|end| *end < words.len() * WORD);
+        let byte = end.and_then(|end| text.get(from + end - WORD));
+        byte.is_none_or(|byte| behind[usize::from(*byte)])
+    }
+
     /// Adds the places that marks from `start` to `last` lead to.
     fn row(
         &self,
@@ -259,6 +271,25 @@ impl Gate {
             }
         }
     }
+}
+
+/// For each byte, whether the set has it.
+fn table(set: &ByteSet) -> Box<[bool; 256]> {
+    let mut table = Box::new([false; 256]);
+    let bytes = table.iter_mut().zip(0..=u8::MAX);
+    bytes.for_each(|(one, byte)| *one = set.has(byte));
+    table
+}
+
+/// The first bit from `at` on that is not set; none if all are.
+fn first_clear(words: &[u64], at: usize) -> Option<usize> {
+    let mut word = at / WORD;
+    let mut clear = !*words.get(word)? & (u64::MAX << (at % WORD));
+    while clear == 0 {
+        word += 1;
+        clear = !*words.get(word)?;
+    }
+    Some(word * WORD + clear.trailing_zeros() as usize)
 }
 
 /// Whether any bit is set.

@@ -6,7 +6,7 @@
 
 use super::bits::ByteSet;
 use super::required::flatten;
-use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
 use regex_syntax::utf8::Utf8Sequences;
 use std::fmt;
 
@@ -101,6 +101,9 @@ pub(super) struct Mark {
     pub furthest: isize,
     /// All bytes that may lie between, from what it is told of up to the run, if the run is not before that.
     pub between: ByteSet,
+    /// If it is known: behind all bytes of the class that follow each other, one of these comes, or the text's end. None of
+    /// them is of the class.
+    pub behind: Option<ByteSet>,
 }
 
 /// A byte of a set lies before a run, from one byte before its start on up to `reach` bytes, with no other bytes than
@@ -133,18 +136,32 @@ impl Mark {
     /// What either is.
     pub fn union(&self, other: &Self) -> Self {
         let leads = self.lead.zip(other.lead);
+        let behind = self.behind.zip(other.behind);
+        let class = self.class.union(other.class);
         Self {
-            class: self.class.union(other.class),
+            class,
             run: self.run.min(other.run),
             lead: leads.map(|(one, other)| one.union(other)),
             nearest: self.nearest.min(other.nearest),
             furthest: self.furthest.max(other.furthest),
             between: self.between.union(&other.between),
+            behind: behind
+                .map(|(one, other)| one.union(&other))
+                .filter(|behind| !behind.meets(&class.bytes())),
+        }
+    }
+
+    /// The same, of a class that contains its own.
+    fn widened(&self, class: RunClass) -> Self {
+        Self {
+            class,
+            behind: self.behind.filter(|behind| !behind.meets(&class.bytes())),
+            ..*self
         }
     }
 
     /// The same, from a place that lies `nearest` to `furthest` bytes before, with `between` between them.
-    fn behind(&self, nearest: usize, furthest: usize, between: &ByteSet) -> Option<Self> {
+    fn shifted(&self, nearest: usize, furthest: usize, between: &ByteSet) -> Option<Self> {
         let add = |to: isize, more: usize| to.checked_add(isize::try_from(more).ok()?);
         let mark = Self {
             nearest: add(self.nearest, nearest)?,
@@ -162,7 +179,8 @@ impl Mark {
 
     /// How often it occurs at a place, about.
     fn rate(&self) -> f64 {
-        self.class.rate(self.run) * self.lead.map_or(1.0, Lead::share)
+        let behind = if self.behind.is_some() { 0.4 } else { 1.0 };
+        self.class.rate(self.run) * self.lead.map_or(1.0, Lead::share) * behind
     }
 
     /// About how many cycles for a byte of text it takes to look at the bytes around such marks.
@@ -195,7 +213,7 @@ impl fmt::Display for Mark {
 
 /// Marks that cost as many cycles for a byte of text are not looked for. Those behind a byte that is rare in prose may
 /// cost more.
-const MOST_COST: f64 = 0.2;
+const MOST_COST: f64 = 0.1;
 const MOST_COST_BEHIND: f64 = 1.5;
 
 /// The best mark that is told of a literal from whose start on a match goes on with `rest`, and which begins from
@@ -261,7 +279,7 @@ fn marks(hir: &Hir) -> Vec<Mark> {
         befores.push(before);
         if let (nearest, Some(furthest)) = offset {
             let inner = within(part).into_iter();
-            found.extend(inner.filter_map(|mark| mark.behind(nearest, furthest, &before)));
+            found.extend(inner.filter_map(|mark| mark.shifted(nearest, furthest, &before)));
         }
         let properties = part.properties();
         let Some(least) = properties.minimum_len() else {
@@ -294,9 +312,10 @@ fn marks(hir: &Hir) -> Vec<Mark> {
                 nearest: 0,
                 furthest: 0,
                 between: ByteSet::default(),
+                behind: first_bytes(&parts[from..]).filter(|behind| !behind.meets(&set)),
             };
             if length >= SHORTEST {
-                found.extend(mark.behind(nearest, furthest, &befores[parts_of_run.start]));
+                found.extend(mark.shifted(nearest, furthest, &befores[parts_of_run.start]));
             }
         }
     }
@@ -345,7 +364,7 @@ fn within(part: &Hir) -> Vec<Mark> {
             let in_all = |class: RunClass| {
                 let of_branch = |marks: &Vec<Mark>| {
                     let marks = marks.iter().filter(|mark| mark.class.union(class) == class);
-                    best(marks.map(|mark| Mark { class, ..*mark }))
+                    best(marks.map(|mark| mark.widened(class)))
                 };
                 let mut all = branches.iter().map(of_branch);
                 let first = all.next()??;
@@ -409,6 +428,38 @@ fn of_characters(class: &ClassUnicode) -> ByteSet {
         }
     }
     set
+}
+
+/// Bytes with one of which every match of these parts begins, unless it is empty and the text ends there. `None` if a match
+/// may be empty elsewhere.
+fn first_bytes(parts: &[&Hir]) -> Option<ByteSet> {
+    let mut all = ByteSet::default();
+    for part in parts {
+        match part.kind() {
+            HirKind::Empty => continue,
+            HirKind::Look(Look::End) => return Some(all),
+            HirKind::Look(_) => return None,
+            HirKind::Literal(literal) => literal.0.iter().take(1).for_each(|byte| all.add(*byte)),
+            HirKind::Class(_) => all = all.union(&bytes(part)),
+            HirKind::Capture(capture) => all = all.union(&first_bytes(&[&capture.sub])?),
+            HirKind::Concat(subs) => {
+                all = all.union(&first_bytes(&subs.iter().collect::<Vec<_>>())?);
+            }
+            HirKind::Alternation(subs) => {
+                for sub in subs {
+                    all = all.union(&first_bytes(&[sub])?);
+                }
+            }
+            HirKind::Repetition(repetition) => {
+                all = all.union(&first_bytes(&[&repetition.sub])?);
+                if repetition.min == 0 {
+                    continue;
+                }
+            }
+        }
+        return Some(all);
+    }
+    None
 }
 
 /// Bytes with one of which every match ends; its matches are not empty.

@@ -76,7 +76,9 @@ mod tests {
             let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
             let hir = { parser }.parse(pattern).unwrap();
             for reverse in [false, true] {
-                let config = thompson::Config::new().utf8(false).reverse(reverse);
+                let captures = thompson::WhichCaptures::None;
+                let config = thompson::Config::new().utf8(false).which_captures(captures);
+                let config = config.reverse(reverse);
                 let mut compiler = thompson::Compiler::new();
                 let nfa = compiler.configure(config.clone()).build_from_hir(&hir).unwrap();
                 let most = of_automaton(&hir);
