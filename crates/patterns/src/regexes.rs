@@ -105,6 +105,16 @@ impl RegexSetBuilder {
     /// # Errors
     /// Names the pattern that is no regex, or with which a limit is exceeded.
     pub fn build<P: AsRef<str>>(&self, patterns: &[P]) -> Result<RegexSet, RegexSetError> {
+        let unit = Unit::all().last().copied().unwrap_or(Unit::Portable);
+        self.build_on(patterns, unit)
+    }
+
+    /// Builds the set for a vector unit that the processor has.
+    fn build_on<P: AsRef<str>>(
+        &self,
+        patterns: &[P],
+        unit: Unit,
+    ) -> Result<RegexSet, RegexSetError> {
         let mut set = RegexSet {
             rules: Vec::with_capacity(patterns.len()),
             always: Vec::new(),
@@ -141,8 +151,12 @@ impl RegexSetBuilder {
         if most > self.total_size_limit {
             self.check_total(&set.rules, patterns)?;
         }
-        let marked: Vec<Gated<'_>> = set.rules.iter().enumerate().filter_map(gated_rule).collect();
-        let unit = Unit::all().last().copied().unwrap_or(Unit::Portable);
+        let marked: Vec<Gated<'_>> = set
+            .rules
+            .iter()
+            .enumerate()
+            .filter_map(gated_rule)
+            .collect();
         set.gates = Gates::new(&marked, unit);
         let last = patterns.last().map_or("", |pattern| pattern.as_ref());
         let of_groups = [(&set.exact, false), (&set.folded, true)].into_iter();
@@ -234,7 +248,8 @@ fn mark(hir: &Hir, required: &mut Option<Required>, gated: usize) -> Option<Mark
 /// What a rule that has a mark is found by.
 fn gated_rule((number, rule): (usize, &Rule)) -> Option<Gated<'_>> {
     let (mark, required) = (rule.mark?, rule.required()?);
-    let literals = (!required.literals.is_empty()).then_some((&required.literals[..], required.fold));
+    let literals =
+        (!required.literals.is_empty()).then_some((&required.literals[..], required.fold));
     Some(Gated {
         rule: number,
         mark,
@@ -598,8 +613,12 @@ impl fmt::Display for RegexPlan<'_> {
                 return f.write_str("searched alone over the whole text: no literal is rare enough")
             }
             Way::Window(_, longest) => write!(f, "searched in windows for {longest} bytes")?,
-            Way::Tries(_) if self.rule.trying().is_some() => f.write_str("tried where a match would begin")?,
-            Way::Gate(_) | Way::Tries(_) => f.write_str("searched from the first place on that allows a match")?,
+            Way::Tries(_) if self.rule.trying().is_some() => {
+                f.write_str("tried where a match would begin")?
+            }
+            Way::Gate(_) | Way::Tries(_) => {
+                f.write_str("searched from the first place on that allows a match")?
+            }
         }
         if let Some(mark) = &self.rule.mark {
             write!(f, ", found by {mark}")?;
@@ -616,5 +635,51 @@ impl fmt::Display for RegexPlan<'_> {
             write!(f, " {:?}", literal.escape_ascii().to_string())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_vector_unit_finds_the_same() {
+        let patterns = [
+            r"(?i)[\w.-]{0,50}?(?:secret|key)[ \w.-]{0,20}(?:=|:=|,)['\s]{0,5}([a-z0-9]{10,16})(?:['\s;]|$)",
+            r"\bkey-[0-9a-f]{16}\b",
+            r"[0-9]{15}[|%][a-z_-]{27}",
+            r"sk_[A-Za-z0-9]{9,}",
+            r"curl\b.*\n",
+            r"[0-9a-f]{40}",
+        ];
+        let seed = gristmill_testing::seed("GRISTMILL_UNITS_SEED");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..60 {
+            let mut text = Vec::new();
+            for _ in 0..random.usize(..3000) {
+                let parts: [&[u8]; 12] = [
+                    b"secret", b"KEY", b" = ", b",'", b"key-", b"sk_", b"curl ", b"\n", b"|",
+                    b"\xE9", b"'", b"%",
+                ];
+                text.extend(*random.choice(&parts).unwrap());
+                let digits = random.choice([&b"0123456789abcdef"[..], b"0123456789", b"az_-"]);
+                let digits = digits.unwrap();
+                let count = random.usize(..44);
+                text.extend((0..count).map(|_| *random.choice(digits).unwrap()));
+            }
+            let start = text.len() + 1;
+            text.extend(b" key-0123456789abcdef ");
+            let mut expected = None;
+            for unit in Unit::all() {
+                let set = RegexSetBuilder::new().build_on(&patterns, unit).unwrap();
+                let mut found = Vec::new();
+                set.find(&mut set.cache(), &text, |pattern, start, end| {
+                    found.push((pattern, start, end));
+                });
+                found.sort_unstable();
+                assert!(found.contains(&(1, start, start + 20)), "{unit:?}");
+                assert_eq!(*expected.get_or_insert(found.clone()), found, "{unit:?}");
+            }
+        }
     }
 }

@@ -31,11 +31,17 @@ impl ByteSet {
     }
 
     pub fn is_within(&self, other: &Self) -> bool {
-        self.0.iter().zip(other.0).all(|(one, other)| one & !other == 0)
+        self.0
+            .iter()
+            .zip(other.0)
+            .all(|(one, other)| one & !other == 0)
     }
 
     pub fn meets(&self, other: &Self) -> bool {
-        self.0.iter().zip(other.0).any(|(one, other)| one & other > 0)
+        self.0
+            .iter()
+            .zip(other.0)
+            .any(|(one, other)| one & other > 0)
     }
 
     /// How often one of the bytes stands at a place of source text, about.
@@ -271,8 +277,11 @@ pub(super) fn shrink(unit: Unit, words: &mut [u64], by: usize) {
     }
 }
 
-/// Leaves of the bits of `words` those before which one of `leads` lies, 1 to `reach` places away, below 64, with nothing
-/// but bits of `between` between them. Both of these have one word more, the first, which lies before the others.
+/// The furthest that a byte before a run may be.
+pub(super) const MOST_REACH: usize = 16;
+
+/// Leaves of the bits of `words` those before which one of `leads` lies, 1 to `reach` places away, with nothing but bits of
+/// `between` between them, and perhaps some of which it lies a little further. Both of these have one word more, the first, which lies before the others.
 pub(super) fn keep_led(unit: Unit, words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
     match unit {
         Unit::Portable => keep_led_words(words, leads, reach),
@@ -285,13 +294,24 @@ pub(super) fn keep_led(unit: Unit, words: &mut [u64], leads: (&[u64], &[u64]), r
     }
 }
 
+/// A reach that is a little longer does no harm: then more is looked at in vain.
 #[inline(always)]
-fn keep_led_words(words: &mut [u64], (leads, between): (&[u64], &[u64]), reach: usize) {
+fn keep_led_words(words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
+    match reach {
+        ..=1 => keep_led_within::<1>(words, leads),
+        2..=4 => keep_led_within::<4>(words, leads),
+        5..=8 => keep_led_within::<8>(words, leads),
+        _ => keep_led_within::<MOST_REACH>(words, leads),
+    }
+}
+
+#[inline(always)]
+fn keep_led_within<const REACH: usize>(words: &mut [u64], (leads, between): (&[u64], &[u64])) {
     let pairs = leads.windows(2).zip(between.windows(2));
     for (word, (lead, between)) in words.iter_mut().zip(pairs) {
         // What comes from before the first of two words would have to come too far.
         let (mut low, mut high) = (lead[0] << 1, lead[1] << 1 | lead[0] >> 63);
-        for _ in 1..reach {
+        for _ in 1..REACH {
             let (next_low, next_high) = (low & between[0], high & between[1]);
             low |= next_low << 1;
             high |= next_high << 1 | next_low >> 63;
@@ -344,11 +364,11 @@ fn portable(table: &Table, text: &[u8], per_class: usize, words: &mut [u64], at:
 mod x86 {
     use super::{keep_led_words, shrink_words, Grams, Table, GRAM, TOGETHER};
     use std::arch::x86_64::{
-        __m256i, __m512i, _mm256_and_si256, _mm512_and_si512, _mm256_blendv_epi8, _mm256_broadcastsi128_si256,
+        __m256i, __m512i, _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256,
         _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
         _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
-        _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_movepi8_mask, _mm512_permutex2var_epi8,
-        _mm512_set1_epi8, _mm512_test_epi8_mask, _mm_loadu_si128,
+        _mm512_and_si512, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_movepi8_mask,
+        _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_test_epi8_mask, _mm_loadu_si128,
     };
 
     #[target_feature(enable = "avx2")]
@@ -444,13 +464,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn avx2(
-        table: &Table,
-        text: &[u8],
-        per_class: usize,
-        words: &mut [u64],
-        at: usize,
-    ) {
+    pub(super) fn avx2(table: &Table, text: &[u8], per_class: usize, words: &mut [u64], at: usize) {
         let nibble = _mm256_set1_epi8(15);
         let bits = _mm256_setr_epi8(
             1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64,
@@ -508,8 +522,7 @@ mod tests {
 
     #[test]
     fn all_units_tell_the_same() {
-        let mut random =
-            fastrand::Rng::with_seed(gristmill_testing::seed("GRISTMILL_BITS_SEED"));
+        let mut random = fastrand::Rng::with_seed(gristmill_testing::seed("GRISTMILL_BITS_SEED"));
         for _ in 0..200 {
             let sets: Vec<ByteSet> = (0..random.usize(1..20))
                 .map(|_| {
@@ -528,7 +541,9 @@ mod tests {
                 for (class, set) in sets.iter().enumerate() {
                     for at in 0..64 * per_class {
                         let word = words[class * per_class + at / 64];
-                        let place = (from + at).checked_sub(64).filter(|_| from >= 64 || at >= 64);
+                        let place = (from + at)
+                            .checked_sub(64)
+                            .filter(|_| from >= 64 || at >= 64);
                         let byte = place.and_then(|place| text.get(place));
                         let expected = byte.is_some_and(|byte| set.has(*byte));
                         assert_eq!(word >> (at % 64) & 1 > 0, expected, "{unit:?} {class} {at}");

@@ -9,7 +9,7 @@ use super::marks::Mark;
 use super::sieve::Sieve;
 
 /// Bytes of text that are looked at together: their bits stay in the nearest cache.
-const PIECE: usize = 1 << 14;
+const PIECE: usize = 1 << 13;
 
 /// Bytes of a word of bits.
 const WORD: usize = 64;
@@ -71,7 +71,8 @@ impl Gates {
             let direct = one.literals.is_none();
             let known = groups.iter_mut().find(|(mark, numbers)| {
                 gated[numbers[0]].literals.is_none() == direct
-                    && (mark.class, mark.run, mark.lead) == (one.mark.class, one.mark.run, one.mark.lead)
+                    && (mark.class, mark.run, mark.lead)
+                        == (one.mark.class, one.mark.run, one.mark.lead)
                     && mark.behind.is_some() == one.mark.behind.is_some()
             });
             match known {
@@ -101,14 +102,20 @@ impl Gates {
             let of_rules = numbers.iter().map(|number| &gated[*number]);
             let literals = of_rules.clone().filter_map(|one| {
                 let (literals, fold) = one.literals?;
-                Some(literals.iter().map(move |literal| (&literal[..], fold, one.rule)))
+                Some(
+                    literals
+                        .iter()
+                        .map(move |literal| (&literal[..], fold, one.rule)),
+                )
             });
             let direct = gated[numbers[0]].literals.is_none();
             gates.push(Gate {
                 between: (mark.between != ByteSet::all()).then(|| table(&mark.between)),
                 behind: mark.behind.as_ref().map(table),
                 class: class(mark.class.bytes()),
-                lead: mark.lead.map(|lead| (class(lead.bytes), class(lead.between))),
+                lead: mark
+                    .lead
+                    .map(|lead| (class(lead.bytes), class(lead.between))),
                 literals: (!direct).then(|| Sieve::new(literals.flatten())),
                 rules: of_rules.map(|one| one.rule).collect(),
                 mark,
@@ -145,7 +152,13 @@ impl Gates {
         places: &mut Vec<Place>,
     ) {
         for from in (from..until).step_by(PIECE) {
-            self.piece(scratch, text, first, (from, until.min(from + PIECE)), places);
+            self.piece(
+                scratch,
+                text,
+                first,
+                (from, until.min(from + PIECE)),
+                places,
+            );
         }
     }
 
@@ -215,7 +228,9 @@ impl Gates {
                         match &mut row {
                             Some((_, end)) if *end + 1 == here => *end = last,
                             _ => {
-                                row.replace((here, last)).into_iter().for_each(&mut row_ends);
+                                row.replace((here, last))
+                                    .into_iter()
+                                    .for_each(&mut row_ends);
                             }
                         }
                     }
@@ -255,11 +270,16 @@ impl Gate {
                 let from = match &self.between {
                     Some(between) if from < start => {
                         let before = text[from..start].iter().rev();
-                        start - before.take_while(|byte| between[usize::from(**byte)]).count()
+                        start
+                            - before
+                                .take_while(|byte| between[usize::from(**byte)])
+                                .count()
                     }
                     _ => from,
                 };
-                let until = last.saturating_add_signed(1 - self.mark.nearest).min(text.len());
+                let until = last
+                    .saturating_add_signed(1 - self.mark.nearest)
+                    .min(text.len());
                 if from < until {
                     literals.find(text, from, until, |rule, at| places.push((rule, at, at)));
                     *done = until;

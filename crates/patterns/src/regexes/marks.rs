@@ -4,7 +4,7 @@
 //! A mark is taken from what follows each other in a regex, so it is true of every match; that it is not all that is
 //! true only means that something is looked at in vain. Classes are widened to a few, so that many regexes share one.
 
-use super::bits::ByteSet;
+use super::bits::{ByteSet, MOST_REACH};
 use super::required::flatten;
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
 use regex_syntax::utf8::Utf8Sequences;
@@ -15,9 +15,6 @@ pub(super) const SHORTEST: usize = 8;
 
 /// The most bytes of a run that are looked at.
 pub(super) const LONGEST: usize = 64;
-
-/// The most bytes from a byte before a run to the run.
-const MOST_REACH: usize = 16;
 
 /// The furthest that a run may lie from a literal or from a match's start.
 const FURTHEST: usize = 1024;
@@ -73,7 +70,9 @@ impl RunClass {
             set.add_range(0x80, 0xFF);
         } else {
             // U+017F and U+212A, which are letters without regard to case.
-            b"\xC5\xBF\xE2\x84\xAA".iter().for_each(|byte| set.add(*byte));
+            b"\xC5\xBF\xE2\x84\xAA"
+                .iter()
+                .for_each(|byte| set.add(*byte));
         }
         set
     }
@@ -82,7 +81,8 @@ impl RunClass {
     fn rate(self, run: usize) -> f64 {
         #[allow(clippy::cast_precision_loss)] // At most `LONGEST`.
         let more = (run.max(SHORTEST) - SHORTEST) as f64;
-        let (first, per) = [(5e-5, 4.0), (0.05, 2.2), (0.06, 4.3), (0.08, 4.3)][usize::from(self.chars)];
+        let (first, per) =
+            [(5e-5, 4.0), (0.05, 2.2), (0.06, 4.3), (0.08, 4.3)][usize::from(self.chars)];
         first * (-more / per).exp()
     }
 }
@@ -288,7 +288,10 @@ fn marks(hir: &Hir) -> Vec<Mark> {
         let most = properties.maximum_len();
         before = before.union(bytes);
         offset.0 = offset.0.saturating_add(least);
-        offset.1 = offset.1.zip(most).and_then(|(one, other)| one.checked_add(other));
+        offset.1 = offset
+            .1
+            .zip(most)
+            .and_then(|(one, other)| one.checked_add(other));
     }
     for class in RunClass::ALL {
         let set = class.bytes();
@@ -413,7 +416,10 @@ fn of_characters(class: &ClassUnicode) -> ByteSet {
         let (first, last) = (u32::from(range.start()), u32::from(range.end()));
         if let Ok(first) = u8::try_from(first) {
             if first < 0x80 {
-                set.add_range(first, u8::try_from(last).map_or(0x7F, |last| last.min(0x7F)));
+                set.add_range(
+                    first,
+                    u8::try_from(last).map_or(0x7F, |last| last.min(0x7F)),
+                );
             }
         }
         if last >= 0x80 {

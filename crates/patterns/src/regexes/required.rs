@@ -135,7 +135,10 @@ fn prefixes(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
         for literal in &all {
             let literal = &literal[..literal.len().min(length)];
             // A literal that begins with another one adds nothing; those come behind it.
-            if !literals.last().is_some_and(|last| literal.starts_with(last)) {
+            if !literals
+                .last()
+                .is_some_and(|last| literal.starts_with(last))
+            {
                 literals.push(literal);
             }
             if literals.len() > MOST_LITERALS {

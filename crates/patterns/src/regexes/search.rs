@@ -222,9 +222,7 @@ impl Rule {
     pub fn required(&self) -> Option<&Required> {
         match &self.way {
             Way::Whole => None,
-            Way::Window(required, _) | Way::Tries(required) | Way::Gate(required) => {
-                Some(required)
-            }
+            Way::Window(required, _) | Way::Tries(required) | Way::Gate(required) => Some(required),
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 const GRAM: usize = 3;
 
 /// Bits of a hash.
-const BITS: u32 = 12;
+const BITS: u32 = 14;
 
 /// The fewest bytes of a literal: of shorter ones too many bytes that may follow would be looked up.
 pub(super) const SHORTEST: usize = 2;
@@ -14,6 +14,8 @@ pub(super) const SHORTEST: usize = 2;
 /// Literals, found by their first bytes.
 #[derive(Debug)]
 pub(super) struct Sieve {
+    /// For each hash a bit, set if a literal has it: few bytes, as most places are asked no more.
+    known: Box<[u64; 1 << (BITS - 6)]>,
     /// For each hash the entry after which those with it come, from 1; 0 if there are none.
     heads: Box<[u32; 1 << BITS]>,
     /// A hash and a literal.
@@ -41,7 +43,10 @@ fn hash(word: u32) -> u32 {
 fn load(text: &[u8]) -> u32 {
     match text.first_chunk() {
         Some(bytes) => u32::from_le_bytes(*bytes),
-        None => text.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte)),
+        None => text
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u32::from(*byte)),
     }
 }
 
@@ -51,7 +56,11 @@ impl Sieve {
     pub fn new<'a>(literals: impl Iterator<Item = (&'a [u8], bool, usize)>) -> Self {
         let mut rules: BTreeMap<(Vec<u8>, bool), Vec<usize>> = BTreeMap::new();
         for (bytes, fold, rule) in literals {
-            let bytes = if fold { bytes.to_ascii_lowercase() } else { bytes.to_vec() };
+            let bytes = if fold {
+                bytes.to_ascii_lowercase()
+            } else {
+                bytes.to_vec()
+            };
             rules.entry((bytes, fold)).or_default().push(rule);
         }
         let literals: Vec<Literal> = rules
@@ -73,11 +82,14 @@ impl Sieve {
         }
         entries.sort_unstable();
         let mut heads = Box::new([0; 1 << BITS]);
+        let mut known = Box::new([0; 1 << (BITS - 6)]);
         for ((hash, _), next) in entries.iter().zip(1..) {
+            known[(*hash >> 6) as usize] |= 1 << (hash & 63);
             let head: &mut u32 = &mut heads[*hash as usize];
             *head = if *head == 0 { next } else { *head };
         }
         Self {
+            known,
             heads,
             entries,
             literals,
@@ -87,7 +99,8 @@ impl Sieve {
     /// Bytes of memory that it takes.
     pub fn memory(&self) -> usize {
         let literals = self.literals.iter();
-        size_of_val(&*self.heads)
+        size_of_val(&*self.known)
+            + size_of_val(&*self.heads)
             + size_of_val(&self.entries[..])
             + literals
                 .map(|one| size_of::<Literal>() + one.bytes.len() + size_of_val(&one.rules[..]))
@@ -109,7 +122,7 @@ impl Sieve {
         let windows = text.get(at..).unwrap_or_default().windows(size_of::<u32>());
         for window in windows.take(plain.saturating_sub(from)) {
             let hash = hash(load(window));
-            if self.heads[hash as usize] != 0 {
+            if self.known[(hash >> 6) as usize] >> (hash & 63) & 1 > 0 {
                 self.candidate(text, at, hash, &mut found);
             }
             at += 1;
@@ -119,25 +132,19 @@ impl Sieve {
         }
     }
 
-    fn candidate(
-        &self,
-        text: &[u8],
-        at: usize,
-        hash: u32,
-        found: &mut impl FnMut(usize, usize),
-    ) {
+    fn candidate(&self, text: &[u8], at: usize, hash: u32, found: &mut impl FnMut(usize, usize)) {
         let Some(first) = self.heads[hash as usize].checked_sub(1) else {
             return;
         };
         let entries = self.entries[first as usize..].iter();
         for (_, number) in entries.take_while(|(other, _)| *other == hash) {
             let literal = &self.literals[*number as usize];
-            let stands = text
-                .get(at..at + literal.bytes.len())
-                .is_some_and(|here| match literal.fold {
-                    true => here.eq_ignore_ascii_case(&literal.bytes),
-                    false => here == literal.bytes,
-                });
+            let stands =
+                text.get(at..at + literal.bytes.len())
+                    .is_some_and(|here| match literal.fold {
+                        true => here.eq_ignore_ascii_case(&literal.bytes),
+                        false => here == literal.bytes,
+                    });
             if stands {
                 literal.rules.iter().for_each(|rule| found(*rule, at));
             }
@@ -152,16 +159,20 @@ mod tests {
     #[test]
     fn finds_each_literal_wherever_it_begins() {
         let mut random = fastrand::Rng::with_seed(gristmill_testing::seed("GRISTMILL_SIEVE_SEED"));
-        let mut all = 0;
         for _ in 0..200 {
             let letter = |random: &mut fastrand::Rng| *random.choice(b"abAB-").unwrap();
             let literals: Vec<(Vec<u8>, bool)> = (0..random.usize(1..9))
                 .map(|_| {
                     let length = random.usize(SHORTEST..6);
-                    ((0..length).map(|_| letter(&mut random)).collect(), random.bool())
+                    (
+                        (0..length).map(|_| letter(&mut random)).collect(),
+                        random.bool(),
+                    )
                 })
                 .collect();
-            let text: Vec<u8> = (0..random.usize(..200)).map(|_| letter(&mut random)).collect();
+            let text: Vec<u8> = (0..random.usize(..200))
+                .map(|_| letter(&mut random))
+                .collect();
             let from = random.usize(..=text.len());
             let until = random.usize(from..=text.len() + 2);
             let sieve = literals.iter().enumerate();
@@ -181,8 +192,6 @@ mod tests {
                 }
             }
             assert_eq!(found, expected);
-            all += found.len();
         }
-        assert!(all > 0);
     }
 }

@@ -80,12 +80,21 @@ mod tests {
                 let config = thompson::Config::new().utf8(false).which_captures(captures);
                 let config = config.reverse(reverse);
                 let mut compiler = thompson::Compiler::new();
-                let nfa = compiler.configure(config.clone()).build_from_hir(&hir).unwrap();
+                let nfa = compiler
+                    .configure(config.clone())
+                    .build_from_hir(&hir)
+                    .unwrap();
                 let most = of_automaton(&hir);
-                assert!(nfa.memory_usage() <= most, "{pattern}: {} of {most}", nfa.memory_usage());
+                assert!(
+                    nfa.memory_usage() <= most,
+                    "{pattern}: {} of {most}",
+                    nfa.memory_usage()
+                );
                 // What is allowed to be larger while it is built.
                 let config = config.nfa_size_limit(Some(most));
-                let built = thompson::Compiler::new().configure(config).build_from_hir(&hir);
+                let built = thompson::Compiler::new()
+                    .configure(config)
+                    .build_from_hir(&hir);
                 assert!(built.is_ok(), "{pattern}");
             }
         }
