@@ -27,6 +27,9 @@ mod loops;
 mod memory;
 mod process;
 mod ring;
+mod sets;
+#[allow(unsafe_code, reason = "Vectorscan is a C library")]
+mod vectorscan;
 mod vir0;
 
 use clap::Parser;
@@ -91,6 +94,8 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("files-opencl", "whole commands over a warm file of 512 MiB, on an OpenCL device beside the processor's threads", device::files_opencl),
     ("files-cuda", "the same on a GPU of NVIDIA's", device::files_cuda),
     ("vir0", "bytecode on one core, over 1 MiB in the cache, beside a loop in Rust, and beside an eBPF interpreter", vir0::run),
+    ("sets", "sets of strings, one core, a text in memory, beside Vectorscan and daachorse (the best peer's time / ours)", sets::run),
+    ("regexes", "scan -c with one regex, 2 GiB of words, beside rg (the peer's time / ours)", process::regexes),
     ("memory", "peak memory above the configured buffers, in MiB", memory::run),
 ];
 

@@ -268,6 +268,41 @@ fn scan_e(
     Ok(vec![beside_rg(setting, name, &ours, &rg, compare, goal)?])
 }
 
+/// Regexes of each kind: words around a literal, only classes, an alternation of words, and one that has no literal.
+const REGEXES: &[(&str, &str)] = &[
+    ("a literal between words", r"\w+foo\w+"),
+    ("classes", r"[A-Z]{3}-\d{4}"),
+    (
+        "ten words",
+        "qzwvk|entropy|kernel|needle|password|secret|token|credential|bearer|private",
+    ),
+    ("no literal", r"[a-f]{6}\s[x-z]{2}"),
+];
+
+pub fn regexes(setting: &Setting) -> Result<Vec<Row>, String> {
+    let file = big(setting)?;
+    data::warm(&file)?;
+    let file = text(&file)?;
+    let mut rows = Vec::new();
+    for (name, regex) in REGEXES {
+        // Of a single file rg uses one core.
+        for (cores, goal) in [("1", 1.0), ("2", 1.7)] {
+            let ours = ["scan", "-c", "-j", cores, "-e", regex, file];
+            let rg = ["--no-config", "-c", "-j", cores, "-e", regex, file];
+            let name = format!("regex, {name}, -j {cores}");
+            rows.push(beside_rg(
+                setting,
+                &name,
+                &ours,
+                &rg,
+                true,
+                Goal::AtLeast(goal),
+            )?);
+        }
+    }
+    Ok(rows)
+}
+
 pub fn small(setting: &Setting) -> Result<Vec<Row>, String> {
     let count = if setting.smoke { 200 } else { 20_000 };
     let root = data::small_files(setting, count)?;

@@ -7,13 +7,14 @@ use super::report;
 use super::signals::{self, Output};
 use gristmill::jobs::Job;
 use gristmill::megakernel::log::MAGIC;
-use gristmill::mill::{Control, FileError, Mill, RunReport};
+use gristmill::mill::{Control, FileError, FileErrorKind, Mill, RunReport};
 use gristmill::source::{self, FileId, Source};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Flags for what a run reports besides its rows.
@@ -43,6 +44,43 @@ pub struct ReportArgs {
     /// Where errors about files are collected, too, if that is wanted.
     #[arg(skip)]
     pub collected: Option<Collected>,
+
+    /// Where rows go.
+    #[arg(skip)]
+    pub rows: Destination,
+}
+
+/// Where a run's rows go, as the run has to know it.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a file that takes its name when it is whole.
+    pub is_file: bool,
+    /// The files that are written or replaced, which are not read.
+    pub written: Vec<FileId>,
+}
+
+impl Default for Destination {
+    /// Standard output.
+    fn default() -> Self {
+        Self {
+            name: "standard output".into(),
+            is_file: false,
+            written: Vec::new(),
+        }
+    }
+}
+
+impl Destination {
+    /// Says that it could not be written.
+    pub fn lost(&self, error: &io::Error) -> String {
+        let what = match self.is_file {
+            true => "it was not written",
+            false => "what was not written is lost",
+        };
+        format!("{}: {error}; {what}", self.name)
+    }
 }
 
 /// Errors about files, as they come, and how many there were for which there was no room.
@@ -101,6 +139,8 @@ pub struct Ended {
     pub interrupted: bool,
     /// Whether the reader of standard output went away.
     pub unread: bool,
+    /// Whether the run came to its end, so that its rows are all there are. Files that failed do not count.
+    pub whole: bool,
 }
 
 impl Ended {
@@ -151,9 +191,7 @@ pub fn written(result: io::Result<()>) -> Result<(), String> {
         {
             Ok(())
         }
-        Err(error) => Err(format!(
-            "standard output: {error}; what was not written is lost"
-        )),
+        Err(error) => Err(Destination::default().lost(&error)),
     }
 }
 
@@ -196,9 +234,23 @@ struct Outputs {
     written: Vec<(FileId, bool)>,
 }
 
-/// Opens the log, if one is asked for, and names it to the source.
-fn open_outputs(path: Option<&Path>, source: &mut impl Source) -> Result<Outputs, String> {
+/// Opens the log, if one is asked for, and names what is written to the source.
+fn open_outputs(
+    path: Option<&Path>,
+    rows: &Destination,
+    source: &mut impl Source,
+) -> Result<Outputs, String> {
     let mut all = Outputs::default();
+    for &file in &rows.written {
+        if let Some(named) = source.written(file) {
+            return Err(format!(
+                "{}: it would be written over, and is {}, which is read; name another output",
+                rows.name,
+                named.display()
+            ));
+        }
+        all.written.push((file, false));
+    }
     if let Some(file) = FileId::of_redirected_stdout() {
         let empty = stdout()?.is_empty();
         all.written.push((file, empty));
@@ -254,7 +306,7 @@ pub fn run_and_tell<J: Job + 'static>(
     estimate: Option<Estimate>,
     tell: impl FnOnce(&RunReport) -> Option<String>,
 ) -> Result<Ended, String> {
-    let outputs = open_outputs(args.record.as_deref(), &mut source)?;
+    let outputs = open_outputs(args.record.as_deref(), &args.rows, &mut source)?;
     let mut control = Control::with_stop(signals::watch()?);
     for (file, empty) in outputs.written {
         control = control.writing(file, empty);
@@ -265,7 +317,15 @@ pub fn run_and_tell<J: Job + 'static>(
     let shown = Shown::start(control.progress(), estimate, !args.no_progress);
     let told = shown.clone();
     let (silent, collected) = (args.silent, args.collected.clone());
+    let cut_short = Arc::new(AtomicBool::new(false));
+    let cut = Arc::clone(&cut_short);
     let control = control.on_error(move |error| {
+        if matches!(
+            error.kind,
+            FileErrorKind::KernelFailed(_) | FileErrorKind::ReaderPanicked
+        ) {
+            cut.store(true, Ordering::Relaxed);
+        }
         if let Some(collected) = &collected {
             collected.add(error);
         }
@@ -286,9 +346,7 @@ pub fn run_and_tell<J: Job + 'static>(
         given_up = source::Ended::is_said_by(error);
         if !unread && !given_up {
             failed = true;
-            complain(&format!(
-                "standard output: {error}; what was not written is lost"
-            ));
+            complain(&args.rows.lost(error));
         }
     }
     if let (Err(error), Some(path)) = (&report.record, &args.record) {
@@ -302,27 +360,39 @@ pub fn run_and_tell<J: Job + 'static>(
     let interrupted = given_up || report.stopped && report.output.is_ok() && report.record.is_ok();
     if given_up {
         complain("interrupted: rows that nobody took are lost");
-    } else if interrupted {
+    } else if interrupted && !args.rows.is_file {
         tell_interrupted();
     }
+    let whole = !interrupted
+        && report.output.is_ok()
+        && report.record.is_ok()
+        && !cut_short.load(Ordering::Relaxed);
     Ok(Ended {
         report,
         failed,
         interrupted,
         unread,
+        whole,
     })
 }
 
 /// Ends a command that has last rows of its own: writes them, and reports a failure.
-pub fn write_last(output: &mut dyn Write, rows: &[u8], ended: &mut Ended) {
+pub fn write_last(output: &mut dyn Write, to: &Destination, rows: &[u8], ended: &mut Ended) {
     if ended.unread || ended.report.output.is_err() {
         return;
     }
-    let result = output.write_all(rows).and_then(|()| output.flush());
-    ended.unread = result.is_err();
-    if let Err(error) = written(result) {
-        ended.unread = false;
+    let written = output.write_all(rows).and_then(|()| output.flush());
+    note_last(to, written, ended);
+}
+
+/// Reports a failure of writing last rows.
+pub fn note_last(to: &Destination, written: io::Result<()>, ended: &mut Ended) {
+    let Err(error) = written else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) {
+        ended.unread = true;
+    } else {
         ended.failed = true;
-        complain(&error);
+        complain(&to.lost(&error));
     }
+    ended.report.output = Err(error);
 }

@@ -2,10 +2,13 @@
 
 use super::common::{self, Ended, ReportArgs};
 use super::engine::EngineArgs;
+use super::rows::{Format, RowsArgs};
 use super::signals;
 use super::sources::SourceArgs;
 use gristmill::decode::Decode;
-use gristmill::jobs::digest::{Algorithm, Algorithms, DigestJob, DigestRows, Shows};
+use gristmill::jobs::digest::{
+    check_schema, digest_schema, Algorithm, Algorithms, DigestJob, DigestRows, Shows,
+};
 use gristmill::mill::Mill;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -34,6 +37,9 @@ pub struct DigestArgs {
     /// Write a JSON object for each row.
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    rows: RowsArgs,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -118,10 +124,20 @@ impl DigestArgs {
         (!algorithms.is_empty()).then_some(algorithms)
     }
 
-    fn rows(&self, algorithms: &Algorithms) -> DigestRows {
+    /// The format of rows.
+    fn format(&self) -> Result<Format, String> {
+        let text = [(self.form.tag, "--tag"), (self.form.zero, "--zero")];
+        let text = text.iter().find(|(given, _)| *given);
+        let asked = text.map(|(_, flag)| (*flag, Format::Text));
+        let json = self.json.then_some(("--json", Format::Jsonl));
+        self.rows.format(asked.or(json))
+    }
+
+    fn rows(&self, format: Format, algorithms: &Algorithms) -> DigestRows {
         let tagged = self.form.tag || algorithms.len() > 1;
-        match (self.json, tagged, self.form.zero) {
-            (true, ..) => DigestRows::Json,
+        match (format, tagged, self.form.zero) {
+            (Format::Jsonl, ..) => DigestRows::Json,
+            (format, ..) if format.is_table() => DigestRows::Table,
             (_, false, false) => DigestRows::Text,
             (_, true, false) => DigestRows::Tagged,
             (_, false, true) => DigestRows::TextZero,
@@ -155,16 +171,23 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         return check(args, list);
     }
     let algorithms = args.algorithms().unwrap_or(Algorithm::Blake3.into());
-    let mut output = common::stdout()?;
+    let format = args.format()?;
     let mill = args.mill(args.source.sorted(), Some(algorithms))?;
-    let ended = common::run(
+    let source = args.source.source()?;
+    let mut output = args.rows.open(format, || Ok(digest_schema()))?;
+    let report = ReportArgs {
+        rows: output.destination(),
+        ..args.report.clone()
+    };
+    let mut ended = common::run(
         &mill,
-        args.source.source()?,
-        Arc::new(DigestJob::new(algorithms, args.rows(&algorithms))),
+        source,
+        Arc::new(DigestJob::new(algorithms, args.rows(format, &algorithms))),
         &mut output,
-        &args.report,
+        &report,
         args.source.estimate(),
     )?;
+    output.finish(b"", &mut ended);
     Ok(ended.code(0))
 }
 
@@ -172,12 +195,16 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
 fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
     let algorithms = args.algorithms();
     let flags = &args.check;
-    let rows = if args.json {
-        DigestRows::Json
-    } else {
-        DigestRows::Text
+    let format = args.format()?;
+    let rows = args.rows(format, &Algorithms::default());
+    if args.rows.are_given() && flags.status {
+        return Err("--status writes no rows, so that they have no place or format; leave it out, or --output and --format".into());
+    }
+    let mut output = args.rows.open(format, || Ok(check_schema()))?;
+    let report = ReportArgs {
+        rows: output.destination(),
+        ..args.report.clone()
     };
-    let mut output = common::stdout()?;
     // Verdicts come in the list's order, so that they can be read beside the list.
     let mill = args.mill(true, algorithms)?;
     let live = signals::list(list)?;
@@ -192,14 +219,8 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
         .awaiting(live)
         .warn(flags.warn)
         .ignore_missing(flags.ignore_missing);
-    let mut ended = common::run(
-        &mill,
-        source,
-        Arc::clone(&job),
-        &mut output,
-        &args.report,
-        None,
-    )?;
+    let mut ended = common::run(&mill, source, Arc::clone(&job), &mut output, &report, None)?;
+    output.finish(b"", &mut ended);
     if !flags.status {
         tell(&job, algorithms);
     }

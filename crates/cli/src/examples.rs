@@ -56,8 +56,8 @@ gristmill stats --total --histogram logs
         "\
 # how long the lines of each file are
 gristmill run programs/line_lengths.vasm logs
-# the lowest and highest entropy of a block: 65536 is one bit per byte
-gristmill run --total programs/entropy.vasm logs
+# the lowest and highest entropy of a block of each file, as a table
+gristmill run --table programs/entropy.vasm logs
 # whether a program gives the same answer however files are cut
 gristmill run --check programs/utf8_validate.vasm src
 ",

@@ -150,6 +150,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         record: None,
         silent: false,
         collected: None,
+        rows: common::Destination::default(),
     };
     let mut ended = common::run_and_tell(
         &mill,
@@ -165,7 +166,7 @@ pub fn run(args: &IngestArgs) -> Result<ExitCode, String> {
         (report.json(), report.validate())
     };
     if args.json {
-        common::write_last(&mut output, json.as_bytes(), &mut ended);
+        common::write_last(&mut output, &told.rows, json.as_bytes(), &mut ended);
     }
     if let Err(error) = valid {
         ended.failed = true;

@@ -1,5 +1,5 @@
 //! The command-line tool. Each command has a file, and the commands share `sources` and `engine` (flags), `common`
-//! (running a job), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
+//! (running a job), `rows` (where rows go, and in which format), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
 //!
 //! A flag is defined in its command's file, or in `sources`, `engine` or `common` where several commands share it; parser,
 //! help, manual page and completions come from there.
@@ -20,6 +20,7 @@ mod program;
 mod progress;
 mod replay;
 mod report;
+mod rows;
 mod run;
 mod scan;
 mod select;
@@ -75,8 +76,9 @@ enum Command {
     /// row. In a path, a newline is written as `\n`, a carriage return as `\r`, a backslash as `\\`. A file that fails
     /// has no accumulators.
     ///
-    /// Numbers are whole numbers in the program's own unit, which its source states: entropy.vasm counts in 1/65536 bit
-    /// per byte, so that 304112 is 4.64 bits per byte. The manual lists the units of the shipped programs.
+    /// Programs count in whole numbers. Where a program says how they are shown, they are shown so, with their unit:
+    /// entropy.vasm counts in 1/65536 bit per byte, and 304112 is shown as 4.64 bits per byte. With --json they are whole
+    /// numbers, too.
     Run(run::RunArgs),
     /// Read files by one chosen path, and report its counters
     ///

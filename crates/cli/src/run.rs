@@ -4,6 +4,7 @@ use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::EngineArgs;
 use super::program::{refuse, IncludeArgs};
+use super::rows::{Format, RowsArgs};
 use super::sources::SourceArgs;
 use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::program::Program;
@@ -32,18 +33,27 @@ pub struct RunArgs {
     total: bool,
 
     /// Write JSON: an object of type `record` for each record, of type `file` for each file with its accumulators by
-    /// name, and of type `total` at the end.
+    /// name, and of type `total` at the end. Values are whole numbers; `shown` has them as the program says that they are
+    /// shown, with units.
     #[arg(long)]
     json: bool,
 
+    /// Write a table: a row for each file, with a column for each accumulator, and a row for all files together. Records are
+    /// not written.
+    #[arg(long, conflicts_with = "json")]
+    table: bool,
+
     /// Run the program with chunks of several sizes, and compare whether its answer depends on how files are cut. The
     /// exit code is 1 if it does. Only a checksum of each file's answer is kept.
-    #[arg(long, conflicts_with_all = ["total", "json", "record"])]
+    #[arg(long, conflicts_with_all = ["total", "json", "table", "record"])]
     check: bool,
 
     /// With --check, write nothing where the answers are the same.
     #[arg(short, long, requires = "check")]
     quiet: bool,
+
+    #[command(flatten)]
+    rows: RowsArgs,
 
     #[command(flatten)]
     includes: IncludeArgs,
@@ -90,16 +100,43 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         Ok(program) => program,
         Err(error) => return Ok(refuse(&error)),
     };
+    if args.check && args.rows.are_given() {
+        return Err("--check prints one verdict and has no rows of files; leave it out, or --output and --format".into());
+    }
     if args.check {
         return check(args, &program);
     }
-    let rows = match (args.total, args.json) {
-        (_, true) => RunRows::Json,
-        (true, false) => RunRows::None,
-        (false, false) => RunRows::Text,
+    let json = args.json.then_some(("--json", Format::Jsonl));
+    let format = args.rows.format(json)?;
+    if args.total && format.is_table() {
+        return Err(format!(
+            "--total is no row of {}, which has those of each file; leave it out, or take text or jsonl",
+            format.name()
+        ));
+    }
+    if args.table && format != Format::Text {
+        let name = format.name();
+        return Err(format!(
+            "--table is text, and not {name}; leave one of them out"
+        ));
+    }
+    let rows = match format {
+        Format::Jsonl => RunRows::Json,
+        Format::Text if args.table => RunRows::Aligned,
+        _ if args.total => RunRows::None,
+        format if format.is_table() => RunRows::Table,
+        _ => RunRows::Text,
     };
     let job = job(args, program, rows, None)?;
-    let mut output = common::stdout()?;
+    let source = args.source.source()?;
+    let mut output = args.rows.open(format, || Ok(job.schema()))?;
+    let report = ReportArgs {
+        rows: output.destination(),
+        ..args.report.clone()
+    };
+    if args.table {
+        common::written(io::Write::write_all(&mut output, &job.aligned_heading()))?;
+    }
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {
         &mut nothing
@@ -108,15 +145,17 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     };
     let mut ended = common::run(
         &args.engine.mill(args.source.sorted())?,
-        args.source.source()?,
+        source,
         Arc::clone(&job),
         files,
-        &args.report,
+        &report,
         args.source.estimate(),
     )?;
-    if args.total || args.json {
-        common::write_last(&mut output, &job.total_row(), &mut ended);
-    }
+    let last = match args.total || args.table || format == Format::Jsonl {
+        true => job.total_row(),
+        false => Vec::new(),
+    };
+    output.finish(&last, &mut ended);
     Ok(ended.code(0))
 }
 

@@ -17,12 +17,14 @@ use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::{parse_size, EngineArgs};
 use super::progress::Estimate;
+use super::rows::{Format, Rows, RowsArgs};
 use super::sources::file_list;
 use color::ColorWhen;
 use context::ContextArgs;
 use decoding::DecodingArgs;
 use gristmill::jobs::scan::{PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder};
-use gristmill::jobs::sweep::{SweepBuildError, SweepJob};
+use gristmill::jobs::sweep::findings::finding_schema;
+use gristmill::jobs::sweep::{occurrence_schema, SweepBuildError, SweepJob};
 use gristmill::source::Source;
 use output::OutputArgs;
 use patterns::PatternArgs;
@@ -30,7 +32,6 @@ pub use patterns::Patterns;
 use reading::ReadingArgs;
 use rules::RuleArgs;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -83,6 +84,12 @@ pub struct ScanArgs {
     /// says so, and the regex is not searched for in the rest of the file.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1M")]
     max_match: usize,
+
+    /// With --all, show each match and NUM bytes of its file before and behind it, up to 4096.
+    ///
+    /// They are the columns `before`, `match` and `after` of a table, and fields of that name with --json.
+    #[arg(long, value_name = "NUM", requires = "all", value_parser = clap::value_parser!(u64).range(..=4096))]
+    context_bytes: Option<u64>,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
     ///
@@ -171,6 +178,13 @@ pub struct ScanArgs {
     /// Print ripgrep's JSON Lines: records of type begin, match, end and summary.
     #[arg(long, overrides_with_all = ["count", "count_matches", "files_with_matches", "files_without_match"])]
     json: bool,
+
+    #[command(flatten)]
+    rows_to: RowsArgs,
+
+    /// The format that the flags ask for.
+    #[arg(skip)]
+    format: Format,
 
     #[command(flatten)]
     walk: WalkArgs,
@@ -285,7 +299,7 @@ impl ScanArgs {
 
     /// The job, for the paths that are searched.
     fn job(&self, patterns: Vec<Vec<u8>>, paths: &[PathBuf]) -> ScanJobBuilder {
-        let terminal = io::stdout().is_terminal();
+        let terminal = self.rows_to.to_terminal();
         let only_stdin = paths == [Path::new("-")];
         let is_file = |path: &PathBuf| path.is_file();
         let numbers =
@@ -305,6 +319,7 @@ impl ScanArgs {
             .color(self.color.colors(terminal))
             .null(self.null)
             .json(self.json)
+            .table(self.format.is_table())
             .limit(self.max_count)
             .max_line_bytes(self.max_line as u64)
             .table_bytes(self.table_size)
@@ -319,7 +334,81 @@ impl ScanArgs {
         !self.no_heading
             && !self.all
             && !self.output.vimgrep
-            && (self.heading || io::stdout().is_terminal())
+            && (self.heading || self.rows_to.to_terminal())
+    }
+
+    /// The flags with their format of rows.
+    ///
+    /// # Errors
+    /// A message, if the flags ask for rows that have no such format.
+    fn with_format(&self) -> Result<Self, String> {
+        let sarif = self.rules.is_sarif().then_some(("--sarif", Format::Text));
+        let json = self.json.then_some(("--json", Format::Jsonl));
+        let format = self.rows_to.format(sarif.or(json))?;
+        let refused = [
+            (self.quiet, "--quiet"),
+            (self.walk.lists_files(), "--files"),
+            (self.walk.lists_types(), "--type-list"),
+        ];
+        let refused = refused.iter().find(|(given, _)| *given);
+        if let (true, Some((_, flag))) = (self.rows_to.are_given(), refused) {
+            return Err(format!(
+                "{flag} has no rows of a search; leave it out, or --output and --format"
+            ));
+        }
+        if self.context_bytes.is_some() && format == Format::Text {
+            return Err("--context-bytes shows nothing in rows of text; give --json, or --format csv, arrow or parquet".into());
+        }
+        let summaries = [
+            (self.count, "--count"),
+            (self.output.count_matches, "--count-matches"),
+            (self.files_with_matches, "--files-with-matches"),
+            (self.output.files_without_match, "--files-without-match"),
+        ];
+        let summary = summaries.iter().find(|(given, _)| *given);
+        if let (true, Some((_, flag))) =
+            (self.rows_to.are_given() && format != Format::Text, summary)
+        {
+            return Err(format!(
+                "{flag} writes text, and the rows of {} are matches; leave one of them out",
+                format.name()
+            ));
+        }
+        if format.is_table() && !self.all && !self.rules.are_given() {
+            return Err(format!(
+                "{} has rows for --all and for --rules, and none for lines; give --all, or take jsonl",
+                format.name()
+            ));
+        }
+        Ok(Self {
+            json: format == Format::Jsonl,
+            format,
+            ..self.clone()
+        })
+    }
+
+    /// Opens the output of rows.
+    ///
+    /// # Errors
+    /// A message, if it cannot or must not be written.
+    fn open_rows(&self) -> Result<Rows, String> {
+        self.rows_to.open(self.format, || {
+            Ok(match self.rules.are_given() {
+                true => finding_schema(),
+                false => occurrence_schema(),
+            })
+        })
+    }
+
+    /// Nothing can be found: an output that was asked for has no rows.
+    ///
+    /// # Errors
+    /// A message, if it cannot or must not be written.
+    fn write_nothing(&self) -> Result<(), String> {
+        match self.rows_to.are_given() {
+            true => self.open_rows()?.finish_empty(),
+            false => Ok(()),
+        }
     }
 
     /// The paths that are searched, and whether it is the current directory because none was named.
@@ -424,12 +513,19 @@ impl ScanArgs {
 /// Runs `gristmill scan`.
 pub fn run(args: &ScanArgs) -> ExitCode {
     let started = Instant::now();
+    let args = &match args.with_format() {
+        Ok(args) => args,
+        Err(error) => {
+            common::complain(&error);
+            return ExitCode::from(2);
+        }
+    };
     let code = match args.listing() {
         Some(listed) => listed,
         None if args.rules.are_given() => rules::run(args),
         None => args.asked().and_then(|asked| match asked {
             Some(asked) => search::run(args, asked, started).map_err(Refusal::Line),
-            None => Ok(ExitCode::from(1)),
+            None => Ok(args.write_nothing().map(|()| ExitCode::from(1))?),
         }),
     };
     code.unwrap_or_else(|refusal| {

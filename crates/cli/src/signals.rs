@@ -185,6 +185,17 @@ impl Output {
         Self { file, waits }
     }
 
+    /// Another handle to the same file.
+    ///
+    /// # Errors
+    /// The system's, such as that no more files can be open.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            file: self.file.try_clone()?,
+            waits: self.waits,
+        })
+    }
+
     /// Whether the file has no bytes.
     pub fn is_empty(&self) -> bool {
         self.file.metadata().is_ok_and(|found| found.len() == 0)

@@ -2,10 +2,11 @@
 
 use super::common::{self, ReportArgs};
 use super::engine::EngineArgs;
+use super::rows::{Format, RowsArgs};
 use super::sources::SourceArgs;
-use gristmill::jobs::stats::{Histogram, StatsJob, StatsRows, HEADER};
+use gristmill::jobs::stats::{stats_schema, Histogram, StatsJob, StatsRows, HEADER};
 use std::fmt::Write;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ pub struct StatsArgs {
     json: bool,
 
     #[command(flatten)]
+    rows: RowsArgs,
+
+    #[command(flatten)]
     engine: EngineArgs,
 
     #[command(flatten)]
@@ -40,38 +44,54 @@ pub struct StatsArgs {
 /// # Errors
 /// A message, if the command cannot start.
 pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
-    let rows = match (args.total, args.json) {
+    let text = args.histogram.then_some(("--histogram", Format::Text));
+    let json = args.json.then_some(("--json", Format::Jsonl));
+    let format = args.rows.format(text.or(json))?;
+    let json = format == Format::Jsonl;
+    if args.total && format.is_table() {
+        return Err(format!(
+            "--total is no row of {}, which has one for each file; leave it out, or take text or jsonl",
+            format.name()
+        ));
+    }
+    let rows = match (args.total, json) {
         (_, true) => StatsRows::Json,
         (true, false) => StatsRows::None,
+        (false, false) if format.is_table() => StatsRows::Table,
         (false, false) => StatsRows::Text,
     };
     let job = Arc::new(StatsJob::new(rows));
-    let mut output = common::stdout()?;
+    let source = args.source.source()?;
+    let mut output = args.rows.open(format, || Ok(stats_schema()))?;
+    let report = ReportArgs {
+        rows: output.destination(),
+        ..args.report.clone()
+    };
     let mut nothing = io::sink();
     let mut headed = Headed::new(&mut output);
-    let files: &mut dyn io::Write = match (args.total, args.json) {
+    let files: &mut dyn io::Write = match (args.total, rows) {
         (true, _) => &mut nothing,
-        (false, true) => headed.output,
-        (false, false) => &mut headed,
+        (false, StatsRows::Text) => &mut headed,
+        (false, _) => headed.output,
     };
     let mut ended = common::run(
         &args.engine.mill(args.source.sorted())?,
-        args.source.source()?,
+        source,
         Arc::clone(&job),
         files,
-        &args.report,
+        &report,
         args.source.estimate(),
     )?;
-    let header = !args.json && !headed.begun;
+    let header = !json && !headed.begun;
     let mut last = if header { HEADER.to_vec() } else { Vec::new() };
     last.extend(job.total_row());
     let (_, histogram) = job.total();
     if args.histogram {
         last.extend(table(&histogram).as_bytes());
-    } else if !args.json && io::stdout().is_terminal() {
+    } else if format == Format::Text && args.rows.to_terminal() {
         last.extend(chart(&histogram).as_bytes());
     }
-    common::write_last(&mut output, &last, &mut ended);
+    output.finish(&last, &mut ended);
     Ok(ended.code(0))
 }
 

@@ -152,6 +152,7 @@
 //! | `gristmill-ingest` | [`uring`] | reads into that memory |
 //! | `gristmill-megakernel` | [`megakernel`] | the kernel and its back ends |
 //! | `gristmill-rules` | [`rules`] | rule files, and what is a finding by them |
+//! | `gristmill-rows` | [`rows`] | rows with a schema, as CSV, Arrow IPC and Parquet |
 //! | `gristmill-vir0` | [`megakernel::vir0`] | the bytecode: assembler, verifier, interpreters |
 
 #![warn(missing_docs)]
@@ -175,4 +176,5 @@ pub use gristmill_ingest as uring;
 pub use gristmill_megakernel as megakernel;
 pub use gristmill_protocol::PipelineError;
 pub use gristmill_ring as ring;
+pub use gristmill_rows as rows;
 pub use gristmill_rules as rules;

@@ -20,7 +20,7 @@
 //! before the line that defines it.
 //!
 //! - `lex`: a line as tokens;
-//! - `directive`, `operand`: directives and instructions;
+//! - `directive`, `show`, `operand`: directives and instructions;
 //! - `expression`: constants and expressions;
 //! - `error`: the errors of a source, and how they are shown.
 
@@ -29,6 +29,7 @@ mod error;
 mod expression;
 mod lex;
 mod operand;
+mod show;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ use crate::program::{is_name, Debug, Program};
 use error::{nearest, LineError, SourceError};
 use expression::Constants;
 use lex::{tokens, Token};
+use show::Showing;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -93,6 +95,8 @@ enum Purpose {
     Bytes(Vec<u8>),
     /// Values in the table, and the number of bytes of each.
     Values(usize),
+    /// How a result is shown.
+    Show(Showing),
     /// The line of the instructions that follow, in the debug information.
     Line,
     Instruction,

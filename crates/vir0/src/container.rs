@@ -1,13 +1,14 @@
 //! The container: a program as bytes.
 //!
 //! It begins with `VIR0`, a version u16 and flags u16 (zero). Then come sections, each with a tag of four bytes, the
-//! length of its contents as u32, and the contents: `META`, `CODE`, `TABL` (if the table is not empty) and `DBUG` (if
-//! there is debug information), in this order. The container ends with the CRC-32C (Castagnoli, as in RFC 3720) of
+//! length of its contents as u32, and the contents: `META`, `CODE`, `TABL` (if the table is not empty), `SHOW` (if
+//! the program says how results are shown) and `DBUG` (if there is debug information), in this order. The container ends with the CRC-32C (Castagnoli, as in RFC 3720) of
 //! everything before it. All numbers are little-endian. A program has exactly one encoding: [`decode`] refuses
 //! everything that [`encode`] would not write, and reports the offset. Section 7 of docs/vir0.md describes every byte.
 
 use crate::isa::{Instr, InstrError, INSTR_BYTES};
 use crate::program::{is_name, AccArray, AccKind, Arg, Debug, Program, Scratch};
+use crate::show::{is_text, Show, Shown};
 use thiserror::Error;
 
 /// The first four bytes.
@@ -22,6 +23,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 const META: [u8; 4] = *b"META";
 const CODE: [u8; 4] = *b"CODE";
 const TABLE: [u8; 4] = *b"TABL";
+const SHOW: [u8; 4] = *b"SHOW";
 const DEBUG: [u8; 4] = *b"DBUG";
 
 /// The defect of a container.
@@ -57,10 +59,13 @@ pub enum Malformed {
     /// It has an empty section, which must be left out.
     #[error("a section without contents must be left out")]
     Empty,
+    /// Its bytes are not a unit or a title.
+    #[error("its bytes are not a unit or a title")]
+    Text,
     /// Its bytes are not a valid name, or the name of a source is not UTF-8.
     #[error("its bytes are not a name")]
     Name,
-    /// It has a number that stands for no kind of accumulator, or a mark or default that has no meaning.
+    /// It has a number that stands for no kind of accumulator, or a mark, default, divisor or order that has no meaning.
     #[error("a value that has no meaning")]
     Value,
     /// It has bytes that are not an instruction.
@@ -98,6 +103,12 @@ pub enum EncodeError {
     /// It has a name that is not [valid](is_name).
     #[error("{0:?} is not a name; use letters, digits and _, no digit first, at most 32 bytes, and no register")]
     Name(String),
+    /// It has a unit or a title that is not [valid](is_text).
+    #[error("{0:?} is not a unit or a title; use at most 64 bytes of characters that can be seen")]
+    Text(String),
+    /// Its [`Program::shows`] are out of order, two are about the same result, or one divides by 0.
+    #[error("what is shown is out of order, twice there, or divided by 0; give one for each result, in order")]
+    Shows,
     /// It has more arguments, or more arrays of one kind, than the container can count.
     #[error("a list of {0} cannot be encoded; declare at most 255 arguments, and 255 arrays of each kind")]
     Parts(usize),
@@ -134,6 +145,9 @@ pub fn encode(program: &Program) -> Result<Vec<u8>, EncodeError> {
     section(&mut bytes, CODE, &code)?;
     if !program.table.is_empty() {
         section(&mut bytes, TABLE, &program.table)?;
+    }
+    if !program.shows.is_empty() {
+        section(&mut bytes, SHOW, &show_section(&program.shows)?)?;
     }
     if let Some(debug) = &program.debug {
         section(&mut bytes, DEBUG, &debug_section(program, debug)?)?;
@@ -192,6 +206,28 @@ fn meta(program: &Program) -> Result<Vec<u8>, EncodeError> {
         name(&mut bytes, &array.name)?;
         bytes.push(array.kind as u8);
         bytes.extend(array.len.to_le_bytes());
+    }
+    Ok(bytes)
+}
+
+fn show_section(shows: &[Show]) -> Result<Vec<u8>, EncodeError> {
+    let ordered = shows.is_sorted_by(|left, right| left.what < right.what);
+    // The number 255 means records.
+    let valid = |show: &Show| show.divisor > 0 && show.what != Shown::Acc(u8::MAX);
+    if !ordered || !shows.iter().all(valid) {
+        return Err(EncodeError::Shows);
+    }
+    let mut bytes = Vec::new();
+    for show in shows {
+        bytes.push(show.what.number());
+        bytes.extend(show.divisor.to_le_bytes());
+        for text in [&show.unit, &show.title] {
+            if !is_text(text) {
+                return Err(EncodeError::Text(text.clone()));
+            }
+            count(&mut bytes, text.len())?;
+            bytes.extend(text.as_bytes());
+        }
     }
     Ok(bytes)
 }
@@ -267,6 +303,17 @@ impl<'a> Reader<'a> {
             .ok_or(malformed(at, Malformed::Name))
     }
 
+    fn text(&mut self) -> Result<String, DecodeError> {
+        let at = self.offset;
+        let len = self.u8()?;
+        let bytes = self.take(len.into())?;
+        std::str::from_utf8(bytes)
+            .ok()
+            .filter(|text| is_text(text))
+            .map(String::from)
+            .ok_or(malformed(at, Malformed::Text))
+    }
+
     /// The tag of the next section, if there is one.
     fn peek_tag(&self) -> Option<[u8; 4]> {
         self.bytes.first_chunk().copied()
@@ -287,7 +334,7 @@ impl<'a> Reader<'a> {
     fn required(&mut self, tag: [u8; 4]) -> Result<Reader<'a>, DecodeError> {
         match self.peek_tag() {
             Some(found) if found == tag => self.section(),
-            Some(found) if ![META, CODE, TABLE, DEBUG].contains(&found) => {
+            Some(found) if ![META, CODE, TABLE, SHOW, DEBUG].contains(&found) => {
                 Err(self.error(Malformed::Section(found)))
             }
             _ => Err(self.error(Malformed::Missing(tag))),
@@ -366,6 +413,9 @@ fn sections(reader: &mut Reader<'_>) -> Result<Program, DecodeError> {
         }
         program.table = table.bytes.to_vec();
     }
+    if let Some(shows) = reader.optional(SHOW)? {
+        program.shows = read_shows(shows)?;
+    }
     if let Some(debug) = reader.optional(DEBUG)? {
         program.debug = Some(read_debug(debug, program.code.len())?);
     }
@@ -409,6 +459,28 @@ fn read_meta(mut reader: Reader<'_>) -> Result<Program, DecodeError> {
     }
     reader.finish()?;
     Ok(program)
+}
+
+fn read_shows(mut reader: Reader<'_>) -> Result<Vec<Show>, DecodeError> {
+    if reader.bytes.is_empty() {
+        return Err(reader.error(Malformed::Empty));
+    }
+    let mut shows: Vec<Show> = Vec::new();
+    while !reader.bytes.is_empty() {
+        let at = reader.offset;
+        let what = Shown::from_number(reader.u8()?);
+        let divisor = reader.u32()?;
+        if divisor == 0 || shows.last().is_some_and(|last| last.what >= what) {
+            return Err(malformed(at, Malformed::Value));
+        }
+        shows.push(Show {
+            what,
+            divisor,
+            unit: reader.text()?,
+            title: reader.text()?,
+        });
+    }
+    Ok(shows)
 }
 
 fn read_debug(mut reader: Reader<'_>, instructions: usize) -> Result<Debug, DecodeError> {

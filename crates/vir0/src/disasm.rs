@@ -9,6 +9,7 @@
 use crate::chunk::FaultKind;
 use crate::isa::{Field, Instr, Op, Operand};
 use crate::program::Program;
+use crate::show::Shown;
 use std::fmt::Write;
 
 /// The text of a program, verified or not. Arrays and arguments that share their names are written as numbers.
@@ -56,6 +57,19 @@ fn write_program(text: &mut String, program: &Program) -> std::fmt::Result {
     for row in program.table.chunks(16) {
         let bytes: Vec<String> = row.iter().map(|byte| format!("0x{byte:02X}")).collect();
         writeln!(text, ".u8      {}", bytes.join(", "))?;
+    }
+    for show in &program.shows {
+        write!(text, ".show    ")?;
+        match show.what {
+            Shown::Records => write!(text, ".records")?,
+            Shown::Acc(number) => {
+                let accs = program.accs.iter().map(|array| array.name.as_str());
+                write!(text, "{}", named(accs, number.into()))?;
+            }
+        }
+        write!(text, " / {}", show.divisor)?;
+        write!(text, " \"{}\"", quoted(&show.unit))?;
+        writeln!(text, ", \"{}\"", quoted(&show.title))?;
     }
     match &program.debug {
         Some(debug) => writeln!(text, ".source  \"{}\"", quoted(&debug.source))?,

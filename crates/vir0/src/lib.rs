@@ -13,6 +13,7 @@
 //! | [`program`] | a program as data |
 //! | [`container`](mod@container) | a program as bytes |
 //! | [`asm`](mod@asm), [`disasm`] | a program as text |
+//! | [`show`] | how results look to people |
 //! | [`verify`](mod@verify) | the rules that a program must keep |
 //! | [`cost`](mod@cost) | bounds for the instructions and the time of a program |
 //! | [`analysis`] | the registers that a window must begin with |
@@ -35,6 +36,7 @@ pub mod program;
 #[cfg(feature = "random")]
 pub mod random;
 pub mod reference;
+pub mod show;
 pub mod vector;
 pub mod verify;
 
@@ -43,4 +45,5 @@ pub use container::{decode, encode, DecodeError, EncodeError};
 pub use cost::{Cost, Work};
 pub use isa::{Instr, Op, Operand};
 pub use program::{AccArray, AccKind, Arg, Debug, Program, Scratch};
+pub use show::{Show, Shown};
 pub use verify::{verify, Limits, Refusal, Rule, Verified};

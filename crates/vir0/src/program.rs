@@ -2,6 +2,7 @@
 
 use crate::chunk::FaultKind;
 use crate::isa::Instr;
+use crate::show::{Show, Shown};
 use std::fmt;
 
 /// A program that has not been verified yet.
@@ -32,6 +33,8 @@ pub struct Program {
     pub code: Vec<Instr>,
     /// Constant bytes that it can load.
     pub table: Vec<u8>,
+    /// How results look to people, ordered by [`Show::what`], of which no two are equal.
+    pub shows: Vec<Show>,
     /// The source of the instructions, if it is known.
     pub debug: Option<Debug>,
 }
@@ -51,6 +54,7 @@ impl Default for Program {
             accs: Vec::new(),
             code: Vec::new(),
             table: Vec::new(),
+            shows: Vec::new(),
             debug: None,
         }
     }
@@ -214,6 +218,12 @@ impl Program {
         for ((left, right), kind) in into.iter_mut().zip(from).zip(self.kinds()) {
             *left = kind.merge(*left, *right);
         }
+    }
+
+    /// How a result is shown, if the program says it.
+    #[must_use]
+    pub fn show(&self, what: Shown) -> Option<&Show> {
+        self.shows.iter().find(|show| show.what == what)
     }
 
     /// The line of an instruction in the source, if it is known.

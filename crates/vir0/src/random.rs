@@ -6,6 +6,7 @@
 use crate::chunk::FaultKind;
 use crate::isa::{Class, Instr, Op, Operand, Shape};
 use crate::program::{AccArray, AccKind, Arg, Program, Scratch};
+use crate::show::{Show, Shown};
 use fastrand::Rng;
 
 fn pick<T: Copy>(numbers: &mut Rng, of: &[T]) -> T {
@@ -58,6 +59,18 @@ pub fn program(seed: u64) -> Program {
             kind: pick(&mut numbers, &AccKind::ALL),
             len: pick(&mut numbers, &[1, 2, 5, 64]),
         });
+    }
+    let accs = u8::try_from(program.accs.len()).unwrap_or(0);
+    let records = (program.records > 0).then_some(Shown::Records);
+    for what in (0..accs).map(Shown::Acc).chain(records) {
+        if numbers.u32(..4) == 0 {
+            program.shows.push(Show {
+                what,
+                divisor: pick(&mut numbers, &[1, 10, 65_536, u32::MAX]),
+                unit: pick(&mut numbers, &["", "bytes", "\u{b5}s", "a \\ and a \""]).into(),
+                title: pick(&mut numbers, &["", "highest"]).into(),
+            });
+        }
     }
     let mut maker = Maker {
         numbers,

@@ -4,14 +4,16 @@ use gristmill_vir0::asm::{assemble, AsmError, AsmOptions, MAX_ASSEMBLED, MAX_SOU
 use gristmill_vir0::disasm::disassemble;
 use gristmill_vir0::isa::Shape;
 use gristmill_vir0::program::is_name;
+use gristmill_vir0::show::is_text;
 use gristmill_vir0::verify::{MAX_INSTRUCTIONS, MAX_TABLE};
 use gristmill_vir0::{
     decode, encode, reference, verify, AccArray, AccKind, Arg, Chunk, Debug, Instr, Limits, Op,
-    Operand, Program, Results, Scratch,
+    Operand, Program, Results, Scratch, Show, Shown,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
@@ -257,6 +259,32 @@ fn text() -> impl Strategy<Value = String> {
     vec(character, 0..30).prop_map(String::from_iter)
 }
 
+/// How results are shown, in order, whether they are declared or not.
+fn shows() -> impl Strategy<Value = Vec<Show>> {
+    let texts = (text(), text()).prop_map(|(unit, title)| {
+        let shown = |text: String| {
+            let seen = |c: &char| is_text(c.encode_utf8(&mut [0; 4]));
+            text.chars().filter(seen).take(16).collect::<String>()
+        };
+        (shown(unit), shown(title))
+    });
+    let show = (prop_oneof![0..5_u8, any::<u8>()], number(), texts);
+    vec(show, 0..4).prop_map(|shows| {
+        let shows = shows.into_iter().map(|(what, divisor, (unit, title))| {
+            let what = Shown::from_number(what);
+            let divisor = divisor.max(1);
+            let show = Show {
+                what,
+                divisor,
+                unit,
+                title,
+            };
+            (what, show)
+        });
+        shows.collect::<BTreeMap<_, _>>().into_values().collect()
+    })
+}
+
 /// An instruction with the fields that its opcode has. Its arrays and arguments may be declared or not.
 fn instr() -> impl Strategy<Value = Instr> {
     let array = prop_oneof![3 => 0..4_u8, 1 => any::<u8>()];
@@ -315,6 +343,7 @@ prop_compose! {
         (args, scratch, accs) in parts(),
         lines in vec((instr(), prop_oneof![0..4_u32, any::<u32>()]), 0..40),
         table in vec(any::<u8>(), 0..70),
+        shows in shows(),
         source in proptest::option::of(text()),
     ) -> Program {
         let (code, lines): (Vec<Instr>, Vec<u32>) = lines.into_iter().unzip();
@@ -330,6 +359,7 @@ prop_compose! {
             accs,
             code,
             table,
+            shows,
             debug: source.map(|source| Debug { source, lines }),
         }
     }

@@ -9,14 +9,14 @@ use gristmill::jobs::sweep::findings::{
 };
 use gristmill::jobs::sweep::{Case, SweepBuildError, SweepJob};
 use gristmill::rules::RuleSet;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// The flags of `scan` that mean nothing where findings are looked for: rules say what is found, and whole files are
 /// searched, as bytes.
-const REFUSED: [&str; 43] = [
+const REFUSED: [&str; 44] = [
     "after_context",
     "all",
     "before_context",
@@ -24,6 +24,7 @@ const REFUSED: [&str; 43] = [
     "byte_offset",
     "column",
     "context",
+    "context_bytes",
     "context_separator",
     "count_matches",
     "crlf",
@@ -94,6 +95,11 @@ impl RuleArgs {
     pub fn are_given(&self) -> bool {
         !self.rules.is_empty()
     }
+
+    /// Whether findings are a SARIF log.
+    pub fn is_sarif(&self) -> bool {
+        self.sarif
+    }
 }
 
 impl ScanArgs {
@@ -108,6 +114,7 @@ impl ScanArgs {
 
     fn findings_format(&self) -> Format {
         match () {
+            () if self.format.is_table() => Format::Table,
             () if self.rules.sarif => Format::Sarif,
             () if self.json => Format::Json,
             () => Format::Text,
@@ -199,6 +206,7 @@ fn literal(string: &[u8]) -> String {
 pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
     let rules = args.rule_set()?;
     if rules.rules().is_empty() {
+        args.write_nothing()?;
         return Ok(ExitCode::from(1));
     }
     let (report, format) = (args.findings_report(), args.findings_format());
@@ -206,7 +214,7 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
         .format(format)
         .report(report)
         .show_secrets(args.rules.show_secrets)
-        .color(args.color.colors(io::stdout().is_terminal()))
+        .color(args.color.colors(args.rows_to.to_terminal()))
         .null(args.null);
     let findings = Arc::new(findings);
     let job = SweepJob::builder()
@@ -225,19 +233,21 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
         args.decoding.decode(true),
         "a device finds nothing by rules; use --backend cpu",
     )?;
-    let mut stdout = common::stdout()?;
+    let mut rows = args.open_rows()?;
+    let destination = rows.destination();
     let mut log;
     let output: &mut dyn Write = if format == Format::Sarif && report == FindingsReport::Each {
-        log = SarifWriter::new(&mut stdout, findings.rules());
+        log = SarifWriter::new(&mut rows, findings.rules());
         &mut log
     } else {
-        &mut stdout
+        &mut rows
     };
     let collected = Collected::default();
     let ends = ReportArgs {
         stats: false,
         silent: args.walk.is_silent(),
         collected: (format == Format::Sarif).then(|| collected.clone()),
+        rows: destination.clone(),
         ..args.ends.clone()
     };
     let estimate = estimate.filter(|_| countable);
@@ -267,8 +277,9 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
     if format == Format::Sarif {
         let successful = !ended.failed && !ended.interrupted;
         let tail = sarif_tail(successful, code, &notices);
-        common::write_last(output, &tail, &mut ended);
+        common::write_last(output, &destination, &tail, &mut ended);
     }
+    rows.finish(b"", &mut ended);
     if args.ends.stats {
         let mut text = report::text(&ended.report);
         text += &report::line("search", &job.engine_report());
@@ -383,6 +394,7 @@ mod tests {
         "no_trim",
         "null",
         "one_file_system",
+        "output",
         "paths",
         "pattern",
         "pattern_files",

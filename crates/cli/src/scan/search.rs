@@ -1,6 +1,6 @@
 //! The run of a search: its rows, its totals, and how it ends.
 
-use super::streams::{Counted, KEPT_BACK};
+use super::streams::KEPT_BACK;
 use super::{Asked, Job, ScanArgs};
 use crate::advice;
 use crate::common::{self, ReportArgs};
@@ -126,11 +126,15 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
             search(args, &mill, *job, asking, started)
         }
         Job::Sweep(job) => {
-            let refusal = "a device finds no match of a regex; use --backend cpu, or strings (-F)";
+            let refusal = match args.context_bytes {
+                None => "a device finds no match of a regex; use --backend cpu, or strings (-F)",
+                Some(_) => "a device shows no bytes around matches; use --backend cpu, or leave --context-bytes out",
+            };
             let mill = args.engine.mill_on_cpu(ordered, decode, refusal)?;
             if args.ends.record.is_some() {
                 return Err(
-                    "--record keeps no search for every match of a regex; leave it out, or search for strings (-F)"
+                    "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, \
+                     or search for strings (-F) without --context-bytes"
                         .into(),
                 );
             }
@@ -147,7 +151,8 @@ fn search<J: Search + 'static>(
     started: Instant,
 ) -> Result<ExitCode, String> {
     let job = Arc::new(job);
-    let mut output = Counted::new(common::stdout()?);
+    let mut output = args.open_rows()?;
+    let destination = output.destination();
     let mut separated;
     let between_files = job.between_files();
     let rows: &mut dyn Write = if let Some(separator) = between_files {
@@ -160,6 +165,7 @@ fn search<J: Search + 'static>(
     let ends = ReportArgs {
         stats: false,
         silent: args.walk.is_silent(),
+        rows: destination,
         ..args.ends.clone()
     };
     let mut ended = common::run(
@@ -201,7 +207,7 @@ fn search<J: Search + 'static>(
     } else {
         Ok(())
     };
-    common::write_last(&mut output, &last, &mut ended);
+    output.finish(&last, &mut ended);
     if args.ends.stats {
         // Nothing can be done where standard error is closed.
         let mut text = report::text(&ended.report);

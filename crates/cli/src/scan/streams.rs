@@ -1,39 +1,13 @@
 //! Standard input and output as ripgrep treats them.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 
 /// The size of the buffer, in bytes, in which ripgrep keeps rows before it writes them. Rows of a file that fit into it
 /// count as written when the file is done, whether or not somebody reads them.
 pub const KEPT_BACK: u64 = 8 << 10;
-
-/// An output that counts the bytes that it took.
-pub struct Counted<W> {
-    output: W,
-    /// How many it took.
-    pub bytes: u64,
-}
-
-impl<W: Write> Counted<W> {
-    /// Writes to `output`.
-    pub fn new(output: W) -> Self {
-        Self { output, bytes: 0 }
-    }
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
-        let written = self.output.write(rows)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
-    }
-}
 
 /// Whether a search without paths searches standard input.
 pub fn stdin_is_readable() -> bool {

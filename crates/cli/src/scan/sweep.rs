@@ -3,7 +3,6 @@
 use super::ScanArgs;
 use gristmill::jobs::scan::Report;
 use gristmill::jobs::sweep::{PlainStrings, SweepBuildError, SweepJob, SweepReport};
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 /// The sweep for these patterns over these paths; `None` if they are searched for otherwise.
@@ -14,10 +13,8 @@ pub fn job(
 ) -> Option<Result<SweepJob, SweepBuildError>> {
     let settings = args.reading.line_settings();
     let words = settings.boundary.is_some();
-    if !args.all || words || PlainStrings::of(patterns, &settings).is_some() {
-        return None;
-    }
-    if settings.fixed_strings {
+    let plain = || settings.fixed_strings || PlainStrings::of(patterns, &settings).is_some();
+    if !args.all || args.context_bytes.is_none() && (words || plain()) {
         return None;
     }
     let report = match args.report() {
@@ -29,10 +26,12 @@ pub fn job(
     let job = SweepJob::builder()
         .report(report)
         .with_path(args.shows_path(paths))
-        .color(args.color.colors(io::stdout().is_terminal()))
+        .color(args.color.colors(args.rows_to.to_terminal()))
         .null(args.null)
         .json(args.json)
+        .table(args.format.is_table())
         .max_match(args.max_match as u64)
+        .context_bytes(args.context_bytes)
         .memory(args.set_memory)
         .totals(args.ends.stats || args.json);
     Some(

@@ -153,6 +153,103 @@ fn answers_do_not_depend_on_workers_chunks_or_read_paths() {
     }
 }
 
+/// A program that says how its results are shown: a tenth of the largest byte, and the smallest above 200.
+const SHOWN: &str = "
+.name    shown
+.acc     largest max
+.acc     least min
+.acc     pair[2] sum
+.show    largest / 10 \"cm\", \"height\"
+.show    pair / 3
+.show    .records / 16 \"inches\"
+.records 100
+
+    each  r1, 1
+      ld8   r2, r1
+      acc   largest, r2
+      acc   pair, 1, r2
+      ltu   r3, r2, 200
+      if    r3
+      else
+        acc   least, r2
+        emit  r1, r2
+      end
+    end
+";
+
+#[test]
+fn results_are_shown_as_the_program_says_and_whole_in_json() {
+    let tree = tempfile::tempdir().unwrap();
+    written(tree.path(), "shown.vasm", SHOWN);
+    fs::create_dir(tree.path().join("in")).unwrap();
+    fs::write(tree.path().join("in/a"), [3, 216, 5]).unwrap();
+    fs::write(tree.path().join("in/b"), [7]).unwrap();
+    let run = |flags: &[&str]| {
+        let call = [&["run", "shown.vasm", "in", "--sort", "path"], flags].concat();
+        gristmill(tree.path(), &call).rows()
+    };
+    assert_eq!(
+        run(&[]),
+        "in/a:1:13.50 inches\n\
+         in/a: height 21.6 cm\nin/a: least 216\nin/a: pair[1] 74.67\n\
+         in/b: height 0.7 cm\nin/b: least none\nin/b: pair[1] 2.33\n"
+    );
+    let heading = "height (cm)       least     pair[0]     pair[1]  path\n";
+    let total = "       21.6         216        0.00       77.00  total of 2 files\n";
+    assert_eq!(
+        run(&["--table"]),
+        format!(
+            "{heading}       21.6         216        0.00       74.67  in/a\n        0.7           -        0.00        2.33  in/b\n{total}"
+        )
+    );
+    assert_eq!(run(&["--table", "--total"]), format!("{heading}{total}"));
+    let rows = run(&["--json"]);
+    let rows: Vec<Value> = rows
+        .lines()
+        .map(|row| serde_json::from_str(row).unwrap())
+        .collect();
+    let inches = json!({"value": 13.5, "unit": "inches"});
+    assert_eq!(
+        (&rows[0]["value"], &rows[0]["shown"]),
+        (&json!(216), &inches)
+    );
+    assert_eq!(
+        rows[1]["accs"],
+        json!({"largest": 216, "least": 216, "pair": [0, 224]})
+    );
+    assert_eq!(
+        rows[1]["shown"],
+        json!({
+            "largest": {"value": 21.6, "unit": "cm", "title": "height"},
+            "pair": {"value": [0.0, 224.0 / 3.0]},
+        })
+    );
+    assert_eq!(rows[2]["accs"]["least"], Value::Null);
+    assert_eq!(rows[3]["shown"]["largest"]["value"], json!(21.6));
+
+    // What the assembler and the disassembler make of it is shown alike.
+    let asm = ["asm", "shown.vasm", "-o", "shown.vir0"];
+    assert_eq!(gristmill(tree.path(), &asm).code, Some(0));
+    let text = gristmill(tree.path(), &["disasm", "shown.vir0"]).rows();
+    written(tree.path(), "again.vasm", &text);
+    let again = gristmill(tree.path(), &["run", "again.vasm", "in", "--sort", "path"]).rows();
+    assert_eq!(again, run(&[]));
+}
+
+#[test]
+fn a_table_that_would_be_too_wide_is_refused() {
+    let tree = tempfile::tempdir().unwrap();
+    let program = shipped("byte_histogram.vasm");
+    let done = gristmill(tree.path(), &["run", "--table", &program, "."]);
+    assert_eq!(done.code, Some(2));
+    assert!(
+        done.err
+            .contains("each of 256 accumulators, and has at most 24"),
+        "{}",
+        done.err
+    );
+}
+
 #[test]
 fn a_stream_is_run_over_as_a_file_is() {
     let (tree, files) = tree();

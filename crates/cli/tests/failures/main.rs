@@ -20,4 +20,5 @@ mod signals;
 mod sizes;
 mod special;
 mod swaps;
+mod tables;
 mod world;

@@ -4,6 +4,7 @@ use crate::fuse::{mount, Faulty};
 use crate::world::{needle_rows, prepare, text, Scratch, Tool, LINE_BYTES};
 use std::ffi::OsStr;
 use std::fs::File;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -88,10 +89,10 @@ fn a_full_output_disk_is_told_once() {
 }
 
 /// A small file system in memory, unmounted when dropped.
-struct SmallDisk(Scratch);
+pub struct SmallDisk(Scratch);
 
 impl SmallDisk {
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let scratch = Scratch::new();
         let arguments = ["-t", "tmpfs", "-o", "size=256k", "tmpfs"].map(OsStr::new);
         prepare(
@@ -99,6 +100,11 @@ impl SmallDisk {
             &[&arguments[..], &[scratch.path().as_os_str()]].concat(),
         )?;
         Some(Self(scratch))
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 

@@ -396,11 +396,16 @@ impl Running {
 
     /// The tool's peak resident memory so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.peak_while_it_runs().unwrap()
+    }
+
+    /// The same; `None` once the tool has ended.
+    pub fn peak_while_it_runs(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let peak = status
             .lines()
             .find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
-        peak.unwrap().trim().parse::<u64>().unwrap() << 10
+        Some(peak?.trim().parse::<u64>().unwrap() << 10)
     }
 
     /// Waits until the tool ends.

@@ -14,7 +14,7 @@ mod tree;
 
 pub use algorithm::{Algorithm, Algorithms, Digest, UnknownAlgorithm};
 pub use list::DigestList;
-pub use rows::{write_row, DigestRows};
+pub use rows::{check_schema, digest_schema, write_row, DigestRows};
 
 use super::{stream_args, FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};

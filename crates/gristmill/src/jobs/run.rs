@@ -35,29 +35,41 @@
 //! # }
 //! ```
 
+mod shown;
+mod table;
+
+pub use table::run_schema;
+
 use super::names;
 use super::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::program::Program;
 use crate::source::Entry;
-use gristmill_megakernel::vir0::{AccKind, Fault, FaultKind, Record, Verified};
+use gristmill_megakernel::vir0::{Fault, FaultKind, Record, Show, Shown, Verified};
 use gristmill_megakernel::{Kernel, ProgramTable, StreamJob};
 use gristmill_protocol::program::{decode_acc, ProgramArgs, ProgramRecord, PROGRAM_ARGS};
 use gristmill_protocol::{fault, PipelineError};
 use gristmill_ring::lock;
-use serde_json::{json, Map, Value};
+use gristmill_rows::Schema;
+use serde_json::json;
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// What is written for each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RunRows {
-    /// `path:offset:value` for each record, then `path: name value` for each accumulator. Elements of arrays are
-    /// written only if a value was added to them.
+    /// `path:offset:value` for each record, then `path: name value` for each accumulator, scaled and with units as the
+    /// program says. Elements of arrays are written only if a value was added to them.
     #[default]
     Text,
-    /// A JSON object for each record, and one with the accumulators.
+    /// A JSON object for each record, and one with the accumulators. Values are whole numbers; beside them stands how the
+    /// program says that they are shown.
     Json,
+    /// A row with the accumulators, below that of [`RunJob::aligned_heading`], for people. Records are not written.
+    Aligned,
+    /// Rows of a table, as [`RowWriter`](gristmill_rows::RowWriter) writes them: its columns are [`RunJob::schema`]'s.
+    Table,
     /// Nothing.
     None,
 }
@@ -79,6 +91,12 @@ pub enum ArgumentError {
     Missing {
         /// Its name.
         name: String,
+    },
+    /// A table of its accumulators would be too wide.
+    #[error("a table would have a column for each of {columns} accumulators, and has at most {}; write text or JSON", shown::MAX_COLUMNS)]
+    TooWide {
+        /// The number of accumulators.
+        columns: usize,
     },
 }
 
@@ -139,7 +157,8 @@ impl RunJobBuilder {
     /// Checks the arguments.
     ///
     /// # Errors
-    /// [`ArgumentError`] for an argument that the program does not have, or one that it needs and was not given.
+    /// [`ArgumentError`] for an argument that the program does not have, one that it needs and was not given, or a table that
+    /// would be too wide.
     pub fn build(self) -> Result<RunJob, ArgumentError> {
         let declared = &self.program.verified().program().args;
         let known = |name: &String| declared.iter().any(|arg| arg.name == *name);
@@ -148,6 +167,10 @@ impl RunJobBuilder {
                 name: unknown.clone(),
                 known: declared.iter().map(|arg| arg.name.clone()).collect(),
             });
+        }
+        let columns = self.program.verified().program().acc_count();
+        if self.rows == RunRows::Aligned && columns > shown::MAX_COLUMNS {
+            return Err(ArgumentError::TooWide { columns });
         }
         let mut args = [0; PROGRAM_ARGS];
         for (value, arg) in args.iter_mut().zip(declared) {
@@ -223,6 +246,12 @@ impl RunJob {
         }
     }
 
+    /// The columns of a table of the rows: [`run_schema`] of the program.
+    #[must_use]
+    pub fn schema(&self) -> Schema {
+        run_schema(self.program.program())
+    }
+
     /// The accumulators of all files that were read to their end.
     pub fn total(&self) -> RunTotal {
         let total = lock(&self.total);
@@ -232,17 +261,28 @@ impl RunJob {
     /// The row of the total.
     pub fn total_row(&self) -> Vec<u8> {
         let total = self.total();
-        if self.rows == RunRows::Json {
-            let mut row = self.accs_json(&total.accs);
-            row["type"] = json!("total");
-            row["files"] = json!(total.files);
-            row["bytes"] = json!(total.bytes);
-            return format!("{row}\n").into_bytes();
-        }
-        let mut rows = Vec::new();
+        let program = self.program.program();
         let name = format!("total of {} files", total.files);
-        self.accs_text(name.as_bytes(), &total.accs, &mut rows);
-        rows
+        match self.rows {
+            RunRows::Json => {
+                let mut row = shown::accs_json(program, &total.accs);
+                row["type"] = json!("total");
+                row["files"] = json!(total.files);
+                row["bytes"] = json!(total.bytes);
+                format!("{row}\n").into_bytes()
+            }
+            RunRows::Aligned => shown::aligned_row(program, name.as_bytes(), &total.accs),
+            RunRows::Text | RunRows::Table | RunRows::None => {
+                let mut rows = Vec::new();
+                shown::accs_text(program, name.as_bytes(), &total.accs, &mut rows);
+                rows
+            }
+        }
+    }
+
+    /// The first row above [aligned](RunRows::Aligned) ones: the names of the columns.
+    pub fn aligned_heading(&self) -> Vec<u8> {
+        shown::aligned_heading(self.program.program())
     }
 
     /// The CRC-32C of each file's answer, for all files that were read to their end; empty unless
@@ -258,6 +298,7 @@ impl RunJob {
         let certain = file
             .held
             .partition_point(|(position, _)| end.is_none_or(|end| *position < end));
+        let show = self.program.program().show(Shown::Records);
         for (position, value) in file.held.drain(..certain) {
             if self.sums.is_some() {
                 let bytes = [position.to_le_bytes().as_slice(), &value.to_le_bytes()].concat();
@@ -267,60 +308,28 @@ impl RunJob {
                 RunRows::Text => {
                     // The row needs no mark: a name with a backslash is always escaped.
                     rows.extend(names::escaped(&file.entry.path).1);
+                    let value = shown::value(show, value.into());
                     rows.extend(format!(":{position}:{value}\n").as_bytes());
                 }
                 RunRows::Json => {
-                    let row = json!({
+                    let mut row = json!({
                         "type": "record",
                         "path": names::json(&file.entry.path),
                         "offset": position,
                         "value": value,
                     });
+                    let scaled = |show: &Show| json!(show.number(value.into()));
+                    if let Some(beside) = shown::json(show, &scaled) {
+                        row["shown"] = beside;
+                    }
                     rows.extend(format!("{row}\n").as_bytes());
                 }
-                RunRows::None => {}
-            }
-        }
-    }
-
-    /// Accumulators by name: a number, or an array of numbers; null for a minimum that no value was added to.
-    fn accs_json(&self, accs: &[u64]) -> Value {
-        let mut named = Map::new();
-        for (index, array) in (0..=u8::MAX).zip(&self.program.program().accs) {
-            let shown = |acc: &u64| match array.kind {
-                AccKind::Min if *acc == array.kind.identity() => Value::Null,
-                _ => json!(acc),
-            };
-            let values = accs.get(self.program.acc_range(index)).unwrap_or_default();
-            let value = match values {
-                [one] => shown(one),
-                many => many.iter().map(shown).collect(),
-            };
-            named.insert(array.name.clone(), value);
-        }
-        json!({ "accs": named })
-    }
-
-    /// Writes a row for each accumulator; for arrays, only for elements that a value was added to.
-    fn accs_text(&self, name: &[u8], accs: &[u64], rows: &mut Vec<u8>) {
-        for (number, array) in (0..=u8::MAX).zip(&self.program.program().accs) {
-            let values = accs.get(self.program.acc_range(number)).unwrap_or_default();
-            for (index, value) in values.iter().enumerate() {
-                let fresh = *value == array.kind.identity();
-                if fresh && values.len() > 1 {
-                    continue;
+                RunRows::Table => {
+                    let path = file.entry.path.as_os_str().as_bytes();
+                    let accumulators = self.program.program().accs.len();
+                    table::record(path, position, value, accumulators, rows);
                 }
-                rows.extend(name);
-                rows.extend(b": ");
-                rows.extend(array.name.as_bytes());
-                if values.len() > 1 {
-                    rows.extend(format!("[{index}]").as_bytes());
-                }
-                if fresh && array.kind == AccKind::Min {
-                    rows.extend(b" none\n");
-                } else {
-                    rows.extend(format!(" {value}\n").as_bytes());
-                }
+                RunRows::Aligned | RunRows::None => {}
             }
         }
     }
@@ -436,17 +445,26 @@ impl Job for RunJob {
         let FileEnd::Complete { bytes } = *end else {
             return Flow::Continue;
         };
+        let program = self.program.program();
+        let name = || names::escaped(&file.entry.path).1;
         match self.rows {
-            RunRows::Text => {
-                let (_, name) = names::escaped(&file.entry.path);
-                self.accs_text(&name, &file.accs, rows);
-            }
+            RunRows::Text => shown::accs_text(program, &name(), &file.accs, rows),
+            RunRows::Aligned => rows.extend(shown::aligned_row(program, &name(), &file.accs)),
             RunRows::Json => {
-                let mut row = self.accs_json(&file.accs);
+                let mut row = shown::accs_json(program, &file.accs);
                 row["type"] = json!("file");
                 row["path"] = names::json(&file.entry.path);
                 row["bytes"] = json!(bytes);
                 rows.extend(format!("{row}\n").as_bytes());
+            }
+            RunRows::Table => {
+                let arrays = (0..=u8::MAX).zip(&self.program.program().accs);
+                let values = arrays.map(|(number, array)| {
+                    let range = self.program.acc_range(number);
+                    (array, file.accs.get(range).unwrap_or_default())
+                });
+                let path = file.entry.path.as_os_str().as_bytes();
+                table::file(path, bytes, values, rows);
             }
             RunRows::None => {}
         }

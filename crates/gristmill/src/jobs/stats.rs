@@ -6,7 +6,9 @@ use crate::source::Entry;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::{opcode, stream};
 use gristmill_ring::lock;
+use gristmill_rows::{Field, Kind, RowWriter, Schema};
 use serde_json::{json, Value};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex};
 
 /// How often each byte value occurs.
@@ -79,8 +81,37 @@ pub enum StatsRows {
     Text,
     /// A JSON object: `type` (`file`), `path`, `bytes`, `lines`, `entropy`, `histogram`.
     Json,
+    /// Rows of a table, as [`RowWriter`] writes them: its columns are [`stats_schema`]'s. The total is no row.
+    Table,
     /// Nothing.
     None,
+}
+
+/// The columns of a table of files.
+#[must_use]
+pub fn stats_schema() -> Schema {
+    Schema::new(
+        "stats",
+        1,
+        "A file that was read to its end: `stats`.",
+        [
+            Field::new("path", Kind::Path, "The file."),
+            Field::new("bytes", Kind::U64, "Its length.").unit("bytes"),
+            Field::new("lines", Kind::U64, "Its newlines.").unit("lines"),
+            Field::new(
+                "entropy",
+                Kind::F64,
+                "Shannon's entropy of its bytes, from 0 to 8.",
+            )
+            .unit("bits per byte"),
+            Field::new(
+                "histogram",
+                Kind::U64s,
+                "How often each byte value occurs, from 0 to 255: 256 numbers.",
+            )
+            .unit("bytes"),
+        ],
+    )
 }
 
 #[derive(Debug, Default)]
@@ -180,6 +211,13 @@ impl Job for StatsJob {
                 row["path"] = names::json(&entry.path);
                 rows.extend(format!("{row}\n").as_bytes());
             }
+            StatsRows::Table => RowWriter::row(rows)
+                .bytes(entry.path.as_os_str().as_bytes())
+                .u64(histogram.bytes())
+                .u64(histogram.lines())
+                .f64(histogram.entropy())
+                .u64s(histogram.counts.iter().copied())
+                .end(),
             StatsRows::None => {}
         }
         let mut sum = lock(&self.sum);

@@ -35,6 +35,7 @@
 mod around;
 mod builder;
 mod chains;
+mod context;
 mod error;
 mod file;
 pub mod findings;
@@ -45,6 +46,7 @@ mod opcode;
 mod order;
 mod plan;
 mod rows;
+mod tail;
 
 #[cfg(test)]
 mod tests;
@@ -54,4 +56,5 @@ pub use error::SweepError;
 pub use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
 pub use job::{SweepFile, SweepJob};
 pub use plan::SweepReport;
+pub use rows::occurrence_schema;
 pub(in crate::jobs) use rows::{Occurrence, OccurrenceRows};

@@ -7,9 +7,10 @@ use super::{missing, operands, Alias, Assembler, Purpose};
 use crate::program::{is_name, register, AccArray, AccKind, Arg, Scratch};
 use crate::verify::MAX_TABLE;
 
-const DIRECTIVES: [&str; 19] = [
+const DIRECTIVES: [&str; 20] = [
     ".name", ".before", ".after", ".chunk", ".align", ".records", ".arg", ".scratch", ".acc",
     ".const", ".reg", ".table", ".u8", ".u32", ".ascii", ".file", ".source", ".line", ".nodebug",
+    ".show",
 ];
 
 /// The most arguments, or arrays of one kind, that a container can count.
@@ -19,13 +20,13 @@ const MAX_PARTS: usize = 255;
 const MAX_SOURCE_NAME: usize = 65_535;
 
 /// An error that something is missing after a directive and the tokens that follow it.
-fn behind(first: &Token, rest: &[Token], message: impl Into<String>) -> LineError {
+pub(super) fn behind(first: &Token, rest: &[Token], message: impl Into<String>) -> LineError {
     let last = rest.last().unwrap_or(first);
     missing(std::slice::from_ref(last), message)
 }
 
 /// Checks that there are no more tokens.
-fn nothing(more: &[Token], form: &str) -> Result<(), LineError> {
+pub(super) fn nothing(more: &[Token], form: &str) -> Result<(), LineError> {
     match more.first() {
         Some(more) => Err(more.error(form)),
         None => Ok(()),
@@ -121,6 +122,7 @@ impl Assembler<'_> {
                 self.grow(token, bytes.len())?;
                 self.defer(line, Purpose::Bytes(bytes), &[]);
             }
+            ".show" => self.show(line, first, rest)?,
             ".source" => {
                 let (token, text) = text(first, rest, "write .source \"name\"")?;
                 let text = String::from_utf8(text.to_vec())
@@ -322,6 +324,7 @@ impl Assembler<'_> {
                     self.program.table.extend(word.to_le_bytes());
                 }
             }
+            Purpose::Show(showing) => self.shown(showing, tokens)?,
             // `finish` evaluates these directives.
             Purpose::Line | Purpose::Instruction => {}
         }
@@ -337,7 +340,7 @@ impl Assembler<'_> {
         self.number(tokens, "a number of 0 to 65,535 stands here")
     }
 
-    fn long(&self, tokens: &[Token]) -> Result<u32, LineError> {
+    pub(super) fn long(&self, tokens: &[Token]) -> Result<u32, LineError> {
         self.number(tokens, "a number of 0 to 4,294,967,295 stands here")
     }
 

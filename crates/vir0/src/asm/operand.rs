@@ -200,7 +200,7 @@ impl Assembler<'_> {
     }
 
     /// The number of the array that an instruction names, or gives as `#NUMBER`.
-    fn array(&self, kind: FaultKind, tokens: &[Token]) -> Result<u8, LineError> {
+    pub(super) fn array(&self, kind: FaultKind, tokens: &[Token]) -> Result<u8, LineError> {
         let what = match kind {
             FaultKind::Scratch => "a .scratch",
             FaultKind::Acc => "an .acc",

@@ -3,6 +3,7 @@
 use super::{assemble, default_name, AsmError, AsmOptions, MAX_ASSEMBLED, MAX_SOURCE};
 use crate::isa::{Instr, Operand};
 use crate::program::Program;
+use crate::show::{Show, Shown};
 use crate::verify::MAX_TABLE;
 use std::io::{Error, ErrorKind};
 
@@ -231,6 +232,22 @@ const COMPLAINTS: &[(&str, usize, usize, usize, &str)] = &[
     (".source 7", 1, 9, 1, "write .source \"name\""),
     (".source \"\\xFF\"", 1, 9, 6, "the name of a source is UTF-8"),
     (".source \"a\"\n.source \"b\"", 2, 1, 7, "a second .source; the first is in line 1"),
+    (".show", 1, 6, 1, SHOW),
+    (".show / 7", 1, 7, 1, SHOW),
+    (".show \"unit\"", 1, 7, 6, SHOW),
+    (".acc x sum\n.show x /", 2, 10, 1, SHOW),
+    (".acc x sum\n.show x / \"unit\"", 2, 10, 1, SHOW),
+    (".acc x sum\n.show x \"unit\" \"title\"", 2, 16, 7, SHOW),
+    (".acc x sum\n.show x \"unit\",", 2, 16, 1, SHOW),
+    (".acc x sum\n.show x \"unit\", x", 2, 17, 1, SHOW),
+    (".acc x sum\n.show x \"unit\", \"title\" 7", 2, 25, 1, SHOW),
+    (".acc x sum\n.show x / 0", 2, 11, 1, "values cannot be divided by 0"),
+    (".acc x sum\n.show x / -1", 2, 11, 2, "-1 is out of range; a number of 0 to 4,294,967,295 stands here"),
+    (".acc size sum\n.show sise", 2, 7, 4, "sise is not the name of an .acc; did you mean size?"),
+    (".show #255", 1, 7, 4, "arrays of accumulators have the numbers 0 to 254"),
+    (".acc x sum\n.show x \"\\n\"", 2, 9, 4, "a unit or a title has at most 64 bytes of characters that can be seen"),
+    (".show .records\n.show .records", 2, 1, 5, "a second .show of the same result; leave one out"),
+    (".acc x sum\n.show x\n.show #0", 3, 1, 5, "a second .show of the same result; leave one out"),
     (".nodebug\n.nodebug", 2, 1, 8, "a second .nodebug; the first is in line 1"),
     (".nodebug 1", 1, 10, 1, "nothing stands behind .nodebug"),
     (".line", 1, 6, 1, "write .line NUMBER"),
@@ -240,6 +257,30 @@ const COMPLAINTS: &[(&str, usize, usize, usize, &str)] = &[
     ("= 1", 1, 1, 1, "a line begins with an instruction or a directive"),
     ("end\r\n foo\r\n", 2, 2, 3, "there is no instruction foo; did you mean loop?"),
 ];
+
+const SHOW: &str =
+    "write .show NAME or .show .records; behind it / NUMBER, \"unit\", or both, and behind a unit , \"title\"";
+
+/// What a program shows, in the order of its results, and not in that of the source.
+#[test]
+fn results_are_shown_as_the_source_says() {
+    let program = ok(".show .records \"bytes\"\n.acc a sum\n.show b / 1 << N \"bits per byte\", \"mean \\\"entropy\\\"\"\n\
+         .show #0 / 10\n.acc b max\n.const N = 16\n");
+    let show = |what, divisor, unit: &str, title: &str| Show {
+        what,
+        divisor,
+        unit: unit.into(),
+        title: title.into(),
+    };
+    assert_eq!(
+        program.shows,
+        [
+            show(Shown::Acc(0), 10, "", ""),
+            show(Shown::Acc(1), 65_536, "bits per byte", "mean \"entropy\""),
+            show(Shown::Records, 1, "bytes", ""),
+        ]
+    );
+}
 
 #[test]
 fn complaints_say_where_and_what() {

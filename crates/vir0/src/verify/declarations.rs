@@ -5,6 +5,7 @@ use super::{
     MAX_SCRATCH, MAX_SCRATCH_WORDS, MAX_TABLE,
 };
 use crate::program::{is_name, Program};
+use crate::show::{is_text, Shown};
 use std::collections::HashSet;
 
 /// Checks the declarations of a program.
@@ -65,6 +66,18 @@ pub(super) fn check(program: &Program) -> Result<(), Refusal> {
     for name in args.chain(scratch).chain(accs) {
         if !is_name(name) || !seen.insert(name) {
             return refuse(Rule::Names, format!("the name {name:?}"));
+        }
+    }
+    let mut last = None;
+    for show in &program.shows {
+        let declared = match show.what {
+            Shown::Acc(number) => usize::from(number) < program.accs.len(),
+            Shown::Records => program.records > 0,
+        };
+        let ordered = last.replace(show.what).is_none_or(|last| last < show.what);
+        let readable = is_text(&show.unit) && is_text(&show.title);
+        if !declared || !ordered || !readable || show.divisor == 0 {
+            return refuse(Rule::Shows, format!("{show:?}"));
         }
     }
     Ok(())

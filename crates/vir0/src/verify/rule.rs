@@ -36,6 +36,7 @@ rules! {
     ScratchSize: "there may be at most 16 scratch arrays, each of at least 1 word, together of at most 4,096 words";
     AccSize: "accumulator arrays must each hold at least 1 accumulator, together at most 1,024";
     Names: "the program, every argument and every array must have a name, and no two arguments or arrays the same";
+    Shows: "what is shown must be declared, accumulators or records, each once, in order, not divided by 0, and with texts that can be seen";
     Fields: "an instruction must have the fields of its opcode and no others";
     ArgNumber: "the argument must be declared";
     ScratchArray: "the scratch array must be declared";

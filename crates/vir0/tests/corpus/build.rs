@@ -137,6 +137,7 @@ pub fn base() -> Program {
         accs: accs(&[4, 2]),
         code: vec![nop()],
         table: (0..64).collect(),
+        shows: Vec::new(),
         debug: None,
     }
 }

@@ -137,6 +137,10 @@ pub fn one() -> Section {
     code(&[nop().encode()])
 }
 
+pub fn show() -> Section {
+    (*b"SHOW", b"\0\x0A\0\0\0\x05bytes\x01t".to_vec())
+}
+
 pub fn debug(source: &[u8], lines: &[u32]) -> Section {
     let mut bytes = (source.len() as u16).to_le_bytes().to_vec();
     bytes.extend(source);
@@ -306,6 +310,7 @@ fn checksums(all: &mut Containers) {
 fn order(all: &mut Containers) {
     use Malformed::{Empty, Missing, Section as Unexpected, Trailing};
     let (meta, one, table, debug) = (meta(), one(), table(), debug(b"a", &[1]));
+    let show = show();
     all.good.push((
         "a table",
         sealed(&[meta.clone(), one.clone(), table.clone()]),
@@ -314,7 +319,17 @@ fn order(all: &mut Containers) {
         .push(("lines", sealed(&[meta.clone(), one.clone(), debug.clone()])));
     all.good.push((
         "everything",
-        sealed(&[meta.clone(), one.clone(), table.clone(), debug.clone()]),
+        sealed(&[
+            meta.clone(),
+            one.clone(),
+            table.clone(),
+            show.clone(),
+            debug.clone(),
+        ]),
+    ));
+    all.good.push((
+        "what is shown",
+        sealed(&[meta.clone(), one.clone(), show.clone()]),
     ));
     let tagged = |tag: &[u8; 4]| (*tag, vec![1, 2, 3, 4]);
     let empty = |tag: &[u8; 4]| (*tag, vec![]);
@@ -391,6 +406,30 @@ fn order(all: &mut Containers) {
             3,
         ),
         (
+            "SHOW before CODE",
+            vec![&meta, &show, &one],
+            missing_code,
+            1,
+        ),
+        (
+            "SHOW twice",
+            vec![&meta, &one, &show, &show],
+            Unexpected(*b"SHOW"),
+            3,
+        ),
+        (
+            "SHOW behind DBUG",
+            vec![&meta, &one, &debug, &show],
+            Unexpected(*b"SHOW"),
+            3,
+        ),
+        (
+            "TABL behind SHOW",
+            vec![&meta, &one, &show, &table],
+            Unexpected(*b"TABL"),
+            3,
+        ),
+        (
             "all twice",
             vec![&meta, &one, &table, &debug, &meta, &one, &table, &debug],
             Unexpected(*b"META"),
@@ -448,6 +487,9 @@ fn order(all: &mut Containers) {
         Empty,
         offset,
     );
+    let nothing_shown = [meta.clone(), one.clone(), empty(b"SHOW")];
+    let offset = starts(&nothing_shown)[2] + 8;
+    all.refuse("an empty SHOW", sealed(&nothing_shown), Empty, offset);
     let no_code = sealed(&[meta.clone(), empty(b"CODE")]);
     let refusal = verify(decode(&no_code).expect("well-formed"), &Limits::default());
     assert_eq!(refusal.expect_err("no instructions").rule, Rule::CodeSize);

@@ -2,7 +2,7 @@
 
 use super::build::{arg, nop};
 use super::containers::{
-    code, debug, meta, named, sealed, starts, table, Containers, Meta, META_AT,
+    code, debug, meta, named, one, sealed, show, starts, table, Containers, Meta, META_AT,
 };
 use super::instructions::{broken_fields, whole};
 use gristmill_vir0::container::Malformed;
@@ -15,6 +15,56 @@ pub fn add(all: &mut Containers) {
     values(all);
     instructions(all);
     debugs(all);
+    shows(all);
+}
+
+fn shows(all: &mut Containers) {
+    use Malformed::{Text, Truncated, Value};
+    let at = starts(&[meta(), one(), show()])[2] + 8;
+    let with = |contents: &[u8]| sealed(&[meta(), one(), (*b"SHOW", contents.to_vec())]);
+    let first = b"\0\x0A\0\0\0\x05bytes\x01t";
+    let records = b"\xFF\x01\0\0\0\0\0";
+    let both = [&first[..], records].concat();
+    all.good
+        .push(("accumulators and records shown", with(&both)));
+    // It is read, and refused by the verifier: there are fewer arrays.
+    all.good
+        .push(("what is not declared", with(b"\xFE\x01\0\0\0\0\0")));
+    for cut in 1..first.len() {
+        let (kept, what) = (first.len() - cut, format!("SHOW, {cut} bytes short"));
+        // Where what is cut began: after the number, the divisor, or the length of a text.
+        let offset = match kept {
+            1..5 => 1,
+            5 => 5,
+            6..11 => 6,
+            11 => 11,
+            _ => 12,
+        };
+        all.refuse(what, with(&first[..kept]), Truncated, at + offset);
+    }
+    for (what, contents, offset) in [
+        ("divided by 0", [&b"\0\0\0\0\0\0\0"[..], b""], 0),
+        ("shown twice", [first, first], first.len()),
+        ("records shown twice", [records, records], records.len()),
+        ("records shown first", [records, first], records.len()),
+    ] {
+        all.refuse(what, with(&contents.concat()), Value, at + offset);
+    }
+    for text in [
+        &b"\x01\n"[..],
+        b"\x02\xC0\xAF",
+        b"\x01\xFF",
+        b"\x03\xE2\x80\xAE",
+        b"\x02\x1B[",
+    ] {
+        let what = text.escape_ascii().to_string();
+        let unit = [b"\0\x01\0\0\0", text, b"\0"].concat();
+        all.refuse(format!("a unit {what}"), with(&unit), Text, at + 5);
+        let title = [b"\0\x01\0\0\0\0", text].concat();
+        all.refuse(format!("a title {what}"), with(&title), Text, at + 6);
+    }
+    let long = [&b"\0\x01\0\0\0\x41"[..], &[b'u'; 65], b"\0"].concat();
+    all.refuse("a unit of 65 bytes", with(&long), Text, at + 5);
 }
 
 fn names(all: &mut Containers) {

@@ -5,7 +5,7 @@ use gristmill_vir0::verify::{
     MAX_ACCS, MAX_ARGS, MAX_CHUNK, MAX_HALO, MAX_INSTRUCTIONS, MAX_RECORDS, MAX_SCRATCH,
     MAX_SCRATCH_WORDS, MAX_TABLE,
 };
-use gristmill_vir0::{Program, Rule};
+use gristmill_vir0::{Program, Rule, Show, Shown};
 
 pub fn add(corpus: &mut Corpus) {
     limits_are_those_of_the_documents();
@@ -13,6 +13,7 @@ pub fn add(corpus: &mut Corpus) {
     chunks(corpus);
     arrays(corpus);
     names(corpus);
+    shows(corpus);
 }
 
 /// The numbers below are written out, so that a limit cannot change unnoticed.
@@ -311,4 +312,80 @@ fn names(corpus: &mut Corpus) {
         program.args[1].name = "Same".into();
     });
     corpus.accept("names that differ in case", program);
+}
+
+fn shows(corpus: &mut Corpus) {
+    let show = |what| Show {
+        what,
+        divisor: 10,
+        unit: "bytes".into(),
+        title: String::new(),
+    };
+    let all = [Shown::Acc(0), Shown::Acc(1), Shown::Records].map(show);
+    let shown = |shows: &[Show]| changed(|program| program.shows = shows.to_vec());
+    corpus.accept("everything shown", shown(&all));
+    for one in &all {
+        corpus.accept(format!("{one:?}"), shown(std::slice::from_ref(one)));
+        for (what, broken) in [
+            (
+                "divided by 0",
+                Show {
+                    divisor: 0,
+                    ..one.clone()
+                },
+            ),
+            (
+                "a unit of 65 bytes",
+                Show {
+                    unit: "u".repeat(65),
+                    ..one.clone()
+                },
+            ),
+            (
+                "a title that moves the cursor",
+                Show {
+                    title: "\u{1b}[H".into(),
+                    ..one.clone()
+                },
+            ),
+            (
+                "a title of two lines",
+                Show {
+                    title: "a\nb".into(),
+                    ..one.clone()
+                },
+            ),
+        ] {
+            corpus.refuse(
+                format!("{what}: {one:?}"),
+                shown(&[broken]),
+                Rule::Shows,
+                None,
+            );
+        }
+    }
+    let longest = Show {
+        unit: "\u{e9}".repeat(32),
+        ..all[0].clone()
+    };
+    corpus.accept("a unit of 64 bytes", shown(&[longest]));
+    for number in [2, 3, 254, 255] {
+        let what = format!("accumulators {number} shown");
+        corpus.refuse(what, shown(&[show(Shown::Acc(number))]), Rule::Shows, None);
+    }
+    let none = changed(|program| {
+        program.records = 0;
+        program.shows = vec![show(Shown::Records)];
+    });
+    corpus.refuse("records shown without any", none, Rule::Shows, None);
+    let [first, second, records] = &all;
+    for (what, shows) in [
+        ("twice", [first, first]),
+        ("records twice", [records, records]),
+        ("in the wrong order", [second, first]),
+        ("records first", [records, first]),
+    ] {
+        let shows = shows.map(Clone::clone);
+        corpus.refuse(format!("shown {what}"), shown(&shows), Rule::Shows, None);
+    }
 }

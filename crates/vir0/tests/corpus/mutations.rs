@@ -4,7 +4,7 @@ use super::build::*;
 use super::instructions::broken_fields;
 use fastrand::Rng;
 use gristmill_vir0::random::program as random;
-use gristmill_vir0::{verify, Instr, Limits, Op, Operand, Program, Rule};
+use gristmill_vir0::{verify, Instr, Limits, Op, Operand, Program, Rule, Shown};
 use std::collections::BTreeMap;
 use Operand::{Imm, Reg};
 
@@ -434,6 +434,7 @@ fn too_deep(program: &Program, numbers: &mut Rng) -> Option<Broken> {
 fn emit_undeclared(program: &Program, numbers: &mut Rng) -> Option<Broken> {
     let mut program = program.clone();
     program.records = 0;
+    program.shows.retain(|show| show.what != Shown::Records);
     let is_emit = |instr: &Instr| instr.op == Op::Emit;
     if !program.code.iter().any(is_emit) {
         let at = pick_place(&program, numbers, |_| true)?;

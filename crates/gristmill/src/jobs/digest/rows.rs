@@ -2,6 +2,7 @@
 
 use super::algorithm::{Algorithm, Digest};
 use crate::jobs::names;
+use gristmill_rows::{Field, Kind, RowWriter, Schema};
 use serde_json::json;
 use std::path::Path;
 
@@ -22,6 +23,64 @@ pub enum DigestRows {
     /// One JSON object per line: `type` (`digest`, or `check` for a check), `path`, `algorithm`, `digest`, and `bytes`
     /// (or, for a check, `expected` and `ok`).
     Json,
+    /// Rows of a table, as [`RowWriter`] writes them: its columns are [`digest_schema`]'s, or for a check
+    /// [`check_schema`]'s.
+    Table,
+}
+
+/// The columns of a table of digests. Digests are hexadecimal digits, as all lists of digests have them.
+#[must_use]
+pub fn digest_schema() -> Schema {
+    Schema::new(
+        "digest",
+        1,
+        "A file's digest by one algorithm: `digest`.",
+        [
+            path(),
+            algorithm(),
+            Field::new(
+                "digest",
+                Kind::Text,
+                "The digest, in hexadecimal digits and small letters.",
+            )
+            .distinct(),
+            Field::new("bytes", Kind::U64, "The length of the file.").unit("bytes"),
+        ],
+    )
+}
+
+/// The columns of a table of listed files.
+#[must_use]
+pub fn check_schema() -> Schema {
+    let digits = |name, about| Field::new(name, Kind::Text, about).distinct();
+    Schema::new(
+        "check",
+        1,
+        "A file of a list, compared with the digest there: `digest --check`.",
+        [
+            path(),
+            algorithm(),
+            digits(
+                "digest",
+                "The file's digest, in hexadecimal digits; none if it could not be read.",
+            )
+            .nullable(),
+            digits("expected", "The list's digest, in hexadecimal digits."),
+            Field::new("ok", Kind::Bool, "Whether the two are the same."),
+        ],
+    )
+}
+
+fn path() -> Field {
+    Field::new("path", Kind::Path, "The file; `-` is standard input.")
+}
+
+fn algorithm() -> Field {
+    Field::new(
+        "algorithm",
+        Kind::Text,
+        "How the digest was made: `blake3`, `sha256`, `sha1`, `md5`, `xxh3-128`, `xxh3-64` or `crc32c`.",
+    )
 }
 
 impl DigestRows {
@@ -66,6 +125,11 @@ pub fn write_row(
         out.extend(row.to_string().as_bytes());
         return rows.end(out);
     }
+    if rows == DigestRows::Table {
+        let row = RowWriter::row(out).bytes(path.as_os_str().as_encoded_bytes());
+        let row = row.bytes(algorithm.name().as_bytes());
+        return row.bytes(digest.to_string().as_bytes()).u64(bytes).end();
+    }
     let path = rows.begin(path, out);
     let tagged = matches!(rows, DigestRows::Tagged | DigestRows::TaggedZero);
     if tagged || algorithm == Algorithm::Xxh3_64 {
@@ -103,6 +167,15 @@ pub fn write_check(
         });
         out.extend(row.to_string().as_bytes());
         return rows.end(out);
+    }
+    if rows == DigestRows::Table {
+        let row = RowWriter::row(out).bytes(path.as_os_str().as_encoded_bytes());
+        let row = row.bytes(algorithm.name().as_bytes());
+        let row = match found {
+            Some(found) => row.bytes(found.to_string().as_bytes()),
+            None => row.null(),
+        };
+        return row.bytes(expected.to_string().as_bytes()).bool(same).end();
     }
     // b3sum escapes here what it escapes in lists; coreutils' tools do so only where the row would be broken.
     if algorithm == Algorithm::Blake3 || path.as_os_str().as_encoded_bytes().contains(&b'\n') {

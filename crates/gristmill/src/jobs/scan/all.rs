@@ -101,19 +101,20 @@ impl AllFile {
             let (start, pattern) = chunk.records.get(index);
             let end = chunk.offset + u64::from(start) + plan.length(pattern);
             while let Some(place) = self.straddling.pop_if(|place| *place <= (end, pattern)) {
-                self.row(plan, place, rows);
+                self.row(plan, place, before, rows);
             }
-            self.row(plan, (end, pattern), rows);
+            self.row(plan, (end, pattern), before, rows);
         }
         if chunk.last_part {
             while let Some(place) = self.straddling.pop() {
-                self.row(plan, place, rows);
+                self.row(plan, place, before, rows);
             }
         }
         self.printed += (rows.len() - before) as u64;
     }
 
-    fn row(&mut self, plan: &Plan, (end, pattern): Place, rows: &mut Vec<u8>) {
+    /// Appends a row. `piece` is where the rows of this part begin.
+    fn row(&mut self, plan: &Plan, (end, pattern): Place, piece: usize, rows: &mut Vec<u8>) {
         self.count += 1;
         let length = plan.length(pattern);
         let occurrence = Occurrence {
@@ -122,8 +123,11 @@ impl AllFile {
             length,
             index: pattern,
             name: plan.pattern(pattern),
+            around: None,
         };
-        plan.style.occurrences().occurrence(rows, &occurrence);
+        plan.style
+            .occurrences()
+            .occurrence(rows, piece, &occurrence);
     }
 
     fn keep_tail(&mut self, reach: usize, bytes: &[u8]) {

@@ -228,6 +228,15 @@ impl ScanJobBuilder {
         self
     }
 
+    /// Whether rows are those of a table with the columns of [`occurrence_schema`](crate::jobs::sweep::occurrence_schema),
+    /// as [`RowWriter`](gristmill_rows::RowWriter) writes them. Applies to all occurrences ([`all`](Self::all)) that are
+    /// listed ([`Report::Lines`]); other rows are refused. Default: no.
+    #[must_use]
+    pub fn table(mut self, yes: bool) -> Self {
+        self.style.table = yes;
+        self
+    }
+
     /// Whether the lines that are looked for are those without a match. Default: no.
     #[must_use]
     pub fn invert(mut self, yes: bool) -> Self {

@@ -58,6 +58,8 @@ pub(super) struct Style {
     pub null: bool,
     /// Records of JSON Lines rather than text.
     pub json: bool,
+    /// Rows of a table rather than text.
+    pub table: bool,
     /// Matches are to be counted, for the totals.
     pub count_matches: bool,
     /// The lines are those without a match.
@@ -428,6 +430,7 @@ impl Style {
             color: self.color,
             null: self.null,
             json: self.json,
+            table: self.table,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! is shown does not depend on how the file is cut.
 
 use super::order::Match;
+use super::tail::{index, Tail, Text};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -54,9 +55,7 @@ impl Cursor {
 /// A file's last bytes, and the matches that wait for the rest of their line.
 #[derive(Debug)]
 pub(super) struct Around {
-    tail: Vec<u8>,
-    /// Where `tail` begins in the file.
-    from: u64,
+    tail: Tail,
     waiting: VecDeque<Match>,
     /// No later match begins before this place.
     base: Cursor,
@@ -72,8 +71,7 @@ impl Default for Around {
             begin: 0,
         };
         Self {
-            tail: Vec::new(),
-            from: 0,
+            tail: Tail::default(),
             waiting: VecDeque::new(),
             base: start,
             last: start,
@@ -91,32 +89,16 @@ impl Around {
     /// that need no others, in their order. Later matches begin at `needed` or behind it.
     pub fn chunk(&mut self, bytes: &[u8], needed: u64, placed: impl FnMut(Placed<'_>)) {
         self.place(bytes, false, placed);
-        let end = self.from + (self.tail.len() + bytes.len()) as u64;
+        let text = self.tail.text(bytes);
         let starts = self.waiting.iter().map(|hit| hit.start);
-        let needed = starts.fold(needed.min(end), u64::min).max(self.base.at);
-        let text = Text {
-            tail: &self.tail,
-            from: self.from,
-            bytes,
-        };
-        self.base = text.from(self.base, needed);
+        let needed = starts
+            .fold(needed.min(text.end()), u64::min)
+            .max(self.base.at);
+        self.base = text.cursor(self.base, needed);
         if self.last.at < needed {
             self.last = self.base;
         }
-        let keep = needed.saturating_sub(LINE_BYTES).max(self.from);
-        let border = self.from + self.tail.len() as u64;
-        if keep >= border {
-            self.tail.clear();
-            self.tail.extend_from_slice(&bytes[index(keep, border)..]);
-        } else {
-            self.tail.drain(..index(keep, self.from));
-            self.tail.extend_from_slice(bytes);
-        }
-        self.from = keep;
-        // A buffer that one long match needed is given back.
-        if self.tail.capacity() > 1 << 16 && self.tail.len() < self.tail.capacity() / 8 {
-            self.tail.shrink_to(self.tail.len() * 2);
-        }
+        self.tail.advance(bytes, needed.saturating_sub(LINE_BYTES));
     }
 
     /// The file has ended: calls `placed` with the matches that are left.
@@ -125,11 +107,7 @@ impl Around {
     }
 
     fn place(&mut self, bytes: &[u8], ended: bool, mut placed: impl FnMut(Placed<'_>)) {
-        let text = Text {
-            tail: &self.tail,
-            from: self.from,
-            bytes,
-        };
+        let text = self.tail.text(bytes);
         while let Some(&hit) = self.waiting.front() {
             let end = text.line_end(hit.end, ended);
             if end.is_none() && !ended {
@@ -138,7 +116,7 @@ impl Around {
             self.waiting.pop_front();
             let Some(end) = end else { continue };
             if hit.start >= self.last.at {
-                self.last = text.from(self.last, hit.start);
+                self.last = text.cursor(self.last, hit.start);
             }
             let place = text.back(self.last, self.base, hit.start);
             let begin = place.begin.max(hit.start.saturating_sub(LINE_BYTES));
@@ -153,45 +131,9 @@ impl Around {
     }
 }
 
-/// How many bytes `place` is behind `from`.
-fn index(place: u64, from: u64) -> usize {
-    usize::try_from(place.saturating_sub(from)).unwrap_or(usize::MAX)
-}
-
-/// The bytes at hand: those that were kept, and those that follow them.
-struct Text<'a> {
-    tail: &'a [u8],
-    from: u64,
-    bytes: &'a [u8],
-}
-
-impl<'a> Text<'a> {
-    fn border(&self) -> u64 {
-        self.from + self.tail.len() as u64
-    }
-
-    fn end(&self) -> u64 {
-        self.border() + self.bytes.len() as u64
-    }
-
-    /// The parts of a range in the two pieces.
-    fn parts(&self, range: Range<u64>) -> [&'a [u8]; 2] {
-        let part = |piece: &'a [u8], from: u64| {
-            let (start, end) = (index(range.start, from), index(range.end, from));
-            &piece[start.min(piece.len())..end.min(piece.len())]
-        };
-        [part(self.tail, self.from), part(self.bytes, self.border())]
-    }
-
-    fn get(&self, range: Range<u64>) -> Cow<'a, [u8]> {
-        match self.parts(range) {
-            [part, []] | [[], part] => Cow::Borrowed(part),
-            [first, second] => Cow::Owned([first, second].concat()),
-        }
-    }
-
+impl Text<'_> {
     /// Moves a cursor on.
-    fn from(&self, cursor: Cursor, to: u64) -> Cursor {
+    fn cursor(&self, cursor: Cursor, to: u64) -> Cursor {
         let [first, second] = self.parts(cursor.at..to);
         cursor.behind(first).behind(second)
     }
@@ -304,7 +246,8 @@ mod tests {
                 around.chunk(bytes, needed.unwrap_or(u64::MAX), |one| {
                     placed.push((one.hit, one.lines.to_vec(), one.range, one.line, one.column));
                 });
-                assert!(around.tail.len() <= 25_000, "{}", around.tail.len());
+                let kept = around.tail.text(&[]);
+                assert!(kept.end() - kept.from <= 25_000, "{kept:?}");
             }
             hits[told..].iter().for_each(|hit| around.push(*hit));
             around.end(|one| {

@@ -1,5 +1,6 @@
 //! The settings of a sweep.
 
+use super::context::MAX_CONTEXT;
 use super::findings::{Findings, Sought};
 use super::job::SweepJob;
 use super::judged::Rules;
@@ -71,6 +72,7 @@ pub struct SweepJobBuilder {
     report: SweepReport,
     rows: OccurrenceRows,
     max_match: u64,
+    context: Option<u64>,
     regex_size_limit: usize,
     memory: usize,
     totals: bool,
@@ -87,6 +89,7 @@ impl Default for SweepJobBuilder {
             report: SweepReport::default(),
             rows: OccurrenceRows::default(),
             max_match: DEFAULT_MAX_MATCH,
+            context: None,
             regex_size_limit: gristmill_patterns::DEFAULT_SIZE_LIMIT,
             memory: DEFAULT_MEMORY,
             totals: false,
@@ -218,6 +221,22 @@ impl SweepJobBuilder {
         self
     }
 
+    /// Whether rows are those of a table with the columns of [`occurrence_schema`](super::occurrence_schema), as
+    /// [`RowWriter`](gristmill_rows::RowWriter) writes them; only matches can be. Default: no.
+    #[must_use]
+    pub fn table(mut self, yes: bool) -> Self {
+        self.rows.table = yes;
+        self
+    }
+
+    /// Shows the bytes of each match and this many of the file before and behind it, at most 4,096: in a table, and in JSON
+    /// as `before`, `match` and `after`. Default: not at all.
+    #[must_use]
+    pub fn context_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.context = bytes;
+        self
+    }
+
     /// The longest match of a regex, in bytes, that is found wherever it lies. Where a longer one might begin, an error
     /// tells so, and the regex is not searched for in the rest of the file. Default: [`DEFAULT_MAX_MATCH`].
     #[must_use]
@@ -267,6 +286,18 @@ impl SweepJobBuilder {
             .take()
             .map(|findings| self.take_rules(findings));
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix }.into());
+        if self.context.is_some_and(|bytes| bytes > MAX_CONTEXT) {
+            return invalid(
+                "more than 4,096 bytes around a match",
+                "ask for fewer, and read the file for more",
+            );
+        }
+        if self.rows.table && rules.is_none() && self.report != SweepReport::Matches {
+            return invalid(
+                "a table of counts or paths",
+                "ask for matches, or for rows of text",
+            );
+        }
         if self.patterns.len() > MAX_PATTERNS {
             return invalid(
                 "more than 1,000,000 patterns",
@@ -336,6 +367,7 @@ impl SweepJobBuilder {
                     ..self.rows
                 },
                 max_match: self.max_match,
+                context: self.context.filter(|_| rules.is_none()),
                 totals_wanted: self.totals,
                 found: false.into(),
                 totals: Mutex::default(),

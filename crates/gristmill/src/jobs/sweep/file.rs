@@ -1,6 +1,7 @@
 //! One file: its chunks in order, and the matches in them.
 
 use super::chains::{Chains, Searching};
+use super::context::{Bytes, Context};
 use super::error::SweepError;
 use super::judged::Judged;
 use super::kept::Kept;
@@ -33,6 +34,8 @@ pub(super) struct FileSweep {
     started: Option<Instant>,
     /// What the rules make of it, if they do.
     judged: Option<Judged>,
+    /// The bytes around its matches, if they are shown.
+    context: Option<Context>,
 }
 
 impl FileSweep {
@@ -50,6 +53,7 @@ impl FileSweep {
                 .rules
                 .as_ref()
                 .map(|rules| Judged::new(rules, &entry.path)),
+            context: plan.context.map(Context::new),
         }
     }
 
@@ -73,12 +77,18 @@ impl FileSweep {
         self.follow(plan, chunk, told.regexes);
         let known = self.chains.known(self.end);
         self.rows(plan, known, rows);
+        let first = self.order.first_start();
+        let needed = first.map_or(known, |start| start.min(known));
         if let (Some(judged), Some(rules)) = (&mut self.judged, &plan.rules) {
-            let needed = self
-                .order
-                .first_start()
-                .map_or(known, |start| start.min(known));
             return judged.chunk(rules, chunk.bytes, needed, rows);
+        }
+        if let Some(context) = &mut self.context {
+            let before = rows.len();
+            let path = self.entry.path.as_os_str().as_bytes();
+            context.chunk(chunk.bytes, needed, |found, around| {
+                row(plan, path, found, around, before, rows);
+            });
+            self.printed += (rows.len() - before) as u64;
         }
         plan.decides_only() && self.count > 0
     }
@@ -126,15 +136,10 @@ impl FileSweep {
                 judged.push(rules, found);
                 return;
             }
-            if plan.report == SweepReport::Matches {
-                let occurrence = Occurrence {
-                    path,
-                    offset: found.start,
-                    length: found.end - found.start,
-                    index: found.pattern,
-                    name: plan.name(found.pattern),
-                };
-                plan.rows.occurrence(rows, &occurrence);
+            match &mut self.context {
+                _ if plan.report != SweepReport::Matches => {}
+                Some(context) => context.push(found),
+                None => row(plan, path, found, None, before, rows),
             }
         });
         self.count += count;
@@ -154,6 +159,9 @@ impl FileSweep {
         }
         let path = self.entry.path.as_os_str().as_bytes();
         let before = rows.len();
+        if let Some(context) = &mut self.context {
+            context.end(|found, around| row(plan, path, found, around, before, rows));
+        }
         if self.count > 0 {
             match plan.report {
                 SweepReport::Count if complete => plan.rows.count(rows, path, self.count),
@@ -208,6 +216,27 @@ impl FileSweep {
             self.chains.end(self.end, &mut searching);
         });
     }
+}
+
+/// Appends the row of a match. `piece` is where the rows that are made at this time begin.
+fn row(
+    plan: &Plan,
+    path: &[u8],
+    found: Match,
+    around: Bytes<'_>,
+    piece: usize,
+    rows: &mut Vec<u8>,
+) {
+    let around = around.as_ref();
+    let occurrence = Occurrence {
+        path,
+        offset: found.start,
+        length: found.end - found.start,
+        index: found.pattern,
+        name: plan.name(found.pattern),
+        around: around.map(|bytes| bytes.each_ref().map(|bytes| &**bytes)),
+    };
+    plan.rows.occurrence(rows, piece, &occurrence);
 }
 
 /// The bytes of a file so far: what is kept, and behind it the current chunk, which is copied only if it is needed.

@@ -15,6 +15,7 @@ mod held;
 mod json;
 mod sarif;
 mod style;
+mod table;
 mod text;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 pub use finding::{redacted, Match};
 pub use held::HELD_BYTES;
 pub use sarif::{tail as sarif_tail, Notice, SarifWriter};
+pub use table::finding_schema;
 
 use crate::jobs::Flow;
 use finding::{without_dot, Found, Shown};
@@ -48,6 +50,8 @@ pub enum Format {
     Json,
     /// The results of a SARIF log. [`SarifWriter`] writes what stands around them.
     Sarif,
+    /// Rows of a table, as [`RowWriter`](gristmill_rows::RowWriter) writes them: its columns are [`finding_schema`]'s.
+    Table,
 }
 
 /// What is written of findings.
@@ -156,7 +160,7 @@ impl Findings {
         self.format = format;
         self.sarif_rules = match format {
             Format::Sarif => sarif::rule_indices(&self.rules),
-            Format::Text | Format::Json => Vec::new(),
+            Format::Text | Format::Json | Format::Table => Vec::new(),
         };
         self
     }
@@ -254,6 +258,7 @@ impl Findings {
         match self.format {
             Format::Text => text::finding(&self.style, shown, rows),
             Format::Json => json::finding(&self.style, shown, rows),
+            Format::Table => table::finding(&self.style, shown, rows),
             Format::Sarif => {
                 sarif::result(&self.style, self.sarif_rules[rule as usize], shown, rows)
             }

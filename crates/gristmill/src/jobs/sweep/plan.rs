@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub report: SweepReport,
     pub rows: OccurrenceRows,
     pub max_match: u64,
+    /// How many bytes around a match are shown, if they are.
+    pub context: Option<u64>,
     pub totals_wanted: bool,
     pub found: AtomicBool,
     pub totals: Mutex<ScanTotals>,

@@ -1,7 +1,8 @@
-//! Rows for matches, in lines of text or as JSON: path, byte offset, length and the pattern's name.
+//! Rows for matches, in lines of text, as JSON, or of a table: path, byte offset, length and the pattern's name.
 
 use crate::jobs::scan::decimal::decimal;
 use crate::jobs::scan::json;
+use gristmill_rows::{Field, Kind, RowWriter, Schema};
 
 const PATH: &[u8] = b"\x1b[0m\x1b[35m";
 const MATCH: &[u8] = b"\x1b[0m\x1b[1m\x1b[31m";
@@ -18,6 +19,48 @@ pub(in crate::jobs) struct OccurrenceRows {
     pub null: bool,
     /// Records of JSON Lines rather than text.
     pub json: bool,
+    /// Rows of a table, whose columns are [`occurrence_schema`]'s.
+    pub table: bool,
+}
+
+/// The columns of a table of matches.
+#[must_use]
+pub fn occurrence_schema() -> Schema {
+    let bytes = |name, about| {
+        let field = Field::new(name, Kind::Bytes, about);
+        field.nullable().distinct().unit("bytes")
+    };
+    Schema::new(
+        "occurrence",
+        1,
+        "A match of a pattern: `scan --all`.",
+        [
+            Field::new("path", Kind::Path, "The file."),
+            Field::new(
+                "absolute_offset",
+                Kind::U64,
+                "Where the match begins in the file.",
+            )
+            .distinct()
+            .unit("bytes"),
+            Field::new("length", Kind::U64, "The length of the match.").unit("bytes"),
+            Field::new(
+                "pattern_index",
+                Kind::U64,
+                "The pattern's number, from 0, in the order in which patterns were given.",
+            ),
+            Field::new("pattern", Kind::Text, "The pattern."),
+            bytes(
+                "before",
+                "The bytes of the file before the match, with `--context-bytes`.",
+            ),
+            bytes("match", "The bytes of the match, with `--context-bytes`."),
+            bytes(
+                "after",
+                "The bytes of the file behind the match, with `--context-bytes`.",
+            ),
+        ],
+    )
 }
 
 /// A match, as a row shows it.
@@ -32,11 +75,30 @@ pub(in crate::jobs) struct Occurrence<'a> {
     pub index: u32,
     /// The pattern's name.
     pub name: &'a [u8],
+    /// The bytes before the match, those of the match and those behind it, if they are shown.
+    pub around: Option<[&'a [u8]; 3]>,
 }
 
 impl OccurrenceRows {
-    /// Appends the row of a match.
-    pub fn occurrence(&self, rows: &mut Vec<u8>, found: &Occurrence<'_>) {
+    /// Appends the row of a match. `piece` is the length of `rows` before the first of the rows that are made at one time
+    /// of one file: of a table, these have their path in common.
+    pub fn occurrence(&self, rows: &mut Vec<u8>, piece: usize, found: &Occurrence<'_>) {
+        if self.table {
+            if rows.len() == piece {
+                RowWriter::common(rows).bytes(found.path).end();
+            }
+            let row = RowWriter::rest(rows)
+                .u64(found.offset)
+                .u64(found.length)
+                .u64(found.index.into())
+                .bytes(found.name);
+            match found.around {
+                Some([before, text, after]) => row.bytes(before).bytes(text).bytes(after),
+                None => row.null().null().null(),
+            }
+            .end();
+            return;
+        }
         if self.json {
             rows.extend_from_slice(b"{\"type\":\"occurrence\",\"data\":{\"path\":");
             json::data(rows, found.path);
@@ -45,6 +107,15 @@ impl OccurrenceRows {
             json::number(rows, ",\"pattern_index\":", u64::from(found.index));
             rows.extend_from_slice(b",\"pattern\":");
             json::data(rows, found.name);
+            if let Some(around) = found.around {
+                for (name, bytes) in [",\"before\":", ",\"match\":", ",\"after\":"]
+                    .iter()
+                    .zip(around)
+                {
+                    rows.extend_from_slice(name.as_bytes());
+                    json::data(rows, bytes);
+                }
+            }
             rows.extend_from_slice(b"}}\n");
             return;
         }

@@ -121,6 +121,12 @@ impl ScanJobBuilder {
                 "give the lines as patterns of their own, or ask for all occurrences",
             );
         }
+        if self.style.table && !(self.all && self.report == Report::Lines) {
+            return invalid(
+                "a table of lines, counts or paths",
+                "ask for all occurrences, or for rows of text",
+            );
+        }
         let whole = match plain {
             None if self.multiline => LineMatcher::build_across_lines(
                 &self.patterns,

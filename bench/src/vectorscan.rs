@@ -1,0 +1,173 @@
+//! Vectorscan, a peer: its library is loaded where it is installed (Debian: libvectorscan5), and called through its C
+//! interface, as its header `hs.h` declares it.
+
+use libloading::Library;
+use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void, CStr};
+use std::ptr;
+
+/// The name of the library with its version, which stands for its binary interface.
+const LIBRARY: &str = "libhs.so.5";
+
+/// Whole blocks of memory are searched, each by itself.
+const MODE_BLOCK: c_uint = 1;
+
+const FLAG_CASELESS: c_uint = 1;
+
+type OnMatch =
+    extern "C" fn(c_uint, c_ulonglong, c_ulonglong, c_uint, context: *mut c_void) -> c_int;
+
+type CompileLiterals = unsafe extern "C" fn(
+    *const *const c_char,
+    flags: *const c_uint,
+    ids: *const c_uint,
+    lens: *const usize,
+    elements: c_uint,
+    mode: c_uint,
+    platform: *const c_void,
+    database: *mut *mut c_void,
+    error: *mut *mut CompileError,
+) -> c_int;
+
+type AllocScratch = unsafe extern "C" fn(*const c_void, *mut *mut c_void) -> c_int;
+
+type Scan = unsafe extern "C" fn(
+    database: *const c_void,
+    data: *const c_char,
+    length: c_uint,
+    flags: c_uint,
+    scratch: *mut c_void,
+    on_match: OnMatch,
+    context: *mut c_void,
+) -> c_int;
+
+type Free = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+#[repr(C)]
+struct CompileError {
+    message: *const c_char,
+    expression: c_int,
+}
+
+/// A set of strings that Vectorscan has compiled.
+pub struct Strings {
+    library: Library,
+    database: *mut c_void,
+    scratch: *mut c_void,
+}
+
+impl Strings {
+    /// Compiles a set of strings; `fold` makes ASCII letters match in either case.
+    pub fn compile(patterns: &[Vec<u8>], fold: bool) -> Result<Self, String> {
+        // SAFETY: Vectorscan's library is what it says; its initialisers ask for the processor's features, no more.
+        let library = unsafe { Library::new(LIBRARY) }
+            .map_err(|error| format!("vectorscan: {error}; on Debian install libvectorscan5"))?;
+        let count = c_uint::try_from(patterns.len()).map_err(|_| "too many patterns")?;
+        let texts: Vec<*const c_char> = patterns.iter().map(|p| p.as_ptr().cast()).collect();
+        let lens: Vec<usize> = patterns.iter().map(Vec::len).collect();
+        let flags = vec![if fold { FLAG_CASELESS } else { 0 }; patterns.len()];
+        let ids: Vec<c_uint> = (0..count).collect();
+        let (mut database, mut error) = (ptr::null_mut(), ptr::null_mut::<CompileError>());
+        // SAFETY: the symbol has this signature in hs.h. The arrays have `count` elements each and live until after the
+        // call; texts need no zero at their end, as their lengths are given.
+        let answer = unsafe {
+            let compile = library
+                .get::<CompileLiterals>(b"hs_compile_lit_multi\0")
+                .map_err(|error| error.to_string())?;
+            compile(
+                texts.as_ptr(),
+                flags.as_ptr(),
+                ids.as_ptr(),
+                lens.as_ptr(),
+                count,
+                MODE_BLOCK,
+                ptr::null(),
+                &mut database,
+                &mut error,
+            )
+        };
+        if answer != 0 {
+            // SAFETY: where compiling fails, the library leaves an error. It is leaked: this happens once, if at all.
+            let why = unsafe { error.as_ref() }.map(|error| {
+                // SAFETY: its message ends with a zero, and nobody frees it.
+                let message = unsafe { CStr::from_ptr(error.message) };
+                format!(
+                    "{} (pattern {})",
+                    message.to_string_lossy(),
+                    error.expression
+                )
+            });
+            return Err(format!("vectorscan: {}", why.unwrap_or_default()));
+        }
+        let mut compiled = Self {
+            library,
+            database,
+            scratch: ptr::null_mut(),
+        };
+        // SAFETY: the symbol has this signature in hs.h; the database was compiled above.
+        let answer = unsafe {
+            let alloc = compiled
+                .library
+                .get::<AllocScratch>(b"hs_alloc_scratch\0")
+                .map_err(|error| error.to_string())?;
+            alloc(compiled.database, &mut compiled.scratch)
+        };
+        match answer {
+            0 => Ok(compiled),
+            error => Err(format!("vectorscan: no memory to search in: error {error}")),
+        }
+    }
+
+    /// The number of occurrences in a text.
+    pub fn count(&mut self, text: &[u8]) -> Result<u64, String> {
+        extern "C" fn count(
+            _id: c_uint,
+            _from: c_ulonglong,
+            _to: c_ulonglong,
+            _flags: c_uint,
+            context: *mut c_void,
+        ) -> c_int {
+            // SAFETY: `context` is the number that `Strings::count` passes, which nobody else uses during the search.
+            unsafe { *context.cast::<u64>() += 1 };
+            0
+        }
+        let length = c_uint::try_from(text.len()).map_err(|_| "too long a text")?;
+        let mut found = 0_u64;
+        // SAFETY: the symbol has this signature in hs.h; database and scratch were made for each other, and `&mut self`
+        // keeps others from the scratch; `text` has `length` bytes; `count` gets the number behind `context`.
+        let answer = unsafe {
+            let scan = self
+                .library
+                .get::<Scan>(b"hs_scan\0")
+                .map_err(|error| error.to_string())?;
+            scan(
+                self.database,
+                text.as_ptr().cast(),
+                length,
+                0,
+                self.scratch,
+                count,
+                ptr::from_mut(&mut found).cast(),
+            )
+        };
+        match answer {
+            0 => Ok(found),
+            error => Err(format!("vectorscan: the search failed: error {error}")),
+        }
+    }
+}
+
+impl Drop for Strings {
+    fn drop(&mut self) {
+        for (symbol, memory) in [
+            (&b"hs_free_scratch\0"[..], self.scratch),
+            (b"hs_free_database\0", self.database),
+        ] {
+            // SAFETY: the symbols have this signature in hs.h; both are freed once, and take null.
+            unsafe {
+                if let Ok(free) = self.library.get::<Free>(symbol) {
+                    free(memory);
+                }
+            }
+        }
+    }
+}

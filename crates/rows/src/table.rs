@@ -1,0 +1,128 @@
+//! Rows as a table in one of the formats.
+
+use crate::csv::Csv;
+use crate::decode::RowReader;
+use crate::schema::Schema;
+use std::io::{self, Write};
+
+#[cfg(feature = "arrow")]
+use crate::arrow::{IpcWriter, ParquetWriter};
+
+/// What writes a table.
+enum Format<W: Write + Send> {
+    Csv(Csv<W>),
+    #[cfg(feature = "arrow")]
+    Ipc(Box<IpcWriter<W>>),
+    #[cfg(feature = "arrow")]
+    Parquet(Box<ParquetWriter<W>>),
+}
+
+/// Writes the rows that are written to it, as bytes of a [`RowWriter`](crate::RowWriter), as a table. A table is whole only
+/// once [`finish`](Self::finish) has returned.
+///
+/// It holds no more than some 64 MiB, however many rows there are, beside a single row.
+pub struct TableWriter<W: Write + Send> {
+    reader: RowReader,
+    format: Format<W>,
+    rows: u64,
+}
+
+impl<W: Write + Send> std::fmt::Debug for TableWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TableWriter")
+            .field("schema", &self.reader.schema().name())
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<W: Write + Send> TableWriter<W> {
+    /// A table of comma-separated values (RFC 4180): UTF-8, with the columns' names in the first line. Each flush writes
+    /// the rows so far.
+    #[must_use]
+    pub fn csv(schema: &Schema, output: W) -> Self {
+        Self::new(schema, Format::Csv(Csv::new(schema, output)))
+    }
+
+    /// A file in Arrow's IPC format, also called Feather, version 2. It is not compressed, so that it can be mapped.
+    ///
+    /// # Errors
+    /// Those of `output`, which takes the file's beginning.
+    #[cfg(feature = "arrow")]
+    pub fn arrow(schema: &Schema, output: W) -> io::Result<Self> {
+        let format = Format::Ipc(Box::new(IpcWriter::new(schema, output)?));
+        Ok(Self::new(schema, format))
+    }
+
+    /// A Parquet file, compressed by zstd.
+    ///
+    /// # Errors
+    /// Those of `output`, which takes the file's beginning.
+    #[cfg(feature = "arrow")]
+    pub fn parquet(schema: &Schema, output: W) -> io::Result<Self> {
+        let format = Format::Parquet(Box::new(ParquetWriter::new(schema, output)?));
+        Ok(Self::new(schema, format))
+    }
+
+    fn new(schema: &Schema, format: Format<W>) -> Self {
+        Self {
+            reader: RowReader::new(schema),
+            format,
+            rows: 0,
+        }
+    }
+
+    /// The number of rows so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Writes what is left, and what ends the table.
+    ///
+    /// # Errors
+    /// Those of the output, and [`RowError::Cut`](crate::RowError::Cut) where the last row is not whole.
+    pub fn finish(self) -> io::Result<()> {
+        self.reader.finish()?;
+        match self.format {
+            Format::Csv(mut csv) => csv.flush(),
+            #[cfg(feature = "arrow")]
+            Format::Ipc(ipc) => ipc.finish(),
+            #[cfg(feature = "arrow")]
+            Format::Parquet(parquet) => parquet.finish(),
+        }
+    }
+}
+
+impl<W: Write + Send> Write for TableWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let rows = &mut self.rows;
+        match &mut self.format {
+            Format::Csv(csv) => self.reader.read(bytes, |row| {
+                *rows += 1;
+                csv.row(row)
+            })?,
+            #[cfg(feature = "arrow")]
+            Format::Ipc(ipc) => self.reader.read(bytes, |row| {
+                *rows += 1;
+                ipc.row(row)
+            })?,
+            #[cfg(feature = "arrow")]
+            Format::Parquet(parquet) => self.reader.read(bytes, |row| {
+                *rows += 1;
+                parquet.row(row)
+            })?,
+        }
+        Ok(bytes.len())
+    }
+
+    /// Gives the rows so far to the output, where the format allows it: batches of Arrow and row groups of Parquet are
+    /// given when they are full.
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.format {
+            Format::Csv(csv) => csv.flush(),
+            #[cfg(feature = "arrow")]
+            Format::Ipc(_) | Format::Parquet(_) => Ok(()),
+        }
+    }
+}
