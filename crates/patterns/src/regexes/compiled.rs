@@ -115,6 +115,8 @@ fn regex(hir: &Hir, limit: Option<usize>) -> Result<meta::Regex, meta::BuildErro
         .utf8_empty(false)
         // A match has a start and an end only with the implicit group.
         .which_captures(WhichCaptures::Implicit)
+        // It is for groups, and may take a MiB.
+        .onepass(false)
         .nfa_size_limit(limit);
     meta::Builder::new().configure(config).build_from_hir(hir)
 }

@@ -4,7 +4,8 @@
 //! belong to it, and around such runs, which are rare, the rules' literals are looked for. A rule without a literal is
 //! tried where the gate's mark allows a match.
 
-use super::bits::{keep_led, shrink, ByteSet, Classes, Unit};
+use super::bits::{keep_led, shrink, Classes, Unit};
+use super::bytes::ByteSet;
 use super::marks::Mark;
 use super::sieve::Sieve;
 

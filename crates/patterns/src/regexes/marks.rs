@@ -4,8 +4,9 @@
 //! A mark is taken from what follows each other in a regex, so it is true of every match; that it is not all that is
 //! true only means that something is looked at in vain. Classes are widened to a few, so that many regexes share one.
 
-use super::bits::{ByteSet, MOST_REACH};
+use super::bytes::ByteSet;
 use super::required::flatten;
+use super::words::MOST_REACH;
 use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind, Look};
 use regex_syntax::utf8::Utf8Sequences;
 use std::fmt;

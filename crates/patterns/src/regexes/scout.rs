@@ -3,9 +3,11 @@
 //! Of each literal the four bytes are looked for that are rarest, those of up to eight sets of literals at once. Sets are
 //! of literals whose four bytes are alike, so that few other bytes look like one of them.
 
-use super::bits::{ByteSet, Grams, Unit, GRAM};
+use super::bits::{fill_grams, Unit};
+use super::bytes::ByteSet;
 use super::gates::Place;
 use super::required::rate;
+use super::tables::{Grams, GRAM};
 
 /// The most literals.
 const MOST: usize = 256;
@@ -57,7 +59,7 @@ impl Scout {
                 rule,
             })
             .collect();
-        if all.is_empty() || all.len() > MOST || unit == Unit::Portable {
+        if all.is_empty() || all.len() > MOST || unit == Unit::PORTABLE {
             return None;
         }
         let grams: Vec<Vec<ByteSet>> = all.iter().map(gram).collect();
@@ -97,7 +99,7 @@ impl Scout {
     ) {
         let end = text.len().min(until + self.furthest);
         words.resize((end - from).div_ceil(64), 0);
-        self.grams.fill(self.unit, &text[from..], words);
+        fill_grams(self.unit, &self.grams, &text[from..], words);
         for (number, word) in words.iter().enumerate() {
             let mut word = *word;
             while word != 0 {

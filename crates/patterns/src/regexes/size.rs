@@ -12,8 +12,8 @@ const WAY: usize = 16;
 /// Bytes that each automaton takes, however small the regex is.
 const AUTOMATON: usize = 4 << 10;
 
-/// Bytes that automatons which are made of those take at most: those that the search engine limits by itself.
-const OTHERS: usize = (1 << 20) + (256 << 10);
+/// Bytes that small DFAs and literals that are looked for take at most, which the search engine limits by itself.
+const OTHERS: usize = 256 << 10;
 
 /// Bytes that the largest of the automatons that a regex is compiled into takes at most.
 pub(super) fn of_automaton(hir: &Hir) -> usize {
