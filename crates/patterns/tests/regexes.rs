@@ -406,7 +406,7 @@ fn a_run_that_a_regex_needs_is_looked_for_first() {
         (
             r"(?-u)key ?= ?([a-z0-9]{10,20});",
             "searched in windows for 27 bytes, found by 10 or more letters and digits in a row behind one of =, found by \
-             literals: \"key \" \"key=\"",
+             literals: \"key =\" \"key=\"",
         ),
         (
             "secret.*",

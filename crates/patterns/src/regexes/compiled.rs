@@ -59,7 +59,7 @@ impl Compiled {
     pub fn now(&self, may_be_open: bool, is_tried: bool) -> Result<(), CompileError> {
         if self.regex.get().is_none() {
             let regex = regex(&self.hir, Some(self.limit));
-            let regex = regex.map_err(|error| CompileError::Regex(Box::new(error)))?;
+            let regex = regex.map_err(CompileError::Regex)?;
             self.regex.get_or_init(|| Some(regex));
         }
         if may_be_open && self.open.get().is_none() {
@@ -110,7 +110,7 @@ impl Compiled {
     }
 }
 
-fn regex(hir: &Hir, limit: Option<usize>) -> Result<meta::Regex, meta::BuildError> {
+fn regex(hir: &Hir, limit: Option<usize>) -> Result<meta::Regex, Box<meta::BuildError>> {
     let config = meta::Config::new()
         .utf8_empty(false)
         // A match has a start and an end only with the implicit group.
@@ -118,7 +118,8 @@ fn regex(hir: &Hir, limit: Option<usize>) -> Result<meta::Regex, meta::BuildErro
         // It is for groups, and may take a MiB.
         .onepass(false)
         .nfa_size_limit(limit);
-    meta::Builder::new().configure(config).build_from_hir(hir)
+    let regex = meta::Builder::new().configure(config).build_from_hir(hir);
+    regex.map_err(Box::new)
 }
 
 /// The DFA that tries a regex at a place, if there is one.

@@ -3,7 +3,7 @@
 use super::search::{Rule, Way};
 use std::fmt;
 
-/// How one pattern of a [`RegexSet`] is found. It displays as a sentence.
+/// How one pattern of a [`RegexSet`](crate::RegexSet) is found. It displays as a sentence.
 #[derive(Debug, Clone, Copy)]
 pub struct RegexPlan<'a> {
     pub(super) rule: &'a Rule,
