@@ -178,6 +178,7 @@ mod tests {
                 "patterns",
                 "pattern_files",
                 "rules",
+                "set",
                 "show_secrets",
                 "sarif",
                 "all",

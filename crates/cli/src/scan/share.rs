@@ -1,7 +1,7 @@
 //! `scan --all` and `scan --rules` beside other jobs.
 
 use super::search::{self, Search};
-use super::{rules, Job, Refusal, ScanArgs};
+use super::{rules, set, sweep, Job, Refusal, ScanArgs};
 use crate::common::{self, Collected, Destination, End};
 use crate::mill::{complain, Share};
 use crate::rows::{Rows, RowsArgs};
@@ -25,9 +25,9 @@ impl ScanArgs {
     /// output cannot be written.
     pub fn share(&self) -> Result<Box<dyn Share>, String> {
         let args = self.with_format()?;
-        if !args.all && !args.rules.are_given() {
+        if !args.all && !args.rules.are_given() && !args.set.is_given() {
             return Err(
-                "a mill reads files as they are, and lines would be of decoded text; give --all or --rules, or run that scan \
+                "a mill reads files as they are, and lines would be of decoded text; give --all, --rules or --set, or run that scan \
                  alone"
                     .into(),
             );
@@ -49,18 +49,34 @@ impl ScanArgs {
         })
     }
 
-    fn share_of_format(self) -> Result<Box<dyn Share>, Refusal> {
+    fn share_of_format(mut self) -> Result<Box<dyn Share>, Refusal> {
         let nothing = || {
             Refusal::Line(
                 "there are no patterns, so that nothing can be found; give some, or leave the job out".into(),
             )
         };
-        if self.rules.are_given() {
-            let rules = self.rule_set()?;
+        let mut set = None;
+        let rules = if self.set.is_given() {
+            let (loaded, _) = set::load(&self)?;
+            let rules = loaded.rules().map(Arc::clone);
+            let job = SweepJob::builder();
+            match rules {
+                Some(rules) => Some((rules, job.set(loaded))),
+                None => {
+                    set = Some(loaded);
+                    None
+                }
+            }
+        } else if self.rules.are_given() {
+            Some(rules::asked(&self)?)
+        } else {
+            None
+        };
+        if let Some((rules, job)) = rules {
             if rules.rules().is_empty() {
                 return Err(nothing());
             }
-            let (findings, job) = rules::searched(&self, rules)?;
+            let (findings, job) = rules::searched(&self, rules, job)?;
             let rows = self.open_rows()?;
             let (report, format) = (self.findings_report(), self.findings_format());
             let destination = rows.destination();
@@ -78,12 +94,22 @@ impl ScanArgs {
                 collected: (format == Format::Sarif).then(Collected::default),
             }));
         }
-        let mut patterns = self.patterns()?;
-        if patterns.all.is_empty() {
-            return Err(nothing());
-        }
-        let all = std::mem::take(&mut patterns.all);
-        let job = self.searched(all, &patterns, &[])?;
+        let job = if let Some(set) = set {
+            if set.patterns().is_empty() {
+                return Err(nothing());
+            }
+            self.all = true;
+            let job = sweep::settings(&self, &[]).set(set).build();
+            let job = job.map_err(|error| Refusal::Line(error.to_string()))?;
+            Job::Sweep(Box::new(job))
+        } else {
+            let mut patterns = self.patterns()?;
+            if patterns.all.is_empty() {
+                return Err(nothing());
+            }
+            let all = std::mem::take(&mut patterns.all);
+            self.searched(all, &patterns, &[])?
+        };
         let rows = self.open_rows()?;
         let (args, started) = (self, Instant::now());
         Ok(match job {

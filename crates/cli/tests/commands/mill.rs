@@ -202,7 +202,10 @@ fn what_is_wrong_on_the_command_line_is_told_with_what_to_do() {
             &["`+ digest`", "files", "before the first +"],
         ),
         ("files + digest -j 2", &["--workers", "before the first +"]),
-        ("files + scan needle", &["`+ scan`", "--all or --rules"]),
+        (
+            "files + scan needle",
+            &["`+ scan`", "--all, --rules or --set"],
+        ),
         (
             "files + scan --all -e x files",
             &["files: paths", "before the first +"],
