@@ -340,6 +340,24 @@ fn findings_and_tables_have_their_formats_beside_digests() {
 }
 
 #[test]
+fn compiled_sets_are_searched_beside_other_jobs() {
+    let tree = tree();
+    for (source, set) in [
+        ("-e needle -e n[a-z]{3,9}e", "p.gms"),
+        ("--rules rules.toml", "r.gms"),
+    ] {
+        let compile: Vec<&str> = ["compile"].into_iter().chain(source.split(' ')).collect();
+        let done = gristmill(tree.path(), &[&compile[..], &["-o", set]].concat());
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let line = format!("--sort path files + digest --output sums.txt + scan --set {set}");
+        let alone = ["scan", "--set", set, "--sort", "path", "files"];
+        let alone = gristmill(tree.path(), &alone);
+        assert!(!alone.out.is_empty());
+        assert!(mill(&tree, &line).out == alone.out, "{set}");
+    }
+}
+
+#[test]
 fn a_recorded_mill_replays_the_same() {
     let tree = tree();
     let outputs = outputs();
