@@ -23,6 +23,8 @@ gristmill scan -C2 -r '<$1>' 'persistent (\\w+)' src
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too
 gristmill scan --all -f patterns.txt logs
+# ... as a table, for DuckDB, Polars or pandas
+gristmill scan --all -f patterns.txt logs --output matches.parquet
 # what the rules of a file find, without showing the secrets
 gristmill scan --rules rules.toml logs
 # the files that another program lists
@@ -47,6 +49,8 @@ gristmill digest src > list
 gristmill digest --quiet --check list
 # two digests of each file, which is read once
 gristmill digest --algorithm sha256,blake3 src > both
+# a table of them
+gristmill digest src --output digests.csv
 # a list that another tool has written
 sha256sum list > sums
 gristmill digest --algorithm sha256 --check sums

@@ -23,7 +23,9 @@ use super::sources::file_list;
 use color::ColorWhen;
 use context::ContextArgs;
 use decoding::DecodingArgs;
-use gristmill::jobs::scan::{PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder};
+use gristmill::jobs::scan::{
+    line_schema, PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder,
+};
 use gristmill::jobs::sweep::findings::finding_schema;
 use gristmill::jobs::sweep::{occurrence_schema, SweepBuildError, SweepJob};
 use gristmill::source::Source;
@@ -384,9 +386,14 @@ impl ScanArgs {
                 format.name()
             ));
         }
-        if format.is_table() && !self.all && !self.rules.are_given() {
+        let shaped = [
+            (self.output.replaces(), "--replace"),
+            (self.reading.is_multiline(), "--multiline"),
+        ];
+        let shaped = shaped.iter().find(|(given, _)| *given);
+        if let (true, Some((_, flag))) = (format.is_table(), shaped) {
             return Err(format!(
-                "{} has rows for --all and for --rules, and none for lines; give --all, or take jsonl",
+                "{flag} has no rows of {}; leave it out, or take text or jsonl",
                 format.name()
             ));
         }
@@ -403,9 +410,10 @@ impl ScanArgs {
     /// A message, if it cannot or must not be written.
     fn open_rows(&self) -> Result<Rows, String> {
         self.rows_to.open(self.format, || {
-            Ok(match self.rules.are_given() {
-                true => finding_schema(),
-                false => occurrence_schema(),
+            Ok(match self.all {
+                _ if self.rules.are_given() => finding_schema(),
+                true => occurrence_schema(),
+                false => line_schema(),
             })
         })
     }

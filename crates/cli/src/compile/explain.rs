@@ -93,7 +93,7 @@ pub fn text(set: &SweepSet) -> String {
     }
     text += &line(
         "regexes",
-        "cycles a byte by estimate, beside the search for literals; name; how it is searched for",
+        "cycles a byte by estimate, beside the search for runs and literals; name; how it is searched for",
     );
     let all = by_cost(set);
     for (_, name, plan) in &all {

@@ -111,6 +111,11 @@ pub struct ReadingArgs {
 }
 
 impl ReadingArgs {
+    /// Whether matches may span lines.
+    pub fn is_multiline(&self) -> bool {
+        self.multiline
+    }
+
     /// How patterns are read and compared, for a search without regard to lines.
     pub fn line_settings(&self) -> LineSettings {
         LineSettings {

@@ -11,8 +11,15 @@ const CANDIDATE: f64 = 300.0;
 /// The most bytes that are expected to be read before a literal.
 const MOST_PLACES: usize = 1000;
 
-/// Cycles for a byte of ordinary text, by how often the literals stand in it.
-pub(super) fn cycles(required: Option<&Required>) -> f64 {
+/// The share of the places of ordinary text at which a run is found that a regex requires, about.
+const RUNS: f64 = 1e-4;
+
+/// Cycles for a byte of ordinary text, by how often the literals stand in it, or the run of bytes that is looked for
+/// before them.
+pub(super) fn cycles(required: Option<&Required>, by_run: bool) -> f64 {
+    if by_run {
+        return RUNS * CANDIDATE;
+    }
     let Some(required) = required else {
         return ALONE;
     };

@@ -71,13 +71,17 @@ impl SweepJob {
         }
         let regexes = self.plan.patterns.set.regexes();
         if !regexes.is_empty() {
-            let alone = regexes
-                .explain()
-                .filter(|plan| plan.literals().is_none())
-                .count();
+            let (mut by_runs, mut by_literals, mut alone) = (0, 0, 0);
+            for plan in regexes.explain() {
+                match () {
+                    () if plan.is_alone() => alone += 1,
+                    () if plan.by_run() => by_runs += 1,
+                    () => by_literals += 1,
+                }
+            }
             parts.push(format!(
-                "{} regexes by their literals, {alone} each over all bytes, in {} KiB",
-                regexes.len() - alone,
+                "{by_runs} regexes by runs of bytes that they need, {by_literals} by their literals, {alone} each over \
+                 all bytes, in {} KiB",
                 regexes.memory_usage().div_ceil(1024)
             ));
         }
