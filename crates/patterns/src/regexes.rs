@@ -17,6 +17,7 @@ mod bits;
 mod builder;
 mod bytes;
 mod compiled;
+mod cost;
 mod error;
 mod gates;
 mod marks;
@@ -277,6 +278,12 @@ impl RegexSet {
         assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
         let (rule, memory) = (&self.rules[pattern], &mut cache.memory[pattern]);
         rule.first(memory, text, at, limit)
+    }
+
+    /// The literals that are looked for, in one search each: exactly, and in either case.
+    pub fn literals(&self) -> impl Iterator<Item = &Literals> {
+        let groups = [&self.exact, &self.folded].into_iter();
+        groups.filter_map(|group| group.set.as_ref())
     }
 
     /// How the set finds each pattern, one for each, in order.

@@ -1,5 +1,6 @@
 //! How the patterns of a set are found, in words.
 
+use super::cost;
 use super::search::{Rule, Way};
 use std::fmt;
 
@@ -28,6 +29,13 @@ impl<'a> RegexPlan<'a> {
     #[must_use]
     pub fn by_run(&self) -> bool {
         self.rule.mark.is_some()
+    }
+
+    /// The processor's cycles that the pattern is expected to take for a byte of ordinary text, beside the search for
+    /// runs and literals, which all patterns share: a rough estimate, by which patterns can be compared.
+    #[must_use]
+    pub fn cycles(&self) -> f64 {
+        cost::cycles(self.rule.required(), self.by_run())
     }
 
     /// Whether ASCII letters of the literals stand for either case.
@@ -63,7 +71,7 @@ impl fmt::Display for RegexPlan<'_> {
             ", found by literals:"
         })?;
         for literal in self.literals().unwrap_or_default() {
-            write!(f, " {:?}", literal.escape_ascii().to_string())?;
+            write!(f, " \"{}\"", literal.escape_ascii())?;
         }
         Ok(())
     }

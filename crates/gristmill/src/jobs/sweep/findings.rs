@@ -200,6 +200,10 @@ impl Findings {
         &self.rules
     }
 
+    pub(super) fn shared_rules(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.rules)
+    }
+
     /// The words of which a searcher tells [`FindingsFile::keyword`], in lower case. A word is to be found in either
     /// case.
     #[must_use]
