@@ -10,6 +10,7 @@ pub mod reading;
 pub mod rules;
 mod search;
 mod set;
+mod share;
 mod streams;
 mod sweep;
 mod walk;
@@ -479,16 +480,14 @@ impl ScanArgs {
         })
     }
 
-    /// The scan that is asked for; `None` if it is known that nothing can be found.
-    fn asked(&self) -> Result<Option<Asked>, Refusal> {
-        let mut patterns = self.patterns()?;
-        let (paths, default_directory) = self.paths()?;
-        let some = self.output.invert_match || !patterns.all.is_empty();
-        if !some || self.max_count == Some(0) {
-            return Ok(None);
-        }
-        let all = std::mem::take(&mut patterns.all);
-        let job = match sweep::job(self, &all, &paths) {
+    /// The job that searches these paths for `all`, the patterns that were read as `patterns`.
+    fn searched(
+        &self,
+        all: Vec<Vec<u8>>,
+        patterns: &Patterns,
+        paths: &[PathBuf],
+    ) -> Result<Job, Refusal> {
+        let job = match sweep::job(self, &all, paths) {
             Some(job) => job
                 .map(|job| Job::Sweep(Box::new(job)))
                 .map_err(|error| match error {
@@ -499,7 +498,7 @@ impl ScanArgs {
                     error => Refused::Other(error.to_string()),
                 }),
             None => {
-                let job = self.job(all, &paths).build_or_place();
+                let job = self.job(all, paths).build_or_place();
                 job.map(|job| Job::Scan(Box::new(job)))
                     .map_err(|error| match error {
                         ScanBuildError::Pattern(error) => Refused::Pattern(error),
@@ -510,10 +509,22 @@ impl ScanArgs {
                     })
             }
         };
-        let job = job.map_err(|refused| match refused {
-            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
+        job.map_err(|refused| match refused {
+            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, patterns)),
             Refused::Other(error) => Refusal::Line(error),
-        })?;
+        })
+    }
+
+    /// The scan that is asked for; `None` if it is known that nothing can be found.
+    fn asked(&self) -> Result<Option<Asked>, Refusal> {
+        let mut patterns = self.patterns()?;
+        let (paths, default_directory) = self.paths()?;
+        let some = self.output.invert_match || !patterns.all.is_empty();
+        if !some || self.max_count == Some(0) {
+            return Ok(None);
+        }
+        let all = std::mem::take(&mut patterns.all);
+        let job = self.searched(all, &patterns, &paths)?;
         self.ask(job, paths, default_directory).map(Some)
     }
 
