@@ -27,8 +27,8 @@ use decoding::DecodingArgs;
 use gristmill::jobs::scan::{
     line_schema, PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder,
 };
-use gristmill::jobs::sweep::findings::finding_schema;
 use gristmill::jobs::sweep::{occurrence_schema, SweepBuildError, SweepJob};
+use gristmill::rows::Schema;
 use gristmill::source::Source;
 use output::OutputArgs;
 pub use patterns::{PatternArgs, Patterns};
@@ -96,7 +96,7 @@ pub struct ScanArgs {
     /// With --all, show each match and NUM bytes of its file before and behind it, up to 4096.
     ///
     /// They are the columns `before`, `match` and `after` of a table, and fields of that name with --json.
-    #[arg(long, value_name = "NUM", requires = "all", value_parser = clap::value_parser!(u64).range(..=4096))]
+    #[arg(long, value_name = "NUM", value_parser = clap::value_parser!(u64).range(..=4096))]
     context_bytes: Option<u64>,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
@@ -369,6 +369,9 @@ impl ScanArgs {
                 "{flag} has no rows of a search; leave it out, or --output and --format"
             ));
         }
+        if self.context_bytes.is_some() && !self.all && !self.set.is_given() {
+            return Err("--context-bytes is for the matches of --all; give that, too".into());
+        }
         if self.context_bytes.is_some() && format == Format::Text {
             return Err("--context-bytes shows nothing in rows of text; give --json, or --format csv, arrow or parquet".into());
         }
@@ -405,27 +408,29 @@ impl ScanArgs {
         })
     }
 
-    /// Opens the output of rows.
+    /// The columns of a table of what patterns find.
+    fn schema(&self) -> Schema {
+        match self.all {
+            true => occurrence_schema(),
+            false => line_schema(),
+        }
+    }
+
+    /// Opens the output of rows, `schema` being that of a table.
     ///
     /// # Errors
     /// A message, if it cannot or must not be written.
-    fn open_rows(&self) -> Result<Rows, String> {
-        self.rows_to.open(self.format, || {
-            Ok(match self.all {
-                _ if self.rules.are_given() => finding_schema(),
-                true => occurrence_schema(),
-                false => line_schema(),
-            })
-        })
+    fn open_rows(&self, schema: Schema) -> Result<Rows, String> {
+        self.rows_to.open(self.format, || Ok(schema))
     }
 
     /// Nothing can be found: an output that was asked for has no rows.
     ///
     /// # Errors
     /// A message, if it cannot or must not be written.
-    fn write_nothing(&self) -> Result<(), String> {
+    fn write_nothing(&self, schema: Schema) -> Result<(), String> {
         match self.rows_to.are_given() {
-            true => self.open_rows()?.finish_empty(),
+            true => self.open_rows(schema)?.finish_empty(),
             false => Ok(()),
         }
     }
@@ -577,7 +582,9 @@ pub fn run(args: &ScanArgs) -> ExitCode {
         None if args.rules.are_given() => rules::run(args),
         None => args.asked().and_then(|asked| match asked {
             Some(asked) => search::run(args, asked, started).map_err(Refusal::Line),
-            None => Ok(args.write_nothing().map(|()| ExitCode::from(1))?),
+            None => Ok(args
+                .write_nothing(args.schema())
+                .map(|()| ExitCode::from(1))?),
         }),
     };
     code.unwrap_or_else(|refusal| refusal.tell())

@@ -7,7 +7,7 @@ use super::patterns::PatternArgs;
 use super::set::Loaded;
 use super::{search, Refusal, ScanArgs};
 use gristmill::jobs::sweep::findings::{
-    sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
+    finding_schema, sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
 };
 use gristmill::jobs::sweep::{Case, LineSettings, SweepBuildError, SweepJob, SweepJobBuilder};
 use gristmill::rules::RuleSet;
@@ -288,7 +288,7 @@ pub fn find(
     loaded: Option<&Loaded>,
 ) -> Result<ExitCode, Refusal> {
     if rules.rules().is_empty() {
-        args.write_nothing()?;
+        args.write_nothing(finding_schema())?;
         return Ok(ExitCode::from(1));
     }
     let (report, format) = (args.findings_report(), args.findings_format());
@@ -302,7 +302,7 @@ pub fn find(
         args.decoding.decode(true),
         NO_DEVICE,
     )?;
-    let mut rows = args.open_rows()?;
+    let mut rows = args.open_rows(finding_schema())?;
     let destination = rows.destination();
     let mut log;
     let output: &mut dyn Write = if format == Format::Sarif && report == FindingsReport::Each {

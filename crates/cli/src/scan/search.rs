@@ -184,7 +184,7 @@ fn search<J: Search + 'static>(
     started: Instant,
 ) -> Result<ExitCode, String> {
     let job = Arc::new(job);
-    let mut output = args.open_rows()?;
+    let mut output = args.open_rows(args.schema())?;
     let destination = output.destination();
     let mut separated;
     let between_files = job.between_files();

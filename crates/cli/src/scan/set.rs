@@ -1,7 +1,7 @@
 //! `scan --set`: what a compiled set holds.
 
 use super::{rules, search, sweep, Job, Refusal, ScanArgs};
-use gristmill::jobs::sweep::{SetError, SweepJob, SweepSet, SweepSetError};
+use gristmill::jobs::sweep::{occurrence_schema, SetError, SweepJob, SweepSet, SweepSetError};
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -114,7 +114,7 @@ pub fn run(args: &ScanArgs, started: Instant) -> Result<ExitCode, Refusal> {
         return rules::find(args, found, SweepJob::builder().set(set), Some(&loaded));
     }
     if set.patterns().is_empty() {
-        args.write_nothing()?;
+        args.write_nothing(occurrence_schema())?;
         return Ok(ExitCode::from(1));
     }
     let args = ScanArgs {
