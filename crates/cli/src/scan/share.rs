@@ -77,7 +77,7 @@ impl ScanArgs {
                 return Err(nothing());
             }
             let (findings, job) = rules::searched(&self, rules, job)?;
-            let rows = self.open_rows()?;
+            let rows = self.open_rows(finding_schema())?;
             let (report, format) = (self.findings_report(), self.findings_format());
             let destination = rows.destination();
             let output = match (format, report) {
@@ -110,7 +110,7 @@ impl ScanArgs {
             let all = std::mem::take(&mut patterns.all);
             self.searched(all, &patterns, &[])?
         };
-        let rows = self.open_rows()?;
+        let rows = self.open_rows(self.schema())?;
         let (args, started) = (self, Instant::now());
         Ok(match job {
             Job::Scan(job) => Box::new(SearchShare {
