@@ -5,7 +5,9 @@ use super::{rules, set, sweep, Job, Refusal, ScanArgs};
 use crate::common::{self, Collected, Destination, End};
 use crate::mill::{complain, Share};
 use crate::rows::{Rows, RowsArgs};
-use gristmill::jobs::sweep::findings::{sarif_tail, Findings, FindingsReport, Format, SarifWriter};
+use gristmill::jobs::sweep::findings::{
+    finding_schema, sarif_tail, Findings, FindingsReport, Format, SarifWriter,
+};
 use gristmill::jobs::sweep::SweepJob;
 use gristmill::mill::Task;
 use std::io::Write;
