@@ -42,10 +42,12 @@ pub mod go;
 mod judge;
 mod keywords;
 mod list;
+mod literal;
 mod rule;
 mod set;
 
 pub use error::RuleError;
 pub use judge::{Finding, Matched};
+pub use literal::literal;
 pub use rule::Rule;
 pub use set::{PathRules, RuleSet};

@@ -207,6 +207,12 @@ impl Findings {
         &self.keywords
     }
 
+    /// A regex that finds a [keyword](Self::keywords) in either case.
+    #[must_use]
+    pub fn keyword_regex(word: &str) -> String {
+        in_either_case(word)
+    }
+
     /// The regexes to search for, each with what it stands for.
     pub(super) fn patterns(&self) -> impl Iterator<Item = (Sought, Cow<'_, str>)> {
         let rules = (0..).zip(self.rules.rules());
