@@ -17,8 +17,6 @@ pub struct Failure {
     /// The offset in the file, in bytes, where it is known.
     pub offset: Option<u64>,
     pub reason: String,
-    /// The system's error number, where it has one.
-    pub errno: Option<i32>,
 }
 
 impl Failure {
@@ -29,14 +27,13 @@ impl Failure {
             path: Some(path.to_owned()),
             offset: Some(offset),
             reason: shown.strip_prefix(&place).unwrap_or(shown).to_owned(),
-            errno: None,
         }
     }
 
     /// An instance of `FileError`.
     pub fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let path: Option<OsString> = self.path.as_ref().map(|path| path.clone().into());
-        let args = (path, self.offset, &self.reason, self.errno);
+        let args = (path, self.offset, &self.reason);
         class(py, "FileError")?.call1(args)
     }
 }

@@ -122,10 +122,6 @@ impl Feed {
                 path: error.path.clone(),
                 offset: error.offset,
                 reason: error.kind.to_string(),
-                errno: match &error.kind {
-                    FileErrorKind::Open { errno, .. } => *errno,
-                    _ => None,
-                },
             });
         });
         let (runs, told) = (control.clone(), Arc::clone(&shared));

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 
 /// Bytes that are searched for strings before signals are looked for.
-const PIECE: usize = 16 << 20;
+const PIECE: usize = 4 << 20;
 
 /// Bytes that are copied at a time where they may change: few enough to be in the cache when they are searched.
 const COPIED: usize = 256 << 10;

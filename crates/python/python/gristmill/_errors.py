@@ -31,15 +31,12 @@ class FileError(GristmillError):
     """Where in the file it failed, in bytes; none where reading had not begun."""
     reason: str
     """What happened, and what to do."""
-    errno: int | None
-    """The system's error number, where there is one: `errno.ENOENT` and others."""
 
-    def __init__(self, path: str | None, offset: int | None, reason: str, errno: int | None = None) -> None:
-        super().__init__(path, offset, reason, errno)
+    def __init__(self, path: str | None, offset: int | None, reason: str) -> None:
+        super().__init__(path, offset, reason)
         self.path = path
         self.offset = offset
         self.reason = reason
-        self.errno = errno
 
     def __str__(self) -> str:
         path = "" if self.path is None else f"{self.path}: "

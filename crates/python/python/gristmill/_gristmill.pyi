@@ -1,18 +1,31 @@
-from collections.abc import Buffer, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypedDict, final, type_check_only
+from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, final, type_check_only
 
-from typing_extensions import CapsuleType, Unpack
+from typing_extensions import Buffer, CapsuleType, Unpack
 
 from ._errors import FileError
 
+__all__ = [
+    "__VERSION__",
+    "Batch",
+    "PatternSet",
+    "Program",
+    "Report",
+    "Stream",
+    "digest",
+    "run",
+    "scan",
+    "stats",
+]
+
 __VERSION__: Final[str]
 
-type _Path = str | bytes | PathLike[str] | PathLike[bytes]
-type _Paths = _Path | Iterable[_Path]
-type _Patterns = str | bytes | Iterable[str | bytes]
-type _Names = str | Iterable[str]
+_Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
+_Paths: TypeAlias = _Path | Iterable[_Path]
+_Patterns: TypeAlias = str | bytes | Iterable[str | bytes]
+_Names: TypeAlias = str | Iterable[str]
 
 # What says which files are read, how, and how that is told: docs/python.md explains each.
 @type_check_only
