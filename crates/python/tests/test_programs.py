@@ -42,6 +42,5 @@ def test_files_of_a_text_lie_below_it_or_are_allowed(tmp_path: Path) -> None:
     source.write_text('.file "../data/table"\n.acc one sum\n  acc one, r1\n')
     with pytest.raises(gristmill.ProgramError, match="source's directory"):
         gristmill.Program.load(source)
-    with pytest.raises(gristmill.ProgramError) as raised:
-        gristmill.Program.load(source, allow_include=tmp_path / "data")
-    assert "source's directory" not in str(raised.value)
+    for allowed in [tmp_path / "data", [str(tmp_path / "data")]]:
+        assert gristmill.Program.load(source, allow_include=allowed).accumulators == {"one": 1}
