@@ -9,7 +9,7 @@ pub fn of(command: &str) -> &'static str {
         .unwrap_or_default()
 }
 
-const EXAMPLES: [(&str, &str); 13] = [
+const EXAMPLES: [(&str, &str); 14] = [
     (
         "scan",
         "\
@@ -23,10 +23,22 @@ gristmill scan -C2 -r '<$1>' 'persistent (\\w+)' src
 gristmill scan -c -f patterns.txt logs
 # every occurrence of each of them, overlapping ones too
 gristmill scan --all -f patterns.txt logs
+# ... as a table, for DuckDB, Polars or pandas
+gristmill scan --all -f patterns.txt logs --output matches.parquet
 # what the rules of a file find, without showing the secrets
 gristmill scan --rules rules.toml logs
 # the files that another program lists
 find logs -name '*.log' -print0 | gristmill scan -l error --files0-from -
+",
+    ),
+    (
+        "compile",
+        "\
+# strings as a set, compiled once and searched for as often as needed
+gristmill compile -f patterns.txt -o patterns.gms
+gristmill scan --set patterns.gms logs
+# rules as a set, and which of them are slow
+gristmill compile --rules rules.toml -o rules.gms --explain
 ",
     ),
     (
@@ -37,6 +49,8 @@ gristmill digest src > list
 gristmill digest --quiet --check list
 # two digests of each file, which is read once
 gristmill digest --algorithm sha256,blake3 src > both
+# a table of them
+gristmill digest src --output digests.csv
 # a list that another tool has written
 sha256sum list > sums
 gristmill digest --algorithm sha256 --check sums

@@ -79,7 +79,7 @@ pub fn roff(command: &Command) -> String {
     let mut text = String::from(
         ".SH LETTERS\nA letter means one thing in every command that has it, but for four that keep, in the commands \
          modelled on other tools, the meaning that they have there: \\fB\\-c\\fR is \\-\\-check, \\fB\\-w\\fR is \
-         \\-\\-warn and \\fB\\-z\\fR is \\-\\-zero in digest as in sha256sum(1), and \\fB\\-o\\fR is \\-\\-output in asm and disasm as in as(1). Where a command has no use \
+         \\-\\-warn and \\fB\\-z\\fR is \\-\\-zero in digest as in sha256sum(1), and \\fB\\-o\\fR is \\-\\-output in asm, disasm and compile as in as(1). Where a command has no use \
          for a letter, it refuses the letter and says which commands have it.\n",
     );
     let all = command
@@ -124,7 +124,7 @@ mod tests {
         ('c', "check", &["digest"]),
         ('w', "warn", &["digest"]),
         ('z', "zero", &["digest"]),
-        ('o', "output", &["asm", "disasm"]),
+        ('o', "output", &["compile", "asm", "disasm"]),
     ];
 
     #[test]

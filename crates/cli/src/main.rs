@@ -8,6 +8,7 @@
 
 mod advice;
 mod common;
+mod compile;
 mod digest;
 mod doctor;
 mod engine;
@@ -56,6 +57,12 @@ struct Cli {
 enum Command {
     /// Find regexes or strings, with ripgrep's flags and ripgrep's answers
     Scan(Box<scan::ScanArgs>),
+    /// Compile patterns or rules into a set for scan --set
+    ///
+    /// A set is loaded in a small part of the time that it takes to compile it, is the same on every processor, and is read by the versions of gristmill that have its format. Its checksum
+    /// finds damage, not forgery: a set from somebody else is checked so that it can do no harm, but it finds what they
+    /// want it to find.
+    Compile(Box<compile::CompileArgs>),
     /// Print or check digests of each file: BLAKE3, or SHA-256, SHA-1, MD5, XXH3, CRC-32C
     ///
     /// A row is the digest in hexadecimal, two spaces and the path, as b3sum, xxhsum and coreutils' checksum tools write
@@ -150,6 +157,7 @@ fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Scan(args) => Ok(scan::run(&args)),
+        Command::Compile(args) => Ok(compile::run(&args)),
         Command::Digest(args) => digest::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Run(args) => run::run(&args),

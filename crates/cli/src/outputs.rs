@@ -45,12 +45,13 @@ pub fn open(
     if let Some(stream) = stream(path)? {
         return Ok(stream);
     }
-    let mut file = examine(path, replaces)?;
+    let mut file = examine(path)?;
     if let Some(name) = input(FileId::of(&file).map_err(words)?) {
         return Err(format!(
             "it would be written over, and is {name}, which is read"
         ));
     }
+    must_be_own(&mut file, replaces)?;
     file.seek(SeekFrom::Start(0)).map_err(words)?;
     file.set_len(0).map_err(words)?;
     Ok(file)
@@ -76,29 +77,31 @@ fn stream(path: &Path) -> Result<Option<File>, String> {
     }
 }
 
-/// Opens a file that is there, if it is regular, can be written, and may be replaced.
-fn examine(path: &Path, replaces: Replaces) -> Result<File, String> {
-    let mut file = OpenOptions::new()
+/// Opens a file that is there, if it is regular and can be written.
+fn examine(path: &Path) -> Result<File, String> {
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(words)?;
     bounded::must_be_regular(&file).map_err(words)?;
+    Ok(file)
+}
+
+/// Checks that a file may be replaced.
+fn must_be_own(file: &mut File, replaces: Replaces) -> Result<(), String> {
     if let Replaces::Own { magic, name } = replaces {
         let mut head = Vec::new();
         let most = magic.len() as u64;
-        (&mut file)
-            .take(most)
-            .read_to_end(&mut head)
-            .map_err(words)?;
+        file.take(most).read_to_end(&mut head).map_err(words)?;
         if !head.is_empty() && head != magic {
             return Err(format!(
                 "it is there already, and is not {name}, so that it is not written over"
             ));
         }
     }
-    Ok(file)
+    Ok(())
 }
 
 /// The most bytes of a file's name that its temporary name begins with: a name has 255 at most.
@@ -140,7 +143,8 @@ pub fn create(path: &Path, replaces: Replaces) -> Result<Created, String> {
             if let Some(stream) = stream(&path)? {
                 return Ok(Created::Stream(stream));
             }
-            let old = examine(&path, replaces)?;
+            let mut old = examine(&path)?;
+            must_be_own(&mut old, replaces)?;
             permissions = Some(old.metadata().map_err(words)?.permissions());
             files.push(FileId::of(&old).map_err(words)?);
         }

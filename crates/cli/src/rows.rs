@@ -26,7 +26,7 @@ pub struct RowsArgs {
     /// The format of the rows.
     ///
     /// text and jsonl are what is printed without this flag and with --json. csv, arrow (an IPC file, uncompressed) and
-    /// parquet (compressed by zstd) are tables with a row for each match, finding or file, whose columns docs/rows.md lists.
+    /// parquet (compressed by zstd) are tables with a row for each line, match, finding or file, whose columns docs/rows.md lists.
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 }

@@ -135,7 +135,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         ..args.report.clone()
     };
     if args.table {
-        common::written(io::Write::write_all(&mut output, &job.aligned_heading()))?;
+        let heading = io::Write::write_all(&mut output, &job.aligned_heading());
+        heading.map_err(|error| report.rows.lost(&error))?;
     }
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {

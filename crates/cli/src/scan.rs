@@ -6,9 +6,10 @@ mod decoding;
 mod listing;
 mod output;
 mod patterns;
-mod reading;
-mod rules;
+pub mod reading;
+pub mod rules;
 mod search;
+mod set;
 mod streams;
 mod sweep;
 mod walk;
@@ -22,15 +23,17 @@ use super::sources::file_list;
 use color::ColorWhen;
 use context::ContextArgs;
 use decoding::DecodingArgs;
-use gristmill::jobs::scan::{PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder};
+use gristmill::jobs::scan::{
+    line_schema, PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder,
+};
 use gristmill::jobs::sweep::findings::finding_schema;
 use gristmill::jobs::sweep::{occurrence_schema, SweepBuildError, SweepJob};
 use gristmill::source::Source;
 use output::OutputArgs;
-use patterns::PatternArgs;
-pub use patterns::Patterns;
+pub use patterns::{PatternArgs, Patterns};
 use reading::ReadingArgs;
 use rules::RuleArgs;
+use set::{Loaded, SetArgs};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -45,9 +48,10 @@ const MAPPED_PATHS: usize = 10;
 /// Flags of `gristmill scan`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_override_self = true)]
+#[command(group(clap::ArgGroup::new("judged").args(["rules", "set"]).multiple(true)))]
 pub struct ScanArgs {
-    /// The pattern to search for: a regex, or with -F a string. With -e, -f or --rules, this argument is a path.
-    #[arg(required_unless_present_any = ["patterns", "pattern_files", "rules", "files", "type_list"])]
+    /// The pattern to search for: a regex, or with -F a string. With -e, -f, --rules or --set, this argument is a path.
+    #[arg(required_unless_present_any = ["patterns", "pattern_files", "rules", "set", "files", "type_list"])]
     pattern: Option<OsString>,
 
     /// Files and directories to search. `-` is standard input.
@@ -60,6 +64,9 @@ pub struct ScanArgs {
 
     #[command(flatten)]
     rules: RuleArgs,
+
+    #[command(flatten)]
+    set: SetArgs,
 
     #[command(flatten)]
     reading: ReadingArgs,
@@ -206,8 +213,9 @@ pub struct ScanArgs {
     ends: ReportArgs,
 }
 
-/// Why nothing is searched.
-enum Refusal {
+/// Why nothing is searched, or compiled.
+#[derive(Debug)]
+pub enum Refusal {
     /// An error in one line.
     Line(String),
     /// An error that shows a place in a text.
@@ -243,6 +251,8 @@ struct Asked {
     one_thread: bool,
     /// Whether the current directory is searched because no path was named.
     default_directory: bool,
+    /// The set that was loaded, if one was.
+    loaded: Option<Loaded>,
 }
 
 impl ScanArgs {
@@ -257,8 +267,10 @@ impl ScanArgs {
 
     /// The paths that were named.
     fn named_paths(&self) -> Vec<PathBuf> {
-        let no_pattern =
-            self.given.are_given() || self.rules.are_given() || self.walk.lists_files();
+        let no_pattern = self.given.are_given()
+            || self.set.is_given()
+            || self.rules.are_given()
+            || self.walk.lists_files();
         let first = self.pattern.iter().filter(|_| no_pattern);
         first
             .map(PathBuf::from)
@@ -374,9 +386,14 @@ impl ScanArgs {
                 format.name()
             ));
         }
-        if format.is_table() && !self.all && !self.rules.are_given() {
+        let shaped = [
+            (self.output.replaces(), "--replace"),
+            (self.reading.is_multiline(), "--multiline"),
+        ];
+        let shaped = shaped.iter().find(|(given, _)| *given);
+        if let (true, Some((_, flag))) = (format.is_table(), shaped) {
             return Err(format!(
-                "{} has rows for --all and for --rules, and none for lines; give --all, or take jsonl",
+                "{flag} has no rows of {}; leave it out, or take text or jsonl",
                 format.name()
             ));
         }
@@ -393,9 +410,10 @@ impl ScanArgs {
     /// A message, if it cannot or must not be written.
     fn open_rows(&self) -> Result<Rows, String> {
         self.rows_to.open(self.format, || {
-            Ok(match self.rules.are_given() {
-                true => finding_schema(),
-                false => occurrence_schema(),
+            Ok(match self.all {
+                _ if self.rules.are_given() => finding_schema(),
+                true => occurrence_schema(),
+                false => line_schema(),
             })
         })
     }
@@ -496,17 +514,39 @@ impl ScanArgs {
             Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
             Refused::Other(error) => Refusal::Line(error),
         })?;
+        self.ask(job, paths, default_directory).map(Some)
+    }
+
+    /// The search of these paths by a job.
+    fn ask(
+        &self,
+        job: Job,
+        paths: Vec<PathBuf>,
+        default_directory: bool,
+    ) -> Result<Asked, Refusal> {
         let one_thread = self.one_thread(&paths);
         let countable =
             !self.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
         let (source, estimate) = self.source(paths, default_directory)?;
-        Ok(Some(Asked {
+        Ok(Asked {
             job,
             source,
             estimate: estimate.filter(|_| countable),
             one_thread,
             default_directory,
-        }))
+            loaded: None,
+        })
+    }
+}
+
+impl Refusal {
+    /// Says why, and returns the exit code.
+    pub fn tell(&self) -> ExitCode {
+        match self {
+            Self::Line(error) => common::complain(error),
+            Self::Lines(error) => common::complain_in_lines(error),
+        }
+        ExitCode::from(2)
     }
 }
 
@@ -522,17 +562,12 @@ pub fn run(args: &ScanArgs) -> ExitCode {
     };
     let code = match args.listing() {
         Some(listed) => listed,
+        None if args.set.is_given() => set::run(args, started),
         None if args.rules.are_given() => rules::run(args),
         None => args.asked().and_then(|asked| match asked {
             Some(asked) => search::run(args, asked, started).map_err(Refusal::Line),
             None => Ok(args.write_nothing().map(|()| ExitCode::from(1))?),
         }),
     };
-    code.unwrap_or_else(|refusal| {
-        match refusal {
-            Refusal::Line(error) => common::complain(&error),
-            Refusal::Lines(error) => common::complain_in_lines(&error),
-        }
-        ExitCode::from(2)
-    })
+    code.unwrap_or_else(|refusal| refusal.tell())
 }

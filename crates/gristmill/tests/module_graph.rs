@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The libraries that are checked.
-const CRATES: [&str; 2] = ["gristmill", "stdio"];
+const CRATES: [&str; 3] = ["gristmill", "rows", "stdio"];
 
 type Module = Vec<String>;
 

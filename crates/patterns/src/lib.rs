@@ -6,18 +6,22 @@
 //! - [`LineMatcher`]: regexes as ripgrep takes them, of which lines that match are found. [`PlainStrings`] are those of which
 //!   a regex is not needed.
 //! - [`RegexSet`]: many regexes, every match of each of which is named and placed.
+//! - [`PatternSet`]: strings and regexes with names, which can be stored and loaded ([`saved`]).
 
 #![deny(unsafe_code)]
 
 mod lines;
 mod literals;
 mod regexes;
+pub mod saved;
+mod set;
 
 pub use lines::{
     expand, Boundary, Case, LineMatcher, LineSettings, PatternError, Place, PlainStrings,
     DEFAULT_DFA_SIZE_LIMIT, DEFAULT_SIZE_LIMIT,
 };
-pub use literals::{BuildError, Literals};
+pub use literals::{BuildError, Literals, StringClass};
 pub use regexes::{
     smart_case, Hit, Part, RegexPlan, RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError,
 };
+pub use set::{Attached, PatternSet, PatternSetBuilder, PatternSetError};

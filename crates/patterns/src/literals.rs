@@ -16,12 +16,15 @@ mod plan;
 #[allow(unsafe_code)]
 mod probe;
 mod rarity;
+mod saved;
 mod store;
 
-use class::Class;
+use class::{Class, Shape};
 use few::Few;
+use plan::Part;
 use std::ops::Range;
 use store::Store;
+pub(crate) use store::Stored;
 
 /// Why a set could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,16 +51,70 @@ impl std::error::Error for BuildError {}
 
 /// A set of byte strings, prepared for finding all their occurrences.
 pub struct Literals {
-    store: Store,
+    stored: Stored,
     ways: Vec<Way>,
     cost: f32,
     longest: usize,
 }
 
+/// Patterns of similar length, which are searched for in one way. It displays as words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StringClass {
+    /// The number of patterns.
+    pub patterns: usize,
+    /// Bytes that are looked for of each.
+    pub gram: usize,
+    /// The text is looked at at every position in so many.
+    pub stride: usize,
+    /// Whether a packed searcher (Teddy) looks for them, rather than a filter. That depends on the processor, too.
+    pub packed: bool,
+    /// Bytes of its tables.
+    pub bytes: usize,
+}
+
+impl std::fmt::Display for StringClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (patterns, gram) = (self.patterns, self.gram);
+        match self.packed {
+            true => write!(f, "{patterns} by {gram} bytes with teddy"),
+            false => {
+                let stride = self.stride;
+                write!(
+                    f,
+                    "{patterns} by {gram} bytes at every position in {stride}"
+                )
+            }
+        }
+    }
+}
+
 /// How the patterns of a class are searched for.
 enum Way {
-    Few(Few),
+    /// With the shape that a filter for them would have.
+    Few(Few, Shape),
     Filter(Class),
+}
+
+impl Way {
+    /// How a part is searched for. It depends on the processor.
+    fn new(store: &Store<'_>, part: &Part, bits: u64) -> Self {
+        let few = part.numbers.len() <= few::MOST
+            && bits == 0
+            && part.shape.window >= few::NEEDLE
+            && part.shape.stride() < FEW_BELOW;
+        let few = few.then(|| Few::new(store, &part.numbers)).flatten();
+        match few {
+            Some(few) => Self::Few(few, part.shape),
+            None => Self::Filter(Class::new(store, &part.numbers, part.shape, bits)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Few(few, _) => few.len(),
+            Self::Filter(class) => class.len(),
+        }
+    }
 }
 
 /// The bytes of text that all classes look at before the next: few enough to stay in the nearest cache.
@@ -75,29 +132,16 @@ impl Literals {
     /// # Errors
     /// [`BuildError::Empty`] for an empty pattern, [`BuildError::TooMany`] for a set that is too large.
     pub fn build<P: AsRef<[u8]>>(patterns: &[P], fold: bool) -> Result<Self, BuildError> {
-        let store = Store::new(patterns, fold)?;
+        let stored = Stored::new(patterns, fold)?;
+        let store = stored.view();
         let bits = if fold { CASE_BITS } else { 0 };
         let (parts, cost) = plan::plan(&store, bits);
-        let ways = parts
-            .into_iter()
-            .map(|part| {
-                let few = part.numbers.len() <= few::MOST
-                    && !fold
-                    && part.shape.window >= few::NEEDLE
-                    && part.shape.stride() < FEW_BELOW;
-                let few = few.then(|| Few::new(&store, &part.numbers)).flatten();
-                few.map_or_else(
-                    || Way::Filter(Class::new(&store, &part.numbers, part.shape, bits)),
-                    Way::Few,
-                )
-            })
-            .collect();
-        let longest = patterns.iter().map(|pattern| pattern.as_ref().len()).max();
+        let ways = parts.iter().map(|part| Way::new(&store, part, bits));
         Ok(Self {
-            store,
-            ways,
+            ways: ways.collect(),
+            longest: store.longest(),
+            stored,
             cost,
-            longest: longest.unwrap_or(0),
         })
     }
 
@@ -111,14 +155,15 @@ impl Literals {
     /// Calls `found` with start and number of every occurrence in `text` whose first byte lies in `starts`: overlapping
     /// ones too, in no particular order. `text` ends after the last byte that an occurrence may have.
     pub fn find(&self, text: &[u8], starts: Range<usize>, mut found: impl FnMut(usize, u32)) {
+        let store = self.stored.view();
         let end = starts.end.min(text.len());
         let mut from = starts.start;
         while from < end {
             let until = end.min(from + PIECE);
             for way in &self.ways {
                 match way {
-                    Way::Few(few) => few.find(&self.store, text, &(from..until), &mut found),
-                    Way::Filter(class) => class.find(&self.store, text, &(from..until), &mut found),
+                    Way::Few(few, _) => few.find(&store, text, &(from..until), &mut found),
+                    Way::Filter(class) => class.find(&store, text, &(from..until), &mut found),
                 }
             }
             from = until;
@@ -147,7 +192,7 @@ impl Literals {
 
     /// The number of patterns.
     pub fn len(&self) -> usize {
-        self.store.len()
+        self.stored.view().len()
     }
 
     /// Whether there are no patterns.
@@ -155,9 +200,14 @@ impl Literals {
         self.len() == 0
     }
 
+    /// The bytes of pattern `number`, in lower case where case is folded; none if there is none.
+    pub(crate) fn pattern(&self, number: u32) -> &[u8] {
+        self.stored.view().pattern(number)
+    }
+
     /// Bytes of pattern `number`, or 0 if there is none.
     pub fn pattern_len(&self, number: u32) -> usize {
-        self.store.pattern(number).len()
+        self.pattern(number).len()
     }
 
     /// Bytes of the longest pattern.
@@ -167,11 +217,8 @@ impl Literals {
 
     /// The memory that the set takes, in bytes.
     pub fn memory(&self) -> usize {
-        let ways = self.ways.iter().map(|way| match way {
-            Way::Few(few) => few.bytes(),
-            Way::Filter(class) => class.bytes(),
-        });
-        self.store.bytes() + ways.sum::<usize>()
+        let classes = self.classes().map(|class| class.bytes);
+        self.stored.view().bytes() + classes.sum::<usize>()
     }
 
     /// The processor's cycles that a byte of text is expected to take, in text that is half ordinary and half like the
@@ -180,18 +227,35 @@ impl Literals {
         self.cost
     }
 
+    /// Whether ASCII letters match in either case.
+    pub fn folds(&self) -> bool {
+        self.stored.view().folds()
+    }
+
     /// How the patterns are searched for, in words.
     pub fn explain(&self) -> String {
-        let ways = self.ways.iter().map(|way| match way {
-            Way::Few(few) => format!("{} by {} bytes with teddy", few.len(), few.shape().gram),
-            Way::Filter(class) => format!(
-                "{} by {} bytes at every position in {}",
-                class.len(),
-                class.shape().gram,
-                class.shape().stride()
-            ),
-        });
+        let ways = self.classes().map(|class| class.to_string());
         ways.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The classes into which the patterns are divided, by length.
+    pub fn classes(&self) -> impl Iterator<Item = StringClass> + '_ {
+        self.ways.iter().map(|way| match way {
+            Way::Few(few, _) => StringClass {
+                patterns: few.len(),
+                gram: few.shape().gram,
+                stride: 1,
+                packed: true,
+                bytes: few.bytes(),
+            },
+            Way::Filter(class) => StringClass {
+                patterns: class.len(),
+                gram: class.shape().gram,
+                stride: class.shape().stride(),
+                packed: false,
+                bytes: class.bytes(),
+            },
+        })
     }
 }
 

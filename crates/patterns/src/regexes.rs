@@ -1,159 +1,54 @@
 //! Sets of regexes, and every match of each of them.
 //!
 //! Each regex is found as if it were searched for alone. Most of those that people write for many files at once contain
-//! some literal that is rare: one search finds the literals of all regexes, and a regex is run only near its own.
+//! something that is rare, which is derived from the regex (`required`, `marks`), and a regex is run only near it:
+//!
+//! - A *mark* is a run of bytes of a class, so long that few texts have it: 32 letters and digits, or ten behind a `=`. Runs
+//!   are found by bits that tell of each byte which classes it is in (`bits`, with `tables`, `words` and the vector units'
+//!   `x86`), for many regexes at once (`gates`); around them the regexes' literals are looked for (`sieve`).
+//! - A literal of a regex without a mark is looked for in all of the text: a few of them by `scout`, many as a set
+//!   ([`Literals`]).
+//! - Where that leads to, a regex is tried or searched for (`search`), and is compiled when that happens first
+//!   (`compiled`), unless it may be too large (`size`).
+//! - `open` tells what of a text that goes on is still undecided.
 
+#[allow(unsafe_code)]
+mod bits;
+mod builder;
+mod bytes;
+mod compiled;
+mod cost;
 mod error;
+mod gates;
+mod marks;
 mod open;
+mod plan;
 mod required;
+mod scout;
 mod search;
+mod sieve;
+mod size;
 mod smart;
+mod tables;
+mod words;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod x86;
 
+pub use builder::RegexSetBuilder;
 pub use error::RegexSetError;
+pub use plan::RegexPlan;
 pub use smart::smart_case;
 
 use crate::Literals;
-use regex_automata::meta;
-use regex_automata::nfa::thompson::WhichCaptures;
-use regex_syntax::hir::Hir;
-use regex_syntax::ParserBuilder;
+use gates::{Gates, Place, Scratch};
+use scout::Scout;
 use search::{Memory, Progress, Rule, Way, SHORT_TAIL};
 use std::fmt;
 use std::ops::Range;
 
 /// Bytes of text whose candidates are gathered at once, so that the memory for them is bounded.
 const BLOCK: usize = 1 << 16;
-
-/// Builds a [`RegexSet`]. The options hold for all its patterns; `(?i)` and the like set them within a pattern.
-#[derive(Debug, Clone)]
-pub struct RegexSetBuilder {
-    case_insensitive: bool,
-    unicode: bool,
-    multi_line: bool,
-    size_limit: usize,
-    total_size_limit: usize,
-}
-
-impl Default for RegexSetBuilder {
-    fn default() -> Self {
-        Self {
-            case_insensitive: false,
-            unicode: true,
-            multi_line: false,
-            size_limit: 10 << 20,
-            total_size_limit: 1 << 30,
-        }
-    }
-}
-
-impl RegexSetBuilder {
-    /// A builder for regexes as the `regex` crate takes them by default.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Whether letters match in either case, as with `(?i)`. Default: no.
-    pub fn case_insensitive(&mut self, yes: bool) -> &mut Self {
-        self.case_insensitive = yes;
-        self
-    }
-
-    /// Whether classes and `.` match characters of Unicode rather than bytes, as with `(?u)`. Default: yes.
-    pub fn unicode(&mut self, yes: bool) -> &mut Self {
-        self.unicode = yes;
-        self
-    }
-
-    /// Whether `^` and `$` match at lines' ends too, as with `(?m)`. Default: no.
-    pub fn multi_line(&mut self, yes: bool) -> &mut Self {
-        self.multi_line = yes;
-        self
-    }
-
-    /// The most bytes that one pattern's program may take. Default: 10 MiB, as in the `regex` crate.
-    pub fn size_limit(&mut self, bytes: usize) -> &mut Self {
-        self.size_limit = bytes;
-        self
-    }
-
-    /// The most bytes that all patterns may take, without their literals and what searches add. Default: 1 GiB.
-    pub fn total_size_limit(&mut self, bytes: usize) -> &mut Self {
-        self.total_size_limit = bytes;
-        self
-    }
-
-    /// Builds the set. Patterns are numbered from 0 in the order given.
-    ///
-    /// # Errors
-    /// Names the pattern that is no regex, or with which a limit is exceeded.
-    pub fn build<P: AsRef<str>>(&self, patterns: &[P]) -> Result<RegexSet, RegexSetError> {
-        let mut set = RegexSet {
-            rules: Vec::with_capacity(patterns.len()),
-            always: Vec::new(),
-            exact: Group::default(),
-            folded: Group::default(),
-        };
-        let mut size = 0_usize;
-        for (number, pattern) in patterns.iter().enumerate() {
-            let pattern = pattern.as_ref();
-            let rule = self.rule(number, pattern)?;
-            size = size.saturating_add(rule.memory_usage());
-            if size > self.total_size_limit {
-                let limit = self.total_size_limit;
-                return Err(RegexSetError::total_size(number, pattern, limit));
-            }
-            if let Some(required) = rule.required() {
-                let group = match required.fold {
-                    true => &mut set.folded,
-                    false => &mut set.exact,
-                };
-                for literal in &required.literals {
-                    group.literals.push(literal.clone());
-                    group.rules.push(number);
-                }
-            }
-            if rule.is_always() {
-                set.always.push(number);
-            }
-            set.rules.push(rule);
-        }
-        let last = patterns.last().map_or("", |pattern| pattern.as_ref());
-        for (group, fold) in [(&mut set.exact, false), (&mut set.folded, true)] {
-            group.longest = group.literals.iter().map(Vec::len).max().unwrap_or(0);
-            if !group.literals.is_empty() {
-                let set = Literals::build(&group.literals, fold)
-                    .map_err(|_| RegexSetError::too_many(patterns.len() - 1, last))?;
-                group.set = Some(set);
-            }
-            group.literals = Vec::new();
-        }
-        Ok(set)
-    }
-
-    fn rule(&self, number: usize, pattern: &str) -> Result<Rule, RegexSetError> {
-        let hir: Hir = ParserBuilder::new()
-            .case_insensitive(self.case_insensitive)
-            .unicode(self.unicode)
-            .multi_line(self.multi_line)
-            .utf8(false)
-            .build()
-            .parse(pattern)
-            .map_err(|error| RegexSetError::syntax(number, pattern, &error))?;
-        let config = meta::Config::new()
-            .utf8_empty(false)
-            // A match has a start and an end only with the implicit group.
-            .which_captures(WhichCaptures::Implicit)
-            .nfa_size_limit(Some(self.size_limit));
-        let regex = meta::Builder::new()
-            .configure(config)
-            .build_from_hir(&hir)
-            .map_err(|error| RegexSetError::regex(number, pattern, &error))?;
-        let required = required::required(&hir);
-        Rule::new(regex, &hir, required, self.size_limit)
-            .map_err(|reason| RegexSetError::other(number, pattern, reason))
-    }
-}
 
 /// Many regexes, prepared for finding every match of each in a text.
 ///
@@ -176,6 +71,11 @@ pub struct RegexSet {
     rules: Vec<Rule>,
     /// The rules to be looked at whatever literals a text holds, in order.
     always: Vec<usize>,
+    /// What finds the rules that have marks.
+    gates: Option<Gates>,
+    /// The literals of the others, if they are few.
+    scout: Option<Scout>,
+    /// The literals of the others, if they are many.
     exact: Group,
     folded: Group,
 }
@@ -220,7 +120,9 @@ impl RegexSet {
         let literals: usize = groups
             .filter_map(|group| group.set.as_ref().map(Literals::memory))
             .sum();
-        literals + self.rules.iter().map(Rule::memory_usage).sum::<usize>()
+        let gates = self.gates.as_ref().map_or(0, Gates::memory);
+        let scout = self.scout.as_ref().map_or(0, Scout::memory);
+        literals + gates + scout + self.rules.iter().map(Rule::memory_usage).sum::<usize>()
     }
 
     /// Memory for searches by one thread at a time. It grows as it is used: up to some MiB for each pattern.
@@ -232,6 +134,8 @@ impl RegexSet {
             memory,
             progress: Vec::new(),
             places: Vec::new(),
+            scratch: Scratch::default(),
+            words: Vec::new(),
         }
     }
 
@@ -298,12 +202,23 @@ impl RegexSet {
                 });
             }
         }
-        let text = part.text;
+        let (text, first) = (part.text, part.starts.start);
+        if let Some(gates) = &self.gates {
+            gates.begin(&mut cache.scratch, first);
+        }
         for from in (part.starts.start..text.len()).step_by(BLOCK) {
             if !go_on() {
                 return;
             }
             cache.places.clear();
+            let until = text.len().min(from + BLOCK);
+            let (scratch, places) = (&mut cache.scratch, &mut cache.places);
+            if let Some(gates) = &self.gates {
+                gates.find(scratch, text, first, (from, until), places);
+            }
+            if let Some(scout) = &self.scout {
+                scout.find(&mut cache.words, text, (from, until), places);
+            }
             for group in [&self.exact, &self.folded] {
                 group.find(text, from, &mut cache.places);
             }
@@ -316,7 +231,7 @@ impl RegexSet {
                     memory,
                     progress,
                     part,
-                    places.iter().map(|(_, place)| *place),
+                    places.iter().map(|(_, first, last)| (*first, *last)),
                     |start, end| found(number, Hit::Match { start, end }),
                 );
             }
@@ -363,6 +278,12 @@ impl RegexSet {
         assert_eq!(cache.memory.len(), self.rules.len(), "a cache of this set");
         let (rule, memory) = (&self.rules[pattern], &mut cache.memory[pattern]);
         rule.first(memory, text, at, limit)
+    }
+
+    /// The literals that are looked for, in one search each: exactly, and in either case.
+    pub fn literals(&self) -> impl Iterator<Item = &Literals> {
+        let groups = [&self.exact, &self.folded].into_iter();
+        groups.filter_map(|group| group.set.as_ref())
     }
 
     /// How the set finds each pattern, one for each, in order.
@@ -423,12 +344,13 @@ pub enum Hit {
 
 impl Group {
     /// Adds rule and place of each literal that begins in the block from `from` on.
-    fn find(&self, text: &[u8], from: usize, places: &mut Vec<(usize, usize)>) {
+    fn find(&self, text: &[u8], from: usize, places: &mut Vec<Place>) {
         let Some(set) = &self.set else { return };
         let starts = BLOCK.min(text.len() - from);
         let end = (from + starts + self.longest - 1).min(text.len());
         set.find(&text[from..end], 0..starts, |start, literal| {
-            places.push((self.rules[literal as usize], from + start));
+            let place = from + start;
+            places.push((self.rules[literal as usize], place, place));
         });
     }
 }
@@ -444,49 +366,7 @@ impl fmt::Debug for RegexSet {
 pub struct RegexSetCache {
     memory: Vec<Memory>,
     progress: Vec<Progress>,
-    places: Vec<(usize, usize)>,
-}
-
-/// How one pattern of a [`RegexSet`] is found. It displays as a sentence.
-#[derive(Debug, Clone, Copy)]
-pub struct RegexPlan<'a> {
-    rule: &'a Rule,
-}
-
-impl<'a> RegexPlan<'a> {
-    /// The literals of which every match contains one, if the pattern is found by these. Without, it is searched for
-    /// alone over the whole text.
-    #[must_use]
-    pub fn literals(&self) -> Option<&'a [Vec<u8>]> {
-        let required = self.rule.required()?;
-        Some(&required.literals)
-    }
-
-    /// Whether ASCII letters of the literals stand for either case.
-    #[must_use]
-    pub fn either_case(&self) -> bool {
-        self.rule.required().is_some_and(|required| required.fold)
-    }
-}
-
-impl fmt::Display for RegexPlan<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.rule.way {
-            Way::Whole => {
-                return f.write_str("searched alone over the whole text: no literal is rare enough")
-            }
-            Way::Window(_, longest) => write!(f, "searched in windows for {longest} bytes")?,
-            Way::Tries(..) => f.write_str("tried where a match would begin")?,
-            Way::Gate(_) => f.write_str("searched from the first place on that allows a match")?,
-        }
-        f.write_str(if self.either_case() {
-            ", found by literals in either case:"
-        } else {
-            ", found by literals:"
-        })?;
-        for literal in self.literals().unwrap_or_default() {
-            write!(f, " {:?}", literal.escape_ascii().to_string())?;
-        }
-        Ok(())
-    }
+    places: Vec<Place>,
+    scratch: Scratch,
+    words: Vec<u64>,
 }

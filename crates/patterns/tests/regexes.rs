@@ -257,6 +257,170 @@ fn random_regexes_match_as_each_alone() {
     );
 }
 
+/// A regex as scanners for secrets have them: it needs a run of bytes, mostly near a literal.
+fn secret_regex(rng: &mut Rng) -> String {
+    let class = pick(
+        rng,
+        &[
+            "[a-z0-9]",
+            "[0-9a-f]",
+            r"[\w.-]",
+            r"[\w=+/-]",
+            "[A-Za-z0-9_-]",
+            r"(?i:[a-z])",
+            r"\d",
+        ],
+    );
+    let least = rng.usize(7..40);
+    let more = rng.usize(..60);
+    let count = pick(rng, &["{n}", "{n,}", "{n,m}", "{n,m}?"]);
+    let count = count.replace('n', &least.to_string());
+    let run = format!("{class}{}", count.replace('m', &(least + more).to_string()));
+    let keyword = pick(
+        rng,
+        &[
+            "secret",
+            "(?:key|Token)",
+            "sk",
+            "(?i:kelvin|api_)",
+            "AKIA",
+            "x[oe]xb-",
+        ],
+    );
+    let between = pick(rng, &["", "_", r"(?:[ \t\w.-]{0,9})", r"\b", ".*?", r"\s*"]);
+    let operator = pick(
+        rng,
+        &["", "(?:=|:=|=>)", r#"[:=]["' ]{0,3}"#, ":", r#"=\s{0,2}""#],
+    );
+    let ending = pick(
+        rng,
+        &[
+            "",
+            r"\b",
+            "$",
+            r#"(?:["'\s;]|\\n|$)"#,
+            "(?m:$)",
+            "x?;",
+            "[^x]",
+            "_end",
+        ],
+    );
+    let flag = pick(rng, &["", "", "(?i)", "(?i-u)"]);
+    match rng.usize(..8) {
+        0 => format!(r"{flag}\b{run}{ending}"),
+        1 => format!("{flag}{run}{operator}{keyword}"),
+        2 => format!("{flag}{keyword}{between}{operator}{run}{ending}|{keyword}-{run}"),
+        3 => format!(
+            r"{flag}[\w.-]{{0,9}}?{keyword}{between}{operator}(?:{run}|{class}{{9}}-{class}{{8}}){ending}"
+        ),
+        _ => format!(r"{flag}{keyword}{between}{operator}({run}){ending}"),
+    }
+}
+
+/// A text with what such regexes look for, and what comes near to it.
+fn secret_text(rng: &mut Rng, length: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    while text.len() < length {
+        let word = pick(
+            rng,
+            &[
+                "secret",
+                "key",
+                "Token",
+                "sk",
+                "kelvin",
+                "\u{212a}elvin",
+                "api_",
+                "AKIA",
+                "xoxb-",
+            ],
+        );
+        match rng.usize(..7) {
+            0 => text.extend(word.bytes()),
+            1 => text.extend(word.to_uppercase().bytes()),
+            2 | 3 => {
+                let parts = [
+                    "=", ":=", "=>", ":\"", ": '", ";", "\n", " ", "_", "\"", "\\n", "-", ".", "é",
+                    "x",
+                ];
+                text.extend(pick(rng, &parts).bytes());
+            }
+            4 => text.push(rng.u8(..)),
+            _ => {
+                let of = pick(
+                    rng,
+                    &["0123456789abcdef", "azAZ09", "aZ_-.=+/", "0123456789"],
+                );
+                let count = rng.usize(..48);
+                text.extend((0..count).map(|_| of.as_bytes()[rng.usize(..of.len())]));
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn regexes_that_need_runs_match_as_each_alone() {
+    let mut rng = Rng::with_seed(gristmill_testing::seed("GRISTMILL_RUNS_SEED"));
+    for round in 0..16 {
+        let mut patterns = Vec::new();
+        let mut regexes = Vec::new();
+        while patterns.len() < 24 {
+            let pattern = secret_regex(&mut rng);
+            if let Ok(regex) = regex::bytes::Regex::new(&pattern) {
+                regexes.push(regex);
+                patterns.push(pattern);
+            }
+        }
+        let set = RegexSet::new(&patterns).unwrap();
+        let long = if round % 8 == 0 { 140_000 } else { 0 };
+        for length in [long, rng.usize(..900), rng.usize(..9000)] {
+            let text = secret_text(&mut rng, length);
+            let found = by_set(&set, &text);
+            check_part(&mut rng, &set, &regexes, &text);
+            for (number, regex) in regexes.iter().enumerate() {
+                let expected = alone(regex, &text);
+                assert!(
+                    found[number] == expected,
+                    "{regex:?}, {}, in {:?}: {:?}, not {expected:?}",
+                    set.explain().nth(number).unwrap(),
+                    text.escape_ascii().to_string(),
+                    found[number],
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_that_a_regex_needs_is_looked_for_first() {
+    for (pattern, how) in [
+        (
+            r"sk_[a-z0-9]{40}",
+            "searched in windows for 43 bytes, found by 40 or more letters and digits in a row, found by literals: \"sk_\"",
+        ),
+        (
+            r"\b[0-9a-f]{40}\b",
+            "searched in windows for 40 bytes, found by 40 or more digits to base 16 in a row",
+        ),
+        (
+            r"(?-u)key ?= ?([a-z0-9]{10,20});",
+            "searched in windows for 27 bytes, found by 10 or more letters and digits in a row behind one of =, found by \
+             literals: \"key =\" \"key=\"",
+        ),
+        (
+            "secret.*",
+            "tried where a match would begin, found by literals: \"secret\"",
+        ),
+    ] {
+        let set = RegexSet::new(&[pattern]).unwrap();
+        let plan = set.explain().next().unwrap();
+        assert_eq!(plan.to_string(), how);
+        assert_eq!(plan.by_run(), how.contains("in a row"));
+        assert!(!plan.is_alone());
+    }
+}
+
 /// Texts of several blocks: literals and matches lie across borders, and each way of searching meets a text that it is
 /// bad at.
 #[test]

@@ -1,7 +1,7 @@
 //! What is no finding although a rule's regex matches.
 
+use crate::engine::Regexes;
 use crate::keywords::Words;
-use regex_automata::meta::Regex;
 
 /// Which text an allowlist's regexes are tried on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,9 +23,9 @@ pub(crate) struct Allowlist {
     /// Whether the list names commits. A plain file belongs to none.
     pub commits: bool,
     /// Matches paths that the list names.
-    pub paths: Option<Regex>,
+    pub paths: Option<Regexes>,
     /// Matches texts that the list names.
-    pub regexes: Option<Regex>,
+    pub regexes: Option<Regexes>,
     /// What `regexes` is tried on.
     pub target: Target,
     /// Words that a secret does not hold.

@@ -7,13 +7,12 @@
 mod document;
 
 use crate::allowlist::{Allowlist, Target};
-use crate::engine;
+use crate::engine::Regexes;
 use crate::error::RuleError;
 use crate::go;
 use crate::keywords::Words;
 use crate::rule::{Details, Rule};
 use document::{Document, Key, Value};
-use regex_automata::meta::Regex;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -283,7 +282,7 @@ fn regexes(
     document: &Document<'_>,
     key: &Key<'_>,
     value: &Value<'_>,
-) -> Result<Option<Regex>, RuleError> {
+) -> Result<Option<Regexes>, RuleError> {
     let regexes = document.strings(key, value)?;
     if regexes.is_empty() {
         return Ok(None);
@@ -296,12 +295,12 @@ fn compile(
     document: &Document<'_>,
     all: &Value<'_>,
     regexes: &[(&str, &Value<'_>)],
-) -> Result<Regex, RuleError> {
+) -> Result<Regexes, RuleError> {
     let rust: Result<Vec<String>, RuleError> = regexes
         .iter()
         .map(|(regex, value)| document.regex(regex, value))
         .collect();
-    engine::compile(&rust?).map_err(|error| document.error(all.span().start, error.reason))
+    Regexes::new(rust?).map_err(|error| document.error(all.span().start, error.reason))
 }
 
 impl Document<'_> {

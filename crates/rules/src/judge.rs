@@ -63,7 +63,13 @@ impl RuleSet {
         let end = text.len() - newlines.take_while(|byte| **byte == b'\n').count();
         let trimmed = &text[start..end];
         let secret = details
-            .and_then(|details| secret(details.groups.as_ref()?, details.secret_group, trimmed))
+            .and_then(|details| {
+                secret(
+                    details.groups.as_ref()?.get()?,
+                    details.secret_group,
+                    trimmed,
+                )
+            })
             .unwrap_or(0..trimmed.len());
         let value = &trimmed[secret.clone()];
         let entropy = entropy(value);

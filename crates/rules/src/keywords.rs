@@ -2,16 +2,18 @@
 
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::noncontiguous::NFA;
-use aho_corasick::{AhoCorasick, Anchored};
+use aho_corasick::{AhoCorasick, Anchored, BuildError};
 use regex_syntax::hir::{Class, Hir, HirKind};
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// Words, in either case.
 #[derive(Debug, Clone)]
 pub(crate) struct Words {
     /// In lower case.
     words: Vec<String>,
-    search: AhoCorasick,
+    /// Made when it is first needed, if the words come from a stored set; `None` within if that fails.
+    search: OnceLock<Option<AhoCorasick>>,
 }
 
 impl Words {
@@ -21,11 +23,19 @@ impl Words {
             .iter()
             .map(|word| word.as_ref().to_lowercase())
             .collect();
-        let search = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .build(&words)
-            .map_err(|error| error.to_string())?;
-        Ok(Self { words, search })
+        let search = search(&words).map_err(|error| error.to_string())?;
+        Ok(Self {
+            words,
+            search: OnceLock::from(Some(search)),
+        })
+    }
+
+    /// Takes words in lower case, none of them empty, which were prepared before.
+    pub fn stored(words: Vec<String>) -> Self {
+        Self {
+            words,
+            search: OnceLock::new(),
+        }
     }
 
     /// The words, in lower case.
@@ -35,7 +45,9 @@ impl Words {
 
     /// Whether one of the words is part of `text`.
     pub fn are_in(&self, text: &[u8]) -> bool {
-        if self.search.is_match(text) {
+        let search = self.search.get_or_init(|| search(&self.words).ok());
+        let Some(search) = search else { return false };
+        if search.is_match(text) {
             return true;
         }
         // The Kelvin sign is a `K`, so words of ASCII stand in other text, too.
@@ -43,8 +55,14 @@ impl Words {
             return false;
         }
         let lower = String::from_utf8_lossy(text).to_lowercase();
-        self.search.is_match(&lower)
+        search.is_match(&lower)
     }
+}
+
+fn search(words: &[String]) -> Result<AhoCorasick, BuildError> {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(words)
 }
 
 /// The number of steps after which [`implied`] gives up.

@@ -3,6 +3,7 @@
 //! - [`RuleSet`] reads rule files: gitleaks' TOML, and lists of named patterns. What a file holds that cannot be honoured
 //!   is a [`RuleError`], which says where it stands.
 //! - [`RuleSet::judge`] says whether a match of a rule's regex is a finding, and which part of it is the secret.
+//! - [`RuleSet::save`] and [`RuleSet::load`] keep rules in a set that was compiled before.
 //! - [`go`] puts regexes of Go's syntax into Rust's.
 //!
 //! This crate searches nothing by itself and reads nothing but rule files. Whoever searches takes each rule's
@@ -45,6 +46,7 @@ mod list;
 mod literal;
 mod rule;
 mod set;
+mod stored;
 
 pub use error::RuleError;
 pub use judge::{Finding, Matched};

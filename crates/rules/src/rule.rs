@@ -1,9 +1,8 @@
 //! Rules, as they are when their file has been read.
 
 use crate::allowlist::Allowlist;
-use crate::engine;
+use crate::engine::Regexes;
 use crate::keywords::{implied, Words};
-use regex_automata::meta::Regex;
 
 /// One rule.
 #[derive(Debug, Clone)]
@@ -24,12 +23,12 @@ pub struct Rule {
 pub(crate) struct Details {
     pub description: String,
     /// Finds the secret in a match.
-    pub groups: Option<Regex>,
+    pub groups: Option<Regexes>,
     /// The group that is the secret; 0 for the first that is not empty.
     pub secret_group: usize,
     /// The entropy that a secret must exceed, in bits; 0 for any.
     pub entropy: f64,
-    pub path: Option<Regex>,
+    pub path: Option<Regexes>,
     pub keywords: Option<Words>,
     /// Whether each match of the regex holds a keyword.
     pub keyword_implied: bool,
@@ -76,6 +75,14 @@ impl Rule {
         }
     }
 
+    /// Whether paths matter to the rule.
+    pub(crate) fn asks_for_path(&self) -> bool {
+        self.details.as_ref().is_some_and(|details| {
+            let mut lists = details.allowlists.iter();
+            details.path.is_some() || lists.any(Allowlist::asks_for_path)
+        })
+    }
+
     /// The line of the rule file at which the rule begins, from 1; 0 if the rule stands in no file.
     #[must_use]
     pub fn line(&self) -> u32 {
@@ -89,18 +96,18 @@ impl Details {
     /// # Errors
     /// A message if it cannot be compiled.
     pub fn prepare(&mut self, pattern: &str) -> Result<(), String> {
-        let regex = engine::compile(&[pattern]).map_err(|error| error.reason)?;
-        let groups = regex
-            .group_info()
-            .group_len(regex_automata::PatternID::ZERO)
-            - 1;
+        let regexes = Regexes::new(vec![pattern.to_owned()]).map_err(|error| error.reason)?;
+        let info = regexes.get().map(|regex| regex.group_info());
+        let groups = info.map_or(0, |info| {
+            info.group_len(regex_automata::PatternID::ZERO) - 1
+        });
         if self.secret_group > groups {
             let group = self.secret_group;
             return Err(format!(
                 "secretGroup is {group}, and the regex has {groups} groups"
             ));
         }
-        self.groups = (groups > 0).then_some(regex);
+        self.groups = (groups > 0).then_some(regexes);
         if let Some(keywords) = &self.keywords {
             let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
             let hir = parser.parse(pattern).map_err(|error| error.to_string())?;

@@ -1,6 +1,7 @@
 //! The rules of several files.
 
 use crate::allowlist::Allowlist;
+use crate::engine::Regexes;
 use crate::error::RuleError;
 use crate::gitleaks;
 use crate::go::{self, SyntaxError};
@@ -21,15 +22,15 @@ pub struct RuleSet {
     pub(crate) rules: Vec<Rule>,
     pub(crate) files: Vec<RuleFile>,
     /// The rules for which the path of a file matters.
-    by_path: Vec<u32>,
+    pub(crate) by_path: Vec<u32>,
     /// The place in `files` of what stands in no file.
-    no_file: Option<u32>,
+    pub(crate) no_file: Option<u32>,
 }
 
 /// A rule file.
 #[derive(Debug)]
 pub(crate) struct RuleFile {
-    path: PathBuf,
+    pub path: PathBuf,
     pub allowlists: Vec<Allowlist>,
 }
 
@@ -109,12 +110,10 @@ impl RuleSet {
         };
         let first = u32::try_from(self.rules.len()).map_err(too_many)?;
         u32::try_from(self.rules.len() + rules.len()).map_err(too_many)?;
-        let by_path = rules.iter().zip(first..).filter(|(rule, _)| {
-            rule.details.as_ref().is_some_and(|details| {
-                let mut lists = details.allowlists.iter();
-                details.path.is_some() || lists.any(Allowlist::asks_for_path)
-            })
-        });
+        let by_path = rules
+            .iter()
+            .zip(first..)
+            .filter(|(rule, _)| rule.asks_for_path());
         self.by_path.extend(by_path.map(|(_, number)| number));
         self.rules.extend(rules);
         self.files.push(RuleFile {
@@ -185,7 +184,7 @@ impl RuleSet {
             let Some(details) = &rule.details else {
                 continue;
             };
-            let elsewhere = |regex: &regex_automata::meta::Regex| !regex.is_match(path);
+            let elsewhere = |regex: &Regexes| !regex.is_match(path);
             if details.path.as_ref().is_some_and(elsewhere) || allows(&details.allowlists) {
                 excluded.push(number);
             } else if rule.pattern.is_none() && !allowed[rule.file as usize] {

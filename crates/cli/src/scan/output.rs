@@ -85,6 +85,11 @@ impl OutputArgs {
         self.column || self.vimgrep
     }
 
+    /// Whether something is shown in the place of matches.
+    pub fn replaces(&self) -> bool {
+        self.replace.is_some()
+    }
+
     /// Adds the flags to a job.
     pub fn apply(&self, job: ScanJobBuilder) -> ScanJobBuilder {
         job.invert(self.invert_match)

@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 256 << 20;
 struct Given {
     /// A pattern to search for; may be given several times.
     ///
-    /// If several patterns match at the same place, the one given first is the match that -o, --color and --json show.
+    /// If several patterns match at the same place, the one given first is the match that is shown.
     #[arg(
         short = 'e',
         long = "regexp",
@@ -134,6 +134,14 @@ impl PatternArgs {
     /// Whether they are read from standard input, which then cannot be searched.
     pub fn take_stdin(&self) -> bool {
         self.stdins() > 0
+    }
+
+    /// The files that are read.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.origins.iter().filter_map(|origin| match origin {
+            Origin::File(path) => Some(path),
+            Origin::Argument(_) => None,
+        })
     }
 
     fn stdins(&self) -> usize {

@@ -4,9 +4,9 @@ use crate::engine::parse_size;
 use gristmill::jobs::scan::ScanJobBuilder;
 use gristmill::jobs::sweep::{Boundary, Case, LineSettings};
 
-/// Flags that say what patterns mean. Of -i, -s and -S the last one applies, and of -w and -x.
+/// Flags that say what patterns mean, whatever is asked of them. Of -i, -s and -S the last one applies.
 #[derive(Debug, Clone, clap::Args)]
-pub struct ReadingArgs {
+pub struct MeaningArgs {
     /// Take patterns as strings, not as regexes.
     #[arg(short = 'F', long, overrides_with = "no_fixed_strings")]
     fixed_strings: bool,
@@ -26,6 +26,43 @@ pub struct ReadingArgs {
     /// Match letters in either case, if the patterns hold letters and no upper-case one.
     #[arg(short = 'S', long, overrides_with_all = ["ignore_case", "case_sensitive"])]
     smart_case: bool,
+
+    /// Let `\w`, `\d`, `\s`, `\b`, `.` and case know ASCII only.
+    #[arg(long, overrides_with = "unicode")]
+    no_unicode: bool,
+
+    /// Let regexes know Unicode. This is the default.
+    #[arg(long, hide = true, overrides_with = "no_unicode")]
+    unicode: bool,
+
+    /// The most memory that a compiled regex may take.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "100M")]
+    regex_size_limit: usize,
+}
+
+impl MeaningArgs {
+    /// How patterns are read and compared, for a search without regard to lines.
+    pub fn line_settings(&self) -> LineSettings {
+        LineSettings {
+            fixed_strings: self.fixed_strings,
+            case: match (self.ignore_case, self.smart_case) {
+                (true, _) => Case::Insensitive,
+                (_, true) => Case::Smart,
+                _ => Case::Sensitive,
+            },
+            unicode: !self.no_unicode,
+            text: true,
+            size_limit: self.regex_size_limit,
+            ..LineSettings::default()
+        }
+    }
+}
+
+/// Flags that say what patterns mean. Of -w and -x the last one applies.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReadingArgs {
+    #[command(flatten)]
+    meaning: MeaningArgs,
 
     /// Show only matches that begin and end where no word goes on.
     #[arg(short = 'w', long, overrides_with = "line_regexp")]
@@ -67,18 +104,6 @@ pub struct ReadingArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1G")]
     max_multiline: usize,
 
-    /// Let `\w`, `\d`, `\s`, `\b`, `.` and case know ASCII only.
-    #[arg(long, overrides_with = "unicode")]
-    no_unicode: bool,
-
-    /// Let regexes know Unicode. This is the default.
-    #[arg(long, hide = true, overrides_with = "no_unicode")]
-    unicode: bool,
-
-    /// The most memory that a compiled regex may take.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "100M")]
-    regex_size_limit: usize,
-
     /// The most memory that each worker may take for the automaton that it builds while it searches for a regex; a regex
     /// that needs more is searched for many times more slowly.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "32M")]
@@ -86,45 +111,42 @@ pub struct ReadingArgs {
 }
 
 impl ReadingArgs {
+    /// Whether matches may span lines.
+    pub fn is_multiline(&self) -> bool {
+        self.multiline
+    }
+
     /// How patterns are read and compared, for a search without regard to lines.
     pub fn line_settings(&self) -> LineSettings {
         LineSettings {
-            fixed_strings: self.fixed_strings,
-            case: match (self.ignore_case, self.smart_case) {
-                (true, _) => Case::Insensitive,
-                (_, true) => Case::Smart,
-                _ => Case::Sensitive,
-            },
             boundary: match (self.word_regexp, self.line_regexp) {
                 (true, _) => Some(Boundary::Word),
                 (_, true) => Some(Boundary::Line),
                 _ => None,
             },
-            unicode: !self.no_unicode,
             crlf: self.crlf,
-            text: true,
-            size_limit: self.regex_size_limit,
             dfa_size_limit: self.dfa_size_limit,
+            ..self.meaning.line_settings()
         }
     }
 
     /// Sets what the flags say.
     pub fn apply(&self, job: ScanJobBuilder) -> ScanJobBuilder {
-        let job = match self.smart_case {
+        let job = match self.meaning.smart_case {
             true => job.smart_case(true),
-            false => job.case_insensitive(self.ignore_case),
+            false => job.case_insensitive(self.meaning.ignore_case),
         };
         let job = match self.word_regexp {
             true => job.words(true),
             false => job.whole_lines(self.line_regexp),
         };
-        job.regex(!self.fixed_strings)
+        job.regex(!self.meaning.fixed_strings)
             .crlf(self.crlf)
-            .unicode(!self.no_unicode)
+            .unicode(!self.meaning.no_unicode)
             .multiline(self.multiline)
             .dot_matches_newline(self.multiline_dotall)
             .max_multiline_bytes(self.max_multiline as u64)
-            .regex_size_limit(self.regex_size_limit)
+            .regex_size_limit(self.meaning.regex_size_limit)
             .dfa_size_limit(self.dfa_size_limit)
     }
 }

@@ -3,28 +3,28 @@
 use super::super::advice;
 use super::super::common::{self, Collected, ReportArgs};
 use super::super::report;
+use super::patterns::PatternArgs;
+use super::set::Loaded;
 use super::{search, Refusal, ScanArgs};
 use gristmill::jobs::sweep::findings::{
     sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
 };
-use gristmill::jobs::sweep::{Case, SweepBuildError, SweepJob};
+use gristmill::jobs::sweep::{Case, LineSettings, SweepBuildError, SweepJob, SweepJobBuilder};
 use gristmill::rules::{literal, RuleSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The flags of `scan` that mean nothing where findings are looked for: rules say what is found, and whole files are
-/// searched, as bytes.
-const REFUSED: [&str; 44] = [
+/// The flags of `scan` that mean nothing where whole files are searched, as bytes: they say how lines are searched and
+/// shown.
+pub const LINES: [&str; 40] = [
     "after_context",
-    "all",
     "before_context",
     "binary",
     "byte_offset",
     "column",
     "context",
-    "context_bytes",
     "context_separator",
     "count_matches",
     "crlf",
@@ -46,7 +46,6 @@ const REFUSED: [&str; 44] = [
     "multiline",
     "multiline_dotall",
     "no_context_separator",
-    "no_filename",
     "no_line_number",
     "no_unicode",
     "only_matching",
@@ -59,9 +58,11 @@ const REFUSED: [&str; 44] = [
     "trim",
     "type_list",
     "vimgrep",
-    "with_filename",
     "word_regexp",
 ];
+
+/// The flags that are for patterns, and mean nothing with rules.
+const PATTERNS: [&str; 4] = ["all", "context_bytes", "no_filename", "with_filename"];
 
 /// Flags about rules.
 #[derive(Debug, Clone, clap::Args)]
@@ -72,18 +73,18 @@ pub struct RuleArgs {
     ///
     /// Whole files are searched, as bytes. The exit code is 0 with findings, 1 without, and 2 after an error. Secrets are
     /// not shown. docs/rules.md says what rule files hold, and what findings show.
-    #[arg(long, value_name = "FILE", conflicts_with_all = REFUSED)]
+    #[arg(long, value_name = "FILE", conflicts_with_all = LINES, conflicts_with_all = PATTERNS)]
     rules: Vec<PathBuf>,
 
     /// Show secrets whole.
-    #[arg(long, requires = "rules")]
+    #[arg(long, requires = "judged")]
     show_secrets: bool,
 
     /// Print findings as a SARIF 2.1.0 log, which also tells the files that could not be searched. With --json they are
     /// JSON Lines.
     #[arg(
         long,
-        requires = "rules",
+        requires = "judged",
         conflicts_with = "quiet",
         overrides_with_all = ["count", "files_with_matches", "json"]
     )]
@@ -91,6 +92,15 @@ pub struct RuleArgs {
 }
 
 impl RuleArgs {
+    /// The flag that says how findings are shown, if one is given.
+    pub fn shown(&self) -> Option<&'static str> {
+        match (self.show_secrets, self.sarif) {
+            (true, _) => Some("--show-secrets"),
+            (_, true) => Some("--sarif"),
+            _ => None,
+        }
+    }
+
     /// Whether rule files are given.
     pub fn are_given(&self) -> bool {
         !self.rules.is_empty()
@@ -120,66 +130,72 @@ impl ScanArgs {
             () => Format::Text,
         }
     }
+}
 
-    /// The rules of all files, and behind them the patterns of -e and -f.
-    fn rule_set(&self) -> Result<RuleSet, Refusal> {
-        let mut rules = RuleSet::default();
-        for path in &self.rules.rules {
-            let read = rules.read(path);
-            read.map_err(|error| Refusal::Lines(error.to_string()))?;
-        }
-        let settings = self.reading.line_settings();
-        let (strings, fold) = (settings.fixed_strings, settings.case == Case::Insensitive);
-        if !self.given.are_given() {
-            if strings || fold {
-                let flag = if strings { "-F" } else { "-i" };
-                return Err(Refusal::Line(format!(
+/// The rules of all files, and behind them the patterns of -e and -f, which are read as `settings` say.
+///
+/// # Errors
+/// What is wrong with a file or a pattern.
+pub fn rule_set(
+    files: &[PathBuf],
+    given: &PatternArgs,
+    settings: &LineSettings,
+) -> Result<RuleSet, Refusal> {
+    let mut rules = RuleSet::default();
+    for path in files {
+        let read = rules.read(path);
+        read.map_err(|error| Refusal::Lines(error.to_string()))?;
+    }
+    let (strings, fold) = (settings.fixed_strings, settings.case == Case::Insensitive);
+    if !given.are_given() {
+        if strings || fold {
+            let flag = if strings { "-F" } else { "-i" };
+            return Err(Refusal::Line(format!(
                     "{flag} is for the patterns of -e and -f, and there are none: what a rule file says of a rule is all \
                      that holds for it"
                 )));
-            }
-            return Ok(rules);
         }
-        let patterns = self.given.read()?;
-        for (number, pattern) in patterns.all.iter().enumerate() {
-            let refused = |reason: String| {
-                let place = patterns.place(number);
-                let place = place.map(|(file, line)| format!("{file}:{line}: "));
-                Refusal::Line(place.unwrap_or_default() + &reason)
-            };
-            if pattern.is_empty() {
-                return Err(refused(
-                    "an empty pattern, which would be found at every byte".into(),
-                ));
-            }
-            let name = String::from_utf8_lossy(pattern);
-            let regex = if strings {
-                literal(pattern)
-            } else {
-                let text = std::str::from_utf8(pattern).map_err(|_| {
+        return Ok(rules);
+    }
+    let patterns = given.read()?;
+    for (number, pattern) in patterns.all.iter().enumerate() {
+        let refused = |reason: String| {
+            let place = patterns.place(number);
+            let place = place.map(|(file, line)| format!("{file}:{line}: "));
+            Refusal::Line(place.unwrap_or_default() + &reason)
+        };
+        if pattern.is_empty() {
+            return Err(refused(
+                "an empty pattern, which would be found at every byte".into(),
+            ));
+        }
+        let name = String::from_utf8_lossy(pattern);
+        let regex = if strings {
+            literal(pattern)
+        } else {
+            let text = std::str::from_utf8(pattern).map_err(|_| {
                     let text = name.escape_debug();
                     refused(format!(
                         "the pattern `{text}` is not UTF-8; write such a byte as (?-u:\\xFF), with its number"
                     ))
                 })?;
-                text.to_owned()
-            };
-            let prefix = if fold { "(?i)" } else { "" };
-            let added = rules.add_pattern(&name, &format!("{prefix}{regex}"));
-            added.map_err(|error| {
-                let column = name[..error.offset.saturating_sub(prefix.len()).min(name.len())]
-                    .chars()
-                    .count();
-                refused(format!(
-                    "the pattern `{}` is wrong at character {}: {}",
-                    name.escape_debug(),
-                    column + 1,
-                    error.reason
-                ))
-            })?;
-        }
-        Ok(rules)
+            text.to_owned()
+        };
+        let prefix = if fold { "(?i)" } else { "" };
+        let added = rules.add_pattern(&name, &format!("{prefix}{regex}"));
+        added.map_err(|error| {
+            let column = name[..error.offset.saturating_sub(prefix.len()).min(name.len())]
+                .chars()
+                .count();
+            refused(format!(
+                "the pattern `{}` is wrong at character {}: {}",
+                name.escape_debug(),
+                column + 1,
+                error.reason
+            ))
+        })?;
     }
+    Ok(rules)
 }
 
 /// Finds what rules find.
@@ -187,26 +203,40 @@ impl ScanArgs {
 /// # Errors
 /// Why nothing is searched.
 pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
-    let rules = args.rule_set()?;
+    let settings = args.reading.line_settings();
+    let rules = rule_set(&args.rules.rules, &args.given, &settings)?;
+    let job = SweepJob::builder().regex_size_limit(settings.size_limit);
+    find(args, Arc::new(rules), job, None)
+}
+
+/// Finds what these rules find, which `job` searches for.
+///
+/// # Errors
+/// Why nothing is searched.
+pub fn find(
+    args: &ScanArgs,
+    rules: Arc<RuleSet>,
+    job: SweepJobBuilder,
+    loaded: Option<&Loaded>,
+) -> Result<ExitCode, Refusal> {
     if rules.rules().is_empty() {
         args.write_nothing()?;
         return Ok(ExitCode::from(1));
     }
     let (report, format) = (args.findings_report(), args.findings_format());
-    let findings = Findings::new(Arc::new(rules))
+    let findings = Findings::new(rules)
         .format(format)
         .report(report)
         .show_secrets(args.rules.show_secrets)
         .color(args.color.colors(args.rows_to.to_terminal()))
         .null(args.null);
     let findings = Arc::new(findings);
-    let job = SweepJob::builder()
+    let job = job
         .findings(Arc::clone(&findings))
-        .regex_size_limit(args.reading.line_settings().size_limit)
         .max_match(args.max_match as u64)
         .memory(args.set_memory)
         .build();
-    let job = Arc::new(job.map_err(|error| refusal(error, &findings))?);
+    let job = Arc::new(job.map_err(|error| refusal(error, findings.rules()))?);
     let (paths, default_directory) = args.paths()?;
     let countable =
         !args.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
@@ -265,7 +295,7 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
     rows.finish(b"", &mut ended);
     if args.ends.stats {
         let mut text = report::text(&ended.report);
-        text += &report::line("search", &job.engine_report());
+        text += &search::plan(&*job, loaded);
         let (found, files) = (findings.found(), findings.files());
         text += &report::line("findings", &format!("{found} in {files} files"));
         // Nothing can be done where standard error is closed.
@@ -278,7 +308,7 @@ pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
 }
 
 /// Why the rules cannot be searched for.
-fn refusal(error: SweepBuildError, findings: &Findings) -> Refusal {
+pub fn refusal(error: SweepBuildError, rules: &RuleSet) -> Refusal {
     let mut error = match error {
         SweepBuildError::Pattern(error) => error,
         error @ SweepBuildError::Memory { .. } => {
@@ -288,7 +318,7 @@ fn refusal(error: SweepBuildError, findings: &Findings) -> Refusal {
     };
     // Rules were read and checked before, so that it is about sizes.
     let flags = "--regex-size-limit, --set-memory";
-    let rules = findings.rules().rules().iter();
+    let rules = rules.rules().iter();
     let with_regex = rules.filter(|rule| rule.pattern().is_some());
     let number = error.pattern.take();
     let rule = number.and_then(|number| with_regex.map(|rule| rule.id()).nth(number));
@@ -341,6 +371,7 @@ mod tests {
         "files_with_matches",
         "fixed_strings",
         "follow",
+        "format",
         "glob_case_insensitive",
         "globs",
         "hidden",
@@ -389,6 +420,8 @@ mod tests {
         "rules",
         "sarif",
         "search_zip",
+        // Refused together with --rules, which says what to do instead.
+        "set",
         "set_memory",
         "show_secrets",
         "sort",
@@ -403,6 +436,10 @@ mod tests {
         "workers",
     ];
 
+    fn refused(id: &str) -> bool {
+        LINES.contains(&id) || PATTERNS.contains(&id)
+    }
+
     #[test]
     fn every_flag_of_scan_is_honoured_with_rules_or_refused() {
         let command = Cli::command();
@@ -410,12 +447,26 @@ mod tests {
         let mut unknown = Vec::new();
         for argument in scan.get_arguments() {
             let id = argument.get_id().as_str();
-            let (honoured, refused) = (HONOURED.contains(&id), REFUSED.contains(&id));
+            let (honoured, refused) = (HONOURED.contains(&id), refused(id));
             assert!(!(honoured && refused), "{id}");
             if !honoured && !refused {
                 unknown.push(id);
             }
         }
         assert_eq!(unknown, [""; 0]);
+    }
+
+    #[test]
+    fn every_flag_of_scan_is_honoured_with_a_set_or_refused() {
+        use crate::scan::set;
+        let command = Cli::command();
+        let scan = command.find_subcommand("scan").unwrap();
+        for argument in scan.get_arguments() {
+            let id = argument.get_id().as_str();
+            let refused = LINES.contains(&id) || set::READING.contains(&id);
+            // What is for patterns is refused with a set of rules when that is known.
+            let honoured = HONOURED.contains(&id) || PATTERNS.contains(&id);
+            assert!(refused || honoured, "{id}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The run of a search: its rows, its totals, and how it ends.
 
+use super::set::Loaded;
 use super::streams::KEPT_BACK;
 use super::{Asked, Job, ScanArgs};
 use crate::advice;
@@ -26,10 +27,24 @@ struct Asking {
     estimate: Option<Estimate>,
     one_thread: bool,
     default_directory: bool,
+    loaded: Option<Loaded>,
+}
+
+/// The lines of --stats that say what is searched for, and how.
+pub fn plan(job: &impl Search, loaded: Option<&Loaded>) -> String {
+    let mut text = String::new();
+    if let Some(loaded) = loaded {
+        text += &report::line("set", &loaded.to_string());
+    }
+    text += &report::line("search", &job.engine_report());
+    if let Some(costs) = job.costs() {
+        text += &report::line("costs", &costs);
+    }
+    text
 }
 
 /// A job that searches.
-trait Search: gristmill::jobs::Job {
+pub trait Search: gristmill::jobs::Job {
     /// Whether something was found.
     fn found(&self) -> bool;
     /// Bytes of the rows of the first file that has any, if all of them were made.
@@ -38,6 +53,8 @@ trait Search: gristmill::jobs::Job {
     fn between_files(&self) -> Option<&[u8]>;
     fn totals(&self) -> ScanTotals;
     fn engine_report(&self) -> String;
+    /// What is expected to cost most, if that is known.
+    fn costs(&self) -> Option<String>;
     /// Whether the host searches by itself.
     fn searches_on_host(&self) -> bool;
     /// What failed on the host, as it is told.
@@ -63,6 +80,10 @@ impl Search for ScanJob {
 
     fn engine_report(&self) -> String {
         self.engine_report()
+    }
+
+    fn costs(&self) -> Option<String> {
+        None
     }
 
     fn searches_on_host(&self) -> bool {
@@ -95,6 +116,10 @@ impl Search for SweepJob {
         self.engine_report()
     }
 
+    fn costs(&self) -> Option<String> {
+        self.costs()
+    }
+
     fn searches_on_host(&self) -> bool {
         false
     }
@@ -113,6 +138,7 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
         estimate: asked.estimate,
         one_thread: asked.one_thread,
         default_directory: asked.default_directory,
+        loaded: asked.loaded,
     };
     match asked.job {
         Job::Scan(job) => {
@@ -211,14 +237,13 @@ fn search<J: Search + 'static>(
     if args.ends.stats {
         // Nothing can be done where standard error is closed.
         let mut text = report::text(&ended.report);
-        text += &report::line(
-            "search",
-            &match &ended.report.device {
-                // A device has no other engine.
-                Some(_) if !job.searches_on_host() => "aho-corasick table on the device".to_owned(),
-                _ => job.engine_report(),
-            },
-        );
+        text += &match &ended.report.device {
+            // A device has no other engine.
+            Some(_) if !job.searches_on_host() => {
+                report::line("search", "aho-corasick table on the device")
+            }
+            _ => plan(&*job, asked.loaded.as_ref()),
+        };
         let _ = io::stderr().write_all(text.as_bytes());
     }
     let answered_early = args.quiet && found && !ended.interrupted && ended.report.record.is_ok();

@@ -2,7 +2,9 @@
 
 use super::ScanArgs;
 use gristmill::jobs::scan::Report;
-use gristmill::jobs::sweep::{PlainStrings, SweepBuildError, SweepJob, SweepReport};
+use gristmill::jobs::sweep::{
+    PlainStrings, SweepBuildError, SweepJob, SweepJobBuilder, SweepReport,
+};
 use std::path::PathBuf;
 
 /// The sweep for these patterns over these paths; `None` if they are searched for otherwise.
@@ -11,19 +13,24 @@ pub fn job(
     patterns: &[Vec<u8>],
     paths: &[PathBuf],
 ) -> Option<Result<SweepJob, SweepBuildError>> {
-    let settings = args.reading.line_settings();
-    let words = settings.boundary.is_some();
-    let plain = || settings.fixed_strings || PlainStrings::of(patterns, &settings).is_some();
-    if !args.all || args.context_bytes.is_none() && (words || plain()) {
+    let reading = args.reading.line_settings();
+    let plain = || reading.fixed_strings || PlainStrings::of(patterns, &reading).is_some();
+    if !args.all || args.context_bytes.is_none() && (reading.boundary.is_some() || plain()) {
         return None;
     }
+    let job = settings(args, paths).patterns(patterns.to_vec(), &reading);
+    Some(job.and_then(SweepJobBuilder::build))
+}
+
+/// How a sweep over these paths reports, whatever it searches for.
+pub fn settings(args: &ScanArgs, paths: &[PathBuf]) -> SweepJobBuilder {
     let report = match args.report() {
         Report::Count | Report::CountMatches => SweepReport::Count,
         Report::Paths => SweepReport::Paths,
         Report::Quiet => SweepReport::Quiet,
         _ => SweepReport::Matches,
     };
-    let job = SweepJob::builder()
+    SweepJob::builder()
         .report(report)
         .with_path(args.shows_path(paths))
         .color(args.color.colors(args.rows_to.to_terminal()))
@@ -33,9 +40,5 @@ pub fn job(
         .max_match(args.max_match as u64)
         .context_bytes(args.context_bytes)
         .memory(args.set_memory)
-        .totals(args.ends.stats || args.json);
-    Some(
-        job.patterns(patterns.to_vec(), &settings)
-            .and_then(|job| job.build()),
-    )
+        .totals(args.ends.stats || args.json)
 }

@@ -1,6 +1,7 @@
 //! Each command end to end, with the real binary: a file for each, and `tool`, which runs it.
 
 mod cli;
+mod compile;
 mod digest;
 mod doctor;
 mod ingest;

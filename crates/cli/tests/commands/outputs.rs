@@ -2,9 +2,10 @@
 
 use crate::tool::gristmill;
 use std::fs;
+use tempfile::TempDir;
 
-#[test]
-fn text_and_json_go_to_a_file_as_to_standard_output() {
+/// A file, a program and rules.
+fn tree() -> TempDir {
     let tree = tempfile::tempdir().unwrap();
     fs::write(tree.path().join("a"), "one needle\n").unwrap();
     fs::write(
@@ -13,6 +14,12 @@ fn text_and_json_go_to_a_file_as_to_standard_output() {
     )
     .unwrap();
     fs::write(tree.path().join("rules.txt"), "n\tneedle\n").unwrap();
+    tree
+}
+
+#[test]
+fn text_and_json_go_to_a_file_as_to_standard_output() {
+    let tree = tree();
     let list = gristmill(tree.path(), &["digest", "a"]).rows();
     fs::write(tree.path().join("list"), list).unwrap();
     for arguments in [
@@ -77,17 +84,17 @@ fn text_and_json_go_to_a_file_as_to_standard_output() {
 
 #[test]
 fn what_has_no_rows_in_a_format_is_refused_by_name() {
-    let tree = tempfile::tempdir().unwrap();
-    fs::write(tree.path().join("a"), "one needle\n").unwrap();
-    fs::write(
-        tree.path().join("k.vasm"),
-        ".acc n sum\neach r1, 1\n  acc n, r1\nend\n",
-    )
-    .unwrap();
-    fs::write(tree.path().join("rules.txt"), "n\tneedle\n").unwrap();
+    let tree = tree();
     let scan = ["scan", "--all", "needle", "a"];
     for (arguments, told) in [
-        (&["scan", "needle", "a", "--format=csv"][..], "give --all"),
+        (
+            &["scan", "needle", "a", "-rx", "--format=csv"][..],
+            "--replace",
+        ),
+        (
+            &["scan", "-U", "needle", "a", "--format=arrow"],
+            "--multiline",
+        ),
         (&[&scan[..], &["--output=x"]].concat(), "give --format"),
         (&[&scan[..], &["--output=x.json"]].concat(), "give --format"),
         (&[&scan[..], &["-c", "--output=x.csv"]].concat(), "--count"),
@@ -169,6 +176,7 @@ fn the_document_has_the_schemas_of_the_code() {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rows.md");
     let text = fs::read_to_string(document).unwrap();
     let schemas = [
+        gristmill::jobs::scan::line_schema(),
         gristmill::jobs::sweep::occurrence_schema(),
         gristmill::jobs::sweep::findings::finding_schema(),
         gristmill::jobs::digest::digest_schema(),

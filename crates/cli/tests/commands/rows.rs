@@ -321,6 +321,50 @@ fn assert_context(tree: &Path, rows: &[Map<String, Value>]) {
 }
 
 #[test]
+fn lines_are_the_same_in_every_format() {
+    let Some(python) = python() else { return };
+    let seed = seed("GRISTMILL_TABLES_SEED");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for flags in [&["-a"][..], &["-a", "-v", "-m2"], &["-a", "-C1", "-i"], &[]] {
+        let tree = tree(&mut random);
+        let arguments = ["scan", "needle|x+", "--sort=path", "--hidden", "."];
+        let arguments = [&arguments[..], flags].concat();
+        let done = gristmill(tree.path(), &[&arguments[..], &["--json"]].concat());
+        let text = done.rows();
+        let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let rows = records.filter_map(|record: Value| {
+            let kind = record["type"].as_str().unwrap();
+            let data = &record["data"];
+            let lines = matches!(kind, "match" | "context").then(|| bytes(&data["lines"]))?;
+            let places = |name: &str| -> Vec<Value> {
+                let found = data["submatches"].as_array().unwrap();
+                found.iter().map(|found| found[name].clone()).collect()
+            };
+            let own = match std::str::from_utf8(&lines) {
+                Ok(_) => Value::Null,
+                Err(_) => hex(&lines),
+            };
+            Some(with_path(
+                &bytes(&data["path"]),
+                json!({
+                    "type": kind,
+                    "line_number": data["line_number"],
+                    "absolute_offset": data["absolute_offset"],
+                    "lines": readable(&lines),
+                    "lines_bytes": own,
+                    "match_starts": places("start"),
+                    "match_ends": places("end"),
+                }),
+            ))
+        });
+        let rows: Vec<_> = rows.collect();
+        assert!(!rows.is_empty());
+        let schema = gristmill::jobs::scan::line_schema();
+        compare(&python, tree.path(), &arguments, &schema, &rows);
+    }
+}
+
+#[test]
 fn findings_are_the_same_in_every_format() {
     let Some(python) = python() else { return };
     let seed = seed("GRISTMILL_TABLES_SEED");
@@ -483,7 +527,7 @@ fn a_table_of_a_program_has_its_names() {
     // Two of its names are those of columns.
     fs::write(
         &program,
-        ".records 4096\n.acc bytes sum\n.acc path_bytes max\n.acc least min\n.acc by[256] sum\n\
+        ".records 4096\n.acc bytes sum\n.acc path_bytes max\n.acc least min\n.acc by[256] sum\n.show least / 8 \"bits\"\n\
          mov r4, 1\neach r1, 1\n  ld8 r2, r1\n  acc bytes, r4\n  acc path_bytes, r2\n  acc least, r2\n  \
          acc by, r2, r4\n  eq r3, r2, 10\n  if r3\n    emit r1, r2\n  end\nend\n",
     )

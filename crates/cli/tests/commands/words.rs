@@ -258,6 +258,8 @@ fn every_json_record_of_every_command_has_a_type_that_the_manual_names() {
         &["scan", "needle", "logs"],
         &["scan", "--all", "needle", "logs"],
         &["scan", "--rules=rules.toml", "logs"],
+        &["compile", "--explain", "-f", "patterns.txt"],
+        &["compile", "--explain", "--rules=rules.toml"],
         &["digest", "logs", "absent"],
         &["digest", "--check", "list"],
         &["stats", "logs"],
@@ -303,10 +305,16 @@ fn every_term_of_stats_is_explained_in_the_manual_in_the_same_words() {
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .collect();
     let program = "programs/newline_count.vasm";
+    gristmill(
+        tree.path(),
+        &["compile", "--rules=rules.toml", "-o", "rules.gms"],
+    )
+    .rows();
     let ring = io_uring_works(tree.path());
     for call in [
         &["scan", "--stats", "needle", "logs"][..],
         &["scan", "--stats", "--rules=rules.toml", "logs"],
+        &["scan", "--stats", "--set=rules.gms", "logs"],
         &["digest", "--stats", "logs"],
         &["digest", "--stats", "--read-path=positioned", "logs"],
         &["stats", "--stats", "logs"],

@@ -5,6 +5,7 @@ mod corpus;
 mod flags;
 mod formats;
 mod reference;
+mod sets;
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -46,6 +46,7 @@ mod opcode;
 mod order;
 mod plan;
 mod rows;
+mod set;
 mod tail;
 
 #[cfg(test)]
@@ -53,8 +54,10 @@ mod tests;
 
 pub use builder::{SweepBuildError, SweepJobBuilder, DEFAULT_MAX_MATCH};
 pub use error::SweepError;
-pub use gristmill_patterns::{Boundary, Case, LineSettings, PlainStrings};
+pub use gristmill_patterns::saved::{SetError, MAGIC};
+pub use gristmill_patterns::{Boundary, Case, LineSettings, PatternSet, PlainStrings, RegexPlan};
 pub use job::{SweepFile, SweepJob};
 pub use plan::SweepReport;
 pub use rows::occurrence_schema;
 pub(in crate::jobs) use rows::{Occurrence, OccurrenceRows};
+pub use set::{SweepSet, SweepSetError};

@@ -81,7 +81,7 @@ pub(super) struct Choice {
 
 impl Choice {
     /// Counts what the patterns with these numbers share.
-    pub fn new(store: &Store, numbers: &[u32], shape: Shape, fold: u64) -> Self {
+    pub fn new(store: &Store<'_>, numbers: &[u32], shape: Shape, fold: u64) -> Self {
         let patterns = |step| {
             numbers
                 .iter()

@@ -11,10 +11,11 @@
 //! a Bloom filter in place of a table, and with windows that are chosen (`choice`) instead of prefixes.
 
 use super::choice::Choice;
-use super::filter::Filter;
+use super::filter::{Filter, Parts};
 use super::members::{Members, Window, MOST_WINDOWS};
 use super::probe::{self, Grams, PROBES};
 use super::store::Store;
+use crate::saved::{SetError, SetReader, SetWriter, Tag};
 use std::ops::Range;
 
 /// Lengths in bytes.
@@ -85,7 +86,7 @@ struct Batch {
 impl Class {
     /// Prepares the patterns with these numbers, none shorter than a window. `fold` is what is set in every word before
     /// it is hashed, so that letters of either case are alike.
-    pub fn new(store: &Store, numbers: &[u32], shape: Shape, fold: u64) -> Self {
+    pub fn new(store: &Store<'_>, numbers: &[u32], shape: Shape, fold: u64) -> Self {
         let (window_mask, gram_mask) = (mask(shape.window), mask(shape.gram));
         let choice = Choice::new(store, numbers, shape, fold);
         let chosen = numbers
@@ -130,6 +131,49 @@ impl Class {
         self.members.len()
     }
 
+    /// The patterns' numbers, in the order of the table.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.members.numbers()
+    }
+
+    /// Adds the class's tables to a set.
+    pub fn save(&self, set: &mut SetWriter, number: u32) {
+        let words = |filter: &Filter| bytemuck::cast_slice(filter.parts().words).to_vec();
+        set.section(Tag::Grams, number, words(&self.grams));
+        set.section(Tag::Windows, number, words(&self.windows));
+        self.members.save(set, number);
+    }
+
+    /// Takes the tables of a class of `count` patterns from a set. `seen` says which patterns other classes have, and
+    /// then these, too.
+    ///
+    /// # Errors
+    /// What is wrong with a table.
+    pub fn load(
+        set: &mut SetReader,
+        number: u32,
+        (store, fold): (&Store<'_>, u64),
+        (count, shape): (usize, Shape),
+        seen: &mut [u64],
+    ) -> Result<Self, SetError> {
+        let grams = set.take(Tag::Grams, number)?;
+        let windows = set.take(Tag::Windows, number)?;
+        let (lists, members) = (
+            set.take(Tag::Lists, number)?,
+            set.take(Tag::Members, number)?,
+        );
+        let kind = (fold != 0, shape.window);
+        let (members, furthest) = Members::load(&lists, &members, store, count, kind, seen)?;
+        Ok(Self {
+            shape,
+            fold,
+            grams: Filter::load(&grams, Filter::words_for(count * shape.stride()))?,
+            windows: Filter::load(&windows, Filter::words_for(count))?,
+            members,
+            furthest,
+        })
+    }
+
     pub fn bytes(&self) -> usize {
         self.grams.bytes() + self.windows.bytes() + self.members.bytes()
     }
@@ -137,7 +181,7 @@ impl Class {
     /// Calls `found` with start and number of every occurrence that begins in `starts`.
     pub fn find(
         &self,
-        store: &Store,
+        store: &Store<'_>,
         text: &[u8],
         starts: &Range<usize>,
         found: &mut impl FnMut(usize, u32),
@@ -159,6 +203,7 @@ impl Class {
             windows: [(0, 0); MOST_WINDOWS],
             len: 0,
         };
+        let windows = self.windows.parts();
         let block = (PROBES - 1) * stride + 8;
         let mut padded = [0; (PROBES - 1) * MAX_STRIDE + 8];
         while at < until {
@@ -177,7 +222,7 @@ impl Class {
             while hits != 0 {
                 let position = at + hits.trailing_zeros() as usize * stride;
                 hits &= hits - 1;
-                self.candidate(text, position, &mut batch);
+                self.candidate(windows, text, position, &mut batch);
                 if batch.len >= BATCH {
                     self.compare(store, text, starts, &mut batch, found);
                 }
@@ -189,20 +234,20 @@ impl Class {
 
     /// Takes the windows that have a q-gram at `position` and pass the filter.
     #[inline]
-    fn candidate(&self, text: &[u8], position: usize, batch: &mut Batch) {
+    fn candidate(&self, windows: Parts<'_>, text: &[u8], position: usize, batch: &mut Batch) {
         let window_mask = mask(self.shape.window);
         let first = (position + 1).saturating_sub(self.shape.stride());
         for window in first..=position {
             let hash = window_hash((load(text, window) | self.fold) & window_mask);
             batch.windows[batch.len] = (window, hash);
-            batch.len += usize::from(self.windows.may_hold(hash));
+            batch.len += usize::from(windows.may_hold(hash));
         }
     }
 
     /// Compares the patterns of all windows of the batch, and empties it.
     fn compare(
         &self,
-        store: &Store,
+        store: &Store<'_>,
         text: &[u8],
         starts: &Range<usize>,
         batch: &mut Batch,

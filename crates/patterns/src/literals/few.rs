@@ -23,7 +23,7 @@ pub(super) struct Few {
 impl Few {
     /// Prepares the patterns with these numbers, none shorter than [`NEEDLE`]. `None` where the processor has no unit
     /// for it.
-    pub fn new(store: &Store, numbers: &[u32]) -> Option<Self> {
+    pub fn new(store: &Store<'_>, numbers: &[u32]) -> Option<Self> {
         let mut needles: BTreeMap<&[u8], Vec<(u32, usize)>> = BTreeMap::new();
         for number in numbers {
             let pattern = store.pattern(*number);
@@ -60,6 +60,11 @@ impl Few {
         self.patterns.iter().map(Vec::len).sum()
     }
 
+    /// The patterns' numbers, in no particular order.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.patterns.iter().flatten().map(|(number, _)| *number)
+    }
+
     pub fn bytes(&self) -> usize {
         self.searcher.memory_usage()
     }
@@ -67,7 +72,7 @@ impl Few {
     /// Calls `found` with start and number of every occurrence that begins in `starts`.
     pub fn find(
         &self,
-        store: &Store,
+        store: &Store<'_>,
         text: &[u8],
         starts: &Range<usize>,
         found: &mut impl FnMut(usize, u32),

@@ -2,10 +2,12 @@
 //!
 //! F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007.
 
+use crate::saved::{Section, SetError, Table};
+
 /// A set of keys that may also say yes to a few others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Filter {
-    words: Vec<u64>,
+    words: Table<u64>,
     /// How far a hash is shifted, so that its highest bits choose the word and the next twelve the bits.
     shift: u32,
 }
@@ -27,15 +29,34 @@ impl Filter {
     /// An empty filter of so many words, a power of two.
     pub fn new(words: usize) -> Self {
         Self {
-            words: vec![0; words],
+            words: vec![0; words].into(),
             shift: 64 - BITS - words.trailing_zeros(),
         }
     }
 
+    /// Takes a filter of so many words from a section of a set.
+    ///
+    /// # Errors
+    /// If it has another number of words.
+    pub fn load(section: &Section, words: usize) -> Result<Self, SetError> {
+        let table = Table::of(section)?;
+        if table.len() != words {
+            let what = format!("{} words, where {words} are needed", table.len());
+            return Err(section.damaged(0, what));
+        }
+        Ok(Self {
+            words: table,
+            shift: 64 - BITS - words.trailing_zeros(),
+        })
+    }
+
     /// The filter's words and its shift, for a loop that asks for many keys.
     #[inline(always)]
-    pub fn parts(&self) -> (&[u64], u32) {
-        (&self.words, self.shift)
+    pub fn parts(&self) -> Parts<'_> {
+        Parts {
+            words: &self.words,
+            shift: self.shift,
+        }
     }
 
     /// The word's index and the two bits of a hash.
@@ -50,16 +71,27 @@ impl Filter {
 
     pub fn insert(&mut self, hash: u64) {
         let (word, bits) = Self::place(hash, self.shift);
-        self.words[word] |= bits;
-    }
-
-    #[inline(always)]
-    pub fn may_hold(&self, hash: u64) -> bool {
-        let (word, bits) = Self::place(hash, self.shift);
-        self.words.get(word).is_some_and(|word| word & bits == bits)
+        if let Table::Own(words) = &mut self.words {
+            words[word] |= bits;
+        }
     }
 
     pub fn bytes(&self) -> usize {
         size_of_val(&self.words[..])
+    }
+}
+
+/// What a loop needs of a filter.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub words: &'a [u64],
+    pub shift: u32,
+}
+
+impl Parts<'_> {
+    #[inline(always)]
+    pub fn may_hold(&self, hash: u64) -> bool {
+        let (word, bits) = Filter::place(hash, self.shift);
+        self.words.get(word).is_some_and(|word| word & bits == bits)
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct Likeness {
 
 impl Likeness {
     /// Counts in the patterns of each range.
-    pub fn new(store: &Store, ranges: &[&[u32]], fold: u64) -> Self {
+    pub fn new(store: &Store<'_>, ranges: &[&[u32]], fold: u64) -> Self {
         let total: usize = ranges.iter().map(|range| range.len()).sum();
         let step = (total / HELD).max(1);
         let held: Vec<u32> = ranges

@@ -5,7 +5,11 @@
 //! of a long list one hash for each length is looked up.
 
 use super::store::Store;
+use crate::saved::{Section, SetError, SetWriter, Table, Tag};
 use std::ops::Range;
+
+/// A pattern by its window, as the table has it: its fields in their order.
+type Row = [u32; 6];
 
 /// A pattern by its window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +26,27 @@ struct Member {
     from: u32,
 }
 
+impl From<Row> for Member {
+    #[inline(always)]
+    fn from([print, at, len, whole, pattern, from]: Row) -> Self {
+        Self {
+            print,
+            at,
+            len,
+            whole,
+            pattern,
+            from,
+        }
+    }
+}
+
+impl From<Member> for Row {
+    fn from(member: Member) -> Self {
+        let Member { print, at, len, .. } = member;
+        [print, at, len, member.whole, member.pattern, member.from]
+    }
+}
+
 /// A window that was chosen in a pattern.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
@@ -36,8 +61,8 @@ pub(super) struct Window {
 pub(super) struct Members {
     shift: u32,
     /// Where each list begins; the last is where the last list ends.
-    lists: Vec<u32>,
-    members: Vec<Member>,
+    lists: Table<u32>,
+    members: Table<Row>,
     fold: bool,
 }
 
@@ -58,7 +83,7 @@ struct Taken {
 
 /// Compares patterns where they may stand.
 fn compare_taken(
-    store: &Store,
+    store: &Store<'_>,
     text: &[u8],
     starts: &Range<usize>,
     taken: &[Taken],
@@ -86,10 +111,15 @@ fn longer(hash: u32, bytes: &[u8], fold: bool) -> u32 {
 }
 
 impl Members {
-    pub fn new(store: &Store, windows: &[Window], fold: bool) -> Self {
-        let bits = (2 * windows.len()).next_power_of_two().trailing_zeros();
-        let shift = 64 - bits.max(1);
-        let mut lists = vec![0_u32; (1 << bits.max(1)) + 1];
+    /// The number of lists, by its logarithm, for so many patterns.
+    fn bits(count: usize) -> u32 {
+        (2 * count).next_power_of_two().trailing_zeros().max(1)
+    }
+
+    pub fn new(store: &Store<'_>, windows: &[Window], fold: bool) -> Self {
+        let bits = Self::bits(windows.len());
+        let shift = 64 - bits;
+        let mut lists = vec![0_u32; (1 << bits) + 1];
         for window in windows {
             lists[(window.hash >> shift) as usize + 1] += 1;
         }
@@ -99,7 +129,7 @@ impl Members {
             *list = sum;
         }
         let mut next = lists.clone();
-        let mut members = vec![Member::default(); windows.len()];
+        let mut members = vec![Row::default(); windows.len()];
         for window in windows {
             let slot = &mut next[(window.hash >> shift) as usize];
             let pattern = store.pattern(window.pattern);
@@ -110,7 +140,8 @@ impl Members {
                 whole: longer(0, pattern, false),
                 pattern: window.pattern,
                 from: store.range(window.pattern).start as u32,
-            };
+            }
+            .into();
             *slot += 1;
         }
         for list in lists.windows(2) {
@@ -120,10 +151,91 @@ impl Members {
         }
         Self {
             shift,
-            lists,
-            members,
+            lists: lists.into(),
+            members: members.into(),
             fold,
         }
+    }
+
+    /// Adds both tables to a set.
+    pub fn save(&self, set: &mut SetWriter, number: u32) {
+        let lists: &[u8] = bytemuck::cast_slice(&self.lists);
+        let members: &[u8] = bytemuck::cast_slice(&self.members);
+        set.section(Tag::Lists, number, lists);
+        set.section(Tag::Members, number, members);
+    }
+
+    /// Takes both tables, of `count` patterns, from a set, and returns the furthest that a window begins in its pattern.
+    /// Of a class it is said whether case is folded, and how long windows are. `seen` has a bit for each pattern; those
+    /// of these patterns are set.
+    ///
+    /// # Errors
+    /// If anything but a hash contradicts the patterns.
+    pub fn load(
+        lists: &Section,
+        members: &Section,
+        store: &Store<'_>,
+        count: usize,
+        (fold, window): (bool, usize),
+        seen: &mut [u64],
+    ) -> Result<(Self, usize), SetError> {
+        let bits = Self::bits(count);
+        let loaded = Self {
+            shift: 64 - bits,
+            lists: Table::of(lists)?,
+            members: Table::of(members)?,
+            fold,
+        };
+        let (places, rows): (&[u32], &[Row]) = (&loaded.lists, &loaded.members);
+        if places.len() != (1 << bits) + 1 || rows.len() != count {
+            return Err(lists.damaged(0, format!("tables of another size than {count} patterns")));
+        }
+        let mut furthest = 0;
+        let mut from = 0;
+        for (list, place) in places.iter().enumerate() {
+            let until = *place as usize;
+            let Some(rows) = rows.get(from..until) else {
+                return Err(
+                    lists.damaged(4 * list, "a list ends before it begins, or behind the last")
+                );
+            };
+            let wrong = |index: usize, what| {
+                let at = size_of::<Row>() * (from + index);
+                Err(members.damaged(at, what))
+            };
+            for (index, row) in rows.iter().enumerate() {
+                let member = Member::from(*row);
+                let range = store.range(member.pattern);
+                if range.start != member.from as usize || range.len() != member.len as usize {
+                    return wrong(index, "not where the pattern lies");
+                }
+                // Patterns that are there have at least one byte.
+                if member.at as usize + window > range.len() {
+                    return wrong(index, "the pattern is too short for its window");
+                }
+                furthest = furthest.max(member.at as usize);
+                let bit = 1 << (member.pattern % 64);
+                match seen.get_mut(member.pattern as usize / 64) {
+                    Some(word) if *word & bit == 0 => *word |= bit,
+                    _ => return wrong(index, "a pattern that stands elsewhere, too"),
+                }
+            }
+            if rows.len() > SHORT {
+                if let Some(index) = rows.windows(2).position(|pair| pair[0] > pair[1]) {
+                    return wrong(index + 1, "a long list that is not in order");
+                }
+            }
+            from = until;
+        }
+        if from != count {
+            return Err(lists.damaged(4 * (places.len() - 1), "patterns behind the last list"));
+        }
+        Ok((loaded, furthest))
+    }
+
+    /// The patterns' numbers, in the order of the table.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.members.iter().map(|row| Member::from(*row).pattern)
     }
 
     pub fn len(&self) -> usize {
@@ -140,26 +252,28 @@ impl Members {
     /// Each step is done for all of them before the next, so that loads from memory do not wait for each other.
     pub fn compare(
         &self,
-        store: &Store,
+        store: &Store<'_>,
         text: &[u8],
         starts: &Range<usize>,
         windows: &[(usize, u64)],
         found: &mut impl FnMut(usize, u32),
     ) {
+        let (places, rows): (&[u32], &[Row]) = (&self.lists, &self.members);
         let mut lists = [(0, 0); MOST_WINDOWS];
         for (list, (_, hash)) in lists.iter_mut().zip(windows) {
             let number = (hash >> self.shift) as usize;
-            *list = (self.lists[number], self.lists[number + 1]);
+            *list = (places[number], places[number + 1]);
         }
         let mut taken = [Taken::default(); MOST_WINDOWS + SHORT];
         let mut len = 0;
         for ((window, hash), (from, until)) in windows.iter().zip(lists) {
-            let list = &self.members[from as usize..until as usize];
+            let list = &rows[from as usize..until as usize];
             if list.len() > SHORT {
                 self.compare_many(store, text, starts, (*window, *hash, list), found);
                 continue;
             }
-            for member in list {
+            for row in list {
+                let member = Member::from(*row);
                 taken[len] = Taken {
                     start: window.wrapping_sub(member.at as usize),
                     from: member.from,
@@ -179,22 +293,22 @@ impl Members {
     #[inline(never)]
     fn compare_many(
         &self,
-        store: &Store,
+        store: &Store<'_>,
         text: &[u8],
         starts: &Range<usize>,
-        (window, hash, list): (usize, u64, &[Member]),
+        (window, hash, list): (usize, u64, &[Row]),
         found: &mut impl FnMut(usize, u32),
     ) {
         let print = hash as u32;
-        let mut rest = &list[list.partition_point(|member| member.print < print)..];
+        let mut rest = &list[list.partition_point(|row| row[0] < print)..];
         // The hash of so many bytes behind a start.
         let (mut at, mut hashed, mut whole) = (u32::MAX, 0, 0);
-        while let Some(first) = rest.first().filter(|first| first.print == print) {
-            let shape = (print, first.at, first.len);
+        while let Some(first) = rest.first().filter(|row| row[0] == print) {
+            let first = Member::from(*first);
+            let shape = [print, first.at, first.len];
             let start = window.checked_sub(first.at as usize);
             let Some(start) = start.filter(|start| starts.contains(start)) else {
-                let behind =
-                    rest.partition_point(|member| (member.print, member.at) <= (print, first.at));
+                let behind = rest.partition_point(|row| row[..2] <= [print, first.at][..]);
                 rest = &rest[behind..];
                 continue;
             };
@@ -203,21 +317,17 @@ impl Members {
             }
             let Some(bytes) = text.get(start + hashed..start + first.len as usize) else {
                 // Longer ones reach beyond the end, too.
-                let behind =
-                    rest.partition_point(|member| (member.print, member.at) <= (print, first.at));
+                let behind = rest.partition_point(|row| row[..2] <= [print, first.at][..]);
                 rest = &rest[behind..];
                 continue;
             };
             whole = longer(whole, bytes, self.fold);
             hashed = first.len as usize;
-            let behind =
-                rest.partition_point(|member| (member.print, member.at, member.len) <= shape);
+            let behind = rest.partition_point(|row| row[..3] <= shape[..]);
             let (same, others) = rest.split_at(behind);
-            let from = same.partition_point(|member| member.whole < whole);
-            for member in same[from..]
-                .iter()
-                .take_while(|member| member.whole == whole)
-            {
+            let from = same.partition_point(|row| row[3] < whole);
+            let alike = same[from..].iter().map(|row| Member::from(*row));
+            for member in alike.take_while(|member| member.whole == whole) {
                 if store.stands_at(text, start, member.pattern) {
                     found(start, member.pattern);
                 }

@@ -7,7 +7,7 @@ use super::rarity;
 use super::store::Store;
 
 /// Lengths in bytes at which a class may begin.
-const LENGTHS: [usize; 11] = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20];
+pub(super) const LENGTHS: [usize; 11] = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20];
 
 /// How many patterns of each length range are looked at.
 const SAMPLE: usize = 24;
@@ -30,7 +30,7 @@ struct Range {
 }
 
 /// Divides the patterns of `store`, and says how many cycles a byte of text is expected to cost.
-pub(super) fn plan(store: &Store, fold: u64) -> (Vec<Part>, f32) {
+pub(super) fn plan(store: &Store<'_>, fold: u64) -> (Vec<Part>, f32) {
     let mut ranges: Vec<Range> = LENGTHS.iter().map(|_| Range::default()).collect();
     for number in (0..).take(store.len()) {
         let len = store.pattern(number).len();
@@ -84,7 +84,7 @@ pub(super) fn plan(store: &Store, fold: u64) -> (Vec<Part>, f32) {
 
 /// The cheapest shape for the patterns of these ranges, and its cost in cycles for a byte of text.
 fn cheapest(
-    store: &Store,
+    store: &Store<'_>,
     likeness: &Likeness,
     ranges: &[Range],
     within: std::ops::Range<usize>,
@@ -114,7 +114,7 @@ fn cheapest(
 /// Cycles for a byte of text, by what was measured on a processor with 1 MiB of cache for each core: the mean of what is
 /// expected in ordinary text and in text like the patterns.
 fn cost(
-    store: &Store,
+    store: &Store<'_>,
     likeness: &Likeness,
     ranges: &[Range],
     within: std::ops::Range<usize>,

@@ -1,14 +1,13 @@
 //! The inner loop: which of 64 sampled positions pass a filter. It is compiled for each vector unit that helps.
 
-use super::filter::Filter;
+use super::filter::{Filter, Parts};
 
 /// Positions that are looked at together.
 pub(super) const PROBES: usize = 64;
 
 /// What is looked for at each position.
 pub(super) struct Grams<'a> {
-    /// Words and shift of the filter.
-    pub filter: (&'a [u64], u32),
+    pub filter: Parts<'a>,
     /// Bits that are set in each word of text.
     pub fold: u64,
     /// Bits of the word that count.
@@ -60,7 +59,7 @@ fn by_stride(block: &[u8], stride: usize, grams: &Grams<'_>) -> u64 {
 
 #[inline(always)]
 fn probes<const STRIDE: usize>(block: &[u8], grams: &Grams<'_>) -> u64 {
-    let (words, shift) = grams.filter;
+    let Parts { words, shift } = grams.filter;
     let block = &block[..(PROBES - 1) * STRIDE + 8];
     let mut hits = 0;
     for probe in 0..PROBES {

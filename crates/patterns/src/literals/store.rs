@@ -1,48 +1,103 @@
 //! The bytes of all patterns, one after the other.
 
 use super::BuildError;
+use crate::saved::{Section, SetError, Table};
 use std::ops::Range;
 
-#[derive(Debug)]
-pub(super) struct Store {
-    bytes: Vec<u8>,
+/// Texts, each with a number. They are looked at through [`Store`].
+pub(crate) struct Stored {
+    bytes: Table<u8>,
     /// Where each pattern ends in `bytes`.
-    ends: Vec<u32>,
+    ends: Table<u32>,
     fold: bool,
 }
 
-impl Store {
+/// A view of patterns.
+#[derive(Clone, Copy)]
+pub(crate) struct Store<'a> {
+    bytes: &'a [u8],
+    ends: &'a [u32],
+    fold: bool,
+}
+
+impl Stored {
     /// Copies the patterns; where case is folded, in lower case.
     pub fn new<P: AsRef<[u8]>>(patterns: &[P], fold: bool) -> Result<Self, BuildError> {
-        if u32::try_from(patterns.len()).is_err() {
-            return Err(BuildError::TooMany);
+        if let Some(empty) = patterns.iter().position(|one| one.as_ref().is_empty()) {
+            let number = u32::try_from(empty).map_err(|_| BuildError::TooMany)?;
+            return Err(BuildError::Empty(number));
         }
-        let mut store = Self {
-            bytes: Vec::with_capacity(patterns.iter().map(|pattern| pattern.as_ref().len()).sum()),
-            ends: Vec::with_capacity(patterns.len()),
-            fold,
-        };
-        for (number, pattern) in (0..).zip(patterns) {
-            if pattern.as_ref().is_empty() {
-                return Err(BuildError::Empty(number));
-            }
-            store.bytes.extend_from_slice(pattern.as_ref());
-            let end = u32::try_from(store.bytes.len()).map_err(|_| BuildError::TooMany)?;
-            store.ends.push(end);
+        let mut stored = Self::texts(patterns).ok_or(BuildError::TooMany)?;
+        stored.fold = fold;
+        if let (Table::Own(bytes), true) = (&mut stored.bytes, fold) {
+            bytes.make_ascii_lowercase();
         }
-        if fold {
-            store.bytes.make_ascii_lowercase();
-        }
-        Ok(store)
+        Ok(stored)
     }
 
+    /// Copies texts, which may be empty. `None` if there are more, or more bytes of them, than 32-bit numbers can name.
+    pub fn texts<P: AsRef<[u8]>>(texts: &[P]) -> Option<Self> {
+        u32::try_from(texts.len()).ok()?;
+        let mut bytes = Vec::with_capacity(texts.iter().map(|text| text.as_ref().len()).sum());
+        let mut ends = Vec::with_capacity(texts.len());
+        for text in texts {
+            bytes.extend_from_slice(text.as_ref());
+            ends.push(u32::try_from(bytes.len()).ok()?);
+        }
+        Some(Self {
+            bytes: bytes.into(),
+            ends: ends.into(),
+            fold: false,
+        })
+    }
+
+    /// Takes texts from two sections of a set: their bytes, and where each ends.
+    ///
+    /// # Errors
+    /// If they do not end one behind the other, the last where the bytes do.
+    pub fn load(bytes: &Section, ends: &Section, fold: bool) -> Result<Self, SetError> {
+        let (stored, wrong) = (
+            Self {
+                bytes: Table::of(bytes)?,
+                ends: Table::of(ends)?,
+                fold,
+            },
+            |at: usize, what: &str| Err(ends.damaged(4 * at, what)),
+        );
+        let view = stored.view();
+        if let Some(at) = view.ends.windows(2).position(|pair| pair[0] > pair[1]) {
+            return wrong(at + 1, "a text ends before it begins");
+        }
+        if view.ends.last().map_or(0, |end| *end as usize) != view.bytes.len() {
+            let last = view.ends.len().saturating_sub(1);
+            return wrong(last, "the last text does not end where the bytes do");
+        }
+        Ok(stored)
+    }
+
+    #[inline]
+    pub fn view(&self) -> Store<'_> {
+        Store {
+            bytes: &self.bytes,
+            ends: &self.ends,
+            fold: self.fold,
+        }
+    }
+}
+
+impl<'a> Store<'a> {
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
+    /// Whether ASCII letters match in either case.
+    pub fn folds(&self) -> bool {
+        self.fold
+    }
+
     /// The bytes of a pattern; none for a number that no pattern has.
     #[inline]
-    pub fn pattern(&self, number: u32) -> &[u8] {
+    pub fn pattern(&self, number: u32) -> &'a [u8] {
         &self.bytes[self.range(number)]
     }
 
@@ -79,6 +134,19 @@ impl Store {
     }
 
     pub fn bytes(&self) -> usize {
-        self.bytes.len() + size_of_val(&self.ends[..])
+        self.bytes.len() + size_of_val(self.ends)
+    }
+
+    /// Bytes of the longest pattern.
+    pub fn longest(&self) -> usize {
+        let lens = (0..)
+            .zip(self.ends)
+            .map(|(number, _)| self.range(number).len());
+        lens.max().unwrap_or(0)
+    }
+
+    /// The bytes of all patterns, and where each ends, as a set stores them.
+    pub fn sections(&self) -> (&'a [u8], Vec<u8>) {
+        (self.bytes, bytemuck::cast_slice(self.ends).to_vec())
     }
 }

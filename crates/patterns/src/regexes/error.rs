@@ -1,5 +1,6 @@
 //! Why a set of regexes could not be made.
 
+use super::compiled::CompileError;
 use crate::lines::{shown, PatternError, Place};
 use regex_automata::meta;
 use std::fmt;
@@ -61,7 +62,14 @@ impl RegexSetError {
         Self::new(number, pattern, offset, what)
     }
 
-    pub(super) fn regex(number: usize, pattern: &str, error: &meta::BuildError) -> Self {
+    pub(super) fn compile(number: usize, pattern: &str, error: CompileError) -> Self {
+        match error {
+            CompileError::Regex(error) => Self::regex(number, pattern, &error),
+            CompileError::Open(what) => Self::new(number, pattern, None, what),
+        }
+    }
+
+    fn regex(number: usize, pattern: &str, error: &meta::BuildError) -> Self {
         let what = match error.size_limit() {
             Some(limit) => {
                 format!("it takes more than the limit of {limit} bytes; repeat less, or raise it")
@@ -75,10 +83,6 @@ impl RegexSetError {
         let what = format!(
             "up to it the patterns take more than the limit of {limit} bytes; use fewer, or raise it"
         );
-        Self::new(number, pattern, None, what)
-    }
-
-    pub(super) fn other(number: usize, pattern: &str, what: String) -> Self {
         Self::new(number, pattern, None, what)
     }
 

@@ -108,7 +108,7 @@ fn in_each(branches: &[Hir]) -> Option<Required> {
 }
 
 /// The parts of a regex that follow each other, those inside of groups too.
-fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
+pub(super) fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
     match hir.kind() {
         HirKind::Concat(subs) => subs.iter().for_each(|sub| flatten(sub, parts)),
         HirKind::Capture(capture) => flatten(&capture.sub, parts),
@@ -118,23 +118,37 @@ fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
 
 /// Literals with one of which every match of these parts begins.
 fn prefixes(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
+    // What follows so many bytes adds nothing.
+    let mut least = 0_usize;
+    let enough = parts.iter().position(|part| {
+        let length = part.properties().minimum_len().unwrap_or(0);
+        least = least.saturating_add(length);
+        least > LONGEST
+    });
+    let parts = &parts[..enough.map_or(parts.len(), |last| last + 1)];
     let all: Seq = Extractor::new().extract(&Hir::concat(parts.to_vec()));
+    let mut all: Vec<&[u8]> = all.literals()?.iter().map(|one| one.as_bytes()).collect();
+    all.sort_unstable();
     // Where a class follows, shorter literals are fewer.
     let literals = (1..=LONGEST).rev().find_map(|length| {
-        let mut seq = all.clone();
-        seq.keep_first_bytes(length);
-        // A literal that begins with another one adds nothing.
-        seq.sort();
-        seq.dedup();
-        seq.minimize_by_preference();
-        let literals = seq.literals()?;
-        (literals.len() <= MOST_LITERALS).then(|| {
-            let literals = literals.iter().map(|literal| literal.as_bytes().to_vec());
-            literals.collect::<Vec<_>>()
-        })
+        let mut literals: Vec<&[u8]> = Vec::new();
+        for literal in &all {
+            let literal = &literal[..literal.len().min(length)];
+            // A literal that begins with another one adds nothing; those come behind it.
+            if !literals
+                .last()
+                .is_some_and(|last| literal.starts_with(last))
+            {
+                literals.push(literal);
+            }
+            if literals.len() > MOST_LITERALS {
+                return None;
+            }
+        }
+        Some(literals)
     })?;
     let usable = !literals.is_empty() && literals.iter().all(|literal| !literal.is_empty());
-    usable.then_some(literals)
+    usable.then(|| literals.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 /// The regex with all ASCII letters in lower case: it matches the text in lower case wherever the regex matches the
@@ -175,7 +189,7 @@ fn fold(hir: &Hir) -> Hir {
 }
 
 /// How often a literal occurs at a place of source text, about.
-fn rate(literal: &[u8], fold: bool) -> f64 {
+pub(super) fn rate(literal: &[u8], fold: bool) -> f64 {
     let one = |byte: u8| match byte {
         b' ' | b'\n' => 0.12,
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.05,

@@ -1,11 +1,12 @@
 //! The search for one regex of a set, at candidates or over the whole text.
 
+use super::compiled::{CompileError, Compiled};
+use super::marks::Mark;
 use super::open::{Open, LOOK};
 use super::required::{Required, LONGEST};
 use super::Part;
 use regex_automata::hybrid::dfa::{self, DFA};
 use regex_automata::meta;
-use regex_automata::nfa::thompson;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::Hir;
 
@@ -32,26 +33,20 @@ pub(super) enum Way {
     /// By a search in windows around its literals; no match is longer than this.
     Window(Required, usize),
     /// By trying it where a match with the literal would have to begin.
-    Tries(Required, Box<DFA>),
+    Tries(Required),
     /// By a search of the text from where the first of its literals allows a match, if one occurs at all.
     Gate(Required),
 }
 
-/// Bytes that the automaton that tries a regex may take in each thread, once it is needed. Regexes that count have many
-/// states, and making them again costs more than the memory.
-const CACHE: usize = 8 << 20;
-
 /// One regex of a set.
 #[derive(Debug)]
 pub(super) struct Rule {
-    pub regex: meta::Regex,
     pub way: Way,
-    /// Tells whether a match can go on from a literal.
-    rest: Option<Box<DFA>>,
+    /// A mark near to the literal, or to the match's start if no literals are looked for: it is found first.
+    pub mark: Option<Mark>,
+    pub compiled: Compiled,
     /// The longest match, in bytes, if there is a bound.
     longest: Option<usize>,
-    /// Tells where matches may begin that need more bytes; not needed where they are short.
-    open: Option<Box<Open>>,
 }
 
 /// The memory that the search for one regex works in, made when it is first needed.
@@ -104,49 +99,54 @@ impl Progress {
 }
 
 impl Rule {
-    /// Chooses the way for a regex.
-    ///
-    /// # Errors
-    /// The reason if it takes too much memory.
-    pub fn new(
-        regex: meta::Regex,
-        hir: &Hir,
-        required: Option<Required>,
-        limit: usize,
-    ) -> Result<Self, String> {
+    /// Chooses the way for a regex. No automaton of it may take more than `limit` bytes.
+    pub fn new(hir: Hir, required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
         let longest = hir.properties().maximum_len();
-        let open = match longest {
-            Some(longest) if longest <= WINDOW => None,
-            _ => Some(Box::new(Open::new(hir, limit)?)),
-        };
-        let rest = required
-            .as_ref()
-            .and_then(|required| tries(required.rest.as_ref()?, limit))
-            .map(Box::new);
-        let most_tries = match rest {
-            Some(_) => TRIES_BEFORE_REST,
-            None => TRIES,
-        };
+        let rest = required.as_ref().and_then(|required| required.rest.clone());
         let way = match (required, longest) {
             (None, _) => Way::Whole,
             (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
-            (Some(required), _) => match required.furthest {
-                Some(furthest) if furthest - required.nearest < most_tries => {
-                    match tries(hir, limit) {
-                        Some(dfa) => Way::Tries(required, Box::new(dfa)),
-                        None => Way::Gate(required),
+            (Some(required), _) => {
+                let most_tries = match rest {
+                    Some(_) => TRIES_BEFORE_REST,
+                    None => TRIES,
+                };
+                match required.furthest {
+                    Some(furthest) if furthest - required.nearest < most_tries => {
+                        Way::Tries(required)
                     }
+                    _ => Way::Gate(required),
                 }
-                _ => Way::Gate(required),
-            },
+            }
         };
-        Ok(Self {
-            regex,
+        Self {
             way,
-            rest,
+            mark,
+            compiled: Compiled::new(hir, rest, limit),
             longest,
-            open,
-        })
+        }
+    }
+
+    /// Compiles all that may be needed.
+    ///
+    /// # Errors
+    /// If it takes too much memory.
+    pub fn compile(&self) -> Result<(), CompileError> {
+        let is_tried = matches!(self.way, Way::Tries(_));
+        self.compiled.now(self.may_be_open(), is_tried)
+    }
+
+    /// Whether matches may be so long that it has to be found out where those begin that need more bytes.
+    fn may_be_open(&self) -> bool {
+        self.longest.is_none_or(|longest| longest > WINDOW)
+    }
+
+    /// What tries the regex at a place, if that is its way, and if it can be.
+    pub fn trying(&self) -> Option<&DFA> {
+        match self.way {
+            Way::Tries(_) => self.compiled.tries(),
+            _ => None,
+        }
     }
 
     /// Whether the rule has to be looked at in a part of a text though none of its literals occurs there.
@@ -154,7 +154,9 @@ impl Rule {
         let Some(required) = self.required() else {
             return true;
         };
-        let far = required.furthest.map(|far| far.saturating_add(LONGEST));
+        let mark = self.mark.map_or(0, |mark| mark.reach());
+        let far = required.furthest;
+        let far = far.map(|far| far.saturating_add(LONGEST.max(mark)));
         far.is_none_or(|far| far > SHORT_TAIL)
     }
 
@@ -168,10 +170,11 @@ impl Rule {
             return;
         }
         // Most rules have no long matches.
+        if self.decided_before(part.text.len()) >= progress.limit {
+            return;
+        }
         let cut_off = |open: &Open| open.is_cut_off(part.text, part.starts.end);
-        if self.decided_before(part.text.len()) < progress.limit
-            && !self.open.as_deref().is_some_and(cut_off)
-        {
+        if !(self.may_be_open() && self.compiled.open().is_some_and(cut_off)) {
             let certain = self.certain(memory, part.text, progress.at);
             progress.limit = progress.limit.min(certain);
         }
@@ -187,12 +190,16 @@ impl Rule {
     /// No match that begins from `at` on and before this place depends on bytes behind the text.
     pub fn certain(&self, memory: &mut Memory, text: &[u8], at: usize) -> usize {
         let certain = self.decided_before(text.len()).max(at);
-        match &self.open {
+        if !self.may_be_open() {
+            return certain;
+        }
+        match self.compiled.open() {
             Some(open) => {
                 let cache = memory.open.get_or_insert_with(|| open.cache());
                 open.from(cache, text, certain.min(text.len()))
             }
-            None => certain,
+            // It cannot be told.
+            None => at,
         }
     }
 
@@ -215,21 +222,13 @@ impl Rule {
     pub fn required(&self) -> Option<&Required> {
         match &self.way {
             Way::Whole => None,
-            Way::Window(required, _) | Way::Tries(required, _) | Way::Gate(required) => {
-                Some(required)
-            }
+            Way::Window(required, _) | Way::Tries(required) | Way::Gate(required) => Some(required),
         }
     }
 
-    /// Bytes of memory that the rule takes, without what searches add.
+    /// Bytes of memory that the rule and what it was compiled into take, without what searches add.
     pub fn memory_usage(&self) -> usize {
-        self.regex.memory_usage()
-            + match &self.way {
-                Way::Tries(_, dfa) => dfa.memory_usage(),
-                _ => 0,
-            }
-            + self.open.as_ref().map_or(0, |open| open.memory_usage())
-            + self.rest.as_ref().map_or(0, |rest| rest.memory_usage())
+        size_of::<Self>() + self.compiled.memory()
     }
 
     /// Finds every match from the progress' place on, as a search for this regex alone does.
@@ -259,13 +258,14 @@ impl Rule {
         }
     }
 
-    /// Finds the matches whose literals lie at `places`, in ascending order, which later calls go on with.
+    /// Finds the matches whose literals lie at `places`, each the first and the last of some, in ascending order, which
+    /// later calls go on with.
     pub fn at(
         &self,
         memory: &mut Memory,
         progress: &mut Progress,
         part: &Part<'_>,
-        places: impl Iterator<Item = usize>,
+        places: impl Iterator<Item = (usize, usize)>,
         mut found: impl FnMut(usize, usize),
     ) {
         let Some(required) = self.required() else {
@@ -274,8 +274,8 @@ impl Rule {
         let text = part.text;
         // First and last place where a match with the literal may begin.
         let mut starts = Vec::new();
-        for place in places {
-            let Some(last) = place.checked_sub(required.nearest) else {
+        for (place, last) in places {
+            let Some(last) = last.checked_sub(required.nearest) else {
                 continue;
             };
             let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
@@ -290,6 +290,7 @@ impl Rule {
         self.settle(memory, progress, part);
         let mut starts = starts.into_iter().peekable();
         let limit = progress.limit;
+        let dfa = self.trying();
         while let Some((first, mut last)) = starts.next() {
             let from = first.max(progress.at);
             if progress.done || from >= limit {
@@ -298,8 +299,8 @@ impl Rule {
             if from > last {
                 continue;
             }
-            match &self.way {
-                Way::Window(_, longest) => {
+            match (&self.way, dfa) {
+                (Way::Window(_, longest), _) => {
                     // Windows that overlap are searched as one, so that no byte is read more than about twice.
                     while let Some((_, later)) =
                         starts.next_if(|(first, _)| *first <= last.saturating_add(*longest))
@@ -309,7 +310,7 @@ impl Rule {
                     last = last.min(limit - 1);
                     self.window(memory, progress, text, (from, last, *longest), &mut found);
                 }
-                Way::Tries(_, dfa) if !progress.search => {
+                (Way::Tries(_), Some(dfa)) if !progress.search => {
                     last = last.min(limit - 1);
                     if !self.tries(dfa, memory, progress, text, (from, last), &mut found) {
                         progress.search = true;
@@ -332,7 +333,9 @@ impl Rule {
         part: &Part<'_>,
         place: usize,
     ) -> bool {
-        let Some(rest) = &self.rest else { return true };
+        let Some(rest) = self.compiled.rest() else {
+            return true;
+        };
         if progress.vain_rest > VAIN.saturating_add(place) {
             return true;
         }
@@ -431,34 +434,12 @@ impl Rule {
         from: usize,
         until: usize,
     ) -> Option<(usize, usize)> {
-        let cache = memory
-            .regex
-            .get_or_insert_with(|| self.regex.create_cache());
+        let regex = self.compiled.regex()?;
+        let cache = memory.regex.get_or_insert_with(|| regex.create_cache());
         let input = Input::new(text).range(from..until);
-        let found = self.regex.search_with(cache, &input)?;
+        let found = regex.search_with(cache, &input)?;
         Some((found.start(), found.end()))
     }
-}
-
-/// The DFA that tries a regex at a place, if there is one.
-fn tries(hir: &Hir, limit: usize) -> Option<DFA> {
-    let nfa = thompson::Compiler::new()
-        .configure(
-            thompson::Config::new()
-                .utf8(false)
-                .which_captures(thompson::WhichCaptures::None)
-                .nfa_size_limit(Some(limit)),
-        )
-        .build_from_hir(hir)
-        .ok()?;
-    dfa::Builder::new()
-        .configure(
-            dfa::Config::new()
-                .unicode_word_boundary(true)
-                .cache_capacity(CACHE),
-        )
-        .build_from_nfa(nfa)
-        .ok()
 }
 
 /// Whether a match begins at `start`, and how many bytes were read to know that. `None` where the DFA cannot tell.

@@ -317,3 +317,80 @@ impl<R: Read> Iterator for Batches<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Field, RowWriter};
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::UInt64Type;
+    use arrow_array::Array;
+
+    fn schema() -> Schema {
+        let fields = [
+            Field::new("path", Kind::Path, ""),
+            Field::new("number", Kind::U64, "").nullable(),
+            Field::new("list", Kind::Texts, "").nullable(),
+        ];
+        Schema::new("test", 1, "", fields)
+    }
+
+    #[test]
+    fn batches_have_all_rows_and_are_bounded() {
+        let mut rows = Vec::new();
+        for number in 0..150_000_u64 {
+            if number % 1000 == 0 {
+                let path = format!("{}\\", number / 2000);
+                RowWriter::common(&mut rows).bytes(path.as_bytes()).end();
+            }
+            let row = RowWriter::rest(&mut rows);
+            match number % 3 {
+                0 => row.null().null(),
+                _ => row.u64(number).texts([&b"x"[..], b"\xff"]),
+            }
+            .end();
+        }
+        let mut number = 0;
+        for batch in Batches::new(&schema(), &*rows) {
+            let batch = batch.unwrap();
+            assert!(batch.num_rows() <= MOST_ROWS);
+            let text = batch.column(0).as_string::<i32>();
+            let bytes = batch.column(1).as_binary::<i32>();
+            let numbers = batch.column(2).as_primitive::<UInt64Type>();
+            let lists = batch.column(3).as_list::<i32>();
+            for row in 0..batch.num_rows() {
+                let path = format!("{}\\", number / 2000);
+                assert_eq!(bytes.value(row), path.as_bytes());
+                assert_eq!(text.value(row), format!("{path}\\"));
+                assert_eq!(numbers.is_null(row), number % 3 == 0);
+                assert_eq!(lists.is_null(row), number % 3 == 0);
+                if number % 3 > 0 {
+                    assert_eq!(numbers.value(row), number);
+                    let list = lists.value(row);
+                    assert_eq!(list.as_string::<i32>().value(1), "\\xff");
+                }
+                number += 1;
+            }
+        }
+        assert_eq!(number, 150_000);
+    }
+
+    #[test]
+    fn rows_that_are_cut_off_end_the_batches_with_an_error() {
+        let mut rows = Vec::new();
+        RowWriter::row(&mut rows).bytes(b"p").null().null().end();
+        let mut batches = Batches::new(&schema(), &rows[..rows.len() - 1]);
+        assert!(batches.next().unwrap().is_err());
+        assert!(batches.next().is_none());
+        let batches: Vec<_> = Batches::new(&schema(), &*rows).collect();
+        assert_eq!(batches.len(), 1);
+        assert_eq!(Batches::new(&schema(), &b""[..]).count(), 0);
+    }
+
+    #[test]
+    fn a_value_that_no_column_takes_is_told() {
+        assert!(bounded(MOST_BYTES).is_ok());
+        let error = bounded(MOST_BYTES + 1).unwrap_err().to_string();
+        assert!(error.contains("1073741824"), "{error}");
+    }
+}

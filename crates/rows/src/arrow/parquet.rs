@@ -8,7 +8,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::io::{self, Write};
 
@@ -69,6 +69,11 @@ fn properties(schema: &Schema) -> WriterProperties {
         .set_key_value_metadata(Some(metadata.collect()))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(GROUP_ROWS));
+    for field in schema.fields().iter().filter(|f| f.kind == Kind::Path) {
+        // Readers prune row groups by the least and greatest text, and need not know those of the bytes, too.
+        let bytes = ColumnPath::from(format!("{}_bytes", field.name));
+        properties = properties.set_column_statistics_enabled(bytes, EnabledStatistics::None);
+    }
     for field in schema.fields().iter().filter(|field| field.distinct) {
         let column = ColumnPath::from(field.name.as_ref());
         properties = properties.set_column_dictionary_enabled(column.clone(), false);

@@ -229,8 +229,8 @@ impl ScanJobBuilder {
     }
 
     /// Whether rows are those of a table with the columns of [`occurrence_schema`](crate::jobs::sweep::occurrence_schema),
-    /// as [`RowWriter`](gristmill_rows::RowWriter) writes them. Applies to all occurrences ([`all`](Self::all)) that are
-    /// listed ([`Report::Lines`]); other rows are refused. Default: no.
+    /// or for lines of [`line_schema`](super::line_schema), as [`RowWriter`](gristmill_rows::RowWriter) writes them. There
+    /// are none of counts and paths, of matches that span lines and of what replaces matches. Default: no.
     #[must_use]
     pub fn table(mut self, yes: bool) -> Self {
         self.style.table = yes;

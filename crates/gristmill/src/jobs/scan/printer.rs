@@ -4,6 +4,7 @@ use super::decimal::decimal;
 use super::json;
 use super::line::Line;
 use super::matcher::Matcher;
+use super::table;
 use crate::jobs::sweep::OccurrenceRows;
 
 /// What stands between the parts of a row, and between groups of rows.
@@ -234,7 +235,10 @@ impl Style {
             return;
         }
         if self.json {
-            return json::begin(rows, &file.path);
+            if !self.table {
+                json::begin(rows, &file.path);
+            }
+            return;
         }
         let separator = self.separate(rows);
         file.uncounted += if self.sequential { 0 } else { separator };
@@ -316,6 +320,9 @@ impl Style {
         line: Line<'_>,
         matcher: &Matcher,
     ) -> u64 {
+        if self.table {
+            return self.table_line(rows, file, line, matcher);
+        }
         let mut count = 0_usize;
         let number = self.line_numbers.then_some(line.number);
         json::line(rows, &file.path, line, number, |found| {
@@ -329,6 +336,21 @@ impl Style {
             });
         });
         count as u64
+    }
+
+    fn table_line(
+        &self,
+        rows: &mut Vec<u8>,
+        file: &FileRows,
+        line: Line<'_>,
+        matcher: &Matcher,
+    ) -> u64 {
+        let mut found = Vec::new();
+        if self.shows_matches(line) {
+            matcher.each(line.bytes, |start, end| found.push((start, end)));
+        }
+        table::line(rows, &file.path, line, &found);
+        found.len() as u64
     }
 
     fn matches(

@@ -7,22 +7,17 @@ use super::judged::Rules;
 use super::opcode::{Patterns, RECORDS_OF_MATCH};
 use super::plan::{Plan, SweepReport};
 use super::rows::OccurrenceRows;
+use super::set::SweepSet;
 use crate::jobs::MAX_HALO;
 use gristmill_patterns::{
-    smart_case, Case, LineSettings, Literals, PatternError, PlainStrings, RegexSetBuilder,
-    RegexSetError,
+    smart_case, Case, LineSettings, PatternError, PatternSet, PatternSetBuilder, PatternSetError,
+    PlainStrings,
 };
 use gristmill_protocol::PipelineError;
 use std::sync::{Arc, Mutex};
 
 /// The longest match of a regex that is found wherever it lies, if no other is set, in bytes: 1 MiB.
 pub const DEFAULT_MAX_MATCH: u64 = 1 << 20;
-
-/// The most memory that the patterns may take if no other limit is set, in bytes: 1 GiB.
-const DEFAULT_MEMORY: usize = 1 << 30;
-
-/// The most patterns.
-const MAX_PATTERNS: usize = 1_000_000;
 
 /// Why a sweep cannot be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +41,34 @@ pub enum SweepBuildError {
     Other(#[from] PipelineError),
 }
 
+impl From<PatternSetError> for SweepBuildError {
+    fn from(error: PatternSetError) -> Self {
+        let (what, fix) = match error {
+            PatternSetError::Regex { number, error } => {
+                let mut placed = PatternError::from(&error);
+                placed.pattern = Some(number);
+                return Self::Pattern(placed);
+            }
+            PatternSetError::Memory { needed, allowed } => {
+                return Self::Memory { needed, allowed };
+            }
+            PatternSetError::Empty(_) => (
+                "an empty string, which occurs at every byte",
+                "give strings of one byte or more",
+            ),
+            PatternSetError::Long(_) => (
+                "a string of more than 4,096 bytes together with regexes",
+                "search for it with other strings only",
+            ),
+            _ => (
+                "more than 1,000,000 patterns",
+                "give fewer, and search again for the rest",
+            ),
+        };
+        Self::Other(PipelineError::InvalidArgument { what, fix })
+    }
+}
+
 impl From<SweepBuildError> for PipelineError {
     fn from(error: SweepBuildError) -> Self {
         match error {
@@ -56,25 +79,15 @@ impl From<SweepBuildError> for PipelineError {
     }
 }
 
-#[derive(Debug, Clone)]
-enum Pattern {
-    String(Vec<u8>),
-    Regex(String),
-}
-
 /// Settings of a [`SweepJob`].
 #[derive(Debug, Clone)]
 pub struct SweepJobBuilder {
-    names: Vec<Vec<u8>>,
-    patterns: Vec<Pattern>,
-    case_insensitive: bool,
-    ascii: bool,
+    patterns: PatternSetBuilder,
+    compiled: Option<SweepSet>,
     report: SweepReport,
     rows: OccurrenceRows,
     max_match: u64,
     context: Option<u64>,
-    regex_size_limit: usize,
-    memory: usize,
     totals: bool,
     findings: Option<Arc<Findings>>,
 }
@@ -82,16 +95,12 @@ pub struct SweepJobBuilder {
 impl Default for SweepJobBuilder {
     fn default() -> Self {
         Self {
-            names: Vec::new(),
-            patterns: Vec::new(),
-            case_insensitive: false,
-            ascii: false,
+            patterns: PatternSet::builder().longest(MAX_HALO),
+            compiled: None,
             report: SweepReport::default(),
             rows: OccurrenceRows::default(),
             max_match: DEFAULT_MAX_MATCH,
             context: None,
-            regex_size_limit: gristmill_patterns::DEFAULT_SIZE_LIMIT,
-            memory: DEFAULT_MEMORY,
             totals: false,
             findings: None,
         }
@@ -110,16 +119,14 @@ impl SweepJobBuilder {
     /// Adds a string of 1 to 4,096 bytes, each of whose occurrences is found. Its name is shown with them.
     #[must_use]
     pub fn string(mut self, name: impl Into<Vec<u8>>, string: impl Into<Vec<u8>>) -> Self {
-        self.names.push(name.into());
-        self.patterns.push(Pattern::String(string.into()));
+        self.patterns = self.patterns.string(name, string);
         self
     }
 
     /// Adds a regex of Rust's syntax. Its name is shown with its matches.
     #[must_use]
     pub fn regex(mut self, name: impl Into<Vec<u8>>, regex: impl Into<String>) -> Self {
-        self.names.push(name.into());
-        self.patterns.push(Pattern::Regex(regex.into()));
+        self.patterns = self.patterns.regex(name, regex);
         self
     }
 
@@ -159,29 +166,31 @@ impl SweepJobBuilder {
                 _ => match String::from_utf8(pattern) {
                     Ok(regex) => self.regex(regex.clone(), regex),
                     Err(error) => {
-                        let number = self.patterns.len();
+                        let number = self.patterns.count();
                         let error = PatternError::not_utf8(number, error.as_bytes());
                         return Err(SweepBuildError::Pattern(error));
                     }
                 },
             };
         }
-        self.regex_size_limit = settings.size_limit;
-        Ok(self.case_insensitive(fold).unicode(settings.unicode))
+        Ok(self
+            .regex_size_limit(settings.size_limit)
+            .case_insensitive(fold)
+            .unicode(settings.unicode))
     }
 
     /// Whether letters match in either case: those of regexes by Unicode's simple case folding, those of strings that are
     /// ASCII. Default: no.
     #[must_use]
     pub fn case_insensitive(mut self, yes: bool) -> Self {
-        self.case_insensitive = yes;
+        self.patterns = self.patterns.case_insensitive(yes);
         self
     }
 
     /// Whether classes, `.`, word boundaries and case of regexes know Unicode; else they know ASCII only. Default: yes.
     #[must_use]
     pub fn unicode(mut self, yes: bool) -> Self {
-        self.ascii = !yes;
+        self.patterns = self.patterns.unicode(yes);
         self
     }
 
@@ -248,7 +257,7 @@ impl SweepJobBuilder {
     /// The most memory that one compiled regex may take, in bytes. Default: 100 MiB.
     #[must_use]
     pub fn regex_size_limit(mut self, bytes: usize) -> Self {
-        self.regex_size_limit = bytes;
+        self.patterns = self.patterns.regex_size_limit(bytes);
         self
     }
 
@@ -256,7 +265,7 @@ impl SweepJobBuilder {
     /// Default: 1 GiB.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
-        self.memory = bytes;
+        self.patterns = self.patterns.memory(bytes);
         self
     }
 
@@ -274,17 +283,44 @@ impl SweepJobBuilder {
         self
     }
 
+    /// Searches for what a set holds that was compiled before: it takes the place of the patterns. Of a set of rules
+    /// [`findings`](Self::findings) must be given, too, which judge them. Default: no set.
+    #[must_use]
+    pub fn set(mut self, set: SweepSet) -> Self {
+        self.compiled = Some(set);
+        self
+    }
+
+    /// Prepares what is searched for, without the other settings.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn compile(self) -> Result<SweepSet, SweepBuildError> {
+        if let Some(set) = self.compiled {
+            return Ok(set);
+        }
+        let mut patterns = self.patterns;
+        if let Some(findings) = &self.findings {
+            patterns = patterns.clear().case_insensitive(false).unicode(true);
+            for (sought, pattern) in findings.patterns() {
+                let name = match sought {
+                    Sought::Rule(number) => findings.rules().rules()[number as usize].id(),
+                    Sought::Keyword(number) => &findings.keywords()[number as usize],
+                };
+                patterns = patterns.regex(name, pattern);
+            }
+        }
+        let rules = self.findings.map(|findings| findings.shared_rules());
+        Ok(SweepSet::new(patterns.build()?, rules))
+    }
+
     /// Checks the settings and prepares the search.
     ///
     /// # Errors
     /// [`SweepBuildError::Pattern`] for a regex that is refused, with its place; [`PipelineError`] for a string that is
-    /// empty or longer than 4,096 bytes, and for more than 1,000,000 patterns; [`SweepBuildError::Memory`] for strings
-    /// that would take too much memory.
-    pub fn build(mut self) -> Result<SweepJob, SweepBuildError> {
-        let rules = self
-            .findings
-            .take()
-            .map(|findings| self.take_rules(findings));
+    /// empty or longer than 4,096 bytes, for more than 1,000,000 patterns, and for a set of rules without findings of
+    /// them; [`SweepBuildError::Memory`] for strings that would take too much memory.
+    pub fn build(self) -> Result<SweepJob, SweepBuildError> {
         let invalid = |what, fix| Err(PipelineError::InvalidArgument { what, fix }.into());
         if self.context.is_some_and(|bytes| bytes > MAX_CONTEXT) {
             return invalid(
@@ -292,83 +328,49 @@ impl SweepJobBuilder {
                 "ask for fewer, and read the file for more",
             );
         }
-        if self.rows.table && rules.is_none() && self.report != SweepReport::Matches {
+        let findings = self.findings.clone();
+        if self.rows.table && findings.is_none() && self.report != SweepReport::Matches {
             return invalid(
                 "a table of counts or paths",
                 "ask for matches, or for rows of text",
             );
         }
-        if self.patterns.len() > MAX_PATTERNS {
+        let (mut report, mut totals) = (self.report, self.totals);
+        let (rows, max_match) = (self.rows, self.max_match);
+        let context = self.context.filter(|_| findings.is_none());
+        let compiled = self.compile()?;
+        let same = match (compiled.rules(), &findings) {
+            (Some(rules), Some(findings)) => Arc::ptr_eq(rules, &findings.shared_rules()),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
             return invalid(
-                "more than 1,000,000 patterns",
-                "give fewer, and search again for the rest",
+                "a set of rules, and findings that are not of these rules",
+                "give the findings of the rules that the set holds",
             );
         }
-        let (mut strings, mut lengths, mut regexes, mut of_regexes) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (number, pattern) in (0_u32..).zip(self.patterns) {
-            match pattern {
-                Pattern::String(string) if string.is_empty() => {
-                    return invalid(
-                        "an empty string, which occurs at every byte",
-                        "give strings of one byte or more",
-                    );
-                }
-                Pattern::String(string) if string.len() > MAX_HALO => {
-                    return invalid(
-                        "a string of more than 4,096 bytes together with regexes",
-                        "search for it with other strings only",
-                    );
-                }
-                Pattern::String(string) => {
-                    lengths.push((number, string.len() as u64));
-                    strings.push(string);
-                }
-                Pattern::Regex(regex) => {
-                    regexes.push(regex);
-                    of_regexes.push(number);
-                }
+        let rules = findings.map(|findings| {
+            (report, totals) = (SweepReport::Matches, false);
+            Rules {
+                sought: findings.patterns().map(|(sought, _)| sought).collect(),
+                findings,
             }
-        }
-        let bytes = strings.iter().map(Vec::len).sum();
-        let needed = Literals::estimate(strings.len(), bytes);
-        if needed > self.memory {
-            let allowed = self.memory;
-            return Err(SweepBuildError::Memory { needed, allowed });
-        }
-        let set = RegexSetBuilder::new()
-            .case_insensitive(self.case_insensitive)
-            .unicode(!self.ascii)
-            .size_limit(self.regex_size_limit)
-            .total_size_limit(self.memory)
-            .build(&regexes)
-            .map_err(|error| SweepBuildError::Pattern(placed(&error, &of_regexes)))?;
+        });
+        let set = compiled.shared_patterns();
         // At one place each regex may match, and be uncertain from there on, and each string that begins another.
-        let together = most_together(&strings, self.case_insensitive);
-        let records = together + (RECORDS_OF_MATCH + 1) * regexes.len();
-        let literals = match strings.is_empty() {
-            true => None,
-            false => match Literals::build(&strings, self.case_insensitive) {
-                Ok(literals) => Some(literals),
-                Err(error) => {
-                    return Err(PipelineError::Backend(error.to_string()).into());
-                }
-            },
-        };
+        let records = set.most_together() + (RECORDS_OF_MATCH + 1) * set.regexes().len();
         Ok(SweepJob {
             plan: Plan {
-                patterns: Arc::new(Patterns::new(literals, set)),
-                names: self.names,
-                strings: lengths,
-                regexes: of_regexes,
-                report: self.report,
+                patterns: Arc::new(Patterns::new(set)),
+                report,
                 rows: OccurrenceRows {
-                    json: self.rows.json && self.report == SweepReport::Matches,
-                    ..self.rows
+                    json: rows.json && report == SweepReport::Matches,
+                    ..rows
                 },
-                max_match: self.max_match,
-                context: self.context.filter(|_| rules.is_none()),
-                totals_wanted: self.totals,
+                max_match,
+                context,
+                totals_wanted: totals,
                 found: false.into(),
                 totals: Mutex::default(),
                 errors: Mutex::default(),
@@ -377,51 +379,4 @@ impl SweepJobBuilder {
             record_words: u32::try_from(2 * records).unwrap_or(u32::MAX),
         })
     }
-}
-
-impl SweepJobBuilder {
-    /// Searches for what rules need.
-    fn take_rules(&mut self, findings: Arc<Findings>) -> Rules {
-        (self.names, self.patterns) = (Vec::new(), Vec::new());
-        (self.case_insensitive, self.ascii) = (false, false);
-        (self.report, self.totals) = (SweepReport::Matches, false);
-        let mut all = Vec::new();
-        for (sought, pattern) in findings.patterns() {
-            let name = match sought {
-                Sought::Rule(number) => findings.rules().rules()[number as usize].id(),
-                Sought::Keyword(number) => &findings.keywords()[number as usize],
-            };
-            self.names.push(name.into());
-            self.patterns.push(Pattern::Regex(pattern.into_owned()));
-            all.push(sought);
-        }
-        Rules {
-            findings,
-            sought: all,
-        }
-    }
-}
-
-/// The most of these strings that occur at the same place: each of them begins with the one before.
-fn most_together(strings: &[Vec<u8>], fold: bool) -> usize {
-    let mut sorted: Vec<Vec<u8>> = strings.to_vec();
-    if fold {
-        sorted.iter_mut().for_each(|one| one.make_ascii_lowercase());
-    }
-    sorted.sort_unstable();
-    let mut begun: Vec<&[u8]> = Vec::new();
-    let mut most = 0;
-    for string in &sorted {
-        while begun.pop_if(|last| !string.starts_with(last)).is_some() {}
-        begun.push(string);
-        most = most.max(begun.len());
-    }
-    most
-}
-
-/// The error of a set of regexes, told of the pattern by its number among all.
-fn placed(error: &RegexSetError, numbers: &[u32]) -> PatternError {
-    let mut placed = PatternError::from(error);
-    placed.pattern = numbers.get(error.number()).map(|number| *number as usize);
-    placed
 }

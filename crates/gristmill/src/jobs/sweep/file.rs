@@ -95,7 +95,7 @@ impl FileSweep {
 
     /// Takes the regexes' matches in a chunk.
     fn follow(&mut self, plan: &Plan, chunk: &LandedChunk<'_>, told: Vec<OfRegex>) {
-        if plan.patterns.regexes.is_empty() {
+        if plan.patterns.set.regexes().is_empty() {
             return;
         }
         let mut text = Text {
@@ -193,7 +193,7 @@ impl FileSweep {
         plan.patterns.with_cache(|cache| {
             if self.end == 0 {
                 // An empty file has no chunk.
-                plan.patterns.regexes.find(cache, b"", |index, _, _| {
+                plan.patterns.set.regexes().find(cache, b"", |index, _, _| {
                     let index = u32::try_from(index).unwrap_or(u32::MAX);
                     self.order.add(Match {
                         pattern: plan.regex(index),
@@ -281,7 +281,7 @@ struct Search<'a, 'b> {
 impl Searching for Search<'_, '_> {
     fn certain(&mut self, index: u32, at: u64) -> u64 {
         let kept = self.text.whole();
-        let regexes = &self.plan.patterns.regexes;
+        let regexes = self.plan.patterns.set.regexes();
         let certain = regexes.certain(self.cache, index as usize, kept.bytes(), kept.index(at));
         kept.start() + certain as u64
     }
@@ -293,7 +293,7 @@ impl Searching for Search<'_, '_> {
         }
         // One behind the text's end allows an empty match there.
         let limit = kept.index(limit) + usize::from(limit > kept.end());
-        let regexes = &self.plan.patterns.regexes;
+        let regexes = self.plan.patterns.set.regexes();
         let (start, end) = regexes.next(
             self.cache,
             index as usize,

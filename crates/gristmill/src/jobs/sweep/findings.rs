@@ -200,17 +200,15 @@ impl Findings {
         &self.rules
     }
 
+    pub(super) fn shared_rules(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.rules)
+    }
+
     /// The words of which a searcher tells [`FindingsFile::keyword`], in lower case. A word is to be found in either
     /// case.
     #[must_use]
     pub fn keywords(&self) -> &[String] {
         &self.keywords
-    }
-
-    /// A regex that finds a [keyword](Self::keywords) in either case.
-    #[must_use]
-    pub fn keyword_regex(word: &str) -> String {
-        in_either_case(word)
     }
 
     /// The regexes to search for, each with what it stands for.

@@ -62,28 +62,60 @@ impl SweepJob {
     /// How the patterns are searched for, and how much memory they take.
     pub fn engine_report(&self) -> String {
         let mut parts = Vec::new();
-        if let Some(strings) = &self.plan.patterns.strings {
+        if let Some(strings) = self.plan.patterns.set.strings() {
             parts.push(format!(
                 "{} strings in {} KiB",
                 strings.len(),
                 strings.memory().div_ceil(1024)
             ));
         }
-        let regexes = &self.plan.patterns.regexes;
+        let regexes = self.plan.patterns.set.regexes();
         if !regexes.is_empty() {
-            let alone = regexes
-                .explain()
-                .filter(|plan| plan.literals().is_none())
-                .count();
+            let (mut by_runs, mut by_literals, mut alone) = (0, 0, 0);
+            for plan in regexes.explain() {
+                match () {
+                    () if plan.is_alone() => alone += 1,
+                    () if plan.by_run() => by_runs += 1,
+                    () => by_literals += 1,
+                }
+            }
             parts.push(format!(
-                "{} regexes by their literals, {alone} each over all bytes, in {} KiB",
-                regexes.len() - alone,
+                "{by_runs} regexes by runs of bytes that they need, {by_literals} by their literals, {alone} each over \
+                 all bytes, in {} KiB",
                 regexes.memory_usage().div_ceil(1024)
             ));
         }
         parts.join("; ")
     }
 }
+
+impl SweepJob {
+    /// The regexes that are expected to cost most, with their costs, if there are any.
+    pub fn costs(&self) -> Option<String> {
+        let set = &self.plan.patterns.set;
+        let mut costs: Vec<(f64, &[u8])> = (0..)
+            .zip(set.regexes().explain())
+            .map(|(index, plan)| (plan.cycles(), set.name(set.regex_number(index))))
+            .collect();
+        costs.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let shown = costs.iter().take(COSTS).map(|(cycles, name)| {
+            format!(
+                "{} {cycles:.3}",
+                String::from_utf8_lossy(name).escape_debug()
+            )
+        });
+        let shown: Vec<String> = shown.collect();
+        (!shown.is_empty()).then(|| {
+            format!(
+                "{} cycles a byte by estimate, beside the search for literals",
+                shown.join(", ")
+            )
+        })
+    }
+}
+
+/// The most regexes whose costs are told.
+const COSTS: usize = 3;
 
 impl Job for SweepJob {
     type File = SweepFile;

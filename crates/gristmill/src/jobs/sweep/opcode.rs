@@ -6,12 +6,12 @@
 
 use crate::jobs::{Records, MAX_HALO};
 use gristmill_megakernel::stream::{StreamOpcode, StreamSlot};
-use gristmill_patterns::{Hit, Literals, Part, RegexSet, RegexSetCache};
+use gristmill_patterns::{Hit, Literals, Part, PatternSet, RegexSetCache};
 use gristmill_protocol::{completion, fault};
 use gristmill_ring::{lock, Outcome, RecordWriter};
 use std::cell::Cell;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// The opcode, of the user's range.
 pub(super) const OPCODE: u32 = 0x1_0053;
@@ -36,17 +36,15 @@ pub(super) const RECORDS_OF_MATCH: usize = 2;
 
 /// Patterns, prepared for searching by several threads.
 pub(super) struct Patterns {
-    pub strings: Option<Literals>,
-    pub regexes: RegexSet,
+    pub set: Arc<PatternSet>,
     /// What searches for the regexes work in, while no search does.
     caches: Mutex<Vec<RegexSetCache>>,
 }
 
 impl Patterns {
-    pub fn new(strings: Option<Literals>, regexes: RegexSet) -> Self {
+    pub fn new(set: Arc<PatternSet>) -> Self {
         Self {
-            strings,
-            regexes,
+            set,
             caches: Mutex::default(),
         }
     }
@@ -54,14 +52,14 @@ impl Patterns {
     /// Calls `search` with memory for searches.
     pub fn with_cache<R>(&self, search: impl FnOnce(&mut RegexSetCache) -> R) -> R {
         let kept = lock(&self.caches).pop();
-        let mut cache = kept.unwrap_or_else(|| self.regexes.cache());
+        let mut cache = kept.unwrap_or_else(|| self.set.regexes().cache());
         let result = search(&mut cache);
         lock(&self.caches).push(cache);
         result
     }
 
     fn strings(&self, own: &Own<'_>) -> Result<(), u32> {
-        let Some(strings) = &self.strings else {
+        let Some(strings) = self.set.strings() else {
             return Ok(());
         };
         for from in (own.starts.start..own.starts.end).step_by(LOOK_BYTES) {
@@ -81,7 +79,7 @@ impl Patterns {
     }
 
     fn regexes(&self, own: &Own<'_>) -> Result<(), u32> {
-        if self.regexes.is_empty() || own.is_enough() {
+        if self.set.regexes().is_empty() || own.is_enough() {
             return Ok(());
         }
         let part = Part {
@@ -91,7 +89,7 @@ impl Patterns {
         };
         let mut result = Ok(());
         self.with_cache(|cache| {
-            self.regexes.find_in(
+            self.set.regexes().find_in(
                 cache,
                 &part,
                 || !own.is_enough(),
@@ -117,8 +115,8 @@ impl Patterns {
 impl fmt::Debug for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Patterns")
-            .field("strings", &self.strings.as_ref().map(Literals::len))
-            .field("regexes", &self.regexes.len())
+            .field("strings", &self.set.strings().map(Literals::len))
+            .field("regexes", &self.set.regexes().len())
             .finish_non_exhaustive()
     }
 }

@@ -26,11 +26,6 @@ pub enum SweepReport {
 /// The settings, fixed when the job is built, and the results so far.
 pub(super) struct Plan {
     pub patterns: Arc<Patterns>,
-    pub names: Vec<Vec<u8>>,
-    /// The number of each string of `patterns`, and its length.
-    pub strings: Vec<(u32, u64)>,
-    /// The number of each regex of `patterns`.
-    pub regexes: Vec<u32>,
     pub report: SweepReport,
     pub rows: OccurrenceRows,
     pub max_match: u64,
@@ -60,23 +55,21 @@ impl Plan {
 
     /// Number and length of a string, by its index.
     pub fn string(&self, index: u32) -> (u32, u64) {
-        self.strings
-            .get(index as usize)
-            .copied()
-            .unwrap_or_default()
+        let set = &self.patterns.set;
+        let length = set
+            .strings()
+            .map_or(0, |strings| strings.pattern_len(index));
+        (set.string_number(index), length as u64)
     }
 
     /// The number of a regex, by its index.
     pub fn regex(&self, index: u32) -> u32 {
-        self.regexes
-            .get(index as usize)
-            .copied()
-            .unwrap_or_default()
+        self.patterns.set.regex_number(index)
     }
 
     /// The name of a pattern, by its number.
     pub fn name(&self, pattern: u32) -> &[u8] {
-        self.names.get(pattern as usize).map_or(&[], Vec::as_slice)
+        self.patterns.set.name(pattern)
     }
 
     pub fn error(&self, error: SweepError) {

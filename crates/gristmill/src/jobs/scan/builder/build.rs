@@ -121,11 +121,19 @@ impl ScanJobBuilder {
                 "give the lines as patterns of their own, or ask for all occurrences",
             );
         }
-        if self.style.table && !(self.all && self.report == Report::Lines) {
-            return invalid(
-                "a table of lines, counts or paths",
-                "ask for all occurrences, or for rows of text",
-            );
+        if self.style.table {
+            if !matches!(self.report, Report::Lines | Report::Matches) {
+                return invalid(
+                    "a table of counts or paths",
+                    "ask for lines or occurrences, or for rows of text",
+                );
+            }
+            if self.multiline || self.style.replacement.is_some() {
+                return invalid(
+                    "a table of lines together with matches that span lines, or what replaces them",
+                    "ask for rows of text or JSON",
+                );
+            }
         }
         let whole = match plain {
             None if self.multiline => LineMatcher::build_across_lines(
@@ -136,6 +144,9 @@ impl ScanJobBuilder {
             _ => None,
         };
         let mut style = self.style;
+        // Rows of a table are those of JSON.
+        style.json |= style.table && !self.all;
+        style.line_numbers |= style.table;
         style.json &= !self.report.is_summary();
         style.only_matching = self.report == Report::Matches;
         style.count_matches = self.totals;

@@ -92,7 +92,7 @@ impl LinesFile {
             elapsed: self.started.map(|at| at.elapsed()).unwrap_or_default(),
         };
         plan.add(&totals);
-        if plan.style.json && self.printed > 0 {
+        if plan.style.json && !plan.style.table && self.printed > 0 {
             json::end(rows, path, shown_nul, &totals);
         }
         if plan.report.is_summary() {

@@ -1,0 +1,165 @@
+//! Strings as part of a stored set.
+//!
+//! Parts of no more than [`few::MOST`] patterns are stored as numbers, and prepared anew: by which way they are searched
+//! for depends on the processor, and a set does not. Of the other parts all tables are stored.
+
+use super::class::{Class, Shape, MAX_STRIDE};
+use super::few;
+use super::plan::Part;
+use super::store::Stored;
+use super::{Literals, Way, CASE_BITS};
+use crate::saved::{FieldReader, FieldWriter, Section, SetError, SetReader, SetWriter, Tag};
+
+/// Kinds of parts.
+const LISTED: u8 = 0;
+const TABLES: u8 = 1;
+
+/// The most parts of a set: one for each range of lengths.
+const MOST_PARTS: usize = super::plan::LENGTHS.len();
+
+impl Way {
+    /// Numbers, in ascending order, and shape of the patterns.
+    fn part(&self) -> Part {
+        let (shape, mut numbers): (Shape, Vec<u32>) = match self {
+            Self::Few(few, shape) => (*shape, few.numbers().collect()),
+            Self::Filter(class) => (class.shape(), class.numbers().collect()),
+        };
+        numbers.sort_unstable();
+        Part { shape, numbers }
+    }
+}
+
+impl Literals {
+    /// Adds the strings to a set.
+    pub(crate) fn save(&self, set: &mut SetWriter) {
+        let (bytes, ends) = self.stored.view().sections();
+        set.section(Tag::StringBytes, 0, bytes);
+        set.section(Tag::StringEnds, 0, ends);
+        let mut fields = FieldWriter::new();
+        fields.u8(u8::from(self.stored.view().folds()));
+        fields.u32(self.cost.to_bits());
+        fields.count(self.ways.len());
+        for (number, way) in (0..).zip(&self.ways) {
+            let part = way.part();
+            let tables = match way {
+                Way::Filter(class) if class.len() > few::MOST => Some(class),
+                _ => None,
+            };
+            fields.u8(if tables.is_some() { TABLES } else { LISTED });
+            fields.u32(part.shape.window as u32);
+            fields.u32(part.shape.gram as u32);
+            fields.count(part.numbers.len());
+            match tables {
+                Some(class) => class.save(set, number),
+                None => part.numbers.iter().for_each(|number| fields.u32(*number)),
+            }
+        }
+        set.section(Tag::Strings, 0, fields.finish());
+    }
+
+    /// Takes the strings of a set, if it has any.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn load(set: &mut SetReader) -> Result<Option<Self>, SetError> {
+        let Some(head) = set.find(Tag::Strings, 0) else {
+            return Ok(None);
+        };
+        let mut fields = head.fields();
+        let fold = fields.flag()?;
+        let cost = f32::from_bits(fields.u32()?);
+        if !cost.is_finite() || cost < 0.0 {
+            return Err(fields.damaged(4, "costs that are no number of cycles"));
+        }
+        let ends = set.take(Tag::StringEnds, 0)?;
+        let stored = Stored::load(&set.take(Tag::StringBytes, 0)?, &ends, fold)?;
+        let store = stored.view();
+        if let Some(empty) = (0..)
+            .zip(0..store.len())
+            .find(|one| store.pattern(one.0).is_empty())
+        {
+            return Err(ends.damaged(4 * empty.1, "a string without bytes"));
+        }
+        let bits = if fold { CASE_BITS } else { 0 };
+        let mut seen = vec![0_u64; store.len().div_ceil(64)];
+        let count = fields.count(13)?;
+        if count > MOST_PARTS {
+            return Err(fields.damaged(4, "more parts than there are ranges of lengths"));
+        }
+        let mut ways = Vec::with_capacity(count);
+        for number in (0..).take(count) {
+            let kind = fields.u8()?;
+            let shape = shape(&mut fields)?;
+            let len = match kind {
+                LISTED => fields.count(4)?,
+                _ => fields.u32()? as usize,
+            };
+            ways.push(match kind {
+                LISTED if len <= few::MOST => {
+                    let numbers = listed(&mut fields, (len, shape), &stored, &mut seen)?;
+                    Way::new(&store, &Part { shape, numbers }, bits)
+                }
+                TABLES if few::MOST < len && len <= store.len() => {
+                    let of = (&store, bits);
+                    Way::Filter(Class::load(set, number, of, (len, shape), &mut seen)?)
+                }
+                _ => return Err(fields.damaged(4, "a part that no set has")),
+            });
+        }
+        fields.end()?;
+        let found: usize = ways.iter().map(Way::len).sum();
+        if found != store.len() {
+            return Err(missing(&head, store.len() - found));
+        }
+        Ok(Some(Self {
+            ways,
+            cost,
+            longest: store.longest(),
+            stored,
+        }))
+    }
+}
+
+fn missing(head: &Section, count: usize) -> SetError {
+    head.damaged(0, format!("{count} strings are in no part"))
+}
+
+/// Reads what is looked for in the patterns of a part.
+fn shape(fields: &mut FieldReader<'_>) -> Result<Shape, SetError> {
+    let (window, gram) = (fields.u32()? as usize, fields.u32()? as usize);
+    let shape = Shape { window, gram };
+    let possible = (1..=8).contains(&gram) && gram <= window && window - gram < MAX_STRIDE;
+    if !possible {
+        return Err(fields.damaged(8, "windows that no part has"));
+    }
+    Ok(shape)
+}
+
+/// Reads the numbers of a part, of each of which `seen` has a bit.
+fn listed(
+    fields: &mut FieldReader<'_>,
+    (len, shape): (usize, Shape),
+    stored: &Stored,
+    seen: &mut [u64],
+) -> Result<Vec<u32>, SetError> {
+    let mut numbers = Vec::with_capacity(len);
+    for _ in 0..len {
+        let number = fields.u32()?;
+        let bit = 1 << (number % 64);
+        match seen.get_mut(number as usize / 64) {
+            Some(word) if *word & bit == 0 => *word |= bit,
+            _ => return Err(fields.damaged(4, "no string, or one that stands elsewhere, too")),
+        }
+        if stored.view().pattern(number).len() < shape.window {
+            return Err(fields.damaged(4, "the string is too short for its window"));
+        }
+        if numbers.last().is_some_and(|last| *last > number) {
+            return Err(fields.damaged(4, "numbers that do not ascend"));
+        }
+        numbers.push(number);
+    }
+    if numbers.is_empty() {
+        return Err(fields.damaged(4, "a part without strings"));
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,57 @@
+//! Sets of bytes.
+
+use super::required;
+
+/// A set of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub(super) struct ByteSet([u64; 4]);
+
+impl ByteSet {
+    /// All bytes.
+    pub fn all() -> Self {
+        Self([u64::MAX; 4])
+    }
+
+    pub fn add(&mut self, byte: u8) {
+        self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+    }
+
+    pub fn add_range(&mut self, first: u8, last: u8) {
+        (first..=last).for_each(|byte| self.add(byte));
+    }
+
+    pub fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte >> 6)] >> (byte & 63) & 1 > 0
+    }
+
+    pub fn union(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
+    }
+
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(other.0)
+            .all(|(one, other)| one & !other == 0)
+    }
+
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(other.0)
+            .any(|(one, other)| one & other > 0)
+    }
+
+    /// How often one of the bytes stands at a place of source text, about.
+    pub fn rate(&self) -> f64 {
+        let mut rate = 0.0;
+        for (number, word) in (0_u8..).zip(self.0) {
+            let mut word = word;
+            while word != 0 {
+                rate += required::rate(&[64 * number + word.trailing_zeros() as u8], false);
+                word &= word - 1;
+            }
+        }
+        rate
+    }
+}

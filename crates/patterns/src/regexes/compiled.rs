@@ -1,0 +1,144 @@
+//! What a regex is compiled into, when it is first needed: of many regexes few are.
+
+use super::open::Open;
+use super::size;
+use regex_automata::hybrid::dfa::{self, DFA};
+use regex_automata::meta;
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_syntax::hir::Hir;
+use std::sync::OnceLock;
+
+/// Bytes that the automaton that tries a regex may take in each thread, once it is needed. Regexes that count have many
+/// states, and making them again costs more than the memory.
+const CACHE: usize = 8 << 20;
+
+/// A regex, and what of it was compiled.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    hir: Hir,
+    /// What a match goes on with from a literal on, if that is known.
+    rest_hir: Option<Hir>,
+    /// The most bytes that an automaton may take.
+    limit: usize,
+    regex: OnceLock<Option<meta::Regex>>,
+    tries: OnceLock<Option<Box<DFA>>>,
+    rest: OnceLock<Option<Box<DFA>>>,
+    open: OnceLock<Option<Box<Open>>>,
+}
+
+/// Why a regex could not be compiled.
+#[derive(Debug)]
+pub(super) enum CompileError {
+    Regex(Box<meta::BuildError>),
+    Open(String),
+}
+
+impl Compiled {
+    /// Compiles nothing yet. No automaton may take more than `limit` bytes.
+    pub fn new(hir: Hir, rest_hir: Option<Hir>, limit: usize) -> Self {
+        Self {
+            hir,
+            rest_hir,
+            limit,
+            regex: OnceLock::new(),
+            tries: OnceLock::new(),
+            rest: OnceLock::new(),
+            open: OnceLock::new(),
+        }
+    }
+
+    /// Bytes that one automaton takes at most, and all together.
+    pub fn most_memory(&self) -> (usize, usize) {
+        (size::of_automaton(&self.hir), size::of_all(&self.hir))
+    }
+
+    /// Compiles it now, with what tells where matches are open, and what tries the regex, if these are needed.
+    ///
+    /// # Errors
+    /// If it takes too much memory.
+    pub fn now(&self, may_be_open: bool, is_tried: bool) -> Result<(), CompileError> {
+        if self.regex.get().is_none() {
+            let regex = regex(&self.hir, Some(self.limit));
+            let regex = regex.map_err(CompileError::Regex)?;
+            self.regex.get_or_init(|| Some(regex));
+        }
+        if may_be_open && self.open.get().is_none() {
+            let open = Open::new(&self.hir, self.limit).map_err(CompileError::Open)?;
+            self.open.get_or_init(|| Some(Box::new(open)));
+        }
+        self.rest();
+        if is_tried {
+            self.tries();
+        }
+        Ok(())
+    }
+
+    /// The regex. Where [`now`](Self::now) was not called it is one that is small enough to be compiled at any time.
+    pub fn regex(&self) -> Option<&meta::Regex> {
+        let regex = || regex(&self.hir, None).ok();
+        self.regex.get_or_init(regex).as_ref()
+    }
+
+    /// What tells where matches may begin that need more bytes. `None` if that cannot be told.
+    pub fn open(&self) -> Option<&Open> {
+        let open = || Open::new(&self.hir, self.limit).ok().map(Box::new);
+        self.open.get_or_init(open).as_deref()
+    }
+
+    /// What tells whether a match can go on from a literal, if something does.
+    pub fn rest(&self) -> Option<&DFA> {
+        let rest = || dfa(self.rest_hir.as_ref()?, self.limit);
+        self.rest.get_or_init(rest).as_deref()
+    }
+
+    /// What tries the regex at a place, if something does.
+    pub fn tries(&self) -> Option<&DFA> {
+        let tries = || dfa(&self.hir, self.limit);
+        self.tries.get_or_init(tries).as_deref()
+    }
+
+    /// Bytes of memory that it takes so far.
+    pub fn memory(&self) -> usize {
+        let dfas = [self.tries.get(), self.rest.get()].into_iter();
+        let dfas = dfas.flatten().flatten();
+        let regex = self.regex.get().and_then(Option::as_ref);
+        let open = self.open.get().and_then(Option::as_ref);
+        size_of::<Self>()
+            + dfas.map(|dfa| dfa.memory_usage()).sum::<usize>()
+            + regex.map_or(0, meta::Regex::memory_usage)
+            + open.map_or(0, |open| open.memory_usage())
+    }
+}
+
+fn regex(hir: &Hir, limit: Option<usize>) -> Result<meta::Regex, Box<meta::BuildError>> {
+    let config = meta::Config::new()
+        .utf8_empty(false)
+        // A match has a start and an end only with the implicit group.
+        .which_captures(WhichCaptures::Implicit)
+        // It is for groups, and may take a MiB.
+        .onepass(false)
+        .nfa_size_limit(limit);
+    let regex = meta::Builder::new().configure(config).build_from_hir(hir);
+    regex.map_err(Box::new)
+}
+
+/// The DFA that tries a regex at a place, if there is one.
+fn dfa(hir: &Hir, limit: usize) -> Option<Box<DFA>> {
+    let nfa = thompson::Compiler::new()
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .which_captures(WhichCaptures::None)
+                .nfa_size_limit(Some(limit)),
+        )
+        .build_from_hir(hir)
+        .ok()?;
+    let dfa = dfa::Builder::new()
+        .configure(
+            dfa::Config::new()
+                .unicode_word_boundary(true)
+                .cache_capacity(CACHE),
+        )
+        .build_from_nfa(nfa);
+    dfa.ok().map(Box::new)
+}

@@ -1,0 +1,278 @@
+//! A few literals in all of a text.
+//!
+//! Of each literal the four bytes are looked for that are rarest, those of up to eight sets of literals at once. Sets are
+//! of literals whose four bytes are alike, so that few other bytes look like one of them.
+
+use super::bits::{fill_grams, Unit};
+use super::bytes::ByteSet;
+use super::gates::Place;
+use super::required::rate;
+use super::tables::{Grams, GRAM};
+
+/// The most literals.
+const MOST: usize = 256;
+
+/// Sets of literals.
+const SETS: usize = 8;
+
+/// The share of a text's places at which something may look like a literal, at most.
+const MOST_RATE: f64 = 0.03;
+
+/// A literal, and who wants it.
+#[derive(Debug)]
+struct Literal {
+    bytes: Vec<u8>,
+    fold: bool,
+    /// Where the four bytes are that are looked for.
+    at: usize,
+    rule: usize,
+}
+
+/// Literals, prepared for being found.
+#[derive(Debug)]
+pub(super) struct Scout {
+    grams: Grams,
+    /// The literals of each set.
+    sets: [Vec<Literal>; SETS],
+    /// The most bytes before the four that are looked for.
+    furthest: usize,
+    unit: Unit,
+}
+
+impl Scout {
+    /// Prepares literals, each with whether ASCII letters of it stand for either case, and the rule that wants it. `None` if
+    /// there are none, or if they are too many or too common, or if there is no vector unit for it.
+    pub fn new<'a>(
+        literals: impl Iterator<Item = (&'a [u8], bool, usize)>,
+        unit: Unit,
+    ) -> Option<Self> {
+        let all: Vec<Literal> = literals
+            .take(MOST + 1)
+            .map(|(bytes, fold, rule)| Literal {
+                at: rarest(bytes, fold),
+                bytes: if fold {
+                    bytes.to_ascii_lowercase()
+                } else {
+                    bytes.to_vec()
+                },
+                fold,
+                rule,
+            })
+            .collect();
+        if all.is_empty() || all.len() > MOST || unit == Unit::PORTABLE {
+            return None;
+        }
+        let grams: Vec<Vec<ByteSet>> = all.iter().map(gram).collect();
+        let (numbers, looks) = divided(&grams);
+        if looks > MOST_RATE {
+            return None;
+        }
+        let of_sets = grams.iter().zip(&numbers);
+        let grams = Grams::new(of_sets.map(|(gram, set)| (&gram[..], *set)));
+        let furthest = all.iter().map(|literal| literal.at).max().unwrap_or(0);
+        let mut sets: [Vec<Literal>; SETS] = Default::default();
+        for (literal, set) in all.into_iter().zip(numbers) {
+            sets[set].push(literal);
+        }
+        Some(Self {
+            grams,
+            sets,
+            furthest,
+            unit,
+        })
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> usize {
+        let literals = self.sets.iter().flatten();
+        let literals = literals.map(|one| size_of::<Literal>() + one.bytes.len());
+        literals.sum::<usize>() + size_of::<Self>() + GRAM * 256
+    }
+
+    /// Adds the places of all literals that begin in `from..until`.
+    pub fn find(
+        &self,
+        words: &mut Vec<u64>,
+        text: &[u8],
+        (from, until): (usize, usize),
+        places: &mut Vec<Place>,
+    ) {
+        let end = text.len().min(until + self.furthest);
+        words.resize((end - from).div_ceil(64), 0);
+        fill_grams(self.unit, &self.grams, &text[from..], words);
+        for (number, word) in words.iter().enumerate() {
+            let mut word = *word;
+            while word != 0 {
+                let at = from + 64 * number + word.trailing_zeros() as usize;
+                word &= word - 1;
+                let mut sets = self.grams.sets_at(text.get(at..).unwrap_or_default());
+                while sets != 0 {
+                    let literals = &self.sets[sets.trailing_zeros() as usize];
+                    sets &= sets - 1;
+                    for literal in literals {
+                        let Some(start) = at.checked_sub(literal.at) else {
+                            continue;
+                        };
+                        if (from..until).contains(&start) && literal.stands_at(text, start) {
+                            places.push((literal.rule, start, start));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Literal {
+    fn stands_at(&self, text: &[u8], start: usize) -> bool {
+        let here = text.get(start..start + self.bytes.len());
+        // The bytes that are rarest differ most often.
+        let (wanted, known) = (self.bytes.get(self.at), text.get(start + self.at));
+        if wanted.map(u8::to_ascii_lowercase) != known.map(u8::to_ascii_lowercase) {
+            return false;
+        }
+        here.is_some_and(|here| match self.fold {
+            true => here.eq_ignore_ascii_case(&self.bytes),
+            false => here == self.bytes,
+        })
+    }
+}
+
+/// Where the rarest bytes of a literal begin.
+fn rarest(bytes: &[u8], fold: bool) -> usize {
+    let rates = bytes.windows(GRAM).map(|gram| rate(gram, fold));
+    let places = rates.enumerate();
+    let rarest = places.min_by(|(_, one), (_, other)| one.total_cmp(other));
+    rarest.map_or(0, |(at, _)| at)
+}
+
+/// The bytes that are looked for of a literal, each in every case.
+fn gram(literal: &Literal) -> Vec<ByteSet> {
+    let bytes = literal.bytes.iter().skip(literal.at).take(GRAM);
+    bytes
+        .map(|byte| {
+            let mut set = ByteSet::default();
+            set.add(*byte);
+            if literal.fold {
+                set.add(byte.to_ascii_uppercase());
+            }
+            set
+        })
+        .collect()
+}
+
+/// Divides grams into sets of those that are alike: the set of each, and how often something looks like one of them at a
+/// place, about.
+fn divided(grams: &[Vec<ByteSet>]) -> (Vec<usize>, f64) {
+    // One for each, until there are few enough: then those become one that together look like least.
+    let mut known: Vec<(Vec<ByteSet>, f64)> = Vec::new();
+    let mut sets: Vec<usize> = Vec::with_capacity(grams.len());
+    for gram in grams {
+        let set = known.iter().position(|(other, _)| other == gram);
+        sets.push(set.unwrap_or(known.len()));
+        if set.is_none() {
+            known.push((gram.clone(), looks(gram)));
+        }
+    }
+    let apart = |one: &(Vec<ByteSet>, f64), other: &(Vec<ByteSet>, f64)| {
+        looks(&union(&one.0, &other.0)) - one.1 - other.1
+    };
+    // For each the one before that is nearest.
+    let nearest = |known: &[(Vec<ByteSet>, f64)], number: usize| {
+        let before = known[..number].iter().enumerate();
+        let before = before.map(|(other, one)| (apart(one, &known[number]), other));
+        before.min_by(|one, other| one.0.total_cmp(&other.0))
+    };
+    let mut pairs: Vec<Option<(f64, usize)>> = (0..known.len())
+        .map(|number| nearest(&known, number))
+        .collect();
+    while known.len() > SETS {
+        let best = pairs.iter().enumerate();
+        let best = best.filter_map(|(number, pair)| pair.map(|(more, one)| (more, one, number)));
+        let Some((_, one, other)) = best.min_by(|one, other| one.0.total_cmp(&other.0)) else {
+            break;
+        };
+        let gone = known.swap_remove(other);
+        pairs.swap_remove(other);
+        let gram = union(&known[one].0, &gone.0);
+        known[one] = (gram.clone(), looks(&gram));
+        let moved = known.len();
+        for set in &mut sets {
+            *set = if *set == other { one } else { *set };
+            *set = if *set == moved { other } else { *set };
+        }
+        for number in 0..known.len() {
+            let stale =
+                pairs[number].is_some_and(|(_, of)| of == one || of == other || of == moved);
+            if stale || number == one || number == other {
+                pairs[number] = nearest(&known, number);
+            } else if number > one {
+                let more = apart(&known[one], &known[number]);
+                if pairs[number].is_none_or(|(least, _)| more < least) {
+                    pairs[number] = Some((more, one));
+                }
+            }
+        }
+    }
+    (sets, known.iter().map(|(_, looks)| looks).sum())
+}
+
+fn union(one: &[ByteSet], other: &[ByteSet]) -> Vec<ByteSet> {
+    one.iter()
+        .zip(other)
+        .map(|(one, other)| one.union(other))
+        .collect()
+}
+
+/// How often bytes look like a gram of these at a place, about.
+fn looks(gram: &[ByteSet]) -> f64 {
+    gram.iter().map(|set| set.rate().min(1.0)).product()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_each_literal_with_every_unit() {
+        let mut random = fastrand::Rng::with_seed(gristmill_testing::seed("GRISTMILL_SCOUT_SEED"));
+        for _ in 0..300 {
+            let letter = |random: &mut fastrand::Rng| *random.choice(b"zqZQ-\x00\xE9").unwrap();
+            let literals: Vec<(Vec<u8>, bool)> = (0..random.usize(1..30))
+                .map(|_| {
+                    let length = random.usize(3..8);
+                    (
+                        (0..length).map(|_| letter(&mut random)).collect(),
+                        random.bool(),
+                    )
+                })
+                .collect();
+            let text: Vec<u8> = (0..random.usize(..300))
+                .map(|_| letter(&mut random))
+                .collect();
+            let from = random.usize(..=text.len());
+            let until = random.usize(from..=text.len());
+            let mut expected = Vec::new();
+            for at in from..until {
+                for (rule, (bytes, fold)) in literals.iter().enumerate() {
+                    let here = &text[at..text.len().min(at + bytes.len())];
+                    if here == bytes || *fold && here.eq_ignore_ascii_case(bytes) {
+                        expected.push((rule, at, at));
+                    }
+                }
+            }
+            expected.sort_unstable();
+            for unit in Unit::all() {
+                let given = literals.iter().enumerate();
+                let given = given.map(|(rule, (bytes, fold))| (&bytes[..], *fold, rule));
+                let Some(scout) = Scout::new(given, unit) else {
+                    continue;
+                };
+                let mut found = Vec::new();
+                scout.find(&mut Vec::new(), &text, (from, until), &mut found);
+                found.sort_unstable();
+                assert_eq!(found, expected, "{unit:?}");
+            }
+        }
+    }
+}

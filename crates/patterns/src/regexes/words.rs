@@ -1,0 +1,44 @@
+//! Work on words of bits, bit `i` of word `j` telling of the byte `64 j + i` of a text. It is compiled for each vector
+//! unit that helps.
+
+/// The furthest that a byte before a run may be.
+pub(super) const MOST_REACH: usize = 16;
+
+/// A reach that is a little longer does no harm: then more is looked at in vain.
+#[inline(always)]
+pub(super) fn keep_led(words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
+    match reach {
+        ..=1 => keep_led_within::<1>(words, leads),
+        2..=4 => keep_led_within::<4>(words, leads),
+        5..=8 => keep_led_within::<8>(words, leads),
+        _ => keep_led_within::<MOST_REACH>(words, leads),
+    }
+}
+
+#[inline(always)]
+fn keep_led_within<const REACH: usize>(words: &mut [u64], (leads, between): (&[u64], &[u64])) {
+    let pairs = leads.windows(2).zip(between.windows(2));
+    for (word, (lead, between)) in words.iter_mut().zip(pairs) {
+        // What comes from before the first of two words would have to come too far.
+        let (mut low, mut high) = (lead[0] << 1, lead[1] << 1 | lead[0] >> 63);
+        for _ in 1..REACH {
+            let (next_low, next_high) = (low & between[0], high & between[1]);
+            low |= next_low << 1;
+            high |= next_high << 1 | next_low >> 63;
+        }
+        *word &= high;
+    }
+}
+
+#[inline(always)]
+pub(super) fn shrink(words: &mut [u64], by: usize) {
+    let (down, up) = (by as u32 & 63, (64 - by) as u32 & 63);
+    for at in 1..words.len() {
+        let next = words[at];
+        let word = &mut words[at - 1];
+        *word &= *word >> down | next << up;
+    }
+    if let Some(last) = words.last_mut() {
+        *last &= *last >> down;
+    }
+}

@@ -1,0 +1,161 @@
+//! The vector units of x86-64: what is looked up for 32 or 64 bytes at once.
+
+use super::tables::{ClassTable, Grams, GRAM, TOGETHER};
+use super::words::{keep_led, shrink};
+use std::arch::x86_64::{
+    __m256i, __m512i, _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256,
+    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+    _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm512_and_si512, _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_movepi8_mask,
+    _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_test_epi8_mask, _mm_loadu_si128,
+};
+
+#[target_feature(enable = "avx2")]
+pub(super) fn shrink_avx2(words: &mut [u64], by: usize) {
+    shrink(words, by);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) fn shrink_avx512(words: &mut [u64], by: usize) {
+    shrink(words, by);
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn keep_led_avx2(words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
+    keep_led(words, leads, reach);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) fn keep_led_avx512(words: &mut [u64], leads: (&[u64], &[u64]), reach: usize) {
+    keep_led(words, leads, reach);
+}
+
+#[target_feature(enable = "avx2")]
+fn load(bytes: &[u8; 32]) -> __m256i {
+    // SAFETY: 32 bytes are there; the load asks for no alignment.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+/// 16 bytes, twice.
+#[target_feature(enable = "avx2")]
+fn twice(bytes: &[u8; 16]) -> __m256i {
+    // SAFETY: 16 bytes are there; the load asks for no alignment.
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+}
+
+#[target_feature(enable = "avx512f")]
+fn load_all(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: 64 bytes are there; the load asks for no alignment.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn grams_avx2(grams: &Grams, text: &[u8], words: &mut [u64]) {
+    let nibble = _mm256_set1_epi8(15);
+    let tables: [[__m256i; 2]; GRAM] =
+        std::array::from_fn(|place| grams.halves[place].each_ref().map(|half| twice(half)));
+    for (number, word) in words.iter_mut().enumerate() {
+        let mut found = [0_u32; 2];
+        for (half, found) in found.iter_mut().enumerate() {
+            let text = &text[64 * number + 32 * half..][..32 + GRAM - 1];
+            let mut sets = _mm256_set1_epi8(-1);
+            for (place, [below, above]) in tables.iter().enumerate() {
+                let Some(bytes) = text[place..].first_chunk() else {
+                    continue;
+                };
+                let bytes = load(bytes);
+                let lower = _mm256_and_si256(bytes, nibble);
+                let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
+                let here = _mm256_and_si256(
+                    _mm256_shuffle_epi8(*below, lower),
+                    _mm256_shuffle_epi8(*above, upper),
+                );
+                sets = _mm256_and_si256(sets, here);
+            }
+            let none = _mm256_cmpeq_epi8(sets, _mm256_setzero_si256());
+            *found = !_mm256_movemask_epi8(none).cast_unsigned();
+        }
+        *word = u64::from(found[0]) | u64::from(found[1]) << 32;
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) fn grams_avx512(grams: &Grams, text: &[u8], words: &mut [u64]) {
+    let tables: [[__m512i; 4]; GRAM] = std::array::from_fn(|place| {
+        let quarters: &[[u8; 64]] = grams.bytes[place].as_chunks::<64>().0;
+        std::array::from_fn(|quarter| load_all(&quarters[quarter]))
+    });
+    for (number, word) in words.iter_mut().enumerate() {
+        let text = &text[64 * number..][..64 + GRAM - 1];
+        let mut sets = _mm512_set1_epi8(-1);
+        for (place, [a, b, c, d]) in tables.iter().enumerate() {
+            let Some(bytes) = text[place..].first_chunk() else {
+                continue;
+            };
+            let bytes = load_all(bytes);
+            let below = _mm512_permutex2var_epi8(*a, bytes, *b);
+            let above = _mm512_permutex2var_epi8(*c, bytes, *d);
+            let here = _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes), below, above);
+            sets = _mm512_and_si512(sets, here);
+        }
+        *word = _mm512_test_epi8_mask(sets, sets);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn avx2(
+    table: &ClassTable,
+    text: &[u8],
+    per_class: usize,
+    words: &mut [u64],
+    at: usize,
+) {
+    let nibble = _mm256_set1_epi8(15);
+    let bits = _mm256_setr_epi8(
+        1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128,
+        1, 2, 4, 8, 16, 32, 64, -128,
+    );
+    for (class, halves) in table.halves.iter().take(table.count).enumerate() {
+        let (below, above) = (twice(&halves[0]), twice(&halves[1]));
+        let words = &mut words[class * per_class + at..];
+        for (word, block) in words.iter_mut().zip(text.as_chunks::<64>().0) {
+            let mut found = [0_u32; 2];
+            for (found, bytes) in found.iter_mut().zip(block.as_chunks::<32>().0) {
+                let bytes = load(bytes);
+                let lower = _mm256_and_si256(bytes, nibble);
+                let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
+                let set = _mm256_blendv_epi8(
+                    _mm256_shuffle_epi8(below, lower),
+                    _mm256_shuffle_epi8(above, lower),
+                    bytes,
+                );
+                let set = _mm256_and_si256(set, _mm256_shuffle_epi8(bits, upper));
+                let none = _mm256_cmpeq_epi8(set, _mm256_setzero_si256());
+                *found = !_mm256_movemask_epi8(none).cast_unsigned();
+            }
+            *word = u64::from(found[0]) | u64::from(found[1]) << 32;
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) fn avx512(
+    table: &ClassTable,
+    text: &[u8],
+    per_class: usize,
+    words: &mut [u64],
+    at: usize,
+) {
+    let quarters: &[[u8; 64]] = table.bytes.as_chunks::<64>().0;
+    let [a, b, c, d] = std::array::from_fn(|quarter| load_all(&quarters[quarter]));
+    let bits: [__m512i; TOGETHER] = std::array::from_fn(|class| _mm512_set1_epi8(1 << class));
+    for (number, block) in text.as_chunks::<64>().0.iter().enumerate() {
+        let bytes = load_all(block);
+        let below = _mm512_permutex2var_epi8(a, bytes, b);
+        let above = _mm512_permutex2var_epi8(c, bytes, d);
+        let found = _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes), below, above);
+        for (class, bit) in bits.iter().enumerate().take(table.count) {
+            words[class * per_class + at + number] = _mm512_test_epi8_mask(found, *bit);
+        }
+    }
+}

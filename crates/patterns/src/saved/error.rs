@@ -1,0 +1,101 @@
+//! Why a stored set cannot be used.
+
+use std::fmt;
+
+/// Why a stored set cannot be used: what is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetError {
+    /// The bytes do not begin as a set does.
+    NotASet,
+    /// The set has another format.
+    Format {
+        /// The set's format.
+        format: u32,
+        /// The version of the program that wrote it.
+        writer: String,
+    },
+    /// The set ends too early, or goes on behind its end.
+    Length {
+        /// Bytes that it should have, as far as that is known.
+        expected: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
+    /// The checksum is another one: bytes were changed.
+    Checksum,
+    /// Something in the set contradicts itself.
+    Damaged {
+        /// The section.
+        section: &'static str,
+        /// Where it is, in bytes from the beginning of the set.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// A regex of the set is refused: what is wrong with it, or how much memory it may take.
+    Regex(String),
+    /// The set would take more memory than it may.
+    Memory {
+        /// Bytes that it would take.
+        needed: usize,
+        /// Bytes that it may take.
+        allowed: usize,
+    },
+    /// The processor stores the highest byte of a number first. Tables are used as they are stored.
+    BigEndian,
+}
+
+impl SetError {
+    pub(super) fn damaged(section: &'static str, offset: u64, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self::Damaged {
+            section,
+            offset,
+            what,
+        }
+    }
+}
+
+impl fmt::Display for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotASet => f.write_str("not a compiled set: it does not begin as one does"),
+            Self::Format { format, writer } => write!(
+                f,
+                "gristmill {writer} wrote this set in format {format}, and gristmill {} reads format {}; compile it again",
+                env!("CARGO_PKG_VERSION"),
+                super::FORMAT
+            ),
+            Self::Length { expected, found } if found < expected => write!(
+                f,
+                "the set was cut: it has {found} bytes of {expected}; copy it again, or compile it again"
+            ),
+            Self::Length { expected, found } => write!(
+                f,
+                "the set has {expected} bytes, and there are {found}; copy it again, or compile it again"
+            ),
+            Self::Checksum => f.write_str(
+                "the set was damaged: its bytes do not have the checksum at byte 16; copy it again, or compile it again",
+            ),
+            Self::Damaged {
+                section,
+                offset,
+                what,
+            } => write!(
+                f,
+                "section {section}, byte {offset}: {what}; the set was not written so: compile it again"
+            ),
+            Self::Regex(error) => write!(f, "a regex of the set is refused: {error}"),
+            Self::Memory { needed, allowed } => write!(
+                f,
+                "the set takes {needed} bytes of memory, and may take {allowed}; allow more"
+            ),
+            Self::BigEndian => f.write_str(
+                "compiled sets are used on little-endian processors; give the patterns themselves",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SetError {}
