@@ -87,6 +87,12 @@ pub fn rule(py: Python<'_>, error: &RuleError) -> PyErr {
     exception(py, "RuleError", (shown, error.reason(), path, line, column))
 }
 
+/// Why a compiled set is refused.
+pub fn set(py: Python<'_>, path: &Path, reason: &str) -> PyErr {
+    let shown = format!("{}: {reason}", path.display());
+    exception(py, "SetError", (shown, reason, path.as_os_str()))
+}
+
 /// Why a program is refused.
 pub fn program(py: Python<'_>, error: &ProgramError) -> PyErr {
     let placed = match error {

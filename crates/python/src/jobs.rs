@@ -1,10 +1,11 @@
 //! The functions that start runs.
 
+use super::asked::{not_built, rule_set, Asked};
 use super::errors::{self, value, Failure};
 use super::feed::{Feed, OnFailure, Outcome, Work};
 use super::files::{Files, PassedOver};
 use super::options::{each, extracted, Options};
-use super::patterns::{rule_set, Asked};
+use super::patterns::PatternSet;
 use super::program;
 use super::progress::Progress;
 use super::stream::Stream;
@@ -13,11 +14,12 @@ use gristmill::jobs::run::{RunJob, RunRows};
 use gristmill::jobs::scan::{ScanBuildError, ScanJob};
 use gristmill::jobs::stats::{stats_schema, StatsJob, StatsRows};
 use gristmill::jobs::sweep::findings::{finding_schema, Findings, Format};
-use gristmill::jobs::sweep::{occurrence_schema, SweepBuildError, SweepJob};
+use gristmill::jobs::sweep::{occurrence_schema, Case, SweepJob, SweepJobBuilder};
 use gristmill::jobs::Job;
 use gristmill::mill::Control;
 use gristmill::rows::arrow::schema as arrow_schema;
 use gristmill::rows::Schema;
+use gristmill::rules::RuleSet;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
@@ -89,7 +91,7 @@ impl Told {
 ///
 /// The rows are those of `gristmill scan --all` or `--rules`: see docs/rows.md, and docs/rules.md for rule files. Whole
 /// files are searched, as bytes; of a string each occurrence is a match, also those that overlap. Patterns are regexes
-/// unless `fixed_strings` is true; text is searched for as UTF-8. With rules, patterns are rules, too, by their own name.
+/// unless `fixed_strings` is true; text is searched for as UTF-8. A `PatternSet` is searched for as it was made. With rules, patterns are rules, too, by their own name.
 /// Hidden files, and those that ignore files exclude, are passed over unless `hidden` and `ignore` say otherwise.
 #[pyfunction]
 #[pyo3(signature = (
@@ -116,80 +118,16 @@ pub fn scan<'py>(
     let files = Files::take(&mut options, paths, PassedOver::AsScan)?;
     let told = Told::take(&mut options)?;
     options.end()?;
+    let compiled = patterns.and_then(|patterns| patterns.cast::<PatternSet>().ok());
     let asked = Asked::new(
         "scan",
-        patterns,
+        patterns.filter(|_| compiled.is_none()),
         fixed_strings,
         ignore_case,
         unicode,
         regex_size_limit,
     )?;
-    let Some(rules) = rules else {
-        if show_secrets {
-            return Err(value("show_secrets is about rules, and none are given"));
-        }
-        let schema = occurrence_schema();
-        let Some(asked) = asked else {
-            return Err(PyTypeError::new_err(
-                "scan() needs patterns, or rules, or both",
-            ));
-        };
-        if asked.patterns.is_empty() {
-            return told.work(py, schema, |_, _| Ok(None));
-        }
-        if context_bytes.is_none() && asked.are_strings() {
-            let mut job = ScanJob::builder()
-                .patterns(asked.patterns)
-                .all(true)
-                .regex(!fixed_strings)
-                .case_insensitive(ignore_case)
-                .unicode(unicode)
-                .with_path(true)
-                .table(true);
-            if let Some(bytes) = set_memory {
-                job = job.set_bytes(bytes);
-            }
-            let job = py.detach(|| job.build_or_place());
-            let job = job.map_err(|error| match error {
-                ScanBuildError::Pattern(error) => errors::pattern(py, &error),
-                error => value(error),
-            })?;
-            return told.start(py, files, schema, job, |job| {
-                let failed = job.take_errors().into_iter();
-                failed
-                    .map(|error| Failure::placed(&error.path, error.offset, &error.to_string()))
-                    .collect()
-            });
-        }
-        let mut job = SweepJob::builder().table(true).with_path(true);
-        job = job.context_bytes(context_bytes);
-        if let Some(bytes) = max_match {
-            job = job.max_match(bytes);
-        }
-        if let Some(bytes) = set_memory {
-            job = job.memory(bytes);
-        }
-        let built = py.detach(|| {
-            let job = job.patterns(asked.patterns, &asked.settings)?;
-            job.build()
-        });
-        let job = built.map_err(|error| refused(py, error))?;
-        return told.start(py, files, schema, job, swept);
-    };
-    if context_bytes.is_some() {
-        return Err(value(
-            "context_bytes is about patterns; what rules find has lines and columns instead",
-        ));
-    }
-    let rules = rule_set(py, rules, asked.as_ref())?;
-    if rules.rules().is_empty() {
-        return told.work(py, finding_schema(), |_, _| Ok(None));
-    }
-    let findings = Findings::new(Arc::new(rules))
-        .format(Format::Table)
-        .show_secrets(show_secrets);
-    let findings = Arc::new(findings);
-    let mut job = SweepJob::builder().findings(Arc::clone(&findings));
+    let mut job = SweepJob::builder();
     if let Some(bytes) = max_match {
         job = job.max_match(bytes);
     }
@@ -199,13 +137,113 @@ pub fn scan<'py>(
     if let Some(bytes) = regex_size_limit {
         job = job.regex_size_limit(bytes);
     }
+    let judged = if let Some(compiled) = compiled {
+        if rules.is_some() {
+            return Err(value(
+                "rules together with a PatternSet, which holds all that is searched for; make it with the rules",
+            ));
+        }
+        let set = compiled.get().set();
+        job = job.set(set.clone());
+        set.rules().map(Arc::clone)
+    } else {
+        let rules = rules.map(|rules| rule_set(py, rules, asked.as_ref()));
+        rules.transpose()?.map(Arc::new)
+    };
+    if let Some(rules) = judged {
+        if context_bytes.is_some() {
+            return Err(value(
+                "context_bytes is about patterns; what rules find has lines and columns instead",
+            ));
+        }
+        return findings(py, told, files, job, rules, show_secrets);
+    }
+    if show_secrets {
+        return Err(value("show_secrets is about rules, and none are given"));
+    }
+    let nothing = match (&asked, compiled) {
+        (Some(asked), _) => asked.patterns.is_empty(),
+        (None, Some(compiled)) => compiled.get().set().patterns().is_empty(),
+        (None, None) => {
+            return Err(PyTypeError::new_err(
+                "scan() needs patterns, or rules, or both",
+            ))
+        }
+    };
+    if nothing {
+        return told.work(py, occurrence_schema(), |_, _| Ok(None));
+    }
+    if let Some(asked) = asked {
+        if context_bytes.is_none() && asked.are_strings() {
+            return strings(py, told, files, asked, set_memory);
+        }
+        let with = py.detach(|| job.patterns(asked.patterns, &asked.settings));
+        job = with.map_err(|error| not_built(py, error))?;
+    }
+    job = job.table(true).with_path(true).context_bytes(context_bytes);
     let job = py.detach(|| job.build());
-    let job = job.map_err(|error| refused(py, error))?;
+    let job = job.map_err(|error| not_built(py, error))?;
+    told.start(py, files, occurrence_schema(), job, swept)
+}
+
+/// Searches for what rules find.
+fn findings(
+    py: Python<'_>,
+    told: Told,
+    files: Files,
+    job: SweepJobBuilder,
+    rules: Arc<RuleSet>,
+    show_secrets: bool,
+) -> PyResult<Stream> {
+    if rules.rules().is_empty() {
+        return told.work(py, finding_schema(), |_, _| Ok(None));
+    }
+    let findings = Findings::new(rules)
+        .format(Format::Table)
+        .show_secrets(show_secrets);
+    let findings = Arc::new(findings);
+    let job = job.findings(Arc::clone(&findings));
+    let job = py.detach(|| job.build());
+    let job = job.map_err(|error| not_built(py, error))?;
     told.start(py, files, finding_schema(), job, move |job| {
         let mut failed = swept(job);
         let unshown = findings.take_errors().into_iter();
         failed.extend(unshown.map(|one| Failure::placed(&one.path, one.offset, &one.to_string())));
         failed
+    })
+}
+
+/// Searches for nothing but strings.
+fn strings(
+    py: Python<'_>,
+    told: Told,
+    files: Files,
+    asked: Asked,
+    memory: Option<usize>,
+) -> PyResult<Stream> {
+    let Asked { patterns, settings } = asked;
+    let mut job = ScanJob::builder()
+        .patterns(patterns)
+        .all(true)
+        .regex(!settings.fixed_strings)
+        .case_insensitive(settings.case == Case::Insensitive)
+        .unicode(settings.unicode)
+        .with_path(true)
+        .table(true);
+    if let Some(bytes) = memory {
+        job = job.set_bytes(bytes);
+    }
+    let job = py.detach(|| job.build_or_place());
+    let job = job.map_err(|error| match error {
+        ScanBuildError::Pattern(error) => errors::pattern(py, &error),
+        error @ ScanBuildError::Memory { .. } => value(format!("{error} (set_memory)")),
+        error => value(error),
+    })?;
+    told.start(py, files, occurrence_schema(), job, |job| {
+        let failed = job.take_errors().into_iter();
+        failed
+            .map(|error| Failure::placed(&error.path, error.offset, &error.to_string()))
+            .collect()
     })
 }
 
@@ -215,13 +253,6 @@ fn swept(job: &SweepJob) -> Vec<Failure> {
     failed
         .map(|error| Failure::placed(&error.path, error.offset, &error.to_string()))
         .collect()
-}
-
-fn refused(py: Python<'_>, error: SweepBuildError) -> PyErr {
-    match error {
-        SweepBuildError::Pattern(error) => errors::pattern(py, &error),
-        error => value(error),
-    }
 }
 
 /// Makes digests of files.

@@ -1,23 +1,26 @@
-//! Patterns as they are asked for, and sets of them that are searched for in memory.
+//! Sets of patterns that are searched for in memory.
 
+use super::asked::{not_built, rule_set, Asked};
 use super::batch::Batch;
 use super::bytes::{Bytes, Changing};
-use super::errors::{self, value};
-use super::options::{self, each};
+use super::errors;
+use super::options;
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use gristmill::jobs::sweep::findings::Findings;
-use gristmill::jobs::sweep::{Case, LineSettings, PlainStrings};
+use gristmill::jobs::sweep::{SetError, SweepJob, SweepSet, SweepSetError};
 use gristmill::rows::readable;
-use gristmill::rules::{literal, Matched, RuleSet};
-use gristmill_patterns::{
-    Hit, Literals, Part, PatternError, RegexSet, RegexSetBuilder, RegexSetCache,
-};
+use gristmill::rules::{Matched, RuleSet};
+use gristmill_patterns::{Hit, Literals, Part, RegexSetCache};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs::Permissions;
+use std::io::{self, Write};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,110 +35,6 @@ const COPIED: usize = 256 << 10;
 
 /// The most memory that a set takes if nothing is said, in bytes: as for files.
 const MEMORY: usize = 1 << 30;
-
-/// Patterns as arguments give them.
-pub struct Asked {
-    pub patterns: Vec<Vec<u8>>,
-    pub settings: LineSettings,
-}
-
-impl Asked {
-    /// The patterns of a call, if it gives any.
-    ///
-    /// # Errors
-    /// `ValueError` for settings of patterns that are not there.
-    pub fn new(
-        function: &str,
-        patterns: Option<&Bound<'_, PyAny>>,
-        fixed_strings: bool,
-        ignore_case: bool,
-        unicode: bool,
-        size_limit: Option<usize>,
-    ) -> PyResult<Option<Self>> {
-        let Some(patterns) = patterns else {
-            if fixed_strings || ignore_case || !unicode {
-                return Err(value(format!(
-                    "{function}(): fixed_strings, ignore_case and unicode are about patterns, and none are given: what a \
-                     rule file says of a rule is all that holds for it"
-                )));
-            }
-            return Ok(None);
-        };
-        let patterns = each(patterns, options::pattern)?;
-        let default = LineSettings::default();
-        let settings = LineSettings {
-            fixed_strings,
-            case: match ignore_case {
-                true => Case::Insensitive,
-                false => Case::Sensitive,
-            },
-            unicode,
-            text: true,
-            size_limit: size_limit.unwrap_or(default.size_limit),
-            ..default
-        };
-        Ok(Some(Self { patterns, settings }))
-    }
-
-    /// Whether no regex is needed.
-    pub fn are_strings(&self) -> bool {
-        self.settings.fixed_strings || PlainStrings::of(&self.patterns, &self.settings).is_some()
-    }
-}
-
-/// The rules of rule files, and behind them the patterns.
-pub fn rule_set(
-    py: Python<'_>,
-    files: &Bound<'_, PyAny>,
-    asked: Option<&Asked>,
-) -> PyResult<RuleSet> {
-    let mut rules = RuleSet::default();
-    for path in options::paths(files)? {
-        let read = py.detach(|| rules.read(&path));
-        read.map_err(|error| errors::rule(py, &error))?;
-    }
-    let Some(asked) = asked else {
-        return Ok(rules);
-    };
-    if !asked.settings.unicode {
-        return Err(value(
-            "unicode=False is not for rules; write (?-u) into the regexes",
-        ));
-    }
-    let fold = asked.settings.case == Case::Insensitive;
-    let prefix = if fold { "(?i)" } else { "" };
-    for (number, pattern) in asked.patterns.iter().enumerate() {
-        let refused = |reason: String| {
-            errors::pattern(
-                py,
-                &PatternError {
-                    pattern: Some(number),
-                    place: None,
-                    reason,
-                },
-            )
-        };
-        if pattern.is_empty() {
-            return Err(refused(EMPTY.into()));
-        }
-        let regex = match (asked.settings.fixed_strings, std::str::from_utf8(pattern)) {
-            (true, _) => literal(pattern),
-            (false, Ok(text)) => text.to_owned(),
-            (false, Err(_)) => {
-                return Err(errors::pattern(
-                    py,
-                    &PatternError::not_utf8(number, pattern),
-                ));
-            }
-        };
-        let name = String::from_utf8_lossy(pattern);
-        let added = rules.add_pattern(&name, &format!("{prefix}{regex}"));
-        added.map_err(|error| refused(error.reason))?;
-    }
-    Ok(rules)
-}
-
-const EMPTY: &str = "an empty pattern, which would be found at every byte; leave it out";
 
 /// A match.
 #[derive(Debug, Clone, Copy)]
@@ -153,17 +52,12 @@ struct Found {
 /// may be used by several threads at a time.
 #[pyclass(frozen, module = "gristmill")]
 pub struct PatternSet {
-    names: Vec<String>,
-    strings: Option<Literals>,
-    /// The numbers of the patterns that are strings.
-    of_strings: Vec<u32>,
-    regexes: RegexSet,
-    /// The numbers of the patterns that are regexes, those of keywords behind all others.
+    set: SweepSet,
+    /// The numbers of the patterns, or of the rules, by those of the regexes; keywords of rules are behind all others.
     of_regexes: Vec<u32>,
     /// What regexes need while they search.
     caches: Mutex<Vec<RegexSetCache>>,
-    rules: Option<Findings>,
-    /// The numbers of the patterns for keywords, by the keyword.
+    /// The numbers of the keywords of rules.
     keywords: HashMap<String, u32>,
     schema: SchemaRef,
 }
@@ -194,24 +88,49 @@ impl PatternSet {
             unicode,
             regex_size_limit,
         )?;
-        let memory = set_memory.unwrap_or(MEMORY);
+        let mut job = SweepJob::builder().memory(set_memory.unwrap_or(MEMORY));
+        if let Some(bytes) = regex_size_limit {
+            job = job.regex_size_limit(bytes);
+        }
         let set = match (rules, asked) {
-            (Some(rules), asked) => Self::of_rules(
-                rule_set(py, rules, asked.as_ref())?,
-                regex_size_limit,
-                memory,
-            ),
-            (None, Some(asked)) => py.detach(|| Self::of_patterns(asked, memory)),
+            (Some(rules), asked) => {
+                let rules = Arc::new(rule_set(py, rules, asked.as_ref())?);
+                let findings = Arc::new(Findings::new(rules));
+                let compiled = py.detach(|| job.findings(findings).compile());
+                compiled.map_err(|error| not_built(py, error))?
+            }
+            (None, Some(asked)) => asked.compile(py, job)?,
             (None, None) => {
                 return Err(PyTypeError::new_err(
                     "PatternSet() needs patterns, or rules, or both",
                 ))
             }
         };
-        set.map_err(|refused| match refused {
-            Refused::Pattern(error) => errors::pattern(py, &error),
-            Refused::Other(error) => value(error),
+        Ok(Self::of(set))
+    }
+
+    /// Loads a set that `save`, or `gristmill compile`, has written. It is checked, and takes a small part of the time
+    /// that it takes to compile it. The set, and beside it its regexes, may take `set_memory` bytes.
+    #[staticmethod]
+    #[pyo3(signature = (file, *, set_memory=None))]
+    fn load(py: Python<'_>, file: &Bound<'_, PyAny>, set_memory: Option<usize>) -> PyResult<Self> {
+        let path = options::path(file)?;
+        let set = py.detach(|| SweepSet::read(&path, set_memory.unwrap_or(MEMORY)));
+        set.map(Self::of).map_err(|error| {
+            let advice = match error {
+                SweepSetError::Set(SetError::Memory { .. } | SetError::Regex(_)) => " (set_memory)",
+                _ => "",
+            };
+            errors::set(py, &path, &format!("{error}{advice}"))
         })
+    }
+
+    /// Writes the set to a file, which `load` and `gristmill scan --set` read. It is there with all its bytes or not at
+    /// all; what was there before is replaced.
+    fn save(&self, py: Python<'_>, file: &Bound<'_, PyAny>) -> PyResult<()> {
+        let path = options::path(file)?;
+        py.detach(|| write(&path, &self.set.save()))?;
+        Ok(())
     }
 
     /// Finds all matches in bytes: a `Batch` with the columns `pattern` (the pattern's number, from 0), `start` and
@@ -223,7 +142,7 @@ impl PatternSet {
         let mut found = Vec::new();
         match Bytes::of(data)? {
             Bytes::Constant(bytes, range) => self.find(py, &bytes[range], &mut found)?,
-            Bytes::Changing(bytes) if self.regexes.is_empty() => {
+            Bytes::Changing(bytes) if self.set.patterns().regexes().is_empty() => {
                 self.find_in_copies(py, &bytes, &mut found)?;
             }
             Bytes::Changing(bytes) => {
@@ -240,27 +159,20 @@ impl PatternSet {
 
     /// How the patterns are searched for, and how much memory they take, in words.
     fn explain(&self) -> String {
-        let mut text = String::new();
-        if let Some(strings) = &self.strings {
-            text += &format!(
-                "{} strings in {} KiB: {}\n",
-                strings.len(),
-                strings.memory().div_ceil(1024),
-                strings.explain()
-            );
+        let patterns = self.set.patterns();
+        let mut text = format!(
+            "{} patterns in {} KiB\n",
+            self.count(),
+            patterns.memory().div_ceil(1024)
+        );
+        if let Some(strings) = patterns.strings() {
+            text += &format!("{} strings: {}\n", strings.len(), strings.explain());
         }
         let numbers = self.of_regexes.iter();
-        for (number, plan) in numbers.zip(self.regexes.explain()) {
-            if let Some(name) = self.names.get(*number as usize) {
-                text += &format!("{name}: {plan}\n");
+        for (number, plan) in numbers.zip(patterns.regexes().explain()) {
+            if (*number as usize) < self.count() {
+                text += &format!("{}: {plan}\n", self.name(*number));
             }
-        }
-        if !self.regexes.is_empty() {
-            text += &format!(
-                "{} regexes in {} KiB\n",
-                self.regexes.len(),
-                self.regexes.memory_usage().div_ceil(1024)
-            );
         }
         text
     }
@@ -268,144 +180,85 @@ impl PatternSet {
     /// The patterns, or the ids of the rules, by their numbers. Bytes that are not UTF-8 are shown as `\xHH`.
     #[getter]
     fn names(&self) -> Vec<String> {
-        self.names.clone()
+        let numbers = (0..).take(self.count());
+        numbers.map(|number| self.name(number)).collect()
     }
 
     fn __len__(&self) -> usize {
-        self.names.len()
+        self.count()
     }
 
     fn __repr__(&self) -> String {
-        format!("PatternSet({} patterns)", self.names.len())
+        format!("PatternSet({} patterns)", self.count())
     }
 }
 
-/// Why a set is refused.
-enum Refused {
-    Pattern(PatternError),
-    Other(String),
+/// Writes a file that is there with all its bytes or not at all.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 impl PatternSet {
-    fn of_patterns(asked: Asked, memory: usize) -> Result<Self, Refused> {
-        let Asked { patterns, settings } = asked;
-        let (mut strings, mut of_strings) = (Vec::new(), Vec::new());
-        let (mut regexes, mut of_regexes) = (Vec::new(), Vec::new());
-        for (number, pattern) in (0_u32..).zip(&patterns) {
-            let refused = |reason: &str| {
-                Refused::Pattern(PatternError {
-                    pattern: Some(number as usize),
-                    place: None,
-                    reason: reason.into(),
-                })
-            };
-            if pattern.is_empty() {
-                return Err(refused(EMPTY));
+    fn of(set: SweepSet) -> Self {
+        let (mut of_regexes, mut keywords) = (Vec::new(), HashMap::new());
+        let patterns = set.patterns();
+        if let Some(rules) = set.rules() {
+            for (number, rule) in (0..).zip(rules.rules()) {
+                of_regexes.extend(rule.pattern().map(|_| number));
             }
-            let plain = PlainStrings::of(&[pattern], &settings);
-            match plain.and_then(|mut one| one.strings.pop()) {
-                Some(string) if !string.is_empty() => {
-                    strings.push(string);
-                    of_strings.push(number);
-                }
-                _ => {
-                    let regex = std::str::from_utf8(pattern).map_err(|_| {
-                        Refused::Pattern(PatternError::not_utf8(number as usize, pattern))
-                    })?;
-                    regexes.push(regex);
-                    of_regexes.push(number);
-                }
-            }
-        }
-        let fold = settings.case == Case::Insensitive;
-        let needed = Literals::estimate(strings.len(), strings.iter().map(Vec::len).sum());
-        if needed > memory {
-            return Err(Refused::Other(format!(
-                "these patterns would take up to {needed} bytes of memory, and may take {memory}; give fewer, or a larger \
-                 set_memory"
-            )));
-        }
-        let strings = (!strings.is_empty()).then(|| Literals::build(&strings, fold));
-        let strings = strings.transpose();
-        let strings = strings.map_err(|error| Refused::Other(error.to_string()))?;
-        let set = RegexSetBuilder::new()
-            .case_insensitive(fold)
-            .unicode(settings.unicode)
-            .size_limit(settings.size_limit)
-            .total_size_limit(memory)
-            .build(&regexes);
-        let regexes = set.map_err(|error| {
-            let number = of_regexes
-                .get(error.number())
-                .map(|number| *number as usize);
-            Refused::Pattern(PatternError {
-                pattern: number,
-                ..PatternError::from(&error)
-            })
-        })?;
-        let names = patterns
-            .iter()
-            .map(|pattern| readable(pattern).into_owned());
-        Ok(Self {
-            names: names.collect(),
-            strings,
-            of_strings,
-            regexes,
-            of_regexes,
-            caches: Mutex::default(),
-            rules: None,
-            keywords: HashMap::new(),
-            schema: schema(),
-        })
-    }
-
-    fn of_rules(rules: RuleSet, size_limit: Option<usize>, memory: usize) -> Result<Self, Refused> {
-        let findings = Findings::new(Arc::new(rules));
-        let rules = findings.rules().rules();
-        let (mut regexes, mut of_regexes) = (Vec::new(), Vec::new());
-        for (number, rule) in (0_u32..).zip(rules) {
-            if let Some(pattern) = rule.pattern() {
-                regexes.push(pattern.to_owned());
+            let behind = u32::try_from(rules.rules().len()).unwrap_or(u32::MAX);
+            let findings = Findings::new(Arc::clone(rules));
+            for (number, word) in (behind..).zip(findings.keywords()) {
                 of_regexes.push(number);
+                keywords.insert(word.clone(), number);
             }
+        } else {
+            let indices = (0..).take(patterns.regexes().len());
+            of_regexes.extend(indices.map(|index| patterns.regex_number(index)));
         }
-        let mut keywords = HashMap::new();
-        let behind = u32::try_from(rules.len()).unwrap_or(u32::MAX);
-        for (number, word) in (behind..).zip(findings.keywords()) {
-            regexes.push(Findings::keyword_regex(word));
-            of_regexes.push(number);
-            keywords.insert(word.clone(), number);
-        }
-        let mut set = RegexSetBuilder::new();
-        set.total_size_limit(memory);
-        if let Some(bytes) = size_limit {
-            set.size_limit(bytes);
-        }
-        let regexes = set.build(&regexes).map_err(|error| {
-            let number = of_regexes
-                .get(error.number())
-                .map(|number| *number as usize);
-            Refused::Pattern(PatternError {
-                pattern: number,
-                ..PatternError::from(&error)
-            })
-        })?;
-        Ok(Self {
-            names: rules.iter().map(|rule| rule.id().to_owned()).collect(),
-            strings: None,
-            of_strings: Vec::new(),
-            regexes,
+        Self {
             of_regexes,
             caches: Mutex::default(),
             keywords,
             schema: schema(),
-            rules: Some(findings),
-        })
+            set,
+        }
+    }
+
+    /// What is searched for.
+    pub fn set(&self) -> &SweepSet {
+        &self.set
+    }
+
+    /// The number of patterns or rules.
+    fn count(&self) -> usize {
+        match self.set.rules() {
+            Some(rules) => rules.rules().len(),
+            None => self.set.patterns().len(),
+        }
+    }
+
+    /// The pattern, or the rule's id, with this number.
+    fn name(&self, number: u32) -> String {
+        match self.set.rules() {
+            Some(rules) => rules.rules()[number as usize].id().to_owned(),
+            None => readable(self.set.patterns().name(number)).into_owned(),
+        }
     }
 
     /// Finds what is in bytes that do not change.
     fn find(&self, py: Python<'_>, bytes: &[u8], found: &mut Vec<Found>) -> PyResult<()> {
-        if let Some(strings) = &self.strings {
+        if let Some(strings) = self.set.patterns().strings() {
             let mut from = 0;
             while from < bytes.len() {
                 let until = bytes.len().min(from.saturating_add(PIECE));
@@ -414,11 +267,11 @@ impl PatternSet {
                 from = until;
             }
         }
-        if self.regexes.is_empty() {
+        if self.set.patterns().regexes().is_empty() {
             return Ok(());
         }
         py.detach(|| self.find_regexes(bytes, found))?;
-        if let Some(rules) = &self.rules {
+        if let Some(rules) = self.set.rules() {
             py.detach(|| self.judge(rules, bytes, found));
         }
         Ok(())
@@ -432,11 +285,12 @@ impl PatternSet {
         offset: usize,
         found: &mut Vec<Found>,
     ) {
+        let patterns = self.set.patterns();
         strings.find(bytes, starts, |start, number| {
             found.push(Found {
                 start: offset + start,
                 end: offset + start + strings.pattern_len(number),
-                pattern: self.of_strings[number as usize],
+                pattern: patterns.string_number(number),
             });
         });
     }
@@ -448,7 +302,7 @@ impl PatternSet {
         bytes: &Changing,
         found: &mut Vec<Found>,
     ) -> PyResult<()> {
-        let Some(strings) = &self.strings else {
+        let Some(strings) = self.set.patterns().strings() else {
             return Ok(());
         };
         let (mut from, mut looked) = (0, Instant::now());
@@ -470,7 +324,8 @@ impl PatternSet {
     fn find_regexes(&self, bytes: &[u8], found: &mut Vec<Found>) -> PyResult<()> {
         let caches = || self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = caches().pop();
-        let mut cache = kept.unwrap_or_else(|| self.regexes.cache());
+        let regexes = self.set.patterns().regexes();
+        let mut cache = kept.unwrap_or_else(|| regexes.cache());
         let looked = RefCell::new((Instant::now(), Ok(())));
         let go_on = || {
             let (last, signals) = &mut *looked.borrow_mut();
@@ -480,28 +335,26 @@ impl PatternSet {
             }
             signals.is_ok()
         };
-        self.regexes
-            .find_in(&mut cache, &Part::whole(bytes), go_on, |regex, hit| {
-                if let Hit::Match { start, end } = hit {
-                    found.push(Found {
-                        start,
-                        end,
-                        pattern: self.of_regexes[regex],
-                    });
-                }
-            });
+        regexes.find_in(&mut cache, &Part::whole(bytes), go_on, |regex, hit| {
+            if let Hit::Match { start, end } = hit {
+                found.push(Found {
+                    start,
+                    end,
+                    pattern: self.of_regexes[regex],
+                });
+            }
+        });
         caches().push(cache);
         looked.into_inner().1
     }
 
     /// Leaves of the rules' matches what is a finding.
-    fn judge(&self, findings: &Findings, bytes: &[u8], found: &mut Vec<Found>) {
-        let rules = findings.rules();
+    fn judge(&self, rules: &RuleSet, bytes: &[u8], found: &mut Vec<Found>) {
         let path = rules.at_path(b"");
-        let seen: std::collections::HashSet<u32> = found
+        let seen: HashSet<u32> = found
             .iter()
             .map(|found| found.pattern)
-            .filter(|number| *number as usize >= self.names.len())
+            .filter(|number| *number as usize >= self.count())
             .collect();
         found.retain_mut(|found| {
             let Some(rule) = rules.rules().get(found.pattern as usize) else {

@@ -21,6 +21,7 @@ from ._errors import (
     ProgramError,
     RuleError,
     RunError,
+    SetError,
 )
 from ._gristmill import Batch, PatternSet, Program, Report, Stream, digest, run, scan, stats
 
@@ -39,6 +40,7 @@ __all__ = [
     "Report",
     "RuleError",
     "RunError",
+    "SetError",
     "Stream",
     "digest",
     "run",

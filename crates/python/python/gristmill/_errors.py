@@ -11,6 +11,7 @@ __all__ = [
     "ProgramError",
     "RuleError",
     "RunError",
+    "SetError",
 ]
 
 
@@ -146,3 +147,19 @@ class ProgramError(_PlacedError):
         self.name = name
         self.line = line
         self.column = column
+
+
+class SetError(_PlacedError):
+    """A file that holds no compiled set, or a damaged one."""
+
+    __module__ = "gristmill"
+
+    reason: str
+    """What is wrong with it."""
+    path: str
+    """The file."""
+
+    def __init__(self, message: str, reason: str, path: str) -> None:
+        super().__init__(message, reason, path)
+        self.reason = reason
+        self.path = path

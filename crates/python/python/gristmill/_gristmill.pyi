@@ -59,7 +59,7 @@ class _Options(TypedDict, total=False):
 
 def scan(
     paths: _Paths,
-    patterns: _Patterns | None = None,
+    patterns: _Patterns | PatternSet | None = None,
     *,
     rules: _Paths | None = None,
     fixed_strings: bool = False,
@@ -146,6 +146,9 @@ class PatternSet:
         regex_size_limit: int | None = None,
         set_memory: int | None = None,
     ) -> Self: ...
+    @staticmethod
+    def load(file: _Path, *, set_memory: int | None = None) -> PatternSet: ...
+    def save(self, file: _Path) -> None: ...
     def scan(self, data: Buffer) -> Batch: ...
     def explain(self) -> str: ...
     @property
