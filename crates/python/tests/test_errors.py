@@ -199,6 +199,7 @@ def test_exceptions_are_pickled(tree: Path) -> None:
         gristmill.RuleError("message", "reason", "path", 2, 3),
         gristmill.ProgramError("message", "reason", "name", 2, 3),
         gristmill.RunError("message"),
+        gristmill.SetError("message", "reason", "path"),
     ]
     for error in errors:
         again = pickle.loads(pickle.dumps(error))

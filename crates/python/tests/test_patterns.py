@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import mmap
+import os
 import random
 import re
+import subprocess
 import threading
 from array import array
 from pathlib import Path
@@ -12,9 +14,13 @@ from typing import Any
 
 import numpy
 import pyarrow as pa
+import pyarrow.ipc
 import pytest
 
 import gristmill
+
+
+BOTH = {"fixed_strings": True, "ignore_case": True}
 
 
 def found(patterns: gristmill.PatternSet, data: Any) -> list[tuple[int, int, int]]:
@@ -97,7 +103,7 @@ def test_regexes_are_found_as_python_finds_them() -> None:
     assert {row[0] for row in found(folded, data)} == {0, 1}
 
 
-@pytest.mark.parametrize("options", [{}, {"ignore_case": True}, {"fixed_strings": True}, {"unicode": False}])
+@pytest.mark.parametrize("options", [{}, {"ignore_case": True}, {"fixed_strings": True}, {"unicode": False}, BOTH])
 def test_a_set_finds_what_scan_finds_in_a_file(tree: Path, options: dict[str, Any]) -> None:
     patterns = [r"\w+-\d", "needle", "a n", r"[^\x00-\x7f]+", "É"]
     data = "a Needle, a needle: key-1, é É KEY-2, \\w+-\\d\n".encode() * 50
@@ -130,9 +136,74 @@ def test_a_set_says_what_it_is() -> None:
     patterns = gristmill.PatternSet(["needle", r"k\d+"])
     assert patterns.names == ["needle", r"k\d+"]
     assert len(patterns) == 2
-    assert "1 strings" in patterns.explain()
+    assert "2 patterns" in patterns.explain()
+    assert "1 strings: " in patterns.explain()
     assert r"k\d+: " in patterns.explain()
     assert gristmill.PatternSet([b"p\xff"], fixed_strings=True).names == ["p\\xff"]
+
+
+def test_sets_are_saved_and_loaded(tree: Path, tool: Path, repository: Path) -> None:
+    patterns = gristmill.PatternSet(["needle", r"key-\d+", "pin"])
+    data = Path("a.txt").read_bytes() * 3
+    patterns.save("set.gms")
+    for path in ["set.gms", Path("set.gms"), b"set.gms"]:
+        loaded = gristmill.PatternSet.load(path)
+        assert loaded.names == patterns.names
+        assert found(loaded, data) == found(patterns, data)
+        assert loaded.explain() == patterns.explain()
+    assert os.stat("set.gms").st_mode & 0o777 == 0o666 & ~umask()
+    # The tool reads what is saved here, and the other way round; the rows are the same.
+    command = [tool, "scan", "--set", "set.gms", "--sort", "path", ".", "--output", "rows.arrow"]
+    subprocess.run(command, check=True)
+    with pyarrow.ipc.open_file("rows.arrow") as file:
+        expected = file.read_all()
+    for one in [patterns, loaded]:
+        table = pa.table(gristmill.scan(".", one, sort="path", glob=["!set.gms", "!rows.arrow"]))
+        assert table.num_rows > 500
+        assert table.combine_chunks().equals(expected.filter(not_outputs(expected)).combine_chunks())
+    subprocess.run([tool, "compile", "-e", "needle", "-e", r"key-\d+", "-e", "pin", "-o", "other.gms"], check=True)
+    assert Path("other.gms").read_bytes() == Path("set.gms").read_bytes()
+
+    rules = repository / "examples/rules.toml"
+    gristmill.PatternSet(rules=rules).save("rules.gms")
+    loaded = gristmill.PatternSet.load("rules.gms")
+    mine = pa.table(gristmill.scan("secret.toml", loaded, show_secrets=True))
+    theirs = pa.table(gristmill.scan("secret.toml", rules=rules, show_secrets=True))
+    assert mine.num_rows > 0
+    assert mine.equals(theirs)
+    assert found(loaded, b"a") == []
+
+
+def not_outputs(table: pa.Table) -> list[bool]:
+    return [path not in ("./set.gms", "./rows.arrow") for path in table["path"].to_pylist()]
+
+
+def umask() -> int:
+    before = os.umask(0)
+    os.umask(before)
+    return before
+
+
+def test_files_that_hold_no_set_are_refused(tree: Path) -> None:
+    gristmill.PatternSet(["needle"]).save("set.gms")
+    whole = Path("set.gms").read_bytes()
+    for data in [b"", b"no set", whole[:-8], whole[:100] + b"x" + whole[101:]]:
+        Path("bad.gms").write_bytes(data)
+        with pytest.raises(gristmill.SetError, match="bad.gms") as raised:
+            gristmill.PatternSet.load("bad.gms")
+        assert raised.value.path == "bad.gms"
+        assert raised.value.reason in str(raised.value)
+    with pytest.raises(gristmill.SetError, match="No such file"):
+        gristmill.PatternSet.load("gone.gms")
+    with pytest.raises(gristmill.SetError, match="set_memory"):
+        gristmill.PatternSet.load("set.gms", set_memory=10)
+    patterns = gristmill.PatternSet(["needle"])
+    with pytest.raises(FileNotFoundError):
+        patterns.save("no/such/directory")
+    with pytest.raises(ValueError, match="PatternSet"):
+        gristmill.scan(".", patterns, rules="rules.toml")
+    with pytest.raises(ValueError, match="ignore_case"):
+        gristmill.scan(".", patterns, ignore_case=True)
 
 
 def test_the_lock_is_free_while_memory_is_searched() -> None:
