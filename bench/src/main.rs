@@ -84,6 +84,7 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("scan-dense", "scan -c -e e: a match in every line", process::scan_dense),
     ("scan-print", "scan -e e >/dev/null: every line printed", process::scan_print),
     ("small", "20,000 files of 4 KiB, warm, 2 cores, beside rg", process::small),
+    ("several", "scan --all with 512 patterns, digest and stats of 2 GiB in one mill, beside the three one after the other", process::several),
     ("tiny", "one tiny file: ours less rg, in milliseconds", process::tiny),
     ("ring", "publish to DONE, beside a pair of bounded crossbeam channels", ring::run),
     ("ring-opencl", "the same on an OpenCL device, beside a launch for each slot", device::ring_opencl),

@@ -339,3 +339,69 @@ pub fn tiny(setting: &Setting) -> Result<Vec<Row>, String> {
         ..row("tiny", &ours, &rg, Goal::AtMost(5.0))
     }])
 }
+
+/// Several commands over one read, beside the same commands one after the other: by wall time, and by processor time.
+pub fn several(setting: &Setting) -> Result<Vec<Row>, String> {
+    let (file, list) = (big(setting)?, data::patterns(setting, 512)?);
+    data::warm(&file)?;
+    let (file, list) = (text(&file)?, text(&list)?);
+    let outputs = [
+        "several-scan.txt",
+        "several-digest.txt",
+        "several-stats.txt",
+    ];
+    let outputs = outputs.map(|name| setting.data.join(name));
+    let outputs = [text(&outputs[0])?, text(&outputs[1])?, text(&outputs[2])?];
+    let commands: [&[&str]; 3] = [
+        &["scan", "--all", "-F", "-H", "-f", list],
+        &["digest"],
+        &["stats"],
+    ];
+    let mut line = vec!["mill", "-j", "2", file];
+    for (command, output) in commands.iter().zip(outputs) {
+        line.push("+");
+        line.extend(*command);
+        line.extend(["--output", output]);
+    }
+    let mut mill = Side::ours(&line)?;
+    let mut sides = Vec::new();
+    for (command, output) in commands.iter().zip(outputs) {
+        let side = Side::ours(&[*command, &["-j", "2", file]].concat())?;
+        let (_, rows) = side.run(true)?;
+        mill.run(false)?;
+        let given = std::fs::read(output).map_err(|error| format!("{output}: {error}"))?;
+        if given != rows {
+            return Err(format!("{}: the mill gave another answer", command[0]));
+        }
+        // Its rows go to a file, too.
+        let to = [*command, &["-j", "2", file, "--output", output]].concat();
+        sides.push(Side::ours(&to)?);
+    }
+    let mut all: Vec<&mut Side> = std::iter::once(&mut mill).chain(&mut sides).collect();
+    in_turn(&mut all, setting.runs)?;
+    let mut sum = Side::new("one after the other ", PathBuf::new(), &[]);
+    for run in 0..mill.runs.len() {
+        let of = |pick: fn(&Spent) -> f64| sides.iter().map(|side| pick(&side.runs[run])).sum();
+        sum.runs.push(Spent {
+            wall: of(|spent| spent.wall),
+            cpu: of(|spent| spent.cpu),
+        });
+    }
+    for side in &sides {
+        eprintln!("{}: {}", side.args[0], side.times());
+    }
+    let pairs = mill.runs.iter().zip(&sum.runs);
+    let cpu = median(pairs.map(|(ours, theirs)| ours.cpu / theirs.cpu).collect());
+    Ok(vec![
+        row("several, wall", &mill, &sum, Goal::AtLeast(1.1)),
+        Row {
+            figure: cpu,
+            ..row(
+                "several, processor time of ours / theirs",
+                &mill,
+                &sum,
+                Goal::AtMost(1.0),
+            )
+        },
+    ])
+}

@@ -11,6 +11,7 @@ use gristmill::mill::{Control, FileError, FileErrorKind, Mill, RunReport};
 use gristmill::source::{self, FileId, Source};
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -91,7 +92,8 @@ impl Collected {
     /// The most errors that are kept.
     const MOST: usize = 10_000;
 
-    fn add(&self, error: &FileError) {
+    /// Adds one.
+    pub fn add(&self, error: &FileError) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.0.len() < Self::MOST {
             all.0.push(error.clone());
@@ -133,17 +135,40 @@ pub fn raise_descriptor_limit() {
 pub struct Ended {
     /// The run's report.
     pub report: RunReport,
+    /// How its only job ended.
+    pub end: End,
+}
+
+impl Deref for Ended {
+    type Target = End;
+
+    fn deref(&self) -> &End {
+        &self.end
+    }
+}
+
+impl DerefMut for Ended {
+    fn deref_mut(&mut self) -> &mut End {
+        &mut self.end
+    }
+}
+
+/// How a job of a run ended, apart from its own answer.
+#[derive(Debug, Clone, Copy)]
+pub struct End {
     /// Whether something failed, and was reported.
     pub failed: bool,
     /// Whether the user ended it.
     pub interrupted: bool,
-    /// Whether the reader of standard output went away.
+    /// Whether the reader of its rows went away.
     pub unread: bool,
+    /// Whether its rows could not be written.
+    pub lost: bool,
     /// Whether the run came to its end, so that its rows are all there are. Files that failed do not count.
     pub whole: bool,
 }
 
-impl Ended {
+impl End {
     /// The exit code: 128 plus the signal's number after a signal (130 for SIGINT), else 2 for failures, else the
     /// command's own answer.
     pub fn code(&self, answer: u8) -> ExitCode {
@@ -237,19 +262,21 @@ struct Outputs {
 /// Opens the log, if one is asked for, and names what is written to the source.
 fn open_outputs(
     path: Option<&Path>,
-    rows: &Destination,
+    rows: &[&Destination],
     source: &mut impl Source,
 ) -> Result<Outputs, String> {
     let mut all = Outputs::default();
-    for &file in &rows.written {
-        if let Some(named) = source.written(file) {
-            return Err(format!(
-                "{}: it would be written over, and is {}, which is read; name another output",
-                rows.name,
-                named.display()
-            ));
+    for rows in rows {
+        for &file in &rows.written {
+            if let Some(named) = source.written(file) {
+                return Err(format!(
+                    "{}: it would be written over, and is {}, which is read; name another output",
+                    rows.name,
+                    named.display()
+                ));
+            }
+            all.written.push((file, false));
         }
-        all.written.push((file, false));
     }
     if let Some(file) = FileId::of_redirected_stdout() {
         let empty = stdout()?.is_empty();
@@ -275,6 +302,102 @@ fn open_outputs(
     all.written.push((file, false));
     all.log = Some(log);
     Ok(all)
+}
+
+/// A run that is about to begin: its control, its display of progress, and what it has seen to fail.
+pub struct Session {
+    /// What the run is followed and ended by.
+    pub control: Control,
+    /// Its display of progress.
+    pub shown: Shown,
+    /// Whether the run was cut short by a failure.
+    cut_short: Arc<AtomicBool>,
+}
+
+impl Session {
+    /// Prepares a run whose rows go to these places. Errors about files are told, and given to `also`.
+    ///
+    /// # Errors
+    /// A message about a file that cannot or must not be written.
+    pub fn start(
+        source: &mut impl Source,
+        rows: &[&Destination],
+        args: &ReportArgs,
+        estimate: Option<Estimate>,
+        mut also: impl FnMut(&FileError) + Send + 'static,
+    ) -> Result<Self, String> {
+        let outputs = open_outputs(args.record.as_deref(), rows, source)?;
+        let mut control = Control::with_stop(signals::watch()?);
+        for (file, empty) in outputs.written {
+            control = control.writing(file, empty);
+        }
+        if let Some(log) = outputs.log {
+            control = control.record(Output::new(log));
+        }
+        let shown = Shown::start(control.progress(), estimate, !args.no_progress);
+        let told = shown.clone();
+        let silent = args.silent;
+        let cut_short = Arc::new(AtomicBool::new(false));
+        let cut = Arc::clone(&cut_short);
+        let control = control.on_error(move |error| {
+            if matches!(
+                error.kind,
+                FileErrorKind::KernelFailed(_) | FileErrorKind::ReaderPanicked
+            ) {
+                cut.store(true, Ordering::Relaxed);
+            }
+            also(error);
+            if silent && advice::is_about_reading(error) {
+                return;
+            }
+            told.aside(|| complain(&advice::file(error)));
+        });
+        Ok(Self {
+            control,
+            shown,
+            cut_short,
+        })
+    }
+
+    /// How a job ended whose rows were written with this result. Says what failed of that.
+    pub fn end(
+        &self,
+        output: &io::Result<()>,
+        rows: &Destination,
+        stopped: bool,
+        failed: bool,
+    ) -> End {
+        let mut end = End {
+            failed,
+            interrupted: false,
+            unread: false,
+            lost: output.is_err(),
+            whole: false,
+        };
+        let mut given_up = false;
+        if let Err(error) = output {
+            end.unread = error.kind() == io::ErrorKind::BrokenPipe;
+            given_up = source::Ended::is_said_by(error);
+            if !end.unread && !given_up {
+                end.failed = true;
+                complain(&rows.lost(error));
+            }
+        }
+        end.interrupted = given_up || stopped && output.is_ok();
+        if given_up {
+            complain("interrupted: rows that nobody took are lost");
+        }
+        end.whole = !end.interrupted && output.is_ok() && !self.cut_short.load(Ordering::Relaxed);
+        end
+    }
+}
+
+/// Says that the log could not be written. Returns whether that is so.
+pub fn is_record_lost(report: &RunReport, args: &ReportArgs) -> bool {
+    if let (Err(error), Some(path)) = (&report.record, &args.record) {
+        complain(&format!("{}: {error}", path.display()));
+    }
+    report.record.is_err()
 }
 
 /// Runs a job. A signal ends it early, progress is shown, and failures are reported.
@@ -306,79 +429,39 @@ pub fn run_and_tell<J: Job + 'static>(
     estimate: Option<Estimate>,
     tell: impl FnOnce(&RunReport) -> Option<String>,
 ) -> Result<Ended, String> {
-    let outputs = open_outputs(args.record.as_deref(), &args.rows, &mut source)?;
-    let mut control = Control::with_stop(signals::watch()?);
-    for (file, empty) in outputs.written {
-        control = control.writing(file, empty);
-    }
-    if let Some(log) = outputs.log {
-        control = control.record(Output::new(log));
-    }
-    let shown = Shown::start(control.progress(), estimate, !args.no_progress);
-    let told = shown.clone();
-    let (silent, collected) = (args.silent, args.collected.clone());
-    let cut_short = Arc::new(AtomicBool::new(false));
-    let cut = Arc::clone(&cut_short);
-    let control = control.on_error(move |error| {
-        if matches!(
-            error.kind,
-            FileErrorKind::KernelFailed(_) | FileErrorKind::ReaderPanicked
-        ) {
-            cut.store(true, Ordering::Relaxed);
-        }
+    let collected = args.collected.clone();
+    let also = move |error: &FileError| {
         if let Some(collected) = &collected {
             collected.add(error);
         }
-        if silent && advice::is_about_reading(error) {
-            return;
-        }
-        told.aside(|| complain(&advice::file(error)));
-    });
-    let mut output = shown.writer(output);
-    let result = mill.run(source, job, &mut output, &control);
-    shown.finish();
+    };
+    let session = Session::start(&mut source, &[&args.rows], args, estimate, also)?;
+    let mut output = session.shown.writer(output);
+    let result = mill.run(source, job, &mut output, &session.control);
+    session.shown.finish();
     let report = result.map_err(|error| advice::mill(&error))?;
-    let mut failed = report.failures > 0;
-    let mut unread = false;
-    let mut given_up = false;
-    if let Err(error) = &report.output {
-        unread = error.kind() == io::ErrorKind::BrokenPipe;
-        given_up = source::Ended::is_said_by(error);
-        if !unread && !given_up {
-            failed = true;
-            complain(&args.rows.lost(error));
-        }
-    }
-    if let (Err(error), Some(path)) = (&report.record, &args.record) {
-        failed = true;
-        complain(&format!("{}: {error}", path.display()));
-    }
+    let unrecorded = report.record.is_err();
+    let mut end = session.end(
+        &report.output,
+        &args.rows,
+        report.stopped && !unrecorded,
+        report.failures > 0,
+    );
+    end.failed |= is_record_lost(&report, args);
+    end.whole &= !unrecorded;
     if let Some(told) = tell(&report) {
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(told.as_bytes());
     }
-    let interrupted = given_up || report.stopped && report.output.is_ok() && report.record.is_ok();
-    if given_up {
-        complain("interrupted: rows that nobody took are lost");
-    } else if interrupted && !args.rows.is_file {
+    if end.interrupted && !end.lost && !args.rows.is_file {
         tell_interrupted();
     }
-    let whole = !interrupted
-        && report.output.is_ok()
-        && report.record.is_ok()
-        && !cut_short.load(Ordering::Relaxed);
-    Ok(Ended {
-        report,
-        failed,
-        interrupted,
-        unread,
-        whole,
-    })
+    Ok(Ended { report, end })
 }
 
 /// Ends a command that has last rows of its own: writes them, and reports a failure.
-pub fn write_last(output: &mut dyn Write, to: &Destination, rows: &[u8], ended: &mut Ended) {
-    if ended.unread || ended.report.output.is_err() {
+pub fn write_last(output: &mut dyn Write, to: &Destination, rows: &[u8], ended: &mut End) {
+    if ended.unread || ended.lost {
         return;
     }
     let written = output.write_all(rows).and_then(|()| output.flush());
@@ -386,7 +469,7 @@ pub fn write_last(output: &mut dyn Write, to: &Destination, rows: &[u8], ended: 
 }
 
 /// Reports a failure of writing last rows.
-pub fn note_last(to: &Destination, written: io::Result<()>, ended: &mut Ended) {
+pub fn note_last(to: &Destination, written: io::Result<()>, ended: &mut End) {
     let Err(error) = written else { return };
     if error.kind() == io::ErrorKind::BrokenPipe || source::Ended::is_said_by(&error) {
         ended.unread = true;
@@ -394,5 +477,5 @@ pub fn note_last(to: &Destination, written: io::Result<()>, ended: &mut Ended) {
         ended.failed = true;
         complain(&to.lost(&error));
     }
-    ended.report.output = Err(error);
+    ended.lost = true;
 }

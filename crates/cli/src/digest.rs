@@ -1,15 +1,16 @@
 //! `gristmill digest`: digests of each file, and the check of a list of them.
 
-use super::common::{self, Ended, ReportArgs};
+use super::common::{self, Destination, End, Ended, ReportArgs};
 use super::engine::EngineArgs;
-use super::rows::{Format, RowsArgs};
+use super::mill::Share;
+use super::rows::{Format, Rows, RowsArgs};
 use super::signals;
 use super::sources::SourceArgs;
 use gristmill::decode::Decode;
 use gristmill::jobs::digest::{
     check_schema, digest_schema, Algorithm, Algorithms, DigestJob, DigestRows, Shows,
 };
-use gristmill::mill::Mill;
+use gristmill::mill::{Mill, Task};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,6 +60,14 @@ struct FormArgs {
     #[arg(short = 'z', long, conflicts_with_all = ["check", "json"])]
     zero: bool,
 }
+
+/// Why a device makes no digest but one.
+const NO_DEVICE: &str =
+    "a device computes no digest but CRC-32C; use --backend cpu, or --algorithm crc32c";
+
+/// Why a log keeps no digest but one.
+const NO_LOG: &str =
+    "--record keeps runs of CRC-32C alone; give --algorithm crc32c, or leave --record out";
 
 /// The flags that choose files, which a list does instead. Those that need --check are not taken beside them either: of
 /// two flags that exclude each other, clap does not require one where the other is given.
@@ -152,13 +161,10 @@ impl DigestArgs {
             return self.engine.mill(ordered);
         }
         if self.report.record.is_some() {
-            return Err("--record keeps runs of CRC-32C alone; give --algorithm crc32c, or leave --record out".into());
+            return Err(NO_LOG.into());
         }
-        self.engine.mill_on_cpu(
-            ordered,
-            Decode::default(),
-            "a device computes no digest but CRC-32C; use --backend cpu, or --algorithm crc32c",
-        )
+        self.engine
+            .mill_on_cpu(ordered, Decode::default(), NO_DEVICE)
     }
 }
 
@@ -189,6 +195,59 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
     )?;
     output.finish(b"", &mut ended);
     Ok(ended.code(0))
+}
+
+/// Digests beside other jobs.
+struct DigestShare {
+    job: Arc<DigestJob>,
+    rows: Rows,
+    /// Whether they are CRC-32C alone.
+    crc: bool,
+}
+
+impl DigestArgs {
+    /// Where rows go.
+    pub fn rows_to(&self) -> &RowsArgs {
+        &self.rows
+    }
+
+    /// The share of a run with other jobs.
+    ///
+    /// # Errors
+    /// A message, if the flags contradict each other or the output cannot be written.
+    pub fn share(&self) -> Result<Box<dyn Share>, String> {
+        let algorithms = self.algorithms().unwrap_or(Algorithm::Blake3.into());
+        let format = self.format()?;
+        let rows = self.rows(format, &algorithms);
+        Ok(Box::new(DigestShare {
+            job: Arc::new(DigestJob::new(algorithms, rows)),
+            rows: self.rows.open(format, || Ok(digest_schema()))?,
+            crc: algorithms == Algorithm::Crc32c.into(),
+        }))
+    }
+}
+
+impl Share for DigestShare {
+    fn task(&mut self) -> Task<'_> {
+        Task::new(Arc::clone(&self.job), &mut self.rows)
+    }
+
+    fn destination(&self) -> Destination {
+        self.rows.destination()
+    }
+
+    fn finish(self: Box<Self>, _name: &str, end: &mut End) -> Option<bool> {
+        self.rows.finish(b"", end);
+        None
+    }
+
+    fn needs_cpu(&self) -> Option<&'static str> {
+        (!self.crc).then_some(NO_DEVICE)
+    }
+
+    fn needs_no_log(&self) -> Option<&'static str> {
+        (!self.crc).then_some(NO_LOG)
+    }
 }
 
 /// Compares files with a list.
@@ -248,7 +307,7 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
 
 /// Whether rows or the log could not be written.
 fn is_lost(ended: &Ended) -> bool {
-    ended.report.record.is_err() || ended.report.output.is_err() && !ended.unread
+    ended.report.record.is_err() || ended.lost && !ended.unread
 }
 
 /// Says how many files are not as listed, and why that may be.

@@ -9,7 +9,7 @@ pub fn of(command: &str) -> &'static str {
         .unwrap_or_default()
 }
 
-const EXAMPLES: [(&str, &str); 14] = [
+const EXAMPLES: [(&str, &str); 15] = [
     (
         "scan",
         "\
@@ -74,6 +74,15 @@ gristmill run programs/line_lengths.vasm logs
 gristmill run --table programs/entropy.vasm logs
 # whether a program gives the same answer however files are cut
 gristmill run --check programs/utf8_validate.vasm src
+",
+    ),
+    (
+        "mill",
+        "\
+# what rules find in a tree, and the digest of each file, in one read
+gristmill mill logs + scan --rules rules.toml --output found.txt + digest
+# statistics, and every match of many strings as a table
+gristmill mill logs + stats + scan --all -f patterns.txt --output all.csv
 ",
     ),
     (

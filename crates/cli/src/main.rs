@@ -16,6 +16,7 @@ mod examples;
 mod ingest;
 mod letters;
 mod manual;
+mod mill;
 mod outputs;
 mod program;
 mod progress;
@@ -87,6 +88,19 @@ enum Command {
     /// entropy.vasm counts in 1/65536 bit per byte, and 304112 is shown as 4.64 bits per byte. With --json they are whole
     /// numbers, too.
     Run(run::RunArgs),
+    /// Run several commands over files that are read once
+    ///
+    /// Each job is written behind a `+`, as its own command with that command's own flags: scan (with --all, --rules or --set),
+    /// digest, stats or run. Its rows, and what fails, are what the command alone would give. Flags about files and how they
+    /// are read, and --stats, stand before the first `+` and are for all jobs. Each job but one needs --output. A file that
+    /// is called + is written `./+`, and a pattern + is given as `-e+`.
+    ///
+    /// Files are read as they are: nothing is decompressed or decoded. The exit code is 0, or 1 if there are searches and
+    /// none has found anything, or 2 if something failed.
+    #[command(
+        override_usage = "gristmill mill [OPTIONS] [PATHS]... + COMMAND [ARGUMENTS]... [+ ...]\n       gristmill mill [OPTIONS] --jobs FILE [PATHS]..."
+    )]
+    Mill(mill::MillArgs),
     /// Read files by one chosen path, and report its counters
     ///
     /// Each file, or range of an NVMe device, is read by the ingest driver into the chunks of a running kernel, in
@@ -147,7 +161,8 @@ fn definition() -> clap::Command {
 /// Runs the tool with the arguments of the process.
 fn main() -> ExitCode {
     common::raise_descriptor_limit();
-    let parsed = definition().try_get_matches();
+    let (arguments, jobs) = mill::split(std::env::args_os());
+    let parsed = definition().try_get_matches_from(&arguments);
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = parsed.unwrap_or_else(|error| letters::with_tip(error, &definition()).exit());
     // If the vector unit that was asked for is not available, another must not silently replace it.
@@ -161,6 +176,7 @@ fn main() -> ExitCode {
         Command::Digest(args) => digest::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Mill(args) => Ok(mill::run(&args, &arguments, jobs)),
         Command::Ingest(args) => ingest::run(&args),
         Command::Asm(args) => program::assemble(&args),
         Command::Disasm(args) => program::disassemble(&args),

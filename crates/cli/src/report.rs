@@ -100,6 +100,26 @@ pub fn text(report: &RunReport) -> String {
             bytes(report.bytes as f64 / seconds)
         ),
     );
+    if report.jobs.len() > 1 {
+        let shown: u64 = report.jobs.iter().map(|job| job.bytes).sum();
+        line(
+            "read once",
+            format!(
+                "{} bytes, for {shown} that {} jobs were shown",
+                report.bytes,
+                report.jobs.len()
+            ),
+        );
+        for job in &report.jobs {
+            line(
+                "job",
+                format!(
+                    "{}: {} bytes in {} chunks, {} bytes of rows",
+                    job.name, job.bytes, job.chunks, job.rows_bytes
+                ),
+            );
+        }
+    }
     line(
         "by call",
         format!(

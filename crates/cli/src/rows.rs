@@ -4,7 +4,7 @@
 //! So a run that fails, or is killed, leaves under that name what was there before. After a signal the rows so far are
 //! kept under the other name, which is told.
 
-use super::common::{self, Destination, Ended};
+use super::common::{self, Destination, End};
 use super::outputs::{self, NewFile, Replaces};
 use super::signals::Output;
 use clap::ValueEnum;
@@ -95,7 +95,7 @@ impl RowsArgs {
     }
 
     /// The file that rows go to; none if they go to standard output.
-    fn file(&self) -> Option<&Path> {
+    pub fn file(&self) -> Option<&Path> {
         self.output
             .as_deref()
             .filter(|path| *path != Path::new("-"))
@@ -219,8 +219,8 @@ impl Rows {
 
     /// Ends the output, `last` being the last rows of text or JSON: a file takes its name if the run came to its end.
     /// What fails is told.
-    pub fn finish(mut self, last: &[u8], ended: &mut Ended) {
-        if !ended.unread && ended.report.output.is_ok() {
+    pub fn finish(mut self, last: &[u8], ended: &mut End) {
+        if !ended.unread && !ended.lost {
             let written = match self.table.take() {
                 Some(table) => table.finish(),
                 None => self
@@ -230,7 +230,7 @@ impl Rows {
             };
             common::note_last(&self.destination, written, ended);
         }
-        if ended.unread || ended.report.output.is_err() {
+        if ended.unread || ended.lost {
             // The file is removed.
             return;
         }

@@ -1,12 +1,14 @@
 //! `gristmill run`: a VIR0 program over files.
 
 use super::advice;
-use super::common::{self, ReportArgs};
+use super::common::{self, Destination, End, ReportArgs};
 use super::engine::EngineArgs;
+use super::mill::Share;
 use super::program::{refuse, IncludeArgs};
-use super::rows::{Format, RowsArgs};
+use super::rows::{Format, Rows, RowsArgs};
 use super::sources::SourceArgs;
 use gristmill::jobs::run::{RunJob, RunRows};
+use gristmill::mill::Task;
 use gristmill::program::Program;
 use std::collections::BTreeMap;
 use std::io;
@@ -106,38 +108,14 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
     if args.check {
         return check(args, &program);
     }
-    let json = args.json.then_some(("--json", Format::Jsonl));
-    let format = args.rows.format(json)?;
-    if args.total && format.is_table() {
-        return Err(format!(
-            "--total is no row of {}, which has those of each file; leave it out, or take text or jsonl",
-            format.name()
-        ));
-    }
-    if args.table && format != Format::Text {
-        let name = format.name();
-        return Err(format!(
-            "--table is text, and not {name}; leave one of them out"
-        ));
-    }
-    let rows = match format {
-        Format::Jsonl => RunRows::Json,
-        Format::Text if args.table => RunRows::Aligned,
-        _ if args.total => RunRows::None,
-        format if format.is_table() => RunRows::Table,
-        _ => RunRows::Text,
-    };
+    let (format, rows) = args.format()?;
     let job = job(args, program, rows, None)?;
     let source = args.source.source()?;
-    let mut output = args.rows.open(format, || Ok(job.schema()))?;
+    let mut output = args.open(format, &job)?;
     let report = ReportArgs {
         rows: output.destination(),
         ..args.report.clone()
     };
-    if args.table {
-        let heading = io::Write::write_all(&mut output, &job.aligned_heading());
-        heading.map_err(|error| report.rows.lost(&error))?;
-    }
     let mut nothing = io::sink();
     let files: &mut dyn io::Write = if args.total {
         &mut nothing
@@ -152,12 +130,107 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, String> {
         &report,
         args.source.estimate(),
     )?;
-    let last = match args.total || args.table || format == Format::Jsonl {
-        true => job.total_row(),
-        false => Vec::new(),
-    };
-    output.finish(&last, &mut ended);
+    output.finish(&args.last(&job, format), &mut ended);
     Ok(ended.code(0))
+}
+
+impl RunArgs {
+    /// Where rows go.
+    pub fn rows_to(&self) -> &RowsArgs {
+        &self.rows
+    }
+
+    /// The format, and what is written of each file.
+    fn format(&self) -> Result<(Format, RunRows), String> {
+        let json = self.json.then_some(("--json", Format::Jsonl));
+        let format = self.rows.format(json)?;
+        if self.total && format.is_table() {
+            return Err(format!(
+                "--total is no row of {}, which has those of each file; leave it out, or take text or jsonl",
+                format.name()
+            ));
+        }
+        if self.table && format != Format::Text {
+            let name = format.name();
+            return Err(format!(
+                "--table is text, and not {name}; leave one of them out"
+            ));
+        }
+        let rows = match format {
+            Format::Jsonl => RunRows::Json,
+            Format::Text if self.table => RunRows::Aligned,
+            _ if self.total => RunRows::None,
+            format if format.is_table() => RunRows::Table,
+            _ => RunRows::Text,
+        };
+        Ok((format, rows))
+    }
+
+    /// Opens the output.
+    fn open(&self, format: Format, job: &RunJob) -> Result<Rows, String> {
+        let mut output = self.rows.open(format, || Ok(job.schema()))?;
+        if self.table {
+            let heading = io::Write::write_all(&mut output, &job.aligned_heading());
+            heading.map_err(|error| output.destination().lost(&error))?;
+        }
+        Ok(output)
+    }
+
+    /// The rows behind those of files.
+    fn last(&self, job: &RunJob, format: Format) -> Vec<u8> {
+        match self.total || self.table || format == Format::Jsonl {
+            true => job.total_row(),
+            false => Vec::new(),
+        }
+    }
+
+    /// The share of a run with other jobs.
+    ///
+    /// # Errors
+    /// A message, if the program is refused, the flags contradict each other, or the output cannot be written.
+    pub fn share(&self) -> Result<Box<dyn Share>, String> {
+        let program = Program::load(&self.includes.loader(), &self.program);
+        let program = program.map_err(|error| advice::program(&error))?;
+        let (format, rows) = self.format()?;
+        let job = job(self, program, rows, None)?;
+        Ok(Box::new(RunShare {
+            rows: self.open(format, &job)?,
+            args: self.clone(),
+            job,
+            format,
+            nothing: io::sink(),
+        }))
+    }
+}
+
+/// A program beside other jobs.
+struct RunShare {
+    args: RunArgs,
+    job: Arc<RunJob>,
+    format: Format,
+    rows: Rows,
+    nothing: io::Sink,
+}
+
+impl Share for RunShare {
+    fn task(&mut self) -> Task<'_> {
+        let files: &mut dyn io::Write = if self.args.total {
+            &mut self.nothing
+        } else {
+            &mut self.rows
+        };
+        Task::new(Arc::clone(&self.job), files)
+    }
+
+    fn destination(&self) -> Destination {
+        self.rows.destination()
+    }
+
+    fn finish(self: Box<Self>, _name: &str, end: &mut End) -> Option<bool> {
+        let last = self.args.last(&self.job, self.format);
+        self.rows.finish(&last, end);
+        None
+    }
 }
 
 /// The job; for a check, with chunks of this size.

@@ -10,6 +10,7 @@ pub mod reading;
 pub mod rules;
 mod search;
 mod set;
+mod share;
 mod streams;
 mod sweep;
 mod walk;
@@ -26,8 +27,8 @@ use decoding::DecodingArgs;
 use gristmill::jobs::scan::{
     line_schema, PatternError, Report, ScanBuildError, ScanJob, ScanJobBuilder,
 };
-use gristmill::jobs::sweep::findings::finding_schema;
 use gristmill::jobs::sweep::{occurrence_schema, SweepBuildError, SweepJob};
+use gristmill::rows::Schema;
 use gristmill::source::Source;
 use output::OutputArgs;
 pub use patterns::{PatternArgs, Patterns};
@@ -95,7 +96,7 @@ pub struct ScanArgs {
     /// With --all, show each match and NUM bytes of its file before and behind it, up to 4096.
     ///
     /// They are the columns `before`, `match` and `after` of a table, and fields of that name with --json.
-    #[arg(long, value_name = "NUM", requires = "all", value_parser = clap::value_parser!(u64).range(..=4096))]
+    #[arg(long, value_name = "NUM", value_parser = clap::value_parser!(u64).range(..=4096))]
     context_bytes: Option<u64>,
 
     /// Print the number of matching lines of each file that has any; with -o, the number of matches.
@@ -368,6 +369,9 @@ impl ScanArgs {
                 "{flag} has no rows of a search; leave it out, or --output and --format"
             ));
         }
+        if self.context_bytes.is_some() && !self.all && !self.set.is_given() {
+            return Err("--context-bytes is for the matches of --all; give that, too".into());
+        }
         if self.context_bytes.is_some() && format == Format::Text {
             return Err("--context-bytes shows nothing in rows of text; give --json, or --format csv, arrow or parquet".into());
         }
@@ -404,27 +408,29 @@ impl ScanArgs {
         })
     }
 
-    /// Opens the output of rows.
+    /// The columns of a table of what patterns find.
+    fn schema(&self) -> Schema {
+        match self.all {
+            true => occurrence_schema(),
+            false => line_schema(),
+        }
+    }
+
+    /// Opens the output of rows, `schema` being that of a table.
     ///
     /// # Errors
     /// A message, if it cannot or must not be written.
-    fn open_rows(&self) -> Result<Rows, String> {
-        self.rows_to.open(self.format, || {
-            Ok(match self.all {
-                _ if self.rules.are_given() => finding_schema(),
-                true => occurrence_schema(),
-                false => line_schema(),
-            })
-        })
+    fn open_rows(&self, schema: Schema) -> Result<Rows, String> {
+        self.rows_to.open(self.format, || Ok(schema))
     }
 
     /// Nothing can be found: an output that was asked for has no rows.
     ///
     /// # Errors
     /// A message, if it cannot or must not be written.
-    fn write_nothing(&self) -> Result<(), String> {
+    fn write_nothing(&self, schema: Schema) -> Result<(), String> {
         match self.rows_to.are_given() {
-            true => self.open_rows()?.finish_empty(),
+            true => self.open_rows(schema)?.finish_empty(),
             false => Ok(()),
         }
     }
@@ -479,16 +485,14 @@ impl ScanArgs {
         })
     }
 
-    /// The scan that is asked for; `None` if it is known that nothing can be found.
-    fn asked(&self) -> Result<Option<Asked>, Refusal> {
-        let mut patterns = self.patterns()?;
-        let (paths, default_directory) = self.paths()?;
-        let some = self.output.invert_match || !patterns.all.is_empty();
-        if !some || self.max_count == Some(0) {
-            return Ok(None);
-        }
-        let all = std::mem::take(&mut patterns.all);
-        let job = match sweep::job(self, &all, &paths) {
+    /// The job that searches these paths for `all`, the patterns that were read as `patterns`.
+    fn searched(
+        &self,
+        all: Vec<Vec<u8>>,
+        patterns: &Patterns,
+        paths: &[PathBuf],
+    ) -> Result<Job, Refusal> {
+        let job = match sweep::job(self, &all, paths) {
             Some(job) => job
                 .map(|job| Job::Sweep(Box::new(job)))
                 .map_err(|error| match error {
@@ -499,7 +503,7 @@ impl ScanArgs {
                     error => Refused::Other(error.to_string()),
                 }),
             None => {
-                let job = self.job(all, &paths).build_or_place();
+                let job = self.job(all, paths).build_or_place();
                 job.map(|job| Job::Scan(Box::new(job)))
                     .map_err(|error| match error {
                         ScanBuildError::Pattern(error) => Refused::Pattern(error),
@@ -510,10 +514,22 @@ impl ScanArgs {
                     })
             }
         };
-        let job = job.map_err(|refused| match refused {
-            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, &patterns)),
+        job.map_err(|refused| match refused {
+            Refused::Pattern(error) => Refusal::Lines(advice::pattern(&error, patterns)),
             Refused::Other(error) => Refusal::Line(error),
-        })?;
+        })
+    }
+
+    /// The scan that is asked for; `None` if it is known that nothing can be found.
+    fn asked(&self) -> Result<Option<Asked>, Refusal> {
+        let mut patterns = self.patterns()?;
+        let (paths, default_directory) = self.paths()?;
+        let some = self.output.invert_match || !patterns.all.is_empty();
+        if !some || self.max_count == Some(0) {
+            return Ok(None);
+        }
+        let all = std::mem::take(&mut patterns.all);
+        let job = self.searched(all, &patterns, &paths)?;
         self.ask(job, paths, default_directory).map(Some)
     }
 
@@ -566,7 +582,9 @@ pub fn run(args: &ScanArgs) -> ExitCode {
         None if args.rules.are_given() => rules::run(args),
         None => args.asked().and_then(|asked| match asked {
             Some(asked) => search::run(args, asked, started).map_err(Refusal::Line),
-            None => Ok(args.write_nothing().map(|()| ExitCode::from(1))?),
+            None => Ok(args
+                .write_nothing(args.schema())
+                .map(|()| ExitCode::from(1))?),
         }),
     };
     code.unwrap_or_else(|refusal| refusal.tell())

@@ -44,6 +44,11 @@ impl SourceArgs {
         }
     }
 
+    /// Whether the inputs are named.
+    pub fn are_named(&self) -> bool {
+        !self.paths.is_empty() || self.files_from.is_some() || self.files0_from.is_some()
+    }
+
     /// Whether files come in an order.
     pub fn sorted(&self) -> bool {
         self.order.is_given()

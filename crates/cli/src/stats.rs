@@ -1,10 +1,12 @@
 //! `gristmill stats`: bytes, lines, byte histogram and entropy.
 
-use super::common::{self, ReportArgs};
+use super::common::{self, Destination, End, ReportArgs};
 use super::engine::EngineArgs;
-use super::rows::{Format, RowsArgs};
+use super::mill::Share;
+use super::rows::{Format, Rows, RowsArgs};
 use super::sources::SourceArgs;
 use gristmill::jobs::stats::{stats_schema, Histogram, StatsJob, StatsRows, HEADER};
+use gristmill::mill::Task;
 use std::fmt::Write;
 use std::io;
 use std::process::ExitCode;
@@ -39,27 +41,104 @@ pub struct StatsArgs {
     report: ReportArgs,
 }
 
+impl StatsArgs {
+    /// Where rows go.
+    pub fn rows_to(&self) -> &RowsArgs {
+        &self.rows
+    }
+
+    /// The format, and what is written of each file.
+    fn format(&self) -> Result<(Format, StatsRows), String> {
+        let text = self.histogram.then_some(("--histogram", Format::Text));
+        let json = self.json.then_some(("--json", Format::Jsonl));
+        let format = self.rows.format(text.or(json))?;
+        let json = format == Format::Jsonl;
+        if self.total && format.is_table() {
+            return Err(format!(
+                "--total is no row of {}, which has one for each file; leave it out, or take text or jsonl",
+                format.name()
+            ));
+        }
+        let rows = match (self.total, json) {
+            (_, true) => StatsRows::Json,
+            (true, false) => StatsRows::None,
+            (false, false) if format.is_table() => StatsRows::Table,
+            (false, false) => StatsRows::Text,
+        };
+        Ok((format, rows))
+    }
+
+    /// The share of a run with other jobs.
+    ///
+    /// # Errors
+    /// A message, if the flags contradict each other or the output cannot be written.
+    pub fn share(&self) -> Result<Box<dyn Share>, String> {
+        let (format, rows) = self.format()?;
+        let output = self.rows.open(format, || Ok(stats_schema()))?;
+        Ok(Box::new(StatsShare {
+            args: self.clone(),
+            job: Arc::new(StatsJob::new(rows)),
+            format,
+            rows,
+            headed: Headed::new(output),
+            nothing: io::sink(),
+        }))
+    }
+
+    /// The rows behind those of files; `header` says that none had the names of columns above it.
+    fn last(&self, job: &StatsJob, format: Format, header: bool) -> Vec<u8> {
+        let mut last = match header && format != Format::Jsonl {
+            true => HEADER.to_vec(),
+            false => Vec::new(),
+        };
+        last.extend(job.total_row());
+        let (_, histogram) = job.total();
+        if self.histogram {
+            last.extend(table(&histogram).as_bytes());
+        } else if format == Format::Text && self.rows.to_terminal() {
+            last.extend(chart(&histogram).as_bytes());
+        }
+        last
+    }
+}
+
+/// Statistics beside other jobs.
+struct StatsShare {
+    args: StatsArgs,
+    job: Arc<StatsJob>,
+    format: Format,
+    rows: StatsRows,
+    headed: Headed<Rows>,
+    nothing: io::Sink,
+}
+
+impl Share for StatsShare {
+    fn task(&mut self) -> Task<'_> {
+        let files: &mut dyn io::Write = match (self.args.total, self.rows) {
+            (true, _) => &mut self.nothing,
+            (false, StatsRows::Text) => &mut self.headed,
+            (false, _) => &mut self.headed.output,
+        };
+        Task::new(Arc::clone(&self.job), files)
+    }
+
+    fn destination(&self) -> Destination {
+        self.headed.output.destination()
+    }
+
+    fn finish(self: Box<Self>, _name: &str, end: &mut End) -> Option<bool> {
+        let last = self.args.last(&self.job, self.format, !self.headed.begun);
+        self.headed.output.finish(&last, end);
+        None
+    }
+}
+
 /// Runs `gristmill stats`.
 ///
 /// # Errors
 /// A message, if the command cannot start.
 pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
-    let text = args.histogram.then_some(("--histogram", Format::Text));
-    let json = args.json.then_some(("--json", Format::Jsonl));
-    let format = args.rows.format(text.or(json))?;
-    let json = format == Format::Jsonl;
-    if args.total && format.is_table() {
-        return Err(format!(
-            "--total is no row of {}, which has one for each file; leave it out, or take text or jsonl",
-            format.name()
-        ));
-    }
-    let rows = match (args.total, json) {
-        (_, true) => StatsRows::Json,
-        (true, false) => StatsRows::None,
-        (false, false) if format.is_table() => StatsRows::Table,
-        (false, false) => StatsRows::Text,
-    };
+    let (format, rows) = args.format()?;
     let job = Arc::new(StatsJob::new(rows));
     let source = args.source.source()?;
     let mut output = args.rows.open(format, || Ok(stats_schema()))?;
@@ -82,27 +161,19 @@ pub fn run(args: &StatsArgs) -> Result<ExitCode, String> {
         &report,
         args.source.estimate(),
     )?;
-    let header = !json && !headed.begun;
-    let mut last = if header { HEADER.to_vec() } else { Vec::new() };
-    last.extend(job.total_row());
-    let (_, histogram) = job.total();
-    if args.histogram {
-        last.extend(table(&histogram).as_bytes());
-    } else if format == Format::Text && args.rows.to_terminal() {
-        last.extend(chart(&histogram).as_bytes());
-    }
+    let last = args.last(&job, format, !headed.begun);
     output.finish(&last, &mut ended);
     Ok(ended.code(0))
 }
 
 /// Rows with the names and units of their columns above them.
-struct Headed<'a> {
-    output: &'a mut dyn io::Write,
+struct Headed<W> {
+    output: W,
     begun: bool,
 }
 
-impl<'a> Headed<'a> {
-    fn new(output: &'a mut dyn io::Write) -> Self {
+impl<W> Headed<W> {
+    fn new(output: W) -> Self {
         Self {
             output,
             begun: false,
@@ -110,7 +181,7 @@ impl<'a> Headed<'a> {
     }
 }
 
-impl io::Write for Headed<'_> {
+impl<W: io::Write> io::Write for Headed<W> {
     fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
         if !std::mem::replace(&mut self.begun, true) {
             self.output.write_all(HEADER)?;

@@ -14,6 +14,7 @@ pub(super) const CASES: &[Case] = &[
     ("checksum, lines and histogram", sizes),
     ("places outside of a chunk", outside),
     ("chunks that are not lent", not_lent),
+    ("several slots over one chunk", shared),
     ("jobs that are not there", jobs),
     ("areas that are too small", small_area),
 ];
@@ -227,6 +228,47 @@ fn not_lent(suite: &Suite<'_>) -> Checked {
     }
     world.close()?;
     Ok("7 chunks that are not lent; 20 that were".into())
+}
+
+/// Slots of several jobs name the same chunk, and as many are in flight as there is room for.
+fn shared(suite: &Suite<'_>) -> Checked {
+    const SLOTS: usize = 300;
+    let mut numbers = suite.numbers(32);
+    let mut world = World::launch(suite, setup())?;
+    let data = bytes(&mut numbers, CHUNK);
+    let lent = world.lend(&data)?;
+    // Each slot sees another part, by one of two jobs.
+    let place = |number: usize| {
+        let start = number * 17 % CHUNK;
+        (start, CHUNK - start)
+    };
+    let submission = |number: usize| {
+        let (start, len) = place(number);
+        let args = StreamArgs {
+            chunk: lent.index(),
+            start: word(start),
+            len: word(len),
+            job: if number.is_multiple_of(2) { 0 } else { 2 },
+            ..StreamArgs::default()
+        };
+        let opcodes = [opcode::LINES, opcode::CRC32C];
+        Submission::new(opcodes[number % 2], &args.encode())
+    };
+    world.stream(SLOTS, submission, |done| {
+        let (start, _) = place(done.number);
+        let own = &data[start..];
+        let expected = match done.number % 2 {
+            0 => word(own.iter().filter(|byte| **byte == b'\n').count()),
+            _ => crc32c(own),
+        };
+        same!(done.answer(), Ok(expected), "slot {}", done.number);
+        // The host may read beside the slots that are in flight.
+        same!(lent.as_slice().get(..CHUNK), Some(&data[..]), "the chunk");
+        Ok(())
+    })?;
+    world.take_back(lent)?;
+    world.close()?;
+    Ok(format!("{SLOTS} slots over one chunk"))
 }
 
 fn jobs(suite: &Suite<'_>) -> Checked {

@@ -4,6 +4,7 @@ use crate::source::ReplacedByLink;
 use gristmill_megakernel::KernelError;
 use gristmill_protocol::PipelineError;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A file, or a place in the source, that failed; or a notice, which is not a failure.
 #[derive(Debug, Clone)]
@@ -12,6 +13,8 @@ pub struct FileError {
     pub path: Option<PathBuf>,
     /// The offset in the file, in bytes; `None` where reading had not begun.
     pub offset: Option<u64>,
+    /// The name of the job that failed, where a run has several and the others are not affected.
+    pub job: Option<Arc<str>>,
     /// What happened. Its `Display` says what the user can do, if anything.
     pub kind: FileErrorKind,
 }
@@ -22,6 +25,7 @@ impl FileError {
         Self {
             path,
             offset: None,
+            job: None,
             kind,
         }
     }
@@ -33,13 +37,17 @@ impl FileError {
 }
 
 impl std::fmt::Display for FileError {
-    /// `PATH: offset N: reason`. A path is shown as it is: the program that prints it escapes what breaks a line.
+    /// `PATH: offset N: JOB: reason`, without the parts that are not known. A path is shown as it is: the program that
+    /// prints it escapes what breaks a line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(path) = &self.path {
             write!(f, "{}: ", path.display())?;
         }
         if let Some(offset) = self.offset {
             write!(f, "offset {offset}: ")?;
+        }
+        if let Some(job) = &self.job {
+            write!(f, "{job}: ")?;
         }
         self.kind.fmt(f)
     }

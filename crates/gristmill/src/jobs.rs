@@ -5,6 +5,9 @@
 //! order, with their results and while their bytes are still in place, and appends rows ([`Job::open`], [`Job::chunk`],
 //! [`Job::close`]). The mill calls the host's half from whichever thread has results to hand in, one call at a time.
 //!
+//! Several jobs may run over the same files, which are then read once: [`Mill::run_all`](crate::mill::Mill::run_all). Each
+//! job is called as if it ran alone. "The run" below is then its own part of it.
+//!
 //! A new job is a new file here and one line in the list below.
 
 pub mod digest;
@@ -137,13 +140,13 @@ pub trait Job: Send + Sync {
     fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;
 }
 
-/// The arguments of a stream opcode for this place, of the only job that a kernel has.
+/// The arguments of a stream opcode for this place.
 fn stream_args(place: &SlotPlace) -> StreamArgs {
     StreamArgs {
         chunk: place.chunk,
         start: place.start,
         len: place.len,
-        job: 0,
+        job: place.job,
         mode: place.mode,
         offset: place.offset,
         resume: place.resume,
@@ -223,6 +226,21 @@ impl Geometry {
     pub(crate) fn is_plain(&self) -> bool {
         self.before == 0 && self.after == 0 && self.align == 1
     }
+
+    /// How files are cut for jobs with these geometries together: each sees at least what it asks for. Whether chunks are
+    /// split is each job's own matter.
+    pub(crate) fn of_all(geometries: impl IntoIterator<Item = Geometry>) -> Geometry {
+        let joined = geometries.into_iter().reduce(|a, b| Geometry {
+            before: a.before.max(b.before),
+            after: a.after.max(b.after),
+            // The larger of two powers of two is a multiple of the other.
+            align: a.align.max(b.align),
+            max_chunk: a.max_chunk.min(b.max_chunk),
+            split: a.split || b.split,
+            in_order: a.in_order || b.in_order,
+        });
+        joined.unwrap_or_default()
+    }
 }
 
 /// Where a slot's bytes are.
@@ -246,6 +264,8 @@ pub struct SlotPlace {
     pub resume: u32,
     /// Whether the file is a stream: see [`LandedChunk::stream`].
     pub stream: bool,
+    /// The number of the job's stream opcode among those of the kernel's jobs, by which a slot names it.
+    pub job: u32,
 }
 
 /// Whether the job wants more chunks.

@@ -11,15 +11,15 @@
 //!   any. `convert`: files that are decompressed or decoded on their way into chunks.
 //! - `intake`: where feeders get their next work: the source, and the files that several readers cut into chunks
 //!   together.
-//! - `flight`: chunks that are lent to the kernel, and their slots (`held`: slots that are freed when they are
-//!   dropped).
+//! - `flight`: chunks that are lent to the kernel, and their slots, one for each job (`held`: slots that are freed when
+//!   they are dropped, and chunks that go back with the last of their slots).
 //! - `collector`: completions become rows, in file order, under one lock; a worker that finds completions does this.
-//!   `row_order`: which file's rows may be written.
+//!   `half`: what one job knows of a file. `row_order`: which file's rows may be written.
 //! - `output`: rows and errors on their way to the caller, who writes them from [`Mill::run`].
 //!
 //! The state that these share is `run`. The other modules are:
 //!
-//! - `status`: whether the run goes on. `control`: how the caller follows and ends it.
+//! - `task`: the jobs of a run. `status`: whether the run goes on. `control`: how the caller follows and ends it.
 //! - `piece`: open files and their chunks. `parts`: a chunk in parts, for jobs whose records overflow.
 //! - `halo`: where a chunk's own bytes lie in its buffer, and the bytes around them, for jobs that look beyond a chunk.
 //! - `plan`: the number of workers and chunks. `memory`: where the chunks lie.
@@ -41,6 +41,7 @@ mod descriptors;
 mod error;
 mod feeder;
 mod flight;
+mod half;
 mod halo;
 mod held;
 mod intake;
@@ -57,11 +58,13 @@ mod report;
 mod row_order;
 mod run;
 mod status;
+mod task;
 
 pub use crate::error::{FileError, FileErrorKind};
 pub use builder::{Mill, MillBuilder};
 pub use control::{Control, Progress};
 pub use error::{MillError, Setting};
-pub use plan::{chunks_per_worker, BATCH_FILES, DEFAULT_DEPTH, DEFAULT_MEMORY_BYTES};
-pub use report::{DecodedBytes, RunReport, StageTimes};
+pub use plan::{chunks_per_worker, BATCH_FILES, DEFAULT_DEPTH, DEFAULT_MEMORY_BYTES, MAX_JOBS};
+pub use report::{DecodedBytes, JobReport, RunReport, StageTimes};
 pub use row_order::HELD_ROWS_BYTES;
+pub use task::Task;

@@ -280,7 +280,8 @@ impl RegexSet {
         rule.first(memory, text, at, limit)
     }
 
-    /// The literals that are looked for, in one search each: exactly, and in either case.
+    /// The literals that are looked for in all of a text, in one search each: exactly, and in either case. There are none
+    /// where they are so few that another search for them is faster; those near to runs of bytes are not among them.
     pub fn literals(&self) -> impl Iterator<Item = &Literals> {
         let groups = [&self.exact, &self.folded].into_iter();
         groups.filter_map(|group| group.set.as_ref())

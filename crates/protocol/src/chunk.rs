@@ -7,7 +7,7 @@ numbers! {
         HOST: u32 = 0;
         /// The chunk is lent to the device, which may read it.
         LENT: u32 = 1;
-        /// A worker on the CPU is reading the chunk.
+        /// A worker on the CPU is reading the chunk. With each further one the word is larger by 1.
         BORROWED: u32 = 2;
     }
 }

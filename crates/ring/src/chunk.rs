@@ -5,13 +5,14 @@
 //! | state | who may touch the bytes | by holding |
 //! |---|---|---|
 //! | HOST | one owner on the host, exclusively | the chunk's only [`ChunkBuf`] |
-//! | LENT | nobody yet | the host holds a [`LentChunk`], with no access |
-//! | BORROWED | one worker, reading | a [`ChunkRef`] |
+//! | LENT | the host, reading | a [`LentChunk`] |
+//! | BORROWED, or more | so many workers and the host, all reading | a [`ChunkRef`] for each worker |
 //!
-//! [`ChunkBuf::lend`] changes HOST to LENT. [`ChunkMemory::borrow_chunk`] changes LENT to BORROWED, and dropping its
-//! result changes it back. [`LentChunk::reclaim`] changes LENT to HOST, and so does dropping a [`LentChunk`]. Every
-//! transition is one compare-and-swap (or a release store by the sole owner), so the table holds whatever numbers slots
-//! carry.
+//! [`ChunkBuf::lend`] changes HOST to LENT. [`ChunkMemory::borrow_chunk`] adds one to LENT or more, and dropping its
+//! result takes one away, so that LENT plus n says that n workers read. [`LentChunk::reclaim`] changes LENT, and nothing
+//! above it, to HOST, and so does dropping a [`LentChunk`]. Every transition is one atomic operation (or a release store
+//! by the sole owner), so the table holds whatever numbers slots carry. While a chunk is lent nobody writes it: several
+//! slots may name it, and run at the same time.
 //!
 //! A device behind a bus cannot compare and swap in host memory, so it does not borrow: it reads a chunk whose state is
 //! LENT. There the publisher must protect the bytes: it reclaims a chunk only after it has seen the completion of every
@@ -20,7 +21,7 @@
 
 use crate::memory::{Arena, HostVisible, Region, SharedWords, PAGE_BYTES};
 use crate::pool::Home;
-use gristmill_protocol::chunk::{BORROWED, HOST, LENT};
+use gristmill_protocol::chunk::{HOST, LENT};
 use gristmill_protocol::PipelineError;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
@@ -212,12 +213,13 @@ impl ChunkMemory {
         )
     }
 
-    /// The device's side: the bytes of a lent chunk, for reading; `None` for a chunk that is not lent, is being read by
-    /// another worker, or does not exist.
+    /// The device's side: the bytes of a lent chunk, for reading; `None` for a chunk that is not lent or does not exist.
+    /// Several workers may read a chunk at the same time.
     pub fn borrow_chunk(&self, index: u32) -> Option<ChunkRef<'_>> {
+        let one_more = |readers: u32| (readers >= LENT).then(|| readers.checked_add(1)).flatten();
         self.state
             .get(index as usize)?
-            .compare_exchange(LENT, BORROWED, Ordering::Acquire, Ordering::Relaxed)
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, one_more)
             .ok()?;
         Some(ChunkRef {
             memory: self,
@@ -285,14 +287,15 @@ impl ChunkBuf {
         // SAFETY: `capacity` bytes at the chunk's address lie inside the mapping (see `address`), which `self.memory`
         // keeps alive and which is initialised (zeroed when mapped). This is the chunk's only `ChunkBuf`: `over` makes
         // the first, `reclaim` makes one again and consumes the `LentChunk` that came from it, and `drop` makes one
-        // again from the one that is being dropped. The chunk's state is HOST, so no `ChunkRef` exists, and `&self`
-        // excludes `as_mut_slice`.
+        // again from the one that is being dropped. Where the chunk's state is not HOST, `self` lies inside of a
+        // `LentChunk`, whose `ChunkRef`s only read. `&self` excludes `as_mut_slice`.
         unsafe { std::slice::from_raw_parts(self.memory.address(self.index), self.capacity()) }
     }
 
     /// The whole chunk, for writing.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: as for `as_slice`, and `&mut self` makes the access exclusive.
+        // SAFETY: as for `as_slice`. The chunk's state is HOST, as a `LentChunk` gives no `&mut` to what it holds, so no
+        // `ChunkRef` exists, and `&mut self` makes the access exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.memory.address(self.index), self.capacity()) }
     }
 
@@ -348,7 +351,7 @@ impl std::fmt::Debug for ChunkBuf {
 /// chunk and then drops the chunk. Only drop the claim if no published slot names the chunk.
 #[derive(Debug)]
 pub struct LentChunk {
-    /// Only stored here: its methods cannot be called while the chunk is lent.
+    /// Never given out by `&mut` while the chunk is lent.
     chunk: ChunkBuf,
 }
 
@@ -358,10 +361,16 @@ impl LentChunk {
         self.chunk.index
     }
 
+    /// The whole chunk, for reading beside workers: what was read into it, and zeros or older contents elsewhere.
+    pub fn as_slice(&self) -> &[u8] {
+        // Nobody writes a lent chunk, and it cannot be reclaimed while this claim is borrowed.
+        self.chunk.as_slice()
+    }
+
     /// Takes the chunk back.
     ///
     /// # Errors
-    /// The claim itself, while a worker is reading the chunk.
+    /// The claim itself, while workers are reading the chunk.
     pub fn reclaim(self) -> Result<ChunkBuf, LentChunk> {
         let taken = self
             .chunk
@@ -381,7 +390,7 @@ impl LentChunk {
     }
 
     /// Takes back a chunk whose slots have all completed. A worker that has completed one of them may not have dropped
-    /// its [`ChunkRef`] yet; this function waits until it has.
+    /// its [`ChunkRef`] yet; this function waits until all have.
     pub fn reclaim_completed(mut self) -> ChunkBuf {
         loop {
             match self.reclaim() {
@@ -395,7 +404,7 @@ impl LentChunk {
     }
 }
 
-/// A worker's read access to a lent chunk. Once it is dropped, the lender can reclaim the chunk.
+/// A worker's read access to a lent chunk. Once all of them are dropped, the lender can reclaim the chunk.
 #[derive(Debug)]
 pub struct ChunkRef<'a> {
     memory: &'a ChunkMemory,
@@ -406,9 +415,9 @@ impl Deref for ChunkRef<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: in the mapping, alive and initialised as in `ChunkBuf::as_slice`. The state is BORROWED by this
-        // reference alone (`borrow_chunk`'s compare-and-swap), so no other `ChunkRef` to it exists and `reclaim` fails;
-        // the `ChunkBuf` sits inside a `LentChunk`, which gives no access to it. Nobody writes until this is dropped.
+        // SAFETY: in the mapping, alive and initialised as in `ChunkBuf::as_slice`. The state is at least BORROWED until
+        // this is dropped (`borrow_chunk` has added one to it, which only the drop takes away), so `reclaim` fails, and
+        // the `ChunkBuf` sits inside a `LentChunk`, which lets it be read only. Nobody writes until this is dropped.
         unsafe {
             std::slice::from_raw_parts(self.memory.address(self.index), self.memory.chunk_bytes)
         }
@@ -417,8 +426,10 @@ impl Deref for ChunkRef<'_> {
 
 impl Drop for ChunkRef<'_> {
     fn drop(&mut self) {
+        // The next `reclaim` acquires this from whichever reader was the last, as all of them are links of one chain of
+        // read-modify-writes.
         if let Some(state) = self.memory.state.get(self.index as usize) {
-            state.store(LENT, Ordering::Release);
+            state.fetch_sub(1, Ordering::Release);
         }
     }
 }

@@ -170,7 +170,6 @@ fn memory_outlives_its_arena_for_as_long_as_anything_of_it_is_held() {
     // Nothing will reclaim this chunk, so a worker may read it for as long as it likes.
     let access = memory.borrow_chunk(index).unwrap();
     assert!(holds(&access, 9));
-    assert!(memory.borrow_chunk(index).is_none());
 }
 
 /// A slot may carry any number as a chunk's index.
@@ -191,14 +190,66 @@ fn no_index_reaches_a_chunk_that_the_host_has() {
     assert!(memory.borrow_chunk(back.index()).is_none());
 }
 
-/// An access that is forgotten keeps the chunk from everybody, for ever.
+/// An access that is forgotten keeps the chunk from its lender, for ever.
 #[test]
-fn a_forgotten_access_gives_nobody_the_chunk() {
+fn a_forgotten_access_gives_nobody_the_chunk_to_write() {
     let (memory, mut chunks) = ChunkMemory::map(1, 4096).unwrap();
     let lent = chunks.pop().unwrap().lend();
     std::mem::forget(memory.borrow_chunk(0));
-    assert!(memory.borrow_chunk(0).is_none());
+    drop(memory.borrow_chunk(0));
     assert!(lent.reclaim().is_err());
+}
+
+/// Several workers and the host read a chunk at the same time; whichever ends last, the lender gets it only then.
+#[test]
+fn a_chunk_that_several_read_goes_back_behind_the_last_of_them() {
+    let (memory, mut chunks) = ChunkMemory::map(1, 4096).unwrap();
+    let mut chunk = chunks.pop().unwrap();
+    for (round, first_ends_first) in [(1, true), (2, false)] {
+        chunk.as_mut_slice().fill(round);
+        let lent = chunk.lend();
+        let (first, second) = (memory.borrow_chunk(0), memory.borrow_chunk(0));
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert!(holds(lent.as_slice(), round) && holds(&first, round) && holds(&second, round));
+        let lent = lent.reclaim().unwrap_err();
+        let (ends, stays) = if first_ends_first {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        drop(ends);
+        let lent = lent.reclaim().unwrap_err();
+        assert!(holds(&stays, round));
+        drop(stays);
+        chunk = lent.reclaim().unwrap();
+    }
+    assert!(memory.borrow_chunk(0).is_none());
+}
+
+/// On real threads: while any of them reads, the lender gets nothing that it could write.
+#[test]
+fn readers_never_see_what_the_lender_writes_later() {
+    let (memory, mut chunks) = ChunkMemory::map(1, 4096).unwrap();
+    let mut chunk = chunks.pop().unwrap();
+    let rounds = if cfg!(miri) { 3 } else { 200 };
+    for round in 0..rounds {
+        chunk.as_mut_slice().fill(round);
+        let lent = chunk.lend();
+        chunk = std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    // The lender may have it again before this thread begins.
+                    if let Some(access) = memory.borrow_chunk(0) {
+                        let first = access[0];
+                        assert!(access.iter().all(|byte| *byte == first));
+                    }
+                });
+            }
+            let mut chunk = lent.reclaim_completed();
+            chunk.as_mut_slice().fill(round.wrapping_add(100));
+            chunk
+        });
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub struct Field {
     pub(crate) kind: Kind,
     pub(crate) nullable: bool,
     pub(crate) distinct: bool,
-    pub(crate) unit: Cow<'static, str>,
+    pub(crate) unit: &'static str,
     pub(crate) about: Cow<'static, str>,
 }
 
@@ -51,7 +51,7 @@ impl Field {
             kind,
             nullable: false,
             distinct: false,
-            unit: Cow::Borrowed(""),
+            unit: "",
             about: about.into(),
         }
     }
@@ -72,8 +72,8 @@ impl Field {
 
     /// The unit of its numbers.
     #[must_use]
-    pub fn unit(mut self, unit: impl Into<Cow<'static, str>>) -> Self {
-        self.unit = unit.into();
+    pub fn unit(mut self, unit: &'static str) -> Self {
+        self.unit = unit;
         self
     }
 

@@ -7,7 +7,7 @@ use super::patterns::PatternArgs;
 use super::set::Loaded;
 use super::{search, Refusal, ScanArgs};
 use gristmill::jobs::sweep::findings::{
-    sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
+    finding_schema, sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
 };
 use gristmill::jobs::sweep::{Case, LineSettings, SweepBuildError, SweepJob, SweepJobBuilder};
 use gristmill::rules::{literal, RuleSet};
@@ -113,7 +113,7 @@ impl RuleArgs {
 }
 
 impl ScanArgs {
-    fn findings_report(&self) -> FindingsReport {
+    pub(super) fn findings_report(&self) -> FindingsReport {
         match () {
             () if self.quiet => FindingsReport::Quiet,
             () if self.count => FindingsReport::Count,
@@ -122,7 +122,7 @@ impl ScanArgs {
         }
     }
 
-    fn findings_format(&self) -> Format {
+    pub(super) fn findings_format(&self) -> Format {
         match () {
             () if self.format.is_table() => Format::Table,
             () if self.rules.sarif => Format::Sarif,
@@ -198,15 +198,66 @@ pub fn rule_set(
     Ok(rules)
 }
 
+/// Why no device runs this.
+pub const NO_DEVICE: &str = "a device finds nothing by rules; use --backend cpu";
+
+/// What these rules are searched for by, beginning with `job`, and what they find.
+///
+/// # Errors
+/// Why nothing is searched.
+pub fn searched(
+    args: &ScanArgs,
+    rules: Arc<RuleSet>,
+    job: SweepJobBuilder,
+) -> Result<(Arc<Findings>, Arc<SweepJob>), Refusal> {
+    let findings = Findings::new(rules)
+        .format(args.findings_format())
+        .report(args.findings_report())
+        .show_secrets(args.rules.show_secrets)
+        .color(args.color.colors(args.rows_to.to_terminal()))
+        .null(args.null);
+    let findings = Arc::new(findings);
+    let job = job
+        .findings(Arc::clone(&findings))
+        .max_match(args.max_match as u64)
+        .memory(args.set_memory)
+        .build();
+    let job = Arc::new(job.map_err(|error| refusal(error, findings.rules()))?);
+    Ok((findings, job))
+}
+
+/// What could not be searched, or not be shown.
+pub fn failures(job: &SweepJob, findings: &Findings) -> Vec<Notice> {
+    let failed = |path: PathBuf, text: String| Notice {
+        path: Some(path),
+        text,
+        error: true,
+    };
+    let unsearched = job.take_errors().into_iter();
+    let unsearched = unsearched.map(|error| failed(error.path.clone(), advice::sweep(&error)));
+    let unshown = findings.take_errors().into_iter();
+    let unshown = unshown.map(|unshown| failed(unshown.path.clone(), unshown.to_string()));
+    unsearched.chain(unshown).collect()
+}
+
+/// The rules that are asked for, and the job that begins to search for them.
+///
+/// # Errors
+/// What is wrong with a file or a pattern.
+pub fn asked(args: &ScanArgs) -> Result<(Arc<RuleSet>, SweepJobBuilder), Refusal> {
+    let settings = args.reading.line_settings();
+    let rules = rule_set(&args.rules.rules, &args.given, &settings)?;
+    let job = SweepJob::builder().regex_size_limit(settings.size_limit);
+    Ok((Arc::new(rules), job))
+}
+
 /// Finds what rules find.
 ///
 /// # Errors
 /// Why nothing is searched.
 pub fn run(args: &ScanArgs) -> Result<ExitCode, Refusal> {
-    let settings = args.reading.line_settings();
-    let rules = rule_set(&args.rules.rules, &args.given, &settings)?;
-    let job = SweepJob::builder().regex_size_limit(settings.size_limit);
-    find(args, Arc::new(rules), job, None)
+    let (rules, job) = asked(args)?;
+    find(args, rules, job, None)
 }
 
 /// Finds what these rules find, which `job` searches for.
@@ -220,23 +271,11 @@ pub fn find(
     loaded: Option<&Loaded>,
 ) -> Result<ExitCode, Refusal> {
     if rules.rules().is_empty() {
-        args.write_nothing()?;
+        args.write_nothing(finding_schema())?;
         return Ok(ExitCode::from(1));
     }
     let (report, format) = (args.findings_report(), args.findings_format());
-    let findings = Findings::new(rules)
-        .format(format)
-        .report(report)
-        .show_secrets(args.rules.show_secrets)
-        .color(args.color.colors(args.rows_to.to_terminal()))
-        .null(args.null);
-    let findings = Arc::new(findings);
-    let job = job
-        .findings(Arc::clone(&findings))
-        .max_match(args.max_match as u64)
-        .memory(args.set_memory)
-        .build();
-    let job = Arc::new(job.map_err(|error| refusal(error, findings.rules()))?);
+    let (findings, job) = searched(args, rules, job)?;
     let (paths, default_directory) = args.paths()?;
     let countable =
         !args.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
@@ -244,9 +283,9 @@ pub fn find(
     let mill = args.engine.mill_on_cpu(
         args.walk.order().is_given(),
         args.decoding.decode(true),
-        "a device finds nothing by rules; use --backend cpu",
+        NO_DEVICE,
     )?;
-    let mut rows = args.open_rows()?;
+    let mut rows = args.open_rows(finding_schema())?;
     let destination = rows.destination();
     let mut log;
     let output: &mut dyn Write = if format == Format::Sarif && report == FindingsReport::Each {
@@ -266,20 +305,10 @@ pub fn find(
     let estimate = estimate.filter(|_| countable);
     let mut ended = common::run(&mill, source, Arc::clone(&job), output, &ends, estimate)?;
     let mut notices = notices(&collected);
-    let mut failed = |path: &Path, text: String| {
+    for failed in failures(&job, &findings) {
         ended.failed = true;
-        notices.push(Notice {
-            path: Some(path.to_owned()),
-            text: text.clone(),
-            error: true,
-        });
-        common::complain(&text);
-    };
-    for error in job.take_errors() {
-        failed(&error.path, advice::sweep(&error));
-    }
-    for unshown in findings.take_errors() {
-        failed(&unshown.path, unshown.to_string());
+        common::complain(&failed.text);
+        notices.push(failed);
     }
     let searched = ended.report.files + ended.report.failures;
     if default_directory && searched == 0 && !ended.interrupted {
@@ -329,7 +358,7 @@ pub fn refusal(error: SweepBuildError, rules: &RuleSet) -> Refusal {
 }
 
 /// What is said of files in a SARIF log.
-fn notices(collected: &Collected) -> Vec<Notice> {
+pub fn notices(collected: &Collected) -> Vec<Notice> {
     let (errors, others) = collected.take();
     let mut notices: Vec<Notice> = errors
         .iter()

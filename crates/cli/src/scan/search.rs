@@ -21,6 +21,19 @@ pub const NOTHING_SEARCHED: &str =
     "no files were searched: there is none, or all are hidden or ignored; name files, or give \
                                     --hidden or --no-ignore";
 
+/// Why no device searches for every match of a regex, or shows the bytes around matches.
+pub fn no_device(args: &ScanArgs) -> &'static str {
+    match args.context_bytes {
+        None => "a device finds no match of a regex; use --backend cpu, or strings (-F)",
+        Some(_) => "a device shows no bytes around matches; use --backend cpu, or leave --context-bytes out",
+    }
+}
+
+/// Why no log keeps that search.
+pub const NO_LOG: &str =
+    "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, or search for \
+     strings (-F) without --context-bytes";
+
 /// How a search is asked for, without what is searched for.
 struct Asking {
     source: Box<dyn Source>,
@@ -51,7 +64,9 @@ pub trait Search: gristmill::jobs::Job {
     fn first_rows(&self) -> Option<u64>;
     /// What stands between the rows of two files, if anything does.
     fn between_files(&self) -> Option<&[u8]>;
+    /// What was searched and found.
     fn totals(&self) -> ScanTotals;
+    /// How is searched, for --stats.
     fn engine_report(&self) -> String;
     /// What is expected to cost most, if that is known.
     fn costs(&self) -> Option<String>;
@@ -152,17 +167,9 @@ pub fn run(args: &ScanArgs, asked: Asked, started: Instant) -> Result<ExitCode, 
             search(args, &mill, *job, asking, started)
         }
         Job::Sweep(job) => {
-            let refusal = match args.context_bytes {
-                None => "a device finds no match of a regex; use --backend cpu, or strings (-F)",
-                Some(_) => "a device shows no bytes around matches; use --backend cpu, or leave --context-bytes out",
-            };
-            let mill = args.engine.mill_on_cpu(ordered, decode, refusal)?;
+            let mill = args.engine.mill_on_cpu(ordered, decode, no_device(args))?;
             if args.ends.record.is_some() {
-                return Err(
-                    "--record keeps no search for every match of a regex, or with the bytes around matches; leave it out, \
-                     or search for strings (-F) without --context-bytes"
-                        .into(),
-                );
+                return Err(NO_LOG.into());
             }
             search(args, &mill, *job, asking, started)
         }
@@ -177,7 +184,7 @@ fn search<J: Search + 'static>(
     started: Instant,
 ) -> Result<ExitCode, String> {
     let job = Arc::new(job);
-    let mut output = args.open_rows()?;
+    let mut output = args.open_rows(args.schema())?;
     let destination = output.destination();
     let mut separated;
     let between_files = job.between_files();

@@ -1,7 +1,7 @@
 //! `scan --set`: what a compiled set holds.
 
 use super::{rules, search, sweep, Job, Refusal, ScanArgs};
-use gristmill::jobs::sweep::{SetError, SweepJob, SweepSet, SweepSetError};
+use gristmill::jobs::sweep::{occurrence_schema, SetError, SweepJob, SweepSet, SweepSetError};
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,11 +51,11 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// Searches for what a set holds.
+/// Loads the set that is given.
 ///
 /// # Errors
 /// Why nothing is searched.
-pub fn run(args: &ScanArgs, started: Instant) -> Result<ExitCode, Refusal> {
+pub fn load(args: &ScanArgs) -> Result<(SweepSet, Loaded), Refusal> {
     let refused = |text: &str| Err(Refusal::Line(text.to_owned()));
     let [path] = &args.set.set[..] else {
         return refused("--set is given twice; compile what both sets are made of into one");
@@ -82,7 +82,7 @@ pub fn run(args: &ScanArgs, started: Instant) -> Result<ExitCode, Refusal> {
         path: path.clone(),
         took: began.elapsed(),
     };
-    if let Some(found) = set.rules().map(Arc::clone) {
+    if set.rules().is_some() {
         let lines = [
             (args.all, "--all"),
             (args.context_bytes.is_some(), "--context-bytes"),
@@ -95,16 +95,26 @@ pub fn run(args: &ScanArgs, started: Instant) -> Result<ExitCode, Refusal> {
                 path.display()
             )));
         }
-        return rules::find(args, found, SweepJob::builder().set(set), Some(&loaded));
-    }
-    if let Some(flag) = args.rules.shown() {
+    } else if let Some(flag) = args.rules.shown() {
         return Err(Refusal::Line(format!(
             "{}: the set holds patterns, and {flag} is for findings of rules; leave it out, or compile rules",
             path.display()
         )));
     }
+    Ok((set, loaded))
+}
+
+/// Searches for what a set holds.
+///
+/// # Errors
+/// Why nothing is searched.
+pub fn run(args: &ScanArgs, started: Instant) -> Result<ExitCode, Refusal> {
+    let (set, loaded) = load(args)?;
+    if let Some(found) = set.rules().map(Arc::clone) {
+        return rules::find(args, found, SweepJob::builder().set(set), Some(&loaded));
+    }
     if set.patterns().is_empty() {
-        args.write_nothing()?;
+        args.write_nothing(occurrence_schema())?;
         return Ok(ExitCode::from(1));
     }
     let args = ScanArgs {

@@ -5,6 +5,7 @@ mod compile;
 mod digest;
 mod doctor;
 mod ingest;
+mod mill;
 mod opencl;
 mod outputs;
 mod program;

@@ -77,6 +77,53 @@ fn every_command_answers_as_on_the_processor() {
 }
 
 #[test]
+fn several_commands_over_one_read_answer_as_on_the_processor() {
+    if !device() {
+        return;
+    }
+    let files = files();
+    let program = |name: &str| format!("{}/../../programs/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (cuts, lines) = (
+        program("content_chunks.vasm"),
+        program("newline_count.vasm"),
+    );
+    let outputs = ["scan.txt", "sums.txt", "stats.txt", "cuts.txt"];
+    let on = |backend: &str| {
+        let line = [
+            &[
+                "mill",
+                "--sort",
+                "path",
+                "-g",
+                "file-*",
+                "--chunk-size",
+                "64K",
+            ][..],
+            &["--backend", backend, "."],
+            &[
+                "+", "scan", "--all", "-F", "-e", "needle", "-e", "e", "--output", outputs[0],
+            ],
+            &[
+                "+",
+                "digest",
+                "--algorithm",
+                "crc32c",
+                "--output",
+                outputs[1],
+            ],
+            &["+", "stats", "--output", outputs[2]],
+            &["+", "run", &cuts, "--output", outputs[3]],
+            &["+", "run", &lines],
+        ];
+        let done = gristmill(files.path(), &line.concat());
+        assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{backend}");
+        let rows = outputs.map(|output| std::fs::read(files.path().join(output)).unwrap());
+        (done.out, rows)
+    };
+    assert!(on("cpu") == on("opencl"));
+}
+
+#[test]
 fn a_recorded_run_replays_there_word_by_word() {
     if !device() {
         return;

@@ -83,6 +83,29 @@ fn text_and_json_go_to_a_file_as_to_standard_output() {
 }
 
 #[test]
+fn a_compiled_set_gives_the_tables_of_what_it_is_made_of() {
+    let tree = tree();
+    fs::write(tree.path().join("patterns.txt"), "needle\nn.e\n").unwrap();
+    fs::write(tree.path().join("none.txt"), "").unwrap();
+    for (made, asked) in [
+        (["--rules", "rules.txt"], &["--rules", "rules.txt"][..]),
+        (["-f", "patterns.txt"], &["--all", "-f", "patterns.txt"]),
+    ] {
+        let compile = [&["compile"][..], &made, &["-o", "made.gms"]].concat();
+        assert_eq!(gristmill(tree.path(), &compile).rows(), "");
+        let csv = ["a", "--format", "csv"];
+        let direct = gristmill(tree.path(), &[&["scan"][..], asked, &csv].concat()).rows();
+        let set = ["scan", "--set", "made.gms"];
+        let stored = gristmill(tree.path(), &[&set[..], &csv].concat()).rows();
+        assert!(direct.lines().count() > 1, "{direct}");
+        assert_eq!(stored, direct);
+    }
+    let around = ["scan", "--set", "made.gms", "a", "--context-bytes=2"];
+    let around = gristmill(tree.path(), &[&around[..], &["--format=csv"]].concat()).rows();
+    assert!(around.contains(",needle,e ,needle,"), "{around}");
+}
+
+#[test]
 fn what_has_no_rows_in_a_format_is_refused_by_name() {
     let tree = tree();
     let scan = ["scan", "--all", "needle", "a"];

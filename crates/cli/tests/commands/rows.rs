@@ -527,7 +527,7 @@ fn a_table_of_a_program_has_its_names() {
     // Two of its names are those of columns.
     fs::write(
         &program,
-        ".records 4096\n.acc bytes sum\n.acc path_bytes max\n.acc least min\n.acc by[256] sum\n.show least / 8 \"bits\"\n\
+        ".records 4096\n.acc bytes sum\n.acc path_bytes max\n.acc least min\n.acc by[256] sum\n\
          mov r4, 1\neach r1, 1\n  ld8 r2, r1\n  acc bytes, r4\n  acc path_bytes, r2\n  acc least, r2\n  \
          acc by, r2, r4\n  eq r3, r2, 10\n  if r3\n    emit r1, r2\n  end\nend\n",
     )

@@ -11,6 +11,7 @@ mod io_errors;
 mod io_loop;
 mod limits;
 mod memory;
+mod mill;
 mod names;
 mod output;
 mod own_outputs;

@@ -1,122 +1,86 @@
 //! Completions become rows, in file order, under one lock. Any worker that finds completions collects them.
 //!
-//! Chunks finish in any order. The collector keeps, for each file, the number of the chunk that is due. A chunk that
-//! comes early waits with its buffer: the chunk before it is in flight already, so the wait is short, and it holds no
-//! buffer that a reader needs to make progress.
+//! Chunks finish in any order. The collector keeps, for each file and job, the number of the chunk that is due
+//! ([`Half`]). A chunk that comes early waits with its buffer: the chunk before it is in flight already, so the wait is
+//! short, and it holds no buffer that a reader needs to make progress.
+//!
+//! Each job ends a file for itself. When all have, the file is done. What failed for all of them is told once.
 
 use super::counters::{count, Counters};
-use super::flight::{Finished, Flights};
+use super::flight::{Flights, Published};
+use super::half::{guarded, job_panicked, Arrival, Half, Showing, Whose};
 use super::halo::Landing;
 use super::output::OutputQueue;
-use super::parts::Parts;
-use super::piece::{FileKind, Piece};
+use super::piece::{OpenFile, Piece};
 use super::row_order::RowOrder;
 use super::status::Status;
+use super::task::Jobs;
 use crate::error::{FileError, FileErrorKind};
-use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, Records};
+use crate::jobs::FileEnd;
 use crate::source::{Entry, Origin};
-use gristmill_protocol::{completion, fault, slot, stream, PipelineError};
 use gristmill_ring::lock;
 use gristmill_ring::Completions;
-use std::collections::{BTreeMap, HashMap};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-/// A chunk that has come to the collector.
-enum Arrival {
-    /// The chunk's slot has run.
-    Ran(Finished),
-    /// No slot was published for it: it landed nothing, or could not be published.
-    Bare { piece: Piece, landing: Landing },
-}
-
-impl Arrival {
-    fn piece(&self) -> &Piece {
-        match self {
-            Arrival::Ran(finished) => &finished.part.piece,
-            Arrival::Bare { piece, .. } => piece,
-        }
-    }
-}
-
 /// The state of a file whose chunks are being collected.
-struct FileProgress<F> {
-    entry: Arc<Entry>,
-    /// What the job remembers of it; `None` once the job has panicked.
-    memory: Option<F>,
-    /// The number of the chunk that is due.
-    due: u64,
-    /// Where the chunk that is due was last resumed, or 0 if it was not.
-    resumed: u32,
-    /// Chunks whose turn has not come, by number.
-    early: BTreeMap<u64, Arrival>,
-    /// Bytes handed to the job.
+struct FileProgress {
+    file: Arc<OpenFile>,
+    /// What each job knows of it, by number; `None` of a job that has done with it.
+    halves: Vec<Option<Half>>,
+    /// The most bytes that a job was shown.
     bytes: u64,
+    /// The most chunks that a job was shown.
+    chunks: u64,
+    /// Whether its failure was told.
+    told: bool,
 }
 
-impl<F> FileProgress<F> {
-    /// The end of a file that was left early.
-    fn skipped(&self) -> Step {
-        Step::End(FileEnd::Skipped { bytes: self.bytes })
+impl FileProgress {
+    /// How many chunks every job that takes them in order has seen: more than there are, where there is no such job.
+    fn seen(&self, jobs: &Jobs) -> u64 {
+        let halves = self.halves.iter().zip(jobs.iter());
+        let in_order = halves.filter(|(_, running)| running.geometry.in_order);
+        let due = in_order.filter_map(|(half, _)| half.as_ref().map(|half| half.due));
+        due.min().unwrap_or(u64::MAX)
     }
 }
 
-/// What the collector's lock guards.
-struct Collected<F> {
-    /// Present once the kernel runs.
+/// What the collector keeps, behind its lock.
+struct Collected {
     completions: Option<Completions>,
-    /// Open files, keyed by sequence number.
-    files: HashMap<u64, FileProgress<F>>,
-    rows: RowOrder,
+    files: HashMap<u64, FileProgress>,
+    /// By the jobs' numbers.
+    rows: Vec<RowOrder>,
+    /// The jobs, as bits by number, that have stopped and left all files.
+    left: u64,
     /// Whether the run has ended, so that later arrivals are dropped.
     over: bool,
 }
 
 /// The collector of one run.
-pub(super) struct Collector<J: Job> {
-    job: Arc<J>,
-    geometry: Geometry,
-    flights: Arc<Flights<J>>,
+pub(super) struct Collector {
+    jobs: Arc<Jobs>,
+    flights: Arc<Flights>,
     output: Arc<OutputQueue>,
     counters: Arc<Counters>,
     status: Arc<Status>,
     ended: AtomicBool,
-    collected: Mutex<Collected<J::File>>,
+    collected: Mutex<Collected>,
 }
 
-/// What follows a chunk.
-enum Step {
-    /// It was published again, for its next part.
-    Again,
-    /// The next chunk of the file.
-    Next,
-    /// The file's end.
-    End(FileEnd),
-}
-
-impl Step {
-    fn failed(offset: u64, error: impl Into<FileErrorKind>) -> Self {
-        Step::End(FileEnd::Failed {
-            offset,
-            error: error.into(),
-        })
-    }
-}
-
-impl<J: Job> Collector<J> {
+impl Collector {
     pub fn new(
-        job: Arc<J>,
-        geometry: Geometry,
-        flights: Arc<Flights<J>>,
-        rows: RowOrder,
+        jobs: Arc<Jobs>,
+        flights: Arc<Flights>,
+        rows: Vec<RowOrder>,
         output: Arc<OutputQueue>,
         counters: Arc<Counters>,
         status: Arc<Status>,
     ) -> Self {
         Self {
-            job,
-            geometry,
+            jobs,
             flights,
             output,
             counters,
@@ -126,6 +90,7 @@ impl<J: Job> Collector<J> {
                 completions: None,
                 files: HashMap::new(),
                 rows,
+                left: 0,
                 over: false,
             }),
         }
@@ -152,7 +117,7 @@ impl<J: Job> Collector<J> {
     }
 
     /// Takes all pending completions. Returns whether it found one.
-    fn drain(&self, collected: &mut Collected<J::File>) -> bool {
+    fn drain(&self, collected: &mut Collected) -> bool {
         let mut any = false;
         while !self.output.is_full() {
             let completions = collected.completions.as_mut();
@@ -161,261 +126,248 @@ impl<J: Job> Collector<J> {
             };
             any = true;
             if let Some(finished) = self.flights.land(done) {
-                self.arrive(collected, Arrival::Ran(finished));
+                self.arrive(collected, finished.part.job, Arrival::Ran(finished));
             }
         }
         any
     }
 
-    /// Hands in a chunk that no slot was published for: an end, an error.
-    pub fn hand_in(&self, piece: Piece, landing: Landing) {
-        self.arrive(&mut lock(&self.collected), Arrival::Bare { piece, landing });
+    /// Hands in a chunk that no slot was published for, of any job: an end, an error.
+    pub fn hand_in(&self, piece: &Piece, landing: &Landing) {
+        let collected = &mut lock(&self.collected);
+        for job in 0..self.jobs.len() {
+            self.bare(collected, job, piece, landing.clone(), Whose::File);
+        }
     }
 
-    fn arrive(&self, collected: &mut Collected<J::File>, arrival: Arrival) {
+    /// Hands in a chunk for those jobs that have no slot of it.
+    pub fn hand_in_rest(&self, piece: &Piece, published: Published) {
+        if published.bare.is_empty() && published.refused.is_empty() {
+            return;
+        }
+        let collected = &mut lock(&self.collected);
+        for (job, landing) in published.bare {
+            self.bare(collected, job, piece, landing, Whose::File);
+        }
+        for (job, error) in published.refused {
+            self.bare(collected, job, piece, Landing::failed(error), Whose::Job);
+        }
+    }
+
+    fn bare(
+        &self,
+        collected: &mut Collected,
+        job: usize,
+        piece: &Piece,
+        landing: Landing,
+        whose: Whose,
+    ) {
+        let piece = piece.clone();
+        let arrival = Arrival::Bare {
+            piece,
+            landing,
+            whose,
+        };
+        self.arrive(collected, job, arrival);
+    }
+
+    fn arrive(&self, collected: &mut Collected, job: usize, arrival: Arrival) {
         let file = &arrival.piece().file;
         let sequence = file.entry.sequence;
-        let number = arrival.piece().number;
         if !collected.files.contains_key(&sequence) {
             if collected.over || file.finished.load(Ordering::Relaxed) {
                 return;
             }
-            count(&self.counters.files);
-            let memory = guarded(|| self.job.open(&file.entry));
-            let panicked = memory.is_none();
-            let progress = FileProgress {
-                entry: Arc::clone(&file.entry),
-                memory,
-                due: 0,
-                resumed: 0,
-                early: BTreeMap::new(),
-                bytes: 0,
-            };
-            collected.files.insert(sequence, progress);
-            let prompt = file.entry.origin != Origin::File;
-            collected.rows.begin(sequence, prompt);
-            if panicked {
-                file.finished.store(true, Ordering::Relaxed);
-                return self.close(collected, sequence, job_panicked(0));
-            }
+            self.begin(collected, &Arc::clone(file));
         }
         let Collected { files, rows, .. } = collected;
         let Some(progress) = files.get_mut(&sequence) else {
             return;
         };
-        if number != progress.due {
-            progress.early.insert(number, arrival);
+        let Some(half) = &mut progress.halves[job] else {
             return;
-        }
-        let file_rows = rows.rows(sequence);
-        let mut next = Some(arrival);
-        while let Some(arrival) = next.take() {
-            let open_file = Arc::clone(&arrival.piece().file);
-            match self.step(progress, file_rows, arrival) {
-                Step::Again => break,
-                Step::Next => next = progress.early.remove(&progress.due),
-                Step::End(end) => {
-                    open_file.finished.store(true, Ordering::Relaxed);
-                    return self.close(collected, sequence, end);
+        };
+        let order = &mut rows[job];
+        let due = half.due;
+        let end = self.showing(job, |showing| {
+            half.take(showing, order.rows(sequence), arrival)
+        });
+        let (bytes, chunks, moved) = (half.bytes, half.chunks, half.due > due);
+        self.count(progress, bytes, chunks);
+        match end {
+            Some((end, whose)) => self.close(collected, sequence, job, end, whose),
+            None => {
+                if moved && self.jobs.get(job).geometry.in_order {
+                    self.tell_seen(progress);
                 }
+                order.spill(sequence);
             }
         }
-        rows.spill(sequence);
     }
 
-    /// Processes the chunk that is due.
-    fn step(&self, file: &mut FileProgress<J::File>, rows: &mut Vec<u8>, arrival: Arrival) -> Step {
-        let (piece, landing, flow) = match arrival {
-            Arrival::Bare { piece, landing } => (piece, landing, Flow::Continue),
-            Arrival::Ran(finished) => match self.show(file, rows, finished) {
-                Ok(shown) => shown,
-                Err(step) => return step,
+    /// Calls `show` with what a job's half needs of the run.
+    fn showing<T>(&self, job: usize, show: impl FnOnce(&Showing<'_>) -> T) -> T {
+        show(&Showing {
+            running: self.jobs.get(job),
+            flights: &self.flights,
+            status: &self.status,
+            stop: &|| {
+                if self.jobs.stop(job) {
+                    self.status.answer();
+                }
             },
+        })
+    }
+
+    /// Begins a file, for all jobs that have not stopped.
+    fn begin(&self, collected: &mut Collected, file: &Arc<OpenFile>) {
+        count(&self.counters.files);
+        let entry = &file.entry;
+        let prompt = entry.origin != Origin::File;
+        let mut panicked = Vec::new();
+        let mut halves = Vec::with_capacity(self.jobs.len());
+        for (number, running) in self.jobs.iter().enumerate() {
+            if running.is_stopped() && self.jobs.len() > 1 {
+                file.done_for(number);
+                collected.rows[number].settle(entry.sequence, Vec::new());
+                halves.push(None);
+                continue;
+            }
+            let half = Half::new(guarded(|| Arc::clone(&running.job).open(entry)));
+            if half.has_panicked() {
+                panicked.push(number);
+            }
+            halves.push(Some(half));
+            collected.rows[number].begin(entry.sequence, prompt);
+        }
+        let progress = FileProgress {
+            file: Arc::clone(file),
+            halves,
+            bytes: 0,
+            chunks: 0,
+            told: false,
         };
-        file.due += 1;
-        file.resumed = 0;
-        if self.geometry.in_order && !landing.end {
-            piece.file.seen.store(file.due, Ordering::Relaxed);
-            // Feeders may wait for that: see `Intake::next_piece`.
+        if self.jobs.geometry.in_order {
+            self.tell_seen(&progress);
+        }
+        collected.files.insert(entry.sequence, progress);
+        for job in panicked {
+            let end = job_panicked(0);
+            self.close(collected, entry.sequence, job, end, Whose::Job);
+        }
+    }
+
+    /// Tells feeders, which may wait for that, how many chunks were seen: see `Intake::next_piece`.
+    fn tell_seen(&self, progress: &FileProgress) {
+        let seen = progress.seen(&self.jobs);
+        if progress.file.seen.swap(seen, Ordering::Relaxed) != seen {
             self.status.wake();
         }
-        match flow {
-            Flow::SkipFile => return file.skipped(),
-            Flow::Stop => {
-                self.status.answer();
-                return file.skipped();
-            }
-            Flow::Continue => {}
-        }
-        let reached = piece.offset + landing.bytes as u64;
-        if let Some(error) = landing.error {
-            return Step::failed(reached, error);
-        }
-        if landing.end {
-            let size = piece.file.size.load(Ordering::Relaxed);
-            if piece.file.kind() == FileKind::Positioned && reached < size {
-                return Step::failed(reached, FileErrorKind::Shrank { size });
-            }
-            return Step::End(FileEnd::Complete { bytes: reached });
-        }
-        if self.status.stopping() {
-            return file.skipped();
-        }
-        Step::Next
     }
 
-    /// Shows a part of a chunk that has run to the job. Once no other part of the chunk follows, returns the chunk and
-    /// what the job wants next; until then, and where the file ends, the step to take.
-    fn show(
+    /// Counts what a job was shown of a file, so far as no other was shown it before.
+    fn count(&self, progress: &mut FileProgress, bytes: u64, chunks: u64) {
+        let more = bytes.saturating_sub(progress.bytes);
+        progress.bytes += more;
+        self.counters.bytes.fetch_add(more, Ordering::Relaxed);
+        let shown = self.status.control.progress();
+        shown.bytes.fetch_add(more, Ordering::Relaxed);
+        let more = chunks.saturating_sub(progress.chunks);
+        progress.chunks += more;
+        self.counters.chunks.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Ends a file for a job: takes its last rows and its error, and lets out the rows that may now be written. If no
+    /// other job needs the file, it is done.
+    fn close(
         &self,
-        file: &mut FileProgress<J::File>,
-        rows: &mut Vec<u8>,
-        finished: Finished,
-    ) -> Result<(Piece, Landing, Flow), Step> {
-        let part = &finished.part;
-        let offset = part.offset();
-        if finished.status != slot::DONE {
-            if fault::reason(finished.fault) == fault::CANCELLED {
-                // The run was ended in the meantime: the chunk was not processed, but the file is not at fault.
-                return Err(file.skipped());
-            }
-            let error = match self.job.fault(finished.fault) {
-                Some(reason) => FileErrorKind::Fault { reason },
-                None => FileErrorKind::Pipeline(PipelineError::Fault {
-                    slot: finished.slot.index(),
-                    tenant: 0,
-                    opcode: self.job.opcode(),
-                    reason: fault::name(finished.fault & 0xFFFF),
-                }),
-            };
-            return Err(Step::failed(offset, error));
-        }
-        let own = part.parts.current();
-        let overflowed = finished.flags & completion::FLAG_OVERFLOW != 0;
-        if overflowed && self.geometry.split {
-            let align = self.geometry.align;
-            return Err(match part.parts.halved(part.piece.offset, align) {
-                Some(parts) => {
-                    let first = part.first;
-                    self.again(finished, parts, first, 0)
-                }
-                None => {
-                    let block_bytes = own.len();
-                    Step::failed(offset, FileErrorKind::TooManyRecords { block_bytes })
-                }
-            });
-        }
-        let answer = file.memory.as_mut().zip(self.flights.records());
-        let answer = answer.and_then(|(memory, records)| {
-            let start = part.landing.start;
-            let bytes = finished.chunk.as_slice();
-            let landed = LandedChunk {
-                offset,
-                bytes: bytes
-                    .get(start + own.start..start + own.end)
-                    .unwrap_or_default(),
-                results: finished.results,
-                records: Records::Area {
-                    memory: records,
-                    area: finished.slot.index(),
-                    len: finished.records,
-                },
-                first_part: part.first,
-                last_part: !overflowed && part.parts.is_last(),
-                stream: part.piece.file.raw == FileKind::Stream,
-                decoded: part.piece.file.converter.get().is_some(),
-            };
-            guarded(|| self.job.chunk(memory, &landed, rows))
-        });
-        let Some(flow) = answer else {
-            // The job's state for this file may be inconsistent, so the job is not called for it again.
-            file.memory = None;
-            return Err(Step::End(job_panicked(offset)));
-        };
-        if overflowed && flow == Flow::Continue {
-            let resume = finished.results[stream::RESULT_RESUME];
-            if resume <= std::mem::replace(&mut file.resumed, resume) {
-                // Without this check, the opcode could be resumed for ever.
-                return Err(Step::failed(offset, FileErrorKind::ResumedInPlace));
-            }
-            let parts = part.parts.clone();
-            return Err(self.again(finished, parts, false, resume));
-        }
-        // The job has now seen all of the part's own bytes.
-        let bytes = own.len() as u64;
-        file.bytes += bytes;
-        self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let progress = self.status.control.progress();
-        progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if let (Some(parts), Flow::Continue) = (part.parts.next(), flow) {
-            return Err(self.again(finished, parts, false, 0));
-        }
-        count(&self.counters.chunks);
-        let part = finished.part;
-        Ok((part.piece, part.landing, flow))
-    }
-
-    /// Publishes a chunk once more, for these parts of it.
-    fn again(&self, finished: Finished, parts: Parts, first: bool, resume: u32) -> Step {
-        let offset = finished.part.piece.offset + parts.current().start as u64;
-        match self.flights.republish(finished, parts, first, resume) {
-            Ok(()) => Step::Again,
-            Err(error) => Step::failed(offset, error),
-        }
-    }
-
-    /// Closes a file: takes its last rows and its error, and lets out the rows that may now be written.
-    fn close(&self, collected: &mut Collected<J::File>, sequence: u64, mut end: FileEnd) {
-        let Some(mut file) = collected.files.remove(&sequence) else {
+        collected: &mut Collected,
+        sequence: u64,
+        job: usize,
+        end: FileEnd,
+        whose: Whose,
+    ) {
+        let Collected { files, rows, .. } = collected;
+        let Some(progress) = files.get_mut(&sequence) else {
             return;
         };
-        file.early.clear();
-        let mut rows = collected.rows.end(sequence);
-        if let Some(memory) = file.memory.take() {
-            let certain = rows.len();
-            match guarded(|| self.job.close(memory, &end, &mut rows)) {
-                Some(Flow::Stop) => self.status.answer(),
-                Some(Flow::Continue | Flow::SkipFile) => {}
-                None => {
-                    rows.truncate(certain);
-                    if !matches!(end, FileEnd::Failed { .. }) {
-                        end = job_panicked(file.bytes);
-                    }
-                }
+        let Some(half) = progress.halves[job].take() else {
+            return;
+        };
+        progress.file.done_for(job);
+        let mut last = rows[job].end(sequence);
+        let (end, whose) = self.showing(job, |showing| half.close(showing, end, whose, &mut last));
+        if let FileEnd::Failed { offset, error } = end {
+            let of_file = whose == Whose::File;
+            if !of_file || !std::mem::replace(&mut progress.told, true) {
+                self.output.error(FileError {
+                    path: Some(progress.file.entry.path.clone()),
+                    offset: Some(offset),
+                    job: self.jobs.error_name(job).filter(|_| !of_file),
+                    kind: error,
+                });
             }
         }
-        if let FileEnd::Failed { offset, error } = end {
-            self.output.error(FileError {
-                path: Some(file.entry.path.clone()),
-                offset: Some(offset),
-                kind: error,
-            });
+        rows[job].settle(sequence, last);
+        if progress.halves.iter().all(Option::is_none) {
+            progress.file.finished.store(true, Ordering::Relaxed);
+            files.remove(&sequence);
+            count(&self.status.control.progress().files);
+            self.status.closed();
+        } else if self.jobs.geometry.in_order {
+            self.tell_seen(progress);
         }
-        collected.rows.settle(sequence, rows);
-        count(&self.status.control.progress().files);
-        self.status.closed();
+        let has_left = collected.left >> job & 1 != 0;
+        if !has_left && self.jobs.get(job).is_stopped() && !self.status.stopping() {
+            collected.left |= 1 << job;
+            self.leave(collected, job);
+        }
+    }
+
+    /// Ends all files for a job that has stopped while others go on.
+    fn leave(&self, collected: &mut Collected, job: usize) {
+        let open = collected.files.iter();
+        let open = open.filter_map(|(sequence, file)| {
+            let half = file.halves[job].as_ref()?;
+            Some((*sequence, half.bytes))
+        });
+        let mut open: Vec<(u64, u64)> = open.collect();
+        open.sort_unstable();
+        for (sequence, bytes) in open {
+            let end = FileEnd::Skipped { bytes };
+            self.close(collected, sequence, job, end, Whose::File);
+        }
     }
 
     /// Handles an entry that could not be opened.
     pub fn refuse(&self, entry: &Entry, error: FileErrorKind) {
         let mut collected = lock(&self.collected);
-        let mut rows = Vec::new();
-        if guarded(|| self.job.refused(entry, &mut rows)).is_none() {
-            rows.clear();
-        }
+        let refused: Vec<Vec<u8>> = (self.jobs.iter())
+            .map(|running| {
+                let mut rows = Vec::new();
+                let asked = self.jobs.len() == 1 || !running.is_stopped();
+                if asked && guarded(|| running.job.refused(entry, &mut rows)).is_none() {
+                    rows.clear();
+                }
+                rows
+            })
+            .collect();
         let path = Some(entry.path.clone());
         self.output.error(FileError::new(path, error));
-        self.settle(&mut collected, entry, rows);
+        self.settle(&mut collected, entry, refused);
     }
 
     /// Passes over an entry that is a file which the run writes.
     pub fn pass_over(&self, entry: &Entry) {
-        self.settle(&mut lock(&self.collected), entry, Vec::new());
+        let none = self.jobs.iter().map(|_| Vec::new()).collect();
+        self.settle(&mut lock(&self.collected), entry, none);
     }
 
     /// Settles an entry whose file was never open.
-    fn settle(&self, collected: &mut Collected<J::File>, entry: &Entry, rows: Vec<u8>) {
-        collected.rows.settle(entry.sequence, rows);
+    fn settle(&self, collected: &mut Collected, entry: &Entry, rows: Vec<Vec<u8>>) {
+        for (order, rows) in collected.rows.iter_mut().zip(rows) {
+            order.settle(entry.sequence, rows);
+        }
         self.status.closed();
     }
 
@@ -429,38 +381,31 @@ impl<J: Job> Collector<J> {
         if self.ended.swap(true, Ordering::AcqRel) {
             return;
         }
-        let collected: &mut MutexGuard<'_, Collected<J::File>> = &mut lock(&self.collected);
+        let collected: &mut MutexGuard<'_, Collected> = &mut lock(&self.collected);
         self.drain(collected);
         collected.over = true;
         let mut open: Vec<u64> = collected.files.keys().copied().collect();
         open.sort_unstable();
         for sequence in open {
-            let bytes = collected.files.get(&sequence).map_or(0, |file| file.bytes);
-            let end = if self.status.is_broken() {
-                FileEnd::Failed {
-                    offset: bytes,
-                    error: FileErrorKind::Unfinished,
-                }
-            } else {
-                FileEnd::Skipped { bytes }
-            };
-            self.close(collected, sequence, end);
+            for job in 0..self.jobs.len() {
+                let file = collected.files.get(&sequence);
+                let half = file.and_then(|file| file.halves[job].as_ref());
+                let bytes = half.map_or(0, |half| half.bytes);
+                let end = if self.status.is_broken() {
+                    FileEnd::Failed {
+                        offset: bytes,
+                        error: FileErrorKind::Unfinished,
+                    }
+                } else {
+                    FileEnd::Skipped { bytes }
+                };
+                self.close(collected, sequence, job, end, Whose::File);
+            }
         }
-        collected.rows.finish();
+        for rows in &mut collected.rows {
+            rows.finish();
+        }
         self.output.finish();
         self.status.wake();
-    }
-}
-
-/// Calls the job's own code. `None` if it panics: then its file fails, and the run goes on.
-fn guarded<T>(call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
-}
-
-/// The end of a file whose job panicked at byte `offset`.
-fn job_panicked(offset: u64) -> FileEnd {
-    FileEnd::Failed {
-        offset,
-        error: FileErrorKind::JobPanicked,
     }
 }

@@ -27,6 +27,30 @@ pub enum MillError {
         /// Bytes of peer memory that the device has.
         available: u64,
     },
+    /// A run of no jobs, or of more than [`MAX_JOBS`](super::MAX_JOBS).
+    #[error(
+        "invalid argument: a run of {count} jobs: give at least one, and at most {}",
+        super::plan::MAX_JOBS
+    )]
+    JobCount {
+        /// How many were given.
+        count: usize,
+    },
+    /// Jobs that share chunks, one of which wants them larger than another takes them.
+    #[error(
+        "`{aligned}` takes chunks of whole blocks of {align} bytes, and `{small}` chunks of at most {max_chunk}, so that no \
+         chunk suits both: run one of them alone"
+    )]
+    ChunksOfJobs {
+        /// The job with the blocks.
+        aligned: String,
+        /// The size of its blocks in bytes.
+        align: usize,
+        /// The job with the small chunks.
+        small: String,
+        /// Their largest size in bytes.
+        max_chunk: usize,
+    },
     /// The kernel could not be launched, or could not be shut down.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -137,7 +161,9 @@ impl From<MillError> for PipelineError {
                 what: setting.what(),
                 fix: setting.fix(),
             },
-            full @ MillError::PeerMemoryFull { .. } => PipelineError::Backend(full.to_string()),
+            other @ (MillError::PeerMemoryFull { .. }
+            | MillError::JobCount { .. }
+            | MillError::ChunksOfJobs { .. }) => PipelineError::Backend(other.to_string()),
         }
     }
 }

@@ -16,7 +16,6 @@ use super::report::StageTimes;
 use super::run::Run;
 use crate::decode::{Decoding, TextDecoding};
 use crate::error::{FileError, FileErrorKind};
-use crate::jobs::Job;
 use crate::source::{Entry, Origin};
 use gristmill_ingest::reader::{ReadOutcome, ReadPath, ReadPathChoice};
 use gristmill_megakernel::{Feed, Feeder};
@@ -29,7 +28,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 /// Makes the feeder of one reader, on the thread that will use it.
-pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dyn Feeder> {
+pub(super) fn start(run: Arc<Run>, reader: usize) -> Box<dyn Feeder> {
     let config = &run.config;
     let reads = Reads::new(
         config.read_path,
@@ -54,8 +53,8 @@ pub(super) fn start<J: Job + 'static>(run: Arc<Run<J>>, reader: usize) -> Box<dy
     })
 }
 
-struct ChunkFeeder<J: Job> {
-    run: Arc<Run<J>>,
+struct ChunkFeeder {
+    run: Arc<Run>,
     index: usize,
     reads: Reads,
     /// Reads to keep in flight.
@@ -70,7 +69,7 @@ struct ChunkFeeder<J: Job> {
     done: bool,
 }
 
-impl<J: Job + 'static> Feeder for ChunkFeeder<J> {
+impl Feeder for ChunkFeeder {
     fn feed(&mut self) -> Feed {
         if self.done {
             return Feed::Finished;
@@ -89,7 +88,7 @@ impl<J: Job + 'static> Feeder for ChunkFeeder<J> {
     }
 }
 
-impl<J: Job + 'static> ChunkFeeder<J> {
+impl ChunkFeeder {
     fn step(&mut self) -> Feed {
         let began = Instant::now();
         self.run.collector.collect(false);
@@ -141,7 +140,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 ReadDone::Landed(piece, landed) => self.landed(piece, landed),
                 ReadDone::Again(piece, buffer) => self.run.intake.read_again(piece, buffer),
                 ReadDone::Failed(piece, error) => {
-                    self.run.collector.hand_in(piece, Landing::failed(error));
+                    self.run.collector.hand_in(&piece, &Landing::failed(error));
                 }
             }
         }
@@ -160,6 +159,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             bytes,
             end,
             error,
+            last: true,
             ..Landing::default()
         };
         let layout = &self.run.config.layout;
@@ -202,7 +202,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
                 file.limit.store(u64::MAX, Ordering::Relaxed);
                 self.read(piece, landed.buffer, false);
             }
-            Err(error) => self.run.collector.hand_in(piece, Landing::failed(error)),
+            Err(error) => self.run.collector.hand_in(&piece, &Landing::failed(error)),
         }
     }
 
@@ -258,6 +258,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             bytes: done.bytes,
             end: done.end,
             error: done.error,
+            last: true,
             ..Landing::default()
         };
         match self.run.config.layout.geometry.is_plain() {
@@ -288,21 +289,20 @@ impl<J: Job + 'static> ChunkFeeder<J> {
 
     /// Publishes a chunk that has landed, and arranges the next read of its file.
     fn take(&mut self, piece: Piece, landing: Landing, buffer: ChunkBuf) {
-        let goes_on = !landing.end && landing.error.is_none();
         let bytes = landing.bytes;
         if bytes == 0 {
-            if goes_on {
+            if !landing.end && landing.error.is_none() {
                 self.go_on(&piece, bytes);
             }
-            self.run.collector.hand_in(piece, landing);
+            self.run.collector.hand_in(&piece, &landing);
             return;
         }
         // A job is asked for the mode of a file's first chunk before any other chunk of it is read.
-        if let Err(error) = self.run.flights.publish(&piece, landing, buffer) {
-            self.run.collector.hand_in(piece, Landing::failed(error));
-        } else if goes_on {
+        let published = self.run.flights.publish(&piece, &landing, buffer);
+        if published.goes_on {
             self.go_on(&piece, bytes);
         }
+        self.run.collector.hand_in_rest(&piece, published);
     }
 
     /// Offers the chunks that follow this one in its file, which has not ended.
@@ -516,6 +516,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
             told,
             position: AtomicU64::new(0),
             tail: Mutex::default(),
+            done: AtomicU64::new(0),
             finished: AtomicBool::new(false),
             _permit: permit.opened(),
         });
@@ -568,7 +569,7 @@ impl<J: Job + 'static> ChunkFeeder<J> {
     }
 }
 
-impl<J: Job> ChunkFeeder<J> {
+impl ChunkFeeder {
     fn finish(&mut self) {
         self.reads.end();
         self.run
@@ -581,7 +582,7 @@ impl<J: Job> ChunkFeeder<J> {
 
 /// A feeder can be dropped before it has finished: the kernel may be shut down before calling it again, or it may have
 /// panicked. Its work is counted nevertheless, and the run does not wait for it.
-impl<J: Job> Drop for ChunkFeeder<J> {
+impl Drop for ChunkFeeder {
     fn drop(&mut self) {
         if self.done {
             return;

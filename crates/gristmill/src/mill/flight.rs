@@ -1,15 +1,17 @@
-//! The chunks in flight: each is lent to the kernel, with the slot that was published for it.
+//! The chunks in flight: each is lent to the kernel once, with a slot for each job that was published for it.
 //!
-//! The ring has a slot for every chunk, so a chunk that has landed never waits for one.
+//! The ring has a slot for every chunk and job, so a chunk that has landed never waits for one. The slots of a chunk hold
+//! it together, and the last that is done with it gives it back to its reader ([`HeldChunk`]).
 
-use super::halo::Landing;
-use super::held::HeldSlot;
+use super::halo::{Landing, Layout};
+use super::held::{HeldChunk, HeldSlot};
 use super::parts::Parts;
 use super::piece::{ChunkPart, FileKind, Piece};
 use super::record::Recorder;
 use super::status::Status;
+use super::task::Jobs;
 use crate::error::FileErrorKind;
-use crate::jobs::{Geometry, Job, SlotPlace};
+use crate::jobs::SlotPlace;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::lock;
 use gristmill_ring::{ChunkBuf, Completion, LentChunk, RecordMemory, Submission, Submitter};
@@ -19,21 +21,35 @@ use std::sync::{Arc, Mutex, OnceLock};
 #[derive(Debug)]
 struct Flight {
     part: ChunkPart,
-    lent: LentChunk,
-    /// The argument words that were published.
+    /// Keeps the chunk lent until the slot has completed.
+    lent: Arc<LentChunk>,
+    /// The opcode and argument words that were published.
+    opcode: u32,
     args: [u32; ARGS_PER_SLOT],
 }
 
-/// A slot that has run, and its chunk, which the host has back. Dropping it frees both.
+/// A slot that has run, and its chunk, over which those of other jobs may be running still. Dropping it frees the slot,
+/// and the chunk, if it was the last.
 pub(super) struct Finished {
     pub part: ChunkPart,
     pub slot: HeldSlot,
-    pub chunk: ChunkBuf,
+    pub chunk: HeldChunk,
     pub status: u32,
     pub fault: u32,
     pub results: [u32; 8],
     pub records: u32,
     pub flags: u32,
+}
+
+/// What became of a chunk that was to be published.
+#[derive(Default)]
+pub(super) struct Published {
+    /// The jobs, by number, that see no byte of it.
+    pub bare: Vec<(usize, Landing)>,
+    /// The jobs, by number, whose slot could not be published, and why.
+    pub refused: Vec<(usize, FileErrorKind)>,
+    /// Whether some job needs the chunk that follows.
+    pub goes_on: bool,
 }
 
 /// The handles of the kernel that a run uses, available once it is launched.
@@ -45,20 +61,20 @@ pub(super) struct KernelEnds {
 }
 
 /// All slots of a run that are in flight.
-pub(super) struct Flights<J: Job> {
-    job: Arc<J>,
-    geometry: Geometry,
+pub(super) struct Flights {
+    jobs: Arc<Jobs>,
+    layout: Layout,
     status: Arc<Status>,
     /// Indexed by slot.
     flights: Vec<Mutex<Option<Flight>>>,
     kernel: OnceLock<KernelEnds>,
 }
 
-impl<J: Job> Flights<J> {
-    pub fn new(job: Arc<J>, geometry: Geometry, status: Arc<Status>, slots: u32) -> Self {
+impl Flights {
+    pub fn new(jobs: Arc<Jobs>, layout: Layout, status: Arc<Status>, slots: u32) -> Self {
         Self {
-            job,
-            geometry,
+            jobs,
+            layout,
             status,
             flights: (0..slots).map(|_| Mutex::new(None)).collect(),
             kernel: OnceLock::new(),
@@ -80,33 +96,57 @@ impl<J: Job> Flights<J> {
         self.kernel.get().map(|kernel| &kernel.records)
     }
 
-    /// Publishes a chunk that has landed. If that fails, slot and chunk are freed.
-    ///
-    /// # Errors
-    /// The reason why the chunk's file fails.
-    pub fn publish(
+    /// Publishes a chunk that has landed for each job that needs it. Where that fails for a job, the slot is freed, and
+    /// the others are not affected.
+    pub fn publish(&self, piece: &Piece, landing: &Landing, buffer: ChunkBuf) -> Published {
+        let mut published = Published::default();
+        let chunk = HeldChunk::new(Arc::new(buffer.lend()));
+        for (number, running) in self.jobs.iter().enumerate() {
+            // Where the file has begun for a job, its end is still collected, even if the job has stopped.
+            let unknown = piece.number == 0 && running.is_stopped();
+            if unknown || piece.file.is_done_for(number) {
+                continue;
+            }
+            let seen = self.layout.of_job(landing, &running.geometry);
+            let goes_on = !seen.end && seen.error.is_none();
+            if seen.bytes == 0 {
+                published.bare.push((number, seen));
+            } else if let Err(error) = self.publish_for(number, piece, seen, &chunk) {
+                published.refused.push((number, error));
+                continue;
+            }
+            published.goes_on |= goes_on;
+        }
+        published
+    }
+
+    /// Publishes a chunk for one job.
+    fn publish_for(
         &self,
+        job: usize,
         piece: &Piece,
         landing: Landing,
-        buffer: ChunkBuf,
+        chunk: &HeldChunk,
     ) -> Result<(), FileErrorKind> {
         let slot = self.kernel.get().and_then(|kernel| {
             let token = kernel.submitter.try_acquire()?;
             Some(HeldSlot::new(token, &kernel.submitter))
         });
-        // The ring has a slot for every chunk, so this would be a bug of the mill, which the file's failure shows.
+        // The ring has a slot for every chunk and job, so this would be a bug of the mill, which the file's failure shows.
         let slot = slot.ok_or_else(|| {
             let reason = "no slot was free for a landed chunk; please report this";
             PipelineError::Backend(reason.into())
         })?;
+        let running = self.jobs.get(job);
         let part = ChunkPart {
+            job,
             piece: piece.clone(),
             parts: Parts::whole(landing.bytes),
             landing,
-            mode: self.job.mode(&piece.file.entry, piece.offset),
+            mode: running.job.mode(&piece.file.entry, piece.offset),
             first: true,
         };
-        Ok(self.lend(slot, part, buffer, 0)?)
+        Ok(self.send(slot, part, chunk, 0)?)
     }
 
     /// Publishes a chunk that has run again, for these parts of it, from byte `resume` of the first part on. `first`
@@ -129,64 +169,78 @@ impl<J: Job> Flights<J> {
             first,
             ..part
         };
-        self.lend(slot, part, chunk, resume)
+        self.send(slot, part, &chunk, resume)
     }
 
-    /// Lends a chunk to the kernel and publishes its slot.
-    fn lend(
+    /// Publishes a slot over a chunk.
+    fn send(
         &self,
         slot: HeldSlot,
         part: ChunkPart,
-        chunk: ChunkBuf,
+        chunk: &HeldChunk,
         resume: u32,
     ) -> Result<(), PipelineError> {
         let (landing, own) = (&part.landing, part.parts.current());
+        let running = self.jobs.get(part.job);
         // Chunks are at most 1 GiB.
         let word = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         // The bytes of the chunk's other parts surround this one.
         let start = landing.start + own.start;
         let behind = landing.bytes.saturating_sub(own.end) + landing.after;
-        let args = self.job.args(&SlotPlace {
-            chunk: chunk.index(),
+        let outside = |what| PipelineError::Backend(format!("{what}; please report this"));
+        let lent = chunk
+            .claim()
+            .ok_or_else(|| outside("a chunk that was given back"))?;
+        let args = running.job.args(&SlotPlace {
+            chunk: lent.index(),
             start: word(start),
             len: word(own.len()),
-            before: word(start.min(self.geometry.before)),
-            after: word(behind.min(self.geometry.after)),
+            before: word(start.min(running.geometry.before)),
+            after: word(behind.min(running.geometry.after)),
             offset: part.offset(),
             mode: part.mode,
             resume,
             stream: part.piece.file.kind() == FileKind::Stream,
+            job: running.number,
         })?;
-        let place = self.flights.get(slot.index() as usize).ok_or_else(|| {
-            PipelineError::Backend("a slot outside the ring; please report this".into())
-        })?;
+        let opcode = running.job.opcode();
+        let place = self.flights.get(slot.index() as usize);
+        let place = place.ok_or_else(|| outside("a slot outside the ring"))?;
         *lock(place) = Some(Flight {
             part,
-            lent: chunk.lend(),
+            lent,
+            opcode,
             args,
         });
-        let published = slot.publish(&Submission::new(self.job.opcode(), &args));
+        let published = slot.publish(&Submission::new(opcode, &args));
         if published.is_err() {
             lock(place).take();
         }
         published
     }
 
-    /// Takes back the chunk of a completed slot, and records the slot if the run has a log. Returns `None` for a slot
+    /// Takes up a completed slot with its chunk, and records the slot if the run has a log. Returns `None` for a slot
     /// that was not in flight, which is freed.
     pub fn land(&self, done: Completion) -> Option<Finished> {
         let kernel = self.kernel.get()?;
         let place = self.flights.get(done.token.index().get() as usize);
         let flight = place.and_then(|place| lock(place).take());
-        let Some(Flight { part, lent, args }) = flight else {
+        let Some(Flight {
+            part,
+            lent,
+            opcode,
+            args,
+        }) = flight
+        else {
             drop(HeldSlot::new(done.token, &kernel.submitter));
             return None;
         };
-        let chunk = lent.reclaim_completed();
+        let chunk = HeldChunk::new(lent);
         if let Some(recorder) = &kernel.recorder {
-            let submission = Submission::new(self.job.opcode(), &args);
+            let submission = Submission::new(opcode, &args);
             let recorded = lock(recorder).as_mut().is_none_or(|recorder| {
-                recorder.slot(&part, submission, &chunk, &done, &kernel.records)
+                let bytes = chunk.as_slice();
+                recorder.slot(&part, submission, bytes, &done, &kernel.records)
             });
             if !recorded {
                 self.status.control.stop();

@@ -18,8 +18,11 @@ pub(super) struct Landing {
     pub after: usize,
     /// Whether the file ends with them.
     pub end: bool,
-    /// The error after which no more could be read, if any.
+    /// The error after which no more could be read, if any. Then `bytes` are as many as some job may see, and `after` all
+    /// that are behind them: what each job sees is up to [`Layout::of_job`].
     pub error: Option<FileErrorKind>,
+    /// Whether the error is told with this chunk though the chunk is whole, because no other follows.
+    pub last: bool,
 }
 
 impl Landing {
@@ -27,6 +30,7 @@ impl Landing {
     pub fn failed(error: impl Into<FileErrorKind>) -> Self {
         Self {
             error: Some(error.into()),
+            last: true,
             ..Self::default()
         }
     }
@@ -38,7 +42,10 @@ const BLOCK: usize = 4096;
 /// The size of chunks, and the room that their buffers have around them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
+    /// What all jobs together need.
     pub geometry: Geometry,
+    /// The least that any of the jobs needs behind its chunks, and of their alignment.
+    least: (usize, usize),
     /// Own bytes of a chunk.
     pub chunk: usize,
     /// Room before them.
@@ -48,12 +55,22 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout for a job, when chunks of `chunk` bytes are asked for.
-    pub fn new(geometry: Geometry, chunk: usize) -> Self {
+    /// The layout for jobs with these geometries, when chunks of `chunk` bytes are asked for.
+    pub fn new(geometries: impl Iterator<Item = Geometry> + Clone, chunk: usize) -> Self {
+        let geometry = Geometry::of_all(geometries.clone());
+        let (afters, aligns) = (
+            geometries.clone().map(|geometry| geometry.after),
+            geometries,
+        );
+        let aligns = aligns.map(|geometry| geometry.align);
         let align = geometry.align.max(1);
         let most = chunk.min(geometry.max_chunk).max(1);
         Self {
             geometry,
+            least: (
+                afters.min().unwrap_or_default(),
+                aligns.min().unwrap_or_default(),
+            ),
             chunk: (most / align).max(1) * align,
             lead: geometry.before.next_multiple_of(BLOCK),
             tail: geometry.after.next_multiple_of(BLOCK),
@@ -82,30 +99,59 @@ impl Layout {
             return landing;
         }
         let there = landing.bytes.saturating_sub(before);
-        let certain = if landing.error.is_some() {
-            self.certain(there)
-        } else {
-            there
+        let some = match landing.error {
+            Some(_) => self.certain_for_some(there),
+            None => there,
         };
-        let own = certain.min(self.chunk);
+        let own = some.min(self.chunk);
         Landing {
             bytes: own,
             start: before,
-            after: (there - own).min(self.geometry.after),
+            after: there - own,
             // Bytes behind the chunk belong to the next one.
             end: landing.end && there <= self.chunk,
+            error: landing.error,
             // The bytes behind a whole chunk are read again as the next chunk's own, which will find the error.
-            error: landing.error.filter(|_| own < self.chunk),
+            last: false,
         }
     }
 
-    /// How many of `there` bytes, which begin at a multiple of `align`, can be in chunks while more may follow: whole
-    /// blocks that are followed by all the bytes that the job looks at. The rest is left out after a failed read,
-    /// because a failure does not mean that the file ends.
-    fn certain(&self, there: usize) -> usize {
-        let certain = there.saturating_sub(self.geometry.after);
-        certain - certain % self.geometry.align.max(1)
+    /// What a job with this geometry sees of a chunk that has landed.
+    pub fn of_job(&self, landing: &Landing, geometry: &Geometry) -> Landing {
+        let there = landing.bytes + landing.after;
+        let own = match landing.error {
+            Some(_) => certain(there, geometry.after, geometry.align).min(self.chunk),
+            None => landing.bytes,
+        };
+        let error = landing.error.as_ref();
+        Landing {
+            bytes: own,
+            start: landing.start,
+            after: (there - own).min(geometry.after),
+            end: landing.end,
+            error: error.filter(|_| own < self.chunk || landing.last).cloned(),
+            last: landing.last,
+        }
     }
+
+    /// How many of `there` bytes can be in chunks of all jobs while more may follow.
+    fn certain(&self, there: usize) -> usize {
+        certain(there, self.geometry.after, self.geometry.align)
+    }
+
+    /// How many of `there` bytes some job may see where no more follow because reading has failed.
+    fn certain_for_some(&self, there: usize) -> usize {
+        let (after, align) = self.least;
+        certain(there, after, align)
+    }
+}
+
+/// How many of `there` bytes, which begin at a multiple of `align`, can be in chunks while more may follow: whole blocks
+/// that are followed by all the bytes that a job looks at. The rest is left out after a failed read, because a failure
+/// does not mean that the file ends.
+fn certain(there: usize, after: usize, align: usize) -> usize {
+    let certain = there.saturating_sub(after);
+    certain - certain % align.max(1)
 }
 
 /// The last bytes of a stream that its next chunk needs again.
@@ -146,15 +192,15 @@ impl StreamTail {
     /// chunk, and keeps the rest. The returned landing says where the chunk lies in the buffer. A landing of no bytes
     /// means that there is no chunk yet or, at the stream's end, that no chunk is left.
     pub fn landed(&mut self, layout: &Layout, buffer: &mut [u8], landing: Landing) -> Landing {
-        let Geometry { before, after, .. } = layout.geometry;
+        let before = layout.geometry.before;
         let carried = self.bytes.len();
         let total = (carried + landing.bytes).min(buffer.len());
         let there = total - self.before;
         let over = landing.end || landing.error.is_some();
-        let certain = if landing.end && landing.error.is_none() {
-            there
-        } else {
-            layout.certain(there)
+        let certain = match (&landing.error, landing.end) {
+            (Some(_), _) => layout.certain_for_some(there),
+            (None, true) => there,
+            (None, false) => layout.certain(there),
         };
         if certain == 0 && !over {
             // Only new bytes are copied, since a stream may come byte by byte.
@@ -180,9 +226,11 @@ impl StreamTail {
         Landing {
             bytes: own,
             start,
-            after: (total - end).min(after),
+            after: total - end,
             end: landing.end && !left,
-            error: landing.error.filter(|_| !left),
+            // A job that looks further than others may have seen its last whole chunk before.
+            error: landing.error,
+            last: !left,
         }
     }
 }
@@ -198,7 +246,7 @@ mod tests {
             align,
             ..Geometry::default()
         };
-        Layout::new(geometry, chunk)
+        Layout::new(std::iter::once(geometry), chunk)
     }
 
     fn landing(bytes: usize, end: bool, error: bool) -> Landing {
@@ -213,10 +261,11 @@ mod tests {
     }
 
     /// The number of own bytes and of bytes behind them, whether the file ends, and whether it failed.
-    fn told(landing: &Landing) -> (usize, usize, bool, bool) {
+    fn told(layout: &Layout, landing: &Landing) -> (usize, usize, bool, bool) {
+        let landing = layout.of_job(landing, &layout.geometry);
         let Landing {
             bytes, after, end, ..
-        } = *landing;
+        } = landing;
         (bytes, after, end, landing.error.is_some())
     }
 
@@ -233,8 +282,12 @@ mod tests {
     #[test]
     fn a_file_that_ends_behind_a_chunk_has_another() {
         let layout = layout(10, 10, 1, 4096);
-        let landed =
-            |bytes: usize, end| told(&layout.landed(4096, landing(4096 + bytes, end, false)));
+        let landed = |bytes: usize, end| {
+            told(
+                &layout,
+                &layout.landed(4096, landing(4096 + bytes, end, false)),
+            )
+        };
         assert_eq!(landed(100, true), (100, 0, true, false));
         assert_eq!(landed(4096, true), (4096, 0, true, false));
         assert_eq!(landed(4097, true), (4096, 1, false, false));
@@ -242,13 +295,14 @@ mod tests {
         assert_eq!(landed(8192, false), (4096, 10, false, false));
         // The file has shrunk in the meantime.
         let shrunk = layout.landed(4096, landing(100, true, false));
-        assert_eq!(told(&shrunk), (0, 0, true, false));
+        assert_eq!(told(&layout, &shrunk), (0, 0, true, false));
     }
 
     #[test]
     fn what_a_broken_file_does_not_give_is_not_its_end() {
         let layout = layout(10, 10, 64, 4096);
-        let landed = |bytes: usize| told(&layout.landed(4096, landing(bytes, false, true)));
+        let landed =
+            |bytes: usize| told(&layout, &layout.landed(4096, landing(bytes, false, true)));
         assert_eq!(landed(0), (0, 0, false, true));
         assert_eq!(landed(4096 + 5), (0, 5, false, true));
         // Whole blocks land, with all bytes that they look at.
@@ -266,7 +320,7 @@ mod tests {
         let mut tail = StreamTail::default();
         let mut land = |bytes, error| {
             let landed = tail.landed(&layout, &mut buffer, landing(bytes, false, error));
-            (told(&landed), tail.ended().is_some())
+            (told(&layout, &landed), tail.ended().is_some())
         };
         assert_eq!(land(50, false), ((0, 0, false, false), false));
         assert_eq!(land(24, false), ((64, 10, false, false), false));
@@ -276,10 +330,47 @@ mod tests {
         let mut tail = StreamTail::default();
         let mut land = |bytes, error| {
             let landed = tail.landed(&layout, &mut buffer, landing(bytes, false, error));
-            (told(&landed), tail.ended().is_some())
+            (told(&layout, &landed), tail.ended().is_some())
         };
         assert_eq!(land(150, true), ((64, 10, false, false), true));
         assert_eq!(land(0, true), ((64, 10, false, true), false));
+    }
+
+    #[test]
+    fn each_job_sees_of_a_broken_file_what_it_would_see_alone() {
+        let geometries = [
+            Geometry::default(),
+            Geometry {
+                after: 10,
+                ..Geometry::default()
+            },
+            Geometry {
+                before: 7,
+                align: 64,
+                ..Geometry::default()
+            },
+        ];
+        let together = Layout::new(geometries.into_iter(), 4096);
+        for there in (0..200).chain(4000..4300).chain(8100..8192) {
+            let broken = landing(4096 + there, false, true);
+            let shared = together.landed(4096, broken.clone());
+            for geometry in &geometries {
+                let alone = Layout::new(std::iter::once(*geometry), 4096);
+                // The reads of a job alone begin and end where it looks, and no further.
+                let read = landing(alone.lead + there.min(4096 + alone.tail), false, true);
+                let mut expected = alone.of_job(&alone.landed(alone.lead, read), geometry);
+                let mut seen = together.of_job(&shared, geometry);
+                if there >= 4096 && geometry.is_plain() {
+                    // Its read alone ended with the chunk, and met no error.
+                    expected.error = None;
+                }
+                (expected.last, seen.last) = (false, false);
+                expected.start = seen.start;
+                let told = |landing: &Landing| (landing.bytes, landing.after, landing.end);
+                assert_eq!(told(&seen), told(&expected), "{there}: {geometry:?}");
+                assert_eq!(seen.error.is_some(), expected.error.is_some(), "{there}");
+            }
+        }
     }
 
     #[test]

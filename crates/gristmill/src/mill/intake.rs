@@ -98,7 +98,7 @@ impl Intake {
     }
 
     /// Whether the rows that are held back, or wait to be written, have reached the limit at which only the file being
-    /// written may go on. While a file waits to be opened, all files go on: the waiting file may be the one that is
+    /// written, the first of those of all jobs, may go on. While a file waits to be opened, all files go on: the waiting file may be the one that is
     /// due, and may need a descriptor of theirs.
     pub fn holds_too_much(&self) -> bool {
         self.held.bytes() + self.output.unwritten() > HELD_ROWS_BYTES
@@ -239,7 +239,10 @@ impl Intake {
 
     /// The next chunk to read of a file that is being cut.
     pub fn next_piece(&self) -> Option<Piece> {
-        let only = self.holds_too_much().then(|| self.held.writing());
+        // Where too much is held but no job writes a file, any file may be the one that ends next.
+        let only = (self.holds_too_much())
+            .then(|| self.held.first_writing())
+            .filter(|sequence| *sequence != u64::MAX);
         let mut cutting = lock(&self.cutting);
         let mut index = 0;
         while let Some(file) = cutting.get(index) {

@@ -10,9 +10,10 @@ use super::halo::Layout;
 use super::memory;
 use super::plan::{chunks_per_worker, Wanted, LEAST_CHUNKS};
 use super::record::Recorder;
-use super::report::{DecodedBytes, RunReport, StageTimes};
+use super::report::{DecodedBytes, JobReport, RunReport, StageTimes};
 use super::run::{Run, RunConfig};
 use super::status::Status;
+use super::task::{Jobs, Task};
 use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::{ReadPath, ReadPathChoice, ReaderDemands};
@@ -20,10 +21,10 @@ use gristmill_megakernel::log::LoggedKernel;
 use gristmill_megakernel::{FeederFactory, KernelConfig, Lease};
 use gristmill_protocol::PipelineError;
 use gristmill_ring::RingConfig;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Words of each slot's record area, unless the job needs more.
 const RECORD_WORDS: u32 = 16_384;
@@ -44,14 +45,82 @@ impl Mill {
         output: &mut dyn Write,
         control: &Control,
     ) -> Result<RunReport, MillError> {
+        let mut report = self.launch(Box::new(source), vec![Task::new(job, output)], control)?;
+        // The error itself is where the only job's is looked for.
+        for only in &mut report.jobs {
+            std::mem::swap(&mut report.output, &mut only.output);
+        }
+        Ok(report)
+    }
+
+    /// Runs several jobs over every file of `source`, which is read once: each chunk that has landed is shown to every
+    /// job, and goes back to its reader when the last is done with it. Each job's rows go to its own output, and are
+    /// what [`run`](Self::run) gives for that job alone.
+    ///
+    /// - A job that has done with a file ([`Flow::SkipFile`](crate::jobs::Flow)) or wants no more
+    ///   ([`Flow::Stop`](crate::jobs::Flow)) has done so for itself. A file is read as long as a job needs it, and the run
+    ///   goes on as long as a job does.
+    /// - A file that cannot be read is reported once, and counts as one failure; each job ends it as failed. What fails in
+    ///   one job alone, such as a panic of its code, ends the file for that job, and
+    ///   [`FileError::job`](crate::error::FileError::job) names it.
+    /// - An output that fails ends its job, not the others: see [`JobReport::output`]. An output that blocks holds up all,
+    ///   as the rows that wait are bounded for all jobs together.
+    /// - The settings of the mill, such as [`decode`](super::MillBuilder::decode), hold for all jobs. Chunks have the
+    ///   smallest size that a job asks for, unless one is set.
+    ///
+    /// ```
+    /// use gristmill::jobs::digest::{Algorithm, DigestJob, DigestRows};
+    /// use gristmill::jobs::stats::{StatsJob, StatsRows};
+    /// use gristmill::mill::{Control, Mill, Task};
+    /// use gristmill::source::Tree;
+    /// use std::sync::Arc;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let digest = Arc::new(DigestJob::new(Algorithm::Blake3.into(), DigestRows::Text));
+    /// let stats = Arc::new(StatsJob::new(StatsRows::Text));
+    /// let (mut sums, mut table) = (Vec::new(), Vec::new());
+    /// let report = Mill::builder().workers(1).build()?.run_all(
+    ///     Tree::new(["Cargo.toml"]).walk()?,
+    ///     vec![
+    ///         Task::new(digest, &mut sums).named("digest"),
+    ///         Task::new(Arc::clone(&stats), &mut table).named("stats"),
+    ///     ],
+    ///     &Control::default(),
+    /// )?;
+    /// assert!(sums.ends_with(b"  Cargo.toml\n") && table.ends_with(b"  Cargo.toml\n"));
+    /// // The file was read once, and both jobs have seen all of it.
+    /// assert_eq!(report.reads.bytes(), report.bytes);
+    /// assert!(report.jobs.iter().all(|job| job.bytes == report.bytes));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`MillError`] as for [`run`](Self::run), for no jobs or more than [`MAX_JOBS`](super::MAX_JOBS), for jobs that
+    /// cannot share chunks, and for a job that the back end cannot run.
+    pub fn run_all(
+        &self,
+        source: impl Source + 'static,
+        tasks: Vec<Task<'_>>,
+        control: &Control,
+    ) -> Result<RunReport, MillError> {
+        self.launch(Box::new(source), tasks, control)
+    }
+
+    fn launch(
+        &self,
+        source: Box<dyn Source>,
+        tasks: Vec<Task<'_>>,
+        control: &Control,
+    ) -> Result<RunReport, MillError> {
         let started = Instant::now();
         let settings = &self.settings;
         let backend = &*settings.backend.backend;
-        let geometry = job.geometry();
-        geometry.check()?;
-        let chunk_bytes = settings.chunk_bytes.unwrap_or_else(|| job.chunk_bytes());
+        let (jobs, mut outputs) = Jobs::new(tasks)?;
+        let jobs = Arc::new(jobs);
+        let chunk_bytes = settings.chunk_bytes.unwrap_or(jobs.chunk_bytes);
         check_chunk_bytes(chunk_bytes)?;
-        let layout = Layout::new(geometry, chunk_bytes);
+        let layout = Layout::new(jobs.iter().map(|running| running.geometry), chunk_bytes);
         let by_blocks = [ReadPath::GpuDirectNvmePassthrough, ReadPath::PeerRead];
         if settings.direct && !layout.is_direct() {
             return Err(Setting::DirectUnaligned.into());
@@ -60,7 +129,7 @@ impl Mill {
         if by_blocks.contains(&settings.read_path) && !layout.is_direct() {
             return Err(Setting::BlocksUnaligned.into());
         }
-        let record_words = job.record_words().max(RECORD_WORDS);
+        let record_words = jobs.record_words.max(RECORD_WORDS);
         // For a single small file, threads, rings and buffers would cost more than everything else.
         let alone = settings.workers == 0
             && settings.read_path == ReadPathChoice::Auto
@@ -88,13 +157,15 @@ impl Mill {
             chunks,
             buffer: layout.buffer(),
             records: record_words as usize * 4,
+            jobs: jobs.len(),
             memory: settings.memory,
         };
         let peer = settings.peer_memory.as_deref();
         let (plan, memory, tokens) = memory::planned(backend, peer, wanted)?;
         let peer = memory.peer().map(str::to_owned);
-        // Every chunk has a slot, so one that has landed never waits for a slot.
-        let slots = u32::try_from(memory.count().next_power_of_two()).unwrap_or(u32::MAX);
+        // Every chunk has a slot for each job, so one that has landed never waits for a slot.
+        let slots = (memory.count() * jobs.len()).next_power_of_two();
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX);
         let ring = RingConfig {
             slots,
             ..RingConfig::default()
@@ -121,8 +192,8 @@ impl Mill {
         };
         let run = Arc::new(Run::new(
             config,
-            Box::new(source),
-            Arc::clone(&job),
+            source,
+            &jobs,
             status,
             tokens,
             slots,
@@ -145,21 +216,20 @@ impl Mill {
                 record_words,
                 lease: Lease::default(),
             },
-            job.stream_job().into_iter().collect(),
+            jobs.stream_jobs(),
             feeders,
         )?;
-        job.prepare(&kernel)?;
+        jobs.prepare(&kernel)?;
         let recorder = control.take_log().map(|log| {
-            let opcode = job.opcode();
-            let program = kernel.programs().get(opcode);
+            let opcodes = jobs.iter().map(|running| running.job.opcode());
+            let programs = kernel.programs();
             let about = LoggedKernel {
                 backend: backend.name().to_owned(),
                 record_words,
                 chunk_bytes: u32::try_from(layout.buffer()).unwrap_or(u32::MAX),
-                jobs: job.stream_job().into_iter().collect(),
-                programs: program
-                    .map(|program| (opcode, program))
-                    .into_iter()
+                jobs: jobs.stream_jobs(),
+                programs: opcodes
+                    .filter_map(|opcode| programs.get(opcode).map(|program| (opcode, program)))
                     .collect(),
             };
             Recorder::begin(log, about).map(|recorder| Mutex::new(Some(recorder)))
@@ -179,7 +249,9 @@ impl Mill {
             recorder,
         });
         run.status.attach(kernel.submitter().clone());
-        let written = run.output.write_to(output, &kernel, &run.status);
+        let written = run
+            .output
+            .write_to(&mut outputs, &jobs, &kernel, &run.status);
         let kernel_stats = kernel.stats();
         if let Err(error) = kernel.shutdown() {
             // A failure of the kernel before this has been reported already.
@@ -190,6 +262,26 @@ impl Mill {
         let record = run.flights.end_record();
         let totals = run.counters.take_totals();
         let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (rows_bytes, write) = (written.iter())
+            .fold((0, Duration::ZERO), |(bytes, time), written| {
+                (bytes + written.bytes, time + written.time)
+            });
+        let jobs: Vec<JobReport> = (jobs.iter().zip(written))
+            .map(|(running, written)| JobReport {
+                name: running.name.to_string(),
+                bytes: counted(&running.bytes),
+                chunks: counted(&running.chunks),
+                rows_bytes: written.bytes,
+                output: written.result,
+            })
+            .collect();
+        let output = (jobs.iter()).find_map(|job| {
+            let error = job.output.as_ref().err()?;
+            Some(io::Error::new(
+                error.kind(),
+                format!("{}: {error}", job.name),
+            ))
+        });
         let report = RunReport {
             elapsed: started.elapsed(),
             backend: backend.name(),
@@ -213,14 +305,15 @@ impl Mill {
                 raw: counted(&run.counters.decoded.raw),
                 bytes: counted(&run.counters.decoded.bytes),
             },
-            rows_bytes: written.bytes,
+            jobs,
+            rows_bytes,
             kernel: kernel_stats,
             stages: StageTimes {
-                write: written.time,
+                write,
                 ..totals.stages
             },
             stopped: control.stopped(),
-            output: written.result,
+            output: output.map_or(Ok(()), Err),
             record,
         };
         report.validate()?;

@@ -2,6 +2,7 @@
 //! them.
 
 use super::status::Status;
+use super::task::Jobs;
 use crate::error::{FileError, FileErrorKind};
 use gristmill_megakernel::Kernel;
 use gristmill_ring::lock;
@@ -22,8 +23,8 @@ const WORTH_BYTES: usize = 64 << 10;
 /// How long rows may wait while they are fewer than [`WORTH_BYTES`].
 const LINGER: Duration = Duration::from_millis(20);
 
-/// Rows and errors that wait to be written.
-#[derive(Debug, Default)]
+/// Rows of each job, and errors, that wait to be written.
+#[derive(Debug)]
 pub(super) struct OutputQueue {
     queued: Mutex<Queued>,
     arrived: Condvar,
@@ -33,34 +34,58 @@ pub(super) struct OutputQueue {
 
 #[derive(Debug, Default)]
 struct Queued {
-    rows: Vec<u8>,
+    /// By the jobs' numbers.
+    rows: Vec<QueuedRows>,
+    /// Bytes of all of them.
+    bytes: usize,
     errors: Vec<FileError>,
     /// The number of errors so far that are failures.
     failures: u64,
     /// Whether no more will come.
     finished: bool,
+}
+
+#[derive(Debug, Default)]
+struct QueuedRows {
+    rows: Vec<u8>,
     /// Whether the output has failed, so that rows are dropped.
     closed: bool,
 }
 
 impl OutputQueue {
-    /// Appends rows. `urgent` rows are written at once, others when enough have gathered or a short time has passed.
-    pub fn rows(&self, rows: &mut Vec<u8>, urgent: bool) {
+    /// An empty queue for this many jobs.
+    pub fn new(jobs: usize) -> Self {
+        let queued = Queued {
+            rows: (0..jobs).map(|_| QueuedRows::default()).collect(),
+            ..Queued::default()
+        };
+        Self {
+            queued: Mutex::new(queued),
+            arrived: Condvar::new(),
+            unwritten: AtomicUsize::new(0),
+        }
+    }
+
+    /// Appends rows of a job. `urgent` rows are written at once, others when enough have gathered or a short time has
+    /// passed.
+    pub fn rows(&self, job: usize, rows: &mut Vec<u8>, urgent: bool) {
         if rows.is_empty() {
             return;
         }
         let mut queued = lock(&self.queued);
-        if queued.closed {
+        let Some(of_job) = queued.rows.get_mut(job).filter(|rows| !rows.closed) else {
             rows.clear();
             return;
-        }
-        self.unwritten.fetch_add(rows.len(), Ordering::Relaxed);
-        if queued.rows.is_empty() {
-            std::mem::swap(&mut queued.rows, rows);
+        };
+        let bytes = rows.len();
+        if of_job.rows.is_empty() {
+            std::mem::swap(&mut of_job.rows, rows);
         } else {
-            queued.rows.append(rows);
+            of_job.rows.append(rows);
         }
-        if urgent || queued.rows.len() >= WORTH_BYTES {
+        queued.bytes += bytes;
+        self.unwritten.fetch_add(bytes, Ordering::Relaxed);
+        if urgent || queued.bytes >= WORTH_BYTES {
             self.arrived.notify_one();
         }
     }
@@ -83,7 +108,7 @@ impl OutputQueue {
     /// checks this before each file or chunk exceeds the bound by at most a batch of files.
     pub fn is_full(&self) -> bool {
         let queued = lock(&self.queued);
-        queued.rows.len() >= FULL_BYTES || queued.errors.len() >= FULL_ERRORS
+        queued.bytes >= FULL_BYTES || queued.errors.len() >= FULL_ERRORS
     }
 
     /// Bytes of rows that were handed in and are not written yet.
@@ -104,36 +129,46 @@ impl OutputQueue {
         self.arrived.notify_one();
     }
 
-    /// Notes that the output has failed: further rows are dropped.
-    fn close(&self) {
+    /// Notes that a job's output has failed: its further rows are dropped.
+    fn close(&self, job: usize) {
         let mut queued = lock(&self.queued);
-        queued.closed = true;
-        let rows = std::mem::take(&mut queued.rows);
-        self.unwritten.fetch_sub(rows.len(), Ordering::Relaxed);
+        let Some(of_job) = queued.rows.get_mut(job) else {
+            return;
+        };
+        of_job.closed = true;
+        let bytes = std::mem::take(&mut of_job.rows).len();
+        queued.bytes -= bytes;
+        self.unwritten.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Takes the rows and errors that have come, waiting for at most [`LINGER`] if they are few. Returns the errors,
-    /// and whether no more will come. The rows are swapped into `rows`, which must be empty.
-    fn take(&self, rows: &mut Vec<u8>) -> (Vec<FileError>, bool) {
+    /// and whether no more will come. Each job's rows are swapped into its place in `rows`, which must be empty.
+    fn take(&self, rows: &mut [Vec<u8>]) -> (Vec<FileError>, bool) {
         let mut queued = lock(&self.queued);
-        if queued.rows.len() < WORTH_BYTES && queued.errors.is_empty() && !queued.finished {
+        if queued.bytes < WORTH_BYTES && queued.errors.is_empty() && !queued.finished {
             let waited = self.arrived.wait_timeout(queued, LINGER);
             queued = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        std::mem::swap(&mut queued.rows, rows);
+        for (rows, of_job) in rows.iter_mut().zip(&mut queued.rows) {
+            std::mem::swap(&mut of_job.rows, rows);
+        }
+        queued.bytes = 0;
         (std::mem::take(&mut queued.errors), queued.finished)
     }
 
-    /// Writes rows to `output` and reports errors until the run is over, or until the kernel has failed. The caller's
-    /// thread does this; it also cancels the kernel's work when the caller wants the run to end.
-    pub fn write_to(&self, output: &mut dyn Write, kernel: &Kernel, status: &Status) -> Written {
+    /// Writes each job's rows to its output and reports errors until the run is over, or until the kernel has failed.
+    /// The caller's thread does this; it also cancels the kernel's work when the caller wants the run to end. A job
+    /// whose output fails wants no more; when no job does, the run ends.
+    pub fn write_to(
+        &self,
+        outputs: &mut [&mut dyn Write],
+        jobs: &Jobs,
+        kernel: &Kernel,
+        status: &Status,
+    ) -> Vec<Written> {
         let control = &status.control;
-        let mut written = Written {
-            bytes: 0,
-            time: Duration::ZERO,
-            result: Ok(()),
-        };
-        let mut rows = Vec::new();
+        let mut written: Vec<Written> = outputs.iter().map(|_| Written::default()).collect();
+        let mut rows: Vec<Vec<u8>> = outputs.iter().map(|_| Vec::new()).collect();
         loop {
             if let Some(error) = kernel.failure() {
                 if status.break_off() {
@@ -148,19 +183,21 @@ impl OutputQueue {
             for error in &errors {
                 control.report(error);
             }
-            if !rows.is_empty() && written.result.is_ok() {
-                let began = Instant::now();
-                written.result = output.write_all(&rows).and_then(|()| output.flush());
-                written.time += began.elapsed();
-                if written.result.is_ok() {
-                    written.bytes += rows.len() as u64;
-                } else {
-                    self.close();
-                    control.stop();
+            let mut any = !errors.is_empty();
+            for (job, rows) in rows.iter_mut().enumerate() {
+                if rows.is_empty() {
+                    continue;
                 }
+                any = true;
+                if !written[job].write(rows, outputs[job]) {
+                    self.close(job);
+                    if jobs.stop(job) {
+                        control.stop();
+                    }
+                }
+                self.written(rows);
             }
-            if !rows.is_empty() || !errors.is_empty() {
-                self.written(&mut rows);
+            if any {
                 // The queue has room for more.
                 status.wake();
             }
@@ -171,7 +208,7 @@ impl OutputQueue {
     }
 }
 
-/// How writing the rows went.
+/// How writing a job's rows went.
 pub(super) struct Written {
     /// Bytes that were written.
     pub bytes: u64,
@@ -181,23 +218,55 @@ pub(super) struct Written {
     pub result: io::Result<()>,
 }
 
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            bytes: 0,
+            time: Duration::ZERO,
+            result: Ok(()),
+        }
+    }
+}
+
+impl Written {
+    /// Writes rows, unless writing has failed before. Returns whether it has not failed now.
+    fn write(&mut self, rows: &[u8], output: &mut dyn Write) -> bool {
+        if self.result.is_err() {
+            return true;
+        }
+        let began = Instant::now();
+        self.result = output.write_all(rows).and_then(|()| output.flush());
+        self.time += began.elapsed();
+        if self.result.is_ok() {
+            self.bytes += rows.len() as u64;
+        }
+        self.result.is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn rows_count_until_they_are_written_or_not_wanted_and_leave_no_large_buffer_behind() {
-        let queue = OutputQueue::default();
-        let mut rows = Vec::new();
-        queue.rows(&mut vec![b'x'; 3 * FULL_BYTES], false);
+        let queue = OutputQueue::new(2);
+        let mut rows = [Vec::new(), Vec::new()];
+        queue.rows(0, &mut vec![b'x'; 3 * FULL_BYTES], false);
+        assert!(queue.is_full());
         queue.take(&mut rows);
-        queue.rows(&mut vec![b'y'; 10], false);
-        assert_eq!(queue.unwritten(), 3 * FULL_BYTES + 10);
-        queue.written(&mut rows);
-        assert!(rows.is_empty() && rows.capacity() <= FULL_BYTES);
-        assert_eq!(queue.unwritten(), 10);
-        queue.close();
-        queue.rows(&mut vec![b'z'; 10], false);
-        assert_eq!(queue.unwritten(), 0);
+        assert!(!queue.is_full());
+        queue.rows(0, &mut vec![b'y'; 10], false);
+        queue.rows(1, &mut vec![b'y'; 5], false);
+        assert_eq!(queue.unwritten(), 3 * FULL_BYTES + 15);
+        queue.written(&mut rows[0]);
+        assert!(rows[0].is_empty() && rows[0].capacity() <= FULL_BYTES);
+        assert_eq!(queue.unwritten(), 15);
+        queue.close(0);
+        queue.rows(0, &mut vec![b'z'; 10], false);
+        // The rows of the other job still come.
+        assert_eq!(queue.unwritten(), 5);
+        queue.take(&mut rows);
+        assert_eq!(rows, [vec![], vec![b'y'; 5]]);
     }
 }

@@ -6,7 +6,7 @@ use super::halo::{Landing, StreamTail};
 use super::parts::Parts;
 use crate::source::Entry;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// How a file is read.
@@ -29,7 +29,7 @@ pub(super) struct OpenFile {
     pub converter: OnceLock<Mutex<Converter>>,
     /// The number of the next chunk that no reader has taken.
     pub next: AtomicU64,
-    /// How many chunks the job has seen.
+    /// How many chunks have been seen by every job that takes them in order.
     pub seen: AtomicU64,
     /// The offset up to which chunks are handed out: the file's size when it was found to be large, and more as the
     /// file grows.
@@ -43,13 +43,25 @@ pub(super) struct OpenFile {
     pub position: AtomicU64,
     /// For a stream: the bytes that its next chunk needs again.
     pub tail: Mutex<StreamTail>,
-    /// Whether no more chunks are needed, because the file has ended, failed or been answered.
+    /// The jobs that need no more chunks of it, as bits by number.
+    pub done: AtomicU64,
+    /// Whether no job needs more chunks, because the file has ended, failed or been answered.
     pub finished: AtomicBool,
     /// Gives the descriptor back when `file`, which is dropped before it, has been closed.
     pub _permit: Permit,
 }
 
 impl OpenFile {
+    /// Whether a job needs no more chunks.
+    pub fn is_done_for(&self, job: usize) -> bool {
+        self.done.load(Ordering::Relaxed) >> job & 1 != 0
+    }
+
+    /// Notes that a job needs no more chunks.
+    pub fn done_for(&self, job: usize) {
+        self.done.fetch_or(1 << job, Ordering::Relaxed);
+    }
+
     /// How the file is read. What is decoded is read in order.
     pub fn kind(&self) -> FileKind {
         match self.converter.get() {
@@ -72,6 +84,8 @@ pub(super) struct Piece {
 /// A part of a landed chunk, over which one slot runs. It is the whole chunk unless records overflow.
 #[derive(Debug)]
 pub(super) struct ChunkPart {
+    /// The number of the job whose slot this is.
+    pub job: usize,
     pub piece: Piece,
     pub landing: Landing,
     /// The part that is run now, and those that follow it.

@@ -14,6 +14,9 @@ pub const DEFAULT_DEPTH: u32 = 8;
 /// The number of files that a reader takes, opens and reads together.
 pub const BATCH_FILES: usize = 16;
 
+/// The most jobs of one run: as many as a ring log holds.
+pub const MAX_JOBS: usize = 64;
+
 /// Chunk buffers of each worker's reader at this depth: for its large files, and for a batch of small ones. Pages of a
 /// buffer that no read ever fills are never touched.
 pub fn chunks_per_worker(depth: u32) -> usize {
@@ -42,6 +45,8 @@ pub(super) struct Wanted {
     pub buffer: usize,
     /// Bytes of a slot's record area.
     pub records: usize,
+    /// Jobs, each with a slot for every chunk.
+    pub jobs: usize,
     /// A bound that was set.
     pub memory: Option<usize>,
 }
@@ -147,7 +152,8 @@ impl Wanted {
     /// Bytes of buffers and record areas.
     fn bytes(&self, workers: usize, chunks: usize) -> usize {
         let count = workers.saturating_mul(chunks);
-        let slots = count.checked_next_power_of_two().unwrap_or(usize::MAX);
+        let slots = count.saturating_mul(self.jobs);
+        let slots = slots.checked_next_power_of_two().unwrap_or(usize::MAX);
         let buffers = u32::try_from(count)
             .ok()
             .and_then(|count| ChunkPlan::new(count, self.buffer).ok())
@@ -231,6 +237,7 @@ mod tests {
             chunks: 24,
             buffer: 1 << 20,
             records: 64 << 10,
+            jobs: 1,
             memory: None,
         }
     }

@@ -10,7 +10,7 @@ use gristmill_megakernel::log::{
 };
 use gristmill_protocol::slot::{self, SlotImage};
 use gristmill_protocol::{fault, PipelineError};
-use gristmill_ring::{ChunkBuf, Completion, RecordMemory, Submission};
+use gristmill_ring::{Completion, RecordMemory, Submission};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::BufWriter;
@@ -60,7 +60,7 @@ impl Recorder {
         &mut self,
         part: &ChunkPart,
         submission: Submission,
-        chunk: &ChunkBuf,
+        chunk: &[u8],
         done: &Completion,
         records: &RecordMemory,
     ) -> bool {
@@ -75,7 +75,7 @@ impl Recorder {
         &mut self,
         part: &ChunkPart,
         submission: Submission,
-        chunk: &ChunkBuf,
+        chunk: &[u8],
         done: &Completion,
         records: &RecordMemory,
     ) -> Result<(), PipelineError> {
@@ -92,7 +92,7 @@ impl Recorder {
         let visible = kernel.visible(&words).unwrap_or(0..0);
         let start = part.landing.start + part.parts.current().start;
         let before = start.saturating_sub(visible.start) as u64;
-        let bytes = chunk.as_slice().get(visible).unwrap_or(&[]);
+        let bytes = chunk.get(visible).unwrap_or(&[]);
         let index = done.token.index().get();
         let area = kernel.area_words(words.opcode, done.status, done.flags, done.records);
         let area: Vec<u32> = (0..area).map(|word| records.word(index, word)).collect();

@@ -35,6 +35,21 @@ pub struct DecodedBytes {
     pub bytes: u64,
 }
 
+/// What a run did for one of its jobs.
+#[derive(Debug)]
+pub struct JobReport {
+    /// The job's name: see [`Task::named`](super::Task::named).
+    pub name: String,
+    /// Bytes handed to the job, each counted once: the surrounding bytes of chunks are not included.
+    pub bytes: u64,
+    /// Chunks handed to the job.
+    pub chunks: u64,
+    /// Rows written, in bytes.
+    pub rows_bytes: u64,
+    /// The result of writing its rows. After an error no more were written, and the job ended.
+    pub output: io::Result<()>,
+}
+
 /// What a run did.
 #[derive(Debug)]
 pub struct RunReport {
@@ -54,7 +69,7 @@ pub struct RunReport {
     pub peer_memory: Option<String>,
     /// Why a read path or a registration that was asked for was not used.
     pub fallbacks: Vec<String>,
-    /// Bytes in a chunk: as configured, and as the job's geometry allows.
+    /// Bytes in a chunk: as configured, and as the jobs' geometries allow.
     pub chunk_bytes: usize,
     /// The most reads in flight per reader, as configured.
     pub depth: u32,
@@ -62,10 +77,13 @@ pub struct RunReport {
     pub files: u64,
     /// Files and places that failed.
     pub failures: u64,
-    /// Bytes handed to the job, each counted once: the surrounding bytes of chunks are not included.
+    /// Bytes handed to a job, each counted once, however many jobs were given it: the surrounding bytes of chunks are not
+    /// included.
     pub bytes: u64,
-    /// Chunks handed to the job.
+    /// Chunks handed to a job, each counted once.
     pub chunks: u64,
+    /// What was done for each job, in the order in which they were given.
+    pub jobs: Vec<JobReport>,
     /// Bytes and reads by path. The surrounding bytes of chunks are read again, so these may be more than `bytes`.
     pub reads: ReadStats,
     /// Files whose file system refused O_DIRECT, where it was asked for.
@@ -75,7 +93,7 @@ pub struct RunReport {
     pub cpu_bounce_bytes: u64,
     /// Files that were decompressed or decoded on the way into chunks.
     pub decoded: DecodedBytes,
-    /// Rows written, in bytes.
+    /// Rows written, in bytes, of all jobs together.
     pub rows_bytes: u64,
     /// The kernel's own counters.
     pub kernel: KernelStats,
@@ -83,7 +101,8 @@ pub struct RunReport {
     pub stages: StageTimes,
     /// Whether the run was ended early by its control.
     pub stopped: bool,
-    /// The result of writing the output. After an error no more was written, and the run ended.
+    /// The result of writing the output. After an error no more was written, and the run ended. With several jobs: the
+    /// first job's that failed, in words; each job's own is in `jobs`.
     pub output: io::Result<()>,
     /// The result of writing the ring log, if one was recorded. After an error the run ended.
     pub record: Result<(), PipelineError>,
@@ -98,6 +117,12 @@ impl RunReport {
     /// [`PipelineError::Backend`] with the numbers, if they do not.
     pub fn validate(&self) -> Result<(), PipelineError> {
         let reads = &self.reads;
+        if let Some(more) = self.jobs.iter().find(|job| job.bytes > self.bytes) {
+            return Err(PipelineError::Backend(format!(
+                "the run's counters do not add up: {} was shown {} bytes of {}; please report this",
+                more.name, more.bytes, self.bytes
+            )));
+        }
         // What a file was decoded to was not read, but comes from bytes that were.
         let read = reads.bytes() + self.decoded.bytes;
         if read < self.bytes {

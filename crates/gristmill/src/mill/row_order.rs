@@ -15,33 +15,39 @@ pub const HELD_ROWS_BYTES: usize = 16 << 20;
 /// Bytes of rows that a file may gather before it asks to be the writing file.
 const GATHER_BYTES: usize = 64 << 10;
 
-/// How many bytes of rows are held back, and which file is the writing one, for the feeders, which decide what is read
-/// next.
+/// How many bytes of rows each job holds back, and which file is its writing one, for the feeders, which decide what is
+/// read next.
 #[derive(Debug)]
-pub(super) struct HeldRows {
+pub(super) struct HeldRows(Box<[HeldOfJob]>);
+
+#[derive(Debug)]
+struct HeldOfJob {
     bytes: AtomicUsize,
     /// Sequence number of the writing file, or `u64::MAX`.
     writing: AtomicU64,
 }
 
-impl Default for HeldRows {
-    fn default() -> Self {
-        Self {
+impl HeldRows {
+    /// Of so many jobs, none of which holds anything.
+    pub fn new(jobs: usize) -> Self {
+        let of_job = |_| HeldOfJob {
             bytes: AtomicUsize::new(0),
             writing: AtomicU64::new(u64::MAX),
-        }
+        };
+        Self((0..jobs).map(of_job).collect())
     }
-}
 
-impl HeldRows {
-    /// Bytes of rows that are held back.
+    /// Bytes of rows that are held back, of all jobs together.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        let bytes = self.0.iter().map(|job| job.bytes.load(Ordering::Relaxed));
+        bytes.sum()
     }
 
-    /// Sequence number of the writing file, or `u64::MAX`.
-    pub fn writing(&self) -> u64 {
-        self.writing.load(Ordering::Relaxed)
+    /// Sequence number of the first file that a job writes, or `u64::MAX`. A job that is ahead of another writes a later
+    /// one; were that read further, the rows of the other would pile up.
+    pub fn first_writing(&self) -> u64 {
+        let writing = self.0.iter().map(|job| job.writing.load(Ordering::Relaxed));
+        writing.min().unwrap_or(u64::MAX)
     }
 }
 
@@ -55,9 +61,11 @@ struct OpenRows {
     prompt: bool,
 }
 
-/// The rows that were not handed to the output yet.
+/// The rows of one job that were not handed to the output yet.
 #[derive(Debug)]
 pub(super) struct RowOrder {
+    /// The job's number.
+    job: usize,
     /// Whether files' rows come in the source's order.
     ordered: bool,
     output: Arc<OutputQueue>,
@@ -75,8 +83,9 @@ pub(super) struct RowOrder {
 }
 
 impl RowOrder {
-    pub fn new(ordered: bool, output: Arc<OutputQueue>, held: Arc<HeldRows>) -> Self {
+    pub fn new(job: usize, ordered: bool, output: Arc<OutputQueue>, held: Arc<HeldRows>) -> Self {
         Self {
+            job,
             ordered,
             output,
             held,
@@ -113,7 +122,7 @@ impl RowOrder {
     pub fn settle(&mut self, sequence: u64, mut rows: Vec<u8>) {
         let was_writing = self.writing == Some(sequence);
         if was_writing || (self.writing.is_none() && !self.ordered) {
-            self.output.rows(&mut rows, false);
+            self.output.rows(self.job, &mut rows, false);
         } else if self.ordered || !rows.is_empty() {
             self.held_bytes += rows.len();
             self.ended.insert(sequence, rows);
@@ -157,10 +166,11 @@ impl RowOrder {
         let prompt = file.prompt && !file.rows.is_empty();
         if self.writing.is_none() && (prompt || file.rows.len() >= GATHER_BYTES) {
             self.writing = Some(sequence);
-            self.held.writing.store(sequence, Ordering::Relaxed);
+            let held = &self.held.0[self.job];
+            held.writing.store(sequence, Ordering::Relaxed);
         }
         if self.writing == Some(sequence) {
-            self.output.rows(&mut file.rows, prompt);
+            self.output.rows(self.job, &mut file.rows, prompt);
         }
         self.held_bytes = self.held_bytes - file.counted + file.rows.len();
         file.counted = file.rows.len();
@@ -177,16 +187,20 @@ impl RowOrder {
     /// Lets out rows that were held.
     fn release(&mut self, mut rows: Vec<u8>) {
         self.held_bytes -= rows.len();
-        self.output.rows(&mut rows, false);
+        self.output.rows(self.job, &mut rows, false);
     }
 
     fn set_writing(&mut self, sequence: Option<u64>) {
         self.writing = sequence;
         let writing = sequence.unwrap_or(u64::MAX);
-        self.held.writing.store(writing, Ordering::Relaxed);
+        self.held.0[self.job]
+            .writing
+            .store(writing, Ordering::Relaxed);
     }
 
     fn tell(&self) {
-        self.held.bytes.store(self.held_bytes, Ordering::Relaxed);
+        self.held.0[self.job]
+            .bytes
+            .store(self.held_bytes, Ordering::Relaxed);
     }
 }

@@ -10,8 +10,8 @@ use super::opener::{Opener, UnwrittenFifos};
 use super::output::OutputQueue;
 use super::row_order::{HeldRows, RowOrder};
 use super::status::Status;
+use super::task::Jobs;
 use crate::decode::Decode;
-use crate::jobs::Job;
 use crate::source::Source;
 use gristmill_ingest::reader::{ReadPathChoice, ReaderDemands};
 use gristmill_ring::{ChunkBuf, ChunkPool};
@@ -33,7 +33,7 @@ pub(super) struct RunConfig {
 }
 
 /// The parts of one run.
-pub(super) struct Run<J: Job> {
+pub(super) struct Run {
     pub config: RunConfig,
     pub status: Arc<Status>,
     pub output: Arc<OutputQueue>,
@@ -43,26 +43,25 @@ pub(super) struct Run<J: Job> {
     pub descriptors: Arc<Descriptors>,
     pub intake: Intake,
     pub opener: Opener,
-    pub flights: Arc<Flights<J>>,
-    pub collector: Collector<J>,
+    pub flights: Arc<Flights>,
+    pub collector: Collector,
 }
 
-impl<J: Job> Run<J> {
+impl Run {
     /// Joins the parts of a run that has `slots` slots and one chunk for each of `tokens`.
     pub fn new(
         config: RunConfig,
         source: Box<dyn Source>,
-        job: Arc<J>,
+        jobs: &Arc<Jobs>,
         status: Arc<Status>,
         tokens: Vec<ChunkBuf>,
         slots: u32,
         descriptors: Arc<Descriptors>,
     ) -> Self {
-        let geometry = config.layout.geometry;
-        let output = Arc::new(OutputQueue::default());
+        let output = Arc::new(OutputQueue::new(jobs.len()));
         let counters = Arc::new(Counters::default());
-        let held = Arc::new(HeldRows::default());
-        let flights = Flights::new(Arc::clone(&job), geometry, Arc::clone(&status), slots);
+        let held = Arc::new(HeldRows::new(jobs.len()));
+        let flights = Flights::new(Arc::clone(jobs), config.layout, Arc::clone(&status), slots);
         let flights = Arc::new(flights);
         let intake = Intake::new(
             source,
@@ -73,7 +72,7 @@ impl<J: Job> Run<J> {
             Cutting {
                 chunk_bytes: config.layout.chunk,
                 // One is hashed while the next is read.
-                ahead: if geometry.in_order {
+                ahead: if config.layout.geometry.in_order {
                     u64::from(config.depth.max(2))
                 } else {
                     u64::MAX
@@ -91,11 +90,14 @@ impl<J: Job> Run<J> {
             status: Arc::clone(&status),
             unwritten: UnwrittenFifos::default(),
         };
+        let order = |job| {
+            let (output, held) = (Arc::clone(&output), Arc::clone(&held));
+            RowOrder::new(job, config.ordered, output, held)
+        };
         let collector = Collector::new(
-            job,
-            geometry,
+            Arc::clone(jobs),
             Arc::clone(&flights),
-            RowOrder::new(config.ordered, Arc::clone(&output), held),
+            (0..jobs.len()).map(order).collect(),
             Arc::clone(&output),
             Arc::clone(&counters),
             Arc::clone(&status),

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub(super) struct Status {
     pub control: Control,
-    /// Whether the job said that the whole run is answered.
+    /// Whether all jobs said that the whole run is answered.
     answered: AtomicBool,
     /// The kernel has failed.
     broken: AtomicBool,

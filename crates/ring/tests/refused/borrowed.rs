@@ -22,6 +22,12 @@ pub fn a_slice_of_a_chunk_that_is_lent(chunk: ChunkBuf) -> usize {
     read.len()
 }
 
+pub fn a_slice_of_a_lent_chunk_that_is_reclaimed(lent: LentChunk) -> usize {
+    let read = lent.as_slice();
+    let _chunk = lent.reclaim_completed(); //~ E0505
+    read.len()
+}
+
 pub fn a_slice_of_a_chunk_that_returned_home(pool: &Arc<ChunkPool>) -> &'static [u8] {
     pool.take(0).as_ref().map_or(&[], |chunk| chunk.as_slice()) //~ E0515
 }

@@ -19,8 +19,8 @@ pub fn a_chunk_out_of_its_claim(lent: LentChunk) -> ChunkBuf {
     lent.chunk //~ E0616
 }
 
-pub fn bytes_through_a_claim(lent: &LentChunk) -> &[u8] {
-    lent.as_slice() //~ E0599
+pub fn bytes_to_write_through_a_claim(lent: &mut LentChunk) -> &mut [u8] {
+    lent.as_mut_slice() //~ E0599
 }
 
 pub fn a_copied_claim(lent: &LentChunk) -> LentChunk {

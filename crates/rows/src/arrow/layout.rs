@@ -50,7 +50,7 @@ pub fn schema(schema: &Schema) -> ArrowSchema {
 fn column(field: &Field, name: &str, kind: DataType, about: &str) -> ArrowField {
     let mut metadata = HashMap::from([("description".to_owned(), about.to_owned())]);
     if !field.unit.is_empty() {
-        metadata.insert("unit".to_owned(), field.unit.clone().into_owned());
+        metadata.insert("unit".to_owned(), field.unit.to_owned());
     }
     ArrowField::new(name, kind, field.nullable).with_metadata(metadata)
 }

@@ -80,8 +80,9 @@ impl SweepJob {
                 }
             }
             parts.push(format!(
-                "{by_runs} regexes by runs of bytes that they need, {by_literals} by their literals, {alone} each over \
+                "{} regexes, {by_runs} by runs of bytes that they need, {by_literals} by their literals, {alone} each over \
                  all bytes, in {} KiB",
+                regexes.len(),
                 regexes.memory_usage().div_ceil(1024)
             ));
         }

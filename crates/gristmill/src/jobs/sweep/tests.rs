@@ -229,7 +229,7 @@ fn what_cannot_be_searched_for_is_refused_with_its_place() {
         .build();
     let report = job.unwrap().engine_report();
     assert!(
-        report.contains("1 strings") && report.contains("1 regexes"),
+        report.contains("1 strings") && report.contains("1 by their literals"),
         "{report}"
     );
     assert_eq!(SweepJob::builder().build().unwrap().record_words(), 0);

@@ -185,6 +185,14 @@ pub fn tail(successful: bool, exit_code: u8, notices: &[Notice]) -> Vec<u8> {
     tail
 }
 
+impl<W> SarifWriter<W> {
+    /// The output. What stands before the results was written with the first rows, or with the tail.
+    #[must_use]
+    pub fn into_inner(self) -> W {
+        self.output
+    }
+}
+
 impl<W: Write> Write for SarifWriter<W> {
     fn write(&mut self, rows: &[u8]) -> io::Result<usize> {
         if !self.head.is_empty() {
