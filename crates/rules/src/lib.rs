@@ -43,11 +43,13 @@ pub mod go;
 mod judge;
 mod keywords;
 mod list;
+mod literal;
 mod rule;
 mod set;
 mod stored;
 
 pub use error::RuleError;
 pub use judge::{Finding, Matched};
+pub use literal::literal;
 pub use rule::Rule;
 pub use set::{PathRules, RuleSet};

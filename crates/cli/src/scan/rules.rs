@@ -10,7 +10,7 @@ use gristmill::jobs::sweep::findings::{
     finding_schema, sarif_tail, Findings, FindingsReport, Format, Notice, SarifWriter,
 };
 use gristmill::jobs::sweep::{Case, LineSettings, SweepBuildError, SweepJob, SweepJobBuilder};
-use gristmill::rules::RuleSet;
+use gristmill::rules::{literal, RuleSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -196,23 +196,6 @@ pub fn rule_set(
         })?;
     }
     Ok(rules)
-}
-
-/// A regex for a string.
-fn literal(string: &[u8]) -> String {
-    let mut regex = String::new();
-    for chunk in string.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character.is_ascii_punctuation() {
-                regex.push('\\');
-            }
-            regex.push(character);
-        }
-        for byte in chunk.invalid() {
-            regex += &format!("(?-u:\\x{byte:02X})");
-        }
-    }
-    regex
 }
 
 /// Why no device runs this.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 /// A Python with pyarrow and DuckDB, which `scripts/test peers` installs.
 fn python() -> Option<PathBuf> {
-    let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/tables");
+    let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/python");
     // Written last.
     if !environment.join("packages").exists() {
         skipped("tables are not read: `scripts/test peers` installs pyarrow and DuckDB");
