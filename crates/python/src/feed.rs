@@ -36,8 +36,11 @@ pub struct Work {
     pub schema: Schema,
     /// Runs it, with a control and an output for rows of a table. Returns the report, with failures that the control was not
     /// told of; none if there is nothing to do.
-    pub run: Box<dyn FnOnce(&Control, &mut dyn Write) -> Outcome + Send>,
+    pub run: Run,
 }
+
+/// Runs, given a control and an output for rows of a table.
+pub type Run = Box<dyn FnOnce(&Control, &mut dyn Write) -> Outcome + Send>;
 
 /// What [`Work::run`] returns.
 pub type Outcome = Result<Option<(RunReport, Vec<Failure>)>, MillError>;

@@ -75,7 +75,8 @@ impl Files {
 
 fn types(options: &mut Options<'_>) -> PyResult<Option<FileTypes>> {
     let mut changes = Vec::new();
-    let named: [(_, fn(String) -> TypeChange); 4] = [
+    type Change = fn(String) -> TypeChange;
+    let named: [(_, Change); 4] = [
         ("type_clear", TypeChange::Clear),
         ("type_add", TypeChange::Add),
         ("type", TypeChange::Select),
