@@ -73,9 +73,12 @@ impl Files {
     }
 }
 
+/// What makes a change to types of an argument.
+type Change = fn(String) -> TypeChange;
+
 fn types(options: &mut Options<'_>) -> PyResult<Option<FileTypes>> {
     let mut changes = Vec::new();
-    let named: [(_, fn(String) -> TypeChange); 4] = [
+    let named: [(_, Change); 4] = [
         ("type_clear", TypeChange::Clear),
         ("type_add", TypeChange::Add),
         ("type", TypeChange::Select),
