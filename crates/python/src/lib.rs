@@ -1,11 +1,11 @@
 //! The Python module `gristmill`: what the library does, as streams of Arrow record batches.
 //!
-//! - `scan`, `digest`, `stats` and `run` ([`jobs`]) start a run on a thread of its own and return a [`stream::Stream`],
+//! - `scan`, `digest`, `stats` and `run` (`jobs`) start a run on a thread of its own and return a `stream::Stream`,
 //!   to which at most three batches are on their way. The stream is what Arrow calls a PyCapsule interface, so that
 //!   pyarrow, Polars, DuckDB and others take its batches as they lie in memory.
-//! - [`options`] reads keyword arguments; [`files`] makes of them the files of a run, and how they are read.
-//! - [`asked`] is what is searched for; [`patterns`] searches bytes that Python has in memory, which [`bytes`] gives; [`program`] has VIR0 programs.
-//! - [`errors`] makes exceptions, whose classes are Python's (`python/gristmill/_errors.py`).
+//! - `options` reads keyword arguments; `files` makes of them the files of a run, and how they are read.
+//! - `asked` is what is searched for; `patterns` searches bytes that Python has in memory, which `bytes` gives; `program` has VIR0 programs.
+//! - `errors` makes exceptions, whose classes are Python's (`python/gristmill/_errors.py`).
 //!
 //! The thread of a run knows nothing of Python. Whoever waits for a batch has released the interpreter's lock, and takes
 //! it some ten times a second to look for signals and to call the progress function.
