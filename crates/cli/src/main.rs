@@ -90,7 +90,7 @@ enum Command {
     Run(run::RunArgs),
     /// Run several commands over files that are read once
     ///
-    /// Each job is written behind a `+`, as its own command with that command's own flags: scan (with --all, --rules or --set),
+    /// Each job is written behind a `+`, as its own command with that command's own flags: scan (for every match, by rules, or by a set),
     /// digest, stats or run. Its rows, and what fails, are what the command alone would give. Flags about files and how they
     /// are read, and --stats, stand before the first `+` and are for all jobs. Each job but one needs --output. A file that
     /// is called + is written `./+`, and a pattern + is given as `-e+`.

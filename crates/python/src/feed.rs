@@ -36,13 +36,13 @@ pub struct Work {
     pub schema: Schema,
     /// Runs it, with a control and an output for rows of a table. Returns the report, with failures that the control was not
     /// told of; none if there is nothing to do.
-    pub run: Box<Run>,
+    pub run: Run,
 }
 
-/// The type of [`Work::run`].
-type Run = dyn FnOnce(&Control, &mut dyn Write) -> Outcome + Send;
+/// Runs, given a control and an output for rows of a table.
+pub type Run = Box<dyn FnOnce(&Control, &mut dyn Write) -> Outcome + Send>;
 
-/// What it returns.
+/// What [`Work::run`] returns.
 pub type Outcome = Result<Option<(RunReport, Vec<Failure>)>, MillError>;
 
 /// What is done about files that failed.

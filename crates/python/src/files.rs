@@ -73,11 +73,9 @@ impl Files {
     }
 }
 
-/// What makes a change to types of an argument.
-type Change = fn(String) -> TypeChange;
-
 fn types(options: &mut Options<'_>) -> PyResult<Option<FileTypes>> {
     let mut changes = Vec::new();
+    type Change = fn(String) -> TypeChange;
     let named: [(_, Change); 4] = [
         ("type_clear", TypeChange::Clear),
         ("type_add", TypeChange::Add),

@@ -1,5 +1,6 @@
 //! What a regex of a set is expected to cost.
 
+use super::marks::Mark;
 use super::required::{rate, Required};
 
 /// Cycles for a byte of text that one regex reads alone: about what an automaton takes that is built as it is needed.
@@ -11,14 +12,11 @@ const CANDIDATE: f64 = 300.0;
 /// The most bytes that are expected to be read before a literal.
 const MOST_PLACES: usize = 1000;
 
-/// The share of the places of ordinary text at which a run is found that a regex requires, about.
-const RUNS: f64 = 1e-4;
-
 /// Cycles for a byte of ordinary text, by how often the literals stand in it, or the run of bytes that is looked for
 /// before them.
-pub(super) fn cycles(required: Option<&Required>, by_run: bool) -> f64 {
-    if by_run {
-        return RUNS * CANDIDATE;
+pub(super) fn cycles(required: Option<&Required>, mark: Option<&Mark>) -> f64 {
+    if let Some(mark) = mark {
+        return mark.cost().min(ALONE);
     }
     let Some(required) = required else {
         return ALONE;

@@ -35,7 +35,7 @@ impl<'a> RegexPlan<'a> {
     /// runs and literals, which all patterns share: a rough estimate, by which patterns can be compared.
     #[must_use]
     pub fn cycles(&self) -> f64 {
-        cost::cycles(self.rule.required(), self.by_run())
+        cost::cycles(self.rule.required(), self.rule.mark.as_ref())
     }
 
     /// Whether ASCII letters of the literals stand for either case.

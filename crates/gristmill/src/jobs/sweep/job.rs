@@ -108,7 +108,7 @@ impl SweepJob {
         let shown: Vec<String> = shown.collect();
         (!shown.is_empty()).then(|| {
             format!(
-                "{} cycles a byte by estimate, beside the search for literals",
+                "{} cycles a byte by estimate, beside the search for runs and literals",
                 shown.join(", ")
             )
         })
