@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The libraries that are checked.
-const CRATES: [&str; 3] = ["gristmill", "rows", "stdio"];
+const CRATES: [&str; 4] = ["gristmill", "python", "rows", "stdio"];
 
 type Module = Vec<String>;
 
