@@ -91,8 +91,8 @@ impl Told {
 ///
 /// The rows are those of `gristmill scan --all` or `--rules`: see docs/rows.md, and docs/rules.md for rule files. Whole
 /// files are searched, as bytes; of a string each occurrence is a match, also those that overlap. Patterns are regexes
-/// unless `fixed_strings` is true; text is searched for as UTF-8. A `PatternSet` is searched for as it was made. With rules, patterns are rules, too, by their own name.
-/// Hidden files, and those that ignore files exclude, are passed over unless `hidden` and `ignore` say otherwise.
+/// unless `fixed_strings` is true; text is searched for as UTF-8. A `PatternSet` is searched for as it was made. With
+/// rules, patterns are rules, too, by their own name. Hidden files, and those that ignore files exclude, are passed over unless `hidden` and `ignore` say otherwise.
 #[pyfunction]
 #[pyo3(signature = (
     paths, patterns=None, *, rules=None, fixed_strings=false, ignore_case=false, unicode=true, context_bytes=None,
@@ -141,6 +141,11 @@ pub fn scan<'py>(
         if rules.is_some() {
             return Err(value(
                 "rules together with a PatternSet, which holds all that is searched for; make it with the rules",
+            ));
+        }
+        if regex_size_limit.is_some() || set_memory.is_some() {
+            return Err(value(
+                "regex_size_limit and set_memory are for patterns that are not compiled yet; give them to PatternSet",
             ));
         }
         let set = compiled.get().set();

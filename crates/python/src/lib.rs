@@ -4,7 +4,8 @@
 //!   to which at most three batches are on their way. The stream is what Arrow calls a PyCapsule interface, so that
 //!   pyarrow, Polars, DuckDB and others take its batches as they lie in memory.
 //! - `options` reads keyword arguments; `files` makes of them the files of a run, and how they are read.
-//! - `asked` is what is searched for; `patterns` searches bytes that Python has in memory, which `bytes` gives; `program` has VIR0 programs.
+//! - `asked` is what is searched for; `patterns` searches bytes that Python has in memory, which `bytes` gives;
+//!   `program` has VIR0 programs.
 //! - `errors` makes exceptions, whose classes are Python's (`python/gristmill/_errors.py`).
 //!
 //! The thread of a run knows nothing of Python. Whoever waits for a batch has released the interpreter's lock, and takes

@@ -14,6 +14,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 enum Shown {
     /// A function of bytes and files.
     Function(Py<PyAny>),
+    /// What makes a bar.
+    Tqdm(Py<PyAny>),
     /// A bar, and the bytes that it has been told.
     Bar(Py<PyAny>, u64),
 }
@@ -38,12 +40,7 @@ impl Progress {
                 missing.set_cause(py, Some(error));
                 missing
             })?;
-            let settings = PyDict::new(py);
-            settings.set_item("unit", "B")?;
-            settings.set_item("unit_scale", true)?;
-            settings.set_item("unit_divisor", 1024)?;
-            let bar = tqdm.getattr("tqdm")?.call((), Some(&settings))?;
-            Shown::Bar(bar.unbind(), 0)
+            Shown::Tqdm(tqdm.getattr("tqdm")?.unbind())
         } else if asked.is_callable() {
             Shown::Function(asked.clone().unbind())
         } else {
@@ -66,7 +63,17 @@ impl Progress {
     fn tell(&mut self, py: Python<'_>, counters: &Arc<Counters>) -> PyResult<()> {
         let bytes = counters.bytes.load(Ordering::Relaxed);
         let files = counters.files.load(Ordering::Relaxed);
+        if let Shown::Tqdm(tqdm) = &self.shown {
+            // Not before the run goes on: a call that is refused shows no bar.
+            let settings = PyDict::new(py);
+            settings.set_item("unit", "B")?;
+            settings.set_item("unit_scale", true)?;
+            settings.set_item("unit_divisor", 1024)?;
+            let bar = tqdm.bind(py).call((), Some(&settings))?;
+            self.shown = Shown::Bar(bar.unbind(), 0);
+        }
         match &mut self.shown {
+            Shown::Tqdm(_) => {}
             Shown::Function(function) => {
                 function.bind(py).call1((bytes, files))?;
             }

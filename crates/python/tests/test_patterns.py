@@ -202,6 +202,8 @@ def test_files_that_hold_no_set_are_refused(tree: Path) -> None:
         patterns.save("no/such/directory")
     with pytest.raises(ValueError, match="PatternSet"):
         gristmill.scan(".", patterns, rules="rules.toml")
+    with pytest.raises(ValueError, match="set_memory"):
+        gristmill.scan(".", patterns, set_memory=1 << 30)
     with pytest.raises(ValueError, match="ignore_case"):
         gristmill.scan(".", patterns, ignore_case=True)
 
