@@ -116,7 +116,23 @@ pub fn text(set: &SweepSet) -> String {
             ),
         );
     }
+    let texts = patterns.regex_texts().iter().take(own);
+    let dotted = texts.filter(|text| is_dotted(text)).count();
+    if dotted > 0 {
+        text += &line(
+            "hint",
+            &format!(
+                "{dotted} of them are regexes for their dots alone, which match any character: -F makes strings of them, \
+                 which are found faster"
+            ),
+        );
+    }
     text
+}
+
+/// Whether a regex would be a plain string but for dots, as names of hosts are.
+fn is_dotted(regex: &str) -> bool {
+    regex.contains('.') && !regex.contains(|c| r"\^$*+?()[]{}|".contains(c))
 }
 
 /// As JSON Lines.

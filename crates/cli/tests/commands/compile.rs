@@ -336,3 +336,20 @@ fn explain_tells_slow_patterns_first() {
     assert!(costs.is_sorted_by(|one, other| one >= other), "{costs:?}");
     assert_eq!(regexes[0]["literals"], Value::Null);
 }
+
+#[test]
+fn names_with_dots_that_were_meant_as_strings_are_told() {
+    let tree = tempfile::tempdir().unwrap();
+    fs::write(
+        tree.path().join("hosts"),
+        "evil.example\nwww.bad.example\nplain\na.*b\n",
+    )
+    .unwrap();
+    let explained = gristmill(tree.path(), &["compile", "-f", "hosts", "--explain"]).rows();
+    assert!(
+        explained.contains("2 of them are regexes for their dots alone"),
+        "{explained}"
+    );
+    let explained = gristmill(tree.path(), &["compile", "-F", "-f", "hosts", "--explain"]).rows();
+    assert!(!explained.contains("dots"), "{explained}");
+}
