@@ -125,7 +125,8 @@ impl RegexSet {
         literals + gates + scout + self.rules.iter().map(Rule::memory_usage).sum::<usize>()
     }
 
-    /// Memory for searches by one thread at a time. It grows as it is used: up to some MiB for each pattern.
+    /// Memory for searches by one thread at a time. It grows as it is used, to some 32 MiB for all patterns and a few times
+    /// 8 MiB more for one.
     #[must_use]
     pub fn cache(&self) -> RegexSetCache {
         let mut memory = Vec::new();
@@ -203,6 +204,7 @@ impl RegexSet {
             }
         }
         let (text, first) = (part.text, part.starts.start);
+        let mut used = cache.memory_usage();
         if let Some(gates) = &self.gates {
             gates.begin(&mut cache.scratch, first);
         }
@@ -227,6 +229,7 @@ impl RegexSet {
                 let number = places[0].0;
                 let (rule, memory) = (&self.rules[number], &mut cache.memory[number]);
                 let progress = &mut cache.progress[number];
+                used -= memory.usage();
                 rule.at(
                     memory,
                     progress,
@@ -234,6 +237,11 @@ impl RegexSet {
                     places.iter().map(|(_, first, last)| (*first, *last)),
                     |start, end| found(number, Hit::Match { start, end }),
                 );
+                used += memory.usage();
+                if used > MOST_MEMORY {
+                    cache.memory.fill_with(Memory::default);
+                    used = 0;
+                }
             }
         }
         for (number, progress) in cache.progress.iter().enumerate() {
@@ -362,6 +370,9 @@ impl fmt::Debug for RegexSet {
     }
 }
 
+/// The bytes of memory that searches keep for all patterns together; above, it is given back, and grows anew.
+const MOST_MEMORY: usize = 32 << 20;
+
 /// The memory in which [`RegexSet::find`] works.
 #[derive(Debug)]
 pub struct RegexSetCache {
@@ -370,4 +381,12 @@ pub struct RegexSetCache {
     places: Vec<Place>,
     scratch: Scratch,
     words: Vec<u64>,
+}
+
+impl RegexSetCache {
+    /// Bytes of memory that searches have made for the patterns so far.
+    #[must_use]
+    pub fn memory_usage(&self) -> usize {
+        self.memory.iter().map(Memory::usage).sum()
+    }
 }

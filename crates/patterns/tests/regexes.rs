@@ -575,3 +575,37 @@ fn rules_of_a_scanner_over_source_text() {
     }
     assert!(matches > 0);
 }
+
+/// Regexes that count have many states, which are made as texts need them: for any text, only so many are kept.
+#[test]
+fn what_searches_keep_is_bounded() {
+    let patterns: Vec<String> = (0..60)
+        .map(|number| {
+            format!(r"(?i)[\w.-]{{0,50}}?(?:key{number:02})(?:[ \t\w.-]{{0,20}})[\s']{{0,3}}(?:=|:)[\s']{{0,5}}([a-z0-9]{{32}})(?:[\s']|$)")
+        })
+        .collect();
+    let set = RegexSetBuilder::new().build(&patterns).unwrap();
+    let mut rng = Rng::with_seed(7);
+    let mut text = Vec::new();
+    let letters = |rng: &mut Rng, text: &mut Vec<u8>, alphabet: &[u8], count: usize| {
+        text.extend((0..count).map(|_| alphabet[rng.usize(..alphabet.len())]));
+    };
+    while text.len() < 3 << 17 {
+        let (before, behind) = (rng.usize(..60), rng.usize(..20));
+        letters(&mut rng, &mut text, b"abcKEYkey01.-_ ", before);
+        text.extend(format!("key{:02}", rng.usize(..60)).as_bytes());
+        letters(&mut rng, &mut text, b"abcKEYkey01.-_ ", behind);
+        text.extend([&b" = "[..], b"=", b": '"][rng.usize(..3)]);
+        letters(&mut rng, &mut text, b"0123456789abcdef", 32);
+        text.extend(b"'\n");
+    }
+    let mut cache = set.cache();
+    let (mut most, mut found) = (0, 0);
+    for part in text.chunks(64 << 10) {
+        set.find(&mut cache, part, |_, _, _| found += 1);
+        most = most.max(cache.memory_usage());
+    }
+    println!("{found} matches, {most} bytes");
+    assert!(found > 1000);
+    assert!(most < 40 << 20, "{most}");
+}

@@ -58,6 +58,15 @@ pub(super) struct Memory {
     open: Option<dfa::Cache>,
 }
 
+impl Memory {
+    /// Bytes that it takes.
+    pub fn usage(&self) -> usize {
+        let dfas = [&self.tries, &self.rest, &self.open].into_iter().flatten();
+        let regex = self.regex.as_ref().map_or(0, meta::Cache::memory_usage);
+        regex + dfas.map(dfa::Cache::memory_usage).sum::<usize>()
+    }
+}
+
 /// How far the search for one regex has come in a text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Progress {
