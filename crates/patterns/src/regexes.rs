@@ -9,7 +9,7 @@
 //! - A literal of a regex without a mark is looked for in all of the text: a few of them by `scout`, many as a set
 //!   ([`Literals`]).
 //! - Where that leads to, a regex is tried or searched for (`search`), and is compiled when that happens first
-//!   (`compiled`), unless it may be too large (`size`).
+//!   (`compiled`), unless it may be too large (`size`). `head` is a faster way for regexes of a common form.
 //! - `open` tells what of a text that goes on is still undecided.
 
 #[allow(unsafe_code)]
@@ -20,6 +20,7 @@ mod compiled;
 mod cost;
 mod error;
 mod gates;
+mod head;
 mod marks;
 mod open;
 mod plan;
@@ -30,6 +31,7 @@ mod sieve;
 mod size;
 mod smart;
 mod tables;
+mod walk;
 mod words;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]

@@ -609,3 +609,53 @@ fn what_searches_keep_is_bounded() {
     assert!(found > 1000);
     assert!(most < 40 << 20, "{most}");
 }
+
+/// Regexes that begin with some characters of a class and go on with a literal, over texts in which those characters and the
+/// literal stand in every order.
+#[test]
+fn some_characters_before_a_literal_reach_as_far_as_they_do_alone() {
+    let mut rng = Rng::with_seed(gristmill_testing::seed("GRISTMILL_REGEXES_SEED"));
+    let pieces: [&[u8]; 16] = [
+        b"key",
+        b"KEY",
+        b"keykey",
+        "\u{212a}ey".as_bytes(),
+        b"k",
+        b"a",
+        b"z9",
+        b".",
+        b" ",
+        b"\n",
+        b"=",
+        b":",
+        "\u{e4}\u{df}".as_bytes(),
+        b"\xff",
+        b"\x84\xaa",
+        b"=abcd",
+    ];
+    for _ in 0..60 {
+        let class = [r"[\w.-]", r"\w", "[a-z]", r"(?-u:[a-z\x80-\xff])", "."][rng.usize(..5)];
+        let most = [1, 2, 5, 50][rng.usize(..4)];
+        let flags = ["", "(?i)"][rng.usize(..2)];
+        let between = ["", r"[ \t\w.-]{0,4}", r"\w*?", " ?"][rng.usize(..4)];
+        let behind = ["[=:]", "[=:][a-z]{2,4}", "=?", r"(?:=|\b)"][rng.usize(..4)];
+        let pattern = format!("{flags}{class}{{0,{most}}}?(?:key){between}{behind}");
+        let set = RegexSetBuilder::new().build(&[&pattern]).unwrap();
+        let regex = regex::bytes::Regex::new(&pattern).unwrap();
+        for _ in 0..30 {
+            let count = rng.usize(..120);
+            let text: Vec<u8> = (0..count)
+                .flat_map(|_| pieces[rng.usize(..16)])
+                .copied()
+                .collect();
+            let expected = alone(&regex, &text);
+            let found = by_set(&set, &text);
+            assert!(
+                found[0] == expected,
+                "{pattern} in {}: {:?}, not {expected:?}",
+                text.escape_ascii(),
+                found[0]
+            );
+        }
+    }
+}

@@ -19,7 +19,18 @@ fn python() -> Option<PathBuf> {
         skipped("tables are not read: `scripts/test peers` installs pyarrow and DuckDB");
         return None;
     }
-    Some(environment.join("bin/python"))
+    let python = environment.join("bin/python");
+    // It stands for the system's Python, or for one that only its owner may run.
+    match Command::new(&python).arg("--version").output() {
+        Ok(_) => Some(python),
+        Err(error) => {
+            skipped(format_args!(
+                "tables are not read: {}: {error}",
+                python.display()
+            ));
+            None
+        }
+    }
 }
 
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/commands/rows.py");

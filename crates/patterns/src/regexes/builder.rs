@@ -215,6 +215,7 @@ fn mark(hir: &Hir, required: &mut Option<Required>, gated: usize) -> Option<Mark
                 nearest: usize::try_from(mark.nearest).ok()?,
                 furthest: Some(usize::try_from(mark.furthest).ok()?),
                 rest: None,
+                head: None,
             });
             Some(mark)
         }

@@ -1,5 +1,6 @@
 //! Which literals every match of a regex must contain, and how far behind its start.
 
+use super::head::head;
 use regex_syntax::hir::literal::{Extractor, Seq};
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
@@ -25,6 +26,8 @@ pub(super) struct Required {
     pub furthest: Option<usize>,
     /// What a match goes on with from a literal's start on, if that is known.
     pub rest: Option<Hir>,
+    /// The characters of which there may be some before the literal, and nothing else: see [`head`](super::head).
+    pub head: Option<Hir>,
 }
 
 /// The best literals for finding the matches of a regex, if there are any worth it.
@@ -56,12 +59,18 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
             #[allow(clippy::cast_precision_loss)] // At most 10,000.
             let cost = rate * (100.0 + places as f64);
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                let head = if index == 1 {
+                    head(parts[0], &literals)
+                } else {
+                    None
+                };
                 let found = Required {
                     literals,
                     fold,
                     nearest,
                     furthest,
                     rest: Some(Hir::concat(exact[index..].to_vec())),
+                    head,
                 };
                 best = Some((cost, found));
             }
@@ -104,6 +113,7 @@ fn in_each(branches: &[Hir]) -> Option<Required> {
             .map(|one| one.rest)
             .collect::<Option<_>>()
             .map(Hir::alternation),
+        head: None,
     })
 }
 

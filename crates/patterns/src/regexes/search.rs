@@ -4,10 +4,11 @@ use super::compiled::{CompileError, Compiled};
 use super::marks::Mark;
 use super::open::{Open, LOOK};
 use super::required::{Required, LONGEST};
+use super::walk::{begins, reach, try_at};
 use super::Part;
 use regex_automata::hybrid::dfa::{self, DFA};
 use regex_automata::meta;
-use regex_automata::{Anchored, Input};
+use regex_automata::Input;
 use regex_syntax::hir::Hir;
 
 /// The longest match for which a search is confined to a window.
@@ -55,13 +56,15 @@ pub(super) struct Memory {
     regex: Option<meta::Cache>,
     tries: Option<dfa::Cache>,
     rest: Option<dfa::Cache>,
+    head: Option<dfa::Cache>,
     open: Option<dfa::Cache>,
 }
 
 impl Memory {
     /// Bytes that it takes.
     pub fn usage(&self) -> usize {
-        let dfas = [&self.tries, &self.rest, &self.open].into_iter().flatten();
+        let dfas = [&self.tries, &self.rest, &self.head, &self.open];
+        let dfas = dfas.into_iter().flatten();
         let regex = self.regex.as_ref().map_or(0, meta::Cache::memory_usage);
         regex + dfas.map(dfa::Cache::memory_usage).sum::<usize>()
     }
@@ -112,6 +115,7 @@ impl Rule {
     pub fn new(hir: Hir, required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
         let longest = hir.properties().maximum_len();
         let rest = required.as_ref().and_then(|required| required.rest.clone());
+        let head = required.as_ref().and_then(|required| required.head.clone());
         let way = match (required, longest) {
             (None, _) => Way::Whole,
             (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
@@ -131,7 +135,7 @@ impl Rule {
         Self {
             way,
             mark,
-            compiled: Compiled::new(hir, rest, limit),
+            compiled: Compiled::new(hir, rest, head, limit),
             longest,
         }
     }
@@ -283,8 +287,10 @@ impl Rule {
         let text = part.text;
         // First and last place where a match with the literal may begin.
         let mut starts = Vec::new();
-        for (place, last) in places {
-            let Some(last) = last.checked_sub(required.nearest) else {
+        let mut single = true;
+        for (place, until) in places {
+            single &= place == until;
+            let Some(last) = until.checked_sub(required.nearest) else {
                 continue;
             };
             let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
@@ -309,6 +315,10 @@ impl Rule {
                 continue;
             }
             match (&self.way, dfa) {
+                // The literal lies at `last`, as there need be nothing before it.
+                (Way::Window(..), _)
+                    if single
+                        && (self.headed(memory, progress, text, last, &mut found)).is_some() => {}
                 (Way::Window(_, longest), _) => {
                     // Windows that overlap are searched as one, so that no byte is read more than about twice.
                     while let Some((_, later)) =
@@ -358,6 +368,31 @@ impl Rule {
             // It cannot be told.
             None => true,
         }
+    }
+
+    /// Finds the match of which the literal at `place` is part, if the regex begins with characters of a class. `None` where
+    /// this cannot be told so.
+    fn headed(
+        &self,
+        memory: &mut Memory,
+        progress: &mut Progress,
+        text: &[u8],
+        place: usize,
+        found: &mut impl FnMut(usize, usize),
+    ) -> Option<()> {
+        let (head, rest) = (self.compiled.head()?, self.compiled.rest()?);
+        let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
+        let (end, _) = try_at(rest, cache, text, place)?;
+        let Some(end) = end else {
+            return Some(());
+        };
+        let cache = memory.head.get_or_insert_with(|| head.create_cache());
+        let start = reach(head, cache, text, progress.at, place)?;
+        if start < progress.limit {
+            found(start, end);
+            progress.at = end;
+        }
+        Some(())
     }
 
     /// Finds the matches that begin in `from..=last` and have at most `longest` bytes.
@@ -449,55 +484,4 @@ impl Rule {
         let found = regex.search_with(cache, &input)?;
         Some((found.start(), found.end()))
     }
-}
-
-/// Whether a match begins at `start`, and how many bytes were read to know that. `None` where the DFA cannot tell.
-fn begins(dfa: &DFA, cache: &mut dfa::Cache, text: &[u8], start: usize) -> Option<(bool, usize)> {
-    let input = Input::new(text).range(start..).anchored(Anchored::Yes);
-    let mut state = dfa.start_state_forward(cache, &input).ok()?;
-    for (at, byte) in text.iter().enumerate().skip(start) {
-        state = dfa.next_state(cache, state, *byte).ok()?;
-        if state.is_tagged() {
-            if state.is_match() {
-                return Some((true, at - start));
-            } else if state.is_dead() {
-                return Some((false, at - start));
-            } else if state.is_quit() {
-                return None;
-            }
-        }
-    }
-    state = dfa.next_eoi_state(cache, state).ok()?;
-    Some((state.is_match(), text.len() - start))
-}
-
-/// Where the match that begins at `start` ends, if there is one, and how many bytes were read for that. `None` where
-/// the DFA cannot tell.
-fn try_at(
-    dfa: &DFA,
-    cache: &mut dfa::Cache,
-    text: &[u8],
-    start: usize,
-) -> Option<(Option<usize>, usize)> {
-    let input = Input::new(text).range(start..).anchored(Anchored::Yes);
-    let mut state = dfa.start_state_forward(cache, &input).ok()?;
-    let mut end = None;
-    for (at, byte) in text.iter().enumerate().skip(start) {
-        state = dfa.next_state(cache, state, *byte).ok()?;
-        if state.is_tagged() {
-            if state.is_match() {
-                // A DFA tells of a match one byte later.
-                end = Some(at);
-            } else if state.is_dead() {
-                return Some((end, at + 1 - start));
-            } else if state.is_quit() {
-                return None;
-            }
-        }
-    }
-    state = dfa.next_eoi_state(cache, state).ok()?;
-    if state.is_match() {
-        end = Some(text.len());
-    }
-    Some((end, text.len() - start))
 }
