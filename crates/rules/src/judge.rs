@@ -7,7 +7,7 @@
 use crate::allowlist::Asked;
 use crate::set::{PathRules, RuleSet};
 use regex_automata::meta::Regex;
-use regex_automata::Input;
+use regex_automata::{Anchored, Input};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -104,7 +104,13 @@ impl RuleSet {
 /// match alone, does not match or has no such group in it; then all is the secret.
 fn secret(regex: &Regex, group: usize, text: &[u8]) -> Option<Range<usize>> {
     let mut captures = regex.create_captures();
-    regex.search_captures(&Input::new(text), &mut captures);
+    // A match at the start is the leftmost one, and the text was a match: it is found there at once, unless what surrounded
+    // it is missing.
+    let input = Input::new(text).anchored(Anchored::Yes);
+    regex.search_captures(&input, &mut captures);
+    if !captures.is_match() {
+        regex.search_captures(&Input::new(text), &mut captures);
+    }
     if !captures.is_match() {
         return None;
     }

@@ -316,7 +316,7 @@ impl Rule {
             }
             match (&self.way, dfa) {
                 // The literal lies at `last`, as there need be nothing before it.
-                (Way::Window(..), _)
+                (Way::Window(..) | Way::Tries(_), _)
                     if single
                         && (self.headed(memory, progress, text, last, &mut found)).is_some() => {}
                 (Way::Window(_, longest), _) => {
@@ -381,8 +381,12 @@ impl Rule {
         found: &mut impl FnMut(usize, usize),
     ) -> Option<()> {
         let (head, rest) = (self.compiled.head()?, self.compiled.rest()?);
+        if progress.vain > VAIN.saturating_add(place) {
+            return None;
+        }
         let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
-        let (end, _) = try_at(rest, cache, text, place)?;
+        let (end, read) = try_at(rest, cache, text, place)?;
+        progress.vain += read - end.map_or(0, |end| end - place).min(read);
         let Some(end) = end else {
             return Some(());
         };
