@@ -149,7 +149,7 @@ impl Matcher {
                 memrchr(b'\n', haystack.get(at..letter)?).map_or(at, |newline| at + newline + 1);
             let end = memchr(b'\n', haystack.get(letter..)?)
                 .map_or(haystack.len(), |newline| letter + newline);
-            if end >= upto {
+            if found.is_some() && end >= upto {
                 // The line matches as it is.
                 break;
             }
@@ -300,6 +300,13 @@ mod tests {
         let mut all = Vec::new();
         matcher.each(&text[2..15], |start, end| all.push((start, end)));
         assert_eq!(all, [(0, 4), (5, 12)]);
+        // The last line of a chunk has no end there.
+        assert_eq!(matcher.find_at("a\nO\u{212A}".as_bytes(), 0), Some((3, 6)));
+        assert_eq!(
+            matcher.find_at("a\nO\u{212A} ok".as_bytes(), 0),
+            Some((7, 9))
+        );
+        assert_eq!(matcher.find_at("a\n\u{212A}".as_bytes(), 0), None);
         let matcher = Matcher::new(&patterns, true).unwrap();
         assert_eq!(matcher.find_at(text, 0), Some((15, 19)));
     }
