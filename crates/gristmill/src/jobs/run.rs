@@ -194,6 +194,7 @@ impl RunJobBuilder {
             rows: self.rows,
             max_chunk: self.max_chunk,
             opcode: OnceLock::new(),
+            columns: OnceLock::new(),
             total: Mutex::new(total),
             sums: self.sums.then(Mutex::default),
         })
@@ -220,6 +221,8 @@ pub struct RunJob {
     max_chunk: usize,
     /// The opcode to which the kernel has bound the program.
     opcode: OnceLock<u32>,
+    /// The columns of aligned rows, once there are any.
+    columns: OnceLock<shown::Columns>,
     total: Mutex<RunTotal>,
     sums: Option<Mutex<BTreeMap<PathBuf, u32>>>,
 }
@@ -271,7 +274,7 @@ impl RunJob {
                 row["bytes"] = json!(total.bytes);
                 format!("{row}\n").into_bytes()
             }
-            RunRows::Aligned => shown::aligned_row(program, name.as_bytes(), &total.accs),
+            RunRows::Aligned => self.columns().row(program, name.as_bytes(), &total.accs),
             RunRows::Text | RunRows::Table | RunRows::None => {
                 let mut rows = Vec::new();
                 shown::accs_text(program, name.as_bytes(), &total.accs, &mut rows);
@@ -282,7 +285,12 @@ impl RunJob {
 
     /// The first row above [aligned](RunRows::Aligned) ones: the names of the columns.
     pub fn aligned_heading(&self) -> Vec<u8> {
-        shown::aligned_heading(self.program.program())
+        self.columns().heading()
+    }
+
+    fn columns(&self) -> &shown::Columns {
+        let columns = || shown::Columns::new(self.program.program());
+        self.columns.get_or_init(columns)
     }
 
     /// The CRC-32C of each file's answer, for all files that were read to their end; empty unless
@@ -449,7 +457,7 @@ impl Job for RunJob {
         let name = || names::escaped(&file.entry.path).1;
         match self.rows {
             RunRows::Text => shown::accs_text(program, &name(), &file.accs, rows),
-            RunRows::Aligned => rows.extend(shown::aligned_row(program, &name(), &file.accs)),
+            RunRows::Aligned => rows.extend(self.columns().row(program, &name(), &file.accs)),
             RunRows::Json => {
                 let mut row = shown::accs_json(program, &file.accs);
                 row["type"] = json!("file");

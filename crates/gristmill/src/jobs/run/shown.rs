@@ -121,60 +121,65 @@ pub(super) fn accs_text(program: &Program, name: &[u8], accs: &[u64], rows: &mut
     }
 }
 
-/// The headings of a table's columns.
-fn headings(program: &Program) -> Vec<String> {
-    let accs = program.fresh_accs();
-    let mut headings = Vec::with_capacity(accs.len());
-    for array in arrays(program, &accs) {
-        let name = &array.array.name;
-        for index in 0..array.values.len() {
-            let element = match array.values.len() {
-                1 => String::new(),
-                _ => format!("[{index}]"),
-            };
-            headings.push(match array.show {
-                Some(show) => show.heading(name, &element),
-                None => format!("{name}{element}"),
-            });
+/// The columns of aligned rows: their headings, and how wide they are.
+#[derive(Debug)]
+pub(super) struct Columns {
+    headings: Vec<String>,
+    widths: Vec<usize>,
+}
+
+impl Columns {
+    /// A column for each accumulator.
+    pub fn new(program: &Program) -> Self {
+        let accs = program.fresh_accs();
+        let mut headings = Vec::with_capacity(accs.len());
+        for array in arrays(program, &accs) {
+            let name = &array.array.name;
+            for index in 0..array.values.len() {
+                let element = match array.values.len() {
+                    1 => String::new(),
+                    _ => format!("[{index}]"),
+                };
+                headings.push(match array.show {
+                    Some(show) => show.heading(name, &element),
+                    None => format!("{name}{element}"),
+                });
+            }
+        }
+        let characters = |heading: &String| heading.chars().count();
+        let widths = headings.iter().map(characters);
+        Self {
+            widths: widths.map(|width| width.max(LEAST_WIDTH)).collect(),
+            headings,
         }
     }
-    headings
-}
 
-/// A row of a table: numbers to the right, then what they are of.
-fn row(widths: impl Iterator<Item = usize>, cells: &[String], last: &[u8]) -> Vec<u8> {
-    let mut row = Vec::new();
-    for (width, cell) in widths.zip(cells) {
-        row.extend(format!("{cell:>width$}  ").as_bytes());
+    /// The row with the headings.
+    pub fn heading(&self) -> Vec<u8> {
+        self.aligned(&self.headings, b"path")
     }
-    row.extend(last);
-    row.push(b'\n');
-    row
-}
 
-/// The widths of a table's columns.
-fn widths(headings: &[String]) -> impl Iterator<Item = usize> + '_ {
-    let characters = |heading: &String| heading.chars().count();
-    headings
-        .iter()
-        .map(move |heading| characters(heading).max(LEAST_WIDTH))
-}
-
-/// The first row of a table.
-pub(super) fn aligned_heading(program: &Program) -> Vec<u8> {
-    let headings = headings(program);
-    row(widths(&headings), &headings, b"path")
-}
-
-/// The row of a table for the accumulators of `name`.
-pub(super) fn aligned_row(program: &Program, name: &[u8], accs: &[u64]) -> Vec<u8> {
-    let mut cells = Vec::with_capacity(accs.len());
-    for array in arrays(program, accs) {
-        cells.extend(array.values.iter().map(|&value| match array.show {
-            _ if array.is_none(value) => "-".to_owned(),
-            Some(show) => show.value(value),
-            None => value.to_string(),
-        }));
+    /// The row with the accumulators of `name`.
+    pub fn row(&self, program: &Program, name: &[u8], accs: &[u64]) -> Vec<u8> {
+        let mut cells = Vec::with_capacity(accs.len());
+        for array in arrays(program, accs) {
+            cells.extend(array.values.iter().map(|&value| match array.show {
+                _ if array.is_none(value) => "-".to_owned(),
+                Some(show) => show.value(value),
+                None => value.to_string(),
+            }));
+        }
+        self.aligned(&cells, name)
     }
-    row(widths(&headings(program)), &cells, name)
+
+    /// Numbers to the right, then what they are of.
+    fn aligned(&self, cells: &[String], last: &[u8]) -> Vec<u8> {
+        let mut row = Vec::new();
+        for (&width, cell) in self.widths.iter().zip(cells) {
+            row.extend(format!("{cell:>width$}  ").as_bytes());
+        }
+        row.extend(last);
+        row.push(b'\n');
+        row
+    }
 }
