@@ -17,6 +17,7 @@ mod ingest;
 mod letters;
 mod manual;
 mod mill;
+mod objects;
 mod outputs;
 mod program;
 mod progress;

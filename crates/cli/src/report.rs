@@ -137,6 +137,16 @@ pub fn text(report: &RunReport) -> String {
             report.cpu_bounce_bytes
         ),
     );
+    let objects = &report.objects;
+    if objects.requests > 0 {
+        line(
+            "objects",
+            format!(
+                "{} bytes in {} requests, {} of them retries, {} at most in flight",
+                objects.bytes, objects.requests, objects.retried, objects.depth_max
+            ),
+        );
+    }
     let decoded = &report.decoded;
     if decoded.files > 0 {
         line(

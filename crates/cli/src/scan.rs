@@ -18,6 +18,7 @@ mod walk;
 use super::advice;
 use super::common::{self, ReportArgs};
 use super::engine::{parse_size, EngineArgs};
+use super::objects::any_url;
 use super::progress::Estimate;
 use super::rows::{Format, Rows, RowsArgs};
 use super::sources::file_list;
@@ -55,7 +56,8 @@ pub struct ScanArgs {
     #[arg(required_unless_present_any = ["patterns", "pattern_files", "rules", "set", "files", "type_list"])]
     pattern: Option<OsString>,
 
-    /// Files and directories to search. `-` is standard input.
+    /// Files and directories to search. `-` is standard input. Objects and prefixes of stores are named by URLs: s3://,
+    /// gs://, az://, https://.
     ///
     /// Without a path, standard input is searched if it is a file or a pipe, and the current directory if not.
     paths: Vec<PathBuf>,
@@ -296,7 +298,9 @@ impl ScanArgs {
     /// Whether rows name their file, for these paths.
     fn shows_path(&self, paths: &[PathBuf]) -> bool {
         let only_stdin = paths == [Path::new("-")];
-        let several = paths.len() != 1 || (!only_stdin && paths.iter().any(|path| path.is_dir()));
+        let several = paths.len() != 1
+            || any_url(paths)
+            || (!only_stdin && paths.iter().any(|path| path.is_dir()));
         let wanted = self.with_filename || self.all || several || self.output.vimgrep;
         wanted && !self.no_filename
     }
@@ -304,6 +308,7 @@ impl ScanArgs {
     /// Whether ripgrep would search these paths with one thread.
     fn one_thread(&self, paths: &[PathBuf]) -> bool {
         let one_file = match paths {
+            _ if any_url(paths) => false,
             [path] => path == Path::new("-") || !path.is_dir(),
             _ => false,
         };
@@ -542,7 +547,7 @@ impl ScanArgs {
     ) -> Result<Asked, Refusal> {
         let one_thread = self.one_thread(&paths);
         let countable =
-            !self.decoding.decompresses() && !paths.iter().any(|path| path == Path::new("-"));
+            !self.decoding.decompresses() && !any_url(&paths) && !paths.iter().any(|path| path == Path::new("-"));
         let (source, estimate) = self.source(paths, default_directory)?;
         Ok(Asked {
             job,

@@ -2,8 +2,10 @@
 //! that walk trees.
 
 use super::engine::parse_size;
+use super::objects::any_url;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 use gristmill::source::{FileTypes, SortKey, Tree, TypeChange};
+use std::path::PathBuf;
 
 /// The flags that choose files, as the parser gives them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -197,6 +199,19 @@ impl OrderArgs {
     /// Whether files that a list names may keep the list's order.
     pub fn keeps_lists(self) -> bool {
         matches!(self.key(), None | Some((SortKey::Path, false)))
+    }
+
+    /// Checks that these paths can come in this order.
+    ///
+    /// # Errors
+    /// A message, if one is a URL and the order is not that in which stores list.
+    pub fn check(self, paths: &[PathBuf]) -> Result<(), String> {
+        if any_url(paths) && !self.keeps_lists() {
+            return Err(
+                "objects come in their store's order, with --sort path, or as they finish; give one of these".into(),
+            );
+        }
+        Ok(())
     }
 
     /// The tree, in this order. By path each directory is sorted when it is read.

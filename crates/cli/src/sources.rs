@@ -2,6 +2,7 @@
 //! ripgrep's flags, in `scan/walk.rs`.
 
 use super::advice;
+use super::objects::{any_url, stores};
 use super::progress::Estimate;
 use super::select::{OrderArgs, SelectArgs};
 use super::signals;
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 /// Which files `digest` and `stats` read.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SourceArgs {
-    /// Files to read, and directories, whose files are all read. `-`, or no path at all, is standard input.
+    /// Files to read, and directories, whose files are all read. `-`, or no path at all, is standard input. Objects and
+    /// prefixes of stores are named by URLs: s3://, gs://, az://, https://.
     paths: Vec<PathBuf>,
 
     /// Read the names of files from this file, one per line; `-` is standard input.
@@ -57,7 +59,9 @@ impl SourceArgs {
     fn tree(&self) -> Result<Tree, String> {
         let tree = Tree::new(self.paths.iter().cloned())
             .hidden(!self.ignore)
-            .ignore_files(self.ignore);
+            .ignore_files(self.ignore)
+            .objects(stores());
+        self.order.check(&self.paths)?;
         self.select.apply(self.order.apply(tree))
     }
 
@@ -86,6 +90,7 @@ impl SourceArgs {
         let countable = self.files_from.is_none()
             && self.files0_from.is_none()
             && !self.paths.is_empty()
+            && !any_url(&self.paths)
             && !self.paths.iter().any(|path| path == Path::new("-"));
         let tree = self.tree().ok().filter(|_| countable)?;
         Some(Estimate::new(tree))
@@ -110,5 +115,5 @@ pub fn file_list(
         );
     }
     let names = FileList::live(signals::list(list)?);
-    Ok(Some(names.nul(nul.is_some())))
+    Ok(Some(names.nul(nul.is_some()).objects(stores())))
 }

@@ -174,6 +174,8 @@ pub mod source;
 
 pub use gristmill_ingest as uring;
 pub use gristmill_megakernel as megakernel;
+#[cfg(feature = "objects")]
+pub use gristmill_objects as objects;
 pub use gristmill_protocol::PipelineError;
 pub use gristmill_ring as ring;
 pub use gristmill_rows as rows;

@@ -9,6 +9,8 @@
 //!   cache.
 //! - `reads`: a feeder's reads, and their handling when its ring fails. `opener`: opening files without waiting for
 //!   any. `convert`: files that are decompressed or decoded on their way into chunks.
+//! - `fetches`: objects, which are fetched from stores by requests (`pace`: how many at a time; `ahead`: those that are
+//!   decoded).
 //! - `intake`: where feeders get their next work: the source, and the files that several readers cut into chunks
 //!   together.
 //! - `flight`: chunks that are lent to the kernel, and their slots, one for each job (`held`: slots that are freed when
@@ -32,6 +34,7 @@
 //! on), rows and errors on their way out, open files (two batches for each reader and the files being cut, and no more
 //! than the process's limit of descriptors leaves).
 
+mod ahead;
 mod builder;
 mod collector;
 mod control;
@@ -40,6 +43,7 @@ mod counters;
 mod descriptors;
 mod error;
 mod feeder;
+mod fetches;
 mod flight;
 mod half;
 mod halo;
@@ -49,6 +53,7 @@ mod launch;
 mod memory;
 mod opener;
 mod output;
+mod pace;
 mod parts;
 mod piece;
 mod plan;
@@ -65,6 +70,6 @@ pub use builder::{Mill, MillBuilder};
 pub use control::{Control, Progress};
 pub use error::{MillError, Setting};
 pub use plan::{chunks_per_worker, BATCH_FILES, DEFAULT_DEPTH, DEFAULT_MEMORY_BYTES, MAX_JOBS};
-pub use report::{DecodedBytes, JobReport, RunReport, StageTimes};
+pub use report::{DecodedBytes, JobReport, ObjectBytes, RunReport, StageTimes};
 pub use row_order::HELD_ROWS_BYTES;
 pub use task::Task;

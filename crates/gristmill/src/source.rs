@@ -2,12 +2,14 @@
 //!
 //! Readers that are out of work pull a few entries at a time from the source. It never reads a file's content, and asks
 //! the file system for nothing beyond the listing of directories. [`Tree`] walks directories as ripgrep does,
-//! [`FileList`] reads names from a list, [`Stdin`] is standard input as one file.
+//! [`FileList`] reads names from a list, [`Stdin`] is standard input as one file. Trees and lists also take URLs of objects, if they
+//! are given the stores that read them.
 
 mod below;
 mod entry;
 mod file_id;
 mod list;
+mod remote;
 mod stdin;
 mod tree;
 
@@ -17,5 +19,6 @@ pub use entry::{Ended, Entry, Item, Origin, Source, STDIN_NAME};
 pub use file_id::FileId;
 pub(crate) use list::is_early;
 pub use list::{FileList, LiveList};
+pub use gristmill_ingest::object::{is_url, Names, Stores};
 pub use stdin::{stdin, Stdin};
 pub use tree::{FileTypes, GlobError, SortKey, Tree, TypeChange, TypeError};

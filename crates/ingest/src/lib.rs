@@ -20,6 +20,7 @@
 //! | `queue` | reads in flight on one ring: the table that owns them, short reads, retries, cancellation | engines |
 //! | [`nvme`] | NVMe Read commands, statuses, namespaces, and where files lie on them | engines, users |
 //! | `memory` | [`GpuMappedBuffer`]: borrowed memory, carved into parts that never overlap; [`PeerMemory`]: memory of a PCI device that disks can write to | streams, the mill, users |
+//! | [`object`] | the seam to object stores: [`object::Object`], whose ranges are fetched by requests | the mill, stores |
 //! | `path`, `stats`, `error` | [`ReadPath`] and what each can do; [`ReadStats`] and the views of it; [`ReadError`]: why a path does not read a source | all |
 //! | `fs` | opening files without waiting, and what a descriptor is | all |
 //! | `gpudirect`, `probe` | what this machine has: [`GpuDirectCapability`], [`probe()`] | `doctor`, drivers |
@@ -54,6 +55,7 @@ pub mod io_loop;
 mod lifeline;
 mod memory;
 pub mod nvme;
+pub mod object;
 mod path;
 mod probe;
 pub mod pump;

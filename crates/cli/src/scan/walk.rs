@@ -1,5 +1,6 @@
 //! The flags of `scan` that say which files are searched, and as what: ripgrep's, with ripgrep's meanings.
 
+use crate::objects::stores;
 use crate::select::{OrderArgs, SelectArgs};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Id};
 use gristmill::source::Tree;
@@ -195,7 +196,9 @@ impl WalkArgs {
     pub fn tree(&self, paths: Vec<PathBuf>, default_directory: bool) -> Result<Tree, String> {
         let given = &self.given;
         let honoured = !given.no_ignore && given.unrestricted == 0;
+        given.order.check(&paths)?;
         let tree = Tree::new(paths)
+            .objects(stores())
             .hidden(given.hidden || given.unrestricted >= 2)
             .ignore_dot(honoured && !given.no_ignore_dot)
             .ignore_vcs(honoured && !given.no_ignore_vcs)

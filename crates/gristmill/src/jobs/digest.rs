@@ -36,7 +36,7 @@ use tree::Tree;
 fn shown(entry: &Entry) -> &Path {
     match entry.origin {
         Origin::Stdin => Path::new(list::STDIN),
-        Origin::File | Origin::Special => &entry.path,
+        Origin::File | Origin::Special | Origin::Object(_) => &entry.path,
     }
 }
 

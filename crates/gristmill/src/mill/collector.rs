@@ -223,7 +223,7 @@ impl Collector {
     fn begin(&self, collected: &mut Collected, file: &Arc<OpenFile>) {
         count(&self.counters.files);
         let entry = &file.entry;
-        let prompt = entry.origin != Origin::File;
+        let prompt = !matches!(entry.origin, Origin::File | Origin::Object(_));
         let mut panicked = Vec::new();
         let mut halves = Vec::with_capacity(self.jobs.len());
         for (number, running) in self.jobs.iter().enumerate() {

@@ -4,9 +4,11 @@
 //! cache would be copied there, straight into a chunk. It is read in order, so it counts as a stream; several workers
 //! may take its chunks one after the other. What its decoder keeps lives from its first read to its end.
 
+use super::ahead::Ahead;
 use super::status::Status;
 use crate::decode::Decoding;
 use crate::error::FileErrorKind;
+use gristmill_ring::lock;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{fcntl_getfl, fcntl_setfl, OFlags};
 use rustix::io::Errno;
@@ -15,7 +17,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long a read waits for a pipe before it looks whether the run goes on.
@@ -28,6 +30,33 @@ pub(super) enum RawKind {
     Positioned,
     /// In order, as far as bytes are there.
     Stream,
+}
+
+/// What the raw bytes come from.
+pub(super) enum RawBytes {
+    /// A descriptor.
+    File(Arc<OwnedFd>, RawKind),
+    /// An object.
+    Object(Ahead),
+}
+
+/// The raw bytes of an object, behind those that were fetched already.
+struct RawObject {
+    before: io::Cursor<Vec<u8>>,
+    ahead: Arc<Mutex<Ahead>>,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for RawObject {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let there = self.before.read(into)?;
+        if there > 0 || into.is_empty() {
+            return Ok(there);
+        }
+        let bytes = lock(&self.ahead).read(into)?;
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
 }
 
 /// The raw bytes of a file.
@@ -95,11 +124,16 @@ enum State {
     Over,
 }
 
+/// What a decoder reads.
+enum From {
+    File(Arc<OwnedFd>, RawKind),
+    Object(Arc<Mutex<Ahead>>),
+}
+
 /// The decoder of one file.
 pub(super) struct Converter {
     decoding: Decoding,
-    file: Arc<OwnedFd>,
-    kind: RawKind,
+    from: From,
     status: Arc<Status>,
     state: State,
     read: Arc<AtomicU64>,
@@ -109,38 +143,43 @@ impl fmt::Debug for Converter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Converter");
         shown.field("decoding", &self.decoding);
-        shown.field("kind", &self.kind).finish_non_exhaustive()
+        shown.finish_non_exhaustive()
     }
 }
 
 impl Converter {
-    /// A decoder of this file. Of a stream, `before` are bytes that were read of it already.
+    /// A decoder of this file. Of a stream or object, `before` are bytes that were read of it already.
     pub fn new(
         decoding: Decoding,
-        file: Arc<OwnedFd>,
-        kind: RawKind,
+        from: RawBytes,
         before: Vec<u8>,
         status: Arc<Status>,
     ) -> Self {
         Self {
             decoding,
-            file,
-            kind,
+            from: match from {
+                RawBytes::File(file, kind) => From::File(file, kind),
+                RawBytes::Object(ahead) => From::Object(Arc::new(Mutex::new(ahead))),
+            },
             status,
             state: State::New(before),
             read: Arc::default(),
         }
     }
 
-    /// Whether a read of the file may wait for what somebody has yet to write.
-    pub fn waits(&self) -> bool {
-        self.kind == RawKind::Stream
-    }
-
     /// Whether a read would wait now, after waiting for a moment.
     pub fn is_early(&self) -> bool {
         let has_bytes = matches!(&self.state, State::New(before) if !before.is_empty());
-        self.waits() && !has_bytes && !is_ready(&self.file)
+        match &self.from {
+            _ if has_bytes => false,
+            From::File(file, RawKind::Stream) => !is_ready(file),
+            From::File(_, RawKind::Positioned) => false,
+            From::Object(ahead) => {
+                let ahead = lock(ahead);
+                ahead.wait();
+                !ahead.is_ready()
+            }
+        }
     }
 
     /// Fills `buffer` with the next decoded bytes; of a stream, with those that are there. Where the run was stopped,
@@ -188,7 +227,12 @@ impl Converter {
                     break;
                 }
             }
-            if self.waits() && done.bytes > 0 {
+            let waits = match &self.from {
+                From::File(_, kind) => *kind == RawKind::Stream,
+                // Another file's bytes may be there.
+                From::Object(ahead) => !lock(ahead).is_ready(),
+            };
+            if waits && done.bytes > 0 {
                 break;
             }
         }
@@ -197,14 +241,24 @@ impl Converter {
     }
 
     fn open(&self, before: Vec<u8>) -> io::Result<Box<dyn Read + Send>> {
-        let flags = fcntl_getfl(&self.file)?;
+        let (file, kind) = match &self.from {
+            From::File(file, kind) => (file, *kind),
+            From::Object(ahead) => {
+                return Ok(self.decoding.reader(RawObject {
+                    before: io::Cursor::new(before),
+                    ahead: Arc::clone(ahead),
+                    read: Arc::clone(&self.read),
+                }))
+            }
+        };
+        let flags = fcntl_getfl(file)?;
         if flags.contains(OFlags::DIRECT) {
             // A decoder reads any number of bytes to any place.
-            fcntl_setfl(&self.file, flags - OFlags::DIRECT)?;
+            fcntl_setfl(file, flags - OFlags::DIRECT)?;
         }
         Ok(self.decoding.reader(Raw {
-            file: Arc::clone(&self.file),
-            kind: self.kind,
+            file: Arc::clone(file),
+            kind,
             before: io::Cursor::new(before),
             offset: 0,
             read: Arc::clone(&self.read),

@@ -1,6 +1,7 @@
 //! The counters of a run, for its report.
 
 use super::report::StageTimes;
+use gristmill_ingest::object::Requests;
 use gristmill_ingest::reader::{ChunkReader, ReadPath, ReadStats};
 use gristmill_ring::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,7 @@ pub(super) struct Counters {
     /// Bytes that were copied in user space on their way into chunks.
     pub bounced: AtomicU64,
     pub decoded: DecodedCounters,
+    pub objects: ObjectCounters,
     totals: Mutex<Totals>,
 }
 
@@ -32,6 +34,33 @@ pub(super) struct DecodedCounters {
     pub raw: AtomicU64,
     /// Bytes that they were decoded to.
     pub bytes: AtomicU64,
+}
+
+/// The counters of fetches of objects.
+#[derive(Debug, Default)]
+pub(super) struct ObjectCounters {
+    /// Requests that were sent.
+    pub requests: AtomicU64,
+    /// Of these, those that repeated one that had failed.
+    pub retried: AtomicU64,
+    /// Bytes that came.
+    pub bytes: AtomicU64,
+    /// The most fetches in flight.
+    pub depth_max: AtomicU64,
+}
+
+impl ObjectCounters {
+    /// Adds a fetch.
+    pub fn add(&self, bytes: u64, requests: Requests) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.requests.fetch_add(requests.sent, Ordering::Relaxed);
+        self.retried.fetch_add(requests.retried, Ordering::Relaxed);
+    }
+
+    /// Notes how many fetches are in flight.
+    pub fn saw_depth(&self, depth: u64) {
+        self.depth_max.fetch_max(depth, Ordering::Relaxed);
+    }
 }
 
 /// The sums to which each reader adds when it ends.
@@ -78,6 +107,11 @@ impl Counters {
     pub fn add_decoded(&self, raw: u64, bytes: u64) {
         self.decoded.raw.fetch_add(raw, Ordering::Relaxed);
         self.decoded.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Adds an object that is decoded.
+    pub fn add_decoded_object(&self) {
+        count(&self.decoded.files);
     }
 
     /// Adds a file that is decoded.

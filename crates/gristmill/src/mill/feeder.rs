@@ -5,11 +5,12 @@
 //! flight adapts to how reads complete: while they complete inline (from the page cache), one at a time keeps chunks in
 //! the processor's cache; as soon as one does not, the window doubles, up to the configured depth.
 
-use super::convert::{Converter, RawKind};
+use super::ahead::Ahead;
+use super::convert::{Converter, RawBytes, RawKind};
 use super::descriptors::ran_out;
 use super::halo::Landing;
 use super::opener::{is_passed_over, size_of, Attempt, Opened};
-use super::piece::{FileKind, OpenFile, Piece};
+use super::piece::{FileKind, Handle, OpenFile, Piece};
 use super::plan::BATCH_FILES;
 use super::reads::{ReadDone, Reads, WAIT};
 use super::report::StageTimes;
@@ -17,15 +18,16 @@ use super::run::Run;
 use crate::decode::{Decoding, TextDecoding};
 use crate::error::{FileError, FileErrorKind};
 use crate::source::{Entry, Origin};
+use super::fetches::Landed;
+use gristmill_ingest::object::Fetched;
 use gristmill_ingest::reader::{ReadOutcome, ReadPath, ReadPathChoice};
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_ring::lock;
 use gristmill_ring::ChunkBuf;
 use rustix::fs::fstat;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Makes the feeder of one reader, on the thread that will use it.
 pub(super) fn start(run: Arc<Run>, reader: usize) -> Box<dyn Feeder> {
@@ -52,6 +54,9 @@ pub(super) fn start(run: Arc<Run>, reader: usize) -> Box<dyn Feeder> {
         done: false,
     })
 }
+
+/// How long a feeder waits for the source while objects are in flight.
+const SHORT_WAIT: Duration = Duration::from_millis(2);
 
 struct ChunkFeeder {
     run: Arc<Run>,
@@ -124,7 +129,12 @@ impl ChunkFeeder {
             return Feed::Blocked;
         }
         let waited = Instant::now();
-        if self.run.intake.await_source(WAIT) || self.run.opener.await_writers(WAIT) {
+        // Objects may land meanwhile.
+        let most = match self.run.fetches.inflight() {
+            0 => WAIT,
+            _ => SHORT_WAIT,
+        };
+        if self.run.intake.await_source(most) || self.run.opener.await_writers(WAIT) {
             self.stages.source += waited.elapsed();
             return Feed::Blocked;
         }
@@ -144,17 +154,71 @@ impl ChunkFeeder {
                 }
             }
         }
+        while let Some(landed) = self.run.fetches.next() {
+            any = true;
+            self.fetched(landed);
+        }
         any
     }
 
+    /// Takes a chunk of an object.
+    fn fetched(&mut self, landed: Landed) {
+        let Landed {
+            piece,
+            buffer,
+            bytes,
+            result,
+        } = landed;
+        let file = &piece.file;
+        let (end, error) = match result {
+            Ok(fetched) => {
+                if file.fetched.set(fetched).is_ok() && !fetched.in_ranges {
+                    // No other reader knows it yet.
+                    file.limit.store(u64::MAX, Ordering::Relaxed);
+                }
+                file.arrived.fetch_add(bytes as u64, Ordering::Relaxed);
+                (fetched.end, None)
+            }
+            Err(error) if piece.number == 0 && error.placeholder && !file.entry.explicit => {
+                return self.run.collector.pass_over(&file.entry);
+            }
+            Err(error) if piece.number == 0 && file.fetched.get().is_none() => {
+                let reason = error.reason;
+                let kind = FileErrorKind::Open {
+                    errno: None,
+                    reason,
+                };
+                return self.run.collector.refuse(&file.entry, kind);
+            }
+            Err(error) => {
+                let reason = error.reason;
+                (false, Some(FileErrorKind::Read { reason }))
+            }
+        };
+        self.landed_bytes(piece, buffer, bytes, end, error);
+    }
+
     fn landed(&mut self, piece: Piece, landed: ReadOutcome) {
-        if let Some(decoding) = self.found_encoded(&piece, &landed) {
-            return self.begin_decoding(decoding, piece, landed);
-        }
         let error = landed.reason().map(|reason| FileErrorKind::Read { reason });
         let ReadOutcome {
             buffer, bytes, end, ..
         } = landed;
+        self.landed_bytes(piece, buffer, bytes, end, error);
+    }
+
+    fn landed_bytes(
+        &mut self,
+        piece: Piece,
+        buffer: ChunkBuf,
+        bytes: usize,
+        end: bool,
+        error: Option<FileErrorKind>,
+    ) {
+        let more = !end && error.is_none();
+        let there = buffer.as_slice().get(..bytes).unwrap_or_default();
+        if let Some(decoding) = self.found_encoded(&piece, there, more) {
+            return self.begin_decoding(decoding, piece, buffer, bytes);
+        }
         let landing = Landing {
             bytes,
             end,
@@ -174,8 +238,8 @@ impl ChunkFeeder {
         }
     }
 
-    /// How a file must be decoded of which this read brought the first bytes.
-    fn found_encoded(&self, piece: &Piece, landed: &ReadOutcome) -> Option<Decoding> {
+    /// How a file must be decoded of which a read brought these first bytes.
+    fn found_encoded(&self, piece: &Piece, bytes: &[u8], more: bool) -> Option<Decoding> {
         let decode = &self.run.config.decode;
         let first = decode.text != TextDecoding::Bytes
             && piece.offset == 0
@@ -183,38 +247,53 @@ impl ChunkFeeder {
         if !first || !lock(&piece.file.tail).is_empty() {
             return None;
         }
-        let more = piece.file.raw == FileKind::Stream && !landed.end && landed.reason().is_none();
-        let bytes = landed.buffer.as_slice().get(..landed.bytes)?;
-        decode.of_beginning(bytes, more)
+        let in_order = piece.file.kind() == FileKind::Stream;
+        decode.of_beginning(bytes, more && in_order)
     }
 
     /// Begins a file again, whose first bytes say that it must be decoded.
-    fn begin_decoding(&mut self, decoding: Decoding, piece: Piece, landed: ReadOutcome) {
+    fn begin_decoding(&mut self, decoding: Decoding, piece: Piece, buffer: ChunkBuf, bytes: usize) {
         let file = &piece.file;
-        let before = match file.raw {
-            FileKind::Positioned => Vec::new(),
-            FileKind::Stream => landed.buffer.as_slice()[..landed.bytes].to_vec(),
+        let again = file.raw == FileKind::Positioned && file.object().is_none();
+        let before = match again {
+            true => Vec::new(),
+            false => buffer.as_slice()[..bytes].to_vec(),
         };
-        match self.converter(decoding, &file.file, file.raw, before) {
+        let fetched = file.fetched.get().copied();
+        match self.converter(decoding, &file.handle, file.raw, before, fetched) {
             Ok(converter) => {
                 // No other reader knows the file yet.
                 let _ = file.converter.set(Mutex::new(converter));
                 file.limit.store(u64::MAX, Ordering::Relaxed);
-                self.read(piece, landed.buffer, false);
+                self.read(piece, buffer, false);
             }
             Err(error) => self.run.collector.hand_in(&piece, &Landing::failed(error)),
         }
     }
 
-    /// A decoder of a file, or why the read path has none.
+    /// A decoder of a file, or why the read path has none. Of an object, `before` and `fetched` are what its first fetch
+    /// brought.
     fn converter(
         &self,
         decoding: Decoding,
-        file: &Arc<OwnedFd>,
+        handle: &Handle,
         kind: FileKind,
         before: Vec<u8>,
+        fetched: Option<Fetched>,
     ) -> Result<Converter, FileErrorKind> {
         let config = &self.run.config;
+        let status = Arc::clone(&self.run.status);
+        let file = match handle {
+            Handle::File(file) => file,
+            Handle::Object(object) => {
+                self.run.counters.add_decoded_object();
+                let fetches = Arc::clone(&self.run.fetches);
+                let offset = before.len() as u64;
+                let ahead = Ahead::new(object.clone(), offset, fetched, fetches, Arc::clone(&status));
+                let from = RawBytes::Object(ahead);
+                return Ok(Converter::new(decoding, from, before, status));
+            }
+        };
         let refuses = match config.read_path {
             ReadPathChoice::Auto | ReadPathChoice::Only(ReadPath::PositionedRead) => config.strict,
             ReadPathChoice::Only(ReadPath::RegisteredMappedRead) => {
@@ -233,8 +312,8 @@ impl ChunkFeeder {
             FileKind::Positioned => RawKind::Positioned,
             FileKind::Stream => RawKind::Stream,
         };
-        let (file, status) = (Arc::clone(file), Arc::clone(&self.run.status));
-        Ok(Converter::new(decoding, file, kind, before, status))
+        let from = RawBytes::File(Arc::clone(file), kind);
+        Ok(Converter::new(decoding, from, before, status))
     }
 
     /// Decodes the next bytes of a file, up to `wanted` of them, into a chunk.
@@ -325,11 +404,16 @@ impl ChunkFeeder {
                 if piece.number == 0 {
                     // The file is larger than a chunk, so its size is worth asking for now.
                     // It may have shrunk since it was opened, which is a failure where it ends.
-                    let size = fstat(&file.file).map_or(0, |found| size_of(&found));
-                    let size = size.max(file.told);
+                    let fetched = file.fetched.get().and_then(|fetched| fetched.size);
+                    let found = file.descriptor().and_then(|file| fstat(file).ok());
+                    let size = found.map_or(0, |found| size_of(&found));
+                    let size = fetched.unwrap_or(size.max(file.told));
                     file.size.store(size, Ordering::Relaxed);
-                    file.limit
-                        .store(size.max(2 * chunk_bytes), Ordering::Relaxed);
+                    let limit = match fetched {
+                        Some(size) => size,
+                        None => size.max(2 * chunk_bytes),
+                    };
+                    file.limit.store(limit, Ordering::Relaxed);
                     self.run.intake.offer(Arc::clone(file));
                 } else {
                     let reached = (piece.number + 1).saturating_mul(chunk_bytes);
@@ -352,7 +436,9 @@ impl ChunkFeeder {
         }
         let mut did = self.submit_pieces();
         let inflight = self.reads.inflight();
-        let has_room = inflight < self.run.config.depth && !self.run.intake.holds_too_much();
+        let has_room = inflight < self.run.config.depth
+            && self.run.fetches.room_for_objects() > 0
+            && !self.run.intake.holds_too_much();
         if !did && has_room && self.may_open() {
             did = self.submit_batch();
         } else {
@@ -382,7 +468,7 @@ impl ChunkFeeder {
                     let Some(buffer) = self.run.pool.take(self.index) else {
                         break;
                     };
-                    let Some(piece) = self.run.intake.next_piece() else {
+                    let Some(piece) = self.run.intake.next_piece(self.run.fetches.room() > 0) else {
                         break;
                     };
                     (piece, buffer)
@@ -395,10 +481,14 @@ impl ChunkFeeder {
                 break;
             }
             let registered = piece.file.kind() == FileKind::Positioned;
+            let is_object = piece.file.object().is_some();
             if !self.read(piece, buffer, registered) {
                 break;
             }
             did = true;
+            if is_object {
+                continue;
+            }
             if inflight + 1 < self.window {
                 continue;
             }
@@ -430,7 +520,8 @@ impl ChunkFeeder {
         let mut entries = std::mem::take(&mut self.entries);
         let buffers = &mut std::mem::take(&mut self.buffers);
         let mut permits = Vec::new();
-        while buffers.len() < BATCH_FILES {
+        let most = BATCH_FILES.min(self.run.fetches.room_for_objects());
+        while buffers.len() < most {
             let Some(buffer) = self.run.pool.take(self.index) else {
                 break;
             };
@@ -477,7 +568,7 @@ impl ChunkFeeder {
             permit,
             then,
         } = attempt;
-        let Opened { file, kind, told } = match opened {
+        let Opened { handle, kind, told } = match opened {
             Ok(opened) => opened,
             Err(error) if is_passed_over(&entry, &error) => {
                 self.run.collector.pass_over(&entry);
@@ -495,7 +586,7 @@ impl ChunkFeeder {
         let named = (entry.origin != Origin::Stdin).then_some(entry.path.as_path());
         let converter = match self.run.config.decode.of_file(named) {
             None => OnceLock::new(),
-            Some(decoding) => match self.converter(decoding, &file, kind, Vec::new()) {
+            Some(decoding) => match self.converter(decoding, &handle, kind, Vec::new(), None) {
                 Ok(converter) => OnceLock::from(Mutex::new(converter)),
                 Err(error) => return self.run.collector.refuse(&entry, error),
             },
@@ -503,8 +594,10 @@ impl ChunkFeeder {
         let in_order = kind == FileKind::Stream || converter.get().is_some();
         let open = Arc::new(OpenFile {
             entry,
-            file,
+            handle,
             raw: kind,
+            fetched: OnceLock::new(),
+            arrived: AtomicU64::new(0),
             converter,
             seen: AtomicU64::new(0),
             next: AtomicU64::new(u64::from(!in_order)),
@@ -561,6 +654,23 @@ impl ChunkFeeder {
             self.convert(piece, buffer, wanted);
             return true;
         }
+        if let Some(object) = piece.file.object().cloned() {
+            let (from, end) = match piece.file.kind() {
+                FileKind::Positioned => {
+                    let (before, len) = layout.read(piece.offset);
+                    let from = piece.offset - before as u64;
+                    (from, from + len as u64)
+                }
+                FileKind::Stream => {
+                    let from = piece.file.arrived.load(Ordering::Relaxed);
+                    (from, from + wanted as u64)
+                }
+            };
+            let size = piece.file.fetched.get().and_then(|fetched| fetched.size);
+            let end = size.map_or(end, |size| end.min(size).max(from));
+            self.run.fetches.chunk(&object, from..end, piece, buffer);
+            return true;
+        }
         let queued = self.reads.submit(piece, buffer, wanted, registered);
         if !queued {
             self.land();
@@ -572,6 +682,7 @@ impl ChunkFeeder {
 impl ChunkFeeder {
     fn finish(&mut self) {
         self.reads.end();
+        self.run.fetches.close();
         self.run
             .counters
             .add_stages(&std::mem::take(&mut self.stages));

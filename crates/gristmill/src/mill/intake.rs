@@ -237,8 +237,8 @@ impl Intake {
         }
     }
 
-    /// The next chunk to read of a file that is being cut.
-    pub fn next_piece(&self) -> Option<Piece> {
+    /// The next chunk to read of a file that is being cut. `fetches` says whether chunks of objects may be fetched.
+    pub fn next_piece(&self, fetches: bool) -> Option<Piece> {
         // Where too much is held but no job writes a file, any file may be the one that ends next.
         let only = (self.holds_too_much())
             .then(|| self.held.first_writing())
@@ -248,6 +248,11 @@ impl Intake {
         while let Some(file) = cutting.get(index) {
             let finished = file.finished.load(Ordering::Relaxed);
             if only.is_some_and(|sequence| file.entry.sequence != sequence) && !finished {
+                index += 1;
+                continue;
+            }
+            let waits = !fetches && file.object().is_some() && file.converter.get().is_none();
+            if waits && !finished {
                 index += 1;
                 continue;
             }

@@ -8,9 +8,9 @@ use super::feeder;
 use super::flight::KernelEnds;
 use super::halo::Layout;
 use super::memory;
-use super::plan::{chunks_per_worker, Wanted, LEAST_CHUNKS};
+use super::plan::{chunks_per_worker, Wanted, LEAST_CHUNKS, REMOTE_CHUNKS};
 use super::record::Recorder;
-use super::report::{DecodedBytes, JobReport, RunReport, StageTimes};
+use super::report::{DecodedBytes, JobReport, ObjectBytes, RunReport, StageTimes};
 use super::run::{Run, RunConfig};
 use super::status::Status;
 use super::task::{Jobs, Task};
@@ -149,8 +149,14 @@ impl Mill {
         } else {
             // The reader needs chunks for its reads in flight and for a batch of small files.
             let chunks = settings.chunks;
-            let chunks = chunks.unwrap_or_else(|| chunks_per_worker(settings.depth));
-            (settings.worker_count(), chunks, settings.read_path)
+            let workers = settings.worker_count();
+            let least = match source.is_remote() {
+                true => REMOTE_CHUNKS.div_ceil(workers),
+                false => 0,
+            };
+            let usual = chunks_per_worker(settings.depth).max(least);
+            let chunks = chunks.unwrap_or(usual);
+            (workers, chunks, settings.read_path)
         };
         let wanted = Wanted {
             workers,
@@ -260,12 +266,15 @@ impl Mill {
             }
         }
         let record = run.flights.end_record();
-        let totals = run.counters.take_totals();
+        let mut totals = run.counters.take_totals();
         let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (rows_bytes, write) = (written.iter())
             .fold((0, Duration::ZERO), |(bytes, time), written| {
                 (bytes + written.bytes, time + written.time)
             });
+        if counted(&run.counters.objects.requests) > 0 {
+            totals.paths.push("objects");
+        }
         let jobs: Vec<JobReport> = (jobs.iter().zip(written))
             .map(|(running, written)| JobReport {
                 name: running.name.to_string(),
@@ -304,6 +313,12 @@ impl Mill {
                 files: counted(&run.counters.decoded.files),
                 raw: counted(&run.counters.decoded.raw),
                 bytes: counted(&run.counters.decoded.bytes),
+            },
+            objects: ObjectBytes {
+                requests: counted(&run.counters.objects.requests),
+                retried: counted(&run.counters.objects.retried),
+                bytes: counted(&run.counters.objects.bytes),
+                depth_max: counted(&run.counters.objects.depth_max),
             },
             jobs,
             rows_bytes,

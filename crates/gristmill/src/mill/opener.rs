@@ -2,10 +2,11 @@
 
 use super::counters::{count, Counters};
 use super::descriptors::{Descriptors, Moment, Permit};
-use super::piece::FileKind;
+use super::piece::{FileKind, Handle};
 use super::status::Status;
 use crate::bounded;
 use crate::source::{Entry, FileId, Origin};
+use gristmill_ingest::object::ObjectRef;
 use gristmill_ingest::reader::{is_on_fuse, ReadPath, ReadPathChoice};
 use gristmill_ingest::NvmeNamespace;
 use gristmill_ring::lock;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 /// A file that was opened, and how it is read.
 pub(super) struct Opened {
-    pub file: Arc<OwnedFd>,
+    pub handle: Handle,
     pub kind: FileKind,
     /// The size that the file system gave when the file was opened, or 0 if it was not asked.
     pub told: u64,
@@ -39,7 +40,7 @@ impl Opened {
 
     fn new(file: File, kind: FileKind, told: u64) -> Self {
         Self {
-            file: Arc::new(OwnedFd::from(file)),
+            handle: Handle::File(Arc::new(OwnedFd::from(file))),
             kind,
             told,
         }
@@ -47,7 +48,7 @@ impl Opened {
 
     fn stream(file: Arc<OwnedFd>) -> Self {
         Self {
-            file,
+            handle: Handle::File(file),
             kind: FileKind::Stream,
             told: 0,
         }
@@ -119,7 +120,8 @@ impl Opener {
     /// Opens an entry. Returns `None` for a FIFO without a writer, whose attempt [`Opener::take_written`] will return.
     pub fn open(&self, entry: Arc<Entry>, permit: Permit) -> Option<Attempt> {
         let then = self.descriptors.moment();
-        let opened = match entry.origin {
+        let opened = match &entry.origin {
+            Origin::Object(object) => self.open_object(object),
             _ if self.strict => self.open_strictly(&entry),
             Origin::File => self.open_seen(&entry).map(Opened::as_found),
             Origin::Stdin if self.read_path == ReadPathChoice::Only(ReadPath::PeerRead) => {
@@ -174,6 +176,28 @@ impl Opener {
         let waited = !written(fifos.iter(), timeout).is_empty();
         self.unwritten.awaited.store(false, Ordering::Release);
         waited
+    }
+
+    /// Takes an object. Nothing is asked of its store yet.
+    fn open_object(&self, object: &ObjectRef) -> io::Result<Opened> {
+        let refuses = match self.read_path {
+            ReadPathChoice::Auto | ReadPathChoice::Only(ReadPath::PositionedRead) => self.strict,
+            ReadPathChoice::Only(ReadPath::RegisteredMappedRead) => {
+                let why = "objects are fetched by requests to their store";
+                self.counters.add_fallback(why);
+                self.strict
+            }
+            ReadPathChoice::Only(_) => true,
+        };
+        if refuses || self.device_range {
+            let why = "objects are fetched by requests, which this read path is not; choose another";
+            return Err(io::Error::other(why));
+        }
+        Ok(Opened {
+            handle: Handle::Object(object.clone()),
+            kind: FileKind::Positioned,
+            told: object.0.size().unwrap_or(0),
+        })
     }
 
     /// Opens a file, and stats its descriptor.

@@ -5,6 +5,7 @@ use super::descriptors::Permit;
 use super::halo::{Landing, StreamTail};
 use super::parts::Parts;
 use crate::source::Entry;
+use gristmill_ingest::object::{Fetched, ObjectRef};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,13 +19,26 @@ pub(super) enum FileKind {
     Stream,
 }
 
+/// What the bytes of a file come from.
+#[derive(Debug, Clone)]
+pub(super) enum Handle {
+    /// A descriptor.
+    File(Arc<OwnedFd>),
+    /// An object of a store.
+    Object(ObjectRef),
+}
+
 /// A file that is open, shared by the readers that cut it.
 #[derive(Debug)]
 pub(super) struct OpenFile {
     pub entry: Arc<Entry>,
-    pub file: Arc<OwnedFd>,
+    pub handle: Handle,
     /// How the raw bytes are read.
     pub raw: FileKind,
+    /// What the first fetch of an object has told, before more than one reader knows it.
+    pub fetched: OnceLock<Fetched>,
+    /// Bytes that were fetched of an object that is fetched in order.
+    pub arrived: AtomicU64,
     /// What decodes the raw bytes. It is set before more than one reader knows the file.
     pub converter: OnceLock<Mutex<Converter>>,
     /// The number of the next chunk that no reader has taken.
@@ -47,7 +61,7 @@ pub(super) struct OpenFile {
     pub done: AtomicU64,
     /// Whether no job needs more chunks, because the file has ended, failed or been answered.
     pub finished: AtomicBool,
-    /// Gives the descriptor back when `file`, which is dropped before it, has been closed.
+    /// Gives the descriptor back when `handle`, which is dropped before it, has been closed.
     pub _permit: Permit,
 }
 
@@ -62,10 +76,28 @@ impl OpenFile {
         self.done.fetch_or(1 << job, Ordering::Relaxed);
     }
 
+    /// The object, if it is one.
+    pub fn object(&self) -> Option<&ObjectRef> {
+        match &self.handle {
+            Handle::Object(object) => Some(object),
+            Handle::File(_) => None,
+        }
+    }
+
+    /// The descriptor, of all but objects.
+    pub fn descriptor(&self) -> Option<&Arc<OwnedFd>> {
+        match &self.handle {
+            Handle::File(file) => Some(file),
+            Handle::Object(_) => None,
+        }
+    }
+
     /// How the file is read. What is decoded is read in order.
     pub fn kind(&self) -> FileKind {
+        let in_order = |fetched: &Fetched| !fetched.in_ranges;
         match self.converter.get() {
             Some(_) => FileKind::Stream,
+            None if self.fetched.get().is_some_and(in_order) => FileKind::Stream,
             None => self.raw,
         }
     }

@@ -23,6 +23,9 @@ pub fn chunks_per_worker(depth: u32) -> usize {
     depth as usize + BATCH_FILES
 }
 
+/// Chunk buffers of a run whose files are mostly objects: a network takes long to answer, and gives more to many requests.
+pub(super) const REMOTE_CHUNKS: usize = 128;
+
 /// The default bound on the bytes of chunk buffers, on a machine with enough memory.
 pub const DEFAULT_MEMORY_BYTES: usize = 1 << 30;
 

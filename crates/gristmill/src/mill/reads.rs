@@ -150,7 +150,12 @@ impl Reads {
                 self.pending.len() - 1
             }
         };
-        let file = &piece.file.file;
+        let Some(file) = piece.file.descriptor() else {
+            // Objects are fetched: see `fetches`.
+            self.pending[tag] = None;
+            self.returned.push_back(ReadDone::Again(piece, buffer));
+            return false;
+        };
         let number = tag as u64;
         let submitted = match piece.file.kind() {
             FileKind::Stream => {

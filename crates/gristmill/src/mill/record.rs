@@ -29,8 +29,10 @@ pub(super) struct Recorder {
 
 /// The size that the file system gives for a slot's file.
 fn size_of(piece: &Piece) -> Result<u64, PipelineError> {
-    let open = piece.file.file.try_clone().map(File::from);
-    open.and_then(|file| file.metadata())
+    let open = piece.file.descriptor().map(|file| file.try_clone());
+    let open = open.unwrap_or_else(|| Err(std::io::Error::other("it is an object")));
+    open.map(File::from)
+        .and_then(|file| file.metadata())
         .map(|metadata| metadata.len())
         .map_err(|error| {
             PipelineError::Backend(format!(

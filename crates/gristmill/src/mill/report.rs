@@ -35,6 +35,19 @@ pub struct DecodedBytes {
     pub bytes: u64,
 }
 
+/// Objects that were fetched from stores.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ObjectBytes {
+    /// Requests that were sent for bytes of objects. Those that list objects are not among them.
+    pub requests: u64,
+    /// How many of them repeated one that had failed.
+    pub retried: u64,
+    /// Bytes that came. They are not among [`RunReport::reads`].
+    pub bytes: u64,
+    /// The most fetches that were in flight at a time, in all.
+    pub depth_max: u64,
+}
+
 /// What a run did for one of its jobs.
 #[derive(Debug)]
 pub struct JobReport {
@@ -93,6 +106,8 @@ pub struct RunReport {
     pub cpu_bounce_bytes: u64,
     /// Files that were decompressed or decoded on the way into chunks.
     pub decoded: DecodedBytes,
+    /// What was fetched of objects.
+    pub objects: ObjectBytes,
     /// Rows written, in bytes, of all jobs together.
     pub rows_bytes: u64,
     /// The kernel's own counters.
@@ -124,7 +139,7 @@ impl RunReport {
             )));
         }
         // What a file was decoded to was not read, but comes from bytes that were.
-        let read = reads.bytes() + self.decoded.bytes;
+        let read = reads.bytes() + self.decoded.bytes + self.objects.bytes;
         if read < self.bytes {
             return Err(PipelineError::Backend(format!(
                 "the run's counters do not add up: {} bytes were processed, {read} read; please report this",

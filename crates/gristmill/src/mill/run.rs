@@ -3,6 +3,7 @@
 use super::collector::Collector;
 use super::counters::Counters;
 use super::descriptors::Descriptors;
+use super::fetches::Fetches;
 use super::flight::Flights;
 use super::halo::Layout;
 use super::intake::{Cutting, Intake};
@@ -43,6 +44,7 @@ pub(super) struct Run {
     pub descriptors: Arc<Descriptors>,
     pub intake: Intake,
     pub opener: Opener,
+    pub fetches: Arc<Fetches>,
     pub flights: Arc<Flights>,
     pub collector: Collector,
 }
@@ -102,7 +104,14 @@ impl Run {
             Arc::clone(&counters),
             Arc::clone(&status),
         );
+        let fetches = Fetches::new(
+            // The others are processed meanwhile.
+            tokens.len() - tokens.len() / 4,
+            Arc::clone(&status),
+            Arc::clone(&counters),
+        );
         Self {
+            fetches,
             config,
             status,
             output,

@@ -2,6 +2,7 @@
 
 use super::below::Root;
 use super::file_id::FileId;
+use gristmill_ingest::object::ObjectRef;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +45,15 @@ impl Entry {
         }
     }
 
+    /// An object of a store. `explicit` says whether the user named it, rather than a prefix.
+    pub fn object(url: impl Into<PathBuf>, object: ObjectRef, explicit: bool) -> Self {
+        Self {
+            explicit,
+            origin: Origin::Object(object),
+            ..Self::named(url)
+        }
+    }
+
     /// An entry of a list: a path, or `-` for standard input.
     pub fn listed(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -56,7 +66,7 @@ impl Entry {
 }
 
 /// What an entry opens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// The path, which a directory listing called a regular file. If it is of another kind when it is opened, it is
     /// refused.
@@ -65,6 +75,8 @@ pub enum Origin {
     Special,
     /// Standard input.
     Stdin,
+    /// An object of a store, which is fetched by requests. The path is its URL.
+    Object(ObjectRef),
 }
 
 /// The next item of a source.
@@ -110,6 +122,12 @@ pub trait Source: Send {
         None
     }
 
+    /// Called before the first item: whether most of the entries will be objects, which are fetched over a network. Then
+    /// more of them are in flight at a time.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// Gives up the directory of the last [`Item::Starved`], and returns its failure.
     fn give_up(&mut self) -> Option<Item> {
         None
@@ -133,6 +151,10 @@ impl Source for Box<dyn Source> {
 
     fn only_file(&self) -> Option<u64> {
         (**self).only_file()
+    }
+
+    fn is_remote(&self) -> bool {
+        (**self).is_remote()
     }
 
     fn give_up(&mut self) -> Option<Item> {

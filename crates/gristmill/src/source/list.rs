@@ -2,6 +2,8 @@
 
 use super::entry::{Ended, Entry, Item, Source};
 use super::file_id::FileId;
+use super::remote::{Named, Remote};
+use gristmill_ingest::object::{Names, Stores};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use std::ffi::OsString;
 use std::fs::File;
@@ -91,6 +93,9 @@ pub struct FileList {
     awaited: Option<LiveList>,
     /// The number of empty names in a row so far.
     empty: usize,
+    /// The stores of URLs, if names may be URLs, and what a URL is giving.
+    stores: Option<Arc<dyn Stores>>,
+    remote: Option<Remote>,
 }
 
 impl FileList {
@@ -103,6 +108,8 @@ impl FileList {
             begun: Vec::new(),
             awaited: None,
             empty: 0,
+            stores: None,
+            remote: None,
         }
     }
 
@@ -118,6 +125,14 @@ impl FileList {
     #[must_use]
     pub fn nul(mut self, yes: bool) -> Self {
         self.terminator = if yes { 0 } else { b'\n' };
+        self
+    }
+
+    /// Lets names be URLs of objects, which these stores read. One that ends with `/` is all objects below it, and any
+    /// other one object. `file://` URLs are the paths that they name. Default: URLs are paths.
+    #[must_use]
+    pub fn objects(mut self, stores: Arc<dyn Stores>) -> Self {
+        self.stores = Some(stores);
         self
     }
 
@@ -162,11 +177,22 @@ impl FileList {
 impl Source for FileList {
     fn next_item(&mut self) -> Option<Item> {
         while !self.failed {
+            if let Some(remote) = &mut self.remote {
+                match remote.next_item(|_, _| true) {
+                    Some(item) => return Some(item),
+                    None => self.remote = None,
+                }
+            }
             match self.name() {
                 Ok(None) => return None,
                 Ok(Some(name)) if name.is_empty() => continue,
                 Ok(Some(name)) => {
-                    return Some(Item::Entry(Entry::listed(OsString::from_vec(name))))
+                    let name = PathBuf::from(OsString::from_vec(name));
+                    match Named::of(name, self.stores.as_deref(), Names::Objects) {
+                        Named::Path(path) => return Some(Item::Entry(Entry::listed(path))),
+                        Named::Remote(remote) => self.remote = Some(remote),
+                        Named::Refused(item) => return Some(item),
+                    }
                 }
                 Err(error) if is_early(&error) => return Some(Item::Later),
                 Err(error) if Ended::is_said_by(&error) => self.failed = true,
@@ -196,7 +222,10 @@ impl Source for FileList {
     }
 
     fn wait(&mut self, timeout: Duration) -> bool {
-        self.awaited.as_ref().is_none_or(|list| list.wait(timeout))
+        match &mut self.remote {
+            Some(remote) => remote.wait(timeout),
+            None => self.awaited.as_ref().is_none_or(|list| list.wait(timeout)),
+        }
     }
 }
 

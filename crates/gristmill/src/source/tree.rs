@@ -7,12 +7,14 @@ mod types;
 mod walk;
 
 use super::entry::Source;
+use gristmill_ingest::object::Stores;
 use gristmill_protocol::PipelineError;
 use ignore::overrides::{Override, OverrideBuilder};
 use rules::{RuleFiles, Rules};
 pub use sorted::SortKey;
 use sorted::Sorted;
 use std::path::PathBuf;
+use std::sync::Arc;
 pub use types::{FileTypes, TypeChange, TypeError};
 use walk::{WalkOptions, Walking};
 
@@ -40,6 +42,7 @@ pub struct Tree {
     iglobs: Vec<String>,
     globs_ignore_case: bool,
     options: WalkOptions,
+    stores: Option<Arc<dyn Stores>>,
 }
 
 impl Tree {
@@ -72,6 +75,7 @@ impl Tree {
                 max_bytes: None,
                 one_file_system: false,
             },
+            stores: None,
         }
     }
 
@@ -246,6 +250,16 @@ impl Tree {
         self
     }
 
+    /// Lets names be URLs of objects, which these stores read: `s3://bucket/key` is an object or, where there is none or the
+    /// URL ends with `/`, all objects below it, which globs, types, hidden names, depth and size choose among as among
+    /// files; globs with a `/` and ignore files given by name are taken relative to the URL. Ignore files in stores are
+    /// not read. `file://` URLs are the paths that they name. Default: URLs are paths.
+    #[must_use]
+    pub fn objects(mut self, stores: Arc<dyn Stores>) -> Self {
+        self.stores = Some(stores);
+        self
+    }
+
     /// Starts the walk.
     ///
     /// If links are not followed, the files that are found are opened only below the directory that was named, through
@@ -262,7 +276,12 @@ impl Tree {
             self.hidden,
             self.rule_files.clone(),
         );
-        let walking = Walking::new(self.paths.clone(), rules, self.options);
+        let walking = Walking::new(
+            self.paths.clone(),
+            rules,
+            self.options,
+            self.stores.clone(),
+        );
         Ok(match self.sort {
             None => Box::new(walking) as Box<dyn Source>,
             Some((key, reverse)) => Box::new(Sorted::new(walking, key, reverse)),

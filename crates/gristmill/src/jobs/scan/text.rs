@@ -40,7 +40,7 @@ impl Text {
             origin: 0,
             mapped,
             marked: !plan.keep_mark,
-            rereadable: entry.origin != Origin::Stdin,
+            rereadable: matches!(entry.origin, Origin::File | Origin::Special),
         }
     }
 

@@ -204,6 +204,36 @@ impl Rules {
         !listed && !self.hidden && name.is_some_and(|name| name.as_bytes().starts_with(b"."))
     }
 
+    /// Whether an object is passed over. `below` is its name below the prefix that was listed.
+    pub(super) fn pass_over_object(&self, below: &Path) -> bool {
+        let is_dot = |path: &Path| {
+            let name = path.file_name();
+            name.is_some_and(|name| name.as_bytes().starts_with(b"."))
+        };
+        let verdict_of = |path: &Path, is_dir: bool| {
+            match self.overrides.matched(path, is_dir) {
+                Match::Ignore(_) => return Some(true),
+                Match::Whitelist(_) => return Some(false),
+                Match::None => {}
+            }
+            let mut named = self.named.iter().rev();
+            let named = named.find_map(|rules| verdict(rules, path, is_dir));
+            if named == Some(true) {
+                return named;
+            }
+            match self.types.matched(path, is_dir) {
+                Match::Ignore(_) => return Some(true),
+                Match::Whitelist(_) => return Some(false),
+                Match::None => {}
+            }
+            named.or_else(|| (!self.hidden && is_dot(path)).then_some(true))
+        };
+        let directories = below.ancestors().skip(1);
+        let directories = directories.filter(|path| *path != Path::new(""));
+        directories.into_iter().any(|path| verdict_of(path, true) == Some(true))
+            || verdict_of(below, false) == Some(true)
+    }
+
     /// The verdict of the ignore files, if any has one.
     fn by_files<'a>(
         &self,

@@ -100,6 +100,10 @@ impl<S: Source> Source for Sorted<S> {
         self.source.wait(timeout)
     }
 
+    fn is_remote(&self) -> bool {
+        self.source.is_remote()
+    }
+
     fn only_file(&self) -> Option<u64> {
         self.source.only_file()
     }

@@ -4,6 +4,8 @@ use super::rules::{Layer, Rules};
 use crate::source::below::Root;
 use crate::source::entry::{Entry, Item, Origin, Source};
 use crate::source::file_id::FileId;
+use crate::source::remote::{Named, Remote};
+use gristmill_ingest::object::{Names, Stores};
 use rustix::fs::{fstat, lstat, openat, stat, statat, AtFlags, Dir, FileType, Mode, OFlags, CWD};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -11,6 +13,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The number of directories that are kept open while those in them are walked. The rest of any other directory is read
 /// into memory.
@@ -51,6 +55,9 @@ pub(super) struct Walking {
     starved: Option<(Waiting, io::Error)>,
     /// Errors and notices to give before anything else is listed.
     told: VecDeque<Item>,
+    /// The stores of URLs, if names may be URLs, and what a URL is giving.
+    stores: Option<Arc<dyn Stores>>,
+    remote: Option<Remote>,
     /// Files that the run writes.
     written: Vec<FileId>,
     /// The largest number of directories that are kept open.
@@ -102,7 +109,12 @@ impl Waiting {
 }
 
 impl Walking {
-    pub(super) fn new(mut named: Vec<PathBuf>, mut rules: Rules, options: WalkOptions) -> Self {
+    pub(super) fn new(
+        mut named: Vec<PathBuf>,
+        mut rules: Rules,
+        options: WalkOptions,
+        stores: Option<Arc<dyn Stores>>,
+    ) -> Self {
         named.reverse();
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let few = limit.current.is_some_and(|limit| limit < FEW_DESCRIPTORS);
@@ -119,6 +131,8 @@ impl Walking {
             levels: Vec::new(),
             starved: None,
             told,
+            stores,
+            remote: None,
             written: FileId::of_redirected_stdout()
                 .filter(|_| !options.stdout_too)
                 .into_iter()
@@ -132,6 +146,15 @@ impl Walking {
         if path == Path::new("-") {
             return Some(Item::Entry(Entry::stdin()));
         }
+        let names = Names::ObjectsOrPrefixes;
+        let path = match Named::of(path, self.stores.as_deref(), names) {
+            Named::Path(path) => path,
+            Named::Remote(remote) => {
+                self.remote = Some(remote);
+                return None;
+            }
+            Named::Refused(item) => return Some(item),
+        };
         let kind = match stat(&path) {
             Ok(found) => FileType::from_raw_mode(found.st_mode),
             Err(error) => return Some(failed(path, error)),
@@ -461,6 +484,20 @@ impl Source for Walking {
                 }
                 continue;
             }
+            if let Some(remote) = &mut self.remote {
+                let (rules, options) = (&self.rules, &self.options);
+                let passes = |below: &Path, size: Option<u64>| {
+                    let depth = below.components().count();
+                    options.max_depth.is_none_or(|most| depth <= most)
+                        && options.max_bytes.zip(size).is_none_or(|(most, size)| size <= most)
+                        && !rules.pass_over_object(below)
+                };
+                match remote.next_item(passes) {
+                    Some(item) => return Some(item),
+                    None => self.remote = None,
+                }
+                continue;
+            }
             match self.step() {
                 Some(Some(item)) => return Some(item),
                 Some(None) => {}
@@ -473,6 +510,15 @@ impl Source for Walking {
                 }
             }
         }
+    }
+
+    fn wait(&mut self, timeout: Duration) -> bool {
+        self.remote.as_mut().is_none_or(|remote| remote.wait(timeout))
+    }
+
+    fn is_remote(&self) -> bool {
+        let url = |path: &PathBuf| gristmill_ingest::object::is_url(path);
+        self.stores.is_some() && self.named.iter().any(url)
     }
 
     fn only_file(&self) -> Option<u64> {

@@ -1,0 +1,183 @@
+//! Errors in one line, without secrets.
+//!
+//! What a store or client says is never shown as it came, since it may hold URLs with signatures, or what was signed. It is
+//! only looked at for a status, for the short code by which stores name an error, and for what the system says of a
+//! connection.
+
+use super::location::Kind;
+use object_store::client::{HttpError, HttpErrorKind};
+use std::error::Error;
+
+/// Why an object that changed is not read further.
+pub(crate) const CHANGED: &str =
+    "the object changed while it was read; run again for it, when nobody writes it";
+
+/// The longest code of an error that is shown.
+const MOST_CODE: usize = 64;
+
+/// Everything that an error and its causes say.
+fn said(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        text.push_str(&error.to_string());
+        text.push('\n');
+        next = error.source();
+    }
+    text
+}
+
+/// The HTTP status of the answer that an error is about.
+pub(crate) fn status(error: &object_store::Error) -> Option<u16> {
+    status_of(&said(error))
+}
+
+fn status_of(said: &str) -> Option<u16> {
+    let (_, rest) = said.split_once("status code: ")?;
+    rest.get(..3)?.parse().ok()
+}
+
+/// The code by which the store names the error, such as `NoSuchBucket`.
+fn code(said: &str) -> Option<&str> {
+    let (_, rest) = said.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (!code.is_empty() && code.len() <= MOST_CODE && code.bytes().all(plain)).then_some(code)
+}
+
+/// The first cause of an error that is a client's, and what the system says of it.
+fn transport(error: &(dyn Error + 'static)) -> Option<(HttpErrorKind, Option<String>)> {
+    let mut found: Option<HttpErrorKind> = None;
+    let mut system = None;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(http) = error.downcast_ref::<HttpError>() {
+            found.get_or_insert(http.kind());
+        }
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            // An error that wraps another is told by that one.
+            if io.raw_os_error().is_some() || io.get_ref().is_none() {
+                system = Some(io.to_string());
+            }
+        }
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            system = Some(tls.to_string());
+        }
+        next = match error.downcast_ref::<std::io::Error>() {
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    found.map(|kind| (kind, system))
+}
+
+/// A client's error in words.
+pub(crate) fn client(error: &HttpError) -> String {
+    let (kind, system) = transport(error).unwrap_or((error.kind(), None));
+    of_transport(kind, system)
+}
+
+fn of_transport(kind: HttpErrorKind, system: Option<String>) -> String {
+    let what = match kind {
+        HttpErrorKind::Connect => "cannot connect to the store",
+        HttpErrorKind::Timeout => "the store gave no byte in time",
+        HttpErrorKind::Interrupted | HttpErrorKind::Request => "the store broke the connection off",
+        HttpErrorKind::Decode => "the store's answer is not HTTP",
+        _ => "the request failed",
+    };
+    match system {
+        Some(system) => format!("{what}: {system}"),
+        None => what.to_owned(),
+    }
+}
+
+/// A status and a code in words.
+pub(crate) fn refused(status: u16, said: &str, kind: Kind) -> String {
+    let code = code(said);
+    let shown = match code {
+        Some(code) => format!("{status} {code}"),
+        None => status.to_string(),
+    };
+    let no_bucket = ["NoSuchBucket", "ContainerNotFound"];
+    match (status, code) {
+        (404, Some(code)) if no_bucket.contains(&code) => {
+            format!("there is no such {}", kind.bucket())
+        }
+        (404 | 410, _) if kind == Kind::Http => format!("there is nothing (the server answers {shown})"),
+        (404, _) => "there is no such object".to_owned(),
+        (412, _) => CHANGED.to_owned(),
+        (400 | 401 | 403, _) => format!(
+            "access is refused (the store answers {shown}); check {}",
+            kind.credentials()
+        ),
+        (301 | 307 | 308, _) => format!(
+            "the {} is elsewhere (the store answers {shown}); check the region or endpoint",
+            kind.bucket()
+        ),
+        (416, _) => format!("the store refuses a range of it (it answers {shown}), which has changed"),
+        (429 | 500..=599, _) => {
+            format!("the store answers {shown}, again and again; try later")
+        }
+        _ => format!("the store answers {shown}"),
+    }
+}
+
+/// An error of a store in words.
+pub(crate) fn store(error: &object_store::Error, kind: Kind) -> String {
+    let said = said(error);
+    if let Some(status) = status_of(&said) {
+        // Credentials are asked for from servers of their own.
+        if !is_about_credentials(&said) {
+            return refused(status, &said, kind);
+        }
+    }
+    if is_about_credentials(&said) {
+        return format!("no credentials were found; set {}", kind.credentials());
+    }
+    if let Some((kind, system)) = transport(error) {
+        return of_transport(kind, system);
+    }
+    match error {
+        object_store::Error::NotFound { .. } => refused(404, &said, kind),
+        object_store::Error::Precondition { .. } => CHANGED.to_owned(),
+        object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => refused(403, &said, kind),
+        object_store::Error::InvalidPath { .. } => {
+            "a key has an empty part, or one that is `.` or `..`, which cannot be named".to_owned()
+        }
+        _ => "the store's answer makes no sense: a header is missing or wrong".to_owned(),
+    }
+}
+
+/// Whether an error came from where credentials are asked for.
+fn is_about_credentials(said: &str) -> bool {
+    let places = [
+        "169.254.169.254",
+        "169.254.170.2",
+        "metadata.google.internal",
+        "/latest/api/token",
+        "/computeMetadata/",
+        "/metadata/identity",
+    ];
+    places.iter().any(|place| said.contains(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_says_is_shown_by_its_code_alone() {
+        let said = "status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code><Message>s3cr3t</Message>\
+                    <StringToSign>s3cr3t</StringToSign></Error>";
+        assert_eq!(status_of(said), Some(403));
+        let line = refused(403, said, Kind::S3);
+        assert!(line.contains("403 SignatureDoesNotMatch"), "{line}");
+        assert!(!line.contains("s3cr3t"), "{line}");
+        for code_text in ["a b", "", "<x>", &"x".repeat(65)] {
+            assert_eq!(code(&format!("<Code>{code_text}</Code>")), None);
+        }
+        let gone = refused(404, "<Code>NoSuchBucket</Code>", Kind::S3);
+        assert_eq!(gone, "there is no such bucket");
+    }
+}

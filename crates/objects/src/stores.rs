@@ -1,0 +1,297 @@
+//! A client for each bucket, set up from the environment, and the runtime that all requests are made by.
+
+use super::describe;
+use super::fetch::{Place, Remote};
+use super::listing::{Directory, One, Prefix};
+use super::location::{HttpLocation, Kind, Location};
+use super::service::Connector;
+use gristmill_ingest::object::{Listing, Names, ObjectRef, Stores};
+use gristmill_ring::lock;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::{HttpClient, HttpConnector, ReqwestConnector};
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::path::Path as Key;
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use tokio::runtime::{Handle, Runtime};
+
+/// How long a store may give no byte before a request counts as failed.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most threads that make requests.
+const MOST_THREADS: usize = 8;
+
+/// The threads that make requests.
+#[derive(Debug)]
+struct Requesters(Option<Runtime>);
+
+impl Drop for Requesters {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // A resolver that hangs is not waited for.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Stores, whose clients are set up from variables as they are used first: `AWS_*`, `GOOGLE_*` and `AZURE_*`, as the crate
+/// `object_store` reads them, and the proxies that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name.
+pub struct ObjectStores {
+    variables: Vec<(String, String)>,
+    requesters: OnceLock<Result<Requesters, String>>,
+    /// The client of each bucket.
+    buckets: Mutex<HashMap<(Kind, String), Arc<dyn ObjectStore>>>,
+    /// The client of HTTP servers.
+    http: OnceLock<Result<HttpClient, String>>,
+}
+
+impl std::fmt::Debug for ObjectStores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ObjectStores")
+    }
+}
+
+impl ObjectStores {
+    /// Stores that are set up from the environment of the process, as it is now.
+    pub fn from_env() -> Arc<Self> {
+        let variables = std::env::vars_os();
+        let text = variables.filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self::with_variables(text)
+    }
+
+    /// Stores that are set up from these variables. Proxies are taken from the environment of the process.
+    pub fn with_variables(variables: impl IntoIterator<Item = (String, String)>) -> Arc<Self> {
+        Arc::new(Self {
+            variables: variables.into_iter().collect(),
+            requesters: OnceLock::new(),
+            buckets: Mutex::default(),
+            http: OnceLock::new(),
+        })
+    }
+
+    /// Where requests are made.
+    fn handle(&self) -> Result<Handle, String> {
+        let begun = self.requesters.get_or_init(|| {
+            // Where another part of the process has chosen one already, that one is used.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads((cores / 2).clamp(1, MOST_THREADS))
+                .thread_name("gristmill-fetch")
+                .enable_io()
+                .enable_time()
+                .build()
+                .map(|runtime| Requesters(Some(runtime)))
+                .map_err(|error| format!("the threads that make requests: {error}"))
+        });
+        match begun {
+            Ok(Requesters(Some(runtime))) => Ok(runtime.handle().clone()),
+            Ok(Requesters(None)) => Err("the threads that make requests have ended".into()),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    /// The variables that begin so, in small letters.
+    fn variables(&self, start: &'static str) -> impl Iterator<Item = (String, &str)> {
+        let ours = self.variables.iter();
+        let ours = ours.filter(move |(name, _)| name.starts_with(start));
+        ours.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.variables.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Timeouts by progress: a request may take as long as bytes come.
+    fn options(&self) -> ClientOptions {
+        ClientOptions::new()
+            .with_timeout_disabled()
+            .with_read_timeout(READ_TIMEOUT)
+    }
+
+    fn retries(&self, kind: Kind) -> RetryConfig {
+        let mut config = RetryConfig::default();
+        let attempts = self.variable("AWS_MAX_ATTEMPTS").filter(|_| kind == Kind::S3);
+        if let Some(attempts) = attempts.and_then(|attempts| attempts.parse::<usize>().ok()) {
+            config.max_retries = attempts.max(1) - 1;
+        }
+        config
+    }
+
+    /// What went wrong when a client was set up. Values of variables are shown by their names.
+    fn unset(&self, kind: Kind, error: &object_store::Error) -> String {
+        let mut text = error.to_string().replace('\n', " ");
+        let start = match kind {
+            Kind::S3 => "AWS_",
+            Kind::Google => "GOOGLE_",
+            Kind::Azure => "AZURE_",
+            Kind::Http => "HTTP",
+        };
+        for (name, value) in &self.variables {
+            if name.starts_with(start) && value.len() > 3 {
+                text = text.replace(value.as_str(), &format!("${name}"));
+            }
+        }
+        format!("its client cannot be set up: {text}; check the variables {start}*")
+    }
+
+    /// The client of a bucket.
+    fn bucket(&self, kind: Kind, bucket: &str) -> Result<Arc<dyn ObjectStore>, String> {
+        let mut buckets = lock(&self.buckets);
+        let place = (kind, bucket.to_owned());
+        if let Some(known) = buckets.get(&place) {
+            return Ok(Arc::clone(known));
+        }
+        let built = self.built(kind, bucket);
+        let store = built.map_err(|error| self.unset(kind, &error))?;
+        buckets.insert(place, Arc::clone(&store));
+        Ok(store)
+    }
+
+    fn built(&self, kind: Kind, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+        // The variables come last, so that they set timeouts, too.
+        let (options, retry) = (self.options(), self.retries(kind));
+        let connector = Connector::default();
+        Ok(match kind {
+            Kind::S3 => {
+                let mut builder = AmazonS3Builder::new()
+                    .with_client_options(options)
+                    .with_http_connector(connector)
+                    .with_retry(retry);
+                for (name, value) in self.variables("AWS_") {
+                    if let Ok(key) = name.parse() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                Arc::new(builder.with_bucket_name(bucket).build()?)
+            }
+            Kind::Google => {
+                let mut builder = GoogleCloudStorageBuilder::new()
+                    .with_client_options(options)
+                    .with_http_connector(connector)
+                    .with_retry(retry);
+                if let Some(path) = self.variable("SERVICE_ACCOUNT") {
+                    builder = builder.with_service_account_path(path);
+                }
+                for (name, value) in self.variables("GOOGLE_") {
+                    if let Ok(key) = name.parse() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                Arc::new(builder.with_bucket_name(bucket).build()?)
+            }
+            Kind::Azure | Kind::Http => {
+                let mut builder = MicrosoftAzureBuilder::new()
+                    .with_client_options(options)
+                    .with_http_connector(connector)
+                    .with_retry(retry);
+                if let Some(endpoint) = self.variable("MSI_ENDPOINT") {
+                    builder = builder.with_msi_endpoint(endpoint);
+                }
+                for (name, value) in self.variables("AZURE_") {
+                    if let Ok(key) = name.parse() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                Arc::new(builder.with_container_name(bucket).build()?)
+            }
+        })
+    }
+
+    /// The client of HTTP servers.
+    fn http_client(&self) -> Result<HttpClient, String> {
+        let connected = self.http.get_or_init(|| {
+            let options = self.options().with_allow_http(true);
+            let client = ReqwestConnector::default().connect(&options);
+            client.map_err(|error| self.unset(Kind::Http, &error))
+        });
+        connected.clone()
+    }
+
+    fn http_object(&self, location: HttpLocation) -> Result<(String, ObjectRef), String> {
+        let HttpLocation {
+            url,
+            shown,
+            authorization,
+        } = location;
+        let told = |reason: String| format!("{shown}: {reason}");
+        let handle = self.handle().map_err(told)?;
+        let connector = Connector {
+            client: Some(self.http_client().map_err(told)?),
+            authorization,
+        };
+        let options = self.options().with_allow_http(true);
+        let client = connector.connect(&options);
+        let client = client.map_err(|error| told(describe::store(&error, Kind::Http)))?;
+        let store = HttpBuilder::new()
+            .with_url(url.as_str())
+            .with_client_options(options)
+            .with_http_connector(connector)
+            .with_retry(self.retries(Kind::Http))
+            .build()
+            .map_err(|error| told(describe::store(&error, Kind::Http)))?;
+        let place = Place {
+            kind: Kind::Http,
+            store: Arc::new(store),
+            // The client's URL is the object's, with its query.
+            key: Key::default(),
+            whole: Some((client, url)),
+        };
+        let object = Remote::new(place, None, handle);
+        Ok((shown, ObjectRef(object)))
+    }
+}
+
+impl Stores for ObjectStores {
+    fn open(&self, url: &Path, names: Names) -> Result<Box<dyn Listing>, String> {
+        let (kind, scheme, bucket, key) = match Location::of(url)? {
+            Location::Http(location) => {
+                let (shown, object) = self.http_object(*location)?;
+                return Ok(Box::new(One::new(shown.into(), object)));
+            }
+            Location::Key {
+                kind,
+                scheme,
+                bucket,
+                key,
+            } => (kind, scheme, bucket, key),
+        };
+        let told = |reason: String| format!("{scheme}://{bucket}/{key}: {reason}");
+        let handle = self.handle().map_err(told)?;
+        // A client of `object_store` is made within its runtime.
+        let entered = handle.enter();
+        let store = self.bucket(kind, &bucket).map_err(told)?;
+        drop(entered);
+        let is_prefix = key.is_empty() || key.ends_with('/');
+        let bare = key.strip_suffix('/').unwrap_or(&key);
+        let parsed = Key::parse(bare).map_err(|_| {
+            told("its key has an empty part, or one that is `.` or `..`; such keys cannot be read".into())
+        })?;
+        let place = Place {
+            kind,
+            store,
+            key: parsed,
+            whole: None,
+        };
+        if !is_prefix && names == Names::Objects {
+            let name = PathBuf::from(format!("{scheme}://{bucket}/{key}"));
+            let object = ObjectRef(Remote::new(place, None, handle));
+            return Ok(Box::new(One::new(name, object)));
+        }
+        let directory = Directory {
+            root: format!("{scheme}://{bucket}/"),
+            name: PathBuf::from(format!("{scheme}://{bucket}/{key}")),
+            place,
+            or_object: !is_prefix,
+        };
+        Ok(Box::new(Prefix::new(directory, handle)))
+    }
+}
