@@ -5,6 +5,7 @@
 //! - [`refused`]: programs that must not compile;
 //! - [`ripgrep`]: the ripgrep with which `scan` is compared;
 //! - [`seed`], [`noise`]: the seed of a random test, which the test prints, and random bytes;
+//! - [`store`]: an object store that fails as it is told;
 //! - [`skipped`]: records why a test does not run here, in a place where `scripts/test` finds it.
 
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ pub mod planted;
 mod random;
 mod refused;
 pub mod ripgrep;
+pub mod store;
 
 pub use patience::Patience;
 pub use random::{noise, seed};
