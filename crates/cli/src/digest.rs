@@ -1,5 +1,6 @@
 //! `gristmill digest`: digests of each file, and the check of a list of them.
 
+use super::objects::stores;
 use super::common::{self, Destination, End, Ended, ReportArgs};
 use super::engine::EngineArgs;
 use super::mill::Share;
@@ -277,7 +278,8 @@ fn check(args: &DigestArgs, list: &Path) -> Result<ExitCode, String> {
     let source = source
         .awaiting(live)
         .warn(flags.warn)
-        .ignore_missing(flags.ignore_missing);
+        .ignore_missing(flags.ignore_missing)
+        .objects(stores());
     let mut ended = common::run(&mill, source, Arc::clone(&job), &mut output, &report, None)?;
     output.finish(b"", &mut ended);
     if !flags.status {

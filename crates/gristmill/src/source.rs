@@ -18,6 +18,7 @@ pub use below::Root;
 pub use entry::{Ended, Entry, Item, Origin, Source, STDIN_NAME};
 pub use file_id::FileId;
 pub(crate) use list::is_early;
+pub(crate) use remote::Named;
 pub use list::{FileList, LiveList};
 pub use gristmill_ingest::object::{is_url, Names, Stores};
 pub use stdin::{stdin, Stdin};

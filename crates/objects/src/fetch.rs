@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use url::Url;
 
-/// How often a body that ended early is asked for again without a byte having come.
+/// How often the rest of a body that ended early is asked for.
 const MOST_RESUMED: u32 = 4;
 
 /// Where an object lies.
@@ -160,7 +160,7 @@ impl Remote {
         }
         let (mut at, mut end) = (range.start, range.end);
         let mut size = self.version.get().map(|version| version.size);
-        let mut in_vain = 0;
+        let mut resumed = 0;
         loop {
             if size.is_some_and(|size| at >= end.min(size)) {
                 break;
@@ -178,14 +178,13 @@ impl Remote {
             if found.range != (at..end) {
                 return Err(failed("the store gives another range than was asked for"));
             }
-            let before = at;
             let ended = self.pump(found, &mut at, end, sink).await?;
             if at < end {
                 // It ended early, with an error or without.
-                in_vain = if at > before { 0 } else { in_vain + 1 };
-                if in_vain == MOST_RESUMED {
+                if resumed == MOST_RESUMED {
                     return Err(failed(ended));
                 }
+                resumed += 1;
                 tally.failed();
             }
         }

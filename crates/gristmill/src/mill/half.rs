@@ -226,7 +226,7 @@ impl Half {
                 },
                 first_part: part.first,
                 last_part: !overflowed && part.parts.is_last(),
-                stream: part.piece.file.raw == FileKind::Stream,
+                stream: part.piece.file.is_stream(),
                 decoded: part.piece.file.converter.get().is_some(),
             };
             guarded(|| memory.chunk(&landed, rows))

@@ -92,13 +92,18 @@ impl OpenFile {
         }
     }
 
+    /// Whether the raw bytes come in order alone: of a pipe, or of an object whose store knows no ranges.
+    pub fn is_stream(&self) -> bool {
+        let in_order = |fetched: &Fetched| !fetched.in_ranges;
+        self.raw == FileKind::Stream || self.fetched.get().is_some_and(in_order)
+    }
+
     /// How the file is read. What is decoded is read in order.
     pub fn kind(&self) -> FileKind {
-        let in_order = |fetched: &Fetched| !fetched.in_ranges;
-        match self.converter.get() {
-            Some(_) => FileKind::Stream,
-            None if self.fetched.get().is_some_and(in_order) => FileKind::Stream,
-            None => self.raw,
+        if self.converter.get().is_some() || self.is_stream() {
+            FileKind::Stream
+        } else {
+            FileKind::Positioned
         }
     }
 }

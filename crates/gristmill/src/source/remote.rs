@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a name leads to.
-pub(super) enum Named {
+pub(crate) enum Named {
     /// A path of this machine.
     Path(PathBuf),
     /// Objects of a store.
@@ -40,7 +40,7 @@ impl Named {
 }
 
 /// A listing of objects.
-pub(super) struct Remote(Box<dyn Listing>);
+pub(crate) struct Remote(Box<dyn Listing>);
 
 impl Remote {
     /// The next item; `None` at the end. `passes` is asked whether an object that was found below a prefix is read, by its
@@ -69,6 +69,14 @@ impl Remote {
                 }
             }
             return Some(Item::Entry(Entry::object(name, object, below.is_none())));
+        }
+    }
+
+    /// The object that was named outright; a prefix is none.
+    pub fn one(mut self) -> Entry {
+        match self.0.next() {
+            Listed::Object { name, object, .. } => Entry::object(name, object, true),
+            _ => Entry::named("<a prefix, which is no object>"),
         }
     }
 

@@ -45,7 +45,9 @@ impl Request {
     pub fn parameter(&self, name: &str) -> Option<String> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
         let mut found = pairs.filter(|(known, _)| *known == name);
-        found.next().map(|(_, value)| decoded(value))
+        // In a query a plus is a space.
+        let found = found.next();
+        found.map(|(_, value)| decoded(&value.replace('+', " ")))
     }
 
     /// The range that is asked for.
@@ -126,7 +128,7 @@ impl Answer {
 
     /// An error as S3 tells it, with a message that nobody may show.
     pub fn error(status: u16, code: &str) -> Self {
-        let message = "StringToSign-AKIA-hidden";
+        let message = "StringToSign hunter2";
         Self::of(
             status,
             format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"),

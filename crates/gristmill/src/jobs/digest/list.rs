@@ -8,7 +8,7 @@
 use super::algorithm::{Algorithm, Algorithms, Digest};
 use super::check::Check;
 use crate::jobs::names;
-use crate::source::{is_early, Ended, Entry, Item, LiveList, Source};
+use crate::source::{is_early, is_url, Ended, Entry, Item, LiveList, Named, Names, Source, Stores};
 use gristmill_ring::lock;
 use std::io::BufRead;
 use std::os::unix::ffi::OsStringExt;
@@ -182,6 +182,8 @@ pub struct DigestList {
     ignore_missing: bool,
     check: Arc<Check>,
     ended: bool,
+    /// The stores of URLs, if paths may be URLs.
+    stores: Option<Arc<dyn Stores>>,
 }
 
 impl DigestList {
@@ -206,6 +208,7 @@ impl DigestList {
             ignore_missing: false,
             check,
             ended: false,
+            stores: None,
         }
     }
 
@@ -299,6 +302,25 @@ impl DigestList {
     }
 }
 
+impl DigestList {
+    /// Lets paths be URLs of objects, which these stores read. Default: URLs are paths.
+    #[must_use]
+    pub fn objects(mut self, stores: Arc<dyn Stores>) -> Self {
+        self.stores = Some(stores);
+        self
+    }
+
+    /// The entry of a row.
+    fn entry(&self, path: PathBuf) -> Entry {
+        match Named::of(path, self.stores.as_deref(), Names::Objects) {
+            Named::Path(path) => Entry::listed(path),
+            Named::Remote(remote) => remote.one(),
+            // No file has an empty name, so it counts as one that cannot be read.
+            Named::Refused(_) => Entry::named("<invalid URL>"),
+        }
+    }
+}
+
 impl Source for DigestList {
     fn next_item(&mut self) -> Option<Item> {
         while !self.ended {
@@ -321,7 +343,8 @@ impl Source for DigestList {
                 self.check.unread.fetch_add(1, Ordering::Relaxed);
                 return Some(self.problem("names standard input, which is the list itself"));
             }
-            if self.ignore_missing && !stdin && is_missing(&row.path) {
+            let is_path = !stdin && (self.stores.is_none() || !is_url(&row.path));
+            if self.ignore_missing && is_path && is_missing(&row.path) {
                 self.check.missing.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
@@ -330,7 +353,7 @@ impl Source for DigestList {
             }
             lock(&self.check.expected).insert(self.given, (row.algorithm, row.digest));
             self.given += 1;
-            return Some(Item::Entry(Entry::listed(row.path)));
+            return Some(Item::Entry(self.entry(row.path)));
         }
         None
     }

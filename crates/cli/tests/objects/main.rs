@@ -1,0 +1,8 @@
+//! Objects of stores, with the real binary: answers equal to those of the same files on disk, and what goes wrong.
+//!
+//! The store is `gristmill_testing::store`, which fails as it is told; `real.rs` asks a server that others wrote.
+
+mod answers;
+mod faults;
+mod web;
+mod world;
