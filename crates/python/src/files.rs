@@ -4,7 +4,8 @@ use super::errors::value;
 use super::options::{paths, Options};
 use gristmill::decode::{Decode, Encoding, TextDecoding};
 use gristmill::mill::{Mill, MillBuilder};
-use gristmill::source::{FileTypes, SortKey, Source, Tree, TypeChange};
+use gristmill::objects::ObjectStores;
+use gristmill::source::{is_url, FileTypes, SortKey, Source, Tree, TypeChange};
 use pyo3::prelude::*;
 
 /// Where files come from, and what reads them.
@@ -31,7 +32,10 @@ impl Files {
     ) -> PyResult<Self> {
         let scan = passed_over == PassedOver::AsScan;
         let honoured = options.flag("ignore", scan)?;
-        let mut tree = Tree::new(paths(named)?)
+        let named = paths(named)?;
+        let urls = named.iter().any(|path| is_url(path));
+        let mut tree = Tree::new(named)
+            .objects(ObjectStores::from_env())
             .hidden(options.flag("hidden", !scan)?)
             .ignore_files(honoured)
             .require_git(options.flag("require_git", true)?)
@@ -57,6 +61,11 @@ impl Files {
         let key = sorted.as_deref().map(sort_key).transpose()?;
         if reverse && key.is_none() {
             return Err(value("reverse=True without an order; give sort, too"));
+        }
+        if urls && (reverse || key.is_some_and(|key| key != SortKey::Path)) {
+            return Err(value(
+                "objects come in their store's order, with sort='path', or as they finish; give one of these",
+            ));
         }
         tree = match key {
             Some(SortKey::Path) if !reverse => tree.sorted(true),
