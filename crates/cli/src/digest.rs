@@ -1,9 +1,9 @@
 //! `gristmill digest`: digests of each file, and the check of a list of them.
 
-use super::objects::stores;
 use super::common::{self, Destination, End, Ended, ReportArgs};
 use super::engine::EngineArgs;
 use super::mill::Share;
+use super::objects::stores;
 use super::rows::{Format, Rows, RowsArgs};
 use super::signals;
 use super::sources::SourceArgs;

@@ -546,8 +546,9 @@ impl ScanArgs {
         default_directory: bool,
     ) -> Result<Asked, Refusal> {
         let one_thread = self.one_thread(&paths);
-        let countable =
-            !self.decoding.decompresses() && !any_url(&paths) && !paths.iter().any(|path| path == Path::new("-"));
+        let countable = !self.decoding.decompresses()
+            && !any_url(&paths)
+            && !paths.iter().any(|path| path == Path::new("-"));
         let (source, estimate) = self.source(paths, default_directory)?;
         Ok(Asked {
             job,

@@ -204,10 +204,26 @@ mod tests {
 
     #[test]
     fn urls_are_told_from_paths() {
-        for url in ["s3://b/k", "S3://b", "gs://b/", "az://c/k", "https://h/p", "http://h"] {
+        for url in [
+            "s3://b/k",
+            "S3://b",
+            "gs://b/",
+            "az://c/k",
+            "https://h/p",
+            "http://h",
+        ] {
             assert!(is_url(Path::new(url)), "{url}");
         }
-        for path in ["s3:/b/k", "./s3://b", "ftp://h/p", "a/s3://b", "s3", "", "file:///x", "://"] {
+        for path in [
+            "s3:/b/k",
+            "./s3://b",
+            "ftp://h/p",
+            "a/s3://b",
+            "s3",
+            "",
+            "file:///x",
+            "://",
+        ] {
             assert!(!is_url(Path::new(path)), "{path}");
         }
     }

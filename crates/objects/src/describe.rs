@@ -103,7 +103,9 @@ pub(crate) fn refused(status: u16, said: &str, kind: Kind) -> String {
         (404, Some(code)) if no_bucket.contains(&code) => {
             format!("there is no such {}", kind.bucket())
         }
-        (404 | 410, _) if kind == Kind::Http => format!("there is nothing (the server answers {shown})"),
+        (404 | 410, _) if kind == Kind::Http => {
+            format!("there is nothing (the server answers {shown})")
+        }
         (404, _) => "there is no such object".to_owned(),
         (412, _) => CHANGED.to_owned(),
         (400 | 401 | 403, _) => format!(
@@ -114,7 +116,9 @@ pub(crate) fn refused(status: u16, said: &str, kind: Kind) -> String {
             "the {} is elsewhere (the store answers {shown}); check the region or endpoint",
             kind.bucket()
         ),
-        (416, _) => format!("the store refuses a range of it (it answers {shown}), which has changed"),
+        (416, _) => {
+            format!("the store refuses a range of it (it answers {shown}), which has changed")
+        }
         (429 | 500..=599, _) => {
             format!("the store answers {shown}, again and again; try later")
         }

@@ -5,7 +5,12 @@ use std::path::Path;
 use url::Url;
 
 /// Parts of the queries of signed URLs.
-const SIGNATURES: [&str; 4] = ["sig=", "signature=", "x-amz-credential=", "x-goog-credential="];
+const SIGNATURES: [&str; 4] = [
+    "sig=",
+    "signature=",
+    "x-amz-credential=",
+    "x-goog-credential=",
+];
 
 /// The kinds of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,7 +97,9 @@ impl Location {
                 kind.bucket()
             ));
         }
-        let query = key.split_once('?').map(|(_, query)| query.to_ascii_lowercase());
+        let query = key
+            .split_once('?')
+            .map(|(_, query)| query.to_ascii_lowercase());
         if query.is_some_and(|query| SIGNATURES.iter().any(|part| query.contains(part))) {
             return Err(format!(
                 "{scheme}://{bucket}/...: a signed URL begins with https://; give that one"
@@ -136,7 +143,8 @@ fn authorization(url: &Url) -> Option<HeaderValue> {
     let mut pair = decoded(url.username());
     pair.push(b':');
     pair.extend(decoded(url.password().unwrap_or_default()));
-    let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
+    let mut value =
+        HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -184,9 +192,13 @@ mod tests {
             "https://AKIA:s3cr3t@[::x/",
         ] {
             let error = of(url).unwrap_err();
-            assert!(!secrets.iter().any(|secret| error.contains(secret)), "{error}");
+            assert!(
+                !secrets.iter().any(|secret| error.contains(secret)),
+                "{error}"
+            );
         }
-        let Ok(Location::Http(http)) = of("https://AKIA:s3c%3Ar3t@host/a%20b.gz?X-Amz-Signature=s3cr3t#s3cr3t")
+        let Ok(Location::Http(http)) =
+            of("https://AKIA:s3c%3Ar3t@host/a%20b.gz?X-Amz-Signature=s3cr3t#s3cr3t")
         else {
             panic!("an HTTP URL");
         };

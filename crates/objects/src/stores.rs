@@ -119,7 +119,9 @@ impl ObjectStores {
 
     fn retries(&self, kind: Kind) -> RetryConfig {
         let mut config = RetryConfig::default();
-        let attempts = self.variable("AWS_MAX_ATTEMPTS").filter(|_| kind == Kind::S3);
+        let attempts = self
+            .variable("AWS_MAX_ATTEMPTS")
+            .filter(|_| kind == Kind::S3);
         if let Some(attempts) = attempts.and_then(|attempts| attempts.parse::<usize>().ok()) {
             config.max_retries = attempts.max(1) - 1;
         }
@@ -273,7 +275,10 @@ impl Stores for ObjectStores {
         let is_prefix = key.is_empty() || key.ends_with('/');
         let bare = key.strip_suffix('/').unwrap_or(&key);
         let parsed = Key::parse(bare).map_err(|_| {
-            told("its key has an empty part, or one that is `.` or `..`; such keys cannot be read".into())
+            told(
+                "its key has an empty part, or one that is `.` or `..`; such keys cannot be read"
+                    .into(),
+            )
         })?;
         let place = Place {
             kind,

@@ -67,7 +67,11 @@ impl Whole {
                 self.begun.store(true, Ordering::Release);
                 body
             }
-            None => return Err("its server knows no ranges, and it was read up to another place".into()),
+            None => {
+                return Err(
+                    "its server knows no ranges, and it was read up to another place".into(),
+                )
+            }
         };
         if body.at != range.start {
             return Err("its server knows no ranges, and other bytes are due".into());
@@ -79,7 +83,9 @@ impl Whole {
                     Some(Ok(bytes)) => body.left = bytes,
                     Some(Err(error)) => {
                         let why = describe::client(&error);
-                        return Err(format!("{why}; its server knows no ranges, so that it is not read on"));
+                        return Err(format!(
+                            "{why}; its server knows no ranges, so that it is not read on"
+                        ));
                     }
                     None => {
                         end = true;
@@ -97,7 +103,9 @@ impl Whole {
         }
         end |= body.size == Some(body.at);
         if end && body.size.is_some_and(|size| size != body.at) {
-            return Err("its bytes end early; its server knows no ranges, so that it is not read on".into());
+            return Err(
+                "its bytes end early; its server knows no ranges, so that it is not read on".into(),
+            );
         }
         let fetched = Fetched {
             size: if end { Some(body.at) } else { body.size },

@@ -263,7 +263,9 @@ impl State {
             self.store(&request.path, content);
         }
         let manners = locked(&self.manners);
-        let manner = manners.iter().find(|(prefix, _)| request.path.starts_with(prefix));
+        let manner = manners
+            .iter()
+            .find(|(prefix, _)| request.path.starts_with(prefix));
         let manner = manner.map_or(Manner::Usual, |(_, manner)| *manner);
         drop(manners);
         (self.usual(request, manner, &fault), fault)
@@ -324,12 +326,7 @@ impl State {
         }
     }
 
-    fn list(
-        &self,
-        objects: &BTreeMap<String, Stored>,
-        start: &str,
-        request: &Request,
-    ) -> Answer {
+    fn list(&self, objects: &BTreeMap<String, Stored>, start: &str, request: &Request) -> Answer {
         let parameter = |name: &str| request.parameter(name).unwrap_or_default();
         let prefix = format!("{start}{}", parameter("prefix"));
         let after = format!("{start}{}", parameter("continuation-token"));
@@ -364,5 +361,7 @@ impl State {
 
 /// A text as XML has it.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

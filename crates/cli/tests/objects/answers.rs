@@ -10,12 +10,17 @@ use std::sync::Arc;
 fn mixed() -> World {
     let world = World::new();
     let seed = seed("OBJECTS_SEED");
-    for (number, bytes) in [0, 1, 100, 4096, 70_000, 1 << 20, (3 << 20) + 17].into_iter().enumerate() {
+    for (number, bytes) in [0, 1, 100, 4096, 70_000, 1 << 20, (3 << 20) + 17]
+        .into_iter()
+        .enumerate()
+    {
         let mut text = noise(seed + number as u64, bytes);
         for at in (0..bytes.saturating_sub(10)).step_by(9_973) {
             text[at..at + 8].copy_from_slice(b"\nneedle\n");
         }
-        text.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
+        text.iter_mut()
+            .filter(|byte| **byte == 0)
+            .for_each(|byte| *byte = b' ');
         world.put(&format!("dir/sub {number}/ü%20&<{number}.log"), text);
     }
     world.put("dir/readme.txt", "a needle\n");
@@ -40,7 +45,11 @@ fn every_command_gives_of_a_prefix_what_it_gives_of_a_directory() {
     same(&["scan", "--all", "ne+dle\\s"]);
     same(&["scan", "-U", "needle\\n[^\\n]"]);
     same(&["scan", "needle", "-C2"]);
-    world.same(&["digest", "--chunk-size", "4096"], "s3://bucket/dir/", "dir/");
+    world.same(
+        &["digest", "--chunk-size", "4096"],
+        "s3://bucket/dir/",
+        "dir/",
+    );
 }
 
 #[test]
@@ -62,27 +71,51 @@ fn names_are_chosen_among_as_those_of_files() {
 #[test]
 fn objects_are_named_outright_in_lists_and_beside_files() {
     let world = mixed();
-    let one = world.run(&["digest", "s3://bucket/dir/readme.txt", "dirt", "file:///proc/version"]);
+    let one = world.run(&[
+        "digest",
+        "s3://bucket/dir/readme.txt",
+        "dirt",
+        "file:///proc/version",
+    ]);
     let rows = one.rows();
     assert_eq!(rows.len(), 3);
-    assert!(rows.iter().any(|row| row.ends_with("  s3://bucket/dir/readme.txt")), "{rows:?}");
-    assert!(rows.iter().any(|row| row.ends_with("  /proc/version")), "{rows:?}");
+    assert!(
+        rows.iter()
+            .any(|row| row.ends_with("  s3://bucket/dir/readme.txt")),
+        "{rows:?}"
+    );
+    assert!(
+        rows.iter().any(|row| row.ends_with("  /proc/version")),
+        "{rows:?}"
+    );
     // A name that is no object is a prefix.
     let below = world.run(&["digest", "s3://bucket/dir"]).rows();
     assert_eq!(below, world.run(&["digest", "s3://bucket/dir/"]).rows());
     assert_eq!(world.run(&["digest", "s3://bucket"]).rows().len(), 10);
 
     let list = world.path().join("list");
-    std::fs::write(&list, "s3://bucket/dir/readme.txt\ndir/readme.txt\ns3://bucket/dirt/\n").unwrap();
+    std::fs::write(
+        &list,
+        "s3://bucket/dir/readme.txt\ndir/readme.txt\ns3://bucket/dirt/\n",
+    )
+    .unwrap();
     let listed = world.run(&["digest", "--files-from", "list"]).rows();
     assert_eq!(listed.len(), 3);
     let ordered = world.run(&["digest", "--sort", "path", "--files-from", "list"]);
-    assert!(ordered.out.lines().next().unwrap().ends_with("s3://bucket/dir/readme.txt"));
+    assert!(ordered
+        .out
+        .lines()
+        .next()
+        .unwrap()
+        .ends_with("s3://bucket/dir/readme.txt"));
 
     let sums = world.run(&["digest", "s3://bucket/dir/"]).out;
     std::fs::write(world.path().join("sums"), sums).unwrap();
     let checked = world.run(&["digest", "--check", "sums"]).rows();
-    assert!(checked.len() == 9 && checked.iter().all(|row| row.ends_with(": OK")), "{checked:?}");
+    assert!(
+        checked.len() == 9 && checked.iter().all(|row| row.ends_with(": OK")),
+        "{checked:?}"
+    );
 
     std::fs::write(
         world.path().join("jobs.toml"),
@@ -90,7 +123,18 @@ fn objects_are_named_outright_in_lists_and_beside_files() {
     )
     .unwrap();
     let both = world.run(&[
-        "mill", "s3://bucket/dir/", "+", "digest", "--output", "a.txt", "+", "scan", "--all", "needle", "--output", "b.txt",
+        "mill",
+        "s3://bucket/dir/",
+        "+",
+        "digest",
+        "--output",
+        "a.txt",
+        "+",
+        "scan",
+        "--all",
+        "needle",
+        "--output",
+        "b.txt",
     ]);
     assert_eq!((both.code, both.err.as_str()), (Some(0), ""));
     let read = |name: &str| std::fs::read_to_string(world.path().join(name)).unwrap();
@@ -133,7 +177,10 @@ fn compressed_objects_and_other_encodings_are_decoded() {
         assert_eq!(objects.err, files.err.replace(directory, url));
         rows.len()
     };
-    assert_eq!(counted(&["-z", "needle"], "s3://bucket/z/a.txt.gz", "z/a.txt.gz"), 1);
+    assert_eq!(
+        counted(&["-z", "needle"], "s3://bucket/z/a.txt.gz", "z/a.txt.gz"),
+        1
+    );
     counted(&["-z", "needle"], "s3://bucket/z/", "z/");
     assert_eq!(counted(&["ne"], "s3://bucket/w/", "w/"), 2);
 }
@@ -157,7 +204,10 @@ fn flate2_of(bytes: &[u8]) -> Vec<u8> {
 fn ten_thousand_small_objects() {
     let world = World::new();
     for number in 0..10_000 {
-        world.put(&format!("many/{}/{number}", number % 10), format!("needle {number}\n"));
+        world.put(
+            &format!("many/{}/{number}", number % 10),
+            format!("needle {number}\n"),
+        );
     }
     let requests = world.store.requests();
     let rows = world.same(&["scan", "needle"], "s3://bucket/many/", "many/");
@@ -181,9 +231,21 @@ fn a_large_object_is_fetched_in_many_ranges_at_once() {
     let chunk = 1 << 20;
     // On both sides of the ends of chunks, and at the very end.
     let places = [0, chunk - 3, 9 * chunk - 1, size / 2, size - 6];
-    let pieces: Vec<_> = places.iter().map(|place| (*place, b"needle".to_vec())).collect();
-    world.store.put_content("bucket/large", Content::Sparse(size, Arc::new(pieces)));
-    let found = world.run(&["scan", "--all", "-F", "needle", "s3://bucket/large", "--stats"]);
+    let pieces: Vec<_> = places
+        .iter()
+        .map(|place| (*place, b"needle".to_vec()))
+        .collect();
+    world
+        .store
+        .put_content("bucket/large", Content::Sparse(size, Arc::new(pieces)));
+    let found = world.run(&[
+        "scan",
+        "--all",
+        "-F",
+        "needle",
+        "s3://bucket/large",
+        "--stats",
+    ]);
     assert_eq!(found.code, Some(0), "{found:?}");
     let mut offsets: Vec<u64> = found
         .out

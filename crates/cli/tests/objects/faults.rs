@@ -20,7 +20,9 @@ fn heals(fails: impl Fn(&str, u64) -> Fault + Send + Sync + 'static) -> World {
     let world = three();
     let expected = world.run(&DIGEST).rows();
     assert_eq!(expected.len(), 3);
-    world.store.fails(move |request, before| fails(&request.path, before));
+    world
+        .store
+        .fails(move |request, before| fails(&request.path, before));
     assert_eq!(world.run(&DIGEST).rows(), expected);
     world
 }
@@ -29,18 +31,23 @@ fn heals(fails: impl Fn(&str, u64) -> Fault + Send + Sync + 'static) -> World {
 fn fails(fails: impl Fn(u64) -> Fault + Send + Sync + 'static) -> String {
     let world = three();
     let expected = world.run(&DIGEST).rows();
-    world.store.fails(move |request, before| match request.path.as_str() {
-        "bucket/d/b" => fails(before),
-        _ => Fault::None,
-    });
+    world
+        .store
+        .fails(move |request, before| match request.path.as_str() {
+            "bucket/d/b" => fails(before),
+            _ => Fault::None,
+        });
     let mut tool = world.tool(&DIGEST);
-    tool.env("AWS_MAX_ATTEMPTS", "2").env("AWS_READ_TIMEOUT", "1s");
+    tool.env("AWS_MAX_ATTEMPTS", "2")
+        .env("AWS_READ_TIMEOUT", "1s");
     let done = super::world::finish(tool);
     let line = done.failure();
     assert!(line.starts_with("gristmill: s3://bucket/d/b: "), "{line}");
     let rows: Vec<&str> = done.out.lines().collect();
     assert_eq!(rows.len(), 2, "{done:?}");
-    assert!(rows.iter().all(|row| expected.iter().any(|known| known == row)));
+    assert!(rows
+        .iter()
+        .all(|row| expected.iter().any(|known| known == row)));
     line.to_owned()
 }
 
@@ -53,7 +60,11 @@ fn a_busy_store_is_asked_again() {
     });
     let done = world.run(&["digest", "--stats", "s3://bucket/d/b"]);
     assert_eq!(done.code, Some(0));
-    let line = done.err.lines().find(|line| line.starts_with("objects ")).unwrap();
+    let line = done
+        .err
+        .lines()
+        .find(|line| line.starts_with("objects "))
+        .unwrap();
     assert!(line.contains(" 0 of them retries"), "{line}");
 }
 
@@ -65,7 +76,11 @@ fn retries_are_counted() {
         _ => Fault::None,
     });
     let done = world.run(&["digest", "--stats", "s3://bucket/d/"]);
-    let line = done.err.lines().find(|line| line.starts_with("objects ")).unwrap();
+    let line = done
+        .err
+        .lines()
+        .find(|line| line.starts_with("objects "))
+        .unwrap();
     assert!(line.contains(" 1 of them retries"), "{line}");
 }
 
@@ -137,7 +152,10 @@ fn what_is_not_there_is_told() {
     let mut tool = world.tool(&["digest", "s3://bucket/d/", "d/a"]);
     tool.env("AWS_ACCESS_KEY_ID", "AKIAother-hunter2");
     let done = super::world::finish(tool);
-    assert!(done.failure().contains("403 InvalidAccessKeyId"), "{done:?}");
+    assert!(
+        done.failure().contains("403 InvalidAccessKeyId"),
+        "{done:?}"
+    );
     assert_eq!(done.out.lines().count(), 1);
 }
 

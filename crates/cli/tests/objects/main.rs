@@ -4,5 +4,6 @@
 
 mod answers;
 mod faults;
+mod real;
 mod web;
 mod world;

@@ -15,7 +15,11 @@ fn served() -> World {
 fn compare(world: &World) {
     let url = format!("{}/bucket/w/", world.store.endpoint());
     for name in ["a.txt", "b.txt", "empty"] {
-        for arguments in [&["digest"][..], &["scan", "-c", "--with-filename", "needle"], &["digest", "--algorithm", "md5"]] {
+        for arguments in [
+            &["digest"][..],
+            &["scan", "-c", "--with-filename", "needle"],
+            &["digest", "--algorithm", "md5"],
+        ] {
             let (url, path) = (format!("{url}{name}"), format!("w/{name}"));
             world.same(arguments, &url, &path);
         }
@@ -34,10 +38,12 @@ fn servers_with_ranges_weak_etags_and_without_ranges_give_the_same() {
 #[test]
 fn a_query_is_sent_and_not_shown() {
     let world = served();
-    world.store.fails(|request, _| match request.parameter("sig").as_deref() {
-        Some("hunter2") => Fault::None,
-        _ => Fault::Status(403, "AccessDenied"),
-    });
+    world
+        .store
+        .fails(|request, _| match request.parameter("sig").as_deref() {
+            Some("hunter2") => Fault::None,
+            _ => Fault::Status(403, "AccessDenied"),
+        });
     let url = format!("{}/bucket/w/a.txt", world.store.endpoint());
     let rows = world.run(&["digest", &format!("{url}?sig=hunter2")]).rows();
     assert!(rows[0].ends_with(&format!("  {url}")), "{rows:?}");
@@ -48,11 +54,13 @@ fn a_query_is_sent_and_not_shown() {
 #[test]
 fn a_user_and_a_password_are_sent_and_not_shown() {
     let world = served();
-    world.store.fails(|request, _| match request.header("authorization") {
-        // user:hunter2
-        Some("Basic dXNlcjpodW50ZXIy") => Fault::None,
-        _ => Fault::Status(401, "Unauthorized"),
-    });
+    world
+        .store
+        .fails(|request, _| match request.header("authorization") {
+            // user:hunter2
+            Some("Basic dXNlcjpodW50ZXIy") => Fault::None,
+            _ => Fault::Status(401, "Unauthorized"),
+        });
     let bare = format!("{}/bucket/w/a.txt", world.store.endpoint());
     let url = bare.replace("http://", "http://user:hunter2@");
     let rows = world.run(&["digest", &url]).rows();

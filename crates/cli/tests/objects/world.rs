@@ -63,14 +63,19 @@ impl World {
         command.args(arguments).current_dir(self.scratch.path());
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy().to_ascii_uppercase();
-            if ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|start| shown.starts_with(start))
+            if ["AWS_", "GOOGLE_", "AZURE_"]
+                .iter()
+                .any(|start| shown.starts_with(start))
                 || shown.ends_with("_PROXY")
             {
                 command.env_remove(name);
             }
         }
         command.envs(self.store.variables());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -94,8 +99,16 @@ impl World {
             rows
         };
         let (rows, expected) = (sorted(&objects.out), sorted(&shown));
-        let differ = rows.iter().zip(&expected).find(|(row, expected)| row != expected);
-        assert!(rows == expected, "{arguments:?}: {} rows, {}: {differ:?}", rows.len(), expected.len());
+        let differ = rows
+            .iter()
+            .zip(&expected)
+            .find(|(row, expected)| row != expected);
+        assert!(
+            rows == expected,
+            "{arguments:?}: {} rows, {}: {differ:?}",
+            rows.len(),
+            expected.len()
+        );
         assert_eq!(objects.err, files.err.replace(directory, url));
         rows
     }
@@ -137,7 +150,10 @@ pub fn wait(mut child: Child) -> Done {
         err: err.join().unwrap(),
     };
     for secret in [ACCESS_KEY, SECRET_KEY, "hunter2", "Signature="] {
-        assert!(!done.out.contains(secret) && !done.err.contains(secret), "{done:?}");
+        assert!(
+            !done.out.contains(secret) && !done.err.contains(secret),
+            "{done:?}"
+        );
     }
     done
 }

@@ -149,12 +149,7 @@ impl fmt::Debug for Converter {
 
 impl Converter {
     /// A decoder of this file. Of a stream or object, `before` are bytes that were read of it already.
-    pub fn new(
-        decoding: Decoding,
-        from: RawBytes,
-        before: Vec<u8>,
-        status: Arc<Status>,
-    ) -> Self {
+    pub fn new(decoding: Decoding, from: RawBytes, before: Vec<u8>, status: Arc<Status>) -> Self {
         Self {
             decoding,
             from: match from {

@@ -8,6 +8,7 @@
 use super::ahead::Ahead;
 use super::convert::{Converter, RawBytes, RawKind};
 use super::descriptors::ran_out;
+use super::fetches::Landed;
 use super::halo::Landing;
 use super::opener::{is_passed_over, size_of, Attempt, Opened};
 use super::piece::{FileKind, Handle, OpenFile, Piece};
@@ -18,7 +19,6 @@ use super::run::Run;
 use crate::decode::{Decoding, TextDecoding};
 use crate::error::{FileError, FileErrorKind};
 use crate::source::{Entry, Origin};
-use super::fetches::Landed;
 use gristmill_ingest::object::Fetched;
 use gristmill_ingest::reader::{ReadOutcome, ReadPath, ReadPathChoice};
 use gristmill_megakernel::{Feed, Feeder};
@@ -289,7 +289,13 @@ impl ChunkFeeder {
                 self.run.counters.add_decoded_object();
                 let fetches = Arc::clone(&self.run.fetches);
                 let offset = before.len() as u64;
-                let ahead = Ahead::new(object.clone(), offset, fetched, fetches, Arc::clone(&status));
+                let ahead = Ahead::new(
+                    object.clone(),
+                    offset,
+                    fetched,
+                    fetches,
+                    Arc::clone(&status),
+                );
                 let from = RawBytes::Object(ahead);
                 return Ok(Converter::new(decoding, from, before, status));
             }
@@ -468,7 +474,8 @@ impl ChunkFeeder {
                     let Some(buffer) = self.run.pool.take(self.index) else {
                         break;
                     };
-                    let Some(piece) = self.run.intake.next_piece(self.run.fetches.room() > 0) else {
+                    let Some(piece) = self.run.intake.next_piece(self.run.fetches.room() > 0)
+                    else {
                         break;
                     };
                     (piece, buffer)

@@ -190,7 +190,8 @@ impl Opener {
             ReadPathChoice::Only(_) => true,
         };
         if refuses || self.device_range {
-            let why = "objects are fetched by requests, which this read path is not; choose another";
+            let why =
+                "objects are fetched by requests, which this read path is not; choose another";
             return Err(io::Error::other(why));
         }
         Ok(Opened {

@@ -113,7 +113,13 @@ mod tests {
     use std::time::Duration;
 
     /// Rounds of a store that gives each request's bytes after `latency`, and no more than `most` in a second in all.
-    fn settled(pace: &mut Pace, rounds: usize, latency: Duration, most: f64, slowed: bool) -> usize {
+    fn settled(
+        pace: &mut Pace,
+        rounds: usize,
+        latency: Duration,
+        most: f64,
+        slowed: bool,
+    ) -> usize {
         let mut now = Instant::now();
         for _ in 0..rounds {
             let window = pace.window();

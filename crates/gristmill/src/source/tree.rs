@@ -276,12 +276,7 @@ impl Tree {
             self.hidden,
             self.rule_files.clone(),
         );
-        let walking = Walking::new(
-            self.paths.clone(),
-            rules,
-            self.options,
-            self.stores.clone(),
-        );
+        let walking = Walking::new(self.paths.clone(), rules, self.options, self.stores.clone());
         Ok(match self.sort {
             None => Box::new(walking) as Box<dyn Source>,
             Some((key, reverse)) => Box::new(Sorted::new(walking, key, reverse)),

@@ -25,7 +25,8 @@ fn decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
         let escape = after.get(..2).filter(|_| byte == b'%');
-        let escape = escape.and_then(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
+        let escape =
+            escape.and_then(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
         bytes.push(escape.unwrap_or(byte));
         rest = if escape.is_some() { &after[2..] } else { after };
     }
@@ -43,7 +44,10 @@ impl Request {
     /// The value of a parameter of the query.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<String> {
-        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let pairs = self
+            .query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
         let mut found = pairs.filter(|(known, _)| *known == name);
         // In a query a plus is a space.
         let found = found.next();
@@ -53,7 +57,10 @@ impl Request {
     /// The range that is asked for.
     #[must_use]
     pub fn range(&self) -> Option<(u64, u64)> {
-        let (from, to) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        let (from, to) = self
+            .header("range")?
+            .strip_prefix("bytes=")?
+            .split_once('-')?;
         Some((from.parse().ok()?, to.parse::<u64>().ok()? + 1))
     }
 }

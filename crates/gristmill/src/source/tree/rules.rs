@@ -230,7 +230,9 @@ impl Rules {
         };
         let directories = below.ancestors().skip(1);
         let directories = directories.filter(|path| *path != Path::new(""));
-        directories.into_iter().any(|path| verdict_of(path, true) == Some(true))
+        directories
+            .into_iter()
+            .any(|path| verdict_of(path, true) == Some(true))
             || verdict_of(below, false) == Some(true)
     }
 

@@ -489,7 +489,10 @@ impl Source for Walking {
                 let passes = |below: &Path, size: Option<u64>| {
                     let depth = below.components().count();
                     options.max_depth.is_none_or(|most| depth <= most)
-                        && options.max_bytes.zip(size).is_none_or(|(most, size)| size <= most)
+                        && options
+                            .max_bytes
+                            .zip(size)
+                            .is_none_or(|(most, size)| size <= most)
                         && !rules.pass_over_object(below)
                 };
                 match remote.next_item(passes) {
@@ -513,7 +516,9 @@ impl Source for Walking {
     }
 
     fn wait(&mut self, timeout: Duration) -> bool {
-        self.remote.as_mut().is_none_or(|remote| remote.wait(timeout))
+        self.remote
+            .as_mut()
+            .is_none_or(|remote| remote.wait(timeout))
     }
 
     fn is_remote(&self) -> bool {
