@@ -72,8 +72,8 @@ impl Version {
     }
 }
 
-/// An object of a store.
-pub(crate) struct Remote {
+/// What is known of an object, and how it is asked for.
+struct Remote {
     place: Place,
     known: Option<Known>,
     version: OnceLock<Version>,
@@ -95,16 +95,6 @@ fn failed(reason: impl Into<String>) -> FetchError {
 }
 
 impl Remote {
-    pub fn new(place: Place, known: Option<Known>, handle: Handle) -> Arc<Shared> {
-        Arc::new(Shared(Arc::new(Self {
-            place,
-            known,
-            version: OnceLock::new(),
-            whole: Whole::default(),
-            handle,
-        })))
-    }
-
     fn told(&self, error: &object_store::Error) -> FetchError {
         failed(describe::store(error, self.place.kind))
     }
@@ -283,11 +273,24 @@ fn is_transport(error: &object_store::Error) -> bool {
     false
 }
 
-/// A [`Remote`] that its fetches share.
+/// An object of a store, which its fetches share.
 #[derive(Debug)]
-pub(crate) struct Shared(Arc<Remote>);
+pub(crate) struct RemoteObject(Arc<Remote>);
 
-impl Object for Shared {
+impl RemoteObject {
+    /// The object at `place`, of which a listing may have told something. Nothing is asked for yet.
+    pub fn new(place: Place, known: Option<Known>, handle: Handle) -> Arc<Self> {
+        Arc::new(Self(Arc::new(Remote {
+            place,
+            known,
+            version: OnceLock::new(),
+            whole: Whole::default(),
+            handle,
+        })))
+    }
+}
+
+impl Object for RemoteObject {
     fn size(&self) -> Option<u64> {
         self.0.known.map(|known| known.size)
     }

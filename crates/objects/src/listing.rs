@@ -3,7 +3,7 @@
 //! A task lists ahead, up to [`AHEAD`] objects: a page of a store's listing. No listing is ever whole in memory.
 
 use super::describe;
-use super::fetch::{Known, Place, Remote};
+use super::fetch::{Known, Place, RemoteObject};
 use futures_util::StreamExt;
 use gristmill_ingest::object::{Listed, Listing, ObjectRef};
 use object_store::{GetOptions, ObjectMeta};
@@ -117,7 +117,7 @@ impl Directory {
             ..self.place.clone()
         };
         let known = Known { size: meta.size };
-        ObjectRef(Remote::new(place, Some(known), handle.clone()))
+        ObjectRef(RemoteObject::new(place, Some(known), handle.clone()))
     }
 }
 

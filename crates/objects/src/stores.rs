@@ -1,7 +1,7 @@
 //! A client for each bucket, set up from the environment, and the runtime that all requests are made by.
 
 use super::describe;
-use super::fetch::{Place, Remote};
+use super::fetch::{Place, RemoteObject};
 use super::listing::{Directory, One, Prefix};
 use super::location::{HttpLocation, Kind, Location};
 use super::service::Connector;
@@ -247,7 +247,7 @@ impl ObjectStores {
             key: Key::default(),
             whole: Some((client, url)),
         };
-        let object = Remote::new(place, None, handle);
+        let object = RemoteObject::new(place, None, handle);
         Ok((shown, ObjectRef(object)))
     }
 }
@@ -288,7 +288,7 @@ impl Stores for ObjectStores {
         };
         if !is_prefix && names == Names::Objects {
             let name = PathBuf::from(format!("{scheme}://{bucket}/{key}"));
-            let object = ObjectRef(Remote::new(place, None, handle));
+            let object = ObjectRef(RemoteObject::new(place, None, handle));
             return Ok(Box::new(One::new(name, object)));
         }
         let directory = Directory {
