@@ -9,8 +9,8 @@
 //!   cache.
 //! - `reads`: a feeder's reads, and their handling when its ring fails. `opener`: opening files without waiting for
 //!   any. `convert`: files that are decompressed or decoded on their way into chunks.
-//! - `fetches`: objects, which are fetched from stores by requests (`pace`: how many at a time; `ahead`: those that are
-//!   decoded).
+//! - `fetches`: objects, which are fetched from stores by requests (`pace`: how many at a time; `landings`: into chunks;
+//!   `ahead`: ahead of a decoder).
 //! - `intake`: where feeders get their next work: the source, and the files that several readers cut into chunks
 //!   together.
 //! - `flight`: chunks that are lent to the kernel, and their slots, one for each job (`held`: slots that are freed when
@@ -49,6 +49,7 @@ mod half;
 mod halo;
 mod held;
 mod intake;
+mod landings;
 mod launch;
 mod memory;
 mod opener;

@@ -8,8 +8,8 @@
 use super::ahead::Ahead;
 use super::convert::{Converter, RawBytes, RawKind};
 use super::descriptors::ran_out;
-use super::fetches::Landed;
 use super::halo::Landing;
+use super::landings::Landed;
 use super::opener::{is_passed_over, size_of, Attempt, Opened};
 use super::piece::{FileKind, Handle, OpenFile, Piece};
 use super::plan::BATCH_FILES;
@@ -154,7 +154,7 @@ impl ChunkFeeder {
                 }
             }
         }
-        while let Some(landed) = self.run.fetches.next() {
+        while let Some(landed) = self.run.landings.next() {
             any = true;
             self.fetched(landed);
         }
@@ -675,7 +675,7 @@ impl ChunkFeeder {
             };
             let size = piece.file.fetched.get().and_then(|fetched| fetched.size);
             let end = size.map_or(end, |size| end.min(size).max(from));
-            self.run.fetches.chunk(&object, from..end, piece, buffer);
+            self.run.landings.fetch(&object, from..end, piece, buffer);
             return true;
         }
         let queued = self.reads.submit(piece, buffer, wanted, registered);
@@ -689,7 +689,7 @@ impl ChunkFeeder {
 impl ChunkFeeder {
     fn finish(&mut self) {
         self.reads.end();
-        self.run.fetches.close();
+        self.run.landings.close();
         self.run
             .counters
             .add_stages(&std::mem::take(&mut self.stages));

@@ -1,30 +1,16 @@
-//! Fetches of objects: those in flight to stores, of all feeders together, and those that have landed.
+//! Fetches of objects: those in flight to stores, of all feeders together, how many there may be, and their counting.
 //!
-//! A fetch into a chunk owns the chunk, as a read does: the chunk goes with the sink to the store's thread, which copies
-//! the bytes into it as they come, and comes back in the queue of what has landed. Whoever next looks for work takes it
-//! from there. A fetch whose sink is dropped comes back, too, as a failure.
+//! A fetch whose sink is dropped ends, too, as a failure.
 
 use super::counters::Counters;
 use super::pace::Pace;
-use super::piece::Piece;
-use super::status::Status;
 use gristmill_ingest::object::{FetchError, Fetched, Fetching, ObjectRef, Requests, Sink};
 use gristmill_ring::lock;
-use gristmill_ring::ChunkBuf;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-
-/// A chunk whose fetch has ended.
-pub(super) struct Landed {
-    pub piece: Piece,
-    pub buffer: ChunkBuf,
-    /// Bytes that came.
-    pub bytes: usize,
-    pub result: Result<Fetched, FetchError>,
-}
 
 #[derive(Debug)]
 struct Flying {
@@ -36,23 +22,19 @@ struct Flying {
 
 /// The fetches of one run.
 pub(super) struct Fetches {
-    status: Arc<Status>,
     counters: Arc<Counters>,
     flying: Mutex<Flying>,
-    landed: Mutex<VecDeque<Landed>>,
     inflight: AtomicUsize,
     window: AtomicUsize,
     /// Objects that are decoded, and so take memory beside chunks.
     decoders: AtomicUsize,
-    closed: AtomicBool,
 }
 
 impl Fetches {
     /// No more than `most` fetches at a time.
-    pub fn new(most: usize, status: Arc<Status>, counters: Arc<Counters>) -> Arc<Self> {
+    pub fn new(most: usize, counters: Arc<Counters>) -> Arc<Self> {
         let pace = Pace::new(most);
         Arc::new(Self {
-            status,
             counters,
             inflight: AtomicUsize::new(0),
             window: AtomicUsize::new(pace.window()),
@@ -61,9 +43,7 @@ impl Fetches {
                 next: 0,
                 fetching: HashMap::new(),
             }),
-            landed: Mutex::default(),
             decoders: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
         })
     }
 
@@ -90,22 +70,6 @@ impl Fetches {
         DecoderPermit(Arc::clone(self))
     }
 
-    /// Fetches a chunk: `range` of the object.
-    pub fn chunk(
-        self: &Arc<Self>,
-        object: &ObjectRef,
-        range: Range<u64>,
-        piece: Piece,
-        buffer: ChunkBuf,
-    ) {
-        let sink = ChunkSink {
-            fetches: Arc::clone(self),
-            chunk: Some((piece, buffer)),
-            bytes: 0,
-        };
-        self.start(object, range, Box::new(sink));
-    }
-
     /// Begins a fetch.
     pub fn start(self: &Arc<Self>, object: &ObjectRef, range: Range<u64>, sink: Box<dyn Sink>) {
         let inflight = self.inflight.fetch_add(1, Ordering::Relaxed) + 1;
@@ -129,18 +93,11 @@ impl Fetches {
         }
     }
 
-    /// The next chunk whose fetch has ended.
-    pub fn next(&self) -> Option<Landed> {
-        lock(&self.landed).pop_front()
-    }
-
     /// Cancels all fetches: nobody takes them any more.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
         let cancelled = std::mem::take(&mut lock(&self.flying).fetching);
+        // Dropping them takes the lock.
         drop(cancelled);
-        let left = std::mem::take(&mut *lock(&self.landed));
-        drop(left);
     }
 
     fn ended(&self, number: u64, bytes: u64, requests: Requests) {
@@ -152,14 +109,6 @@ impl Fetches {
         drop(flying);
         drop(fetching);
         self.inflight.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    fn land(&self, landed: Landed) {
-        if self.closed.load(Ordering::Acquire) {
-            return;
-        }
-        lock(&self.landed).push_back(landed);
-        self.status.wake();
     }
 }
 
@@ -209,39 +158,6 @@ impl Drop for Counted {
             let requests = Requests::default();
             self.fetches.ended(self.number, self.bytes, requests);
             sink.end(Err(broken_off()), requests);
-        }
-    }
-}
-
-/// Lands the bytes in a chunk.
-struct ChunkSink {
-    fetches: Arc<Fetches>,
-    chunk: Option<(Piece, ChunkBuf)>,
-    bytes: usize,
-}
-
-impl Sink for ChunkSink {
-    fn put(&mut self, bytes: &[u8]) -> bool {
-        let Some((_, buffer)) = &mut self.chunk else {
-            return false;
-        };
-        let room = buffer.as_mut_slice().get_mut(self.bytes..);
-        let Some(into) = room.and_then(|room| room.get_mut(..bytes.len())) else {
-            return false;
-        };
-        into.copy_from_slice(bytes);
-        self.bytes += bytes.len();
-        true
-    }
-
-    fn end(mut self: Box<Self>, result: Result<Fetched, FetchError>, _: Requests) {
-        if let Some((piece, buffer)) = self.chunk.take() {
-            self.fetches.land(Landed {
-                piece,
-                buffer,
-                bytes: self.bytes,
-                result,
-            });
         }
     }
 }

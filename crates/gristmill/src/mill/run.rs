@@ -7,6 +7,7 @@ use super::fetches::Fetches;
 use super::flight::Flights;
 use super::halo::Layout;
 use super::intake::{Cutting, Intake};
+use super::landings::Landings;
 use super::opener::{Opener, UnwrittenFifos};
 use super::output::OutputQueue;
 use super::row_order::{HeldRows, RowOrder};
@@ -45,6 +46,7 @@ pub(super) struct Run {
     pub intake: Intake,
     pub opener: Opener,
     pub fetches: Arc<Fetches>,
+    pub landings: Arc<Landings>,
     pub flights: Arc<Flights>,
     pub collector: Collector,
 }
@@ -107,10 +109,10 @@ impl Run {
         let fetches = Fetches::new(
             // The others are processed meanwhile.
             tokens.len() - tokens.len() / 4,
-            Arc::clone(&status),
             Arc::clone(&counters),
         );
         Self {
+            landings: Landings::new(Arc::clone(&fetches), Arc::clone(&status)),
             fetches,
             config,
             status,
