@@ -19,6 +19,7 @@ pub(crate) use parts::Columns;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// The keys under which a file's metadata has the schema's name and its version.
 pub(crate) const NAME: &str = "gristmill.schema";
@@ -152,6 +153,12 @@ impl std::fmt::Debug for TableReader {
     }
 }
 
+/// Calls a decoder. One that panics has met bytes that it does not expect, and is not used any more.
+fn guarded<T>(call: impl FnOnce() -> Result<T, TableError>) -> Result<T, TableError> {
+    let done = catch_unwind(AssertUnwindSafe(call));
+    done.unwrap_or_else(|_| Err(TableError::damaged("its decoder has given up")))
+}
+
 impl TableReader {
     /// Opens a table: reads what it says of itself.
     ///
@@ -166,7 +173,7 @@ impl TableReader {
         if head.starts_with(b"PAR1") {
             #[cfg(feature = "arrow")]
             {
-                let (file, metadata, columns) = ParquetFile::open(file, length)?;
+                let (file, metadata, columns) = guarded(|| ParquetFile::open(file, length))?;
                 let format = Format::Parquet(Box::new(file));
                 return Ok(Self {
                     format,
@@ -180,7 +187,7 @@ impl TableReader {
         if head.starts_with(b"ARROW1") {
             #[cfg(feature = "arrow")]
             {
-                let (file, metadata, columns) = IpcFile::open(file, length)?;
+                let (file, metadata, columns) = guarded(|| IpcFile::open(file, length))?;
                 let format = Format::Ipc(file);
                 return Ok(Self {
                     format,
@@ -225,8 +232,8 @@ impl TableReader {
     }
 
     /// Reads all rows, and calls `each` with the values of these columns of each row. Other columns are passed over. Where
-    /// the file tells the sum of its rows and `schema` has all that were summed, the two are compared at the end: until
-    /// then nothing is certain of what was given.
+    /// `schema` is [`summed`](Schema::summed), and the file says that it is of some schema, the sum of its rows is compared
+    /// at the end: until then nothing is certain of what was given.
     ///
     /// # Errors
     /// [`TableError`], and the first error of `each`.
@@ -253,16 +260,22 @@ impl TableReader {
                 each(row)
             })
         };
-        match self.format {
-            Format::Csv(file) => file.read(schema, &mut give)?,
+        let format = self.format;
+        guarded(move || match format {
+            Format::Csv(file) => file.read(schema, &mut give),
             #[cfg(feature = "arrow")]
-            Format::Ipc(file) => file.read(schema, &mut give)?,
+            Format::Ipc(file) => file.read(schema, &mut give),
             #[cfg(feature = "arrow")]
-            Format::Parquet(file) => file.read(schema, &mut give)?,
-        }
-        for (key, found) in sum.iter().flat_map(Sum::metadata) {
-            let Some(told) = self.metadata.get(key).filter(|told| **told != found) else {
-                continue;
+            Format::Parquet(file) => file.read(schema, &mut give),
+        })?;
+        // A file of another program has none of these keys.
+        let known = self.metadata.contains_key(NAME);
+        for (key, found) in sum.iter().filter(|_| known).flat_map(Sum::metadata) {
+            let told = self.metadata.get(key);
+            let told = match told {
+                Some(told) if *told == found => continue,
+                Some(told) => told,
+                None => "nothing",
             };
             let what = match key {
                 ROWS => format!("{found} rows, where it tells of {told}"),

@@ -101,6 +101,15 @@ impl Manifest {
         }
     }
 
+    /// The digests of a row, one for each algorithm of the head; `None` of a file that could not be read.
+    #[must_use]
+    pub fn digests(&self, number: usize) -> Option<Vec<Digest>> {
+        self.file(number).size?;
+        let algorithms = self.head.algorithms.iter();
+        let digests = algorithms.map(|of| Some(Digest::new(self.digest(number, of)?)));
+        digests.collect()
+    }
+
     /// The path of a row.
     pub(super) fn path(&self, number: usize) -> &[u8] {
         let end = |number: usize| self.files[number].path_end as usize;

@@ -6,7 +6,8 @@ use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{read_footer_length, FileDecoder};
-use arrow_ipc::{root_as_footer, Block};
+use arrow_ipc::{root_as_footer, root_as_message, Block, FieldNode};
+use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
@@ -30,6 +31,7 @@ pub(crate) struct IpcFile {
     file: File,
     length: u64,
     decoder: FileDecoder,
+    schema: SchemaRef,
     batches: Vec<Block>,
 }
 
@@ -62,11 +64,13 @@ impl IpcFile {
             }
         }
         let columns = names(&schema);
+        let schema = Arc::new(schema);
         let blocks = footer.recordBatches().into_iter().flatten();
         let mut ipc = Self {
             file,
             length,
-            decoder: FileDecoder::new(Arc::new(schema), footer.version()),
+            decoder: FileDecoder::new(Arc::clone(&schema), footer.version()),
+            schema,
             batches: blocks.copied().collect(),
         };
         for block in footer.dictionaries().into_iter().flatten() {
@@ -92,6 +96,7 @@ impl IpcFile {
         })?;
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, offset)?;
+        check_batch(&bytes, number(block.bodyLength()).unwrap_or(0), &self.schema)?;
         Ok(Buffer::from_vec(bytes))
     }
 
@@ -109,6 +114,92 @@ impl IpcFile {
             columns.give(&batch, give)?;
         }
         Ok(())
+    }
+}
+
+/// Checks that the buffers of a message lie in its body, which has so many bytes, and that they have the bits that its
+/// columns need: the decoder would panic.
+fn check_batch(bytes: &[u8], body: u64, schema: &SchemaRef) -> Result<(), TableError> {
+    // A length of four bytes stands before the message; in newer files a mark of four bytes before that.
+    let message = match bytes.strip_prefix(&[0xff; 4]) {
+        Some(rest) => rest.get(4..),
+        None => bytes.get(4..),
+    };
+    let message = root_as_message(message.unwrap_or_default()).map_err(TableError::damaged)?;
+    let dictionary = message.header_as_dictionary_batch();
+    let batch = match dictionary {
+        Some(dictionary) => dictionary.data(),
+        None => message.header_as_record_batch(),
+    };
+    let lies_within = |buffer: &arrow_ipc::Buffer| {
+        let offset = u64::try_from(buffer.offset()).ok()?;
+        let end = offset.checked_add(u64::try_from(buffer.length()).ok()?)?;
+        Some(end <= body)
+    };
+    let Some(batch) = batch else { return Ok(()) };
+    let mut buffers = batch.buffers().into_iter().flatten();
+    let all_within = buffers.all(|buffer| lies_within(buffer) == Some(true));
+    let mut parts = Parts {
+        nodes: &mut batch.nodes().into_iter().flatten(),
+        buffers: &mut batch.buffers().into_iter().flatten(),
+    };
+    let fields = schema.fields().iter();
+    let whole = dictionary.is_some()
+        || fields.map(|field| parts.check(field.data_type())).try_fold((), |(), checked| {
+            match checked {
+                Checked::Fits => Ok(()),
+                other => Err(other),
+            }
+        }) != Err(Checked::Short);
+    match all_within && whole {
+        true => Ok(()),
+        false => Err(TableError::damaged("a column lies outside of its batch")),
+    }
+}
+
+/// Whether a column has the bits that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checked {
+    Fits,
+    Short,
+    /// It is of a type that is not looked into, so that nothing behind it can be.
+    Unknown,
+}
+
+/// What describes the columns of a batch, one after the other.
+struct Parts<'n, 'b> {
+    nodes: &'n mut dyn Iterator<Item = &'b FieldNode>,
+    buffers: &'n mut dyn Iterator<Item = &'b arrow_ipc::Buffer>,
+}
+
+impl Parts<'_, '_> {
+    fn check(&mut self, kind: &DataType) -> Checked {
+        let (Some(node), Some(valid)) = (self.nodes.next(), self.buffers.next()) else {
+            return Checked::Short;
+        };
+        let bits = |buffer: &arrow_ipc::Buffer| buffer.length().saturating_mul(8);
+        if node.length() < 0 || node.null_count() != 0 && bits(valid) < node.length() {
+            return Checked::Short;
+        }
+        let mut next = || self.buffers.next();
+        match kind {
+            DataType::Boolean => match next() {
+                Some(values) if bits(values) >= node.length() => Checked::Fits,
+                _ => Checked::Short,
+            },
+            kind if kind.is_primitive() => next().map_or(Checked::Short, |_| Checked::Fits),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary => {
+                match (next(), next()) {
+                    (Some(_), Some(_)) => Checked::Fits,
+                    _ => Checked::Short,
+                }
+            }
+            DataType::List(item) | DataType::LargeList(item) => match next() {
+                Some(_) => self.check(item.data_type()),
+                None => Checked::Short,
+            },
+            _ => Checked::Unknown,
+        }
     }
 }
 

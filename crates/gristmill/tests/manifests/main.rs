@@ -1,0 +1,6 @@
+//! Manifests: written and read in every format, damaged, compared, and their chunks.
+
+mod chunks;
+mod compare;
+mod damage;
+mod world;
