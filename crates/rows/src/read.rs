@@ -278,8 +278,8 @@ impl TableReader {
                 None => "nothing",
             };
             let what = match key {
-                ROWS => format!("{found} rows, where it tells of {told}"),
-                XXH3 => format!("their XXH3 is {found}, where it tells of {told}"),
+                ROWS => format!("{found} rows, where {told} is told"),
+                XXH3 => format!("their XXH3 is {found}, where {told} is told"),
                 other => other.to_owned(),
             };
             return Err(TableError::Changed { what });
