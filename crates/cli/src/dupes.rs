@@ -58,7 +58,8 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
     let rows = args.rows.open(format, || Ok(duplicate_schema()))?;
     let (manifest, mut end) = match named {
         Some(path) => {
-            let manifest = Manifest::open(path, true).map_err(|error| manifest::unusable(&error))?;
+            let manifest =
+                Manifest::open(path, true).map_err(|error| manifest::unusable(&error))?;
             (manifest, END)
         }
         None => {
@@ -67,9 +68,7 @@ pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
             let (tree, to) = (manifest::tree(&args.paths)?, rows.destination());
             match args.chunks {
                 Some(_) => manifest::read_now(tree, head, &args.engine, to, true)?,
-                None => {
-                    manifest::read_now(SameSizes::new(tree), head, &args.engine, to, false)?
-                }
+                None => manifest::read_now(SameSizes::new(tree), head, &args.engine, to, false)?,
             }
         }
     };

@@ -226,7 +226,9 @@ pub fn read_now(
     let ended = common::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
     let mut end = ended.end;
     let failed = |error: std::io::Error| format!("the files that were read: {error}");
-    gather.write_all(&unlisted(&collected, &head)).map_err(failed)?;
+    gather
+        .write_all(&unlisted(&collected, &head))
+        .map_err(failed)?;
     tell(&job.changed(), "it changed while it was read");
     let uncut = job.uncut();
     end.failed |= uncut.count > 0;

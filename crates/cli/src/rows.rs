@@ -172,7 +172,9 @@ impl RowsArgs {
     /// # Errors
     /// A message, if the format has no place for one, or it cannot or must not be written.
     pub fn open_manifest(&self, head: &Head) -> Result<Rows, String> {
-        let format = self.format(None).map_err(|error| error.replace("--output", "--manifest"))?;
+        let format = self
+            .format(None)
+            .map_err(|error| error.replace("--output", "--manifest"))?;
         let of = match format {
             Format::Text => {
                 return Err("--manifest: text has no place for what a manifest says of a file; name a file that ends in .jsonl, .csv, .arrow or .parquet".into())

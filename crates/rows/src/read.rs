@@ -75,7 +75,9 @@ pub enum TableError {
         wanted: &'static str,
     },
     /// The format is Arrow's or Parquet, and this was built without them.
-    #[error("it is {0}, which this gristmill was built without; build it with the feature `arrow`")]
+    #[error(
+        "it is {0}, which this gristmill was built without; build it with the feature `arrow`"
+    )]
     NotBuilt(&'static str),
 }
 
@@ -167,7 +169,9 @@ impl TableReader {
     pub fn open(mut file: File) -> Result<Self, TableError> {
         let mut head = [0; 6];
         let length = file.metadata()?.len();
-        let known = usize::try_from(length).unwrap_or(usize::MAX).min(head.len());
+        let known = usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(head.len());
         file.read_exact(&mut head[..known])?;
         file.rewind()?;
         if head.starts_with(b"PAR1") {

@@ -214,7 +214,14 @@ mod tests {
         (
             "digest",
             &[
-                "algorithm", "tag", "zero", "json", "output", "format", "manifest", "chunks",
+                "algorithm",
+                "tag",
+                "zero",
+                "json",
+                "output",
+                "format",
+                "manifest",
+                "chunks",
             ],
         ),
         ("stats", &["total", "json", "histogram", "output", "format"]),

@@ -35,13 +35,16 @@ fn world() -> TempDir {
 
 fn set_time(path: &Path, nanoseconds: u64) {
     let file = File::options().write(true).open(path).unwrap();
-    file.set_modified(UNIX_EPOCH + Duration::from_nanos(nanoseconds)).unwrap();
+    file.set_modified(UNIX_EPOCH + Duration::from_nanos(nanoseconds))
+        .unwrap();
 }
 
 /// The records of JSON Lines.
 fn records(done: &Done) -> Vec<Value> {
     let lines = done.text().lines();
-    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn last_line(done: &Done) -> &str {
@@ -55,8 +58,17 @@ fn every_format_has_what_the_file_system_and_the_digests_say() {
     set_time(&root.join("tree/a"), 1_234_567_890_123_456_789);
     for format in FORMATS {
         let name = format!("m.{format}");
-        let arguments = ["digest", "--manifest", &name, "--algorithm=blake3,md5,xxh3-64", "tree"];
-        assert_eq!(gristmill(root, &[&arguments[..], &["--chunks=gear:1K"]].concat()).rows(), "");
+        let arguments = [
+            "digest",
+            "--manifest",
+            &name,
+            "--algorithm=blake3,md5,xxh3-64",
+            "tree",
+        ];
+        assert_eq!(
+            gristmill(root, &[&arguments[..], &["--chunks=gear:1K"]].concat()).rows(),
+            ""
+        );
         let same = gristmill(root, &["diff", &name, "tree"]).rows();
         let expected = "0 added, 0 removed, 0 changed, 0 moved, 0 rot, 0 unread, 5 unchanged; compared by blake3, md5, xxh3-64\n";
         assert_eq!(same, expected);
@@ -65,7 +77,10 @@ fn every_format_has_what_the_file_system_and_the_digests_say() {
             assert_eq!(gristmill(root, &["diff", &other, &name]).rows(), expected);
         }
     }
-    let digests = gristmill(root, &["digest", "--json", "--algorithm=blake3,md5,xxh3-64", "tree"]);
+    let digests = gristmill(
+        root,
+        &["digest", "--json", "--algorithm=blake3,md5,xxh3-64", "tree"],
+    );
     let mut by_path: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
     for record in records(&digests) {
         let of = by_path.entry(record["path"].to_string()).or_default();
@@ -87,19 +102,32 @@ fn every_format_has_what_the_file_system_and_the_digests_say() {
             let found = fs::metadata(root.join(path)).unwrap();
             let nanoseconds = found.mtime() * 1_000_000_000 + found.mtime_nsec();
             assert_eq!(row["mtime_ns"], nanoseconds);
-            assert_eq!((&row["size"], &row["inode"]), (&json!(found.len()), &json!(found.ino())));
+            assert_eq!(
+                (&row["size"], &row["inode"]),
+                (&json!(found.len()), &json!(found.ino()))
+            );
             assert_eq!(row["device"], found.dev());
         }
     }
     assert_eq!(rows, 5);
     assert!(text.contains("1234567890123456789"));
     let Some(python) = python() else { return };
-    let tables = read(&python, root, &[["csv", "m.csv"], ["arrow", "m.arrow"], ["parquet", "m.parquet"]]);
+    let tables = read(
+        &python,
+        root,
+        &[
+            ["csv", "m.csv"],
+            ["arrow", "m.arrow"],
+            ["parquet", "m.parquet"],
+        ],
+    );
     for table in &tables {
         let read: BTreeSet<String> = (table["rows"].as_array().unwrap().iter())
             .map(|row| format!("{} {} {}", row["path"], row["blake3"], row["md5"]))
             .collect();
-        let expected = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let expected = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
         let expected: BTreeSet<String> = expected
             .filter(|row| row["type"] == "file")
             .map(|row| {
@@ -114,13 +142,21 @@ fn every_format_has_what_the_file_system_and_the_digests_say() {
     }
     for table in &tables[1..] {
         assert_eq!(table["metadata"]["gristmill.schema"], "manifest");
-        assert_eq!(table["metadata"]["gristmill.manifest.roots"], "[{\"text\":\"tree\"}]");
+        assert_eq!(
+            table["metadata"]["gristmill.manifest.roots"],
+            "[{\"text\":\"tree\"}]"
+        );
         assert_eq!(table["metadata"]["gristmill.manifest.chunks"], "gear:1024");
     }
     assert_eq!(tables[2]["metadata"]["gristmill.rows"], "5");
     // What another program writes with the same columns is a manifest, too.
-    let code = "import duckdb; duckdb.sql(\"COPY (FROM 'm.parquet' WHERE size > 3) TO 'few.parquet'\")";
-    let done = Command::new(&python).args(["-c", code]).current_dir(root).output().unwrap();
+    let code =
+        "import duckdb; duckdb.sql(\"COPY (FROM 'm.parquet' WHERE size > 3) TO 'few.parquet'\")";
+    let done = Command::new(&python)
+        .args(["-c", code])
+        .current_dir(root)
+        .output()
+        .unwrap();
     assert!(done.status.success(), "{done:?}");
     let done = gristmill(root, &["diff", "m.parquet", "few.parquet"]);
     assert_eq!(done.code, Some(1), "{done:?}");
@@ -156,7 +192,10 @@ added    tree/new\\nname
 rot      tree/rots: same size and time, other content
 1 added, 1 removed, 1 changed, 1 moved, 1 rot, 0 unread, 3 unchanged (1 with another time); compared by blake3
 ";
-    assert_eq!((done.code, done.text(), &*done.err), (Some(1), expected, ""));
+    assert_eq!(
+        (done.code, done.text(), &*done.err),
+        (Some(1), expected, "")
+    );
     // The same as JSON and as tables, and elsewhere.
     fs::rename(&tree, root.join("elsewhere")).unwrap();
     let done = gristmill(root, &["diff", "--json", "old.parquet", "elsewhere/"]);
@@ -164,7 +203,12 @@ rot      tree/rots: same size and time, other content
     assert_eq!(done.code, Some(1));
     let changes: Vec<(&str, &str)> = (all.iter())
         .filter(|record| record["type"] == "difference")
-        .map(|record| (record["change"].as_str().unwrap(), record["path"]["text"].as_str().unwrap()))
+        .map(|record| {
+            (
+                record["change"].as_str().unwrap(),
+                record["path"]["text"].as_str().unwrap(),
+            )
+        })
         .collect();
     let expected = [
         ("removed", "b"),
@@ -179,33 +223,62 @@ rot      tree/rots: same size and time, other content
     assert_eq!(all[4]["old"]["mtime_ns"], time);
     assert_ne!(all[4]["old"]["digest"], all[4]["new"]["digest"]);
     let summary = &all[5];
-    assert_eq!((&summary["type"], &summary["rot"]), (&json!("difference_summary"), &json!(1)));
-    assert_eq!((&summary["unchanged"], &summary["touched"]), (&json!(3), &json!(1)));
-    let done = gristmill(root, &["diff", "old.parquet", "elsewhere", "--output=d.csv"]);
+    assert_eq!(
+        (&summary["type"], &summary["rot"]),
+        (&json!("difference_summary"), &json!(1))
+    );
+    assert_eq!(
+        (&summary["unchanged"], &summary["touched"]),
+        (&json!(3), &json!(1))
+    );
+    let done = gristmill(
+        root,
+        &["diff", "old.parquet", "elsewhere", "--output=d.csv"],
+    );
     assert_eq!((done.code, done.text()), (Some(1), ""));
     let csv = fs::read_to_string(root.join("d.csv")).unwrap();
-    assert_eq!(csv.lines().filter(|line| line.contains(",moved,big,")).count(), 1, "{csv}");
+    assert_eq!(
+        csv.lines()
+            .filter(|line| line.contains(",moved,big,"))
+            .count(),
+        1,
+        "{csv}"
+    );
     // Prefixes that are given take the place of roots.
     let strip = ["--strip-prefix=tree", "--strip-prefix=elsewhere"];
-    let done = gristmill(root, &[&["diff", "old.parquet", "elsewhere"][..], &strip].concat());
+    let done = gristmill(
+        root,
+        &[&["diff", "old.parquet", "elsewhere"][..], &strip].concat(),
+    );
     assert!(done.text().contains("changed  deep/er/c\n"), "{done:?}");
     let wrong = ["diff", "old.parquet", "elsewhere", "--strip-prefix=nowhere"];
     let done = gristmill(root, &wrong);
-    assert!(done.err.contains("give these with --strip-prefix"), "{done:?}");
+    assert!(
+        done.err.contains("give these with --strip-prefix"),
+        "{done:?}"
+    );
 }
 
 #[test]
 fn what_could_not_be_read_is_neither_added_nor_removed() {
     let world = world();
     let (root, tree) = (world.path(), world.path().join("tree"));
-    let lock = |mode| fs::set_permissions(tree.join("deep"), fs::Permissions::from_mode(mode)).unwrap();
+    let lock =
+        |mode| fs::set_permissions(tree.join("deep"), fs::Permissions::from_mode(mode)).unwrap();
     gristmill(root, &["digest", "--manifest=old.jsonl", "tree"]).rows();
     let arguments = ["digest", "--manifest=new.jsonl", "tree", "absent"];
     let done = gristmill(root, &arguments);
     assert_eq!(done.code, Some(2), "{done:?}");
     let text = fs::read_to_string(root.join("new.jsonl")).unwrap();
-    let row = text.lines().skip(1).find(|line| line.contains("absent\"}")).unwrap();
-    assert!(row.contains("\"error\":\"") && row.contains("\"size\":null"), "{row}");
+    let row = text
+        .lines()
+        .skip(1)
+        .find(|line| line.contains("absent\"}"))
+        .unwrap();
+    assert!(
+        row.contains("\"error\":\"") && row.contains("\"size\":null"),
+        "{row}"
+    );
     let done = gristmill(root, &["diff", "old.jsonl", "new.jsonl"]);
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(done.text().starts_with("unread   absent: "), "{done:?}");
@@ -218,7 +291,10 @@ fn what_could_not_be_read_is_neither_added_nor_removed() {
     let done = gristmill(root, &["diff", "old.jsonl", "tree"]);
     lock(0o755);
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.text().contains("unread   tree/deep/er/c: "), "{done:?}");
+    assert!(
+        done.text().contains("unread   tree/deep/er/c: "),
+        "{done:?}"
+    );
     assert!(last_line(&done).contains("0 removed"), "{done:?}");
 }
 
@@ -227,7 +303,11 @@ fn manifests_that_cannot_be_used_are_refused_with_what_to_do() {
     let world = world();
     let root = world.path();
     gristmill(root, &["digest", "--manifest=m.parquet", "tree"]).rows();
-    gristmill(root, &["digest", "--manifest=md5.csv", "--algorithm=md5", "tree"]).rows();
+    gristmill(
+        root,
+        &["digest", "--manifest=md5.csv", "--algorithm=md5", "tree"],
+    )
+    .rows();
     gristmill(root, &["digest", "--output=d.parquet", "tree"]).rows();
     let whole = fs::read(root.join("m.parquet")).unwrap();
     fs::write(root.join("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
@@ -236,21 +316,46 @@ fn manifests_that_cannot_be_used_are_refused_with_what_to_do() {
         (&["diff", "cut.parquet", "tree"][..], "cut.parquet: "),
         (&["diff", "absent.parquet", "tree"], "absent.parquet: "),
         (&["diff", "tree", "tree"], "tree: "),
-        (&["diff", "d.parquet", "tree"], "the schema \"digest\", and no manifest"),
+        (
+            &["diff", "d.parquet", "tree"],
+            "the schema \"digest\", and no manifest",
+        ),
         (&["diff", "text.csv", "tree"], "no column of digests"),
         (&["diff", "m.parquet", "md5.csv"], "no digest is in both"),
         (&["dupes", "cut.parquet"], "cut.parquet: "),
-        (&["dupes", "--chunks=gear", "m.parquet"], "m.parquet is a manifest"),
-        (&["digest", "--manifest=m.txt", "tree"], "--manifest: text has no place"),
-        (&["digest", "--manifest=m", "tree"], "--manifest m: the name does not end in"),
+        (
+            &["dupes", "--chunks=gear", "m.parquet"],
+            "m.parquet is a manifest",
+        ),
+        (
+            &["digest", "--manifest=m.txt", "tree"],
+            "--manifest: text has no place",
+        ),
+        (
+            &["digest", "--manifest=m", "tree"],
+            "--manifest m: the name does not end in",
+        ),
         (&["digest", "--manifest=m.csv", "--json", "tree"], "--json"),
         (&["digest", "--chunks=gear", "tree"], "--manifest"),
-        (&["digest", "--manifest=m.csv", "--chunks=gear:3K", "tree"], "power of two"),
-        (&["digest", "--manifest=m.csv", "--chunks=rabin", "tree"], "gear and fastcdc"),
-        (&["digest", "--manifest=tree/a", "--format=csv", "tree/a"], "tree/a"),
+        (
+            &["digest", "--manifest=m.csv", "--chunks=gear:3K", "tree"],
+            "power of two",
+        ),
+        (
+            &["digest", "--manifest=m.csv", "--chunks=rabin", "tree"],
+            "gear and fastcdc",
+        ),
+        (
+            &["digest", "--manifest=tree/a", "--format=csv", "tree/a"],
+            "tree/a",
+        ),
     ] {
         let done = gristmill(root, arguments);
-        assert_eq!((done.code, done.text()), (Some(2), ""), "{arguments:?}: {done:?}");
+        assert_eq!(
+            (done.code, done.text()),
+            (Some(2), ""),
+            "{arguments:?}: {done:?}"
+        );
         assert!(done.err.contains(told), "{arguments:?}: {}", done.err);
     }
     assert_eq!(fs::read(root.join("tree/a")).unwrap(), b"one");
@@ -260,20 +365,50 @@ fn manifests_that_cannot_be_used_are_refused_with_what_to_do() {
 fn a_manifest_in_its_own_tree_is_not_read_and_jobs_of_a_mill_write_the_same() {
     let world = world();
     let root = world.path();
-    gristmill(root, &["digest", "--manifest=tree/m.csv", "--sort=path", "tree"]).rows();
+    gristmill(
+        root,
+        &["digest", "--manifest=tree/m.csv", "--sort=path", "tree"],
+    )
+    .rows();
     let text = fs::read_to_string(root.join("tree/m.csv")).unwrap();
     assert!(!text.contains("m.csv"), "{text}");
-    assert_eq!(gristmill(root, &["diff", "tree/m.csv", "tree"]).code, Some(0));
+    assert_eq!(
+        gristmill(root, &["diff", "tree/m.csv", "tree"]).code,
+        Some(0)
+    );
     fs::remove_file(root.join("tree/m.csv")).unwrap();
     let jobs = "[[job]]\ncommand = 'digest'\nmanifest = 'two.csv'\nchunks = 'fastcdc:8K'\n";
     fs::write(root.join("jobs.toml"), jobs).unwrap();
-    let all = ["mill", "--jobs=jobs.toml", "--sort=path", "tree", "+", "digest", "--manifest=one.csv", "+", "stats", "--total"];
+    let all = [
+        "mill",
+        "--jobs=jobs.toml",
+        "--sort=path",
+        "tree",
+        "+",
+        "digest",
+        "--manifest=one.csv",
+        "+",
+        "stats",
+        "--total",
+    ];
     let done = gristmill(root, &all);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(fs::read_to_string(root.join("one.csv")).unwrap(), text);
     let done = gristmill(root, &["diff", "one.csv", "two.csv"]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    let done = gristmill(root, &["mill", "tree", "+", "digest", "--manifest=x.csv", "+", "digest", "--output=x.csv"]);
+    let done = gristmill(
+        root,
+        &[
+            "mill",
+            "tree",
+            "+",
+            "digest",
+            "--manifest=x.csv",
+            "+",
+            "digest",
+            "--output=x.csv",
+        ],
+    );
     assert!(done.err.contains("both write to x.csv"), "{done:?}");
 }
 
@@ -281,16 +416,27 @@ fn a_manifest_in_its_own_tree_is_not_read_and_jobs_of_a_mill_write_the_same() {
 fn naive(root: &Path, files: &[PathBuf]) -> BTreeSet<Vec<PathBuf>> {
     let mut groups: BTreeMap<Vec<u8>, BTreeMap<u64, PathBuf>> = BTreeMap::new();
     for file in files {
-        let (bytes, found) = (fs::read(root.join(file)).unwrap(), fs::metadata(root.join(file)));
+        let (bytes, found) = (
+            fs::read(root.join(file)).unwrap(),
+            fs::metadata(root.join(file)),
+        );
         if !bytes.is_empty() {
             let of = groups.entry(bytes).or_default();
-            let name = of.entry(found.unwrap().ino()).or_insert_with(|| file.clone());
+            let name = of
+                .entry(found.unwrap().ino())
+                .or_insert_with(|| file.clone());
             *name = name.clone().min(file.clone());
         }
     }
     let several = groups.into_values().filter(|group| group.len() > 1);
     several
-        .map(|group| group.into_values().collect::<BTreeSet<_>>().into_iter().collect())
+        .map(|group| {
+            group
+                .into_values()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect()
+        })
         .collect()
 }
 
@@ -322,28 +468,45 @@ fn duplicates_are_those_of_a_naive_search_and_of_jdupes() {
     let done = gristmill(root, &["dupes", "--json", "tree"]);
     assert_eq!((done.code, &*done.err), (Some(1), ""), "{done:?}");
     let of = |done: &Done| -> BTreeSet<Vec<PathBuf>> {
-        let groups = records(done).into_iter().filter(|record| record["type"] == "duplicates");
+        let groups = records(done)
+            .into_iter()
+            .filter(|record| record["type"] == "duplicates");
         groups
             .map(|group| {
                 let files = group["files"].as_array().unwrap().iter();
-                files.map(|file| file["path"]["text"].as_str().unwrap().into()).collect()
+                files
+                    .map(|file| file["path"]["text"].as_str().unwrap().into())
+                    .collect()
             })
             .collect()
     };
     assert_eq!(of(&done), expected);
-    gristmill(root, &["digest", "--manifest=m.arrow", "--algorithm=sha256", "tree"]).rows();
-    assert_eq!(of(&gristmill(root, &["dupes", "--json", "m.arrow"])), expected);
+    gristmill(
+        root,
+        &["digest", "--manifest=m.arrow", "--algorithm=sha256", "tree"],
+    )
+    .rows();
+    assert_eq!(
+        of(&gristmill(root, &["dupes", "--json", "m.arrow"])),
+        expected
+    );
     // The rows as text: a group has its size above it, and other names of a file are named as such.
     let done = gristmill(root, &["dupes", "tree"]);
     let groups: BTreeSet<Vec<PathBuf>> = (done.text().split("\n\n"))
         .filter(|group| group.contains(" each:\n"))
         .map(|group| {
-            let lines = group.lines().skip(1).filter(|line| !line.starts_with("  hard link: "));
+            let lines = group
+                .lines()
+                .skip(1)
+                .filter(|line| !line.starts_with("  hard link: "));
             lines.map(PathBuf::from).collect()
         })
         .collect();
     assert_eq!(groups, expected);
-    let jdupes = Command::new("jdupes").args(["-r", "-q", "tree"]).current_dir(root).output();
+    let jdupes = Command::new("jdupes")
+        .args(["-r", "-q", "tree"])
+        .current_dir(root)
+        .output();
     let Ok(jdupes) = jdupes else {
         return skipped("jdupes is not installed: `scripts/test` installs it");
     };
@@ -354,7 +517,9 @@ fn duplicates_are_those_of_a_naive_search_and_of_jdupes() {
         .filter(|group| !group.trim().is_empty())
         .map(|group| group.lines().map(|line| inode(Path::new(line))).collect())
         .collect();
-    let expected = expected.iter().map(|group| group.iter().map(|path| inode(path)).collect());
+    let expected = expected
+        .iter()
+        .map(|group| group.iter().map(|path| inode(path)).collect());
     assert_eq!(groups, expected.collect());
 }
 
@@ -363,11 +528,17 @@ fn the_exit_code_of_dupes_and_its_chunks() {
     let world = world();
     let root = world.path();
     let done = gristmill(root, &["dupes", "tree"]);
-    assert_eq!((done.code, done.text()), (Some(0), "0 groups, 0 files; 0 bytes could be saved\n"));
+    assert_eq!(
+        (done.code, done.text()),
+        (Some(0), "0 groups, 0 files; 0 bytes could be saved\n")
+    );
     fs::write(root.join("tree/none"), "").unwrap();
     assert_eq!(gristmill(root, &["dupes", "tree"]).code, Some(0));
     let done = gristmill(root, &["dupes", "--empty", "tree"]);
-    assert_eq!((done.code, last_line(&done)), (Some(1), "1 groups, 2 files; 0 bytes could be saved"));
+    assert_eq!(
+        (done.code, last_line(&done)),
+        (Some(1), "1 groups, 2 files; 0 bytes could be saved")
+    );
     let done = gristmill(root, &["dupes", "tree", "absent"]);
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(done.err.contains("absent"), "{done:?}");
@@ -382,7 +553,10 @@ fn the_exit_code_of_dupes_and_its_chunks() {
         let share = &records(&done).pop().unwrap()["chunks"];
         let number = |name: &str| share[name].as_u64().unwrap();
         assert_eq!(number("bytes"), 800_023);
-        assert!((350_000..400_000).contains(&number("repeated_bytes")), "{share}");
+        assert!(
+            (350_000..400_000).contains(&number("repeated_bytes")),
+            "{share}"
+        );
         gristmill(root, &["digest", "--manifest=m.parquet", &flag, "tree"]).rows();
         let from = gristmill(root, &["dupes", "--json", "m.parquet"]);
         assert_eq!(records(&from).pop().unwrap()["chunks"], *share);

@@ -21,8 +21,8 @@ pub use manifest::{manifest_schema, write_unread, MANIFEST, MANIFEST_VERSION};
 pub use rows::{check_schema, digest_schema, write_row, DigestRows};
 
 use super::{stream_args, FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
-use crate::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::error::FileErrorKind;
+use crate::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::{Entry, FileFacts, Origin};
 use check::Check;
 use gristmill_megakernel::StreamJob;
@@ -150,7 +150,9 @@ impl DigestJob {
         check: Option<Arc<Check>>,
         manifest: Option<Noted>,
     ) -> Self {
-        let cut = manifest.as_ref().is_some_and(|noted| noted.chunking.is_some());
+        let cut = manifest
+            .as_ref()
+            .is_some_and(|noted| noted.chunking.is_some());
         let alike = algorithms.filter(|algorithms| !algorithms.any_in_order() && !cut);
         let files = alike.is_none().then(Arc::<Files>::default);
         let crc = Algorithms::from(Algorithm::Crc32c);

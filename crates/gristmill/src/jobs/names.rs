@@ -73,12 +73,17 @@ pub fn unbase64(text: &str) -> Option<Vec<u8>> {
         return None;
     };
     for (number, group) in groups.iter().enumerate() {
-        let padding = group.iter().rev().take_while(|digit| **digit == b'=').count();
+        let padding = group
+            .iter()
+            .rev()
+            .take_while(|digit| **digit == b'=')
+            .count();
         if padding > 2 || padding > 0 && number + 1 < groups.len() {
             return None;
         }
         let digits = &group[..4 - padding];
-        let word = (digits.iter()).try_fold(0_u32, |word, of| Some(word << 6 | u32::from(digit(*of)?)));
+        let word =
+            (digits.iter()).try_fold(0_u32, |word, of| Some(word << 6 | u32::from(digit(*of)?)));
         let word = word? << (6 * padding);
         bytes.extend_from_slice(&word.to_be_bytes()[1..4 - padding]);
     }

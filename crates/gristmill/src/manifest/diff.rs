@@ -158,9 +158,14 @@ impl Difference<'_> {
         }
         row = row.bytes(self.algorithm.name().as_bytes());
         for digest in self.digests {
-            row = or_null(row, digest, |row, digest| row.bytes(digest.to_string().as_bytes()));
+            row = or_null(row, digest, |row, digest| {
+                row.bytes(digest.to_string().as_bytes())
+            });
         }
-        or_null(row, self.reason(), |row, reason| row.bytes(reason.as_bytes())).end();
+        or_null(row, self.reason(), |row, reason| {
+            row.bytes(reason.as_bytes())
+        })
+        .end();
     }
 }
 
@@ -256,7 +261,10 @@ impl<'m> Diff<'m> {
                 old_name: found.old.filter(|_| moved).map(|old| self.old_name(old)),
                 old: old.map(|(file, _)| file),
                 new: new.map(|(file, _)| file),
-                digests: [old.and_then(|(_, digest)| digest), new.and_then(|(_, digest)| digest)],
+                digests: [
+                    old.and_then(|(_, digest)| digest),
+                    new.and_then(|(_, digest)| digest),
+                ],
                 algorithm,
             }
         })
@@ -325,10 +333,14 @@ impl<'m> Diff<'m> {
             new_rows = &new_rows[usize::from(new.is_some())..];
             match (old, new) {
                 (Some(old), Some(new)) => self.pair(old, new),
-                (Some(row), None) if is_unread(self.old, row) || lies_in(&new_gaps, self.old_name(row)) => {
+                (Some(row), None)
+                    if is_unread(self.old, row) || lies_in(&new_gaps, self.old_name(row)) =>
+                {
                     self.add(Change::Unread, old, None);
                 }
-                (None, Some(row)) if is_unread(self.new, row) || lies_in(&old_gaps, self.new_name(row)) => {
+                (None, Some(row))
+                    if is_unread(self.new, row) || lies_in(&old_gaps, self.new_name(row)) =>
+                {
                     self.add(Change::Unread, None, new);
                 }
                 (old, new) => {
@@ -433,10 +445,14 @@ impl<'m> Diff<'m> {
                     news = &news[1..];
                 }
                 Ordering::Equal => {
-                    let all = olds.iter().take_while(|of| content(&(**of, false), &old).is_eq());
+                    let all = olds
+                        .iter()
+                        .take_while(|of| content(&(**of, false), &old).is_eq());
                     let (same_olds, rest) = olds.split_at(all.count());
                     olds = rest;
-                    let all = news.iter().take_while(|of| content(&(**of, true), &new).is_eq());
+                    let all = news
+                        .iter()
+                        .take_while(|of| content(&(**of, true), &new).is_eq());
                     let (same_news, rest) = news.split_at(all.count());
                     news = rest;
                     if size(&old) == Some(0) {
@@ -497,7 +513,10 @@ fn lies_in(gaps: &HashSet<&[u8]>, name: &[u8]) -> bool {
         return false;
     }
     let slashes = memchr::memchr_iter(b'/', name);
-    gaps.contains(&b""[..]) || slashes.into_iter().any(|slash| gaps.contains(&name[..slash]))
+    gaps.contains(&b""[..])
+        || slashes
+            .into_iter()
+            .any(|slash| gaps.contains(&name[..slash]))
 }
 
 /// The columns of a table of differences.
@@ -511,14 +530,34 @@ pub fn difference_schema() -> Schema {
         1,
         "A file that differs between two manifests: `diff`.",
         [
-            Field::new("path", Kind::Path, "Its name in the new manifest, or in the old one if it is in that alone."),
-            text("change", "`added`, `removed`, `changed`, `moved`, `rot` or `unread`."),
+            Field::new(
+                "path",
+                Kind::Path,
+                "Its name in the new manifest, or in the old one if it is in that alone.",
+            ),
+            text(
+                "change",
+                "`added`, `removed`, `changed`, `moved`, `rot` or `unread`.",
+            ),
             Field::new("old_path", Kind::Path, "Its name before a move.").nullable(),
             number("old_size", Kind::U64, "Its size in the old manifest.").unit("bytes"),
             number("new_size", Kind::U64, "Its size in the new one.").unit("bytes"),
-            number("old_mtime_ns", Kind::I64, "When it was last changed, in the old manifest.").unit(since),
-            number("new_mtime_ns", Kind::I64, "When it was last changed, in the new one.").unit(since),
-            text("algorithm", "How the digests were made: the first that both manifests have."),
+            number(
+                "old_mtime_ns",
+                Kind::I64,
+                "When it was last changed, in the old manifest.",
+            )
+            .unit(since),
+            number(
+                "new_mtime_ns",
+                Kind::I64,
+                "When it was last changed, in the new one.",
+            )
+            .unit(since),
+            text(
+                "algorithm",
+                "How the digests were made: the first that both manifests have.",
+            ),
             text("old_digest", "Its digest in the old manifest.").nullable(),
             text("new_digest", "Its digest in the new one.").nullable(),
             text("reason", "Why nothing is known of it.").nullable(),

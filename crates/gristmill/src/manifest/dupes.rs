@@ -38,7 +38,9 @@ impl ChunkShare {
         self.bytes = self.bytes.saturating_add(length);
         self.chunks += 1;
         let mut key = [0; 16];
-        key.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
+        key.iter_mut()
+            .zip(digest)
+            .for_each(|(to, from)| *to = *from);
         match self.seen.insert(key) {
             true => self.different += 1,
             false => self.repeated_bytes += length,
@@ -109,7 +111,9 @@ impl<'m> Duplicates<'m> {
                 let algorithms = manifest.head().algorithms.iter();
                 algorithms.map(move |algorithm| manifest.digest(number, algorithm))
             };
-            size(one).cmp(&size(other)).then_with(|| of(one).cmp(of(other)))
+            size(one)
+                .cmp(&size(other))
+                .then_with(|| of(one).cmp(of(other)))
         };
         files.sort_unstable_by(content);
         let same = files.chunk_by(|one, other| content(one, other).is_eq());
@@ -155,15 +159,17 @@ impl<'m> Duplicates<'m> {
     /// How many files are in groups.
     #[must_use]
     pub fn files(&self) -> u64 {
-        self.groups.iter().map(|group| group.files.len() as u64).sum()
+        self.groups
+            .iter()
+            .map(|group| group.files.len() as u64)
+            .sum()
     }
 
     /// A group as a record of JSON, of the type `duplicates`.
     #[must_use]
     pub fn json(&self, group: &Group) -> String {
-        let path = |number: &usize| {
-            names::json(Path::new(OsStr::from_bytes(self.manifest.path(*number))))
-        };
+        let path =
+            |number: &usize| names::json(Path::new(OsStr::from_bytes(self.manifest.path(*number))));
         let files = group.files.iter().map(|names| {
             let links: Vec<Value> = names[1..].iter().map(path).collect();
             json!({ "path": path(&names[0]), "hard_links": links })
@@ -239,7 +245,10 @@ fn by_inode(manifest: &Manifest, rows: &[u32]) -> Vec<Vec<usize>> {
     let mut places: HashMap<(u64, u64), usize> = HashMap::new();
     let mut files: Vec<Vec<usize>> = Vec::new();
     for row in rows {
-        let place = manifest.file(row).id.map(|id| *places.entry(id).or_insert(files.len()));
+        let place = manifest
+            .file(row)
+            .id
+            .map(|id| *places.entry(id).or_insert(files.len()));
         match place.and_then(|place| files.get_mut(place)) {
             Some(names) => names.push(row),
             None => files.push(vec![row]),

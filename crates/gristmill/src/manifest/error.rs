@@ -50,7 +50,9 @@ pub enum ManifestErrorKind {
     #[error("the run that wrote it was ended early, so that files are missing; write it again")]
     Unfinished,
     /// What is at this line of JSON Lines, or is missing there.
-    #[error("line {line}: {reason}; it is damaged or no manifest: write it again, or take another copy")]
+    #[error(
+        "line {line}: {reason}; it is damaged or no manifest: write it again, or take another copy"
+    )]
     Line {
         /// The line, from 1.
         line: u64,
@@ -72,7 +74,12 @@ pub enum ManifestErrorKind {
         path: String,
     },
     /// Nothing can be compared.
-    #[error("no digest is in both: one has {} and the other {}; write one again with --algorithm {}", listed(old), listed(new), listed(old))]
+    #[error(
+        "no digest is in both: one has {} and the other {}; write one again with --algorithm {}",
+        listed(old),
+        listed(new),
+        listed(old)
+    )]
     NoneInCommon {
         /// Those of the old manifest.
         old: Algorithms,
@@ -85,6 +92,9 @@ pub enum ManifestErrorKind {
 }
 
 fn listed(algorithms: &Algorithms) -> String {
-    let names: Vec<&str> = algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    let names: Vec<&str> = algorithms
+        .iter()
+        .map(|algorithm| algorithm.name())
+        .collect();
     names.join(",")
 }

@@ -59,7 +59,8 @@ impl Head {
     /// The roots of which [`roots_json`](Self::roots_json) made a value.
     pub(super) fn roots_of(value: &Value) -> Option<Vec<PathBuf>> {
         let roots = value.as_array()?.iter();
-        let paths = roots.map(|root| Some(PathBuf::from(OsString::from_vec(names::of_json(root)?))));
+        let paths =
+            roots.map(|root| Some(PathBuf::from(OsString::from_vec(names::of_json(root)?))));
         paths.collect()
     }
 }

@@ -89,7 +89,10 @@ mod tests {
         assert_eq!(new.rest(b"b"), b"");
         for roots in [&["b"][..], &[], &["b", "c"]] {
             let (old, new) = Names::default().stripped(&head(&["b"]), &head(roots));
-            assert_eq!((old.name(b"b/x"), new.name(b"b/x")), (&b"b/x"[..], &b"b/x"[..]));
+            assert_eq!(
+                (old.name(b"b/x"), new.name(b"b/x")),
+                (&b"b/x"[..], &b"b/x"[..])
+            );
         }
         let (old, _) = Names::default().stripped(&head(&["/"]), &head(&["b"]));
         assert_eq!(old.name(b"/x"), b"x");
@@ -97,7 +100,10 @@ mod tests {
             strip: ["a", "a/b/"].map(PathBuf::from).into(),
         };
         let (old, new) = names.stripped(&head(&["c"]), &head(&["d"]));
-        assert_eq!((old.name(b"a/b/x"), new.name(b"a/x")), (&b"x"[..], &b"x"[..]));
+        assert_eq!(
+            (old.name(b"a/b/x"), new.name(b"a/x")),
+            (&b"x"[..], &b"x"[..])
+        );
         assert_eq!(old.name(b"c/x"), b"c/x");
     }
 }

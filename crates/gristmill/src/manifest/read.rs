@@ -76,7 +76,10 @@ fn read_table(file: File, sharing: bool) -> Result<Manifest, ManifestErrorKind> 
         }
         check_version(version, table.metadata("gristmill.version"))?;
     }
-    if table.metadata(COMPLETE).is_some_and(|complete| complete != "true") {
+    if table
+        .metadata(COMPLETE)
+        .is_some_and(|complete| complete != "true")
+    {
         return Err(ManifestErrorKind::Unfinished);
     }
     let column = |algorithm: &Algorithm| algorithm.name().replace('-', "_");

@@ -50,9 +50,7 @@ impl<S: Source> SameSizes<S> {
             Err(error) => refused(std::io::Error::from(error).to_string(), entry),
             Ok(None) => refused("it is no regular file".into(), entry),
             Ok(Some(found)) => {
-                let (first, several) = (self.sizes)
-                    .entry(found.size)
-                    .or_insert((found.id, false));
+                let (first, several) = (self.sizes).entry(found.size).or_insert((found.id, false));
                 *several |= *first != found.id;
                 self.entries.push((entry, found.size));
                 None

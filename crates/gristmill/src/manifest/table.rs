@@ -306,7 +306,11 @@ impl Into {
                     share.add(length, digest.as_bytes());
                 }
             }
-            let lists = [offsets.iter().count(), lengths.iter().count(), hashes.iter().count()];
+            let lists = [
+                offsets.iter().count(),
+                lengths.iter().count(),
+                hashes.iter().count(),
+            ];
             if end != size || lists != [count; 3] {
                 return Err(Some("chunks that are not those of the whole file"));
             }

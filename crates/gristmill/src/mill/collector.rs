@@ -233,7 +233,9 @@ impl Collector {
                 halves.push(None);
                 continue;
             }
-            let half = Half::new(guarded(|| Arc::clone(&running.job).open(entry, &file.facts)));
+            let half = Half::new(guarded(|| {
+                Arc::clone(&running.job).open(entry, &file.facts)
+            }));
             if half.has_panicked() {
                 panicked.push(number);
             }

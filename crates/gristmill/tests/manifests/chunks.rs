@@ -13,7 +13,10 @@ use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 
-const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../programs/content_chunks.vasm");
+const PROGRAM: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../programs/content_chunks.vasm"
+);
 
 /// A file's bytes: noise, with runs of one value and repetitions.
 fn content(random: &mut fastrand::Rng, len: usize) -> Vec<u8> {
@@ -44,12 +47,14 @@ fn noted(path: &Path, chunking: Chunking, chunk_bytes: usize) -> Vec<(usize, Str
     let list = |name: &str| row[name].as_array().unwrap().clone();
     let mut end = 0;
     let chunks = list("chunk_offsets").into_iter().zip(list("chunk_lengths"));
-    let chunks = chunks.zip(list("chunk_hashes")).map(|((offset, length), hash)| {
-        assert_eq!(offset.as_u64(), Some(end));
-        end += length.as_u64().unwrap();
-        let length = usize::try_from(length.as_u64().unwrap()).unwrap();
-        (length, hash.as_str().unwrap().to_owned())
-    });
+    let chunks = chunks
+        .zip(list("chunk_hashes"))
+        .map(|((offset, length), hash)| {
+            assert_eq!(offset.as_u64(), Some(end));
+            end += length.as_u64().unwrap();
+            let length = usize::try_from(length.as_u64().unwrap()).unwrap();
+            (length, hash.as_str().unwrap().to_owned())
+        });
     chunks.collect()
 }
 
@@ -78,7 +83,9 @@ fn cuts(path: &Path, chunking: Chunking) -> Vec<usize> {
     let run = mill(1 << 20).run(files, Arc::new(job), &mut rows, &Control::default());
     run.unwrap().output.unwrap();
     let text = String::from_utf8(rows).unwrap();
-    let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let rows = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
     let records = rows.filter(|row| row["type"] == "record");
     records
         .map(|row| usize::try_from(row["offset"].as_u64().unwrap()).unwrap())
@@ -117,7 +124,10 @@ fn chunks_are_those_of_the_whole_file_for_every_size_that_is_read_at_once() {
                 let expected = of_lengths(&bytes, &expected);
                 for chunk_bytes in [4 << 10, 64 << 10, 1 << 20] {
                     let found = noted(&path, chunking, chunk_bytes);
-                    assert_eq!(found, expected, "{chunking}, {len} bytes, {chunk_bytes} at once");
+                    assert_eq!(
+                        found, expected,
+                        "{chunking}, {len} bytes, {chunk_bytes} at once"
+                    );
                 }
             }
         }

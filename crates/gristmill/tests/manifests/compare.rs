@@ -46,17 +46,26 @@ fn mutate(random: &mut fastrand::Rng, tree: &mut Tree) {
     }
     for _ in 0..random.usize(..4) {
         let path = name(random);
-        tree.entry(path.clone()).or_insert_with(|| made(random, &path));
+        tree.entry(path.clone())
+            .or_insert_with(|| made(random, &path));
     }
 }
 
 /// The numbers of each kind that a comparison path by path finds, and the sets of paths but for moves.
-fn naive(old: &Tree, new: &Tree) -> (BTreeMap<&'static str, usize>, BTreeSet<(String, &'static str)>) {
+fn naive(
+    old: &Tree,
+    new: &Tree,
+) -> (
+    BTreeMap<&'static str, usize>,
+    BTreeSet<(String, &'static str)>,
+) {
     let mut counts = BTreeMap::new();
     let mut sure = BTreeSet::new();
     let gone = |tree: &Tree, path: &str| {
         let above = tree.iter().filter(|(_, file)| file.content.is_none());
-        above.into_iter().any(|(gap, _)| path.starts_with(&format!("{gap}/")))
+        above
+            .into_iter()
+            .any(|(gap, _)| path.starts_with(&format!("{gap}/")))
     };
     // What is on one side alone, by content.
     let mut alone: BTreeMap<Vec<u8>, (usize, usize)> = BTreeMap::new();
@@ -85,8 +94,16 @@ fn naive(old: &Tree, new: &Tree) -> (BTreeMap<&'static str, usize>, BTreeSet<(St
         }
     }
     for (content, (before, after)) in alone {
-        let moved = if content.is_empty() { 0 } else { before.min(after) };
-        for (kind, count) in [("moved", moved), ("removed", before - moved), ("added", after - moved)] {
+        let moved = if content.is_empty() {
+            0
+        } else {
+            before.min(after)
+        };
+        for (kind, count) in [
+            ("moved", moved),
+            ("removed", before - moved),
+            ("added", after - moved),
+        ] {
             *counts.entry(kind).or_default() += count;
         }
     }
@@ -114,14 +131,23 @@ fn differences_are_those_of_a_naive_comparison() {
             files
         };
         let roots = ["/mnt/old", "tree"];
-        let before = gathered(&head(None, &roots[..1]), &below(roots[0], &old, &mut random));
-        let after = gathered(&head(None, &roots[1..]), &below(roots[1], &new, &mut random));
+        let before = gathered(
+            &head(None, &roots[..1]),
+            &below(roots[0], &old, &mut random),
+        );
+        let after = gathered(
+            &head(None, &roots[1..]),
+            &below(roots[1], &new, &mut random),
+        );
         let diff = Diff::new(&before, &after, &Names::default()).unwrap();
         let (expected, sure) = naive(&old, &new);
         let expected = |kind: &str| expected.get(kind).copied().unwrap_or(0) as u64;
         let counts = diff.counts();
         let found = [
-            (counts.unchanged, expected("unchanged") + expected("touched")),
+            (
+                counts.unchanged,
+                expected("unchanged") + expected("touched"),
+            ),
             (counts.touched, expected("touched")),
             (counts.added, expected("added")),
             (counts.removed, expected("removed")),
@@ -161,16 +187,29 @@ fn differences_are_those_of_a_naive_comparison() {
 #[test]
 fn a_moved_file_is_matched_with_the_one_of_its_own_name_first() {
     let file = |path: &str, content: &str| Made::new(path, content, 1);
-    let old = [file("a/x", "same"), file("a/y", "same"), file("a/z", "same"), file("e", "")];
+    let old = [
+        file("a/x", "same"),
+        file("a/y", "same"),
+        file("a/z", "same"),
+        file("e", ""),
+    ];
     let new = [file("b/y", "same"), file("b/q", "same"), file("f", "")];
-    let (old, new) = (gathered(&head(None, &[]), &old), gathered(&head(None, &[]), &new));
+    let (old, new) = (
+        gathered(&head(None, &[]), &old),
+        gathered(&head(None, &[]), &new),
+    );
     let diff = Diff::new(&old, &new, &Names::default()).unwrap();
     assert!(diff.has_no_name_in_common());
     let told: Vec<String> = diff
         .iter()
         .map(|of| {
             let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-            format!("{} {} {:?}", of.change.name(), text(of.name), of.old_name.map(text))
+            format!(
+                "{} {} {:?}",
+                of.change.name(),
+                text(of.name),
+                of.old_name.map(text)
+            )
         })
         .collect();
     let expected = [
@@ -194,7 +233,10 @@ fn what_changed_while_it_was_read_is_no_rot_and_twice_the_same_is_once() {
     assert_eq!((diff.counts().changed, diff.counts().rot), (1, 0));
     let twice = of(&[old, new]);
     let error = Diff::new(&twice, &after, &Names::default()).unwrap_err();
-    assert!(matches!(&error, ManifestErrorKind::Twice { path } if path == "a"), "{error}");
+    assert!(
+        matches!(&error, ManifestErrorKind::Twice { path } if path == "a"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -245,7 +287,12 @@ fn duplicates_are_those_of_a_naive_search() {
             let own = files.iter().filter(|file| file.id.is_none()).count();
             if ids.len() + own > 1 && (empty || !content.is_empty()) {
                 saved += (ids.len() + own - 1) as u64 * content.len() as u64;
-                expected.insert(files.iter().map(|file| file.path.clone()).collect::<BTreeSet<_>>());
+                expected.insert(
+                    files
+                        .iter()
+                        .map(|file| file.path.clone())
+                        .collect::<BTreeSet<_>>(),
+                );
             }
         }
         let found: BTreeSet<BTreeSet<Vec<u8>>> = (dupes.groups().iter())
@@ -262,7 +309,10 @@ fn duplicates_are_those_of_a_naive_search() {
         assert_eq!(dupes.savable_bytes(), saved);
         let savings = dupes.groups().iter().map(|group| group.savable_bytes());
         assert!(savings.is_sorted_by(|one, other| one >= other));
-        assert_eq!(dupes.unread(), files.iter().filter(|file| file.content.is_none()).count() as u64);
+        assert_eq!(
+            dupes.unread(),
+            files.iter().filter(|file| file.content.is_none()).count() as u64
+        );
     }
 }
 
@@ -277,7 +327,12 @@ fn chunks_that_are_there_more_than_once_are_counted_and_hard_links_once() {
     let share = |files: &[Made]| {
         let share = gathered(&head(Some("gear".parse().unwrap()), &[]), files).chunk_share();
         let share = share.unwrap();
-        (share.bytes, share.repeated_bytes, share.chunks, share.different)
+        (
+            share.bytes,
+            share.repeated_bytes,
+            share.chunks,
+            share.different,
+        )
     };
     assert_eq!(share(&files), (30, 15, 6, 3));
     (files[0].id, files[1].id) = (Some((1, 2)), Some((1, 2)));

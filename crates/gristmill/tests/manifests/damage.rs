@@ -9,7 +9,11 @@ fn files() -> Vec<Made> {
     let mut files: Vec<Made> = (0..30)
         .map(|number| {
             let path = format!("tree/{number}, \"x\"\n\\");
-            Made::new(path, vec![b'x'; number * 7], 1_700_000_000_123_456_789 + number as i64)
+            Made::new(
+                path,
+                vec![b'x'; number * 7],
+                1_700_000_000_123_456_789 + number as i64,
+            )
         })
         .collect();
     files[3].path = b"tree/\xff\xfe".to_vec();
@@ -100,25 +104,51 @@ fn what_is_no_manifest_of_this_version_is_refused_with_what_to_do() {
     let csv = String::from_utf8(written(ManifestFormat::Csv, &cut(), &files())).unwrap();
     let other = json.replacen("\"schema_version\":1", "\"schema_version\":9", 1);
     let error = refusal(other.as_bytes());
-    assert!(error.contains("version 9") && error.contains("version 1"), "{error}");
+    assert!(
+        error.contains("version 9") && error.contains("version 1"),
+        "{error}"
+    );
     for (bytes, told) in [
         ("", "no column of digests"),
         ("{}\n", "a type"),
         ("{\"type\":\"digest\"}\n", "\"digest\", and no manifest"),
-        ("path,algorithm,digest,bytes\na,blake3,00,1\n", "no column of digests"),
+        (
+            "path,algorithm,digest,bytes\na,blake3,00,1\n",
+            "no column of digests",
+        ),
         ("path,size,blake3\na,1,00\n", "no column mtime_ns"),
-        (&csv.replacen("chunk_lengths", "lengths", 1), "no column chunk_lengths"),
+        (
+            &csv.replacen("chunk_lengths", "lengths", 1),
+            "no column chunk_lengths",
+        ),
         (&csv.replacen(",14,", ",15,", 1), "chunks"),
-        (&csv.replacen(",14,", ",-14,", 1), "row 3: the column size is not a number"),
+        (
+            &csv.replacen(",14,", ",-14,", 1),
+            "row 3: the column size is not a number",
+        ),
         (&csv.replacen("false", "maybe", 1), "true or false"),
         (&csv.replacen("tree", "\\tree", 1), "the column path"),
         (&csv.replacen("\n\"tree", "\n\"tree,\"tree", 1), "fields"),
-        (&json.replacen("\"size\":14", "\"size\":\"x\"", 1), "line 4: size"),
+        (
+            &json.replacen("\"size\":14", "\"size\":\"x\"", 1),
+            "line 4: size",
+        ),
         (&json.replacen("\"size\":14", "\"size\":null", 1), "line 4"),
-        (&json.replacen("\"size\":7,", "\"size\":7,,", 1), "line 3: it is no JSON"),
+        (
+            &json.replacen("\"size\":7,", "\"size\":7,,", 1),
+            "line 3: it is no JSON",
+        ),
         (&json.replacen("manifest_end", "file", 1), "line"),
-        (&json.replacen("\"files\":30", "\"files\":31", 1), "30 files, where 31"),
-        (&json.replacen("_789", "_780", 1).replacen("\"mtime_ns\":17", "\"mtime_ns\":16", 1), "XXH3"),
+        (
+            &json.replacen("\"files\":30", "\"files\":31", 1),
+            "30 files, where 31",
+        ),
+        (
+            &json
+                .replacen("_789", "_780", 1)
+                .replacen("\"mtime_ns\":17", "\"mtime_ns\":16", 1),
+            "XXH3",
+        ),
         (&format!("{json}{json}"), "behind the record"),
     ] {
         let error = refusal(bytes.as_bytes());
@@ -145,15 +175,30 @@ fn tables_of_other_rows_are_refused_by_name_and_columns_may_be_of_wider_types() 
     };
     let digests = table(&gristmill::jobs::digest::digest_schema(), b"");
     assert!(refusal(&digests).contains("the schema \"digest\""));
-    let schema = |name, version| Schema::new(name, version, "", head(None, &[]).schema().fields().to_vec());
+    let schema = |name, version| {
+        Schema::new(
+            name,
+            version,
+            "",
+            head(None, &[]).schema().fields().to_vec(),
+        )
+    };
     let newer = table(&schema("manifest", 2), b"");
     assert!(refusal(&newer).contains("version 2"));
     let mut rows = Vec::new();
-    let row = RowWriter::row(&mut rows).bytes(b"p").u64(1).null().bool(false);
+    let row = RowWriter::row(&mut rows)
+        .bytes(b"p")
+        .u64(1)
+        .null()
+        .bool(false);
     let row = row.bytes(b"00").bytes(b"0000000000000000");
     row.null().null().null().end();
     let short = table(&schema("manifest", 1), &rows);
-    assert!(refusal(&short).contains("row 1: a digest"), "{}", refusal(&short));
+    assert!(
+        refusal(&short).contains("row 1: a digest"),
+        "{}",
+        refusal(&short)
+    );
     let fields = head(None, &[]).schema().fields()[..4].to_vec();
     let few = table(&Schema::new("manifest", 1, "", fields), b"");
     assert!(refusal(&few).contains("no column of digests"));

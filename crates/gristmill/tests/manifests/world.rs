@@ -48,7 +48,9 @@ impl Made {
 }
 
 pub fn head(chunks: Option<Chunking>, roots: &[&str]) -> Head {
-    let algorithms: Algorithms = [Algorithm::Blake3, Algorithm::Xxh3_64].into_iter().collect();
+    let algorithms: Algorithms = [Algorithm::Blake3, Algorithm::Xxh3_64]
+        .into_iter()
+        .collect();
     Head::new(algorithms, chunks, roots.iter().map(PathBuf::from))
 }
 

@@ -57,7 +57,8 @@ impl IpcFile {
             return Err(damaged("its numbers have another order of bytes"));
         }
         let schema = try_fb_to_schema(schema).map_err(TableError::damaged)?;
-        let mut metadata: BTreeMap<String, String> = schema.metadata().clone().into_iter().collect();
+        let mut metadata: BTreeMap<String, String> =
+            schema.metadata().clone().into_iter().collect();
         for pair in footer.custom_metadata().into_iter().flatten() {
             if let (Some(key), Some(value)) = (pair.key(), pair.value()) {
                 metadata.insert(key.to_owned(), value.to_owned());
@@ -96,7 +97,11 @@ impl IpcFile {
         })?;
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, offset)?;
-        check_batch(&bytes, number(block.bodyLength()).unwrap_or(0), &self.schema)?;
+        check_batch(
+            &bytes,
+            number(block.bodyLength()).unwrap_or(0),
+            &self.schema,
+        )?;
         Ok(Buffer::from_vec(bytes))
     }
 
@@ -145,12 +150,13 @@ fn check_batch(bytes: &[u8], body: u64, schema: &SchemaRef) -> Result<(), TableE
     };
     let fields = schema.fields().iter();
     let whole = dictionary.is_some()
-        || fields.map(|field| parts.check(field.data_type())).try_fold((), |(), checked| {
-            match checked {
+        || fields
+            .map(|field| parts.check(field.data_type()))
+            .try_fold((), |(), checked| match checked {
                 Checked::Fits => Ok(()),
                 other => Err(other),
-            }
-        }) != Err(Checked::Short);
+            })
+            != Err(Checked::Short);
     match all_within && whole {
         true => Ok(()),
         false => Err(TableError::damaged("a column lies outside of its batch")),

@@ -408,11 +408,25 @@ mod tests {
         }
         let plain: Chunking = "fastcdc".parse().unwrap();
         assert_eq!(plain.to_string(), "fastcdc:65536");
-        assert_eq!("gear:8K".parse(), Ok(Chunking::new(Cutting::Gear, 8192).unwrap()));
+        assert_eq!(
+            "gear:8K".parse(),
+            Ok(Chunking::new(Cutting::Gear, 8192).unwrap())
+        );
         let default = Chunking::new(Cutting::Gear, 8192).unwrap();
         assert_eq!(default.mask(), 0xFFF8_0000, "the program's own");
-        for wrong in ["gear:", "gear:0", "gear:3K", "gear:8M", "gear:+8K", "fastcdc:512"] {
-            assert_eq!(wrong.parse::<Chunking>(), Err(UnknownChunking::Average), "{wrong}");
+        for wrong in [
+            "gear:",
+            "gear:0",
+            "gear:3K",
+            "gear:8M",
+            "gear:+8K",
+            "fastcdc:512",
+        ] {
+            assert_eq!(
+                wrong.parse::<Chunking>(),
+                Err(UnknownChunking::Average),
+                "{wrong}"
+            );
         }
         assert_eq!("rabin".parse::<Chunking>(), Err(UnknownChunking::Name));
     }

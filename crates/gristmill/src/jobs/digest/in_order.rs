@@ -145,12 +145,7 @@ impl Files {
     const GONE: u32 = 0;
 
     /// Adds a file, and returns its number, which leaves the bit [`STREAM`] free.
-    pub fn begin(
-        &self,
-        entry: &Entry,
-        algorithms: Algorithms,
-        chunking: Option<Chunking>,
-    ) -> u32 {
+    pub fn begin(&self, entry: &Entry, algorithms: Algorithms, chunking: Option<Chunking>) -> u32 {
         let mut files = lock(&self.0);
         // As many files as there are numbers are never open at the same time.
         loop {
@@ -161,7 +156,9 @@ impl Files {
         }
         let number = files.last;
         files.numbers.insert(entry.sequence, number);
-        files.files.insert(number, Arc::new(Work::new(algorithms, chunking)));
+        files
+            .files
+            .insert(number, Arc::new(Work::new(algorithms, chunking)));
         number
     }
 
