@@ -34,6 +34,7 @@
 //! ```
 
 mod diff;
+mod difference;
 mod dupes;
 mod error;
 mod head;
@@ -44,7 +45,8 @@ mod same_sizes;
 mod table;
 mod write;
 
-pub use diff::{difference_schema, Change, Counts, Diff, Difference};
+pub use diff::{Counts, Diff};
+pub use difference::{difference_schema, Change, Difference};
 pub use dupes::{duplicate_schema, ChunkShare, Duplicates, Group};
 pub use error::{ManifestError, ManifestErrorKind};
 pub use head::Head;

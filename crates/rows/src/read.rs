@@ -104,6 +104,13 @@ pub(crate) fn wanted(kind: Kind) -> &'static str {
     }
 }
 
+/// What a file says of itself.
+pub(crate) struct Told {
+    pub metadata: BTreeMap<String, String>,
+    /// The names of its columns.
+    pub columns: Vec<String>,
+}
+
 enum Format {
     Csv(CsvFile),
     #[cfg(feature = "arrow")]
@@ -143,14 +150,13 @@ enum Format {
 /// ```
 pub struct TableReader {
     format: Format,
-    metadata: BTreeMap<String, String>,
-    columns: Vec<String>,
+    told: Told,
 }
 
 impl std::fmt::Debug for TableReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TableReader")
-            .field("columns", &self.columns)
+            .field("columns", &self.told.columns)
             .finish_non_exhaustive()
     }
 }
@@ -177,13 +183,9 @@ impl TableReader {
         if head.starts_with(b"PAR1") {
             #[cfg(feature = "arrow")]
             {
-                let (file, metadata, columns) = guarded(|| ParquetFile::open(file, length))?;
+                let (file, told) = guarded(|| ParquetFile::open(file, length))?;
                 let format = Format::Parquet(Box::new(file));
-                return Ok(Self {
-                    format,
-                    metadata,
-                    columns,
-                });
+                return Ok(Self { format, told });
             }
             #[cfg(not(feature = "arrow"))]
             return Err(TableError::NotBuilt("a Parquet file"));
@@ -191,29 +193,25 @@ impl TableReader {
         if head.starts_with(b"ARROW1") {
             #[cfg(feature = "arrow")]
             {
-                let (file, metadata, columns) = guarded(|| IpcFile::open(file, length))?;
+                let (file, told) = guarded(|| IpcFile::open(file, length))?;
                 let format = Format::Ipc(file);
-                return Ok(Self {
-                    format,
-                    metadata,
-                    columns,
-                });
+                return Ok(Self { format, told });
             }
             #[cfg(not(feature = "arrow"))]
             return Err(TableError::NotBuilt("an Arrow file"));
         }
         let (file, columns) = CsvFile::open(file)?;
+        let metadata = BTreeMap::new();
         Ok(Self {
             format: Format::Csv(file),
-            metadata: BTreeMap::new(),
-            columns,
+            told: Told { metadata, columns },
         })
     }
 
     /// The value of a key in the metadata of the file: none in CSV.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.metadata.get(key).map(String::as_str)
+        self.told.metadata.get(key).map(String::as_str)
     }
 
     /// The name of the schema that the rows were written with, and its version; none in CSV.
@@ -232,7 +230,7 @@ impl TableReader {
     /// The names of the columns.
     #[must_use]
     pub fn columns(&self) -> &[String] {
-        &self.columns
+        &self.told.columns
     }
 
     /// Reads all rows, and calls `each` with the values of these columns of each row. Other columns are passed over. Where
@@ -247,10 +245,15 @@ impl TableReader {
         mut each: impl FnMut(&[Value<'_>]) -> io::Result<()>,
     ) -> Result<(), TableError> {
         for field in schema.fields() {
-            if !self.columns.iter().any(|column| column == field.name()) {
+            if !self
+                .told
+                .columns
+                .iter()
+                .any(|column| column == field.name())
+            {
                 return Err(TableError::Missing {
                     column: field.name().to_owned(),
-                    found: self.columns.join(", "),
+                    found: self.told.columns.join(", "),
                 });
             }
         }
@@ -273,9 +276,9 @@ impl TableReader {
             Format::Parquet(file) => file.read(schema, &mut give),
         })?;
         // A file of another program has none of these keys.
-        let known = self.metadata.contains_key(NAME);
+        let known = self.told.metadata.contains_key(NAME);
         for (key, found) in sum.iter().filter(|_| known).flat_map(Sum::metadata) {
-            let told = self.metadata.get(key);
+            let told = self.told.metadata.get(key);
             let told = match told {
                 Some(told) if *told == found => continue,
                 Some(told) => told,

@@ -228,7 +228,10 @@ fn what_changed_while_it_was_read_is_no_rot_and_twice_the_same_is_once() {
     old.changed = true;
     let new = Made::new("a", "y", 5);
     let of = |files: &[Made]| gathered(&head(None, &[]), files);
-    let (before, after) = (of(&[old.clone(), old.clone()]), of(&[new.clone()]));
+    let (before, after) = (
+        of(&[old.clone(), old.clone()]),
+        of(std::slice::from_ref(&new)),
+    );
     let diff = Diff::new(&before, &after, &Names::default()).unwrap();
     assert_eq!((diff.counts().changed, diff.counts().rot), (1, 0));
     let twice = of(&[old, new]);

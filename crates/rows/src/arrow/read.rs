@@ -1,6 +1,6 @@
 //! Files of Arrow IPC and of Parquet, read.
 
-use crate::read::{Columns, TableError};
+use crate::read::{Columns, TableError, Told};
 use crate::schema::Schema;
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
@@ -18,9 +18,6 @@ use std::io::{BufReader, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// What a file says of itself: metadata, and the names of its columns.
-type Told = (BTreeMap<String, String>, Vec<String>);
-
 fn names(schema: &arrow_schema::Schema) -> Vec<String> {
     let fields = schema.fields().iter();
     fields.map(|field| field.name().clone()).collect()
@@ -36,10 +33,7 @@ pub(crate) struct IpcFile {
 }
 
 impl IpcFile {
-    pub fn open(
-        file: File,
-        length: u64,
-    ) -> Result<(Self, BTreeMap<String, String>, Vec<String>), TableError> {
+    pub fn open(file: File, length: u64) -> Result<(Self, Told), TableError> {
         let damaged = |what: &str| TableError::damaged(what);
         // The length of the footer, and six bytes of magic.
         let mut end = [0; 10];
@@ -79,7 +73,7 @@ impl IpcFile {
             let read = ipc.decoder.read_dictionary(block, &bytes);
             read.map_err(TableError::damaged)?;
         }
-        Ok((ipc, metadata, columns))
+        Ok((ipc, Told { metadata, columns }))
     }
 
     /// The bytes of a block, if the file has them.
@@ -251,19 +245,18 @@ pub(crate) struct ParquetFile {
 }
 
 impl ParquetFile {
-    pub fn open(
-        file: File,
-        length: u64,
-    ) -> Result<(Self, BTreeMap<String, String>, Vec<String>), TableError> {
+    pub fn open(file: File, length: u64) -> Result<(Self, Told), TableError> {
         let file = Sized { file, length };
         let metadata = ArrowReaderMetadata::load(&file, Default::default());
         let metadata = metadata.map_err(TableError::damaged)?;
         let pairs = metadata.metadata().file_metadata().key_value_metadata();
         let pairs = pairs.into_iter().flatten();
         let told = pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)));
-        let columns = names(metadata.schema());
-        let (told, columns): Told = (told.collect(), columns);
-        Ok((Self { file, metadata }, told, columns))
+        let told = Told {
+            metadata: told.collect(),
+            columns: names(metadata.schema()),
+        };
+        Ok((Self { file, metadata }, told))
     }
 
     pub fn read(
