@@ -42,9 +42,9 @@ use std::process::ExitCode;
 /// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in
 /// memory.
 ///
-/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check,
-/// replay and selftest, or is refused, for verify), 2 something failed, 128 plus the signal's number after a signal:
-/// 130 for Ctrl-C.
+/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, diff, run
+/// --check, replay and selftest, or files are the same, for dupes, or is refused, for verify), 2 something failed, 128
+/// plus the signal's number after a signal: 130 for Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(
     name = "gristmill",
