@@ -234,8 +234,8 @@ impl TableReader {
     }
 
     /// Reads all rows, and calls `each` with the values of these columns of each row. Other columns are passed over. Where
-    /// `schema` is [`summed`](Schema::summed), and the file says that it is of some schema, the sum of its rows is compared
-    /// at the end: until then nothing is certain of what was given.
+    /// `schema` is [`summed`](Schema::summed), and the file tells how many rows it has or their sum, both are compared at
+    /// the end: until then nothing is certain of what was given.
     ///
     /// # Errors
     /// [`TableError`], and the first error of `each`.
@@ -276,7 +276,8 @@ impl TableReader {
             Format::Parquet(file) => file.read(schema, &mut give),
         })?;
         // A file of another program has none of these keys.
-        let known = self.told.metadata.contains_key(NAME);
+        let has = |key: &str| self.told.metadata.contains_key(key);
+        let known = has(ROWS) || has(XXH3);
         for (key, found) in sum.iter().filter(|_| known).flat_map(Sum::metadata) {
             let told = self.told.metadata.get(key);
             let told = match told {
