@@ -266,7 +266,9 @@ impl ParquetFile {
     ) -> Result<(), TableError> {
         for group in self.metadata.metadata().row_groups() {
             for column in group.columns() {
-                let (start, length) = (column.data_page_offset(), column.compressed_size());
+                let pages = column.data_page_offset();
+                let start = column.dictionary_page_offset().unwrap_or(pages).min(pages);
+                let length = column.compressed_size();
                 let end = start.checked_add(length).map(u64::try_from);
                 let fits = start >= 0 && length >= 0;
                 if !fits || !end.is_some_and(|end| end.is_ok_and(|end| end <= self.file.length)) {
