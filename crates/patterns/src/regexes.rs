@@ -12,6 +12,7 @@
 //!   (`compiled`), unless it may be too large (`size`). `head` is a faster way for regexes of a common form.
 //! - `open` tells what of a text that goes on is still undecided.
 
+mod backtrack;
 #[allow(unsafe_code)]
 mod bits;
 mod builder;
@@ -21,6 +22,7 @@ mod cost;
 mod error;
 mod gates;
 mod head;
+mod likeness;
 mod marks;
 mod open;
 mod plan;

@@ -1,5 +1,6 @@
 //! What a regex is compiled into, when it is first needed: of many regexes few are.
 
+use super::backtrack::Backtracker;
 use super::head;
 use super::open::Open;
 use super::size;
@@ -28,6 +29,8 @@ pub(super) struct Compiled {
     rest: OnceLock<Option<Box<DFA>>>,
     head: OnceLock<Option<Box<DFA>>>,
     open: OnceLock<Option<Box<Open>>>,
+    whole_at: OnceLock<Option<Box<Backtracker>>>,
+    rest_at: OnceLock<Option<Box<Backtracker>>>,
 }
 
 /// Why a regex could not be compiled.
@@ -50,6 +53,8 @@ impl Compiled {
             rest: OnceLock::new(),
             head: OnceLock::new(),
             open: OnceLock::new(),
+            whole_at: OnceLock::new(),
+            rest_at: OnceLock::new(),
         }
     }
 
@@ -110,13 +115,28 @@ impl Compiled {
         self.tries.get_or_init(tries).as_deref()
     }
 
+    /// What matches the regex at a place in few steps, if something does.
+    pub fn whole_at(&self) -> Option<&Backtracker> {
+        let whole = || Backtracker::new(&self.hir, false).map(Box::new);
+        self.whole_at.get_or_init(whole).as_deref()
+    }
+
+    /// The same for what a match goes on with from a literal on.
+    pub fn rest_at(&self) -> Option<&Backtracker> {
+        let rest = || Backtracker::new(self.rest_hir.as_ref()?, false).map(Box::new);
+        self.rest_at.get_or_init(rest).as_deref()
+    }
+
     /// Bytes of memory that it takes so far.
     pub fn memory(&self) -> usize {
         let dfas = [self.tries.get(), self.rest.get(), self.head.get()].into_iter();
         let dfas = dfas.flatten().flatten();
         let regex = self.regex.get().and_then(Option::as_ref);
         let open = self.open.get().and_then(Option::as_ref);
+        let backtrackers = [self.whole_at.get(), self.rest_at.get()].into_iter();
+        let backtrackers = backtrackers.flatten().flatten();
         size_of::<Self>()
+            + backtrackers.map(|one| one.memory()).sum::<usize>()
             + dfas.map(|dfa| dfa.memory_usage()).sum::<usize>()
             + regex.map_or(0, meta::Regex::memory_usage)
             + open.map_or(0, |open| open.memory_usage())

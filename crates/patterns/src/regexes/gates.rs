@@ -117,7 +117,7 @@ impl Gates {
                 lead: mark
                     .lead
                     .map(|lead| (class(lead.bytes), class(lead.between))),
-                literals: (!direct).then(|| Sieve::new(literals.flatten())),
+                literals: (!direct).then(|| Sieve::new(literals.flatten(), unit)),
                 rules: of_rules.map(|one| one.rule).collect(),
                 mark,
             });

@@ -198,9 +198,9 @@ fn fold(hir: &Hir) -> Hir {
     }
 }
 
-/// How often a literal occurs at a place of source text, about.
-pub(super) fn rate(literal: &[u8], fold: bool) -> f64 {
-    let one = |byte: u8| match byte {
+/// How often a byte stands at a place of source text, about.
+pub(super) const fn byte_rate(byte: u8) -> f64 {
+    match byte {
         b' ' | b'\n' => 0.12,
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.05,
         b'a'..=b'z' => 0.02,
@@ -208,10 +208,14 @@ pub(super) fn rate(literal: &[u8], fold: bool) -> f64 {
         b'_' | b'.' | b',' | b'"' | b'(' | b')' | b'/' | b'-' | b'=' | b':' | 0 => 0.015,
         0x21..=0x7e => 0.004,
         _ => 0.003,
-    };
+    }
+}
+
+/// How often a literal occurs at a place of source text, about.
+pub(super) fn rate(literal: &[u8], fold: bool) -> f64 {
     let share = |byte: &u8| match byte {
-        b'a'..=b'z' if fold => one(*byte) + one(byte.to_ascii_uppercase()),
-        _ => one(*byte),
+        b'a'..=b'z' if fold => byte_rate(*byte) + byte_rate(byte.to_ascii_uppercase()),
+        _ => byte_rate(*byte),
     };
     // Text is not random: later bytes often follow from those before, so that long literals are less rare than this.
     literal.iter().map(share).product()

@@ -1,5 +1,6 @@
 //! The search for one regex of a set, at candidates or over the whole text.
 
+use super::backtrack::Told;
 use super::compiled::{CompileError, Compiled};
 use super::marks::Mark;
 use super::open::{Open, LOOK};
@@ -25,6 +26,21 @@ const TRIES_BEFORE_REST: usize = 512;
 
 /// Bytes that tries may read in vain, besides as many as lie before the place: then tries cost more than a search.
 const VAIN: usize = 1 << 16;
+
+/// The steps that are tried at a place before an automaton is asked.
+const STEPS: usize = 512;
+
+/// The most places one behind the other at which steps are tried.
+const STEPPED: usize = 64;
+
+/// Where a match may begin that goes on from a literal.
+#[derive(Debug, Clone, Copy)]
+struct Starts {
+    first: usize,
+    last: usize,
+    /// Where the match ends, if it is known.
+    end: Option<usize>,
+}
 
 /// How the matches of a regex are found.
 #[derive(Debug)]
@@ -68,6 +84,14 @@ impl Memory {
         let regex = self.regex.as_ref().map_or(0, meta::Cache::memory_usage);
         regex + dfas.map(dfa::Cache::memory_usage).sum::<usize>()
     }
+}
+
+/// Whether a match may go on from a literal.
+#[derive(Debug, Clone, Copy)]
+enum GoesOn {
+    No,
+    /// With where it ends, if that is known.
+    Perhaps(Option<usize>),
 }
 
 /// How far the search for one regex has come in a text.
@@ -285,7 +309,6 @@ impl Rule {
             return;
         };
         let text = part.text;
-        // First and last place where a match with the literal may begin.
         let mut starts = Vec::new();
         let mut single = true;
         for (place, until) in places {
@@ -295,8 +318,11 @@ impl Rule {
             };
             let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
             let known = progress.done || last < progress.at || first >= progress.limit;
-            if !known && self.goes_on(memory, progress, part, place) {
-                starts.push((first, last));
+            if known {
+                continue;
+            }
+            if let GoesOn::Perhaps(end) = self.goes_on(memory, progress, part, place) {
+                starts.push(Starts { first, last, end });
             }
         }
         if starts.is_empty() {
@@ -306,31 +332,43 @@ impl Rule {
         let mut starts = starts.into_iter().peekable();
         let limit = progress.limit;
         let dfa = self.trying();
-        while let Some((first, mut last)) = starts.next() {
-            let from = first.max(progress.at);
+        while let Some(Starts {
+            first,
+            mut last,
+            end,
+        }) = starts.next()
+        {
+            let mut from = first.max(progress.at);
             if progress.done || from >= limit {
                 return;
             }
             if from > last {
                 continue;
             }
-            match (&self.way, dfa) {
+            if matches!(self.way, Way::Window(..) | Way::Tries(_)) {
                 // The literal lies at `last`, as there need be nothing before it.
-                (Way::Window(..) | Way::Tries(_), _)
-                    if single
-                        && (self.headed(memory, progress, text, last, &mut found)).is_some() => {}
+                let place = (last, end);
+                if single && self.headed(memory, progress, text, place, &mut found).is_some() {
+                    continue;
+                }
+                last = last.min(limit - 1);
+                if !progress.search && self.stepped(progress, text, (from, last), &mut found) {
+                    continue;
+                }
+                from = from.max(progress.at);
+            }
+            match (&self.way, dfa) {
                 (Way::Window(_, longest), _) => {
                     // Windows that overlap are searched as one, so that no byte is read more than about twice.
-                    while let Some((_, later)) =
-                        starts.next_if(|(first, _)| *first <= last.saturating_add(*longest))
+                    while let Some(next) =
+                        starts.next_if(|next| next.first <= last.saturating_add(*longest))
                     {
-                        last = later;
+                        last = next.last;
                     }
                     last = last.min(limit - 1);
                     self.window(memory, progress, text, (from, last, *longest), &mut found);
                 }
                 (Way::Tries(_), Some(dfa)) if !progress.search => {
-                    last = last.min(limit - 1);
                     if !self.tries(dfa, memory, progress, text, (from, last), &mut found) {
                         progress.search = true;
                         self.next(memory, progress, text, last, &mut found);
@@ -351,44 +389,70 @@ impl Rule {
         progress: &mut Progress,
         part: &Part<'_>,
         place: usize,
-    ) -> bool {
-        let Some(rest) = self.compiled.rest() else {
-            return true;
-        };
+    ) -> GoesOn {
         if progress.vain_rest > VAIN.saturating_add(place) {
-            return true;
+            return GoesOn::Perhaps(None);
         }
+        if let Some(rest) = self.compiled.rest_at() {
+            let mut left = STEPS;
+            let told = rest.at(part.text, place, &mut left);
+            progress.vain_rest += STEPS - left;
+            match told {
+                // At the end of what is there nothing is decided.
+                Told::Match { at_end: true, .. } | Told::Nothing { at_end: true } if !part.ends => {
+                    return GoesOn::Perhaps(None);
+                }
+                Told::Match { end, .. } => {
+                    progress.vain_rest -= (STEPS - left).min(end - place);
+                    return GoesOn::Perhaps(Some(end));
+                }
+                Told::Nothing { .. } => return GoesOn::No,
+                Told::Unknown => {}
+            }
+        }
+        let Some(rest) = self.compiled.rest() else {
+            return GoesOn::Perhaps(None);
+        };
         let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
         match begins(rest, cache, part.text, place) {
             Some((yes, read)) => {
                 progress.vain_rest += read;
-                // At the end of what is there nothing is decided.
-                yes || (!part.ends && place + read == part.text.len())
+                match yes || (!part.ends && place + read == part.text.len()) {
+                    true => GoesOn::Perhaps(None),
+                    false => GoesOn::No,
+                }
             }
             // It cannot be told.
-            None => true,
+            None => GoesOn::Perhaps(None),
         }
     }
 
     /// Finds the match of which the literal at `place` is part, if the regex begins with characters of a class. `None` where
-    /// this cannot be told so.
+    /// this cannot be told so. Beside the place, where the match ends, if that is known.
     fn headed(
         &self,
         memory: &mut Memory,
         progress: &mut Progress,
         text: &[u8],
-        place: usize,
+        (place, end): (usize, Option<usize>),
         found: &mut impl FnMut(usize, usize),
     ) -> Option<()> {
-        let (head, rest) = (self.compiled.head()?, self.compiled.rest()?);
-        if progress.vain > VAIN.saturating_add(place) {
-            return None;
-        }
-        let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
-        let (end, read) = try_at(rest, cache, text, place)?;
-        progress.vain += read - end.map_or(0, |end| end - place).min(read);
-        let Some(end) = end else {
-            return Some(());
+        let head = self.compiled.head()?;
+        let end = match end {
+            Some(end) => end,
+            None => {
+                let rest = self.compiled.rest()?;
+                if progress.vain > VAIN.saturating_add(place) {
+                    return None;
+                }
+                let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
+                let (end, read) = try_at(rest, cache, text, place)?;
+                progress.vain += read - end.map_or(0, |end| end - place).min(read);
+                let Some(end) = end else {
+                    return Some(());
+                };
+                end
+            }
         };
         let cache = memory.head.get_or_insert_with(|| head.create_cache());
         let start = reach(head, cache, text, progress.at, place)?;
@@ -397,6 +461,43 @@ impl Rule {
             progress.at = end;
         }
         Some(())
+    }
+
+    /// Tries all places in `from..=last` by backtracking; false where something else has to go on from `progress.at`.
+    fn stepped(
+        &self,
+        progress: &mut Progress,
+        text: &[u8],
+        (from, last): (usize, usize),
+        found: &mut impl FnMut(usize, usize),
+    ) -> bool {
+        if last - from >= STEPPED {
+            return false;
+        }
+        let Some(whole) = self.compiled.whole_at() else {
+            return false;
+        };
+        progress.at = from;
+        while progress.at <= last {
+            let start = progress.at;
+            if progress.vain > VAIN.saturating_add(start) {
+                return false;
+            }
+            let mut left = STEPS;
+            // What begins before the limit does not depend on bytes that are not there.
+            let told = whole.at(text, start, &mut left);
+            progress.vain += STEPS - left;
+            match told {
+                Told::Match { end, .. } => {
+                    progress.vain -= (STEPS - left).min(end - start);
+                    found(start, end);
+                    progress.at = end.max(start + 1);
+                }
+                Told::Nothing { .. } => progress.at = start + 1,
+                Told::Unknown => return false,
+            }
+        }
+        true
     }
 
     /// Finds the matches that begin in `from..=last` and have at most `longest` bytes.
