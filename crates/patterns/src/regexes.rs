@@ -39,9 +39,11 @@ mod words;
 #[allow(unsafe_code)]
 mod x86;
 
+pub use backtrack::{Backtracker, Told};
 pub use builder::RegexSetBuilder;
 pub use error::RegexSetError;
 pub use plan::RegexPlan;
+pub use size::of_automaton as most_memory;
 pub use smart::smart_case;
 
 use crate::Literals;

@@ -5,9 +5,8 @@
 //! are asked.
 
 use crate::allowlist::Asked;
+use crate::engine::Regexes;
 use crate::set::{PathRules, RuleSet};
-use regex_automata::meta::Regex;
-use regex_automata::{Anchored, Input};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -63,13 +62,7 @@ impl RuleSet {
         let end = text.len() - newlines.take_while(|byte| **byte == b'\n').count();
         let trimmed = &text[start..end];
         let secret = details
-            .and_then(|details| {
-                secret(
-                    details.groups.as_ref()?.get()?,
-                    details.secret_group,
-                    trimmed,
-                )
-            })
+            .and_then(|details| secret(details.groups.as_ref()?, details.secret_group, trimmed))
             .unwrap_or(0..trimmed.len());
         let value = &trimmed[secret.clone()];
         let entropy = entropy(value);
@@ -102,26 +95,14 @@ impl RuleSet {
 
 /// The group that is the secret: `group`, or the first that is not empty if that is 0. None if the regex, tried on the
 /// match alone, does not match or has no such group in it; then all is the secret.
-fn secret(regex: &Regex, group: usize, text: &[u8]) -> Option<Range<usize>> {
-    let mut captures = regex.create_captures();
-    // A match at the start is the leftmost one, and the text was a match: it is found there at once, unless what surrounded
-    // it is missing.
-    let input = Input::new(text).anchored(Anchored::Yes);
-    regex.search_captures(&input, &mut captures);
-    if !captures.is_match() {
-        regex.search_captures(&Input::new(text), &mut captures);
-    }
-    if !captures.is_match() {
-        return None;
-    }
-    if group > 0 {
+fn secret(regexes: &Regexes, group: usize, text: &[u8]) -> Option<Range<usize>> {
+    let mut groups = regexes.groups(text)?;
+    if let Some(group) = group.checked_sub(1) {
         // A group that takes no part in the match is an empty secret.
-        return Some(captures.get_group(group).map_or(0..0, |span| span.range()));
+        let secret = groups.get_mut(group).and_then(Option::take);
+        return Some(secret.unwrap_or(0..0));
     }
-    (1..captures.group_len())
-        .filter_map(|group| captures.get_group(group))
-        .find(|span| !span.is_empty())
-        .map(|span| span.range())
+    groups.into_iter().flatten().find(|group| !group.is_empty())
 }
 
 /// Shannon's entropy of a text by its characters. Their frequency is counted among its bytes, as gitleaks counts it.

@@ -57,9 +57,30 @@ mod tests {
             }
             let one = one.unwrap();
             let pieces: [&[u8]; 24] = [
-                b"key", b"secret", b"=", b"==", b"12", b"abc", b"k", b"s", b"e", b"a", b"b", b"cd",
-                b" ", b"'", b"\n", b";", b"\\n", b"||", b":", b"\xC5\xBF", b"\xE2\x84\xAA", b"\xC3",
-                b"\xE9", b"\xC3\xA9",
+                b"key",
+                b"secret",
+                b"=",
+                b"==",
+                b"12",
+                b"abc",
+                b"k",
+                b"s",
+                b"e",
+                b"a",
+                b"b",
+                b"cd",
+                b" ",
+                b"'",
+                b"\n",
+                b";",
+                b"\\n",
+                b"||",
+                b":",
+                b"\xC5\xBF",
+                b"\xE2\x84\xAA",
+                b"\xC3",
+                b"\xE9",
+                b"\xC3\xA9",
             ];
             for _ in 0..3000 {
                 let mut text = Vec::new();
@@ -83,7 +104,9 @@ mod tests {
                         }
                         told += 1;
                     }
-                    Told::Nothing { .. } => assert_eq!(expected, None, "{pattern} {start} {text:?}"),
+                    Told::Nothing { .. } => {
+                        assert_eq!(expected, None, "{pattern} {start} {text:?}")
+                    }
                     Told::Unknown => panic!("{pattern} {text:?}"),
                 }
                 // What is not at the text's end stays, whatever follows.
@@ -95,7 +118,8 @@ mod tests {
                     (Told::Match { end, at_end: false }, Told::Match { end: other, .. }) => {
                         assert_eq!(end, other);
                     }
-                    (Told::Match { at_end: false, .. }, _) | (Told::Nothing { at_end: false }, Told::Match { .. }) => {
+                    (Told::Match { at_end: false, .. }, _)
+                    | (Told::Nothing { at_end: false }, Told::Match { .. }) => {
                         panic!("{pattern} {start} {text:?} {more:?}")
                     }
                     _ => {}
@@ -108,7 +132,9 @@ mod tests {
     #[test]
     fn steps_are_bounded() {
         let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-        let hir = { parser }.parse("a{0,90}a{0,90}a{0,90}a{0,90}b[0-9]").unwrap();
+        let hir = { parser }
+            .parse("a{0,90}a{0,90}a{0,90}a{0,90}b[0-9]")
+            .unwrap();
         let one = Backtracker::new(&hir, false).unwrap();
         let text = [&[b'a'; 500][..], b"bx"].concat();
         let mut steps = 1000;

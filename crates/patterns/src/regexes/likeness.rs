@@ -34,9 +34,8 @@ pub(super) fn divided(grams: &[Gram]) -> (Vec<usize>, f64) {
             known.push((*gram, looks(gram)));
         }
     }
-    let apart = |one: &(Gram, f64), other: &(Gram, f64)| {
-        looks(&union(&one.0, &other.0)) - one.1 - other.1
-    };
+    let apart =
+        |one: &(Gram, f64), other: &(Gram, f64)| looks(&union(&one.0, &other.0)) - one.1 - other.1;
     // For each the one before that is nearest.
     let nearest = |known: &[(Gram, f64)], number: usize| {
         let before = known[..number].iter().enumerate();
@@ -85,4 +84,3 @@ fn union(one: &Gram, other: &Gram) -> Gram {
 fn looks(gram: &Gram) -> f64 {
     gram.iter().map(|set| set.rate().min(1.0)).product()
 }
-

@@ -2,7 +2,7 @@
 
 use super::head::head;
 use regex_syntax::hir::literal::{Extractor, Seq};
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 /// The most literals of one regex.
 const MOST_LITERALS: usize = 64;
@@ -47,6 +47,10 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
     let (mut nearest, mut furthest) = (0_usize, Some(0_usize));
     for (index, part) in parts.iter().enumerate() {
         for (rest, fold) in [(&exact[index..], false), (&folded[index..], true)] {
+            // In either case, literals without case are fewer, and stand as often.
+            if !may_give_literals(&rest[0]) || (!fold && is_either_case(&rest[0])) {
+                continue;
+            }
             let Some(literals) = prefixes(rest) else {
                 continue;
             };
@@ -126,6 +130,56 @@ pub(super) fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
     }
 }
 
+/// Whether literals may begin with this part. Where it begins with a larger class, asking for them gives none.
+fn may_give_literals(part: &Hir) -> bool {
+    // The least that the extractor takes for infinitely many.
+    const LARGE: usize = 11;
+    match part.kind() {
+        HirKind::Class(Class::Unicode(class)) => {
+            let counts = class.ranges().iter().map(ClassUnicodeRange::len);
+            counts.sum::<usize>() < LARGE
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            let counts = class.ranges().iter().map(ClassBytesRange::len);
+            counts.sum::<usize>() < LARGE
+        }
+        HirKind::Repetition(repetition) => {
+            repetition.max == Some(0) || may_give_literals(&repetition.sub)
+        }
+        HirKind::Capture(capture) => may_give_literals(&capture.sub),
+        _ => true,
+    }
+}
+
+/// Whether this is a letter in either case.
+fn is_either_case(part: &Hir) -> bool {
+    let HirKind::Class(class) = part.kind() else {
+        return false;
+    };
+    let ranges: Vec<(u32, u32)> = match class {
+        Class::Unicode(class) => {
+            let ranges = class.ranges().iter();
+            ranges
+                .map(|one| (one.start().into(), one.end().into()))
+                .collect()
+        }
+        Class::Bytes(class) => {
+            let ranges = class.ranges().iter();
+            ranges
+                .map(|one| (one.start().into(), one.end().into()))
+                .collect()
+        }
+    };
+    let letter = |code: u32| u8::try_from(code).is_ok_and(|byte| byte.is_ascii_alphabetic());
+    match ranges[..] {
+        // Upper case comes first, and behind lower case perhaps a letter that is not ASCII.
+        [(upper, one), (lower, other), ..] => {
+            upper == one && lower == other && letter(upper) && upper + 0x20 == lower
+        }
+        _ => false,
+    }
+}
+
 /// Literals with one of which every match of these parts begins.
 fn prefixes(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
     // What follows so many bytes adds nothing.
@@ -187,7 +241,7 @@ fn fold(hir: &Hir) -> Hir {
             let bytes = class.ranges().iter().flat_map(|r| r.start()..=r.end());
             let ranges = bytes.map(|byte| {
                 let lower = byte.to_ascii_lowercase();
-                regex_syntax::hir::ClassBytesRange::new(lower, lower)
+                ClassBytesRange::new(lower, lower)
             });
             Hir::class(Class::Bytes(regex_syntax::hir::ClassBytes::new(ranges)))
         }

@@ -348,7 +348,11 @@ impl Rule {
             if matches!(self.way, Way::Window(..) | Way::Tries(_)) {
                 // The literal lies at `last`, as there need be nothing before it.
                 let place = (last, end);
-                if single && self.headed(memory, progress, text, place, &mut found).is_some() {
+                if single
+                    && self
+                        .headed(memory, progress, text, place, &mut found)
+                        .is_some()
+                {
                     continue;
                 }
                 last = last.min(limit - 1);

@@ -201,7 +201,12 @@ impl Backtracker {
         self.set(Set::new(class), count, next)
     }
 
-    fn set(&mut self, set: Set, (min, max, greedy): (u32, u32, bool), next: usize) -> Option<usize> {
+    fn set(
+        &mut self,
+        set: Set,
+        (min, max, greedy): (u32, u32, bool),
+        next: usize,
+    ) -> Option<usize> {
         let follows = &self.nodes[next];
         let exclusive = !follows.empty && !set.first().meets(&follows.first);
         let known = self.sets.iter().position(|one| *one == set);
@@ -238,7 +243,11 @@ impl Backtracker {
             Kind::Class(Repeated { max: 0, next, .. }) => of(next),
             Kind::Class(class) => {
                 let first = (self.sets[class.set].first(), false);
-                let next = if class.min == 0 { of(&class.next) } else { nothing };
+                let next = if class.min == 0 {
+                    of(&class.next)
+                } else {
+                    nothing
+                };
                 either(first, next)
             }
             Kind::Split(branches) => branches.iter().map(of).fold(nothing, either),

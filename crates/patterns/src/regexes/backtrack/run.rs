@@ -33,11 +33,23 @@ const NOWHERE: usize = usize::MAX;
 /// What is tried next if a way leads nowhere.
 enum Other {
     /// Branches of a split, from this one on.
-    Branch { node: usize, branch: usize, at: usize },
+    Branch {
+        node: usize,
+        branch: usize,
+        at: usize,
+    },
     /// Fewer characters of a class than up to `at`, but no fewer than up to `least`.
-    Fewer { class: Repeated, least: usize, at: usize },
+    Fewer {
+        class: Repeated,
+        least: usize,
+        at: usize,
+    },
     /// More characters of a class than the `count` up to `at`.
-    More { class: Repeated, count: u32, at: usize },
+    More {
+        class: Repeated,
+        count: u32,
+        at: usize,
+    },
     /// A slot has the place that it had.
     Slot { slot: usize, place: usize },
 }
@@ -170,12 +182,10 @@ impl Run<'_> {
                     let at = before(&of.sets[class.set], self.text, at);
                     self.fewer(of, &class, least, at)?
                 }
-                Other::More { class, count, at } => {
-                    match self.character(&of.sets[class.set], at) {
-                        Some(length) => self.fewest(of, &class, (count + 1, at + length))?,
-                        None => None,
-                    }
-                }
+                Other::More { class, count, at } => match self.character(&of.sets[class.set], at) {
+                    Some(length) => self.fewest(of, &class, (count + 1, at + length))?,
+                    None => None,
+                },
                 Other::Slot { slot, place } => {
                     slots[slot] = place;
                     None
@@ -297,6 +307,15 @@ impl Run<'_> {
         // There is no run of more bytes than steps allow.
         let bound = from.saturating_add(self.steps.saturating_mul(BYTES_OF_STEP));
         while count < most && at <= bound {
+            let left = usize::try_from(most - count).unwrap_or(usize::MAX);
+            let here = self.text.get(at..).unwrap_or_default().iter();
+            let bytes = here.take(left.min(bound - at + 1));
+            let single = bytes.take_while(|byte| set.single.has(**byte)).count();
+            at += single;
+            count += single as u32;
+            if count == most {
+                break;
+            }
             let Some(length) = self.character(set, at) else {
                 break;
             };
