@@ -7,11 +7,14 @@
 use crate::allowlist::Asked;
 use crate::engine::Regexes;
 use crate::set::{PathRules, RuleSet};
+use memchr::memmem::Finder;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// A line that holds this has no findings.
 const ALLOW: &[u8] = b"gitleaks:allow";
+static ALLOW_FINDER: OnceLock<Finder<'static>> = OnceLock::new();
 
 /// A match of a rule's regex.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +56,9 @@ impl RuleSet {
         let text = matched.text;
         let details = rule.details.as_deref();
         let keywords = details.and_then(|details| details.keywords.as_ref());
-        let needs_keyword = keywords.is_some_and(|keywords| !keywords.are_in(text));
+        // Only what is not ASCII has a letter that the regex takes for one of a keyword, and that is none.
+        let implied = details.is_some_and(|details| details.keyword_implied) && text.is_ascii();
+        let needs_keyword = !implied && keywords.is_some_and(|keywords| !keywords.are_in(text));
         if needs_keyword && rule.keywords_of_file().is_empty() {
             return None;
         }
@@ -78,7 +83,8 @@ impl RuleSet {
         if details.entropy != 0.0 && entropy <= details.entropy {
             return None;
         }
-        if memchr::memmem::find(matched.line, ALLOW).is_some() {
+        let allow = ALLOW_FINDER.get_or_init(|| Finder::new(ALLOW));
+        if allow.find(matched.line).is_some() {
             return None;
         }
         let asked = Asked {
@@ -126,9 +132,17 @@ fn entropy(text: &[u8]) -> f64 {
     // In an order of its own, so that the sum does not depend on the map's.
     others.sort_unstable();
     let counts = ascii.into_iter().chain(others).filter(|count| *count > 0);
+    // Most characters are as many as others.
+    let mut known = [None; 16];
+    let of_count = |count: u32| {
+        let frequency = f64::from(count) / bytes;
+        -frequency * frequency.log2()
+    };
     counts
-        .map(|count| f64::from(count) / bytes)
-        .map(|frequency| -frequency * frequency.log2())
+        .map(|count| match known.get_mut(count as usize) {
+            Some(known) => *known.get_or_insert_with(|| of_count(count)),
+            None => of_count(count),
+        })
         .sum()
 }
 

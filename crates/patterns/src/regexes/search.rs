@@ -33,13 +33,15 @@ const STEPS: usize = 512;
 /// The most places one behind the other at which steps are tried.
 const STEPPED: usize = 64;
 
-/// Where a match may begin that goes on from a literal.
+/// Where a match may begin that has a literal at a place.
 #[derive(Debug, Clone, Copy)]
 struct Starts {
     first: usize,
     last: usize,
-    /// Where the match ends, if it is known.
-    end: Option<usize>,
+    /// Where the literal is, or the first of some.
+    place: usize,
+    /// Whether there is one place alone.
+    single: bool,
 }
 
 /// How the matches of a regex are found.
@@ -309,44 +311,43 @@ impl Rule {
             return;
         };
         let text = part.text;
-        let mut starts = Vec::new();
-        let mut single = true;
-        for (place, until) in places {
-            single &= place == until;
-            let Some(last) = until.checked_sub(required.nearest) else {
-                continue;
-            };
+        let starts = places.filter_map(|(place, until)| {
+            let last = until.checked_sub(required.nearest)?;
             let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
-            let known = progress.done || last < progress.at || first >= progress.limit;
-            if known {
-                continue;
-            }
-            if let GoesOn::Perhaps(end) = self.goes_on(memory, progress, part, place) {
-                starts.push(Starts { first, last, end });
-            }
-        }
-        if starts.is_empty() {
-            return;
-        }
-        self.settle(memory, progress, part);
-        let mut starts = starts.into_iter().peekable();
-        let limit = progress.limit;
+            let single = place == until;
+            Some(Starts {
+                first,
+                last,
+                place,
+                single,
+            })
+        });
+        let mut starts = starts.peekable();
         let dfa = self.trying();
         while let Some(Starts {
             first,
             mut last,
-            end,
+            place,
+            single,
         }) = starts.next()
         {
             let mut from = first.max(progress.at);
-            if progress.done || from >= limit {
+            if progress.done || from >= progress.limit {
                 return;
             }
             if from > last {
                 continue;
             }
+            let GoesOn::Perhaps(end) = self.goes_on(memory, progress, part, place) else {
+                continue;
+            };
+            self.settle(memory, progress, part);
+            let limit = progress.limit;
+            if from >= limit {
+                return;
+            }
             if matches!(self.way, Way::Window(..) | Way::Tries(_)) {
-                // The literal lies at `last`, as there need be nothing before it.
+                // Where there is a head, there need be nothing before the literal, which lies at `last`.
                 let place = (last, end);
                 if single
                     && self
@@ -367,7 +368,7 @@ impl Rule {
                     while let Some(next) =
                         starts.next_if(|next| next.first <= last.saturating_add(*longest))
                     {
-                        last = next.last;
+                        last = last.max(next.last);
                     }
                     last = last.min(limit - 1);
                     self.window(memory, progress, text, (from, last, *longest), &mut found);
