@@ -215,6 +215,9 @@ impl Gates {
                     continue;
                 }
                 for (word, bits) in words.iter().enumerate() {
+                    if *bits == 0 {
+                        continue;
+                    }
                     let start = from + (8 * eight + word) * WORD;
                     let mut bits = *bits;
                     if until - start < WORD {
