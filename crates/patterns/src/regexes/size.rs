@@ -77,8 +77,11 @@ mod tests {
         ] {
             let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
             let hir = { parser }.parse(pattern).unwrap();
-            for reverse in [false, true] {
-                let captures = thompson::WhichCaptures::None;
+            let (none, all) = (
+                thompson::WhichCaptures::None,
+                thompson::WhichCaptures::All,
+            );
+            for (reverse, captures) in [(false, none), (true, none), (false, all)] {
                 let config = thompson::Config::new().utf8(false).which_captures(captures);
                 let config = config.reverse(reverse);
                 let mut compiler = thompson::Compiler::new();
