@@ -28,6 +28,7 @@ mod likeness;
 mod marks;
 mod open;
 mod plan;
+mod progress;
 mod required;
 mod scout;
 mod search;
@@ -50,8 +51,9 @@ pub use smart::smart_case;
 
 use crate::Literals;
 use gates::{Gates, Place, Scratch};
+use progress::{Memory, Progress};
 use scout::Scout;
-use search::{Memory, Progress, Rule, Way, SHORT_TAIL};
+use search::{Rule, Way, SHORT_TAIL};
 use std::fmt;
 use std::ops::Range;
 

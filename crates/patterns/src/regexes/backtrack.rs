@@ -10,17 +10,75 @@
 mod program;
 mod run;
 
-use program::{Node, Set};
+use program::Program;
+use regex_syntax::hir::Hir;
 pub use run::Told;
+use run::NOWHERE;
+use std::ops::Range;
 
 /// A regex that is matched by backtracking.
 #[derive(Debug, Clone)]
 pub struct Backtracker {
-    nodes: Vec<Node>,
-    sets: Vec<Set>,
-    start: usize,
-    /// Groups, the whole match not among them.
-    groups: usize,
+    program: Program,
+}
+
+impl Backtracker {
+    /// Prepares a regex, and if wanted its groups. `None` if it has parts that are not known here.
+    #[must_use]
+    pub fn new(hir: &Hir, groups: bool) -> Option<Self> {
+        let program = Program::new(hir, groups)?;
+        Some(Self { program })
+    }
+
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.program.memory()
+    }
+
+    /// The number of groups, without that of the whole match; 0 if they are not wanted.
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.program.groups
+    }
+
+    /// Places of groups, for [`groups_at`](Self::groups_at).
+    #[must_use]
+    pub fn slots(&self) -> Vec<usize> {
+        vec![NOWHERE; 2 * self.program.groups]
+    }
+
+    /// A group of the match that was found with these slots, from 1 on; none if it takes no part in the match.
+    #[must_use]
+    pub fn group(slots: &[usize], group: usize) -> Option<Range<usize>> {
+        let slots = slots.get(2 * group.checked_sub(1)?..2 * group)?;
+        (!slots.contains(&NOWHERE)).then(|| slots[0]..slots[1])
+    }
+
+    /// Tells of a match that begins at `start`, in no more than `steps` steps; those that it takes are subtracted.
+    ///
+    /// # Panics
+    /// If `start` lies behind the text.
+    #[must_use]
+    pub fn at(&self, text: &[u8], start: usize, steps: &mut usize) -> Told {
+        self.groups_at(text, start, steps, &mut [])
+    }
+
+    /// The same as [`at`](Self::at), and where the match's groups are.
+    ///
+    /// # Panics
+    /// As [`at`](Self::at).
+    #[must_use]
+    pub fn groups_at(
+        &self,
+        text: &[u8],
+        start: usize,
+        steps: &mut usize,
+        slots: &mut [usize],
+    ) -> Told {
+        assert!(start <= text.len(), "a place in the text");
+        run::run(&self.program, text, start, steps, slots)
+    }
 }
 
 #[cfg(test)]

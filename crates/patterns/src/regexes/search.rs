@@ -4,11 +4,11 @@ use super::backtrack::Told;
 use super::compiled::{CompileError, Compiled};
 use super::marks::Mark;
 use super::open::{Open, LOOK};
+use super::progress::{GoesOn, Memory, Progress, Starts, VAIN};
 use super::required::{Required, LONGEST};
 use super::walk::{begins, reach, try_at};
 use super::Part;
-use regex_automata::hybrid::dfa::{self, DFA};
-use regex_automata::meta;
+use regex_automata::hybrid::dfa::DFA;
 use regex_automata::Input;
 use regex_syntax::hir::Hir;
 
@@ -24,25 +24,11 @@ pub(super) const SHORT_TAIL: usize = 2048;
 /// The same, where a match is known to go on from the literal.
 const TRIES_BEFORE_REST: usize = 512;
 
-/// Bytes that tries may read in vain, besides as many as lie before the place: then tries cost more than a search.
-const VAIN: usize = 1 << 16;
-
 /// The steps that are tried at a place before an automaton is asked.
 const STEPS: usize = 512;
 
 /// The most places one behind the other at which steps are tried.
 const STEPPED: usize = 64;
-
-/// Where a match may begin that has a literal at a place.
-#[derive(Debug, Clone, Copy)]
-struct Starts {
-    first: usize,
-    last: usize,
-    /// Where the literal is, or the first of some.
-    place: usize,
-    /// Whether there is one place alone.
-    single: bool,
-}
 
 /// How the matches of a regex are found.
 #[derive(Debug)]
@@ -66,74 +52,6 @@ pub(super) struct Rule {
     pub compiled: Compiled,
     /// The longest match, in bytes, if there is a bound.
     longest: Option<usize>,
-}
-
-/// The memory that the search for one regex works in, made when it is first needed.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    regex: Option<meta::Cache>,
-    tries: Option<dfa::Cache>,
-    rest: Option<dfa::Cache>,
-    head: Option<dfa::Cache>,
-    open: Option<dfa::Cache>,
-}
-
-impl Memory {
-    /// Bytes that it takes.
-    pub fn usage(&self) -> usize {
-        let dfas = [&self.tries, &self.rest, &self.head, &self.open];
-        let dfas = dfas.into_iter().flatten();
-        let regex = self.regex.as_ref().map_or(0, meta::Cache::memory_usage);
-        regex + dfas.map(dfa::Cache::memory_usage).sum::<usize>()
-    }
-}
-
-/// Whether a match may go on from a literal.
-#[derive(Debug, Clone, Copy)]
-enum GoesOn {
-    No,
-    /// With where it ends, if that is known.
-    Perhaps(Option<usize>),
-}
-
-/// How far the search for one regex has come in a text.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Progress {
-    /// All matches that begin before this are known, and none that is yet to come begins there.
-    at: usize,
-    /// No match that is wanted and certain begins here or later.
-    limit: usize,
-    /// Whether it is known which matches are certain.
-    settled: bool,
-    /// Bytes that tries have read in vain.
-    vain: usize,
-    /// Bytes that were read in vain behind literals.
-    vain_rest: usize,
-    /// Whether tries have turned out to cost too much in this text.
-    search: bool,
-    /// Whether no match is left.
-    done: bool,
-}
-
-impl Progress {
-    /// A search for the matches that begin from `at` on and before `limit`.
-    pub fn new(at: usize, limit: usize) -> Self {
-        Self {
-            at,
-            limit,
-            settled: false,
-            vain: 0,
-            vain_rest: 0,
-            search: false,
-            done: false,
-        }
-    }
-
-    /// From where on matches that begin before `limit`, where the part does, are uncertain, if any are.
-    pub fn open(&self, limit: usize) -> Option<usize> {
-        let from = self.limit.max(self.at);
-        (self.settled && from < limit).then_some(from)
-    }
 }
 
 impl Rule {

@@ -77,10 +77,7 @@ mod tests {
         ] {
             let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
             let hir = { parser }.parse(pattern).unwrap();
-            let (none, all) = (
-                thompson::WhichCaptures::None,
-                thompson::WhichCaptures::All,
-            );
+            let (none, all) = (thompson::WhichCaptures::None, thompson::WhichCaptures::All);
             for (reverse, captures) in [(false, none), (true, none), (false, all)] {
                 let config = thompson::Config::new().utf8(false).which_captures(captures);
                 let config = config.reverse(reverse);

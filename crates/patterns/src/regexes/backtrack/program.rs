@@ -1,7 +1,6 @@
 //! What a regex is put into for backtracking.
 
 use super::super::bytes::ByteSet;
-use super::Backtracker;
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
 /// The most nodes of one regex.
@@ -9,6 +8,17 @@ const MOST_NODES: usize = 1024;
 
 /// A repetition of what is no class is written out if there are no more of it.
 const MOST_COPIES: u32 = 8;
+
+/// A regex as nodes, which lead to each other.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    pub nodes: Vec<Node>,
+    pub sets: Vec<Set>,
+    /// The first node.
+    pub start: usize,
+    /// Groups, the whole match not among them.
+    pub groups: usize,
+}
 
 /// A part of a regex, and the node with which a match goes on behind it.
 #[derive(Debug, Clone)]
@@ -98,9 +108,8 @@ impl Set {
 /// The end of a regex.
 const END: usize = 0;
 
-impl Backtracker {
+impl Program {
     /// Prepares a regex, and if wanted its groups. `None` if it has parts that are not known here.
-    #[must_use]
     pub fn new(hir: &Hir, groups: bool) -> Option<Self> {
         let mut one = Self {
             nodes: Vec::new(),
@@ -118,7 +127,6 @@ impl Backtracker {
     }
 
     /// Bytes of memory that it takes.
-    #[must_use]
     pub fn memory(&self) -> usize {
         let sets = self.sets.iter();
         let sets = sets.map(|set| size_of::<Set>() + size_of_val(&set.others[..]));

@@ -1,9 +1,7 @@
 //! The search for a match that begins at a place.
 
-use super::program::{Kind, Repeated, Set};
-use super::Backtracker;
+use super::program::{Kind, Program, Repeated, Set};
 use regex_syntax::hir::Look;
-use std::ops::Range;
 
 /// What is known of a match that begins at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +26,7 @@ pub enum Told {
 const BYTES_OF_STEP: usize = 8;
 
 /// Where a group is that takes no part in a match.
-const NOWHERE: usize = usize::MAX;
+pub(super) const NOWHERE: usize = usize::MAX;
 
 /// What is tried next if a way leads nowhere.
 enum Other {
@@ -65,75 +63,48 @@ struct Run<'a> {
 /// The steps are used up.
 struct UsedUp;
 
-impl Backtracker {
-    /// Tells of a match that begins at `start`, in no more than `steps` steps; those that it takes are subtracted.
-    #[must_use]
-    pub fn at(&self, text: &[u8], start: usize, steps: &mut usize) -> Told {
-        self.groups_at(text, start, steps, &mut [])
-    }
-
-    /// Places of groups, for [`groups_at`](Self::groups_at).
-    #[must_use]
-    pub fn slots(&self) -> Vec<usize> {
-        vec![NOWHERE; 2 * self.groups]
-    }
-
-    /// A group of the match that was found with these slots, from 1 on; none if it takes no part in the match.
-    #[must_use]
-    pub fn group(slots: &[usize], group: usize) -> Option<Range<usize>> {
-        let slots = slots.get(2 * group.checked_sub(1)?..2 * group)?;
-        (!slots.contains(&NOWHERE)).then(|| slots[0]..slots[1])
-    }
-
-    /// The number of groups, without that of the whole match.
-    #[must_use]
-    pub fn group_count(&self) -> usize {
-        self.groups
-    }
-
-    /// The same as [`at`](Self::at), and where the match's groups are.
-    #[must_use]
-    pub fn groups_at(
-        &self,
-        text: &[u8],
-        start: usize,
-        steps: &mut usize,
-        slots: &mut [usize],
-    ) -> Told {
-        slots.fill(NOWHERE);
-        let mut run = Run {
-            text,
-            steps,
-            at_end: false,
-            others: Vec::new(),
-        };
-        match run.from(self, start, slots) {
-            Ok(Some(end)) => Told::Match {
-                end,
-                at_end: run.at_end,
-            },
-            Ok(None) => Told::Nothing { at_end: run.at_end },
-            Err(UsedUp) => Told::Unknown,
-        }
-    }
-
-    /// Whether a match may go on at `at` with this node.
-    fn may_begin(&self, run: &mut Run<'_>, node: usize, at: usize) -> bool {
-        let node = &self.nodes[node];
-        match run.text.get(at) {
-            Some(byte) => node.empty || node.first.has(*byte),
-            None => {
-                run.at_end = true;
-                node.empty
-            }
-        }
+/// Tells of a match that begins at `start`, and where its groups are. The steps that are taken are subtracted from
+/// `steps`.
+pub(super) fn run(
+    program: &Program,
+    text: &[u8],
+    start: usize,
+    steps: &mut usize,
+    slots: &mut [usize],
+) -> Told {
+    slots.fill(NOWHERE);
+    let mut run = Run {
+        text,
+        steps,
+        at_end: false,
+        others: Vec::new(),
+    };
+    match run.from(program, start, slots) {
+        Ok(Some(end)) => Told::Match {
+            end,
+            at_end: run.at_end,
+        },
+        Ok(None) => Told::Nothing { at_end: run.at_end },
+        Err(UsedUp) => Told::Unknown,
     }
 }
 
 impl Run<'_> {
+    /// Whether a match may go on at `at` with this node.
+    fn may_begin(&mut self, of: &Program, node: usize, at: usize) -> bool {
+        let node = &of.nodes[node];
+        match self.text.get(at) {
+            Some(byte) => node.empty || node.first.has(*byte),
+            None => {
+                self.at_end = true;
+                node.empty
+            }
+        }
+    }
+
     fn from(
         &mut self,
-        of: &Backtracker,
+        of: &Program,
         start: usize,
         slots: &mut [usize],
     ) -> Result<Option<usize>, UsedUp> {
@@ -172,7 +143,7 @@ impl Run<'_> {
     /// Takes another way, if one is left.
     fn other(
         &mut self,
-        of: &Backtracker,
+        of: &Program,
         slots: &mut [usize],
     ) -> Result<Option<(usize, usize)>, UsedUp> {
         while let Some(other) = self.others.pop() {
@@ -209,7 +180,7 @@ impl Run<'_> {
     /// The first branch from this one on that may lead on.
     fn branch(
         &mut self,
-        of: &Backtracker,
+        of: &Program,
         (node, from): (usize, usize),
         at: usize,
     ) -> Option<(usize, usize)> {
@@ -217,7 +188,7 @@ impl Run<'_> {
             return None;
         };
         let mut left = (from..).zip(&branches[from..]);
-        let (branch, next) = left.find(|(_, next)| of.may_begin(self, **next, at))?;
+        let (branch, next) = left.find(|(_, next)| self.may_begin(of, **next, at))?;
         if branch + 1 < branches.len() {
             self.others.push(Other::Branch {
                 node,
@@ -231,7 +202,7 @@ impl Run<'_> {
     /// As many characters as there are, behind which a match may go on.
     fn most(
         &mut self,
-        of: &Backtracker,
+        of: &Program,
         class: &Repeated,
         from: usize,
     ) -> Result<Option<(usize, usize)>, UsedUp> {
@@ -246,14 +217,14 @@ impl Run<'_> {
     /// Characters up to `at`, or up to the last place before it behind which a match may go on.
     fn fewer(
         &mut self,
-        of: &Backtracker,
+        of: &Program,
         class: &Repeated,
         least: usize,
         mut at: usize,
     ) -> Result<Option<(usize, usize)>, UsedUp> {
         let (set, last) = (&of.sets[class.set], at);
         while at >= least {
-            if of.may_begin(self, class.next, at) {
+            if self.may_begin(of, class.next, at) {
                 self.step((last - at) / BYTES_OF_STEP)?;
                 if at > least && !class.exclusive {
                     let class = *class;
@@ -273,12 +244,12 @@ impl Run<'_> {
     /// No more characters than are needed for a match to go on, of which `count` are known, up to `at`.
     fn fewest(
         &mut self,
-        of: &Backtracker,
+        of: &Program,
         class: &Repeated,
         (mut count, mut at): (u32, usize),
     ) -> Result<Option<(usize, usize)>, UsedUp> {
         let (set, from) = (&of.sets[class.set], at);
-        while count < class.min || !of.may_begin(self, class.next, at) {
+        while count < class.min || !self.may_begin(of, class.next, at) {
             let more = (count < class.max).then(|| self.character(set, at));
             let Some(length) = more.flatten() else {
                 self.step((at - from) / BYTES_OF_STEP)?;
