@@ -72,7 +72,10 @@ pub(super) fn run(
     steps: &mut usize,
     slots: &mut [usize],
 ) -> Told {
-    slots.fill(NOWHERE);
+    // Filling nothing is a call into the C library, which is slow where there is no memory.
+    if !slots.is_empty() {
+        slots.fill(NOWHERE);
+    }
     let mut run = Run {
         text,
         steps,
