@@ -19,6 +19,7 @@ mod backtrack;
 mod bits;
 mod builder;
 mod bytes;
+mod characters;
 mod compiled;
 mod cost;
 mod error;

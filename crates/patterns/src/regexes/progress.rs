@@ -23,14 +23,13 @@ pub(super) struct Memory {
     pub regex: Option<meta::Cache>,
     pub tries: Option<dfa::Cache>,
     pub rest: Option<dfa::Cache>,
-    pub head: Option<dfa::Cache>,
     pub open: Option<dfa::Cache>,
 }
 
 impl Memory {
     /// Bytes that it takes.
     pub fn usage(&self) -> usize {
-        let dfas = [&self.tries, &self.rest, &self.head, &self.open];
+        let dfas = [&self.tries, &self.rest, &self.open];
         let dfas = dfas.into_iter().flatten();
         let regex = self.regex.as_ref().map_or(0, meta::Cache::memory_usage);
         regex + dfas.map(dfa::Cache::memory_usage).sum::<usize>()

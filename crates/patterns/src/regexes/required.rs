@@ -1,6 +1,6 @@
 //! Which literals every match of a regex must contain, and how far behind its start.
 
-use super::head::head;
+use super::head::Head;
 use regex_syntax::hir::literal::{Extractor, Seq};
 use regex_syntax::hir::{Class, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
@@ -27,7 +27,7 @@ pub(super) struct Required {
     /// What a match goes on with from a literal's start on, if that is known.
     pub rest: Option<Hir>,
     /// The characters of which there may be some before the literal, and nothing else: see [`head`](super::head).
-    pub head: Option<Hir>,
+    pub head: Option<Head>,
 }
 
 /// The best literals for finding the matches of a regex, if there are any worth it.
@@ -64,7 +64,7 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
             let cost = rate * (100.0 + places as f64);
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                 let head = if index == 1 {
-                    head(parts[0], &literals)
+                    Head::new(parts[0], &literals)
                 } else {
                     None
                 };

@@ -6,7 +6,7 @@ use super::marks::Mark;
 use super::open::{Open, LOOK};
 use super::progress::{GoesOn, Memory, Progress, Starts, VAIN};
 use super::required::{Required, LONGEST};
-use super::walk::{begins, reach, try_at};
+use super::walk::{begins, try_at};
 use super::Part;
 use regex_automata::hybrid::dfa::DFA;
 use regex_automata::Input;
@@ -59,7 +59,6 @@ impl Rule {
     pub fn new(hir: Hir, required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
         let longest = hir.properties().maximum_len();
         let rest = required.as_ref().and_then(|required| required.rest.clone());
-        let head = required.as_ref().and_then(|required| required.head.clone());
         let way = match (required, longest) {
             (None, _) => Way::Whole,
             (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
@@ -79,7 +78,7 @@ impl Rule {
         Self {
             way,
             mark,
-            compiled: Compiled::new(hir, rest, head, limit),
+            compiled: Compiled::new(hir, rest, limit),
             longest,
         }
     }
@@ -360,7 +359,7 @@ impl Rule {
         (place, end): (usize, Option<usize>),
         found: &mut impl FnMut(usize, usize),
     ) -> Option<()> {
-        let head = self.compiled.head()?;
+        let head = self.required()?.head.as_ref()?;
         let end = match end {
             Some(end) => end,
             None => {
@@ -377,8 +376,7 @@ impl Rule {
                 end
             }
         };
-        let cache = memory.head.get_or_insert_with(|| head.create_cache());
-        let start = reach(head, cache, text, progress.at, place)?;
+        let start = head.reach(text, progress.at, place);
         if start < progress.limit {
             found(start, end);
             progress.at = end;

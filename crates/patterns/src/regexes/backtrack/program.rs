@@ -1,6 +1,7 @@
 //! What a regex is put into for backtracking.
 
 use super::super::bytes::ByteSet;
+use super::super::characters::Characters;
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
 /// The most nodes of one regex.
@@ -13,7 +14,7 @@ const MOST_COPIES: u32 = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     pub nodes: Vec<Node>,
-    pub sets: Vec<Set>,
+    pub sets: Vec<Characters>,
     /// The first node.
     pub start: usize,
     /// Groups, the whole match not among them.
@@ -54,57 +55,6 @@ pub(super) struct Repeated {
     pub next: usize,
 }
 
-/// A class of characters or of bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Set {
-    /// Bytes that are characters by themselves.
-    pub single: ByteSet,
-    /// Ranges of other characters, ascending.
-    pub others: Vec<(char, char)>,
-}
-
-impl Set {
-    fn new(class: &Class) -> Self {
-        let mut set = Self {
-            single: ByteSet::default(),
-            others: Vec::new(),
-        };
-        match class {
-            Class::Bytes(class) => {
-                let ranges = class.ranges().iter();
-                ranges.for_each(|range| set.single.add_range(range.start(), range.end()));
-            }
-            Class::Unicode(class) => {
-                for range in class.ranges() {
-                    let (start, end) = (range.start(), range.end());
-                    if let Ok(first @ ..0x80) = u8::try_from(start) {
-                        let last = u8::try_from(end).unwrap_or(0x7F).min(0x7F);
-                        set.single.add_range(first, last);
-                    }
-                    if !end.is_ascii() {
-                        set.others.push((start.max('\u{80}'), end));
-                    }
-                }
-            }
-        }
-        set
-    }
-
-    /// The bytes with which characters begin.
-    fn first(&self) -> ByteSet {
-        let mut first = self.single;
-        for (start, end) in &self.others {
-            let lead = |character: char| {
-                let mut bytes = [0; 4];
-                character.encode_utf8(&mut bytes);
-                bytes[0]
-            };
-            first.add_range(lead(*start), lead(*end));
-        }
-        first
-    }
-}
-
 /// The end of a regex.
 const END: usize = 0;
 
@@ -129,7 +79,7 @@ impl Program {
     /// Bytes of memory that it takes.
     pub fn memory(&self) -> usize {
         let sets = self.sets.iter();
-        let sets = sets.map(|set| size_of::<Set>() + size_of_val(&set.others[..]));
+        let sets = sets.map(|set| set.memory());
         let nodes = self.nodes.iter().map(|node| match &node.kind {
             Kind::Literal(bytes, _) => bytes.len(),
             Kind::Split(branches) => size_of_val(&branches[..]),
@@ -186,10 +136,8 @@ impl Program {
         match sub.kind() {
             HirKind::Class(class) => return self.class(class, (min, max, greedy), next),
             HirKind::Literal(literal) if literal.0.len() == 1 => {
-                let mut single = ByteSet::default();
-                literal.0.iter().for_each(|byte| single.add(*byte));
-                let others = Vec::new();
-                return self.set(Set { single, others }, (min, max, greedy), next);
+                let set = Characters::byte(literal.0[0]);
+                return self.set(set, (min, max, greedy), next);
             }
             _ => {}
         }
@@ -206,12 +154,12 @@ impl Program {
     }
 
     fn class(&mut self, class: &Class, count: (u32, u32, bool), next: usize) -> Option<usize> {
-        self.set(Set::new(class), count, next)
+        self.set(Characters::new(class), count, next)
     }
 
     fn set(
         &mut self,
-        set: Set,
+        set: Characters,
         (min, max, greedy): (u32, u32, bool),
         next: usize,
     ) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! The search for a match that begins at a place.
 
-use super::program::{Kind, Program, Repeated, Set};
+use super::super::characters::{At, Characters};
+use super::program::{Kind, Program, Repeated};
 use regex_syntax::hir::Look;
 
 /// What is known of a match that begins at a place.
@@ -153,7 +154,7 @@ impl Run<'_> {
             let next = match other {
                 Other::Branch { node, branch, at } => self.branch(of, (node, branch), at),
                 Other::Fewer { class, least, at } => {
-                    let at = before(&of.sets[class.set], self.text, at);
+                    let at = of.sets[class.set].before(self.text, at);
                     self.fewer(of, &class, least, at)?
                 }
                 Other::More { class, count, at } => match self.character(&of.sets[class.set], at) {
@@ -238,7 +239,7 @@ impl Run<'_> {
             if at == least || class.exclusive {
                 break;
             }
-            at = before(set, self.text, at);
+            at = set.before(self.text, at);
         }
         self.step((last - at.max(least)) / BYTES_OF_STEP)?;
         Ok(None)
@@ -272,7 +273,7 @@ impl Run<'_> {
     /// Where `most` characters end, or all that there are. `None` if they are fewer than `min`.
     fn characters(
         &mut self,
-        set: &Set,
+        set: &Characters,
         min: u32,
         most: u32,
         from: usize,
@@ -284,7 +285,7 @@ impl Run<'_> {
             let left = usize::try_from(most - count).unwrap_or(usize::MAX);
             let here = self.text.get(at..).unwrap_or_default().iter();
             let bytes = here.take(left.min(bound - at + 1));
-            let single = bytes.take_while(|byte| set.single.has(**byte)).count();
+            let single = bytes.take_while(|byte| set.has_byte(**byte)).count();
             at += single;
             count += single as u32;
             if count == most {
@@ -301,31 +302,15 @@ impl Run<'_> {
     }
 
     /// Bytes of the character at `at`, if it is one of the class.
-    fn character(&mut self, set: &Set, at: usize) -> Option<usize> {
-        let Some(byte) = self.text.get(at) else {
-            self.at_end = true;
-            return None;
-        };
-        if set.single.has(*byte) {
-            return Some(1);
+    fn character(&mut self, set: &Characters, at: usize) -> Option<usize> {
+        match set.at(self.text, at) {
+            At::One(length) => Some(length),
+            At::Other => None,
+            At::End => {
+                self.at_end = true;
+                None
+            }
         }
-        if byte.is_ascii() || set.others.is_empty() {
-            return None;
-        }
-        let length = match byte {
-            0xC2..=0xDF => 2,
-            0xE0..=0xEF => 3,
-            0xF0..=0xF4 => 4,
-            _ => return None,
-        };
-        let Some(bytes) = self.text.get(at..at + length) else {
-            self.at_end = true;
-            return None;
-        };
-        let character = std::str::from_utf8(bytes).ok()?.chars().next()?;
-        let first = set.others.partition_point(|(_, last)| *last < character);
-        let (start, _) = set.others.get(first)?;
-        (*start <= character).then_some(length)
     }
 
     fn stands(&mut self, look: Look, at: usize) -> bool {
@@ -348,15 +333,4 @@ impl Run<'_> {
             _ => false,
         }
     }
-}
-
-/// Where the last character before `at` begins, which is one of the class.
-fn before(set: &Set, text: &[u8], at: usize) -> usize {
-    let mut at = at - 1;
-    if !set.others.is_empty() {
-        while text[at] & 0xC0 == 0x80 {
-            at -= 1;
-        }
-    }
-    at
 }
