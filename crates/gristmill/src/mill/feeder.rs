@@ -18,7 +18,7 @@ use super::report::StageTimes;
 use super::run::Run;
 use crate::decode::{Decoding, TextDecoding};
 use crate::error::{FileError, FileErrorKind};
-use crate::source::{Entry, Origin};
+use crate::source::{Entry, FileFacts, Origin};
 use gristmill_ingest::object::Fetched;
 use gristmill_ingest::reader::{ReadOutcome, ReadPath, ReadPathChoice};
 use gristmill_megakernel::{Feed, Feeder};
@@ -575,7 +575,12 @@ impl ChunkFeeder {
             permit,
             then,
         } = attempt;
-        let Opened { handle, kind, told } = match opened {
+        let Opened {
+            handle,
+            kind,
+            told,
+            found,
+        } = match opened {
             Ok(opened) => opened,
             Err(error) if is_passed_over(&entry, &error) => {
                 self.run.collector.pass_over(&entry);
@@ -601,6 +606,10 @@ impl ChunkFeeder {
         let in_order = kind == FileKind::Stream || converter.get().is_some();
         let open = Arc::new(OpenFile {
             entry,
+            facts: match &handle {
+                Handle::File(file) => FileFacts::new(found, Arc::clone(file)),
+                Handle::Object(_) => FileFacts::default(),
+            },
             handle,
             raw: kind,
             fetched: OnceLock::new(),

@@ -5,7 +5,7 @@ use super::descriptors::{Descriptors, Moment, Permit};
 use super::piece::{FileKind, Handle};
 use super::status::Status;
 use crate::bounded;
-use crate::source::{Entry, FileId, Origin};
+use crate::source::{Entry, FileId, Found, Origin};
 use gristmill_ingest::object::ObjectRef;
 use gristmill_ingest::reader::{is_on_fuse, ReadPath, ReadPathChoice};
 use gristmill_ingest::NvmeNamespace;
@@ -26,6 +26,8 @@ pub(super) struct Opened {
     pub kind: FileKind,
     /// The size that the file system gave when the file was opened, or 0 if it was not asked.
     pub told: u64,
+    /// What the file system said of a regular file then.
+    pub found: Option<Found>,
 }
 
 impl Opened {
@@ -35,14 +37,15 @@ impl Opened {
             FileType::RegularFile | FileType::BlockDevice => FileKind::Positioned,
             _ => FileKind::Stream,
         };
-        Self::new(file, kind, size_of(&found))
+        Self::new(file, kind, &found)
     }
 
-    fn new(file: File, kind: FileKind, told: u64) -> Self {
+    fn new(file: File, kind: FileKind, found: &Stat) -> Self {
         Self {
             handle: Handle::File(Arc::new(OwnedFd::from(file))),
             kind,
-            told,
+            told: size_of(found),
+            found: Found::new(found),
         }
     }
 
@@ -51,6 +54,7 @@ impl Opened {
             handle: Handle::File(file),
             kind: FileKind::Stream,
             told: 0,
+            found: None,
         }
     }
 }
@@ -198,6 +202,7 @@ impl Opener {
             handle: Handle::Object(object.clone()),
             kind: FileKind::Positioned,
             told: object.0.size().unwrap_or(0),
+            found: None,
         })
     }
 
@@ -243,7 +248,7 @@ impl Opener {
                 );
             }
         }
-        Ok(Opened::new(file, FileKind::Positioned, size_of(&found)))
+        Ok(Opened::new(file, FileKind::Positioned, &found))
     }
 
     /// Opens standard input, and decides how it is read.
@@ -251,7 +256,7 @@ impl Opener {
         let (file, kind) = standard_input()?;
         let found = fstat(&file)?;
         let (file, found) = self.not_written(entry, file, found)?;
-        Ok(Opened::new(file, kind, size_of(&found)))
+        Ok(Opened::new(file, kind, &found))
     }
 
     /// Refuses a file that the run writes, and returns any other.

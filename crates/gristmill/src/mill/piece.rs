@@ -4,7 +4,7 @@ use super::convert::Converter;
 use super::descriptors::Permit;
 use super::halo::{Landing, StreamTail};
 use super::parts::Parts;
-use crate::source::Entry;
+use crate::source::{Entry, FileFacts};
 use gristmill_ingest::object::{Fetched, ObjectRef};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,6 +33,8 @@ pub(super) enum Handle {
 pub(super) struct OpenFile {
     pub entry: Arc<Entry>,
     pub handle: Handle,
+    /// What jobs may ask about it.
+    pub facts: FileFacts,
     /// How the raw bytes are read.
     pub raw: FileKind,
     /// What the first fetch of an object has told, before more than one reader knows it.
