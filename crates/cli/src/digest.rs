@@ -61,13 +61,13 @@ struct FormArgs {
     zero: bool,
 }
 
-/// Why a device makes no digest but one.
+/// Why a device does not compute digests.
 const NO_DEVICE: &str =
-    "a device computes no digest but CRC-32C; use --backend cpu, or --algorithm crc32c";
+    "a device computes BLAKE3 or CRC-32C, and no other digest beside them; use --backend cpu, or give --algorithm blake3 or crc32c";
 
-/// Why a log keeps no digest but one.
+/// Why a log does not keep digests.
 const NO_LOG: &str =
-    "--record keeps runs of CRC-32C alone; give --algorithm crc32c, or leave --record out";
+    "--record keeps runs of BLAKE3 or of CRC-32C, and of no other digest beside them; give --algorithm blake3 or crc32c, or leave --record out";
 
 /// The flags that choose files, which a list does instead. Those that need --check are not taken beside them either: of
 /// two flags that exclude each other, clap does not require one where the other is given.
@@ -154,10 +154,9 @@ impl DigestArgs {
         }
     }
 
-    /// The mill. A device makes no digest but CRC-32C, and a log of a run keeps no other.
+    /// The mill. Devices, and logs of a run, have the kernel's own opcodes alone.
     fn mill(&self, ordered: bool, algorithms: Option<Algorithms>) -> Result<Mill, String> {
-        let crc = Algorithms::from(Algorithm::Crc32c);
-        if algorithms == Some(crc) {
+        if algorithms.is_some_and(|these| these.stream_job().is_some()) {
             return self.engine.mill(ordered);
         }
         if self.report.record.is_some() {
@@ -201,8 +200,8 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
 struct DigestShare {
     job: Arc<DigestJob>,
     rows: Rows,
-    /// Whether they are CRC-32C alone.
-    crc: bool,
+    /// Whether the kernel's own opcode computes them.
+    built_in: bool,
 }
 
 impl DigestArgs {
@@ -222,7 +221,7 @@ impl DigestArgs {
         Ok(Box::new(DigestShare {
             job: Arc::new(DigestJob::new(algorithms, rows)),
             rows: self.rows.open(format, || Ok(digest_schema()))?,
-            crc: algorithms == Algorithm::Crc32c.into(),
+            built_in: algorithms.stream_job().is_some(),
         }))
     }
 }
@@ -242,11 +241,11 @@ impl Share for DigestShare {
     }
 
     fn needs_cpu(&self) -> Option<&'static str> {
-        (!self.crc).then_some(NO_DEVICE)
+        (!self.built_in).then_some(NO_DEVICE)
     }
 
     fn needs_no_log(&self) -> Option<&'static str> {
-        (!self.crc).then_some(NO_LOG)
+        (!self.built_in).then_some(NO_LOG)
     }
 }
 
