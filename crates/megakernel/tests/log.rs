@@ -23,7 +23,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The number of records before the first slot: the kernel, four jobs and a program.
+/// The number of records before the first slot: the kernel, six jobs and a program.
 const HEAD_RECORDS: usize = 8;
 
 const PROGRAM: u32 = opcode::TENANT_BASE;
