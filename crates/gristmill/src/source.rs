@@ -6,6 +6,7 @@
 
 mod below;
 mod entry;
+mod facts;
 mod file_id;
 mod list;
 mod stdin;
@@ -14,6 +15,7 @@ mod tree;
 pub(crate) use below::ReplacedByLink;
 pub use below::Root;
 pub use entry::{Ended, Entry, Item, Origin, Source, STDIN_NAME};
+pub use facts::{FileFacts, Found};
 pub use file_id::FileId;
 pub(crate) use list::is_early;
 pub use list::{FileList, LiveList};
