@@ -1,6 +1,7 @@
 //! The search for one regex of a set, at candidates or over the whole text.
 
 use super::compiled::{CompileError, Compiled};
+use super::endless::is_endless;
 use super::marks::Mark;
 use super::open::{Open, LOOK};
 use super::required::{Required, LONGEST};
@@ -12,7 +13,7 @@ use regex_automata::Input;
 use regex_syntax::hir::Hir;
 
 /// The longest match for which a search is confined to a window.
-const WINDOW: usize = 4096;
+pub(super) const WINDOW: usize = 4096;
 
 /// The most places before a literal at each of which the regex is tried.
 const TRIES: usize = 32;
@@ -47,7 +48,9 @@ pub(super) struct Rule {
     pub mark: Option<Mark>,
     pub compiled: Compiled,
     /// The longest match, in bytes, if there is a bound.
-    longest: Option<usize>,
+    pub longest: Option<usize>,
+    /// Whether a match may go on over any bytes, however many.
+    pub endless: bool,
 }
 
 /// The memory that the search for one regex works in, made when it is first needed.
@@ -57,7 +60,7 @@ pub(super) struct Memory {
     tries: Option<dfa::Cache>,
     rest: Option<dfa::Cache>,
     head: Option<dfa::Cache>,
-    open: Option<dfa::Cache>,
+    pub open: Option<dfa::Cache>,
 }
 
 impl Memory {
@@ -114,6 +117,7 @@ impl Rule {
     /// Chooses the way for a regex. No automaton of it may take more than `limit` bytes.
     pub fn new(hir: Hir, required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
         let longest = hir.properties().maximum_len();
+        let endless = is_endless(&hir);
         let rest = required.as_ref().and_then(|required| required.rest.clone());
         let head = required.as_ref().and_then(|required| required.head.clone());
         let way = match (required, longest) {
@@ -137,6 +141,7 @@ impl Rule {
             mark,
             compiled: Compiled::new(hir, rest, head, limit),
             longest,
+            endless,
         }
     }
 
