@@ -2,20 +2,23 @@
 //!
 //! Readers that are out of work pull a few entries at a time from the source. It never reads a file's content, and asks
 //! the file system for nothing beyond the listing of directories. [`Tree`] walks directories as ripgrep does,
-//! [`FileList`] reads names from a list, [`Stdin`] is standard input as one file.
+//! [`FileList`] reads names from a list, [`Stdin`] is standard input as one file. [`plan`] cuts the files of a source into
+//! [shares](Share), each of which is a source of its own, for processes and machines that divide a run.
 
 mod below;
 mod entry;
 mod file_id;
 mod list;
+mod share;
 mod stdin;
 mod tree;
 
 pub(crate) use below::ReplacedByLink;
 pub use below::Root;
-pub use entry::{Ended, Entry, Item, Origin, Source, STDIN_NAME};
+pub use entry::{Ended, Entry, FilePart, Item, Origin, Source, STDIN_NAME};
 pub use file_id::FileId;
 pub(crate) use list::is_early;
 pub use list::{FileList, LiveList};
+pub use share::{plan, Cutting, Share, SharePart, ShareSource};
 pub use stdin::{stdin, Stdin};
 pub use tree::{FileTypes, GlobError, SortKey, Tree, TypeChange, TypeError};

@@ -28,15 +28,22 @@ const PATTERNS: &[&str] = &[
 ];
 
 fn text(rng: &mut Rng) -> Vec<u8> {
-    let alphabet: &[u8] = rng.choice([&b"a"[..], b"ab", b"abc", b"ab c\n", b"a\xC3\xA9\n"]).unwrap();
+    let alphabet: &[u8] = rng
+        .choice([&b"a"[..], b"ab", b"abc", b"ab c\n", b"a\xC3\xA9\n"])
+        .unwrap();
     let length = rng.usize(..300);
-    (0..length).map(|_| *rng.choice(alphabet).unwrap()).collect()
+    (0..length)
+        .map(|_| *rng.choice(alphabet).unwrap())
+        .collect()
 }
 
 /// The matches of a search that begins at `at`.
 fn from(regex: &regex::bytes::Regex, text: &[u8], mut at: usize) -> Vec<(usize, usize)> {
     let (mut found, mut before) = (Vec::new(), None);
-    while let Some(one) = (at <= text.len()).then(|| regex.find_at(text, at)).flatten() {
+    while let Some(one) = (at <= text.len())
+        .then(|| regex.find_at(text, at))
+        .flatten()
+    {
         let (start, end) = (one.start(), one.end());
         at = end;
         if start == end && before == Some(end) {
@@ -66,7 +73,13 @@ fn a_search_from_a_border_finds_what_the_whole_search_finds_behind_it() {
         let at = rng.usize(..=text.len());
         let hidden = if rng.bool() { 0 } else { rng.usize(..=at) };
         asked += 1;
-        let border = set.border(&mut cache, number, &text[hidden..], at - hidden, hidden == 0);
+        let border = set.border(
+            &mut cache,
+            number,
+            &text[hidden..],
+            at - hidden,
+            hidden == 0,
+        );
         let Some(border) = border.map(|border| border + hidden) else {
             assert!(hidden > 0, "{}: the whole text tells", PATTERNS[number]);
             continue;
@@ -74,7 +87,11 @@ fn a_search_from_a_border_finds_what_the_whole_search_finds_behind_it() {
         told += 1;
         assert!(border <= at);
         let behind = |found: &[(usize, usize)]| -> Vec<(usize, usize)> {
-            found.iter().copied().filter(|one| one.0 >= border).collect()
+            found
+                .iter()
+                .copied()
+                .filter(|one| one.0 >= border)
+                .collect()
         };
         for begin in [border, rng.usize(..=border)] {
             assert_eq!(

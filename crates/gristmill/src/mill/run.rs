@@ -45,6 +45,7 @@ pub(super) struct Run {
     pub opener: Opener,
     pub flights: Arc<Flights>,
     pub collector: Collector,
+    pub jobs: Arc<Jobs>,
 }
 
 impl Run {
@@ -113,6 +114,7 @@ impl Run {
             opener,
             flights,
             collector,
+            jobs: Arc::clone(jobs),
         }
     }
 }

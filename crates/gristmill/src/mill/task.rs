@@ -4,10 +4,11 @@
 use super::error::MillError;
 use super::plan::MAX_JOBS;
 use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
-use crate::source::Entry;
+use crate::source::{Entry, FilePart};
 use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -69,6 +70,8 @@ pub(super) trait AnyJob: Send + Sync {
     fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError>;
     fn fault(&self, word: u32) -> Option<String>;
     fn refused(&self, entry: &Entry, rows: &mut Vec<u8>);
+    fn takes_parts(&self) -> bool;
+    fn part_from(&self, file: &OwnedFd, begin: u64) -> std::io::Result<u64>;
     /// Begins a file.
     fn open(self: Arc<Self>, entry: &Arc<Entry>) -> Box<dyn AnyFile>;
 }
@@ -108,6 +111,14 @@ impl<J: Job + 'static> AnyJob for J {
 
     fn refused(&self, entry: &Entry, rows: &mut Vec<u8>) {
         Job::refused(self, entry, rows);
+    }
+
+    fn takes_parts(&self) -> bool {
+        Job::takes_parts(self)
+    }
+
+    fn part_from(&self, file: &OwnedFd, begin: u64) -> std::io::Result<u64> {
+        Job::part_from(self, file, begin)
     }
 
     fn open(self: Arc<Self>, entry: &Arc<Entry>) -> Box<dyn AnyFile> {
@@ -240,6 +251,33 @@ impl Jobs {
     pub fn stop(&self, number: usize) -> bool {
         self.all[number].stopped.store(true, Ordering::Relaxed);
         self.all.iter().all(Running::is_stopped)
+    }
+
+    /// From which byte on a file must be read for a part of it.
+    ///
+    /// # Errors
+    /// Those of reading it; for a job that takes whole files only, and for a file of another size than was planned, one
+    /// that says so.
+    pub fn part_from(&self, file: &OwnedFd, part: &FilePart, told: u64) -> io::Result<u64> {
+        if let Some(whole) = self.all.iter().find(|running| !running.job.takes_parts()) {
+            return Err(io::Error::other(format!(
+                "{} takes whole files, and this is a part of one; give it the file",
+                whole.name
+            )));
+        }
+        if told != part.size {
+            return Err(io::Error::other(format!(
+                "it had {} bytes when it was cut into parts, and has {told} now; plan again",
+                part.size
+            )));
+        }
+        let wanted = self
+            .all
+            .iter()
+            .map(|running| running.job.part_from(file, part.begin));
+        wanted
+            .reduce(|one, other| Ok(one?.min(other?)))
+            .unwrap_or(Ok(part.begin))
     }
 
     /// Prepares all jobs for the kernel.

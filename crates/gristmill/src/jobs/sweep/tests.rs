@@ -1,5 +1,7 @@
 //! A sweep finds in files, however they are cut, what a search for each pattern alone finds.
 
+mod parts;
+
 use super::{SweepJob, SweepReport};
 use crate::jobs::Job;
 use crate::mill::{Control, Mill};

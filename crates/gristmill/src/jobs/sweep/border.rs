@@ -1,0 +1,64 @@
+//! Where a search must begin that finds in a part of a file what a search of the whole file finds there.
+
+use crate::jobs::MAX_HALO;
+use gristmill_patterns::{RegexSet, RegexSetCache};
+use rustix::io::pread;
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Bytes before a place that are looked at, and those that are tried next if they do not tell.
+const WINDOWS: [u64; 3] = [1 << 16, 1 << 20, 1 << 24];
+
+/// Bytes behind the place that matches may need that begin before it, with a character for look-arounds.
+const BEHIND: u64 = MAX_HALO as u64 + 4;
+
+/// A byte up to `begin` from which on a search for these regexes finds what a search of the whole file finds. It is 0 if
+/// the bytes near `begin` do not tell.
+pub(super) fn before(
+    regexes: &RegexSet,
+    cache: &mut RegexSetCache,
+    file: &OwnedFd,
+    begin: u64,
+) -> io::Result<u64> {
+    let mut from = begin;
+    let mut left: Vec<usize> = (0..regexes.len()).collect();
+    for window in WINDOWS {
+        if left.is_empty() {
+            return Ok(from);
+        }
+        let low = begin.saturating_sub(window);
+        let text = read(file, low, begin + BEHIND)?;
+        let at = usize::try_from(begin - low).unwrap_or(usize::MAX);
+        if text.len() < at {
+            // It has become shorter, which reading it will tell.
+            return Ok(from);
+        }
+        left.retain(
+            |&number| match regexes.border(cache, number, &text, at, low == 0) {
+                Some(border) => {
+                    from = from.min(low + border as u64);
+                    false
+                }
+                None => true,
+            },
+        );
+    }
+    Ok(if left.is_empty() { from } else { 0 })
+}
+
+/// The bytes of a range, as far as the file has them.
+fn read(file: &OwnedFd, begin: u64, end: u64) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(end - begin).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; length];
+    let mut there = 0;
+    while there < length {
+        match pread(file, &mut bytes[there..], begin + there as u64) {
+            Ok(0) => break,
+            Ok(count) => there += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(there);
+    Ok(bytes)
+}
