@@ -1,8 +1,8 @@
 """Gristmill on the machines of a Ray cluster.
 
 `read` gives the rows of a job as a `ray.data.Dataset`; `sweep` writes the rows of several jobs as Parquet. Both divide the
-files into shares (`gristmill.plan`), each of which is a task of Ray. All machines must see the files by the same names.
-docs/ray.md explains it. This module needs Ray with its data part: `pip install "ray[data]"`.
+files into shares (`gristmill.plan`), each of which is a task of Ray. All machines must see the files by the same names,
+and rows have absolute paths. docs/ray.md explains it. This module needs Ray with its data part: `pip install "ray[data]"`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,12 @@ def _divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of files, and those of runs."""
     run = {name: options.pop(name) for name in _RUN_OPTIONS if name in options}
     return options, run
+
+
+def _absolute(paths: _Paths) -> list[bytes]:
+    """The paths as every process finds them, wherever it was started."""
+    several = [paths] if isinstance(paths, (str, bytes, os.PathLike)) else paths
+    return [os.path.abspath(os.fsencode(path)) for path in several]
 
 
 def _whole(run: Mapping[str, Any]) -> bool:
@@ -101,7 +107,7 @@ class ShareDatasource(Datasource):
         super().__init__()
         files, run = _divided(options)
         prepared = _prepared(job)
-        self._shares = plan(paths, prepared, share_bytes=share_bytes, cut=cut and not _whole(run), **files)
+        self._shares = plan(_absolute(paths), prepared, share_bytes=share_bytes, cut=cut and not _whole(run), **files)
         self._schema = _schema(prepared)
         self._job = ray.put(prepared)
         self._run = {**run, "workers": workers, "errors": errors}
@@ -245,7 +251,7 @@ def sweep(
         if not name or name.startswith((".", "_")) or "/" in name or "\0" in name:
             raise ValueError(f"jobs: {name!r} names a directory, and cannot; use letters and digits")
     prepared = {name: _prepared(job) for name, job in jobs.items()}
-    shares = plan(paths, prepared, share_bytes=share_bytes, cut=cut and not _whole(run), **files)
+    shares = plan(_absolute(paths), prepared, share_bytes=share_bytes, cut=cut and not _whole(run), **files)
     for name in prepared:
         (place / name).mkdir(parents=True, exist_ok=True)
     shipped = ray.put(prepared)

@@ -170,7 +170,7 @@ impl Job for SweepJob {
         let around = self.plan.context.unwrap_or(0).max(LOOK);
         let from = self.plan.patterns.with_cache(|cache| {
             let regexes = self.plan.patterns.set.regexes();
-            border::before(regexes, cache, file, begin)
+            border::before(regexes, cache, file, begin, self.plan.max_match)
         })?;
         Ok(from.min(begin.saturating_sub(around)).saturating_sub(LOOK))
     }
