@@ -30,6 +30,7 @@ class Scan:
     __module__ = "gristmill"
 
     patterns: _Patterns | PatternSet | None = None
+    """Regexes or strings, or a set of them."""
     rules: _Paths | None = None
     fixed_strings: bool = False
     ignore_case: bool = False
@@ -65,6 +66,7 @@ class Digest:
     __module__ = "gristmill"
 
     algorithms: _Names | None = None
+    """As of `digest`: `blake3` if none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,9 @@ class Run:
     __module__ = "gristmill"
 
     program: Program | _Path
+    """The program, or its path."""
     args: Mapping[str, int] | None = None
+    """Values for its arguments."""
 
 
 Job: TypeAlias = Scan | Digest | Stats | Run
@@ -172,6 +176,7 @@ class Share:
     __module__ = "gristmill"
 
     parts: tuple[Part, ...]
+    """They, in the order of the plan."""
 
     @property
     def nbytes(self) -> int:

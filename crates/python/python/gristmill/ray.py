@@ -125,7 +125,7 @@ class ShareDatasource(Datasource):
         """A task for each share, whatever `parallelism` is asked for: shares are of a size that suits a task."""
         tasks = []
         for share in self._shares:
-            metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=share.paths, exec_stats=None)
+            metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=tuple(share.paths), exec_stats=None)
             read = _reader(share, self._job, self._schema, self._run)
             tasks.append(ReadTask(read, metadata, schema=self._schema, per_task_row_limit=per_task_row_limit))
         return tasks
@@ -176,11 +176,14 @@ class Swept:
     """The bytes of all files, as they were when they were listed."""
     seconds: float
     """How long it took."""
+    processor_seconds: float
+    """The time of processors that the tasks took, all of them together."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
     rows: dict[str, int]
+    processor_seconds: float
     failures: list[FileError]
     failure_count: int
 
@@ -189,11 +192,12 @@ def _name(number: int) -> str:
     return f"part-{number:06}.parquet"
 
 
-def _run(number: int, share: Share, jobs: Mapping[str, Job], output: str, run: Mapping[str, Any]) -> _Done:
+def _run(number: int, share: Share, jobs: dict[str, Job], output: str, run: dict[str, Any]) -> _Done:
     """Runs a share, and writes a file for each job that has rows.
 
     A file gets its name when it is whole, in place of what an earlier attempt has left.
     """
+    began = time.process_time()
     writers: dict[str, pq.ParquetWriter] = {}
     written: dict[str, Path] = {}
     rows = dict.fromkeys(jobs, 0)
@@ -219,7 +223,7 @@ def _run(number: int, share: Share, jobs: Mapping[str, Job], output: str, run: M
         for name, writer in writers.items():
             writer.close()
             written[name].unlink(missing_ok=True)
-    return _Done(rows, list(told.values()), max(count, len(told)))
+    return _Done(rows, time.process_time() - began, list(told.values()), max(count, len(told)))
 
 
 def sweep(
@@ -230,6 +234,7 @@ def sweep(
     share_bytes: int = SHARE_BYTES,
     cut: bool = True,
     workers: int = 1,
+    processors: float | None = None,
     retries: int = 3,
     progress: Callable[[int, int], object] | None = None,
     **options: Any,
@@ -239,7 +244,7 @@ def sweep(
     `output` is a directory that all machines see; it must be empty, or not be there. The rows of the job `name` are the
     files `output/name/part-*.parquet`, one for each share that has any. A share whose worker dies is run again, up to
     `retries` times, and its files replace those of the attempt before: no row comes twice. `workers` are the threads of a
-    task, and the processors that Ray keeps for it. `progress` is called with the shares that are done, and all. The other
+    task, and `processors` those that Ray keeps for it: as many, if nothing is said. `progress` is called with the shares that are done, and all. The other
     options are those of `gristmill.plan` and `gristmill.run_share`.
     """
     began = time.monotonic()
@@ -255,17 +260,19 @@ def sweep(
     for name in prepared:
         (place / name).mkdir(parents=True, exist_ok=True)
     shipped = ray.put(prepared)
-    task = ray.remote(_run).options(num_cpus=workers, max_retries=retries, scheduling_strategy="SPREAD")
+    kept = workers if processors is None else processors
+    task = ray.remote(_run).options(num_cpus=kept, max_retries=retries, scheduling_strategy="SPREAD")
     run = {**run, "workers": workers}
     rows = dict.fromkeys(prepared, 0)
     failures: list[FileError] = []
     count = done = 0
+    processor = 0.0
     left = enumerate(shares)
     running: list[ray.ObjectRef[_Done]] = []
     try:
         while True:
             # No more tasks wait than keep all processors busy: a plan may have a million shares.
-            most = max(4, 2 * int(ray.cluster_resources().get("CPU", 1)) // workers)
+            most = max(4, int(2 * ray.cluster_resources().get("CPU", 1) / max(kept, 0.1)))
             for number, share in left:
                 running.append(task.remote(number, share, shipped, str(place.absolute()), run))
                 if len(running) >= most:
@@ -278,6 +285,7 @@ def sweep(
                     rows[name] += more
                 failures.extend(one.failures)
                 count += one.failure_count
+                processor += one.processor_seconds
                 done += 1
                 if progress is not None:
                     progress(done, len(shares))
@@ -292,4 +300,4 @@ def sweep(
         if not rows[name]:
             pq.write_table(_schema(job).empty_table(), place / name / _name(0))
     planned = sum(share.nbytes for share in shares)
-    return Swept(rows, failures, count, len(shares), planned, time.monotonic() - began)
+    return Swept(rows, failures, count, len(shares), planned, time.monotonic() - began, processor)
