@@ -21,7 +21,7 @@
 //!
 //! The thread has its own [`ChunkReader`](crate::reader::ChunkReader), which does many READs at once. Requests that would block the thread are done
 //! on other threads (`io_loop/threads.rs`), a few for each file: WRITEs, READs of files on FUSE (which io_uring must
-//! not read), and all READs if io_uring is refused. So a file system that does not answer delays only the requests for
+//! not read), and all READs if io_uring is refused, also where that happens while the loop runs. So a file system that does not answer delays only the requests for
 //! its own files.
 //!
 //! READs and WRITEs end in any order, but requests for one destination are served one after the other. A FENCE ends
@@ -70,7 +70,7 @@ pub struct IoLoopStats {
     pub cancelled: u64,
     /// How READs are done: the name of the reader's path.
     pub path: &'static str,
-    /// Why io_uring is not used; `None` if it is used, or was not asked for.
+    /// Why io_uring is not used, or no longer; `None` if it is used, or was not asked for.
     pub why: Option<String>,
     /// The system calls of READs, and bytes by path.
     pub reader: ReadStats,

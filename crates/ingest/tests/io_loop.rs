@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::supervised::with_answers;
 use common::{in_child, noise, pipe, refuse_io_uring, Scratch};
 use gristmill_ingest::reader::{ReadPath, ReadPathChoice};
 use gristmill_ingest::{IoSource, IoTables, MegakernelIoLoop};
@@ -458,4 +459,71 @@ fn where_io_uring_is_refused_reads_are_positioned_and_say_so() {
         refused,
         Err(PipelineError::IoUringSyscall { errno, .. }) if errno == libc::EPERM
     ));
+}
+
+/// The outcomes of READs, and why io_uring was not used.
+type Outcomes = (Vec<Result<u32, u32>>, Option<String>);
+
+/// Reads a file chunk by chunk while `io_uring_enter` fails from call number `from` on. What lands is what the file holds.
+/// `None` if that cannot be tested here.
+fn read_refused(path: ReadPathChoice, from: u32) -> Option<Outcomes> {
+    let mut call = 0;
+    let answer = || {
+        call += 1;
+        (call > from).then_some(libc::EPERM)
+    };
+    let mut result = None;
+    with_answers(answer, || {
+        let mut world = world(16);
+        let bytes = noise(32 * CHUNK);
+        let file = world.file("file", &bytes);
+        world.add_file(file, bytes.len() as u64);
+        let first = world.add_chunks(16);
+        let served = world.start(path);
+        if from > 0 && !by_uring(&served) {
+            return;
+        }
+        let mut outcomes = Vec::new();
+        for round in 0..2 {
+            let pending: Vec<_> = (0..16)
+                .map(|chunk| {
+                    let at = (round * 16 + chunk as usize) * CHUNK;
+                    world.ask(read(0, chunk, at as u64, CHUNK))
+                })
+                .collect();
+            for (chunk, pending) in (0..).zip(&pending) {
+                let outcome = outcome(pending);
+                if outcome == Ok(CHUNK as u32) {
+                    let at = (round * 16 + chunk as usize) * CHUNK;
+                    assert_eq!(world.bytes(first + chunk, CHUNK), bytes[at..at + CHUNK]);
+                }
+                outcomes.push(outcome);
+            }
+        }
+        let stats = served.stats();
+        assert_eq!(stats.ended(), 32);
+        result = Some((outcomes, stats.why));
+    });
+    result
+}
+
+#[test]
+fn reads_go_on_without_a_ring_that_fails_for_good() {
+    for from in 1..6 {
+        let Some((outcomes, why)) = read_refused(ReadPathChoice::Auto, from) else {
+            return;
+        };
+        assert_eq!(outcomes, [Ok(CHUNK as u32); 32]);
+        // The calls may all have been made before.
+        if let Some(why) = why {
+            assert!(why.contains("io_uring failed while the loop ran"), "{why}");
+        }
+    }
+    let (outcomes, why) = read_refused(ReadPathChoice::Auto, 1).unwrap();
+    assert_eq!(outcomes, [Ok(CHUNK as u32); 32]);
+    assert!(why.is_some());
+    let uring = ReadPathChoice::Only(ReadPath::RegisteredMappedRead);
+    let (outcomes, why) = read_refused(uring, 1).unwrap();
+    assert!(outcomes.contains(&errno(libc::EPERM)), "{outcomes:?}");
+    assert_eq!(why, None);
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The seed of a random test: the number in the environment variable `variable`, or one that is always the same, so that
 /// a test which passed once passes again and a change that fails it is at fault. With `GRISTMILL_SEEDS=new` it is derived
-/// from the current time: that is how new cases are looked for (`scripts/explore`).
+/// from the current time: that is how new cases are looked for (`scripts/steady --new-seeds`).
 ///
 /// It is printed as `VARIABLE=SEED`, so that the output of a failed test says how to repeat it.
 ///

@@ -144,7 +144,8 @@ fn random_searches(
         let tree = regexes::tree(random, size, line);
         for _ in 0..24 {
             let chunk = ["4K", "8K", "64K", "1M"][random.usize(..4)];
-            let own = words(&["--chunk-size", chunk]);
+            // ripgrep has no bound on the rows of one line.
+            let own = words(&["--chunk-size", chunk, "--max-line", "64M"]);
             let mut all = words(&["--sort", "path"]);
             all.extend(arguments(random));
             some(random, &SHOWN, 9, &mut all);

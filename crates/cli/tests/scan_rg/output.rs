@@ -132,6 +132,23 @@ fn too_many_rows_of_one_line_are_an_error() {
 }
 
 #[test]
+fn rows_of_matches_alone_are_not_too_many() {
+    let tree = Tree::new();
+    let text = "a".repeat(20_000) + "\n";
+    tree.write("f", &text);
+    for (replacement, row) in [(&["-r", "<$0>"][..], "f:1:1:<a>"), (&[], "f:1:1:a")] {
+        let mut arguments = vec!["--vimgrep", "-o", "--max-line", "32K", "a", "f"];
+        arguments.extend(replacement);
+        let arguments = &arguments;
+        let output = gristmill(&tree, &words(arguments), None);
+        let rows = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(rows.lines().count(), 20_000);
+        assert_eq!(rows.lines().next(), Some(row));
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+#[test]
 fn lines_without_a_match_are_found_at_every_edge() {
     if rg_is_missing() {
         return;

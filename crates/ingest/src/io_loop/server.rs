@@ -56,6 +56,8 @@ pub(super) fn serve(
         queue,
         tables,
         reader,
+        may_go_on: path == ReadPathChoice::Auto,
+        lost: false,
         threads: FileThreads::new(),
         threads_stats: ReadStats::default(),
         stats,
@@ -84,6 +86,10 @@ struct Server {
     queue: IoQueue,
     tables: IoTables,
     reader: ChunkReader,
+    /// Whether READs go on by threads should the reader's ring fail for good: io_uring was not demanded.
+    may_go_on: bool,
+    /// Whether that has happened.
+    lost: bool,
     /// They carry out requests that would block this thread.
     threads: FileThreads,
     /// The system calls of READs on these threads.
@@ -220,7 +226,8 @@ impl Server {
     /// takes.
     fn blocks(&self, checked: &Checked) -> bool {
         let path = self.reader.path();
-        path.capabilities().has(Capabilities::BLOCKS_ITS_THREAD)
+        self.lost
+            || path.capabilities().has(Capabilities::BLOCKS_ITS_THREAD)
             || path == ReadPath::RegisteredMappedRead && checked.on_fuse
     }
 
@@ -235,14 +242,28 @@ impl Server {
             number,
             true,
         );
-        submitted.map_err(|(chunk, error)| {
+        submitted.or_else(|(chunk, error)| {
+            if self.ring_is_lost() {
+                return self.give(number, checked, chunk);
+            }
             let errno = match error {
                 PipelineError::IoUringSyscall { errno, .. } => errno,
                 PipelineError::InvalidArgument { .. } => libc::EINVAL,
                 _ => libc::EOPNOTSUPP,
             };
-            (chunk, Err(errno))
+            Err((chunk, Err(errno)))
         })
+    }
+
+    /// Whether the ring has failed for good and READs go on by threads. The first time, the counts say why.
+    fn ring_is_lost(&mut self) -> bool {
+        if let (true, false, Some(error)) = (self.may_go_on, self.lost, self.reader.failure()) {
+            self.lost = true;
+            lock(&self.stats).why = Some(format!(
+                "io_uring failed while the loop ran, and what followed was read without it: {error}"
+            ));
+        }
+        self.lost
     }
 
     /// Passes a READ or a WRITE to a thread, or returns the chunk with the request's outcome.
@@ -266,6 +287,14 @@ impl Server {
             return;
         };
         self.tell_reader_stats();
+        // The error may be the ring's alone. If it is the file's, the thread meets it again.
+        if landed.error.is_some() && self.ring_is_lost() {
+            match self.give(landed.tag, &flight.checked, landed.buffer) {
+                Ok(()) => drop(self.flights.insert(landed.tag, flight)),
+                Err((chunk, outcome)) => self.end(flight, chunk, outcome),
+            }
+            return;
+        }
         // A negative number is not an errno.
         let errno = landed
             .error

@@ -23,6 +23,7 @@ mod tables;
 mod threads;
 mod vigil;
 mod watchdog;
+mod wide;
 
 pub(super) use driver::Driver;
 pub use driver::{DeviceInfo, Found};

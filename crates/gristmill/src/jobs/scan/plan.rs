@@ -302,9 +302,10 @@ impl Plan {
         self.print_as_it_is(rows, file, Line { replaced, ..line })
     }
 
-    /// Whether a row for each match of a line would take too much memory. Then an error is left.
+    /// Whether a row for each match of a line would take too much memory, because each has the whole line. Then an error
+    /// is left.
     fn has_many_rows(&self, file: &FileRows, line: Line<'_>) -> bool {
-        if self.style.json || !self.style.shows_matches(line) {
+        if self.style.json || self.style.only_matching || !self.style.shows_matches(line) {
             return false;
         }
         let bytes = line.replaced.map_or(line.bytes, |new| &new.text);

@@ -12,6 +12,7 @@ use super::tables::ProgramTables;
 use super::threads::Threads;
 use super::vigil::{Clock, Silence};
 use super::watchdog::{self, SILENCE, WATCH};
+use super::wide::Wide;
 use super::Device;
 use crate::backend::{FeederFactory, KernelConfig};
 use crate::kernel::{self, Kernel, KernelStats};
@@ -27,12 +28,22 @@ use std::time::{Duration, Instant};
 /// How long a shutdown waits, while nothing moves, for the device to leave the kernel.
 const LEAVE: Duration = Duration::from_secs(5);
 
+/// The words of a worker that count what it has done.
+const COUNTED: [usize; 4] = [
+    worker::SLOTS,
+    worker::FAULTS,
+    worker::PARKED,
+    worker::LEASES,
+];
+
 /// The state that the threads of a kernel share. It keeps everything alive that the device can reach.
 pub(super) struct Host<D: Driver> {
     pub device: Arc<Device<D>>,
     pub ring: DeviceRing,
     /// The words of the workers.
     workers: SharedWords,
+    /// Of each worker, what its words count: slots, faults, parked slots, leases.
+    counts: Box<[[Wide; COUNTED.len()]]>,
     tables: Arc<ProgramTables>,
     _state: Box<dyn DeviceMemory>,
     _chunks: Arc<ChunkMemory>,
@@ -54,6 +65,20 @@ impl<D: Driver> Host<D> {
 
     fn worker_count(&self) -> u32 {
         self.groups.iter().map(|group| group.workers).sum()
+    }
+
+    /// What each worker has counted so far: slots, faults, parked slots, leases. It is to be called before any of them has
+    /// counted 2^31 more.
+    pub fn count(&self) -> Vec<[u64; COUNTED.len()]> {
+        (0..)
+            .zip(&self.counts)
+            .map(|(number, counts)| {
+                std::array::from_fn(|index| {
+                    let counter = self.worker(number, COUNTED[index]).load(Ordering::Acquire);
+                    counts[index].take(counter)
+                })
+            })
+            .collect()
     }
 
     /// The number of completed slots, modulo 2^32.
@@ -199,6 +224,7 @@ pub(super) fn launch<D: Driver>(
         device,
         ring,
         workers: memory.workers,
+        counts: (0..workers).map(|_| Default::default()).collect(),
         tables: Arc::new(tables),
         _state: state,
         _chunks: config.chunks,
@@ -285,14 +311,12 @@ impl<D: Driver> kernel::Device for OnDevice<D> {
             aged_claims: u64::from(aged.load(Ordering::Relaxed)),
             ..KernelStats::default()
         };
-        for number in 0..host.worker_count() {
-            let word = |word| u64::from(host.worker(number, word).load(Ordering::Acquire));
-            let slots = word(worker::SLOTS);
+        for [slots, faults, parked, leases] in host.count() {
             stats.slots += slots;
             stats.slots_by_worker.push(slots);
-            stats.leases += word(worker::LEASES);
-            stats.faults += word(worker::FAULTS);
-            stats.parked += word(worker::PARKED);
+            stats.faults += faults;
+            stats.parked += parked;
+            stats.leases += leases;
         }
         stats
     }

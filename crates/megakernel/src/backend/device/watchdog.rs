@@ -3,6 +3,8 @@
 //! Workers give signs of life as they work, so a program that runs for long does not make its device look lost. Neither
 //! does a busy machine, since the watchdog counts only time in which no thread of this process waited for a processor
 //! (`vigil.rs`).
+//!
+//! It also follows the workers' counters, so that none wraps around unseen.
 
 use super::driver::Driver;
 use super::host::Host;
@@ -46,6 +48,7 @@ impl<D: Driver> Host<D> {
             // The watchdog does not sleep with the ring's workers: a notification that wakes only one of them is meant
             // for a launch group.
             self.threads.sleep_unless(WATCH, || self.over());
+            self.count();
             if let Some(error) = self.ring.failure() {
                 return self.fail(error.into());
             }
