@@ -134,30 +134,20 @@ pub fn scan<'py>(
 
 /// The job of a scan. It takes parts of files if that is asked for and can be.
 pub fn scan_work(py: Python<'_>, arguments: &ScanArguments<'_>, parts: bool) -> PyResult<Work> {
-    let &ScanArguments {
-        ref patterns,
-        ref rules,
-        fixed_strings,
-        ignore_case,
-        unicode,
-        context_bytes,
-        show_secrets,
-        max_match,
-        regex_size_limit,
-        set_memory,
-    } = arguments;
-    let (patterns, rules) = (patterns.as_ref(), rules.as_ref());
+    let (patterns, rules) = (arguments.patterns.as_ref(), arguments.rules.as_ref());
+    let (context_bytes, show_secrets) = (arguments.context_bytes, arguments.show_secrets);
+    let (regex_size_limit, set_memory) = (arguments.regex_size_limit, arguments.set_memory);
     let compiled = patterns.and_then(|patterns| patterns.cast::<PatternSet>().ok());
     let asked = Asked::new(
         "scan",
         patterns.filter(|_| compiled.is_none()),
-        fixed_strings,
-        ignore_case,
-        unicode,
+        arguments.fixed_strings,
+        arguments.ignore_case,
+        arguments.unicode,
         regex_size_limit,
     )?;
     let mut job = SweepJob::builder();
-    if let Some(bytes) = max_match {
+    if let Some(bytes) = arguments.max_match {
         job = job.max_match(bytes);
     }
     if let Some(bytes) = set_memory {

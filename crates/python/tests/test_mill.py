@@ -14,7 +14,7 @@ import gristmill
 COUNT = ".acc count sum\n  each r1, 1\n    ld8 r2, r1\n    acc count, r2\n  end\n"
 
 
-def jobs(repository: Path) -> dict[str, gristmill.Scan | gristmill.Digest | gristmill.Stats | gristmill.Run]:
+def jobs(repository: Path) -> dict[str, gristmill.Job]:
     return {
         "strings": gristmill.Scan(["needle", "key-17"], fixed_strings=True, ignore_case=True),
         "regexes": gristmill.Scan([r"key-\d+", "needle"], context_bytes=4),

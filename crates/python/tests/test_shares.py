@@ -72,7 +72,7 @@ def test_another_process_runs_a_share(tree: Path) -> None:
 def test_what_depends_on_whole_files_gets_them(tree: Path, repository: Path) -> None:
     rules = repository / "examples/rules.toml"
     program = gristmill.Program(".acc count sum\n  each r1, 1\n    ld8 r2, r1\n    acc count, r2\n  end\n")
-    whole: list[gristmill.Scan | gristmill.Digest | gristmill.Stats | gristmill.Run] = [
+    whole: list[gristmill.Job] = [
         gristmill.Digest(["sha256", "blake3"]),
         gristmill.Stats(),
         gristmill.Run(program),

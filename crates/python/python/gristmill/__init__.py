@@ -25,7 +25,7 @@ from ._errors import (
     SetError,
 )
 from ._gristmill import Batch, PatternSet, Program, Report, Stream, digest, run, scan, stats
-from ._jobs import Digest, Mill, Part, Run, Scan, Share, Stats, mill, plan, run_share
+from ._jobs import Digest, Job, Mill, Part, Run, Scan, Share, Stats, mill, plan, run_share
 
 __version__: str = _gristmill.__VERSION__
 
@@ -36,6 +36,7 @@ __all__ = [
     "FilesError",
     "FileWarning",
     "GristmillError",
+    "Job",
     "Mill",
     "Part",
     "PatternError",

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from . import _gristmill
 from ._errors import FileWarning
@@ -23,8 +23,15 @@ __all__ = ["Digest", "Job", "Mill", "Part", "Run", "Scan", "Share", "Stats", "mi
 SHARE_BYTES = 256 << 20
 
 
+class Job:
+    """A job of `mill`, `plan` and `run_share`: a `Scan`, `Digest`, `Stats` or `Run`."""
+
+    __module__ = "gristmill"
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Job):
     """What `gristmill.scan` does, as a job of `mill` and `run_share`. The fields are arguments of `scan`."""
 
     __module__ = "gristmill"
@@ -60,7 +67,7 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(Job):
     """What `gristmill.digest` does, as a job."""
 
     __module__ = "gristmill"
@@ -70,14 +77,14 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Job):
     """What `gristmill.stats` does, as a job."""
 
     __module__ = "gristmill"
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Job):
     """What `gristmill.run` does, as a job: a program, and numbers for its arguments."""
 
     __module__ = "gristmill"
@@ -86,9 +93,6 @@ class Run:
     """The program, or its path."""
     args: Mapping[str, int] | None = None
     """Values for its arguments."""
-
-
-Job: TypeAlias = Scan | Digest | Stats | Run
 
 
 class Mill(Mapping[str, Stream]):
@@ -229,3 +233,7 @@ def run_share(share: Share, jobs: Mapping[str, Job] | Job, **options: Any) -> St
     if not isinstance(jobs, Mapping):
         return streams[0]
     return Mill(dict(zip(given, streams, strict=True)))
+
+
+for _function in (mill, plan, run_share):
+    _function.__module__ = "gristmill"

@@ -22,11 +22,11 @@ try:
     import ray.data
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        f"gristmill.ray needs Ray with its data part, and {error.name or 'a part of it'} is missing: "
+        f"gristmill.ray needs Ray with its data part, and {_error.name or 'a part of it'} is missing: "
         'pip install "ray[data]"'
-    ) from error
+    ) from _error
 
 from ._errors import FileError
 from ._jobs import SHARE_BYTES, Job, Scan, Share, plan, run_share
@@ -104,7 +104,7 @@ class ShareDatasource(Datasource):
         errors: str = "raise",
         **options: Any,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         files, run = _divided(options)
         prepared = _prepared(job)
         self._shares = plan(_absolute(paths), prepared, share_bytes=share_bytes, cut=cut and not _whole(run), **files)
@@ -155,9 +155,10 @@ def _reader(
 def read(paths: _Paths, job: Job, *, workers: int = 1, **options: Any) -> ray.data.Dataset:
     """The rows of a job over files, as a `ray.data.Dataset`. The arguments are those of `ShareDatasource`."""
     source = ShareDatasource(paths, job, workers=workers, **options)
-    return ray.data.read_datasource(
+    dataset: ray.data.Dataset = ray.data.read_datasource(
         source, override_num_blocks=max(1, len(source.shares)), ray_remote_args={"num_cpus": workers}
     )
+    return dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +273,8 @@ def sweep(
     try:
         while True:
             # No more tasks wait than keep all processors busy: a plan may have a million shares.
-            most = max(4, int(2 * ray.cluster_resources().get("CPU", 1) / max(kept, 0.1)))
+            there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            most = max(4, int(2 * there.get("CPU", 1) / max(kept, 0.1)))
             for number, share in left:
                 running.append(task.remote(number, share, shipped, str(place.absolute()), run))
                 if len(running) >= most:

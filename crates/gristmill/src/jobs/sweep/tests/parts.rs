@@ -1,6 +1,6 @@
 //! The matches of all parts of a file are those of the file.
 
-use super::{expected, text, Given, REGEXES, STRINGS};
+use super::{expected, text, with, Given, REGEXES, STRINGS};
 use crate::jobs::stats::{StatsJob, StatsRows};
 use crate::jobs::sweep::SweepJob;
 use crate::mill::{Control, Mill};
@@ -20,14 +20,8 @@ const CHAINS: &[&str] = &[
 ];
 
 fn job(given: &[Given], context: Option<u64>) -> SweepJob {
-    let mut job = SweepJob::builder().context_bytes(context).json(true);
-    for (number, pattern) in given.iter().enumerate() {
-        job = match pattern {
-            Given::String(string) => job.string(number.to_string(), *string),
-            Given::Regex(regex) => job.regex(number.to_string(), *regex),
-        };
-    }
-    job.build().unwrap()
+    let job = SweepJob::builder().context_bytes(context).json(true);
+    with(job, given).build().unwrap()
 }
 
 /// The rows of a part, or of the whole file, and the failures.
