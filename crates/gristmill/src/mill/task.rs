@@ -7,8 +7,10 @@ use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
 use crate::source::{Entry, FilePart};
 use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
+use rustix::fs::{fcntl_getfl, OFlags};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -271,6 +273,8 @@ impl Jobs {
                 part.size
             )));
         }
+        let through_cache = through_cache(file)?;
+        let file = through_cache.as_ref().unwrap_or(file);
         let wanted = self
             .all
             .iter()
@@ -295,6 +299,15 @@ impl Jobs {
         let streams = self.all.iter();
         streams.filter_map(|job| job.stream_job.clone()).collect()
     }
+}
+
+/// The same file, opened without O_DIRECT if it has that: reads past the page cache must be aligned.
+fn through_cache(file: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+    if !fcntl_getfl(file)?.contains(OFlags::DIRECT) {
+        return Ok(None);
+    }
+    let again = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    Ok(Some(again.into()))
 }
 
 impl Running {

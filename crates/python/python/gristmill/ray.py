@@ -40,9 +40,6 @@ BLOCK_ROWS = 65_536
 """The rows of a block of a dataset, and of a row group. A task that is repeated must give the same blocks, since Ray keeps
 those that it had from the first attempt; so they are cut by rows alone."""
 
-ROW_BYTES = 100
-"""Bytes of a row, about, for Ray's estimates."""
-
 _RUN_OPTIONS = ("encoding", "decompress", "depth", "chunk_size", "memory", "direct")
 
 
@@ -84,7 +81,7 @@ def _blocks(batches: Iterator[Any], schema: pa.Schema) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting, schema).combine_chunks()
 
 
-class ShareDatasource(Datasource):
+class ShareDatasource(Datasource):  # type: ignore[misc]
     """The rows of a job over files, as a source of `ray.data.read_datasource`: a read task for each share.
 
     `job` is a `Scan`, `Digest`, `Stats` or `Run`; it is compiled here and put into Ray's object store, from which each
@@ -104,7 +101,7 @@ class ShareDatasource(Datasource):
         errors: str = "raise",
         **options: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         files, run = _divided(options)
         prepared = _prepared(job)
         self._shares = plan(_absolute(paths), prepared, share_bytes=share_bytes, cut=cut and not _whole(run), **files)
@@ -273,7 +270,7 @@ def sweep(
     try:
         while True:
             # No more tasks wait than keep all processors busy: a plan may have a million shares.
-            there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            there: dict[str, float] = ray.cluster_resources()
             most = max(4, int(2 * there.get("CPU", 1) / max(kept, 0.1)))
             for number, share in left:
                 running.append(task.remote(number, share, shipped, str(place.absolute()), run))
