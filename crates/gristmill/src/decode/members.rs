@@ -3,10 +3,10 @@
 
 use super::format::Format;
 use super::input::{Input, Seen};
+use super::zstandard;
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
 use lzma_rust2::{Action, LzmaStream, Status, StreamResult, XzStream};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::sync::Arc;
 
@@ -47,12 +47,12 @@ pub(super) fn begin(format: Format, mut input: Input) -> io::Result<Box<dyn Memb
             seen: input.seen(),
             decoder: lz4_flex::frame::FrameDecoder::new(input),
         }),
-        Format::Zstd => Box::new(Zstd::begin(input)?),
+        Format::Zstd => zstandard::begin(input)?,
         Format::Brotli => Box::new(Brotli(brotli_decompressor::Decompressor::new(input, 4096))),
     })
 }
 
-fn early() -> io::Error {
+pub(super) fn early() -> io::Error {
     ErrorKind::UnexpectedEof.into()
 }
 
@@ -92,72 +92,6 @@ impl Read for Lz4 {
 impl Member for Lz4 {
     fn end(self: Box<Self>) -> io::Result<Option<Input>> {
         Ok(Some(self.decoder.into_inner()))
-    }
-}
-
-struct Zstd {
-    decoder: FrameDecoder,
-    input: Input,
-    /// What ended the frame, once the bytes before it were given.
-    failed: Option<io::Error>,
-}
-
-impl Zstd {
-    fn begin(mut input: Input) -> io::Result<Self> {
-        let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(MAX_WINDOW_BYTES);
-        decoder.init(&mut input).map_err(io::Error::other)?;
-        Ok(Self {
-            decoder,
-            input,
-            failed: None,
-        })
-    }
-
-    fn check(&self) -> io::Result<()> {
-        let (told, found) = (
-            self.decoder.get_checksum_from_data(),
-            self.decoder.get_calculated_checksum(),
-        );
-        if told.is_some() && told != found {
-            let why = "the checksum of its content is another";
-            return Err(io::Error::new(ErrorKind::InvalidData, why));
-        }
-        Ok(())
-    }
-}
-
-impl Read for Zstd {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if self.decoder.can_collect() > 0 {
-                return self.decoder.read(into);
-            }
-            if let Some(error) = self.failed.take() {
-                return Err(error);
-            }
-            if self.decoder.is_finished() {
-                return self.check().map(|()| 0);
-            }
-            let one = BlockDecodingStrategy::UptoBlocks(1);
-            if let Err(error) = self.decoder.decode_blocks(&mut self.input, one) {
-                self.failed = Some(match self.input.seen().ended() {
-                    true => early(),
-                    false => io::Error::other(error),
-                });
-                // The decoder keeps the last decoded bytes until the frame has ended. An empty last block, and a
-                // checksum that nobody compares, let it give them.
-                let last = [1, 0, 0, 0, 0, 0, 0];
-                let one = BlockDecodingStrategy::UptoBlocks(1);
-                let _ = self.decoder.decode_blocks(&last[..], one);
-            }
-        }
-    }
-}
-
-impl Member for Zstd {
-    fn end(self: Box<Self>) -> io::Result<Option<Input>> {
-        Ok(Some(self.input))
     }
 }
 
