@@ -26,7 +26,7 @@ import gristmill
 import gristmill.ray
 from texts import planted, words
 
-PATTERNS = ["needle", r"key-\d{4,}", "tafomi", r"\b[bd]arufo\w+ no\b"]
+PATTERNS = ["needle", r"key-\d{4,}", "tafomi", r"\b[bd]arufo\w+ no\b", r"\bb\w+ki d\w+ro\b", r"\b\w{22,}\b"]
 
 
 def command_line(tool: str, data: Path, threads: int, directory: Path) -> tuple[float, float]:
