@@ -27,6 +27,7 @@ mod loops;
 mod memory;
 mod process;
 mod ring;
+mod rules;
 mod sets;
 #[allow(unsafe_code, reason = "Vectorscan is a C library")]
 mod vectorscan;
@@ -96,6 +97,7 @@ pub const BENCHMARKS: &[(&str, &str, Benchmark)] = &[
     ("files-cuda", "the same on a GPU of NVIDIA's", device::files_cuda),
     ("vir0", "bytecode on one core, over 1 MiB in the cache, beside a loop in Rust, and beside an eBPF interpreter", vir0::run),
     ("sets", "sets of strings, one core, a text in memory, beside Vectorscan and daachorse (the best peer's time / ours)", sets::run),
+    ("rules", "the regexes of a rule file, one core, texts in memory, processor time, beside Vectorscan (the peer's time / ours)", rules::run),
     ("regexes", "scan -c with one regex, 2 GiB of words, beside rg (the peer's time / ours)", process::regexes),
     ("memory", "peak memory above the configured buffers, in MiB", memory::run),
 ];

@@ -2,7 +2,7 @@
 //! daachorse. All must count the same.
 
 use crate::data::{self, Numbers};
-use crate::vectorscan::Strings;
+use crate::vectorscan::Database;
 use crate::{median, Goal, Row, Setting};
 use daachorse::DoubleArrayAhoCorasick;
 use gristmill_patterns::Literals;
@@ -153,7 +153,7 @@ fn one_set(
     };
     let mut sides = vec![peer("ours", ours.seconds, count_ours)];
     if count <= MOST_OF_VECTORSCAN {
-        let mut set = built(|| Strings::compile(&patterns, fold))?;
+        let mut set = built(|| Database::strings(&patterns, fold))?;
         let seconds = set.seconds;
         sides.push(peer("vectorscan", seconds, move |text| {
             set.searcher.count(text)

@@ -2,7 +2,7 @@
 //! interface, as its header `hs.h` declares it.
 
 use libloading::Library;
-use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void, CStr};
+use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void, CStr, CString};
 use std::ptr;
 
 /// The name of the library with its version, which stands for its binary interface.
@@ -21,6 +21,17 @@ type CompileLiterals = unsafe extern "C" fn(
     flags: *const c_uint,
     ids: *const c_uint,
     lens: *const usize,
+    elements: c_uint,
+    mode: c_uint,
+    platform: *const c_void,
+    database: *mut *mut c_void,
+    error: *mut *mut CompileError,
+) -> c_int;
+
+type CompileRegexes = unsafe extern "C" fn(
+    *const *const c_char,
+    flags: *const c_uint,
+    ids: *const c_uint,
     elements: c_uint,
     mode: c_uint,
     platform: *const c_void,
@@ -48,19 +59,60 @@ struct CompileError {
     expression: c_int,
 }
 
-/// A set of strings that Vectorscan has compiled.
-pub struct Strings {
+/// A set of strings or of regexes that Vectorscan has compiled.
+pub struct Database {
     library: Library,
     database: *mut c_void,
     scratch: *mut c_void,
 }
 
-impl Strings {
+fn library() -> Result<Library, String> {
+    // SAFETY: Vectorscan's library is what it says; its initialisers ask for the processor's features, no more.
+    unsafe { Library::new(LIBRARY) }
+        .map_err(|error| format!("vectorscan: {error}; on Debian install libvectorscan5"))
+}
+
+/// Why something could not be compiled.
+struct Refused {
+    reason: String,
+    /// The number of the pattern that is refused, if it is one.
+    pattern: Option<usize>,
+}
+
+impl Refused {
+    /// What an answer that is not 0 means.
+    fn new(error: *mut CompileError) -> Self {
+        // SAFETY: where compiling fails, the library leaves an error. It is leaked, which happens for few patterns.
+        let Some(error) = (unsafe { error.as_ref() }) else {
+            return Self::other("no reason is given");
+        };
+        // SAFETY: its message ends with a zero, and nobody frees it.
+        let message = unsafe { CStr::from_ptr(error.message) };
+        Self {
+            reason: message.to_string_lossy().into_owned(),
+            pattern: usize::try_from(error.expression).ok(),
+        }
+    }
+
+    fn other(reason: impl ToString) -> Self {
+        Self {
+            reason: reason.to_string(),
+            pattern: None,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self.pattern {
+            Some(number) => format!("vectorscan: {} (pattern {number})", self.reason),
+            None => format!("vectorscan: {}", self.reason),
+        }
+    }
+}
+
+impl Database {
     /// Compiles a set of strings; `fold` makes ASCII letters match in either case.
-    pub fn compile(patterns: &[Vec<u8>], fold: bool) -> Result<Self, String> {
-        // SAFETY: Vectorscan's library is what it says; its initialisers ask for the processor's features, no more.
-        let library = unsafe { Library::new(LIBRARY) }
-            .map_err(|error| format!("vectorscan: {error}; on Debian install libvectorscan5"))?;
+    pub fn strings(patterns: &[Vec<u8>], fold: bool) -> Result<Self, String> {
+        let library = library()?;
         let count = c_uint::try_from(patterns.len()).map_err(|_| "too many patterns")?;
         let texts: Vec<*const c_char> = patterns.iter().map(|p| p.as_ptr().cast()).collect();
         let lens: Vec<usize> = patterns.iter().map(Vec::len).collect();
@@ -85,25 +137,65 @@ impl Strings {
                 &mut error,
             )
         };
-        if answer != 0 {
-            // SAFETY: where compiling fails, the library leaves an error. It is leaked: this happens once, if at all.
-            let why = unsafe { error.as_ref() }.map(|error| {
-                // SAFETY: its message ends with a zero, and nobody frees it.
-                let message = unsafe { CStr::from_ptr(error.message) };
-                format!(
-                    "{} (pattern {})",
-                    message.to_string_lossy(),
-                    error.expression
-                )
-            });
-            return Err(format!("vectorscan: {}", why.unwrap_or_default()));
+        match answer {
+            0 => Self::new(library, database),
+            _ => Err(Refused::new(error).text()),
         }
+    }
+
+    /// Compiles a set of regexes, of which those are left out that Vectorscan refuses; how many there are of these.
+    pub fn regexes(patterns: &[String]) -> Result<(Self, usize), String> {
+        let texts = patterns.iter().map(|text| CString::new(text.as_str()));
+        let mut texts: Vec<CString> = texts.collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+        loop {
+            match Self::all_regexes(&texts) {
+                Ok(database) => return Ok((database, patterns.len() - texts.len())),
+                Err(refused) => match refused.pattern {
+                    Some(number) if number < texts.len() => drop(texts.remove(number)),
+                    _ => return Err(refused.text()),
+                },
+            }
+        }
+    }
+
+    fn all_regexes(texts: &[CString]) -> Result<Self, Refused> {
+        let library = library().map_err(Refused::other)?;
+        let count = c_uint::try_from(texts.len()).map_err(Refused::other)?;
+        let pointers: Vec<*const c_char> = texts.iter().map(|text| text.as_ptr()).collect();
+        let flags = vec![0; texts.len()];
+        let ids: Vec<c_uint> = (0..count).collect();
+        let (mut database, mut error) = (ptr::null_mut(), ptr::null_mut::<CompileError>());
+        // SAFETY: the symbol has this signature in hs.h. The arrays have `count` elements each and live until after the
+        // call, and each text ends with a zero.
+        let answer = unsafe {
+            let compile = library
+                .get::<CompileRegexes>(b"hs_compile_multi\0")
+                .map_err(Refused::other)?;
+            compile(
+                pointers.as_ptr(),
+                flags.as_ptr(),
+                ids.as_ptr(),
+                count,
+                MODE_BLOCK,
+                ptr::null(),
+                &mut database,
+                &mut error,
+            )
+        };
+        match answer {
+            0 => Self::new(library, database).map_err(Refused::other),
+            _ => Err(Refused::new(error)),
+        }
+    }
+
+    /// Takes a database that `library` has compiled.
+    fn new(library: Library, database: *mut c_void) -> Result<Self, String> {
         let mut compiled = Self {
             library,
             database,
             scratch: ptr::null_mut(),
         };
-        // SAFETY: the symbol has this signature in hs.h; the database was compiled above.
+        // SAFETY: the symbol has this signature in hs.h; the database was compiled by this library.
         let answer = unsafe {
             let alloc = compiled
                 .library
@@ -117,7 +209,7 @@ impl Strings {
         }
     }
 
-    /// The number of occurrences in a text.
+    /// The number of matches in a text: of a regex, of places where one ends.
     pub fn count(&mut self, text: &[u8]) -> Result<u64, String> {
         extern "C" fn count(
             _id: c_uint,
@@ -126,7 +218,7 @@ impl Strings {
             _flags: c_uint,
             context: *mut c_void,
         ) -> c_int {
-            // SAFETY: `context` is the number that `Strings::count` passes, which nobody else uses during the search.
+            // SAFETY: `context` is the number that `Database::count` passes, which nobody else uses during the search.
             unsafe { *context.cast::<u64>() += 1 };
             0
         }
@@ -156,7 +248,7 @@ impl Strings {
     }
 }
 
-impl Drop for Strings {
+impl Drop for Database {
     fn drop(&mut self) {
         for (symbol, memory) in [
             (&b"hs_free_scratch\0"[..], self.scratch),

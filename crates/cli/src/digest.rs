@@ -2,6 +2,7 @@
 
 use super::common::{self, Destination, End, Ended, ReportArgs};
 use super::engine::EngineArgs;
+use super::manifest::{ManifestArgs, NotingShare};
 use super::mill::Share;
 use super::rows::{Format, Rows, RowsArgs};
 use super::signals;
@@ -28,6 +29,9 @@ pub struct DigestArgs {
     /// else by the digest's length blake3, sha1 or crc32c.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     algorithm: Vec<Algorithm>,
+
+    #[command(flatten)]
+    manifest: ManifestArgs,
 
     #[command(flatten)]
     form: FormArgs,
@@ -157,7 +161,7 @@ impl DigestArgs {
     /// The mill. A device makes no digest but CRC-32C, and a log of a run keeps no other.
     fn mill(&self, ordered: bool, algorithms: Option<Algorithms>) -> Result<Mill, String> {
         let crc = Algorithms::from(Algorithm::Crc32c);
-        if algorithms == Some(crc) {
+        if algorithms == Some(crc) && !self.manifest.are_cut() {
             return self.engine.mill(ordered);
         }
         if self.report.record.is_some() {
@@ -177,6 +181,9 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
         return check(args, list);
     }
     let algorithms = args.algorithms().unwrap_or(Algorithm::Blake3.into());
+    if let Some(rows) = args.manifest.rows(args.rows.asked_format()) {
+        return note(args, algorithms, &rows);
+    }
     let format = args.format()?;
     let mill = args.mill(args.source.sorted(), Some(algorithms))?;
     let source = args.source.source()?;
@@ -197,6 +204,18 @@ pub fn run(args: &DigestArgs) -> Result<ExitCode, String> {
     Ok(ended.code(0))
 }
 
+/// Writes a manifest.
+fn note(args: &DigestArgs, algorithms: Algorithms, rows: &RowsArgs) -> Result<ExitCode, String> {
+    let mill = args.mill(args.source.sorted(), Some(algorithms))?;
+    let source = args.source.source()?;
+    let mut noting = args.manifest.open(rows, algorithms, args.source.roots())?;
+    let report = noting.report(&args.report);
+    let (job, estimate) = (Arc::clone(&noting.job), args.source.estimate());
+    let mut ended = common::run(&mill, source, job, &mut noting.rows, &report, estimate)?;
+    noting.finish(&mut ended);
+    Ok(ended.code(0))
+}
+
 /// Digests beside other jobs.
 struct DigestShare {
     job: Arc<DigestJob>,
@@ -207,16 +226,24 @@ struct DigestShare {
 
 impl DigestArgs {
     /// Where rows go.
-    pub fn rows_to(&self) -> &RowsArgs {
-        &self.rows
+    pub fn rows_to(&self) -> RowsArgs {
+        let manifest = self.manifest.rows(self.rows.asked_format());
+        manifest.unwrap_or_else(|| self.rows.clone())
     }
 
-    /// The share of a run with other jobs.
+    /// The share of a run with other jobs, over the files below `roots`.
     ///
     /// # Errors
     /// A message, if the flags contradict each other or the output cannot be written.
-    pub fn share(&self) -> Result<Box<dyn Share>, String> {
+    pub fn share(&self, roots: &[PathBuf]) -> Result<Box<dyn Share>, String> {
         let algorithms = self.algorithms().unwrap_or(Algorithm::Blake3.into());
+        if let Some(rows) = self.manifest.rows(self.rows.asked_format()) {
+            let crc = algorithms == Algorithm::Crc32c.into() && !self.manifest.are_cut();
+            return Ok(Box::new(NotingShare {
+                noting: self.manifest.open(&rows, algorithms, roots)?,
+                needs: (!crc).then_some((NO_DEVICE, NO_LOG)),
+            }));
+        }
         let format = self.format()?;
         let rows = self.rows(format, &algorithms);
         Ok(Box::new(DigestShare {

@@ -9,7 +9,7 @@ pub fn of(command: &str) -> &'static str {
         .unwrap_or_default()
 }
 
-const EXAMPLES: [(&str, &str); 15] = [
+const EXAMPLES: [(&str, &str); 17] = [
     (
         "scan",
         "\
@@ -51,9 +51,33 @@ gristmill digest --quiet --check list
 gristmill digest --algorithm sha256,blake3 src > both
 # a table of them
 gristmill digest src --output digests.csv
+# a manifest, with which to see later what has become of the files
+gristmill digest --manifest src.jsonl src
+gristmill diff src.jsonl src
 # a list that another tool has written
 sha256sum list > sums
 gristmill digest --algorithm sha256 --check sums
+",
+    ),
+    (
+        "diff",
+        "\
+# what the files below src have become since a manifest was written
+gristmill digest --manifest old.jsonl src
+gristmill diff old.jsonl src
+# two manifests, and the differences as a table
+gristmill digest --manifest new.jsonl src
+gristmill diff old.jsonl new.jsonl --output differences.csv
+",
+    ),
+    (
+        "dupes",
+        "\
+# files with the same content
+gristmill dupes src logs
+# the same from a manifest, and how many bytes are there more than once
+gristmill digest --manifest src.jsonl --chunks fastcdc:16K src
+gristmill dupes src.jsonl
 ",
     ),
     (

@@ -1,5 +1,5 @@
 //! The command-line tool. Each command has a file, and the commands share `sources` and `engine` (flags), `common`
-//! (running a job), `rows` (where rows go, and in which format), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
+//! (running a job), `manifest` (tables of files), `rows` (where rows go, and in which format), `outputs`, `signals`, `progress`, `report`, `advice`, `letters`, `examples` and `manual`.
 //!
 //! A flag is defined in its command's file, or in `sources`, `engine` or `common` where several commands share it; parser,
 //! help, manual page and completions come from there.
@@ -9,12 +9,15 @@
 mod advice;
 mod common;
 mod compile;
+mod diff;
 mod digest;
 mod doctor;
+mod dupes;
 mod engine;
 mod examples;
 mod ingest;
 mod letters;
+mod manifest;
 mod manual;
 mod mill;
 mod outputs;
@@ -39,9 +42,9 @@ use std::process::ExitCode;
 /// Stream files through io_uring into a persistent kernel: scan, fingerprint and summarise more bytes than fit in
 /// memory.
 ///
-/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, run --check,
-/// replay and selftest, or is refused, for verify), 2 something failed, 128 plus the signal's number after a signal:
-/// 130 for Ctrl-C.
+/// Exit codes: 0 done (and found, for scan), 1 nothing found (or something differs, for digest --check, diff, run
+/// --check, replay and selftest, or files are the same, for dupes, or is refused, for verify), 2 something failed, 128
+/// plus the signal's number after a signal: 130 for Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(
     name = "gristmill",
@@ -70,7 +73,25 @@ enum Command {
     /// theirs; the path of standard input is `-`. If a path holds a newline, a carriage return or a backslash, its row
     /// begins with a backslash and has `\n`, `\r` or `\\` in its place. Digests of several algorithms, and of xxh3-64,
     /// come as `ALGORITHM (PATH) = DIGEST`.
-    Digest(digest::DigestArgs),
+    Digest(Box<digest::DigestArgs>),
+    /// Compare a manifest of files with another, or with the files as they are now
+    ///
+    /// Manifests are written by `digest --manifest`. A row is what has become of a file, and its path: added, removed,
+    /// changed, moved (the same content under another path), rot (other content, though size and time are the same), or
+    /// unread (it could not be read then or now). The last line has the numbers, and how many are unchanged. In a path, a
+    /// newline is written as `\n`, a carriage return as `\r`, a backslash as `\\`.
+    ///
+    /// The exit code is that of diff(1): 0 if there is no difference, 1 if there is one, 2 if something failed or could not
+    /// be read.
+    Diff(diff::DiffArgs),
+    /// Find files with the same content
+    ///
+    /// Of files that have the same size as another, BLAKE3 decides. Rows are groups of paths with their size above them and
+    /// an empty line behind; the most bytes that could be saved come first. Other names of one file (hard links) are named
+    /// as such, and nothing is saved by them. The last line has the numbers.
+    ///
+    /// The exit code is 0 if no two files are the same, 1 if some are, 2 if something failed.
+    Dupes(dupes::DupesArgs),
     /// Count bytes and lines, with the entropy and histogram of bytes
     ///
     /// The first row names the columns: bytes, lines, entropy in bits per byte, and path; the last row is the total. In
@@ -173,7 +194,9 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Scan(args) => Ok(scan::run(&args)),
         Command::Compile(args) => Ok(compile::run(&args)),
+        Command::Diff(args) => diff::run(&args),
         Command::Digest(args) => digest::run(&args),
+        Command::Dupes(args) => dupes::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Mill(args) => Ok(mill::run(&args, &arguments, jobs)),

@@ -83,7 +83,7 @@ fn start(
     });
     let jobs = jobs.collect::<Result<Vec<_>, String>>()?;
     let names = named(&jobs);
-    let rows: Vec<Option<&RowsArgs>> = jobs.iter().map(|(_, job)| rows_of(job)).collect();
+    let rows: Vec<Option<RowsArgs>> = jobs.iter().map(|(_, job)| rows_of(job)).collect();
     check_outputs(&names, &rows)?;
     let mut shares = Vec::new();
     for ((written, command), name) in jobs.iter().zip(names) {
@@ -93,7 +93,7 @@ fn start(
         };
         let share: Box<dyn Share> = match command {
             Command::Scan(args) => args.share().map_err(told)?,
-            Command::Digest(args) => args.share().map_err(told)?,
+            Command::Digest(digest) => digest.share(args.source.roots()).map_err(told)?,
             Command::Stats(args) => args.share().map_err(told)?,
             Command::Run(args) => args.share().map_err(told)?,
             _ => continue,
@@ -158,18 +158,18 @@ fn named(jobs: &[(&Written, Command)]) -> Vec<String> {
 }
 
 /// Where a job's rows go; `None` of one that has none.
-fn rows_of(job: &Command) -> Option<&RowsArgs> {
+fn rows_of(job: &Command) -> Option<RowsArgs> {
     match job {
-        Command::Scan(args) => args.rows_to(),
+        Command::Scan(args) => args.rows_to().cloned(),
         Command::Digest(args) => Some(args.rows_to()),
-        Command::Stats(args) => Some(args.rows_to()),
-        Command::Run(args) => Some(args.rows_to()),
+        Command::Stats(args) => Some(args.rows_to().clone()),
+        Command::Run(args) => Some(args.rows_to().clone()),
         _ => None,
     }
 }
 
 /// Checks that no two jobs write to the same place.
-fn check_outputs(names: &[String], rows: &[Option<&RowsArgs>]) -> Result<(), String> {
+fn check_outputs(names: &[String], rows: &[Option<RowsArgs>]) -> Result<(), String> {
     let mut taken: HashMap<Option<PathBuf>, &String> = HashMap::new();
     for (name, rows) in names.iter().zip(rows) {
         let Some(rows) = rows else { continue };

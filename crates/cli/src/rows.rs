@@ -8,7 +8,9 @@ use super::common::{self, Destination, End};
 use super::outputs::{self, NewFile, Replaces};
 use super::signals::Output;
 use clap::ValueEnum;
+use gristmill::manifest::{Head, ManifestFormat, ManifestWriter};
 use gristmill::rows::{Schema, TableWriter};
+use std::fmt::Debug;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -60,7 +62,7 @@ impl Format {
     }
 
     /// The format that a file's name means.
-    fn of(path: &Path) -> Option<Self> {
+    pub fn of(path: &Path) -> Option<Self> {
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();
         Some(match &*ending {
             "txt" => Self::Text,
@@ -89,6 +91,19 @@ impl Format {
 }
 
 impl RowsArgs {
+    /// A file, and its format if that is not to be told by its name.
+    pub fn new(output: PathBuf, format: Option<Format>) -> Self {
+        Self {
+            output: Some(output),
+            format,
+        }
+    }
+
+    /// The format of --format.
+    pub fn asked_format(&self) -> Option<Format> {
+        self.format
+    }
+
     /// Whether one of the flags was given.
     pub fn are_given(&self) -> bool {
         self.output.is_some() || self.format.is_some()
@@ -146,6 +161,45 @@ impl RowsArgs {
         schema: impl FnOnce() -> Result<Schema, String>,
     ) -> Result<Rows, String> {
         let schema = format.is_table().then(schema).transpose()?;
+        self.open_with(format, |output| match schema {
+            Some(schema) => table(format, &schema, output).map(Some),
+            None => Ok(None),
+        })
+    }
+
+    /// Opens the output of a manifest.
+    ///
+    /// # Errors
+    /// A message, if the format has no place for one, or it cannot or must not be written.
+    pub fn open_manifest(&self, head: &Head) -> Result<Rows, String> {
+        let format = self
+            .format(None)
+            .map_err(|error| error.replace("--output", "--manifest"))?;
+        let of = match format {
+            Format::Text => {
+                return Err("--manifest: text has no place for what a manifest says of a file; name a file that ends in .jsonl, .csv, .arrow or .parquet".into())
+            }
+            Format::Jsonl => ManifestFormat::Jsonl,
+            Format::Csv => ManifestFormat::Csv,
+            #[cfg(feature = "arrow")]
+            Format::Arrow => ManifestFormat::Arrow,
+            #[cfg(feature = "arrow")]
+            Format::Parquet => ManifestFormat::Parquet,
+            #[cfg(not(feature = "arrow"))]
+            Format::Arrow | Format::Parquet => return Err(format!("--manifest: {NOT_BUILT}")),
+        };
+        self.open_with(format, |output| {
+            let manifest = ManifestWriter::new(of, head, output)?;
+            Ok(Some(Box::new(manifest) as Box<dyn Table>))
+        })
+    }
+
+    /// Opens the output. `table` makes what writes rows that are no text.
+    fn open_with(
+        &self,
+        format: Format,
+        table: impl FnOnce(Output) -> io::Result<Option<Box<dyn Table>>>,
+    ) -> Result<Rows, String> {
         if matches!(format, Format::Arrow | Format::Parquet) && self.to_terminal() {
             return Err(format!(
                 "standard output is a terminal, and {} is no text; give --output FILE, or redirect it",
@@ -171,8 +225,7 @@ impl RowsArgs {
                 }
             }
         };
-        let table = schema.map(|schema| table(format, &schema, output.try_clone()?));
-        let table = table.transpose();
+        let table = output.try_clone().and_then(table);
         let table = table.map_err(|error| format!("{}: {error}", destination.name))?;
         Ok(Rows {
             table,
@@ -185,24 +238,46 @@ impl RowsArgs {
 }
 
 /// A writer of a table.
-fn table(format: Format, schema: &Schema, output: Output) -> io::Result<TableWriter<Output>> {
-    match format {
+fn table(format: Format, schema: &Schema, output: Output) -> io::Result<Box<dyn Table>> {
+    let table = match format {
         #[cfg(feature = "arrow")]
-        Format::Arrow => TableWriter::arrow(schema, output),
+        Format::Arrow => TableWriter::arrow(schema, output)?,
         #[cfg(feature = "arrow")]
-        Format::Parquet => TableWriter::parquet(schema, output),
+        Format::Parquet => TableWriter::parquet(schema, output)?,
         #[cfg(not(feature = "arrow"))]
-        Format::Arrow | Format::Parquet => Err(io::Error::other(
-            "this gristmill was built without the feature `arrow`; build it with that, or choose csv",
-        )),
-        _ => Ok(TableWriter::csv(schema, output)),
+        Format::Arrow | Format::Parquet => return Err(io::Error::other(NOT_BUILT)),
+        _ => TableWriter::csv(schema, output),
+    };
+    Ok(Box::new(table))
+}
+
+/// Why there is no Arrow and no Parquet.
+#[cfg(not(feature = "arrow"))]
+const NOT_BUILT: &str =
+    "this gristmill was built without the feature `arrow`; build it with that, or choose csv";
+
+/// What writes rows that are no text.
+trait Table: Write + Send + Debug {
+    /// Writes what is left. `whole` says whether the run came to its end.
+    fn finish(self: Box<Self>, whole: bool) -> io::Result<()>;
+}
+
+impl Table for TableWriter<Output> {
+    fn finish(self: Box<Self>, _whole: bool) -> io::Result<()> {
+        TableWriter::finish(*self)
+    }
+}
+
+impl Table for ManifestWriter<Output> {
+    fn finish(self: Box<Self>, whole: bool) -> io::Result<()> {
+        ManifestWriter::finish(*self, whole)
     }
 }
 
 /// The output of a command's rows.
 #[derive(Debug)]
 pub struct Rows {
-    table: Option<TableWriter<Output>>,
+    table: Option<Box<dyn Table>>,
     output: Output,
     /// The file, if it takes its name only when it is whole.
     file: Option<NewFile>,
@@ -222,7 +297,7 @@ impl Rows {
     pub fn finish(mut self, last: &[u8], ended: &mut End) {
         if !ended.unread && !ended.lost {
             let written = match self.table.take() {
-                Some(table) => table.finish(),
+                Some(table) => table.finish(ended.whole),
                 None => self
                     .output
                     .write_all(last)
@@ -264,7 +339,7 @@ impl Rows {
     /// # Errors
     /// A message, if it cannot be written.
     pub fn finish_empty(self) -> Result<(), String> {
-        let written = self.table.map_or(Ok(()), TableWriter::finish);
+        let written = self.table.map_or(Ok(()), |table| table.finish(true));
         let named = written.and_then(|()| self.file.map_or(Ok(()), NewFile::take_name));
         named.map_err(|error| self.destination.lost(&error))
     }

@@ -49,6 +49,11 @@ impl SourceArgs {
         !self.paths.is_empty() || self.files_from.is_some() || self.files0_from.is_some()
     }
 
+    /// The paths that were named: none where there is a list.
+    pub fn roots(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     /// Whether files come in an order.
     pub fn sorted(&self) -> bool {
         self.order.is_given()

@@ -18,7 +18,7 @@ pub mod stats;
 pub mod sweep;
 
 use crate::error::FileErrorKind;
-use crate::source::Entry;
+use crate::source::{Entry, FileFacts};
 use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::stream::StreamArgs;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
@@ -144,6 +144,12 @@ pub trait Job: Send + Sync {
     /// [`Job::close`].
     fn open(&self, entry: &Arc<Entry>) -> Self::File;
 
+    /// As [`open`](Job::open), for a job that asks what the file system says of the file. It is this that is called; unless
+    /// the job has its own, it calls `open`.
+    fn open_found(&self, entry: &Arc<Entry>, _facts: &FileFacts) -> Self::File {
+        self.open(entry)
+    }
+
     /// The next chunk of the file, in file order. After an overflow of its records a chunk comes in several parts: see
     /// "Overflow, and resuming" above.
     ///
@@ -153,6 +159,12 @@ pub trait Job: Send + Sync {
     /// A file could not be opened. The user is told why, and neither [`Job::open`] nor [`Job::close`] is called for it.
     /// A job that has rows for such files appends them here.
     fn refused(&self, _entry: &Entry, _rows: &mut Vec<u8>) {}
+
+    /// As [`refused`](Job::refused), for a job whose rows say why. It is this that is called; unless the job has its own, it
+    /// calls `refused`.
+    fn refused_for(&self, entry: &Entry, _why: &FileErrorKind, rows: &mut Vec<u8>) {
+        self.refused(entry, rows);
+    }
 
     /// The file has ended, as `end` says: appends its last rows. Not called for a file that could not be opened.
     fn close(&self, file: Self::File, end: &FileEnd, rows: &mut Vec<u8>) -> Flow;

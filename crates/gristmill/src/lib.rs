@@ -167,6 +167,7 @@ pub mod bounded;
 pub mod decode;
 mod error;
 pub mod jobs;
+pub mod manifest;
 pub mod mill;
 pub mod program;
 pub mod replay;

@@ -7,6 +7,7 @@
 
 mod below;
 mod entry;
+mod facts;
 mod file_id;
 mod list;
 mod share;
@@ -16,6 +17,7 @@ mod tree;
 pub(crate) use below::ReplacedByLink;
 pub use below::Root;
 pub use entry::{Ended, Entry, FilePart, Item, Origin, Source, STDIN_NAME};
+pub use facts::{FileFacts, Found};
 pub use file_id::FileId;
 pub(crate) use list::is_early;
 pub use list::{FileList, LiveList};

@@ -6,6 +6,7 @@
 //! - [`LineMatcher`]: regexes as ripgrep takes them, of which lines that match are found. [`PlainStrings`] are those of which
 //!   a regex is not needed.
 //! - [`RegexSet`]: many regexes, every match of each of which is named and placed.
+//! - [`Backtracker`]: one regex, matched at one place in few steps.
 //! - [`PatternSet`]: strings and regexes with names, which can be stored and loaded ([`saved`]).
 
 #![deny(unsafe_code)]
@@ -22,6 +23,7 @@ pub use lines::{
 };
 pub use literals::{BuildError, Literals, StringClass};
 pub use regexes::{
-    smart_case, Hit, Part, RegexPlan, RegexSet, RegexSetBuilder, RegexSetCache, RegexSetError,
+    most_memory, smart_case, Backtracker, Hit, Part, RegexPlan, RegexSet, RegexSetBuilder,
+    RegexSetCache, RegexSetError, Told,
 };
 pub use set::{Attached, PatternSet, PatternSetBuilder, PatternSetError};

@@ -5,27 +5,33 @@
 //!
 //! - A *mark* is a run of bytes of a class, so long that few texts have it: 32 letters and digits, or ten behind a `=`. Runs
 //!   are found by bits that tell of each byte which classes it is in (`bits`, with `tables`, `words` and the vector units'
-//!   `x86`), for many regexes at once (`gates`); around them the regexes' literals are looked for (`sieve`).
+//!   `x86`), for many regexes at once (`gates`); around them the regexes' literals are looked for (`sieve`), those that look
+//!   alike together (`likeness`).
 //! - A literal of a regex without a mark is looked for in all of the text: a few of them by `scout`, many as a set
 //!   ([`Literals`]).
-//! - Where that leads to, a regex is tried or searched for (`search`), and is compiled when that happens first
-//!   (`compiled`), unless it may be too large (`size`). `head` is a faster way for regexes of a common form.
+//! - Where that leads to, a regex is tried or searched for (`search`): first in few steps (`backtrack`), and where these do
+//!   not do, by an automaton. It is compiled when that happens first (`compiled`), unless it may be too large (`size`).
+//!   `head` is a faster way for regexes of a common form.
 //! - `open` tells what of a text that goes on is still undecided.
 
+mod backtrack;
 #[allow(unsafe_code)]
 mod bits;
 mod border;
 mod builder;
 mod bytes;
+mod characters;
 mod compiled;
 mod cost;
 mod endless;
 mod error;
 mod gates;
 mod head;
+mod likeness;
 mod marks;
 mod open;
 mod plan;
+mod progress;
 mod required;
 mod scout;
 mod search;
@@ -39,15 +45,18 @@ mod words;
 #[allow(unsafe_code)]
 mod x86;
 
+pub use backtrack::{Backtracker, Told};
 pub use builder::RegexSetBuilder;
 pub use error::RegexSetError;
 pub use plan::RegexPlan;
+pub use size::of_automaton as most_memory;
 pub use smart::smart_case;
 
 use crate::Literals;
 use gates::{Gates, Place, Scratch};
+use progress::{Memory, Progress};
 use scout::Scout;
-use search::{Memory, Progress, Rule, Way, SHORT_TAIL};
+use search::{Rule, Way, SHORT_TAIL};
 use std::fmt;
 use std::ops::Range;
 

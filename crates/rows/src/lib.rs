@@ -1,10 +1,13 @@
-//! Rows that tools open: typed rows with a named, versioned schema, and what writes them as CSV, Arrow IPC and Parquet.
+//! Rows that tools open: typed rows with a named, versioned schema, and what writes them as CSV, Arrow IPC and Parquet, and
+//! reads them again.
 //!
 //! A [`Schema`] names the columns of a table, with their types, units and meaning. A [`RowWriter`] appends rows to plain
 //! bytes, so that they can wait in queues and be put in order like any other output, and a [`RowReader`] gives them back.
 //! A [`TableWriter`] is an [`io::Write`](std::io::Write) that takes such bytes, cut anywhere, and writes a table in one
 //! format. With the feature `arrow` there are Arrow record batches (`arrow::BatchBuilder`, `arrow::Batches`), Arrow IPC
 //! files and Parquet.
+//!
+//! A [`TableReader`] reads such a file again.
 //!
 //! Paths are bytes on Linux, and tables want text: a column of paths has a text from which the path can be had back
 //! ([`escape`], [`unescape`]), and in Arrow and Parquet the path's bytes beside it.
@@ -38,13 +41,16 @@ mod csv;
 mod decode;
 mod encode;
 mod escape;
+mod read;
 mod schema;
+mod sum;
 mod table;
 mod value;
 
 pub use decode::{RowError, RowReader};
 pub use encode::RowWriter;
 pub use escape::{escape, readable, unescape};
+pub use read::{TableError, TableReader};
 pub use schema::{Field, Kind, Schema};
 pub use table::TableWriter;
 pub use value::{Texts, U64s, Value};

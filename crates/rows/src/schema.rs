@@ -97,6 +97,8 @@ pub struct Schema {
     version: u32,
     about: &'static str,
     fields: Vec<Field>,
+    metadata: Vec<(&'static str, String)>,
+    summed: bool,
 }
 
 impl Schema {
@@ -113,7 +115,35 @@ impl Schema {
             version,
             about,
             fields: fields.into_iter().collect(),
+            metadata: Vec::new(),
+            summed: false,
         }
+    }
+
+    /// Adds a key and a value to the metadata of Arrow and Parquet files.
+    #[must_use]
+    pub fn with_metadata(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.metadata.push((key, value.into()));
+        self
+    }
+
+    /// Lets Arrow and Parquet files say at their end how many rows there are, and their XXH3 (`gristmill.rows`,
+    /// `gristmill.rows_xxh3`). [`TableReader`](crate::TableReader) compares them.
+    #[must_use]
+    pub fn summed(mut self) -> Self {
+        self.summed = true;
+        self
+    }
+
+    /// Whether [`summed`](Self::summed) was called.
+    pub(crate) fn is_summed(&self) -> bool {
+        self.summed
+    }
+
+    /// What [`with_metadata`](Self::with_metadata) has added.
+    #[must_use]
+    pub fn metadata(&self) -> &[(&'static str, String)] {
+        &self.metadata
     }
 
     /// Its name.

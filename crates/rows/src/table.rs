@@ -3,6 +3,8 @@
 use crate::csv::Csv;
 use crate::decode::RowReader;
 use crate::schema::Schema;
+use crate::sum::Sum;
+use crate::value::Value;
 use std::io::{self, Write};
 
 #[cfg(feature = "arrow")]
@@ -25,6 +27,9 @@ pub struct TableWriter<W: Write + Send> {
     reader: RowReader,
     format: Format<W>,
     rows: u64,
+    sum: Option<Sum>,
+    /// What the file's end says beside that.
+    last: Vec<(&'static str, String)>,
 }
 
 impl<W: Write + Send> std::fmt::Debug for TableWriter<W> {
@@ -69,6 +74,8 @@ impl<W: Write + Send> TableWriter<W> {
             reader: RowReader::new(schema),
             format,
             rows: 0,
+            sum: schema.is_summed().then(Sum::default),
+            last: Vec::new(),
         }
     }
 
@@ -78,38 +85,53 @@ impl<W: Write + Send> TableWriter<W> {
         self.rows
     }
 
+    /// Adds a key and a value to the metadata of an Arrow or Parquet file, at its end. CSV has no place for it.
+    pub fn note(&mut self, key: &'static str, value: impl Into<String>) {
+        self.last.push((key, value.into()));
+    }
+
     /// Writes what is left, and what ends the table.
     ///
     /// # Errors
     /// Those of the output, and [`RowError::Cut`](crate::RowError::Cut) where the last row is not whole.
     pub fn finish(self) -> io::Result<()> {
         self.reader.finish()?;
+        let mut last = self.last;
+        if let Some(sum) = self.sum {
+            last.extend(sum.metadata());
+        }
         match self.format {
             Format::Csv(mut csv) => csv.flush(),
             #[cfg(feature = "arrow")]
-            Format::Ipc(ipc) => ipc.finish(),
+            Format::Ipc(ipc) => ipc.finish(last),
             #[cfg(feature = "arrow")]
-            Format::Parquet(parquet) => parquet.finish(),
+            Format::Parquet(parquet) => parquet.finish(last),
         }
     }
 }
 
 impl<W: Write + Send> Write for TableWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let rows = &mut self.rows;
+        let (rows, sum) = (&mut self.rows, &mut self.sum);
+        let mut count = |row: &[Value<'_>]| {
+            *rows += 1;
+            if let Some(sum) = sum {
+                sum.add(row);
+            }
+        };
         match &mut self.format {
             Format::Csv(csv) => self.reader.read(bytes, |row| {
-                *rows += 1;
+                count(row);
                 csv.row(row)
             })?,
             #[cfg(feature = "arrow")]
             Format::Ipc(ipc) => self.reader.read(bytes, |row| {
-                *rows += 1;
+                count(row);
                 ipc.row(row)
             })?,
             #[cfg(feature = "arrow")]
             Format::Parquet(parquet) => self.reader.read(bytes, |row| {
-                *rows += 1;
+                count(row);
                 parquet.row(row)
             })?,
         }

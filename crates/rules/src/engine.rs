@@ -1,9 +1,13 @@
-//! How this crate compiles regexes: for bytes, with Unicode on. Those of a stored set are compiled when they are first
-//! needed.
+//! How this crate compiles regexes: for bytes, with Unicode on. They are compiled when they are first needed, apart from
+//! those that may be too large.
 
-use crate::go::SyntaxError;
+use crate::go::{self, SyntaxError};
+use gristmill_patterns::{most_memory, Backtracker, Told};
 use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::util::syntax;
+use regex_automata::Input;
+use regex_syntax::hir::Hir;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// The most memory that the compiled form of one regex, or of the regexes of one allowlist, may take, in bytes.
@@ -15,26 +19,36 @@ pub(crate) struct Regexes {
     texts: Vec<String>,
     /// Compiled, once that is done; `None` within if it cannot be.
     regex: OnceLock<Option<Regex>>,
+    /// What finds the groups of the first one in few steps, if something does.
+    groups: OnceLock<Option<Box<Backtracker>>>,
 }
 
+/// The steps in which groups are found, before a regex is asked.
+const STEPS: usize = 4096;
+
 impl Regexes {
-    /// Compiles them now.
+    /// Takes regexes, with what they mean.
     ///
     /// # Errors
-    /// If that is not possible within [`SIZE_LIMIT`].
-    pub fn new(texts: Vec<String>) -> Result<Self, SyntaxError> {
-        let regex = compile(&texts)?;
-        Ok(Self {
-            texts,
-            regex: OnceLock::from(Some(regex)),
-        })
+    /// If they cannot be compiled within [`SIZE_LIMIT`].
+    pub fn new(regexes: Vec<(String, Hir)>) -> Result<Self, SyntaxError> {
+        let bytes = regexes.iter().map(|(_, hir)| most_memory(hir));
+        let bytes = bytes.fold(0, usize::saturating_add);
+        let texts: Vec<String> = regexes.into_iter().map(|(text, _)| text).collect();
+        let mut all = Self::stored(texts);
+        if bytes > SIZE_LIMIT {
+            let regex = compile(&all.texts)?;
+            all.regex = OnceLock::from(Some(regex));
+        }
+        Ok(all)
     }
 
-    /// Compiles them when they are first needed: they were compiled before, with this [`SIZE_LIMIT`].
+    /// Takes regexes that can be compiled within [`SIZE_LIMIT`].
     pub fn stored(texts: Vec<String>) -> Self {
         Self {
             texts,
             regex: OnceLock::new(),
+            groups: OnceLock::new(),
         }
     }
 
@@ -46,6 +60,30 @@ impl Regexes {
     pub fn get(&self) -> Option<&Regex> {
         let regex = self.regex.get_or_init(|| compile(&self.texts).ok());
         regex.as_ref()
+    }
+
+    /// The groups of the first regex in its leftmost match, from 1 on. `None` if it does not match.
+    pub fn groups(&self, text: &[u8]) -> Option<Vec<Option<Range<usize>>>> {
+        let groups = || Backtracker::new(&go::parse(self.texts.first()?).ok()?, true);
+        let groups = self.groups.get_or_init(|| groups().map(Box::new));
+        if let Some(one) = groups {
+            let mut slots = one.slots();
+            // Most texts are matches, and so one begins at their start.
+            if let Told::Match { .. } = one.groups_at(text, 0, &mut { STEPS }, &mut slots) {
+                let groups = 1..=one.group_count();
+                return Some(
+                    groups
+                        .map(|group| Backtracker::group(&slots, group))
+                        .collect(),
+                );
+            }
+        }
+        let regex = self.get()?;
+        let mut captures = regex.create_captures();
+        regex.search_captures(&Input::new(text), &mut captures);
+        let groups = 1..captures.group_len();
+        let range = |group| captures.get_group(group).map(|span| span.range());
+        captures.is_match().then(|| groups.map(range).collect())
     }
 
     pub fn is_match(&self, text: &[u8]) -> bool {

@@ -13,6 +13,7 @@ use crate::go;
 use crate::keywords::Words;
 use crate::rule::{Details, Rule};
 use document::{Document, Key, Value};
+use regex_syntax::hir::Hir;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -185,7 +186,7 @@ fn read_rule<'a>(
         return Err(document.error(key.span().start, reason));
     }
     match &pattern {
-        Some((rust, value)) => details.prepare(rust).map_err(|reason| {
+        Some(((rust, hir), value)) => details.prepare(rust, hir).map_err(|reason| {
             let wrong = group.filter(|_| reason.starts_with("secretGroup"));
             document.error(wrong.unwrap_or(value).span().start, reason)
         })?,
@@ -197,7 +198,7 @@ fn read_rule<'a>(
     }
     let rule = Rule {
         id: id.into(),
-        pattern: pattern.map(|(pattern, _)| pattern.into()),
+        pattern: pattern.map(|((pattern, _), _)| pattern.into()),
         file,
         line: u32::try_from(document.line(start)).unwrap_or(u32::MAX),
         details: Some(Box::new(details)),
@@ -272,10 +273,7 @@ fn words(
         return Ok(None);
     }
     let words: Vec<&str> = words.into_iter().map(|(word, _)| word).collect();
-    let words = Words::new(&words);
-    words
-        .map(Some)
-        .map_err(|reason| document.error(value.span().start, reason))
+    Ok(Some(Words::new(&words)))
 }
 
 fn regexes(
@@ -296,7 +294,7 @@ fn compile(
     all: &Value<'_>,
     regexes: &[(&str, &Value<'_>)],
 ) -> Result<Regexes, RuleError> {
-    let rust: Result<Vec<String>, RuleError> = regexes
+    let rust: Result<Vec<(String, Hir)>, RuleError> = regexes
         .iter()
         .map(|(regex, value)| document.regex(regex, value))
         .collect();
@@ -304,9 +302,9 @@ fn compile(
 }
 
 impl Document<'_> {
-    /// Puts a regex, which is the string `value`, into Rust's syntax.
-    fn regex(&self, regex: &str, value: &Value<'_>) -> Result<String, RuleError> {
-        go::translate(regex)
+    /// Puts a regex, which is the string `value`, into Rust's syntax, and tells what it means.
+    fn regex(&self, regex: &str, value: &Value<'_>) -> Result<(String, Hir), RuleError> {
+        go::parsed(regex)
             .map_err(|error| self.error(self.within(value, error.offset), error.reason))
     }
 }

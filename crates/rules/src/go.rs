@@ -19,6 +19,7 @@
 
 mod class;
 
+use regex_syntax::hir::Hir;
 use std::fmt::Write as _;
 
 /// Why a pattern cannot be used, and where.
@@ -55,6 +56,11 @@ impl std::error::Error for SyntaxError {}
 /// # Errors
 /// A [`SyntaxError`] that says where `pattern` is wrong.
 pub fn translate(pattern: &str) -> Result<String, SyntaxError> {
+    Ok(parsed(pattern)?.0)
+}
+
+/// The same, and what it means.
+pub(crate) fn parsed(pattern: &str) -> Result<(String, Hir), SyntaxError> {
     let mut translation = Translation {
         rest: Rest {
             text: pattern,
@@ -64,7 +70,7 @@ pub fn translate(pattern: &str) -> Result<String, SyntaxError> {
         places: Vec::new(),
     };
     translation.run()?;
-    check(&translation.rust).map_err(|error| {
+    let hir = parse(&translation.rust).map_err(|error| {
         // The position is that of the piece of `pattern` from which the wrong piece was made.
         let piece = translation
             .places
@@ -74,7 +80,7 @@ pub fn translate(pattern: &str) -> Result<String, SyntaxError> {
             .map_or(0, |piece| translation.places[piece].1);
         SyntaxError { offset, ..error }
     })?;
-    Ok(translation.rust)
+    Ok((translation.rust, hir))
 }
 
 /// Checks a regex of Rust's syntax, for an engine that matches bytes.
@@ -82,12 +88,13 @@ pub fn translate(pattern: &str) -> Result<String, SyntaxError> {
 /// # Errors
 /// A [`SyntaxError`] that says where it is wrong.
 pub fn check(pattern: &str) -> Result<(), SyntaxError> {
+    parse(pattern).map(|_| ())
+}
+
+/// What a regex of Rust's syntax means, for an engine that matches bytes.
+pub(crate) fn parse(pattern: &str) -> Result<Hir, SyntaxError> {
     let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-    let error = match parser.parse(pattern) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    Err(match &error {
+    parser.parse(pattern).map_err(|error| match &error {
         regex_syntax::Error::Parse(error) => {
             SyntaxError::new(error.span().start.offset, error.kind().to_string())
         }

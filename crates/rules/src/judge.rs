@@ -5,14 +5,16 @@
 //! are asked.
 
 use crate::allowlist::Asked;
+use crate::engine::Regexes;
 use crate::set::{PathRules, RuleSet};
-use regex_automata::meta::Regex;
-use regex_automata::{Anchored, Input};
+use memchr::memmem::Finder;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// A line that holds this has no findings.
 const ALLOW: &[u8] = b"gitleaks:allow";
+static ALLOW_FINDER: OnceLock<Finder<'static>> = OnceLock::new();
 
 /// A match of a rule's regex.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +56,9 @@ impl RuleSet {
         let text = matched.text;
         let details = rule.details.as_deref();
         let keywords = details.and_then(|details| details.keywords.as_ref());
-        let needs_keyword = keywords.is_some_and(|keywords| !keywords.are_in(text));
+        // Only what is not ASCII has a letter that the regex takes for one of a keyword, and that is none.
+        let implied = details.is_some_and(|details| details.keyword_implied) && text.is_ascii();
+        let needs_keyword = !implied && keywords.is_some_and(|keywords| !keywords.are_in(text));
         if needs_keyword && rule.keywords_of_file().is_empty() {
             return None;
         }
@@ -63,13 +67,7 @@ impl RuleSet {
         let end = text.len() - newlines.take_while(|byte| **byte == b'\n').count();
         let trimmed = &text[start..end];
         let secret = details
-            .and_then(|details| {
-                secret(
-                    details.groups.as_ref()?.get()?,
-                    details.secret_group,
-                    trimmed,
-                )
-            })
+            .and_then(|details| secret(details.groups.as_ref()?, details.secret_group, trimmed))
             .unwrap_or(0..trimmed.len());
         let value = &trimmed[secret.clone()];
         let entropy = entropy(value);
@@ -85,7 +83,8 @@ impl RuleSet {
         if details.entropy != 0.0 && entropy <= details.entropy {
             return None;
         }
-        if memchr::memmem::find(matched.line, ALLOW).is_some() {
+        let allow = ALLOW_FINDER.get_or_init(|| Finder::new(ALLOW));
+        if allow.find(matched.line).is_some() {
             return None;
         }
         let asked = Asked {
@@ -102,26 +101,14 @@ impl RuleSet {
 
 /// The group that is the secret: `group`, or the first that is not empty if that is 0. None if the regex, tried on the
 /// match alone, does not match or has no such group in it; then all is the secret.
-fn secret(regex: &Regex, group: usize, text: &[u8]) -> Option<Range<usize>> {
-    let mut captures = regex.create_captures();
-    // A match at the start is the leftmost one, and the text was a match: it is found there at once, unless what surrounded
-    // it is missing.
-    let input = Input::new(text).anchored(Anchored::Yes);
-    regex.search_captures(&input, &mut captures);
-    if !captures.is_match() {
-        regex.search_captures(&Input::new(text), &mut captures);
-    }
-    if !captures.is_match() {
-        return None;
-    }
-    if group > 0 {
+fn secret(regexes: &Regexes, group: usize, text: &[u8]) -> Option<Range<usize>> {
+    let mut groups = regexes.groups(text)?;
+    if let Some(group) = group.checked_sub(1) {
         // A group that takes no part in the match is an empty secret.
-        return Some(captures.get_group(group).map_or(0..0, |span| span.range()));
+        let secret = groups.get_mut(group).and_then(Option::take);
+        return Some(secret.unwrap_or(0..0));
     }
-    (1..captures.group_len())
-        .filter_map(|group| captures.get_group(group))
-        .find(|span| !span.is_empty())
-        .map(|span| span.range())
+    groups.into_iter().flatten().find(|group| !group.is_empty())
 }
 
 /// Shannon's entropy of a text by its characters. Their frequency is counted among its bytes, as gitleaks counts it.
@@ -145,9 +132,17 @@ fn entropy(text: &[u8]) -> f64 {
     // In an order of its own, so that the sum does not depend on the map's.
     others.sort_unstable();
     let counts = ascii.into_iter().chain(others).filter(|count| *count > 0);
+    // Most characters are as many as others.
+    let mut known = [None; 16];
+    let of_count = |count: u32| {
+        let frequency = f64::from(count) / bytes;
+        -frequency * frequency.log2()
+    };
     counts
-        .map(|count| f64::from(count) / bytes)
-        .map(|frequency| -frequency * frequency.log2())
+        .map(|count| match known.get_mut(count as usize) {
+            Some(known) => *known.get_or_insert_with(|| of_count(count)),
+            None => of_count(count),
+        })
         .sum()
 }
 

@@ -3,6 +3,7 @@
 use crate::allowlist::Allowlist;
 use crate::engine::Regexes;
 use crate::keywords::{implied, Words};
+use regex_syntax::hir::Hir;
 
 /// One rule.
 #[derive(Debug, Clone)]
@@ -91,16 +92,14 @@ impl Rule {
 }
 
 impl Details {
-    /// Derives from a regex in Rust's syntax what the judge needs.
+    /// Derives from a regex in Rust's syntax, and what it means, what the judge needs.
     ///
     /// # Errors
     /// A message if it cannot be compiled.
-    pub fn prepare(&mut self, pattern: &str) -> Result<(), String> {
-        let regexes = Regexes::new(vec![pattern.to_owned()]).map_err(|error| error.reason)?;
-        let info = regexes.get().map(|regex| regex.group_info());
-        let groups = info.map_or(0, |info| {
-            info.group_len(regex_automata::PatternID::ZERO) - 1
-        });
+    pub fn prepare(&mut self, pattern: &str, hir: &Hir) -> Result<(), String> {
+        let regexes = Regexes::new(vec![(pattern.to_owned(), hir.clone())]);
+        let regexes = regexes.map_err(|error| error.reason)?;
+        let groups = hir.properties().explicit_captures_len();
         if self.secret_group > groups {
             let group = self.secret_group;
             return Err(format!(
@@ -109,9 +108,7 @@ impl Details {
         }
         self.groups = (groups > 0).then_some(regexes);
         if let Some(keywords) = &self.keywords {
-            let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-            let hir = parser.parse(pattern).map_err(|error| error.to_string())?;
-            self.keyword_implied = implied(&hir, keywords);
+            self.keyword_implied = implied(hir, keywords);
         }
         Ok(())
     }

@@ -213,7 +213,16 @@ mod tests {
         ),
         (
             "digest",
-            &["algorithm", "tag", "zero", "json", "output", "format"],
+            &[
+                "algorithm",
+                "tag",
+                "zero",
+                "json",
+                "output",
+                "format",
+                "manifest",
+                "chunks",
+            ],
         ),
         ("stats", &["total", "json", "histogram", "output", "format"]),
         (

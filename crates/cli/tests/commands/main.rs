@@ -5,6 +5,7 @@ mod compile;
 mod digest;
 mod doctor;
 mod ingest;
+mod manifest;
 mod mill;
 mod opencl;
 mod outputs;

@@ -198,12 +198,16 @@ fn what_has_no_rows_in_a_format_is_refused_by_name() {
 fn the_document_has_the_schemas_of_the_code() {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rows.md");
     let text = fs::read_to_string(document).unwrap();
+    let blake3 = gristmill::jobs::digest::Algorithm::Blake3.into();
     let schemas = [
         gristmill::jobs::scan::line_schema(),
         gristmill::jobs::sweep::occurrence_schema(),
         gristmill::jobs::sweep::findings::finding_schema(),
         gristmill::jobs::digest::digest_schema(),
         gristmill::jobs::digest::check_schema(),
+        gristmill::jobs::digest::manifest_schema(&blake3, true),
+        gristmill::manifest::difference_schema(),
+        gristmill::manifest::duplicate_schema(),
         gristmill::jobs::stats::stats_schema(),
         gristmill::jobs::run::run_schema(&Default::default()),
     ];

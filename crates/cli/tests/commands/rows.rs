@@ -12,7 +12,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A Python with pyarrow and DuckDB, which `scripts/test peers` installs.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/python");
     // Written last.
     if !environment.join("packages").exists() {
@@ -36,7 +36,7 @@ fn python() -> Option<PathBuf> {
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/commands/rows.py");
 
 /// What is read from tables in these formats.
-fn read(python: &Path, directory: &Path, tables: &[[&str; 2]]) -> Vec<Value> {
+pub fn read(python: &Path, directory: &Path, tables: &[[&str; 2]]) -> Vec<Value> {
     let output = Command::new(python)
         .arg(READER)
         .args(tables.concat())

@@ -253,6 +253,10 @@ fn every_json_record_of_every_command_has_a_type_that_the_manual_names() {
         "00000000  logs/a.log\n00000000  absent\n",
     )
     .unwrap();
+    gristmill(root, &["digest", "--manifest=src.jsonl", "src"]).rows();
+    for name in ["logs/twice", "twice"] {
+        fs::write(root.join(name), "twice").unwrap();
+    }
     let entropy = "programs/entropy.vasm";
     let calls: &[&[&str]] = &[
         &["scan", "needle", "logs"],
@@ -262,6 +266,8 @@ fn every_json_record_of_every_command_has_a_type_that_the_manual_names() {
         &["compile", "--explain", "--rules=rules.toml"],
         &["digest", "logs", "absent"],
         &["digest", "--check", "list"],
+        &["diff", "src.jsonl", "logs"],
+        &["dupes", "logs", "twice"],
         &["stats", "logs"],
         &["stats", "--total", "logs"],
         &["run", entropy, "logs"],

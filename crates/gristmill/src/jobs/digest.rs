@@ -6,30 +6,36 @@
 
 mod algorithm;
 mod check;
+mod chunks;
 mod in_order;
 mod list;
+mod manifest;
 mod opcode;
 mod rows;
 mod tree;
 
 pub use algorithm::{Algorithm, Algorithms, Digest, UnknownAlgorithm};
+pub use chunks::{Chunking, Cutting, UnknownChunking, MOST_CHUNKS};
 pub use list::DigestList;
+pub use manifest::{manifest_schema, write_unread, MANIFEST, MANIFEST_VERSION};
 pub use rows::{check_schema, digest_schema, write_row, DigestRows};
 
 use super::{stream_args, FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
+use crate::error::FileErrorKind;
 use crate::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
-use crate::source::{Entry, Origin};
+use crate::source::{Entry, FileFacts, Origin};
 use check::Check;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::stream::CrcResults;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use gristmill_ring::lock;
 use in_order::{Files, Hashes, Work};
+use manifest::Row;
 use opcode::{DigestOpcode, Hashed};
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tree::Tree;
 
 /// The path that rows show.
@@ -51,6 +57,34 @@ pub struct DigestJob {
     files: Option<Arc<Files>>,
     check: Option<Arc<Check>>,
     shows: Shows,
+    /// What a manifest's rows need; `None` for other rows.
+    manifest: Option<Noted>,
+}
+
+/// What a job for a manifest knows beside its algorithms.
+#[derive(Debug, Default)]
+struct Noted {
+    chunking: Option<Chunking>,
+    changed: Mutex<Several>,
+    uncut: Mutex<Several>,
+}
+
+/// Files of which a manifest's rows say something: how many, and the paths of the first 1,000.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Several {
+    /// How many.
+    pub count: u64,
+    /// The first of them.
+    pub first: Vec<PathBuf>,
+}
+
+impl Several {
+    fn add(&mut self, path: &Path) {
+        self.count += 1;
+        if self.first.len() < 1000 {
+            self.first.push(path.to_owned());
+        }
+    }
 }
 
 /// Which rows of a check are written.
@@ -75,16 +109,51 @@ pub struct DigestFile {
     /// BLAKE3 of a stream so far.
     stream: Option<blake3::Hasher>,
     expected: Option<(Algorithm, Digest)>,
+    facts: FileFacts,
 }
 
 impl DigestJob {
     /// A job that writes each file's digests, one row for each algorithm.
     pub fn new(algorithms: Algorithms, rows: DigestRows) -> Self {
-        Self::with(Some(algorithms), rows, None)
+        Self::with(Some(algorithms), rows, None, None)
     }
 
-    fn with(algorithms: Option<Algorithms>, rows: DigestRows, check: Option<Arc<Check>>) -> Self {
-        let alike = algorithms.filter(|algorithms| !algorithms.any_in_order());
+    /// A job that writes a row for each file with all its digests, and its chunks where `chunking` says how files are cut.
+    /// The columns are those of [`manifest_schema`].
+    pub fn manifest(algorithms: Algorithms, chunking: Option<Chunking>) -> Self {
+        let noted = Noted {
+            chunking,
+            ..Noted::default()
+        };
+        Self::with(Some(algorithms), DigestRows::Table, None, Some(noted))
+    }
+
+    /// The files that changed while they were read. Of a job for a manifest only.
+    pub fn changed(&self) -> Several {
+        let noted = self.manifest.as_ref();
+        noted.map_or_else(Several::default, |noted| lock(&noted.changed).clone())
+    }
+
+    /// The files that have more than [`MOST_CHUNKS`] chunks, so that their rows have none. Of a job for a manifest only.
+    pub fn uncut(&self) -> Several {
+        let noted = self.manifest.as_ref();
+        noted.map_or_else(Several::default, |noted| lock(&noted.uncut).clone())
+    }
+
+    fn chunking(&self) -> Option<Chunking> {
+        self.manifest.as_ref().and_then(|noted| noted.chunking)
+    }
+
+    fn with(
+        algorithms: Option<Algorithms>,
+        rows: DigestRows,
+        check: Option<Arc<Check>>,
+        manifest: Option<Noted>,
+    ) -> Self {
+        let cut = manifest
+            .as_ref()
+            .is_some_and(|noted| noted.chunking.is_some());
+        let alike = algorithms.filter(|algorithms| !algorithms.any_in_order() && !cut);
         let files = alike.is_none().then(Arc::<Files>::default);
         let crc = Algorithms::from(Algorithm::Crc32c);
         let stream = if alike.is_some_and(|these| these.len() == 1 && these == crc) {
@@ -103,6 +172,7 @@ impl DigestJob {
             files,
             check,
             shows: Shows::All,
+            manifest,
         }
     }
 
@@ -122,7 +192,7 @@ impl DigestJob {
         let source = DigestList::new(list, name, algorithms, Arc::clone(&check));
         // A list of one algorithm is hashed with that alone; otherwise each file is hashed as its row says.
         let alike = algorithms.filter(|these| these.len() == 1);
-        (Self::with(alike, rows, Some(check)), source)
+        (Self::with(alike, rows, Some(check), None), source)
     }
 
     /// Which rows of a check are written. Default: all.
@@ -248,12 +318,18 @@ impl Job for DigestJob {
     fn mode(&self, entry: &Entry, offset: u64) -> u32 {
         match &self.files {
             None => 0,
-            Some(files) if offset == 0 => files.begin(entry, self.algorithms(entry)),
+            Some(files) if offset == 0 => {
+                files.begin(entry, self.algorithms(entry), self.chunking())
+            }
             Some(files) => files.number(entry),
         }
     }
 
     fn open(&self, entry: &Arc<Entry>) -> DigestFile {
+        self.open_found(entry, &FileFacts::default())
+    }
+
+    fn open_found(&self, entry: &Arc<Entry>, facts: &FileFacts) -> DigestFile {
         DigestFile {
             entry: Arc::clone(entry),
             algorithms: self.algorithms(entry),
@@ -261,6 +337,10 @@ impl Job for DigestJob {
             tree: Tree::default(),
             stream: None,
             expected: self.take(entry),
+            facts: match self.manifest {
+                Some(_) => facts.clone(),
+                None => FileFacts::default(),
+            },
         }
     }
 
@@ -288,12 +368,26 @@ impl Job for DigestJob {
         }
     }
 
+    fn refused_for(&self, entry: &Entry, why: &FileErrorKind, rows: &mut Vec<u8>) {
+        match (&self.manifest, &self.algorithms) {
+            (Some(noted), Some(algorithms)) => {
+                let (path, why) = (shown(entry), why.to_string());
+                write_unread(path, &why, algorithms, noted.chunking.is_some(), rows);
+            }
+            _ => self.refused(entry, rows),
+        }
+    }
+
     fn close(&self, file: DigestFile, end: &FileEnd, rows: &mut Vec<u8>) -> Flow {
         let work = self.files.as_ref().and_then(|files| files.end(&file.entry));
+        if let Some(noted) = &self.manifest {
+            note(noted, file, end, work, rows);
+            return Flow::Continue;
+        }
         match (end, &file.expected) {
             (FileEnd::Complete { bytes }, expected) => {
                 // A file of no bytes had no chunk, and so no work for a worker.
-                let work = work.unwrap_or_else(|| Arc::new(Work::new(file.algorithms)));
+                let work = work.unwrap_or_else(|| Arc::new(Work::new(file.algorithms, None)));
                 let hashes = work.hashes.as_ref().map(lock);
                 let tree = match file.stream {
                     Some(stream) => stream.finalize().into(),
@@ -318,6 +412,59 @@ impl Job for DigestJob {
         }
         Flow::Continue
     }
+}
+
+/// Appends a file's row to those of a manifest.
+fn note(
+    noted: &Noted,
+    file: DigestFile,
+    end: &FileEnd,
+    work: Option<Arc<Work>>,
+    rows: &mut Vec<u8>,
+) {
+    let (path, found) = (shown(&file.entry), file.facts.found());
+    let chunked = noted.chunking.is_some();
+    let mut row = Row {
+        path,
+        read: None,
+        found,
+        changed: false,
+        chunks: None,
+        error: None,
+    };
+    let bytes = match end {
+        FileEnd::Complete { bytes } => *bytes,
+        // The run was ended: nothing is known of the file.
+        FileEnd::Skipped { .. } => return,
+        FileEnd::Failed { error, .. } => {
+            let error = error.to_string();
+            row.error = Some(&error);
+            return row.write(&file.algorithms, chunked, rows);
+        }
+    };
+    // A file of no bytes had no chunk, and so no work for a worker.
+    let work = work.unwrap_or_else(|| Arc::new(Work::new(file.algorithms, noted.chunking)));
+    let mut hashes = work.hashes.as_ref().map(lock);
+    let tree = match file.stream {
+        Some(stream) => stream.finalize().into(),
+        None => file.tree.finish(),
+    };
+    let digests: Vec<Digest> = (file.algorithms.iter())
+        .map(|algorithm| digest(algorithm, file.crc, &tree, hashes.as_deref()))
+        .collect();
+    let chunks = hashes.as_mut().and_then(|hashes| hashes.chunks());
+    row.read = Some((bytes, &digests));
+    row.chunks = chunks.as_deref();
+    // A size of 0 tells nothing: files of /proc have bytes, too.
+    let grown = found.is_some_and(|found| found.size != bytes && found.size > 0);
+    row.changed = found.is_some() && (grown || found != file.facts.now());
+    if chunked && chunks.is_none() {
+        lock(&noted.uncut).add(path);
+    }
+    if row.changed {
+        lock(&noted.changed).add(path);
+    }
+    row.write(&file.algorithms, chunked, rows);
 }
 
 /// A file's digest by one of its algorithms.

@@ -50,6 +50,46 @@ pub fn json(path: &Path) -> Value {
     }
 }
 
+/// The path of which [`json`] made a value; `None` of any other value.
+pub fn of_json(value: &Value) -> Option<Vec<u8>> {
+    match value.get("text") {
+        Some(text) => Some(text.as_str()?.as_bytes().to_vec()),
+        None => unbase64(value.get("bytes")?.as_str()?),
+    }
+}
+
+/// The bytes of which [`base64`] made a text; `None` of any other text.
+pub fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let digit = |digit: u8| match digit {
+        b'A'..=b'Z' => Some(digit - b'A'),
+        b'a'..=b'z' => Some(digit - b'a' + 26),
+        b'0'..=b'9' => Some(digit - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (groups, []) = text.as_bytes().as_chunks::<4>() else {
+        return None;
+    };
+    for (number, group) in groups.iter().enumerate() {
+        let padding = group
+            .iter()
+            .rev()
+            .take_while(|digit| **digit == b'=')
+            .count();
+        if padding > 2 || padding > 0 && number + 1 < groups.len() {
+            return None;
+        }
+        let digits = &group[..4 - padding];
+        let word =
+            (digits.iter()).try_fold(0_u32, |word, of| Some(word << 6 | u32::from(digit(*of)?)));
+        let word = word? << (6 * padding);
+        bytes.extend_from_slice(&word.to_be_bytes()[1..4 - padding]);
+    }
+    Some(bytes)
+}
+
 /// Base64 with padding (RFC 4648, section 4).
 pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -98,6 +138,15 @@ mod tests {
         ];
         for (plain, coded) in cases {
             assert_eq!(base64(plain.as_bytes()), coded);
+            assert_eq!(unbase64(coded).as_deref(), Some(plain.as_bytes()));
+        }
+        for wrong in ["Z", "Zg=", "Zg==Zg==", "Z===", "====", "Zm-v"] {
+            assert_eq!(unbase64(wrong), None, "{wrong}");
+        }
+        for path in [&b"a"[..], b"\xff/\n", b""] {
+            let path = Path::new(std::ffi::OsStr::from_bytes(path));
+            let bytes = of_json(&json(path));
+            assert_eq!(bytes.as_deref(), Some(path.as_os_str().as_bytes()));
         }
     }
 }

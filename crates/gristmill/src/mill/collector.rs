@@ -233,7 +233,9 @@ impl Collector {
                 halves.push(None);
                 continue;
             }
-            let half = Half::new(guarded(|| Arc::clone(&running.job).open(entry)));
+            let half = Half::new(guarded(|| {
+                Arc::clone(&running.job).open(entry, &file.facts)
+            }));
             if half.has_panicked() {
                 panicked.push(number);
             }
@@ -346,7 +348,7 @@ impl Collector {
             .map(|running| {
                 let mut rows = Vec::new();
                 let asked = self.jobs.len() == 1 || !running.is_stopped();
-                if asked && guarded(|| running.job.refused(entry, &mut rows)).is_none() {
+                if asked && guarded(|| running.job.refused(entry, &error, &mut rows)).is_none() {
                     rows.clear();
                 }
                 rows

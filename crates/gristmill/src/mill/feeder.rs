@@ -16,7 +16,7 @@ use super::report::StageTimes;
 use super::run::Run;
 use crate::decode::{Decoding, TextDecoding};
 use crate::error::{FileError, FileErrorKind};
-use crate::source::{Entry, Origin};
+use crate::source::{Entry, FileFacts, Origin};
 use gristmill_ingest::reader::{ReadOutcome, ReadPath, ReadPathChoice};
 use gristmill_megakernel::{Feed, Feeder};
 use gristmill_ring::lock;
@@ -480,7 +480,12 @@ impl ChunkFeeder {
             permit,
             then,
         } = attempt;
-        let Opened { file, kind, told } = match opened {
+        let Opened {
+            file,
+            kind,
+            told,
+            found,
+        } = match opened {
             Ok(opened) => opened,
             Err(error) if is_passed_over(&entry, &error) => {
                 self.run.collector.pass_over(&entry);
@@ -510,6 +515,7 @@ impl ChunkFeeder {
         let in_order = kind == FileKind::Stream || converter.get().is_some();
         let open = Arc::new(OpenFile {
             entry,
+            facts: FileFacts::new(found, Arc::clone(&file)),
             file,
             raw: kind,
             converter,

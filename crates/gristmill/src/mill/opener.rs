@@ -5,7 +5,7 @@ use super::descriptors::{Descriptors, Moment, Permit};
 use super::piece::FileKind;
 use super::status::Status;
 use crate::bounded;
-use crate::source::{Entry, FileId, Origin};
+use crate::source::{Entry, FileId, Found, Origin};
 use gristmill_ingest::reader::{is_on_fuse, ReadPath, ReadPathChoice};
 use gristmill_ingest::NvmeNamespace;
 use gristmill_ring::lock;
@@ -25,6 +25,8 @@ pub(super) struct Opened {
     pub kind: FileKind,
     /// The size that the file system gave when the file was opened, or 0 if it was not asked.
     pub told: u64,
+    /// What the file system said of a regular file then.
+    pub found: Option<Found>,
 }
 
 impl Opened {
@@ -34,14 +36,15 @@ impl Opened {
             FileType::RegularFile | FileType::BlockDevice => FileKind::Positioned,
             _ => FileKind::Stream,
         };
-        Self::new(file, kind, size_of(&found))
+        Self::new(file, kind, &found)
     }
 
-    fn new(file: File, kind: FileKind, told: u64) -> Self {
+    fn new(file: File, kind: FileKind, found: &Stat) -> Self {
         Self {
             file: Arc::new(OwnedFd::from(file)),
             kind,
-            told,
+            told: size_of(found),
+            found: Found::new(found),
         }
     }
 
@@ -50,6 +53,7 @@ impl Opened {
             file,
             kind: FileKind::Stream,
             told: 0,
+            found: None,
         }
     }
 }
@@ -218,7 +222,7 @@ impl Opener {
                 );
             }
         }
-        Ok(Opened::new(file, FileKind::Positioned, size_of(&found)))
+        Ok(Opened::new(file, FileKind::Positioned, &found))
     }
 
     /// Opens standard input, and decides how it is read.
@@ -226,7 +230,7 @@ impl Opener {
         let (file, kind) = standard_input()?;
         let found = fstat(&file)?;
         let (file, found) = self.not_written(entry, file, found)?;
-        Ok(Opened::new(file, kind, size_of(&found)))
+        Ok(Opened::new(file, kind, &found))
     }
 
     /// Refuses a file that the run writes, and returns any other.

@@ -4,7 +4,7 @@ use super::convert::Converter;
 use super::descriptors::Permit;
 use super::halo::{Landing, StreamTail};
 use super::parts::Parts;
-use crate::source::Entry;
+use crate::source::{Entry, FileFacts};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -23,6 +23,8 @@ pub(super) enum FileKind {
 pub(super) struct OpenFile {
     pub entry: Arc<Entry>,
     pub file: Arc<OwnedFd>,
+    /// What jobs may ask about it.
+    pub facts: FileFacts,
     /// How the raw bytes are read.
     pub raw: FileKind,
     /// What decodes the raw bytes. It is set before more than one reader knows the file.

@@ -3,8 +3,9 @@
 
 use super::error::MillError;
 use super::plan::MAX_JOBS;
+use crate::error::FileErrorKind;
 use crate::jobs::{FileEnd, Flow, Geometry, Job, LandedChunk, SlotPlace};
-use crate::source::{Entry, FilePart};
+use crate::source::{Entry, FileFacts, FilePart};
 use gristmill_megakernel::{Kernel, StreamJob};
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
 use rustix::fs::{fcntl_getfl, OFlags};
@@ -71,11 +72,11 @@ pub(super) trait AnyJob: Send + Sync {
     fn mode(&self, entry: &Entry, offset: u64) -> u32;
     fn args(&self, place: &SlotPlace) -> Result<[u32; ARGS_PER_SLOT], PipelineError>;
     fn fault(&self, word: u32) -> Option<String>;
-    fn refused(&self, entry: &Entry, rows: &mut Vec<u8>);
+    fn refused(&self, entry: &Entry, why: &FileErrorKind, rows: &mut Vec<u8>);
     fn takes_parts(&self) -> bool;
     fn part_from(&self, file: &OwnedFd, begin: u64) -> std::io::Result<u64>;
     /// Begins a file.
-    fn open(self: Arc<Self>, entry: &Arc<Entry>) -> Box<dyn AnyFile>;
+    fn open(self: Arc<Self>, entry: &Arc<Entry>, facts: &FileFacts) -> Box<dyn AnyFile>;
 }
 
 /// A file as one job sees it.
@@ -111,8 +112,8 @@ impl<J: Job + 'static> AnyJob for J {
         Job::fault(self, word)
     }
 
-    fn refused(&self, entry: &Entry, rows: &mut Vec<u8>) {
-        Job::refused(self, entry, rows);
+    fn refused(&self, entry: &Entry, why: &FileErrorKind, rows: &mut Vec<u8>) {
+        Job::refused_for(self, entry, why, rows);
     }
 
     fn takes_parts(&self) -> bool {
@@ -123,8 +124,8 @@ impl<J: Job + 'static> AnyJob for J {
         Job::part_from(self, file, begin)
     }
 
-    fn open(self: Arc<Self>, entry: &Arc<Entry>) -> Box<dyn AnyFile> {
-        let file = Job::open(&*self, entry);
+    fn open(self: Arc<Self>, entry: &Arc<Entry>, facts: &FileFacts) -> Box<dyn AnyFile> {
+        let file = Job::open_found(&*self, entry, facts);
         Box::new(FileOf { job: self, file })
     }
 }

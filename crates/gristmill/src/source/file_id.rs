@@ -25,6 +25,18 @@ impl FileId {
         }
     }
 
+    /// The number of the device that the file lies on.
+    #[must_use]
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// The number of its inode, by which the device's file system knows it.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+
     /// The identity of the regular file to which standard output goes, if it goes to one.
     pub fn of_redirected_stdout() -> Option<Self> {
         let found = rustix::fs::fstat(std::io::stdout()).ok()?;

@@ -7,7 +7,8 @@
 //! to it, every search stands at that place between two matches.
 
 use super::open::LOOK;
-use super::search::{Memory, Rule, WINDOW};
+use super::progress::Memory;
+use super::search::{Rule, WINDOW};
 
 /// The most bytes that are looked at to find such a place.
 const MOST_READ: usize = 64 << 20;

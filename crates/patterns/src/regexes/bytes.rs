@@ -1,6 +1,17 @@
 //! Sets of bytes.
 
-use super::required;
+use super::required::byte_rate;
+
+/// How often each byte stands at a place of source text, about.
+const RATES: [f64; 256] = {
+    let mut rates = [0.0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        rates[byte] = byte_rate(byte as u8);
+        byte += 1;
+    }
+    rates
+};
 
 /// A set of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
@@ -45,10 +56,10 @@ impl ByteSet {
     /// How often one of the bytes stands at a place of source text, about.
     pub fn rate(&self) -> f64 {
         let mut rate = 0.0;
-        for (number, word) in (0_u8..).zip(self.0) {
-            let mut word = word;
+        for (number, word) in self.0.iter().enumerate() {
+            let mut word = *word;
             while word != 0 {
-                rate += required::rate(&[64 * number + word.trailing_zeros() as u8], false);
+                rate += RATES[64 * number + word.trailing_zeros() as usize];
                 word &= word - 1;
             }
         }

@@ -1,6 +1,6 @@
 //! What a regex is compiled into, when it is first needed: of many regexes few are.
 
-use super::head;
+use super::backtrack::Backtracker;
 use super::open::Open;
 use super::size;
 use regex_automata::hybrid::dfa::{self, DFA};
@@ -19,15 +19,14 @@ pub(super) struct Compiled {
     hir: Hir,
     /// What a match goes on with from a literal on, if that is known.
     rest_hir: Option<Hir>,
-    /// The characters before the literal, if they are of one kind.
-    head_hir: Option<Hir>,
     /// The most bytes that an automaton may take.
     limit: usize,
     regex: OnceLock<Option<meta::Regex>>,
     tries: OnceLock<Option<Box<DFA>>>,
     rest: OnceLock<Option<Box<DFA>>>,
-    head: OnceLock<Option<Box<DFA>>>,
     open: OnceLock<Option<Box<Open>>>,
+    whole_at: OnceLock<Option<Box<Backtracker>>>,
+    rest_at: OnceLock<Option<Box<Backtracker>>>,
 }
 
 /// Why a regex could not be compiled.
@@ -39,17 +38,17 @@ pub(super) enum CompileError {
 
 impl Compiled {
     /// Compiles nothing yet. No automaton may take more than `limit` bytes.
-    pub fn new(hir: Hir, rest_hir: Option<Hir>, head_hir: Option<Hir>, limit: usize) -> Self {
+    pub fn new(hir: Hir, rest_hir: Option<Hir>, limit: usize) -> Self {
         Self {
             hir,
             rest_hir,
-            head_hir,
             limit,
             regex: OnceLock::new(),
             tries: OnceLock::new(),
             rest: OnceLock::new(),
-            head: OnceLock::new(),
             open: OnceLock::new(),
+            whole_at: OnceLock::new(),
+            rest_at: OnceLock::new(),
         }
     }
 
@@ -73,7 +72,6 @@ impl Compiled {
             self.open.get_or_init(|| Some(Box::new(open)));
         }
         self.rest();
-        self.head();
         if is_tried {
             self.tries();
         }
@@ -98,25 +96,34 @@ impl Compiled {
         self.rest.get_or_init(rest).as_deref()
     }
 
-    /// What reads the characters before a literal backwards, if the regex begins with such.
-    pub fn head(&self) -> Option<&DFA> {
-        let head = || head::backwards(self.head_hir.as_ref()?, self.limit, CACHE);
-        self.head.get_or_init(head).as_deref()
-    }
-
     /// What tries the regex at a place, if something does.
     pub fn tries(&self) -> Option<&DFA> {
         let tries = || dfa(&self.hir, self.limit);
         self.tries.get_or_init(tries).as_deref()
     }
 
+    /// What matches the regex at a place in few steps, if something does.
+    pub fn whole_at(&self) -> Option<&Backtracker> {
+        let whole = || Backtracker::new(&self.hir, false).map(Box::new);
+        self.whole_at.get_or_init(whole).as_deref()
+    }
+
+    /// The same for what a match goes on with from a literal on.
+    pub fn rest_at(&self) -> Option<&Backtracker> {
+        let rest = || Backtracker::new(self.rest_hir.as_ref()?, false).map(Box::new);
+        self.rest_at.get_or_init(rest).as_deref()
+    }
+
     /// Bytes of memory that it takes so far.
     pub fn memory(&self) -> usize {
-        let dfas = [self.tries.get(), self.rest.get(), self.head.get()].into_iter();
+        let dfas = [self.tries.get(), self.rest.get()].into_iter();
         let dfas = dfas.flatten().flatten();
         let regex = self.regex.get().and_then(Option::as_ref);
         let open = self.open.get().and_then(Option::as_ref);
+        let backtrackers = [self.whole_at.get(), self.rest_at.get()].into_iter();
+        let backtrackers = backtrackers.flatten().flatten();
         size_of::<Self>()
+            + backtrackers.map(|one| one.memory()).sum::<usize>()
             + dfas.map(|dfa| dfa.memory_usage()).sum::<usize>()
             + regex.map_or(0, meta::Regex::memory_usage)
             + open.map_or(0, |open| open.memory_usage())

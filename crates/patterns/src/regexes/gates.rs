@@ -117,7 +117,7 @@ impl Gates {
                 lead: mark
                     .lead
                     .map(|lead| (class(lead.bytes), class(lead.between))),
-                literals: (!direct).then(|| Sieve::new(literals.flatten())),
+                literals: (!direct).then(|| Sieve::new(literals.flatten(), unit)),
                 rules: of_rules.map(|one| one.rule).collect(),
                 mark,
             });
@@ -215,6 +215,9 @@ impl Gates {
                     continue;
                 }
                 for (word, bits) in words.iter().enumerate() {
+                    if *bits == 0 {
+                        continue;
+                    }
                     let start = from + (8 * eight + word) * WORD;
                     let mut bits = *bits;
                     if until - start < WORD {

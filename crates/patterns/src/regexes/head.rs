@@ -7,49 +7,40 @@
 //! reach further back would reach over the first one, too. And of the matches that begin there, the regex wants the one
 //! with the fewest characters, which is that of the first literal.
 
-use regex_automata::hybrid::dfa::{self, DFA};
-use regex_automata::nfa::thompson::{self, WhichCaptures};
-use regex_automata::MatchKind;
+use super::characters::Characters;
 use regex_syntax::hir::{Hir, HirKind};
 
-/// The characters before a literal, if a regex's first part is of this kind.
-pub(super) fn head(first: &Hir, literals: &[Vec<u8>]) -> Option<Hir> {
-    let HirKind::Repetition(repetition) = first.kind() else {
-        return None;
-    };
-    let is_class = matches!(repetition.sub.kind(), HirKind::Class(_));
-    // A literal begins where a character does, so the characters before a later one end at this one.
-    let whole = |literal: &Vec<u8>| {
-        literal
-            .first()
-            .is_some_and(|byte| !(0x80..0xC0).contains(byte))
-    };
-    let is_head = repetition.min == 0
-        && repetition.max.is_some()
-        && !repetition.greedy
-        && is_class
-        && literals.iter().all(whole);
-    is_head.then(|| first.clone())
+/// The characters before a literal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    class: Characters,
+    most: u32,
 }
 
-/// The automaton that reads such characters backwards.
-pub(super) fn backwards(head: &Hir, limit: usize, cache: usize) -> Option<Box<DFA>> {
-    let nfa = thompson::Compiler::new()
-        .configure(
-            thompson::Config::new()
-                .utf8(false)
-                .reverse(true)
-                .which_captures(WhichCaptures::None)
-                .nfa_size_limit(Some(limit)),
-        )
-        .build_from_hir(head)
-        .ok()?;
-    let dfa = dfa::Builder::new()
-        .configure(
-            dfa::Config::new()
-                .match_kind(MatchKind::All)
-                .cache_capacity(cache),
-        )
-        .build_from_nfa(nfa);
-    dfa.ok().map(Box::new)
+impl Head {
+    /// Those before the literals, if a regex's first part is of this kind.
+    pub fn new(first: &Hir, literals: &[Vec<u8>]) -> Option<Self> {
+        let HirKind::Repetition(repetition) = first.kind() else {
+            return None;
+        };
+        let HirKind::Class(class) = repetition.sub.kind() else {
+            return None;
+        };
+        // A literal begins where a character does, so the characters before a later one end at this one.
+        let whole = |literal: &Vec<u8>| {
+            literal
+                .first()
+                .is_some_and(|byte| !(0x80..0xC0).contains(byte))
+        };
+        let is_head = repetition.min == 0 && !repetition.greedy && literals.iter().all(whole);
+        Some(Self {
+            class: Characters::new(class),
+            most: repetition.max.filter(|_| is_head)?,
+        })
+    }
+
+    /// The first place, from `from` on, from which the characters reach to `place`.
+    pub fn reach(&self, text: &[u8], from: usize, place: usize) -> usize {
+        self.class.reach_back(self.most, text, from, place)
+    }
 }

@@ -1,8 +1,8 @@
 //! Which literals every match of a regex must contain, and how far behind its start.
 
-use super::head::head;
+use super::head::Head;
 use regex_syntax::hir::literal::{Extractor, Seq};
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 /// The most literals of one regex.
 const MOST_LITERALS: usize = 64;
@@ -27,7 +27,7 @@ pub(super) struct Required {
     /// What a match goes on with from a literal's start on, if that is known.
     pub rest: Option<Hir>,
     /// The characters of which there may be some before the literal, and nothing else: see [`head`](super::head).
-    pub head: Option<Hir>,
+    pub head: Option<Head>,
 }
 
 /// The best literals for finding the matches of a regex, if there are any worth it.
@@ -47,6 +47,10 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
     let (mut nearest, mut furthest) = (0_usize, Some(0_usize));
     for (index, part) in parts.iter().enumerate() {
         for (rest, fold) in [(&exact[index..], false), (&folded[index..], true)] {
+            // In either case, literals without case are fewer, and stand as often.
+            if !may_give_literals(&rest[0]) || (!fold && is_either_case(&rest[0])) {
+                continue;
+            }
             let Some(literals) = prefixes(rest) else {
                 continue;
             };
@@ -60,7 +64,7 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
             let cost = rate * (100.0 + places as f64);
             if best.as_ref().is_none_or(|(least, _)| cost < *least) {
                 let head = if index == 1 {
-                    head(parts[0], &literals)
+                    Head::new(parts[0], &literals)
                 } else {
                     None
                 };
@@ -126,6 +130,56 @@ pub(super) fn flatten<'a>(hir: &'a Hir, parts: &mut Vec<&'a Hir>) {
     }
 }
 
+/// Whether literals may begin with this part. Where it begins with a larger class, asking for them gives none.
+fn may_give_literals(part: &Hir) -> bool {
+    // The least that the extractor takes for infinitely many.
+    const LARGE: usize = 11;
+    match part.kind() {
+        HirKind::Class(Class::Unicode(class)) => {
+            let counts = class.ranges().iter().map(ClassUnicodeRange::len);
+            counts.sum::<usize>() < LARGE
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            let counts = class.ranges().iter().map(ClassBytesRange::len);
+            counts.sum::<usize>() < LARGE
+        }
+        HirKind::Repetition(repetition) => {
+            repetition.max == Some(0) || may_give_literals(&repetition.sub)
+        }
+        HirKind::Capture(capture) => may_give_literals(&capture.sub),
+        _ => true,
+    }
+}
+
+/// Whether this is a letter in either case.
+fn is_either_case(part: &Hir) -> bool {
+    let HirKind::Class(class) = part.kind() else {
+        return false;
+    };
+    let ranges: Vec<(u32, u32)> = match class {
+        Class::Unicode(class) => {
+            let ranges = class.ranges().iter();
+            ranges
+                .map(|one| (one.start().into(), one.end().into()))
+                .collect()
+        }
+        Class::Bytes(class) => {
+            let ranges = class.ranges().iter();
+            ranges
+                .map(|one| (one.start().into(), one.end().into()))
+                .collect()
+        }
+    };
+    let letter = |code: u32| u8::try_from(code).is_ok_and(|byte| byte.is_ascii_alphabetic());
+    match ranges[..] {
+        // Upper case comes first, and behind lower case perhaps a letter that is not ASCII.
+        [(upper, one), (lower, other), ..] => {
+            upper == one && lower == other && letter(upper) && upper + 0x20 == lower
+        }
+        _ => false,
+    }
+}
+
 /// Literals with one of which every match of these parts begins.
 fn prefixes(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
     // What follows so many bytes adds nothing.
@@ -187,7 +241,7 @@ fn fold(hir: &Hir) -> Hir {
             let bytes = class.ranges().iter().flat_map(|r| r.start()..=r.end());
             let ranges = bytes.map(|byte| {
                 let lower = byte.to_ascii_lowercase();
-                regex_syntax::hir::ClassBytesRange::new(lower, lower)
+                ClassBytesRange::new(lower, lower)
             });
             Hir::class(Class::Bytes(regex_syntax::hir::ClassBytes::new(ranges)))
         }
@@ -198,9 +252,9 @@ fn fold(hir: &Hir) -> Hir {
     }
 }
 
-/// How often a literal occurs at a place of source text, about.
-pub(super) fn rate(literal: &[u8], fold: bool) -> f64 {
-    let one = |byte: u8| match byte {
+/// How often a byte stands at a place of source text, about.
+pub(super) const fn byte_rate(byte: u8) -> f64 {
+    match byte {
         b' ' | b'\n' => 0.12,
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.05,
         b'a'..=b'z' => 0.02,
@@ -208,10 +262,14 @@ pub(super) fn rate(literal: &[u8], fold: bool) -> f64 {
         b'_' | b'.' | b',' | b'"' | b'(' | b')' | b'/' | b'-' | b'=' | b':' | 0 => 0.015,
         0x21..=0x7e => 0.004,
         _ => 0.003,
-    };
+    }
+}
+
+/// How often a literal occurs at a place of source text, about.
+pub(super) fn rate(literal: &[u8], fold: bool) -> f64 {
     let share = |byte: &u8| match byte {
-        b'a'..=b'z' if fold => one(*byte) + one(byte.to_ascii_uppercase()),
-        _ => one(*byte),
+        b'a'..=b'z' if fold => byte_rate(*byte) + byte_rate(byte.to_ascii_uppercase()),
+        _ => byte_rate(*byte),
     };
     // Text is not random: later bytes often follow from those before, so that long literals are less rare than this.
     literal.iter().map(share).product()

@@ -4,16 +4,13 @@
 //! of literals whose four bytes are alike, so that few other bytes look like one of them.
 
 use super::bits::{fill_grams, Unit};
-use super::bytes::ByteSet;
 use super::gates::Place;
+use super::likeness::{divided, gram};
 use super::required::rate;
-use super::tables::{Grams, GRAM};
+use super::tables::{Grams, GRAM, SETS};
 
 /// The most literals.
 const MOST: usize = 256;
-
-/// Sets of literals.
-const SETS: usize = 8;
 
 /// The share of a text's places at which something may look like a literal, at most.
 const MOST_RATE: f64 = 0.03;
@@ -62,7 +59,10 @@ impl Scout {
         if all.is_empty() || all.len() > MOST || unit == Unit::PORTABLE {
             return None;
         }
-        let grams: Vec<Vec<ByteSet>> = all.iter().map(gram).collect();
+        let grams: Vec<_> = all
+            .iter()
+            .map(|one| gram(one.bytes.get(one.at..).unwrap_or_default(), one.fold))
+            .collect();
         let (numbers, looks) = divided(&grams);
         if looks > MOST_RATE {
             return None;
@@ -144,89 +144,6 @@ fn rarest(bytes: &[u8], fold: bool) -> usize {
     let places = rates.enumerate();
     let rarest = places.min_by(|(_, one), (_, other)| one.total_cmp(other));
     rarest.map_or(0, |(at, _)| at)
-}
-
-/// The bytes that are looked for of a literal, each in every case.
-fn gram(literal: &Literal) -> Vec<ByteSet> {
-    let bytes = literal.bytes.iter().skip(literal.at).take(GRAM);
-    bytes
-        .map(|byte| {
-            let mut set = ByteSet::default();
-            set.add(*byte);
-            if literal.fold {
-                set.add(byte.to_ascii_uppercase());
-            }
-            set
-        })
-        .collect()
-}
-
-/// Divides grams into sets of those that are alike: the set of each, and how often something looks like one of them at a
-/// place, about.
-fn divided(grams: &[Vec<ByteSet>]) -> (Vec<usize>, f64) {
-    // One for each, until there are few enough: then those become one that together look like least.
-    let mut known: Vec<(Vec<ByteSet>, f64)> = Vec::new();
-    let mut sets: Vec<usize> = Vec::with_capacity(grams.len());
-    for gram in grams {
-        let set = known.iter().position(|(other, _)| other == gram);
-        sets.push(set.unwrap_or(known.len()));
-        if set.is_none() {
-            known.push((gram.clone(), looks(gram)));
-        }
-    }
-    let apart = |one: &(Vec<ByteSet>, f64), other: &(Vec<ByteSet>, f64)| {
-        looks(&union(&one.0, &other.0)) - one.1 - other.1
-    };
-    // For each the one before that is nearest.
-    let nearest = |known: &[(Vec<ByteSet>, f64)], number: usize| {
-        let before = known[..number].iter().enumerate();
-        let before = before.map(|(other, one)| (apart(one, &known[number]), other));
-        before.min_by(|one, other| one.0.total_cmp(&other.0))
-    };
-    let mut pairs: Vec<Option<(f64, usize)>> = (0..known.len())
-        .map(|number| nearest(&known, number))
-        .collect();
-    while known.len() > SETS {
-        let best = pairs.iter().enumerate();
-        let best = best.filter_map(|(number, pair)| pair.map(|(more, one)| (more, one, number)));
-        let Some((_, one, other)) = best.min_by(|one, other| one.0.total_cmp(&other.0)) else {
-            break;
-        };
-        let gone = known.swap_remove(other);
-        pairs.swap_remove(other);
-        let gram = union(&known[one].0, &gone.0);
-        known[one] = (gram.clone(), looks(&gram));
-        let moved = known.len();
-        for set in &mut sets {
-            *set = if *set == other { one } else { *set };
-            *set = if *set == moved { other } else { *set };
-        }
-        for number in 0..known.len() {
-            let stale =
-                pairs[number].is_some_and(|(_, of)| of == one || of == other || of == moved);
-            if stale || number == one || number == other {
-                pairs[number] = nearest(&known, number);
-            } else if number > one {
-                let more = apart(&known[one], &known[number]);
-                if pairs[number].is_none_or(|(least, _)| more < least) {
-                    pairs[number] = Some((more, one));
-                }
-            }
-        }
-    }
-    (sets, known.iter().map(|(_, looks)| looks).sum())
-}
-
-fn union(one: &[ByteSet], other: &[ByteSet]) -> Vec<ByteSet> {
-    one.iter()
-        .zip(other)
-        .map(|(one, other)| one.union(other))
-        .collect()
-}
-
-/// How often bytes look like a gram of these at a place, about.
-fn looks(gram: &[ByteSet]) -> f64 {
-    gram.iter().map(|set| set.rate().min(1.0)).product()
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! The search for one regex of a set, at candidates or over the whole text.
 
+use super::backtrack::Told;
 use super::compiled::{CompileError, Compiled};
 use super::endless::is_endless;
 use super::marks::Mark;
 use super::open::{Open, LOOK};
+use super::progress::{GoesOn, Memory, Progress, Starts, VAIN};
 use super::required::{Required, LONGEST};
-use super::walk::{begins, reach, try_at};
+use super::walk::{begins, try_at};
 use super::Part;
-use regex_automata::hybrid::dfa::{self, DFA};
-use regex_automata::meta;
+use regex_automata::hybrid::dfa::DFA;
 use regex_automata::Input;
 use regex_syntax::hir::Hir;
 
@@ -24,8 +25,11 @@ pub(super) const SHORT_TAIL: usize = 2048;
 /// The same, where a match is known to go on from the literal.
 const TRIES_BEFORE_REST: usize = 512;
 
-/// Bytes that tries may read in vain, besides as many as lie before the place: then tries cost more than a search.
-const VAIN: usize = 1 << 16;
+/// The steps that are tried at a place before an automaton is asked.
+const STEPS: usize = 512;
+
+/// The most places one behind the other at which steps are tried.
+const STEPPED: usize = 64;
 
 /// How the matches of a regex are found.
 #[derive(Debug)]
@@ -53,73 +57,12 @@ pub(super) struct Rule {
     pub endless: bool,
 }
 
-/// The memory that the search for one regex works in, made when it is first needed.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    regex: Option<meta::Cache>,
-    tries: Option<dfa::Cache>,
-    rest: Option<dfa::Cache>,
-    head: Option<dfa::Cache>,
-    pub open: Option<dfa::Cache>,
-}
-
-impl Memory {
-    /// Bytes that it takes.
-    pub fn usage(&self) -> usize {
-        let dfas = [&self.tries, &self.rest, &self.head, &self.open];
-        let dfas = dfas.into_iter().flatten();
-        let regex = self.regex.as_ref().map_or(0, meta::Cache::memory_usage);
-        regex + dfas.map(dfa::Cache::memory_usage).sum::<usize>()
-    }
-}
-
-/// How far the search for one regex has come in a text.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Progress {
-    /// All matches that begin before this are known, and none that is yet to come begins there.
-    at: usize,
-    /// No match that is wanted and certain begins here or later.
-    limit: usize,
-    /// Whether it is known which matches are certain.
-    settled: bool,
-    /// Bytes that tries have read in vain.
-    vain: usize,
-    /// Bytes that were read in vain behind literals.
-    vain_rest: usize,
-    /// Whether tries have turned out to cost too much in this text.
-    search: bool,
-    /// Whether no match is left.
-    done: bool,
-}
-
-impl Progress {
-    /// A search for the matches that begin from `at` on and before `limit`.
-    pub fn new(at: usize, limit: usize) -> Self {
-        Self {
-            at,
-            limit,
-            settled: false,
-            vain: 0,
-            vain_rest: 0,
-            search: false,
-            done: false,
-        }
-    }
-
-    /// From where on matches that begin before `limit`, where the part does, are uncertain, if any are.
-    pub fn open(&self, limit: usize) -> Option<usize> {
-        let from = self.limit.max(self.at);
-        (self.settled && from < limit).then_some(from)
-    }
-}
-
 impl Rule {
     /// Chooses the way for a regex. No automaton of it may take more than `limit` bytes.
     pub fn new(hir: Hir, required: Option<Required>, mark: Option<Mark>, limit: usize) -> Self {
         let longest = hir.properties().maximum_len();
         let endless = is_endless(&hir);
         let rest = required.as_ref().and_then(|required| required.rest.clone());
-        let head = required.as_ref().and_then(|required| required.head.clone());
         let way = match (required, longest) {
             (None, _) => Way::Whole,
             (Some(required), Some(longest)) if longest <= WINDOW => Way::Window(required, longest),
@@ -139,7 +82,7 @@ impl Rule {
         Self {
             way,
             mark,
-            compiled: Compiled::new(hir, rest, head, limit),
+            compiled: Compiled::new(hir, rest, limit),
             longest,
             endless,
         }
@@ -290,52 +233,69 @@ impl Rule {
             return;
         };
         let text = part.text;
-        // First and last place where a match with the literal may begin.
-        let mut starts = Vec::new();
-        let mut single = true;
-        for (place, until) in places {
-            single &= place == until;
-            let Some(last) = until.checked_sub(required.nearest) else {
-                continue;
-            };
+        let starts = places.filter_map(|(place, until)| {
+            let last = until.checked_sub(required.nearest)?;
             let first = required.furthest.map_or(0, |far| place.saturating_sub(far));
-            let known = progress.done || last < progress.at || first >= progress.limit;
-            if !known && self.goes_on(memory, progress, part, place) {
-                starts.push((first, last));
-            }
-        }
-        if starts.is_empty() {
-            return;
-        }
-        self.settle(memory, progress, part);
-        let mut starts = starts.into_iter().peekable();
-        let limit = progress.limit;
+            let single = place == until;
+            Some(Starts {
+                first,
+                last,
+                place,
+                single,
+            })
+        });
+        let mut starts = starts.peekable();
         let dfa = self.trying();
-        while let Some((first, mut last)) = starts.next() {
-            let from = first.max(progress.at);
-            if progress.done || from >= limit {
+        while let Some(Starts {
+            first,
+            mut last,
+            place,
+            single,
+        }) = starts.next()
+        {
+            let mut from = first.max(progress.at);
+            if progress.done || from >= progress.limit {
                 return;
             }
             if from > last {
                 continue;
             }
+            let GoesOn::Perhaps(end) = self.goes_on(memory, progress, part, place) else {
+                continue;
+            };
+            self.settle(memory, progress, part);
+            let limit = progress.limit;
+            if from >= limit {
+                return;
+            }
+            if matches!(self.way, Way::Window(..) | Way::Tries(_)) {
+                // Where there is a head, there need be nothing before the literal, which lies at `last`.
+                let place = (last, end);
+                if single
+                    && self
+                        .headed(memory, progress, text, place, &mut found)
+                        .is_some()
+                {
+                    continue;
+                }
+                last = last.min(limit - 1);
+                if !progress.search && self.stepped(progress, text, (from, last), &mut found) {
+                    continue;
+                }
+                from = from.max(progress.at);
+            }
             match (&self.way, dfa) {
-                // The literal lies at `last`, as there need be nothing before it.
-                (Way::Window(..) | Way::Tries(_), _)
-                    if single
-                        && (self.headed(memory, progress, text, last, &mut found)).is_some() => {}
                 (Way::Window(_, longest), _) => {
                     // Windows that overlap are searched as one, so that no byte is read more than about twice.
-                    while let Some((_, later)) =
-                        starts.next_if(|(first, _)| *first <= last.saturating_add(*longest))
+                    while let Some(next) =
+                        starts.next_if(|next| next.first <= last.saturating_add(*longest))
                     {
-                        last = later;
+                        last = last.max(next.last);
                     }
                     last = last.min(limit - 1);
                     self.window(memory, progress, text, (from, last, *longest), &mut found);
                 }
                 (Way::Tries(_), Some(dfa)) if !progress.search => {
-                    last = last.min(limit - 1);
                     if !self.tries(dfa, memory, progress, text, (from, last), &mut found) {
                         progress.search = true;
                         self.next(memory, progress, text, last, &mut found);
@@ -356,52 +316,114 @@ impl Rule {
         progress: &mut Progress,
         part: &Part<'_>,
         place: usize,
-    ) -> bool {
-        let Some(rest) = self.compiled.rest() else {
-            return true;
-        };
+    ) -> GoesOn {
         if progress.vain_rest > VAIN.saturating_add(place) {
-            return true;
+            return GoesOn::Perhaps(None);
         }
+        if let Some(rest) = self.compiled.rest_at() {
+            let mut left = STEPS;
+            let told = rest.at(part.text, place, &mut left);
+            progress.vain_rest += STEPS - left;
+            match told {
+                // At the end of what is there nothing is decided.
+                Told::Match { at_end: true, .. } | Told::Nothing { at_end: true } if !part.ends => {
+                    return GoesOn::Perhaps(None);
+                }
+                Told::Match { end, .. } => {
+                    progress.vain_rest -= (STEPS - left).min(end - place);
+                    return GoesOn::Perhaps(Some(end));
+                }
+                Told::Nothing { .. } => return GoesOn::No,
+                Told::Unknown => {}
+            }
+        }
+        let Some(rest) = self.compiled.rest() else {
+            return GoesOn::Perhaps(None);
+        };
         let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
         match begins(rest, cache, part.text, place) {
             Some((yes, read)) => {
                 progress.vain_rest += read;
-                // At the end of what is there nothing is decided.
-                yes || (!part.ends && place + read == part.text.len())
+                match yes || (!part.ends && place + read == part.text.len()) {
+                    true => GoesOn::Perhaps(None),
+                    false => GoesOn::No,
+                }
             }
             // It cannot be told.
-            None => true,
+            None => GoesOn::Perhaps(None),
         }
     }
 
     /// Finds the match of which the literal at `place` is part, if the regex begins with characters of a class. `None` where
-    /// this cannot be told so.
+    /// this cannot be told so. Beside the place, where the match ends, if that is known.
     fn headed(
         &self,
         memory: &mut Memory,
         progress: &mut Progress,
         text: &[u8],
-        place: usize,
+        (place, end): (usize, Option<usize>),
         found: &mut impl FnMut(usize, usize),
     ) -> Option<()> {
-        let (head, rest) = (self.compiled.head()?, self.compiled.rest()?);
-        if progress.vain > VAIN.saturating_add(place) {
-            return None;
-        }
-        let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
-        let (end, read) = try_at(rest, cache, text, place)?;
-        progress.vain += read - end.map_or(0, |end| end - place).min(read);
-        let Some(end) = end else {
-            return Some(());
+        let head = self.required()?.head.as_ref()?;
+        let end = match end {
+            Some(end) => end,
+            None => {
+                let rest = self.compiled.rest()?;
+                if progress.vain > VAIN.saturating_add(place) {
+                    return None;
+                }
+                let cache = memory.rest.get_or_insert_with(|| rest.create_cache());
+                let (end, read) = try_at(rest, cache, text, place)?;
+                progress.vain += read - end.map_or(0, |end| end - place).min(read);
+                let Some(end) = end else {
+                    return Some(());
+                };
+                end
+            }
         };
-        let cache = memory.head.get_or_insert_with(|| head.create_cache());
-        let start = reach(head, cache, text, progress.at, place)?;
+        let start = head.reach(text, progress.at, place);
         if start < progress.limit {
             found(start, end);
             progress.at = end;
         }
         Some(())
+    }
+
+    /// Tries all places in `from..=last` by backtracking; false where something else has to go on from `progress.at`.
+    fn stepped(
+        &self,
+        progress: &mut Progress,
+        text: &[u8],
+        (from, last): (usize, usize),
+        found: &mut impl FnMut(usize, usize),
+    ) -> bool {
+        if last - from >= STEPPED {
+            return false;
+        }
+        let Some(whole) = self.compiled.whole_at() else {
+            return false;
+        };
+        progress.at = from;
+        while progress.at <= last {
+            let start = progress.at;
+            if progress.vain > VAIN.saturating_add(start) {
+                return false;
+            }
+            let mut left = STEPS;
+            // What begins before the limit does not depend on bytes that are not there.
+            let told = whole.at(text, start, &mut left);
+            progress.vain += STEPS - left;
+            match told {
+                Told::Match { end, .. } => {
+                    progress.vain -= (STEPS - left).min(end - start);
+                    found(start, end);
+                    progress.at = end.max(start + 1);
+                }
+                Told::Nothing { .. } => progress.at = start + 1,
+                Told::Unknown => return false,
+            }
+        }
+        true
     }
 
     /// Finds the matches that begin in `from..=last` and have at most `longest` bytes.

@@ -1,5 +1,10 @@
 //! A few literals, looked for in short parts of a text.
+//!
+//! Where there is a vector unit, it tells first at which places one of the literals may begin, by their first bytes.
 
+use super::bits::{fill_grams, Unit};
+use super::likeness::{divided, gram};
+use super::tables::{self, Grams};
 use std::collections::BTreeMap;
 
 /// Bytes of a literal that are looked up.
@@ -21,7 +26,16 @@ pub(super) struct Sieve {
     /// A hash and a literal.
     entries: Vec<(u32, u32)>,
     literals: Vec<Literal>,
+    /// What tells where literals may begin, if that is faster.
+    grams: Option<Grams>,
+    unit: Unit,
 }
+
+/// The share of places at which something may look like a literal, at most, if the vector unit is to tell where.
+const MOST_RATE: f64 = 0.1;
+
+/// Words of bits that the vector unit fills at once.
+const WORDS: usize = 4;
 
 #[derive(Debug)]
 struct Literal {
@@ -53,7 +67,7 @@ fn load(text: &[u8]) -> u32 {
 impl Sieve {
     /// Prepares literals, each with whether ASCII letters of it stand for either case, and the rule that wants it. None
     /// is shorter than [`SHORTEST`].
-    pub fn new<'a>(literals: impl Iterator<Item = (&'a [u8], bool, usize)>) -> Self {
+    pub fn new<'a>(literals: impl Iterator<Item = (&'a [u8], bool, usize)>, unit: Unit) -> Self {
         let mut rules: BTreeMap<(Vec<u8>, bool), Vec<usize>> = BTreeMap::new();
         for (bytes, fold, rule) in literals {
             let bytes = if fold {
@@ -88,11 +102,14 @@ impl Sieve {
             let head: &mut u32 = &mut heads[*hash as usize];
             *head = if *head == 0 { next } else { *head };
         }
+        let grams = (unit != Unit::PORTABLE).then(|| grams(&literals)).flatten();
         Self {
             known,
             heads,
             entries,
             literals,
+            grams,
+            unit,
         }
     }
 
@@ -102,6 +119,7 @@ impl Sieve {
         size_of_val(&*self.known)
             + size_of_val(&*self.heads)
             + size_of_val(&self.entries[..])
+            + self.grams.as_ref().map_or(0, |_| tables::GRAM * 256)
             + literals
                 .map(|one| size_of::<Literal>() + one.bytes.len() + size_of_val(&one.rules[..]))
                 .sum::<usize>()
@@ -116,19 +134,64 @@ impl Sieve {
         until: usize,
         mut found: impl FnMut(usize, usize),
     ) {
+        match &self.grams {
+            Some(grams) => self.find_by_grams(grams, text, (from, until), &mut found),
+            None => self.find_by_bytes(text, from, until, &mut found),
+        }
+    }
+
+    fn find_by_grams(
+        &self,
+        grams: &Grams,
+        text: &[u8],
+        (from, until): (usize, usize),
+        found: &mut impl FnMut(usize, usize),
+    ) {
+        let until = until.min(text.len());
+        for from in (from..until).step_by(64 * WORDS) {
+            let mut words = [0; WORDS];
+            let words = &mut words[..(until - from).div_ceil(64).min(WORDS)];
+            fill_grams(self.unit, grams, &text[from..], words);
+            for (number, mut word) in words.iter().copied().enumerate() {
+                while word != 0 {
+                    let at = from + 64 * number + word.trailing_zeros() as usize;
+                    word &= word - 1;
+                    if at >= until {
+                        return;
+                    }
+                    let hash = hash(load(&text[at..]));
+                    if self.is_known(hash) {
+                        self.candidate(text, at, hash, found);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_known(&self, hash: u32) -> bool {
+        self.known[(hash >> 6) as usize] >> (hash & 63) & 1 > 0
+    }
+
+    fn find_by_bytes(
+        &self,
+        text: &[u8],
+        from: usize,
+        until: usize,
+        found: &mut impl FnMut(usize, usize),
+    ) {
         let mut at = from;
         // Where four bytes can be loaded at once.
         let plain = until.min((text.len() + 1).saturating_sub(size_of::<u32>()));
         let windows = text.get(at..).unwrap_or_default().windows(size_of::<u32>());
         for window in windows.take(plain.saturating_sub(from)) {
             let hash = hash(load(window));
-            if self.known[(hash >> 6) as usize] >> (hash & 63) & 1 > 0 {
-                self.candidate(text, at, hash, &mut found);
+            if self.is_known(hash) {
+                self.candidate(text, at, hash, found);
             }
             at += 1;
         }
         for at in at..until.min(text.len()) {
-            self.candidate(text, at, hash(load(&text[at..])), &mut found);
+            self.candidate(text, at, hash(load(&text[at..])), found);
         }
     }
 
@@ -150,6 +213,17 @@ impl Sieve {
             }
         }
     }
+}
+
+/// The first bytes of literals, if few other places look like them.
+fn grams(literals: &[Literal]) -> Option<Grams> {
+    let grams: Vec<_> = literals
+        .iter()
+        .map(|literal| gram(&literal.bytes, literal.fold))
+        .collect();
+    let (sets, looks) = divided(&grams);
+    let of_sets = grams.iter().zip(&sets);
+    (looks <= MOST_RATE).then(|| Grams::new(of_sets.map(|(gram, set)| (&gram[..], *set))))
 }
 
 #[cfg(test)]
@@ -177,11 +251,6 @@ mod tests {
             let until = random.usize(from..=text.len() + 2);
             let sieve = literals.iter().enumerate();
             let sieve = sieve.map(|(rule, (bytes, fold))| (&bytes[..], *fold, rule));
-            let sieve = Sieve::new(sieve);
-            let mut found = Vec::new();
-            sieve.find(&text, from, until, |rule, at| found.push((at, rule)));
-            assert!(found.is_sorted_by_key(|(at, _)| *at));
-            found.sort_unstable();
             let mut expected = Vec::new();
             for at in from..until.min(text.len()) {
                 for (rule, (bytes, fold)) in literals.iter().enumerate() {
@@ -191,7 +260,14 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(found, expected);
+            for unit in Unit::all() {
+                let sieve = Sieve::new(sieve.clone(), unit);
+                let mut found = Vec::new();
+                sieve.find(&text, from, until, |rule, at| found.push((at, rule)));
+                assert!(found.is_sorted_by_key(|(at, _)| *at));
+                found.sort_unstable();
+                assert_eq!(found, expected, "{unit:?}");
+            }
         }
     }
 }

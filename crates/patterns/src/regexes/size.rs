@@ -15,8 +15,10 @@ const AUTOMATON: usize = 4 << 10;
 /// Bytes that small DFAs and literals that are looked for take at most, which the search engine limits by itself.
 const OTHERS: usize = 256 << 10;
 
-/// Bytes that the largest of the automatons that a regex is compiled into takes at most.
-pub(super) fn of_automaton(hir: &Hir) -> usize {
+/// Bytes that the largest of the automatons that a regex is compiled into takes at most: what `regex-automata` calls the
+/// size of an NFA.
+#[must_use]
+pub fn of_automaton(hir: &Hir) -> usize {
     states(hir).saturating_mul(2).saturating_add(AUTOMATON)
 }
 
@@ -75,8 +77,8 @@ mod tests {
         ] {
             let parser = regex_syntax::ParserBuilder::new().utf8(false).build();
             let hir = { parser }.parse(pattern).unwrap();
-            for reverse in [false, true] {
-                let captures = thompson::WhichCaptures::None;
+            let (none, all) = (thompson::WhichCaptures::None, thompson::WhichCaptures::All);
+            for (reverse, captures) in [(false, none), (true, none), (false, all)] {
                 let config = thompson::Config::new().utf8(false).which_captures(captures);
                 let config = config.reverse(reverse);
                 let mut compiler = thompson::Compiler::new();

@@ -38,6 +38,9 @@ impl ClassTable {
 /// Positions of a text that are looked at for each byte of a gram, eight grams or sets of them at once.
 pub(super) const GRAM: usize = 4;
 
+/// Sets of grams that are looked for at once.
+pub(super) const SETS: usize = 8;
+
 /// For each place in a gram, which of eight sets of grams have a byte there.
 #[derive(Debug, Clone)]
 pub(super) struct Grams {

@@ -1,4 +1,4 @@
-//! Walks of an automaton through a text from a place, forwards and backwards.
+//! Walks of an automaton through a text from a place.
 
 use regex_automata::hybrid::dfa::{self, DFA};
 use regex_automata::{Anchored, Input};
@@ -57,35 +57,4 @@ pub(super) fn try_at(
         end = Some(text.len());
     }
     Some((end, text.len() - start))
-}
-
-/// The first place, from `from` on, from which the characters reach to `place`. `None` where the DFA cannot tell.
-pub(super) fn reach(
-    dfa: &DFA,
-    cache: &mut dfa::Cache,
-    text: &[u8],
-    from: usize,
-    place: usize,
-) -> Option<usize> {
-    let input = Input::new(text).range(from..place).anchored(Anchored::Yes);
-    let mut state = dfa.start_state_reverse(cache, &input).ok()?;
-    let mut first = place;
-    for at in (from..place).rev() {
-        state = dfa.next_state(cache, state, text[at]).ok()?;
-        if state.is_tagged() {
-            if state.is_match() {
-                // A DFA tells of a match one byte later.
-                first = at + 1;
-            } else if state.is_dead() {
-                return Some(first);
-            } else if state.is_quit() {
-                return None;
-            }
-        }
-    }
-    state = match from {
-        0 => dfa.next_eoi_state(cache, state).ok()?,
-        _ => dfa.next_state(cache, state, text[from - 1]).ok()?,
-    };
-    Some(if state.is_match() { from } else { first })
 }

@@ -33,9 +33,13 @@ impl<W: Write> IpcWriter<W> {
         self.file.write(&batch).map_err(error)
     }
 
-    pub fn finish(mut self) -> io::Result<()> {
+    /// `last` is metadata of the file's end.
+    pub fn finish(mut self, last: Vec<(&'static str, String)>) -> io::Result<()> {
         if !self.batch.is_empty() {
             self.give()?;
+        }
+        for (key, value) in last {
+            self.file.write_metadata(key, value);
         }
         self.file.finish().map_err(error)
     }

@@ -1,22 +1,23 @@
 //! The schema in Arrow's terms.
 
+use crate::read::{NAME, VERSION};
 use crate::schema::{Field, Kind, Schema};
 use arrow_schema::{DataType, Field as ArrowField, Schema as ArrowSchema};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The keys under which a file's metadata has the schema's name, its version, and the version of this crate.
-pub(super) const NAME: &str = "gristmill.schema";
-pub(super) const VERSION: &str = "gristmill.schema_version";
+/// The key under which a file's metadata has the version of this crate.
 const CRATE: &str = "gristmill.version";
 
 /// What stands under these keys.
-pub(super) fn metadata(schema: &Schema) -> [(&'static str, String); 3] {
-    [
+pub(super) fn metadata(schema: &Schema) -> Vec<(&'static str, String)> {
+    let mut metadata = vec![
         (NAME, schema.name().to_owned()),
         (VERSION, schema.version().to_string()),
         (CRATE, env!("CARGO_PKG_VERSION").to_owned()),
-    ]
+    ];
+    metadata.extend(schema.metadata().iter().cloned());
+    metadata
 }
 
 /// The schema as Arrow's. Its metadata has `gristmill.schema`, the schema's name, `gristmill.schema_version` and
@@ -43,8 +44,9 @@ pub fn schema(schema: &Schema) -> ArrowSchema {
             fields.push(column(field, &name, DataType::Binary, &about));
         }
     }
-    let metadata = metadata(schema).map(|(key, value)| (key.to_owned(), value));
-    ArrowSchema::new(fields).with_metadata(HashMap::from(metadata))
+    let metadata = metadata(schema).into_iter();
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
+    ArrowSchema::new(fields).with_metadata(HashMap::from_iter(metadata))
 }
 
 fn column(field: &Field, name: &str, kind: DataType, about: &str) -> ArrowField {

@@ -51,9 +51,14 @@ impl<W: Write + Send> ParquetWriter<W> {
         Ok(())
     }
 
-    pub fn finish(mut self) -> io::Result<()> {
+    /// `last` is metadata of the file's end.
+    pub fn finish(mut self, last: Vec<(&'static str, String)>) -> io::Result<()> {
         if !self.batch.is_empty() {
             self.give()?;
+        }
+        for (key, value) in last {
+            let pair = KeyValue::new(key.to_owned(), value);
+            self.file.append_key_value_metadata(pair);
         }
         self.file.finish().map_err(error)?;
         self.file.inner_mut().flush()

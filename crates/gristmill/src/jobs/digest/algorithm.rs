@@ -186,7 +186,7 @@ pub struct Digest {
 
 impl Digest {
     /// The digest with these bytes, of which there are at most 32.
-    pub(super) fn new(digest: &[u8]) -> Self {
+    pub(crate) fn new(digest: &[u8]) -> Self {
         let mut bytes = [0; MOST_BYTES];
         let len = digest.len().min(MOST_BYTES);
         bytes[..len].copy_from_slice(&digest[..len]);

@@ -7,6 +7,7 @@
 //! worker takes a chunk of another file, and so files are hashed at the same time, each in order.
 
 use super::algorithm::{Algorithm, Algorithms, Digest};
+use super::chunks::{Chunk, Chunking, Cutter};
 use crate::source::Entry;
 use gristmill_ring::lock;
 use md5::Md5;
@@ -26,11 +27,12 @@ pub struct Hashes {
     sha256: Option<Sha256>,
     md5: Option<Md5>,
     sha1: Option<Sha1>,
+    cutter: Option<Cutter>,
 }
 
 impl Hashes {
-    /// The hashes of no bytes.
-    pub fn new(algorithms: &Algorithms) -> Self {
+    /// The hashes of no bytes, which are cut into chunks if `chunking` says how.
+    pub fn new(algorithms: &Algorithms, chunking: Option<Chunking>) -> Self {
         use Algorithm::{Xxh3_128, Xxh3_64};
         let has = |algorithm| algorithms.contains(algorithm);
         Self {
@@ -39,6 +41,7 @@ impl Hashes {
             sha256: has(Algorithm::Sha256).then(Sha256::default),
             md5: has(Algorithm::Md5).then(Md5::default),
             sha1: has(Algorithm::Sha1).then(Sha1::default),
+            cutter: chunking.map(Cutter::new),
         }
     }
 
@@ -61,6 +64,9 @@ impl Hashes {
         if let Some(sha1) = &mut self.sha1 {
             sha1.update(bytes);
         }
+        if let Some(cutter) = &mut self.cutter {
+            cutter.add(bytes);
+        }
         self.next += bytes.len() as u64;
     }
 
@@ -70,6 +76,11 @@ impl Hashes {
         for part in bytes.chunks(PART_BYTES).take_while(|_| more()) {
             self.add_part(part);
         }
+    }
+
+    /// The chunks of the file, which ends here; `None` if it has too many, or is not cut.
+    pub fn chunks(&mut self) -> Option<Vec<Chunk>> {
+        self.cutter.take()?.finish()
     }
 
     /// The digest of the bytes so far; `None` of an algorithm that this file is not hashed with, or not in order.
@@ -94,16 +105,15 @@ fn finished<D: sha2::Digest + Clone>(state: Option<&D>) -> Option<Digest> {
 pub struct Work {
     /// How its digests are made.
     pub algorithms: Algorithms,
-    /// Present if some are made in order.
+    /// Present if some are made in order, or chunks.
     pub hashes: Option<Mutex<Hashes>>,
 }
 
 impl Work {
     /// A file of which no byte has been hashed yet.
-    pub fn new(algorithms: Algorithms) -> Self {
-        let hashes = algorithms
-            .any_in_order()
-            .then(|| Mutex::new(Hashes::new(&algorithms)));
+    pub fn new(algorithms: Algorithms, chunking: Option<Chunking>) -> Self {
+        let any = algorithms.any_in_order() || chunking.is_some();
+        let hashes = any.then(|| Mutex::new(Hashes::new(&algorithms, chunking)));
         Self { algorithms, hashes }
     }
 }
@@ -135,7 +145,7 @@ impl Files {
     const GONE: u32 = 0;
 
     /// Adds a file, and returns its number, which leaves the bit [`STREAM`] free.
-    pub fn begin(&self, entry: &Entry, algorithms: Algorithms) -> u32 {
+    pub fn begin(&self, entry: &Entry, algorithms: Algorithms, chunking: Option<Chunking>) -> u32 {
         let mut files = lock(&self.0);
         // As many files as there are numbers are never open at the same time.
         loop {
@@ -146,7 +156,9 @@ impl Files {
         }
         let number = files.last;
         files.numbers.insert(entry.sequence, number);
-        files.files.insert(number, Arc::new(Work::new(algorithms)));
+        files
+            .files
+            .insert(number, Arc::new(Work::new(algorithms, chunking)));
         number
     }
 
@@ -177,7 +189,7 @@ mod tests {
     #[test]
     fn the_hashes_of_nothing_and_of_abc_are_those_of_their_specifications() {
         let all: Algorithms = Algorithm::ALL.into_iter().collect();
-        let mut hashes = Hashes::new(&all);
+        let mut hashes = Hashes::new(&all, None);
         let shown = |hashes: &Hashes, algorithm| {
             let digest = hashes.digest(algorithm);
             digest.map_or_else(String::new, |digest| digest.to_string())
@@ -206,11 +218,11 @@ mod tests {
             ..Entry::named("file")
         };
         let (one, two) = (entry(5), entry(6));
-        let number = files.begin(&one, Algorithm::Md5.into());
+        let number = files.begin(&one, Algorithm::Md5.into(), None);
         assert_eq!(files.number(&one), number);
         assert!(files.get(files.number(&two)).is_none());
         assert!(files.get(number).unwrap().hashes.is_some());
-        let other = files.begin(&two, Algorithm::Blake3.into());
+        let other = files.begin(&two, Algorithm::Blake3.into(), None);
         assert!(other != number && files.get(other).unwrap().hashes.is_none());
         assert!(files.end(&one).is_some() && files.end(&one).is_none());
         assert!(files.get(number).is_none());

@@ -1,0 +1,172 @@
+//! `gristmill diff`: two manifests, or a manifest and files that are read now.
+
+use super::common::{self, Destination, End};
+use super::engine::EngineArgs;
+use super::manifest;
+use super::rows::{Format, RowsArgs};
+use gristmill::manifest::{
+    difference_schema, Change, Counts, Diff, Difference, Head, Manifest, Names,
+};
+use gristmill::source::FileId;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Flags of `gristmill diff`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DiffArgs {
+    /// The manifest of before, which `gristmill digest --manifest` has written.
+    old: PathBuf,
+
+    /// The manifest of now, which is a file that ends in .jsonl, .csv, .arrow or .parquet; or files and directories, which
+    /// are read now with the digests that the old manifest has.
+    #[arg(required = true)]
+    new: Vec<PathBuf>,
+
+    /// Compare paths without this beginning, on both sides. May be given several times; a path loses the longest that it
+    /// has. Without it, if each side was made of one path and these are not the same, paths are compared without them.
+    #[arg(long, value_name = "PATH")]
+    strip_prefix: Vec<PathBuf>,
+
+    /// Write a JSON object for each difference, and one for the numbers.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    rows: RowsArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Runs `gristmill diff`.
+///
+/// # Errors
+/// A message, if the manifests cannot be compared.
+pub fn run(args: &DiffArgs) -> Result<ExitCode, String> {
+    let json = args.json.then_some(("--json", Format::Jsonl));
+    let format = args.rows.format(json)?;
+    let old = Manifest::open(&args.old, false).map_err(|error| manifest::unusable(&error))?;
+    let rows = args.rows.open(format, || Ok(difference_schema()))?;
+    let (new, mut end) = match &*args.new {
+        [one] if manifest::is_manifest(one) => {
+            let new = Manifest::open(one, false).map_err(|error| manifest::unusable(&error))?;
+            (new, END)
+        }
+        paths => {
+            let mut beside = rows.destination();
+            // A manifest may lie among the files that it tells of.
+            let own = File::open(&args.old).and_then(|file| FileId::of(&file));
+            beside.written.extend(own);
+            read(args, paths, &old, beside)?
+        }
+    };
+    if !end.whole {
+        common::complain("the files were not all read, so that nothing is compared");
+        return Ok(end.code(2));
+    }
+    let names = Names {
+        strip: args.strip_prefix.clone(),
+    };
+    let diff = Diff::new(&old, &new, &names).map_err(|error| error.to_string())?;
+    let counts = diff.counts();
+    end.failed |= counts.unread > 0;
+    let last = match format {
+        Format::Jsonl => summary_json(&diff, counts),
+        _ => summary(&diff, counts),
+    };
+    let row = |difference: Difference<'_>, out: &mut Vec<u8>| match format {
+        Format::Text => text(&difference, out),
+        Format::Jsonl => {
+            out.extend(difference.json().as_bytes());
+            out.push(b'\n');
+        }
+        _ => difference.write_row(out),
+    };
+    manifest::write(rows, diff.iter(), row, last.as_bytes(), &mut end);
+    if diff.has_no_name_in_common() {
+        common::complain(
+            "no path is in both: if they were named by different paths, give these with --strip-prefix",
+        );
+    }
+    Ok(end.code(u8::from(!diff.is_empty())))
+}
+
+/// How a command ended that has run nothing.
+pub const END: End = End {
+    failed: false,
+    interrupted: false,
+    unread: false,
+    lost: false,
+    whole: true,
+};
+
+/// The manifest of files that are read now.
+fn read(
+    args: &DiffArgs,
+    paths: &[PathBuf],
+    old: &Manifest,
+    beside: Destination,
+) -> Result<(Manifest, End), String> {
+    let head = Head::new(old.head().algorithms, None, paths.iter().cloned());
+    let source = manifest::tree(paths)?;
+    manifest::read_now(source, head, &args.engine, beside, false)
+}
+
+/// A difference as text.
+fn text(difference: &Difference<'_>, out: &mut Vec<u8>) {
+    let name = difference.change.name();
+    out.extend(format!("{name:<9}").as_bytes());
+    if let Some(old) = difference.old_name {
+        out.extend(manifest::shown(old));
+        out.extend(b" -> ");
+    }
+    out.extend(manifest::shown(difference.name));
+    if difference.change == Change::Rot {
+        out.extend(b": same size and time, other content");
+    }
+    if let Some(reason) = difference.reason() {
+        out.extend(b": ");
+        out.extend(common::escaped(reason).as_bytes());
+    }
+    out.push(b'\n');
+}
+
+/// How many there are of each kind, as text.
+fn summary(diff: &Diff<'_>, counts: Counts) -> String {
+    let by = diff.algorithms();
+    let by: Vec<&str> = by.iter().map(|of| of.name()).collect();
+    let touched = match counts.touched {
+        0 => String::new(),
+        touched => format!(" ({touched} with another time)"),
+    };
+    format!(
+        "{} added, {} removed, {} changed, {} moved, {} rot, {} unread, {} unchanged{touched}; compared by {}\n",
+        counts.added,
+        counts.removed,
+        counts.changed,
+        counts.moved,
+        counts.rot,
+        counts.unread,
+        counts.unchanged,
+        by.join(", ")
+    )
+}
+
+fn summary_json(diff: &Diff<'_>, counts: Counts) -> String {
+    let by = diff.algorithms();
+    let by: Vec<&str> = by.iter().map(|of| of.name()).collect();
+    let record = serde_json::json!({
+        "type": "difference_summary",
+        "added": counts.added,
+        "removed": counts.removed,
+        "changed": counts.changed,
+        "moved": counts.moved,
+        "rot": counts.rot,
+        "unread": counts.unread,
+        "unchanged": counts.unchanged,
+        "touched": counts.touched,
+        "algorithms": by,
+    });
+    format!("{record}\n")
+}

@@ -1,0 +1,139 @@
+//! `gristmill dupes`: files with the same content.
+
+use super::common;
+use super::diff::END;
+use super::engine::EngineArgs;
+use super::manifest;
+use super::rows::{Format, RowsArgs};
+use gristmill::jobs::digest::{Algorithm, Chunking};
+use gristmill::manifest::{duplicate_schema, Duplicates, Group, Head, Manifest, SameSizes};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Flags of `gristmill dupes`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DupesArgs {
+    /// Files and directories, of which those files are read that have the size of another; or one manifest, which is a file
+    /// that ends in .jsonl, .csv, .arrow or .parquet, and nothing is read.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+
+    /// Tell of files without a byte, too.
+    #[arg(long)]
+    empty: bool,
+
+    /// Read all files, cut them into chunks by their content, and tell how many bytes are in chunks that are there more
+    /// than once: as --chunks of digest. A manifest that has chunks has them told without this flag.
+    #[arg(long, value_name = "NAME")]
+    chunks: Option<Chunking>,
+
+    /// Write a JSON object for each group of files with the same content, and one for the numbers.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    rows: RowsArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Runs `gristmill dupes`.
+///
+/// # Errors
+/// A message, if the files cannot be read.
+pub fn run(args: &DupesArgs) -> Result<ExitCode, String> {
+    let json = args.json.then_some(("--json", Format::Jsonl));
+    let format = args.rows.format(json)?;
+    let named = match &*args.paths {
+        [one] if manifest::is_manifest(one) => Some(one),
+        _ => None,
+    };
+    if let (Some(named), Some(_)) = (named, args.chunks) {
+        return Err(format!(
+            "--chunks: {} is a manifest, which has chunks or not; leave it out, or name the files",
+            named.display()
+        ));
+    }
+    let rows = args.rows.open(format, || Ok(duplicate_schema()))?;
+    let (manifest, mut end) = match named {
+        Some(path) => {
+            let manifest =
+                Manifest::open(path, true).map_err(|error| manifest::unusable(&error))?;
+            (manifest, END)
+        }
+        None => {
+            let roots = args.paths.iter().cloned();
+            let head = Head::new(Algorithm::Blake3.into(), args.chunks, roots);
+            let (tree, to) = (manifest::tree(&args.paths)?, rows.destination());
+            match args.chunks {
+                Some(_) => manifest::read_now(tree, head, &args.engine, to, true)?,
+                None => manifest::read_now(SameSizes::new(tree), head, &args.engine, to, false)?,
+            }
+        }
+    };
+    if !end.whole {
+        common::complain("the files were not all read, so that nothing is told");
+        return Ok(end.code(2));
+    }
+    let dupes = Duplicates::new(&manifest, args.empty);
+    end.failed |= dupes.unread() > 0;
+    let last = match format {
+        Format::Jsonl => dupes.json_summary() + "\n",
+        _ => summary(&manifest, &dupes),
+    };
+    let mut number = 0;
+    let row = |group: &Group, out: &mut Vec<u8>| {
+        match format {
+            Format::Text => text(&manifest, group, out),
+            Format::Jsonl => {
+                out.extend(dupes.json(group).as_bytes());
+                out.push(b'\n');
+            }
+            _ => dupes.write_rows(number, group, out),
+        }
+        number += 1;
+    };
+    manifest::write(rows, dupes.groups().iter(), row, last.as_bytes(), &mut end);
+    Ok(end.code(u8::from(!dupes.groups().is_empty())))
+}
+
+/// A group as text.
+fn text(manifest: &Manifest, group: &Group, out: &mut Vec<u8>) {
+    let unit = if group.size == 1 { "byte" } else { "bytes" };
+    out.extend(format!("{} {unit} each:\n", group.size).as_bytes());
+    for names in &group.files {
+        for (place, name) in names.iter().enumerate() {
+            if place > 0 {
+                out.extend(b"  hard link: ");
+            }
+            out.extend(manifest::shown(manifest.file(*name).path));
+            out.push(b'\n');
+        }
+    }
+    out.push(b'\n');
+}
+
+/// What was found in all, as text.
+fn summary(manifest: &Manifest, dupes: &Duplicates<'_>) -> String {
+    let mut text = format!(
+        "{} groups, {} files; {} bytes could be saved\n",
+        dupes.groups().len(),
+        dupes.files(),
+        dupes.savable_bytes()
+    );
+    if dupes.unread() > 0 {
+        text += &format!("{} files could not be read\n", dupes.unread());
+    }
+    if let Some(share) = manifest.chunk_share() {
+        text += &format!(
+            "{:.2} % of {} bytes are in chunks that were there before: {} bytes; {} chunks, {} different\n",
+            100.0 * share.share(),
+            share.bytes,
+            share.repeated_bytes,
+            share.chunks,
+            share.different
+        );
+    }
+    text
+}

@@ -1,0 +1,272 @@
+//! Manifests: what `digest --manifest` writes, and how `diff` and `dupes` come by one.
+
+use super::common::{self, Collected, Destination, End, ReportArgs};
+use super::engine::EngineArgs;
+use super::mill::Share;
+use super::rows::{Format, Rows, RowsArgs};
+use gristmill::decode::Decode;
+use gristmill::jobs::digest::{write_unread, Algorithms, Chunking, DigestJob, Several};
+use gristmill::manifest::{Gather, Head, Manifest, ManifestError};
+use gristmill::mill::{FileErrorKind, Task};
+use gristmill::source::{Source, Tree};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Flags of `digest` for manifests.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ManifestArgs {
+    /// Write a manifest instead of rows: a table with a row for each file, with its size, time, all its digests, and what
+    /// could not be read. `gristmill diff` compares it with what the files are later.
+    ///
+    /// The file's ending names the format, if --format does not: .jsonl, .csv, .arrow or .parquet. The file takes its name
+    /// once it is whole. docs/manifest.md lists its columns.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["output", "json", "tag", "zero", "check"]
+    )]
+    manifest: Option<PathBuf>,
+
+    /// Cut files into chunks by their content, and have where each is and its BLAKE3 in the manifest: `fastcdc` or `gear`,
+    /// behind which a colon and an average size may stand, such as fastcdc:16K; the default is 64K.
+    ///
+    /// The least size of a chunk is a quarter of the average, and the greatest four times as much. A file has at most
+    /// 2,097,152 chunks.
+    #[arg(long, value_name = "NAME", requires = "manifest")]
+    chunks: Option<Chunking>,
+}
+
+impl ManifestArgs {
+    /// Where a manifest goes, if one is to be written. `format` is that of --format.
+    pub fn rows(&self, format: Option<Format>) -> Option<RowsArgs> {
+        let path = self.manifest.clone()?;
+        Some(RowsArgs::new(path, format))
+    }
+
+    /// A manifest that is to be written there.
+    ///
+    /// # Errors
+    /// A message, if the format has no place for one, or the output cannot be written.
+    pub fn open(
+        &self,
+        rows: &RowsArgs,
+        algorithms: Algorithms,
+        roots: &[PathBuf],
+    ) -> Result<Noting, String> {
+        let head = Head::new(algorithms, self.chunks, roots.iter().cloned());
+        let rows = rows.open_manifest(&head)?;
+        Ok(Noting {
+            job: Arc::new(DigestJob::manifest(algorithms, self.chunks)),
+            head,
+            rows,
+            unlisted: Collected::of_listings(),
+        })
+    }
+
+    /// Whether files are cut into chunks.
+    pub fn are_cut(&self) -> bool {
+        self.chunks.is_some()
+    }
+}
+
+/// A manifest while it is written.
+pub struct Noting {
+    pub job: Arc<DigestJob>,
+    head: Head,
+    pub rows: Rows,
+    /// What could not be listed.
+    pub unlisted: Collected,
+}
+
+impl Noting {
+    /// What the run is told of it.
+    pub fn report(&self, args: &ReportArgs) -> ReportArgs {
+        ReportArgs {
+            rows: self.rows.destination(),
+            collected: Some(self.unlisted.clone()),
+            ..args.clone()
+        }
+    }
+
+    /// Ends the manifest.
+    pub fn finish(mut self, end: &mut End) {
+        let last = unlisted(&self.unlisted, &self.head);
+        let to = self.rows.destination();
+        common::write_last(&mut self.rows, &to, &last, end);
+        tell(
+            &self.job.changed(),
+            "it changed while it was read; its row says so",
+        );
+        let uncut = self.job.uncut();
+        end.failed |= uncut.count > 0;
+        tell(
+            &uncut,
+            "it has more than 2,097,152 chunks, and its row has none; give a larger average, such as --chunks fastcdc:1M",
+        );
+        self.rows.finish(b"", end);
+    }
+}
+
+/// Says something of several files.
+fn tell(several: &Several, what: &str) {
+    for path in &several.first {
+        common::complain(&format!("{}: {what}", path.display()));
+    }
+    let more = several.count - several.first.len() as u64;
+    if more > 0 {
+        common::complain(&format!("{more} files more: {what}"));
+    }
+}
+
+/// The rows of what could not be listed.
+fn unlisted(collected: &Collected, head: &Head) -> Vec<u8> {
+    let mut rows = Vec::new();
+    let (errors, more) = collected.take();
+    for error in errors {
+        if let (Some(path), FileErrorKind::Listing { reason }) = (error.path, error.kind) {
+            write_unread(&path, &reason, &head.algorithms, head.has_chunks, &mut rows);
+        }
+    }
+    if more > 0 {
+        common::complain(&format!(
+            "{more} directories more could not be listed, and have no row in the manifest"
+        ));
+    }
+    rows
+}
+
+/// A manifest beside other jobs.
+pub struct NotingShare {
+    pub noting: Noting,
+    /// Why no device runs the job, and no log keeps it, if that is so.
+    pub needs: Option<(&'static str, &'static str)>,
+}
+
+impl Share for NotingShare {
+    fn task(&mut self) -> Task<'_> {
+        Task::new(Arc::clone(&self.noting.job), &mut self.noting.rows)
+    }
+
+    fn destination(&self) -> Destination {
+        self.noting.rows.destination()
+    }
+
+    fn collected(&self) -> Option<Collected> {
+        Some(self.noting.unlisted.clone())
+    }
+
+    fn finish(self: Box<Self>, _name: &str, end: &mut End) -> Option<bool> {
+        self.noting.finish(end);
+        None
+    }
+
+    fn needs_cpu(&self) -> Option<&'static str> {
+        self.needs.map(|(why, _)| why)
+    }
+
+    fn needs_no_log(&self) -> Option<&'static str> {
+        self.needs.map(|(_, why)| why)
+    }
+}
+
+/// What is told of a manifest that cannot be used.
+pub fn unusable(error: &ManifestError) -> String {
+    error.to_string()
+}
+
+/// Whether a path that was given is a manifest, and not a file to be read: a regular file with the ending of a format
+/// that manifests have.
+pub fn is_manifest(path: &Path) -> bool {
+    let named = Format::of(path).is_some_and(|format| format != Format::Text);
+    named && path.is_file()
+}
+
+/// The files below these paths, as `digest` walks them.
+///
+/// # Errors
+/// A message about a path that nothing can be listed of.
+pub fn tree(paths: &[PathBuf]) -> Result<impl Source + 'static, String> {
+    let tree = Tree::new(paths.iter().cloned())
+        .hidden(true)
+        .ignore_files(false);
+    tree.walk().map_err(|error| super::advice::glob(&error))
+}
+
+/// Reads files now, into a manifest in memory. Returns it, and how that ended. `sharing` is as [`Gather::sharing`].
+///
+/// # Errors
+/// A message, if the run cannot start.
+pub fn read_now(
+    source: impl Source + 'static,
+    head: Head,
+    engine: &EngineArgs,
+    rows: Destination,
+    sharing: bool,
+) -> Result<(Manifest, End), String> {
+    let refusal = "files are read for a manifest on the processor alone; use --backend cpu";
+    let mill = engine.mill_on_cpu(false, Decode::default(), refusal)?;
+    let job = Arc::new(DigestJob::manifest(head.algorithms, head.chunking));
+    let collected = Collected::of_listings();
+    let report = ReportArgs {
+        stats: false,
+        no_progress: false,
+        record: None,
+        silent: false,
+        collected: Some(collected.clone()),
+        rows: Destination {
+            is_file: true,
+            ..rows
+        },
+    };
+    let mut gather = Gather::new(head.clone());
+    if sharing {
+        gather = gather.sharing();
+    }
+    let ended = common::run(&mill, source, Arc::clone(&job), &mut gather, &report, None)?;
+    let mut end = ended.end;
+    let failed = |error: std::io::Error| format!("the files that were read: {error}");
+    gather
+        .write_all(&unlisted(&collected, &head))
+        .map_err(failed)?;
+    tell(&job.changed(), "it changed while it was read");
+    let uncut = job.uncut();
+    end.failed |= uncut.count > 0;
+    tell(
+        &uncut,
+        "it has more than 2,097,152 chunks, which are not counted; give a larger average, such as --chunks fastcdc:1M",
+    );
+    Ok((gather.finish().map_err(failed)?, end))
+}
+
+/// Writes rows that come one after the other, and ends the output.
+pub fn write<T>(
+    mut rows: Rows,
+    all: impl Iterator<Item = T>,
+    mut row: impl FnMut(T, &mut Vec<u8>),
+    last: &[u8],
+    end: &mut End,
+) {
+    let to = rows.destination();
+    let mut bytes = Vec::new();
+    for one in all {
+        row(one, &mut bytes);
+        if bytes.len() >= 64 << 10 {
+            let written = rows.write_all(&bytes);
+            bytes.clear();
+            if written.is_err() {
+                common::note_last(&to, written, end);
+                break;
+            }
+        }
+    }
+    common::write_last(&mut rows, &to, &bytes, end);
+    rows.finish(last, end);
+}
+
+/// A path as text for people: on one line, with `\n`, `\r` and `\\` as escapes.
+pub fn shown(path: &[u8]) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    gristmill::jobs::names::escaped(path).1
+}

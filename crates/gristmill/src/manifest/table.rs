@@ -1,0 +1,340 @@
+//! Manifests in memory.
+
+use super::dupes::ChunkShare;
+use super::error::ManifestErrorKind;
+use super::head::Head;
+use crate::jobs::digest::{Algorithm, Digest};
+use gristmill_rows::{RowReader, Value};
+use std::io::{self, Write};
+
+/// A file of a manifest. Its path and digests lie in the manifest's own bytes, behind those of the files before it.
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    /// Where its path ends.
+    path_end: u64,
+    size: u64,
+    modified_ns: i64,
+    device: u64,
+    inode: u64,
+    /// Which of these are known, as bits.
+    known: u8,
+    /// The number of its error, from 1; 0 for none.
+    error: u32,
+}
+
+/// Bits of [`Record::known`].
+const SIZE: u8 = 1;
+const MODIFIED: u8 = 2;
+const INODE: u8 = 4;
+const CHANGED: u8 = 8;
+
+/// A manifest in memory.
+#[derive(Debug)]
+pub struct Manifest {
+    head: Head,
+    files: Vec<Record>,
+    paths: Vec<u8>,
+    /// The digests of each file, one for each algorithm. Of a file that could not be read they are zeros.
+    digests: Vec<u8>,
+    errors: Vec<String>,
+    share: Option<ChunkShare>,
+}
+
+/// What a manifest says of a file.
+#[derive(Debug, Clone, Copy)]
+pub struct FileRow<'m> {
+    /// Its path.
+    pub path: &'m [u8],
+    /// Its length in bytes; `None` of a file that could not be read.
+    pub size: Option<u64>,
+    /// When it was last changed, in nanoseconds since 1970-01-01 UTC.
+    pub modified_ns: Option<i64>,
+    /// Whether it changed while it was read.
+    pub changed: bool,
+    /// Its device and inode.
+    pub id: Option<(u64, u64)>,
+    /// Why it could not be read.
+    pub error: Option<&'m str>,
+}
+
+impl Manifest {
+    /// What it says of itself.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// How many bytes are in chunks that are there more than once, if that was asked for.
+    #[must_use]
+    pub fn chunk_share(&self) -> Option<ChunkShare> {
+        self.share.clone()
+    }
+
+    /// A row, by its number from 0.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn file(&self, number: usize) -> FileRow<'_> {
+        let file = &self.files[number];
+        let known = |bit| file.known & bit != 0;
+        let error = file.error.checked_sub(1).map(|error| error as usize);
+        FileRow {
+            path: self.path(number),
+            size: known(SIZE).then_some(file.size),
+            modified_ns: known(MODIFIED).then_some(file.modified_ns),
+            changed: known(CHANGED),
+            id: known(INODE).then_some((file.device, file.inode)),
+            error: error.map(|error| &*self.errors[error]),
+        }
+    }
+
+    /// The digests of a row, one for each algorithm of the head; `None` of a file that could not be read.
+    #[must_use]
+    pub fn digests(&self, number: usize) -> Option<Vec<Digest>> {
+        self.file(number).size?;
+        let algorithms = self.head.algorithms.iter();
+        let digests = algorithms.map(|of| Some(Digest::new(self.digest(number, of)?)));
+        digests.collect()
+    }
+
+    /// The path of a row.
+    pub(super) fn path(&self, number: usize) -> &[u8] {
+        let end = |number: usize| self.files[number].path_end as usize;
+        let begin = number.checked_sub(1).map_or(0, end);
+        &self.paths[begin..end(number)]
+    }
+
+    /// The digests of a row that are made by `algorithm`; `None` if the manifest has none by it.
+    pub(super) fn digest(&self, number: usize, algorithm: Algorithm) -> Option<&[u8]> {
+        let mut begin = number * self.digest_bytes();
+        for of in self.head.algorithms.iter() {
+            let end = begin + of.bytes();
+            if of == algorithm {
+                return self.digests.get(begin..end);
+            }
+            begin = end;
+        }
+        None
+    }
+
+    fn digest_bytes(&self) -> usize {
+        self.head.algorithms.iter().map(Algorithm::bytes).sum()
+    }
+}
+
+/// Takes the rows of a manifest that are written to it, as [`DigestJob::manifest`](crate::jobs::digest::DigestJob::manifest)
+/// makes them, into memory.
+#[derive(Debug)]
+pub struct Gather {
+    reader: RowReader,
+    into: Into,
+}
+
+/// What a row is added to.
+#[derive(Debug)]
+struct Into {
+    manifest: Manifest,
+    error: Option<ManifestErrorKind>,
+}
+
+impl Gather {
+    /// A manifest without rows.
+    #[must_use]
+    pub fn new(head: Head) -> Self {
+        let manifest = Manifest {
+            head,
+            files: Vec::new(),
+            paths: Vec::new(),
+            digests: Vec::new(),
+            errors: Vec::new(),
+            share: None,
+        };
+        Self {
+            reader: RowReader::new(&manifest.head.schema()),
+            into: Into {
+                manifest,
+                error: None,
+            },
+        }
+    }
+
+    /// Also adds up the bytes of chunks that are there more than once. It takes some 40 bytes for each different chunk.
+    #[must_use]
+    pub fn sharing(mut self) -> Self {
+        if self.into.manifest.head.has_chunks {
+            self.into.manifest.share = Some(ChunkShare::default());
+        }
+        self
+    }
+
+    /// Adds a row.
+    pub(super) fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
+        self.into.row(row)
+    }
+
+    /// Why a row was not taken, as its error can be told better than by the one that was returned.
+    pub(super) fn error(&mut self) -> Option<ManifestErrorKind> {
+        self.into.error.take()
+    }
+
+    /// The manifest.
+    ///
+    /// # Errors
+    /// An error, if the last row is not whole.
+    pub fn finish(mut self) -> io::Result<Manifest> {
+        self.reader.finish()?;
+        let manifest = &mut self.into.manifest;
+        manifest.files.shrink_to_fit();
+        manifest.paths.shrink_to_fit();
+        manifest.digests.shrink_to_fit();
+        if let Some(share) = &mut manifest.share {
+            share.forget();
+        }
+        Ok(self.into.manifest)
+    }
+}
+
+impl Write for Gather {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let into = &mut self.into;
+        self.reader.read(bytes, |row| into.row(row))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Into {
+    fn row(&mut self, row: &[Value<'_>]) -> io::Result<()> {
+        let number = self.manifest.files.len() as u64 + 1;
+        self.add(row).map_err(|reason| {
+            let error = match reason {
+                Some(reason) => ManifestErrorKind::Row {
+                    row: number,
+                    reason: reason.into(),
+                },
+                None => ManifestErrorKind::TooManyRows,
+            };
+            let told = io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+            self.error = Some(error);
+            told
+        })
+    }
+
+    /// Adds a row; its values have the types of the schema's columns.
+    ///
+    /// # Errors
+    /// What is wrong with it; `None` if there are too many rows.
+    fn add(&mut self, row: &[Value<'_>]) -> Result<(), Option<&'static str>> {
+        let manifest = &mut self.manifest;
+        let mut row = row.iter().copied();
+        let mut next = || row.next().unwrap_or(Value::Null);
+        if u32::try_from(manifest.files.len()).is_err() {
+            return Err(None);
+        }
+        let path = match next() {
+            Value::Bytes([]) => return Err(Some("an empty path")),
+            Value::Bytes(path) => path,
+            _ => return Err(Some("no path")),
+        };
+        let mut known = 0;
+        let size = match next() {
+            Value::U64(size) => {
+                known |= SIZE;
+                size
+            }
+            _ => 0,
+        };
+        let modified_ns = match next() {
+            Value::I64(modified) => {
+                known |= MODIFIED;
+                modified
+            }
+            _ => 0,
+        };
+        if next() == Value::Bool(true) {
+            known |= CHANGED;
+        }
+        for algorithm in manifest.head.algorithms.iter() {
+            let digest = match next() {
+                Value::Bytes(digits) => Digest::from_hex(digits),
+                _ if known & SIZE != 0 => return Err(Some("a file without a digest")),
+                _ => Digest::from_hex(&[b'0'; 64][..2 * algorithm.bytes()]),
+            };
+            let digest = digest.filter(|digest| digest.as_bytes().len() == algorithm.bytes());
+            let digest = digest.ok_or(Some("a digest of another length, or with other digits"))?;
+            manifest.digests.extend_from_slice(digest.as_bytes());
+        }
+        let chunks = match manifest.head.has_chunks {
+            true => Some([next(), next(), next()]),
+            false => None,
+        };
+        let (device, inode) = match (next(), next()) {
+            (Value::U64(device), Value::U64(inode)) => {
+                known |= INODE;
+                (device, inode)
+            }
+            _ => (0, 0),
+        };
+        if let Some([Value::U64s(offsets), Value::U64s(lengths), Value::Texts(hashes)]) = chunks {
+            let id = (known & INODE != 0).then_some((device, inode));
+            let counted = manifest.share.as_mut().is_some_and(|share| share.begin(id));
+            let mut end = 0_u64;
+            let mut count = 0;
+            let pieces = offsets.iter().zip(lengths.iter()).zip(hashes.iter());
+            for ((offset, length), hash) in pieces {
+                let digest = Digest::from_hex(hash).filter(|_| offset == end);
+                let digest = digest.ok_or(Some("chunks that do not follow each other"))?;
+                end = end.checked_add(length).ok_or(Some("a chunk without end"))?;
+                count += 1;
+                if let (Some(share), true) = (&mut manifest.share, counted) {
+                    share.add(length, digest.as_bytes());
+                }
+            }
+            let lists = [
+                offsets.iter().count(),
+                lengths.iter().count(),
+                hashes.iter().count(),
+            ];
+            if end != size || lists != [count; 3] {
+                return Err(Some("chunks that are not those of the whole file"));
+            }
+        }
+        let error = match next() {
+            Value::Bytes(error) => {
+                manifest
+                    .errors
+                    .push(String::from_utf8_lossy(error).into_owned());
+                u32::try_from(manifest.errors.len()).map_err(|_| None)?
+            }
+            _ if known & SIZE == 0 => return Err(Some("neither a size nor an error")),
+            _ => 0,
+        };
+        manifest.paths.extend_from_slice(path);
+        manifest.files.push(Record {
+            path_end: manifest.paths.len() as u64,
+            size,
+            modified_ns,
+            device,
+            inode,
+            known,
+            error,
+        });
+        Ok(())
+    }
+}

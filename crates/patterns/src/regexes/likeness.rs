@@ -1,0 +1,86 @@
+//! Which literals look alike by a few of their bytes, so that they are looked for together.
+
+use super::bytes::ByteSet;
+use super::tables::{GRAM, SETS};
+
+/// Bytes that follow each other, each one of a set.
+pub(super) type Gram = [ByteSet; GRAM];
+
+/// The first bytes of a literal, in lower case if ASCII letters stand for either; behind its end any byte.
+pub(super) fn gram(bytes: &[u8], fold: bool) -> Gram {
+    std::array::from_fn(|place| match bytes.get(place) {
+        Some(byte) => {
+            let mut set = ByteSet::default();
+            set.add(*byte);
+            if fold {
+                set.add(byte.to_ascii_uppercase());
+            }
+            set
+        }
+        None => ByteSet::all(),
+    })
+}
+
+/// Divides grams into sets of those that are alike: the set of each, and how often something looks like one of them at a
+/// place, about.
+pub(super) fn divided(grams: &[Gram]) -> (Vec<usize>, f64) {
+    // One for each, until there are few enough: then those become one that together look like least.
+    let mut known: Vec<(Gram, f64)> = Vec::new();
+    let mut sets: Vec<usize> = Vec::with_capacity(grams.len());
+    for gram in grams {
+        let set = known.iter().position(|(other, _)| other == gram);
+        sets.push(set.unwrap_or(known.len()));
+        if set.is_none() {
+            known.push((*gram, looks(gram)));
+        }
+    }
+    let apart =
+        |one: &(Gram, f64), other: &(Gram, f64)| looks(&union(&one.0, &other.0)) - one.1 - other.1;
+    // For each the one before that is nearest.
+    let nearest = |known: &[(Gram, f64)], number: usize| {
+        let before = known[..number].iter().enumerate();
+        let before = before.map(|(other, one)| (apart(one, &known[number]), other));
+        before.min_by(|one, other| one.0.total_cmp(&other.0))
+    };
+    let mut pairs: Vec<Option<(f64, usize)>> = (0..known.len())
+        .map(|number| nearest(&known, number))
+        .collect();
+    while known.len() > SETS {
+        let best = pairs.iter().enumerate();
+        let best = best.filter_map(|(number, pair)| pair.map(|(more, one)| (more, one, number)));
+        let Some((_, one, other)) = best.min_by(|one, other| one.0.total_cmp(&other.0)) else {
+            break;
+        };
+        let gone = known.swap_remove(other);
+        pairs.swap_remove(other);
+        let gram = union(&known[one].0, &gone.0);
+        known[one] = (gram, looks(&gram));
+        let moved = known.len();
+        for set in &mut sets {
+            *set = if *set == other { one } else { *set };
+            *set = if *set == moved { other } else { *set };
+        }
+        for number in 0..known.len() {
+            let stale =
+                pairs[number].is_some_and(|(_, of)| of == one || of == other || of == moved);
+            if stale || number == one || number == other {
+                pairs[number] = nearest(&known, number);
+            } else if number > one {
+                let more = apart(&known[one], &known[number]);
+                if pairs[number].is_none_or(|(least, _)| more < least) {
+                    pairs[number] = Some((more, one));
+                }
+            }
+        }
+    }
+    (sets, known.iter().map(|(_, looks)| looks).sum())
+}
+
+fn union(one: &Gram, other: &Gram) -> Gram {
+    std::array::from_fn(|place| one[place].union(&other[place]))
+}
+
+/// How often bytes look like a gram of these at a place, about.
+fn looks(gram: &Gram) -> f64 {
+    gram.iter().map(|set| set.rate().min(1.0)).product()
+}
