@@ -1,4 +1,4 @@
-/* The stream opcodes: SCAN, which is in scan.h, HISTOGRAM, LINES and CRC32C. What they report is written in
+/* The stream opcodes: SCAN, which is in scan.h, BLAKE3 (blake3.h), HISTOGRAM, LINES and CRC32C. What they report is written in
  * crates/protocol/src/stream.rs. */
 
 GM_FN void gm_lines(GM_GLOBAL const gm_u8 *bytes, gm_u32 len, GM_LOCAL gm_u32 *scratch, GM_LOCAL gm_outcome *out)
@@ -137,6 +137,9 @@ GM_FN void gm_stream_run(GM_GLOBAL const gm_u32 *image, GM_GLOBAL const gm_u8 *c
             break;
         case GM_OP_CRC32C:
             gm_crc32c(image, bytes, len, scratch, out);
+            break;
+        case GM_OP_BLAKE3:
+            gm_blake3(bytes, args, area, area_words, scratch, out, beat, cancel);
             break;
         default:
             if (gm_leader())

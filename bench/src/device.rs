@@ -224,9 +224,12 @@ fn files(setting: &Setting, backend: &str) -> Rows {
         let name = format!("files: scan -c, {patterns} patterns");
         rows.push(process::on_two(setting, &name, &args, backend)?);
     }
-    // A device computes no digest but CRC-32C.
-    for command in [&["digest", "--algorithm=crc32c"][..], &["stats"]] {
-        let name = format!("files: {}", command[0]);
+    for command in [
+        &["digest", "--algorithm=crc32c"][..],
+        &["digest", "--algorithm=blake3"],
+        &["stats"],
+    ] {
+        let name = format!("files: {}", command.join(" "));
         let args = [command, &[file]].concat();
         rows.push(process::on_two(setting, &name, &args, backend)?);
     }
@@ -280,9 +283,10 @@ fn rates(
     let mut jobs = vec![StreamJob::Lines];
     let mut kinds = vec![("lines".to_owned(), stream(opcode::LINES, 0, 0))];
     if let Some(patterns) = patterns {
-        jobs.extend([StreamJob::Histogram, StreamJob::Crc32c]);
+        jobs.extend([StreamJob::Histogram, StreamJob::Crc32c, StreamJob::Blake3]);
         kinds.push(("histogram".to_owned(), stream(opcode::HISTOGRAM, 1, 0)));
         kinds.push(("crc32c".to_owned(), stream(opcode::CRC32C, 2, 0)));
+        kinds.push(("blake3".to_owned(), stream(opcode::BLAKE3, 3, 0)));
         for (count, mode) in [
             (8, ScanMode::Lines),
             (512, ScanMode::Lines),

@@ -23,6 +23,7 @@
 
 #include "../scan.h"
 
+#include "../blake3.h"
 #include "../stream.h"
 
 #include "../worker.h"

@@ -55,6 +55,7 @@ static inline void ordered_store(gm_u32 *p, gm_u32 value)
 
 #include "../scan.h"
 
+#include "../blake3.h"
 #include "../stream.h"
 
 #include "../worker.h"

@@ -16,6 +16,8 @@
 
 #include "../scan.h"
 
+#include "../blake3.h"
+
 #include "../stream.h"
 
 #include <algorithm>

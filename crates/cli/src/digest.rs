@@ -65,13 +65,13 @@ struct FormArgs {
     zero: bool,
 }
 
-/// Why a device makes no digest but one.
+/// Why a device does not compute digests.
 const NO_DEVICE: &str =
-    "a device computes no digest but CRC-32C; use --backend cpu, or --algorithm crc32c";
+    "a device computes BLAKE3 or CRC-32C, and no other digest beside them; use --backend cpu, or give --algorithm blake3 or crc32c";
 
-/// Why a log keeps no digest but one.
+/// Why a log does not keep digests.
 const NO_LOG: &str =
-    "--record keeps runs of CRC-32C alone; give --algorithm crc32c, or leave --record out";
+    "--record keeps runs of BLAKE3 or of CRC-32C, and of no other digest beside them; give --algorithm blake3 or crc32c, or leave --record out";
 
 /// The flags that choose files, which a list does instead. Those that need --check are not taken beside them either: of
 /// two flags that exclude each other, clap does not require one where the other is given.
@@ -158,10 +158,10 @@ impl DigestArgs {
         }
     }
 
-    /// The mill. A device makes no digest but CRC-32C, and a log of a run keeps no other.
+    /// The mill. Devices, and logs of a run, have the kernel's own opcodes alone.
     fn mill(&self, ordered: bool, algorithms: Option<Algorithms>) -> Result<Mill, String> {
-        let crc = Algorithms::from(Algorithm::Crc32c);
-        if algorithms == Some(crc) && !self.manifest.are_cut() {
+        let built_in = algorithms.is_some_and(|these| these.stream_job().is_some());
+        if built_in && !self.manifest.are_cut() {
             return self.engine.mill(ordered);
         }
         if self.report.record.is_some() {
@@ -220,8 +220,8 @@ fn note(args: &DigestArgs, algorithms: Algorithms, rows: &RowsArgs) -> Result<Ex
 struct DigestShare {
     job: Arc<DigestJob>,
     rows: Rows,
-    /// Whether they are CRC-32C alone.
-    crc: bool,
+    /// Whether the kernel's own opcode computes them.
+    built_in: bool,
 }
 
 impl DigestArgs {
@@ -238,10 +238,10 @@ impl DigestArgs {
     pub fn share(&self, roots: &[PathBuf]) -> Result<Box<dyn Share>, String> {
         let algorithms = self.algorithms().unwrap_or(Algorithm::Blake3.into());
         if let Some(rows) = self.manifest.rows(self.rows.asked_format()) {
-            let crc = algorithms == Algorithm::Crc32c.into() && !self.manifest.are_cut();
+            let built_in = algorithms.stream_job().is_some() && !self.manifest.are_cut();
             return Ok(Box::new(NotingShare {
                 noting: self.manifest.open(&rows, algorithms, roots)?,
-                needs: (!crc).then_some((NO_DEVICE, NO_LOG)),
+                needs: (!built_in).then_some((NO_DEVICE, NO_LOG)),
             }));
         }
         let format = self.format()?;
@@ -249,7 +249,7 @@ impl DigestArgs {
         Ok(Box::new(DigestShare {
             job: Arc::new(DigestJob::new(algorithms, rows)),
             rows: self.rows.open(format, || Ok(digest_schema()))?,
-            crc: algorithms == Algorithm::Crc32c.into(),
+            built_in: algorithms.stream_job().is_some(),
         }))
     }
 }
@@ -269,11 +269,11 @@ impl Share for DigestShare {
     }
 
     fn needs_cpu(&self) -> Option<&'static str> {
-        (!self.crc).then_some(NO_DEVICE)
+        (!self.built_in).then_some(NO_DEVICE)
     }
 
     fn needs_no_log(&self) -> Option<&'static str> {
-        (!self.crc).then_some(NO_LOG)
+        (!self.built_in).then_some(NO_LOG)
     }
 }
 

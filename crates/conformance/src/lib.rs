@@ -3,13 +3,14 @@
 //! [`run`] takes any [`Backend`]. Users run it to decide whether to trust a driver (`gristmill selftest`); tests run it
 //! over every back end. It uses only the [`Backend`] and the [`Kernel`](gristmill_megakernel::Kernel) that this
 //! launches, and nothing behind them. The expected results are computed here, or by the reference interpreter of VIR0,
-//! never by a back end: a checksum is computed bit by bit, a search compares byte by byte.
+//! never by a back end: a checksum is computed bit by bit, a search compares byte by byte, BLAKE3 is its crate's.
 //!
 //! | module | the promise that its cases test |
 //! |---|---|
 //! | `opcodes` | a core opcode does what `model` says, stays within its tenant's window, and any other number faults |
 //! | `packed` | the operations of a packed slot run in order; a malformed slot runs none |
 //! | `streams` | HISTOGRAM, LINES and CRC32C are right at every length and read no byte outside of their place |
+//! | `trees` | BLAKE3 leaves the parts of a file's tree, at every length and offset |
 //! | `scan` | SCAN finds what a naive search finds, also where its records overflow and it is resumed |
 //! | `programs` | a VIR0 program leaves what the reference interpreter leaves, within its area and its budget |
 //! | `ring` | a slot completes once; a full ring refuses; priorities age by the rule; the counters add up |
@@ -65,6 +66,7 @@ mod shipped;
 mod shutdown;
 mod streams;
 mod tenants;
+mod trees;
 mod wait;
 mod world;
 
@@ -153,6 +155,7 @@ const THEMES: &[(&str, &[Case])] = &[
     ("opcodes", opcodes::CASES),
     ("packed slots", packed::CASES),
     ("streams", streams::CASES),
+    ("trees", trees::CASES),
     ("scan", scan::CASES),
     ("programs", programs::CASES),
     ("ring", ring::CASES),

@@ -235,7 +235,7 @@ fn unknown(suite: &Suite<'_>) -> Checked {
         ),
         (
             fault::NO_SUCH_JOB,
-            &[opcode::SCAN, opcode::CRC32C, 0x104, 0x1FF],
+            &[opcode::SCAN, opcode::CRC32C, opcode::BLAKE3, 0x105, 0x1FF],
         ),
         (fault::NO_SUCH_PROGRAM, &[mine, mine + 1, theirs - 1]),
         (fault::FOREIGN_OPCODE, &[theirs, theirs + 1, 0x7FFF_FFFF]),

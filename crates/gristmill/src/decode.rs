@@ -6,7 +6,7 @@
 //!
 //! - `format`: compressed formats, by the ends of file names. `input`: the compressed bytes, and how far they were
 //!   taken. `decompress`: the members of a file, one after the other. `members` and `zstandard`: the decoders, which are
-//!   crates; what is checked here is that no data is cut short, and that nothing else follows it.
+//!   crates, as `member` wants them; what is checked here is that no data is cut short, and that nothing else follows it.
 //! - Text is decoded by `encoding_rs_io`, as in ripgrep: bytes that an encoding does not know become U+FFFD.
 //!
 //! No decoder takes more memory than a window of [`MAX_WINDOW_BYTES`], and some copies of its buffers.
@@ -14,11 +14,12 @@
 mod decompress;
 mod format;
 mod input;
+mod member;
 mod members;
 mod zstandard;
 
 pub use format::Format;
-pub use members::MAX_WINDOW_BYTES;
+pub use member::MAX_WINDOW_BYTES;
 
 use decompress::Decompressor;
 use encoding_rs_io::DecodeReaderBytesBuilder;

@@ -42,15 +42,17 @@ mod json;
 mod names;
 mod read;
 mod same_sizes;
+mod share;
 mod table;
 mod write;
 
 pub use diff::{Counts, Diff};
 pub use difference::{difference_schema, Change, Difference};
-pub use dupes::{duplicate_schema, ChunkShare, Duplicates, Group};
+pub use dupes::{duplicate_schema, Duplicates, Group};
 pub use error::{ManifestError, ManifestErrorKind};
 pub use head::Head;
 pub use names::Names;
 pub use same_sizes::SameSizes;
+pub use share::ChunkShare;
 pub use table::{FileRow, Gather, Manifest};
 pub use write::{ManifestFormat, ManifestWriter};

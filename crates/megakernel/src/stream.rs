@@ -17,6 +17,7 @@ mod regex;
 mod runs;
 mod sampled;
 mod scan;
+pub mod subtrees;
 mod together;
 
 pub use scan::{ScanMode, ScanSet, DEFAULT_TABLE_BYTES, MAX_PATTERNS, MAX_TABLE_BYTES};
@@ -105,6 +106,8 @@ pub enum StreamJob {
     Lines,
     /// CRC32C.
     Crc32c,
+    /// BLAKE3.
+    Blake3,
     /// A user's own opcode, with its number.
     Custom(u32, Arc<dyn StreamOpcode>),
 }
@@ -117,6 +120,7 @@ impl StreamJob {
             StreamJob::Histogram => opcode::HISTOGRAM,
             StreamJob::Lines => opcode::LINES,
             StreamJob::Crc32c => opcode::CRC32C,
+            StreamJob::Blake3 => opcode::BLAKE3,
             StreamJob::Custom(opcode, _) => *opcode,
         }
     }
@@ -136,6 +140,7 @@ impl StreamJob {
             StreamJob::Histogram => histogram::Histogram.run(bytes, slot, records),
             StreamJob::Lines => lines::Lines.run(bytes, slot, records),
             StreamJob::Crc32c => crc32c::Crc32c.run(bytes, slot, records),
+            StreamJob::Blake3 => subtrees::Blake3.run(bytes, slot, records),
             StreamJob::Custom(_, custom) => custom.run(bytes, slot, records),
         };
         // A cancelled opcode ended early, and its results are incomplete.

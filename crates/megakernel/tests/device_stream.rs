@@ -157,6 +157,7 @@ fn some_job(random: &mut Rng) -> (StreamJob, String) {
         0 => (StreamJob::Histogram, "HISTOGRAM".into()),
         1 => (StreamJob::Lines, "LINES".into()),
         2 => (StreamJob::Crc32c, "CRC32C".into()),
+        3 => (StreamJob::Blake3, "BLAKE3".into()),
         _ => {
             let alphabet: &[u8] = pick(
                 random,
@@ -238,6 +239,7 @@ fn some_case(random: &mut Rng, job: &StreamJob, what: &str) -> Case {
         } else {
             0
         },
+        offset: pick(random, &[0, 0, 1024, 4096, 9 << 20, 1 << 41, 5]),
         ..StreamArgs::default()
     };
     args.before = random.u32(..start + 1);
@@ -417,6 +419,7 @@ fn speed() {
         ("LINES", StreamJob::Lines, 0),
         ("HISTOGRAM", StreamJob::Histogram, 0),
         ("CRC32C", StreamJob::Crc32c, 0),
+        ("BLAKE3", StreamJob::Blake3, 0),
         (
             "SCAN 1 rare",
             scan(&[b"Sherlock Holmes".to_vec()], false, ScanMode::Lines),

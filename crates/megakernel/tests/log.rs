@@ -23,8 +23,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The number of records before the first slot: the kernel, four jobs and a program.
-const HEAD_RECORDS: usize = 7;
+/// The number of records before the first slot: the kernel, six jobs and a program.
+const HEAD_RECORDS: usize = 8;
 
 const PROGRAM: u32 = opcode::TENANT_BASE;
 
@@ -72,6 +72,7 @@ fn kernel() -> LoggedKernel {
             StreamJob::Scan(Arc::new(
                 ScanSet::regex(regexes, &settings).unwrap().until_nul(true),
             )),
+            StreamJob::Blake3,
         ],
         programs: vec![(PROGRAM, program())],
     }

@@ -123,6 +123,7 @@ fn a_cancelled_slot_ends_at_the_next_part() {
         .map(|(set, engine)| (mode(&set), StreamJob::Scan(Arc::new(set)), engine))
         .chain([
             (0, StreamJob::Crc32c, "crc32c"),
+            (0, StreamJob::Blake3, "blake3"),
             (0, StreamJob::Lines, "lines"),
             (0, StreamJob::Histogram, "histogram"),
         ]);

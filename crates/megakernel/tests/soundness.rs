@@ -117,6 +117,7 @@ fn no_argument_of_a_slot_reaches_beyond_its_chunk() {
         StreamJob::Histogram,
         StreamJob::Lines,
         StreamJob::Crc32c,
+        StreamJob::Blake3,
     ];
     let mut opcodes: Vec<(u32, u32)> = jobs.iter().map(StreamJob::opcode).zip(0..).collect();
     let core = [

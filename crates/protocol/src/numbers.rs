@@ -53,6 +53,8 @@ pub const LISTS: &[List] = &[
     list("stream::EDGES", "STREAM_", stream::EDGES),
     list("stream::LINES_RESULTS", "STREAM_", stream::LINES_RESULTS),
     list("stream::CRC_RESULTS", "STREAM_", stream::CRC_RESULTS),
+    list("stream::BLAKE3_RESULTS", "STREAM_", stream::BLAKE3_RESULTS),
+    list("stream::BLAKE3", "STREAM_", stream::BLAKE3),
     list("stream::HISTOGRAM", "STREAM_", stream::HISTOGRAM),
     list("program::ARGS", "PROGRAM_", program::ARGS),
     list("program::RESULTS", "PROGRAM_", program::RESULTS),

@@ -57,6 +57,8 @@ numbers! {
         LINES: u32 = 0x102;
         /// CRC-32C of the chunk.
         CRC32C: u32 = 0x103;
+        /// The subtrees of BLAKE3 that the chunk consists of.
+        BLAKE3: u32 = 0x104;
         /// Asks the host, through the IO queue, for bytes that this chunk needs; a0 = resource, a1 = prefetch.
         LOAD_MISS: u32 = 0xFFFD;
         /// Appends \[a0 = format id, a1, a2, slot\] to the debug log.
@@ -204,7 +206,7 @@ pub const fn is_stream(opcode: u32) -> bool {
 pub const fn is_assigned(opcode: u32) -> bool {
     matches!(
         opcode,
-        NOP..=BATCH_FENCE | SCAN..=CRC32C | LOAD_MISS | PRINTF | PACKED_SLOT | SHUTDOWN
+        NOP..=BATCH_FENCE | SCAN..=BLAKE3 | LOAD_MISS | PRINTF | PACKED_SLOT | SHUTDOWN
     )
 }
 

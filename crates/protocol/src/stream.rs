@@ -33,6 +33,23 @@
 //!
 //! HISTOGRAM leaves [`HISTOGRAM_WORDS`] counts in the slot's area, one for each byte value. LINES counts newlines in
 //! [`RESULT_COUNT`]. CRC32C leaves the checksum of the own bytes in [`RESULT_CRC`].
+//!
+//! # BLAKE3
+//!
+//! The leaves of a file's tree are [`BLAKE3_LEAF_BYTES`] each (the BLAKE3 paper, section 2.1); [`ARG_OFFSET_LO`] and its
+//! other half must be a multiple of that. A *part* is a value of [`BLAKE3_VALUE_WORDS`] words. BLAKE3 leaves the parts
+//! of the own bytes in the slot's area, one behind the other, and in [`RESULT_PARTS`] how many there are:
+//!
+//! 1. If the own bytes begin the file and either do not end at a multiple of a leaf or are one leaf, the first part is the
+//!    root of a file of these bytes alone, and [`RESULT_ROOT`] is 1. If they do not end at a multiple of a leaf, it is the
+//!    only part, since the file ends there.
+//! 2. Then come the chaining values of subtrees, from the left to the right. The next subtree is the largest power of two
+//!    of leaves that lies at a multiple of its own size and within the rest of the own bytes. It is half of that where it
+//!    would be all bytes from the file's beginning to the last own byte, and more than a leaf: that could be the whole
+//!    file, whose root is made in another way than the node of a subtree. If the own bytes do not end at a multiple of a
+//!    leaf and the rest of them is no larger than what can begin there, the rest is the last subtree.
+//!
+//! The host joins parts. With [`WITHOUT_TREE`] there are none. An area that is too small is a fault.
 
 use crate::completion::RESULTS;
 use crate::ARGS_PER_SLOT;
@@ -80,6 +97,8 @@ numbers! {
         WANT_NEWLINES: u32 = 0x100;
         /// Flag: find the first NUL.
         WANT_NUL: u32 = 0x200;
+        /// Flag of BLAKE3: leave nothing, as for a stream, whose chunks need not begin at a leaf.
+        WITHOUT_TREE: u32 = 0x8000_0000;
         /// Stands for "no offset".
         NONE: u32 = u32::MAX;
     }
@@ -143,6 +162,28 @@ layout! {
     CRC_RESULTS {
         /// The checksum.
         crc: u32 at RESULT_CRC = 0;
+    }
+}
+
+layout! {
+    /// The results of BLAKE3.
+    pub struct Blake3Results: [u32; RESULTS],
+    /// Words of BLAKE3's results.
+    BLAKE3_RESULTS {
+        /// How many parts are in the slot's area.
+        parts: u32 at RESULT_PARTS = 1;
+        /// 1 if the first part is a root.
+        root: u32 at RESULT_ROOT = 2;
+    }
+}
+
+numbers! {
+    /// What BLAKE3 works with.
+    pub BLAKE3 {
+        /// Bytes of a leaf.
+        BLAKE3_LEAF_BYTES: u32 = 1024;
+        /// Words of a part.
+        BLAKE3_VALUE_WORDS: u32 = 8;
     }
 }
 

@@ -169,7 +169,7 @@ fn ranges_of_opcodes_end_where_the_protocol_says() {
         [0xFF, 0x100, 0x1FF, 0x200].map(opcode::is_stream),
         [false, true, true, false]
     );
-    assert!(opcode::is_assigned(opcode::CRC32C) && !opcode::is_assigned(0x104));
+    assert!(opcode::is_assigned(opcode::BLAKE3) && !opcode::is_assigned(0x105));
     assert!(!opcode::is_assigned(8) && !opcode::is_assigned(0x8000_0000));
 }
 

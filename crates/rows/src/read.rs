@@ -38,6 +38,12 @@ pub enum TableError {
         /// What is wrong, and where.
         reason: String,
     },
+    /// It is compressed in a way that is not read here.
+    #[error("it is compressed in a way that is not read here ({reason}); write it with zstd, or without compression")]
+    Compression {
+        /// Which.
+        reason: String,
+    },
     /// The rows are not those that were written.
     #[error(
         "its rows are not those that were written ({what}): it is damaged, or was changed by another program; write it again, or take another copy"
@@ -83,8 +89,10 @@ pub enum TableError {
 
 impl TableError {
     pub(crate) fn damaged(reason: impl std::fmt::Display) -> Self {
-        Self::Damaged {
-            reason: reason.to_string(),
+        let reason = reason.to_string();
+        match reason.contains("Disabled feature") {
+            true => Self::Compression { reason },
+            false => Self::Damaged { reason },
         }
     }
 }

@@ -567,3 +567,23 @@ fn a_complaint_is_one_line_whatever_the_name_and_sends_a_terminal_no_commands() 
     let named = "gristmill: new\\nline\\u{1b}[2J: ";
     assert!(done.err.starts_with(named), "{:?}", done.err);
 }
+
+#[test]
+fn digests_that_devices_and_logs_do_not_have_are_refused_with_those_they_have() {
+    let tree = listed();
+    for (flag, value, told) in [
+        ("--backend", "opencl", "a device computes BLAKE3 or CRC-32C"),
+        (
+            "--record",
+            "log",
+            "--record keeps runs of BLAKE3 or of CRC-32C",
+        ),
+    ] {
+        for algorithm in ["sha256", "blake3,crc32c"] {
+            let arguments = ["digest", "one", "--algorithm", algorithm, flag, value];
+            let done = gristmill(tree.path(), &arguments);
+            assert_eq!((done.code, done.text()), (Some(2), ""), "{done:?}");
+            assert!(done.err.contains(told), "{done:?}");
+        }
+    }
+}

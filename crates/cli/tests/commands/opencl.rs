@@ -60,6 +60,7 @@ fn every_command_answers_as_on_the_processor() {
             "scan", "-c", "-i", "-e", "NEEDLE", "-e", "e", "--sort", "path", "-a", ".",
         ],
         &["digest", "--algorithm=crc32c", "--sort", "path", "."],
+        &["digest", "--sort", "path", "."],
         &["ingest", "--sort", "path", "--slot-size", "64K", "."],
         &["stats", "--sort", "path", "."],
         &["run", "--sort", "path", &program, "."],
@@ -87,7 +88,7 @@ fn several_commands_over_one_read_answer_as_on_the_processor() {
         program("content_chunks.vasm"),
         program("newline_count.vasm"),
     );
-    let outputs = ["scan.txt", "sums.txt", "stats.txt", "cuts.txt"];
+    let outputs = ["scan.txt", "sums.txt", "stats.txt", "cuts.txt", "trees.txt"];
     let on = |backend: &str| {
         let line = [
             &[
@@ -111,6 +112,7 @@ fn several_commands_over_one_read_answer_as_on_the_processor() {
                 "--output",
                 outputs[1],
             ],
+            &["+", "digest", "--output", outputs[4]],
             &["+", "stats", "--output", outputs[2]],
             &["+", "run", &cuts, "--output", outputs[3]],
             &["+", "run", &lines],
@@ -138,6 +140,7 @@ fn a_recorded_run_replays_there_word_by_word() {
         for job in [
             &["scan", "-a", "needle", "."][..],
             &["digest", "--algorithm=crc32c", "."],
+            &["digest", "."],
             &["stats", "."],
             &["run", &program, "."],
         ] {

@@ -83,6 +83,7 @@ fn what_is_recorded_replays_the_same() {
         &["scan", "-n", "-i", "needle", "files"],
         &["scan", "--all", "-e", "needle", "-e", "dle", "files"],
         &["digest", "--algorithm=crc32c", "files"],
+        &["digest", "files"],
         &["stats", "files"],
         &["run", "needles.vasm", "files"],
     ];
@@ -135,6 +136,7 @@ fn standard_input_is_kept_in_the_log() {
     let jobs: &[&[&str]] = &[
         &["stats"],
         &["digest", "--algorithm=crc32c"],
+        &["digest"],
         &["scan", "-c", "needle", "-"],
         &["run", "needles.vasm"],
     ];

@@ -2,7 +2,8 @@
 
 use super::format::Format;
 use super::input::{Input, Seen};
-use super::members::{begin, Member, LZ4_LEGACY};
+use super::member::Member;
+use super::members::{begin, LZ4_LEGACY};
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 
 use super::format::Format;
 use super::input::{Input, Seen};
+use super::member::{early, Member, MAX_WINDOW_BYTES};
 use super::zstandard;
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
@@ -10,24 +11,11 @@ use lzma_rust2::{Action, LzmaStream, Status, StreamResult, XzStream};
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::sync::Arc;
 
-/// The largest window of a decoder, in bytes: how far back in the decoded bytes a file may refer. A file that needs a
-/// larger one is refused, as by `zstd`.
-pub const MAX_WINDOW_BYTES: u64 = 128 << 20;
-
 /// Further memory that decoders of xz and LZMA take, at most.
 const LZMA_BYTES: u64 = 2 << 20;
 
 /// The bytes with which frames of LZ4's legacy format begin.
 pub(super) const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4C, 0x18];
-
-/// A decoder of one member. A read of no bytes means that it has ended, and that it is whole.
-pub(super) trait Member: Read + Send {
-    /// Returns what follows the member, once it has ended; `None` where nothing can.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidData`] where something follows that must not.
-    fn end(self: Box<Self>) -> io::Result<Option<Input>>;
-}
 
 /// The decoder of the member that begins here.
 pub(super) fn begin(format: Format, mut input: Input) -> io::Result<Box<dyn Member>> {
@@ -50,10 +38,6 @@ pub(super) fn begin(format: Format, mut input: Input) -> io::Result<Box<dyn Memb
         Format::Zstd => zstandard::begin(input)?,
         Format::Brotli => Box::new(Brotli(brotli_decompressor::Decompressor::new(input, 4096))),
     })
-}
-
-pub(super) fn early() -> io::Error {
-    ErrorKind::UnexpectedEof.into()
 }
 
 fn followed() -> io::Error {

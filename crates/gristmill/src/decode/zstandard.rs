@@ -2,7 +2,7 @@
 //! longer.
 
 use super::input::Input;
-use super::members::Member;
+use super::member::Member;
 use std::io;
 
 /// The decoder of the frame that begins here.
@@ -16,7 +16,7 @@ pub(super) fn begin(input: Input) -> io::Result<Box<dyn Member>> {
 #[cfg(feature = "zstd")]
 mod library {
     use super::super::input::Input;
-    use super::super::members::{early, Member, MAX_WINDOW_BYTES};
+    use super::super::member::{early, Member, MAX_WINDOW_BYTES};
     use std::io::{self, ErrorKind, Read};
     use zstd::stream::read::Decoder;
 
@@ -47,7 +47,7 @@ mod library {
 #[cfg(any(test, not(feature = "zstd")))]
 mod rust {
     use super::super::input::Input;
-    use super::super::members::{early, Member, MAX_WINDOW_BYTES};
+    use super::super::member::{early, Member, MAX_WINDOW_BYTES};
     use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
     use std::io::{self, ErrorKind, Read};
 
@@ -125,7 +125,7 @@ mod rust {
 #[cfg(all(test, feature = "zstd"))]
 mod tests {
     use super::super::input::Input;
-    use super::super::members::Member;
+    use super::super::member::Member;
     use super::{library, rust};
     use std::io::{self, Read, Write};
 

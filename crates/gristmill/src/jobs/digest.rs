@@ -25,6 +25,7 @@ use crate::error::FileErrorKind;
 use crate::jobs::{DEFAULT_CHUNK_BYTES, LARGE_CHUNK_BYTES};
 use crate::source::{Entry, FileFacts, Origin};
 use check::Check;
+use gristmill_megakernel::stream::subtrees;
 use gristmill_megakernel::StreamJob;
 use gristmill_protocol::stream::CrcResults;
 use gristmill_protocol::{PipelineError, ARGS_PER_SLOT};
@@ -155,16 +156,15 @@ impl DigestJob {
             .is_some_and(|noted| noted.chunking.is_some());
         let alike = algorithms.filter(|algorithms| !algorithms.any_in_order() && !cut);
         let files = alike.is_none().then(Arc::<Files>::default);
-        let crc = Algorithms::from(Algorithm::Crc32c);
-        let stream = if alike.is_some_and(|these| these.len() == 1 && these == crc) {
-            StreamJob::Crc32c
-        } else {
-            let hashed = match (&files, alike) {
-                (Some(files), _) => Hashed::Each(Arc::clone(files)),
-                (None, alike) => Hashed::Alike(alike.unwrap_or_default()),
-            };
-            StreamJob::Custom(opcode::OPCODE, Arc::new(DigestOpcode(hashed)))
-        };
+        let stream = alike
+            .and_then(|these| these.stream_job())
+            .unwrap_or_else(|| {
+                let hashed = match (&files, alike) {
+                    (Some(files), _) => Hashed::Each(Arc::clone(files)),
+                    (None, alike) => Hashed::Alike(alike.unwrap_or_default()),
+                };
+                StreamJob::Custom(opcode::OPCODE, Arc::new(DigestOpcode(hashed)))
+            });
         Self {
             rows,
             algorithms,
@@ -356,7 +356,8 @@ impl Job for DigestJob {
         if file.algorithms.contains(Algorithm::Blake3) && chunk.stream {
             file.stream.get_or_insert_default().update(chunk.bytes);
         } else if file.algorithms.contains(Algorithm::Blake3) {
-            let parts = opcode::planted(chunk);
+            let records = chunk.records;
+            let parts = subtrees::left(&chunk.results, |index| records.word(index));
             file.tree.add(chunk.offset, chunk.bytes.len(), parts);
         }
         Flow::Continue
@@ -471,7 +472,7 @@ fn note(
 fn digest(
     algorithm: Algorithm,
     crc: u32,
-    tree: &[u8; tree::VALUE],
+    tree: &[u8; subtrees::VALUE],
     hashes: Option<&Hashes>,
 ) -> Digest {
     match algorithm {

@@ -50,7 +50,7 @@ pub fn json(path: &Path) -> Value {
     }
 }
 
-/// The path of which [`json`] made a value; `None` of any other value.
+/// The path of which [`json()`] made a value; `None` of any other value.
 pub fn of_json(value: &Value) -> Option<Vec<u8>> {
     match value.get("text") {
         Some(text) => Some(text.as_str()?.as_bytes().to_vec()),

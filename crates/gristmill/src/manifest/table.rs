@@ -1,8 +1,8 @@
 //! Manifests in memory.
 
-use super::dupes::ChunkShare;
 use super::error::ManifestErrorKind;
 use super::head::Head;
+use super::share::ChunkShare;
 use crate::jobs::digest::{Algorithm, Digest};
 use gristmill_rows::{RowReader, Value};
 use std::io::{self, Write};

@@ -37,12 +37,13 @@ use layout::state::MAX_WORKERS;
 use std::sync::{Arc, Mutex};
 
 /// The files of the device source, ordered so that each comes after those that it needs.
-pub const SOURCE: [&str; 9] = [
+pub const SOURCE: [&str; 10] = [
     include_str!("../../../../kernel/numbers.h"),
     include_str!("../../../../kernel/dialect.h"),
     include_str!("../../../../kernel/vir0.h"),
     include_str!("../../../../kernel/bytes.h"),
     include_str!("../../../../kernel/scan.h"),
+    include_str!("../../../../kernel/blake3.h"),
     include_str!("../../../../kernel/stream.h"),
     include_str!("../../../../kernel/worker.h"),
     include_str!("../../../../kernel/io.h"),

@@ -118,6 +118,7 @@ pub(super) fn decode_job(payload: &[u8]) -> Option<StreamJob> {
         opcode::HISTOGRAM => StreamJob::Histogram,
         opcode::LINES => StreamJob::Lines,
         opcode::CRC32C => StreamJob::Crc32c,
+        opcode::BLAKE3 => StreamJob::Blake3,
         opcode::SCAN => {
             let kind = fields.u32()?;
             let (settings, until_nul) = match kind {

@@ -1,5 +1,6 @@
 //! The algorithms that make digests, sets of them, and digests as people write them.
 
+use gristmill_megakernel::StreamJob;
 use std::fmt;
 use std::str::FromStr;
 
@@ -148,6 +149,16 @@ impl Algorithms {
     /// Whether one of them hashes a file's bytes in order.
     pub fn any_in_order(&self) -> bool {
         self.iter().any(Algorithm::is_in_order)
+    }
+
+    /// The kernel's own opcode that computes them, on devices too, and whose runs a log keeps: of CRC-32C alone, and of
+    /// BLAKE3 alone.
+    pub fn stream_job(&self) -> Option<StreamJob> {
+        match self.order {
+            [Some(Algorithm::Crc32c), None, ..] => Some(StreamJob::Crc32c),
+            [Some(Algorithm::Blake3), None, ..] => Some(StreamJob::Blake3),
+            _ => None,
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 use super::algorithm::{Algorithm, Algorithms, Digest};
 use super::chunks::{Chunk, Chunking, Cutter};
 use crate::source::Entry;
+use gristmill_protocol::stream::WITHOUT_TREE;
 use gristmill_ring::lock;
 use md5::Md5;
 use sha1::Sha1;
@@ -120,7 +121,7 @@ impl Work {
 
 /// The bit of a slot's mode that says that its file is a stream, whose chunks begin and end within leaves. A tree of them
 /// is left to the host, which sees them in order.
-pub const STREAM: u32 = 1 << 31;
+pub const STREAM: u32 = WITHOUT_TREE;
 
 /// The files that are being hashed. A slot names its file by a number in the word of its mode.
 #[derive(Default)]

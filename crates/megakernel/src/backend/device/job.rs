@@ -54,7 +54,7 @@ pub fn image(job: &StreamJob) -> Result<Vec<u32>, KernelError> {
     match job {
         StreamJob::Scan(set) => scan_image(job.opcode(), set, MAX_WORDS),
         StreamJob::Crc32c => Ok(crc_image(job.opcode())),
-        StreamJob::Histogram | StreamJob::Lines => Ok(vec![job.opcode()]),
+        StreamJob::Blake3 | StreamJob::Histogram | StreamJob::Lines => Ok(vec![job.opcode()]),
         StreamJob::Custom(..) => Err(KernelError::Unsupported {
             what: "an opcode of the user's is host code and cannot run on a device",
             fix: "use a VIR0 program",
